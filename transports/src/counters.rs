@@ -1,4 +1,4 @@
-//! Counters that another process can read while their owner works or hangs.
+//! Counters that another process can read, even while their owner is busy or hangs.
 //!
 //! A [`Region`] is words in whole pages: a header with the names of all values, then *segments*,
 //! each of which is a table of descriptors and lines of values. A [`Line`] is sixteen values on
@@ -21,9 +21,9 @@
 //! | --- | --- |
 //! | 0 | magic, `"mycelcnt"` |
 //! | 1 | version, 5 |
-//! | 2 | lines that the segments have room for |
-//! | 3 | lines in use |
-//! | 4 | lines that were requested when the region was full |
+//! | 2 | number of lines for which the segments have room |
+//! | 3 | number of lines in use |
+//! | 4 | number of lines that were requested while the region was full |
 //! | 5 | number of kinds |
 //! | 6 | first word of the list of segments |
 //! | 7 | words of a segment in the list |
@@ -33,8 +33,8 @@
 //! | 11 | first word of the table of kinds |
 //! | 12 | words of a kind |
 //! | 13 | words of a name |
-//! | 14 | the process that made the region, by its number in its own namespace |
-//! | (11) + (12) *k* | kind *k*: number of values, its name and theirs: (13) words each, NUL-padded |
+//! | 14 | the process that created the region, by its number in its own namespace |
+//! | (11) + (12) *k* | kind *k*: number of values, name of the kind, names of the values: (13) words for each name, NUL-padded |
 //! | (6) + (7) *s* | segment *s*: its first word, lines, first word of its descriptors, of its values, inode of its memfd (0: none), its descriptor in the process |
 //! | descriptors + (9) *i* | descriptor of line *i*: generation (0: unused), kind, label length, label |
 //! | values + (10) *i* | values of line *i* |
@@ -43,17 +43,18 @@
 //! message. Lines of two writers never share a cache line, nor a pair of cache lines that a
 //! processor fetches together.
 //!
-//! The counters, gauges and histograms of services are lines, too: [`Metric`] puts them together
-//! again. A histogram has a line for its sum and lines for its buckets. So have the latencies of
-//! topics, which [`Latency`] puts together.
+//! The counters, gauges and histograms of services are lines, too; [`Metric`] is read from them. A
+//! histogram has one line for its sum and more lines for its buckets, and so do the latencies of
+//! topics, which [`Latency`] is read from.
 //!
 //! [`CountersView`] is a copy of a region of any process, made from its words alone.
 //!
-//! Without the feature `metrics` a region has no words, and a line counts nothing: `off.rs`.
+//! Without the feature `metrics` a region has no words, and a line counts nothing (`off.rs`).
 //!
-//! To read: this file (what readers and writers use), `region.rs` (which place a line gets, and the
-//! words), `reading.rs` (what lines say together), `values.rs`. For other processes: `view.rs` (the
-//! words of any region, which may lie), `attached.rs` (where they are).
+//! Files: this one (what readers and writers use), `region.rs` (the places of lines, and the
+//! words), `reading.rs` (metrics and latencies from lines), `values.rs` (kinds and values). For
+//! other processes: `view.rs` (reads the words of a region without trust), `attached.rs` (finds
+//! regions and maps them).
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod attached;
@@ -81,7 +82,8 @@ pub use values::{
 };
 pub use view::{CountersView, KindView, LineView, ViewError};
 
-/// A name for a label. Spaces and `=` separate a label's parts, so they become underscores.
+/// Returns a name for use in a label. Spaces and `=` separate a label's parts, so they become
+/// underscores.
 pub(crate) fn plain(name: &str) -> String {
     name.replace(|c: char| c.is_control() || c.is_whitespace() || c == '=', "_")
 }

@@ -1,4 +1,4 @@
-//! The descriptors of shared memory. A system without descriptors shares none.
+//! The types of descriptors of shared memory. A system without descriptors cannot share memory.
 
 #[cfg(unix)]
 #[allow(
@@ -10,7 +10,7 @@ pub(crate) use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[cfg(not(unix))]
 pub(crate) use none::{AsFd, BorrowedFd, OwnedFd};
 
-/// Types without values.
+/// Types without values, for systems without descriptors.
 #[cfg(not(unix))]
 mod none {
     use std::convert::Infallible;

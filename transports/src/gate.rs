@@ -1,4 +1,4 @@
-//! What a connection must pass before its first frame is read.
+//! Gates: checks that a connection must pass before its first frame is read.
 
 use std::fmt;
 use std::future::ready;
@@ -7,22 +7,22 @@ use std::sync::Arc;
 
 use mycelium_executor::{Peer, SendFuture, Stream};
 
-/// Decides which peers may connect to this process, and secures the connections with them.
+/// Decides which peers may connect to this process, and secures their connections.
 pub trait Gate: Send + Sync {
     /// Checks whether a peer may connect.
     ///
     /// # Errors
-    /// If the peer may not, with the reason as text.
+    /// If the peer may not connect: the reason as text.
     fn check(&self, peer: &Peer) -> Result<(), String>;
 
-    /// Secures an accepted connection. It is polled in the task of the connection, at most for the
-    /// time limit of the connection's handshake.
+    /// Secures an accepted connection. The future is polled in the connection's task, at most for
+    /// the time limit of the connection's handshake.
     fn secure(&self, stream: Stream) -> SendFuture<io::Result<Secured>> {
         Box::pin(ready(Ok(Secured { stream, proof: None })))
     }
 }
 
-/// A gate for all peers that can connect: the names that they state are believed.
+/// A gate that admits all peers and believes the names that they state.
 #[derive(Clone, Copy, Debug)]
 pub struct Anyone;
 
@@ -42,7 +42,7 @@ impl Gate for Arc<dyn Gate> {
     }
 }
 
-/// A secured connection with a peer that may connect.
+/// A secured connection.
 #[derive(Debug)]
 pub struct Secured {
     /// The stream that the link uses.
@@ -53,9 +53,9 @@ pub struct Secured {
 
 /// Proves the name of a peer, for example a certificate.
 pub trait NameProof: fmt::Debug + Send + Sync {
-    /// Checks that it proves this name of a node.
+    /// Checks that the proof is for this node name.
     ///
     /// # Errors
-    /// If it does not prove the name: with the reason, for example the names that it proves.
+    /// If it does not prove the name: the reason, such as the names that it proves.
     fn check(&self, node: &str) -> Result<(), String>;
 }

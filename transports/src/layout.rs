@@ -1,5 +1,5 @@
-//! The layout of a message as a value: decoded from its *canonical form*, the bytes of a layout
-//! that a peer sent or a recording contains (`docs/wire-format.md`, section 4).
+//! Layouts of messages as values, decoded from its *canonical form*, the bytes of a layout that a
+//! peer sent or a recording contains (`docs/wire-format.md`, section 4).
 //!
 //! The bytes are foreign. They are read once from the front, to a bounded depth. They cannot make
 //! this code panic, loop, or allocate more than a few times their own length. A [`Layout`] that
@@ -9,13 +9,13 @@ use mycelium_core::debug_as_display;
 use mycelium_core::descriptor::{Descriptor, Digest};
 use thiserror::Error;
 
-/// How many types may be within each other.
+/// The limit on the nesting depth of types.
 pub const DEEPEST: usize = 64;
 
-/// The most bytes of a message, and so of a type.
+/// The most bytes of a message, and therefore of a type.
 const LONGEST: usize = 65_535;
 
-/// The layout of a struct: of a message, or of a struct in one.
+/// The layout of a message, or of a struct in a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     size: usize,
@@ -48,7 +48,7 @@ pub enum FieldKind {
     F64,
     /// One byte, 0 or 1.
     Bool,
-    /// A count of bytes, then room for `capacity` of them.
+    /// Text: a count of bytes, then room for `capacity` bytes.
     Text {
         /// The most bytes.
         capacity: usize,
@@ -60,7 +60,7 @@ pub enum FieldKind {
         /// The number of items.
         len: usize,
     },
-    /// A count of items, then room for `capacity` of them.
+    /// A count of items, then room for `capacity` items.
     List {
         /// The type of each item.
         item: Box<FieldKind>,
@@ -69,7 +69,7 @@ pub enum FieldKind {
     },
     /// A struct.
     Struct(Layout),
-    /// One of these values.
+    /// An enum, which has one of these values.
     Enum(EnumLayout),
 }
 
@@ -86,7 +86,7 @@ impl Layout {
     /// Decodes a whole canonical form. The bytes may be anything.
     ///
     /// # Errors
-    /// If the bytes are not a canonical form, or the layout is one that no message can have.
+    /// If the bytes are not a canonical form, or no message can have the layout.
     ///
     /// # Examples
     ///
@@ -122,12 +122,12 @@ impl Layout {
     /// Returns the layout of a type of this program.
     ///
     /// # Errors
-    /// If it has more than [`DEEPEST`] types within each other, or items without bytes.
+    /// If its types are nested deeper than [`DEEPEST`], or it has items without bytes.
     pub fn of(descriptor: &Descriptor) -> Result<Layout, LayoutError> {
         Layout::parse(&canonical(descriptor))
     }
 
-    /// The size of the message's fixed part in bytes.
+    /// Returns the size of the message's fixed part in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
@@ -137,13 +137,13 @@ impl Layout {
         self.align
     }
 
-    /// The fields, in the order of their offsets.
+    /// Returns the fields, in the order of their offsets.
     #[must_use]
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }
 
-    /// Returns the field of this name. If there are several, the first.
+    /// Returns the field of this name, or the first of them if there are several.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
@@ -158,7 +158,7 @@ fn canonical(descriptor: &Descriptor) -> Vec<u8> {
     form
 }
 
-/// Checks that a canonical form has the digest that its sender announced.
+/// Checks that a canonical form has the digest that its sender has announced.
 pub(super) fn check_digest(form: &[u8], said: Digest) -> Result<(), LayoutError> {
     match Digest::of_canonical(form) {
         found if found == said => Ok(()),
@@ -269,7 +269,7 @@ impl<'a> Form<'a> {
         std::str::from_utf8(name).map_err(|_| LayoutError::Name)
     }
 
-    /// Decodes a type, which is within `depth - 1` others.
+    /// Decodes a type that is nested in `depth - 1` others.
     fn kind(&mut self, depth: usize) -> Result<FieldKind, LayoutError> {
         if depth > DEEPEST {
             return Err(LayoutError::TooDeep);
@@ -304,8 +304,8 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Decodes the number and the type of the items of an array or list, whose items begin at
-    /// `from`. Items without bytes are refused, because any number of them would fit.
+    /// Decodes the number and the type of the items of an array or list. The items begin at `from`.
+    /// Refuses items without bytes, because any number of them would fit.
     fn items(&mut self, from: usize, depth: usize) -> Result<(usize, Box<FieldKind>), LayoutError> {
         let count = self.count()?;
         let item = self.kind(depth + 1)?;
@@ -318,7 +318,7 @@ impl<'a> Form<'a> {
     /// Decodes a struct, after its tag.
     fn structure(&mut self, depth: usize) -> Result<Layout, LayoutError> {
         let (size, align, count) = (self.count()?, self.count()?, self.number()?);
-        // If the count is too large, the loop fails where the bytes end.
+        // If the count is too large, the loop fails at the end of the bytes.
         let (mut fields, mut end) = (Vec::new(), 0);
         for _ in 0..count {
             let (offset, size, name) = (self.count()?, self.count()?, self.name()?);
@@ -352,7 +352,7 @@ impl<'a> Form<'a> {
     }
 }
 
-/// Returns the count of items that begin at `from`, if all of them fit in the longest message.
+/// Returns `count` if that many items, beginning at `from`, fit in the longest message.
 fn fits(from: usize, count: usize, item: usize) -> Result<usize, LayoutError> {
     let end = count.checked_mul(item).and_then(|bytes| bytes.checked_add(from));
     match end.is_some_and(|end| end <= LONGEST + 2) {
@@ -361,7 +361,7 @@ fn fits(from: usize, count: usize, item: usize) -> Result<usize, LayoutError> {
     }
 }
 
-/// Returns the start of a foreign name, escaped.
+/// Returns the beginning of a foreign name, escaped.
 pub(crate) fn shown(name: &str) -> String {
     name.chars().take(64).flat_map(char::escape_debug).collect()
 }
@@ -394,7 +394,7 @@ pub enum LayoutError {
     /// The name of a field or variant is not UTF-8.
     #[error("the layout has a name that is not UTF-8")]
     Name,
-    /// Too many structs, arrays and lists are within each other.
+    /// Structs, arrays and lists are nested too deep.
     #[error("the layout has more than {DEEPEST} types within each other")]
     TooDeep,
     /// An array or list has items that take no room.
@@ -406,7 +406,7 @@ pub enum LayoutError {
         /// The number.
         found: u64,
     },
-    /// A field is not where it must be.
+    /// A field does not begin where the previous one ends, or has the wrong size.
     #[error(
         "field `{field}` has {size} bytes at {offset}: expected {expected} bytes at {begins}, after \
          the field before it"
@@ -418,9 +418,9 @@ pub enum LayoutError {
         offset: usize,
         /// The field's size.
         size: usize,
-        /// Where the field before it ends.
+        /// The end of the previous field, which is the expected offset.
         begins: usize,
-        /// The size of its type.
+        /// The size of the field's type.
         expected: usize,
     },
     /// The size of a struct differs from the sum of its fields.

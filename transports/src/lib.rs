@@ -1,4 +1,4 @@
-//! How messages travel between services.
+//! Transports: how messages travel between services, in a process and over links.
 //!
 //! | module | content | may use |
 //! | --- | --- | --- |
@@ -7,16 +7,16 @@
 //! | [`seam`] | where transports attach to topics | `local`, `memory`, the executor trait |
 //! | [`stream`] | a link over a stream of bytes | the core, the executor trait |
 //! | [`endpoint`] | where a node listens, and how others connect | the executor trait, `tls` |
-//! | `tls` (a feature) | how nodes of several machines prove their names | the executor trait |
+//! | `tls` (a feature) | proofs of the names of nodes on several machines | the executor trait |
 //! | [`memory`] | shared memory, and the socket that passes it | `endpoint` |
 //! | [`link`] | topics between processes, over links | `seam`, `stream`, `endpoint`, `memory` |
 //! | [`untyped`] | topics of other processes, read without their types | `link` |
-//! | `conformance` (a feature) | the laws of every transport, as generic tests | all of them |
+//! | `conformance` (a feature) | the laws of every transport, as generic tests | all modules |
 //!
-//! Adapters of executors and transports never see each other: a transport needs only a
+//! Transports do not know the adapters of executors: a transport needs only a
 //! [`Waker`](std::task::Waker) and the executor trait.
 //!
-//! `unsafe` code is in `memory` alone.
+//! Only the module `memory` has `unsafe` code.
 #![deny(unsafe_code)]
 
 #[cfg(all(feature = "conformance", unix))]
@@ -36,12 +36,12 @@ mod sync;
 pub mod tls;
 pub mod untyped;
 
-/// Returns the private directories of this user that exist, with their names. A directory that
-/// another user has created is left out. Programs that have no topology file find the sockets of
-/// nodes in these directories: `<node>.sock`.
+/// Returns the private directories of this user that exist, with their names. Leaves out
+/// directories that another user has created. Programs without a topology file find the sockets of
+/// nodes there, as `<node>.sock`.
 ///
 /// # Errors
-/// If the system does not list them, such as for lack of a descriptor.
+/// If the system cannot list them, for example for lack of a descriptor.
 pub fn private_directories() -> std::io::Result<Vec<(String, std::path::PathBuf)>> {
     // The directory of the empty name is the prefix of the directories of all names.
     let prefix = private_directory("");
@@ -78,9 +78,9 @@ fn is_private(directory: &std::path::Path) -> bool {
     directory.is_dir()
 }
 
-/// Returns the directory where processes of this user meet that share a `name`. It is private to
-/// the user and lies in `XDG_RUNTIME_DIR`, if that is an absolute path, or else in the directory
-/// for temporary files. It may not exist yet.
+/// Returns the private directory of this user for processes that share a `name`. It lies in
+/// `XDG_RUNTIME_DIR`, if that is an absolute path, or else in the directory for temporary files. It
+/// may not exist yet.
 #[must_use]
 pub fn private_directory(name: &str) -> std::path::PathBuf {
     // A path that is empty or not absolute counts as not set, as the specification of the variable

@@ -1,10 +1,10 @@
-//! One link over one stream of bytes, such as a Unix socket.
+//! The driver: runs one link over one stream of bytes, such as a Unix socket.
 //!
 //! A [`Driver`] reads, hands each frame to its [`Link`], takes messages from its [`Traffic`], and
-//! writes, until no byte moves. Then it waits for the stream, the clock or the traffic. One read
-//! takes all bytes that have arrived, and their frames are decoded in place; one write takes a
-//! whole batch. Dropping the driver loses nothing but what the link reports as lost: the next poll
-//! finishes a frame that was written in part.
+//! writes, until no more bytes move. Then it waits for the stream, the clock or the traffic. One
+//! read takes all bytes that have arrived, and their frames are decoded in place; one write takes a
+//! whole batch. Cancelling [`run`](Driver::run) loses nothing: the next call finishes a frame that
+//! was written in part. Dropping the driver loses only what the link reports as lost.
 //!
 //! This module does not depend on topics.
 
@@ -30,12 +30,12 @@ use crate::counters::{Line, LinkValue};
 /// A link with the limits of a node.
 pub type NodeLink<'b> = Link<'b, TOPICS, STREAMS>;
 
-/// The limit on the topics that one process reads from another.
+/// The limit on the topics that one process reads from another process.
 pub const TOPICS: usize = 64;
 /// The limit on the publishers of these topics that are read at once.
 pub const STREAMS: usize = 128;
 
-// The bytes that one call of a stream has read or written, and where links count them.
+// The bytes that one call of a stream has read or written, and their counters.
 
 /// The bytes that one call of a stream has read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,23 +68,24 @@ impl Moved {
 /// and reads from a peer whose write side failed.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The limit on rounds in one poll. Then other tasks of the executor run.
+/// The limit on rounds in one poll. After them, other tasks of the executor run.
 const BURST: u32 = 16;
 
-/// The messages that a link carries: takes them from rings to send them, and handles those that
-/// arrive.
+/// The messages that a link carries: takes messages from rings to send them, and handles arriving
+/// messages.
 pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
-    /// Takes a message, which lies in the read buffer. A side without subscriptions gets none.
+    /// Handles an arrived message, which is in the read buffer. A side without subscriptions gets
+    /// none.
     ///
     /// # Errors
-    /// If the message cannot be taken: the reason with which the link closes. The message does not
-    /// count as arrived.
+    /// If the message cannot be accepted: the reason with which the link closes. The message does
+    /// not count as arrived.
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
         let _ = (stream, frame);
         Err(CloseReason::Protocol)
     }
 
-    /// Returns the bytes of a run that was sent ([`Link::send_run`]) and is not written yet:
+    /// Returns the bytes of a run that was sent ([`Link::send_run`]) but not written yet:
     /// `run.length` bytes from `run.offset` on, in two pieces. If it returns `None`, the connection
     /// ends.
     fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
@@ -101,10 +102,10 @@ pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
     fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>);
 
     /// Called when the link has ended: [`send`](Traffic::send) is not called any more. The driver
-    /// may still write for a while, and then calls this again.
+    /// may still write for some time, and then calls this again.
     fn link_ended(&mut self) {}
 
-    /// Sends messages as far as the link takes them, and registers the waker if there are more.
+    /// Sends messages until the link takes no more, and registers the waker for later messages.
     fn send(
         &mut self,
         now: Duration,
@@ -152,9 +153,9 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
     }
 
     /// Drives the link until it or the connection ends, and returns the reason. After that the link
-    /// has lost its connection, and can be opened on another one.
+    /// can be opened on another connection.
     ///
-    /// Cancelling loses nothing: the next call continues.
+    /// Cancelling is safe: the next call continues.
     pub async fn run(&mut self, traffic: &mut impl Traffic<TOPICS, STREAMS>) -> DriveError {
         let error = poll_fn(|context| self.poll(context, traffic)).await;
         self.link.lost();
@@ -184,8 +185,8 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         context: &mut Context<'_>,
         traffic: &mut impl Traffic<TOPICS, STREAMS>,
     ) -> Result<bool, DriveError> {
-        // Reads the clock in each round, because the process may have been stopped between two
-        // rounds, and the bytes that are read now arrived meanwhile.
+        // Reads the clock in each round: the process may have been stopped between two rounds, and
+        // bytes that are read now arrived meanwhile.
         let now = self.executor.now();
         let mut moved = false;
         if self.link.ended().is_none() {
@@ -220,7 +221,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         if self.link.ended().is_some() {
             traffic.link_ended();
         }
-        // Write the reason of the end, if the peer still reads. Read the peer's last bytes, which
+        // Writes the reason of the end, if the peer still reads. Reads the peer's last bytes, which
         // may have the reason for a failed write.
         let over = now >= *self.linger.get_or_insert(now.saturating_add(LINGER));
         let is_written = self.link.poll_transmit(now).is_none() && !self.unflushed;
@@ -279,7 +280,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
                 Some(run) => {
                     let [one, other] = run_bytes(traffic, &run)?;
                     let parts = [bytes, one, other].map(IoSlice::new);
-                    // Skip an empty first piece: some adapters write the first piece only.
+                    // Skips an empty first piece, because some adapters write only the first piece.
                     let first = usize::from(bytes.is_empty());
                     stream.poll_write_vectored(context, &parts[first..])
                 }
@@ -304,7 +305,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
 
     /// Waits for the next timeout. Returns false if it has passed already.
     fn waits(&mut self, context: &mut Context<'_>) -> bool {
-        // While the end is written (`linger`), no other timeout counts.
+        // During the grace period (`linger`), no other timeout counts.
         let Some(due) = self.linger.or_else(|| self.link.poll_timeout()) else {
             return true;
         };
@@ -379,8 +380,8 @@ impl DriveError {
         }
     }
 
-    /// Whether one side has closed the link permanently: its node has ended, and is not about to
-    /// run again.
+    /// Whether one side has closed the link permanently: its node has ended, and will not run again
+    /// soon.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(
@@ -397,8 +398,8 @@ impl DriveError {
 //
 // It grows when a read fills it, up to [`BUSY`], and shrinks when a read fills little of it. So an
 // idle connection takes little memory, and a busy one needs few reads. For one long frame it grows
-// further while bytes arrive, to twice the bytes that have arrived, and never by the length that
-// the frame claims.
+// further while bytes arrive, to twice the bytes that have arrived, and never to the length that
+// the frame merely claims.
 
 /// The size of the buffer of an idle connection, in words: enough for 8 KiB of messages and the
 /// header of their run, which has 40 bytes. A batch of that length takes one read.
@@ -433,8 +434,8 @@ impl ReadBuffer {
                 self.words = vec![0; self.suits];
             }
         } else if self.start > 0 {
-            // The rest of a frame is short compared with the next read, so it may be moved. Frames
-            // have multiples of 8 bytes, so the rest stays aligned.
+            // Moves the rest of a frame, which is short compared with the next read. Frames have
+            // multiples of 8 bytes, so the rest stays aligned.
             self.words.as_mut_bytes().copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
@@ -456,7 +457,7 @@ impl ReadBuffer {
         self.end += count;
     }
 
-    /// Removes the first `count` bytes, which were used.
+    /// Removes the first `count` bytes after their use.
     fn used(&mut self, count: usize) {
         self.start += count;
     }
@@ -466,7 +467,7 @@ impl ReadBuffer {
 mod tests {
     use super::*;
 
-    /// Reads `count` bytes of those that count up from `next`.
+    /// Reads `count` bytes, whose values count up from `next`.
     fn read(buffer: &mut ReadBuffer, next: &mut u8, count: usize) -> usize {
         let space = buffer.space();
         let count = count.min(space.len());
@@ -495,7 +496,7 @@ mod tests {
             if random.u8(..) < 30 {
                 let rest = buffer.bytes().len();
                 taken = taken.wrapping_add(rest as u8);
-                // Pretend that the rest of the last frame has arrived.
+                // Adds the rest of the last frame.
                 let missing = rest.next_multiple_of(8) - rest;
                 (0..missing).for_each(|_| _ = read(&mut buffer, &mut next, 1));
                 taken = taken.wrapping_add(missing as u8);

@@ -25,7 +25,7 @@ impl<'a> ForeignWords<'a> {
 
     /// Loads a word; `None` beyond the last one. All words of other processes are loaded here: in
     /// memory that is mapped read-only, only relaxed loads of at most 8 bytes are defined. To
-    /// acquire the stores that the writer released before, add a fence.
+    /// acquire the writer's earlier stores, add a fence.
     #[inline]
     pub(crate) fn load(self, index: usize) -> Option<u64> {
         self.0.get(index).map(|word| word.load(Ordering::Relaxed))

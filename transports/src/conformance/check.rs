@@ -26,15 +26,15 @@ pub struct Law {
     pub name: &'static str,
     /// The test: panics if the law is broken.
     pub run: fn(Pair) -> LocalFuture<()>,
-    /// Whether half of its messages have traces and half of them are measured, so that slots have
-    /// an area for both.
+    /// Whether the law's topic is traced and measured: half of its messages have a trace, and half
+    /// a send time, so that each slot has a trace area.
     pub is_traced: bool,
 }
 
 /// An executor that runs laws, chosen at run time.
 #[derive(Clone, Copy)]
 pub struct TestExecutor {
-    /// The executor's name in tables.
+    /// The executor's name in reports.
     pub name: &'static str,
     run: fn(MakeDedicated),
 }
@@ -46,7 +46,7 @@ impl TestExecutor {
         TestExecutor { name: S::NAME, run: S::run }
     }
 
-    /// Runs a body on the executor, for laws of other crates.
+    /// Runs `body` on the executor. Laws of other crates use it.
     pub fn run(&self, body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
         (self.run)(Box::new(body));
     }
@@ -61,8 +61,8 @@ impl fmt::Debug for TestExecutor {
 /// Runs a law with its publishers on one executor and its readers on another, or on the same one.
 ///
 /// # Errors
-/// If the law is broken, with its panic message; if an executor makes no progress, or does not end
-/// after the law.
+/// If the law is broken: its panic message. If an executor makes no progress, or does not end after
+/// the law.
 pub fn check(
     law: &Law,
     publishers: &TestExecutor,
@@ -79,7 +79,7 @@ pub fn check(
         start(publishers, reports.clone(), move |executor| {
             Box::pin(async move {
                 _ = give.send(executor);
-                // Runs until the law has ended.
+                // Keeps the executor running until the law has ended.
                 _ = finished.await;
             })
         });
@@ -135,7 +135,7 @@ fn judge(
     let mut held = false;
     while threads > 0 {
         match reported.recv_timeout(3 * time_limit) {
-            // Ignores that other tasks still run, because a broken law leaves them so.
+            // Ignores the `Ended` reports after this: a broken law leaves tasks running.
             Ok(Report::Law(Err(broken))) => return Err(broken),
             Ok(Report::Law(Ok(()))) => held = true,
             Ok(Report::Ended(Ok(()))) => threads -= 1,

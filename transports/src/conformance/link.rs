@@ -1,6 +1,5 @@
-//! Topics over a link, as the laws see them: exports among the publishers, imports among
-//! the readers, and connections that can be cut.
-//! This file names no kind of stream: the subject chooses it by a [`StreamPair`].
+//! Topics over a link as a [`TestTransport`]: the publishers' side exports, the readers' side
+//! imports, and connections can be cut. The subject chooses the kind of stream by a [`StreamPair`].
 
 use std::fmt;
 use std::io;
@@ -29,14 +28,14 @@ use crate::memory::{ControlLimits, ControlThread};
 use crate::seam::Control;
 use crate::sync::lock;
 
-/// Connected streams of one kind, in the form that an executor takes over.
+/// One kind of connected streams, as sockets that an executor takes over.
 pub trait StreamPair: 'static {
     /// One end, before an executor has taken it over.
     type Socket: Send + 'static;
-    /// The name of a link over such streams in tables.
+    /// The name in reports of a link over such streams.
     const NAME: &'static str;
 
-    /// Creates two ends that are connected with each other.
+    /// Creates two connected ends.
     ///
     /// # Errors
     /// Errors of the system.
@@ -54,7 +53,7 @@ pub trait StreamPair: 'static {
     /// Errors of the executor.
     fn stream(executor: &dyn Executor, socket: Self::Socket) -> io::Result<Stream>;
 
-    /// The address and the peer that a listener reports for such streams.
+    /// Returns the address and the peer that a listener reports for such streams.
     fn peer() -> (Address, Peer);
 
     /// Returns the gate that accepted streams have to pass.
@@ -62,14 +61,14 @@ pub trait StreamPair: 'static {
         Arc::new(Anyone)
     }
 
-    /// Secures a stream of the side that connects.
+    /// Secures a stream on the side that connects.
     fn secure(stream: Stream) -> SendFuture<io::Result<Stream>> {
         Box::pin(async { Ok(stream) })
     }
 }
 
-/// A topic over a link. Dropping it ends the link. If `IN_MEMORY`, readers map the publishers'
-/// rings.
+/// A topic over a link, as a [`TestTransport`]. Dropping it ends the link. If `IN_MEMORY`, readers
+/// map the publishers' rings.
 pub struct Link<S: StreamPair, const IN_MEMORY: bool = false> {
     there: Arc<Topic>,
     here: Arc<Topic>,
@@ -126,7 +125,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> TestTransport for Link<S, IN_MEMORY> 
 }
 
 impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
-    /// Creates the two topics, without their ends, and the receiver of connections.
+    /// Creates the two topics, without their ends, and the receiver of accepted connections.
     fn new(pair: &Pair, capacity: usize) -> (Self, UnboundedReceiver<S::Socket>) {
         let there = if IN_MEMORY {
             RingMemory::Shared { pages: PageSize::Small, is_required: true }
@@ -145,7 +144,8 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
         (link, incoming)
     }
 
-    /// Serves readers. They are announced if their strictest policy is given.
+    /// Serves readers, which are announced with `strictest`, their strictest policy, if it is
+    /// given.
     fn serve(
         &self,
         pair: &Pair,
@@ -259,12 +259,11 @@ fn no_observer() -> Observer {
 
 fn config() -> LinkConfig {
     let retry = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(5) };
-    // Confirms soon, because with rings as small as these a publisher waits for nearly every
-    // confirmation.
+    // Confirms soon: with rings as small as these, a publisher waits for nearly every confirmation.
     LinkConfig { retry, confirm: Duration::from_millis(1), ..LinkConfig::low_latency() }
 }
 
-/// Makes connections whose other ends go to a listener.
+/// Returns a function that connects and hands the other end to a listener.
 fn connect<S: StreamPair>(
     connections: UnboundedSender<S::Socket>,
     executor: Arc<dyn Executor>,
@@ -277,7 +276,7 @@ fn connect<S: StreamPair>(
         connections.unbounded_send(far).map_err(gone)?;
         S::stream(&*executor, near)
     };
-    // Connects at the first poll, which is on the executor that owns the stream.
+    // Connects at the first poll, which happens on the executor that owns the stream.
     let connect = Arc::new(connect);
     Box::new(move || -> SendFuture<io::Result<Stream>> {
         let connect = connect.clone();
@@ -285,7 +284,7 @@ fn connect<S: StreamPair>(
     })
 }
 
-/// A listener for the other ends.
+/// A listener that accepts the other ends.
 struct Sockets<S: StreamPair> {
     incoming: UnboundedReceiver<S::Socket>,
     executor: Arc<dyn Executor>,

@@ -40,7 +40,7 @@ impl TestTransport for Local {
         Local::open(pair, capacity, Policy::default())
     }
 
-    // The readers are in the publishers' process, so there is nothing to do.
+    // The readers are in the publishers' process, so no node has to join.
     fn meet(&self, _: &Pair, _: SubscribeOptions) {}
 
     fn set_on_stall(&self, _: &Pair, on_stall: OnStall) {

@@ -2,7 +2,7 @@
 //!
 //! A [`Law`] is one property that a user relies on. It gets a [`Pair`] of executors, which may be
 //! the same one: its publishers run on the first, its readers on the second. It opens a
-//! [`TestTransport`] between them, and panics with what it saw if the law is broken.
+//! [`TestTransport`] between them, and panics with its observation if the law is broken.
 //!
 //! To test a transport, implement [`TestTransport`] and write `conformance!(MyTransport);` in a
 //! test file: it makes one test per law, on plain [`Threads`]. [`laws()`] and [`check()`] run them
@@ -58,7 +58,7 @@ pub struct Probe {
 
 /// A transport with one topic.
 pub trait TestTransport: Sized + 'static {
-    /// The transport's name in tables.
+    /// The transport's name in reports.
     const NAME: &'static str;
     /// The number of rings between a publisher and an observing reader. A publisher is ahead of a
     /// gating reader by at most one ring on every transport.
@@ -69,10 +69,10 @@ pub trait TestTransport: Sized + 'static {
     type Subscription: Subscribe;
 
     /// Opens a topic between the two executors, with rings of `capacity` messages. `strictest` is
-    /// the strictest policy of the readers to come.
+    /// the strictest policy of all later readers.
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self;
 
-    /// As [`open`](TestTransport::open), with a reader and a publisher.
+    /// Opens a topic as [`open`](TestTransport::open) does, with a reader and a publisher.
     fn joined(
         pair: &Pair,
         capacity: usize,
@@ -84,32 +84,35 @@ pub trait TestTransport: Sized + 'static {
         (transport, reader, publisher)
     }
 
-    /// As [`open`](TestTransport::open), but the publishers know nothing of the readers' node,
-    /// which joins by [`meet`](TestTransport::meet): no messages are kept for it.
+    /// Opens a topic as [`open`](TestTransport::open) does, but the publishers do not know the
+    /// readers' node and keep no messages for it, until it joins by [`meet`](TestTransport::meet).
     fn open_alone(pair: &Pair, capacity: usize) -> Self;
 
-    /// Lets the node of readers with these options join.
+    /// Lets the readers' node join, for readers with these options.
     fn meet(&self, pair: &Pair, options: SubscribeOptions);
 
     /// Sets what happens to readers that stall, for publishers created later. The time comes from
     /// the publishers' executor.
     fn set_on_stall(&self, pair: &Pair, on_stall: OnStall);
 
-    /// Creates a publisher, for the publishers' executor.
+    /// Creates a publisher that runs on the publishers' executor.
     fn publisher(&self, name: &str) -> Self::Publisher;
 
-    /// Creates a subscription to all publishers, present and future, for the readers' executor.
+    /// Creates a subscription that runs on the readers' executor. It reads all publishers, present
+    /// and future.
     fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Self::Subscription;
 
     /// Returns the latencies that the readers have measured, if the topics
     /// [measure](Pair::latency_sample) them.
     fn latencies(&self) -> Vec<Latency>;
 
-    /// Causes a fault that such a transport must hide: a lost connection.
+    /// Causes a fault that the transport must hide, such as a lost connection. Does nothing by
+    /// default.
     fn disturb(&self) {}
 }
 
-/// The publishing end of a [`TestTransport`], as a [`Publisher`](crate::local::Publisher) has it.
+/// The publishing end of a [`TestTransport`]: the methods of a
+/// [`Publisher`](crate::local::Publisher) that laws use.
 pub trait Publish: Send + 'static {
     /// See [`Publisher::emit`](crate::local::Publisher::emit).
     fn emit(&mut self, message: Probe)
@@ -118,7 +121,7 @@ pub trait Publish: Send + 'static {
     /// See [`Publisher::try_emit`](crate::local::Publisher::try_emit).
     ///
     /// # Errors
-    /// With the message, if a gating subscription blocks the publisher.
+    /// If a gating subscription blocks the publisher: the error contains the message.
     fn try_emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>>;
 
     /// See [`Publisher::poll_emit_batch`](crate::local::Publisher::poll_emit_batch).
@@ -144,8 +147,8 @@ pub trait Publish: Send + 'static {
     fn confirmed(&mut self) -> impl Future<Output = ()> + Send;
 }
 
-/// The reading end of a [`TestTransport`], as a [`Subscription`](crate::local::Subscription) has
-/// it.
+/// The reading end of a [`TestTransport`]: the methods of a
+/// [`Subscription`](crate::local::Subscription) that laws use.
 pub trait Subscribe: Send + 'static {
     /// See [`Subscription::recv`](crate::local::Subscription::recv).
     fn recv(&mut self) -> impl Future<Output = Option<Delivery<Probe>>> + Send;
@@ -265,7 +268,8 @@ const fn rounds(count: u64) -> u64 {
     if cfg!(miri) { count.div_ceil(50) } else { count }
 }
 
-/// Emits these messages one after the other, and returns the publisher. `index` is the publisher's.
+/// Emits messages with these numbers, one after the other, and returns the publisher. `index` is
+/// the index of the publisher.
 async fn emit_all<P: Publish>(mut publisher: P, index: u64, numbers: Range<u64>) -> P {
     for number in numbers {
         publisher.emit(probe(index, number)).await.expect("no reader rejects");
@@ -273,7 +277,7 @@ async fn emit_all<P: Publish>(mut publisher: P, index: u64, numbers: Range<u64>)
     publisher
 }
 
-/// Receives these messages. `what` names them in a panic.
+/// Receives messages with these numbers. `what` names them in a panic.
 async fn expect_all(
     pair: &Pair,
     reader: &mut impl Subscribe,
@@ -286,7 +290,7 @@ async fn expect_all(
     }
 }
 
-/// The numbers of messages that a reader got and missed.
+/// The numbers of messages that a reader took and missed.
 #[derive(Default)]
 struct Account {
     taken: u64,
@@ -330,7 +334,7 @@ impl Account {
     }
 }
 
-/// The number of the message in a delivery. Panics if it is no message.
+/// Returns the number of the delivered message. Panics if there is no message.
 #[track_caller]
 fn number(delivery: Option<Delivery<Probe>>) -> u64 {
     match delivery {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mycelium_executor::{Executor, SendFuture, SpawnError};
 
-/// An executor that runs nothing, and whose time is 0. Within a
-/// [`PausedTime`](mycelium_executor::PausedTime) it is a clock for handles that a test polls
+/// An executor that runs nothing, and whose time is 0. In a
+/// [`PausedTime`](mycelium_executor::PausedTime) it gives a clock to handles that a test polls
 /// itself.
 #[derive(Clone, Copy, Debug)]
 pub struct NoTasks;

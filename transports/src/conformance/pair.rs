@@ -1,4 +1,4 @@
-//! Two executors, and what laws do on them: start tasks, join them, and cancel futures.
+//! The two executors of a law, with methods that start tasks, join them, and cancel futures.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -21,15 +21,15 @@ use crate::local::Tracer;
 pub struct Pair {
     /// The executor of the publishers.
     pub publishers: Arc<dyn Executor>,
-    /// The executor of the readers: the same one, or another one on another thread.
+    /// The executor of the readers: the same executor, or another one on its own thread.
     pub readers: Arc<dyn Executor>,
     /// How long an expected event may take.
     pub time_limit: Duration,
     /// Begins the traces of messages, if the topics are traced.
     pub tracer: Option<Arc<Tracer>>,
-    /// The share of the messages whose latency is measured, if it is.
+    /// The share of messages whose latency is measured; `None` if it is not measured.
     pub latency_sample: Option<f64>,
-    /// The clock whose calendar the topics use, instead of that of these executors.
+    /// The clock whose calendar the topics use; `None` if they use the calendar of these executors.
     pub clock: Option<Arc<dyn Executor>>,
 }
 
@@ -50,10 +50,10 @@ impl Pair {
         Task::start(&self.readers, Box::pin(task))
     }
 
-    /// Waits for the end of a task. If it panicked, this panics, too.
+    /// Waits for the end of a task. Returns its result.
     ///
     /// # Panics
-    /// If the task does not end in time.
+    /// If the task panicked, or does not end in time.
     pub async fn join<R>(&self, what: &str, task: Task<R>) -> R {
         match self.within(what, task.0).await {
             Ok(Ok(result)) => result,
@@ -62,13 +62,13 @@ impl Pair {
         }
     }
 
-    /// Waits for an event.
+    /// Waits for a future, which is an event of the law.
     ///
     /// # Panics
     /// If the event does not happen in time.
     pub async fn within<R>(&self, what: &str, future: impl Future<Output = R>) -> R {
         if cfg!(miri) {
-            // Sets no time limit under Miri, where timers are slow, and which reports a deadlock
+            // Sets no time limit under Miri: timers are slow there, and Miri reports deadlocks
             // itself.
             return future.await;
         }
@@ -107,7 +107,8 @@ pub(super) const POLL_EVERY: Duration = Duration::from_micros(500);
 pub struct Task<R>(oneshot::Receiver<thread::Result<R>>);
 
 impl<R: Send + 'static> Task<R> {
-    /// The task is in a box, so that this is compiled once for each result, and not for each task.
+    /// Starts the task from a box, so that this code is compiled once for each result type and not
+    /// for each task.
     fn start(executor: &Arc<dyn Executor>, task: SendFuture<R>) -> Self {
         let (sender, receiver) = oneshot::channel();
         let task = AssertUnwindSafe(task).catch_unwind();

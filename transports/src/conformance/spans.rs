@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::local::{Span, SpanSink, Tracer};
 use crate::sync::lock;
 
-/// Keeps spans. A clone keeps the same ones.
+/// A recorder of spans. Clones share the recorded spans.
 #[derive(Clone, Debug, Default)]
 pub struct Spans(Arc<Mutex<Vec<Span>>>);
 
@@ -16,7 +16,7 @@ impl SpanSink for Spans {
 }
 
 impl Spans {
-    /// The spans since the last call.
+    /// Returns the spans that were recorded since the last call.
     pub fn take(&self) -> Vec<Span> {
         std::mem::take(&mut *lock(&self.0))
     }

@@ -29,7 +29,7 @@ impl Subject for Threads {
         let timers = threads.timers.clone();
         let clock = thread::spawn(move || timers.run());
         block_on(body(threads.clone()), WaitStrategy::Park);
-        // Tasks may start other tasks.
+        // Repeats until no task is left, because tasks may start other tasks.
         while let Some(task) = threads.task() {
             // The thread has printed the panic already.
             _ = task.join();
@@ -130,7 +130,7 @@ impl Timers {
 /// A timer, which is ready at its deadline.
 struct Timer {
     at: Instant,
-    /// The key of the timer's waker.
+    /// The key of the timer's waker in the set; `None` if no waker is set.
     place: Option<(Instant, u64)>,
     timers: Arc<Timers>,
 }

@@ -1,7 +1,7 @@
-//! The counters of other processes: found among their descriptors, and mapped read-only.
+//! Finds the counters of other processes among their descriptors, and maps them read-only.
 //!
-//! The other process takes no part: it may spin, hang, or be stopped. Nothing in it is changed, and
-//! it can see nothing of this process.
+//! The other process takes no part: it may spin, hang, or be stopped. This code changes nothing in
+//! it, and gives it nothing to read.
 //!
 //! **Panic contract.** Processes may be hostile. No descriptor of a process and no content of its
 //! memory makes this code panic, wait for the process, or read memory that could be freed.
@@ -23,7 +23,7 @@ use super::view::{CountersView, FIRST_NAME, FURTHER_NAME, Layout, Listed, ViewEr
 use crate::memory::{Mapping, MemoryError};
 use crate::sync::ForeignWords;
 
-/// The most words of a region that are mapped: twice the size of the largest region.
+/// The limit on the mapped words of a region: twice the size of the largest region.
 const MOST_WORDS: usize = 1 << 26;
 
 /// A region of counters of another process, or of this one, mapped read-only.
@@ -57,7 +57,7 @@ pub struct Attached {
     further: Vec<Option<Piece>>,
 }
 
-/// A segment.
+/// A segment, mapped.
 #[derive(Debug)]
 struct Piece {
     inode: u64,
@@ -70,12 +70,11 @@ impl Piece {
     }
 }
 
-/// The regions that were found in processes.
+/// The regions of counters that a search found.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Found {
-    /// The regions that can be read. A process has one for each node, and one for actors outside
-    /// nodes.
+    /// Regions that can be read. A process has one for each node, and one for actors outside nodes.
     pub regions: Vec<Attached>,
     /// Why other regions cannot be read.
     pub refused: Vec<AttachError>,
@@ -146,7 +145,7 @@ pub enum AttachError {
     /// A system call failed.
     #[error("cannot {action}: {error} [{code}]", code = self.code())]
     System {
-        /// What the call was to do.
+        /// The purpose of the call.
         action: String,
         /// The system's error.
         #[source]
@@ -157,8 +156,8 @@ pub enum AttachError {
 debug_as_display!(AttachError);
 
 impl AttachError {
-    /// Returns the code of the error, with which its text ends: if the memory cannot be read, the
-    /// code of the reason.
+    /// Returns the code at the end of the error's text. For unreadable memory it is the code of the
+    /// reason.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -172,7 +171,7 @@ impl AttachError {
     }
 }
 
-/// A process, even after its end, when another process may have got its number.
+/// A process. It stays this process even after its end, when its number may be used again.
 #[derive(Debug)]
 struct Process {
     number: u32,
@@ -204,9 +203,9 @@ impl Attached {
         Ok(found)
     }
 
-    /// Finds the regions of all processes that this one may look at, in the order of their numbers.
-    /// A region that several processes share, such as a process and its forked children, is listed
-    /// once.
+    /// Finds the regions of all processes that this process may inspect, in the order of their
+    /// numbers. A region that several processes share, such as a process and its forked children,
+    /// is listed once.
     ///
     /// # Errors
     /// If there is no list of processes.
@@ -230,9 +229,8 @@ impl Attached {
         Ok(found)
     }
 
-    /// Copies all lines. Counts of one line may be from slightly different moments. It costs no
-    /// system call, unless the region has grown. After the end of the process it returns the last
-    /// values.
+    /// Copies all lines. Values of one line may be from slightly different moments. Makes no system
+    /// call unless the region has grown. After the end of the process it returns the last values.
     ///
     /// # Errors
     /// If the region contradicts itself.
@@ -246,7 +244,7 @@ impl Attached {
         self.layout.read(first, &listed, &pieces)
     }
 
-    /// The number of the process.
+    /// Returns the number of the process.
     #[must_use]
     pub fn process(&self) -> u32 {
         self.process.number
@@ -264,12 +262,12 @@ impl Attached {
         self.first.inode
     }
 
-    /// Adds the regions of a process to those that were found.
+    /// Adds the regions of a process to `found`.
     fn add_process(number: u32, found: &mut Found) -> Result<(), AttachError> {
         // Opens the process before its descriptors are listed, so that they belong to this process.
         let process = Arc::new(Process::open(number)?);
         let descriptors = process.descriptors(FIRST_NAME);
-        // The process may have ended although its parent does not know that yet.
+        // A process that has ended keeps its number until its parent has waited for it.
         if process.has_ended() {
             return Err(AttachError::NoProcess { process: number });
         }
@@ -305,14 +303,14 @@ impl Attached {
         Ok(())
     }
 
-    /// Maps the segments that were added to the list. Those that cannot be found stay out of reach.
+    /// Maps the segments that were added to the list. Segments that cannot be found are counted as
+    /// out of reach.
     fn map_further(&mut self, listed: &[Listed]) {
         let new = listed.get(1 + self.further.len()..).unwrap_or(&[]);
         if new.is_empty() {
             return;
         }
-        // The list names the descriptor of each segment; most of the time this is right, so it is
-        // tried first.
+        // Tries the descriptor that the list names first: it is usually right.
         let descriptors = self.process.descriptors(FURTHER_NAME).unwrap_or_default();
         for listed in new {
             let mapped = || std::iter::once(&self.first).chain(self.further.iter().flatten());
@@ -382,16 +380,16 @@ impl Process {
         Ok(found)
     }
 
-    /// Maps the memfd of a descriptor, with at most this many words. `None` if the descriptor is
-    /// another file by now.
+    /// Maps the memfd of a descriptor, with at most this many words. Returns `None` if the
+    /// descriptor is another file by now.
     fn attach(
         &self,
         descriptor: &Descriptor,
         most_words: usize,
     ) -> Result<Option<Piece>, MemoryError> {
         let path = format!("/proc/{}/fd/{}", self.number, descriptor.number);
-        // Opens the file as a path only, because this neither waits nor has an effect, even if the
-        // descriptor is another file.
+        // Opens the file as a path only: this neither waits nor has an effect, even if the
+        // descriptor is another file by now.
         let place =
             match rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
                 Ok(place) => place,
@@ -411,7 +409,7 @@ impl Process {
     }
 }
 
-/// Returns the device and the inode of a file. This does not wait for its file system.
+/// Returns the device and the inode of a file. The call does not wait for a file system.
 fn device_and_inode(file: BorrowedFd<'_>) -> Result<((u32, u32), u64), MemoryError> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let stat = rustix::fs::statx(file, "", flags, StatxFlags::INO)
@@ -419,7 +417,7 @@ fn device_and_inode(file: BorrowedFd<'_>) -> Result<((u32, u32), u64), MemoryErr
     Ok(((stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino))
 }
 
-/// Returns the device of all memfds: no other file is on it.
+/// Returns the device of all memfds. No other file is on this device.
 fn device_of_memfds() -> Result<(u32, u32), MemoryError> {
     static DEVICE: OnceLock<(u32, u32)> = OnceLock::new();
     if let Some(device) = DEVICE.get() {

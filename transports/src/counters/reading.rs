@@ -1,4 +1,4 @@
-//! A copy of a line of counters, for readers.
+//! Copies of lines, and the metrics, latencies and distributions that readers get from them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -22,21 +22,21 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The value with this name in [`Kind::values`], or 0.
+    /// Returns the value with this name in [`Kind::values`], or 0.
     #[must_use]
     pub fn value(&self, name: &str) -> u64 {
         let index = self.kind.values().iter().position(|value| *value == name);
         index.map_or(0, |index| self.values[index])
     }
 
-    /// The label's value for `key`, or an empty string.
+    /// Returns the label's value for `key`, or an empty string.
     #[must_use]
     pub fn label(&self, key: &str) -> &str {
         let mut pairs = self.label.split(' ').filter_map(|pair| pair.split_once('='));
         pairs.find(|(name, _)| *name == key).map_or("", |(_, value)| value)
     }
 
-    /// Whether a line of buckets belongs to latencies: labels of services' lines begin with the
+    /// Whether a line of buckets belongs to a latency. The labels of services' lines begin with the
     /// service.
     pub(super) fn is_of_latency(&self) -> bool {
         self.label.starts_with("topic=")
@@ -45,9 +45,9 @@ impl Reading {
 
 #[cfg(feature = "metrics")]
 impl Reading {
-    /// Returns the label of the total to which lines like this one are added. It leaves out the
-    /// names that peers, and members at run time, choose, so that the number of totals does not
-    /// grow with them.
+    /// Returns the label of the total to which this line is added when it is replaced. The label
+    /// leaves out names that peers, or members at run time, choose, so that these names do not add
+    /// totals.
     pub(super) fn label_of_total(&self) -> String {
         let keys: &[&str] = match self.kind {
             Kind::Publisher | Kind::Edge | Kind::Requester | Kind::Responder | Kind::Latency => {
@@ -62,7 +62,8 @@ impl Reading {
         kept.collect::<Vec<_>>().join(" ")
     }
 
-    /// Adds the values of another line of this kind; of sizes and positions, it keeps the greatest.
+    /// Adds the values of another line of this kind; for sizes and positions it keeps the greatest
+    /// value.
     pub(super) fn add(&mut self, other: &Reading) {
         let is_one_empty = self.value("count") == 0 || other.value("count") == 0;
         let names = self.kind.values();
@@ -80,7 +81,7 @@ impl Reading {
     }
 }
 
-// The metrics of services, put together from lines.
+// Metrics of services, read from lines.
 
 /// A counter, gauge or histogram of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +120,7 @@ impl MetricValue {
         })
     }
 
-    /// Adds another value of the same kind.
+    /// Adds another value of the same kind to this one.
     fn add(&mut self, other: &MetricValue) {
         match (self, other) {
             (MetricValue::Counter(count), MetricValue::Counter(other)) => {
@@ -136,7 +137,7 @@ impl MetricValue {
 
 impl Metric {
     /// Returns the metrics among the lines of a region, in the order of their first lines. Lines of
-    /// the same metric are added up: each handle of a service has a line.
+    /// the same metric are added up, because each handle of a service has a line.
     #[must_use]
     pub fn of(readings: &[Reading]) -> Vec<Metric> {
         let mut metrics: Vec<Metric> = Vec::new();
@@ -144,7 +145,7 @@ impl Metric {
         for reading in readings {
             let Some(metric) = Metric::of_line(reading) else { continue };
             let (label, kind) = match reading.kind {
-                // The label without its last part, the number of the first bucket.
+                // The label without its last part, which is the number of the first bucket.
                 Kind::Buckets => (reading.label.rsplit_once(' ').map(|it| it.0), Kind::Histogram),
                 kind => (None, kind),
             };
@@ -177,13 +178,13 @@ impl Metric {
     }
 }
 
-// The latencies of topics, put together from lines.
+// Latencies of topics, read from lines.
 
-/// The longest latency in nanoseconds: an hour. A longer one counts as this one, so that a clock
-/// that is wrong, or a peer that lies, cannot make the sum of all latencies useless.
+/// The longest latency in nanoseconds: an hour. A longer one counts as an hour, so that a wrong
+/// clock or a lying peer cannot spoil the sum of all latencies.
 pub const LONGEST_LATENCY: u64 = 3_600_000_000_000;
 
-/// The longest end that a line of buckets adds to the label: the number of its first bucket.
+/// The length of the longest suffix of a label of buckets: the number of the first bucket.
 const FIRST: usize = " first=240".len();
 
 /// How long the messages of a topic took from their emit to their receive by one reader.
@@ -196,8 +197,8 @@ pub struct Latency {
     pub reader: String,
     /// The latencies of the measured messages, in nanoseconds.
     pub nanoseconds: Distribution,
-    /// How many messages were sent later than they were received, by the clocks of the two sides.
-    /// They count as 0.
+    /// The number of messages whose send time is after their receive time, by the clocks of the two
+    /// sides. Their latency counts as 0.
     pub ahead: u64,
 }
 
@@ -224,7 +225,8 @@ impl Latency {
     }
 }
 
-/// Returns the latencies in a line, if it is a line of latencies, and how many were ahead.
+/// Returns the latencies in a line and how many were ahead; `None` if it is not a line of
+/// latencies.
 fn values_of(reading: &Reading) -> Option<(Distribution, u64)> {
     match reading.kind {
         Kind::Latency => Some((Distribution::of(reading)?, reading.value("ahead"))),
@@ -233,7 +235,7 @@ fn values_of(reading: &Reading) -> Option<(Distribution, u64)> {
     }
 }
 
-/// Returns the label of a topic's reader, cut so that the end that a line of buckets adds has room.
+/// Returns the label of a topic's reader, cut so that the suffix of a line of buckets fits.
 #[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "there are no lines"))]
 pub(super) fn latency_label(topic: &str, reader: &str) -> String {
     let mut label = format!("topic={} reader={}", plain(topic), plain(reader));
@@ -241,7 +243,7 @@ pub(super) fn latency_label(topic: &str, reader: &str) -> String {
     label
 }
 
-// The buckets of histograms: which bucket a value is in, and what the buckets tell of the values.
+// Buckets of histograms: the bucket of a value, and the values of a bucket.
 //
 // The layout is that of HdrHistogram (Gil Tene, <http://hdrhistogram.org>) with eight sub-buckets
 // and a unit of 1. Values below 8 have buckets of their own; above, each power of two has four
@@ -250,7 +252,7 @@ pub(super) fn latency_label(topic: &str, reader: &str) -> String {
 
 /// The number of a histogram's buckets.
 pub(super) const BUCKETS: usize = 252;
-/// The number of buckets for each power of two, and its binary logarithm.
+/// The number of buckets for each power of two. `HALF_BITS` is its binary logarithm.
 const HALF: u32 = 4;
 const HALF_BITS: u32 = 2;
 
@@ -258,7 +260,8 @@ const HALF_BITS: u32 = 2;
 #[cfg(any(feature = "metrics", test))]
 #[inline]
 pub(super) fn bucket_of(value: u64) -> usize {
-    // The power of two by which the value is divided, so that 4 to 7 are left; 0 below 8.
+    // The power of two by which the value is divided, so that a number from 4 to 7 is left; 0 for
+    // values below 8.
     let power = 61 - (value | 7).leading_zeros();
     let sub = (value >> power) as u32;
     (HALF * power + sub) as usize
@@ -290,18 +293,18 @@ pub struct Distribution {
     pub(super) count: u64,
     pub(super) sum: u64,
     pub(super) range: Option<(u64, u64)>,
-    /// The counts, by the number of the bucket. Shorter if no further bucket was read.
+    /// The count of each bucket, by its number. Buckets after the last that was read are left out.
     pub(super) buckets: Vec<u64>,
 }
 
 impl Distribution {
-    /// The number of recorded values.
+    /// Returns the number of recorded values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Returns the part of a histogram, or of latencies, in one line: the sums, or some of the
+    /// Returns the part of a histogram or latency that one line has: the sums, or some of the
     /// buckets.
     pub(super) fn of(reading: &Reading) -> Option<Distribution> {
         if reading.kind == Kind::Buckets {
@@ -315,27 +318,26 @@ impl Distribution {
         Some(Distribution { count, sum, range, buckets: Vec::new() })
     }
 
-    /// Returns the sum of the recorded values, which wraps.
+    /// Returns the sum of the recorded values. The sum wraps.
     #[must_use]
     pub fn sum(&self) -> u64 {
         self.sum
     }
 
-    /// The least recorded value.
+    /// Returns the least recorded value; `None` if nothing was recorded.
     #[must_use]
     pub fn least(&self) -> Option<u64> {
         self.range.map(|(least, _)| least)
     }
 
-    /// The greatest recorded value.
+    /// Returns the greatest recorded value; `None` if nothing was recorded.
     #[must_use]
     pub fn most(&self) -> Option<u64> {
         self.range.map(|(_, most)| most)
     }
 
-    /// Returns the buckets with values, from the least values to the greatest. If the region had no
-    /// place for some buckets, their values are missing here, but not in
-    /// [`count`](Distribution::count).
+    /// Returns the buckets that have values, in ascending order. If the region had no place for
+    /// some buckets, their values are missing here, but not in [`count`](Distribution::count).
     pub fn buckets(&self) -> impl Iterator<Item = Bucket> {
         self.buckets.iter().enumerate().filter(|(_, count)| **count > 0).map(|(number, &count)| {
             let (least, most) = range_of(number);
@@ -343,9 +345,9 @@ impl Distribution {
         })
     }
 
-    /// Returns a value that `part` of the recorded values do not exceed, as near as the buckets
-    /// tell: `0.5` is the median. It is at most a quarter too large, and never more than
-    /// [`most`](Distribution::most). `None` if nothing was recorded.
+    /// Returns a value that the fraction `part` of the recorded values do not exceed: `0.5` is the
+    /// median. The buckets limit its precision: it is at most a quarter too large, and never more
+    /// than [`most`](Distribution::most). Returns `None` if nothing was recorded.
     ///
     /// ```
     /// use mycelium_transports::counters::{Distribution, Metric, MetricValue, Region};
@@ -376,7 +378,7 @@ impl Distribution {
         Some(bucket.most.clamp(least, most.max(least)))
     }
 
-    /// Adds the values that another histogram has recorded.
+    /// Adds the recorded values of another histogram.
     pub(super) fn merge(&mut self, other: &Distribution) {
         self.count = self.count.wrapping_add(other.count);
         self.sum = self.sum.wrapping_add(other.sum);

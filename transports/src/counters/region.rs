@@ -1,4 +1,4 @@
-//! Counters in pages: which place a line gets, and how a region grows.
+//! Counters in pages: the place of each line, and the growth of a region.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -14,23 +14,23 @@ use crate::sync::{AtomicU64, Ordering, fence, lock};
 
 /// The least number of lines of a further segment.
 const FEWEST: usize = 64;
-/// How many lines whose writers are gone stay readable. Beyond this the oldest are replaced.
+/// The number of lines without a writer that stay readable. Beyond it, the oldest are replaced.
 const RETIRED: usize = 1024;
-/// The limit on these lines while all lines are read.
+/// The limit on lines without a writer while all lines are read.
 const RETIRED_WHILE_READ: usize = 2 * RETIRED;
-/// The default limit on the lines of a region, which then has 256 MiB.
+/// The default limit on the lines of a region. A region of this size has 256 MiB.
 const MOST: usize = 1 << 20;
 
 /// Counters in pages, which grow with the number of lines. See the [module](super).
 pub struct Region {
     first: Segment,
     more: Box<[OnceLock<Segment>]>,
-    /// Locked to make a line.
+    /// Locked while a line is made.
     places: Mutex<Places>,
-    /// Locked to read all lines, and, after `places`, to replace one: otherwise a replaced line
-    /// would be read twice, or not at all.
+    /// Locked while all lines are read and, after `places`, while a line is replaced: otherwise a
+    /// replaced line could be read twice, or not at all.
     lines: Mutex<()>,
-    /// Locked to make or drop a line.
+    /// Locked while a line is made or dropped.
     retired: Arc<Retired>,
     /// Whether other processes can find the segments.
     shared: bool,
@@ -45,7 +45,7 @@ struct Places {
     capacity: usize,
     /// The limit on the lines of all segments.
     most: usize,
-    /// Memory for lines that readers cannot see, and how many of its places are used.
+    /// Memory for lines that readers cannot see, and the number of its used places.
     hidden: Option<(Segment, usize)>,
     /// The lines with the totals of replaced lines, by kind and label. Only the owner of the lock
     /// writes them.
@@ -59,8 +59,8 @@ impl Region {
         Region::with_most(lines, MOST)
     }
 
-    /// As [`new`](Region::new), but with a limit of `most` lines. Both numbers are rounded up to
-    /// whole pages, of 16 lines each.
+    /// Creates a region as [`new`](Region::new) does, but with a limit of `most` lines. Both
+    /// numbers are rounded up to whole pages, of 16 lines each.
     ///
     /// ```
     /// use mycelium_transports::counters::{Region, ServiceValue};
@@ -75,15 +75,15 @@ impl Region {
         Region::of(Shape::first(whole_pages(lines)).on_heap(), most, false)
     }
 
-    /// As [`new`](Region::new), but other processes of this user can read the region as long as it
-    /// or one of its lines exists: its segments are memfds, whose descriptors stay open.
-    /// `Attached::of_process` finds them. If there is no descriptor for a further segment, this
-    /// process alone can read it.
+    /// Creates a region as [`new`](Region::new) does, which other processes of this user can read
+    /// as long as it or one of its lines exists. Its segments are memfds whose descriptors stay
+    /// open; `Attached::of_process` finds them. If no descriptor is left for a further segment,
+    /// only this process can read that segment.
     ///
-    /// A node has such a region. A region that only its own program reads needs no descriptor.
+    /// Each node has such a region. A region that only its own program reads needs no descriptor.
     ///
     /// # Errors
-    /// If the memory cannot be created, or not be shared: that is possible on 64-bit Linux only.
+    /// If the memory cannot be created or shared. Sharing needs 64-bit Linux.
     pub fn shared(lines: usize) -> Result<Arc<Region>, MemoryError> {
         Ok(Region::of(Shape::first(whole_pages(lines)).shared(FIRST_NAME)?, MOST, true))
     }
@@ -137,11 +137,11 @@ impl Region {
         self.first.word(8).store(number as u64 + 1, Ordering::Release);
     }
 
-    /// Creates a line. It gets a place of its own, for which the region may grow. If more than
-    /// 1,024 lines have lost their writers, or the region cannot grow, it gets the place of the
-    /// line that lost its writer first; the values of that line are added to a line of the region's
-    /// own: the total of the replaced lines of its kind and topic. If that is impossible too, the
-    /// line works but is invisible; the header counts such lines. A label is cut at 104 bytes.
+    /// Creates a line at a place of its own, for which the region may grow. If more than 1,024
+    /// lines have no writer, or the region cannot grow, the line replaces the one that lost its
+    /// writer first. The values of the replaced line are added to the total of its kind and topic,
+    /// a line of the region's own. If no line can be replaced either, the new line works but is
+    /// invisible; the header counts such lines. A label is cut at 104 bytes.
     ///
     /// ```
     /// use mycelium_transports::counters::{PublisherValue, Region};
@@ -186,8 +186,9 @@ impl Region {
         line
     }
 
-    /// Returns a place for a new line: a new one, that of a line whose writer is gone, or none.
-    /// While all lines are read, none is replaced, and more of them may exist instead.
+    /// Returns a place for a new line: an unused one, or the place of a line without a writer.
+    /// Returns `None` if there is no place. While all lines are read no line is replaced, so more
+    /// lines without a writer may exist.
     fn free_place(&self, places: &mut Places, may_replace: bool) -> Option<Place> {
         let mut retired = self.retired.lock();
         loop {
@@ -196,7 +197,7 @@ impl Region {
             if !is_over && (has_next || self.grow(places)) {
                 let place = places.next;
                 places.next.index += 1;
-                // Readers do not see the line before it is described, because its generation is 0.
+                // Readers skip the line until it is described, because its generation is 0.
                 self.first.word(3).fetch_add(1, Ordering::Release);
                 return Some(place);
             }
@@ -210,8 +211,8 @@ impl Region {
         }
     }
 
-    /// Adds the values of a line whose writer is gone to the total of its kind and label, so that
-    /// its place is free. If there is no such total yet, the line becomes the total, and this
+    /// Adds the values of a line without a writer to the total of its kind and label, so that its
+    /// place is free. If this total does not exist yet, the line becomes the total, and this
     /// returns false.
     fn is_in_total(&self, place: Place, places: &mut Places) -> bool {
         let (segment, index) = (self.segment(place), place.index as usize);
@@ -234,8 +235,8 @@ impl Region {
         }
     }
 
-    /// Adds a segment, and moves the next place there. The segment grows with the number of lines,
-    /// so that the limit on segments does not limit the lines, and few places are unused.
+    /// Adds a segment and moves the next place there. The segment grows with the number of lines,
+    /// so that few places are unused and the limit on segments does not limit the lines.
     fn grow(&self, places: &mut Places) -> bool {
         let number = places.next.segment as usize + 1;
         let lines = (places.capacity / 4).max(FEWEST).min(places.most - places.capacity);
@@ -254,8 +255,8 @@ impl Region {
     }
 
     /// Reads all lines. The values of one line may be from slightly different moments, but all
-    /// belong to this line: a line that is made meanwhile is complete, or left out. No line is
-    /// replaced meanwhile: its values are either in its own line or in the total.
+    /// belong to this line. A line that is made during the read is complete or left out. No line is
+    /// replaced during the read, so each value is either in its own line or in a total.
     #[must_use]
     pub fn read(&self) -> Vec<Reading> {
         let _lines = lock(&self.lines);
@@ -270,7 +271,7 @@ impl Region {
     }
 
     /// Copies the words of each segment: [`CountersView::of_dump`](super::CountersView::of_dump)
-    /// reads such copies, also those of other versions.
+    /// reads such copies, including copies of other versions.
     #[must_use]
     pub fn dump(&self) -> Vec<Vec<u64>> {
         let words = |segment: &Segment| {
@@ -279,7 +280,7 @@ impl Region {
         self.segments().map(words).collect()
     }
 
-    /// Returns the number of lines that were made without a place where readers could see them.
+    /// Returns the number of lines that got no place where readers can see them.
     #[must_use]
     pub fn unseen(&self) -> u64 {
         self.first.word(4).load(Ordering::Relaxed)
@@ -307,7 +308,7 @@ impl fmt::Debug for Region {
     }
 }
 
-// The words of a region, in segments: the header, which only the first one has, descriptors and
+// The words of a region, in segments: the header (in the first segment only), descriptors and
 // values.
 
 /// The number of words before the table of kinds.
@@ -325,7 +326,7 @@ pub(super) const HEADER: usize = 4 * PAGE_WORDS;
 pub(super) const DESCRIPTOR: usize = 16;
 /// The number of words of a line with its descriptor.
 pub(super) const WORDS: usize = DESCRIPTOR + VALUES;
-/// The number of lines, with their descriptors, in a page.
+/// The number of lines in a page, with their descriptors.
 pub(super) const LINES_OF_PAGE: usize = PAGE_WORDS / WORDS;
 const LABEL_BYTES: usize = (DESCRIPTOR - 3) * 8;
 const _: () = assert!(LABEL_BYTES == LONGEST_LABEL);
@@ -339,7 +340,7 @@ const _: () = assert!(NAME * (1 + VALUES) < KIND);
 #[derive(Debug)]
 pub(super) struct Segment {
     words: Words,
-    /// Where other processes find the segment, if they can.
+    /// The address by which other processes find the segment; `None` if they cannot.
     found: Option<Found>,
     shape: Shape,
 }
@@ -355,7 +356,8 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Returns the shape of a region's first segment, with the header. `lines` fill whole pages.
+    /// Returns the shape of a region's first segment, with the header. `lines` must fill whole
+    /// pages.
     pub(super) fn first(lines: usize) -> Shape {
         Shape { first_word: 0, header: HEADER, lines }
     }
@@ -405,22 +407,22 @@ impl Segment {
         [first, lines, descriptors, values, found.inode, found.descriptor, 0, 0]
     }
 
-    /// The values of a line.
+    /// Returns the values of a line.
     pub(super) fn values(&self, index: usize) -> Part<VALUES> {
         self.words.part(self.values_of(index))
     }
 
-    /// The first word of a line's values.
+    /// Returns the index of the first word of a line's values.
     pub(super) fn values_of(&self, index: usize) -> usize {
         self.shape.header + DESCRIPTOR * self.shape.lines + VALUES * index
     }
 
-    /// The first word of a line's descriptor.
+    /// Returns the index of the first word of a line's descriptor.
     fn descriptor_of(&self, index: usize) -> usize {
         self.shape.header + DESCRIPTOR * index
     }
 
-    /// A word of this segment.
+    /// Returns a word of this segment.
     pub(super) fn word(&self, index: usize) -> &AtomicU64 {
         &self.words[index]
     }
@@ -438,7 +440,7 @@ impl Segment {
     pub(super) fn describe(&self, index: usize, kind: Kind, label: &str) {
         let descriptor = self.descriptor_of(index);
         let generation = self.word(descriptor).swap(0, Ordering::Relaxed);
-        // A reader that sees any of the stores below also sees the generation 0.
+        // Release: a reader that sees any of the stores below also sees generation 0.
         fence(Ordering::Release);
         let mut end = label.len().min(LABEL_BYTES);
         while !label.is_char_boundary(end) {
@@ -450,8 +452,8 @@ impl Segment {
         self.word(descriptor + 2).store(label.len() as u64, Ordering::Relaxed);
         let first = self.values_of(index);
         (first..first + VALUES).for_each(|value| self.word(value).store(0, Ordering::Relaxed));
-        // Release: a reader that sees the generation also sees the descriptor. A generation never
-        // returns: the next line at this place counts on from it.
+        // Release: a reader that sees the generation also sees the descriptor. A generation is
+        // never reused: the next line at this place continues from it.
         self.word(descriptor).store(generation + 1, Ordering::Release);
     }
 
@@ -461,7 +463,8 @@ impl Segment {
         words.iter().zip(values).for_each(|(word, value)| word.store(*value, Ordering::Relaxed));
     }
 
-    /// Reads a line, unless it is unused, or replaced by another one meanwhile.
+    /// Reads a line. Returns `None` if the place is unused, or was given to another line during the
+    /// read.
     pub(super) fn read(&self, index: usize) -> Option<Reading> {
         let descriptor = self.descriptor_of(index);
         let generation = self.word(descriptor).load(Ordering::Acquire);
@@ -483,7 +486,7 @@ impl Segment {
     }
 }
 
-// One line of counters, for its writer, and the places of lines whose writers are gone.
+// One line of counters with its writer, and the places of lines without a writer.
 
 /// The values of one line, with one writer.
 #[derive(Debug)]
@@ -513,7 +516,7 @@ impl<V: Value> Line<V> {
         Line { words, place, retired: retired.clone(), values: PhantomData }
     }
 
-    /// A value.
+    /// Returns a value.
     #[inline]
     #[must_use]
     pub fn get(&self, value: V) -> u64 {
@@ -526,28 +529,28 @@ impl<V: Value> Line<V> {
         self.word(value).store(to, Ordering::Relaxed);
     }
 
-    /// Adds to a value. Only the line's writer may call it: it is a load and a store.
+    /// Adds to a value by a load and a store. Only the line's writer may call it.
     #[inline]
     pub fn add(&self, value: V, count: u64) {
         let word = self.word(value);
         word.store(word.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
-    /// Adds one to a value. Any thread may call it, if none calls [`add`](Line::add) for this
-    /// value.
+    /// Adds one to a value. Any thread may call it, unless another one calls [`add`](Line::add) for
+    /// this value.
     #[inline]
     pub fn count(&self, value: V) {
         self.count_many(value, 1);
     }
 
-    /// As [`count`](Line::count), but adds `count`.
+    /// Adds `count` to a value, like [`count`](Line::count).
     #[inline]
     pub fn count_many(&self, value: V, count: u64) {
         self.word(value).fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Advances a value to `position`, a count of the same thing in fewer bits, which wraps. It
-    /// never moves a value back, so any thread may call it.
+    /// Advances a value to `position`, which counts the same thing in fewer bits and wraps. Any
+    /// thread may call it, because it never moves the value back.
     pub fn follow(&self, value: V, position: usize) {
         let (word, relaxed) = (self.word(value), Ordering::Relaxed);
         let mut value = word.load(relaxed);
@@ -576,7 +579,7 @@ pub(super) struct Place {
     pub(super) index: u32,
 }
 
-/// The places of lines whose writers are gone, the oldest first.
+/// The places of lines without a writer, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Retired(Mutex<VecDeque<Place>>);
 
@@ -586,7 +589,7 @@ impl Retired {
     }
 }
 
-// A histogram in a region: a line of its own, and lines of buckets.
+// A histogram in a region: one line, and further lines for its buckets.
 
 /// The lines of one histogram, with one writer.
 #[derive(Debug)]
@@ -614,11 +617,11 @@ impl Region {
         HistogramLines { line: self.line(label), buckets }
     }
 
-    /// Makes the lines of the latencies of a topic at a reader.
+    /// Creates the lines of the latencies of a topic at a reader.
     #[must_use]
     pub fn latencies(&self, topic: &str, reader: &str) -> LatencyLines {
         let label = latency_label(topic, reader);
-        // Makes no lines for the buckets of longer latencies, because they stay empty.
+        // Creates no lines for the buckets of longer latencies: these stay empty.
         let buckets = BucketLines::new(self, &label, bucket_of(LONGEST_LATENCY) + 1);
         LatencyLines { line: self.line(&label), buckets }
     }
@@ -636,9 +639,9 @@ impl HistogramLines {
 }
 
 impl LatencyLines {
-    /// Records a latency in nanoseconds; one of more than [`LONGEST_LATENCY`] counts as that.
-    /// `None` stands for a message that was sent later than now: it counts as 0, and as ahead. Only
-    /// the writer of the lines may call it.
+    /// Records a latency in nanoseconds, at most [`LONGEST_LATENCY`]. `None` means that the message
+    /// was sent after the present time: it counts as 0, and as ahead. Only the writer of the lines
+    /// may call it.
     ///
     /// ```
     /// use mycelium_transports::counters::{Latency, Region};
@@ -681,7 +684,7 @@ impl BucketLines {
     }
 }
 
-/// Adds a value to the line of a histogram.
+/// Adds a recorded value to the line of a histogram.
 #[inline]
 fn add<V: Value>(line: &Line<V>, [count, sum, least, most]: [V; 4], value: u64) {
     let before = line.get(count);

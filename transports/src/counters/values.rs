@@ -1,4 +1,4 @@
-//! The kinds of lines, and the meaning of the values of each kind.
+//! The kinds of lines, and the values of each kind.
 
 use std::fmt;
 
@@ -47,7 +47,7 @@ macro_rules! kinds {
 kinds! {
     /// One publisher of one topic: [`PublisherValue`].
     Publisher = "publisher" of PublisherValue,
-    /// One publisher's messages at one subscription, or at the readers of another process:
+    /// One publisher's messages at one subscription, or for the readers of another process:
     /// [`EdgeValue`].
     Edge = "edge" of EdgeValue,
     /// One service: [`ServiceValue`].
@@ -56,14 +56,14 @@ kinds! {
     Link = "link" of LinkValue,
     /// One service, as measured by the node's watchdog: [`WatchdogValue`].
     Watchdog = "watchdog" of WatchdogValue,
-    /// A counter of a service's own: [`CounterValue`].
+    /// A counter that a service defines: [`CounterValue`].
     Counter = "counter" of CounterValue,
-    /// A gauge of a service's own: [`GaugeValue`].
+    /// A gauge that a service defines: [`GaugeValue`].
     Gauge = "gauge" of GaugeValue,
-    /// A histogram of a service's own: [`HistogramValue`].
+    /// A histogram that a service defines: [`HistogramValue`].
     Histogram = "histogram" of HistogramValue,
-    /// Sixteen buckets of a histogram or of latencies, from the number `first` of the label on:
-    /// [`BucketValue`].
+    /// Sixteen buckets of a histogram or latency. The `first` in the label is the number of the
+    /// first one: [`BucketValue`].
     Buckets = "buckets" of BucketValue,
     /// One requester of one topic: [`RequesterValue`].
     Requester = "requester" of RequesterValue,
@@ -88,7 +88,7 @@ pub trait Value: Copy + fmt::Debug {
     /// The kind.
     const KIND: Kind;
 
-    /// Its position in [`Kind::values`].
+    /// Returns its position in [`Kind::values`].
     fn index(self) -> usize;
 }
 
@@ -131,7 +131,7 @@ values! {
     /// Values of a [`Kind::Publisher`]. `sent` and `high_water` are updated when the publisher
     /// wakes its readers: after each poll of its task, and at the latest after 64 messages.
     PublisherValue of Publisher {
-        /// Sent messages; the sequence of the next one.
+        /// Sent messages, which is also the sequence of the next message.
         Sent = "sent",
         /// Messages that were sent without a subscription.
         NoSubscribers = "no_subscribers",
@@ -139,14 +139,15 @@ values! {
         Waited = "waited",
         /// Emits that were rejected because the ring was full.
         Rejected = "rejected",
-        /// Messages that a fast handler did not accept.
+        /// Messages that a fast handler refused.
         HandlerRefused = "handler_refused",
-        /// Slots of the ring.
+        /// The number of slots of the ring.
         Capacity = "capacity",
-        /// The greatest number of messages that the slowest gating reader has been behind, as far
-        /// as the publisher has seen: it checks once a lap, and whenever the ring is full.
+        /// The greatest number of messages that the slowest gating reader was behind. The publisher
+        /// checks it once a lap, and whenever the ring is full.
         HighWater = "high_water",
-        /// 1 if the publisher is in another node: the ring has copies of its messages.
+        /// 1 if the publisher is in another node and the ring has copies of its messages; otherwise
+        /// 0.
         Remote = "remote",
     }
 
@@ -162,7 +163,7 @@ values! {
         Skipped = "skipped",
         /// Messages that were dropped because the ring of a `drop-newest` subscription was full.
         Dropped = "dropped",
-        /// Messages that were not in the sample of the subscription.
+        /// Messages that the subscription skipped because they are not in its sample.
         Sampled = "sampled",
         /// Messages that became dead letters.
         DeadLettered = "dead_lettered",
@@ -170,7 +171,7 @@ values! {
         Redelivered = "redelivered",
         /// Messages that were unread when the subscription ended.
         Left = "left",
-        /// Messages that the reader may or may not have taken.
+        /// Messages that may or may not have been taken.
         Unknown = "unknown",
         /// Messages that a link sent a second time.
         SentAgain = "sent_again",
@@ -190,10 +191,10 @@ values! {
         Panics = "panics",
         /// Messages that became dead letters.
         DeadLetters = "dead_letters",
-        /// Waits for slow readers that lasted for more than a second, and each further second.
+        /// Seconds of waiting for slow readers: each wait counts once for each full second.
         Stalls = "stalls",
-        /// How often the service checks for a message before it parks: its wait strategy. 0 parks
-        /// at once; the greatest number never parks.
+        /// The number of times that the service checks for a message before it parks: its wait
+        /// strategy. 0 parks at once; the greatest number never parks.
         Spins = "spins",
     }
 
@@ -215,13 +216,13 @@ values! {
         RejectedPeers = "rejected_peers",
         /// Connections that were closed to make room for others.
         Evicted = "evicted",
-        /// Traces of messages whose ids were invalid, and that were ignored.
+        /// Traces that were ignored because their ids were invalid.
         InvalidTraces = "invalid_traces",
         /// Bytes that were written to the connection.
         BytesSent = "bytes_sent",
         /// Bytes that were read from the connection.
         BytesReceived = "bytes_received",
-        /// Writes to the connection: each has as many frames as were ready.
+        /// Writes to the connection. Each write sends all frames that are ready.
         Batches = "batches",
     }
 
@@ -232,13 +233,13 @@ values! {
     }
 
     /// Values of a [`Kind::Requester`]. Whenever no request is open, `requested` is the sum of all
-    /// others except `late`.
+    /// other values except `late`.
     RequesterValue of Requester {
         /// Requests.
         Requested = "requested",
         /// Requests with a reply.
         Replied = "replied",
-        /// Requests that no service answers any more.
+        /// Requests that ended because no service answers them any more.
         Gone = "gone",
         /// Requests for which the mailbox had no room.
         Refused = "refused",
@@ -252,7 +253,7 @@ values! {
         ShuttingDown = "shutting_down",
         /// Requests that their requester no longer waited for.
         Cancelled = "cancelled",
-        /// Replies that came after the requester had stopped to wait.
+        /// Replies that came after the requester had stopped waiting.
         Late = "late",
     }
 
@@ -261,18 +262,18 @@ values! {
     ResponderValue of Responder {
         /// Requests that the service took.
         Taken = "taken",
-        /// Replies, also those that were late.
+        /// Replies, including late ones.
         Replied = "replied",
         /// Requests that the service dropped without a reply.
         Failed = "failed",
         /// Requests that were cancelled before the service took them.
         Cancelled = "cancelled",
-        /// Replies that came after the requester had stopped to wait.
+        /// Replies that came after the requester had stopped waiting.
         Late = "late",
     }
 
-    /// Values of a [`Kind::Legacy`]. Whenever nothing waits for a client, the messages for each of
-    /// them are the sum of `sent` and `dropped`.
+    /// Values of a [`Kind::Legacy`]. Whenever no message waits for a client, the sum of `sent` and
+    /// `dropped` is the number of messages for clients, counted once for each client.
     LegacyValue of Legacy {
         /// Clients that connected.
         Connections = "connections",
@@ -282,30 +283,31 @@ values! {
         Errors = "errors",
         /// Messages of clients that were published.
         Received = "received",
-        /// Frames of clients with a type that has no topic.
+        /// Frames of clients whose type has no topic.
         Unknown = "unknown",
-        /// Frames of clients with a payload that could not be decoded.
+        /// Frames of clients whose payload could not be decoded.
         Invalid = "invalid",
         /// Messages of clients that the topic refused.
         Refused = "refused",
         /// Frames that were written to clients.
         Sent = "sent",
-        /// Frames that a client did not get: its queue was full, or it left first.
+        /// Frames that a client did not get, because its queue was full, or it left first.
         Dropped = "dropped",
-        /// Messages that no client could get: gaps, and payloads that are too long.
+        /// Messages that could not be sent to any client: gaps, and payloads that are too long.
         Missed = "missed",
-        /// Clients without a whole frame that gave way to others.
+        /// Clients that were disconnected to make room for others, before they had sent a whole
+        /// frame.
         Evicted = "evicted",
     }
 
-    /// Values of a [`Kind::Exporter`]. When the exporter has ended, the spans that were recorded
-    /// until then are the sum of `exported` and all `dropped`.
+    /// Values of a [`Kind::Exporter`]. When the exporter has ended, the sum of `exported` and all
+    /// `dropped` values is the number of spans that were recorded until then.
     ExporterValue of Exporter {
         /// Spans that the collector took.
         Exported = "exported",
         /// Spans that were dropped because the queue was full.
         DroppedFull = "dropped_full",
-        /// Spans that were dropped because the collector could not be reached in time, or failed.
+        /// Spans that were dropped because the collector failed, or could not be reached in time.
         DroppedFailed = "dropped_failed",
         /// Spans that the collector refused.
         DroppedRefused = "dropped_refused",
@@ -315,11 +317,11 @@ values! {
         Errors = "errors",
     }
 
-    /// Values of a [`Kind::Pusher`]. Each push that has begun is counted once, when it has ended.
+    /// Values of a [`Kind::Pusher`]. Each push is counted once, when it ends.
     PusherValue of Pusher {
         /// Pushes that the collector took.
         Taken = "taken",
-        /// Pushes that ended early, because the collector could not be reached in time, or failed.
+        /// Pushes that ended early because the collector failed, or could not be reached in time.
         Failed = "failed",
         /// Pushes of which the collector refused a part.
         Refused = "refused",
@@ -329,8 +331,8 @@ values! {
         PointsRefused = "points_refused",
     }
 
-    /// Values of a [`Kind::Actor`]. Messages that were sent to actors and are in no mailbox any
-    /// more are the sum of `handled`, `dead_letters` and `unseen`.
+    /// Values of a [`Kind::Actor`]. The sum of `handled`, `dead_letters` and `unseen` is the number
+    /// of messages that were sent to actors and are no longer in a mailbox.
     ActorValue of Actor {
         /// Actors that were spawned.
         Spawned = "spawned",
@@ -338,12 +340,12 @@ values! {
         Ended = "ended",
         /// Messages that were given to a handler.
         Handled = "handled",
-        /// Messages that no handler got: their actor had ended.
+        /// Messages that no handler got because their actor had ended.
         DeadLetters = "dead_letters",
-        /// Messages that nobody has seen: the only sender of the mailbox sent them while the actor
-        /// ended.
+        /// Messages that were lost without a report: the mailbox's only sender sent them while the
+        /// actor ended.
         Unseen = "unseen",
-        /// Messages that were refused, or dropped where the mailbox drops, because it was full.
+        /// Messages that a full mailbox refused or dropped.
         Refused = "refused",
         /// Runs that ended with an error.
         Errors = "errors",
@@ -357,11 +359,11 @@ values! {
 
     /// Values of a [`Kind::Node`].
     NodeValue of Node {
-        /// The number of its process, in the namespace of that process.
+        /// The number of the node's process, in the namespace of that process.
         Pid = "pid",
-        /// The time of its start, in seconds since 1970 by the clock of its host.
+        /// The time of the node's start, in seconds since 1970 by the clock of its host.
         StartedSeconds = "started_seconds",
-        /// The state of its health: 0 starting, 1 ready, 2 degraded, 3 backing off, 4 stopped.
+        /// The node's health: 0 starting, 1 ready, 2 degraded, 3 backing off, 4 stopped.
         State = "state",
     }
 
@@ -377,11 +379,11 @@ values! {
         Value = "value",
     }
 
-    /// Values of a [`Kind::Histogram`], whose buckets are lines of their own.
+    /// Values of a [`Kind::Histogram`], whose buckets have lines of their own.
     HistogramValue of Histogram {
         /// Recorded values.
         Count = "count",
-        /// The sum of all recorded values, which wraps.
+        /// The sum of all recorded values. It wraps.
         Sum = "sum",
         /// The least recorded value; 0 if there is none.
         Least = "least",
@@ -389,17 +391,17 @@ values! {
         Most = "most",
     }
 
-    /// Values of a [`Kind::Latency`], in nanoseconds, whose buckets are lines of their own.
+    /// Values of a [`Kind::Latency`], in nanoseconds, whose buckets have lines of their own.
     LatencyValue of Latency {
         /// Measured messages.
         Count = "count",
-        /// The sum of their latencies, which wraps.
+        /// The sum of their latencies. It wraps.
         Sum = "sum",
         /// The least latency; 0 if there is none.
         Least = "least",
         /// The greatest latency.
         Most = "most",
-        /// Messages that were sent later than they were received, by the clocks of the two sides.
+        /// Messages whose send time is after their receive time, by the clocks of the two sides.
         Ahead = "ahead",
     }
 }
@@ -412,7 +414,7 @@ impl BucketValue {
     pub(super) const NAMES: &[&str; VALUES] =
         &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"];
 
-    /// The bucket with this number, modulo the buckets of a line.
+    /// Returns the bucket with this number, modulo the buckets of a line.
     #[must_use]
     pub fn new(number: usize) -> BucketValue {
         BucketValue((number % VALUES) as u8)

@@ -1,13 +1,13 @@
-//! A copy of the counters of another process, or of a dump of them, made from their words alone.
+//! Copies of the counters of another process, or of a dump, made from the words alone.
 //!
-//! Kinds and values have the names in the region: it may come from another version of this library,
-//! with kinds and values that this one does not know.
+//! Names of kinds and values come from the region, because another version of this library may have
+//! written it, with kinds and values that this version does not know.
 //!
 //! **Panic contract.** The words may have any content, and change at any time. Reading them never
-//! panics and always ends. It allocates in proportion to the words, not to what they claim. Texts
-//! are without control characters, so that they may be printed to a terminal.
+//! panics and always ends. Allocations are in proportion to the number of words, whatever the words
+//! claim. Texts have no control characters, so that they can be printed to a terminal.
 //!
-//! To read, from the top down: the view, the header that it checks, how lines are copied.
+//! Order of this file: the header and its checks, then the copies of lines, then the view.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::reading::Reading;
 use super::values::{Kind, VALUES};
 use crate::sync::{AtomicU64, ForeignWords, Ordering, fence};
 
-// The header of a region: whether it is one, its kinds, and its segments.
+// The header of a region: its check, its kinds, and its segments.
 
 /// The name of the memfd of a first segment.
 pub(in crate::counters) const FIRST_NAME: &str = "mycelium-counters";
@@ -27,11 +27,11 @@ pub(in crate::counters) const FURTHER_NAME: &str = "mycelium-counters-more";
 pub(in crate::counters) const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
 pub(in crate::counters) const VERSION: u64 = 5;
 
-/// The number of words of a descriptor before its label: generation, kind, length.
+/// The number of words of a descriptor before the label: generation, kind, length.
 const BEFORE_LABEL: usize = 3;
-/// The number of words that this version reads of a segment in the list.
+/// The number of words that this version reads of each entry in the list of segments.
 const LISTED: usize = 6;
-/// The limit on the words of an entry in a table. It bounds what a damaged header can mean.
+/// The limit on the words of an entry in a table. It limits the effect of a damaged header.
 const MOST: u64 = 4096;
 
 /// Why words are not the counters of a node.
@@ -68,12 +68,12 @@ pub enum ViewError {
     Truncated {
         /// The incomplete part.
         what: &'static str,
-        /// The first word behind it.
+        /// The first word after it.
         end: u64,
         /// How many words there are.
         words: usize,
     },
-    /// A word of the header cannot be what it says.
+    /// A word of the header is out of its range.
     #[error(
         "invalid counters: expected {least} to {most} in word {word}, {what}, found {found} [{code}]",
         code = self.code()
@@ -101,11 +101,11 @@ pub enum ViewError {
         segment: usize,
         /// The incomplete part.
         what: &'static str,
-        /// The first word behind it.
+        /// The first word after it.
         end: u64,
         /// The first word of the segment.
         first: u64,
-        /// The first word behind the segment.
+        /// The first word after the segment.
         last: u64,
     },
 }
@@ -113,8 +113,8 @@ pub enum ViewError {
 debug_as_display!(ViewError);
 
 impl ViewError {
-    /// Returns the code of the error, with which its text ends. All forms of counters that
-    /// contradict themselves have one code.
+    /// Returns the code at the end of the error's text. All errors of counters that contradict
+    /// themselves have the same code.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -127,7 +127,7 @@ impl ViewError {
     }
 }
 
-/// A kind of lines, by the names in the region.
+/// A kind of lines, as the region names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KindView {
@@ -137,7 +137,7 @@ pub struct KindView {
     pub values: Vec<String>,
 }
 
-/// The part of a region's header that does not change any more.
+/// The constant part of a region's header.
 #[derive(Debug)]
 pub(in crate::counters) struct Layout {
     kinds: Vec<Arc<KindView>>,
@@ -158,7 +158,8 @@ pub(in crate::counters) struct Listed {
     first_word: u64,
     /// How many lines it has.
     lines: u64,
-    /// The number of the first word of its descriptors; the next one is that of its values.
+    /// The number of the first word of its descriptors. The next word of the list has the first
+    /// word of its values.
     descriptors: u64,
     values: u64,
     /// The inode of its memfd. 0 if it has none.
@@ -175,7 +176,7 @@ impl Layout {
             MAGIC => {}
             found => return Err(ViewError::Magic { expected: MAGIC, found }),
         }
-        // A reader that sees the magic number also sees the words written before it.
+        // Acquire: a reader that sees the magic number also sees the words written before it.
         fence(Ordering::Acquire);
         match field(1)? {
             VERSION => {}
@@ -219,7 +220,7 @@ impl Layout {
         first: ForeignWords<'_>,
     ) -> Result<Vec<Listed>, ViewError> {
         let count = word_of(first, "the header", 8)?;
-        // A reader that sees the number also sees the entries.
+        // Acquire: a reader that sees the number also sees the entries.
         fence(Ordering::Acquire);
         let end = end_of(self.list as u64, count, self.entry);
         let (what, words) = ("the list of segments", first.len());
@@ -242,18 +243,19 @@ impl Layout {
     }
 }
 
-/// Returns the first word behind a table of `count` entries of this many words.
+/// Returns the first word after a table of `count` entries of this many words.
 fn end_of(first: u64, count: u64, words: usize) -> u64 {
     first.saturating_add(count.saturating_mul(words as u64))
 }
 
-/// A word of a segment.
+/// Returns a word of a segment.
 fn word_of(words: ForeignWords<'_>, what: &'static str, index: usize) -> Result<u64, ViewError> {
     let truncated = ViewError::Truncated { what, end: index as u64 + 1, words: words.len() };
     words.load(index).ok_or(truncated)
 }
 
-/// The text in some words: at most `length` bytes, up to the first NUL, without control characters.
+/// Returns the text in some words: at most `length` bytes, up to the first NUL, without control
+/// characters.
 fn text_of(words: ForeignWords<'_>, first: usize, count: usize, length: usize) -> String {
     let words = (first..).take(count).map_while(|index| words.load(index));
     let bytes = words.flat_map(u64::to_le_bytes).take(length);
@@ -264,7 +266,7 @@ fn text_of(words: ForeignWords<'_>, first: usize, count: usize, length: usize) -
 
 // The lines of a region, copied while their writers continue.
 
-/// How often a line is read again if its place gets another line meanwhile.
+/// The number of attempts to read a line if its place gets another line during the read.
 const ATTEMPTS: usize = 4;
 
 /// Where the lines of a segment are in its words.
@@ -290,7 +292,7 @@ impl Layout {
             ..CountersView::default()
         };
         let mut left = field(3)?;
-        // A line in use has its descriptor, or the generation 0.
+        // Acquire: a reader that sees a line in use also sees its descriptor, or generation 0.
         fence(Ordering::Acquire);
         let mut place = 0u64;
         for (number, listed) in listed.iter().enumerate() {
@@ -339,7 +341,7 @@ impl Layout {
         Ok(Segment { words, descriptors, values })
     }
 
-    /// Copies a line; again, up to a limit, if its place gets another one meanwhile.
+    /// Copies a line. Tries again, up to a limit, if its place gets another line during the copy.
     fn line(&self, segment: &Segment<'_>, index: usize, place: u64) -> Seen {
         let words = segment.words;
         let descriptor = segment.descriptors + index * self.descriptor;
@@ -380,7 +382,7 @@ enum Seen {
     Line(LineView),
     /// No line, or a line that is being made.
     Unused,
-    /// A line that is replaced all the time, or whose kind is unknown.
+    /// A line that is replaced again and again, or whose kind is unknown.
     Torn,
 }
 
@@ -394,13 +396,13 @@ pub struct CountersView {
     pub kinds: Vec<Arc<KindView>>,
     /// The lines in use, in the order of their places.
     pub lines: Vec<LineView>,
-    /// Lines that were made without a place where readers could see them.
+    /// Lines that got no place where readers can see them.
     pub unseen: u64,
-    /// The number of lines that were left out, because others took their places while they were
-    /// read, or because their kind is not in the region.
+    /// The number of lines that were left out because they were replaced during the read, or
+    /// because their kind is not in the region.
     pub torn: usize,
-    /// The number of places in segments that are not available: the process had no descriptor left
-    /// for them, or ended before they were mapped.
+    /// The number of places in segments that could not be read: the process had no descriptor left
+    /// for the segment, or ended before it was mapped.
     pub out_of_reach: u64,
     /// The process that made the region, by its number in its own namespace of processes.
     pub made_by: u32,
@@ -412,7 +414,7 @@ pub struct CountersView {
 pub struct LineView {
     /// The line's place, counted through all segments. A place has one line at a time.
     pub place: u64,
-    /// How many lines this place has had until now. Two copies show the same line if their place
+    /// The number of lines that this place has had. Two copies show the same line if their place
     /// and generation are equal.
     pub generation: u64,
     /// The kind.
@@ -442,7 +444,7 @@ impl CountersView {
     /// ```
     ///
     /// # Errors
-    /// If the words are not those of a region, or contradict each other.
+    /// If the words are not a region of counters, or contradict each other.
     pub fn of_dump(segments: &[Vec<u64>]) -> Result<CountersView, ViewError> {
         let atomic = |words: &Vec<u64>| words.iter().map(|word| AtomicU64::new(*word)).collect();
         let segments: Vec<Vec<AtomicU64>> = segments.iter().map(atomic).collect();
@@ -456,8 +458,8 @@ impl CountersView {
 
     /// Returns the lines as [`Region::read`](crate::counters::Region::read) does, for
     /// [`Metric::of`](crate::counters::Metric::of) and
-    /// [`Latency::of`](crate::counters::Latency::of). Kinds and values that this version does not
-    /// know are left out.
+    /// [`Latency::of`](crate::counters::Latency::of). Leaves out kinds and values that this version
+    /// does not know.
     #[must_use]
     pub fn readings(&self) -> Vec<Reading> {
         self.lines.iter().filter_map(LineView::reading).collect()
@@ -465,21 +467,22 @@ impl CountersView {
 }
 
 impl LineView {
-    /// The value with this name.
+    /// Returns the value with this name.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<u64> {
         let index = self.kind.values.iter().position(|value| value == name)?;
         self.values.get(index).copied()
     }
 
-    /// The part of the label with this key, or an empty string.
+    /// Returns the part of the label with this key, or an empty string.
     #[must_use]
     pub fn label(&self, key: &str) -> &str {
         let mut parts = self.label.split(' ').filter_map(|part| part.split_once('='));
         parts.find(|(name, _)| *name == key).map_or("", |(_, value)| value)
     }
 
-    /// Returns the line as this version knows it. Its values are found by their names.
+    /// Returns the line as this version knows it, with values found by name; `None` if the kind is
+    /// unknown.
     #[must_use]
     pub fn reading(&self) -> Option<Reading> {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == self.kind.name)?;

@@ -1,7 +1,7 @@
-//! Errors of endpoints: why a node cannot listen at an address, why a peer may not connect, and why
-//! a process does not connect to a socket.
+//! Errors of endpoints: a node cannot listen at an address, a peer may not connect, or a process
+//! refuses to connect to a socket.
 //!
-//! Knows no socket and no executor. All transports use these types.
+//! This module knows no socket and no executor. All transports use these types.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use mycelium_core::{Code, debug_as_display};
 use mycelium_executor::{Credentials, Peer};
 use thiserror::Error;
 
-/// The most bytes of a Unix socket's path: the system keeps 108, and the last one is a zero.
+/// The most bytes in the path of a Unix socket: the system has 108, and the last one is a zero.
 pub const LONGEST_PATH: usize = 107;
 
 /// Why a node cannot listen at an [`Endpoint`](super::Endpoint).
@@ -49,7 +49,7 @@ pub enum BindError {
         /// One of these users; `None` for the members of a group.
         user: Option<u32>,
     },
-    /// A live process listens at this address.
+    /// A live process listens at this address already.
     #[error(
         "a live process listens at `{}`: end it, or choose another address (`socket`)",
         path.display()
@@ -58,7 +58,7 @@ pub enum BindError {
         /// The address.
         path: PathBuf,
     },
-    /// The socket of this process was replaced by another file, which is not touched.
+    /// The socket of this process was replaced by another file, which stays.
     #[error(
         "another file has replaced the socket of this process at `{}`; it is not removed",
         path.display()
@@ -67,7 +67,7 @@ pub enum BindError {
         /// The path.
         path: PathBuf,
     },
-    /// A file that is not a socket has this path. It is not touched.
+    /// The file at this path is not a socket. It stays.
     #[error(
         "`{}` is not a socket, and is not removed: move it, or choose another address (`socket`)",
         path.display()
@@ -88,7 +88,7 @@ pub enum BindError {
     /// A system call failed.
     #[error("cannot {action} `{}`: {error}", path.display())]
     System {
-        /// What the call was to do.
+        /// The purpose of the call.
         action: &'static str,
         /// The file, or the address.
         path: PathBuf,
@@ -98,7 +98,7 @@ pub enum BindError {
     },
 }
 
-/// What to do about an error of a TCP address.
+/// Returns advice for an error of a TCP address.
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => ": end the process that listens there, or choose another port",
@@ -145,7 +145,7 @@ impl PathTooLong {
     }
 }
 
-/// Why a process does not connect to a socket: another user could send in place of the node.
+/// Why a process refuses to connect to a socket: another user could send in place of the node.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum UntrustedSocket {
@@ -192,7 +192,7 @@ pub(crate) fn connect_code(error: &io::Error) -> Code {
     untrusted.map_or(Code::PEER_UNREACHABLE, UntrustedSocket::code)
 }
 
-/// Creates the error of an attempt to connect, with the address and what the error means there.
+/// Creates the error of an attempt to connect, with the address and the meaning of the error.
 pub(super) fn cannot_connect(path: &Path, error: io::Error) -> io::Error {
     // These errors name the address themselves, so it is not added.
     if error.get_ref().is_some_and(|it| it.is::<PathTooLong>() || it.is::<UntrustedSocket>()) {
@@ -216,7 +216,7 @@ pub(super) fn cannot_connect(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(kind, text)
 }
 
-/// A peer connected that is not on the list of allowed users.
+/// The peer that connected is not of an allowed user.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[error("{peer} is not on the list of users that may connect")]
 pub struct RejectedPeer {

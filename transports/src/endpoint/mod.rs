@@ -1,13 +1,14 @@
-//! Where a node listens, and how others connect: the only module that knows all stream transports.
+//! Addresses at which nodes listen and to which others connect. Only this module knows all stream
+//! transports.
 //!
 //! The rest of the runtime uses four types:
 //!
-//! - [`Endpoint`]: an address as it stands in the topology. Anyone can [connect](Endpoint::connect)
+//! - [`Endpoint`]: an address of the topology. Any process can try to [connect](Endpoint::connect)
 //!   to it.
 //! - [`BoundEndpoint`]: an endpoint at which this process listens. [`Endpoint::bind`] creates it
-//!   without waiting, so that its errors are errors of the node's start.
-//! - [`BindError`]: why that failed.
-//! - [`Gate`]: which peers may connect there, and how a connection with them is secured.
+//!   without waiting, so its errors are errors of the node's start.
+//! - [`BindError`]: why listening failed.
+//! - [`Gate`]: decides which peers may connect, and secures their connections.
 //!
 //! To add a transport of streams, write a module beside [`unix`] and add an arm to each `match`
 //! here. Links do not change; the topology needs keys for its address.
@@ -52,17 +53,17 @@ pub enum Endpoint {
     },
     /// TCP addresses, each `host:port`.
     Tcp {
-        /// Where others connect. They are tried in this order.
+        /// The addresses to which others connect, tried in this order.
         addresses: Vec<String>,
-        /// Where the node listens: at all of `addresses` if this is empty.
+        /// The addresses at which the node listens; if empty, all of `addresses`.
         listen: Vec<String>,
     },
     /// TCP addresses, where both sides prove their names.
     #[cfg(feature = "tls")]
     Tls {
-        /// Where others connect. They are tried in this order.
+        /// The addresses to which others connect, tried in this order.
         addresses: Vec<String>,
-        /// Where the node listens: at all of `addresses` if this is empty.
+        /// The addresses at which the node listens; if empty, all of `addresses`.
         listen: Vec<String>,
         /// The node that listens.
         node: String,
@@ -81,8 +82,8 @@ impl Endpoint {
         Endpoint::Unix { path: path.into(), access }
     }
 
-    /// Checks the address without using it, so that a mistake is an error of the build and not of
-    /// the start.
+    /// Checks the address without using it, so that a mistake is found when the node is built and
+    /// not when it starts.
     ///
     /// # Errors
     /// If no process can ever listen at this address.
@@ -94,8 +95,8 @@ impl Endpoint {
     }
 
     /// Returns the path of the control socket beside this endpoint, over which processes of one
-    /// machine share memory, and the users that may connect to it: the same as for the endpoint.
-    /// `None` if processes of other machines can connect to the endpoint.
+    /// machine share memory, and the users that may connect to it: the same users as for the
+    /// endpoint. Returns `None` if processes of other machines can connect to the endpoint.
     #[must_use]
     pub fn control_socket(&self) -> Option<(PathBuf, Access)> {
         let Endpoint::Unix { path, access } = self else { return None };
@@ -115,12 +116,12 @@ impl Endpoint {
         }
     }
 
-    /// Connects to the process that listens at this endpoint. The stream belongs to `executor`,
-    /// where the future has to be polled.
+    /// Connects to the process that listens at this endpoint. The stream belongs to `executor`, so
+    /// poll the future there.
     ///
     /// The error names the address. It contains an [`UntrustedSocket`] if another user could send
-    /// in place of the node at a Unix socket. After [`WouldBlock`](io::ErrorKind::WouldBlock) the
-    /// next attempt may succeed at once: the process listens, but its queue of connections is full.
+    /// in place of the node at a Unix socket. [`WouldBlock`](io::ErrorKind::WouldBlock) means that
+    /// the process listens, but its queue of connections is full: try again.
     #[must_use]
     pub fn connect(&self, executor: &Arc<dyn Executor>) -> SendFuture<io::Result<Stream>> {
         let executor = executor.clone();
@@ -153,7 +154,7 @@ impl Endpoint {
         }
     }
 
-    /// Listens at this endpoint, without waiting.
+    /// Starts to listen at this endpoint, without waiting.
     ///
     /// # Errors
     /// If the address is in use, or the process may not use it.
@@ -185,7 +186,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// An endpoint at which this process listens. Dropping it gives the address back.
+/// An endpoint at which this process listens. Dropping it frees the address.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BoundEndpoint {
@@ -204,7 +205,7 @@ pub enum BoundEndpoint {
 }
 
 impl BoundEndpoint {
-    /// Accepts connections on an executor.
+    /// Returns a listener that accepts connections on an executor.
     ///
     /// # Errors
     /// If the process has no descriptor left, or the executor has no network.
@@ -217,7 +218,7 @@ impl BoundEndpoint {
         }
     }
 
-    /// Returns the gate that each accepted peer has to pass.
+    /// Returns the gate that each accepted connection must pass.
     #[must_use]
     pub fn gate(&self) -> Arc<dyn Gate> {
         match self {
@@ -229,13 +230,12 @@ impl BoundEndpoint {
         }
     }
 
-    /// Checks that the address still leads here, and restores it if it has vanished: the file of a
-    /// Unix socket can be deleted. Returns whether it was restored; then the earlier listener
-    /// cannot be reached any more.
-    /// be reached then.
+    /// Checks that the address still leads to this process, and restores it if it has vanished: the
+    /// file of a Unix socket can be deleted. Returns whether it was restored. Peers can no longer
+    /// reach an earlier listener then.
     ///
     /// # Errors
-    /// If it has vanished and cannot be made again. The next call tries again.
+    /// If the address has vanished and cannot be restored. The next call tries again.
     pub fn restore(&mut self) -> Result<bool, BindError> {
         match self {
             BoundEndpoint::Unix(socket) => socket.restore(),

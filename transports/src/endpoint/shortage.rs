@@ -1,5 +1,6 @@
-//! For listeners with too many connections: [`oldest_of_most`] finds the one that gives way, and a
-//! [`SpareDescriptor`] shows whether a peer waits when the system has no descriptor left.
+//! Helpers of listeners that have too many connections: [`oldest_of_most`] chooses the connection
+//! to evict, and a [`SpareDescriptor`] shows whether a peer waits when the system has no descriptor
+//! left.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,8 +9,8 @@ use std::net::IpAddr;
 
 use mycelium_executor::Peer;
 
-/// Returns the oldest connection of the process or address that has most of them. The connections
-/// must be in the order of their age, the oldest first.
+/// Returns the oldest connection of the process or address that has the most connections. The
+/// connections must be sorted by age, the oldest first.
 pub fn oldest_of_most<T>(
     mut connections: impl Iterator<Item = T> + Clone,
     peer: impl Fn(&T) -> &Peer,
@@ -23,7 +24,7 @@ pub fn oldest_of_most<T>(
     connections.find(is_most)
 }
 
-/// The origin by which connections are counted if there are too many.
+/// The origin of connections, by which they are counted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
     Process(u32),
@@ -50,10 +51,9 @@ pub(crate) fn process(peer: &Peer) -> Option<u32> {
     }
 }
 
-/// A descriptor that is kept for the next connection when the system has no other one. Without it a
-/// listener could not know whether a peer waits: `accept` fails for lack of a descriptor before it
-/// looks for a peer. Then each connection that took the last descriptor would be evicted at once,
-/// although no peer waits.
+/// A descriptor that is kept for the next connection when the system has no other. `accept` fails
+/// for lack of a descriptor before it looks for a peer, so without the spare one a listener could
+/// not know whether a peer waits, and would evict each connection that took the last descriptor.
 #[derive(Debug)]
 pub struct SpareDescriptor(Option<File>);
 

@@ -1,4 +1,4 @@
-//! TCP: how the processes of several machines connect.
+//! TCP endpoints, which connect processes of several machines.
 //!
 //! A node may have several addresses. It listens at all of them, and a peer tries one after the
 //! other. An address proves nothing: a peer over plain TCP may state any name.
@@ -15,7 +15,7 @@ use super::error::BindError;
 /// How long a peer waits for one address to accept before it tries the next.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// TCP sockets that listen, one for each address.
+/// Listening TCP sockets, one for each address.
 #[derive(Debug)]
 pub struct BoundTcp {
     first: TcpListener,
@@ -23,8 +23,8 @@ pub struct BoundTcp {
 }
 
 impl BoundTcp {
-    /// Listens at all addresses of `listen`, or of `addresses` if `listen` is empty. Resolving a
-    /// host name blocks.
+    /// Starts to listen at all addresses of `listen`, or of `addresses` if `listen` is empty.
+    /// Resolving a host name blocks.
     ///
     /// # Errors
     /// If an address is in use, is invalid, or belongs to another machine; or if there is none.
@@ -38,7 +38,7 @@ impl BoundTcp {
         Ok(BoundTcp { first, others: sockets.collect::<Result<_, _>>()? })
     }
 
-    /// Accepts the connections of all addresses on an executor.
+    /// Returns a listener that accepts the connections of all addresses on an executor.
     pub(super) fn listener(&self, executor: &dyn Executor) -> io::Result<Listener> {
         let adopt = |socket: &TcpListener| executor.tcp_listener(socket.try_clone()?);
         self.others.iter().try_fold(adopt(&self.first)?, |all, socket| Ok(all.and(adopt(socket)?)))
@@ -49,7 +49,7 @@ impl BoundTcp {
 /// secured.
 ///
 /// # Errors
-/// If there is none: with the error of each address.
+/// If no address accepts: contains the error of each address.
 pub(super) async fn connect<S: Future<Output = io::Result<Stream>> + Send>(
     addresses: &[String],
     executor: &dyn Executor,
@@ -66,7 +66,7 @@ pub(super) async fn connect<S: Future<Output = io::Result<Stream>> + Send>(
                 Err(io::Error::new(io::ErrorKind::TimedOut, text))
             }
         };
-        // The handshake has a time limit of its own, and an error of its own.
+        // Securing has its own time limit and error.
         let secured = match connected {
             Ok(stream) => secure(stream).await,
             Err(error) => Err(error),

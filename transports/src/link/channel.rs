@@ -1,12 +1,12 @@
-//! The control connection beside a link, as the session of the link sees it.
+//! The control connection beside a link, as the link's session uses it.
 //!
-//! Over it the two sides pass the shared memory of rings, and wake each other. The control thread
-//! calls the [`Channel`]; the session has a [`SessionChannel`], from which it takes the packets
-//! when its task runs. A [`Tie`] keeps the connection open: the session has one, and so has each
-//! stream that moved to shared memory, because such a stream outlives the link's connection.
+//! Both sides pass the shared memory of rings over it, and wake each other. The control thread
+//! calls the [`Channel`]; the session has a [`SessionChannel`], from which its task takes the
+//! packets. A [`Tie`] keeps the connection open. The session has one, and so does each stream in
+//! shared memory, because such a stream outlives the link's connection.
 //!
-//! Below: why streams stay on the link ([`MemoryRefusal`]), or lose their memory
-//! ([`LostMemory`]), and the timer of readers who wait until nothing happens ([`QuietTimer`]).
+//! Also in this file: why streams stay on the link ([`MemoryRefusal`]), what happens when they lose
+//! their memory ([`LostMemory`]), and a timer for silence ([`QuietTimer`]).
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -26,9 +26,9 @@ use crate::memory::{Connection, Gone, Handler, MemoryError, Packet, WakeSocket};
 use crate::stream::{NodeLink, STREAMS};
 use crate::sync::lock;
 
-/// The most packets that wait for a session: one for each stream of a link, and as many for streams
-/// that have ended. A peer that sends more is disconnected: each packet may hold a descriptor, of
-/// which a process has few.
+/// The most packets that wait for a session: one for each stream of a link, and as many for ended
+/// streams. A peer that sends more is disconnected, because each packet may hold one of the few
+/// descriptors of the process.
 const MOST: usize = 2 * STREAMS;
 
 /// A control connection, and its packets that no session has taken yet.
@@ -41,19 +41,20 @@ pub(crate) struct Channel {
 
 #[derive(Default)]
 struct State {
-    /// The connection, once it is established and until the session takes it.
+    /// The connection, from the time it is established until the session takes it.
     established: Option<Arc<Tie>>,
     packets: VecDeque<(Packet, Option<OwnedFd>)>,
-    /// Replaced as a whole, so that a wake copies the list without an allocation.
+    /// The rings to notify. The list is replaced as a whole, so that a wake-up copies it without an
+    /// allocation.
     rings: Arc<[Weak<dyn SharedRing>]>,
     gone: Option<Gone>,
     /// Whether the peer's process has died; `None` as long as the connection is open.
     has_died: Option<bool>,
-    /// The session has ended, and takes no more packets.
+    /// The session has ended and takes no more packets.
     is_left: bool,
 }
 
-/// What a session finds in its channel.
+/// An event that a session finds in its channel.
 pub(crate) enum Arrival {
     Packet(Packet, Option<OwnedFd>),
     /// The connection has ended. This is the last arrival.
@@ -61,7 +62,8 @@ pub(crate) enum Arrival {
 }
 
 impl Channel {
-    /// Returns the next packet or the end, and registers the waker for later ones.
+    /// Registers the waker for later events, and returns the next packet or the end of the
+    /// connection.
     pub(crate) fn take(&self, waker: &Waker) -> Option<Arrival> {
         self.bell.park(waker);
         let mut state = lock(&self.state);
@@ -76,7 +78,7 @@ impl Channel {
         lock(&self.state).established.take()
     }
 
-    /// Adds a ring, which is notified from now on when the peer rings and when the connection ends.
+    /// Adds a ring, which is then notified when the peer rings and when the connection ends.
     pub(crate) fn add(&self, ring: Weak<dyn SharedRing>) {
         let mut state = lock(&self.state);
         let used = state.rings.iter().filter(|ring| ring.strong_count() > 0).cloned();
@@ -86,8 +88,7 @@ impl Channel {
         let Some(ring) = ring.upgrade() else { return };
         match has_died {
             Some(has_died) => ring.peer_is_gone(has_died),
-            // Looks at a new ring at once, because the peer may have rung before the ring was
-            // added.
+            // Checks the new ring at once, because the peer may have rung before it was added.
             None => ring.look(),
         }
     }
@@ -103,7 +104,7 @@ impl Channel {
         drop((tie, packets));
     }
 
-    /// Notifies the rings that are still used, without the lock.
+    /// Notifies the rings that still exist, without holding the lock.
     fn notify_rings(&self, notify: impl Fn(&dyn SharedRing)) {
         let rings = lock(&self.state).rings.clone();
         rings.iter().filter_map(Weak::upgrade).for_each(|ring| notify(&*ring));
@@ -157,7 +158,7 @@ impl Handler for Channel {
 #[derive(Debug)]
 pub(crate) struct Tie {
     pub(super) connection: Arc<Connection>,
-    /// The executor that the peer wakes directly; `None`: the control thread is woken.
+    /// The executor that the peer wakes directly. If `None`, the peer wakes the control thread.
     wakes: Mutex<Option<usize>>,
 }
 
@@ -187,10 +188,10 @@ pub(crate) struct SessionChannel {
     /// `None` until the connection is established.
     tie: Option<Arc<Tie>>,
     executor: Arc<dyn Executor>,
-    /// The socket by which the peer wakes the executor; `None` if the executor has none: then the
-    /// peer wakes the control thread.
+    /// The socket by which the peer wakes the executor. If `None`, the peer wakes the control
+    /// thread.
     wakes: Option<WakeSocket>,
-    /// Why streams stay on the link, for the owner.
+    /// The reasons why streams stay on the link, for the owner.
     pub(super) problems: Vec<String>,
 }
 
@@ -200,8 +201,8 @@ impl SessionChannel {
         SessionChannel { channel, tie: None, executor, wakes: None, problems }
     }
 
-    /// Returns the next packet or the end, and wakes the tasks that the peer has rung for.
-    /// Registers the session's task for later ones.
+    /// Registers the session's task for later events, wakes the tasks for which the peer has rung,
+    /// and returns the next packet or the end of the connection.
     pub(crate) fn next(&mut self, context: &mut Context<'_>) -> Option<Arrival> {
         let arrival = self.channel.take(context.waker());
         if let Some(tie) = self.channel.take_established() {
@@ -209,7 +210,7 @@ impl SessionChannel {
             *lock(&tie.wakes) = self.wakes.is_some().then(|| executor_id(&self.executor));
             self.tie = Some(tie);
         }
-        // After the tie is taken: whether an end is a problem depends on it.
+        // Comes after the tie is taken, because whether the end is a problem depends on the tie.
         if let Some(Arrival::Gone(reason)) = &arrival {
             self.problems.extend(self.problem(reason));
         }
@@ -224,8 +225,8 @@ impl SessionChannel {
         arrival
     }
 
-    /// Closes the wake socket: from now on the peer wakes the control thread, because the session's
-    /// task may wait for other things.
+    /// Closes the wake socket, because the session's task may wait for other events. From now on
+    /// the peer wakes the control thread.
     pub(crate) fn end_wakes(&mut self) {
         if let Some(tie) = &self.tie {
             *lock(&tie.wakes) = None;
@@ -236,8 +237,8 @@ impl SessionChannel {
         }
     }
 
-    /// Describes the end of the control connection, for streams that are not in shared memory;
-    /// `None` if that end is no problem.
+    /// Describes the end of the control connection, for streams that are not in shared memory.
+    /// Returns `None` if this end is no problem.
     fn problem(&self, reason: &Gone) -> Option<String> {
         let is_expected = match reason {
             Gone::PeerDied | Gone::Stopped | Gone::Closed => true,
@@ -249,7 +250,7 @@ impl SessionChannel {
         (!is_expected).then(|| format!("the control connection has ended: {reason}"))
     }
 
-    /// Returns why streams stay on the link, since the last call.
+    /// Returns the reasons since the last call why streams stay on the link.
     pub(crate) fn take_problems(&mut self) -> Vec<String> {
         std::mem::take(&mut self.problems)
     }
@@ -268,18 +269,18 @@ impl Drop for SessionChannel {
 }
 
 thread_local! {
-    /// The executor that has run a session on this thread.
+    /// The executor that has run a session on this thread, by its id.
     static PRESENT: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 /// Returns a number that identifies an executor. The executor that runs the sessions of links on a
-/// thread may be used to wake a task that sleeps on that thread: while the executor is busy, that
-/// task could not run either. A task on any other thread must not depend on it.
+/// thread may be used to wake a task that sleeps on the same thread: while the executor is busy,
+/// that task could not run anyway. Tasks on other threads must not depend on it.
 fn executor_id(executor: &Arc<dyn Executor>) -> usize {
     Arc::as_ptr(executor).cast::<()>().addr()
 }
 
-// Why a stream stays on its link although its ring could be read in shared memory.
+// Reasons why a stream stays on its link although its ring could be read in shared memory.
 
 const NO_DESCRIPTOR: &str = "a process has no file descriptor left for the ring: raise `ulimit -n`";
 const DROP_NEWEST: &str = "a `drop-newest` subscription of the topic has a ring of its own";
@@ -292,13 +293,13 @@ pub(crate) enum MemoryRefusal {
     Memory(MemoryError),
     /// The memory does not contain a ring, or one with another identity.
     Region(RegionError),
-    /// The ring belongs to another stream.
+    /// The ring is the ring of another stream.
     Other,
     /// The process has no descriptor left for the memory.
     Descriptors,
     /// The topic has a `drop-newest` subscription.
     DropNewest,
-    /// Too many rings wait for streams that may have ended.
+    /// Too many passed rings wait for their streams, which may have ended.
     TooMany,
 }
 
@@ -344,22 +345,21 @@ impl fmt::Display for MemoryRefusal {
     }
 }
 
-// The end of a link whose streams have lost their shared memory.
+// How a link ends whose streams have lost their shared memory.
 //
-// The control connection ends with the peer's process, and so does the link's socket, unless a
-// child of that process has kept the socket open. Bytes that have arrived on the link are still
-// read: the peer may have ended in order. A dead process does not write, so its link ends when
-// nothing more has arrived for a moment. That moment is a timer of the executor, and not a count
-// of polls: an executor looks for bytes when it looks for timers, and a task that wakes itself can
-// be polled many times before that. If only the control connection has ended, the link gets a
-// short time to end by itself.
+// The control connection ends with the peer's process. The link's socket ends, too, unless a child
+// of that process keeps it open. Bytes that have arrived on the link are still read, because the
+// peer may have ended in order. The link to a dead process ends when nothing has arrived for a
+// moment. An executor timer measures this moment, not a number of polls: an executor checks sockets
+// when it checks timers, and a task that wakes itself can be polled many times before that. If only
+// the control connection has ended, the link gets a short time to end by itself.
 
 /// How long a link may outlive the shared memory of its streams.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often that time is checked: the interval of the link's pings.
 const CHECK: Duration = Duration::from_millis(100);
 
-/// How long nothing must arrive from a dead process before its link ends.
+/// The silence after which the link to a dead process ends.
 const QUIET: Duration = Duration::from_millis(1);
 
 /// The state of a link since its streams have lost their shared memory.
@@ -370,7 +370,7 @@ pub(crate) struct LostMemory {
     is_dead: bool,
     /// Bytes have arrived since the last check.
     has_read: bool,
-    /// Runs since the last arrival from a dead process.
+    /// Measures the silence of a dead process.
     quiet: QuietTimer,
 }
 
@@ -379,7 +379,7 @@ impl LostMemory {
     pub(crate) fn notice(&mut self, now: Duration, silence: Duration, link: &mut NodeLink<'_>) {
         if self.since.is_none() {
             self.since = Some(now);
-            // The pings make sure that `check` is called in time.
+            // Frequent pings make sure that `check` is called in time.
             _ = link.set_times(CHECK.min(silence), silence);
         }
     }
@@ -395,7 +395,7 @@ impl LostMemory {
         self.has_read = true;
     }
 
-    /// Ends the link when its time is up.
+    /// Ends the link if its time is over.
     pub(crate) fn check(
         &mut self,
         now: Duration,
@@ -410,19 +410,19 @@ impl LostMemory {
         }
     }
 
-    /// Forgets everything, as the connection has ended.
+    /// Resets the state, because the connection has ended.
     pub(crate) fn clear(&mut self) {
         *self = LostMemory::default();
     }
 }
 
-/// Measures how long a peer has done nothing.
+/// A timer of a peer's silence.
 #[derive(Default)]
 pub(crate) struct QuietTimer(Option<SendFuture<()>>);
 
 impl QuietTimer {
-    /// Whether the peer has done nothing for this time; `has_acted` says whether it has since the
-    /// last call. If not, the task is woken when to ask again.
+    /// Whether the peer has done nothing for this time. `has_acted` says whether it has acted since
+    /// the last call. If the time is not over, the task is woken to call this again.
     pub(crate) fn is_over(
         &mut self,
         has_acted: bool,

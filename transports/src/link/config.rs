@@ -1,5 +1,5 @@
-//! The settings of links, the name by which a process is known to its peers, and the topics that a
-//! link sends or asks for.
+//! The settings of links, the name of this process on its links, and the topics that a link sends
+//! or asks for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity of the node `node`.
+    /// Creates the identity of a node.
     ///
     /// # Errors
     /// If the name has more than 62 bytes.
@@ -30,15 +30,15 @@ impl Identity {
     }
 }
 
-/// How links batch, wait and retry.
+/// The settings by which links batch, wait and retry.
 ///
-/// By default at most 1,024 connections and 64 handshakes are open, or half and an eighth of the
-/// descriptors that the process may have (`RLIMIT_NOFILE`) if that is less.
+/// By default the limits are 1,024 connections and 64 handshakes. If the process may have few
+/// descriptors (`RLIMIT_NOFILE`), they are a half and an eighth of that number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkConfig {
-    /// When a batch is sent.
+    /// The rule when a batch is sent.
     pub batching: Batching,
-    /// How long a peer may take to send its name. Then the connection is closed.
+    /// The time in which a peer must send its name; otherwise the connection is closed.
     pub handshake: Duration,
     /// Keep-alive interval: a ping is sent after this long without other bytes.
     pub keep_alive: Duration,
@@ -55,13 +55,13 @@ pub struct LinkConfig {
     /// The pauses between two attempts to connect.
     pub retry: Backoff,
     /// How many readers this process may have at once. Each announced reader has a reserved place,
-    /// and the others share the rest. A reader without a place is rejected.
+    /// and all other readers share the rest. A reader without a place is rejected.
     pub connections: usize,
-    /// How many connections without a name there may be besides. If there are more, the oldest is
-    /// evicted.
+    /// The most connections without a name, which are not counted in `connections`. If there are
+    /// more, the oldest is evicted.
     pub handshakes: usize,
-    /// How many connections without a name one process may have, and how many of its readers may be
-    /// connected that were not announced.
+    /// The most connections without a name of one process, and the most connected readers of one
+    /// process that were not announced.
     pub per_process: usize,
     /// Whether the streams of the link use shared memory.
     pub memory: MemoryUse,
@@ -84,13 +84,13 @@ pub enum MemoryUse {
     /// A stream uses shared memory if both ends can share memory.
     #[default]
     IfPossible,
-    /// Every stream must use shared memory. One that cannot is reported as an error, and stays on
-    /// the socket.
+    /// Every stream must use shared memory. A stream that cannot is reported as an error, and stays
+    /// on the socket.
     Required,
 }
 
 impl MemoryUse {
-    /// Returns why no process of this system can share memory; `None` if processes can.
+    /// Returns why processes of this system cannot share memory; `None` if they can.
     #[must_use]
     pub const fn obstacle() -> Option<&'static str> {
         if cfg!(miri) {
@@ -107,7 +107,7 @@ impl MemoryUse {
     }
 }
 
-/// How many messages of one publisher a link keeps until they are confirmed: both limits hold.
+/// The limits on the unconfirmed messages of one publisher that a link keeps. Both hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// The limit on the bytes of the slots that hold these messages.
@@ -181,13 +181,13 @@ fn descriptors() -> Option<usize> {
 }
 
 impl LinkConfig {
-    /// Returns settings that send each message by itself, at once.
+    /// Returns settings by which each message is sent alone and at once.
     #[must_use]
     pub fn low_latency() -> LinkConfig {
         LinkConfig { batching: Batching::LOW_LATENCY, ..LinkConfig::default() }
     }
 
-    /// Returns settings that write large batches, from a buffer that holds two of them.
+    /// Returns settings by which large batches are written, with a buffer for two of them.
     #[must_use]
     pub fn high_throughput() -> LinkConfig {
         let batching = Batching::HIGH_THROUGHPUT;
@@ -197,14 +197,14 @@ impl LinkConfig {
     /// Checks that a link can have these settings.
     ///
     /// # Errors
-    /// The first setting outside of its limits.
+    /// If a setting is outside its limits: contains the first one.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.link(&Identity { node: Name::default(), boot: 0 }).check()
     }
 
     pub(crate) fn link(&self, identity: &Identity) -> Config {
         // The arrival of a message confirms nothing, because the message may still be lost with
-        // this process. The session confirms it when its readers are done with it.
+        // this process. The session confirms it when its readers have finished it.
         let confirms = Confirms::ByCaller;
         Config {
             limits: Limits { max_frame: self.max_frame },
@@ -242,13 +242,13 @@ impl ExportedTopic {
 /// A topic that is read from a peer.
 #[derive(Clone, Debug)]
 pub struct TopicInterest {
-    /// The topic in this process: the peer's messages go to its subscriptions.
+    /// The topic in this process, whose subscriptions get the peer's messages.
     pub topic: Arc<Topic>,
     /// The strictest policy of these subscriptions, which decides whether the peer's publishers
     /// wait for them.
     pub policy: Policy,
-    /// Where to begin with publishers that exist already, if the peer keeps none of their messages
-    /// for this node. The subscriptions that exist when a stream begins get all of its messages,
-    /// with any start.
+    /// Where to start with publishers that exist already, if the peer keeps none of their messages
+    /// for this node. Subscriptions that exist when a stream begins get all of its messages,
+    /// whatever the start.
     pub start: Start,
 }

@@ -1,4 +1,4 @@
-//! Why messages of a stream are missing, as numbers on the wire (`reason` of a gap frame).
+//! Reasons why messages of a stream are missing, as numbers on the wire (`reason` of a gap frame).
 
 use crate::local::GapReason;
 
@@ -6,12 +6,12 @@ use crate::local::GapReason;
 pub(crate) const OVERWRITTEN: u16 = 1;
 /// The message is longer than the link can carry.
 pub(crate) const TOO_LONG: u16 = 2;
-/// An earlier process of the reader had the messages when it died, and they are delivered at most
+/// An earlier process of the reader had the messages when it died, and the topic delivers at most
 /// once.
 pub(crate) const LOST: u16 = 3;
-/// Several processes of the reader in a row died while they handled the message.
+/// Several consecutive processes of the reader died while they handled the message.
 pub(crate) const DEAD_LETTERED: u16 = 4;
-/// The publisher no longer waited for the reader, which had stalled, and overwrote the messages.
+/// The reader had stalled. The publisher stopped waiting for it and overwrote the messages.
 pub(crate) const EVICTED: u16 = 5;
 
 pub(crate) fn reason(code: u16) -> GapReason {

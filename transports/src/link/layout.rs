@@ -1,8 +1,9 @@
-//! Compares two layouts of one topic's messages: the layout here, and the canonical form of the
-//! peer's layout. It finds the first difference. Peers ask for layouts and catalogues by queries.
+//! Compares the layout of a topic's messages here with the canonical form of a peer's layout, and
+//! finds the first difference. Peers request layouts and catalogues by queries, which are here,
+//! too.
 //!
-//! The peer's bytes are foreign: [`Layout`] checks them, and without a valid layout there is no
-//! first difference.
+//! The peer's bytes are foreign, so [`Layout`] checks them. Without a valid layout the first
+//! difference is unknown.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -32,7 +33,7 @@ pub struct LayoutMismatch {
     pub peer_size: Option<u64>,
     /// The digest at the peer.
     pub peer_digest: Digest,
-    /// Where the two differ first, if the peer has sent its layout.
+    /// The first difference, if the peer has sent its layout.
     pub first: Option<Difference>,
 }
 
@@ -41,9 +42,9 @@ pub struct LayoutMismatch {
 pub struct Difference {
     /// The path of the field, such as `order.side`; empty for the message itself.
     pub field: String,
-    /// What the field is here.
+    /// The field here, as text.
     pub here: String,
-    /// What the field is at the peer.
+    /// The field at the peer, as text.
     pub there: String,
 }
 
@@ -107,7 +108,7 @@ fn differ(field: &str, here: impl ToString, there: impl ToString) -> Option<Diff
     Some(Difference { field, here, there })
 }
 
-/// The fields are compared before the shape: if a field differs, that is why the shape does.
+/// Compares the fields before the shape: a different field is the reason why the shape differs.
 fn in_struct(own: &Descriptor, there: &Layout, path: &str) -> Option<Difference> {
     for (index, field) in own.fields.iter().enumerate() {
         let here = inner(path, field.name);
@@ -170,15 +171,15 @@ fn describe(there: &FieldKind) -> String {
     }
 }
 
-/// Returns the path of a field within another.
+/// Returns the path of a field in another field.
 fn inner(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-// Requests the layout of a topic from a peer where it differs from the layout here, and answers
-// such requests.
+// Requests the layout of a topic from a peer if it differs from the layout here, and answers such
+// requests.
 
-/// How long a peer has to send a layout.
+/// The time limit for a peer to send a layout.
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The topics whose layout differs at the peer. One layout is requested at a time.
@@ -190,15 +191,15 @@ struct LayoutQuery {
     peer_digest: Digest,
     /// The bytes of the layout that have arrived.
     form: Vec<u8>,
-    /// When to stop waiting; set by the first request.
+    /// The time to stop waiting; set by the first request.
     deadline: Option<Duration>,
-    /// A request was sent and not answered.
+    /// A request was sent and is not answered yet.
     is_requested: bool,
 }
 
 impl LayoutQueries {
-    /// Adds a topic that the peer has rejected because its layout differs. The peer may reject the
-    /// topic again while this query is under way: one query is enough.
+    /// Adds a topic that the peer has rejected because its layout differs. Does nothing if there is
+    /// a query for the topic already, because the peer may reject the topic again meanwhile.
     pub(crate) fn add(&mut self, topic: Arc<Topic>, peer_digest: Digest) {
         if self.0.iter().all(|known| known.topic.name() != topic.name()) {
             let (form, deadline, is_requested) = (Vec::new(), None, false);
@@ -206,8 +207,8 @@ impl LayoutQueries {
         }
     }
 
-    /// Requests the next piece of a layout. Returns a mismatch if the peer does not answer in time:
-    /// then call it again, for the next topic.
+    /// Requests the next piece of a layout. Returns a mismatch if the peer did not answer in time;
+    /// then call this again, for the next topic.
     pub(crate) fn request(
         &mut self,
         now: Duration,
@@ -231,8 +232,8 @@ impl LayoutQueries {
         }
     }
 
-    /// Takes a piece of a layout that the peer has sent. Returns the mismatch if that was the last
-    /// piece, or not the requested one.
+    /// Takes a piece of a layout that the peer has sent. Returns the mismatch if this was the last
+    /// piece, or was not the requested one.
     pub(crate) fn on_piece(
         &mut self,
         offset: u32,
@@ -265,7 +266,7 @@ impl LayoutQueries {
 #[derive(Default)]
 pub(crate) struct LayoutAnswer {
     pending: Option<Pending>,
-    /// The catalogue of which the peer has requested a piece.
+    /// The catalogue from which the peer requests pieces.
     catalogue: Vec<u8>,
 }
 
@@ -276,8 +277,8 @@ enum Pending {
 }
 
 impl LayoutAnswer {
-    /// Answers with the layout from the byte `offset` on; `None` if the peer may not know it. A
-    /// pending answer is forgotten: a peer waits for the answer before it sends the next request.
+    /// Answers with the layout from the byte `offset` on; `None` if the peer may not know it. Drops
+    /// a pending answer, because a peer waits for an answer before its next request.
     pub(crate) fn answer(
         &mut self,
         now: Duration,
@@ -289,7 +290,7 @@ impl LayoutAnswer {
     }
 
     /// Answers with the catalogue from the byte `offset` on, as [`answer`](LayoutAnswer::answer)
-    /// does. The topics are those of the last request for its start: the pieces fit together.
+    /// does. The catalogue is made at a request for its start, so that the pieces fit together.
     pub(crate) fn answer_catalogue(
         &mut self,
         now: Duration,
@@ -320,11 +321,11 @@ impl LayoutAnswer {
     }
 }
 
-// The catalogue of a node: the topics that a peer may read there, as bytes (`docs/wire-format.md`,
+// The catalogue of a node as bytes: the topics that a peer may read from it (`docs/wire-format.md`,
 // "Catalogue").
 //
 // The bytes of a peer are foreign: they are read once from the front. They cannot make this code
-// panic, loop, or allocate more than they are themselves.
+// panic, loop, or allocate more than their own length.
 
 /// The most bytes of a peer's catalogue that are read.
 pub(crate) const LONGEST_CATALOGUE: usize = 1 << 20;
@@ -341,7 +342,7 @@ pub struct CatalogueEntry {
     pub type_id: u16,
     /// The digest of their layout.
     pub digest: Digest,
-    /// How many publishers of the topic the peer's process had when it answered.
+    /// The number of publishers of the topic in the peer's process at the time of the answer.
     pub publishers: u32,
 }
 
@@ -353,7 +354,7 @@ impl CatalogueEntry {
         CatalogueEntry { topic: topic.name().to_owned(), type_id, digest, publishers }
     }
 
-    /// Encodes the entries as a catalogue. Topics whose names are too long for a link are left out.
+    /// Encodes the entries as a catalogue. Leaves out topics whose names are too long for a link.
     ///
     /// ```
     /// use mycelium_core::Digest;
@@ -407,7 +408,7 @@ impl CatalogueEntry {
     }
 }
 
-/// Decodes the entry at the start of `bytes`, and returns it with the bytes after it.
+/// Decodes the entry at the start of `bytes`. Returns it and the bytes after it.
 fn entry(bytes: &[u8]) -> Result<(CatalogueEntry, &[u8]), CatalogueError> {
     fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), CatalogueError> {
         let split = bytes.split_first_chunk().ok_or(CatalogueError::Incomplete)?;

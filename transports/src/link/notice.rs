@@ -40,7 +40,8 @@ pub enum Notice<'a> {
         /// The pause.
         pause: Duration,
     },
-    /// The other node will not run again, and is not connected: nothing more is read from it.
+    /// The other node will not run again, and is not connected: this side reads nothing more from
+    /// it.
     PeerEnded {
         /// The other node.
         peer: &'a str,
@@ -72,7 +73,8 @@ pub enum Notice<'a> {
         /// The difference, as far as the peer has reported it.
         mismatch: &'a LayoutMismatch,
     },
-    /// A peer reads from as many publishers as a link allows: others wait until one of them ends.
+    /// A peer reads from as many publishers as a link allows: its other publishers wait until one
+    /// of these ends.
     StreamLimit {
         /// The other node.
         peer: &'a str,
@@ -107,8 +109,8 @@ pub enum Notice<'a> {
         /// Whether the link [requires](super::MemoryUse::Required) shared memory.
         is_required: bool,
     },
-    /// A peer has broken the protocol in the memory that it shares: it wrote something that no
-    /// reader writes. Its link ends, and the messages that it has not confirmed are undelivered.
+    /// A peer has broken the protocol in the memory that it shares: it wrote a value that no
+    /// correct reader writes. Its link ends, and its unconfirmed messages are undelivered.
     InvalidMemory {
         /// The other node.
         peer: &'a str,
@@ -128,22 +130,22 @@ pub enum Notice<'a> {
         /// The reason.
         reason: &'a str,
     },
-    /// A message became a dead letter: several processes of its reader in a row died while they
-    /// handled it.
+    /// A message became a dead letter, because several consecutive processes of its reader died
+    /// while they handled it.
     DeadLettered {
         /// The message.
         undelivered: &'a Undelivered,
     },
     /// The address at which this process listened has vanished, and cannot be restored now.
     AddressLost {
-        /// Its address.
+        /// The address.
         endpoint: &'a Endpoint,
         /// The reason.
         problem: &'a str,
     },
     /// The address at which this process listens had vanished, and was restored.
     AddressRestored {
-        /// Its address.
+        /// The address.
         endpoint: &'a Endpoint,
     },
     /// A connection could not be accepted.
@@ -153,7 +155,7 @@ pub enum Notice<'a> {
     },
 }
 
-/// Called for each notice. Links call it between messages, so it must not block.
+/// Gets each notice. Links call it between messages, so it must not block.
 pub type Observer = Arc<dyn Fn(Notice<'_>) + Send + Sync>;
 
 impl Notice<'_> {
@@ -183,7 +185,7 @@ impl Notice<'_> {
     }
 }
 
-/// Shows names that a peer has sent with their control characters escaped.
+/// Shows names that a peer has sent, with control characters escaped.
 impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -278,7 +280,7 @@ impl fmt::Display for Notice<'_> {
     }
 }
 
-/// Returns a peer's text without control characters. Its quotes are not escaped.
+/// Returns a peer's text with control characters escaped, but not quotes.
 fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {

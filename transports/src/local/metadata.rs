@@ -1,5 +1,5 @@
-//! The metadata of messages: which of it a topic records, and how it gets into the
-//! [trace area](TraceArea) of a message.
+//! The metadata of messages: which metadata a topic records, and how it gets into the [trace
+//! area](TraceArea) of a message.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use super::trace::{
 };
 use crate::counters::LatencyLines;
 
-/// The metadata that a topic records of its messages: none by default. Made of a tracer alone, it
-/// records traces.
+/// The metadata that a topic records of its messages; none by default. Converting a tracer into it
+/// records traces only.
 ///
 /// ```
 /// use mycelium_core::message;
@@ -36,15 +36,15 @@ use crate::counters::LatencyLines;
 pub struct Recorded {
     /// Begins the traces of the messages.
     pub tracer: Option<Arc<Tracer>>,
-    /// The share of messages whose latency, from the emit to the receive, is measured: 0 to 1.
-    /// Publishers of this process choose the messages at random and write the time beside them, and
-    /// each reader measures the messages that have a time. Nothing is measured before the topic has
-    /// an [executor](super::Topic::set_executor).
+    /// The share of messages whose latency is measured, from 0 to 1. Publishers of this process
+    /// choose these messages at random and write the send time beside them. Each reader measures
+    /// the messages that have a send time. Nothing is measured before the topic has an
+    /// [executor](super::Topic::set_executor).
     pub latency_sample: Option<f64>,
 }
 
 impl Recorded {
-    /// Whether slots of such a topic have an area beside each message.
+    /// Returns whether slots of such a topic have an area beside each message.
     #[must_use]
     pub fn area(&self) -> TraceArea {
         match self {
@@ -67,7 +67,7 @@ impl From<Option<Arc<Tracer>>> for Recorded {
 pub struct Metadata {
     /// The trace of the message.
     pub trace: Option<TraceContext>,
-    /// When it was sent, in nanoseconds since 1970 UTC, if its latency is measured.
+    /// The send time, in nanoseconds since 1970 UTC, if the latency is measured.
     pub sent_at: Option<u64>,
 }
 
@@ -116,20 +116,21 @@ impl AreaSource {
         }
     }
 
-    /// Returns what the publisher has to store in the area of a slot for this message, if anything.
+    /// Returns the new content of the slot's area for this message; `None` if the area stays as it
+    /// is.
     #[inline(always)]
     pub(super) fn change(&mut self, sequence: u64, area: Option<Area>) -> Option<Area> {
         self.filled.change(sequence, area)
     }
 
-    /// Whether the next message is not measured. If so, it must be sent without a time.
+    /// Whether the next message is not measured. If so, it must be sent without a send time.
     #[inline(always)]
     pub(super) fn leaves_out(&mut self) -> bool {
         self.times.as_mut().is_none_or(RandomShare::leaves_out)
     }
 
-    /// Returns the time of a message that is sent now, if it is measured. No message is measured
-    /// before there is an executor.
+    /// Returns the send time for a message that is sent now, if it is measured. Without an executor
+    /// no message is measured.
     pub(super) fn next_sent_at(&mut self, executor: Option<&Arc<dyn Executor>>) -> Option<SentAt> {
         let times = self.times.as_mut()?;
         if times.leaves_out() {
@@ -141,7 +142,7 @@ impl AreaSource {
     }
 }
 
-/// As `next_trace`, for a publisher that is used outside of its own task.
+/// Returns the trace as `next_trace` does, for a publisher that is used outside its own task.
 #[inline(never)]
 fn next_of_other_task<'a>(
     traces: &mut TraceSource,
@@ -160,8 +161,8 @@ pub(super) struct ReadMetadata {
 }
 
 impl ReadMetadata {
-    /// Creates this state for a new reader; `None` if it does not use areas. `lines` makes the
-    /// lines of its latencies.
+    /// Creates this state for a new reader; `None` if it does not use areas. `lines` creates the
+    /// lines for its latencies.
     pub(super) fn new(
         recorded: &Recorded,
         lines: impl FnOnce() -> LatencyLines,

@@ -1,39 +1,39 @@
 //! Topics within one process.
 //!
 //! A [`Topic`] has one broadcast ring for each [`Publisher`]: messages of one publisher are
-//! ordered, messages of two publishers are not. A [`Subscription`] merges the rings of all
-//! publishers, later ones too, and reads them in turn. `emit` copies a message into a slot of the
-//! ring, `recv` copies it out; neither allocates.
+//! ordered, messages of two publishers are not. A [`Subscription`] reads the rings of all
+//! publishers in turn, including later publishers. `emit` copies a message into a slot of the ring,
+//! `recv` copies it out; neither allocates.
 //!
-//! Each subscription has a [`Policy`]: what happens when it is slower than a publisher. Dropped
-//! messages are counted and reported to the reader as a [`Gap`]. While nobody publishes or reads,
-//! each publisher and subscription has
-//! `sent since it joined = taken + overwritten + skipped + dropped + sampled + dead-lettered
-//! + left + depth`.
+//! Each subscription has a [`Policy`] for the case that it is slower than a publisher. Dropped
+//! messages are counted and reported to the reader as a [`Gap`]. While no message is sent or
+//! received, each publisher and subscription has `sent since it joined = taken + overwritten +
+//! skipped + dropped + sampled + dead-lettered + left + depth`.
 //!
-//! A [`Feed`](crate::seam::Feed) stands for a publisher in another process, a
-//! [`Tap`](crate::seam::Tap) for the readers in another process. A topic does not know how bytes
-//! travel between the two. While a [`KeepOpen`] exists, publishers of another process may still
-//! join, and no subscription ends.
+//! A [`Feed`](crate::seam::Feed) stands for a publisher in another process, and a
+//! [`Tap`](crate::seam::Tap) stands for the readers in another process. A topic does not know how
+//! bytes travel between them. While a [`KeepOpen`] exists, publishers of another process may still
+//! join, so no subscription ends.
 //!
-//! Publishing wakes nobody at once. A [`TaskBudget`] counts the operations of one poll of a task;
-//! [`poll_with`] wakes the other sides afterwards, with one fence and one load per doorbell. A
-//! handle that is used outside of its task's poll wakes them at each operation.
+//! An emit does not wake readers at once. A [`TaskBudget`] counts the operations of one poll of a
+//! task; [`poll_with`] sends the wake-ups after the poll, with one fence for all and one load for
+//! each doorbell. A handle that is used outside its task's poll sends the wake-ups at each
+//! operation.
 //!
-//! Modules, from the bottom up; each may use those before it:
+//! Modules, from the bottom up; each may use the ones before it:
 //!
 //! | module | content |
 //! | --- | --- |
-//! | `trace` | the traces of messages and of a task's deliveries, when a message was sent, how long it took |
+//! | `trace` | traces of messages and of a task's deliveries, send times, latencies |
 //! | `values` | the values that users see: schema, policy, options, deliveries, errors |
-//! | `ring` | the ring of a publisher, how another process shares it, and which of many rings have something |
-//! | `state` | what a publisher and its subscriptions share, and the edge between them; stalls and pressure |
-//! | `task_budget`, then `metadata` | deferred wakes, and when a task yields; traces and send times beside messages |
-//! | `topic` | joining and leaving; the functions that run with each message before it is committed |
+//! | `ring` | the ring of a publisher, rings shared with another process, ready bits for many rings |
+//! | `state` | the state that a publisher and its subscriptions share, and the edge between them; stalls and pressure |
+//! | `task_budget`, then `metadata` | deferred wakes, and the yields of a task; traces and send times beside messages |
+//! | `topic` | joining and leaving; fast handlers |
 //! | `writer` | the writing end without a message type, and its typed front, the [`Publisher`] |
 //! | `reader` | the reading end without a message type, and its typed front, the [`Subscription`] |
 //!
-//! The ends of a topic for other processes are in [`seam`](crate::seam).
+//! The ends of a topic for other processes, `Feed` and `Tap`, are in [`seam`](crate::seam).
 
 mod metadata;
 pub(crate) mod reader;

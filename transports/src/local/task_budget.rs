@@ -1,19 +1,20 @@
-//! Decides when the tasks at the other end of a ring are woken, and when a task yields.
+//! The task budget: decides when the tasks at the other end of a ring are woken, and when a task
+//! yields.
 //!
-//! To publish or to take a message is a few stores. To wake a parked task on the other side takes a
-//! fence as well, which costs about as much, so one poll of a task pays for one fence: the task's
+//! Publishing or taking a message is a few stores. Waking a parked task on the other side needs a
+//! fence, too, which costs about as much. So one poll of a task pays for one fence: the task's
 //! handles count their operations in its [`TaskBudget`], and [`poll_with`] polls the task and then
 //! wakes the other sides. The `sent` counters are updated then, too. The count also limits the
-//! task: if it has used up its budget it yields, so that a tight loop of emits or receives does not
+//! task: it yields when its budget is used up, so that a tight loop of emits or receives does not
 //! starve its executor.
 //!
-//! A handle that is used outside of its task's poll wakes the other side at once. A handle without
-//! a task yields by its own count.
+//! A handle that is used outside its task's poll wakes the other side at once. A handle without a
+//! task has its own count, by which it yields.
 //!
 //! The handles of a [`ChildTask`] are not known when it begins. A handle that is used in the poll
 //! of a child task, and not in the poll of its own task, joins the child task: from then on its
-//! operations count there, and its wakes are deferred to the end of the child's polls. When it is
-//! used in its own task again, it returns there.
+//! operations count there, and its wakes are deferred to the end of the child's polls. It returns
+//! to its own task when it is used there again.
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
@@ -29,15 +30,15 @@ use super::trace::TaskTrace;
 use crate::counters::{Line, PublisherValue};
 use crate::sync::{AtomicU32, Ordering};
 
-/// After this many operations in one poll the other sides are woken, so that a long poll delays
-/// them little.
+/// The number of operations in one poll after which the other sides are woken, so that a long poll
+/// does not delay them much.
 pub(super) const FLUSH_EVERY: u32 = 64;
 /// The spin limit while this task has undelivered wake-ups. They are sent when the poll returns, so
 /// it must not spin long.
 const SPINS_IN_DEBT: usize = WaitStrategy::SPINS / 20;
 
-/// How often a handle may join child tasks. Joining allocates, so a handle that joins more often
-/// wakes the other side at once.
+/// The limit on how often a handle joins child tasks. Joining allocates, so a handle that joins
+/// more often wakes the other side at once.
 const JOINS: u8 = 8;
 
 thread_local! {
@@ -84,7 +85,7 @@ impl TaskBudget {
         Arc::new(TaskBudget { count: AtomicU32::new(0), limit, trace })
     }
 
-    /// The number of operations after which the task yields.
+    /// Returns the number of operations after which the task yields.
     #[must_use]
     pub fn limit(&self) -> u32 {
         self.limit
@@ -96,14 +97,14 @@ impl TaskBudget {
         self.trace.as_deref()
     }
 
-    /// As [`trace`](TaskBudget::trace), if the task is polled now on this thread.
+    /// Returns the traces as [`trace`](TaskBudget::trace) does, if this thread is polling the task.
     #[must_use]
     pub fn current_trace(&self) -> Option<&TaskTrace> {
         self.trace().filter(|_| self.is_current())
     }
 
-    /// Returns the task that this thread polls, if [`poll_traced`] polls it: messages that are sent
-    /// now by handles of other tasks get the trace of this task's current delivery.
+    /// Returns the task that this thread is polling by [`poll_traced`]. Messages that handles of
+    /// other tasks send meanwhile get the trace of this task's current delivery.
     #[must_use]
     pub fn traced() -> Option<Arc<TaskBudget>> {
         if CURRENT.get().is_null() {
@@ -113,13 +114,13 @@ impl TaskBudget {
     }
 
     /// Counts one operation. Returns whether the other side must be woken now: after every
-    /// `FLUSH_EVERY` operations, and always outside of the task's poll.
+    /// `FLUSH_EVERY` operations, and always outside the task's poll.
     #[inline]
     fn count_operation(&self) -> bool {
         if !self.is_current() {
             return true;
         }
-        // A load and a store are enough, because only one thread writes.
+        // A load and a store are enough: only one thread writes.
         let count = self.count.load(Ordering::Relaxed) + 1;
         self.count.store(count, Ordering::Relaxed);
         count.is_multiple_of(FLUSH_EVERY)
@@ -162,7 +163,7 @@ impl TaskBudget {
 #[derive(Debug, Default)]
 pub(super) struct HandleBudget {
     task: Option<Arc<TaskBudget>>,
-    /// The task that it was attached to, if it has joined a child task since.
+    /// The handle's own task, while the handle has joined a child task.
     home: Option<Arc<TaskBudget>>,
     /// Lives until the handle joins another child task, or is dropped.
     membership: Option<Arc<()>>,
@@ -188,9 +189,10 @@ impl HandleBudget {
         self.task.as_ref().is_none_or(|task| task.count_operations(operations))
     }
 
-    /// Decides whether the handle's wakes, which are due after `operations`, can wait until the end
-    /// of the current poll: if it is the handle's own task, to which it then returns, or a child
-    /// task, which it then joins. `wakes` makes the wakes that the child task needs.
+    /// Decides whether the wakes that are due after `operations` can wait until the end of the
+    /// current poll. They can if the poll is that of the handle's own task, to which the handle
+    /// then returns, or of a child task, which it then joins. `wakes` creates the wakes for the
+    /// child task.
     pub(super) fn joins(&mut self, operations: u32, wakes: impl FnOnce() -> DeferredWakes) -> bool {
         if self.task.as_ref().is_some_and(|task| task.is_current()) {
             return false;
@@ -211,7 +213,7 @@ impl HandleBudget {
         let Some((task, membership)) = joined else { return false };
         self.joins += 1;
         let before = self.task.replace(task);
-        // Without a membership, the earlier task is the handle's own and no child task.
+        // Without a membership, the earlier task is the handle's own task.
         if self.membership.replace(membership).is_none() {
             self.home = before;
         }
@@ -223,7 +225,7 @@ impl HandleBudget {
         self.task.as_ref()?.current_trace()
     }
 
-    /// As [`trace`](HandleBudget::trace), whether or not the task is polled now.
+    /// Returns the traces of the handle's task, whether or not it is polled now.
     pub(super) fn any_trace(&self) -> Option<&TaskTrace> {
         self.task.as_ref()?.trace()
     }
@@ -262,7 +264,7 @@ impl HandleBudget {
     }
 }
 
-/// Polls a task, then wakes the other sides that wait for what it did, and renews its budget.
+/// Polls a task, then sends its deferred wakes, and renews its budget.
 #[inline]
 pub fn poll_with<R>(
     budget: &TaskBudget,
@@ -274,7 +276,7 @@ pub fn poll_with<R>(
     result
 }
 
-/// Restores what an outer task has set when it is dropped, also when the inner task panics.
+/// Restores the state of an outer task when dropped, even if the inner task panics.
 struct Restore<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for Restore<F> {
@@ -284,7 +286,7 @@ impl<F: FnMut()> Drop for Restore<F> {
     }
 }
 
-/// Polls a task; meanwhile its budget is the current one.
+/// Polls a task, with its budget as the current one.
 #[inline]
 fn poll_as_current<R>(budget: *const TaskBudget, poll: impl FnOnce() -> R) -> R {
     let outer = CURRENT.replace(budget);
@@ -292,7 +294,7 @@ fn poll_as_current<R>(budget: *const TaskBudget, poll: impl FnOnce() -> R) -> R 
     poll()
 }
 
-/// Polls a task with traces, so that also the handles of other tasks find its current delivery: see
+/// Polls a task with traces, so that handles of other tasks find its current delivery, too: see
 /// [`TaskBudget::traced`].
 pub fn poll_traced<R>(budget: &Arc<TaskBudget>, poll: impl FnOnce() -> R) -> R {
     let mut outer = TRACED.replace(Some(budget.clone()));
@@ -304,7 +306,7 @@ pub fn poll_traced<R>(budget: &Arc<TaskBudget>, poll: impl FnOnce() -> R) -> R {
 #[derive(Debug)]
 pub struct ChildTask(Option<Joined>);
 
-/// The budget of a child task, and the wakes of the handles that have joined it.
+/// The budget of a child task, and the deferred wakes of the handles that have joined it.
 #[derive(Debug)]
 struct Joined {
     budget: Arc<TaskBudget>,
@@ -450,7 +452,7 @@ impl ReaderDoorbells {
         self.publisher.room.is_exceeded()
     }
 
-    /// Finds out whether the publisher has reached its threshold, if it may have.
+    /// Compares the publisher's depth with its threshold, if it may have reached it.
     #[inline]
     pub(super) fn check_pressure(&mut self) {
         self.pressure.run(&self.publisher);

@@ -1,4 +1,4 @@
-//! Errors of shared memory and of the control socket. Knows no system call.
+//! Errors of shared memory and of the control socket. This file makes no system calls.
 
 use std::io;
 
@@ -56,7 +56,7 @@ pub enum MemoryError {
     /// A peer passed memory that it could change in size, or that could be mapped writable.
     #[error("invalid seals of a peer's memory: expected {expected}, found {found}")]
     Seals {
-        /// The seals that have to be set.
+        /// The seals that must be set.
         expected: &'static str,
         /// The seals that are set.
         found: String,
@@ -82,13 +82,13 @@ pub enum MemoryError {
         /// The part that is allocated.
         found: u64,
     },
-    /// A region cannot be made in the memory.
+    /// A region cannot be created in the memory.
     #[error(transparent)]
     Region(#[from] RegionError),
     /// A system call failed.
     #[error("cannot {action}: {error}")]
     System {
-        /// What the call was to do.
+        /// The purpose of the call.
         action: &'static str,
         /// The system's error.
         #[source]
@@ -118,7 +118,7 @@ pub enum ControlError {
     /// A system call failed.
     #[error("cannot {action}: {error}")]
     System {
-        /// What the call was to do.
+        /// The purpose of the call.
         action: &'static str,
         /// The system's error.
         #[source]
@@ -127,7 +127,7 @@ pub enum ControlError {
 }
 
 /// Why a packet was not sent. The connection ends, and its handler gets the reason, unless this
-/// process only has no descriptor left.
+/// process merely has no descriptor left.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SendError {

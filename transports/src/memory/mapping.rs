@@ -1,10 +1,10 @@
-//! Memory that two processes map: made, sealed, checked, mapped and unmapped. Nearly all `unsafe`
-//! code of this crate is here.
+//! Memory that two processes map: how it is created, sealed, checked, mapped and unmapped. Nearly
+//! all `unsafe` code of this crate is here.
 //!
-//! The owner makes the memory, allocates all of it, maps it writable and seals it. From then on
-//! nobody can change its size, map it writable or free a part of it: a peer that maps it can read
-//! every word of it for as long as it likes, also after the end of the owner. The peer relies on
-//! the seals only, which it checks before it maps.
+//! The owner creates the memory, allocates all of it, maps it writable and seals it. After that no
+//! process can change its size, map it writable or free a part of it. A peer that maps it can read
+//! every word at any time, even after the end of the owner. The peer relies only on the seals,
+//! which it checks before it maps.
 //!
 //! **Panic contract.** Descriptors come from peers that may be hostile. No descriptor makes
 //! [`Mapping::attach`] panic or wait, and no access to a mapping fails (`SIGBUS`): `attach` says
@@ -51,20 +51,20 @@ pub struct Mapping {
     writable: bool,
 }
 
-// SAFETY: the mapping belongs to this value alone, and no thread matters to it.
+// SAFETY: only this value owns the mapping, and a mapping is not bound to a thread.
 unsafe impl Send for Mapping {}
 // SAFETY: a shared reference gives access to atomic words only.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Creates memory of at least `words` words, filled with zeros. All of it is allocated: if the
-    /// system has not enough memory, this returns an error, and there is no signal later. (The
-    /// limits of a control group are not checked: the system ends a process that exceeds them.) The
-    /// name is for `/proc/<pid>/maps`. With `huge`, the memory consists of huge pages of the
-    /// default size.
+    /// system has not enough memory, this returns an error, and no later access causes a signal.
+    /// (The limits of a control group are not checked: the system ends a process that exceeds
+    /// them.) The name is for `/proc/<pid>/maps`. With `huge`, the memory consists of huge pages of
+    /// the default size.
     ///
     /// Only this mapping can ever write to the memory. The descriptor is for peers; the memory is
-    /// freed when the descriptor and all mappings are gone. Children of this process do not inherit
+    /// freed when all descriptors and mappings are gone. Children of this process do not inherit
     /// the mapping.
     ///
     /// # Errors
@@ -103,14 +103,14 @@ impl Mapping {
     }
 
     /// Maps memory of a peer, read-only, once it is certain that the peer cannot make a read fail:
-    /// it must be a memfd of at most `most_words` words that is fully allocated, and that nobody
-    /// can shrink, grow, map writable from now on or free in parts. With `huge`, it may consist of
-    /// huge pages.
+    /// it must be a memfd of at most `most_words` words that is fully allocated, and that no
+    /// process can shrink, grow, map writable from now on or free in parts. With `huge`, it may
+    /// consist of huge pages.
     ///
     /// The descriptor is closed, whether this succeeds or not.
     ///
     /// # Errors
-    /// The first of these properties that does not hold.
+    /// If the memory lacks one of these properties: the first one.
     pub fn attach(file: OwnedFd, most_words: usize, huge: bool) -> Result<Mapping, MemoryError> {
         // This call comes first because it never waits, unlike others on a hostile file system.
         let seals = match rustix::fs::fcntl_get_seals(&file) {
@@ -181,8 +181,8 @@ impl Mapping {
 }
 
 // SAFETY: `map` mapped this number of words there, aligned to a page, and only `drop` unmaps them.
-// The owner writes to them by atomic accesses; nobody else can. (A peer's processor may do as it
-// likes; these are atomic words here, for which every value is valid.)
+// The owner writes to them by atomic accesses; no other process can. (A peer's processor may do as
+// it likes; these are atomic words here, for which every value is valid.)
 unsafe impl Memory for Mapping {
     fn words(&self) -> &[Word] {
         // SAFETY: as above.
@@ -192,7 +192,7 @@ unsafe impl Memory for Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: `map` made this mapping; all references to it have borrowed this value.
+        // SAFETY: `map` created this mapping; all references to it have borrowed this value.
         let unmapped = unsafe {
             rustix::mm::munmap(self.start.as_ptr().cast(), self.words * size_of::<usize>())
         };
@@ -201,7 +201,7 @@ impl Drop for Mapping {
 }
 
 /// Opens a descriptor of the process at the other end of a Unix socket, which becomes readable when
-/// that process has ended. It stands for this process even if another one has got its number.
+/// that process has ended. It refers to this process even if another process has its number now.
 ///
 /// # Errors
 /// The system's error: `ENOPROTOOPT` before Linux 6.5, `ESRCH` if the process has ended.
@@ -270,8 +270,8 @@ fn page_size(file: &OwnedFd, huge: bool) -> Result<u64, MemoryError> {
     Ok(u64::try_from(found.f_bsize).unwrap_or(0).max(WORD))
 }
 
-/// Returns how many bytes of memory the machine can give to processes. `None` if the system does
-/// not say.
+/// Returns how many bytes of memory the machine can give to processes; `None` if the system does
+/// not report it.
 fn available_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
@@ -299,9 +299,9 @@ const LONGEST_NAME: usize = 249;
 /// The seals of memory that this process makes.
 const SEALS: SealFlags = SIZE_SEALS.union(SealFlags::FUTURE_WRITE);
 
-/// The seals that a peer's memory must have, beside `WRITE` or `FUTURE_WRITE`. The latter also
-/// prevent that parts are freed; `SEAL` is not needed for safety, but the owner has no reason to
-/// leave it out.
+/// The seals that a peer's memory must have, beside `WRITE` or `FUTURE_WRITE`. `WRITE` and
+/// `FUTURE_WRITE` also prevent that parts are freed. `SEAL` is not needed for safety, but owners of
+/// this library always set it.
 const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
 const EXPECTED_SEALS: &str = "SHRINK, GROW, SEAL, and FUTURE_WRITE or WRITE";
@@ -336,7 +336,7 @@ pub fn data_region(
 /// Creates a cursor region in new memory, and the memory's descriptor for the publisher's process.
 ///
 /// # Errors
-/// As [`data_region`].
+/// The same as for [`data_region`].
 pub fn cursor_region(
     name: &str,
     layout: Layout,
@@ -376,7 +376,7 @@ mod tests {
         unsafe { own.words()[0].set(7) };
         let peers = Mapping::attach(file, 512, false).unwrap();
         assert_ne!(own.words().as_ptr(), peers.words().as_ptr());
-        // SAFETY: both are mapped, and atomic words are plain ones while nobody writes.
+        // SAFETY: both are mapped, and atomic words are plain ones while no process writes.
         assert_eq!(unsafe { peers.start.read_volatile() }, 7);
     }
 }

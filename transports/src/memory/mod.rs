@@ -1,19 +1,19 @@
-//! Memory that processes share, and the control socket by which they pass it to each other.
+//! Memory that processes share, and the control socket over which they pass it.
 //!
-//! - [`Mapping`]: memory that its owner writes and that others read. It is sealed, so that no owner
-//!   can make a reader's access fail.
+//! - [`Mapping`]: memory that its owner writes and other processes read. Seals make sure that the
+//!   owner cannot make a reader's access fail.
 //! - [`ControlThread`]: one thread of a node that owns its control socket and all control
 //!   connections. It passes descriptors and wakes sleeping tasks of other processes, and it notices
 //!   the death of a peer's process.
 //! - [`WakeSocket`]: wakes a task of this process through its executor, without the control
 //!   thread.
-//! - [`Handler`]: gets the events of a connection. [`Connection`]: sends to the peer, from any
+//! - [`Handler`]: gets the events of a connection. [`Connection`]: sends to the peer from any
 //!   thread.
 //!
-//! This module does not depend on streams, rings or links. Everything that a peer sends or passes
-//! is checked before it is used; a peer that breaks the protocol loses its connection.
+//! This module does not depend on streams, rings or links. It checks everything that a peer sends
+//! or passes before use, and closes the connection of a peer that breaks the protocol.
 //!
-//! A process connects with a token, which it received on another way, such as a link. The process
+//! A process connects with a token that it got in another way, such as over a link. The process
 //! that listens has assigned the token to a handler:
 //!
 //! ```

@@ -16,15 +16,15 @@ pub type Token = [u8; 16];
 /// A packet of a control connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// The kind of the packet.
+    /// The kind.
     pub kind: PacketKind,
-    /// The number of the region that the packet is about.
+    /// The number of the region to which the packet belongs.
     pub number: u64,
-    /// More values; their meaning depends on the kind.
+    /// More values, whose meaning depends on the kind.
     pub args: [u64; 4],
 }
 
-/// The kind of a packet, which is also its meaning.
+/// The kind of a packet, which gives its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[repr(u32)]
@@ -39,8 +39,8 @@ pub enum PacketKind {
     Cursors,
     /// Refuses a region, or a `Hello`.
     Refused,
-    /// Passes one end of a Unix socket. From now on a byte there wakes the sender's tasks, instead
-    /// of a `Wake`, as long as the sender reads it.
+    /// Passes one end of a Unix socket. From now on a byte on it wakes the sender's tasks, as long
+    /// as the sender reads it. It replaces `Wake` packets.
     WakeSocket,
     /// Wakes the peer's sleeping tasks. It has no content.
     Wake,
@@ -63,14 +63,14 @@ impl PacketKind {
         PacketKind::Pong,
     ];
 
-    /// Whether a packet of this kind carries a descriptor.
+    /// Returns whether a packet of this kind carries a descriptor.
     #[must_use]
     pub fn has_descriptor(self) -> bool {
         matches!(self, PacketKind::Region | PacketKind::Cursors | PacketKind::WakeSocket)
     }
 }
 
-/// The bytes of a packet.
+/// A packet as bytes.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
 struct Raw {
@@ -84,7 +84,7 @@ struct Raw {
 pub(super) const BYTES: usize = size_of::<Raw>();
 
 impl Packet {
-    /// Creates a packet about a region.
+    /// Creates a packet for a region.
     #[must_use]
     pub fn new(kind: PacketKind, number: u64, args: [u64; 4]) -> Packet {
         Packet { kind, number, args }
@@ -123,7 +123,7 @@ impl Packet {
         Packet::new(PacketKind::Refused, 0, args)
     }
 
-    /// Returns the reason in such an answer.
+    /// Returns the reason in the answer to a refused `Hello`.
     pub(super) fn hello_refusal(&self) -> RefusedHello {
         match self.args {
             [1, ..] => RefusedHello::Token,
@@ -153,7 +153,7 @@ impl Packet {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PacketError {
-    /// The packet has another size. (Of a longer one, only one byte too many was received.)
+    /// The packet has another size. (If it is longer, only one extra byte was received.)
     #[error("invalid packet of a peer: expected {BYTES} bytes, found {0}")]
     Size(usize),
     /// The packet's kind is unknown.
@@ -184,10 +184,10 @@ pub enum PacketError {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RefusedHello {
-    /// No handler waits for this token, or not for a connection of this process.
+    /// No handler waits for this token, or the token is for another process.
     #[error("unknown token")]
     Token,
-    /// The peer speaks another version.
+    /// The peer has another version.
     #[error("its version of the control protocol is {0}, not {own}", own = VERSION)]
     Version(u64),
     /// A reason that this version does not know.

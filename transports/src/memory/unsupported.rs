@@ -1,5 +1,5 @@
-//! Shared memory on systems other than 64-bit Linux, where it does not exist. The types have no
-//! variants, so that the rest of the crate is the same on all systems.
+//! Shared memory on systems other than 64-bit Linux, where it is not supported. The types have no
+//! values, so that the rest of the crate is the same on all systems.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::packet::{Packet, Token};
 use crate::descriptor::{BorrowedFd, OwnedFd};
 use crate::endpoint::unix::Access;
 
-/// There is none on this system.
+/// A mapping, which never exists on this system.
 #[derive(Debug)]
 pub enum Mapping {}
 
@@ -64,18 +64,18 @@ pub fn cursor_region(
     Err(MemoryError::Unsupported)
 }
 
-/// Returns a token that is never used, as no process can connect.
+/// Returns a token that is never used, because no process can connect.
 #[must_use]
 pub fn random_token() -> Token {
     [0; 16]
 }
 
-/// There is none on this system.
+/// A connection, which never exists on this system.
 #[derive(Debug)]
 pub enum Connection {}
 
 impl Connection {
-    /// As on Linux.
+    /// See the version for Linux.
     ///
     /// # Errors
     /// Never: it cannot be called.
@@ -83,28 +83,28 @@ impl Connection {
         match *self {}
     }
 
-    /// As on Linux.
+    /// See the version for Linux.
     pub fn wake(&self) {
         match *self {}
     }
 
-    /// As on Linux.
+    /// See the version for Linux.
     pub fn wake_by_thread(&self) {
         match *self {}
     }
 
-    /// As on Linux.
+    /// See the version for Linux.
     pub fn close(&self) {
         match *self {}
     }
 }
 
-/// There is none on this system.
+/// A wake socket, which never exists on this system.
 #[derive(Debug)]
 pub enum WakeSocket {}
 
 impl WakeSocket {
-    /// As on Linux.
+    /// See the version for Linux.
     ///
     /// # Errors
     /// Never: there is no connection.
@@ -112,13 +112,13 @@ impl WakeSocket {
         match *connection {}
     }
 
-    /// As on Linux.
+    /// See the version for Linux.
     pub fn take_rung(&mut self, _: &mut Context<'_>) -> bool {
         match *self {}
     }
 }
 
-/// There is none on this system.
+/// A control thread, which never exists on this system.
 #[derive(Debug)]
 pub enum ControlThread {}
 
@@ -127,18 +127,18 @@ pub enum ControlThread {}
 #[non_exhaustive]
 pub struct ControlLimits {}
 
-/// Gets the events of a connection: there are none on this system.
+/// Gets the events of a connection, which never exist on this system.
 pub trait Handler: Send + Sync {
-    /// As on Linux.
+    /// See the version for Linux.
     fn connected(&self, connection: &Arc<Connection>);
 
-    /// As on Linux.
+    /// See the version for Linux.
     fn packet(&self, connection: &Arc<Connection>, packet: Packet, descriptor: Option<OwnedFd>);
 
-    /// As on Linux.
+    /// See the version for Linux.
     fn wake(&self);
 
-    /// As on Linux.
+    /// See the version for Linux.
     fn gone(&self, reason: Gone);
 }
 
@@ -151,7 +151,7 @@ impl ControlThread {
         Err(MemoryError::Unsupported.into())
     }
 
-    /// As on Linux.
+    /// See the version for Linux.
     ///
     /// # Errors
     /// Never: it cannot be called.
@@ -159,17 +159,17 @@ impl ControlThread {
         match *self {}
     }
 
-    /// As on Linux.
+    /// See the version for Linux.
     pub fn expect(&self, _: Token, _: Option<u32>, _: Arc<dyn Handler>) {
         match *self {}
     }
 
-    /// As on Linux.
+    /// See the version for Linux.
     pub fn forget(&self, _: &Token) -> bool {
         match *self {}
     }
 
-    /// As on Linux.
+    /// See the version for Linux.
     ///
     /// # Errors
     /// Never: it cannot be called.
@@ -183,7 +183,7 @@ impl ControlThread {
         match *self {}
     }
 
-    /// As on Linux.
+    /// See the version for Linux.
     ///
     /// # Errors
     /// Never: it cannot be called.
@@ -191,7 +191,7 @@ impl ControlThread {
         match *self {}
     }
 
-    /// As on Linux.
+    /// See the version for Linux.
     pub fn stop(&self) {
         match *self {}
     }

@@ -1,5 +1,5 @@
-//! Words of counters, at an address that stays: in pages of the heap, or in a sealed memfd that
-//! other processes may map. A [`Part`] of the words keeps all of them alive.
+//! Words of counters at a fixed address: in heap pages, or in a sealed memfd that other processes
+//! may map. A [`Part`] of the words keeps all of them alive.
 #![allow(unsafe_code)]
 
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::sync::AtomicU64;
 /// The number of words in a page.
 pub(crate) const PAGE_WORDS: usize = 512;
 
-/// Atomic words, starting at a page. New ones are zero.
+/// Atomic words that start at a page. New words are zero.
 #[derive(Clone)]
 pub(crate) struct Words {
     /// Points into the memory of the owner.
@@ -33,7 +33,7 @@ pub(crate) struct Part<const N: usize> {
     _owner: Arc<Owner>,
 }
 
-/// The memory of the words, at an address that stays.
+/// The memory of the words, at a fixed address.
 enum Owner {
     Heap(Box<[Page]>),
     /// The descriptor stays open, for processes that look for it in `/proc/<pid>/fd`.
@@ -57,7 +57,7 @@ impl Owner {
 #[repr(align(4096))]
 struct Page(#[expect(dead_code, reason = "used by its address")] [AtomicU64; PAGE_WORDS]);
 
-/// Where other processes find a memfd.
+/// The data by which other processes find a memfd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     /// The number of its inode.
@@ -84,7 +84,7 @@ impl Words {
     }
 
     fn new(owner: Owner) -> Words {
-        // Moves the owner to its place first, because afterwards the pages may not be moved.
+        // Moves the owner into its `Arc` first, because the pages may not move after that.
         let owner = Arc::new(owner);
         Words { start: owner.words(), owner }
     }
@@ -93,7 +93,7 @@ impl Words {
     /// descriptor stays open as long as the words exist.
     ///
     /// # Errors
-    /// As [`Mapping::create`](super::Mapping::create).
+    /// The same as for [`Mapping::create`](super::Mapping::create).
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     pub(crate) fn memfd(count: usize, name: &str) -> Result<(Words, Found), MemoryError> {
         use std::os::fd::AsRawFd;
@@ -119,7 +119,7 @@ impl Words {
     /// Returns the `N` words from `first` on.
     ///
     /// # Panics
-    /// If there are fewer.
+    /// If there are fewer words.
     pub(crate) fn part<const N: usize>(&self, first: usize) -> Part<N> {
         let words: &[AtomicU64; N] = self[first..first + N].try_into().expect("of this length");
         Part { start: words.into(), _owner: self.owner.clone() }
@@ -131,8 +131,8 @@ impl Deref for Words {
 
     #[inline]
     fn deref(&self) -> &[AtomicU64] {
-        // SAFETY: the owner, which this value keeps, has these words at this address. Each of its
-        // kinds keeps its memory where it is; nobody has it as anything but atomic words.
+        // SAFETY: the owner, which this value keeps alive, has these words at this address. No kind
+        // of owner moves its memory, and all code accesses it as atomic words only.
         unsafe { self.start.as_ref() }
     }
 }

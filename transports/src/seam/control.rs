@@ -1,4 +1,4 @@
-//! Controls the transports of a process for their owner, and shows how far they are.
+//! The control of a process's transports: their owner controls them by it and reads their progress.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -10,8 +10,8 @@ use event_listener::{Event, EventListener};
 use crate::local::state::SubscriberState;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, lock};
 
-/// The state that all transports of a process share (links are one): what they have to do, and what
-/// they still wait for.
+/// The state that all transports of a process share, including links: the work that they must do,
+/// and the events for which they still wait.
 #[derive(Debug, Default)]
 pub struct Control {
     phase: AtomicU8,
@@ -20,7 +20,7 @@ pub struct Control {
     has_completed: AtomicBool,
     /// The last readers of this process are about to leave.
     leaves: AtomicBool,
-    /// The number of announced topics that have not met their other side.
+    /// The number of announced topics that have not found their other side yet.
     unready: AtomicUsize,
     /// The number of live [`BusyGuard`]s.
     busy: AtomicUsize,
@@ -28,14 +28,14 @@ pub struct Control {
     ended_peers: Mutex<BTreeMap<String, PeerEnd>>,
     /// The number of messages that transports of the program have confirmed.
     confirmed: AtomicU64,
-    /// The messages that they have left, by reader and topic.
+    /// The messages that these transports had to keep but have left, by reader and topic.
     left: Mutex<BTreeMap<(String, String), u64>>,
-    /// The topic and the state of each tap of theirs that holds publishers up.
+    /// The topic and the state of each of their taps that blocks publishers.
     taps: Mutex<Vec<(String, Weak<SubscriberState>)>>,
     changed: Event,
     /// The processes to which names of nodes are bound.
     processes: Mutex<BTreeMap<String, u32>>,
-    /// How often `processes` has changed.
+    /// The number of changes of `processes`.
     bindings: AtomicUsize,
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum PeerEnd {
 #[repr(u8)]
 pub(crate) enum Phase {
     Run,
-    /// Readers leave; messages that publishers have sent are delivered.
+    /// Readers leave, and sent messages are still delivered.
     Drain,
     /// All links end, even if messages are undelivered.
     Stop,
@@ -66,14 +66,13 @@ impl Control {
         self.changed.notify(usize::MAX);
     }
 
-    /// Says that the last readers are about to leave, and that [`drain`](Control::drain) follows.
-    /// From now on, messages that they were not done with stay unconfirmed, although no reader is
-    /// left.
+    /// Announces that the last readers are about to leave, before [`drain`](Control::drain). From
+    /// now on, messages that they have not finished stay unconfirmed, although no reader is left.
     pub fn leave(&self) {
         self.leaves.store(true, Ordering::Release);
     }
 
-    /// Begins the delivery of the last messages: readers leave, and no publisher sends any more.
+    /// Starts the delivery of the last messages: readers leave, and no publisher sends any more.
     pub fn drain(&self) {
         if !self.is_shutdown() {
             self.has_completed.store(true, Ordering::Release);
@@ -86,12 +85,12 @@ impl Control {
         self.enter(Phase::Stop);
     }
 
-    /// Reports that the node `peer` has completed: its process has exited with success and will not
+    /// Reports that the node `peer` has completed: its process has exited successfully and will not
     /// run again.
     ///
-    /// If a link that reads from the peer is connected, it reads to the end of the connection. If
-    /// not, it ends: subscriptions get a gap that is not exact for each stream that was open, and
-    /// then the end. No messages are kept for the peer. Topics that were announced for it, or were
+    /// A link that reads from the peer and is connected continues until the connection ends. A link
+    /// that is not connected ends: subscriptions get an inexact gap for each open stream, and then
+    /// the end. No messages are kept for the peer. Topics that were announced for it, or that were
     /// to be read from it, count as found.
     ///
     /// ```
@@ -105,20 +104,20 @@ impl Control {
 
     /// Reports that the node `peer` is gone: it has failed and will not run again.
     ///
-    /// As [`completed`](Control::completed), except that messages are kept for the peer: they
-    /// are undelivered, and are counted when links are [stopped](Control::stop).
+    /// Handles the end like [`completed`](Control::completed), except that messages are kept for
+    /// the peer: they are undelivered, and are counted when links are [stopped](Control::stop).
     pub fn gone(&self, peer: &str) {
         self.peer_ended(peer, PeerEnd::Gone);
     }
 
-    /// Abandons whatever has not ended now: it is dropped, and nothing waits for it any more.
+    /// Abandons all links and transports that have not ended: they are dropped, and nothing waits
+    /// for them any more.
     pub fn abandon(&self) {
         self.enter(Phase::Over);
     }
 
     /// Binds the name of a node to a process: from now on no other process may have the name, and a
     /// link of another process with this name ends. A later binding replaces this one.
-    /// one.
     ///
     /// ```
     /// use mycelium_transports::seam::Control;
@@ -134,12 +133,12 @@ impl Control {
         self.changed.notify(usize::MAX);
     }
 
-    /// Waits until all links are to end, by [`stop`](Control::stop).
+    /// Waits until [`stop`](Control::stop) is called, by which all links must end.
     pub async fn stopped(&self) {
         self.until(|| self.phase() >= Phase::Stop).await;
     }
 
-    /// Waits until nothing waits for links any more, by [`abandon`](Control::abandon).
+    /// Waits until [`abandon`](Control::abandon) is called.
     pub async fn abandoned(&self) {
         self.until(|| self.phase() == Phase::Over).await;
     }
@@ -150,8 +149,8 @@ impl Control {
         self.confirmed.load(Ordering::Relaxed)
     }
 
-    /// Returns the messages that transports of the program keep for a reader or have left to nobody
-    /// when they had to keep them: reader, topic, number of messages.
+    /// Returns the messages that transports of the program still keep for a reader, or had to keep
+    /// but have left: reader, topic, number of messages.
     #[must_use]
     pub fn left(&self) -> Vec<(String, String, usize)> {
         let mut left = lock(&self.left).clone();
@@ -172,13 +171,13 @@ impl Control {
         lock(&self.processes).get(node).copied()
     }
 
-    /// Returns how often bindings have changed.
+    /// Returns the number of changes of bindings.
     pub(crate) fn bindings(&self) -> usize {
         self.bindings.load(Ordering::Acquire)
     }
 
-    /// Waits until every announced topic has met its other side, and then returns true; or until
-    /// links are to end.
+    /// Waits until every announced topic has found its other side, and then returns true. Returns
+    /// false if links must end before.
     pub async fn ready(&self) -> bool {
         let ready = || self.unready.load(Ordering::Acquire) == 0;
         self.until(|| ready() || self.phase() > Phase::Run || self.is_shutdown()).await;
@@ -231,7 +230,7 @@ impl Control {
         }
     }
 
-    /// Waits until no link has to wait for `peer` any more.
+    /// Waits until no link needs to wait for `peer` any more.
     pub(crate) async fn until_unneeded(&self, peer: &str) {
         self.until(|| self.phase() > Phase::Run || self.peer_end(peer).is_some()).await;
     }
@@ -241,7 +240,7 @@ impl Control {
         self.until(|| self.phase() != phase || lock(&self.ended_peers).len() > count).await;
     }
 
-    /// Returns how the peer ended, if it will not run again.
+    /// Returns how the peer has ended; `None` if it may run again.
     pub(crate) fn peer_end(&self, peer: &str) -> Option<PeerEnd> {
         lock(&self.ended_peers).get(peer).copied()
     }
@@ -263,15 +262,17 @@ impl Control {
         self.confirmed.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Adds a tap that holds publishers up: [`left`](Control::left) has what it keeps.
+    /// Adds a tap that blocks publishers. [`left`](Control::left) returns the messages that it
+    /// keeps.
     pub(super) fn add_tap(&self, topic: &str, tap: &Arc<SubscriberState>) {
         let mut taps = lock(&self.taps);
         taps.retain(|(_, tap)| tap.strong_count() > 0);
         taps.push((topic.to_owned(), Arc::downgrade(tap)));
     }
 
-    /// Counts messages that a transport of the program had to keep for a reader, and leaves. Does
-    /// nothing while services run and the publisher has not ended: the reader may leave first.
+    /// Counts messages that a transport of the program leaves although it had to keep them for a
+    /// reader. Does nothing while services run and the publisher has not ended, because the reader
+    /// may leave then.
     pub(super) fn leave_messages(&self, reader: &str, topic: &str, count: u64, has_ended: bool) {
         if count > 0 && (has_ended || self.phase() > Phase::Run) {
             let of = (reader.to_owned(), topic.to_owned());
@@ -279,12 +280,12 @@ impl Control {
         }
     }
 
-    /// Expects `count` more topics to meet their other side before this process is ready.
+    /// Expects `count` more topics to find their other side before this process is ready.
     pub(crate) fn expect(&self, count: usize) {
         self.unready.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Counts one of these topics, which has met its other side, or will not.
+    /// Counts one of these topics: it has found its other side, or never will.
     pub(crate) fn found(&self) {
         self.unready.fetch_sub(1, Ordering::Release);
         self.changed.notify(usize::MAX);
@@ -307,7 +308,7 @@ impl Control {
     }
 }
 
-/// Work that links still have to do. They have not [ended](Control::ended) while it lives.
+/// A guard for work that links must still do. They have not [ended](Control::ended) while it lives.
 #[derive(Debug)]
 pub(crate) struct BusyGuard(Arc<Control>);
 

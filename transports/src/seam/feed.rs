@@ -1,5 +1,5 @@
-//! The writing end of a topic for a publisher in another process: bytes from a transport go into a
-//! [`Writer`].
+//! The writing end of a topic for a publisher in another process: puts bytes from a transport into
+//! a [`Writer`].
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -22,9 +22,8 @@ use crate::local::writer::Writer;
 use crate::sync::Ordering;
 
 /// Stands for one start of a publisher in another process. A transport pushes the bytes of the
-/// publisher's messages here and reports missing ones. Readers see the publisher's own name, epoch
-/// and sequences; the bytes are checked when they are received. Dropping the feed ends the
-/// publisher.
+/// publisher's messages and reports missing ones. Readers see the publisher's own name, epoch and
+/// sequences; the bytes are checked when they are received. Dropping the feed ends the publisher.
 ///
 /// Readers are woken by [`flush`](Feed::flush), not by a push.
 pub struct Feed {
@@ -35,11 +34,11 @@ pub struct Feed {
     next: u64,
     /// The last pushed message was marked as redelivered.
     redelivered: bool,
-    /// No message from this sequence on is missing, and none has a mark unless the last pushed one
-    /// has.
+    /// From this sequence on no message is missing, and none is marked, unless the last pushed one
+    /// is.
     plain_from: u64,
-    /// The messages before this sequence are counted: here if no subscription got them, or else by
-    /// their readers.
+    /// Messages before this sequence are counted, by their readers or, if no subscription got them,
+    /// here.
     counted: u64,
     words: Box<[usize]>,
 }
@@ -83,18 +82,19 @@ impl Feed {
     /// it.
     ///
     /// # Errors
-    /// [`FeedError::Size`] if a message of the topic has another size,
-    /// [`FeedError::Full`] if a gating subscription needs the whole ring,
-    /// [`FeedError::Ended`] after [`end`](Feed::end). Nothing is pushed then.
+    /// [`FeedError::Size`] if messages of the topic have another size, [`FeedError::Full`] if a
+    /// gating subscription needs the whole ring, [`FeedError::Ended`] after [`end`](Feed::end).
+    /// Nothing is pushed then.
     #[inline]
     pub fn push(&mut self, message: &[u8], redelivered: bool) -> Result<(), FeedError> {
         self.push_with(message, redelivered, Metadata::default())
     }
 
-    /// As [`push`](Feed::push), with metadata, which is lost if the topic records none.
+    /// Appends the next message as [`push`](Feed::push) does, with its metadata, which is dropped
+    /// if the topic records none.
     ///
     /// # Errors
-    /// As [`push`](Feed::push).
+    /// The same as for [`push`](Feed::push).
     #[inline]
     pub fn push_with(
         &mut self,
@@ -108,7 +108,7 @@ impl Feed {
         let Some(producer) = &mut self.writer.producer else {
             return Err(FeedError::Ended);
         };
-        // Links nearly always pass aligned messages, which are copied only once, into the ring.
+        // Links nearly always pass aligned messages. These are copied only once, into the ring.
         let words = match <[usize]>::ref_from_bytes(message) {
             Ok(words) => words,
             Err(_) => copy_to_words(&mut self.words, message),
@@ -125,12 +125,12 @@ impl Feed {
         Ok(())
     }
 
-    /// Appends a run of messages, which lie in `bytes` as `shape` says. None of them is marked as
-    /// redelivered.
+    /// Appends a run of messages, which are in `bytes` as `shape` describes. None of them is marked
+    /// as redelivered.
     ///
     /// # Errors
-    /// As [`push`](Feed::push). With [`FeedError::Full`], the first messages
-    /// may be pushed.
+    /// The same as for [`push`](Feed::push). With [`FeedError::Full`], some of the first messages
+    /// may have been pushed.
     pub fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), FeedError> {
         let length = usize::from(shape.length);
         self.check_size(length)?;
@@ -168,23 +168,23 @@ impl Feed {
     pub fn skip(&mut self, missed: u64, reason: GapReason) {
         let Some((producer, numbering)) = self.numbering() else { return };
         numbering.skip(producer.sequence(), missed, reason);
-        // Missing messages count as sent: each reader counts them as missed, or `flush` does
-        // without readers.
+        // Missing messages count as sent. Each reader counts them as missed; without readers
+        // `flush` does.
         self.next = self.next.wrapping_add(missed);
         self.plain_from = self.next;
         self.writer.line.set(PublisherValue::Sent, self.next);
     }
 
-    /// Returns the number of messages that the gating subscriptions leave room for.
+    /// Returns the number of messages for which the gating subscriptions leave room.
     #[must_use]
     pub fn room(&mut self) -> usize {
         self.writer.room()
     }
 
-    /// Returns the sequence of the first message that a gating subscription still needs or, if none
-    /// gates, that an observing one has not received. If all messages are received, it is the
-    /// sequence of the next one. `None` without subscriptions. At a shutdown, gating subscriptions
-    /// that have left since the shutdown began count too: they take nothing more.
+    /// Returns the sequence of the first message that a gating subscription still needs. If none
+    /// gates, it is the first message that an observing one has not received, and if all messages
+    /// are received, the next one. Returns `None` without subscriptions. At a shutdown, gating
+    /// subscriptions that have left since it began count, too: they take no more messages.
     #[must_use]
     pub fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         self.writer.state.done(at_shutdown)
@@ -196,25 +196,26 @@ impl Feed {
         self.writer.state.is_requested()
     }
 
-    /// Whether a gating subscription may have a message in flight, or left with one.
+    /// Returns whether a gating subscription may have a message in flight, or may have left with
+    /// one in flight.
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
         self.writer.state.is_in_flight()
     }
 
-    /// The sequence of the publisher's next message.
+    /// Returns the sequence of the publisher's next message.
     #[must_use]
     pub fn next(&self) -> u64 {
         self.next
     }
 
-    /// The publisher's name.
+    /// Returns the publisher's name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.writer.state.name
     }
 
-    /// The publisher's epoch.
+    /// Returns the publisher's epoch.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.writer.state.epoch
@@ -226,13 +227,13 @@ impl Feed {
         self.writer.state.ring.capacity()
     }
 
-    /// Parks a waker until a subscription makes room or is done with a message. Read
+    /// Parks a waker until a subscription makes room or finishes a message. Read
     /// [`room`](Feed::room) and [`done`](Feed::done) again after this.
     pub fn park(&self, waker: &Waker) {
         self.writer.state.room.park(waker);
     }
 
-    /// Wakes the readers of pushed and skipped messages, and counts those that have no reader.
+    /// Wakes the readers of pushed and skipped messages, and counts messages without a reader.
     pub fn flush(&mut self) {
         self.count_unread();
         self.writer.flush();
@@ -249,13 +250,13 @@ impl Feed {
         self.writer.state.lose();
     }
 
-    /// The size of the topic's messages in bytes.
+    /// Returns the size of the topic's messages in bytes.
     #[must_use]
     pub fn message_bytes(&self) -> usize {
         self.writer.topic.schema().size
     }
 
-    /// The number of pushed messages.
+    /// Returns the number of pushed messages.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent
@@ -267,7 +268,7 @@ impl Feed {
         if expected == found { Ok(()) } else { Err(FeedError::Size { expected, found }) }
     }
 
-    /// Marks the messages from the next one on as redelivered, or not, where that changes.
+    /// Records whether the messages from the next one on are redelivered, if this changes.
     #[inline]
     fn mark(&mut self, redelivered: bool) {
         if redelivered == self.redelivered {
@@ -283,8 +284,8 @@ impl Feed {
         Some((self.writer.producer.as_ref()?, self.writer.state.origin.numbering()?))
     }
 
-    /// Counts the messages that no subscription got. Those that a subscription counted as `left`
-    /// are not among them.
+    /// Counts the messages that no subscription got, without messages that a subscription counted
+    /// as `left`.
     fn count_unread(&mut self) {
         if !self.writer.must_count_readers() || self.writer.producer.is_none() {
             return;
@@ -307,20 +308,20 @@ impl Feed {
     }
 }
 
-/// Why a mapped ring has no descriptor.
+/// The reason why a mapped ring has no descriptor.
 const OF_OTHERS: &str = "the ring is that of another process";
 
 /// A publisher in another process whose ring the subscriptions of this process read in shared
-/// memory. Dropping it ends the publisher as [`end`](MappedFeed::end) does.
+/// memory. Dropping it ends the publisher, as [`end`](MappedFeed::end) does.
 pub struct MappedFeed {
     topic: Arc<Topic>,
     state: Arc<PublisherState>,
 }
 
 impl Feed {
-    /// Ends this publisher and continues in shared memory, where the messages from the next one on
-    /// are: present subscriptions read there when they have taken the pushed messages. `bell` wakes
-    /// the publisher's process.
+    /// Ends this feed and continues in shared memory, which has the messages from the next one on.
+    /// Present subscriptions read there after they have taken the pushed messages. `bell` wakes the
+    /// publisher's process.
     ///
     /// # Errors
     /// If the memory is not a ring of this publisher, or has no room for all subscriptions.
@@ -332,8 +333,8 @@ impl Feed {
         let (topic, earlier) = (&self.writer.topic, &self.writer.state);
         let MappedRing { ring, floor, readers, is_gated, area } = ring;
         let line = self.writer.line.clone();
-        // Messages in shared memory have no marks and gaps, so later subscriptions begin after
-        // these.
+        // Messages in shared memory have no marks and gaps, so later subscriptions start after
+        // marked and missing messages.
         let first = if self.redelivered { self.next } else { self.plain_from } as usize;
         let origin = MappedOrigin::new(bell, readers, is_gated, first, line);
         let origin = Origin::Mapped(Box::new(origin));
@@ -351,9 +352,9 @@ impl Feed {
             let is_gated = earlier.readers.lock().iter().any(|reader| reader.entry.is_some());
             numbering.was_gated.store(is_gated, Ordering::Release);
         }
-        // The place of a message in the publisher's ring is its sequence.
+        // The position of a message in the publisher's ring is its sequence.
         topic.add_mapped(&state, self.next as usize, earlier)?;
-        // From here on the subscriptions themselves hold the publisher up.
+        // From now on the subscriptions themselves block the publisher.
         floor.release();
         state.wake();
         let mapped = MappedFeed { topic: topic.clone(), state };
@@ -363,8 +364,8 @@ impl Feed {
 }
 
 impl MappedFeed {
-    /// Ends the publisher, which has ended there: subscriptions get the messages in its ring, and
-    /// then the end.
+    /// Ends the publisher, because it has ended in its process. Subscriptions get the messages in
+    /// its ring, and then the end.
     pub fn end(&self) {
         self.topic.remove_publisher(&self.state);
     }
@@ -375,8 +376,7 @@ impl MappedFeed {
         self.state.origin.mapped().is_some_and(MappedOrigin::is_gone)
     }
 
-    /// Whether no message follows those that subscriptions read in this ring: the publisher has
-    /// ended.
+    /// Whether no message follows after the messages in this ring, because the publisher has ended.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let ring = &self.state.ring;
@@ -397,45 +397,47 @@ impl MappedFeed {
     }
 
     /// Returns the first message that a subscription still needs, once the publisher [is
-    /// gone](MappedFeed::is_gone); `None` if none needs any. At a shutdown, as for [`Feed::done`].
+    /// gone](MappedFeed::is_gone); `None` if none needs any. At a shutdown, subscriptions that have
+    /// left count as in [`Feed::done`].
     #[must_use]
     pub fn needed(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         let needed = self.state.needed(at_shutdown).map(|place| place as u64);
         needed.filter(|needed| *needed < self.next())
     }
 
-    /// Ends this publisher and continues over the link, where the messages from `first` on come
-    /// again. Call it once the publisher [is gone](MappedFeed::is_gone), although its process may
-    /// run. Present subscriptions get these messages when they have read this ring.
+    /// Ends this feed and continues over the link, which sends the messages from `first` on again.
+    /// Call it once the publisher [is gone](MappedFeed::is_gone), even if its process still runs.
+    /// Present subscriptions get these messages after they have read this ring.
     ///
     /// # Errors
-    /// As [`feed`](Topic::feed). Nothing is lost then.
+    /// The same as for [`feed`](Topic::feed). No message is lost then.
     pub fn continue_on_link(&self, first: u64) -> Result<Feed, TopicError> {
         self.end();
         let line = self.state.origin.mapped().map(|mapped| mapped.line.clone());
         Feed::join(&self.topic, &self.state.name, self.state.epoch, first, line)
     }
 
-    /// Whether the publisher has ended, and every subscription has read it to the end or left.
+    /// Whether the publisher has ended, and every subscription has left or has read it to the end.
     #[must_use]
     pub fn is_read(&self) -> bool {
         self.state.readers.lock().is_empty()
     }
 
-    /// Ends the publisher as lost, as its process is gone: subscriptions get the whole messages in
-    /// its ring, then a gap that is not exact, and then the end.
+    /// Ends the publisher as lost, because its process is gone. Subscriptions get the complete
+    /// messages in its ring, then an inexact gap, and then the end.
     pub fn lose(&self) {
         self.state.peer_is_gone(true);
     }
 
-    /// Returns the ring, for the control connection to report wakes and the end.
+    /// Returns the ring, to which the control connection reports wake-ups and its end.
     #[must_use]
     pub fn ring(&self) -> Weak<dyn SharedRing> {
         let state: Weak<PublisherState> = Arc::downgrade(&self.state);
         state
     }
 
-    /// Whether a gating subscription may have a message in flight, or left with one.
+    /// Returns whether a gating subscription may have a message in flight, or may have left with
+    /// one in flight.
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
         self.state.is_in_flight()
@@ -450,8 +452,8 @@ impl MappedFeed {
         }
     }
 
-    /// Forgets subscriptions that have left, except at a shutdown: then the publisher keeps the
-    /// messages that they have not taken for the next process.
+    /// Releases subscriptions that have left, except at a shutdown: then the publisher keeps the
+    /// messages that they have not taken, for the next process.
     pub fn settle(&self, at_shutdown: impl FnOnce() -> bool) {
         self.state.settle_abandoned(at_shutdown);
     }
@@ -460,8 +462,8 @@ impl MappedFeed {
 impl Drop for MappedFeed {
     fn drop(&mut self) {
         self.topic.remove_publisher(&self.state);
-        // The readers keep the state until they have read the ring, longer than the task: forget
-        // its waker.
+        // Drops the task's waker, because readers keep the state until they have read the ring, and
+        // the task may end before.
         if let Some(mapped) = self.state.origin.mapped() {
             mapped.session.forget();
         }

@@ -1,4 +1,4 @@
-//! The publisher's side of a stream that another process reads in shared memory.
+//! The publisher's side of a moved stream, which another process reads in shared memory.
 
 use std::sync::{Arc, Weak};
 
@@ -12,9 +12,9 @@ use crate::local::ring::shared::{
 use crate::local::state::{PublisherState, SubscriberState};
 use crate::memory::Mapping;
 
-/// A publisher's stream to readers in another process, which read its ring themselves.
+/// A publisher's stream to readers in another process that read its ring themselves.
 pub(crate) struct Moved {
-    /// The entry in the ring that gates for the readers; `None` if they observe.
+    /// The entry in the ring by which the readers gate; `None` if they observe.
     proxy: Option<ProxyReader<Ring>>,
     pub(crate) readers: Arc<RemoteReaders>,
     publisher: Arc<PublisherState>,
@@ -22,17 +22,16 @@ pub(crate) struct Moved {
     number: u64,
     /// The first message that is read in shared memory. Earlier ones are confirmed over the link.
     pub(crate) from: usize,
-    /// The messages before this sequence were counted.
+    /// Messages before this sequence were counted.
     counted: usize,
     /// The words of the readers at the last check.
     seen: Box<[SeenReader]>,
-    /// How the process of the readers has broken the protocol, if the last [`count`](Moved::count)
-    /// found that.
+    /// The protocol violation by the readers' process that the last [`count`](Moved::count) found.
     pub(crate) fault: Option<MemoryFault>,
 }
 
 impl Moved {
-    /// Moves a stream: its readers begin with the next message.
+    /// Moves a stream: its readers start with the next message.
     pub(crate) fn new(
         reader: RetainingConsumer<Ring>,
         cursors: ForeignCursors<Mapping>,
@@ -53,8 +52,7 @@ impl Moved {
         }
         let number = subscriber.number();
         publisher.readers.update(number, |own| own.remote = Some(readers.clone()));
-        // If messages that went over the link are not confirmed yet, the positions do not count
-        // before they are.
+        // Positions are used only after all messages that went over the link are confirmed.
         if kept == from {
             readers.activate();
         }
@@ -68,8 +66,8 @@ impl Moved {
         self.proxy.as_ref().map_or_else(|| self.readers.observed(), ProxyReader::kept)
     }
 
-    /// Imports the positions of the readers. Returns how many more messages they have taken since
-    /// the last call.
+    /// Imports the positions of the readers. Returns the number of messages that they have taken
+    /// since the last call.
     pub(crate) fn count(&mut self) -> u64 {
         if let Err(fault) = self.readers.check(&mut self.seen, &self.publisher.ring) {
             self.readers.disbelieve(self.kept());
@@ -84,7 +82,7 @@ impl Moved {
     /// Returns the end of the published messages.
     pub(crate) fn end(&self) -> usize {
         let (kept, tail) = (self.kept(), self.publisher.ring.tail());
-        // This thread may see an earlier tail than a reader has seen.
+        // This thread may see an earlier tail than a reader.
         if tail.wrapping_sub(kept).cast_signed() > 0 { tail } else { kept }
     }
 
@@ -94,7 +92,7 @@ impl Moved {
         let observed = || self.publisher.ring.tail().wrapping_sub(self.readers.observed());
         match &self.proxy {
             Some(proxy) => proxy.depth(),
-            // This thread may see an earlier tail than a reader has seen.
+            // This thread may see an earlier tail than a reader.
             None => usize::try_from(observed().cast_signed()).unwrap_or(0),
         }
     }
@@ -113,15 +111,15 @@ impl Moved {
                 None => self.readers.observe(before, self.from),
             }
         }
-        // The position of the entry does not decide this, because the tail, which limits it, may
-        // still be the tail before the confirmed messages.
+        // Does not compare with the entry's position: the tail limits it, and this thread may still
+        // see a tail before the confirmed messages.
         if ahead >= 0 {
             self.readers.activate();
         }
     }
 
-    /// Ends the reading in shared memory: the stream continues over a link after the messages read
-    /// there.
+    /// Ends the reading in shared memory. The stream continues over a link, after the messages that
+    /// were read there.
     pub(crate) fn back(mut self) -> RetainingConsumer<Ring> {
         self.readers.peer_is_gone(false);
         self.readers.deactivate();

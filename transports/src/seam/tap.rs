@@ -28,20 +28,21 @@ use crate::sync::{AtomicBool, Ordering};
 /// Stands for the subscriptions of another process: it reads the messages of one topic as bytes,
 /// one [stream](TapStream) for each publisher, and keeps them until they are confirmed. While it
 /// exists, it blocks publishers as those subscriptions would. It does not read publishers of other
-/// processes: what a feed publishes is not sent again.
+/// processes, so the messages of a feed are not sent to a third process.
 ///
 /// The owner keeps a `T` with each stream.
 pub struct Tap<T = ()> {
     streams: Vec<TapStream<T>>,
     membership: Membership,
-    /// Makes the node wait for the tap; `None` for a tap that no [`Ends`](super::Ends) made.
+    /// Makes the node wait for the tap; `None` for a tap that was not created by
+    /// [`Ends`](super::Ends).
     busy: Option<BusyGuard>,
 }
 
 impl Topic {
     /// Creates a tap for the reader `name` of another process. It starts as
     /// [`subscribe`](Topic::subscribe) does, with the next message or the oldest retained one. It
-    /// reads the publishers' own rings, so every policy that does not hold publishers up becomes
+    /// reads the publishers' own rings, so every policy that does not block publishers becomes
     /// [`DropOldest`](Policy::DropOldest) here.
     ///
     /// # Errors
@@ -61,7 +62,7 @@ impl Topic {
 }
 
 impl<T> Tap<T> {
-    /// Makes the node wait for the tap, and learn which messages are confirmed and which are left.
+    /// Makes the node wait for the tap, and reports confirmed and left messages to the node.
     pub(super) fn known_to(mut self, node: BusyGuard) -> Self {
         if self.policy().is_gating() {
             node.control().add_tap(self.membership.topic.name(), &self.membership.state);
@@ -70,8 +71,8 @@ impl<T> Tap<T> {
         self
     }
 
-    /// Returns one stream for each start of a publisher that may send, or has sent messages that
-    /// are not confirmed. New streams since the last call are at the end.
+    /// Returns one stream for each start of a publisher that may still send, or whose messages are
+    /// not all confirmed. New streams since the last call are at the end.
     pub fn streams(&mut self) -> &mut Vec<TapStream<T>>
     where
         T: Default,
@@ -90,7 +91,7 @@ impl<T> Tap<T> {
         &self.streams
     }
 
-    /// Whether every publisher has ended and all of their messages are confirmed.
+    /// Whether every publisher has ended and all messages are confirmed.
     pub fn is_over(&mut self) -> bool
     where
         T: Default,
@@ -98,18 +99,18 @@ impl<T> Tap<T> {
         self.streams().is_empty() && self.membership.had_edges()
     }
 
-    /// Parks a waker until there is more to read. Read once more after this.
+    /// Parks a waker until there is more to read. Read again after this.
     pub fn park(&self, waker: &Waker) {
         self.membership.state.bell.park(waker);
     }
 
-    /// Returns what happens when the reader is slower than a publisher.
+    /// Returns the policy: what happens when the reader is slower than a publisher.
     #[must_use]
     pub fn policy(&self) -> Policy {
         self.membership.state.policy
     }
 
-    /// The topic.
+    /// Returns the topic.
     #[must_use]
     pub fn topic(&self) -> &Arc<Topic> {
         &self.membership.topic
@@ -136,7 +137,7 @@ impl<T> Drop for Tap<T> {
     fn drop(&mut self) {
         let Membership { topic, state, .. } = &self.membership;
         topic.remove_subscriber(state);
-        // Edges that were never read leave like the others.
+        // Drops new edges, too, as streams: edges that were never read leave like all others.
         for edge in self.membership.new_edges() {
             drop(TapStream::new(edge, &self.membership, self.busy.clone(), ()));
         }
@@ -155,20 +156,20 @@ impl<T> fmt::Debug for Tap<T> {
 
 // One publisher's messages as bytes, kept in the ring until the other process confirms them.
 
-/// How many gaps between messages that are not released keep their places; or the ring's capacity,
-/// if that is more. Beyond this the two oldest gaps become one.
+/// The limit on gaps between unreleased messages that keep their positions, or the ring's capacity
+/// if that is more. Beyond it the two oldest gaps are joined.
 const EXACT_GAPS: usize = 1024;
 
-/// What a [`TapStream`] has next.
+/// The next item of a [`TapStream`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TapItem<'a> {
-    /// The bytes of its next message, with the message's metadata.
+    /// The bytes and the metadata of the next message.
     Message(&'a [u8], Metadata),
     /// The number of messages that were overwritten because the reader was too slow, or evicted.
     Gap(u64),
     /// Nothing yet.
     Empty,
-    /// The end: its publisher has ended, and everything was read.
+    /// The end: the publisher has ended, and everything was read.
     Closed,
 }
 
@@ -178,21 +179,21 @@ pub struct TapStream<T = ()> {
     pub state: T,
     topic: Arc<Topic>,
     subscriber: Arc<SubscriberState>,
-    /// Makes the node wait for the stream, and learn which messages are confirmed and which are
-    /// left; `None` as for its tap.
+    /// Makes the node wait for the stream, and reports confirmed and left messages to the node;
+    /// `None` if the tap has none.
     busy: Option<BusyGuard>,
     schema: Schema,
     line: Arc<Line<EdgeValue>>,
     /// A copy of the last message, if it cannot be read in the ring.
     words: Box<[usize]>,
-    /// The gaps between the first kept message and the next one, in their order.
+    /// The gaps between the first kept message and the next message, in their order.
     gaps: VecDeque<Missed>,
-    /// The message that was the next one when this reader joined. The stream may start with earlier
+    /// The next message at the time when this reader joined. The stream may start with earlier
     /// ones, which the publisher may overwrite even if it waits for the reader.
     joined_at: usize,
     /// Whether the reader was evicted, if it may have missed messages before `joined_at`.
     eviction: Option<Arc<AtomicBool>>,
-    /// The last gap comes from an eviction.
+    /// Whether the last gap comes from an eviction.
     was_evicted: bool,
     /// Dropped before `publisher`, whose drop wakes the publisher.
     reader: Reading,
@@ -205,12 +206,12 @@ enum Reading {
     Here(RetainingConsumer<Ring>),
     /// The readers themselves, in shared memory.
     There(Moved),
-    /// Only for a moment, while one side replaces the other.
+    /// A placeholder while one side replaces the other.
     Nobody,
 }
 
-/// `count` missed messages between two sequences, and the counter that they belong to. If the count
-/// is less than the distance, it is not known which of the messages between are missing.
+/// `count` missed messages between two sequences, and their counter. If the count is less than the
+/// distance, it is unknown which of the messages are missing.
 struct Missed {
     from: u64,
     before: u64,
@@ -255,19 +256,19 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// The publisher's name.
+    /// Returns the publisher's name.
     #[must_use]
     pub fn publisher(&self) -> &Arc<str> {
         &self.publisher.0.name
     }
 
-    /// The publisher's epoch.
+    /// Returns the publisher's epoch.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.publisher.0.epoch
     }
 
-    /// Returns how many messages the stream keeps at most.
+    /// Returns the most messages that the stream can keep.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.publisher.0.ring.capacity()
@@ -280,15 +281,15 @@ impl<T> TapStream<T> {
         self.was_evicted
     }
 
-    /// Returns the sequence that was the next one when this reader joined the publisher. A reader
-    /// that starts with the oldest retained message gets earlier ones, too.
+    /// Returns the sequence of the next message at the time when this reader joined the publisher.
+    /// A reader that starts with the oldest retained message gets earlier ones, too.
     #[must_use]
     pub fn joined_at(&self) -> u64 {
         self.joined_at as u64
     }
 
-    /// Begins with the message that was the next one when this reader joined, and skips earlier
-    /// ones. Call it before anything was read of the stream.
+    /// Skips the messages before [`joined_at`](TapStream::joined_at). Call it before anything is
+    /// read from the stream.
     pub fn start_at_next(&mut self) {
         let joined_at = self.joined_at;
         if let Reading::Here(reader) = &mut self.reader
@@ -301,7 +302,7 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// The next item; the same one until [`advance`](TapStream::advance).
+    /// Returns the next item; the same one until [`advance`](TapStream::advance).
     #[inline]
     pub fn next_item(&mut self) -> TapItem<'_> {
         let reader = match &mut self.reader {
@@ -369,8 +370,8 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// How messages lie in the result of [`borrow`](TapStream::borrow); `None` if they are too
-    /// long.
+    /// Returns the positions of messages in the result of [`borrow`](TapStream::borrow); `None` if
+    /// they are too long.
     #[must_use]
     pub fn shape(&self) -> Option<RunShape> {
         let layout = self.publisher.0.ring.layout();
@@ -381,9 +382,9 @@ impl<T> TapStream<T> {
         Some(RunShape { stride, skip: word as u16, length })
     }
 
-    /// Returns the slots of `count` kept messages, from a sequence on, in two pieces: the second
-    /// one is empty unless they wrap around the end of the ring. `None` if not all of them are
-    /// kept.
+    /// Returns the slots of `count` kept messages, from a sequence on, in two pieces. The second
+    /// piece is empty unless the slots wrap around the end of the ring. Returns `None` if not all
+    /// of the messages are kept.
     #[must_use]
     pub fn borrow(&self, first: u64, count: usize) -> Option<[&[u8]; 2]> {
         let slots = self.here()?.borrow(first as usize, count)?;
@@ -398,8 +399,8 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// Passes over the messages before a sequence. They are counted as `value` when they are
-    /// released. Returns their number: 0 if that sequence is already passed, or not all of them are
+    /// Skips the messages before a sequence. They are counted as `value` when they are released.
+    /// Returns their number: 0 if the stream is past that sequence, or not all of them are
     /// published.
     pub fn pass(&mut self, before: u64, value: EdgeValue) -> u64 {
         let from = self.next();
@@ -436,7 +437,7 @@ impl<T> TapStream<T> {
         })
     }
 
-    /// The sequence of the next message.
+    /// Returns the sequence of the next message.
     #[must_use]
     pub fn next(&self) -> u64 {
         match &self.reader {
@@ -447,13 +448,13 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// The sequence after the last published message, as far as this thread can see.
+    /// Returns the sequence after the last published message, as far as this thread can see.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.publisher.0.ring.tail() as u64
     }
 
-    /// The sequence of the first kept message.
+    /// Returns the sequence of the first kept message.
     #[must_use]
     pub fn kept(&self) -> u64 {
         match &self.reader {
@@ -464,10 +465,10 @@ impl<T> TapStream<T> {
     }
 
     /// Returns the descriptor of the memory in which readers of another process can read the
-    /// messages themselves, and the entry in the ring that gates for them.
+    /// messages themselves, and the entry in the ring by which they gate.
     ///
     /// # Errors
-    /// If the ring is on the heap: with the reason.
+    /// If the ring is on the heap: the reason.
     pub fn memory(&self) -> Result<(&OwnedFd, Option<Claim>), &str> {
         let file = self.publisher.0.file.as_ref().map_err(|reason| &**reason)?;
         Ok((file, self.here().and_then(RetainingConsumer::claim)))
@@ -490,15 +491,15 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// Whether the readers read in shared memory, and their process is gone, or has unmapped the
-    /// ring, before all of them had left or read to the end of the publisher.
+    /// Whether the readers' shared memory is lost: their process is gone, or has unmapped the ring,
+    /// before all readers had left or had read an ended publisher to its end.
     #[must_use]
     pub fn has_lost_memory(&self) -> bool {
         self.remote_readers().is_some_and(|readers| readers.is_gone() && !readers.have_finished())
     }
 
-    /// Returns how the process of the readers has broken the protocol in its memory, if an
-    /// [`update`](TapStream::update) found that.
+    /// Returns the protocol violation by the readers' process that an [`update`](TapStream::update)
+    /// has found in its memory, if there is one.
     #[must_use]
     pub fn memory_fault(&self) -> Option<MemoryFault> {
         match &self.reader {
@@ -513,7 +514,8 @@ impl<T> TapStream<T> {
         matches!(self.reader, Reading::There(_))
     }
 
-    /// Lets the readers read in shared memory from the next message on. `bell` wakes their process.
+    /// Moves the readers to shared memory: they read there from the next message on. `bell` wakes
+    /// their process.
     pub fn move_to_memory(&mut self, cursors: ForeignCursors<Mapping>, bell: Arc<dyn RemoteBell>) {
         let Leaving(publisher) = &self.publisher;
         self.reader = match std::mem::replace(&mut self.reader, Reading::Nobody) {
@@ -537,7 +539,7 @@ impl<T> TapStream<T> {
 
     /// Ends the reading in shared memory: the process of the readers is gone, or has stopped
     /// reading. The next message is the first one that they cannot have read;
-    /// [`rewind`](TapStream::rewind) goes back to those that they have not confirmed.
+    /// [`rewind`](TapStream::rewind) goes back to messages that they have not confirmed.
     pub fn move_back(&mut self) {
         self.update(false);
         self.reader = match std::mem::replace(&mut self.reader, Reading::Nobody) {
@@ -547,8 +549,8 @@ impl<T> TapStream<T> {
     }
 
     /// Counts the messages that the readers finished in shared memory since the last call, and
-    /// returns their number. If `wake`, their process wakes this one when they finish more: check
-    /// once more then.
+    /// returns their number. With `wake`, their process wakes this one when they finish more; check
+    /// again after the call.
     pub fn update(&mut self, wake: bool) -> u64 {
         let Reading::There(moved) = &mut self.reader else { return 0 };
         if wake {
@@ -559,14 +561,14 @@ impl<T> TapStream<T> {
         taken
     }
 
-    /// Returns the number of messages that are not confirmed and that the ring still has: the
-    /// publisher may have overwritten others, if it no longer waited for the readers.
+    /// Returns the number of messages that are not confirmed and that the ring still has: a
+    /// publisher that has stopped waiting for the readers may have overwritten others.
     #[must_use]
     pub fn held(&self) -> usize {
         self.depth().min(self.capacity())
     }
 
-    /// The number of messages that are not confirmed.
+    /// Returns the number of messages that are not confirmed.
     #[must_use]
     pub fn depth(&self) -> usize {
         match &self.reader {
@@ -576,7 +578,7 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// Confirms the messages before this sequence: the publisher gets their slots back. Does
+    /// Confirms the messages before this sequence: their slots become free for the publisher. Does
     /// nothing if the sequence is after the [next](TapStream::next) message.
     pub fn release(&mut self, before: u64) {
         let released = match &mut self.reader {
@@ -610,7 +612,7 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// Counts messages that are confirmed now.
+    /// Counts messages that were just confirmed.
     fn count_taken(&mut self, confirmed: u64) {
         let missed = self.count_missed(self.kept());
         self.line.add(EdgeValue::Taken, confirmed.saturating_sub(missed));
@@ -638,10 +640,9 @@ impl<T> TapStream<T> {
     }
 }
 
-/// Adds the last missed messages of a ring. A reader that confirms nothing may miss messages
-/// without end, so the two oldest entries become one. The next confirmation of such a reader is
-/// usually after both; if it is between them, released messages count as missed before they count
-/// as taken.
+/// Adds the last missed messages of a ring. A reader that confirms nothing may get gaps without
+/// limit, so the two oldest entries are joined. The next confirmation is usually after both. If it
+/// is between them, released messages count as missed first, and as taken only after that.
 fn add_missed(gaps: &mut VecDeque<Missed>, capacity: usize, missed: Missed) {
     match gaps.back_mut() {
         Some(last) if last.value == missed.value && last.before == missed.from => {
@@ -653,7 +654,7 @@ fn add_missed(gaps: &mut VecDeque<Missed>, capacity: usize, missed: Missed) {
     if gaps.len() <= EXACT_GAPS.max(capacity) {
         return;
     }
-    // Joins two neighbouring entries that have the same counter, as nearly all entries have.
+    // Joins two neighbouring entries with the same counter; nearly all entries have the same.
     let mut pairs = 1..gaps.len();
     if let Some(second) = pairs.find(|second| gaps[*second].value == gaps[*second - 1].value)
         && let Some(later) = gaps.remove(second)
@@ -663,7 +664,7 @@ fn add_missed(gaps: &mut VecDeque<Missed>, capacity: usize, missed: Missed) {
     }
 }
 
-/// Returns the bytes of a borrowed slot behind its stamp.
+/// Returns the bytes of a borrowed slot after its stamp.
 fn content_of(slot: &[usize]) -> &[u8] {
     slot.get(1..).unwrap_or_default().as_bytes()
 }
@@ -694,7 +695,8 @@ impl<T> Drop for TapStream<T> {
             let (reader, has_ended) = (&self.subscriber.name, self.publisher.0.ring.is_closed());
             busy.control().leave_messages(reader, self.topic.name(), left, has_ended);
         }
-        // Leaves before the ring's entry is free, because another reader may get the entry then.
+        // Leaves before the ring's entry becomes free, because another reader may get the entry
+        // then.
         self.subscriber.leave(&self.publisher.0);
     }
 }

@@ -1,4 +1,4 @@
-//! The promises of a transport, and what a node gives it.
+//! The trait of a transport, its promises, and the topics that it gets from a node.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::local::{KeepOpen, Policy, SubscribeOptions, Topic, TopicError};
 
 /// Carries messages between the topics of this process and others. See the [module](super).
 pub trait Transport: Send + 'static {
-    /// Returns its name, for errors and logs.
+    /// Returns the transport's name, for errors and logs.
     fn name(&self) -> &str;
 
-    /// Returns what it promises.
+    /// Returns the transport's promises.
     fn capabilities(&self) -> Capabilities;
 
     /// Carries messages until the future is ready. It is called once, before any service of the
@@ -22,21 +22,22 @@ pub trait Transport: Send + 'static {
     /// its shutdown.
     ///
     /// # Errors
-    /// If it cannot carry these topics: the reason, and what was expected. The node does not start.
+    /// If the transport cannot carry these topics: the reason, and what was expected. The node does
+    /// not start.
     fn carry(self: Box<Self>, ends: Ends) -> Result<SendFuture<()>, String>;
 }
 
-/// What a transport promises of the messages of each publisher.
+/// The promises of a transport for the messages of each publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Messages arrive in order. Without this, a message that arrives after a later one is dropped,
-    /// and counts as a gap.
+    /// Messages arrive in order. Otherwise a message that arrives after a later one is dropped, and
+    /// counts as a gap.
     pub keeps_order: bool,
-    /// The sending side learns which messages the readers are finished with.
+    /// The sending side learns which messages the readers have finished.
     pub confirms: bool,
     /// After a lost connection, the transport continues after the last confirmed message.
     pub resumes: bool,
-    /// A slow reader holds up its publishers.
+    /// A slow reader blocks its publishers.
     pub holds_up: bool,
     /// The readers at the other side of a tap.
     pub audience: Audience,
@@ -52,7 +53,7 @@ pub enum Audience {
 }
 
 impl Capabilities {
-    /// All promises, for one reader: those of links, through shared memory and over sockets.
+    /// All promises, for one process. Links give them, through shared memory and over sockets.
     pub const ALL: Capabilities = Capabilities {
         keeps_order: true,
         confirms: true,
@@ -61,8 +62,8 @@ impl Capabilities {
         audience: Audience::One,
     };
 
-    /// No promises, for a group: messages may be lost and overtake each other, and readers learn of
-    /// it by gaps.
+    /// No promises, for a group: messages may be lost or overtake each other, which readers see as
+    /// gaps.
     pub const NONE: Capabilities = Capabilities {
         keeps_order: false,
         confirms: false,
@@ -71,10 +72,10 @@ impl Capabilities {
         audience: Audience::Group,
     };
 
-    /// Returns what a subscription with this policy needs and the transport does not promise, such
-    /// as "hold up publishers"; `None` if it promises enough. A policy that waits for its readers
-    /// needs all promises but an audience; the others need nothing, because every missing message
-    /// is a gap.
+    /// Returns the promise that a subscription with this policy needs and the transport does not
+    /// give, such as "hold up publishers"; `None` if it promises enough. A gating policy needs all
+    /// promises, whatever the audience; the others need none, because every missing message is
+    /// reported as a gap.
     ///
     /// ```
     /// use mycelium_transports::local::Policy;
@@ -98,14 +99,14 @@ impl Capabilities {
     }
 }
 
-/// What a node gives a [`Transport`]. Dropping it and its taps tells the node that the transport
-/// has ended: no subscription waits for it any more, and neither does the node.
+/// The topics that a node gives to a [`Transport`]. Dropping it and its taps tells the node that
+/// the transport has ended: then neither subscriptions nor the node wait for it.
 pub struct Ends {
     node: String,
     sends: Vec<Arc<Topic>>,
     receives: Vec<Arc<Topic>>,
     executor: Arc<dyn Executor>,
-    /// While these exist, the subscriptions of received topics do not end.
+    /// Prevent the subscriptions of received topics from ending.
     open: Vec<KeepOpen>,
     _busy: BusyGuard,
     control: Arc<Control>,
@@ -132,26 +133,26 @@ impl Ends {
         }
     }
 
-    /// The name of the node.
+    /// Returns the name of the node.
     #[must_use]
     pub fn node(&self) -> &str {
         &self.node
     }
 
-    /// Returns the topics whose messages the transport sends: those that this process publishes. It
-    /// makes a [tap](Ends::tap) for each remote process or group.
+    /// Returns the topics whose messages the transport sends: the topics that this process
+    /// publishes. The transport creates a [tap](Ends::tap) for each remote process or group.
     #[must_use]
     pub fn sends(&self) -> &[Arc<Topic>] {
         &self.sends
     }
 
     /// Creates a [tap](Topic::tap) of a topic for a remote process or group. The node waits for the
-    /// tap and for its streams. If its policy holds up publishers, the node ends with an error that
-    /// has the number of the messages which it keeps at the end of the node, and of those that it
-    /// has left: when it was dropped after the services or their publisher had ended.
+    /// tap and its streams. If the policy blocks publishers, the node ends with an error that
+    /// counts the messages that the tap still keeps then, and the messages that it has left because
+    /// it was dropped after the services or their publisher had ended.
     ///
     /// # Errors
-    /// As [`Topic::tap`].
+    /// The same as for [`Topic::tap`].
     pub fn tap<T>(
         &self,
         topic: &Arc<Topic>,
@@ -161,8 +162,8 @@ impl Ends {
         Ok(topic.tap(reader, options)?.known_to(BusyGuard::new(&self.control)))
     }
 
-    /// Returns the topics that the transport receives. It makes a [feed](Topic::feed) for each
-    /// publisher elsewhere.
+    /// Returns the topics that the transport receives. The transport creates a [feed](Topic::feed)
+    /// for each publisher in another process.
     #[must_use]
     pub fn receives(&self) -> &[Arc<Topic>] {
         &self.receives
@@ -174,18 +175,18 @@ impl Ends {
         &self.executor
     }
 
-    /// Says that nothing more will be received: subscriptions end when their feeds have ended.
+    /// Declares that no further publishers will join: subscriptions end when their feeds have
+    /// ended.
     pub fn close(&mut self) {
         self.open.clear();
     }
 
-    /// Waits until the services have ended: then the remaining messages of the taps are to be
-    /// delivered.
+    /// Waits until the services have ended. Then deliver the remaining messages of the taps.
     pub async fn draining(&self) {
         self.control.until(|| self.control.phase() > Phase::Run).await;
     }
 
-    /// Waits until the time for these deliveries is over: then the transport has to end at once.
+    /// Waits until the time for these deliveries is over. Then the transport must end at once.
     pub async fn stopped(&self) {
         self.control.stopped().await;
     }

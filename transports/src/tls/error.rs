@@ -1,4 +1,4 @@
-//! Why a node cannot prove its name.
+//! Errors of TLS: why a node cannot prove its name.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use thiserror::Error;
 #[derive(Error)]
 #[error("{file} `{}`: {problem}", path.display())]
 pub struct TlsError {
-    /// The file that is the reason.
+    /// The file with the problem.
     pub file: TlsFile,
     /// The path of the file.
     pub path: PathBuf,
@@ -60,7 +60,7 @@ pub enum TlsProblem {
     Pem {
         /// The kind of entry.
         expected: &'static str,
-        /// The end of the text: what is wrong with an entry, if there is one.
+        /// The end of the error's text: the fault of an entry, if there is one.
         found: &'static str,
     },
     /// The path is a directory or a pipe.
@@ -75,9 +75,9 @@ pub enum TlsProblem {
     /// The certificate is for other names.
     #[error("it is not the certificate of node `{node}`: {reason}")]
     Name {
-        /// The node.
+        /// The name of the node.
         node: String,
-        /// The text with the names that it has.
+        /// The text with the names in the certificate.
         reason: String,
     },
     /// The certificate is not valid: no peer would accept it.

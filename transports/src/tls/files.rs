@@ -1,5 +1,5 @@
-//! The files of a node: its certificate, the private key of the certificate, and the authorities. They
-//! are checked when they are read.
+//! The TLS files of a node: its certificate, the certificate's private key, and the authorities.
+//! They are checked when they are read.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -20,7 +20,7 @@ const LONGEST: u64 = 1 << 20;
 /// The files that a node needs for TLS, all in PEM form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate of the node, which has its name, and then the certificates between it and
+    /// The certificate of the node, which has its name, followed by the certificates between it and
     /// the authority, if there are any.
     pub certificate: PathBuf,
     /// The private key of the certificate.
@@ -29,7 +29,7 @@ pub struct TlsFiles {
     pub authorities: PathBuf,
 }
 
-/// The bytes of the files. They are compared to see whether a file has changed.
+/// The bytes of the files. Comparing them shows whether a file has changed.
 #[derive(PartialEq, Eq)]
 pub(super) struct Contents {
     certificate: Vec<u8>,
@@ -54,8 +54,8 @@ impl TlsFiles {
         })
     }
 
-    /// Checks the node's own certificate as its peers do, so that a mistake is an error of this
-    /// node, and not of each peer.
+    /// Checks the node's own certificate as its peers do, so that a mistake is an error here and
+    /// not at each peer.
     pub(super) fn check(
         &self,
         node: &str,
@@ -189,7 +189,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, TlsProblem> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
     match read.map_err(TlsProblem::Unreadable)? {
-        // The reader above stops after one more byte.
+        // The reader above stops one byte after the limit.
         count if count as u64 > LONGEST => Err(TlsProblem::TooLong { limit: LONGEST }),
         _ => Ok(bytes),
     }

@@ -3,13 +3,11 @@
 //! A node has a certificate with its name, the private key of the certificate, and the certificates
 //! of the authorities that it trusts: three files ([`TlsFiles`]). [`Tls`] reads them when the node
 //! starts and again for each connection, so that a certificate can be replaced while the node runs.
-//! Both sides of a connection require a certificate of the other one (mutual authentication), and
-//! nothing older than TLS 1.3 is spoken. Sessions are not resumed: each connection proves the names
-//! again.
+//! Both sides of a connection require the other side's certificate (mutual authentication). TLS 1.3
+//! is required. Sessions are not resumed: each connection proves the names again.
 //!
-//! The names are those of nodes, not of machines: the side that connects expects the name of the
-//! node that it reads from, and the other side compares the name in the first frame of the link
-//! with the certificate.
+//! Certificates name nodes, not machines. The side that connects expects the name of the node from
+//! which it reads. The other side compares the name in the link's first frame with the certificate.
 
 mod error;
 mod files;
@@ -43,7 +41,7 @@ use files::{Contents, Credentials, can_prove};
 pub use error::{TlsError, TlsFile, TlsProblem};
 pub use files::TlsFiles;
 
-/// How a node proves its name, and which authorities it trusts. See the [module](self).
+/// The proof of a node's name, and the authorities that it trusts. See the [module](self).
 pub struct Tls(Arc<Shared>);
 
 struct Shared {
@@ -55,19 +53,19 @@ struct Shared {
     on_reload: OnReload,
 }
 
-/// Called when the files have changed: with `None` if the new ones are in use, or with the reason
-/// why they are not. Also called with the error each time that a file cannot be read, perhaps once
-/// for each connection: limit what you log. After an error the earlier files stay in use.
+/// Called when the files have changed: with `None` if the new files are in use, or with the reason
+/// why they are not. Also called with the error each time a file cannot be read, perhaps for each
+/// connection, so limit your log. After an error the earlier files stay in use.
 pub type OnReload = Box<dyn Fn(Option<&TlsError>) + Send + Sync>;
 
 struct State {
     /// The files that are in use.
     contents: Contents,
     settings: Settings,
-    /// A thread reads the files now.
+    /// A thread is reading the files.
     is_reading: bool,
-    /// The last files that were not valid, which was reported already. They may become valid: a
-    /// certificate has a first day.
+    /// The last invalid files, which were reported already. They may become valid later, because a
+    /// certificate has a start date.
     invalid: Option<Contents>,
 }
 
@@ -81,7 +79,7 @@ struct Settings {
 impl Tls {
     /// Reads the files of the node `node`, and checks them: the certificate must be valid now, an
     /// authority of the file must have issued it, it must have the name of the node, and the key
-    /// must be its key.
+    /// must belong to it.
     ///
     /// `on_reload` is called when the files have changed, or cannot be read again.
     ///
@@ -116,7 +114,8 @@ impl Tls {
         Ok(Stream::new(TlsStream(connected.map_err(handshake_failed)?)))
     }
 
-    /// As [`connect`](Tls::connect), but fails once `late` is ready, which is after `limit`.
+    /// Connects as [`connect`](Tls::connect) does, but fails once `late` is ready, which is after
+    /// `limit`.
     pub(crate) async fn connect_within(
         &self,
         stream: Stream,
@@ -136,9 +135,9 @@ impl Tls {
 }
 
 impl Shared {
-    /// Returns the settings for another connection, from files that have changed. The files are
-    /// read on a thread of its own, since a file system may not answer. While that thread runs,
-    /// other connections use the earlier settings.
+    /// Returns the settings for another connection, from files that have changed. A separate thread
+    /// reads the files, because a file system may not answer. While it runs, other connections use
+    /// the earlier settings.
     async fn settings(shared: &Arc<Shared>) -> Settings {
         let read = shared.read.listen();
         if Shared::read_again(shared) {
@@ -198,7 +197,7 @@ impl State {
                     is_new.then_some(Err(error))
                 }
             },
-            // Reports each failed read, because it is not known whether the files have changed.
+            // Reports each failed read, because it is unknown whether the files have changed.
             Err(error) => Some(Err(error)),
         }
     }
@@ -328,12 +327,12 @@ impl NameProof for Certificate {
     }
 }
 
-// A stream over TLS, as a link needs it.
+// A stream over TLS, for links.
 
 /// Reports the end of the connection as a stream without TLS does, even if it was not announced: a
-/// process that dies, or a network that cuts the connection, does not announce the end. The
-/// announcement is not needed here, because a link has a closing frame of its own, and does not
-/// take the end of a stream for the end of its messages.
+/// process that dies, or a network that cuts the connection, does not announce it. A link does not
+/// need the announcement, because it has its own closing frame, and does not treat the end of a
+/// stream as the end of its messages.
 struct TlsStream<S>(S);
 
 impl<S: Duplex> AsyncRead for TlsStream<S> {

@@ -1,17 +1,16 @@
-//! Topics whose message types are not known at compile time: for tools and recorders.
+//! Topics whose message types are unknown at compile time, for tools and recorders.
 //!
 //! [`UntypedPeer`] connects to a node, lists its topics ([`CatalogueEntry`]), and reads one as an
-//! observing reader: the publisher never waits for it, and messages that it was too slow for are a
-//! gap with the exact number. An [`UntypedReader`] delivers the bytes of messages with their
-//! [`Layout`], which it has requested from the node. [`Layout::view`] decodes the values in the
-//! bytes.
+//! observing reader: the publisher never waits for it, and messages that it misses are a gap with
+//! the exact number. An [`UntypedReader`] delivers the bytes of messages with their [`Layout`],
+//! which it has requested from the node. [`Layout::view`] decodes the values in the bytes.
 //!
 //! Everything that a peer sends is foreign: layouts and catalogues are checked when they arrive,
-//! and values where they are read. Nothing here panics, or allocates as much as a peer merely
-//! claims.
+//! and values where they are read. Nothing here panics, or allocates memory by sizes that a peer
+//! merely claims.
 //!
-//! To read the code: `value` does not depend on links; `queue` and `session` are about a
-//! connection, `reader` about all of them.
+//! Files: `value` does not depend on links; `queue` and `session` are for one connection at a time;
+//! `reader` is for all connections.
 
 mod queue;
 mod reader;
@@ -37,16 +36,16 @@ pub use queue::Source;
 pub use reader::{UntypedDelivery, UntypedMessage, UntypedPeer, UntypedReader};
 pub use value::{InvalidValue, Items, SizeMismatch, StructView, Value, ValueProblem};
 
-// Why a topic cannot be read without its type.
+// Errors of reading a topic without its type.
 
-/// Why a topic of another process cannot be read, or not any more.
+/// Why a topic of another process cannot be read, or can no longer be read.
 #[derive(Clone, Error)]
 #[non_exhaustive]
 pub enum UntypedError {
     /// No link can have these settings.
     #[error("{0} [{code}]", code = self.code())]
     Config(#[from] ConfigError),
-    /// The executor takes no task.
+    /// The executor refused the task of the link.
     #[error("{0} [{code}]", code = self.code())]
     Spawn(Arc<SpawnError>),
     /// Nothing listens where the node is expected, or it cannot be reached.
@@ -56,7 +55,8 @@ pub enum UntypedError {
     /// refused the other.
     #[error("{0} [{code}]", code = self.code())]
     Lost(Arc<DriveError>),
-    /// As [`Lost`](UntypedError::Lost), but the peer closed the link with an explanation.
+    /// The connection was [lost](UntypedError::Lost), and the peer closed the link with an
+    /// explanation.
     #[error("{error}: {words} [{code}]", code = self.code())]
     Closed {
         /// How the connection ended.
@@ -64,7 +64,7 @@ pub enum UntypedError {
         /// The peer's explanation, escaped.
         words: String,
     },
-    /// Another node answers at this address.
+    /// A node with another name answers at this address.
     #[error("expected node `{expected}` at this address, found `{found}` [{code}]", code = self.code())]
     Node {
         /// The name of the expected node.
@@ -78,30 +78,30 @@ pub enum UntypedError {
         /// The topic.
         topic: String,
     },
-    /// The peer does not tell which topics it has.
+    /// The peer does not support requests for its catalogue.
     #[error("node `{node}` does not say which topics it has: its version has no catalogue [{code}]", code = self.code())]
     NoCatalogue {
         /// The peer.
         node: String,
     },
-    /// The peer does not answer.
+    /// The peer did not answer in time.
     #[error("node `{node}` has not sent {what} within {within:?} [{code}]", code = self.code())]
     Silent {
         /// The peer.
         node: String,
-        /// The requested bytes.
+        /// What was requested.
         what: &'static str,
-        /// How long the peer was waited for.
+        /// The time limit for the answer.
         within: Duration,
     },
-    /// The peer answers with something else than was requested.
+    /// The peer's answer does not match the request.
     #[error("node `{node}` answers a request for {what} with {problem} [{code}]", code = self.code())]
     Answer {
         /// The peer.
         node: String,
-        /// The requested bytes.
+        /// What was requested.
         what: &'static str,
-        /// What is wrong with the answer.
+        /// The fault of the answer.
         problem: &'static str,
     },
     /// The peer's catalogue is not valid.
@@ -109,7 +109,7 @@ pub enum UntypedError {
     Catalogue {
         /// The peer.
         node: String,
-        /// Why.
+        /// The reason.
         error: CatalogueError,
     },
     /// The peer's layout of the topic is not valid.
@@ -119,7 +119,7 @@ pub enum UntypedError {
         node: String,
         /// The topic.
         topic: String,
-        /// Why.
+        /// The reason.
         error: LayoutError,
     },
     /// The peer has no such topic.
@@ -132,7 +132,7 @@ pub enum UntypedError {
         /// The topics that this side may read there.
         known: Vec<CatalogueEntry>,
     },
-    /// The topic has `readers`, and the name of this side is not among them, or not proven.
+    /// The topic has `readers`, and the name of this side is not among them or is not proven.
     #[error(
         "node `{node}` does not let `{name}` read topic `{topic}`: its `readers` are others, or the \
          connection is plain TCP, which proves no name [{code}]",
@@ -156,7 +156,7 @@ pub enum UntypedError {
         /// The peer's reason.
         reason: RejectReason,
     },
-    /// A message does not fit the layout that the peer has sent.
+    /// A message does not match the layout that the peer has sent.
     #[error("topic `{topic}` of node `{node}`, publisher `{publisher}`: {error} [{code}]", code = self.code())]
     Message {
         /// The peer.
@@ -165,7 +165,7 @@ pub enum UntypedError {
         topic: String,
         /// The publisher.
         publisher: String,
-        /// How the message differs.
+        /// The difference in size.
         error: SizeMismatch,
     },
 }
@@ -173,9 +173,9 @@ pub enum UntypedError {
 debug_as_display!(UntypedError);
 
 impl UntypedError {
-    /// Returns the code of the error, with which its text ends: the code of the reason, if it is
-    /// known. All answers of a peer against the protocol have one code, and so have all topics that
-    /// it does not send.
+    /// Returns the code at the end of the error's text: the code of the reason, if it is known. All
+    /// protocol violations in answers share one code, and so do all topics that a peer does not
+    /// send.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

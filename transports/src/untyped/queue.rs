@@ -1,9 +1,9 @@
-//! The deliveries that a session has received and its reader has not taken. The windows of the
-//! streams limit them.
+//! The queue between a session and its reader: deliveries that the session has received and the
+//! reader has not taken. The windows of the streams limit their number.
 //!
-//! The two lock the queue once for a batch, not for each message: the session fills a [`Batch`] of
-//! its own and passes it on at the end of a round, the reader takes everything that was passed on.
-//! The credit for taken messages goes the other way.
+//! Both sides lock the queue once for a batch, not for each message: the session fills its own
+//! [`Batch`] and passes it on at the end of a round; the reader takes everything that was passed
+//! on. The credit for taken messages goes the other way.
 
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -19,8 +19,8 @@ use crate::local::GapReason;
 use crate::stream::NodeLink;
 use crate::sync::lock;
 
-/// The limit on waiting items. Windows limit messages to fewer, but a peer also sends gaps, begins
-/// and ends between messages.
+/// The limit on waiting items. Windows limit messages to a smaller number, but a peer also sends
+/// gaps, starts and ends between messages.
 const MOST_ITEMS: usize = 1 << 20;
 
 /// One start of a publisher.
@@ -28,7 +28,7 @@ const MOST_ITEMS: usize = 1 << 20;
 pub struct Source {
     /// The name of the publisher.
     pub publisher: Arc<str>,
-    /// The publisher's epoch: another one after each start.
+    /// The publisher's epoch, which differs for each start.
     pub epoch: u64,
 }
 
@@ -50,7 +50,7 @@ pub(super) enum Item {
 pub(super) struct Batch {
     pub(super) items: Vec<Item>,
     pub(super) bytes: Vec<u8>,
-    /// How many messages of each stream are in the batch.
+    /// The number of messages in the batch, by stream.
     counts: Vec<(IncomingId, u32)>,
 }
 
@@ -106,11 +106,11 @@ impl Batch {
     }
 }
 
-/// Joins a session and its reader.
+/// The queue between a session and its reader.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// Notified when items have come, or the end.
+    /// Notified when items or the end have arrived.
     filled: Event,
     /// Notified when the reader has gone.
     left: Event,
@@ -130,7 +130,7 @@ struct State {
     waker: Option<Waker>,
 }
 
-/// What a reader has done since the last call of [`taken`](Queue::taken).
+/// The reader's activity since the last call of [`taken`](Queue::taken).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
     /// The reader has gone.
@@ -140,8 +140,8 @@ pub(super) struct Taken {
 }
 
 impl Queue {
-    /// Passes a batch on, and empties it. Returns false if more items wait now than windows and
-    /// orderly publishers allow.
+    /// Passes a batch on, and empties it. Returns false if more items wait than windows and correct
+    /// publishers allow.
     pub(super) fn pass(&self, batch: &mut Batch) -> bool {
         if batch.items.is_empty() {
             return true;
@@ -172,8 +172,8 @@ impl Queue {
         None
     }
 
-    /// Calls `each` for the messages that the reader has taken since the last call, by stream.
-    /// Registers the waker for when the reader takes more, or goes.
+    /// Calls `each` for the messages that the reader has taken since the last call, by stream. The
+    /// waker is woken when the reader takes more, or leaves.
     pub(super) fn taken(&self, waker: &Waker, mut each: impl FnMut(IncomingId, u32)) -> Taken {
         let mut state = lock(&self.state);
         let progress = std::mem::take(&mut state.progress);
@@ -193,7 +193,7 @@ impl Queue {
         lock(&self.state).end.is_some()
     }
 
-    /// Notes that the reader goes.
+    /// Notes that the reader leaves.
     pub(super) fn leave(&self) {
         let mut state = lock(&self.state);
         state.has_left = true;
@@ -212,7 +212,7 @@ impl Queue {
         lock(&self.state).has_left
     }
 
-    /// Waits until the reader has gone.
+    /// Waits until the reader has left.
     pub(super) async fn left(&self) {
         while !self.has_left() {
             let left = self.left.listen();
@@ -225,10 +225,10 @@ impl Queue {
 
 // The streams of a peer's topic: turns their messages, gaps and ends into items for the reader.
 
-/// The streams that have begun, and items that were not passed to the reader yet.
+/// The streams that have begun, and the items that were not passed to the reader yet.
 #[derive(Default)]
 pub(super) struct IncomingStreams {
-    /// The streams, by the place of their ids.
+    /// The streams, indexed by the place in their ids.
     places: Vec<Option<IncomingStream>>,
     pub(super) batch: Batch,
     /// Whether messages are discarded, because the reader takes nothing.
@@ -240,17 +240,17 @@ struct IncomingStream {
     source: Arc<Source>,
     /// The sequence of the next message.
     next: u64,
-    /// How many messages before it were discarded, and are not in a gap yet.
+    /// The number of discarded messages before it that are not in a gap yet.
     discarded: u64,
-    /// How many of the discarded messages have used credit that was not granted again.
+    /// The number of discarded messages whose credit was not granted again yet.
     ungranted: u32,
-    /// The fragments of a message that have arrived, and when it was sent.
+    /// The arrived fragments of a message, and its send time.
     fragments: Vec<u8>,
     sent_at: Option<u64>,
 }
 
 impl IncomingStreams {
-    /// Begins or resumes a stream.
+    /// Starts or resumes a stream.
     pub(super) fn begin(
         &mut self,
         id: IncomingId,
@@ -258,8 +258,8 @@ impl IncomingStreams {
         first: u64,
         resumed: Option<u64>,
     ) {
-        // The list is as long as the highest place so far, which is less than the number of streams
-        // of a link.
+        // The list is as long as the highest place so far needs, at most the number of streams of a
+        // link.
         if self.places.len() <= id.place() {
             self.places.resize_with(id.place() + 1, || None);
         }
@@ -293,7 +293,7 @@ impl IncomingStreams {
         }
     }
 
-    /// Handles a part of the next message.
+    /// Handles a fragment of the next message.
     pub(super) fn push_fragment(
         &mut self,
         id: IncomingId,
@@ -350,13 +350,13 @@ impl IncomingStreams {
         }
     }
 
-    /// Forgets all streams, and does not tell the reader.
+    /// Removes all streams without a notice to the reader.
     pub(super) fn forget_all(&mut self) {
         self.places.clear();
     }
 
-    /// Grants the credit of discarded messages, and reports these as gaps once messages are taken
-    /// again.
+    /// Grants the credit of discarded messages, and reports these messages as gaps once messages
+    /// are taken again.
     pub(super) fn grant_discarded(&mut self, link: &mut NodeLink<'_>) {
         for stream in self.places.iter_mut().flatten() {
             if !self.discards {
@@ -394,8 +394,8 @@ impl IncomingStream {
     fn skip(&mut self, batch: &mut Batch, missed: u64, reason: GapReason) {
         self.fragments.clear();
         if reason == GapReason::Overwritten && self.discarded > 0 {
-            // Missed messages count as discarded, too, because they are missing for the same
-            // reason, a slow reader.
+            // Counts missed messages as discarded, too, because the cause is the same: a slow
+            // reader.
             self.discarded = self.discarded.saturating_add(missed);
             self.next = self.next.saturating_add(missed);
             return;

@@ -1,4 +1,4 @@
-//! Reads topics of another process without knowing their types.
+//! The reader of topics of another process without their types.
 
 use std::fmt;
 use std::io;
@@ -20,8 +20,8 @@ use crate::link::{CatalogueEntry, Identity, LinkConfig};
 use crate::local::{GapReason, Start};
 use crate::stream::{DriveError, Driver, NodeLink};
 
-/// How long to retry while the name of this side is taken: by an earlier connection of this side,
-/// whose end the peer has not seen.
+/// How long to retry while the name of this side is taken, perhaps by an earlier connection of this
+/// side whose end the peer has not noticed.
 const NAME_WITHIN: Duration = Duration::from_secs(2);
 
 /// A node whose topics are read without their types.
@@ -58,10 +58,10 @@ const NAME_WITHIN: Duration = Duration::from_secs(2);
 pub struct UntypedPeer {
     /// The name that the node must have; `None` for any.
     pub node: Option<String>,
-    /// Where the node listens. The endpoints are tried in this order.
+    /// The endpoints at which the node listens, tried in this order.
     pub endpoints: Vec<Endpoint>,
     /// The name of this side. If a node has announced this name for a topic, it sends the messages
-    /// that it keeps for that name; so this must not be the name of a node that reads topics.
+    /// that it keeps for that name; so do not use the name of a node that reads topics.
     pub identity: Identity,
     /// The settings of the link.
     pub config: LinkConfig,
@@ -85,13 +85,13 @@ impl UntypedPeer {
         }
     }
 
-    /// Reads a topic as an observing reader: its publishers never wait for this one. Streams of
-    /// publishers that exist already begin at `start`.
+    /// Reads a topic as an observing reader: its publishers never wait for this reader. Streams of
+    /// existing publishers begin at `start`.
     ///
     /// A task of the executor runs the link; received messages wait for
     /// [`recv`](UntypedReader::recv), up to a quarter MiB for each publisher. Messages that a
     /// publisher overwrites meanwhile are a gap with the exact number. After a lost connection the
-    /// link connects again, also to another process of the node. If a peer breaks the protocol, or
+    /// link connects again, perhaps to a new process of the node. If a peer breaks the protocol, or
     /// refuses this side, the reading ends.
     ///
     /// # Errors
@@ -119,7 +119,8 @@ impl UntypedPeer {
         Ok(reader)
     }
 
-    /// Runs a session to its end: over one connection, or, once it reads, over one after the other.
+    /// Runs a session to its end: over one connection or, once it reads, over successive
+    /// connections.
     async fn run(self, goal: Goal, queue: &Arc<Queue>) -> (Result<(), UntypedError>, Session) {
         let (expected, own) = (self.node.clone(), self.identity.node.as_str().to_owned());
         let (executor, queue) = (self.executor.clone(), queue.clone());
@@ -146,7 +147,7 @@ impl UntypedPeer {
                 Ok(stream) => {
                     let mut driver = Driver::new(&mut link, stream, self.executor.clone());
                     let error = driver.run(session).await;
-                    // Messages that have arrived are delivered before an error.
+                    // Delivers the messages that have arrived before an error.
                     session.pass();
                     if let Some(error) = session.error.take() {
                         return Err(error);
@@ -229,7 +230,7 @@ pub struct UntypedReader {
     /// The index of the next item of the batch.
     next: usize,
     layout: Option<Arc<Layout>>,
-    /// How the reading has ended, until `recv` has returned that.
+    /// How the reading has ended, until `recv` has returned it.
     end: Option<Result<(), UntypedError>>,
     is_over: bool,
 }
@@ -238,8 +239,8 @@ pub struct UntypedReader {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UntypedDelivery<'a> {
-    /// The node sends the topic. This comes first, and again on each later connection. Later
-    /// messages have this layout.
+    /// The node sends the topic. This delivery comes first, and again on each later connection.
+    /// Later messages have this layout.
     Subscribed {
         /// The name of the node.
         node: &'a str,
@@ -249,7 +250,7 @@ pub enum UntypedDelivery<'a> {
     /// The connection was lost. The link connects again, and reports the end of further connections
     /// once the node sends the topic again.
     Disconnected {
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
     /// The messages of a publisher begin.
@@ -269,7 +270,7 @@ pub enum UntypedDelivery<'a> {
         next: u64,
         /// The number of missing messages.
         missed: u64,
-        /// Why.
+        /// The reason.
         reason: GapReason,
     },
     /// A publisher has ended, and all messages that it sent were delivered or are in gaps.
@@ -287,20 +288,20 @@ pub enum UntypedDelivery<'a> {
         /// The sequence after the last message that was delivered, or is in a gap.
         next: u64,
     },
-    /// All publishers of the topic in this node have completed. If the node is started again, the
+    /// All publishers of the topic in the node have completed. If the node is started again, the
     /// reader continues.
     TopicEnded,
 }
 
-/// A message of a topic whose type is not known.
+/// A message of a topic whose type is unknown.
 #[derive(Clone, Copy, Debug)]
 pub struct UntypedMessage<'a> {
     /// The publisher of the message.
     pub source: &'a Source,
     /// The sequence of the message.
     pub sequence: u64,
-    /// When the message was sent, in nanoseconds since 1970 UTC, by the clock of its sender. A peer
-    /// can send any number. `None` if the topic is not measured.
+    /// The send time, in nanoseconds since 1970 UTC, by the clock of the sender. A peer can send
+    /// any number. `None` if the topic is not measured.
     pub sent_at: Option<u64>,
     /// The bytes of the message, with its tail if it has one.
     pub bytes: &'a [u8],
@@ -321,10 +322,10 @@ impl<'a> UntypedMessage<'a> {
 impl UntypedReader {
     /// Returns the next delivery; `None` once an error was returned.
     ///
-    /// Cancelling loses nothing: a delivery is either returned or kept.
+    /// Cancelling is safe: a delivery is either returned or kept.
     ///
     /// # Errors
-    /// If the topic cannot be read, or no longer.
+    /// If the topic cannot be read, or can no longer be read.
     pub async fn recv(&mut self) -> Result<Option<UntypedDelivery<'_>>, UntypedError> {
         self.ready().await;
         match self.end.take() {
@@ -343,8 +344,8 @@ impl UntypedReader {
         self.delivery(self.next - 1)
     }
 
-    /// Waits until [`recv`](UntypedReader::recv) would not wait: to wait for several readers at
-    /// once.
+    /// Waits until [`recv`](UntypedReader::recv) would not wait. Use it to wait for several readers
+    /// at once.
     pub async fn ready(&mut self) {
         loop {
             let filled = self.queue.listen();
@@ -355,8 +356,8 @@ impl UntypedReader {
         }
     }
 
-    /// Ends the link in order, and waits for its end: at most about a second. Dropping the reader
-    /// ends the link, too, as long as the executor runs.
+    /// Ends the link in order, and waits for its end, for at most about a second. Dropping the
+    /// reader ends the link, too, as long as the executor runs.
     pub async fn close(self) {
         self.queue.leave();
         loop {

@@ -1,9 +1,9 @@
-//! A session with a peer whose topic is read, over one connection after the other: it requests the
-//! peer's catalogue and the layout of the topic, subscribes as an observing reader, and passes on
-//! the messages that arrive.
+//! A session with a peer whose topic is read, over one connection after the other. It requests the
+//! peer's catalogue and the topic's layout, subscribes as an observing reader, and passes on the
+//! messages that arrive.
 //!
-//! [`Session`] is the traffic of the link. What it receives is foreign: each error ends the link,
-//! and reading with it.
+//! [`Session`] is the traffic of the link. Everything that it receives is foreign: an error ends
+//! the link and the reading.
 
 use std::sync::Arc;
 use std::task::Context;
@@ -25,11 +25,11 @@ use crate::link::{CatalogueEntry, LONGEST_CATALOGUE, LONGEST_FORM, gap_reason};
 use crate::local::Start;
 use crate::stream::{NodeLink, STREAMS, TOPICS, Traffic};
 
-/// How many bytes of a stream may be in transit, or wait for the reader.
+/// The limit on the bytes of a stream that are in transit or wait for the reader.
 const WINDOW: usize = 256 << 10;
 
-/// After this time, messages for a reader that takes nothing are discarded, and counted as a gap:
-/// otherwise a node that has completed would wait until they are taken.
+/// The time after which messages for a reader that takes nothing are discarded and counted as a
+/// gap. Otherwise a node that has completed would wait until they are taken.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The purpose of a session.
@@ -56,9 +56,9 @@ pub(super) struct Session {
     layout: Option<Arc<Layout>>,
     interest: Option<InterestId>,
     streams: IncomingStreams,
-    /// Since when the reader takes none of the items that wait for it.
+    /// The time since which the reader takes none of the waiting items.
     idle_since: Option<Duration>,
-    /// Since messages are discarded, credit was granted for the items that wait here.
+    /// Credit was granted for the items that wait here, since messages are discarded.
     has_granted: bool,
     timer: Option<(Duration, SendFuture<()>)>,
     /// The topic was accepted at least once.
@@ -67,21 +67,21 @@ pub(super) struct Session {
     pub(super) has_received: bool,
     /// The reader knows that all publishers have completed.
     has_completed: bool,
-    /// The reader was told of this connection, and will be told of its end.
+    /// The reader was notified of this connection, and will be notified of its end.
     is_known: bool,
     /// Why reading has ended.
     pub(super) error: Option<UntypedError>,
 }
 
-/// How far a session is.
+/// The progress of a session.
 enum Step {
     /// The peer has not sent its name.
     Connecting,
-    /// The catalogue is requested.
+    /// The catalogue was requested.
     Catalogue(Query),
     /// The topic is not in the catalogue: a subscription is to find out why.
     Probe,
-    /// The layout of a topic with this type and digest is requested.
+    /// The layout of a topic with this type and digest was requested.
     Layout(Query, u16, Digest),
     /// The subscription was sent and not accepted yet.
     Subscribed,
@@ -153,7 +153,7 @@ impl Session {
         self.pass();
     }
 
-    /// Passes on the items that have arrived.
+    /// Passes the arrived items to the reader.
     pub(super) fn pass(&mut self) {
         _ = self.queue.pass(&mut self.streams.batch);
     }
@@ -188,7 +188,7 @@ impl Session {
         self.step = Step::Catalogue(query);
     }
 
-    /// Handles bytes of the peer's catalogue or of a layout.
+    /// Handles a piece of the peer's catalogue or of a layout.
     fn described(
         &mut self,
         now: Duration,
@@ -206,7 +206,7 @@ impl Session {
                 let (type_id, digest) = (*type_id, *digest);
                 self.on_layout(link, &form, type_id, digest)
             }
-            // The bytes answer a request of an earlier connection, or none.
+            // The bytes answer a request of an earlier connection, or no request.
             Step::Connecting | Step::Probe | Step::Subscribed | Step::Reading | Step::Done => {
                 Ok(())
             }
@@ -289,7 +289,7 @@ impl Session {
         Ok(())
     }
 
-    /// Describes a problem of what the peer has answered.
+    /// Creates the error for a problem in the peer's answer.
     fn answer(&self, what: &'static str, problem: &'static str) -> UntypedError {
         UntypedError::Answer { node: self.node.to_string(), what, problem }
     }
@@ -320,8 +320,7 @@ impl Session {
                 self.streams.forget_all();
                 self.step = Step::Reading;
                 self.has_read = true;
-                // A node that ends reports this on each connection, so only the first report
-                // counts.
+                // A node that ends reports this on each connection. Only the first report counts.
                 if !std::mem::replace(&mut self.has_completed, true) {
                     self.is_known = true;
                     self.streams.batch.items.push(Item::TopicEnded);
@@ -338,8 +337,8 @@ impl Session {
             RejectReason::Unknown => {
                 UntypedError::NoTopic { node, topic, known: std::mem::take(&mut self.catalogue) }
             }
-            // The topic is not in the catalogue, but exists: its digest is not the made up one, or
-            // it has ended.
+            // The topic is not in the catalogue, but exists: its digest differs from the invented
+            // one, or it has ended.
             RejectReason::Digest | RejectReason::Ended if is_probe => {
                 UntypedError::Forbidden { node, topic, name: self.own.clone() }
             }
@@ -364,7 +363,7 @@ impl Session {
         Err(UntypedError::Message { node, topic, publisher, error })
     }
 
-    /// Wakes the task when the peer is late.
+    /// Wakes the task at the deadline of the peer.
     fn wake_at(&mut self, deadline: Duration, context: &mut Context<'_>) {
         if self.timer.as_ref().is_none_or(|(set, _)| *set != deadline) {
             self.timer = Some((deadline, self.executor.sleep_until(deadline)));
@@ -485,11 +484,11 @@ impl Traffic<TOPICS, STREAMS> for Session {
     }
 }
 
-// Requests bytes of a peer piece by piece: its catalogue, or the layout of a topic.
+// Queries: request the peer's catalogue, or the layout of a topic, piece by piece.
 
-/// How long a peer may take for a piece.
+/// The time limit for one piece.
 const PIECE_WITHIN: Duration = Duration::from_secs(5);
-/// How long a peer may take for all pieces.
+/// The time limit for all pieces.
 const ALL_WITHIN: Duration = Duration::from_secs(60);
 
 /// A request, and the bytes that have arrived.
@@ -501,7 +500,7 @@ pub(super) struct Query {
     topic: Name,
     longest: usize,
     bytes: Vec<u8>,
-    /// A request was sent and not answered.
+    /// A request was sent and is not answered yet.
     is_requested: bool,
     /// The times at which the present piece, and all pieces, are late.
     late: Duration,
@@ -514,7 +513,7 @@ impl Query {
         Query { what, topic, longest, bytes: Vec::new(), is_requested: false, late, latest }
     }
 
-    /// Returns the time at which the peer is late.
+    /// Returns the time after which the peer is late.
     pub(super) fn deadline(&self) -> Duration {
         self.late.min(self.latest)
     }
@@ -539,8 +538,8 @@ impl Query {
             let offset = self.bytes.len() as u32;
             match link.describe(now, self.topic, offset) {
                 Ok(()) => self.is_requested = true,
-                // The error is `Gone` until the features of the peer have arrived. Both are tried
-                // again.
+                // The error is `Gone` until the features of the peer have arrived. Both errors are
+                // followed by another try.
                 Err(SendError::Room { .. } | SendError::Gone) => {}
                 Err(_) => {}
             }
@@ -548,7 +547,7 @@ impl Query {
         Ok(())
     }
 
-    /// Takes a piece. Returns all bytes once they have arrived; no bytes if the peer has none.
+    /// Takes a piece. Returns all bytes once they have arrived; empty if the peer has none.
     ///
     /// # Errors
     /// If the piece was not requested.

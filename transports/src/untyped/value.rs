@@ -1,4 +1,4 @@
-//! The values in the bytes of a message, by its [`Layout`].
+//! Values: what the bytes of a message mean, by its [`Layout`].
 //!
 //! The bytes are foreign, and any bytes of the right length are accepted: a part that is not valid
 //! for its type is [`Value::Invalid`], with its bytes. Nothing here allocates or panics; the layout
@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::layout::{EnumLayout, Field, FieldKind, Layout};
 
-/// The values of a struct: of a message, or of a struct in one.
+/// The values of a message, or of a struct in a message.
 #[derive(Clone, Copy)]
 pub struct StructView<'a> {
     layout: &'a Layout,
@@ -29,9 +29,9 @@ pub enum Value<'a> {
     Signed(i128),
     /// An unsigned integer of 256 bits.
     U256(U256),
-    /// A number of 32 bits.
+    /// A floating-point number of 32 bits.
     F32(f32),
-    /// A number of 64 bits.
+    /// A floating-point number of 64 bits.
     F64(f64),
     /// A truth value.
     Bool(bool),
@@ -71,7 +71,7 @@ pub enum ValueProblem {
     /// A byte that is neither 0 nor 1.
     #[error("invalid bool")]
     Bool,
-    /// A number without a variant of the enum.
+    /// A number that no variant of the enum has.
     #[error("no variant")]
     Variant,
     /// A count above the capacity.
@@ -95,8 +95,8 @@ pub struct SizeMismatch {
 debug_as_display!(ValueProblem, SizeMismatch);
 
 impl Layout {
-    /// Returns the values in a message: its first bytes are those of the layout, the others its
-    /// tail.
+    /// Returns the values in a message. Its first bytes are its fixed part, as long as the layout;
+    /// all others are its tail.
     ///
     /// # Errors
     /// If the message is shorter than the layout.
@@ -137,19 +137,19 @@ impl<'a> StructView<'a> {
         self.layout
     }
 
-    /// Returns the fields and their values, in the order of their offsets; without padding.
+    /// Returns the fields and their values, in the order of their offsets, without padding.
     pub fn fields(self) -> impl Iterator<Item = (&'a Field, Value<'a>)> {
         let fields = self.layout.fields().iter().filter(|field| !field.is_padding());
         fields.map(move |field| (field, self.value(field)))
     }
 
-    /// The value of the field of this name.
+    /// Returns the value of the field of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value<'a>> {
         self.layout.field(name).map(|field| self.value(field))
     }
 
-    /// The value at a path of names, such as `order.side`.
+    /// Returns the value at a path of names, such as `order.side`.
     ///
     /// ```
     /// # use mycelium_core::{Message, message};
@@ -175,7 +175,7 @@ impl<'a> StructView<'a> {
         }
     }
 
-    /// The bytes after the fixed part; always empty for a struct within a message.
+    /// Returns the bytes after the fixed part; always empty for a struct in a message.
     #[must_use]
     pub fn tail(&self) -> &'a [u8] {
         self.tail
@@ -188,7 +188,7 @@ impl<'a> StructView<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The value of some bytes, as many as the type has.
+    /// Returns the value of some bytes, as many as the type has.
     fn read(kind: &'a FieldKind, bytes: &'a [u8]) -> Value<'a> {
         match kind {
             FieldKind::Unsigned(_) => Value::Unsigned(unsigned(bytes)),
@@ -227,25 +227,25 @@ fn invalid(problem: ValueProblem, bytes: &[u8]) -> Value<'_> {
 fn variant<'a>(layout: &'a EnumLayout, bytes: &[u8]) -> Option<&'a str> {
     let value = match layout.repr() {
         FieldKind::Signed(_) => signed(bytes),
-        // As in the layout's canonical form, where a number above the signed ones stands for a
-        // negative value.
+        // As in the layout's canonical form, a number above the signed range stands for a negative
+        // value.
         _ => unsigned(bytes) as i128,
     };
     layout.variant(value)
 }
 
-/// At most 16 bytes as a number.
+/// Returns at most 16 bytes as a number.
 fn unsigned(bytes: &[u8]) -> u128 {
     bytes.iter().take(16).rev().fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
 fn signed(bytes: &[u8]) -> i128 {
-    // Moved up so that the sign is the highest bit, and back.
+    // Shifts up, so that the sign is the highest bit, and back.
     let unused = 128 - 8 * bytes.len().clamp(1, 16) as u32;
     (unsigned(bytes) << unused) as i128 >> unused
 }
 
-/// The bytes in use of a text or list.
+/// Returns the used bytes of a text or list.
 fn counted(bytes: &[u8], capacity: usize, item: usize) -> Option<&[u8]> {
     let (count, items) = bytes.split_first_chunk()?;
     let count = usize::from(u16::from_le_bytes(*count));
@@ -271,7 +271,7 @@ impl<'a> Iterator for Items<'a> {
 impl ExactSizeIterator for Items<'_> {}
 
 impl fmt::Display for StructView<'_> {
-    /// The fields as `name=value`, with a tail as `tail=<bytes in hex>`.
+    /// Writes the fields as `name=value`, with a tail as `tail=<bytes in hex>`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (field, value)) in self.fields().enumerate() {
             let space = if index == 0 { "" } else { " " };
@@ -286,8 +286,8 @@ impl fmt::Display for StructView<'_> {
 }
 
 impl fmt::Display for Value<'_> {
-    /// Numbers in decimal, texts in quotes, items as `[1, 2]`, structs as `{a=1 b=2}`, invalid
-    /// bytes as `<invalid bool: 07>`.
+    /// Writes numbers in decimal, texts in quotes, items as `[1, 2]`, structs as `{a=1 b=2}`,
+    /// invalid bytes as `<invalid bool: 07>`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Unsigned(number) => number.fmt(f),

@@ -1,4 +1,4 @@
-//! Many messages at once, and the threshold of backpressure.
+//! Laws of batches: many messages in one emit, and the backpressure threshold.
 
 use futures_channel::oneshot;
 
@@ -8,8 +8,8 @@ use crate::conformance::{
 };
 use crate::local::{Delivery, Policy, Threshold, TryRecv};
 
-/// Batches of any size arrive like single messages, whether they are read one by one or many at
-/// once.
+/// Batches of any size arrive like single messages, whether the reader takes one message at a time
+/// or many.
 pub async fn batches_arrive_once_and_in_order<T: TestTransport>(pair: Pair) {
     let (_transport, mut reader, mut publisher) = T::joined(&pair, 8, Policy::Block);
     let sizes = [3, 8, 0, 1, 30, 200];
@@ -41,7 +41,8 @@ pub async fn batches_arrive_once_and_in_order<T: TestTransport>(pair: Pair) {
     assert_eq!((end, deliveries), (0, Vec::new()));
 }
 
-/// A batch for an observer does not wait, and the messages that it overwrites are reported.
+/// A batch does not wait for an observer. The observer gets gaps with the exact number of messages
+/// that were overwritten.
 pub async fn an_observer_gets_the_exact_gaps_of_batches<T: TestTransport>(pair: Pair) {
     let (_transport, mut observer, mut publisher) = T::joined(&pair, 8, Policy::DropOldest);
     let (mut sent, mut account, mut deliveries) = (0, Account::default(), Vec::new());
@@ -63,7 +64,8 @@ pub async fn an_observer_gets_the_exact_gaps_of_batches<T: TestTransport>(pair: 
     assert_eq!(sent, account.sum(), "sent = taken + missed");
 }
 
-/// A batch that is dropped after some polls has sent a prefix, and says how long that is.
+/// A batch that is dropped after some polls has sent a prefix of its messages, and reports the
+/// length of this prefix.
 pub async fn a_cancelled_batch_has_sent_a_prefix<T: TestTransport>(pair: Pair) {
     let count = rounds(40);
     for polls in 0..4 {
@@ -96,8 +98,8 @@ pub async fn a_cancelled_batch_has_sent_a_prefix<T: TestTransport>(pair: Pair) {
     }
 }
 
-/// Each message of a batch whose handling failed is delivered once more, marked, and alone: only a
-/// message that fails again is not delivered any more.
+/// If the handling of a batch fails, each of its messages is redelivered once, marked, and alone.
+/// Only a message that fails again becomes a dead letter.
 pub async fn a_failed_batch_is_redelivered_one_by_one<T: TestTransport>(pair: Pair) {
     let (_transport, mut reader, mut publisher) = T::joined(&pair, 8, Policy::Block);
     let publishes = pair.publish(async move {
@@ -110,7 +112,7 @@ pub async fn a_failed_batch_is_redelivered_one_by_one<T: TestTransport>(pair: Pa
     let mut batch = Vec::new();
     pair.within("a batch", reader.recv_many(&mut batch, 3)).await;
     let numbers: Vec<u64> = batch.into_iter().map(|delivery| number(Some(delivery))).collect();
-    // A batch may be shorter than requested where a stream moves to another ring.
+    // A batch may be shorter than requested at the point where a stream moves to another ring.
     let size = numbers.len() as u64;
     assert!((1..=3).contains(&size) && numbers.into_iter().eq(0..size), "the first messages");
     assert!(reader.fail().is_none(), "the batch is delivered once more");
@@ -131,9 +133,9 @@ pub async fn a_failed_batch_is_redelivered_one_by_one<T: TestTransport>(pair: Pa
     assert_eq!(pair.within("the end", reader.recv()).await, None);
 }
 
-/// The threshold is exceeded from 80 % of the ring on, until a reader has brought the depth down to
-/// three quarters of that. A publisher that waits for this is woken, and an observer does not
-/// count.
+/// The threshold is exceeded once the ring is 80 % full, and until a reader has brought the depth
+/// down to three quarters of that level. A publisher that waits in `until_below` is woken then. An
+/// observer does not count.
 pub async fn a_publisher_waits_until_its_reader_is_below_the_threshold<T: TestTransport>(
     pair: Pair,
 ) {

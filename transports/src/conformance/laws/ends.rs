@@ -1,4 +1,4 @@
-//! Joining and leaving: where a reader starts, and when a subscription ends.
+//! Laws of joining and leaving: where a reader starts, and when a subscription ends.
 
 use futures_util::FutureExt;
 
@@ -25,7 +25,7 @@ pub async fn the_end_follows_the_last_message_of_all_publishers<T: TestTransport
     assert_eq!(pair.within("the end again", reader.recv()).await, None);
 }
 
-/// A late reader gets all later messages, wherever the rings are.
+/// A late reader gets all messages that are sent after it joined, on every transport.
 pub async fn a_late_reader_starts_with_the_next_message<T: TestTransport>(pair: Pair) {
     let (transport, mut early, mut publisher) = T::joined(&pair, 4, Policy::Block);
     for sent in 0..13 {
@@ -43,8 +43,7 @@ pub async fn a_late_reader_starts_with_the_next_message<T: TestTransport>(pair: 
     }
 }
 
-/// The start-up order loses nothing: a reader that subscribed first gets all messages of a later
-/// publisher.
+/// A reader that subscribed first gets all messages of a later publisher.
 pub async fn a_late_publisher_is_read_from_its_first_message<T: TestTransport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
@@ -65,8 +64,8 @@ pub async fn a_late_publisher_is_read_from_its_first_message<T: TestTransport>(p
     assert_eq!(pair.within("the end", reader.recv()).await, None);
 }
 
-/// A restarted publisher is a new one with the same name: the messages of both arrive, each counted
-/// from 0.
+/// A restarted publisher is a new publisher with the same name. The messages of both arrive, and
+/// both count from 0.
 pub async fn a_restarted_publisher_is_read_from_its_first_message<T: TestTransport>(pair: Pair) {
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
@@ -82,13 +81,14 @@ pub async fn a_restarted_publisher_is_read_from_its_first_message<T: TestTranspo
     assert_eq!(pair.within("the end", reader.recv()).await, None);
 }
 
-/// A restarted reader is a new one: it blocks nobody while it is away. Then it gets all messages
-/// from some message on, at the latest the next one that is emitted, and none that it got before.
+/// A restarted reader is a new reader, and blocks no publisher while it is away. It then gets all
+/// messages from some point on, at the latest from the next emit, and no message that it got
+/// before.
 pub async fn a_restarted_reader_starts_with_new_messages<T: TestTransport>(pair: Pair) {
     let count = rounds(300);
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
-    // A subscription ends only after it has had a publisher, so it gets one that stays.
+    // A subscription ends when all of its publishers have ended, so one publisher stays.
     let stays = transport.publisher("stays");
     let sent = Progress::start(&pair, transport.publisher("publisher"), count);
     let had = number(pair.within("the first", reader.recv()).await);

@@ -1,4 +1,4 @@
-//! Cancelled futures, panics, failed handlers, and shutdowns.
+//! Laws of faults: cancelled futures, panics, failed handlers, and shutdowns.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::conformance::{
 };
 use crate::local::{Delivery, Policy};
 
-/// After how many polls a future is dropped: none, one, and some after a wake.
+/// The number of polls after which a future is dropped: 0, 1, and some after a wake-up.
 const POLLS: std::ops::Range<usize> = 0..4;
 
 /// An emit that is dropped after some polls has sent nothing: the message can be sent again, and
@@ -48,7 +48,8 @@ pub async fn a_cancelled_emit_sends_nothing<T: TestTransport>(pair: Pair) {
     }
 }
 
-/// A receive that is dropped after some polls takes no message, and no wake of another receive.
+/// A receive that is dropped after some polls takes no message, and no wake-up that another receive
+/// needs.
 pub async fn a_cancelled_receive_takes_nothing<T: TestTransport>(pair: Pair) {
     let count = rounds(50);
     for polls in POLLS {
@@ -66,7 +67,7 @@ pub async fn a_cancelled_receive_takes_nothing<T: TestTransport>(pair: Pair) {
         });
         drop(pair.publish(async move {
             for number in 0..count {
-                // Sometimes while the reader is parked, sometimes while it is not.
+                // Emits sometimes while the reader is parked, and sometimes while it is not.
                 if number % 3 != 2 && asleep.next().await.is_none() {
                     return;
                 }
@@ -77,8 +78,8 @@ pub async fn a_cancelled_receive_takes_nothing<T: TestTransport>(pair: Pair) {
     }
 }
 
-/// A reader and a publisher whose tasks panic leave as if they had been dropped: all others
-/// continue on the same executors, and miss nothing.
+/// A reader and a publisher whose tasks panic leave as if they had been dropped: all other tasks
+/// continue on the same executors, and miss no message.
 pub async fn a_task_that_panics_affects_no_other_task<T: TestTransport>(pair: Pair) {
     let count = rounds(200);
     let transport = T::open(&pair, 4, Policy::Block);
@@ -110,7 +111,7 @@ pub async fn a_task_that_panics_affects_no_other_task<T: TestTransport>(pair: Pa
     pair.join("the publisher ends", emits).await;
 }
 
-/// A panic that prints nothing.
+/// Panics without a printed message.
 fn panics() {
     resume_unwind(Box::new("on purpose"));
 }
@@ -152,8 +153,8 @@ fn number_and_mark(delivery: Option<Delivery<Probe>>) -> (u64, bool) {
 
 const PAUSE: Duration = Duration::from_micros(100);
 
-/// Publishers may stop at any moment. The messages that they have sent are exactly those that were
-/// delivered or dropped.
+/// Publishers may stop at any moment. Each message that they have sent is either delivered or
+/// counted as dropped.
 pub async fn every_message_is_counted_after_a_shutdown<T: TestTransport>(pair: Pair) {
     for policy in [Policy::Block, Policy::Reject, Policy::DropOldest, Policy::Latest] {
         let transport = T::open(&pair, 4, policy);

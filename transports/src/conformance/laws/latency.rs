@@ -1,4 +1,4 @@
-//! Latencies: a measured message shows the time from its emit to its receive.
+//! Law of latencies: a measured message shows the time from its emit to its receive.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -8,8 +8,8 @@ use mycelium_executor::{Executor, PausedTime};
 use crate::conformance::{NoTasks, Pair, Publish, Subscribe, TestTransport, number, probe};
 use crate::local::Policy;
 
-/// Each message shows how long it was on its way, also after a disturbance: the time from its emit
-/// to its receive, by a calendar that both sides have.
+/// Each measured message shows its latency: the time from its emit to its receive, by a calendar
+/// that both sides share. This holds after a disturbance, too.
 pub async fn a_measured_message_shows_how_long_it_took<T: TestTransport>(pair: Pair) {
     const MS: Duration = Duration::from_millis(1);
     let count = 16;
@@ -26,7 +26,7 @@ pub async fn a_measured_message_shows_how_long_it_took<T: TestTransport>(pair: P
         }
         handle
     });
-    // The publisher does not end yet, so that its node is there for the rest.
+    // The publisher stays until the end, so that its node keeps running.
     let _handle = pair.join("the publisher has sent", publisher).await;
     for expected in 0..count {
         if expected == count / 2 {

@@ -1,4 +1,4 @@
-//! The laws, by what they are about. Each is a function of a pair of executors.
+//! The laws, one module for each subject. Each law is a function of a pair of executors.
 
 mod batch;
 mod ends;

@@ -1,4 +1,4 @@
-//! Order: no message is lost, repeated or reordered.
+//! Laws of order: no message is lost, repeated or reordered.
 
 use futures_util::FutureExt;
 

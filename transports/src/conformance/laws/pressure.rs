@@ -1,4 +1,4 @@
-//! Slow readers: backpressure, rejected messages and gaps.
+//! Laws of slow readers: backpressure, rejected messages and gaps.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub async fn a_full_block_subscription_blocks_the_publisher<T: TestTransport>(pa
     assert_eq!(pair.within("the end", slow.recv()).await, None);
 }
 
-/// Sends these messages. The publisher may not wait for any of them.
+/// Sends these messages. Panics if the publisher has to wait for any of them.
 pub(crate) async fn send_at_once<P: Publish>(
     pair: &Pair,
     mut publisher: P,
@@ -74,7 +74,7 @@ impl Progress {
         Progress { shared, task }
     }
 
-    /// The number of accepted messages, or one less.
+    /// Returns the number of accepted messages, or one less.
     pub(crate) fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::SeqCst)
     }
@@ -85,14 +85,14 @@ impl Progress {
         pair.until(&format!("the publisher waits after {count} messages"), holds).await;
     }
 
-    /// Waits until all are sent and the publisher has ended.
+    /// Waits until all messages are sent and the publisher has ended.
     pub(crate) async fn complete(self, pair: &Pair) {
         pair.join("the publisher ends", self.task).await;
     }
 }
 
 /// While the ring is full, `try_emit` returns the message and names the blocking reader. Accepted
-/// messages arrive, refused ones do not.
+/// messages arrive; refused messages do not.
 pub async fn try_emit_returns_the_message_of_a_full_ring<T: TestTransport>(pair: Pair) {
     let (_transport, mut slow, mut publisher) = T::joined(&pair, 4, Policy::Block);
     let publishes = pair.publish(async move {
@@ -118,8 +118,8 @@ pub async fn try_emit_returns_the_message_of_a_full_ring<T: TestTransport>(pair:
     assert_eq!(pair.within("the end", slow.recv()).await, None);
 }
 
-/// `emit` does not wait for a `reject` reader: it returns the message. Accepted messages arrive,
-/// refused ones do not.
+/// `emit` does not wait for a `reject` reader: it returns the message. Accepted messages arrive;
+/// refused messages do not.
 pub async fn a_full_reject_subscription_returns_the_message<T: TestTransport>(pair: Pair) {
     let (_transport, mut slow, mut publisher) = T::joined(&pair, 2, Policy::Reject);
     let publishes = pair.publish(async move {
@@ -145,15 +145,14 @@ pub async fn a_full_reject_subscription_returns_the_message<T: TestTransport>(pa
     assert_eq!(pair.within("the end", slow.recv()).await, None);
 }
 
-/// Bursts far larger than the ring never wait for a `drop-oldest` reader, and the number of sent
-/// messages is the sum of the taken and the missed ones.
+/// Bursts that are much larger than the ring never wait for a `drop-oldest` reader. The number of
+/// sent messages is the sum of taken and missed messages.
 pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: TestTransport>(
     pair: Pair,
 ) {
     let (_transport, mut observer, mut publisher) = T::joined(&pair, 8, Policy::DropOldest);
     let (mut sent, mut account, mut bursts) = (0, Account::default(), 0);
-    // Continues until a message was missed: the number depends on timing, but in the long run it is
-    // not zero.
+    // Continues until a message was missed. The number of missed messages depends on timing.
     while bursts < 8 || account.missed == 0 {
         let burst = [3, 8, 9, 40, 1, 200, 0, 16][bursts % 8];
         bursts += 1;
@@ -185,8 +184,8 @@ pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: T
     assert_eq!(number(pair.within("the next", latest.recv()).await), 5);
 }
 
-/// Two messages are sent per delivery, so the reader never catches up. Still it gets a message for
-/// each gap, or for the gaps of all rings on the way.
+/// Two messages are sent for each delivery, so the reader never catches up. It still gets a message
+/// after each gap, or after one gap for each ring between publisher and reader.
 pub async fn an_observer_that_is_always_slower_still_gets_messages<T: TestTransport>(pair: Pair) {
     let rounds = rounds(50);
     for policy in [Policy::DropOldest, Policy::Latest] {

@@ -60,8 +60,8 @@ pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: TestTranspor
     assert_eq!(pair.within("the end", newest.recv()).await, None);
 }
 
-/// A `drop-newest` reader that does not read never blocks the publisher. Then it gets at least a
-/// full ring of the oldest messages, and the exact number of dropped ones.
+/// A `drop-newest` reader that does not read never blocks the publisher. When it reads, it gets at
+/// least a full ring of the oldest messages, and the exact number of dropped ones.
 pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: TestTransport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::DropNewest);
     let mut kept = transport.subscribe("kept", Policy::DropNewest);
@@ -97,8 +97,8 @@ pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: TestTrans
 }
 
 /// The first reader of a node may start with the messages that the publisher's ring still has, even
-/// if the publisher does not know this node. It gets each once and in order, and then the newer
-/// ones.
+/// if the publisher does not know this node. It gets each of them once and in order, and then the
+/// newer messages.
 pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_message<
     T: TestTransport,
 >(
@@ -127,9 +127,9 @@ pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_me
     }
 }
 
-/// A node that starts at the oldest retained message gets no message twice: not after lost
-/// connections, and not while the publisher overwrites retained messages. Messages that it misses
-/// are a gap.
+/// A node that starts at the oldest retained message gets no message twice, even after lost
+/// connections, and while the publisher overwrites retained messages. Messages that it misses are
+/// reported as a gap.
 pub async fn a_late_node_gets_no_message_twice<T: TestTransport>(pair: Pair) {
     let transport = T::open_alone(&pair, 8);
     let publisher = send_at_once(&pair, transport.publisher("publisher"), 0..12).await;

@@ -1,15 +1,15 @@
-//! Readers that stall, where the topic evicts them.
+//! Law of readers that stall: the topic evicts them.
 
 use std::time::Duration;
 
 use crate::conformance::{Account, Pair, Probe, Publish, Subscribe, TestTransport, probe};
 use crate::local::{GapReason, OnStall, Policy, TryRecv};
 
-/// The limit is short because laws wait for it. They also hold for a reader that is evicted too
-/// early.
+/// The stall limit. It is short because the law waits for it; the law also holds for a reader that
+/// is evicted too early.
 const LIMIT: Duration = Duration::from_millis(5);
 
-/// How a publisher sends messages.
+/// The method by which a publisher sends messages.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Emit,
@@ -17,9 +17,8 @@ enum Way {
     Batch,
 }
 
-/// A `block` reader that reads nothing holds each kind of emit up for a limited time. It gets the
-/// exact number of messages that it missed, with the reason, and from then on the publisher waits
-/// for it as before.
+/// A `block` reader that reads nothing blocks each kind of emit for a limited time. It then gets
+/// the exact number of missed messages, with the reason, and the publisher waits for it again.
 pub async fn a_reader_that_stalls_is_evicted_until_it_reads<T: TestTransport>(pair: Pair) {
     for way in [Way::Emit, Way::TryEmit, Way::Batch] {
         let transport = T::open(&pair, 4, Policy::Block);
@@ -92,6 +91,6 @@ async fn read(pair: &Pair, reader: &mut impl Subscribe, account: &mut Account, s
             assert_eq!((gap.exact, gap.reason), evicted, "the reason of {gap}");
         }
     }
-    // The last message is taken, too.
+    // The last message was taken, too.
     assert_eq!(reader.try_recv(), TryRecv::Empty, "all were sent");
 }

@@ -1,4 +1,4 @@
-//! Traces: each message has its own.
+//! Law of traces: each message has its own trace.
 
 use futures_util::FutureExt;
 
@@ -6,7 +6,7 @@ use crate::conformance::{Pair, Probe, Spans, Subscribe, TestTransport, emit_all,
 use crate::local::{Delivery, Policy};
 
 /// A message has the trace with which it was sent if the trace is in the sample, and no trace
-/// otherwise: also after a disturbance, and whether messages arrive one by one or many at once.
+/// otherwise. This holds after a disturbance, too, and for single messages and batches.
 pub async fn messages_keep_their_traces<T: TestTransport>(pair: Pair) {
     let count = rounds(200);
     let (tracer, begun) = Spans::half();

@@ -1,4 +1,4 @@
-//! Parked tasks are woken, from any thread, and timers fire meanwhile.
+//! Laws of waking: parked tasks are woken, from any thread, and timers fire meanwhile.
 
 use std::time::Duration;
 
@@ -51,7 +51,8 @@ pub async fn a_sleeping_publisher_is_woken<T: TestTransport>(pair: Pair) {
     let receives = pair.read(async move {
         let mut sleeps_at = 0;
         for next in 0..count {
-            // One less than was sent ahead, because the message in flight keeps its slot.
+            // One less than the publisher may be ahead, because the message in flight keeps its
+            // slot.
             let held = (next + ahead).saturating_sub(1).min(count - 1);
             while sleeps_at < held {
                 sleeps_at = asleep.next().await.expect("it sleeps before its last message");
@@ -63,8 +64,8 @@ pub async fn a_sleeping_publisher_is_woken<T: TestTransport>(pair: Pair) {
     pair.join("the reader gets all", receives).await;
 }
 
-/// A receive with a timeout ends at its deadline or with a message. In both cases no message is
-/// lost.
+/// A receive with a timeout ends at its deadline or with a message. No message is lost in either
+/// case.
 pub async fn a_receive_with_a_timeout_loses_nothing<T: TestTransport>(pair: Pair) {
     let count = rounds(20);
     let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block);

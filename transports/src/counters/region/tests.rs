@@ -1,4 +1,4 @@
-//! Tests of the region as its owner and as another process sees it.
+//! Tests of the region, as its owner and as another process see it.
 
 use super::*;
 use crate::counters::view::Layout;
@@ -20,7 +20,7 @@ fn a_full_region_counts_what_it_cannot_show() {
     assert_eq!(region.unseen(), 20);
     assert_eq!(CountersView::of_dump(&region.dump()).unwrap().unseen, 20, "others know it");
     assert!(region.read().iter().all(|reading| reading.value("starts") == 1));
-    // The place of a line that is gone is used again, so a later line is seen.
+    // The place of a dropped line is used again, so a later line is visible.
     drop(lines);
     let line = region.line("service=Y");
     line.add(ServiceValue::Starts, 2);
@@ -61,7 +61,7 @@ fn lines_that_come_and_go_do_not_grow_a_region() {
     assert!(numbers.len() >= RETIRED);
 }
 
-/// A scrape of a large node takes long, and publishers that join must not wait for it.
+/// Publishers that join must not wait for a scrape, which takes long in a large node.
 #[test]
 fn lines_are_made_while_all_are_read() {
     let region = Region::with_most(16, 1 << 14);
@@ -74,7 +74,7 @@ fn lines_are_made_while_all_are_read() {
     for _ in 0..100 {
         region.line("topic=t publisher=p").set(PublisherValue::Sent, 1);
     }
-    // The lines are replaced again, and the sum is exact.
+    // Lines are replaced again, and the sum is exact.
     let readings = region.read();
     let sent: u64 = readings.iter().map(|line| line.value("sent")).sum();
     assert_eq!((readings.len(), sent), (before, RETIRED_WHILE_READ as u64 + 101));
@@ -83,8 +83,8 @@ fn lines_are_made_while_all_are_read() {
 /// A reader that reads while lines are made, dropped and made again in their places.
 #[test]
 fn a_reader_never_sees_half_a_line() {
-    // So many rounds and reads that each side works while the other one does, even if both share
-    // one processor; fewer under Miri, which is slow.
+    // Enough rounds and reads for both sides to run at the same time, even on one processor; fewer
+    // under Miri, which is slow.
     let (rounds, reads) = if cfg!(miri) { (300, 1) } else { (20_000, 10_000) };
     let is_enough = AtomicBool::new(false);
     // The region is full at once, so that each new line reuses a place.
@@ -92,7 +92,8 @@ fn a_reader_never_sees_half_a_line() {
     let names = ["a".repeat(100), "b".repeat(48), "c".repeat(7)];
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            // A reader that has failed never ends the loop, so the number of rounds has a limit.
+            // Limits the number of rounds, because a reader that has failed would never end the
+            // loop.
             for round in 0..100 * rounds {
                 if round >= rounds && is_enough.load(Ordering::Relaxed) {
                     return;
@@ -105,7 +106,7 @@ fn a_reader_never_sees_half_a_line() {
                 }
             }
         });
-        // Read as another process does. The header does not change.
+        // Reads as another process does. The header does not change.
         let words = ForeignWords::new(region.first.words());
         let layout = Layout::of(words).unwrap();
         let listed = layout.listed(words).unwrap();
@@ -122,7 +123,7 @@ fn a_reader_never_sees_half_a_line() {
                     kind => panic!("no {kind:?}"),
                 };
                 let (first, length) = (reading.values[0], name.len() as u64);
-                // The label of the total of replaced lines has no name.
+                // The total of replaced lines has an empty label.
                 let is_total = reading.label.is_empty() && first % length == 0;
                 assert!(is_total || reading.label == *name, "no label is made of two");
                 assert!(is_total || first == 0 || first == length);
@@ -176,7 +177,7 @@ fn a_line_outlives_its_region() {
 fn a_long_label_is_cut_at_a_character() {
     let region = Region::new(1);
     let _line = region.line::<ServiceValue>(&format!("x{}", "ä".repeat(80)));
-    // The label has 103 bytes, as the next letter takes two.
+    // The label has 103 bytes, because the next letter needs two.
     assert_eq!(region.read()[0].label, format!("x{}", "ä".repeat(51)));
 }
 

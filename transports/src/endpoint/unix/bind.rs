@@ -1,4 +1,4 @@
-//! A listening socket at a path, which no other live process can take over.
+//! Listening sockets at paths, which no other process can take over while their process lives.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
@@ -28,14 +28,14 @@ pub struct BoundSocket {
     /// The user of this process.
     user: u32,
     access: Access,
-    /// Whether the socket passes a stream of bytes or packets.
+    /// The kind of the socket: a stream of bytes, or packets.
     kind: SocketType,
-    /// The system releases the lock when the process ends, however it ends.
+    /// The lock of the path. The system releases it when the process ends, for whatever reason.
     lock: Lock,
 }
 
 impl BoundSocket {
-    /// Listens at a path, for this user only. The directory is made if it is missing.
+    /// Starts to listen at a path, for this user only. Creates the directory if it is missing.
     ///
     /// # Errors
     /// [`BindError::TooLong`] if no socket can have this path, [`BindError::InUse`] while a live
@@ -44,17 +44,18 @@ impl BoundSocket {
         BoundSocket::with_access(path, Access::default())
     }
 
-    /// As [`at`](BoundSocket::at), for more users. A directory of this user that exists is opened
-    /// to these users as far as they need.
+    /// Listens as [`at`](BoundSocket::at) does, for more users. If the directory exists and belongs
+    /// to this user, it is opened to these users as far as they need.
     ///
     /// # Errors
-    /// As [`at`](BoundSocket::at). [`BindError::Directory`] if the directory is open to more users
-    /// than these, [`BindError::Unreachable`] if a directory above it is closed to them.
+    /// The same as for [`at`](BoundSocket::at); [`BindError::Directory`] if the directory is open
+    /// to more users than these, [`BindError::Unreachable`] if a directory above it is closed to
+    /// them.
     pub fn with_access(path: impl Into<PathBuf>, access: Access) -> Result<BoundSocket, BindError> {
         BoundSocket::of_kind(SocketType::STREAM, path.into(), access)
     }
 
-    /// As [`with_access`](BoundSocket::with_access), for a socket of this kind.
+    /// Listens as [`with_access`](BoundSocket::with_access) does, at a socket of this kind.
     pub(crate) fn of_kind(
         kind: SocketType,
         path: PathBuf,
@@ -70,14 +71,14 @@ impl BoundSocket {
         Ok(BoundSocket { listener, path, identity, user, access, kind, lock })
     }
 
-    /// Checks that the socket's file is still at its path. If it has vanished, makes it again, with
-    /// its directory and its lock if these have vanished too. Returns whether there is a new
+    /// Checks that the socket's file is still at its path. If it has vanished, creates it again,
+    /// with its directory and its lock if needed. Returns whether there is a new
     /// [`socket`](BoundSocket::socket): the previous one can no longer be reached.
     ///
     /// # Errors
-    /// [`BindError::Displaced`] if another file lies there, which is left alone;
-    /// [`BindError::InUse`] if another process has the lock; otherwise as
-    /// [`with_access`](BoundSocket::with_access). The next call tries again.
+    /// [`BindError::Displaced`] if another file is at the path, which stays; [`BindError::InUse`]
+    /// if another process has the lock; otherwise as [`with_access`](BoundSocket::with_access). The
+    /// next call tries again.
     pub fn restore(&mut self) -> Result<bool, BindError> {
         match fs::symlink_metadata(&self.path) {
             // The listener keeps the inode in use, so no other file has its number.
@@ -104,7 +105,7 @@ impl BoundSocket {
         self.listener.try_clone()
     }
 
-    /// Accepts connections on an executor.
+    /// Returns a listener that accepts connections on an executor.
     ///
     /// # Errors
     /// If the process has no descriptor left, or the executor has no network.
@@ -135,9 +136,9 @@ impl Drop for BoundSocket {
     }
 }
 
-/// Connects to the process of this user, or of root, that listens at a path, without waiting:
-/// [`ErrorKind::WouldBlock`] means that its queue of connections is full, [`ErrorKind::NotFound`]
-/// and [`ErrorKind::ConnectionRefused`] that no process listens there.
+/// Connects to the process of this user, or of root, that listens at a path, without waiting.
+/// [`ErrorKind::WouldBlock`] means that its queue of connections is full; [`ErrorKind::NotFound`]
+/// and [`ErrorKind::ConnectionRefused`] mean that no process listens there.
 ///
 /// # Errors
 /// The system's error. If no socket can have this path, [`ErrorKind::InvalidInput`] with a
@@ -148,12 +149,13 @@ pub fn connect(path: &Path) -> io::Result<UnixStream> {
     Ok(UnixStream::from(connect_to(path, SocketType::STREAM, &Access::default())?))
 }
 
-/// As [`connect`], to a socket of this kind, whose process belongs to the [owner](Access::owner).
+/// Connects as [`connect`] does, to a socket of this kind whose process belongs to the
+/// [owner](Access::owner).
 pub(crate) fn connect_to(path: &Path, kind: SocketType, access: &Access) -> io::Result<OwnedFd> {
     let expected = access.listener(own_user());
     PathTooLong::check(path).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
     if let Some(directory) = path.parent() {
-        // Allows others to enter the directory (mode 755), because users that may connect must
+        // Accepts a directory that others can enter (mode 755), because users that may connect must
         // enter it.
         check_directory(or_here(directory), 0o755, expected)?;
     }
@@ -167,7 +169,7 @@ pub(crate) fn connect_to(path: &Path, kind: SocketType, access: &Access) -> io::
     }
 }
 
-/// Connects to the process that listens at a path, of any user, without waiting.
+/// Connects to the process that listens at a path, whatever its user, without waiting.
 fn dial(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, kind, flags, None)?;
@@ -181,7 +183,7 @@ fn dial(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// Connects as [`connect_to`] does, for an executor.
+/// Connects as [`connect_to`] does, and gives the stream to an executor.
 pub(crate) fn open(path: &Path, access: &Access, executor: &dyn Executor) -> io::Result<Stream> {
     executor.unix_stream(connect_to(path, SocketType::STREAM, access)?.into())
 }
@@ -210,10 +212,11 @@ fn listen(
     Ok((UnixListener::from(socket), (found.dev(), found.ino())))
 }
 
-/// The length of the queue of connections to accept; the system may have a lower limit.
+/// The length of the queue of connections that wait to be accepted; the system may have a lower
+/// limit.
 const BACKLOG: i32 = 4096;
 
-/// Returns the directory of a socket, and its lock file: a process that listens holds the lock.
+/// Returns the directory and the lock file of a socket. A process that listens holds the lock.
 fn places(path: &Path) -> Result<(PathBuf, PathBuf), BindError> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(BindError::Path { path: path.to_owned() });
@@ -224,7 +227,7 @@ fn places(path: &Path) -> Result<(PathBuf, PathBuf), BindError> {
     Ok((directory.to_owned(), directory.join(lock)))
 }
 
-/// Returns the directory; `.` if it is empty, as for a path that is only a name.
+/// Returns the directory; `.` if it is empty, because the path is only a file name.
 fn or_here(directory: &Path) -> &Path {
     if directory.as_os_str().is_empty() { Path::new(".") } else { directory }
 }
@@ -233,8 +236,8 @@ fn or_here(directory: &Path) -> &Path {
 /// is not held by a forked child after the end of the parent.
 #[derive(Debug)]
 struct Lock {
-    /// The only descriptor of the lock file in this process: closing any other one would release
-    /// the lock.
+    /// The only descriptor of the lock file in this process: closing another one would release the
+    /// lock.
     file: Option<File>,
     identity: (u64, u64),
 }
@@ -257,8 +260,8 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let mut held = Lock::held();
-        // Closes the file under the mutex, so that this process takes another lock of the file only
-        // after this descriptor is closed.
+        // Closes the file under the mutex: this process must not lock the file again before this
+        // descriptor is closed.
         drop(self.file.take());
         held.retain(|identity| *identity != self.identity);
     }
@@ -335,15 +338,15 @@ fn is_dead(socket: &UnixStream) -> bool {
     process.is_some_and(|process| test_kill_process(process) == Err(Errno::SRCH))
 }
 
-// The directory of a socket: it is created, or opened as [`Access`] says. It is refused if it is
-// open to more users, or belongs to another user.
+// The directory of a socket. It is created, or opened as [`Access`] says, and refused if it belongs
+// to another user or is open to more users.
 
-/// Checks a directory: it must be no symlink, belong to `user` or to root, and be open to other
-/// users at most as far as `mode` says.
+/// Checks a directory: it must not be a symlink, must belong to `user` or root, and may be open to
+/// other users at most as far as `mode` allows.
 ///
 /// # Errors
-/// An [`UntrustedSocket`] of kind [`PermissionDenied`](ErrorKind::PermissionDenied) if one of these
-/// does not hold; the system's error if the directory cannot be found.
+/// An [`UntrustedSocket`] of kind [`PermissionDenied`](ErrorKind::PermissionDenied) if the
+/// directory breaks one of these rules; the system's error if the directory cannot be found.
 pub fn check_directory(directory: &Path, mode: u32, user: u32) -> io::Result<()> {
     match problem(&fs::symlink_metadata(directory)?, mode, user) {
         None => Ok(()),
@@ -386,8 +389,8 @@ pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<()
     Ok(())
 }
 
-/// Returns the problem of a directory, if it has one: it must belong to `user` or to root, and have
-/// `mode` at most.
+/// Returns the problem of a directory, if it has one: it must belong to `user` or root, and grant
+/// no more than `mode`.
 fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
     let owner = found.uid();
     if found.is_symlink() {
@@ -406,7 +409,8 @@ fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
         ));
     }
     if found.mode() & 0o077 & !mode != 0 {
-        // A directory for temporary files is open to all users on purpose.
+        // A directory with the sticky bit, such as one for temporary files, is open to all users on
+        // purpose.
         let is_shared = found.mode() & 0o1000 != 0;
         let found = found.mode() & 0o777;
         if is_shared {
@@ -423,9 +427,9 @@ fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
     None
 }
 
-/// Checks that the users that may reach the socket can pass all directories above it.
+/// Checks that the users that may reach the socket can enter all directories above it.
 ///
-/// Membership of groups is not checked: a directory that a group may pass counts as passable.
+/// Membership in groups is not checked: a directory that a group may enter counts as open.
 fn check_way(directory: &Path, access: &Access, user: u32) -> Result<(), BindError> {
     let way = fs::canonicalize(directory).map_err(system("read the metadata of", directory))?;
     for step in way.ancestors().skip(1) {

@@ -1,15 +1,16 @@
-//! Unix sockets: how the processes of one machine connect, and which processes may.
+//! Unix sockets, which connect the processes of one machine, and the control of which processes may
+//! connect.
 //!
 //! A socket is a file in a directory that only its user can enter (0700). The socket itself is
 //! closed to others (0600), unless its [`Access`] opens it to other users. A process that listens
-//! holds a lock on a file beside the socket until it ends. So the socket of a live process is never
-//! taken away, and the socket of a dead process is always replaced, however the process died. The
-//! lock file stays; it is empty.
+//! holds a lock on a file beside the socket until it ends. So no process takes the socket of a live
+//! process, and the socket of a dead process can always be replaced. The lock file stays; it is
+//! empty.
 //!
-//! The system reports the credentials of a peer, so the peer cannot forge them: [`AllowedPeers`]
-//! compares them with a list. Both sides do so. A process that connects expects a process of its
-//! own user, of root, or of the [owner](Access::owner), and first [checks](check_directory) that no
-//! other user can replace the socket.
+//! The system reports the credentials of a peer, so the peer cannot forge them. Both sides compare
+//! them with a list ([`AllowedPeers`]). A process that connects expects a process of its own user,
+//! of root, or of the [owner](Access::owner), and first [checks](check_directory) that no other
+//! user can replace the socket.
 
 #[cfg(target_os = "linux")]
 mod bind;
@@ -39,12 +40,12 @@ pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// The user root, who can act as any other user, and so is accepted in place of any user.
+/// The user root, who can act as any user and is therefore accepted in place of any user.
 #[cfg(target_os = "linux")]
 const ROOT: u32 = 0;
 
-// Which users reach a socket: the permissions of its file and its directory, the list of users
-// that may connect, and the user that listens.
+// Access to a socket: the permissions of its file and directory, the users that may connect, and
+// the user that listens.
 
 /// The users that reach a socket and may connect to it, and the user that listens. The default is
 /// the user of this process only.
@@ -75,7 +76,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Only processes of these users may connect.
+    /// Allows only processes of these users to connect.
     #[must_use]
     pub fn users(self, users: impl IntoIterator<Item = u32>) -> Access {
         Access { users: Some(users.into_iter().collect()), ..self }
@@ -87,15 +88,15 @@ impl Access {
         Access { group: Some(group), ..self }
     }
 
-    /// Sets the permissions of the socket, instead of those that follow from users and group. The
-    /// permissions of the directory follow from these. Bits other than those to read and write
-    /// (`0666`) are dropped: if a user has chosen them, check them first, as the topology does.
+    /// Sets the permissions of the socket, instead of the ones that follow from users and group.
+    /// The permissions of the directory follow from it. Keeps only the bits for reading and writing
+    /// (`0666`); to report other bits to a user, check them first, as the topology does.
     #[must_use]
     pub fn mode(self, mode: u32) -> Access {
         Access { mode: Some(mode & 0o666), ..self }
     }
 
-    /// Names the user whose process listens. Processes that connect refuse a process of any other
+    /// Sets the user whose process listens. A process that connects refuses a process of any other
     /// user, except root, and a directory in which another user can replace the socket.
     #[must_use]
     pub fn owner(self, user: u32) -> Access {
@@ -122,8 +123,8 @@ impl Access {
         0o700 | bit(0o020, 0o010) | bit(0o002, 0o001)
     }
 
-    /// Returns the peers that may connect to a process of user `own`. With a group and no list, the
-    /// permissions decide.
+    /// Returns the peers that may connect to a process of user `own`. If there is a group but no
+    /// list, the permissions decide.
     #[must_use]
     pub fn allowed(&self, own: u32) -> AllowedPeers {
         match (&self.users, self.group) {
@@ -133,7 +134,7 @@ impl Access {
         }
     }
 
-    /// Returns the user that must listen, for a process of user `own` that connects.
+    /// Returns the user whose process must listen, for a process of user `own` that connects.
     #[must_use]
     pub fn listener(&self, own: u32) -> u32 {
         self.owner.unwrap_or(own)
@@ -177,7 +178,7 @@ impl AllowedPeers {
     /// Checks a peer. A peer without credentials is rejected.
     ///
     /// # Errors
-    /// If the peer is not a process of these users.
+    /// If the peer is not a process of an allowed user.
     pub fn check(&self, peer: &Peer) -> Result<(), RejectedPeer> {
         let admits = |user| self.users.as_ref().is_none_or(|users| users.contains(&user));
         match peer {

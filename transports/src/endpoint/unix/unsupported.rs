@@ -8,7 +8,7 @@ use mycelium_executor::{Executor, Listener, Stream};
 use super::super::error::BindError;
 use super::{Access, AllowedPeers};
 
-/// Has no values on this system.
+/// A type without values on this system.
 #[derive(Debug)]
 pub enum BoundSocket {}
 

@@ -1,4 +1,4 @@
-//! Accepts the connections of readers, and serves each one in a task of its own.
+//! The accept loop: accepts connections of readers, and serves each of them in its own task.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -19,11 +19,11 @@ use crate::link::notice::Notice;
 use crate::seam::BusyGuard;
 use crate::stream::{DriveError, Driver, NodeLink};
 
-/// How long a connection may still take to send its name if securing it took all of the time.
+/// The least time that a connection has to send its name, even if securing it took all of the time.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Exports {
-    /// Accepts connections until links are to stop, from the peers that the gate admits.
+    /// Accepts connections of peers that the gate admits, until links are stopped.
     pub async fn run(self: Arc<Self>, mut listener: Listener, gate: impl Gate) {
         let stopped = self.control.stopped();
         let accepting = async {
@@ -32,8 +32,7 @@ impl Exports {
                 self.admission.until_leaving(self.admission.handshakes).await;
                 match listener.accept().await {
                     Ok((stream, peer)) => {
-                        // If the last descriptor has gone to this connection, makes room for the
-                        // next one.
+                        // If this connection took the last descriptor, makes room for the next one.
                         if !spare.restore() && self.make_room().await {
                             _ = spare.restore();
                         }
@@ -45,12 +44,12 @@ impl Exports {
                             }
                         }
                     }
-                    // The system reports a shortage even if nobody connects. The next call can use
+                    // The system reports a shortage even if no peer connects. The next call can use
                     // the spare descriptor.
                     Err(error) if is_shortage(&error) && spare.give() => {}
                     Err(error) => self.accept_failed(&error).await,
                 }
-                // Lets the tasks of connections, which may be in this executor, read the names of
+                // Lets the tasks of connections, which may run on this executor, read the names of
                 // peers.
                 yield_now().await;
             }
@@ -58,14 +57,13 @@ impl Exports {
         select(pin!(accepting), pin!(stopped)).await;
     }
 
-    /// Sends a close frame to a peer that may not connect, if its socket has room for that, and
-    /// nothing else.
+    /// Sends a peer that may not connect a close frame and nothing else, if its socket has room.
     #[inline(never)] // A link takes much of the stack.
     fn turn_away(&self, mut stream: Stream) {
         let (now, mut buffer) = (self.executor.now(), vec![0; NodeLink::MIN_BUFFER]);
         let Ok(mut link) = NodeLink::new(self.link_config(), &mut buffer) else { return };
         link.open(now);
-        // The hello frame, which would tell the name of this node, is skipped.
+        // Skips the hello frame, which would reveal the name of this node.
         let hello = link.poll_transmit(now).map_or(0, <[u8]>::len);
         link.transmitted(now, hello);
         link.close(now, CloseReason::NotAllowed);
@@ -76,7 +74,8 @@ impl Exports {
         }
     }
 
-    /// Evicts a connection. False if all are of announced readers.
+    /// Evicts a connection, and waits until it has ended. Returns false if all are of announced
+    /// readers.
     async fn make_room(&self) -> bool {
         let made = self.admission.make_room();
         if made {
@@ -94,7 +93,8 @@ impl Exports {
             return;
         }
         (self.observer)(Notice::AcceptFailed { error });
-        // Waits for a pause, or for the end of another connection, which may free what was missing.
+        // Waits for some time, or until another connection ends, which may free the missing
+        // resource.
         let departure = self.admission.departure();
         let wake = self.executor.now().saturating_add(self.config.retry.longest);
         select(self.executor.sleep_until(wake), pin!(departure)).await;
@@ -121,7 +121,7 @@ impl Connection {
         let exports = &self.exports;
         let evicted = || DriveError::Link(LinkError::LocallyClosed(CloseReason::Busy));
         if self.ticket.is_evicted() {
-            // If the connection was evicted before its task ran, it needs no link.
+            // A connection that was evicted before its task ran needs no link.
             return (exports.observer)(Notice::Disconnected { peer: "", error: &evicted() });
         }
         let begin = exports.executor.now();
@@ -141,8 +141,7 @@ impl Connection {
         let error = match NodeLink::new(config, &mut buffer) {
             Ok(mut link) => {
                 let mut driver = Driver::new(&mut link, stream, exports.executor.clone());
-                // The link is polled first: it sends the reason to the peer, if that can be
-                // written at once.
+                // Polls the link first: it sends the reason to the peer, if the socket has room.
                 match select(pin!(driver.run(&mut session)), pin!(self.ticket.evicted())).await {
                     Either::Left((error, _)) => error,
                     Either::Right(_) => evicted(),
@@ -156,7 +155,7 @@ impl Connection {
 }
 
 impl Connection {
-    /// The connection once it is secured; `None` if it cannot be.
+    /// Returns the secured connection; `None` if it cannot be secured.
     async fn secured(&self, secured: SendFuture<io::Result<Secured>>) -> Option<Stream> {
         let (exports, limit) = (&self.exports, self.exports.config.handshake);
         let late = exports.executor.sleep_until(exports.executor.now().saturating_add(limit));

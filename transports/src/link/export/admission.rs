@@ -1,5 +1,5 @@
-//! Admission control: which peers have a connection to this process, and which connection is
-//! evicted when a new one finds no place.
+//! Admission control: which peers get a connection to this process, and which connection is evicted
+//! when a new one finds no place.
 //!
 //! A connection is *pending* until it has sent a name. A connection with the name of an announced
 //! reader has a reserved place. All others, pending or named, share the rest, and never exclude an
@@ -8,8 +8,8 @@
 //! | peer | limit | when the limit is reached |
 //! | --- | --- | --- |
 //! | an announced reader | one for each name | never: its place is reserved |
-//! | another name | `connections` less the announced, `per_process` of one process | it is rejected |
-//! | pending | `handshakes`, `per_process` of one process | the oldest of the process, or the address, that has most of them is evicted |
+//! | another name | `connections` minus the announced readers; `per_process` for one process | it is rejected |
+//! | pending | `handshakes`; `per_process` for one process | the oldest connection of the process or address with the most of them is evicted |
 //!
 //! When the system has no descriptor or memory for another connection, the oldest pending one is
 //! evicted; if none is pending, the oldest with a name that was not announced. A spare descriptor
@@ -48,7 +48,7 @@ struct State {
     line: Line<LinkValue>,
 }
 
-/// What admission control knows of one connection.
+/// The state of one connection in admission control.
 #[derive(Debug)]
 pub(super) struct AdmissionTicket {
     pub(super) peer: Peer,
@@ -67,14 +67,13 @@ impl AdmissionTicket {
         }
     }
 
-    /// The proof of the peer's name, if there is one.
+    /// Returns the proof of the peer's name, if there is one.
     pub(super) fn proof(&self) -> Option<&dyn NameProof> {
         self.proof.get().map(|proof| &**proof)
     }
 
-    /// Whether nothing backs the name that the peer states: it connects over TCP without a
-    /// certificate. For a peer on this machine the system reports the user, and perhaps the
-    /// process.
+    /// Whether the peer's name is a mere claim: it connects over TCP without a certificate. For a
+    /// peer on this machine the system reports the user, and perhaps the process.
     pub(super) fn is_unproven(&self) -> bool {
         matches!(self.peer, Peer::Tcp(_)) && self.proof().is_none()
     }
@@ -129,7 +128,7 @@ impl Admission {
             state.evict(&oldest);
         }
         state.pending.push_back(ticket.clone());
-        // The new one is the youngest, so an older one is evicted.
+        // The new connection is the youngest, so an older one is evicted.
         if state.pending.len() > self.handshakes
             && let Some(oldest) = state.dispensable()
         {
@@ -162,7 +161,7 @@ impl Admission {
         true
     }
 
-    /// Removes a connection that has ended, and whose descriptor is free.
+    /// Removes a connection that has ended and has freed its descriptor.
     pub(super) fn leave(&self, ticket: &Arc<AdmissionTicket>) {
         let mut state = lock(&self.state);
         if ticket.is_evicted() {
@@ -174,8 +173,8 @@ impl Admission {
         self.departed.notify(usize::MAX);
     }
 
-    /// Evicts a connection, as the system has no descriptor or memory for another one. Returns
-    /// false if all are of announced readers.
+    /// Evicts a connection, because the system has no descriptor or memory for another one. Returns
+    /// false if all connections are of announced readers.
     pub(super) fn make_room(&self) -> bool {
         let mut state = lock(&self.state);
         if state.leaving == 0 {
@@ -207,7 +206,7 @@ impl Admission {
 }
 
 impl State {
-    /// Returns the oldest pending connection of the process or address that has most of them.
+    /// Returns the oldest pending connection of the process or address that has the most of them.
     fn dispensable(&self) -> Option<Arc<AdmissionTicket>> {
         oldest_of_most(self.pending.iter(), |ticket| &ticket.peer).cloned()
     }
@@ -226,17 +225,17 @@ impl State {
     }
 }
 
-// Which names a peer may have.
+// The names that a peer may have.
 //
-// A peer chooses its name itself, unless the name is bound: to a user or to this host, by the
-// topology, or to a process, by the launcher. Over TCP the process of a peer is not known. A peer
-// with a certificate proves its name.
+// A peer chooses its name freely, unless the name is bound: the topology binds names to a user or
+// to this host, and the launcher binds them to a process. Over TCP the process of a peer is not
+// known. A peer with a certificate proves its name.
 
 /// The users and the machine to which names of nodes are bound.
 #[derive(Debug, Default)]
 pub(super) struct NameBindings {
     pub(super) users: BTreeMap<String, u32>,
-    /// Nodes of this machine: no peer from elsewhere may have such a name.
+    /// Nodes of this machine. No peer of another machine may have such a name.
     pub(super) near: BTreeSet<String>,
 }
 
@@ -269,7 +268,7 @@ impl NameBindings {
             return Err(format!("this name belongs to user {bound}"));
         }
         if matches!(peer, Peer::Tcp(_)) {
-            // The process of a peer over TCP is not known, so another check decides.
+            // The process of a peer over TCP is unknown, so `check_far` decides.
             return self.check_far(node);
         }
         match control.bound(node).filter(|bound| !is_of(peer, *bound)) {
@@ -289,8 +288,8 @@ impl NameBindings {
     }
 }
 
-/// Whether a peer is the process `bound`, or belongs to the process group that this process leads:
-/// the launcher may have started a script that starts the node.
+/// Whether a peer is the process `bound` or in the process group that it leads: the launcher may
+/// have started a script that starts the node.
 fn is_of(peer: &Peer, bound: u32) -> bool {
     let Some(process) = process(peer) else { return false };
     process == bound || group_of(process) == Some(bound)

@@ -1,7 +1,7 @@
-//! The publisher's side of links. [`Exports`] has what this process exports and what it knows of
-//! each reader; it outlives connections. `accept` accepts them, as far as `admission` has places
-//! and a peer may have its name; a `session` serves each one. A message goes from the
-//! topic's tap in `served_topic` by `outgoing_stream` to the link, or stays in shared memory
+//! The publishers' side of links. [`Exports`] has the exported topics of this process and the state
+//! of each reader; it outlives connections. `accept` accepts connections of peers for which
+//! `admission` has a place, and a `session` serves each of them. A message goes from the topic's
+//! tap (`served_topic`) through `outgoing_stream` to the link, or stays in shared memory
 //! (`outgoing_memory`, which also has the state of a stream). `redelivery` tracks which messages a
 //! reader may have had.
 
@@ -35,35 +35,34 @@ use served_topic::TopicTap;
 
 pub use redelivery::Redelivery;
 
-// What this process serves to others: its exported topics, and what it knows of each reader.
+// Exported topics and the state of each reader.
 //
-// [`Exports`] outlives connections. `accept` accepts them, and a session (`server_session`)
-// serves each one: it asks here whether a reader may have its name and a topic, and leaves here
-// what the reader has not confirmed when the connection ends.
+// A session asks here whether a reader may have its name and a topic. When its connection ends, it
+// leaves here the messages that the reader has not confirmed.
 
-/// Serves topics. See the [module](crate::link).
+/// Serves topics to readers in other processes. See the [module](crate::link).
 pub struct Exports {
     identity: Identity,
     config: LinkConfig,
     executor: Arc<dyn Executor>,
     exported: BTreeMap<String, ExportedTopic>,
-    /// The settings of links that differ from the general ones, by reader.
+    /// Settings of single links, by reader. All other links have the general ones.
     links: BTreeMap<String, LinkConfig>,
-    /// What happens to the messages that a reader's process had when it died, by topic.
+    /// What happens to messages in flight when a reader's process dies, by topic.
     redelivery: BTreeMap<String, Redelivery>,
-    /// Topics whose messages nobody needs once this process shuts down.
+    /// Topics whose messages are not needed once this process shuts down.
     transient: BTreeSet<String>,
     /// Topics whose streams never move to shared memory.
     on_socket: BTreeSet<String>,
-    /// The readers that may read a topic over plain TCP although it has a list of readers, by
-    /// topic.
+    /// The readers that may read a topic with a list of readers over plain TCP, by topic.
     believed: BTreeMap<String, BTreeSet<String>>,
-    /// Messages that were not confirmed when links had to stop: reader, topic, number of messages.
+    /// The messages that were not confirmed when links had to stop: reader, topic, number of
+    /// messages.
     undelivered: Mutex<Vec<(String, String, usize)>>,
     /// How many messages readers have confirmed.
     confirmed: AtomicU64,
     readers: Mutex<BTreeMap<String, RemoteReader>>,
-    /// The readers that were not announced, and have left.
+    /// The readers that were not announced and have left.
     past_readers: Mutex<PastReaders>,
     control: Arc<Control>,
     counters: Arc<Region>,
@@ -77,8 +76,8 @@ pub struct Exports {
 /// A reader in another process, connected or not.
 #[derive(Default)]
 struct RemoteReader {
-    /// The topics for which the reader was announced, each with its policy. Publishers wait for a
-    /// reader that was announced for any topic.
+    /// The topics for which the reader was announced, with its policy for each. Publishers wait for
+    /// a reader that was announced for at least one topic.
     announced: BTreeMap<String, Policy>,
     connected: bool,
     boot: Option<u64>,
@@ -92,7 +91,7 @@ struct RemoteReader {
     parked: Vec<TopicTap>,
     /// The topics for which the reader was announced and to which it has not subscribed yet.
     awaited: Vec<String>,
-    /// The topics whose end was sent to the reader. It may not have received that end.
+    /// The topics whose end was sent to the reader, which may not have received it.
     ended: BTreeSet<String>,
 }
 
@@ -102,7 +101,7 @@ impl RemoteReader {
     }
 }
 
-/// The calls of the owner: to set the exports up, and to read what became of them.
+/// Methods of the owner, which sets the exports up and reads the results.
 impl Exports {
     /// Creates exports without topics, which accept no connections yet.
     #[must_use]
@@ -144,8 +143,8 @@ impl Exports {
         self.exported.insert(topic.topic.name().to_owned(), topic);
     }
 
-    /// Sets how the link with one peer batches, and its keep-alive interval and silence limit. They
-    /// hold once the peer has sent its name, and the general settings until then.
+    /// Sets how the link with one peer batches, and its keep-alive interval and silence limit. The
+    /// general settings apply until the peer has sent its name.
     ///
     /// # Errors
     /// If no link can have these settings.
@@ -162,13 +161,14 @@ impl Exports {
         self.memory = Some(control);
     }
 
-    /// Sets what happens to the messages of a topic that a reader's process had when it died.
+    /// Sets what happens to the messages of a topic that are in flight when a reader's process
+    /// dies.
     pub fn redeliver(&mut self, topic: &str, redelivery: Redelivery) {
         self.redelivery.insert(topic.to_owned(), redelivery);
     }
 
     /// Marks a topic as transient: at a shutdown, links do not wait until readers have confirmed
-    /// its messages, and those that are left do not count as undelivered.
+    /// its messages, and unconfirmed messages do not count as undelivered.
     pub fn set_transient(&mut self, topic: &str) {
         self.transient.insert(topic.to_owned());
     }
@@ -179,8 +179,8 @@ impl Exports {
         self.on_socket.insert(topic.to_owned());
     }
 
-    /// Lets a peer over plain TCP that states this name read a topic whose `readers` name it.
-    /// Without this call such a topic is not sent over plain TCP, which proves no name.
+    /// Lets the peer that states this name read a topic over plain TCP, if the topic's `readers`
+    /// name it. Otherwise such a topic is not sent over plain TCP, which proves no name.
     pub fn believe(&mut self, reader: &str, topic: &str) {
         self.believed.entry(topic.to_owned()).or_default().insert(reader.to_owned());
     }
@@ -190,14 +190,14 @@ impl Exports {
         self.names.users.insert(node.to_owned(), user);
     }
 
-    /// Binds the name of a node to this machine, where it connects by a Unix socket: a peer over
+    /// Binds the name of a node to this machine, where it connects by a Unix socket. A peer over
     /// TCP cannot have the name.
     pub fn bind_near(&mut self, node: &str) {
         self.names.near.insert(node.to_owned());
     }
 
-    /// Announces that the node `reader` will subscribe to a topic: from now on messages wait for
-    /// it, or are counted as missed, as `policy` says.
+    /// Announces that the node `reader` will subscribe to a topic. From now on, `policy` decides
+    /// whether messages wait for it or are counted as missed.
     ///
     /// # Errors
     /// If the topic has too many gating readers.
@@ -219,9 +219,8 @@ impl Exports {
         Ok(())
     }
 
-    /// Releases the messages that are kept for readers that are not connected: those of a reader
-    /// once it will not run again, and all at the latest when links have to stop. Run this future
-    /// beside [`run`](Exports::run).
+    /// Releases messages that are kept for unconnected readers: those of a reader that will not run
+    /// again, and all others when links have to stop. Run this future beside [`run`](Exports::run).
     pub async fn wait_for_readers(self: Arc<Self>) {
         loop {
             let (phase, ended) = (self.control.phase(), self.control.ended_peer_names());
@@ -257,8 +256,8 @@ impl Exports {
         lock(&self.undelivered).clone()
     }
 
-    /// Whether a reader has broken the protocol in shared memory. Nothing was kept for it from then
-    /// on, so its messages are undelivered, even if the links had enough time.
+    /// Whether a reader has broken the protocol in shared memory. No messages are kept for it after
+    /// that, so its messages are undelivered, even if the links had enough time.
     #[must_use]
     pub fn has_let_go(&self, reader: &str) -> bool {
         lock(&self.readers).get(reader).is_some_and(|reader| reader.is_let_go)
@@ -270,7 +269,7 @@ impl Exports {
         self.confirmed.load(Ordering::Relaxed)
     }
 
-    /// Releases the kept messages of a reader that will not run again. If it has completed, it
+    /// Releases the kept messages of a reader that will not run again. A reader that has completed
     /// needs none of them.
     fn release_ended(&self, node: &str) {
         self.expect_no_more(node);
@@ -282,8 +281,8 @@ impl Exports {
         }
     }
 
-    /// Lets go of a reader that has broken the protocol: no messages are kept for it any more, and
-    /// publishers do not wait for it.
+    /// Drops the messages of a reader that has broken the protocol. No messages are kept for it any
+    /// more, and publishers do not wait for it.
     fn let_go(&self, node: &str, taps: Vec<TopicTap>) {
         self.expect_no_more(node);
         if let Some(reader) = lock(&self.readers).get_mut(node) {
@@ -323,7 +322,7 @@ impl Exports {
     }
 }
 
-/// The calls of sessions.
+/// Methods for sessions.
 impl Exports {
     /// Whether a topic names a peer as one of its readers, and the name is proven or believed.
     fn grants(&self, exported: &ExportedTopic, peer: &str, ticket: &AdmissionTicket) -> bool {
@@ -339,7 +338,7 @@ impl Exports {
         exported.readers.is_none() || self.grants(exported, peer, ticket)
     }
 
-    /// The topics that a peer may read.
+    /// Returns the topics that a peer may read.
     fn catalogue(&self, peer: &str, ticket: &AdmissionTicket) -> Vec<CatalogueEntry> {
         let exported = self.exported.values();
         let admitted = exported.filter(|exported| self.admits(exported, peer, ticket));
@@ -351,7 +350,7 @@ impl Exports {
         self.links.get(node).unwrap_or(&self.config)
     }
 
-    /// Creates the shared memory of a connection with this reader; `None` if it uses none.
+    /// Creates the shared memory of a connection with this reader; `None` if the reader uses none.
     fn memory_for(&self, node: &str, peer: &Peer) -> Option<OutgoingMemory> {
         let control = self.memory.as_ref()?;
         match peer {
@@ -362,20 +361,21 @@ impl Exports {
         }
     }
 
-    /// Returns the settings of a link, before its reader is known.
+    /// Returns the settings of a link whose reader is not known yet.
     fn link_config(&self) -> Config {
         Config { memory: self.memory.is_some(), ..self.config.link(&self.identity) }
     }
 
-    /// Returns the size of a link's buffer in bytes. It is enough for every reader, because a new
-    /// peer is not known yet.
+    /// Returns the size of a link's buffer in bytes. It is large enough for every reader, because
+    /// the peer is not known yet.
     fn buffer(&self) -> usize {
         let links = self.links.values().chain([&self.config]);
         let buffers = links.map(|config| config.buffer.max(config.batching.bytes));
         buffers.max().unwrap_or(0).max(NodeLink::MIN_BUFFER)
     }
 
-    /// Returns what happens to the messages of a topic that a reader's process had when it died.
+    /// Returns what happens to the messages of a topic that are in flight when a reader's process
+    /// dies.
     fn redelivery(&self, topic: &str) -> Redelivery {
         self.redelivery.get(topic).copied().unwrap_or_default()
     }
@@ -383,7 +383,7 @@ impl Exports {
     /// Checks that a peer may have a name.
     ///
     /// # Errors
-    /// If the peer may not have it, with the reason as text.
+    /// If the peer may not have the name: the reason as text.
     fn check_name(&self, ticket: &AdmissionTicket, node: &str) -> Result<(), String> {
         self.names.check(&self.identity.node, &self.control, node, ticket)
     }
@@ -405,7 +405,7 @@ impl Exports {
         let mut readers = lock(&self.readers);
         if readers.get(node).is_some_and(|reader| reader.connected) {
             drop(readers);
-            // The reader's earlier connection is about to end, or another process has taken its
+            // Either the reader's earlier connection is about to end, or another process has its
             // name.
             let reason = "another process with this name is connected";
             return rejected(CloseReason::NameTaken, reason);
@@ -428,7 +428,7 @@ impl Exports {
                 dead_letters.append(&mut tap.reader_died(redelivery));
             }
         }
-        // From here on the connection, and not the parked messages, keeps the links busy.
+        // From now on the connection keeps the links busy, not the parked messages.
         parked.iter_mut().for_each(|tap| tap.parked = None);
         drop(readers);
         for undelivered in &dead_letters {
@@ -444,7 +444,7 @@ impl Exports {
         (self.observer)(Notice::PeerRejected { peer: node, from: Some(peer), cause, reason });
     }
 
-    /// Reads the state of a reader, if it is known.
+    /// Calls `read` with the state of a reader, if it is known.
     fn reader<R>(&self, node: &str, read: impl FnOnce(&mut RemoteReader) -> R) -> Option<R> {
         lock(&self.readers).get_mut(node).map(read)
     }
@@ -465,7 +465,7 @@ impl Exports {
         }
     }
 
-    /// Expects no more subscriptions of a reader that has closed its link or will not run again.
+    /// Stops waiting for subscriptions of a reader that has closed its link or will not run again.
     fn expect_no_more(&self, node: &str) {
         let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
@@ -480,20 +480,20 @@ impl Exports {
         }
     }
 
-    /// Counts `count` more messages that a reader has confirmed.
+    /// Adds `count` to the messages that readers have confirmed.
     fn add_confirmed(&self, count: u64) {
         self.confirmed.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Whether to keep messages to which no reader has subscribed, once no publisher sends any
-    /// more. A final end is kept even without messages: it has to be sent to the reader. At a
-    /// shutdown, an observing reader is worth a wait only if it [is expected](Self::is_expected).
+    /// more. A final end is kept even without messages, because it must be sent to the reader. At a
+    /// shutdown, links wait for an observing reader only if it [is expected](Self::is_expected).
     fn keeps(&self, tap: &mut TopicTap, is_expected: bool) -> bool {
         let is_needed = self.is_kept(tap) || is_expected && !self.transient.contains(tap.topic());
         !self.control.is_shutdown() || is_needed && tap.reader.depth() > 0
     }
 
-    /// Whether to keep messages of a connected reader to whose topics it has not subscribed yet.
+    /// Whether to keep messages of topics to which a connected reader has not subscribed yet.
     fn keeps_any(&self, node: &str, parked: &mut [TopicTap]) -> bool {
         let readers = lock(&self.readers);
         let is_expected = readers.get(node).is_some_and(|reader| self.is_expected(node, reader));
@@ -505,16 +505,16 @@ impl Exports {
         tap.reader.policy().is_gating() && !self.transient.contains(tap.topic())
     }
 
-    /// Handles the end of a connection with the reading node `node`. Until the node stops, the
-    /// messages that the reader has not confirmed are kept for its next connection, if the reader
-    /// was [announced](Self::announce) and has not completed.
+    /// Handles the end of a connection with the reader `node`. Until this node stops, the
+    /// unconfirmed messages are kept for the reader's next connection, if the reader was
+    /// [announced](Self::announce) and has not completed.
     fn disconnected(&self, node: &str, mut taps: Vec<TopicTap>) {
         let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
         reader.connected = false;
         if !reader.is_announced() {
-            // A reader that was not announced is not kept, because otherwise any peer could fill
-            // the memory with names.
+            // Keeps no state for a reader that was not announced: otherwise any peer could fill the
+            // memory with names.
             if let Some(RemoteReader { boot: Some(boot), is_later, .. }) = readers.remove(node) {
                 lock(&self.past_readers).left(node, boot, is_later);
             }
@@ -542,18 +542,18 @@ impl fmt::Debug for Exports {
     }
 }
 
-// Readers of the past, for which nothing is kept: tells whether a process may be a later one of
+// Past readers, for which no messages are kept. Tells whether a process may be a later process of
 // its node.
 
-/// How many readers are remembered: any peer can connect with any name. Beyond that the oldest are
-/// forgotten.
+/// The number of readers that are remembered. It is limited because any peer can connect with any
+/// name; the oldest are forgotten.
 const MOST: usize = 1024;
 
-/// The last process of each reader that has left. In doubt it assumes that there was another
-/// process before.
+/// The last process of each reader that has left. If it does not know, it assumes that there was an
+/// earlier process.
 #[derive(Debug, Default)]
 struct PastReaders {
-    /// In the order in which they left.
+    /// The readers, in the order in which they left.
     readers: VecDeque<PastReader>,
     /// Some readers that have left are no longer remembered.
     has_forgotten: bool,
@@ -578,7 +578,7 @@ impl PastReaders {
         self.readers.push_back(PastReader { node: node.to_owned(), boot, is_later });
     }
 
-    /// Whether an earlier process of the node may have read from here.
+    /// Whether an earlier process of the node may have read from this process.
     fn may_be_later(&self, node: &str, boot: u64) -> bool {
         let known = self.readers.iter().find(|reader| reader.node == node);
         known.map_or(self.has_forgotten, |known| known.is_later || known.boot != boot)

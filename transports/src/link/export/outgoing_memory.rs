@@ -1,12 +1,12 @@
-//! Moves the streams of one connection to shared memory, at the publishers' side.
+//! The publishers' side of moving a connection's streams to shared memory.
 //!
-//! The reader gets a token over the link and connects with it to the control socket. Then each
-//! stream whose ring lies in memory that others can map takes these steps, while its messages go
-//! over the link: the ring's descriptor is passed to the reader; the reader answers with the
+//! The reader gets a token over the link and presents it at the control socket. Then each stream
+//! whose ring lies in shareable memory takes these steps, while its messages still go over the
+//! link: this side passes the ring's descriptor to the reader; the reader answers with the
 //! descriptor of its positions; the link says from which message on the stream is in shared memory.
 //! If the reader cannot map the ring, the stream stays on the link.
 //!
-//! [`StreamState`] is how far a stream is, on the link or in memory.
+//! [`StreamState`] is the progress of a stream, on the link or in memory.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -42,8 +42,8 @@ pub(super) struct OutgoingMemory {
     passed: BTreeMap<u32, Weak<PassedRegion>>,
 }
 
-/// The most words that a reader's positions may have: enough for some 500 subscriptions. A
-/// publisher loads some of each when it looks for room, and at the end of each poll.
+/// The most words of a reader's positions: enough for some 500 subscriptions. A publisher loads
+/// several words of each subscription when it needs room, and at the end of each poll.
 const MOST_CURSORS: usize = 1 << 14;
 
 impl OutgoingMemory {
@@ -102,8 +102,8 @@ impl OutgoingMemory {
         }
     }
 
-    /// Takes the next possible step to move a stream to shared memory. No message of the stream is
-    /// sent in part.
+    /// Takes the next possible step to move a stream to shared memory. Must not be called while a
+    /// message of the stream is sent in part.
     pub(super) fn advance(
         &mut self,
         now: Duration,
@@ -121,8 +121,9 @@ impl OutgoingMemory {
                 stream.state.memory = self.judge(number, answer, stream);
             }
         }
-        // Only plain messages move. Those that need a mark, a gap or special care go over the link,
-        // and so do those that the publisher may overwrite although it waits for the reader.
+        // Only plain messages move. Messages that need a mark, a gap or special care go over the
+        // link, and so do messages that the publisher may overwrite although it waits for the
+        // reader.
         let is_plain = stream.next() >= stream.joined_at();
         if is_plain && stream.state.history.is_over(stream.next()) {
             self.move_stream(now, link, id, stream);
@@ -183,7 +184,7 @@ impl OutgoingMemory {
         MemoryStep::Stays
     }
 
-    /// Maps the reader's positions that its answer passes.
+    /// Maps the reader's positions from its answer.
     fn judge(
         &mut self,
         number: u32,
@@ -212,36 +213,35 @@ impl Drop for OutgoingMemory {
     }
 }
 
-// How far a stream of a publisher of this process was sent to its reader: on all connections, and
-// on the present one.
+// How far a publisher's stream was sent to its reader, on all connections and on the present one.
 
-/// How far a stream was sent and confirmed.
+/// The progress of a stream: sent and confirmed messages.
 #[derive(Debug, Default)]
 pub(super) struct StreamState {
     pub(super) connection: ConnectionProgress,
     pub(super) history: DeliveryHistory,
     /// The step that the stream has reached on its way to shared memory.
     pub(super) memory: MemoryStep,
-    /// The frame that tells the end of its messages in shared memory was sent.
+    /// The frame with the end of its messages in shared memory was sent.
     pub(super) has_said_end: bool,
 }
 
-/// How far a stream was sent on this connection.
+/// The progress of a stream on this connection.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionProgress {
     /// The link's stream, once it is open.
     pub(super) stream: Option<OutgoingId>,
     /// The sequence from which the peer wants the stream to resume.
     pub(super) resume_at: Option<u64>,
-    /// This side no longer knows which messages the peer has confirmed on earlier connections.
+    /// This side has lost the record of what the peer confirmed on earlier connections.
     pub(super) has_forgotten: bool,
     /// The peer's readers have asked for messages.
     pub(super) is_demanded: bool,
-    /// The peer has reported the messages that it is done with.
+    /// The peer has reported which messages it has finished.
     pub(super) has_reported: bool,
-    /// How many bytes of the next message were sent, if it is sent in fragments.
+    /// The number of sent bytes of the next message, if it is sent in fragments.
     pub(super) offset: usize,
-    /// How many messages are missing, of which no gap was sent yet.
+    /// The number of missing messages for which no gap was sent yet.
     pub(super) missed: u64,
     pub(super) ended: bool,
     /// The frame that moves the stream to shared memory was sent.
@@ -249,20 +249,21 @@ pub(super) struct ConnectionProgress {
     pub(super) gathering: Gathering,
 }
 
-/// Delays the runs of a publisher that sends all the time. A task emits a few hundred messages in a
-/// poll, so a link that takes its turn after each poll would write small runs.
+/// Collects the messages of a publisher that sends continuously into larger runs. A task emits a
+/// few hundred messages in a poll, so a link that sends after each poll would write small runs.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
-    /// When the last run was sent.
+    /// The time at which the last run was sent.
     last: Option<Duration>,
-    /// The last turn in which messages were kept back, and how many were ready.
+    /// The last turn in which messages were kept back, and the number of ready messages then.
     kept_back: Option<(usize, usize)>,
 }
 
 impl Gathering {
-    /// Whether `ready` messages are kept back until the next turn of the link, because more of them
-    /// make a better batch. They are not if a turn brings none, or the last run was sent longer
-    /// ago than a batch may be delayed: a publisher with little load pays no latency.
+    /// Whether `ready` messages are kept back until the next turn of the link to make a larger
+    /// batch. They are sent if they fill a batch, if the last turn brought no more messages, or if
+    /// the last run was sent longer ago than a batch may be delayed: a publisher with little load
+    /// pays no latency.
     pub(super) fn keeps_back(
         &mut self,
         now: Duration,
@@ -286,7 +287,7 @@ impl Gathering {
 }
 
 impl ConnectionProgress {
-    /// Whether the peer had confirmed all messages that it was done with when it closed the link:
+    /// Whether the peer, when it closed the link, had confirmed all messages that it had finished:
     /// the stream began on this connection, or it was resumed and the peer has reported its
     /// progress.
     pub(super) fn has_confirmed_all(&self) -> bool {
@@ -298,7 +299,7 @@ impl ConnectionProgress {
         self.stream.is_some() || self.resume_at.is_some()
     }
 
-    /// Whether no message and no gap is sent in part.
+    /// Whether the last message or gap was sent completely.
     pub(super) fn is_between_messages(&self) -> bool {
         self.offset == 0 && self.missed == 0
     }
@@ -313,7 +314,7 @@ impl ConnectionProgress {
         bytes: &[u8],
         envelope: Envelope,
     ) -> Result<bool, LinkSendError> {
-        // A message has no variable part, so its fixed part is all of it.
+        // A message has no variable part, so all of it is the fixed part.
         let fixed_len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
         if self.offset == 0 {
             match link.send(now, stream, &envelope, fixed_len, bytes) {
@@ -340,17 +341,17 @@ pub(super) struct PassedRegion {
     pub(super) answer: Mutex<Option<RegionAnswer>>,
 }
 
-/// A reader's answer to a region.
+/// A reader's answer to a passed region.
 #[derive(Debug)]
 pub(super) enum RegionAnswer {
     /// The reader has mapped the ring, and passes the memory of its positions.
     Cursors { readers: usize, file: OwnedFd },
-    /// The reader does not read the region: the code of a
+    /// The reader refuses the region, with the code of a
     /// [`MemoryRefusal`](crate::link::channel::MemoryRefusal).
     Refused(u64),
 }
 
-/// How far a stream is on its way to shared memory.
+/// The steps of a stream on its way to shared memory.
 #[derive(Debug, Default)]
 pub(super) enum MemoryStep {
     /// The ring was not passed to the reader.

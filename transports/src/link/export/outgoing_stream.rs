@@ -1,9 +1,9 @@
-//! One publisher of this process: its messages go from its ring to one remote reader.
+//! Sends the messages of one publisher from its ring to one remote reader.
 //!
-//! [`StreamState`] is kept with each stream of a [`Tap`](crate::seam::Tap),
-//! while its reader is connected and while it is not. [`send`] hands messages to the link, as far
-//! as the link takes them: a run of messages stays in the ring until the driver writes it to the
-//! socket ([`run_bytes`]), and a single message is copied into the link's buffer.
+//! A [`StreamState`] is kept with each stream of a [`Tap`](crate::seam::Tap), whether or not its
+//! reader is connected. [`send`] hands messages to the link until the link takes no more. A run of
+//! messages stays in the ring until the driver writes it to the socket ([`run_bytes`]); a single
+//! message is copied into the link's buffer.
 
 use std::time::Duration;
 
@@ -16,42 +16,42 @@ use crate::local::Metadata;
 use crate::seam::{TapItem, TapStream};
 use crate::stream::NodeLink;
 
-/// How many messages of one publisher are sent in a row while other publishers have some, too.
+/// The most messages of one publisher that are sent in a row while other publishers have some, too.
 const BURST: u64 = 4096;
 /// Fewer messages than this are sent one by one; more than `LONGEST_RUN` are sent in several runs.
 /// The link limits the bytes of a run, which is a frame with several messages.
 const SHORTEST_RUN: usize = 8;
 const LONGEST_RUN: usize = BURST as usize;
 
-/// Returns a test whether a stream is sent as this stream of the link.
+/// Returns a predicate: whether a stream is sent as this stream of the link.
 pub(super) fn is_sent_as(id: OutgoingId) -> impl Fn(&TapStream<StreamState>) -> bool {
     move |stream| stream.state.connection.stream == Some(id)
 }
 
-/// Returns the bytes of a run that was sent, where they lie in the ring.
+/// Returns the bytes of a run that was sent, in place in the ring.
 pub(super) fn run_bytes<'a>(
     stream: &'a TapStream<StreamState>,
     run: &RunBytes,
 ) -> Option<[&'a [u8]; 2]> {
     let stride = run.shape.stride as usize;
-    // The rest begins within a message, if the first bytes of that message were written.
+    // The rest may begin within a message of which some bytes were written.
     let (written, within) = (run.offset / stride, run.offset % stride);
     let count = (within + run.length) / stride;
     let [one, other] = stream.borrow(run.first + written as u64, count)?;
     Some([one.get(within..)?, other])
 }
 
-/// What a call of [`send`] did.
+/// The result of a call of [`send`].
 #[derive(Default)]
 pub(super) struct Progress {
-    /// How many messages were sent.
+    /// The number of sent messages.
     pub(super) messages: u64,
     /// More messages are ready, and were kept back until the next turn.
     pub(super) keeps_back: bool,
 }
 
-/// Sends messages as far as the link takes them. Messages that are kept back in a turn are sent in
-/// a later one.
+/// Sends messages until the link takes no more. Messages that are kept back in a turn are sent in a
+/// later one.
 pub(super) fn send(
     now: Duration,
     turn: usize,
@@ -129,7 +129,7 @@ pub(super) fn send(
                     }
                     Err(SendError::TooLong { .. })
                         if link.skip(now, id, 1, gap::TOO_LONG).is_ok() => {}
-                    // The rest of the message follows when other streams had their turn.
+                    // The rest of the message follows after other streams had their turn.
                     Ok(false) | Err(_) => break,
                 }
                 connection.offset = 0;
@@ -148,8 +148,8 @@ pub(super) fn send(
     Ok(Progress { messages: sent, keeps_back })
 }
 
-/// Tells the peer that the stream is in shared memory, if it was not told on this connection, and
-/// that the stream has ended.
+/// Tells the peer, once per connection, that the stream is in shared memory, and that it has ended
+/// once it has.
 fn say_in_memory(
     now: Duration,
     link: &mut NodeLink<'_>,
@@ -170,8 +170,8 @@ fn say_in_memory(
     Ok(())
 }
 
-/// Sends consecutive messages as a run, if there are enough of them. Returns how many; if 0, the
-/// next message is sent by itself. Returns `None` if they are kept back until the next turn.
+/// Sends consecutive messages as a run, if there are enough of them. Returns their number; if it is
+/// 0, the next message is sent by itself. Returns `None` if they are kept back until the next turn.
 fn send_run(
     now: Duration,
     turn: usize,

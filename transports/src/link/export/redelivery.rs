@@ -1,19 +1,19 @@
-//! Which messages of one publisher earlier processes of a reader may have had, and what happens to
-//! these messages: they are redelivered, reported as a gap, or become dead letters.
+//! Tracks which messages of one publisher earlier processes of a reader may have had, and decides
+//! what happens to these messages: they are redelivered, reported as a gap, or become dead letters.
 
 use crate::counters::EdgeValue;
 use crate::link::gap;
 
-/// What happens to messages that were sent to a process of a reader and not confirmed when it died.
+/// What happens to messages that were sent to a reader's process but not confirmed when it died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Redelivery {
     /// The messages are sent to the reader's next process, marked as redelivered. A message that
-    /// may be the cause of `deaths` deaths becomes a dead letter of the link if the last of these
-    /// processes had it alone.
+    /// may have caused `deaths` deaths becomes a dead letter of the link, if the last of these
+    /// processes had no other message in flight.
     AtLeastOnce {
-        /// The number of deaths. With 0 no message becomes a dead letter. 1 counts as 2: after the
-        /// first death it is unknown which message was in flight.
+        /// The number of deaths. With 0, no message becomes a dead letter. 1 counts as 2, because
+        /// after the first death it is unknown which message was in flight.
         deaths: u32,
     },
     /// The messages are not sent again: the next process gets a gap with their number.
@@ -28,7 +28,7 @@ impl Default for Redelivery {
 
 impl Redelivery {
     /// Returns the number of deaths after which a message becomes a dead letter; `None` if messages
-    /// are not sent again, as is always so for a reader that the publisher does not wait for.
+    /// are not sent again. For an observing reader it is always `None`.
     fn deaths(self, waited_for: bool) -> Option<u32> {
         match self {
             Redelivery::AtLeastOnce { deaths } if waited_for => Some(deaths),
@@ -37,10 +37,10 @@ impl Redelivery {
     }
 }
 
-/// Messages that are not sent, and what is reported instead.
+/// Messages that are skipped, and the gap that is reported instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Skip {
-    /// The skipped messages are all before this sequence.
+    /// The end of the skipped messages: all messages before this sequence are skipped.
     pub(super) before: u64,
     /// The reason in the gap frame.
     pub(super) reason: u16,
@@ -56,15 +56,15 @@ pub(super) struct DeliveryHistory {
     sent: u64,
     /// Messages before this sequence were sent to an earlier process.
     redelivered_before: u64,
-    /// One entry for each process that died while the message that is now the first unconfirmed one
-    /// was sent to it: the sequence after the last message that it was sent. Descending, and at
-    /// most as many as it takes to suspect a message.
+    /// One entry for each process that died while it had the message that is now the first
+    /// unconfirmed one: the sequence after the last message that was sent to that process.
+    /// Descending, and at most as many entries as a suspect needs.
     deaths: Vec<u64>,
-    /// Messages before this sequence are suspects: enough dead processes had them. They are sent
-    /// one at a time.
+    /// Messages before this sequence are suspects: enough processes died that had them. They are
+    /// sent one at a time.
     suspect_before: u64,
     skip: Option<Skip>,
-    /// The current process may still read messages in shared memory: nothing is sent before it
+    /// The current process may still read messages in shared memory: no message is sent until it
     /// requests messages.
     pub(super) is_in_doubt: bool,
 }
@@ -78,8 +78,7 @@ pub(super) enum AfterDeath {
 }
 
 impl DeliveryHistory {
-    /// Assumes that an earlier process had the messages before `next`, although none are kept for
-    /// it.
+    /// Assumes that an earlier process had the messages before `next`. None of them are kept.
     pub(super) fn begin_again(&mut self, next: u64) {
         self.redelivered_before = self.redelivered_before.max(next);
     }
@@ -102,21 +101,20 @@ impl DeliveryHistory {
         self.sent = self.sent.max(next);
     }
 
-    /// Whether all messages before `next` may have been sent to the current process.
+    /// Whether every message before `next` may have been sent to the current process.
     pub(super) fn knows(&self, next: u64) -> bool {
         next <= self.sent
     }
 
-    /// Handles the orderly end of the reader's process: it did not have the messages that it has
-    /// not confirmed.
+    /// Handles the orderly end of the reader's process: it did not take the unconfirmed messages.
     pub(super) fn left(&mut self) {
         self.sent = 0;
         self.clear();
     }
 
-    /// Handles the orderly end of a reader's process that could not confirm what it was done with:
-    /// it may have had all messages that were sent. Messages before `kept` are confirmed.
-    /// `waited_for`: the publisher waits for this reader.
+    /// Handles the orderly end of a reader's process that could not confirm the messages that it
+    /// had finished: it may have had all messages that were sent. Messages before `kept` are
+    /// confirmed. `waited_for`: whether the publisher waits for this reader.
     pub(super) fn left_unconfirmed(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) {
         if self.sent > kept {
             match redelivery.deaths(waited_for) {
@@ -128,7 +126,7 @@ impl DeliveryHistory {
     }
 
     /// Handles the death of the reader's process. Messages before `kept` are confirmed.
-    /// `waited_for`: the publisher waits for this reader.
+    /// `waited_for`: whether the publisher waits for this reader.
     pub(super) fn died(
         &mut self,
         kept: u64,
@@ -147,7 +145,7 @@ impl DeliveryHistory {
         };
         let sent = std::mem::take(&mut self.sent);
         self.redelivered_before = self.redelivered_before.max(sent);
-        // Only if the message was sent alone, it was certainly in flight when the process died.
+        // The message was certainly in flight at the death only if it was sent alone.
         if self.is_suspect(kept) && sent - kept == 1 {
             let (before, reason, value) = (kept + 1, gap::DEAD_LETTERED, EdgeValue::DeadLettered);
             self.skip = Some(Skip { before, reason, value });
@@ -192,20 +190,21 @@ impl DeliveryHistory {
         sequence < self.redelivered_before
     }
 
-    /// Whether the messages from `next` on need no mark, no gap and no special care.
+    /// Whether the history ends before `next`: later messages need no mark, no gap and no special
+    /// care.
     pub(super) fn is_over(&self, next: u64) -> bool {
         let is_sent_later = self.is_in_doubt || self.is_suspect(next);
         !self.is_redelivered(next) && !is_sent_later && self.skip(next).is_none()
     }
 
-    /// Whether a message may have killed earlier processes. It is sent when its readers signal
-    /// demand.
+    /// Whether a message may have killed earlier processes. It is sent only when its readers ask
+    /// for it.
     pub(super) fn is_suspect(&self, sequence: u64) -> bool {
         sequence < self.suspect_before
     }
 
-    /// Whether a message has to wait until all messages before it are confirmed: a suspect is sent
-    /// alone, and so is the message after it. Messages before `kept` are confirmed.
+    /// Whether a message must wait until all messages before it are confirmed. A suspect is sent
+    /// alone, so the suspect and the message after it wait. Messages before `kept` are confirmed.
     pub(super) fn waits(&self, sequence: u64, kept: u64) -> bool {
         self.is_suspect(kept) && sequence > kept
     }
@@ -217,8 +216,8 @@ mod tests {
 
     const THREE: Redelivery = Redelivery::AtLeastOnce { deaths: 3 };
 
-    /// A process that gets all messages that may be sent, confirms those before `confirmed`, and
-    /// dies.
+    /// Runs a process that gets all messages that may be sent, confirms the ones before
+    /// `confirmed`, and dies.
     fn life(
         history: &mut DeliveryHistory,
         kept: &mut u64,
@@ -270,10 +269,10 @@ mod tests {
     fn a_message_that_not_all_dead_processes_had_is_kept() {
         let (mut history, mut kept) = (DeliveryHistory::default(), 0);
         assert_eq!(life(&mut history, &mut kept, 10, 0), AfterDeath::Continue);
-        // The last of these messages kills the next process, which has more of them by then.
+        // The last of these messages kills the next process, which has got more messages by then.
         assert_eq!(life(&mut history, &mut kept, 20, 9), AfterDeath::Continue);
-        // This process gets beyond the messages of the first one: message 15 can have killed only
-        // two of them.
+        // This process gets past the messages of the first one. Message 15 can have killed only two
+        // processes.
         assert_eq!(life(&mut history, &mut kept, 20, 15), AfterDeath::Continue);
         assert!(history.waits(16, kept) && !history.waits(15, kept));
         assert_eq!(life(&mut history, &mut kept, 20, 15), AfterDeath::DeadLetter);

@@ -15,8 +15,8 @@ use crate::local::{MemoryFault, SubscribeOptions, Topic, TopicError, Undelivered
 use crate::seam::{BusyGuard, Tap, TapStream};
 use crate::stream::{NodeLink, STREAMS};
 
-/// How many ended publishers are remembered, in case their reader does not know that they have
-/// ended: a lost connection can lose the ends of all streams that the reader has open.
+/// The limit on ended publishers that are remembered because their reader may not know that they
+/// have ended: a lost connection can lose the ends of all streams that the reader has open.
 const ENDS: usize = STREAMS;
 
 /// The messages of a topic that a remote reader has not confirmed.
@@ -24,14 +24,14 @@ const ENDS: usize = STREAMS;
 pub(super) struct TopicTap {
     pub(super) reader: Tap<StreamState>,
     ended: VecDeque<EndedStream>,
-    /// The tap was made on the present connection of its reader.
+    /// The tap was created on the present connection of its reader.
     pub(super) is_new: bool,
-    /// Keeps the links from ending while the reader is not connected.
+    /// Prevents the links from ending while the reader is not connected.
     pub(super) parked: Option<BusyGuard>,
 }
 
-/// A publisher that has ended, all of whose messages are confirmed. The reader may not know that it
-/// has ended.
+/// A publisher that has ended and all of whose messages are confirmed. The reader may not know that
+/// it has ended.
 #[derive(Clone, Debug)]
 struct EndedStream {
     publisher: Arc<str>,
@@ -49,8 +49,8 @@ impl TopicTap {
         Ok(TopicTap { reader, ended: VecDeque::new(), is_new: true, parked: None })
     }
 
-    /// Assumes that an earlier process of the reader had the messages that were sent before it
-    /// joined.
+    /// Assumes that an earlier process of the reader had the messages that were sent before the
+    /// reader joined.
     pub(super) fn begin_again(&mut self) {
         for stream in self.reader.streams() {
             stream.state.history.begin_again(stream.joined_at());
@@ -67,12 +67,11 @@ impl TopicTap {
         let waited_for = self.reader.policy().is_gating();
         for stream in self.reader.streams() {
             // The readers have left, so their last positions in shared memory are exact, unless
-            // they have still to confirm messages that went over the link.
+            // messages that went over the link are still unconfirmed.
             let in_memory = stream.moved_at().is_some_and(|at| stream.kept() >= at);
             stream.move_back();
             if !waited_for {
-                // An observer that ends in order counts by itself the messages that it has not
-                // taken.
+                // An observer that ends in order counts the messages that it has not taken itself.
                 stream.release(stream.next());
             }
             let kept = stream.kept();
@@ -95,8 +94,8 @@ impl TopicTap {
             let (next, kept) = (stream.next(), stream.kept());
             stream.state.history.sent(next);
             let after = stream.state.history.died(kept, redelivery, waited_for);
-            // Begins again at the first unconfirmed message, because nothing was sent to the next
-            // process.
+            // Continues at the first unconfirmed message, because no message was sent to the next
+            // process yet.
             stream.rewind(kept);
             if after == AfterDeath::DeadLetter {
                 dead_letters.extend(stream.dead_letter());
@@ -116,12 +115,12 @@ impl TopicTap {
     }
 }
 
-/// What a call of [`ServedTopic::send`] did.
+/// The result of a call of [`ServedTopic::send`].
 #[derive(Default)]
 pub(super) struct Sent {
-    /// The messages that were sent over the link.
+    /// The number of messages that were sent over the link.
     pub(super) messages: u64,
-    /// The messages that were confirmed in shared memory.
+    /// The number of messages that were confirmed in shared memory.
     pub(super) confirmed: u64,
     /// Messages were kept back until the next turn.
     keeps_back: bool,
@@ -131,18 +130,18 @@ pub(super) struct Sent {
 pub(super) struct ServedTopic {
     pub(super) export: ExportId,
     pub(super) tap: TopicTap,
-    /// How many streams of an earlier connection the reader has not named yet.
+    /// The number of streams of an earlier connection that the reader has not named yet.
     resumes: u16,
-    /// The answers for streams that the reader resumes and that do not exist any more.
+    /// The answers for resumed streams that no longer exist.
     answers: Vec<ResumeAnswer>,
-    /// The reader has no room for one more stream.
+    /// The reader has no room for another stream.
     at_stream_limit: bool,
     /// No stream of this topic moves to shared memory.
     is_on_socket: bool,
     redelivery: Redelivery,
 }
 
-/// The answer to a reader that resumes a stream which does not exist any more.
+/// The answer to a reader that resumes a stream that no longer exists.
 enum ResumeAnswer {
     /// The publisher has ended, and the reader has all of its messages. The stream is opened again
     /// to end it.
@@ -153,7 +152,7 @@ enum ResumeAnswer {
 
 impl ServedTopic {
     /// Serves a topic to which a reader subscribes on a new connection, with `resumes` streams to
-    /// resume. `is_on_socket`: none of its streams moves to shared memory. `redelivery`: what
+    /// resume. `is_on_socket`: no stream of the topic moves to shared memory. `redelivery`: what
     /// happens to messages that the reader may have had.
     pub(super) fn new(
         export: ExportId,
@@ -167,7 +166,7 @@ impl ServedTopic {
             stream.state.connection = ConnectionProgress::default();
             if !stream.has_moved() {
                 // The reader has forgotten the ring that was passed on the earlier connection, so
-                // the stream moves from the beginning again.
+                // the move begins anew.
                 stream.state.memory = MemoryStep::Start;
             }
         }
@@ -189,7 +188,8 @@ impl ServedTopic {
         self.tap.reader.known_streams().iter().any(TapStream::has_lost_memory)
     }
 
-    /// Returns how the reader has broken the protocol in the shared memory of a stream, if it has.
+    /// Returns the reader's violation of the protocol in the shared memory of a stream, if there is
+    /// one.
     pub(super) fn memory_fault(&self) -> Option<MemoryFault> {
         self.tap.reader.known_streams().iter().find_map(TapStream::memory_fault)
     }
@@ -209,7 +209,7 @@ impl ServedTopic {
         let mut known = streams.find(|stream| stream.epoch() == epoch);
         if let Some(stream) = known.as_mut().filter(|_| is_new) {
             // This side no longer knows which messages the reader's process has got over the link
-            // or read in shared memory, so none is sent again.
+            // or read in shared memory, so it sends none of them again.
             stream.start_at_next();
             stream.state.history.sent(stream.next());
             if has_moved {
@@ -221,7 +221,7 @@ impl ServedTopic {
         if let Some(stream) = known.filter(|stream| stream.state.history.knows(next)) {
             if !has_moved && stream.has_moved() {
                 // The reader does not know that the stream moved, or has left the shared memory. It
-                // then confirms over the link the messages that it was done with there.
+                // then confirms over the link which messages it had finished there.
                 stream.move_back();
                 stream.state.connection.has_forgotten = true;
             }
@@ -264,7 +264,7 @@ impl ServedTopic {
         outgoing_stream::run_bytes(&streams[index], run)
     }
 
-    /// Records that the peer's readers of a stream have asked for messages.
+    /// Records that the peer's readers have asked for messages of a stream.
     pub(super) fn demanded(&mut self, id: OutgoingId) {
         let streams = self.tap.reader.streams();
         if let Some(index) = streams.iter().position(is_sent_as(id)) {
@@ -272,8 +272,8 @@ impl ServedTopic {
         }
     }
 
-    /// Sends messages as far as the link takes them, and registers the waker if there are more.
-    /// Returns how many were sent. `turn` differs from one call to the next.
+    /// Sends messages until the link takes no more, and registers the waker for later messages.
+    /// Returns how many were sent. `turn` must differ from call to call.
     pub(super) fn send(
         &mut self,
         now: Duration,
@@ -290,7 +290,7 @@ impl ServedTopic {
         let no_room = |said| matches!(said, Err(SendError::Room { .. }));
         self.answers.retain_mut(|answer| no_room(answer.send(now, link, export)));
         if !self.answers.is_empty() {
-            // Send nothing yet: a stream that does not exist any more may begin again after the
+            // Sends nothing yet, because a stream that no longer exists may begin again after the
             // answer.
             return Sent::default();
         }
@@ -298,8 +298,7 @@ impl ServedTopic {
         self.tap.reader.park(waker);
         let then = self.send_streams(now, turn, link, memory);
         if then.keeps_back {
-            // Returns, and is woken again at once, so that publishers on this thread have their
-            // turn before the next call.
+            // Wakes the task at once, so that publishers on this thread run before the next call.
             waker.wake_by_ref();
         }
         Sent {
@@ -322,8 +321,8 @@ impl ServedTopic {
             if stream.has_moved() && !stream.state.connection.is_known() {
                 stream.move_back();
                 if stream.state.has_said_end {
-                    // The reader forgets a stream that has ended once it has read all of it, so
-                    // nothing is sent again.
+                    // Sends nothing again: the reader forgets an ended stream once it has read all
+                    // of it.
                     stream.release(stream.next());
                     self.tap.remove(index);
                     continue;
@@ -332,8 +331,8 @@ impl ServedTopic {
             }
             let ConnectionProgress { stream: id, resume_at, .. } = stream.state.connection;
             if full && id.is_none() && resume_at.is_none() {
-                // Skips a new stream, because the link would refuse it as it refused the one
-                // before. A resumed stream has its place already.
+                // Skips a new stream: the link has just refused one, and would refuse this one,
+                // too. A resumed stream has its place already.
                 index += 1;
                 continue;
             }
@@ -349,7 +348,7 @@ impl ServedTopic {
             }
             let ConnectionProgress { stream: id, ended, .. } = stream.state.connection;
             // Also makes a peer that reads in shared memory wake this process when it has taken the
-            // rest.
+            // remaining messages.
             sent.confirmed += stream.update(ended);
             let is_read = !stream.has_moved() || stream.depth() == 0;
             // The peer had confirmed all messages before the end was sent.
@@ -368,7 +367,7 @@ impl ServedTopic {
     }
 }
 
-/// Begins a stream again that the reader's process has lost, and of which it may have had all
+/// Starts a stream again that the reader's process has lost. The process may have had all of its
 /// messages.
 fn begin_again(stream: &mut TapStream<StreamState>, redelivery: Redelivery, waited_for: bool) {
     let kept = stream.kept();

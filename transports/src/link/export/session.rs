@@ -1,4 +1,4 @@
-//! Serves one reader on one connection: admits it, answers its subscriptions, and sends it
+//! Serves one reader on one connection: admits the reader, answers its subscriptions, and sends it
 //! messages.
 //!
 //! [`ExportSession`] is the traffic of the connection's link.
@@ -40,8 +40,8 @@ pub(super) struct ExportSession {
     /// The shared memory in which the peer can read streams.
     memory: Option<OutgoingMemory>,
     lost_memory: LostMemory,
-    /// How long the observers on the link have taken nothing: the end of a node waits for them only
-    /// for a time.
+    /// The time for which observers on the link have taken nothing. A node that ends waits for them
+    /// only for a limited time.
     observer_grace: QuietTimer,
 }
 
@@ -50,7 +50,7 @@ struct ConnectedPeer {
     line: Line<LinkValue>,
     /// The messages of topics to which the peer has not subscribed yet.
     parked: Vec<TopicTap>,
-    /// How often name bindings had changed when the peer's name was last checked.
+    /// The number of changes of name bindings at the last check of the peer's name.
     bindings: usize,
 }
 
@@ -72,7 +72,7 @@ impl ExportSession {
         }
     }
 
-    /// The name of the peer; empty until it was admitted.
+    /// Returns the name of the peer; empty until it is admitted.
     pub(super) fn node(&self) -> &str {
         self.peer.as_ref().map_or("", |peer| &peer.node)
     }
@@ -108,7 +108,7 @@ impl ExportSession {
         }
     }
 
-    /// Admits the peer, which has sent its name, or closes the link.
+    /// Admits the peer after it has sent its name, or closes the link.
     fn admit(&mut self, now: Duration, link: &mut NodeLink<'_>, node: &str, boot: u64) {
         let bindings = self.exports.control.bindings();
         match self.exports.admit(&self.ticket, node, boot) {
@@ -127,7 +127,8 @@ impl ExportSession {
         }
     }
 
-    /// Whether the peer may still have its name: it may have been bound to another process since.
+    /// Whether the peer may still have its name: the name may have been bound to another process
+    /// since.
     fn keeps_its_name(&mut self) -> bool {
         let bindings = self.exports.control.bindings();
         let Some(peer) = self.peer.as_mut().filter(|peer| peer.bindings != bindings) else {
@@ -137,7 +138,8 @@ impl ExportSession {
         self.exports.check_name(&self.ticket, &peer.node).is_ok()
     }
 
-    /// Returns the tap of a topic for the peer, or why the peer does not get its messages.
+    /// Returns the tap of a topic for the peer, or the reason why the peer does not get its
+    /// messages.
     fn tap(
         &mut self,
         topic: &str,
@@ -151,7 +153,7 @@ impl ExportSession {
         let Some(exported) = self.exports.exported.get(topic) else {
             return rejected(RejectReason::Unknown);
         };
-        // This check comes first, so that others learn nothing of the topic.
+        // Comes first, so that peers that may not read the topic learn nothing of it.
         if !self.exports.admits(exported, &peer.node, &self.ticket) {
             return rejected(RejectReason::Forbidden);
         }
@@ -168,8 +170,8 @@ impl ExportSession {
             ReaderMode::Observing => Policy::DropOldest,
         };
         // Only readers that the topology names can make publishers wait. An announced reader gets
-        // the policy of its announcement, because its messages were kept by that policy. If the
-        // reader must not miss any, the two topologies differ.
+        // the policy of its announcement, by which its messages were kept. If it asks for a
+        // stricter policy, the two topologies differ.
         let grants = |exported| self.exports.grants(exported, &peer.node, &self.ticket);
         let policy = match self.exports.announced(&peer.node, topic) {
             Some(announced) if policy.is_gating() && !announced.is_gating() => {
@@ -203,8 +205,8 @@ impl ExportSession {
         if is_later {
             tap.begin_again();
         }
-        // Answers with the end once more if it was sent before, because the connection may have
-        // been lost before the peer received it.
+        // Answers with the end again if it was sent before: the connection may have been lost
+        // before the peer received it.
         let has_ended = self.exports.reader(&peer.node, |reader| reader.ended.contains(topic));
         if has_ended == Some(true) && tap.reader.streams().is_empty() {
             return rejected(RejectReason::Ended);
@@ -225,7 +227,7 @@ impl ExportSession {
         self.report_on_socket(&problems);
     }
 
-    /// Reports that streams which were to use shared memory stay on the link.
+    /// Reports why streams stay on the link instead of using shared memory.
     fn report_on_socket(&self, reasons: &[String]) {
         let peer = self.node();
         let is_required = self.exports.link_with(peer).memory == MemoryUse::Required;
@@ -234,7 +236,8 @@ impl ExportSession {
         }
     }
 
-    /// Lets go of the peer, which has broken the protocol in the shared memory of a topic.
+    /// Drops the peer and its messages, because it has broken the protocol in the shared memory of
+    /// a topic.
     fn let_go(&mut self, now: Duration, link: &mut NodeLink<'_>, fault: MemoryFault, topic: &str) {
         let Some(peer) = &mut self.peer else { return };
         let mut taps = std::mem::take(&mut peer.parked);
@@ -264,7 +267,7 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
     }
 
     fn moved(&mut self, moved: Moved) {
-        // The bytes of a peer that has not stated its name are not counted.
+        // Does not count the bytes of a peer that has not sent its name.
         if let Some(peer) = &self.peer {
             moved.count(&peer.line);
         }
@@ -275,12 +278,12 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
         match event {
             Event::Up { node, boot, .. } => self.admit(now, link, node, boot),
             Event::Subscribe { export, topic, type_id, digest, mode, start, resumes } => {
-                // Counts even if the subscription is refused, because the announced reader has
-                // asked for this topic.
+                // Records this even if the subscription is refused later: the announced reader has
+                // asked for the topic.
                 self.exports.subscribed(self.node(), topic);
                 match self.tap(topic, type_id, digest, mode, start) {
                     Ok(tap) => {
-                        // Fails only if the peer has unsubscribed, and nothing is to be done then.
+                        // Fails only if the peer has unsubscribed; then nothing is left to do.
                         _ = link.accept(export);
                         let on_socket = self.exports.on_socket.contains(topic);
                         let redelivery = self.exports.redelivery(topic);
@@ -323,7 +326,7 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
                 let descriptor = exported.map(|exported| exported.topic.schema().descriptor);
                 self.answer.answer(now, link, descriptor, offset);
             }
-            // Other events are for readers, but this side reads nothing on this link.
+            // Other events are for the readers' side.
             _ => {}
         }
     }
@@ -391,7 +394,7 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
         if draining {
             let has_taken = sent + confirmed > 0;
             let executor = &*self.exports.executor;
-            // Planned readers are waited for as long as the node may take to end.
+            // Waits for gating readers as long as the node may take to end.
             let gates = |served: &ServedTopic| served.tap.reader.policy().is_gating();
             if !self.topics.iter().any(gates)
                 && self.exports.reader(&peer.node, |it| it.is_announced()) != Some(true)
@@ -412,5 +415,5 @@ impl Drop for ExportSession {
     }
 }
 
-/// How long an observer may take nothing while the node ends.
+/// The time for which an observer may take nothing while the node ends.
 const GRACE: Duration = Duration::from_secs(1);

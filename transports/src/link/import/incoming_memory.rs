@@ -1,12 +1,11 @@
-//! Maps the rings of a peer's publishers, at the readers' side.
+//! The readers' side of shared memory: maps the rings of a peer's publishers.
 //!
-//! The peer sends a token over the link; with it this side connects to the peer's control socket,
-//! where the rings' descriptors arrive. Each is checked and mapped, and answered with the
-//! descriptor of this side's positions. When the link says so, the stream continues in shared
-//! memory.
+//! The peer sends a token over the link. This side presents it at the peer's control socket, where
+//! the rings' descriptors arrive. Each ring is checked and mapped; the answer passes the descriptor
+//! of this side's positions. The stream continues in shared memory when the link says so.
 //!
-//! Nothing that the peer passes is trusted: a ring that cannot be mapped, or belongs to another
-//! stream, is refused, and the stream stays on the link.
+//! This side trusts nothing that the peer passes. It refuses a ring that cannot be mapped or
+//! belongs to another stream, and that stream stays on the link.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,14 +31,14 @@ pub struct MemoryAccess {
     pub control: Arc<ControlThread>,
     /// The path of the peer's control socket.
     pub path: PathBuf,
-    /// The user that listens there.
+    /// The user that must listen there.
     pub access: Access,
 }
 
 /// The shared memory beside one connection to a peer.
 pub(super) struct IncomingMemory {
     pub(super) channel: SessionChannel,
-    /// The rings that were passed, and whose streams are not known yet, the oldest first.
+    /// The passed rings whose streams are not known yet, the oldest first.
     passed: Vec<(Packet, OwnedFd)>,
     /// The mapped rings, by number.
     mapped: BTreeMap<u32, PassedRing>,
@@ -53,9 +52,9 @@ pub(super) struct PassedRing {
     pub(super) channel: Arc<Channel>,
 }
 
-/// How many rings may wait for their streams. Beyond this the oldest is refused.
+/// The limit on rings that wait for their streams. Beyond it the oldest is refused.
 const MOST_PASSED: usize = 128;
-/// The limit on the words of a ring is what can be mapped: the memory is the peer's.
+/// The limit on the words of a ring: none but what can be mapped, because the memory is the peer's.
 const MOST_WORDS: usize = usize::MAX;
 
 impl IncomingMemory {
@@ -89,7 +88,7 @@ impl IncomingMemory {
                 Arrival::Gone(reason) => return Some(reason),
             }
         }
-        // Forgets the rings of streams that ended before they moved.
+        // Drops the rings of streams that ended before they moved.
         self.mapped.retain(|_, ring| topic(ring.epoch).is_some());
         let tie = self.channel.tie()?.clone();
         for (packet, ring) in std::mem::take(&mut self.passed) {
@@ -102,7 +101,7 @@ impl IncomingMemory {
         None
     }
 
-    /// Takes a mapped ring, to which its stream moves now.
+    /// Removes and returns a mapped ring, to which its stream moves now.
     pub(super) fn take(&mut self, number: u32) -> Option<PassedRing> {
         self.mapped.remove(&number)
     }
@@ -112,8 +111,8 @@ impl IncomingMemory {
         let Some(ring) = ring else { return self.refuse(packet, &MemoryRefusal::Descriptors) };
         if self.passed.len() == MOST_PASSED {
             let (oldest, _) = self.passed.remove(0);
-            // The oldest of so many rings belongs to no open stream, so it is refused, and no
-            // stream has to stay on the link for this.
+            // The oldest of so many rings belongs to no open stream. It is refused, and no stream
+            // stays on the link because of that.
             self.send_refusal(oldest, &MemoryRefusal::TooMany);
         }
         self.passed.push((packet, ring));
@@ -128,7 +127,7 @@ impl IncomingMemory {
         if let Some(tie) = self.channel.tie() {
             let args = [refusal.code(), 0, 0, 0];
             let refused = Packet::new(PacketKind::Refused, packet.number, args);
-            // Sending fails only if the connection has ended, which arrives as a packet of its own.
+            // Sending fails only if the connection has ended, which arrives as its own event.
             _ = tie.connection.send(refused, None);
         }
     }
@@ -146,7 +145,7 @@ impl IncomingMemory {
                 self.mapped.insert(number, ring);
             }
             Err(SendError::Descriptors) => self.refuse(packet, &MemoryRefusal::Descriptors),
-            // The connection has ended, which arrives as a packet of its own.
+            // The connection has ended, which arrives as its own event.
             Err(_) => {}
         }
     }
@@ -171,7 +170,7 @@ impl IncomingMemory {
         // The publisher's node decides whether its messages have traces.
         let area = TraceArea::of(layout.message_bytes(), schema.size);
         let area = area.filter(|_| !layout.has_length()).ok_or(MemoryRefusal::Other)?;
-        // One more place is for the floor of the ring.
+        // Adds a place for the floor of the ring.
         let readers = topic.places() + 1;
         let (cursors, descriptor) = cursor_region(topic.name(), layout, readers, identity)
             .map_err(MemoryRefusal::Memory)?;

@@ -1,8 +1,8 @@
-//! One publisher of the peer: its messages go from the link into a ring of this process, whose free
-//! room is the peer's credit.
+//! Moves the messages of one publisher of the peer from the link into a ring of this process. The
+//! free slots of this ring are the peer's credit.
 //!
-//! A message is copied once here, from the read buffer into the ring; a message that arrives in
-//! fragments is put together first, which is a second copy.
+//! A message is copied once here, from the read buffer into the ring. A message that arrives in
+//! fragments is assembled first, which is a second copy.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -23,15 +23,17 @@ pub(super) struct IncomingStream {
     publisher: Feed,
     /// The rest of the stream, if subscriptions read it in shared memory.
     mapped: Option<MappedFeed>,
-    /// The shared memory is lost and had the rest of the stream, which is confirmed over the link.
+    /// The shared memory with the rest of the stream is lost, so the rest is confirmed over the
+    /// link.
     has_left: bool,
-    /// The earlier part, which subscriptions read in shared memory that is lost.
+    /// The earlier part of the stream, which subscriptions still read in shared memory that was
+    /// lost.
     before: Option<(Feed, MappedFeed)>,
-    /// How many messages the peer may still send.
+    /// The number of messages that the peer may still send.
     credit: usize,
-    /// The frame that tells the demand of the readers was sent on this connection.
+    /// The readers' demand was signaled to the peer on this connection.
     pub(super) has_signaled: bool,
-    /// The messages before this sequence were reported to the link as done.
+    /// Messages before this sequence were reported to the link as finished.
     done: u64,
     /// The peer has ended the stream.
     ended: bool,
@@ -39,7 +41,7 @@ pub(super) struct IncomingStream {
     fragments: Vec<u8>,
     /// The metadata of the message in fragments.
     metadata: Metadata,
-    /// The latest message was also sent to an earlier process.
+    /// The message that arrived last was also sent to an earlier process.
     redelivered: bool,
 }
 
@@ -69,7 +71,8 @@ impl IncomingStream {
         }
     }
 
-    /// Whether the peer has ended the stream, and all of it was reported to the link as done.
+    /// Whether the peer has ended the stream, and all of its messages were reported to the link as
+    /// finished.
     pub(super) fn is_over(&self) -> bool {
         let is_read = |it: &MappedFeed| it.is_read() && (it.is_whole() || !it.is_gone());
         let is_read = self.mapped.as_ref().is_none_or(is_read);
@@ -83,7 +86,7 @@ impl IncomingStream {
         in_memory.map_or_else(|| self.publisher.next(), MappedFeed::next)
     }
 
-    /// Whether messages that were in shared memory, or follow those, have not arrived.
+    /// Whether messages in shared memory, or after them, have not arrived.
     pub(super) fn is_incomplete(&self) -> bool {
         let is_waiting = || self.before.is_some() && !self.ended;
         self.mapped.as_ref().map_or_else(is_waiting, |mapped| !mapped.is_whole())
@@ -104,7 +107,7 @@ impl IncomingStream {
         self.publisher.next() == u64::MAX
     }
 
-    /// Whether a reader may have a message in flight, or had one when it left.
+    /// Whether a reader may have a message in flight, or may have had one when it left.
     pub(super) fn is_in_flight(&self) -> bool {
         let before = self.before.as_ref();
         self.publisher.is_in_flight()
@@ -127,8 +130,8 @@ impl IncomingStream {
         self.mapped.is_some()
     }
 
-    /// Whether the stream may move: subscriptions have read the messages in an earlier shared
-    /// memory.
+    /// Whether the stream may move to shared memory: subscriptions have read all messages in an
+    /// earlier shared memory.
     pub(super) fn may_move(&self) -> bool {
         self.before.is_none()
     }
@@ -139,21 +142,20 @@ impl IncomingStream {
         !self.has_left && self.mapped.as_ref().is_some_and(MappedFeed::is_gone)
     }
 
-    /// Continues the stream over the link after its shared memory is lost. Returns false if it
-    /// cannot continue: the publisher's process has died, the link no longer knows the stream
-    /// because it has ended, or this process has no room for it.
+    /// Continues the stream over the link after its shared memory was lost. Returns false if that
+    /// is impossible: the publisher's process has died, the link no longer knows the stream because
+    /// it has ended, or this process has no room for it.
     pub(super) fn leave_memory(&mut self, link: &mut NodeLink<'_>) -> bool {
         let Some(mapped) = self.mapped.as_ref().filter(|mapped| !mapped.is_lost()) else {
             return false;
         };
-        // The place in the ring may be any number, if the peer is hostile, so it never moves the
-        // stream back.
+        // A hostile peer can set the ring's position to any number, so the stream never moves back.
         let next = mapped.next().max(self.publisher.next());
         if link.leave_memory(self.id, next, false).is_err() {
             return false;
         }
         if self.is_whole_in_memory() {
-            // The peer says once more that the stream has ended.
+            // The peer will say again that the stream has ended.
             (self.has_left, self.ended) = (true, false);
             return true;
         }
@@ -166,7 +168,7 @@ impl IncomingStream {
         true
     }
 
-    /// Continues the stream in shared memory, where the next messages are.
+    /// Continues the stream in shared memory, which has the next messages.
     ///
     /// # Errors
     /// If the ring has no room for all subscriptions.
@@ -178,7 +180,7 @@ impl IncomingStream {
         Ok(())
     }
 
-    /// Takes a message from the link.
+    /// Puts a message from the link into the ring.
     ///
     /// # Errors
     /// If the peer violates the protocol: the message does not have the size of the topic's
@@ -195,7 +197,7 @@ impl IncomingStream {
         pushed.map_err(|_| CloseReason::Protocol)
     }
 
-    /// Takes the messages of a run, as [`push`](IncomingStream::push) does.
+    /// Puts the messages of a run into the ring, as [`push`](IncomingStream::push) does for one.
     pub(super) fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), CloseReason> {
         let count = bytes.len() / shape.stride.max(1) as usize;
         self.credit = self.credit.saturating_sub(count);
@@ -203,8 +205,8 @@ impl IncomingStream {
         self.publisher.push_run(shape, bytes).map_err(|_| CloseReason::Protocol)
     }
 
-    /// Takes a fragment of a message, as [`push`](IncomingStream::push) does. Returns whether it
-    /// was the last one.
+    /// Adds a fragment of a message, and puts the message into the ring once it is complete, as
+    /// [`push`](IncomingStream::push) does. Returns whether it was the last one.
     pub(super) fn push_fragment(
         &mut self,
         fragment: Fragment,
@@ -230,7 +232,7 @@ impl IncomingStream {
         Ok(true)
     }
 
-    /// Skips the next `missed` messages, which do not arrive.
+    /// Skips the next `missed` messages, which will not arrive.
     pub(super) fn skip(&mut self, missed: u64, reason: GapReason) {
         self.fragments.clear();
         if missed > 0 {
@@ -238,8 +240,8 @@ impl IncomingStream {
         }
     }
 
-    /// Ends the stream, as the publisher has ended: readers get the messages that arrived, and then
-    /// the end.
+    /// Ends the stream, because its publisher has ended. Readers get the messages that arrived, and
+    /// then the end.
     pub(super) fn end(&mut self) {
         self.ended = true;
         match &self.mapped {
@@ -248,8 +250,8 @@ impl IncomingStream {
         }
     }
 
-    /// Ends the stream as lost: it is unknown what else the publisher has sent, unless it had
-    /// ended.
+    /// Ends the stream as lost: unless it had ended, it is unknown what else the publisher has
+    /// sent.
     pub(super) fn lose(self) {
         match self.mapped {
             Some(mapped) if !self.ended || !mapped.is_whole() => mapped.lose(),
@@ -258,8 +260,8 @@ impl IncomingStream {
         }
     }
 
-    /// Wakes readers for new messages, and reports to the link the slots that they freed and the
-    /// messages that they are done with. Registers the waker for changes of these.
+    /// Wakes readers for new messages, and reports freed slots and finished messages to the link.
+    /// Registers the waker for further changes.
     pub(super) fn update(
         &mut self,
         now: Duration,
@@ -280,13 +282,13 @@ impl IncomingStream {
         let is_read = self.before.as_ref().is_some_and(|(_, memory)| memory.is_read());
         if is_read && self.done_before(at_shutdown).is_none() {
             self.before = None;
-            // All messages are reported, so the stream may move again.
+            // All messages are reported, so the stream may move again: wakes this task.
             waker.wake_by_ref();
         }
     }
 
-    /// Returns the first message that subscriptions still need of those in lost shared memory, or
-    /// before them on the link; `None` if they need none.
+    /// Returns the sequence of the first message that subscriptions still need from lost shared
+    /// memory, or from before it on the link; `None` if they need none.
     fn done_before(&self, at_shutdown: &impl Fn() -> bool) -> Option<u64> {
         let in_memory = self.mapped.as_ref().filter(|_| self.has_left);
         let before = self.before.as_ref().map(|(link, memory)| (link, memory));
@@ -315,15 +317,15 @@ impl IncomingStream {
             (Some(done), _) => done,
             (None, _) if self.has_left => self.next(),
             (None, Some(done)) => done,
-            // No reader is left that could take the rest, or none subscribed before the end.
+            // No reader is left for the remaining messages, or none subscribed before the end.
             (None, None) if at_shutdown() => self.done,
             (None, None) => self.publisher.next(),
         };
-        // Ignores an error, because a stream that no longer exists needs no confirmation.
+        // Ignores the error: a stream that no longer exists needs no confirmation.
         _ = link.confirm(now, self.id, self.done);
         let open = self.next() - self.done;
-        // Wakes the link only for confirmations that would not reach the peer in time anyway, or if
-        // the ring fills up.
+        // Wakes the link only if the ring fills up, or if no confirmation is on its way that would
+        // reach the peer in time.
         let waits = open > 0
             && (!link.has_unsent_confirmation(self.id)
                 || self.redelivered

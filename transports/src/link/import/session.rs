@@ -1,7 +1,7 @@
-//! What this process reads from one peer, on one connection after the other.
+//! Reads the topics of one peer, on one connection after the other.
 //!
-//! [`ImportSession`] handles the traffic of a link on the reader's side: each of the peer's
-//! publishers becomes an [`IncomingStream`], which outlives connections.
+//! [`ImportSession`] handles the traffic of a link on the readers' side: each publisher of the peer
+//! becomes an [`IncomingStream`], which outlives connections.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -38,7 +38,7 @@ pub(super) struct ImportSession {
     /// The name of the peer.
     peer: String,
     topics: Vec<RemoteTopic>,
-    /// The streams, by the place of their ids.
+    /// The streams, indexed by the place in their ids.
     streams: Vec<Option<IncomingStream>>,
     control: Arc<Control>,
     observer: Observer,
@@ -55,7 +55,7 @@ pub(super) struct ImportSession {
     knows_features: bool,
     /// The shared memory beside the present connection.
     memory: Option<IncomingMemory>,
-    /// The peer's token, if a connection with it failed because the peer's queue was full.
+    /// The peer's token, if connecting with it failed because the peer's queue was full.
     offered: Option<OfferedMemory>,
     lost_memory: LostMemory,
     /// The link's keep-alive interval and silence limit.
@@ -69,8 +69,8 @@ struct OfferedMemory {
     pause: SendFuture<()>,
 }
 
-/// The pause between two attempts to connect while the peer's queue is full or its socket is made
-/// again, and the number of attempts: together a second.
+/// The pause before another attempt to connect while the peer's queue is full or its socket is
+/// being restored, and the limit on attempts: one second in all.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(10);
 const ATTEMPTS: usize = 100;
 
@@ -78,13 +78,13 @@ const ATTEMPTS: usize = 100;
 struct RemoteTopic {
     id: InterestId,
     topic: Arc<Topic>,
-    /// Keeps the subscriptions open until the peer has ended the topic.
+    /// Prevents the subscriptions from ending until the peer has ended the topic.
     keep_open: Option<KeepOpen>,
     /// The peer has never answered for this topic.
     is_new: bool,
     start: Start,
-    /// A stream was lost on this connection: the peer may have more of its messages, and must not
-    /// send earlier ones again.
+    /// A stream was lost on this connection. The peer may have more of its messages, and must not
+    /// send earlier messages again.
     has_lost: bool,
 }
 
@@ -142,7 +142,7 @@ impl ImportSession {
         })
     }
 
-    /// Whether the peer has admitted this side since the last call.
+    /// Returns whether the peer has admitted this side since the last call.
     pub(super) fn take_was_admitted(&mut self) -> bool {
         std::mem::take(&mut self.was_admitted)
     }
@@ -152,15 +152,15 @@ impl ImportSession {
         self.topics.iter().all(|topic| topic.keep_open.is_none())
     }
 
-    /// Ends the session, because the peer will not run again. This loses its open streams, and ends
-    /// the subscriptions.
+    /// Ends the session, because the peer will not run again. Its open streams are lost, and the
+    /// subscriptions end.
     pub(super) fn abandon(self) {
         self.topics.iter().filter(|topic| topic.is_new).for_each(|_| self.control.found());
     }
 
-    /// Handles the end of the connection: the peer will not answer requests.
+    /// Handles the end of the connection: the peer will not answer open requests.
     pub(super) fn disconnected(&mut self, link: &mut NodeLink<'_>) {
-        // Streams that have moved keep the parts of the connection that they need.
+        // Streams in shared memory keep the parts of the connection that they need.
         (self.memory, self.offered) = (None, None);
         self.leave_lost_memory(link);
         // The link forgets streams that have reached the last sequence, because nothing can follow
@@ -199,8 +199,8 @@ impl ImportSession {
         }
         for place in &mut self.streams {
             let stream = place.take_if(|stream| stream.interest == interest);
-            // A topic ends when all of its messages are confirmed, so no message is lost; unless
-            // the peer considers them confirmed although this side does not have them.
+            // A topic ends after all of its messages are confirmed, so no message is lost, unless
+            // the peer takes messages for confirmed that this side does not have.
             let is_lost = |it: &IncomingStream| reason != RejectReason::Ended || it.is_incomplete();
             if let Some(stream) = stream.filter(is_lost) {
                 lose(&mut self.topics, stream);
@@ -208,7 +208,7 @@ impl ImportSession {
         }
     }
 
-    /// Reports that streams which were to use shared memory stay on the link.
+    /// Reports why streams stay on the link instead of using shared memory.
     fn report_on_socket(&self, reason: &str) {
         let (peer, is_required) = (&*self.peer, self.needs_memory);
         (self.observer)(Notice::StaysOnSocket { peer, reason, is_required });
@@ -219,7 +219,7 @@ impl ImportSession {
         (self.observer)(Notice::TopicLayoutDiffers { peer, topic, mismatch });
     }
 
-    /// Begins or resumes a stream. The error says why this process has no room for it.
+    /// Begins or resumes a stream. The error says why this process has no room for the stream.
     fn begin(
         &mut self,
         id: IncomingId,
@@ -229,8 +229,8 @@ impl ImportSession {
         first: u64,
         resumed: Option<u64>,
     ) -> Result<(), String> {
-        // The list is as long as the highest place so far, which is less than the number of streams
-        // of a link.
+        // The list is as long as the highest place so far needs, at most the number of streams of a
+        // link.
         if self.streams.len() <= id.place() {
             self.streams.resize_with(id.place() + 1, || None);
         }
@@ -251,11 +251,11 @@ impl ImportSession {
         Ok(())
     }
 
-    /// Moves a stream to shared memory, where its next messages are. Returns false if its ring was
-    /// not passed.
+    /// Moves a stream to shared memory, which has its next messages. Returns false if the stream's
+    /// ring was not passed.
     fn move_to_memory(&mut self, id: IncomingId, number: u32) -> bool {
         if self.stream(id).is_some_and(|stream| stream.has_moved()) {
-            // The stream moved on an earlier connection, and has not left that memory.
+            // The stream moved on an earlier connection and is still in that memory.
             return true;
         }
         let ring = self.memory.as_mut().and_then(|memory| memory.take(number));
@@ -309,8 +309,8 @@ impl ImportSession {
         }
     }
 
-    /// Lets streams whose shared memory is lost continue over the next connection, because this one
-    /// has ended; unless the peer's process has died.
+    /// Lets streams whose shared memory was lost continue over the next connection, because this
+    /// one has ended. A stream cannot continue if the peer's process has died.
     fn leave_lost_memory(&mut self, link: &mut NodeLink<'_>) {
         self.lost_memory.clear();
         for place in &mut self.streams {
@@ -340,7 +340,7 @@ impl ImportSession {
     }
 }
 
-/// Ends a stream whose end has not arrived, as lost.
+/// Ends a stream as lost, because its end has not arrived.
 fn lose(topics: &mut [RemoteTopic], stream: IncomingStream) {
     let topic = topics.iter_mut().find(|topic| topic.id == stream.interest);
     topic.into_iter().for_each(|topic| topic.has_lost = true);
@@ -395,8 +395,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                 self.line.add(LinkValue::Connections, 1);
                 (self.observer)(Notice::Connected { peer: &self.peer, boot });
                 self.knows_features = false;
-                // The subscriptions of this connection are not sent yet, so they can still be
-                // changed.
+                // The subscriptions of this connection are not sent yet, so they can still change.
                 for topic in self.topics.iter_mut().filter(|topic| topic.has_lost) {
                     (topic.start, topic.has_lost) = (Start::Next, false);
                     _ = link.start_at_next(topic.id);
@@ -409,8 +408,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                     let (peer, topic) = (&*self.peer, topic.name());
                     (self.observer)(Notice::StartsAtNext { peer, topic });
                 }
-                // The features of the peer have arrived before this event, so they are known from
-                // now on.
+                // The peer's features arrived before this event, so they are known from now on.
                 let is_known = std::mem::replace(&mut self.knows_features, true);
                 if !is_known && self.access.is_some() && !link.peer_accepts_memory() {
                     self.report_on_socket("it does not share memory");
@@ -438,8 +436,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
             }
             Event::Memory { token } => self.connect_memory(token, ATTEMPTS),
             Event::Region { stream, number, first } if !self.move_to_memory(stream, number) => {
-                // The control connection that passes regions may have been lost before the ring
-                // arrived.
+                // The control connection may have been lost before it passed the ring.
                 _ = link.leave_memory(stream, first, false);
                 let has_passed_others = self.memory.is_some();
                 let reasons = [CloseReason::Aborted, CloseReason::Protocol];
@@ -457,7 +454,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                     lose(&mut self.topics, stream);
                 }
             }
-            // The peer may read no topic here, so it may not learn any layout.
+            // The peer reads no topic here, so it may not learn any layout.
             Event::Describe { offset, .. } => self.answer.answer(now, link, None, offset),
             Event::Subscribe { export, .. } => {
                 _ = link.reject(export, RejectReason::Unknown, Digest([0; 16]));
@@ -475,8 +472,8 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
         self.update_memory(context);
-        // If this process ends, the node's next one gets the messages that subscriptions have not
-        // taken.
+        // If this process ends, the node's next process gets the messages that subscriptions have
+        // not taken.
         let control = &self.control;
         let at_shutdown = || phase > Phase::Run || control.is_leaving();
         for place in &mut self.streams {
@@ -489,8 +486,8 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                 *place = None;
             }
         }
-        // Checks this after the streams have parked the waker. Counts only streams of this
-        // connection, because streams of an earlier one have their own control connection.
+        // Comes after the streams have parked the waker. Counts only streams of this connection,
+        // because streams of an earlier one have their own control connection.
         if self.streams.iter().flatten().any(IncomingStream::has_lost_memory) {
             self.lost_memory.notice(now, self.times.1, link);
         }
@@ -516,27 +513,27 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
 
 impl Drop for ImportSession {
     fn drop(&mut self) {
-        // The rest of the streams that have not ended will not arrive, so these streams count as
-        // lost.
+        // The streams that have not ended count as lost, because the rest of their messages will
+        // not arrive.
         self.streams.drain(..).flatten().for_each(IncomingStream::lose);
     }
 }
 
-/// Whether the next attempt may succeed: the peer's queue is full, or its socket is made again.
+/// Whether the next attempt may succeed: the peer's queue is full, or its socket is being restored.
 fn may_pass(error: ErrorKind) -> bool {
     matches!(error, ErrorKind::WouldBlock | ErrorKind::NotFound | ErrorKind::ConnectionRefused)
 }
 
-// Reads the topics of one other process: connects, and connects again after each loss.
+// Reads the topics of one other process: connects, and reconnects after each loss.
 
-/// Connects to one peer.
+/// Connects to the peer.
 pub type Connect = Box<dyn Fn() -> SendFuture<io::Result<Stream>> + Send + Sync>;
 
 /// Reads topics of one peer. See the [module](crate::link).
 pub struct Imports {
     /// The peer's name.
     pub peer: String,
-    /// Connects to it.
+    /// Connects to the peer.
     pub connect: Connect,
     /// The topics that are read.
     pub interests: Vec<TopicInterest>,
@@ -546,19 +543,19 @@ pub struct Imports {
     pub config: LinkConfig,
     /// The executor of the link's task.
     pub executor: Arc<dyn Executor>,
-    /// How rings of the peer are mapped; `None` if all messages go over the link.
+    /// Maps rings of the peer; `None` if all messages go over the link.
     pub memory: Option<MemoryAccess>,
     /// How the owner controls the link.
     pub control: Arc<Control>,
-    /// Where the link's counters are.
+    /// The region for the link's counters.
     pub counters: Arc<Region>,
-    /// Is called for each notice.
+    /// Called for each notice.
     pub observer: Observer,
 }
 
 impl Imports {
     /// Reads until the peer has ended all topics, the links are to end, or the peer has
-    /// [completed](Control::completed) and no connection to it is open. The topics are kept open
+    /// [completed](Control::completed) while no connection to it is open. The topics are kept open
     /// from this call on, even before the future is first polled.
     ///
     /// # Errors
@@ -602,7 +599,7 @@ impl Imports {
                         let error = driver.run(&mut session).await;
                         drop(driver);
                         session.disconnected(&mut link);
-                        // If one side has closed the link because of the other one, it may do so
+                        // If one side has closed the link because of the other side, it may do so
                         // again, so this counts as a refusal.
                         let was_refused =
                             matches!(&error, DriveError::Link(error) if !error.is_goodbye());
@@ -626,8 +623,7 @@ impl Imports {
                         }
                         self.pause(&mut failures, random.u64(..), Some(&error)).await;
                     }
-                    // No connection is needed any more, for a reason that the conditions of the
-                    // loop find.
+                    // No connection is needed any more. The conditions of the loop find the reason.
                     None => {}
                 }
             }

@@ -1,4 +1,4 @@
-//! Differences of layouts, and bytes that are not a layout.
+//! Tests of layout differences, and of bytes that are not a layout.
 
 use std::sync::Mutex;
 
@@ -46,7 +46,7 @@ fn form(descriptor: &Descriptor) -> Vec<u8> {
 /// Keeps the leaked lists reachable, so that no leak is reported.
 static KEPT: Mutex<Vec<&[FieldDescriptor]>> = Mutex::new(Vec::new());
 
-/// Returns the texts of the first differences to layouts of the peer with each of these fields.
+/// Returns the text of the first difference for each of these fields, in a layout of the peer.
 fn said(there: &[FieldDescriptor]) -> String {
     let mut end = 0;
     let place = |it: &FieldDescriptor| {
@@ -62,7 +62,7 @@ fn said(there: &[FieldDescriptor]) -> String {
     }
 }
 
-/// The text of the difference to a layout with another field at this index of `ORDER`.
+/// Returns the text of the difference to a layout with another field at this index of `ORDER`.
 fn changed(index: usize, name: &'static str, ty: FieldType) -> String {
     let mut fields = ORDER;
     fields[index] = field(name, 0, ty);
@@ -142,7 +142,7 @@ fn a_shape_differs_only_if_no_field_does() {
     assert!(mismatch(layout(56, &ORDER[..3])).ends_with(
         "first difference: field `side` is Side as u8 { Buy = 1, Sell = 2 } here and missing there"
     ));
-    // No layout has these bytes, which end within its fields.
+    // These bytes are no layout, because they end within its fields.
     assert_eq!(
         mismatch(layout(72, &ORDER)),
         format!("64 bytes, digest {here} here; 72 bytes, digest {there} there")
@@ -156,7 +156,7 @@ fn no_bytes_of_a_peer_make_it_panic_or_run_away() {
     for length in 0..good.len() {
         assert_eq!(mismatch(&good[..length]).first, None, "it is cut off");
     }
-    // Each byte alone takes every value, and each possible count the largest one.
+    // Each single byte takes every value, and each count takes the largest value.
     for place in 0..good.len() {
         let mut bad = good.clone();
         for value in 0..=u8::MAX {
@@ -167,7 +167,7 @@ fn no_bytes_of_a_peer_make_it_panic_or_run_away() {
         bad[place..end].fill(0xff);
         _ = mismatch(&bad);
     }
-    // Arrays of arrays without end, which the comparison must not follow.
+    // Arrays nested very deep: the comparison must not follow them all.
     let mut deep = good[..25].to_vec();
     deep.extend([0x40, 2, 0, 0, 0, 0, 0, 0, 0].repeat(LONGEST_FORM / 9));
     assert_eq!(mismatch(&deep).first, None);

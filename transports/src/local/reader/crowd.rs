@@ -1,9 +1,9 @@
-//! Readers with many publishers: they check only the publishers that have announced messages, and
-//! wake only those whose messages were taken.
+//! Readers with many publishers. They check only publishers that have announced messages, and wake
+//! only publishers whose messages were taken.
 //!
-//! The reader remembers which edges it has to check. The first ones, and those whose publishers
-//! cannot announce anything, it always checks. Any other edge it checks from when it has taken the
-//! edge's bit until it has found the ring empty.
+//! The reader remembers which edges it has to check. It always checks the first ones, and edges
+//! whose publishers cannot announce messages. It checks any other edge from the time it has taken
+//! the edge's ready bit until it has found the ring empty.
 
 use mycelium_core::doorbell::ring_each;
 
@@ -16,14 +16,14 @@ impl Reader {
     pub(super) fn joined_crowd(&mut self) {
         let index = self.edges.len() - 1;
         if self.crowd.is_none() && index < IN_TURN {
-            // Nothing to do for most readers, which have few publishers.
+            // Most readers have few publishers and do nothing here.
             return;
         }
         let touched = self.membership.state.ready.touched();
         match &mut self.crowd {
             Some(crowd) => {
                 let edge = &self.edges[index];
-                // The words must be known before the first check of the edge.
+                // Sets the words before the first check of the edge.
                 crowd.set_words(self.membership.state.ready.words());
                 crowd.add(index, edge.slot.number);
                 touched.add(edge.slot.number, edge.publisher.number());
@@ -40,7 +40,7 @@ impl Reader {
             }
         }
         if self.edges[index].slot.number >= Touched::MOST {
-            // There are too many publishers to note their slots, so all of them are woken.
+            // Wakes all publishers, because there are too many to note their slots.
             touched.set_used(false);
         }
         self.sync_turn();
@@ -60,7 +60,7 @@ impl Reader {
         self.sync_turn();
     }
 
-    /// Finds the next message of a reader with many edges. `None` if there is none.
+    /// Returns the next message of a reader with many edges; `None` if there is none.
     pub(super) fn find_ready(&mut self) -> Option<Found> {
         self.crowd.as_mut()?.collect();
         let mut left = self.crowd.as_ref()?.count();
@@ -78,12 +78,12 @@ impl Reader {
                     self.set_turn(index + 1);
                     left -= 1;
                 }
-                // This edge has deliveries that are not handled yet, so it cannot be removed.
+                // An edge with deliveries that are not handled yet cannot be removed.
                 Found::Closed if self.is_unshown(index) => return None,
                 Found::Closed => {
                     self.remove_edge(index, false);
                     let Some(crowd) = &self.crowd else {
-                        // If few edges are left, checks them in turn.
+                        // Few edges are left, so it checks them in turn.
                         return self.find_in_rest();
                     };
                     left = crowd.count();
@@ -148,7 +148,7 @@ impl Reader {
         }
     }
 
-    /// Notes that a message of an edge was taken that may not have the turn.
+    /// Notes that a message was taken from an edge whose turn it may not be.
     #[cold]
     #[inline(never)]
     pub(super) fn touch(&self, index: usize) {
@@ -157,7 +157,7 @@ impl Reader {
         }
     }
 
-    /// Wakes the publishers whose messages were taken. The caller has announced it.
+    /// Wakes the publishers whose messages were taken.
     pub(super) fn ring_publishers(&self) {
         let touched = self.membership.state.ready.touched_now();
         let (Some(crowd), Some(touched)) = (&self.crowd, touched) else {

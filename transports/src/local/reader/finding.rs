@@ -1,6 +1,5 @@
-//! What a reader finds next: which publisher has its turn, and what is in the ring of that
-//! publisher. A message that is found is not taken. Missing messages are counted when they are
-//! found.
+//! The search of a reader: which publisher has its turn, and what is in that publisher's ring. A
+//! message that is found is not taken yet. Missing messages are counted when they are found.
 
 use std::task::Context;
 
@@ -20,12 +19,13 @@ use crate::local::values::{Gap, GapReason};
 use crate::sync::Ordering;
 
 impl Reader {
-    /// Finds what comes next: a message, a gap, or the end.
+    /// Returns what comes next: a message, a gap, the end, or nothing yet.
     #[inline(never)]
     pub(in crate::local) fn find(&mut self) -> Found {
         self.end_handling(false);
         self.request();
-        // Loads the last call first, so that the messages published before it are seen below.
+        // Loads the last call first, so that the search below sees all messages published before
+        // it.
         let last_call = self.membership.state.last_call.load(Ordering::Acquire);
         if last_call == LastCall::Now as u8 {
             return Found::Closed;
@@ -70,7 +70,7 @@ impl Reader {
         let (membership, topic) = (&self.membership, &self.membership.topic);
         let is_over = self.edges.is_empty() && !topic.is_kept_open();
         if self.edges.is_empty() && membership.has_new_edges() {
-            // A publisher joined before the last one ended, so this searches again.
+            // A publisher joined before the last one ended, so the search starts again.
             return self.find();
         }
         if is_over && (membership.had_edges() || topic.was_kept_open()) || last_call > 0 {
@@ -79,7 +79,7 @@ impl Reader {
         Found::Empty
     }
 
-    /// Finds the next message, gap or end at any edge, in turn. `None` if there is none.
+    /// Returns the next message, gap or end at any edge, in turn; `None` if there is none.
     #[inline(always)]
     pub(super) fn find_in_turn(&mut self) -> Option<Found> {
         let mut idle = 0;
@@ -92,16 +92,16 @@ impl Reader {
                     self.pass_turn();
                     idle += 1;
                 }
-                // This edge has deliveries that are not handled yet, so it cannot be removed.
+                // An edge with deliveries that are not handled yet cannot be removed.
                 Found::Closed if self.is_unshown(self.turn) => return None,
                 Found::Closed => {
                     self.remove_edge(self.turn, false);
-                    // Searches all edges again, because an edge that follows the removed one may be
-                    // in the list now.
+                    // Searches all edges again, because an edge that continues the removed one may
+                    // be in the list now.
                     idle = 0;
                 }
-                // The message was published during this search: `find` puts it into the table of
-                // keys first.
+                // The message was published during this search. `find` must put it into the table
+                // of keys first.
                 Found::Message(_) if self.table.is_some() => return Some(self.find()),
                 found => {
                     self.burst += 1;
@@ -128,7 +128,7 @@ impl Reader {
         ring_each(remote, |edge| edge.publisher.ring_room());
     }
 
-    /// Finds what comes next at one edge.
+    /// Returns what comes next at one edge.
     pub(super) fn find_at(&mut self, index: usize) -> Found {
         let policy = self.membership.state.policy;
         let is_again = self.in_flight.is_some_and(|it| it.edge == index);
@@ -143,7 +143,7 @@ impl Reader {
             let later = later.filter(|it| it.continues(edge) && it.consumer.depth() > 0);
             let skipped = edge.skip(later.is_some());
             match later {
-                // The publisher's stream has moved: its newest message is at the later edge.
+                // The publisher's stream has moved, and its newest message is at the later edge.
                 Some(later) => later.passed += skipped,
                 None if skipped > 0 => {
                     return Found::Gap(self.gap(index, skipped as u64, 0, GapReason::Skipped));
@@ -155,7 +155,7 @@ impl Reader {
             return Found::Gap(self.gap(index, 0, missed, reason));
         }
         let edge = &mut self.edges[index];
-        // A gating reader copies nothing, because its messages stay in the ring.
+        // Copies nothing for a gating reader, whose messages stay in the ring.
         let copies = !policy.keeps() || !edge.lends();
         let words: &mut [usize] = if copies { &mut self.words } else { &mut [] };
         let gone_at = edge.gone_at();
@@ -172,7 +172,7 @@ impl Reader {
             let missed = edge.missed_before(end, missed);
             peek = if missed > 0 { Peek::Gap { missed } } else { Peek::Empty };
         }
-        // The publisher waits for this process on the link, not in this ring.
+        // The publisher now waits for this process on the link, not in this ring.
         if gone_at == Some(edge.consumer.cursor()) && peek == Peek::Evicted {
             peek = Peek::Empty;
         }
@@ -182,8 +182,8 @@ impl Reader {
             return Found::Gap(self.gap(index, 0, missed, reason));
         }
         match peek {
-            // The message was published during this find, and is not selected. The next message
-            // wakes this reader.
+            // The message was published during this find, and is not selected. The reader finds it
+            // again at the next wake-up.
             Peek::Message { .. } if !edge.is_selected(policy) => Found::Empty,
             Peek::Message { sequence: place, .. } => {
                 let redelivered = edge.is_redelivered() || is_again || edge.has_failed(0);
@@ -199,7 +199,7 @@ impl Reader {
                 Found::Gap(self.gap(index, 0, 0, GapReason::Evicted))
             }
             // A closed ring in shared memory has all messages of its publisher, even if the
-            // publisher's process is gone by now.
+            // publisher's process has ended.
             Peek::Closed if edge.is_mapped() => Found::Closed,
             Peek::Empty | Peek::Closed if edge.reports_loss() => {
                 Found::Gap(self.gap(index, 0, 0, GapReason::Disconnected))
@@ -209,8 +209,8 @@ impl Reader {
         }
     }
 
-    /// Counts the `missed` messages that this reader has found to be missing, and those that were
-    /// [missing](Edge::missed) before. An observer copies the next message at the same time.
+    /// Counts `missed` messages that this reader has just found to be missing, and messages that
+    /// were [missing](Edge::missed) before. For an observer it also copies the next message.
     #[cold]
     #[inline(never)]
     pub(super) fn gap(
@@ -223,8 +223,8 @@ impl Reader {
         self.begin_showing(index);
         let edge = &mut self.edges[index];
         let exact = found > 0 || missing > 0;
-        // Messages may have been missing before those that the ring passed over. A publisher in
-        // another process may have written any numbers.
+        // Messages may have been missing before the ones that the ring overwrote. The sum
+        // saturates, because a publisher in another process may have written any numbers.
         let missed = |edge: &mut Edge| edge.missed().map_or(0, |(missed, _)| missed);
         missing = missing.saturating_add(missed(edge));
         if !self.membership.state.policy.keeps() && self.table.is_none() {
@@ -237,13 +237,13 @@ impl Reader {
             let is_read_here =
                 |place: usize| gone_at.is_none_or(|end| end.wrapping_sub(place).cast_signed() > 0);
             match edge.consumer.peek(&mut self.words) {
-                // This message is not read here: a process that has lost its readers sends later
+                // Does not read this message here: a process that has lost its readers sends later
                 // messages over the link.
                 Peek::Message { sequence: place, .. } if !is_read_here(place) => {}
                 Peek::Message { sequence: place, .. } => {
                     missing = missing.saturating_add(missed(edge));
                     // A message that is not selected was published during this find; the next find
-                    // passes over it.
+                    // skips it.
                     if edge.is_selected(policy) {
                         edge.consumer.advance();
                         let sequence = edge.sequence(place);
@@ -262,7 +262,7 @@ impl Reader {
         let edge = &mut self.edges[index];
         edge.count_missing(found, missing, reason);
         if reason == GapReason::Evicted {
-            // The publisher waits for this reader again.
+            // From now on the publisher waits for this reader again.
             edge.publisher.evictions.returned(Numbered::number(&self.membership.state));
         }
         let count = found.saturating_add(missing);
@@ -271,8 +271,8 @@ impl Reader {
         Gap { count, exact, reason, publisher, epoch }
     }
 
-    /// Passes over the messages that a sampling reader does not get, or returns the messages that
-    /// are missing before the next one.
+    /// Skips messages that are not in the reader's sample. Returns the missing messages before the
+    /// next one in the sample, if there are any.
     fn sample(&mut self, index: usize) -> Option<(u64, GapReason)> {
         let every = self.membership.state.policy.every()?;
         let edge = &mut self.edges[index];
@@ -294,13 +294,13 @@ impl Reader {
     }
 }
 
-// How a reader waits: it spins for as long as its wait strategy says, and then parks its task.
+// Waiting: a reader spins as long as its wait strategy says, and then parks its task.
 
 impl Reader {
-    /// As [`find`](Self::find), and parks the task if there is nothing.
+    /// Finds as [`find`](Self::find) does, and parks the task if there is nothing.
     #[inline(never)]
     pub(in crate::local) fn find_or_park(&mut self, context: &Context<'_>) -> Found {
-        // Ends the current delivery here, because `find_again` seldom calls `find`, which would.
+        // Ends the current delivery here: `find` would do this, but `find_again` seldom calls it.
         self.end_handling(false);
         let found = self.find_again();
         if !matches!(found, Found::Empty) {
@@ -317,8 +317,7 @@ impl Reader {
             }
         }
         self.membership.state.bell.park(context.waker());
-        // Puts only the present edges to sleep, because edges that are added below are asleep from
-        // the start.
+        // Marks only the present edges as asleep, because edges that are added below start asleep.
         if self.has_sleepers {
             self.edges.iter().for_each(Edge::fall_asleep);
         }
@@ -332,8 +331,8 @@ impl Reader {
         found
     }
 
-    /// As [`find`](Self::find). Most often there is one edge, and nothing new: that is checked
-    /// first.
+    /// Finds as [`find`](Self::find) does. Checks the most frequent case first: one edge with
+    /// nothing new.
     #[inline(always)]
     fn find_again(&mut self) -> Found {
         let last_call = self.membership.state.last_call.load(Ordering::Acquire);
@@ -348,12 +347,11 @@ impl Reader {
         self.find()
     }
 
-    /// Retries, up to the number of spins of the wait strategy.
+    /// Searches again, up to the number of spins of the wait strategy.
     fn spin(&mut self) -> SpinResult<Found> {
-        // The wait is recognized as a new one here, so that a receive that need not wait does
-        // nothing for it.
-        // Of a reader with many edges, the first ones are enough: a new wait that is taken for the
-        // previous one only spins less.
+        // Detects a new wait here, so that a receive that does not wait costs nothing. The first
+        // edges are enough for a reader with many: if it takes a new wait for the previous one, it
+        // only spins less.
         let places = self.edges.iter().take(IN_TURN).map(|edge| edge.consumer.cursor());
         let places = places.fold(self.edges.len(), usize::wrapping_add);
         let places = match self.edges.len() {
@@ -374,14 +372,14 @@ impl Reader {
     }
 }
 
-// The next message of a subscription with [`Policy::LatestByKey`]: each find first moves all
-// messages in the rings to the [`Table`], and then delivers messages from there.
+// The next message of a subscription with [`Policy::LatestByKey`]. Each find first moves all
+// messages from the rings to the [`Table`], and then delivers messages from there.
 //
 // [`Policy::LatestByKey`]: crate::local::Policy::LatestByKey
 // [`Table`]: super::key_table::Table
 
 impl Reader {
-    /// Finds the next message of the table, or a gap. `None` if nothing waits.
+    /// Returns the next message of the table, or a gap; `None` if there is neither.
     pub(super) fn find_by_key(&mut self) -> Option<Found> {
         self.table.as_ref()?;
         for index in 0..self.edges.len() {
@@ -405,15 +403,16 @@ impl Reader {
         }
     }
 
-    /// Removes the message that [`find_by_key`](Reader::find_by_key) returned, which is taken or
-    /// invalid. Returns false if the reader has no table.
+    /// Removes the message that [`find_by_key`](Reader::find_by_key) returned and that was taken or
+    /// is invalid. Returns false if the reader has no table.
     pub(super) fn remove_from_table(&mut self) -> bool {
         self.table.as_mut().map(|table| table.pop()).is_some()
     }
 
-    /// Moves the messages that wait at an edge to the table. Returns a gap before the next message.
+    /// Moves the messages that wait at an edge to the table. Returns a gap if one comes before the
+    /// next message.
     fn fill_table(&mut self, index: usize) -> Option<Found> {
-        // Moves one ring at most, because the publisher may be faster than this loop.
+        // Moves at most one ring of messages, because the publisher may be faster than this loop.
         let most = self.membership.topic.capacity();
         for _ in 0..most {
             match self.find_at(index) {
@@ -450,10 +449,10 @@ impl Reader {
 // becomes a dead letter.
 
 impl Reader {
-    /// Adds messages to the one in flight, which was delivered for the first time, at most `most`.
-    /// `add` gets the words and the sequence of each message, and returns false for one that it
-    /// does not take: no more messages of that publisher are added then. Returns the number of
-    /// added messages.
+    /// Adds up to `most` messages to the message in flight, which must be in its first delivery.
+    /// `add` gets the words and the sequence of each message. If it returns false, the message is
+    /// not taken, and no more messages of that publisher are added. Returns the number of added
+    /// messages.
     pub(in crate::local) fn take_more(
         &mut self,
         most: usize,
@@ -477,8 +476,8 @@ impl Reader {
             next = index + 1;
             let share = if edges == 1 { most } else { (taken + BURST as usize).min(most) };
             let edge = &mut self.edges[index];
-            // Continues only while the publisher waits for this reader, which the publisher of a
-            // mapped ring may not do.
+            // Continues only while the publisher waits for this reader, because the publisher of a
+            // mapped ring may stop waiting.
             while taken < share && edge.gates() && !edge.has_failed(edge.ahead) {
                 let ahead = edge.ahead;
                 let area = edge.publisher.area;
@@ -486,8 +485,7 @@ impl Reader {
                 // Copies the trace area of the message only if the message is measured.
                 let words: &mut [usize] = if measures { &mut self.words } else { &mut *words };
                 let Some(place) = edge.consumer.peek_ahead(ahead, words, content) else { break };
-                // Stops before a message that may follow a gap, because the gap must be delivered
-                // first.
+                // Stops before a message that may follow a gap: the gap must be delivered first.
                 if edge.may_miss_ahead(ahead) || !add(words, edge.sequence(place)) {
                     break;
                 }
@@ -538,7 +536,7 @@ impl Reader {
         }
     }
 
-    /// The handling of the batch in flight failed.
+    /// Notes that the handling of the batch in flight failed.
     pub(super) fn fail_batch(&mut self) {
         for edge in &mut self.edges {
             let ahead = std::mem::take(&mut edge.ahead);
@@ -552,8 +550,7 @@ impl Reader {
         self.has_failed = true;
     }
 
-    /// Finds out whether messages of a batch that failed are left: the fast path must not read
-    /// them.
+    /// Checks whether messages of a failed batch are left. The fast path must not read them.
     #[cold]
     #[inline(never)]
     pub(super) fn find_failed(&mut self) {

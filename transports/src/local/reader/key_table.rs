@@ -1,7 +1,7 @@
-//! The newest message of each key, for a subscription with [`Policy::LatestByKey`].
+//! The table of the newest message of each key, for a subscription with [`Policy::LatestByKey`].
 //!
-//! In a [`Table`] a message replaces an earlier one of its publisher and key. The key that has
-//! waited longest is delivered first. The table is allocated once.
+//! A message in the [`Table`] replaces an earlier one with the same publisher and key. The key that
+//! has waited longest is delivered first. The table is allocated once.
 //!
 //! [`Policy::LatestByKey`]: crate::local::Policy::LatestByKey
 
@@ -15,7 +15,7 @@ use crate::local::values::{KEY_BYTES, LatestByKey};
 /// The newest message of each key. The policy sets the number of keys.
 pub(crate) struct Table {
     by: LatestByKey,
-    /// The size of a message.
+    /// The size of a message in bytes.
     size: usize,
     places: HashMap<Key, usize>,
     entries: Box<[Entry]>,
@@ -25,7 +25,7 @@ pub(crate) struct Table {
     free: Vec<usize>,
     /// The entries in use. The first one has waited longest.
     order: VecDeque<usize>,
-    /// How many of the entries in use each edge has.
+    /// The number of entries in use, by edge.
     waiting: Vec<usize>,
 }
 
@@ -40,14 +40,14 @@ struct Key {
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
     key: Key,
-    /// The place in the ring of the first message of this key since the last delivery of the key.
+    /// The position in the ring of the first message since the last delivery of this key.
     place: usize,
     pub(crate) sequence: u64,
-    /// How many messages this entry has replaced that were not reported yet.
+    /// The number of replaced messages that were not reported yet.
     pub(crate) replaced: usize,
 }
 
-/// Messages that the reader does not get.
+/// Messages that were removed for lack of room, and that the reader does not get.
 pub(crate) struct Evicted {
     pub(crate) edge: usize,
     pub(crate) count: usize,
@@ -60,8 +60,8 @@ impl Table {
         Table {
             by,
             size,
-            // Capacity for twice as many: a map that is half empty reuses the room of removed keys
-            // in place.
+            // Twice the capacity: a map that is half empty reuses the room of removed keys in
+            // place.
             places: HashMap::with_capacity(2 * keys),
             entries: vec![entry; keys].into(),
             words: vec![0; keys * size.div_ceil(size_of::<usize>())].into(),
@@ -75,24 +75,26 @@ impl Table {
         self.order.is_empty()
     }
 
-    /// Returns how many messages of an edge wait, including replaced ones that were not reported.
+    /// Returns the number of messages of an edge that wait, including replaced ones that were not
+    /// reported.
     pub(crate) fn depth(&self, edge: usize) -> usize {
         let entries = self.order.iter().map(|place| &self.entries[*place]);
         entries.filter(|entry| entry.key.edge == edge).map(|entry| 1 + entry.replaced).sum()
     }
 
-    /// Returns the place of the first message of an edge that was neither delivered nor reported.
+    /// Returns the position of the first message of an edge that was neither delivered nor
+    /// reported.
     pub(crate) fn first_place(&self, edge: usize) -> Option<usize> {
         if self.waiting.get(edge).is_none_or(|waiting| *waiting == 0) {
             return None;
         }
-        // The entries wait in the order of these places.
+        // The entries are in the order of these positions.
         let mut entries = self.order.iter().map(|place| &self.entries[*place]);
         entries.find(|entry| entry.key.edge == edge).map(|entry| entry.place)
     }
 
-    /// Adds a message, which has this place in the ring of its edge. If the table has no room for
-    /// its key, it loses its oldest one.
+    /// Adds a message at this position in the ring of its edge. If the table has no room for a new
+    /// key, it evicts the oldest entry.
     pub(crate) fn put(
         &mut self,
         edge: usize,
@@ -146,7 +148,7 @@ impl Table {
 }
 
 impl Entry {
-    /// The publisher's edge.
+    /// Returns the publisher's edge.
     pub(crate) fn edge(&self) -> usize {
         self.key.edge
     }

@@ -1,5 +1,5 @@
-//! The reading end of a topic without a message type: which publisher is next, what is in its ring,
-//! and how long to wait for a message.
+//! The reading end of a topic without a message type: it chooses the next publisher, searches that
+//! publisher's ring, and waits for messages.
 //!
 //! A read has two steps. A find returns a [`Found`] and takes nothing; the caller decodes the bytes
 //! in [`read`](Reader::read) and then calls [`take`](Reader::take) or
@@ -7,11 +7,11 @@
 //! type. It copies most messages by [`peek_fast`](Reader::peek_fast), which is inlined; everything
 //! else goes through [`find`](Reader::find) and [`find_or_park`](Reader::find_or_park).
 //!
-//! A gating reader reads its messages in the slots of the ring. An observer copies each one into
-//! [`Reader::words`] first, because the publisher may overwrite the slot at any time.
+//! A gating reader reads messages in the slots of the ring. An observer first copies each message
+//! into [`Reader::words`], because the publisher may overwrite the slot at any time.
 //!
-//! This file has what happens to each message (its copy, its confirmation, its failure, its trace)
-//! and the list of edges. The rest is in files of its own, which see the private fields:
+//! This file has the treatment of each message (copy, confirmation, failure, trace) and the list of
+//! edges. The other files, which see the private fields, have the rest:
 //!
 //! | file | content |
 //! | --- | --- |
@@ -43,12 +43,12 @@ use super::values::{Gap, GapReason, Undelivered};
 use crate::counters::EdgeValue;
 use key_table::Table;
 
-/// How many messages of one publisher are read in a row while others have some, too.
+/// The most messages of one publisher that are read in a row while other publishers have some, too.
 const BURST: u32 = 32;
-/// How often a message is delivered whose handling fails each time.
+/// The number of deliveries of a message whose handling fails each time.
 const DELIVERIES: u32 = 2;
 
-/// What a find found.
+/// The result of a find.
 #[derive(Debug)]
 pub(crate) enum Found {
     /// A message; [`Reader::read`] has its bytes.
@@ -74,38 +74,38 @@ pub(crate) struct Header {
 pub(crate) struct Reader {
     pub(crate) membership: Membership,
     edges: Vec<Edge>,
-    /// Edges that follow others, of publishers whose earlier messages are not all taken.
+    /// Edges of moved streams whose earlier messages are not all taken yet.
     later: Vec<Edge>,
-    /// The edge that was last checked for the end of its publisher.
+    /// The edge at which the last check for ended publishers stopped.
     swept: usize,
-    /// The edge whose turn it is, and for how many messages it has been.
+    /// The edge whose turn it is. `burst` counts the messages of this turn.
     turn: usize,
     burst: u32,
     in_flight: Option<InFlight>,
-    /// Gaps, and an observer's messages, that publishers in other processes must not count as done
-    /// before the next receive: if this process dies, its next one gets a gap for them.
+    /// Gaps, and messages of an observer, that publishers in other processes must not count as
+    /// finished before the next receive: if this process dies, its next one gets a gap for them.
     unshown: Unshown,
-    /// An observer's message that was copied into `words` together with a gap, and is delivered
-    /// after it. Without this copy a reader that is always too slow would get gaps only.
+    /// An observer's message that was copied into `words` when a gap was found, and is delivered
+    /// after the gap. Without this copy a reader that is always too slow would get only gaps.
     after_gap: Option<AfterGap>,
-    /// The messages not yet delivered of a reader that gets the newest one of each key.
+    /// The undelivered messages of a reader by key.
     table: Option<Box<Table>>,
     /// Which edges to check; only for a reader with many edges.
     crowd: Option<Box<Crowd>>,
-    /// An edge has, or had, a sleep word in the memory of another process.
+    /// An edge has or had a sleep word in the memory of another process.
     has_sleepers: bool,
     /// The edges have an [`end`](Edge::end).
     has_ends: bool,
     /// Edges may have messages of a batch whose handling failed.
     has_failed: bool,
-    /// The last message that an observer copied, with its area if it has one; or a message of a
-    /// batch that is measured.
+    /// The last message that an observer copied, with its area if it has one, or the measured
+    /// message of a batch.
     words: Box<[usize]>,
-    /// Only for a topic that records metadata.
+    /// Set only for a topic that records metadata.
     metadata: Option<Box<ReadMetadata>>,
     budget: HandleBudget,
     spin_wait: SpinWait,
-    /// The sum of all edges' places when the current wait began.
+    /// The sum of the edges' positions when the current wait began.
     waits_at: usize,
 }
 
@@ -113,7 +113,7 @@ pub(crate) struct Reader {
 #[derive(Clone, Copy)]
 struct InFlight {
     edge: usize,
-    /// How often the handling of the message failed.
+    /// The number of failed handlings of the message.
     failures: u32,
     handling: Handling,
 }
@@ -132,12 +132,12 @@ enum Handling {
 #[derive(Clone, Copy)]
 struct AfterGap {
     edge: usize,
-    /// The message's place in the ring.
+    /// The message's position in the ring.
     place: usize,
     sequence: u64,
 }
 
-/// The edges whose last deliveries are not handled before the next receive, and whose places are
+/// The edges whose last deliveries are not handled before the next receive. Their positions are
 /// shown then.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unshown {
@@ -194,7 +194,7 @@ impl Reader {
     pub(crate) fn is_exhausted(&mut self, context: &Context<'_>) -> bool {
         let is_exhausted = self.budget.is_exhausted(context);
         if is_exhausted {
-            // The task may do something else before it receives again.
+            // The task may do other work before it receives again.
             self.end_handling(false);
         }
         is_exhausted
@@ -215,7 +215,7 @@ impl Reader {
         }
     }
 
-    /// Shows publishers in other processes which messages are done with.
+    /// Shows publishers in other processes which messages are finished.
     #[inline]
     fn show_places(&mut self) {
         match std::mem::replace(&mut self.unshown, Unshown::Nothing) {
@@ -237,9 +237,9 @@ impl Reader {
         }
     }
 
-    /// Returns the place of the first message of an edge that this subscription has moved past and
-    /// not delivered, or else the cursor. `None` while messages before that place are missing and
-    /// not reported.
+    /// Returns the position of the first message of an edge that this subscription has moved past
+    /// and not delivered, or else the cursor. Returns `None` while missing messages before that
+    /// position are not reported.
     #[inline]
     fn done_before(&self, index: usize) -> Option<usize> {
         let edge = &self.edges[index];
@@ -275,11 +275,11 @@ impl Reader {
         }
     }
 
-    /// Reports that the handling of the message in flight failed. The message is delivered once
-    /// more at the next read; if it failed before, it is returned and not delivered again.
+    /// Reports that the handling of the message in flight failed. The message is redelivered at the
+    /// next read. If it failed before, it is not delivered again, and this returns it.
     pub(crate) fn fail(&mut self) -> Option<Undelivered> {
         self.end_handling(true);
-        // A message that waits for its second delivery is in flight, but nobody handles it.
+        // A message that waits for its second delivery is in flight, but is not being handled.
         let in_flight = self.in_flight.as_mut()?;
         in_flight.failures += 1;
         match in_flight.handling {
@@ -304,7 +304,7 @@ impl Reader {
             Bytes::copy_from_slice(edge.consumer.read(1)?.get(0)?.get(..size)?)
         } else {
             let content = edge.publisher.area.content_bytes(size);
-            // `peek_ahead` and not `peek`, which would move past a gap.
+            // Uses `peek_ahead`, because `peek` would move past a gap.
             if edge.consumer.peek_ahead(0, &mut self.words, content).is_none() {
                 // The publisher has overwritten the message, so the next read returns a gap
                 // instead.
@@ -328,9 +328,9 @@ impl Reader {
         Some(undelivered)
     }
 
-    /// Reports that the handling of the message in flight was interrupted: it is delivered again,
-    /// and this is not a failure. It is unknown which messages of a batch were handled, so they are
-    /// delivered one at a time, as after a failure.
+    /// Reports that the handling of the message in flight was interrupted. The message is delivered
+    /// again, and this does not count as a failure. Messages of a batch are then delivered one at a
+    /// time, as after a failure, because it is unknown which of them were handled.
     pub(crate) fn interrupt(&mut self) {
         self.end_handling(false);
         let Some(in_flight) = &mut self.in_flight else { return };
@@ -341,7 +341,7 @@ impl Reader {
         }
     }
 
-    /// The number of messages that wait for this reader, including the one in flight.
+    /// Returns the number of messages that wait for this reader, including the one in flight.
     pub(crate) fn depth(&self) -> usize {
         let incoming = self.membership.state.incoming.lock();
         let edges = self.edges.iter().chain(&self.later).chain(incoming.iter());
@@ -350,21 +350,21 @@ impl Reader {
         in_rings + in_table + usize::from(self.after_gap.is_some())
     }
 
-    /// The epoch of the publisher whose message is in flight.
+    /// Returns the epoch of the publisher whose message is in flight, if there is one.
     pub(crate) fn epoch_in_flight(&self) -> Option<u64> {
         Some(self.edges.get(self.in_flight?.edge)?.publisher.epoch)
     }
 
-    /// Returns how many messages of an edge wait in the table.
+    /// Returns the number of messages of an edge that wait in the table.
     fn in_table(&self, edge: usize) -> usize {
         self.table.as_ref().map_or(0, |table| table.depth(edge))
     }
 
-    /// Copies the next message of the edge whose turn it is, and returns the message's sequence. It
-    /// takes nothing: [`take_fast`](Self::take_fast) does. If it returns `None`, call
-    /// [`find`](Self::find): there may be a message all the same.
-    // Inlined into its caller, and with a single way to its result, so that the message goes from
-    // the slot to its place through registers.
+    /// Copies the next message of the edge whose turn it is, and returns its sequence.
+    /// [`take_fast`](Self::take_fast) then takes the message. If this returns `None`, call
+    /// [`find`](Self::find), which may still find a message.
+    // Inlined, and with a single path to its result, so that the message goes from the slot to its
+    // destination through registers.
     #[inline(always)]
     pub(crate) fn peek_fast(&mut self, words: &mut [usize], length: usize) -> Option<u64> {
         let is_fast = self.is_fast();
@@ -383,7 +383,7 @@ impl Reader {
         self.hold(self.turn, 0);
     }
 
-    /// Reads the bytes of a message that was found: in its slot, or in the observer's copy.
+    /// Reads the bytes of a message that was found: in its slot, or in an observer's copy.
     #[inline(always)]
     pub(crate) fn read<R>(&mut self, header: Header, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let size = self.membership.topic.schema().size;
@@ -412,8 +412,8 @@ impl Reader {
         self.hold(index, failures);
     }
 
-    /// Passes over a message whose bytes are invalid. A publisher in another process sees this at
-    /// the next receive, when the gap is handled.
+    /// Skips a message whose bytes are invalid, and returns the gap. A publisher in another process
+    /// sees it as finished at the next receive, when the gap is handled.
     pub(crate) fn reject(&mut self, header: Header) -> Gap {
         if !self.remove_from_table() && self.after_gap.take().is_none() {
             self.in_flight = None;
@@ -430,24 +430,25 @@ impl Reader {
         self.gap(header.edge, 1, 0, GapReason::Undecodable)
     }
 
-    /// Whether the next message is the one of the edge whose turn it is.
+    /// Whether the fast path may read the next message, which is then at the edge whose turn it is.
     #[inline(always)]
     fn is_fast(&self) -> bool {
         self.in_flight.is_none()
             && self.after_gap.is_none()
-            // A burst has a limit only if there are several edges, which take turns.
+            // A burst is limited only if several edges take turns.
             && (self.burst + 1 < BURST || self.edges.len() == 1)
             && !self.membership.has_new_edges()
             && !self.membership.state.policy.selects()
     }
 
-    /// Returns how often the handling of the message in flight failed.
+    /// Returns the number of failed handlings of the message in flight.
     fn failures(&self) -> u32 {
         self.in_flight.map_or(0, |in_flight| in_flight.failures)
     }
 
     /// Keeps the next message in flight. An observer moves past it at once, because its slot may be
-    /// overwritten at any time. A publisher in another process sees this at the next receive.
+    /// overwritten at any time. A publisher in another process sees it as finished at the next
+    /// receive.
     #[inline(always)]
     fn hold(&mut self, index: usize, failures: u32) {
         let edge = &mut self.edges[index];
@@ -478,8 +479,8 @@ impl Reader {
         }
     }
 
-    /// Wakes the publishers after `operations`: now, unless they can wait until the end of the poll
-    /// of a task that the subscription joins.
+    /// Wakes the publishers after `operations`, or defers this to the end of the poll of the
+    /// subscription's own task, or of a child task that it joins.
     #[inline(never)]
     fn wake_publishers(&mut self, operations: u32) {
         let state = &self.membership.state;
@@ -491,16 +492,16 @@ impl Reader {
     }
 }
 
-// The list of a reader's edges: how publishers that joined are added to it, and when one is
-// removed. The last edge takes the place of a removed one, and the message in flight follows it. A
-// reader that is dropped leaves all its publishers.
+// The list of a reader's edges: publishers that join are added, and ended ones are removed. The
+// last edge takes the place of a removed one, and the message in flight follows it. A reader that
+// is dropped leaves all of its publishers.
 
 impl Reader {
     #[cold]
     fn add_edges(&mut self) {
         let new = self.membership.new_edges();
         if self.edges.is_empty() {
-            // Most readers have one publisher, and there may be many readers.
+            // Reserves exactly: most readers have one publisher, and there may be many readers.
             self.edges.reserve_exact(new.len());
         }
         let count = new.len();
@@ -514,16 +515,16 @@ impl Reader {
         self.sweep(2 * count);
     }
 
-    /// Looks at the next edges in turn, and removes those whose publishers have ended. A reader
-    /// that always finds a message at the newest edge would not find the end of the others: while
-    /// publishers come and go, there would be more and more.
+    /// Checks the next edges in turn, and removes edges whose publishers have ended. A reader that
+    /// always finds a message at the newest edge would not find the ends of the others, and as
+    /// publishers come and go, its list would grow without limit.
     fn sweep(&mut self, edges: usize) {
         for _ in 0..edges {
             self.swept += 1;
             if self.swept >= self.edges.len() {
                 self.swept = 0;
             }
-            // `after_gap` and the table name edges by place, so edges may move only while both are
+            // `after_gap` and the table name edges by index, so edges may move only while both are
             // empty.
             let may_move =
                 self.after_gap.is_none() && self.table.as_ref().is_none_or(|it| it.is_empty());
@@ -533,7 +534,7 @@ impl Reader {
         }
     }
 
-    /// Begins to read the edges whose earlier messages are all taken.
+    /// Begins to read edges whose earlier messages are all taken.
     fn begin_later(&mut self) {
         // Begins the edges in the order in which they joined, because one may follow another one.
         let mut place = 0;
@@ -549,9 +550,9 @@ impl Reader {
         }
     }
 
-    /// If all messages of an edge are in the table, and its publisher's stream has moved to shared
-    /// memory or back, the edge of the moved stream takes its place in the table: there a newer
-    /// message replaces an earlier one of the same key.
+    /// Replaces an edge whose publisher's stream has moved to shared memory or back by the edge of
+    /// the moved stream, if all of its messages are in the table. There a newer message replaces an
+    /// earlier one of the same key.
     fn continue_later(&mut self, index: usize) -> bool {
         let edge = &mut self.edges[index];
         if edge.waiting() > 0 {
@@ -563,7 +564,7 @@ impl Reader {
         let mut later = self.later.remove(place);
         later.passed += std::mem::take(&mut edge.passed);
         self.begin(later);
-        // The last edge, which is the new one, takes the place of the removed one.
+        // The last edge is the new one. It takes the place of the removed one.
         self.remove_edge(index, false);
         true
     }
@@ -583,7 +584,8 @@ impl Reader {
         self.joined_crowd();
     }
 
-    /// Sets the last message that the reader takes of each edge. Edges that join later have none.
+    /// Sets the last message that the reader takes from each edge. From edges that join later it
+    /// takes none.
     #[cold]
     fn set_ends(&mut self) {
         let is_first = !std::mem::replace(&mut self.has_ends, true);
@@ -610,8 +612,8 @@ impl Reader {
             unshown => unshown,
         };
         edge.leave(&self.membership.state, in_flight);
-        // The task's copy of the list of publishers is renewed at the end of a poll that did
-        // something. Nothing was taken, so no other publisher has to be woken for it.
+        // Counts an operation, because a task renews its copy of the list of publishers only at the
+        // end of a poll with operations. Nothing was taken, so no publisher has to be woken for it.
         _ = self.budget.count_operation();
         self.begin_later();
     }
@@ -627,10 +629,10 @@ impl Drop for Reader {
             self.edges[edge].line.add(EdgeValue::Left, 1);
         }
         let in_flight = self.in_flight.take().map(|it| self.edges[it.edge].publisher.clone());
-        // The edges that would follow others begin now, because nobody reads in turn any more.
+        // Edges that would continue others begin now, because the reader reads no more.
         std::mem::take(&mut self.later).into_iter().for_each(|edge| self.begin(edge));
         if self.table.is_some() {
-            // Counts before edges change their places, by which the table knows them.
+            // Counts before the edges change their indices, by which the table names them.
             for (index, edge) in self.edges.iter().enumerate() {
                 edge.line.add(EdgeValue::Left, self.in_table(index) as u64);
             }
@@ -646,13 +648,12 @@ impl Drop for Reader {
     }
 }
 
-// How a reader uses the metadata of messages: the trace of a message becomes that of the task's
-// current delivery, and the time at which the message was sent gives its latency.
+// Use of the metadata: the trace of a message becomes the trace of the task's current delivery, and
+// the send time gives the latency.
 //
-// A delivery is the current one until the next find. The usual fast path finds no messages of a
-// topic whose slots have areas, because such slots are longer than a message: these topics have a
-// fast path of their own. The first message of a batch gives the trace. Each message of a batch is
-// measured once.
+// A delivery is current until the next find. The usual fast path finds no messages in slots with
+// areas, because such slots are longer than a message; they have their own fast path. The first
+// message of a batch gives the trace. Each message of a batch is measured once.
 
 impl Reader {
     /// Whether the reader uses areas.
@@ -661,8 +662,8 @@ impl Reader {
         self.metadata.is_some()
     }
 
-    /// As [`peek_fast`](Reader::peek_fast), for a topic whose slots have areas and a reader that
-    /// borrows its slots.
+    /// Copies the next message as [`peek_fast`](Reader::peek_fast) does, for slots with areas and a
+    /// reader that borrows its slots.
     #[inline(always)]
     pub(in crate::local) fn peek_fast_with_area(
         &mut self,
@@ -673,7 +674,7 @@ impl Reader {
         let is_fast = self.has_metadata() && keeps && self.is_fast();
         let index = self.turn;
         let edge = self.edges.get_mut(index).filter(|edge| is_fast && edge.lends())?;
-        // The words have room for the message only; its area is read in the slot.
+        // The words have room only for the message. Its area is read in the slot.
         let content = TraceArea::Present.content_bytes(length);
         let place = edge.consumer.peek_exact(words, content)?;
         if edge.may_miss() {
@@ -689,11 +690,12 @@ impl Reader {
         self.take_fast();
     }
 
-    /// Makes a message that was found, and that the task takes, its current delivery.
+    /// Makes a message that was found the task's current delivery, because the task takes it.
     #[inline(never)]
     fn begin_handling(&mut self, header: Header) {
         if self.budget.trace().is_none() {
-            // This is not the task that knows of the previous delivery, so that one ends here.
+            // This task is not the one with the previous delivery, so the previous delivery ends
+            // here.
             self.end_handling(false);
         }
         if !header.redelivered && self.measures() {
@@ -715,7 +717,7 @@ impl Reader {
             task.take(TracedMessage { topic, publisher, sequence: header.sequence }, trace);
         }
         if current.has_untraced {
-            // Forgets the version, so that the fast path does not find the next message.
+            // Forgets the version, so that the next receive does not use the fast path.
             membership.forget_version();
         }
     }
@@ -750,7 +752,7 @@ impl Reader {
             return;
         };
         (current.is_handling, current.trace) = (false, None);
-        // Tells the task nothing if it has ended by now.
+        // Does not tell a task that has ended.
         let task = self.budget.any_trace().filter(|_| std::mem::take(&mut current.is_told));
         task.into_iter().for_each(|task| task.end_handling(has_failed));
     }
@@ -765,7 +767,8 @@ impl Reader {
         self.metadata.as_ref().is_some_and(|metadata| metadata.latencies.is_some())
     }
 
-    /// Removes the area of an earlier message before an observer copies a message of this edge.
+    /// Clears the area of an earlier message in `words` before an observer copies a message of this
+    /// edge.
     fn clear_stale_area(&mut self, edge: usize) {
         if self.has_metadata() && !self.edges[edge].publisher.area.is_present() {
             let message = self.membership.topic.schema().size.div_ceil(size_of::<usize>());

@@ -1,4 +1,4 @@
-//! The reading end of a topic for services: messages of one type, from a [`Reader`].
+//! The reading end of a topic for services: delivers messages of one type from a [`Reader`].
 
 use std::fmt;
 use std::future::poll_fn;
@@ -36,8 +36,8 @@ pub struct Subscription<M: Message> {
 }
 
 impl Topic {
-    /// Subscribes to all publishers, present and future. The first message from each is the first
-    /// one whose emit began after this call returned, unless the options say
+    /// Subscribes to all publishers, present and future. Delivery starts with messages whose emit
+    /// begins after this call has returned, unless the options say
     /// [otherwise](Start::OldestRetained).
     ///
     /// # Errors
@@ -61,23 +61,24 @@ impl<M: Message> Subscription<M> {
         self.reader.set_wait_strategy(wait);
     }
 
-    /// Counts this subscription's work in a task's budget from now on. The code that polls
-    /// the task passes the returned value to [`poll_with`](crate::local::poll_with).
+    /// Attaches this subscription to a task's budget, which counts its operations from now on. The
+    /// code that polls the task passes the returned value to
+    /// [`poll_with`](crate::local::poll_with).
     pub fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
         self.reader.attach(budget)
     }
 
-    /// Waits for the next message or gap; `None` once every publisher has ended and everything was
-    /// received.
+    /// Waits for the next message or gap. Returns `None` once every publisher has ended and
+    /// everything was received.
     ///
-    /// Cancelling loses nothing: a message is taken only when this returns it.
+    /// Cancelling is safe: a message is taken only when this returns it.
     pub fn recv(&mut self) -> impl Future<Output = Option<Delivery<M>>> + Send + use<'_, M> {
-        // Not an `async fn`, whose poll would move the message once more.
+        // Not an `async fn`, because its poll would copy the message once more.
         poll_fn(|context| self.poll_recv(context))
     }
 
-    /// As [`recv`](Subscription::recv), for hand-written futures.
-    // Inlined, as `next_fast`.
+    /// Receives as [`recv`](Subscription::recv) does, for hand-written futures.
+    // Inlined for the same reason as `next_fast`.
     #[inline(always)]
     pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
         if self.reader.is_exhausted(context) {
@@ -91,14 +92,14 @@ impl<M: Message> Subscription<M> {
         self.poll_small(context)
     }
 
-    /// As [`recv`](Subscription::recv), but never waits.
+    /// Receives as [`recv`](Subscription::recv) does, but never waits.
     #[inline(always)]
     pub fn try_recv(&mut self) -> TryRecv<M> {
         self.reader.settle();
         self.try_next()
     }
 
-    /// As [`try_recv`](Subscription::try_recv), but confirms no earlier delivery.
+    /// Receives as [`try_recv`](Subscription::try_recv) does, but confirms no earlier delivery.
     #[inline(always)]
     fn try_next(&mut self) -> TryRecv<M> {
         if is_large::<M>() {
@@ -112,17 +113,17 @@ impl<M: Message> Subscription<M> {
         self.try_small()
     }
 
-    /// Waits for messages or gaps, and appends at least one and at most `limit` of them to
-    /// `deliveries` (at most 256 at a time), as many as there are. Returns their number; 0 once
-    /// every publisher has ended and everything was received, or if `limit` is 0.
+    /// Waits until there are messages or gaps, and appends those that are there to `deliveries`: at
+    /// least one, at most `limit`, and at most 256 at a time. Returns their number; 0 once every
+    /// publisher has ended and everything was received, or if `limit` is 0.
     ///
-    /// It costs less than a receive for each of them. The messages of one publisher are in order,
-    /// and a gap is between the messages around it. All messages of a gating subscription are in
-    /// flight until the next receive or [`done`](Subscription::done). If their handling
-    /// [fails](Subscription::fail), each is delivered once more, one at a time: only one that fails
-    /// alone becomes a dead letter.
+    /// Costs less than single receives. The messages of each publisher are in order, and a gap is
+    /// between the messages around it. All messages of a gating subscription are in flight until
+    /// the next receive or [`done`](Subscription::done). If their handling
+    /// [fails](Subscription::fail), each is redelivered alone, and only a message that fails alone
+    /// becomes a dead letter.
     ///
-    /// Cancelling loses nothing: messages are taken only when this returns them.
+    /// Cancelling is safe: messages are taken only when this returns them.
     ///
     /// ```
     /// # use mycelium_core::message;
@@ -148,7 +149,7 @@ impl<M: Message> Subscription<M> {
         poll_fn(|context| self.poll_recv_many(context, deliveries, limit)).await
     }
 
-    /// As [`recv_many`](Subscription::recv_many), for hand-written futures.
+    /// Receives as [`recv_many`](Subscription::recv_many) does, for hand-written futures.
     pub fn poll_recv_many(
         &mut self,
         context: &Context<'_>,
@@ -183,7 +184,7 @@ impl<M: Message> Subscription<M> {
         Poll::Ready(deliveries.len() - before)
     }
 
-    /// Adds what was found. False at the end, pending if it is nothing yet.
+    /// Adds the result of a find. Returns false at the end; is pending if nothing was found.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn add_first(&mut self, found: Found, deliveries: &mut Vec<Delivery<M>>) -> Poll<bool> {
         let first =
@@ -196,12 +197,12 @@ impl<M: Message> Subscription<M> {
         Poll::Ready(true)
     }
 
-    /// Adds messages of a gating subscription that can be in flight together.
+    /// Adds messages of a gating subscription that can be in flight together with the first one.
     fn add_messages(&mut self, deliveries: &mut Vec<Delivery<M>>, most: usize) {
         let mut words = M::Words::ZERO;
         self.reader.take_more(most, size_of::<M>(), words.as_mut(), |words, sequence| {
             let bytes = words.as_bytes().get(..size_of::<M>()).unwrap_or_default();
-            // The next receive reports invalid bytes.
+            // The next receive reports the invalid bytes.
             if is_large::<M>() {
                 add_large(deliveries, bytes, sequence)
             } else {
@@ -211,7 +212,7 @@ impl<M: Message> Subscription<M> {
     }
 
     /// Adds the messages that an observing subscription finds. Publishers in other processes see at
-    /// the next receive that it is done with them.
+    /// the next receive that they are finished.
     fn add_deliveries(&mut self, deliveries: &mut Vec<Delivery<M>>, most: usize) {
         for _ in 0..most {
             match self.try_next() {
@@ -221,22 +222,22 @@ impl<M: Message> Subscription<M> {
         }
     }
 
-    /// Confirms the message in flight before the next receive.
+    /// Confirms the message in flight now, not only at the next receive.
     pub fn done(&mut self) {
         self.reader.end_handling(false);
         self.reader.settle();
     }
 
-    /// Returns the trace of the last message that was received, as its publisher has sent it, until
-    /// the next receive or [`done`](Subscription::done). `None` if the message has no trace, or the
+    /// Returns the trace of the last received message, as its publisher has sent it, until the next
+    /// receive or [`done`](Subscription::done). Returns `None` if the message has no trace, or the
     /// topic is not traced.
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
         self.reader.trace()
     }
 
-    /// Reports that the handling of the message in flight failed. The message is delivered once
-    /// more at the next receive; if it failed before, it is returned and not delivered again.
+    /// Reports that the handling of the message in flight failed. The message is redelivered at the
+    /// next receive. If it failed before, it is not delivered again, and this returns it.
     pub fn fail(&mut self) -> Option<Undelivered> {
         self.reader.fail()
     }
@@ -248,19 +249,19 @@ impl<M: Message> Subscription<M> {
         self.reader.interrupt();
     }
 
-    /// The number of messages that wait for this reader, including the one in flight.
+    /// Returns the number of messages that wait for this subscription, including the one in flight.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.reader.depth()
     }
 
-    /// The epoch of the publisher whose message is in flight, if one is.
+    /// Returns the epoch of the publisher whose message is in flight, if there is one.
     #[must_use]
     pub fn epoch_in_flight(&self) -> Option<u64> {
         self.reader.epoch_in_flight()
     }
 
-    /// Returns what happens when this subscription is slower than a publisher.
+    /// Returns the policy: what happens when this subscription is slower than a publisher.
     #[must_use]
     pub fn policy(&self) -> Policy {
         self.reader.membership.state.policy
@@ -274,8 +275,8 @@ impl<M: Message> Subscription<M> {
 
     /// Returns the next message, in the common case. If it returns `None`, call the reader, which
     /// may still have a message.
-    // Inlined into its caller, and with a single way to its result, so that the message goes from
-    // the slot to its place through registers.
+    // Inlined, and with a single path to its result, so that the message goes from the slot to its
+    // destination through registers.
     #[inline(always)]
     fn next_fast(&mut self) -> Option<Received<M>> {
         let mut words = M::Words::ZERO;
@@ -285,7 +286,7 @@ impl<M: Message> Subscription<M> {
         Some(Received { message, sequence, attempt: Attempt::First })
     }
 
-    /// As `next_fast`, for a topic whose slots have areas.
+    /// Returns the next message as `next_fast` does, for slots with areas.
     #[cold]
     #[inline(never)]
     fn next_with_area(&mut self) -> Option<Received<M>> {
@@ -297,9 +298,9 @@ impl<M: Message> Subscription<M> {
         Some(Received { message, sequence, attempt: Attempt::First })
     }
 
-    /// Returns the next message or gap of a small type, or waits.
-    // In a debug build not inlined, like the functions below: each has room on the stack for each
-    // copy.
+    /// Returns the next message or gap of a small type, or parks the task.
+    // Not inlined in a debug build, like the functions below, because each of them needs stack for
+    // each copy.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn poll_small(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
         if let Some(received) = self.next_fast() {
@@ -333,8 +334,8 @@ impl<M: Message> Subscription<M> {
         }
     }
 
-    /// Decodes what the reader found: `None` for the end, pending if nothing was found. Invalid
-    /// bytes become a gap.
+    /// Decodes the result of a find. Returns `None` at the end; is pending if nothing was found.
+    /// Invalid bytes become a gap.
     // Inlined, because an out-of-line function would return the message in memory.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn deliver_small(&mut self, found: Found) -> Poll<Option<Delivery<M>>> {
@@ -353,7 +354,7 @@ impl<M: Message> Subscription<M> {
         Poll::Ready(Some(Delivery::Msg(Received { message, sequence, attempt })))
     }
 
-    /// Delivers a large message: validates it where it lies, and copies it once.
+    /// Delivers a large message: validates it in place, and copies it once.
     #[inline(never)]
     fn deliver_large(&mut self, found: Found) -> Poll<Option<Delivery<M>>> {
         match found {
@@ -388,7 +389,7 @@ fn ready_gap<M>(gap: Gap) -> Poll<Option<Delivery<M>>> {
     Poll::Ready(Some(Delivery::Gap(gap)))
 }
 
-/// Adds a message of a batch. False if its bytes are invalid.
+/// Adds a message of a batch. Returns false if its bytes are invalid.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn add_small<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequence: u64) -> bool {
     let Ok(message) = decode::<M>(bytes) else { return false };
@@ -396,7 +397,7 @@ fn add_small<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequen
     true
 }
 
-/// Adds a large message, as `add_small` does a small one.
+/// Adds a large message. Otherwise like `add_small`.
 fn add_large<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequence: u64) -> bool {
     let Ok(message) = decode_ref::<M>(bytes) else { return false };
     let attempt = Attempt::First;
@@ -415,12 +416,12 @@ impl<M: Message> fmt::Debug for Subscription<M> {
     }
 }
 
-/// Ends a subscription from another task.
+/// A handle that ends a subscription from another task.
 #[derive(Clone, Debug)]
 pub struct Finisher(Arc<SubscriberState>);
 
 impl Finisher {
-    /// The policy of the subscription.
+    /// Returns the policy of the subscription.
     #[must_use]
     pub fn policy(&self) -> Policy {
         self.0.policy
@@ -432,8 +433,8 @@ impl Finisher {
         self.finish(LastCall::Now);
     }
 
-    /// Closes the subscription as soon as it has taken what was sent before this call, even if it
-    /// gets more meanwhile. It may take a few later messages, too.
+    /// Closes the subscription as soon as it has taken all messages that were sent before this
+    /// call, even if more arrive meanwhile. It may take a few later messages, too.
     pub fn finish_after_sent(&self) {
         self.finish(LastCall::AfterSent);
     }
@@ -446,8 +447,8 @@ impl Finisher {
     fn finish(&self, call: LastCall) {
         self.0.last_call.fetch_max(call as u8, Ordering::Release);
         if call != LastCall::WhenEmpty {
-            // The new version of the incoming edges makes the reader leave its fast path, and find
-            // the end.
+            // A new version of the incoming edges makes the reader leave its fast path and find the
+            // end.
             self.0.incoming.change(|_| ());
         }
         announce();

@@ -1,13 +1,13 @@
-//! The ring of a publisher. This file makes it: on the heap, in memory that other processes can
-//! map, or over the shared memory of another process. It also has its size, and the messages that
-//! subscriptions left unread.
+//! The ring of a publisher: how it is created (on the heap, in memory that other processes can map,
+//! or over the shared memory of another process), its size, and the messages that subscriptions
+//! left unread.
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `shared` | how another process shares a ring |
+//! | `shared` | rings that two processes share |
 //! | `numbering` | the sequences of the messages of another process |
-//! | `roster` | a list of which each member knows its place, and values with a version |
-//! | `ready` | which of many publishers a reader has to check |
+//! | `roster` | members and values behind a lock, with versions that are read without the lock |
+//! | `ready` | the publishers that a reader with many of them must check |
 
 pub(crate) mod numbering;
 pub(crate) mod ready;
@@ -29,7 +29,7 @@ use crate::descriptor::OwnedFd;
 use crate::memory::{Mapping, MemoryError, data_region};
 use shared::{FLOOR, Imports, Ring};
 
-/// The shape of every publisher's ring of a topic.
+/// The shape of all publishers' rings of a topic.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RingShape {
     pub(crate) layout: Layout,
@@ -38,9 +38,9 @@ pub(crate) struct RingShape {
     pub(crate) memory: RingMemory,
 }
 
-/// How many gating subscriptions a topic has: each takes an entry of 256 bytes in each ring.
+/// The numbers of gating subscriptions of a topic. Each takes an entry of 256 bytes in each ring.
 ///
-/// Made of a number alone, it allows that many and expects one.
+/// Converting a number into it allows that many and expects one.
 ///
 /// ```
 /// use mycelium_transports::local::Readers;
@@ -49,7 +49,7 @@ pub(crate) struct RingShape {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Readers {
-    /// A ring has entries for this many subscriptions from the start.
+    /// The number of subscriptions for which a ring has entries from the start.
     pub expected: usize,
     /// A ring on the heap adds entries up to this number. A ring in shared memory has all of them
     /// from the start, because other processes know their number.
@@ -62,7 +62,7 @@ impl From<usize> for Readers {
     }
 }
 
-/// Where the rings of a topic lie.
+/// The memory of a topic's rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingMemory {
     /// On the heap.
@@ -71,20 +71,21 @@ pub enum RingMemory {
     Shared {
         /// The page size of the memory.
         pages: PageSize,
-        /// What happens if memory cannot be shared, or there are not enough such pages: no ring is
-        /// made, or else it is on the heap.
+        /// Whether creating a ring fails if memory cannot be shared, or if there are not enough
+        /// pages of this size. If not, the ring is on the heap then.
         is_required: bool,
     },
 }
 
-/// Why a ring cannot be made.
+/// Why a ring cannot be created.
 pub(crate) enum RingError {
     Layout(LayoutError),
     Memory(MemoryError),
 }
 
-/// Makes a ring, with the descriptor of its memory or the reason why other processes cannot map it.
-/// Messages of another process are not sent to a third one, so their rings are on the heap.
+/// Creates a ring, with the descriptor of its memory or the reason why other processes cannot map
+/// it. Rings for messages of another process are always on the heap, because such messages are not
+/// sent to a third process.
 pub(crate) fn make(
     topic: &str,
     schema: &Schema,
@@ -110,7 +111,8 @@ pub(crate) fn make(
     Ok((Arc::new(ring), file))
 }
 
-/// Makes a ring for one reader, which no other process reads. `None` if memory cannot hold it.
+/// Creates a ring for one reader that no other process reads. Returns `None` if memory cannot hold
+/// it.
 pub(crate) fn private(layout: Layout) -> Option<Ring> {
     let ring = Broadcast::new(on_heap(layout, 1.into()).ok()?, layout).ok()?;
     Some(Arc::new(ring))
@@ -122,12 +124,12 @@ fn on_heap(layout: Layout, readers: Readers) -> Result<TopicStorage<Mapping, Imp
     Ok(TopicStorage::Heap(storage))
 }
 
-/// The ring of a publisher in another process. It holds the publisher up where it is until the
-/// subscriptions of this process have joined.
+/// The ring of a publisher in another process. It blocks the publisher at its present position
+/// until the subscriptions of this process have joined.
 #[derive(Debug)]
 pub struct MappedRing {
     pub(crate) ring: Ring,
-    /// A position before all messages. Without it the publisher would find that no reader gates.
+    /// A position before all messages. Without it the publisher would find no gating reader.
     pub(crate) floor: LeftEnd,
     /// The number of sleep words.
     pub(crate) readers: usize,
@@ -139,7 +141,7 @@ pub struct MappedRing {
 impl MappedRing {
     /// Creates the ring over these regions, for messages with this area. `cursors` has room for
     /// `readers`, one of which is the floor. `proxy` is the publisher's entry for this process, if
-    /// it gates. `None` if the regions do not fit each other.
+    /// it gates. Returns `None` if the regions do not fit each other.
     #[must_use]
     pub fn new(
         data: ForeignData<Mapping>,
@@ -152,19 +154,19 @@ impl MappedRing {
         let layout = storage.layout();
         let ring = Arc::new(Broadcast::new(TopicStorage::Foreign(storage), layout).ok()?);
         let floor = Broadcast::gating_from(ring.clone(), FLOOR)?;
-        // Subscriptions join while the floor holds the publisher up (`Broadcast::gating_from`).
+        // Subscriptions join while the floor blocks the publisher (`Broadcast::gating_from`).
         debug_assert_eq!(floor.entry(), Some(0), "the floor has the lowest entry");
         let is_gated = proxy.is_some();
         Some(MappedRing { ring, floor: LeftEnd::new(floor), readers, is_gated, area })
     }
 }
 
-// The messages of a publisher in another process that gating subscriptions left unread.
+// Messages that gating subscriptions left unread at a publisher in another process.
 
 /// The messages that gating subscriptions left unread since a shutdown began.
 #[derive(Debug, Default)]
 pub(crate) struct Abandoned {
-    /// The first place that was not taken by one of the subscriptions that left.
+    /// The position of the first message that one of these subscriptions has not taken.
     pub(crate) place: Option<usize>,
     /// A subscription left with a message in flight.
     pub(crate) in_flight: bool,
@@ -184,8 +186,8 @@ impl Abandoned {
         self.in_flight |= in_flight;
     }
 
-    /// Forgets the subscriptions: the publisher no longer waits for the ends that were kept.
-    /// Returns whether there were any.
+    /// Drops the ends that were kept: the publisher no longer waits for them. Returns whether there
+    /// were any.
     pub(crate) fn release(&mut self) -> bool {
         if self.ends.is_empty() {
             return false;
@@ -195,9 +197,8 @@ impl Abandoned {
     }
 }
 
-/// An end of a mapped ring that nobody reads by. Its position stays in the shared memory that the
-/// publisher reads, even after a drop: if it vanished, the publisher would find that nobody needs
-/// its messages.
+/// An end of a mapped ring that is no longer used to read. Its position stays in the shared memory,
+/// even after a drop, because without it the publisher would treat its messages as finished.
 #[derive(Debug)]
 pub(crate) struct LeftEnd(Option<Consumer<Ring>>);
 
@@ -220,15 +221,14 @@ impl Drop for LeftEnd {
     }
 }
 
-/// Returns the earlier one of two places. Places wrap.
+/// Returns the earlier one of two positions. Positions wrap.
 pub(crate) fn first(one: usize, other: usize) -> usize {
     if one.wrapping_sub(other).cast_signed() > 0 { other } else { one }
 }
 
-// The size of a ring: on the heap, or in shared memory, where it takes whole pages.
+// The size of a ring on the heap, or in shared memory, where it takes whole pages.
 //
-// Plans of nodes and the rings themselves use the same functions, so a budget is exact. Nothing
-// here allocates.
+// Node plans and rings use the same functions, so a memory budget is exact. Nothing here allocates.
 
 /// The page size of a ring in shared memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -241,7 +241,7 @@ pub enum PageSize {
 }
 
 impl PageSize {
-    /// The bytes of one page.
+    /// Returns the size of one page in bytes.
     #[must_use]
     pub const fn bytes(self) -> usize {
         match self {
@@ -250,7 +250,7 @@ impl PageSize {
         }
     }
 
-    /// Returns how many huge pages processes can still get. 0 if the system has none.
+    /// Returns the number of huge pages that processes can still get; 0 if the system has none.
     #[must_use]
     pub fn free_huge() -> usize {
         #[cfg(all(target_os = "linux", not(miri)))]
@@ -271,8 +271,8 @@ impl PageSize {
 }
 
 impl Schema {
-    /// Returns the bytes of a ring on the heap, with `readers` entries for gating readers. `None`
-    /// if that is more than memory can hold.
+    /// Returns the bytes of a ring on the heap, with `readers` entries for gating readers. Returns
+    /// `None` if that is more than memory can hold.
     ///
     /// ```
     /// # use mycelium_core::message;
@@ -303,9 +303,9 @@ impl Schema {
         slots.checked_add(entries)?.checked_add(size_of::<WriterWords>())
     }
 
-    /// Returns the bytes of a ring in shared memory, with `readers` entries: its slots take whole
-    /// cache lines ([`shared_layout`](Schema::shared_layout)), and the ring takes whole pages.
-    /// `None` if that is more than memory can hold.
+    /// Returns the bytes of a ring in shared memory, in whole pages, with `readers` entries. Its
+    /// slots take whole cache lines ([`shared_layout`](Schema::shared_layout)). Returns `None` if
+    /// that is more than memory can hold.
     #[must_use]
     pub fn shared_bytes(
         &self,
@@ -327,7 +327,7 @@ impl Schema {
 }
 
 /// Returns the bytes of the region with the positions of `readers` subscriptions in a ring of
-/// another process, in whole pages. `None` if that is more than memory can hold.
+/// another process, in whole pages. Returns `None` if that is more than memory can hold.
 ///
 /// ```
 /// # use mycelium_transports::local::cursor_bytes;

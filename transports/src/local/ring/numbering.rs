@@ -1,9 +1,9 @@
-//! The sequences of a feed's messages in its ring.
+//! Numbering: the sequences of a feed's messages in its ring.
 //!
-//! The ring that stands for the publisher counts its own places. A message's sequence is its place
-//! plus an offset. The offset changes only where messages are missing: each such *break* is stored
-//! with the place of the first message after it, before that message is pushed. Between two places
-//! a reader misses the distance of the places plus the growth of the offset.
+//! The ring counts its own positions. A message's sequence is its position plus an offset, which
+//! changes only where messages are missing. Each such *break* is stored with the position of the
+//! first message after it, before that message is pushed. Between two positions, a reader misses
+//! the distance of the positions plus the growth of the offset.
 
 use std::collections::VecDeque;
 
@@ -11,26 +11,26 @@ use super::roster::Versioned;
 use crate::local::values::GapReason;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
-/// Where and why sequences jump: at most one break per place, and only breaks that a reader may
+/// The breaks in the sequences: at most one for each position, and only breaks that a reader may
 /// still need.
 #[derive(Debug)]
 pub(crate) struct Numbering {
     breaks: Versioned<VecDeque<Break>>,
-    /// The sequence of the ring's first place, before the first break.
+    /// The sequence of the ring's first position, before the first break.
     first: u64,
     capacity: usize,
     /// A gating subscription has read to the end, or continues with the same publisher in shared
-    /// memory: the messages here that only observers have not read count as done.
+    /// memory. Messages here that only observers have not read count as finished.
     pub(crate) was_gated: AtomicBool,
-    /// The sequence after the messages that readers counted when they left.
+    /// The end of the messages that readers counted as left when they left.
     left_at: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Break {
-    /// The first place after the break.
+    /// The first position after the break.
     at: usize,
-    /// The offset from this place on.
+    /// The offset from this position on.
     offset: u64,
     reason: GapReason,
     /// An earlier process of the readers may have received the messages after the break.
@@ -39,16 +39,16 @@ struct Break {
     gaps: usize,
 }
 
-/// How far one reader has followed a [`Numbering`].
+/// The progress of one reader in a [`Numbering`].
 #[derive(Debug)]
 pub(crate) struct KnownNumbering {
     version: usize,
     offset: u64,
-    /// An earlier process may have received the message at the reader's place.
+    /// An earlier process may have received the message at the reader's position.
     pub(crate) redelivered: bool,
-    /// The number of gaps before that place, which were all reported to the reader.
+    /// The number of gaps before that position. All of them were reported to the reader.
     pub(crate) gaps: usize,
-    /// The place of the next break.
+    /// The position of the next break.
     pub(crate) until: Option<usize>,
 }
 
@@ -63,8 +63,8 @@ impl Numbering {
         Numbering { breaks, first, capacity, was_gated: AtomicBool::new(false), left_at }
     }
 
-    /// Records that `missed` messages are missing before the next message, which will be at place
-    /// `at`.
+    /// Records that `missed` messages are missing before the next message, which will be at
+    /// position `at`.
     pub(crate) fn skip(&self, at: usize, missed: u64, reason: GapReason) {
         self.change(at, |last| {
             (last.offset, last.reason) = (last.offset.wrapping_add(missed), reason);
@@ -72,16 +72,17 @@ impl Numbering {
         });
     }
 
-    /// Says whether an earlier process of the readers may have received the messages from the next
-    /// one on, which will be at place `at`.
+    /// Records whether an earlier process of the readers may have received the messages from
+    /// position `at` on, which is the position of the next message.
     pub(crate) fn mark(&self, at: usize, redelivered: bool) {
         self.change(at, |last| last.redelivered = redelivered);
     }
 
-    /// Changes the break at place `at`, the next one; adds it if it does not exist.
+    /// Changes the break at position `at`, which is the next one. Adds it if it does not exist.
     fn change(&self, at: usize, change: impl FnOnce(&mut Break)) {
         self.breaks.change(|breaks| {
-            // Keep one break before the oldest message in the ring: it holds that message's offset.
+            // Keeps one break before the oldest message in the ring, because it has that message's
+            // offset.
             while breaks.get(1).is_some_and(|second| at.wrapping_sub(second.at) > self.capacity) {
                 breaks.pop_front();
             }
@@ -95,32 +96,32 @@ impl Numbering {
     }
 
     /// Returns the sequence of the first message that a reader still needs. The slowest reader is
-    /// at `place`, and at least `gaps` gaps were reported to every reader. A gap at `place` is done
-    /// once it is reported.
+    /// at position `place`, and at least `gaps` gaps were reported to every reader. A gap at
+    /// `place` is finished once it is reported.
     pub(crate) fn done(&self, place: usize, gaps: usize) -> u64 {
         let breaks = self.breaks.lock();
         let mut before = breaks.iter().rev().skip_while(|entry| is_before(place, entry.at));
         let here = before.find(|entry| entry.at != place || entry.gaps <= gaps);
-        // Every message in the ring has a break before it, except before the very first message.
+        // Every message in the ring has a break before it, unless there was no break yet.
         let offset = here.map_or(self.first, |entry| entry.offset);
         (place as u64).wrapping_add(offset)
     }
 
-    /// Records that a reader leaves that needs the message `from` next; the ring ends at `tail`.
-    /// Returns how many messages it leaves, with the missing ones. Later messages do not count as
-    /// left by it.
+    /// Records that a reader leaves which needs the message `from` next, while the ring ends at
+    /// `tail`. Returns how many messages it leaves unread, including missing ones. Later messages
+    /// do not count as left.
     pub(crate) fn leave(&self, from: u64, tail: usize) -> u64 {
         let end = self.done(tail, usize::MAX);
         self.left_at.fetch_max(end, Ordering::AcqRel);
         end.saturating_sub(from)
     }
 
-    /// Returns the sequence after the messages that readers counted when they [left](Self::leave).
+    /// Returns the end of the messages that readers counted as left when they [left](Self::leave).
     pub(crate) fn left_at(&self) -> u64 {
         self.left_at.load(Ordering::Acquire)
     }
 
-    /// Returns the state of a reader that joins at a place.
+    /// Returns the state of a reader that joins at a position.
     pub(crate) fn join(&self, place: usize) -> KnownNumbering {
         let (offset, redelivered) = (0, false);
         let mut known = KnownNumbering { version: 0, offset, redelivered, gaps: 0, until: None };
@@ -166,14 +167,14 @@ impl Numbering {
 }
 
 impl KnownNumbering {
-    /// Returns the sequence of the message in a place.
+    /// Returns the sequence of the message at a position.
     #[inline]
     pub(crate) fn sequence(&self, place: usize) -> u64 {
         (place as u64).wrapping_add(self.offset)
     }
 }
 
-/// Whether a place is before another one. Places wrap.
+/// Whether a position is before another one. Positions wrap.
 #[inline]
 fn is_before(place: usize, other: usize) -> bool {
     other.wrapping_sub(place).cast_signed() > 0

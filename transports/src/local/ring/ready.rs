@@ -1,10 +1,10 @@
-//! Which publishers of a subscription have messages, and which of them have to be woken. For
-//! subscriptions with many publishers.
+//! Ready bits, for subscriptions with many publishers: which publishers have messages, and which
+//! must be woken.
 //!
-//! Each publisher has a [`Slot`] at each of its subscriptions, the lowest that is free. Publishers
-//! of the first slots are checked in turn. The others set a [`ReadyBit`] when they wake the
-//! subscription, so that it need not check all of them. In the other direction a subscription
-//! remembers the slots from which it has taken messages ([`Touched`]), so that it need not wake all
+//! A publisher has a [`Slot`] at each of its subscriptions, the lowest free one. The publishers of
+//! the first slots are checked in turn. The others set a [`ReadyBit`] when they wake the
+//! subscription, so that it need not check all of them. In the other direction, a subscription
+//! notes the slots from which it has taken messages ([`Touched`]), so that it need not wake all
 //! publishers.
 
 use std::sync::{Arc, Mutex, OnceLock};
@@ -19,7 +19,8 @@ pub(crate) const IN_TURN: usize = 8;
 const SLOTS: usize = 1024;
 const SEGMENTS: usize = 64;
 
-/// What a subscription shares with its publishers, and with the deferred wakes of its task.
+/// The slots that a subscription shares with its publishers and with the deferred wakes of its
+/// task.
 #[derive(Debug, Default)]
 pub(crate) struct ReadyList {
     slots: Mutex<Slots>,
@@ -49,7 +50,7 @@ pub(crate) struct ReadyBit {
 }
 
 impl ReadyBit {
-    /// Sets the bit. Call it after `announce`; returns whether `announce` is needed again before
+    /// Sets the bit. Call it after `announce`. Returns whether `announce` is needed again before
     /// the bell is rung.
     #[inline]
     pub(crate) fn set(&self) -> bool {
@@ -58,7 +59,7 @@ impl ReadyBit {
 }
 
 impl ReadyList {
-    /// Takes a free slot for another publisher.
+    /// Takes the lowest free slot for another publisher.
     pub(crate) fn take(self: &Arc<ReadyList>) -> Slot {
         let mut slots = lock(&self.slots);
         let free = slots.taken.iter().position(|word| *word != usize::MAX);
@@ -82,7 +83,8 @@ impl ReadyList {
         self.touched.get_or_init(Box::default)
     }
 
-    /// As [`touched`](ReadyList::touched), if the reader uses these slots now.
+    /// Returns the touched slots as [`touched`](ReadyList::touched) does, if the reader notes them
+    /// at present.
     pub(crate) fn touched_now(&self) -> Option<&Touched> {
         self.touched.get().map(|touched| &**touched).filter(|touched| touched.is_used())
     }
@@ -109,7 +111,7 @@ impl Drop for Slot {
 }
 
 /// The slots from which a reader has taken messages since their publishers were woken last. Only
-/// the task of the reader uses it.
+/// the reader's task uses it.
 #[derive(Debug)]
 pub(crate) struct Touched {
     is_used: AtomicBool,
@@ -166,7 +168,7 @@ impl Touched {
     pub(crate) fn touch(&self, slot: usize) {
         let Some(segment) = self.segments.get(slot / SLOTS).and_then(OnceLock::get) else { return };
         let word = &segment.bits[slot % SLOTS / ReadyWord::BITS];
-        // A load and a store are enough, because only one thread writes.
+        // A load and a store are enough: only one thread writes.
         let bits = word.load(Ordering::Relaxed) | 1 << (slot % ReadyWord::BITS);
         word.store(bits, Ordering::Relaxed);
     }
@@ -208,13 +210,13 @@ impl Touched {
     }
 }
 
-// The edges that a reader with many edges has to check: a bit for each edge, by its place.
+// The edges that a reader with many edges has to check, as a bit for each edge.
 
-/// Which edges to check, of a reader with many edges.
+/// The edges to check, for a reader with many edges.
 #[derive(Debug, Default)]
 pub(crate) struct Crowd {
     words: Vec<Arc<ReadyWord>>,
-    /// The index of the edge that has each slot, or [`NONE`].
+    /// The index of each slot's edge, or [`NONE`].
     by_slot: Vec<usize>,
     /// A bit for each edge that the reader has to check.
     looks: Vec<usize>,
@@ -224,7 +226,7 @@ pub(crate) struct Crowd {
 const NONE: usize = usize::MAX;
 
 impl Crowd {
-    /// Sets the words of the bits, which publishers with new slots set.
+    /// Sets the words whose bits publishers set. The last one may be new.
     pub(crate) fn set_words(&mut self, words: Vec<Arc<ReadyWord>>) {
         self.words = words;
     }
@@ -246,7 +248,7 @@ impl Crowd {
         self.look(index);
     }
 
-    /// Removes the edge with this slot, which had the place `index`; the last edge gets that place.
+    /// Removes the edge with this slot and the index `index`. The last edge gets this index.
     pub(crate) fn remove(&mut self, slot: usize, index: usize, last: usize, moved: Option<usize>) {
         self.by_slot[slot] = NONE;
         let looks_at_last = self.looks[last / ReadyWord::BITS] & 1 << (last % ReadyWord::BITS) != 0;
@@ -275,8 +277,8 @@ impl Crowd {
             while taken != 0 {
                 let place = number * ReadyWord::BITS + taken.trailing_zeros() as usize;
                 taken &= taken - 1;
-                // No edge has this slot if the publisher has left, or its edge is new and not added
-                // yet: the reader checks a new edge in any case.
+                // A slot has no edge if the publisher has left, or if its edge is not added yet.
+                // The reader checks a new edge in any case.
                 if let Some(index) = self.edge_of(IN_TURN + place) {
                     self.look(index);
                 }

@@ -1,5 +1,5 @@
-//! The members that a publisher or a subscription knows, behind a lock, with copies that are read
-//! without the lock and follow the changes one by one.
+//! Rosters: the members that a publisher or a subscription knows, behind a lock. Copies are read
+//! without the lock, and follow the changes one by one.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -25,10 +25,10 @@ pub(crate) struct Roster<T> {
 
 #[derive(Debug)]
 pub(crate) struct Members<T> {
-    /// Sorted by number, which is the order in which the members were made.
+    /// Sorted by number, which is the order in which the members were created.
     all: Vec<T>,
-    /// The numbers of the last changes, the newest last: at most as many as there are members. With
-    /// these, it costs less to update a recent copy than to make a new one.
+    /// The numbers of the last changes, the newest last: at most as many as there are members.
+    /// Updating a recent copy with these costs less than a new copy.
     changed: VecDeque<u64>,
 }
 
@@ -54,9 +54,9 @@ impl<T: Numbered> Members<T> {
 }
 
 impl<T> Roster<T> {
-    /// The number of changes so far. If both sides call
-    /// [`announce`](mycelium_core::doorbell::announce), the later one sees the change of the
-    /// earlier one.
+    /// Returns the number of changes so far. If both sides call
+    /// [`announce`](mycelium_core::doorbell::announce), the later one sees the earlier one's
+    /// change.
     #[inline]
     pub(crate) fn version(&self) -> usize {
         self.version.load(Ordering::Acquire)
@@ -83,14 +83,14 @@ impl<T: Numbered> Roster<T> {
 }
 
 impl<T: Numbered + Clone> Roster<T> {
-    /// Adds a member, unless it is there.
+    /// Adds a member, unless it is in the roster.
     pub(crate) fn add(&self, member: T) {
         let number = member.number();
         self.change(number, |members| match members.place(number) {
             Ok(_) => {}
             Err(place) => {
-                // Allocates room for one member only, because most rosters have one, and there may
-                // be many rosters.
+                // Allocates room for one member: most rosters have one, and there may be many
+                // rosters.
                 if members.all.is_empty() {
                     members.all.reserve_exact(1);
                 }
@@ -105,7 +105,7 @@ impl<T: Numbered + Clone> Roster<T> {
         });
     }
 
-    /// Changes a member, if it is there.
+    /// Changes a member, if it is in the roster.
     pub(crate) fn update(&self, number: u64, update: impl FnOnce(&mut T)) {
         self.change(number, |members| {
             members.place(number).map(|place| update(&mut members.all[place]))
@@ -122,15 +122,15 @@ impl<T: Numbered + Clone> Roster<T> {
                 members.changed.pop_front();
             }
         } else {
-            // Keeps no list of changes, because copying the whole roster, of one member at most,
-            // costs no more than reading the list.
+            // Keeps no list of changes: copying a roster of at most one member costs no more than
+            // reading the list.
             members.changed = VecDeque::new();
         }
         self.version.fetch_add(1, Ordering::Release);
         drop(members);
     }
 
-    /// Brings a copy of this version up to date.
+    /// Updates a copy, which has this version.
     pub(crate) fn refresh(&self, copy: &mut Vec<T>, version: &mut usize) {
         let members = self.lock();
         let now = self.version();
@@ -163,9 +163,9 @@ pub(crate) struct Versioned<T> {
 }
 
 impl<T> Versioned<T> {
-    /// The number of changes so far. If both sides call
-    /// [`announce`](mycelium_core::doorbell::announce), the later one sees the change of the
-    /// earlier one.
+    /// Returns the number of changes so far. If both sides call
+    /// [`announce`](mycelium_core::doorbell::announce), the later one sees the earlier one's
+    /// change.
     #[inline]
     pub(crate) fn version(&self) -> usize {
         self.version.load(Ordering::Acquire)
@@ -205,7 +205,7 @@ mod tests {
             let mut found = Vec::new();
             for number in roster.each(Member::number) {
                 found.push(number);
-                // The odd ones leave and join meanwhile.
+                // Members with odd numbers leave and join meanwhile.
                 let odd = 2 * random.u64(..20) + 1;
                 if random.bool() { roster.remove(odd) } else { roster.add(Member(odd)) }
             }

@@ -1,10 +1,10 @@
-//! Rings that two processes share: what each side knows of the other.
+//! Rings that two processes share, and the view that each process has of the other.
 //!
-//! A publisher's ring lies in a data region, which its process alone writes. The subscriptions of
-//! another process read it there, and write their positions into a cursor region, which their
-//! process alone writes. [`RemoteReaders`] is the publisher's view of these subscriptions,
-//! [`MappedOrigin`] their view of the publisher. Neither knows how regions travel between
-//! processes. Wakes travel by a [`RemoteBell`].
+//! A publisher's ring lies in a data region, which only its process writes. The subscriptions of
+//! another process read it there, and write their positions into a cursor region, which only their
+//! process writes. [`RemoteReaders`] is the publisher's view of these subscriptions;
+//! [`MappedOrigin`] is their view of the publisher. Neither knows how regions travel between
+//! processes. Wake-ups travel by a [`RemoteBell`].
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -18,20 +18,20 @@ use crate::counters::{Line, PublisherValue};
 use crate::memory::Mapping;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering, lock};
 
-/// The ring of a publisher, as its ends hold it: on the heap, in memory that other processes map,
-/// or in memory of another process.
+/// The ring of a publisher, as its ends hold it. It is on the heap, in memory that other processes
+/// map, or in memory of another process.
 pub(crate) type Ring = Arc<Broadcast<TopicStorage<Mapping, Imports>>>;
 
-/// The position before all messages: that of a process whose subscriptions have not joined.
+/// The position before all messages, for a process whose subscriptions have not joined yet.
 pub(crate) const FLOOR: usize = usize::MAX;
 
-/// A ring that is shared with another process, as the control connection to that process calls it.
+/// A ring that is shared with another process. The control connection to that process calls it.
 pub trait SharedRing: Send + Sync {
     /// Wakes the tasks of this process that wait at the ring: the other process has rung.
     fn look(&self);
 
-    /// Ends the sharing: the connection with the other process has ended, and nothing in its memory
-    /// counts from now on. `has_died`: the process has ended, too.
+    /// Ends the sharing: the connection with the other process has ended, and its memory is ignored
+    /// from now on. `has_died`: whether the process has ended, too.
     fn peer_is_gone(&self, has_died: bool);
 }
 
@@ -41,13 +41,13 @@ pub(crate) trait Waiting: fmt::Debug + Send + Sync {
     fn ring(&self);
 }
 
-/// Wakes another process, so that its tasks that wait at a shared ring look at it. Any thread may
+/// Wakes another process, so that its tasks that wait at a shared ring check it. Any thread may
 /// call it, and it never blocks.
 pub trait RemoteBell: fmt::Debug + Send + Sync {
     /// Wakes the process.
     fn ring(&self, path: WakePath);
 
-    /// Returns how the other process has to wake a task of this thread.
+    /// Returns the path by which the other process must wake a task of this thread.
     fn own_path(&self) -> WakePath;
 }
 
@@ -58,21 +58,23 @@ pub struct RemoteReaders {
     alarms: Box<[Alarm]>,
     bell: Arc<dyn RemoteBell>,
     ring: Weak<Broadcast<TopicStorage<Mapping, Imports>>>,
-    /// The tasks of this process that wait for the readers: the publisher's, and that of the link.
+    /// The tasks of this process that wait for the readers: the publisher's task and the link's
+    /// task.
     waiting: [Weak<dyn Waiting>; 2],
-    /// The entry in the ring that gates for the readers; `None` if all of them observe.
+    /// The entry in the ring by which the readers gate; `None` if all of them observe.
     claim: Option<Claim>,
     /// Whether the entry, or `observed`, follows the readers' positions. It does so only after all
     /// earlier messages, which went over the link, are confirmed.
     is_active: AtomicBool,
-    /// The place before which the slowest reader is done with all messages, if all of them observe.
+    /// The position before which all observers of the process have finished all messages, if no
+    /// reader gates.
     observed: AtomicUsize,
-    /// The last positions of the readers, once their process is gone: its words mean nothing any
-    /// more.
+    /// The last positions of the readers, set when their process is gone. Its words are ignored
+    /// then.
     last: OnceLock<LastPositions>,
 }
 
-/// Where the slowest gating reader and the slowest observer of a process were.
+/// The positions of the slowest gating reader and the slowest observer of a process.
 #[derive(Debug)]
 struct LastPositions {
     gating: Option<usize>,
@@ -106,8 +108,8 @@ impl RemoteReaders {
         self.last.get().is_some()
     }
 
-    /// Whether the readers' process is gone, or has unmapped the ring, after all readers had left
-    /// or had read a publisher that has ended to its end.
+    /// Whether the readers' process is gone, or has unmapped the ring, after all readers had left,
+    /// or had read an ended publisher to its end.
     pub(crate) fn have_finished(&self) -> bool {
         let end = || self.ring.upgrade().filter(|ring| ring.is_closed()).map(|ring| ring.tail());
         let is_done = |place: Option<usize>| place.is_none() || place == end();
@@ -121,18 +123,18 @@ impl RemoteReaders {
         }
     }
 
-    /// Lets the readers' positions count from now on.
+    /// Starts to use the readers' positions.
     pub(crate) fn activate(&self) {
         self.is_active.store(true, Ordering::Release);
     }
 
-    /// Returns the place before which the slowest reader is done with all messages, if all of them
-    /// observe, as of the last import.
+    /// Returns the position before which the slowest reader has finished all messages, as of the
+    /// last import, if all readers observe.
     pub(crate) fn observed(&self) -> usize {
         self.observed.load(Ordering::Acquire)
     }
 
-    /// Lets the readers' positions no longer count: another process may get the entry.
+    /// Stops using the readers' positions, so that another process may get the entry.
     pub(crate) fn deactivate(&self) {
         self.is_active.store(false, Ordering::Release);
     }
@@ -145,13 +147,12 @@ impl RemoteReaders {
         }
     }
 
-    /// Returns the position of the slowest gating reader, which gates for all; the outer `None`
-    /// means that nothing may be imported.
+    /// Returns the position of the slowest gating reader, which gates for all. If the outer option
+    /// is `None`, nothing may be imported.
     fn position(&self, exact: bool) -> Option<Option<usize>> {
         let is_active = self.is_active.load(Ordering::Acquire);
         let position = is_active.then(|| self.cursors.position(exact))?;
-        // Loads `last` after the position, because the words that a dead process has left behind do
-        // not count.
+        // Loads `last` after the position, because the words of a dead process do not count.
         Some(self.last.get().map_or(position, |last| last.gating))
     }
 
@@ -161,8 +162,7 @@ impl RemoteReaders {
         }
         let place = self.cursors.observed();
         match place {
-            // Checks this after the load, because the words that a dead process has left behind do
-            // not count.
+            // Comes after the load, because the words of a dead process do not count.
             _ if self.have_finished() => self.observe(tail, tail),
             _ if self.is_gone() => {}
             Some(place) => self.observe(place, tail),
@@ -173,10 +173,10 @@ impl RemoteReaders {
         }
     }
 
-    /// Records that the observers among the readers are done with all messages before `place`.
+    /// Records that the observers have finished all messages before position `place`.
     pub(crate) fn observe(&self, place: usize, tail: usize) {
-        // The place must not go back, although several threads import, some of them with an earlier
-        // tail.
+        // The position must not go back, although several threads import, some of them with an
+        // earlier tail.
         let is_after = |one: usize, other: usize| one.wrapping_sub(other).cast_signed() > 0;
         let (observed, relaxed) = (&self.observed, Ordering::Relaxed);
         let mut before = self.observed();
@@ -190,7 +190,8 @@ impl RemoteReaders {
 }
 
 impl RemoteReaders {
-    /// Checks that the readers' process has written only what readers write, since the last check.
+    /// Checks that the readers' process has written only valid values since the last check. Errors
+    /// name the first invalid one.
     pub(crate) fn check(&self, seen: &mut [SeenReader], ring: &Ring) -> Result<(), MemoryFault> {
         if self.is_gone() {
             return Ok(());
@@ -204,20 +205,20 @@ impl RemoteReaders {
         vec![SeenReader::default(); self.cursors.readers()].into()
     }
 
-    /// Ignores the words of these readers from now on, and keeps `kept` as their position.
+    /// Ignores the words of these readers from now on, and uses `kept` as their position.
     pub(crate) fn disbelieve(&self, kept: usize) {
         self.last.get_or_init(|| LastPositions { gating: Some(kept), observing: Some(kept) });
         self.look();
     }
 }
 
-/// A process of remote readers has written something into its memory that no reader writes.
+/// A process of remote readers has written a value into its memory that no correct reader writes.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("reader {entry} has written invalid words into shared memory: {fault}")]
 pub struct MemoryFault {
     /// The place of the reader in its memory.
     pub entry: usize,
-    /// What the reader has done wrong.
+    /// The fault of the reader.
     pub fault: ReaderFault,
 }
 
@@ -234,7 +235,7 @@ impl SharedRing for RemoteReaders {
         if let Some(ring) = self.ring.upgrade() {
             self.import(&ring);
         }
-        // Kept even if the entry does not follow the readers' positions yet.
+        // Stores them even if the entry does not follow the readers' positions yet.
         self.last.get_or_init(|| LastPositions {
             gating: self.cursors.position(true),
             observing: self.cursors.observed(),
@@ -264,7 +265,7 @@ impl Imports {
         self.count.store(all.len(), Ordering::Release);
     }
 
-    /// Returns how the processes of all readers have to wake a task of this thread.
+    /// Returns the path by which the processes of all readers must wake a task of this thread.
     pub(crate) fn own_path(&self) -> WakePath {
         let is_elsewhere = |it: &Arc<RemoteReaders>| it.bell.own_path() == WakePath::Thread;
         if lock(&self.readers).iter().any(is_elsewhere) {
@@ -308,7 +309,8 @@ pub(crate) struct MappedOrigin {
     pub(crate) first: usize,
     /// Wakes the publisher when it waits for room.
     alarm: Alarm,
-    /// Where the link's session waits until a subscription leaves, or the process is gone.
+    /// The doorbell at which the link's session waits until a subscription leaves, or the process
+    /// is gone.
     pub(crate) session: Doorbell,
     /// The publisher's counters in this process.
     pub(crate) line: Arc<Line<PublisherValue>>,
@@ -316,8 +318,8 @@ pub(crate) struct MappedOrigin {
     sleepers: Arc<Mutex<Vec<bool>>>,
     /// The connection with the publisher's process has ended. Set after `end`.
     is_gone: AtomicBool,
-    /// The end of the messages at that time. A process that still runs sends later ones over the
-    /// link.
+    /// The end of the messages at the loss of the connection. A process that still runs sends later
+    /// ones over the link.
     end: OnceLock<usize>,
 }
 
@@ -343,7 +345,7 @@ impl MappedOrigin {
         }
     }
 
-    /// Returns how the publisher's process has to wake a task of this thread.
+    /// Returns the path by which the publisher's process must wake a task of this thread.
     pub(crate) fn own_path(&self) -> WakePath {
         self.bell.own_path()
     }

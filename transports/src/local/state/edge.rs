@@ -1,6 +1,7 @@
-//! How a subscription reads one edge: the sequences of its messages, which messages are missing
-//! before the next one, and how the publisher ends. It also shows a publisher in another process
-//! how far the subscription is.
+//! A subscription's reading of one edge: the sequences of its messages, the messages that are
+//! missing before the next one, and the end of the publisher. The edge also shows the
+//! subscription's progress to a publisher in another process. Then follow joining and leaving, and
+//! the record of finished messages.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, MutexGuard, Weak};
@@ -18,7 +19,7 @@ use crate::local::values::{GapReason, Policy, Start};
 use crate::sync::{AtomicUsize, Ordering, lock};
 
 impl Edge {
-    /// Returns the sequence of the message in a place of the ring.
+    /// Returns the sequence of the message at a position of the ring.
     #[inline]
     pub(crate) fn sequence(&self, place: usize) -> u64 {
         self.known.as_ref().map_or(place as u64, |known| known.sequence(place))
@@ -28,11 +29,12 @@ impl Edge {
     /// be called, or the publisher is gone.
     #[inline]
     pub(crate) fn may_miss(&self) -> bool {
-        // The source publisher may have more messages than the pump's ring.
+        // The pump's source may have messages that are not in this ring yet.
         self.publisher.origin.is_pump() || self.may_miss_ahead(0)
     }
 
-    /// As [`may_miss`](Self::may_miss), for the message `ahead` of the cursor.
+    /// Whether the message `ahead` of the cursor needs more than a read of the ring, as in
+    /// [`may_miss`](Self::may_miss).
     #[inline]
     pub(crate) fn may_miss_ahead(&self, ahead: usize) -> bool {
         match (&self.publisher.origin, &self.known) {
@@ -47,7 +49,7 @@ impl Edge {
         }
     }
 
-    /// Returns why messages before the cursor are missing, which the ring has reported.
+    /// Returns the reason for missing messages before the cursor that the ring has reported.
     pub(crate) fn gap_reason(&self, missed: usize) -> GapReason {
         let first = self.consumer.cursor().wrapping_sub(missed);
         let was_waited_for = first.wrapping_sub(self.gates_from).cast_signed() >= 0
@@ -55,7 +57,7 @@ impl Edge {
         if self.gates && was_waited_for { GapReason::Evicted } else { GapReason::Overwritten }
     }
 
-    /// Returns how many messages the subscription has not read, which is about to leave. The
+    /// Returns how many messages the subscription leaves unread when it is about to leave. The
     /// publisher counts later ones.
     pub(crate) fn leave_unread(&self) -> u64 {
         let unread = match (&self.publisher.origin, &self.known) {
@@ -90,8 +92,8 @@ impl Edge {
         self.consumer.borrows()
     }
 
-    /// Whether the subscription always has to check this edge, because its publisher announces
-    /// nothing.
+    /// Whether the subscription must always check this edge, because its publisher does not
+    /// announce messages.
     pub(crate) fn is_silent(&self) -> bool {
         self.publisher.origin.is_silent()
     }
@@ -101,15 +103,15 @@ impl Edge {
         self.publisher.origin.mapped().is_some()
     }
 
-    /// Returns the end of the messages of a publisher whose process is gone. Load this before the
-    /// ring is read: then the ring has all messages before the end.
+    /// Returns the end of the messages of a publisher whose process is gone. Load it before the
+    /// ring is read, so that the ring has all messages before the end.
     #[inline]
     pub(crate) fn gone_at(&self) -> Option<usize> {
         self.publisher.origin.mapped().and_then(MappedOrigin::end)
     }
 
-    /// Returns how many messages wait in the ring. Those after the end of a publisher that is gone
-    /// arrive over the link.
+    /// Returns how many messages wait in the ring. Does not count messages after the end of a
+    /// publisher that is gone, which arrive over the link.
     pub(crate) fn waiting(&self) -> usize {
         let (waiting, cursor) = (self.consumer.depth(), self.consumer.cursor());
         let before = |end: usize| usize::try_from(end.wrapping_sub(cursor).cast_signed());
@@ -122,22 +124,23 @@ impl Edge {
     }
 
     /// Returns how many of the messages that the ring has just reported as missing are before this
-    /// end. A process that has lost its readers also overwrites later ones, which it sends over the
-    /// link.
+    /// end. A process that has lost its readers also overwrites later messages, but sends those
+    /// over the link.
     pub(crate) fn missed_before(&self, end: usize, missed: usize) -> usize {
         let beyond = self.consumer.cursor().wrapping_sub(end).cast_signed();
         missed.saturating_sub(usize::try_from(beyond).unwrap_or(0))
     }
 
-    /// Returns how many messages of a feed are missing before the cursor, beside those that the
-    /// ring reports, and why.
+    /// Returns the number of a feed's messages that are missing before the cursor, in addition to
+    /// those that the ring reports, and the reason.
     #[inline]
     pub(crate) fn missed(&mut self) -> Option<(u64, GapReason)> {
         let (numbering, known) = (self.publisher.origin.numbering()?, self.known.as_mut()?);
         numbering.missed(known, self.consumer.cursor())
     }
 
-    /// Counts messages that the reader finds missing, and those that were missing already.
+    /// Counts messages that the reader has just found missing (`found`), and messages that were
+    /// missing before (`missing`).
     #[cold]
     pub(crate) fn count_missing(&self, found: u64, missing: u64, reason: GapReason) {
         let _one = self.publisher.stop_pump();
@@ -152,19 +155,19 @@ impl Edge {
         self.known.as_ref().is_some_and(|known| known.redelivered)
     }
 
-    /// Whether this edge has the messages of the same publisher after those of `earlier`.
+    /// Whether this edge continues the same publisher's messages after the messages of `earlier`.
     pub(crate) fn follows(&self, earlier: &Edge) -> bool {
         self.after.as_ref().map(Weak::as_ptr) == Some(Arc::as_ptr(&earlier.publisher))
     }
 
-    /// Whether no message is lost between those of `earlier` and those of this edge: the
-    /// publisher's stream has moved to shared memory, or back.
+    /// Whether no message is lost between `earlier` and this edge: the publisher's stream has moved
+    /// to shared memory, or back.
     pub(crate) fn continues(&self, earlier: &Edge) -> bool {
         self.follows(earlier) && (self.is_mapped() || earlier.may_continue())
     }
 
-    /// Moves to the newest message, or past it. Returns how many messages were passed over,
-    /// including those that were not reported before.
+    /// Moves to the newest message, or past it. Returns the number of skipped messages, including
+    /// earlier ones that were not reported yet.
     pub(crate) fn skip(&mut self, past_newest: bool) -> usize {
         let mut passed = std::mem::take(&mut self.passed);
         if self.gone_at().is_some() {
@@ -184,8 +187,8 @@ impl Edge {
         }
     }
 
-    /// Whether a reader with this policy gets the next message, before which nothing is
-    /// [missing](Self::missed).
+    /// Whether a reader with this policy gets the next message. No messages may be
+    /// [missing](Self::missed) before it.
     #[inline]
     pub(crate) fn is_selected(&self, policy: Policy) -> bool {
         policy.every().is_none_or(|every| {
@@ -193,9 +196,9 @@ impl Edge {
         })
     }
 
-    /// Moves to the next message whose sequence is a multiple of `every`, but at most to the end of
-    /// the ring, and to the next place where messages are missing. Returns how many messages were
-    /// passed over, or the messages that are missing before the next one.
+    /// Moves to the next message whose sequence is a multiple of `every`, but no further than the
+    /// end of the ring or the next missing messages. Returns the number of skipped messages, and
+    /// the messages that are missing before the next one.
     pub(crate) fn sample(&mut self, every: NonZeroU32) -> (usize, Option<(u64, GapReason)>) {
         // Reads the ring before the numbering, because a break is stored before the message after
         // it.
@@ -226,50 +229,50 @@ impl Edge {
         reports_nothing && self.publisher.ring.is_closed() && is_read()
     }
 
-    /// Whether the end of this publisher is a loss that was not reported yet; marks it as reported.
+    /// Whether the publisher's end is a loss that was not reported yet. Marks it as reported.
     pub(crate) fn reports_loss(&mut self) -> bool {
         let publisher = self.publisher.origin.pump().map_or(&self.publisher, |pump| &pump.source);
         publisher.is_lost() && self.reports_end()
     }
 
-    /// Whether the early end of this publisher was not reported yet; marks it as reported.
+    /// Whether the publisher's early end was not reported yet. Marks it as reported.
     pub(crate) fn reports_end(&mut self) -> bool {
         !std::mem::replace(&mut self.loss_reported, true)
     }
 
-    /// Whether a publisher in another process sees how far this subscription is.
+    /// Whether a publisher in another process sees this subscription's progress.
     #[inline]
     pub(crate) fn is_shown(&self) -> bool {
         let publisher = &self.publisher;
         !publisher.origin.pump().map_or(publisher, |pump| &pump.source).origin.is_local()
     }
 
-    /// Shows a publisher in another process that the deliveries before `place` are done with, and
-    /// all gaps that were reported. A gating reader that has taken a message publishes that by
-    /// itself.
+    /// Shows a publisher in another process that the deliveries before position `place` are
+    /// finished, and that all gaps were reported. A gating reader shows its position itself when it
+    /// takes a message.
     #[inline]
     pub(crate) fn show(&mut self, place: usize) {
         if let (Some(known), Some(progress)) = (&self.known, &self.progress) {
-            // The gaps are stored before the place: `PublisherState::done` relies on this order.
+            // Stores the gaps before the position: `PublisherState::done` relies on this order.
             progress.gaps.store(known.gaps, Ordering::Release);
             progress.place.store(place, Ordering::Release);
         } else {
             self.consumer.show(place);
         }
-        // A gating reader that has taken messages has published its position by itself; this
-        // publishes that it has passed over messages.
+        // A gating reader has shown its position itself for taken messages. This shows the position
+        // after skipped messages.
         self.consumer.show_passed();
     }
 }
 
-// How a publisher and a subscription join and leave each other: [`PublisherState::attach`] makes
-// the [`Edge`] of the two, [`SubscriberState::send_edge`] hands it to the subscription, and
-// [`Edge::leave`] ends it.
+// How a publisher and a subscription join and leave each other: [`PublisherState::attach`] creates
+// their [`Edge`], [`SubscriberState::send_edge`] hands it to the subscription, and [`Edge::leave`]
+// ends it.
 
 impl PublisherState {
-    /// Joins a subscription to this publisher. With `after`, it joins at this place and reads after
-    /// the publisher there, which has the messages before that place; otherwise at the
-    /// subscription's start. `None` if the ring has no free entry.
+    /// Joins a subscription to this publisher, at the subscription's start. With `after`, it joins
+    /// at that position and reads after the earlier publisher, which has the messages before it.
+    /// Returns `None` if the ring has no free entry.
     pub(crate) fn attach(
         publisher: &Arc<PublisherState>,
         subscriber: &Arc<SubscriberState>,
@@ -280,8 +283,8 @@ impl PublisherState {
             return PublisherState::attach_pump(publisher, subscriber, counters);
         }
         let ring = publisher.ring.clone();
-        // As over a link, a publisher waits for all gating subscriptions of a process or for none
-        // of them.
+        // Just as over a link, a publisher waits for all gating subscriptions of a process or for
+        // none of them.
         let is_gated = publisher.origin.mapped().is_none_or(|mapped| mapped.waits_for_readers);
         let gates = subscriber.policy.keeps() && is_gated;
         let from = match (after, subscriber.start) {
@@ -299,8 +302,8 @@ impl PublisherState {
             None if gates && can_be_evicted => Broadcast::gating_evictable(ring)?,
             Some(from) if gates => Broadcast::gating_from(ring, from)?,
             None if gates => Broadcast::gating(ring)?,
-            // The publisher reads the positions of observers in another process, too, so this one
-            // stores its position.
+            // Stores the position of an observer, too, because a publisher in another process reads
+            // it.
             from if sleeper.is_some() => {
                 let shown = Broadcast::observing_shown(ring, from)?;
                 if subscriber.policy.keeps() { shown } else { shown.shown_by_hand() }
@@ -316,7 +319,8 @@ impl PublisherState {
         let line = earlier.or_else(pumped);
         let line = line.unwrap_or_else(|| publisher.new_line(subscriber, counters));
         let place = consumer.cursor();
-        // At a start among retained messages, the publisher may not know of the reader in time.
+        // If the reader starts at retained messages, the publisher may learn of it too late to keep
+        // them.
         let is_late = after.is_none() && subscriber.start == Start::OldestRetained;
         let gates_from = if is_late { publisher.ring.tail() } else { place };
         let was_evicted = (is_late && gates).then(Arc::default);
@@ -340,8 +344,8 @@ impl PublisherState {
             ready,
         };
         publisher.readers.add(reader);
-        // Wakes the publisher, to which the ring may have seemed full while the reader joined, so
-        // that it parked.
+        // Wakes the publisher, which may have parked because the ring seemed full while the reader
+        // joined.
         publisher.wake();
         let publisher = publisher.clone();
         let after = after.map(|(_, earlier)| Arc::downgrade(earlier));
@@ -380,7 +384,7 @@ impl PublisherState {
         let line = publisher.new_line(subscriber, counters);
         let own = publisher.add_pump(end, line.clone())?;
         let edge = PublisherState::attach(&own, subscriber, counters, None)?;
-        // The subscription gates nobody at this ring: the publisher runs the pump.
+        // The subscription does not gate at this ring, because the publisher runs the pump.
         let subscriber = subscriber.clone();
         let own = Some(Arc::downgrade(&own));
         let (entry, progress, was_evicted, remote, ready) = (None, None, None, None, None);
@@ -391,7 +395,7 @@ impl PublisherState {
         Some(edge)
     }
 
-    /// Forgets a subscription whose edge is already dropped.
+    /// Removes a subscription whose edge was dropped already.
     pub(crate) fn detach(&self, subscriber: &Arc<SubscriberState>) {
         self.remove_reader(subscriber);
         self.pumps.lock().retain(|pump| pump.pump.strong_count() > 0);
@@ -423,7 +427,7 @@ impl PublisherState {
 }
 
 impl ReaderEntry {
-    /// Returns the sequence of the subscription's first message.
+    /// Returns the sequence of the subscription's first message at this edge.
     pub(crate) fn joined_at(&self) -> u64 {
         self.line.get(EdgeValue::JoinedAt)
     }
@@ -459,9 +463,9 @@ impl SubscriberState {
 }
 
 impl Edge {
-    /// Ends the edge, as the subscription leaves this publisher. `in_flight`: its next message is
-    /// in flight. A remote publisher must still learn how far a gating reader was when a shutdown
-    /// began.
+    /// Ends the edge, because the subscription leaves this publisher. `in_flight`: whether its next
+    /// message is in flight. A remote publisher must still learn the position that a gating reader
+    /// had when a shutdown began.
     pub(crate) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
         let has_read_all = self.gone_at() == Some(self.consumer.cursor());
         let Edge { publisher, consumer, gates, .. } = self;
@@ -471,7 +475,7 @@ impl Edge {
             && publisher.ring.is_closed()
             && consumer.depth() == 0
         {
-            // Stored before the subscription leaves: without a gating reader, observers would
+            // Stores this before the subscription leaves: without a gating reader, observers would
             // count.
             numbering.was_gated.store(true, Ordering::Release);
         }
@@ -497,17 +501,16 @@ impl Edge {
     }
 }
 
-// Which messages the subscriptions of a publisher are done with: the messages that they still
-// need, those that left subscriptions had not taken, and whether a message is requested or in
+// Which messages of a publisher its subscriptions have finished: the messages that they still need,
+// the messages that left subscriptions had not taken, and whether a message is requested or in
 // flight.
 
 impl PublisherState {
-    /// Returns the sequence of a feed's first message that a gating subscription still needs;
-    /// `None` if no subscription needs any. At a shutdown, subscriptions that have left since the
-    /// shutdown began count too.
+    /// Returns the sequence of a feed's first message that a subscription still needs; `None` if
+    /// none needs any. At a shutdown, subscriptions that have left since it began count, too.
     pub(crate) fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         let numbering = self.origin.numbering()?;
-        // No messages may move between the read of a pump's end and of its depth.
+        // Stops the pump, so that no messages move between the read of its end and of its depth.
         let _still = self.stop_pump();
         // Reads the gaps before the positions, because a reader reports a gap before it takes what
         // follows.
@@ -530,7 +533,7 @@ impl PublisherState {
         drop(readers);
         let left = {
             let mut abandoned = self.abandoned();
-            // Asked under the lock, so that a subscription that leaves at the shutdown counts.
+            // Asks this under the lock, so that a subscription that leaves at the shutdown counts.
             if !at_shutdown() {
                 *abandoned = Abandoned::default();
             }
@@ -551,20 +554,21 @@ impl PublisherState {
         gating.all(|reader| reader.subscriber.has_requested.load(Ordering::Acquire))
     }
 
-    /// Whether a gating subscription may have a message in flight, or left with one.
+    /// Whether a gating subscription may have a message in flight, or may have left with one in
+    /// flight.
     pub(crate) fn is_in_flight(&self) -> bool {
         let has_gating = self.readers.lock().iter().any(|reader| reader.entry.is_some());
         has_gating || self.abandoned().in_flight
     }
 
-    /// Keeps the end of a gating subscription that leaves. It took nothing from its position on;
-    /// the message there may have been in flight.
+    /// Keeps the end of a gating subscription that leaves. It has not taken the messages from its
+    /// position on, but the first of them may have been in flight.
     pub(super) fn abandon(&self, end: Consumer<Ring>, in_flight: bool) {
         self.abandoned().add(end, in_flight, self.origin.mapped().is_some());
     }
 
-    /// Returns the first message that a subscription of this process still needs of a mapped
-    /// publisher that is gone; `None` if none needs any. At a shutdown, as for
+    /// Returns the first message of a mapped publisher that is gone which a subscription of this
+    /// process still needs; `None` if none needs any. At a shutdown, left subscriptions count as in
     /// [`done`](Self::done).
     pub(crate) fn needed(&self, at_shutdown: impl FnOnce() -> bool) -> Option<usize> {
         let mapped = self.origin.mapped()?;
@@ -579,25 +583,26 @@ impl PublisherState {
         let needed = ReaderWords::slowest(words, true);
         drop(readers);
         let mut abandoned = self.abandoned();
-        // Asked under the lock, so that a subscription that leaves at the shutdown counts.
+        // Asks this under the lock, so that a subscription that leaves at the shutdown counts.
         if !at_shutdown() {
-            // Forgets the abandoned positions here. They stay in the memory where the publisher may
-            // still read them.
+            // Drops only this process's record of the abandoned positions. They stay in the memory
+            // where the publisher may still read them.
             *abandoned = Abandoned::default();
         }
         needed.into_iter().chain(abandoned.place).reduce(first)
     }
 
-    /// Forgets the subscriptions that have left a mapped publisher, unless the publisher is gone,
-    /// or they left at a shutdown: then the publisher keeps the messages that they have not taken.
+    /// Releases subscriptions that have left a mapped publisher, unless the publisher is gone, or
+    /// they left at a shutdown. In these cases the publisher keeps the messages that they have not
+    /// taken.
     pub(crate) fn settle_abandoned(&self, at_shutdown: impl FnOnce() -> bool) {
-        // Keeps the positions then, because the publisher's process may not know yet that the
-        // connection has ended, and would find that nobody needs its messages.
+        // Keeps the positions: the publisher's process may not know yet that the connection has
+        // ended, and would treat its messages as finished.
         if self.origin.mapped().is_some_and(MappedOrigin::is_gone) {
             return;
         }
         let mut abandoned = self.abandoned();
-        // Asked under the lock, so that a subscription that leaves at the shutdown counts.
+        // Asks this under the lock, so that a subscription that leaves at the shutdown counts.
         if !at_shutdown() && abandoned.release() {
             drop(abandoned);
             self.wake();
@@ -609,7 +614,7 @@ impl PublisherState {
     }
 }
 
-/// A `drop-newest` subscription keeps nothing in its ring for a shutdown.
+/// Returns false: a `drop-newest` subscription keeps no messages in its ring for a shutdown.
 fn is_no_shutdown() -> bool {
     false
 }

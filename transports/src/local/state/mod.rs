@@ -1,17 +1,17 @@
-//! What a publisher and its subscriptions share: a [`PublisherState`] for each publisher, a
-//! [`SubscriberState`] for each subscription, and an [`Edge`] for each pair.
+//! The state that a publisher and its subscriptions share: a [`PublisherState`] for each publisher,
+//! a [`SubscriberState`] for each subscription, and an [`Edge`] for each pair.
 //!
-//! The three refer to each other, so their types are in this file. They know rings, doorbells and
-//! counters, but no message type and no topic. This file also has doorbells and sleep words, and
-//! when the depth is compared with the threshold. Other methods are in files of their own, which
-//! see the private fields:
+//! The three types refer to each other, so they are in one file. They know rings, doorbells and
+//! counters, but no message type and no topic. This file also has the doorbells and sleep words,
+//! and the comparison of the depth with the threshold. The other files have more methods and see
+//! the private fields:
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `edge` | how an edge is made, what a subscription reads of it, how far it is, how it ends |
-//! | `pumping` | the ring of its own of a `drop-newest` subscription |
+//! | `edge` | how an edge is created, read and ended, and the progress of its subscription |
+//! | `pumping` | the separate ring of a `drop-newest` subscription |
 //! | `pressure` | the threshold of the depth |
-//! | `stall` | when a publisher no longer waits for a reader |
+//! | `stall` | the eviction of stalled readers |
 
 mod edge;
 pub(crate) mod pressure;
@@ -38,7 +38,7 @@ use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use pressure::{Pressure, Room, Threshold};
 use stall::{Eviction, Evictions};
 
-/// What a publisher shares with its readers.
+/// The state that a publisher shares with its readers.
 #[derive(Debug)]
 pub(crate) struct PublisherState {
     /// The publisher's number among all members (publishers and subscriptions) of this process.
@@ -47,7 +47,7 @@ pub(crate) struct PublisherState {
     pub(crate) topic: Arc<str>,
     pub(crate) name: Arc<str>,
     pub(crate) epoch: u64,
-    /// Where the publisher waits for room.
+    /// The doorbell at which the publisher waits for room, and its threshold.
     pub(crate) room: Room,
     pub(crate) readers: Roster<ReaderEntry>,
     pub(crate) origin: Origin,
@@ -58,13 +58,13 @@ pub(crate) struct PublisherState {
     abandoned: Mutex<Abandoned>,
     /// The entries of the pumps, which read the ring for `drop-newest` subscriptions.
     pumps: Versioned<Vec<PumpEntry>>,
-    /// Whether the ring has the traces of the messages.
+    /// Whether the ring's slots have trace areas.
     pub(crate) area: TraceArea,
     /// The descriptor of the ring's memory, or why other processes cannot map it.
     pub(crate) file: Result<OwnedFd, String>,
 }
 
-/// How full the ring of one publisher is: [`Topic::rings`](super::Topic::rings).
+/// The fill level of one publisher's ring: [`Topic::rings`](super::Topic::rings).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RingStatus {
@@ -74,8 +74,8 @@ pub struct RingStatus {
     pub epoch: u64,
     /// The number of messages that the slowest gating reader still needs.
     pub depth: usize,
-    /// The greatest depth that the publisher has seen: it checks once a lap (one pass through all
-    /// slots), and whenever the ring is full.
+    /// The greatest depth that the publisher has seen: The publisher checks it once a lap (one pass
+    /// through all slots), and whenever the ring is full.
     pub high_water: usize,
     /// The number of slots.
     pub capacity: usize,
@@ -86,18 +86,17 @@ pub struct RingStatus {
     pub readers: Vec<String>,
 }
 
-/// Where the messages of a publisher's ring come from.
+/// The source of the messages in a publisher's ring.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    /// From a publisher of this process. The sequence of a message is its place in the ring.
+    /// From a publisher of this process. The sequence of a message is its position in the ring.
     Local,
-    /// From a publisher in another process, over a link. The messages keep the sequences that they
-    /// have there.
+    /// From a publisher in another process, over a link. The messages keep their sequences.
     Remote(Numbering),
     /// From a publisher in another process, whose ring this process has mapped. The sequence of a
-    /// message is its place in the ring.
+    /// message is its position in the ring.
     Mapped(Box<MappedOrigin>),
-    /// From another publisher, by the pump of a `drop-newest` subscription, whose ring this is.
+    /// From another publisher, by the pump of the `drop-newest` subscription that has this ring.
     Pumped(Arc<Pump>),
 }
 
@@ -154,27 +153,27 @@ impl Origin {
 pub(crate) struct Pump {
     /// The publisher.
     source: Arc<PublisherState>,
-    /// The sequences of the messages in the subscription's ring.
+    /// The numbering of the messages in the subscription's ring.
     numbering: Numbering,
-    /// Where dropped messages are counted.
+    /// The line that counts dropped messages.
     line: Arc<Line<EdgeValue>>,
     ends: Mutex<PumpEnds>,
 }
 
 #[derive(Debug)]
 struct PumpEnds {
-    /// `None` after the subscription has left.
+    /// The reading end of the publisher's ring; `None` after the subscription has left.
     source: Option<Consumer<Ring>>,
-    /// How far the source's numbering was followed, if the source is remote.
+    /// The progress in the source's numbering, if the source is remote.
     known: Option<KnownNumbering>,
-    /// `None` after the end of the publisher.
+    /// The writing end of the subscription's ring; `None` after the end of the publisher.
     target: Option<Producer<Ring>>,
     words: Box<[usize]>,
     /// Whether the last message was marked as redelivered.
     redelivered: bool,
 }
 
-/// A pump, as its publisher knows it.
+/// The publisher's record of a pump.
 #[derive(Debug)]
 struct PumpEntry {
     /// The pump's entry in the publisher's ring.
@@ -182,33 +181,33 @@ struct PumpEntry {
     pump: Weak<Pump>,
 }
 
-/// A subscription, as its publishers know it.
+/// A publisher's record of a subscription.
 #[derive(Clone, Debug)]
 pub(crate) struct ReaderEntry {
     pub(crate) subscriber: Arc<SubscriberState>,
     /// The subscription's entry in the ring, if it is gating.
     pub(crate) entry: Option<usize>,
-    /// How far the subscription is, if the publisher is a feed.
+    /// The progress of the subscription, if the publisher is a feed.
     progress: Option<Arc<Progress>>,
     /// The publisher that stands for this one at a `drop-newest` subscription.
     own: Option<Weak<PublisherState>>,
     line: Arc<Line<EdgeValue>>,
-    /// Whether the subscription was evicted. `None` if its edge knows that from its place.
+    /// Whether the subscription was evicted. `None` if the edge can tell this from its position.
     was_evicted: Option<Arc<AtomicBool>>,
-    /// The readers that the subscription stands for, if they read the ring themselves.
+    /// The remote readers for which the subscription stands, if they read the ring themselves.
     pub(crate) remote: Option<Arc<RemoteReaders>>,
     /// Tells the subscription to check this publisher, unless it always does.
     pub(crate) ready: Option<ReadyBit>,
 }
 
-/// How far a reader of a feed is. Observers write it for each message, so it has a cache line of
-/// its own.
+/// The progress of a reader of a feed. Observers write it for each message, so it has its own cache
+/// line.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Progress {
     /// The number of gaps that were reported to the reader.
     gaps: AtomicUsize,
-    /// The next place of an observer. A gating reader has an entry in the ring instead.
+    /// The next position of an observer. A gating reader has an entry in the ring instead.
     place: AtomicUsize,
 }
 
@@ -272,8 +271,8 @@ impl PublisherState {
         format!("topic={topic} publisher={name} epoch={:x}", self.epoch)
     }
 
-    /// Copies the number of sent messages from the ring to a line of counters. A feed counts by
-    /// itself: messages that were sent to others and not here count, too.
+    /// Copies the number of sent messages from the ring to a line of counters. A feed counts
+    /// itself, because messages that were not sent to this process count, too.
     pub(crate) fn show_sent(&self, line: &Line<PublisherValue>) {
         if cfg!(feature = "metrics") && self.origin.is_local() {
             let lap = || line.get(PublisherValue::Sent) >> self.ring.capacity().trailing_zeros();
@@ -287,7 +286,7 @@ impl PublisherState {
         }
     }
 
-    /// Copies the greatest depth that the publisher has seen to a line of counters.
+    /// Copies the greatest observed depth to a line of counters.
     pub(crate) fn show_high_water(&self, line: &Line<PublisherValue>) {
         if cfg!(feature = "metrics") && self.origin.is_local() {
             line.set(PublisherValue::HighWater, self.ring.high_water() as u64);
@@ -301,15 +300,16 @@ impl PublisherState {
         }
     }
 
-    /// Returns the place of the oldest message in the ring, as far as this thread can see.
+    /// Returns the position of the oldest message in the ring, as far as this thread can see.
     fn oldest(&self) -> usize {
         let (tail, capacity) = (self.ring.tail(), self.ring.capacity());
-        // A ring begins at place 0. (On 32-bit hosts places wrap; then one lap is not found.)
+        // A ring begins at position 0. (On 32-bit hosts positions wrap; after that one lap of
+        // retained messages is not found.)
         let oldest = tail - tail.min(capacity);
         self.origin.mapped().map_or(oldest, |mapped| oldest.max(mapped.first.min(tail)))
     }
 
-    /// Returns how full the ring is.
+    /// Returns the fill level of the ring.
     pub(crate) fn status(&self) -> RingStatus {
         self.import();
         RingStatus {
@@ -330,7 +330,7 @@ impl PublisherState {
         Some(reader.subscriber.clone())
     }
 
-    /// Returns how many messages the ring keeps for this subscription: none if it does not gate.
+    /// Returns how many messages the ring keeps for this subscription: 0 if it does not gate.
     fn kept_for(&self, reader: &SubscriberState) -> usize {
         self.import();
         let readers = self.readers.lock();
@@ -340,8 +340,8 @@ impl PublisherState {
         entry.map_or(0, |entry| self.ring.depth_of(|other| other == entry))
     }
 
-    /// Reports that the gating subscription with this claim is evicted, after it has held the
-    /// publisher up for this long.
+    /// Reports that the gating subscription with this claim is evicted, after it has blocked the
+    /// publisher for this long.
     pub(crate) fn evicted(&self, claim: Claim, stalled: Duration) {
         let readers = self.readers.lock();
         let Some(reader) = readers.iter().find(|reader| reader.entry == Some(claim.entry)) else {
@@ -379,19 +379,19 @@ impl Numbered for ReaderEntry {
     }
 }
 
-/// When a subscription ends although publishers are left; 0 in its place means never.
+/// When a subscription ends although publishers are left. 0 in its place means never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum LastCall {
-    /// When it has read all messages.
+    /// Once it has read all messages.
     WhenEmpty = 1,
-    /// When it has read the messages that were sent before.
+    /// Once it has read the messages that were sent before the call.
     AfterSent = 2,
     /// At once.
     Now = 3,
 }
 
-/// What a subscription shares with its publishers.
+/// The state that a subscription shares with its publishers.
 #[derive(Debug)]
 pub(crate) struct SubscriberState {
     /// The subscription's number among all members of this process.
@@ -403,7 +403,7 @@ pub(crate) struct SubscriberState {
     pub(crate) bell: Doorbell,
     /// Edges to new publishers that the subscription has not added to its own list yet.
     pub(crate) incoming: Versioned<Vec<Edge>>,
-    /// Which of its publishers have messages.
+    /// Shows which of its publishers have messages.
     pub(crate) ready: Arc<ReadyList>,
     /// All publishers that the subscription reads.
     pub(crate) publishers: Roster<Arc<PublisherState>>,
@@ -433,7 +433,7 @@ impl SubscriberState {
         })
     }
 
-    /// Returns how many messages its publishers keep for it: none if it does not hold them up.
+    /// Returns how many messages its publishers keep for it: 0 if it does not gate.
     pub(crate) fn kept(&self) -> usize {
         let publishers: Vec<_> = self.publishers.lock().iter().cloned().collect();
         publishers.iter().map(|publisher| publisher.kept_for(self)).sum()
@@ -446,7 +446,7 @@ impl SubscriberState {
     }
 }
 
-/// One publisher's ring at one subscription.
+/// One publisher's ring as seen by one subscription.
 #[derive(Debug)]
 pub(crate) struct Edge {
     pub(crate) publisher: Arc<PublisherState>,
@@ -456,27 +456,30 @@ pub(crate) struct Edge {
     pub(crate) line: Arc<Line<EdgeValue>>,
     /// Whether the publisher waits for this subscription.
     gates: bool,
-    /// Only if it gates: the place from which on messages are missing only after an eviction.
+    /// Only for a gating subscription: from this position on, messages are missing only after an
+    /// eviction.
     pub(crate) gates_from: usize,
     /// Whether the subscription was evicted, if it may have missed messages before `gates_from`.
     pub(crate) was_evicted: Option<Arc<AtomicBool>>,
     /// The numbering of its sequences, if the publisher is remote.
     known: Option<KnownNumbering>,
-    /// How far the subscription is, if the publisher is a feed.
+    /// The progress of the subscription, if the publisher is a feed.
     progress: Option<Arc<Progress>>,
     /// The subscription's sleep word in the shared memory of a mapped publisher's readers.
     sleeper: Option<Sleeper>,
-    /// The same publisher with earlier messages: this edge is read once that one is gone.
+    /// The earlier state of the same publisher, with its earlier messages. This edge is read after
+    /// its edge is removed.
     pub(crate) after: Option<Weak<PublisherState>>,
-    /// How many messages of that publisher a `latest` reader has passed over and not reported yet.
+    /// The number of messages of that publisher that a `latest` reader has skipped and not reported
+    /// yet.
     pub(crate) passed: usize,
     /// The loss of the publisher was reported.
     loss_reported: bool,
-    /// The place after the last message that the subscription reads, if that is known.
+    /// The position after the last message that the subscription reads, if it is known.
     pub(crate) end: Option<usize>,
     /// How many messages from the cursor on are in flight in a batch.
     pub(crate) ahead: usize,
-    /// The place after a batch whose handling failed: each of its messages has failed once.
+    /// The position after a batch whose handling failed. Each message of the batch has failed once.
     pub(crate) failed_until: Option<usize>,
 }
 
@@ -490,7 +493,7 @@ impl PublisherState {
         self.ring_room();
     }
 
-    /// Wakes the publisher if it waits for its readers. The caller has announced the change.
+    /// Wakes the publisher if it waits for its readers. The caller must have announced the change.
     #[inline]
     pub(crate) fn ring_room(&self) {
         match &self.origin {
@@ -499,15 +502,15 @@ impl PublisherState {
                 self.room.ring();
                 self.relieve();
             }
-            // Nobody waits at a pump's ring; but if its source is a feed, a link confirms taken
+            // No task waits at a pump's ring. If the pump's source is a feed, a link confirms taken
             // messages.
             Origin::Pumped(pump) if pump.source.origin.is_local() => {}
             Origin::Pumped(pump) => pump.source.ring_room(),
         }
     }
 
-    /// Registers the waker for when readers make room or leave, including those of other processes.
-    /// Check once more after this.
+    /// Registers the waker: readers, including those of other processes, wake it when they make
+    /// room or leave. Check again after this.
     pub(crate) fn park(&self, waker: &Waker) {
         self.room.park(waker);
         let storage = self.ring.storage();
@@ -520,7 +523,7 @@ impl PublisherState {
     }
 
     /// Requests that readers of other processes wake this process when they make room, by the path
-    /// of the publisher's task. Check once more after this.
+    /// of the publisher's task. Check again after this.
     pub(crate) fn request_wake(&self) {
         if let Some(word) = self.ring.storage().asleep() {
             // The word has one writer at a time.
@@ -535,7 +538,7 @@ impl ReaderEntry {
     #[inline]
     pub(crate) fn ring(&self) {
         match &self.remote {
-            // The link's task need not be woken for each message; the remote readers are.
+            // The remote readers are woken for each message; the link's task need not be.
             Some(remote) => remote.ring(),
             None => self.subscriber.bell.ring(),
         }
@@ -543,8 +546,8 @@ impl ReaderEntry {
 }
 
 impl Edge {
-    /// Prepares for the reader's sleep: another process has to wake this one. Check once more after
-    /// this.
+    /// Prepares for the reader's sleep: from now on the publisher's process wakes this one. Check
+    /// again after this.
     #[inline]
     pub(crate) fn fall_asleep(&self) {
         if let (Some(word), Some(mapped)) = (self.sleep_word(), self.publisher.origin.mapped()) {
@@ -552,7 +555,7 @@ impl Edge {
         }
     }
 
-    /// Takes this back, because the reader does not sleep after all.
+    /// Reverts [`fall_asleep`](Self::fall_asleep), because the reader does not sleep after all.
     #[inline]
     pub(crate) fn stay_awake(&self) {
         if let Some(word) = self.sleep_word() {
@@ -589,7 +592,8 @@ impl SharedRing for PublisherState {
         ring_each(subscribers, |subscriber| subscriber.bell.ring());
     }
 
-    /// Ends the ring: readers take its messages, and then get a gap, or what follows over the link.
+    /// Ends the ring: readers take its messages. Then they get a gap, or the messages that follow
+    /// over the link.
     fn peer_is_gone(&self, has_died: bool) {
         if has_died {
             self.lose();
@@ -602,12 +606,12 @@ impl SharedRing for PublisherState {
     }
 }
 
-// When a publisher's depth is compared with its threshold. The path of a message does not do it:
-// the publisher does it after a poll of its task, and only when it has sent enough messages that
-// the ring may have reached the upper mark. Readers do it when they wake publishers, and only
-// while the threshold is exceeded.
+// Comparison of a publisher's depth with its threshold. It is not done for each message. The
+// publisher compares after a poll of its task, and only if it has sent enough messages for the ring
+// to reach the upper mark. Readers compare when they wake publishers, and only while the threshold
+// is exceeded.
 
-/// The position at which the publisher's side compares next: where the ring may have reached the
+/// The position at which the publisher's side compares next, because the ring may have reached the
 /// upper mark.
 #[derive(Debug)]
 pub(crate) struct PressureCheck {
@@ -621,7 +625,7 @@ impl PressureCheck {
         PressureCheck { at: publisher.ring.tail().wrapping_add(publisher.pressure.upper()) }
     }
 
-    /// Compares the depth if the position is reached.
+    /// Compares the depth if the position was reached.
     #[inline]
     pub(crate) fn run(&mut self, publisher: &PublisherState) {
         let tail = publisher.ring.tail();
@@ -643,20 +647,18 @@ impl PublisherState {
         }
     }
 
-    /// Returns the position that all readers have to reach until the threshold is no longer
-    /// exceeded.
+    /// Returns the position that all readers must reach before the threshold is no longer exceeded.
     pub(crate) fn relieved_at(&self) -> usize {
         self.room.relieved_at()
     }
 
-    /// Compares the depth with the marks. Returns after how many messages the next comparison is
-    /// due.
+    /// Compares the depth with the marks. Returns the number of messages after which the next
+    /// comparison is due.
     #[cold]
     #[inline(never)]
     pub(crate) fn compare_depth(&self) -> usize {
         if !self.origin.is_local() {
-            // The ring here is not the one that the publisher waits for, so there is nothing to
-            // compare for a long time.
+            // The publisher does not wait for this ring, so no comparison is due for a long time.
             return usize::MAX / 2;
         }
         self.evictions.check(&self.ring);
@@ -666,13 +668,13 @@ impl PublisherState {
         })
     }
 
-    /// As [`compare_depth`](Self::compare_depth), for the publisher's side, which need not look for
-    /// the end of an exceeded threshold: the readers of this process find it.
+    /// Compares like [`compare_depth`](Self::compare_depth), for the publisher's side. It need not
+    /// find the end of an exceeded threshold, because the readers of this process do.
     #[cold]
     #[inline(never)]
     fn compare_if_relieved(&self) -> usize {
-        // The threshold cannot be exceeded again before the ring has gone from the lower mark to
-        // the upper one, so the next comparison is due only then.
+        // The threshold can be exceeded again only after the ring has gone from the lower mark to
+        // the upper one, so the next comparison is due then.
         let finds_end = self.ring.storage().imports().is_some();
         if self.room.is_exceeded() && !finds_end {
             return self.pressure.distance();

@@ -1,8 +1,8 @@
-//! How full a publisher's ring may become before it counts as under backpressure: the threshold,
-//! its two marks, and the state of one publisher.
+//! The threshold at which a publisher's ring counts as under backpressure, its two marks, and its
+//! state at one publisher.
 //!
-//! `state/pressing.rs` says which side compares, and when. Each side stores the state, announces it
-//! and compares once more, so whichever comes second sees what the other one did.
+//! `state/mod.rs` says which side compares, and when. Each side stores the state, announces it and
+//! compares again, so the later side sees the earlier side's change.
 
 use std::fmt;
 use std::ops::Deref;
@@ -15,9 +15,9 @@ use crate::sync::{AtomicBool, AtomicUsize, Ordering, lock};
 
 /// The share of a ring at which its publisher is under backpressure.
 ///
-/// It is *exceeded* from the moment when the slowest gating reader still needs this share of the
-/// ring, until it needs at most three quarters of that: with 80 %, until the depth is at most 60 %
-/// of the capacity.
+/// It is *exceeded* once the slowest gating reader still needs this share of the ring, and until it
+/// needs at most three quarters of that. With 80 %, this is until the depth is at most 60 % of the
+/// capacity.
 ///
 /// ```
 /// use mycelium_transports::local::Threshold;
@@ -31,14 +31,14 @@ use crate::sync::{AtomicBool, AtomicUsize, Ordering, lock};
 pub struct Threshold(usize);
 
 impl Threshold {
-    /// Creates a threshold of 1 to 100 percent of the capacity; `None` beyond these.
+    /// Creates a threshold of 1 to 100 percent of the capacity; `None` for other values.
     #[must_use]
     pub fn percent(percent: u32) -> Option<Threshold> {
         (1..=100).contains(&percent).then_some(Threshold(percent as usize))
     }
 
-    /// Returns the depth from which it is exceeded in a ring of `capacity` messages, and the depth
-    /// at which this ends.
+    /// Returns the depth from which the threshold is exceeded in a ring of `capacity` messages, and
+    /// the depth at which this ends.
     #[must_use]
     pub fn marks(self, capacity: usize) -> (usize, usize) {
         // Computed in two parts, so that no product exceeds a word.
@@ -54,7 +54,7 @@ impl Default for Threshold {
     }
 }
 
-/// A change of a publisher's state.
+/// A change of a publisher's backpressure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PressureChange {
     /// Whether the threshold is exceeded now.
@@ -65,15 +65,15 @@ pub struct PressureChange {
     pub capacity: usize,
 }
 
-/// Where a publisher waits for room, beside the words that its readers load when they wake it: so
-/// they load no further cache line.
+/// The doorbell at which a publisher waits for room. Beside it are the words that readers load when
+/// they wake the publisher, so that they load no further cache line.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Room {
     /// Whether the threshold is exceeded.
     exceeded: AtomicBool,
-    /// While the threshold is exceeded: the depth is above the lower mark until all readers have
-    /// reached this position.
+    /// While the threshold is exceeded: the position that all readers must reach before the depth
+    /// can be at the lower mark.
     relieved_at: AtomicUsize,
     doorbell: Doorbell,
 }
@@ -93,11 +93,10 @@ impl Room {
         self.exceeded.load(Ordering::Relaxed)
     }
 
-    /// Returns the position that all readers must have reached before the threshold can cease to be
-    /// exceeded, while it is.
+    /// Returns the position that all readers must reach before an exceeded threshold can end.
     #[inline]
     pub(crate) fn relieved_at(&self) -> usize {
-        // Relaxed, because an outdated position is an earlier one, and only costs a comparison.
+        // Relaxed: an outdated position is an earlier one, which only costs a comparison.
         self.relieved_at.load(Ordering::Relaxed)
     }
 }
@@ -119,11 +118,11 @@ pub(crate) struct Pressure {
     observer: OnceLock<Box<dyn Fn(PressureChange) + Send + Sync>>,
 }
 
-/// What the observer was notified of last.
+/// The last change that the observer was notified of.
 #[derive(Default)]
 struct Notified {
     exceeded: bool,
-    /// A thread calls the observer now, and compares once more afterwards.
+    /// A thread is calling the observer, and compares again afterwards.
     is_notifying: bool,
 }
 
@@ -176,8 +175,8 @@ impl Pressure {
             }
             room.exceeded.store(now, Ordering::SeqCst);
             has_changed = true;
-            // The other side may have changed the depth before it could see this state, so this
-            // compares once more.
+            // Compares again: the other side may have changed the depth before it could see this
+            // state.
             announce();
         };
         if has_changed {

@@ -1,14 +1,14 @@
-//! A ring of its own for a `drop-newest` subscription, so that its oldest messages stay while the
-//! publisher continues.
+//! The pump: gives a `drop-newest` subscription its own ring, so that its oldest messages stay
+//! while the publisher continues.
 //!
-//! A [`Pump`] reads the publisher's ring as a gating reader, and appends to the subscription's
-//! ring, which has the same capacity. The publisher runs the pump when the pump keeps the
-//! publisher's ring full, and the subscription when its own ring is empty. Messages that find no
-//! room then are dropped and counted. So the publisher never waits for the subscription, no task is
-//! needed, and the lock is taken once for many messages.
+//! A [`Pump`] reads the publisher's ring as a gating reader and appends to the subscription's ring,
+//! which has the same capacity. The publisher runs the pump when it blocks the publisher's ring,
+//! and the subscription runs it when its own ring is empty. Messages that find no room are dropped
+//! and counted. So the publisher never waits for the subscription, no task is needed, and the lock
+//! is taken once for many messages.
 //!
-//! The subscription reads its ring as it reads the ring of a publisher in another process: a
-//! [`Numbering`] has the sequences, and the places of the dropped messages.
+//! The subscription reads its ring like the ring of a publisher in another process: a [`Numbering`]
+//! has the sequences and the positions of dropped messages.
 
 use std::sync::{Arc, Mutex};
 
@@ -23,7 +23,7 @@ use crate::local::values::GapReason;
 use crate::sync::lock;
 
 impl PublisherState {
-    /// Runs the pump with this entry of the ring, if there is one. Returns whether it has made
+    /// Runs the pump that has this entry in the ring, if there is one. Returns whether it has made
     /// room.
     pub(crate) fn pump(&self, entry: usize) -> bool {
         let pumps = self.pumps.lock();
@@ -33,8 +33,8 @@ impl PublisherState {
         pump.is_some_and(|pump| pump.run())
     }
 
-    /// Stops the pump whose ring this is while the guard lives, so that it moves and counts
-    /// nothing: a subscription holds the guard to count what its pump counts, too.
+    /// Stops the pump of this ring while the guard lives, so that it moves and counts no messages.
+    /// A subscription holds the guard while it counts messages that its pump counts, too.
     pub(crate) fn stop_pump(&self) -> Option<impl Drop> {
         self.origin.pump().map(|pump| lock(&pump.ends))
     }
@@ -49,7 +49,7 @@ impl PublisherState {
     }
 
     /// Adds a pump that reads this publisher at an end of its ring. Returns the publisher that
-    /// stands for this one at the subscription. `None` if memory cannot hold another ring.
+    /// stands for this one at the subscription. Returns `None` if memory cannot hold another ring.
     pub(super) fn add_pump(
         self: &Arc<PublisherState>,
         end: Consumer<Ring>,
@@ -64,7 +64,7 @@ impl PublisherState {
     }
 }
 
-/// Why the ring of a subscription has no descriptor.
+/// The reason why the ring of a subscription has no descriptor.
 const OF_PUMP: &str = "the ring is that of a `drop-newest` subscription";
 
 impl Edge {
@@ -74,7 +74,7 @@ impl Edge {
         let Some(pump) = self.publisher.origin.pump() else { return false };
         let has_changed = pump.run();
         if has_changed {
-            // The ring of a feed has room now, so wake its writer.
+            // The feed's ring has room now, so its writer is woken.
             pump.source.wake();
         }
         has_changed
@@ -87,8 +87,8 @@ impl Edge {
 }
 
 impl Pump {
-    /// Creates a pump between this end of the publisher's ring and a new ring. `None` if memory
-    /// cannot hold that.
+    /// Creates a pump between this end of the publisher's ring and a new ring. Returns `None` if
+    /// memory cannot hold the ring.
     fn new(
         source: &Arc<PublisherState>,
         end: Consumer<Ring>,
@@ -125,9 +125,9 @@ impl Pump {
             return false;
         };
         let Some(target) = end else { return false };
-        // Limited to the present room and depth: room that the subscription makes meanwhile is for
-        // the next run, and so are later messages of the publisher, which may be as fast as this
-        // loop.
+        // Limits the loop to the present room and depth. Room that the subscription makes
+        // meanwhile, and later messages, are for the next run, because the publisher may be as fast
+        // as this loop.
         let (mut room, mut dropped) = (target.room(), 0);
         let (mut has_changed, mut is_over) = (false, false);
         for _ in 0..=source.depth() {
@@ -176,7 +176,7 @@ impl Pump {
             return;
         }
         self.numbering.skip(target.sequence(), missed, reason);
-        // Counted here, because the numbering has one reason for all messages missing at a place.
+        // Counts here, because the numbering has one reason for all messages missing at a position.
         self.line.add(reason.value(), missed);
     }
 
@@ -197,7 +197,7 @@ impl Pump {
         }
     }
 
-    /// Stops reading the publisher's ring, as the subscription leaves.
+    /// Stops reading the publisher's ring, because the subscription leaves.
     pub(super) fn leave(&self) {
         let end = lock(&self.ends).source.take();
         let entry = end.as_ref().and_then(Consumer::entry);

@@ -1,8 +1,8 @@
-//! Gating readers that hold a publisher up, and when the publisher no longer waits for them.
+//! Stalled readers: gating readers that block a publisher, and when the publisher evicts them.
 //!
-//! A [`StallLimit`] belongs to one publisher. The publisher calls it only when its ring is full; it
-//! knows since when each reader has held the publisher up without moving. A reader over the limit
-//! is suspended in the ring ([`Producer::suspend`]): the publisher waits for it again once it
+//! Each publisher has a [`StallLimit`], which it calls only when its ring is full. The limit knows
+//! since when each reader has blocked the publisher without moving. A reader over the limit is
+//! suspended in the ring ([`Producer::suspend`]), and the publisher waits for it again once it
 //! moves.
 
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use mycelium_executor::{DeadlineTimer, Executor};
 use crate::local::ring::shared::Ring;
 use crate::sync::{AtomicBool, Ordering, lock};
 
-/// What happens to a gating reader that holds a publisher up.
+/// What happens to a gating reader that blocks a publisher.
 ///
 /// ```
 /// # use mycelium_core::message;
@@ -54,44 +54,43 @@ use crate::sync::{AtomicBool, Ordering, lock};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnStall {
-    /// The publisher waits, or its emits are rejected, for as long as it takes.
+    /// The publisher waits, or its emits are rejected, without a time limit.
     #[default]
     Block,
-    /// A reader that has held the publisher up for this time without moving is evicted: the
-    /// publisher continues, and the reader gets the number of messages that it missed. The
+    /// A reader that has blocked the publisher for this time without moving is evicted: the
+    /// publisher continues, and the reader gets a gap with the number of missed messages. The
     /// publisher waits for it again once it has moved.
     EvictAfter(Duration),
 }
 
-/// A publisher no longer waits for a reader.
+/// A reader was evicted: a publisher no longer waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Eviction {
     /// The reader: a subscription, or another node.
     pub reader: Arc<str>,
-    /// How long the reader had held the publisher up.
+    /// The time for which the reader had blocked the publisher.
     pub stalled: Duration,
 }
 
-/// The evictions at one publisher, as its own side and its readers share them.
+/// The evictions at one publisher, shared by the publisher and its readers.
 #[derive(Default)]
 pub(crate) struct Evictions {
     /// Whether gating readers can be evicted. Set before any reader joins.
     are_possible: AtomicBool,
-    /// Whether there is a reader that was evicted and has not returned.
+    /// Whether an evicted reader has not returned yet.
     are_open: AtomicBool,
     open: Mutex<OpenEvictions>,
     observer: OnceLock<Box<dyn Fn(Eviction) + Send + Sync>>,
     observer_of_returns: OnceLock<Box<dyn Fn(Arc<str>) + Send + Sync>>,
 }
 
-/// The readers that were evicted and have not returned, and the changes that observers do not know
-/// yet.
+/// Evicted readers that have not returned, and changes that observers were not notified of yet.
 #[derive(Default)]
 struct OpenEvictions {
     /// The evicted readers, by the number of the subscription.
     readers: Vec<(u64, Claim, Arc<str>)>,
     pending: VecDeque<EvictionChange>,
-    /// A thread calls the observers now, and does so until nothing is pending.
+    /// A thread is calling the observers, until no change is pending.
     is_notifying: bool,
 }
 
@@ -130,8 +129,7 @@ impl Evictions {
     /// Adds the eviction of the subscription with this number and claim.
     pub(crate) fn add(&self, number: u64, claim: Claim, eviction: Eviction) {
         let mut open = lock(&self.open);
-        // An open eviction of this subscription is over, because the subscription returned
-        // meanwhile without being noticed.
+        // An open eviction of this subscription is over: the subscription has returned unnoticed.
         open.end(|(other, ..)| *other == number);
         open.readers.push((number, claim, eviction.reader.clone()));
         open.pending.push_back(EvictionChange::Evicted(eviction));
@@ -189,18 +187,18 @@ impl fmt::Debug for Evictions {
     }
 }
 
-/// How long readers have held one publisher up.
+/// Measures how long readers have blocked one publisher.
 #[derive(Debug)]
 pub(crate) struct StallLimit {
     limit: Duration,
-    /// The readers that hold the publisher up now, in the order of their entries.
+    /// The readers that block the publisher now, in the order of their entries.
     stalled: Vec<Stalled>,
-    /// The readers that did so at the previous call.
+    /// The readers that blocked it at the previous call.
     before: Vec<Stalled>,
     timer: DeadlineTimer,
 }
 
-/// A reader and the position at which the publisher found that it holds it up.
+/// A reader that blocks the publisher, and its position.
 #[derive(Clone, Copy, Debug)]
 struct Stalled {
     reader: Claim,
@@ -218,9 +216,9 @@ impl StallLimit {
         }
     }
 
-    /// Suspends the readers that need a message before `sequence`, and have needed it for too long.
-    /// Calls `evicted` with each reader and the time for which it held the publisher up. The caller
-    /// has loaded the exact positions.
+    /// Suspends the readers that need a message before `sequence`, and have needed it for longer
+    /// than the limit. Calls `evicted` with each reader and the time for which it blocked the
+    /// publisher. The caller must have loaded the exact positions.
     pub(crate) fn suspend(
         &mut self,
         producer: &mut Producer<Ring>,
@@ -229,7 +227,7 @@ impl StallLimit {
         mut evicted: impl FnMut(Claim, Duration),
     ) {
         let now = executor.now();
-        // Two lists are used in turn, so that a publisher that waits often does not allocate.
+        // Swaps two lists, so that a publisher that waits often does not allocate.
         std::mem::swap(&mut self.stalled, &mut self.before);
         self.stalled.clear();
         let mut known = self.before.iter().peekable();
@@ -250,7 +248,8 @@ impl StallLimit {
         });
     }
 
-    /// Registers the task for the time when the next reader may be over the limit. Ready if one is.
+    /// Registers the task for the time at which the next reader may be over the limit. Ready if a
+    /// reader is over it.
     pub(crate) fn poll(&mut self, context: &Context<'_>, executor: &dyn Executor) -> Poll<()> {
         let mut context = Context::from_waker(context.waker());
         let Some(first) = self.stalled.iter().map(|it| it.since).min() else {

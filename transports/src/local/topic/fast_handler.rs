@@ -1,9 +1,8 @@
-//! Fast handlers: functions that run with each message of a topic, in the poll of its publisher,
-//! before the message is committed. A [`Handled`] holds the handlers of one publisher.
+//! Fast handlers: functions that are called with each message of a topic, in the poll of its
+//! publisher, before the message is committed. A [`Handled`] holds the handlers of one publisher.
 //!
-//! It also holds the publisher's end of the ring, which the
-//! [`Writer`](crate::local::writer::Writer) then lacks, so that the writer's fast path pushes
-//! nothing. A publisher of a topic without handlers does nothing for them.
+//! It also holds the publisher's end of the ring. The [`Writer`](crate::local::writer::Writer) has
+//! none then, so its fast path pushes nothing. Topics without handlers have no cost.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -17,14 +16,14 @@ use mycelium_core::ring::broadcast::Producer;
 use crate::local::ring::shared::Ring;
 use crate::local::values::HandlerFailure;
 
-/// Sees the fast handlers of a topic while they run, so that one that blocks can be named.
+/// Observes the fast handlers of a topic while they run, to name a handler that blocks.
 pub trait HandlerWatch: Send + Sync {
     /// Creates the mark of a publisher, with its first message. `handlers` are the names of its
     /// handlers.
     fn mark(&self, topic: &str, publisher: &str, handlers: &[Arc<str>]) -> Box<dyn HandlerMark>;
 }
 
-/// Sees the fast handlers of one publisher.
+/// Observes the fast handlers of one publisher.
 pub trait HandlerMark: Send + Sync {
     /// Called when the handler at this place in the list begins.
     fn begins(&self, handler: usize);
@@ -48,8 +47,8 @@ impl FastHandler {
     ) -> FastHandler {
         let call = move |bytes: &[u8]| match decode_ref(bytes) {
             Ok(message) => handler(message),
-            // Copies the message, because words of 4 bytes may not be aligned for a message with an
-            // alignment of 8.
+            // Copies the message, because words of 4 bytes may not have the alignment of 8 that a
+            // message needs.
             Err(_) => handler(&decode(bytes)?),
         };
         FastHandler { name: name.into(), call: Arc::new(call) }
@@ -58,7 +57,7 @@ impl FastHandler {
 
 /// The fast handlers of one publisher, and its end of the ring.
 pub(crate) struct Handled {
-    /// `None` after the end of the publisher.
+    /// The end of the ring; `None` after the end of the publisher.
     pub(crate) producer: Option<Producer<Ring>>,
     handlers: Vec<FastHandler>,
     watch: Arc<OnceLock<Arc<dyn HandlerWatch>>>,
@@ -66,7 +65,7 @@ pub(crate) struct Handled {
 }
 
 impl Handled {
-    /// Takes the end of the ring if there are handlers.
+    /// Takes the publisher's end of the ring, if there are handlers.
     pub(crate) fn new(
         handlers: Vec<FastHandler>,
         watch: &Arc<OnceLock<Arc<dyn HandlerWatch>>>,
@@ -79,8 +78,8 @@ impl Handled {
         Some(Box::new(Handled { producer, handlers, watch, mark: None }))
     }
 
-    /// Runs the handlers in their order, until one does not accept the message. `topic` is a number
-    /// that no other topic has.
+    /// Runs the handlers in their order, until one refuses the message. `topic` is a unique number
+    /// of the topic.
     pub(crate) fn run(
         &mut self,
         topic: usize,
@@ -122,8 +121,8 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 thread_local! {
-    /// The topics whose handlers run on this thread, from the outermost one, each with the place of
-    /// the running handler. A handler that publishes to another topic runs the handlers of that
+    /// The topics whose handlers run on this thread, from the outermost one, each with the index of
+    /// its running handler. A handler that publishes to another topic runs the handlers of that
     /// topic.
     static RUNNING: RefCell<Vec<(usize, usize)>> = const { RefCell::new(Vec::new()) };
 }
@@ -132,8 +131,8 @@ thread_local! {
 struct Running(());
 
 impl Running {
-    /// Fails if the thread already runs the handlers of this topic, with the place of the running
-    /// one.
+    /// Marks the topic as running. Fails if this thread already runs the topic's handlers: returns
+    /// the index of the running one.
     fn begin(topic: usize) -> Result<Running, usize> {
         RUNNING.with_borrow_mut(|running| {
             if let Some((_, place)) = running.iter().find(|(other, _)| *other == topic) {

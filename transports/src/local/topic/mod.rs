@@ -1,8 +1,9 @@
-//! A topic: the list of its publishers and subscriptions, and the rules for joining and leaving.
+//! A topic: the list of its publishers and subscriptions, and the rules by which they join and
+//! leave.
 //!
-//! This file connects the shared states of [`state`](super::state). It knows neither message types
-//! nor the handles that users hold: a `Publisher`, a `Subscription`, a `Tap` and a `Feed` join it.
-//! It also adds the fast handlers of its publishers.
+//! This file connects the shared states of [`state`](super::state). It does not know message types.
+//! The handles of users join a topic: a `Publisher`, a `Subscription`, a `Tap` or a `Feed`. The
+//! topic also adds the fast handlers of its publishers.
 
 pub(crate) mod fast_handler;
 
@@ -81,13 +82,13 @@ struct Members {
     epochs: HashSet<u64>,
     /// Sorted by number.
     subscribers: Vec<Arc<SubscriberState>>,
-    /// How many subscriptions take an entry in each ring.
+    /// The number of subscriptions that take an entry in each ring.
     keeping: usize,
     /// Ended publishers of other processes, until every subscription has read them to the end.
     unread: Vec<Weak<PublisherState>>,
 }
 
-/// Counts the guards that keep the topic open.
+/// The guards that keep the topic open.
 #[derive(Debug, Default)]
 struct OpenGuards {
     now: AtomicUsize,
@@ -111,14 +112,14 @@ impl Topic {
         Topic::with_recorded(name, schema, capacity, READERS, memory, recorded, counters)
     }
 
-    /// As [`new`](Topic::new), with all settings of a topic. Each of the gating
+    /// Creates a topic as [`new`](Topic::new) does, with all settings. Each of the gating
     /// [`readers`](Readers) takes an entry of 256 bytes in each ring, and a publisher reads all
     /// entries of its ring once a lap. Other processes can read rings in [`RingMemory::Shared`]
     /// themselves. Messages of a topic with a tracer have [traces](super::Tracer), and their
-    /// latency may be measured; in both cases each slot has 32 bytes more.
+    /// latency may be measured; either adds 32 bytes to each slot.
     ///
     /// # Errors
-    /// As [`new`](Topic::new).
+    /// The same as for [`new`](Topic::new).
     pub fn with_recorded(
         name: &str,
         schema: Schema,
@@ -175,14 +176,15 @@ impl Topic {
         self.shape.layout.capacity()
     }
 
-    /// Sets the threshold of backpressure of the publishers that join from now on. The default is
-    /// 80 % of the capacity.
+    /// Sets the threshold of backpressure of publishers that join from now on. The default is 80 %
+    /// of the capacity.
     pub fn set_threshold(&self, threshold: Threshold) {
         *lock(&self.threshold) = threshold;
     }
 
-    /// Sets what happens to gating readers that hold up publishers of this process that join from
-    /// now on. They are evicted only once there is an [executor](Topic::set_executor).
+    /// Sets what happens to gating readers that block publishers. It applies to publishers of this
+    /// process that join from now on. Readers are evicted only once there is an
+    /// [executor](Topic::set_executor).
     pub fn set_on_stall(&self, on_stall: OnStall) {
         *lock(&self.on_stall) = on_stall;
     }
@@ -202,7 +204,7 @@ impl Topic {
         self.executor.get()
     }
 
-    /// Returns what happens to gating readers that hold up publishers of this process.
+    /// Returns what happens to gating readers that block publishers of this process.
     pub(crate) fn on_stall(&self) -> OnStall {
         *lock(&self.on_stall)
     }
@@ -215,7 +217,7 @@ impl Topic {
         KeepOpen(self.clone())
     }
 
-    /// Whether publishers of other processes may still join. Acquire, pairs with the Release in the
+    /// Whether publishers of other processes may still join. Acquire pairs with the Release in the
     /// guard's drop: a caller that sees the guard gone also sees every publisher that joined
     /// before.
     pub(crate) fn is_kept_open(&self) -> bool {
@@ -262,8 +264,8 @@ impl Topic {
                 return Err(TopicError::Epoch { topic: self.name.clone(), epoch });
             }
         } else {
-            // An ended publisher was read to the end if no subscription reads it any more. That its
-            // state still exists means nothing, because a task may keep a copy of it.
+            // An ended publisher was read to the end if no subscription reads it any more. Whether
+            // its state still exists does not matter, because a task may keep a copy of it.
             let is_read = |it: &PublisherState| it.readers.lock().is_empty();
             members.unread.retain(|it| it.upgrade().is_some_and(|it| !is_read(&it)));
             let ring_bytes = self.shape.layout.bytes().unwrap_or(usize::MAX);
@@ -287,7 +289,7 @@ impl Topic {
         if publisher.origin.is_local() && self.on_stall() != OnStall::Block {
             publisher.evictions.allow();
         }
-        // If a link has lost the stream and begins it again, subscriptions read first the lost
+        // If a link has lost the stream and starts it again, subscriptions read first the lost
         // publisher and then this one.
         let is_same = |it: &Arc<PublisherState>| it.epoch == epoch && *it.name == *name;
         let lost = members.unread.iter().rev().filter_map(Weak::upgrade).find(is_same);
@@ -297,8 +299,8 @@ impl Topic {
     }
 
     /// Adds a publisher of another process whose ring this process has mapped. Present
-    /// subscriptions read it from the place `from` on, and after `earlier`, which has the messages
-    /// before that place.
+    /// subscriptions read it from the position `from` on, after `earlier`, which has the messages
+    /// before that position.
     pub(crate) fn add_mapped(
         &self,
         publisher: &Arc<PublisherState>,
@@ -334,8 +336,8 @@ impl Topic {
         Ok(())
     }
 
-    /// Adds a subscription, with an edge to each present publisher. `is_tap`: it stands for the
-    /// readers of another process.
+    /// Adds a subscription, with an edge to each present publisher. `is_tap`: whether it stands for
+    /// the readers of another process.
     pub(crate) fn add_subscriber(
         &self,
         name: &str,
@@ -344,7 +346,7 @@ impl Topic {
     ) -> Result<Arc<SubscriberState>, TopicError> {
         let (policy, subscriber) = (options.policy, SubscriberState::new(name, options, is_tap));
         let mut members = lock(&self.members);
-        // Later publishers have at most as many entries as the present ones.
+        // A later publisher has no more entries than the present ones.
         if policy.keeps() && members.keeping >= self.shape.readers.most {
             return Err(self.too_many_readers());
         }
@@ -366,8 +368,9 @@ impl Topic {
         let fills = policy.is_gating() && options.start == Start::OldestRetained;
         let filled = if fills { members.publishers.clone() } else { Vec::new() };
         drop(members);
-        // The new reader may add to the depth of publishers, which compare only after sending. Not
-        // under the lock: an observer of the threshold may use the topic.
+        // The new reader may add to the depth of publishers, which compare only after sending.
+        // Compares after the lock is released, because an observer of the threshold may use the
+        // topic.
         filled.iter().for_each(|publisher| _ = publisher.compare_depth());
         Ok(subscriber)
     }
@@ -393,8 +396,8 @@ impl Topic {
         }
     }
 
-    /// Returns how full the rings of its publishers are now, including publishers of other
-    /// processes whose messages come over a link or through shared memory.
+    /// Returns the fill levels of its publishers' rings, including publishers of other processes
+    /// whose messages come over a link or through shared memory.
     ///
     /// ```
     /// # use mycelium_core::message;
@@ -430,8 +433,8 @@ impl Topic {
         lock(&self.members).publishers.iter().filter(is_own).count()
     }
 
-    /// Returns how many subscriptions have a place at a ring in memory of another process: as many
-    /// as may gate, and the present ones.
+    /// Returns the number of subscriptions that have places at a ring in memory of another process:
+    /// the limit on gating ones and the present ones.
     pub(crate) fn places(&self) -> usize {
         self.shape.readers.most.max(lock(&self.members).subscribers.len())
     }
@@ -452,7 +455,7 @@ impl Topic {
 
 /// Adds a member to a list that is sorted by number.
 fn insert<T: Numbered>(members: &mut Vec<T>, member: T) {
-    // Most often the member is the newest one.
+    // The member is usually the newest one.
     let place = members.partition_point(|other| other.number() < member.number());
     members.insert(place, member);
 }
@@ -473,8 +476,8 @@ impl fmt::Debug for Topic {
     }
 }
 
-/// Keeps all subscriptions of the topic open while it lives: publishers of another process may
-/// still join.
+/// Keeps all subscriptions of the topic open while it lives, because publishers of another process
+/// may still join.
 #[derive(Debug)]
 pub struct KeepOpen(Arc<Topic>);
 
@@ -534,7 +537,8 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        // A publisher may hold the state longer than the task exists, so forget its waker.
+        // Drops the task's waker, because a publisher may hold the state longer than the task
+        // exists.
         self.state.bell.forget();
     }
 }
@@ -542,18 +546,20 @@ impl Drop for Membership {
 // The fast handlers of a topic: how they are added, and how its publishers get them.
 
 impl Topic {
-    /// Adds a fast handler: a function that publishers of this process that join from now on call
-    /// with each message, in the call or poll that publishes it. The handler runs once, when the
-    /// message has a slot, before any reader can see it. Handlers run in the order in which they
-    /// were added.
+    /// Adds a fast handler: a function that is called with each message of publishers of this
+    /// process that join from now on, in the call or poll that publishes the message. It is called
+    /// once, after the message has a slot, and before any reader can see it. Handlers are called in
+    /// the order in which they were added.
     ///
-    /// If one returns an error or panics, those after it do not run, the message is not sent, and
-    /// the publisher returns it with [`Refusal::FastHandler`](crate::local::Refusal::FastHandler).
-    /// The next message gets its slot and its sequence. A handler that publishes to this topic
-    /// itself, directly or through handlers of other topics, is refused
+    /// If a handler returns an error or panics, later handlers are not called, the message is not
+    /// sent, and the publisher returns it with
+    /// [`Refusal::FastHandler`](crate::local::Refusal::FastHandler). The next message gets its slot
+    /// and its sequence. A handler that publishes to this topic itself, directly or through
+    /// handlers of other topics, is refused
     /// ([`HandlerFailure::Reentered`](crate::local::HandlerFailure::Reentered)).
     ///
-    /// Messages of publishers in other processes were published there: no handler runs here.
+    /// No handler is called for messages of publishers in other processes: they were published
+    /// there.
     ///
     /// ```
     /// # use mycelium_core::message;
@@ -598,8 +604,7 @@ impl Topic {
         !lock(&self.fast_handlers).is_empty()
     }
 
-    /// Sets the watch that sees the topic's fast handlers while they run. Only the first one
-    /// counts.
+    /// Sets the watch that observes the topic's fast handlers. Only the first one counts.
     pub fn watch_fast_handlers(&self, watch: Arc<dyn HandlerWatch>) {
         let _ = self.handler_watch.set(watch);
     }

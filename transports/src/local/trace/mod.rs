@@ -1,19 +1,19 @@
-//! The traces of messages: where a slot stores them, and which trace the messages of a task get.
+//! Traces of messages: where a slot stores a trace, and which trace the messages of a task get.
 //!
-//! The slots of a traced topic have a [trace area](TraceArea) behind each message: a
-//! [`TraceContext`], or zeros for a message without one. The last bytes of an area are for the
+//! The slots of a traced topic have a [trace area](TraceArea) after each message: a
+//! [`TraceContext`], or zeros if the message has no trace. The last bytes of an area are for the
 //! message's latency, with or without traces. A topic is traced if it has a [`Tracer`], which
-//! begins traces: a message that no other message has caused begins one if it is in the sample, and
-//! has none otherwise. What a task sends while it handles a delivery gets the trace of that
-//! delivery, or none if the delivery has none. So whole traces are sampled, and a message outside
-//! of the sample costs the zeros of its area. A [`TaskTrace`], which the handles of a task share by
+//! begins traces: a message that no other message has caused begins a trace if it is in the sample,
+//! and has no trace otherwise. Messages that a task sends while it handles a delivery get the trace
+//! of the delivery, or none if it has none. So whole traces are sampled, and a message outside the
+//! sample only costs the zeros of its area. A [`TaskTrace`], which the handles of a task share by
 //! their [`TaskBudget`](super::TaskBudget), knows the task's current delivery. While that delivery
 //! belongs to a sampled trace, a [`Span`] is open: from the delivery to the next receive, or the
 //! end of the run. The task of an actor, whose handles are not known in advance, is polled by
 //! [`poll_traced`](super::poll_traced).
 //!
-//! Topics without traces and latencies pay nothing: their slots have no area, and the fast paths,
-//! which know the length of a message as a constant, do not find slots with one.
+//! Topics without traces and latencies have no cost: their slots have no area. The usual fast
+//! paths, for which the length of a message is a constant, do not find slots with an area.
 
 mod tracer;
 
@@ -35,19 +35,19 @@ const WORD: usize = size_of::<usize>();
 const BYTES: usize = size_of::<TraceContext>() + SENT_AT_BYTES;
 const WORDS: usize = BYTES / WORD;
 
-/// Whether the slots of a ring have the metadata of their messages.
+/// Whether the slots of a ring have trace areas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TraceArea {
     /// Slots have messages only.
     #[default]
     Absent,
-    /// Behind each message, from the next word on, there are 32 bytes: 25 for its trace, and 7 for
-    /// the time at which it was sent.
+    /// After each message, from the next word on, there are 32 bytes: 25 for its trace, and 7 for
+    /// its send time.
     Present,
 }
 
 impl TraceArea {
-    /// The bytes of a slot's content, for messages of this size.
+    /// Returns the bytes of a slot's content, for messages of this size.
     #[must_use]
     pub fn content_bytes(self, message: usize) -> usize {
         match self {
@@ -77,8 +77,8 @@ impl Area {
     /// The area of a message without a trace.
     pub(crate) const EMPTY: Area = Area([0; WORDS]);
 
-    /// A value only for a [`TraceCell`], which has no time: no trace, and none begins. The ids are
-    /// zero.
+    /// A value only for a [`TraceCell`], which has no send time: the message has no trace, and
+    /// begins none. The ids are zero.
     const UNTRACED: Area = {
         let mut words = [0; WORDS];
         words[WORDS - 1] = 1;
@@ -109,8 +109,8 @@ impl From<TraceContext> for Area {
     }
 }
 
-/// The slots of a ring whose areas are not empty. A publisher learns this without a load of the
-/// slot, which would take the cache line from a reader, and leaves empty areas alone.
+/// The slots of a ring whose areas are not empty. With them a publisher skips empty areas without a
+/// load of the slot, which would take the cache line from a reader.
 #[derive(Debug)]
 pub(crate) struct FilledAreas {
     /// A bit for each slot.
@@ -119,13 +119,13 @@ pub(crate) struct FilledAreas {
 }
 
 impl FilledAreas {
-    /// Creates this for a new ring with this number of slots: a power of two.
+    /// Creates the bits for a new ring with `capacity` slots, a power of two.
     pub(crate) fn new(capacity: usize) -> FilledAreas {
         FilledAreas { bits: vec![0; capacity.div_ceil(64)].into(), mask: capacity - 1 }
     }
 
-    /// Returns what the publisher has to store in the area of a slot for this message: nothing if
-    /// the area is empty and stays so.
+    /// Returns the new content of the slot's area for this message; `None` if the area is empty and
+    /// stays empty.
     #[inline(always)]
     pub(crate) fn change(&mut self, sequence: u64, area: Option<Area>) -> Option<Area> {
         let slot = sequence as usize & self.mask;
@@ -155,7 +155,7 @@ pub(crate) fn sent_at_in(content: &[u8]) -> Option<SentAt> {
     SentAt::from_bytes(*content.last_chunk()?)
 }
 
-/// A trace that one thread sets, and that others read after a handover.
+/// A trace that one thread sets and other threads read after a handover.
 #[derive(Debug, Default)]
 pub struct TraceCell([AtomicUsize; WORDS]);
 
@@ -165,9 +165,8 @@ impl TraceCell {
         self.set_area(trace.map_or(Area::EMPTY, Area::from));
     }
 
-    /// Sets the trace that a task passes on now: that of its current delivery, or none if the
-    /// delivery has none. A task without a current delivery, and a caller without a task, pass on
-    /// nothing.
+    /// Sets the trace that a task passes on now: the trace of its current delivery, or none if that
+    /// has none. A task without a current delivery, and a caller without a task, pass nothing.
     pub fn pass(&self, task: Option<&TaskTrace>) {
         self.set_area(task.map_or(Area::EMPTY, |task| match task.current() {
             Current::Nothing => Area::EMPTY,
@@ -176,7 +175,7 @@ impl TraceCell {
         }));
     }
 
-    /// The trace, if there is a valid one.
+    /// Returns the trace, if there is a valid one.
     #[must_use]
     pub fn get(&self) -> Option<TraceContext> {
         trace_in(self.area().words().as_bytes())
@@ -220,7 +219,7 @@ impl TraceSource {
         }
     }
 
-    /// As [`next`](TraceSource::next), as the content of a trace area.
+    /// Returns the trace as [`next`](TraceSource::next) does, as the content of a trace area.
     #[inline(always)]
     pub(crate) fn next_area<'a>(
         &mut self,
@@ -259,14 +258,14 @@ pub struct TaskTrace {
 /// The state of a task's current delivery, if the delivery has a trace.
 #[derive(Debug)]
 struct State {
-    /// Made with the first span.
+    /// The generator of ids; created with the first span.
     random: Option<fastrand::Rng>,
     open: Option<Span>,
     /// The number of the delivery's message.
     sequence: u64,
     /// Chooses the messages that [begin](TaskTrace::begin) traces.
     share: RandomShare,
-    /// How many messages [`begin`](TaskTrace::begin) was called for.
+    /// The number of calls of [`begin`](TaskTrace::begin).
     handled: u64,
 }
 
@@ -289,19 +288,19 @@ impl Current {
     }
 }
 
-/// What a reader of a traced topic knows of its current delivery.
+/// A reader's state of its current delivery, for a traced topic.
 #[derive(Debug, Default)]
 pub(crate) struct CurrentTrace {
     /// There is a current delivery.
     pub(crate) is_handling: bool,
-    /// The task knows of the current delivery.
+    /// The task was notified of the current delivery.
     pub(crate) is_told: bool,
     pub(crate) trace: Option<TraceContext>,
     /// There is a publisher in another process whose messages have no area for traces.
     pub(crate) has_untraced: bool,
 }
 
-/// The current delivery of a task before it [set](TaskTrace::replace) a trace itself.
+/// The task's current delivery before a call of [`replace`](TaskTrace::replace).
 #[derive(Debug)]
 pub struct Replaced {
     current: Current,
@@ -319,8 +318,8 @@ impl TaskTrace {
         TaskTrace { tracer, service, is_passing: false, current, area, state }
     }
 
-    /// Creates the traces of a task that only passes on what others have sent: it has no spans,
-    /// begins no traces, and [sets](TaskTrace::replace) the trace of each message itself.
+    /// Creates the traces of a task that only passes messages on: it has no spans, begins no
+    /// traces, and [sets](TaskTrace::replace) the trace of each message itself.
     #[must_use]
     pub fn passing(tracer: Arc<Tracer>, service: Arc<str>) -> TaskTrace {
         let mut task = TaskTrace::new(tracer, service);
@@ -329,8 +328,8 @@ impl TaskTrace {
         task
     }
 
-    /// Returns the trace of what the task sends now: its span is that of the current delivery.
-    /// `None` if there is no current delivery, or it has no trace.
+    /// Returns the trace of messages that the task sends now, with the span of the current
+    /// delivery. Returns `None` if there is no current delivery, or it has no trace.
     #[must_use]
     pub fn context(&self) -> Option<TraceContext> {
         match self.current() {
@@ -345,8 +344,8 @@ impl TaskTrace {
         (self.current() == Current::Traced).then(|| lock(&self.state).sequence)
     }
 
-    /// Sets the trace of what the task sends until [`restore`](TaskTrace::restore); `None` for
-    /// messages without a trace.
+    /// Sets the trace of messages that the task sends until [`restore`](TaskTrace::restore); `None`
+    /// for messages without a trace.
     #[must_use]
     pub fn replace(&self, trace: Option<TraceContext>) -> Replaced {
         let before = Replaced { current: self.current(), area: self.area.area() };
@@ -355,7 +354,7 @@ impl TaskTrace {
         before
     }
 
-    /// Ends what [`replace`](TaskTrace::replace) has begun.
+    /// Restores the state before [`replace`](TaskTrace::replace).
     pub fn restore(&self, before: Replaced) {
         self.set(before.current, before.area);
     }
@@ -373,9 +372,9 @@ impl TaskTrace {
         }
     }
 
-    /// Begins a delivery: the task of the actor named `actor` handles a message of this type. It is
-    /// the current one as after [`take`](TaskTrace::take). It has the trace that its sender has
-    /// `passed`, or none if the sender handled something without a trace. If the sender passed
+    /// Begins a delivery: the task of the actor named `actor` handles a message of this type. It
+    /// becomes the current delivery, as in [`take`](TaskTrace::take). It has the trace that its
+    /// sender has `passed`, or none if the sender's own delivery had none. If the sender passed
     /// nothing, the delivery begins a trace if it is in the sample.
     pub fn begin(&self, message_type: &str, actor: &Arc<str>, passed: Option<&TraceCell>) {
         self.end_handling(false);
@@ -416,7 +415,7 @@ impl TaskTrace {
         self.current.store(Current::Untraced as u8, Ordering::Relaxed);
     }
 
-    /// Ends the current delivery. `has_failed`: its handling has failed.
+    /// Ends the current delivery. `has_failed`: whether its handling has failed.
     pub fn end_handling(&self, has_failed: bool) {
         if self.is_passing {
             return;
@@ -445,14 +444,14 @@ impl Drop for TaskTrace {
     }
 }
 
-// When a message was sent, in seven bytes of its slot.
+// The send time of a message, in seven bytes of its slot.
 
 /// The number of its bytes in a slot.
 pub(crate) const SENT_AT_BYTES: usize = 7;
 const BITS: u32 = 8 * SENT_AT_BYTES as u32;
 const MASK: u64 = (1 << BITS) - 1;
 
-/// When a message was sent: nanoseconds since 1970 UTC, modulo 2^56. It is never 0. A hostile
+/// The send time of a message: nanoseconds since 1970 UTC, modulo 2^56. It is never 0. A hostile
 /// sender may have written any other number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SentAt(u64);
@@ -465,7 +464,7 @@ impl SentAt {
 
     /// Creates the value of this number of nanoseconds since 1970 UTC; `None` for 0.
     pub(crate) fn of(nanoseconds: u64) -> Option<SentAt> {
-        // Every two years one nanosecond would have the value 0, so it gets the value of the
+        // About every two years a nanosecond would have the value 0; it gets the value of the
         // nanosecond before.
         let number = |nanoseconds| if nanoseconds & MASK == 0 { MASK } else { nanoseconds & MASK };
         (nanoseconds > 0).then(|| SentAt(number(nanoseconds)))
@@ -483,13 +482,13 @@ impl SentAt {
         [a, b, c, d, e, f, g]
     }
 
-    /// Returns the nanoseconds from the sending to `now`, less than a year later; `None` if `now`
-    /// is earlier.
+    /// Returns the nanoseconds from the send time to `now`, which must be less than a year later;
+    /// `None` if `now` is earlier.
     pub(crate) fn age(self, now: SystemTime) -> Option<u64> {
         u64::try_from(self.signed_age(nanoseconds(now))).ok()
     }
 
-    /// Returns the nanoseconds since 1970 UTC, for a sending less than a year from `now`.
+    /// Returns the send time in nanoseconds since 1970 UTC, if it is less than a year from `now`.
     pub(crate) fn to_nanoseconds(self, now: SystemTime) -> u64 {
         let now = nanoseconds(now);
         now.wrapping_sub(self.signed_age(now).cast_unsigned())
@@ -508,8 +507,8 @@ fn nanoseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-// How long messages take from their emit to their receive: a publisher writes the time beside a
-// share of its messages, and a reader compares it with the time of the receive.
+// Latency, the time from the emit of a message to its receive: a publisher writes the send time
+// beside a share of its messages, and a reader compares it with the receive time.
 //
 // The two times come from the clocks of the two nodes' executors. If a topic's latency is not
 // measured, no time is written or compared.
@@ -543,7 +542,7 @@ mod tests {
         for sent in [1, 1_800_000_000_000_000_000, MASK - 5, MASK, MASK + 1, MASK + 2, 26 * MASK] {
             let sent_at = SentAt::at(after(sent));
             for age in [0, 1, 5_000_000, YEAR] {
-                // A time whose value would be 0 has that of a nanosecond earlier.
+                // A time whose value would be 0 has the value of the nanosecond before.
                 let earlier = u64::from(sent & MASK == 0);
                 assert_eq!(sent_at.age(after(sent + age)), Some(age + earlier), "{sent} and {age}");
                 let long = sent_at.to_nanoseconds(after(sent + age));

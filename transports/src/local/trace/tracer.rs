@@ -1,4 +1,4 @@
-//! Spans, and the tracer that begins traces, for a share of messages, and says when a span has ended.
+//! Spans, and the tracer: it begins traces for a share of messages, and hands over ended spans.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -18,21 +18,20 @@ pub struct Span {
     pub parent: Option<[u8; 8]>,
     /// What happened.
     pub kind: SpanKind,
-    /// The publisher that sent the message; or the service, or the type of the actor, that handled
-    /// it.
+    /// The publisher that sent the message, or the service or type of actor that handled it.
     pub service: Arc<str>,
-    /// The topic of the message; for an actor's message without a reply, its type.
+    /// The topic of the message; for an actor's message without a reply, the message type.
     pub topic: Arc<str>,
     /// The publisher of the message; for a message that an actor handled, the name of the actor.
     pub publisher: Arc<str>,
-    /// The message's number among those of this start of the publisher, or among those that the
-    /// actor has handled.
+    /// The message's sequence at this start of the publisher, or its number among the messages that
+    /// the actor has handled.
     pub sequence: u64,
-    /// When the span began.
+    /// The time at which the span began.
     pub start: SystemTime,
-    /// When it ended, not before its start.
+    /// The time at which the span ended, not before `start`.
     pub end: SystemTime,
-    /// The handling of the message failed, by an error or a panic.
+    /// Whether the handling of the message failed, by an error or a panic.
     pub has_failed: bool,
 }
 
@@ -66,19 +65,20 @@ impl Span {
     }
 }
 
-/// What a [`Span`] is about.
+/// The kind of a [`Span`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpanKind {
-    /// A message was sent that no other message has caused.
+    /// The sending of a message that no other message has caused.
     Root,
-    /// A message was handled: from its delivery to the next receive, or by a handler of an actor.
+    /// The handling of a message: from its delivery to the next receive, or by a handler of an
+    /// actor.
     Handle,
 }
 
-/// Takes spans that have ended.
+/// Gets spans that have ended.
 pub trait SpanSink: fmt::Debug + Send + Sync {
-    /// Takes a span. It must not block: tasks of services call it.
+    /// Records a span. It must not block, because tasks of services call it.
     fn record(&self, span: Span);
 }
 
@@ -98,7 +98,7 @@ pub struct TracedMessage<'a> {
     pub topic: &'a Arc<str>,
     /// Its publisher, or its requester.
     pub publisher: &'a Arc<str>,
-    /// The message's number among those of this sender.
+    /// The message's number among the messages of this sender.
     pub sequence: u64,
 }
 
@@ -127,7 +127,7 @@ impl Tracer {
         Some(fastrand::Rng::with_seed(self.executor.get()?.entropy()))
     }
 
-    /// Creates what chooses the traces of one sender that are in the sample.
+    /// Creates the chooser of one sender's traces that are in the sample.
     pub(super) fn random_share(&self) -> RandomShare {
         RandomShare::new(self.share)
     }
@@ -144,8 +144,8 @@ impl Tracer {
         Some(context)
     }
 
-    /// Opens the span of a message: that of `service`, which sends it or handles it. If the message
-    /// has no trace, it begins one, which is in the sample.
+    /// Opens the span of `service`, which sends or handles a message. A message without a trace
+    /// begins one, which is in the sample.
     pub(super) fn open(
         &self,
         random: &mut fastrand::Rng,
@@ -175,7 +175,7 @@ impl Tracer {
     /// Ends a span, and hands it over.
     pub(super) fn close(&self, mut span: Span, has_failed: bool) {
         let Some(executor) = self.executor.get() else { return };
-        // The end is never before the start, although the clock may have been set back.
+        // Keeps the end from being before the start, because the clock may have been set back.
         span.end = executor.wall_clock().max(span.start);
         span.has_failed = has_failed;
         self.sink.record(span);
@@ -194,7 +194,7 @@ fn span_id(random: &mut fastrand::Rng) -> [u8; 8] {
     random.u64(1..).to_be_bytes()
 }
 
-// Chooses a share of messages at random, each independently. A message that is not chosen costs a
+// Random shares: each message is chosen independently. A message that is not chosen costs a
 // decrement.
 
 /// Chooses a share of the messages of one sender.
@@ -204,7 +204,7 @@ pub(crate) struct RandomShare {
     share: f64,
     /// Created with the first choice.
     random: Option<fastrand::Rng>,
-    /// How many messages are left out before the next one that is chosen.
+    /// The number of messages to leave out before the next chosen one.
     left_out: u64,
 }
 
@@ -224,7 +224,7 @@ impl RandomShare {
     }
 
     /// Returns random numbers for the next message; `None` if it is not chosen after all. `first`
-    /// creates the generator; no message is chosen before it can.
+    /// creates the generator; while it returns `None`, no message is chosen.
     #[inline(never)]
     pub(crate) fn choose(
         &mut self,
@@ -245,8 +245,8 @@ impl RandomShare {
     }
 }
 
-/// Returns how many messages are left out before the next one that is chosen, as if each were
-/// chosen independently. (The gaps between the successes of independent trials have a geometric
+/// Returns the number of messages to leave out before the next chosen one, if each is chosen
+/// independently. (The gaps between the successes of independent trials have a geometric
 /// distribution.)
 fn gap(share: f64, random: &mut fastrand::Rng) -> u64 {
     if share >= 1.0 {

@@ -1,4 +1,4 @@
-//! What a reader gets: messages, gaps and dead letters.
+//! Deliveries: the messages, gaps and dead letters that a reader gets.
 
 use std::fmt;
 use std::ops::Deref;
@@ -35,8 +35,8 @@ pub struct Received<M> {
     pub(crate) attempt: Attempt,
 }
 
-/// Whether a message is delivered for the first time. It takes a whole word: with a byte, the
-/// compiler would move the seven bytes beside it one by one.
+/// Whether a message is delivered for the first time. It takes a whole word, because beside a
+/// single byte the compiler would copy the other seven bytes one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Attempt {
@@ -50,7 +50,7 @@ impl<M> Received<M> {
         self.message
     }
 
-    /// Returns the message's number among those of this epoch of the publisher, from 0.
+    /// Returns the message's sequence: its number in this epoch of the publisher, from 0.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
@@ -97,23 +97,22 @@ pub enum GapReason {
     /// This `drop-oldest` or `latest` reader was too slow, and the publisher overwrote the
     /// messages.
     Overwritten,
-    /// This `latest` reader skipped to the newest message, or to the newest one of a key.
+    /// This `latest` reader skipped to the newest message, or to the newest message of a key.
     Skipped,
     /// The ring of this `drop-newest` subscription was full.
     Dropped,
     /// The bytes of the messages were not valid for the topic's message type.
     Undecodable,
     /// The messages were lost with a connection: the publisher did not wait for this reader, or its
-    /// process is gone; or an earlier process of the reader died with them, and the topic is
-    /// delivered at most once.
+    /// process is gone; or an earlier process of the reader died with them in flight, and the topic
+    /// delivers at most once.
     Disconnected,
-    /// The publisher no longer waited for this reader, which had stalled: the reader was evicted.
-    /// It gets the messages after the gap, and the publisher waits for it again once it has moved
-    /// on. If the gap is not exact, the publisher's process has dropped the reader: it gets nothing
-    /// more from this publisher.
+    /// The reader had stalled, so the publisher evicted it. The reader gets the messages after the
+    /// gap, and the publisher waits for it again once it has moved. If the gap is not exact, the
+    /// publisher's process has dropped the reader: it gets nothing more from this publisher.
     Evicted,
-    /// Several processes of the reader in a row died with the message in flight. It became a dead
-    /// letter at its publisher.
+    /// Several consecutive processes of the reader died with the message in flight. It became a
+    /// dead letter at its publisher.
     DeadLettered,
 }
 
@@ -170,7 +169,8 @@ impl<M> TryRecv<M> {
     }
 }
 
-/// A dead letter: a message whose handling failed at each delivery, or that killed its readers.
+/// A dead letter: a message whose handling failed at each delivery, or whose readers' processes
+/// died of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Undelivered {
@@ -184,7 +184,7 @@ pub struct Undelivered {
     pub publisher: Arc<str>,
     /// The publisher's epoch.
     pub epoch: u64,
-    /// The message's number among those of this epoch of the publisher.
+    /// The message's sequence: its number in this epoch of the publisher.
     pub sequence: u64,
     /// The message's bytes. All copies of the dead letter share them.
     pub payload: Bytes,

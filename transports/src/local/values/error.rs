@@ -39,7 +39,7 @@ pub enum TopicError {
     Capacity {
         /// The topic.
         topic: String,
-        /// Why not.
+        /// The reason.
         error: LayoutError,
     },
     /// The memory of a publisher's ring cannot be shared with other processes.
@@ -47,7 +47,7 @@ pub enum TopicError {
     Memory {
         /// The topic.
         topic: String,
-        /// Why not.
+        /// The reason.
         problem: String,
     },
     /// A publisher in memory of another process cannot have `drop-newest` subscriptions.
@@ -78,9 +78,8 @@ pub enum TopicError {
         /// The limit.
         most: usize,
     },
-    /// The topic has as many subscriptions as its rings have places for: a ring has places for
-    /// gating subscriptions, and a ring in memory of another process needs one for every
-    /// subscription.
+    /// The topic has no place for another subscription: each ring has places for gating
+    /// subscriptions, and a ring in memory of another process needs a place for every subscription.
     #[error("topic `{topic}` has no place for another subscription: its rings have {most}")]
     Readers {
         /// The topic.
@@ -90,18 +89,18 @@ pub enum TopicError {
     },
 }
 
-/// The node shuts down. A service that returns this error has ended well.
+/// The node shuts down. A service that returns this error counts as ended without an error.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("the node is shutting down")]
 pub struct ShuttingDown;
 
-/// A message that was not emitted, and why. If the node shuts down, its
+/// A message that was not emitted, with the reason. If the node shuts down, its
 /// [source](std::error::Error::source) is [`ShuttingDown`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct EmitError<M> {
     /// The message.
     pub message: M,
-    /// Why it was not emitted.
+    /// The reason.
     pub refusal: Refusal,
     topic: Arc<str>,
 }
@@ -203,13 +202,14 @@ impl Refusal {
     }
 }
 
-/// The error of a batch that was not emitted in full: how many messages were, and why not the next
-/// one. If the node shuts down, its [source](std::error::Error::source) is [`ShuttingDown`].
+/// The error of a batch that was not emitted in full: how many messages were emitted, and why the
+/// next one was not. If the node shuts down, its [source](std::error::Error::source) is
+/// [`ShuttingDown`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct BatchError {
     /// The number of messages that were sent, from the first one on.
     pub sent: usize,
-    /// Why the next one was not sent.
+    /// The reason why the next one was not sent.
     pub refusal: Refusal,
     topic: Arc<str>,
 }
@@ -260,22 +260,21 @@ pub enum Refusal {
     Deadline {
         /// The subscription.
         by: Arc<str>,
-        /// How long the emit has waited.
+        /// The time limit of the emit.
         within: Duration,
     },
     /// The node shuts down, and the publisher belongs to a service without subscriptions.
     ShuttingDown,
-    /// A [fast handler](crate::local::Topic::add_fast_handler) of the topic did not accept the
-    /// message.
+    /// A [fast handler](crate::local::Topic::add_fast_handler) of the topic refused the message.
     FastHandler {
         /// The handler.
         handler: Arc<str>,
-        /// Why not.
+        /// The reason.
         failure: HandlerFailure,
     },
 }
 
-/// Why a fast handler did not accept a message.
+/// Why a fast handler refused a message.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum HandlerFailure {
@@ -283,7 +282,7 @@ pub enum HandlerFailure {
     Error(Arc<dyn std::error::Error + Send + Sync>),
     /// The handler panicked, with this text.
     Panic(Arc<str>),
-    /// A handler of the topic emitted the message to the same topic, while it handled another
+    /// A handler of the topic emitted the message to the same topic while it handled another
     /// message.
     Reentered,
 }

@@ -1,5 +1,5 @@
-//! The values by which users speak of topics: the schema of a message type, the policy and the
-//! options of a subscription, its deliveries, and every error. They know no ring and no topic.
+//! The values of the topic interface: the schema of a message type, the policy and options of a
+//! subscription, its deliveries, and all errors. They know no ring and no topic.
 
 mod delivery;
 mod error;
@@ -38,8 +38,8 @@ pub struct Schema {
 }
 
 /// Whether a message is so large that it is passed by reference as far as possible: a copy costs
-/// more than a call, and a debug build has a place on the stack for each copy. Its bytes in a slot
-/// are aligned for it.
+/// more than a call, and in a debug build each copy takes stack. Its bytes in a slot are aligned
+/// for the type.
 pub(crate) const fn is_large<M>() -> bool {
     size_of::<M>() > 4096 && align_of::<M>() <= align_of::<usize>()
 }
@@ -68,8 +68,8 @@ impl Schema {
     }
 
     /// Returns the layout of a ring of `capacity` such messages. Slots with a trace area take whole
-    /// cache lines: otherwise the publisher's next message would take away the cache line of an
-    /// area that it has not changed.
+    /// cache lines: otherwise a publisher that writes its next message would take the cache line of
+    /// an unchanged area from the readers.
     #[must_use]
     pub fn layout(&self, capacity: usize, area: TraceArea) -> Layout {
         let layout = Layout::exact(capacity, area.content_bytes(self.size));
@@ -83,10 +83,10 @@ impl fmt::Display for Schema {
     }
 }
 
-// What happens when a subscription is slower than a publisher.
+// Policies: what happens when a subscription is slower than a publisher.
 
-/// What happens when a subscription is slower than a publisher. The order of the policies is the
-/// order of their demands on publishers, the strictest first.
+/// What happens when a subscription is slower than a publisher. The policies are in the order of
+/// their demands on publishers, the strictest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Policy {
@@ -95,7 +95,7 @@ pub enum Policy {
     Block,
     /// Backpressure: `emit` fails at once and returns the message. No accepted message is lost.
     Reject,
-    /// The subscription has a ring of its own. If that ring is full, new messages are dropped. The
+    /// The subscription has its own ring. If that ring is full, new messages are dropped. The
     /// reader learns the exact number of messages that it missed.
     DropNewest,
     /// The publisher overwrites the oldest messages. The reader learns the exact number of
@@ -106,16 +106,16 @@ pub enum Policy {
     /// Keeps the newest message of each key, for a limited number of keys. The reader learns how
     /// many messages were replaced by newer ones.
     LatestByKey(LatestByKey),
-    /// The reader gets one message in this many: those whose sequence is a multiple of this number.
-    /// The others are counted as sampled out. If the reader is too slow even for these, the
-    /// publisher overwrites the oldest messages, as for [`DropOldest`](Policy::DropOldest).
+    /// The reader gets only messages whose sequence is a multiple of this number. The others are
+    /// counted as sampled out. If the reader is too slow even for these, the publisher overwrites
+    /// the oldest messages, as for [`DropOldest`](Policy::DropOldest).
     Sample(NonZeroU32),
 }
 
-// Each `match` in this file names all policies, so a new policy does not compile until each
-// question is answered for it.
+// Each `match` in this file names all policies, so that a new policy does not compile before each
+// `match` has an answer for it.
 impl Policy {
-    /// Returns one policy of each [name](Policy::name), the strictest first.
+    /// Returns one policy for each [name](Policy::name), the strictest first.
     ///
     /// ```
     /// use mycelium_transports::local::Policy;
@@ -147,7 +147,8 @@ impl Policy {
         }
     }
 
-    /// Whether publishers keep their messages until such a reader has taken them.
+    /// Whether readers with this policy gate: publishers keep messages until these readers have
+    /// finished them.
     #[must_use]
     pub fn is_gating(self) -> bool {
         match self {
@@ -160,8 +161,8 @@ impl Policy {
         }
     }
 
-    /// Whether a ring keeps the messages of such a reader until it has taken them: the publisher's
-    /// ring, or one of its own. Such a reader has an entry in the publisher's ring.
+    /// Whether a ring keeps messages until such a reader has taken them: the publisher's ring, or
+    /// the reader's own. Such a reader has an entry in the publisher's ring.
     #[must_use]
     #[inline]
     pub fn keeps(self) -> bool {
@@ -214,7 +215,7 @@ impl Policy {
 /// One message in two.
 const HALF: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
-/// Written as in a topology file, with the settings of the policy.
+/// Writes the policy as in a topology file, with its settings.
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -225,9 +226,9 @@ impl fmt::Display for Policy {
     }
 }
 
-// How a subscription reads: its policy, and where it starts.
+// Options of a subscription: its policy, and where it starts.
 
-/// How a subscription reads. A [`Policy`] alone is enough:
+/// The options of a subscription. A [`Policy`] can be used in their place:
 ///
 /// ```
 /// use mycelium_transports::local::{Policy, Start, SubscribeOptions};
@@ -242,7 +243,7 @@ impl fmt::Display for Policy {
 pub struct SubscribeOptions {
     /// What happens when the subscription is slower than a publisher.
     pub policy: Policy,
-    /// Where it begins with publishers that exist already.
+    /// Where it starts with publishers that exist already.
     pub start: Start,
 }
 
@@ -260,17 +261,17 @@ impl From<Policy> for SubscribeOptions {
     }
 }
 
-/// Where a subscription begins with publishers that exist already. From later publishers it gets
+/// Where a subscription starts with publishers that exist already. From later publishers it gets
 /// all messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Start {
-    /// The first message whose emit began after the subscription was made.
+    /// The first message whose emit began after the subscription was created.
     #[default]
     Next,
     /// The oldest message that is still in the publisher's ring. Until the publisher next checks
     /// for room, at the latest after one more lap of its ring, it may overwrite messages before a
-    /// `block` or `reject` subscription has taken them: the reader gets a gap then.
+    /// `block` or `reject` subscription has taken them: then the reader gets a gap.
     OldestRetained,
 }
 
@@ -293,13 +294,14 @@ impl Start {
     }
 }
 
-// The key of a message: one of its fields. A subscription with [`Policy::LatestByKey`] keeps the
+// Keys: one field of a message is its key. A subscription with [`Policy::LatestByKey`] keeps the
 // newest message of each key.
 
 /// The limit on the bytes of a key.
 pub(crate) const KEY_BYTES: usize = 64;
 
-/// Which field of a message is its key, and for how many keys a reader keeps the newest message.
+/// The field of a message that is its key, and the number of keys for which a reader keeps the
+/// newest message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LatestByKey {
     keys: NonZeroU32,
@@ -312,8 +314,8 @@ pub struct LatestByKey {
 }
 
 impl LatestByKey {
-    /// Makes a field of `M` the key, for `keys` keys. `field` is its name, or a path such as
-    /// `order.symbol`.
+    /// Creates a key from a field of `M`, for at most `keys` keys. `field` is its name, or a path
+    /// such as `order.symbol`.
     ///
     /// ```
     /// use mycelium_core::message;
@@ -344,10 +346,10 @@ impl LatestByKey {
         LatestByKey::in_schema(&Schema::of::<M>(), field, keys)
     }
 
-    /// As [`of`](LatestByKey::of), with a field of the messages of a topic.
+    /// Creates a key as [`of`](LatestByKey::of) does, from a field of a topic's messages.
     ///
     /// # Errors
-    /// As [`of`](LatestByKey::of).
+    /// The same as for [`of`](LatestByKey::of).
     pub fn in_schema(
         schema: &Schema,
         field: &str,
@@ -397,7 +399,7 @@ impl LatestByKey {
     }
 
     /// Returns the name of the field in messages of this schema, or its path, such as
-    /// `order.symbol`. `None` if they have no such field.
+    /// `order.symbol`. Returns `None` if they have no such field.
     ///
     /// ```
     /// use mycelium_core::message;
@@ -446,13 +448,13 @@ impl LatestByKey {
     }
 
     /// Returns the bytes of memory that a subscription with this policy needs beside the rings.
-    /// `size` is the size of a message. `None` if that is more than memory can hold.
+    /// `size` is the size of a message. Returns `None` if that is more than memory can hold.
     #[must_use]
     pub fn table_bytes(&self, size: usize) -> Option<usize> {
         let keys = usize::try_from(self.keys.get()).ok()?;
         let words = size.div_ceil(size_of::<usize>()).checked_mul(size_of::<usize>())?;
-        // An entry: a key, its place in the ring, its sequence, its number of replaced messages,
-        // and its place in two lists.
+        // An entry has a key, a position in the ring, a sequence, a number of replaced messages,
+        // and places in two lists.
         let entries = words.checked_add(KEY_BYTES + 7 * size_of::<u64>())?.checked_mul(keys)?;
         // The map has room for twice the keys. The number of its places is a power of two, of which
         // it uses at most seven in eight. Each place has a key, the index of its entry, and a byte.
@@ -502,7 +504,7 @@ pub enum KeyError {
         /// The path.
         field: String,
     },
-    /// The field is a list: lists that are equal may differ in their unused bytes.
+    /// The field is a list. Equal lists may differ in their unused bytes.
     #[error("invalid key `{field}`: a list cannot be a key")]
     List {
         /// The field.

@@ -4,7 +4,7 @@
 //! [`Publisher`](super::Publisher) is the front for a message type, [`Feed`](crate::seam::Feed) for
 //! bytes from a link. There are three ways to push: the inlined [`push_fast`](Writer::push_fast),
 //! [`try_push`](Writer::try_push), and [`poll_push`](Writer::poll_push), which waits for room. For
-//! a topic with fast handlers `push_fast` does nothing; `push_handled` pushes its messages.
+//! a topic with fast handlers `push_fast` does nothing, and `push_handled` pushes the messages.
 
 pub(crate) mod publisher;
 
@@ -37,7 +37,7 @@ pub(crate) struct Writer {
     handled: Option<Box<Handled>>,
     pub(crate) line: Arc<Line<PublisherValue>>,
     area: TraceArea,
-    /// Only for a topic whose slots have areas.
+    /// The source of trace areas; only for a topic whose slots have areas.
     areas: Option<Box<AreaSource>>,
     doorbells: ReaderDoorbells,
     budget: HandleBudget,
@@ -46,13 +46,13 @@ pub(crate) struct Writer {
     spin_wait: SpinWait,
     /// The number of sent messages when the current wait for room began.
     waits_at: Option<u64>,
-    /// Only if readers can be evicted.
+    /// The stall limit; only if readers can be evicted.
     stall: Option<Box<StallLimit>>,
 }
 
 impl Writer {
-    /// Joins a topic. Every present subscription gets the messages from the first one on. `line`:
-    /// existing counters, which continue.
+    /// Creates a writer and joins a topic. Every present subscription gets all of its messages.
+    /// `line`: existing counters to continue.
     pub(crate) fn join(
         topic: &Arc<Topic>,
         name: &str,
@@ -68,8 +68,8 @@ impl Writer {
             OnStall::EvictAfter(_) | OnStall::Block => None,
         };
         let mut producer = Broadcast::producer(state.ring.clone());
-        // Fast handlers run only in the publisher's process, where a message of another process has
-        // met them.
+        // Fast handlers run only in the publisher's process, where messages from other processes
+        // have passed them already.
         let is_local = matches!(state.origin, Origin::Local);
         let handled = if is_local { topic.handled(&mut producer) } else { None };
         let line = line.unwrap_or_else(|| Arc::new(topic.counters.line(&state.label())));
@@ -107,8 +107,8 @@ impl Writer {
         self.budget.is_exhausted(context)
     }
 
-    /// Appends a message if an earlier read of the readers' positions found room. Returns false if
-    /// nothing was done; then call [`push`](Self::push).
+    /// Appends a message if an earlier read of the readers' positions has found room. Returns false
+    /// if it did nothing; then call [`push`](Self::push).
     // Inlined, because a call would cost as much as the push. The rare path comes last, so that no
     // register is saved for it.
     #[inline(always)]
@@ -121,8 +121,8 @@ impl Writer {
         done
     }
 
-    /// As [`push_fast`](Writer::push_fast), for a topic whose slots may have areas, and for a
-    /// message that is not measured.
+    /// Appends a message as [`push_fast`](Writer::push_fast) does, for slots that may have areas,
+    /// if the message is not measured.
     #[inline(always)]
     pub(crate) fn push_fast_traced(&mut self, words: &[usize], length: usize) -> bool {
         let Writer { state, producer, budget, areas, .. } = self;
@@ -133,7 +133,7 @@ impl Writer {
         let sequence = producer.sequence() as u64;
         let message = || TracedMessage { topic: &state.topic, publisher: &state.name, sequence };
         let length = TraceArea::Present.content_bytes(length);
-        // Two calls, so that the number of words is a constant in each of them.
+        // Makes two calls, so that the number of words is constant in each of them.
         let area = areas.next_trace(budget, message);
         let done = match areas.change(sequence, area) {
             Some(area) => producer.push_parts_into_known_room([words, area.words()], length),
@@ -174,7 +174,7 @@ impl Writer {
     }
 
     /// Appends messages of `length` bytes, as many as there is room for, and returns how many.
-    /// `None` if a reader blocks the first one, or the topic has fast handlers.
+    /// Returns `None` if a reader blocks the first one, or the topic has fast handlers.
     #[inline]
     pub(crate) fn push_all<W: AsRef<[usize]>>(
         &mut self,
@@ -199,8 +199,8 @@ impl Writer {
         }
     }
 
-    /// As [`push_all`](Self::push_all), for a topic whose slots have areas. All of these messages
-    /// have one trace; each may be measured.
+    /// Appends messages as [`push_all`](Self::push_all) does, for slots with areas. All of these
+    /// messages have one trace; each may be measured.
     fn push_all_with_areas<W: AsRef<[usize]>>(
         &mut self,
         length: usize,
@@ -221,8 +221,8 @@ impl Writer {
         Some(count)
     }
 
-    /// Appends a message to a ring whose slots have areas, with this trace, or with the trace that
-    /// it gets now. Returns the ring entry of the reader that blocks it, if one does.
+    /// Appends a message to a ring whose slots have areas, with `trace` or, without it, with its
+    /// current trace. Returns the ring entry of the reader that blocks it, if there is one.
     #[inline(never)]
     fn push_with_area(
         &mut self,
@@ -236,8 +236,8 @@ impl Writer {
         loop {
             match producer.grant() {
                 Ok(mut grant) => {
-                    // Creates the area only now, because a message that finds no room begins no
-                    // trace, and is not measured.
+                    // Creates the area only after room was found: without room the message begins
+                    // no trace and is not measured.
                     let area = areas.as_mut().and_then(|areas| {
                         let (name, publisher) = (&state.topic, &state.name);
                         let message = || TracedMessage { topic: name, publisher, sequence };
@@ -269,8 +269,8 @@ impl Writer {
             Err(NotPushed::Refused(refusal)) => return Err(refusal),
             Err(NotPushed::Full(entry)) => entry,
         };
-        // A rejected message counts as lost, so this must make sure that the ring is full: readers
-        // may have made room that they have not published yet.
+        // A rejected message counts as lost, so checks that the ring is really full: readers may
+        // have made room and not published it yet.
         if (self.is_rejected() && self.find_room()) || self.makes_room_by_evictions() {
             return self.push(words, length).map_err(|why| self.refusal(why));
         }
@@ -302,8 +302,7 @@ impl Writer {
         if let Some(result) = self.push_or_refuse(words, length) {
             return Poll::Ready(result);
         }
-        // The wait is recognized as a new one here, so that an emit that need not wait does nothing
-        // for it.
+        // Detects a new wait here, so that an emit that does not wait costs nothing.
         let sent = self.sent();
         if self.waits_at.replace(sent) != Some(sent) {
             self.spin_wait.reset();
@@ -324,8 +323,8 @@ impl Writer {
         }
         self.state.park(context.waker());
         loop {
-            // Reads the exact positions, because a reader may have taken messages and not published
-            // its position yet.
+            // Reads the exact positions: a reader may have taken messages and not published its
+            // position yet.
             self.find_room();
             let refusal = match self.push(words, length) {
                 Ok(()) => break,
@@ -344,7 +343,7 @@ impl Writer {
         Poll::Ready(Ok(()))
     }
 
-    /// Appends a message, or returns why a fast handler did not accept it; `None` if there is no
+    /// Appends a message, or returns why a fast handler refused it. Returns `None` if there is no
     /// room.
     fn push_or_refuse(&mut self, words: &[usize], length: usize) -> Option<Result<(), Refusal>> {
         match self.push(words, length) {
@@ -390,7 +389,7 @@ impl Writer {
             producer.close();
             self.topic.remove_publisher(&self.state);
             self.flush();
-            // Links send the end of streams in shared memory, too.
+            // Wakes links, too, because they send the end of streams in shared memory.
             self.state.look();
         }
     }
@@ -420,8 +419,8 @@ impl Writer {
         }
     }
 
-    /// Returns the number of messages that the readers leave room for, whether or not they have
-    /// shown it.
+    /// Returns the number of messages for which readers leave room, including room that they have
+    /// not published yet.
     pub(crate) fn room(&mut self) -> usize {
         let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return 0 };
         let room = loop {
@@ -444,8 +443,8 @@ impl Writer {
     /// room now.
     fn makes_room_by_evictions(&mut self) -> bool {
         if self.stall.is_none() || self.find_room() {
-            // If this publisher has a stall limit, `find_room` found room that a reader has just
-            // made.
+            // If this publisher has a stall limit, `find_room` has found room that a reader has
+            // just made.
             return self.stall.is_some();
         }
         let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return false };
@@ -453,8 +452,8 @@ impl Writer {
         self.evict_behind(oldest.wrapping_add(1))
     }
 
-    /// Evicts the readers that need messages before `sequence` and have held the publisher up for
-    /// too long. Returns whether there was one.
+    /// Evicts the readers that need messages before `sequence` and have blocked the publisher for
+    /// longer than the limit. Returns whether there was one.
     #[cold]
     fn evict_behind(&mut self, sequence: usize) -> bool {
         let Writer { topic, state, producer, handled, stall, .. } = self;
@@ -474,7 +473,7 @@ impl Writer {
         has_evicted
     }
 
-    /// Ready when a reader may have held the publisher up for too long.
+    /// Is ready when a reader may have blocked the publisher for longer than the limit.
     fn poll_stall(&mut self, context: &Context<'_>) -> Poll<()> {
         match (&mut self.stall, self.topic.executor()) {
             (Some(stall), Some(executor)) => stall.poll(context, &**executor),
@@ -482,7 +481,8 @@ impl Writer {
         }
     }
 
-    /// Whether the reader that blocks the ring is a `reject` subscription: nobody waits for it.
+    /// Whether the reader that blocks the ring is a `reject` subscription, for which publishers do
+    /// not wait.
     fn is_rejected(&self) -> bool {
         let reader = self.blocked_by.and_then(|entry| self.state.reader_at(entry));
         reader.is_some_and(|reader| reader.policy.rejects())
@@ -498,7 +498,7 @@ impl Writer {
         }
     }
 
-    /// As [`count`](Self::count), for many messages.
+    /// Counts many messages, as [`count`](Self::count) does for one.
     #[inline]
     fn count_all(&mut self, messages: usize) {
         let flush = self.budget.count_operations(messages as u32);
@@ -507,8 +507,8 @@ impl Writer {
         }
     }
 
-    /// Whether the readers must be looked up, because a message without a reader is counted. Waking
-    /// them is no reason: a flush finds readers that have joined.
+    /// Whether the readers must be looked up, because messages without a reader are counted. To
+    /// wake readers this is not necessary: a flush finds readers that have joined.
     #[inline(always)]
     pub(crate) fn must_count_readers(&self) -> bool {
         cfg!(feature = "metrics") && !self.doorbells.has_same_readers()
@@ -524,7 +524,7 @@ impl Writer {
     #[inline(never)]
     fn notify(&mut self, flush: bool, messages: u64) {
         if cfg!(feature = "metrics") && !self.doorbells.has_readers() {
-            // `sent` is stored first, so that it is never less than `no_subscribers`.
+            // Stores `sent` first, so that it is never less than `no_subscribers`.
             self.state.show_sent(&self.line);
             self.line.add(PublisherValue::NoSubscribers, messages);
         }
@@ -559,7 +559,7 @@ impl Writer {
     }
 }
 
-/// Returns the producer: the writer's own, or that of the fast handlers.
+/// Returns the producer, which the writer or its fast handlers have.
 fn end_of<'a>(
     producer: &'a mut Option<Producer<Ring>>,
     handled: &'a mut Option<Box<Handled>>,
@@ -574,25 +574,24 @@ fn end_of<'a>(
 pub(crate) enum NotPushed {
     /// The reader with this ring entry blocks the message.
     Full(usize),
-    /// A fast handler did not accept the message.
+    /// A fast handler refused the message.
     Refused(Refusal),
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         self.close();
-        // The readers keep the state until they have read the ring, longer than the task: forget
-        // its waker.
+        // Drops the task's waker, because readers keep the state until they have read the ring, and
+        // the task may end before.
         self.state.room.forget();
     }
 }
 
-// The writing end of a topic with fast handlers: they run when a message has a slot, before it is
-// pushed.
+// Writing to a topic with fast handlers: they run when a message has a slot, before it is pushed.
 
 impl Writer {
-    /// As [`push_all`](Self::push_all), for a topic with fast handlers. Returns the number of
-    /// messages, and why the next one was not pushed.
+    /// Appends messages as [`push_all`](Self::push_all) does, for a topic with fast handlers.
+    /// Returns the number of messages, and why the next one was not pushed.
     pub(in crate::local) fn push_all_handled<W: AsRef<[usize]>>(
         &mut self,
         length: usize,
@@ -649,7 +648,7 @@ impl Writer {
         let ran = handled.run(number, (&state.topic, &state.name), bytes);
         ran.map_err(|(handler, failure)| {
             line.add(PublisherValue::HandlerRefused, 1);
-            // There is room now: the wait has ended.
+            // The wait has ended, because there is room now.
             *waits_at = None;
             NotPushed::Refused(Refusal::FastHandler { handler, failure })
         })

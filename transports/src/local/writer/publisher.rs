@@ -1,4 +1,4 @@
-//! The writing end of a topic for services: messages of one type, into a [`Writer`], one by one
+//! The writing end of a topic for services: puts messages of one type into a [`Writer`], one by one
 //! or many at once.
 
 use std::fmt;
@@ -19,16 +19,15 @@ use crate::local::topic::Topic;
 use crate::local::values::{BatchError, EmitError, Refusal, Schema, TopicError, is_large};
 
 /// Emits messages to one topic. It is the only writer of its ring: to emit from another task,
-/// create another publisher. Dropping it ends its stream at the readers; messages that it has
-/// sent are still delivered.
+/// create another publisher. Dropping it ends its stream; sent messages are still delivered.
 pub struct Publisher<M: Message> {
     writer: Writer,
     message: PhantomData<M>,
 }
 
 impl Topic {
-    /// Creates a publisher with a ring of its own. Every present subscription gets its messages,
-    /// from the first one on.
+    /// Creates a publisher with its own ring. Every present subscription gets its messages, from
+    /// the first one on.
     ///
     /// `name` appears in counters and gaps; `epoch` distinguishes this start of the publisher from
     /// others.
@@ -53,40 +52,41 @@ impl<M: Message> Publisher<M> {
         self.writer.set_wait_strategy(wait);
     }
 
-    /// Counts this publisher's work in a task's budget from now on. The code that polls the
-    /// task passes the returned value to [`poll_with`](crate::local::poll_with).
+    /// Attaches this publisher to a task's budget, which counts its operations from now on. The
+    /// code that polls the task passes the returned value to
+    /// [`poll_with`](crate::local::poll_with).
     pub fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
         self.writer.attach(budget)
     }
 
-    /// Emits a message; waits while a [`Policy::Block`](crate::local::Policy::Block) subscription
+    /// Emits a message. Waits while a [`Policy::Block`](crate::local::Policy::Block) subscription
     /// needs the whole ring.
     ///
-    /// Cancelling: dropped before it completes, the message was not sent. Ordering: messages of one
+    /// If the future is dropped before it completes, the message was not sent. Messages of one
     /// publisher reach each subscription in the order of their emits.
     ///
     /// # Errors
-    /// With the message, if a [`Policy::Reject`](crate::local::Policy::Reject) subscription needs
-    /// the whole ring, or a [fast handler](Topic::add_fast_handler) of the topic does not accept
-    /// it.
+    /// If a [`Policy::Reject`](crate::local::Policy::Reject) subscription needs the whole ring, or
+    /// a [fast handler](Topic::add_fast_handler) of the topic refuses the message. The error
+    /// contains the message.
     #[inline]
     pub fn emit(
         &mut self,
         message: M,
     ) -> impl Future<Output = Result<(), EmitError<M>>> + Send + use<'_, M> {
-        // Not an `async fn`, whose first poll would move the message once more.
+        // Not an `async fn`, because its first poll would copy the message once more.
         poll_fn(move |context| self.poll_emit(context, &message))
     }
 
-    /// As [`emit`](Publisher::emit), but never waits.
+    /// Emits a message as [`emit`](Publisher::emit) does, but never waits.
     ///
-    /// A subscription shows how far it is every few messages (an eighth of the capacity, at most
-    /// 16) and whenever it finds its ring empty. Until then this may fail with [`Refusal::Full`]
+    /// A subscription shows its position every few messages (an eighth of the capacity, at most
+    /// 16), and whenever it finds its ring empty. Until then this may fail with [`Refusal::Full`]
     /// where `emit` would find room, at most 64 times in a row. [`Refusal::Rejected`] is exact.
     ///
     /// # Errors
-    /// With the message, if a gating subscription needs the whole ring, or a
-    /// [fast handler](Topic::add_fast_handler) does not accept it.
+    /// If a gating subscription needs the whole ring, or a [fast handler](Topic::add_fast_handler)
+    /// refuses the message. The error contains the message.
     #[inline]
     pub fn try_emit(&mut self, message: M) -> Result<(), EmitError<M>> {
         if self.push_fast(&message) {
@@ -98,11 +98,11 @@ impl<M: Message> Publisher<M> {
         }
     }
 
-    /// As [`emit`](Publisher::emit), for hand-written futures: keep the message until this is
-    /// ready.
+    /// Emits as [`emit`](Publisher::emit) does, for hand-written futures. Keep the message until
+    /// this is ready.
     ///
     /// # Errors
-    /// As [`emit`](Publisher::emit).
+    /// The same as for [`emit`](Publisher::emit).
     // Inlined, because the error type is large: an out-of-line function would return it in memory.
     #[inline(always)]
     pub fn poll_emit(
@@ -123,11 +123,11 @@ impl<M: Message> Publisher<M> {
         }
     }
 
-    /// As [`poll_emit`](Publisher::poll_emit), without the message in the error: it is still the
-    /// caller's.
+    /// Emits as [`poll_emit`](Publisher::poll_emit) does, but the error does not contain the
+    /// message, which the caller still has.
     ///
     /// # Errors
-    /// As [`emit`](Publisher::emit).
+    /// The same as for [`emit`](Publisher::emit), without the message.
     pub fn poll_emit_ref(
         &mut self,
         context: &Context<'_>,
@@ -142,8 +142,8 @@ impl<M: Message> Publisher<M> {
         self.poll_push(context, message)
     }
 
-    /// Checks that there is room for a message: then the next emit finds it. It fails as
-    /// [`try_emit`](Publisher::try_emit) does because of the readers; fast handlers do not run.
+    /// Checks that there is room for a message, so that the next emit finds it. Fast handlers do
+    /// not run.
     ///
     /// # Errors
     /// If a gating subscription needs the whole ring.
@@ -152,7 +152,7 @@ impl<M: Message> Publisher<M> {
         self.writer.try_claim()
     }
 
-    /// Sends the message if there is room, and returns whether it did; pending only if the task
+    /// Emits the message if there is room, and returns whether it did. Is pending only if the task
     /// must yield first. For hand-written futures that continue with
     /// [`poll_emit`](Publisher::poll_emit).
     #[inline]
@@ -194,8 +194,8 @@ impl<M: Message> Publisher<M> {
         self.writer.state.ring.capacity()
     }
 
-    /// Whether the publisher's ring is nearly full: from the moment when the
-    /// [depth](Publisher::depth) has reached the topic's [`Threshold`](crate::local::Threshold) (by
+    /// Whether the publisher's ring is nearly full: from the time at which the
+    /// [depth](Publisher::depth) reaches the topic's [`Threshold`](crate::local::Threshold) (by
     /// default 80 % of the capacity), until the depth has fallen to three quarters of that.
     /// Observing subscriptions do not count.
     #[must_use]
@@ -205,7 +205,7 @@ impl<M: Message> Publisher<M> {
 
     /// Waits while the threshold [is exceeded](Publisher::backpressure_threshold_exceeded).
     ///
-    /// Cancelling loses nothing.
+    /// Cancelling is safe.
     ///
     /// ```
     /// # use mycelium_core::message;
@@ -234,14 +234,14 @@ impl<M: Message> Publisher<M> {
         poll_fn(|context| self.poll_until_below(context)).await;
     }
 
-    /// As [`until_below`](Publisher::until_below), for hand-written futures.
+    /// Waits as [`until_below`](Publisher::until_below) does, for hand-written futures.
     pub fn poll_until_below(&mut self, context: &Context<'_>) -> Poll<()> {
         self.writer.poll_until_below(context)
     }
 
-    /// Calls `observer` when the threshold is exceeded and when that ends, on the thread that
-    /// notices it: the publisher's or a reader's, after a poll of its task. Only the first observer
-    /// counts. It must not hold the publisher's topic.
+    /// Calls `observer` when the threshold becomes exceeded, and when this ends. The call is on the
+    /// thread that notices it, the publisher's or a reader's, after a poll of its task. Only the
+    /// first observer counts. It must not hold the publisher's topic.
     pub fn observe_pressure(&self, observer: impl Fn(PressureChange) + Send + Sync + 'static) {
         self.writer.state.pressure.observe(observer);
     }
@@ -254,22 +254,22 @@ impl<M: Message> Publisher<M> {
     }
 
     /// Calls `observer` with the name of an evicted reader that has left, or that the publisher
-    /// waits for again because it has moved. The call comes where the reader takes its gap, or
-    /// where the publisher notices it, at the latest after as many messages as its ring has slots.
-    /// Only the first observer counts. It must not hold the publisher's topic.
+    /// waits for again because it has moved. The call is made where the reader takes its gap, or
+    /// where the publisher notices the return, at the latest after one lap of its ring. Only the
+    /// first observer counts. It must not hold the publisher's topic.
     pub fn observe_returns(&self, observer: impl Fn(Arc<str>) + Send + Sync + 'static) {
         self.writer.state.evictions.observe_returns(observer);
     }
 
-    /// Waits until every gating subscription, here and in other processes, is done with all sent
+    /// Waits until every gating subscription, here and in other processes, has finished all sent
     /// messages or has left.
     ///
-    /// Cancelling loses nothing.
+    /// Cancelling is safe.
     pub async fn confirmed(&mut self) {
         poll_fn(|context| self.poll_confirmed(context)).await;
     }
 
-    /// As [`confirmed`](Publisher::confirmed), for hand-written futures.
+    /// Waits as [`confirmed`](Publisher::confirmed) does, for hand-written futures.
     pub fn poll_confirmed(&mut self, context: &Context<'_>) -> Poll<()> {
         if self.depth() > 0 {
             self.writer.state.park(context.waker());
@@ -281,7 +281,7 @@ impl<M: Message> Publisher<M> {
         Poll::Ready(())
     }
 
-    /// Returns the number that distinguishes this start of the publisher from others.
+    /// Returns the epoch, which distinguishes this start of the publisher from others.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.writer.state.epoch
@@ -299,8 +299,7 @@ impl<M: Message> Publisher<M> {
         !is_large::<M>() && self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())
     }
 
-    // Not inlined, because only here the words are in memory. In `push_fast` they stay in
-    // registers.
+    // Not inlined: the words are in memory here, while they stay in registers in `push_fast`.
     #[cold]
     #[inline(never)]
     fn push_slow(&mut self, message: &M) -> bool {
@@ -309,7 +308,7 @@ impl<M: Message> Publisher<M> {
         if self.writer.push_fast_traced(words.as_ref(), length) {
             return true;
         }
-        // `poll_push` runs the handlers once, and can say why one did not accept the message.
+        // `poll_push` runs the handlers once, and can report why one refused the message.
         if self.writer.has_fast_handlers() {
             return false;
         }
@@ -344,7 +343,8 @@ impl<M: Message> Publisher<M> {
         Err(EmitError::new(self.topic().clone(), *message, refusal))
     }
 
-    /// As [`refused`](Self::refused). Not inlined: the error would take stack in the caller.
+    /// Returns the result of [`refused`](Self::refused). Not inlined, because the error would take
+    /// stack in the caller.
     #[cold]
     #[inline(never)]
     fn poll_refused(&self, message: &M, refusal: Refusal) -> Poll<Result<(), EmitError<M>>> {
@@ -370,15 +370,15 @@ impl<M: Message> fmt::Debug for Publisher<M> {
 
 // Many messages at once: one store of the writer's position and one count for all of them.
 
-/// How many messages are pushed at once. Readers are woken after each such push.
+/// The most messages that are pushed at once. Readers are woken after each such push.
 const AT_ONCE: usize = FLUSH_EVERY as usize;
 
 impl<M: Message> Publisher<M> {
-    /// Emits messages in their order; waits while a [`Policy::Block`](crate::local::Policy::Block)
-    /// subscription needs the whole ring. It costs less than an emit for each of them.
+    /// Emits messages in their order. Waits while a [`Policy::Block`](crate::local::Policy::Block)
+    /// subscription needs the whole ring. Costs less than single emits.
     ///
-    /// Cancelling: dropped before it completes, a prefix of the messages was sent, and the rest was
-    /// not; [`poll_emit_batch`](Publisher::poll_emit_batch) says how many. Other messages of this
+    /// If the future is dropped before it completes, only a prefix of the messages was sent;
+    /// [`poll_emit_batch`](Publisher::poll_emit_batch) reports its length. Other messages of this
     /// publisher come before or after all of them.
     ///
     /// # Errors
@@ -408,7 +408,7 @@ impl<M: Message> Publisher<M> {
         poll_fn(|context| self.poll_emit_batch(context, messages, &mut sent)).await
     }
 
-    /// As [`emit_batch`](Publisher::emit_batch), but never waits.
+    /// Emits messages as [`emit_batch`](Publisher::emit_batch) does, but never waits.
     ///
     /// # Errors
     /// With the number of messages that were sent, if a gating subscription needs the whole ring.
@@ -428,11 +428,11 @@ impl<M: Message> Publisher<M> {
         Ok(())
     }
 
-    /// As [`emit_batch`](Publisher::emit_batch), for hand-written futures: `sent` is the number of
-    /// messages that were sent so far, at first 0.
+    /// Emits messages as [`emit_batch`](Publisher::emit_batch) does, for hand-written futures.
+    /// `sent` is the number of messages sent so far; it must be 0 at first.
     ///
     /// # Errors
-    /// As [`emit_batch`](Publisher::emit_batch).
+    /// The same as for [`emit_batch`](Publisher::emit_batch).
     #[inline]
     pub fn poll_emit_batch(
         &mut self,
@@ -464,8 +464,7 @@ impl<M: Message> Publisher<M> {
     }
 
     /// Sends the first messages, as many as there is room for, and returns how many: 0 if there is
-    /// no room. Fails with the number of messages before the one that a fast handler did not
-    /// accept.
+    /// no room. Fails if a fast handler refuses a message, with the number of messages before it.
     #[inline]
     fn push_some(&mut self, messages: &[M]) -> Result<usize, (usize, Refusal)> {
         let messages = &messages[..messages.len().min(AT_ONCE)];
@@ -475,8 +474,8 @@ impl<M: Message> Publisher<M> {
         }
     }
 
-    /// As [`push_some`](Self::push_some), for a topic with fast handlers, which run with each
-    /// message.
+    /// Sends messages as [`push_some`](Self::push_some) does, for a topic with fast handlers, which
+    /// run with each message.
     #[cold]
     #[inline(never)]
     fn push_some_handled(&mut self, messages: &[M]) -> Result<usize, (usize, Refusal)> {

@@ -1,5 +1,5 @@
-//! A control connection as other threads see it, the handler of its events, and the sockets by which
-//! the sessions on both sides wake each other.
+//! A control connection, for other threads; the handler of its events, and the sockets by which the
+//! sessions on both sides wake each other.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,7 +20,7 @@ use crate::memory::packet::{Packet, PacketKind};
 use crate::sync::lock;
 
 /// Gets the events of one connection, on the control thread. That thread serves no other connection
-/// meanwhile, so these functions must not wait.
+/// meanwhile, so these methods must not wait.
 ///
 /// For each handler [`gone`](Handler::gone) is called once, as the last call. It is the only call
 /// if the connection is never established.
@@ -53,7 +53,7 @@ pub struct Connection {
 struct State {
     /// `None` once the connection has ended.
     socket: Option<Arc<OwnedFd>>,
-    /// Why this side ended the connection. The control thread has still to notify the handler.
+    /// Why this side ended the connection; the control thread must still notify the handler.
     reason: Option<Gone>,
     /// Packets that found no room in the socket.
     waiting: VecDeque<(Packet, Option<OwnedFd>)>,
@@ -63,8 +63,8 @@ struct State {
     wake_socket: Option<PeerSocket>,
 }
 
-/// How many packets may wait for a peer that does not read, beside those in the socket. One more
-/// ends the connection.
+/// The limit on packets that wait for a peer that does not read, besides packets in the socket. One
+/// more ends the connection.
 const MOST_WAITING: usize = 1024;
 
 impl Connection {
@@ -114,9 +114,9 @@ impl Connection {
         self.wake_by_thread();
     }
 
-    /// As [`wake`](Connection::wake), but always by the peer's control thread, so that it works
-    /// while the executor is busy. If the socket has no room, the tasks are woken once the peer has
-    /// read.
+    /// Wakes the peer's tasks as [`wake`](Connection::wake) does, but always by the peer's control
+    /// thread, so that it works while the executor is busy. If the socket has no room, the tasks
+    /// are woken once the peer has read.
     pub fn wake_by_thread(&self) {
         let mut state = lock(&self.state);
         let Some(socket) = state.open() else { return };
@@ -139,7 +139,8 @@ impl Connection {
         lock(&self.state).end(Gone::Closed);
     }
 
-    /// Returns the process at the other end, as it was when it connected or began to listen.
+    /// Returns the credentials of the process at the other end, from the time when it connected or
+    /// began to listen.
     #[must_use]
     pub fn peer(&self) -> Credentials {
         self.peer
@@ -156,7 +157,7 @@ impl Connection {
     }
 
     /// Closes the socket. Returns why the connection ended (`reason`, unless this side ended it
-    /// before), and a socket of the peer that has to be closed.
+    /// before), and a socket of the peer that must be closed.
     pub(super) fn finish(&self, reason: Gone) -> (Gone, Option<PeerSocket>) {
         let mut state = lock(&self.state);
         state.end(reason);
@@ -236,7 +237,8 @@ impl State {
         }
     }
 
-    /// Ends the connection. The socket then has an event, so that the control thread notices.
+    /// Ends the connection. This causes an event of the socket, by which the control thread notices
+    /// the end.
     fn end(&mut self, reason: Gone) {
         if self.reason.is_none() {
             self.reason = Some(reason);
@@ -267,7 +269,7 @@ pub(super) struct PeerSocket {
 }
 
 impl PeerSocket {
-    /// Wraps the socket. [`Closers`](super::socket::Closers) have to drop the result.
+    /// Wraps the socket. [`Closers`](super::socket::Closers) must drop the result.
     pub(super) fn new(socket: OwnedFd) -> PeerSocket {
         PeerSocket { socket, has_ended: false }
     }
@@ -277,7 +279,7 @@ impl PeerSocket {
         while !self.has_ended {
             let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
             match rustix::net::send(&self.socket, b"w", flags) {
-                // Without room, the unread bytes will wake the peer.
+                // If the socket is full, its unread bytes will wake the peer.
                 Ok(_) | Err(Errno::AGAIN) => return true,
                 Err(Errno::INTR) => {}
                 Err(_) => self.has_ended = true,
@@ -293,7 +295,7 @@ impl PeerSocket {
 // the executor's thread, which runs the task. A byte on a socket that the executor itself watches
 // needs the second thread only.
 
-/// The limit on reads in a row: the peer may write all the time.
+/// The limit on consecutive reads, because the peer may write continuously.
 const READS: usize = 4;
 
 /// One end of a socket by which the peer wakes a task of an executor. Until the peer has the other
@@ -341,7 +343,7 @@ impl WakeSocket {
 }
 
 /// Makes the peer's writes fail, so that it wakes the control thread from now on. After the drop,
-/// the caller has to check everything that the peer may have rung for before.
+/// the caller must check everything for which the peer may have rung before.
 impl Drop for WakeSocket {
     fn drop(&mut self) {
         // Fails if the peer has closed its end.

@@ -1,4 +1,4 @@
-//! A connection as the control thread sees it: its handshake with a token, and its packets.
+//! A connection on the control thread: its handshake with a token, and its packets.
 //!
 //! ```text
 //! accepted:   AwaitHello ─Hello─▶ (Ping, AwaitPong ─Pong─▶) Welcome, Connected
@@ -6,8 +6,7 @@
 //! ```
 //!
 //! Before Linux 6.5 the process of a peer is found by its number, which another process may have
-//! got meanwhile. If the peer answers a `Ping` that was sent after the process was found, it is the
-//! right one.
+//! meanwhile. If the peer answers a `Ping` that was sent after that, the right process was found.
 //!
 //! **Panic contract.** Peers may be hostile: no packet makes this code panic or wait.
 
@@ -34,7 +33,7 @@ pub(super) struct Entry {
     peer: WatchedPeer,
     pub(super) phase: Phase,
     handler: Option<Arc<dyn Handler>>,
-    /// Whether this process listened.
+    /// Whether this process accepted the connection.
     pub(super) is_accepted: bool,
 }
 
@@ -113,7 +112,7 @@ impl Entry {
         poller.add(&self.peer.process, Source::Process(id))
     }
 
-    /// Watches only the peer's process from now on, as the peer has closed the connection.
+    /// Watches only the peer's process from now on, because the peer has closed the connection.
     pub(super) fn stop_reading(&self, poller: &Poller) {
         poller.remove(&*self.socket);
     }
@@ -125,7 +124,7 @@ impl Entry {
         poller.remove(&*socket);
         poller.remove(&peer.process);
         drop(peer);
-        // Another thread closes the sockets, because descriptors may be in them that were never
+        // Another thread closes the sockets, because they may contain descriptors that were never
         // received.
         closers.close((socket, wake_socket));
         if let Some(handler) = handler {
@@ -138,7 +137,7 @@ impl Entry {
     /// Handles at most `most` packets that have arrived.
     ///
     /// # Errors
-    /// Why the connection has ended.
+    /// If the connection has ended: the reason.
     pub(super) fn read(
         &mut self,
         tokens: &Tokens,
@@ -267,7 +266,7 @@ fn contained(call: impl FnOnce()) -> Result<(), Gone> {
 
 // The tokens with which processes are expected to connect.
 
-/// Creates a token that nobody can guess.
+/// Creates a token that cannot be guessed.
 ///
 /// # Panics
 /// If the system has no random numbers.
@@ -297,17 +296,17 @@ impl Tokens {
             Some(tokens) => tokens.insert(token, Expected { process, handler }),
             None => Some(Expected { process, handler }),
         };
-        // Dropped without the lock, as the handler may do anything in its drop.
+        // Dropped without the lock, because the drop of the handler may run any code.
         drop(replaced);
     }
 
-    /// Takes the handler of a token, which is used up then.
+    /// Removes and returns the handler of a token, which is used up then.
     pub(super) fn remove(&self, token: &Token) -> Option<Arc<dyn Handler>> {
         lock(&self.0).as_mut()?.remove(token).map(|expected| expected.handler)
     }
 
-    /// Takes the handler of a token that `process` has sent, unless the token is for another
-    /// process.
+    /// Removes and returns the handler of a token that `process` has sent, unless the token is for
+    /// another process.
     pub(super) fn take(
         &self,
         token: &Token,

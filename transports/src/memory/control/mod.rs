@@ -1,9 +1,9 @@
-//! The control thread. This file is what other threads use of it: start, listen, expect, connect,
-//! stop. `worker` is its loop, and what other threads share with it. `socket` has the system calls:
-//! a poller reports the connections at the listener and the packets of each `connection`, and
-//! closers close descriptors whose close may wait. A handshake is in `entry`, where a token gives a
-//! new connection its handler. The sockets that wake a task without this thread are in
-//! `connection`.
+//! The control thread. This file has its interface for other threads: start, listen, expect,
+//! connect, stop. `worker` has its loop and the state shared with other threads. `socket` has the
+//! system calls: a poller that reports new connections and packets, and closers for descriptors
+//! whose close may wait. `entry` has the handshake, in which a token gives a connection its
+//! handler. `connection` has the sending side, and the sockets that wake a task without this
+//! thread.
 
 mod connection;
 mod entry;
@@ -46,7 +46,7 @@ impl ControlThread {
     /// Starts the thread.
     ///
     /// # Errors
-    /// If the system has no thread or no descriptor left.
+    /// If the system has no thread or descriptor left.
     pub fn start(name: &str, limits: ControlLimits) -> Result<Arc<ControlThread>, ControlError> {
         let shared = Shared::new(limits).map_err(|error| {
             let action = "make the descriptors of the control thread";
@@ -78,11 +78,11 @@ impl ControlThread {
         Ok(())
     }
 
-    /// Checks that the socket's file is still at its path, and makes it again if it has vanished,
-    /// as for the node's socket. Returns whether it was made again.
+    /// Checks that the socket's file is still at its path, and restores it if it has vanished, as
+    /// for the node's socket. Returns whether it was restored.
     ///
     /// # Errors
-    /// If it has vanished and cannot be made again. The next call tries again.
+    /// If the file has vanished and cannot be restored. The next call tries again.
     pub fn restore(&self) -> Result<bool, ControlError> {
         match &mut *self.shared.listener() {
             Some(listener) => listener.restore(&self.shared.poller),
@@ -90,13 +90,13 @@ impl ControlThread {
         }
     }
 
-    /// Gives `handler` the next connection with this token; with `process`, only if it comes from
-    /// this process. The token is used up then.
+    /// Gives `handler` the next connection with this token. With `process`, only a connection of
+    /// that process counts. The token is used up then.
     pub fn expect(&self, token: Token, process: Option<u32>, handler: Arc<dyn Handler>) {
         self.shared.tokens.insert(token, process, handler);
     }
 
-    /// Forgets a token that was not used. Returns whether it was known.
+    /// Removes an unused token. Returns whether it was known.
     pub fn forget(&self, token: &Token) -> bool {
         self.shared.tokens.remove(token).is_some()
     }
@@ -139,7 +139,7 @@ impl ControlThread {
             let _ = connection.send(Packet::empty(PacketKind::Ping), None);
         }
         let _ = connection.send(Packet::hello(&token), None);
-        // The thread has to learn the deadline of the handshake.
+        // Wakes the thread, which must learn the deadline of the handshake.
         self.shared.poller.wake();
         Ok(connection)
     }

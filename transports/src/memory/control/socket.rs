@@ -1,5 +1,6 @@
-//! Packets and descriptors over a `SOCK_SEQPACKET` socket, without waiting: the listener, the poller,
-//! and threads that close descriptors, which may take long.
+//! The system calls of the control thread: packets and descriptors over a `SOCK_SEQPACKET` socket,
+//! the listener, the poller, and threads that close descriptors. None of them waits, except these
+//! threads.
 
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
@@ -70,7 +71,7 @@ pub(super) fn send(
 
 /// Receives a packet.
 pub(super) fn receive(socket: BorrowedFd<'_>, closers: &Closers) -> Received {
-    // One byte more than a packet, to notice a longer one.
+    // Has room for one byte more than a packet, to detect a longer packet.
     let mut bytes = [0; BYTES + 1];
     let mut descriptors = Vec::new();
     let received = match receive_all(socket, &mut bytes, &mut descriptors) {
@@ -145,7 +146,7 @@ fn is_unix_stream(descriptor: &OwnedFd) -> bool {
         && socket_type(descriptor) == Ok(SocketType::STREAM)
 }
 
-// Closes descriptors of peers on other threads.
+// Closers: close descriptors of peers on other threads.
 //
 // Closing a descriptor may wait for as long as a peer likes: if the file is on a file system that
 // a process of the peer serves, it waits for an answer of that process; if it is a TCP socket with
@@ -153,13 +154,13 @@ fn is_unix_stream(descriptor: &OwnedFd) -> bool {
 // socket on which such a descriptor is still unread when it is closed. So the control thread
 // closes neither of them.
 //
-// A peer may keep one of these threads waiting for ever. When [`THREADS`] threads wait,
-// descriptors pile up; connections are not accepted then.
+// A peer may block one of these threads forever. When [`THREADS`] threads are blocked, descriptors
+// accumulate, and no connections are accepted.
 
 /// The limit on threads.
 const THREADS: usize = 8;
 
-/// How many descriptors may wait while connections are still accepted.
+/// The limit on waiting descriptors, above which no connections are accepted.
 const WAITING: usize = 64;
 
 /// How long [`Closers::settle`] waits for descriptors that are not slow.
@@ -195,13 +196,14 @@ impl Closers {
     pub(super) fn close(&self, descriptor: impl Send + 'static) {
         let mut state = lock(&self.0.state);
         state.waiting.push_back(Box::new(descriptor));
-        // Starts another thread, unless there are too many, because the running ones may all wait.
+        // Starts another thread, unless there are too many, because all running ones may be
+        // blocked.
         if state.threads == THREADS {
             return;
         }
         let closers = self.clone();
         let started = thread::Builder::new().name("close".to_owned()).spawn(move || closers.run());
-        // If no thread started, the next one closes this descriptor.
+        // If no thread has started, the next one closes this descriptor.
         state.threads += usize::from(started.is_ok());
     }
 
@@ -235,7 +237,7 @@ pub(super) struct Poller {
     wake: OwnedFd,
 }
 
-/// What an event belongs to.
+/// The source of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// The eventfd.
@@ -334,8 +336,8 @@ impl Poller {
 /// The socket at which a control thread listens.
 pub(super) struct Listener {
     bound: BoundSocket,
-    /// The descriptor that the poller watches. `None` if the socket was made again, and no
-    /// descriptor was left for it.
+    /// The descriptor that the poller watches. `None` if the socket was restored and no descriptor
+    /// was left for it.
     accepting: Option<OwnedFd>,
 }
 
@@ -351,7 +353,7 @@ impl Listener {
         Ok(listener)
     }
 
-    /// Makes the socket again if its file has vanished. Returns whether it did.
+    /// Restores the socket if its file has vanished. Returns whether it did.
     pub(super) fn restore(&mut self, poller: &Poller) -> Result<bool, ControlError> {
         if self.bound.restore()?
             && let Some(earlier) = self.accepting.take()
@@ -365,7 +367,7 @@ impl Listener {
         Ok(true)
     }
 
-    /// Accepts a connection. `None` if the peer is not allowed, or has gone.
+    /// Accepts a connection. Returns `None` if the peer is not allowed, or has gone.
     pub(super) fn accept(
         &self,
         closers: &Closers,
@@ -404,8 +406,8 @@ impl Listener {
     /// Reports connections again.
     pub(super) fn resume(&self, poller: &Poller) {
         if let Some(accepting) = &self.accepting {
-            // Fails if connections of this socket are reported already, because it was made during
-            // the pause.
+            // Fails if connections of this socket are reported already, because it was restored
+            // during the pause.
             let _ = poller.add(accepting, Source::Listener);
         }
     }

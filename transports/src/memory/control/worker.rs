@@ -20,13 +20,13 @@ use super::socket::{Closers, FIRST_ID, Listener, Poller, Source};
 use crate::memory::error::Gone;
 use crate::sync::{AtomicBool, AtomicU64, Ordering, lock};
 
-/// How many packets of one connection are handled in a row.
+/// The most packets of one connection that are handled in a row.
 const PACKETS: usize = 32;
 
-/// How many packets of a dead peer are still handled.
+/// The most packets of a dead peer that are still handled.
 const LAST_PACKETS: usize = 1024;
 
-/// How many connections are accepted in a row.
+/// The most connections that are accepted in a row.
 const ACCEPTED: usize = 16;
 
 /// How long the thread waits for the end of the peer's process after the peer has closed the
@@ -109,7 +109,7 @@ impl Worker {
         }
     }
 
-    /// Accepts a connection. `None` if it was closed at once.
+    /// Accepts a connection. Returns `None` if it was closed at once.
     fn accept_one(&mut self) -> Result<Option<Entry>, Errno> {
         if !self.shared.closers.has_room() {
             return Err(Errno::NOBUFS);
@@ -229,7 +229,7 @@ impl Worker {
     }
 
     fn finish(&mut self) {
-        // No connection is added from here on.
+        // No connection is added from now on.
         let began = self.shared.connecting().take();
         for entry in began.unwrap_or_default() {
             self.insert(entry);
@@ -257,10 +257,10 @@ fn now() -> Instant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ControlLimits {
-    /// How many accepted connections there may be. For one more, the oldest that has not finished
-    /// its handshake is closed; if all have, the new one is.
+    /// The most accepted connections. If there is one more, the oldest that has not finished its
+    /// handshake is closed, or the new one if all have.
     pub connections: usize,
-    /// How long a handshake may take. Then the connection is closed.
+    /// The time limit of a handshake. After it the connection is closed.
     pub handshake: Duration,
     /// Pings every peer, as is needed before Linux 6.5, which has no `SO_PEERPIDFD`. For tests.
     #[doc(hidden)]
@@ -317,8 +317,8 @@ impl Shared {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
-    /// Locks the connections that the control thread has not taken over yet. `None` once it has
-    /// stopped.
+    /// Locks the connections that the control thread has not taken over yet. The list is `None`
+    /// once it has stopped.
     pub(super) fn connecting(&self) -> MutexGuard<'_, Option<Vec<Entry>>> {
         lock(&self.connecting)
     }

@@ -19,7 +19,7 @@ fn gaps_of_a_reader_that_confirms_nothing_are_exact_in_bounded_memory() {
         let TapItem::Gap(count) = stream.next_item() else { panic!("it was overtaken") };
         count
     };
-    // Nothing is read between two gaps.
+    // Nothing is read between these two gaps.
     let count = overtake(stream) + overtake(stream);
     assert_eq!(stream.gaps.len(), 1);
     missed.push((stream.next(), count));
@@ -41,7 +41,7 @@ fn gaps_of_a_reader_that_confirms_nothing_are_exact_in_bounded_memory() {
         let overwritten: u64 = before.map(|(_, count)| count).sum();
         assert_eq!(counted(stream), [overwritten, stream.kept() - overwritten]);
     };
-    // First between old gaps, and then one gap after the other.
+    // Releases first between old gaps, and then one gap after the other.
     stream.release(missed[EXACT_GAPS].0);
     assert_eq!(counted(stream).iter().sum::<u64>(), stream.kept());
     for (end, _) in missed.iter().rev().take(EXACT_GAPS / 2).rev() {

@@ -20,10 +20,10 @@ fn evicted(tickets: &[Arc<AdmissionTicket>]) -> Vec<bool> {
 fn the_oldest_of_the_process_with_most_is_evicted() {
     let admission = admission(8, 4, 8);
     let tickets = [1, 2, 2, 1, 3, 3].map(|process| admission.enter(&peer(process)));
-    // The fifth connection evicts the oldest connection of the two processes that have two; then
-    // only process 2 has two.
+    // The fifth connection evicts the oldest connection of the two processes that have two. After
+    // that only process 2 has two.
     assert_eq!(evicted(&tickets), [true, true, false, false, false, false]);
-    // A crowd of one process evicts itself.
+    // Many connections of one process evict only each other.
     let crowd: Vec<_> = (0..100).map(|_| admission.enter(&peer(4))).collect();
     assert_eq!(evicted(&crowd).iter().filter(|gone| !**gone).count(), 1);
     assert!(!crowd[99].is_evicted());
