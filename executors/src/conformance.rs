@@ -1,10 +1,10 @@
-//! The laws that every executor keeps, as tests that are generic over it.
+//! The laws that every executor keeps, as tests that are generic over the executor.
 //!
-//! Implement [`Subject`] and write `conformance!(MySubject);` in a test file: this makes one test
+//! Implement [`Subject`] and write `conformance!(MySubject);` in a test file: this creates one test
 //! of each law. For several subjects write `conformance! { mod one: One, mod two: Two }`.
 //!
-//! The laws are in `tasks.rs`, `timers.rs`, `streams.rs` and `dedicated.rs`; `subject.rs` has what
-//! they share. A law knows only its subject, so other suites build on the same subjects.
+//! The laws are in `tasks.rs`, `timers.rs`, `streams.rs` and `dedicated.rs`; `subject.rs` has their
+//! common helpers. A law knows only its subject, so other test suites use the same subjects.
 
 mod dedicated;
 mod streams;
@@ -18,7 +18,7 @@ pub use subject::{Dedicated, Paused, Subject, can_run, inside};
 pub use tasks::*;
 pub use timers::*;
 
-/// Makes one test of each law, for one subject or for several.
+/// Creates one test of each law, for one subject or for several.
 #[macro_export]
 macro_rules! conformance {
     ($(mod $name:ident: $subject:ty),+ $(,)?) => {

@@ -1,13 +1,13 @@
-//! Tasks whose panic ends only themselves.
+//! Contained tasks: a panic ends only its own task.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
-/// Polls `task` and catches its panic, which would end many executors, also that of its drop. The
-/// future is ready when the task has ended or panicked. To observe panics, install a panic hook: it
-/// is called first.
+/// Polls `task` and catches its panics, including a panic in its drop: many executors would end by
+/// it. The future is ready when the task has ended or panicked. To observe panics, install a panic
+/// hook: it is called first.
 ///
 /// ```
 /// use mycelium_core::wait::WaitStrategy;
@@ -21,7 +21,7 @@ pub async fn contain(task: impl Future<Output = ()> + Unpin) {
     poll_fn(|context| {
         let poll = || {
             let done = task.0.as_mut().is_none_or(|task| Pin::new(task).poll(context).is_ready());
-            // Dropped inside `catch_unwind`, because dropping the task may panic as well.
+            // Drops the task inside `catch_unwind`, because its drop may panic, too.
             if done {
                 drop(task.0.take())
             }
@@ -35,7 +35,8 @@ pub async fn contain(task: impl Future<Output = ()> + Unpin) {
     .await;
 }
 
-/// A task that the executor may drop before it has ended: some abort the process if that panics.
+/// A task that the executor may drop before its end. Some executors abort the process if this drop
+/// panics.
 struct Contained<F>(Option<F>);
 
 impl<F> Drop for Contained<F> {

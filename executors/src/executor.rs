@@ -22,23 +22,23 @@ pub type SendFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A boxed future that stays on its thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// Makes a local future on the thread where it will run.
+/// Creates a local future on the thread where it will run.
 pub type MakeLocal = Box<dyn FnOnce() -> LocalFuture<()> + Send>;
 
-/// Makes a local future on the thread where it will run, given that thread's executor.
+/// Creates a local future on the thread where it will run, from that thread's executor.
 pub type MakeDedicated = Box<dyn FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send>;
 
 /// Tasks, timers, blocking work, streams and clocks of one executor.
 ///
-/// A name, tasks and timers are required. The other methods have defaults; those for the network
-/// are errors.
+/// Adapters must implement the name, tasks and timers. The other methods have defaults; the
+/// defaults for the network return errors.
 ///
 /// All methods may be called from any thread; [`spawn_local`](Executor::spawn_local) returns an
 /// error on the wrong one. Dropping a returned future cancels its operation. A future of
 /// [`sleep_until`](Executor::sleep_until) may be awaited on any thread. Streams, listeners and the
 /// future of [`connect`](Executor::connect) belong to tasks of the executor: if an adapter's
-/// sockets stay on their thread, they return an error on other threads. They may be dropped on any
-/// thread.
+/// sockets stay on their thread, operations on other threads return an error. They may be dropped
+/// on any thread.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an executor of Mycelium",
     label = "expected an adapter, such as `mycelium_tokio::Tokio`",
@@ -46,14 +46,14 @@ pub type MakeDedicated = Box<dyn FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + 
             runtime; `mycelium_smol` and `mycelium_glommio` have theirs"
 )]
 pub trait Executor: Send + Sync + 'static {
-    /// The name in reports, for example "tokio, 2 workers". It starts with the kind of executor
-    /// and, if more follows, a comma.
+    /// Returns the name in reports, for example "tokio, 2 workers". It starts with the kind of
+    /// executor and, if more follows, a comma.
     fn name(&self) -> String;
 
     /// Spawns `task`, detached.
     ///
     /// # Errors
-    /// If the executor has ended. The task was dropped.
+    /// If the executor has ended. The task is dropped.
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError>;
 
     /// Whether this executor runs local futures, which stay on one thread.
@@ -61,7 +61,7 @@ pub trait Executor: Send + Sync + 'static {
         false
     }
 
-    /// Spawns the future that `make` makes, detached, on this executor's own thread.
+    /// Spawns the future that `make` creates, detached, on this executor's own thread.
     ///
     /// # Errors
     /// [`SpawnError::LocalUnsupported`] if this executor moves tasks between threads,
@@ -72,14 +72,14 @@ pub trait Executor: Send + Sync + 'static {
     }
 
     /// Starts a thread with its own executor of this kind, and runs the future that `make` creates
-    /// on it. The executor that `make` gets takes local tasks on that thread. The thread ends when
-    /// the future has ended, and so do the tasks that were spawned on that executor.
+    /// on it. The executor that `make` gets takes local tasks on that thread. When the future has
+    /// ended, the thread ends, and so do the tasks that were spawned on that executor.
     ///
-    /// Returns when the executor has been made; it does not wait for the future.
+    /// Returns when the executor was created. Does not wait for the future.
     ///
     /// # Errors
-    /// If the system refuses a property of the thread, or the executor cannot be made on it. `make`
-    /// was dropped.
+    /// If the system refuses a property of the thread, or the executor cannot be created on it.
+    /// `make` is dropped.
     fn dedicate(
         &self,
         thread: Thread,
@@ -90,14 +90,13 @@ pub trait Executor: Send + Sync + 'static {
         Err(ThreadError::Unsupported { executor: self.name(), what })
     }
 
-    /// Creates an executor whose tasks are in a task queue of their own, on the thread of this one.
-    /// It has the clock of this executor, and ends with it, or when its last handle is dropped.
-    /// Executors of threads that it [dedicates](Executor::dedicate) have the settings of the task
-    /// queue.
+    /// Creates an executor with its own task queue on the thread of this executor. It has the clock
+    /// of this executor, and ends with it, or when its last handle is dropped. Threads that it
+    /// [dedicates](Executor::dedicate) get the settings of the task queue.
     ///
     /// # Errors
-    /// If this executor has no task queues, which is the default; if it has ended, or the caller is
-    /// not on its thread.
+    /// If this executor has no task queues, which is the default; if it has ended; or if the caller
+    /// is not on its thread.
     fn task_queue(&self, queue: TaskQueue) -> Result<Arc<dyn Executor>, ThreadError> {
         let what = format!("a task queue with {queue}");
         Err(ThreadError::Unsupported { executor: self.name(), what })
@@ -106,14 +105,14 @@ pub trait Executor: Send + Sync + 'static {
     /// Runs blocking work outside the threads of the tasks. The default starts a thread for it.
     ///
     /// # Errors
-    /// If the executor has ended, or the system cannot start a thread. The work was dropped.
+    /// If the executor has ended, or the system cannot start a thread. The work is dropped.
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
         let thread = Thread { name: "blocking".to_owned(), ..Thread::default() };
         thread.start(|| Ok(work)).map(drop).map_err(|_| SpawnError::NoThread)
     }
 
-    /// Returns monotonic time since an origin that the executor chooses. Virtual in a simulating
-    /// executor.
+    /// Returns monotonic time since an origin that the executor chooses. A simulating executor
+    /// returns virtual time.
     fn now(&self) -> Duration;
 
     /// Waits until [`now`](Executor::now) has reached `deadline`; ready at once if it has.
@@ -124,7 +123,7 @@ pub trait Executor: Send + Sync + 'static {
         Clock::wall()
     }
 
-    /// Returns an unpredictable seed, or, in a simulating executor, one that it chooses.
+    /// Returns an unpredictable seed, or the seed that a simulating executor chooses.
     fn entropy(&self) -> u64 {
         system_entropy()
     }
@@ -144,7 +143,7 @@ pub trait Executor: Send + Sync + 'static {
         Err(no_network(self, "a TCP socket"))
     }
 
-    /// Adopts a listening TCP socket; [`bind_tcp`](crate::bind_tcp) makes one.
+    /// Adopts a listening TCP socket; [`bind_tcp`](crate::bind_tcp) creates one.
     ///
     /// # Errors
     /// If the executor cannot watch the socket, or has no network.
@@ -173,8 +172,8 @@ pub trait Executor: Send + Sync + 'static {
         Err(no_network(self, "a Unix socket"))
     }
 
-    /// Waits until the process receives SIGINT (Ctrl-C) or SIGTERM after the first poll. From the
-    /// first poll on, neither signal ends the process by itself.
+    /// Waits until the process receives SIGINT (Ctrl-C) or SIGTERM. Signals before the first poll
+    /// do not count. From the first poll on, neither signal ends the process by itself.
     ///
     /// The default implementation needs Unix and this crate's feature `signals`. Without them it is
     /// an [`Unsupported`](io::ErrorKind::Unsupported) error that says so.
@@ -229,8 +228,8 @@ impl SpawnError {
     }
 }
 
-/// Returns a seed from the operating system: [`Executor::entropy`] of an executor on a real
-/// machine.
+/// Returns a seed from the operating system: the [`Executor::entropy`] of executors on real
+/// machines.
 #[must_use]
 pub fn system_entropy() -> u64 {
     fastrand::Rng::new().u64(..)
@@ -312,12 +311,12 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
     }
 }
 
-// The share of its thread that a task queue gets.
+// Task queues: the share of its thread that a task queue gets.
 
 /// The settings of a task queue on an executor's thread: its share of the thread, and the latency
-/// that its tasks need. By default both are those of the executor.
+/// that its tasks need. By default the queue inherits both from the executor.
 ///
-/// Of the adapters here, only glommio's executors have task queues
+/// Of this project's adapters, only glommio has task queues
 /// ([`Executor::task_queue`](crate::Executor::task_queue)).
 ///
 /// ```
@@ -354,11 +353,11 @@ impl fmt::Display for TaskQueue {
     }
 }
 
-// The time of real machines. No other file of the workspace reads the system's clocks for a
+// The clock of real machines. No other file of the workspace reads the system's clocks for a
 // service.
 
-/// Monotonic time since the clock was started: [`Executor::now`](crate::Executor::now) of an
-/// executor on a real machine.
+/// A monotonic clock, which counts from its start: the [`Executor::now`](crate::Executor::now) of
+/// executors on real machines.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Instant);
 
@@ -370,14 +369,14 @@ impl Clock {
         Clock(Instant::now())
     }
 
-    /// The time since the start.
+    /// Returns the time since the start.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.0.elapsed()
     }
 
-    /// Converts a time of this clock to the system's representation. `None` if the system cannot
-    /// represent it: such a time is never reached.
+    /// Converts a time of this clock to the system's representation. Returns `None` if the system
+    /// cannot represent it; such a time is never reached.
     #[must_use]
     pub fn instant(&self, time: Duration) -> Option<Instant> {
         self.0.checked_add(time)
@@ -397,7 +396,7 @@ impl Clock {
         }
     }
 
-    /// The calendar time.
+    /// Returns the calendar time.
     #[must_use]
     pub fn wall() -> SystemTime {
         SystemTime::now()

@@ -1,18 +1,18 @@
-//! What Mycelium requires of an executor, and what its adapters share.
+//! The interface between Mycelium and executors, and the code that adapters share.
 //!
 //! A service reaches time, tasks, blocking work, randomness and the network only through the trait
 //! [`Executor`]. So the same source runs on every executor that implements it, and a simulating
-//! executor can give any service virtual time. No message passes through this crate: on the path of
-//! a message an executor only contributes its [`Waker`](std::task::Waker)s.
+//! executor can give any service virtual time. No message passes through this crate: for a message,
+//! an executor only provides its [`Waker`](std::task::Waker)s.
 //!
-//! A thread without an executor waits for the same futures with [`block_on`]. [`PausedTime`] is any
-//! executor with a clock that only a test moves.
+//! A thread without an executor waits for the same futures with [`block_on`]. [`PausedTime`] wraps
+//! an executor with a clock that only a test moves.
 //!
 //! An adapter (`mycelium-tokio`, `mycelium-smol`, `mycelium-glommio`) is a small crate with one
 //! type that implements the trait. It wraps its streams in [`Stream`] and its listeners in
-//! [`Listener`]. The rest of this crate is what adapters share: [threads](Thread) with a name,
-//! cores and a scheduling class, a [clock](Clock), tasks that [contain](contain()) their panics,
-//! TCP sockets ([`bind_tcp`], [`prepare_tcp`]), host names ([`connect_first`]), and
+//! [`Listener`]. Adapters share the rest of this crate: [threads](Thread) with a name, cores and a
+//! scheduling class, a [clock](Clock), tasks that [contain](contain()) their panics, TCP sockets
+//! ([`bind_tcp`], [`prepare_tcp`]), host names ([`connect_first`]), and
 //! [credentials](Credentials::of) of peers.
 //!
 //! Features: `pool` has threads for blocking work, `signals` handles SIGINT and SIGTERM, and

@@ -1,8 +1,8 @@
 //! Threads with a name, a set of cores and a scheduling class.
 //!
 //! Every adapter dedicates a thread in the same way: start it, pin it, set its class, create the
-//! executor on it, and report what was granted before anything runs. This file does so for all of
-//! them.
+//! executor on it, and report the granted placement before any work runs. This file does so for all
+//! adapters.
 
 use std::fmt;
 use std::sync::{OnceLock, mpsc};
@@ -15,8 +15,8 @@ use mycelium_core::{Code, debug_as_display};
 pub struct Thread {
     /// The name, as tools show it. The system truncates it to 15 bytes.
     pub name: String,
-    /// The cores to pin it to. Empty means all cores of the process: a thread does not inherit the
-    /// cores of the thread that starts it.
+    /// The cores to which the thread is pinned. Empty means all cores of the process: a thread does
+    /// not inherit the cores of the thread that starts it.
     pub cores: Vec<usize>,
     /// The scheduling class.
     pub class: Class,
@@ -66,8 +66,8 @@ pub struct GrantedPlacement {
 }
 
 impl Thread {
-    /// Starts the thread, applies its properties and calls `prepare` on it, which returns the work.
-    /// The work runs after all of this has succeeded.
+    /// Starts the thread, applies its properties, and calls `prepare` on it, which returns the
+    /// work. The work runs only if all of this succeeds.
     ///
     /// ```
     /// use mycelium_executor::{Class, Thread};
@@ -111,9 +111,9 @@ impl Thread {
         }
     }
 
-    /// Applies the cores and the class to the calling thread. For a thread that
-    /// [`start`](Thread::start) did not start, such as one of a pool:
-    /// `Thread::default().apply_to_current()` undoes the placement that it inherited.
+    /// Applies the cores and the class to the calling thread. Use it for threads that
+    /// [`start`](Thread::start) did not start, such as pool threads:
+    /// `Thread::default().apply_to_current()` undoes an inherited placement.
     ///
     /// # Errors
     /// If the system refuses the cores or the class, with [`PlacementFallback::Fail`].
@@ -179,7 +179,7 @@ pub enum ThreadError {
         /// The system's error.
         error: String,
     },
-    /// The executor could not be made on the thread.
+    /// The executor could not be created on the thread.
     #[error("{executor}: {error}")]
     Executor {
         /// The kind of executor.
@@ -214,7 +214,8 @@ impl ThreadError {
     }
 }
 
-/// Returns the cores that the calling thread may use. `None` if the system does not report them.
+/// Returns the cores that the calling thread may use. Returns `None` if the system does not report
+/// them.
 #[must_use]
 pub fn allowed_cores() -> Option<Vec<usize>> {
     system::allowed()
@@ -226,7 +227,7 @@ fn process_cores() -> Option<&'static [usize]> {
     CORES.get_or_init(system::allowed).as_deref()
 }
 
-// Miri does not interpret these system calls.
+// Miri does not support these system calls.
 #[cfg(all(target_os = "linux", not(miri)))]
 mod system {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};

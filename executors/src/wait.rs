@@ -1,8 +1,8 @@
 //! Waiting without an executor: [`block_on`] blocks a thread until a future is ready.
 //!
-//! It works for every future that keeps a `Waker`, such as those of a channel. The wake-up that
-//! would schedule a task unparks the thread. [`WaitStrategy`] chooses between spinning and parking,
-//! as for tasks.
+//! It works for every future that stores a `Waker`, such as the futures of a channel. The wake-up
+//! that would schedule a task unparks the thread. [`WaitStrategy`] chooses between spinning and
+//! parking, as for tasks.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -15,17 +15,17 @@ use std::thread::{self, Thread};
 use mycelium_core::wait::{WaitStrategy, pause};
 
 const NOTHING: usize = 0;
-/// A wake-up has arrived and has not been consumed.
+/// A wake-up has arrived and was not consumed yet.
 const WOKEN: usize = 1;
 /// The thread is parked, or about to park.
 const ASLEEP: usize = 2;
 
-/// Runs a future to its end and blocks this thread meanwhile.
+/// Runs a future to its end, and blocks this thread until then.
 ///
 /// With [`WaitStrategy::Spin`] the thread never parks: it has the lowest latency and keeps its core
 /// busy. With [`WaitStrategy::SpinThenPark`] it checks for a wake-up the given number of times and
 /// then parks. With [`WaitStrategy::Park`] it parks at once. A parked thread uses no processor
-/// time. (The ends of a channel have a wait strategy for tasks; leave that at `Park` here.)
+/// time. (The ends of a channel have their own wait strategy for tasks; leave it at `Park` here.)
 ///
 /// ```
 /// use mycelium_core::channel::spsc;
@@ -48,12 +48,12 @@ const ASLEEP: usize = 2;
 /// # Ok::<(), mycelium_core::ring::CapacityError>(())
 /// ```
 ///
-/// Do not call this on a thread that runs tasks of an executor: it stops them all. Use `await`
-/// there.
+/// Do not call this on a thread that runs tasks of an executor: it would stop all of them. Use
+/// `await` there.
 pub fn block_on<F: Future>(future: F, wait: WaitStrategy) -> F::Output {
     thread_local! {
-        // Reused, so that waiting does not allocate. A nested wait finds none and allocates one,
-        // because it must not consume the wake-ups of the outer wait.
+        // Reused, so that waiting does not allocate. A nested wait finds no signal and allocates
+        // one: it must not consume the wake-ups of the outer wait.
         static SIGNAL: Cell<Option<Arc<Signal>>> = const { Cell::new(None) };
     }
 
@@ -84,7 +84,7 @@ impl Default for Signal {
 }
 
 impl Signal {
-    /// Waits until there was a wake-up since the last call.
+    /// Waits until a wake-up has arrived since the last call.
     fn wait(&self, wait: WaitStrategy) {
         let mut spins = match wait {
             WaitStrategy::Spin => usize::MAX,
@@ -110,13 +110,14 @@ impl Signal {
                 thread::park();
             }
         }
-        // A swap, and not a store, because a second wake-up may have arrived since the check that
-        // ended the wait, and the next poll has to see what the second waking thread did before.
+        // A swap, not a store: a second wake-up may have arrived since the check that ended the
+        // wait, and the next poll must see the work of that waking thread.
         self.state.swap(NOTHING, Ordering::Acquire);
     }
 
     fn is_woken(&self) -> bool {
-        // A plain load, because a check must not take the cache line from the waking thread.
+        // A relaxed load first, because a check must not take the cache line from the waking
+        // thread.
         self.state.load(Ordering::Relaxed) == WOKEN
             && self.state.swap(NOTHING, Ordering::Acquire) == WOKEN
     }
@@ -137,7 +138,7 @@ impl Wake for Signal {
 
 // Yielding to other tasks.
 
-/// Lets other tasks of the executor run: pending once, with an immediate wake-up of its own task.
+/// Lets other tasks of the executor run: is pending once, and wakes its own task at once.
 ///
 /// ```
 /// use mycelium_core::wait::WaitStrategy;

@@ -1,4 +1,4 @@
-//! glommio's requirements, checked first: glommio itself panics, or ends the process, if the
+//! Checks glommio's requirements before its use: glommio itself panics, or ends the process, if the
 //! machine does not meet them.
 
 use std::fs;
@@ -13,7 +13,7 @@ const LOCKED: u64 = 512 * 1024;
 /// Checks whether an executor can be created on this machine.
 ///
 /// # Errors
-/// If it does not meet a requirement. The error says which one, and what to change.
+/// If the machine does not meet a requirement. The error says which one, and what to change.
 pub fn check() -> Result<(), ThreadError> {
     memory().and_then(|()| ring()).map_err(error)
 }
@@ -24,7 +24,7 @@ pub(crate) fn error(error: String) -> ThreadError {
 }
 
 fn memory() -> Result<(), String> {
-    // None means unlimited.
+    // `None` means unlimited.
     match getrlimit(Resource::Memlock).current {
         Some(bytes) if bytes < LOCKED => Err(format!(
             "the process may lock {} KiB of memory, but io_uring needs {} KiB: raise the limit (`ulimit -l {}`, \

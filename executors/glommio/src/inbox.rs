@@ -1,9 +1,9 @@
-//! The inbox of one glommio executor: how other threads reach it.
+//! The inbox of one glommio executor, by which other threads reach it.
 //!
 //! Tasks, sockets and timers stay on the executor's thread, in its
 //! [`LocalState`](mod@crate::local). The rest of the process holds the inbox, which is `Send`: it
-//! takes tasks, wake-ups and values to release. A task is in it at most once. The executor reads it
-//! before each task that it polls.
+//! takes tasks, wake-ups and values to release. A task is in the inbox at most once. The executor
+//! reads it before each task that it polls.
 //!
 //! Only a sleeping executor is interrupted, by a byte written to a socket. Sending to a busy one
 //! costs no system call and no allocation.
@@ -104,7 +104,8 @@ impl Inbox {
         Ok(())
     }
 
-    /// Marks the executor as asleep, so that `send` interrupts it. False if there are messages.
+    /// Marks the executor as asleep, so that `send` interrupts it. Returns false if there are
+    /// messages.
     pub(crate) fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
         let sleeps = !self.has_messages.load(Ordering::SeqCst);
@@ -119,20 +120,20 @@ impl Inbox {
         self.asleep.store(false, Ordering::SeqCst);
     }
 
-    /// Exchanges the messages for `empty`, a list with capacity, so that nothing is allocated.
+    /// Swaps the messages for `empty`, a list with capacity, so that receiving allocates nothing.
     /// Returns false if there are no messages.
     pub(crate) fn receive(&self, empty: &mut Vec<Message>) -> bool {
         if !self.has_messages.load(Ordering::Relaxed) {
             return false;
         }
-        // Clears the flag before the exchange, because a message that is sent after the exchange
-        // sets it again.
+        // Clears the flag before the swap, because a message that is sent after the swap sets it
+        // again.
         self.has_messages.store(false, Ordering::SeqCst);
         mem::swap(&mut self.lock().list, empty);
         true
     }
 
-    /// Refuses messages from now on. Returns those that were not received.
+    /// Refuses messages from now on. Returns the messages that were not received.
     pub(crate) fn end(&self) -> Vec<Message> {
         let mut messages = self.lock();
         messages.ended = true;

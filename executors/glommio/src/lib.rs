@@ -1,7 +1,7 @@
 //! Mycelium on glommio: one executor per thread, ideally one thread per core, over io_uring. On
 //! systems other than Linux the crate is empty.
 //!
-//! [`run`] makes an executor on the calling thread. Each [dedicated](Executor::dedicate) thread
+//! [`run`] creates an executor on the calling thread. Each [dedicated](Executor::dedicate) thread
 //! gets its own. [`local()`] uses the executor of the task that awaits it. Services need not be
 //! `Send`: none leaves its thread.
 //!
@@ -38,23 +38,22 @@
 //! # Threads
 //!
 //! Tasks, blocking work and wake-ups are accepted from any thread, and a timer may be awaited on
-//! any thread. Sockets, listeners and connecting belong to tasks of the executor that made them: on
-//! another thread they return an error. A socket that is dropped on another thread is closed on its
-//! own thread. Local tasks can only be spawned on the executor's own thread.
+//! any thread. Sockets, listeners and connecting belong to tasks of the executor that created them:
+//! on another thread they return an error. A socket that is dropped on another thread is closed on
+//! its own thread. Local tasks can only be spawned on the executor's own thread.
 //!
 //! # Latency of a busy executor
 //!
-//! glommio itself checks for wake-ups from other threads, sockets and timers only before it sleeps
-//! and when its preempt timer fires, by default every 100 ms. This crate checks for wake-ups and
-//! tasks from other threads before each task that it polls, so they take microseconds on a busy
-//! executor. It checks sockets and timers every millisecond, or at the interval of
-//! [`Latency::Matters`].
+//! glommio itself checks sockets, timers and wake-ups from other threads only before it sleeps and
+//! when its preempt timer fires, by default every 100 ms. This crate checks for wake-ups and tasks
+//! from other threads before each task that it polls, so they take microseconds on a busy executor.
+//! It checks sockets and timers every millisecond, or at the interval of [`Latency::Matters`].
 //!
-//! This holds for tasks that are spawned through this crate. If you also have tasks of glommio's
-//! own, make the executor yourself and use [`local()`]: then your preempt timer decides how long
-//! they may delay the others. In an executor of [`run`] the preempt timer never fires: glommio 0.9
-//! may sleep forever although tasks are ready, if its thread is suspended for longer than the
-//! preempt timer at a certain moment.
+//! This holds for tasks that are spawned through this crate. If you also have glommio tasks of your
+//! own, create the executor yourself and use [`local()`]: then your preempt timer decides how long
+//! they may delay others. In an executor of [`run`] the preempt timer never fires: glommio 0.9 may
+//! sleep forever although tasks are ready, if its thread is suspended for longer than the preempt
+//! timer at a certain moment.
 //!
 //! An executor may spin before it sleeps ([`Settings::spin`]). glommio supports this only on a
 //! thread that is pinned to one core.
@@ -63,14 +62,14 @@
 //!
 //! [`Executor::task_queue`] creates an executor with a task queue of its own on the same thread.
 //! While several of these executors are busy, they take turns, and each gets time in proportion to
-//! its [shares](Settings). The shortest [latency](Latency) of the thread is how long one of them
-//! may delay the others.
+//! its [shares](Settings). The shortest [latency](Latency) on the thread limits how long one of
+//! them may delay the others.
 //!
 //! # Files
 //!
-//! From the bottom: `slots.rs` (keys), `inbox.rs` (what other threads hold), `local.rs` (what stays
-//! on the thread), then `runner.rs` (polls the tasks), `net.rs` and `timer.rs`, then `settings.rs`.
-//! The crate knows the executor trait and glommio, but no message and no transport.
+//! From the bottom: `slots.rs` (keys), `inbox.rs` (for other threads), `local.rs` (tasks and values
+//! that stay on the thread), then `runner.rs` (polls the tasks), `net.rs` and `timer.rs`, then
+//! `settings.rs`. The crate knows the executor trait and glommio, but no message and no transport.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 mod check;
@@ -110,8 +109,8 @@ pub struct Glommio {
     inbox: Arc<Inbox>,
     clock: Clock,
     settings: Settings,
-    /// Only for a task queue: glommio's task that polls the queue's tasks. It ends with the last
-    /// handle.
+    /// The glommio task that polls the tasks of a task queue; `None` without a task queue. It ends
+    /// with the last handle.
     queue: Option<Arc<LocalValue<Task<()>>>>,
 }
 
@@ -119,7 +118,7 @@ pub struct Glommio {
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LocalError {
-    /// The caller is not in a task of glommio's.
+    /// The caller is not in a glommio task.
     #[error("no executor of glommio's here: await `mycelium_glommio::local` in a task of one")]
     Outside,
     /// The executor needs a socket for wake-ups from other threads.
@@ -154,12 +153,12 @@ where
     executor.run(settings.run_in_queue(runner, Glommio::wrapping(settings.clone(), body)))
 }
 
-/// Runs `body` in the executor and the task queue of glommio's that await this. The tasks that
-/// `body` spawns make progress while this is awaited, and end with it.
+/// Runs `body` in the glommio executor and task queue that await this. The tasks that `body` spawns
+/// make progress while this is awaited, and end with it.
 ///
 /// # Errors
-/// If this is not awaited in glommio, or the system has no sockets left. glommio reports the former
-/// by a panic: it is caught, but a panic hook is called first.
+/// If this is awaited outside glommio, or the system has no sockets left. glommio reports the
+/// former by a panic, which is caught after the panic hook was called.
 pub async fn local<F>(body: impl FnOnce(Glommio) -> F + 'static) -> Result<F::Output, LocalError>
 where
     F: Future + 'static,

@@ -20,7 +20,7 @@ use crate::inbox::{Inbox, Message};
 use crate::slots::{Key, Slots};
 
 thread_local! {
-    /// The executors of this thread: rarely more than one.
+    /// The executors of this thread, rarely more than one.
     static EXECUTORS: RefCell<Vec<Rc<LocalState>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -39,16 +39,16 @@ pub(crate) struct LocalState {
     /// The tasks to poll, in this order.
     ready: RefCell<VecDeque<Key>>,
     values: RefCell<Slots<Rc<dyn Any>>>,
-    /// Wakes the task of glommio's that polls these tasks.
+    /// Wakes the glommio task that polls these tasks.
     runner: RefCell<Option<Waker>>,
     /// Whether that task is being polled, so that it need not be woken.
     polling: Cell<bool>,
-    /// An empty list, which is exchanged for the list of messages in the inbox.
+    /// An empty list, which is swapped for the list of messages in the inbox.
     spare: Cell<Vec<Message>>,
 }
 
 impl LocalState {
-    /// Registers an executor on the calling thread, which is the inbox's.
+    /// Registers an executor on the calling thread, which must be the inbox's thread.
     pub(crate) fn register(inbox: Arc<Inbox>, weight: Weight) -> LocalGuard {
         let state = Rc::new(LocalState {
             inbox,
@@ -65,10 +65,10 @@ impl LocalState {
     }
 
     /// Returns how long this executor polls its tasks before the other executors of the thread have
-    /// their turn, and whether the thread has no other. No task waits for longer than the interval
-    /// of its executor. Busy executors take turns, and get time in proportion to their shares:
-    /// glommio cannot weigh them itself, because each is one task of glommio's, which waits for the
-    /// rings after each turn.
+    /// their turn, and whether it is the only executor. No task waits longer than the interval of
+    /// its executor. Busy executors take turns and get time in proportion to their shares. glommio
+    /// cannot do this, because each executor is one glommio task, which waits for the rings after
+    /// each turn.
     pub(crate) fn slice(&self) -> (Duration, bool) {
         EXECUTORS.with(|all| {
             let all = all.borrow();
@@ -91,7 +91,8 @@ impl LocalState {
         EXECUTORS.try_with(|executors| !executors.borrow().is_empty()).unwrap_or(false)
     }
 
-    /// Returns the executor of an inbox. `None` on another thread, and after the executor's end.
+    /// Returns the executor of an inbox. Returns `None` on another thread, and after the executor's
+    /// end.
     pub(crate) fn of(inbox: &Inbox) -> Option<Rc<LocalState>> {
         if !inbox.is_on_this_thread() {
             return None;
@@ -135,7 +136,7 @@ impl LocalState {
         self.spare.set(list);
     }
 
-    /// Polls the next ready task. False if no task is ready.
+    /// Polls the next ready task. Returns false if no task is ready.
     pub(crate) fn poll_next(&self) -> bool {
         let Some(key) = self.ready.borrow_mut().pop_front() else { return false };
         let task = self.tasks.borrow().get(key).cloned();
@@ -146,7 +147,7 @@ impl LocalState {
         true
     }
 
-    /// While the result lives, tasks that become ready do not wake the runner.
+    /// Returns a guard. While it lives, tasks that become ready do not wake the runner.
     pub(crate) fn polling(&self) -> Polling<'_> {
         self.polling.set(true);
         Polling(self)
@@ -161,7 +162,7 @@ impl LocalState {
     }
 
     fn release(&self, value: Key) {
-        // Drops the value after the borrow has ended, because dropping it may release others.
+        // Drops the value after the borrow has ended, because dropping it may release other values.
         let released = self.values.borrow_mut().remove(value);
         drop(released);
     }
@@ -200,7 +201,7 @@ struct Task {
 impl Task {
     /// Polls the task. Returns whether it has ended.
     fn is_done(&self) -> bool {
-        // Acquire, with the swap of `wake_by_ref`: this poll sees what the waking thread did
+        // Acquire pairs with the swap in `wake_by_ref`: this poll sees what the waking thread did
         // before.
         self.wake.woken.swap(false, Ordering::AcqRel);
         let mut future = self.future.borrow_mut();
@@ -248,7 +249,8 @@ pub(crate) struct LocalValue<T> {
 }
 
 impl<T: 'static> LocalValue<T> {
-    /// Keeps the value that `make` makes. None on another thread, and after the executor's end.
+    /// Keeps the value that `make` creates. Returns `None` on another thread, and after the
+    /// executor's end.
     pub(crate) fn new(inbox: &Arc<Inbox>, make: impl FnOnce() -> T) -> Option<LocalValue<T>> {
         let state = LocalState::of(inbox)?;
         let value = Rc::new(RefCell::new(make()));
@@ -256,7 +258,7 @@ impl<T: 'static> LocalValue<T> {
         Some(LocalValue { inbox: inbox.clone(), key, kind: PhantomData })
     }
 
-    /// As [`new`](LocalValue::new), if the value can be created.
+    /// Keeps a value as [`new`](LocalValue::new) does, if `make` can create it.
     pub(crate) fn try_new<E>(
         inbox: &Arc<Inbox>,
         make: impl FnOnce() -> Result<T, E>,
@@ -265,7 +267,7 @@ impl<T: 'static> LocalValue<T> {
         make().map(|value| LocalValue::new(inbox, || value)).transpose()
     }
 
-    /// Calls `work` with the value. None on another thread, and after the executor's end.
+    /// Calls `work` with the value. Returns `None` on another thread, and after the executor's end.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         let state = LocalState::of(&self.inbox)?;
         let value = state.values.borrow().get(self.key)?.clone();

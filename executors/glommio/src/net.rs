@@ -2,8 +2,8 @@
 //!
 //! The socket belongs to the standard library and may be on any thread. It is watched by a
 //! `TcpStream` of glommio, which stays on the executor's thread and has its own file descriptor.
-//! That type only receives, sends and waits, so it can be made of any socket: TCP, Unix, and even a
-//! listening one, for which only waiting works.
+//! That type only receives, sends and waits, so it works with any connected socket, TCP or Unix.
+//! With a listening socket only waiting works.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Write};
@@ -146,7 +146,7 @@ impl AsyncWrite for Socket {
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.socket.shutdown(Shutdown::Write) {
-            // The peer has closed the connection first, so it is closed.
+            // The peer has closed the connection first, so nothing is left to do.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             closed => Poll::Ready(closed),
         }

@@ -1,12 +1,12 @@
-//! One task of glommio's that runs all of ours.
+//! The runner: one glommio task that polls all tasks of this crate.
 //!
 //! glommio 0.9 has a defect: if the system suspends a thread for longer than the preempt timer at a
-//! certain moment, glommio concludes that nothing is to be done, and sleeps although tasks are
+//! certain moment, glommio concludes that it has nothing to do, and sleeps although tasks are
 //! ready. (The law `tasks_that_wake_each_other_never_stall` stalled within a second.) So an
-//! executor that is created here has a preempt timer that never fires. Its tasks are queued by this
-//! crate, and a single task of glommio's polls them. To make glommio check its rings, that task
-//! waits for a timer that is almost due: glommio has nothing else to do, so it checks rings and
-//! timers once and continues.
+//! executor that is created here has a preempt timer that never fires. This crate queues the tasks,
+//! and a single glommio task polls them. To make glommio check its rings, that task waits for a
+//! timer that is almost due: glommio has nothing else to do, so it checks rings and timers once and
+//! continues.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -28,7 +28,7 @@ use mycelium_executor::Clock;
 use crate::inbox::Inbox;
 use crate::local::{LocalGuard, LocalState, Weight};
 
-/// The clock is read once per this many polled tasks, if the thread has no other executor.
+/// The number of polled tasks between two reads of the clock, if the thread has no other executor.
 const TASKS_PER_CLOCK_READ: u32 = 32;
 
 /// An executor that does not run yet.
@@ -48,15 +48,15 @@ impl Runner {
         Ok(Runner { inbox, rung })
     }
 
-    /// Makes the executor known on this thread: it takes tasks, and runs none. While tasks are
-    /// ready, glommio will check its rings and timers at the interval of `weight`.
+    /// Registers the executor on this thread: it accepts tasks, but does not run them yet. While
+    /// tasks are ready, glommio will check its rings and timers at the interval of `weight`.
     pub(crate) fn register(self, weight: Weight) -> Registered {
         let guard = LocalState::register(self.inbox, weight);
         Registered { guard, rung: self.rung }
     }
 }
 
-/// An executor that is known on its thread and does not run yet.
+/// An executor that is registered on its thread and does not run yet.
 pub(crate) struct Registered {
     guard: LocalGuard,
     rung: UnixStream,
@@ -139,7 +139,7 @@ fn almost_due_timer(context: &mut Context<'_>) -> Timer {
         if Pin::new(&mut timer).poll(context).is_pending() {
             return timer;
         }
-        // The thread was suspended for longer than the pause, so this tries a longer one.
+        // The thread was suspended for longer than the pause, so the next pause is longer.
         pause *= 2;
     }
 }

@@ -12,7 +12,7 @@ use crate::inbox::Inbox;
 use crate::local::{LocalState, Weight};
 use crate::runner::Runner;
 
-/// How an executor is made, and its share of the thread beside other task queues of glommio's.
+/// The settings of a new executor, and its share of the thread beside other glommio task queues.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct Settings {
     pub shares: usize,
     /// The latency that the tasks need.
     pub latency: Latency,
-    /// How long to spin for new work before the executor sleeps; by default zero. It takes effect
+    /// How long to spin for new work before the executor sleeps; zero by default. It takes effect
     /// only on a thread that is pinned to one core
     /// ([`Thread::cores`](mycelium_executor::Thread::cores)).
     pub spin: Duration,
@@ -56,13 +56,13 @@ impl Default for Settings {
     }
 }
 
-/// A preempt timer that never fires. `runner.rs` gives the reason.
+/// A preempt timer that never fires. `runner.rs` has the reason.
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
 impl Settings {
     /// Returns the share of its thread that the executor gets.
     pub(crate) fn weight(&self) -> Weight {
-        // How often a busy executor checks sockets and timers.
+        // The interval at which a busy executor checks sockets and timers.
         let interval = match self.latency {
             Latency::NotImportant => Duration::from_millis(1),
             Latency::Matters(interval) => interval,
@@ -86,7 +86,7 @@ impl Settings {
         }
     }
 
-    /// Makes an executor on the calling thread, and the runner of its tasks.
+    /// Creates an executor on the calling thread, and the runner of its tasks.
     pub(crate) fn make_executor(&self) -> Result<(LocalExecutor, Runner), ThreadError> {
         if LocalState::is_on_this_thread() {
             let text = "this thread runs an executor already: await `mycelium_glommio::local` there, \
@@ -96,7 +96,7 @@ impl Settings {
         self.check()?;
         check::check()?;
         let runner = Runner::new().map_err(|error| check::error(error.to_string()))?;
-        // Pinned by glommio, because it spins only if it pins the thread itself.
+        // Lets glommio pin the thread, because it spins only if it has pinned the thread itself.
         let placement = match allowed_cores().as_deref() {
             Some([core]) if !self.spin.is_zero() => Placement::Fixed(*core),
             _ => Placement::Unbound,
@@ -105,7 +105,7 @@ impl Settings {
             LocalExecutorBuilder::new(placement)
                 .spin_before_park(self.spin)
                 .preempt_timer(NEVER)
-                // The memory for files, which are not used, is the minimum.
+                // Sets the memory for files to the minimum, because files are not used.
                 .io_memory(0)
                 .make()
         };

@@ -1,4 +1,4 @@
-//! Values that are found by a key. The key of a removed value never finds another one.
+//! Values with keys. The key of a removed value never finds another value.
 
 use slab::Slab;
 
@@ -21,7 +21,7 @@ impl<T> Default for Slots<T> {
 }
 
 impl<T> Slots<T> {
-    /// Inserts the value that `make` makes from its key.
+    /// Inserts the value that `make` creates from its key.
     pub(crate) fn insert(&mut self, make: impl FnOnce(Key) -> T) -> Key {
         self.serial += 1;
         let entry = self.slots.vacant_entry();

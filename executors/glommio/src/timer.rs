@@ -1,5 +1,5 @@
-//! Timers that may be awaited on any thread: on the executor's own thread a timer of glommio's,
-//! elsewhere a task on the executor's thread.
+//! Timers that may be awaited on any thread: on the executor's own thread as a glommio timer,
+//! elsewhere by a task on the executor's thread.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ struct Sleep {
 
 enum RunningTimer {
     None,
-    /// A timer of glommio's on this thread, which is the executor's.
+    /// A glommio timer on this thread, which is the executor's thread.
     Local(LocalValue<Timer>),
     /// A task on the executor's thread that waits and then reports to this one.
     Remote(oneshot::Receiver<()>),
@@ -46,7 +46,7 @@ impl Sleep {
         let (mut done, receiver) = oneshot::channel();
         let sleep = Box::pin(sleep(self.inbox.clone(), self.deadline));
         let task = async move {
-            // The receiver may be dropped first: then the timer is no longer needed.
+            // If the receiver is dropped first, the timer is no longer needed.
             if let Either::Left(((), _)) = select(sleep, done.cancellation()).await {
                 let _ = done.send(());
             }

@@ -1,4 +1,5 @@
-//! Missing requirements are errors. A separate test program, because limits apply to the process.
+//! Missing requirements are errors. This is a separate test program, because limits apply to the
+//! process.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::sync::mpsc;

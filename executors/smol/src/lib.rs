@@ -1,13 +1,13 @@
 //! Mycelium on smol's executors.
 //!
-//! Of smol's crates this one uses [`async_executor`] for tasks and [`async_io`] for timers and
-//! sockets; it works beside smol's other crates. There are three ways to use it:
+//! This crate uses [`async_executor`] for tasks and [`async_io`] for timers and sockets, and works
+//! beside smol's other crates. There are three ways to use it:
 //!
 //! - [`Smol::new`] takes an executor that you run yourself, on any number of threads, for services
 //!   that are `Send`.
-//! - [`run`] makes an executor and runs it on the given number of threads.
+//! - [`run`] creates an executor and runs it on the given number of threads.
 //! - [`local()`] also runs services that are not `Send`, all on the thread that awaits it. A
-//!   [dedicated](mycelium_executor::Executor::dedicate) thread has one of these.
+//!   [dedicated](mycelium_executor::Executor::dedicate) thread has such an executor.
 //!
 //! ```
 //! # if cfg!(miri) { return Ok(()) }
@@ -66,7 +66,7 @@ use mycelium_executor::{
 
 use local::{LocalGuard, LocalHandle};
 
-/// An executor of smol's as an [`Executor`].
+/// An executor of smol as an [`Executor`].
 #[derive(Clone, Debug)]
 pub struct Smol {
     /// Weak, because the executor's own tasks may hold this value.
@@ -100,7 +100,7 @@ pub fn run<F: Future>(threads: usize, body: impl FnOnce(Smol) -> F) -> io::Resul
 
 /// Runs `body` with an executor that also takes local tasks, on the calling thread. Its tasks make
 /// progress while this is awaited, and end with it. Any executor may await it;
-/// [`async_io::block_on`] drives timers and sockets best.
+/// [`async_io::block_on`] serves timers and sockets best.
 ///
 /// ```
 /// # if cfg!(miri) { return }

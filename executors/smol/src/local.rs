@@ -9,7 +9,7 @@ use async_executor::LocalExecutor;
 use mycelium_executor::{MakeLocal, SpawnError, contain};
 
 thread_local! {
-    /// The local executors of this thread and their keys: rarely more than one.
+    /// The local executors of this thread with their keys, rarely more than one.
     static LOCAL: RefCell<Vec<(u64, Rc<LocalExecutor<'static>>)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -35,7 +35,7 @@ impl LocalHandle {
     }
 }
 
-/// A local executor. While this lives, its handle spawns tasks on this thread.
+/// A local executor. While the guard lives, its handle spawns tasks on this thread.
 pub(crate) struct LocalGuard {
     pub(crate) handle: LocalHandle,
     pub(crate) tasks: Rc<LocalExecutor<'static>>,
@@ -53,7 +53,7 @@ impl LocalGuard {
 
 impl Drop for LocalGuard {
     fn drop(&mut self) {
-        // The tasks are dropped after this, so they cannot spawn others.
+        // Removes the executor before its tasks are dropped, so that they cannot spawn other tasks.
         let key = self.handle.key;
         let _ = LOCAL.try_with(|local| local.borrow_mut().retain(|(other, _)| *other != key));
     }

@@ -12,7 +12,7 @@ use async_io::{Timer, block_on};
 use event_listener::Event;
 use polling::Poller;
 
-/// Runs `tasks` on `threads` threads, the calling one included, until `body` has ended.
+/// Runs `tasks` on `threads` threads, including the calling thread, until `body` has ended.
 pub(crate) fn run<T>(
     threads: usize,
     tasks: &Executor<'_>,
@@ -20,7 +20,7 @@ pub(crate) fn run<T>(
 ) -> io::Result<T> {
     make_reactor()?;
     scope(|scope| {
-        // Dropped before the scope joins the other threads, after a panic as well.
+        // Dropped before the scope joins the other threads, even after a panic.
         let end = NotifyOnDrop(Event::new());
         for number in 1..threads {
             let ended = end.0.listen();
@@ -31,8 +31,8 @@ pub(crate) fn run<T>(
     })
 }
 
-/// Creates the reactor of the process, which `async_io` otherwise creates at the first wait. That
-/// panics if the system refuses it, such as for lack of descriptors, so it is tried here first.
+/// Creates the reactor of the process early. `async_io` creates it at the first wait, and panics if
+/// the system refuses it, for example for lack of descriptors.
 fn make_reactor() -> io::Result<()> {
     static IS_MADE: Mutex<bool> = Mutex::new(false);
     let mut is_made = IS_MADE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,7 +25,8 @@ fn unique_thread() -> Thread {
     Thread { name, ..Thread::default() }
 }
 
-/// Whether this process has a thread with this name. `None` if the system does not report it.
+/// Whether this process has a thread with this name. Returns `None` if the system does not report
+/// it.
 fn thread_exists(name: &str) -> Option<bool> {
     let threads = fs::read_dir("/proc/self/task").ok()?;
     let names =
@@ -86,8 +87,8 @@ pub fn an_unknown_core_is_refused_and_leaves_no_thread<S: Subject>() {
         let refused = executor.dedicate(thread, make);
         assert_eq!(refused, Err(ThreadError::Core { core: 1_000_000, allowed }));
         assert_eq!(gone.try_iter().count(), 1);
-        // The system lists a thread for a moment after it was joined, so the tests of
-        // `Thread::start` check that it was joined.
+        // Only checks that the thread ends: the system lists a thread for a moment after it was
+        // joined. The tests of `Thread::start` check the join.
         until(&executor, || thread_exists(&name) != Some(true)).await;
     });
 }
@@ -127,7 +128,7 @@ pub fn a_dedicated_executor_is_a_full_executor<S: Subject>() {
             soon(&there, two.read_exact(&mut said)).await.expect("read");
             assert_eq!(&said, b"hello");
 
-            // A task that it spawns on the first executor, which created it, does not run on this
+            // A task that it spawns on the executor that dedicated the thread does not run on this
             // thread.
             let (done, finished) = oneshot::channel();
             let here = thread::current().id();

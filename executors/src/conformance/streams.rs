@@ -30,7 +30,7 @@ enum SocketKind {
 
 const SOCKET_KINDS: [SocketKind; 2] = [SocketKind::Tcp, SocketKind::Unix];
 
-/// A listener on a free address. The path of a Unix socket is removed when it is dropped.
+/// A listener on a free address. The path of a Unix socket is removed when this is dropped.
 struct TestListener {
     inner: Listener,
     path: Option<TestPath>,
@@ -102,7 +102,7 @@ fn pairs<S: Subject>(law: impl AsyncFn(&Arc<dyn Executor>, Stream, Stream, Peer)
     });
 }
 
-/// The streams carry more bytes than the system buffers, in both directions at once.
+/// The streams carry more bytes than the system can buffer, in both directions at once.
 pub fn bytes_flow_both_ways_and_a_full_stream_blocks_its_writer<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let pattern = Pattern::new();
@@ -165,7 +165,7 @@ impl Pattern {
         Pattern((0..60_000 + Pattern::PERIOD).map(|byte| (byte % Pattern::PERIOD) as u8).collect())
     }
 
-    /// The bytes that follow the first `position` bytes.
+    /// Returns the bytes that follow the first `position` bytes.
     fn at(&self, position: usize) -> &[u8] {
         &self.0[position % Pattern::PERIOD..][..60_000]
     }
@@ -235,7 +235,7 @@ pub fn a_dropped_write_wrote_nothing<S: Subject>() {
         let block = [7; 10_000];
         let mut sent = 0;
         let mut pendings = 0;
-        // There is no reader, and a write that is pending does not count.
+        // No task reads. The loop ends after many pending writes, which do not count as written.
         while pendings < 20 {
             let write =
                 poll_fn(|context| match Pin::new(&mut client).poll_write(context, &block) {
@@ -288,7 +288,7 @@ pub fn accept_reports_the_peer<S: Subject>() {
     });
 }
 
-/// One direction is closed, then the other one by dropping the stream.
+/// One direction is closed; then the other direction is closed by dropping the stream.
 pub fn a_closed_stream_reads_as_end_of_file<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let mut received = Vec::new();
@@ -307,8 +307,8 @@ pub fn a_closed_stream_reads_as_end_of_file<S: Subject>() {
     });
 }
 
-/// The write fails: it does not panic, send a signal that ends the process, or stay pending
-/// forever.
+/// The write fails. It does not panic, stay pending forever, or send a signal that ends the
+/// process.
 pub fn writing_to_a_closed_peer_is_an_error<S: Subject>() {
     pairs::<S>(async |executor, mut client, server, _| {
         drop(server);
@@ -317,7 +317,7 @@ pub fn writing_to_a_closed_peer_is_an_error<S: Subject>() {
     });
 }
 
-/// A port without a listener, and invalid addresses, are errors.
+/// A connect to a port without a listener, or to an invalid address, is an error.
 pub fn an_unusable_address_is_an_error<S: Subject>() {
     inside::<S>(async |executor| {
         let listener = TestListener::bind(&executor, SocketKind::Tcp);
@@ -379,7 +379,7 @@ pub fn an_adopted_tcp_socket_is_prepared_for_messages<S: Subject>() {
     });
 }
 
-/// Connections of either listener arrive, even if both have some.
+/// Connections of both listeners arrive, even at the same time.
 pub fn two_listeners_accept_as_one<S: Subject>() {
     inside::<S>(async |executor| {
         let one = TestListener::bind(&executor, SocketKind::Tcp);
@@ -416,7 +416,7 @@ pub fn a_socket_may_be_dropped_on_any_thread<S: Subject>() {
                 assert!(Pin::new(&mut stream).poll_read(&mut context, &mut [0]).is_pending());
             }
             let dropped = thread::spawn(move || drop(stream));
-            // Writing succeeds until the peer has closed its end.
+            // Writes succeed until the peer has closed its end.
             until(&executor, || other.write(&[0]).is_err()).await;
             dropped.join().expect("no panic");
         }

@@ -18,7 +18,7 @@ use crate::executor::{Clock, Executor, MakeDedicated};
 use crate::thread::Thread;
 use crate::time::PausedTime;
 
-/// An executor of one kind and configuration, as the laws see it.
+/// An executor of one kind and configuration, for the laws.
 pub trait Subject: 'static {
     /// The name in reports.
     const NAME: &'static str;
@@ -34,7 +34,7 @@ pub trait Subject: 'static {
 }
 
 /// The executor on a thread that another subject's executor [dedicates](Executor::dedicate). It
-/// must keep the same laws.
+/// keeps the same laws.
 #[derive(Debug)]
 pub struct Dedicated<S>(PhantomData<S>);
 
@@ -65,7 +65,7 @@ impl<S: Subject> Subject for Dedicated<S> {
 }
 
 /// The executor of another subject with [paused time](PausedTime), which a thread moves at the pace
-/// of the real one. It must keep the same laws.
+/// of real time. It keeps the same laws.
 #[derive(Debug)]
 pub struct Paused<S>(PhantomData<S>);
 
@@ -95,7 +95,7 @@ impl<S: Subject> Subject for Paused<S> {
     }
 }
 
-/// Whether a subject can run on this machine. Prints the reason if not.
+/// Whether a subject can run on this machine. If it cannot, prints the reason.
 #[must_use]
 #[expect(clippy::print_stdout, reason = "a skipped test says why")]
 pub fn can_run<S: Subject>() -> bool {
@@ -106,7 +106,7 @@ pub fn can_run<S: Subject>() -> bool {
     reason.is_none()
 }
 
-/// How long a law waits before it fails. Nothing here takes long, but machines may be busy.
+/// The time after which a waiting law fails. No law takes long, but machines may be busy.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs a law inside the subject, on a separate thread, so that an executor that hangs fails the
@@ -115,7 +115,8 @@ pub fn inside<S: Subject>(law: impl AsyncFnOnce(Arc<dyn Executor>) + Send + 'sta
     run_on_a_thread::<S>(Box::new(move |executor| Box::pin(law(executor))));
 }
 
-/// The law is in a box, so that this is compiled once for each subject, and not for each law.
+/// Takes the law in a box, so that this code is compiled once for each subject and not for each
+/// law.
 fn run_on_a_thread<S: Subject>(law: MakeDedicated) {
     let (done, finished) = mpsc::channel();
     let runner = thread::spawn(move || {
@@ -132,7 +133,7 @@ fn run_on_a_thread<S: Subject>(law: MakeDedicated) {
     }
 }
 
-/// Returns the output of `future`, which has to be ready within the timeout.
+/// Returns the output of `future`. Panics if it is not ready within the timeout.
 pub(super) async fn soon<T>(executor: &Arc<dyn Executor>, future: impl Future<Output = T>) -> T {
     let deadline = executor.sleep_until(executor.now() + TIMEOUT);
     match select(std::pin::pin!(future), deadline).await {
@@ -157,7 +158,8 @@ pub(super) fn until_outside(mut holds: impl FnMut() -> bool) {
     let in_time = (0..rounds).any(|_| {
         let so = holds();
         if !so {
-            // Polled, because nothing wakes this thread when a thread ends or a value is dropped.
+            // Polls, because nothing wakes this thread when another thread ends or a value is
+            // dropped.
             thread::park_timeout(Duration::from_millis(1));
         }
         so
@@ -175,7 +177,7 @@ impl Wake for WakeCounter {
     }
 }
 
-/// Waits for ever, with a guard.
+/// Waits forever, and holds a guard.
 pub(super) async fn hold(guard: NotifyOnDrop) {
     let _guard = guard;
     pending().await

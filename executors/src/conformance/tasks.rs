@@ -18,7 +18,7 @@ use super::subject::{NotifyOnDrop, Subject, hold, inside, soon, until, until_out
 use crate::executor::{Executor, LocalFuture, SpawnError};
 use crate::wait::yield_now;
 
-/// A spawned task runs to its end although nothing awaits it, and may spawn others.
+/// A spawned task runs to its end although no task awaits it, and may spawn other tasks.
 pub fn a_spawned_task_runs_detached<S: Subject>() {
     inside::<S>(async |executor| {
         let (done, finished) = oneshot::channel();
@@ -129,7 +129,7 @@ pub fn a_task_that_yields_lets_others_run<S: Subject>() {
 }
 
 /// Two tasks wake each other in turn: one of them is always ready, so the executor must not sleep.
-/// Some executors did, if the system suspended the thread at a certain moment.
+/// Some executors slept if the system suspended the thread at a certain moment.
 pub fn tasks_that_wake_each_other_never_stall<S: Subject>() {
     const TURNS: usize = 200_000;
     inside::<S>(async |executor| {
@@ -183,7 +183,7 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Tasks that still wait are dropped with their executor, local tasks included.
+/// Tasks that still wait are dropped with their executor, including local tasks.
 pub fn tasks_end_with_their_executor<S: Subject>() {
     let (dropped, gone) = mpsc::channel();
     let expected = Arc::new(AtomicUsize::new(0));
@@ -278,13 +278,14 @@ pub fn a_wake_from_another_thread_reaches_a_busy_executor<S: Subject>() {
     });
 }
 
-/// The future is ready at each signal. From the first poll on, the signals do not end the process.
+/// The future is ready at each of the two signals. From the first poll on, the signals do not end
+/// the process.
 pub fn sigint_and_sigterm_interrupt<S: Subject>() {
     inside::<S>(async |executor| {
         for signal in [Signal::TERM, Signal::INT, Signal::TERM] {
             let mut interrupted = executor.interrupted();
             let mut context = Context::from_waker(Waker::noop());
-            // Ready at once if a signal of another law arrives at this moment.
+            // The future is ready at once if a signal of another law arrives at this moment.
             if interrupted.as_mut().poll(&mut context).is_pending() {
                 kill_process(getpid(), signal).expect("may signal itself");
                 soon(&executor, interrupted).await.expect("handled");

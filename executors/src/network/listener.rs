@@ -1,7 +1,7 @@
-//! Listening sockets: accepting connections on any runtime.
+//! Listening sockets, which accept connections on any runtime.
 //!
-//! A socket is bound synchronously and belongs to the standard library, so that a used address is
-//! an error where a node starts: [`bind_tcp`](crate::bind_tcp). An adapter then adopts the socket:
+//! A socket of the standard library is bound synchronously ([`bind_tcp`](crate::bind_tcp)), so that
+//! a used address is an error at the start of a node. An adapter then adopts the socket:
 //! `Executor::tcp_listener` and `Executor::unix_listener`.
 
 use std::fmt;
@@ -28,7 +28,7 @@ pub trait Accept: Send {
     /// listener stays usable.
     fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>>;
 
-    /// The address of the listener.
+    /// Returns the address of the listener.
     ///
     /// # Errors
     /// If the system does not report it.
@@ -44,11 +44,10 @@ impl Listener {
         Listener(Box::new(listener))
     }
 
-    /// Wraps a non-blocking socket of the standard library, for a runtime that is only used to wait
-    /// for it.
+    /// Wraps a non-blocking socket of the standard library, for a runtime that only waits for it.
     ///
-    /// When no connection waits, `poll_readable` is polled: it must be ready when there may be one.
-    /// `adopt` makes a stream of an accepted socket.
+    /// When no connection waits, this polls `poll_readable`, which must be ready when there may be
+    /// one. `adopt` turns an accepted socket into a stream.
     pub fn watching<L: ListeningSocket, W: AsRef<L> + Send + 'static>(
         socket: W,
         poll_readable: fn(&mut W, &mut Context<'_>) -> Poll<io::Result<()>>,
@@ -57,7 +56,8 @@ impl Listener {
         Listener::new(Watching { socket, poll_readable, adopt, kind: PhantomData })
     }
 
-    /// Accepts the connections of both listeners, in turn. The address is that of the first.
+    /// Returns a listener that accepts the connections of both, in turn. It has the address of the
+    /// first.
     #[must_use]
     pub fn and(self, other: Listener) -> Listener {
         Listener::new(Both { listeners: [self, other], turn: 0 })
@@ -73,7 +73,7 @@ impl Listener {
         poll_fn(|context| self.0.poll_accept(context)).await
     }
 
-    /// The address of the listener.
+    /// Returns the address of the listener.
     ///
     /// # Errors
     /// If the system does not report it.
@@ -119,10 +119,10 @@ pub trait ListeningSocket: 'static {
     /// Accepts the next connection, prepared for messages, and returns its peer.
     ///
     /// # Errors
-    /// As the system says; `WouldBlock` if no connection waits.
+    /// The system's error; `WouldBlock` if no connection waits.
     fn accept_peer(&self) -> io::Result<(Self::Stream, Peer)>;
 
-    /// The address of the socket.
+    /// Returns the address of the socket.
     ///
     /// # Errors
     /// If the system does not report it.

@@ -18,7 +18,7 @@ pub use listener::{Accept, Listener, ListeningSocket};
 pub use resolve::connect_first;
 pub use stream::{Duplex, Stream};
 
-// Where a listener listens, and which peer a connection comes from.
+// Addresses of listeners, and the peers of connections.
 
 /// The address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,7 +68,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The credentials of the process at the other end of `socket`.
+    /// Returns the credentials of the process at the other end of `socket`.
     ///
     /// # Errors
     /// If the system does not report them.
@@ -82,7 +82,7 @@ impl Credentials {
         })
     }
 
-    /// The credentials of the process at the other end of a socket.
+    /// Returns the credentials of the process at the other end of a socket.
     ///
     /// # Errors
     /// Always: this is implemented on Linux only.
@@ -111,21 +111,21 @@ impl fmt::Display for Credentials {
     }
 }
 
-// TCP sockets as links need them: how they are bound, and how connected ones are prepared.
+// TCP sockets for links: binding them, and preparing connected ones.
 
-/// How long a connection may be idle before the system probes its peer.
+/// The idle time after which the system probes the peer.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
-/// The pause between two probes without an answer.
+/// The pause between two unanswered probes.
 const PROBES: Duration = Duration::from_secs(10);
 
 /// The limit on connections that wait to be accepted; the system may have a lower one. Beyond it,
-/// the system drops the packets of further peers. They try again after a second, and until then a
-/// peer that reconnects without a pause can take each place that becomes free.
+/// the system drops the packets of further peers. They try again after a second. Until then a peer
+/// that reconnects without a pause can take each free place.
 const BACKLOG: i32 = 4096;
 
-/// Binds a non-blocking TCP socket to `host:port` and listens on it. The system chooses the port if
-/// it is 0. Resolving a host name blocks; a numeric address does not.
+/// Binds a non-blocking TCP socket to `host:port` and listens. If the port is 0, the system chooses
+/// one. Resolving a host name blocks; a numeric address does not.
 ///
 /// ```
 /// # // Miri isolates programs from the network.
@@ -157,7 +157,7 @@ pub fn bind_tcp(address: &str) -> io::Result<TcpListener> {
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // With this, connections that an earlier process has closed do not keep the port in use.
+    // Connections that an earlier process has closed then do not keep the port in use.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
@@ -167,9 +167,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Prepares a connected TCP socket for messages: small writes are sent at once (`TCP_NODELAY`), and
-/// the system probes a peer that is silent (`SO_KEEPALIVE`), so that a connection with a machine
-/// that is gone ends although nothing is sent. Adapters call it for each socket that they connect,
-/// accept or adopt.
+/// the system probes a peer that is silent (`SO_KEEPALIVE`), so that a connection with a dead
+/// machine ends even if nothing is sent. Adapters call it for each socket that they connect, accept
+/// or adopt.
 ///
 /// ```
 /// use std::net::{TcpListener, TcpStream};
@@ -184,7 +184,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// ```
 ///
 /// # Errors
-/// As the system says, for example if the socket is not a TCP socket.
+/// The system's error, for example if the socket is not a TCP socket.
 pub fn prepare_tcp<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<()> {
     let socket = socket.into();
     socket.set_tcp_nodelay(true)?;

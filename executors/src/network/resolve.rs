@@ -1,10 +1,10 @@
-//! Host names, resolved on threads that nobody waits for.
+//! Resolves host names, on threads of their own.
 //!
 //! The system's resolver blocks, for half a minute if no server answers, and cannot be stopped. So
-//! each name is resolved on a thread of its own, which belongs to no executor: neither the end of a
-//! runtime nor its blocking work waits for it. Tasks that need the same name at the same time wait
-//! for the same lookup, so a name has at most one thread, however often a connection is tried.
-//! Nothing is kept: the next attempt sees a new address.
+//! each name is resolved on its own thread, which belongs to no executor: neither the end of a
+//! runtime nor its blocking work waits for it. Tasks that need the same name at the same time share
+//! one lookup, so a name has at most one thread, however many connects need it. Results are not
+//! kept, so the next attempt sees a new address.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,8 +15,8 @@ use std::task::{Context, Poll, Waker};
 
 use crate::thread::Thread;
 
-/// Resolves `host:port` and connects to its addresses in turn, until one attempt succeeds. For
-/// adapters, whose runtime connects to an address.
+/// Resolves `host:port` and connects to its addresses in turn, until one attempt succeeds.
+/// `connect` is the runtime's attempt to connect to one address.
 ///
 /// A numeric address is not resolved. The future may be dropped at any time.
 ///
@@ -68,7 +68,7 @@ fn system(address: &str) -> io::Result<Vec<SocketAddr>> {
     address.to_socket_addrs().map(Vec::from_iter)
 }
 
-/// The lookups that have not ended.
+/// The lookups in progress.
 struct Resolver {
     pending: Mutex<BTreeMap<String, Arc<Lookup>>>,
 }
@@ -90,10 +90,10 @@ impl Resolver {
         let (lookup, name) = (Arc::<Lookup>::default(), address.to_owned());
         let (own, key) = (lookup.clone(), address.to_owned());
         std::thread::Builder::new().name("resolver".to_owned()).spawn(move || {
-            // The new thread must not inherit the placement of the thread that asked.
+            // The new thread must not inherit the placement of the thread that started it.
             let _ = Thread::default().apply_to_current();
             let found = look_up(&name);
-            // From here on the next attempt begins a new lookup.
+            // From now on another attempt starts a new lookup.
             lock(&self.pending).remove(&name);
             own.end(found);
         })?;
@@ -108,7 +108,7 @@ struct Lookup(Mutex<LookupState>);
 
 #[derive(Default)]
 struct LookupState {
-    /// The result. An error is kept as its kind and its text, since all waiting tasks get it.
+    /// The result. An error is stored as its kind and text, because all waiting tasks get it.
     found: Option<Result<Vec<SocketAddr>, (io::ErrorKind, String)>>,
     waiting: BTreeMap<u64, Waker>,
     last: u64,

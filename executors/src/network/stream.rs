@@ -1,4 +1,4 @@
-//! A byte stream that hides the runtime's own type.
+//! Byte streams that hide the runtime's own type.
 //!
 //! An adapter wraps its runtime's type itself, so that a vectored write takes all buffers: several
 //! compatibility layers write only the first buffer of `poll_write_vectored`.
@@ -24,8 +24,8 @@ impl Stream {
         Stream(Box::new(Wrapper { stream, shutdown: None }))
     }
 
-    /// Wraps an adapter's stream whose own `poll_close` does not shut down the write direction, and
-    /// calls `shutdown` for that, which must not block.
+    /// Wraps an adapter's stream whose own `poll_close` does not shut down the write direction.
+    /// Closing calls `shutdown` for that, which must not block.
     pub fn closing<S: Duplex + 'static>(stream: S, shutdown: fn(&S) -> io::Result<()>) -> Stream {
         Stream(Box::new(Wrapper { stream, shutdown: Some(shutdown) }))
     }
@@ -90,7 +90,7 @@ trait Wrapped: Send {
 
 struct Wrapper<S> {
     stream: S,
-    /// Shuts down the write direction, if the stream's own `poll_close` does not.
+    /// Shuts down the write direction; `None` if the stream's own `poll_close` does.
     shutdown: Option<fn(&S) -> io::Result<()>>,
 }
 
@@ -105,7 +105,7 @@ impl<S: Duplex> Wrapped for Wrapper<S> {
         };
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         match shutdown(&self.stream) {
-            // The peer has closed the connection first, so it is closed.
+            // The peer has closed the connection first, so nothing is left to do.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             closed => Poll::Ready(closed),
         }

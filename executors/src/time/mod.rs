@@ -1,5 +1,5 @@
-//! Timers for every adapter: [`PausedTime`] for tests, a timer for deadlines that follow each other
-//! ([`DeadlineTimer`]), and growing pauses ([`Backoff`]).
+//! Time for every adapter: an executor with [`PausedTime`] for tests, a timer for successive
+//! deadlines ([`DeadlineTimer`]), and growing pauses ([`Backoff`]).
 
 mod paused;
 
@@ -14,8 +14,8 @@ pub use paused::PausedTime;
 
 // Pauses between retries.
 
-/// Exponential backoff: the pause doubles with each consecutive failure, up to `longest`. A random
-/// part of up to a half is subtracted, so that clients that failed together do not retry together.
+/// Exponential backoff: the pause doubles with each consecutive failure, up to `longest`. Up to
+/// half of it is subtracted at random, so that clients that failed together do not retry together.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,17 +44,16 @@ impl Backoff {
     }
 }
 
-// A timer that many waits share, one after the other.
+// A timer that successive waits share.
 
-/// A timer for deadlines that follow each other. A timer that fires before the next deadline is
-/// kept until it does, so a new one is needed about once in the length of a deadline, and not for
-/// each.
+/// A timer for successive deadlines. A timer that fires before the next deadline is kept until it
+/// fires, so a new timer is needed about once per length of a deadline, and not for each deadline.
 #[derive(Default)]
 pub struct DeadlineTimer(Option<(Duration, SendFuture<()>)>);
 
 impl DeadlineTimer {
-    /// Ready when the executor's clock has reached `end`. Before that, the task is woken in time to
-    /// poll again.
+    /// Is ready when the executor's clock has reached `end`. Before that, the task is woken in time
+    /// to poll again.
     ///
     /// ```
     /// use std::task::{Context, Poll, Waker};

@@ -16,16 +16,16 @@ use crate::network::Listener;
 use crate::network::Stream;
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
-/// An executor with paused time: its tasks, threads and streams are those of another executor, but
-/// its clock is paused: only [`advance`](PausedTime::advance) moves it.
+/// An executor with paused time. It uses the tasks, threads and streams of another executor, but
+/// only [`advance`](PausedTime::advance) moves its clock.
 ///
-/// A test then has no real waiting and no dependence on the speed of the machine. Clones, and the
+/// A test then never really waits, and does not depend on the speed of the machine. Clones, and the
 /// executors of [dedicated](Executor::dedicate) threads, share one time. It begins at zero. The
 /// calendar time moves with it.
 ///
 /// Moving the time wakes the tasks whose timers are due; it does not run them. The executor runs
-/// them when it can, so let it do so before you assert what the tasks did. A timer counts from its
-/// first poll.
+/// them later, so let it run before you check what the tasks did. A timer counts from its first
+/// poll.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -69,19 +69,19 @@ struct Time {
 #[derive(Default)]
 struct TimeState {
     now: Duration,
-    /// The timers that are awaited, by deadline and number.
+    /// The awaited timers, by deadline and number.
     timers: BTreeMap<(Duration, u64), Waker>,
     next: u64,
 }
 
 impl<E: Executor> PausedTime<E> {
-    /// Pauses the time of `executor`. The calendar time starts at the executor's own.
+    /// Pauses the time of `executor`. The calendar time starts at the executor's calendar time.
     pub fn new(executor: E) -> PausedTime<E> {
         let start = executor.wall_clock();
         PausedTime::starting_at(executor, start)
     }
 
-    /// As [`new`](PausedTime::new), with the calendar time at the start.
+    /// Pauses the time as [`new`](PausedTime::new) does, with this calendar time at the start.
     pub fn starting_at(executor: E, start: SystemTime) -> PausedTime<E> {
         PausedTime { executor, time: Arc::new(Time { start, state: Mutex::default() }) }
     }
@@ -90,7 +90,7 @@ impl<E: Executor> PausedTime<E> {
 impl<E> PausedTime<E> {
     /// Moves the time forward. Timers that are due are woken in the order of their deadlines.
     ///
-    /// A task that sleeps in a loop makes its next timer only when it runs: to let it run at each
+    /// A task that sleeps in a loop creates its next timer only when it runs: to let it run at each
     /// deadline, use [`advance_to_next_timer`](PausedTime::advance_to_next_timer) and run the
     /// executor in between.
     pub fn advance(&self, duration: Duration) {
@@ -109,7 +109,7 @@ impl<E> PausedTime<E> {
         true
     }
 
-    /// The next deadline that a task waits for.
+    /// Returns the next deadline that a task waits for.
     #[must_use]
     pub fn next_timer(&self) -> Option<Duration> {
         self.time.state().timers.keys().next().map(|(deadline, _)| *deadline)
@@ -152,8 +152,8 @@ impl Future for Timer {
             if number.is_some() {
                 return Poll::Ready(());
             }
-            // Yields once, because in paused time a loop of short sleeps would otherwise never
-            // return to the executor.
+            // Yields once. Otherwise a loop of short sleeps would never return to the executor in
+            // paused time.
             *number = Some(u64::MAX);
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -172,8 +172,7 @@ impl Future for Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         if let Some(number) = self.number {
-            // Drops the waker without the lock, because that may drop a task, and with it other
-            // timers.
+            // Drops the waker without the lock: this may drop a task, and other timers with it.
             let waker = self.time.state().timers.remove(&(self.deadline, number));
             drop(waker);
         }

@@ -1,4 +1,4 @@
-//! The default methods of `Executor`, on an executor that implements only what it has to.
+//! The default methods of `Executor`, on an executor that implements only the required methods.
 
 use std::io;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! The tests of the interface; its laws are in `src/conformance`, and tested with each executor.
+//! The tests of the interface. Its laws are in `src/conformance` and are tested with each executor.
 
 #[cfg(all(unix, not(miri)))]
 mod defaults;

@@ -10,7 +10,8 @@ use mycelium_executor::{
     Thread, ThreadError,
 };
 
-/// Runs nothing, and makes the future of a dedicated thread on the calling thread.
+/// An executor that runs nothing, and creates the future of a dedicated thread on the calling
+/// thread.
 #[derive(Clone, Default)]
 struct Idle(Arc<Mutex<Vec<Duration>>>);
 
@@ -66,7 +67,7 @@ fn the_next_timer_is_the_earliest_one_that_is_awaited() {
     drop(unpolled);
 }
 
-/// Otherwise a loop of sleeps without a duration would never return to its executor.
+/// Without this, a loop of sleeps without a duration would never return to its executor.
 #[test]
 fn a_timer_in_the_past_yields_once() {
     let (time, wakes) = (PausedTime::new(Idle::default()), Arc::new(Wakes::default()));

@@ -56,7 +56,8 @@ fn a_parked_thread_polls_only_when_woken() {
     assert_eq!(POLLS.load(SeqCst), 3);
 }
 
-/// The processor time of this thread in nanoseconds. None if the system does not report it.
+/// Returns the processor time of this thread in nanoseconds; `None` if the system does not report
+/// it.
 fn cpu_time() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     stat.split_whitespace().next()?.parse().ok()
@@ -81,7 +82,7 @@ fn a_parked_thread_uses_no_processor_time() {
     assert!(cost < 10_000_000, "{cost} ns of processor time while waiting");
 }
 
-/// The inner wait does not consume a wake-up of the outer one.
+/// The inner wait does not consume a wake-up of the outer wait.
 #[test]
 fn a_nested_wait_has_its_own_wakes() {
     for wait in STRATEGIES {
@@ -112,7 +113,8 @@ fn linger(count: u32) {
 
 /// Each round wakes twice, at varying distances from each other and from the start of the wait. The
 /// word changes only before the second wake-up. An implementation that clears the first wake-up by
-/// a plain store may also clear the second one: rarely when run natively, at once under Miri.
+/// a plain store may also clear the second one: this shows rarely in a native run, but at once
+/// under Miri.
 #[test]
 fn a_second_wake_is_not_cleared_with_the_first() {
     for wait in STRATEGIES {

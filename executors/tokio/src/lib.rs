@@ -42,7 +42,7 @@
 //! # }).unwrap();
 //! ```
 //!
-//! Timers may be awaited and sockets may be used on any thread.
+//! Timers and sockets may be used on any thread.
 //!
 //! This crate knows the executor trait, queues and tokio, but no transport. `lib.rs` has the
 //! adapter, `net.rs` sockets, `queue.rs` a channel for mailboxes.
@@ -77,7 +77,7 @@ pub use queue::{QueueReceiver, QueueSender, TokioMpsc};
 pub struct Tokio {
     handle: Handle,
     origin: Instant,
-    /// The thread that runs local tasks, if any.
+    /// The thread that runs local tasks, if there is one.
     local_thread: Option<ThreadId>,
 }
 
@@ -112,8 +112,8 @@ pub async fn local<F: Future>(body: impl FnOnce(Tokio) -> F) -> Result<F::Output
     Ok(LocalSet::new().run_until(body(executor)).await)
 }
 
-/// Checks that tokio has accepted a task. A runtime that has ended drops the task, and reports this
-/// only by the task's handle.
+/// Checks that tokio has accepted a task. A runtime that has ended drops the task, and only the
+/// task's handle shows this.
 fn started(mut task: JoinHandle<()>) -> Result<(), SpawnError> {
     match Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Err(error)) if error.is_cancelled() => Err(SpawnError::Ended),
@@ -194,7 +194,7 @@ impl Executor for Tokio {
     }
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
-        // tokio makes sockets only inside a runtime, but this future may be polled anywhere.
+        // tokio creates sockets only inside a runtime, but this future may be polled anywhere.
         let (handle, mut connect) = (self.handle.clone(), Box::pin(net::connect(address)));
         Box::pin(poll_fn(move |context| {
             let _entered = handle.enter();

@@ -10,8 +10,8 @@ use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) async fn connect(address: String) -> io::Result<Stream> {
-    // Resolves the address here, because tokio would do it on a thread that the end of the runtime
-    // waits for.
+    // Resolves the address here, because tokio would use a thread for which the end of the runtime
+    // waits.
     Ok(Stream::new(Socket(prepare(connect_first(address, TcpStream::connect).await?)?)))
 }
 

@@ -31,8 +31,8 @@ impl Queue for TokioMpsc {
     fn bounded<T: Send + 'static>(
         capacity: usize,
     ) -> Result<(QueueSender<T>, QueueReceiver<T>), CapacityError> {
-        // The same capacities as for rings, so that queues are interchangeable. tokio panics at 0
-        // and above `MAX_PERMITS`.
+        // Allows the same capacities as rings, so that queues are interchangeable. tokio panics at
+        // 0 and above `MAX_PERMITS`.
         let most = CapacityError::MOST.min(Semaphore::MAX_PERMITS);
         if capacity < 2 || !capacity.is_power_of_two() || capacity > most {
             return Err(CapacityError::Invalid { given: capacity });

@@ -8,7 +8,7 @@ use mycelium_glommio::{Glommio, Settings};
 
 use crate::subjects::GlommioOne;
 
-/// An executor that its user made, in its main task.
+/// An executor that its user created, in its main task.
 struct RunByUser;
 
 impl Subject for RunByUser {
@@ -19,8 +19,8 @@ impl Subject for RunByUser {
     }
 
     fn run(body: MakeDedicated) {
-        // If the preempt timer fires, glommio may stall: the documentation of `mycelium_glommio`
-        // says why.
+        // If the preempt timer fires, glommio may stall: see the documentation of
+        // `mycelium_glommio`.
         let preempt = std::time::Duration::from_secs(3_600);
         let builder = glommio::LocalExecutorBuilder::default().preempt_timer(preempt);
         let mine = builder.make().unwrap();

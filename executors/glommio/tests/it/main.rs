@@ -1,4 +1,4 @@
-//! The tests of glommio, except those that change limits of the process (`tests/it/limits.rs`).
+//! The tests of glommio, except those that change limits of the process (`tests/limits.rs`).
 #![cfg(all(target_os = "linux", not(miri)))]
 
 mod conformance;

@@ -41,12 +41,12 @@ fn the_settings_of_a_task_queue_reach_glommio() {
         let (send, shares) = channel();
         queue.spawn(Box::pin(tell_shares(send))).unwrap();
         assert_eq!(shares.await, Ok(70));
-        // The executors of its threads have them, too.
+        // Executors of the threads that it dedicates have the shares, too.
         let (send, shares) = channel();
         let make = move |_| Box::pin(tell_shares(send)) as LocalFuture<()>;
         queue.dedicate(Thread::default(), Box::new(make)).unwrap();
         assert_eq!(shares.await, Ok(70));
-        // Settings that a queue does not set are those of its executor.
+        // A queue inherits settings that it does not set from its executor.
         let queue = queue.task_queue(TaskQueue { shares: Some(7), latency: None }).unwrap();
         assert!(queue.name().ends_with("shares = 7, latency = \"250µs\""), "{}", queue.name());
         let error = executor.task_queue(TaskQueue { shares: Some(0), latency: None });

@@ -6,7 +6,7 @@ use mycelium_executor::MakeDedicated;
 use mycelium_executor::conformance::Subject;
 use mycelium_smol::Smol;
 
-/// One thread, local tasks included.
+/// One thread, with local tasks.
 pub(crate) struct SmolOne;
 
 impl Subject for SmolOne {

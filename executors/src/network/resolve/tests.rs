@@ -1,4 +1,4 @@
-//! Slow, failing and changing resolvers.
+//! Tests with slow, failing and changing resolvers.
 
 use std::future::poll_fn;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,7 +16,7 @@ fn resolver() -> &'static Resolver {
     Box::leak(Box::new(Resolver { pending: Mutex::default() }))
 }
 
-/// A lookup that answers when the test says so, and reports when it has begun.
+/// A lookup that answers when the test tells it to, and reports its start.
 struct Server {
     begun: Receiver<()>,
     answer: Sender<io::Result<Vec<SocketAddr>>>,
@@ -42,7 +42,7 @@ fn addresses(last: u8) -> Vec<SocketAddr> {
     vec![SocketAddr::from(([127, 0, 0, last], 7400))]
 }
 
-/// Polls once.
+/// Polls once. Returns whether the lookup is pending.
 fn is_pending(resolving: &mut Resolving) -> bool {
     block_on(poll_fn(|context| Poll::Ready(Pin::new(&mut *resolving).poll(context).is_pending())))
 }
@@ -65,7 +65,7 @@ fn attempts_at_one_name_wait_for_one_lookup_and_the_next_one_is_new() {
     for other in others {
         assert_eq!(block_on(other).unwrap(), addresses(1));
     }
-    // The name has moved: no answer is kept.
+    // The name has a new address: no answer is kept.
     let again = resolver.resolve("far:7400", |_| Ok(addresses(3))).unwrap();
     assert_eq!(block_on(again).unwrap(), addresses(3));
 }

@@ -28,7 +28,7 @@ fn futures_may_be_polled_outside_the_runtime() {
         listener.local_addr().unwrap().to_string()
     };
     assert!(pollster::block_on(executor.connect(address)).is_err(), "the listener is closed");
-    // Ready if the law about signals has just sent one to this process.
+    // The future is ready if the law of signals has just sent a signal to this process.
     let interrupted = executor.interrupted().as_mut().poll(&mut context);
     assert!(!matches!(interrupted, Poll::Ready(Err(_))), "{interrupted:?}");
     assert!(executor.sleep_until(Duration::MAX).as_mut().poll(&mut context).is_pending());

@@ -7,7 +7,7 @@ use mycelium_executor::conformance::Subject;
 use mycelium_tokio::Tokio;
 use tokio::runtime::Builder;
 
-/// One thread, local tasks included.
+/// One thread, with local tasks.
 pub(crate) struct TokioOne;
 
 impl Subject for TokioOne {
