@@ -1,4 +1,4 @@
-//! The actors of a node, or of a program without one.
+//! The handle of a set of actors: of a node, or of a program without a node.
 
 use std::any::Any;
 use std::fmt;
@@ -25,13 +25,13 @@ use crate::support::names::expected_instead_of;
 /// The number of counter lines for which a set of actors has room at first.
 const LINES: usize = 16;
 
-/// The most names with which an unknown name is compared, to find the nearest one.
+/// The number of names that are compared with an unknown name to find the nearest one.
 const COMPARED: usize = 1_000;
 
 /// Actors that are spawned, found and stopped together, on one executor.
 ///
-/// A program without a node makes it by [`Actors::on`]; a handle is cheap to clone. When the last
-/// handle is dropped, the actors continue until their references are gone.
+/// A program without a node creates it by [`Actors::on`]. A handle is cheap to clone. When the last
+/// handle is dropped, the actors continue until all references to them are dropped.
 #[derive(Clone)]
 pub struct Actors(pub(super) Arc<Set>);
 
@@ -81,18 +81,17 @@ impl Actors {
         Actors(Arc::new(Set::new(executor, region, tracer)))
     }
 
-    /// Sets the other nodes, whose actors these actors may ask.
+    /// Sets how these actors reach the actors of other nodes.
     pub(crate) fn set_nodes(&self, nodes: Arc<dyn OtherNodes>) {
         let _ = self.0.nodes.set(nodes);
     }
 
-    /// Asks the actor that a call of another node names. If the future is dropped, the request is
-    /// cancelled.
+    /// Asks the actor that a call from another node names. Dropping the future cancels the request.
     pub(crate) fn answer(&self, call: &ActorCall, within: Option<Duration>) -> Answer {
         self.0.answer(call, within)
     }
 
-    /// Waits for the end of the actor that a call of another node names.
+    /// Waits for the end of the actor that a call from another node names.
     pub(crate) fn answer_watch(&self, call: &WatchCall) -> SendFuture<WatchReply> {
         self.0.answer_watch(call)
     }
@@ -101,11 +100,11 @@ impl Actors {
         &self.0
     }
 
-    /// Spawns an actor with a mailbox for 64 messages. `factory` makes the actor, again after a
-    /// panic.
+    /// Spawns an actor with a mailbox for 64 messages. `factory` creates the actor, and creates it
+    /// again after a panic.
     ///
     /// # Errors
-    /// As [`ActorBuilder::spawn`].
+    /// Same as [`ActorBuilder::spawn`].
     pub fn spawn<A: Actor>(
         &self,
         factory: impl FnMut() -> A + Send + 'static,
@@ -113,7 +112,7 @@ impl Actors {
         self.actor(factory).spawn()
     }
 
-    /// Returns a builder, for an actor with a name, another mailbox, or other restarts.
+    /// Returns a builder for an actor with a name, another mailbox or other restart limits.
     ///
     /// ```
     /// use mycelium::channel::Spsc;
@@ -146,7 +145,7 @@ impl Actors {
     /// Returns a reference to the actor with this name, whose mailbox has the default queue.
     ///
     /// # Errors
-    /// [`FindActorError`]: no actor that lives has the name, or it is of another type.
+    /// [`FindActorError`]: no living actor has the name, or it has another type.
     pub fn by_name<A: Actor>(&self, name: &str) -> Result<ActorRef<A>, FindActorError> {
         self.by_name_and_queue::<A, Mpsc>(name)
     }
@@ -154,8 +153,8 @@ impl Actors {
     /// Finds an actor as [`by_name`](Actors::by_name) does, with another queue.
     ///
     /// # Errors
-    /// As [`by_name`](Actors::by_name); and if the queue allows one sender and another reference
-    /// has that sender.
+    /// Same as [`by_name`](Actors::by_name). Also if the queue allows one sender and another
+    /// reference has it.
     pub fn by_name_and_queue<A: Actor, Q: Queue>(
         &self,
         name: &str,
@@ -174,7 +173,7 @@ impl Actors {
         }
     }
 
-    /// Returns all actors of a type that live, with mailboxes of the default queue, in no order.
+    /// Returns all living actors of a type whose mailboxes have the default queue, in no order.
     #[must_use]
     pub fn all<A: Actor>(&self) -> Vec<WeakRef<A>> {
         let cells = self.0.all().into_iter();
@@ -182,33 +181,33 @@ impl Actors {
         typed.map(WeakRef::new).collect()
     }
 
-    /// The number of actors that live.
+    /// Returns the number of living actors.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.count()
     }
 
-    /// The current values of the actors' counters.
+    /// Returns the current values of the actors' counters.
     #[must_use]
     pub fn counters(&self) -> Vec<Reading> {
         self.0.region.read()
     }
 
-    /// Calls `hook` with each message that was told and that no handler gets, because its actor has
-    /// ended. Only the first hook counts; returns whether it is this one.
+    /// Registers `hook`, which is called with each told message that is not handled because its
+    /// actor has ended. Only the first hook counts. Returns whether `hook` is the first one.
     pub fn on_dead_mail(&self, hook: impl Fn(&DeadMail<'_>) + Send + Sync + 'static) -> bool {
         self.0.on_dead_mail.set(Box::new(hook)).is_ok()
     }
 
-    /// Lets a test see the failures of the actors.
+    /// Records the failures of the actors for a test.
     #[cfg(feature = "testing")]
     pub(crate) fn note(&self, notes: Arc<Notes>) {
         let _ = self.0.notes.set(notes);
     }
 
-    /// Refuses to spawn actors, and lets those that live handle the messages in their mailboxes,
-    /// call `stopped` and end. Actors that have not ended at the deadline are abandoned: they are
-    /// dropped at their next poll. Returns their names.
+    /// Refuses to spawn further actors. Living actors handle the messages in their mailboxes, call
+    /// `stopped` and end. Actors that have not ended at the deadline are abandoned: they are
+    /// dropped at their next poll. Returns the names of the abandoned actors.
     pub async fn shutdown(&self, within: Duration) -> Vec<Arc<str>> {
         self.0.shutdown(within).await
     }

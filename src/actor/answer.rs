@@ -1,5 +1,5 @@
-//! Answers the requests of other nodes to actors of this one. The actor is found by its name, and
-//! the type of the request by its topic; then the actor is asked by a reference, as usual.
+//! Answers requests from other nodes to actors of this node: finds the actor by its name, finds the
+//! request type by its topic, and asks the actor through a reference.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -40,15 +40,14 @@ impl Set {
     }
 }
 
-/// The [`AnswerCall`](crate::actor::far::AnswerCall) of an actor type and a queue.
+/// Implements [`AnswerCall`](crate::actor::far::AnswerCall) for an actor type and a queue.
 pub(crate) fn answer<A: Actor, Q: Queue>(
     cell: Arc<dyn Any + Send + Sync>,
     call: &ActorCall,
     within: Option<Duration>,
 ) -> Answer {
     let refused = |mismatch| ready(Ok(ActorReply::refused(mismatch))).boxed();
-    // Refused, because a reference would take the only sender, and close the mailbox when it is
-    // dropped.
+    // Refused: a reference would take the only sender, and dropping it would close the mailbox.
     if !Q::SHARED {
         return refused(Mismatch::OneSender);
     }
@@ -61,7 +60,7 @@ pub(crate) fn answer<A: Actor, Q: Queue>(
     dispatch.answer.unwrap_or_else(|| refused(Mismatch::Request))
 }
 
-/// Finds the handler of a call among those of an actor.
+/// Finds the actor's handler for a call.
 struct Dispatch<'a, A: Actor, Q: Queue> {
     reference: &'a mut ActorRef<A, Q>,
     call: &'a ActorCall,

@@ -1,5 +1,5 @@
-//! A request of an actor by its context: the future of the reply, and a log line if the actor waits
-//! in a cycle of requests.
+//! Requests that an actor makes through its context: the future of the reply, and a log line if
+//! actors wait for each other in a cycle.
 
 use std::fmt::{self, Debug};
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use super::set::core::AnyCell;
 use crate::inbox::request::{PendingReply, RequestError};
 use crate::support::log;
 
-/// The future of a reply to a request of an actor: [`ActorContext::ask`](super::ActorContext::ask).
+/// The future of a reply to [`ActorContext::ask`](super::ActorContext::ask).
 #[must_use = "dropping it cancels the request"]
 pub struct Asking<R: Request> {
     pub(super) reply: PendingReply<R>,
@@ -23,14 +23,14 @@ pub struct Asking<R: Request> {
 }
 
 impl<R: Request> Asking<R> {
-    /// See [`PendingReply::within`].
+    /// Sets a deadline: see [`PendingReply::within`].
     pub fn within(self, duration: Duration) -> Asking<R> {
         let Asking { reply, asks } = self;
         Asking { reply: reply.within(duration), asks }
     }
 }
 
-/// Marks, as long as it exists, that one actor waits for the reply of another one.
+/// Marks, while it exists, that one actor waits for the reply of another one.
 pub(super) struct Asks {
     pub(super) cell: Arc<dyn AnyCell>,
     pub(super) set: Arc<Set>,
@@ -39,7 +39,7 @@ pub(super) struct Asks {
 
 impl Drop for Asks {
     fn drop(&mut self) {
-        // If the actor has asked yet another one, that mark stays.
+        // If the actor has made a further request since, the mark of that request stays.
         let _ = self.cell.core().asks.compare_exchange(
             self.asked,
             0,
@@ -68,10 +68,10 @@ impl<R: Request> Debug for Asking<R> {
     }
 }
 
-/// Logs the names of the actors in a cycle of requests, if there is one. It may have changed
-/// meanwhile.
+/// Logs the names of the actors in a cycle of requests, if there is one. The cycle may have changed
+/// since it was detected.
 fn report_circle(Asks { cell, set, asked }: &Asks) {
-    /// The most actors of a cycle; longer cycles are not found.
+    /// The longest cycle that is found, in actors.
     const LONGEST: usize = 32;
 
     let core = cell.core();

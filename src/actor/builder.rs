@@ -1,4 +1,4 @@
-//! Spawns an actor: with its name, its mailbox, and its rule of restarts.
+//! The builder of an actor: sets its name, its mailbox and its restarts, and spawns it.
 
 use std::any::TypeId;
 use std::fmt;
@@ -38,10 +38,10 @@ struct Settings<A: Actor> {
     name: Option<Arc<str>>,
     capacity: usize,
     when_full: WhenFull,
-    /// When the actor is restarted; `None` if it never is.
+    /// When the actor is restarted; `None`: never.
     restart: Option<Arc<Restart>>,
     keeps: bool,
-    /// The executor of the actor's task; `None` for the executor of the set.
+    /// The executor of the actor's task; `None`: the executor of the set.
     executor: Option<Arc<dyn Executor>>,
 }
 
@@ -75,15 +75,15 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
     }
 
     /// Sets a name, by which [`Actors::by_name`](super::Actors::by_name) finds the actor: 1 to 62
-    /// bytes without spaces, `=` and control characters. No two actors that live have the same
+    /// bytes without spaces, `=` and control characters. Two living actors cannot have the same
     /// name.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.settings.name = Some(name.into());
         self
     }
 
-    /// Sets the number of messages for which the mailbox has room: a power of two from 2 on. The
-    /// default is 64.
+    /// Sets the capacity of the mailbox, in messages: a power of two, at least 2. The default is
+    /// 64.
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.settings.capacity = capacity;
         self
@@ -98,14 +98,14 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         ActorBuilder { settings: self.settings, queue: PhantomData }
     }
 
-    /// Runs the actor's task on this executor, for example one that is pinned to a core, and not on
-    /// the executor of the other actors. Its time is still that of the other actors.
+    /// Runs the actor's task on this executor, for example one that is pinned to a core, instead of
+    /// the executor of the set. The actor's time is still the time of the set.
     pub fn on(mut self, executor: Arc<dyn Executor>) -> Self {
         self.settings.executor = Some(executor);
         self
     }
 
-    /// Sets what happens to a message if the mailbox is full. The default is to wait.
+    /// Sets what happens to a message when the mailbox is full. The default is to wait.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.settings.when_full = when_full;
         self
@@ -123,22 +123,22 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         self
     }
 
-    /// Keeps the actor when all references are gone: it ends only when it is stopped.
+    /// Keeps the actor alive when all references are dropped: it ends only when it is stopped.
     pub fn keep(mut self) -> Self {
         self.settings.keeps = true;
         self
     }
 
-    /// Spawns the actor. Messages may be told to it at once.
+    /// Spawns the actor. Messages can be told to it immediately.
     ///
     /// # Errors
-    /// [`SpawnActorError`]: a name that is invalid or taken, an invalid capacity, an executor that
-    /// has ended or cannot run it, a shutdown.
+    /// [`SpawnActorError`]: the name is invalid or taken, the capacity is invalid, the executor has
+    /// ended or cannot run the actor, or the node shuts down.
     pub fn spawn(self) -> Result<ActorRef<A, Q>, SpawnActorError> {
         self.spawn_by(A::launch())
     }
 
-    /// Spawns the actor as `spawn` does, with another task.
+    /// Spawns the actor as `spawn` does, with the task that the caller chooses.
     pub(super) fn spawn_by(
         self,
         task: Launch<ActorLife<A, Q>>,
@@ -182,7 +182,7 @@ pub(super) fn kind<A: Actor>(set: &Set) -> Arc<ActorKind> {
     set.kind(TypeId::of::<A>(), A::NAME, A::REQUESTS)
 }
 
-/// Spawns the task of an actor. If the executor refuses it, the life is dropped, and the drop ends
+/// Spawns the task of an actor. If the executor refuses the task, the life is dropped, which ends
 /// the actor.
 pub(super) fn launch<A: Actor, Q: Queue>(
     executor: &dyn Executor,

@@ -1,4 +1,4 @@
-//! The context of an actor's handlers: what they can do beside handling a message.
+//! The context of an actor's handlers: time, timers, children, watches, requests and logs.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ impl<A: Actor> ActorContext<A> {
         ActorContext { cell, set, timers, children, handled: 0, taken: 0 }
     }
 
-    /// Adds the messages that were handled since the last call to the counters.
+    /// Adds the number of messages handled since the last call to the counters.
     pub(super) fn flush(&mut self) {
         if self.handled != 0 {
             self.cell.core().kind.line.count_many(ActorValue::Handled, self.handled);
@@ -42,27 +42,27 @@ impl<A: Actor> ActorContext<A> {
         }
     }
 
-    /// The actor's number, which no other actor of this process has.
+    /// Returns the actor's number, which is unique in this process.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.cell.core().id
     }
 
-    /// The actor's name, or its type and number.
+    /// Returns the actor's name, or its type and number.
     #[must_use]
     pub fn label(&self) -> Arc<str> {
         self.cell.core().label()
     }
 
-    /// A reference to this actor, to give to others. An actor that keeps one does not end when all
-    /// other references are gone. `None` if all references are gone already.
+    /// Returns a reference to this actor, to give to others. An actor that keeps its own reference
+    /// does not end when all others are dropped. `None` if all references are dropped already.
     #[must_use]
     pub fn myself(&self) -> Option<ActorRef<A>> {
         self.myself_by_queue::<Mpsc>()
     }
 
     /// Returns a reference as [`myself`](ActorContext::myself) does, for a mailbox with another
-    /// queue. `None` also if the mailbox has not this queue, or the queue allows one sender.
+    /// queue. `None` also if the mailbox has a different queue, or the queue allows one sender.
     #[must_use]
     pub fn myself_by_queue<Q: Queue>(&self) -> Option<ActorRef<A, Q>> {
         let cell: Arc<dyn Any + Send + Sync> = self.cell.clone();
@@ -70,7 +70,7 @@ impl<A: Actor> ActorContext<A> {
         ActorRef::of(&cell).ok()
     }
 
-    /// All actors of the actor's node or program.
+    /// Returns the handle of all actors of the actor's node or program.
     #[must_use]
     pub fn actors(&self) -> Actors {
         Actors(self.set.clone())
@@ -80,7 +80,7 @@ impl<A: Actor> ActorContext<A> {
     /// If the child fails too often, this actor fails.
     ///
     /// # Errors
-    /// As [`ActorBuilder::spawn`].
+    /// Same as [`ActorBuilder::spawn`].
     pub fn spawn<C: Actor>(
         &mut self,
         factory: impl FnMut() -> C + Send + 'static,
@@ -88,10 +88,11 @@ impl<A: Actor> ActorContext<A> {
         self.spawn_as(factory, |child| child)
     }
 
-    /// As [`spawn`](ActorContext::spawn), with a name, another mailbox, or other restarts.
+    /// Spawns a child as [`spawn`](ActorContext::spawn) does, with a name, another mailbox or other
+    /// restarts.
     ///
     /// # Errors
-    /// As [`ActorBuilder::spawn`].
+    /// Same as [`ActorBuilder::spawn`].
     pub fn spawn_as<C: Actor, Q: Queue>(
         &mut self,
         factory: impl FnMut() -> C + Send + 'static,
@@ -104,22 +105,22 @@ impl<A: Actor> ActorContext<A> {
         Ok(child)
     }
 
-    /// The number of children that live.
+    /// Returns the number of living children.
     #[must_use]
     pub fn children(&self) -> usize {
         self.children.len()
     }
 
-    /// Watches another actor: when it ends, the hook `gone` of this actor is called, once for each
-    /// watched actor, also if this is called again, as after a restart. If the other actor has
-    /// ended already, each call of this calls the hook.
+    /// Watches another actor: when it ends, this actor's hook `gone` is called, once for each
+    /// watched actor even if `watch` is called again, for example after a restart. If the other
+    /// actor has already ended, each call of `watch` calls the hook.
     pub fn watch<B: Actor, Q: Queue>(&self, other: &ActorRef<B, Q>) {
         other.any().core().watch(self.cell.clone(), Relation::Watching);
     }
 
-    /// Watches an actor of another node, as [`watch`](ActorContext::watch): the hook `gone` is
-    /// called, once for each address, with how the actor has ended ([`RemoteRef::ended`]).
-    /// `Unreachable` is such an end: to watch again, call this again.
+    /// Watches an actor of another node, as [`watch`](ActorContext::watch) does: the hook `gone` is
+    /// called once for each address, with how the actor has ended ([`RemoteRef::ended`]).
+    /// `Unreachable` also ends the watch; call this again to watch again.
     pub fn watch_remote<B: Actor>(&self, other: &RemoteRef<B>) {
         let (id, actor, ended) = (other.id(), other.label(), other.ended());
         if !self.cell.core().begin_watch(actor.clone()) {
@@ -136,9 +137,9 @@ impl<A: Actor> ActorContext<A> {
         let _ = self.executor().spawn(Box::pin(watching));
     }
 
-    /// Links this actor with another one: if one of them fails permanently, the other one fails,
-    /// too, and is restarted as after an error of its own. An end without a failure changes
-    /// nothing.
+    /// Links this actor with another one: if one of them fails permanently, the other one fails
+    /// too, and is restarted as after an error of its own. An end without a failure has no effect
+    /// on the other.
     pub fn link<B: Actor, Q: Queue>(&self, other: &ActorRef<B, Q>) {
         let cell = other.any();
         cell.core().watch(self.cell.clone(), Relation::Linked);
@@ -155,11 +156,11 @@ impl<A: Actor> ActorContext<A> {
         self.timers().add(at, Message::Once(Some(<A as Handles<M>>::wrap(message))))
     }
 
-    /// Tells this actor a message periodically, first after one period. If the actor is too slow
-    /// for a period, that message is left out.
+    /// Tells this actor a message periodically, first after one period. If the actor is too slow,
+    /// the messages of missed periods are skipped.
     ///
     /// # Errors
-    /// If the period is zero.
+    /// [`Problem`] if the period is zero.
     pub fn tell_every<M: Clone + Send + 'static>(
         &mut self,
         period: Duration,
@@ -176,17 +177,17 @@ impl<A: Actor> ActorContext<A> {
         Ok(self.timers().add(first, Message::Every(period, make)))
     }
 
-    /// Ends a timer. Returns whether it would have told a message.
+    /// Cancels a timer. Returns whether the timer still had a message to tell.
     pub fn cancel(&mut self, timer: Timer) -> bool {
         self.timers().cancel(timer)
     }
 
-    /// Asks another actor, as [`ActorRef::ask`]. A log line names a cycle of requests: if the
-    /// reply does not come in time, because the other actor waits, by an `ask` of its context, for
-    /// an actor that waits for this one.
+    /// Asks another actor, as [`ActorRef::ask`]. If the reply is late because the other actor also
+    /// waits, by an `ask` of its context, directly or indirectly for this one, a log line names the
+    /// cycle.
     ///
     /// # Errors
-    /// As [`ActorRef::ask`].
+    /// Same as [`ActorRef::ask`].
     pub fn ask<B, Q, R>(&self, other: &mut ActorRef<B, Q>, request: R) -> Asking<R>
     where
         B: Replies<R>,
@@ -203,24 +204,24 @@ impl<A: Actor> ActorContext<A> {
         self.cell.core().stop();
     }
 
-    /// Whether this actor was told to end.
+    /// Returns whether this actor was told to end.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.cell.core().is_stopping()
     }
 
-    /// The monotonic time of the actors.
+    /// Returns the monotonic time of the actors.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.executor().now()
     }
 
-    /// Waits for `duration`. Meanwhile no message is handled; a message of
-    /// [`tell_after`](ActorContext::tell_after) does not hold the mailbox up.
+    /// Waits for `duration`. No message is handled meanwhile;
+    /// [`tell_after`](ActorContext::tell_after) does not block the mailbox.
     ///
     /// # Errors
-    /// [`ShuttingDown`] if this actor is [stopped](ActorRef::stop), now or earlier. A handler that
-    /// returns it with `?` has not failed.
+    /// [`ShuttingDown`] if this actor is [stopped](ActorRef::stop), before or during the wait. A
+    /// handler that returns this error with `?` does not count as failed.
     pub fn sleep(
         &self,
         duration: Duration,

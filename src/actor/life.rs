@@ -19,7 +19,7 @@ use crate::inbox::request::SlotPool;
 use crate::supervise::member::Member;
 use crate::task::launch::Launch;
 
-/// State with a mailbox of its own. [`#[actor]`](macro@crate::actor) implements it.
+/// A value with its own mailbox. [`#[actor]`](macro@crate::actor) implements this trait.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an actor",
     note = "put `#[mycelium::actor]` on `impl {Self} {{ #[tell] fn ..(&mut self, message: ..) .. }}`"
@@ -32,11 +32,11 @@ pub trait Actor: Sized + 'static {
     #[doc(hidden)]
     type Mail: Mail;
 
-    /// The slots of the requests that one reference makes.
+    /// The slots for the requests of one reference.
     #[doc(hidden)]
     type Slots: Default + Send + 'static;
 
-    /// The topics of the requests that it answers, in the order of their numbers.
+    /// The topics of the requests that the actor answers, in the order of their numbers.
     #[doc(hidden)]
     const REQUESTS: &'static [&'static str];
 
@@ -105,7 +105,7 @@ pub trait Replies<Q: Request>: Actor {
     fn slots(slots: &mut Self::Slots) -> &mut SlotPool<Q>;
 }
 
-/// Is called with the types of the requests that an actor answers.
+/// A visitor of the request types that an actor answers.
 pub trait AskVisitor<A: Actor> {
     #[doc(hidden)]
     fn visit<R: Request>(&mut self)
@@ -125,20 +125,18 @@ pub enum OnError {
     Stop,
 }
 
-/// An actor's access to itself and to others: time, timers, children, and the actors that it
-/// watches.
+/// Gives an actor access to itself and to others: time, timers, children, and watched actors.
 pub struct ActorContext<A: Actor> {
     pub(super) cell: Arc<dyn AnyCell>,
     pub(super) set: Arc<Set>,
-    /// Made with the first timer. Never locked: the mutex makes the context `Sync`, so that a
-    /// future that keeps a `&ActorContext` may move between threads.
+    /// Created with the first timer. Never locked: the mutex only makes the context `Sync`, so that
+    /// a future that holds a `&ActorContext` can move between threads.
     pub(super) timers: Option<Box<Mutex<Timers<A::Mail>>>>,
-    /// The children that live, in the order in which they were spawned.
+    /// The living children, in the order in which they were spawned.
     pub(super) children: BTreeMap<u64, Arc<dyn AnyCell>>,
-    /// The number of handled messages that the counters do not have yet.
+    /// The number of handled messages that are not yet in the counters.
     pub(super) handled: u64,
-    /// The number of messages that have left the mailbox, or came from timers. Requests do not
-    /// count.
+    /// The number of messages taken from the mailbox or from timers, without requests.
     pub(super) taken: u64,
 }
 
@@ -147,11 +145,11 @@ pub(super) fn exclusive<T>(mutex: &mut Mutex<T>) -> &mut T {
     mutex.get_mut().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes the instances of an actor. For most actors it is a factory.
+/// Creates the instances of an actor. For most actors it is a factory.
 pub(crate) trait Maker<A>: Send {
     fn make(&mut self) -> A;
 
-    /// Returns the actor that must end before this one begins, if there is one.
+    /// Returns the actor that must end before this one begins, if any.
     fn predecessor(&mut self) -> Option<Arc<dyn AnyCell>> {
         None
     }
@@ -174,16 +172,16 @@ pub struct ActorLife<A: Actor, Q: Queue> {
     pub(super) receiver: Q::Receiver<A::Mail>,
     pub(super) maker: Box<dyn Maker<A>>,
     pub(super) context: ActorContext<A>,
-    /// When the actor is restarted; `None` if it never is.
+    /// When the actor is restarted; `None`: never.
     pub(super) restart: Option<Arc<Restart>>,
     /// The traces of the actor, in a node with traces.
     pub(super) traces: Option<Box<ActorTraces>>,
-    /// The actor's place under its supervisor, if it has one. Taken when it runs.
+    /// The actor's place under its supervisor, if it has one. `None` once the actor runs.
     pub(super) member: Option<Box<Member>>,
     pub(super) is_supervised: bool,
     /// The number of messages since the task last yielded.
     pub(super) since_yield: u32,
-    /// Whether the mailbox refuses messages, and the actor handles the rest of them.
+    /// Whether the mailbox refuses new messages while the actor handles the remaining ones.
     pub(super) is_draining: bool,
     /// Whether the end was reported.
     pub(super) has_ended: bool,

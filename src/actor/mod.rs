@@ -1,17 +1,17 @@
-//! Actors: state with a mailbox of its own, spawned and stopped while a node runs.
+//! Actors: values with their own mailboxes, spawned and stopped while a node runs.
 //!
 //! From the bottom up: `values` has the errors, the mail and the ends of actors, which users see.
-//! `far` has the requests by which nodes reach each other's actors. `set` has all actors that live,
-//! and the state that an actor shares with others; `life` has the trait, and the state of the
-//! handlers and of the task. `reference` has [`ActorRef`] and [`WeakRef`]; `answer` asks an actor
-//! for another node; `builder` spawns an actor, and `task` runs it, restarts it and ends it;
-//! `actors` is the handle of all actors. `context` is the context of handlers, `asking` their
-//! requests; `supervised` restarts several actors together; `keyed` has actors with a key each,
-//! made on first use; `remote` has [`RemoteRef`]. For tests, `recorded` runs an actor whose
-//! messages are kept and not handled.
+//! `far` has the requests through which nodes reach each other's actors. `set` has all living
+//! actors, and the state that an actor shares with others; `life` has the trait, and the state of
+//! the handlers and of the task. `reference` has [`ActorRef`] and [`WeakRef`]; `answer` asks an
+//! actor on behalf of another node; `builder` spawns an actor, and `task` runs, restarts and ends
+//! it; `actors` is the handle of all actors. `context` is the context of handlers, `asking` has
+//! their requests; `supervised` restarts several actors together; `keyed` has one actor for each
+//! key, created on first use; `remote` has [`RemoteRef`]. For tests, `recorded` runs an actor whose
+//! messages are recorded instead of handled.
 //!
-//! **Control** does not queue behind data: a stop, the end of a watched actor and the failure of a
-//! child are bits of a word beside the mailbox, which the task reads before each message.
+//! **Control** bypasses the mailbox: a stop, the end of a watched actor and the failure of a child
+//! are bits of a word beside the mailbox, which the task reads before each message.
 
 mod actors;
 mod answer;

@@ -1,4 +1,4 @@
-//! An actor of a test that handles nothing: its messages and requests are kept for the test.
+//! A stand-in for an actor in tests: it handles nothing, and records messages and requests.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -21,7 +21,7 @@ pub(crate) struct Record<A: Actor>(Mutex<Recorded<A>>);
 
 struct Recorded<A: Actor> {
     mail: VecDeque<A::Mail>,
-    /// The error with which the actor has failed, when it stops.
+    /// The error with which the actor fails when it is stopped.
     failure: Option<Arc<str>>,
 }
 
@@ -44,7 +44,7 @@ impl<A: Actor> Record<A> {
         recorded.mail.remove(place).map(<A as Handles<M>>::unwrap)
     }
 
-    /// Takes the first request of this type whose requester still waits.
+    /// Takes the first request of this type whose requester is still waiting.
     pub(crate) fn take_request<R: Request>(&self) -> Option<Asked<R>>
     where
         A: Replies<R>,
@@ -63,20 +63,19 @@ impl<A: Actor> Record<A> {
         asked
     }
 
-    /// The number of messages and requests that are kept.
+    /// Returns the number of recorded messages and requests.
     pub(crate) fn len(&self) -> usize {
         lock(&self.0).mail.len()
     }
 
-    /// Sets the error with which the actor fails when it is stopped next.
+    /// Sets the error with which the actor fails at its next stop.
     pub(crate) fn fail(&self, error: &str) {
         lock(&self.0).failure = Some(error.into());
     }
 }
 
 impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
-    /// Spawns a task that takes the place of the actor and keeps its messages. The factory is not
-    /// called.
+    /// Spawns a task that replaces the actor and records its messages. The factory is not called.
     pub(crate) fn spawn_recorded(
         self,
         kept: &Arc<Record<A>>,

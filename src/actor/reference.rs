@@ -19,12 +19,12 @@ use super::values::{ActorEnd, Ask, FindActorError, TellError, WhenFull};
 use crate::inbox::request::RequestError;
 use crate::inbox::request::{Failure, Origin, PendingReply, Progress, Queued, Sent, closed};
 
-/// Refers to an actor, and sends to its mailbox. The actor ends when all references are gone and
+/// Refers to an actor, and sends to its mailbox. The actor ends when all references are dropped and
 /// its mailbox is empty, unless it was spawned with [`keep`](super::ActorBuilder::keep).
 ///
-/// Messages and requests of one reference are handled in the order in which it sends them. A
-/// reference whose queue has one sender cannot be cloned: `Q` is then
-/// [`Spsc`](mycelium_core::channel::Spsc), for example.
+/// Messages and requests of one reference are handled in the order in which they are sent. A
+/// reference to a queue with one sender, such as [`Spsc`](mycelium_core::channel::Spsc), cannot be
+/// cloned.
 pub struct ActorRef<A: Actor, Q: Queue = Mpsc> {
     cell: Arc<Cell<A::Mail, Q>>,
     sender: Q::Sender<A::Mail>,
@@ -34,7 +34,7 @@ pub struct ActorRef<A: Actor, Q: Queue = Mpsc> {
 }
 
 impl<A: Actor, Q: Queue> ActorRef<A, Q> {
-    /// Creates a reference that is counted already.
+    /// Creates a reference that is already counted.
     pub(super) fn new(cell: Arc<Cell<A::Mail, Q>>, sender: Q::Sender<A::Mail>) -> ActorRef<A, Q> {
         ActorRef { cell, sender, slots: A::Slots::default(), sent: 0 }
     }
@@ -53,12 +53,12 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
         }
     }
 
-    /// Tells the actor a message: it is in the mailbox when this returns `Ok`. If the mailbox is
-    /// full, this waits for room, or does what [`WhenFull`] says. If the future is dropped before
-    /// it completes, the message was not told.
+    /// Tells the actor a message. When this returns `Ok`, the message is in the mailbox. If the
+    /// mailbox is full, this waits for room, or does what [`WhenFull`] says. If the future is
+    /// dropped before it completes, the message was not told.
     ///
     /// # Errors
-    /// [`TellError`] with the message, if the actor has ended or its mailbox refuses it.
+    /// [`TellError`] with the message: the actor has ended, or its mailbox refused the message.
     #[inline]
     pub async fn tell<M>(&mut self, message: M) -> Result<(), TellError<M>>
     where
@@ -75,10 +75,10 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
         }
     }
 
-    /// Tells the actor a message, if its mailbox has room now.
+    /// Tells the actor a message if its mailbox has room now.
     ///
     /// # Errors
-    /// [`TellError`] with the message, if the actor has ended or its mailbox is full.
+    /// [`TellError`] with the message: the actor has ended, or its mailbox is full.
     #[inline]
     pub fn try_tell<M>(&mut self, message: M) -> Result<(), TellError<M>>
     where
@@ -99,8 +99,8 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
     }
 
     /// Asks the actor, and waits for its reply, as [`Context::request`](crate::Context::request)
-    /// asks a service: if the mailbox has room, the request is in it when this returns. The future
-    /// borrows nothing; [`PendingReply::within`] gives the request a deadline.
+    /// asks a service. If the mailbox has room, the request is in it when this returns. The future
+    /// borrows nothing; [`PendingReply::within`] sets a deadline.
     ///
     /// If the queue has one sender, a full mailbox refuses a request.
     ///
@@ -148,48 +148,48 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
         self.cell.core.stop();
     }
 
-    /// Lets the actor refuse further messages, handle those in its mailbox, and end.
+    /// Makes the actor refuse further messages, handle the messages in its mailbox, and end.
     pub fn drain(&self) {
         self.cell.core.drain();
     }
 
-    /// Waits until the actor has ended, and returns how. A restart is not an end.
+    /// Waits until the actor has ended, and returns how it ended. A restart is not an end.
     pub fn ended(&self) -> impl Future<Output = ActorEnd> + Send + use<A, Q> {
         let cell = self.cell.clone();
         async move { cell.core.ended().await }
     }
 
-    /// Whether the actor has ended.
+    /// Returns whether the actor has ended.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.cell.core.end().is_some()
     }
 
-    /// The actor's number, which no other actor of this process has.
+    /// Returns the actor's number, which no other actor of this process has.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.cell.core.id
     }
 
-    /// The actor's name, or its type and number.
+    /// Returns the actor's name, or its type and number.
     #[must_use]
     pub fn label(&self) -> Arc<str> {
         self.cell.core.label()
     }
 
-    /// The number of messages and requests that wait in the mailbox, approximately.
+    /// Returns the approximate number of messages and requests that wait in the mailbox.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.sender.len()
     }
 
-    /// The number of messages and requests for which the mailbox has room.
+    /// Returns the capacity of the mailbox, in messages and requests.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.sender.capacity()
     }
 
-    /// A reference that does not keep the actor alive.
+    /// Returns a reference that does not keep the actor alive.
     #[must_use]
     pub fn downgrade(&self) -> WeakRef<A, Q> {
         WeakRef { cell: self.cell.clone() }
@@ -209,7 +209,7 @@ impl<A: Actor, Q: Queue> Drop for ActorRef<A, Q> {
     }
 }
 
-/// Does what the rule for full mailboxes says: the mailbox had no room for `message`.
+/// Applies the rule for full mailboxes to `message`, which had no room.
 #[cold]
 pub(super) fn full<M>(core: &Core, message: M) -> Result<(), TellError<M>> {
     match core.when_full {
@@ -231,7 +231,7 @@ where
     Q::Sender<A::Mail>: Clone,
 {
     fn clone(&self) -> ActorRef<A, Q> {
-        // Cannot fail, because this reference is counted, so not all are gone.
+        // Cannot fail: this reference is counted, so at least one exists.
         let _ = self.cell.core.try_refer();
         ActorRef::new(self.cell.clone(), self.sender.clone())
     }
@@ -243,7 +243,7 @@ impl<A: Actor, Q: Queue> fmt::Debug for ActorRef<A, Q> {
     }
 }
 
-/// Refers to an actor without keeping it alive.
+/// Refers to an actor without keeping the actor alive.
 pub struct WeakRef<A: Actor, Q: Queue = Mpsc> {
     cell: Arc<Cell<A::Mail, Q>>,
 }
@@ -253,26 +253,26 @@ impl<A: Actor, Q: Queue> WeakRef<A, Q> {
         WeakRef { cell }
     }
 
-    /// Returns a reference that keeps the actor alive. `None` if the actor ends or has ended, or
-    /// its mailbox has one sender and another reference has that sender.
+    /// Returns a reference that keeps the actor alive. `None` if the actor is ending or has ended,
+    /// or its queue has one sender and another reference has it.
     #[must_use]
     pub fn upgrade(&self) -> Option<ActorRef<A, Q>> {
         ActorRef::of(&self.cell).ok()
     }
 
-    /// Whether the actor has ended.
+    /// Returns whether the actor has ended.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.cell.core.end().is_some()
     }
 
-    /// The actor's number, which no other actor of this process has.
+    /// Returns the actor's number, which no other actor of this process has.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.cell.core.id
     }
 
-    /// The actor's name, or its type and number.
+    /// Returns the actor's name, or its type and number.
     #[must_use]
     pub fn label(&self) -> Arc<str> {
         self.cell.core.label()
@@ -283,7 +283,7 @@ impl<A: Actor, Q: Queue> WeakRef<A, Q> {
         self.cell.core.stop();
     }
 
-    /// Waits until the actor has ended, and returns how.
+    /// Waits until the actor has ended, and returns how it ended.
     pub fn ended(&self) -> impl Future<Output = ActorEnd> + Send + use<A, Q> {
         let cell = self.cell.clone();
         async move { cell.core.ended().await }

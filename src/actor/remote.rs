@@ -19,20 +19,19 @@ use crate::inbox::request::{Failure, PendingReply, RequestError, Requester};
 
 impl Actors {
     /// Creates a reference to an actor of another node: `address` is the name of the node, a `/`,
-    /// and the name of the actor. The actor need not live yet, and the reference does not keep it
+    /// and the name of the actor. The actor need not exist yet, and the reference does not keep it
     /// alive: each request goes to the actor that has the name when the request arrives. This call
     /// sends nothing.
     ///
-    /// `A` says which requests the reference can make. The other node compares the layout of each
-    /// request, and not the type `A`: an actor of another type that answers the same request
-    /// replies, too.
+    /// `A` defines which requests the reference can make. The other node compares only the layout
+    /// of each request: an actor of another type that answers the same request replies too.
     ///
-    /// The topology names the nodes that may ask: `actors_for` of the node with the actors.
+    /// In the topology, `actors_for` of the node with the actors lists the nodes that may ask.
     /// `docs/actors.md` has an example.
     ///
     /// # Errors
-    /// [`RemoteActorError`]: an invalid address, an unknown node, or one that this node may not
-    /// ask.
+    /// [`RemoteActorError`]: the address is invalid, the node is unknown, or this node may not ask
+    /// it.
     pub fn remote<A: Actor>(&self, address: &str) -> Result<RemoteRef<A>, RemoteActorError> {
         let invalid = |problem| RemoteActorError::Address { address: address.to_owned(), problem };
         let Some((node, name)) = address.split_once('/') else {
@@ -76,10 +75,10 @@ impl Address {
     }
 }
 
-/// Refers to an actor of another node by its name: [`Actors::remote`] makes it. It can ask and
+/// Refers to an actor of another node by its name; created by [`Actors::remote`]. It can ask and
 /// watch. For messages without a reply use [topics](crate::Context::emit).
 ///
-/// The requests of one reference arrive in the order in which it makes them, as long as the mailbox
+/// The requests of one reference arrive in the order in which they are made, as long as the mailbox
 /// of the actor has room.
 pub struct RemoteRef<A: Actor> {
     address: Arc<Address>,
@@ -89,22 +88,22 @@ pub struct RemoteRef<A: Actor> {
 
 impl<A: Actor> RemoteRef<A> {
     /// Asks the actor, and waits for its reply, as [`ActorRef::ask`](crate::actor::ActorRef::ask).
-    /// The future borrows nothing; [`RemoteReply::within`] gives the request a deadline. If the
-    /// future is dropped, the request is cancelled.
+    /// The future borrows nothing; [`RemoteReply::within`] sets a deadline. Dropping the future
+    /// cancels the request.
     ///
-    /// Request and reply have at most 510 bytes each: larger ones are an error of the compiler.
+    /// Request and reply have at most 510 bytes each; a larger one does not compile.
     ///
     /// # Errors
-    /// [`RequestError`], as for an actor of this node, and also:
+    /// [`RequestError`], as for an actor of this node, and:
     ///
-    /// - `Unreachable`: its node was not connected until the deadline, or without one for a second;
-    ///   or its process has ended after the request was sent. A request is not sent again by
-    ///   itself.
+    /// - `Unreachable`: the node was not connected until the deadline, or for a second if there is
+    ///   no deadline; or its process ended after the request was sent. A request is never sent
+    ///   again automatically.
     /// - `NotFound`: no actor has the name.
     /// - `Gone`: the actor has ended.
-    /// - `Mismatch`: the actor does not answer the request, or in another layout.
-    /// - `Deadline` with `Taken::Unknown`: it was sent.
-    /// - `ShuttingDown`: this node shuts down, or the other one.
+    /// - `Mismatch`: the actor does not answer the request, or has another layout of it.
+    /// - `Deadline` with `Taken::Unknown`: the deadline passed after the request was sent.
+    /// - `ShuttingDown`: this node or the other one shuts down.
     pub fn ask<R: Request>(&mut self, request: R) -> RemoteReply<R>
     where
         A: Replies<R>,
@@ -114,33 +113,34 @@ impl<A: Actor> RemoteRef<A> {
         RemoteReply { reply, request, address, has_deadline: false, lost: None, was_lost: false }
     }
 
-    /// Waits until the actor has ended, and returns how: [`ActorEnd::Unreachable`] if its node is
-    /// not connected for a second, its process has ended, or one of the two nodes shuts down;
-    /// [`ActorEnd::NotFound`] if no actor has the name; [`ActorEnd::TooManyWatches`] if this node
-    /// watches the most actors of that node that it can.
+    /// Waits until the actor has ended, and returns how it ended: [`ActorEnd::Unreachable`] if its
+    /// node is not connected for a second, its process has ended, or one of the two nodes shuts
+    /// down; [`ActorEnd::NotFound`] if no actor has the name; [`ActorEnd::TooManyWatches`] if this
+    /// node already has its maximum of watches of that node.
     pub fn ended(&self) -> impl Future<Output = ActorEnd> + Send + use<A> + 'static {
         ended(self.address.clone())
     }
 
-    /// The address: `node/actor`.
+    /// Returns the address: `node/actor`.
     #[must_use]
     pub fn label(&self) -> Arc<str> {
         self.address.label.clone()
     }
 
-    /// The node of the actor.
+    /// Returns the name of the actor's node.
     #[must_use]
     pub fn node(&self) -> &str {
         self.address.node()
     }
 
-    /// The name of the actor in its node.
+    /// Returns the name of the actor in its node.
     #[must_use]
     pub fn name(&self) -> &str {
         self.address.actor()
     }
 
-    /// The number of this reference and its clones, which no actor of this process has.
+    /// Returns the number of this reference and its clones; no actor of this process has the same
+    /// number.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.address.id
@@ -177,31 +177,31 @@ impl<A: Actor> fmt::Debug for RemoteRef<A> {
     }
 }
 
-/// The future of a reply of an actor in another node: [`RemoteRef::ask`].
+/// The future of [`RemoteRef::ask`]: the reply of an actor in another node.
 #[must_use = "dropping it cancels the request"]
 pub struct RemoteReply<R: Request> {
     reply: PendingReply<ActorCall>,
     request: R,
     address: Arc<Address>,
-    /// Whether `within` was called: then the request also waits for a connection, until its
-    /// deadline.
+    /// Whether `within` was called. The request then waits for a connection until its deadline.
     has_deadline: bool,
-    /// Ready when the node was not connected for too long. Made when the future has to wait, if the
-    /// request has no deadline.
+    /// Completes when the node was not connected for too long. Created when the future first waits,
+    /// if the request has no deadline.
     lost: Option<SendFuture<()>>,
     was_lost: bool,
 }
 
 impl<R: Request> RemoteReply<R> {
-    /// See [`PendingReply::within`]. The time between the nodes counts, too.
+    /// Sets a deadline: see [`PendingReply::within`]. The time includes the transfer between the
+    /// nodes.
     pub fn within(mut self, duration: Duration) -> RemoteReply<R> {
         self.reply.set_deadline(duration);
         self.has_deadline = true;
         self
     }
 
-    /// Returns the error of the request, from the failure of its call. That the other node has taken
-    /// the call says nothing of the actor.
+    /// Converts the failure of the call to the error of the request. If the other node has taken
+    /// the call, the actor may still not have taken the request.
     #[cold]
     fn error(&self, failure: Failure) -> RequestError<R> {
         let failure = match failure {
@@ -230,7 +230,7 @@ impl<R: Request> Future for RemoteReply<R> {
             if lost.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
-            // If the request is still in the mailbox, the deadline takes it out.
+            // If the request is still in the mailbox, the deadline removes it.
             this.was_lost = true;
             this.reply.set_deadline(Duration::ZERO);
             poll = this.reply.poll_outcome(context);

@@ -25,9 +25,9 @@ use crate::supervise::tree::{Moment, RunEnd, SupervisorId, SupervisorSpec, Why};
 use crate::supervise::{Held, Strategy};
 use crate::support::log;
 
-/// A supervisor of actors, and of other supervisors. When one of its actors fails, it restarts that
-/// actor, all actors, or that actor and those after it. It gives up when there are too many
-/// restarts: its actors end, and its parent restarts it, if it has one.
+/// A supervisor of actors and of other supervisors. When one of its actors fails, it restarts this
+/// actor, all actors, or this actor and the later ones, by its strategy. After too many restarts it
+/// gives up: its actors end, and its parent, if any, restarts it.
 ///
 /// ```
 /// use mycelium::actors::Actors;
@@ -61,9 +61,9 @@ pub struct ActorSupervisor {
 }
 
 impl Actors {
-    /// Creates a supervisor of actors. `limits` has the most restarts of all of its actors together
-    /// within a window, and the pauses before the supervisor is itself restarted; each actor has
-    /// pauses of its own.
+    /// Creates a supervisor of actors. `limits` has the maximum of restarts of all its actors
+    /// together within a window, and the pauses before the supervisor itself is restarted. Each
+    /// actor has its own pauses.
     #[must_use]
     pub fn supervisor(&self, name: &str, strategy: Strategy, limits: Restart) -> ActorSupervisor {
         let set = self.set();
@@ -82,7 +82,8 @@ impl ActorSupervisor {
     ) -> ActorSupervisor {
         let (name, supervision) = (Arc::<str>::from(name), set.supervision());
         let spec = SupervisorSpec { name: name.clone(), strategy, restart };
-        // If the parent has ended, so has this supervisor: it refuses actors as the parent does.
+        // If the parent has ended, this supervisor has ended too: it refuses actors as the parent
+        // does.
         let id = supervision.tree(|tree| {
             let id = tree.add_supervisor(parent, spec).unwrap_or(parent);
             tree.start(id, set.executor.now());
@@ -91,7 +92,7 @@ impl ActorSupervisor {
         ActorSupervisor { set: set.clone(), id, name }
     }
 
-    /// Its name.
+    /// Returns the supervisor's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -104,21 +105,21 @@ impl ActorSupervisor {
     }
 
     /// Returns the builder of an actor after the other children. It is spawned as by
-    /// [`Actors::actor`]; its `started` runs when the `started` of those before it has returned,
-    /// also when all are restarted.
+    /// [`Actors::actor`]. Its `started` runs when the `started` of all earlier children has
+    /// returned, also when all are restarted.
     pub fn actor<A: Actor>(&self, factory: impl FnMut() -> A + Send + 'static) -> ActorBuilder<A> {
         ActorBuilder::new(&self.set, None, factory).under(self.id)
     }
 
-    /// The health of the supervisor, from its actors and those of its supervisors: `Stopped` if it
-    /// has ended, `Starting` if the hook `started` of one has never returned, `BackingOff` if all
-    /// of them wait for a restart, `Degraded` if some do, and otherwise `Ready`.
+    /// Returns the health of the supervisor, computed from its actors and supervisors: `Stopped` if
+    /// it has ended, `Starting` if the hook `started` of one has never returned, `BackingOff` if
+    /// all wait for a restart, `Degraded` if some do, and otherwise `Ready`.
     #[must_use]
     pub fn health(&self) -> HealthState {
         self.set.supervision().tree(|tree| tree.health(self.id))
     }
 
-    /// Ends its actors, the last one first. It takes no further actors.
+    /// Ends its actors, the last one first. Further actors are refused.
     pub fn stop(&self) {
         let moment = Moment { now: self.set.executor.now(), jitter: 0 };
         self.set.supervision().tree(|tree| tree.stop(self.id, moment));
@@ -191,8 +192,8 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Runs the actor once, until it ends, or its supervisor stops it: then the run is dropped, and
-    /// this returns `None`.
+    /// Runs the actor once, until it ends. `None` if its supervisor stops it: the run is then
+    /// dropped.
     async fn run_once(
         &mut self,
         member: &mut Member,
@@ -221,7 +222,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         Moment { now: executor.now(), jitter: executor.entropy() }
     }
 
-    /// Returns the end of the actor, in the form for those who watch it.
+    /// Returns the end of the actor, in the form that watchers get.
     fn concluded(&self, why: Why, cause: Option<Arc<str>>) -> ActorEnd {
         let failed = |error: Option<Arc<str>>| {
             self.count(ActorValue::Failed);
@@ -235,7 +236,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 }
 
-/// Waits until the actor may begin a run. `None` if it is told to stop meanwhile.
+/// Waits until the actor may begin a run. `None` if it is told to stop first.
 async fn turn<M: Mail, Q: Queue>(cell: &Cell<M, Q>, member: &mut Member) -> Option<Turn> {
     let executor = &*cell.set.executor;
     let (turn, stop) = (pin!(member.turn(executor, executor)), pin!(cell.core.told_to_stop()));

@@ -1,6 +1,6 @@
-//! The requests between nodes about actors: `call` is a request to an actor, and `watch` asks for
-//! the end of an actor. Both travel like the requests of services. `nodes` is how actors reach
-//! other nodes; the node of this process implements it.
+//! Requests between nodes about actors: `call` asks an actor, and `watch` waits for the end of an
+//! actor. Both are sent like the requests of services. `nodes` is the trait through which actors
+//! reach other nodes; the node of this process implements it.
 
 mod call;
 mod nodes;

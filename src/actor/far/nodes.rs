@@ -1,4 +1,4 @@
-//! The other nodes, for actors. The node of this process implements the trait.
+//! The trait through which actors reach other nodes. The node of this process implements it.
 
 use mycelium_executor::SendFuture;
 
@@ -15,14 +15,14 @@ pub(crate) trait OtherNodes: Send + Sync {
     /// Returns a requester for the actors of a node. `None` if this node has ended.
     fn calls(&self, node: &str) -> Option<Requester<ActorCall>>;
 
-    /// Returns a requester for watches of the actors of a node, and the most watches at once.
+    /// Returns a requester for watches of the actors of a node, and the limit of open watches.
     /// `None` if this node has ended.
     fn watches(&self, node: &str) -> Option<(Requester<WatchCall>, usize)>;
 
-    /// Ready when a node was not connected for longer than a lost connection may be away, or when
-    /// this node has ended.
+    /// Waits until a node has been disconnected for longer than the grace period of a lost
+    /// connection, or this node has ended.
     fn lost(&self, node: &str) -> SendFuture<()>;
 
-    /// Ready when this node shuts down.
+    /// Waits until this node shuts down.
     fn shutdown(&self) -> SendFuture<()>;
 }

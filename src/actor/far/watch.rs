@@ -1,12 +1,12 @@
-//! How nodes watch each other's actors: a request whose reply is the end of the actor.
-//! `docs/wire-format.md` has its bytes.
+//! Watches between nodes: a request whose reply says how the actor ended. `docs/wire-format.md` has
+//! its bytes.
 
 use mycelium_core::FixedStr;
 use mycelium_macros::message;
 
 use crate::actor::values::{ActorEnd, LONGEST_NAME};
 
-/// Waits for the end of an actor of another node.
+/// A request that waits for the end of an actor of another node.
 #[message(topic = "mycelium.actor-watches", id = 0xFFFC, reply = WatchReply, hidden)]
 pub(crate) struct WatchCall {
     actor: FixedStr<LONGEST_NAME>,
@@ -16,11 +16,11 @@ pub(crate) struct WatchCall {
 #[message(topic = "mycelium.actor-ends", id = 0xFFFB, hidden)]
 pub(crate) struct WatchReply {
     end: u64,
-    /// The error, cut at its end; empty if there is none.
+    /// The error, truncated at its end; empty if there is none.
     error: FixedStr<190>,
 }
 
-/// The topic of watches of the actors of a node.
+/// Returns the topic of watches of the actors of a node.
 pub(crate) fn watches_topic(node: &str) -> String {
     format!("watches@{node}")
 }
@@ -30,7 +30,7 @@ impl WatchCall {
         WatchCall { actor: FixedStr::truncated(actor) }
     }
 
-    /// The name of the actor.
+    /// Returns the name of the actor.
     pub(crate) fn actor(&self) -> &str {
         &self.actor
     }
@@ -51,7 +51,7 @@ impl WatchReply {
     }
 
     /// Returns how the actor has ended. A number that this version does not know becomes
-    /// [`ActorEnd::NotFound`], which says nothing of how the actor ended.
+    /// [`ActorEnd::NotFound`], which claims nothing about how the actor ended.
     pub(crate) fn end(&self) -> ActorEnd {
         match self.end {
             0 => ActorEnd::Stopped,

@@ -18,10 +18,10 @@ use crate::actor::builder::kind;
 use crate::actor::life::Actor;
 use crate::actor::values::{SpawnActorError, WhenFull};
 
-/// The default capacity of a mailbox, in messages. It is small, because there may be very many.
+/// The default capacity of a mailbox, in messages. It is small because there may be many actors.
 const CAPACITY: usize = 16;
 
-/// Sets how the actors of all keys are made. See [`Actors::keyed`].
+/// Configures keyed actors. See [`Actors::keyed`].
 #[must_use = "`build` makes the handle"]
 pub struct KeyedBuilder<K, A: Actor, Q: Queue = Mpsc> {
     plan: Plan<K, A>,
@@ -30,9 +30,9 @@ pub struct KeyedBuilder<K, A: Actor, Q: Queue = Mpsc> {
 }
 
 impl Actors {
-    /// Returns a builder of actors that have a key each, such as an entity, a symbol or a session.
-    /// `factory` makes the actor of a key, on the executor of the actor: on the first use of the
-    /// key, after a panic, and on the next use after the actor has ended.
+    /// Returns a builder of actors that each have a key, such as an entity, a symbol or a session.
+    /// `factory` creates the actor of a key on the actor's executor: on the first use of the key,
+    /// after a panic, and on the next use after the actor has ended.
     ///
     /// ```
     /// use std::collections::HashMap;
@@ -116,14 +116,14 @@ where
     A: Actor,
     Q: Queue,
 {
-    /// Sets the number of messages for which each mailbox has room: a power of two from 2 on. The
-    /// default is 16.
+    /// Sets the capacity of each mailbox, in messages: a power of two, at least 2. The default is
+    /// 16.
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.plan.capacity = capacity;
         self
     }
 
-    /// Sets what happens to a message if the mailbox is full. The default is to wait.
+    /// Sets what happens to a message when the mailbox is full. The default is to wait.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.plan.when_full = when_full;
         self
@@ -135,7 +135,7 @@ where
         self
     }
 
-    /// Lets the first failure end an actor, without a restart. The next use of its key makes
+    /// Ends an actor at its first failure, without a restart. The next use of its key creates
     /// another one.
     pub fn temporary(mut self) -> Self {
         self.plan.restart = None;
@@ -143,8 +143,8 @@ where
     }
 
     /// Sets the queue of the mailboxes: [`Mpsc`] (the default),
-    /// [`Mpmc`](mycelium_core::channel::Mpmc), or your own [`Queue`] that several senders may
-    /// share. A queue with one sender does not compile:
+    /// [`Mpmc`](mycelium_core::channel::Mpmc), or your own [`Queue`] with several senders. A queue
+    /// with one sender does not compile:
     ///
     /// ```compile_fail
     /// use mycelium::actors::Actors;
@@ -162,33 +162,33 @@ where
         KeyedBuilder { plan: self.plan, idle: self.idle, queue: PhantomData }
     }
 
-    /// Passivates an actor after this time without a message, or up to a quarter of the time later.
-    /// By default no actor is passivated. An actor that has a timer or children is not idle.
+    /// Passivates an actor after this time without a message, or at most a quarter of the time
+    /// later. By default no actor is passivated. An actor with a timer or children is not idle.
     pub fn idle(mut self, idle: Duration) -> Self {
         self.idle = Some(idle);
         self
     }
 
-    /// Runs the tasks of the actors on these executors, for example one that is pinned to each
-    /// core. A hash of the key chooses the executor, so the actors of a key always run on the same
-    /// one, also in each run of the program. Without this call they run on the executor of the
-    /// other actors. Their time is still that of the other actors.
+    /// Runs the tasks of the actors on these executors, for example one for each core. A hash of
+    /// the key chooses the executor, so the actors of a key always have the same executor, also
+    /// after the program has restarted. The default is the executor of the set. The actors' time is
+    /// still the time of the set.
     ///
-    /// On an executor of several threads the actors must be `Send`: an actor that is not can only
-    /// be spawned on its own thread.
+    /// On an executor with several threads the actors must be `Send`: an actor that is not `Send`
+    /// can only be spawned on its own thread.
     pub fn placed_on(mut self, executors: impl IntoIterator<Item = Arc<dyn Executor>>) -> Self {
         self.plan.executors = executors.into_iter().collect();
         self
     }
 
-    /// Sets the most actors that live at once. Beyond this limit the first use of a further key is
-    /// an error: [`SpawnActorError::Limit`].
+    /// Sets the maximum number of living actors. At the limit, the first use of another key fails
+    /// with [`SpawnActorError::Limit`].
     pub fn limit(mut self, limit: usize) -> Self {
         self.plan.limit = limit;
         self
     }
 
-    /// Makes the handle. No actor lives yet.
+    /// Creates the handle. No actor exists yet.
     ///
     /// # Errors
     /// [`SpawnActorError`]: an invalid capacity, a limit of 0, an empty list of executors, or an

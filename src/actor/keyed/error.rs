@@ -1,4 +1,4 @@
-//! Why a message was not told to the actor of a key.
+//! The error of telling a message to a keyed actor.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::actor::values::SpawnActorError;
 pub enum KeyedTellError<M> {
     /// The mailbox of the actor is full.
     Full(M),
-    /// No actor of the key lives, and none was spawned.
+    /// The key has no living actor, and none could be spawned.
     NotSpawned {
         /// The message.
         message: M,

@@ -23,18 +23,18 @@ use crate::inbox::request::{Failure, Origin, PendingReply, Progress, Queued, Sen
 
 /// The actors of a type, one for each key: [`Actors::keyed`](crate::actors::Actors::keyed).
 ///
-/// The actor of a key is made when the key is first used. If it is idle for the time of
-/// [`idle`](super::KeyedBuilder::idle), or is [passivated](Keyed::passivate), it handles the
-/// messages in its mailbox, its `stopped` runs, and it ends as
-/// [`Passivated`](crate::actors::ActorEnd::Passivated). The next use of the key makes another
+/// The actor of a key is created when the key is first used. After the time that
+/// [`idle`](super::KeyedBuilder::idle) sets, or by [`passivate`](Keyed::passivate), the actor
+/// handles the messages in its mailbox, its `stopped` runs, and it ends as
+/// [`Passivated`](crate::actors::ActorEnd::Passivated). The next use of the key creates another
 /// actor, which begins when the previous one has ended: two actors of a key never run at the same
 /// time.
 ///
-/// A handle is cheap to clone. Its calls take `&self`, so one handle may be shared. When the last
-/// handle is dropped, each actor ends as if its [references](ActorRef) were gone.
+/// A handle is cheap to clone. Its methods take `&self`, so one handle can be shared. When the last
+/// handle is dropped, each actor ends as if all [references](ActorRef) to it were dropped.
 ///
-/// **Order.** Messages and requests that one task sends to one key by one handle, one after the
-/// other, are handled in this order, also if the actor is passivated in between.
+/// **Order.** Messages and requests that one task sends in turn to one key through one handle are
+/// handled in this order, even if the actor is passivated in between.
 ///
 /// ```
 /// use mycelium::actors::Actors;
@@ -85,15 +85,15 @@ where
         Keyed { map }
     }
 
-    /// Tells the actor of a key a message, and makes the actor if none lives: the message is in the
-    /// mailbox when this returns `Ok`. If the mailbox is full, this waits for room, or does what
-    /// [`WhenFull`] says. If the actor is being passivated, the message goes to the next one.
+    /// Tells the actor of a key a message, and creates the actor if none lives. When this returns
+    /// `Ok`, the message is in the mailbox. If the mailbox is full, this waits for room, or does
+    /// what [`WhenFull`] says. If the actor is being passivated, the message goes to the next one.
     ///
-    /// If the future is dropped before it completes, the message was not told; the actor may have
-    /// been made. Allocates nothing if the actor lives and its mailbox has room.
+    /// If the future is dropped before it completes, the message was not told, but the actor may
+    /// have been created. Allocates nothing if the actor lives and its mailbox has room.
     ///
     /// # Errors
-    /// [`KeyedTellError`] with the message: the mailbox refuses it, or no actor was made.
+    /// [`KeyedTellError`] with the message: the mailbox refused it, or no actor could be created.
     pub async fn tell<M>(&self, key: &K, message: M) -> Result<(), KeyedTellError<M>>
     where
         A: Handles<M>,
@@ -111,18 +111,18 @@ where
                     Ok(()) => return Ok(()),
                     Err(SendError(back)) => back,
                 },
-                // Tries again, because the last handle is gone, or the actor has ended just now.
+                // Tries again: the last handle is dropped, or the actor has just ended.
                 Err(_) => back,
             };
             closed = Some(cell);
         }
     }
 
-    /// Tells the actor of a key a message, if its mailbox has room now; makes the actor if none
+    /// Tells the actor of a key a message if its mailbox has room now. Creates the actor if none
     /// lives.
     ///
     /// # Errors
-    /// [`KeyedTellError`] with the message: the mailbox is full, or no actor was made.
+    /// [`KeyedTellError`] with the message: the mailbox is full, or no actor could be created.
     pub fn try_tell<M>(&self, key: &K, message: M) -> Result<(), KeyedTellError<M>>
     where
         A: Handles<M>,
@@ -152,14 +152,15 @@ where
         }
     }
 
-    /// Asks the actor of a key, as [`ActorRef::ask`]; makes the actor if none lives. If the actor
+    /// Asks the actor of a key, as [`ActorRef::ask`]. Creates the actor if none lives. If the actor
     /// is being passivated, the request goes to the next one.
     ///
     /// Each request allocates. For many requests to the same key, take the
     /// [reference](Keyed::get) once.
     ///
     /// # Errors
-    /// [`RequestError`]. If no actor was made: `ShuttingDown` in a shutdown, otherwise `Refused`.
+    /// [`RequestError`]. If no actor could be created: `ShuttingDown` during a shutdown, else
+    /// `Refused`.
     pub fn ask<R: Request>(&self, key: &K, request: R) -> PendingReply<R>
     where
         A: Replies<R>,
@@ -236,12 +237,12 @@ where
         self.map.plan.when_full == WhenFull::Wait
     }
 
-    /// Returns a reference to the actor of a key; makes the actor if none lives. It is the fastest
-    /// way to tell one key many messages. A reference does not keep the actor from being
-    /// passivated: its calls then return `Gone`, and this returns another reference.
+    /// Returns a reference to the actor of a key; creates the actor if none lives. This is the
+    /// fastest way to send many messages to one key. A reference does not prevent passivation:
+    /// afterwards its methods return `Gone`, and `get` returns a new reference.
     ///
     /// # Errors
-    /// [`SpawnActorError`], if no actor was made.
+    /// [`SpawnActorError`] if no actor could be created.
     pub fn get(&self, key: &K) -> Result<ActorRef<A, Q>, SpawnActorError> {
         let mut closed = None;
         loop {
@@ -262,14 +263,14 @@ where
         ActorRef::of(&cell).ok()
     }
 
-    /// The number of actors that live.
+    /// Returns the number of living actors.
     #[must_use]
     pub fn count(&self) -> usize {
         self.map.count()
     }
 
-    /// The keys whose actors live, in no order. This takes the locks of the map one after the
-    /// other, so actors may come and go meanwhile.
+    /// Returns the keys of the living actors, in no order. This takes the locks of the map in turn,
+    /// so actors may be created and removed meanwhile.
     #[must_use]
     pub fn keys(&self) -> Vec<K> {
         let mut keys = Vec::with_capacity(self.count());
@@ -286,9 +287,9 @@ where
         self.map.find(key).map(|cell| cell.core.stop()).is_some()
     }
 
-    /// Passivates the actor of a key now, even if it has timers or children: it handles the
-    /// messages in its mailbox, and those that come before it sees this call, and ends. No message
-    /// is lost. Returns whether the actor lived.
+    /// Passivates the actor of a key now, even if it has timers or children: the actor handles the
+    /// messages in its mailbox, including messages that arrive before it sees this call, and ends.
+    /// No message is lost. Returns whether the actor lived.
     pub fn passivate(&self, key: &K) -> bool {
         self.map.find(key).map(|cell| cell.core.passivate()).is_some()
     }
@@ -301,7 +302,7 @@ enum Unsent<A: Actor, Q: Queue> {
 }
 
 impl<A: Actor, Q: Queue> Unsent<A, Q> {
-    /// The result for the sender, by the rule for mailboxes that are full.
+    /// Converts to the sender's result, by the rule for full mailboxes.
     #[cold]
     fn outcome<M>(self) -> Result<(), KeyedTellError<M>>
     where
@@ -336,7 +337,7 @@ where
     Q: Queue,
 {
     fn drop(&mut self) {
-        // AcqRel: what the other handles did comes before the end.
+        // AcqRel: what the other handles did happens before the release.
         if self.map.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.map.release();
         }

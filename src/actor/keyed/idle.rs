@@ -1,8 +1,8 @@
 //! The clock by which idle actors are passivated: one task and one timer for all keys.
 //!
-//! Each actor has a number of ticks in which it has handled nothing. The clock adds one to the
-//! number. The task of the actor sets it to zero, once each time when it has handled messages and
-//! waits for further ones. So a message costs nothing, and an idle actor needs no timer.
+//! Each actor has a counter of the ticks in which it has handled nothing. The clock increments it.
+//! The actor's task sets it to zero whenever it has handled messages and waits for more. So a
+//! message costs nothing, and an idle actor needs no timer.
 
 use std::hash::Hash;
 use std::pin::pin;
@@ -22,7 +22,7 @@ const TICKS: u8 = 4;
 /// The shortest time between two ticks.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// The task of the clock. It ends when the last handle is gone.
+/// Returns the task of the clock. It ends when the last handle is gone.
 pub(super) fn clock<K, A, Q>(map: &Arc<Map<K, A, Q>>, idle: Duration) -> SendFuture<()>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
@@ -34,7 +34,7 @@ where
     Box::pin(async move {
         let mut next = executor.now();
         loop {
-            // Skips the ticks for which the machine was too slow.
+            // Skips ticks that are already in the past.
             next = next.max(executor.now()).saturating_add(tick);
             let sleep = executor.sleep_until(next);
             if let Either::Left(_) = select(pin!(is_released.wait()), sleep).await {
@@ -47,7 +47,7 @@ where
     })
 }
 
-/// Does one tick. Returns whether there may be further ones.
+/// Runs one tick. Returns whether the clock continues.
 async fn pass<K, A, Q>(map: &Weak<Map<K, A, Q>>) -> bool
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
@@ -63,7 +63,7 @@ where
                 idle.push(cell.clone());
             }
         });
-        // Calls the actors after the lock is released, because each call wakes one.
+        // Notifies the actors after the lock is released, because each call wakes a task.
         idle.drain(..).for_each(|cell| cell.core.suggest_passivation());
         drop(map);
         yield_now().await;

@@ -1,13 +1,13 @@
-//! The map of the actors that live, by key.
+//! The map from keys to living actors.
 //!
-//! The map has a number of shards, each with a lock of its own. A lock is held to find a key, or to
-//! add a new actor; sending, wake-ups and the start of a task come after it.
+//! The map is divided into shards, each with its own lock. The lock is held to find a key or to add
+//! an actor; sending, wake-ups and the start of a task happen after it is released.
 //!
-//! **One at a time.** An actor of a key ends in three steps: its mailbox refuses messages, its
-//! instance is dropped, and it leaves the map. A sender that finds a closed mailbox in between puts
-//! a *successor* into the map at once. The successor's mailbox takes messages from then on; its
-//! task first waits for the end of its predecessor. So nobody has to wait to send, and no two
-//! actors of a key run at a time.
+//! **One at a time.** The actor of a key ends in three steps: its mailbox refuses messages, its
+//! instance is dropped, and it leaves the map. A sender that finds the mailbox closed in between
+//! immediately puts a *successor* into the map. The successor's mailbox accepts messages from then
+//! on, but its task first waits for the end of its predecessor. So no sender has to wait, and two
+//! actors of a key never run at the same time.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
@@ -34,18 +34,18 @@ const SHARDS: usize = 64;
 
 type Living<K, A, Q> = HashMap<K, Arc<Cell<<A as Actor>::Mail, Q>>>;
 
-/// How the actors of all keys are made.
+/// How the actor of each key is created.
 pub(super) struct Plan<K, A> {
     pub(super) set: Arc<Set>,
     pub(super) kind: Arc<ActorKind>,
     pub(super) factory: Box<dyn Fn(&K) -> A + Send + Sync>,
     pub(super) capacity: usize,
     pub(super) when_full: WhenFull,
-    /// When the actors are restarted; `None` if they never are.
+    /// When the actors are restarted; `None`: never.
     pub(super) restart: Option<Arc<Restart>>,
-    /// The executors of the actors; at least one once the map is made.
+    /// The executors of the actors; never empty once the map exists.
     pub(super) executors: Box<[Arc<dyn Executor>]>,
-    /// The most actors that live at once.
+    /// The maximum number of living actors.
     pub(super) limit: usize,
 }
 
@@ -78,7 +78,7 @@ where
         }
     }
 
-    /// The number of actors that live, or are about to.
+    /// Returns the number of actors that live, or are about to.
     pub(super) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -88,8 +88,8 @@ where
         self.shard(hash_of(key)).get(key).cloned()
     }
 
-    /// Returns the actor of a key. Makes a new one if there is none, or if the present one is
-    /// `closed`, whose mailbox takes nothing any more.
+    /// Returns the actor of a key. Creates a new one if there is none, or if the present one is
+    /// `closed`: its mailbox accepts no messages any more.
     pub(super) fn living(
         self: &Arc<Self>,
         key: &K,
@@ -103,8 +103,7 @@ where
             }
             ended => ended.cloned(),
         };
-        // Clones the key before anything is made, because `clone` is the user's code, and may
-        // panic.
+        // Clones the key before anything is created: `clone` is user code, and may panic.
         let (entry_key, own_key) = (key.clone(), key.clone());
         let is_further = predecessor.is_none();
         if is_further {
@@ -135,7 +134,7 @@ where
         Ok(cell)
     }
 
-    /// Counts one more entry. An error if the limit is reached.
+    /// Increments the number of entries. Fails if the limit is reached.
     fn count_in(&self) -> Result<(), SpawnActorError> {
         let limit = self.plan.limit;
         let more = |count| (count < limit).then_some(count + 1);
@@ -157,7 +156,8 @@ where
         Ok((cell, receiver))
     }
 
-    /// Removes an actor that has ended. If its successor is in the map already, that stays.
+    /// Removes an actor that has ended. If its successor is already in the map, the successor
+    /// stays.
     fn remove(&self, key: &K, id: u64) {
         let mut shard = self.shard(hash_of(key));
         let Some(cell) = shard.get(key).filter(|cell| cell.core.id == id).cloned() else { return };
@@ -193,21 +193,21 @@ where
 }
 
 impl<K, A> Plan<K, A> {
-    /// The executor of the actor of a key, by the hash of the key. Other bits of the hash choose
-    /// the shard.
+    /// Returns the executor of the actor of a key, by the key's hash. Different bits of the hash
+    /// choose the shard.
     fn executor(&self, hash: u64) -> &Arc<dyn Executor> {
         let (place, count) = ((hash >> 32) as usize, self.executors.len());
         &self.executors[place % count]
     }
 }
 
-/// Returns the hash of a key. It is the same in each process, so a key always has the same
+/// Returns the hash of a key. It is the same in every process, so a key always has the same
 /// executor.
 fn hash_of<K: Hash>(key: &K) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(key)
 }
 
-/// Makes the instances of the actor of one key, and removes the actor from the map at its end.
+/// Creates the instances of the actor of one key, and removes the actor from the map at its end.
 struct KeyedMaker<K, A: Actor, Q: Queue> {
     map: Arc<Map<K, A, Q>>,
     key: K,

@@ -1,8 +1,8 @@
-//! Keyed actors: one actor for each key, made on first use, and passivated when idle.
+//! Keyed actors: one actor for each key, created on first use, and passivated when idle.
 //!
-//! From the bottom up: `error` says why a message was not told; `map` has the actors that live, by
-//! key, and makes them; `idle` is the clock by which they are passivated; `handle` is the handle,
-//! [`Keyed`]; `builder` makes the handle.
+//! From the bottom up: `error` has the error of `tell`; `map` has the living actors by key, and
+//! creates them; `idle` is the clock by which idle actors are passivated; `handle` is the handle,
+//! [`Keyed`]; `builder` creates the handle.
 
 mod builder;
 mod error;

@@ -17,11 +17,11 @@ pub(crate) struct Cell<M: Mail, Q: Queue> {
     pub(crate) core: Core,
     /// The set of actors to which the actor belongs.
     pub(crate) set: Arc<Set>,
-    /// The sender that is cloned for references. `None` once all references are gone, or if the
+    /// The sender that is cloned for references. `None` once all references are dropped, or if the
     /// queue has one sender and a reference has it.
     master: Mutex<Option<Q::Sender<M>>>,
-    /// For a queue with one sender: once one side has ended, the number of messages that it has
-    /// sent or taken. The difference of both numbers was seen by nobody.
+    /// For a queue with one sender: when one side has ended, the number of messages that it has
+    /// sent or taken. The difference between both numbers is the number of unhandled messages.
     pub(crate) unseen: AtomicU64,
 }
 
@@ -39,7 +39,7 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
         };
         match sender.try_clone() {
             Some(sender) => Ok(sender),
-            // The queue has one sender, which is this one.
+            // The queue has one sender: this one.
             None => master
                 .take()
                 .ok_or_else(|| FindActorError::OneSender { name: name(), queue: Q::NAME }),
@@ -55,12 +55,12 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
         }
     }
 
-    /// Whether the mailbox refuses messages.
+    /// Returns whether the mailbox refuses messages.
     pub(crate) fn is_closed(&self) -> bool {
         lock(&self.master).as_ref().is_none_or(QueueSender::is_closed)
     }
 
-    /// Counts one reference less. The mailbox closes with the last one.
+    /// Decrements the number of references. The mailbox closes with the last one.
     pub(crate) fn end_refer(&self) {
         if self.core.end_refer() {
             let master = lock(&self.master).take();
@@ -68,8 +68,8 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
         }
     }
 
-    /// Notes the end of one side of a queue with one sender: the sender, which has sent this number
-    /// of messages, or the actor, which has taken it. The second call counts the difference.
+    /// Notes the end of one side of a queue with one sender: the number of messages that the sender
+    /// has sent or the actor has taken. The second call counts the difference.
     pub(crate) fn count_unseen(&self, messages: u64) {
         const SET: u64 = 1 << 63;
         let other = self.unseen.swap(messages | SET, Ordering::AcqRel);
@@ -94,7 +94,7 @@ impl<M: Mail, Q: Queue> AnyCell for Cell<M, Q> {
     }
 }
 
-/// Returns the name of an actor type, and its queue.
+/// Returns the name of an actor type with its queue.
 pub(crate) fn describe<Q: Queue>(actor: &str) -> String {
     format!("{actor} ({})", Q::NAME)
 }

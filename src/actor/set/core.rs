@@ -17,30 +17,30 @@ use crate::inbox::request::MailboxState;
 use crate::support::latch::until;
 use crate::support::lock::lock;
 
-/// Bits of the *control word*, by which others control the task.
+/// Bits of the *control word*, through which others control the task.
 const STOP: u32 = 1;
 const DRAIN: u32 = 2;
 const EVENTS: u32 = 4;
 const KILL: u32 = 8;
-/// No message has come for a while: the task may passivate the actor.
+/// No message has arrived for a while: the task may passivate the actor.
 const IDLE: u32 = 128;
-/// The actor is passivated: it drains, and ends as passivated.
+/// The actor is being passivated: it drains, and ends as passivated.
 const PASSIVATE: u32 = 256;
-/// The bits above, to which the task reacts.
+/// The bits above: the task reacts to them.
 const ACTIONS: u32 = STOP | DRAIN | EVENTS | KILL | IDLE | PASSIVATE;
-/// Nobody takes requests from the mailbox any more.
+/// No task takes requests from the mailbox any more.
 const UNREAD: u32 = 16;
 /// The set of actors shuts down.
 const SHUTS_DOWN: u32 = 32;
 /// The hook `started` of this run has returned.
 const STARTED: u32 = 64;
-/// Somebody waits for a bit of the word, for example the end: changes notify `ending`. Few actors
-/// are waited for, and an event allocates when it is notified.
+/// A task waits for a bit of the word, for example for the end: changes notify `ending`. This is
+/// rare, and notifying an event allocates.
 const AWAITED: u32 = 512;
 /// The actor has ended, and `end` says how.
 const ENDED: u32 = 1024;
 
-/// The next action of the task, apart from messages.
+/// The next action of the task, besides messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Control {
     Nothing,
@@ -50,7 +50,7 @@ pub(crate) enum Control {
     Drain,
     /// Handle the events.
     Events,
-    /// Be passivated, unless there is something left to do.
+    /// Passivate the actor, unless it has work left.
     Idle,
 }
 
@@ -62,36 +62,36 @@ pub(crate) struct Core {
     /// The state of the mailbox for requesters, made with the first request.
     mailbox: OnceLock<Arc<MailboxState>>,
     pub(crate) when_full: WhenFull,
-    /// Asks the actor for another node.
+    /// Asks the actor on behalf of another node.
     pub(crate) answer: AnswerCall,
-    /// The index of the actor in the list of those that live.
+    /// The actor's index in the list of living actors.
     pub(crate) place: AtomicUsize,
     control: AtomicU32,
-    /// The number of ticks of the keyed actors' clock in which it has handled nothing.
+    /// The number of ticks of the clock of keyed actors in which the actor has handled nothing.
     quiet: AtomicU8,
-    /// The waker of the task. It stays after a wake, so the task sets it only when it has another
-    /// waker.
+    /// The waker of the task. It stays after a wake, so the task replaces it only if its waker
+    /// changes.
     waker: Mutex<Option<Waker>>,
     /// The number of strong references.
     refs: AtomicUsize,
-    /// The number of the actor that it asks by its context; 0 if it asks none.
+    /// The number of the actor that this actor asks through its context; 0 if it asks none.
     pub(crate) asks: AtomicU64,
     end: OnceLock<ActorEnd>,
-    /// Notified when a bit of the control word is set for which somebody waits.
+    /// Notified when a bit of the control word is set that a task waits for.
     ending: Event,
-    /// Made when it is first used.
+    /// Created on first use.
     rare: Mutex<Option<Box<Rare>>>,
 }
 
 /// The state that few actors use.
 #[derive(Default)]
 struct Rare {
-    /// The ends of other actors that the actor learns of beside its mailbox.
+    /// Ended actors that this actor has not yet been told about.
     events: VecDeque<(Relation, Gone)>,
-    /// The actors that learn of the end, by number and relation: each pair is there once, also if
+    /// The actors to notify of the end, by number and relation: each pair is present once, even if
     /// it is added again after a restart.
     watchers: BTreeMap<(u64, Relation), Arc<dyn AnyCell>>,
-    /// The number of watchers from which on those that have ended are removed.
+    /// The number of watchers at which ended ones are removed.
     most_watchers: usize,
     /// The actors of other nodes that this actor watches.
     watched: BTreeSet<Arc<str>>,
@@ -99,7 +99,7 @@ struct Rare {
 
 impl Rare {
     fn add(&mut self, cell: Arc<dyn AnyCell>, relation: Relation) {
-        /// Up to this number of watchers, none is removed.
+        /// Ended watchers are not removed up to this number of watchers.
         const FEW: usize = 32;
 
         if self.watchers.len() >= self.most_watchers.max(FEW) {
@@ -145,7 +145,7 @@ impl Core {
         }
     }
 
-    /// The actor's name, or its type and number.
+    /// Returns the actor's name, or its type and number.
     pub(crate) fn label(&self) -> Arc<str> {
         match &self.name {
             Some(name) => name.clone(),
@@ -163,17 +163,17 @@ impl Core {
         self.request(DRAIN);
     }
 
-    /// Lets the actor end after the messages in its mailbox. Another actor may take its place.
+    /// Makes the actor end after the messages in its mailbox, so that a successor can replace it.
     pub(crate) fn passivate(&self) {
         self.request(PASSIVATE);
     }
 
-    /// Tells the task that the actor may be passivated: no message has come for a while.
+    /// Tells the task that the actor may be passivated: no message has arrived for a while.
     pub(crate) fn suggest_passivation(&self) {
         self.request(IDLE);
     }
 
-    /// Notes the answer of the task to such a suggestion.
+    /// Notes whether the task agrees to be passivated.
     pub(crate) fn decide_passivation(&self, agrees: bool) {
         if agrees {
             self.control.fetch_or(PASSIVATE, Ordering::Relaxed);
@@ -190,34 +190,34 @@ impl Core {
         }
     }
 
-    /// Counts a tick of the clock. Returns whether the actor has now handled nothing for exactly
+    /// Counts a tick of the clock. Returns whether the actor has now been inactive for exactly
     /// `ticks` ticks.
     pub(crate) fn tick(&self, ticks: u8) -> bool {
         let quiet = self.quiet.load(Ordering::Relaxed);
         let next = quiet.saturating_add(1);
-        // If the exchange fails, the actor has become active just now.
+        // If the exchange fails, the actor has just become active.
         let counted =
             self.quiet.compare_exchange(quiet, next, Ordering::Relaxed, Ordering::Relaxed);
         counted == Ok(ticks)
     }
 
-    /// Lets the task be dropped at its next poll.
+    /// Makes the task end at its next poll.
     pub(crate) fn kill(&self) {
         self.request(KILL);
     }
 
     fn request(&self, bit: u32) {
         self.set_and_notify(bit);
-        // Reads the waker after the bit was set, because a task that sets its waker later sees the
-        // bit at its next check.
+        // Reads the waker after setting the bit: a task that registers its waker later sees the bit
+        // at its next check.
         let waker = lock(&self.waker).clone();
         waker.into_iter().for_each(Waker::wake);
     }
 
     /// Sets a bit, and wakes the tasks that wait for it.
     fn set_and_notify(&self, bit: u32) {
-        // Release, pairs with the Acquire of `control` and of `wait`: they see what the caller did
-        // before.
+        // Release: pairs with the Acquire of `control` and of `wait`, which then see what the
+        // caller did before.
         if self.control.fetch_or(bit, Ordering::AcqRel) & AWAITED != 0 {
             self.ending.notify(usize::MAX);
         }
@@ -267,12 +267,12 @@ impl Core {
         self.control.load(Ordering::Relaxed) & KILL != 0
     }
 
-    /// Whether the actor will end: then a wait of its handlers should end, too.
+    /// Returns whether the actor will end; waits in its handlers should then end too.
     pub(crate) fn is_stopping(&self) -> bool {
         self.control.load(Ordering::Relaxed) & (STOP | DRAIN | KILL | PASSIVATE) != 0
     }
 
-    /// Returns the end of the actor after a run that did not fail.
+    /// Returns how the actor ends after a run that did not fail.
     pub(crate) fn end_of_run(&self) -> ActorEnd {
         let bits = self.control.load(Ordering::Relaxed);
         if bits & (STOP | DRAIN | KILL) != 0 {
@@ -284,8 +284,8 @@ impl Core {
         }
     }
 
-    /// Registers the waker by which a change of the control word wakes the task. The task must read
-    /// the word after this.
+    /// Registers the waker that changes of the control word wake. The task must read the word
+    /// afterwards.
     pub(crate) fn register(&self, waker: &Waker) {
         *lock(&self.waker) = Some(waker.clone());
     }
@@ -295,7 +295,7 @@ impl Core {
         self.wait(STOP | KILL).await;
     }
 
-    /// Whether the hook `started` of this run has returned, for its supervisor.
+    /// Returns whether the hook `started` of this run has returned; read by the supervisor.
     pub(crate) fn has_started(&self) -> bool {
         self.control.load(Ordering::Relaxed) & STARTED != 0
     }
@@ -316,7 +316,7 @@ impl Core {
             }
             Arc::new(mailbox)
         });
-        // Applies what happened before the state was made. The fence pairs with the one of
+        // Applies what happened before the state was created. The fence pairs with the fence of
         // `tell_mailbox`.
         fence(Ordering::SeqCst);
         let bits = self.control.load(Ordering::Relaxed);
@@ -329,7 +329,7 @@ impl Core {
         mailbox.clone()
     }
 
-    /// Tells requesters that nobody takes requests any more. Requests that wait are dropped after
+    /// Tells requesters that no task takes requests any more. Waiting requests are dropped after
     /// this call.
     pub(crate) fn end_reading(&self) {
         self.tell_mailbox(UNREAD, MailboxState::end_reading);
@@ -340,8 +340,8 @@ impl Core {
         self.tell_mailbox(SHUTS_DOWN, MailboxState::set_shuts_down);
     }
 
-    /// Sets a bit, and tells the state of the mailbox if it exists. Either this finds the state, or
-    /// the call that makes the state finds the bit.
+    /// Sets a bit, and updates the state of the mailbox if it exists. Either this finds the state,
+    /// or the call that creates the state finds the bit.
     fn tell_mailbox(&self, bit: u32, tell: fn(&MailboxState)) {
         self.control.fetch_or(bit, Ordering::Relaxed);
         fence(Ordering::SeqCst);
@@ -350,19 +350,19 @@ impl Core {
         }
     }
 
-    /// Counts one more strong reference. False if all are gone.
+    /// Increments the number of strong references. False if all are dropped.
     pub(crate) fn try_refer(&self) -> bool {
         let refs = &self.refs;
         let more = |count| (count > 0).then_some(count + 1);
         refs.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// Whether there are strong references.
+    /// Returns whether there are strong references.
     pub(crate) fn is_referred(&self) -> bool {
         self.refs.load(Ordering::Acquire) != 0
     }
 
-    /// Counts one reference less. Returns whether it was the last one.
+    /// Decrements the number of references. Returns whether it was the last one.
     pub(crate) fn end_refer(&self) -> bool {
         self.refs.fetch_sub(1, Ordering::AcqRel) == 1
     }
@@ -381,14 +381,14 @@ impl Core {
         Gone { id: self.id, actor: self.label(), end }
     }
 
-    /// Tells `watcher` of the end of this actor: now if it has ended, otherwise later.
+    /// Notifies `watcher` of the end of this actor: now if it has already ended, otherwise later.
     pub(crate) fn watch(&self, watcher: Arc<dyn AnyCell>, relation: Relation) {
         let mut rare = lock(&self.rare);
         match self.end.get() {
             None => rare.get_or_insert_default().add(watcher, relation),
             Some(end) => {
                 let gone = self.gone(end.clone());
-                // Releases this lock before another one of the same kind is taken, which may be
+                // Releases this lock before another lock of the same kind is taken, which may be
                 // this actor's own.
                 drop(rare);
                 watcher.core().tell_event(relation, gone);
@@ -396,21 +396,21 @@ impl Core {
         }
     }
 
-    /// Notes that the actor watches an actor of another node. False if it does so already.
+    /// Notes that the actor watches an actor of another node. False if it already does.
     pub(crate) fn begin_watch(&self, other: Arc<str>) -> bool {
         lock(&self.rare).get_or_insert_default().watched.insert(other)
     }
 
-    /// Tells the actor of the end of an actor of another node.
+    /// Notifies the actor of the end of an actor of another node.
     pub(crate) fn end_watch(&self, gone: Gone) {
         lock(&self.rare).get_or_insert_default().watched.remove(&gone.actor);
         self.tell_event(Relation::Watching, gone);
     }
 
-    /// Sets the end, and tells those who wait for it or watch the actor.
+    /// Sets the end, and notifies waiting tasks and watchers.
     pub(crate) fn set_end(&self, end: ActorEnd) {
-        // Releases the lock at the end of this block, because a watcher has such a lock of its own,
-        // and may end at the same time.
+        // Releases the lock at the end of this block: a watcher has the same kind of lock, and may
+        // end at the same time.
         let rare = {
             let mut rare = lock(&self.rare);
             // Ignores an error, because a second end changes nothing.
@@ -433,6 +433,6 @@ pub(crate) trait AnyCell: Any + Send + Sync {
     fn core(&self) -> &Core;
     /// Returns the name of the actor's type, and its queue.
     fn describe(&self) -> String;
-    /// Drops a reference that the set had.
+    /// Drops the reference that the set holds.
     fn release(&self);
 }

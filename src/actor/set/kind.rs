@@ -14,7 +14,7 @@ pub(crate) struct ActorKind {
     pub(crate) line: Line<ActorValue>,
     /// The counters of the requests that the actors answer, by number.
     responders: Arc<Responders>,
-    /// The counters of the requests that others make to the actors, by topic.
+    /// The counters of the requests that are made to the actors, by topic.
     requesters: Mutex<BTreeMap<&'static str, Arc<Line<RequesterValue>>>>,
 }
 

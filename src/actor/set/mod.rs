@@ -1,7 +1,7 @@
-//! The *set* of actors of a node or of a program: the actors that live, their names and types, and
-//! the handling of their ends. `core` is the state that one actor shares with others: its control
-//! word, its end, and its watchers. `cell` is a core with its mailbox, `kind` has the counters of a
-//! type; `timers` and `traces` belong to one actor.
+//! The *set* of actors of a node or of a program: the living actors, their names and types, and the
+//! handling of their ends. `core` is the state that one actor shares with others: its control word,
+//! its end, and its watchers. `cell` is a core with its mailbox, `kind` has the counters of a type;
+//! `timers` and `traces` belong to one actor.
 
 pub(super) mod cell;
 pub(super) mod core;
@@ -40,13 +40,13 @@ use crate::support::log;
 pub(crate) struct Set {
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) region: Arc<Region>,
-    /// Begins the traces of a node, if it has traces.
+    /// Begins the traces of a node, if the node has traces.
     pub(crate) tracer: Option<Arc<Tracer>>,
-    /// When actors are restarted for which nothing else was set.
+    /// The default restart limits of actors.
     pub(crate) restart: Arc<Restart>,
     registry: Mutex<Registry>,
     next_id: AtomicU64,
-    /// The number of actors whose end was not told to everybody yet.
+    /// The number of actors whose end was not yet reported to all.
     living: AtomicUsize,
     changed: Event,
     pub(crate) on_dead_mail: OnceLock<DeadMailHook>,
@@ -55,7 +55,7 @@ pub(crate) struct Set {
     pub(crate) notes: OnceLock<Arc<Notes>>,
     /// The other nodes, if the set belongs to a node.
     pub(crate) nodes: OnceLock<Arc<dyn OtherNodes>>,
-    /// The tree of the set's supervisors, made with the first one.
+    /// The tree of the set's supervisors, created with the first one.
     supervision: OnceLock<Arc<Supervision>>,
 }
 
@@ -68,7 +68,7 @@ const ENDED: usize = 1_024;
 struct Registry {
     living: Slab<Living>,
     names: HashMap<Arc<str>, Arc<dyn AnyCell>>,
-    /// The names of actors that have ended, the latest one last.
+    /// The names of ended actors, the most recent one last.
     ended: VecDeque<Arc<str>>,
     kinds: HashMap<TypeId, Arc<ActorKind>>,
     is_closing: bool,
@@ -125,8 +125,8 @@ impl Set {
         self.supervision.get_or_init(|| Supervision::new(AtTop::Stop))
     }
 
-    /// Adds a child to a supervisor, with these pauses; without them the child is temporary. `None`
-    /// if the supervisor has ended.
+    /// Adds a child to a supervisor, with these pauses; without pauses the child is temporary.
+    /// `None` if the supervisor has ended.
     pub(crate) fn member(
         &self,
         supervisor: SupervisorId,
@@ -138,7 +138,7 @@ impl Set {
         self.supervision().add(supervisor, spec, self.executor.now()).map(Box::new)
     }
 
-    /// Adds an actor that begins to live.
+    /// Adds a new actor.
     pub(crate) fn add(
         &self,
         cell: &Arc<dyn AnyCell>,
@@ -168,7 +168,7 @@ impl Set {
         Ok(())
     }
 
-    /// Removes an actor that has ended, and tells others of its end.
+    /// Removes an actor that has ended, and notifies others of its end.
     pub(crate) fn remove(&self, core: &Core, end: ActorEnd) {
         let mut registry = lock(&self.registry);
         if let Some(name) = &core.name {
@@ -182,7 +182,7 @@ impl Set {
         drop(registry);
         core.kind.count(ActorValue::Ended);
         core.set_end(end);
-        // Drops the reference of the set, and with it a sender of the mailbox.
+        // Drops the set's reference, and with it a sender of the mailbox.
         if let Some(Living { cell, is_kept: true, .. }) = living {
             cell.release();
         }
@@ -215,7 +215,7 @@ impl Set {
         names
     }
 
-    /// Refuses to spawn actors from now on. Returns those that live and have no parent.
+    /// Refuses to spawn actors from now on. Returns the living actors that have no parent.
     fn close(&self) -> Vec<Arc<dyn AnyCell>> {
         let mut registry = lock(&self.registry);
         registry.is_closing = true;
@@ -223,13 +223,13 @@ impl Set {
         parents.map(|(_, living)| living.cell.clone()).collect()
     }
 
-    /// Whether the set refuses to spawn actors.
+    /// Returns whether the set refuses to spawn actors.
     pub(crate) fn is_closing(&self) -> bool {
         lock(&self.registry).is_closing
     }
 
-    /// The number of actors that live. An actor is not counted any more when others learn of its
-    /// end.
+    /// Returns the number of living actors. An actor is no longer counted when others are notified
+    /// of its end.
     pub(crate) fn count(&self) -> usize {
         lock(&self.registry).living.len()
     }
@@ -238,7 +238,7 @@ impl Set {
         lock(&self.registry).living.iter().map(|(_, living)| living.cell.clone()).collect()
     }
 
-    /// Passes a message that no handler gets to the hook.
+    /// Passes an unhandled message to the hook.
     pub(crate) fn dead_mail(&self, mail: &DeadMail<'_>) {
         #[cfg(feature = "testing")]
         if let Some(notes) = self.notes.get() {
@@ -261,12 +261,12 @@ impl Set {
         lock(&self.registry).names.get(name).cloned()
     }
 
-    /// Whether an actor with this name has ended lately.
+    /// Returns whether an actor with this name has ended recently.
     pub(crate) fn has_ended(&self, name: &str) -> bool {
         lock(&self.registry).ended.iter().any(|ended| **ended == *name)
     }
 
-    /// Returns the names of actors that live, at most this many.
+    /// Returns the names of at most `most` living actors.
     pub(crate) fn names(&self, most: usize) -> Vec<Arc<str>> {
         lock(&self.registry).names.keys().take(most).cloned().collect()
     }

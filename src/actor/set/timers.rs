@@ -1,5 +1,5 @@
-//! The timers of one actor: messages that it tells itself, later or periodically. They are a part
-//! of its task and need no task of their own.
+//! The timers of one actor: messages that it tells itself, later or periodically. They are part of
+//! the actor's task and need no task of their own.
 
 use std::fmt;
 use std::task::{Context, Poll};
@@ -27,11 +27,11 @@ struct Entry<M> {
 pub(crate) struct Timers<M> {
     entries: Vec<Entry<M>>,
     next: u64,
-    /// Sleeps until the first timer is due.
+    /// Sleeps until the earliest timer is due.
     sleep: Option<(Duration, SendFuture<()>)>,
     /// The number of messages that the timers have told.
     told: u64,
-    /// Whether the last message came from a timer, so that the mailbox is next.
+    /// Whether the last message came from a timer, so that the mailbox is polled next.
     is_turn_of_mailbox: bool,
 }
 
@@ -42,7 +42,7 @@ impl<M> Default for Timers<M> {
 }
 
 impl<M> Timers<M> {
-    /// Ends all timers. A timer that is made later has another number.
+    /// Cancels all timers. A timer that is created later has another number.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.sleep = None;
@@ -52,13 +52,13 @@ impl<M> Timers<M> {
         self.entries.is_empty()
     }
 
-    /// The number of messages that the timers have told.
+    /// Returns the number of messages that the timers have told.
     pub(crate) fn told(&self) -> u64 {
         self.told
     }
 
-    /// Whether the mailbox is polled first this time, so that timers that are always due do not
-    /// hold it up.
+    /// Returns whether the mailbox is polled first this time, so that timers that are always due do
+    /// not starve the mailbox.
     pub(crate) fn is_turn_of_mailbox(&mut self) -> bool {
         std::mem::take(&mut self.is_turn_of_mailbox)
     }
@@ -70,15 +70,15 @@ impl<M> Timers<M> {
         timer
     }
 
-    /// Ends a timer. Returns whether it would still have told a message.
+    /// Cancels a timer. Returns whether the timer still had a message to tell.
     pub(crate) fn cancel(&mut self, timer: Timer) -> bool {
         let before = self.entries.len();
         self.entries.retain(|entry| entry.timer != timer);
         self.entries.len() != before
     }
 
-    /// Returns the message of the first timer that has expired. If none has, wakes the task when
-    /// one does.
+    /// Returns the message of the first expired timer. If none has expired, wakes the task when one
+    /// does.
     pub(crate) fn poll(&mut self, executor: &dyn Executor, context: &mut Context<'_>) -> Poll<M> {
         loop {
             let first = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.at);
@@ -102,7 +102,7 @@ impl<M> Timers<M> {
                 return Poll::Pending;
             }
             self.sleep = None;
-            // The clock may be behind its timer, and without this check the loop would then spin.
+            // The clock may lag behind its timer; without this check the loop would spin.
             if executor.now() < at {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
@@ -110,8 +110,8 @@ impl<M> Timers<M> {
         }
     }
 
-    /// Returns the message of an expired timer. A period continues at its next multiple after
-    /// `now`.
+    /// Returns the message of an expired timer. A periodic timer is next due at its first multiple
+    /// after `now`.
     fn expire(&mut self, index: usize, now: Duration) -> Option<M> {
         let entry = &mut self.entries[index];
         match &mut entry.message {

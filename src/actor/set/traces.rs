@@ -1,5 +1,5 @@
-//! The traces of an actor: the handling of each message is a span, to which the messages that the
-//! handler sends belong. Only actors of a node with traces have this.
+//! The traces of an actor: the handling of each message is a span, and messages that the handler
+//! sends belong to it. Only actors of a node with traces have this state.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ impl ActorTraces {
         Box::new(ActorTraces { actor: core.label(), budget })
     }
 
-    /// Begins the span of a mail that a handler gets now.
+    /// Begins the span of a mail that a handler is about to get.
     pub(crate) fn begin(&self, mail: &impl Mail) {
         let Some(trace) = self.budget.trace() else { return };
         match mail.told() {

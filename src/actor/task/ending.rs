@@ -1,4 +1,4 @@
-//! The end of an actor: the messages in its mailbox become dead mail, and others learn of its end.
+//! The end of an actor: messages left in its mailbox become dead mail, and others are notified.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,9 +12,9 @@ use crate::actor::values::{ActorEnd, DeadMail, Mail};
 use crate::support::log;
 
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
-    /// Makes dead mail of the messages in the mailbox, and reports the end.
+    /// Turns the messages in the mailbox into dead mail, and reports the end.
     pub(crate) async fn finish(&mut self, end: ActorEnd) {
-        // Waits for messages that are being sent at this moment.
+        // Waits for messages whose send is in progress.
         if self.close() == PopError::Empty && Q::SHARED {
             Box::pin(async {
                 while let Some(mail) = self.receiver.recv().await {
@@ -39,7 +39,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Handles a message that no handler gets. The hook for it may panic, and so may its drop.
+    /// Reports a message as dead mail. The hook may panic, and the message's drop too.
     fn bury(&mut self, mail: A::Mail) {
         let mut outcome = Ok(());
         if let Ok((message_type, message)) = mail.told() {
@@ -67,7 +67,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 }
 
-/// Ends an actor whose task was dropped, because the executor has ended or has refused it.
+/// Ends an actor whose task was dropped because the executor has ended or refused it.
 impl<A: Actor, Q: Queue> Drop for ActorLife<A, Q> {
     fn drop(&mut self) {
         if !self.has_ended {

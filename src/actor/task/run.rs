@@ -25,11 +25,11 @@ use crate::supervise::member::Member;
 use crate::supervise::{Held, Panic, text_and_place, with_place};
 use crate::support::log;
 
-/// The number of messages after which the task lets others run.
+/// The number of messages after which the task yields.
 const BUDGET: u32 = 64;
 
-/// Runs an actor until it ends. A block owns the life, because an `async fn` has room for its
-/// arguments twice.
+/// Runs an actor until it ends. A block owns the life, because an `async fn` stores its arguments
+/// twice.
 #[expect(clippy::manual_async_fn, reason = "see above")]
 pub fn run_actor<A: Actor, Q: Queue>(
     mut life: ActorLife<A, Q>,
@@ -45,7 +45,7 @@ pub fn run_actor<A: Actor, Q: Queue>(
     }
 }
 
-/// Polls a life, with a waker that changes of the control word wake. `None` if the actor is
+/// Polls a life with a waker that changes of the control word wake. `None` if the actor is
 /// abandoned.
 pub(crate) fn attended<M: Mail, Q: Queue, F: Future>(
     cell: Arc<Cell<M, Q>>,
@@ -66,9 +66,9 @@ pub(crate) fn attended<M: Mail, Q: Queue, F: Future>(
     })
 }
 
-// The size of the task: futures that run seldom are in boxes, because the task of each actor has
-// room for the largest future that is not. Futures that always run are blocks, and keep no message
-// and no actor in a variable while they wait, because a task has room for each such variable.
+// Size of the task: rarely used futures are boxed, because each actor's task has room for its
+// largest unboxed future. Futures that always run are blocks, and hold no message and no actor in a
+// variable while they wait, because each such variable takes room in the task.
 
 /// Why a run of an actor ended early.
 pub(crate) struct Failure {
@@ -87,12 +87,12 @@ impl Failure {
     }
 }
 
-/// The next thing to do.
+/// What the task does next.
 pub(crate) enum Next<M> {
     Message(M),
     Event(Box<(Relation, Gone)>),
     Stop,
-    /// The mailbox is empty, and nobody can send to it any more.
+    /// The mailbox is empty, and no sender is left.
     Closed,
 }
 
@@ -156,7 +156,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Calls `stopped` of the instance that the last run has left.
+    /// Calls `stopped` of the instance that the last run left.
     pub(crate) async fn stop_instance(&mut self, mut instance: Option<A>) {
         if let Some(actor) = &mut instance {
             self.call_stopped(actor).await;
@@ -207,7 +207,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         ControlFlow::Continue(())
     }
 
-    /// Waits until the time of the restart. `Break` if the actor is told to stop meanwhile.
+    /// Waits until the time of the restart. `Break` if the actor is told to stop first.
     async fn pause(&mut self, until: Duration) -> ControlFlow<ActorEnd> {
         let core = &self.cell.core;
         let mut sleep = self.cell.set.executor.sleep_until(until);
@@ -223,10 +223,9 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             }
             match control {
                 Control::Stop => return Poll::Ready(ControlFlow::Break(ActorEnd::Stopped)),
-                // At a drain there is no pause, because the messages in the mailbox are handled
-                // before the end.
+                // A drain needs no pause: the messages in the mailbox are handled before the end.
                 Control::Drain => return Poll::Ready(ControlFlow::Continue(())),
-                // Does nothing now, because the next run sees these.
+                // Ignores these: the next run sees them.
                 Control::Events | Control::Idle | Control::Nothing => {}
             }
             sleep.as_mut().poll(context).map(ControlFlow::Continue)
@@ -234,8 +233,8 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         .await
     }
 
-    /// Runs the actor once. After an error the next run uses the same instance, after a panic a new
-    /// one.
+    /// Runs the actor once. The next run uses the same instance after an error, and a new instance
+    /// after a panic.
     #[expect(clippy::manual_async_fn, reason = "see `run_actor`")]
     pub(crate) fn attempt<'a>(
         &'a mut self,
@@ -256,7 +255,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Makes an instance, if the last run has left none.
+    /// Creates an instance, unless the last run left one.
     fn make(&mut self, instance: &mut Option<A>) -> Result<(), Panic> {
         if instance.is_none() {
             *instance = Some(catch_unwind(AssertUnwindSafe(|| self.maker.make()))?);
@@ -323,7 +322,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         self.judge(actor, done)
     }
 
-    /// Decides what an error of a handler or a hook means. `Err` if the actor fails by it.
+    /// Decides the effect of an error of a handler or a hook. `Err` if the actor fails.
     #[inline]
     fn judge(&mut self, actor: &mut A, done: Result<()>) -> Result<(), Failure> {
         match done {
@@ -356,7 +355,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Handles an event beside the mailbox. `Err` if the actor fails by it.
+    /// Handles an event beside the mailbox. `Err` if the actor fails.
     async fn see(
         &mut self,
         actor: &mut A,
@@ -364,15 +363,15 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     ) -> Result<Result<()>, Failure> {
         let (what, is_concerned) = match relation {
             Relation::Watching => return Ok(actor.call_gone(gone, &mut self.context).await),
-            // A child of an earlier run was stopped at the restart, or has failed at the same time,
-            // so it is not in the list.
+            // A child of an earlier run is not in the list: it was stopped at the restart, or
+            // failed at the same time.
             Relation::Parent => ("child", self.context.children.remove(&gone.id).is_some()),
             Relation::Linked => ("linked actor", true),
         };
         if !is_concerned || !gone.end.is_failure() {
             return Ok(Ok(()));
         }
-        // The other one has failed, on which this actor depends.
+        // A linked actor has failed, so this actor fails too.
         let text = format!("{what} `{}`: {}", gone.actor, gone.end).into();
         Err(Failure { text, is_permanent: false })
     }
@@ -392,8 +391,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 if let Some(event) = self.core().next_event() {
                     return Poll::Ready(Next::Event(Box::new(event)));
                 }
-                // The event was taken before its bit was set, so this polls again, for the other
-                // bits.
+                // The event was taken before its bit was set. Polls again for the other bits.
                 task.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -420,7 +418,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
         match self.receiver.poll_recv(task) {
             Poll::Ready(Some(mail)) => return Poll::Ready(self.taken(mail)),
-            // An actor that is still referred to continues, although its only sender is gone.
+            // The actor is still referenced and continues, although its only sender is dropped.
             Poll::Ready(None) if !Q::SHARED && !self.is_draining && self.core().is_referred() => {}
             Poll::Ready(None) => return Poll::Ready(Next::Closed),
             // The mailbox is empty, and its only sender can send no more, so the actor need not
@@ -445,15 +443,15 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         Poll::Pending
     }
 
-    /// Counts a mail that a handler gets next.
+    /// Counts a mail that a handler is about to get.
     #[inline]
     fn taken(&mut self, mail: A::Mail) -> Next<A::Mail> {
         self.context.handled += u64::from(mail.told().is_ok());
         Next::Message(mail)
     }
 
-    /// Decides whether the actor, which seems idle to the clock, can be passivated. If it has
-    /// nothing to do, it refuses further messages.
+    /// Decides whether the actor, which the clock considers idle, can be passivated. If it has no
+    /// work left, it refuses further messages.
     #[cold]
     fn passivate(&mut self) {
         let context = &mut self.context;
@@ -471,7 +469,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Closes the mailbox for new messages. The actor handles those in it, and ends.
+    /// Closes the mailbox for new messages. The actor handles the remaining ones, and ends.
     fn refuse(&mut self) {
         if !self.is_draining {
             self.is_draining = true;
@@ -508,7 +506,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Calls `stopped`. A panic there does not change how the actor ends.
+    /// Calls `stopped`. A panic in it does not change how the actor ends.
     async fn call_stopped(&mut self, actor: &mut A) {
         let stopped = actor.call_stopped(&mut self.context);
         if let Err(panic) = AssertUnwindSafe(stopped).catch_unwind().await {
@@ -519,7 +517,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Drops an instance. If the drop panics, this does not change how the actor ends.
+    /// Drops an instance. A panic of the drop does not change how the actor ends.
     pub(crate) fn drop_instance(&self, instance: Option<A>) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(instance))) {
             self.count(ActorValue::Panics);
@@ -533,7 +531,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         self.context.flush();
     }
 
-    /// Ends the span of the last message: what the actor does now does not belong to it.
+    /// Ends the span of the last message: later actions do not belong to it.
     #[inline]
     fn end_handling(&self, has_failed: bool) {
         if let Some(traces) = &self.traces {
@@ -550,7 +548,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 }
 
-/// Returns the text of a panic, and its place.
+/// Returns the text of a panic, with its location.
 pub(crate) fn panicked(panic: Panic) -> String {
     let (text, place) = text_and_place(panic);
     with_place(&text, place.as_deref())

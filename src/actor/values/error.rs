@@ -1,4 +1,4 @@
-//! Why a message was not told, why an actor was not spawned, and why none was found.
+//! The errors of telling a message to an actor, of spawning an actor, and of finding one.
 
 use std::fmt;
 
@@ -59,8 +59,8 @@ pub(crate) const LONGEST_NAME: usize = 62;
 /// The rule for names of actors, as the end of an error's text.
 pub(crate) const NAMES: &str = "expected 1 to 62 bytes without spaces, `=` and control characters";
 
-/// Whether an actor may have this name. Labels of counters, log lines, and addresses of actors of
-/// other nodes contain it.
+/// Returns whether an actor may have this name. It is part of counter labels, log lines, and
+/// addresses of remote actors.
 pub(crate) fn is_name(name: &str) -> bool {
     let is_bad = |c: char| c.is_control() || " =".contains(c);
     (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(is_bad)
@@ -88,7 +88,7 @@ pub enum SpawnActorError {
         /// The name.
         name: String,
     },
-    /// Another actor that lives has its name.
+    /// Another living actor has the name.
     #[error(
         "actor `{actor}` was not spawned: another actor, of type `{other}`, has the name `{name}` [{code}]",
         code = self.code()
@@ -109,15 +109,15 @@ pub enum SpawnActorError {
         /// The reason.
         error: CapacityError,
     },
-    /// The limit of keyed actors that live at once is reached.
+    /// The limit of living keyed actors is reached.
     #[error(
         "actor `{actor}` was not spawned: {limit} of them live, which is the limit [{code}]",
         code = self.code()
     )]
     Limit {
-        /// Its type.
+        /// The actor's type.
         actor: &'static str,
-        /// The most actors that live at once.
+        /// The limit of living actors.
         limit: usize,
     },
     /// The limit of keyed actors is 0, so none could live.
@@ -149,16 +149,16 @@ pub enum SpawnActorError {
     },
 }
 
-/// Why there is no reference to an actor with this name.
+/// Why no reference to an actor with this name was returned.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FindActorError {
-    /// No actor that lives has the name.
+    /// No living actor has the name.
     #[error("no actor has the name `{name}`: {expected} [{code}]", code = self.code())]
     Unknown {
         /// The name.
         name: String,
-        /// The names that exist.
+        /// The existing names.
         expected: String,
     },
     /// The actor is of another type, or its mailbox is another queue.
@@ -171,7 +171,7 @@ pub enum FindActorError {
         /// The type of the actor, and its queue.
         found: String,
     },
-    /// The mailbox allows one sender, which another reference has.
+    /// The mailbox allows one sender, and another reference has it.
     #[error(
         "the actor `{name}` has a mailbox with one sender (`{queue}`), which an earlier \
          reference has or had [{code}]",
@@ -183,7 +183,7 @@ pub enum FindActorError {
         /// The queue.
         queue: &'static str,
     },
-    /// All references to the actor are gone, so it ends.
+    /// All references to the actor are dropped, so it is ending.
     #[error("the actor `{name}` ends: nobody refers to it any more [{code}]", code = self.code())]
     Ending {
         /// The name.
@@ -191,11 +191,11 @@ pub enum FindActorError {
     },
 }
 
-/// Why there is no reference to an actor of another node.
+/// Why no reference to an actor of another node was returned.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RemoteActorError {
-    /// The address is not the address of an actor.
+    /// The text is not a valid address of an actor.
     #[error(
         "invalid address `{}`: {problem}; expected `node/actor` [{code}]", address.escape_debug(),
         code = self.code()
@@ -211,16 +211,16 @@ pub enum RemoteActorError {
     UnknownNode {
         /// The node.
         node: String,
-        /// The nodes that exist.
+        /// The existing nodes.
         expected: String,
     },
-    /// The node is this one.
+    /// The address names this node itself.
     #[error("node `{node}` is this one: find its actors by `Actors::by_name` [{code}]", code = self.code())]
     OwnNode {
         /// The node.
         node: String,
     },
-    /// The topology does not let this node ask the actors of the other one.
+    /// The topology does not allow this node to ask the actors of the other node.
     #[error(
         "node `{asker}` may not ask the actors of node `{node}`: add `actors_for = [\"{asker}\"]` to \
          the section of `{node}` [{code}]",
@@ -232,7 +232,7 @@ pub enum RemoteActorError {
         /// This node.
         asker: String,
     },
-    /// The actors belong to no node, and so they have no links.
+    /// The actors belong to no node, so they have no links.
     #[error(
         "these actors have no node: those of `Running::actors` and `Context::actors` have one [{code}]",
         code = self.code()

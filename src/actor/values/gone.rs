@@ -1,4 +1,4 @@
-//! How an actor ended, for those who wait for it or watch it.
+//! How an actor ended, for tasks that wait for its end and actors that watch it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,34 +11,33 @@ pub enum ActorEnd {
     Stopped,
     /// All references to it were dropped, and it has handled the messages in its mailbox.
     Unreferenced,
-    /// It was the actor of a key, and was idle or [told to make
-    /// room](crate::actor::Keyed::passivate): it has handled the messages in its mailbox. The next
-    /// use of the key makes another actor.
+    /// The keyed actor was idle, or was [passivated](crate::actor::Keyed::passivate), and has
+    /// handled the messages in its mailbox. The next use of the key creates another actor.
     Passivated,
     /// It was abandoned: it had not ended by the deadline of a shutdown.
     Abandoned,
-    /// It failed, and is not restarted any more.
+    /// It failed, and will not be restarted.
     Failed {
         /// The error, or the text of the panic.
         error: Arc<str>,
     },
-    /// Its node cannot be reached: it may still live.
+    /// Its node is unreachable: the actor may still live.
     Unreachable,
-    /// No actor of its node has the name: it has ended earlier, or was never there.
+    /// No actor of its node has the name: it ended long ago, or never existed.
     NotFound,
-    /// The actor is not watched, because this node watches the most actors of that node that it
-    /// can. The actor may still live.
+    /// The actor is not watched, because this node already has its maximum of watches of that node.
+    /// The actor may still live.
     TooManyWatches {
         /// The node of the actor.
         node: Arc<str>,
-        /// The most actors of that node that this node watches at once: half of the capacity of the
-        /// topic `watches@NODE`.
+        /// The maximum number of actors of that node that this node watches at once: half of the
+        /// capacity of the topic `watches@NODE`.
         limit: usize,
     },
 }
 
 impl ActorEnd {
-    /// Whether the actor ended by a failure.
+    /// Returns whether the actor ended by a failure.
     #[must_use]
     pub fn is_failure(&self) -> bool {
         matches!(self, ActorEnd::Failed { .. })
@@ -64,7 +63,7 @@ impl fmt::Display for ActorEnd {
     }
 }
 
-/// An actor that has ended, for those who watch it.
+/// An actor that has ended, as its watchers get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gone {
     /// Its number, which no other actor of this process has.

@@ -11,12 +11,12 @@ use crate::inbox::request::{Asked, Queued};
 
 /// A message or a request in the mailbox of an actor.
 pub trait Mail: Send + 'static {
-    /// Returns the message, and the name of its type; of a request, its topic and its trace.
+    /// Returns a message with the name of its type, or the topic and the trace of a request.
     #[doc(hidden)]
     fn told(&self) -> Result<(&'static str, &dyn Any), (&'static str, Option<&TraceCell>)>;
 }
 
-/// What happens to a message if the mailbox of its actor is full.
+/// What happens to a message when the mailbox of its actor is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
     /// [`tell`](crate::actor::ActorRef::tell) and [`ask`](crate::actor::ActorRef::ask) wait for
@@ -30,7 +30,7 @@ pub enum WhenFull {
     DropNewest,
 }
 
-/// A request in a mailbox. If it is dropped there, its requester learns that nobody answers.
+/// A request in a mailbox. If it is dropped there, its requester gets an error.
 pub struct Ask<Q: Request>(Queued<Q>);
 
 impl<Q: Request> Ask<Q> {
@@ -45,7 +45,7 @@ impl<Q: Request> Ask<Q> {
         (Q::TOPIC, self.0.trace())
     }
 
-    /// Takes the request, if its requester still waits.
+    /// Takes the request if its requester is still waiting.
     #[doc(hidden)]
     pub fn accept(self, number: usize) -> Option<Asked<Q>> {
         self.0.accept(number)
@@ -58,7 +58,7 @@ impl<Q: Request> fmt::Debug for Ask<Q> {
     }
 }
 
-/// A message that was told, and that no handler got, because its actor ended first.
+/// A told message that was not handled, because its actor ended first.
 #[derive(Clone, Copy)]
 pub struct DeadMail<'a> {
     pub(crate) actor: &'a str,
@@ -67,19 +67,19 @@ pub struct DeadMail<'a> {
 }
 
 impl DeadMail<'_> {
-    /// The actor, as [`ActorRef::label`](crate::actor::ActorRef::label) names it.
+    /// Returns the label of the actor: see [`ActorRef::label`](crate::actor::ActorRef::label).
     #[must_use]
     pub fn actor(&self) -> &str {
         self.actor
     }
 
-    /// The name of the message's type.
+    /// Returns the name of the message's type.
     #[must_use]
     pub fn message_type(&self) -> &'static str {
         self.message_type
     }
 
-    /// Returns the message, if it is an `M`.
+    /// Returns the message if it is an `M`.
     #[must_use]
     pub fn message<M: 'static>(&self) -> Option<&M> {
         self.message.downcast_ref()

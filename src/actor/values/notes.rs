@@ -1,4 +1,4 @@
-//! What a test sees of the actors of its set: failures, restarts, dead mail.
+//! What a test can observe of the actors of its set: failures, restarts, dead mail.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,7 +30,7 @@ impl fmt::Display for ActorFailure {
     }
 }
 
-/// A message that was told, and whose actor ended before it was handled, as a test sees it.
+/// A told message whose actor ended before handling it, as a test sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnhandledMail {

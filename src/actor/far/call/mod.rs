@@ -1,10 +1,10 @@
-//! How nodes ask each other's actors: a request, which travels like the requests of services.
-//! `docs/wire-format.md` has its bytes.
+//! Requests between nodes to actors; they are sent like the requests of services.
+//! `docs/wire-format.md` has their bytes.
 //!
 //! # Panics
 //!
-//! None for any bytes of a peer. A call or a reply was decoded like any message, so its counts and
-//! texts are valid; the request or the reply within it is decoded here.
+//! No bytes of a peer cause a panic. Counts and texts of a call or a reply were validated when it
+//! was decoded as a message; the request or the reply inside it is decoded here.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::inbox::request::{Failure, Mismatch};
 /// The largest request, and the largest reply, of an actor in another node, in bytes.
 pub(crate) const MOST_BYTES: usize = 510;
 
-/// Asks an actor of another node.
+/// A request to an actor of another node.
 #[message(topic = "mycelium.actor-calls", id = 0xFFFE, reply = ActorReply, hidden)]
 pub(crate) struct ActorCall {
     /// The hash of the request's topic.
@@ -41,7 +41,7 @@ pub(crate) struct ActorReply {
     bytes: FixedVec<u8, MOST_BYTES>,
 }
 
-/// The topic of requests to the actors of a node.
+/// Returns the topic of requests to the actors of a node.
 pub(crate) fn calls_topic(node: &str) -> String {
     format!("actors@{node}")
 }
@@ -60,11 +60,11 @@ fn outcome_of(mismatch: Mismatch) -> u64 {
 /// The outcome of a call.
 pub(crate) type Answer = SendFuture<Result<ActorReply, Failure>>;
 
-/// Asks the actor of a cell, within this time if one is given. Each cell has this function, so that
-/// an actor of any type can be asked.
+/// Asks the actor of a cell, within this time if one is given. Each cell has a pointer to such a
+/// function, so that an actor of any type can be asked.
 pub(crate) type AnswerCall = fn(Arc<dyn Any + Send + Sync>, &ActorCall, Option<Duration>) -> Answer;
 
-/// The reply of an actor of another node.
+/// The reply of an actor of another node, decoded.
 #[derive(Debug)]
 pub(crate) enum Replied<T> {
     Reply(T),
@@ -91,12 +91,12 @@ impl ActorCall {
         }
     }
 
-    /// The name of the actor.
+    /// Returns the name of the actor.
     pub(crate) fn actor(&self) -> &str {
         &self.actor
     }
 
-    /// Returns the request, if it is an `R`. `None` if it has another topic.
+    /// Returns the request if it is an `R`; `None` if it has another topic.
     pub(crate) fn request<R: Request>(&self) -> Option<Result<R, Mismatch>> {
         if self.topic != hash(R::TOPIC) {
             return None;
@@ -110,7 +110,7 @@ impl ActorCall {
 
 impl ActorReply {
     pub(crate) fn new<M: Message>(reply: &M) -> ActorReply {
-        // Cannot fail, because a call whose reply is larger was refused.
+        // Cannot fail: a call whose reply would be larger was refused.
         let bytes = FixedVec::from_slice(reply.as_bytes()).unwrap_or_default();
         ActorReply { outcome: REPLIED, bytes }
     }

@@ -46,7 +46,7 @@ fn a_request_of_another_layout_is_no_request_of_this_one() {
     assert_eq!(call().request::<Replied2>().unwrap().err(), Some(Mismatch::Layout));
 }
 
-/// The layouts are right, and the bytes are too few or too many for the request.
+/// The layouts match, but the number of bytes does not fit the request.
 #[test]
 fn a_call_that_lies_about_its_request_is_refused() {
     for length in [0, 15, 17, 510] {
@@ -61,7 +61,7 @@ fn a_reply_that_is_none_is_invalid() {
     let sum = Sum { sum: 3, is_odd: true, _pad: [0; 7] };
     let reply = ActorReply::new(&sum);
     assert!(matches!(reply.reply::<Sum>(), Replied::Reply(found) if found == sum));
-    // Another size, and a value that a `bool` cannot have.
+    // Another size; and a byte that is not a valid `bool`.
     assert!(matches!(reply.reply::<Longer>(), Replied::Invalid));
     let mut bytes = sum.as_bytes().to_vec();
     bytes[8] = 2;
@@ -76,8 +76,8 @@ fn a_reply_that_is_none_is_invalid() {
 }
 
 proptest! {
-    /// Whatever bytes a peer sends: if they are decoded as a call or a reply, they give a request,
-    /// a reply, or an error.
+    /// For any bytes of a peer: if they decode as a call or a reply, the result is a request, a
+    /// reply or an error.
     #[test]
     fn no_bytes_of_a_peer_panic(
         mut bytes in proptest::collection::vec(any::<u8>(), size_of::<ActorCall>()),
@@ -105,7 +105,7 @@ proptest! {
     }
 }
 
-/// The bytes of `docs/wire-format.md`.
+/// Compares with the bytes in `docs/wire-format.md`.
 #[test]
 fn the_layout_is_that_of_the_document() {
     let bytes = call();
