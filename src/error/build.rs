@@ -1,4 +1,4 @@
-//! Why services do not fit together. The errors are found before anything runs.
+//! Why a node cannot be built from its services. These errors are found before anything runs.
 
 use mycelium_core::{Code, debug_as_display};
 use mycelium_transports::local::TopicError;
@@ -10,25 +10,24 @@ use crate::topology::{Problem, TopologyError};
 #[derive(Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A name, a setting or a port is wrong, or does not fit the others: the code says in which
-    /// way.
+    /// A name, a setting or a port is invalid, or conflicts with the others; the code says how.
     #[error("{}{problem} [{code}]", at(place.as_deref()))]
     Refused {
         /// The code of the error.
         code: Code,
-        /// Where the topology has what is wrong, if it does: file, line and column.
+        /// Where the mistake is in the topology, if it is there: file, line and column.
         place: Option<String>,
         /// The reason, and what was expected.
         problem: String,
     },
-    /// The topology file is wrong, or does not fit the services.
+    /// The topology file is invalid, or conflicts with the services.
     #[error(transparent)]
     Topology(#[from] TopologyError),
-    /// The traces of the node cannot be sent as the program says.
+    /// The traces of the node cannot be sent as the program requests.
     #[cfg(feature = "otlp")]
     #[error("`Builder::otlp`: {0} [{code}]", code = self.code())]
     Otlp(#[from] mycelium_telemetry::otlp::OtlpError),
-    /// The metrics of the node cannot be pushed as the program says.
+    /// The metrics of the node cannot be pushed as the program requests.
     #[cfg(feature = "otlp")]
     #[error("`Builder::otlp_metrics`: {0} [{code}]", code = self.code())]
     OtlpMetrics(#[source] mycelium_telemetry::otlp::OtlpError),
@@ -50,12 +49,12 @@ impl BuildError {
         BuildError::at(None, code, problem)
     }
 
-    /// Creates the error of something that the topology has at this place.
+    /// Creates an error about this place of the topology.
     pub(crate) fn at(place: Option<String>, code: Code, problem: impl Into<String>) -> BuildError {
         BuildError::Refused { code, place, problem: problem.into() }
     }
 
-    /// Creates the error of two services with one name.
+    /// Creates the error of two services with the same name.
     pub(crate) fn service_twice(name: &str) -> BuildError {
         let problem = format!(
             "two services are called `{name}`: give one of them another name \
@@ -64,7 +63,8 @@ impl BuildError {
         BuildError::new(Code::SERVICE_TWICE, problem)
     }
 
-    /// Creates the error of two messages with one id, of which these are the module paths.
+    /// Creates the error of two messages with the same id; `first` and `second` are their module
+    /// paths.
     pub(crate) fn id_twice(id: u16, first: &str, second: &str) -> BuildError {
         let name = first.split("::").next().unwrap_or_default();
         let apart = match first == second {
@@ -78,7 +78,7 @@ impl BuildError {
         BuildError::new(Code::MESSAGE_ID_TWICE, problem)
     }
 
-    /// Returns the code with which the text of the error ends. `mycelium explain` and
+    /// Returns the error code at the end of the error's text. `mycelium explain` and
     /// `docs/errors.md` explain it.
     ///
     /// ```
@@ -102,8 +102,8 @@ impl BuildError {
         }
     }
 
-    /// Whether another try would fail in the same way. This is so for all errors but the limits of
-    /// a topic, where another try may succeed later.
+    /// Returns whether another attempt would fail in the same way. True for all errors except the
+    /// limits of a topic, where a later attempt may succeed.
     ///
     /// ```
     /// use mycelium::Node;
@@ -117,7 +117,7 @@ impl BuildError {
     }
 }
 
-/// Types and capacities do not change while a program runs, but a full topic can have room later.
+/// Types and capacities do not change while a program runs, but a full topic can get room later.
 pub(super) fn is_bug_of_topic(error: &TopicError) -> bool {
     matches!(error, TopicError::Schema { .. } | TopicError::Capacity { .. })
 }

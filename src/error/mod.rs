@@ -24,8 +24,8 @@ pub use start::StartError;
 
 /// Any error that ends a service's `run` early.
 ///
-/// `?` makes it from every error type, like `Box<dyn Error>`. Therefore it does not implement
-/// `Error` itself.
+/// `?` converts every error type to it, as for `Box<dyn Error>`. For this reason it does not
+/// implement `Error` itself.
 pub struct Error {
     error: Box<dyn std::error::Error + Send + Sync>,
     permanent: bool,
@@ -35,29 +35,30 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Creates an error with a message only.
+    /// Creates an error from a message.
     pub fn msg(message: impl Into<String>) -> Error {
         Error { error: message.into().into(), permanent: false }
     }
 
-    /// Marks the error as permanent: another try would fail in the same way, so the service is not
-    /// restarted, and the node shuts down.
+    /// Marks the error as permanent: another attempt would fail in the same way, so the service is
+    /// not restarted, and the node shuts down.
     ///
-    /// Bugs of the program that this library finds are permanent without a mark, also in an error
-    /// that wraps them: a subscription that is taken twice ([`SubscribeError::is_permanent`]), a
-    /// topic with another message type ([`BuildError::is_permanent`]).
+    /// Mistakes in the program that this library detects are permanent without a mark, also inside
+    /// an error that wraps them: a subscription that is taken twice
+    /// ([`SubscribeError::is_permanent`]), a topic with another message type
+    /// ([`BuildError::is_permanent`]).
     #[must_use]
     pub fn permanent(self) -> Error {
         Error { permanent: true, ..self }
     }
 
-    /// Whether another try would fail in the same way.
+    /// Returns whether another attempt would fail in the same way.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         self.permanent || chain(&*self.error).any(is_bug)
     }
 
-    /// The code of the error, if it is an error of this library or wraps one.
+    /// Returns the code of the error, if it is an error of this library or wraps one.
     ///
     /// ```
     /// use mycelium::error::{Code, SubscribeError};
@@ -72,19 +73,19 @@ impl Error {
         Code::at_end(&self.to_string())
     }
 
-    /// The error itself.
+    /// Returns the wrapped error.
     #[must_use]
     pub fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
         &*self.error
     }
 
-    /// Returns the error in a form that can be the source of another one, without losing its
+    /// Converts the error to one that can be the source of another error and keeps its
     /// [mark](Error::permanent).
     pub(crate) fn into_source(self) -> Box<dyn std::error::Error + Send + Sync> {
         if self.permanent { Box::new(Permanent(self.error)) } else { self.error }
     }
 
-    /// Whether the shutdown of the node caused the error.
+    /// Returns whether the shutdown of the node caused the error.
     pub(crate) fn is_of_shutdown(&self) -> bool {
         chain(&*self.error).any(|error| error.is::<ShuttingDown>())
     }
@@ -102,7 +103,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     }
 }
 
-/// An error that is marked as permanent, as the source of another one.
+/// An error that is marked as permanent, in a form that can be the source of another one.
 struct Permanent(Box<dyn std::error::Error + Send + Sync>);
 
 impl fmt::Display for Permanent {
@@ -117,18 +118,18 @@ impl std::error::Error for Permanent {
     }
 }
 
-/// Returns an error and the errors that it wraps, from the outside in.
+/// Returns an error and the errors that it wraps, outermost first.
 fn chain<'e>(
     error: &'e (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| {
-        // Asked first, because the source of an `io::Error` skips the error that it wraps.
+        // Checked first: the source of an `io::Error` skips the error that it wraps.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         wrapped.map(|error| error as _).or_else(|| error.source())
     })
 }
 
-/// Whether an error says that the program is wrong.
+/// Returns whether an error is a mistake in the program.
 fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<SubscribeError>() {
         error.is_permanent()
@@ -149,8 +150,8 @@ fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 impl fmt::Display for Error {
-    /// Formats the error with its sources, except those with which its own text ends. The code of
-    /// the innermost error comes last.
+    /// Formats the error with its sources, except sources that its own text already ends with. The
+    /// code of the innermost error comes last.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = self.error.to_string();
         let (text, mut code) = Code::split(&whole);
@@ -171,18 +172,18 @@ impl fmt::Display for Error {
 }
 
 impl fmt::Debug for Error {
-    /// Formats the text, because `main` and `unwrap` print errors by this.
+    /// Formats as `Display` does: `main` and `unwrap` print errors by `Debug`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// Work that did not finish: it panicked, or its service's run or the executor ended first.
+/// A task that did not finish: it panicked, or the service's run or the executor ended first.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the work panicked, or was dropped before it finished [{code}]", code = self.code())]
 pub struct Unfinished;
 
-/// Why a service cannot have a publisher.
+/// Why a service cannot get a publisher.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PublisherError {
@@ -194,11 +195,11 @@ pub enum PublisherError {
     Refused(#[from] BuildError),
 }
 
-/// Why a service cannot have a subscription.
+/// Why a service cannot get a subscription.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
-    /// An earlier handle of the same run of the service has not been dropped.
+    /// An earlier handle of the same run has not been dropped.
     #[error(
         "subscription `{subscription}` is taken: call `subscribe` once and keep its result, \
          or drop that before you subscribe again [{code}]",
@@ -217,8 +218,8 @@ pub enum SubscribeError {
         /// The name of the subscription: `Service.topic`.
         subscription: String,
     },
-    /// A handle of an earlier run of the service has not been dropped. A child task drops its
-    /// handle soon, so another try may succeed.
+    /// A handle of an earlier run of the service has not been dropped yet. A child task drops its
+    /// handle soon, so another attempt may succeed.
     #[error(
         "subscription `{subscription}` is still taken by an earlier run of its service: \
          a task or the service itself has kept it; keep it in a variable of `run` [{code}]",
@@ -239,7 +240,7 @@ pub enum SubscribeError {
     },
 }
 
-/// The problem of an interval whose period is zero.
+/// Returns the error of an interval whose period is zero.
 pub(crate) fn zero_period() -> Problem {
     Problem::new(Code::ZERO_PERIOD, "invalid period of an interval: 0 s, expected more")
 }
@@ -287,8 +288,8 @@ impl SubscribeError {
         }
     }
 
-    /// Whether another try would fail in the same way. A service that returns such an error is not
-    /// restarted.
+    /// Returns whether another attempt would fail in the same way. A service that returns such an
+    /// error is not restarted.
     ///
     /// ```
     /// use mycelium::error::SubscribeError;

@@ -1,4 +1,4 @@
-//! Why a node did not start, or did not end well.
+//! Why a node did not start, or how its end failed.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use thiserror::Error;
 use super::build::{BuildError, at};
 use super::code::code_of;
 
-/// Why a node did not start, or did not end well.
+/// Why a node did not start, or how its end failed.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// The services do not fit together.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// A setting cannot be followed, or something that the node needs is not there: the code says
-    /// what.
+    /// A setting cannot be applied, or something that the node needs is missing; the code says
+    /// which.
     #[error("{}{problem} [{code}]", at(place.as_deref()))]
     Refused {
         /// The code of the error.
@@ -37,7 +37,7 @@ pub enum StartError {
         /// The reason.
         error: SpawnError,
     },
-    /// A service cannot have the thread of its execution.
+    /// A service cannot get the thread that its execution requests.
     #[error(
         "{}service `{service}` cannot have its thread: {error}{} [{code}]",
         at(place.as_deref()),
@@ -52,7 +52,7 @@ pub enum StartError {
         /// The reason, and what to change.
         error: ThreadError,
     },
-    /// A node or a service cannot have a task queue of its own.
+    /// A node or a service cannot get its own task queue.
     #[error(
         "{}{owner} cannot have its task queue: {error}; only glommio has task queues: run it there, \
          or remove `shares` and `latency` [{code}]",
@@ -67,7 +67,7 @@ pub enum StartError {
         /// The reason.
         error: ThreadError,
     },
-    /// Threads still run although their services have ended: something on them does not end.
+    /// Threads are still running although their services have ended: a task on them does not end.
     #[error(
         "threads still run though their services have ended: {}; something on them does not end [{code}]",
         threads.join(", "),
@@ -93,11 +93,11 @@ pub enum StartError {
         restarts: u32,
         /// The window.
         window: Duration,
-        /// The supervisor whose limit was exceeded: the restarts are those of all of its children.
+        /// The supervisor whose limit was exceeded, by the restarts of all its children together.
         /// `None` if it was the service's own limit.
         supervisor: Option<String>,
     },
-    /// The executor ended, or dropped tasks, before the node had ended; or the node's own task
+    /// The executor ended or dropped tasks before the node had ended, or the node's own task
     /// panicked.
     #[error("{} [{code}]", unfinished(services), code = self.code())]
     ExecutorEnded {
@@ -105,19 +105,19 @@ pub enum StartError {
         /// runs stop hooks panicked, or the executor dropped it.
         services: Vec<String>,
     },
-    /// A node cannot listen at its endpoint.
+    /// A node cannot listen on its endpoint.
     #[error("{}node `{node}` cannot listen: {error} [{code}]", at(place.as_deref()), code = self.code())]
     Bind {
         /// The node.
         node: String,
-        /// Where the topology sets the address, or else has the node, if it does: file, line and
-        /// column.
+        /// Where the topology sets the address, or otherwise names the node, if it does: file, line
+        /// and column.
         place: Option<String>,
         /// The reason.
         error: BindError,
     },
-    /// A topic has another layout in another node, so its services here can never read it. Another
-    /// start would fail in the same way.
+    /// A topic has another layout in another node, so the services of this node can never read it.
+    /// Another start would fail in the same way.
     #[error(
         "node `{node}` cannot read topic `{topic}` of node `{peer}` (services: {}), another layout: {mismatch}; \
          build both nodes from one version of the message [{code}]",
@@ -145,11 +145,11 @@ pub enum StartError {
         code = self.code()
     )]
     Undelivered {
-        /// The messages that are left: the node, or the reader of a transport; topic, and number of
-        /// messages.
+        /// The undelivered messages: the node or the reader of a transport, the topic, and the
+        /// number of messages.
         left: Vec<(String, String, usize)>,
-        /// The nodes among these that have broken the protocol in shared memory. Their messages
-        /// were dropped then.
+        /// Those of these nodes that violated the protocol in shared memory; their messages were
+        /// dropped.
         let_go: Vec<String>,
         /// How long the node waited without a confirmation. `None` if a second signal ended the
         /// wait.
@@ -176,18 +176,18 @@ pub enum StartError {
 debug_as_display!(StartError);
 
 impl StartError {
-    /// Creates the error of something that the topology has at this place.
+    /// Creates an error about this place of the topology.
     pub(crate) fn at(place: Option<String>, code: Code, problem: String) -> StartError {
         StartError::Refused { code, place, problem }
     }
 
-    /// Creates the error of a node that cannot have the shared memory that the topology requests.
+    /// Creates the error of a node that cannot get the shared memory that the topology requests.
     pub(crate) fn without_memory(node: &str, place: Option<String>, problem: &str) -> StartError {
         let problem = format!("node `{node}` cannot have its shared memory: {problem}");
         StartError::at(place, Code::NO_SHARED_MEMORY, problem)
     }
 
-    /// Returns the code with which the text of the error ends: the code of its cause, if that is
+    /// Returns the error code at the end of the error's text: the code of the cause, if that is
     /// known. `mycelium explain` and `docs/errors.md` explain it.
     ///
     /// ```
@@ -215,8 +215,8 @@ impl StartError {
         }
     }
 
-    /// Whether another start would fail in the same way. A member of a bundle then exits with
-    /// [`NO_RESTART`](mycelium_bundle::protocol::NO_RESTART).
+    /// Returns whether another start would fail in the same way. A member of a bundle then exits
+    /// with [`NO_RESTART`](mycelium_bundle::protocol::NO_RESTART).
     ///
     /// ```
     /// use mycelium::error::StartError;
@@ -272,7 +272,7 @@ fn before(
     timeout: Option<Duration>,
 ) -> String {
     match timeout {
-        // Names no time if all these nodes were let go, because a longer wait would not have
+        // Omits the time if all these nodes violated the protocol: a longer wait would not have
         // helped.
         _ if left.iter().all(|(node, ..)| let_go.contains(node)) => String::new(),
         Some(timeout) => format!(" within {timeout:?}"),
