@@ -1,4 +1,4 @@
-//! How the node ends, at a shutdown, the subscriptions and mailboxes of its services.
+//! How the node ends the subscriptions and mailboxes of its services at a shutdown.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// Whether the subscription or mailbox can end before its senders: a request that is sent
-    /// afterwards is refused, and a message was allowed to be lost.
+    /// Returns whether this can end before its senders: a later request is refused, and a later
+    /// message may be lost.
     pub(crate) fn can_end_first(&self) -> bool {
         match self {
             Ending::Subscription(finisher) => !finisher.policy().is_gating(),
@@ -22,8 +22,8 @@ impl Ending {
         }
     }
 
-    /// Ends a subscription in this way. A mailbox closes, whatever the way: its requests never come
-    /// from another node.
+    /// Ends a subscription by `how`. A mailbox always closes: its requests never come from another
+    /// node.
     pub(crate) fn finish(&self, how: fn(&Finisher)) {
         match self {
             Ending::Subscription(finisher) => how(finisher),

@@ -1,5 +1,5 @@
 //! The fast handlers of a node: functions that publishers call with each message of a topic before
-//! it is sent. The builder collects them, `plan` and the topics get them.
+//! it is sent. The builder collects them; `plan` and the topics use them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -49,7 +49,7 @@ impl FastHandlers {
         });
     }
 
-    /// Adds a fast handler of another process, which is planned and never runs.
+    /// Adds a fast handler of another process; it is planned and never runs.
     #[cfg(feature = "describe")]
     pub(crate) fn add_described(&mut self, topic: &str, name: &str, schema: Schema) {
         let (name, topic) = (name.to_owned(), topic.to_owned());
@@ -62,9 +62,8 @@ impl FastHandlers {
         self.0.iter().map(|handler| (&*handler.name, &*handler.topic, handler.schema))
     }
 
-    /// Checks the names, and that each topic carries the message of its handler. Returns the
-    /// warnings of handlers whose topic no service publishes. `all` are the services of the
-    /// program.
+    /// Checks the names, and that each topic carries the message of its handler. Returns a warning
+    /// for each handler whose topic no service publishes. `all` are the services of the program.
     pub(crate) fn check(
         &self,
         all: &[(String, BoundPorts)],
@@ -106,7 +105,7 @@ impl FastHandlers {
         Ok(unused.map(warning).collect())
     }
 
-    /// Registers with `topic` the handlers that were added for it.
+    /// Registers the handlers for `topic` with it.
     pub(crate) fn add_to(&self, topic: &Topic) -> Result<(), TopicError> {
         let mut handlers = self.0.iter().filter(|handler| handler.topic == topic.name());
         handlers.try_for_each(|handler| (handler.add)(topic))

@@ -1,6 +1,7 @@
-//! What comes to a service: messages by `subscription`, requests by the mailboxes of `request`, and
+//! The inputs of a service: messages by `subscription`, requests by the mailboxes of `request`, and
 //! messages that a function gets before they are published (`fast_handler`). `ending` ends
-//! subscriptions and mailboxes at a shutdown. This module knows the plan, and no running service.
+//! subscriptions and mailboxes at a shutdown. This module depends on the plan, but not on running
+//! services.
 
 pub(crate) mod ending;
 pub(crate) mod fast_handler;

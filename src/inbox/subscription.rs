@@ -1,4 +1,4 @@
-//! Subscriptions of services. They outlive the runs of their service.
+//! Subscriptions of services. They persist across the runs of their service.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -13,15 +13,15 @@ use mycelium_transports::local::{self, Delivery, Finisher, Policy, TryRecv, Unde
 use crate::error::SubscribeError;
 use crate::support::lock::lock;
 
-/// The run continues, or has ended well.
+/// The run continues, or has ended without an error.
 const WELL: u8 = 0;
 /// A supervisor has ended the run.
 const INTERRUPTED: u8 = 1;
 /// The run has failed.
 const FAILED: u8 = 2;
 
-/// A declared subscription. The node owns it, from before any service runs until its service has
-/// ended and will not be restarted.
+/// A declared subscription. The node owns it from before the services start until its service has
+/// ended permanently.
 #[derive(Debug)]
 pub struct Inbox<M: Message> {
     takes: Takes,
@@ -84,8 +84,8 @@ impl Takes {
     }
 }
 
-/// An inbox of any message type, for supervision. The defaults are those of requests: the ones that
-/// a run held were dropped with it, or are kept for the next run.
+/// An inbox of any message type, for supervision. The default methods are for requests: requests
+/// that a run held are dropped with it, or kept for the next run.
 pub(crate) trait AnyInbox: Send + Sync {
     fn takes(&self) -> &Takes;
     fn name(&self) -> &str {
@@ -94,21 +94,21 @@ pub(crate) trait AnyInbox: Send + Sync {
     fn was_taken(&self) -> bool {
         self.takes().ever.load(Ordering::Relaxed)
     }
-    /// Whether the current run of the service has taken it.
+    /// Returns whether the current run of the service has taken it.
     fn is_taken(&self) -> bool {
         self.takes().by_run.load(Ordering::Relaxed)
     }
-    /// Notes that the next run of the service begins.
+    /// Notes that a new run of the service begins.
     fn begin_run(&self) {
         self.takes().by_run.store(false, Ordering::Relaxed);
     }
-    /// The number of messages that wait; 0 while a handle is taken.
+    /// Returns the number of waiting messages; 0 while a handle is taken.
     fn depth(&self) -> usize;
     /// Notes that the service failed: see [`local::Subscription::fail`].
     fn fail(&self) {}
     /// Notes that the run of the service was dropped: see [`local::Subscription::interrupt`].
     fn interrupt(&self) {}
-    /// Finishes the message in flight: the service has ended well.
+    /// Finishes the message in flight: the service has ended without an error.
     fn finish_message(&self) {}
     /// Returns the messages that failed at each delivery since the last call.
     fn take_undelivered(&self) -> Vec<Undelivered> {
@@ -132,8 +132,8 @@ impl<M: Message> AnyInbox for Inbox<M> {
     fn fail(&self) {
         match lock(&self.subscription).as_mut() {
             Some(subscription) => lock(&self.undelivered).extend(subscription.fail()),
-            // The instance or a task still has the handle, which applies the failure when it is
-            // used or dropped.
+            // The instance or a task still has the handle; it applies the failure when it is used
+            // or dropped.
             None => self.ended.store(FAILED, Ordering::Release),
         }
     }
@@ -141,8 +141,8 @@ impl<M: Message> AnyInbox for Inbox<M> {
     fn interrupt(&self) {
         match lock(&self.subscription).as_mut() {
             Some(subscription) => subscription.interrupt(),
-            // The handle applies this, as it applies a failure. A failure that was not applied yet
-            // stays.
+            // The handle applies this, as it applies a failure. An unapplied failure takes
+            // precedence.
             None => _ = self.ended.fetch_max(INTERRUPTED, Ordering::AcqRel),
         }
     }
@@ -160,20 +160,20 @@ impl<M: Message> AnyInbox for Inbox<M> {
 
 /// Receives the messages of one topic.
 ///
-/// Dropping a service's subscription gives it back with its cursor, so that a later `subscribe`
-/// continues at the same message. Until the service has ended and will not be restarted, the
-/// subscription still applies backpressure to its publishers. A message from a gating subscription
-/// (`block`, `reject`) is *in flight* from its delivery to the next receive or
-/// [`done`](Subscription::done). If the service fails while a message is in flight, the message is
-/// delivered once more. If it fails again, the message becomes a [`DeadLetter`](crate::DeadLetter).
-/// If the supervisor ends the run because another service has failed, the message is delivered once
-/// more, too, and this does not count as a failure.
+/// Dropping a service's subscription returns it with its cursor, so that a later `subscribe`
+/// continues at the same message. Until the service has ended permanently, the subscription still
+/// applies backpressure to its publishers. A message from a gating subscription (`block`, `reject`)
+/// is *in flight* from its delivery to the next receive or [`done`](Subscription::done). If the
+/// service fails while a message is in flight, the message is delivered once more. If it fails
+/// again, the message becomes a [`DeadLetter`](crate::DeadLetter). If the supervisor ends the run
+/// because another service has failed, the message is also delivered once more, but this does not
+/// count as a failure.
 #[derive(Debug)]
 pub struct Subscription<M: Message> {
-    /// `None` only while this is dropped.
+    /// `None` only during drop.
     subscription: Option<local::Subscription<M>>,
     inbox: Option<Arc<Inbox<M>>>,
-    /// The finisher of a subscription outside the services: while it lives, the node can end the
+    /// The finisher of a subscription outside the services. While it exists, the node can end the
     /// subscription.
     _finisher: Option<Arc<Finisher>>,
     /// Whether the stream has returned `None`.
@@ -190,12 +190,12 @@ impl<M: Message> Subscription<M> {
         Subscription { subscription, inbox: None, _finisher, has_ended: false }
     }
 
-    /// Waits for the next message or gap. `None` when every publisher has ended, or the node shuts
-    /// down, and all sent messages were received.
+    /// Waits for the next message or gap. Returns `None` when all sent messages were received and
+    /// either every publisher has ended or the node shuts down.
     ///
     /// Dropping the future loses nothing: a message is taken only when this returns it.
     pub fn recv(&mut self) -> impl Future<Output = Option<Delivery<M>>> + Send + use<'_, M> {
-        // Not an `async fn`, because polling one would move the message once more.
+        // Not an `async fn`: polling one would move the message once more.
         std::future::poll_fn(|context| self.poll_recv(context))
     }
 
@@ -219,15 +219,15 @@ impl<M: Message> Subscription<M> {
         }
     }
 
-    /// Waits for messages or gaps, and appends those that are there to `deliveries`: at least one,
+    /// Waits for messages or gaps, and appends the available ones to `deliveries`: at least one,
     /// and at most `limit` (never more than 256 at a time). Returns their number; 0 at the end,
     /// where [`recv`](Subscription::recv) returns `None`, or if `limit` is 0.
     ///
-    /// It costs less than a receive for each of them, and allocates nothing if the vector has room.
-    /// The messages of one publisher are in order, and a gap is between the messages around it. The
+    /// This costs less than one receive for each, and allocates nothing if the vector has room. The
+    /// messages of one publisher are in order, and a gap is between the messages around it. The
     /// whole batch of a gating subscription is in flight until the next receive or
-    /// [`done`](Subscription::done). If the service fails meanwhile, each of its messages is
-    /// delivered once more, one at a time: only the one that fails again becomes a dead letter.
+    /// [`done`](Subscription::done). If the service fails meanwhile, each message of the batch is
+    /// delivered once more, one at a time: only the message that fails again becomes a dead letter.
     ///
     /// Dropping the future loses nothing: messages are taken only when this returns them.
     ///
@@ -270,7 +270,7 @@ impl<M: Message> Subscription<M> {
         }
     }
 
-    /// Finishes the message in flight, before the next receive.
+    /// Finishes the message in flight without waiting for the next receive.
     pub fn done(&mut self) {
         self.apply_failure();
         if let Some(subscription) = &mut self.subscription {
@@ -278,33 +278,33 @@ impl<M: Message> Subscription<M> {
         }
     }
 
-    /// The trace of the last message that was received, as its publisher has sent it, until the
-    /// next receive or [`done`](Subscription::done). `None` if the message has no trace, or its
-    /// topic is not traced.
+    /// Returns the trace of the last received message, as sent by its publisher, until the next
+    /// receive or [`done`](Subscription::done). `None` if the message has no trace, or its topic is
+    /// not traced.
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
         self.subscription.as_ref()?.trace()
     }
 
-    /// The number of messages that wait, including the one in flight.
+    /// Returns the number of waiting messages, including the message in flight.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.subscription.as_ref().map_or(0, local::Subscription::depth)
     }
 
-    /// The epoch of the publisher whose message is in flight.
+    /// Returns the epoch of the publisher whose message is in flight.
     pub(crate) fn epoch_in_flight(&self) -> Option<u64> {
         self.subscription.as_ref()?.epoch_in_flight()
     }
 
-    /// The policy: what happens when the subscription is slower than a publisher.
+    /// Returns the policy: what happens when the subscription is slower than a publisher.
     #[must_use]
     pub fn policy(&self) -> Policy {
         self.subscription.as_ref().map_or(Policy::default(), local::Subscription::policy)
     }
 
-    /// If the run of the service failed, or was dropped, while this handle was taken, redelivers
-    /// the message that was in flight.
+    /// If the service's run failed or was dropped while this handle was taken, redelivers the
+    /// message that was in flight.
     #[inline]
     fn apply_failure(&mut self) {
         if let (Some(inbox), Some(subscription)) = (&self.inbox, &mut self.subscription)
@@ -328,10 +328,10 @@ impl<M: Message> Subscription<M> {
     }
 }
 
-/// A handle is moved, never pinned.
+/// The handle is never pinned.
 impl<M: Message> Unpin for Subscription<M> {}
 
-/// The deliveries that [`recv`](Subscription::recv) returns, for combinators such as
+/// The stream of the deliveries that [`recv`](Subscription::recv) returns, for combinators such as
 /// `futures_util::stream::select`. The message of a gating subscription is in flight until the next
 /// poll.
 impl<M: Message> Stream for Subscription<M> {
@@ -346,7 +346,7 @@ impl<M: Message> Stream for Subscription<M> {
     }
 }
 
-/// After `None` the stream returns nothing more.
+/// The stream returns nothing after `None`.
 impl<M: Message> FusedStream for Subscription<M> {
     fn is_terminated(&self) -> bool {
         self.has_ended

@@ -9,10 +9,10 @@ use mycelium_core::{Code, Request, to_words};
 use super::slot::Failure;
 use crate::error::ShuttingDown;
 
-/// Whether a service had taken a request that has no reply.
+/// Whether a service had taken a request that got no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// No service has seen it, and none will.
+    /// No service has taken it, and none will.
     No,
     /// A service took it, and may have acted on it.
     Yes,
@@ -24,11 +24,11 @@ pub enum Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// The actor answers no requests of this topic: it is of another type.
+    /// The actor does not answer requests of this topic: it has another type.
     Request,
     /// The actor's node has another layout of the request, or of the reply.
     Layout,
-    /// The actor's mailbox is a queue with a single sender.
+    /// The actor's mailbox allows only one sender.
     OneSender,
 }
 
@@ -42,9 +42,8 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Why a request has no reply. Each error says whether a service may have acted on the request:
-/// [`taken`](RequestError::taken). The error of a request to an actor names the actor:
-/// [`actor`](RequestError::actor).
+/// Why a request has no reply. [`taken`](RequestError::taken) says whether a service may have acted
+/// on the request. For a request to an actor, [`actor`](RequestError::actor) names the actor.
 ///
 /// ```
 /// use mycelium::requests::{RequestError, Taken};
@@ -79,61 +78,61 @@ impl fmt::Display for Mismatch {
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum RequestError<Q: Request> {
-    /// No service answers this topic, or the services that did have ended; or the actor has ended.
-    /// Not taken.
+    /// No service answers this topic, or the services that answered it have ended, or the actor has
+    /// ended. Not taken.
     Gone {
-        /// The actor that it was sent to; `None` for a service.
+        /// The actor that the request was sent to; `None` for a service.
         actor: Option<Arc<str>>,
     },
-    /// No actor of the other node has the name, and none had it lately. Not taken.
+    /// No actor of the other node has the name, and none had it recently. Not taken.
     NotFound {
-        /// The actor that it was sent to.
+        /// The actor that the request was sent to.
         actor: Option<Arc<str>>,
     },
-    /// The mailbox was full, and is set to reject requests then. Not taken.
+    /// The mailbox was full, and is configured to reject requests then. Not taken.
     Refused {
         /// The request.
         request: Q,
-        /// The actor that it was sent to; `None` for a service.
+        /// The actor that the request was sent to; `None` for a service.
         actor: Option<Arc<str>>,
     },
     /// There was no reply in time.
     Deadline {
-        /// Whether a service had taken it.
+        /// Whether a service had taken the request.
         taken: Taken,
         /// How long the requester waited.
         within: Duration,
-        /// The actor that it was sent to; `None` for a service.
+        /// The actor that the request was sent to; `None` for a service.
         actor: Option<Arc<str>>,
     },
-    /// The service that took it panicked, failed, ended, or dropped it without a reply.
+    /// The service that took the request panicked, failed, ended, or dropped it without a reply.
     HandlerFailed {
-        /// The actor that it was sent to; `None` for a service.
+        /// The actor that the request was sent to; `None` for a service.
         actor: Option<Arc<str>>,
     },
-    /// The node that answers was not connected at the deadline; or the request was sent, has no
+    /// The answering node was not connected at the deadline; or the request was sent, has no
     /// deadline, and the connection has been lost for a second; or another process of the node has
-    /// connected since it was sent.
+    /// connected since the request was sent.
     Unreachable {
-        /// Whether a service had taken it.
+        /// Whether a service had taken the request.
         taken: Taken,
-        /// The actor that it was sent to; `None` for a service.
+        /// The actor that the request was sent to; `None` for a service.
         actor: Option<Arc<str>>,
     },
     /// The actor of another node cannot answer this request. Not taken.
     Mismatch {
         /// The reason.
         mismatch: Mismatch,
-        /// The actor that it was sent to.
+        /// The actor that the request was sent to.
         actor: Option<Arc<str>>,
     },
-    /// The node shuts down: the service that requests should end, or the services that answer have
+    /// The node shuts down: the requesting service should end, or the answering services have
     /// ended. Not taken.
     ShuttingDown,
 }
 
 impl<Q: Request> RequestError<Q> {
-    /// Returns the error of a failure. `within` is how long the requester waited, if it had a
+    /// Returns the error for a failure. `within` is how long the requester waited, if it had a
     /// deadline.
     pub(crate) fn new(
         failure: Failure,
@@ -156,7 +155,7 @@ impl<Q: Request> RequestError<Q> {
         }
     }
 
-    /// Whether a service may have acted on the request.
+    /// Returns whether a service may have acted on the request.
     #[must_use]
     pub fn taken(&self) -> Taken {
         match self {
@@ -172,8 +171,8 @@ impl<Q: Request> RequestError<Q> {
         }
     }
 
-    /// The actor that the request was sent to: its name, or its type and number, or its address in
-    /// another node. `None` for a service, and in a shutdown.
+    /// Returns the actor that the request was sent to: its name, or its type and number, or its
+    /// address in another node. `None` for a service, and during a shutdown.
     #[must_use]
     pub fn actor(&self) -> Option<&str> {
         match self {
@@ -203,7 +202,7 @@ impl<Q: Request> RequestError<Q> {
         }
     }
 
-    /// The reason that is sent to a requester in another node.
+    /// Returns the reason that is sent to a requester in another node.
     pub(crate) fn failure(&self) -> Failure {
         match self {
             RequestError::Gone { .. } | RequestError::Mismatch { .. } => Failure::Gone,
@@ -219,7 +218,7 @@ impl<Q: Request> RequestError<Q> {
     }
 }
 
-/// Errors are equal if their texts are. Requests that came back are compared by their bytes.
+/// Errors are equal if their texts are equal. Returned requests are compared by their bytes.
 impl<Q: Request> PartialEq for RequestError<Q> {
     fn eq(&self, other: &RequestError<Q>) -> bool {
         let request = |error: &RequestError<Q>| match error {

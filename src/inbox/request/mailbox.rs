@@ -16,7 +16,7 @@ use super::state::MailboxState;
 use super::traces::RequestTraces;
 use crate::support::lock::lock;
 
-/// A request in a mailbox. If it is dropped there, its requester learns that nobody takes it.
+/// A request in a mailbox. If it is dropped there, its requester gets an error.
 pub(crate) struct Queued<Q: Request>(pub(super) Option<Replying<Owner, Q, Q::Reply>>);
 
 impl<Q: Request> Queued<Q> {
@@ -24,12 +24,12 @@ impl<Q: Request> Queued<Q> {
         Queued(Some(request))
     }
 
-    /// The trace of the request.
+    /// Returns the trace of the request.
     pub(crate) fn trace(&self) -> Option<&TraceCell> {
         self.0.as_ref().map(|request| &request.owner().trace)
     }
 
-    /// Empties this without an outcome for the request, which was not sent.
+    /// Discards a request that was not sent, without reporting an outcome.
     pub(super) fn withdraw(mut self) {
         self.0 = None;
     }
@@ -43,8 +43,8 @@ impl<Q: Request> Drop for Queued<Q> {
     }
 }
 
-/// The receiving end of a mailbox. When the last taker is dropped, its fields are dropped in their
-/// order: first it says that nobody takes requests any more, then it drops the requests that wait.
+/// The receiving end of a mailbox. When the last taker is dropped, its fields are dropped in order:
+/// the first marks the mailbox as unread, the second drops the waiting requests.
 #[derive(Clone)]
 pub(super) struct Taker<Q: Request> {
     _reading: Arc<Reading>,
@@ -73,11 +73,12 @@ impl<Q: Request> DerefMut for Taker<Q> {
     }
 }
 
-/// The mailbox of a topic. It closes when all services that request have ended, or all that answer.
+/// The mailbox of a topic. It closes when all requesting services have ended, or all answering
+/// ones.
 pub(crate) struct Mailbox<Q: Request> {
-    /// The topic of `Q`, or one to which a port is bound.
+    /// The topic of `Q`, or the topic to which a port is bound.
     pub(super) topic: Arc<str>,
-    /// Each requester has a copy of this sender; this one closes the mailbox.
+    /// The sender that closes the mailbox; each requester has a copy of it.
     sender: Mutex<Sender<Queued<Q>>>,
     /// A taker that keeps the mailbox open until the node starts.
     taker: Mutex<Option<Taker<Q>>>,
@@ -88,12 +89,12 @@ pub(crate) struct Mailbox<Q: Request> {
 }
 
 /// The number of requesters: the mailbox closes when the last one has ended. If no service
-/// requests, it stays open until a shutdown, for requesters that are made later.
+/// requests, it stays open until a shutdown, for requesters that are created later.
 #[derive(Default)]
 struct Requesters {
-    /// Services that have not ended.
+    /// The requesting services that have not ended.
     services: usize,
-    /// Requesters outside the services.
+    /// The requesters outside the services.
     outside: usize,
     had_services: bool,
 }
@@ -116,7 +117,7 @@ impl<Q: Request> Mailbox<Q> {
         lock(&self.sender).clone()
     }
 
-    /// Returns a taker for a service that answers.
+    /// Returns a taker for an answering service.
     pub(super) fn taker(&self) -> Taker<Q> {
         let taker = lock(&self.taker);
         taker.clone().expect("services are wired before the node starts")
@@ -126,7 +127,7 @@ impl<Q: Request> Mailbox<Q> {
         &self.state
     }
 
-    /// The traces of the requests of one requester, if the topic is traced.
+    /// Returns the traces of one requester's requests, if the topic is traced.
     pub(super) fn traces(&self) -> Option<RequestTraces> {
         self.tracer.clone().map(|tracer| RequestTraces::new(&self.topic, tracer))
     }
@@ -141,7 +142,7 @@ impl<Q: Request> Mailbox<Q> {
         }
     }
 
-    /// A requester has ended: the last one closes the mailbox.
+    /// Notes that a requester has ended: the last one closes the mailbox.
     pub(super) fn end_requester(&self, is_service: bool) {
         let mut requesters = lock(&self.requesters);
         match is_service {
@@ -158,9 +159,9 @@ impl<Q: Request> Mailbox<Q> {
 
 /// A mailbox of any request type, for the node.
 pub(crate) trait AnyMailbox: Any + Send + Sync {
-    /// Tells the mailbox that the node starts: it closes if no service answers.
+    /// Notifies the mailbox that the node starts: it closes if no service answers.
     fn start(&self);
-    /// Closes the mailbox at a shutdown: services that answer get the requests that wait, and then
+    /// Closes the mailbox at a shutdown: answering services get the waiting requests, and then
     /// `None`.
     fn close(&self);
 }
@@ -168,7 +169,7 @@ pub(crate) trait AnyMailbox: Any + Send + Sync {
 impl<Q: Request> AnyMailbox for Mailbox<Q> {
     fn start(&self) {
         let taker = lock(&self.taker).take();
-        // Requests that were made before the start are dropped here if nobody answers.
+        // Drops requests that were made before the start if no service answers.
         drop(taker);
     }
 
@@ -189,8 +190,8 @@ struct ByTopic {
 }
 
 impl Mailboxes {
-    /// The mailbox of `topic` for requests `Q`, made now if it does not exist. `None` if another
-    /// request type has the topic.
+    /// Returns the mailbox of `topic` for requests `Q`; creates it if it does not exist. `None` if
+    /// the topic has another request type.
     pub(crate) fn of<Q: Request>(
         &self,
         topic: &str,
@@ -214,7 +215,7 @@ impl Mailboxes {
         Ok((mailbox as Arc<dyn Any + Send + Sync>).downcast().ok())
     }
 
-    /// Tells all mailboxes that the node starts.
+    /// Notifies all mailboxes that the node starts.
     pub(crate) fn start(&self) {
         let mut topics = lock(&self.0);
         topics.have_started = true;
@@ -261,7 +262,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_that_is_sent_while_the_last_service_ends_is_gone() {
         let (mailbox, mut requester) = pair();
-        // Another requester has reserved a slot of the queue and has not filled it.
+        // Another requester has claimed a slot of the queue and not filled it yet.
         let mut other = mailbox.sender();
         let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(Ok(slot)) = pin!(other.reserve()).poll(&mut context) else { panic!() };
@@ -277,7 +278,7 @@ mod tests {
         let (mailbox, mut requester) = pair();
         let taker = mailbox.taker();
         mailbox.start();
-        // Another requester is held between the claim of a slot and its push.
+        // Another requester is paused between the claim of a slot and its push.
         let mut other = mailbox.sender();
         let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(Ok(slot)) = pin!(other.reserve()).poll(&mut context) else { panic!() };

@@ -1,10 +1,10 @@
-//! Requests and replies: a service asks, another one answers.
+//! Requests and replies: one service requests, another one answers.
 //!
 //! A request waits in the *mailbox* of its topic (`mailbox`), a bounded queue. The services that
 //! answer the topic take it from there (`responder`). Request and reply share a *slot* (`slot`),
-//! which the requester owns (`requester`) and uses again, so that a request allocates nothing once
-//! the node is warm. If the topic is answered in another node, two services of `remote` stand in
-//! between. The *line* of a requester or service is its line of counters.
+//! which belongs to the requester (`requester`) and is reused, so that requests allocate nothing
+//! once the node is warm. If the topic is answered in another node, two services of `remote` carry
+//! the request there. The *line* of a requester or service is its line of counters.
 
 mod error;
 mod mailbox;

@@ -1,4 +1,4 @@
-//! The side that requests: [`Requester`], and the future of a reply, [`PendingReply`].
+//! The requesting side: [`Requester`], and the future of a reply, [`PendingReply`].
 
 use std::fmt;
 use std::pin::Pin;
@@ -21,41 +21,41 @@ use super::slot::{Failure, Origin, Owner, SlotPool, SlotSides};
 use super::state::MailboxState;
 use super::traces::RequestTraces;
 
-/// Makes requests of one type. A service has one for each type that it declares, and uses it by
-/// [`Context::request`](crate::Context::request). For child tasks and code outside the services
-/// there are [`Context::requester`](crate::Context::requester) and
+/// Makes requests of one type. A service has one for each declared request type, and uses it
+/// through [`Context::request`](crate::Context::request). For child tasks and code outside the
+/// services there are [`Context::requester`](crate::Context::requester) and
 /// [`Running::requester`](crate::Running::requester).
 ///
-/// A service takes the requests of one requester in their order, as long as the mailbox has room.
+/// The requests of one requester are taken in order, as long as the mailbox has room.
 pub struct Requester<Q: Request> {
     mailbox: Arc<Mailbox<Q>>,
     sender: Sender<Queued<Q>>,
     name: Arc<str>,
     line: Arc<Line<RequesterValue>>,
-    /// Whether requesters of child tasks count in the same line of counters.
+    /// Whether requesters of child tasks count in this line of counters, too.
     is_line_shared: bool,
     wait: WaitStrategy,
     role: Role,
-    /// What all requests of this requester share; made by the first one.
+    /// The state that all requests of this requester share; created by the first one.
     origin: Option<Arc<Origin>>,
     slots: SlotPool<Q>,
     /// The source of traces; `None` if the topic is not traced.
     traces: Option<RequestTraces>,
 }
 
-/// Who uses a requester.
+/// The user of a requester.
 #[derive(Clone)]
 pub(crate) enum Role {
     /// The service itself.
     Service,
-    /// A child task of a service, or another one that counts in the line of others.
+    /// A child task of a service, or another user that shares a line of counters.
     Child(Arc<dyn Executor>),
     /// Code outside the services.
     Outside(Arc<dyn Executor>),
 }
 
 impl<Q: Request> Requester<Q> {
-    /// Creates a requester. Only those of services, and those outside of them, keep the mailbox
+    /// Creates a requester. Only requesters of services and outside requesters keep the mailbox
     /// open.
     pub(crate) fn new(
         mailbox: Arc<Mailbox<Q>>,
@@ -91,10 +91,10 @@ impl<Q: Request> Requester<Q> {
         Requester::new(mailbox, name, line, self.wait, role)
     }
 
-    /// Sends a request. If the mailbox has room, the request is in it when this returns. Several
-    /// requests may be open at a time.
+    /// Sends a request. If the mailbox has room, the request is in it when this returns; otherwise
+    /// the future waits for room. Several requests may be open at the same time.
     ///
-    /// As [`Context::request`](crate::Context::request) otherwise.
+    /// In other respects like [`Context::request`](crate::Context::request).
     pub fn request(&mut self, request: Q) -> PendingReply<Q> {
         let executor = match &self.role {
             Role::Child(executor) | Role::Outside(executor) => executor.clone(),
@@ -103,7 +103,7 @@ impl<Q: Request> Requester<Q> {
         self.send(&request, &executor)
     }
 
-    /// Sends a request, and waits for room if there is none.
+    /// Sends a request. If the mailbox is full, the future waits for room.
     pub(crate) fn send(&mut self, request: &Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
         let (awaiting, replying) = self.open(request, executor);
         let progress = match self.sender.try_send(Queued::new(replying)) {
@@ -128,7 +128,7 @@ impl<Q: Request> Requester<Q> {
         PendingReply::new(awaiting, progress, self.wait)
     }
 
-    /// Returns the future of a request that is refused, because the service should end.
+    /// Returns the future of a refused request: the service should end.
     pub(crate) fn refuse(&mut self, request: &Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
         let (awaiting, _) = self.open(request, executor);
         PendingReply::new(awaiting, Progress::Ended(Failure::ShuttingDown), self.wait)
@@ -176,10 +176,10 @@ impl<Q: Request> fmt::Debug for Requester<Q> {
     }
 }
 
-/// The future of a reply. It borrows nothing, so several requests can be open at a time.
+/// The future of a reply. It borrows nothing, so several requests can be open at the same time.
 ///
-/// Dropping it before it is ready cancels the request: if no service has taken the request yet,
-/// none will, and otherwise the reply is discarded and counted as late.
+/// Dropping the future before it is ready cancels the request: if no service has taken it yet, none
+/// will; otherwise the reply is discarded and counted as late.
 #[must_use = "dropping it cancels the request: `ctx.request(request).await?`"]
 pub struct PendingReply<Q: Request> {
     awaiting: Awaiting<Owner, Q, Q::Reply>,
@@ -189,8 +189,8 @@ pub struct PendingReply<Q: Request> {
 }
 
 pub(crate) enum Progress<Q: Request> {
-    /// The mailbox was full. The future sends the request when there is room. If it is dropped,
-    /// the request is not sent.
+    /// The mailbox was full. The future sends the request when there is room. Dropping it discards
+    /// the request.
     Full(SendFuture<Sent<Q>>),
     /// The request was sent.
     Waiting,
@@ -200,12 +200,12 @@ pub(crate) enum Progress<Q: Request> {
     Done,
 }
 
-/// How a request's wait for room in a mailbox has ended: whether the request was sent.
+/// The result of waiting for room in a mailbox.
 pub(crate) enum Sent<Q: Request> {
     Yes,
     /// The mailbox was closed, so nobody will take the request.
     No,
-    /// The request was sent again, to another mailbox.
+    /// The request was sent to another mailbox.
     Elsewhere(Box<PendingReply<Q>>),
 }
 
@@ -230,8 +230,8 @@ impl<Q: Request> PendingReply<Q> {
         PendingReply { awaiting, progress, spin: SpinWait::new(wait), deadline: None }
     }
 
-    /// Waits at most for `duration`, from now on, for room in the mailbox and for the reply. If no
-    /// service has taken the request by then, none will.
+    /// Sets a deadline: waits at most `duration` from now for room in the mailbox and for the
+    /// reply. A request that no service has taken by then will not be taken.
     ///
     /// ```
     /// use std::time::Duration;
@@ -270,7 +270,7 @@ impl<Q: Request> PendingReply<Q> {
         self.deadline = Some(Deadline { within: duration, end, timer: None });
     }
 
-    /// Ready when the reply is in its slot, or with the reason why there is none.
+    /// Completes when the reply is in its slot, or with the reason why there is none.
     pub(crate) fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         match &mut self.progress {
             Progress::Ended(failure) => return Poll::Ready(Err(*failure)),
@@ -296,7 +296,7 @@ impl<Q: Request> PendingReply<Q> {
         self.poll_deadline(context)
     }
 
-    /// Waits for `other` in place of this request, which was not sent. The deadline stays.
+    /// Waits for `other` instead of this request, which was not sent. The deadline stays.
     #[cold]
     fn replace_by(&mut self, mut other: PendingReply<Q>) {
         std::mem::swap(&mut self.awaiting, &mut other.awaiting);
@@ -306,7 +306,7 @@ impl<Q: Request> PendingReply<Q> {
         }
     }
 
-    /// Returns the result, if there is one. Otherwise wakes the task when there is.
+    /// Returns the result if there is one. Otherwise registers the task to be woken when there is.
     #[inline]
     fn poll_slot(&mut self, context: &Context<'_>) -> Option<Result<(), Failure>> {
         if let Some(result) = self.result() {
@@ -326,8 +326,8 @@ impl<Q: Request> PendingReply<Q> {
                     return self.result();
                 }
                 let mailbox = &self.awaiting.owner().origin.mailbox;
-                // If the last taker ended before the request was sent, nobody else drops the
-                // request, so this withdraws it.
+                // If the last taker ended before the request was sent, no taker drops the request,
+                // so this withdraws it.
                 if !mailbox.is_unread() {
                     return None;
                 }
@@ -350,7 +350,7 @@ impl<Q: Request> PendingReply<Q> {
         }
     }
 
-    /// How long the requester waits; zero without a deadline.
+    /// Returns how long the requester waits; zero without a deadline.
     pub(crate) fn limit(&self) -> Duration {
         self.deadline.as_ref().map(|deadline| deadline.within).unwrap_or_default()
     }
@@ -382,7 +382,7 @@ impl<Q: Request> PendingReply<Q> {
                     or_unreachable(Failure::LateSent, Failure::Lost)
                 }
                 Some(_) => Failure::LateHeld,
-                // The outcome came while this tried to cancel.
+                // The outcome arrived during the attempt to cancel.
                 None => match self.result() {
                     Some(result) => return Poll::Ready(result),
                     None => unreachable!("a request that cannot be cancelled has an outcome"),
@@ -404,8 +404,8 @@ impl<Q: Request> PendingReply<Q> {
         });
     }
 
-    /// Ends the future with the result of [`poll_outcome`](PendingReply::poll_outcome), and copies
-    /// the reply out of its slot.
+    /// Completes the future with the result of [`poll_outcome`](PendingReply::poll_outcome), and
+    /// copies the reply out of its slot.
     #[inline]
     pub(crate) fn finish(
         &mut self,
@@ -417,7 +417,7 @@ impl<Q: Request> PendingReply<Q> {
         }
     }
 
-    /// Ends the future as [`finish`](PendingReply::finish) does.
+    /// Completes the future as [`finish`](PendingReply::finish) does.
     #[inline]
     pub(crate) fn settle(&mut self, result: Result<(), Failure>) -> Result<Q::Reply, Failure> {
         self.progress = Progress::Done;
@@ -438,7 +438,7 @@ impl<Q: Request> PendingReply<Q> {
     }
 }
 
-/// The error of a request whose mailbox is closed.
+/// Returns the error of a request whose mailbox is closed.
 pub(crate) fn closed(mailbox: &MailboxState) -> Failure {
     if mailbox.shuts_down.load(Ordering::Relaxed) { Failure::ShuttingDown } else { Failure::Gone }
 }

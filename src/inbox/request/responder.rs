@@ -1,4 +1,4 @@
-//! The side that answers: [`Requests`] gives the service one [`Asked`] after the other.
+//! The answering side: [`Requests`] returns one [`Asked`] after the other.
 
 use std::fmt;
 use std::ops::Deref;
@@ -21,8 +21,8 @@ use super::traces::TakenTraces;
 use crate::inbox::{AnyInbox, Takes};
 use crate::support::lock::lock;
 
-/// A service's access to a topic that it answers. It exists from before any service runs until the
-/// service has ended and will not be restarted: requests wait for the service meanwhile.
+/// A service's access to a topic that it answers. It exists from before the services start until
+/// the service has ended permanently: requests wait for the service meanwhile.
 pub struct Answering<Q: Request> {
     mailbox: Arc<MailboxState>,
     /// Its name is `Service.topic`.
@@ -30,7 +30,7 @@ pub struct Answering<Q: Request> {
     receiver: Mutex<Taker<Q>>,
     /// The number of the service in the mailbox.
     number: usize,
-    /// The traces of taken requests; `None` if the topic is not traced.
+    /// The source of traces of taken requests; `None` if the topic is not traced.
     traces: Option<TakenTraces>,
 }
 
@@ -82,7 +82,7 @@ impl<Q: Request> fmt::Debug for Answering<Q> {
     }
 }
 
-/// Takes the requests that a service answers. Several handles, in child tasks for example, share
+/// Takes the requests that a service answers. Several handles, for example in child tasks, share
 /// the mailbox: each request goes to one of them.
 pub struct Requests<Q: Request> {
     receiver: Taker<Q>,
@@ -91,13 +91,13 @@ pub struct Requests<Q: Request> {
     number: usize,
     /// The number of requests that were taken since the task last yielded.
     taken: u32,
-    /// The traces of taken requests; `None` if the topic is not traced.
+    /// The source of traces of taken requests; `None` if the topic is not traced.
     traces: Option<TakenTraces>,
 }
 
 impl<Q: Request> Requests<Q> {
-    /// Waits for the next request. `None` when all services that request have ended, or the node
-    /// shuts down, and all requests were taken. Leaves out requests that were cancelled meanwhile.
+    /// Waits for the next request. Returns `None` when all requests were taken and either all
+    /// requesting services have ended or the node shuts down. Skips cancelled requests.
     ///
     /// Dropping the future loses nothing: a request is taken only when this returns it.
     pub async fn recv(&mut self) -> Option<Asked<Q>> {
@@ -140,17 +140,17 @@ impl<Q: Request> Requests<Q> {
         self.mailbox.responders.count(self.number, ResponderValue::Late);
     }
 
-    /// The number of requests that wait.
+    /// Returns the number of waiting requests.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.receiver.len()
     }
 }
 
-/// A handle is moved, never pinned.
+/// The handle is never pinned.
 impl<Q: Request> Unpin for Requests<Q> {}
 
-/// The requests that [`recv`](Requests::recv) returns.
+/// The stream of the requests that [`recv`](Requests::recv) returns.
 impl<Q: Request> Stream for Requests<Q> {
     type Item = Asked<Q>;
 
@@ -178,11 +178,11 @@ impl<Q: Request> Queued<Q> {
     }
 }
 
-/// A request that a service holds. It derefs to the request, and is answered by
-/// [`reply`](Asked::reply).
+/// A request that a service holds. It derefs to the request; [`reply`](Asked::reply) answers it.
 ///
-/// It may be kept and answered later, also by another task. If it is dropped without a reply, also
-/// by a panic, its requester gets [`RequestError::HandlerFailed`](crate::requests::RequestError).
+/// It can be kept and answered later, also by another task. If it is dropped without a reply, for
+/// example by a panic, its requester gets
+/// [`RequestError::HandlerFailed`](crate::requests::RequestError).
 #[must_use = "dropping it fails the request: answer it by `reply`"]
 pub struct Asked<Q: Request> {
     /// `None` once the request has an outcome.
@@ -192,8 +192,8 @@ pub struct Asked<Q: Request> {
 }
 
 impl<Q: Request> Asked<Q> {
-    /// Replies. Returns whether the requester still waits for the reply; one that comes too late is
-    /// discarded and counted.
+    /// Replies. Returns whether the requester was still waiting; a late reply is discarded and
+    /// counted.
     pub fn reply(mut self, reply: Q::Reply) -> bool {
         let Some(request) = self.request.take() else { return false };
         let origin = &request.owner().origin;
@@ -207,33 +207,35 @@ impl<Q: Request> Asked<Q> {
         refused.is_ok()
     }
 
-    /// Replies with the value that `reply` makes of the request. As [`reply`](Asked::reply)
-    /// otherwise.
+    /// Replies with the value that `reply` computes from the request. In other respects like
+    /// [`reply`](Asked::reply).
     pub fn reply_with(self, reply: impl FnOnce(&Q) -> Q::Reply) -> bool {
         let reply = reply(&self);
         self.reply(reply)
     }
 
-    /// Whether the requester no longer waits: it was dropped, or its deadline has passed. Long work
-    /// can ask from time to time.
+    /// Returns whether the requester no longer waits: it was dropped, or its deadline has passed.
+    /// Long work can check this from time to time.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.request.as_ref().is_some_and(Replying::is_cancelled)
     }
 
-    /// The name of the service that requests. For a request from another node, a name of that node.
+    /// Returns the name of the requesting service; for a request from another node, a name of that
+    /// node.
     #[must_use]
     pub fn requester(&self) -> &str {
         self.request.as_ref().map_or("", |request| &request.owner().origin.name)
     }
 
-    /// The trace of the request, as its requester has sent it. `None` if the request has no trace.
+    /// Returns the trace of the request, as sent by its requester. `None` if the request has no
+    /// trace.
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
         self.request.as_ref()?.owner().trace.get()
     }
 
-    /// How long the requester still waits, in nanoseconds; `u64::MAX` if it has no deadline.
+    /// Returns how long the requester still waits, in nanoseconds; `u64::MAX` without a deadline.
     pub(crate) fn time_left(&self) -> u64 {
         self.request.as_ref().map_or(0, |request| request.owner().time_left())
     }

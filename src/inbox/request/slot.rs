@@ -1,6 +1,6 @@
 //! The *slot* that a request and its reply share: a slot of [`mycelium_core::channel::reply`]. The
-//! requester has one side of it; the mailbox, or the service that answers, has the other one. Its
-//! state says whose turn it is, so each request has exactly one outcome.
+//! requester has one side; the mailbox, or the answering service, has the other. The state of the
+//! slot says whose turn it is, so each request has exactly one outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,9 +20,9 @@ use super::state::MailboxState;
 pub(crate) enum Failure {
     /// The service that had taken it dropped it.
     Dropped,
-    /// No service takes it any more.
+    /// No service takes the request any more.
     Gone,
-    /// The mailbox had no room, and is set to reject requests then.
+    /// The mailbox was full, and is configured to reject requests then.
     Refused,
     /// The deadline passed before a service had taken the request.
     Late,
@@ -36,7 +36,7 @@ pub(crate) enum Failure {
     Lost,
     /// The connection with the other node was lost before the request was sent.
     Away,
-    /// No actor of the other node has the name, and none had it lately.
+    /// No actor of the other node has the name, and none had it recently.
     NotFound,
 }
 
@@ -55,13 +55,13 @@ impl Failure {
         Failure::NotFound,
     ];
 
-    /// The reason with a number.
+    /// Returns the reason with this number.
     pub(super) fn of(number: u8) -> Failure {
         Failure::ALL.get(usize::from(number)).copied().unwrap_or(Failure::Dropped)
     }
 }
 
-/// What all requests of one requester share.
+/// The state that all requests of one requester share.
 pub(crate) struct Origin {
     pub(crate) mailbox: Arc<MailboxState>,
     /// The name of the requester; for requests to an actor, the name of the actor.
@@ -78,11 +78,11 @@ impl Origin {
     }
 }
 
-/// What both sides of a slot know of the request.
+/// The state of a request that both sides of its slot share.
 pub(crate) struct Owner {
     pub(crate) origin: Arc<Origin>,
-    /// When the requester will no longer wait, in nanoseconds of its executor; `u64::MAX` if it has
-    /// no deadline.
+    /// When the requester stops waiting, in nanoseconds of its executor's time; `u64::MAX` without
+    /// a deadline.
     ends_at: AtomicU64,
     /// The trace of the request.
     pub(crate) trace: TraceCell,
@@ -104,7 +104,8 @@ impl Owner {
         self.ends_at.store(nanos, Ordering::Relaxed);
     }
 
-    /// How long the requester will still wait, in nanoseconds; `u64::MAX` if it has no deadline.
+    /// Returns how long the requester will still wait, in nanoseconds; `u64::MAX` without a
+    /// deadline.
     pub(super) fn time_left(&self) -> u64 {
         let ends_at = self.ends_at.load(Ordering::Relaxed);
         if ends_at == u64::MAX {
@@ -115,17 +116,18 @@ impl Owner {
     }
 }
 
-/// The most slots that a requester keeps: up to this many open requests allocate nothing.
+/// The maximum number of slots that a requester keeps: up to this many open requests allocate
+/// nothing.
 const SLOTS: usize = 64;
 
 /// Both sides of an open slot.
 pub(crate) type SlotSides<Q> =
     (Awaiting<Owner, Q, <Q as Request>::Reply>, Replying<Owner, Q, <Q as Request>::Reply>);
 
-/// The slots of one requester, which uses them again.
+/// The reusable slots of one requester.
 pub struct SlotPool<Q: Request> {
     slots: Vec<ReplySlot<Owner, Q, Q::Reply>>,
-    /// The index of the slot that was used longest ago.
+    /// The index of the least recently used slot.
     next: usize,
 }
 
@@ -136,8 +138,8 @@ impl<Q: Request> Default for SlotPool<Q> {
 }
 
 impl<Q: Request> SlotPool<Q> {
-    /// Opens a slot for a request: the slot that was used longest ago, if the other side has
-    /// released it, or a new one.
+    /// Opens a slot for a request: the least recently used slot if the other side has released it,
+    /// or a new one.
     #[inline]
     pub(crate) fn open(
         &mut self,

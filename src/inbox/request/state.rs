@@ -1,4 +1,4 @@
-//! The state of a mailbox, for requesters that wait for a reply.
+//! The state of a mailbox that requesters check while they wait for a reply.
 
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, OnceLock};
@@ -7,7 +7,7 @@ use std::task::Waker;
 use futures_util::task::AtomicWaker;
 use mycelium_transports::counters::{Line, ResponderValue};
 
-/// Flags that the node sets; all are false at first.
+/// Flags that the node sets; initially all false.
 #[derive(Debug, Default)]
 pub(crate) struct MailboxState {
     /// Requests are rejected when the mailbox is full; otherwise they wait.
@@ -16,21 +16,21 @@ pub(crate) struct MailboxState {
     pub(super) shuts_down: AtomicBool,
     /// The mailbox's requests go to another node.
     pub(super) is_remote: AtomicBool,
-    /// Nobody takes requests from the mailbox any more.
+    /// No task takes requests from the mailbox any more.
     is_unread: AtomicBool,
     /// The other node is not connected.
     pub(super) is_unreachable: AtomicBool,
-    /// Requests that were sent to the other node were cancelled.
+    /// Whether requests that were sent to the other node were cancelled.
     cancelled: Cancelled,
-    /// The services that answer.
+    /// The answering services.
     pub(super) responders: Arc<Responders>,
 }
 
 /// The number of responders in one block of the list.
 const RESPONDERS: usize = 8;
 
-/// The counters of the services that answer a topic, by number, so that a held request needs only
-/// the number. None is removed: a service has one for as long as the node lives.
+/// The counters of the services that answer a topic, by number, so that a held request stores only
+/// the number. Entries are never removed: a service keeps its number as long as the node lives.
 #[derive(Debug, Default)]
 pub(crate) struct Responders {
     lines: [OnceLock<Line<ResponderValue>>; RESPONDERS],
@@ -73,47 +73,48 @@ impl MailboxState {
         MailboxState { responders, ..MailboxState::default() }
     }
 
-    /// Sets that the node, or the set of actors, shuts down.
+    /// Notes that the node, or the set of actors, shuts down.
     pub(crate) fn set_shuts_down(&self) {
         self.shuts_down.store(true, Ordering::Relaxed);
     }
 
-    /// Sets that requests are rejected when the mailbox is full.
+    /// Makes the mailbox reject requests when it is full.
     pub(crate) fn reject(&self) {
         self.rejects.store(true, Ordering::Relaxed);
     }
 
-    /// Sets that requests go to another node, and whether that node is connected.
+    /// Notes that requests go to another node, and whether that node is connected.
     pub(crate) fn set_remote(&self, is_connected: bool) {
         self.is_remote.store(true, Ordering::Relaxed);
         self.is_unreachable.store(!is_connected, Ordering::Relaxed);
     }
 
-    /// Sets that nobody takes requests any more. Requests that wait are dropped after this call.
+    /// Notes that no task takes requests any more. Waiting requests are dropped after this call.
     pub(crate) fn end_reading(&self) {
         self.is_unread.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
-    /// Whether nobody will take a request that was sent before this call. If false, and the last
-    /// taker ends later, it drops that request. Why: a send raises a fence, or wakes a task that
-    /// will take the request. Of that fence and the fence of `end_reading`, the later one sees all
-    /// that was written before the earlier one.
+    /// Returns whether no service will take a request that was sent before this call. If false, and
+    /// the last taker ends later, that taker drops the request. Reason: a send raises a fence, or
+    /// wakes a task that will take the request. Of that fence and the fence of `end_reading`, the
+    /// later one sees all that was written before the earlier one.
     pub(super) fn is_unread(&self) -> bool {
         self.is_unread.load(Ordering::Relaxed)
     }
 
-    /// Tells the client of the other node that a taken request was cancelled.
+    /// Notifies the client of the other node that a taken request was cancelled.
     pub(super) fn cancel(&self) {
         if self.is_remote.load(Ordering::Relaxed) {
-            // Release: the client that sees this sees that the request is cancelled.
+            // Release: a client that sees this flag sees the cancelled request.
             self.cancelled.some.store(true, Ordering::Release);
             self.cancelled.client.wake();
         }
     }
 
-    /// Whether requests were cancelled since [`forget_cancelled`](MailboxState::forget_cancelled).
-    /// If none was, wakes the task when one is.
+    /// Returns whether requests were cancelled since
+    /// [`forget_cancelled`](MailboxState::forget_cancelled). If not, registers `waker` to be woken
+    /// when one is.
     pub(crate) fn has_cancelled(&self, waker: &Waker) -> bool {
         self.cancelled.client.register(waker);
         self.cancelled.some.load(Ordering::Acquire)

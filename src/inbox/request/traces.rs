@@ -1,5 +1,5 @@
-//! The traces of requests: a requester gives each request a trace, and the task of a service that
-//! takes a request handles it until it takes the next one.
+//! The traces of requests: a requester gives each request a trace, and a service that takes a
+//! request handles it until it takes the next one.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl RequestTraces {
     }
 }
 
-/// The request that a service handles.
+/// The request that a service is handling.
 #[derive(Clone)]
 pub(super) struct TakenTraces {
     topic: Arc<str>,
