@@ -1,4 +1,4 @@
-//! Transports that the program attaches to a node, beside the links of the topology.
+//! Transports that the program attaches to a node, in addition to the links of the topology.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) struct Attached {
 
 impl Attached {
     /// Checks that services of the node emit and read the transport's topics, and that the
-    /// transport can keep the promises of the policies with which they read them.
+    /// transport can fulfil the policies of these subscriptions.
     pub(crate) fn check(&self, services: &[(String, BoundPorts)]) -> Result<(), BuildError> {
         let emits = services.iter().flat_map(|(_, ports)| &ports.emits);
         let emits = emits.filter(|port| !port.is_request);

@@ -1,5 +1,4 @@
-//! How nodes of other hosts are reached: over plain TCP, or over TLS with the files that the
-//! topology names.
+//! The endpoints for nodes of other hosts: plain TCP, or TLS with the files of the topology.
 
 use std::sync::Arc;
 #[cfg(feature = "tls")]
@@ -19,16 +18,16 @@ use crate::plan::Plan;
 #[cfg(feature = "tls")]
 use crate::topology::Setting;
 
-/// The files by which the node proves its name to nodes of other hosts.
+/// The files with which the node proves its name to nodes of other hosts.
 pub(super) struct Far {
-    /// `None` if no link goes over TLS.
+    /// `None` if no link uses TLS.
     #[cfg(feature = "tls")]
     tls: Option<Arc<Tls>>,
 }
 
 #[cfg(feature = "tls")]
 impl Far {
-    /// Reads the files of the node, if a link of it goes over TLS.
+    /// Reads the TLS files of the node, if one of its links uses TLS.
     pub(super) fn load(plan: &Plan, log: &Arc<Log>) -> Result<Far, StartError> {
         let (node, settings, carriers) = (&*plan.node, &plan.settings, &plan.carriers);
         let listens = carriers.requires_tls() && settings.tcp.is_some();
@@ -64,18 +63,17 @@ impl Far {
         }
     }
 
-    /// Returns the endpoint, with the addresses of `plain`, at which nodes of other hosts connect
-    /// to this one.
+    /// Returns the endpoint with the addresses of `plain`, at which nodes of other hosts connect to
+    /// this one.
     pub(super) fn of_self(&self, plan: &Plan, plain: Endpoint) -> Result<Endpoint, StartError> {
-        // Sets no limit here, because the server of the endpoint limits the handshakes of other
-        // nodes.
+        // Sets no limit here: the server of the endpoint limits the handshakes of other nodes.
         match plan.carriers.requires_tls() {
             true => self.secured(&plan.node, plain, Duration::MAX),
             false => Ok(plain),
         }
     }
 
-    /// Returns the TLS endpoint with the addresses of `plain`, or an error: never the plain
+    /// Returns the TLS endpoint with the addresses of `plain`, or an error; never the plain
     /// endpoint.
     fn secured(
         &self,
@@ -95,7 +93,7 @@ impl Far {
     }
 }
 
-/// The error of a node that cannot prove its name to nodes of other hosts.
+/// Returns the error of a node that cannot prove its name to nodes of other hosts.
 #[cfg(feature = "tls")]
 fn without_tls(node: &str, place: Option<String>, problem: &str) -> StartError {
     let problem = format!("node `{node}` cannot use TLS: {problem}");

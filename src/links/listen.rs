@@ -1,4 +1,4 @@
-//! Serves at the node's endpoint, and makes its address again when it has vanished.
+//! Accepts connections on the node's endpoint, and creates its address again if it has disappeared.
 
 use std::io;
 use std::pin::pin;
@@ -16,10 +16,10 @@ use crate::error::StartError;
 use crate::plan::Plan;
 use crate::topology::Setting;
 
-/// How often a node checks that its address still leads to it.
+/// How often a node checks that its address still exists.
 const RECHECK: Duration = Duration::from_secs(1);
 
-/// The endpoint at which a node listens. Dropping it gives the address back.
+/// The endpoint on which a node listens. Dropping it releases the address.
 pub(super) struct Listening {
     pub(super) endpoint: Endpoint,
     pub(super) bound: BoundEndpoint,
@@ -29,7 +29,7 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// Serves until the links end, on a new listener each time the address was made again.
+    /// Serves until the links end, with a new listener each time the address was created again.
     pub(super) async fn run(
         mut self,
         exports: Arc<Exports>,
@@ -47,7 +47,7 @@ impl Listening {
         }
     }
 
-    /// Ready with a new listener when the address had vanished and was restored. A problem that
+    /// Returns a new listener after the address has disappeared and was restored. A problem that
     /// prevents this is reported once.
     async fn restored(&mut self, executor: &dyn Executor) -> Listener {
         let endpoint = &self.endpoint;
@@ -71,8 +71,8 @@ impl Listening {
     }
 }
 
-/// Makes the address again if it has vanished. Returns the listener of the new address, or `None`
-/// if the address had not vanished. `is_new`: the address is new, and has no listener yet.
+/// Creates the address again if it has disappeared. Returns the listener of the new address, or
+/// `None` if the address still exists. `is_new`: the address is new, and has no listener yet.
 fn restore(
     bound: &mut BoundEndpoint,
     is_new: &mut bool,
@@ -83,14 +83,14 @@ fn restore(
     listener.map_err(|error: io::Error| error.to_string())
 }
 
-/// Makes the address of the control socket again if it has vanished.
+/// Creates the address of the control socket again if it has disappeared.
 fn restore_memory(memory: Option<&ControlThread>) -> Result<(), String> {
     let restored = memory.map_or(Ok(false), ControlThread::restore);
     restored.map(drop).map_err(|error| error.to_string())
 }
 
-/// The error of a node that could not listen at `endpoint`. `place` is where the topology sets the
-/// address, if it does.
+/// Returns the error of a node that could not listen on `endpoint`. `place` is where the topology
+/// sets the address, if it does.
 pub(crate) fn bind_error(
     plan: &Plan,
     endpoint: &Endpoint,

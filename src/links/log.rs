@@ -1,9 +1,9 @@
 //! Log lines about links and other connections, limited for each cause and peer: the first
-//! occurrence at once, then a count per minute.
+//! occurrence immediately, then a count per minute.
 //!
-//! A peer that connects again and again must not fill the log, and an absent peer must stay
-//! visible. [`Limiter`] decides which lines are written, without a clock; [`Log`] writes them, and
-//! calls it when counts are due.
+//! A peer that reconnects repeatedly must not fill the log, but an absent peer must stay visible.
+//! [`Limiter`] decides which lines are written, without a clock; [`Log`] writes them, and calls it
+//! when counts are due.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,7 +28,7 @@ use crate::support::log;
 
 /// How long occurrences after the first are counted before a line with their number is written.
 const WINDOW: Duration = Duration::from_secs(60);
-/// The most causes and peers that have their own counts; all others share one count.
+/// The maximum number of keys (cause and peer) with their own counts; all others share one count.
 const KEYS: usize = 256;
 /// An absent peer is a warning when the pause between two attempts is at least this long.
 const ABSENT: Duration = Duration::from_millis(500);
@@ -86,8 +86,8 @@ impl Log {
         self.limited(level, key, &words);
     }
 
-    /// Writes `words`, unless there was a line with this key within the last minute. The code with
-    /// which they end becomes a field of the line.
+    /// Logs `words`, unless there was a line with this key within the last minute. The error code
+    /// at their end becomes a field of the line.
     pub(crate) fn limited(
         &self,
         level: Level,
@@ -135,13 +135,12 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
         Notice::Disconnected { peer, error } => {
             of(Level::Warn, "down", &format!("{peer} {}", kind_of(error)))
         }
-        // This is an error, and not only a node that starts later: another user could send in place
+        // An error, because the node is not just started later: another user could send on behalf
         // of the node.
         Notice::Unreachable { peer, .. } if notice.code() != Some(Code::PEER_UNREACHABLE) => {
             of(Level::Error, "untrusted", peer)
         }
-        // Leaves out a timeout, because then the attempt itself took seconds, however short the
-        // pause is.
+        // Excludes a timeout: the attempt itself then took seconds, however short the pause is.
         Notice::Unreachable { peer, pause, error }
             if *pause < ABSENT && error.kind() != ErrorKind::TimedOut =>
         {
@@ -166,7 +165,7 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
                 _ => "not welcome",
             };
             // A process may send any name, and many processes may connect, so these are counted by
-            // user, or by address.
+            // user or by address.
             match from {
                 Some(Peer::Unix(credentials)) => {
                     of(Level::Warn, cause, &format!("user {}", credentials.user))
@@ -203,20 +202,22 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
     }
 }
 
-/// The kind of an error, for its key: there are few kinds, so errors cannot fill the counts.
+/// Returns the kind of an error, for its key: there are few kinds, so errors cannot fill the
+/// counts.
 fn kind_of(error: &DriveError) -> String {
     match error {
-        // A peer that closes the connection says why, so each reason is a kind.
+        // A peer that closes the connection sends the reason, so each reason is a kind.
         DriveError::Link(error @ LinkError::PeerClosed(_)) => error.to_string(),
         DriveError::Link(error) => format!("{:?}", discriminant(error)),
-        // This is an error of TLS, for example an alert, so its text is the kind.
+        // An error of TLS, for example an alert: its text is the kind.
         DriveError::Io(error) if error.kind() == ErrorKind::InvalidData => error.to_string(),
         DriveError::Io(error) => error.kind().to_string(),
         other => format!("{:?}", discriminant(other)),
     }
 }
 
-/// An IPv4 address, or the first half of an IPv6 address, which all addresses of one site share.
+/// Returns an IPv4 address, or the first half of an IPv6 address, which all addresses of one site
+/// share.
 fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
@@ -238,7 +239,7 @@ struct Entry {
     level: Level,
     /// The text of the first occurrence.
     words: String,
-    /// Occurrences before this time are counted, and write no line.
+    /// Occurrences before this time are only counted, not logged.
     until: Duration,
     count: u64,
 }
@@ -272,7 +273,7 @@ impl Limiter {
         self.entries.insert(key, Entry { level, words, until, count: 0 });
     }
 
-    /// When the next count is due.
+    /// Returns when the next count is due.
     fn due(&self) -> Option<Duration> {
         let counted = self.entries.values().filter(|entry| entry.count > 0);
         counted.map(|entry| entry.until).min()

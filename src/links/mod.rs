@@ -2,11 +2,11 @@
 //! nodes that it reads from.
 //!
 //! The plan says which nodes these are. [`listen`] keeps the node's endpoints reachable, [`far`]
-//! has the certificate that proves its name to nodes of other hosts, and [`log`] writes a line for
-//! each event of a link; [`peers`] counts the connections. `mycelium_transports::link` carries
-//! topics over a link, and only `mycelium_transports::endpoint` knows the kinds of sockets.
-//! [`attached`] has the transports that the program adds. This module depends on the plan and the
-//! launcher's members, and no service.
+//! has the certificate that proves its name to nodes of other hosts, and [`log`] logs the events of
+//! links; [`peers`] tracks the connections. `mycelium_transports::link` carries topics over a link,
+//! and only `mycelium_transports::endpoint` knows the kinds of sockets. [`attached`] has the
+//! transports that the program adds. This module depends on the plan and the launcher's members,
+//! but on no service.
 
 mod attached;
 mod far;
@@ -53,14 +53,15 @@ pub(crate) struct LinkSetup<'a> {
     /// All topics of the node.
     pub(crate) topics: Vec<Arc<Topic>>,
     pub(crate) executor: &'a Arc<dyn Executor>,
-    /// Tells the links that the node starts to leave, drains, or stops.
+    /// Notifies the links that the node starts to leave, drains, or stops.
     pub(crate) control: &'a Arc<Control>,
     pub(crate) counters: &'a Arc<Region>,
     /// The connections with nodes that this one reads from.
     pub(crate) peers: &'a Arc<Peers>,
-    /// Called for each notice of the links to nodes that this one reads from, beside the log.
+    /// Called for each notice of the links to nodes that this node reads from, in addition to the
+    /// log.
     pub(crate) on_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
-    /// Called as `on_notice`, for the links to nodes that read from this one.
+    /// Called like `on_notice`, for the links to nodes that read from this node.
     pub(crate) on_reader_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
     /// Called if a transport of the program fails while the node runs.
     pub(crate) on_failure: Arc<dyn Fn(StartError) + Send + Sync>,
@@ -70,9 +71,9 @@ pub(crate) struct LinkSetup<'a> {
 pub(crate) struct Links {
     control: Arc<Control>,
     exports: Option<Arc<Exports>>,
-    /// Shares memory with other nodes; `None` if no link goes through memory.
+    /// Shares memory with other nodes; `None` if no link uses shared memory.
     memory: Option<Arc<ControlThread>>,
-    /// Why links that should go through shared memory do not.
+    /// Why links that should use shared memory do not.
     memory_problem: Option<String>,
     /// Reports nodes that will not run again to `control`, until it is dropped.
     watch: Option<Watch>,
@@ -133,7 +134,7 @@ impl Links {
         Ok(links)
     }
 
-    /// Applies what the launcher says of other members: only the process that runs a member may
+    /// Applies the launcher's reports about other members: only the process that runs a member may
     /// connect under the member's name, and links do not wait for a member that will not run again.
     fn watch_members(&self) -> Watch {
         let (control, mut bound) = (Arc::downgrade(&self.control), BTreeSet::new());
@@ -243,7 +244,7 @@ impl Links {
     ) -> Result<(), StartError> {
         let mut interests: Vec<TopicInterest> = Vec::new();
         for (name, policy) in topics {
-            // Adds each topic once, although it is listed once for each of its publishers.
+            // Adds each topic once, even if it is listed once for each of its publishers.
             let is_new = interests.iter().all(|interest| interest.topic.name() != &**name);
             let topic = setup.topic(name).filter(|_| is_new).cloned();
             let start = setup.plan.peer_topics.start(name);
@@ -256,8 +257,8 @@ impl Links {
                 Notice::Disconnected { .. } => Some(None),
                 _ => None,
             };
-            // Calls the observer before `peers` is set, because it reads there whether the peer was
-            // connected until now.
+            // Calls the observer before updating `peers`, where the observer reads whether the peer
+            // was connected so far.
             observer(notice);
             connection.into_iter().for_each(|boot| peers.set(&name, boot));
         });
@@ -281,18 +282,18 @@ impl Links {
         setup.spawn(reading?)
     }
 
-    /// Returns why links that should go through shared memory do not.
+    /// Returns why links that should use shared memory do not.
     pub(crate) fn memory_problem(&self) -> Option<&str> {
         self.memory_problem.as_deref()
     }
 
-    /// Ready once this node has met all nodes that it reads from, and all that read from it; false
-    /// if it never will.
+    /// Waits until this node has connected with all nodes that it reads from, and with all that
+    /// read from it; false if it never will.
     pub(crate) async fn ready(&self) -> bool {
         self.control.ready().await
     }
 
-    /// Tells the links that the last readers of this node are about to leave.
+    /// Notifies the links that the last readers of this node are about to leave.
     pub(crate) fn leave(&self) {
         self.control.leave();
     }
@@ -302,13 +303,13 @@ impl Links {
         self.control.drain();
     }
 
-    /// Ready once all links have ended, after [`drain`](Links::drain).
+    /// Waits until all links have ended, after [`drain`](Links::drain).
     pub(crate) async fn ended(&self) {
         self.control.ended().await;
     }
 
-    /// Ends all links at once. Ready once they have ended, and another process can listen at the
-    /// node's address.
+    /// Ends all links immediately. Completes when they have ended, and another process can listen
+    /// on the node's address.
     pub(crate) async fn stop(&self) {
         self.control.stop();
         self.control.ended().await;
@@ -317,21 +318,21 @@ impl Links {
         }
     }
 
-    /// Drops the transports of the program that have not ended. Ready once nothing is left of them.
+    /// Drops the transports of the program that have not ended. Completes when they are gone.
     pub(crate) async fn abandon(&self) {
         self.control.abandon();
         self.control.ended().await;
     }
 
-    /// Messages that readers had not confirmed when all links had ended: the node or the reader of
-    /// a transport, topic, number of messages.
+    /// Returns the messages that readers had not confirmed when all links had ended: the node or
+    /// the reader of a transport, the topic, and the number of messages.
     pub(crate) fn undelivered(&self) -> Vec<(String, String, usize)> {
         let mut left = self.control.left();
         left.extend(self.exports.iter().flat_map(|exports| exports.undelivered()));
         left
     }
 
-    /// Returns the readers among these that were let go, because they have broken the protocol.
+    /// Returns those of these readers that were disconnected because they violated the protocol.
     pub(crate) fn let_go(&self, left: &[(String, String, usize)]) -> Vec<String> {
         let nodes: BTreeSet<&String> = left.iter().map(|(node, ..)| node).collect();
         let is_let_go =
@@ -339,15 +340,15 @@ impl Links {
         nodes.into_iter().filter(is_let_go).cloned().collect()
     }
 
-    /// Whether a reader has messages left to take, and the launcher runs that reader or will run it
-    /// again.
+    /// Returns whether a reader has messages left to take, and the launcher runs that reader or
+    /// will run it again.
     pub(crate) fn has_readers_to_come(&self) -> bool {
         let comes = |node: &String| MEMBERS.state(node).is_some_and(|told| !told.is_final());
         self.exports.as_ref().is_some_and(|exports| exports.unfinished().iter().any(comes))
     }
 
-    /// The number of messages that readers have confirmed. While it grows, waiting for them is
-    /// useful.
+    /// Returns the number of messages that readers have confirmed. While it grows, waiting for
+    /// readers makes sense.
     pub(crate) fn progress(&self) -> u64 {
         let linked = self.exports.as_ref().map_or(0, |exports| exports.progress());
         linked + self.control.confirmed()
@@ -363,7 +364,7 @@ impl Drop for Links {
     }
 }
 
-/// Starts the control thread, which listens if other nodes read from this one through shared
+/// Starts the control thread, which listens if other nodes read from this node through shared
 /// memory.
 fn share_memory(setup: &LinkSetup<'_>) -> Result<Arc<ControlThread>, String> {
     let control = ControlThread::start(&setup.plan.node, ControlLimits::default());
@@ -381,18 +382,18 @@ fn share_memory(setup: &LinkSetup<'_>) -> Result<Arc<ControlThread>, String> {
 const NO_PROCESS: u32 = 0;
 
 impl LinkSetup<'_> {
-    /// The nodes of this host that read from this one: they do not connect over TCP.
+    /// Returns the nodes of this host that read from this node and do not connect over TCP.
     fn near_readers(&self) -> impl Iterator<Item = &String> {
         self.plan.peer_topics.readers.keys().filter(|node| !self.plan.carriers.over_tcp(node))
     }
 
-    /// Where the node listens, each with the place in the topology that says so.
+    /// Returns where the node listens, each with its place in the topology.
     fn endpoints(&self, far: &Far) -> Result<Vec<(Endpoint, Option<String>)>, StartError> {
         let (node, plan) = (&*self.plan.node, self.plan);
         let is_near = self.near_readers().next().is_some() || plan.settings.admits_observers;
         let near = is_near
             .then(|| (plan.settings.endpoint.clone(), plan.places.of(Setting::Socket(node))));
-        // Observers of this host connect to the socket, because no name is proven over plain TCP.
+        // Observers of this host connect to the socket: plain TCP does not prove names.
         let is_read = !plan.peer_topics.readers.is_empty();
         let plain = plan.settings.tcp.clone().filter(|_| is_read);
         let far = plain.map(|plain| far.of_self(plan, plain));
@@ -400,8 +401,8 @@ impl LinkSetup<'_> {
         Ok(near.into_iter().chain(far).collect())
     }
 
-    /// Starts a transport that the program attached. It makes its taps, by which it reads topics
-    /// for another process, before any service runs.
+    /// Starts a transport that the program attached. It creates its taps, through which it reads
+    /// topics for another process, before any service runs.
     fn start(&self, attached: Attached) -> Result<(), StartError> {
         let topics =
             |names: &[String]| names.iter().filter_map(|it| self.topic(it)).cloned().collect();
@@ -434,8 +435,8 @@ impl LinkSetup<'_> {
         self.topics.iter().find(|topic| topic.name() == name)
     }
 
-    /// Returns `problem`, the reason why links go over sockets, or an error if a link requires
-    /// shared memory.
+    /// Returns `problem`, the reason why links use sockets, or an error if a link requires shared
+    /// memory.
     fn without_memory(&self, problem: String) -> Result<String, StartError> {
         let needs = |link: &LinkSettings| link.config.memory == MemoryUse::Required;
         let mut links = self.plan.links.iter();
@@ -447,7 +448,7 @@ impl LinkSetup<'_> {
         Err(StartError::without_memory(node, place, &problem))
     }
 
-    /// The error of a link with `peer` that cannot be made as the topology says.
+    /// Returns the error of a link with `peer` that cannot be created as the topology requests.
     fn refused(&self, peer: &str, error: &ImportError) -> StartError {
         self.failed(None, &format!("link with node `{peer}`: {error}"))
     }

@@ -1,5 +1,5 @@
-//! The connections with the nodes that this one reads from. A node's process is known by its *boot
-//! number*, which it draws at random at its start.
+//! The connections with the nodes that this node reads from. A node's process is identified by its
+//! *boot number*, a random number that it chooses at its start.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -13,7 +13,7 @@ use mycelium_executor::Executor;
 use crate::support::latch::until;
 use crate::support::lock::lock;
 
-/// How long a connection may be away before the open requests without a deadline fail.
+/// How long a connection may be lost before open requests without a deadline fail.
 pub(crate) const RECONNECT: Duration = Duration::from_secs(1);
 
 /// The connected process of each node, by its boot number; `None` while none is connected.
@@ -30,17 +30,17 @@ impl Peers {
     }
 
     /// Returns the boot number of the process that is connected as node `peer`; `None` if no
-    /// process is.
+    /// process is connected.
     pub(crate) fn get(&self, peer: &str) -> Option<u64> {
         lock(&self.connected).get(peer).copied().flatten()
     }
 
-    /// Ready when the connected process of node `peer` is another one than `seen`, or none.
+    /// Waits until the connected process of node `peer` is not `seen`.
     pub(crate) async fn until_not(&self, peer: &str, seen: Option<u64>) {
         until(&self.changed, || self.get(peer) != seen).await;
     }
 
-    /// Ready when there was no connection with node `peer` for longer than [`RECONNECT`].
+    /// Waits until there was no connection with node `peer` for longer than [`RECONNECT`].
     pub(crate) async fn until_lost(&self, peer: &str, executor: &dyn Executor) {
         loop {
             let seen = self.get(peer);

@@ -51,8 +51,8 @@ fn a_flood_is_one_line_and_then_a_count_per_minute() {
     assert_eq!(test.lines.len(), 3);
 }
 
-/// Each attempt at a peer that does not answer takes seconds, so the pause between attempts would
-/// reach `ABSENT` very late: a timeout is a warning at once, whatever the pause.
+/// Each attempt to connect to a peer that does not answer takes seconds, so the pause between
+/// attempts would reach `ABSENT` very late: a timeout is an immediate warning, whatever the pause.
 #[test]
 fn a_peer_that_does_not_answer_and_a_socket_of_another_user_are_told_at_once() {
     let found = mycelium_executor::Credentials { process: Some(7), user: 1001, group: 0 };
@@ -70,7 +70,7 @@ fn a_peer_that_does_not_answer_and_a_socket_of_another_user_are_told_at_once() {
     }
 }
 
-/// No occurrence hides another: a scan of the port does not hide a certificate that expired.
+/// No occurrence hides another: a port scan does not hide an expired certificate.
 #[test]
 fn users_peers_addresses_and_errors_are_counted_apart() {
     let mut test = LogTest::default();
