@@ -1,6 +1,6 @@
-//! The driver: a task that starts the services of a node and waits for the end. The node ends by
-//! itself, by a shutdown, or at the shutdown's deadline. The order of the end: services, links,
-//! threads, stop hooks, watchdog, sinks.
+//! The driver: a task that starts the services of a node and waits for the end. The node ends when
+//! its services have ended, by a shutdown, or at the shutdown's deadline. The order of the end:
+//! services, links, threads, stop hooks, watchdog, sinks.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -29,10 +29,10 @@ use crate::support::lock::lock;
 use crate::support::log;
 
 /// How long the driver waits before it logs declared subscriptions that were not taken, and topics
-/// to which nothing has subscribed.
+/// without a subscription.
 const TAKE_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a shutdown takes before the log says what it waits for.
+/// How long a shutdown may take before the log says what it waits for.
 const SLOW_SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Places all services and the driver, then lets them run.
@@ -70,8 +70,8 @@ pub(super) fn start(
     Ok(placements)
 }
 
-/// Ends the threads of a node that cannot start. Services that were placed have been aborted before
-/// they ran, so the threads have nothing to do.
+/// Ends the threads of a node that cannot start. Placed services were aborted before they ran, so
+/// the threads have nothing to do.
 pub(super) fn abort_start(shared: &Shared, watchdog: Option<&WatchdogHandle>) {
     shared.sinks.stop();
     let of_watchdog = watchdog.map(|watchdog| {
@@ -90,10 +90,10 @@ struct Driver {
     links: Arc<OnceLock<Links>>,
     services: Vec<Handle>,
     watchdog: Option<Arc<WatchdogHandle>>,
-    /// The warnings of topics that no service reads, until they were logged.
+    /// The warnings of topics that no service reads; empty once they are logged.
     unread: Mutex<Vec<StartWarning>>,
-    /// Whether the links have ended: messages to other nodes were delivered, or reported as not
-    /// delivered.
+    /// Whether the links have ended: messages to other nodes were delivered, or reported as
+    /// undelivered.
     are_links_drained: AtomicBool,
     /// Whether all steps of the end are done.
     has_ended: bool,
@@ -116,7 +116,7 @@ impl Driver {
         select(pin!(self.wait_for_the_end(hooks)), pin!(self.log_slow_shutdown())).await;
         if let Some(watchdog) = &self.watchdog {
             watchdog.stop();
-            // Needs no timer, because the watchdog's thread ends by itself. A timer would move the
+            // Needs no timer: the watchdog's thread ends by itself. A timer would advance the
             // executor's time if that is paused.
             let overdue = pin!(self.shared.lifecycle.overdue.wait());
             select(pin!(watchdog.threads.gone()), overdue).await;
@@ -125,7 +125,7 @@ impl Driver {
         self.wait_for_threads(self.shared.sinks.threads(), Some(Duration::ZERO)).await;
         self.wait_for_exporters().await;
         self.has_ended = true;
-        // Dropping the driver finishes the node.
+        // Dropping the driver finishes the end of the node.
     }
 
     /// Waits for services, actors, links and threads, and runs the stop hooks.
@@ -140,8 +140,8 @@ impl Driver {
         self.run_hooks(hooks).await;
     }
 
-    /// Logs what a shutdown waits for after a second, after two, after four, and so on. The future
-    /// is never ready.
+    /// Logs what a shutdown waits for, after 1, 2, 4 seconds, and so on. The future never
+    /// completes.
     async fn log_slow_shutdown(&self) {
         let shared = &self.shared;
         shared.lifecycle.shutdown.wait().await;
@@ -177,7 +177,7 @@ impl Driver {
         }
     }
 
-    /// Ends the actors, after the services, which may send messages to them.
+    /// Ends the actors. They end after the services, which may send messages to them.
     async fn end_actors(&self, deadline: Option<Duration>) {
         let shared = &self.shared;
         let left = match deadline {
@@ -214,7 +214,7 @@ impl Driver {
             (pin!(ready), pin!(quiet), pin!(self.wait_for_dead_letters()));
         let waiting = select(ready.as_mut(), select(quiet, dead_letters));
         select(waiting, select(all_ended, shutdown)).await;
-        // Polls `ready` once more, because services may have started and ended since its last poll.
+        // Polls `ready` once more: services may have started and ended since its last poll.
         select(ready, std::future::ready(())).await;
         self.warn_of_unread_topics();
         if !shared.lifecycle.shutdown.is_set() {
@@ -226,8 +226,8 @@ impl Driver {
     }
 
     /// Ends the subscriptions to dead letters when all other services have ended. If the links can
-    /// write dead letters and end first, they must have ended, too: then nothing writes dead
-    /// letters any more. The future is never ready.
+    /// write dead letters and end first, waits for them, too: then no further dead letters are
+    /// written. The future never completes.
     async fn wait_for_dead_letters(&self) {
         self.shared.services.others_running.wait().await;
         let dead_letters = &self.shared.plan.dead_letters;
@@ -241,21 +241,21 @@ impl Driver {
     }
 
     /// Ends the subscriptions to dead letters: their readers receive the remaining ones, and then
-    /// the end.
+    /// `None`.
     fn end_dead_letters(&self) {
         self.shared.topics.end_dead_letters();
         for (topic, ending) in self.services.iter().flat_map(|service| &service.endings) {
             if **topic == *DeadLetter::TOPIC {
-                // Ends them when they are empty, and not now, because services that end after the
-                // readers can still write dead letters.
+                // Ends them when they are empty instead of now: services that end after the readers
+                // can still write dead letters.
                 ending.finish(Finisher::finish_when_empty);
             }
         }
     }
 
-    /// Delivers to other nodes what services have sent, until the shutdown's deadline. Without a
-    /// shutdown, it waits as long as readers confirm a message within each shutdown timeout, or the
-    /// launcher runs a reader or will run it again.
+    /// Delivers the messages that services have sent to other nodes, until the shutdown's deadline.
+    /// Without a shutdown, waits as long as readers confirm a message within each shutdown timeout,
+    /// or the launcher runs a reader or will run it again.
     async fn drain_links(&self, mut shutdown: Option<Duration>) {
         let shared = &self.shared;
         let Some(links) = self.links.get() else { return };
@@ -290,7 +290,7 @@ impl Driver {
         let grace =
             || shared.executor.sleep_until(shared.executor.now().saturating_add(ABANDON_WITHIN));
         select(pin!(links.stop()), grace()).await;
-        // A transport that is dropped says which messages it leaves.
+        // A transport that is dropped reports its undelivered messages.
         if let Either::Right(_) = select(pin!(links.abandon()), grace()).await {
             log::error!(
                 node = shared.plan.node,
@@ -305,7 +305,7 @@ impl Driver {
         self.are_links_drained.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until the threads have ended. Their services have ended already.
+    /// Waits until the threads have ended, whose services have already ended.
     async fn wait_for_threads(&self, threads: &Threads, shutdown: Option<Duration>) {
         let shared = &self.shared;
         let now = shared.executor.now();
@@ -326,8 +326,8 @@ impl Driver {
     }
 
     /// Waits until the exporters have sent the rest, and the running scrape has its response.
-    /// Exporters have their own deadlines, in the time of the system, which may differ from the
-    /// executor's time.
+    /// Exporters have their own deadlines, in system time, which may differ from the executor's
+    /// time.
     async fn wait_for_exporters(&self) {
         let exporters = self.shared.sinks.exporters();
         let overdue = pin!(self.shared.lifecycle.overdue.wait());
@@ -335,7 +335,7 @@ impl Driver {
         self.wait_for_threads(exporters, Some(Duration::ZERO)).await;
     }
 
-    /// Runs the hooks in the reverse of their order, all within one shutdown timeout.
+    /// Runs the hooks in reverse order, all within one shutdown timeout.
     async fn run_hooks(&self, hooks: Vec<StopHook>) {
         let shared = &self.shared;
         let timeout = shared.shutdown_timeout();
@@ -369,7 +369,7 @@ impl Driver {
         }
     }
 
-    /// Warns of the topics to which nothing outside the services has subscribed, either.
+    /// Warns of topics without any subscription, inside or outside the services.
     fn warn_of_unread_topics(&self) {
         let unread = &mut *lock(&self.unread);
         for warning in std::mem::take(unread) {
@@ -394,7 +394,7 @@ impl Driver {
         let half_time =
             shared.executor.sleep_until(shared.executor.now().saturating_add(timeout / 2));
         let all_ended = pin!(async {
-            // In the first half of the time, services still take what other nodes have sent.
+            // In the first half of the time, services still take messages from other nodes.
             let ended = pin!(async {
                 shared.services.others_running.wait().await;
                 self.end_dead_letters();
@@ -426,7 +426,7 @@ impl Driver {
         shared.abandon(unfinished);
     }
 
-    /// Ends subscriptions that would not end by themselves. The future is never ready.
+    /// Ends subscriptions that would not end by themselves. The future never completes.
     async fn finish_endless_subscriptions(&self) {
         let running = &self.shared.services.running;
         let subscriptions = self.services.iter().flat_map(|service| {
@@ -444,7 +444,7 @@ impl Driver {
         }
     }
 
-    /// Ends the subscriptions to topics of other nodes. These nodes keep the messages that were not
+    /// Ends the subscriptions to topics of other nodes. Those nodes keep the messages that were not
     /// taken for the next process of this node.
     fn leave_remote_topics(&self) {
         for (topic, ending) in self.services.iter().flat_map(|service| &service.endings) {
@@ -454,8 +454,8 @@ impl Driver {
         }
     }
 
-    /// Returns the services whose outcome fits; the outcome of a service that has not ended is
-    /// `None`.
+    /// Returns the services for whose outcome `fits` is true; a service that has not ended has the
+    /// outcome `None`.
     fn names(&self, fits: impl Fn(Option<&Outcome>) -> bool) -> Vec<String> {
         let ended = self.shared.services.ended();
         let names = self.services.iter().map(|service| &service.name);
@@ -465,13 +465,12 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // Takes one snapshot of the outcomes, because another thread may be dropping the tasks of
-        // services.
+        // Takes one snapshot of the outcomes: another thread may be dropping the tasks of services.
         let lost = self.names(|outcome| matches!(outcome, None | Some(Outcome::Abandoned)));
         if !lost.is_empty() || (!self.has_ended && self.shared.lifecycle.placed.is_set()) {
             self.shared.failure.set(StartError::ExecutorEnded { services: lost.clone() });
         }
-        // Without this, services on other executors would continue to run.
+        // Aborts services on other executors, which would continue to run otherwise.
         self.abort();
         self.watchdog.iter().for_each(|watchdog| watchdog.stop());
         self.shared.sinks.stop();

@@ -1,16 +1,16 @@
-//! The subscriptions that the node must end itself at a shutdown, because they may not see the end
+//! The subscriptions that the node itself must end at a shutdown, because they may not see the end
 //! of their publishers.
 //!
-//! Most subscriptions end when all of their publishers have ended. The node ends two kinds itself:
+//! Most subscriptions end when all their publishers have ended. The node ends two kinds itself:
 //!
-//! 1. A subscription that drops messages and closes a cycle of services. It ends when it has what
-//!    was sent before the services outside the cycle had ended. Then the other services of the
-//!    cycle see the end of their publishers, one after the other.
+//! 1. A subscription that drops messages and closes a cycle of services. It ends after the messages
+//!    that were sent before the services outside the cycle had ended. Then the other services of
+//!    the cycle see the end of their publishers, one after the other.
 //! 2. A subscription without a publisher, or with one outside the services. It ends when the
 //!    services that emit to its topic have ended and it is empty.
 //!
-//! Each service that ends is handled once, so the end of a node takes a time that grows with the
-//! number of its services, and not with the square of that number.
+//! Each ended service is handled once, so the time of a shutdown is linear in the number of
+//! services.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ use crate::inbox::ending::Ending;
 use crate::plan::dead_letter::DeadLetter;
 use crate::shared::Shared;
 
-/// The subscriptions of a node that it must end.
+/// The subscriptions of a node that the node must end.
 pub(super) struct Endless<'a> {
     shared: &'a Shared,
     /// The subscriptions of each topic, and how many of its publishing services have not ended.
@@ -31,15 +31,16 @@ pub(super) struct Endless<'a> {
     circles: Vec<(Vec<&'a Ending>, usize)>,
     /// The indices of the cycles that come after each service.
     circles_after: BTreeMap<&'a str, Vec<usize>>,
-    /// How many services this has seen to end.
+    /// How many ended services were handled.
     ended: usize,
     /// How many topics had a publisher outside the services at the last check. `None` before the
-    /// first.
+    /// first check.
     from_outside: Option<usize>,
 }
 
 impl<'a> Endless<'a> {
-    /// `subscriptions` are all of the node: service, topic, and the handle that ends it.
+    /// Creates the set. `subscriptions` are all subscriptions of the node: service, topic, and the
+    /// handle that ends it.
     pub(super) fn new(
         shared: &'a Shared,
         subscriptions: impl Iterator<Item = (&'a str, &'a str, &'a Ending)>,
@@ -68,7 +69,7 @@ impl<'a> Endless<'a> {
         Endless { shared, topics, circles, circles_after, ended: 0, from_outside: None }
     }
 
-    /// Ends the subscriptions whose services before them have all ended.
+    /// Ends the subscriptions for which all services before them have ended.
     pub(super) fn finish(&mut self) {
         let is_first = self.from_outside.is_none();
         if is_first {
@@ -104,7 +105,7 @@ impl<'a> Endless<'a> {
         }
     }
 
-    /// Whether the subscriptions of a topic do not end when its services have ended.
+    /// Returns whether the subscriptions of a topic do not end when its services have ended.
     fn has_no_end(&self, topic: &str) -> bool {
         let plan = &self.shared.plan;
         plan.topics.get(topic).is_none_or(|planned| planned.publishers == 0)

@@ -1,9 +1,9 @@
 //! A node: it starts the services of one process. Read `builder` first, then this file; then
-//! `prepare` (makes a service's subscriptions and publishers), `supervisors` (gives it its place in
-//! the tree), `placing` (gives it its executor or thread), `service_task` (what surrounds each
-//! poll), `driver` (waits for the end) with `endless` (the subscriptions that it must end),
-//! `watchdog`, `telemetry` (the metrics and traces that the node passes on), and `running` (what
-//! the owner sees).
+//! `prepare` (creates a service's subscriptions and publishers), `supervisors` (adds it to the
+//! supervision tree), `placing` (places it on its executor or thread), `service_task` (the hooks
+//! around each poll), `driver` (waits for the end) with `endless` (the subscriptions that it must
+//! end), `watchdog`, `telemetry` (the metrics and traces that the node exports), and `running` (the
+//! owner's handle).
 //!
 //! `remote` carries requests to other nodes, `legacy` serves clients of the original system, and
 //! `overview` builds the nodes of all programs for tools.
@@ -78,7 +78,7 @@ pub use placing::Placement;
 pub use running::{Running, StartReport};
 
 /// How long further signals count as the same request: `timeout` of coreutils sends one signal to
-/// its process, and one to the group that the process is in.
+/// its process, and one to the process group.
 #[cfg(feature = "signals")]
 const ONE_SIGNAL: Duration = Duration::from_millis(100);
 
@@ -103,33 +103,34 @@ pub struct Node {
 }
 
 impl Node {
-    /// The memory of all publishers' rings with the entries of their readers, in bytes: on the heap
-    /// and in shared memory.
+    /// Returns the memory of all publishers' rings with the entries of their readers, in bytes: on
+    /// the heap and in shared memory.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.plan.memory.total()
     }
 
-    /// The name of the node.
+    /// Returns the name of the node.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.plan.node
     }
 
-    /// The nodes that this one reads from.
+    /// Returns the nodes that this node reads from.
     pub fn reads_from(&self) -> impl Iterator<Item = &str> {
         self.plan.peer_topics.publishers.keys().map(String::as_str)
     }
 
-    /// Makes a subscription for code outside the services, such as a test or a thread of the
-    /// application. It misses nothing: it also gets what a service emits as soon as it runs.
+    /// Creates a subscription for code outside the services, such as a test or a thread of the
+    /// application. It misses nothing, not even messages that a service emits immediately after its
+    /// start.
     ///
     /// With a gating policy (`block`, `reject`) it applies backpressure from the start: publishers
-    /// wait when it is not read. Its `recv` returns `None` when the services have ended and all
+    /// wait while it is not read. Its `recv` returns `None` when the services have ended and all
     /// messages were received, or when the node is dropped without a start.
     ///
     /// # Errors
-    /// If the topic refuses it.
+    /// [`SubscribeError`] if the topic refuses the subscription.
     ///
     /// ```
     /// use mycelium::{Context, Delivery, Node, Policy, Result, message, service};
@@ -170,10 +171,10 @@ impl Node {
         self.subscribe_to(M::TOPIC, name, options)
     }
 
-    /// As [`subscribe`](Node::subscribe), for the topic with this name.
+    /// Creates a subscription as [`subscribe`](Node::subscribe) does, for the topic with this name.
     ///
     /// # Errors
-    /// If the topic refuses it.
+    /// [`SubscribeError`] if the topic refuses the subscription.
     pub fn subscribe_to<M: Message>(
         &self,
         topic: &str,
@@ -183,21 +184,21 @@ impl Node {
         self.topics.outside_subscription(topic, name, options.into())
     }
 
-    /// Makes a publisher for code outside the services. Emit after the start: services subscribe
-    /// then, so an earlier message reaches only subscriptions made [before the
+    /// Creates a publisher for code outside the services. Emit after the start: services subscribe
+    /// at the start, so an earlier message reaches only subscriptions that were created [before the
     /// start](Node::subscribe). While the publisher exists, subscriptions of its topic do not end
     /// before a shutdown.
     ///
     /// # Errors
-    /// If the topic refuses it.
+    /// [`BuildError`] if the topic refuses the publisher.
     pub fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
         self.publisher_to(M::TOPIC, name)
     }
 
-    /// As [`publisher`](Node::publisher), for the topic with this name.
+    /// Creates a publisher as [`publisher`](Node::publisher) does, for the topic with this name.
     ///
     /// # Errors
-    /// If the topic refuses it.
+    /// [`BuildError`] if the topic refuses the publisher.
     pub fn publisher_to<M: Message>(
         &self,
         topic: &str,
@@ -206,14 +207,13 @@ impl Node {
         self.topics.outside_publisher(topic, name)
     }
 
-    /// Prepares the node for a test: everything runs in the node's own executor, without threads,
-    /// and the probe sees it.
+    /// Prepares the node for a test: everything runs on the node's own executor, without threads,
+    /// and the probe records it.
     #[cfg(feature = "testing")]
     pub(crate) fn prepare_for_test(&mut self, probe: &Arc<Probe>) -> Result<(), BuildError> {
         self.watchdog = None;
         self.telemetry = Telemetry::default();
-        // Drops warnings of topics without another side, because the test is the other side of
-        // each.
+        // Drops warnings of topics with one side only, because the test is the other side.
         self.warnings.clear();
         for service in &mut self.services {
             service.execution = Execution::default();
@@ -223,7 +223,7 @@ impl Node {
         Ok(())
     }
 
-    /// The kind of executor that the topology requests for the node.
+    /// Returns the kind of executor that the topology requests for the node.
     #[cfg(feature = "testing")]
     pub(crate) fn requested_executor(&self) -> Option<&str> {
         self.plan.settings.executor.as_deref()
@@ -234,12 +234,12 @@ impl Node {
     /// shutdown. Needs the feature `signals`.
     ///
     /// # Errors
-    /// If it did not start, a service failed permanently, or services were abandoned at the
-    /// shutdown's deadline.
+    /// [`StartError`]: the node did not start, a service failed permanently, or services were
+    /// abandoned at the shutdown's deadline.
     #[cfg(feature = "signals")]
     pub fn run(self, executor: impl Executor) -> SendFuture<Result<Report, StartError>> {
-        // Boxes the future, which then has no type parameter, so a wrong executor is one error of
-        // the compiler.
+        // Boxes the future, so that it has no type parameter and a wrong executor is one compiler
+        // error.
         Box::pin(self.run_on(Arc::new(executor)))
     }
 
@@ -265,7 +265,7 @@ impl Node {
                     if std::mem::replace(&mut interrupted, true) {
                         shared.lifecycle.overdue.set();
                     }
-                    // Signals are ignored during this time, because nobody listens.
+                    // Signals are ignored during this time, because no task waits for them.
                     let until = shared.executor.now().saturating_add(ONE_SIGNAL);
                     match select(again, shared.executor.sleep_until(until)).await {
                         Either::Left((report, _)) => return report,
@@ -278,13 +278,13 @@ impl Node {
 
     /// Starts the node on `executor`.
     ///
-    /// All subscriptions and publishers are made before any service runs, so no message is lost by
-    /// the order of the start.
+    /// All subscriptions and publishers are created before any service runs, so the order of the
+    /// start loses no message.
     ///
     /// # Errors
-    /// If the topology names another executor, or a service cannot be executed as its execution
-    /// says: its executor is unknown or cannot run it, or the system refuses its thread. No service
-    /// has run then, and no thread is left.
+    /// [`StartError`]: the topology names another executor, or a service cannot be executed as
+    /// requested: its executor is unknown or cannot run it, or the system refuses its thread. In
+    /// this case no service has run, and no thread is left.
     pub fn start(mut self, executor: impl Executor) -> Result<Running, StartError> {
         #[cfg(unix)]
         launcher::follow_by_node(&self.plan.node, self.plan.settings.shutdown);
@@ -362,7 +362,7 @@ impl Node {
         shared.topics.mailboxes.start();
         #[cfg(feature = "topology")]
         self.legacy.iter().try_for_each(|hub| listen_to_legacy(&shared, hub))?;
-        // The links start before any service runs, so that readers in other nodes miss nothing.
+        // The links start before any service runs, so that readers in other nodes miss no message.
         let setup = LinkSetup {
             plan: &shared.plan,
             topics: shared.topics.all(),
@@ -375,8 +375,8 @@ impl Node {
             on_failure: shared.on_failure(),
         };
         let _ = links.set(Links::start(&setup, self.attached)?);
-        // Topics without readers are left to the driver, which warns later: code outside the
-        // services may subscribe after the start.
+        // Leaves topics without readers to the driver, which warns later: code outside the services
+        // may subscribe after the start.
         let is_of_readers = |it: &&StartWarning| matches!(it, StartWarning::NoReader { .. });
         let (unread, known): (Vec<_>, Vec<_>) = self.warnings.iter().partition(is_of_readers);
         for warning in known {
@@ -421,7 +421,7 @@ impl Node {
     }
 }
 
-/// Chooses the executor of a service: one that was added by name, or the node's own.
+/// Returns the executor of a service: one that was added by name, or the node's own.
 fn choose(
     plan: &Plan,
     own: &Arc<dyn Executor>,
@@ -450,7 +450,7 @@ fn choose(
     Err(error.into())
 }
 
-/// The error of a service that cannot be executed as the program says.
+/// Returns the error of a service that cannot be executed as the program requests.
 fn wrong_execution(service: &str, problem: &str) -> BuildError {
     let problem = format!("service `{service}` cannot be executed as the program says: {problem}");
     BuildError::new(Code::EXECUTION, problem)
@@ -491,8 +491,8 @@ fn in_queue(
 }
 
 /// Starts the watchdog, which watches all polls of the services. If neither the program nor the
-/// topology asks for it, it does not watch fast handlers, each of which runs within an emit, and
-/// the node runs without a watchdog if there is no thread for it.
+/// topology sets its limit, it does not watch fast handlers, which run within emits, and the node
+/// runs without a watchdog if the system refuses the thread.
 fn watch(
     shared: &Arc<Shared>,
     limit: Duration,
@@ -509,7 +509,7 @@ fn watch(
     });
     match Watchdog::start(shared, &handle, limit, watched) {
         Ok(()) => {
-            // Child tasks begin after this, and get the watchdog from here.
+            // Child tasks start after this, and find the watchdog here.
             let _ = shared.watchdog.set(handle.clone());
             Ok(Some(handle))
         }

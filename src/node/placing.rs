@@ -1,4 +1,4 @@
-//! Places services: in a shared executor, or on a thread of their own.
+//! Places services on a shared executor, or on their own threads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::support::log;
 use crate::task::launch::Launch;
 use crate::topology::Setting;
 
-/// How a service is executed: the requested execution, and the one that the system granted.
+/// How a service is executed: the requested execution, and the execution that the system granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Placement {
@@ -28,7 +28,7 @@ pub struct Placement {
     pub executor: String,
     /// The name of its own thread, if it has one.
     pub thread: Option<String>,
-    /// The cores to which its own thread is pinned. Empty for a shared executor, and if the system
+    /// The cores to which its own thread is pinned. Empty for a shared executor, or if the system
     /// does not report them.
     pub cores: Vec<usize>,
     /// The scheduling class of its own thread.
@@ -37,7 +37,7 @@ pub struct Placement {
     pub refused: Vec<ThreadError>,
 }
 
-/// Formats one sentence about the execution that was granted.
+/// Formats one sentence about the granted execution.
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` runs ", self.service)?;
@@ -55,12 +55,12 @@ impl fmt::Display for Placement {
     }
 }
 
-/// The kind of the executor with this name, for example `tokio` for the name `tokio, 2 workers`.
+/// Returns the kind of the executor with this name, such as `tokio` for `tokio, 2 workers`.
 pub(super) fn kind(name: &str) -> &str {
     name.split(',').next().unwrap_or_default()
 }
 
-/// Places a service in its executor or thread. It waits there until all services are placed.
+/// Places a service on its executor or thread, where it waits until all services are placed.
 pub(super) fn place(
     shared: &Arc<Shared>,
     service: Prepared,
@@ -152,7 +152,7 @@ fn dedicate(
     )
 }
 
-/// Sends the events of a service's own thread. It is dropped with the service, also if that was
+/// Sends the events of a service's own thread. Dropped with the service, also if the service was
 /// aborted.
 struct ThreadEvents {
     shared: Arc<Shared>,

@@ -56,7 +56,7 @@ impl Registered {
         }
     }
 
-    /// Registers a service of another process: it is planned, and never prepared.
+    /// Registers a service of another process, which is planned and never prepared.
     #[cfg(feature = "describe")]
     pub(super) fn described(name: &str, ports: Ports, is_local: bool) -> Registered {
         Registered {
@@ -106,15 +106,15 @@ pub(super) struct Prepared {
     pub(super) name: String,
     pub(super) execution: Execution,
     pub(super) executor: Arc<dyn Executor>,
-    /// Makes the service's task for an executor, on the thread where it will run.
+    /// Creates the service's task for an executor, on the thread where it will run.
     pub(super) launch: Launch<Arc<dyn Executor>>,
     pub(super) poll_hooks: PollHooks,
     pub(super) inboxes: Vec<Weak<dyn AnyInbox>>,
     pub(super) endings: Vec<(Arc<str>, Ending)>,
 }
 
-/// Makes the subscriptions and publishers of a service. The two functions below do what does not
-/// depend on the type of the service: they are compiled once.
+/// Creates the subscriptions and publishers of a service. The two functions below do not depend on
+/// the type of the service, so they are compiled once.
 pub(super) fn prepare<S: Service>(
     shared: &Arc<Shared>,
     links: &Arc<OnceLock<Links>>,
@@ -173,7 +173,7 @@ fn waits(shared: &Arc<Shared>, service: &Resolved, wired: &Wired, is_source: boo
 fn prepared(service: Resolved, wired: Wired, launch: Launch<Arc<dyn Executor>>) -> Prepared {
     let Resolved { name, execution, executor, .. } = service;
     let Wired { budget, mut deferred_wakes, inboxes, mut endings } = wired;
-    // Gives back spare memory, because a node may have many services, and each keeps these lists.
+    // Frees spare memory: a node may have many services, and each keeps these lists.
     deferred_wakes.shrink_to_fit();
     endings.shrink_to_fit();
     Prepared {

@@ -1,4 +1,4 @@
-//! A running node, as its owner sees it.
+//! The owner's handle of a running node.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,29 +19,29 @@ use crate::observe::health::Health;
 use crate::observe::report::{LinkReport, Report, RingMemory, ServiceReport, StartWarning};
 use crate::shared::{Runs, Shared};
 
-/// A node that runs. Dropping it shuts the node down.
+/// A running node. Dropping it shuts the node down.
 pub struct Running {
     pub(super) shared: Arc<Shared>,
     pub(super) links: Arc<OnceLock<Links>>,
     pub(super) report: StartReport,
 }
 
-/// How a node started: how each service is executed, how the messages of each link are carried, the
-/// memory of its rings, and probable mistakes.
+/// How a node started: how each service is executed, the carrier of each link, the memory of its
+/// rings, and probable mistakes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StartReport {
-    /// The requested execution of each service, and the one that the system granted, in the order
-    /// in which the services start.
+    /// The requested and the granted execution of each service, in the order in which the services
+    /// start.
     pub placements: Vec<Placement>,
-    /// How the messages of each link are carried, by the name of the other node.
+    /// The carrier of each link, by the name of the other node.
     pub links: Vec<LinkReport>,
     /// The memory of the node's rings.
     pub memory: RingMemory,
-    /// The address where the node serves metrics, if it does: `/metrics`, `/live` and `/ready`.
+    /// The address where the node serves `/metrics`, `/live` and `/ready`, if it does.
     pub metrics_address: Option<SocketAddr>,
-    /// Probable mistakes. They are logged at the start, too. Topics without a reader are logged
-    /// five seconds later, or earlier if a shutdown begins or all services have ended, unless code
+    /// Probable mistakes, which are also logged at the start. Topics without a reader are logged
+    /// five seconds later, or when a shutdown begins or all services have ended, unless code
     /// outside the services has subscribed.
     pub warnings: Vec<StartWarning>,
 }
@@ -61,8 +61,8 @@ impl fmt::Display for StartReport {
 
 impl Running {
     /// Shuts the node down: sources end, their messages are received, then each `recv` returns
-    /// `None`. Services that have not ended at the deadline are abandoned. A second call changes
-    /// nothing.
+    /// `None`. Services that have not ended at the deadline are abandoned. A second call has no
+    /// effect.
     pub fn shutdown(&self) {
         self.shared.lifecycle.shut_down();
     }
@@ -75,8 +75,8 @@ impl Running {
     /// Waits until all services and their threads have ended.
     ///
     /// # Errors
-    /// If a service failed permanently, messages could not be delivered, or services or threads had
-    /// not ended at the shutdown's deadline.
+    /// [`StartError`]: a service failed permanently, messages could not be delivered, or services
+    /// or threads had not ended at the shutdown's deadline.
     pub async fn join(self) -> Result<Report, StartError> {
         self.shared.lifecycle.finished.wait().await;
         if let Some(error) = self.shared.failure.take() {
@@ -92,18 +92,18 @@ impl Running {
         Ok(Report { services, counters })
     }
 
-    /// The actors of this node. They end when its services have ended: each handles what is in its
-    /// mailbox, within the deadline of the shutdown.
+    /// Returns the actors of this node. They end after the services: each handles the messages in
+    /// its mailbox, within the deadline of the shutdown.
     #[must_use]
     pub fn actors(&self) -> Actors {
         self.shared.actors.clone()
     }
 
-    /// Ready when this node has met all nodes that it reads from, and all that read from it. No
-    /// message is lost if the caller does not wait for this.
+    /// Waits until this node has connected with all nodes that it reads from, and with all that
+    /// read from it. Callers that do not wait lose no message.
     ///
     /// # Errors
-    /// If the node ends first.
+    /// [`ShuttingDown`] if the node ends first.
     pub async fn ready(&self) -> Result<(), ShuttingDown> {
         match self.links.get() {
             Some(links) if !links.ready().await => Err(ShuttingDown),
@@ -111,13 +111,13 @@ impl Running {
         }
     }
 
-    /// The report of how the node started.
+    /// Returns the report of how the node started.
     #[must_use]
     pub fn start_report(&self) -> &StartReport {
         &self.report
     }
 
-    /// The current health of the node and of each of its services.
+    /// Returns the current health of the node and of each of its services.
     ///
     /// ```
     /// use mycelium::observe::HealthState;
@@ -152,42 +152,42 @@ impl Running {
         self.shared.lifecycle.observers.health()
     }
 
-    /// The current values of all counters.
+    /// Returns the current values of all counters.
     #[must_use]
     pub fn counters(&self) -> Vec<Reading> {
         self.shared.topics.counters().read()
     }
 
-    /// The current values of the metrics that services made by
-    /// [`Context::metrics`](crate::Context::metrics). After the end of the node, the
-    /// [counters](Report::counters) of its report have them: [`Metric::of`].
+    /// Returns the current values of the metrics that services have created through
+    /// [`Context::metrics`](crate::Context::metrics). After the end of the node, they are in the
+    /// [counters](Report::counters) of its report: [`Metric::of`].
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
         Metric::of(&self.counters())
     }
 
-    /// The number of lines of counters that found no place in the region of counters, and are not
-    /// among [`counters`](Running::counters).
+    /// Returns the number of counter lines that did not fit into the region of counters, and are
+    /// missing from [`counters`](Running::counters).
     #[must_use]
     pub fn unseen_counters(&self) -> u64 {
         self.shared.topics.counters().unseen()
     }
 
-    /// A publisher for code outside the services: another thread, another runtime.
+    /// Creates a publisher for code outside the services: another thread, another runtime.
     ///
-    /// At a shutdown, subscriptions to its topic end when they are empty, although the publisher
-    /// may still exist.
+    /// At a shutdown, subscriptions to its topic end when they are empty, even if the publisher
+    /// still exists.
     ///
     /// # Errors
-    /// If the topic refuses it.
+    /// [`BuildError`] if the topic refuses the publisher.
     pub fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
         self.publisher_to(M::TOPIC, name)
     }
 
-    /// As [`publisher`](Running::publisher), for the topic with this name.
+    /// Creates a publisher as [`publisher`](Running::publisher) does, for the topic with this name.
     ///
     /// # Errors
-    /// If the topic refuses it.
+    /// [`BuildError`] if the topic refuses the publisher.
     pub fn publisher_to<M: Message>(
         &self,
         topic: &str,
@@ -196,13 +196,13 @@ impl Running {
         self.shared.topics.outside_publisher(topic, name)
     }
 
-    /// A requester for code outside the services: another thread, another runtime. Until a
-    /// shutdown, services that answer its topic do not end while it exists. If these services are
-    /// in another node, a service of this node must declare the request, too: without that,
-    /// requests are `Gone`.
+    /// Creates a requester for code outside the services: another thread, another runtime. While it
+    /// exists, services that answer its topic do not end before a shutdown. If these services are
+    /// in another node, a service of this node must also declare the request: otherwise requests
+    /// are `Gone`.
     ///
     /// # Errors
-    /// If the topic carries requests of another type.
+    /// [`BuildError`] if the topic carries requests of another type.
     pub fn requester<Q: Request>(&self, name: &str) -> Result<Requester<Q>, BuildError> {
         let topics = &self.shared.topics;
         let line = topics.counters().line(&format!("topic={} requester={name}", Q::TOPIC));
@@ -211,13 +211,13 @@ impl Running {
         Ok(Requester::new(mailbox, name, Arc::new(line), wait, role))
     }
 
-    /// A subscription for code outside the services. It starts with the first message whose emit
-    /// begins after this returns; a subscription that is made [before the
+    /// Creates a subscription for code outside the services. It starts with the first message whose
+    /// emit begins after this returns; a subscription that is created [before the
     /// start](crate::Node::subscribe) misses nothing. Its `recv` returns `None` when the services
     /// have ended and all messages were received.
     ///
     /// # Errors
-    /// If the topic refuses it.
+    /// [`SubscribeError`] if the topic refuses the subscription.
     pub fn subscribe<M: Message>(
         &self,
         name: &str,
@@ -226,10 +226,11 @@ impl Running {
         self.subscribe_to(M::TOPIC, name, options)
     }
 
-    /// As [`subscribe`](Running::subscribe), for the topic with this name.
+    /// Creates a subscription as [`subscribe`](Running::subscribe) does, for the topic with this
+    /// name.
     ///
     /// # Errors
-    /// If the topic refuses it.
+    /// [`SubscribeError`] if the topic refuses the subscription.
     pub fn subscribe_to<M: Message>(
         &self,
         topic: &str,

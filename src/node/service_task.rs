@@ -1,5 +1,5 @@
-//! The task of a service, and what surrounds each of its polls: the watchdog's mark, the budget,
-//! the deferred wakes. The task can be aborted.
+//! The task of a service with the hooks around each poll: the watchdog's mark, the budget, the
+//! deferred wakes. The task can be aborted.
 
 use std::future::{Pending, pending};
 use std::pin::Pin;
@@ -19,13 +19,13 @@ pub(super) struct PollHooks {
     pub(super) mark: Option<Arc<PollMark>>,
 }
 
-/// The task of a service. After each poll it sends the wakes that the poll deferred. It ends when
-/// it is aborted, and drops the service.
+/// The task of a service. After each poll it sends the wakes that the poll deferred. An abort ends
+/// it, which drops the service.
 pub(super) struct ServiceTask<F> {
     task: F,
     poll_hooks: PollHooks,
     abort: Abortable<Pending<()>>,
-    /// The waker by which the abort wakes the task, as it was registered.
+    /// The registered waker, by which an abort wakes the task.
     waker: Option<Waker>,
 }
 
@@ -34,8 +34,8 @@ impl<F> ServiceTask<F> {
         ServiceTask { task, poll_hooks, abort: Abortable::new(pending(), abort), waker: None }
     }
 
-    /// Whether the task was aborted. If not, the abort will wake it. An abort happens once, so a
-    /// registered waker stays registered: a poll with the same waker costs a load.
+    /// Returns whether the task was aborted. If not, an abort will wake it. There is only one
+    /// abort, so a registered waker stays registered: a poll with the same waker costs one load.
     #[inline]
     fn is_aborted(&mut self, context: &mut Context<'_>) -> bool {
         match &self.waker {

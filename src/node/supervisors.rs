@@ -1,4 +1,4 @@
-//! The supervision tree of a node: its supervisors, and a place for each of its services.
+//! The supervision tree of a node: its supervisors, with a place for each of its services.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::supervise::member::Member;
 use crate::supervise::tree::{ChildSpec, SupervisorId, SupervisorSpec};
 
 /// Adds the supervisors and services to the tree, and returns the place of each service. Services
-/// of a supervisor start in their order, the others at once.
+/// of a supervisor start in order, the others immediately.
 pub(super) fn members(shared: &Arc<Shared>, services: &[&str]) -> HashMap<String, Member> {
     let (plan, supervision) = (&shared.plan.supervision, &shared.supervision);
     let root = supervision.tree(|tree| tree.root());
@@ -26,8 +26,8 @@ pub(super) fn members(shared: &Arc<Shared>, services: &[&str]) -> HashMap<String
         let member = supervision.add(parent, ChildSpec { lifetime, restart }, now);
         members.extend(member.map(|member| (service.to_owned(), member)));
     };
-    // A child takes its place among its siblings when it is added. No child starts before all have
-    // a place.
+    // A child gets its place among its siblings when it is added. No child starts before all are
+    // added.
     let mut ids: Vec<Option<SupervisorId>> = plan.supervisors.iter().map(|_| None).collect();
     for (place, supervisor) in plan.supervisors.iter().enumerate() {
         if supervisor.parent.is_none() {

@@ -15,7 +15,7 @@ pub(crate) struct Traces {
 }
 
 impl Traces {
-    /// Passes spans to the program's own sink, too.
+    /// Also passes spans to the program's own sink.
     pub(crate) fn set_sink(&mut self, sink: Arc<dyn SpanSink>) {
         self.sink = Some(sink);
     }
@@ -25,20 +25,20 @@ impl Traces {
         self.share = Some(share);
     }
 
-    /// The share that the program sets.
+    /// Returns the share that the program sets.
     #[cfg(feature = "describe")]
     pub(crate) fn share(&self) -> Option<f64> {
         self.share
     }
 
-    /// Whether the program has a sink for the spans.
+    /// Returns whether the program has a sink for the spans.
     #[cfg(feature = "describe")]
     pub(crate) fn have_sink(&self) -> bool {
         self.sink.is_some()
     }
 
-    /// Creates the tracer of the node's topics, if anything takes its spans: the program's sink, or
-    /// the exporter's queue. By default it records all traces.
+    /// Creates the tracer of the node's topics, if there is a consumer of spans: the program's sink
+    /// or the exporter's queue. By default it records all traces.
     pub(crate) fn tracer(
         self,
         exporter: Option<Arc<dyn SpanSink>>,

@@ -1,8 +1,8 @@
 //! The watchdog: a thread that reports services whose polls last too long, and fast handlers that
-//! run too long. Nothing else runs on the thread of such a poll.
+//! run too long. Such a poll blocks all other tasks of its thread.
 //!
 //! Each task or publisher has a *mark*, which says whether a poll runs: `shared/poll_mark.rs` has
-//! the words that the watchdog checks, and how a poll wakes it.
+//! the words that the watchdog checks, and explains how a poll wakes it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,13 +27,13 @@ pub(super) struct Watchdog {
     handle: Arc<WatchdogHandle>,
     limit: Duration,
     watched: Vec<Watched>,
-    /// The names that the log has warned of: services, and publishers with fast handlers.
+    /// The names for which a warning was logged: services, and publishers with fast handlers.
     warned: BTreeSet<String>,
     /// The time at which the watchdog first saw the shutdown.
     shut_down_at: Option<Duration>,
 }
 
-/// A mark, and the result of the last check of it.
+/// A mark, and the result of its last check.
 struct Watched {
     subject: Subject,
     mark: Arc<PollMark>,
@@ -41,12 +41,12 @@ struct Watched {
     polls: u64,
     since: Duration,
     hangs: bool,
-    /// Whether the log has reported the hang: then it also reports its end.
+    /// Whether the hang was logged; its end is then logged, too.
     is_logged: bool,
 }
 
 impl Subject {
-    /// The name by which the log warns of it, once.
+    /// Returns the name for which a warning is logged, once.
     fn name(&self) -> String {
         match self {
             Subject::Service(name, _) | Subject::Child(name) => name.clone(),
@@ -54,7 +54,7 @@ impl Subject {
         }
     }
 
-    /// The service that the polls belong to.
+    /// Returns the service that the polls belong to.
     fn service(&self) -> Option<&str> {
         match self {
             Subject::Service(name, _) | Subject::Child(name) => Some(name),
@@ -109,7 +109,7 @@ impl Watchdog {
     }
 
     /// Checks all marks. Returns whether a poll ran since the last check: if so, this thread does
-    /// not sleep, so a busy node need not wake it for each poll.
+    /// not sleep, so that a busy node need not wake it for each poll.
     fn check(&mut self) -> bool {
         let now = self.shared.executor.now();
         let new = self.handle.new_marks().into_iter().map(|(subject, mark)| {
@@ -145,8 +145,8 @@ impl Watchdog {
             });
             line.inspect(|line| line.add(WatchdogValue::LongPolls, 1));
         }
-        // A child task or a publisher that has ended has dropped its mark, so no other reference is
-        // left.
+        // A child task or publisher that has ended has dropped its mark, so this is the only
+        // reference left.
         let has_ended = |it: &Watched| match it.subject {
             Subject::Service(..) => false,
             Subject::Child(_) | Subject::Handlers(_) => Arc::strong_count(&it.mark) == 1,
@@ -155,8 +155,8 @@ impl Watchdog {
         any
     }
 
-    /// Whether the shutdown's deadline has passed while the node's driver could not run, because a
-    /// poll hangs on its thread.
+    /// Returns whether the shutdown's deadline has passed while the node's driver could not run,
+    /// because a poll hangs on its thread.
     fn node_is_stuck(&mut self) -> bool {
         if !self.shared.lifecycle.shutdown.is_set()
             || self.shared.services.are_settled.load(Ordering::SeqCst)
@@ -169,7 +169,7 @@ impl Watchdog {
         now.saturating_sub(since) >= timeout && self.hanging_services().next().is_some()
     }
 
-    /// Ends the node in place of the driver, so that its owner learns which services hang.
+    /// Ends the node on behalf of the driver, so that its owner learns which services hang.
     fn end_node(&self) {
         let names: BTreeSet<String> = self.hanging_services().map(str::to_owned).collect();
         self.shared.abandon(names.into_iter().collect());
@@ -222,7 +222,7 @@ fn report_hang(shared: &Shared, watched: &Watched, limit: Duration) {
     }
 }
 
-/// Reports that such a poll or fast handler has ended.
+/// Reports that a reported poll or fast handler has ended.
 fn report_end(shared: &Shared, watched: &Watched, lasted: Duration) {
     match &watched.subject {
         Subject::Service(service, _) | Subject::Child(service) => {

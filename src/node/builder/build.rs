@@ -20,16 +20,16 @@ use crate::plan::{Bindings, BoundPorts, Plan, SupervisionPlan};
 use crate::shared::Topics;
 use crate::support::names::expected_instead_of;
 
-/// The limit of the watchdog by default.
+/// The default limit of the watchdog.
 const WATCHDOG: Duration = Duration::from_millis(250);
 
 impl Builder {
     /// Checks that the services fit together. If the topology places services on this node, the
-    /// node has exactly those, in that order. Otherwise it has all services.
+    /// node has exactly these, in the order of the topology. Otherwise it has all services.
     ///
     /// # Errors
-    /// If names or ids collide, the topology does not fit, services would deadlock, or the rings
-    /// would take more memory than the node may use.
+    /// [`BuildError`]: names or ids collide, the topology does not fit the program, services would
+    /// deadlock, or the rings would need more memory than the node may use.
     pub fn build(mut self) -> Result<Node, BuildError> {
         #[cfg(feature = "describe")]
         self.add_services_of_others()?;
@@ -174,8 +174,7 @@ impl Builder {
     fn check_services(&self) -> Result<(), BuildError> {
         let mut names = BTreeSet::new();
         for service in &self.services {
-            // Restricts the characters of names, because labels of counters and log lines contain
-            // them.
+            // Restricts the characters of names: counter labels and log lines contain names.
             if service.name.is_empty()
                 || service.name.contains(|c: char| c.is_control() || " =".contains(c))
             {
@@ -196,9 +195,9 @@ impl Builder {
         Ok(())
     }
 
-    /// The services that the topology places nowhere, if it places services.
+    /// Returns the services that the topology places on no node, if it places services.
     fn unplaced(&self) -> impl Iterator<Item = String> {
-        // Checks this only if each node has a list, because a node without one runs all services.
+        // Checks this only if each node has a list: a node without a list runs all services.
         let lists_all = self.topology.placements().count() == self.topology.nodes().count();
         let places = self.topology.placements().filter(|_| lists_all);
         let places: Vec<Vec<&str>> = places.map(|(_, services)| services).collect();

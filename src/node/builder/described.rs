@@ -1,5 +1,5 @@
 //! Descriptions of builders, and builders from descriptions. A builder from a description has
-//! everything that decides whether a node can be built, and no code: its node is planned and never
+//! everything that decides whether a node can be built, but no code: its node is planned and never
 //! started.
 
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ use crate::topology::{Problem, Setting, Topology, TopologyError, own_features};
 
 /// The argument that requests a description.
 const ARGUMENT: &str = "--describe";
-/// Why a topology that was parsed from a text has read no description.
+/// Why a topology that was parsed from a text has no descriptions.
 const OF_TEXT: &str =
     "a topology that is parsed from a text includes no files: read it by `Topology::load`";
 
@@ -104,15 +104,14 @@ impl Builder {
         Description { form, schemas: messages.0 }
     }
 
-    /// Ends the process with its [description](Builder::describe) if its command line has the
-    /// argument `--describe`: prints one line of JSON to standard output, and exits with code 0, as
-    /// other programs do for `--help`. Otherwise it does nothing. `mycelium check` runs programs
+    /// If the command line has the argument `--describe`, prints the
+    /// [description](Builder::describe) as one line of JSON to standard output, and exits with code
+    /// 0, as other programs do for `--help`. Otherwise does nothing. `mycelium check` runs programs
     /// with this argument.
     ///
-    /// Call it before anything that takes time, writes, or needs something that only a real run
-    /// has: files, a network, free ports. A program whose parser of arguments refuses unknown ones
-    /// adds `--describe` to it, or prints [`Description::to_json`] itself. Needs the feature
-    /// `describe`.
+    /// Call this before anything that takes time, writes, or needs files, a network or free ports.
+    /// If the program's argument parser refuses unknown arguments, add `--describe` to it, or print
+    /// [`Description::to_json`] yourself. Needs the feature `describe`.
     ///
     /// ```
     /// use mycelium::{Context, Node, Result, service};
@@ -141,8 +140,8 @@ impl Builder {
         self
     }
 
-    /// Creates the builder of a node of a described program, with this topology. The descriptions
-    /// that the topology names are already in `read`. The node must not be started.
+    /// Creates the builder of a node of a described program, with this topology. `read` already has
+    /// the descriptions that the topology names. The node must not be started.
     pub(crate) fn described(
         description: &Description,
         node: &str,
@@ -185,9 +184,9 @@ impl Builder {
         Ok(builder)
     }
 
-    /// Adds the services that run in other nodes, by programs that the topology describes. They are
-    /// planned, and never run here. A service that this program has, too, stays as it is.
-    /// Descriptions of which no service is needed are not read.
+    /// Adds the services that run in other nodes, from the programs that the topology describes.
+    /// They are planned, and never run here. A service that this program also has is not replaced.
+    /// Descriptions that are not needed are not read.
     pub(super) fn add_services_of_others(&mut self) -> Result<(), BuildError> {
         let topology = mem::take(&mut self.topology);
         let own: BTreeSet<String> = self.services.iter().map(|it| it.name.clone()).collect();
@@ -206,8 +205,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Adds the described services with these names, their requests, and the settings that their
-    /// program makes for their ports.
+    /// Adds the described services with these names, their requests, and their programs' settings
+    /// for their ports.
     fn add_described_services(
         &mut self,
         Description { form, schemas }: &Description,
@@ -250,8 +249,8 @@ impl Topology {
     /// Needs the feature `describe`.
     ///
     /// # Errors
-    /// If the description is damaged, or of a newer version. If the topology was parsed from a
-    /// text, which includes no files.
+    /// [`TopologyError`]: the description is damaged or of a newer version, or the topology was
+    /// parsed from a text, which includes no files.
     pub fn description(&self, node: &str) -> Result<Option<Description>, TopologyError> {
         let file = self.description_file(node)?;
         file.map(|file| self.read_description(node, file)).transpose()
@@ -272,7 +271,7 @@ impl Topology {
             .map_err(|error| self.undescribed(node, Code::split(&error.to_string()).0))
     }
 
-    /// The error of a node whose description cannot be used.
+    /// Returns the error of a node whose description cannot be used.
     fn undescribed(&self, node: &str, reason: &str) -> TopologyError {
         let path = self.description_path(node).unwrap_or_default();
         self.error_at(Setting::Description(node), Problem::include(&path, reason))
@@ -311,7 +310,7 @@ impl Messages {
     }
 }
 
-/// Stands for the span sink of another process.
+/// A placeholder for the span sink of another process.
 #[derive(Debug)]
 struct NoSink;
 

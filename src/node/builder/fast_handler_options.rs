@@ -10,15 +10,15 @@ use crate::error::Result;
 impl Builder {
     /// Adds a fast handler: a function that runs with each message of a topic that this node
     /// publishes, in the poll of its publisher, before any reader can see the message. It runs once
-    /// for each message, when the message has a slot in the ring. An error or a panic takes the
-    /// message back: the emit returns it with [`Refusal::FastHandler`], and the next message gets
-    /// its slot and its sequence.
+    /// for each message, after the message has got a slot in the ring. If it returns an error or
+    /// panics, the message is not sent: the emit returns it with [`Refusal::FastHandler`], and the
+    /// next message gets its slot and its sequence.
     ///
     /// Handlers of a topic run in the order in which they were added; after the first error the
-    /// others do not run. They run for services, their child tasks and [publishers
-    /// outside](Node::publisher), on the thread of each: so a handler must not wait, and what it
-    /// shares needs a lock or atomics. The [watchdog](Builder::watchdog) names one that does wait.
-    /// A message from another node was published there, so no handler runs for it here.
+    /// remaining ones do not run. They run for services, their child tasks and [publishers
+    /// outside](Node::publisher), each on its own thread: so a handler must not wait, and its
+    /// shared state needs a lock or atomics. The [watchdog](Builder::watchdog) reports a handler
+    /// that runs too long. No handler runs for a message from another node.
     ///
     /// ```
     /// use mycelium::emit::Refusal;
@@ -65,8 +65,8 @@ impl Builder {
         self.fast_handler_of(M::TOPIC, name, handler)
     }
 
-    /// Adds a handler as [`fast_handler`](Builder::fast_handler) does, for the topic with this
-    /// name: a topic to which ports are bound.
+    /// Adds a handler as [`fast_handler`](Builder::fast_handler) does, for the topic `topic`, to
+    /// which ports are bound.
     #[must_use]
     pub fn fast_handler_of<M: Message>(
         mut self,

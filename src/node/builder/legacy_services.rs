@@ -1,5 +1,5 @@
 //! The services of listeners for clients of the original system. They are added when a node is
-//! built, from the sections `legacy` of the topology.
+//! built, from the `legacy` sections of the topology.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ use crate::topology::{LegacyType, ListenerConfig, Topology};
 #[derive(Default)]
 pub(crate) struct LegacyCodecs(Vec<Box<dyn AnyCodec>>);
 
-/// The codec of any message type.
+/// A codec of any message type.
 trait AnyCodec: Send {
     fn schema(&self) -> Schema;
 
-    /// Adds to a hub the way of messages from clients, and returns the maker of its service.
+    /// Adds the path of messages from clients to a hub, and returns the factory of its service.
     fn incoming(
         &self,
         hub: &mut Hub,
@@ -39,13 +39,13 @@ trait AnyCodec: Send {
     fn outgoing(&self, of: &LegacyType, origins: &Option<Arc<Origins>>) -> MakeService;
 }
 
-/// The codec of a message of another process.
+/// The codec of a message type of another process.
 #[cfg(feature = "describe")]
 struct DescribedCodec(Schema);
 
 #[cfg(feature = "describe")]
 impl DescribedCodec {
-    /// Makes a service with these ports.
+    /// Creates a service with these ports.
     fn service(ports: Ports) -> MakeService {
         Box::new(|name, _| Registered::described(name, ports, false))
     }
@@ -70,7 +70,7 @@ impl AnyCodec for DescribedCodec {
     }
 }
 
-/// Makes a service of this name for a hub.
+/// Creates a service with this name for a hub.
 type MakeService = Box<dyn FnOnce(&str, &Arc<Hub>) -> Registered>;
 
 impl<M: Message> AnyCodec for Arc<LegacyCodec<M>> {
@@ -100,7 +100,7 @@ impl<M: Message> AnyCodec for Arc<LegacyCodec<M>> {
     fn outgoing(&self, of: &LegacyType, origins: &Option<Arc<Origins>>) -> MakeService {
         let (codec, origins, type_id) = (self.clone(), origins.clone(), of.id);
         Box::new(move |name, hub| {
-            // The guard lives as long as the service, over all of its runs.
+            // The guard exists as long as the service, across all its runs.
             let guard = OutgoingGuard(hub.clone());
             Registered::new(name, Outgoing::<M>::ports(), move || Outgoing {
                 hub: guard.0.clone(),
@@ -112,7 +112,7 @@ impl<M: Message> AnyCodec for Arc<LegacyCodec<M>> {
     }
 }
 
-/// A service to add, and the topic of its port, if it has one.
+/// A service to add, and the topic of its port, if it has a port.
 pub(crate) struct LegacyService {
     pub(crate) service: Registered,
     pub(crate) topic: Option<String>,
@@ -125,7 +125,7 @@ impl LegacyCodecs {
         self.0.push(Box::new(Arc::new(codec)));
     }
 
-    /// Adds the codec of a message of another process, which is planned and never runs.
+    /// Adds the codec of a message type of another process, which is planned and never runs.
     #[cfg(feature = "describe")]
     pub(crate) fn add_described(&mut self, schema: Schema) {
         self.0.push(Box::new(DescribedCodec(schema)));
@@ -137,7 +137,7 @@ impl LegacyCodecs {
         self.0.iter().map(|codec| codec.schema())
     }
 
-    /// Makes the services of all listeners, and returns them with the hubs of the listeners of
+    /// Creates the services of all listeners, and returns them with the hubs of the listeners of
     /// `node`. Places the services in the topology. `bound` are the ports of all services of the
     /// program.
     pub(crate) fn services(
@@ -154,8 +154,8 @@ impl LegacyCodecs {
         for config in topology.legacy_listeners() {
             let is_own = config.node.as_deref().is_none_or(|there| there == node);
             let there = config.node.clone().unwrap_or_else(|| node.to_owned());
-            // A node without a list runs all services of the program itself, also the services of
-            // its listeners, so this node does not add them.
+            // A node without a list runs all services of the program itself, including the services
+            // of its listeners, so this node does not add them.
             if !is_own && !topology.lists_services(&there) {
                 continue;
             }
@@ -169,7 +169,7 @@ impl LegacyCodecs {
         Ok((services, hubs))
     }
 
-    /// Makes the services of one listener.
+    /// Creates the services of one listener.
     fn listener(
         &self,
         config: ListenerConfig,
@@ -216,7 +216,7 @@ impl LegacyCodecs {
     }
 }
 
-/// A service to make for one type, before the hub is shared.
+/// A service to create for one type, before the hub is shared.
 struct Made {
     kind: &'static str,
     topic: String,
@@ -224,14 +224,14 @@ struct Made {
     origins: Option<Arc<Origins>>,
 }
 
-/// Whether clients both send and receive a topic: then its incoming and its outgoing service share
-/// which client sent a message.
+/// Returns whether clients both send and receive a topic. Its incoming and outgoing services then
+/// share which client sent a message.
 fn is_returned(config: &ListenerConfig, topic: &str) -> bool {
     let mut types = config.types.iter().filter(|of| of.topic == topic);
     types.clone().any(|of| of.from_clients) && types.any(|of| of.to_clients)
 }
 
-/// Returns the origins of messages that both services of a topic share.
+/// Returns the origins of messages, which both services of a topic share.
 fn origins_of(made: &[Made], topic: &str) -> Arc<Origins> {
     let other = made.iter().find(|made| made.topic == topic);
     other.and_then(|made| made.origins.clone()).unwrap_or_default()

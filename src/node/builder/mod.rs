@@ -1,6 +1,7 @@
-//! The builder of a node: it collects services and settings, and `build` checks them and makes the
-//! plan. `request_links` adds the services that carry requests to other nodes, `legacy_services`
-//! adds those for clients of the original system. `described` makes a builder from a description.
+//! The builder of a node: it collects services and settings, and `build` checks them and creates
+//! the plan. `request_links` adds the services that carry requests to other nodes,
+//! `legacy_services` adds the services for clients of the original system. `described` creates a
+//! builder from a description.
 
 mod build;
 #[cfg(feature = "describe")]
@@ -65,7 +66,7 @@ pub struct Builder {
     supervisors: Vec<Supervisor>,
     /// Settings of supervision, by service.
     supervised: BTreeMap<String, ServiceSetting>,
-    /// The services in `supervised`, each with the builder's method that named it.
+    /// The services in `supervised`, each with the builder method that named it.
     supervised_by: Vec<(String, &'static str)>,
     pub(super) topics: CodedTopics,
     pub(super) traces: Traces,
@@ -85,7 +86,7 @@ pub struct Builder {
 }
 
 impl Node {
-    /// A builder without services. `name` is the node's section in the topology file.
+    /// Creates a builder without services. `name` is the node's section in the topology file.
     #[must_use]
     pub fn builder(name: &str) -> Builder {
         Builder { name: name.to_owned(), ..Builder::default() }
@@ -93,7 +94,7 @@ impl Node {
 }
 
 impl Builder {
-    /// Sets the topology. By default all settings have their defaults.
+    /// Sets the topology. Without one, all settings have their defaults.
     #[cfg(feature = "topology")]
     #[must_use]
     pub fn topology(mut self, topology: Topology) -> Builder {
@@ -101,14 +102,14 @@ impl Builder {
         self
     }
 
-    /// Adds a service. The factory makes it when the node starts, and again after each panic, on
+    /// Adds a service. The factory creates it when the node starts, and again after each panic, on
     /// the thread where the service runs.
     #[must_use]
     pub fn service<S: Service>(self, factory: impl FnMut() -> S + Send + 'static) -> Builder {
         self.named_service(S::NAME, factory)
     }
 
-    /// Adds a service under a name of its own, for example a second service of the same type.
+    /// Adds a service under its own name, for example a second service of the same type.
     #[must_use]
     pub fn named_service<S: Service>(
         mut self,
@@ -164,8 +165,8 @@ impl Builder {
     }
 
     /// Sets how a subscription of a service reads: its [`Policy`](crate::Policy) and its
-    /// [`Start`](crate::Start). `key` is the topic, or the name of the port. Keys of the topology
-    /// take precedence, one by one.
+    /// [`Start`](crate::Start). `key` is the topic, or the name of the port. Each key that the
+    /// topology sets takes precedence.
     ///
     /// ```
     /// use mycelium::subscribe::LatestByKey;
@@ -210,8 +211,8 @@ impl Builder {
         self
     }
 
-    /// Sets how the service with this name is executed. Keys of the topology take precedence, one
-    /// by one.
+    /// Sets how the service with this name is executed. Each key that the topology sets takes
+    /// precedence.
     ///
     /// ```
     /// use mycelium::execution::{Execution, PlacementFallback, WaitStrategy};
@@ -239,17 +240,17 @@ impl Builder {
         self
     }
 
-    /// Adds a supervisor of services, with the supervisors below it: see [`Supervisor`].
-    /// `[supervisor.NAME]` of the topology takes precedence, key by key.
+    /// Adds a supervisor of services, with the supervisors below it: see [`Supervisor`]. Each key
+    /// that `[supervisor.NAME]` of the topology sets takes precedence.
     #[must_use]
     pub fn supervisor(mut self, supervisor: Supervisor) -> Builder {
         self.supervisors.push(supervisor);
         self
     }
 
-    /// Sets when and how often a service is restarted. Keys of the topology take precedence, one by
-    /// one. The default is ten times a minute; a service with a [supervisor](Supervisor) has the
-    /// limit of the supervisor instead.
+    /// Sets when and how often a service is restarted. Each key that the topology sets takes
+    /// precedence. The default is ten times a minute; for a service with a [supervisor](Supervisor)
+    /// the default is the supervisor's limit.
     ///
     /// ```
     /// use std::time::Duration;
@@ -283,7 +284,7 @@ impl Builder {
     }
 
     /// Sets whether a service is started again after its end: see [`Lifetime`]. The key `lifetime`
-    /// of the topology takes precedence. By default it runs until it returns `Ok`.
+    /// of the topology takes precedence. By default a service runs until it returns `Ok`.
     #[must_use]
     pub fn lifetime(mut self, service: &str, lifetime: Lifetime) -> Builder {
         self.supervised(service, "lifetime").lifetime = Some(lifetime);
@@ -291,9 +292,9 @@ impl Builder {
     }
 
     /// Sets how long a run of a service may take until it has *started*: its first poll has
-    /// returned, and it has taken all of the subscriptions that it declares. A run that takes
-    /// longer is dropped, and has failed. The key `start_deadline` of the topology takes
-    /// precedence. By default there is no deadline.
+    /// returned, and it has taken all subscriptions that it declares. A run that takes longer is
+    /// dropped and counts as failed. The key `start_deadline` of the topology takes precedence. By
+    /// default there is no deadline.
     #[must_use]
     pub fn start_deadline(mut self, service: &str, within: Duration) -> Builder {
         self.supervised(service, "start_deadline").start_deadline = Some(within);
@@ -305,8 +306,8 @@ impl Builder {
         self.supervised.entry(service.to_owned()).or_default()
     }
 
-    /// Sets the threshold of backpressure of a topic: the share of a publisher's ring, in percent,
-    /// at which [`Context::backpressure_threshold_exceeded`] is true and observers get
+    /// Sets the backpressure threshold of a topic: the fill level of a publisher's ring, in
+    /// percent, at which [`Context::backpressure_threshold_exceeded`] is true and observers get
     /// [`Event::BackpressureStarted`]. The default is 80. `backpressure_threshold` of the topology
     /// takes precedence.
     ///
@@ -343,9 +344,9 @@ impl Builder {
         self
     }
 
-    /// Sets what happens to a `block` or `reject` reader that holds up a publisher of a topic in
-    /// this node. By default the publisher waits, for as long as it takes. `on_stall` of the
-    /// topology takes precedence.
+    /// Sets what happens to a `block` or `reject` reader that stalls a publisher of a topic in this
+    /// node. By default the publisher waits without a limit. `on_stall` of the topology takes
+    /// precedence.
     ///
     /// ```
     /// use std::time::Duration;
@@ -382,10 +383,10 @@ impl Builder {
 
     /// Records the traces of messages: this share of the traces, from 0 to 1, chosen where a trace
     /// begins. By default messages have no traces. `sample` of `[telemetry]` in the topology takes
-    /// precedence. `docs/observability.md` says what a trace is.
+    /// precedence. `docs/observability.md` defines traces.
     ///
-    /// The sink gets the spans of this node when they end. It must not wait: tasks of services call
-    /// it.
+    /// The sink gets each span of this node when the span ends. It must not wait: tasks of services
+    /// call it.
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
@@ -433,8 +434,8 @@ impl Builder {
     }
 
     /// Adds an executor for services that name it ([`Execution::on`], `executor` in the topology).
-    /// Services on different executors exchange messages like those on one executor. The executor
-    /// must outlive the node.
+    /// Services on different executors exchange messages in the same way as on one executor. The
+    /// executor must outlive the node.
     #[must_use]
     pub fn executor(mut self, name: &str, executor: impl Executor) -> Builder {
         self.executors.push((name.to_owned(), Arc::new(executor)));
@@ -442,8 +443,8 @@ impl Builder {
     }
 
     /// Calls `observer` with each event of the node and its services. Observers run one after the
-    /// other, on the thread of the event, which waits for them: they should be brief. A panic of an
-    /// observer is logged and has no other effect.
+    /// other, on the thread of the event, which waits for them: they should return quickly. A panic
+    /// of an observer is logged and has no other effect.
     ///
     /// ```
     /// use mycelium::observe::Event;
@@ -462,19 +463,19 @@ impl Builder {
     }
 
     /// Sets the limit of the watchdog, a thread that reports services that stay in one poll for
-    /// longer than the limit: once for each service in the log, and each time as [`Event`]s and in
-    /// a counter. The key `watchdog` of the topology takes precedence. By default the limit is 250
-    /// ms. With zero there is no watchdog. If the limit is set, fast handlers are watched, too.
+    /// longer than the limit: once per service in the log, and each time as [`Event`]s and in a
+    /// counter. The key `watchdog` of the topology takes precedence. The default is 250 ms; zero
+    /// disables the watchdog. Fast handlers are watched only if the limit is set explicitly.
     #[must_use]
     pub fn watchdog(mut self, limit: Duration) -> Builder {
         self.watchdog = Some(limit);
         self
     }
 
-    /// Sets the payload of one message type in the original system, for clients of that system. A
-    /// listener (`[legacy.NAME]` of the topology) maps types of the original system to topics: the
-    /// message types of these topics need a codec. Without a listener the codec has no effect. A
-    /// second codec for the same type replaces the first. `docs/legacy.md` has more.
+    /// Sets the codec of one message type for clients of the original system. A listener
+    /// (`[legacy.NAME]` of the topology) maps types of the original system to topics: the message
+    /// types of these topics need a codec. Without a listener the codec has no effect. A second
+    /// codec for the same type replaces the first. See `docs/legacy.md`.
     ///
     /// ```
     /// use mycelium::legacy::LegacyCodec;
@@ -521,12 +522,12 @@ impl Builder {
         self
     }
 
-    /// Attaches a transport of the program's own. It sends the messages of the topics in `sends`,
-    /// which services of this node emit, and receives messages of the topics in `receives`, which
-    /// services of this node read. [`transport`](crate::transport) says how to write one.
+    /// Attaches the program's own transport. It sends the messages of the topics in `sends`, which
+    /// services of this node emit, and receives messages of the topics in `receives`, which
+    /// services of this node read. [`transport`](crate::transport) explains how to write one.
     ///
-    /// A [description](crate::overview::Description) has no transports: `mycelium check` warns of
-    /// such a topic that it has no publisher, or no reader.
+    /// A [description](crate::overview::Description) does not include transports: `mycelium check`
+    /// warns that such a topic has no publisher or no reader.
     #[must_use]
     pub fn transport(
         mut self,
@@ -541,9 +542,9 @@ impl Builder {
     }
 
     /// Adds a hook that runs at the end, when all services have ended or were abandoned, for
-    /// example to close what they shared. Hooks run one after the other, in the reverse of the
-    /// order in which they were added. All hooks together have as much time as the services have at
-    /// a shutdown.
+    /// example to close resources that they shared. Hooks run one after the other, in the reverse
+    /// of the order in which they were added. All hooks together have the same time limit as the
+    /// services at a shutdown.
     #[must_use]
     pub fn on_stop<F: Future<Output = ()> + Send + 'static>(
         mut self,

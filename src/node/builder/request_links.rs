@@ -1,5 +1,5 @@
-//! The services that carry requests between nodes. They are added when a node is built, from what
-//! the services declare and where the topology places them.
+//! The services that carry requests between nodes. They are added when a node is built, from the
+//! services' declarations and their places in the topology.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,11 +17,11 @@ use crate::plan::{Port, Ports};
 use crate::service::port::RequestVisitor;
 use crate::topology::{Setting, Topology, check_topic};
 
-/// The two services that carry the requests of one type, and their makers.
+/// The two services that carry the requests of one type, with their factories.
 #[derive(Clone, Copy)]
 struct RequestLink {
-    /// The topic of the request type. A service for requests of another topic has ports bound to
-    /// it.
+    /// The topic of the request type. A service for requests of another topic has its ports bound
+    /// to that topic.
     own_topic: &'static str,
     services: LinkServices,
 }
@@ -29,9 +29,9 @@ struct RequestLink {
 #[derive(Clone, Copy)]
 enum LinkServices {
     Typed {
-        /// Makes the client from its name, the node that answers, and the capacity of the topic.
+        /// Creates the client from its name, the answering node, and the capacity of the topic.
         client: fn(&str, &str, usize) -> Registered,
-        /// Makes the server from its name, the node that requests, and the capacity of the topic.
+        /// Creates the server from its name, the requesting node, and the capacity of the topic.
         server: fn(&str, &str, usize) -> Registered,
     },
     /// The messages of a request type of another process.
@@ -50,7 +50,7 @@ pub(crate) struct RequestMessages {
 
 #[cfg(feature = "describe")]
 impl RequestMessages {
-    /// Returns the port of calls, that of answers, and that of the requests of this topic.
+    /// Returns the ports of calls, of answers, and of the requests of this topic.
     fn ports(&self, topic: &'static str) -> [Vec<Port>; 3] {
         let carrier = |name, message| vec![Port::described(name, false, true, message)];
         let requests = vec![Port::described(topic, true, true, self.request)];
@@ -58,7 +58,7 @@ impl RequestMessages {
     }
 }
 
-/// The request links of all request types that services declare, by topic.
+/// The request links of all declared request types, by topic.
 #[derive(Default)]
 pub(crate) struct RequestLinks(BTreeMap<&'static str, RequestLink>);
 
@@ -95,8 +95,8 @@ impl RequestLinks {
 }
 
 impl RequestLinks {
-    /// Makes the services for all requests that one node makes and another node answers, and places
-    /// them in the topology. `bound` are the ports of all services.
+    /// Creates the services for all requests that one node makes and another node answers, and
+    /// places them in the topology. `bound` are the ports of all services.
     pub(crate) fn services(
         &self,
         topology: &mut Topology,
@@ -142,7 +142,7 @@ impl RequestLinks {
     }
 }
 
-/// Makes the services that carry requests to actors of other nodes, as the topology says, and
+/// Creates the services that carry requests to actors of other nodes, as the topology requests, and
 /// places them in it.
 pub(crate) fn actor_services(topology: &mut Topology) -> Result<Vec<AddedService>, BuildError> {
     let askers = topology.actor_askers().map(owned).collect::<Vec<_>>();
@@ -184,7 +184,7 @@ impl RequestLink {
         }
     }
 
-    /// Makes the client of this name; `peer` is the node that answers.
+    /// Creates the client with this name; `peer` is the answering node.
     fn client(&self, name: &str, peer: &str, capacity: usize) -> Registered {
         match self.services {
             LinkServices::Typed { client, .. } => client(name, peer, capacity),
@@ -202,7 +202,7 @@ impl RequestLink {
         }
     }
 
-    /// Makes the server of this name; `peer` is the node that requests.
+    /// Creates the server with this name; `peer` is the requesting node.
     fn server(&self, name: &str, peer: &str, capacity: usize) -> Registered {
         match self.services {
             LinkServices::Typed { server, .. } => server(name, peer, capacity),
@@ -215,7 +215,7 @@ impl RequestLink {
         }
     }
 
-    /// Makes the services for the requests of `topic` that `node` makes and `there` answers.
+    /// Creates the services for the requests of `topic` that `node` makes and `there` answers.
     fn services(
         &self,
         topology: &mut Topology,

@@ -1,12 +1,12 @@
-//! A supervisor as a program describes it.
+//! A supervisor as a program configures it.
 
 use mycelium_bundle::Restart;
 
 use crate::service::Service;
 use crate::supervise::{Strategy, SupervisorSetting};
 
-/// A supervisor of services, and of other supervisors: it starts them in their order, restarts them
-/// when one fails, and gives up when there are too many restarts.
+/// A supervisor of services and of other supervisors: it starts them in order, restarts them when
+/// one fails, and gives up after too many restarts.
 /// [`Builder::supervisor`](crate::Builder::supervisor) adds it to a node. `docs/supervision.md` has
 /// the rules.
 ///
@@ -56,8 +56,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Creates a supervisor without children. Its name is in logs, in the health of the node, and
-    /// in the topology: `[supervisor.NAME]`.
+    /// Creates a supervisor without children. Its name is used in logs, in the health of the node,
+    /// and in the topology: `[supervisor.NAME]`.
     #[must_use]
     pub fn new(name: &str, strategy: Strategy) -> Supervisor {
         Supervisor {
@@ -83,7 +83,7 @@ impl Supervisor {
         Supervisor::new(name, Strategy::OneForAll)
     }
 
-    /// Creates a supervisor that restarts the child that failed, and those after it.
+    /// Creates a supervisor that restarts the child that failed and the children after it.
     #[must_use]
     pub fn rest_for_one(name: &str) -> Supervisor {
         Supervisor::new(name, Strategy::RestForOne)
@@ -95,15 +95,15 @@ impl Supervisor {
         self.named_service(S::NAME)
     }
 
-    /// Adds a service that has a name of its own, after the other children.
+    /// Adds a service that has its own name, after the other children.
     #[must_use]
     pub fn named_service(mut self, name: &str) -> Supervisor {
         self.setting.children.get_or_insert_default().push(name.to_owned());
         self
     }
 
-    /// Adds a supervisor after the other children. If it gives up, this one restarts it, as it
-    /// restarts a service.
+    /// Adds a supervisor after the other children. If it gives up, this supervisor restarts it,
+    /// like a service.
     #[must_use]
     pub fn supervisor(self, supervisor: Supervisor) -> Supervisor {
         let mut own = self.named_service(&supervisor.setting.name);
@@ -111,9 +111,9 @@ impl Supervisor {
         own
     }
 
-    /// Sets the limit: the most restarts of all of its children together, within the window. With
-    /// one failure more it gives up. The pauses of `restart` are those before its parent restarts
-    /// it; each service has its own pauses. By default they are [those of a
+    /// Sets the limit: the maximum of restarts of all its children together within the window. At
+    /// the next failure it gives up. The pauses of `restart` apply when its parent restarts it;
+    /// each service has its own pauses. The default is the [default of a
     /// service](Restart::default).
     #[must_use]
     pub fn restart(mut self, restart: Restart) -> Supervisor {

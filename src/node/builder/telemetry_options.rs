@@ -1,4 +1,4 @@
-//! The methods of the builder for the metrics and traces that a node passes on.
+//! The builder's methods for the metrics and traces that a node exports.
 
 #[cfg(feature = "prometheus")]
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use super::Builder;
 
 #[cfg(feature = "metrics")]
 impl Builder {
-    /// Measures how long messages of a topic take from their emit to their receive: a share of the
+    /// Measures the latency of a topic's messages, from emit to receive: for a share of the
     /// messages, from 0 to 1, chosen at random by their publishers in this node; 1 measures all. By
     /// default none is measured. Each reader counts its own latencies: as the metric
     /// `mycelium_message_latency_seconds`, and in the counters, where
@@ -79,8 +79,8 @@ impl Builder {
     /// node's [health](crate::Running::health). `listen_metrics` of the topology takes precedence.
     /// With port 0 the system chooses one; [`StartReport::metrics_address`] has it.
     ///
-    /// The endpoint has a thread of its own on any executor, and ends with the node. An address
-    /// that other hosts reach is an error of the start, unless
+    /// The endpoint has its own thread on any executor, and ends with the node. An address that
+    /// other hosts can reach is refused at the start, unless
     /// [`expose_metrics`](Builder::expose_metrics) allows it. Needs the feature `prometheus`.
     ///
     /// [`StartReport::metrics_address`]: crate::execution::StartReport::metrics_address
@@ -124,8 +124,8 @@ impl Builder {
         self
     }
 
-    /// Allows an address for metrics that other hosts reach. Everybody who reaches it can read the
-    /// names of nodes, services and topics, and how much they do.
+    /// Allows a metrics address that other hosts can reach. Everybody who can reach it can read the
+    /// names of nodes, services and topics, and their activity.
     #[must_use]
     pub fn expose_metrics(mut self) -> Builder {
         self.telemetry.endpoint.is_exposed = true;
@@ -135,13 +135,12 @@ impl Builder {
 
 #[cfg(feature = "facade")]
 impl Builder {
-    /// Passes the metrics of the node to the recorder of the crate `metrics` that the program has
-    /// installed, now and at each interval, from a thread of its own, and once more at the end of
-    /// the node. `interval` of `[telemetry]` in the topology takes precedence. Needs the feature
-    /// `facade`.
+    /// Exports the metrics of the node to the recorder of the crate `metrics` that the program has
+    /// installed: now, at each interval, and once more at the end of the node, on its own thread.
+    /// `interval` of `[telemetry]` in the topology takes precedence. Needs the feature `facade`.
     ///
-    /// Names, labels and values are those of the Prometheus endpoint; a histogram is a count, a sum
-    /// and quantiles.
+    /// Names, labels and values are the same as at the Prometheus endpoint; a histogram becomes a
+    /// count, a sum and quantiles.
     ///
     /// ```
     /// use std::time::Duration;
@@ -159,9 +158,9 @@ impl Builder {
 
 #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
 impl Builder {
-    /// Sets the most sets of label values that a family of metrics has; by default 1,000. All
-    /// further sets are counted as one, with `other` as each value. `label_sets` of `[telemetry]`
-    /// takes precedence.
+    /// Sets the maximum number of label sets of a metrics family; 1,000 by default. All further
+    /// sets are counted as one set with `other` as each value. `label_sets` of `[telemetry]` takes
+    /// precedence.
     #[must_use]
     pub fn metrics_label_sets(mut self, most: usize) -> Builder {
         self.telemetry.label_sets = Some(most);
@@ -172,15 +171,14 @@ impl Builder {
 #[cfg(feature = "otlp")]
 impl Builder {
     /// Sends the traces of messages to a collector that speaks OTLP over HTTP, such as the
-    /// OpenTelemetry Collector, Jaeger or Tempo. Keys of `[telemetry]` in the topology take
-    /// precedence, one by one. `docs/observability.md` says what a trace is. Needs the feature
-    /// `otlp`.
+    /// OpenTelemetry Collector, Jaeger or Tempo. Each key that `[telemetry]` in the topology sets
+    /// takes precedence. `docs/observability.md` defines traces. Needs the feature `otlp`.
     ///
-    /// The node has a thread for sending, on any executor. Services never wait: spans that find no
-    /// room in the queue, and those that the collector does not accept in time, are dropped,
+    /// The node has a thread for sending, on any executor. Services never wait: spans that do not
+    /// fit into the queue, and spans that the collector does not accept in time, are dropped,
     /// counted, and logged once a minute. The end of the node waits for the remaining spans, by
     /// default for at most 2 s. All traces are recorded, unless
-    /// [`OtlpTraces::sample`](crate::trace::OtlpTraces::sample) says otherwise; if
+    /// [`OtlpTraces::sample`](crate::trace::OtlpTraces::sample) sets a share; if
     /// [`traces`](Builder::traces) is called too, both get the same spans, and the share that was
     /// set last counts.
     ///
@@ -204,13 +202,13 @@ impl Builder {
 
     /// Pushes the metrics of the node to a collector that speaks OTLP over HTTP, such as the
     /// OpenTelemetry Collector or Prometheus: after each interval, and once more at the end of the
-    /// node. Keys of `[telemetry]` in the topology take precedence, one by one. Needs the
-    /// feature `otlp`.
+    /// node. Each key that `[telemetry]` in the topology sets takes precedence. Needs the feature
+    /// `otlp`.
     ///
-    /// Names, labels and values are those of the Prometheus endpoint. The node has a thread for the
-    /// pushes, on any executor. Values are cumulative, so a push that the collector did not take is
-    /// made up for by the next one, with newer values; a push that failed is counted, and logged
-    /// once a minute. The end of the node waits for the last push, by default for at most 2 s.
+    /// Names, labels and values are the same as at the Prometheus endpoint. The node has a thread
+    /// for the pushes, on any executor. Values are cumulative, so a failed push loses nothing: the
+    /// next one has newer values. A failed push is counted, and logged once a minute. The end of
+    /// the node waits for the last push, by default for at most 2 s.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,19 +1,19 @@
-//! The payload of a message in the original system.
+//! The codec of a message type for the original system.
 
 use std::fmt;
 
 use mycelium_core::{Message, decode};
 
-/// Makes a message from a payload, or says why it cannot.
+/// Creates a message from a payload, or returns why it cannot.
 type Decode<M> = dyn Fn(&[u8]) -> Result<M, String> + Send + Sync;
 /// Writes the payload of a message into an empty buffer.
 type Encode<M> = dyn Fn(&M, &mut Vec<u8>) + Send + Sync;
 
-/// The payload of one message type in the original system, for
-/// [`Builder::legacy`](crate::Builder::legacy).
+/// The codec of one message type, which converts it from and to its payload in the original system;
+/// for [`Builder::legacy`](crate::Builder::legacy).
 ///
-/// The original system sends the memory of a `#[repr(C)]` struct: with padding, in little-endian
-/// order. If a message has the same fields at the same places,
+/// The original system sends the memory of a `#[repr(C)]` struct, with padding, in little-endian
+/// order. If a message has the same fields at the same offsets,
 /// [`same_bytes`](LegacyCodec::same_bytes) is enough. Texts and lists differ: in the original
 /// system they have six zero bytes after their count.
 ///
@@ -53,8 +53,8 @@ pub struct LegacyCodec<M> {
 }
 
 impl<M: Message> LegacyCodec<M> {
-    /// Creates a codec for a payload that has the same bytes as the message. A payload of another
-    /// length, or with an invalid value, is refused.
+    /// Creates a codec whose payload has the same bytes as the message. A payload with another
+    /// length or an invalid value is refused.
     ///
     /// ```
     /// use mycelium::legacy::LegacyCodec;
@@ -80,9 +80,9 @@ impl<M: Message> LegacyCodec<M> {
         }
     }
 
-    /// Creates a codec that converts the payload. `decode` runs for each frame that arrives, and
-    /// may get any bytes; its error is logged. `encode` writes the payload of a message into an
-    /// empty buffer; it runs once for each message, for all clients.
+    /// Creates a codec that converts the payload. `decode` runs for each received frame, and may
+    /// get any bytes; its error is logged. `encode` writes the payload of a message into an empty
+    /// buffer; it runs once for each message, for all clients.
     ///
     /// If `decode` panics, the connection of the client ends. If `encode` panics, the message is
     /// tried once more, and then becomes a dead letter.

@@ -1,9 +1,10 @@
-//! One client: its frames become messages, and the frames that wait for it are written.
+//! The connection of one client: converts its frames to messages, and writes the frames queued for
+//! it.
 //!
 //! Reading stops while the channel of a type is full, so a topic that makes its publishers wait
-//! makes clients wait, by the flow control of their sockets. The length that a client claims
-//! allocates nothing: the buffer grows when it is full of bytes, up to the longest payload that is
-//! accepted.
+//! also makes clients wait, by the flow control of their sockets. The length in a client's frame
+//! allocates nothing: the buffer grows only when it is full of bytes, up to the longest accepted
+//! payload.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,9 +29,9 @@ use crate::links::log::Level;
 use crate::support::lock::lock;
 use crate::topology::OnBadFrame;
 
-/// The size of a buffer at first, in bytes.
+/// The initial size of a buffer, in bytes.
 const BUFFER: usize = 4096;
-/// The number of frames in a row after which other tasks run.
+/// The number of frames after which the task yields.
 const TURN: usize = 64;
 
 /// The connection of one client. Dropping it frees the place of the client.
@@ -38,9 +39,9 @@ pub(super) struct Connection {
     hub: Arc<Hub>,
     client: Arc<Client>,
     executor: Arc<dyn Executor>,
-    /// Locked for one poll: one task polls both reading and writing.
+    /// Locked for one poll at a time: one task polls both reading and writing.
     stream: Mutex<Stream>,
-    /// The number of frames that were accepted from the client; `sent` has those written to it.
+    /// The number of frames accepted from the client; `sent` counts the frames written to it.
     received: AtomicU64,
     sent: AtomicU64,
     /// The number of frames that are being written.
@@ -52,7 +53,7 @@ pub(super) struct Connection {
 enum End {
     /// The client has closed it.
     Left,
-    /// The node ends, and the client got all frames that waited for it.
+    /// The node ends, and the client has received all queued frames.
     Finished,
     Failed(io::Error),
     Invalid(LegacyError),
@@ -108,7 +109,7 @@ impl Connection {
         self.hub.log(level, cause, named.as_deref().unwrap_or(&who), &words);
     }
 
-    /// Takes the frames of the client until it leaves. While the node ends, nothing is read.
+    /// Reads the frames of the client until it leaves. While the node ends, nothing is read.
     async fn read(&self) -> End {
         let closing = pin!(self.hub.is_closing.wait());
         match select(closing, pin!(self.read_frames())).await {
@@ -133,13 +134,13 @@ impl Connection {
                 let Step { consumed, event } = step;
                 let is_whole = !decoder.is_within(&[]);
                 if is_whole && !self.hub.admit(&self.client) {
-                    // The client was evicted, and this task is about to be cancelled.
+                    // The client was evicted; this task is about to be cancelled.
                     pending::<()>().await;
                 }
                 if let Err(end) = self.take(event, &mut intakes).await {
                     return end;
                 }
-                // The time limit is for one frame, so it starts again.
+                // The time limit applies to one frame, so it starts again.
                 if event != Event::Passed || is_whole {
                     due = None;
                 }
@@ -213,7 +214,7 @@ impl Connection {
                     match hub.config.invalid {
                         OnBadFrame::End => return Err(End::Undecodable { type_id, problem }),
                         OnBadFrame::Drop => {
-                            // Escaped, because the error of a codec may quote bytes of the client.
+                            // Escaped: the error of a codec may quote bytes of the client.
                             let (peer, problem) = (&client.peer, problem.escape_debug());
                             let words = format_args!(
                                 "{peer} sends an invalid payload of type {type_id}: {problem}"
@@ -225,7 +226,7 @@ impl Connection {
                 } else if poll_fn(|context| intake.poll_send(context)).await {
                     self.received.fetch_add(1, Ordering::Relaxed);
                 } else {
-                    // The node ends, and with it this task.
+                    // The node ends, and this task with it.
                     pending::<()>().await;
                 }
             }
@@ -233,7 +234,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes the frames that wait for the client, until the end of its queue.
+    /// Writes the frames queued for the client, until the end of its queue.
     async fn write(&self) -> End {
         let mut bytes = Vec::new();
         loop {
@@ -244,8 +245,8 @@ impl Connection {
                 return End::Failed(error);
             }
         }
-        // The client gets the end of the stream. The socket is kept until the client has closed its
-        // side, because a socket that is closed with unread bytes may take back what was sent.
+        // Shuts down the write side, and keeps the socket until the client has closed its side:
+        // closing a socket with unread bytes may discard sent data.
         if let Err(error) =
             poll_fn(|context| Pin::new(&mut *lock(&self.stream)).poll_close(context)).await
         {
@@ -263,7 +264,7 @@ impl Connection {
         }
     }
 
-    /// Writes frames. A frame counts as sent once the socket has taken its last byte.
+    /// Writes frames. A frame counts as sent when the socket has taken its last byte.
     async fn write_all(&self, frames: &[u8]) -> io::Result<()> {
         let (mut bytes, mut unsent) = (frames, frames);
         while !bytes.is_empty() {
@@ -282,8 +283,8 @@ impl Connection {
         poll_fn(|context| Pin::new(&mut *lock(&self.stream)).poll_flush(context)).await
     }
 
-    /// Counts the frames at the start of `unsent` as sent, except those that end in its last
-    /// `waiting` bytes, which are not written.
+    /// Counts the frames at the start of `unsent` as sent, except frames that end in its last
+    /// `waiting` bytes, which are not written yet.
     fn count_sent(&self, unsent: &mut &[u8], waiting: usize) {
         let mut sent = 0;
         while let Some(rest) = after_frame(unsent).filter(|rest| rest.len() >= waiting) {
@@ -304,9 +305,9 @@ impl Drop for Connection {
 }
 
 impl End {
-    /// Returns the cause, which is a part of the key by which log lines are counted; the counter,
-    /// unless client and listener have done nothing wrong; and the subject of the client's fault,
-    /// if lines are counted by it and not by address: so an operator reads in the log what the
+    /// Returns the cause, which is part of the key by which log lines are limited; the counter,
+    /// unless client and listener have done nothing wrong; and the subject of the client's mistake,
+    /// if lines are limited by it instead of by address: then an operator sees in the log what the
     /// topology lacks.
     fn kind(&self) -> (&'static str, Option<LegacyValue>, Option<Subject>) {
         let errors = Some(LegacyValue::Errors);
@@ -362,7 +363,7 @@ fn after_frame(frames: &[u8]) -> Option<&[u8]> {
     rest.get(u32::from_le_bytes(length) as usize..)
 }
 
-/// Bytes that were read and not yet taken by the decoder.
+/// The bytes that were read and not yet taken by the decoder.
 struct Buffer {
     bytes: Vec<u8>,
     start: usize,
@@ -371,7 +372,7 @@ struct Buffer {
 }
 
 impl Buffer {
-    /// Creates a buffer that grows up to `most` bytes.
+    /// Creates a buffer that grows to at most `most` bytes.
     fn new(most: usize) -> Buffer {
         Buffer { bytes: vec![0; BUFFER.min(most)], start: 0, end: 0, most }
     }
@@ -384,7 +385,7 @@ impl Buffer {
         self.start = (self.start + count).min(self.end);
     }
 
-    /// Returns the place to read into: at least one byte, unless `most` bytes wait to be taken.
+    /// Returns the space to read into: at least one byte, unless `most` bytes wait to be taken.
     fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -392,7 +393,7 @@ impl Buffer {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
             if self.end == self.bytes.len() {
-                // The buffer is full of bytes that have arrived, so it grows.
+                // The buffer is full of received bytes, so it grows.
                 self.bytes.resize((self.end * 2).min(self.most), 0);
             }
         }

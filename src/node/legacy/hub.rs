@@ -1,5 +1,5 @@
-//! The *hub* of one listener, which its services and connections share: its clients, and the ways
-//! of messages to and from them.
+//! The *hub* of one listener, the state that its services and connections share: its clients, and
+//! the paths of messages from and to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::support::latch::{Countdown, Latch, until};
 use crate::support::lock::lock;
 use crate::topology::{ListenerConfig, OnSlowClient};
 
-/// The most types, and the most digests, that have log lines of their own for each cause.
+/// The maximum number of types, and of digests, that get their own log lines for each cause.
 const NAMED: usize = 32;
 
 /// The state of one listener.
@@ -29,25 +29,25 @@ pub(crate) struct Hub {
     intakes: BTreeMap<u16, Box<dyn MakeIntake>>,
     /// The number of services that send to clients and have not ended.
     pub(super) outgoing: Countdown,
-    /// Set when clients are not read any more.
+    /// Set when clients are no longer read.
     pub(super) is_closing: Latch,
     clients: Mutex<Clients>,
     /// Notified when a connection has ended.
     departed: Event,
     running: OnceLock<Started>,
-    /// The causes and subjects that log lines have named.
+    /// The causes and subjects that have already been logged.
     named: Mutex<BTreeSet<(&'static str, Subject)>>,
     /// The open address, until the listener takes it.
     open: Mutex<Option<Open>>,
 }
 
-/// The parts of a hub that exist once its node has started.
+/// The parts of a hub that exist after its node has started.
 struct Started {
     line: Line<LegacyValue>,
     log: Arc<Log>,
 }
 
-/// The address at which it listens.
+/// The address on which the listener accepts clients.
 pub(super) struct Open {
     pub(super) bound: BoundEndpoint,
     pub(super) listener: Listener,
@@ -62,7 +62,7 @@ struct Clients {
     live: usize,
 }
 
-/// Exists until a service that sends to clients has ended and will not be restarted.
+/// Exists until a service that sends to clients has ended permanently.
 pub(crate) struct OutgoingGuard(pub(crate) Arc<Hub>);
 
 impl Drop for OutgoingGuard {
@@ -71,7 +71,7 @@ impl Drop for OutgoingGuard {
     }
 }
 
-/// Exists until the service that accepts clients has ended and will not be restarted.
+/// Exists until the service that accepts clients has ended permanently.
 pub(crate) struct ListenerGuard(pub(crate) Arc<Hub>);
 
 impl Drop for ListenerGuard {
@@ -85,17 +85,17 @@ pub(super) struct Client {
     pub(super) number: u64,
     pub(super) peer: Peer,
     pub(super) outbox: Outbox,
-    /// Whether it has sent its hello, or a whole frame if it needs no hello. Then it keeps its
+    /// Whether it has sent its hello, or a whole frame if it needs no hello. It then keeps its
     /// place.
     is_admitted: AtomicBool,
-    /// The number of messages that it missed because its queue was full.
+    /// The number of messages that the client missed because its queue was full.
     pub(super) dropped: AtomicU64,
-    /// Why it has to go, once it has to.
+    /// Why the client is evicted; empty while it is not.
     eviction: OnceLock<Eviction>,
     evicted: Latch,
 }
 
-/// The subject of a log line, beside its cause.
+/// The subject of a log line, in addition to its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     /// A type.
@@ -104,12 +104,12 @@ pub(super) enum Subject {
     Digest([u8; 32]),
 }
 
-/// Why a client has to go.
+/// Why a client is evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Eviction {
     /// The client's queue was full.
     Slow,
-    /// Another client needed the place of this one, which was not admitted yet.
+    /// Another client needed the place of this client, which was not admitted yet.
     Displaced,
 }
 
@@ -134,7 +134,7 @@ impl Hub {
         self.intakes.insert(type_id, intake);
     }
 
-    /// Listens, before any service runs.
+    /// Listens on the address, before any service runs.
     pub(crate) fn bind(&self, executor: &dyn Executor) -> Result<(), BindError> {
         *lock(&self.open) = Some(self.listen(executor)?);
         Ok(())
@@ -165,7 +165,7 @@ impl Hub {
         }
     }
 
-    /// Writes a line, unless there was one of this cause and client within the last minute.
+    /// Logs a line, unless there was a line for this cause and client within the last minute.
     pub(super) fn log(
         &self,
         level: Level,
@@ -183,8 +183,8 @@ impl Hub {
         }
     }
 
-    /// Returns the subject as the key by which log lines of a cause are counted. Empty if the cause
-    /// already has as many subjects as it may: a client cannot fill the log with subjects.
+    /// Returns the subject as the key by which log lines of a cause are limited. Empty if the cause
+    /// already has its maximum of subjects, so that a client cannot fill the log.
     pub(super) fn named(&self, cause: &'static str, subject: Subject) -> String {
         let mut named = lock(&self.named);
         let of_cause = named.iter().filter(|(other, _)| *other == cause).count();
@@ -197,14 +197,14 @@ impl Hub {
         }
     }
 
-    /// Writes how often each cause has occurred since its last line.
+    /// Logs how often each cause has occurred since its last line.
     pub(super) fn finish_log(&self) {
         if let Some(started) = self.running.get() {
             started.log.finish();
         }
     }
 
-    /// Whether clients may send messages of this type.
+    /// Returns whether clients may send messages of this type.
     pub(super) fn takes(&self, type_id: u16) -> bool {
         self.intakes.contains_key(&type_id)
     }
@@ -217,13 +217,13 @@ impl Hub {
         !self.intakes.is_empty()
     }
 
-    /// Stops reading from clients; the messages that they have sent are published.
+    /// Stops reading from clients; messages that they have already sent are published.
     pub(super) fn close_intakes(&self) {
         self.is_closing.set();
         self.intakes.values().for_each(|intake| intake.close());
     }
 
-    /// Adds a client that has connected. `None` if the listener has as many as it may.
+    /// Adds a client that has connected. `None` if the listener is full.
     pub(super) fn enter(&self, peer: &Peer) -> Option<Arc<Client>> {
         let mut clients = lock(&self.clients);
         if clients.connected.len() >= self.config.connections && !clients.displace() {
@@ -244,7 +244,7 @@ impl Hub {
         Some(client)
     }
 
-    /// Removes a client whose connection has ended, and whose descriptor is free.
+    /// Removes a client whose connection has ended and whose descriptor is closed.
     pub(super) fn leave(&self, client: &Arc<Client>) {
         let mut clients = lock(&self.clients);
         clients.connected.retain(|other| !Arc::ptr_eq(other, client));
@@ -254,8 +254,8 @@ impl Hub {
         self.departed.notify(usize::MAX);
     }
 
-    /// Lets a client keep its place: it has sent its hello, or a whole frame. False if it was
-    /// evicted before.
+    /// Marks a client as admitted: it has sent its hello, or a whole frame. False if it was already
+    /// evicted.
     pub(super) fn admit(&self, client: &Arc<Client>) -> bool {
         if client.is_admitted() {
             return true;
@@ -266,12 +266,12 @@ impl Hub {
         stays
     }
 
-    /// Makes room when the system is short of descriptors: evicts a client that is not admitted,
+    /// Frees a descriptor when the system runs out of them: evicts a client that is not admitted,
     /// and waits until it has left. False if there is none.
     pub(super) async fn make_room(&self) -> bool {
         let live = {
             let mut clients = lock(&self.clients);
-            // Evicts no client if one is leaving, because that makes room, too.
+            // Evicts no client if one is leaving, because that also frees a descriptor.
             if clients.live == clients.connected.len() && !clients.displace() {
                 return false;
             }
@@ -286,7 +286,7 @@ impl Hub {
         until(&self.departed, || lock(&self.clients).live <= self.config.connections).await;
     }
 
-    /// Ready once any connection has ended after this call.
+    /// Waits until any connection has ended after this call.
     pub(super) fn departure(&self) -> impl Future<Output = ()> {
         self.departed.listen()
     }
@@ -319,7 +319,8 @@ impl Hub {
         });
     }
 
-    /// Gives clients the frames that wait for them, and then the end. Ready once all have left.
+    /// Sends the queued frames to clients, and then the end of the stream. Completes when all have
+    /// left.
     pub(super) async fn finish(&self) {
         lock(&self.clients).connected.iter().for_each(|client| client.outbox.close());
         until(&self.departed, || lock(&self.clients).live == 0).await;
@@ -327,8 +328,8 @@ impl Hub {
 }
 
 impl Clients {
-    /// Evicts a client that is not admitted: the oldest one of the process or address that has the
-    /// most such clients. False if there is none.
+    /// Evicts a client that is not admitted: the oldest one of the process or address with the most
+    /// such clients. False if there is none.
     fn displace(&mut self) -> bool {
         let pending = self.connected.iter().filter(|client| !client.is_admitted());
         let Some(client) = oldest_of_most(pending, |client| &client.peer).cloned() else {
@@ -350,14 +351,15 @@ impl Client {
         self.evicted.set();
     }
 
-    /// Ready when the client has to go.
+    /// Waits until the client is evicted.
     pub(super) async fn evicted(&self) -> Eviction {
         self.evicted.wait().await;
         self.eviction.get().copied().unwrap_or(Eviction::Displaced)
     }
 }
 
-/// The key by which log lines of a peer are counted: its user, or its address without the port.
+/// Returns the key by which log lines of a peer are limited: its user, or its address without the
+/// port.
 pub(super) fn source(peer: &Peer) -> String {
     match peer {
         Peer::Tcp(address) => address.ip().to_canonical().to_string(),

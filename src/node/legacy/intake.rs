@@ -1,5 +1,5 @@
 //! An *intake* carries the frames of one type from a connection to the service that publishes them:
-//! a bounded channel of messages with the number of their client.
+//! a bounded channel of messages, each with the number of its client.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,24 +9,24 @@ use mycelium_core::channel::mpmc::{self, Receiver, Sender};
 
 use super::codec::LegacyCodec;
 
-/// The most messages that wait in the channel of one type.
+/// The capacity of the channel of one type, in messages.
 const WAITING: usize = 64;
 
-/// Makes the [intakes](Intake) of one type.
+/// Creates the [intakes](Intake) of one type.
 pub(crate) trait MakeIntake: Send + Sync {
-    /// Makes the intake of one more connection. `None` if the channel cannot have one more.
+    /// Creates the intake of one more connection. `None` if the channel allows no more.
     fn intake(&self) -> Option<Box<dyn Intake>>;
 
-    /// Closes the channel: no more messages are taken.
+    /// Closes the channel: no more messages are accepted.
     fn close(&self);
 }
 
 /// Takes the frames of one type from one connection.
 pub(crate) trait Intake: Send {
-    /// Decodes a payload of a client. Call [`poll_send`](Intake::poll_send) next.
+    /// Decodes a payload from a client. Call [`poll_send`](Intake::poll_send) next.
     fn decode(&mut self, client: u64, payload: &[u8]) -> Result<(), String>;
 
-    /// Sends the decoded message. False if no more messages are taken.
+    /// Sends the decoded message. False if the channel is closed.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<bool>;
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct FromClient<M> {
     pub(crate) message: M,
 }
 
-/// Creates the channel of messages `M`: the maker of its intakes, and its receiver.
+/// Creates the channel of messages `M`: the factory of its intakes, and its receiver.
 pub(crate) fn channel<M: Message>(
     codec: &Arc<LegacyCodec<M>>,
 ) -> (Box<dyn MakeIntake>, Receiver<FromClient<M>>) {

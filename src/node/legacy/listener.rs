@@ -1,5 +1,5 @@
-//! The service that accepts clients. It ends last: clients get all messages that were sent before
-//! the end of the node.
+//! The service that accepts clients. It ends last, so that clients get all messages that were sent
+//! before the end of the node.
 
 use std::future::pending;
 use std::io;
@@ -19,12 +19,12 @@ use crate::error::Result;
 use crate::links::log::Level;
 use crate::service::Context;
 
-/// How often a listener checks that its address still leads to it.
+/// How often a listener checks that its address still exists.
 const RECHECK: Duration = Duration::from_secs(1);
-/// The pause after the system could not accept a connection.
+/// The pause after the system failed to accept a connection.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long clients have, at the end, to take the frames that wait for them; at most a quarter of
-/// the time that the node has for its shutdown.
+/// How long clients have at the end to receive their queued frames; at most a quarter of the node's
+/// shutdown time.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// Accepts clients, and serves each one in a child task.
@@ -39,12 +39,12 @@ impl Listener {
         let executor = ctx.waits.executor.clone();
         let mut open = match hub.take_open() {
             Some(open) => open,
-            // Listens again if an earlier run has failed, because then no socket is left.
+            // Listens again if an earlier run has failed and so left no socket.
             None => hub.listen(&*executor)?,
         };
         let shutdown = pin!(ctx.shutdown_requested());
         let over = pin!(async {
-            // After this, nothing comes from clients, and nothing goes to them.
+            // From here on, clients send and receive no further messages.
             hub.outgoing.wait().await;
             if hub.has_intakes() {
                 pending::<()>().await;
@@ -82,8 +82,8 @@ impl Listener {
             };
             match accepted {
                 Some(Ok((stream, peer))) => {
-                    // If the last free descriptor went to this client, another client makes room
-                    // for the spare one.
+                    // If this client got the last free descriptor, another client is evicted to
+                    // free the spare one.
                     if !spare.restore() && hub.make_room().await {
                         _ = spare.restore();
                     }
@@ -92,8 +92,8 @@ impl Listener {
                         Err(reason) => self.reject(&peer, &reason),
                     }
                 }
-                // The system reports a shortage even if nobody connects. The next call can use the
-                // spare descriptor.
+                // The system reports a shortage even if no client connects. The next call can use
+                // the spare descriptor.
                 Some(Err(error)) if is_shortage(&error) && spare.give() => {}
                 Some(Err(error)) => {
                     let departure = hub.departure();
@@ -104,7 +104,7 @@ impl Listener {
                 }
                 None => self.restore(ctx, open),
             }
-            // Lets the tasks of connections run, which may be in this executor.
+            // Yields to the connections' tasks, which may run on this executor.
             yield_now().await;
         }
     }
@@ -119,7 +119,7 @@ impl Listener {
         };
         let executor = ctx.waits.executor.clone();
         let connection = Connection::new(self.hub.clone(), client, executor, stream);
-        // The connection runs as a child task of this service. Its result is of no use.
+        // The connection runs as a child task of this service. Its result is not used.
         drop(ctx.spawn(connection.run()));
     }
 
@@ -141,7 +141,7 @@ impl Listener {
         true
     }
 
-    /// Makes the address again if it has vanished.
+    /// Creates the address again if it has disappeared.
     fn restore(&self, ctx: &Context<Self>, open: &mut Open) {
         let executor = &*ctx.waits.executor;
         let restored = match open.bound.restore() {

@@ -1,6 +1,6 @@
-//! Clients of the original system: they connect to a listener of this node, send messages of its
-//! topics, and receive others. `docs/legacy.md` says what is served, `mycelium_core::legacy` has
-//! the frames, and the sections `legacy` of a topology describe the listeners.
+//! Clients of the original system: they connect to a listener of this node, and send and receive
+//! messages of its topics. `docs/legacy.md` describes the service, `mycelium_core::legacy` has the
+//! frames, and the `legacy` sections of a topology describe the listeners.
 //!
 //! ```text
 //! socket ─▶ Connection ─▶ Intake ─▶ channel ─▶ Incoming<M> ─▶ topic
@@ -8,11 +8,11 @@
 //! ```
 //!
 //! A listener is three kinds of services, which `node/builder/legacy_services` adds to the
-//! program's own services: a [`Listener`](listener::Listener), and for each type an
+//! program's services: a [`Listener`](listener::Listener), and for each type an
 //! [`Incoming`](services::Incoming) and an [`Outgoing`](services::Outgoing). So topics, links,
-//! shutdown and supervision know nothing of clients. The services share a [`Hub`](hub::Hub).
+//! shutdown and supervision need no code for clients. The services share a [`Hub`](hub::Hub).
 //!
-//! To read: `codec` (what users set), `outbox`, `intake`, `hub`, `services`,
+//! Reading order: `codec` (the users' interface), `outbox`, `intake`, `hub`, `services`,
 //! `connection`, `listener`.
 
 pub(crate) mod codec;

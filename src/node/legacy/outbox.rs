@@ -1,6 +1,6 @@
-//! The frames that wait for one client: a bounded queue of bytes. The hub appends whole frames; the
-//! connection takes all bytes at once and writes them. Two buffers change places, and both are
-//! kept, so no frame allocates.
+//! The frames queued for one client: a bounded queue of bytes. The hub appends whole frames; the
+//! connection takes all bytes at once and writes them. Two buffers are swapped and reused, so no
+//! frame allocates.
 
 use std::sync::Mutex;
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use futures_util::task::AtomicWaker;
 
 use crate::support::lock::lock;
 
-/// The bytes that each of the two buffers keeps after a burst.
+/// The capacity that each of the two buffers keeps after a burst, in bytes.
 const KEPT: usize = 64 << 10;
 
 /// The queue of one client.
@@ -25,7 +25,7 @@ pub(super) struct Outbox {
 struct Queue {
     bytes: Vec<u8>,
     frames: u64,
-    /// The number of bytes that were taken and are not written yet.
+    /// The number of bytes that were taken but not written yet.
     writing: usize,
     /// Whether the queue accepts no more frames.
     is_closed: bool,
@@ -81,13 +81,13 @@ impl Outbox {
         Poll::Ready(Taken::Frames(std::mem::take(&mut queue.frames)))
     }
 
-    /// Accepts nothing from now on; the frames that wait can still be taken.
+    /// Accepts no further frames; queued frames can still be taken.
     pub(super) fn close(&self) {
         lock(&self.queue).is_closed = true;
         self.writer.wake();
     }
 
-    /// The client is gone: closes the queue, and returns the number of frames that wait.
+    /// Closes the queue because the client has left, and returns the number of queued frames.
     pub(super) fn abandon(&self) -> u64 {
         let mut queue = lock(&self.queue);
         queue.is_closed = true;

@@ -1,4 +1,4 @@
-//! The services of one type: [`Incoming`] publishes what clients send, [`Outgoing`] sends the
+//! The services of one type: [`Incoming`] publishes the messages of clients, [`Outgoing`] sends the
 //! messages of a topic to clients.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,15 +18,15 @@ use crate::error::Result;
 use crate::links::log::Level;
 use crate::service::Context;
 
-/// Which client sent each message of an [`Incoming`], for the [`Outgoing`] of the same topic: a
-/// client does not get its own messages. Has the messages that may still be read.
+/// Which client sent each message of an [`Incoming`], for the [`Outgoing`] of the same topic, which
+/// does not return messages to their sender. Has entries for the messages that may still be read.
 #[derive(Debug, Default)]
 pub(crate) struct Origins(OnceLock<Table>);
 
 #[derive(Debug)]
 struct Table {
     epoch: u64,
-    /// The client of the message with the sequence `n` is at `n` modulo the length.
+    /// The entry of the message with sequence `n` is at index `n` modulo the length.
     clients: Box<[AtomicU64]>,
 }
 
@@ -34,20 +34,20 @@ impl Origins {
     /// Sets the table for the messages of a publisher with this epoch, whose ring has `capacity`
     /// slots.
     fn begin(&self, epoch: u64, capacity: usize) {
-        // Two rings of entries, because while a message is being published, a whole ring may be
-        // unread before it.
+        // Two rings of entries: while a message is being published, a whole ring before it may be
+        // unread.
         let clients = || (0..2 * capacity).map(|_| AtomicU64::new(0)).collect();
         self.0.get_or_init(|| Table { epoch, clients: clients() });
     }
 
-    /// Sets the client of the next message. Publishing the message in the ring publishes this, too.
+    /// Sets the client of the next message. Publishing the message in the ring also publishes this.
     fn set(&self, sequence: u64, client: u64) {
         if let Some(place) = self.0.get().and_then(|table| table.place(sequence)) {
             place.store(client, Ordering::Relaxed);
         }
     }
 
-    /// Returns the client that sent a message; `None` if no client did.
+    /// Returns the client that sent a message; `None` if it did not come from a client.
     fn of(&self, epoch: Option<u64>, sequence: u64) -> Option<u64> {
         let table = self.0.get().filter(|table| Some(table.epoch) == epoch)?;
         table.place(sequence).map(|place| place.load(Ordering::Relaxed))
@@ -74,7 +74,7 @@ impl<M: Message> Incoming<M> {
         let publisher = ctx.publisher_of(Self::topic);
         let origins = self.origins.as_deref();
         origins.inspect(|it| it.begin(publisher.epoch(), publisher.capacity()));
-        // At a shutdown it publishes what clients have sent.
+        // At a shutdown, this publishes the messages that clients have already sent.
         while let Some(FromClient { client, message }) = self.receiver.recv().await {
             if let Some(origins) = origins {
                 origins.set(ctx.publisher_of(Self::topic).sent(), client);
@@ -126,7 +126,7 @@ impl<M: Message> Outgoing<M> {
                         }
                     }
                 }
-                // A gap is only counted, because the frames of the original system cannot say it.
+                // A gap is only counted: the original system has no frame for gaps.
                 Delivery::Gap(gap) => self.lose(gap.count, &gap),
             }
         }
@@ -152,7 +152,7 @@ mod tests {
         let origins = Origins::default();
         assert_eq!(origins.of(Some(1), 0), None, "nothing was sent");
         origins.begin(1, 4);
-        // A whole ring of 4 is unread, and one more message is about to be published.
+        // All slots of a ring of 4 are unread, and one more message is about to be published.
         (0..5).for_each(|sequence| origins.set(sequence, 100 + sequence));
         assert!((0..5).all(|sequence| origins.of(Some(1), sequence) == Some(100 + sequence)));
         assert_eq!(origins.of(Some(2), 0), None, "the message of another publisher");

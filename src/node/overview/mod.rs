@@ -1,5 +1,5 @@
-//! The overview of a topology with its programs. It builds the nodes of all programs as their
-//! starts build them, from the descriptions, and combines their plans. `sketch` collects the
+//! The overview of a topology with its programs. It builds the nodes of all programs from their
+//! descriptions, in the same way as a start does, and combines their plans. `sketch` collects the
 //! overview from one node after the other.
 
 mod sketch;
@@ -19,10 +19,10 @@ use crate::topology::{KINDS, Setting, Topology};
 use sketch::Built;
 
 impl Topology {
-    /// Returns the nodes, topics and links of this topology, when these programs run its nodes.
-    /// Each node is built as its start builds it, from the description of its program: so there is
-    /// an overview if, and only if, the nodes can be built. Nothing runs, and nothing is bound or
-    /// written. Needs the feature `describe`.
+    /// Returns the nodes, topics and links of this topology, if these programs run its nodes. Each
+    /// node is built from the description of its program, as at a start: so there is an overview
+    /// if, and only if, the nodes can be built. Nothing runs, binds an address or writes. Needs the
+    /// feature `describe`.
     ///
     /// The names and layouts of messages in descriptions stay in memory until the process ends.
     /// Each distinct name or layout is kept once.
@@ -73,8 +73,8 @@ impl Topology {
     /// # Ok::<(), mycelium::topology::TopologyError>(())
     /// ```
     ///
-    /// Everything that is wrong: nodes that could not be built, each error once; nodes without a
-    /// program; programs that contradict each other.
+    /// All errors: nodes that could not be built, each error once; nodes without a program;
+    /// programs that contradict each other.
     pub fn overview(&self, programs: &[NodeProgram<'_>]) -> Result<Overview, Vec<Problem>> {
         let mut errors = self.unfit_programs(programs);
         let mut built = Vec::new();
@@ -100,7 +100,7 @@ impl Topology {
         Ok(sketch::overview(self, &built))
     }
 
-    /// Whether a node with this name can be built.
+    /// Returns whether a node with this name can be built.
     fn may_run(&self, node: &str) -> bool {
         self.nodes().next().is_none() || self.nodes().any(|known| known == node)
     }
@@ -191,7 +191,7 @@ fn different_messages(programs: &[&NodeProgram<'_>]) -> Vec<Problem> {
             let Some(message) = form.messages.get(port.message) else { continue };
             let (name, id) = (&message.layout.name, message.id);
             let text = format!("`{name}` (id {id}, digest {})", message.digest);
-            // Ignores a second message of the same program, because that is an error of its build.
+            // Ignores a second message of the same program: that is an error of its build.
             seen.entry(port.key.as_str()).or_insert(text);
         }
         for (topic, second) in seen {
@@ -241,7 +241,7 @@ fn ports(description: &Description, service: &str) -> Option<String> {
     Some(if kinds.is_empty() { "has no ports".to_owned() } else { format!("has {kinds}") })
 }
 
-/// Combines errors with the same text into one. `of_all` says that no node could be built.
+/// Combines errors with the same text into one. `of_all` means that no node could be built.
 fn merged(failed: Vec<(&NodeProgram<'_>, BuildError)>, of_all: bool) -> Vec<Problem> {
     let mut texts = BTreeMap::<(String, &str), usize>::new();
     let mut errors = Vec::<(Vec<String>, &str, BuildError)>::new();
@@ -270,13 +270,13 @@ fn without_code(error: &dyn std::error::Error) -> String {
 }
 
 impl NodeProgram<'_> {
-    /// The program without its arguments: one program may run several nodes.
+    /// Returns the program without its arguments: one program may run several nodes.
     fn program_name(&self) -> &str {
         self.program.split(' ').next().unwrap_or_default()
     }
 }
 
-/// Returns an error for each service of a node that names an executor that the node cannot have.
+/// Returns an error for each service that names an executor that its node cannot have.
 fn unknown_executors(built: &Built<'_>) -> Vec<Problem> {
     let (plan, form) = (&built.node.plan, &built.of.description.form);
     let own = plan.settings.executor.as_deref();
@@ -287,7 +287,7 @@ fn unknown_executors(built: &Built<'_>) -> Vec<Problem> {
         Some((&service.name, executor)).filter(|_| !known.contains(&executor.as_str()))
     });
     let errors = services.filter_map(|(service, executor)| {
-        // If the node has no key `executor`, only its start knows its executor.
+        // If the node has no key `executor`, its executor is known only at the start.
         let expected = match own {
             Some(_) => expected_instead_of(executor, &known),
             // The start may use an executor of this kind.

@@ -20,7 +20,7 @@ pub(super) struct Built<'a> {
     pub(super) node: Node,
 }
 
-/// Returns the overview of these nodes, which are all of the topology.
+/// Returns the overview of these nodes, which are all nodes of the topology.
 pub(super) fn overview(topology: &Topology, built: &[Built<'_>]) -> Overview {
     let mut nodes: Vec<NodeOverview> = built.iter().map(node).collect();
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -120,7 +120,7 @@ fn links(built: &[Built<'_>]) -> Vec<LinkOverview> {
     links.collect()
 }
 
-/// Returns the topics of messages, and those of requests, with the services on both sides.
+/// Returns the topics of messages and of requests, with the services on both sides.
 fn topics(built: &[Built<'_>]) -> (Vec<TopicOverview>, Vec<RequestOverview>) {
     let mut topics = BTreeMap::<String, TopicOverview>::new();
     let mut requests = BTreeMap::<String, RequestOverview>::new();
@@ -209,8 +209,8 @@ fn warnings(topology: &Topology, built: &[Built<'_>]) -> Vec<OverviewWarning> {
         let own = node.warnings.iter().filter(|it| **it != StartWarning::PanicsAbort);
         let aborts = of.description.form.panics_abort.then_some(&StartWarning::PanicsAbort);
         let texts = own.chain(aborts).map(ToString::to_string);
-        // Adds a warning of a foreign executor, because only the start knows on which executor the
-        // program runs the node.
+        // Adds a warning of a foreign executor: only the start knows on which executor the program
+        // runs the node.
         for text in texts.chain(topology.foreign_executor(&node.plan.node)) {
             warnings.entry(text).or_default().push(node.plan.node.clone());
         }

@@ -1,5 +1,5 @@
-//! The overview of a topology with its programs: nodes, topics and links, as the plans of all nodes
-//! have them. This file has the types alone; `node/overview/mod.rs` fills them.
+//! The types of the overview of a topology with its programs: nodes, topics and links, as planned
+//! by all nodes. `node/overview/mod.rs` fills them.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use crate::observe::report::{Carrier, RingMemory};
 use crate::plan::description::Description;
 use crate::topology::LegacyType;
 
-/// A node of a topology, and the program that runs it: see
+/// A node of a topology, and the program that runs it: the input of
 /// [`Topology::overview`](crate::Topology::overview).
 #[derive(Clone, Copy, Debug)]
 pub struct NodeProgram<'a> {
     /// The node.
     pub node: &'a str,
-    /// The program, in a form for people: such as its command.
+    /// The program in a readable form, such as its command.
     pub program: &'a str,
     /// The description of the program.
     pub description: &'a Description,
 }
 
-/// The nodes, topics and links of a topology, with memory, policies and budgets:
-/// [`Topology::overview`](crate::Topology::overview) makes it. Needs the feature `describe`.
+/// The nodes, topics and links of a topology, with memory, policies and budgets; created by
+/// [`Topology::overview`](crate::Topology::overview). Needs the feature `describe`.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Overview {
@@ -74,7 +74,7 @@ pub struct MemoryOverview {
     /// The bytes that the rings take.
     #[serde(flatten)]
     pub rings: RingMemory,
-    /// The most bytes that they may take: `memory` of the node.
+    /// The limit for these bytes: `memory` of the node.
     pub budget: usize,
 }
 
@@ -87,13 +87,13 @@ pub struct ServiceOverview {
     /// Whether the library adds it, for requests between nodes or for clients of the original
     /// system.
     pub is_added: bool,
-    /// How it is executed, in the form of topology keys.
+    /// Its execution, as topology keys.
     pub execution: String,
     /// Its supervisor, if it has one.
     pub supervisor: Option<String>,
     /// Whether it is started again after its end: `permanent`, `transient` or `temporary`.
     pub lifetime: &'static str,
-    /// The most restarts within the window; `None` if only its supervisor limits them.
+    /// The maximum number of restarts within the window; `None` if only its supervisor limits them.
     pub max_restarts: Option<u32>,
     /// Its subscriptions.
     pub reads: Vec<PortOverview>,
@@ -111,12 +111,12 @@ pub struct ServiceOverview {
 pub struct PortOverview {
     /// Its topic.
     pub topic: String,
-    /// The name of the port, if it is bound by one.
+    /// The name of a named port.
     pub port: Option<String>,
     /// What happens when the subscription is slower than a publisher; `None` for a publisher.
     #[serde(serialize_with = "policy_as_text")]
     pub policy: Option<Policy>,
-    /// Whether it begins with the oldest message that is retained: a subscription only.
+    /// Whether a subscription begins with the oldest retained message.
     pub from_oldest: bool,
 }
 
@@ -128,7 +128,7 @@ pub struct SupervisorOverview {
     pub name: String,
     /// `one-for-one`, `one-for-all` or `rest-for-one`.
     pub strategy: &'static str,
-    /// The most restarts of its children within the window.
+    /// The maximum number of restarts of its children within the window.
     pub max_restarts: u32,
     /// The window of the limit.
     #[serde(serialize_with = "as_text")]
@@ -159,14 +159,14 @@ pub struct TopicOverview {
     pub publishers: Vec<MemberOverview>,
     /// The services that subscribe to it.
     pub readers: Vec<MemberOverview>,
-    /// How long a reader may hold up its publishers before it is evicted; `None` if it never is.
+    /// How long a reader may stall its publishers before it is evicted; `None`: without a limit.
     #[serde(serialize_with = "as_text_if_any")]
     pub evict_after: Option<Duration>,
     /// Its rings in each node that publishes or reads it.
     pub rings: Vec<RingOverview>,
 }
 
-/// A service that is on one side of a topic.
+/// A service that publishes, reads, requests or answers a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemberOverview {
@@ -202,10 +202,10 @@ pub struct RingOverview {
 pub struct LinkOverview {
     /// The two nodes, by name.
     pub nodes: [String; 2],
-    /// How its messages are carried.
+    /// The carrier of its messages.
     #[serde(serialize_with = "carrier_as_text")]
     pub carrier: Carrier,
-    /// Why the carrier is not shared memory. `None` if it is.
+    /// Why the carrier is not shared memory; `None` if it is.
     pub reason: Option<String>,
     /// The topics that cross it.
     pub flows: Vec<FlowOverview>,
@@ -224,7 +224,7 @@ pub struct FlowOverview {
     /// The strictest policy of the subscriptions of the reading node.
     #[serde(serialize_with = "policy_as_text")]
     pub policy: Option<Policy>,
-    /// Whether its messages stay on the socket although the link goes through shared memory.
+    /// Whether its messages stay on the socket although the link uses shared memory.
     pub is_on_socket: bool,
 }
 
@@ -236,7 +236,7 @@ pub struct RequestOverview {
     pub topic: String,
     /// The name of the request type.
     pub message: String,
-    /// The number of requests that its mailbox holds.
+    /// The capacity of its mailbox, in requests.
     pub capacity: usize,
     /// The services that request.
     pub requesters: Vec<MemberOverview>,
@@ -262,9 +262,9 @@ pub struct ListenerOverview {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct OverviewWarning {
-    /// The nodes that would warn of it at their start.
+    /// The nodes that would log the warning at their start.
     pub nodes: Vec<String>,
-    /// What is wrong, and what was expected.
+    /// The mistake, and what was expected.
     pub text: String,
 }
 

@@ -1,4 +1,4 @@
-//! The client: the service of requests to another node, in the node that requests.
+//! The client: the service that sends requests to another node, in the requesting node.
 
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
@@ -22,7 +22,7 @@ use crate::shared::Shared;
 
 /// Answers the requests of this node by calls to another node.
 pub(crate) struct Client<Q> {
-    /// The node that answers.
+    /// The answering node.
     peer: String,
     /// The capacity of the topic.
     capacity: usize,
@@ -40,11 +40,11 @@ enum Event<Q: Request> {
     Sent(Result<(), EmitError<Q::Call>>),
     Answer(Option<Delivery<Q::Answer>>),
     Asked(Option<Asked<Q>>),
-    /// Some requesters no longer wait.
+    /// Some requesters have stopped waiting.
     Cancelled,
-    /// The connection was lost, or another process is connected.
+    /// The connection was lost, or another process has connected.
     Connection,
-    /// The connection has not come back in time.
+    /// The connection did not come back in time.
     Overdue,
 }
 
@@ -61,13 +61,13 @@ impl<Q: Request> Client<Q> {
         let mut change = changed(&shared, &self.peer, connected);
         let mut overdue: Option<SendFuture<()>> = None;
         while has_requesters || !open.is_empty() {
-            // While a call waits for room, no call is added. A watch that waits for room could wait
-            // for ever, because other watches end only when their actors do, so it is refused.
+            // While a call waits for room, no call is added. A watch could wait for room forever,
+            // because the other watches end only with their actors, so it is refused.
             let refuses = open.is_full() && Q::TOPIC == WatchCall::TOPIC;
             let has_room = connected.is_some() && !open.is_full() && open.are_sent();
             let takes = has_requesters && (has_room || refuses);
             let event = poll_fn(|context| {
-                // If the other process is stopped, there is no room for calls. Answers, deadlines
+                // If the other process is paused, there is no room for calls. Answers, deadlines
                 // and the end of the connection do not wait for room.
                 if connected.is_some()
                     && let Some((call, trace)) = open.unsent()
@@ -112,7 +112,7 @@ impl<Q: Request> Client<Q> {
                 // A process of the other node is gone. Its calls are lost when the next process
                 // connects.
                 Event::Answer(Some(Delivery::Gap(_))) => {}
-                // Ends, because nobody answers any more.
+                // Ends, because no further answers can come.
                 Event::Answer(None) => break,
                 Event::Asked(Some(asked)) if refuses => asked.fail(Failure::Refused),
                 Event::Asked(Some(asked)) if asked.time_left() == 0 => asked.fail(Failure::Late),
@@ -143,7 +143,7 @@ impl<Q: Request> Client<Q> {
             }
         }
         open.lose_all();
-        // Sends only the cancels that find room, because the end does not wait for room.
+        // Sends only cancels for which there is room: the end does not wait for room.
         while let Some((call, _)) = open.unsent()
             && ctx.on(Self::calls).try_emit(call).is_ok()
         {
@@ -153,7 +153,7 @@ impl<Q: Request> Client<Q> {
     }
 }
 
-/// Ready when the connected process of node `peer` is another one than `seen`, or none.
+/// Waits until the connected process of node `peer` is not `seen`.
 fn changed(shared: &Arc<Shared>, peer: &str, seen: Option<u64>) -> SendFuture<()> {
     let (shared, peer) = (shared.clone(), peer.to_owned());
     Box::pin(async move { shared.peers.until_not(&peer, seen).await })

@@ -1,5 +1,5 @@
-//! The *desk*: the service that answers requests of other nodes to actors of this one. Each request
-//! is a future of its own, so a slow actor holds up no other one.
+//! The *desk*: the service that answers requests of other nodes to actors of this node. Each
+//! request is its own future, so a slow actor does not delay others.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::inbox::request::{Asked, Failure, MailboxState, Requests};
 use crate::service::Context;
 
-/// Answers requests to actors of this node, and reports to other nodes when these actors end.
+/// Answers requests to actors of this node, and reports the ends of these actors to other nodes.
 #[derive(Default)]
 pub(crate) struct ActorDesk {}
 
@@ -55,7 +55,7 @@ impl ActorDesk {
 
 type Outcome<Q> = Result<<Q as Request>::Reply, Failure>;
 
-/// A call that runs. Its output has the number of the call.
+/// A running call. Its output includes the number of the call.
 type Running<Q> = Abortable<SendFuture<(u64, Outcome<Q>)>>;
 
 /// The calls of one type.
@@ -70,13 +70,13 @@ struct Calls<Q: Request> {
 
 impl<Q: Request> Calls<Q> {
     fn new(requests: Requests<Q>, mailbox: Arc<MailboxState>) -> Calls<Q> {
-        // Makes the mailbox a remote one, which tells which of the taken calls are cancelled.
+        // Marks the mailbox as remote, so that it reports which taken calls are cancelled.
         mailbox.set_remote(true);
         let (open, running) = (HashMap::new(), FuturesUnordered::new());
         Calls { requests, mailbox, open, running, next: 0 }
     }
 
-    /// Answers calls until no more will come.
+    /// Answers calls until no more can come.
     async fn answer_all(mut self, start: impl Fn(&Asked<Q>) -> SendFuture<Outcome<Q>>) {
         poll_fn(|task| self.poll(task, &start)).await;
     }

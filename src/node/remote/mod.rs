@@ -1,6 +1,6 @@
-//! Requests that are answered in another node. Two services of this crate stand in between, and use
-//! only what users' services can use. In the node that requests, the [`Client`] answers the topic
-//! by sending calls to the other node. There, the [`Server`] makes the requests, and sends answers
+//! Requests that are answered in another node. Two services of this crate carry them, through the
+//! public interface of services. In the requesting node, the [`Client`] answers the topic by
+//! sending calls to the other node. There, the [`Server`] makes the requests, and sends answers
 //! back.
 //!
 //! ```text
@@ -9,16 +9,15 @@
 //!                             └──── topic of answers ────┴──◀── reply ────────┘
 //! ```
 //!
-//! Calls and answers are messages of topics. There is one pair of topics for each node that
-//! requests, so links carry them like all others, over sockets and in shared memory. Both topics
-//! deliver at most once: a request whose connection or process is lost fails, and is never taken
-//! twice.
+//! Calls and answers are messages of topics. Each requesting node has one pair of topics, which
+//! links carry like all others, over sockets and in shared memory. Both topics deliver at most
+//! once: a request whose connection or process is lost fails, and is never taken twice.
 //!
-//! Requests to actors of other nodes go the same way: the `desk` of a node answers the topic of its
-//! actors, and `nodes` gives the actors of a node access to the other nodes.
+//! Requests to actors of other nodes are carried in the same way: the `desk` of a node answers the
+//! topic of its actors, and `nodes` gives the actors of a node access to the other nodes.
 //!
 //! A client has at most half as many calls open as a ring has slots. So answers always have room,
-//! and a client and a server that send to each other never wait for each other.
+//! and a client and a server that send to each other cannot deadlock.
 
 mod client;
 mod desk;
@@ -36,7 +35,8 @@ pub(crate) use server::Server;
 /// The value of `outcome` in an answer with a reply.
 const REPLIED: u64 = 0;
 
-/// The value of `outcome` in an answer without a reply. `docs/wire-format.md` lists the values.
+/// Returns the value of `outcome` in an answer without a reply. `docs/wire-format.md` lists the
+/// values.
 fn outcome_of(failure: Failure) -> u64 {
     match failure {
         Failure::Dropped => 1,
@@ -45,31 +45,31 @@ fn outcome_of(failure: Failure) -> u64 {
         Failure::Late => 4,
         Failure::LateHeld | Failure::LateSent => 5,
         Failure::ShuttingDown => 6,
-        // Never sent, because the node that answers has no requests to another node.
+        // Never sent: the answering node makes no requests to another node.
         Failure::Lost | Failure::Away => 7,
         Failure::NotFound => 8,
     }
 }
 
-/// Returns the reason why an answer has no reply. A value that this version does not know is a
-/// failure of the service.
+/// Returns the reason why an answer has no reply. A value that this version does not know counts as
+/// a failure of the service.
 fn failure_of(outcome: u64) -> Failure {
     let known = Failure::ALL.into_iter().find(|failure| outcome_of(*failure) == outcome);
     known.unwrap_or(Failure::Dropped)
 }
 
-/// The names of the topics of calls and answers, for the requests of one node.
+/// Returns the names of the topics of calls and answers, for the requests of one node.
 pub(crate) fn topics(topic: &str, node: &str) -> (String, String) {
     (format!("{topic}@{node}.calls"), format!("{topic}@{node}.answers"))
 }
 
-/// The names of the two services: the client in the node that requests, and the server in the node
-/// that answers.
+/// Returns the names of the two services: the client in the requesting node, and the server in the
+/// answering node.
 pub(crate) fn services(topic: &str, node: &str) -> (String, String) {
     (format!("calls:{topic}@{node}"), format!("answers:{topic}@{node}"))
 }
 
-/// The most calls that a client of a topic with this capacity has open.
+/// Returns how many calls a client of a topic with this capacity can have open.
 fn most_open(capacity: usize) -> usize {
     (capacity / 2).max(1)
 }

@@ -1,4 +1,4 @@
-//! The access of a node's actors to the other nodes, whose actors they may ask.
+//! The access of a node's actors to the actors of other nodes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -20,7 +20,7 @@ use crate::support::names::expected_instead_of;
 /// The name of all requesters of actors, in counters and traces.
 const NAME: &str = "actors";
 
-/// The nodes beside the one that `shared` belongs to.
+/// The other nodes of the topology of the node that `shared` belongs to.
 pub(crate) struct RemoteNodes {
     /// A weak reference, because the actors are a part of the node's shared state.
     shared: Weak<Shared>,
@@ -78,8 +78,8 @@ impl OtherNodes for RemoteNodes {
     }
 
     fn lost(&self, node: &str) -> SendFuture<()> {
-        // Takes only these two fields, because a future that waits must not keep the shared state
-        // of the node alive.
+        // Takes only these two fields: a waiting future must not keep the node's shared state
+        // alive.
         let peers =
             self.shared.upgrade().map(|shared| (shared.peers.clone(), shared.executor.clone()));
         let node = node.to_owned();

@@ -1,5 +1,5 @@
-//! The open calls of a client, by number: the requests that the other node has or will get. Also
-//! the calls among them that were not sent yet.
+//! The open calls of a client, by number: the requests that the other node has got or will get, and
+//! which of them were not sent yet.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,13 +9,13 @@ use mycelium_core::{Request, TraceContext};
 use super::{REPLIED, failure_of};
 use crate::inbox::request::{Asked, Failure};
 
-/// Open calls, at most `most` of them.
+/// The open calls, at most `most`.
 pub(super) struct OpenCalls<Q: Request> {
     calls: HashMap<u64, Call<Q>>,
     most: usize,
     /// The number of the next call.
     next: u64,
-    /// What is to be sent, in order: at most one entry for each call that can be open, and one
+    /// The messages to send, in order: at most one entry for each call that can be open, and one
     /// more.
     unsent: VecDeque<Unsent<Q>>,
 }
@@ -23,7 +23,7 @@ pub(super) struct OpenCalls<Q: Request> {
 enum Unsent<Q> {
     /// The call with this number, if it is still open when its turn comes.
     Call(u64),
-    /// A cancel of the call with this number. It carries the request of that call.
+    /// A cancel of the call with this number, with the request of that call.
     Cancel(u64, Q),
 }
 
@@ -45,7 +45,7 @@ struct Call<Q: Request> {
 
 impl<Q: Request> OpenCalls<Q> {
     /// Creates an empty table. `first` is random, so that an answer to an earlier process of this
-    /// node has the number of no call.
+    /// node matches no call.
     pub(super) fn new(most: usize, first: u64) -> OpenCalls<Q> {
         OpenCalls { calls: HashMap::new(), most, next: first, unsent: VecDeque::new() }
     }
@@ -58,7 +58,7 @@ impl<Q: Request> OpenCalls<Q> {
         self.calls.is_empty()
     }
 
-    /// Adds a call, which waits to be sent.
+    /// Adds a call to send.
     pub(super) fn add(&mut self, asked: Asked<Q>) {
         let number = self.next;
         self.next = number.wrapping_add(1);
@@ -66,24 +66,24 @@ impl<Q: Request> OpenCalls<Q> {
         self.unsent.push_back(Unsent::Call(number));
     }
 
-    /// Whether all calls were sent.
+    /// Returns whether all calls were sent.
     pub(super) fn are_sent(&self) -> bool {
         self.unsent.is_empty()
     }
 
-    /// Returns the next call or cancel to send, and the trace of its request. It stays the next one
-    /// until [`sent`](OpenCalls::sent).
+    /// Returns the next call or cancel to send, and the trace of its request.
+    /// [`sent`](OpenCalls::sent) removes it.
     pub(super) fn unsent(&mut self) -> Option<(Q::Call, Option<TraceContext>)> {
         loop {
             match self.unsent.front()? {
                 Unsent::Call(number) => {
                     if let Some(Call { asked, .. }) = self.calls.get(number) {
-                        // At least 1, because a call without time left means a cancel.
+                        // At least 1: a call without time left is a cancel.
                         let time_left = asked.time_left().max(1);
                         let head = CallHead { number: *number, time_left };
                         return Some((Q::to_call(head, **asked), asked.trace()));
                     }
-                    // The call is not open any more, so nobody waits for it.
+                    // The call is no longer open, so no requester waits for it.
                     self.unsent.pop_front();
                 }
                 // A call without time left cancels the earlier call with its number.
@@ -95,7 +95,7 @@ impl<Q: Request> OpenCalls<Q> {
         }
     }
 
-    /// Notes that the next call was sent, while this process of the other node was connected.
+    /// Notes that the next call was sent while this process of the other node was connected.
     pub(super) fn sent(&mut self, process: Option<u64>) {
         let number = self.unsent.pop_front().as_ref().and_then(Unsent::call);
         if let Some(call) = number.and_then(|number| self.calls.get_mut(&number)) {
@@ -103,7 +103,7 @@ impl<Q: Request> OpenCalls<Q> {
         }
     }
 
-    /// Takes an answer. Returns false if no call has its number any more: the answer is too late.
+    /// Handles an answer. False if no open call has its number: the answer is too late.
     pub(super) fn answer(&mut self, number: u64, outcome: u64, reply: Q::Reply) -> bool {
         let Some(Call { asked, .. }) = self.calls.remove(&number) else { return false };
         match outcome {
@@ -113,14 +113,14 @@ impl<Q: Request> OpenCalls<Q> {
         true
     }
 
-    /// Ends the calls for which nobody waits any more.
+    /// Ends the calls whose requesters have stopped waiting.
     pub(super) fn cancel(&mut self) {
         self.end(|call| call.asked.is_cancelled());
     }
 
     /// Notes that this process of the other node is connected. It gets the calls that were sent
-    /// while no process was. The calls of an earlier process are lost: whether it has taken them is
-    /// unknown.
+    /// while no process was connected. Calls to an earlier process are lost: it is unknown whether
+    /// it had taken them.
     pub(super) fn connected(&mut self, process: u64) {
         let unsent = self.unsent_calls();
         for (number, call) in &mut self.calls {
@@ -131,19 +131,19 @@ impl<Q: Request> OpenCalls<Q> {
         self.end(|call| call.process.is_some_and(|of| of != process));
     }
 
-    /// Ends the calls without a deadline: the connection is away, perhaps for ever. Calls with a
+    /// Ends the calls without a deadline, because the connection may never come back. Calls with a
     /// deadline wait for it.
     pub(super) fn lose_without_deadline(&mut self) {
         self.end(|call| call.asked.time_left() == u64::MAX);
     }
 
-    /// Ends all calls: nobody answers any more.
+    /// Ends all calls, because no further answers can come.
     pub(super) fn lose_all(&mut self) {
         self.end(|_| true);
     }
 
     /// Ends the calls for which `ends` is true. The other node gets a cancel for each call that it
-    /// got, unless the deadline of the call is over there, too.
+    /// got, unless the deadline of the call has passed there, too.
     fn end(&mut self, ends: impl Fn(&Call<Q>) -> bool) {
         let unsent = self.unsent_calls();
         for (number, Call { asked, .. }) in self.calls.extract_if(|_, call| ends(call)) {

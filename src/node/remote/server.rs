@@ -1,4 +1,4 @@
-//! The server: the service of requests from another node, in the node that answers.
+//! The server: the service that answers requests from another node, in the answering node.
 
 use std::collections::HashMap;
 use std::future::{Future, pending, poll_fn};
@@ -23,13 +23,13 @@ use crate::inbox::request::{PendingReply, RequestError, Taken};
 use crate::service::Context;
 use crate::shared::Shared;
 
-/// How long an answer waits for room once the node shuts down, or calls have ended. So a process
-/// that is stopped, or takes no answers, does not hold up the end of this node.
+/// How long an answer waits for room after a shutdown has begun or calls have ended. So a process
+/// that is paused or takes no answers does not delay the end of this node.
 const ROOM: Duration = Duration::from_secs(1);
 
-/// Makes the requests for which another node calls, and sends the answers back.
+/// Makes the requests that another node calls for, and sends the answers back.
 pub(crate) struct Server<Q> {
-    /// The node that requests.
+    /// The requesting node.
     peer: String,
     /// The capacity of the topic.
     capacity: usize,
@@ -43,13 +43,13 @@ impl<Q: Request> Server<Q> {
 }
 
 /// The id of a call: the epoch of its client, which identifies the client's process, and the number
-/// that the client gave it.
+/// that the client has assigned.
 type Id = (u64, u64);
 
 enum Event<Q: Request> {
     Call(Option<Delivery<Q::Call>>),
     Outcome(Id, Result<Q::Reply, RequestError<Q>>),
-    /// There is room to open the call that waits.
+    /// There is room to open the waiting call.
     Room,
     /// The answer was sent, or cannot be sent.
     Sent(Result<(), EmitError<Q::Answer>>),
@@ -67,9 +67,9 @@ impl<Q: Request> Server<Q> {
         let mut open = FuturesUnordered::new();
         let mut handles = HashMap::<Id, AbortHandle>::new();
         let (mut has_callers, mut ends) = (true, false);
-        // A call that came when the most calls were open.
+        // A call that arrived when the maximum of calls was open.
         let mut waiting = None;
-        // An answer that waits for room in its ring. The next answers wait behind it.
+        // An answer that waits for room in its ring. Further answers wait behind it.
         let mut unsent = None;
         let mut room: Option<SendFuture<()>> = None;
         while has_callers || !open.is_empty() || waiting.is_some() || unsent.is_some() {
@@ -113,8 +113,8 @@ impl<Q: Request> Server<Q> {
                     }
                     ends |= shutdown.as_mut().poll(context).is_ready();
                 }
-                // Reads on even if the most calls are open, because the next message may cancel one
-                // of them.
+                // Continues to read even if the maximum of calls is open: the next message may
+                // cancel one.
                 if has_callers
                     && (waiting.is_none() || ends)
                     && let Poll::Ready(call) = calls.poll_recv(context)
@@ -133,19 +133,19 @@ impl<Q: Request> Server<Q> {
                     match time_left {
                         0 => handles.remove(&id).iter().for_each(AbortHandle::abort),
                         _ if waiting.is_none() => waiting = Some((id, time_left, request, trace)),
-                        // The node shuts down, and this call is one more than can be open, so it
-                        // gets no answer.
+                        // The node shuts down, and this call exceeds the maximum, so it gets no
+                        // answer.
                         _ => {}
                     }
                 }
-                // The call that waits is opened at the start of the loop.
+                // The waiting call is opened at the start of the loop.
                 Event::Room => {}
                 Event::Sent(result) => {
                     result?;
                     (unsent, room) = (None, None);
                 }
                 Event::NoRoom => break,
-                // The process that called is gone, and so are its requesters.
+                // The calling process is gone, and its requesters with it.
                 Event::Call(Some(Delivery::Gap(gap))) if gap.reason == GapReason::Disconnected => {
                     let of_it = handles.extract_if(|(epoch, _), _| *epoch == gap.epoch);
                     of_it.for_each(|(_, handle)| handle.abort());
@@ -171,8 +171,8 @@ impl<Q: Request> Server<Q> {
     }
 }
 
-/// The outcome of a call, with its id. A call without a deadline ends when its node is `lost`, as
-/// it does at its client.
+/// Returns the outcome of a call, with its id. A call without a deadline ends when its node is
+/// `lost`, as at its client.
 async fn numbered<Q: Request>(
     id: Id,
     reply: PendingReply<Q>,
@@ -187,8 +187,8 @@ async fn numbered<Q: Request>(
     }
 }
 
-/// Ready when the node that requests has been away for too long. Never ready in a shutdown: this
-/// node reads no calls any more then, and finishes the calls that it has.
+/// Waits until the requesting node has been disconnected for too long. Never completes during a
+/// shutdown: this node then reads no calls any more, and finishes the open ones.
 fn lost(shared: &Arc<Shared>, peer: &str) -> SendFuture<()> {
     let (shared, peer) = (shared.clone(), peer.to_owned());
     Box::pin(async move {
@@ -242,8 +242,8 @@ mod tests {
         }
     }
 
-    /// The node that requests runs two processes, one after the other. The first one is found to be
-    /// dead after the second one has called.
+    /// The requesting node runs two processes, one after the other. The death of the first one is
+    /// detected after the second one has called.
     #[tokio::test]
     async fn the_death_of_a_requester_ends_no_call_of_another_one() {
         let (sent, mut asked) = unbounded_channel();
@@ -259,8 +259,8 @@ mod tests {
         let call = |epoch| {
             let publisher = topic.feed("calls:doubles@desk", epoch, 0);
             let mut publisher = publisher.unwrap();
-            // Both processes use the same number, which may happen, because each numbers its calls
-            // at random.
+            // Both processes use the same number. This can happen: each process chooses its first
+            // number at random.
             let head = CallHead { number: 1, time_left: u64::MAX - 1 };
             publisher.push(Ask::to_call(head, Ask { value: epoch }).as_bytes(), false).unwrap();
             publisher.flush();

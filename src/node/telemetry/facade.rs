@@ -1,4 +1,4 @@
-//! Passes the metrics of a node to the recorder of the crate `metrics`, at an interval.
+//! Exports the metrics of a node to the recorder of the crate `metrics`, at an interval.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use crate::error::StartError;
 use crate::plan::Plan;
 use crate::shared::Shared;
 
-/// The shortest interval; a shorter one counts as this.
+/// The shortest interval; a shorter setting is raised to this.
 const OFTENEST: Duration = Duration::from_millis(10);
 
 /// The settings of the program.
@@ -25,7 +25,7 @@ pub(in crate::node) struct Settings {
 }
 
 impl Settings {
-    /// Takes the interval of the topology, if the program passes metrics on.
+    /// Takes the interval of the topology, if the program exports metrics.
     pub(super) fn take(&mut self, plan: &Plan) {
         let of_file = plan.settings.telemetry_interval;
         self.interval = self.interval.map(|own| of_file.unwrap_or(own));
@@ -38,7 +38,7 @@ impl Settings {
         let is_stopped = Arc::<AtomicBool>::default();
         let (stopped, (handle, thread)) = (is_stopped.clone(), std::sync::mpsc::channel());
         start(shared, shared.sinks.threads(), "recorder", move || {
-            // Cannot fail, because the receiver waits for the handle.
+            // Cannot fail: the receiver waits for the handle.
             let _ = handle.send(thread::current());
             let mut facade = Facade::new(Collector::with_most(label_sets));
             loop {
@@ -48,7 +48,7 @@ impl Settings {
                 if is_last {
                     return;
                 }
-                // Returns at once if the stop came before this.
+                // Returns immediately if the stop came first.
                 thread::park_timeout(interval);
             }
         })?;

@@ -1,4 +1,4 @@
-//! The metrics and traces that a node passes on, each on a thread of its own: the endpoint for
+//! The exporters of a node's metrics and traces, each with its own thread: the endpoint for
 //! Prometheus, metrics for the recorder of the crate `metrics`, and spans and metrics for
 //! OpenTelemetry collectors. The threads end with the node.
 
@@ -46,7 +46,7 @@ pub(super) struct Telemetry {
 }
 
 impl Telemetry {
-    /// Whether the program sends its traces to a collector.
+    /// Returns whether the program sends its traces to a collector.
     #[cfg(feature = "describe")]
     #[cfg_attr(not(feature = "otlp"), allow(clippy::unused_self, reason = "no spans are sent"))]
     pub(super) fn sends_traces(&self) -> bool {
@@ -100,7 +100,7 @@ impl Telemetry {
         Ok(())
     }
 
-    /// The address of the endpoint.
+    /// Returns the address of the endpoint.
     #[cfg_attr(
         not(feature = "prometheus"),
         allow(clippy::unused_self, reason = "the node has no endpoint")
@@ -129,7 +129,7 @@ impl Telemetry {
         self.facade.start(shared, label_sets)?;
         #[cfg(feature = "otlp")]
         {
-            // One number for spans and metrics, because both identify the same start of the node.
+            // One number for spans and metrics: both identify the same start of the node.
             let random = || u128::from(shared.executor.entropy());
             let resource = Resource::of_node(&shared.plan.node, random() << 64 | random());
             self.otlp.start(shared, resource.clone())?;

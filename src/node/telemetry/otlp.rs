@@ -13,16 +13,16 @@ use crate::shared::Shared;
 use crate::support::log;
 use crate::topology::Topology;
 
-/// The settings of the program, and the exporter that follows from them.
+/// The settings of the program, and the exporter built from them.
 #[derive(Debug, Default)]
 pub(in crate::node) struct Settings {
     pub(in crate::node) of_program: Option<OtlpTraces>,
-    /// Made when the node is built, because the topics need its queue.
+    /// Created when the node is built, because the topics need its queue.
     exporter: Option<Exporter>,
 }
 
 impl Settings {
-    /// Makes the exporter, if there is a collector. Returns its queue.
+    /// Creates the exporter, if there is a collector. Returns its queue.
     pub(super) fn queue(
         &mut self,
         topology: &Topology,

@@ -14,16 +14,16 @@ use crate::shared::Shared;
 use crate::support::log;
 use crate::topology::Topology;
 
-/// The settings of the program, and the pusher that follows from them.
+/// The settings of the program, and the pusher built from them.
 #[derive(Debug, Default)]
 pub(in crate::node) struct Settings {
     pub(in crate::node) of_program: Option<OtlpMetrics>,
-    /// Made when the node is built, because its settings are checked then.
+    /// Created when the node is built, because its settings are checked then.
     pusher: Option<Pusher>,
 }
 
 impl Settings {
-    /// Makes the pusher, if there is a collector.
+    /// Creates the pusher, if there is a collector.
     pub(super) fn check(&mut self, topology: &Topology) -> Result<(), BuildError> {
         if let Some(settings) = topology.otlp_metrics(self.of_program.take())? {
             self.pusher = Some(Pusher::new(settings).map_err(BuildError::OtlpMetrics)?);

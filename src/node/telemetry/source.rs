@@ -1,4 +1,4 @@
-//! The state of a node, for the threads that pass it on.
+//! The state of a node, for the threads that export it.
 
 use std::fmt::Write;
 use std::sync::{Arc, Weak};
@@ -10,7 +10,7 @@ use crate::observe::health::Health;
 use crate::observe::health_state::HealthState;
 use crate::shared::Shared;
 
-/// A node as a source of metrics, as long as the node exists.
+/// A node as a source of metrics, while the node exists.
 pub(super) struct NodeSource(pub(super) Weak<Shared>);
 
 impl Source for NodeSource {
@@ -28,16 +28,16 @@ impl Source for NodeSource {
 }
 
 impl NodeSource {
-    /// Returns the state of the node once all of its services are placed: a node that fails to
-    /// start has nothing to pass on.
+    /// Returns the state of the node once all its services are placed: a node that fails to start
+    /// has nothing to export.
     #[cfg(feature = "otlp")]
     pub(super) fn started_snapshot(&self) -> Option<Snapshot> {
         let shared = self.0.upgrade()?;
         shared.lifecycle.placed.is_set().then(|| snapshot(&shared))
     }
 
-    /// Lists the state of the node, its causes, and the supervisors that are not ready: a line for
-    /// each. `Err` if the node is not well.
+    /// Lists the state of the node, its causes, and the supervisors that are not ready, one per
+    /// line. `Err` if `is_well` is false.
     fn answer(&self, is_well: impl Fn(&Health) -> bool) -> Result<String, String> {
         let Some(shared) = self.0.upgrade() else { return Err("stopped\n".to_owned()) };
         let health = shared.lifecycle.observers.health();
@@ -67,8 +67,8 @@ fn snapshot(shared: &Arc<Shared>) -> Snapshot {
         state: state.name(),
     });
     let counters = shared.topics.counters();
-    // Reads the rings before the counters, so that readers have never taken more messages than were
-    // sent.
+    // Reads the rings before the counters, so that a snapshot never has more taken messages than
+    // sent ones.
     let rings = shared.topics.all().iter().flat_map(|topic| rings(topic)).collect();
     Snapshot {
         node: shared.plan.node.clone(),

@@ -1,4 +1,4 @@
-//! The threads that pass a node's metrics and traces on.
+//! The threads that export a node's metrics and traces.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use mycelium_executor::{Thread, ThreadError};
 use crate::error::StartError;
 use crate::shared::{Shared, Threads};
 
-/// Starts a thread of the node that ends with it.
+/// Starts a thread of the node that ends with the node.
 pub(super) fn start(
     shared: &Arc<Shared>,
     threads: &Arc<Threads>,
@@ -24,7 +24,7 @@ pub(super) fn start(
     started.map(drop).map_err(|error| refused(purpose, error))
 }
 
-/// The error of a thread that the system refuses, or something that the thread needs.
+/// Returns the error of a thread that the system refuses, or of a resource that the thread needs.
 pub(super) fn refused(purpose: &str, error: ThreadError) -> StartError {
     let service = format!("(the thread of {purpose})");
     StartError::Thread { service, place: None, error }
