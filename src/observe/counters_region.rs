@@ -6,8 +6,8 @@ use mycelium_transports::counters::Region;
 
 use crate::support::log;
 
-/// Makes a region with room for this many lines at first. If it cannot be shared, only this process
-/// can read its counters; the log has the first such region.
+/// Creates a region with initial room for this many lines. If it cannot be shared, only this
+/// process can read its counters; the first such region is logged.
 pub(crate) fn shared(lines: usize) -> Arc<Region> {
     static LOGGED: Once = Once::new();
 

@@ -9,9 +9,9 @@ use crate::observe::report::Outcome;
 /// An event of a node or of one of its services, for [observers](crate::Builder::observe).
 ///
 /// The order: a service's own thread starts before any service. The node is ready when all services
-/// have started and it has met the nodes that it has links with. It drains before any service can
-/// see the shutdown. Services stop, then their threads, then the node. `docs/guarantees.md` has the
-/// details.
+/// have started and it has connected with the nodes that it has links with. It drains before any
+/// service can see the shutdown. Services stop, then their threads, then the node. See
+/// `docs/guarantees.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -65,7 +65,7 @@ pub enum Event<'a> {
         /// How it ended.
         outcome: &'a Outcome,
     },
-    /// All services have started, and the node has met the nodes that it has links with.
+    /// All services have started, and the node has connected with the nodes that it has links with.
     NodeReady {
         /// Its name.
         node: &'a str,
@@ -114,12 +114,12 @@ pub enum Event<'a> {
         topic: &'a str,
         /// The reader: a subscription, or another node.
         reader: &'a str,
-        /// How long the reader had held the publisher up.
+        /// How long the reader had stalled the publisher.
         stalled: Duration,
     },
-    /// An evicted reader reads again, so the publisher waits for it again; or it has left. Called
-    /// where the reader takes its gap, or where the publisher finds that it reads again: at the
-    /// latest when the publisher has sent as many further messages as its ring has slots.
+    /// An evicted reader reads again, so the publisher waits for it again; or the reader has left.
+    /// Called where the reader takes its gap, or where the publisher notices that it reads again:
+    /// at the latest when the publisher has sent a full ring of further messages.
     ReaderReturned {
         /// The service that publishes.
         service: &'a str,
@@ -132,7 +132,7 @@ pub enum Event<'a> {
     LinkConnected {
         /// The other node.
         peer: &'a str,
-        /// Whether this node reads from the other one. If not, the other one reads from this one.
+        /// Whether this node reads from the other one. If false, the other one reads from this one.
         reads: bool,
     },
     /// A link with another node has lost its connection, or has ended. Called where the node's
@@ -142,42 +142,42 @@ pub enum Event<'a> {
         peer: &'a str,
         /// Whether this node reads from the other one.
         reads: bool,
-        /// Whether the link has ended: one of both nodes has closed it permanently, or will not run
+        /// Whether the link has ended: one of the nodes has closed it permanently, or will not run
         /// again.
         is_over: bool,
     },
-    /// The health of a service, or of the node, has changed. Called after the event that has
-    /// changed it, on the thread of that event or of a later one.
+    /// The health of a service or of the node has changed. Called after the event that changed it,
+    /// on the thread of that event or of a later one.
     HealthChanged {
         /// The service; `None` for the node.
         service: Option<&'a str>,
-        /// Its state before.
+        /// The previous state.
         before: HealthState,
-        /// Its state now.
+        /// The new state.
         now: HealthState,
     },
-    /// A poll of a service, or of a child task of it, has lasted longer than the watchdog's limit
-    /// and has not ended: nothing else runs on its thread. Called on the watchdog's thread.
+    /// A poll of a service or of one of its child tasks has lasted longer than the watchdog's limit
+    /// and has not ended: it blocks all other tasks of its thread. Called on the watchdog's thread.
     PollHangs {
         /// The service.
         service: &'a str,
         /// The limit.
         limit: Duration,
     },
-    /// A fast handler has run for longer than the watchdog's limit and has not ended: nothing else
-    /// runs on the thread of its publisher. If the publisher is a service, its poll hangs, too.
-    /// Called on the watchdog's thread.
+    /// A fast handler has run for longer than the watchdog's limit and has not ended: it blocks the
+    /// thread of its publisher. If the publisher is a service, its poll hangs, too. Called on the
+    /// watchdog's thread.
     FastHandlerHangs {
         /// The handler.
         handler: &'a str,
         /// The topic.
         topic: &'a str,
-        /// The publisher: the service, or the name of a publisher outside.
+        /// The publisher: the service, or the name of a publisher outside the services.
         publisher: &'a str,
         /// The limit.
         limit: Duration,
     },
-    /// A poll that hung, and was reported, has ended. Called on the watchdog's thread.
+    /// A poll that was reported as hanging has ended. Called on the watchdog's thread.
     PollEnded {
         /// The service.
         service: &'a str,

@@ -1,7 +1,7 @@
 //! The health of a node and of its services, computed from their events alone. `docs/guarantees.md`
 //! defines each state.
 //!
-//! [`Health`] knows nothing but events, so a program can give it events itself. The node does so in
+//! [`Health`] depends only on events, so a program can feed it events itself. The node does so in
 //! `observers.rs`.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::fmt;
 use crate::observe::Event;
 use crate::observe::health_state::HealthState;
 
-/// Why a node is not ready although it has started.
+/// Why a started node is not ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HealthCause {
@@ -19,12 +19,12 @@ pub enum HealthCause {
         /// The service.
         service: String,
     },
-    /// A service was stopped, because another one failed, and waits for its restart.
+    /// A service was stopped because another one failed, and waits for its restart.
     Halted {
         /// The service.
         service: String,
     },
-    /// A poll of a service hangs. Only a [watchdog](crate::Builder::watchdog) finds it.
+    /// A poll of a service hangs. Only a [watchdog](crate::Builder::watchdog) detects this.
     Hangs {
         /// The service.
         service: String,
@@ -45,11 +45,11 @@ pub enum HealthCause {
         /// The reader: a subscription, or another node.
         reader: String,
     },
-    /// A link with another node is lost, and both nodes still need it.
+    /// The connection of a link with another node is lost, and both nodes still need it.
     Disconnected {
         /// The other node.
         peer: String,
-        /// Whether this node reads from the other one. If not, the other one reads from this one.
+        /// Whether this node reads from the other one. If false, the other one reads from this one.
         reads: bool,
     },
 }
@@ -83,8 +83,7 @@ impl fmt::Display for HealthCause {
 /// The health of a node and of each of its services, as a fold of [`Event`]s.
 ///
 /// [`Running::health`](crate::Running::health) returns the health of a running node. A program that
-/// gets events otherwise can fold them itself: the same events in the same order give the same
-/// health.
+/// collects events can compute it itself: the same events in the same order give the same health.
 ///
 /// ```
 /// use std::time::Duration;
@@ -116,7 +115,7 @@ pub struct Health {
     supervisors: BTreeMap<Box<str>, Vec<Box<str>>>,
     /// The number of services in each state, in the order of [`HealthState::ALL`].
     counts: [usize; 5],
-    /// The connections of each link that was connected once and is still needed.
+    /// The number of connections of each link that was once connected and is still needed.
     links: BTreeMap<(String, bool), usize>,
     /// The number of links without a connection.
     lost_links: usize,
@@ -149,7 +148,7 @@ enum ServicePhase {
     Stopped,
 }
 
-/// The health of one service. It is small: a node may have many services, most of them well.
+/// The health of one service. It is small: a node may have many services, most of them ready.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct ServiceHealth {
     phase: ServicePhase,
@@ -161,7 +160,7 @@ struct ServiceHealth {
 struct Causes {
     /// The number of hanging polls, of the service and of its child tasks.
     hanging: usize,
-    /// The number of the service's rings of each topic that are nearly full.
+    /// For each topic, how many of the service's rings are nearly full.
     pressed: BTreeMap<String, usize>,
     /// How many publishers of a topic have evicted each reader.
     evicted: BTreeMap<(String, String), usize>,
@@ -191,7 +190,7 @@ impl ServiceHealth {
 }
 
 impl Health {
-    /// The health of a node with these services that has not started.
+    /// Creates the health of a node with these services that has not started.
     pub fn new<N: Into<String>>(services: impl IntoIterator<Item = N>) -> Health {
         let services =
             services.into_iter().map(|name| (name.into().into(), ServiceHealth::default()));
@@ -224,13 +223,13 @@ impl Health {
         self
     }
 
-    /// Takes the next event. A service that is not known yet is added. An event that has no meaning
-    /// for the health changes nothing.
+    /// Applies the next event. An unknown service is added. An event that does not concern health
+    /// changes nothing.
     pub fn apply(&mut self, event: &Event<'_>) {
         self.changes(event);
     }
 
-    /// Takes the next event, as [`apply`](Health::apply). Returns what has changed: services before
+    /// Applies the next event, as [`apply`](Health::apply). Returns the changes: services before
     /// the node.
     pub(crate) fn changes(&mut self, event: &Event<'_>) -> Vec<HealthChange> {
         let before = self.node();
@@ -242,7 +241,7 @@ impl Health {
         changes
     }
 
-    /// The state of the node.
+    /// Returns the state of the node.
     #[must_use]
     pub fn node(&self) -> HealthState {
         match self.phase {
@@ -263,27 +262,27 @@ impl Health {
         }
     }
 
-    /// The state of a service; `None` if the node has no service with this name.
+    /// Returns the state of a service; `None` if the node has no service with this name.
     #[must_use]
     pub fn service(&self, name: &str) -> Option<HealthState> {
         self.services.get(name).map(ServiceHealth::state)
     }
 
-    /// The services and their states, by name.
+    /// Returns the services and their states, by name.
     pub fn services(&self) -> impl Iterator<Item = (&str, HealthState)> {
         self.services.iter().map(|(name, service)| (&**name, service.state()))
     }
 
-    /// The state of a supervisor, computed from its services; `None` if the node has no supervisor
-    /// with this name. It is `Stopped` if all of them have stopped, `Starting` if one has never
-    /// run, `BackingOff` if all that have not stopped back off, `Degraded` if one of them is not
+    /// Returns the state of a supervisor, computed from its services; `None` if the node has no
+    /// supervisor with this name. It is `Stopped` if all services have stopped, `Starting` if one
+    /// has never run, `BackingOff` if all that have not stopped back off, `Degraded` if one is not
     /// ready, and otherwise `Ready`.
     #[must_use]
     pub fn supervisor(&self, name: &str) -> Option<HealthState> {
         Some(self.together(self.supervisors.get(name)?))
     }
 
-    /// The supervisors and their states, by name.
+    /// Returns the supervisors and their states, by name.
     pub fn supervisors(&self) -> impl Iterator<Item = (&str, HealthState)> {
         self.supervisors.iter().map(|(name, services)| (&**name, self.together(services)))
     }
@@ -292,7 +291,7 @@ impl Health {
         HealthState::together(services.iter().filter_map(|service| self.service(service)))
     }
 
-    /// Whether the node should get work: it is ready or degraded. `/ready` answers this.
+    /// Returns whether the node should get work: it is ready or degraded. `/ready` reports this.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         match self.node() {
@@ -301,15 +300,15 @@ impl Health {
         }
     }
 
-    /// Whether the process should continue: the node has not ended, and no poll hangs, as far as a
-    /// [watchdog](crate::Builder::watchdog) has found. `/live` answers this.
+    /// Returns whether the process should continue: the node has not ended, and a
+    /// [watchdog](crate::Builder::watchdog) has detected no hanging poll. `/live` reports this.
     #[must_use]
     pub fn is_live(&self) -> bool {
         let hangs = self.services.values().any(ServiceHealth::hangs);
         self.phase != NodePhase::Stopped && !hangs
     }
 
-    /// The causes for which the node is not ready.
+    /// Returns the causes why the node is not ready.
     #[must_use]
     pub fn causes(&self) -> Vec<HealthCause> {
         let mut causes = Vec::new();
@@ -384,8 +383,8 @@ impl Health {
                 self.reach(NodePhase::Stopped);
                 return self.stop_services();
             }
-            // Changes nothing, because if a service runs the handler, the poll of that service
-            // hangs, and has its own event.
+            // Changes nothing: if a service runs the handler, the poll of that service hangs and
+            // has its own event.
             Event::FastHandlerHangs { .. }
             | Event::ThreadStarted { .. }
             | Event::ThreadStopped { .. }
@@ -414,7 +413,7 @@ impl Health {
 
     fn enter(&mut self, service: &str, phase: ServicePhase) -> Option<HealthChange> {
         self.change(service, |it| {
-            // Never leaves the end, which may come while a run of an abandoned service continues.
+            // Never leaves the stopped state, even while a run of an abandoned service continues.
             if it.phase != ServicePhase::Stopped {
                 it.phase = phase;
             }
@@ -425,7 +424,7 @@ impl Health {
         self.change(service, |it| it.change(cause))
     }
 
-    /// Stops the services that have never started, when the node has ended.
+    /// Stops the services that have never started, because the node has ended.
     fn stop_services(&mut self) -> Vec<HealthChange> {
         let names: Vec<Box<str>> = self.services.keys().cloned().collect();
         names.iter().filter_map(|name| self.enter(name, ServicePhase::Stopped)).collect()

@@ -1,4 +1,4 @@
-//! The states of a node's or a service's health.
+//! The states of the health of a node or a service.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use std::fmt;
 #[non_exhaustive]
 pub enum HealthState {
     /// A service: its first run has not begun. A node: not all services have started, or it has not
-    /// met the nodes that it has links with.
+    /// connected with the nodes that it has links with.
     Starting,
     /// It works.
     Ready,
-    /// It works, and something is wrong: see [`HealthCause`](crate::observe::HealthCause).
+    /// It works, but with a problem: see [`HealthCause`](crate::observe::HealthCause).
     Degraded,
     /// A service: its last run failed, or its supervisor has stopped it because another service
-    /// failed, and the pause before the next one has not ended. A node: all
-    /// of its services that have not stopped back off.
+    /// failed, and the pause before the next run has not ended. A node: all its services that have
+    /// not stopped back off.
     BackingOff,
     /// A service: it has ended permanently, or was abandoned. A node: it drains, or has ended.
     Stopped,
@@ -31,7 +31,7 @@ impl HealthState {
         HealthState::Stopped,
     ];
 
-    /// Its name: `starting`, `ready`, `degraded`, `backing-off` or `stopped`.
+    /// Returns its name: `starting`, `ready`, `degraded`, `backing-off` or `stopped`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ impl HealthState {
         }
     }
 
-    /// The state of a supervisor whose children have these states. See
+    /// Returns the state of a supervisor whose children have these states. See
     /// [`Health::supervisor`](crate::observe::Health::supervisor).
     pub(crate) fn together(states: impl IntoIterator<Item = HealthState>) -> HealthState {
         let (mut seen, mut all) = ([false; 5], 0);

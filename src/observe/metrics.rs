@@ -1,11 +1,10 @@
-//! What a service counts itself: counters, gauges and histograms, in the memory region where the
-//! node's other counters are.
+//! The metrics that services create: counters, gauges and histograms, in the memory region that
+//! also has the node's other counters.
 //!
-//! A handle has words (atomic `u64`s of the region) that nobody else writes, so an update is a load
+//! A handle has words (atomic `u64`s of the region) with no other writer, so an update is a load
 //! and a store. [`Registered`] keeps the words of each metric from the first use of its name to the
-//! end of the service: a handle that is dropped leaves its words to the next one of the same
-//! metric. Without the feature `metrics`, `metrics/none.rs` replaces this file, and nothing of it
-//! is compiled.
+//! end of the service: the words of a dropped handle are reused by the next handle of the same
+//! metric. Without the feature `metrics`, `metrics/none.rs` replaces this file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,9 +20,9 @@ use mycelium_transports::counters::{
 
 use crate::support::problem::Problem;
 
-/// The most handles of a service; words that dropped handles left behind count, too.
+/// The maximum number of handles of a service, including words that dropped handles left behind.
 const MOST: usize = 256;
-/// The length of the longest end of a histogram's label, which names the first bucket of a line.
+/// The length of the longest suffix of a histogram's label, which names the first bucket of a line.
 const FIRST: usize = " first=240".len();
 /// Keys of labels that the node sets.
 const RESERVED: [&str; 3] = ["service", "metric", "first"];
@@ -31,7 +30,7 @@ const RESERVED: [&str; 3] = ["service", "metric", "first"];
 /// The metrics of one service.
 #[derive(Debug, Default)]
 pub(crate) struct Registered {
-    /// The metrics by name and labels, in the form of a line's label.
+    /// The metrics by name and labels, in the format of a line's label.
     metrics: BTreeMap<String, Metric>,
     words: usize,
 }
@@ -54,14 +53,14 @@ impl Metric {
     }
 }
 
-/// Words with one writer: the handle that has taken them.
+/// Words with one writer: the handle that has claimed them.
 #[derive(Debug)]
 struct Words<L> {
     lines: L,
     is_taken: AtomicBool,
 }
 
-/// The right to write words, until it is dropped.
+/// The right to write these words, until it is dropped.
 struct Taken<L>(Arc<Words<L>>);
 
 impl<L> Drop for Taken<L> {
@@ -116,19 +115,19 @@ lines! {
     HistogramLines as Histogram by histogram;
 }
 
-/// Makes the counters, gauges and histograms of a service: [`Context::metrics`].
+/// Creates the counters, gauges and histograms of a service: [`Context::metrics`].
 ///
 /// A metric is registered at the first use of its name and labels, and keeps its value until the
 /// service ends permanently: after a restart the same name continues. A call finds the words by
-/// name, and allocates if it makes them or has labels, so keep the handle: an update of a handle
-/// never allocates, locks or waits.
+/// name, and allocates if it creates them or has labels. So keep the handle: updating it never
+/// allocates, locks or waits.
 ///
-/// Each handle writes words of its own, and readers add them up. So a child task can have a handle,
-/// and the service another one of the same metric. A handle that is dropped leaves its words, with
-/// their values, to the next one.
+/// Each handle writes its own words, and readers add them up. So a child task and the service can
+/// each have a handle of the same metric. The words of a dropped handle, with their values, are
+/// reused by the next one.
 ///
-/// A name is a letter or `_`, and then letters, digits, `_`, `.` and `:`. A service has at most 256
-/// handles. The region that has all counters of the node counts the lines that it could not show.
+/// A name is a letter or `_`, followed by letters, digits, `_`, `.` and `:`. A service has at most
+/// 256 handles. The region of the node's counters counts the lines for which it had no room.
 ///
 /// Without the feature `metrics` all calls succeed, check nothing, and compile to nothing.
 ///
@@ -180,20 +179,20 @@ pub struct Metrics<'c> {
 }
 
 impl Metrics<'_> {
-    /// A counter, without labels.
+    /// Returns a counter without labels.
     ///
     /// # Errors
-    /// If the name is invalid, a metric of another kind has it, or the service has too many
-    /// handles.
+    /// [`Problem`]: the name is invalid or belongs to a metric of another kind, or the service has
+    /// too many handles.
     pub fn counter(&mut self, name: &str) -> Result<Counter, Problem> {
         self.counter_with(name, &[])
     }
 
-    /// A counter with labels: pairs of a key and a value. With other labels it is another counter
-    /// of the same name.
+    /// Returns a counter with labels: pairs of a key and a value. Each set of labels is a separate
+    /// counter of the same name.
     ///
     /// # Errors
-    /// As [`counter`](Metrics::counter), or if a label is invalid.
+    /// Same as [`counter`](Metrics::counter), or if a label is invalid.
     pub fn counter_with(
         &mut self,
         name: &str,
@@ -202,36 +201,36 @@ impl Metrics<'_> {
         self.take(name, labels).map(Counter)
     }
 
-    /// A gauge, without labels. Readers add up the values of several handles.
+    /// Returns a gauge without labels. Readers add up the values of several handles.
     ///
     /// # Errors
-    /// As [`counter`](Metrics::counter).
+    /// Same as [`counter`](Metrics::counter).
     pub fn gauge(&mut self, name: &str) -> Result<Gauge, Problem> {
         self.gauge_with(name, &[])
     }
 
-    /// A gauge with labels.
+    /// Returns a gauge with labels.
     ///
     /// # Errors
-    /// As [`counter_with`](Metrics::counter_with).
+    /// Same as [`counter_with`](Metrics::counter_with).
     pub fn gauge_with(&mut self, name: &str, labels: &[(&str, &str)]) -> Result<Gauge, Problem> {
         self.take(name, labels).map(Gauge)
     }
 
-    /// A histogram, without labels. Its buckets are those of an HdrHistogram with eight
+    /// Returns a histogram without labels. Its buckets are those of an HdrHistogram with eight
     /// sub-buckets: each is at most a quarter as wide as its least value, and together they cover
     /// every `u64`. A handle takes 4 KiB.
     ///
     /// # Errors
-    /// As [`counter`](Metrics::counter).
+    /// Same as [`counter`](Metrics::counter).
     pub fn histogram(&mut self, name: &str) -> Result<Histogram, Problem> {
         self.histogram_with(name, &[])
     }
 
-    /// A histogram with labels.
+    /// Returns a histogram with labels.
     ///
     /// # Errors
-    /// As [`counter_with`](Metrics::counter_with).
+    /// Same as [`counter_with`](Metrics::counter_with).
     pub fn histogram_with(
         &mut self,
         name: &str,
@@ -240,7 +239,7 @@ impl Metrics<'_> {
         self.take(name, labels).map(Histogram)
     }
 
-    /// Takes words of a metric that no handle has, or makes new ones.
+    /// Claims words of a metric that no handle has, or creates new ones.
     fn take<L: Lines>(&mut self, name: &str, labels: &[(&str, &str)]) -> Result<Taken<L>, Problem> {
         check(name, labels)?;
         let key = key(name, labels);
@@ -287,13 +286,13 @@ impl Metrics<'_> {
     }
 }
 
-/// The kind of the metrics with this name.
+/// Returns the kind of the metrics with this name.
 fn kind_of(metrics: &BTreeMap<String, Metric>, name: &str) -> Option<Kind> {
     let (_, metric) = metrics.iter().find(|(key, _)| key.split(' ').next() == Some(name))?;
     Some(metric.kind())
 }
 
-/// The part of a line's label that says the metric: its name and labels.
+/// Returns the part of a line's label that identifies the metric: its name and labels.
 fn key<'n>(name: &'n str, labels: &[(&str, &str)]) -> Cow<'n, str> {
     if labels.is_empty() {
         return name.into();
@@ -335,14 +334,15 @@ fn check(name: &str, labels: &[(&str, &str)]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether a text begins with a letter or `_`, and continues with letters, digits and `others`.
+/// Returns whether a text begins with a letter or `_`, and continues with letters, digits and
+/// `others`.
 fn is_identifier(text: &str, others: &[u8]) -> bool {
     let mut bytes = text.bytes();
     bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
 }
 
-/// Counts something that only grows: [`Metrics::counter`]. Dropping the handle keeps the number.
+/// A counter, which only grows: [`Metrics::counter`]. Dropping the handle keeps the value.
 #[must_use = "a counter counts what is added to it"]
 pub struct Counter(Taken<Line<CounterValue>>);
 
@@ -360,7 +360,7 @@ impl Counter {
     }
 }
 
-/// A number that goes up and down: [`Metrics::gauge`]. Dropping the handle keeps the number.
+/// A gauge, which goes up and down: [`Metrics::gauge`]. Dropping the handle keeps the value.
 #[must_use = "a gauge has the value that it is set to"]
 pub struct Gauge(Taken<Line<GaugeValue>>);
 
@@ -378,7 +378,8 @@ impl Gauge {
     }
 }
 
-/// Counts values by their size: [`Metrics::histogram`]. Dropping the handle keeps the counts.
+/// A histogram, which counts values by size: [`Metrics::histogram`]. Dropping the handle keeps the
+/// counts.
 #[must_use = "a histogram has what is recorded in it"]
 pub struct Histogram(Taken<HistogramLines>);
 

@@ -1,8 +1,7 @@
-//! What the owner of a node sees of it, as values: events (`event`), health (`health_state`, and
-//! `health`, which follows the events), the report of its end and the warnings of its start
-//! (`report`), and the metrics that services register (`metrics`, whose counters are in a region
-//! that other processes read). This module knows no running node: `shared` and `node` make these
-//! values.
+//! The owner's view of a node, as values: events (`event`), health (`health_state`, and `health`,
+//! which is computed from the events), the reports of start and end (`report`), and the metrics
+//! that services create (`metrics`, whose counters are in a region that other processes can read).
+//! This module does not depend on a running node: `shared` and `node` create these values.
 
 pub(crate) mod counters_region;
 mod event;

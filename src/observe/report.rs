@@ -9,8 +9,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Its `run` returned. Or it failed during a shutdown and has no subscriptions: then it is not
-    /// restarted, and the failure is logged and counted.
+    /// Its `run` returned `Ok`. Or it failed during a shutdown and has no subscriptions: it is then
+    /// not restarted, and the failure is logged and counted.
     Completed,
     /// It failed more often than its limit of restarts, or with a permanent error.
     Failed {
@@ -19,10 +19,10 @@ pub enum Outcome {
         /// How often it was restarted within the window of its restart limit.
         restarts: u32,
     },
-    /// It is [temporary](crate::supervision::Lifetime::Temporary), and failed, or its supervisor
-    /// stopped it because of another service.
+    /// It is [temporary](crate::supervision::Lifetime::Temporary), and either failed or was stopped
+    /// by its supervisor because of another service.
     NotRestarted {
-        /// The error or panic, or who stopped it.
+        /// The error or panic, or the reason of the stop.
         reason: String,
     },
     /// It had not ended at the deadline of the shutdown.
@@ -53,26 +53,26 @@ pub struct ServiceReport {
     pub errors: u64,
     /// How often it panicked.
     pub panics: u64,
-    /// The last error or panic, with the place of the panic; `None` if it has never failed.
+    /// The last error or panic, with the location of the panic; `None` if it has never failed.
     pub last_failure: Option<String>,
 }
 
-/// How the messages of a link are carried.
+/// The carrier of a link's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Carrier {
-    /// The ring of the publisher, which the other process reads.
+    /// Shared memory: the other process reads the publisher's ring.
     SharedMemory,
     /// A Unix socket.
     UnixSocket,
-    /// A TCP connection, which the network can read and change.
+    /// A TCP connection. The network can read and change its data.
     Tcp,
-    /// A TCP connection with TLS, where both nodes prove their names.
+    /// A TCP connection with TLS, where both nodes authenticate.
     Tls,
 }
 
 impl Carrier {
-    /// Its name in the topology: `shm`, `unix`, `tcp` or `tls`.
+    /// Returns its name in the topology: `shm`, `unix`, `tcp` or `tls`.
     pub(crate) const fn key(self) -> &'static str {
         match self {
             Carrier::SharedMemory => "shm",
@@ -94,8 +94,8 @@ impl fmt::Display for Carrier {
     }
 }
 
-/// How the messages of the link with another node are carried, as planned at the start. Each stream
-/// begins on the socket; the log says when a stream moves to shared memory, and why one does not.
+/// The carrier of the link with another node, as planned at the start. Each stream begins on the
+/// socket; the log says when a stream moves to shared memory, and why one does not.
 ///
 /// ```
 /// use mycelium::observe::Carrier;
@@ -160,17 +160,17 @@ impl fmt::Display for Carrier {
 pub struct LinkReport {
     /// The other node.
     pub peer: String,
-    /// The carrier that the topology requests, if it does.
+    /// The carrier that the topology requests, if any.
     pub asked: Option<Carrier>,
     /// The carrier of the link.
     pub used: Carrier,
-    /// Why the carrier is not shared memory. `None` if it is.
+    /// Why the carrier is not shared memory; `None` if it is.
     pub reason: Option<String>,
-    /// Topics whose messages stay on the socket although the link goes through shared memory: a
-    /// `drop-newest` subscription of the reading node has a ring of its own.
+    /// Topics whose messages stay on the socket although the link uses shared memory, because a
+    /// `drop-newest` subscription of the reading node needs its own ring.
     pub on_socket: Vec<String>,
-    /// Topics whose messages stay on the socket although the link goes through shared memory,
-    /// because their sections say so.
+    /// Topics whose messages stay on the socket although the link uses shared memory, because their
+    /// topology sections request this.
     pub set_on_socket: Vec<String>,
 }
 
@@ -196,15 +196,15 @@ impl fmt::Display for LinkReport {
 pub struct RingMemory {
     /// The bytes on the heap.
     pub heap: usize,
-    /// The bytes in shared memory: the rings that other nodes read there, and the positions of this
-    /// node in the rings of others.
+    /// The bytes in shared memory: the rings that other nodes read there, and this node's positions
+    /// in the rings of other nodes.
     pub shared: usize,
     /// The number of huge pages in the shared part.
     pub huge_pages: usize,
 }
 
 impl RingMemory {
-    /// The sum of all bytes. They count in the `memory` of the node.
+    /// Returns the sum of all bytes. It counts against the `memory` of the node.
     #[must_use]
     pub fn total(&self) -> usize {
         self.heap.saturating_add(self.shared)
@@ -222,13 +222,13 @@ impl fmt::Display for RingMemory {
     }
 }
 
-/// A probable mistake: the node runs, but not as its author wants. The warning is in the [report of
-/// the start](crate::execution::StartReport), and is logged.
+/// A probable mistake: the node runs, but not as its author intends. The warning is in the [report
+/// of the start](crate::execution::StartReport), and is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartWarning {
-    /// The program is built with `panic = "abort"`: a panic of a service ends the process, and
-    /// nothing restarts it.
+    /// The program is built with `panic = "abort"`: a panic of a service ends the process instead
+    /// of restarting the service.
     PanicsAbort,
     /// The node has no services.
     EmptyNode {
@@ -246,13 +246,13 @@ pub enum StartWarning {
         topic: String,
         /// The name of its message.
         message: &'static str,
-        /// Whether the topic is the one of its message type, and not only one to which ports are
-        /// bound.
+        /// Whether a service declares the topic by its message type; otherwise ports are bound to
+        /// it.
         is_own: bool,
         /// Where the topology binds the first of the ports to the topic, if it does: file, line and
         /// column.
         place: Option<String>,
-        /// A topic with a publisher of this message, whose name is much like this one.
+        /// A topic with a publisher of this message and a similar name.
         nearest: Option<String>,
         /// The services of this node that subscribe to it.
         readers: Vec<String>,
@@ -263,13 +263,13 @@ pub enum StartWarning {
         topic: String,
         /// The name of its message.
         message: &'static str,
-        /// Whether the topic is the one of its message type, and not only one to which ports are
-        /// bound.
+        /// Whether a service declares the topic by its message type; otherwise ports are bound to
+        /// it.
         is_own: bool,
         /// The services of this node that publish it.
         publishers: Vec<String>,
     },
-    /// No service that a node runs answers requests that a service of this node makes.
+    /// No service that a node runs answers the requests of a service of this node.
     NoResponder {
         /// The topic of the requests.
         topic: String,
@@ -278,7 +278,7 @@ pub enum StartWarning {
         /// The services of this node that request.
         requesters: Vec<String>,
     },
-    /// The node has no ring in shared memory, so it uses no huge page.
+    /// The node has no ring in shared memory, so it uses no huge pages.
     UnusedHugePages {
         /// The node.
         node: String,
@@ -298,7 +298,7 @@ pub enum StartWarning {
         topic: String,
         /// The name of its message.
         message: &'static str,
-        /// A topic that services publish, whose name is much like this one.
+        /// A published topic with a similar name.
         nearest: Option<String>,
     },
 }
@@ -374,7 +374,7 @@ impl fmt::Display for StartWarning {
     }
 }
 
-/// Writes what to do about a topic without a publisher.
+/// Writes how to correct a topic without a publisher.
 fn write_nearest(f: &mut fmt::Formatter<'_>, nearest: Option<&str>) -> fmt::Result {
     match nearest {
         Some(nearest) => write!(f, "did you mean `{nearest}`? Otherwise add one"),
@@ -382,7 +382,7 @@ fn write_nearest(f: &mut fmt::Formatter<'_>, nearest: Option<&str>) -> fmt::Resu
     }
 }
 
-/// The subject and the verb of a clause, for example "`Sum` subscribes,".
+/// Returns the subject and the verb of a clause, for example "`Sum` subscribes,".
 fn do_to(services: &[String], one: &str, many: &str) -> String {
     let verb = if services.len() == 1 { one } else { many };
     format!("`{}` {verb},", services.join("`, `"))

@@ -1,5 +1,5 @@
-//! Metrics of services without the feature `metrics`: the same calls, which do nothing and compile
-//! to nothing.
+//! Replacement of the metrics without the feature `metrics`: the same interface, which does nothing
+//! and compiles to nothing.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub struct Metrics<'c>(pub(crate) PhantomData<&'c mut ()>);
 macro_rules! handles {
     ($($(#[$meta:meta])* $handle:ident of $name:ident and $with:ident;)*) => {
         impl Metrics<'_> {$(
-            /// A handle that does nothing.
+            /// Returns a handle that does nothing.
             ///
             /// # Errors
             /// None without the feature `metrics`.
@@ -22,7 +22,7 @@ macro_rules! handles {
                 Ok($handle(()))
             }
 
-            /// A handle that does nothing.
+            /// Returns a handle that does nothing.
             ///
             /// # Errors
             /// None without the feature `metrics`.
@@ -42,8 +42,8 @@ macro_rules! handles {
             #[must_use = "it has what is recorded in it"]
             pub struct $handle(());
 
-            // Empty, so that a handle has a `Drop` with and without the feature `metrics`: with it,
-            // the handle gives its words of the counters back there.
+            // Empty, so that a handle has a `Drop` with and without the feature `metrics`. With the
+            // feature, dropping a handle releases its words of the counters.
             impl Drop for $handle {
                 #[inline]
                 fn drop(&mut self) {}
