@@ -1,6 +1,6 @@
 //! The *carriers* of a node's links: shared memory or a kind of socket, as far as the topology and
-//! the system decide it before any link runs. A link that should go through shared memory may still
-//! stay on its socket later: that is a notice of the link.
+//! the system decide it before any link runs. A link planned for shared memory may still stay on
+//! its socket later, which the link then reports by a notice.
 
 use std::collections::BTreeSet;
 
@@ -22,8 +22,8 @@ pub(crate) struct Carriers {
 }
 
 impl Carriers {
-    /// Decides the carriers of `node`. `obstacle` is why this system has no shared memory, if it
-    /// has none.
+    /// Decides the carriers of `node`. `obstacle` is why this system has no shared memory; `None`
+    /// if it has.
     pub(super) fn new(
         node: &str,
         topology: &Topology,
@@ -91,8 +91,8 @@ impl Carriers {
             let mut peers = links.map(|link| &*link.peer);
             peers.find(|peer| peer_topics.readers.contains_key(*peer))
         };
-        // Nodes that connect over TCP all connect to one socket, also nodes that the file does not
-        // know.
+        // All nodes that connect over TCP use the same socket, including nodes that the file does
+        // not have.
         let requires_tls = match (reader_over(Carrier::Tls), reader_over(Carrier::Tcp)) {
             (Some(tls), Some(plain)) => {
                 let text = format!(
@@ -109,36 +109,36 @@ impl Carriers {
         Ok(Carriers { links, requires_tls })
     }
 
-    /// Whether the link with this node goes through shared memory.
+    /// Returns whether the link with this node uses shared memory.
     pub(crate) fn in_memory(&self, peer: &str) -> bool {
         self.links.iter().any(|link| link.peer == peer && link.used == Carrier::SharedMemory)
     }
 
-    /// Whether the link with this node goes over TCP, plain or with TLS.
+    /// Returns whether the link with this node uses TCP, plain or with TLS.
     pub(crate) fn over_tcp(&self, peer: &str) -> bool {
         let over_tcp = |used| matches!(used, Carrier::Tcp | Carrier::Tls);
         self.links.iter().any(|link| link.peer == peer && over_tcp(link.used))
     }
 
-    /// Whether the link with this node goes over TLS.
+    /// Returns whether the link with this node uses TLS.
     #[cfg(feature = "tls")]
     pub(crate) fn over_tls(&self, peer: &str) -> bool {
         self.links.iter().any(|link| link.peer == peer && link.used == Carrier::Tls)
     }
 
-    /// Whether this node connects to another one over TLS.
+    /// Returns whether this node connects to another one over TLS.
     #[cfg(feature = "tls")]
     pub(crate) fn use_tls(&self) -> bool {
         self.links.iter().any(|link| link.used == Carrier::Tls)
     }
 
-    /// Whether nodes that connect to this one over TCP must use TLS.
+    /// Returns whether nodes that connect to this one over TCP must use TLS.
     #[cfg(feature = "tls")]
     pub(crate) fn requires_tls(&self) -> bool {
         self.requires_tls
     }
 
-    /// Whether any link goes through shared memory.
+    /// Returns whether any link uses shared memory.
     pub(crate) fn use_memory(&self) -> bool {
         self.links.iter().any(|link| link.used == Carrier::SharedMemory)
     }
@@ -187,7 +187,7 @@ fn check_topics(
     Ok(())
 }
 
-/// The error of a link whose `transport` in the file it cannot have.
+/// Returns the error of a link that cannot have its `transport` of the file.
 fn wrong_link(
     topology: &Topology,
     [node, peer]: [&str; 2],
@@ -197,14 +197,14 @@ fn wrong_link(
     topology.error_at(Setting::LinkTransport(node, peer), Problem::new(code, text)).into()
 }
 
-/// Why a link does not go through shared memory: the file says so, at this place.
+/// Returns why a link does not use shared memory: the file sets another carrier, at this place.
 fn place_of_transport(topology: &Topology, node: &str, peer: &str) -> String {
     let place = topology.place_of(Setting::LinkTransport(node, peer)).unwrap_or_default();
     let carrier = topology.transport(node, peer).unwrap_or(Carrier::UnixSocket);
     format!("`transport = \"{}\"` ({place})", carrier.key())
 }
 
-/// Why a link goes over TCP although the file does not say so: its nodes run on different hosts.
+/// Returns why a link uses TCP although the file does not set it: its nodes run on different hosts.
 fn distance(topology: &Topology, node: &str, peer: &str) -> String {
     let [host, other] = [node, peer].map(|node| host(topology, node));
     format!("the nodes run on hosts `{host}` and `{other}`")
@@ -214,8 +214,7 @@ fn host<'t>(topology: &'t Topology, node: &str) -> &'t str {
     topology.host(node).unwrap_or_default()
 }
 
-/// Checks a link over TCP: readers must know where to connect, and lists of names must have an
-/// effect.
+/// Checks a link over TCP: readers must know the address, and lists of names must have an effect.
 fn check_tcp(
     topology: &Topology,
     peer_topics: &PeerTopics,
@@ -275,7 +274,7 @@ mod tests {
         let b = "link with node `b`: Unix socket: no memory here";
         let c = "link with node `c`: Unix socket: no memory here";
         assert_eq!(links("", reason).unwrap(), [b, c]);
-        // If the file sets the transport, that is the reason.
+        // If the file sets the transport, that is the reported reason.
         let b = "link with node `b`: Unix socket: `transport = \"unix\"` (t.toml:5:13)";
         assert_eq!(links("[link.\"a-b\"]\ntransport = \"unix\"\n", reason).unwrap(), [b, c]);
     }

@@ -1,22 +1,22 @@
-//! Messages that could not be handled.
+//! Dead letters: messages about messages that could not be handled.
 
 use mycelium_core::{FixedStr, FixedVec};
 use mycelium_macros::message;
 use mycelium_transports::local::Undelivered;
 
-/// A message at which a service failed at each delivery, or at which processes of its reader died.
-/// Read it like any other message, in the node that wrote it: dead letters do not cross links.
-/// Their reader gets `None` when all other services of the node have ended, and the node's links
-/// have delivered the messages that were sent.
+/// A message that failed at each delivery, or whose readers' processes died of it. Read it like any
+/// other message, in the node that wrote it: dead letters do not cross links. Their reader gets
+/// `None` when all other services of the node have ended and the node's links have delivered all
+/// sent messages.
 ///
-/// Texts and payloads that are longer than their fields are cut. `length` is the full length of the
-/// payload.
+/// Texts and payloads that are too long for their fields are truncated. `length` is the full length
+/// of the payload.
 #[message(topic = "mycelium.dead-letters", id = 0xFFFF)]
 #[derive(Debug)]
 pub struct DeadLetter {
     /// The epoch of the publisher: the number that identifies its start.
     pub epoch: u64,
-    /// The number of the message among the messages of its publisher in this epoch.
+    /// The sequence of the message in this epoch of its publisher.
     pub sequence: u64,
     /// The length of the payload in bytes.
     pub length: u32,

@@ -13,16 +13,16 @@ use crate::plan::dead_letter::DeadLetter;
 /// readers.
 #[derive(Debug, Default)]
 pub(crate) struct DeadLetterPlan {
-    /// The services that end last: those that read dead letters, and those that get all of their
-    /// messages from such services.
+    /// The services that end last: readers of dead letters, and services that get all their
+    /// messages from services that end last.
     last: BTreeSet<String>,
-    /// Whether a service that ends last shares a topic with another node: then the links cannot end
+    /// Whether a service that ends last shares a topic with another node. The links then cannot end
     /// before that service.
     pub(crate) cross_links: bool,
-    /// Whether all services end last, and links may write dead letters: then only a shutdown ends
+    /// Whether all services end last, and links may write dead letters. Then only a shutdown ends
     /// the dead letters.
     pub(crate) have_no_end: bool,
-    /// Whether a service that does not end last waits for messages of one that does.
+    /// Whether a service that does not end last waits for messages of a service that does.
     pub(crate) feed_others: bool,
     /// Whether no service and no link of this node can write a dead letter.
     pub(crate) are_never_written: bool,
@@ -44,8 +44,8 @@ impl DeadLetterPlan {
         }
         let mut last = all_after(&readers, services, flows);
         if last.len() == services.len() {
-            // If this is every service, only the readers end last, because at least one service
-            // that can write dead letters must end before them.
+            // If this is every service, only the readers end last: at least one service that can
+            // write dead letters must end before them.
             last = readers.clone();
         }
         let (mine, others): (Vec<_>, Vec<_>) =
@@ -64,7 +64,7 @@ impl DeadLetterPlan {
         DeadLetterPlan { last, cross_links, have_no_end, feed_others, are_never_written }
     }
 
-    /// Whether a service ends last.
+    /// Returns whether a service ends last.
     pub(crate) fn ends_last(&self, service: &str) -> bool {
         self.last.contains(service)
     }

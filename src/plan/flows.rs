@@ -1,5 +1,5 @@
 //! The flow of messages between services, and the cycles in it. In the graph, each topic is a node
-//! between its publishers and its readers, so pairs of a publisher and a reader are never listed.
+//! between its publishers and its readers, so the pairs of publisher and reader are not enumerated.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::ports::{BoundPort, BoundPorts};
 use crate::error::BuildError;
 use crate::topology::{Setting, Topology};
 
-/// Which services publish and read each topic. A service is its index in their order.
+/// The services that publish and read each topic. A service is its index in their order.
 #[derive(Debug)]
 pub(super) struct Flows<'a> {
     services: &'a [(String, BoundPorts)],
@@ -62,7 +62,7 @@ impl<'a> Flows<'a> {
         names().filter(|(number, _)| is_reached[*number]).map(|(_, name)| name).collect()
     }
 
-    /// The graph of services and topics: first the services, then the topics. It has the
+    /// Returns the graph of services and topics: first the services, then the topics. It has the
     /// subscriptions for which `counts` is true.
     fn graph(&self, counts: impl Fn(&BoundPort) -> bool) -> Graph {
         let mut graph = Graph::new(self.services.len() + self.topics.len());
@@ -74,13 +74,13 @@ impl<'a> Flows<'a> {
         graph
     }
 
-    /// The name of a service.
+    /// Returns the name of a service.
     pub(super) fn name(&self, service: usize) -> &'a str {
         &self.services[service].0
     }
 }
 
-/// Refuses cycles of gating subscriptions: their services could deadlock. One subscription that
+/// Refuses cycles of gating subscriptions, whose services could deadlock. One subscription that
 /// drops messages breaks the cycle.
 pub(super) fn refuse_blocking_cycles(
     flows: &Flows<'_>,
@@ -143,7 +143,7 @@ fn path<'a>(flows: &[Flow<'a>], from: usize, to: usize) -> Vec<Flow<'a>> {
 }
 
 /// The subscriptions that close cycles of services, in which the messages of a service cause
-/// messages that come back to it. In such a cycle no service is the first to end.
+/// messages that come back to it. In such a cycle no service can end first.
 #[derive(Debug, Default)]
 pub(crate) struct Feedback {
     /// The number of the cycle that a subscription closes, by service and topic.
@@ -157,7 +157,7 @@ impl Feedback {
     pub(super) fn all(flows: &Flows<'_>) -> Feedback {
         let groups = flows.graph(|_| true).circles();
         let topics = &groups[flows.services.len()..];
-        // Cycles are numbered apart from the groups of the graph, because few groups are cycles.
+        // Cycles get their own numbers: few groups of the graph are cycles.
         let mut numbers = BTreeMap::<usize, usize>::new();
         let mut feedback = Feedback::default();
         for (flow, topic_group) in flows.topics.values().zip(topics) {
@@ -184,14 +184,14 @@ impl Feedback {
         feedback
     }
 
-    /// The cycle that the subscription of a service to a topic closes, if it closes one.
+    /// Returns the cycle that the subscription of a service to a topic closes, if any.
     pub(crate) fn circle(&self, service: &str, topic: &str) -> Option<usize> {
         let subscriptions = self.subscriptions.get(service)?;
         let (_, circle) = subscriptions.iter().find(|(read, _)| **read == *topic)?;
         Some(*circle)
     }
 
-    /// For each cycle, the services outside of it that send to it.
+    /// Returns, for each cycle, the services outside it that send to it.
     pub(crate) fn before(&self) -> &[BTreeSet<String>] {
         &self.before
     }

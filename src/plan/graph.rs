@@ -17,9 +17,8 @@ impl Graph {
         self.previous[to].push(from);
     }
 
-    /// Returns for each node that lies on a cycle the number of its group. Two nodes have the same
-    /// number if a cycle goes through both. The time is linear in nodes and links (Kosaraju's
-    /// algorithm).
+    /// Returns, for each node on a cycle, the number of its group. Two nodes have the same number
+    /// if a cycle goes through both. The time is linear in nodes and links (Kosaraju's algorithm).
     pub(super) fn circles(&self) -> Vec<Option<usize>> {
         let mut groups = vec![None; self.next.len()];
         let mut sizes = Vec::new();
@@ -40,7 +39,7 @@ impl Graph {
             }
             sizes.push(size);
         }
-        // A group of one node is no cycle, because no node has a link to itself.
+        // A group of one node is not a cycle, because no node has a link to itself.
         groups.into_iter().map(|group| group.filter(|group| sizes[*group] > 1)).collect()
     }
 
@@ -53,7 +52,7 @@ impl Graph {
                 continue;
             }
             // The nodes on the path from `start`, each with the number of its links that were
-            // followed.
+            // already followed.
             let mut way = vec![(start, 0)];
             while let Some((node, followed)) = way.last_mut() {
                 match self.next[*node].get(*followed) {
@@ -73,7 +72,7 @@ impl Graph {
         order
     }
 
-    /// Returns for each node whether it is one of `starts` or can be reached from one.
+    /// Returns, for each node, whether it is one of `starts` or can be reached from one.
     pub(super) fn reached_from(&self, starts: impl IntoIterator<Item = usize>) -> Vec<bool> {
         let mut is_reached = vec![false; self.next.len()];
         let mut new: Vec<usize> = starts.into_iter().collect();
@@ -92,8 +91,7 @@ mod tests {
 
     #[test]
     fn circles_are_found() {
-        // Two cycles, of two and of three nodes, with a link from one to the other, and a node
-        // alone.
+        // Two cycles, of two and three nodes, with a link between them, and an isolated node.
         let mut graph = Graph::new(7);
         for (from, to) in [(0, 1), (1, 0), (1, 2), (2, 3), (3, 4), (4, 2), (4, 5)] {
             graph.link(from, to);

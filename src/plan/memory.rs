@@ -1,10 +1,10 @@
-//! How much memory the rings of a node take: on the heap, and in shared memory. The tables of
-//! `latest` subscriptions by key, and the rings of `drop-newest` subscriptions, count, too.
+//! The memory of a node's rings, on the heap and in shared memory. It includes the tables of
+//! `latest` subscriptions by key, and the rings of `drop-newest` subscriptions.
 //!
-//! If another node reads a topic through shared memory, the rings of its publishers are there. The
-//! streams that this node reads from others begin on a socket. So for each publisher of other nodes
-//! it has a ring on the heap, and in shared memory a region for its positions in the publisher's
-//! ring.
+//! If another node reads a topic through shared memory, the rings of its publishers are in shared
+//! memory. The streams that this node reads from others begin on a socket. So for each publisher in
+//! another node, this node has a ring on the heap, and a region in shared memory for its positions
+//! in the publisher's ring.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use super::settings::AllTopicSettings;
 use super::topics::PlannedTopic;
 use crate::observe::report::RingMemory;
 
-/// The memory of the rings of all planned publishers, with the entries of their readers. On the
-/// heap only the readers in the topology count: a ring adds entries for others when they join.
+/// Returns the memory of the rings of all planned publishers, with the entries of their readers. On
+/// the heap only the readers in the topology count: a ring adds entries for others when they join.
 pub(super) fn ring_memory(
     topics: &BTreeMap<Arc<str>, PlannedTopic>,
     peer_topics: &PeerTopics,
@@ -47,7 +47,7 @@ pub(super) fn ring_memory(
     let peers = peer_topics.publishers.iter().filter(|(peer, _)| carriers.in_memory(peer));
     let read = peers.flat_map(|(_, topics)| topics);
     for (topic, _) in read.filter(|(topic, _)| !settings.of(topic).stays_on_socket()) {
-        // Has one more position than readers, which holds the publisher up until subscriptions have
+        // One more position than readers: it makes the publisher wait until subscriptions have
         // joined.
         let positions = topics.get(topic).and_then(|planned| cursor_bytes(planned.gating.most + 1));
         add(&mut memory.shared, positions, 1);
@@ -55,8 +55,8 @@ pub(super) fn ring_memory(
     memory
 }
 
-/// The memory of the mailboxes of requests, by topic. Each slot of a mailbox has a stamp and a
-/// pointer.
+/// Returns the memory of the mailboxes of requests, by topic. Each slot of a mailbox has a stamp
+/// and a pointer.
 pub(super) fn mailbox_memory<'s>(
     settings: &AllTopicSettings,
     services: &'s [(String, BoundPorts)],

@@ -1,13 +1,13 @@
 //! The plan of a node, checked before anything runs: its topics, their rings and memory, and the
-//! flow of messages. `ports` has the topics that services declare, `flows` finds cycles of
-//! services in a `graph`, `peer_topics` has the topics that cross links, `carriers` decides whether
-//! shared memory or a socket carries them, `topics` has all topics, `memory` counts the bytes of
-//! their rings, `dead_letters` decides which services end last, `settings` has the values of the
-//! topology, and `supervision` says which supervisor each service has. Nothing asks the topology
-//! after the plan is made.
+//! flow of messages. `ports` has the topics that services declare, `flows` finds cycles of services
+//! in a `graph`, `peer_topics` has the topics that cross links, `carriers` decides whether shared
+//! memory or a socket carries them, `topics` has all topics, `memory` counts the bytes of their
+//! rings, `dead_letters` decides which services end last, `settings` has the values of the
+//! topology, and `supervision` says which supervisor each service has. The topology is not used
+//! after the plan is created.
 //!
-//! `description` is the description of a program, and `dead_letter` the message about a message
-//! that failed.
+//! `description` is the description of a program, and `dead_letter` the message about a failed
+//! message.
 
 mod carriers;
 pub(crate) mod dead_letter;
@@ -48,11 +48,11 @@ pub(crate) use settings::{CodedTopics, LinkSettings, NodeSettings, TopicSettings
 pub(crate) use supervision::{PlannedChild, SupervisionPlan};
 use topics::{Members, PlannedTopic, members, topics};
 
-/// The room in a topic for gating subscriptions that are not in the topology: those made at run
-/// time, by other nodes or outside the services.
+/// The entries in a topic for gating subscriptions that are not in the topology: subscriptions that
+/// are created at run time, by other nodes or outside the services.
 const SPARE_READERS: usize = 64;
 
-/// The number of dead letters in the ring of one service.
+/// The capacity of the dead-letter ring of one service.
 const DEAD_LETTERS: usize = 16;
 
 /// The checked plan of a node.
@@ -93,7 +93,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Checks `services`, in their order of start, against each other and against the topology. The
     /// topology may name all services that are `known`. With a tracer, messages have traces.
-    /// `coded` are the settings of topics that the program makes.
+    /// `coded` are the program's settings of topics.
     pub(crate) fn new(
         node: &str,
         topology: &Topology,
@@ -143,8 +143,8 @@ impl Plan {
             planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
             planned.area = recorded(settings, tracer.as_ref(), topic).area();
         }
-        // Takes only services of this node, because a subscription does not wait for publishers in
-        // other nodes.
+        // Uses only services of this node: a subscription does not wait for publishers in other
+        // nodes.
         let feedback = Feedback::all(&Flows::new(services));
         let flows = Flows::new(&all);
         refuse_blocking_cycles(&flows, topology)?;
@@ -208,23 +208,23 @@ impl Plan {
         })
     }
 
-    /// Returns the settings of a topic: those of the topology take precedence over the program's.
+    /// Returns the settings of a topic. The topology takes precedence over the program.
     pub(crate) fn topic(&self, topic: &str) -> &TopicSettings {
         self.topic_settings.of(topic)
     }
 
-    /// Returns the tracer, which begins the traces of a topic, if the topic is traced.
+    /// Returns the tracer that begins the traces of a topic; `None` if the topic is not traced.
     pub(crate) fn tracer_of(&self, topic: &str) -> Option<Arc<Tracer>> {
         self.tracer.clone().filter(|_| is_traced(self.topic(topic), topic))
     }
 
-    /// What is recorded with each message of a topic: traces and latencies.
+    /// Returns what is recorded with each message of a topic: traces and latencies.
     pub(crate) fn recorded(&self, topic: &str) -> Recorded {
         recorded(self.topic(topic), self.tracer.as_ref(), topic)
     }
 
-    /// The shared memory of a topic's rings that other nodes read: its pages, and whether it is
-    /// required.
+    /// Returns how shared memory is used for a topic's rings that other nodes read: the page size,
+    /// and whether it is required.
     pub(crate) fn ring_memory(&self, topic: &str) -> local::RingMemory {
         let is_required = self.pages == PageSize::Huge || self.needs_memory(topic).is_some();
         local::RingMemory::Shared { pages: self.pages, is_required }
@@ -237,7 +237,8 @@ impl Plan {
         readers.find(|node| of_topic || self.links[*node].is_in_memory)
     }
 
-    /// The error of a topic. It has a place in the topology if shared memory is the reason.
+    /// Converts the error of a topic. It gets a place in the topology if shared memory is the
+    /// reason.
     pub(crate) fn start_error(&self, error: BuildError) -> StartError {
         let BuildError::Topic(TopicError::Memory { topic, problem }) = error else {
             return error.into();
@@ -251,8 +252,8 @@ impl Plan {
         StartError::without_memory(&self.node, place, &problem)
     }
 
-    /// Checks that the system still has the huge pages of the plan. `free` returns how many are
-    /// left.
+    /// Checks that the system still has the huge pages of the plan. `free` returns the number of
+    /// free huge pages.
     pub(crate) fn check_huge_pages(&self, free: fn() -> usize) -> Result<(), StartError> {
         let needed = self.memory.huge_pages;
         if needed == 0 || needed <= free() {
@@ -267,7 +268,7 @@ impl Plan {
         Err(StartError::without_memory(&self.node, place, &problem))
     }
 
-    /// The ports of a service of this node.
+    /// Returns the ports of a service of this node.
     pub(crate) fn ports(&self, service: &str) -> BoundPorts {
         self.ports_of(service).cloned().unwrap_or_default()
     }
@@ -278,19 +279,19 @@ impl Plan {
         Some(&self.services[self.by_name[found]].1)
     }
 
-    /// The topics that a service of this node publishes, or requests.
+    /// Returns the topics that a service of this node publishes, or requests.
     pub(crate) fn emitted_by(&self, service: &str) -> BTreeSet<&str> {
         let ports = self.ports_of(service);
         ports.into_iter().flat_map(BoundPorts::outputs).map(|port| &*port.topic).collect()
     }
 
-    /// The services of this node that read a topic.
+    /// Returns the services of this node that read a topic.
     pub(crate) fn readers(&self, topic: &str) -> Vec<String> {
         let members = self.members.get(topic);
         self.names(members.map_or(&[], |members| &members.readers)).map(str::to_owned).collect()
     }
 
-    /// The services of this node that publish a topic.
+    /// Returns the services of this node that publish a topic.
     pub(crate) fn publishers(&self, topic: &str) -> impl Iterator<Item = &str> {
         let members = self.members.get(topic);
         self.names(members.map_or(&[], |members| &members.publishers))
@@ -367,8 +368,8 @@ impl Plan {
         warnings
     }
 
-    /// The warning of a topic that these ports read and nobody publishes. If a `published` topic of
-    /// the same message has a similar name, probably a binding is misspelt.
+    /// Returns the warning of a topic that these ports read but no service publishes. If a
+    /// `published` topic of the same message has a similar name, a binding is probably misspelt.
     fn no_publisher(
         &self,
         topic: &str,
@@ -387,7 +388,7 @@ impl Plan {
         }
     }
 
-    /// Whether a service declares the topic by its message type.
+    /// Returns whether a service declares the topic by its message type.
     fn is_own(&self, topic: &str) -> bool {
         self.members.get(topic).is_some_and(|members| members.is_own)
     }
@@ -418,8 +419,8 @@ fn check_names(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
     Ok(())
 }
 
-/// The number of slots in the rings of a topic: its capacity and, if a gating subscription reads it
-/// over a link, at least the window of the link.
+/// Returns the number of slots in the rings of a topic: its capacity and, if a gating subscription
+/// reads it over a link, at least the window of the link.
 fn capacity(
     settings: &TopicSettings,
     links: &BTreeMap<String, LinkSettings>,
@@ -434,8 +435,8 @@ fn capacity(
     windows.chain([settings.capacity]).max().unwrap_or(2)
 }
 
-/// The place in the topology that sets the largest capacity of these topics. If none does, the
-/// place of the node.
+/// Returns the place in the topology that sets the largest capacity of these topics, or otherwise
+/// the place of the node.
 fn place_of_largest(
     topology: &Topology,
     node: &str,
@@ -451,7 +452,7 @@ fn place_of_largest(
 fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
     let mut topics = BTreeMap::<&str, (&str, &BoundPort)>::new();
     let mut ids = BTreeMap::<u16, &BoundPort>::new();
-    // Publishers first, so that a wrong reader is named beside the publisher of its topic.
+    // Publishers first, so that an error names the wrong reader and the topic's publisher.
     let ports = known
         .iter()
         .flat_map(|(service, ports)| ports.outputs().map(move |port| (&**service, port)))
@@ -476,7 +477,7 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
     Ok(())
 }
 
-/// The error of two ports on one topic whose messages differ.
+/// Returns the error of two ports on one topic with different messages.
 fn wrong_type(
     topology: &Topology,
     (first_service, first): (&str, &BoundPort),
@@ -504,7 +505,7 @@ fn wrong_type(
     }
 }
 
-/// What is recorded with each message of a topic: traces and latencies.
+/// Returns what is recorded with each message of a topic: traces and latencies.
 fn recorded(settings: &TopicSettings, tracer: Option<&Arc<Tracer>>, topic: &str) -> Recorded {
     Recorded {
         tracer: tracer.filter(|_| is_traced(settings, topic)).cloned(),
@@ -512,8 +513,8 @@ fn recorded(settings: &TopicSettings, tracer: Option<&Arc<Tracer>>, topic: &str)
     }
 }
 
-/// Whether messages of a topic have traces in a node with a tracer. Dead letters have none: each is
-/// about a message that may have a trace.
+/// Returns whether messages of a topic have traces in a node with a tracer. Dead letters have none:
+/// each is about a message that may have a trace.
 fn is_traced(settings: &TopicSettings, topic: &str) -> bool {
     topic != DeadLetter::TOPIC && settings.is_traced
 }

@@ -1,8 +1,8 @@
-//! Which topics a node shares with each other node of the topology.
+//! The topics that a node shares with each other node of the topology.
 //!
-//! This follows from the topology and from the ports that the services of the whole program
-//! declare. So both nodes of a link know of each other before either of them runs, and the limits
-//! of the link have room for their topics.
+//! They follow from the topology and from the ports that the services of the whole program declare.
+//! So both nodes of a link know each other before either of them runs, and the limits of the link
+//! have room for their topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use crate::error::BuildError;
 use crate::plan::dead_letter::DeadLetter;
 use crate::topology::{Setting, Topology};
 
-/// Topics that a node shares with others, by the name of the other node. Each topic has the
-/// strictest policy of its subscriptions at the reading node.
+/// The topics that a node shares with others, by the name of the other node. Each topic has the
+/// strictest policy of its subscriptions in the reading node.
 #[derive(Debug, Default)]
 pub(crate) struct PeerTopics {
-    /// Topics that this node reads from others: a topic is listed once for each service that
+    /// The topics that this node reads from others. A topic is listed once for each service that
     /// publishes it.
     pub(crate) publishers: BTreeMap<String, Vec<(Arc<str>, Policy)>>,
     /// Topics that others read from this node.
     pub(crate) readers: BTreeMap<String, Vec<(Arc<str>, Policy)>>,
-    /// Topics that a subscription of this node reads from the oldest retained message on.
+    /// The topics that a subscription of this node reads from the oldest retained message.
     pub(super) late: BTreeSet<Arc<str>>,
-    /// Topics whose messages stay on the socket of the link with another node, because a reading
-    /// service of that node, or of this one, has a `drop-newest` subscription.
+    /// The topics whose messages stay on the socket of the link with another node, because a
+    /// reading service of that node or of this node has a `drop-newest` subscription.
     pub(super) on_socket: BTreeMap<String, BTreeSet<Arc<str>>>,
 }
 
@@ -105,24 +105,24 @@ impl PeerTopics {
         self.on_socket.get(peer).into_iter().flatten().map(|topic| &**topic)
     }
 
-    /// The topics that this node shares with another one.
+    /// Returns the topics that this node shares with another one.
     pub(crate) fn shared_with(&self, peer: &str) -> impl Iterator<Item = &str> {
         let both = [self.publishers.get(peer), self.readers.get(peer)];
         both.into_iter().flatten().flatten().map(|(topic, _)| &**topic)
     }
 
-    /// Where this node begins to read `topic` from other nodes that have kept no messages of it for
-    /// this node.
+    /// Returns where this node begins to read `topic` from other nodes that have kept no messages
+    /// of it for this node.
     pub(crate) fn start(&self, topic: &str) -> Start {
         if self.late.contains(topic) { Start::OldestRetained } else { Start::Next }
     }
 
-    /// Whether this node shares no topic with any other.
+    /// Returns whether this node shares no topic with any other.
     pub(crate) fn is_empty(&self) -> bool {
         self.publishers.is_empty() && self.readers.is_empty()
     }
 
-    /// The nodes that read a topic of this node, with their policies.
+    /// Returns the nodes that read a topic of this node, with their policies.
     pub(super) fn readers_of(&self, topic: &str) -> impl Iterator<Item = (&str, Policy)> {
         self.readers.iter().filter_map(move |(node, topics)| {
             let (_, policy) = topics.iter().find(|(read, _)| **read == *topic)?;
@@ -130,20 +130,20 @@ impl PeerTopics {
         })
     }
 
-    /// The number of entries that other nodes need in a ring of this node: one for each node that
-    /// gates, and one for each node that is `in_memory` (reads through shared memory).
+    /// Returns the number of entries that other nodes need in a ring of this node: one for each
+    /// gating node, and one for each node that is `in_memory` (reads through shared memory).
     pub(super) fn entries(&self, topic: &str, in_memory: impl Fn(&str) -> bool) -> usize {
         let readers = self.readers_of(topic);
         readers.filter(|(peer, policy)| policy.is_gating() || in_memory(peer)).count()
     }
 
-    /// Whether any other node has a gating subscription to a topic of this node.
+    /// Returns whether any other node has a gating subscription to a topic of this node.
     pub(crate) fn gates(&self) -> bool {
         self.readers.values().flatten().any(|(_, policy)| policy.is_gating())
     }
 
-    /// The nodes with which this node shares a topic that has a gating subscription, whichever of
-    /// the two nodes publishes it.
+    /// Returns the nodes with which this node shares a topic with a gating subscription, whichever
+    /// node publishes it.
     pub(crate) fn sharing(&self, topic: &str) -> impl Iterator<Item = &str> {
         let all = self.publishers.iter().chain(&self.readers);
         all.filter_map(move |(node, topics)| {
@@ -153,12 +153,12 @@ impl PeerTopics {
         })
     }
 
-    /// Whether another node reads a topic of this node.
+    /// Returns whether another node reads a topic of this node.
     pub(crate) fn reads(&self, topic: &str) -> bool {
         self.readers.values().flatten().any(|(read, _)| **read == *topic)
     }
 
-    /// Whether another node publishes a topic that this node reads.
+    /// Returns whether another node publishes a topic that this node reads.
     pub(crate) fn writes(&self, topic: &str) -> bool {
         self.publishers.values().flatten().any(|(written, _)| **written == *topic)
     }
@@ -195,8 +195,8 @@ fn dropped<'a>(services: impl Iterator<Item = &'a (String, BoundPorts)>) -> BTre
     dropped.map(|port| &*port.topic).collect()
 }
 
-/// Returns each topic that any of these services reads, with the strictest policy. Dead letters are
-/// left out: they stay in the node that made them.
+/// Returns each topic that any of these services reads, with the strictest policy, without dead
+/// letters, which stay in the node that wrote them.
 fn strictest<'a>(
     services: impl Iterator<Item = &'a (String, BoundPorts)>,
 ) -> BTreeMap<&'a str, Policy> {

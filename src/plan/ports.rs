@@ -1,7 +1,7 @@
 //! The ports of a service, as the service declares them, and the topic of each port.
 //!
-//! `reads(Swap)` is a port of the message's own topic. `reads(Swap as left)` is a named port: the
-//! topology or the program binds it to a topic.
+//! `reads(Swap)` is a port on the topic of the message type. `reads(Swap as left)` is a named port:
+//! the topology or the program binds it to a topic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,19 +25,19 @@ pub struct Port {
 }
 
 impl Port {
-    /// The port of the topic of `M`.
+    /// Creates the port of the topic of `M`.
     #[must_use]
     pub fn of<M: Message>() -> Port {
         Port { key: M::TOPIC, has_own_topic: true, is_request: false, schema: Schema::of::<M>() }
     }
 
-    /// A port of the requests `Q`.
+    /// Creates a port of the requests `Q`.
     #[must_use]
     pub fn of_request<Q: Request>() -> Port {
         Port { is_request: true, ..Port::of::<Q>() }
     }
 
-    /// A port of messages `M` that is bound by its name.
+    /// Creates a named port of messages `M`.
     #[must_use]
     pub fn named<M: Message>(name: &'static str) -> Port {
         Port { key: name, has_own_topic: false, is_request: false, schema: Schema::of::<M>() }
@@ -45,13 +45,13 @@ impl Port {
 }
 
 impl Ports {
-    /// Marks the ports as those of a service that carries requests over its topics.
+    /// Marks the ports as ports of a service that carries requests over its topics.
     pub(crate) fn carrying_requests(mut self) -> Ports {
         self.reads.iter_mut().chain(&mut self.emits).for_each(|port| port.is_request = true);
         self
     }
 
-    /// Marks the requests as bound: the service's requests are those of a topic to which a binding
+    /// Marks the requests as bound: the service makes the requests of the topic to which a binding
     /// joins it. The name in the binding is the topic of the request type.
     pub(crate) fn bound_requests(mut self) -> Ports {
         self.requests.iter_mut().chain(&mut self.answers).for_each(|port| {
@@ -63,7 +63,7 @@ impl Ports {
 
 #[cfg(feature = "describe")]
 impl Port {
-    /// A port as another process describes it.
+    /// Creates a port that another process describes.
     pub(crate) fn described(
         key: &'static str,
         has_own_topic: bool,
@@ -73,7 +73,7 @@ impl Port {
         Port { key, has_own_topic, is_request, schema }
     }
 
-    /// The name or topic of the port, and whether it is the topic.
+    /// Returns the name or the topic of the port, and whether it is the topic.
     pub(crate) fn key(&self) -> (&'static str, bool) {
         (self.key, self.has_own_topic)
     }
@@ -85,7 +85,7 @@ impl Port {
 
 #[cfg(feature = "testing")]
 impl Port {
-    /// The name of a named port.
+    /// Returns the name of a named port; `None` for another port.
     pub(crate) fn name(&self) -> Option<&'static str> {
         (!self.has_own_topic).then_some(self.key)
     }
@@ -107,21 +107,22 @@ pub struct Ports {
 /// A port and its topic.
 #[derive(Clone, Debug)]
 pub(crate) struct BoundPort {
-    /// The name of the port, or the topic. It is unique among the subscriptions or the publishers
-    /// of the service.
+    /// The name of the port, or the topic. Unique among the subscriptions or the publishers of the
+    /// service.
     pub(crate) key: &'static str,
     pub(crate) has_own_topic: bool,
-    /// Whether the port carries requests or replies. Such ports are in no cycle of waiting
+    /// Whether the port carries requests or replies. Such ports are ignored in cycles of waiting
     /// services.
     pub(crate) is_request: bool,
     pub(crate) topic: Arc<str>,
     pub(crate) schema: Schema,
-    /// The options with which the subscription reads.
+    /// The options of the subscription.
     pub(crate) options: SubscribeOptions,
 }
 
 impl BoundPort {
-    /// The port's name in counters, logs and gaps: `Service`, or `Service.port` for a named port.
+    /// Returns the port's name in counters, logs and gaps: `Service`, or `Service.port` for a named
+    /// port.
     pub(crate) fn member_name(&self, service: &str) -> String {
         if self.has_own_topic { service.to_owned() } else { format!("{service}.{}", self.key) }
     }
@@ -137,22 +138,22 @@ pub(crate) struct BoundPorts {
 }
 
 impl BoundPorts {
-    /// Returns the ports of messages, not of requests.
+    /// Returns the ports of messages, without the ports of requests.
     pub(crate) fn all(&self) -> impl Iterator<Item = &BoundPort> {
         self.reads.iter().chain(&self.emits)
     }
 
-    /// Whether the service carries requests over its topics.
+    /// Returns whether the service carries requests over its topics.
     pub(crate) fn carries_requests(&self) -> bool {
         self.emits.iter().any(|port| port.is_request)
     }
 
-    /// Returns the ports by which messages or requests come to the service.
+    /// Returns the ports through which the service gets messages or requests.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &BoundPort> {
         self.reads.iter().chain(&self.answers)
     }
 
-    /// Returns the ports by which messages or requests leave the service.
+    /// Returns the ports through which the service sends messages or requests.
     pub(crate) fn outputs(&self) -> impl Iterator<Item = &BoundPort> {
         self.emits.iter().chain(&self.requests)
     }
@@ -161,8 +162,8 @@ impl BoundPorts {
         self.reads.iter().any(|port| *port.topic == *topic)
     }
 
-    /// Whether messages of the service can become dead letters. If it reads dead letters they
-    /// cannot, because it would receive its own.
+    /// Returns whether messages of the service can become dead letters. False if it reads dead
+    /// letters, because it would receive its own.
     pub(crate) fn can_give_up(&self) -> bool {
         !self.reads.is_empty() && !self.read(DeadLetter::TOPIC)
     }
@@ -172,14 +173,14 @@ impl BoundPorts {
 /// over the program.
 pub(crate) struct Bindings<'a> {
     pub(crate) topology: &'a Topology,
-    /// Topics by service and port, as the program sets them.
+    /// The topics that the program sets, by service and port.
     pub(crate) coded: &'a BTreeMap<(String, String), String>,
     /// Options of subscriptions, by service and port or topic.
     pub(crate) options: &'a BTreeMap<(String, String), SubscribeOptions>,
 }
 
 impl Bindings<'_> {
-    /// Checks that all bindings name ports of services, and sensible topics.
+    /// Checks that all bindings name ports of services, and valid topics.
     pub(crate) fn check(&self, services: &[(&str, &Ports)]) -> Result<(), BuildError> {
         for (service, ports) in services {
             self.topology.check_ports(service, &names(ports))?;
@@ -225,8 +226,8 @@ impl Bindings<'_> {
         Ok(())
     }
 
-    /// Returns the ports of a service with their topics. Ports without a topic, which a service
-    /// that no node runs may have, are left out.
+    /// Returns the ports of a service with their topics. Ports without a topic are left out; only a
+    /// service that no node runs may have such ports.
     pub(crate) fn bind(
         &self,
         service: &str,
@@ -308,7 +309,7 @@ fn invalid(service: &str, port: &str, problem: &str) -> BuildError {
     BuildError::new(Code::PORT_BINDING, format!("port `{service}.{port}`: {problem}"))
 }
 
-/// The names of the named ports.
+/// Returns the names of the named ports.
 fn names(ports: &Ports) -> Vec<&'static str> {
     let topics = ports.reads.iter().chain(&ports.emits);
     let all = topics.chain(&ports.requests).chain(&ports.answers);

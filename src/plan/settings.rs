@@ -1,5 +1,5 @@
-//! The settings that the topology makes for a node, topics and links, as plain values, with the
-//! defaults of the missing keys. A running node asks these: it no longer has the file.
+//! The settings of the topology for a node, its topics and links, as plain values, with defaults
+//! for missing keys. A running node uses these instead of the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 #[cfg(feature = "prometheus")]
@@ -32,13 +32,13 @@ pub(crate) struct NodeSettings {
     pub(crate) shutdown: Duration,
     /// The most bytes that its rings may take.
     pub(crate) memory: usize,
-    /// Whether the node listens at its Unix socket also if no other node reads from it.
+    /// Whether the node listens on its Unix socket even if no other node reads from it.
     pub(crate) admits_observers: bool,
     /// The endpoint for nodes of this host.
     pub(crate) endpoint: Endpoint,
     /// The endpoint for nodes of other hosts, if they can connect.
     pub(crate) tcp: Option<Endpoint>,
-    /// The files by which the node proves its name.
+    /// The files with which the node proves its name.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<mycelium_transports::tls::TlsFiles>,
     #[cfg(feature = "prometheus")]
@@ -46,16 +46,16 @@ pub(crate) struct NodeSettings {
     /// Whether other hosts may read its metrics.
     #[cfg(feature = "prometheus")]
     pub(crate) exposes_metrics: bool,
-    /// How often its metrics go to a recorder.
+    /// How often its metrics are exported to a recorder.
     #[cfg(feature = "facade")]
     pub(crate) telemetry_interval: Option<Duration>,
     #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
     pub(crate) label_sets: Option<usize>,
     /// All nodes of the file.
     pub(crate) nodes: Vec<String>,
-    /// The nodes whose actors this one may ask.
+    /// The nodes whose actors this node may ask.
     pub(crate) asks: BTreeSet<String>,
-    /// The users who own names of nodes.
+    /// The users that own names of nodes.
     pub(crate) owners: BTreeMap<String, u32>,
     /// The configuration of links with nodes that the file does not have.
     pub(crate) default_link: LinkConfig,
@@ -92,23 +92,23 @@ impl NodeSettings {
     }
 }
 
-/// The settings of a topic: those of the topology take precedence over the program's.
+/// The settings of a topic. The topology takes precedence over the program.
 #[derive(Clone, Debug)]
 pub(crate) struct TopicSettings {
     pub(crate) capacity: usize,
-    /// What happens to readers that hold up its publishers.
+    /// What happens to readers that stall its publishers.
     pub(crate) on_stall: OnStall,
-    /// The share of a ring at which its publisher is under backpressure.
+    /// The fill level of a ring at which its publisher is under backpressure.
     pub(crate) threshold: Threshold,
     /// Whether its messages have traces, if the node has a tracer.
     pub(crate) is_traced: bool,
     /// The share of its messages whose latency is measured.
     pub(crate) latency_sample: Option<f64>,
-    /// What happens to messages that were in flight to a reader's process when it died.
+    /// What happens to messages that were in flight to a reader's process when the process died.
     pub(crate) redelivery: Redelivery,
-    /// The nodes that may read it, if the file has a list.
+    /// The nodes that may read it; `None` if the file has no list.
     pub(crate) readers: Option<Vec<String>>,
-    /// The nodes in `readers` that are believed to be who they say, also over plain TCP.
+    /// The nodes in `readers` whose names are trusted even over plain TCP.
     pub(crate) believed: Vec<String>,
     /// The carrier of its messages, on each of its links.
     pub(crate) transport: Option<Carrier>,
@@ -126,7 +126,7 @@ pub(crate) struct CodedTopics {
 }
 
 impl CodedTopics {
-    /// Checks the program's settings, for topics of services that are `known`.
+    /// Checks the program's settings for topics of services that are `known`.
     pub(super) fn check(&self, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
         let topics = topics_of(known);
         for (topic, &percent) in &self.thresholds {
@@ -176,7 +176,7 @@ impl CodedTopics {
     }
 }
 
-/// The topics of services.
+/// Returns the topics of services.
 fn topics_of(services: &[(String, BoundPorts)]) -> BTreeSet<&str> {
     let ports = services.iter().flat_map(|(_, ports)| ports.all());
     ports.map(|port| &*port.topic).collect()
@@ -219,7 +219,8 @@ impl TopicSettings {
         }
     }
 
-    /// Whether its messages stay on the sockets of its links, because the file says so.
+    /// Returns whether its messages stay on the sockets of its links, because the file requests
+    /// this.
     pub(crate) fn stays_on_socket(&self) -> bool {
         match self.transport {
             Some(Carrier::UnixSocket | Carrier::Tcp | Carrier::Tls) => true,
@@ -232,7 +233,7 @@ impl TopicSettings {
 #[derive(Debug)]
 pub(crate) struct AllTopicSettings {
     named: BTreeMap<String, TopicSettings>,
-    /// The settings of a topic that nothing names.
+    /// The settings of a topic that is not named anywhere.
     others: TopicSettings,
 }
 
@@ -245,7 +246,7 @@ impl AllTopicSettings {
         coded: &CodedTopics,
     ) -> AllTopicSettings {
         let of = |topic: &str| TopicSettings::new(node, topic, topology, coded);
-        // The empty name, which no topic has, stands for all other topics.
+        // The empty name, which no topic has, represents all other topics.
         let named = names.into_iter().map(|topic| (topic.to_owned(), of(topic)));
         AllTopicSettings { named: named.collect(), others: of("") }
     }
@@ -260,17 +261,16 @@ impl AllTopicSettings {
 pub(crate) struct LinkSettings {
     /// The configuration of the link. It requires shared memory if one of its topics does.
     pub(crate) config: LinkConfig,
-    /// Whether the topology says that the link must go through shared memory, with all of its
-    /// topics.
+    /// Whether the topology requires shared memory for the link with all its topics.
     pub(crate) is_in_memory: bool,
     /// The endpoint at which this node connects to the other one, before TLS.
     pub(crate) endpoint: Endpoint,
-    /// A topic of the link that the topology says must go through shared memory.
+    /// A topic of the link for which the topology requires shared memory.
     pub(crate) topic_in_memory: Option<String>,
 }
 
 impl LinkSettings {
-    /// Creates the settings of the link between `node` and `peer`, which goes over TCP or not.
+    /// Creates the settings of the link between `node` and `peer`, over TCP or not.
     pub(super) fn new(
         [node, peer]: [&str; 2],
         topology: &Topology,

@@ -16,9 +16,9 @@ use crate::topology::{Setting, Topology};
 /// The supervisors of a node, and how its services are supervised.
 #[derive(Debug, Default)]
 pub(crate) struct SupervisionPlan {
-    /// The supervisors. Each parent is before its children.
+    /// The supervisors, each after its parent.
     pub(crate) supervisors: Vec<PlannedSupervisor>,
-    /// The settings of the services for which the program or the topology has some.
+    /// The settings of services that the program or the topology sets.
     settings: BTreeMap<String, ServiceSetting>,
     /// The supervisor of each service that has one.
     of_services: BTreeMap<String, Arc<str>>,
@@ -30,7 +30,7 @@ pub(crate) struct PlannedSupervisor {
     pub(crate) name: Arc<str>,
     pub(crate) strategy: Strategy,
     pub(crate) restart: Restart,
-    /// The index of the supervisor above it. `None` if the node is above it.
+    /// The index of its parent; `None` if the parent is the root.
     pub(crate) parent: Option<usize>,
     /// The children, in their order.
     pub(crate) children: Vec<PlannedChild>,
@@ -46,8 +46,8 @@ pub(crate) enum PlannedChild {
 }
 
 impl SupervisionPlan {
-    /// Checks the settings of the program, `coded` and `settings`, and those of the topology. The
-    /// program has the services `known`, of which the node runs `own`.
+    /// Checks the settings of the program (`coded` and `settings`) and of the topology. The program
+    /// has the services `known`, of which the node runs `own`.
     pub(crate) fn new(
         topology: &Topology,
         coded: Vec<SupervisorSetting>,
@@ -60,8 +60,7 @@ impl SupervisionPlan {
         for service in own {
             let coded = settings.get(*service).copied().unwrap_or_default();
             let setting = topology.supervised(service).or(coded);
-            // Keeps no default settings, because a node may have many services, and most have no
-            // settings.
+            // Stores no default settings: a node may have many services, and most have no settings.
             if setting != ServiceSetting::default() {
                 settings.insert((*service).to_owned(), setting);
             }
@@ -113,7 +112,7 @@ impl SupervisionPlan {
         Some(place)
     }
 
-    /// The supervisor of a service, if it has one.
+    /// Returns the supervisor of a service, if it has one.
     pub(crate) fn of_service(&self, service: &str) -> Option<&str> {
         self.of_services.get(service).map(|name| &**name)
     }
@@ -122,13 +121,13 @@ impl SupervisionPlan {
         self.setting(service).lifetime.unwrap_or_default()
     }
 
-    /// How long a run may take until it has started.
+    /// Returns how long a run may take until it has started.
     pub(crate) fn start_deadline(&self, service: &str) -> Option<Duration> {
         self.setting(service).start_deadline
     }
 
-    /// The pauses of a service, and its own limit. A service with a supervisor has a limit of its
-    /// own only if the program or the topology sets one: otherwise the supervisor's limit counts.
+    /// Returns the pauses and the limit of a service. A service with a supervisor has its own limit
+    /// only if the program or the topology sets one; otherwise the supervisor's limit counts.
     pub(crate) fn restart(&self, service: &str) -> Restart {
         let is_supervised = self.of_services.contains_key(service);
         let limit = if is_supervised { u32::MAX } else { Restart::default().limit };
@@ -247,7 +246,8 @@ impl Supervisors {
                     );
                     return Err(BuildError::at(place, Code::SUPERVISOR_CIRCLE, text));
                 }
-                // Stops at a cycle further up: the check of a supervisor on that cycle finds it.
+                // Stops at a cycle further up, which is found when a supervisor on that cycle is
+                // checked.
                 above =
                     self.parents.get(parent).filter(|next| !path.contains(next) || *next == name);
             }

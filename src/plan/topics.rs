@@ -20,17 +20,16 @@ pub(crate) struct PlannedTopic {
     pub(crate) readers: usize,
     /// The number of slots of each ring.
     pub(crate) capacity: usize,
-    /// The number of entries that each ring has at first, for the gating subscriptions of the
-    /// topology and the nodes that read the ring through shared memory; and the most that it can
-    /// have.
+    /// The number of initial entries of each ring, for the gating subscriptions of the topology and
+    /// the nodes that read the ring through shared memory; and the maximum number.
     pub(crate) gating: Readers,
     /// The number of `drop-newest` subscriptions: each has a ring for each publisher.
     pub(crate) drop_newest: usize,
-    /// The bytes of the tables of its `latest` subscriptions by key; `None` if they are more than
-    /// memory can hold.
+    /// The bytes of the tables of its `latest` subscriptions by key; `None` if they exceed the
+    /// address space.
     pub(crate) tables: Option<usize>,
-    /// Whether another node reads the topic through shared memory: then the rings of this node's
-    /// publishers are there.
+    /// Whether another node reads the topic through shared memory. The rings of this node's
+    /// publishers are then in shared memory.
     pub(crate) is_shared: bool,
     /// Whether the slots of its rings have an area for the trace and the time of each message.
     pub(crate) area: TraceArea,

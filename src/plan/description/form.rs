@@ -1,4 +1,4 @@
-//! The JSON of a description. Unknown keys are ignored, because a program of a later version may
+//! The JSON format of a description. Unknown keys are ignored: a program of a later version may
 //! write more keys.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use super::values::{ExecutionForm, OptionsForm, StallForm};
 use crate::plan::{Port, Ports};
 use crate::supervise::{ServiceSetting, SupervisorSetting};
 
-/// The version number alone, without the other keys.
+/// The version number only, without the other keys.
 #[derive(Deserialize)]
 pub(super) struct Version {
     pub(super) mycelium_description: Option<u32>,
@@ -25,7 +25,7 @@ pub(crate) struct DescriptionForm {
     pub(crate) library: String,
     /// The name of the node that the program would run.
     pub(crate) node: String,
-    /// The features of the library that the program has, of those that a topology may need.
+    /// The features of the library that the program has, among those that a topology may need.
     pub(crate) features: Vec<String>,
     /// Whether a panic ends the process of the program.
     pub(crate) panics_abort: bool,
@@ -39,7 +39,7 @@ pub(crate) struct DescriptionForm {
     pub(crate) executors: Vec<ExecutorForm>,
     pub(crate) supervisors: Vec<SupervisorSetting>,
     pub(crate) supervised: BTreeMap<String, ServiceSetting>,
-    /// The builder's calls that name services, each with the service.
+    /// The builder methods that named services, each with the service.
     pub(crate) supervised_by: Vec<(String, String)>,
     pub(crate) thresholds: BTreeMap<String, u32>,
     pub(crate) on_stall: BTreeMap<String, StallForm>,
@@ -66,7 +66,7 @@ pub(crate) struct ServiceForm {
 pub(crate) struct PortForm {
     /// The name of the port, or the topic of its message type.
     pub(crate) key: String,
-    /// Whether the port is bound to a topic by its name.
+    /// Whether the port is a named port.
     pub(crate) is_named: bool,
     pub(crate) message: usize,
 }
@@ -104,7 +104,7 @@ pub(crate) struct ExecutorForm {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TracesForm {
     pub(crate) share: Option<f64>,
-    /// Whether the program takes spans itself, or sends them somewhere.
+    /// Whether the program has a sink for spans, or sends them to a collector.
     pub(crate) are_recorded: bool,
 }
 
@@ -116,7 +116,7 @@ pub(crate) struct HandlerForm {
 }
 
 impl DescriptionForm {
-    /// Checks everything on which a builder from this description relies. Returns its messages.
+    /// Checks everything that a builder from this description relies on. Returns its messages.
     pub(super) fn check(&self) -> Result<Vec<Schema>, String> {
         let schemas = self.messages.iter().map(MessageForm::schema);
         let schemas = schemas.collect::<Result<Vec<_>, _>>()?;
@@ -155,7 +155,7 @@ impl DescriptionForm {
 }
 
 impl ServiceForm {
-    /// Returns the ports of the service, whose messages are in `schemas`.
+    /// Returns the ports of the service; `schemas` has their messages.
     pub(crate) fn ports(&self, schemas: &[Schema]) -> Result<Ports, String> {
         let of = |problem| format!("service `{}`: {problem}", self.name.escape_debug());
         let ports = |forms: &[PortForm], is_request: bool| {

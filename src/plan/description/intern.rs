@@ -1,6 +1,6 @@
-//! Texts and layouts that live as long as the process. A program has its layouts of messages and
-//! names of ports as constants. For those of a description this makes such constants, once for each
-//! distinct text or layout.
+//! Interned texts and layouts, which live as long as the process. A program has the layouts of its
+//! messages and the names of its ports as constants. For a description, this module creates such
+//! constants, once for each distinct text or layout.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ static TEXTS: Mutex<BTreeMap<&'static str, ()>> = Mutex::new(BTreeMap::new());
 /// The layouts, by their JSON.
 static LAYOUTS: Mutex<BTreeMap<String, &'static Descriptor>> = Mutex::new(BTreeMap::new());
 
-/// Returns the same text, which lives as long as the process.
+/// Returns an equal text that lives as long as the process.
 pub(super) fn text(text: &str) -> &'static str {
     let mut texts = lock(&TEXTS);
     if let Some((known, ())) = texts.get_key_value(text) {
@@ -23,7 +23,7 @@ pub(super) fn text(text: &str) -> &'static str {
     new
 }
 
-/// Returns the layout with this JSON. `make` makes it, at most once in the process.
+/// Returns the layout with this JSON. `make` creates it, at most once in the process.
 pub(super) fn layout<E>(
     json: String,
     make: impl FnOnce() -> Result<&'static Descriptor, E>,

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::intern;
 
-/// The most bytes of a message.
+/// The maximum size of a message in bytes.
 const LARGEST: usize = 65_535;
-/// The most bytes of a name.
+/// The maximum length of a name in bytes.
 pub(super) const LONGEST_NAME: usize = 1024;
 
 /// A message type.
@@ -22,7 +22,7 @@ pub(crate) struct MessageForm {
     /// The digest in hexadecimal digits.
     pub(crate) digest: String,
     pub(crate) layout: StructForm,
-    /// The type with its module path, shown to people.
+    /// The type with its module path, for messages to users.
     #[serde(default)]
     path: String,
 }
@@ -70,7 +70,7 @@ enum TypeForm {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct VariantForm {
     name: String,
-    /// The number as a text, because JSON has no numbers of 128 bits.
+    /// The number as text, because JSON has no 128-bit numbers.
     value: String,
 }
 
@@ -81,7 +81,7 @@ impl MessageForm {
         MessageForm { id: schema.id, digest, layout, path }
     }
 
-    /// Returns the schema, after a check that its digest is the digest of its layout.
+    /// Returns the schema, after checking that its digest matches its layout.
     pub(crate) fn schema(&self) -> Result<Schema, String> {
         let name = self.layout.name.escape_debug();
         let json = serde_json::to_string(&self.layout).map_err(|error| error.to_string())?;

@@ -1,11 +1,11 @@
-//! The description of a program: its services, and everything that it sets for its node in code. A
-//! program prints it as JSON; a tool reads it, and plans nodes of the program without running it.
+//! The description of a program: its services, and all settings of its node in code. A program
+//! prints it as JSON; a tool reads it, and plans nodes of the program without running it.
 //!
-//! `form` is the JSON, `message` has the layouts of messages in it, `values` the settings. The
-//! builder makes descriptions, and makes builders from them: `node/builder/described.rs`.
+//! `form` is the JSON format, `message` has the layouts of messages in it, `values` the settings.
+//! The builder creates descriptions, and is created from them: `node/builder/described.rs`.
 //!
-//! A description comes from another process: nothing in it is believed before it is checked, and
-//! no damaged one panics.
+//! A description comes from another process: everything in it is checked before use, and a damaged
+//! one causes no panic.
 
 pub(crate) mod form;
 mod intern;
@@ -23,9 +23,8 @@ use crate::support::lock::lock;
 use crate::support::problem::Problem;
 use form::DescriptionForm;
 
-/// The description of a program: its services with their ports, and everything that it sets for its
-/// node in code. [`Builder::describe`](crate::Builder::describe) makes it. Needs the feature
-/// `describe`.
+/// The description of a program: its services with their ports, and all settings of its node in
+/// code; created by [`Builder::describe`](crate::Builder::describe). Needs the feature `describe`.
 ///
 /// ```
 /// use mycelium::overview::Description;
@@ -55,7 +54,7 @@ use form::DescriptionForm;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
     pub(crate) form: DescriptionForm,
-    /// The messages, in the order of the form.
+    /// The messages, in the order of the JSON.
     pub(crate) schemas: Vec<Schema>,
 }
 
@@ -63,20 +62,20 @@ impl Description {
     /// The version of the format that this library writes. It can read this version and older ones.
     pub const VERSION: u32 = 1;
 
-    /// The most bytes of a description as JSON.
+    /// The maximum size of a description as JSON, in bytes.
     pub const MOST_BYTES: usize = 16 << 20;
 
-    /// The description as one line of JSON.
+    /// Returns the description as one line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Cannot fail, because the keys are texts, and the numbers are finite or absent.
+        // Cannot fail: the keys are texts, and the numbers are finite or absent.
         serde_json::to_string(&self.form).expect("a description is JSON")
     }
 
     /// Reads a description.
     ///
     /// # Errors
-    /// If the text is not a description, or one of a newer version.
+    /// [`Problem`]: the text is not a description, or a description of a newer version.
     pub fn from_json(text: &str) -> Result<Description, Problem> {
         if text.len() > Description::MOST_BYTES {
             let (bytes, most) = (text.len(), Description::MOST_BYTES);
@@ -88,7 +87,7 @@ impl Description {
             let problem = without_place(&error.to_string());
             damaged(format!("the description is damaged at {line}:{column}: {problem}"))
         };
-        // Another version may have other keys, so its number is read first.
+        // Another version may have other keys, so the version number is read first.
         let form::Version { mycelium_description: found } =
             serde_json::from_str(text).map_err(syntax)?;
         match found {
@@ -113,25 +112,25 @@ impl Description {
         Ok(Description { form, schemas })
     }
 
-    /// The names of its services, in the order of the program.
+    /// Returns the names of its services, in the order of the program.
     pub fn services(&self) -> impl Iterator<Item = &str> {
         self.form.services.iter().map(|service| service.name.as_str())
     }
 
-    /// The node that the program would run.
+    /// Returns the node that the program would run.
     #[must_use]
     pub fn node(&self) -> &str {
         &self.form.node
     }
 
-    /// Whether the program has a service.
+    /// Returns whether the program has a service.
     pub(crate) fn has(&self, service: &str) -> bool {
         self.services().any(|name| name == service)
     }
 }
 
-/// The descriptions that were read, by file. Each is read once, although one program may run many
-/// nodes and a tool builds all of them.
+/// The descriptions that were read, by file. Each is read once, even if one program runs many nodes
+/// and a tool builds all of them.
 #[derive(Clone, Default)]
 pub(crate) struct Descriptions(Arc<Mutex<BTreeMap<usize, Arc<Description>>>>);
 
@@ -149,12 +148,12 @@ impl Descriptions {
     }
 }
 
-/// The problem of a text that is not a description, or contradicts itself.
+/// Returns the problem of a text that is not a description, or contradicts itself.
 fn damaged(text: impl Into<String>) -> Problem {
     Problem::new(Code::DESCRIPTION_DAMAGED, text)
 }
 
-/// The text of an error of `serde_json`, without the line and column at its end.
+/// Returns the text of a `serde_json` error without the line and column at its end.
 fn without_place(message: &str) -> String {
     let end = message.rfind(" at line ").unwrap_or(message.len());
     message[..end].to_owned()

@@ -149,7 +149,7 @@ struct QueueForm {
     latency: Option<Duration>,
 }
 
-/// What happens to readers that stall. `null` means that nothing does.
+/// What happens to readers that stall; `null` for no action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StallForm {
     evict_after: Option<Duration>,
