@@ -1,5 +1,5 @@
-//! What a service knows of slow readers: how full its rings are. It can wait for room, or until all
-//! messages that it has sent are confirmed.
+//! A service's view of slow readers: how full its rings are. It can wait for room, or until all its
+//! sent messages are confirmed.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -12,25 +12,24 @@ use crate::service::emit::emitter::Emitter;
 use crate::service::port::EmittedBy;
 
 impl<S: Service> Context<S> {
-    /// The number of this service's messages that the slowest gating reader has not finished with.
-    /// Messages for readers in other nodes count until they are confirmed.
+    /// Returns the number of this service's messages that the slowest gating reader has not
+    /// finished. Messages for readers in other nodes count until they are confirmed.
     pub fn queue_depth<M: EmittedBy<S>>(&mut self) -> usize {
         self.emitter::<M>().queue_depth()
     }
 
-    /// The number of slots of this service's ring: `emit` waits for a gating reader when the
+    /// Returns the number of slots of this service's ring: `emit` waits for a gating reader when
     /// [`queue_depth`](Context::queue_depth) has reached it.
     pub fn capacity<M: EmittedBy<S>>(&mut self) -> usize {
         self.emitter::<M>().capacity()
     }
 
-    /// Whether readers are so slow that `emit` will soon wait. It is true from the moment when the
-    /// [`queue_depth`](Context::queue_depth) has reached the topic's threshold (80 % of the
-    /// capacity, `backpressure_threshold` in the topology), until it has fallen to three quarters
-    /// of that (60 %). Readers that drop messages do not count.
+    /// Returns whether readers are so slow that `emit` will soon wait. True from when
+    /// [`queue_depth`](Context::queue_depth) reaches the topic's threshold (by default 80 % of the
+    /// capacity, `backpressure_threshold` in the topology) until it has fallen to three quarters of
+    /// the threshold (60 %). Readers that drop messages do not count.
     ///
-    /// A service that can do with fewer samples meanwhile, as the one below, or that emits larger
-    /// batches:
+    /// For a service that can reduce its rate meanwhile, as below, or emit larger batches:
     ///
     /// ```
     /// # use mycelium::{Context, Result, message, service};
@@ -63,19 +62,19 @@ impl<S: Service> Context<S> {
     /// [`emit`](Context::emit) is.
     ///
     /// # Errors
-    /// [`ShuttingDown`] if the node shuts down and the service has no subscriptions, also if the
+    /// [`ShuttingDown`] if the node shuts down and the service has no subscriptions, even if the
     /// threshold is not exceeded.
     pub async fn until_below<M: EmittedBy<S>>(&mut self) -> Result<(), ShuttingDown> {
         self.emitter::<M>().until_below().await
     }
 
-    /// Waits until every gating reader, in this node and in others, has finished with all messages
-    /// that this service has emitted, or has ended permanently. A service that then saves its state
-    /// and position, before its next receive, loses nothing if its process is killed: its emitted
-    /// messages are confirmed, and the message in its work is redelivered.
+    /// Waits until every gating reader, in this node and in others, has finished all messages that
+    /// this service has emitted, or has ended permanently. A service that then saves its state and
+    /// position before its next receive loses nothing if its process is killed: its emitted
+    /// messages are confirmed, and the message in flight is redelivered.
     ///
-    /// Dropping the future loses nothing. It also waits while a reader is disconnected or works on
-    /// a message. A wait of more than a second is logged, as a wait of [`emit`](Context::emit) is.
+    /// Dropping the future loses nothing. Also waits while a reader is disconnected or works on a
+    /// message. A wait of more than a second is logged, as a wait of [`emit`](Context::emit) is.
     ///
     /// ```
     /// # use mycelium::{Context, Result, message, service};
@@ -119,19 +118,19 @@ impl<S: Service> Context<S> {
 }
 
 impl<M: Message> Emitter<'_, M> {
-    /// As [`Context::queue_depth`], of this port.
+    /// Returns [`Context::queue_depth`] of this port.
     #[must_use]
     pub fn queue_depth(self) -> usize {
         self.publisher.depth()
     }
 
-    /// As [`Context::capacity`], of this port.
+    /// Returns [`Context::capacity`] of this port.
     #[must_use]
     pub fn capacity(self) -> usize {
         self.publisher.capacity()
     }
 
-    /// As [`Context::backpressure_threshold_exceeded`], of this port.
+    /// Returns [`Context::backpressure_threshold_exceeded`] of this port.
     #[must_use]
     pub fn backpressure_threshold_exceeded(self) -> bool {
         self.publisher.backpressure_threshold_exceeded()
@@ -140,12 +139,12 @@ impl<M: Message> Emitter<'_, M> {
     /// Waits while the threshold is exceeded, as [`Context::until_below`] does.
     ///
     /// # Errors
-    /// As [`Context::until_below`].
+    /// Same as [`Context::until_below`].
     pub async fn until_below(self) -> Result<(), ShuttingDown> {
         let Emitter { publisher, waits, .. } = self;
         waits.begin();
         poll_fn(|context| {
-            // Polls the shutdown first, so that a source that only waits here ends, too.
+            // Polls the shutdown first, so that a source that waits only here ends, too.
             if waits.poll_shutdown(context).is_ready() {
                 return Poll::Ready(Err(ShuttingDown));
             }

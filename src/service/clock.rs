@@ -1,4 +1,4 @@
-//! What a service and its child tasks share: the node's time, and the results of tasks.
+//! The parts that a service and its child tasks share: the node's time, and the results of tasks.
 
 use std::fmt::Debug;
 use std::future::poll_fn;
@@ -26,16 +26,17 @@ impl Clock {
         Clock { shared, executor }
     }
 
-    /// See [`Context::now`](crate::Context::now).
+    /// Returns the node's time: see [`Context::now`](crate::Context::now).
     #[must_use]
     pub fn now(&self) -> Duration {
         self.shared.executor.now()
     }
 
-    /// See [`Context::sleep`](crate::Context::sleep).
+    /// Waits for `duration`, or until the node shuts down: see
+    /// [`Context::sleep`](crate::Context::sleep).
     ///
     /// # Errors
-    /// [`ShuttingDown`] if the node shuts down, now or earlier.
+    /// [`ShuttingDown`] if the node shuts down, before or during the wait.
     pub async fn sleep(&self, duration: Duration) -> Result<(), ShuttingDown> {
         let Clock { shared, executor } = self;
         let wake = executor.sleep_until(executor.now().saturating_add(duration));
@@ -46,10 +47,10 @@ impl Clock {
 
 /// Ticks with a fixed period: [`Context::interval`](crate::Context::interval).
 ///
-/// The first tick is one period after its creation, and the others follow in multiples of the
-/// period: the time that a service takes between two ticks is not added. If a service is late, the
-/// tick comes at once, and the next one at the next multiple of the period. The ticks between are
-/// skipped; [`skipped`](Interval::skipped) counts them.
+/// The first tick is one period after the creation, and the others follow at multiples of the
+/// period: the time that the service takes between two ticks is not added. If the service is late,
+/// the tick comes immediately, and the next one at the next multiple of the period. The ticks in
+/// between are skipped; [`skipped`](Interval::skipped) counts them.
 pub struct Interval {
     clock: Clock,
     period: Duration,
@@ -60,10 +61,10 @@ pub struct Interval {
 }
 
 impl Clock {
-    /// See [`Context::interval`](crate::Context::interval).
+    /// Returns a ticker with a fixed period: see [`Context::interval`](crate::Context::interval).
     ///
     /// # Errors
-    /// If the period is zero.
+    /// [`Problem`] if the period is zero.
     pub fn interval(&self, period: Duration) -> Result<Interval, Problem> {
         if period.is_zero() {
             return Err(zero_period());
@@ -79,16 +80,16 @@ impl Interval {
     /// Waits for the next tick. Dropping the future loses no tick.
     ///
     /// # Errors
-    /// [`ShuttingDown`] if the node shuts down, now or earlier. A service that returns it with `?`
-    /// has ended well.
+    /// [`ShuttingDown`] if the node shuts down, before or during the wait. A service that returns
+    /// this error with `?` has ended without a failure.
     pub async fn tick(&mut self) -> Result<(), ShuttingDown> {
         poll_fn(|context| self.poll_tick(context)).await
     }
 
-    /// As [`tick`](Interval::tick), for hand-written futures.
+    /// Polls for the next tick, as [`tick`](Interval::tick), for hand-written futures.
     ///
     /// # Errors
-    /// As [`tick`](Interval::tick).
+    /// Same as [`tick`](Interval::tick).
     pub fn poll_tick(&mut self, context: &mut task::Context<'_>) -> Poll<Result<(), ShuttingDown>> {
         let Interval { clock: Clock { shared, executor }, period, next, skipped, .. } = self;
         if shared.lifecycle.shutdown.is_set() || self.shutdown.as_mut().poll(context).is_ready() {
@@ -114,13 +115,13 @@ impl Interval {
         }
     }
 
-    /// The number of ticks that were skipped, because the service was not ready for them.
+    /// Returns the number of ticks that were skipped because the service was late.
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
-    /// The time between two ticks.
+    /// Returns the time between two ticks.
     #[must_use]
     pub fn period(&self) -> Duration {
         self.period
@@ -144,7 +145,7 @@ impl Debug for Clock {
 
 /// A future for the result of a task or of blocking work.
 ///
-/// It is [`Unfinished`] if the work panicked, or was dropped before it finished.
+/// The result is [`Unfinished`] if the work panicked, or was dropped before it finished.
 #[derive(Debug)]
 pub struct JoinHandle<T>(oneshot::Receiver<T>);
 

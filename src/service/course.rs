@@ -1,6 +1,6 @@
-//! The course of a service's life: it waits for the turn of a run, and decides at the end of a run
-//! whether another one follows. It does not depend on the type of the service, so that it is
-//! compiled once.
+//! The course of a service's life: waits until a run may begin, and decides at the end of a run
+//! whether another one follows. It does not depend on the type of the service, so it is compiled
+//! once.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,9 +31,10 @@ pub(crate) struct Course {
     pub(crate) dead_letters: Option<DeadLetterWriter>,
     /// Its place in the supervision of the node.
     pub(crate) member: Member,
-    /// Why the previous run has ended.
+    /// Why the previous run ended.
     pub(crate) cause: Option<Box<str>>,
-    /// Dropped last: when the node learns of the end of the service, all else is gone.
+    /// Dropped last: when the node is notified of the end of the service, everything else is
+    /// dropped.
     pub(crate) exit: ExitGuard,
 }
 
@@ -41,7 +42,7 @@ impl Course {
     /// Waits for the next run. Returns whether there is one.
     pub(super) async fn begins(&mut self, waits: &mut Waits) -> bool {
         let shared = waits.shared.clone();
-        // Waits until all services are placed, because none runs if one cannot be.
+        // Waits until all services are placed: none runs if one cannot be placed.
         shared.lifecycle.placed.wait().await;
         if let Turn::End(why) = self.turn(&*waits.executor, &shared).await {
             let cause = self.cause.take();
@@ -57,7 +58,7 @@ impl Course {
         true
     }
 
-    /// Waits for the next run, or for the end. A shutdown ends the pause before a run, and the wait
+    /// Waits for the next run, or for the end. A shutdown ends the pause before a run and the wait
     /// for other services, so that the service can drain before the deadline.
     async fn turn(&mut self, timer: &dyn Executor, shared: &Arc<Shared>) -> Turn {
         {
@@ -71,8 +72,8 @@ impl Course {
         self.member.turn(&*shared.executor, timer).await
     }
 
-    /// Returns whether another run follows the one that has `ended`. If not, it calls `leave`,
-    /// which drops the instance.
+    /// Returns whether another run follows the run that has `ended`. If not, calls `leave`, which
+    /// drops the instance.
     pub(super) fn goes_on(
         &mut self,
         waits: &mut Waits,
@@ -86,7 +87,7 @@ impl Course {
         let (end, text) = self.settle(waits, ended);
         let (verdict, now) = self.report(waits, end);
         if let Verdict::End(why) = verdict {
-            // Drops the instance, which gives back a subscription that it kept.
+            // Drops the instance, which returns a subscription that it kept.
             count_drop(waits, caught(leave));
             self.conclude(waits, why, text);
             return false;
@@ -120,8 +121,8 @@ impl Course {
         (self.member.ended(end, Moment { now, jitter }), now)
     }
 
-    /// Whether the node shuts down and the service has no subscriptions: then it is not started
-    /// again.
+    /// Returns whether the node shuts down and the service has no subscriptions. It is then not
+    /// started again.
     fn has_nothing_to_drain(&self, waits: &Waits) -> bool {
         self.inboxes.is_empty() && waits.is_shutting_down()
     }
@@ -215,8 +216,7 @@ impl Course {
     }
 }
 
-/// Tells the log and the observers that another run follows. Returns why the last one has
-/// ended.
+/// Reports to the log and the observers that another run follows. Returns why the last run ended.
 fn announce_restart(waits: &Waits, end: RunEnd, text: Option<String>, pause: Duration) -> String {
     let (shared, service) = (&waits.shared, &*waits.service);
     let supervisor = shared.plan.supervision.of_service(service);

@@ -1,4 +1,4 @@
-//! What a service uses of its environment: time, tasks, the network, the shutdown, and logs.
+//! The environment of a service: time, tasks, the network, the shutdown, and logs.
 
 use std::fmt::Debug;
 use std::future::poll_fn;
@@ -39,8 +39,8 @@ impl<S: Service> Context<S> {
     /// Waits for `duration`, or until the node shuts down.
     ///
     /// # Errors
-    /// [`ShuttingDown`] if the node shuts down, now or earlier. A service that returns it with `?`
-    /// has ended well.
+    /// [`ShuttingDown`] if the node shuts down, before or during the wait. A service that returns
+    /// this error with `?` has ended without a failure.
     pub fn sleep(
         &self,
         duration: Duration,
@@ -49,11 +49,11 @@ impl<S: Service> Context<S> {
         async move { clock.sleep(duration).await }
     }
 
-    /// Ticks with a fixed period, without drift: the first tick comes one period from now. See
-    /// [`Interval`].
+    /// Returns a ticker with a fixed period, without drift: the first tick comes one period from
+    /// now. See [`Interval`].
     ///
     /// # Errors
-    /// If the period is zero; a service that returns this error is not restarted.
+    /// [`Problem`] if the period is zero; a service that returns this error is not restarted.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -78,42 +78,43 @@ impl<S: Service> Context<S> {
         self.clock().interval(period)
     }
 
-    /// Lets other tasks run, first those that wait for messages that this service emitted.
+    /// Yields to other tasks, first to tasks that wait for messages that this service has emitted.
     pub fn yield_now(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
         mycelium_executor::yield_now()
     }
 
-    /// Monotonic time since an origin that all services of the node share, also on different
-    /// executors.
+    /// Returns the monotonic time since an origin that all services of the node share, also on
+    /// different executors.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.waits.shared.executor.now()
     }
 
-    /// The current time of the calendar.
+    /// Returns the current calendar time.
     #[must_use]
     pub fn wall_clock(&self) -> SystemTime {
         self.waits.shared.executor.wall_clock()
     }
 
-    /// The node's time, for child tasks.
+    /// Returns the node's time, for child tasks.
     #[must_use]
     pub fn clock(&self) -> Clock {
         Clock::new(self.waits.shared.clone(), self.waits.executor.clone())
     }
 
-    /// A random number.
+    /// Returns a random number.
     pub fn random(&mut self) -> u64 {
         self.waits.random.u64(..)
     }
 
-    /// Runs a future as a child task. It is dropped when this run of the service ends. Dropping the
-    /// returned handle discards the result, and the task continues. The watchdog watches its polls,
-    /// and reports them under the name of the service.
+    /// Runs a future as a child task, which is dropped when this run of the service ends. Dropping
+    /// the returned handle discards the result, and the task continues. The watchdog watches its
+    /// polls, and reports them under the name of the service.
     ///
-    /// Its polls end as the service's polls do: publishers and subscriptions that it uses wake the
-    /// other sides once, at the end of a poll or after 64 operations, and it yields after as many
-    /// operations as the service ([`Execution::budget`](crate::execution::Execution::budget)).
+    /// Its polls end like the service's polls: publishers and subscriptions that it uses wake the
+    /// other sides once, at the end of a poll or after 64 operations, and it yields after the same
+    /// number of operations as the service
+    /// ([`Execution::budget`](crate::execution::Execution::budget)).
     pub fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
@@ -127,7 +128,7 @@ impl<S: Service> Context<S> {
             // Polls the end first, so that the future is not polled after the end of the run.
             match select(pin!(live.end_requested()), future).await {
                 Either::Left(_) => {}
-                // Ignores an error, because the handle may have been dropped.
+                // Ignores an error: the handle may have been dropped.
                 Either::Right((Ok(value), _)) => drop(result.send(value)),
                 Either::Right((Err(panic), _)) => {
                     let (error, place) = text_and_place(panic);
@@ -148,7 +149,7 @@ impl<S: Service> Context<S> {
             })
             .await;
         };
-        // Ignores an error, because an executor that has ended drops the task, and the result is
+        // Ignores an error: an executor that has ended drops the task, and the result is
         // `Unfinished`.
         let _ = self.waits.executor.spawn(Box::pin(task));
         JoinHandle::new(receiver)
@@ -162,14 +163,14 @@ impl<S: Service> Context<S> {
     ) -> JoinHandle<T> {
         let (result, receiver) = oneshot::channel();
         let work = Box::new(move || drop(result.send(work())));
-        // As in `spawn`, a refusal drops the work and the sender, and the result is `Unfinished`.
+        // A refusal drops the work and the sender, as in `spawn`: the result is `Unfinished`.
         let _ = self.waits.executor.blocking(work);
         JoinHandle::new(receiver)
     }
 
     /// Connects to `host:port` over TCP.
     ///
-    /// The returned future fails with the error of the system and the address.
+    /// The returned future fails with the system's error and the address.
     pub fn connect(
         &self,
         address: &str,
@@ -180,13 +181,13 @@ impl<S: Service> Context<S> {
 
     /// Listens at `host:port` over TCP; port 0 lets the system choose.
     ///
-    /// The returned future fails with the error of the system and the address.
+    /// The returned future fails with the system's error and the address.
     pub fn listen(
         &self,
         address: &str,
     ) -> impl Future<Output = io::Result<Listener>> + Send + use<S> + 'static {
         let (executor, address) = (self.waits.executor.clone(), address.to_owned());
-        // Binds on a thread for blocking work, because the system may contact a name server.
+        // Binds on a thread for blocking work, because the system may query a name server.
         let bound = self.blocking({
             let address = address.clone();
             move || bind_tcp(&address)
@@ -198,7 +199,7 @@ impl<S: Service> Context<S> {
         }
     }
 
-    /// The actors of the node, which run on its executor. They end after its services.
+    /// Returns the actors of the node, which run on its executor. They end after its services.
     ///
     /// ```
     /// use mycelium::{Context, Result, actor, service};
@@ -236,13 +237,13 @@ impl<S: Service> Context<S> {
         self.waits.shared.lifecycle.shut_down();
     }
 
-    /// Whether the node shuts down.
+    /// Returns whether the node shuts down.
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
         self.waits.shared.lifecycle.shutdown.is_set()
     }
 
-    /// Ready when the node shuts down, or at once if it does already.
+    /// Waits until the node shuts down; ready immediately if it already does.
     pub fn shutdown_requested(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
         let shared = self.waits.shared.clone();
         async move { shared.lifecycle.shutdown.wait().await }
@@ -267,7 +268,7 @@ impl<S: Service> Context<S> {
         service_line!(self, error, message, details);
     }
 
-    /// The ids of the trace of the current delivery, in hexadecimal digits, and the delivery's
+    /// Returns the ids of the trace of the current delivery, in hexadecimal, and the delivery's
     /// sequence.
     fn current_delivery(&self) -> Option<(String, String, u64)> {
         let task = self.waits.budget.trace()?;

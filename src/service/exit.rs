@@ -1,4 +1,4 @@
-//! The end of a service. A guard reports it to the node when it is dropped.
+//! The end of a service: a guard reports it to the node when it is dropped.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -20,8 +20,8 @@ pub(crate) struct ExitGuard {
 
 impl ExitGuard {
     /// Announces that the service is about to end without a restart. After the last announcement,
-    /// links confirm only the messages that subscriptions have finished, and not those left in
-    /// their rings.
+    /// links confirm only messages that subscriptions have finished, not messages left in their
+    /// rings.
     pub(crate) fn announce(&self) {
         let dead_letters = &self.shared.plan.dead_letters;
         if !dead_letters.ends_last(&self.service)

@@ -1,15 +1,15 @@
-//! State that outlives a panic of its service.
+//! State of a service that survives a panic of the service.
 
 use crate::support::lock::lock;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-/// State outside a service: the service's factory hands it to each new instance.
+/// State that is stored outside the service: the service's factory passes it to each new instance.
 ///
-/// A panic drops the service, and the message in flight is redelivered. Keep here what the next
-/// instance must know, and commit it after the results of a message were emitted. A fault before
-/// the commit then repeats the work. After a fault behind the commit, the new instance sees that
-/// the work was done.
+/// A panic drops the service, and the message in flight is redelivered. Keep here the state that
+/// the next instance needs, and commit it after the results of a message were emitted. If the
+/// service panics before the commit, the work is repeated. If it panics after the commit, the new
+/// instance sees that the work was done.
 ///
 /// ```
 /// use mycelium::supervision::Kept;
@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 pub struct Kept<S>(Arc<Mutex<S>>);
 
 impl<S> Kept<S> {
-    /// Keeps `state`.
+    /// Creates the state.
     pub fn new(state: S) -> Kept<S> {
         Kept(Arc::new(Mutex::new(state)))
     }
@@ -32,7 +32,8 @@ impl<S> Kept<S> {
         look(&lock(&self.0))
     }
 
-    /// Changes the state. If `change` panics, its changes so far stay: do only what cannot fail.
+    /// Changes the state. If `change` panics, its changes so far are kept, so use only operations
+    /// that cannot fail.
     pub fn commit<R>(&self, change: impl FnOnce(&mut S) -> R) -> R {
         change(&mut lock(&self.0))
     }

@@ -1,11 +1,11 @@
 //! Services, and their view of the node: the trait that `#[service]` implements, [`Context`]
 //! (`environment` has its time, tasks, network and logs, `backpressure` its methods for slow
 //! readers, `handlers` its methods for handlers), and [`Life`], which lasts from the first start of
-//! a service to its last end. `runs` is the loop around the runs of a service: `run` polls one of
-//! them, `course` decides whether another one follows, and `exit` tells the node of the last end.
+//! a service to its last end. `runs` is the loop over the runs of a service: `run` polls one of
+//! them, `course` decides whether another one follows, and `exit` reports the last end to the node.
 //!
-//! A message enters by the inputs of a `port`, and leaves by `emit`. `wiring` makes the ports of a
-//! service when its node starts.
+//! A message enters through the inputs of a `port`, and leaves through `emit`. `wiring` creates the
+//! ports of a service when its node starts.
 
 mod backpressure;
 pub(crate) mod clock;
@@ -64,9 +64,9 @@ pub trait Service: HasPorts {
 
 /// A service's access to its node: messages, time, tasks, the network, logs.
 ///
-/// Each service has one, and it is not `Sync`: the service is the only writer of its rings, so that
-/// an emit is a few stores. A child task or another thread uses a [`publisher`](Context::publisher)
-/// of its own.
+/// Each service has one context, which is not `Sync`: the service is the only writer of its rings,
+/// so an emit is a few stores. A child task or another thread uses its own
+/// [`publisher`](Context::publisher).
 pub struct Context<S: Service> {
     inputs: S::Inputs,
     outputs: S::Outputs,
@@ -91,7 +91,7 @@ impl<S: Service> Context<S> {
         }
     }
 
-    /// The service's name in this node.
+    /// Returns the service's name in this node.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.waits.service
@@ -102,27 +102,27 @@ impl<S: Service> Context<S> {
     ///
     /// Messages of one service on one topic arrive in the order of their emits. If the future is
     /// dropped before it completes, the message was not sent. In a tight loop it yields to the
-    /// executor from time to time.
+    /// executor regularly.
     ///
     /// # Errors
-    /// With the message, if a `reject` subscription is full, or the node shuts down and the service
-    /// has no subscriptions. So `ctx.emit(message).await?` ends a source at a shutdown, and the
-    /// source has then ended well; all messages that were sent before are delivered. To send a last
-    /// message during a shutdown, keep a [`publisher`](Context::publisher).
+    /// [`EmitError`] with the message: a `reject` subscription is full, or the node shuts down and
+    /// the service has no subscriptions. So `ctx.emit(message).await?` ends a source at a shutdown
+    /// without a failure; all messages that were sent before are delivered. To send a last message
+    /// during a shutdown, keep a [`publisher`](Context::publisher).
     #[inline]
     pub fn emit<M: EmittedBy<S>>(&mut self, message: M) -> M::Emit<'_> {
         self.emitter().emit(message).into()
     }
 
-    /// The trace that messages of this service get now: the trace of the current delivery, with a
-    /// span of its own if the trace is sampled. `None` if there is no current delivery, it has no
+    /// Returns the trace that this service's next messages get: the trace of the current delivery,
+    /// with its own span if the trace is sampled. `None` if there is no current delivery, it has no
     /// trace, or its topic is not traced.
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
         self.waits.budget.trace()?.context()
     }
 
-    /// Returns the named port `out` of `#[service(emits(Swap as out))]`, to emit by it:
+    /// Returns the named port `out` of `#[service(emits(Swap as out))]`, for emits:
     /// `ctx.on(Self::out).emit(swap).await?`. The topology or
     /// [`Builder::bind`](crate::Builder::bind) chooses the topic of the port.
     #[inline]
@@ -134,21 +134,21 @@ impl<S: Service> Context<S> {
         Emitter::new(S::publisher(&mut self.outputs), &mut self.waits, is_refused)
     }
 
-    /// The port of the topic of this type.
+    /// Returns the port of the topic of this type.
     #[inline]
     fn emitter<M: EmittedBy<S>>(&mut self) -> Emitter<'_, M> {
         let is_refused = self.is_ending();
         Emitter::new(M::publisher(&mut self.outputs), &mut self.waits, is_refused)
     }
 
-    /// Publishes messages in their order, as [`emit`](Context::emit) would for each of them, at a
-    /// lower cost. Waits while a `block` subscription is full.
+    /// Publishes messages in order, as [`emit`](Context::emit) would for each of them, at a lower
+    /// cost. Waits while a `block` subscription is full.
     ///
     /// If the future is dropped before it completes, exactly a prefix of the messages was sent;
-    /// [`EmitBatch::sent`] is their number. No other message of this service comes in between.
+    /// [`EmitBatch::sent`] is its length. No other message of this service comes in between.
     ///
     /// # Errors
-    /// With the number of messages that were sent, for the reasons of [`emit`](Context::emit).
+    /// An error with the number of sent messages, for the same reasons as [`emit`](Context::emit).
     ///
     /// ```
     /// # use mycelium::{Context, Result, message, service};
@@ -177,28 +177,29 @@ impl<S: Service> Context<S> {
     /// Emits as [`emit`](Context::emit) does, but never waits.
     ///
     /// # Errors
-    /// With the message, if a `block` or `reject` subscription is full, or as
-    /// [`emit`](Context::emit) at a shutdown.
+    /// [`EmitError`] with the message: a `block` or `reject` subscription is full, or the node
+    /// shuts down, as for [`emit`](Context::emit).
     #[inline]
     pub fn try_emit<M: EmittedBy<S>>(&mut self, message: M) -> Result<(), EmitError<M>> {
         self.emitter().try_emit(message)
     }
 
-    /// Whether the service should end: the node shuts down, and the service has no subscriptions
-    /// that it could still drain.
+    /// Returns whether the service should end: the node shuts down, and the service has no
+    /// subscriptions to drain.
     #[inline]
     fn is_ending(&self) -> bool {
         S::IS_SOURCE && self.waits.is_shutting_down()
     }
 
-    /// Makes another publisher of a topic to which this service emits, for a child task or another
-    /// thread. Its messages keep their order among themselves, but not with those of the service.
-    /// It can also send during a shutdown. A child task ends with the run of the service. A thread
-    /// has to end by itself: nobody receives what it sends after the readers have ended.
+    /// Creates another publisher of a topic to which this service emits, for a child task or
+    /// another thread. Its messages keep their order among themselves, but not relative to the
+    /// service's messages. It can also send during a shutdown. A child task ends with the run of
+    /// the service. A thread must end by itself: messages that it sends after the readers have
+    /// ended are not received.
     ///
     /// # Errors
-    /// If the topic cannot take another publisher, or the node shuts down and the service has no
-    /// subscriptions.
+    /// [`PublisherError`]: the topic cannot take another publisher, or the node shuts down and the
+    /// service has no subscriptions.
     pub fn publisher<M: EmittedBy<S>>(&mut self) -> Result<Publisher<M>, PublisherError> {
         self.emitter().publisher()
     }
@@ -216,8 +217,8 @@ impl<S: Service> Context<S> {
         S::publisher(&mut self.outputs)
     }
 
-    /// Emits as [`Emitter::emit`] does, also while the node shuts down. It is for a
-    /// source that passes on the messages of others.
+    /// Emits as [`Emitter::emit`] does, but also during a shutdown, for a source that forwards the
+    /// messages of others.
     #[cfg(feature = "topology")]
     pub(crate) async fn pass_on<M: Message, const PORT: usize>(
         &mut self,
@@ -242,10 +243,10 @@ impl<S: Service> Context<S> {
     }
 
     /// Takes the service's subscription. It has existed since before any service ran, so it misses
-    /// nothing. Dropping it gives it back, with its cursor.
+    /// nothing. Dropping it returns it with its cursor.
     ///
     /// # Errors
-    /// If it is taken already.
+    /// [`SubscribeError`] if it is already taken.
     pub fn subscribe<M: Message>(&mut self) -> Result<Subscription<M>, SubscribeError>
     where
         S: Reads<M>,
@@ -253,12 +254,12 @@ impl<S: Service> Context<S> {
         S::inbox(&self.inputs).take()
     }
 
-    /// As [`subscribe`](Context::subscribe), by a named port: `#[service(reads(Swap as left))]` and
-    /// `ctx.subscribe_on(Self::left)?`. The topology or [`Builder::bind`](crate::Builder::bind)
-    /// chooses the topic of the port.
+    /// Takes a subscription as [`subscribe`](Context::subscribe) does, by a named port:
+    /// `#[service(reads(Swap as left))]` and `ctx.subscribe_on(Self::left)?`. The topology or
+    /// [`Builder::bind`](crate::Builder::bind) chooses the topic of the port.
     ///
     /// # Errors
-    /// If it is taken already.
+    /// [`SubscribeError`] if it is already taken.
     pub fn subscribe_on<M: Message, const PORT: usize>(
         &mut self,
         port: Input<S, M, PORT>,
@@ -274,9 +275,9 @@ impl<S: Service> Context<S> {
     /// reply. If the mailbox has room, the request is in it when this returns; otherwise the future
     /// waits for room.
     ///
-    /// The future borrows nothing, so several requests can be open at a time, and the service can
-    /// emit meanwhile. [`PendingReply::within`] gives the request a deadline. If the future is
-    /// dropped before it is ready, the request is cancelled. A request is never sent twice.
+    /// The future borrows nothing, so several requests can be open at the same time, and the
+    /// service can emit meanwhile. [`PendingReply::within`] sets a deadline. Dropping the future
+    /// before it is ready cancels the request. A request is never sent twice.
     ///
     /// # Errors
     /// [`RequestError`](crate::requests::RequestError), which says whether a service may have acted
@@ -339,7 +340,7 @@ impl<S: Service> Context<S> {
         }
     }
 
-    /// Makes another requester of a request type that this service declares, for a child task or
+    /// Creates another requester of a request type that this service declares, for a child task or
     /// another thread.
     pub fn requester<Q: Request>(&mut self) -> Requester<Q>
     where
@@ -350,7 +351,7 @@ impl<S: Service> Context<S> {
 
     /// Returns the requests that this service answers. They wait in the mailbox of their topic from
     /// before any service runs, and while this service is restarted. Each call returns another
-    /// handle to the same mailbox: child tasks with a handle each share the work.
+    /// handle to the same mailbox, so child tasks with a handle each share the work.
     ///
     /// ```
     /// # use mycelium::{Context, Result, message, service};
@@ -382,13 +383,13 @@ impl<S: Service> Context<S> {
         S::answering(&self.inputs).requests()
     }
 
-    /// Sets the trace of the messages that the service sends, until the result is dropped. It is
-    /// for a service that passes on the messages of others.
+    /// Sets the trace of the messages that the service sends, until the result is dropped; for a
+    /// service that forwards the messages of others.
     pub(crate) fn pass_trace(&self, trace: Option<TraceContext>) -> Passing {
         Passing::new(&self.waits.budget, trace)
     }
 
-    /// The state of the mailbox with the requests that this service answers.
+    /// Returns the state of the mailbox with the requests that this service answers.
     pub(crate) fn mailbox<Q: Request>(&self) -> Arc<MailboxState>
     where
         S: Answers<Q>,
@@ -396,8 +397,8 @@ impl<S: Service> Context<S> {
         S::answering(&self.inputs).mailbox()
     }
 
-    /// The service's own counters, gauges and histograms. They are read where the node's counters
-    /// are: [`Running::metrics`](crate::Running::metrics). See [`Metrics`].
+    /// Returns the service's own counters, gauges and histograms. They are read together with the
+    /// node's counters: [`Running::metrics`](crate::Running::metrics). See [`Metrics`].
     #[inline]
     pub fn metrics(&mut self) -> Metrics<'_> {
         #[cfg(feature = "metrics")]

@@ -1,5 +1,5 @@
 //! The ports of a service as types: the messages that it declares to read and emit, so that the
-//! compiler refuses all others. `#[service]` implements these traits and makes the ports'
+//! compiler refuses all others. `#[service]` implements these traits and creates the ports'
 //! constants.
 
 use std::any::Any;
@@ -26,7 +26,7 @@ use crate::service::wiring::Wiring;
 pub trait HasPorts: Sized + 'static {
     /// Its name in topologies, logs and counters: the type's name.
     const NAME: &'static str;
-    /// Whether it has no subscriptions.
+    /// Whether the service has no subscriptions.
     #[doc(hidden)]
     const IS_SOURCE: bool;
     /// Its subscriptions.
@@ -45,14 +45,14 @@ pub trait HasPorts: Sized + 'static {
     #[doc(hidden)]
     fn each_output(outputs: &mut Self::Outputs, visit: &mut dyn FnMut(&mut dyn AnyPublisher));
 
-    /// Calls `visitor` with each type that it requests or answers.
+    /// Calls `visitor` with each type that the service requests or answers.
     #[doc(hidden)]
     fn each_request(visitor: &mut impl RequestVisitor);
 }
 
-/// Is called with request types.
+/// A visitor of request types.
 pub trait RequestVisitor {
-    /// Is called for a type that the service requests or answers.
+    /// Visits a type that the service requests or answers.
     fn visit<Q: Request>(&mut self);
 }
 
@@ -60,7 +60,7 @@ pub trait RequestVisitor {
 pub trait AnyPublisher: Any {
     /// See [`Publisher::poll_confirmed`].
     fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()>;
-    /// The name of its topic, and the number of messages that are not confirmed.
+    /// Returns the name of its topic, and the number of unconfirmed messages.
     fn unconfirmed(&self) -> (Arc<str>, usize);
     /// See [`Publisher::poll_until_below`].
     fn poll_until_below(&mut self, context: &task::Context<'_>) -> Poll<()>;
@@ -91,13 +91,13 @@ pub trait Reads<M: Message>: HasPorts {
     fn inbox(inputs: &Self::Inputs) -> &Arc<Inbox<M>>;
 }
 
-/// The service has a named port by which it reads `M`, an [`Input`].
+/// The service has a named port through which it reads `M`: an [`Input`].
 pub trait ReadsOn<M: Message, const PORT: usize>: HasPorts {
     #[doc(hidden)]
     fn inbox(inputs: &Self::Inputs) -> &Arc<Inbox<M>>;
 }
 
-/// The service has a named port by which it emits `M`, an [`Output`].
+/// The service has a named port through which it emits `M`: an [`Output`].
 pub trait EmitsOn<M: Message, const PORT: usize>: HasPorts {
     #[doc(hidden)]
     fn publisher(outputs: &mut Self::Outputs) -> &mut Publisher<M>;
@@ -112,20 +112,20 @@ pub trait EmitsOn<M: Message, const PORT: usize>: HasPorts {
     note = "messages are emitted by value: `*message` of a reference or of a `Received<Message>`"
 )]
 pub trait EmittedBy<S: HasPorts>: Message {
-    /// The future of an emit: [`Emit`]. It is named through this trait, so that a message that is
-    /// not declared is one error of the compiler.
+    /// The future of an emit: [`Emit`]. This trait names it, so that an undeclared message is one
+    /// compiler error.
     type Emit<'c>: Future<Output = Result<(), EmitError<Self>>> + From<Emit<'c, Self>>;
 
     #[doc(hidden)]
     fn publisher(outputs: &mut S::Outputs) -> &mut Publisher<Self>;
 }
 
-/// A named port by which service `S` emits `M`. `#[service(emits(M as port))]` makes the constant
-/// `S::port`.
+/// A named port through which service `S` emits `M`. `#[service(emits(M as port))]` creates the
+/// constant `S::port`.
 pub struct Output<S, M, const PORT: usize>(PhantomData<fn() -> (S, M)>);
 
-/// A named port by which service `S` reads `M`. `#[service(reads(M as port))]` makes the constant
-/// `S::port`.
+/// A named port through which service `S` reads `M`. `#[service(reads(M as port))]` creates the
+/// constant `S::port`.
 pub struct Input<S, M, const PORT: usize>(PhantomData<fn() -> (S, M)>);
 
 macro_rules! port {

@@ -1,6 +1,6 @@
 //! One run of a service: it is polled until it ends, or until its supervisor or its start deadline
-//! ends it. A panic of the service ends the run, wherever it happens. The part that depends on the
-//! type of the service is in `runs`.
+//! ends it. A panic of the service ends the run. The part that depends on the type of the service
+//! is in `runs`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -50,7 +50,7 @@ pub(super) fn poll_run(
     }
 }
 
-/// Returns how a run ended, and whether the next one uses the same instance.
+/// Returns how a run ended, and whether the next run uses the same instance.
 pub(super) fn judge(polled: Polled, waits: &Waits) -> (RunEnded, bool) {
     match polled {
         Polled::Ended(result) => {
@@ -67,13 +67,13 @@ pub(super) fn judge(polled: Polled, waits: &Waits) -> (RunEnded, bool) {
     }
 }
 
-/// Returns whether the result of a run is a failure. Reading the error may panic: it is code of the
-/// user, too.
+/// Returns whether the result of a run is a failure. Reading the error may panic, because it is
+/// user code.
 fn judge_result(result: Result<()>, shuts_down: bool) -> RunEnded {
     let Err(error) = result else { return RunEnded::Well };
     let mut is_permanent = false;
     let judged = catch_unwind(AssertUnwindSafe(|| {
-        // Moves the error here, because its drop may panic, too.
+        // Moves the error here: its drop may panic, too.
         let error = error;
         if shuts_down && error.is_of_shutdown() {
             return RunEnded::Well;
@@ -98,7 +98,7 @@ pub(super) fn count_end(ended: &RunEnded, waits: &Waits) {
     }
 }
 
-/// Counts a panic in the drop of an instance, and logs it. It does not change how the service ends.
+/// Counts and logs a panic in the drop of an instance. It does not change how the service ends.
 pub(super) fn count_drop(waits: &Waits, dropped: Result<(), Panic>) {
     if let Err(panic) = dropped {
         count(waits, ServiceValue::Panics, |runs| runs.panics += 1);
@@ -115,7 +115,7 @@ pub(super) fn count(waits: &Waits, value: ServiceValue, count: impl FnOnce(&mut 
     waits.shared.services.count_run(&waits.service, count);
 }
 
-/// How a run left its loop of polls.
+/// How the polls of a run ended.
 pub(super) enum Polled {
     Ended(Result<()>),
     Panicked(Panic),
@@ -125,8 +125,8 @@ pub(super) enum Polled {
 }
 
 impl Polled {
-    /// Returns how the run ended after its future was dropped, which may have panicked. A run that
-    /// was ended from outside keeps that reason.
+    /// Returns how the run ended after its future was dropped, which may have panicked. If the run
+    /// was ended from outside, that reason stays.
     pub(super) fn dropped(
         self,
         dropped: Result<(), Panic>,
@@ -142,11 +142,11 @@ impl Polled {
     }
 }
 
-/// The causes that end a run from outside: a supervisor, or a start deadline. It is optional,
-/// because few services have such a cause, and a future is as large as all that it may hold.
+/// The causes that end a run from outside: a supervisor, or a start deadline. Optional, because few
+/// services have such a cause, and it would enlarge every future.
 pub(super) struct Watch<'a> {
     has_started: bool,
-    /// The waker that the member knows.
+    /// The waker that is registered with the member.
     waker: Option<Waker>,
     member: &'a mut Member,
     inboxes: &'a [Arc<dyn AnyInbox>],
@@ -169,7 +169,7 @@ impl Watch<'_> {
         Some(Box::new(Watch { has_started: false, waker: None, member, inboxes, deadline }))
     }
 
-    /// Called before each poll of the run: ready if the run should end.
+    /// Runs before each poll of the run: ready if the run should end.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Polled> {
         if self.member.poll_stop(&mut self.waker, context).is_ready() {
             return Poll::Ready(Polled::Stopped);
@@ -188,8 +188,8 @@ impl Watch<'_> {
         Poll::Pending
     }
 
-    /// Called after each poll. A run has started when its first poll has returned, and it has taken
-    /// all of its subscriptions. Returns whether nothing can end it from outside any more.
+    /// Runs after each poll. A run has started when its first poll has returned and it has taken
+    /// all its subscriptions. Returns whether the run can no longer be ended from outside.
     fn is_over(&mut self) -> bool {
         if !self.has_started && self.inboxes.iter().all(|inbox| inbox.is_taken()) {
             self.has_started = true;

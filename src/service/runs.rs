@@ -1,5 +1,5 @@
-//! The loop around the runs of a service, and one run: the code that is compiled for each type of
-//! service, and so as short as it can be. `course` decides what follows a run, `run` polls it.
+//! The loop over the runs of a service, and one run: the code that is compiled for each service
+//! type, and is kept short for this reason. `course` decides what follows a run, `run` polls it.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -16,8 +16,8 @@ use crate::supervise::member::Member;
 use crate::supervise::{Held, caught};
 use crate::task::run_tasks::RunTasks;
 
-/// Runs a service until it ends, fails too often, or the node shuts down. The life is in a box,
-/// because a future has room for its arguments twice.
+/// Runs a service until it ends or fails too often, or the node shuts down. The life is boxed,
+/// because a future stores its arguments twice.
 pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
     let Life { factory, context, course } = &mut *life;
     let mut instance = Held(None);
@@ -33,8 +33,8 @@ pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
     course.exit.announce();
 }
 
-/// Runs a service once. After an error the next run uses the same instance; after a panic or a stop
-/// it uses a new one.
+/// Runs a service once. The next run uses the same instance after an error, and a new instance
+/// after a panic or a stop.
 async fn run<S: Service>(
     factory: &mut (dyn FnMut() -> S + Send),
     context: &mut Context<S>,
@@ -59,8 +59,8 @@ async fn run<S: Service>(
                 poll_run(run, &mut watch, task)
             });
             let polled = polled.await;
-            // Dropping the future may panic, because the drop of a value that the service holds
-            // across an await may.
+            // Dropping the future may panic: the drop of a value that the service holds across an
+            // await may panic.
             polled.dropped(caught(&mut || run.set(None)), &mut also_panicked)
         }
         Err(panic) => Polled::Panicked(panic),

@@ -1,5 +1,5 @@
-//! Makes the subscriptions and publishers that a service declares, before anything runs.
-//! `#[service]` writes the calls.
+//! Creates the subscriptions and publishers that a service declares, before anything runs.
+//! `#[service]` generates the calls.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::plan::BoundPorts;
 use crate::shared::Shared;
 use crate::supervise::execution::Execution;
 
-/// Makes a service's subscriptions and publishers, before anything runs.
+/// Creates a service's subscriptions and publishers, before anything runs.
 pub struct Wiring<'a> {
     shared: &'a Arc<Shared>,
     service: &'a str,
@@ -24,7 +24,7 @@ pub struct Wiring<'a> {
     pub(crate) wired: Wired,
 }
 
-/// What the calls of [`Wiring`] have made, beside the subscriptions and publishers.
+/// What the calls of [`Wiring`] have created in addition to the subscriptions and publishers.
 pub(crate) struct Wired {
     pub(crate) budget: Arc<TaskBudget>,
     pub(crate) deferred_wakes: Vec<DeferredWakes>,
@@ -65,10 +65,10 @@ impl<'a> Wiring<'a> {
         }
     }
 
-    /// Makes the subscription of the port with this place in `Ports::reads`.
+    /// Creates the subscription of the port at index `place` of `Ports::reads`.
     ///
     /// # Errors
-    /// If the topic refuses it.
+    /// [`BuildError`] if the topic refuses the subscription.
     pub fn input<M: Message>(&mut self, place: usize) -> Result<Arc<Inbox<M>>, BuildError> {
         let (service, shared) = (self.service, self.shared);
         let port = &self.ports.reads[place];
@@ -87,10 +87,10 @@ impl<'a> Wiring<'a> {
         Ok(inbox)
     }
 
-    /// Makes the publisher of the port with this place in `Ports::emits`.
+    /// Creates the publisher of the port at index `place` of `Ports::emits`.
     ///
     /// # Errors
-    /// If the topic refuses it.
+    /// [`BuildError`] if the topic refuses the publisher.
     pub fn output<M: Message>(&mut self, place: usize) -> Result<Publisher<M>, BuildError> {
         let port = &self.ports.emits[place];
         let name = port.member_name(self.service);
@@ -105,10 +105,10 @@ impl<'a> Wiring<'a> {
         Ok(publisher)
     }
 
-    /// Makes a requester that the service declared.
+    /// Creates a requester that the service declares.
     ///
     /// # Errors
-    /// If the topic carries requests of another type.
+    /// [`BuildError`] if the topic carries requests of another type.
     pub fn requester<Q: Request>(&mut self, place: usize) -> Result<Requester<Q>, BuildError> {
         let (topics, name) = (&self.shared.topics, self.service);
         let topic = &self.ports.requests[place].topic;
@@ -127,10 +127,10 @@ impl<'a> Wiring<'a> {
         Ok(Requester::new(mailbox, name, Arc::new(line), self.wait, Role::Service))
     }
 
-    /// Joins the mailbox of a topic that the service declared to answer.
+    /// Joins the mailbox of a topic that the service declares to answer.
     ///
     /// # Errors
-    /// As [`requester`](Wiring::requester).
+    /// Same as [`requester`](Wiring::requester).
     pub fn answering<Q: Request>(&mut self, place: usize) -> Result<Arc<Answering<Q>>, BuildError> {
         let (service, topics) = (self.service, &self.shared.topics);
         let port = &self.ports.answers[place];

@@ -1,4 +1,4 @@
-//! An emit of many messages: [`EmitBatch`].
+//! The future of an emit of many messages: [`EmitBatch`].
 
 use std::fmt;
 use std::pin::Pin;
@@ -26,7 +26,7 @@ impl<'c, M: Message> Emitter<'c, M> {
     /// does.
     ///
     /// # Errors
-    /// As [`Context::emit_batch`](crate::Context::emit_batch).
+    /// Same as [`Context::emit_batch`](crate::Context::emit_batch).
     #[inline]
     pub fn emit_batch(self, messages: &'c [M]) -> EmitBatch<'c, M> {
         let Emitter { publisher, waits, progress } = self;
@@ -35,7 +35,7 @@ impl<'c, M: Message> Emitter<'c, M> {
 }
 
 impl<M: Message> EmitBatch<'_, M> {
-    /// The number of messages that were sent so far, from the first one on.
+    /// Returns how many messages were sent so far, counted from the first one.
     #[must_use]
     pub fn sent(&self) -> usize {
         self.sent
@@ -86,7 +86,7 @@ impl<M: Message> Future for EmitBatch<'_, M> {
                 return Poll::Ready(result);
             }
             if this.sent != before {
-                // A wait for room begins only now.
+                // The wait for room begins only here.
                 this.waits.begin();
             }
         }

@@ -1,4 +1,4 @@
-//! A port by which a service emits: [`Emitter`].
+//! The port through which a service emits: [`Emitter`].
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use mycelium_transports::local::{EmitError, Publisher, Refusal};
 use super::{Emit, Progress, Waits};
 use crate::error::{PublisherError, ShuttingDown};
 
-/// A named port of a service, to emit by it: [`Context::on`](crate::Context::on). The methods of
-/// the [`Context`](crate::Context) with these names emit on the topic of the message's type.
+/// A named port of a service for emits: [`Context::on`](crate::Context::on). The methods with the
+/// same names of [`Context`](crate::Context) emit on the topic of the message's type.
 #[must_use = "nothing is sent by a port alone: `ctx.on(Self::out).emit(message).await?`"]
 pub struct Emitter<'c, M: Message> {
     pub(crate) publisher: &'c mut Publisher<M>,
     pub(crate) waits: &'c mut Waits,
-    /// `Refused` if each emit is refused, because the service should end.
+    /// `Refused` if every emit is refused, because the service should end.
     pub(super) progress: Progress,
 }
 
@@ -32,7 +32,7 @@ impl<'c, M: Message> Emitter<'c, M> {
     /// Publishes a message, as [`Context::emit`](crate::Context::emit) does.
     ///
     /// # Errors
-    /// As [`Context::emit`](crate::Context::emit).
+    /// Same as [`Context::emit`](crate::Context::emit).
     #[inline]
     pub fn emit(self, message: M) -> Emit<'c, M> {
         let Emitter { publisher, waits, progress } = self;
@@ -42,7 +42,7 @@ impl<'c, M: Message> Emitter<'c, M> {
     /// Publishes a message, but never waits, as [`Context::try_emit`](crate::Context::try_emit).
     ///
     /// # Errors
-    /// As [`Context::try_emit`](crate::Context::try_emit).
+    /// Same as [`Context::try_emit`](crate::Context::try_emit).
     #[inline]
     pub fn try_emit(self, message: M) -> Result<(), EmitError<M>> {
         if self.progress == Progress::Refused {
@@ -57,11 +57,11 @@ impl<'c, M: Message> Emitter<'c, M> {
         Err(EmitError::new(self.publisher.topic().clone(), *message, Refusal::ShuttingDown))
     }
 
-    /// Makes another publisher of the port, as [`Context::publisher`](crate::Context::publisher)
+    /// Creates another publisher of the port, as [`Context::publisher`](crate::Context::publisher)
     /// does.
     ///
     /// # Errors
-    /// As [`Context::publisher`](crate::Context::publisher).
+    /// Same as [`Context::publisher`](crate::Context::publisher).
     pub fn publisher(self) -> Result<Publisher<M>, PublisherError> {
         if self.progress == Progress::Refused {
             return Err(ShuttingDown.into());

@@ -1,6 +1,6 @@
 //! The waits of a service's emits: for room, until a shutdown. [`Emit`] is the future, and
-//! [`Waits`] the state that all emits of a service share. `emitter` is a port, on which all of them
-//! begin. `within` is an emit with a deadline, `traced` an emit with a trace of its own, `batch` an
+//! [`Waits`] the state that all emits of a service share. `emitter` is the port on which every emit
+//! begins. `within` is an emit with a deadline, `traced` an emit with its own trace, `batch` an
 //! emit of many messages.
 
 pub(crate) mod batch;
@@ -33,7 +33,7 @@ pub struct Emit<'c, M: Message> {
     progress: Progress,
 }
 
-/// How far an emit is.
+/// The progress of an emit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Progress {
     New,
@@ -43,8 +43,8 @@ enum Progress {
 }
 
 impl<M: Message> Emit<'_, M> {
-    /// Polls the emit, with an error that does not have the message.
-    // Only the outermost frame makes the error with the message, so that the message is moved once.
+    /// Polls the emit; its error does not contain the message. Only the outermost frame creates the
+    /// error with the message, so that the message is moved once.
     #[inline]
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         if self.progress == Progress::New {
@@ -115,12 +115,11 @@ impl<M: Message> fmt::Debug for Emit<'_, M> {
     }
 }
 
-/// The state for the waits of a service. One is enough, because a service waits for one emit at a
-/// time.
+/// The state for the waits of a service. One is enough: a service waits for one emit at a time.
 pub(crate) struct Waits {
     pub(crate) service: Arc<str>,
     pub(crate) shared: Arc<Shared>,
-    /// The service's counters: supervision and these waits are one task.
+    /// The service's counters; supervision and these waits run in one task.
     pub(crate) line: Line<ServiceValue>,
     /// The executor of the thread where the service runs.
     pub(crate) executor: Arc<dyn Executor>,
@@ -129,23 +128,23 @@ pub(crate) struct Waits {
     pub(crate) random: fastrand::Rng,
     /// Whether the service has no subscriptions, and so ends at a shutdown.
     is_source: bool,
-    /// Made at the first wait: most services never wait here.
+    /// Created at the first wait: most services never wait here.
     timers: Option<Box<Timers>>,
-    /// Whether the next refused emit yields: the last one did not.
+    /// Whether the next refused emit yields, because the last one did not.
     yields_next: bool,
-    /// How many publishers it has made beside those of its ports.
+    /// How many publishers it has created in addition to its ports.
     publishers: usize,
 }
 
 /// How long a wait lasts before it is counted; it is counted once for each such period.
 const STALL: Duration = Duration::from_secs(1);
 
-/// The timers of a service's waits. Later waits use those of the first one, and do not allocate.
+/// The timers of a service's waits. Later waits reuse them, and do not allocate.
 #[derive(Default)]
 struct Timers {
-    /// The next check whether the present wait lasts too long.
+    /// Completes when the present wait must be checked for its duration.
     stall: Option<SendFuture<()>>,
-    /// The second of the present wait at which it is reported next.
+    /// The second of the present wait at which it is next reported.
     due: u64,
     deadline: DeadlineTimer,
     /// When the present wait began.
@@ -183,7 +182,7 @@ impl Waits {
         self.shared.lifecycle.shutdown.is_set()
     }
 
-    /// Makes a publisher that has a name of its own.
+    /// Creates a publisher with its own name.
     fn another_publisher<M: Message>(
         &mut self,
         topic: &str,
@@ -202,8 +201,8 @@ impl Waits {
         }
     }
 
-    /// Whether a refused emit yields first. Every second one does: the first one fails at once, and
-    /// a loop that ignores the error still lets other tasks of the node run.
+    /// Returns whether a refused emit yields first. Every second one does: the first one fails
+    /// immediately, and a loop that ignores the error still lets other tasks of the node run.
     fn yields(&mut self) -> bool {
         let yields = self.yields_next;
         self.yields_next = !yields;
@@ -227,7 +226,7 @@ impl Waits {
         if seconds > 0 {
             line.add(ServiceValue::Stalls, 1);
         }
-        // Not `==`, because the timer may be late, and skip a second.
+        // Not `==`: the timer may be late and skip a second.
         if seconds >= *due {
             *due = if seconds < 32 { (seconds + 1).next_power_of_two() } else { seconds + 60 };
             report(service, seconds);

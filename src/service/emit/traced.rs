@@ -1,4 +1,4 @@
-//! An emit with a trace of its own: [`EmitTraced`].
+//! An emit with its own trace: [`EmitTraced`].
 
 use std::fmt;
 use std::pin::Pin;
@@ -18,9 +18,9 @@ pub struct EmitTraced<'c, M: Message> {
 }
 
 impl<'c, M: Message> Emit<'c, M> {
-    /// Gives the message a trace that comes from elsewhere, for example from the header of an HTTP
-    /// request, instead of the trace of the current delivery. With `None`, or a trace with invalid
-    /// ids, the message has none, and also if the node does not trace the topic.
+    /// Gives the message an external trace, for example from the header of an HTTP request, instead
+    /// of the trace of the current delivery. The message has no trace if `trace` is `None` or has
+    /// invalid ids, or the node does not trace the topic.
     ///
     /// ```
     /// # use mycelium::{Context, Result, message, service};

@@ -20,15 +20,15 @@ pub struct EmitWithin<'c, M: Message> {
 }
 
 impl<'c, M: Message> Emit<'c, M> {
-    /// Limits the wait of the emit to `duration`. With a duration of zero it does not wait; unlike
-    /// [`try_emit`](crate::Context::try_emit) it then finds all room that exists.
+    /// Limits the wait of the emit to `duration`. A duration of zero does not wait; unlike
+    /// [`try_emit`](crate::Context::try_emit), the emit then finds all available room.
     ///
     /// The time begins with the first poll. If the future is dropped before it is ready, the
     /// message was not sent.
     ///
     /// # Errors
-    /// With the message: [`Refusal::Deadline`] if there was no room in time, or as
-    /// [`emit`](crate::Context::emit).
+    /// [`EmitError`] with the message: [`Refusal::Deadline`] if there was no room in time, or a
+    /// refusal of [`emit`](crate::Context::emit).
     ///
     /// ```
     /// use std::time::Duration;
@@ -92,7 +92,7 @@ impl<M: Message> EmitWithin<'_, M> {
         let EmitWithin { emit, duration, ends_at } = self;
         let now = || emit.waits.executor.now();
         let end = *ends_at.get_or_insert_with(|| now().saturating_add(*duration));
-        // If the task only had to yield, the emit has not tried to send the message yet.
+        // If the task only had to yield, the emit has not yet tried to send the message.
         let has_tried = emit.progress == Progress::Waiting;
         if !has_tried || emit.waits.poll_deadline(context, end).is_pending() {
             return Poll::Pending;

@@ -1,5 +1,4 @@
-//! Handlers in a service: the publishers for them, and the loop that calls a handler for each
-//! message.
+//! Handlers in a service: their publishers, and the loop that calls a handler for each message.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -58,11 +57,10 @@ impl<S: Service> Context<S> {
     }
 
     /// Subscribes to `M`, and calls a handler with each message until the subscription ends. So a
-    /// struct that handles messages can be run as a service. A gap is a warning in the log.
+    /// struct that handles messages can run as a service. A gap is logged as a warning.
     ///
-    /// Before each message it waits until none of the service's publishers exceeds its
-    /// [threshold](Context::until_below), so that the handler finds room for a message of each
-    /// type.
+    /// Before each message, waits until none of the service's publishers exceeds its
+    /// [threshold](Context::until_below), so that the handler has room for a message of each type.
     ///
     /// ```
     /// # use mycelium::route::{Handler, Out};
@@ -87,9 +85,8 @@ impl<S: Service> Context<S> {
     /// }
     /// ```
     ///
-    /// If the handler fails, its error: the message is redelivered, as after any error of a
-    /// service. Or if the subscription is taken.
-    /// subscription is taken.
+    /// The error of the handler, if it fails: the message is redelivered, as after any error of a
+    /// service. [`SubscribeError`](crate::error::SubscribeError) if the subscription is taken.
     pub async fn handle<M: Message>(&mut self, handler: &mut impl Handler<M>) -> Result<()>
     where
         S: Reads<M>,
@@ -107,10 +104,11 @@ impl<S: Service> Context<S> {
         Ok(())
     }
 
-    /// As [`handle`](Context::handle), for an [`AsyncHandler`], which waits for room by itself.
+    /// Calls a handler with each message as [`handle`](Context::handle) does, for an
+    /// [`AsyncHandler`], which waits for room itself.
     ///
     /// # Errors
-    /// As [`handle`](Context::handle).
+    /// Same as [`handle`](Context::handle).
     pub async fn handle_async<M: Message>(
         &mut self,
         handler: &mut impl AsyncHandler<M>,

@@ -1,5 +1,5 @@
-//! Handlers: functions of a service that get one message, alone (`handling`) or in a fixed order
-//! (`routes`). They emit by an `Out` (`out`).
+//! Handlers: functions of a service that get one message, singly (`handling`) or in a fixed order
+//! (`routes`). They emit through an `Out` (`out`).
 
 mod handling;
 pub(crate) mod out;

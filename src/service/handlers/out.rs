@@ -1,5 +1,5 @@
-//! The messages that handlers emit. An [`Out`] has the publishers of a service, or those of a
-//! program without services.
+//! The output of handlers. An [`Out`] has the publishers of a service, or of a program without
+//! services.
 
 use std::any::Any;
 use std::fmt;
@@ -12,14 +12,12 @@ use mycelium_transports::local::{EmitError, Publisher, Refusal, Schema};
 use crate::error::NoPublisher;
 use crate::service::port::AnyPublisher;
 
-/// Where a [handler](crate::route::Handler) emits messages that go on to the bus: to the
-/// subscriptions of their topics. It is a reference to publishers, and costs nothing if no handler
-/// uses it.
+/// Where a [handler](crate::route::Handler) emits messages to the bus: to the subscriptions of
+/// their topics. It is a reference to publishers, and costs nothing if no handler uses it.
 ///
 /// [`Context::out`](crate::Context::out) has the publishers that its service declares in
 /// `emits(..)`. [`Out::to`] takes [publishers outside](crate::Running::publisher) of services;
-/// [`Out::none`] has none. An emit finds the publisher by the type of the message: the one for the
-/// topic of that type.
+/// [`Out::none`] has none. An emit uses the publisher of the topic of the message's type.
 ///
 /// ```
 /// use mycelium::counters::Region;
@@ -66,7 +64,7 @@ pub trait Bus: Send {
     #[doc(hidden)]
     fn each(&mut self, visit: &mut dyn FnMut(&mut dyn AnyPublisher));
 
-    /// Whether the service of these publishers should end.
+    /// Returns whether the service of these publishers should end.
     #[doc(hidden)]
     fn is_ending(&self) -> bool {
         false
@@ -96,7 +94,7 @@ impl<'a> Out<'a> {
         Out { bus: None }
     }
 
-    /// Creates an `Out` that emits by these publishers.
+    /// Creates an `Out` that emits through these publishers.
     #[inline]
     pub fn to(bus: &'a mut impl Bus) -> Out<'a> {
         Out { bus: Some(bus) }
@@ -108,8 +106,8 @@ impl<'a> Out<'a> {
     /// If the future is dropped before it completes, the message was not sent.
     ///
     /// # Errors
-    /// With the message, as [`Context::emit`](crate::Context::emit), or if there is no publisher of
-    /// its type.
+    /// [`OutError`] with the message: an error of [`Context::emit`](crate::Context::emit), or there
+    /// is no publisher for its type.
     ///
     /// [`AsyncHandler`]: crate::route::AsyncHandler
     pub async fn emit<M: Message>(&mut self, message: M) -> Result<(), OutError<M>> {
@@ -120,19 +118,20 @@ impl<'a> Out<'a> {
     /// Like [`emit`](Out::emit), but never waits. For [`Handler`](crate::route::Handler)s.
     ///
     /// # Errors
-    /// With the message, as [`Context::try_emit`](crate::Context::try_emit), or if there is no
-    /// publisher of its type.
+    /// [`OutError`] with the message: an error of [`Context::try_emit`](crate::Context::try_emit),
+    /// or there is no publisher for its type.
     #[inline]
     pub fn try_emit<M: Message>(&mut self, message: M) -> Result<(), OutError<M>> {
         self.with(message, |publisher, message| publisher.try_emit(message))
     }
 
-    /// Claims room for a message of this type: if there is room, the next
-    /// [`try_emit`](Out::try_emit) of this type finds it. `routes!` calls it for a message that
-    /// goes on to the bus, before any handler runs.
+    /// Claims room for a message of this type: on success, the next [`try_emit`](Out::try_emit) of
+    /// this type has room. `routes!` calls it for a message that goes to the bus, before any
+    /// handler runs.
     ///
     /// # Errors
-    /// As [`try_emit`](Out::try_emit). A fast handler of the topic may still refuse the message.
+    /// Same as [`try_emit`](Out::try_emit). A fast handler of the topic may still refuse the
+    /// message.
     #[inline]
     pub fn claim<M: Message>(&mut self, message: M) -> Result<(), OutError<M>> {
         self.with(message, |publisher, message| {
@@ -252,8 +251,8 @@ impl fmt::Debug for Out<'_> {
 pub enum OutError<M> {
     /// The publisher did not accept the message.
     Refused(EmitError<M>),
-    /// There is no publisher for the type of the message. The program is wrong: a service that
-    /// returns this error is not restarted.
+    /// There is no publisher for the type of the message. This is a mistake in the program: a
+    /// service that returns this error is not restarted.
     NoPublisher(M),
 }
 

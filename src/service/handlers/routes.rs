@@ -1,5 +1,5 @@
-//! Handlers: plain structs that get messages by a call. [`routes!`](macro@crate::routes) makes one
-//! struct of several handlers, and its lists of handlers become direct calls.
+//! Handlers: plain structs that are called with messages. [`routes!`](macro@crate::routes) combines
+//! several handlers in one struct, and compiles its lists of handlers to direct calls.
 
 use crate::error::Result;
 use crate::service::handlers::out::Out;
@@ -37,14 +37,14 @@ use crate::service::handlers::out::Out;
             Out<'_>) -> Result<()> {{ .. }} }}`; if it is an `AsyncHandler`, list it as `async {Self}`"
 )]
 pub trait Handler<M> {
-    /// Handles a message. `out` takes the messages that go on to the bus.
+    /// Handles a message. Messages that the handler emits to the bus go to `out`.
     ///
     /// # Errors
-    /// The error of the handler. The handlers after it are not called.
+    /// The error of the handler. Later handlers in the list are not called.
     fn handle(&mut self, message: &M, out: &mut Out<'_>) -> Result<()>;
 }
 
-/// A [`Handler`] that can wait: `async` in the lists of [`routes!`](macro@crate::routes).
+/// A [`Handler`] that can wait: marked `async` in the lists of [`routes!`](macro@crate::routes).
 ///
 /// ```
 /// use mycelium::route::{AsyncHandler, Out};
@@ -75,13 +75,13 @@ pub trait Handler<M> {
             out: &mut Out<'_>) -> Result<()> {{ .. }} }}`; if it is a `Handler`, list it without `async`"
 )]
 pub trait AsyncHandler<M> {
-    /// Handles a message. `out` takes the messages that go on to the bus.
+    /// Handles a message. Messages that the handler emits to the bus go to `out`.
     ///
-    /// If the future is dropped before it completes, the handler has done a part of its work, and
-    /// the handlers after it are not called.
+    /// If the future is dropped before it completes, the handler has done part of its work, and
+    /// later handlers are not called.
     ///
     /// # Errors
-    /// The error of the handler. The handlers after it are not called.
+    /// The error of the handler. Later handlers in the list are not called.
     fn handle(&mut self, message: &M, out: &mut Out<'_>) -> impl Future<Output = Result<()>>;
 }
 
@@ -96,7 +96,7 @@ pub trait Routes<M> {
     #[doc(hidden)]
     fn call(&mut self, message: &M, out: &mut Out<'_>) -> Result<()>;
 
-    /// Calls the handlers, and passes the message on to the bus if the list says so.
+    /// Calls the handlers, and passes the message to the bus if the list says so.
     #[doc(hidden)]
     fn route_to(&mut self, message: &M, out: &mut Out<'_>) -> Result<()>;
 }
@@ -116,7 +116,7 @@ pub trait RoutesAsync<M> {
     ) -> impl Future<Output = Result<()>>;
 }
 
-/// A struct of [`routes!`](macro@crate::routes) whose list for `M` does not go on to the bus.
+/// A struct of [`routes!`](macro@crate::routes) whose list for `M` does not pass it to the bus.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not route `{M}` without a bus",
     note = "list its handlers in `routes!`: `{M} => [..]`; if the list ends with `-> bus`, say \
