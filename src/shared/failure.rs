@@ -1,4 +1,4 @@
-//! The error with which a node ends. It is the first error, except that lost messages and abandoned
+//! The error with which a node ends: the first error, except that lost messages and abandoned
 //! services are both reported.
 
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use crate::support::lock::lock;
 pub(crate) struct Failure(Mutex<Option<StartError>>);
 
 impl Failure {
-    /// Keeps `error`, unless there is an earlier one.
+    /// Stores `error`, unless there is an earlier one.
     pub(crate) fn set(&self, error: StartError) {
         lock(&self.0).get_or_insert(error);
     }
@@ -29,8 +29,8 @@ impl Failure {
         }
     }
 
-    /// Adds messages that were not delivered. They come before abandoned services, because these
-    /// may have waited for the delivery. Returns the text of the error.
+    /// Adds messages that were not delivered. They precede abandoned services, which may have
+    /// waited for the delivery. Returns the text of the error.
     pub(super) fn undelivered(
         &self,
         left: Vec<(String, String, usize)>,

@@ -1,5 +1,5 @@
-//! How the watchdog sees fast handlers: each publisher of a topic with fast handlers has a
-//! [`PollMark`], and beside it the index of the handler that runs.
+//! How the watchdog observes fast handlers: each publisher of a topic with fast handlers has a
+//! [`PollMark`], and beside it the index of the running handler.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use mycelium_transports::local::{HandlerMark, HandlerWatch};
 
 use super::poll_mark::{PollMark, Subject, WatchdogHandle, WatchedHandlers};
 
-/// Lets the watchdog see the fast handlers of topics.
+/// Makes the fast handlers of topics visible to the watchdog.
 pub(crate) struct HandlersToWatch(pub(crate) Arc<WatchdogHandle>);
 
 impl HandlerWatch for HandlersToWatch {
@@ -28,8 +28,8 @@ struct PublisherMark(Arc<PollMark>, Arc<WatchedHandlers>);
 
 impl HandlerMark for PublisherMark {
     fn begins(&self, handler: usize) {
-        // Stores the handler before the mark, which is `SeqCst`, so that whoever sees the mark also
-        // sees its handler.
+        // Stores the handler before the mark, which is `SeqCst`: a thread that sees the mark also
+        // sees the handler.
         self.1.running.store(handler, Ordering::Relaxed);
         self.0.enter();
     }

@@ -1,5 +1,5 @@
-//! How far a node is: its phases, of which observers learn in order, and the events for which its
-//! tasks wait.
+//! The lifecycle of a node: its phases, of which observers are notified in order, and the events
+//! that its tasks wait for.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use crate::shared::observers::Observers;
 use crate::support::latch::Latch;
 use crate::support::lock::lock;
 
-/// The phases of a node, in their order. A node may end without having been ready.
+/// The phases of a node, in order. A node may end without having been ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     #[default]
@@ -22,21 +22,21 @@ pub(crate) enum Phase {
     Stopped,
 }
 
-/// How far a node is.
+/// The lifecycle of a node.
 pub(crate) struct Lifecycle {
     node: String,
     pub(crate) observers: Observers,
     phases: Mutex<Phases>,
     /// Whether [`shut_down`](Lifecycle::shut_down) was called.
     is_shutdown_requested: AtomicBool,
-    /// Tells the node's links of its end. They learn of a shutdown before any service can, because
-    /// publishers that end by the shutdown may come back.
+    /// Notifies the node's links of its end. They learn of a shutdown before any service can,
+    /// because publishers that end by the shutdown may come back.
     pub(crate) links: Arc<Control>,
-    /// Set when the node shuts down, after observers know that it drains.
+    /// Set when the node shuts down, after observers were notified that it drains.
     pub(crate) shutdown: Latch,
-    /// Set when the deadline of the shutdown has come early, by a second signal.
+    /// Set when a second signal has moved the shutdown's deadline to now.
     pub(crate) overdue: Latch,
-    /// Set when all services are placed, and may run.
+    /// Set when all services are placed and may run.
     pub(crate) placed: Latch,
     pub(crate) finished: Latch,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Lifecycle {
 #[derive(Debug, Default)]
 struct Phases {
     reached: Phase,
-    /// The last phase of which observers know.
+    /// The last phase of which observers were notified.
     notified: Phase,
     pending: VecDeque<Phase>,
     is_notifying: bool,
@@ -65,15 +65,15 @@ impl Lifecycle {
         }
     }
 
-    /// Requests the end of the node. Observers learn of it before any service can.
+    /// Requests the end of the node. Observers are notified before any service can see it.
     pub(crate) fn shut_down(&self) {
         self.is_shutdown_requested.store(true, Ordering::SeqCst);
         self.reach(Phase::Draining);
     }
 
-    /// Moves the node to a phase, unless it is past it, and notifies observers: of one phase after
-    /// the other, whichever threads reach them. If another thread is notifying now, that thread
-    /// also notifies of this phase, perhaps after this call returns.
+    /// Moves the node to a phase, unless it is already past it, and notifies observers of one phase
+    /// after the other, whichever threads reach them. If another thread is notifying now, that
+    /// thread also notifies of this phase, perhaps after this call returns.
     pub(crate) fn reach(&self, phase: Phase) {
         self.notify(phase);
         // If another thread is notifying now, it makes this check afterwards.

@@ -1,13 +1,12 @@
-//! The state that the parts of a running node share: its services, its driver, its links, and its
-//! owner.
+//! The state that the parts of a running node share: its services, driver, links, and owner.
 //!
-//! Read in this order: `lifecycle` is how far the node is, `services` is how far each service is,
-//! `topics` has the topics and their publishers, `actors` its actors, `outside` the subscriptions
-//! outside the services, `failure` is the error with which the node will end, `threads` has the
-//! threads that it started, `sinks` the threads that pass on its metrics and traces, `poll_mark`
-//! the words that its watchdog checks, and `handler_mark` the words for fast handlers. [`Shared`]
-//! holds one of each, and has the operations that concern more than one. Nothing here knows a
-//! service's type, a single link, or the driver.
+//! Reading order: `lifecycle` has the phases of the node, `services` the states of its services,
+//! `topics` the topics and their publishers, `actors` its actors, `outside` the subscriptions
+//! outside the services, `failure` the error with which the node will end, `threads` the threads
+//! that it started, `sinks` the threads that export its metrics and traces, `poll_mark` the words
+//! that its watchdog checks, and `handler_mark` the words for fast handlers. [`Shared`] has one of
+//! each, and the operations that concern more than one. Nothing here depends on a service's type, a
+//! single link, or the driver.
 
 mod failure;
 mod handler_mark;
@@ -59,7 +58,7 @@ pub(crate) const ABANDON_WITHIN: Duration = Duration::from_millis(200);
 /// The state that the parts of a running node share.
 pub(crate) struct Shared {
     pub(crate) plan: Arc<Plan>,
-    /// The executor of the node itself.
+    /// The node's own executor.
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) services: Services,
@@ -67,15 +66,15 @@ pub(crate) struct Shared {
     pub(crate) actors: Actors,
     pub(crate) peers: Arc<Peers>,
     pub(crate) failure: Failure,
-    /// Decides which of its services runs when.
+    /// Decides which service runs when.
     pub(crate) supervision: Arc<Supervision>,
     /// The services' own threads.
     pub(crate) threads: Arc<Threads>,
-    /// The threads that pass on the metrics and traces of the node.
+    /// The threads that export the metrics and traces of the node.
     pub(crate) sinks: Sinks,
-    /// Unset if no watchdog runs.
+    /// Empty if no watchdog runs.
     pub(crate) watchdog: OnceLock<Arc<WatchdogHandle>>,
-    /// The test's view of the services. Unset outside of tests.
+    /// The test's view of the services. Empty outside of tests.
     #[cfg(feature = "testing")]
     pub(crate) probe: OnceLock<Arc<Probe>>,
 }
@@ -114,7 +113,7 @@ impl Shared {
         })
     }
 
-    /// Notes that a service is about to run; `error` ended its previous run.
+    /// Notes that a service is about to run; `error` is the error that ended its previous run.
     pub(crate) fn starts(&self, service: &str, error: Option<&str>) {
         let observers = &self.lifecycle.observers;
         match error {
@@ -126,8 +125,8 @@ impl Shared {
         }
     }
 
-    /// Reports the events of a service's publisher to the observers of the node, and evictions to
-    /// the log, too.
+    /// Reports the events of a service's publisher to the observers of the node, and evictions also
+    /// to the log.
     pub(crate) fn observe_publisher<M: Message>(
         self: &Arc<Self>,
         service: &str,
@@ -136,7 +135,7 @@ impl Shared {
         if self.plan.topic(publisher.topic()).on_stall != OnStall::Block {
             self.observe_evictions(service, publisher);
         }
-        // A weak reference, because the publisher's ring is a part of the topics here.
+        // A weak reference: the publisher's ring is part of the topics here.
         let (shared, service) = (Arc::downgrade(self), service.to_owned());
         let topic = publisher.topic().clone();
         publisher.observe_pressure(move |change| {
@@ -179,15 +178,15 @@ impl Shared {
         });
     }
 
-    /// Notes that a service has ended, or that the node no longer waits for it.
+    /// Notes that a service has ended, or that the node has stopped waiting for it.
     pub(crate) fn end(&self, service: &str, outcome: &Outcome) {
         if self.services.add_ended(service, outcome) {
             self.lifecycle.observers.notify(&Event::ServiceStopped { service, outcome });
         }
     }
 
-    /// Abandons these services: the shutdown's deadline has passed, and the node no longer waits
-    /// for them.
+    /// Abandons these services: the shutdown's deadline has passed, and the node stops waiting for
+    /// them.
     pub(crate) fn abandon(&self, services: Vec<String>) {
         log::error!(
             node = self.plan.node,
@@ -199,8 +198,8 @@ impl Shared {
         self.failure.abandoned(services, self.waited());
     }
 
-    /// Reports messages to other nodes for which the node no longer waits: node, topic and number
-    /// of messages. The nodes in `let_go` have broken the protocol.
+    /// Reports messages to other nodes that the node stops waiting for: node, topic and number of
+    /// messages. The nodes in `let_go` have violated the protocol.
     pub(crate) fn report_undelivered(
         &self,
         left: Vec<(String, String, usize)>,
@@ -215,8 +214,8 @@ impl Shared {
         );
     }
 
-    /// Returns the callback for notices of links that concern the whole node: of the links to nodes
-    /// that this one `reads` from, or of the links of nodes that read from this one. It has a weak
+    /// Returns the callback for notices of links that concern the whole node: of links to nodes
+    /// that this node `reads` from, or of links of nodes that read from this one. It has a weak
     /// reference to the state, so that links do not keep a node alive.
     pub(crate) fn on_notice(
         self: &Arc<Self>,
@@ -236,7 +235,7 @@ impl Shared {
                 Notice::Disconnected { peer, error } => {
                     shared.link_changes(peer, reads, Some(error.is_final()));
                 }
-                // The launcher has said that the peer has ended, whether or not the link is
+                // The launcher has reported the end of the peer, whether or not the link is
                 // connected.
                 Notice::PeerEnded { peer } => shared.link_changes(peer, reads, Some(true)),
                 _ => {}
@@ -244,8 +243,7 @@ impl Shared {
         })
     }
 
-    /// Returns the callback for an error of a part that is no service: the node ends with this
-    /// error.
+    /// Returns the callback for an error outside the services: the node ends with this error.
     pub(crate) fn on_failure(self: &Arc<Self>) -> Arc<dyn Fn(StartError) + Send + Sync> {
         let shared = Arc::downgrade(self);
         Arc::new(move |error| {
@@ -256,9 +254,9 @@ impl Shared {
         })
     }
 
-    /// Reports that a link with another node is connected (`is_over` is `None`), or is not any
-    /// more. Ignores processes whose names the topology does not have as readers of this node: they
-    /// may come and go.
+    /// Reports that a link with another node is connected (`is_over` is `None`), or no longer is.
+    /// Ignores processes whose names are not readers of this node in the topology: they may come
+    /// and go.
     fn link_changes(&self, peer: &str, reads: bool, is_over: Option<bool>) {
         let is_known = reads || self.plan.peer_topics.readers.contains_key(peer);
         // Nothing has changed if an attempt to connect fails after the handshake has begun.
@@ -272,8 +270,8 @@ impl Shared {
         });
     }
 
-    /// Ends the node because another node publishes a topic with another layout: services here can
-    /// never read it.
+    /// Ends the node because another node publishes a topic with another layout, which services of
+    /// this node can never read.
     fn cannot_read(&self, peer: &str, topic: &str, mismatch: &LayoutMismatch) {
         self.failure.set(StartError::Layout {
             node: self.plan.node.clone(),
@@ -285,12 +283,13 @@ impl Shared {
         self.lifecycle.shut_down();
     }
 
-    /// How long a shutdown has waited for services. `None` if a second signal ended it.
+    /// Returns how long a shutdown has waited for services. `None` if a second signal ended the
+    /// wait.
     fn waited(&self) -> Option<Duration> {
         (!self.lifecycle.overdue.is_set()).then(|| self.shutdown_timeout())
     }
 
-    /// How long a shutdown may take.
+    /// Returns how long a shutdown may take.
     pub(crate) fn shutdown_timeout(&self) -> Duration {
         self.plan.settings.shutdown
     }

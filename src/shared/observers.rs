@@ -1,4 +1,4 @@
-//! The observers of a node, and the health that is computed from its events.
+//! The observers of a node, and its health, which is computed from its events.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -25,11 +25,11 @@ pub(crate) struct Observers {
 #[derive(Default)]
 struct Watched {
     health: Health,
-    /// The line of counters that has the state of the node.
+    /// The line of counters with the state of the node.
     line: Option<Line<NodeValue>>,
-    /// Changes of which the observers do not know yet.
+    /// Changes of which the observers were not notified yet.
     pending: VecDeque<HealthChange>,
-    /// Whether a thread notifies the observers of changes. It does so until none is pending.
+    /// Whether a thread is notifying the observers of changes. It continues until none is pending.
     is_notifying: bool,
 }
 
@@ -38,7 +38,7 @@ impl Observers {
         self.observers.push(Box::new(observer));
     }
 
-    /// Sets the services of the node that starts, and the supervisors of some of them. The state of
+    /// Sets the services of the starting node, and the supervisors of some of them. The state of
     /// the node's health is written to `line`.
     pub(crate) fn expect(
         &self,
@@ -56,14 +56,14 @@ impl Observers {
         watched.line = Some(line);
     }
 
-    /// The health after all events until now.
+    /// Returns the health after all events so far.
     pub(crate) fn health(&self) -> Health {
         lock(&self.watched).health.clone()
     }
 
-    /// Calls all observers, in their order, with the event and with the changes of health that it
-    /// makes. If another thread notifies of changes now, that thread also notifies of these. A
-    /// panic of an observer is logged.
+    /// Calls all observers in order with the event, and with the resulting changes of health. If
+    /// another thread is notifying of changes now, that thread also notifies of these. A panic of
+    /// an observer is logged.
     pub(crate) fn notify(&self, event: &Event<'_>) {
         let mut watched = lock(&self.watched);
         let changes = watched.health.changes(event);

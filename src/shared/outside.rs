@@ -1,5 +1,5 @@
-//! Subscriptions of code outside the services. The node ends them after its services: then no
-//! service sends to them any more, even if a publisher outside the services still exists.
+//! Subscriptions of code outside the services. The node ends them after its services, because no
+//! further messages of services come, even if a publisher outside the services still exists.
 
 use std::sync::{Arc, Mutex, Weak};
 
@@ -17,13 +17,14 @@ impl Default for OutsideSubscriptions {
 }
 
 impl OutsideSubscriptions {
-    /// Adds a subscription; it is forgotten when the returned value is dropped.
+    /// Adds a subscription; dropping the returned value removes it.
     pub(super) fn add(&self, finisher: Finisher) -> Arc<Finisher> {
         let finisher = Arc::new(finisher);
         match &mut *lock(&self.0) {
             Some(open) => {
                 if open.len() == open.capacity() {
-                    // Removes dropped subscriptions not at each call, because there may be many.
+                    // Does not remove dropped subscriptions at each call, because there may be
+                    // many.
                     open.retain(|other| other.strong_count() > 0);
                 }
                 open.push(Arc::downgrade(&finisher));
@@ -33,7 +34,7 @@ impl OutsideSubscriptions {
         finisher
     }
 
-    /// Ends the subscriptions, because the services have ended.
+    /// Ends the subscriptions: the services have ended.
     pub(super) fn finish(&self) {
         let open = lock(&self.0).take();
         for finisher in open.iter().flatten().filter_map(Weak::upgrade) {

@@ -1,10 +1,11 @@
-//! The words in memory by which the watchdog sees polls, and how a poll wakes the watchdog.
+//! The words in memory through which the watchdog observes polls, and how a poll wakes the
+//! watchdog.
 //!
 //! A poll does not read the clock. Each service has a word that is incremented when a poll begins
 //! and when it ends. An odd word means *in a poll*; the same odd value at two checks means that one
-//! poll has lasted since the first. While any word is odd, the watchdog checks all words
-//! periodically. While none is, it parks without a timeout, so an idle node has no wake-ups. The
-//! next poll must wake it, and that wake must not be lost:
+//! poll has lasted since the first check. While any word is odd, the watchdog checks all words
+//! periodically. While none is odd, it parks without a timeout, so an idle node has no wake-ups.
+//! The next poll must wake it, and that wake must not be lost:
 //!
 //! | poll | watchdog |
 //! | --- | --- |
@@ -15,10 +16,10 @@
 //! the store of the word comes before the watchdog's load of it, the watchdog stays awake. If it
 //! comes after, then the poll's load of `asleep` comes after the watchdog's store of it, so the
 //! poll wakes the watchdog. With weaker orderings each side could miss the store of the other. The
-//! end of a poll wakes nobody: until the next check, the watchdog may take a poll that has ended
-//! for one that still runs.
+//! end of a poll wakes nothing: until the next check, the watchdog may treat an ended poll as
+//! running.
 //!
-//! The wake itself cannot be lost: after an `unpark`, the next `park` returns at once.
+//! The wake itself cannot be lost: after an `unpark`, the next `park` returns immediately.
 //!
 //! The same words say whether a fast handler of a publisher runs: `handler_mark.rs`.
 
@@ -31,7 +32,7 @@ use mycelium_transports::counters::{Line, WatchdogValue};
 use super::threads::Threads;
 use crate::support::lock::lock;
 
-/// The word of one service, or of one of its child tasks: whether it is in a poll.
+/// The word of a service, or of one of its child tasks: says whether it is in a poll.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct PollMark {
@@ -53,7 +54,7 @@ impl PollMark {
         PollGuard(self)
     }
 
-    /// Begins a poll, which ends by [`leave`](PollMark::leave).
+    /// Begins a poll, which [`leave`](PollMark::leave) ends.
     #[inline]
     pub(super) fn enter(&self) {
         self.polls.store(self.polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::SeqCst);
@@ -86,24 +87,24 @@ impl Drop for PollGuard<'_> {
     }
 }
 
-/// The fast handlers of one publisher, as the watchdog knows them.
+/// The fast handlers of one publisher, as the watchdog identifies them.
 #[derive(Debug)]
 pub(crate) struct WatchedHandlers {
     pub(crate) topic: Box<str>,
     pub(crate) publisher: Box<str>,
     pub(super) handlers: Box<[Arc<str>]>,
-    /// The index of the handler that runs.
+    /// The index of the running handler.
     pub(super) running: AtomicUsize,
 }
 
 impl WatchedHandlers {
-    /// The name of the handler that runs, or ran last.
+    /// Returns the name of the running handler, or of the last one that ran.
     pub(crate) fn running(&self) -> &str {
         self.handlers.get(self.running.load(Ordering::Relaxed)).map_or("?", |name| name)
     }
 }
 
-/// What the watchdog watches by a mark.
+/// The subject that the watchdog observes by a mark.
 #[derive(Debug)]
 pub(crate) enum Subject {
     /// The polls of a service, with its name.
@@ -137,7 +138,7 @@ impl WatchdogHandle {
         }
     }
 
-    /// Watches a subject, until it drops the mark.
+    /// Observes a subject until it drops the mark.
     pub(crate) fn watch(self: &Arc<WatchdogHandle>, subject: Subject) -> Arc<PollMark> {
         let mark = PollMark::new(self);
         lock(&self.new_marks).push((subject, mark.clone()));

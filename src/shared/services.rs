@@ -1,4 +1,4 @@
-//! How far each service of a node is: started, about to end, ended; and how often it ran.
+//! The states of a node's services: started, about to end, ended; and how often each ran.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,27 +8,27 @@ use crate::observe::report::Outcome;
 use crate::support::latch::Countdown;
 use crate::support::lock::lock;
 
-/// How far each service is. *Others* are the services that do not wait for dead letters: all
+/// The states of all services. *Others* are the services that do not wait for dead letters: all
 /// services except the readers of dead letters.
 pub(crate) struct Services {
     names: Mutex<Names>,
-    /// A hash table, because each start of a service looks here: it costs the same in a large node.
+    /// A hash table: each start of a service looks here, and the cost must not grow with the node.
     runs: Mutex<HashMap<Arc<str>, Runs>>,
     /// The last error or panic of each service that has failed.
     last_failures: Mutex<HashMap<Arc<str>, String>>,
     pub(crate) unstarted: Countdown,
     /// The number of services that have not ended.
     pub(crate) running: Countdown,
-    /// The number of others that have not ended.
+    /// The number of *others* that have not ended.
     pub(crate) others_running: Countdown,
-    /// The number of others that have not announced their end.
+    /// The number of *others* that have not announced their end.
     others_unannounced: AtomicUsize,
     /// Whether the driver no longer waits for services: all have ended or were abandoned.
     pub(crate) are_settled: AtomicBool,
 }
 
-/// How often a service was started, and how its runs failed. The report of a node shows this, also
-/// if the counters have no room for it.
+/// How often a service was started, and how its runs failed. The report of a node has this even if
+/// the counters have no room for it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Runs {
     pub(crate) starts: u64,
@@ -68,37 +68,37 @@ impl Services {
         !has_ended && has_started
     }
 
-    /// Counts a start of a service, or how one failed.
+    /// Counts a start or a failure of a run of a service.
     pub(crate) fn count_run(&self, service: &Arc<str>, count: impl FnOnce(&mut Runs)) {
         count(lock(&self.runs).entry(service.clone()).or_default());
     }
 
-    /// Keeps the last error or panic of a service.
+    /// Stores the last error or panic of a service.
     pub(crate) fn keep_failure(&self, service: &Arc<str>, text: &str) {
         lock(&self.last_failures).insert(service.clone(), text.to_owned());
     }
 
-    /// The last error or panic of a service.
+    /// Returns the last error or panic of a service.
     pub(crate) fn last_failure(&self, service: &str) -> Option<String> {
         lock(&self.last_failures).get(service).cloned()
     }
 
-    /// The runs of a service until now.
+    /// Returns the counts of a service's runs so far.
     pub(crate) fn runs_of(&self, service: &str) -> Runs {
         lock(&self.runs).get(service).copied().unwrap_or_default()
     }
 
-    /// Announces the end of one of the others. Returns whether it is the last one to do so.
+    /// Announces the end of one of the *others*. Returns whether it is the last one.
     pub(crate) fn announce_end(&self) -> bool {
         self.others_unannounced.fetch_sub(1, Ordering::SeqCst) == 1
     }
 
-    /// The services that have ended, by name.
+    /// Returns the services that have ended, by name.
     pub(crate) fn ended(&self) -> BTreeMap<String, Outcome> {
         lock(&self.names).ended.clone()
     }
 
-    /// The services that have ended, in the order of their ends, except the first `known` ones.
+    /// Returns the ended services in the order of their ends, without the first `known` ones.
     pub(crate) fn ended_from(&self, known: usize) -> Vec<String> {
         lock(&self.names).ended_in_order.get(known..).unwrap_or_default().to_vec()
     }

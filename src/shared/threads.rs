@@ -1,4 +1,4 @@
-//! The threads that a node has started, until the last of them has ended.
+//! The threads that a node has started and that have not ended.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -32,12 +32,12 @@ impl Threads {
         ThreadGuard { threads: self.clone(), number }
     }
 
-    /// Ready when all have ended.
+    /// Waits until all threads have ended.
     pub(crate) async fn gone(&self) {
         until(&self.gone, || lock(&self.alive).names.is_empty()).await;
     }
 
-    /// The names of the threads that have not ended.
+    /// Returns the names of the threads that have not ended.
     pub(crate) fn names(&self) -> Vec<String> {
         lock(&self.alive).names.values().cloned().collect()
     }
@@ -51,8 +51,8 @@ pub(crate) struct ThreadGuard {
 }
 
 impl ThreadGuard {
-    /// Moves the guard into the calling thread: it is dropped when the thread ends, after the
-    /// executor on it.
+    /// Moves the guard into the calling thread, where it is dropped at the thread's end, after the
+    /// thread's executor.
     pub(crate) fn of_this_thread(self) {
         thread_local! {
             static HERE: RefCell<Vec<ThreadGuard>> = const { RefCell::new(Vec::new()) };

@@ -1,5 +1,4 @@
-//! The topics of a node, and its publishers: the publishers of services, of the node's owner, and
-//! of dead letters.
+//! The topics of a node, and its publishers: of services, of the node's owner, and of dead letters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -23,10 +22,10 @@ use crate::plan::dead_letter::DeadLetter;
 use crate::support::lock::lock;
 use crate::topology::{Setting, check_topic};
 
-/// The number of counter lines for which a node has room at first.
+/// The initial capacity of the node's counters, in lines.
 const COUNTER_LINES: usize = 64;
 
-/// The most gating subscriptions of a topic that no service declared.
+/// The maximum number of gating subscriptions of a topic that no service declared.
 const READERS: usize = 64;
 
 /// The topics of a node.
@@ -54,9 +53,9 @@ struct Registry {
     dead_letters: Option<KeepOpen>,
 }
 
-/// Writes the dead letters of one service. Most services never write one, so the publisher is made
-/// with the first dead letter. Until the service ends, subscriptions to dead letters stay open for
-/// it.
+/// Writes the dead letters of one service. Most services never write one, so the publisher is
+/// created with the first dead letter. Until the service ends, it keeps subscriptions to dead
+/// letters open.
 pub(crate) struct DeadLetterWriter {
     publisher: Option<Box<Publisher<DeadLetter>>>,
     _open: KeepOpen,
@@ -64,7 +63,7 @@ pub(crate) struct DeadLetterWriter {
 
 impl DeadLetterWriter {
     /// Publishes a dead letter, as `service`. If there is no room for it, it is lost; the counter
-    /// and the log still have it.
+    /// and the log still record it.
     pub(crate) fn write(&mut self, topics: &Topics, service: &str, undelivered: &Undelivered) {
         if self.publisher.is_none() {
             self.publisher = topics.publisher(DeadLetter::TOPIC, service).ok().map(Box::new);
@@ -104,7 +103,7 @@ impl Topics {
         Ok(topics)
     }
 
-    /// Makes a topic as the plan says.
+    /// Creates a topic as the plan says.
     fn make(
         &self,
         name: &str,
@@ -125,16 +124,16 @@ impl Topics {
         Ok(topic)
     }
 
-    /// Sets the executor of the node, which gives the topics their time.
+    /// Sets the executor of the node, whose time the topics use.
     pub(super) fn set_executor(&self, executor: &Arc<dyn Executor>) {
         let _ = self.executor.set(executor.clone());
         self.plan.tracer.iter().for_each(|tracer| tracer.set_executor(executor.clone()));
         lock(&self.registry).topics.values().for_each(|topic| topic.set_executor(executor.clone()));
     }
 
-    /// Lets the watchdog see the fast handlers of all topics.
+    /// Makes the fast handlers of all topics visible to the watchdog.
     pub(crate) fn watch_fast_handlers(&self, watch: Arc<dyn HandlerWatch>) {
-        // Sets the watch of new topics first, for topics that are made meanwhile.
+        // Sets the watch of new topics first, for topics that are created meanwhile.
         let _ = self.handler_watch.set(watch.clone());
         lock(&self.registry)
             .topics
@@ -142,7 +141,7 @@ impl Topics {
             .for_each(|topic| topic.watch_fast_handlers(watch.clone()));
     }
 
-    /// Returns the topic with this name; makes it if no service declared it.
+    /// Returns the topic with this name; creates it if no service declared it.
     pub(crate) fn of<M: Message>(&self, name: &str) -> Result<Arc<Topic>, BuildError> {
         let mut registry = lock(&self.registry);
         if let Some(topic) = registry.topics.get(name) {
@@ -169,7 +168,7 @@ impl Topics {
         &self.counters
     }
 
-    /// Makes a publisher of a topic.
+    /// Creates a publisher of a topic.
     pub(crate) fn publisher<M: Message>(
         &self,
         topic: &str,
@@ -179,8 +178,8 @@ impl Topics {
         Ok(self.of::<M>(topic)?.publisher(name, epoch)?)
     }
 
-    /// Makes a publisher for whose end the node cannot wait: at a shutdown, subscriptions to its
-    /// topic end when they are empty and the services that emit to it have ended.
+    /// Creates a publisher whose end the node cannot wait for: at a shutdown, subscriptions to its
+    /// topic end when they are empty and the services that emit to the topic have ended.
     pub(crate) fn outside_publisher<M: Message>(
         &self,
         topic: &str,
@@ -199,7 +198,7 @@ impl Topics {
         registry.from_outside.extend(receives.iter().cloned());
     }
 
-    /// Returns the mailbox of a topic of requests; makes it if no service declared it.
+    /// Returns the mailbox of a topic of requests; creates it if no service declared it.
     pub(crate) fn mailbox<Q: Request>(&self, topic: &str) -> Result<Arc<Mailbox<Q>>, BuildError> {
         check_topic(topic)?;
         let mailbox =
@@ -218,7 +217,7 @@ impl Topics {
         })
     }
 
-    /// Makes a subscription of code outside the services.
+    /// Creates a subscription for code outside the services.
     pub(crate) fn outside_subscription<M: Message>(
         &self,
         topic: &str,
@@ -235,45 +234,44 @@ impl Topics {
         Ok(Subscription::outside(subscription, finisher))
     }
 
-    /// Ends the subscriptions outside the services, once they are empty: the services have ended.
+    /// Ends the subscriptions outside the services once they are empty: the services have ended.
     pub(crate) fn finish_outside_subscriptions(&self) {
         self.outside.finish();
     }
 
-    /// Whether a topic has a publisher outside the services.
+    /// Returns whether a topic has a publisher outside the services.
     pub(crate) fn has_outside_publisher(&self, topic: &str) -> bool {
         lock(&self.registry).from_outside.contains(topic)
     }
 
-    /// How many topics have a publisher outside the services.
+    /// Returns how many topics have a publisher outside the services.
     pub(crate) fn outside_publishers(&self) -> usize {
         lock(&self.registry).from_outside.len()
     }
 
-    /// Whether a topic has, or had, a subscription outside the services.
+    /// Returns whether a topic has, or had, a subscription outside the services.
     pub(crate) fn has_outside_subscription(&self, topic: &str) -> bool {
         lock(&self.registry).to_outside.contains(topic)
     }
 
-    /// Publishes a message that a link has dead-lettered, if a service of this node reads dead
-    /// letters.
+    /// Publishes a dead letter of a link, if a service of this node reads dead letters.
     pub(super) fn write_dead_letter(&self, undelivered: &Undelivered) {
         if self.plan.topics.contains_key(DeadLetter::TOPIC)
             && let Ok(mut dead_letters) = self.publisher::<DeadLetter>(DeadLetter::TOPIC, "links")
         {
-            // If the ring of dead letters is full, this dead letter is lost; the log and the
-            // counters still have it.
+            // If the ring of dead letters is full, this one is lost; the log and the counters still
+            // record it.
             let _ = dead_letters.try_emit(DeadLetter::from(undelivered));
         }
     }
 
-    /// Returns the writer for the dead letters of a service. It makes no ring before the first one.
+    /// Returns the writer of a service's dead letters. It creates no ring before the first one.
     pub(crate) fn dead_letters(&self) -> Result<DeadLetterWriter, BuildError> {
         let topic = self.of::<DeadLetter>(DeadLetter::TOPIC)?;
         Ok(DeadLetterWriter { publisher: None, _open: topic.keep_open() })
     }
 
-    /// Lets the subscriptions to dead letters end: nothing in this node writes any more.
+    /// Allows the subscriptions to dead letters to end: no further ones are written in this node.
     pub(crate) fn end_dead_letters(&self) {
         let guard = lock(&self.registry).dead_letters.take();
         drop(guard);

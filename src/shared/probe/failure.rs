@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::supervise;
 
-/// A run of a service has failed: with an error, or with a panic.
+/// A failed run of a service: by an error or a panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
@@ -14,7 +14,7 @@ pub struct Failure {
     pub error: String,
     /// Whether it was a panic.
     pub panicked: bool,
-    /// Where it panicked: `src/main.rs:31:9`.
+    /// The location of the panic: `src/main.rs:31:9`.
     pub place: Option<String>,
 }
 
@@ -24,7 +24,7 @@ impl Failure {
         Failure { service: service.to_owned(), error, panicked, place }
     }
 
-    /// Panics if there are failures.
+    /// Panics with the failures, if there are any.
     #[track_caller]
     pub(crate) fn panic_of_any(failures: &[Failure]) {
         if !failures.is_empty() {

@@ -1,5 +1,5 @@
-//! What a test sees of the services in its node: their inputs, all messages that they emit, and
-//! each failure at once.
+//! A test's view of the services in its node: their inputs, all messages that they emit, and each
+//! failure.
 
 mod failure;
 
@@ -45,13 +45,13 @@ pub(crate) struct Input {
     pub(crate) message: &'static str,
     /// The name of the subscription: `Service`, or `Service.port`.
     pub(crate) member: String,
-    /// The call by which the service takes the subscription, as a text.
+    /// The source text of the call by which the service takes the subscription.
     pub(crate) subscribe: String,
     inbox: Weak<dyn AnyInbox>,
 }
 
 impl Input {
-    /// Whether the service has taken its subscription.
+    /// Returns whether the service has taken its subscription.
     pub(crate) fn was_taken(&self) -> bool {
         self.inbox.upgrade().is_none_or(|inbox| inbox.was_taken())
     }
@@ -79,7 +79,7 @@ trait AnyCapture: Any + Send {
 impl<M: Message> AnyCapture for Capture<M> {
     fn collect(&mut self) -> (usize, usize) {
         let before = self.messages.len();
-        // There are no gaps, because a gating subscription to publishers of this process gets none.
+        // There are no gaps: a gating subscription to publishers of this process gets none.
         while let TryRecv::Delivery(delivery) = self.subscription.try_recv() {
             self.messages.push_back(delivery);
         }
@@ -145,7 +145,7 @@ impl Probe {
         Ok(())
     }
 
-    /// Adds requests that services make and none of them answers: the test answers them.
+    /// Adds requests that services make but none of them answers: the test answers them.
     pub(crate) fn add_requests<Q: Request>(&self, requests: Requests<Q>) {
         lock(&self.0).requests.insert(Q::TOPIC, Box::new(requests));
     }
@@ -172,7 +172,8 @@ impl Probe {
         collected.fold((0, 0), |(messages, bytes), (more, size)| (messages + more, bytes + size))
     }
 
-    /// Whether there is a message of a topic. `None` if the topic is not captured with this type.
+    /// Returns whether a message of a topic is there. `None` if the topic is not captured with this
+    /// type.
     pub(crate) fn has<M: Message>(&self, topic: &str) -> Option<bool> {
         let mut seen = lock(&self.0);
         let capture = seen.capture::<M>(topic)?;
