@@ -1,4 +1,4 @@
-//! How a service is executed: where it runs, how it waits, and how much it does in one poll.
+//! The execution of a service: where it runs, how it waits, and how much it does in one poll.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,8 +10,8 @@ use mycelium_transports::local::TaskBudget;
 
 /// How a service is executed. The default shares the node's executor and sleeps while it waits.
 ///
-/// [`Builder::execution`](crate::Builder::execution) sets it in code. Keys of the topology take
-/// precedence, one by one: the person who runs a program knows the machine.
+/// [`Builder::execution`](crate::Builder::execution) sets it in code. Each key that the topology
+/// sets takes precedence, because the person who runs a program knows the machine.
 ///
 /// ```
 /// use mycelium::execution::{Class, Execution, PlacementFallback, WaitStrategy};
@@ -42,12 +42,12 @@ pub struct Execution {
 /// Where a service runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Run {
-    /// In an executor that it shares with other services.
+    /// On an executor that it shares with other services.
     #[default]
     Shared,
-    /// On a thread of its own.
+    /// On its own thread.
     Dedicated,
-    /// On a thread of its own, pinned to these cores.
+    /// On its own thread, pinned to these cores.
     Pinned(Vec<usize>),
 }
 
@@ -67,14 +67,13 @@ impl Default for Execution {
 }
 
 impl Execution {
-    /// Runs the service in the node's executor, which it shares with other services.
+    /// Runs the service on the node's executor, which it shares with other services.
     #[must_use]
     pub fn shared() -> Execution {
         Execution::default()
     }
 
-    /// Runs the service on a thread of its own, with an executor of its own. A service that is not
-    /// `Send` can run there.
+    /// Runs the service on its own thread with its own executor. The service need not be `Send`.
     #[must_use]
     pub fn dedicated() -> Execution {
         Execution { run: Run::Dedicated, ..Execution::default() }
@@ -86,15 +85,15 @@ impl Execution {
         Execution { run: Run::Pinned(cores.into_iter().collect()), ..Execution::default() }
     }
 
-    /// Sets how `recv`, and an `emit` without room, wait: they park at once, spin a number of times
-    /// before they park, or never park. One spin takes some ten nanoseconds; a service that spins
-    /// keeps a core busy.
+    /// Sets how `recv`, and an `emit` without room, wait: they park immediately, spin a number of
+    /// times before they park, or never park. One spin takes some ten nanoseconds; a spinning
+    /// service keeps a core busy.
     #[must_use]
     pub fn wait(self, wait: WaitStrategy) -> Execution {
         Execution { wait, ..self }
     }
 
-    /// Sets the name of the service's own thread; by default the name of the service.
+    /// Sets the name of the service's own thread. The default is the name of the service.
     #[must_use]
     pub fn thread(self, name: impl Into<String>) -> Execution {
         Execution { thread: Some(name.into()), ..self }
@@ -113,45 +112,45 @@ impl Execution {
         Execution { if_refused, ..self }
     }
 
-    /// Sets the most messages that the service emits and receives in one poll, before other tasks
-    /// run. The default is 256.
+    /// Sets the maximum number of messages that the service emits and receives in one poll before
+    /// it yields. The default is 256.
     #[must_use]
     pub fn budget(self, budget: u32) -> Execution {
         Execution { budget, ..self }
     }
 
-    /// Sets the executor: one that the node has by this name
-    /// ([`Builder::executor`](crate::Builder::executor)), or the one on which the node was started,
-    /// by its kind. A service with a thread of its own has an executor of that kind there.
+    /// Sets the executor: one that was added to the node under this name
+    /// ([`Builder::executor`](crate::Builder::executor)), or the node's executor, by its kind. A
+    /// service with its own thread has an executor of that kind there.
     #[must_use]
     pub fn on(self, executor: impl Into<String>) -> Execution {
         Execution { executor: Some(executor.into()), ..self }
     }
 
-    /// On glommio, gives the service a task queue of its own. `shares`, from 1 to 1,000, is its
-    /// weight against the other queues of its thread while they are busy. Other executors refuse it
-    /// at the start.
+    /// On glommio, gives the service its own task queue. `shares`, from 1 to 1,000, is the weight
+    /// relative to the other queues of the thread while they are busy. Other executors refuse it at
+    /// the start.
     #[must_use]
     pub fn shares(self, shares: u32) -> Execution {
         let queue = TaskQueue { shares: Some(shares), ..self.queue };
         Execution { queue, ..self }
     }
 
-    /// On glommio, gives the service a task queue of its own, whose tasks wait at most this long
-    /// for other queues, sockets and timers. Other executors refuse it at the start.
+    /// On glommio, gives the service its own task queue, whose tasks wait at most this long for
+    /// other queues, sockets and timers. Other executors refuse it at the start.
     #[must_use]
     pub fn latency(self, latency: Duration) -> Execution {
         let queue = TaskQueue { latency: Some(latency), ..self.queue };
         Execution { queue, ..self }
     }
 
-    /// Whether the service has a thread of its own.
+    /// Returns whether the service has its own thread.
     #[must_use]
     pub fn has_own_thread(&self) -> bool {
         self.run != Run::Shared
     }
 
-    /// Describes the invalid setting, if there is one.
+    /// Returns a description of the invalid setting, if there is one.
     pub(crate) fn problem(&self) -> Option<String> {
         let own = ["thread", "class", "if_refused"];
         let set = [
@@ -233,7 +232,7 @@ pub(crate) fn check_thread_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Formats the keys of a topology with their values, without the defaults.
+/// Formats the execution as topology keys with their values, without the defaults.
 impl fmt::Display for Execution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.run {

@@ -10,7 +10,7 @@ pub(crate) struct Failure {
     /// The text of the error or of the panic.
     pub(crate) error: String,
     pub(crate) panicked: bool,
-    /// The place of the panic.
+    /// The location of the panic.
     pub(crate) place: Option<String>,
     /// Whether another run would fail in the same way.
     pub(crate) is_permanent: bool,

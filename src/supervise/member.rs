@@ -1,7 +1,7 @@
-//! The children of a [`Tree`] as tasks.
+//! The children of a supervision [`Tree`] as tasks.
 //!
-//! [`Supervision`] is a tree behind a lock; each of its children is a [`Member`], which the task of
-//! the child owns. A loop over a member is all that a kind of child needs:
+//! [`Supervision`] is a tree behind a lock; each of its children is a [`Member`], which the child's
+//! task owns. Each kind of child needs only a loop over its member:
 //!
 //! ```text
 //! let mut member = supervision.add(parent, spec, now)?;
@@ -25,11 +25,11 @@
 //! }
 //! ```
 //!
-//! A run that was stopped is dropped at an await point, in the middle of its work: its `self` is in
-//! no defined state, and the next run gets a new one. Its messages in flight belong to the mailbox
-//! or the subscriptions, which outlive the run. Dropping a member tells the tree that its task is
-//! gone. Nothing here is on the path of a message: `poll_stop` costs one load for each poll, and
-//! children of the root, which nobody stops, need not call it.
+//! A stopped run is dropped at an await point, in the middle of its work: its `self` is in an
+//! undefined state, and the next run gets a new one. Its messages in flight belong to the mailbox
+//! or the subscriptions, which survive the run. Dropping a member reports to the tree that its task
+//! is gone. Messages do not pass through this module: `poll_stop` costs one load for each poll, and
+//! children of the root, which are never stopped, need not call it.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,13 +52,13 @@ pub(crate) struct Supervision {
 
 struct Supervised {
     tree: Tree,
-    /// The signals of the children, by the index of their ids.
+    /// The signals of the children, at the indices of their ids.
     signals: Vec<Option<Arc<Signal>>>,
     /// The time of the last event, used for members that are dropped.
     last: Moment,
 }
 
-/// How the tree reaches the task of a child.
+/// The tree's connection to the task of a child.
 #[derive(Default)]
 struct Signal {
     /// Whether the current run should end.
@@ -70,8 +70,7 @@ struct Signal {
 struct Told {
     /// Why the child has ended permanently.
     end: Option<Box<Why>>,
-    /// The waker stays after it was used: a wake may be late, and find the waker that the next run
-    /// has registered.
+    /// The waker stays after use: a wake may be late, and then find the waker of the next run.
     waker: Option<Waker>,
 }
 
@@ -83,7 +82,7 @@ impl Supervision {
         Arc::new(Supervision { supervised, drains: AtomicBool::new(false) })
     }
 
-    /// Changes the tree, or looks at it, and wakes the children that a change concerns.
+    /// Reads or changes the tree, and wakes the affected children.
     pub(crate) fn tree<R>(&self, change: impl FnOnce(&mut Tree) -> R) -> R {
         self.change(|it| change(&mut it.tree))
     }
@@ -123,7 +122,7 @@ impl Supervision {
         }
     }
 
-    /// Changes the tree, and wakes the children that the change concerns.
+    /// Changes the tree, and wakes the affected children.
     fn change<R>(&self, change: impl FnOnce(&mut Supervised) -> R) -> R {
         let mut supervised = lock(&self.supervised);
         let result = change(&mut supervised);
@@ -144,7 +143,7 @@ impl Supervision {
             }
             concerned.push(signal);
         }
-        // Releases the lock before the wakes, because a waker may poll its task at once.
+        // Releases the lock before the wakes: a waker may poll its task immediately.
         drop(supervised);
         concerned.iter().for_each(|signal| signal.wake());
         result
@@ -170,7 +169,7 @@ impl Signal {
     }
 }
 
-/// What a child does next.
+/// The next step of a child.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// It begins a run.
@@ -182,7 +181,7 @@ pub(crate) enum Turn {
 /// The consequence of the end of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Another run follows, at this time or later: other children may stop and start first.
+    /// Another run follows, at this time or later: other children may be stopped and started first.
     Restart { at: Duration },
     /// Another run follows when the supervisor of the child is restarted.
     Wait,
@@ -200,15 +199,15 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// Whether the child is a child of the root: nobody stops it, and nobody waits until it has
-    /// started.
+    /// Returns whether the child is a child of the root: it is never stopped, and other children do
+    /// not wait for its start.
     pub(crate) fn is_alone(&self) -> bool {
         self.is_alone
     }
 
-    /// Waits until the child begins a run, or has ended permanently. A run waits for its turn among
-    /// the siblings, and for the pause. `clock` has the time of the tree, `timer` is the executor
-    /// of the task.
+    /// Waits until the child may begin a run, or has ended permanently. A run waits for its turn
+    /// among the siblings, and for the pause. `clock` has the time of the tree, `timer` is the
+    /// executor of the task.
     pub(crate) async fn turn(&mut self, clock: &dyn Executor, timer: &dyn Executor) -> Turn {
         let mut pause: Option<(Duration, SendFuture<()>)> = None;
         poll_fn(|context| {
@@ -237,7 +236,7 @@ impl Member {
                 if timer.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
-                // Asks again, because the two clocks may differ a little.
+                // Checks again, because the two clocks may differ a little.
                 pause = None;
             }
             self.has_ended = true;
@@ -251,8 +250,8 @@ impl Member {
         self.supervision.tree(|tree| tree.started(self.child));
     }
 
-    /// Ready when the current run should end. `registered` is the waker of the run: a poll with the
-    /// same waker costs a load.
+    /// Ready when the current run should end. `registered` is the registered waker of the run: a
+    /// poll with the same waker costs one load.
     #[inline]
     pub(crate) fn poll_stop(
         &self,
@@ -289,7 +288,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // Breaks a cycle of references: the waker has the task, and the task has this member.
+        // Breaks a reference cycle: the waker owns the task, and the task owns this member.
         lock(&self.signal.told).waker = None;
         if !self.has_ended {
             self.supervision.change(|it| {
@@ -319,8 +318,8 @@ mod tests {
         }
     }
 
-    /// The tree commands a start; the task runs for another reason; only then comes the wake of the
-    /// start. It must not use up the waker, which the command to stop needs.
+    /// The tree commands a start, the task runs for another reason, and only then comes the wake
+    /// for the start. It must not use up the waker, which the command to stop needs.
     #[test]
     fn a_wake_that_is_late_leaves_the_waker_for_the_stop() {
         let supervision = Supervision::new(AtTop::Stop);

@@ -1,10 +1,10 @@
-//! Keeps services and actors running: restarts them after errors and panics, alone or with others,
+//! Supervision of services and actors: restarts them after errors and panics, alone or with others,
 //! with growing pauses, up to a limit. `execution` says where a service runs, and how it waits.
 //!
-//! Read in this order: `strategy` has the terms, `setting` the settings of programs and files,
-//! `tree` decides which children start and stop when, `member` lets tasks be children of a tree,
-//! `panics` notes the places of panics. The plan says which services have which supervisor, and
-//! `service::runs` is the loop around the runs of a service.
+//! Reading order: `strategy` has the terms, `setting` the settings of programs and files, `tree`
+//! decides which children start and stop when, `member` connects tasks to the tree as its children,
+//! `panics` records the locations of panics. The plan says which services have which supervisor,
+//! and `service::runs` is the loop over the runs of a service.
 
 pub(crate) mod execution;
 mod failure;

@@ -1,5 +1,5 @@
-//! The place of a panic: a hook notes it for the panicking thread, and then calls the previous
-//! hook, which prints the panic.
+//! The locations of panics: a hook records the location for the panicking thread, and then calls
+//! the previous hook, which prints the panic.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -18,8 +18,8 @@ struct Noted {
     place: String,
 }
 
-/// Sets the hook that notes the places of panics. A program that sets a hook later calls this one
-/// from its own, as every hook should; if it does not, texts of panics have no places.
+/// Sets the hook that records the locations of panics. A program that sets a hook later should call
+/// this one from its own; otherwise texts of panics have no locations.
 pub(crate) fn note_places() {
     static HOOK: Once = Once::new();
     // Sets no hook on a panicking thread, because that would panic.
@@ -32,7 +32,7 @@ pub(crate) fn note_places() {
             if let Some(place) = panic.location() {
                 let text = panic.payload_as_str().unwrap_or(NO_TEXT).to_owned();
                 let noted = Noted { text, place: place.to_string() };
-                // Ignores an error, because the thread may be ending.
+                // Ignores an error: the thread may be ending.
                 let _ = LAST.try_with(|last| last.replace(Some(noted)));
             }
             before(panic);
@@ -42,14 +42,14 @@ pub(crate) fn note_places() {
 
 pub(crate) type Panic = Box<dyn Any + Send>;
 
-/// Calls code of the user, and returns its panic. It takes a `dyn` function, so that it is compiled
-/// once, and not for each type of service.
+/// Calls user code, and returns its panic. Takes a `dyn` function, so that it is compiled once
+/// instead of for each type of service.
 pub(crate) fn caught(call: &mut dyn FnMut()) -> Result<(), Panic> {
     panic::catch_unwind(panic::AssertUnwindSafe(call))
 }
 
-/// An instance of a type of the user. When its task is dropped, a value of its run may panic, and
-/// then a panic in the drop of the instance would abort the process.
+/// An instance of a user type. When its task is dropped, a value of its run may panic; a second
+/// panic, in the drop of the instance, would abort the process.
 pub(crate) struct Held<T>(pub(crate) Option<T>);
 
 impl<T> Drop for Held<T> {
@@ -60,8 +60,8 @@ impl<T> Drop for Held<T> {
 
 const NO_TEXT: &str = "(no message)";
 
-/// The text of a panic that this thread has just caught, and its place, `src/main.rs:31:9`, if it
-/// is known: a panic that was resumed has none.
+/// Returns the text of a panic that this thread has just caught, and its location, such as
+/// `src/main.rs:31:9`, if it is known: a resumed panic has none.
 pub(crate) fn text_and_place(panic: Panic) -> (String, Option<String>) {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -74,8 +74,8 @@ pub(crate) fn text_and_place(panic: Panic) -> (String, Option<String>) {
     (text, noted.map(|noted| noted.place))
 }
 
-/// Returns the text of an error or panic with the place of the panic. A code at the end stays
-/// there.
+/// Returns the text of an error or panic with the location of the panic. An error code at the end
+/// stays at the end.
 pub(crate) fn with_place(text: &str, place: Option<&str>) -> String {
     let Some(place) = place else { return text.to_owned() };
     let (text, code) = Code::split(text);
@@ -103,7 +103,7 @@ mod tests {
         let (text, place) = told(|| panic_any(7));
         assert_eq!(text, NO_TEXT);
         assert!(place.is_some());
-        // The place of an earlier panic, which was caught, is not taken for this one's.
+        // The location of an earlier, caught panic must not be used for this one.
         let _ = catch_unwind(|| panic!("another one"));
         assert_eq!(told(|| resume_unwind(Box::new("no luck"))), ("no luck".to_owned(), None));
     }

@@ -1,5 +1,5 @@
-//! The settings of a supervisor or a service, from the program or from the topology. Where both are
-//! silent, the default counts.
+//! The settings of a supervisor or a service, from the program or from the topology. If neither
+//! sets a value, the default applies.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use mycelium_bundle::Restart;
 
 use super::strategy::{Lifetime, Strategy};
 
-/// The settings of a supervisor, from one of the two.
+/// The settings of a supervisor, from the program or the topology.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct SupervisorSetting {
     pub(crate) name: String,
     pub(crate) strategy: Option<Strategy>,
     pub(crate) restart: RestartSetting,
-    /// The services and supervisors below it, in their order.
+    /// The services and supervisors below it, in order.
     pub(crate) children: Option<Vec<String>>,
 }
 
-/// The settings of a service, from one of the two.
+/// The settings of a service, from the program or the topology.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ServiceSetting {
@@ -27,7 +27,7 @@ pub(crate) struct ServiceSetting {
     pub(crate) restart: RestartSetting,
 }
 
-/// The settings of restarts, from one of the two.
+/// The restart settings, from the program or the topology.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct RestartSetting {
@@ -38,7 +38,7 @@ pub(crate) struct RestartSetting {
 }
 
 impl SupervisorSetting {
-    /// Returns these settings, with those of `other` where one is missing.
+    /// Returns these settings, with missing ones taken from `other`.
     pub(crate) fn or(self, other: SupervisorSetting) -> SupervisorSetting {
         SupervisorSetting {
             name: self.name,
@@ -50,7 +50,7 @@ impl SupervisorSetting {
 }
 
 impl ServiceSetting {
-    /// Returns these settings, with those of `other` where one is missing.
+    /// Returns these settings, with missing ones taken from `other`.
     pub(crate) fn or(self, other: ServiceSetting) -> ServiceSetting {
         ServiceSetting {
             lifetime: self.lifetime.or(other.lifetime),
@@ -70,7 +70,8 @@ impl RestartSetting {
         }
     }
 
-    /// Returns these settings, with defaults where one is missing, and with this limit by default.
+    /// Returns these settings, with defaults for missing ones, and with `limit` as the default
+    /// limit.
     pub(crate) fn with_limit(self, limit: u32) -> Restart {
         let default = Restart::default();
         Restart {

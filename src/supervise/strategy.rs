@@ -1,4 +1,4 @@
-//! What a supervisor does about the end of a child: its strategy, and the lifetime of the child.
+//! A supervisor's reaction to the end of a child: its strategy, and the lifetime of the child.
 
 use std::fmt;
 
@@ -14,14 +14,14 @@ use std::fmt;
 #[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "describe", serde(rename_all = "kebab-case"))]
 pub enum Strategy {
-    /// Only the child that failed.
+    /// Restarts only the child that failed.
     #[default]
     OneForOne,
-    /// All children: the others are stopped, the last one first, and then all are started in their
-    /// order. For children that make no sense without each other.
+    /// Restarts all children: the others are stopped, the last one first, and then all are started
+    /// in order. For children that depend on each other.
     OneForAll,
-    /// The child that failed and those after it, in the same way. For children that need the
-    /// children before them.
+    /// Restarts the child that failed and the children after it, in the same way. For children that
+    /// depend on earlier children.
     RestForOne,
 }
 
@@ -29,7 +29,7 @@ impl Strategy {
     /// All strategies.
     pub const ALL: [Strategy; 3] = [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne];
 
-    /// Its name: `one-for-one`, `one-for-all` or `rest-for-one`.
+    /// Returns its name: `one-for-one`, `one-for-all` or `rest-for-one`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -71,7 +71,7 @@ impl Lifetime {
     /// All lifetimes.
     pub const ALL: [Lifetime; 3] = [Lifetime::Permanent, Lifetime::Transient, Lifetime::Temporary];
 
-    /// Its name: `permanent`, `transient` or `temporary`.
+    /// Returns its name: `permanent`, `transient` or `temporary`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -82,7 +82,7 @@ impl Lifetime {
     }
 }
 
-/// A text that is not one of the names. The error says what was expected.
+/// The error of a text that is not one of the names. It says what was expected.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {kind} `{text}`: {expected}")]
 pub struct NameError {
@@ -93,7 +93,7 @@ pub struct NameError {
 
 mycelium_core::debug_as_display!(NameError);
 
-/// Names and texts of an enum, in both directions.
+/// Converts an enum to and from its names.
 macro_rules! named {
     ($type:ident, $kind:literal) => {
         impl fmt::Display for $type {

@@ -1,4 +1,4 @@
-//! How supervisors stop children, in the reverse of their order, and how they give up.
+//! How supervisors stop children, in reverse order, and how they give up.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::kinds::{AtTop, ChildId, Command, Key, Moment, Phase, State, Superviso
 
 impl Tree {
     /// Ends a supervisor permanently: its children are stopped, the last one first, and it is
-    /// removed. Without an effect on the root.
+    /// removed. No effect on the root.
     pub(crate) fn stop(&mut self, supervisor: SupervisorId, moment: Moment) {
         if supervisor != self.root && self.slots.supervisor(supervisor).is_some() {
             self.halt(supervisor, Then::End);
@@ -17,7 +17,7 @@ impl Tree {
         }
     }
 
-    /// Whether the parent of a child stops the child, now or soon.
+    /// Returns whether the parent of a child stops the child, now or soon.
     pub(super) fn is_halted(&mut self, key: Key) -> bool {
         let (Some(parent), order) = self.slots.place(key) else { return true };
         match self.slots.supervisor_mut(parent).phase {
@@ -40,13 +40,13 @@ impl Tree {
             Phase::Up | Phase::Starts { .. } => {
                 Phase::Stops { from, until: u64::MAX, then: Then::Start { at } }
             }
-            // Another child has failed, too. If it comes before the children that are stopped
-            // already, the stop goes on to it.
+            // A further child has failed. If it comes before the already stopped children, the stop
+            // continues down to it.
             Phase::Stops { from: first, until, then: Then::Start { at: first_at } } => {
                 let then = Then::Start { at: at.max(first_at) };
                 Phase::Stops { from: from.min(first), until, then }
             }
-            // Changes nothing, because all children are being stopped anyway.
+            // Changes nothing: all children are being stopped anyway.
             Phase::Down | Phase::Stops { then: Then::Fail { .. } | Then::Down | Then::End, .. } => {
                 return;
             }
@@ -54,9 +54,8 @@ impl Tree {
         self.settle(supervisor, moment);
     }
 
-    /// Lets the parent of `key` give up, because there were too many restarts: it stops its
-    /// children, and then fails itself. If the root is above it, it has ended. A child of the root
-    /// ends alone.
+    /// Makes the parent of `key` give up after too many restarts: it stops its children, and then
+    /// fails itself. If its own parent is the root, it ends. A child of the root ends alone.
     pub(super) fn give_up(&mut self, key: Key, culprit: ChildId, why: Why, moment: Moment) {
         let Some(parent) = self.slots.parent(key) else { return };
         if self.drains || parent == self.root {
@@ -69,14 +68,14 @@ impl Tree {
         }
     }
 
-    /// Handles a failure that no restart mends, neither of the child nor of a supervisor.
+    /// Handles a failure that no restart, of the child or of a supervisor, can correct.
     pub(super) fn fail_for_good(&mut self, child: ChildId, why: Why, moment: Moment) {
         let mut above = Vec::new();
         above.extend(self.slots.parent(child.0));
         while let Some(parent) = above.last().and_then(|last| self.slots.parent(last.0)) {
             above.push(parent);
         }
-        // The last one of `above` is the root; the one before it is the supervisor at the top.
+        // The last one of `above` is the root; the one before it is the top supervisor.
         match above.len().checked_sub(2).map(|top| above[top]) {
             Some(top) if !self.drains => self.end_top(top, child, why, moment),
             _ => self.end_child(child, why, moment),
@@ -100,7 +99,7 @@ impl Tree {
     fn halt(&mut self, supervisor: SupervisorId, then: Then) {
         let it = self.slots.supervisor_mut(supervisor);
         let (until, then) = match it.phase {
-            // The owner has ended the supervisor, and nothing changes that.
+            // The owner has ended the supervisor, which is final.
             Phase::Stops { until, then: Then::End, .. } => (until, Then::End),
             Phase::Stops {
                 until,
@@ -109,13 +108,13 @@ impl Tree {
             } => (until, then),
             Phase::Down | Phase::Up | Phase::Starts { .. } => (u64::MAX, then),
         };
-        // To end its children, a supervisor also visits the children that are stopped already.
+        // Ending its children includes the children that are already stopped.
         let until = if then == Then::End { u64::MAX } else { until };
         it.phase = Phase::Stops { from: 0, until, then };
     }
 
     /// Continues to stop the children of a supervisor. When all are stopped, the children start
-    /// again, or the parent, which waited for this, continues.
+    /// again, or the waiting parent continues.
     pub(super) fn settle(&mut self, mut supervisor: SupervisorId, moment: Moment) {
         while let Some((from, then)) = self.stop_next(supervisor) {
             let (parent, order) = self.slots.place(supervisor.0);
@@ -136,17 +135,17 @@ impl Tree {
         }
     }
 
-    /// Fails a supervisor that has stopped its children, because there were too many restarts. Its
-    /// parent restarts it.
+    /// Fails a supervisor that has stopped its children after too many restarts. Its parent
+    /// restarts it.
     fn fail(&mut self, supervisor: SupervisorId, culprit: ChildId, moment: Moment) {
         let is_halted = self.is_halted(supervisor.0);
         self.go_down(supervisor);
         if is_halted {
-            // Does not restart the supervisor, because its parent stops it anyway.
+            // Does not restart the supervisor: its parent is stopping it anyway.
             return;
         }
         let it = self.slots.supervisor_mut(supervisor);
-        // The restart has no limit of its own, because the parent has the limit.
+        // The restart has no limit of its own: the parent has the limit.
         let restart = Restart { limit: u32::MAX, ..it.spec.restart };
         let pause = it.failures.pause(&restart, moment.now, moment.jitter).unwrap_or_default();
         self.restart(supervisor.0, culprit, pause, moment);
@@ -170,13 +169,13 @@ impl Tree {
             if !is_stopped {
                 return None;
             }
-            // Cannot overflow, because orders begin at 1.
+            // Cannot overflow: orders begin at 1.
             let until = order - 1;
             self.slots.supervisor_mut(supervisor).phase = Phase::Stops { from, until, then };
         }
     }
 
-    /// Stops a child. Returns whether it has no run; then it is removed, if it `ends`.
+    /// Stops a child. Returns whether it has no run; it is then removed if it `ends`.
     fn stop_child(&mut self, child: ChildId, ends: bool) -> bool {
         let Some(state) = self.state(child) else { return true };
         match state {
@@ -198,8 +197,8 @@ impl Tree {
         }
     }
 
-    /// Stops a supervisor. Returns whether none of its children has a run; then it is removed, if
-    /// it `ends`.
+    /// Stops a supervisor. Returns whether none of its children has a run; it is then removed if it
+    /// `ends`.
     fn stop_supervisor(&mut self, supervisor: SupervisorId, ends: bool) -> bool {
         if !ends && matches!(self.slots.supervisor_mut(supervisor).phase, Phase::Down) {
             return true;

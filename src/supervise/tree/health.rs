@@ -1,12 +1,12 @@
-//! The health of a supervisor, from its children.
+//! The health of a supervisor, computed from its children.
 
 use super::kinds::{ChildId, State, SupervisorId};
 use super::{Child, Tree};
 use crate::observe::health_state::HealthState;
 
 impl Tree {
-    /// The health of a supervisor, computed from all children below it, also below its supervisors.
-    /// A supervisor without children is ready; one that has ended is stopped.
+    /// Returns the health of a supervisor, computed from all children below it, at any depth. A
+    /// supervisor without children is ready; an ended one is stopped.
     pub(crate) fn health(&self, supervisor: SupervisorId) -> HealthState {
         let Some(it) = self.slots.supervisor(supervisor) else { return HealthState::Stopped };
         if it.children.is_empty() {

@@ -8,7 +8,7 @@ use mycelium_bundle::{Failures, Restart};
 
 use crate::supervise::strategy::{Lifetime, Strategy};
 
-/// The index of a slot, and its generation: how often the slot was used before.
+/// The index of a slot, and its generation: the number of previous uses of the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) index: u32,
@@ -22,11 +22,11 @@ pub(crate) struct Moment {
     pub(crate) jitter: u64,
 }
 
-/// Names a child of a tree.
+/// The id of a child of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ChildId(pub(super) Key);
 
-/// Names a supervisor of a tree.
+/// The id of a supervisor of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SupervisorId(pub(super) Key);
 
@@ -34,7 +34,7 @@ pub(crate) struct SupervisorId(pub(super) Key);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ChildSpec {
     pub(crate) lifetime: Lifetime,
-    /// The pauses before restarts, and the most restarts of this child alone. Many children share
+    /// The pauses before restarts, and the restart limit of this child alone. Many children share
     /// one value.
     pub(crate) restart: Arc<Restart>,
 }
@@ -44,8 +44,8 @@ pub(crate) struct ChildSpec {
 pub(crate) struct SupervisorSpec {
     pub(crate) name: Arc<str>,
     pub(crate) strategy: Strategy,
-    /// The most restarts of all of its children together, and the pauses before it is itself
-    /// restarted by its parent.
+    /// The restart limit of all its children together, and the pauses before its parent restarts
+    /// it.
     pub(crate) restart: Restart,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct SupervisorSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AtTop {
     /// The child that failed has ended permanently, and the others continue: the owner of the tree
-    /// ends them in its own way, and [drains](super::Tree::drain) the tree.
+    /// ends them itself, and [drains](super::Tree::drain) the tree.
     Drain,
     /// All of its children are stopped, the last one first, and have ended permanently.
     Stop,
@@ -62,15 +62,15 @@ pub(crate) enum AtTop {
 /// How a run of a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunEnd {
-    /// The child returned by itself, and well.
+    /// The child returned by itself, without an error.
     Returned,
     /// The run had an error or a panic, or did not start within its deadline.
     Failed,
-    /// The run had an error that each further run would have, too.
+    /// The run had an error that every further run would have, too.
     FailedForGood,
-    /// The run was dropped, because the supervisor said so.
+    /// The run was dropped, on command of the supervisor.
     Stopped,
-    /// The run has ended as its owner asked: the child is not restarted with any lifetime.
+    /// The run has ended as its owner requested: the child is not restarted, whatever its lifetime.
     Asked,
 }
 
@@ -91,30 +91,30 @@ pub(crate) enum Why {
 /// A command of the tree to the task of a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// The child begins a run, not before this time. A later command may take this back: [`begin`]
+    /// The child begins a run, not before this time. A later command may revoke this: [`begin`]
     /// returns whether the run may begin.
     ///
     /// [`begin`]: super::Tree::begin
     Start { child: ChildId, at: Duration },
     /// The child ends its run, and reports [`RunEnd::Stopped`].
     Stop { child: ChildId },
-    /// The child has ended permanently, and its name has no meaning any more.
+    /// The child has ended permanently, and its id is no longer valid.
     End { child: ChildId, why: Why },
 }
 
-/// How far a child is.
+/// The state of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// It has no run, and waits for the command to start.
     Waiting,
-    /// It has the command to begin a run at this time.
+    /// It was commanded to begin a run at this time.
     Told {
         at: Duration,
     },
     /// It runs, and has not reported that it has started.
     Starting,
     Running,
-    /// It has the command to end its run.
+    /// It was commanded to end its run.
     Stopping,
 }
 
@@ -145,22 +145,22 @@ pub(super) struct Supervisor {
 pub(super) enum Phase {
     /// No child runs: the parent has not started the supervisor, or has stopped it.
     Down,
-    /// All children have the command to start.
+    /// All children were commanded to start.
     Up,
-    /// The children are being started in their order: the one with the order `next` is starting, or
-    /// is the next to start.
+    /// The children are being started in order: the child with the order `next` is starting, or
+    /// starts next.
     Starts { next: u64, at: Duration },
-    /// The children from the order `from` on are being stopped, the last one first: those after
-    /// `until` are stopped.
+    /// The children from the order `from` on are being stopped, the last one first: children after
+    /// `until` are already stopped.
     Stops { from: u64, until: u64, then: Then },
 }
 
-/// The next step when a supervisor's children have stopped.
+/// The next step after a supervisor's children have stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     /// The children are started again.
     Start { at: Duration },
-    /// The supervisor has failed. This child's failure was the last one.
+    /// The supervisor has failed. The failure of this child was the last one.
     Fail { culprit: ChildId },
     /// The supervisor is down: its parent has stopped it.
     Down,
@@ -169,7 +169,7 @@ pub(super) enum Then {
 }
 
 impl ChildId {
-    /// A number that no other child has at the same time.
+    /// Returns a number that no other existing child has.
     pub(crate) fn index(self) -> usize {
         self.0.index as usize
     }

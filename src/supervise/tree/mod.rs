@@ -1,19 +1,19 @@
-//! Supervisors and their children as a state machine: no clock, no thread, no future, no text. Time
-//! and randomness are arguments.
+//! Supervisors and their children as a state machine, without a clock, a thread, a future or text.
+//! Time and randomness are arguments.
 //!
-//! Events go in by methods: a child [began](Tree::begin), [started](Tree::started), its run
-//! [ended](Tree::ended), it is [gone](Tree::forget). The results are [commands](Command): start
-//! this child after that time, end the run of this child, this child has ended permanently. A child
-//! without a run and without a command waits. `member` passes events and commands between the tree
-//! and tasks.
+//! Methods are the input events: a child [began](Tree::begin) a run, it [started](Tree::started),
+//! its run [ended](Tree::ended), its task is [gone](Tree::forget). [Commands](Command) are the
+//! output: start this child after that time, end the run of this child, this child has ended
+//! permanently. A child without a run and without a command waits. `member` passes events and
+//! commands between the tree and tasks.
 //!
-//! The root is a special supervisor: its children start at once and in no order, and a child that
-//! fails too often ends alone. All other supervisors behave as in OTP; `docs/supervision.md` lists
-//! the laws. `halt` stops children and gives up, `kinds` has the states, `health` computes the
-//! health of a supervisor.
+//! The root is a special supervisor: its children start immediately and in no order, and a child
+//! that fails too often ends alone. All other supervisors behave as in OTP; `docs/supervision.md`
+//! lists the laws. `halt` stops children and gives up, `kinds` has the states, `health` computes
+//! the health of a supervisor.
 //!
-//! The cost of an event grows with the children that it concerns, and with the logarithm of the
-//! number of their siblings.
+//! The cost of an event is linear in the number of affected children, and logarithmic in the number
+//! of their siblings.
 
 mod halt;
 mod health;
@@ -34,8 +34,8 @@ pub(crate) use kinds::{
 use kinds::{Child, Key, Phase, Then};
 use slots::Slots;
 
-/// The longest pause before a restart while the tree drains: a child that fails each time can still
-/// reach its limit before the deadline of the shutdown.
+/// The longest pause before a restart while the tree drains, so that a child that fails each time
+/// can still reach its limit before the deadline of the shutdown.
 const LONGEST_AT_DRAIN: Duration = Duration::from_millis(100);
 
 /// The state machine.
@@ -60,12 +60,13 @@ impl Tree {
         Tree { slots, root, at_top, drains: false, commands: VecDeque::new() }
     }
 
-    /// The root. Its children start at once, and a child that fails too often ends alone.
+    /// Returns the root. Its children start immediately, and a child that fails too often ends
+    /// alone.
     pub(crate) fn root(&self) -> SupervisorId {
         self.root
     }
 
-    /// Takes the next command. Commands come in their order.
+    /// Takes the next command. Commands are in order.
     pub(crate) fn next_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
     }
@@ -100,8 +101,8 @@ impl Tree {
         let it = self.slots.supervisor_mut(parent);
         match (&it.phase, it.spec.strategy) {
             (Phase::Up, Strategy::OneForOne) => self.tell(child, now),
-            // These strategies start children in their order, so a child that is added meanwhile
-            // starts after this one.
+            // These strategies start children in order, so a child that is added meanwhile starts
+            // after this one.
             (Phase::Up, Strategy::OneForAll | Strategy::RestForOne) => {
                 self.start_from(parent, order, now);
             }
@@ -110,7 +111,7 @@ impl Tree {
         Some(child)
     }
 
-    /// `None` if the supervisor ends: it refuses further children.
+    /// Returns `None` if the supervisor is ending: it refuses further children.
     fn may_add(&self, parent: SupervisorId) -> Option<()> {
         match self.slots.supervisor(parent)?.phase {
             Phase::Stops { then: Then::End, .. } => None,
@@ -131,12 +132,12 @@ impl Tree {
         }
     }
 
-    /// How far a child is; `None` if it has ended permanently.
+    /// Returns the state of a child; `None` if it has ended permanently.
     pub(crate) fn state(&self, child: ChildId) -> Option<State> {
         Some(self.slots.child(child)?.state)
     }
 
-    /// When a child that waits begins its next run at the earliest, as far as that is known.
+    /// Returns when a waiting child begins its next run at the earliest, as far as that is known.
     pub(crate) fn restarts_at(&self, child: ChildId) -> Option<Duration> {
         if let State::Told { at } = self.state(child)? {
             return Some(at);
@@ -150,7 +151,7 @@ impl Tree {
     }
 
     /// Begins a run of a child, if there was a command for it and its time has come. Returns
-    /// whether it did.
+    /// whether the run began.
     pub(crate) fn begin(&mut self, child: ChildId, now: Duration) -> bool {
         match self.slots.child_mut(child) {
             Some(child) if matches!(child.state, State::Told { at } if at <= now) => {
@@ -207,9 +208,9 @@ impl Tree {
         self.end_child(child, Why::Completed, moment);
     }
 
-    /// Begins the end of all children. The owner of the tree tells them to end; the tree only makes
-    /// sure that each can finish its work: children that wait are started now, and a child that
-    /// fails is restarted alone, whatever the strategy of its supervisor says.
+    /// Begins the end of all children. The owner of the tree tells them to end; the tree only
+    /// ensures that each can finish its work: waiting children are started now, and a failed child
+    /// is restarted alone, whatever the strategy of its supervisor.
     pub(crate) fn drain(&mut self, now: Duration) {
         if std::mem::replace(&mut self.drains, true) {
             return;
@@ -225,7 +226,7 @@ impl Tree {
         }
     }
 
-    /// Handles a failure of a child itself.
+    /// Handles a child's own failure.
     fn child_failed(&mut self, child: ChildId, moment: Moment) {
         let Moment { now, jitter } = moment;
         let Some(it) = self.slots.child_mut(child) else { return };
@@ -243,8 +244,8 @@ impl Tree {
         self.restart(child.0, child, pause, moment);
     }
 
-    /// Restarts a child or a supervisor that has failed, after a pause, together with others if the
-    /// parent's strategy says so. Gives up if there were too many restarts.
+    /// Restarts a failed child or supervisor after a pause, together with others if the parent's
+    /// strategy says so. Gives up after too many restarts.
     fn restart(&mut self, key: Key, culprit: ChildId, pause: Duration, moment: Moment) {
         let Moment { now, jitter } = moment;
         let (parent, order) = self.slots.place(key);
@@ -264,8 +265,8 @@ impl Tree {
                     Some(child) => self.tell(child, at),
                     None => self.start_from(SupervisorId(key), 0, at),
                 }
-                // The siblings do not need the failed child, so they do not wait until it starts
-                // again.
+                // The siblings do not need the failed child, so they do not wait for its next
+                // start.
                 self.advance(key);
             }
             Strategy::OneForAll => self.stop_and_start(parent, 0, at, moment),
@@ -274,7 +275,7 @@ impl Tree {
     }
 
     /// Starts the children of a supervisor from `next` on, one after the other. If all have
-    /// started, the parent, which waits for this, continues.
+    /// started, the waiting parent continues.
     fn start_from(&mut self, supervisor: SupervisorId, next: u64, at: Duration) {
         if self.start_next(supervisor, next, at) {
             self.advance(supervisor.0);
@@ -298,7 +299,8 @@ impl Tree {
         }
     }
 
-    /// Commands the next child to start. Returns whether there is none: the supervisor has started.
+    /// Commands the next child to start. Returns whether there is none left: the supervisor has
+    /// started.
     fn start_next(&mut self, supervisor: SupervisorId, mut next: u64, at: Duration) -> bool {
         loop {
             let it = self.slots.supervisor_mut(supervisor);
@@ -314,8 +316,8 @@ impl Tree {
                         self.tell(child, at);
                         return false;
                     }
-                    // This child was told to start before, and may have failed since, so the others
-                    // wait for it.
+                    // This child was commanded to start before, and may have failed since, so the
+                    // others wait for it.
                     Some(State::Told { .. } | State::Starting) => return false,
                     Some(State::Running | State::Stopping) | None => {}
                 },

@@ -1,5 +1,4 @@
-//! The storage for children and supervisors of a tree: the slots are used again, but their keys are
-//! not.
+//! The storage for children and supervisors of a tree: slots are reused, but their keys are not.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +23,7 @@ struct Slot {
 #[derive(Debug)]
 struct Node {
     parent: Option<SupervisorId>,
-    /// Its place among its siblings, from 1 on.
+    /// Its place among its siblings, starting at 1.
     order: u64,
     kind: Kind,
 }
@@ -72,8 +71,7 @@ impl Slots {
             let parent = self.supervisor_mut(parent);
             let order = parent.next_order;
             parent.next_order += 1;
-            // The root needs no order, because it starts its children in no order, and never stops
-            // them.
+            // The root needs no order: it starts its children in no order, and never stops them.
             if !is_root {
                 parent.children.insert(order, key);
             }
@@ -128,8 +126,7 @@ impl Slots {
         }
     }
 
-    /// Returns a supervisor that has not ended: the caller has found it just now, or it has
-    /// children.
+    /// Returns a supervisor that has not ended: the caller has just found it, or it has children.
     pub(super) fn supervisor_mut(&mut self, id: SupervisorId) -> &mut Supervisor {
         match self.node_mut(id.0).map(|node| &mut node.kind) {
             Some(Kind::Supervisor(supervisor)) => supervisor,
@@ -141,12 +138,12 @@ impl Slots {
         self.node(key)?.parent
     }
 
-    /// The parent, and the order among its children.
+    /// Returns the parent, and the order among its children.
     pub(super) fn place(&self, key: Key) -> (Option<SupervisorId>, u64) {
         self.node(key).map_or((None, 0), |node| (node.parent, node.order))
     }
 
-    /// The child with this key; `None` if it is a supervisor.
+    /// Returns the child with this key; `None` if it is a supervisor.
     pub(super) fn as_child(&self, key: Key) -> Option<ChildId> {
         self.child(ChildId(key)).map(|_| ChildId(key))
     }

@@ -1,5 +1,5 @@
-//! Tests that the tree does what `supervisor` of OTP does, at each event, and that its promises
-//! hold whatever happens at the same time.
+//! Tests that the tree behaves like OTP's `supervisor` at each event, and that its promises hold
+//! for any interleaving of events.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,7 +33,7 @@ enum PlannedChild {
 }
 
 fn lifetimes() -> impl proptest::strategy::Strategy<Value = Lifetime> {
-    // Mostly permanent: children that come back make longer histories.
+    // Mostly permanent: restarted children produce longer histories.
     prop_oneof![
         4 => Just(Lifetime::Permanent),
         2 => Just(Lifetime::Transient),
@@ -58,7 +58,7 @@ fn plans() -> impl proptest::strategy::Strategy<Value = Plan> {
     })
 }
 
-/// A tree whose children follow each command at once.
+/// A tree whose children follow each command immediately.
 struct Driven {
     tree: Tree,
     /// The child of each name in the model.
@@ -144,9 +144,9 @@ fn build(
 }
 
 proptest! {
-    /// Covers strategies, lifetimes, the limit in a window that forgets, and escalation: at each
-    /// exit of a worker, the tree starts, terminates and deletes the same workers in the same order
-    /// as OTP.
+    /// Covers strategies, lifetimes, the limit with a sliding window, and escalation: at each exit
+    /// of a worker, the tree starts, terminates and deletes the same workers in the same order as
+    /// OTP.
     #[test]
     fn exits_have_the_same_effects_as_in_otp(
         plan in plans(),
@@ -175,8 +175,7 @@ proptest! {
             driven.tree.ended(driven.names[&name], end, driven.moment);
             driven.settle();
             if gave_up {
-                // The tree deletes all children that are left; in OTP the supervisor itself is
-                // gone.
+                // The tree deletes all remaining children; in OTP the supervisor itself is gone.
                 let stops = |acts: &[Act]| -> Vec<_> {
                     acts.iter().filter(|act| matches!(act, Act::Terminate(_))).copied().collect()
                 };
@@ -192,13 +191,13 @@ proptest! {
     }
 }
 
-/// One thing that happens in a tree whose children take their time.
+/// An event in a tree whose children do not react immediately.
 #[derive(Clone, Debug)]
 enum Happens {
-    /// A child that has the command to begin a run begins it.
+    /// A child that was commanded to begin a run begins it.
     Begin,
     Starts,
-    /// A child that has the command to end its run ends it.
+    /// A child that was commanded to end its run ends it.
     Stops,
     Fails,
     Returns,
@@ -218,7 +217,7 @@ fn happenings() -> impl proptest::strategy::Strategy<Value = Happens> {
     ]
 }
 
-/// A tree with two supervisors, one below the other, whose children answer when chance says so.
+/// A tree with two supervisors, one below the other, whose children react at random times.
 struct Loose {
     tree: Tree,
     /// The children in the order of their places, with the supervisor of each.
@@ -248,13 +247,13 @@ impl Loose {
         Loose { tree, children, supervisors, moment: Moment::default() }
     }
 
-    /// The children in this state.
+    /// Returns the children in this state.
     fn that_are(&self, is: impl Fn(State) -> bool) -> Vec<ChildId> {
         let ids = self.children.iter().map(|(_, _, id)| *id);
         ids.filter(|id| self.tree.state(*id).is_some_and(&is)).collect()
     }
 
-    /// Lets `what` happen to a child. `which` chooses the index of the child, below its argument.
+    /// Applies `what` to a child. `which` chooses the index of the child, below its argument.
     fn happens(&mut self, what: &Happens, which: impl Fn(usize) -> usize) {
         let now = self.moment.now;
         let of = match what {
@@ -291,8 +290,8 @@ impl Loose {
         }
     }
 
-    /// Checks a child that begins: with `one-for-all` and `rest-for-one`, those before it have
-    /// started.
+    /// Checks a child that begins: with `one-for-all` and `rest-for-one`, the children before it
+    /// must have started.
     fn check_begin(&self, child: ChildId) {
         let (of, strategy) = self.place(child);
         for (other, _, id) in &self.children {
@@ -331,7 +330,7 @@ impl Loose {
 }
 
 proptest! {
-    /// Children fail at any time, also while others stop and start. The orders hold, and at the end
+    /// Children fail at any time, even while others stop and start. The orders hold, and at the end
     /// all children that have not ended run, or none if the supervisor gave up.
     #[test]
     fn whatever_happens_meanwhile_the_orders_hold_and_all_run_at_the_end(
@@ -346,7 +345,7 @@ proptest! {
             loose.happens(&what, |count| which.index(count));
             loose.check_commands();
         }
-        // From now on nobody fails.
+        // From now on no child fails.
         for _ in 0..1000 {
             if loose.that_are(|it| it != State::Running).is_empty() {
                 break;
@@ -395,7 +394,7 @@ fn exits_while_siblings_stop_are_not_counted() {
     let moment = Moment::default();
     tree.ended(b, RunEnd::Failed, moment);
     assert_eq!(tree.next_command(), Some(Command::Stop { child: c }));
-    // Both fail: one has the command to stop, and the other would get it next.
+    // Both fail: one was commanded to stop, and the other would be next.
     tree.ended(a, RunEnd::Failed, moment);
     tree.ended(c, RunEnd::Failed, moment);
     start_all(&mut tree);
@@ -408,7 +407,7 @@ fn exits_while_siblings_stop_are_not_counted() {
 fn a_tree_that_drains_restarts_each_alone() {
     let (mut tree, [a, b, c]) = three(Strategy::OneForAll, 0);
     let moment = Moment::default();
-    // From now on the limit of the supervisor does not count.
+    // From now on the limit of the supervisor does not apply.
     tree.drain(Duration::ZERO);
     tree.ended(a, RunEnd::Failed, moment);
     let states = [a, b, c].map(|child| tree.state(child));
@@ -418,8 +417,8 @@ fn a_tree_that_drains_restarts_each_alone() {
     assert_eq!(tree.state(b), None, "a permanent child has completed, too");
 }
 
-/// The slots of children are used again, and the cost of an event grows only with the children that
-/// it concerns.
+/// The slots of children are reused, and the cost of an event depends only on the affected
+/// children.
 #[test]
 fn children_that_come_and_go_leave_nothing_behind() {
     let mut tree = Tree::new(AtTop::Stop);

@@ -1,8 +1,8 @@
-//! The model against which the tree is tested: `supervisor` of OTP, written after `supervisor.erl`
-//! and not after the tree. Like OTP, it handles one exit after the other, each to its end.
+//! The reference model for the tree: OTP's `supervisor`, written from `supervisor.erl`,
+//! independently of the tree. Like OTP, it handles each exit completely before the next one.
 //!
-//! Where Mycelium differs on purpose (`docs/supervision.md`), the model does, too: a transient
-//! child that ended well is deleted, and not kept for a later restart of its siblings.
+//! Where Mycelium differs on purpose (`docs/supervision.md`), the model differs, too: a transient
+//! child that returned without an error is deleted, not kept for a later restart of its siblings.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::supervise::strategy::{Lifetime, Strategy};
 pub(super) enum Act {
     Start(usize),
     Terminate(usize),
-    /// The child is not in the list of children any more.
+    /// The child is removed from the list of children.
     Delete(usize),
 }
 
@@ -47,7 +47,7 @@ pub(super) enum Exit {
 
 /// What an exit means for the supervisor above.
 enum Handled {
-    /// It was handled here, or no worker has this name.
+    /// It was handled by this supervisor, or no worker has this name.
     Here,
     /// The supervisor has terminated its children and exits.
     Shutdown,
@@ -58,13 +58,13 @@ impl Supervisor {
         Supervisor { strategy, intensity, period, children: Vec::new(), restarts: Vec::new() }
     }
 
-    /// Does what `init_children` does.
+    /// Corresponds to `init_children`.
     pub(super) fn start(&mut self, acts: &mut Vec<Act>) {
         self.restarts.clear();
         start_children(&mut self.children, acts);
     }
 
-    /// Handles the `'EXIT'` of a worker somewhere below. Returns whether the supervisor gave up.
+    /// Handles the `'EXIT'` of a worker at any depth. Returns whether the supervisor gave up.
     pub(super) fn exit(
         &mut self,
         name: usize,
@@ -92,7 +92,7 @@ impl Supervisor {
         Handled::Here
     }
 
-    /// Does what `restart_child/4` and `do_restart/3` do.
+    /// Corresponds to `restart_child/4` and `do_restart/3`.
     fn restart_child(
         &mut self,
         place: usize,
@@ -115,7 +115,7 @@ impl Supervisor {
         self.restart(place, now, acts)
     }
 
-    /// Does what `restart/2` with `add_restart/1` does.
+    /// Corresponds to `restart/2` with `add_restart/1`.
     fn restart(&mut self, place: usize, now: Duration, acts: &mut Vec<Act>) -> Handled {
         self.restarts.retain(|at| now - *at <= self.period);
         self.restarts.push(now);
@@ -139,7 +139,7 @@ impl Supervisor {
         Handled::Here
     }
 
-    /// The names of the workers below that are alive, in their order.
+    /// Returns the names of the living workers at any depth, in order.
     pub(super) fn alive(&self) -> Vec<usize> {
         let mut alive = Vec::new();
         for child in &self.children {
@@ -152,7 +152,7 @@ impl Supervisor {
     }
 }
 
-/// Does what `start_children/2` does: starts them in their order.
+/// Corresponds to `start_children/2`: starts the children in order.
 fn start_children(children: &mut [Child], acts: &mut Vec<Act>) {
     for child in children {
         match child {
@@ -166,7 +166,7 @@ fn start_children(children: &mut [Child], acts: &mut Vec<Act>) {
     }
 }
 
-/// Does what `terminate_children/2` does: terminates the last one first, and deletes temporary
+/// Corresponds to `terminate_children/2`: terminates the last child first, and deletes temporary
 /// ones.
 pub(super) fn terminate_children(children: &mut Vec<Child>, acts: &mut Vec<Act>) {
     for place in (0..children.len()).rev() {
