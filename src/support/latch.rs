@@ -1,11 +1,11 @@
-//! Events for which tasks wait: a latch, such as the shutdown, and a countdown, such as the number
-//! of services that still run.
+//! Events that tasks wait for: a latch, such as the shutdown, and a countdown, such as the number
+//! of running services.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use event_listener::Event;
 
-/// A flag that is set once and never reset: reads and waits after that see it, too.
+/// A flag that is set once and never reset.
 #[derive(Debug, Default)]
 pub(crate) struct Latch {
     set: AtomicBool,
@@ -60,7 +60,7 @@ impl Countdown {
     }
 }
 
-/// Waits until a condition holds whose changes notify `event`: check, listen, check.
+/// Waits until a condition holds. Its changes notify `event`: check, listen, check.
 pub(crate) async fn until(event: &Event, holds: impl Fn() -> bool) {
     while !holds() {
         let changed = event.listen();

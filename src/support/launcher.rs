@@ -1,8 +1,8 @@
-//! A member's side of a bundle. This process reads the pipe from its launcher, and ends when the
-//! launcher is gone.
+//! A member's side of a bundle: reads the pipe from the launcher of this process, and ends the
+//! process when the launcher is gone.
 //!
 //! [`mycelium_bundle::protocol`] defines the format of the pipe's content. Panic contract: no input
-//! makes this module panic.
+//! causes a panic in this module.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,21 +20,22 @@ use crate::support::lock::lock;
 use crate::support::log;
 use crate::support::members::{MEMBERS, Members};
 
-/// Reads the reports of this process's launcher, and ends the process when the launcher is gone:
-/// with SIGTERM, as the launcher would, and with SIGKILL to its process group if it still runs
-/// after `grace`.
+/// Reads the reports of this process's launcher. When the launcher is gone, ends the process with
+/// SIGTERM, as the launcher would, and with SIGKILL to its process group if it still runs after
+/// `grace`.
 ///
-/// A [node](crate::Node) does this when it starts, with a grace of five seconds more than its
-/// `shutdown`. Then it knows which process runs which node, and which nodes have completed, and
-/// does not wait for a node that will not run again. A member calls this itself, before its node
-/// starts, if it runs no node, does much before its node starts, or needs another grace: the first
-/// call counts. It starts a thread that reads standard input, which a member cannot use for
-/// anything else. In a process that was not started by a bundle it does nothing.
+/// A [node](crate::Node) calls this when it starts, with a grace of five seconds more than its
+/// `shutdown`. It then knows which process runs which node, and which nodes have completed, and
+/// does not wait for a node that will not run again. A member must call this itself before its node
+/// starts if it runs no node, does much work before its node starts, or needs another grace; only
+/// the first call has an effect. It starts a thread that reads standard input, so a member cannot
+/// use standard input for anything else. In a process that was not started by a bundle it does
+/// nothing.
 ///
-/// Members that lose their launcher all end at once, not in the order of the bundle.
+/// Members that lose their launcher all end at the same time, not in the order of the bundle.
 ///
 /// # Errors
-/// If standard input is closed, or the thread cannot be started.
+/// The system's error if standard input is closed, or the thread cannot be started.
 pub fn end_with_launcher(grace: Duration) -> io::Result<()> {
     let mut follows = lock(&FOLLOWS);
     if !*follows {
@@ -47,20 +48,20 @@ pub fn end_with_launcher(grace: Duration) -> io::Result<()> {
 /// How much longer than its `shutdown` a node may take to end after its launcher is gone.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// Does as [`end_with_launcher`], for a node that starts.
+/// Calls [`end_with_launcher`] for a node that starts.
 pub(crate) fn follow_by_node(node: &str, shutdown: Duration) {
     if let Err(error) = end_with_launcher(shutdown.saturating_add(SLACK)) {
         log::warn!(node, %error, "this process cannot notice the end of its launcher");
     }
 }
 
-/// Whether this process follows its launcher, or has none.
+/// Whether this process already follows its launcher, or has none.
 static FOLLOWS: Mutex<bool> = Mutex::new(false);
 
 fn follow(grace: Duration) -> io::Result<()> {
     let Some(mut pipe) = pipe()? else { return Ok(()) };
     let mut reader = Reader { lines: Lines::default(), members: &MEMBERS, has_warned: false };
-    // Reads at once, because nodes must know the lines that were written before this process
+    // Reads now: nodes must know the lines that were written before this process started.
     // started.
     let mut bytes = Vec::new();
     let available = ioctl_fionread(&pipe)?;
@@ -69,7 +70,7 @@ fn follow(grace: Duration) -> io::Result<()> {
     thread::Builder::new().name("launcher".into()).spawn(move || {
         reader.read_to_end(pipe);
         log::error!("the launcher is gone, this process ends");
-        // The signals cannot fail, because a process may always signal itself and its own group.
+        // The signals cannot fail: a process may always signal itself and its own group.
         let _ = kill_process(getpid(), Signal::TERM);
         let (_never, nothing) = channel::<()>();
         let _ = nothing.recv_timeout(grace);
@@ -78,8 +79,8 @@ fn follow(grace: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// The pipe from the launcher of this process, if it was started by one: a process that has only
-/// inherited the variable has another standard input.
+/// Returns the pipe from the launcher, if this process was started by one: a process that only
+/// inherited the variable has a different standard input.
 pub(crate) fn pipe() -> io::Result<Option<File>> {
     let Ok(expected) = env::var(PIPE_VARIABLE) else { return Ok(None) };
     let pipe = File::from(io::stdin().as_fd().try_clone_to_owned()?);
@@ -90,7 +91,7 @@ pub(crate) fn pipe() -> io::Result<Option<File>> {
 struct Reader {
     lines: Lines,
     members: &'static Members,
-    /// Whether a line was ignored, and this was logged.
+    /// Whether an ignored line was already logged.
     has_warned: bool,
 }
 
@@ -102,7 +103,7 @@ impl Reader {
                 Ok(0) => return,
                 Ok(read) => self.read(&buffer[..read]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                // Ends as at the end of the pipe, because a process that cannot see the end of its
+                // Ends as at the end of the pipe: a process that cannot detect the end of its
                 // launcher must not outlive it.
                 Err(_) => return,
             }

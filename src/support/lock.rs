@@ -1,8 +1,8 @@
-//! Locks a mutex also if a holder has panicked.
+//! Locks a mutex even if a holder has panicked.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks, also after a panic of a holder: no user of this function leaves a value half changed.
+/// Locks, even after a panic of a holder: no user of this function leaves a value half changed.
 #[inline]
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

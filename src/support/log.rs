@@ -1,8 +1,8 @@
-//! Log lines of the runtime and of services, and `init`, which prints them with a good default.
+//! Log lines of the runtime and of services, and `init`, which prints them with suitable defaults.
 //!
 //! Lines go to `tracing`. A program that has never set a `tracing` subscriber still sees errors and
 //! warnings: `warn!` and `error!` then print one plain line to standard error. Without the feature
-//! `tracing` they always do, and `info!` and `debug!` are nothing. The first field of a line is its
+//! `tracing` they always do, and `info!` and `debug!` do nothing. The first field of a line is its
 //! subject:
 //!
 //! ```text
@@ -10,24 +10,24 @@
 //! mycelium: warning: service `Sum` failed and will be restarted (pause=120ms): no such file [M0054]
 //! ```
 //!
-//! Panic contract: no field and no broken standard error makes this module panic.
+//! Panic contract: no field and no broken standard error causes a panic in this module.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 
 use mycelium_core::Code;
 
-/// Logs a warning. Without a `tracing` subscriber it goes to standard error.
+/// Logs a warning; to standard error if there is no `tracing` subscriber.
 macro_rules! warn_line {
     ($($line:tt)+) => { $crate::support::log::line!(warn, "warning", $($line)+) };
 }
 
-/// Logs an error. Without a `tracing` subscriber it goes to standard error.
+/// Logs an error; to standard error if there is no `tracing` subscriber.
 macro_rules! error_line {
     ($($line:tt)+) => { $crate::support::log::line!(error, "error", $($line)+) };
 }
 
-/// Logs what happens, for programs that set a `tracing` subscriber.
+/// Logs an event, for programs that set a `tracing` subscriber.
 macro_rules! info_line {
     ($($line:tt)+) => { $crate::support::log::quiet!(info, $($line)+) };
 }
@@ -37,12 +37,12 @@ macro_rules! debug_line {
     ($($line:tt)+) => { $crate::support::log::quiet!(debug, $($line)+) };
 }
 
-/// Writes a line that is not printed without a `tracing` subscriber.
+/// Logs a line that is not printed without a `tracing` subscriber.
 macro_rules! quiet {
     ($level:ident, $($line:tt)+) => {{
         #[cfg(feature = "tracing")]
         ::tracing::$level!($($line)+);
-        // Never runs: it only uses the same values, and the compiler leaves it out.
+        // Never runs: only uses the same values; the compiler removes it.
         #[cfg(not(feature = "tracing"))]
         if false {
             let mut plain = $crate::support::log::PlainLine::default();
@@ -63,7 +63,7 @@ macro_rules! line {
     }};
 }
 
-/// Reads the fields of a line as `tracing` does: `key = value`, `%value` for `Display`, `?value`
+/// Parses the fields of a line as `tracing` does: `key = value`, `%value` for `Display`, `?value`
 /// for `Debug`, a variable by its name, and a text at the end.
 macro_rules! fields {
     ($plain:ident, $key:ident = % $value:expr, $($rest:tt)+) => {
@@ -98,7 +98,7 @@ pub(crate) use {
     warn_line as warn,
 };
 
-/// Whether the program has ever set a `tracing` subscriber.
+/// Returns whether the program has ever set a `tracing` subscriber.
 pub(crate) fn has_subscriber() -> bool {
     #[cfg(feature = "tracing")]
     return tracing::dispatcher::has_been_set();
@@ -109,11 +109,11 @@ pub(crate) fn has_subscriber() -> bool {
 /// A log line without a subscriber.
 #[derive(Debug, Default)]
 pub(crate) struct PlainLine {
-    /// The first field: its key, and its value.
+    /// The first field: its key and value.
     subject: Option<(&'static str, String)>,
-    /// What went wrong: the field `error`.
+    /// The field `error`.
     error: Option<String>,
-    /// The code of an error whose text does not end with it: the field `code`.
+    /// The field `code`: the code of an error whose text does not end with it.
     code: Option<String>,
     /// The other fields, as `key=value`.
     details: Vec<String>,
@@ -128,8 +128,8 @@ impl PlainLine {
             "code" => self.code = Some(value),
             _ if self.subject.is_none() => self.subject = Some((key, value)),
             // Leaves out the node, unless it is the subject: a program without a `tracing`
-            // subscriber hardly has a second node. Also leaves out a value `()`, which says
-            // nothing.
+            // subscriber rarely has a second node. Also leaves out a value `()`, which has no
+            // content.
             "node" => {}
             _ if value == "()" => {}
             _ => self.details.push(format!("{key}={value}")),
@@ -154,7 +154,7 @@ impl fmt::Display for PlainLine {
             Some((_, value)) if text.contains(&format!("`{value}`")) => f.write_str(text)?,
             Some((key, value)) => {
                 let predicate = text.strip_prefix("the ").unwrap_or(text).strip_prefix(key);
-                // If a name follows, it is the name of something else.
+                // If a name follows, it is the name of another thing.
                 let predicate =
                     predicate.filter(|rest| rest.starts_with(' ') && !rest.starts_with(" `"));
                 match predicate {
@@ -178,15 +178,15 @@ impl fmt::Display for PlainLine {
     }
 }
 
-/// Returns a value as text. If its `Display` fails, returns what it has written until then.
+/// Formats a value. If its `Display` fails, returns the text written so far.
 fn shown(value: fmt::Arguments<'_>) -> String {
     let mut text = String::new();
     let _ = text.write_fmt(value);
     text
 }
 
-/// Returns a text without control characters: names and errors can come from elsewhere, and must
-/// not write lines of their own.
+/// Returns a text without control characters: names and errors may be foreign, and must not produce
+/// lines of their own.
 fn single_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -198,13 +198,13 @@ fn single_line(text: &str) -> String {
     line
 }
 
-/// Prints log lines to standard error: those of level `info` and above, or those that the
-/// environment variable `RUST_LOG` selects (`RUST_LOG=warn`, `RUST_LOG=mycelium=debug`). Colours
-/// are used on a terminal only.
+/// Prints log lines to standard error: level `info` and above, or the lines that the environment
+/// variable `RUST_LOG` selects (`RUST_LOG=warn`, `RUST_LOG=mycelium=debug`). Colours are used only
+/// on a terminal.
 ///
-/// It sets a `tracing` subscriber. Returns `false`, and changes nothing, if the program has set one
-/// already, so a second call is harmless. Programs that need more set a subscriber of their own.
-/// Needs the feature `logs`.
+/// Sets a `tracing` subscriber. Returns `false`, and changes nothing, if the program has already
+/// set one, so a second call is harmless. Programs with other needs set their own subscriber. Needs
+/// the feature `logs`.
 ///
 /// ```
 /// assert!(mycelium::init(), "the first subscriber of this program");
@@ -218,10 +218,10 @@ pub fn init() -> bool {
     format.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).try_init().is_ok()
 }
 
-/// Does as [`init`], but each line is a JSON object: `timestamp`, `level`, `target`, `message`, and
-/// the fields of the line. Lines of services have `node` and `service`, and while a delivery with a
-/// trace is handled also `trace_id`, `span_id` and `sequence`
-/// ([`Context::info`](crate::Context::info)), so that the lines of one trace are found by its id,
+/// Prints log lines as [`init`] does, but each line is a JSON object: `timestamp`, `level`,
+/// `target`, `message`, and the fields of the line. Lines of services have `node` and `service`,
+/// and, while a delivery with a trace is handled, `trace_id`, `span_id` and `sequence`
+/// ([`Context::info`](crate::Context::info)), so that the lines of a trace can be found by its id
 /// in the logs of all processes. Needs the feature `json-logs`.
 ///
 /// ```
@@ -235,7 +235,7 @@ pub fn init_json() -> bool {
     format.with_writer(io::stderr).try_init().is_ok()
 }
 
-/// The levels of `RUST_LOG`, or `info` and above.
+/// Returns the levels of `RUST_LOG`, or `info` and above.
 #[cfg(feature = "logs")]
 fn filter() -> tracing_subscriber::EnvFilter {
     use tracing_subscriber::EnvFilter;
@@ -250,7 +250,7 @@ mod tests {
 
     use super::PlainLine;
 
-    /// Returns the line that the arguments of a log macro make.
+    /// Returns the line that results from the arguments of a log macro.
     macro_rules! shown {
         ($($line:tt)+) => {{
             let mut plain = PlainLine::default();

@@ -1,9 +1,9 @@
-//! The members of the bundle that this process belongs to: which process runs which member, and
-//! which members will not run again.
+//! The members of the bundle of this process: which process runs which member, and which members
+//! will not run again.
 //!
 //! The launcher reports this through a pipe, which
-//! [`end_with_launcher`](crate::execution::end_with_launcher) reads, and [`MEMBERS`] keeps it for
-//! all nodes of the process. In a process without a launcher it stays empty.
+//! [`end_with_launcher`](crate::execution::end_with_launcher) reads. [`MEMBERS`] stores it for all
+//! nodes of the process; without a launcher it stays empty.
 
 #![cfg_attr(
     not(any(unix, test)),
@@ -18,10 +18,10 @@ use crate::support::lock::lock;
 
 pub(crate) use mycelium_bundle::protocol::MemberState;
 
-/// The most members that are remembered.
+/// The maximum number of stored members.
 const MOST: usize = 4096;
 
-/// The members of this process's bundle.
+/// The members of the bundle of this process.
 pub(crate) static MEMBERS: Members = Members::new();
 
 /// The states of all members, and the callbacks for changes.
@@ -40,15 +40,15 @@ impl Members {
         Members(Mutex::new(Registry { states: BTreeMap::new(), watchers: Vec::new(), next: 0 }))
     }
 
-    /// The state of a member. `None` if the launcher has not named it: there is no launcher, or the
-    /// node is not in the bundle.
+    /// Returns the state of a member. `None` if the launcher has not named it: there is no
+    /// launcher, or the node is not in the bundle.
     pub(crate) fn state(&self, member: &str) -> Option<MemberState> {
         lock(&self.0).states.get(member).copied()
     }
 
     /// Calls `watcher` with each state now and after each change, until the result is dropped. The
-    /// last call for a member has its latest state. A state that was replaced meanwhile may be left
-    /// out, and the latest may be passed twice. One thread at a time calls the watcher.
+    /// last call for a member has its latest state. An intermediate state may be skipped, and the
+    /// latest may be passed twice. Only one thread at a time calls the watcher.
     pub(crate) fn watch(
         &'static self,
         watcher: impl FnMut(&str, MemberState) + Send + 'static,

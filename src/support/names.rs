@@ -1,9 +1,9 @@
-//! The text about an unknown name: the nearest name, and the names that exist.
+//! The text about an unknown name: the nearest name, and the existing names.
 
-/// The most names in a text; longer lists are cut.
+/// The maximum number of names in a text; longer lists are truncated.
 const LISTED: usize = 12;
 
-/// Says that one of `known` was expected in place of `name`.
+/// Returns the text that one of `known` was expected instead of `name`.
 pub(crate) fn expected_instead_of(name: &str, known: &[impl AsRef<str>]) -> String {
     let mut list: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
     let more = list.len().saturating_sub(LISTED);
@@ -33,7 +33,7 @@ pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     Some(nearest)
 }
 
-/// Returns the name in lower case and with one kind of dash: these differences do not count.
+/// Returns the name in lower case and with one kind of dash, to ignore these differences.
 fn simple(name: &str) -> String {
     name.to_lowercase().replace('_', "-")
 }

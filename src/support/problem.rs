@@ -1,12 +1,12 @@
-//! What is wrong, as a code and a text.
+//! A problem: an error code and a text.
 
 use mycelium_core::{Code, debug_as_display};
 use thiserror::Error;
 
 use super::names::expected_instead_of;
 
-/// Why something that a program or a file asks for cannot be: the code says what is wrong, and the
-/// text what was expected.
+/// Why a request of a program or a file cannot be met: the code identifies the mistake, and the
+/// text says what was expected.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[error("{text} [{code}]")]
 pub struct Problem {
@@ -35,7 +35,7 @@ impl Problem {
         Problem::new(Code::UNKNOWN_NAME, text)
     }
 
-    /// Returns the code with which the text of the error ends. `mycelium explain` and
+    /// Returns the error code at the end of the error's text. `mycelium explain` and
     /// `docs/errors.md` explain it.
     #[must_use]
     pub const fn code(&self) -> Code {
