@@ -1,8 +1,8 @@
-//! Makes a task of a service or an actor: a `Send` task if its type allows that, otherwise a local
-//! one.
+//! Creates the task of a service or an actor: a `Send` task if its type allows that, otherwise a
+//! local one.
 //!
-//! The macro decides this at the concrete type, where the compiler knows. Of two traits with the
-//! same method, method resolution prefers the one whose impl needs no further reference, and that
+//! The macro decides this at the concrete type, which the compiler knows there. Of two traits with
+//! the same method, method resolution prefers the impl that needs no further reference, and that
 //! impl exists for `Send` futures only.
 #![expect(missing_docs, reason = "what the macro writes, hidden from users")]
 
@@ -20,8 +20,8 @@ pub fn outcome<E: Into<Error>>(result: Result<(), E>) -> Result<()> {
     result.map_err(Into::into)
 }
 
-/// Makes the task of a *life*, the value with which a service or an actor runs from its start to
-/// its end. The task runs anywhere, or on the thread where it is made.
+/// Creates the task of a *life*, the value with which a service or an actor runs from its start to
+/// its end. The task runs on any thread, or on the thread where it is created.
 pub enum Launch<L> {
     Send(Box<dyn FnOnce(L) -> SendFuture<()> + Send>),
     Local(Box<dyn FnOnce(L) -> LocalFuture<()> + Send>),
@@ -42,7 +42,7 @@ impl<L: 'static> Launch<L> {
         Launch::Local(Box::new(move |life| Box::pin(run(life))))
     }
 
-    /// Returns a launch that first makes the life of something else.
+    /// Returns a launch that first creates the life from another value.
     pub(crate) fn after<T: 'static>(self, life: impl FnOnce(T) -> L + Send + 'static) -> Launch<T> {
         match self {
             Launch::Send(launch) => Launch::Send(Box::new(move |of| launch(life(of)))),
@@ -51,7 +51,7 @@ impl<L: 'static> Launch<L> {
     }
 
     /// Wraps the task so that, during each of its polls, its publishers and subscriptions know its
-    /// *current delivery*: the message that it handles, for traces.
+    /// *current delivery* (the message that it handles), for traces.
     pub(crate) fn traced(self, budget: Arc<TaskBudget>) -> Launch<L> {
         match self {
             Launch::Send(launch) => Launch::send(move |life| {
@@ -65,7 +65,7 @@ impl<L: 'static> Launch<L> {
         }
     }
 
-    /// Makes a task that stays on this thread.
+    /// Creates a task that stays on this thread.
     pub(crate) fn here(self, life: L) -> LocalFuture<()> {
         match self {
             Launch::Send(launch) => launch(life),
@@ -74,8 +74,8 @@ impl<L: 'static> Launch<L> {
     }
 }
 
-/// A function that runs a life. Whether its future is `Send` is found out in the way that the
-/// module's page explains.
+/// A function that runs a life. The module documentation explains how the compiler detects whether
+/// its future is `Send`.
 pub struct Runs<L, F, R>(R, PhantomData<fn(L) -> F>);
 
 impl<L, F, R: FnOnce(L) -> F> Runs<L, F, R> {

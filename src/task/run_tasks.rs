@@ -1,5 +1,5 @@
-//! The child tasks of one run of a service. They end with the run, and the run has ended when all
-//! of them have: the messages of their publishers count as sent by the run.
+//! The child tasks of one run of a service. They end with the run, and the run has ended only when
+//! all of them have ended: messages of their publishers count as sent by the run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ pub(crate) struct RunTasks {
 }
 
 impl RunTasks {
-    /// Adds a task, which lasts until the result is dropped.
+    /// Adds a task, which counts until the result is dropped.
     pub(crate) fn add(self: &Arc<RunTasks>) -> LiveTask {
         self.live.fetch_add(1, Ordering::Relaxed);
         LiveTask(self.clone())
@@ -28,7 +28,7 @@ impl RunTasks {
         self.end.set();
     }
 
-    /// Ends the tasks of the last run, waits for them, and begins another list.
+    /// Ends the tasks of the last run, waits for them, and begins a new list.
     pub(crate) async fn end_all(tasks: &mut Arc<RunTasks>) {
         tasks.end();
         until(&tasks.changed, || tasks.live.load(Ordering::Acquire) == 0).await;
