@@ -1,5 +1,5 @@
-//! An actor in a test: the test tells and asks it by [`TestActor`]. [`TestReply`] is a request that
-//! may have no outcome yet.
+//! An actor in a test: the test tells and asks it through [`TestActor`]. [`TestReply`] is a request
+//! that may not have an outcome yet.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::actors::TestActors;
 use crate::actor::{Actor, ActorBuilder, ActorEnd, ActorRef, Handles, Replies, TellError};
 use crate::inbox::request::{Failure, PendingReply, RequestError};
 
-/// An actor in a test, with its mailbox, and with time that only the test moves.
+/// An actor in a test, with its mailbox, and with time that only the test advances.
 ///
 /// ```
 /// use std::time::Duration;
@@ -75,17 +75,18 @@ impl TestActors {
     /// Spawns an actor for the test, and runs the actors.
     ///
     /// # Panics
-    /// If it cannot be spawned, or as [`run`](TestActors::run).
+    /// If it cannot be spawned. Also as [`run`](TestActors::run).
     #[must_use]
     #[track_caller]
     pub fn spawn<A: Actor>(&self, factory: impl FnMut() -> A + Send + 'static) -> TestActor<A> {
         self.spawn_as(factory, |actor| actor)
     }
 
-    /// As [`spawn`](TestActors::spawn), with a name, another mailbox, or other restarts.
+    /// Spawns an actor as [`spawn`](TestActors::spawn), with a name, another mailbox or other
+    /// restarts.
     ///
     /// # Panics
-    /// As [`spawn`](TestActors::spawn).
+    /// Same as [`spawn`](TestActors::spawn).
     #[must_use]
     #[track_caller]
     pub fn spawn_as<A: Actor, Q: Queue>(
@@ -104,11 +105,11 @@ impl TestActors {
 }
 
 impl TestActors {
-    /// Runs the actors until a request has an outcome, or they wait.
+    /// Runs the actors until a request has an outcome, or all wait.
     #[track_caller]
     fn run_for<R: Request>(&self, reply: &mut PendingReply<R>) -> Option<Result<(), Failure>> {
-        // Runs at most three times, because a request that found no room is sent after the first
-        // run, and replied to in the second.
+        // Runs at most three times: a request without room is sent after the first run, and
+        // answered in the second.
         for _ in 0..3 {
             let polled = reply.poll_outcome(&mut Context::from_waker(Waker::noop()));
             if let Poll::Ready(result) = polled {
@@ -121,10 +122,10 @@ impl TestActors {
 }
 
 impl<A: Actor> TestActor<A> {
-    /// Creates a test of one actor, in a set of its own.
+    /// Creates a test of one actor, in its own set.
     ///
     /// # Panics
-    /// As [`TestActors::spawn`].
+    /// Same as [`TestActors::spawn`].
     #[must_use]
     #[track_caller]
     pub fn new(factory: impl FnMut() -> A + Send + 'static) -> TestActor<A> {
@@ -133,7 +134,7 @@ impl<A: Actor> TestActor<A> {
 }
 
 impl<A: Actor, Q: Queue> TestActor<A, Q> {
-    /// Lets actors fail: a failure does not panic in the test. See [`TestActors::supervised`].
+    /// Allows actors to fail: a failure does not panic in the test. See [`TestActors::supervised`].
     #[must_use]
     pub fn supervised(self) -> TestActor<A, Q> {
         let TestActor { reference, set } = self;
@@ -143,7 +144,7 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
     /// Tells the actor a message, and [runs](TestActors::run) the actors.
     ///
     /// # Panics
-    /// If the actor has ended, if its mailbox is full and stays so, or as
+    /// If the actor has ended, or its mailbox is full and stays full. Also as
     /// [`run`](TestActors::run).
     #[track_caller]
     pub fn tell<M>(&mut self, message: M)
@@ -152,7 +153,7 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
     {
         let told = match self.reference.try_tell(message) {
             Err(TellError::Full(message)) => {
-                // The mailbox may be full because the actor has not run, so it runs now.
+                // The mailbox may be full because the actor has not run yet, so runs it now.
                 self.set.run();
                 self.reference.try_tell(message)
             }
@@ -177,7 +178,7 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
     /// messages can be in its mailbox at once.
     ///
     /// # Errors
-    /// As [`ActorRef::try_tell`].
+    /// Same as [`ActorRef::try_tell`].
     pub fn try_tell<M>(&mut self, message: M) -> Result<(), TellError<M>>
     where
         A: Handles<M>,
@@ -188,11 +189,11 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
     /// Asks the actor, [runs](TestActors::run) the actors, and returns the outcome.
     ///
     /// # Errors
-    /// As [`ActorRef::ask`].
+    /// Same as [`ActorRef::ask`].
     ///
     /// # Panics
-    /// If there is no outcome because the actor waits, for time or for the test: use
-    /// [`start_ask`](TestActor::start_ask) then. Or as [`run`](TestActors::run).
+    /// If there is no outcome because the actor waits for time or for the test: use
+    /// [`start_ask`](TestActor::start_ask) instead. Also as [`run`](TestActors::run).
     #[track_caller]
     pub fn ask<R: Request>(&mut self, request: R) -> Result<R::Reply, RequestError<R>>
     where
@@ -213,7 +214,7 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
     /// Asks the actor, and [runs](TestActors::run) the actors. The outcome may come later.
     ///
     /// # Panics
-    /// As [`run`](TestActors::run).
+    /// Same as [`run`](TestActors::run).
     #[track_caller]
     pub fn start_ask<R: Request>(&mut self, request: R) -> TestReply<R>
     where
@@ -228,63 +229,62 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
         reply
     }
 
-    /// Moves the time, as [`TestActors::advance`].
+    /// Advances the time, as [`TestActors::advance`].
     ///
     /// # Panics
-    /// As [`TestActors::advance`].
+    /// Same as [`TestActors::advance`].
     #[track_caller]
     pub fn advance(&self, duration: Duration) {
         self.set.advance(duration);
     }
 
-    /// The set of this actor, which has other actors, failures, dead mail and the time.
+    /// Returns the set of this actor, with other actors, failures, dead mail and the time.
     #[must_use]
     pub fn set(&self) -> &TestActors {
         &self.set
     }
 
-    /// How often it was restarted.
+    /// Returns how often the actor was restarted.
     #[must_use]
     pub fn restarts(&self) -> u64 {
         self.set.restarts(&self.label())
     }
 
-    /// How it has ended, if it has.
+    /// Returns how the actor has ended; `None` if it has not.
     #[must_use]
     pub fn end(&self) -> Option<ActorEnd> {
         self.reference.ended().now_or_never()
     }
 
-    /// [Stops](ActorRef::stop) the actor, and moves the time until it has ended. The messages in
+    /// [Stops](ActorRef::stop) the actor, and advances the time until it has ended. The messages in
     /// its mailbox become dead mail.
     ///
     /// # Panics
-    /// If the actor waits for something that is not a part of the test, or as
-    /// [`run`](TestActors::run).
+    /// If the actor waits for something outside the test. Also as [`run`](TestActors::run).
     #[track_caller]
     pub fn stop(&mut self) -> ActorEnd {
         self.reference.stop();
         self.set.wait_for(|| self.end(), &format!("`{}`", self.label()))
     }
 
-    /// [Drains](ActorRef::drain) the actor, and moves the time until it has ended. The messages in
-    /// its mailbox are handled first.
+    /// [Drains](ActorRef::drain) the actor, and advances the time until it has ended. The messages
+    /// in its mailbox are handled first.
     ///
     /// # Panics
-    /// As [`stop`](TestActor::stop).
+    /// Same as [`stop`](TestActor::stop).
     #[track_caller]
     pub fn drain(&mut self) -> ActorEnd {
         self.reference.drain();
         self.set.wait_for(|| self.end(), &format!("`{}`", self.label()))
     }
 
-    /// The name of the actor, or its type and number.
+    /// Returns the name of the actor, or its type and number.
     #[must_use]
     pub fn label(&self) -> Arc<str> {
         self.reference.label()
     }
 
-    /// The test's reference to the actor, for calls that [`TestActor`] does not have.
+    /// Returns the test's reference to the actor, for methods that [`TestActor`] does not have.
     pub fn reference(&mut self) -> &mut ActorRef<A, Q> {
         &mut self.reference
     }
@@ -296,8 +296,8 @@ impl<A: Actor, Q: Queue> fmt::Debug for TestActor<A, Q> {
     }
 }
 
-/// A request of a test that may have no outcome yet: [`TestActor::start_ask`]. Dropping it cancels
-/// the request.
+/// A request of a test that may not have an outcome yet: [`TestActor::start_ask`]. Dropping it
+/// cancels the request.
 #[must_use = "dropping it cancels the request"]
 pub struct TestReply<R: Request> {
     /// `None` once the outcome was returned.
@@ -307,10 +307,10 @@ pub struct TestReply<R: Request> {
 }
 
 impl<R: Request> TestReply<R> {
-    /// Limits the wait for the reply, from now on: see [`PendingReply::within`].
+    /// Limits the wait for the reply, starting now: see [`PendingReply::within`].
     ///
     /// # Panics
-    /// As [`TestActors::run`].
+    /// Same as [`TestActors::run`].
     #[track_caller]
     pub fn within(mut self, duration: Duration) -> TestReply<R> {
         self.reply = self.reply.map(|reply| reply.within(duration));
@@ -319,10 +319,10 @@ impl<R: Request> TestReply<R> {
     }
 
     /// [Runs](TestActors::run) the actors, and returns the outcome of the request, if there is one.
-    /// It is returned once.
+    /// The outcome is returned only once.
     ///
     /// # Panics
-    /// As [`TestActors::run`].
+    /// Same as [`TestActors::run`].
     #[track_caller]
     pub fn outcome(&mut self) -> Option<Result<R::Reply, RequestError<R>>> {
         self.poll();

@@ -14,12 +14,12 @@ use super::tasks::{TestExecutor, TestTasks, advance_by_one};
 use super::{MANY, START, STEPS};
 use crate::actor::{ActorFailure, Actors, Notes, UnhandledMail};
 
-/// A set of actors in a test: on the thread of the test, with time that only
-/// [`advance`](TestActors::advance) moves. A clone is the same set.
+/// A set of actors in a test: it runs on the thread of the test, with time that only
+/// [`advance`](TestActors::advance) changes. A clone is the same set.
 ///
-/// Nothing runs between the calls of a test, so each run of the test is like the one before. If an
-/// actor fails, with an error or a panic, the next call panics with the text of the failure. To
-/// test failures and restarts, call [`supervised`](TestActors::supervised).
+/// Nothing runs between the calls of a test, so all runs of the test are the same. If an actor
+/// fails, with an error or a panic, the next call panics with the text of the failure. To test
+/// failures and restarts, call [`supervised`](TestActors::supervised).
 ///
 /// ```
 /// use mycelium::testing::TestActors;
@@ -90,16 +90,16 @@ impl TestActors {
         TestActors(Rc::new(Set { actors, notes, time, tasks, steps, is_supervised }))
     }
 
-    /// Lets actors fail: a failure does not panic in the test. Actors are restarted after a pause,
-    /// as always, and [`failures`](TestActors::failures) returns what happened. Move the time to
-    /// let the pause pass.
+    /// Allows actors to fail: a failure does not panic in the test. Failed actors are restarted
+    /// after a pause, as outside tests, and [`failures`](TestActors::failures) returns the
+    /// failures. Advance the time to end the pause.
     #[must_use]
     pub fn supervised(self) -> TestActors {
         self.0.is_supervised.set(true);
         self
     }
 
-    /// Sets how many steps actors may take at one time of the clock, before a call panics because
+    /// Sets how many steps actors may take at one time of the clock before a call panics because
     /// they never wait: as [`ServiceTest::steps`](super::ServiceTest::steps).
     #[must_use]
     pub fn steps(self, most: usize) -> TestActors {
@@ -107,7 +107,7 @@ impl TestActors {
         self
     }
 
-    /// The actors themselves: to find them, and for supervisors, counters and hooks.
+    /// Returns the handle of the actors: to find them, and for supervisors, counters and hooks.
     #[must_use]
     pub fn actors(&self) -> &Actors {
         &self.0.actors
@@ -123,10 +123,10 @@ impl TestActors {
         self.panic_of_failures();
     }
 
-    /// Moves the time, from timer to timer: at each one the actors run.
+    /// Advances the time, from timer to timer, and runs the actors at each.
     ///
     /// # Panics
-    /// As [`run`](TestActors::run).
+    /// Same as [`run`](TestActors::run).
     #[track_caller]
     pub fn advance(&self, duration: Duration) {
         let time = &self.0.time;
@@ -142,39 +142,39 @@ impl TestActors {
         panic!("{MANY} timers fired within {duration:?}: advance less at once");
     }
 
-    /// The time since the start of the test.
+    /// Returns the time since the start of the test.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.0.time.now()
     }
 
-    /// Returns the failures of actors since the last call, in their order. Failures after which
-    /// `on_error` let the actor continue are among them.
+    /// Returns the failures of actors since the last call, in order, including failures after which
+    /// `on_error` let the actor continue.
     ///
     /// # Panics
-    /// As [`run`](TestActors::run).
+    /// Same as [`run`](TestActors::run).
     #[track_caller]
     pub fn failures(&self) -> Vec<ActorFailure> {
         self.run();
         std::mem::take(&mut self.0.notes.noted().failures)
     }
 
-    /// Returns the messages, since the last call, that no handler got because their actor had
+    /// Returns the messages, since the last call, that were not handled because their actor had
     /// ended. [`Actors::on_dead_mail`] gives the messages themselves.
     ///
     /// # Panics
-    /// As [`run`](TestActors::run).
+    /// Same as [`run`](TestActors::run).
     #[track_caller]
     pub fn dead_mail(&self) -> Vec<UnhandledMail> {
         self.run();
         std::mem::take(&mut self.0.notes.noted().dead_mail)
     }
 
-    /// [Shuts the actors down](Actors::shutdown), and moves the time until they have ended or the
-    /// deadline has passed. Returns the names of the actors that had not ended by then.
+    /// [Shuts the actors down](Actors::shutdown), and advances the time until they have ended or
+    /// the deadline has passed. Returns the names of the actors that had not ended by then.
     ///
     /// # Panics
-    /// As [`run`](TestActors::run).
+    /// Same as [`run`](TestActors::run).
     #[track_caller]
     pub fn shutdown(&self, within: Duration) -> Vec<Arc<str>> {
         let actors = self.0.actors.clone();
@@ -184,12 +184,12 @@ impl TestActors {
         late
     }
 
-    /// How often the actor with this label was restarted.
+    /// Returns how often the actor with this label was restarted.
     pub(super) fn restarts(&self, label: &str) -> u64 {
         self.0.notes.noted().restarts.get(label).copied().unwrap_or(0)
     }
 
-    /// Moves the time from timer to timer until `output` returns something.
+    /// Advances the time from timer to timer until `output` returns a value.
     #[track_caller]
     pub(super) fn wait_for<T>(&self, mut output: impl FnMut() -> Option<T>, of: &str) -> T {
         for _ in 0..MANY {

@@ -1,4 +1,5 @@
-//! An actor that does not run: the test receives the messages and requests of others, and replies.
+//! A stand-in for an actor in a test: it handles nothing; the test receives the messages and
+//! requests of others, and replies.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -11,9 +12,9 @@ use super::actors::TestActors;
 use crate::actor::{Actor, ActorBuilder, ActorRef, Handles, Record, Replies, WeakRef};
 use crate::inbox::request::Asked;
 
-/// Takes the place of an actor of type `A` in a test: [`TestActors::mock`]. No `A` is made.
-/// Messages are kept for the test, and the test replies to requests. It has a mailbox, a name and
-/// an end like any actor, and others can watch it or link with it.
+/// Replaces an actor of type `A` in a test: [`TestActors::mock`]. No `A` is created. Messages are
+/// kept for the test, and the test replies to requests. It has a mailbox, a name and an end like
+/// any actor, and others can watch it or link with it.
 ///
 /// ```
 /// use mycelium::testing::TestActors;
@@ -80,20 +81,20 @@ pub struct MockActor<A: Actor, Q: Queue = Mpsc> {
 }
 
 impl TestActors {
-    /// Spawns a [`MockActor`] in the place of an actor of type `A`.
+    /// Spawns a [`MockActor`] that replaces an actor of type `A`.
     ///
     /// # Panics
-    /// As [`spawn`](TestActors::spawn).
+    /// Same as [`spawn`](TestActors::spawn).
     #[must_use]
     #[track_caller]
     pub fn mock<A: Actor>(&self) -> MockActor<A> {
         self.mock_as(|actor| actor)
     }
 
-    /// As [`mock`](TestActors::mock), with a name or another mailbox.
+    /// Spawns a mock as [`mock`](TestActors::mock), with a name or another mailbox.
     ///
     /// # Panics
-    /// As [`spawn`](TestActors::spawn).
+    /// Same as [`spawn`](TestActors::spawn).
     #[must_use]
     #[track_caller]
     pub fn mock_as<A: Actor, Q: Queue>(
@@ -119,7 +120,7 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         MockActor { actor, first, record, set: set.clone() }
     }
 
-    /// A reference to the mock, for other actors.
+    /// Returns a reference to the mock, for other actors.
     ///
     /// # Panics
     /// If the mock has ended, or its mailbox has one sender and another actor has the reference.
@@ -136,11 +137,12 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         }
     }
 
-    /// Returns the next message of this type that others told it and the test has not received. If
-    /// there is none, the actors [run](TestActors::run) until there is one, or until all wait.
+    /// Returns the next message of this type that other actors told it and the test has not
+    /// received. If there is none, the actors [run](TestActors::run) until there is one, or all
+    /// wait.
     ///
     /// # Panics
-    /// As [`TestActors::run`].
+    /// Same as [`TestActors::run`].
     #[track_caller]
     pub fn receive<M: 'static>(&self) -> Option<M>
     where
@@ -153,7 +155,7 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
     /// Returns all messages of this type that others told it and the test has not received.
     ///
     /// # Panics
-    /// As [`TestActors::run`].
+    /// Same as [`TestActors::run`].
     #[track_caller]
     pub fn receive_all<M: 'static>(&self) -> Vec<M>
     where
@@ -163,12 +165,12 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         std::iter::from_fn(|| self.record.take()).collect()
     }
 
-    /// Returns the next request of this type that others asked it. The reply reaches the other
-    /// actor when the actors run next. If the returned [`Asked`] is dropped, the other actor gets
+    /// Returns the next request of this type that other actors asked it. The reply reaches the
+    /// requester when the actors run next. If the returned [`Asked`] is dropped, the requester gets
     /// [`HandlerFailed`](crate::requests::RequestError::HandlerFailed).
     ///
     /// # Panics
-    /// As [`TestActors::run`].
+    /// Same as [`TestActors::run`].
     #[track_caller]
     pub fn asked<R: Request>(&self) -> Option<Asked<R>>
     where
@@ -178,10 +180,10 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         self.record.take_request()
     }
 
-    /// The number of messages and requests, of all types, that the test has not taken.
+    /// Returns the number of messages and requests, of all types, that the test has not taken.
     ///
     /// # Panics
-    /// As [`TestActors::run`].
+    /// Same as [`TestActors::run`].
     #[must_use]
     #[track_caller]
     pub fn waiting(&self) -> usize {
@@ -189,21 +191,21 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         self.record.len()
     }
 
-    /// Ends the mock like an actor that was stopped: actors that watch it learn of this.
+    /// Ends the mock like a stopped actor: its watchers are notified.
     ///
     /// # Panics
-    /// As [`TestActors::run`].
+    /// Same as [`TestActors::run`].
     #[track_caller]
     pub fn stop(&self) {
         self.actor.stop();
         self.set.run();
     }
 
-    /// Ends the mock like an actor that has failed permanently with this error: actors that watch
-    /// it or are linked with it learn of this.
+    /// Ends the mock like an actor that has failed permanently with this error: its watchers and
+    /// linked actors are notified.
     ///
     /// # Panics
-    /// As [`TestActors::run`].
+    /// Same as [`TestActors::run`].
     #[track_caller]
     pub fn fail(&self, error: &str) {
         self.record.fail(error);

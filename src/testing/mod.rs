@@ -2,11 +2,11 @@
 //! without real time. [`TestActor`] does the same with an actor.
 //!
 //! `docs/testing-your-services.md` is the guide. `testing/tasks.rs` is the executor of a test,
-//! `shared/probe` lets a test look into its node, `testing/panics.rs` has the texts of mistakes,
+//! `shared/probe` gives a test access to its node, `testing/panics.rs` has the texts of panics,
 //! `testing/requests.rs` has requests and replies, and this file has the methods for users. The
-//! node is the real one: rings, policies, supervision and shutdown are those of every node.
+//! node is a real one, with the usual rings, policies, supervision and shutdown.
 //! `testing/actors.rs` has a set of actors, on the same executor, `testing/actor.rs` a single
-//! actor, and `testing/mock_actor.rs` an actor that only keeps the messages it gets.
+//! actor, and `testing/mock_actor.rs` a stand-in that only keeps the messages it gets.
 //!
 //! Needs the feature `testing`:
 //!
@@ -51,27 +51,27 @@ pub use actor::{TestActor, TestReply};
 pub use actors::TestActors;
 pub use mock_actor::MockActor;
 
-/// The most steps at one time of the clock, by default. With more, the call panics.
+/// The default limit of steps at one time of the clock. Beyond it, the call panics.
 const STEPS: usize = 100_000;
-/// The most messages, and the most timers, in one call. With more, the call panics.
+/// The maximum number of messages, and of timers, in one call. Beyond it, the call panics.
 const MANY: usize = 1_000_000;
-/// The most bytes of messages in one call; few in the test of this limit. With more, the call
+/// The maximum bytes of messages in one call; small in the test of this limit. Beyond it, the call
 /// panics.
 const MEMORY: usize = if cfg!(test) { 1 << 20 } else { 256 << 20 };
 /// The calendar time at the start of each test: 2000-01-01, 00:00 UTC.
 const START: Duration = Duration::from_secs(946_684_800);
 
 /// Runs services in a test: on the thread of the test, one step after the other, with time that
-/// only [`advance`](ServiceTest::advance) moves.
+/// only [`advance`](ServiceTest::advance) changes.
 ///
-/// The test is the outside of the services: it [sends](ServiceTest::send) the messages that they
-/// read and [receives](ServiceTest::receive) those that they emit. Nothing runs between its calls,
-/// so each run of a test is like the one before. All messages that a service emits are kept until
-/// the test receives them.
+/// The test is the environment of the services: it [sends](ServiceTest::send) the messages that
+/// they read and [receives](ServiceTest::receive) the messages that they emit. Nothing runs between
+/// its calls, so all runs of a test are the same. All emitted messages are kept until the test
+/// receives them.
 ///
 /// If a service fails, with an error or a panic, the next call panics with the text of the failure.
-/// To test failures and restarts, call [`supervised`](ServiceTest::supervised). A call panics at
-/// the line of the test, with the reason, for example if no service reads a message.
+/// To test failures and restarts, call [`supervised`](ServiceTest::supervised). A panic has the
+/// line of the call in the test, and the reason, for example that no service reads a message.
 ///
 /// ```
 /// use std::time::Duration;
@@ -133,8 +133,8 @@ pub struct ServiceTest {
 }
 
 impl ServiceTest {
-    /// Creates a test of one service. The factory makes the service, again after each panic. A
-    /// named port is bound to a topic with the name of the port.
+    /// Creates a test of one service. The factory creates the service, and again after each panic.
+    /// A named port is bound to a topic with the name of the port.
     ///
     /// # Panics
     /// If the service cannot be part of a node.
@@ -185,17 +185,17 @@ impl ServiceTest {
         }
     }
 
-    /// Lets services fail: a failure does not panic in the test. The node restarts the service
-    /// after a pause, as always, and [`failures`](ServiceTest::failures) returns what happened.
-    /// Move the time to let the pause pass.
+    /// Allows services to fail: a failure does not panic in the test. The node restarts the service
+    /// after a pause, as outside tests, and [`failures`](ServiceTest::failures) returns the
+    /// failures. Advance the time to end the pause.
     #[must_use]
     pub fn supervised(mut self) -> ServiceTest {
         self.is_supervised = true;
         self
     }
 
-    /// Sets how many steps services may take at one time of the clock, before a call panics because
-    /// they never wait. In one step each task that can make progress is polled about once. The
+    /// Sets how many steps services may take at one time of the clock before a call panics because
+    /// they never wait. In one step, each task that can make progress is polled about once. The
     /// default is 100,000.
     #[must_use]
     pub fn steps(mut self, most: usize) -> ServiceTest {
@@ -226,27 +226,27 @@ impl ServiceTest {
     /// Sends as [`send`](ServiceTest::send) does, to the topic with this name.
     ///
     /// # Panics
-    /// As [`send`](ServiceTest::send).
+    /// Same as [`send`](ServiceTest::send).
     #[track_caller]
     pub fn send_to<M: Message>(&mut self, topic: &str, message: M) {
         self.send_one(topic, &message);
         self.run();
     }
 
-    /// Sends messages at once, and then [runs](ServiceTest::run) the services. A service that may
-    /// miss messages (`drop-oldest`, `latest`) misses those for which its queue is too short.
+    /// Sends all messages, and then [runs](ServiceTest::run) the services. A service that may miss
+    /// messages (`drop-oldest`, `latest`) misses those that do not fit into its queue.
     ///
     /// # Panics
-    /// As [`send`](ServiceTest::send).
+    /// Same as [`send`](ServiceTest::send).
     #[track_caller]
     pub fn send_all<M: Message>(&mut self, messages: impl IntoIterator<Item = M>) {
         self.send_all_to(M::TOPIC, messages);
     }
 
-    /// As [`send_all`](ServiceTest::send_all), to the topic with this name.
+    /// Sends messages as [`send_all`](ServiceTest::send_all) does, to the topic with this name.
     ///
     /// # Panics
-    /// As [`send`](ServiceTest::send).
+    /// Same as [`send`](ServiceTest::send).
     #[track_caller]
     pub fn send_all_to<M: Message>(&mut self, topic: &str, messages: impl IntoIterator<Item = M>) {
         self.assert_not_ended(topic);
@@ -256,7 +256,7 @@ impl ServiceTest {
         self.run();
     }
 
-    /// The values of the metrics that the services made by
+    /// Returns the values of the metrics that the services have created through
     /// [`Context::metrics`](crate::Context::metrics).
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
@@ -264,7 +264,7 @@ impl ServiceTest {
     }
 
     /// Returns the next message that a service emitted and the test has not received. If there is
-    /// none, the services run until there is one, or until all wait.
+    /// none, the services run until there is one, or all wait.
     ///
     /// # Panics
     /// If no service emits it.
@@ -273,10 +273,11 @@ impl ServiceTest {
         self.receive_from(M::TOPIC)
     }
 
-    /// As [`receive`](ServiceTest::receive), from the topic with this name.
+    /// Returns the next message as [`receive`](ServiceTest::receive) does, from the topic with this
+    /// name.
     ///
     /// # Panics
-    /// As [`receive`](ServiceTest::receive).
+    /// Same as [`receive`](ServiceTest::receive).
     #[track_caller]
     pub fn receive_from<M: Message>(&mut self, topic: &str) -> Option<M> {
         self.run_until_output::<M>(topic);
@@ -286,16 +287,17 @@ impl ServiceTest {
     /// Returns all messages of a topic that services emit until all wait.
     ///
     /// # Panics
-    /// As [`receive`](ServiceTest::receive), and if services emit for ever.
+    /// Same as [`receive`](ServiceTest::receive), and if services emit without an end.
     #[track_caller]
     pub fn receive_all<M: Message>(&mut self) -> Vec<M> {
         self.receive_all_from(M::TOPIC)
     }
 
-    /// As [`receive_all`](ServiceTest::receive_all), from the topic with this name.
+    /// Returns all messages as [`receive_all`](ServiceTest::receive_all) does, from the topic with
+    /// this name.
     ///
     /// # Panics
-    /// As [`receive_all`](ServiceTest::receive_all).
+    /// Same as [`receive_all`](ServiceTest::receive_all).
     #[track_caller]
     pub fn receive_all_from<M: Message>(&mut self, topic: &str) -> Vec<M> {
         self.run();
@@ -315,10 +317,11 @@ impl ServiceTest {
         self.expect_from(M::TOPIC)
     }
 
-    /// As [`expect`](ServiceTest::expect), from the topic with this name.
+    /// Returns the next message as [`expect`](ServiceTest::expect) does, from the topic with this
+    /// name.
     ///
     /// # Panics
-    /// As [`expect`](ServiceTest::expect).
+    /// Same as [`expect`](ServiceTest::expect).
     #[track_caller]
     pub fn expect_from<M: Message>(&mut self, topic: &str) -> M {
         self.run_until_output::<M>(topic);
@@ -328,10 +331,10 @@ impl ServiceTest {
         self.taken(topic)
     }
 
-    /// Moves the time, from timer to timer: at each one the services run.
+    /// Advances the time, from timer to timer, and runs the services at each.
     ///
     /// # Panics
-    /// As [`run`](ServiceTest::run).
+    /// Same as [`run`](ServiceTest::run).
     #[track_caller]
     pub fn advance(&mut self, duration: Duration) {
         let end = self.time.now().saturating_add(duration);
@@ -349,18 +352,18 @@ impl ServiceTest {
         );
     }
 
-    /// The time since the start of the test, which `ctx.now()` of services returns. The calendar
-    /// (`ctx.wall_clock()`) begins at 2000-01-01, 00:00 UTC.
+    /// Returns the time since the start of the test, which `ctx.now()` of services also returns.
+    /// The calendar (`ctx.wall_clock()`) begins at 2000-01-01, 00:00 UTC.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.time.now()
     }
 
-    /// Returns the failures of services since the last call, in their order. It is for
+    /// Returns the failures of services since the last call, in order; for
     /// [`supervised`](ServiceTest::supervised) tests.
     ///
     /// # Panics
-    /// As [`run`](ServiceTest::run).
+    /// Same as [`run`](ServiceTest::run).
     #[track_caller]
     pub fn failures(&mut self) -> Vec<Failure> {
         self.run();
@@ -376,10 +379,10 @@ impl ServiceTest {
         self.end_topic_of::<M>(M::TOPIC);
     }
 
-    /// As [`end_topic`](ServiceTest::end_topic), for the topic with this name.
+    /// Ends the topic with this name as [`end_topic`](ServiceTest::end_topic) does.
     ///
     /// # Panics
-    /// As [`end_topic`](ServiceTest::end_topic).
+    /// Same as [`end_topic`](ServiceTest::end_topic).
     #[track_caller]
     pub fn end_topic_of<M: Message>(&mut self, topic: &str) {
         self.publisher::<M>(topic);
@@ -388,11 +391,11 @@ impl ServiceTest {
         self.run();
     }
 
-    /// Shuts the node down: sources end, readers receive the messages that were sent, and then
-    /// `None`. The test can still receive the messages that services emit at their end.
+    /// Shuts the node down: sources end, readers receive the sent messages, and then `None`. The
+    /// test can still receive the messages that services emit at their end.
     ///
     /// # Panics
-    /// As [`run`](ServiceTest::run).
+    /// Same as [`run`](ServiceTest::run).
     #[track_caller]
     pub fn shutdown(&mut self) {
         self.publishers.clear();
@@ -400,12 +403,12 @@ impl ServiceTest {
         self.run();
     }
 
-    /// [Shuts the node down](ServiceTest::shutdown) and moves the time until it has ended. Returns
-    /// the report of the node.
+    /// [Shuts the node down](ServiceTest::shutdown) and advances the time until it has ended.
+    /// Returns the report of the node.
     ///
     /// # Errors
-    /// As [`Running::join`]: if a service failed permanently, or had not ended at the deadline of
-    /// the shutdown.
+    /// Same as [`Running::join`]: if a service failed permanently, or had not ended at the deadline
+    /// of the shutdown.
     ///
     /// # Panics
     /// If a service fails and would be restarted, except in a
@@ -466,7 +469,7 @@ impl ServiceTest {
         self.assert_not_ended(topic);
         let mut poll = self.poll_send(topic, message);
         if poll.is_pending() {
-            // The queue may be full because the readers have not run, so they run now.
+            // The queue may be full because the readers have not run yet, so runs them now.
             self.run();
             poll = self.poll_send(topic, message);
         }
@@ -493,8 +496,8 @@ impl ServiceTest {
         self.panic_of_busy_services()
     }
 
-    /// Takes a message that is known to be there. A function of its own, so that only it, and not
-    /// the caller, has room for a message on the stack.
+    /// Takes a message that is known to be there. A separate function, so that only its own stack
+    /// frame, not the caller's, has room for a message.
     fn taken<M: Message>(&self, topic: &str) -> M {
         self.probe.take(topic).expect("there is one")
     }
@@ -506,8 +509,7 @@ impl ServiceTest {
         let context = Context::from_waker(Waker::noop());
         let mut poll = publisher.poll_emit_ref(&context, message);
         if poll.is_pending() {
-            // The first poll may be pending only to let other tasks run, as after each 256
-            // messages.
+            // The first poll may be pending only to yield, as after each 256 messages.
             poll = publisher.poll_emit_ref(&context, message);
         }
         *sent += usize::from(matches!(poll, Poll::Ready(Ok(()))));

@@ -1,4 +1,4 @@
-//! The texts with which a [`ServiceTest`] panics: what went wrong, and what the services do.
+//! The texts with which a [`ServiceTest`] panics: the mistake, and what the services are doing.
 
 use mycelium_core::Message;
 use mycelium_transports::local::Schema;
@@ -92,7 +92,7 @@ impl ServiceTest {
         names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
     }
 
-    /// Returns what a service does at present, in a few words.
+    /// Returns what a service is doing, in a few words.
     fn what_it_does(&self, service: &str) -> String {
         match self.shared.services.ended().get(service) {
             Some(Outcome::Failed { error, .. }) => {
@@ -124,7 +124,7 @@ impl ServiceTest {
     }
 }
 
-/// Returns a text that lists each service with what it does.
+/// Returns a text that lists each service with what it is doing.
 fn list(of: impl Iterator<Item = (String, String)>) -> String {
     let texts: Vec<_> = of.map(|(service, what)| format!("`{service}` {what}")).collect();
     texts.join(", ")

@@ -60,7 +60,7 @@ impl ServiceTest {
             Err(error) => panic!("the test cannot request: {error}"),
         };
         let mut reply = requester.request(request);
-        // If the mailbox has no room, the request is sent once a service has run.
+        // If the mailbox has no room, the request is sent after a service has run.
         for runs in 0..3 {
             let polled = reply.poll_outcome(&mut Context::from_waker(Waker::noop()));
             if let Poll::Ready(result) = polled {
@@ -121,7 +121,7 @@ impl ServiceTest {
             let mut context = Context::from_waker(Waker::noop());
             match requests.poll_recv(&mut context) {
                 Poll::Ready(asked) => asked,
-                // The first poll may be pending only to let other tasks run.
+                // The first poll may be pending only to yield.
                 Poll::Pending => match requests.poll_recv(&mut context) {
                     Poll::Ready(asked) => asked,
                     Poll::Pending => None,

@@ -14,7 +14,7 @@ use mycelium_executor::{
     Executor, LocalFuture, MakeLocal, PausedTime, SendFuture, SpawnError, contain,
 };
 
-/// The seed of the random numbers of every test, so that each run is like the one before.
+/// The seed of the random numbers of every test, so that all runs are the same.
 const SEED: u64 = 0x6d79_6365_6c69_756d;
 
 /// The tasks of a test. Dropping this drops them.
@@ -38,11 +38,11 @@ enum Spawned {
     Local(MakeLocal),
 }
 
-/// Spawns the tasks of a test.
+/// The executor that spawns the tasks of a test.
 #[derive(Clone)]
 pub(super) struct TestExecutor(Weak<State>);
 
-/// Moves the time to the next timer, but not beyond `end`. Returns whether it is at the end.
+/// Advances the time to the next timer, but not beyond `end`. Returns whether it has reached `end`.
 pub(super) fn advance_by_one(time: &PausedTime<TestExecutor>, end: Duration) -> bool {
     let next = time.next_timer().filter(|next| *next <= end);
     time.advance(next.unwrap_or(end) - time.now());
@@ -80,8 +80,8 @@ impl TestTasks {
             return false;
         }
         let waker = Waker::from(self.state.clone());
-        // Polls one task. Whether or not it has ended, others may be ready, which the next step
-        // polls.
+        // Polls one task. Other tasks may be ready, whether or not it has ended; the next step
+        // polls them.
         if self.tasks.poll_next_unpin(&mut Context::from_waker(&waker)).is_ready() {
             self.state.is_woken.store(!self.tasks.is_empty(), Ordering::SeqCst);
         }
@@ -119,7 +119,7 @@ impl Executor for TestExecutor {
         Ok(())
     }
 
-    /// Runs the work on the thread of the test: without other threads, each run of the test is the
+    /// Runs the work on the thread of the test: without other threads, all runs of the test are the
     /// same.
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
         self.spawn(Box::pin(async { work() }))
