@@ -12,8 +12,8 @@ use crate::support::names::expected_instead_of;
 use crate::topology::keys::sections::NodeSection;
 
 impl Topology {
-    /// Checks the names of nodes. Sockets have these names in their paths, and links and counters
-    /// in their own names; frames and launchers have no room for longer ones.
+    /// Checks the names of nodes. They are part of socket paths and of the names of links and
+    /// counters; frames and launchers have a limit for their length.
     pub(super) fn check_node_names(&self) -> Result<(), TopologyError> {
         let is_plain = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
         let is_valid =
@@ -47,8 +47,8 @@ impl Topology {
         Ok(())
     }
 
-    /// Returns the services of `node` in their order, if the topology places services. Checks that
-    /// all services in the list exist.
+    /// Returns the services of `node` in order, if the topology places services. Checks that all
+    /// services in the list exist.
     pub(crate) fn place(
         &self,
         node: &str,
@@ -67,7 +67,7 @@ impl Topology {
         Ok(services.map(|services| services.iter().map(|name| name.as_ref().clone()).collect()))
     }
 
-    /// The nodes of the topology, in the order of their names.
+    /// Returns the nodes of the topology, sorted by name.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         self.sections.node.keys().map(|node| node.as_ref().as_str())
     }
@@ -88,7 +88,7 @@ impl Topology {
         self.sections.topic.keys().map(|topic| topic.as_ref().as_str())
     }
 
-    /// Returns the nodes that may read a topic, if it has a list.
+    /// Returns the nodes that may read a topic, if the topic has a list.
     pub(crate) fn readers(&self, topic: &str) -> Option<Vec<String>> {
         let readers = self.sections.topic.get(topic)?.readers.as_ref()?;
         Some(readers.iter().map(|node| node.as_ref().clone()).collect())
@@ -134,13 +134,14 @@ impl Topology {
         unknown.try_for_each(|topic| self.check_name("topic", topic, known))
     }
 
-    /// Checks that the section of a service binds only ports that the service declares: `known`.
+    /// Checks that the section of a service binds only the ports that the service declares,
+    /// `known`.
     pub(crate) fn check_ports(&self, service: &str, known: &[&str]) -> Result<(), TopologyError> {
         let Some(section) = self.sections.service.get(service) else { return Ok(()) };
         section.ports.keys().try_for_each(|port| self.check_name("port", port, known))
     }
 
-    /// Checks that subscriptions are known: by service, key, and whether the key is a named port.
+    /// Checks that subscriptions are known, by service, key, and whether the key is a named port.
     pub(crate) fn check_subscriptions(
         &self,
         known: &[(&str, &str, bool)],
@@ -159,7 +160,7 @@ impl Topology {
         Err(self.unknown("subscription", unknown, &names().collect::<Vec<_>>(), hint))
     }
 
-    /// The section of a node. A topology without nodes needs none.
+    /// Returns the section of a node. A topology without nodes needs none.
     fn section_of(&self, node: &str) -> Result<Option<&NodeSection>, TopologyError> {
         let nodes = &self.sections.node;
         match nodes.get(node) {

@@ -1,4 +1,4 @@
-//! Errors of a topology, with their place in the file.
+//! The errors of a topology, with their place in the file.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use thiserror::Error;
 
 pub(crate) use crate::support::problem::Problem;
 
-/// The start of serde's message about a value of another type.
+/// The start of serde's message about a value of a wrong type.
 pub(super) const INVALID_TYPE: &str = "invalid type: ";
 
-/// The most characters of a value in a message; longer values are cut.
+/// The maximum length of a value in a message, in characters; longer values are truncated.
 const LONGEST_VALUE: usize = 200;
 
 /// An error of a topology, with its place in the file.
@@ -25,33 +25,33 @@ const LONGEST_VALUE: usize = 200;
 pub struct TopologyError {
     pub(super) location: SourceLocation,
     pub(super) problem: Problem,
-    /// The text of the value in the file, if it has variables of the environment.
+    /// The source text of the value, if it has environment variables.
     pub(super) written: Option<String>,
 }
 
 debug_as_display!(TopologyError);
 
 impl TopologyError {
-    /// The file with the error: the topology's, or one that it includes.
+    /// Returns the file with the error: the topology file, or an included one.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.location.file
     }
 
-    /// Returns the code with which the text of the error ends. `mycelium explain` and
+    /// Returns the error code at the end of the error's text. `mycelium explain` and
     /// `docs/errors.md` explain it.
     #[must_use]
     pub fn code(&self) -> Code {
         self.problem.code
     }
 
-    /// The text of the error, without its place and its code.
+    /// Returns the text of the error, without its place and its code.
     #[must_use]
     pub fn problem(&self) -> &str {
         &self.problem.text
     }
 
-    /// The line; the first is 1. 0 if the error is about the whole file.
+    /// Returns the line, starting at 1; 0 if the error is about the whole file.
     #[must_use]
     pub fn line(&self) -> usize {
         self.location.line
@@ -59,8 +59,7 @@ impl TopologyError {
 }
 
 impl Problem {
-    /// Returns the problem of two keys that contradict each other, or of a value that its key
-    /// cannot have.
+    /// Returns the problem of two contradictory keys, or of a value that its key cannot have.
     pub(crate) fn contradiction(text: impl Into<String>) -> Problem {
         Problem::new(Code::CONTRADICTION, text)
     }
@@ -129,7 +128,7 @@ fn of_variables(written: Option<&str>) -> String {
     written.map(|written| format!("; the file has {}", cut(written))).unwrap_or_default()
 }
 
-/// Returns the message with its long values, between backquotes, cut.
+/// Returns the message with its long values (between backquotes) truncated.
 fn shortened(message: &str) -> String {
     let is_value = |number: &usize| number % 2 == 1;
     let parts = message.split('`').enumerate();
@@ -151,7 +150,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// A place in a file. With line 0, it is the file itself.
+/// A place in a file. Line 0 means the file itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SourceLocation {
     pub(super) file: PathBuf,

@@ -1,6 +1,6 @@
-//! The addresses of listeners for clients of the original system. Nothing else on the host of a
-//! listener may have its address. Without this check, the system refuses the second user of an
-//! address when the node starts, and does not say which sections have it.
+//! The addresses of listeners for clients of the original system. The address of a listener must be
+//! unique on its host. Without this check, the system refuses the second user of an address when
+//! the node starts, and its error does not name the sections.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,9 +12,9 @@ use super::{Setting, Topology};
 
 impl Topology {
     /// Checks the addresses of all listeners, once the runtime directory is known. `node` is the
-    /// own node, also if the file does not have it.
+    /// own node, even if the file does not have it.
     pub(crate) fn check_legacy_addresses(&self, node: &str) -> Result<(), TopologyError> {
-        // The text that names the owner of an address, by host and address.
+        // The text that names the user of an address, by host and address.
         let mut taken: BTreeMap<(Option<&str>, String), String> = BTreeMap::new();
         let mut nodes: Vec<&str> = self.nodes().collect();
         if !nodes.contains(&node) {
@@ -50,7 +50,7 @@ impl Topology {
     }
 }
 
-/// Returns the addresses where a process listens, each in one form.
+/// Returns the addresses where a process listens, each in a normal form.
 fn addresses(endpoint: &Endpoint) -> Vec<String> {
     let in_one_form = |address: &String| match address.parse::<SocketAddr>() {
         Ok(address) => address.to_string(),

@@ -11,7 +11,7 @@ use super::error::{Problem, TopologyError};
 use crate::observe::report::Carrier;
 use crate::topology::keys::link::LinkSection;
 
-/// The name of the section whose settings all links have.
+/// The name of the section with the settings for all links.
 const DEFAULT: &str = "default";
 
 impl Topology {
@@ -79,15 +79,15 @@ impl Topology {
         Some(self.sections.topic.get(topic)?.transport.as_ref()?.as_ref().0)
     }
 
-    /// Whether the link between two nodes goes over TCP, plain or with TLS: because the file says
-    /// so, or because they run on different hosts.
+    /// Returns whether the link between two nodes uses TCP, plain or with TLS: because the file
+    /// sets it, or because they run on different hosts.
     pub(crate) fn is_over_tcp(&self, node: &str, other: &str) -> bool {
         let is_near = self.host(node) == self.host(other);
         let over_tcp = |carrier| matches!(carrier, Carrier::Tcp | Carrier::Tls);
         self.transport(node, other).map_or(!is_near, over_tcp)
     }
 
-    /// Whether a peer that connects over plain TCP is believed to have the name that it sends.
+    /// Returns whether the name that a peer sends over plain TCP is trusted.
     pub(super) fn trusts_network(&self, node: &str, other: &str) -> bool {
         let trusts = self.sections_of_link(node, other).filter_map(LinkSection::trusts_network);
         trusts.last().unwrap_or_default()

@@ -1,10 +1,10 @@
 //! The topology file: which services make up a node, and the settings of nodes, services, topics,
 //! subscriptions and links that differ from the defaults. `read` reads it, and `keys` has its keys
-//! and their values. `nodes`, `links`, `legacy`, `subscription` and `requests` answer questions
-//! about these values, and `check` compares names. `error` has the errors, `places` finds the place
-//! in the file of a `setting`, for an error about it, and `source` has the texts.
+//! and their values. `nodes`, `links`, `legacy`, `subscription` and `requests` return the resulting
+//! settings, and `check` compares names. `error` has the errors, `places` finds the place in the
+//! file of a `setting`, for an error about it, and `source` has the texts.
 //!
-//! Without the feature `topology` nothing reads a file, and a topology has the defaults.
+//! Without the feature `topology` no file can be read, and a topology has the defaults.
 //!
 //! A key, service or topic that the program does not know is an error with file, line and the
 //! expected value: nothing is ignored silently.
@@ -60,7 +60,7 @@ pub(crate) use setting::Setting;
 /// The settings of a topology file. The default topology has all services in one node and default
 /// capacities, and loses no message.
 ///
-/// Each node is a process of its own. Services read topics of other nodes over links.
+/// Each node is a separate process. Services read topics of other nodes over links.
 ///
 /// ```
 /// let topology = mycelium::Topology::parse("bandit.toml", r#"
@@ -104,9 +104,9 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Sets the directory of the nodes' sockets, except those of nodes with the key `socket`. All
+    /// Sets the directory of the nodes' sockets, except sockets of nodes with the key `socket`. All
     /// processes of a topology must use the same directory. It is created if its parent exists, and
-    /// is closed to other users. By default it is a directory of this user, named after the
+    /// other users have no access to it. The default is a directory of this user, named after the
     /// topology's file.
     #[must_use]
     pub fn in_directory(mut self, directory: impl Into<PathBuf>) -> Topology {
@@ -114,7 +114,7 @@ impl Topology {
         self
     }
 
-    /// The kind of executor that the topology requests for a node.
+    /// Returns the kind of executor that the topology requests for a node.
     pub(crate) fn executor(&self, node: &str) -> Option<&str> {
         Some(self.sections.node.get(node)?.executor.as_ref()?.as_ref())
     }
@@ -133,12 +133,12 @@ impl Topology {
         section.and_then(|section| section.memory.as_ref()).map_or(MEMORY, |key| key.as_ref().0)
     }
 
-    /// Whether a node listens at its Unix socket also if no other node reads from it.
+    /// Returns whether a node listens on its Unix socket even if no other node reads from it.
     pub(crate) fn admits_observers(&self, node: &str) -> bool {
         self.sections.node.get(node).and_then(|section| section.observers).unwrap_or(false)
     }
 
-    /// Whether the rings of a node in shared memory have huge pages.
+    /// Returns whether the rings of a node in shared memory have huge pages.
     pub(crate) fn huge_pages(&self, node: &str) -> bool {
         let section = self.sections.node.get(node);
         section.and_then(|section| section.huge_pages.as_ref()).is_some_and(|key| *key.as_ref())
@@ -150,27 +150,28 @@ impl Topology {
         capacity.map_or(CAPACITY, |capacity| capacity.as_ref().0)
     }
 
-    /// Whether the messages of a topic have traces, if the node has a tracer.
+    /// Returns whether the messages of a topic have traces, if the node has a tracer.
     pub(crate) fn is_traced(&self, topic: &str) -> bool {
         self.sections.topic.get(topic).and_then(|section| section.trace).unwrap_or(true)
     }
 
-    /// The share of a topic's messages whose latency is measured, if the file sets it.
+    /// Returns the share of a topic's messages whose latency is measured, if the file sets it.
     pub(crate) fn latency_sample(&self, topic: &str) -> Option<f64> {
         Some(self.sections.topic.get(topic)?.latency_sample.as_ref()?.as_ref().0)
     }
 
-    /// The threshold of backpressure of a topic, if the file sets it.
+    /// Returns the backpressure threshold of a topic, if the file sets it.
     pub(crate) fn threshold(&self, topic: &str) -> Option<Threshold> {
         Some(self.sections.topic.get(topic)?.backpressure_threshold.as_ref()?.as_ref().0)
     }
 
-    /// What happens to readers that hold up the publishers of a topic, if the file sets it.
+    /// Returns what happens to readers that stall the publishers of a topic, if the file sets it.
     pub(crate) fn on_stall(&self, topic: &str) -> Option<OnStall> {
         Some(self.sections.topic.get(topic)?.on_stall.as_ref()?.as_ref().0)
     }
 
-    /// What happens to messages that were in flight to a reader's process when it died.
+    /// Returns what happens to messages that were in flight to a reader's process when the process
+    /// died.
     pub(crate) fn redelivery(&self, topic: &str) -> Redelivery {
         let section = self.sections.topic.get(topic);
         let delivery = section.and_then(|section| section.delivery.as_ref());

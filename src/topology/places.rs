@@ -10,29 +10,29 @@ use serde_spanned::Spanned;
 use super::error::{Problem, SourceLocation, TopologyError};
 use super::{Setting, Topology};
 
-/// Where settings are in the file, for the errors of a node that no longer has the file.
+/// The places of settings in the file, for the errors of a node that no longer has the file.
 #[derive(Debug, Default)]
 pub(crate) struct Places(BTreeMap<String, Place>);
 
 #[derive(Debug)]
 struct Place {
     location: SourceLocation,
-    /// The text of the value in the file, if it has variables of the environment.
+    /// The source text of the value, if it has environment variables.
     written: Option<String>,
 }
 
-/// A text that identifies a setting.
+/// Returns a text that identifies a setting.
 fn key(setting: Setting<'_>) -> String {
     format!("{setting:?}")
 }
 
 impl Places {
-    /// File, line and column of a setting, if the file has it.
+    /// Returns file, line and column of a setting, if the file has it.
     pub(crate) fn of(&self, setting: Setting<'_>) -> Option<String> {
         self.0.get(&key(setting)).map(|place| place.location.to_string())
     }
 
-    /// The error of a setting, if the file has it.
+    /// Returns the error of a setting, if the file has it.
     pub(crate) fn error(&self, setting: Setting<'_>, problem: Problem) -> Option<TopologyError> {
         let Place { location, written } = self.0.get(&key(setting))?;
         let (location, written) = (location.clone(), written.clone());
@@ -41,8 +41,8 @@ impl Places {
 }
 
 impl Topology {
-    /// Returns the places of settings about which a node can have errors when it starts. It has
-    /// links with these `peers`.
+    /// Returns the places of the settings that can cause errors when a node with links to `peers`
+    /// starts.
     pub(crate) fn places_for<'a>(
         &'a self,
         node: &'a str,
@@ -87,12 +87,12 @@ impl Topology {
         Places(places.collect())
     }
 
-    /// File, line and column of a setting, if the file has it.
+    /// Returns file, line and column of a setting, if the file has it.
     pub(crate) fn place_of(&self, setting: Setting<'_>) -> Option<String> {
         self.span_of(setting).map(|span| self.file.location(span).to_string())
     }
 
-    /// The error of a setting.
+    /// Returns the error of a setting.
     pub(crate) fn error_at(&self, setting: Setting<'_>, problem: Problem) -> TopologyError {
         self.file.error(self.span_of(setting).unwrap_or(0..0), problem)
     }

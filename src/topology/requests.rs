@@ -1,5 +1,5 @@
-//! The topics and services that the program adds for requests between nodes, as if the file had
-//! them.
+//! The topics and services that the program adds for requests between nodes, in the same form as
+//! those of the file.
 
 use mycelium_core::Code;
 use serde_spanned::Spanned;
@@ -32,7 +32,7 @@ impl Topology {
         }
     }
 
-    /// Places one more service in a node.
+    /// Places an additional service in a node.
     pub(crate) fn place_service(&mut self, node: &str, service: &str) {
         if let Some(services) = self.sections.node.get_mut(node).and_then(|it| it.services.as_mut())
         {
@@ -40,8 +40,7 @@ impl Topology {
         }
     }
 
-    /// Adds a topic that carries the requests of another topic, or their answers, to `reader`
-    /// alone.
+    /// Adds a topic that carries the requests of another topic, or their answers, to `reader` only.
     pub(crate) fn add_request_topic(
         &mut self,
         topic: &str,
@@ -61,7 +60,7 @@ impl Topology {
         self.sections.topic.insert(Spanned::new(0..0, topic.to_owned()), section);
     }
 
-    /// Whether a topic was added by [`add_request_topic`](Topology::add_request_topic).
+    /// Returns whether a topic was added by [`add_request_topic`](Topology::add_request_topic).
     pub(crate) fn carries_requests(&self, topic: &str) -> bool {
         self.sections.topic.get(topic).is_some_and(|section| section.carries_requests)
     }

@@ -1,6 +1,6 @@
-//! The settings about which a node can have errors.
+//! The settings of a topology that can cause errors of a node.
 
-/// Names a setting of a topology.
+/// Identifies a setting of a topology.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Setting<'a> {
     /// The section of a node.

@@ -1,5 +1,5 @@
-//! The texts of a topology: the file itself, and those that it includes. A *span* is a range in all
-//! texts, one after the other, so it also says in which file it is.
+//! The texts of a topology: the file itself, and the included files. A *span* is a range in the
+//! concatenation of all texts, so it also identifies the file.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -29,14 +29,14 @@ struct SourceFile {
     /// for a text that is not from a file.
     found: Vec<PathBuf>,
     text: String,
-    /// The number at which the spans of this text begin.
+    /// The offset at which the spans of this text begin.
     base: usize,
 }
 
 impl Source {
     /// Adds a file, and returns its number.
     pub(super) fn add(&mut self, path: PathBuf, text: String) -> usize {
-        // Counts one more than the length, so that the end of a text is a place of its own.
+        // Adds one to the length, so that the end of a text is a distinct place.
         let base = self.files.last().map_or(0, |last| last.base + last.text.len() + 1);
         self.files.push(SourceFile { path, found: Vec::new(), text, base });
         self.files.len() - 1
@@ -61,28 +61,28 @@ impl Source {
         texts.collect()
     }
 
-    /// Returns the text of a file, and the number at which its spans begin.
+    /// Returns the text of a file, and the offset at which its spans begin.
     pub(super) fn text_of(&self, number: usize) -> (&str, usize) {
         let SourceFile { text, base, .. } = &self.files[number];
         (text, *base)
     }
 
-    /// The path of the topology file itself.
+    /// Returns the path of the topology file itself.
     pub(super) fn path(&self) -> &Path {
         self.files.first().map_or(Path::new(""), |file| &file.path)
     }
 
-    /// The number of bytes of all texts.
+    /// Returns the size of all texts in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.files.iter().map(|file| file.text.len()).sum()
     }
 
-    /// The number of the file in which a span is.
+    /// Returns the number of the file with this span.
     pub(super) fn number(&self, span: &Range<usize>) -> usize {
         self.files.partition_point(|file| file.base <= span.start).saturating_sub(1)
     }
 
-    /// The path of the file in which a span is.
+    /// Returns the path of the file with this span.
     pub(super) fn file(&self, span: &Range<usize>) -> &Path {
         self.files.get(self.number(span)).map_or(Path::new(""), |file| &file.path)
     }
@@ -94,7 +94,7 @@ impl Source {
     }
 
     pub(super) fn error(&self, span: Range<usize>, problem: Problem) -> TopologyError {
-        // The problem of a variable names the variable already.
+        // The problem of a variable already names the variable.
         let is_of_variable = problem.code == Code::TOPOLOGY_VARIABLE;
         let written = self.substituted(&span).filter(|_| !is_of_variable);
         TopologyError { location: self.location(span), problem, written }
@@ -109,7 +109,7 @@ impl Source {
         self.error(span, Problem::contradiction(text))
     }
 
-    /// Returns the line in which a place is.
+    /// Returns the line with this place.
     pub(super) fn line(&self, place: usize) -> &str {
         let Some((text, place)) = self.text(place) else { return "" };
         let (before, after) = text.split_at_checked(place).unwrap_or((text, ""));
@@ -125,7 +125,7 @@ impl Source {
         SourceLocation { file: self.file(&span).to_owned(), line, column }
     }
 
-    /// Returns the text of a value in the file, if it has variables of the environment.
+    /// Returns the source text of a value, if it has environment variables.
     pub(super) fn substituted(&self, span: &Range<usize>) -> Option<String> {
         let (text, start) = self.text(span.start)?;
         let written = text.get(start..start + span.len())?;
@@ -133,7 +133,7 @@ impl Source {
         is_text.then(|| written.to_owned())
     }
 
-    /// Returns the text in which a place is, and the place within that text.
+    /// Returns the text with this place, and the place within that text.
     fn text(&self, place: usize) -> Option<(&str, usize)> {
         let file = self.files.get(self.number(&(place..place)))?;
         Some((&file.text, place - file.base))

@@ -1,4 +1,5 @@
-//! How subscriptions read, from their sections: the policy, the key of `latest`, and the start.
+//! The options of subscriptions, from their sections: the policy, the key of `latest`, and the
+//! start.
 
 use std::num::NonZeroU32;
 
@@ -10,7 +11,7 @@ use super::Topology;
 use super::error::{Problem, TopologyError};
 use crate::topology::keys::sections::SubscriptionSection;
 
-/// The number of keys of a `latest` subscription by key, if nothing else sets one.
+/// The default number of keys of a `latest` subscription by key.
 const KEYS: NonZeroU32 = NonZeroU32::new(1024).unwrap();
 
 impl Topology {
@@ -73,7 +74,7 @@ impl Topology {
     }
 }
 
-/// The problem of a subscription with `key` or `keys` whose policy has no key.
+/// Returns the problem of a subscription with `key` or `keys` whose policy has no key.
 fn without_key(key: &str, policy: Policy, more: &str) -> Problem {
     let text = format!(
         "`{key}` has no meaning with the policy `{policy}`: it needs `policy = \"latest\"`{more}"

@@ -23,7 +23,7 @@ pub(super) fn without_code(error: TopologyError) -> String {
 fn a_missing_file_is_named() {
     let missing = Topology::load("no/such/file.toml").unwrap_err().to_string();
     assert!(missing.starts_with("no/such/file.toml: cannot read the topology: "), "{missing}");
-    // The error names the directory of a relative path, which the reader may not expect.
+    // The error names the directory of a relative path, which may not be the expected one.
     assert!(missing.contains("; the current directory is `/"), "{missing}");
 }
 
@@ -162,7 +162,7 @@ fn the_file_overrides_the_options_of_a_subscription_key_by_key() {
 
 #[test]
 fn a_node_has_a_name_that_a_path_may_have() {
-    // A peer gets the name in a frame, and a launcher writes it in a line.
+    // The name is sent to a peer in a frame, and a launcher writes it in a line.
     let [longest, long, letters] = ["n".repeat(62), "n".repeat(63), "ß".repeat(32)];
     for name in ["", "../x", "a/b", "..", "a..b", "a b", "a\\n", &long, &letters] {
         let error = Topology::parse("t.toml", &format!("\n[node.\"{name}\"]\n")).unwrap_err();

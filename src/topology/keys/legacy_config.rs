@@ -15,21 +15,21 @@ pub(crate) struct ListenerConfig {
     pub(crate) endpoint: Endpoint,
     /// The place of the section: file, line and column.
     pub(crate) place: String,
-    /// The digests of contracts: a client has to send one of them. If there are none, it sends no
-    /// hello.
+    /// The accepted contract digests: a client must send one of them in its hello. If there are
+    /// none, it sends no hello.
     pub(crate) digests: Vec<ContractDigest>,
     /// What happens to frames of types that have no topic.
     pub(crate) unknown: OnBadFrame,
     /// What happens to payloads that the program cannot decode.
     pub(crate) invalid: OnBadFrame,
     pub(crate) slow: OnSlowClient,
-    /// The most clients that are connected at a time.
+    /// The maximum number of connected clients.
     pub(crate) connections: usize,
-    /// How long a client may take for a hello, or for a frame that it has begun.
+    /// How long a client may take for its hello, or for a frame that it has begun.
     pub(crate) timeout: Duration,
-    /// The longest payload that is accepted, in bytes.
+    /// The maximum length of a payload, in bytes.
     pub(crate) payload: u32,
-    /// The most bytes that wait for one client.
+    /// The maximum number of queued bytes for one client.
     pub(crate) queue: usize,
     pub(crate) types: Vec<LegacyType>,
 }
@@ -48,7 +48,7 @@ pub struct LegacyType {
     pub to_clients: bool,
 }
 
-/// What happens to a frame that cannot be taken.
+/// What happens to a frame that cannot be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnBadFrame {
     /// It is dropped and counted.
@@ -60,7 +60,7 @@ pub(crate) enum OnBadFrame {
 /// What happens when the queue of a client is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnSlowClient {
-    /// Messages that find no room are dropped and counted.
+    /// Messages without room are dropped and counted.
     Drop,
     /// The connection ends.
     End,

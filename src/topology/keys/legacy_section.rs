@@ -36,7 +36,7 @@ pub(crate) struct LegacySection {
     pub(crate) types: BTreeMap<Spanned<String>, Spanned<TypeEntry>>,
 }
 
-/// The digests of contracts: `"plain"` for none, or `{ digest = ".." }` with one digest or a list.
+/// The contract digests: `"plain"` for none, or `{ digest = ".." }` with one digest or a list.
 #[derive(Clone, Debug)]
 pub(crate) struct WireName(pub(crate) Vec<ContractDigest>);
 

@@ -32,8 +32,8 @@ pub(crate) struct LinkSection {
     confirm: Option<Pause>,
 }
 
-/// Whether a link over plain TCP believes the name of a peer: `"network"` believes every process
-/// that can connect; `"nobody"` believes no process on another host.
+/// Whether a link over plain TCP trusts the name that a peer sends: `"network"` trusts every
+/// process that can connect; `"nobody"` trusts no process on another host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trust {
     pub(crate) is_network: bool,
@@ -83,19 +83,19 @@ impl<'de> Deserialize<'de> for Pause {
 }
 
 impl LinkSection {
-    /// The place where the section sets the transport, if it does.
+    /// Returns where the section sets the transport, if it does.
     pub(crate) fn place_of_transport(&self) -> Option<Range<usize>> {
         self.transport.as_ref().map(Spanned::span)
     }
 
-    /// The place where the section sets a value that no link can have.
+    /// Returns where the section sets a value that no link can have.
     pub(crate) fn place_of(&self, error: &ConfigError) -> Option<Range<usize>> {
         let keep_alive = self.keep_alive.as_ref().map(Spanned::span);
         match error {
             ConfigError::Silence => self.silence.as_ref().map(Spanned::span).or(keep_alive),
             ConfigError::KeepAlive => keep_alive,
             ConfigError::Buffer { .. } => self.buffer.as_ref().map(Spanned::span),
-            // The other values are not set by a file.
+            // The other values cannot be set by a file.
             _ => None,
         }
     }
@@ -104,7 +104,8 @@ impl LinkSection {
         self.transport.as_ref().map(|transport| transport.as_ref().0)
     }
 
-    /// Whether every process of the network is trusted; `None` if the section does not say.
+    /// Returns whether every process of the network is trusted; `None` if the section has no such
+    /// key.
     pub(crate) fn trusts_network(&self) -> Option<bool> {
         self.trust.map(|trust| trust.0.is_network)
     }

@@ -1,4 +1,4 @@
-//! Types of the values that say how a subscription reads, and what happens when it stalls, with the
+//! Types of the values that set how a subscription reads and what happens when it stalls, with the
 //! errors of invalid ones.
 
 use std::collections::BTreeMap;

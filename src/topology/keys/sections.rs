@@ -48,7 +48,7 @@ pub(crate) struct HostSection {
     pub(crate) address: Spanned<HostAddresses>,
 }
 
-/// The files by which nodes prove their names. Relative paths start at the directory of the
+/// The files with which nodes prove their names. Relative paths start at the directory of the
 /// topology file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,7 +144,7 @@ pub(crate) struct TopicSection {
     /// answers.
     #[serde(skip)]
     pub(crate) carries_requests: bool,
-    /// Whether these are requests to actors, by a node that `actors_for` names.
+    /// Whether these are requests to actors, from a node in `actors_for`.
     #[serde(skip)]
     pub(crate) is_of_actors: bool,
 }

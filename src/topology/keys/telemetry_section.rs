@@ -38,7 +38,7 @@ pub(crate) struct Share(pub(crate) f64);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LabelSets(pub(crate) usize);
 
-/// Reads an address of this host, or one that other hosts reach.
+/// Parses an address of this host, or an address that other hosts can reach.
 impl FromText for SocketAddr {
     fn from_text(text: &str) -> Result<SocketAddr, String> {
         let address = text.parse::<SocketAddr>().ok().filter(|address| address.port() > 0);

@@ -1,16 +1,16 @@
-//! Which names topics may have.
+//! The rule for names of topics.
 
 use mycelium_core::Code;
 
 use crate::topology::error::Problem;
 
-/// The longest name of a topic in bytes: links carry no longer ones.
+/// The maximum length of a topic's name, in bytes; links carry no longer names.
 const LONGEST_TOPIC: usize = 62;
 
 /// Checks the name of a topic to which a port is bound.
 ///
 /// # Errors
-/// What is wrong with the name, and what was expected.
+/// [`Problem`]: the mistake in the name, and what was expected.
 pub(crate) fn check_topic(topic: &str) -> Result<(), Problem> {
     let invalid = |text| Err(Problem::new(Code::TOPIC_NAME, text));
     let is_bad = |c: char| c.is_whitespace() || c.is_control() || c == '=';

@@ -22,7 +22,7 @@ const LARGEST: usize = 1 << 30;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Text<T>(pub(crate) T);
 
-/// Reads a value from a text. The text of the error is for the person who wrote the file.
+/// Parses a value from a text. The error text is for the author of the file.
 pub(crate) trait FromText: Sized {
     fn from_text(text: &str) -> Result<Self, String>;
 }
@@ -48,7 +48,7 @@ pub(crate) fn choice<T: Copy>(kind: &str, text: &str, all: &[(&str, T)]) -> Resu
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span(pub(crate) Duration);
 
-/// A duration in the form in which the file has it.
+/// A duration as it is written in the file.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Written {
@@ -58,7 +58,7 @@ pub(crate) enum Written {
 }
 
 impl Span {
-    /// Reads a duration. The text of the error is for the person who wrote the file.
+    /// Parses a duration. The error text is for the author of the file.
     pub(crate) fn of(written: Written) -> Result<Span, String> {
         let text = match written {
             Written::Text(text) => text,
@@ -104,7 +104,7 @@ impl<'de> Deserialize<'de> for TopicName {
     }
 }
 
-/// How often a topic delivers a message when a reader's process dies: `"at-least-once"` or
+/// How often a topic delivers a message if a reader's process dies: `"at-least-once"` or
 /// `"at-most-once"`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delivery {
@@ -119,8 +119,7 @@ impl FromText for Delivery {
     }
 }
 
-/// The number of deaths of its reader's processes after which a message becomes a dead letter; or
-/// `"never"`.
+/// After how many deaths of its reader's processes a message becomes a dead letter; or `"never"`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DeathLimit(pub(crate) u32);
 
@@ -202,7 +201,7 @@ impl<'de> Deserialize<'de> for Capacity {
     }
 }
 
-/// The share of a ring at which its publisher is under backpressure: `"80%"`.
+/// The fill level of a ring at which its publisher is under backpressure: `"80%"`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Percentage(pub(crate) Threshold);
 

@@ -1,4 +1,4 @@
-//! The listeners for clients of the original system: the sections `legacy`, checked.
+//! The listeners for clients of the original system: the checked `legacy` sections.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -179,7 +179,7 @@ impl Topology {
         Ok(())
     }
 
-    /// The listeners for clients of the original system.
+    /// Returns the listeners for clients of the original system.
     pub(crate) fn legacy_listeners(&self) -> Vec<ListenerConfig> {
         let listeners = self.sections.legacy.iter().map(|(name, section)| {
             let (endpoint, place) = Topology::legacy_endpoint(name, section);
@@ -205,7 +205,7 @@ impl Topology {
         listeners.collect()
     }
 
-    /// Returns where a listener listens, and the place of the key that says so.
+    /// Returns the endpoint of a listener, and the place of the key that sets it.
     pub(super) fn legacy_endpoint(
         name: &Spanned<String>,
         section: &LegacySection,
@@ -219,17 +219,17 @@ impl Topology {
                 let access = access(section.users.as_deref(), section.group, section.mode.as_ref());
                 (Endpoint::unix(socket.as_ref(), access), socket.span())
             }
-            // Does not occur: `check_legacy` refuses a section without an address.
+            // Never happens: `check_legacy` refuses a section without an address.
             (None, None) => (Endpoint::unix("", Access::default()), name.span()),
         }
     }
 
-    /// Whether the file lists the services of a node.
+    /// Returns whether the file lists the services of a node.
     pub(crate) fn lists_services(&self, node: &str) -> bool {
         self.sections.node.get(node).is_some_and(|section| section.services.is_some())
     }
 
-    /// The error of a type whose topic no service of the program has.
+    /// Returns the error of a type whose topic no service of the program has.
     pub(crate) fn unknown_legacy_topic(
         &self,
         listener: &str,
@@ -240,7 +240,7 @@ impl Topology {
         self.unknown("topic", &topic, known, "")
     }
 
-    /// The error of a type whose message the program has no codec for.
+    /// Returns the error of a type for whose message the program has no codec.
     pub(crate) fn no_legacy_codec(
         &self,
         listener: &str,

@@ -8,7 +8,7 @@ use crate::topology::tests::without_code;
 
 const FLOOR: &str = "[legacy.floor]\nlisten = \"10.0.0.1:7401\"\nwire = \"plain\"\n";
 
-/// Returns the error of a listener with these further keys. Line 4 is the first of them.
+/// Returns the error of a listener with these additional keys. The first of them is on line 4.
 fn error_with(keys: &str) -> String {
     let types = if keys.contains("types") { "" } else { "types = { 11 = \"swaps\" }\n" };
     error(&format!("{FLOOR}{keys}{types}"))
@@ -152,7 +152,7 @@ fn mistakes_of_types_are_named() {
     );
 }
 
-/// Otherwise, whoever can connect could read and write everything.
+/// Otherwise, everybody who can connect could read and write everything.
 #[test]
 fn a1_a_topic_with_a_list_is_not_served_to_the_network() {
     let text = |keys: &str, clients: &str, list: &str| {
@@ -183,7 +183,7 @@ fn a1_a_topic_with_a_list_is_not_served_to_the_network() {
     }
 }
 
-/// Otherwise, the start would fail, with an error of the system that names no section.
+/// Otherwise, the start would fail with a system error that names no section.
 #[test]
 fn two_listeners_of_one_host_have_two_addresses() {
     let check = |text: &str| {

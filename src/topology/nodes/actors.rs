@@ -6,7 +6,7 @@ use crate::topology::Topology;
 use crate::topology::error::TopologyError;
 
 impl Topology {
-    /// Checks that each list names other nodes, each of them once. Both nodes must have lists of
+    /// Checks that each list names other nodes, each of them once. Both nodes need lists of
     /// services, because the program adds services to both.
     pub(crate) fn check_actors(&self) -> Result<(), TopologyError> {
         let nodes = &self.sections.node;
@@ -50,8 +50,8 @@ impl Topology {
         })
     }
 
-    /// Returns the place where the file lets one of two nodes ask the actors of the other, if it
-    /// does.
+    /// Returns the place where the file allows one of two nodes to ask the actors of the other, if
+    /// it does.
     pub(crate) fn place_of_asker(&self, nodes: [&str; 2]) -> Option<&Spanned<String>> {
         let [one, other] = nodes;
         [(one, other), (other, one)].into_iter().find_map(|(node, asker)| {

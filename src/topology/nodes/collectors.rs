@@ -1,4 +1,4 @@
-//! Where the traces and metrics of nodes go, and which traces are recorded.
+//! The collectors of the nodes' traces and metrics, and the share of recorded traces.
 
 use std::ops::Range;
 
@@ -60,7 +60,7 @@ fn settings<S: Default>(
 }
 
 impl Topology {
-    /// The share of traces that are recorded, if the file sets it.
+    /// Returns the share of recorded traces, if the file sets it.
     pub(crate) fn sample(&self) -> Option<f64> {
         self.sections.telemetry.sample.map(|share| share.0)
     }
@@ -94,7 +94,7 @@ impl Topology {
         self.otlp_metrics(None).map(drop)
     }
 
-    /// Checks nothing: without the feature the keys themselves are errors.
+    /// Does nothing: without the feature the keys themselves are errors.
     #[cfg(not(feature = "otlp"))]
     #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "no file has the keys")]
     pub(crate) fn check_collectors(&self) -> Result<(), TopologyError> {

@@ -9,7 +9,7 @@ use serde_spanned::Spanned;
 use crate::topology::Topology;
 use crate::topology::error::{Problem, TopologyError};
 
-/// The placeholders: words in braces that a command may have.
+/// The placeholders of a command: words in braces.
 const PLACEHOLDERS: [&str; 3] = ["directory", "node", "topology"];
 
 /// The command that runs a node of a topology as a process: see [`Topology::command`].
@@ -18,14 +18,14 @@ const PLACEHOLDERS: [&str; 3] = ["directory", "node", "topology"];
 pub struct NodeCommand {
     /// The node.
     pub node: String,
-    /// The program: a path, or a name that the system searches for in `PATH`.
+    /// The program: a path, or a name that is searched for in `PATH`.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
     /// The working directory: the directory of the topology file.
     pub directory: PathBuf,
-    /// The place of the command in the topology: file, line and column. `None` if it is not from
-    /// there.
+    /// The place of the command in the topology: file, line and column. `None` if the command comes
+    /// from elsewhere.
     pub place: Option<String>,
 }
 
@@ -80,11 +80,11 @@ impl Topology {
         Some(NodeCommand { node: node.to_owned(), program, arguments, directory, place })
     }
 
-    /// Returns the command of a node from the words that a person gives instead of the file, with
-    /// the same placeholders. A program with a slash is relative to the current directory.
+    /// Returns the command of a node from `program` and `arguments` instead of the file, with the
+    /// same placeholders. A program with a slash is relative to the current directory.
     ///
     /// # Errors
-    /// If the words have another placeholder.
+    /// [`TopologyError`] if one of them has an unknown placeholder.
     pub fn command_from(
         &self,
         node: &str,
@@ -164,7 +164,7 @@ impl Topology {
     }
 }
 
-/// Whether the system searches for this program in `PATH`.
+/// Returns whether the system searches for this program in `PATH`.
 fn is_name(program: &Path) -> bool {
     program.components().count() == 1 && !program.as_os_str().as_encoded_bytes().contains(&b'/')
 }

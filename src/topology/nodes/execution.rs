@@ -1,4 +1,4 @@
-//! How a service is executed: the keys of its section, combined with the settings of the program.
+//! The execution of a service: the keys of its section, combined with the settings of the program.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ use crate::topology::keys::values::{Latency, Shares};
 pub(crate) const KINDS: [&str; 3] = ["glommio", "smol", "tokio"];
 
 impl ServiceSection {
-    /// The first key that has an effect only on a thread of the service's own.
+    /// Returns the first key that has an effect only on the service's own thread.
     fn of_own_thread(&self) -> Option<(&'static str, Range<usize>)> {
         let thread = self.thread.as_ref().map(|thread| ("thread", thread.span()));
         let class = self.class.as_ref().map(|class| ("class", class.span()));
@@ -40,8 +40,9 @@ impl Topology {
         Err(self.file.contradiction(place, message))
     }
 
-    /// How a service is executed. Each key of the file takes precedence over `coded`, the settings
-    /// of the program. `run = "shared"` in the file also drops the program's settings of a thread.
+    /// Returns how a service is executed. Each key of the file takes precedence over `coded`, the
+    /// settings of the program. `run = "shared"` in the file also discards the program's thread
+    /// settings.
     pub(crate) fn execution(
         &self,
         service: &str,
@@ -74,7 +75,7 @@ impl Topology {
         })
     }
 
-    /// The task queue of a node. Missing keys have the default of its executor.
+    /// Returns the task queue of a node. Missing keys have the default of its executor.
     pub(crate) fn task_queue(&self, node: &str) -> TaskQueue {
         let section = self.sections.node.get(node);
         section.map_or_else(TaskQueue::default, |section| {
@@ -82,8 +83,8 @@ impl Topology {
         })
     }
 
-    /// Returns warnings, for people, of executors that nodes and services name and that do not come
-    /// with Mycelium. They are not errors, because a program may bring its own executors.
+    /// Returns readable warnings about executors in the file that do not come with Mycelium. They
+    /// are not errors, because a program may bring its own executors.
     ///
     /// ```
     /// let text = "[node.main]\nexecutor = \"tokyo\"";
@@ -119,7 +120,7 @@ impl Topology {
     }
 }
 
-/// Combines a task queue: keys of the file take precedence over `coded`.
+/// Combines the settings of a task queue: keys of the file take precedence over `coded`.
 fn queue(
     shares: Option<&Spanned<Shares>>,
     latency: Option<&Spanned<Latency>>,

@@ -6,7 +6,7 @@ use crate::topology::Topology;
 use crate::topology::error::TopologyError;
 use crate::topology::keys::sections::Sections;
 
-/// The features of this program that keys may need.
+/// Returns the features of this program that keys may need.
 pub(crate) fn own_features() -> Vec<String> {
     let all = [
         ("describe", cfg!(feature = "describe")),
@@ -25,7 +25,7 @@ impl Topology {
         self.check_features(&own_features())
     }
 
-    /// Checks that a program with these features has all that the keys need.
+    /// Checks that a program with these features has all features that the keys need.
     pub(crate) fn check_features(&self, features: &[String]) -> Result<(), TopologyError> {
         let has = |name: &str| features.iter().any(|feature| feature == name);
         if let Some(section) = self.sections.tls.as_ref().filter(|_| !has("tls")) {

@@ -1,7 +1,8 @@
 //! The settings of nodes and of their services: where nodes run and listen (`hosts`, `socket`,
 //! `tls`), how they are started (`command`) and reached (`reach`), which metrics and traces they
-//! pass on (`telemetry`, `collectors`), how services run (`execution`, `supervisors`), and which
-//! nodes ask `actors` of others. `features` compares the file with the features of the program.
+//! export (`telemetry`, `collectors`), how services run (`execution`, `supervisors`), and which
+//! nodes may ask the `actors` of others. `features` compares the file with the features of the
+//! program.
 
 mod actors;
 mod collectors;

@@ -1,4 +1,4 @@
-//! How a program that is not a node of the topology, such as a tool or a recorder, reaches a node.
+//! How a program outside the topology, such as a tool or a recorder, reaches a node.
 
 use mycelium_core::debug_as_display;
 use mycelium_transports::endpoint::Endpoint;
@@ -26,13 +26,13 @@ fn unknown(name: &str, known: &[&str]) -> ReachError {
 }
 
 impl Topology {
-    /// Returns where a program that is not a node of the topology reaches a node, in the order in
-    /// which to try: its Unix socket if there is one on this machine, then its TCP addresses.
+    /// Returns the endpoints where a program outside the topology reaches a node, in the order to
+    /// try: its Unix socket if there is one on this machine, then its TCP addresses.
     ///
     /// `own` is the node whose name the program uses. Over TLS the program has the certificate of
-    /// this node, and it gets topics with a list `readers` if the list has this node. The node must
-    /// have `services = []`: otherwise the program would get the messages that are kept for its
-    /// services. Without a name, the program may read topics without `readers`.
+    /// this node, and it may read topics with a list `readers` that includes this node. The node
+    /// must have `services = []`: otherwise the program would get the messages that are kept for
+    /// its services. Without a name, the program may read only topics without `readers`.
     ///
     /// ```
     /// use mycelium::Topology;
@@ -51,8 +51,8 @@ impl Topology {
     /// ```
     ///
     /// # Errors
-    /// If the file does not have these nodes, `own` may run services, or a certificate is needed
-    /// and missing.
+    /// [`ReachError`]: the file does not have these nodes, `own` may run services, or a required
+    /// certificate is missing.
     pub fn reach(&self, node: &str, own: Option<&str>) -> Result<Vec<Endpoint>, ReachError> {
         for name in [Some(node), own].into_iter().flatten() {
             if !self.sections.node.contains_key(name) {
@@ -72,21 +72,21 @@ impl Topology {
         }
         let far = self.tcp(node).map(|plain| self.secured(node, own, plain));
         let near = self.endpoint(node);
-        // Leaves out the socket of another machine, because an error names the first endpoint.
+        // Leaves out a socket on another machine: an error names the first endpoint.
         let is_here = match &near {
             Endpoint::Unix { path, .. } => far.is_none() || path.exists(),
             _ => true,
         };
         let near = is_here.then_some(near);
         match far {
-            // Without a certificate the program may still reach the node by its socket.
+            // Without a certificate the program may still reach the node through its socket.
             Some(Err(error)) => near.map_or(Err(error), |near| Ok(vec![near])),
             Some(Ok(far)) => Ok(near.into_iter().chain([far]).collect()),
             None => Ok(near.into_iter().collect()),
         }
     }
 
-    /// The TCP addresses of a node, as nodes of other hosts use them.
+    /// Returns the TCP addresses of a node, as nodes of other hosts use them.
     #[cfg(feature = "tls")]
     fn secured(
         &self,

@@ -30,7 +30,7 @@ impl Topology {
         Endpoint::unix(address, access.unwrap_or_default())
     }
 
-    /// Checks that a node can listen at its endpoint, as far as the address itself says.
+    /// Checks that a node can listen on its endpoint, as far as the address itself shows.
     pub(crate) fn check_endpoint(&self, node: &str) -> Result<(), TopologyError> {
         let Err(error) = self.endpoint(node).check() else { return Ok(()) };
         let section = self.sections.node.get_key_value(node);
@@ -59,8 +59,8 @@ impl Topology {
         Ok(())
     }
 
-    /// The directory of the nodes' sockets, except those of nodes with the key `socket`: see
-    /// [`in_directory`](Topology::in_directory).
+    /// Returns the directory of the nodes' sockets, except sockets of nodes with the key `socket`:
+    /// see [`in_directory`](Topology::in_directory).
     #[must_use]
     pub fn runtime_directory(&self) -> PathBuf {
         if let Some(directory) = &self.directory {
@@ -71,7 +71,7 @@ impl Topology {
     }
 }
 
-/// How the permissions of a socket contradict `users` or `group`, if they do.
+/// Returns how the permissions of a socket contradict `users` or `group`, if they do.
 pub(crate) fn contradiction_of_mode(
     mode: &Spanned<Mode>,
     has_users: bool,
@@ -91,8 +91,8 @@ pub(crate) fn contradiction_of_mode(
     }
 }
 
-/// Returns the users that may connect to a socket: only the node's own, unless the section says
-/// more.
+/// Returns the users that may connect to a socket: only the node's own user, unless the section
+/// adds others.
 pub(crate) fn access(
     users: Option<&[u32]>,
     group: Option<u32>,

@@ -1,4 +1,4 @@
-//! The settings of supervisors, and of how services are supervised.
+//! The settings of supervisors, and of the supervision of services.
 
 use crate::supervise::{RestartSetting, ServiceSetting, SupervisorSetting};
 use crate::topology::Topology;
@@ -6,7 +6,7 @@ use crate::topology::keys::sections::SupervisorSection;
 use crate::topology::keys::values::Span;
 
 impl Topology {
-    /// The supervisors of the file, by name.
+    /// Returns the supervisors of the file, by name.
     pub(crate) fn supervisors(&self) -> Vec<SupervisorSetting> {
         let sections = self.sections.supervisor.iter();
         let settings = sections.map(|(name, section)| {
@@ -26,7 +26,7 @@ impl Topology {
         settings.collect()
     }
 
-    /// Returns the settings in the file of how a service is supervised.
+    /// Returns the file's settings for the supervision of a service.
     pub(crate) fn supervised(&self, service: &str) -> ServiceSetting {
         let Some(section) = self.sections.service.get(service) else {
             return ServiceSetting::default();

@@ -11,7 +11,7 @@ use crate::topology::error::TopologyError;
 use crate::topology::keys::values::Text;
 
 impl Topology {
-    /// Checks that the file allows it if metrics are served to other hosts.
+    /// Checks that the file allows serving metrics to other hosts, if it requests this.
     pub(crate) fn check_telemetry(&self) -> Result<(), TopologyError> {
         let nodes = self.sections.node.values();
         let addresses = nodes.filter_map(|node| node.listen_metrics.as_ref());
@@ -33,18 +33,18 @@ impl Topology {
         Some(self.sections.node.get(node)?.listen_metrics.as_ref()?.as_ref().0)
     }
 
-    /// Whether other hosts may read the metrics of nodes.
+    /// Returns whether other hosts may read the metrics of nodes.
     pub(crate) fn exposes_metrics(&self) -> bool {
         self.sections.telemetry.expose.as_ref().is_some_and(|key| *key.as_ref())
     }
 
-    /// How often metrics are passed on, if the file sets it.
+    /// Returns how often metrics are exported, if the file sets it.
     #[cfg_attr(not(feature = "facade"), allow(dead_code, reason = "it is for a recorder"))]
     pub(crate) fn telemetry_interval(&self) -> Option<Duration> {
         self.sections.telemetry.interval.as_ref().map(|key| key.as_ref().0)
     }
 
-    /// The most sets of label values that a family of metrics has, if the file sets it.
+    /// Returns the maximum number of label sets of a metrics family, if the file sets it.
     #[cfg_attr(
         not(any(feature = "prometheus", feature = "facade", feature = "otlp")),
         allow(dead_code, reason = "the key is an error")

@@ -1,4 +1,4 @@
-//! The section `tls`: the files by which nodes prove their names to nodes of other hosts.
+//! The section `tls`: the files with which nodes prove their names to nodes of other hosts.
 
 #[cfg(feature = "tls")]
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use crate::observe::report::Carrier;
 use crate::topology::Topology;
 use crate::topology::error::TopologyError;
 
-/// The placeholder, in a path, for the name of a node.
+/// The placeholder for the name of a node in a path.
 #[cfg(feature = "tls")]
 const NODE: &str = "{node}";
 
 impl Topology {
-    /// The carrier of a link between two hosts, if the file does not name one for it.
+    /// Returns the default carrier of a link between two hosts.
     pub(crate) fn far_carrier(&self) -> Carrier {
         if self.sections.tls.is_some() { Carrier::Tls } else { Carrier::Tcp }
     }
@@ -49,26 +49,26 @@ impl Topology {
         Err(self.file.contradiction(place, message))
     }
 
-    /// Checks nothing: without the feature no file has links over TLS.
+    /// Does nothing: without the feature no file has links over TLS.
     #[cfg(not(feature = "tls"))]
     pub(crate) fn check_certified(&self, _nodes: [&str; 2]) -> Result<(), TopologyError> {
         Ok(())
     }
 
-    /// The files of a node.
+    /// Returns the TLS files of a node.
     #[cfg(feature = "tls")]
     pub(crate) fn tls_files(&self, node: &str) -> Option<mycelium_transports::tls::TlsFiles> {
         let section = self.sections.tls.as_ref()?.as_ref();
         let path = |key: &Spanned<PathBuf>| {
-            // Relative to the file that has the key, which may be an included one.
+            // Relative to the file with the key, which may be an included one.
             let directory = self.file.file(&key.span()).parent().unwrap_or(Path::new(""));
             match key.as_ref().to_str() {
                 Some(path) => directory.join(path.replace(NODE, node)),
                 None => directory.join(key.as_ref()),
             }
         };
-        // Makes paths absolute, because the process may have another current directory when it
-        // reads the files again.
+        // Makes paths absolute: the current directory may change before the process reads the files
+        // again.
         let path = |key| {
             let path = path(key);
             std::path::absolute(&path).unwrap_or(path)

@@ -1,5 +1,5 @@
-//! The descriptions of programs that nodes name by the key `description`. Their texts are files of
-//! the topology: a launcher gives them to its nodes, like the other files.
+//! The descriptions of programs, which nodes name by the key `description`. They are files of the
+//! topology: a launcher passes their texts to its nodes, like the other files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +12,8 @@ use crate::topology::read::files::TopologyFiles;
 use crate::topology::read::include::{read, unreadable};
 use crate::topology::source::{FileText, Source};
 
-/// Reads the descriptions that nodes name, each once. Returns the numbers of the files, by node.
-/// Files that are in `given` are not read from the disk.
+/// Reads the descriptions that nodes name, each once. Returns the file numbers, by node. Files in
+/// `given` are not read from the disk.
 pub(super) fn descriptions(
     sections: &Sections,
     source: &mut Source,
@@ -43,14 +43,14 @@ pub(super) fn descriptions(
     Ok(descriptions)
 }
 
-/// Returns the path without symlinks, and the text of a file. `others` is the number of bytes of
-/// the other files.
+/// Returns the path without symlinks, and the text of a file. `others` is the size of the other
+/// files in bytes.
 fn find(path: &Path, others: usize, given: &TopologyFiles) -> Result<(PathBuf, String), String> {
     if let Some(FileText { paths, text }) = given.find(path) {
         return Ok((paths[0].clone(), text.clone()));
     }
     let real = fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
-    // Refuses a pipe, because opening it may wait for its other side for ever.
+    // Refuses a pipe: opening it may block forever.
     if !real.is_file() {
         return Err("it is not a file".to_owned());
     }
@@ -58,8 +58,8 @@ fn find(path: &Path, others: usize, given: &TopologyFiles) -> Result<(PathBuf, S
 }
 
 impl Topology {
-    /// Checks that each node has a list of services if a node has a description: a program that
-    /// does not have the services of other nodes knows only from the lists where they are.
+    /// Checks that each node has a list of services if a node has a description: a program without
+    /// the services of other nodes learns only from the lists where they are.
     pub(super) fn check_descriptions(&self) -> Result<(), TopologyError> {
         let nodes = &self.sections.node;
         let Some(key) = nodes.values().find_map(|node| node.description.as_ref()) else {
@@ -75,8 +75,8 @@ impl Topology {
         Err(self.file.contradiction(key.span(), message))
     }
 
-    /// Returns the number of the file with the description of a node's program, if the file names a
-    /// description that was read.
+    /// Returns the number of the file with the description of a node's program, if the file names
+    /// one that was read.
     #[cfg(feature = "describe")]
     pub(crate) fn description_number(&self, node: &str) -> Option<usize> {
         self.descriptions.get(node).copied()
@@ -88,7 +88,7 @@ impl Topology {
         self.file.text_of(file).0
     }
 
-    /// Returns the path of a node's description, as it is in the file.
+    /// Returns the path of a node's description, as written in the file.
     #[cfg(feature = "describe")]
     pub(crate) fn description_path(&self, node: &str) -> Option<PathBuf> {
         Some(self.sections.node.get(node)?.description.as_ref()?.as_ref().clone())

@@ -1,7 +1,8 @@
-//! The table of one file with the values of its variables, and the sections that are read from it.
+//! The table of one file with the values of its variables, and the sections that are parsed from
+//! it.
 //!
-//! A value with a variable is a text. If its key takes a number or a truth value, the text is read
-//! as one: the key decides this, not the variable.
+//! A value with a variable is a text. If its key takes a number or a boolean, the text is parsed as
+//! one: this depends on the key, not on the variable.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,7 +16,7 @@ use crate::topology::keys::sections::Sections;
 use crate::topology::read::substitution::{Environment, substitute};
 use crate::topology::source::Source;
 
-/// The values of texts with variables, by the place at which each text begins.
+/// The values of texts with variables, by the start of each text.
 #[derive(Debug, Default)]
 pub(crate) struct Substituted(BTreeMap<usize, String>);
 
@@ -90,7 +91,7 @@ impl Substituted {
         Spanned::new(span, value)
     }
 
-    /// Reads the text at this place as a number or a truth value. False if it is neither, or has no
+    /// Parses the text at this place as a number or a boolean. False if it is neither, or has no
     /// variable.
     fn read_scalar<'t>(&'t self, table: &mut DeTable<'t>, span: &Range<usize>) -> bool {
         let text = self.0.get(&span.start);
@@ -107,7 +108,7 @@ impl Substituted {
     }
 }
 
-/// Replaces the text at this place. False if no text is there.
+/// Replaces the text at this place. False if there is no text.
 fn replace<'t>(
     value: &mut Spanned<DeValue<'t>>,
     span: &Range<usize>,
@@ -129,14 +130,14 @@ fn replace<'t>(
     }
 }
 
-/// Reads the sections of a topology's table, whose variables have these values.
+/// Parses the sections of a topology's table with the values of its variables.
 pub(crate) fn sections<'t>(
     source: &Source,
     substituted: &'t Substituted,
     mut table: DeTable<'t>,
 ) -> Result<Sections, TopologyError> {
     refuse_lists(source, &table)?;
-    // The error that a value had as a text, before it was read as a number.
+    // The error of a value as a text, before it was parsed as a number.
     let mut as_text: Option<(Range<usize>, String)> = None;
     loop {
         let document = toml::Deserializer::from(Spanned::new(0..0, table.clone()));
@@ -153,7 +154,7 @@ pub(crate) fn sections<'t>(
         if let Some((_, text)) = as_text.filter(|(text, _)| *text == span)
             && !text.starts_with(INVALID_TYPE)
         {
-            // The key takes texts, but not this one, so the earlier error is the right one.
+            // The key takes texts, but not this one, so the earlier error is the correct one.
             message = text;
         }
         let problem = Problem::of_text(&message, source.line(span.start), is_substituted);
@@ -161,7 +162,7 @@ pub(crate) fn sections<'t>(
     }
 }
 
-/// Refuses `[[telemetry]]` and `[[node.main]]`: serde would read the items of such a list as the
+/// Refuses `[[telemetry]]` and `[[node.main]]`: serde would parse the items of such a list as the
 /// values of a section's keys.
 fn refuse_lists(source: &Source, table: &DeTable<'_>) -> Result<(), TopologyError> {
     let is_list = |value: &Spanned<DeValue<'_>>| match value.get_ref() {

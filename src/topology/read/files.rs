@@ -1,5 +1,5 @@
-//! The texts of a topology's files, and their copy on the disk. A launcher gives the copy to its
-//! nodes, so that they use the version of the files that the launcher has read.
+//! The texts of a topology's files, and their copy on the disk. A launcher passes the copy to its
+//! nodes, so that they use the same version of the files as the launcher.
 //!
 //! A copy is a file. It has a first line, and then for each topology file: the number of its paths
 //! and the size of its text; the size of each path, and the path; the text. Each of these lines,
@@ -16,7 +16,7 @@
 //!
 //! ```
 //!
-//! Panic contract: no content of a copy makes this module panic.
+//! Panic contract: no content of a copy causes a panic in this module.
 
 use std::env;
 use std::fs::{self, File, OpenOptions};
@@ -27,18 +27,18 @@ use std::sync::Arc;
 use crate::topology::Topology;
 use crate::topology::source::FileText;
 
-/// The most bytes that all files of a topology have together.
+/// The maximum size of all files of a topology together, in bytes.
 pub(crate) const LARGEST: u64 = 16 << 20;
 /// The first line of a copy.
 const HEAD: &[u8] = b"mycelium topology files 1\n";
-/// The most bytes of a copy: half for the texts, and half for the paths.
+/// The maximum size of a copy, in bytes: half for the texts, and half for the paths.
 const LARGEST_COPY: u64 = 2 * LARGEST;
 
 /// The texts of a topology's files, by their paths: [`Topology::files`].
 ///
-/// A launcher writes them to a file, which its nodes read in place of the files on the disk. So a
-/// node does not see a file that is changed or being written while it starts, and a node that is
-/// started again reads the same texts as before.
+/// A launcher writes them to a file, which its nodes read instead of the files on the disk. So a
+/// node does not see a file that is changed while the node starts, and a restarted node reads the
+/// same texts as before.
 ///
 /// ```
 /// use mycelium::topology::TopologyFiles;
@@ -72,17 +72,16 @@ impl Topology {
 }
 
 impl TopologyFiles {
-    /// The environment variable with the path of a copy. [`Topology::load`] takes the texts of
-    /// files from there in a process that a launcher (`mycelium_bundle`) has started with it, and
-    /// whose standard input is the launcher's pipe. Other processes that inherit the variable
+    /// The environment variable with the path of a copy. [`Topology::load`] reads the texts from
+    /// this copy in a process that a launcher (`mycelium_bundle`) has started with the variable,
+    /// and whose standard input is the launcher's pipe. Other processes that inherit the variable
     /// ignore it.
     pub const VARIABLE: &str = "MYCELIUM_TOPOLOGY_FILES";
 
-    /// Writes a copy; a file that is there is replaced. It is readable for this user only, and
-    /// never half written.
+    /// Writes a copy atomically; an existing file is replaced. Only this user can read it.
     ///
     /// # Errors
-    /// If the system refuses the file.
+    /// The system's error if the file cannot be written.
     pub fn write(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let path = path.as_ref();
         let mut new = path.as_os_str().to_owned();
@@ -91,7 +90,7 @@ impl TopologyFiles {
             .and_then(|mut file| file.write_all(&self.encode()))
             .and_then(|()| fs::rename(&new, path));
         if written.is_err() {
-            // Ignores an error, because the file may not be there.
+            // Ignores an error: the file may not exist.
             let _ = fs::remove_file(&new);
         }
         written
@@ -100,7 +99,7 @@ impl TopologyFiles {
     /// Reads a copy.
     ///
     /// # Errors
-    /// If the file cannot be read, or is not a copy that this version can read.
+    /// [`io::Error`]: the file cannot be read, or is not a copy that this version can read.
     pub fn read(path: impl AsRef<Path>) -> io::Result<TopologyFiles> {
         let mut bytes = Vec::new();
         File::open(path)?.take(LARGEST_COPY).read_to_end(&mut bytes)?;
@@ -111,11 +110,10 @@ impl TopologyFiles {
         decode(&bytes).map(|files| TopologyFiles(Arc::new(files))).ok_or_else(invalid)
     }
 
-    /// Returns the texts that the launcher of this process has given to it; none without a
-    /// launcher.
+    /// Returns the texts from the launcher of this process; none without a launcher.
     ///
     /// # Errors
-    /// If the copy cannot be read: the text names the copy.
+    /// A text with the path of the copy, if it cannot be read.
     pub(crate) fn of_launcher() -> Result<TopologyFiles, String> {
         let given = env::var_os(TopologyFiles::VARIABLE).filter(|_| has_launcher());
         let Some(path) = given else { return Ok(TopologyFiles::default()) };
@@ -133,7 +131,8 @@ impl TopologyFiles {
         })
     }
 
-    /// Returns the file with this path: a path by which it was found, or the one without symlinks.
+    /// Returns the file with this path: the path without symlinks, or one by which the file was
+    /// found.
     pub(crate) fn find(&self, path: &Path) -> Option<&FileText> {
         let with = |path: &Path| self.0.iter().find(|file| file.paths.iter().any(|it| it == path));
         if self.0.is_empty() {
@@ -178,13 +177,13 @@ fn decode(bytes: &[u8]) -> Option<Vec<FileText>> {
     Some(files)
 }
 
-/// Takes a line of numbers.
+/// Takes a line of numbers from the input.
 fn line<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let end = rest.iter().position(|byte| *byte == b'\n')?;
     std::str::from_utf8(part(rest, end)?).ok()
 }
 
-/// Takes this many bytes, and the line break after them.
+/// Takes this many bytes, and the line break after them, from the input.
 fn part<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (part, after) = rest.split_at_checked(length)?;
     *rest = after.strip_prefix(b"\n")?;
@@ -207,7 +206,7 @@ fn path(bytes: &[u8]) -> Option<PathBuf> {
 
 /// Creates a file that only this user can read.
 fn private(path: &Path) -> io::Result<File> {
-    // Removes a file that is left from before, because it may have other permissions.
+    // Removes an earlier file, which may have other permissions.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -218,7 +217,7 @@ fn private(path: &Path) -> io::Result<File> {
     options.write(true).create_new(true).open(path)
 }
 
-/// Whether a launcher has started this process.
+/// Returns whether a launcher has started this process.
 fn has_launcher() -> bool {
     #[cfg(unix)]
     return crate::support::launcher::pipe().is_ok_and(|pipe| pipe.is_some());
@@ -255,7 +254,7 @@ mod tests {
             for byte in [b'\n', b' ', b'9', 0xff] {
                 let mut bytes = whole.clone();
                 bytes[at] = byte;
-                // Damaged bytes are refused, or read as other files: they never panic.
+                // Damaged bytes are refused, or decoded to other files: they never cause a panic.
                 let _ = decode(&bytes);
             }
         }

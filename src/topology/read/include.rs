@@ -1,8 +1,8 @@
-//! The files of a topology: the file itself, and those in the list `include` at its top, and so on.
+//! The files of a topology: the file itself, the files in the list `include` at its top, and so on.
 //! They become one table.
 //!
 //! If several files have a key, the including file takes precedence. Two files must not have the
-//! same key if neither includes the other, directly or not.
+//! same key if neither includes the other, directly or indirectly.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,13 +23,13 @@ use crate::topology::read::parts::{TopologyPart, parts};
 use crate::topology::read::substitution::Environment;
 use crate::topology::source::{FileText, Source};
 
-/// The most files in a chain in which each file includes the next one.
+/// The maximum length of a chain of includes, in files.
 const DEEPEST: usize = 8;
 
 /// Reads the files of a topology.
 pub(crate) struct Reader<'a> {
     environment: &'a dyn Environment,
-    /// Files whose texts are taken from here and not from the disk.
+    /// Files whose texts are taken from here instead of the disk.
     given: &'a TopologyFiles,
     files: Files,
     /// The number of each file that was read, by its path without symlinks.
@@ -45,7 +45,7 @@ pub(crate) struct Files {
     includes: Vec<BTreeSet<usize>>,
 }
 
-/// A file that is being read, and the one that includes it.
+/// A file that is being read, and the file that includes it.
 struct Open<'a> {
     number: usize,
     path: &'a Path,
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a text, which cannot include files.
+    /// Parses a text, which cannot include files.
     pub(crate) fn parse(mut self, path: &Path, text: String) -> Result<Files, TopologyError> {
         let (_, includes) = self.read(path, text)?;
         match includes.into_iter().next() {
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
         if let Some(FileText { text, .. }) = given {
             return Ok(Found::New { real, text: text.clone() });
         }
-        // Refuses a pipe, because opening it may wait for its other side for ever.
+        // Refuses a pipe: opening it may block forever.
         match fs::metadata(&real) {
             Ok(file) if !file.is_file() => return Err("it is not a file".to_owned()),
             Ok(_) => {}
@@ -198,7 +198,7 @@ impl Files {
         let mut merged = DeTable::new();
         for number in order {
             let (text, base) = self.source.text_of(number);
-            // Cannot fail, because each text was parsed before.
+            // Cannot fail: each text was parsed before.
             let table = DeTable::parse(text).map(Spanned::into_inner).unwrap_or_default();
             let mut table = self.substituted.put_in(table, base);
             table.remove("include");
@@ -208,7 +208,7 @@ impl Files {
         Ok((sections(&self.source, &self.substituted, merged)?, parts))
     }
 
-    /// The files that a file includes, directly or not.
+    /// Returns the files that a file includes, directly or indirectly.
     fn reached_from(&self, number: usize) -> BTreeSet<usize> {
         let (mut reached, mut new) = (BTreeSet::new(), vec![number]);
         while let Some(number) = new.pop() {
@@ -218,7 +218,7 @@ impl Files {
         reached
     }
 
-    /// Adds the keys of a table that the files before it do not have.
+    /// Adds the keys of a table that earlier files do not have.
     fn merge<'t>(
         &self,
         merged: &mut DeTable<'t>,
@@ -257,7 +257,7 @@ impl Files {
     }
 }
 
-/// Takes `include` out of a table: the paths, with their places.
+/// Removes `include` from a table: returns the paths, with their places.
 fn take_includes(source: &Source, table: &mut DeTable<'_>) -> Result<Vec<Include>, TopologyError> {
     let invalid = |span| {
         let message = "invalid include: expected a list of files, such as [\"common.toml\"]";
@@ -275,7 +275,7 @@ fn take_includes(source: &Source, table: &mut DeTable<'_>) -> Result<Vec<Include
     files.collect()
 }
 
-/// The error of a topology whose file cannot be read.
+/// Returns the error of a topology whose file cannot be read.
 pub(crate) fn unreadable_topology(path: &Path, error: &str) -> TopologyError {
     let mut source = Source::default();
     source.add(path.to_owned(), String::new());
@@ -283,7 +283,7 @@ pub(crate) fn unreadable_topology(path: &Path, error: &str) -> TopologyError {
     source.error_of_file(Problem::new(Code::TOPOLOGY_UNREADABLE, text))
 }
 
-/// Reads a file, if its size and the bytes of `others` are together within the limit.
+/// Reads a file, if its size and `others` bytes together are within the limit.
 pub(super) fn read(path: &Path, others: usize) -> Result<String, String> {
     let error = |error| unreadable(path, &error);
     let room = LARGEST.saturating_sub(u64::try_from(others).unwrap_or(u64::MAX));
@@ -299,8 +299,8 @@ pub(super) fn read(path: &Path, others: usize) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "its text is not UTF-8".to_owned())
 }
 
-/// Why a file cannot be read. If its path is relative, this names the current directory, where it
-/// is searched: that is often not the expected one.
+/// Returns why a file cannot be read. For a relative path, names the current directory, where the
+/// file is searched for, because it is often not the expected one.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> String {
     match std::env::current_dir() {
         Ok(directory) if path.is_relative() && error.kind() == io::ErrorKind::NotFound => {

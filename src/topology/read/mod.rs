@@ -1,7 +1,7 @@
-//! Reads a topology. `options` begins, `include` reads its files (`files` has their texts, for
-//! nodes of a launcher), and `document` reads their tables and variables (`substitution`).
-//! `descriptions` reads the descriptions of nodes' programs, and `parts` makes texts of the keys. A
-//! topology leaves here by `Topology::load` and `Topology::parse`.
+//! Reads a topology. `options` is the entry point, `include` reads the files (`files` has their
+//! texts, for nodes of a launcher), and `document` parses their tables and variables
+//! (`substitution`). `descriptions` reads the descriptions of nodes' programs, and `parts` converts
+//! the keys to texts. `Topology::load` and `Topology::parse` return the result.
 
 mod descriptions;
 mod document;

@@ -46,33 +46,33 @@ impl Topology {
         Ok(topology)
     }
 
-    /// Reads a topology file, and those that it includes. In a process of a launcher these are the
-    /// texts that the launcher has read, if it gives them to its processes: [`TopologyFiles`].
+    /// Reads a topology file and its included files. In a process of a launcher, uses the texts
+    /// that the launcher passes to its processes, if it does: [`TopologyFiles`].
     ///
     /// # Errors
-    /// If a file cannot be read, or the files are not a valid topology.
+    /// [`TopologyError`]: a file cannot be read, or the files are not a valid topology.
     pub fn load(path: impl AsRef<Path>) -> Result<Topology, TopologyError> {
         Topology::options().load(path)
     }
 
-    /// Parses a topology. `path` is for errors, and its directory is the start of relative paths of
-    /// the files of `[tls]`.
+    /// Parses a topology. `path` is used in errors, and its directory is the base of relative paths
+    /// in `[tls]`.
     ///
     /// # Errors
-    /// If the text is not a valid topology, or includes a file.
+    /// [`TopologyError`]: the text is not a valid topology, or includes a file.
     pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Topology, TopologyError> {
         Topology::options().parse(path, text)
     }
 
-    /// Returns options, to read a topology with another environment than that of the process, or
-    /// with texts of its files that were read before.
+    /// Returns options, to read a topology with another environment than the process's, or with
+    /// texts of its files that were read before.
     #[must_use]
     pub fn options() -> TopologyOptions {
         TopologyOptions::new()
     }
 
-    /// Returns all keys of the file and of the files that it includes, with their values, sorted.
-    /// Two versions of a topology mean the same to a node if the parts that concern the node are
+    /// Returns all keys of the file and of its included files, with their values, sorted. Two
+    /// versions of a topology are equivalent for a node if the parts that concern the node are
     /// equal.
     ///
     /// ```
@@ -91,8 +91,8 @@ impl Topology {
     }
 }
 
-/// Options for reading a topology: the environment, and the texts of its files.
-/// [`Topology::options`] makes them.
+/// Options for reading a topology: the environment, and the texts of its files; created by
+/// [`Topology::options`].
 ///
 /// ```
 /// use mycelium::Topology;
@@ -116,7 +116,7 @@ impl Topology {
 /// ```
 pub struct TopologyOptions {
     environment: Box<dyn Environment + Send + Sync>,
-    /// `None` stands for the texts that the launcher has given.
+    /// `None`: the texts from the launcher.
     files: Option<TopologyFiles>,
 }
 
@@ -125,7 +125,7 @@ impl TopologyOptions {
         TopologyOptions { environment: Box::new(|name: &str| env::var_os(name)), files: None }
     }
 
-    /// Sets the variables of the environment and their values, instead of those of the process.
+    /// Sets the environment variables and their values, instead of the environment of the process.
     #[must_use]
     pub fn environment<V: Into<OsString>>(
         mut self,
@@ -135,10 +135,9 @@ impl TopologyOptions {
         self
     }
 
-    /// Sets the files whose texts are taken from `files` and not from the disk. Without this call
-    /// they are those that the launcher of this process has given to it
-    /// ([`TopologyFiles::VARIABLE`]). With `TopologyFiles::default()`, all files are read from the
-    /// disk.
+    /// Sets the files whose texts are taken from `files` instead of the disk. The default is the
+    /// files from the launcher of this process ([`TopologyFiles::VARIABLE`]). With
+    /// `TopologyFiles::default()`, all files are read from the disk.
     ///
     /// A file is found by the path by which it was read, or by its path without symlinks. Files
     /// that are not in `files` are read from the disk.
@@ -148,10 +147,10 @@ impl TopologyOptions {
         self
     }
 
-    /// Reads a topology file, and those that it includes.
+    /// Reads a topology file and its included files.
     ///
     /// # Errors
-    /// If a file cannot be read, or the files are not a valid topology.
+    /// [`TopologyError`]: a file cannot be read, or the files are not a valid topology.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Topology, TopologyError> {
         let path = path.as_ref();
         let given = self.files.clone().map_or_else(TopologyFiles::of_launcher, Ok);
@@ -161,11 +160,11 @@ impl TopologyOptions {
         Topology::new(sections, parts, files.source, Some(&given))
     }
 
-    /// Parses a topology. `path` is for errors, and its directory is the start of relative paths of
-    /// the files of `[tls]`.
+    /// Parses a topology. `path` is used in errors, and its directory is the base of relative paths
+    /// in `[tls]`.
     ///
     /// # Errors
-    /// If the text is not a valid topology, or includes a file.
+    /// [`TopologyError`]: the text is not a valid topology, or includes a file.
     pub fn parse(&self, path: impl AsRef<Path>, text: &str) -> Result<Topology, TopologyError> {
         let given = TopologyFiles::default();
         let files =

@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The kinds of sections that have names: `[node.main]` is one of `node`.
+/// The kinds of sections with names: `[node.main]` is a section of kind `node`.
 const NAMED: [&str; 8] =
     ["host", "node", "service", "supervisor", "topic", "subscription", "link", "legacy"];
 
@@ -23,7 +23,7 @@ pub struct TopologyPart {
     pub value: String,
 }
 
-/// The parts of a table with the sections of a topology.
+/// Returns the parts of a table with the sections of a topology.
 pub(crate) fn parts(table: &DeTable<'_>) -> Vec<TopologyPart> {
     let mut parts = Vec::new();
     for (section, value) in table {

@@ -1,5 +1,5 @@
-//! Variables of the environment in the texts of a topology: `${NAME}`, and `${NAME:-default}` with
-//! a default for a variable that is not set or empty. `$$` is a dollar sign.
+//! Environment variables in the texts of a topology: `${NAME}`, and `${NAME:-default}` with a
+//! default for an unset or empty variable. `$$` is a dollar sign.
 
 use std::ffi::OsString;
 
@@ -7,7 +7,7 @@ use mycelium_core::Code;
 
 use crate::topology::error::Problem;
 
-/// Gives the values of variables.
+/// Returns the values of variables.
 pub(crate) trait Environment {
     /// Returns the value of a variable, if it is set.
     fn variable(&self, name: &str) -> Option<OsString>;
@@ -21,7 +21,7 @@ impl<F: Fn(&str) -> Option<OsString>> Environment for F {
 
 /// Returns the text with the values of its variables, or `None` if it has no variable.
 ///
-/// The value of a variable is taken unchanged: a `$` in it means nothing.
+/// The value of a variable is used unchanged: a `$` in it has no special meaning.
 pub(crate) fn substitute(
     text: &str,
     environment: &dyn Environment,
@@ -74,7 +74,7 @@ fn value(inner: &str, environment: &dyn Environment) -> Result<String, Problem> 
     }
 }
 
-/// The error of a `$` that is followed by this text.
+/// Returns the error of a `$` that is followed by this text.
 fn invalid(after: &str) -> Problem {
     let end = match after.strip_prefix('{') {
         Some(inner) => inner.find('}').map_or(after.len(), |end| end + 2),

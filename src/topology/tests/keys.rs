@@ -1,5 +1,5 @@
-//! The keys of `docs/topology.schema.json` are those that the parser knows, and its defaults are
-//! those of the program.
+//! Tests that `docs/topology.schema.json` has the same keys as the parser, and the same defaults as
+//! the program.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn schema() -> Value {
     serde_json::from_str(include_str!("../../../docs/topology.schema.json")).expect("a JSON text")
 }
 
-/// Returns the keys that the parser names as known, in the error of an unknown key in `text`.
+/// Returns the keys that the parser lists as known, in the error of an unknown key in `text`.
 fn keys_beside_an_unknown_one(text: &str) -> BTreeSet<String> {
     let error = toml::from_str::<Sections>(text).expect_err("no section has this key");
     let (_, known) = error.message().split_once("expected ").expect("the known keys");
@@ -28,7 +28,7 @@ fn keys_of(schema: &Value) -> BTreeSet<String> {
 fn the_schema_has_the_keys_of_the_parser() {
     let schema = schema();
     let mut sections = keys_beside_an_unknown_one("no_such_key = 1");
-    // `include` is taken out before the sections are read.
+    // `include` is removed before the sections are parsed.
     sections.insert("include".to_owned());
     assert_eq!(keys_of(&schema), sections);
     sections.remove("include");
@@ -50,7 +50,7 @@ fn defaults(section: &str) -> String {
     let schema = schema();
     let keys = schema["$defs"][section]["properties"].as_object().expect("keys");
     let defaults = keys.iter().filter_map(|(key, schema)| {
-        // TOML and JSON have the same form of texts, numbers and truth values.
+        // Texts, numbers and booleans have the same form in TOML and JSON.
         Some(format!("{key} = {}\n", schema.get("default")?))
     });
     defaults.collect()

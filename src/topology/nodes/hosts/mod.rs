@@ -1,5 +1,5 @@
-//! Which node runs on which host, and how nodes of other hosts reach it: the sections `host`, and
-//! the keys `host`, `port`, `address` and `listen` of a node.
+//! The hosts of nodes, and how nodes of other hosts reach them: the sections `host`, and the keys
+//! `host`, `port`, `address` and `listen` of a node.
 
 use std::net::{ToSocketAddrs, UdpSocket};
 use std::panic::resume_unwind;
@@ -12,7 +12,7 @@ use serde_spanned::Spanned;
 use crate::topology::Topology;
 use crate::topology::error::{Problem, TopologyError};
 
-/// The number of host names that are resolved at once.
+/// The maximum number of host names that are resolved at the same time.
 const LOOKUPS: usize = 16;
 
 impl Topology {
@@ -50,10 +50,10 @@ impl Topology {
         Ok(())
     }
 
-    /// Returns the nodes of these hosts, which a launcher starts. If no host is named: the nodes of
-    /// the host that this machine is, by its addresses, or all nodes if the file has no hosts.
+    /// Returns the nodes of these hosts, which a launcher starts. If `hosts` is empty: the nodes of
+    /// the host with an address of this machine, or all nodes if the file has no hosts.
     ///
-    /// Resolving host names blocks: 16 at once, each for as long as the system waits for an answer.
+    /// Resolving host names blocks: 16 at the same time, each until the system answers or gives up.
     ///
     /// ```
     /// let topology = mycelium::Topology::parse("app.toml", r#"
@@ -77,8 +77,8 @@ impl Topology {
     /// ```
     ///
     /// # Errors
-    /// If the file does not have a host with such a name. If no host is named, and this machine has
-    /// the addresses of no host of the file, or of two.
+    /// [`TopologyError`]: the file does not have a host with such a name; or `hosts` is empty, and
+    /// this machine has an address of no host of the file, or of two.
     pub fn nodes_of(&self, hosts: &[impl AsRef<str>]) -> Result<Vec<&str>, TopologyError> {
         let known: Vec<&str> = self.hosts().collect();
         let mut named: Vec<&str> = hosts.iter().map(AsRef::as_ref).collect();
@@ -93,7 +93,7 @@ impl Topology {
         Ok(self.nodes().filter(is_there).collect())
     }
 
-    /// Returns the host that this machine is.
+    /// Returns the host of the file that is this machine.
     fn this_host(&self) -> Result<&str, TopologyError> {
         let addresses = self.sections.host.iter().flat_map(|(name, host)| {
             let addresses = host.address.as_ref().0.iter();
@@ -117,12 +117,12 @@ impl Topology {
         }
     }
 
-    /// The hosts of the topology, in the order of their names.
+    /// Returns the hosts of the topology, sorted by name.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
         self.sections.host.keys().map(|host| host.as_ref().as_str())
     }
 
-    /// The host of a node, if the file has hosts.
+    /// Returns the host of a node, if the file has hosts.
     pub(crate) fn host(&self, node: &str) -> Option<&str> {
         let host = self.sections.node.get(node)?.host.as_ref()?;
         Some(host.as_ref())
@@ -146,7 +146,7 @@ impl Topology {
     /// Checks a link over TCP on which `reader` reads from `publisher`.
     ///
     /// # Errors
-    /// If the reader cannot know where to connect.
+    /// [`TopologyError`] if the reader cannot know where to connect.
     pub(crate) fn check_tcp(&self, publisher: &str, reader: &str) -> Result<(), TopologyError> {
         if self.tcp(publisher).is_some() {
             return Ok(());
@@ -164,18 +164,18 @@ impl Topology {
         Err(self.file.error(place, Problem::new(Code::NODE_WITHOUT_ADDRESS, text)))
     }
 
-    /// Whether `peer` is believed to be the node of that name in the lists of a topic. Over plain
-    /// TCP, a process can give itself any name.
+    /// Returns whether `peer` is trusted to be the node of that name in the lists of a topic. Over
+    /// plain TCP, a process can claim any name.
     pub(crate) fn believes(&self, node: &str, peer: &str, topic: &str) -> bool {
         let section = self.sections.topic.get(topic);
-        // The program adds lists to topics with requests. Only those from `actors_for` grant
-        // something.
+        // The program adds lists to topics with requests. Only lists from `actors_for` grant
+        // access.
         let has_grant = section.is_none_or(|it| !it.carries_requests || it.is_of_actors);
         !has_grant || self.trusts_network(node, peer)
     }
 
     /// Checks that the lists of a topic have an effect on a link over plain TCP, where a process
-    /// can give itself any name.
+    /// can claim any name.
     pub(crate) fn check_trust(
         &self,
         node: &str,
@@ -198,8 +198,8 @@ impl Topology {
     }
 }
 
-/// Says that a key has no effect on a link over plain TCP, where a process can give itself any
-/// name.
+/// Returns the text that a key has no effect on a link over plain TCP, where a process can claim
+/// any name.
 fn unproven(key: &str, node: &str, peer: &str) -> String {
     format!(
         "{key}, but the link between `{node}` and `{peer}` is plain TCP: a process that can \
@@ -209,8 +209,8 @@ fn unproven(key: &str, node: &str, peer: &str) -> String {
 }
 
 /// Returns the hosts that have an address of this machine. `addresses` are pairs of host and
-/// address. Each address is checked on a thread of its own, because the system may take half a
-/// minute to resolve a name that no server knows.
+/// address. Each address is checked on its own thread, because the system may take half a minute to
+/// resolve an unknown name.
 fn hosts_of<'t>(
     addresses: &[(&'t str, &str)],
     is_own: impl Fn(&str) -> bool + Sync,
@@ -222,7 +222,7 @@ fn hosts_of<'t>(
             let begun = some.iter().map(|&(host, address)| {
                 let resolver = thread::Builder::new().name("resolver".to_owned());
                 let begun = resolver.spawn_scoped(scope, move || is_own(address));
-                // Without another thread the check runs here, which takes longer.
+                // Without another thread the check runs here, and takes longer.
                 (host, begun.map_err(|_| is_own(address)))
             });
             for (host, begun) in begun.collect::<Vec<_>>() {
@@ -238,7 +238,8 @@ fn hosts_of<'t>(
     found
 }
 
-/// Whether this machine has an address. The system lets a process bind only such an address.
+/// Returns whether this machine has an address. The system allows a process to bind only its own
+/// addresses.
 fn is_own(address: &str) -> bool {
     let addresses = (address, 0).to_socket_addrs();
     addresses.is_ok_and(|mut all| all.any(|address| UdpSocket::bind(address).is_ok()))

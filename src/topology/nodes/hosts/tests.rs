@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::{LOOKUPS, hosts_of};
 
-/// The number of addresses that are being checked, and the largest number so far.
+/// The number of running address checks, and the largest number so far.
 #[derive(Default)]
 struct Checks {
     now: usize,
     most: usize,
 }
 
-/// Each check waits until the most checks that are allowed run at once.
+/// Each check waits until the maximum number of checks run at the same time.
 #[test]
 fn addresses_are_checked_side_by_side_within_a_limit() {
     let hosts: Vec<String> = (0..2 * LOOKUPS).map(|host| format!("host-{host}")).collect();
