@@ -1,9 +1,9 @@
-//! `#[actor]`: makes the mailbox of an actor out of its methods.
+//! `#[actor]`: generates the mailbox of an actor from its methods.
 //!
-//! The impl block stays, without `#[tell]` and `#[ask]`. Beside it the macro writes an enum of
-//! everything that the mailbox holds, and the impls by which a reference wraps a message in the
-//! enum and the task hands it to its method. As for a service, the future of the task is created at
-//! the concrete type, where the compiler knows whether it is `Send`.
+//! The impl block stays, without `#[tell]` and `#[ask]`. In addition the macro generates an enum of
+//! all items of the mailbox, and the impls through which a reference wraps a message in the enum
+//! and the task passes it to its method. As for a service, the future of the task is created at the
+//! concrete type, where the compiler knows whether it is `Send`.
 
 mod block;
 
@@ -17,7 +17,7 @@ use block::{ActorImpl, HandlerKind, Method, Returns};
 use crate::impl_block::Head;
 use crate::launch::TaskKind;
 
-/// Returns the expansion; or the error and the unchanged block.
+/// Returns the expansion, or the error with the unchanged block.
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
     let actor: ActorImpl = match syn::parse2(item.clone()) {
         Ok(actor) => actor,
@@ -56,7 +56,7 @@ fn unknown_argument(attr: &TokenStream) -> Error {
     Error::new_spanned(attr, "expected `#[actor]`, `#[actor(send)]` or `#[actor(local)]`")
 }
 
-/// Returns the items beside the impl block.
+/// Returns the generated items, without the impl block.
 fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
     actor.check()?;
     let ActorImpl { head: Head { generics, self_ty, .. }, handlers, .. } = actor;
@@ -113,7 +113,7 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
     })
 }
 
-/// Returns the enum of everything that the mailbox holds.
+/// Returns the enum of all items of the mailbox.
 fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> TokenStream {
     let (impl_generics, ty_generics, bounds) = generics.split_for_impl();
     let variants = handlers.iter().enumerate().map(|(index, handler)| {
@@ -135,7 +135,7 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> TokenSt
         }
     });
     let (unused, unused_arm) = (unused_variant(generics), unused_arm(generics));
-    // A reference cannot be matched by no variants, but the enum behind it can.
+    // A reference cannot be matched without variants, but the enum behind it can.
     let matched = if handlers.is_empty() { quote!(*self) } else { quote!(self) };
     quote! {
         #[allow(private_interfaces, private_bounds, clippy::large_enum_variant)]
@@ -155,7 +155,7 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> TokenSt
     }
 }
 
-/// Returns a variant that uses the parameters of a generic actor, and that no value has.
+/// Returns an uninhabited variant that uses the type parameters of a generic actor.
 fn unused_variant(generics: &Generics) -> Option<TokenStream> {
     let parameters = generics.type_params().map(|parameter| &parameter.ident);
     let parameters: Vec<_> = parameters.collect();
@@ -170,7 +170,7 @@ fn unused_arm(generics: &Generics) -> Option<TokenStream> {
     unused_variant(generics).map(|_| quote!(Mail::Unused(never, _) => match *(&never) {},))
 }
 
-/// Returns the slots of the requests that one reference makes.
+/// Returns the slots for the requests of one reference.
 fn slots(handlers: &[Method], generics: &Generics, root: &TokenStream) -> TokenStream {
     let (impl_generics, ty_generics, bounds) = generics.split_for_impl();
     let requests: Vec<_> = asked(handlers).map(|(_, request)| request).collect();
@@ -193,7 +193,7 @@ fn slots(handlers: &[Method], generics: &Generics, root: &TokenStream) -> TokenS
     }
 }
 
-/// Returns the handlers of requests: their places among all handlers, and the types of the
+/// Returns the handlers of requests: their indices among all handlers, and the types of the
 /// requests.
 fn asked(handlers: &[Method]) -> impl Iterator<Item = (usize, &Type)> {
     let handlers = handlers.iter().enumerate();
@@ -206,7 +206,7 @@ fn variant(index: usize) -> Ident {
     format_ident!("V{index}")
 }
 
-/// Returns the code that gives a handler the content of its variant.
+/// Returns the code that passes the content of its variant to a handler.
 fn receive(handler: &Method, number: usize, root: &TokenStream) -> TokenStream {
     let accept = quote! {
         let ::core::option::Option::Some(asked) = mail.accept(#number) else {
@@ -242,7 +242,7 @@ fn receive(handler: &Method, number: usize, root: &TokenStream) -> TokenStream {
     }
 }
 
-/// Returns the hooks: those of the block, and the defaults of the others.
+/// Returns the hooks: the hooks of the block, and defaults for the missing ones.
 fn hooks(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
     let context = quote!(context: &mut ::mycelium::actors::ActorContext<Self>);
     let started = match &actor.started {
@@ -288,7 +288,7 @@ fn hooks(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
     }
 }
 
-/// Returns the impls by which a reference knows which messages its actor handles.
+/// Returns the impls that tell a reference which messages its actor handles.
 fn handler_impls(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
     let ActorImpl { head: Head { generics, self_ty, .. }, handlers, .. } = actor;
     let (impl_generics, _, bounds) = generics.split_for_impl();

@@ -1,5 +1,5 @@
-//! The impl block below `#[service]` and `#[actor]`: its head, and its items one by one. Bodies of
-//! methods are not parsed: the compiler reports their errors.
+//! The impl block below `#[service]` and `#[actor]`: its head, and its items one by one. Method
+//! bodies are not parsed: the compiler reports their errors.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use syn::parse::discouraged::Speculative;
@@ -15,7 +15,7 @@ pub(crate) struct Head {
 
 impl Head {
     /// Parses the head of a block without a trait, and returns it with the content of the braces.
-    /// `attribute` is the name of the macro, and `example` a type that it is for.
+    /// `attribute` is the name of the macro, and `example` an example type for errors.
     pub(crate) fn parse<'a>(
         input: ParseStream<'a>,
         attribute: &str,
@@ -42,7 +42,7 @@ impl Head {
     /// Returns the name of the type; `kind` describes it in errors, as in `a service`.
     pub(crate) fn name(&self, kind: &str) -> Result<&Ident> {
         let mut ty = &self.self_ty;
-        // A group without braces stands for a type that another macro passes on.
+        // A group without braces is a type that another macro passes on.
         while let Type::Group(group) = ty {
             ty = &group.elem;
         }
@@ -74,7 +74,7 @@ pub(crate) fn parse_method(content: ParseStream<'_>) -> Option<BlockMethod> {
     Some(BlockMethod { attributes, visibility, signature, body })
 }
 
-/// Parses the tokens of an item that is no method: to its semicolon, or its block.
+/// Parses the tokens of an item that is not a method: to its semicolon, or its block.
 pub(crate) fn parse_other(content: ParseStream<'_>) -> Result<TokenStream> {
     let mut item = TokenStream::new();
     while !content.is_empty() {

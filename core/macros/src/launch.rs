@@ -1,14 +1,14 @@
 //! The start of a service or an actor: its future becomes a task that may move between threads, or
-//! one that stays on its thread.
+//! a task that stays on its thread.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Error, Generics, Result};
 
-/// Whether a task may move between threads, as its attribute says.
+/// Whether a task may move between threads, as set by its attribute.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum TaskKind {
-    /// The attribute does not say it: the type of the future decides.
+    /// Not set: the type of the future decides.
     #[default]
     Unknown,
     Send,
@@ -17,7 +17,7 @@ pub(crate) enum TaskKind {
 
 impl TaskKind {
     /// Returns the body of the method `launch`. `run` is the function whose future becomes the
-    /// task, and `hint` the text of the error for a generic type without a kind.
+    /// task, and `hint` the error text for a generic type without a kind.
     pub(crate) fn launch(
         self,
         run: &TokenStream,

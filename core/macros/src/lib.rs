@@ -1,7 +1,7 @@
 //! The macros of Mycelium.
 //!
 //! `#[message]` has one entry for users of `mycelium` and one for users of `mycelium-core` alone.
-//! Both expand to the same code, with another path to the traits. Do not depend on this crate
+//! Both expand to the same code, with a different path to the traits. Do not depend on this crate
 //! directly: both crates export their entry under the macro's name.
 
 use proc_macro::TokenStream;
@@ -25,28 +25,28 @@ mod service;
 ///
 /// # Padding
 ///
-/// Each field starts at a multiple of its alignment, which for a number is its size. A gap before
-/// a field, or at the end, is padding. A message has none: its bytes in memory are sent. So
-/// either
+/// Each field starts at a multiple of its alignment, which for a number is its size. A gap before a
+/// field, or at the end, is padding. A message must not have padding, because its bytes in memory
+/// are sent. So either
 ///
 /// - order the fields from large to small alignment and fill the end, for example with
 ///   `_pad: [u8; 3]`: the compile error shows this order, ready to paste; or
 /// - write `#[message(topic = "swaps", id = 1, pad)]`, on a field's type `#[message(pad)]`. The
 ///   macro then adds the padding as fields, in the order that you wrote.
 ///
-/// The padding of `pad` is in no constructor and in no `Debug`, and does not matter for `==`, an
-/// order or a hash. Instead of a struct literal, which would have to name the padding, there is
+/// Padding added by `pad` is not in any constructor or in `Debug`, and has no effect on `==`, an
+/// order or a hash. A struct literal would have to name the padding; use one of these instead:
 ///
 /// - `Swap::new(open, price)`, a `const fn` with the fields in the order of their declaration. It
-///   is visible where all fields are, as a struct literal would be. A `new` of your own needs
-///   another name;
-/// - `Swap { price: 1, ..other }`, the padding from another value, also from
+///   is visible where all fields are visible, like a struct literal. Give your own `new` another
+///   name;
+/// - `Swap { price: 1, ..other }`, which takes the padding from another value, for example from
 ///   `Default::default()` if the struct derives it.
 ///
-/// A pattern ends with `..`. Other derives, such as those of serde, see the padding. A writer sets
-/// it to zero. A reader accepts all bytes there and does not change them. The layout and its digest
-/// have the padding as fields called `_pad`, as if written by hand; padding of no bytes is left
-/// out, so `pad` changes nothing in a struct that needs none.
+/// A pattern must end with `..`. Other derives, such as those of serde, see the padding. A writer
+/// sets it to zero. A reader accepts any bytes there and does not change them. The layout and its
+/// digest include the padding as fields called `_pad`, as if written by hand; padding of zero bytes
+/// is left out, so `pad` changes nothing in a struct that needs none.
 #[proc_macro_attribute]
 pub fn message(attr: TokenStream, item: TokenStream) -> TokenStream {
     expand_message(parse_quote!(::mycelium::__private::core), attr, item)
@@ -66,20 +66,20 @@ fn expand_message(root: Path, attr: TokenStream, item: TokenStream) -> TokenStre
 
 /// Makes a type with an `async fn run` a service.
 ///
-/// `#[mycelium::service(reads(Tick), emits(Order))]` goes on the impl block. It declares what the
-/// service reads and emits: the node connects it before any service runs, and reading or emitting
-/// another message does not compile. `reads(Tick as left)` and `emits(Order as out)` declare named
-/// ports, whose topics the topology or the program chooses, and make the constants `Self::left` and
-/// `Self::out`, by which `run` names them. The compiler finds out from `run` whether the service
-/// may move between threads; a generic service says `send` or `local`.
+/// Put `#[mycelium::service(reads(Tick), emits(Order))]` on the impl block. It declares which
+/// messages the service reads and emits: the node connects it before any service runs, and reading
+/// or emitting another message does not compile. `reads(Tick as left)` and `emits(Order as out)`
+/// declare named ports, whose topics the topology or the program chooses, and create the constants
+/// `Self::left` and `Self::out`, which `run` uses. The compiler infers from `run` whether the
+/// service may move between threads; a generic service states `send` or `local`.
 #[proc_macro_attribute]
 pub fn service(attr: TokenStream, item: TokenStream) -> TokenStream {
     service::expand_or_explain(attr.into(), item.into()).into()
 }
 
-/// Makes a type an actor: state with a mailbox of its own.
+/// Makes a type an actor: a value with its own mailbox.
 ///
-/// `#[mycelium::actor]` goes on the impl block. It makes handlers of these methods, which may be
+/// Put `#[mycelium::actor]` on the impl block. It turns these methods into handlers; they may be
 /// `async` or not, and may take `ctx: &mut ActorContext<Self>` as their last parameter:
 ///
 /// | method | is called with |
@@ -92,16 +92,16 @@ pub fn service(attr: TokenStream, item: TokenStream) -> TokenStream {
 /// | `fn gone(&mut self, gone: Gone) -> Result<()>` | the end of an actor that it watches |
 /// | `fn on_error(&mut self, error: &Error) -> OnError` | each error of a handler; without it, an error restarts the actor |
 ///
-/// A handler may also return a plain value in place of a `Result`. The compiler finds out whether
-/// the actor may move between threads; a generic actor says `#[actor(send)]` or `#[actor(local)]`.
+/// A handler may also return a plain value instead of a `Result`. The compiler infers whether the
+/// actor may move between threads; a generic actor states `#[actor(send)]` or `#[actor(local)]`.
 #[proc_macro_attribute]
 pub fn actor(attr: TokenStream, item: TokenStream) -> TokenStream {
     actor::expand_or_explain(attr.into(), item.into()).into()
 }
 
 /// The struct owns one instance of each handler; `new` takes them in the order in which the lists
-/// name them first. `route` compiles to the calls of `Handler::handle`, one after the other, and
-/// nothing else: no lookup, no box, no queue. The first error stops, and is returned.
+/// first name them. `route` compiles to consecutive calls of `Handler::handle`, without a lookup, a
+/// box or a queue. The first error stops the calls and is returned.
 ///
 /// | method | |
 /// | --- | --- |
@@ -115,9 +115,9 @@ pub fn actor(attr: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// - `async Journal` is an `AsyncHandler`: the list needs `route_async`;
 /// - `Limit as entry` gives a handler a name; one type with two names has two instances;
-/// - `Tick => [Strategy] -> bus` passes the message on to the subscriptions of its topic after the
-///   handlers, unless one fails. `route_to` first makes sure that the ring has room: if not, it
-///   fails before any handler runs. `route_async_to` waits for room after them.
+/// - `Tick => [Strategy] -> bus` passes the message to the subscriptions of its topic after the
+///   handlers, unless one fails. `route_to` first claims room in the ring: if there is none, it
+///   fails before any handler runs. `route_async_to` waits for room after the handlers.
 ///
 /// The struct may have type parameters, `Fast<C: Clock>: { .. }`, and attributes.
 #[proc_macro]

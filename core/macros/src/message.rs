@@ -1,8 +1,9 @@
-//! `#[message]`: checks the tokens of a type, then writes its impls.
+//! `#[message]`: checks the tokens of a type, then generates its impls.
 //!
-//! The expansion depends on the tokens alone, and visits fields in the order of their declaration,
-//! so the same source always expands to the same code. Tokens do not show padding, or the alignment
-//! of a field of another crate's type: constant assertions in the expansion check these.
+//! The expansion depends only on the tokens, and visits fields in the order of their declaration,
+//! so the same source always expands to the same code. Tokens show neither padding nor the
+//! alignment of a field whose type is from another crate: constant assertions in the expansion
+//! check these.
 
 use std::iter;
 
@@ -24,7 +25,7 @@ use arguments::MessageArguments;
 use checks::{little_endian_only, refuse_conditional, refuse_generics, reprs};
 use source::{plain_name, source};
 
-/// Returns the expansion, or the error alone.
+/// Returns the expansion, or only the error.
 pub(crate) fn expand_or_explain(root: Path, attr: TokenStream, item: TokenStream) -> TokenStream {
     expand(root, attr, item.clone()).unwrap_or_else(|error| refusal::refuse(item, &error))
 }
@@ -43,7 +44,7 @@ pub(crate) fn expand(root: Path, attr: TokenStream, item: TokenStream) -> Result
     }
 }
 
-/// Expands a struct. `shown` are the arguments as the user wrote them.
+/// Expands a struct. `shown` has the arguments as the user wrote them.
 fn expand_struct(
     root: &Path,
     arguments: &MessageArguments,
@@ -79,7 +80,7 @@ fn expand_struct(
     })
 }
 
-/// Returns what the constant assertion needs to find padding, and to show a struct without it.
+/// Returns the input of the constant assertion that detects padding and shows a struct without it.
 fn layout(root: &Path, shown: &str, name: &Ident, fields: &FieldsNamed) -> TokenStream {
     let text = plain_name(name);
     let types: Vec<_> = fields.named.iter().map(|field| &field.ty).collect();
@@ -171,7 +172,7 @@ fn struct_impls(
             ty: #field_types,
         }),*]
     };
-    // Padding of no bytes is not part of the layout.
+    // Padding of zero bytes is not part of the layout.
     let fields = if arguments.pad.is_some() {
         quote! {{
             const __ALL: &[#root::FieldDescriptor] = &#all;
@@ -217,7 +218,7 @@ fn struct_impls(
     }
 }
 
-/// Reports each field that is wrong.
+/// Reports each invalid field.
 fn refuse_fields(fields: &FieldsNamed) -> Result<()> {
     let mut errors = None;
     for field in &fields.named {

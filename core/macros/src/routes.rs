@@ -1,4 +1,4 @@
-//! `routes!`: writes a struct of handlers, whose lists are direct calls.
+//! `routes!`: generates a struct of handlers, whose lists compile to direct calls.
 
 mod input;
 
@@ -9,7 +9,7 @@ use syn::spanned::Spanned;
 
 use input::{List, Listed, RoutesInput};
 
-/// Returns the expansion, or the error alone.
+/// Returns the expansion, or only the error.
 pub(crate) fn expand_or_explain(input: TokenStream) -> TokenStream {
     expand(input).unwrap_or_else(|error| error.into_compile_error())
 }
@@ -41,7 +41,7 @@ fn expand(input: TokenStream) -> Result<TokenStream> {
     let self_type = quote!(#name #type_generics);
     let impls = lists.iter().map(|list| {
         let message = &list.message;
-        // This bound makes a type that is not a message a single error.
+        // With this bound, a type that is not a message is a single error.
         let bound = quote_spanned!(message.span()=> where #message: ::mycelium::Message);
         let bound = list.bus.then_some(bound);
         let impls = impls(list).into_iter().map(|(of, body)| {
@@ -149,7 +149,7 @@ fn impls(List { message, handlers, bus }: &List) -> Vec<(TokenStream, TokenStrea
         },
     });
     let mut calls: Vec<_> = calls.collect();
-    // The result of the last call is that of the list, as one would write it by hand.
+    // The result of the last call is the result of the list, as in hand-written code.
     let last = calls.pop();
     let calls = quote!(#(#calls?;)* #last);
     let parameters = quote! {

@@ -1,8 +1,8 @@
-//! `#[service]`: writes the impls that connect a service's `run` to a node.
+//! `#[service]`: generates the impls that connect a service's `run` to a node.
 //!
-//! The impl block stays unchanged. The trait impls beside it declare what the service reads and
-//! emits, as types, so that emitting another message does not compile. They also make the future of
-//! the supervised service, at the concrete type, where the compiler knows whether it is `Send`.
+//! The impl block stays unchanged. The trait impls beside it declare as types what the service
+//! reads and emits, so that emitting another message does not compile. They also create the future
+//! of the supervised service, at the concrete type, where the compiler knows whether it is `Send`.
 
 mod arguments;
 mod block;
@@ -20,7 +20,7 @@ use tasks::check_tasks;
 use crate::impl_block::Head;
 use crate::launch::TaskKind;
 
-/// Returns the expansion; or an error, with items that keep it from causing others.
+/// Returns the expansion, or an error with items that prevent follow-up errors.
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
     let service: ServiceImpl = match syn::parse2(item.clone()) {
         Ok(service) => service,
@@ -39,8 +39,8 @@ pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenSt
     }
 }
 
-/// Returns the error, with items that keep it from causing others: the block with an empty `run`,
-/// and the impl of the trait.
+/// Returns the error with items that prevent follow-up errors: the block with an empty `run`, and
+/// the impl of the trait.
 fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
     let error = error.to_compile_error();
     let ServiceImpl { head, run, others } = service;
@@ -75,14 +75,14 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
     let run = quote! {
         // Boxed, so that enclosing futures do not contain its state.
         let run = ::std::boxed::Box::pin(Self::run(self, context));
-        // The result goes through a bound, so that each error type is accepted, and named if it
-        // does not fit.
+        // The result is passed through a bound, so that every error type is accepted, and named if
+        // it does not fit.
         async move { ::mycelium::__private::outcome(run.await) }
     };
     impls(arguments, service, &run)
 }
 
-/// Returns the impls beside the impl block. `run` is the body of the trait's `run`.
+/// Returns the generated impls. `run` is the body of the trait's `run`.
 fn impls(
     arguments: &ServiceArguments,
     service: &ServiceImpl,
@@ -230,7 +230,7 @@ fn types(ports: &[Port]) -> Vec<&Path> {
     ports.iter().map(|port| &port.message).collect()
 }
 
-/// The descriptions of ports.
+/// Returns the descriptions of ports.
 fn ports(ports: &[Port], root: &TokenStream) -> Vec<TokenStream> {
     let describe = |Port { message, name }: &Port| match name {
         Some(name) => {
@@ -242,7 +242,7 @@ fn ports(ports: &[Port], root: &TokenStream) -> Vec<TokenStream> {
     ports.iter().map(describe).collect()
 }
 
-/// Returns a constant for each named port, by which `run` names it.
+/// Returns a constant for each named port, which `run` uses to name the port.
 fn constants(ports: &[Port], kind: &TokenStream) -> TokenStream {
     let named = ports.iter().enumerate().filter_map(|(place, Port { message, name })| {
         let name = name.as_ref()?;
@@ -284,7 +284,7 @@ fn check_run(service: &ServiceImpl) -> Result<()> {
     check_tasks(signature, body)
 }
 
-/// Whether a parameter is `&mut Context`, without the service.
+/// Returns whether a parameter is `&mut Context`, without the service.
 fn has_bare_context(run: &Signature) -> bool {
     run.inputs.iter().any(|parameter| match parameter {
         FnArg::Typed(parameter) => match &*parameter.ty {
@@ -303,7 +303,7 @@ fn is_bare_context(ty: &Type) -> bool {
         .is_some_and(|last| last.ident == "Context" && last.arguments.is_none())
 }
 
-/// Refuses a type parameter as a topic of its own, because the compiler would refuse the impl of
+/// Refuses a type parameter as a message on its own topic: the compiler would refuse the impl of
 /// `EmittedBy`.
 fn check_own_topics(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<()> {
     let is_parameter = |message: &Path| {
@@ -320,6 +320,6 @@ fn check_own_topics(arguments: &ServiceArguments, service: &ServiceImpl) -> Resu
     }
 }
 
-/// The words for a service in errors.
+/// The description of a service in errors.
 const KIND: &str = "a service";
 const RUN: &str = "async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()>";

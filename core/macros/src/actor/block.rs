@@ -19,8 +19,8 @@ pub(super) struct ActorImpl {
     pub(super) on_error: Option<Method>,
     /// All items, without `#[tell]` and `#[ask]`.
     items: TokenStream,
-    /// The error of the first method that cannot be a handler or a hook. It is reported beside the
-    /// block, from which the attributes that the compiler does not know were removed.
+    /// The error of the first method that cannot be a handler or a hook. It is reported together
+    /// with the block, without the attributes that the compiler does not know.
     error: Option<Error>,
 }
 
@@ -41,7 +41,7 @@ pub(super) enum HandlerKind {
     Tell,
     /// Handles a request, and returns the reply.
     Ask,
-    /// Handles a request, and answers it by `reply`, perhaps later.
+    /// Handles a request, and answers it by `reply`, possibly later.
     Asked,
 }
 
@@ -112,14 +112,14 @@ impl ActorImpl {
         self.items.extend(quote!(#(#attributes)* #visibility #signature #body));
     }
 
-    /// Returns the block, as the compiler gets it.
+    /// Returns the block as it is passed to the compiler.
     pub(super) fn block(&self) -> TokenStream {
         let ActorImpl { head: Head { attributes, generics, self_ty }, items, .. } = self;
         let (impl_generics, _, bounds) = generics.split_for_impl();
         quote!(#(#attributes)* impl #impl_generics #self_ty #bounds { #items })
     }
 
-    /// Reports the mistakes that the compiler would explain less well.
+    /// Reports the mistakes that the compiler would explain less clearly.
     pub(super) fn check(&self) -> Result<()> {
         if let Some(error) = &self.error {
             return Err(error.clone());
@@ -217,7 +217,7 @@ impl Method {
         quote!(Self::#name(self, #argument #context) #wait)
     }
 
-    /// Returns a call as the result of a handler.
+    /// Returns a call, converted to the result of a handler.
     pub(super) fn outcome(&self, call: &TokenStream, root: &TokenStream) -> TokenStream {
         match self.returns {
             Returns::Result => quote!(#root::outcome(#call)),

@@ -9,18 +9,18 @@ use syn::{
 };
 
 pub(super) struct MessageArguments {
-    /// `None` for a type that is only a field of messages.
+    /// `None` for a type that is used only in fields of messages.
     pub(super) topic_and_id: Option<(LitStr, u16)>,
     /// The reply of a request.
     pub(super) reply: Option<Path>,
     /// `pad`.
     pub(super) pad: Option<Ident>,
-    /// `hidden`: the compiler does not list the type in errors. For messages that users do not see.
+    /// `hidden`: the compiler does not list the type in errors; for messages that users do not see.
     pub(super) hidden: Option<Ident>,
 }
 
 impl MessageArguments {
-    /// Returns the attribute of the type's impls that keeps them out of the compiler's errors.
+    /// Returns the attribute that keeps the type's impls out of the compiler's errors.
     pub(super) fn hides(&self) -> Option<TokenStream> {
         self.hidden.as_ref().map(|_| quote!(#[diagnostic::do_not_recommend]))
     }

@@ -1,4 +1,4 @@
-//! Checks of structs and enums alike: no generics, no conditions, `repr`, byte order.
+//! Checks for both structs and enums: no generics, no conditions, `repr`, byte order.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
@@ -17,7 +17,8 @@ pub(super) fn refuse_generics(generics: &Generics) -> Result<()> {
     Err(Error::new_spanned(generics, message))
 }
 
-/// Refuses conditions: two sides must have the same layout, so it cannot depend on the build.
+/// Refuses `cfg` attributes: two sides must have the same layout, so it must not depend on the
+/// build.
 pub(super) fn refuse_conditional(attrs: &[Attribute]) -> Result<()> {
     match attrs.iter().find(|attr| attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr"))
     {
@@ -30,7 +31,7 @@ pub(super) fn refuse_conditional(attrs: &[Attribute]) -> Result<()> {
     }
 }
 
-/// The names in all `#[repr(...)]`, without their arguments.
+/// Returns the names in all `#[repr(...)]`, without their arguments.
 pub(super) fn reprs(attrs: &[Attribute]) -> Result<Vec<Ident>> {
     let mut reprs = Vec::new();
     for attr in attrs.iter().filter(|attr| attr.path().is_ident("repr")) {
@@ -47,7 +48,7 @@ pub(super) fn reprs(attrs: &[Attribute]) -> Result<Vec<Ident>> {
     Ok(reprs)
 }
 
-/// Refuses big-endian hosts, which are not supported: payloads are read in place.
+/// Refuses big-endian hosts: payloads are read in place, in little-endian order.
 pub(super) fn little_endian_only(span: Span) -> TokenStream {
     quote_spanned! { span =>
         #[cfg(target_endian = "big")]

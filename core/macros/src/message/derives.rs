@@ -1,11 +1,11 @@
-//! The derives of a type: those that the macro adds, and those that the user wrote.
+//! The derives of a type: derives that the macro adds, and derives that the user wrote.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{Attribute, Ident, Path, Result, Token, parse_quote, punctuated::Punctuated};
 
-/// Returns `Clone`, `Copy` and zerocopy's derives, without those that the user wrote below the
-/// attribute.
+/// Returns `Clone`, `Copy` and the derives of zerocopy, except derives that the user wrote below
+/// the attribute.
 pub(super) fn derives(root: &Path, attrs: &[Attribute]) -> Result<TokenStream> {
     let mut present = Vec::new();
     for attr in attrs.iter().filter(|attr| attr.path().is_ident("derive")) {
@@ -21,7 +21,7 @@ pub(super) fn derives(root: &Path, attrs: &[Attribute]) -> Result<TokenStream> {
     if !has("Copy") {
         missing.push(quote!(::core::marker::Copy));
     }
-    // Each of these two derives also writes `TryFromBytes`.
+    // Each of these two derives also generates `TryFromBytes`.
     if !has("TryFromBytes") && !has("FromZeros") && !has("FromBytes") {
         missing.push(quote!(#zerocopy::TryFromBytes));
     }
@@ -57,7 +57,7 @@ pub(super) fn take_debug(attrs: &mut Vec<Attribute>) -> Result<bool> {
     Ok(found)
 }
 
-/// Whether a path is Rust's own `Debug`, and not one of another crate.
+/// Returns whether a path is Rust's own `Debug`, not a `Debug` of another crate.
 fn is_debug(path: &Path) -> bool {
     let names: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
     match &names[..] {

@@ -1,4 +1,4 @@
-//! Enums without data: fields of messages.
+//! Enums without data, which can be fields of messages.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,8 +1,8 @@
-//! `pad`: the padding that the compiler would insert, as fields.
+//! `pad`: adds the padding that the compiler would insert, as fields.
 //!
 //! Whether a place needs padding depends on the sizes of types that the macro does not know. So
-//! there is a field at each place, and a constant expression computes its size, often 0. Struct
-//! literals would have to name these fields: `new` takes their place.
+//! there is a field at each place, and a constant expression computes its size, which is often 0.
+//! Struct literals would have to name these fields: `new` replaces them.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -70,15 +70,15 @@ pub(super) fn add_padding(root: &Path, item: &mut ItemStruct) -> Result<TokenStr
     })
 }
 
-/// Whether `add_padding` made this field.
+/// Returns whether `add_padding` created this field.
 pub(super) fn is_pad(field: &Field) -> bool {
     field.ident.as_ref().is_some_and(|name| name.to_string().starts_with(PREFIX))
 }
 
 const PREFIX: &str = "__mycelium_pad_";
 
-/// Returns the name of a padding. An error about a struct literal shows it, and so says what to
-/// write instead.
+/// Returns the name of a padding field. An error about a struct literal shows the name, which says
+/// what to write instead.
 fn pad_name(index: usize) -> Ident {
     format_ident!("{PREFIX}{index}_use_new")
 }
@@ -91,8 +91,8 @@ fn pad_field(root: &Path, vis: &Visibility, name: Ident, size: &TokenStream) -> 
     }
 }
 
-/// Returns the visibility of `new`, which is visible where a struct literal would be allowed: where
-/// all fields are.
+/// Returns the visibility of `new`: like a struct literal, it is visible where all fields are
+/// visible.
 pub(super) fn least_visible(fields: &FieldsNamed) -> Visibility {
     let rank = |vis: &Visibility| match vis {
         Visibility::Inherited => 0,

@@ -1,8 +1,8 @@
-//! What the macro writes for an item that it refuses: the errors, and no others.
+//! The expansion of a refused item: only its errors, without errors that follow from them.
 //!
-//! If an item were only removed, or lacked its impls, there would be one more error at each use. So
-//! its name is imported from a module that contains nothing but the errors. The compiler knows that
-//! such a module is incomplete: it reports neither the import nor any use of the name.
+//! If an item were just removed, or had no impls, each use would be one more error. So its name is
+//! imported from a module that contains only the errors. The compiler knows that such a module is
+//! incomplete, and reports neither the import nor any use of the name.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -41,7 +41,7 @@ pub(super) fn refuse(item: TokenStream, error: &Error) -> TokenStream {
     }
 }
 
-/// Returns the types of the fields that a function could have as parameters.
+/// Returns the types of the fields that can be parameters of a function.
 fn types(generics: &Generics, fields: impl IntoIterator<Item = Field>) -> Vec<Type> {
     let fields = fields.into_iter().filter(|_| generics.params.is_empty());
     let types = fields.map(|field| field.ty);

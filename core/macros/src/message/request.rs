@@ -1,5 +1,4 @@
-//! `reply = ..`: the impl of `Request`, and the two messages by which a request travels between
-//! nodes.
+//! `reply = ..`: the impl of `Request`, and the two messages that carry a request between nodes.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};

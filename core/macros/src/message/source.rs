@@ -1,4 +1,4 @@
-//! Tokens as the user would write them, for errors that show code to paste.
+//! Formats tokens as a user would write them, for errors with code to paste.
 
 use proc_macro2::{Delimiter, Ident, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -12,7 +12,7 @@ pub(super) fn source(tokens: &impl ToTokens) -> String {
 }
 
 fn write(text: &mut String, tokens: TokenStream) {
-    // Whether the last token was a word, or a punctuation with a space after it.
+    // Whether the last token was a word, or a punctuation followed by a space.
     let (mut after_word, mut wants_space) = (false, false);
     for token in tokens {
         let is_word = matches!(token, TokenTree::Ident(_) | TokenTree::Literal(_));

@@ -1,4 +1,4 @@
-//! Properties of the tokens of an expansion. `core/tests` tests what users see of it.
+//! Tests of the tokens of an expansion. `core/tests` tests its visible behaviour.
 
 use quote::{ToTokens, quote};
 use syn::{Attribute, parse_quote};

@@ -1,13 +1,13 @@
-//! Types that a message cannot have, recognised by their tokens.
+//! Detects types that a message cannot have, by their tokens.
 //!
-//! A type that is not recognised, such as an alias, still lacks the trait `Field`, and the compiler
-//! refuses it. This check reports it earlier, and says what to write instead.
+//! An unrecognised type, such as an alias, still lacks the trait `Field`, and the compiler refuses
+//! it. This check reports the type earlier, and says what to write instead.
 
 use syn::{Error, GenericArgument, PathArguments, PathSegment, Result, Type};
 
 use super::source::source;
 
-/// Refuses types that a message cannot have, also as items of arrays and arguments of paths, as in
+/// Refuses types that a message cannot have, also in array items and in arguments of paths, such as
 /// `FixedVec<usize, 4>`. `field` is the name of the field.
 pub(super) fn refuse_unsuitable(field: &str, ty: &Type) -> Result<()> {
     let instead = match ty {
@@ -71,7 +71,7 @@ fn arguments_of(arguments: &PathArguments) -> impl Iterator<Item = &Type> {
     })
 }
 
-/// Refuses items of a list. They have no alignment, so `u128` is allowed there.
+/// Refuses types that a list cannot have as items. Items have no alignment, so `u128` is allowed.
 fn refuse_unsuitable_item(field: &str, ty: &Type) -> Result<()> {
     match ty {
         Type::Path(path) if path.path.is_ident("u128") || path.path.is_ident("i128") => Ok(()),
@@ -79,11 +79,11 @@ fn refuse_unsuitable_item(field: &str, ty: &Type) -> Result<()> {
     }
 }
 
-/// Returns what to write instead of a type with arguments. (A type of the user may have such a
-/// name, but then without arguments.)
+/// Returns what to write instead of a type with arguments. (A user type may have such a name, but
+/// then without arguments.)
 fn instead_of(field: &str, segment: &PathSegment) -> Option<String> {
     let name = segment.ident.to_string();
-    // The type of the items, for the suggestion.
+    // The item type, for the suggestion.
     let mut items = arguments_of(&segment.arguments).map(source);
     let Some(item) = items.next() else { return instead_of_plain(&name) };
     Some(match &*name {

@@ -22,7 +22,7 @@ pub(super) struct RoutesInput {
 pub(super) struct List {
     pub(super) message: Type,
     pub(super) handlers: Vec<Listed>,
-    /// Whether the message goes on to the bus.
+    /// Whether the message is passed to the bus after the handlers.
     pub(super) bus: bool,
 }
 
@@ -34,12 +34,12 @@ pub(super) struct Listed {
     pub(super) name: Ident,
 }
 
-/// The methods of the struct beside the accessors.
+/// The methods of the struct, without the accessors.
 const METHODS: [&str; 6] =
     ["new", "route", "route_to", "route_async", "route_async_to", "into_parts"];
 
 impl RoutesInput {
-    /// Returns each handler once, in the order in which the lists name them first.
+    /// Returns each handler once, in the order in which the lists first name them.
     pub(super) fn handlers(&self) -> Result<Vec<Listed>> {
         let mut all: Vec<Listed> = Vec::new();
         for listed in self.lists.iter().flat_map(|list| &list.handlers) {
@@ -151,7 +151,7 @@ impl Parse for Listed {
     }
 }
 
-/// Returns the name of a type as a method's name: `OrderBook` becomes `order_book`.
+/// Returns the name of a type as a method name: `OrderBook` becomes `order_book`.
 fn snake_case(ty: &TypePath) -> Result<Ident> {
     let Some(last) = ty.path.segments.last() else {
         return Err(Error::new_spanned(ty, "expected the type of a handler"));

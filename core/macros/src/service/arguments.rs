@@ -50,7 +50,7 @@ impl Parse for ServiceArguments {
     }
 }
 
-/// A list of messages and ports in parentheses.
+/// Parses a list of messages and ports in parentheses.
 fn parse_ports(input: ParseStream<'_>) -> Result<Punctuated<Port, Token![,]>> {
     if !input.peek(token::Paren) {
         return Err(input.error("expected message types in parentheses, as in `reads(Tick)`"));
@@ -60,7 +60,7 @@ fn parse_ports(input: ParseStream<'_>) -> Result<Punctuated<Port, Token![,]>> {
     Punctuated::parse_terminated(&content)
 }
 
-/// A list of requests in parentheses. They have no ports: a request type has one mailbox.
+/// Parses a list of requests in parentheses. They have no ports: a request type has one mailbox.
 fn parse_requests(input: ParseStream<'_>) -> Result<Vec<Path>> {
     let ports = parse_ports(input)?;
     match ports.iter().find_map(|port| port.name.as_ref()) {
@@ -87,8 +87,8 @@ impl Parse for Port {
     }
 }
 
-/// Checks that each list has a message without a port once, and that the service has each port
-/// once.
+/// Checks that each list has each message without a port only once, and that each port of the
+/// service is unique.
 fn check_unique(arguments: &ServiceArguments) -> Result<()> {
     for ports in [&arguments.reads, &arguments.emits] {
         let mut messages = Vec::new();

@@ -11,7 +11,7 @@ use crate::impl_block::{BlockMethod, Head, parse_method, parse_other};
 pub(super) struct ServiceImpl {
     pub(super) head: Head,
     pub(super) run: Option<Run>,
-    /// The items beside `run`.
+    /// The items other than `run`.
     pub(super) others: TokenStream,
 }
 

@@ -1,5 +1,6 @@
-//! Finds child tasks that emit by the context of their service. The compiler refuses such tasks
-//! because a task may outlive the borrow of the context, and cannot say what to write instead.
+//! Finds child tasks that emit through the context of their service. The compiler refuses such
+//! tasks because a task may outlive the borrow of the context, but cannot say what to write
+//! instead.
 
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use syn::{Error, FnArg, Pat, Result, Signature};
@@ -32,17 +33,17 @@ fn context_name(run: &Signature) -> Option<Ident> {
     }
 }
 
-/// Where tokens stand.
+/// The position of tokens in the body.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
     Run,
-    /// Within the arguments of `spawn`, which are evaluated before the task runs.
+    /// In the arguments of `spawn`, which are evaluated before the task runs.
     Arguments,
-    /// Within a block in these arguments.
+    /// In a block in these arguments.
     Task,
 }
 
-/// Returns the first emit by the context in a task: its place and its method.
+/// Returns the first emit through the context in a task: its place and its method.
 fn find_in_tasks(tokens: &TokenStream, context: &Ident, place: Place) -> Option<(Span, String)> {
     let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
     if place == Place::Task && declares(&tokens, context) {
@@ -86,7 +87,8 @@ fn method_of(tokens: &[TokenTree], context: &Ident) -> Option<(Span, String)> {
     }
 }
 
-/// Whether the tokens may declare another variable of this name: they contain it without a method.
+/// Returns whether the tokens may declare another variable of this name: they contain it without a
+/// method call.
 fn declares(tokens: &[TokenTree], context: &Ident) -> bool {
     tokens.iter().enumerate().any(|(at, token)| match token {
         TokenTree::Ident(name) if name == context => !tokens.get(at + 1).is_some_and(is_dot),
