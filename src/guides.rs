@@ -1,4 +1,4 @@
-//! The pages in `docs` whose examples are tests.
+//! The pages in `docs`, whose examples are compiled as tests.
 
 #[doc = include_str!("../README.md")]
 pub struct Readme;

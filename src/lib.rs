@@ -1,8 +1,8 @@
 //! Mycelium: one service source, any executor, any transport.
 //!
 //! A **service** is a struct with an `async fn run` that reads and emits typed **messages**. A
-//! **node** makes services from factories, connects what they declare, supervises them, and shuts
-//! them down. The caller chooses the executor. By default nothing is lost.
+//! **node** creates services from factories, connects the ports that they declare, supervises them,
+//! and shuts them down. The caller chooses the executor. By default no message is lost.
 //!
 //! Find your task:
 //!
@@ -80,8 +80,8 @@
 //!   it lists in `reads(..)` and `emits(..)`, and no others.
 //! - `reads(Tick as left, Tick as right)` names **ports**: one message type on several topics. The
 //!   topology or [`Builder::bind`] binds each port to a topic; [`Context::subscribe_on`] takes an
-//!   [`Input`](ports::Input) such as `Self::left`, [`Context::on`] an [`Output`](ports::Output), by
-//!   which its [`Emitter`](emit::Emitter) emits.
+//!   [`Input`](ports::Input) such as `Self::left`, [`Context::on`] takes an
+//!   [`Output`](ports::Output) and returns an [`Emitter`](emit::Emitter).
 //! - [`Context`] is what a service sees: [`emit`](Context::emit) (an [`Emit`](emit::Emit) to await,
 //!   or with a deadline an [`EmitWithin`](emit::EmitWithin), or with a trace of its own an
 //!   [`EmitTraced`](emit::EmitTraced)), [`emit_batch`](Context::emit_batch) (an
@@ -120,11 +120,11 @@
 //!
 //! # Call handlers directly
 //!
-//! Where a queue is too slow, [`routes!`] makes a struct of [`Handler`](route::Handler)s (or
-//! [`AsyncHandler`](route::AsyncHandler)s) that are called in the listed order; what they emit goes
-//! on to the bus by an [`Out`](route::Out). [`Context::handle`] calls a handler for each message of
-//! a subscription, so the same struct can be a service. [`Builder::fast_handler`] adds a function
-//! that each message of a topic passes before it is sent, and that may refuse it.
+//! Where a queue is too slow, [`routes!`] creates a struct of [`Handler`](route::Handler)s (or
+//! [`AsyncHandler`](route::AsyncHandler)s) that are called in the listed order; they emit to the
+//! bus through an [`Out`](route::Out). [`Context::handle`] calls a handler for each message of a
+//! subscription, so the same struct can be a service. [`Builder::fast_handler`] adds a function
+//! that is called with each message of a topic before it is sent, and that may refuse the message.
 //!
 //! ```
 //! use mycelium::route::{Handler, Out};
@@ -157,8 +157,8 @@
 //!
 //! # Place services in processes
 //!
-//! A [`Topology`] file names the nodes and the services of each. Each process builds the same
-//! services and runs one node, by its name. Topics between them are carried over links.
+//! A [`Topology`] file names the nodes and the services of each node. Each process builds the same
+//! services and runs one node, by its name. Links carry the topics between nodes.
 //!
 //! ```
 //! # use mycelium::{Node, Topology};
@@ -168,12 +168,12 @@
 //! # Ok::<(), mycelium::error::BuildError>(())
 //! ```
 //!
-//! A name that does not exist, or a wrong value, is a [`TopologyError`](topology::TopologyError)
-//! with file, line and [`Code`](error::Code). [`Running::ready`] waits until the nodes have met.
-//! Nodes whose messages have different layouts do not exchange them. Crate `mycelium-bundle` starts
-//! all nodes by one command; [`end_with_launcher`](execution::end_with_launcher) ends a process with
-//! its launcher, and [`private_directory`](untyped::private_directory) is where sockets lie.
-//! `docs/topology.md` has all keys.
+//! An unknown name or an invalid value is a [`TopologyError`](topology::TopologyError) with file,
+//! line and [`Code`](error::Code). [`Running::ready`] waits until the nodes have connected. Nodes
+//! whose messages have different layouts do not exchange them. Crate `mycelium-bundle` starts all
+//! nodes with one command; [`end_with_launcher`](execution::end_with_launcher) ends a process with
+//! its launcher, and [`private_directory`](untyped::private_directory) is the directory of the
+//! sockets. `docs/topology.md` has all keys.
 //!
 //! # Place services on threads
 //!
@@ -185,8 +185,8 @@
 //!
 //! # Use actors
 //!
-//! An **actor** is state with a bounded mailbox of its own. It is spawned and stopped while the
-//! program runs, and restarted when it fails; its references and its mailbox survive that.
+//! An **actor** is a value with its own bounded mailbox. It is spawned and stopped while the
+//! program runs, and restarted when it fails; its references and its mailbox survive a restart.
 //!
 //! ```
 //! use mycelium::actors::Actors;
@@ -230,27 +230,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`#[actor]`](macro@actor) makes a type an [`Actor`](actors::Actor): methods with `#[tell]` get
-//!   messages, those with `#[ask]` get [`Request`]s.
-//! - [`Actors`](actors::Actors) spawns and finds them: [`Actors::on`](actors::Actors::on) an
-//!   executor, or those of the node ([`Context::actors`], [`Running::actors`]). An
+//! - [`#[actor]`](macro@actor) makes a type an [`Actor`](actors::Actor): methods with `#[tell]`
+//!   handle messages, methods with `#[ask]` handle [`Request`]s.
+//! - [`Actors`](actors::Actors) spawns and finds them: [`Actors::on`](actors::Actors::on) creates a
+//!   set on an executor; [`Context::actors`] and [`Running::actors`] return the set of the node. An
 //!   [`ActorBuilder`](actors::ActorBuilder) sets the name, the queue of the mailbox ([`channel`]),
 //!   its capacity, and what happens when it is full.
 //! - An [`ActorRef`](actors::ActorRef) tells and asks; a [`WeakRef`](actors::WeakRef) does not keep
-//!   the actor. [`ActorEnd`](actors::ActorEnd) says how an actor has ended.
+//!   the actor alive. [`ActorEnd`](actors::ActorEnd) says how an actor has ended.
 //! - A [`RemoteRef`](actors::RemoteRef) is for an actor of another node.
-//!   [`RemoteActorError`](actors::RemoteActorError) says why there is none,
+//!   [`RemoteActorError`](actors::RemoteActorError) says why a reference cannot be created,
 //!   [`Mismatch`](requests::Mismatch) why the actor cannot answer.
-//! - An [`ActorContext`](actors::ActorContext) has timers, children, and the ends of others;
-//!   [`Asking`](actors::Asking) is a request of an actor. [`OnError`](actors::OnError) says what an
-//!   error means. [`DeadMail`](actors::DeadMail) is a message that no handler gets.
-//!   [`SpawnActorError`](actors::SpawnActorError) and [`FindActorError`](actors::FindActorError)
-//!   name the others.
-//! - [`Keyed`](actors::Keyed) has an actor for each key: made on first use, passivated when idle,
-//!   placed by the key.
+//! - An [`ActorContext`](actors::ActorContext) gives a handler timers, children, and the ends of
+//!   other actors; [`Asking`](actors::Asking) is the reply that it waits for.
+//!   [`OnError`](actors::OnError) says what happens after an error. [`DeadMail`](actors::DeadMail)
+//!   is a message that was not handled. [`SpawnActorError`](actors::SpawnActorError) and
+//!   [`FindActorError`](actors::FindActorError) are the other errors.
+//! - [`Keyed`](actors::Keyed) has an actor for each key: created on first use, passivated when
+//!   idle, placed by the key.
 //!
-//! `docs/actors.md` is the guide; `docs/coming-from.md` is for those who know kameo, ractor, actix
-//! or Erlang/OTP.
+//! `docs/actors.md` is the guide; `docs/coming-from.md` is for users of kameo, ractor, actix or
+//! Erlang/OTP.
 //!
 //! # Test a service
 //!

@@ -1,14 +1,14 @@
 //! Topics whose message types are not known at compile time: for tools and recorders.
 //!
 //! [`UntypedPeer`] connects to a node, lists its topics ([`CatalogueEntry`]), and reads a topic as
-//! an observing reader: the publisher never waits for it, and messages that it was too slow for are
-//! a gap with their exact number. An [`UntypedReader`] delivers the bytes of messages with their
-//! [`Layout`], which it has requested from the node. [`Layout::view`] makes values of the bytes;
-//! `mycelium tap` prints these values.
+//! an observing reader: the publisher never waits for it, and messages that it missed are a gap
+//! with their exact number. An [`UntypedReader`] delivers the bytes of messages with their
+//! [`Layout`], which it has requested from the node. [`Layout::view`] decodes the bytes; `mycelium
+//! tap` prints the values.
 //!
-//! With a topology, `Topology::reach` says where a node is. Without a topology, the sockets of
-//! nodes on this machine are in the [private directories](private_directories). A node from which
-//! no other node reads listens only if its key `observers` says so.
+//! With a topology, `Topology::reach` returns the endpoints of a node. Without a topology, the
+//! sockets of nodes on this machine are in the [private directories](private_directories). A node
+//! from which no other node reads listens only if its key `observers` requests it.
 //!
 //! ```no_run
 //! # use std::sync::Arc;
