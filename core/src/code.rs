@@ -1,4 +1,4 @@
-//! Codes of errors: what a user looks up, and what stays the same when a text is improved.
+//! Codes of errors, which users look up. A code stays the same when its text is improved.
 //!
 //! This is the list of all codes, for all packages. A code never changes its meaning, and the
 //! number of a removed code is not used again. The types of errors return their codes by `code()`,
@@ -28,7 +28,7 @@ macro_rules! codes {
                 pub const $name: Code = Code($number);
             )+
 
-            /// All codes, in their order.
+            /// All codes, in ascending order.
             pub const ALL: &[Code] = &[$(Code::$name),+];
 
             /// Returns the meaning of the code, in one line.
@@ -44,7 +44,7 @@ macro_rules! codes {
 }
 
 codes! {
-    // Services, topics and ports that do not fit together.
+    // Services, topics and ports that contradict each other.
     1 SERVICE_TWICE "two services have one name"
     2 SERVICE_NAME "invalid name of a service"
     3 MESSAGE_ID_TWICE "two messages have one id"
@@ -271,14 +271,13 @@ codes! {
 }
 
 impl Code {
-    /// Returns the code with which a text ends, in brackets: an error's text, or a text that ends
-    /// with one.
+    /// Returns the code in brackets at the end of an error's text, or of a text that ends with one.
     #[must_use]
     pub fn at_end(text: &str) -> Option<Code> {
         Code::split(text).1
     }
 
-    /// Splits a text into the part before the code at its end, and the code.
+    /// Splits a text into the part before the code at its end, and that code.
     ///
     /// ```
     /// use mycelium_core::Code;
@@ -309,7 +308,7 @@ impl fmt::Debug for Code {
     }
 }
 
-/// The error of a text that is not a code of the list.
+/// The text is not a code of the list.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown code: expected one such as `M0105`")]
 pub struct UnknownCode;

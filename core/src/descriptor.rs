@@ -113,7 +113,7 @@ pub struct VariantDescriptor {
 }
 
 impl FieldType {
-    /// The size in bytes of a value of this type.
+    /// Returns the size of a value of this type, in bytes.
     ///
     /// # Examples
     ///
@@ -133,7 +133,7 @@ impl FieldType {
         }
     }
 
-    /// The byte of the type in the canonical form.
+    /// Returns the byte for this type in the canonical form.
     ///
     /// # Examples
     ///
@@ -145,7 +145,7 @@ impl FieldType {
         self.plain().0
     }
 
-    /// The byte in the canonical form, and of a number or `bool` also its size and its name.
+    /// Returns the byte in the canonical form; for a number or `bool` also its size and its name.
     const fn plain(&self) -> (u8, usize, &'static str) {
         match self {
             Self::U8 => (0x01, 1, "u8"),
@@ -213,7 +213,8 @@ fn write_fields(f: &mut fmt::Formatter<'_>, of: &Descriptor, depth: usize) -> fm
 }
 
 impl FieldType {
-    /// The struct in this type, if any: the type itself, or the items of its arrays and lists.
+    /// Returns the struct in this type, if any: the type itself, or the items of its arrays and
+    /// lists.
     const fn nested(&self) -> Option<&'static Descriptor> {
         match self {
             Self::Struct(descriptor) => Some(descriptor),
@@ -246,12 +247,12 @@ impl fmt::Display for EnumDescriptor {
     }
 }
 
-// The canonical form of a layout is its only form in bytes: the digest hashes them, and a peer
-// requests them in pieces. One walk does both, and runs at compile time for the digest.
+// The canonical form is the layout's only form in bytes: the digest hashes it, and a peer requests
+// it in pieces. One walk does both; for the digest it runs at compile time.
 
 impl Descriptor {
     /// Writes the canonical form, from byte `offset` on, into `piece`, as far as it fits. Returns
-    /// how many bytes were written, and the length of the whole form.
+    /// the number of written bytes and the length of the whole form.
     ///
     /// # Examples
     ///
@@ -281,7 +282,7 @@ impl Descriptor {
 }
 
 impl Digest {
-    /// The digest of a layout.
+    /// Computes the digest of a layout.
     ///
     /// # Examples
     ///
@@ -300,8 +301,8 @@ impl Digest {
         Self(CanonicalForm::of(descriptor, 0, &mut []).hash.to_be_bytes())
     }
 
-    /// Computes the digest of a peer's or a recorded layout, from its whole canonical form. The
-    /// bytes may be anything.
+    /// Computes the digest of a layout from a peer or a recording, given its whole canonical form.
+    /// The bytes are not checked.
     ///
     /// # Examples
     ///
@@ -329,18 +330,17 @@ impl Digest {
 /// The initial value of FNV-1a with 128 bits.
 const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 
-/// Receives the bytes of the form one by one: hashes them, and keeps those that belong to the
-/// piece.
+/// Receives the bytes of the form one by one, hashes them, and keeps those inside the piece.
 struct CanonicalForm<'p> {
     /// The hash so far: FNV-1a with 128 bits.
     hash: u128,
     offset: usize,
     piece: &'p mut [u8],
-    /// How many bytes were received.
+    /// The number of bytes received.
     total: usize,
 }
 
-/// Cannot overflow the stack: a layout is a constant, and so is the depth of its types. Nothing
+/// Cannot overflow the stack: layouts are constants, and so is the depth of their types. Nothing
 /// here depends on a peer's bytes.
 impl<'p> CanonicalForm<'p> {
     const fn of(descriptor: &Descriptor, offset: usize, piece: &'p mut [u8]) -> Self {
@@ -399,7 +399,7 @@ impl<'p> CanonicalForm<'p> {
         self.bytes(text.as_bytes());
     }
 
-    /// Receives a count, size or offset: eight bytes on each host.
+    /// Receives a count, size or offset, as eight bytes on every host.
     const fn number(&mut self, number: usize) {
         self.bytes(&(number as u64).to_le_bytes());
     }

@@ -9,7 +9,7 @@ use crate::trace::TraceContext;
 pub struct Envelope {
     /// The type of the payload: [`Message::ID`], or 0 for control frames.
     pub type_id: u16,
-    /// The sender's number for one start of a publisher on one topic.
+    /// The sender's stream number: one run of a publisher on one topic.
     pub stream: u32,
     /// The position of the message in its stream.
     pub sequence: u64,
@@ -28,7 +28,7 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// The envelope of an `M` without extensions.
+    /// Creates the envelope of an `M` without extensions.
     ///
     /// # Examples
     ///

@@ -9,8 +9,8 @@ use thiserror::Error;
 
 use crate::Code;
 
-/// Makes `{:?}` of errors print what `{}` prints. An error that `main` returns, or that `unwrap`
-/// finds, is printed with `{:?}`: the reader should see its text there too.
+/// Makes `{:?}` of errors print the same as `{}`, because an error that `main` returns, or that
+/// `unwrap` finds, is printed with `{:?}`.
 ///
 /// `debug_as_display!(ThisError, ThatError);` replaces `Debug` in the list of derives.
 #[doc(hidden)]
@@ -42,17 +42,17 @@ pub enum DecodeError {
     Type {
         /// The message that was expected.
         message: &'static str,
-        /// Its id.
+        /// The expected id.
         expected: u16,
         /// The id in the frame.
         found: u16,
     },
-    /// Too few bytes, or too many.
+    /// The number of bytes is wrong.
     #[error("message `{message}`: expected {expected} bytes, found {found}")]
     Size {
         /// The message that was expected.
         message: &'static str,
-        /// Its size in bytes.
+        /// The message's size in bytes.
         expected: usize,
         /// How many bytes were given.
         found: usize,
@@ -63,7 +63,7 @@ pub enum DecodeError {
     Misaligned {
         /// The message that was expected.
         message: &'static str,
-        /// Its alignment in bytes.
+        /// The message's alignment in bytes.
         expected: usize,
     },
     /// A `bool` or an enum has an invalid value.
@@ -73,7 +73,7 @@ pub enum DecodeError {
         message: &'static str,
         /// The field; if fields are nested, the innermost one.
         field: &'static str,
-        /// Its value.
+        /// The invalid value.
         found: i128,
     },
     /// A text or a list is invalid.
@@ -85,9 +85,9 @@ pub enum DecodeError {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("{}{reason}", subject(message, field))]
 pub struct Invalid {
-    /// The message with the field, or the struct in it.
+    /// The message with the invalid field, or the nested struct with it.
     pub message: &'static str,
-    /// The field; empty until its struct has named it.
+    /// The field; empty until its struct has set it.
     pub field: &'static str,
     /// Why it is invalid.
     pub reason: InvalidReason,
@@ -97,7 +97,7 @@ pub struct Invalid {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidReason {
-    /// Its count of items (of a text: bytes) exceeds its capacity.
+    /// The count of items (of a text: bytes) exceeds the capacity.
     #[error("count {found} exceeds the capacity {capacity}")]
     Count {
         /// The capacity.

@@ -1,16 +1,16 @@
-//! The frames of the original system, for its clients: `u16 type | u32 length | payload`, little
-//! endian, without magic, version or checksum. `docs/legacy.md` says what is served.
+//! The frames of the original system, for its clients: `u16 type | u32 length | payload`,
+//! little-endian, without magic, version or checksum. `docs/legacy.md` describes what a node
+//! serves.
 //!
 //! ```text
 //! hello   20 00 | 32 bytes: the digest of the client's contract; once, where a digest is demanded
 //! frame   type: 2 bytes | length of the payload: 4 bytes | payload
 //! ```
-//!
-//! Frames follow each other without a gap. A [`Decoder`] takes them from the front of a buffer of
-//! the caller, and returns `None` if it has to read more bytes first. All bytes may come from a
-//! hostile peer: nothing here panics, and no length is believed before it is compared with the
-//! limit and the bytes at hand. The payload of a type that nobody wants is passed over as it
-//! arrives, so it needs no buffer of its length.
+//! Frames follow each other without a gap. A [`Decoder`] reads them from the front of the caller's
+//! buffer, and returns `None` if it needs more bytes. All bytes may come from a hostile peer:
+//! nothing here panics, and no length is used before it is compared with the limit and the
+//! available bytes. The payload of an unknown type is skipped as it arrives, so it needs no buffer
+//! of its length.
 
 use core::fmt;
 
@@ -18,25 +18,24 @@ use thiserror::Error;
 
 use crate::debug_as_display;
 
-/// The bytes before a payload.
+/// The size of a frame's header in bytes.
 pub const HEADER: usize = 6;
 
-/// The most bytes of a payload that a client of the original system accepts.
+/// The longest payload, in bytes, that a client of the original system accepts.
 pub const LONGEST_PAYLOAD: u32 = 16 << 20;
 
-/// The number of bytes of a hello.
+/// The size of a hello in bytes.
 pub const HELLO: usize = 2 + DIGEST;
 
-/// The number of bytes of a digest.
+/// The size of a digest in bytes.
 const DIGEST: usize = 32;
 
-/// The digest of a contract, as clients of the original system send it. It is printed in
-/// hexadecimal digits.
+/// The digest of a contract, as clients of the original system send it. Printed in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ContractDigest(pub [u8; DIGEST]);
 
 impl ContractDigest {
-    /// The digest with these 64 hexadecimal digits; `None` for any other text.
+    /// Parses 64 hexadecimal digits; returns `None` for any other text.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<ContractDigest> {
         let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
@@ -61,11 +60,11 @@ impl fmt::Debug for ContractDigest {
     }
 }
 
-/// Why a client is not served any longer.
+/// Why a client is no longer served.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LegacyError {
-    /// The first bytes are not those of a hello.
+    /// The client's first bytes are not a hello.
     #[error(
         "expected the digest of a contract, which begins with 32, found {found}: the client sends none"
     )]
@@ -73,13 +72,13 @@ pub enum LegacyError {
         /// The first two bytes, which are 32 in a hello.
         found: u16,
     },
-    /// The client was made for another contract.
+    /// The client was built for another contract.
     #[error("the client has the contract digest {found}, which is not expected")]
     Digest {
-        /// The digest that the client sent.
+        /// The digest from the client.
         found: ContractDigest,
     },
-    /// The first frame looks like a hello, and no digest is expected.
+    /// The first frame looks like a hello, but no digest is expected.
     #[error(
         "the first frame has type 32, which has no topic: the client seems to send a digest, and \
          none is expected"
@@ -102,39 +101,39 @@ pub enum LegacyError {
 
 debug_as_display!(LegacyError);
 
-/// What a [`Decoder`] took.
+/// What a [`Decoder`] read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'b> {
-    /// The hello, with an expected digest.
+    /// The hello, with one of the expected digests.
     Hello,
     /// A frame of a known type.
     Frame {
-        /// Its type.
+        /// The frame's type.
         type_id: u16,
-        /// Its payload, at any alignment.
+        /// The frame's payload, at any alignment.
         payload: &'b [u8],
     },
-    /// The header of a frame of an unknown type.
+    /// The header of a frame of an unknown type. Its payload is skipped.
     Unknown {
         /// Its type.
         type_id: u16,
-        /// The length of its payload, which is passed over.
+        /// The length of the payload in bytes.
         length: u32,
     },
-    /// Bytes of the payload of an unknown type.
+    /// Skipped bytes of a payload of an unknown type.
     Passed,
 }
 
-/// An event, and the bytes that it takes from the front of the buffer.
+/// An event, and the number of bytes that it consumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step<'b> {
-    /// How many bytes the event takes, at least 1.
+    /// The number of bytes from the front of the buffer, at least 1.
     pub consumed: usize,
-    /// What these bytes are.
+    /// The meaning of these bytes.
     pub event: Event<'b>,
 }
 
-/// Takes the frames of one client from the front of a buffer.
+/// Reads the frames of one client from the front of a buffer.
 ///
 /// ```
 /// use mycelium_core::legacy::{Decoder, Event, LegacyError, frame_header};
@@ -159,18 +158,18 @@ pub struct Decoder<'d> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Before the hello.
+    /// Waits for the hello.
     Hello,
-    /// Before the first frame, without a hello.
+    /// Waits for the first frame, without a hello.
     First,
     Frames,
-    /// This many bytes of a payload are still to be passed over.
+    /// Skips a payload, of which this many bytes are left.
     Passing(u32),
 }
 
 impl<'d> Decoder<'d> {
-    /// Creates the decoder of a client that has to send one of these digests first; if the list is
-    /// empty, it sends none. Payloads of known types have at most `limit` bytes, all others
+    /// Creates the decoder of a client that must send one of these digests first; with an empty
+    /// list, the client sends none. Payloads of known types have at most `limit` bytes, all others
     /// [`LONGEST_PAYLOAD`].
     #[must_use]
     pub fn new(digests: &'d [ContractDigest], limit: u32) -> Decoder<'d> {
@@ -178,11 +177,11 @@ impl<'d> Decoder<'d> {
         Decoder { digests, limit: limit.min(LONGEST_PAYLOAD), state }
     }
 
-    /// Takes the next event from the front of `bytes`; `None` if more bytes are needed. A buffer of
-    /// the limit and [`HEADER`] bytes is enough for each event.
+    /// Reads the next event from the front of `bytes`; returns `None` if it needs more bytes. A
+    /// buffer of `limit` plus [`HEADER`] bytes is enough for every event.
     ///
     /// # Errors
-    /// If the client cannot be served any longer. Nothing is consumed then.
+    /// If the client broke the protocol. Nothing is consumed then.
     pub fn step<'b>(
         &mut self,
         bytes: &'b [u8],
@@ -195,8 +194,8 @@ impl<'d> Decoder<'d> {
         }
     }
 
-    /// Whether the client's bytes end in the middle: it has not sent its hello, or `rest` (the
-    /// bytes that are left) or skipped bytes belong to a frame whose end is missing.
+    /// Returns whether the client's bytes end in the middle: the hello is missing, or `rest` (the
+    /// bytes left in the buffer) or skipped bytes belong to an incomplete frame.
     #[must_use]
     pub fn is_within(&self, rest: &[u8]) -> bool {
         match self.state {
@@ -205,18 +204,18 @@ impl<'d> Decoder<'d> {
         }
     }
 
-    /// Whether the client still has to send its hello.
+    /// Returns whether the client has yet to send its hello.
     #[must_use]
     pub fn needs_hello(&self) -> bool {
         self.state == State::Hello
     }
 
-    /// Checks the end of the client's stream of bytes; `rest` are the bytes that are left.
+    /// Checks the end of the client's stream of bytes; `rest` is what is left in the buffer.
     ///
     /// # Errors
-    /// [`LegacyError::Truncated`], if it has ended within a frame or within the hello.
+    /// [`LegacyError::Truncated`] if the stream ends within a frame or within the hello.
     pub fn end(&self, rest: &[u8]) -> Result<(), LegacyError> {
-        // A client that has sent nothing at all connected and left again, which is no error.
+        // A client that sends nothing and disconnects causes no error.
         let is_whole = if self.needs_hello() { rest.is_empty() } else { !self.is_within(rest) };
         if is_whole { Ok(()) } else { Err(LegacyError::Truncated) }
     }
@@ -269,7 +268,7 @@ impl<'d> Decoder<'d> {
     }
 }
 
-/// The header of a frame with a payload of `length` bytes, at most [`LONGEST_PAYLOAD`].
+/// Creates the header of a frame with a payload of `length` bytes, at most [`LONGEST_PAYLOAD`].
 #[must_use]
 pub fn frame_header(type_id: u16, length: u32) -> [u8; HEADER] {
     let ([a, b], [c, d, e, f]) = (type_id.to_le_bytes(), length.to_le_bytes());

@@ -4,19 +4,20 @@
 //! The layers, from the bottom up, and what each may assume. [`message`](mod@message), [`fixed`]
 //! and [`descriptor`] turn values into bytes and back; they assume nothing about the bytes, which
 //! may come from a hostile peer. [`envelope`] and [`frame`] put a header and extensions around a
-//! message, and take them apart again, in buffers of the caller. [`ring`] moves items and byte
-//! slots between threads and depends on neither messages nor wakers; [`doorbell`] lets a side that
-//! found nothing sleep until the other side rings; [`channel`] joins the two, and [`wait`] limits
-//! how long a task spins before it sleeps. [`link`] is the protocol between two nodes, [`legacy`]
-//! the protocol with clients of the original system. `sync` has the atomics of all these modules,
-//! and is the only file that the model checker replaces.
+//! message, and parse them again, in buffers of the caller. [`ring`] moves items and byte slots
+//! between threads and depends on neither messages nor wakers. [`doorbell`] lets a side that found
+//! nothing sleep until the other side rings. [`channel`] joins the two, and [`wait`] limits how
+//! long a task spins before it sleeps. [`link`] is the protocol between two nodes, [`legacy`] the
+//! protocol with clients of the original system. `sync` has the atomics of all these modules; it is
+//! the only file that the model checker replaces.
 //!
-//! This crate does not know a clock, a thread, a socket, or a heap. Time and randomness are
-//! arguments, storage is borrowed or inline, and the caller drives everything from its own loop.
+//! This crate uses no clock, thread, socket or heap. Time and randomness are arguments, storage is
+//! borrowed or inline, and the caller drives everything from its own loop.
 #![no_std]
 #![deny(unsafe_code)]
 
-// `#[message]` writes paths that start at `::mycelium_core`; this lets it be used in here as well.
+// `#[message]` writes paths that start with `::mycelium_core`; this makes them valid in this crate
+// too.
 extern crate self as mycelium_core;
 
 #[cfg(feature = "alloc")]
@@ -63,8 +64,8 @@ pub use message::{
     Field, Message, Request, Words, decode, decode_ref, from_words, to_words, valid_words,
 };
 
-/// Integers of 128 bits without alignment, as fields of messages: `U128::from(7)`, and `get`
-/// returns the number.
+/// Integers of 128 bits without alignment, for fields of messages: `U128::from(7)` creates one,
+/// `get` returns the number.
 pub use zerocopy::little_endian::{I128, U128};
 
 /// # Examples

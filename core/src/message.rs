@@ -1,8 +1,8 @@
-//! Messages: types of a fixed layout that are their own wire form.
+//! Messages: types of a fixed layout, which is also their form on the wire.
 //!
 //! `#[message]` on a struct implements [`Message`]. Encoding copies the bytes, decoding checks
-//! them. The compiler knows what to check: only the length for a message of numbers, the bytes of
-//! `bool`s and enums, the counts and the UTF-8 of texts and lists.
+//! them. The compiler selects the checks: only the length for a message of numbers; also the bytes
+//! of `bool`s and enums, and the counts and the UTF-8 of texts and lists.
 //!
 //! # Panics
 //!
@@ -50,7 +50,7 @@ pub trait Message:
 {
     /// The number of the type in a frame. 0 is reserved for control frames.
     const ID: u16;
-    /// The topic it is published on, unless a publisher names another.
+    /// The default topic, used unless a publisher names another one.
     const TOPIC: &'static str;
     /// The message's layout.
     const DESCRIPTOR: &'static Descriptor;
@@ -81,7 +81,7 @@ pub trait Message:
 pub trait Field: Copy {
     /// What the bytes of the field mean.
     const TYPE: FieldType;
-    /// The value of unused items of a list: all zero, if that is a valid value.
+    /// The value of unused items in a list: all zero, if that is a valid value.
     const EMPTY: Self;
 
     /// Checks the counts and the UTF-8 of all texts and lists of the field.
@@ -92,11 +92,11 @@ pub trait Field: Copy {
     fn check(&self) -> Result<(), Invalid>;
 }
 
-/// A message that is answered by another one. `#[message(.., reply = Price)]` implements it.
+/// A message to which another message is the reply. `#[message(.., reply = Price)]` implements it.
 ///
-/// Between two nodes a request travels as the payload of a *call* and its reply as that of an
-/// *answer*: messages of their own, which the macro makes, with a number that says which answer
-/// belongs to which call. `docs/wire-format.md` has their bytes.
+/// Between two nodes a request travels in a *call* and its reply in an *answer*: two messages that
+/// the macro makes, each with a number that joins an answer to its call. `docs/wire-format.md`
+/// describes their bytes.
 ///
 /// ```
 /// use mycelium_core::{Message, Request, message};
@@ -123,10 +123,10 @@ pub trait Field: Copy {
 pub trait Request: Message {
     /// The message that answers the request.
     type Reply: Message;
-    /// The request as another node gets it.
+    /// The message that carries the request to another node.
     #[doc(hidden)]
     type Call: Message;
-    /// The reply as another node gets it.
+    /// The message that carries the reply back.
     #[doc(hidden)]
     type Answer: Message;
 
@@ -136,7 +136,7 @@ pub trait Request: Message {
     #[doc(hidden)]
     fn of_call(call: Self::Call) -> (CallHead, Self);
 
-    /// Creates an answer. `None`: without a reply.
+    /// Creates an answer; `None` if there is no reply.
     #[doc(hidden)]
     fn to_answer(head: AnswerHead, reply: Option<Self::Reply>) -> Self::Answer;
 
@@ -149,7 +149,7 @@ pub trait Request: Message {
 pub struct CallHead {
     /// The number of the call; its answer has the same number.
     pub number: u64,
-    /// How long its requester still waits, in nanoseconds; `u64::MAX` if it has no deadline.
+    /// The time that the requester still waits, in nanoseconds; `u64::MAX` without a deadline.
     pub time_left: u64,
 }
 
@@ -158,7 +158,7 @@ pub struct CallHead {
 pub struct AnswerHead {
     /// The number of the call.
     pub number: u64,
-    /// 0 if a reply follows; otherwise why there is none, and the bytes of the reply mean nothing.
+    /// 0 if a reply follows; otherwise the reason why not, and the bytes of the reply are ignored.
     pub outcome: u64,
 }
 
@@ -190,8 +190,8 @@ plain_fields! {
     f32 => F32 = 0.0;
     f64 => F64 = 0.0;
     bool => Bool = false;
-    // The numbers above have the alignment of their size; for 128 bits that is more than a message
-    // can have. These types have no alignment.
+    // The numbers above are aligned to their size, which for 128 bits exceeds the limit of a
+    // message. These types have no alignment.
     U128 => U128 = U128::ZERO;
     I128 => I128 = I128::ZERO;
 }
@@ -206,7 +206,7 @@ impl<T: Field, const N: usize> Field for [T; N] {
     }
 }
 
-/// The same bytes as `T`, without alignment.
+/// The bytes of `T`, without its alignment.
 impl<T: Field> Field for Unalign<T> {
     const TYPE: FieldType = T::TYPE;
     const EMPTY: Self = Unalign::new(T::EMPTY);
@@ -227,7 +227,7 @@ impl<const N: usize> Words for [usize; N] {
     const ZERO: Self = [0; N];
 }
 
-/// The message as machine words; bytes after its end are zero.
+/// Copies the message into machine words; bytes after its end are zero.
 #[inline]
 pub fn to_words<M: Message>(message: &M) -> M::Words {
     let mut words = M::Words::ZERO;
@@ -237,7 +237,7 @@ pub fn to_words<M: Message>(message: &M) -> M::Words {
     words
 }
 
-/// The message in machine words, checked.
+/// Checks the machine words and returns their message.
 ///
 /// # Errors
 ///
@@ -248,14 +248,15 @@ pub fn from_words<M: Message>(words: &M::Words) -> Result<M, DecodeError> {
     decode(bytes.get(..size_of::<M>()).unwrap_or(bytes))
 }
 
-/// As [`from_words`], without the reason of an error. The words can stay in registers.
+/// Returns the message of these words, or `None` if they are invalid. The words can stay in
+/// registers.
 #[inline(always)]
 pub fn valid_words<M: Message>(words: M::Words) -> Option<M> {
     let bytes = words.as_ref().as_bytes().get(..size_of::<M>())?;
     M::try_read_from_bytes(bytes).ok().filter(|message| message.check().is_ok())
 }
 
-/// The message in `bytes`, checked and copied out. The bytes may be unaligned.
+/// Checks the bytes and copies the message out. They may be unaligned.
 ///
 /// # Errors
 ///
@@ -274,7 +275,7 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     Ok(message)
 }
 
-/// The message in `bytes`, checked and borrowed in place.
+/// Checks the bytes and borrows the message in place.
 ///
 /// # Errors
 ///
@@ -295,7 +296,7 @@ pub fn decode_ref<M: Message>(bytes: &[u8]) -> Result<&M, DecodeError> {
     }
 }
 
-// From here on: the cold path of decoding, which finds out the error and its field.
+// From here on: the cold path of decoding, which determines the error and its field.
 
 #[cold]
 fn wrong_size(descriptor: &Descriptor, bytes: &[u8]) -> DecodeError {
@@ -303,8 +304,8 @@ fn wrong_size(descriptor: &Descriptor, bytes: &[u8]) -> DecodeError {
     DecodeError::Size { message, expected: descriptor.size, found: bytes.len() }
 }
 
-/// Names the first `bool` or enum with an invalid value. `zerocopy` only says that there is one, so
-/// this walks the bytes again, by the descriptor.
+/// Returns an error with the first `bool` or enum whose value is invalid. `zerocopy` only reports
+/// that there is one, so this walks the bytes again, by the descriptor.
 #[cold]
 fn wrong_value(descriptor: &Descriptor, bytes: &[u8]) -> DecodeError {
     let message = descriptor.name;
@@ -319,7 +320,7 @@ fn in_struct(descriptor: &Descriptor, bytes: &[u8]) -> Option<(&'static str, i12
     })
 }
 
-/// Returns the value, and the name of its field unless it is outside of a struct.
+/// Returns the invalid value, and the name of its field unless it is outside of a struct.
 fn in_type(ty: &FieldType, bytes: &[u8]) -> Option<(Option<&'static str>, i128)> {
     match ty {
         FieldType::Bool => {

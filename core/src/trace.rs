@@ -1,4 +1,4 @@
-//! The trace of a message: which trace it belongs to, and which span has sent it.
+//! The trace context of a message: its trace, and the span that sent it.
 
 use core::fmt;
 use core::str::FromStr;
@@ -6,8 +6,8 @@ use core::str::FromStr;
 use thiserror::Error;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// The trace of a message, in the bytes of [W3C Trace Context]: ids in the byte order of
-/// `traceparent`.
+/// The trace context of a message, with the fields of [W3C Trace Context]; ids are in the byte
+/// order of `traceparent`.
 ///
 /// As text it is a `traceparent` of version 00, for HTTP headers and logs:
 ///
@@ -39,9 +39,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 )]
 #[repr(C)]
 pub struct TraceContext {
-    /// The trace. Not all zero in a [valid](TraceContext::is_valid) one.
+    /// The id of the trace. Not all zero in a [valid](TraceContext::is_valid) context.
     pub trace_id: [u8; 16],
-    /// The span that sent the message. Not all zero in a [valid](TraceContext::is_valid) one.
+    /// The id of the span that sent the message. Not all zero in a [valid](TraceContext::is_valid)
+    /// context.
     pub span_id: [u8; 8],
     /// Bit 0: the trace is sampled.
     pub flags: u8,
@@ -51,19 +52,19 @@ impl TraceContext {
     /// The bit of [`flags`](TraceContext::flags) that says that the trace is sampled.
     pub const SAMPLED: u8 = 1;
 
-    /// Whether both ids are there. A peer can send any bytes.
+    /// Returns whether both ids are valid, which means not all zero. A peer can send any bytes.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.trace_id != [0; 16] && self.span_id != [0; 8]
     }
 
-    /// Whether the spans of this trace are recorded.
+    /// Returns whether the spans of this trace are recorded.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         self.flags & TraceContext::SAMPLED != 0
     }
 
-    /// The same trace, sent by another span.
+    /// Returns the same trace, sent by another span.
     #[must_use]
     pub fn with_span(self, span_id: [u8; 8]) -> TraceContext {
         TraceContext { span_id, ..self }
@@ -82,7 +83,7 @@ impl fmt::Display for TraceContext {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TraceParseError {
-    /// The fields are not where they must be.
+    /// The fields are not in their places.
     #[error(
         "expected a `traceparent` as in 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01: \
          four fields of 2, 32, 16 and 2 lower-case hexadecimal digits"
@@ -98,7 +99,7 @@ pub enum TraceParseError {
 
 crate::debug_as_display!(TraceParseError);
 
-/// Reads a `traceparent`. If its version is later than 00, only the fields of version 00 are read.
+/// Parses a `traceparent`. If its version is later than 00, only the fields of version 00 are read.
 impl FromStr for TraceContext {
     type Err = TraceParseError;
 
@@ -111,7 +112,7 @@ impl FromStr for TraceContext {
         if version == 0xff {
             return Err(TraceParseError::Version);
         }
-        // More bytes are an error, except further fields, after a `-`, of a later version.
+        // Only a later version may have more bytes: further fields, after a `-`.
         if !rest.is_empty() && (version == 0 || rest[0] != b'-') {
             return Err(TraceParseError::Form);
         }
@@ -125,7 +126,7 @@ fn separated<const N: usize>(text: &mut &[u8]) -> Result<[u8; N], TraceParseErro
     field(text)
 }
 
-/// Reads `N` bytes in hexadecimal from the start of a text.
+/// Parses `N` bytes in hexadecimal at the start of a text.
 fn field<const N: usize>(text: &mut &[u8]) -> Result<[u8; N], TraceParseError> {
     let mut bytes = [0; N];
     for byte in &mut bytes {

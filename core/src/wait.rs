@@ -1,39 +1,39 @@
-//! How a task that found nothing waits: how long it spins before it parks. This file knows no
+//! Wait strategies: how long a task that found nothing spins before it parks. This file has no
 //! clock, so time is counted in spins.
 //!
-//! To park and be woken costs far more than one more check, and a task that spins is not late when
-//! the item arrives; but meanwhile its core does nothing else.
+//! Parking and waking cost far more than another check, and a spinning task is not late for the
+//! item; but meanwhile its core does nothing else.
 
 /// How long a waiting task spins before it parks.
 ///
 /// With every strategy one poll makes a bounded number of checks ([`WaitStrategy::SPINS`] and a
-/// few), so that the executor's other tasks get their turn.
+/// few), so that other tasks of the executor get their turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WaitStrategy {
-    /// Never parks: spins [`WaitStrategy::SPINS`] times, asks to be polled again, and so on. The
+    /// Never parks: spins [`WaitStrategy::SPINS`] times, asks to be polled again, and repeats. The
     /// executor never idles.
     Spin,
     /// Spins this many times, spread over polls of up to [`WaitStrategy::SPINS`] spins, then parks.
     SpinThenPark(usize),
-    /// Parks at once. A task that waits costs nothing.
+    /// Parks at once. A waiting task uses no processor time.
     #[default]
     Park,
 }
 
 impl WaitStrategy {
-    /// How often a task spins in one poll before it lets others run.
+    /// The number of spins in one poll before the task lets others run.
     pub const SPINS: usize = if cfg!(any(loom, miri)) { 2 } else { 1_000 };
 }
 
-/// The state of one wait: how often it has spun.
+/// The state of one wait: its number of spins.
 ///
-/// A waiter checks once and, if it found nothing, calls [`SpinWait::spin`], which checks up to
-/// the limit of the strategy in this poll. The wait ends, with or without success, by
+/// A waiter checks once and, if it found nothing, calls [`SpinWait::spin`], which checks up to the
+/// limit of the strategy in this poll. At the end of the wait, successful or not, call
 /// [`SpinWait::reset`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SpinWait {
     strategy: WaitStrategy,
-    /// How often the task has spun in this wait; `usize::MAX` once it parked.
+    /// The number of spins in this wait; `usize::MAX` once it parked.
     spun: usize,
 }
 
@@ -42,7 +42,7 @@ pub struct SpinWait {
 pub enum SpinResult<R> {
     /// A check found this result.
     Found(R),
-    /// Nothing was found, and the task wants to be polled again, so that others can run meanwhile.
+    /// Nothing was found. The task must ask to be polled again, so that others can run meanwhile.
     Again,
     /// Nothing was found. The task must park and then check once more.
     Park,
@@ -55,13 +55,13 @@ impl SpinWait {
         SpinWait { strategy, spun: 0 }
     }
 
-    /// The strategy.
+    /// Returns the strategy.
     #[must_use]
     pub fn strategy(&self) -> WaitStrategy {
         self.strategy
     }
 
-    /// Begins a new wait.
+    /// Resets the state for a new wait.
     #[inline]
     pub fn reset(&mut self) {
         self.spun = 0;

@@ -1,5 +1,5 @@
-//! The laws of every [`Queue`], ours and an adapter's: `queue_conformance!(MyQueue);` makes a test
-//! of each law.
+//! The laws of every [`Queue`], also of an adapter's own: `queue_conformance!(MyQueue);` makes a
+//! test of each law.
 //!
 //! The laws run on one thread, without an executor: a waker only records that it was woken.
 
@@ -71,8 +71,7 @@ fn full<Q: Queue>() -> (Q::Sender<u32>, Q::Receiver<u32>) {
     (sender, receiver)
 }
 
-/// An item that does not fit is refused, and comes back; each item that is taken makes room for
-/// one.
+/// A full queue refuses an item and returns it; each item that is taken makes room for one.
 pub fn it_is_bounded<Q: Queue>() {
     let (mut sender, mut receiver) = full::<Q>();
     assert_eq!(sender.capacity(), 4);
@@ -84,14 +83,14 @@ pub fn it_is_bounded<Q: Queue>() {
     assert_eq!(sender.try_send(9), Err(PushError::Full(9)));
 }
 
-/// One queue can replace another: the same capacities are refused.
+/// All queues refuse the same capacities, so that one queue can replace another.
 pub fn capacities_are_those_of_rings<Q: Queue>() {
     for given in [0, 1, 3, usize::MAX] {
         assert_eq!(Q::bounded::<u8>(given).map(drop), Err(CapacityError::Invalid { given }));
     }
 }
 
-/// All items of one sender arrive, in order, also if others send.
+/// All items of one sender arrive in order, also while other senders send.
 pub fn order_is_kept_per_sender<Q: Queue>() {
     let (sender, mut receiver) = Q::bounded::<u32>(4).expect("4 is a capacity");
     let mut senders = Vec::from_iter(sender.try_clone());
@@ -110,7 +109,7 @@ pub fn order_is_kept_per_sender<Q: Queue>() {
     assert_eq!(next[..senders.len()].iter().sum::<u32>(), 20 * senders.len() as u32);
 }
 
-/// The receiver sees the end after all items, and only when all senders are gone.
+/// The receiver sees the end only after all items, and only when all senders are gone.
 pub fn what_was_sent_before_the_end_is_received<Q: Queue>() {
     let (sender, mut receiver) = full::<Q>();
     let other = sender.try_clone();
@@ -126,7 +125,7 @@ pub fn what_was_sent_before_the_end_is_received<Q: Queue>() {
     assert_eq!(now(receiver.recv()), Poll::Ready(None));
 }
 
-/// After the receiver is gone, an item comes back, and the items that waited are dropped.
+/// Without a receiver, a send returns its item, and the items in the queue are dropped.
 pub fn what_nobody_will_receive_comes_back<Q: Queue>() {
     let (mut sender, receiver) = Q::bounded::<Arc<()>>(4).expect("4 is a capacity");
     let item = Arc::new(());
@@ -139,7 +138,7 @@ pub fn what_nobody_will_receive_comes_back<Q: Queue>() {
     assert_eq!(now(sender.send(item.clone())), Poll::Ready(Err(SendError(item))));
 }
 
-/// A send that was dropped before it completed sent nothing, also if there is room by then.
+/// A send that is dropped while pending sends nothing, even if there is room by then.
 pub fn a_send_that_is_dropped_did_not_happen<Q: Queue>() {
     for room in [false, true] {
         let (mut sender, mut receiver) = full::<Q>();
@@ -159,7 +158,7 @@ pub fn a_send_that_is_dropped_did_not_happen<Q: Queue>() {
     }
 }
 
-/// A receive that was dropped before it completed took nothing, also if there is an item by then.
+/// A receive that is dropped while pending takes nothing, even if there is an item by then.
 pub fn a_receive_that_is_dropped_took_nothing<Q: Queue>() {
     let (mut sender, mut receiver) = Q::bounded::<u32>(4).expect("4 is a capacity");
     {
@@ -170,7 +169,7 @@ pub fn a_receive_that_is_dropped_took_nothing<Q: Queue>() {
     assert_eq!(now(receiver.recv()), Poll::Ready(Some(1)));
 }
 
-/// A receiver that waits is woken by the next item, and not earlier.
+/// The next item wakes a waiting receiver, and nothing wakes it earlier.
 pub fn a_receiver_that_waits_is_woken<Q: Queue>() {
     let (mut sender, mut receiver) = Q::bounded::<u32>(4).expect("4 is a capacity");
     let (woken, waker) = Woken::new();
@@ -182,7 +181,7 @@ pub fn a_receiver_that_waits_is_woken<Q: Queue>() {
     assert_eq!(recv.poll(&mut Context::from_waker(&waker)), Poll::Ready(Some(1)));
 }
 
-/// A sender that waits is woken as soon as there is room.
+/// A waiting sender is woken as soon as there is room.
 pub fn a_sender_that_waits_is_woken<Q: Queue>() {
     let (mut sender, mut receiver) = full::<Q>();
     let (woken, waker) = Woken::new();
@@ -194,7 +193,7 @@ pub fn a_sender_that_waits_is_woken<Q: Queue>() {
     assert_eq!(send.poll(&mut Context::from_waker(&waker)), Poll::Ready(Ok(())));
 }
 
-/// An end that waits is woken when the other side is gone.
+/// A waiting end is woken when the other side is gone.
 pub fn an_end_that_waits_learns_of_the_close<Q: Queue>() {
     let (mut sender, receiver) = full::<Q>();
     let (woken, waker) = Woken::new();
@@ -213,8 +212,8 @@ pub fn an_end_that_waits_learns_of_the_close<Q: Queue>() {
     assert_eq!(recv.poll(&mut Context::from_waker(&waker)), Poll::Ready(None));
 }
 
-/// A receiver that refuses further sends gets all that was sent before, and senders that wait get
-/// their items back.
+/// A receiver that refuses further sends gets all earlier items; waiting senders get their items
+/// back.
 pub fn a_receiver_that_refuses_keeps_what_was_sent<Q: Queue>() {
     let (mut sender, mut receiver) = full::<Q>();
     let (woken, waker) = Woken::new();

@@ -1,8 +1,8 @@
-//! Any number of senders and receivers, over [`ring::mpmc`]: each item goes to
-//! one receiver, in one order for all.
+//! A channel with any number of senders and receivers, over [`ring::mpmc`]: each item goes to one
+//! receiver, and all receivers see one order.
 //!
-//! Ends that wait are woken one at a time, in turn; another sender or receiver that arrives
-//! meanwhile may be served first.
+//! Waiting ends are woken one at a time, in turn; a sender or receiver that arrives meanwhile may
+//! be served first.
 //!
 //! ```
 //! use mycelium_core::channel::mpmc;
@@ -35,15 +35,15 @@ use crate::ring::mpmc::{self, Consumer, Grant, Layout, Mpmc, Producer, Ring, Slo
 use crate::ring::{GrantError, Handle, Storage};
 use crate::sync::const_unless_loom;
 
-/// A channel whose slots are a part of it, for a `static` or a field: `N` slots, up to `S` senders
-/// and `R` receivers at a time.
+/// A channel that contains its slots, for a `static` or a field: `N` slots, up to `S` senders and
+/// `R` receivers at a time.
 pub type Inline<T, const N: usize, const S: usize, const R: usize> =
     Channel<mpmc::Inline<T, N>, ChannelWaiters<WaiterList<S>, WaiterList<R>>>;
 
 impl<T, const N: usize, const S: usize, const R: usize> Inline<T, N, S, R> {
     const_unless_loom! {
-        /// An empty channel. It compiles if `N` is a power of two from 2 on, and `S` and `R` are at
-        /// most the number of bits of a word.
+        /// Creates an empty channel. It compiles if `N` is a power of two and at least 2, and `S`
+        /// and `R` are at most the number of bits of a word.
         #[must_use]
         pub const fn new() -> Self {
             let waiters = ChannelWaiters::new(WaiterList::<S>::new(), WaiterList::<R>::new());
@@ -59,8 +59,8 @@ impl<T, const N: usize, const S: usize, const R: usize> Default for Inline<T, N,
 }
 
 impl<T, M: Storage<Slot = Slot<T>>, L: Sides> Channel<Mpmc<T, M>, L> {
-    /// A sender and a receiver; more come from [`try_clone`](super::Sender::try_clone). `None` if a
-    /// side has no free place, or once the channel is closed.
+    /// Returns a sender and a receiver; [`try_clone`](super::Sender::try_clone) makes more. Returns
+    /// `None` if a side has no free place or the channel is closed.
     #[allow(clippy::type_complexity)]
     pub fn split(
         &self,
@@ -99,11 +99,11 @@ pub type Receiver<T> = super::Receiver<
     alloc::sync::Arc<ChannelWaiters<GrowingWaiterList, GrowingWaiterList>>,
 >;
 
-/// A channel with `capacity` slots on the heap. Senders and receivers can be cloned without a
-/// limit.
+/// Creates a channel with `capacity` slots on the heap. Senders and receivers can be cloned without
+/// a limit.
 ///
 /// # Errors
-/// If the capacity is not a power of two from 2 on, or there is not enough memory.
+/// If the capacity is not a power of two or is less than 2, or there is not enough memory.
 #[cfg(feature = "alloc")]
 pub fn bounded<T>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), ring::CapacityError> {
     use alloc::sync::Arc;
@@ -118,8 +118,8 @@ const GROWS: &str = "the list of waiters grows";
 
 impl<H: Handle<Target: Ring> + Clone, L: Deref<Target: Sides>> super::Sender<Producer<H>, L> {
     /// Closes the channel for all senders, as if each were dropped: receivers get the items that
-    /// were sent before, then the end. A send that runs at the same time was sent before, or gets
-    /// its item back.
+    /// were sent before, then the end. A concurrent send either completes before the close or
+    /// returns its item.
     ///
     /// ```
     /// use mycelium_core::channel::mpmc;
@@ -141,7 +141,7 @@ impl<H: Handle<Target: Ring> + Clone, L: Deref<Target: Sides>> super::Sender<Pro
     }
 }
 
-/// Only where the list of waiters grows.
+/// For lists of waiters that grow, so the clone cannot fail.
 #[cfg(feature = "alloc")]
 impl<P, L> Clone for super::Sender<P, L>
 where
@@ -153,7 +153,7 @@ where
     }
 }
 
-/// Only where the list of waiters grows.
+/// For lists of waiters that grow, so the clone cannot fail.
 #[cfg(feature = "alloc")]
 impl<C, S, L> Clone for super::Receiver<C, L>
 where

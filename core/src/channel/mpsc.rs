@@ -1,5 +1,6 @@
-//! Any number of senders, one receiver, on the heap: the ring of [`mpmc`](super::mpmc), with
-//! waiters that need a few words. For many small queues, such as the mailboxes of actors.
+//! A channel on the heap with any number of senders and one receiver: the ring of
+//! [`mpmc`](super::mpmc), with waiters that need a few words. For many small queues, such as the
+//! mailboxes of actors.
 //!
 //! ```
 //! use mycelium_core::channel::mpsc;
@@ -25,7 +26,7 @@ pub type Sender<T> = super::Sender<Producer<Arc<Mpsc<T>>>, Arc<Mpsc<T>>>;
 /// The receiver.
 pub type Receiver<T> = super::Receiver<Consumer<Arc<Mpsc<T>>>, Arc<Mpsc<T>>>;
 
-/// A channel: the ring, and where its ends wait. Both lie side by side, because a queue that is one
+/// The ring and the waiters of both sides. They may share cache lines, because a queue that is one
 /// of many is seldom used by several threads at a time.
 #[derive(Debug)]
 pub struct Mpsc<T> {
@@ -63,10 +64,10 @@ impl<T> Sides for Mpsc<T> {
     }
 }
 
-/// A channel with `capacity` slots on the heap.
+/// Creates a channel with `capacity` slots on the heap.
 ///
 /// # Errors
-/// If the capacity is not a power of two from 2 on, or there is not enough memory.
+/// If the capacity is not a power of two or is less than 2, or there is not enough memory.
 pub fn bounded<T>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), CapacityError> {
     let ring = Small::with_capacity(capacity)?;
     let (senders, receiver) = (Side::new(RareWaiterList::new()), Side::new(Doorbell::new()));

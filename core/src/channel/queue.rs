@@ -1,4 +1,4 @@
-//! The traits of a mailbox's queue, which is one of our rings or an executor's own channel.
+//! The traits of a mailbox's queue: one of our channels, or an executor's own channel.
 
 use core::future::poll_fn;
 use core::ops::Deref;
@@ -9,9 +9,9 @@ use crate::ring::{CapacityError, Consumer, PopError, PushError};
 
 /// A kind of queue, as a type that selects it: `Spsc`, `Stamped`, `Mpmc`, or an adapter's own.
 ///
-/// All are bounded. The `capacity` of each is a power of two from 2 on, as for a ring, so that one
-/// queue can replace another. Items of one sender arrive in order and at most once, and none is
-/// lost as long as the receiver exists.
+/// All are bounded. Each `capacity` is a power of two and at least 2, as for a ring, so that one
+/// queue can replace another. Items of one sender arrive in order and at most once; none is lost
+/// while the receiver exists.
 ///
 /// ```
 /// use mycelium_core::channel::{Mpmc, Queue, QueueReceiver, QueueSender, SendError, Spsc};
@@ -33,7 +33,7 @@ pub trait Queue: 'static {
     /// The queue's name in reports.
     const NAME: &'static str;
 
-    /// Whether the queue can have several senders: then [`QueueSender::try_clone`] never returns
+    /// Whether the queue can have several senders. If so, [`QueueSender::try_clone`] never returns
     /// `None`.
     const SHARED: bool;
 
@@ -43,7 +43,7 @@ pub trait Queue: 'static {
     /// The receiving end.
     type Receiver<T: Send + 'static>: QueueReceiver<Item = T> + 'static;
 
-    /// A queue with room for `capacity` items.
+    /// Creates a queue with room for `capacity` items.
     ///
     /// # Errors
     /// If the capacity is invalid, or there is not enough memory.
@@ -64,8 +64,8 @@ pub trait QueueSender: Send + Sized {
     /// [`PushError`] with the item, if the ring is full or the receiver is gone.
     fn try_send(&mut self, item: Self::Item) -> Result<(), PushError<Self::Item>>;
 
-    /// Sends an item, after there is room for it. A future that is dropped before it completes did
-    /// not send.
+    /// Waits for room and sends an item. If the future is dropped before it completes, nothing is
+    /// sent.
     ///
     /// # Errors
     /// [`SendError`] with the item, if the receiver is gone.
@@ -74,19 +74,19 @@ pub trait QueueSender: Send + Sized {
         item: Self::Item,
     ) -> impl Future<Output = Result<(), SendError<Self::Item>>> + Send;
 
-    /// Another sender, or `None` if the queue allows no further one.
+    /// Returns another sender, or `None` if the queue allows no further one.
     fn try_clone(&self) -> Option<Self>;
 
-    /// Whether the receiver is gone.
+    /// Returns whether the receiver is gone.
     fn is_closed(&self) -> bool;
 
-    /// How many items the queue has room for.
+    /// Returns how many items fit into the queue.
     fn capacity(&self) -> usize;
 
-    /// How many items wait in the queue, approximately.
+    /// Returns how many items are in the queue, approximately.
     fn len(&self) -> usize;
 
-    /// Whether nothing waits in the queue, approximately.
+    /// Returns whether the queue is empty, approximately.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -101,33 +101,33 @@ pub trait QueueReceiver: Send + Sized {
     /// Takes the next item if there is one now.
     ///
     /// # Errors
-    /// [`PopError`] if there is none.
+    /// [`PopError`] if the queue is empty, or has ended.
     fn try_recv(&mut self) -> Result<Self::Item, PopError>;
 
-    /// Takes the next item; `None` when all items were taken and the senders are gone. If there is
-    /// none, the task is woken when this may have changed.
+    /// Takes the next item, or returns `None` when all items were taken and the senders are gone.
+    /// While the queue is empty, registers the task to be woken when this may have changed.
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Self::Item>>;
 
-    /// Takes the next item, after there is one; `None` when all items were taken and the senders
-    /// are gone. A future that is dropped before it completes took nothing.
+    /// Waits for the next item and takes it; returns `None` when all items were taken and the
+    /// senders are gone. If the future is dropped before it completes, nothing is taken.
     fn recv(&mut self) -> impl Future<Output = Option<Self::Item>> + Send {
         poll_fn(|context| self.poll_recv(context))
     }
 
-    /// How many items the queue has room for.
+    /// Returns how many items fit into the queue.
     fn capacity(&self) -> usize;
 
-    /// How many items wait in the queue, approximately.
+    /// Returns how many items are in the queue, approximately.
     fn len(&self) -> usize;
 
-    /// Whether nothing waits in the queue, approximately.
+    /// Returns whether the queue is empty, approximately.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Refuses all sends that begin after this. Items that were sent before are kept, and can still
-    /// be received. Where there may be several senders, [`recv`](QueueReceiver::recv) then returns
-    /// `None` after the last item, even if senders still exist.
+    /// Refuses all sends that begin after this call. Earlier items can still be received. If the
+    /// queue can have several senders, [`recv`](QueueReceiver::recv) then returns `None` after the
+    /// last item, even while senders exist.
     fn refuse_sends(&mut self);
 }
 

@@ -11,10 +11,10 @@ use super::waiters::{End, Sides, Waiter, Waiting};
 use crate::ring::{Consumer, PopError};
 use crate::wait::WaitStrategy;
 
-/// The receiving end of a channel. When the last one is dropped, the channel closes, and the items
-/// that it could receive are dropped; see [Closing](super) for what stays.
+/// The receiving end of a channel. Dropping the last one closes the channel and drops the items in
+/// it; see [Closing](super) for the exceptions.
 ///
-/// `C` is an end of the ring, `L` leads to the [`ChannelWaiters`](super::ChannelWaiters).
+/// `C` is a consumer of the ring; `L` points to the [`ChannelWaiters`](super::ChannelWaiters).
 pub struct Receiver<C: Consumer, L: Deref<Target: Sides>> {
     consumer: ManuallyDrop<C>,
     waiter: Waiter<<L::Target as Sides>::Receivers>,
@@ -22,14 +22,14 @@ pub struct Receiver<C: Consumer, L: Deref<Target: Sides>> {
 }
 
 impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
-    /// A receiver of a channel of your own: an end of a ring, and the waiters that the senders
-    /// share. `None` if all places of receivers are taken.
+    /// Creates a receiver of your own channel from a consumer and the waiters that the senders
+    /// share. Returns `None` if all places of receivers are taken.
     pub fn new(consumer: C, waiters: L) -> Option<Receiver<C, L>> {
         let waiter = Waiter::join(waiters.receivers())?;
         Some(Receiver { consumer: ManuallyDrop::new(consumer), waiter, waiters })
     }
 
-    /// Another receiver, or `None` if the channel allows no further one.
+    /// Returns another receiver, or `None` if the channel allows no further one.
     #[must_use]
     pub fn try_clone(&self) -> Option<Receiver<C, L>>
     where
@@ -41,7 +41,7 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         Some(other)
     }
 
-    /// How this end waits for items from now on; at first it is [`WaitStrategy::Park`].
+    /// Sets how this end waits for items from now on. The default is [`WaitStrategy::Park`].
     pub fn set_wait_strategy(&mut self, strategy: WaitStrategy) {
         self.waiter.set_strategy(strategy);
     }
@@ -49,7 +49,7 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
     /// Takes the next item if there is one now.
     ///
     /// # Errors
-    /// [`PopError`] if there is none.
+    /// [`PopError`] if the channel is empty, or has ended.
     #[inline]
     pub fn try_recv(&mut self) -> Result<C::Item, PopError> {
         let taken = self.consumer.try_pop();
@@ -59,20 +59,20 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         taken
     }
 
-    /// Takes the next item, after there is one; `None` when all items were taken and the senders
-    /// are gone.
+    /// Waits for the next item and takes it; returns `None` when all items were taken and the
+    /// senders are gone.
     ///
-    /// A future that is dropped before it completes took nothing.
+    /// If the future is dropped before it completes, nothing is taken.
     #[inline]
     pub fn recv(&mut self) -> impl Future<Output = Option<C::Item>> {
         Waiting::new(self, Self::poll_recv)
     }
 
-    /// Waits for an item, gives it and those behind it, up to `most`, to `buffer`, and returns how
-    /// many; 0 when all items were taken and the senders are gone. Senders are notified once. A
-    /// `Vec` is a buffer, and so is one of `heapless` if it has room for `most`.
+    /// Waits for an item, then moves it and those behind it, up to `most`, into `buffer`. Returns
+    /// how many it moved; 0 when all items were taken and the senders are gone. Senders are
+    /// notified once. A `Vec` is a buffer, and so is one of `heapless` if it has room for `most`.
     ///
-    /// A future that is dropped before it completes took nothing.
+    /// If the future is dropped before it completes, nothing is taken.
     #[inline]
     pub fn recv_many<'a, E: Extend<C::Item>>(
         &'a mut self,
@@ -84,38 +84,37 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         })
     }
 
-    /// How many items the channel has slots for.
+    /// Returns how many slots the channel has.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.consumer.capacity()
     }
 
-    /// How many items wait in the channel, as far as this end can see. In a channel with several
-    /// senders, slots that are reserved or were aborted count until a receiver has skipped them.
+    /// Returns how many items are in the channel, as far as this end can see. In a channel with
+    /// several senders, reserved and aborted slots count until a receiver has skipped them.
     #[must_use]
     pub fn len(&self) -> usize {
         self.consumer.len()
     }
 
-    /// Whether nothing waits in the channel, as far as this end can see.
+    /// Returns whether the channel is empty, as far as this end can see.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.consumer.is_empty()
     }
 
-    /// Refuses all sends that begin after this, by all senders. Items that were sent before can
-    /// still be received, by all receivers. With several senders, [`recv`](Receiver::recv) returns
-    /// `None` after it.
+    /// Refuses all sends that begin after this call, by all senders. All receivers can still
+    /// receive the earlier items. With several senders, [`recv`](Receiver::recv) then returns
+    /// `None` after the last item.
     pub fn refuse_sends(&mut self) {
         self.consumer.refuse_pushes();
         self.waiters.senders().notify_all();
     }
 
-    /// Ends receiving by this end, as dropping it does. When all receivers are gone, senders get
-    /// their items back.
+    /// Drops this end. When all receivers are gone, senders get their items back.
     pub fn close(self) {}
 
-    /// The same as [`recv`](Receiver::recv), for your own futures.
+    /// Polls as [`recv`](Receiver::recv) does, for your own futures.
     #[inline]
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<C::Item>> {
         let consumer = &mut *self.consumer;
@@ -132,7 +131,7 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         self.end_poll(taken)
     }
 
-    /// The same as [`recv_many`](Receiver::recv_many), for your own futures.
+    /// Polls as [`recv_many`](Receiver::recv_many) does, for your own futures.
     #[inline]
     pub fn poll_recv_many(
         &mut self,
@@ -158,13 +157,14 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         self.end_poll(taken).map(|count| count.unwrap_or(0))
     }
 
-    /// Whether a check that found no item may have made room: it skips aborted slots.
+    /// Returns whether a check that found no item may have made room, because it skips aborted
+    /// slots.
     #[inline]
     fn may_have_skipped(&self) -> bool {
         self.waiters.senders().may_have_aborted()
     }
 
-    /// Ends a poll, which took items, found the end, or found nothing.
+    /// Ends the wait unless the poll is pending, and notifies senders if there may be room.
     #[inline]
     fn end_poll<R>(&mut self, taken: Poll<Option<R>>) -> Poll<Option<R>> {
         if matches!(taken, Poll::Ready(Some(_))) || self.may_have_skipped() {
@@ -184,11 +184,10 @@ impl<C: Consumer, L: Deref<Target: Sides>> End for Receiver<C, L> {
     }
 }
 
-/// The items, until all were taken and the senders are gone.
+/// Yields the items until all were taken and the senders are gone.
 ///
-/// A stream has no future that could be dropped: a stream that is not polled any more keeps a wake
-/// that it received until it is polled or dropped. Where several receivers share a channel, prefer
-/// [`Receiver::recv`].
+/// A stream that is no longer polled keeps a wake that it has received until it is dropped, because
+/// it has no future to drop. Where several receivers share a channel, prefer [`Receiver::recv`].
 #[cfg(feature = "futures")]
 impl<C: Consumer, L: Deref<Target: Sides>> futures_core::Stream for Receiver<C, L> {
     type Item = C::Item;
@@ -202,18 +201,18 @@ impl<C: Consumer, L: Deref<Target: Sides>> futures_core::Stream for Receiver<C, 
     }
 }
 
-/// An end is moved, never pinned.
+/// The fields are moved, never pinned.
 #[cfg(feature = "futures")]
 impl<C: Consumer, L: Deref<Target: Sides>> Unpin for Receiver<C, L> {}
 
-/// Wakes a sender, because there is room.
+/// Wakes a sender if there is room.
 #[inline]
 fn notify(consumer: &mut impl Consumer, waiters: &impl Deref<Target: Sides>) {
     consumer.flush();
     waiters.senders().notify_one();
 }
 
-/// Notifies senders even if a buffer panics: the items that it was given have left the channel, and
+/// Notifies senders even if a buffer panics: the items that it got have left the channel, so
 /// senders must not wait for their room.
 struct NotifyOnPanic<'a, C: Consumer, L: Deref<Target: Sides>> {
     consumer: &'a mut C,
@@ -237,13 +236,13 @@ impl<C: Consumer, L: Deref<Target: Sides>> Drop for Receiver<C, L> {
     }
 }
 
-/// Drops the items in the channel: a sender may wait for an answer to one, and must not wait until
-/// the channel is dropped.
+/// Drops the items in the channel now, not with the channel: a sender may wait for an answer to an
+/// item.
 ///
-/// The channel is closed first, so that no item follows the dropped ones. Items that were being
-/// sent at that moment stay until the channel is dropped.
+/// Closes the channel first, so that no item follows the dropped ones. Items of sends that run at
+/// that moment stay until the channel is dropped.
 fn close_and_empty<C: Consumer, L: Deref<Target: Sides>>(mut consumer: C, waiters: &L) {
-    /// Wakes the senders even if the drop of an item panics; and items are dropped even if a waker
+    /// Wakes the senders even if the drop of an item panics. Items are dropped even if a waker
     /// panics.
     struct NotifyOnDrop<'a, L: Deref<Target: Sides>>(&'a L);
 

@@ -1,10 +1,9 @@
-//! A slot for one request at a time and its reply, which is used again for the next request.
+//! A reusable slot for one request at a time and its reply.
 //!
-//! A [`ReplySlot`] has room for a request, its reply, and the waker of the task that waits.
-//! [`open`](ReplySlot::open) fills in a request and returns the two sides: [`Awaiting`] for the
-//! side that requests, [`Replying`] for the side that answers, which gets it by a channel, for
-//! example. Once both are gone, the slot can be opened again. Nothing allocates after
-//! [`ReplySlot::new`].
+//! A [`ReplySlot`] has room for a request, its reply, and the waker of the waiting task.
+//! [`open`](ReplySlot::open) writes a request and returns two sides: [`Awaiting`] for the
+//! requester, and [`Replying`] for the replier, which usually gets it through a channel. Once both
+//! are dropped, the slot can be opened again. Nothing allocates after [`ReplySlot::new`].
 //!
 //! ```
 //! use core::task::Waker;
@@ -22,7 +21,8 @@
 //! assert!(slot.open(&30).is_some());
 //! ```
 //!
-//! One word has the state of the request, whether a waker waits, and who still uses the slot:
+//! One atomic word has the state of the request, whether a waker waits, and which parts use the
+//! slot:
 //!
 //! | from | to | by |
 //! | --- | --- | --- |
@@ -31,9 +31,9 @@
 //! | `TAKEN` | `REPLIED` | [`Replying::reply`] |
 //! | `QUEUED`, `TAKEN` | a failure | [`Replying::abandon`], [`Replying::fail`] |
 //!
-//! So each request has one outcome. All but the first row end the request. [`Awaiting`] alone
-//! writes the waker's cell: while the bit `WAKER` is not set, or before the request has ended. A
-//! [`Replying`] that ends the request while the bit is set uses the waker by reference, and only
+//! So each request has one outcome. All rows but the first end the request. Only [`Awaiting`]
+//! writes the waker's cell, and only while the bit `WAKER` is not set, or before the request has
+//! ended. A [`Replying`] that ends the request while the bit is set wakes by reference, and only
 //! then leaves the slot. The waker stays in the cell, so that a task that waits again clones and
 //! drops nothing.
 
@@ -48,26 +48,27 @@ use core::task::Waker;
 
 use crate::sync::{AtomicUsize, Ordering, SharedCell, order};
 
-/// The bits of the state.
+/// The mask of the state.
 const STATE: usize = 0xff;
 const QUEUED: usize = 0;
 const TAKEN: usize = 1;
 const CANCELLED: usize = 2;
 const REPLIED: usize = 3;
-/// The first state that stands for a failure.
+/// The first state that means a failure.
 const FAILURES: usize = 4;
-/// A waker waits for the end of the request.
+/// Set while a waker waits for the end of the request.
 const WAKER: usize = 0x100;
-/// The bit of the slot's owner; those of the two sides follow. A set bit: this part uses the slot.
+/// The bit of the slot's owner; the bits of the two sides follow. A part uses the slot while its
+/// bit is set.
 const KEEPER: usize = 0x200;
 const AWAITING: usize = 0x400;
 const REPLYING: usize = 0x800;
 const PARTS: usize = KEEPER | AWAITING | REPLYING;
 
-/// How far a request is.
+/// The state of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<R> {
-    /// The request waits.
+    /// The request has not been taken.
     Queued,
     /// The other side has taken the request.
     Taken,
@@ -75,7 +76,7 @@ pub enum Outcome<R> {
     Cancelled,
     /// The reply has arrived.
     Replied(R),
-    /// There is no reply, for the reason with this number.
+    /// The request failed; the number is the reason.
     Failed(u8),
 }
 
@@ -89,22 +90,21 @@ struct Slot<T, Q, R> {
     waker: SharedCell<Option<Waker>>,
 }
 
-/// A slot for a request and its reply. See the [module](self). `T` is a value of its owner that
+/// A slot for a request and its reply. See the [module](self). `T` is a value of the owner that
 /// both sides can read.
 pub struct ReplySlot<T, Q, R>(Part<T, Q, R, KEEPER>);
 
-/// The side that requests. Dropping it does not cancel the request.
+/// The requester's side. Dropping it does not cancel the request.
 pub struct Awaiting<T, Q, R>(Part<T, Q, R, AWAITING>);
 
-/// The side that answers. Dropping it does not end the request.
+/// The replier's side. Dropping it does not end the request.
 pub struct Replying<T, Q, R>(Part<T, Q, R, REPLYING>);
 
 impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
     /// Creates a slot without a request.
     #[must_use]
     pub fn new(owner: T) -> ReplySlot<T, Q, R> {
-        // Writes field by field, because the places for the request and the reply may be large, and
-        // must not be made on the stack.
+        // Writes field by field, because the request and the reply may be too large for the stack.
         let mut slot = Box::<Slot<T, Q, R>>::new_uninit();
         let place = slot.as_mut_ptr();
         // SAFETY: the places are fields in the box, each of which is written once.
@@ -113,19 +113,19 @@ impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
             (&raw mut (*place).word).write(AtomicUsize::new(KEEPER));
             (&raw mut (*place).owner).write(owner);
             (&raw mut (*place).waker).write(SharedCell::new(None));
-            // The content of a cell is valid without a value. Loom's cells have more than their
-            // content, so they are written all the same.
+            // A `MaybeUninit` cell is valid without a write, but loom's cells have state of their
+            // own, so they are written too.
             #[cfg(loom)]
             (&raw mut (*place).request).write(SharedCell::new(MaybeUninit::uninit()));
             #[cfg(loom)]
             (&raw mut (*place).reply).write(SharedCell::new(MaybeUninit::uninit()));
         }
-        // SAFETY: all fields were written, but for two that are valid without.
+        // SAFETY: all fields were written, except two `MaybeUninit` cells, which are valid without.
         let slot = unsafe { slot.assume_init() };
         ReplySlot(Part(NonNull::from(Box::leak(slot))))
     }
 
-    /// Begins a request. Returns `None` as long as a side of the previous request exists.
+    /// Begins a request. Returns `None` while a side of the previous request exists.
     #[inline]
     #[allow(clippy::type_complexity)]
     pub fn open(&mut self, request: &Q) -> Option<(Awaiting<T, Q, R>, Replying<T, Q, R>)> {
@@ -143,7 +143,7 @@ impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
         Some((Awaiting(Part(self.0.0)), Replying(Part(self.0.0))))
     }
 
-    /// The owner's value.
+    /// Returns the owner's value.
     #[inline]
     pub fn owner(&self) -> &T {
         &self.0.owner
@@ -151,7 +151,7 @@ impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
 }
 
 impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
-    /// The state of the request.
+    /// Returns the state of the request.
     #[inline]
     #[must_use]
     pub fn outcome(&self) -> Outcome<&R> {
@@ -176,8 +176,8 @@ impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
         }
     }
 
-    /// Makes the end of the request wake `waker`, in place of the previous one. Returns `false` if
-    /// the request has ended.
+    /// Stores `waker`, in place of the previous one, to be woken at the end of the request. Returns
+    /// `false` if the request has ended.
     #[inline]
     pub fn register(&mut self, waker: &Waker) -> bool {
         let slot = &*self.0;
@@ -212,8 +212,8 @@ impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
         !is_ended(word)
     }
 
-    /// Ends the request without an outcome, if it is open. Returns its last state,
-    /// [`Queued`](Outcome::Queued) or [`Taken`](Outcome::Taken); `None` if it had ended.
+    /// Cancels the request if it has not ended. Returns its last state, [`Queued`](Outcome::Queued)
+    /// or [`Taken`](Outcome::Taken); `None` if it had ended.
     pub fn cancel(&self) -> Option<Outcome<&R>> {
         if self.0.change(QUEUED, CANCELLED) {
             return Some(Outcome::Queued);
@@ -221,18 +221,18 @@ impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
         self.0.change(TAKEN, CANCELLED).then_some(Outcome::Taken)
     }
 
-    /// Ends the request without an outcome if it has not been taken. Returns whether it did.
+    /// Cancels the request if it has not been taken. Returns whether it did.
     pub fn withdraw(&self) -> bool {
         self.0.change(QUEUED, CANCELLED)
     }
 
-    /// The request.
+    /// Returns the request.
     #[must_use]
     pub fn request(&self) -> &Q {
         self.0.request()
     }
 
-    /// The owner's value.
+    /// Returns the owner's value.
     #[inline]
     pub fn owner(&self) -> &T {
         &self.0.owner
@@ -240,16 +240,16 @@ impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
 }
 
 impl<T, Q: Copy, R: Copy> Replying<T, Q, R> {
-    /// Takes the request. Returns `false` if it was cancelled, or has been taken.
+    /// Takes the request. Returns `false` if it was cancelled or already taken.
     #[inline]
     pub fn take(&self) -> bool {
         self.0.change(QUEUED, TAKEN)
     }
 
-    /// Ends a request that was taken, with this reply.
+    /// Ends a taken request with this reply.
     ///
     /// # Errors
-    /// With this side, if the request was cancelled, or not taken.
+    /// Returns this side if the request was cancelled or not taken.
     #[inline]
     pub fn reply(self, reply: &R) -> Result<(), Replying<T, Q, R>> {
         // SAFETY: only this side writes the cell, once, and the other one reads it after REPLIED.
@@ -257,30 +257,30 @@ impl<T, Q: Copy, R: Copy> Replying<T, Q, R> {
         self.end(TAKEN, REPLIED)
     }
 
-    /// Ends a request that was taken, for this reason. Returns `false` if it was cancelled.
+    /// Ends a taken request with this reason. Returns `false` if it was cancelled.
     pub fn fail(self, reason: u8) -> bool {
         self.end(TAKEN, failure(reason)).is_ok()
     }
 
-    /// Ends a request that was not taken, for this reason. Returns `false` if it was cancelled.
+    /// Ends a request that was not taken, with this reason. Returns `false` if it was cancelled.
     pub fn abandon(self, reason: u8) -> bool {
         self.end(QUEUED, failure(reason)).is_ok()
     }
 
-    /// Whether the request was cancelled.
+    /// Returns whether the request was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.word.load(Ordering::Relaxed) & STATE == CANCELLED
     }
 
-    /// The request.
+    /// Returns the request.
     #[inline]
     #[must_use]
     pub fn request(&self) -> &Q {
         self.0.request()
     }
 
-    /// The owner's value.
+    /// Returns the owner's value.
     #[inline]
     pub fn owner(&self) -> &T {
         &self.0.owner
@@ -335,8 +335,7 @@ fn failure(reason: u8) -> usize {
     (FAILURES + usize::from(reason)).min(STATE)
 }
 
-/// One of the parts that use a slot (its owner or a side), by its bit. The last part frees the
-/// slot.
+/// A part that uses a slot, the owner or a side, with its bit. The last part frees the slot.
 struct Part<T, Q, R, const BIT: usize>(NonNull<Slot<T, Q, R>>);
 
 // SAFETY: a part is a shared reference to the owner and the request, and by turns the place of the
@@ -371,7 +370,7 @@ impl<T, Q, R, const BIT: usize> Part<T, Q, R, BIT> {
 }
 
 impl<T, Q, R> Slot<T, Q, R> {
-    /// Changes the state, if it is `from`. Relaxed: no other data depends on it.
+    /// Changes the state if it is `from`. Relaxed: no other data depends on it.
     #[inline]
     fn change(&self, from: usize, to: usize) -> bool {
         let relaxed = Ordering::Relaxed;

@@ -1,4 +1,4 @@
-//! The sending end of a channel: its futures, and slots that are held for an item, so that the send
+//! The sending end of a channel: its futures, and permits, which reserve a slot so that the send
 //! itself is immediate.
 
 #![allow(unsafe_code)]
@@ -16,7 +16,7 @@ use crate::wait::WaitStrategy;
 
 /// The sending end of a channel. When the last one is dropped, the channel closes.
 ///
-/// `P` is an end of the ring, `L` leads to the [`ChannelWaiters`](super::ChannelWaiters).
+/// `P` is a producer of the ring; `L` points to the [`ChannelWaiters`](super::ChannelWaiters).
 pub struct Sender<P: Producer, L: Deref<Target: Sides>> {
     pub(super) producer: ManuallyDrop<P>,
     waiter: Waiter<<L::Target as Sides>::Senders>,
@@ -24,14 +24,14 @@ pub struct Sender<P: Producer, L: Deref<Target: Sides>> {
 }
 
 impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
-    /// A sender of a channel of your own: an end of a ring, and the waiters that the receivers
-    /// share. `None` if all places of senders are taken.
+    /// Creates a sender of your own channel from a producer and the waiters that the receivers
+    /// share. Returns `None` if all places of senders are taken.
     pub fn new(producer: P, waiters: L) -> Option<Sender<P, L>> {
         let waiter = Waiter::join(waiters.senders())?;
         Some(Sender { producer: ManuallyDrop::new(producer), waiter, waiters })
     }
 
-    /// Another sender, or `None` if the channel allows no further one.
+    /// Returns another sender, or `None` if the channel allows no further one.
     #[must_use]
     pub fn try_clone(&self) -> Option<Sender<P, L>>
     where
@@ -43,7 +43,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         Some(other)
     }
 
-    /// How this end waits for room from now on; at first it is [`WaitStrategy::Park`].
+    /// Sets how this end waits for room from now on. The default is [`WaitStrategy::Park`].
     pub fn set_wait_strategy(&mut self, strategy: WaitStrategy) {
         self.waiter.set_strategy(strategy);
     }
@@ -59,33 +59,33 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         Ok(())
     }
 
-    /// Whether the receivers are gone.
+    /// Returns whether the receivers are gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.producer.is_closed()
     }
 
-    /// How many items the channel has slots for.
+    /// Returns how many slots the channel has.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.producer.capacity()
     }
 
-    /// How many items wait in the channel, as far as this end can see. In a channel with several
-    /// senders, slots that are reserved or were aborted count until a receiver has skipped them.
+    /// Returns how many items are in the channel, as far as this end can see. In a channel with
+    /// several senders, reserved and aborted slots count until a receiver has skipped them.
     #[must_use]
     pub fn len(&self) -> usize {
         self.producer.len()
     }
 
-    /// Whether nothing waits in the channel, as far as this end can see.
+    /// Returns whether the channel is empty, as far as this end can see.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.producer.is_empty()
     }
 
-    /// Ends sending by this end, as dropping it does. When all senders are gone, receivers get the
-    /// remaining items and then the end.
+    /// Drops this end. When all senders are gone, receivers get the remaining items and then the
+    /// end.
     pub fn close(self) {}
 
     /// Wakes a receiver for the pushed items.
@@ -94,8 +94,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         self.waiters.receivers().notify_one();
     }
 
-    /// The same as [`send`](Sender::send), for your own futures: takes the item once it was sent,
-    /// or hands it back with the error.
+    /// Polls as [`send`](Sender::send) does, for your own futures. Takes the item out of the option
+    /// once it is sent; an error returns the item.
     #[inline]
     pub fn poll_send(
         &mut self,
@@ -138,8 +138,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
                 Err(_) => None,
             }
         }));
-        // The slot borrows the producer, so this cannot check for more room. It lets another sender
-        // check instead.
+        // The slot borrows the producer, so this end cannot check for more room. It wakes another
+        // sender to check instead.
         self.waiter.succeeded(senders, || true);
         Poll::Ready(slot.map(|slot| Permit::new(slot, &self.waiters)))
     }
@@ -178,8 +178,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         let before = *sent;
         let notify = NotifyOnDrop { waiters: &self.waiters, before, sent };
         let producer = &mut *self.producer;
-        // Limits one poll, because otherwise, with a receiver that keeps pace, this task would
-        // never yield.
+        // Limits one poll: with a receiver that keeps pace, this task would otherwise never yield.
         let most = before.saturating_add(producer.capacity());
         let stop = self.waiter.poll(self.waiters.senders(), context.waker(), |_| {
             loop {
@@ -196,13 +195,14 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
                     Err(GrantError::Closed) => return Some(Stop::Closed),
                     Err(_) => return None,
                 };
-                // Takes an item only now, so that an item without a slot stays with the caller.
+                // Takes an item only after there is a slot, so that an item without a slot stays
+                // with the caller.
                 let Some(item) = items.next() else { return Some(Stop::Done) };
                 permit.fill(item);
                 *notify.sent += 1;
             }
         });
-        // Wakes receivers even if the wait continues, because they must make the room.
+        // Wakes receivers even if this sender waits on, because they must make the room.
         drop(notify);
         let stop = ready!(stop);
         self.end_wait();
@@ -216,7 +216,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         }
     }
 
-    /// Ends a wait that got room, or found the channel closed.
+    /// Ends a wait that got room or found the channel closed.
     #[inline]
     fn end_wait(&mut self) {
         let producer = &mut *self.producer;
@@ -235,7 +235,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Drop for Sender<P, L> {
     fn drop(&mut self) {
         // SAFETY: taken once, here, and not used again.
         let producer = unsafe { ManuallyDrop::take(&mut self.producer) };
-        // Unregisters first, so that a waker that panics below leaves no registration behind.
+        // Unregisters first, so that the registration is gone even if a waker panics below.
         self.waiter.unregister(self.waiters.senders());
         if self.waiters.senders().leave() {
             producer.close();
@@ -252,10 +252,10 @@ impl<P: Producer, L: Deref<Target: Sides>> fmt::Debug for Sender<P, L> {
 }
 
 impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
-    /// Sends an item, after there is room for it.
+    /// Waits for room and sends an item.
     ///
-    /// A future that is dropped before it completes did not send; the item is dropped with it. To
-    /// keep the item, wait by [`reserve`](Sender::reserve) first.
+    /// If the future is dropped before it completes, nothing is sent and the item is dropped. To
+    /// keep the item, call [`reserve`](Sender::reserve) first.
     ///
     /// # Errors
     /// [`SendError`] with the item, if the receivers are gone.
@@ -265,15 +265,14 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         Waiting::new(self, move |sender: &mut Self, context| sender.poll_send(context, &mut item))
     }
 
-    /// Sends the items of an iterator, waits for room when the channel is full, and returns how
-    /// many items there were. Receivers are notified once for each time that room was found.
+    /// Sends all items of an iterator, waiting for room when the channel is full. Returns how many
+    /// it sent. Receivers are notified once for each time that it found room.
     ///
-    /// An item is taken from the iterator only when it has a slot. So when the future is dropped,
-    /// or after an error, the items that the iterator still holds were not sent, and all others
-    /// were.
+    /// An item is taken from the iterator only when it has a slot. So after an error, or when the
+    /// future is dropped, the iterator still has exactly the items that were not sent.
     ///
     /// # Errors
-    /// [`SendError`] with how many were sent, if the receivers are gone.
+    /// [`SendError`] with the number of sent items, if the receivers are gone.
     #[inline]
     pub fn send_many<'a, I: Iterator<Item = P::Item>>(
         &'a mut self,
@@ -288,9 +287,9 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         })
     }
 
-    /// Waits for room and holds a slot, so that the send itself is immediate and cannot fail.
+    /// Waits for room and reserves a slot, so that the send itself is immediate and cannot fail.
     ///
-    /// A future that is dropped holds nothing. Dropping the permit gives the slot back.
+    /// A dropped future reserves nothing. Dropping the permit returns the slot.
     ///
     /// # Errors
     /// [`SendError`] if the receivers are gone.
@@ -303,7 +302,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     }
 }
 
-/// See [`Sender::reserve`].
+/// The future of [`Sender::reserve`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Reserving<'a, P: Reserve, L: Deref<Target: Sides>> {
     sender: Option<&'a mut Sender<P, L>>,
@@ -341,28 +340,27 @@ impl<P: Reserve, L: Deref<Target: Sides>> fmt::Debug for Reserving<'_, P, L> {
     }
 }
 
-/// A writer's end that can hold a slot for an item, and knows whether there may be other writers.
-/// All rings for items have such ends.
+/// A producer that can reserve a slot for an item. All rings for items have such producers.
 pub trait Reserve: Producer + Sized {
-    /// Whether readers must skip an aborted slot before it is free again and the items behind it
+    /// Whether consumers must skip an aborted slot before it is free again and the items behind it
     /// are visible.
     const SKIPS: bool;
 
-    /// A slot that is held for an item. Dropping it aborts: the slot is free again.
+    /// A reserved slot. Dropping it aborts: the slot is free again.
     type Slot<'a>
     where
         Self: 'a;
 
-    /// Holds a slot.
+    /// Reserves a slot.
     ///
     /// # Errors
-    /// [`GrantError`] if the ring is full or the readers are gone.
+    /// [`GrantError`] if the ring is full or the consumers are gone.
     fn reserve_slot(&mut self) -> Result<Self::Slot<'_>, GrantError>;
 
-    /// Puts an item into a slot that is held, and shows it to readers.
+    /// Writes an item into a reserved slot and commits it.
     fn fill_slot(slot: Self::Slot<'_>, item: Self::Item);
 
-    /// Returns another end of the same ring, or `None` if the ring has only one such end.
+    /// Returns another producer of the same ring, or `None` if the ring has only one.
     fn try_clone(&self) -> Option<Self>;
 }
 
@@ -391,12 +389,12 @@ impl<H: Handle<Target: spsc::Ring>> Reserve for spsc::Producer<H> {
     }
 }
 
-/// A slot for one item, held by [`Sender::reserve`]. Dropping it gives the slot back: at once in a
-/// channel with one sender, otherwise as soon as a receiver skips it.
+/// A slot for one item, from [`Sender::reserve`]. Dropping it returns the slot: at once in a
+/// channel with one sender, otherwise when a receiver skips it.
 ///
-/// In a channel with several senders, items that were sent after the slot was taken lie behind it:
-/// receivers get them once this permit is used or dropped. So do not wait for anything while you
-/// hold a permit. To forget a permit (`mem::forget`) stops such a channel for ever.
+/// In a channel with several senders, receivers get items behind this slot only after the permit is
+/// used or dropped. So do not wait for anything while you hold a permit. Forgetting it
+/// (`mem::forget`) blocks such a channel for ever.
 pub struct Permit<'a, P: Reserve + 'a, L: Deref<Target: Sides>> {
     slot: Option<P::Slot<'a>>,
     waiters: &'a L,
@@ -407,8 +405,8 @@ impl<'a, P: Reserve, L: Deref<Target: Sides>> Permit<'a, P, L> {
         Permit { slot: Some(slot), waiters }
     }
 
-    /// Sends the item, now. If the receivers went after the permit was given, the item is dropped
-    /// with the channel.
+    /// Sends the item, without waiting. If the receivers have gone since the permit was given, the
+    /// item is dropped with the channel.
     #[inline]
     pub fn send(self, item: P::Item) {
         let waiters = self.waiters;
@@ -416,7 +414,7 @@ impl<'a, P: Reserve, L: Deref<Target: Sides>> Permit<'a, P, L> {
         waiters.receivers().notify_one();
     }
 
-    /// Sends without a notification: the caller notifies the receivers.
+    /// Sends the item; the caller notifies the receivers.
     #[inline]
     fn fill(mut self, item: P::Item) {
         if let Some(slot) = self.slot.take() {

@@ -1,5 +1,5 @@
-//! Channels with one sender and one receiver: [`spsc`] and [`stamped`], which differ in the layout
-//! of their ring only.
+//! Channels with one sender and one receiver: [`spsc`] and [`stamped`], which differ only in the
+//! layout of their rings.
 
 use core::ops::Deref;
 
@@ -11,8 +11,8 @@ use crate::ring::{Handle, Storage};
 type Waiters = ChannelWaiters<Doorbell, Doorbell>;
 
 impl<S: Storage<Slot: SlotLayout>> Channel<Spsc<S>, Waiters> {
-    /// Returns both ends; `None` if one of them is or was taken. A channel serves one pair, because
-    /// a dropped end closes it for the other one.
+    /// Returns both ends, or `None` after the first call. A channel serves one pair, because a
+    /// dropped end closes it for the other end.
     #[allow(clippy::type_complexity)]
     pub fn split(
         &self,
@@ -22,7 +22,7 @@ impl<S: Storage<Slot: SlotLayout>> Channel<Spsc<S>, Waiters> {
     }
 }
 
-/// Makes the ends of a channel of the ends of a ring.
+/// Creates the ends of a channel from the ends of a ring.
 #[allow(clippy::type_complexity)]
 fn ends<S: Storage<Slot: SlotLayout>, H, L>(
     ring: H,
@@ -37,7 +37,7 @@ where
     Some((Sender::new(producer, waiters.clone())?, Receiver::new(consumer, waiters)?))
 }
 
-/// Makes the module of a channel, for one layout.
+/// Makes the module of a channel for one layout.
 macro_rules! channel {
     ($(#[$doc:meta])* $layout:ident) => {
         $(#[$doc])*
@@ -48,13 +48,13 @@ macro_rules! channel {
             use crate::ring::$layout as ring;
             use crate::sync::const_unless_loom;
 
-            /// A channel whose slots are a part of it: for a `static`, or a field.
+            /// A channel that contains its slots, for a `static` or a field.
             pub type Inline<T, const N: usize> = Channel<ring::Inline<T, N>, Waiters>;
 
             impl<T, const N: usize> Inline<T, N> {
                 const_unless_loom! {
-                    /// An empty channel with `N` slots. `N` must be a power of two from 2 on, or it
-                    /// does not compile.
+                    /// Creates an empty channel with `N` slots. It compiles if `N` is a power of
+                    /// two and at least 2.
                     #[must_use]
                     pub const fn new() -> Self {
                         Channel {
@@ -85,10 +85,11 @@ macro_rules! channel {
                 alloc::sync::Arc<Waiters>,
             >;
 
-            /// A channel with `capacity` slots on the heap.
+            /// Creates a channel with `capacity` slots on the heap.
             ///
             /// # Errors
-            /// If the capacity is not a power of two from 2 on, or there is not enough memory.
+            /// If the capacity is not a power of two or is less than 2, or there is not enough
+            /// memory.
             #[cfg(feature = "alloc")]
             pub fn bounded<T>(
                 capacity: usize,

@@ -11,27 +11,27 @@ use super::{SendError, Sender, Sides};
 use crate::ring::{Producer, PushError};
 
 impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
-    /// This sender as a [`Sink`].
+    /// Turns this sender into a [`Sink`].
     ///
-    /// It holds one item beside those in the channel. A flush sends that item and notifies the
-    /// receivers; an item that was started and not flushed when the sink is dropped may not have
-    /// been sent.
+    /// The sink holds one item beside those in the channel. A flush sends that item and notifies
+    /// the receivers. An item that was started but not flushed when the sink is dropped may be
+    /// lost.
     ///
-    /// A sink has no future that could be dropped: a sink that waits for room and is not polled any
-    /// more keeps a wake that it received until it is polled or dropped. Where several senders
-    /// share a channel, prefer [`Sender::send`].
+    /// A sink that is no longer polled keeps a wake that it has received until it is dropped,
+    /// because it has no future to drop. Where several senders share a channel, prefer
+    /// [`Sender::send`].
     pub fn into_sink(self) -> SenderSink<P, L> {
         SenderSink { sender: Some(self), held: None, unannounced: false }
     }
 }
 
-/// See [`Sender::into_sink`].
+/// The sink of [`Sender::into_sink`].
 pub struct SenderSink<P: Producer, L: Deref<Target: Sides>> {
     /// `None` after the sink was closed.
     sender: Option<Sender<P, L>>,
-    /// An item that was started when there was no room.
+    /// An item that was started while there was no room.
     held: Option<P::Item>,
-    /// Whether items were pushed about which receivers were not notified.
+    /// Whether items were pushed without a notification of the receivers.
     unannounced: bool,
 }
 

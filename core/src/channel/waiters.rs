@@ -1,5 +1,5 @@
-//! Where the ends of a channel wait, how one end waits, and the future of both ends. This file may
-//! know doorbells and wait strategies, and no ring.
+//! The waiting of a channel's ends: their registration, the wait of one end, and the future of a
+//! wait. This file may use doorbells and wait strategies, but no ring.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -22,7 +22,7 @@ pub struct ChannelWaiters<S, R> {
 #[derive(Debug)]
 pub struct Side<W> {
     waiters: W,
-    /// How many ends this side has.
+    /// The number of ends of this side.
     ends: AtomicUsize,
     may_abort: AtomicUsize,
 }
@@ -34,20 +34,20 @@ impl<W> Side<W> {
         }
     }
 
-    /// Records that an end of this side may abort a slot that it had claimed, which readers must
-    /// then skip. Called before the slot is marked.
+    /// Records that an end of this side may abort a claimed slot, which readers must then skip.
+    /// Call this before marking the slot.
     pub(super) fn set_may_abort(&self) {
         self.may_abort.store(1, Ordering::Relaxed);
     }
 
-    /// Whether an end of this side may have aborted a slot. A reader that skips such a slot sees
-    /// this too: it was stored before the slot was marked.
+    /// Returns whether an end of this side may have aborted a slot. A reader that skips such a slot
+    /// sees `true`, because it was stored before the slot was marked.
     #[inline]
     pub(super) fn may_have_aborted(&self) -> bool {
         self.may_abort.load(Ordering::Relaxed) != 0
     }
 
-    /// Removes an end from the count, and returns whether it was the last one.
+    /// Removes an end from the count. Returns whether it was the last one.
     pub(super) fn leave(&self) -> bool {
         // Release and Acquire: the work of the last end comes after all that the others did.
         self.ends.fetch_sub(1, order!("channel-waiters.leave", AcqRel)) == 1
@@ -55,13 +55,13 @@ impl<W> Side<W> {
 }
 
 impl<W: Waiters> Side<W> {
-    /// Wakes one end of this side, after what it waits for was published.
+    /// Wakes one waiting end of this side. The caller has published what it waits for.
     #[inline]
     pub(super) fn notify_one(&self) {
         self.waiters.announce_and_ring();
     }
 
-    /// Wakes all ends of this side, after what they wait for was published.
+    /// Wakes all waiting ends of this side. The caller has published what they wait for.
     pub(super) fn notify_all(&self) {
         crate::doorbell::announce();
         self.waiters.ring_all();
@@ -82,18 +82,18 @@ impl<S, R> ChannelWaiters<S, R> {
     }
 }
 
-/// [`ChannelWaiters`], with any kinds of waiters.
+/// The waiters of a channel, as a trait over their kinds. See [`ChannelWaiters`].
 pub trait Sides {
     /// Where senders wait.
     type Senders: Waiters;
     /// Where receivers wait.
     type Receivers: Waiters;
 
-    /// The side of the senders.
+    /// Returns the side of the senders.
     #[doc(hidden)]
     fn senders(&self) -> &Side<Self::Senders>;
 
-    /// The side of the receivers.
+    /// Returns the side of the receivers.
     #[doc(hidden)]
     fn receivers(&self) -> &Side<Self::Receivers>;
 }
@@ -113,13 +113,13 @@ impl<S: Waiters, R: Waiters> Sides for ChannelWaiters<S, R> {
     }
 }
 
-/// One end of a channel as a waiter. It is registered as long as the end lives, so a wait does not
+/// One end of a channel as a waiter. It stays registered while the end lives, so a wait does not
 /// queue.
 #[derive(Debug)]
 pub(super) struct Waiter<W: Waiters> {
     key: W::Key,
     spin_wait: SpinWait,
-    /// Whether this end has parked and not ended that wait.
+    /// Whether this end has parked and has not ended that wait.
     parked: bool,
 }
 
@@ -140,8 +140,8 @@ impl<W: Waiters> Waiter<W> {
     }
 
     /// Calls `check` until it finds something or the strategy says to park; then parks and checks
-    /// once more. The argument of `check` is true at that last call, which must see every
-    /// published item. When something was found, the caller ends the wait by [`Waiter::succeeded`].
+    /// once more. The argument of `check` is true in that last call, which must see every published
+    /// item. If `check` found something, the caller ends the wait by [`Waiter::succeeded`].
     #[inline]
     pub(super) fn poll<R>(
         &mut self,
@@ -174,8 +174,7 @@ impl<W: Waiters> Waiter<W> {
         check(true).map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Ends a wait that got what it waited for. If this end had parked and there may be `more`,
-    /// wakes another one.
+    /// Ends a successful wait. If this end had parked and there may be `more`, wakes another end.
     #[inline]
     pub(super) fn succeeded(&mut self, side: &Side<W>, more: impl FnOnce() -> bool) {
         self.spin_wait.reset();
@@ -188,7 +187,7 @@ impl<W: Waiters> Waiter<W> {
         }
     }
 
-    /// Ends a wait that got nothing. A wake that this end received is passed on.
+    /// Ends a wait without success. Passes on a wake that this end has received.
     #[inline]
     pub(super) fn cancelled(&mut self, side: &Side<W>) {
         self.spin_wait.reset();
@@ -200,7 +199,7 @@ impl<W: Waiters> Waiter<W> {
         }
     }
 
-    /// Ends the registration.
+    /// Removes the registration.
     pub(super) fn unregister(&mut self, side: &Side<W>) {
         self.cancelled(side);
         side.waiters.unregister(&self.key);
@@ -213,7 +212,7 @@ pub(super) trait End {
     fn cancel_wait(&mut self);
 }
 
-/// A future of an end, which polls it, and ends its wait when it is dropped.
+/// The future of an end's wait. Dropping it ends the wait.
 pub(super) struct Waiting<'a, E: End, F> {
     end: &'a mut E,
     poll: F,

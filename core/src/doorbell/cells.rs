@@ -23,21 +23,21 @@ use crate::sync::{AtomicUsize, Ordering, SharedCell, const_unless_loom, order};
 
 /// No task sleeps here. The waker of the last wait may be in the cell.
 const IDLE: usize = 0;
-/// A waiter has exclusive access to the cell.
+/// One thread has exclusive access to the cell.
 const KEEPING: usize = 1;
 /// The waiter sleeps, and its waker is in the cell.
 const PARKED: usize = 2;
-/// A ringer wakes by the waker in the cell, which no thread changes meanwhile.
+/// A ringer wakes by the waker in the cell; no thread changes the cell meanwhile.
 const WAKING: usize = 3;
-/// The same as WAKING, but the waiter has forgotten the waker: the ringer drops it afterwards.
+/// Like WAKING, but the waiter has forgotten the waker: the ringer drops it afterwards.
 const LEFT: usize = 4;
 
-/// The cell of a doorbell that keeps its waker. See the [module](self).
+/// The kept cell of a doorbell. See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct KeptWaker {
     state: AtomicUsize,
-    /// The identity of the waker in the cell, for threads without access to the cell: its data and
-    /// its table, or 0 and 0. Changed only with exclusive access to the cell.
+    /// The waker's data pointer and vtable pointer, or 0 and 0, for threads without access to the
+    /// cell. Changed only with exclusive access to the cell.
     data: AtomicUsize,
     table: AtomicUsize,
     waker: SharedCell<Option<Waker>>,
@@ -65,15 +65,14 @@ impl KeptWaker {
         self.state.load(Ordering::Relaxed) == PARKED
     }
 
-    /// Waiter: parks with `waker` and raises the fence, if this waker is the one in the cell.
+    /// Waiter: parks with `waker` and raises the fence if the cell already contains this waker.
     /// Returns whether it did.
     #[inline]
     pub(super) fn park_again(&self, waker: &Waker, fence: impl FnOnce()) -> bool {
         // Acquire, pairs with the Release of `kept.kept`, `kept.dropped` and `kept.forgotten`:
         // which waker is in the cell.
         let state = self.state.load(order!("kept.look", Acquire));
-        // The exchange is needed even from PARKED, because a load could return a state that a
-        // ringer has left since.
+        // The exchange is needed even from PARKED, because the load may have returned an old state.
         //
         // Relaxed: between `kept.kept` and `kept.take` the state changes by read-modify-writes
         // only, so these two pair.
@@ -82,7 +81,7 @@ impl KeptWaker {
             && self.state.exchange_and_fence(state, PARKED, fence)
     }
 
-    /// Waiter: takes back the sleep, because no wake is needed.
+    /// Waiter: leaves PARKED, because no wake is needed.
     #[inline]
     pub(super) fn unpark(&self) {
         if self.is_parked() {
@@ -92,8 +91,8 @@ impl KeptWaker {
         }
     }
 
-    /// Ringer: wakes the task that sleeps here, and returns whether it did. If another ringer was
-    /// faster, this one may skip the task: it checks again after the other ringer's wake, and if it
+    /// Ringer: wakes the parked task, and returns whether it did. If another ringer was faster,
+    /// this one may skip the task: the task checks again after the other ringer's wake, and if it
     /// parks again, its fence comes after this ringer's.
     #[inline]
     pub(super) fn wake(&self) -> bool {
@@ -141,22 +140,21 @@ impl KeptWaker {
                         return;
                     }
                 }
-                // Another waiter is in the cell (KEEPING), or has forgotten this waker already
-                // (LEFT), so there is nothing to do.
+                // Another waiter uses the cell (KEEPING), or the waker is already forgotten (LEFT).
                 _ => return,
             }
         }
     }
 
-    /// Whether `waker` is the one in the cell.
+    /// Returns whether `waker` is the one in the cell.
     #[inline]
     fn holds(&self, waker: &Waker) -> bool {
         let (data, table) = identity(waker);
         self.data.load(Ordering::Relaxed) == data && self.table.load(Ordering::Relaxed) == table
     }
 
-    /// Waiter: puts another waker into the cell and parks with it. Returns whether it did: it
-    /// cannot while another thread uses the cell. The caller raises the fence.
+    /// Waiter: puts another waker into the cell and parks with it. Returns `false` while another
+    /// thread uses the cell. The caller raises the fence.
     #[cold]
     pub(super) fn park(&self, waker: &Waker) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
@@ -200,14 +198,14 @@ impl KeptWaker {
     }
 }
 
-/// The identity of a waker, as [`Waker::will_wake`] compares it. While the cell contains a clone,
-/// no other waker can have the same data.
+/// Returns the pointers that [`Waker::will_wake`] compares. While the cell contains a clone, no
+/// other waker can have the same data pointer.
 #[inline]
 fn identity(waker: &Waker) -> (usize, usize) {
     (waker.data().addr(), ptr::from_ref(waker.vtable()).addr())
 }
 
-/// Leaves KEEPING, also if the clone of a waker panics.
+/// Leaves KEEPING, even if the clone of a waker panics.
 struct SetStateOnDrop<'a> {
     state: &'a AtomicUsize,
     then: usize,
@@ -220,7 +218,7 @@ impl Drop for SetStateOnDrop<'_> {
     }
 }
 
-/// Leaves WAKING, also if the waker panics.
+/// Leaves WAKING, even if the waker panics.
 struct Waking<'a>(&'a KeptWaker);
 
 impl Drop for Waking<'_> {
@@ -242,7 +240,7 @@ impl Drop for Waking<'_> {
     }
 }
 
-/// A ringer takes the waker out of the spare cell, to which it has exclusive access.
+/// A ringer has exclusive access to the spare cell and takes the waker out of it.
 const TAKING: usize = 3;
 
 /// The cell of a doorbell for a task that parks while a ringer still wakes it by the kept waker.
@@ -278,13 +276,12 @@ impl SpareWaker {
         loop {
             match state {
                 TAKING => {
-                    // The ringer wakes for something earlier, so this waiter wakes itself to check
-                    // again. This cannot recurse: a ringer runs no foreign code in TAKING.
+                    // The ringer wakes for an earlier publication, so this waiter wakes itself to
+                    // check again. This cannot recurse: a ringer runs no foreign code in TAKING.
                     waker.wake_by_ref();
                     return;
                 }
-                // A second waiter at this bell is about to replace this one, which therefore need
-                // not park.
+                // A second waiter at this bell is replacing this one, so this one need not park.
                 KEEPING => return,
                 _ => {}
             }
@@ -308,7 +305,7 @@ impl SpareWaker {
         drop(replaced);
     }
 
-    /// Waiter: takes back the sleep, because no wake is needed.
+    /// Waiter: leaves PARKED, because no wake is needed.
     #[inline]
     pub(super) fn unpark(&self) {
         if self.is_parked() {
@@ -317,7 +314,7 @@ impl SpareWaker {
         }
     }
 
-    /// Ringer: wakes the task that sleeps here, unless another ringer does.
+    /// Ringer: wakes the parked task, unless another ringer does.
     #[cold]
     pub(super) fn wake(&self) {
         let acquire = order!("spare.take", Acquire);
@@ -326,8 +323,8 @@ impl SpareWaker {
             let waker = unsafe { self.waker.with_mut(Option::take) };
             // Release, pairs with the Acquire of `spare.keep`: this ringer no longer uses the cell.
             self.state.store(IDLE, order!("spare.taken", Release));
-            // Wakes only now, because the waker may run the task in place, and the task may park
-            // again.
+            // Wakes after leaving the cell, because the waker may run the task in place, and the
+            // task may park again.
             if let Some(waker) = waker {
                 waker.wake();
             }

@@ -11,7 +11,8 @@ use super::Waiters;
 use super::list::{FURTHER, Growth, Key, WaiterList};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, const_unless_loom, order};
 
-/// How many places a list has without an allocation. The block of a task further on is allocated.
+/// The number of places before the first allocation. Further tasks get places in blocks on the
+/// heap.
 const FIRST: usize = if cfg!(loom) { 1 } else { 15 };
 
 /// A list of waiters for any number of tasks: its `register` never returns `None`.
@@ -25,7 +26,7 @@ const FIRST: usize = if cfg!(loom) { 1 } else { 15 };
 /// ```
 pub type GrowingWaiterList = WaiterList<FIRST, OnHeap>;
 
-/// The growth of a list on the heap: the place of the next block.
+/// The growth of a list on the heap: the pointer to the next block.
 #[derive(Debug)]
 pub struct OnHeap(AtomicPtr<WaiterList<FURTHER, OnHeap>>);
 
@@ -39,7 +40,7 @@ impl OnHeap {
 
 impl GrowingWaiterList {
     const_unless_loom! {
-        /// A list without waiters.
+        /// Creates a list without waiters.
         #[must_use]
         pub const fn growing() -> GrowingWaiterList {
             WaiterList::with(OnHeap::new())
@@ -60,8 +61,8 @@ impl AlwaysRoom for GrowingWaiterList {}
 
 impl AlwaysRoom for RareWaiterList {}
 
-/// A list of waiters for any number of tasks that seldom wait. It is a pointer until the first task
-/// waits. A task takes its place when it waits for the first time, and keeps it.
+/// A list of waiters for any number of tasks that seldom wait. It is one pointer until the first
+/// task waits. A task takes its place at its first wait, and keeps it.
 ///
 /// ```
 /// use core::task::Waker;
@@ -94,7 +95,7 @@ impl RareKey {
 
 impl RareWaiterList {
     const_unless_loom! {
-        /// A list without waiters.
+        /// Creates a list without waiters.
         #[must_use]
         pub const fn new() -> RareWaiterList {
             RareWaiterList(OnHeap::new())
@@ -144,8 +145,8 @@ impl Waiters for RareWaiterList {
         key.get().is_some_and(|key| self.list().unpark(&key))
     }
 
-    /// A task that parks makes the list before its fence: a ringer that announced before it finds
-    /// either the list, or a task that checks again and finds what was published.
+    /// Loses no wake if there is no list yet: a parking task creates the list before its fence, so
+    /// either the ringer finds the list, or the task's second check finds what was published.
     #[inline]
     fn ring(&self) {
         if let Some(list) = self.0.next() {
@@ -167,7 +168,7 @@ impl Growth for OnHeap {
     fn next(&self) -> Option<&WaiterList<FURTHER, OnHeap>> {
         // Acquire, pairs with the Release of `on-heap.add`: the block.
         let block = self.0.load(order!("on-heap.next", Acquire));
-        // SAFETY: null, or what `next_or_new` made of a box that is freed when `self` is dropped.
+        // SAFETY: null, or a box made by `next_or_new`, which is freed when `self` is dropped.
         unsafe { block.as_ref() }
     }
 
@@ -192,7 +193,7 @@ impl Growth for OnHeap {
                 other
             }
         };
-        // SAFETY: made of a box, here or by another thread, which is freed when `self` is dropped.
+        // SAFETY: a box made here or by another thread, which is freed when `self` is dropped.
         Some(unsafe { &*block })
     }
 }

@@ -1,11 +1,10 @@
 //! [`Waiters`], the trait of a place where tasks wait: a [`Doorbell`] for one task, a
-//! [`WaiterList`] for several. This file may know the doorbell and nothing of rings or channels.
+//! [`WaiterList`] for several. This file may use the doorbell, but no ring or channel.
 //!
-//! In a list, one word has a bit for each task that sleeps, so a ringer that finds zero is done
-//! after one load. Each task has a [`Doorbell`] of its own. The number of places is fixed
-//! (`WaiterList<N>`, no heap), or more blocks of places follow on the heap (`WaiterList<N,
-//! OnHeap>`, feature `alloc`). Both run the same code: it works on blocks, and [`Growth`] says
-//! whether a block is followed by another one.
+//! One word of a list has a bit for each sleeping task, so a ringer that loads zero is done. Each
+//! task has a [`Doorbell`] of its own. The number of places is fixed (`WaiterList<N>`, no heap), or
+//! more blocks of places follow on the heap (`WaiterList<N, OnHeap>`, feature `alloc`). Both run
+//! the same code: it works on blocks, and [`Growth`] says whether another block follows.
 
 use core::task::Waker;
 
@@ -17,7 +16,7 @@ use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom, order, repe
 /// Each task registers once and keeps its key for as long as it may want to wait. To wait: check,
 /// call [`park`](Waiters::park), check again.
 ///
-/// A ringer wakes one task, not all, so the task that is woken is responsible for the others. The
+/// A ringer wakes one task, not all, so the woken task is responsible for the others. The
 /// invariant: *while there is something to take and a task sleeps, another task is awake that will
 /// check*. Therefore
 /// - a task that parked and then got what it wanted calls [`unpark`](Waiters::unpark), checks
@@ -32,7 +31,7 @@ pub trait Waiters {
     /// Identifies a registered task.
     type Key: Send;
 
-    /// Registers a task. `None` if all places are taken.
+    /// Registers a task. Returns `None` if all places are taken.
     fn register(&self) -> Option<Self::Key>;
 
     /// Ends a registration. The task must not be parked. Its waker is dropped.
@@ -42,19 +41,19 @@ pub trait Waiters {
     /// may return `Pending` only if there is still nothing.
     fn park(&self, key: &Self::Key, waker: &Waker);
 
-    /// Ends the wait of a task that called [`park`](Waiters::park), and returns whether it had been
-    /// rung. If so, and if wakes are to be passed on, the caller now sees everything that was
+    /// Ends the wait of a task that called [`park`](Waiters::park). Returns whether the task had
+    /// been rung. If so, and if wakes are to be passed on, the caller now sees everything that was
     /// published before the ring.
     fn unpark(&self, key: &Self::Key) -> bool;
 
-    /// After [`announce`]: wakes one task that sleeps, if there is one.
+    /// Wakes one sleeping task, if any. Call [`announce`] first.
     fn ring(&self);
 
-    /// After [`announce`]: wakes all tasks that sleep.
+    /// Wakes all sleeping tasks. Call [`announce`] first.
     fn ring_all(&self);
 
-    /// The same as [`announce`] followed by [`ring`](Waiters::ring), for one set of waiters.
-    /// Cheaper where it can wake without the fence.
+    /// Calls [`announce`] and [`ring`](Waiters::ring), for one set of waiters. Cheaper where it can
+    /// wake without the fence.
     #[inline]
     fn announce_and_ring(&self) {
         announce();
@@ -62,7 +61,7 @@ pub trait Waiters {
     }
 }
 
-/// A doorbell as a place where one task waits.
+/// A doorbell has one place.
 impl Waiters for Doorbell {
     const SHARED: bool = false;
 
@@ -108,15 +107,15 @@ impl Waiters for Doorbell {
     }
 }
 
-/// How many places each block after the first has.
+/// The number of places in each block after the first.
 pub(super) const FURTHER: usize = if cfg!(loom) { 2 } else { usize::BITS as usize - 1 };
 
-/// The bit of the first block's word that says that further blocks exist, so that a ringer still
-/// pays one load where there are few places and no task sleeps. In a list that grows, no place uses
+/// The bit of the first block's word that is set once further blocks exist. So a ringer still needs
+/// only one load if there are few places and no task sleeps. In a list that grows, no place uses
 /// this bit.
 const MORE: usize = 1 << (usize::BITS - 1);
 
-/// Places for up to `N` tasks, and more if `G` allows; `N` is at most the number of bits of a word,
+/// Places for up to `N` tasks, and more if `G` allows. `N` is at most the number of bits of a word,
 /// or one less if the list grows.
 ///
 /// ```
@@ -136,12 +135,12 @@ const MORE: usize = 1 << (usize::BITS - 1);
 /// ```
 #[derive(Debug)]
 pub struct WaiterList<const N: usize, G = Fixed> {
-    /// A bit for each place whose task sleeps, and [`MORE`].
+    /// A bit for each place with a sleeping task, and [`MORE`].
     parked: AtomicUsize,
-    /// A bit for each place that is registered.
+    /// A bit for each registered place.
     taken: AtomicUsize,
-    /// The place, counted over all blocks, at which the next ringer begins: each gets its turn.
-    /// Used in the first block.
+    /// The place, counted over all blocks, at which the next ringer begins its search, so that all
+    /// get their turn. Used in the first block.
     turn: AtomicUsize,
     bells: [Doorbell; N],
     growth: G,
@@ -153,15 +152,15 @@ pub struct Key(pub(super) usize);
 
 /// Whether a list of waiters grows when all places are taken: [`Fixed`] or `OnHeap`.
 pub trait Growth: Sized {
-    /// Whether there can be further blocks.
+    /// Whether further blocks can exist.
     #[doc(hidden)]
     const GROWS: bool;
 
-    /// The next block, if it exists.
+    /// Returns the next block, if it exists.
     #[doc(hidden)]
     fn next(&self) -> Option<&WaiterList<FURTHER, Self>>;
 
-    /// The next block, which is made if it does not exist; `None` if the list does not grow.
+    /// Returns the next block and creates it if needed; `None` if the list does not grow.
     #[doc(hidden)]
     fn next_or_new(&self) -> Option<&WaiterList<FURTHER, Self>>;
 }
@@ -184,7 +183,7 @@ impl Growth for Fixed {
 
 impl<const N: usize> WaiterList<N> {
     const_unless_loom! {
-        /// A list without waiters. More places than a word has bits do not compile.
+        /// Creates a list without waiters. It does not compile if `N` exceeds the bits of a word.
         ///
         /// ```compile_fail
         /// let waiters = mycelium_core::doorbell::WaiterList::<65>::new();
@@ -223,14 +222,14 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
         Block { start, parked: &self.parked, taken: &self.taken, bells: &self.bells }
     }
 
-    /// All blocks, in order.
+    /// Returns all blocks, in order.
     fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
         let further = core::iter::successors(self.growth.next(), |list| list.growth.next());
         let further = further.enumerate().map(|(index, list)| list.block(N + index * FURTHER));
         core::iter::once(self.block(0)).chain(further)
     }
 
-    /// The block of a registered task.
+    /// Returns the block of a registered task.
     #[inline]
     fn block_of(&self, key: &Key) -> Block<'_> {
         if key.0 < N {
@@ -242,7 +241,7 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
         }
     }
 
-    /// Wakes the next task that sleeps, in turn over all places. Returns whether it did.
+    /// Wakes the next sleeping task, in turn over all places. Returns whether there was one.
     #[cold]
     fn wake_one(&self) -> bool {
         let mut turn = self.turn.load(Ordering::Relaxed);
@@ -325,11 +324,11 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
         }
     }
 
-    /// Raises no fence if a task was woken: its bit was taken back by a Release, and each task that
-    /// parks later changes the same word, and so acquires it before it checks; a task that parked
-    /// before is seen by the woken task, if that one passes the wake on. The fence is for a list of
+    /// Raises no fence if a task was woken. The ringer took the task's bit back by a Release; each
+    /// task that parks later changes the same word, and so acquires it before it checks. The woken
+    /// task sees those that parked earlier, if it passes the wake on. The fence is for a list of
     /// several words, and for a task that does not sleep yet. If the condition here is false too
-    /// often, this costs that fence and loses no wake: the rest is the default method.
+    /// often, this costs a fence and loses no wake, because the rest is the default method.
     #[inline]
     fn announce_and_ring(&self) {
         let parked = self.parked.load(Ordering::Relaxed);
@@ -341,7 +340,7 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
     }
 }
 
-/// The places of one block, without its type parameters. A place is counted over all blocks.
+/// The places of one block, without its type parameters. Places are numbered over all blocks.
 #[derive(Clone, Copy)]
 struct Block<'a> {
     /// The number of the first place.
@@ -352,7 +351,7 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// The bits of all places.
+    /// Returns the bits of all places.
     fn all(&self) -> usize {
         usize::MAX >> (usize::BITS as usize - self.bells.len())
     }
@@ -371,7 +370,7 @@ impl Block<'_> {
         self.parked.load(Ordering::Relaxed) & self.all()
     }
 
-    /// Returns the first place from `turn` on whose task sleeps.
+    /// Returns the first place from `turn` on with a sleeping task.
     fn next_parked(&self, turn: usize) -> Option<usize> {
         let skipped = turn.saturating_sub(self.start);
         let later = usize::MAX.checked_shl(skipped as u32).unwrap_or(0);
@@ -380,14 +379,14 @@ impl Block<'_> {
     }
 
     /// Wakes the task of a place, unless another ringer did, or the task stopped waiting. Returns
-    /// whether it did.
+    /// whether it woke the task.
     fn wake(&self, place: usize) -> bool {
         let bit = self.bit(place);
         // Acquire, pairs with the Release of `waiter-list.parked`: the bell says PARKED. Release,
         // pairs with the Acquire of `waiter-list.unpark`: what this ringer published.
         let rung = self.parked.fetch_and(!bit, order!("waiter-list.wake", AcqRel)) & bit != 0;
         if rung {
-            // Has no effect if the task is about to park again. It need not have one, because the
+            // Has no effect if the task is about to park again. None is needed then, because the
             // task checks after parking.
             self.bell(place).ring();
         }
@@ -427,7 +426,7 @@ impl Block<'_> {
     }
 
     fn park(&self, place: usize, waker: &Waker) {
-        // The bell's own fence is not needed, because the one below comes after the bit.
+        // The bell needs no fence of its own, because the one below comes after the bit.
         self.bell(place).park_with(waker, || ());
         // Release, pairs with the Acquire of `waiter-list.wake`: a ringer that takes the bit back
         // finds a bell to ring.

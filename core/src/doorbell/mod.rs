@@ -1,19 +1,17 @@
-//! Waking the task that waits at the other side of a ring, without a lock, a queue or an
-//! allocation.
+//! Wakes the task that waits at the other side of a ring, without a lock, a queue or an allocation.
 //!
 //! A [`Doorbell`] belongs to one waiting task and may be rung by any number of threads. It is
 //! level-triggered: it carries no message and no count, it only says "check again". A spurious wake
 //! is allowed; a lost one is not.
 //!
-//! **One list of waiters.** Where several tasks wait for the same thing, as the readers of one
-//! queue do, they register in a [`WaiterList`]: a doorbell for each task, and one word that says
-//! which of them sleep. One structure serves the fixed list in a `static` and the list that grows
-//! on the heap ([`Growth`]). The trait of both, and of a single doorbell, is [`Waiters`]. A
-//! doorbell is not a list with one place: it has no one to pass a wake on to, and rings with one
-//! load less and, if the task sleeps, without the fence. Inside it there are two cells for wakers,
-//! because a waker is foreign code: the *kept* cell wakes by reference, so that a task that parks
-//! again clones and drops nothing, and while it does so the task may run and park again, for which
-//! there is the *spare* cell.
+//! **One list of waiters.** Several tasks that wait for the same thing, such as the readers of one
+//! queue, register in a [`WaiterList`]: a doorbell for each task, and one word that says which of
+//! them sleep. One structure serves the fixed list in a `static` and the list that grows on the
+//! heap ([`Growth`]). The trait [`Waiters`] covers both, and a single doorbell. A doorbell is not a
+//! list with one place: it never passes a wake on, and rings with one load less and, if the task
+//! sleeps, without the fence. It has two cells for wakers, because a waker is foreign code: the
+//! *kept* cell wakes by reference, so that a task that parks again clones and drops nothing. During
+//! that wake the task may run and park again, in the *spare* cell.
 //!
 //! The protocol is a Dekker handshake over two facts, "there is something" (a ring's stamp or
 //! cursor) and "I sleep" (the bell's state), with a `SeqCst` fence between each side's store and
@@ -33,13 +31,13 @@
 //! waker, when the task unregisters ([`Waiters::unregister`]), by [`Doorbell::forget`], or with the
 //! bell: until then the bell keeps the task in memory.
 //!
-//! **Another process.** A waker means nothing there. A [`SleepWord`] in shared memory says that its
+//! **Another process.** A waker is useless there. A [`SleepWord`] in shared memory says whether its
 //! owner sleeps, and an [`Alarm`] at the other side remembers for which sleep it has rung.
 //!
-//! **Many sources.** A task that reads many rings finds those that have something by the bits of a
-//! [`ReadyWord`].
+//! **Many sources.** A [`ReadyWord`] has a bit for each ring that may have something, for a task
+//! that reads many rings.
 //!
-//! To read: this file, `cells.rs`, then `list.rs`, `growth.rs`; `sleep.rs`; `ready.rs`.
+//! Read this file, `cells.rs`, `list.rs`, `growth.rs`; then `sleep.rs` and `ready.rs`.
 
 mod cells;
 #[cfg(feature = "alloc")]
@@ -110,7 +108,7 @@ pub struct Doorbell {
 
 impl Doorbell {
     const_unless_loom! {
-        /// A bell without a waiter.
+        /// Creates a bell without a waiter.
         #[must_use]
         pub const fn new() -> Doorbell {
             Doorbell { kept: KeptWaker::new(), spare: SpareWaker::new(), taken: AtomicUsize::new(0) }
@@ -127,20 +125,21 @@ impl Doorbell {
         self.park_with(waker, || barrier!("doorbell.park", SeqCst));
     }
 
-    /// Waiter: the second check found something, so no ring is needed.
+    /// Waiter: marks the task as awake, because its second check found something.
     #[inline]
     pub fn unpark(&self) {
         self.kept.unpark();
         self.spare.unpark();
     }
 
-    /// Whether a waiter is marked as asleep.
+    /// Returns whether a waiter is marked as asleep.
     #[inline]
     pub fn is_parked(&self) -> bool {
         self.kept.is_parked() || self.spare.is_parked()
     }
 
-    /// Ringer, after [`announce`]: wakes the waiter if it sleeps. Costs two loads if it does not.
+    /// Ringer: wakes the waiter if it sleeps. Call [`announce`] first. Costs two loads if it does
+    /// not sleep.
     #[inline]
     pub fn ring(&self) {
         if self.kept.is_parked() && self.kept.wake() {
@@ -154,8 +153,8 @@ impl Doorbell {
     }
 
     /// Waiter: drops the waker, so that the bell no longer keeps the task in memory. The task is
-    /// not woken any more. If a ringer is waking by it at this moment, the ringer drops it before
-    /// its [`ring`](Doorbell::ring) returns.
+    /// not woken any more. If a ringer is waking by this waker now, the ringer drops it before its
+    /// [`ring`](Doorbell::ring) returns.
     ///
     /// A registered task need not call this: [`Waiters::unregister`] does.
     pub fn forget(&self) {
@@ -163,9 +162,9 @@ impl Doorbell {
         self.spare.forget();
     }
 
-    /// Ringer: the same as [`announce`] followed by [`ring`](Doorbell::ring), and cheaper if the
-    /// waiter sleeps: a waiter that is woken sees what was published before, without the ringer's
-    /// fence. The fence is for a waiter that does not sleep yet.
+    /// Ringer: calls [`announce`] and [`ring`](Doorbell::ring). Cheaper if the waiter sleeps,
+    /// because a woken waiter sees what was published before without the ringer's fence. The fence
+    /// is for a waiter that does not sleep yet.
     #[inline]
     pub fn announce_and_ring(&self) {
         if !(self.kept.is_parked() && self.kept.wake()) {

@@ -1,10 +1,10 @@
-//! The sources, of many, that have something for the one task that reads all of them.
+//! Ready bits: which of many sources have something for the task that reads all of them.
 
 use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 
-/// One bit for each of up to [`BITS`](ReadyWord::BITS) sources: whether the reader has to check it.
-/// With these words a task that reads a thousand rings checks the rings that have something, and
-/// not all of them. A bit may be set although there is nothing.
+/// Has a ready bit for each of up to [`BITS`](ReadyWord::BITS) sources: whether the reader has to
+/// check it. A task that reads a thousand rings so checks only the rings that may have something. A
+/// bit may be set although its source is empty.
 ///
 /// The protocol is a Dekker handshake, like that of a doorbell ([module](super)):
 ///
@@ -14,10 +14,10 @@ use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 /// | [`set`](ReadyWord::set): set the bit, unless it is set | look at the sources of these bits |
 ///
 /// Either the source sees that its bit was cleared, and sets it again, or the reader sees what was
-/// published. A source that has set a bit announces once more before it rings the reader's
-/// doorbell: so either the reader finds the bit after it has parked, or it is rung.
+/// published. A source that has set a bit announces again before it rings the reader's doorbell. So
+/// either the parked reader is rung, or its check after parking finds the bit.
 ///
-/// The reader remembers a bit that it has taken until it has found nothing more at its source.
+/// The reader remembers a taken bit until its source is empty.
 ///
 /// ```
 /// use mycelium_core::doorbell::{ReadyWord, announce};
@@ -34,7 +34,7 @@ use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 pub struct ReadyWord(AtomicUsize);
 
 impl ReadyWord {
-    /// The number of sources of a word.
+    /// The number of sources in a word.
     pub const BITS: usize = usize::BITS as usize;
 
     const_unless_loom! {
@@ -45,8 +45,8 @@ impl ReadyWord {
         }
     }
 
-    /// Source, after [`announce`](super::announce): sets its bit, so that the reader checks it.
-    /// Returns whether the bit was clear; then announce again before ringing the reader.
+    /// Source: sets its bit, so that the reader checks it. Call [`announce`](super::announce)
+    /// first. Returns whether the bit was clear; if so, announce again before ringing the reader.
     #[inline]
     pub fn set(&self, bit: usize) -> bool {
         // Relaxed: the fences of both sides order this load.
@@ -57,7 +57,7 @@ impl ReadyWord {
         true
     }
 
-    /// Reader: clears and returns all set bits. Check their sources after this.
+    /// Reader: clears and returns all set bits. Check their sources afterwards.
     #[inline]
     pub fn take(&self) -> usize {
         if self.0.load(Ordering::Relaxed) == 0 {

@@ -1,11 +1,11 @@
-//! Sleeping and waking between two sides that share memory but no process: a [`SleepWord`] of the
-//! side that sleeps, and an [`Alarm`] of the side that rings.
+//! Sleeping and waking across two processes with shared memory: the sleeping side has a
+//! [`SleepWord`], the ringing side an [`Alarm`].
 //!
-//! A [`Doorbell`](super::Doorbell) keeps a waker, which means nothing in another process. A sleep
-//! word is a plain word that one side writes and the other side only reads. It is odd while its
-//! owner sleeps, and every sleep has a value of its own, so the other side rings once for each.
-//! This file does not know how it rings (a packet on a socket, an `eventfd`), but one bit of the
-//! word chooses between two ways: a [`WakePath`].
+//! A [`Doorbell`](super::Doorbell) keeps a waker, which is useless in another process. A sleep word
+//! is a plain word that its owner writes and the other side only reads. It is odd while the owner
+//! sleeps, and each sleep has its own value, so the other side rings once for each. The caller
+//! rings (a packet on a socket, an `eventfd`); one bit of the word chooses between two
+//! [`WakePath`]s.
 //!
 //! The protocol is the Dekker handshake of a doorbell:
 //!
@@ -15,30 +15,31 @@
 //! | [`SleepWord::sleep`]: store an odd value, fence | [`announce`](super::announce): fence |
 //! | check again; sleep only if still nothing | [`Alarm::rings`]: load; odd and new: ring |
 //!
-//! Threads may share an alarm, and one may fail to remember its value because another one was
-//! faster, even with the value of an earlier sleep. No wake is lost by that. If the owner sleeps
-//! and has not seen what a thread has published, the owner's fence comes before that of the thread.
-//! So the thread sees each value that was remembered for a ring which the owner had received before
-//! its fence. A value that the thread did not see yet belongs to a ring that still wakes the owner.
+//! Threads may share an alarm. A thread may then fail to store its value in the alarm, because
+//! another thread was faster, even with the value of an earlier sleep. No wake is lost: if the
+//! owner sleeps and has not seen a thread's publication, the owner's fence comes before the
+//! thread's fence. So the thread sees each value that the alarm stored for a ring which the owner
+//! received before its fence. A value that the thread does not see yet belongs to a ring that still
+//! wakes the owner.
 //!
-//! The word of a hostile owner may have any value. Each new odd value costs the other side one
-//! ring, and each of these rings follows a publication of that side.
+//! A hostile owner may write any value. Each new odd value costs the other side one ring, and each
+//! ring follows a publication of that side.
 
 use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 
-/// How the process of an owner that sleeps is to be rung.
+/// How to ring the process of a sleeping owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WakePath {
-    /// Through the executor that runs the owner's task.
+    /// By the executor that runs the owner's task.
     Executor,
-    /// By a thread that runs no tasks: the owner is not on a thread of that executor, and does not
-    /// wait for it.
+    /// By a thread that runs no tasks, because the owner is not on a thread of that executor and
+    /// does not wait for it.
     Thread,
 }
 
-/// The bit that is set while the owner sleeps.
+/// Set while the owner sleeps.
 const ASLEEP: usize = 1;
-/// The bit that is set for [`WakePath::Thread`].
+/// Set for [`WakePath::Thread`].
 const BY_THREAD: usize = 2;
 /// The difference between the values of two sleeps.
 const SLEEP: usize = 4;
@@ -80,7 +81,7 @@ impl SleepWord {
         self.begin_sleep(self.0.load(Ordering::Relaxed));
     }
 
-    /// Owner: as [`sleep`](SleepWord::sleep), with this path.
+    /// Owner: marks itself as asleep, like [`sleep`](SleepWord::sleep), to be rung by this path.
     #[inline]
     pub fn sleep_by(&self, path: WakePath) {
         let before = self.0.load(Ordering::Relaxed) & !BY_THREAD;
@@ -90,7 +91,7 @@ impl SleepWord {
         });
     }
 
-    /// Stores the value of the sleep after the value `before`.
+    /// Stores the next sleep's value; `before` is the current value.
     fn begin_sleep(&self, before: usize) {
         self.0.store(before.wrapping_add(SLEEP) | ASLEEP, Ordering::Relaxed);
         barrier!("sleep.sleep", SeqCst);
@@ -105,7 +106,7 @@ impl SleepWord {
         }
     }
 
-    /// Whether the owner is marked as asleep.
+    /// Returns whether the owner is marked as asleep.
     #[inline]
     #[must_use]
     pub fn is_asleep(&self) -> bool {
@@ -129,9 +130,9 @@ impl Alarm {
         }
     }
 
-    /// Ringer, after [`announce`](super::announce): returns by which path to ring if the owner of
-    /// the word sleeps and was not rung for this sleep. The caller must then ring now. If several
-    /// threads share the alarm, one of them rings. Costs one load if the owner is awake.
+    /// Ringer: returns the path by which to ring if the owner of the word sleeps and was not rung
+    /// for this sleep. Call [`announce`](super::announce) first. The caller must then ring at once.
+    /// If several threads share the alarm, one of them rings. Costs one load if the owner is awake.
     #[inline]
     #[must_use]
     pub fn rings(&self, word: &SleepWord) -> Option<WakePath> {

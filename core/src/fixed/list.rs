@@ -1,4 +1,4 @@
-//! [`FixedVec`]: a list in place.
+//! [`FixedVec`]: a list that is stored in place.
 
 use core::{
     fmt,
@@ -91,13 +91,13 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
         Some(item)
     }
 
-    /// The item at `index`, if it exists.
+    /// Returns the item at `index`, or `None` if the list is shorter.
     #[inline]
     pub fn get(&self, index: usize) -> Option<T> {
         self.used().get(index).map(Unalign::get)
     }
 
-    /// The items, in order.
+    /// Iterates over the items in order.
     #[inline]
     pub fn iter(
         &self,
@@ -105,7 +105,7 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
         self.used().iter().map(Unalign::get)
     }
 
-    /// The items in place.
+    /// Borrows the items in place.
     #[inline]
     pub fn as_slice(&self) -> &[T]
     where
@@ -116,7 +116,7 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
         <[T]>::try_ref_from_bytes(self.used().as_bytes()).unwrap_or(&[])
     }
 
-    /// Removes all items; their bytes become empty.
+    /// Removes all items and overwrites them with the empty value.
     #[inline]
     pub fn clear(&mut self) {
         *self = Self::new();
@@ -124,19 +124,19 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
 }
 
 impl<T: Copy, const N: usize> FixedVec<T, N> {
-    /// The number of items.
+    /// Returns the number of items.
     #[inline]
     pub fn len(&self) -> usize {
         self.count.clamped(N)
     }
 
-    /// Whether the list is empty.
+    /// Returns whether the list is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The capacity in items.
+    /// Returns the capacity in items.
     #[inline]
     pub const fn capacity(&self) -> usize {
         N

@@ -1,4 +1,4 @@
-//! Text and lists of bounded length, and a wide integer, for messages.
+//! Text and lists of bounded length, and a 256-bit integer, for messages.
 //!
 //! Text and lists are a little-endian `u16` count and then the content, without alignment, so a
 //! message can have them at any offset. Their bytes may come from a hostile peer: decoding refuses
@@ -36,7 +36,7 @@ use crate::{
 pub struct TooLong {
     /// The capacity in bytes.
     pub capacity: usize,
-    /// How many bytes the text has; when text is appended, including the bytes before it.
+    /// The length of the text in bytes; for an append, of the whole result.
     pub found: usize,
 }
 
@@ -52,14 +52,14 @@ pub struct TooMany {
 
 crate::debug_as_display!(TooLong, TooMany);
 
-/// The list is full. Returns the value.
+/// The list is full. Contains the refused value.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("the list is full: it has no room for another item")]
 pub struct NoRoom<T>(pub T);
 
 crate::debug_as_display!(<T> NoRoom);
 
-/// The count of a text or a list, maybe unchecked.
+/// The count of a text or a list. It may be unchecked.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(transparent)]
 struct ItemCount(U16);
@@ -91,8 +91,8 @@ impl ItemCount {
 /// The number of digits of the largest [`U256`].
 const DIGITS: usize = 78;
 
-/// An unsigned integer of 256 bits: 32 bytes, little-endian, without alignment. It is a number for
-/// tools; a program computes with a type of its own.
+/// An unsigned integer of 256 bits: 32 bytes, little-endian, without alignment. It is for tools;
+/// programs convert it to a type of their own to compute.
 ///
 /// # Examples
 ///
@@ -125,14 +125,14 @@ impl U256 {
     /// The largest number.
     pub const MAX: Self = Self([u8::MAX; 32]);
 
-    /// The number of these bytes, the least significant one first.
+    /// Creates the number from its bytes, the least significant one first.
     #[inline]
     #[must_use]
     pub const fn from_le_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The number of these bytes, the most significant one first.
+    /// Creates the number from its bytes, the most significant one first.
     #[inline]
     #[must_use]
     pub fn from_be_bytes(mut bytes: [u8; 32]) -> Self {

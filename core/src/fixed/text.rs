@@ -1,4 +1,4 @@
-//! [`FixedStr`]: text in place.
+//! [`FixedStr`]: text that is stored in place.
 
 use core::{
     fmt,
@@ -39,14 +39,14 @@ pub struct FixedStr<const N: usize> {
 impl<const N: usize> FixedStr<N> {
     const FITS: () = assert!(N <= u16::MAX as usize, "a FixedStr has room for 65535 bytes at most");
 
-    /// Empty text.
+    /// Creates an empty text.
     #[inline]
     pub const fn new() -> Self {
         let () = Self::FITS;
         Self { count: ItemCount::ZERO, bytes: [0; N] }
     }
 
-    /// The start of `text`, as far as it fits, cut between two characters.
+    /// Creates a text from `text`, and cuts it between two characters if it does not fit.
     pub fn truncated(text: &str) -> Self {
         let mut this = Self::new();
         // Cannot fail, because this part fits.
@@ -54,8 +54,8 @@ impl<const N: usize> FixedStr<N> {
         this
     }
 
-    /// The text. It ends at the first byte that is not UTF-8; a decoded message has none. The check
-    /// takes time in proportion to the length.
+    /// Returns the text, up to the first byte that is not UTF-8 (a decoded message has none). Takes
+    /// time in proportion to the length.
     #[inline]
     pub fn as_str(&self) -> &str {
         let bytes = self.as_raw_bytes();
@@ -67,25 +67,25 @@ impl<const N: usize> FixedStr<N> {
         }
     }
 
-    /// The bytes of the text, without a check for UTF-8.
+    /// Returns the bytes of the text, without a check for UTF-8.
     #[inline]
     pub fn as_raw_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len()).unwrap_or(&self.bytes)
     }
 
-    /// The number of bytes in use.
+    /// Returns the number of bytes in use.
     #[inline]
     pub fn len(&self) -> usize {
         self.count.clamped(N)
     }
 
-    /// Whether the text is empty.
+    /// Returns whether the text is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The capacity in bytes.
+    /// Returns the capacity in bytes.
     #[inline]
     pub const fn capacity(&self) -> usize {
         N
@@ -107,7 +107,7 @@ impl<const N: usize> FixedStr<N> {
         Ok(())
     }
 
-    /// Removes the text; its bytes become zero.
+    /// Removes the text and overwrites its bytes with zeros.
     #[inline]
     pub fn clear(&mut self) {
         *self = Self::new();
@@ -171,7 +171,7 @@ impl<const N: usize> AsRef<str> for FixedStr<N> {
     }
 }
 
-/// For `write!`. Fails and writes nothing if the text does not fit.
+/// Used by `write!`. Fails and writes nothing if the text does not fit.
 impl<const N: usize> fmt::Write for FixedStr<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.try_push_str(text).map_err(|_| fmt::Error)

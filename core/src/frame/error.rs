@@ -1,4 +1,4 @@
-//! Errors of reading and of writing frames.
+//! Errors of reading and writing frames.
 
 use thiserror::Error;
 
@@ -6,13 +6,13 @@ use thiserror::Error;
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// Bytes are missing. All other errors are final.
+    /// Bytes are missing: try again with more. All other errors are final.
     #[error("incomplete frame: expected at least {needed} bytes")]
     Incomplete {
         /// How many bytes the next attempt needs, from the start of the frame.
         needed: usize,
     },
-    /// The first byte is not that of a frame.
+    /// The first byte is not the magic byte of a frame.
     #[error("invalid first byte {found:#04x}: expected 0xa in its upper four bits")]
     Magic {
         /// The first byte.
@@ -40,10 +40,10 @@ pub enum FrameError {
         /// The length in the header.
         found: u32,
     },
-    /// The length is less than header, extensions and fixed part together.
+    /// The header's length is less than header, extensions and fixed part together.
     #[error("frame length {found} is too small: its parts take {needed} bytes")]
     TooShort {
-        /// The length of these three.
+        /// The length of these three in bytes.
         needed: u32,
         /// The length in the header.
         found: u32,
@@ -127,7 +127,7 @@ pub enum WriteError {
         /// The size of the buffer.
         available: usize,
     },
-    /// The frame is longer than its header can state.
+    /// The length of the frame does not fit into the header.
     #[error("payload of {payload} bytes exceeds the longest frame")]
     TooLong {
         /// The length of the payload.

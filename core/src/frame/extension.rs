@@ -30,8 +30,8 @@ pub mod kind {
     pub const FRAGMENT: u16 = 0x8005;
 }
 
-/// Which part of a message a frame has, if the message is too long for one frame. The fixed length
-/// of the frame itself is 0, so that no reader takes a part for a whole message.
+/// Says which part of a message is in a frame, if the message is too long for one frame. The fixed
+/// length of the frame itself is 0, so that no reader takes a part for a whole message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fragment {
     /// How many bytes of the message precede this part.
@@ -61,7 +61,7 @@ impl Fragment {
     }
 }
 
-/// The number of bytes of kind and length, before each value.
+/// The size of the kind and the length before each value, in bytes.
 const PREFIX: usize = 4;
 
 /// The checked extensions of a frame, as an iterator.
@@ -70,7 +70,7 @@ pub struct Extensions<'a> {
     bytes: &'a [u8],
 }
 
-/// One extension.
+/// One extension of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extension<'a> {
     /// Its kind; see [`kind`].
@@ -84,7 +84,7 @@ impl<'a> Extensions<'a> {
     ///
     /// # Errors
     ///
-    /// The first error found.
+    /// The first error in the bytes.
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ExtensionError> {
         if !bytes.is_empty() {
@@ -93,7 +93,7 @@ impl<'a> Extensions<'a> {
         Ok(Self { bytes })
     }
 
-    /// Whether there are no extensions.
+    /// Returns whether there are no extensions.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -105,7 +105,7 @@ impl<'a> Extensions<'a> {
         self.bytes
     }
 
-    /// The value of the first extension of a kind.
+    /// Returns the value of the first extension of this kind.
     #[inline]
     pub(super) fn value(mut self, kind: u16) -> Option<&'a [u8]> {
         if self.is_empty() {
@@ -139,7 +139,7 @@ impl<'a> Iterator for Extensions<'a> {
     type Item = Extension<'a>;
 
     fn next(&mut self) -> Option<Extension<'a>> {
-        // Checked before, so `split` fails only at the end.
+        // `parse` has checked all extensions, so `split` fails only at the end.
         let (extension, _, rest) = split(self.bytes).ok()?;
         self.bytes = rest;
         Some(extension)
@@ -189,7 +189,7 @@ fn known_length(kind: u16) -> Option<u16> {
     }
 }
 
-/// The first extension, its padding, and the rest.
+/// Returns the first extension, its padding, and the bytes after both.
 fn split(bytes: &[u8]) -> Result<(Extension<'_>, &[u8], &[u8]), ExtensionError> {
     let found = bytes.len();
     let Some(([kind_low, kind_high, len_low, len_high], body)) = bytes.split_first_chunk() else {
@@ -211,7 +211,7 @@ pub(super) const FRAGMENT_LEN: u16 = (PREFIX + Fragment::LEN).next_multiple_of(8
 /// The limit on the bytes of an envelope's extensions.
 pub(crate) const MOST_EXTENSIONS: usize = 112;
 
-/// The size of an envelope's extensions, at most [`MOST_EXTENSIONS`].
+/// Returns the size of an envelope's extensions, at most [`MOST_EXTENSIONS`].
 #[inline]
 pub(super) fn extensions_len(envelope: &Envelope) -> u16 {
     let mut len = 0;

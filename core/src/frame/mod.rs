@@ -1,8 +1,8 @@
 //! Frames: messages and control frames as bytes between two processes.
 //!
-//! A frame is a header of 24 bytes, extensions that a reader may skip by length, and a payload. It
-//! takes a multiple of 8 bytes; frames follow each other without gaps. `docs/wire-format.md` has
-//! every byte. [`FrameView`] reads frames; [`write_frame`], [`write_message`] and
+//! A frame is a header of 24 bytes, extensions that a reader may skip by length, and a payload. Its
+//! size is a multiple of 8 bytes; frames follow each other without gaps. `docs/wire-format.md`
+//! describes every byte. [`FrameView`] reads frames; [`write_frame`], [`write_message`] and
 //! [`write_fragment`] write them. This module depends on messages and envelopes, but not on links.
 //!
 //! # Panics
@@ -70,15 +70,15 @@ pub struct FrameView<'a> {
 }
 
 impl<'a> FrameView<'a> {
-    /// Checks the frame at the start of `bytes`. Also returns the bytes after it.
+    /// Checks the frame at the start of `bytes`. Returns the frame and the bytes after it.
     ///
     /// # Errors
     ///
     /// [`FrameError::Incomplete`] if bytes are missing: call again with as many as it says. All
-    /// other errors are final, and found as early as possible: a wrong magic byte, for example, in
-    /// the first byte.
-    // Inlined, because otherwise the result goes through memory, written in pieces and read as one,
-    // which stalls.
+    /// other errors are final, and are found as early as possible; a wrong magic byte, for example,
+    /// as soon as the first byte is there.
+    // Inlined: otherwise the result goes through memory, written in pieces and read as one, which
+    // stalls.
     #[inline(always)]
     pub fn parse(bytes: &'a [u8], limits: &Limits) -> Result<(Self, &'a [u8]), FrameError> {
         let Ok((header, _)) = Header::ref_from_prefix(bytes) else {
@@ -101,13 +101,13 @@ impl<'a> FrameView<'a> {
         Ok((Self { header, extensions, payload }, rest))
     }
 
-    /// The header.
+    /// Returns the header.
     #[inline]
     pub fn header(&self) -> &'a Header {
         self.header
     }
 
-    /// The envelope of the payload, from the header and the known extensions.
+    /// Returns the envelope of the payload, from the header and the known extensions.
     #[inline]
     pub fn envelope(&self) -> Envelope {
         let mut envelope = Envelope {
@@ -122,25 +122,25 @@ impl<'a> FrameView<'a> {
         envelope
     }
 
-    /// The extensions one by one, with the unknown ones.
+    /// Iterates over all extensions, including unknown ones.
     #[inline]
     pub fn extensions(&self) -> Extensions<'a> {
         self.extensions
     }
 
-    /// Which part of a message this frame has, if it is a fragment.
+    /// Returns which part of a message this frame has, or `None` if it is not a fragment.
     #[inline]
     pub fn fragment(&self) -> Option<Fragment> {
         self.extensions.value(kind::FRAGMENT)?.try_into().ok().map(Fragment::from_bytes)
     }
 
-    /// Whether the message may have been delivered to an earlier process of the reader.
+    /// Returns whether the message may have been delivered to an earlier process of the reader.
     #[inline]
     pub fn is_redelivered(&self) -> bool {
         self.extensions.value(kind::REDELIVERED).is_some()
     }
 
-    /// The trace of the message. Its ids may be [invalid](TraceContext::is_valid).
+    /// Returns the trace of the message. Its ids may be [invalid](TraceContext::is_valid).
     #[inline]
     pub fn trace(&self) -> Option<TraceContext> {
         TraceContext::read_from_bytes(self.extensions.value(kind::TRACE)?).ok()
@@ -153,25 +153,26 @@ impl<'a> FrameView<'a> {
         self.extensions.value(kind::SENT_AT)?.try_into().ok().map(u64::from_le_bytes)
     }
 
-    /// The payload, with its tail if it has one.
+    /// Returns the payload, with its tail if it has one.
     #[inline]
     pub fn payload(&self) -> &'a [u8] {
         self.payload
     }
 
-    /// The fixed part of the payload: the message itself.
+    /// Returns the fixed part of the payload: the message itself.
     #[inline]
     pub fn fixed(&self) -> &'a [u8] {
         self.payload.get(..self.header.fixed_len().into()).unwrap_or(self.payload)
     }
 
-    /// The payload after its fixed part; empty for most messages.
+    /// Returns the payload after its fixed part; empty for most messages.
     #[inline]
     pub fn tail(&self) -> &'a [u8] {
         self.payload.get(self.header.fixed_len().into()..).unwrap_or(&[])
     }
 
-    /// The message in place. It is aligned if the buffer of the frame is aligned to 8 bytes.
+    /// Borrows the message in place. It is aligned if the buffer of the frame is aligned to 8
+    /// bytes.
     ///
     /// # Errors
     ///
@@ -183,7 +184,7 @@ impl<'a> FrameView<'a> {
         message::decode_ref(self.fixed())
     }
 
-    /// The message copied out, at any alignment.
+    /// Copies the message out, at any alignment.
     ///
     /// # Errors
     ///
@@ -233,14 +234,14 @@ pub struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    /// The frames in `bytes`.
+    /// Creates an iterator over the frames in `bytes`.
     #[inline]
     pub fn new(bytes: &'a [u8], limits: Limits) -> Self {
         Self { rest: bytes, limits, failed: false }
     }
 
-    /// The bytes that are not parsed yet. Once the iterator has ended: the incomplete frame, or the
-    /// frame with the error.
+    /// Returns the bytes that are not parsed yet. Once the iterator has ended, these begin with the
+    /// incomplete frame or the frame with the error.
     #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
@@ -290,12 +291,12 @@ const FIRST_BYTE: u8 = MAGIC << 4 | VERSION;
 /// The limits of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most bytes of a frame that are accepted, with its header, without the final padding.
+    /// The longest accepted frame in bytes, with its header, without the final padding.
     pub max_frame: u32,
 }
 
 impl Default for Limits {
-    /// The default limit is one MiB.
+    /// Returns the default limit is one MiB.
     fn default() -> Self {
         Self { max_frame: 1 << 20 }
     }
@@ -333,44 +334,44 @@ impl Header {
         }
     }
 
-    /// The type of the payload; 0 for control frames.
+    /// Returns the type of the payload; 0 for control frames.
     #[inline]
     pub fn type_id(&self) -> u16 {
         self.type_id.get()
     }
 
-    /// The length in bytes of header, extensions and payload, without the final padding.
+    /// Returns the length in bytes of header, extensions and payload, without the final padding.
     #[inline]
     pub fn length(&self) -> u32 {
         self.length.get()
     }
 
-    /// The length in bytes of the fixed part of the payload.
+    /// Returns the length in bytes of the fixed part of the payload.
     #[inline]
     pub fn fixed_len(&self) -> u16 {
         self.fixed_len.get()
     }
 
-    /// The length in bytes of all extensions.
+    /// Returns the length in bytes of all extensions.
     #[inline]
     pub fn extensions_len(&self) -> u16 {
         self.extensions_len.get()
     }
 
-    /// The sender's number for one start of a publisher on one topic.
+    /// Returns the sender's stream number: one run of a publisher on one topic.
     #[inline]
     pub fn stream(&self) -> u32 {
         self.stream.get()
     }
 
-    /// The position of the message in its stream.
+    /// Returns the position of the message in its stream.
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.sequence.get()
     }
 
-    /// Checks the header against the limit, and its lengths against each other. Returns where the
-    /// extensions end, and where the payload does.
+    /// Checks the header against the limit, and its lengths against each other. Returns the offsets
+    /// of the ends of the extensions and of the payload.
     #[inline]
     fn check(&self, limits: &Limits) -> Result<(usize, usize), FrameError> {
         let length = self.length();
@@ -386,7 +387,7 @@ impl Header {
         Ok((head as usize, length as usize))
     }
 
-    /// Returns the error of the check that failed.
+    /// Returns the error of the check that failed; called only after a failure.
     #[cold]
     #[inline(never)]
     fn blame(&self, limits: &Limits) -> FrameError {
@@ -409,7 +410,7 @@ impl Header {
     }
 }
 
-/// Returns the error of bytes that are too few for a header: the first byte may already be invalid.
+/// Returns the error for fewer bytes than a header. The first byte may already be invalid.
 #[cold]
 fn incomplete(bytes: &[u8]) -> FrameError {
     match bytes.first().map(|first| first_byte(*first)) {

@@ -1,4 +1,4 @@
-//! Writing frames into buffers of the caller.
+//! Writing frames into buffers that the caller provides.
 //!
 //! A writer first checks that the whole frame fits, so an error leaves the buffer unchanged.
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{envelope::Envelope, message::Message};
 
-/// The size of a frame in a buffer, with the final padding.
+/// Returns the size of a frame in a buffer, with the final padding.
 ///
 /// # Errors
 ///
@@ -67,8 +67,7 @@ pub fn write_frame(
     write_whole(buf, envelope, None, fixed_len, payload)
 }
 
-/// Writes part of a message as a frame: `bytes` are those of the message from the offset on. The
-/// frame's own fixed length is 0.
+/// Writes a part of a message as a frame; `bytes` is that part. The frame's own fixed length is 0.
 ///
 /// # Errors
 ///
@@ -103,7 +102,7 @@ fn write_whole(
     Ok(needed)
 }
 
-/// Writes a message as a frame. The type id is that of `M`; the envelope's is ignored.
+/// Writes a message as a frame, with the type id of `M`; the envelope's type id is ignored.
 ///
 /// # Errors
 ///
@@ -122,8 +121,8 @@ pub fn write_message<M: Message>(
     write_frame(buf, &envelope, fixed_len, payload)
 }
 
-/// Writes only header and extensions, for a payload that is sent without a copy. Returns their
-/// length. The sender must add the payload, and zeros up to a multiple of 8 bytes.
+/// Writes only the header and the extensions, for a payload that is sent without a copy. Returns
+/// their length. The caller must send the payload next, and zeros up to a multiple of 8 bytes.
 ///
 /// # Errors
 ///

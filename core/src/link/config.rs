@@ -19,29 +19,29 @@ pub struct Config {
     pub boot: u64,
     /// The longest frame that this side accepts.
     pub limits: Limits,
-    /// Messages of more bytes are sent in fragments of at most this many. So a long message delays
-    /// others by one fragment only, and needs no buffer of its own length. At least 8.
+    /// Longer messages are sent in fragments of at most this many bytes (at least 8). So a long
+    /// message delays others by one fragment only, and needs no buffer of its own length.
     pub fragment: usize,
-    /// The longest fragmented message that this side accepts.
+    /// The longest fragmented message that this side accepts, in bytes.
     pub max_message: u32,
-    /// How many fragmented messages this side accepts at once. With 0, it accepts none.
+    /// The number of fragmented messages that this side accepts at once. With 0, it accepts none.
     pub max_open: u16,
-    /// When a batch is sent.
+    /// The limits at which a batch is sent.
     pub batching: Batching,
-    /// How long the peer has to send its hello.
+    /// The time limit for the peer's hello.
     pub handshake: Duration,
-    /// After this time without bytes to send, this side sends a ping. At most a third of the peer's
+    /// This side sends a ping after this time without bytes to send. At most a third of the peer's
     /// [`silence`](Config::silence), or the peer ends the link.
     pub keep_alive: Duration,
     /// The link ends when the peer has sent nothing for this time.
     pub silence: Duration,
-    /// A confirmation is sent at the latest after this time.
+    /// The longest delay of a confirmation.
     pub confirm: Duration,
     /// When an incoming message is confirmed.
     pub confirms: Confirms,
-    /// This side can send and read streams [through shared
-    /// memory](super::Link::peer_accepts_memory): both sides are on one machine, and the caller
-    /// handles [`Event::Memory`](super::Event::Memory) and
+    /// Whether this side can send and read streams [through shared
+    /// memory](super::Link::peer_accepts_memory). Requires that both sides are on one machine, and
+    /// that the caller handles [`Event::Memory`](super::Event::Memory) and
     /// [`Event::Region`](super::Event::Region).
     pub memory: bool,
 }
@@ -50,7 +50,7 @@ impl Config {
     /// The lower limit of [`silence`](Config::silence).
     pub const MIN_SILENCE: Duration = Duration::from_millis(100);
 
-    /// Creates settings for most links, for a node with this name and this random number.
+    /// Creates settings that fit most links, for a node with this name and this random number.
     #[must_use]
     pub fn new(node: Name, boot: u64) -> Config {
         Config {
@@ -92,36 +92,36 @@ impl Config {
     }
 }
 
-/// When an incoming message is confirmed, so that its sender may forget it.
+/// When an incoming message is confirmed. Its sender may then drop it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Confirms {
     /// When it arrives.
     #[default]
     OnArrival,
-    /// When the caller confirms it ([`Link::confirm`](super::Link::confirm)): for callers whose
+    /// When the caller confirms it ([`Link::confirm`](super::Link::confirm)). For callers whose
     /// process may end before it has delivered the message.
     ByCaller,
 }
 
-/// When a batch is sent: at the first of these limits, and at once after
-/// [`Link::flush`](super::Link::flush), so that a sender with little load pays no latency.
+/// The limits of a batch. It is sent when it reaches the first of them, or at once after
+/// [`Link::flush`](super::Link::flush), so that a sender with little load adds no latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batching {
-    /// The batch has this many bytes.
+    /// The number of bytes.
     pub bytes: usize,
-    /// The batch has this many frames.
+    /// The number of frames.
     pub messages: u32,
-    /// This time has passed since the first frame of the batch.
+    /// The time since the first frame of the batch.
     pub delay: Duration,
 }
 
 impl Batching {
-    /// Sends each frame on its own.
+    /// Sends each frame alone.
     pub const LOW_LATENCY: Batching = Batching { bytes: 1, messages: 1, delay: Duration::ZERO };
-    /// Sends together the messages that a sender has ready, up to some pages.
+    /// Sends messages that are ready at the same time together, up to some pages.
     pub const BALANCED: Batching =
         Batching { bytes: 16 << 10, messages: 256, delay: Duration::from_micros(50) };
-    /// Sends in large writes.
+    /// Sends large batches.
     pub const HIGH_THROUGHPUT: Batching =
         Batching { bytes: 64 << 10, messages: 4096, delay: Duration::from_millis(1) };
 }
@@ -132,22 +132,22 @@ impl Default for Batching {
     }
 }
 
-/// Why a link cannot be made with these settings.
+/// Why these settings are invalid for a link.
 #[derive(Clone, Copy, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The send buffer is too small for control frames and a message.
     #[error("send buffer of {found} bytes is too small: expected at least {least}")]
     Buffer {
-        /// The smallest buffer.
+        /// The smallest valid size in bytes.
         least: usize,
-        /// The size of the buffer.
+        /// The size of the given buffer in bytes.
         found: usize,
     },
     /// [`Config::limits`] are too small for control frames.
     #[error("`limits.max_frame` is too small: expected at least {least} bytes")]
     MaxFrame {
-        /// The smallest limit.
+        /// The smallest valid limit in bytes.
         least: u32,
     },
     /// [`Config::silence`] is below [`Config::MIN_SILENCE`], or less than three times
@@ -173,16 +173,16 @@ pub struct Interest {
     pub type_id: u16,
     /// The digest of their layout.
     pub digest: Digest,
-    /// What its publishers do when this side is slower.
+    /// What the publishers do when this side is slower than they are.
     pub mode: ReaderMode,
-    /// The first message of publishers that exist already.
+    /// Where a stream starts that this side does not know.
     pub start: ReaderStart,
-    /// How many messages of each stream this side has room for, at least one.
+    /// The number of messages of each stream that this side has room for, at least one.
     pub window: u32,
 }
 
 impl Interest {
-    /// Interest in the messages `M` on their own topic, from the next one on.
+    /// Creates an interest in the messages `M` on their default topic, from the next message on.
     ///
     /// # Errors
     /// If the topic's name is longer than a [`Name`].
@@ -193,30 +193,30 @@ impl Interest {
     }
 }
 
-/// How far [`Link::unsubscribe`](super::Link::unsubscribe) has got.
+/// The progress of [`Link::unsubscribe`](super::Link::unsubscribe).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnsubscribeProgress {
     /// The interest is removed.
     Done,
-    /// The peer must confirm: [`Event::Unsubscribed`](super::Event::Unsubscribed) follows.
+    /// The peer has yet to confirm: [`Event::Unsubscribed`](super::Event::Unsubscribed) follows.
     Pending,
 }
 
-/// What a publisher does when a reader is slower. Its numbers are those on the wire.
+/// What a publisher does when a reader is slower. The discriminants are the numbers on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReaderMode {
     /// The publisher waits for the reader.
     Gating = 0,
-    /// The publisher does not wait. The reader learns how many messages it missed.
+    /// The publisher does not wait. The reader gets a gap with the number of missed messages.
     Observing = 1,
-    /// The publisher does not wait, and does not overwrite: a publish fails until the reader has
-    /// room. The reader misses no message that was published.
+    /// The publisher neither waits nor overwrites: a publish fails until the reader has room. The
+    /// reader misses no published message.
     Rejecting = 2,
 }
 
 impl ReaderMode {
-    /// Decodes a mode. A mode of a later version counts as observing: no publisher waits for such a
-    /// reader.
+    /// Decodes a mode. An unknown mode, of a later version, counts as observing: no publisher waits
+    /// for such a reader.
     pub(super) fn of(code: u8) -> ReaderMode {
         match code {
             0 => ReaderMode::Gating,
@@ -226,19 +226,19 @@ impl ReaderMode {
     }
 }
 
-/// Where a stream begins that the reader does not know, if the writer has kept no message for this
-/// reader. The numbers are those on the wire.
+/// Where a stream starts that the reader does not know, if the publisher has kept no messages for
+/// this reader. The discriminants are the numbers on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReaderStart {
-    /// The next message.
+    /// At the next message.
     Next = 0,
-    /// The oldest message that the publisher still has.
+    /// At the oldest message that the publisher still has.
     Oldest = 1,
 }
 
 impl ReaderStart {
-    /// Decodes a start. A start of a later version counts as the next message: nothing is sent
-    /// twice.
+    /// Decodes a start. An unknown start, of a later version, counts as the next message: nothing
+    /// is sent twice.
     pub(super) fn of(code: u8) -> ReaderStart {
         match code {
             1 => ReaderStart::Oldest,

@@ -1,8 +1,8 @@
-//! Control frames: type id 0, one fixed layout for each kind, the kind first.
+//! Control frames: frames of type id 0, with one fixed layout for each kind. The kind comes first.
 //!
-//! `docs/wire-format.md` has the bytes. Integers are little-endian and unaligned, so a frame can be
-//! read in any buffer on any host. What the header already holds is not repeated: a frame about a
-//! stream has the stream's number in its header, and its sequence, if it has one.
+//! `docs/wire-format.md` describes the bytes. Integers are little-endian and unaligned, so a frame
+//! can be read in any buffer on any host. A frame about a stream has the stream's number, and its
+//! sequence if needed, only in the header.
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -34,12 +34,12 @@ macro_rules! frames {
             }
         )*
 
-        /// A control frame, as a variant for each kind.
+        /// A control frame, with a variant for each kind.
         #[derive(Debug)]
         #[allow(dead_code, reason = "some kinds have no fields of interest")]
         pub(super) enum Control<'a> {
             $($(#[$doc])* $name(&'a $name),)*
-            /// A kind of a later version, which may be skipped.
+            /// An unknown kind, of a later version, which may be skipped.
             Unknown,
         }
 
@@ -63,24 +63,25 @@ macro_rules! frames {
     };
 }
 
-/// The limit on the bytes of a layout in one frame: with it, the frame is as long as the longest
-/// other one.
+/// The most bytes of a layout in one frame. With this limit, the frame is as long as the longest
+/// other control frame.
 pub(super) const PIECE: usize = 84;
 
-/// Feature: the side answers `Describe`.
+/// Feature: this side answers `Describe`.
 pub(super) const LAYOUTS: u32 = 1;
-/// Feature: the side accepts runs.
+/// Feature: this side accepts runs.
 pub(super) const RUNS: u32 = 2;
-/// Feature: the side sends and reads `Demand`.
+/// Feature: this side sends and reads `Demand`.
 pub(super) const DEMAND: u32 = 4;
-/// Feature: the side sends and reads streams through shared memory. It is a setting of the link.
+/// Feature: this side sends and reads streams through shared memory. Set in the link's
+/// configuration.
 pub(super) const MEMORY: u32 = 8;
-/// Feature: the side reads the start of a `Subscribe`.
+/// Feature: this side reads the start of a `Subscribe`.
 pub(super) const STARTS: u32 = 16;
-/// The features that every side has.
+/// The features of every side of this version.
 pub(super) const FEATURES: u32 = LAYOUTS | RUNS | DEMAND | STARTS;
 
-/// Kinds with this bit must not be skipped.
+/// Set in kinds that a reader must not skip.
 const CRITICAL: u16 = 0x8000;
 
 frames! {
@@ -94,14 +95,15 @@ frames! {
         keep_alive: U32,
         topics: U16,
         streams: U16,
-        /// The most bytes of a fragmented message, and how many of these may be open at once.
+        /// The longest fragmented message in bytes, and how many fragmented messages may be open at
+        /// once.
         max_message: U32,
         max_open: U16,
-        /// How many streams of earlier connections will be resumed, each by a `Resume`.
+        /// The number of streams of earlier connections that this side resumes, each by a `Resume`.
         known: U16,
         node: Name,
     }
-    /// The last frame of a side: why it ends the link.
+    /// The last frame of a side: the reason why it ends the link.
     Close = 2 {
         reason: U16,
         detail: U32,
@@ -113,15 +115,15 @@ frames! {
         subscription: U32,
         digest: [u8; 16],
         mode: u8,
-        /// Where to start streams that the sender does not know.
+        /// Where streams start that the sender does not know.
         start: u8,
         resumes: U16,
-        /// The credit of each new stream.
+        /// The credit of each new stream, in messages.
         window: U32,
         topic: Name,
     }
-    /// Where a stream of an earlier connection continues. The `Subscribe` before it says how many
-    /// of these frames follow.
+    /// Says where a stream of an earlier connection continues. The `Subscribe` before it says how
+    /// many of these frames follow.
     Resume = 4 {
         /// 1 if the stream has moved to shared memory.
         moved: U16,
@@ -134,7 +136,7 @@ frames! {
         _pad: U16,
         subscription: U32,
     }
-    /// The topic is sent, or will be.
+    /// The topic is or will be sent.
     Accept = 6 {
         _pad: U16,
         subscription: U32,
@@ -152,7 +154,7 @@ frames! {
         _pad: U16,
         subscription: U32,
         epoch: U64,
-        /// How many unconfirmed messages its sender can keep.
+        /// How many unconfirmed messages the publisher can keep.
         keeps: U32,
         _pad2: U32,
         publisher: Name,
@@ -173,19 +175,19 @@ frames! {
     End = 11 {
         _pad: [u8; 6],
     }
-    /// The total of messages that may be sent on header.stream is now `granted`. Messages before
+    /// Raises the total of messages that may be sent on header.stream to `granted`. Messages before
     /// header.sequence are confirmed.
     Window = 12 {
         _pad: [u8; 6],
         granted: U64,
     }
-    /// Answers `Unsubscribe`: the last frame about the subscription.
+    /// Answers `Unsubscribe`: the last frame about this subscription.
     Left = 15 {
         _pad: U16,
         subscription: U32,
     }
-    /// The features of this side beyond version 1: its first frame after the hello. A reader
-    /// ignores bits that it does not know.
+    /// The features of this side beyond version 1. This is its first frame after the hello. A
+    /// reader ignores unknown bits.
     Features = 16 {
         _pad: U16,
         bits: U32,
@@ -196,8 +198,8 @@ frames! {
         offset: U32,
         topic: Name,
     }
-    /// Answers `Describe`: `length` bytes from `offset` on, of `total`. A total of 0: no layout for
-    /// this peer.
+    /// Answers `Describe` with `length` bytes from `offset` on, of `total`. If `total` is 0, this
+    /// peer gets no layout.
     Piece = 18 {
         length: U16,
         offset: U32,
@@ -213,7 +215,8 @@ frames! {
         stride: U32,
         length: U32,
     }
-    /// A reader of header.stream waits for messages: one that arrives now is delivered soon.
+    /// A reader of header.stream waits for messages, so a message that arrives now is delivered
+    /// soon.
     Demand = 20 {
         _pad: [u8; 6],
     }
@@ -240,15 +243,15 @@ frames! {
     }
 }
 
-/// A received name, checked for its length and for UTF-8.
+/// Returns a received name, after checking its length and UTF-8.
 pub(super) fn text(name: &Name) -> Result<&str, LinkError> {
     name.check().map_err(|_| LinkError::Text)?;
     Ok(name.as_str())
 }
 
-/// The bytes of the longest control frame.
+/// The size of the longest control frame in bytes.
 pub(super) const MAX_CONTROL: usize = HEADER_LEN + size_of::<Subscribe>();
-/// The part of the send buffer that only a close frame may use, so that it always fits.
+/// The part of the send buffer that is reserved for a close frame.
 pub(super) const CLOSE_RESERVE: usize = HEADER_LEN + size_of::<Close>();
-/// The part of the send buffer that only control frames may use.
+/// The part of the send buffer that is reserved for control frames.
 pub(super) const CONTROL_RESERVE: usize = CLOSE_RESERVE + 2 * MAX_CONTROL;

@@ -1,5 +1,5 @@
-//! Errors that end a link, errors of calls that send ([`SendError`]), which do not, and the reasons
-//! that a side gives on the wire: why it closes a link, and why it rejects a topic.
+//! Errors that end a link; errors of calls that send ([`SendError`]), after which the link stays
+//! up; and the reasons on the wire for closing a link or rejecting a topic.
 
 use core::time::Duration;
 
@@ -15,13 +15,13 @@ pub enum LinkError {
     /// The bytes are not a valid frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// An unknown control frame whose kind forbids to skip it.
+    /// A control frame has an unknown kind that must not be skipped.
     #[error("unknown control frame of kind {kind:#06x} that must not be skipped")]
     ControlKind {
         /// The kind.
         kind: u16,
     },
-    /// A control frame of the wrong size for its kind.
+    /// A control frame has the wrong size for its kind.
     #[error("control frame of kind {kind}: expected {expected} bytes, found {found}")]
     ControlSize {
         /// The kind, 0 if the payload is too short to have one.
@@ -31,7 +31,7 @@ pub enum LinkError {
         /// The size of the payload.
         found: usize,
     },
-    /// A name that is too long or not UTF-8.
+    /// A name is too long or not UTF-8.
     #[error("invalid name in a control frame: expected at most 62 bytes of UTF-8")]
     Text,
     /// The peer's first frame is not its hello.
@@ -84,13 +84,14 @@ pub enum LinkError {
         /// The number of the stream.
         number: u32,
     },
-    /// More streams, subscriptions or fragmented messages at once than this side accepts.
+    /// The peer uses more streams, subscriptions or fragmented messages at once than this side
+    /// accepts.
     #[error("too many subscriptions, streams or fragmented messages at once: the limit is {limit}")]
     TooMany {
         /// The limit.
         limit: usize,
     },
-    /// A message of another type than its topic's.
+    /// A message has another type than its topic.
     #[error("message of type {found} in a stream of type {expected}")]
     Type {
         /// The type of the topic.
@@ -108,13 +109,13 @@ pub enum LinkError {
         /// The sequence in the frame.
         found: u64,
     },
-    /// A message for which the peer had no credit.
+    /// The peer sent a message without credit.
     #[error("stream {stream}: the peer sent a message without credit")]
     Credit {
         /// The stream.
         stream: u32,
     },
-    /// An invalid fragment of a message.
+    /// A fragment of a message is invalid.
     #[error("stream {stream}: invalid fragment: {error}")]
     Fragment {
         /// The stream.
@@ -122,7 +123,7 @@ pub enum LinkError {
         /// What is wrong with the fragment.
         error: FragmentError,
     },
-    /// An invalid header of a run.
+    /// The header of a run is invalid.
     #[error("stream {stream}: invalid run: {error}")]
     Run {
         /// The stream.
@@ -130,7 +131,7 @@ pub enum LinkError {
         /// What is wrong with the header.
         error: RunError,
     },
-    /// The peer confirmed messages that were not sent, or took a confirmation or credit back.
+    /// The peer confirmed unsent messages, or reduced a confirmation or credit.
     #[error(
         "stream {stream}: the peer confirms unsent messages, or takes a confirmation or credit back"
     )]
@@ -138,7 +139,7 @@ pub enum LinkError {
         /// The stream.
         stream: u32,
     },
-    /// A piece of a layout that is longer than its frame, or passes the end of the layout.
+    /// A piece of a layout is longer than its frame, or passes the end of the layout.
     #[error("invalid piece of a layout: {length} bytes at offset {offset} of {total} bytes")]
     Piece {
         /// Where the piece starts.
@@ -148,14 +149,15 @@ pub enum LinkError {
         /// The length of the piece.
         length: u16,
     },
-    /// A frame about shared memory, which only two sides with this feature may send to each other.
+    /// The peer sent a frame about shared memory, although one side does not support it.
     #[error("unexpected frame about shared memory: one of the two sides does not support it")]
     NoMemory,
     /// The peer offered shared memory twice on one connection.
     #[error("unexpected second offer of shared memory from the peer")]
     SecondMemory,
-    /// A message, a run, a gap or a second region of a stream whose messages are in shared memory;
-    /// or another frame than the region of a stream that moved on an earlier connection.
+    /// The peer sent a message, a run, a gap or a second region for a stream that has moved to
+    /// shared memory; or another frame than the region for a stream that moved on an earlier
+    /// connection.
     #[error("stream {stream}: unexpected frame, since its messages are in shared memory")]
     Moved {
         /// The stream.
@@ -179,7 +181,7 @@ pub enum FragmentError {
     /// The fragment does not start where the previous one ended.
     #[error("expected offset {expected}, found {found}")]
     Offset {
-        /// The end of the fragment before.
+        /// The end of the previous fragment.
         expected: u32,
         /// The start of this fragment.
         found: u32,
@@ -232,7 +234,7 @@ pub enum RunError {
 }
 
 impl LinkError {
-    /// Returns the code of the error. All bytes of a peer against the protocol have one code.
+    /// Returns the code of the error. All violations of the protocol by a peer have one code.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -265,8 +267,8 @@ impl LinkError {
         }
     }
 
-    /// Whether the next connection would end in the same way: one of the sides breaks the protocol,
-    /// or refuses the other.
+    /// Returns whether the next connection would fail in the same way, because one side breaks the
+    /// protocol or refuses the other.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         matches!(
@@ -280,7 +282,8 @@ impl LinkError {
         )
     }
 
-    /// Whether a side closed the link because its node shuts down or needs the link no longer.
+    /// Returns whether a side closed the link because its node shuts down or no longer needs the
+    /// link.
     #[must_use]
     pub fn is_goodbye(&self) -> bool {
         matches!(
@@ -298,7 +301,7 @@ pub enum SendError {
     /// The stream has no credit: the peer has no room for more of its messages.
     #[error("no credit: the peer has no room for more messages of this stream")]
     Credit,
-    /// The send buffer is full of bytes that are not transmitted yet.
+    /// The send buffer is full of bytes that were not transmitted yet.
     #[error("no room for {needed} bytes in the send buffer of {capacity} bytes now")]
     Room {
         /// The bytes that the call needs.
@@ -315,16 +318,16 @@ pub enum SendError {
     /// The rest of a fragmented message must be sent first.
     #[error("the rest of a fragmented message must be sent first")]
     Open,
-    /// The run that was sent must be transmitted first: its bytes are still in the ring.
+    /// The previous run must be transmitted first: its bytes are still in the ring.
     #[error("the run that was sent must be transmitted first")]
     Run,
-    /// The bytes do not continue the message, or they are too few.
+    /// The bytes do not continue the message, or are too few.
     #[error("expected the bytes of the message from offset {expected} on")]
     Fragment {
         /// How many bytes of the message were sent.
         expected: u32,
     },
-    /// The peer's limit of fragmented messages at once is reached.
+    /// The peer accepts no more fragmented messages at once.
     #[error("too many fragmented messages at once: the peer's limit is {limit}")]
     Fragments {
         /// The limit.
@@ -353,7 +356,7 @@ pub enum SendError {
         /// The limit.
         limit: usize,
     },
-    /// The stream or subscription does not exist, or no longer.
+    /// The stream or subscription does not exist, or has ended.
     #[error("the stream or subscription does not exist")]
     Gone,
     /// The handshake is not complete, or the link has ended.
@@ -362,21 +365,21 @@ pub enum SendError {
     /// One of the two sides does not support shared memory.
     #[error("one of the two sides does not support shared memory")]
     NoMemory,
-    /// Shared memory was offered on this connection already.
+    /// Shared memory was already offered on this connection.
     #[error("shared memory was offered on this connection already")]
     SecondMemory,
-    /// The stream's messages are in shared memory: none is sent over the link.
+    /// The stream has moved to shared memory, so its messages are not sent over the link.
     #[error("the stream's messages are in shared memory: none is sent over the link")]
     Moved,
-    /// The stream's messages are not in shared memory.
+    /// The stream has not moved to shared memory.
     #[error("the stream's messages are not in shared memory: end it with `end_stream`")]
     NotMoved,
-    /// The stream would end before the messages that were sent over the link.
+    /// The given end is before messages that were sent over the link.
     #[error("expected the end of the stream at sequence {first} or after it, found {found}")]
     End {
         /// The sequence at which the stream moved.
         first: u64,
-        /// The sequence of the call.
+        /// The given end.
         found: u64,
     },
     /// The message or its frame exceeds the peer's limit, or the buffer's capacity. A message that
@@ -393,8 +396,8 @@ pub enum SendError {
 
 crate::debug_as_display!(LinkError, FragmentError, RunError, SendError);
 
-/// The reason that a side gives when it closes the link. Its text fits after "the peer closed the
-/// link: " and "this side closed the link: ".
+/// Why a side closes the link. The text fits after "the peer closed the link: " and "this side
+/// closed the link: ".
 #[derive(Clone, Copy, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -416,7 +419,7 @@ pub enum CloseReason {
     /// The other side did not answer in time.
     #[error("timeout")]
     Timeout,
-    /// Another process of the other side's name is connected.
+    /// Another process with the other side's name is connected.
     #[error("another process with this name is connected")]
     NameTaken,
     /// The node shuts down and may restart. Messages that it has not confirmed stay at the
@@ -433,7 +436,7 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// The code of the error of a link that was closed for this reason.
+    /// Returns the code of the error for a link that was closed for this reason.
     #[must_use]
     pub const fn error_code(&self) -> Code {
         match self {
@@ -498,8 +501,8 @@ pub enum RejectReason {
     /// This side accepts no more subscriptions.
     #[error("too many subscriptions")]
     TooMany,
-    /// All publishers of the topic have completed. A topic that was sent is rejected with this
-    /// reason once its streams have ended and all their messages are confirmed.
+    /// All publishers of the topic have completed. An accepted topic is rejected with this reason
+    /// once its streams have ended and all their messages are confirmed.
     #[error("the topic has ended")]
     Ended,
     /// The other side is already subscribed to the topic.

@@ -1,6 +1,6 @@
-//! What a link hands to its caller: events, which report what the peer did, and the bytes to write
-//! to the connection. Most bytes are in the link's buffer. The messages of a *run* (consecutive
-//! messages of a stream that share one header) stay in the caller's memory.
+//! The output of a link to its caller: events, which report what the peer did, and the bytes to
+//! write to the connection. Most bytes are in the link's buffer. The messages of a *run*
+//! (consecutive messages of a stream that share one header) stay in the caller's memory.
 
 use super::config::{ReaderMode, ReaderStart};
 use super::error::RejectReason;
@@ -8,14 +8,14 @@ use super::tables::{ExportId, IncomingId, InterestId, OutgoingId};
 use crate::descriptor::Digest;
 use crate::frame::{Fragment, FrameView};
 
-/// What a call of [`Link::input`](super::Link::input) did with the peer's bytes.
+/// The result of a call of [`Link::input`](super::Link::input).
 #[derive(Debug)]
 pub struct Input<'a> {
-    /// How many bytes it used.
+    /// The number of used bytes.
     pub used: usize,
-    /// How many bytes the next call needs, counted from the first unused byte.
+    /// The number of bytes that the next call needs, counted from the first unused byte.
     pub needed: usize,
-    /// The event of the bytes, if it concerns the caller.
+    /// The event in these bytes, if it concerns the caller.
     pub event: Option<Event<'a>>,
 }
 
@@ -25,16 +25,17 @@ pub struct Input<'a> {
 pub enum Event<'a> {
     /// The handshake is complete. A caller that does not accept the peer closes the link.
     Up {
-        /// The peer's node.
+        /// The name of the peer's node.
         node: &'a str,
         /// A random number that the peer drew at its start.
         boot: u64,
-        /// How many topics the peer exports at once. Further interests wait for a free place.
+        /// The number of topics that the peer exports at once. Further interests wait for a free
+        /// place.
         topics: u16,
     },
     /// The peer subscribes to a topic. The caller accepts, rejects, or decides later.
     Subscribe {
-        /// The subscription, to answer it.
+        /// The subscription, for the answer.
         export: ExportId,
         /// The topic.
         topic: &'a str,
@@ -42,31 +43,31 @@ pub enum Event<'a> {
         type_id: u16,
         /// The digest of their layout.
         digest: Digest,
-        /// What the publishers do when the peer is slower.
+        /// What the publishers do when the peer is slower than they are.
         mode: ReaderMode,
-        /// Where publishers start whose streams the peer does not know.
+        /// Where streams start that the peer does not know.
         start: ReaderStart,
-        /// How many [`Resume`](Event::Resume)s follow.
+        /// The number of [`Resume`](Event::Resume)s that follow.
         resumes: u16,
     },
-    /// The peer knows a stream from an earlier connection. The caller opens it again at this
-    /// sequence or after it, or [refuses](super::Link::refuse_resume). The caller must compare
-    /// `next` with what it has sent.
+    /// The peer knows a stream from an earlier connection. The caller opens it again, at `next` or
+    /// later, or [refuses](super::Link::refuse_resume). The caller must check `next` against what
+    /// it has sent.
     Resume {
         /// The subscription.
         export: ExportId,
-        /// The start of the publisher.
+        /// The publisher's epoch.
         epoch: u64,
         /// All messages before this sequence have arrived and need not be sent again. They are
         /// not confirmed yet: only a [`Window`](Event::Window) confirms. A stream that
         /// [moved](super::Link::move_stream) resumes where it moved, unless the peer has [left
         /// the memory](super::Link::leave_memory).
         next: u64,
-        /// The stream has moved, and the peer has not left the memory. A caller that does not know
-        /// of the move must refuse it.
+        /// Whether the stream has moved and the peer has not left the memory. A caller that does
+        /// not know of the move must refuse it.
         has_moved: bool,
     },
-    /// The peer unsubscribes from the topic. Its streams no longer exist.
+    /// The peer unsubscribed from the topic. The topic's streams no longer exist.
     Unsubscribe {
         /// The subscription.
         export: ExportId,
@@ -76,7 +77,7 @@ pub enum Event<'a> {
         /// The topic.
         interest: InterestId,
     },
-    /// The peer does not send the topic, or no longer. Its streams no longer exist. The link
+    /// The peer does not send the topic, or stops sending it. Its streams no longer exist. The link
     /// subscribes again on the next connection.
     Rejected {
         /// The topic.
@@ -92,7 +93,7 @@ pub enum Event<'a> {
     Unsubscribed {
         /// The topic.
         interest: InterestId,
-        /// How many messages arrived after the caller had unsubscribed.
+        /// The number of messages that arrived after the caller had unsubscribed.
         discarded: u64,
     },
     /// A stream is open: a publisher's messages start, or continue after a lost connection.
@@ -103,26 +104,26 @@ pub enum Event<'a> {
         interest: InterestId,
         /// The publisher.
         publisher: &'a str,
-        /// The start of the publisher.
+        /// The publisher's epoch.
         epoch: u64,
         /// The sequence of the next message.
         first: u64,
-        /// For a stream of an earlier connection: how many messages were dropped since then. For a
-        /// stream that [moved](Event::Region), this is 0, and `first` is the first message of the
-        /// region, even if later ones were read already.
+        /// For a stream of an earlier connection, the number of messages that were dropped since
+        /// then. For a stream that [moved](Event::Region), this is 0, and `first` is the first
+        /// message of the region, even if later ones were already read.
         resumed: Option<u64>,
     },
     /// A fragment of a long message, in place. The fragments arrive in order and without holes, and
     /// no other message of the stream arrives between them. Only the first has the message's
-    /// extensions. The message is complete with the fragment that ends at `fragment.total`. The
-    /// rest is not sent after a [`Gap`](Event::Gap), if the topic is [`Rejected`](Event::Rejected)
-    /// or unsubscribed, or if the connection is lost; in the last case the message starts again.
+    /// extensions. The last fragment ends at `fragment.total`. The rest is not sent after a
+    /// [`Gap`](Event::Gap), after the topic is [`Rejected`](Event::Rejected) or unsubscribed, or
+    /// after a lost connection; only then is the message sent again from its start.
     Fragment {
         /// The stream.
         stream: IncomingId,
-        /// Which fragment this is.
+        /// The place of this fragment in the message.
         fragment: Fragment,
-        /// Its frame. The payload is the fragment's bytes.
+        /// The frame, whose payload is the fragment's bytes.
         frame: FrameView<'a>,
     },
     /// Consecutive messages of a stream that share one header (a *run*), in place. The next event
@@ -134,27 +135,27 @@ pub enum Event<'a> {
         first: u64,
         /// The layout of the messages in the bytes.
         shape: RunShape,
-        /// Whole items.
+        /// A whole number of items.
         bytes: &'a [u8],
     },
     /// The next messages of the stream are not sent.
     Gap {
         /// The stream.
         stream: IncomingId,
-        /// How many messages are not sent.
+        /// The number of these messages.
         missed: u64,
-        /// The reason. Both ends of the topic know the numbers of reasons.
+        /// The reason, as a number whose meaning both ends of the topic know.
         reason: u16,
     },
-    /// The publisher offers shared memory: at most once a connection, and only to a side that
+    /// The publisher offers shared memory: at most once per connection, and only to a side that
     /// [supports it](super::Config::memory).
     Memory {
-        /// Identifies this side on the connection that passes the regions.
+        /// Identifies this side on the control connection that passes the regions.
         token: [u8; 16],
     },
     /// The next messages of the stream are in shared memory. Only its [`End`](Event::End) may
     /// follow on this connection. On a later connection the stream resumes at `first`, and this
-    /// event follows again, unless the caller already had the stream's end.
+    /// event is repeated, unless the caller already had the stream's end.
     Region {
         /// The stream.
         stream: IncomingId,
@@ -164,21 +165,20 @@ pub enum Event<'a> {
         first: u64,
     },
     /// The publisher has ended, and all its messages have arrived or are in [shared
-    /// memory](Event::Region). Messages that are not confirmed can still be.
+    /// memory](Event::Region). The caller can still confirm messages.
     End {
         /// The stream.
         stream: IncomingId,
         /// The sequence after its last message.
         next: u64,
     },
-    /// The publisher ended while the connection was down. It is unknown how many messages are
-    /// missed.
+    /// The publisher ended while the connection was down. The number of missed messages is unknown.
     Gone {
         /// The stream, which no longer exists.
         stream: IncomingId,
     },
-    /// A reader of the stream waits for messages: a message that is sent now is delivered soon.
-    /// Only a peer that [supports it](super::Link::peer_signals_demand) says so.
+    /// A reader of the stream waits for messages, so a message that is sent now is delivered soon.
+    /// Only a peer that [supports it](super::Link::peer_signals_demand) sends this.
     Demand {
         /// The stream.
         stream: OutgoingId,
@@ -196,14 +196,14 @@ pub enum Event<'a> {
     Described {
         /// Where the bytes start in the layout's canonical form.
         offset: u32,
-        /// The length of the layout's whole canonical form; 0 if the peer does not say it.
+        /// The length of the layout's whole canonical form; 0 if the peer sends no layout.
         total: u32,
-        /// Some of its bytes; none at its end.
+        /// Some bytes of the canonical form; empty at its end.
         bytes: &'a [u8],
     },
     /// Messages are confirmed, or credit is granted. For a stream that was ended, the last such
-    /// event confirms all its messages; for one that [moved](super::Link::move_stream), all before
-    /// it moved.
+    /// event confirms all its messages; for a stream that [moved](super::Link::move_stream), all
+    /// messages before the move.
     Window {
         /// The stream.
         stream: OutgoingId,
@@ -212,27 +212,27 @@ pub enum Event<'a> {
     },
 }
 
-/// The layout of a run's messages. Each message is in an item of `stride` bytes: `skip` bytes
-/// without a meaning, `length` bytes of message, and a rest without a meaning.
+/// The layout of a run's messages. Each message is in an item of `stride` bytes: `skip` bytes to
+/// ignore, `length` bytes of message, and padding to ignore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunShape {
-    /// The bytes from one message to the next, a multiple of 8.
+    /// The size of an item in bytes, a multiple of 8.
     pub stride: u32,
-    /// The bytes before a message, a multiple of 8.
+    /// The bytes to ignore before a message, a multiple of 8.
     pub skip: u16,
-    /// The bytes of a message. All of them are its fixed part.
+    /// The size of a message in bytes. All of them are its fixed part.
     pub length: u16,
 }
 
 impl RunShape {
-    /// The message in an item.
+    /// Returns the message in an item.
     #[must_use]
     pub fn message<'a>(&self, item: &'a [u8]) -> &'a [u8] {
         let (skip, length) = (usize::from(self.skip), usize::from(self.length));
         item.get(skip..skip + length).unwrap_or_default()
     }
 
-    /// Whether messages can have this layout.
+    /// Returns whether a run may have this layout.
     pub(super) fn check(&self) -> bool {
         let message = u32::from(self.skip) + u32::from(self.length);
         self.length > 0
@@ -242,7 +242,7 @@ impl RunShape {
     }
 }
 
-/// Bytes of a run that the caller must write from its own memory.
+/// The bytes of a run that the caller must write from its own memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunBytes {
     /// The stream of the run.
@@ -251,9 +251,9 @@ pub struct RunBytes {
     pub first: u64,
     /// The layout of its messages.
     pub shape: RunShape,
-    /// How many of its bytes are already written.
+    /// The number of bytes that are already written.
     pub offset: usize,
-    /// How many bytes are left, at least one.
+    /// The number of bytes left to write, at least one.
     pub length: usize,
 }
 
@@ -262,6 +262,6 @@ pub struct RunBytes {
 pub struct Transmit<'a> {
     /// Bytes of the link's buffer. Empty if only bytes of a run are left.
     pub bytes: &'a [u8],
-    /// Bytes of a run, which follow.
+    /// The bytes of a run to write after `bytes`.
     pub run: Option<RunBytes>,
 }

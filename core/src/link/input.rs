@@ -1,5 +1,5 @@
-//! Received bytes, frame by frame. Each frame is checked against the state of the link, and then
-//! handled: messages here, control frames in `publishing` and `subscribing`.
+//! Reads received bytes frame by frame. Each frame is checked against the state of the link, and
+//! then handled: messages here, control frames in `publishing` and `subscribing`.
 
 use core::time::Duration;
 
@@ -11,23 +11,22 @@ use super::tables::IncomingId;
 use super::{Link, LinkPhase, PeerLimits};
 use crate::frame::{ExtensionError, FrameError, FrameView, VERSION, kind};
 
-/// The most bytes of a frame before the handshake is complete.
+/// The longest frame before the handshake is complete, in bytes.
 const MAX_HELLO: u32 = 1024;
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// Uses the first of the peer's `bytes`, which start where the frame before ended: either all
-    /// consecutive whole messages, each of which goes to `take`, or one other frame, whose event is
-    /// returned if it concerns the caller. Call it again until it uses no bytes; then read until
-    /// there are as many bytes as it needs. If the bytes start at a multiple of 8, messages can be
-    /// read in place.
+    /// Handles the start of `bytes`, which begin where the previous frame ended. It uses either all
+    /// consecutive whole messages, and passes each to `take`, or one other frame, and returns that
+    /// frame's event if it concerns the caller. Call it again until it uses no bytes; then read
+    /// until there are as many bytes as it needs. If the bytes start at a multiple of 8, messages
+    /// can be read in place.
     ///
-    /// A [run](Link::send_run) is returned in parts: each call returns its messages that are
+    /// A [run](Link::send_run) is returned in parts: each call returns the messages that are
     /// complete, as an [`Event::Run`].
     ///
-    /// If `take` refuses a message, that message has not arrived, and the link closes with the
-    /// given reason.
+    /// If `take` refuses a message, that message counts as not received, and the link closes with
+    /// the given reason.
     ///
-    /// # Errors
     /// If the peer broke the protocol or closed the link. The link has ended then.
     // Inlined like `FrameView::parse`, because otherwise the result goes through memory.
     #[inline(always)]
@@ -46,7 +45,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
     }
 
-    /// Takes whole messages until another frame follows. Returns the number of their bytes.
+    /// Handles whole messages until another frame follows. Returns the number of their bytes.
     #[inline(always)]
     fn input_messages<'a>(
         &mut self,
@@ -88,7 +87,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         used
     }
 
-    /// Handles the first frame, which `input_messages` did not take.
+    /// Handles the first frame that `input_messages` did not handle.
     #[inline(never)]
     fn input_other<'a>(&mut self, now: Duration, bytes: &'a [u8]) -> Result<Input<'a>, LinkError> {
         if let LinkPhase::Over(error) = self.phase {
@@ -116,8 +115,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
     }
 
-    /// Handles an incomplete frame: uses no bytes. If there are more bytes than before, the peer is
-    /// alive.
+    /// Reports an incomplete frame and uses no bytes. If there are more bytes than before, the peer
+    /// is alive.
     pub(super) fn incomplete<'a>(
         &mut self,
         now: Duration,
@@ -140,13 +139,13 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 error
             }
             LinkError::Version { .. } => self.finish(now, error, CloseReason::Version),
-            // The peer made no error here: this link has used all its numbers.
+            // The peer made no mistake: this link has used all its numbers.
             LinkError::Numbers => self.finish(now, error, CloseReason::Shutdown),
             _ => self.finish(now, error, CloseReason::Protocol),
         }
     }
 
-    /// Handles a fragment, a message to discard, or a message that is an error.
+    /// Handles a fragment, a message to discard, or an invalid message.
     fn input_message<'a>(
         &mut self,
         now: Duration,
@@ -183,24 +182,23 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(None)
     }
 
-    /// Makes a confirmation due in time, as messages or a gap of a stream have arrived.
+    /// Schedules a confirmation, because messages or a gap of a stream have arrived.
     #[inline]
     pub(super) fn schedule_confirm(&mut self, now: Duration) {
         self.streams_changed = true;
         self.confirm_at.get_or_insert(now.saturating_add(self.config.confirm));
     }
 
-    /// Counts received messages of an interest that was unsubscribed.
+    /// Counts and discards received messages of an unsubscribed interest.
     #[cold]
     pub(super) fn discard(&mut self, number: u32, count: u32) -> Result<(), LinkError> {
         let (_, stream) = self.live_stream(number)?;
         if stream.finished {
-            // All messages of the stream had arrived, and only its end may follow, so this is an
-            // error.
+            // All messages of the stream had arrived, and only its end may follow.
             return Err(LinkError::Stream { number });
         }
-        // Grants the whole window again, because the peer sends messages until it learns of the
-        // end, and must not wait for credit.
+        // Grants the whole window again: the peer sends messages until it learns of the
+        // unsubscribe, and must not wait for credit.
         stream.granted = stream.used + u64::from(stream.window);
         let interest = stream.interest;
         if let Ok(interest) = self.interests.get(interest) {
@@ -237,7 +235,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             (_, LinkPhase::Handshake(_) | LinkPhase::Down) => return Err(LinkError::NoHello),
             _ => {}
         }
-        // Every frame but a window frame may make a frame of this side due.
+        // Every frame except a window frame may make a frame of this side due.
         if !matches!(control, Control::Window(_)) {
             (self.topics_changed, self.streams_changed) = (true, true);
         }

@@ -1,12 +1,11 @@
 //! A link between two nodes, as a state machine without a socket, a clock or a heap.
 //!
-//! Each side subscribes to topics of the other. The link does the handshake, subscriptions, credit,
-//! gaps, confirmations, batches and keep-alive, and resumes streams after a lost connection,
-//! without duplicates and with exact gaps. The caller connects, reads and writes. Copies: sending
-//! copies a message once, into the link's buffer, where unwritten bytes may move once more to make
-//! room; a [run](Link::send_run) is not copied, since the caller writes it from its own memory.
-//! Receiving copies nothing: messages, fragments and runs borrow from the bytes that the caller has
-//! read.
+//! Each side subscribes to topics of the other side. The link does the handshake, subscriptions,
+//! credit, gaps, confirmations, batches and keep-alive. After a lost connection it resumes streams,
+//! without duplicates and with exact gaps. The caller connects, reads and writes. Sending copies a
+//! message once, into the link's buffer, where unwritten bytes may move once more to make room. A
+//! [run](Link::send_run) is not copied: the caller writes it from its own memory. Receiving copies
+//! nothing: messages, fragments and runs borrow from the bytes that the caller has read.
 //!
 //! ```text
 //! open(now) ─▶ loop { poll_transmit(now) ─▶ write ─▶ transmitted(n)
@@ -17,29 +16,29 @@
 //!
 //! # Delivery
 //!
-//! Streams are ordered, and their sequences have no holes: a gap names each message that is not
+//! Streams are ordered, and their sequences have no holes: a gap reports each message that is not
 //! sent. A message is sent once [`Link::send`] has accepted it, and delivered once the peer has
 //! confirmed it ([`Event::Window`]). Until then its sender must keep it. The receiver confirms a
 //! message when it arrives, or when the caller says so ([`Confirms`]). After a lost connection the
-//! receiver names what has arrived, and the sender continues there ([`Event::Resume`]).
+//! receiver reports what has arrived, and the sender continues there ([`Event::Resume`]).
 //!
-//! The caller may drop a future between any two calls: the link owns its bytes until they are
-//! written.
+//! The caller may stop between any two calls, for example because its future is dropped: the link
+//! owns its bytes until they are written.
 //!
-//! The peer's bytes are hostile. No number in them makes the link allocate, loop or wait. A
-//! protocol error ends this link with a [`LinkError`], and no other link. `docs/wire-format.md` has
-//! the bytes.
+//! The peer's bytes may be hostile. No number in them makes the link allocate, loop or wait. A
+//! protocol error ends this link with a [`LinkError`], and no other link. `docs/wire-format.md`
+//! describes the bytes.
 //!
 //! # Credit
 //!
-//! Each stream has credit: the receiver's free slots. So a stream with a slow reader does not block
-//! the other streams of the link. Credit counts messages, not bytes.
+//! Each stream has credit: the number of free slots at the receiver. So a stream with a slow reader
+//! does not block the other streams of the link. Credit counts messages, not bytes.
 //!
 //! # Runs
 //!
-//! Consecutive messages of one stream can share one header, with their bytes in the layout of the
-//! caller's memory ([`Link::send_run`]), if the peer supports runs. The caller writes these bytes
-//! when the link says so.
+//! If the peer supports runs, consecutive messages of one stream can share one header, with their
+//! bytes in the layout of the caller's memory ([`Link::send_run`]). The caller writes these bytes
+//! when [`Link::poll_vectored`] returns them.
 //!
 //! # Long messages
 //!
@@ -50,19 +49,19 @@
 //! # Shared memory
 //!
 //! A stream between two processes of one machine can move to shared memory, if both sides support
-//! it ([`Config::memory`]). The writer offers it once a connection ([`Link::offer_memory`]). The
-//! two sides then exchange a region by other means, and the writer says at which message the stream
-//! moves there ([`Link::move_stream`], [`Event::Region`]). From this message on, its messages are
-//! written, read and confirmed in memory, and the link has only the stream's end
+//! it ([`Config::memory`]). The publisher offers it once per connection ([`Link::offer_memory`]).
+//! The two sides then exchange a region by other means, and the publisher says at which message the
+//! stream moves there ([`Link::move_stream`], [`Event::Region`]). From this message on, messages
+//! are written, read and confirmed in memory, and the link has only the stream's end
 //! ([`Link::end_moved_stream`]). After a lost connection the stream resumes where it moved, and
 //! moves again.
 //!
 //! # Where to read
 //!
-//! From the bottom: `control` (frames), `tables`, `streams` (state), `outbox` (the send buffer).
-//! This file has the link and its connections. `input` dispatches received frames. `publishing` and
-//! `subscribing` have the calls of each side and handle the frames of the other side; `streams/`
-//! does both for fragments, runs and shared memory. `output` sends what is due.
+//! Read from the bottom: `control` (frames), `tables`, `streams` (state), `outbox` (the send
+//! buffer). This file has the link and its connections. `input` dispatches received frames.
+//! `publishing` and `subscribing` have the calls of each side and handle the frames of the other
+//! side; `streams/` does both for fragments, runs and shared memory. `output` sends what is due.
 
 mod config;
 mod control;
@@ -109,43 +108,43 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     exports: Table<ExportId, ExportEntry, TOPICS>,
     incoming: Table<IncomingId, Incoming, STREAMS>,
     outgoing: Table<OutgoingId, Outgoing, STREAMS>,
-    /// Streams that the peer wants to resume, and that this side has not answered.
+    /// Streams that the peer wants to resume, without an answer of this side so far.
     resumes: Vec<PendingResume, STREAMS>,
-    /// A due control frame had no room. Messages are refused until it has.
+    /// Whether a due control frame had no room. Messages are refused until it has been sent.
     stalled: bool,
-    /// A frame about a topic may have become due.
+    /// Whether a frame about a topic may have become due.
     topics_changed: bool,
-    /// A window frame of an incoming stream may have become due.
+    /// Whether a window frame of an incoming stream may have become due.
     streams_changed: bool,
     /// When a window frame becomes due for confirmed messages.
     confirm_at: Option<Duration>,
-    /// How many bytes of an incomplete frame the last call of `input` saw.
+    /// The number of bytes of an incomplete frame in the last call of `input`.
     partial: usize,
-    /// How many incoming streams have finished.
+    /// The number of incoming streams that have finished.
     finished_streams: u64,
-    /// The next bytes of the peer belong to this run.
+    /// The run to which the next bytes of the peer belong.
     incoming_run: Option<IncomingRun>,
-    /// The last number of an interest, an incoming or an outgoing stream.
+    /// The last number given to an interest or a stream.
     last_number: u32,
-    /// The last number that was used before this connection.
+    /// The last number given before this connection.
     last_number_before: u32,
     last_received: Duration,
     last_sent: Duration,
-    /// The token with which a ping of the peer is to be answered.
+    /// The token of the peer's ping, which a pong must repeat.
     pong: Option<u64>,
-    /// The features frame of this side is due.
+    /// Whether the features frame of this side is due.
     features_due: bool,
-    /// This side or the peer has offered shared memory on this connection.
+    /// Whether this side or the peer has offered shared memory on this connection.
     memory_offered: bool,
     memory_received: bool,
-    /// The detail and the words with which the peer closed its last connection.
+    /// The detail and the text of the peer's last close frame.
     close_detail: u32,
     close_words: Name,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LinkPhase {
-    /// No connection.
+    /// There is no connection.
     Down,
     /// The peer's hello must arrive before this time.
     Handshake(Duration),
@@ -159,7 +158,7 @@ struct PeerLimits {
     max_frame: u32,
     topics: usize,
     streams: usize,
-    /// How many streams of earlier connections the peer has not named in a resume yet.
+    /// The number of streams of earlier connections that the peer has not named in a resume yet.
     known: usize,
     max_message: u32,
     max_open: usize,
@@ -167,7 +166,7 @@ struct PeerLimits {
     features: u32,
 }
 
-/// The bytes of the smallest fragment, with all its extensions.
+/// The size of the smallest fragment with all its extensions, in bytes.
 const MIN_FRAGMENT: usize = HEADER_LEN + MOST_EXTENSIONS + 16 + 8;
 
 impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
@@ -178,8 +177,8 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         CONTROL_RESERVE + if topic > 2 * MIN_FRAGMENT { topic } else { 2 * MIN_FRAGMENT }
     };
 
-    /// Creates a link without a connection, with this send buffer. Neither a batch nor the frame of
-    /// a message is longer than the buffer; a longer message is sent in fragments.
+    /// Creates a link without a connection, with this send buffer. The buffer limits the size of a
+    /// batch and of a message's frame; a longer message is sent in fragments.
     ///
     /// # Errors
     /// If the buffer is shorter than [`MIN_BUFFER`](Link::MIN_BUFFER), or [`Config::check`] fails.
@@ -243,10 +242,10 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         self.out.queue_control(now, 0, 0, &hello);
     }
 
-    /// The connection is lost. Interests and incoming streams stay: the next connection subscribes
-    /// again and resumes them. Interests that were unsubscribed are removed, and all
-    /// [`ExportId`]s and [`OutgoingId`]s become invalid. A stream that has had the last sequence
-    /// there is, 2⁶⁴ − 2, is removed: no stream resumes behind it.
+    /// Handles the loss of the connection. Interests and incoming streams stay: the next connection
+    /// subscribes again and resumes them. Interests that were unsubscribed are removed, and all
+    /// [`ExportId`]s and [`OutgoingId`]s become invalid. A stream that has received the last
+    /// possible sequence, 2⁶⁴ − 2, is removed, because nothing can follow.
     pub fn lost(&mut self) {
         self.phase = LinkPhase::Down;
         self.out.clear();
@@ -275,19 +274,20 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         }
     }
 
-    /// Ends the link. A close frame with the reason goes to the peer, after all messages and
-    /// confirmations before it. Without a connection the call has no effect.
+    /// Ends the link. The peer gets all earlier messages and confirmations, then a close frame with
+    /// the reason. Without a connection the call has no effect.
     pub fn close(&mut self, now: Duration, reason: CloseReason) {
         self.finish(now, LinkError::LocallyClosed(reason), reason);
     }
 
-    /// Whether the handshake is complete and the link has not ended.
+    /// Returns whether the handshake is complete and the link has not ended.
     #[must_use]
     pub fn is_up(&self) -> bool {
         matches!(self.phase, LinkPhase::Up)
     }
 
-    /// Why the link has ended, if it has. Close the connection once nothing is left to transmit.
+    /// Returns why the link has ended, or `None`. After the end, close the connection once nothing
+    /// is left to transmit.
     #[must_use]
     pub fn ended(&self) -> Option<LinkError> {
         match self.phase {
@@ -296,14 +296,14 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         }
     }
 
-    /// The number and the text with which the peer closed the link, until the next connection: 0
-    /// and empty if there were none. They are for people, and the peer may send anything.
+    /// Returns the number and the text of the peer's close frame, until the next connection; 0 and
+    /// empty if there were none. They are only for people, because the peer may send anything.
     #[must_use]
     pub fn close_words(&self) -> (u32, &str) {
         (self.close_detail, self.close_words.as_str())
     }
 
-    /// Whether the link is up and the peer named a feature on this connection.
+    /// Returns whether the link is up and the peer has this feature on this connection.
     #[inline]
     fn peer_has(&self, feature: u32) -> bool {
         self.is_up() && self.peer.features & feature != 0
@@ -315,13 +315,14 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         self.incoming.retain(|stream| stream.interest != interest);
     }
 
-    /// The number for the next interest or stream. No number is used twice.
+    /// Returns the number for the next interest or stream, or `None` if all are used. No number is
+    /// used twice.
     fn next_number(&self) -> Option<u32> {
         self.last_number.checked_add(1)
     }
 }
 
-/// States that a test through the public interface cannot reach in time.
+/// Tests of states that are out of reach through the public interface.
 #[cfg(test)]
 mod tests {
     use core::time::Duration;

@@ -1,8 +1,8 @@
-//! The send buffer, in memory of the caller, and when its batch is due.
+//! The send buffer, in the caller's memory, and the timing of its batch.
 //!
-//! Frames are appended whole. Written bytes leave at the front, in pieces of any length, so a frame
-//! that is written in part stays until the rest is written. At the end of the buffer, the remaining
-//! bytes move to its start.
+//! Frames are appended whole. Written bytes leave at the front, in pieces of any length, so a
+//! partly written frame stays until the rest is written. When the end of the buffer is reached, the
+//! remaining bytes move to its start.
 
 use core::time::Duration;
 
@@ -21,31 +21,32 @@ pub(super) struct Outbox<'b> {
     start: usize,
     end: usize,
     pub(super) batching: Batching,
-    /// How many frames the batch has.
+    /// The number of frames in the batch.
     count: u32,
     /// When the first frame of the batch was appended.
     begun: Option<Duration>,
-    /// The batch should be written as soon as possible.
+    /// Whether the batch should be written as soon as possible.
     due: bool,
-    /// How many bytes the caller was given to write and has not reported.
+    /// The number of bytes that the caller has got to write and has not reported as written.
     offered: usize,
-    /// Where the last fragment ends, if some of it may be left.
+    /// The end of the last fragment, if some of it may be unwritten.
     fragment_end: usize,
     /// A run (messages with one header, in the caller's memory) that is not completely written.
     run: Option<QueuedRun>,
 }
 
-/// A run between the bytes of the buffer.
+/// A run, and its place between the bytes of the buffer.
 #[derive(Debug)]
 struct QueuedRun {
     bytes: RunBytes,
-    /// The position of its bytes in the buffer: the end of its header.
+    /// The position in the buffer at which the run follows: the end of its header.
     at: usize,
-    /// The peer discards it, and the caller need not keep its bytes. Zeros are sent instead.
+    /// Whether the peer discards the run. Zeros are then sent instead, and the caller need not keep
+    /// the bytes.
     is_discarded: bool,
 }
 
-/// The bytes that replace those of a run that the peer discards.
+/// Bytes that replace a run that the peer discards.
 const ZEROS: [u8; 512] = [0; 512];
 
 impl<'b> Outbox<'b> {
@@ -76,32 +77,31 @@ impl<'b> Outbox<'b> {
         self.start == self.end && self.run.is_none()
     }
 
-    /// Whether a run is not completely written.
+    /// Returns whether a run is not completely written.
     pub(super) fn has_run(&self) -> bool {
         self.run.is_some()
     }
 
-    /// Puts a run after the bytes of the buffer.
+    /// Inserts a run after the bytes of the buffer.
     pub(super) fn append_run(&mut self, bytes: RunBytes) {
         self.run = Some(QueuedRun { bytes, at: self.end, is_discarded: false });
         self.due = true;
     }
 
-    /// Returns the first message of a stream that is in a run and not completely written.
+    /// Returns the first message of a stream's run that is not completely written.
     pub(super) fn first_untransmitted(&self, stream: OutgoingId) -> Option<u64> {
         let run = self.run.as_ref().map(|run| run.bytes).filter(|run| run.stream == stream)?;
         Some(run.first + (run.offset / run.shape.stride as usize) as u64)
     }
 
-    /// Sends zeros for the rest of the run, if the peer discards its stream.
+    /// Sends zeros for the rest of the run if the peer discards its stream.
     pub(super) fn discard_run(&mut self, is_discarded: impl FnOnce(OutgoingId) -> bool) {
         if let Some(run) = &mut self.run {
             run.is_discarded = run.is_discarded || is_discarded(run.bytes.stream);
         }
     }
 
-    /// Appends a frame of `length` bytes, which `write` writes. Returns false if the buffer has no
-    /// room.
+    /// Appends a frame of `length` bytes by calling `write`. Returns `false` if there is no room.
     // Inlined like `Link::send`.
     #[inline(always)]
     pub(super) fn append(
@@ -138,7 +138,7 @@ impl<'b> Outbox<'b> {
     }
 
     /// Appends a control frame and flushes, if `reserve` bytes stay free after it. Returns whether
-    /// it did.
+    /// there was room.
     pub(super) fn append_control(
         &mut self,
         now: Duration,
@@ -173,7 +173,7 @@ impl<'b> Outbox<'b> {
         }
     }
 
-    /// Whether a fragment is not completely written.
+    /// Returns whether a fragment is not completely written.
     pub(super) fn has_fragment(&self) -> bool {
         self.fragment_end > self.start
     }
@@ -192,7 +192,7 @@ impl<'b> Outbox<'b> {
         true
     }
 
-    /// Whether the batch is due, and none of it is written.
+    /// Returns whether the batch is due and none of it is written.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
         self.due && self.start == 0
@@ -211,7 +211,7 @@ impl<'b> Outbox<'b> {
         if !self.due && self.deadline().is_some_and(|deadline| now < deadline) {
             return None;
         }
-        // A batch that is written in part stays due, with frames that are appended later.
+        // A partly written batch stays due, including frames that are appended later.
         self.due = true;
         let Some(run) = &self.run else {
             self.offered = self.end - self.start;
@@ -228,15 +228,15 @@ impl<'b> Outbox<'b> {
         Some(Transmit { bytes, run })
     }
 
-    /// Returns when the batch becomes due without another frame. `None` if it is due already: then
-    /// it waits for the connection, not for time.
+    /// Returns when the batch becomes due without another frame. Returns `None` if it is due
+    /// already, because it then waits for the connection, not for time.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let begun = self.begun.filter(|_| !self.due)?;
         Some(begun.saturating_add(self.batching.delay))
     }
 
-    /// Records that the caller has written `count` of the bytes that it was given. Returns how many
-    /// of them are in the buffer: a late report of the previous connection counts none.
+    /// Records that the caller has written `count` of the bytes that it got. Returns how many of
+    /// them are in the buffer; a late report about the previous connection counts none.
     pub(super) fn sent(&mut self, count: usize) -> usize {
         let count = count.min(self.offered);
         self.offered -= count;

@@ -1,5 +1,4 @@
-//! The output to the peer and its timing: batches, due control frames, keep-alive and the close
-//! frame.
+//! Output to the peer and its timing: batches, due control frames, keep-alive and the close frame.
 
 use core::time::Duration;
 
@@ -18,26 +17,26 @@ use super::{Link, LinkPhase};
 use crate::frame::HEADER_LEN;
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// Sends the batch at once: the sender has nothing more to send for now.
+    /// Makes the batch due at once. Call it when there is nothing more to send for now.
     pub fn flush(&mut self) {
         self.out.flush();
     }
 
-    /// Whether to write a batch before sending more: the batch is full or flushed, and none of it
-    /// is written. A batch that is written in part may still grow.
+    /// Returns whether to write the batch before sending more: it is full or flushed, and none of
+    /// it is written. A partly written batch may still grow.
     #[must_use]
     #[inline]
     pub fn is_due(&self) -> bool {
         self.out.is_due()
     }
 
-    /// When batches are sent.
+    /// Returns the limits at which a batch is sent.
     #[must_use]
     pub fn batching(&self) -> Batching {
         self.out.batching
     }
 
-    /// Changes when batches are sent.
+    /// Changes the limits at which a batch is sent.
     pub fn set_batching(&mut self, batching: Batching) {
         self.out.batching = batching;
     }
@@ -57,28 +56,29 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Returns the bytes to write now, if any. If bytes of a [run](Link::send_run) come next, these
-    /// are the bytes before them, maybe none: see [`poll_vectored`](Link::poll_vectored).
+    /// Returns the bytes to write now, if any. Before bytes of a [run](Link::send_run) it returns
+    /// only the bytes in front of them, maybe none: use [`poll_vectored`](Link::poll_vectored) for
+    /// runs.
     pub fn poll_transmit(&mut self, now: Duration) -> Option<&[u8]> {
         self.poll_vectored(now).map(|transmit| transmit.bytes)
     }
 
-    /// As [`poll_transmit`](Link::poll_transmit), for callers that send runs. The caller may write
-    /// any part of these bytes before it calls [`transmitted`](Link::transmitted).
+    /// Returns the bytes to write now, if any, for callers that send runs. The caller may write any
+    /// part of them before it calls [`transmitted`](Link::transmitted).
     pub fn poll_vectored(&mut self, now: Duration) -> Option<Transmit<'_>> {
         self.queue_due(now);
         self.out.due(now)
     }
 
-    /// Records that `count` bytes were written of those that [`poll_transmit`](Link::poll_transmit)
-    /// or [`poll_vectored`](Link::poll_vectored) returned on this connection.
+    /// Records that `count` bytes from [`poll_transmit`](Link::poll_transmit) or
+    /// [`poll_vectored`](Link::poll_vectored) were written on this connection.
     pub fn transmitted(&mut self, now: Duration, count: usize) {
         if self.out.sent(count) > 0 {
             self.last_sent = now;
         }
     }
 
-    /// When to call [`handle_timeout`](Link::handle_timeout), and then
+    /// Returns when to call [`handle_timeout`](Link::handle_timeout) and then
     /// [`poll_transmit`](Link::poll_transmit).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
@@ -90,13 +90,13 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 Some(silent.min(self.last_sent.saturating_add(self.config.keep_alive)))
             }
         };
-        // A confirmation without room waits for the connection, not for time.
+        // A confirmation that has no room waits for the connection, not for time.
         let room = self.out.room() >= CLOSE_RESERVE + MAX_CONTROL;
         let confirm = self.confirm_at.filter(|_| room && self.is_up());
         alive.into_iter().chain(self.out.deadline()).chain(confirm).min()
     }
 
-    /// Sends a keep-alive, or ends the link, if its time has come.
+    /// Queues a ping, or ends the link, if the time for it has come.
     ///
     /// # Errors
     /// If the peer's hello is late, or the peer has sent nothing for too long. The link has ended
@@ -113,8 +113,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             }
             LinkPhase::Up => {
                 if now >= self.last_sent.saturating_add(self.config.keep_alive) {
-                    // Sends no ping if other bytes wait to be written, which also show the peer
-                    // that this side is alive.
+                    // Other bytes that wait to be written also show that this side is alive, so no
+                    // ping is needed.
                     if self.out.is_empty() {
                         self.out.queue_control(now, 0, 0, &Ping::new([0; 6], 0));
                     }
@@ -127,8 +127,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
     }
 
-    /// Queues due control frames, as far as there is room. Cheap where none can be due: it runs
-    /// before each write.
+    /// Queues due control frames as far as there is room. Runs before each write, so it is cheap if
+    /// none can be due.
     #[inline]
     pub(super) fn queue_due(&mut self, now: Duration) {
         let streams = self.streams_changed || self.confirm_at.is_some_and(|at| now >= at);
@@ -160,7 +160,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.queue_windows(now, |stream| stream.is_due(now, confirm));
     }
 
-    /// Queues window frames: credit and confirmations.
+    /// Queues window frames, which grant credit and confirm.
     fn queue_windows(&mut self, now: Duration, is_due: impl Fn(&Incoming) -> bool) {
         let Link { incoming, out, stalled, finished_streams, .. } = self;
         for (_, stream) in incoming.iter_mut() {
@@ -185,8 +185,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.streams_changed = false;
     }
 
-    /// Queues the due frames of an interest, if it has an unsubscribe frame due exactly when
-    /// `unsubscribe` is set. Returns false if a frame had no room.
+    /// Queues the due frames of an interest. Skips it unless `unsubscribe` says whether it has an
+    /// unsubscribe frame due. Returns `false` if a frame had no room.
     fn queue_interest(&mut self, now: Duration, place: usize, unsubscribe: bool) -> bool {
         let Some((_, interest)) = self.interests.at(place) else { return true };
         if interest.is_unsubscribe_due() != unsubscribe {
@@ -236,7 +236,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         true
     }
 
-    /// Queues the due frame of an export. Returns false if it had no room.
+    /// Queues the due frame of an export. Returns `false` if there is no room.
     fn queue_export(&mut self, now: Duration, place: usize) -> bool {
         let Link { exports, out, .. } = self;
         let Some((id, export)) = exports.at(place) else { return true };
@@ -260,8 +260,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         queued
     }
 
-    /// Queues the features frame, which must come first after the hello: later frames may depend on
-    /// it. Returns false if it had no room.
+    /// Queues the features frame. It must be the first after the hello, because later frames may
+    /// depend on it. Returns `false` if there is no room.
     fn queue_features(&mut self, now: Duration) -> bool {
         if self.features_due {
             let features = FEATURES | if self.config.memory { MEMORY } else { 0 };
@@ -287,7 +287,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Err(SendError::Room { needed: MAX_CONTROL, capacity: self.out.capacity() })
     }
 
-    /// Ends the link. The peer gets the last confirmations and the reason.
+    /// Ends the link: queues the last confirmations and the reason for the peer.
     pub(super) fn finish(
         &mut self,
         now: Duration,

@@ -1,5 +1,5 @@
 //! The publishing side: its calls (answers to subscriptions, streams, messages and layouts), and
-//! the frames that a subscriber sends.
+//! the handling of a subscriber's frames.
 
 use core::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::envelope::Envelope;
 use crate::frame::{head_len, write_frame};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// Accepts a subscription: the topic is sent, or will be.
+    /// Accepts a subscription: the topic's streams may be opened now or later.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the peer is no longer subscribed.
@@ -30,8 +30,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Rejects a subscription, or ends an accepted one. The reject follows all frames of its
-    /// streams. `digest` is this side's if the layout is the reason, else zero.
+    /// Rejects a subscription, or ends an accepted one. The reject frame follows all frames of its
+    /// streams. `digest` is this side's digest if the layout is the reason, otherwise zero.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the peer is no longer subscribed.
@@ -47,9 +47,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Opens a stream of a topic: one start of a publisher, whose next message is `first`, and
-    /// which can keep `keeps` unconfirmed messages. Accepts the subscription. If the peer wants to
-    /// resume this stream ([`Event::Resume`]), `first` is the peer's sequence or after it.
+    /// Opens a stream of a topic: one run of a publisher, whose next message is `first`, and which
+    /// can keep `keeps` unconfirmed messages. Accepts the subscription. If the peer wants to resume
+    /// this stream ([`Event::Resume`]), `first` must be the peer's sequence or a later one.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the peer is no longer subscribed, [`SendError::Streams`] if the peer
@@ -72,7 +72,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let resume = PendingResume { export, epoch };
         let known = self.resumes.iter().position(|known| *known == resume);
         let limit = STREAMS.min(self.peer.streams);
-        // Streams that the peer has not named yet already use a place there.
+        // Streams that the peer has not named yet already use places there.
         let taken = self.outgoing.iter().count() + self.resumes.len() + self.peer.known;
         if known.is_none() && taken >= limit {
             return Err(SendError::Streams { limit });
@@ -88,18 +88,18 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if let Some(index) = known {
             self.resumes.swap_remove(index);
         }
-        // The peer confirms a resumed stream at once. Until then it must not count as confirmed, or
-        // an end would remove the entry too early.
+        // The peer soon confirms a resumed stream. Until then the stream must not count as
+        // confirmed, or an end would remove the entry too early.
         let confirmed = if known.is_some() { first.saturating_sub(1) } else { first };
         let (next, sent, state, open) = (first, 0, OutgoingState::Live, None);
         let stream = Outgoing { export, type_id, next, confirmed, granted, sent, state, open };
         self.outgoing.insert(number, stream).ok_or(SendError::Streams { limit })
     }
 
-    /// Sets the first message of a resumed stream that is not confirmed yet, even if it or later
-    /// ones arrived on an earlier connection. Without this call, all messages before the stream's
-    /// first one count as confirmed. For a stream that [moved](Link::move_stream), name the first
-    /// message that is not confirmed over the link.
+    /// Sets the first unconfirmed message of a resumed stream, even if it or later ones arrived on
+    /// an earlier connection. Without this call, all messages before the stream's first one count
+    /// as confirmed. For a stream that [moved](Link::move_stream), name the first message that is
+    /// not confirmed over the link.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the stream does not exist.
@@ -129,15 +129,15 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// The credit of a stream: how many messages it may send now.
+    /// Returns the credit of a stream: how many messages it may send now.
     #[must_use]
     #[inline]
     pub fn credit(&mut self, stream: OutgoingId) -> u64 {
         self.outgoing.get(stream).map_or(0, |stream| stream.granted - stream.sent)
     }
 
-    /// The sequence of a stream's next message; for a stream that [moved](Link::move_stream), the
-    /// sequence at which it moved.
+    /// Returns the sequence of a stream's next message; for a stream that
+    /// [moved](Link::move_stream), the sequence at which it moved.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the stream does not exist.
@@ -145,7 +145,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.outgoing.get(stream).map(|stream| stream.next)
     }
 
-    /// Sends the next message of a stream. The stream sets type, stream and sequence of the
+    /// Sends the next message of a stream. The link sets the type, stream and sequence of the
     /// envelope.
     ///
     /// # Errors
@@ -179,7 +179,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if fixed > payload.len() {
             return Err(SendError::Fixed { fixed, payload: payload.len() });
         }
-        // Counts no padding, as the peer's limit does.
+        // Counts no padding, because the peer's limit does not include it.
         let length = head_len(&envelope, None) + payload.len();
         if length > longest {
             return Err(SendError::TooLong { length, limit: longest as u32 });
@@ -195,7 +195,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// The most bytes of a message's frame that is sent whole, without its padding.
+    /// Returns the size limit of a frame with a whole message, without its padding, in bytes.
     #[inline]
     pub(super) fn longest(&self, envelope: &Envelope) -> usize {
         let buffer = (self.out.capacity() - CONTROL_RESERVE) & !7;
@@ -203,8 +203,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         buffer.min(self.peer.max_frame as usize).min(fragment)
     }
 
-    /// Sends a gap: the next `missed` messages of a stream are not sent. The first of them may be
-    /// one that was sent [in part](Link::send_fragment).
+    /// Sends a gap: the next `missed` messages of a stream are not sent. The first of them may have
+    /// been sent [in part](Link::send_fragment).
     ///
     /// # Errors
     /// [`SendError::Room`], [`SendError::Moved`] and [`SendError::Gone`] as [`send`](Link::send).
@@ -228,8 +228,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Ends a stream, after all messages that were sent of it. [`Event::Window`] says when all its
-    /// messages are confirmed, unless they are already ([`unconfirmed`](Link::unconfirmed)).
+    /// Ends a stream after all its messages that were sent. [`Event::Window`] reports when all of
+    /// them are confirmed, unless they are already ([`unconfirmed`](Link::unconfirmed)).
     ///
     /// # Errors
     /// [`SendError::Room`], [`SendError::Open`], [`SendError::Moved`] and [`SendError::Gone`] as
@@ -244,7 +244,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.send_end(now, stream, next)
     }
 
-    /// Ends a stream before a sequence.
+    /// Ends a stream before this sequence.
     pub(super) fn send_end(
         &mut self,
         now: Duration,
@@ -261,16 +261,17 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// How many messages of a stream are not confirmed, including gaps; 0 if the stream does not
-    /// exist. For a stream that [moved](Link::move_stream), only messages before the move count.
+    /// Returns how many messages of a stream are not confirmed, including gaps; 0 if the stream
+    /// does not exist. For a stream that [moved](Link::move_stream), only messages before the move
+    /// count.
     #[must_use]
     pub fn unconfirmed(&mut self, stream: OutgoingId) -> u64 {
         self.outgoing.get(stream).map_or(0, |stream| stream.next - stream.confirmed)
     }
 
-    /// Answers an [`Event::Describe`] with a piece of the layout, or with an empty one if the peer
-    /// may not read the topic. The peer requests the canonical form piece by piece. The link keeps
-    /// nothing between pieces.
+    /// Answers an [`Event::Describe`] with a piece of the layout, or with an empty piece if the
+    /// peer may not read the topic. The peer requests the canonical form piece by piece; the link
+    /// stores nothing between pieces.
     ///
     /// # Errors
     /// [`SendError::Room`] and [`SendError::Down`] as [`describe`](Link::describe).
@@ -288,8 +289,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.send_control(now, 0, 0, &Piece::new(length, offset, total, bytes))
     }
 
-    /// Answers an [`Event::Describe`] without a topic with a piece of the catalogue. `catalogue` is
-    /// the whole of it.
+    /// Answers an [`Event::Describe`] without a topic with a piece of `catalogue`, which is the
+    /// whole catalogue.
     ///
     /// # Errors
     /// [`SendError::Room`] and [`SendError::Down`] as [`describe`](Link::describe).
@@ -314,7 +315,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.resumes.retain(|stream| stream.export != export);
     }
 
-    /// An export that is not rejected and not unsubscribed.
+    /// Returns an export that is neither rejected nor unsubscribed.
     fn open_export(&mut self, export: ExportId) -> Result<&mut ExportEntry, SendError> {
         let entry = self.exports.get(export)?;
         if entry.is_open() { Ok(entry) } else { Err(SendError::Gone) }
@@ -378,7 +379,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         number: u32,
     ) -> Result<Option<Event<'a>>, LinkError> {
         let Some((export, entry)) = self.exports.numbered(number) else {
-            // A reject crossed this frame on the way. It is answered with `Left` all the same.
+            // A reject frame crossed this frame on the way. `Left` must be sent all the same.
             let state = ExportState::LeftDue;
             let entry = ExportEntry { type_id: 0, window: 0, resumes: 0, state };
             return match self.exports.insert(number, entry) {
@@ -386,7 +387,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 None => Err(LinkError::TooMany { limit: TOPICS }),
             };
         };
-        // If a reject is due, the caller knows that the export is over.
+        // If a reject is due, the caller already knows that the export has ended.
         let was_open = entry.is_open();
         entry.state = ExportState::LeftDue;
         // The peer discards messages of this topic, but it still accepts runs of a rejected topic.
@@ -405,7 +406,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let Some((id, stream)) = self.outgoing.numbered(number) else {
             return self.unknown_stream(number);
         };
-        // Messages of a run count as sent, but those not transmitted cannot have arrived.
+        // Messages of a run count as sent, but untransmitted ones cannot have arrived.
         let transmitted = self.out.first_untransmitted(id).unwrap_or(stream.next);
         if confirmed < stream.confirmed || confirmed > transmitted || granted < stream.granted {
             return Err(LinkError::Window { stream: number });
@@ -417,7 +418,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(Some(Event::Window { stream: id, confirmed }))
     }
 
-    /// Handles a frame about a stream that does not exist. It is valid if the stream's number was
+    /// Handles a frame about a stream that does not exist. The frame is valid if the number was
     /// used on this connection: the stream ended, or its topic was unsubscribed, while the frame
     /// was on its way.
     #[cold]

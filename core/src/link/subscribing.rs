@@ -1,5 +1,5 @@
 //! The subscribing side: its calls (topics, credit, confirmations and requests for layouts), and
-//! the frames that a publisher sends.
+//! the handling of a publisher's frames.
 
 use core::time::Duration;
 
@@ -34,9 +34,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(id)
     }
 
-    /// Makes streams of this interest that this side does not know start with the next message,
-    /// from the next connection on. Needed if this side has lost a stream that it had read from: it
-    /// would get messages again.
+    /// Makes unknown streams of this interest start with the next message, from the next connection
+    /// on. Call it if this side has lost a stream that it had read from: otherwise it would get
+    /// messages again.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the interest does not exist.
@@ -45,7 +45,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Ends a subscription. Until the peer has confirmed, arriving messages are discarded and
+    /// Ends a subscription. Messages that arrive before the peer's confirmation are discarded and
     /// counted.
     ///
     /// # Errors
@@ -89,8 +89,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Confirms the messages of a stream before a sequence, so that their sender may forget them:
-    /// for callers with [`Confirms::ByCaller`]. A confirmation stays valid on later connections and
+    /// Confirms the messages of a stream before a sequence, so that their sender may drop them: for
+    /// callers with [`Confirms::ByCaller`]. A confirmation stays valid on later connections and
     /// after the end of the stream. It is limited to the messages that have arrived over the link,
     /// and never moves back. Messages in [shared memory](Event::Region) are confirmed there.
     ///
@@ -109,14 +109,14 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Whether messages of a stream are confirmed and the peer does not know it yet.
+    /// Returns whether the peer has yet to learn of a confirmation of this stream.
     #[must_use]
     pub fn has_unsent_confirmation(&mut self, stream: IncomingId) -> bool {
         self.incoming.get(stream).is_ok_and(|stream| stream.unconfirmed.is_some())
     }
 
-    /// Signals to the peer that a reader of the stream is waiting for messages. Call it once a
-    /// connection. It does nothing if the peer does not support it.
+    /// Signals to the peer that a reader of the stream waits for messages. Call it once per
+    /// connection. Does nothing if the peer does not support it.
     ///
     /// # Errors
     /// [`SendError::Room`] until bytes are transmitted, [`SendError::Gone`] if the stream is not
@@ -129,21 +129,21 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.send_control(now, remote, 0, &Demand::new([0; 6]))
     }
 
-    /// Whether the link is up and the peer reads where a subscription [starts](ReaderStart). If
-    /// not, each starts with the next message.
+    /// Returns whether the link is up and the peer reads where a subscription
+    /// [starts](ReaderStart). If not, each starts with the next message.
     #[must_use]
     pub fn peer_reads_starts(&self) -> bool {
         self.peer_has(STARTS)
     }
 
-    /// Whether the link is up and the peer says when its readers wait for messages.
+    /// Returns whether the link is up and the peer signals when its readers wait for messages.
     #[must_use]
     pub fn peer_signals_demand(&self) -> bool {
         self.peer_has(DEMAND)
     }
 
-    /// Whether the link is up and the peer answers [`describe`](Link::describe). The peer says so
-    /// right after its hello, before any other frame.
+    /// Returns whether the link is up and the peer answers [`describe`](Link::describe). The peer's
+    /// features frame, its first after the hello, says so.
     #[must_use]
     pub fn peer_describes(&self) -> bool {
         self.peer_has(LAYOUTS)
@@ -193,7 +193,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 self.forget_interest(interest);
                 return Ok(Some(Event::Unsubscribed { interest, discarded }));
             }
-            // The peer also answers the unsubscribe, which is on its way.
+            // The peer will also answer the unsubscribe, which is on its way.
             InterestState::Unsubscribing => return Ok(None),
             InterestState::Due
             | InterestState::SubscribeThenUnsubscribeDue
@@ -273,12 +273,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok((!unsubscribed).then_some(event(id, None)))
     }
 
-    /// Stores a stream. If there is no free place, it takes the place of a finished stream that is
-    /// kept for a lost connection.
+    /// Stores a stream. If no place is free, replaces a finished stream that is kept in case of a
+    /// lost connection.
     fn insert_incoming(&mut self, number: u32, stream: Incoming) -> Option<IncomingId> {
         if self.incoming.iter().count() == STREAMS {
-            // Replaces the oldest one: since the peer opens another stream, it knows that this one
-            // has ended.
+            // Replaces the oldest one: the peer opens another stream, so it knows that this one has
+            // ended.
             let spare = self.incoming.iter().filter(|(_, stream)| stream.is_spare());
             let (oldest, _) = spare.min_by_key(|(_, stream)| stream.finish_order)?;
             self.incoming.remove(oldest);
@@ -337,7 +337,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         let event = Event::End { stream: id, next: sequence };
         let event = (!stream.unsubscribed).then_some(event);
-        // The peer must learn that all messages are confirmed, unless it knows already.
+        // The peer must learn that all messages are confirmed, unless it already knows.
         stream.state = IncomingState::Ended;
         if stream.next == stream.confirmed_sent {
             stream.finish(&mut self.finished_streams);
@@ -372,7 +372,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok((id, stream))
     }
 
-    /// Returns a stream that was opened on this connection. Its number is not used again here.
+    /// Returns a stream that was opened on this connection, by a number that is not used again on
+    /// it.
     pub(super) fn known_stream(
         &mut self,
         number: u32,

@@ -1,5 +1,5 @@
-//! The tables of a link: vectors of a capacity that the caller chose, whose entries have ids. An id
-//! names one entry as long as the entry exists, and no entry after that.
+//! The tables of a link: vectors of fixed capacity, whose entries have ids. An id names one entry
+//! while it exists, and never a later one.
 
 use core::marker::PhantomData;
 
@@ -9,7 +9,7 @@ use super::error::SendError;
 
 #[derive(Debug)]
 pub(super) struct Table<I, T, const N: usize> {
-    /// The entries, with their numbers. The last place is never empty, so that a walk visits few
+    /// The entries with their numbers. The last place is never empty, so that iteration visits few
     /// empty places.
     entries: Vec<Option<(u32, T)>, N>,
     /// The place that the last search found.
@@ -26,7 +26,7 @@ impl<I: Id, T, const N: usize> Table<I, T, N> {
         Table { entries: Vec::new(), recent: 0, ids: PhantomData }
     }
 
-    /// Stores an entry in the first free place; `None` if the table is full.
+    /// Stores an entry in the first free place; returns `None` if the table is full.
     pub(super) fn insert(&mut self, number: u32, entry: T) -> Option<I> {
         let entry = (number, entry);
         let place = match self.entries.iter().position(Option::is_none) {
@@ -132,7 +132,7 @@ macro_rules! ids {
         }
 
         impl $name {
-            /// A small number. No other entry of its kind has it as long as this entry exists.
+            /// Returns a small number that no other entry of its kind has while this entry exists.
             #[must_use]
             pub fn place(self) -> usize {
                 self.place.into()
@@ -163,7 +163,7 @@ ids! {
 }
 
 /// The place of an entry in its table, with the number that distinguishes it from earlier entries
-/// in the same place.
+/// in that place.
 pub(super) trait Id: Copy {
     fn new(place: u16, number: u32) -> Self;
     fn parts(self) -> (usize, u32);

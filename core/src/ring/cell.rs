@@ -1,4 +1,4 @@
-//! A cell for one value: moved in, moved out, or borrowed in place.
+//! A cell for one value, which is moved in, moved out, or borrowed in place.
 
 #![allow(unsafe_code)]
 
@@ -6,15 +6,16 @@ use core::mem::MaybeUninit;
 
 use crate::sync::{SharedCell, const_unless_loom, seen};
 
-/// A cell for one value. The protocol of a ring gives it to one side at a time.
+/// A cell for one value. The protocol of a ring gives each cell to one side at a time.
 ///
 /// # Safety
-/// `take` and `borrow` return what `put` was given, if nothing else accessed the cell meanwhile.
+/// `take` and `borrow` return the value given to `put`, if nothing else accessed the cell
+/// meanwhile.
 pub unsafe trait Cell {
     /// The value.
     type Item;
 
-    /// Moves a value in. A value that is in the cell is forgotten.
+    /// Moves a value in. An old value in the cell is forgotten, not dropped.
     ///
     /// # Safety
     /// No other thread accesses this cell.
@@ -26,14 +27,14 @@ pub unsafe trait Cell {
     /// The cell contains a value that is not taken again, and no other thread accesses this cell.
     unsafe fn take(&self) -> Self::Item;
 
-    /// The value in place.
+    /// Borrows the value in place.
     ///
     /// # Safety
     /// The cell contains a value, and no thread takes it or puts another one while the reference
     /// lives.
     unsafe fn borrow(&self) -> &Self::Item;
 
-    /// Copies values into neighbouring cells.
+    /// Copies values into consecutive cells.
     ///
     /// # Safety
     /// As for `put`, for all cells. There are as many cells as values.
@@ -49,7 +50,7 @@ pub unsafe trait Cell {
         }
     }
 
-    /// Copies values out of neighbouring cells.
+    /// Copies values out of consecutive cells.
     ///
     /// # Safety
     /// As for `take`, for all cells. There are as many cells as values.
@@ -77,15 +78,15 @@ unsafe impl<T: Send> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
     const_unless_loom! {
-        /// An empty slot.
+        /// Creates an empty slot.
         #[must_use]
         pub const fn new() -> Slot<T> {
             Slot(SharedCell::new(MaybeUninit::uninit()))
         }
     }
 
-    /// As `put`, but a value of whole words is stored from its first word to its last, in as few
-    /// stores as possible. `docs/decisions/cache-lines.md` gives the reason.
+    /// Does the same as `put`, but stores a value of whole words from its first word to its last,
+    /// in as few stores as possible. `docs/decisions/cache-lines.md` gives the reason.
     ///
     /// # Safety
     /// As for `put`. The cell is aligned to [`Piece`].
@@ -119,11 +120,11 @@ pub(super) type Piece = core::arch::x86_64::__m128i;
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 pub(super) type Piece = usize;
 
-/// Stores a range of the pieces at `from` to their places at `to`, one after the other.
+/// Stores a range of the pieces at `from` to their places at `to`, in order.
 ///
 /// # Safety
-/// `from` and `to` lead to as many pieces as the end of the range says; `to` is aligned to them,
-/// and no other thread reads or writes there.
+/// `from` and `to` point to at least as many pieces as the end of the range; `to` is aligned to
+/// them, and no other thread reads or writes there.
 #[inline(always)]
 unsafe fn store<P>(
     from: *const MaybeUninit<P>,

@@ -1,6 +1,6 @@
-//! Lock-free rings: the algorithm of each in a module of its own, apart from the memory that it
-//! runs in. Rings know nothing of wakers, threads or heaps; [`doorbell`](crate::doorbell) and
-//! [`channel`](crate::channel) add the waiting.
+//! Lock-free rings: each algorithm in its own module, apart from the memory that it uses. Rings use
+//! no wakers, threads or heaps; [`doorbell`](crate::doorbell) and [`channel`](crate::channel) add
+//! the waiting.
 //!
 //! | ring | writers → readers | order | progress | when full |
 //! | --- | --- | --- | --- | --- |
@@ -12,12 +12,12 @@
 //! [^1]: The writer waits for gating readers.
 //! [^2]: Only gating readers make it full; observers may be overwritten.
 //!
-//! Of the two rings for one writer and one reader, `spsc` shows its items by one index and is
+//! Of the two rings for one writer and one reader, `spsc` publishes its items by one index and is
 //! faster for batches and for items of a few bytes; `stamped` marks each slot, and is faster for
 //! messages and for round trips.
 //!
-//! Shared parts: this file (the traits and errors of the ends, and how an end leads to its ring),
-//! `slots.rs` (memory), `cell.rs` (one value).
+//! Shared parts: this file (the traits and errors of the ends, and the handle from an end to its
+//! ring), `slots.rs` (memory), `cell.rs` (one value).
 
 use core::ops::Deref;
 
@@ -39,7 +39,7 @@ pub mod stamped;
 pub use slots::Heap;
 pub use slots::Storage;
 
-/// Whether `a` comes after `b` in positions that wrap.
+/// Returns whether `a` comes after `b`, for positions that wrap.
 #[cfg(target_has_atomic = "ptr")]
 #[inline]
 fn is_after(a: usize, b: usize) -> bool {
@@ -48,7 +48,7 @@ fn is_after(a: usize, b: usize) -> bool {
 
 /// A writing end.
 pub trait Producer {
-    /// What the ring holds.
+    /// The type of the items.
     type Item;
 
     /// Appends an item.
@@ -57,71 +57,72 @@ pub trait Producer {
     /// [`PushError`] with the item, if the ring is full or the readers have closed the ring.
     fn try_push(&mut self, item: Self::Item) -> Result<(), PushError<Self::Item>>;
 
-    /// Whether a push would be refused with [`PushError::Full`], as far as this end can see.
+    /// Returns whether a push would be refused with [`PushError::Full`], as far as this end can
+    /// see.
     fn is_full(&mut self) -> bool;
 
-    /// Whether the readers have closed the ring.
+    /// Returns whether the readers have closed the ring.
     fn is_closed(&self) -> bool;
 
-    /// How many items the ring has slots for.
+    /// Returns how many slots the ring has.
     fn capacity(&self) -> usize;
 
-    /// How many items are in the ring, as far as this end can see.
+    /// Returns how many items are in the ring, as far as this end can see.
     fn len(&self) -> usize;
 
-    /// Whether nothing is in the ring, as far as this end can see.
+    /// Returns whether nothing is in the ring, as far as this end can see.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Ends pushing; in a ring for many writers, for all of them. Readers get the items in the ring
-    /// and then [`PopError::Closed`].
+    /// Ends pushing; in a ring for many writers, for all of them. Readers get the items in the
+    /// ring, then [`PopError::Closed`].
     fn close(self);
 }
 
 /// A reading end.
 pub trait Consumer {
-    /// What the ring holds.
+    /// The type of the items.
     type Item;
 
     /// Takes the next item.
     ///
     /// # Errors
-    /// [`PopError`] if there is none.
+    /// [`PopError`] if the ring is empty, or was closed and is empty.
     fn try_pop(&mut self) -> Result<Self::Item, PopError>;
 
-    /// Takes up to `most` items, gives each to `take`, and returns how many there were. If `take`
-    /// panics, the items of this call that were not given to it are dropped, or stay in the ring.
+    /// Takes up to `most` items and passes each to `take`. Returns how many there were. If `take`
+    /// panics, the items that were not passed to it are dropped, or stay in the ring.
     ///
     /// # Errors
     /// [`PopError`] if there is none.
     fn pop_many(&mut self, most: usize, take: impl FnMut(Self::Item)) -> Result<usize, PopError>;
 
-    /// Shows the writers at once all room that this end has made. Some rings show it by themselves
-    /// only every few pops.
+    /// Publishes all room that this end has made. Some rings otherwise do so only every few pops.
     fn flush(&mut self) {}
 
-    /// Makes sure that the next check for items is not skipped, by an end that skips checks
+    /// Makes sure that the next check for items is not skipped, in an end that skips checks
     /// ([`spsc::Consumer::slipping`]). A reader that parks calls this before its last check.
     fn force_check(&mut self) {}
 
-    /// How many items the ring has slots for.
+    /// Returns how many slots the ring has.
     fn capacity(&self) -> usize;
 
-    /// How many items are in the ring, as far as this end can see.
+    /// Returns how many items are in the ring, as far as this end can see.
     fn len(&self) -> usize;
 
-    /// Whether nothing is in the ring, as far as this end can see.
+    /// Returns whether nothing is in the ring, as far as this end can see.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// As [`close`](Consumer::close), but this end stays and takes the remaining items.
+    /// Does the same as [`close`](Consumer::close), but this end stays and can take the remaining
+    /// items.
     fn refuse_pushes(&mut self);
 
-    /// Closes the ring as [`refuse_pushes`](Consumer::refuse_pushes), and drops the items in it,
-    /// including those behind a slot that a writer has claimed and not filled yet. An item that is
-    /// put into such a slot later is dropped with the ring.
+    /// Closes the ring as [`refuse_pushes`](Consumer::refuse_pushes) does, and drops the items in
+    /// it, including those behind a claimed slot that is not filled yet. An item that a writer puts
+    /// into such a slot later is dropped with the ring.
     fn discard(&mut self) {
         self.refuse_pushes();
         while self.try_pop().is_ok() {}
@@ -132,12 +133,11 @@ pub trait Consumer {
     fn close(self);
 }
 
-/// A pointer to a ring: `&Ring`, or `Arc<Ring>` with the feature `alloc`. A handle of your own may
-/// lead to memory that something else owns.
+/// A pointer to a ring: `&Ring`, or `Arc<Ring>` with the feature `alloc`. Your own handle may point
+/// to memory that something else owns.
 ///
-/// Nothing is promised of a clone of a handle: it may lead to another ring. So an end that is
-/// cloned, and any other code that clones a handle, gets the ring from the clone, and copies no
-/// pointer, position or index.
+/// The clone of a handle may point to another ring. So a cloned end, and any other code that clones
+/// a handle, gets the ring from the clone, and copies no pointer, position or index.
 ///
 /// # Safety
 /// As long as a handle lives, and after it was moved, `deref` returns the same ring at the same
@@ -160,11 +160,11 @@ unsafe impl<R> Handle for alloc::sync::Arc<R> {}
 #[allow(unsafe_code)]
 unsafe impl<R> Handle for loom::sync::Arc<R> {}
 
-/// Why a ring of this capacity cannot be made.
+/// Why a ring of this capacity cannot be created.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CapacityError {
-    /// Not a power of two, below 2, or above [`CapacityError::MOST`].
+    /// The capacity is not a power of two, below 2, or above [`CapacityError::MOST`].
     #[error("capacity {given} is not a power of two from 2 to {}", CapacityError::MOST)]
     Invalid {
         /// The requested capacity.
@@ -182,7 +182,7 @@ impl CapacityError {
     /// The largest capacity of any ring.
     pub const MOST: usize = 1 << (usize::BITS - 4);
 
-    /// Whether a ring can have this many slots.
+    /// Returns whether a ring can have this capacity.
     pub(crate) const fn allows(capacity: usize) -> bool {
         capacity.is_power_of_two() && capacity >= 2 && capacity <= CapacityError::MOST
     }
@@ -192,10 +192,10 @@ impl CapacityError {
     }
 }
 
-/// Why an item was refused. The item comes back.
+/// Why an item was refused. Contains the item.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PushError<T> {
-    /// The ring is full. In [`mpmc`]: the next slot is not free, though later ones may be.
+    /// The ring is full. In [`mpmc`]: the next slot is not free, though later slots may be.
     #[error("the ring is full")]
     Full(T),
     /// The readers have closed the ring.
@@ -204,14 +204,14 @@ pub enum PushError<T> {
 }
 
 impl<T> PushError<T> {
-    /// The item.
+    /// Returns the item.
     pub fn into_inner(self) -> T {
         match self {
             PushError::Full(item) | PushError::Closed(item) => item,
         }
     }
 
-    /// Whether waiting may help.
+    /// Returns whether a later push may succeed.
     pub fn is_full(&self) -> bool {
         matches!(self, PushError::Full(_))
     }
@@ -219,10 +219,10 @@ impl<T> PushError<T> {
 
 crate::debug_as_display!(<T> PushError);
 
-/// Why there is no item.
+/// Why there is no item to take.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PopError {
-    /// There is no item now. In [`mpmc`]: the next item is not there, though later ones may be.
+    /// There is no item now. In [`mpmc`]: the next slot is not filled, though later slots may be.
     #[error("the ring is empty")]
     Empty,
     /// All items were taken and the writers have closed the ring.
@@ -233,18 +233,18 @@ pub enum PopError {
 /// Why slots were not granted.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum GrantError {
-    /// A ring of this capacity can never grant this number of slots.
+    /// The ring has fewer slots than were requested.
     #[error("a ring of {capacity} slots cannot grant {asked}: request 1 to {capacity}")]
     Count {
-        /// How many slots were requested.
+        /// The number of requested slots.
         asked: usize,
-        /// How many slots the ring has.
+        /// The number of slots in the ring.
         capacity: usize,
     },
-    /// There is less room now.
+    /// There is not enough room now.
     #[error("the ring has room for {room} items only")]
     Full {
-        /// How many slots could be granted now.
+        /// The number of slots that could be granted now.
         room: usize,
     },
     /// The readers have closed the ring.

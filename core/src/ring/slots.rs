@@ -1,4 +1,4 @@
-//! The memory of a ring's slots, and the pointer that each end keeps to them.
+//! The memory of a ring's slots, and each end's pointer to them.
 //!
 //! Slots come from an array (for a `static` or a field), a borrowed slice, or the heap (feature
 //! `alloc`). Only the ring accesses them: a slice is borrowed mutably.
@@ -12,12 +12,12 @@ use crate::sync::prefetch;
 /// Storage of slots.
 ///
 /// # Safety
-/// `slots` returns the same slots at every call, also after the storage was moved if the slots are
-/// not inside of it, and only the one ring that owns the storage accesses them.
+/// `slots` returns the same slots at every call, even after the storage was moved, unless it
+/// contains the slots; and only the ring that owns the storage accesses them.
 pub unsafe trait Storage {
     /// The slot type of the ring.
     type Slot;
-    /// All slots.
+    /// Returns all slots.
     fn slots(&self) -> &[Self::Slot];
 }
 
@@ -39,8 +39,7 @@ unsafe impl<S> Storage for &mut [S] {
     }
 }
 
-/// The pointer that an end keeps to its ring's slots, so that the path of an item follows one
-/// pointer.
+/// An end's pointer to the slots of its ring, so that an access follows one pointer.
 pub struct Slots<S> {
     start: NonNull<S>,
     mask: usize,
@@ -69,7 +68,7 @@ impl<S> Clone for Slots<S> {
 const LINE: usize = 64;
 
 impl<S> Slots<S> {
-    /// How many slots are in a cache line; a power of two.
+    /// The number of slots in a cache line; a power of two.
     const PER_LINE: usize = match size_of::<S>() {
         size @ 1..LINE => 1 << (LINE / size).ilog2(),
         _ => 1,
@@ -90,7 +89,7 @@ impl<S> Slots<S> {
         self.mask + 1
     }
 
-    /// The slot of a position.
+    /// Returns the slot of a position.
     ///
     /// # Safety
     /// The slots that this was made from are alive.
@@ -102,10 +101,11 @@ impl<S> Slots<S> {
         unsafe { slot.as_ref() }
     }
 
-    /// Prefetches for an end at `position` that may go to `limit`: the cache line that is `LINES`
-    /// lines ahead, unless the other side may be using that line and would have to fetch it back.
-    /// Returns where the end must call this again: after the slots of one cache line. Slots that
-    /// fill a line, or a large part of one, are not prefetched: the processor does that itself.
+    /// Prefetches the cache line `LINES` lines after `position`, for an end that may go to `limit`,
+    /// unless the other side may be using that line and would have to fetch it back. Returns the
+    /// position at which to call this again: after the slots of one cache line. Does nothing for
+    /// slots that fill a line or a large part of one, because the processor prefetches those
+    /// itself.
     #[inline]
     pub(super) fn prefetch_ahead<const WRITE: bool, const LINES: usize>(
         &self,
@@ -124,8 +124,8 @@ impl<S> Slots<S> {
         position.wrapping_add(room.min(self.left_in_line(position)))
     }
 
-    /// The number of slots from a position to the end of its cache line, if slots do not straddle
-    /// lines.
+    /// Returns the number of slots from a position to the end of its cache line, assuming that
+    /// slots do not straddle lines.
     #[inline]
     pub(super) fn left_in_line(&self, position: usize) -> usize {
         Self::PER_LINE - (position & (Self::PER_LINE - 1))
@@ -155,9 +155,9 @@ impl<S> Slots<S> {
 #[cfg(feature = "alloc")]
 pub use heap::Heap;
 
-/// Slots on the heap, aligned to cache lines, so that a slot of 64 bytes is one line and not parts
-/// of two. The slots of small rings are aligned only as their type needs, because an alignment
-/// takes memory and time of the allocator.
+/// Slots on the heap, aligned to cache lines, so that a slot of 64 bytes is one line, not parts of
+/// two. The slots of small rings have only the alignment of their type, because a larger one costs
+/// memory and time in the allocator.
 #[cfg(feature = "alloc")]
 mod heap {
     use alloc::alloc::{alloc, dealloc};
@@ -206,7 +206,7 @@ mod heap {
             Ok(Heap { start, count: capacity })
         }
 
-        /// `None` if the slots take more than memory can hold.
+        /// Returns `None` if the slots take more than memory can hold.
         fn layout(capacity: usize) -> Option<Layout> {
             let slots = Layout::array::<S>(capacity).ok()?;
             let align = slots.align().max(ALIGN);

@@ -1,12 +1,12 @@
-//! `stamped`: one writer, one reader, items in order; the layout with a stamp in each slot.
+//! `stamped`: one writer, one reader, FIFO; the layout with a stamp in each slot.
 //!
-//! This is the same ring as [`spsc`](crate::ring::spsc), with the same ends, but the writer shows
-//! an item by a word beside the item: the item's position plus one. Stamp and item reach the reader
-//! in one cache line, so a round trip costs two transfers instead of four, and large items do not
-//! wait for the cache line of an index. For items of one word, and for batches, `spsc` moves fewer
-//! bytes. (The idea is from FastForward: Giacomoni, Moseley, Vachharajani, 2008.)
+//! This is the same ring as [`spsc`](crate::ring::spsc), with the same ends, but the writer
+//! publishes an item by a word beside the item: the item's position plus one. Stamp and item reach
+//! the reader in one cache line, so a round trip costs two transfers instead of four, and large
+//! items do not wait for the cache line of an index. For items of one word, and for batches, `spsc`
+//! moves fewer bytes. (The idea is from FastForward: Giacomoni, Moseley, Vachharajani, 2008.)
 //!
-//! Room is shown as in `spsc`: by the reader's position, every few pops. Read `spsc/` first.
+//! Room is published as in `spsc`: by the reader's position, every few pops. Read `spsc/` first.
 //!
 //! ```
 //! use mycelium_core::ring::{spsc::Spsc, stamped};
@@ -33,24 +33,23 @@ use super::spsc::{SideState, SlotLayout, Spsc, ring_types};
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
 ring_types! {
-    /// The ends are those of [`spsc`](crate::ring::spsc).
+    /// [`spsc`](crate::ring::spsc) has the same ends.
     Slot
 }
 
-/// A slot with its stamp, aligned so that no single store of a part of the item covers two cache
-/// lines.
+/// A slot with its stamp, aligned so that no single store to the item straddles two cache lines.
 #[derive(Debug)]
 #[repr(C)]
 #[cfg_attr(target_arch = "x86_64", repr(align(16)))]
 pub struct Slot<T> {
     cell: cell::Slot<T>,
-    /// The position of the item plus one, after it was put.
+    /// The position of the item plus one, once the item was put.
     stamp: AtomicUsize,
 }
 
 impl<T> Slot<T> {
     const_unless_loom! {
-        /// An empty slot.
+        /// Creates an empty slot.
         #[must_use]
         pub const fn new() -> Slot<T> {
             Slot { stamp: AtomicUsize::new(0), cell: cell::Slot::new() }
@@ -113,7 +112,7 @@ unsafe impl<T> SlotLayout for Slot<T> {
             // Acquire, pairs with the Release of `show`: the item.
             slot.stamp.load(order!("stamped.look", Acquire)) == position.wrapping_add(1)
         };
-        // The first item is checked alone, because most checks are for one item.
+        // Checks the first item alone, because most checks are for one item.
         if most == 0 || !shown(0) {
             return 0;
         }
@@ -159,8 +158,8 @@ unsafe impl<T> SlotLayout for Slot<T> {
 
     #[inline]
     fn run(slots: &Slots<Self>, position: usize) -> usize {
-        // A check takes the cache line that the next item is written to, so it is worth counting
-        // all items up to the end of this line.
+        // A check takes the cache line to which the writer writes the next item, so it counts all
+        // items up to the end of this line.
         slots.left_in_line(position).min(slots.capacity() / 2)
     }
 

@@ -1,17 +1,17 @@
-//! Copies between words that other threads may access at the same time and words of this thread.
+//! Copies between words that other threads may access concurrently and words of this thread.
 //!
-//! Rust has atomic accesses of a word, but of nothing longer. Where the processor has longer ones,
-//! these functions use them: two words at a time for a few words, 64 bytes at a time for many
-//! (twice as fast as word by word on the processors that were measured, and for 32 KiB as fast as a
-//! `memcpy`). For Rust these are not accesses of this thread, but of something outside, which may
-//! happen at any time because all other accesses to these words are atomic. A reader that races
-//! with a writer may get any mixture of old and new bytes.
+//! Rust has atomic accesses of a word, but of nothing longer. These functions use longer ones where
+//! the processor has them: two words at a time for a few words, 64 bytes at a time for many (twice
+//! as fast as word by word on the measured processors, and for 32 KiB as fast as a `memcpy`). To
+//! Rust these look like accesses from outside the program, which are allowed at any time because
+//! all other accesses to these words are atomic. A reader that races with a writer may get any
+//! mixture of old and new bytes.
 
 use super::{AtomicUsize, Ordering};
 
-/// Stores words to atomic words, relaxed and in order, in as few stores as the processor allows:
-/// the cost of a store does not depend on its length, and the store buffer, in which stores wait
-/// for cache lines of other cores, is limited.
+/// Stores words to atomic words, relaxed and in order, in as few stores as the processor allows.
+/// The cost of a store does not depend on its length, and the store buffer, in which stores wait
+/// for cache lines of other cores, is small.
 ///
 /// `W` is a wrapper of an atomic word, and `word` unwraps it.
 ///
@@ -27,8 +27,8 @@ pub(crate) fn store_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, word
     }
 }
 
-/// Loads atomic words, relaxed, in as few loads as the processor allows, as many as there are in
-/// `words`. The places may be mapped read-only.
+/// Loads as many atomic words as `words` has, relaxed, in as few loads as the processor allows. The
+/// places may be mapped read-only.
 ///
 /// # Panics
 /// If there are fewer places.
@@ -42,7 +42,7 @@ pub(crate) fn load_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, words
     }
 }
 
-/// Accesses of several words. Both functions return how many words they copied, from the first on.
+/// Accesses of several words. Both functions return how many words they copied, from the start.
 ///
 /// Each `W` is an atomic word. There must be as many places as words.
 #[cfg(all(
@@ -61,7 +61,7 @@ mod wide {
     /// From this number of words on, 64 bytes are copied at a time.
     const MANY: usize = 32;
 
-    /// Returns how many pieces of 64 bytes of this number of words are copied that way.
+    /// Returns how many pieces of 64 bytes are copied for this number of words.
     #[inline(always)]
     fn lines(words: usize) -> usize {
         if words < MANY { 0 } else { words / 8 }
@@ -156,7 +156,7 @@ mod wide {
     }
 }
 
-/// As above, where words are the longest accesses, and for the model checkers.
+/// The same where a word is the longest access, and for the model checkers.
 #[cfg(not(all(
     target_arch = "x86_64",
     target_pointer_width = "64",

@@ -26,9 +26,9 @@ pub enum Kind {
 pub struct Access {
     /// The kind of the access.
     pub kind: Kind,
-    /// The address of the first byte.
+    /// The address of its first byte.
     pub start: usize,
-    /// How many bytes the access touches.
+    /// The number of bytes that it touches.
     pub bytes: usize,
 }
 
@@ -36,19 +36,19 @@ std::thread_local! {
     static WATCHER: Cell<Option<fn(Access)>> = const { Cell::new(None) };
 }
 
-/// Sets the function that is called before each access of this thread; `None` ends that.
+/// Sets the function that is called before each access of this thread; `None` removes it.
 pub fn watch(watcher: Option<fn(Access)>) {
     WATCHER.set(watcher);
 }
 
-/// Reports an access that follows.
+/// Reports an access that is about to happen.
 pub fn report(kind: Kind, start: usize, bytes: usize) {
     if let Some(watcher) = WATCHER.get() {
         watcher(Access { kind, start, bytes });
     }
 }
 
-/// Reports an access to all of `place`.
+/// Reports an access to all of `place` that is about to happen.
 pub fn report_all<T: ?Sized>(kind: Kind, place: &T) {
     report(kind, core::ptr::from_ref(place).addr(), size_of_val(place));
 }

@@ -2,9 +2,9 @@
 //!
 //! Everything in this crate that two threads may access comes from here, so that one switch,
 //! `cfg(loom)`, puts the whole crate under the model checker. The switch is `cfg(loom)` alone:
-//! `test` is never set for a dependency, so a shim with `cfg(test)` would make the models in
-//! another crate check plain atomics. `clippy.toml` refuses `core::sync::atomic` and `core::cell`
-//! in all other files of this crate.
+//! `test` is never set for a dependency, so with `cfg(test)` the models in another crate would
+//! check plain atomics. `clippy.toml` refuses `core::sync::atomic` and `core::cell` in all other
+//! files of this crate.
 //!
 //! Each ordering that a ring relies on is written `order!("site", Release)`, each fence
 //! `barrier!("site", SeqCst)`. The comment at a site names the other side of the pair, and after a
@@ -13,11 +13,11 @@
 //! does not fail, the ordering is too strong, or untested, or invisible to the checker
 //! (`docs/proofs.md` has the list).
 //!
-//! Under `cfg(lines)` the shim also reports each access to simulated caches (`lines`), by `seen!`,
-//! which does nothing in any other build.
+//! Under `cfg(lines)` the macro `seen!` also reports each access to simulated caches (`lines`). It
+//! does nothing in any other build.
 
 #![allow(unsafe_code)]
-// This is the only file that may name them.
+// Only this file may name them.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub(crate) use core::sync::atomic::Ordering;
@@ -47,7 +47,7 @@ macro_rules! const_unless_loom {
     };
 }
 
-/// An array of new values, in a const context outside loom.
+/// Creates an array of new values, in a const context outside loom.
 macro_rules! repeat {
     ($value:expr; $count:expr) => {{
         #[cfg(not(loom))]
@@ -89,8 +89,8 @@ macro_rules! barrier {
     }};
 }
 
-/// Reports an access that follows: to all of `$place`, a reference, or to `$bytes` bytes at an
-/// address.
+/// Reports an access that is about to happen: to all of `$place`, a reference, or to `$bytes` bytes
+/// at an address.
 macro_rules! seen {
     ($kind:ident, $place:expr) => {
         #[cfg(lines)]
@@ -135,8 +135,8 @@ impl AtomicUsize {
         self.0.load(order)
     }
 
-    /// As `load`, for a word that may be in memory of another process. Such memory may be mapped
-    /// read-only, where only relaxed loads are defined: a fence follows the load.
+    /// Loads a word that may be in memory of another process. Such memory may be mapped read-only,
+    /// where only relaxed loads are defined, so a fence follows the load.
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn acquire(&self, foreign: bool, order: Ordering) -> usize {
@@ -151,7 +151,7 @@ impl AtomicUsize {
         value
     }
 
-    /// A plain load, which the model checker reports if it races with a store.
+    /// Loads plainly; the model checker reports a race with a store.
     ///
     /// # Safety
     /// No thread stores to the word until the value is no longer needed.
@@ -168,8 +168,8 @@ impl AtomicUsize {
     }
 
     /// Exchanges `current` for `new`, relaxed, and then calls `fence`, which must be a sequentially
-    /// consistent fence; or does neither and returns `false`. On processors where an exchange is
-    /// such a fence, this is one instruction.
+    /// consistent fence. If the exchange fails, returns `false` without a fence. Where an exchange
+    /// is such a fence, this is one instruction.
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn exchange_and_fence(
@@ -248,7 +248,7 @@ impl AtomicUsize {
     }
 }
 
-/// Operations that are the same for all names: report the access, then do it.
+/// Defines operations that are the same for all types: report the access, then do it.
 macro_rules! forward {
     ($($name:ident)*) => {$(
         #[cfg(target_has_atomic = "ptr")]
@@ -264,8 +264,8 @@ macro_rules! forward {
 
 forward!(fetch_add fetch_sub fetch_max fetch_or fetch_and);
 
-/// As `forward`, for exchanges. `compare_exchange_weak` may fail spuriously: use it in loops; it is
-/// cheaper on some processors.
+/// Does the same as `forward`, for exchanges. `compare_exchange_weak` may fail spuriously: use it
+/// in loops; it is cheaper on some processors.
 macro_rules! forward_exchange {
     ($($name:ident)*) => {$(
         #[cfg(target_has_atomic = "ptr")]
@@ -287,7 +287,7 @@ macro_rules! forward_exchange {
 
 forward_exchange!(compare_exchange compare_exchange_weak);
 
-/// An atomic pointer to a value that is made once and never replaced.
+/// An atomic pointer to a value that is created once and never replaced.
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 #[derive(Debug)]
 pub(crate) struct AtomicPtr<T>(atomic::AtomicPtr<T>);
@@ -318,7 +318,7 @@ impl<T> AtomicPtr<T> {
     }
 }
 
-/// One step of a loop that waits for another thread. Under loom it lets the others run.
+/// Pauses in a loop that waits for another thread. Under loom it lets other threads run.
 #[inline]
 pub(crate) fn pause() {
     #[cfg(not(loom))]
@@ -327,8 +327,8 @@ pub(crate) fn pause() {
     loom::thread::yield_now();
 }
 
-/// Prefetches the memory at `place`, which will be read or, with `WRITE`, written. The address need
-/// not be valid.
+/// Prefetches the memory at `place` for a read or, with `WRITE`, for a write. The address may be
+/// invalid.
 #[inline(always)]
 pub(crate) fn prefetch<const WRITE: bool>(place: *const u8) {
     #[cfg(lines)]
@@ -391,7 +391,7 @@ impl<T> SharedCell<T> {
         unsafe { self.with_mut_unseen(f) }
     }
 
-    /// As `with_mut`, for an `f` that moves the content out and writes nothing.
+    /// Does the same as `with_mut`, for an `f` that moves the content out and writes nothing.
     ///
     /// # Safety
     /// As for `with_mut`.
@@ -402,7 +402,7 @@ impl<T> SharedCell<T> {
         unsafe { self.with_mut_unseen(f) }
     }
 
-    /// As `with_mut`, for an `f` that reports its accesses itself.
+    /// Does the same as `with_mut`, for an `f` that reports its accesses itself.
     ///
     /// # Safety
     /// As for `with_mut`.
@@ -428,12 +428,12 @@ mod weakening {
     use super::Ordering;
 
     std::thread_local! {
-        // A model runs on one thread of the operating system, so a test weakens only its own model.
+        // A model runs on one system thread, so a test weakens only its own model.
         static WEAK: Cell<&'static str> = const { Cell::new("") };
     }
 
-    /// Weakens the ordering named `site` to `Relaxed`, or removes that fence, for all models that
-    /// this thread runs from now on. An empty name restores all.
+    /// Weakens the ordering named `site` to `Relaxed`, or removes that fence, for all later models
+    /// of this thread. An empty name restores all.
     pub fn weaken(site: &'static str) {
         WEAK.with(|weak| weak.set(site));
     }

@@ -1,9 +1,9 @@
-//! Long messages in fragments: so they delay other messages by one fragment only, and need no
+//! Long messages in fragments, so that they delay other messages by one fragment only, and need no
 //! buffer of their own length.
 //!
-//! A stream has at most one open message: its next one. The message's sequence and credit are used
+//! A stream has at most one open message, its next one. The message's sequence and credit are used
 //! with its last fragment. Until then no other frame of the stream follows, except a gap that
-//! starts with the message: then the rest of the message is not sent.
+//! starts with this message and replaces the rest of it.
 
 use core::time::Duration;
 
@@ -16,15 +16,15 @@ use crate::link::event::Event;
 use crate::link::tables::{Id, OutgoingId};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// Sends part of the next message of a stream: as much of `bytes`, which start at
-    /// `fragment.offset`, as the link accepts now. Returns how many bytes. The caller sends the
-    /// rest in later calls, until `fragment.total` is reached. A short message is sent whole. The
-    /// envelope goes with the first part.
+    /// Sends a part of the next message of a stream: as much of `bytes`, which start at
+    /// `fragment.offset`, as the link accepts now. Returns the number of sent bytes. The caller
+    /// sends the rest in later calls, until `fragment.total` is reached. A short message is sent
+    /// whole. The envelope goes with the first part.
     ///
-    /// At most one fragment is in the buffer, and it uses at most half of it: a caller with
-    /// messages for several streams sends them in turn. Other frames may be sent in between, but of
-    /// the same stream only [`skip`](Link::skip), which aborts the message. A lost connection
-    /// aborts it too: start again at offset 0.
+    /// The buffer contains at most one fragment, which uses at most half of it, so a caller with
+    /// messages for several streams sends them in turn. Other frames may be sent in between; of the
+    /// same stream only [`skip`](Link::skip), which aborts the message. A lost connection aborts it
+    /// too: start again at offset 0.
     ///
     /// # Errors
     /// The call has no effect then. As [`send`](Link::send); [`SendError::Fragments`] until another
@@ -97,14 +97,14 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(count)
     }
 
-    /// Whether the peer accepts another fragmented message, of `total` bytes.
+    /// Checks that the peer accepts another fragmented message, of `total` bytes.
     fn check_new_fragmented(&mut self, now: Duration, total: u32) -> Result<(), SendError> {
         // A peer that accepts no fragments now will not accept them later.
         let limit = if self.peer.max_open == 0 { 0 } else { self.peer.max_message };
         if total > limit {
             return Err(SendError::TooLong { length: total as usize, limit });
         }
-        // The peer must first learn that streams with open messages are gone.
+        // Tells the peer first that streams with open messages are gone.
         self.queue_due(now);
         let limit = self.peer.max_open;
         if self.outgoing.iter().filter(|(_, stream)| stream.open.is_some()).count() >= limit {

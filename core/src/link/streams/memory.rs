@@ -1,9 +1,8 @@
-//! Streams through shared memory. The link says where a stream moves to shared memory, and where it
-//! ends; the messages after the move, their confirmations and the regions themselves are the
-//! caller's concern.
+//! Streams through shared memory. The link knows where a stream moves to shared memory and where it
+//! ends. The caller handles the messages after the move, their confirmations and the regions.
 //!
 //! On both sides `next` of a moved stream stays where it moved. So confirmations never pass it, the
-//! stream resumes there on the next connection, and the link considers the stream confirmed when
+//! stream resumes there on the next connection, and the link considers the stream confirmed once
 //! all messages before it are. A reader that has left the shared memory resumes after the messages
 //! that it read there.
 
@@ -17,16 +16,16 @@ use crate::link::event::Event;
 use crate::link::tables::{Id, IncomingId, OutgoingId};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// Whether the link is up and both sides send and read streams through shared memory
-    /// ([`Config::memory`](crate::link::Config::memory)). The peer says so right after its hello,
-    /// before any other frame.
+    /// Returns whether the link is up and both sides support streams through shared memory
+    /// ([`Config::memory`](crate::link::Config::memory)). The peer's features frame, its first
+    /// after the hello, says so.
     #[must_use]
     pub fn peer_accepts_memory(&self) -> bool {
         self.config.memory && self.peer_has(MEMORY)
     }
 
-    /// Offers shared memory to the peer, at most once a connection. The peer shows the token on the
-    /// connection that passes the regions.
+    /// Offers shared memory to the peer, at most once per connection. The peer sends the token on
+    /// the control connection that passes the regions.
     ///
     /// # Errors
     /// [`SendError::NoMemory`] if one side does not support it, [`SendError::SecondMemory`] if it
@@ -43,8 +42,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Moves a stream to the region of shared memory with this number. Returns the sequence of its
-    /// first message there: all before it were sent over the link, and are confirmed over the link.
-    /// After it, only [`end_moved_stream`](Link::end_moved_stream) is left for the stream on this
+    /// first message there: all earlier messages were sent, and are confirmed, over the link. After
+    /// this call only [`end_moved_stream`](Link::end_moved_stream) is valid for the stream on this
     /// connection.
     ///
     /// If the stream resumes on the next connection as one that has moved ([`Event::Resume`]), open
@@ -83,9 +82,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Ends a stream that [moved](Link::move_stream); `next` is the sequence after its last message
-    /// in shared memory. As after [`end_stream`](Link::end_stream), [`Event::Window`] says when the
-    /// messages before the move are confirmed. The link does not know when the messages in shared
-    /// memory are.
+    /// in shared memory. As after [`end_stream`](Link::end_stream), [`Event::Window`] reports when
+    /// the messages before the move are confirmed. The link does not know which messages in shared
+    /// memory are confirmed.
     ///
     /// # Errors
     /// The call has no effect then. [`SendError::NotMoved`] if the stream has not moved,
@@ -109,9 +108,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.send_end(now, stream, next)
     }
 
-    /// Stops the reading of a stream in shared memory: from the next connection on, the stream
-    /// continues over the link with the message `next`. If the stream has `ended`, `next` is its
-    /// end, and all messages before it are confirmed.
+    /// Stops reading a stream in shared memory: from the next connection on, the stream continues
+    /// over the link with the message `next`. If the stream has `ended`, `next` is its end, and all
+    /// messages before it count as confirmed.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the stream does not exist.

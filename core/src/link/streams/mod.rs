@@ -1,12 +1,12 @@
-//! The state of topics and streams; and in the files below, messages that need several frames,
-//! share one, or go through shared memory.
+//! The state of topics and streams. The files below handle messages that need several frames, share
+//! one, or go through shared memory.
 //!
-//! A topic is an interest, if this side subscribes to it, or an export, if the peer does. A stream
-//! carries the messages of one start of a publisher: incoming for an interest, outgoing for an
-//! export. The state includes which frames are due. `fragment` has long messages, `run` the
-//! messages that share a header and stay in their ring, `memory` the streams that have moved to
-//! shared memory. This file may use the tables, settings, errors and frames of a link, and not the
-//! link; the other three have methods of the link, called by the caller or from `input`.
+//! A topic is an interest if this side subscribes to it, or an export if the peer does. A stream
+//! carries the messages of one run of a publisher: incoming for an interest, outgoing for an
+//! export. The state says which frames are due. `fragment` has long messages, `run` the messages
+//! that share a header and stay in their ring, `memory` the streams that have moved to shared
+//! memory. This file may use the tables, settings, errors and frames of a link, but not the link;
+//! the other three have methods of the link, called by the caller or from `input`.
 
 use core::time::Duration;
 
@@ -21,13 +21,13 @@ mod fragment;
 mod memory;
 mod run;
 
-/// The subscription frames of an interest: what this side has sent, or has to send next.
+/// The subscription frame of an interest that was sent last or is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InterestState {
     /// Subscribe is due.
     Due,
-    /// Subscribe is due, and unsubscribe after it. The hello counted the interest's streams, and
-    /// the peer keeps places for them until a resume names each: so subscribe cannot be left out.
+    /// Subscribe is due, and then unsubscribe. Subscribe cannot be left out: the hello counted the
+    /// interest's streams, and the peer keeps places for them until a resume names each.
     SubscribeThenUnsubscribeDue,
     /// Subscribe was sent.
     Subscribed,
@@ -47,12 +47,12 @@ pub(super) struct InterestEntry {
 }
 
 impl InterestEntry {
-    /// Whether the interest is unknown to the peer on this connection.
+    /// Returns whether the interest is unknown to the peer on this connection.
     pub(super) fn is_due(&self) -> bool {
         matches!(self.state, InterestState::Due | InterestState::SubscribeThenUnsubscribeDue)
     }
 
-    /// Whether unsubscribe is due.
+    /// Returns whether unsubscribe is due.
     pub(super) fn is_unsubscribe_due(&self) -> bool {
         matches!(
             self.state,
@@ -61,7 +61,7 @@ impl InterestEntry {
     }
 }
 
-/// The answer to a subscription: what this side has sent, or has to send next.
+/// The answer to a subscription that was sent last or is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExportState {
     /// The caller has not decided.
@@ -69,7 +69,7 @@ pub(super) enum ExportState {
     AcceptDue,
     Accepted,
     RejectDue(RejectReason, Digest),
-    /// Reject or left was sent, and resumes of the subscription are still to arrive.
+    /// Reject or left was sent, and more resumes of the subscription will arrive.
     Rejected,
     /// The peer unsubscribed: left is due.
     LeftDue,
@@ -79,13 +79,13 @@ pub(super) enum ExportState {
 pub(super) struct ExportEntry {
     pub(super) type_id: u16,
     pub(super) window: u32,
-    /// How many resumes are still to arrive.
+    /// The number of resumes that will still arrive.
     pub(super) resumes: u16,
     pub(super) state: ExportState,
 }
 
 impl ExportEntry {
-    /// Whether the peer is subscribed and not rejected.
+    /// Returns whether the peer is subscribed and not rejected.
     pub(super) fn is_open(&self) -> bool {
         matches!(
             self.state,
@@ -94,7 +94,7 @@ impl ExportEntry {
     }
 }
 
-/// A stream that the peer wants to resume, and that this side has not answered.
+/// A stream that the peer wants to resume, without an answer of this side so far.
 #[derive(Debug, PartialEq)]
 pub(super) struct PendingResume {
     pub(super) export: ExportId,
@@ -106,16 +106,16 @@ pub(super) struct PendingResume {
 pub(super) enum IncomingState {
     /// Messages.
     Live,
-    /// The end: the messages from `next` on are in shared memory.
+    /// Only the end: the messages from `next` on are in shared memory.
     Moved,
-    /// The region frame: the stream moved at `next` on an earlier connection.
+    /// Only the region frame: the stream moved at `next` on an earlier connection.
     MoveDue,
-    /// Nothing: the end has arrived, but the peer does not yet know that all messages before `next`
+    /// None: the end has arrived, but the peer does not know yet that all messages before `next`
     /// are confirmed.
     Ended,
 }
 
-/// The place from which a stream continues after the caller has left its shared memory.
+/// Where a stream continues after the caller has left its shared memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeftMemory {
     /// The sequence of the next message.
@@ -126,7 +126,7 @@ pub(super) struct LeftMemory {
 
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// The peer's number for the stream, once it is open on this connection.
+    /// The peer's number for the stream; `None` while it is not open on this connection.
     pub(super) remote: Option<u32>,
     pub(super) interest: InterestId,
     pub(super) type_id: u16,
@@ -134,40 +134,40 @@ pub(super) struct Incoming {
     /// The sequence of the next message that can arrive over the link.
     pub(super) next: u64,
     pub(super) window: u32,
-    /// The total of messages that may arrive on this connection.
+    /// The total number of messages that may arrive on this connection.
     pub(super) granted: u64,
-    /// The value of `granted` that the peer knows.
+    /// The value of `granted` that was sent to the peer.
     pub(super) granted_sent: u64,
-    /// How many messages have arrived on this connection.
+    /// The number of messages that have arrived on this connection.
     pub(super) used: u64,
     /// Messages before this sequence are confirmed.
     pub(super) confirmed: u64,
-    /// The value of `confirmed` that the peer knows.
+    /// The value of `confirmed` that was sent to the peer.
     pub(super) confirmed_sent: u64,
-    /// Since when `confirmed` is ahead of `confirmed_sent`.
+    /// The time since which `confirmed` is ahead of `confirmed_sent`.
     pub(super) unconfirmed: Option<Duration>,
-    /// A message is confirmed by the caller, and not by its arrival.
+    /// Whether the caller confirms messages; otherwise their arrival does.
     pub(super) by_caller: bool,
     /// Messages before this sequence may have been delivered to an earlier process. Each is
     /// confirmed at once, so that few are redelivered again.
     pub(super) redelivered_before: u64,
-    /// Its interest was unsubscribed: messages are discarded.
+    /// Whether the interest was unsubscribed, so that messages are discarded.
     pub(super) unsubscribed: bool,
     pub(super) state: IncomingState,
-    /// The stream moved to shared memory, and the caller still reads it there.
+    /// Whether the stream moved to shared memory and the caller still reads it there.
     pub(super) in_memory: bool,
     /// Where the stream continues on the next connection, if the caller has left the shared memory.
     pub(super) left: Option<LeftMemory>,
-    /// The stream has ended, and the caller knows. If the connection is lost, the peer may not
-    /// know, and open the stream again, although all its messages have arrived.
+    /// Whether the stream has ended and the caller knows. After a lost connection the peer may not
+    /// know that all messages arrived, and open the stream again.
     pub(super) finished: bool,
-    /// Orders the finished streams by the time of their end.
+    /// The place of this stream in the order in which streams finished.
     pub(super) finish_order: u64,
-    /// A resume was sent and not answered.
+    /// Whether a resume was sent and not answered.
     pub(super) resuming: bool,
-    /// How many unconfirmed messages the sender can keep.
+    /// The number of unconfirmed messages that the publisher can keep.
     pub(super) keeps: u32,
-    /// The next fragment of a message that has arrived in part.
+    /// The next fragment of a partly received message.
     pub(super) open: Option<Fragment>,
 }
 
@@ -182,8 +182,7 @@ impl Incoming {
         if !self.by_caller {
             self.confirmed = first;
         }
-        // The last confirmation of the earlier connection may be lost, so it is sent again, at
-        // once.
+        // The last confirmation of the earlier connection may be lost, so it is sent again at once.
         self.confirmed_sent = 0;
         self.unconfirmed = Some(Duration::ZERO);
     }
@@ -215,12 +214,12 @@ impl Incoming {
         }
     }
 
-    /// Whether the stream is kept only in case the peer opens it again.
+    /// Returns whether the stream is kept only in case the peer opens it again.
     pub(super) fn is_spare(&self) -> bool {
         self.finished && self.remote.is_none() && !self.resuming && self.confirmed == self.next
     }
 
-    /// Refuses a frame that is not at the next sequence.
+    /// Returns an error unless the frame is at the next sequence.
     pub(super) fn check_sequence(&self, stream: u32, found: u64) -> Result<(), LinkError> {
         if found != self.next {
             return Err(LinkError::Sequence { stream, expected: self.next, found });
@@ -228,7 +227,8 @@ impl Incoming {
         Ok(())
     }
 
-    /// Whether this frame is the next message, is whole, has credit and is not to be discarded.
+    /// Returns whether this frame is the next message, is whole, has credit and is not to be
+    /// discarded.
     #[inline(always)]
     pub(super) fn accepts(&self, frame: &FrameView<'_>) -> bool {
         let header = frame.header();
@@ -269,7 +269,7 @@ impl Incoming {
         }
     }
 
-    /// Confirms the messages before a sequence. Returns whether that is new.
+    /// Confirms the messages before this sequence. Returns whether that changed anything.
     #[inline]
     pub(super) fn confirm(&mut self, now: Duration, before: u64) -> bool {
         let before = before.min(self.next);
@@ -281,14 +281,14 @@ impl Incoming {
         is_new
     }
 
-    /// Whether the stream has this number on this connection, and its messages arrive over the
-    /// link.
+    /// Returns whether the stream has this number on this connection and its messages arrive over
+    /// the link.
     pub(super) fn is_live(&self, remote: u32) -> bool {
         self.remote == Some(remote) && self.state == IncomingState::Live
     }
 
-    /// Refuses the end of the stream, unless it is at the next sequence. The end of a moved stream
-    /// may be after any of its messages in shared memory, which do not arrive over the link.
+    /// Returns an error unless the end is at the next sequence. A moved stream may end after any of
+    /// its messages in shared memory, which do not arrive over the link.
     pub(super) fn check_end(&self, stream: u32, found: u64) -> Result<(), LinkError> {
         if self.state != IncomingState::Moved {
             self.check_live(stream)?;
@@ -298,7 +298,7 @@ impl Incoming {
         self.check_sequence(stream, found)
     }
 
-    /// Refuses a frame about messages, unless they arrive over the link.
+    /// Returns an error unless messages of this stream arrive over the link.
     pub(super) fn check_live(&self, stream: u32) -> Result<(), LinkError> {
         match self.state {
             IncomingState::Live => Ok(()),
@@ -307,16 +307,18 @@ impl Incoming {
         }
     }
 
-    /// Whether the end has arrived and the peer does not know that all messages are confirmed.
+    /// Returns whether the end has arrived and the peer does not know that all messages are
+    /// confirmed.
     pub(super) fn has_ended(&self) -> bool {
         self.state == IncomingState::Ended
     }
 
-    /// Whether a window frame is due: credit or confirmations that the peer needs now.
+    /// Returns whether a window frame is due: credit or confirmations that the peer needs now.
     pub(super) fn is_due(&self, now: Duration, confirm: Duration) -> bool {
         let half = u64::from(self.window / 2);
-        // A reader that is slower than its peer frees a few slots at a time. As long as less than
-        // this part is free, it has more messages to take, so the rest of the credit will follow.
+        // A reader that is slower than its peer frees a few slots at a time. While less than this
+        // part of the window is free, it has more messages to take, so the rest of the credit will
+        // follow.
         let worth = u64::from(self.window / 8).max(1);
         let unconfirmed = self.confirmed - self.confirmed_sent;
         self.remote.is_some()
@@ -328,13 +330,13 @@ impl Incoming {
     }
 }
 
-/// A run that has not arrived in full.
+/// A run that has not completely arrived.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IncomingRun {
     /// The peer's number for the stream of the run.
     pub(super) number: u32,
     pub(super) shape: RunShape,
-    /// How many messages are still to arrive.
+    /// The number of messages that have not arrived yet.
     pub(super) left: u32,
 }
 
@@ -343,9 +345,9 @@ pub(super) struct IncomingRun {
 pub(super) enum OutgoingState {
     /// Messages.
     Live,
-    /// The end: the messages from `next` on are in shared memory.
+    /// Only the end: the messages from `next` on are in shared memory.
     Moved,
-    /// Nothing: the end was sent. The entry stays until all messages before `next` are confirmed.
+    /// None: the end was sent. The entry stays until all messages before `next` are confirmed.
     Ended,
 }
 
@@ -357,12 +359,12 @@ pub(super) struct Outgoing {
     pub(super) next: u64,
     /// The peer has confirmed the messages before this sequence.
     pub(super) confirmed: u64,
-    /// The total of messages that may be sent on this connection.
+    /// The total number of messages that may be sent on this connection.
     pub(super) granted: u64,
-    /// How many messages were sent on this connection.
+    /// The number of messages that were sent on this connection.
     pub(super) sent: u64,
     pub(super) state: OutgoingState,
-    /// The next fragment of a message that was sent in part.
+    /// The next fragment of a partly sent message.
     pub(super) open: Option<Fragment>,
 }
 

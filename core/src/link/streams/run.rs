@@ -1,7 +1,7 @@
 //! Runs: consecutive messages of one stream after one header, in the layout of their ring.
 //!
-//! The link does not copy these bytes. To send, it puts the header into its buffer, and the caller
-//! writes the messages from their ring ([`Link::poll_vectored`]). To receive, each call of
+//! The link does not copy these bytes. To send, it writes the header into its buffer, and the
+//! caller writes the messages from their ring ([`Link::poll_vectored`]). To receive, each call of
 //! [`Link::input`] returns the messages that are complete ([`Event::Run`]). One run is sent at a
 //! time.
 
@@ -16,13 +16,13 @@ use crate::link::event::{Event, Input, RunBytes, RunShape};
 use crate::link::tables::{Id, OutgoingId};
 use crate::link::{Link, LinkPhase};
 
-/// The limit on the bytes of a run.
+/// The longest run in bytes.
 const MAX_RUN: u32 = 256 << 10;
 const RUN_HEADER: usize = HEADER_LEN + size_of::<control::Run>();
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// Whether the link is up and the peer accepts runs. The peer says so right after its hello,
-    /// before any other frame.
+    /// Returns whether the link is up and the peer accepts runs. The peer's features frame, its
+    /// first after the hello, says so.
     #[must_use]
     #[inline]
     pub fn peer_accepts_runs(&self) -> bool {
@@ -30,16 +30,16 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Sends the next messages of a stream as a run: at most `count`, limited by the size of a run
-    /// and by the credit. Returns how many. If it returns 0, the peer does not accept runs, or not
-    /// runs of such messages: send them one by one ([`send`](Link::send)).
+    /// and by the credit. Returns the number of messages. If it is 0, the peer does not accept
+    /// runs, or not runs of such messages: send them one by one ([`send`](Link::send)).
     ///
-    /// Until the run is written, [`poll_vectored`](Link::poll_vectored) names its bytes, and the
-    /// caller keeps them unchanged, even if it rejects the topic. The peer cannot confirm messages
-    /// that are not written.
+    /// Until the run is written, [`poll_vectored`](Link::poll_vectored) returns its bytes, and the
+    /// caller must keep them unchanged, even if it rejects the topic. The peer cannot confirm
+    /// messages that are not written.
     ///
     /// # Errors
-    /// The call has no effect then. As [`send`](Link::send); also [`SendError::Room`] until the
-    /// run before is written.
+    /// The call has no effect then. The errors of [`send`](Link::send); also [`SendError::Room`]
+    /// until the previous run is written.
     pub fn send_run(
         &mut self,
         now: Duration,
@@ -124,7 +124,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Takes the messages of a run that are complete.
+    /// Returns the messages of a run that are complete.
     pub(in crate::link) fn input_run<'a>(
         &mut self,
         now: Duration,
@@ -145,8 +145,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let used = count as usize * stride;
         let bytes = bytes.get(..used).unwrap_or(bytes);
         let Ok((id, stream)) = self.live_stream(number) else {
-            // Cannot happen, because the stream was open at the header, and only the peer can end
-            // it.
+            // Cannot happen: the stream was open at the header, and only the peer can end it.
             return Ok(Input { used, needed: 0, event: None });
         };
         let (first, unsubscribed) = (stream.next, stream.unsubscribed);

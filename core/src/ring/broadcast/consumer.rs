@@ -1,5 +1,5 @@
-//! The readers: gating ones, for which the writer waits, and observing ones, for which it does not.
-//! How they join is at the end of the file.
+//! The readers: the writer waits for gating ones, and does not wait for observing ones. The end of
+//! the file has the functions by which they join.
 
 use super::entry::{Claim, EVICTABLE, GATING, OBSERVING};
 use super::slot::{RingRef, Slot};
@@ -8,24 +8,24 @@ use super::{Broadcast, BroadcastHandle};
 use crate::ring::is_after;
 use crate::sync::{Ordering, barrier, order, prefetch};
 
-/// The words of a cache line, on most processors.
+/// The number of words in a cache line, on most processors.
 const LINE_WORDS: usize = 64 / size_of::<usize>();
 
-/// What a reader found at its cursor.
+/// The result of a look at a reader's cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peek {
-    /// A message, which was copied. The cursor moves at [`Consumer::advance`].
+    /// A message, which was copied. The cursor stays until [`Consumer::advance`].
     Message {
-        /// Its sequence.
+        /// The message's sequence.
         sequence: usize,
-        /// Its length in bytes.
+        /// The message's length in bytes.
         length: usize,
     },
-    /// The writer has overwritten messages that this reader had not read: an observer, or a gating
-    /// reader that was [suspended](super::Producer::suspend) or began before the tail. The cursor
-    /// is at the oldest message left.
+    /// The writer has overwritten messages before this reader read them. The reader observes, or
+    /// gates but was [suspended](super::Producer::suspend) or began before the tail. The cursor is
+    /// at the oldest message left.
     Gap {
-        /// How many messages the reader missed, exactly.
+        /// The exact number of missed messages.
         missed: usize,
     },
     /// The next message is not published yet.
@@ -37,13 +37,13 @@ pub enum Peek {
     Evicted,
 }
 
-/// A reader's end of a ring. Dropping it lets the writer pass.
+/// A reader's end of a ring. Dropping it lets the writer continue without this reader.
 ///
-/// A gating reader publishes its position to the writer only now and then, because each time the
-/// writer loads it the cache line moves: after an eighth of the capacity, at most 16 messages
-/// ([`with_lag`](Consumer::with_lag) sets another number), when it finds no more messages, and at
+/// A gating reader publishes its position only now and then, because each load by the writer moves
+/// the cache line: after an eighth of the capacity, at most 16 messages
+/// ([`with_lag`](Consumer::with_lag) changes this number), when it finds no more messages, and at
 /// [`flush`](Consumer::flush). Until then [`try_push`](super::Producer::try_push) may refuse a
-/// message although up to that many were taken; [`Producer::find_room`](super::Producer::find_room)
+/// message although this reader has taken some; [`Producer::find_room`](super::Producer::find_room)
 /// loads the exact position. In rings of fewer than 16 messages each position is published.
 #[derive(Debug)]
 pub struct Consumer<H: BroadcastHandle> {
@@ -51,11 +51,11 @@ pub struct Consumer<H: BroadcastHandle> {
     pub(super) cursor: usize,
     /// Whether the message at the cursor was read.
     pub(super) peeked: bool,
-    /// The cursor that a gating reader has published last, for the writer.
+    /// The position that a gating reader has published last.
     shown: usize,
-    /// After how many messages a gating reader publishes its cursor again.
+    /// The number of messages after which a gating reader publishes its position.
     lag: usize,
-    /// Whether this reader has found that it was evicted.
+    /// Whether this reader has noticed its eviction.
     evicted: bool,
 }
 
@@ -66,16 +66,16 @@ impl<H: BroadcastHandle> Consumer<H> {
     }
 
     /// Makes this reader publish its position only at [`show`](Consumer::show). For an
-    /// [observer](super::Broadcast::observing_shown) whose owner is done with a message later than
-    /// the reader has moved past it. Another kind of reader is not changed.
+    /// [observer](super::Broadcast::observing_shown) whose owner finishes messages after the reader
+    /// has moved past them. Does nothing for other kinds of readers.
     #[must_use]
     pub fn shown_by_hand(mut self) -> Consumer<H> {
         self.ring.show_by_hand();
         self
     }
 
-    /// Shows this position, at most the cursor, if the reader is
-    /// [shown by hand](Consumer::shown_by_hand).
+    /// Publishes this position, at most the cursor, if the reader is [shown by
+    /// hand](Consumer::shown_by_hand).
     #[inline]
     pub fn show(&self, sequence: usize) {
         if let Some(words) = self.ring.by_hand() {
@@ -83,21 +83,21 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// Makes this reader publish its position to the writer after every `messages` messages, at
-    /// most the capacity, instead of the default; 1 publishes each position at once.
+    /// Makes this reader publish its position after every `messages` messages, at most the
+    /// capacity; 1 publishes each position at once.
     #[must_use]
     pub fn with_lag(mut self, messages: usize) -> Consumer<H> {
         self.lag = messages.clamp(1, self.ring.capacity());
         self
     }
 
-    /// Copies the next message to `message`: as many words as both have. The words of `message`
-    /// have no meaning unless a message is returned: they may be a mixture of two.
+    /// Copies the next message to `message`: as many words as both have. Ignore the words of
+    /// `message` unless a message is returned: they may be a mixture of two messages.
     ///
-    /// Another call returns the same message until [`advance`](Consumer::advance), if the writer
-    /// always waits for this reader. The message of an observer, or of a reader that can be evicted
-    /// or is in another process, may be overwritten meanwhile: the call then returns [`Peek::Gap`]
-    /// or [`Peek::Evicted`].
+    /// Another call before [`advance`](Consumer::advance) returns the same message, if the writer
+    /// always waits for this reader. Otherwise (the reader observes, can be evicted, or is in
+    /// another process) the message may be overwritten meanwhile: the call then returns
+    /// [`Peek::Gap`] or [`Peek::Evicted`].
     #[inline(always)]
     pub fn peek(&mut self, message: &mut [usize]) -> Peek {
         match self.find(self.ring.slot(self.cursor), self.cursor, message) {
@@ -106,12 +106,12 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// As [`peek`](Consumer::peek), if the next message is published and all messages of the ring
-    /// have `length` bytes; returns the message's sequence. If it returns `None`, call
+    /// Does the same as [`peek`](Consumer::peek), if the next message is published and all messages
+    /// of the ring have `length` bytes. Returns the message's sequence. If it returns `None`, call
     /// [`peek`](Consumer::peek): there may be a message.
     ///
-    /// If the length is a constant, and `message` a local array, the words go from the slot to
-    /// where they are used without a copy in memory.
+    /// If the length is a constant and `message` a local array, the compiler can keep the words in
+    /// registers.
     #[inline(always)]
     pub fn peek_exact(&mut self, message: &mut [usize], length: usize) -> Option<usize> {
         match self.find(self.ring.slot_of(self.cursor, length)?, self.cursor, message) {
@@ -123,9 +123,9 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// As [`peek_exact`](Consumer::peek_exact), but for the message `ahead` of the cursor: for a
-    /// gating reader that takes several messages at once. [`advance_by`](Consumer::advance_by)
-    /// moves past them. The message does not count as read.
+    /// Does the same as [`peek_exact`](Consumer::peek_exact) for the message `ahead` positions
+    /// after the cursor: for a gating reader that takes several messages at once. The message does
+    /// not count as read; [`advance_by`](Consumer::advance_by) moves past it.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
@@ -177,8 +177,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         peeked
     }
 
-    /// As [`advance`](Consumer::advance), but the writer keeps the message for this gating reader
-    /// until the reader moves past a later message, finds no more messages, or calls
+    /// Does the same as [`advance`](Consumer::advance), but the writer keeps the message for this
+    /// gating reader until the reader moves past a later message, finds no more messages, or calls
     /// [`show_passed`](Consumer::show_passed).
     pub fn advance_unshown(&mut self) {
         if core::mem::take(&mut self.peeked) {
@@ -186,8 +186,9 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// Shows the writer the position of this gating reader, if it is past a gap or a message that
-    /// was not shown at all. It shows nothing more of messages that the reader has taken.
+    /// Publishes the position of this gating reader if it has moved past a gap, or a message by
+    /// [`advance_unshown`](Consumer::advance_unshown). Other messages that it has taken stay
+    /// unpublished.
     #[inline]
     pub fn show_passed(&mut self) {
         if let Some(words) = self.ring.reader()
@@ -198,7 +199,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// Shows the writer the position of this gating reader now.
+    /// Publishes the position of this gating reader now.
     #[inline]
     pub fn flush(&mut self) {
         if self.shown != self.cursor
@@ -209,7 +210,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// Moves to the newest message and returns how many were skipped.
+    /// Moves to the newest message. Returns how many messages it skipped.
     pub fn skip_to_latest(&mut self) -> usize {
         let published = self.ring.published(self.cursor);
         let waiting = published.wrapping_sub(self.cursor);
@@ -217,7 +218,7 @@ impl<H: BroadcastHandle> Consumer<H> {
             return 0;
         }
         let last = published.wrapping_sub(1);
-        // If the writer has overwritten even that message, the newest one is the next one.
+        // If even that message was overwritten, the newest one is at the next position.
         let is_gone = matches!(self.ring.stamp_at(last), Stamp::Overwritten { .. });
         let skipped = if is_gone { waiting } else { waiting - 1 };
         self.peeked = false;
@@ -225,8 +226,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         skipped
     }
 
-    /// Moves past the next messages without reading them, at most `count` and as many as are
-    /// published. Returns how many; those that were overwritten count, too.
+    /// Moves past at most `count` published messages without reading them. Returns the number,
+    /// which includes overwritten messages.
     pub fn skip(&mut self, count: usize) -> usize {
         let skipped = count.min(self.depth());
         if skipped > 0 {
@@ -236,9 +237,9 @@ impl<H: BroadcastHandle> Consumer<H> {
         skipped
     }
 
-    /// Whether the next message is not published yet, as far as this thread can see. Cheaper than
-    /// [`peek`](Self::peek), which finds all other cases. As in `peek`, a gating reader that finds
-    /// nothing publishes its position to the writer.
+    /// Returns whether the next message is not published yet, as far as this thread can see.
+    /// Cheaper than [`peek`](Self::peek), which finds all other cases. As in `peek`, a gating
+    /// reader that finds nothing publishes its position.
     #[inline]
     #[must_use]
     pub fn is_waiting(&mut self) -> bool {
@@ -251,15 +252,15 @@ impl<H: BroadcastHandle> Consumer<H> {
         waiting
     }
 
-    /// How many messages wait for this reader, as far as this thread can see, including messages
-    /// that it has already missed. If the writer is in another process, this is at most the
-    /// capacity for a reader with an entry that the writer waits for, and any number for another
-    /// reader.
+    /// Returns how many messages wait for this reader, as far as this thread can see, including
+    /// messages that it has already missed. If the writer is in another process, the result is at
+    /// most the capacity for a reader that the writer waits for, and may be any number for other
+    /// readers.
     #[must_use]
     pub fn depth(&self) -> usize {
         let waiting = self.ring.published(self.cursor).wrapping_sub(self.cursor);
         let storage = &self.ring.storage;
-        // The tail of a writer in another process may have any value, so it is limited for a reader
+        // The tail of a writer in another process may have any value, so it is limited for readers
         // that the writer waits for.
         let is_bounded = storage.is_foreign()
             && self.ring.entry().is_some()
@@ -267,29 +268,30 @@ impl<H: BroadcastHandle> Consumer<H> {
         if is_bounded { waiting.min(self.ring.capacity()) } else { waiting }
     }
 
-    /// The sequence of the message that this reader wants next.
+    /// Returns the sequence of the next message for this reader.
     #[inline]
     #[must_use]
     pub fn cursor(&self) -> usize {
         self.cursor
     }
 
-    /// The entry of a gating reader, or of an observer that publishes its position.
+    /// Returns the index of the entry of a gating reader, or of an observer that publishes its
+    /// position.
     #[must_use]
     pub fn entry(&self) -> Option<usize> {
         self.ring.entry()
     }
 
-    /// The claim of the reader's [entry](Consumer::entry), as [`Full::reader`](super::Full::reader)
-    /// names it.
+    /// Returns the claim of the reader's [entry](Consumer::entry), to compare with
+    /// [`Full::reader`](super::Full::reader).
     #[must_use]
     pub fn claim(&self) -> Option<Claim> {
         let (entry, words) = self.ring.entry().zip(self.ring.reader())?;
         Some(words.claim_of(entry))
     }
 
-    /// Whether the writer no longer waits for this gating reader, as far as this thread can see.
-    /// The reader may still get messages that are in the ring, and then [`Peek::Evicted`].
+    /// Returns whether the writer no longer waits for this gating reader, as far as this thread can
+    /// see. The reader may still get messages that are in the ring, and then [`Peek::Evicted`].
     #[inline]
     #[must_use]
     pub fn is_evicted(&self) -> bool {
@@ -297,18 +299,18 @@ impl<H: BroadcastHandle> Consumer<H> {
         entry.is_some_and(|entry| self.evicted || self.ring.storage.is_evicted(entry))
     }
 
-    /// The ring.
+    /// Returns the ring.
     pub fn ring(&self) -> &H {
         &self.ring.ring
     }
 
-    /// Sets the cursor. For readers without an entry.
+    /// Sets the cursor of a reader without an entry.
     pub(super) fn go_to(&mut self, sequence: usize) {
         self.peeked = false;
         self.cursor = sequence;
     }
 
-    /// The length of the message in a slot.
+    /// Returns the length of the message in a slot.
     #[inline(always)]
     pub(super) fn length(&self, slot: Slot<'_>) -> usize {
         let most = self.ring.message_bytes;
@@ -316,7 +318,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         slot.length.map_or(most, |length| length.load(Ordering::Relaxed).min(most))
     }
 
-    /// Copies the message of a sequence, which has this slot, if it is published, and returns its
+    /// Copies the message of this sequence from its slot if it is published, and returns its
     /// length. Otherwise returns the stamp of the slot.
     #[inline(always)]
     fn find(&self, slot: Slot<'_>, sequence: usize, message: &mut [usize]) -> Result<usize, usize> {
@@ -327,14 +329,14 @@ impl<H: BroadcastHandle> Consumer<H> {
             return Err(stamp);
         }
         let length = self.length(slot);
-        // If messages differ in length, the rest that a longer message left in the slot is not
+        // If messages differ in length, words that a longer message left in the slot are not
         // copied.
         let most = slot.length.map_or(message.len(), |_| length.div_ceil(size_of::<usize>()));
         let most = most.min(message.len());
         let message = &mut message[..most];
         if let Some(words) = self.borrowed(slot) {
-            // Word by word, in the same pieces as a caller that copies the message again: the
-            // processor copies these fastest.
+            // Copies in the same pieces as a caller that copies the message again, because the
+            // processor then copies them fastest.
             message.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
             return Ok(length);
         }
@@ -343,7 +345,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
         slot.copy_out(message);
         // The writer does not wait for an observer, and may stop waiting for an evictable reader or
-        // one in another process. So the stamp shows whether it wrote to this slot meanwhile.
+        // for another process. So the stamp is checked again: did the writer use the slot
+        // meanwhile?
         barrier!("broadcast.recheck-fence", Acquire);
         let stamp = slot.stamp.load(Ordering::Relaxed);
         if stamp != sequence.wrapping_add(1) {
@@ -358,17 +361,16 @@ impl<H: BroadcastHandle> Consumer<H> {
         Peek::Message { sequence: self.cursor, length }
     }
 
-    /// Returns the result of a peek that found no message at first.
+    /// Finds the result of a peek that found no message at first.
     #[inline(never)]
     fn peek_slow(&mut self, mut stamp: usize, message: &mut [usize]) -> Peek {
         let mut closed = false;
-        // Tries once more after the ring was seen closed: all messages published before that are
-        // visible then.
+        // After the ring was seen closed, all messages are visible, so this tries once more.
         loop {
             let found = Stamp::of(stamp, self.cursor, self.ring.capacity());
             if matches!(found, Stamp::Overwritten { .. }) {
                 // The writer has suspended or evicted a gating reader before it overwrote these
-                // messages, whether or not that is visible here: a later peek may find an eviction.
+                // messages. If this is not visible yet, a later peek finds an eviction.
                 if self.is_evicted() {
                     return self.leave_evicted();
                 }
@@ -394,8 +396,8 @@ impl<H: BroadcastHandle> Consumer<H> {
     }
 
     /// Prefetches the second line of the next slot, if the slot has one and the writer is in
-    /// another process. Processors do this ahead of the stamp that the next peek waits for, so that
-    /// both lines of a message arrive at once, and not one after the other.
+    /// another process. The loads then run ahead of the stamp that the next peek waits for, so that
+    /// both lines of a message arrive together.
     #[inline]
     fn request_second_line(&self) {
         if may_be_foreign::<H::Storage>()
@@ -406,23 +408,23 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// Ends the reading of this evicted reader: it finds no more messages.
+    /// Ends reading after an eviction: this reader gets no more messages.
     fn leave_evicted(&mut self) -> Peek {
         (self.evicted, self.peeked) = (true, false);
         Peek::Evicted
     }
 
-    /// Moves to the oldest message that is left, and returns how many were missed.
+    /// Moves to the oldest message left. Returns how many messages were missed.
     ///
-    /// A process that dies resumes at its published position. So that position does not pass the
-    /// gap here, but only when the owner has handled the gap: at the next message, or at
+    /// A process that dies resumes at its published position. So that position passes the gap only
+    /// after the owner has handled the gap: at the next message, or at
     /// [`show_passed`](Consumer::show_passed). A writer of the same process may learn the new
     /// position at once.
     #[cold]
     #[inline(never)]
     fn go_to_oldest(&mut self) -> usize {
         let ring = &*self.ring;
-        // The message at the cursor is gone, even if this thread does not see the later tail yet.
+        // The message at the cursor is gone, even if this thread still sees an old tail.
         let next = self.cursor.wrapping_add(1);
         let last_lap = ring.published(next).wrapping_sub(ring.capacity());
         let mut oldest = if is_after(last_lap, next) { last_lap } else { next };
@@ -456,9 +458,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// Drops the end, but leaves its entry unchanged: a gating reader holds the writer up from its
-    /// position on. For the memory of a process that ends, whose last positions another process
-    /// reads.
+    /// Drops the end but leaves its entry unchanged: a gating reader still holds the writer up. For
+    /// the memory of a process that ends, from which another process reads the last positions.
     pub fn leave_in_place(mut self) {
         self.flush();
         _ = self.ring.take_entry();
@@ -474,7 +475,7 @@ impl<H: BroadcastHandle> Drop for Consumer<H> {
 }
 
 impl<T: Storage> Broadcast<T> {
-    /// A reader that the writer never passes, or `None` if all entries are in use.
+    /// Creates a reader that the writer always waits for. Returns `None` if all entries are in use.
     ///
     /// It starts with the first message whose push began after this call returned; it may also see
     /// a message whose push overlaps the call.
@@ -482,11 +483,11 @@ impl<T: Storage> Broadcast<T> {
         Broadcast::join(ring, GATING, None)
     }
 
-    /// As [`gating`](Broadcast::gating), but the reader starts with the message of this sequence.
+    /// Creates a [gating](Broadcast::gating) reader that starts with the message of this sequence.
     /// Another reader must retain the messages from there on until this call has returned, or they
-    /// may be gone. That other reader must have the lower [entry](Consumer::entry): the writer
-    /// checks one entry after the other, so it may check the entry of this reader before it joins,
-    /// and a later entry after its reader has left. The reader borrows nothing if it starts before
+    /// may be gone. That reader must have a lower [entry](Consumer::entry): the writer checks one
+    /// entry after the other, so it may check the new entry before this reader joins, and a later
+    /// entry after the other reader has left. The new reader borrows nothing if it starts before
     /// the newest message.
     ///
     /// ```
@@ -509,15 +510,15 @@ impl<T: Storage> Broadcast<T> {
         Broadcast::join(ring, GATING, Some(sequence))
     }
 
-    /// As [`gating`](Broadcast::gating), but the reader can be evicted ([`Broadcast::evict`]) and
-    /// suspended ([`suspend`](super::Producer::suspend)). Therefore it borrows nothing: it copies a
-    /// message and checks the stamp again.
+    /// Creates a [gating](Broadcast::gating) reader that can be evicted ([`Broadcast::evict`]) and
+    /// suspended ([`suspend`](super::Producer::suspend)). Therefore it borrows nothing: it copies
+    /// each message and checks the stamp again.
     pub fn gating_evictable<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
         Broadcast::join(ring, EVICTABLE, None)
     }
 
-    /// As [`gating_from`](Broadcast::gating_from), but the reader can be evicted, like one of
-    /// [`gating_evictable`](Broadcast::gating_evictable).
+    /// Creates a reader as [`gating_from`](Broadcast::gating_from) does, which can be evicted as
+    /// one of [`gating_evictable`](Broadcast::gating_evictable).
     pub fn gating_evictable_from<H: BroadcastHandle<Storage = T>>(
         ring: H,
         sequence: usize,
@@ -525,15 +526,15 @@ impl<T: Storage> Broadcast<T> {
         Broadcast::join(ring, EVICTABLE, Some(sequence))
     }
 
-    /// A reader that the writer does not wait for. It starts with the first message that is not
-    /// published yet.
+    /// Creates a reader that the writer does not wait for. It starts with the first message that is
+    /// not published yet.
     pub fn observing<H: BroadcastHandle<Storage = T>>(ring: H) -> Consumer<H> {
         let start = ring.tail();
         Broadcast::observing_from(ring, start)
     }
 
-    /// The same as [`observing`](Broadcast::observing), but the reader starts with the message of
-    /// this sequence. Messages that are gone by then are a [gap](super::Peek::Gap).
+    /// Creates an [observing](Broadcast::observing) reader that starts with the message of this
+    /// sequence. If messages are gone by then, it gets a [gap](super::Peek::Gap).
     pub fn observing_from<H: BroadcastHandle<Storage = T>>(
         ring: H,
         sequence: usize,
@@ -541,8 +542,8 @@ impl<T: Storage> Broadcast<T> {
         Consumer::new(RingRef::new(ring), sequence)
     }
 
-    /// The same as [`observing`](Broadcast::observing), but the reader publishes its position in an
-    /// entry, and it starts with the message of a sequence if that is given. `None` if all entries
+    /// Creates an [observing](Broadcast::observing) reader that publishes its position in an entry.
+    /// It starts with the message of this sequence, if one is given. Returns `None` if all entries
     /// are in use.
     pub fn observing_shown<H: BroadcastHandle<Storage = T>>(
         ring: H,
@@ -568,8 +569,8 @@ impl<T: Storage> Broadcast<T> {
             if let Some(claimed) = earlier.find(|(_, entry)| entry.claim()) {
                 break claimed;
             }
-            // Done before the fence below, so that the writer finds a new entry as it finds the
-            // others.
+            // Comes before the fence below, so that the writer finds a new entry as reliably as the
+            // old ones.
             if !ring.storage.grow(seen) {
                 return None;
             }
@@ -589,7 +590,8 @@ impl<T: Storage> Broadcast<T> {
         let tail = ring.tail();
         let start = from.unwrap_or(tail);
         entry.show(start);
-        // The writer may pass a reader that starts before the tail if no other reader holds it up.
+        // The writer may pass a reader that starts before the tail, unless another reader holds it
+        // up.
         let may_borrow = state == GATING && !is_after(tail, start);
         let ring = RingRef::of_reader(ring, index, may_borrow, state == EVICTABLE);
         Some(Consumer::new(ring, start))

@@ -10,10 +10,10 @@
 //! | `EVICTED` | no | `FREE`, by its owner |
 //! | `OBSERVING` | no: the entry publishes the position of an observer | `FREE`, by its owner |
 //!
-//! The word of the state also counts the claims of the entry, so that one reader of the entry is
-//! never taken for an earlier one. A reader that becomes a proxy counts as another claim. The
-//! messages in front of an evictable reader may be overwritten at any time: it never borrows them,
-//! but copies them and checks the stamp again.
+//! The state's word also counts the claims of the entry, so that a reader of the entry is never
+//! taken for an earlier one. A reader that becomes a proxy counts as another claim. The messages
+//! for an evictable reader may be overwritten at any time: it never borrows them, but copies them
+//! and checks the stamp again.
 
 use core::ops::Deref;
 
@@ -23,25 +23,26 @@ use thiserror::Error;
 use crate::ring::is_after;
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order, repeat};
 
-/// The words of one gating reader: whether the entry is in use, and the position of its reader.
+/// The words of one gating reader: its position, and the state of the entry.
 #[derive(Debug)]
 #[repr(C)]
 pub struct ReaderWords {
     pub(super) shown: Padded<Shown, { padding::<Shown>() }>,
-    /// The sequence that the reader wants next. It is stored for each message, so the writer loads
-    /// it only if it finds no room otherwise, and not at each check.
+    /// The reader's next sequence. The reader stores it for each message, so the writer loads it
+    /// only if it finds no room otherwise.
     pub(super) taken: Padded<AtomicUsize, { padding::<AtomicUsize>() }>,
 }
 
-/// The words that the writer loads.
+/// The words that the writer loads at each check.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Shown {
-    /// The reader no longer uses the messages before this. At most [`taken`](ReaderWords::taken).
+    /// The published position: the reader no longer uses the messages before it. At most
+    /// [`taken`](ReaderWords::taken).
     pub(super) cursor: AtomicUsize,
-    /// The state, and above it the number of claims.
+    /// The state in the low bits, and the number of claims above it.
     state: AtomicUsize,
-    /// The position at which the reader was suspended last. Only the writer uses it.
+    /// The position of the last suspension. Used only by the writer.
     suspended_at: AtomicUsize,
 }
 
@@ -52,28 +53,28 @@ pub(super) const EVICTABLE: usize = 3;
 const EVICTED: usize = 4;
 pub(super) const OBSERVING: usize = 5;
 const SUSPENDED: usize = 6;
-/// The bits of a state.
+/// The mask of the state.
 const STATE: usize = 7;
-/// The difference between two claims.
+/// The value of one claim in the word.
 const CLAIM: usize = 8;
 
-/// Whether the writer waits for a reader in this state.
+/// Returns whether the writer waits for a reader in this state.
 pub(super) fn is_gating(word: usize) -> bool {
     matches!(word & STATE, GATING | EVICTABLE)
 }
 
-/// A claim of an entry by one reader. If the same entry is claimed again, that is another claim,
-/// and so is the claim of a reader that becomes a [proxy](super::ProxyReader).
+/// One use of an entry by one reader. Each later use of the entry, and a reader that becomes a
+/// [proxy](super::ProxyReader), is another claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// The index of the entry.
     pub entry: usize,
-    /// How many claims the entry has had.
+    /// The number of claims of the entry up to this one.
     pub generation: usize,
 }
 
 impl Claim {
-    /// The claim of no reader.
+    /// A claim that no reader has.
     pub(super) const NONE: Claim = Claim { entry: 0, generation: 0 };
 
     /// Returns the claim of the reader with this entry, from the word of the entry's state.
@@ -82,8 +83,7 @@ impl Claim {
     }
 }
 
-/// The words of a reader in another process, as of the last check. Before the first check they are
-/// zero.
+/// The words of a reader in another process at the last check; zero before the first check.
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(loom, allow(dead_code, reason = "models have no regions"))]
 pub struct SeenReader {
@@ -91,11 +91,11 @@ pub struct SeenReader {
     taken: usize,
 }
 
-/// How the words of another process differ from what readers write.
+/// A violation of the protocol by the words of another process.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReaderFault {
-    /// The word of the state cannot follow the one before.
+    /// The state's word cannot follow its value at the last check.
     #[error("its state is {found:#x}, after {before:#x}")]
     State {
         /// The word at the last check.
@@ -103,7 +103,7 @@ pub enum ReaderFault {
         /// The word at this check.
         found: usize,
     },
-    /// The position is before an earlier one of the same reader.
+    /// The position is before the position at the last check.
     #[error("its position is {found}, after {before}")]
     Backwards {
         /// The position at the last check.
@@ -111,7 +111,7 @@ pub enum ReaderFault {
         /// The position at this check.
         found: usize,
     },
-    /// The position is after all messages.
+    /// The position is after all published messages.
     #[error("its position is {found}, and the next message is {tail}")]
     Ahead {
         /// The sequence of the next message.
@@ -123,7 +123,7 @@ pub enum ReaderFault {
 
 crate::debug_as_display!(ReaderFault);
 
-/// How many readers can have an entry one after the other between two checks.
+/// The limit on claims of one entry between two checks.
 #[cfg(not(loom))]
 const MOST_CLAIMS: usize = 1 << (usize::BITS / 2);
 
@@ -138,7 +138,7 @@ fn next_claim(word: usize) -> usize {
 
 impl ReaderWords {
     const_unless_loom! {
-        /// A free entry.
+        /// Creates a free entry.
         #[must_use]
         pub const fn new() -> ReaderWords {
             ReaderWords {
@@ -152,8 +152,8 @@ impl ReaderWords {
         }
     }
 
-    /// Owner: the reader no longer uses the messages before `sequence`. The writer sees this only
-    /// at an exact check.
+    /// Owner: stores that the reader no longer uses the messages before `sequence`. Only an exact
+    /// check of the writer loads this.
     #[inline(always)]
     pub(super) fn take(&self, sequence: usize) {
         // Release, pairs with the Acquire of `broadcast.room`: this reader no longer uses the slots
@@ -161,7 +161,8 @@ impl ReaderWords {
         self.taken.store(sequence, order!("broadcast.take", Release));
     }
 
-    /// As [`take`](ReaderWords::take), but the writer sees it at every check.
+    /// Owner: does the same as [`take`](ReaderWords::take), and publishes the position to every
+    /// check of the writer.
     #[inline]
     pub(super) fn show(&self, sequence: usize) {
         self.take(sequence);
@@ -169,7 +170,7 @@ impl ReaderWords {
         self.shown.cursor.store(sequence, order!("broadcast.advance", Release));
     }
 
-    /// Claims the entry if it is free.
+    /// Claims the entry if it is free. Returns whether it did.
     pub(super) fn claim(&self) -> bool {
         let word = self.shown.state.load(Ordering::Relaxed);
         let joining = next_claim(word) | JOINING;
@@ -181,14 +182,14 @@ impl ReaderWords {
         word & STATE == FREE && exchange().is_ok()
     }
 
-    /// Owner, after a claim: gives the entry its first state. Nobody else changes it before.
+    /// Owner, after a claim: sets the first state. No other thread changes the entry before.
     pub(super) fn join(&self, state: usize) {
         let word = self.shown.state.load(Ordering::Relaxed);
         // Release, pairs with the Acquire of `broadcast.readers`: the first cursor.
         self.shown.state.store(word & !STATE | state, order!("broadcast.join", Release));
     }
 
-    /// Owner: gives the entry back, even if it is evicted at the same time.
+    /// Owner: frees the entry, even during an eviction.
     pub(super) fn leave(&self) {
         const { assert!(FREE == 0) };
         // Release, pairs with the Acquire of `broadcast.readers` and `broadcast.claim`: this reader
@@ -196,10 +197,9 @@ impl ReaderWords {
         self.shown.state.fetch_and(!STATE, order!("broadcast.leave", Release));
     }
 
-    /// Owner: makes the writer wait for another process in the place of this reader. This is
-    /// another claim, so that positions that are still imported for an earlier proxy change
-    /// nothing. Returns `false` if the writer does not wait for this reader: it was evicted, or
-    /// observes.
+    /// Owner: makes the writer wait for another process in place of this reader. This is another
+    /// claim, so that late imports for an earlier proxy have no effect. Returns `false` if the
+    /// writer does not wait for this reader, because it was evicted or observes.
     pub(super) fn begin_proxy(&self) -> bool {
         self.change(|word| match word & STATE {
             GATING | EVICTABLE => Some(next_claim(word) | EVICTABLE),
@@ -208,8 +208,8 @@ impl ReaderWords {
         })
     }
 
-    /// Owner: makes the writer wait for a reader of this process again; always, unless it
-    /// `can_be_evicted`. Returns `false` after an eviction.
+    /// Owner: makes the writer wait for a reader of this process again; `can_be_evicted` says
+    /// whether the reader can be evicted. Returns `false` after an eviction.
     pub(super) fn end_proxy(&self, can_be_evicted: bool) -> bool {
         self.change(|word| match word & STATE {
             EVICTABLE if can_be_evicted => Some(next_claim(word) | EVICTABLE),
@@ -219,8 +219,8 @@ impl ReaderWords {
         })
     }
 
-    /// Any thread of the writer's process: makes the writer no longer wait for the reader with this
-    /// claim. Returns `false` if the reader cannot be evicted, or has left.
+    /// Any thread of the writer's process: evicts the reader with this claim. Returns `false` if
+    /// the reader cannot be evicted, or has left.
     pub(super) fn evict(&self, generation: usize) -> bool {
         let (claim, relaxed) = (generation.wrapping_mul(CLAIM), Ordering::Relaxed);
         let exchange = |from, to| self.shown.state.compare_exchange(from, to, relaxed, relaxed);
@@ -229,8 +229,8 @@ impl ReaderWords {
             || exchange(claim | SUSPENDED, claim | EVICTED).is_ok()
     }
 
-    /// Writer: makes the writer not wait for the reader with this claim until the reader moves.
-    /// Returns `false` if the reader cannot be evicted, is suspended, or has left.
+    /// Writer: suspends the reader with this claim until it moves. Returns `false` if the reader
+    /// cannot be evicted, is already suspended, or has left.
     pub(super) fn suspend(&self, generation: usize) -> bool {
         let (claim, relaxed) = (generation.wrapping_mul(CLAIM), Ordering::Relaxed);
         let (state, evictable) = (&self.shown.state, claim | EVICTABLE);
@@ -242,8 +242,8 @@ impl ReaderWords {
         state.compare_exchange(evictable, claim | SUSPENDED, relaxed, relaxed).is_ok()
     }
 
-    /// Writer: the [state](ReaderWords::state) of the entry, which is no longer suspended if the
-    /// reader has moved.
+    /// Writer: returns the [state](ReaderWords::state) of the entry, after ending a suspension if
+    /// the reader has moved.
     pub(super) fn resumed_state(&self) -> usize {
         let word = self.state();
         if word & STATE == SUSPENDED { self.resume(word) } else { word }
@@ -262,7 +262,8 @@ impl ReaderWords {
         if resumed.is_ok() { next } else { word }
     }
 
-    /// Owner: changes the word of the state to what `next` returns, if it returns one.
+    /// Owner: replaces the state's word by the result of `next`, until `next` returns `None`.
+    /// Returns whether it changed the word.
     fn change(&self, next: impl Fn(usize) -> Option<usize>) -> bool {
         let (state, relaxed) = (&self.shown.state, Ordering::Relaxed);
         let mut word = state.load(relaxed);
@@ -278,31 +279,30 @@ impl ReaderWords {
         false
     }
 
-    /// The state, for the writer.
+    /// Returns the state, for the writer.
     pub(super) fn state(&self) -> usize {
         // Acquire, pairs with the Release of `broadcast.leave`: a reader that has left no longer
         // uses its slots.
         self.shown.state.load(order!("broadcast.readers", Acquire))
     }
 
-    /// Whether the writer no longer waits for this reader. The words may belong to another process.
+    /// Returns whether the reader was evicted. The words may belong to another process.
     pub(in crate::ring) fn is_evicted(&self) -> bool {
         self.shown.state.load(Ordering::Relaxed) & STATE == EVICTED
     }
 
-    /// Whether the writer does not wait for this reader until the reader moves. The words may
-    /// belong to another process.
+    /// Returns whether the reader is suspended. The words may belong to another process.
     pub(in crate::ring) fn is_suspended(&self) -> bool {
         self.shown.state.load(Ordering::Relaxed) & STATE == SUSPENDED
     }
 
-    /// Owner: whether the entry only publishes the position of an observer.
+    /// Owner: returns whether the entry only publishes the position of an observer.
     pub(super) fn is_observing(&self) -> bool {
         self.shown.state.load(Ordering::Relaxed) & STATE == OBSERVING
     }
 
-    /// Whether the entry still has the claim with that generation, and the writer waits for its
-    /// reader, or will when the reader moves. The words may belong to another process.
+    /// Returns whether the entry still has this claim and the writer waits for its reader, or will
+    /// once the reader moves. The words may belong to another process.
     #[doc(hidden)]
     #[must_use]
     pub fn is_held(&self, generation: usize) -> bool {
@@ -310,15 +310,16 @@ impl ReaderWords {
         (is_gating(word) || word & STATE == SUSPENDED) && word / CLAIM == generation
     }
 
-    /// Whether the entry has a reader that its writer waits for. The words may belong to another
-    /// process.
+    /// Returns whether the entry has a reader that the writer waits for. The words may belong to
+    /// another process.
     #[cfg(not(loom))]
     pub(in crate::ring) fn is_gating(&self) -> bool {
         is_gating(self.shown.state.load(Ordering::Relaxed))
     }
 
-    /// The position of the slowest gating reader of these entries: as far as it was published, or
-    /// `exact`. The words may belong to another process, and the position be any number.
+    /// Returns the position of the slowest gating reader of these entries: its published position,
+    /// or with `exact` its current one. The words may belong to another process, so it may be any
+    /// number.
     #[doc(hidden)]
     #[must_use]
     pub fn slowest<'a>(
@@ -338,8 +339,8 @@ impl ReaderWords {
         positions.reduce(earlier)
     }
 
-    /// The position of the slowest observer of these entries that shows it. The words may belong to
-    /// another process, and the position be any number.
+    /// Returns the position of the slowest observer of these entries that publishes it. The words
+    /// may belong to another process, so it may be any number.
     #[cfg(not(loom))]
     pub(in crate::ring) fn slowest_observer<'a>(
         entries: impl IntoIterator<Item = &'a ReaderWords>,
@@ -372,18 +373,18 @@ impl ReaderWords {
         }
         let taken = self.taken.acquire(true, order!("broadcast.room", Acquire));
         if self.shown.state.load(Ordering::Relaxed) != state {
-            // The position may belong to another reader than `state`, so only the next check
-            // compares it.
+            // The position may already belong to a later reader than `state`, so only the next
+            // check compares it.
             seen.state = before;
             return Ok(());
         }
-        // A reader that joins may begin before the position of the one that has left.
+        // A new reader may begin before the position of the previous one.
         if state == before && is_after(seen.taken, taken) {
             return Err(ReaderFault::Backwards { before: seen.taken, found: taken });
         }
         seen.taken = taken;
-        // A reader may be ahead of this tail by up to the capacity, because it sees the messages of
-        // a batch before this thread sees their tail.
+        // A reader may be ahead of this tail by up to the capacity: it sees the messages of a batch
+        // before this thread sees the tail after them.
         let tail = tail();
         if is_after(taken, tail.wrapping_add(capacity)) {
             return Err(ReaderFault::Ahead { tail, found: taken });
@@ -391,29 +392,30 @@ impl ReaderWords {
         Ok(())
     }
 
-    /// Owner: the claim of this reader, whose entry has this index.
+    /// Owner: returns the claim of this reader, whose entry has this index.
     pub(super) fn claim_of(&self, entry: usize) -> Claim {
         Claim::of(entry, self.shown.state.load(Ordering::Relaxed))
     }
 
-    /// Owner: the claim that this reader will have as a proxy.
+    /// Owner: returns the claim that this reader would have as a proxy.
     pub(super) fn proxy_claim(&self, entry: usize) -> Claim {
         Claim::of(entry, next_claim(self.shown.state.load(Ordering::Relaxed)))
     }
 
-    /// Moves the position of an evictable reader to the position of a reader in another process,
-    /// which may be any number: never backwards, and at most to `tail`; `None` also moves it to
-    /// `tail`. The caller has loaded the tail, raised a sequentially consistent fence, and then
-    /// loaded that position. Any number of threads may do this.
+    /// Moves the position of an evictable reader to the position of a reader in another process.
+    /// That may be any number, so the position never moves backwards, and at most to `tail`; `None`
+    /// also moves it to `tail`. Before the call, the caller must load the tail, raise a
+    /// sequentially consistent fence, and then load that position, in this order. Any number of
+    /// threads may do this at once.
     pub(super) fn import(&self, generation: usize, tail: usize, position: Option<usize>) {
         let position = position.filter(|position| !is_after(*position, tail)).unwrap_or(tail);
-        // Only a guess, for both words, because another thread may be between its two exchanges.
+        // For both words only a guess, because another thread may be between its two exchanges.
         let previous = self.taken.load(Ordering::Relaxed);
         let (suspended, state) = (generation.wrapping_mul(CLAIM) | SUSPENDED, &self.shown.state);
         if state.load(Ordering::Relaxed) == suspended && is_after(position, previous) {
             let next = suspended & !STATE | EVICTABLE;
-            // Relaxed, as in `change`. If another thread was first, it did the same, or the reader
-            // has left.
+            // Relaxed, as in `change`. If the exchange fails, another thread did the same, or the
+            // reader has left.
             _ = state.compare_exchange(suspended, next, Ordering::Relaxed, Ordering::Relaxed);
         }
         for word in [&*self.taken, &self.shown.cursor] {
@@ -423,15 +425,14 @@ impl ReaderWords {
 
     fn raise(&self, word: &AtomicUsize, generation: usize, mut previous: usize, position: usize) {
         let evictable = generation.wrapping_mul(CLAIM) | EVICTABLE;
-        // The state is loaded after the position. If the entry is given to another reader
-        // meanwhile, that reader sees the tail behind the caller's fence, and its position is a
-        // later one.
+        // The state is loaded after the position. If a new reader gets the entry meanwhile, it sees
+        // the tail before the caller's fence, and so has a later position.
         while self.shown.state.load(Ordering::Relaxed) == evictable {
-            // The position never moves backwards. A word that needs no change is exchanged, too,
-            // because only that shows whether the guess is right.
+            // The position never moves backwards. An unchanged word is exchanged too, because only
+            // that shows whether the guess is right.
             let next = if is_after(position, previous) { position } else { previous };
-            // Release, pairs with the Acquire of `broadcast.room`: passes on that the other process
-            // no longer uses the slots before it.
+            // Release, pairs with the Acquire of `broadcast.room`: the other process no longer uses
+            // the slots before it.
             let import = order!("broadcast.import", Release);
             match word.compare_exchange(previous, next, import, Ordering::Relaxed) {
                 Ok(_) => return,
@@ -447,18 +448,17 @@ impl Default for ReaderWords {
     }
 }
 
-/// The words of padding behind a `T`, which consists of words. The model checker needs none.
+/// Returns the number of padding words after a `T`, which consists of words. Loom needs none.
 pub(super) const fn padding<T>() -> usize {
     let line = align_of::<CachePadded<usize>>();
     assert!(cfg!(loom) || size_of::<T>() <= line, "this is for the words of one line");
     if cfg!(loom) { 0 } else { (line - size_of::<T>()) / size_of::<usize>() }
 }
 
-/// A `T`, which consists of atomic words, alone on its cache lines. `PADDING` must be
-/// [`padding::<T>()`](padding).
+/// A `T` of atomic words, alone on its cache lines. `PADDING` must be [`padding::<T>()`](padding).
 ///
-/// The padding is atomic words, too: another process may write to all bytes of its memory, and Rust
-/// assumes that the bytes between two fields do not change while a reference lives.
+/// The padding is atomic too: another process may write to all bytes of its memory, and Rust
+/// assumes that other bytes do not change while a reference lives.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Padded<T, const PADDING: usize> {

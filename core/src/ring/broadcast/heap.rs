@@ -1,10 +1,10 @@
-//! The memory of a ring on the heap: slots and entries. Some entries exist from the start, more are
-//! added when readers need them.
+//! The memory of a ring on the heap: its slots, and its entries, of which more are added when
+//! readers need them.
 //!
-//! More entries come in blocks, each twice as long as the one before. A block is allocated once and
-//! stays until the ring is dropped, so an entry never moves. A thread that joins adds a block
-//! before it raises the fence of the join; the writer looks for blocks behind the fence of its
-//! check for room. So the handshake of the two (`Broadcast::join`) is also that of a new block.
+//! More entries come in blocks, each twice as long as the previous one. A block is allocated once
+//! and stays until the ring is dropped, so an entry never moves. A thread that joins adds a block
+//! before the fence of the join; the writer looks for blocks after the fence of its check for room.
+//! So the handshake between them (`Broadcast::join`) also covers a new block.
 
 #![allow(unsafe_code)]
 
@@ -26,7 +26,7 @@ pub struct HeapStorage {
     readers: Entries,
 }
 
-// SAFETY: a field, and memory of its own that is never replaced.
+// SAFETY: a field, and separate memory that is never replaced.
 unsafe impl Storage for HeapStorage {
     #[inline]
     fn slots(&self) -> &[Word] {
@@ -49,7 +49,7 @@ unsafe impl Storage for HeapStorage {
 }
 
 impl Broadcast<HeapStorage> {
-    /// A ring on the heap, with entries for `readers` gating readers.
+    /// Creates a ring on the heap, with entries for `readers` gating readers.
     ///
     /// # Errors
     /// If the layout is invalid, or there is not enough memory.
@@ -59,7 +59,7 @@ impl Broadcast<HeapStorage> {
 }
 
 impl HeapStorage {
-    /// Storage for a ring with this layout, with entries for `readers` gating readers.
+    /// Creates storage for a ring with this layout, with entries for `readers` gating readers.
     ///
     /// # Errors
     /// If the layout is invalid, or there is not enough memory.
@@ -67,8 +67,8 @@ impl HeapStorage {
         HeapStorage::growing(layout, readers, readers)
     }
 
-    /// As [`new`](HeapStorage::new), but further entries are allocated when gating readers join
-    /// that find none free: up to `most`, and at most 16,380 more than `readers`.
+    /// Creates storage that allocates more entries when gating readers join and find none free: up
+    /// to `most`, and at most 16,380 more than `readers`.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, HeapStorage, Layout};
@@ -99,26 +99,26 @@ impl HeapStorage {
 
 /// The number of entries in the first block.
 const FIRST: usize = if cfg!(loom) { 1 } else { 4 };
-/// The limit on blocks.
+/// The largest number of blocks.
 const BLOCKS: usize = if cfg!(loom) { 2 } else { 12 };
 
 #[derive(Debug)]
 struct Entries {
     first: Box<[ReaderWords]>,
     blocks: [AtomicPtr<ReaderWords>; BLOCKS],
-    /// The limit on the entries of all blocks together.
+    /// The largest number of entries in all blocks together.
     most: usize,
 }
 
 impl Entries {
-    /// Allocates `first` entries, and more up to `most` when they are needed, as far as there are
-    /// blocks. `None` if there is not enough memory.
+    /// Allocates `first` entries; up to `most` follow when needed, as far as there are blocks.
+    /// Returns `None` if there is not enough memory.
     fn new(first: usize, most: usize) -> Option<Entries> {
         let blocks = core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut()));
         Some(Entries { first: fresh(first)?, blocks, most: most.max(first) })
     }
 
-    /// The entry with this index, if it exists by now.
+    /// Returns the entry with this index, if it exists.
     #[inline]
     fn get(&self, index: usize) -> Option<&ReaderWords> {
         match self.first.get(index) {
@@ -127,7 +127,7 @@ impl Entries {
         }
     }
 
-    /// An entry of a block, with its index among those of all blocks.
+    /// Returns the entry with this index, counted over all blocks.
     fn get_added(&self, index: usize) -> Option<&ReaderWords> {
         let number = Entries::block_of(index);
         let place = index - Entries::before(number);
@@ -145,8 +145,8 @@ impl Entries {
         Some(unsafe { &*entry })
     }
 
-    /// Adds a block if there are only `entries`, and there may be more. Returns whether there are
-    /// more now, added by this thread or by another one.
+    /// Adds a block if there are exactly `entries` entries and more are allowed. Returns whether
+    /// there are more now, added by this thread or another one.
     fn grow(&self, entries: usize) -> bool {
         if self.get(entries).is_some() {
             return true;
@@ -170,7 +170,7 @@ impl Entries {
         true
     }
 
-    /// Returns the block that has this index, counted over all blocks.
+    /// Returns the number of the block that contains this index, counted over all blocks.
     const fn block_of(index: usize) -> usize {
         (index / FIRST + 1).ilog2() as usize
     }
@@ -180,7 +180,7 @@ impl Entries {
         FIRST * ((1 << number) - 1)
     }
 
-    /// Returns the number of entries in a block: fewer in the last one.
+    /// Returns the number of entries in a block. The last block may have fewer.
     fn length(&self, number: usize) -> usize {
         let left = self.most - self.first.len();
         (FIRST << number).min(left.saturating_sub(Entries::before(number)))

@@ -1,17 +1,17 @@
-//! `broadcast`: one writer, many readers, every reader sees every message in order.
+//! `broadcast`: one writer and many readers, each of which gets every message in order.
 //!
 //! A ring of slots that contain messages as bytes. Each slot begins with a **stamp**: the sequence
 //! of the message while it is being written, the sequence plus one once it can be read. Stamp and
-//! message reach a reader together, in one cache line if they fit ([`Layout::exact`]). The writer
-//! also stores its position in a word of its own, which readers load only to join or to count what
-//! waits: in a stream, a reader loads the stamp of the slot that it wants next, and the writer
-//! loads no reader's position until it has used up the room that it saw at its last check.
+//! message reach a reader in one cache line if they fit ([`Layout::exact`]). The writer also stores
+//! its position in a separate word, which readers load only to join or to count waiting messages.
+//! While messages flow, a reader loads only the stamp of its next slot, and the writer loads no
+//! reader's position until it has used up the room of its last check.
 //!
 //! Two kinds of reader share one ring. A **gating** reader has an entry with its cursor in the
-//! ring, and the writer never passes it: it loses nothing, and when it does not move the ring is
-//! full. An **observing** reader has no entry and costs the writer nothing. It copies a message out
-//! and loads the stamp again; if the writer was faster, it gets the exact number of messages that
-//! it missed.
+//! ring, and the writer never passes it: it loses nothing, and if it does not move, the ring
+//! becomes full. An **observing** reader has no entry and costs the writer nothing. It copies a
+//! message out and loads the stamp again; if the writer was faster, it gets the exact number of
+//! missed messages.
 //!
 //! Slots are words, read and written by relaxed atomic loads and stores. An observer that races
 //! with the writer reads a mixture of two messages and discards it; this is not undefined
@@ -20,8 +20,8 @@
 //!
 //! Sequences are `usize` and wrap. On 32-bit hosts a gap is exact below 2³¹ missed messages.
 //!
-//! To read: `storage.rs` and `entry.rs` (the words and their layout), this file, `slot.rs` (how an
-//! end finds a slot), `producer.rs`, `consumer.rs`; then `retaining.rs` and `heap.rs`.
+//! Read `storage.rs` and `entry.rs` (the words and their layout), this file, `slot.rs` (how an end
+//! finds a slot), `producer.rs` and `consumer.rs`; then `retaining.rs` and `heap.rs`.
 
 mod consumer;
 mod entry;
@@ -68,19 +68,19 @@ pub use storage::{Full, Layout, LayoutError, Storage, Word, WriterWords};
 pub struct Broadcast<T> {
     storage: T,
     layout: Layout,
-    /// A hint: most often no entry before this one is free, so the next reader looks for a free
-    /// entry from here on. Many readers that join one after the other then do not check each
-    /// other's entries.
+    /// A hint for the next reader: the index from which to look for a free entry, because most
+    /// often no earlier one is free. So many readers that join one after the other do not check
+    /// each other's entries.
     first_free: AtomicUsize,
 }
 
 impl<T: Storage> Broadcast<T> {
-    /// Makes a ring in new `storage`. If the storage [is foreign](Storage::is_foreign), the ring of
-    /// the other process is already there, and is not changed.
+    /// Creates a ring in new `storage`. If the storage [is foreign](Storage::is_foreign), the other
+    /// process has already created the ring, which is not changed.
     ///
     /// # Errors
-    /// If the capacity is not a power of two of at least 2, or the size of the storage does not fit
-    /// the layout.
+    /// If the capacity is not a power of two or is less than 2, or the size of the storage does not
+    /// fit the layout.
     pub fn new(storage: T, layout: Layout) -> Result<Broadcast<T>, LayoutError> {
         layout.check()?;
         let expected = layout.checked_words().ok_or(LayoutError::TooLarge)?;
@@ -91,8 +91,8 @@ impl<T: Storage> Broadcast<T> {
         Ok(Broadcast { storage, layout, first_free: AtomicUsize::new(0) }.starting_at(0))
     }
 
-    /// Makes the ring look as if this number of messages had passed through it. The ring of another
-    /// process is not changed.
+    /// Sets the ring's position as if this number of messages had passed through it. Does nothing
+    /// for the ring of another process.
     #[doc(hidden)]
     #[must_use]
     pub fn starting_at(self, sequence: usize) -> Broadcast<T> {
@@ -109,27 +109,27 @@ impl<T: Storage> Broadcast<T> {
         self
     }
 
-    /// How many messages the ring holds.
+    /// Returns how many messages fit into the ring.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.layout.capacity()
     }
 
-    /// The layout of the ring.
+    /// Returns the layout of the ring.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// The memory of the ring.
+    /// Returns the memory of the ring.
     #[must_use]
     pub fn storage(&self) -> &T {
         &self.storage
     }
 
     /// Evicts the reader with this claim, if it is evictable: the writer no longer waits for it.
-    /// Returns whether it did: not if the reader has left, even if another reader has its entry by
-    /// now. The evicted reader gets the messages that are still in the ring, then
+    /// Returns whether it did; it does not if the reader has left, even if another reader has its
+    /// entry now. The evicted reader gets the messages that are still in the ring, then
     /// [`Peek::Evicted`].
     ///
     /// ```
@@ -152,30 +152,29 @@ impl<T: Storage> Broadcast<T> {
         words.is_some_and(|words| words.evict(reader.generation))
     }
 
-    /// Whether the writer does not wait for the reader with this claim until that reader moves
-    /// ([`Producer::suspend`]). The reader may have moved already: the writer finds out at its next
-    /// check.
+    /// Returns whether the reader with this claim is suspended ([`Producer::suspend`]). The reader
+    /// may have moved already, which the writer finds out at its next check.
     #[must_use]
     pub fn is_suspended(&self, reader: Claim) -> bool {
         let words = self.storage.reader(reader.entry);
         words.is_some_and(|words| words.is_suspended() && words.is_held(reader.generation))
     }
 
-    /// The greatest number of messages that a gating reader was behind, as the writer saw at its
-    /// checks: once a lap, and whenever the ring was full.
+    /// Returns the largest number of messages that a gating reader was behind at a check of the
+    /// writer. The writer checks once a lap, and whenever the ring is full.
     #[must_use]
     pub fn high_water(&self) -> usize {
         self.storage.writer().state.high_water.load(Ordering::Relaxed)
     }
 
-    /// How many messages the slowest gating reader is behind, as far as this thread can see; 0 if
-    /// there is none.
+    /// Returns how many messages the slowest gating reader is behind, as far as this thread can
+    /// see; 0 if there is none.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.depth_of(|_| true)
     }
 
-    /// As [`depth`](Broadcast::depth), but only for readers whose entries `counts` accepts.
+    /// Returns the same as [`depth`](Broadcast::depth), for readers whose entries `counts` accepts.
     #[must_use]
     pub fn depth_of(&self, counts: impl Fn(usize) -> bool) -> usize {
         let tail = self.tail();
@@ -185,8 +184,8 @@ impl<T: Storage> Broadcast<T> {
         slowest.map_or(0, |(behind, _)| behind)
     }
 
-    /// Whether every gating reader has taken the messages before this sequence, as far as this
-    /// thread can see. It does not load the position of the writer.
+    /// Returns whether every gating reader has taken the messages before this sequence, as far as
+    /// this thread can see. Does not load the position of the writer.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
@@ -207,14 +206,15 @@ impl<T: Storage> Broadcast<T> {
         gating.all(|(_, entry)| !is_after(sequence, entry.taken.load(Ordering::Relaxed)))
     }
 
-    /// The first sequence that is not published yet, as far as this thread can see.
+    /// Returns the first sequence that is not published yet, as far as this thread can see.
     #[inline]
     #[must_use]
     pub fn tail(&self) -> usize {
         self.storage.writer().tail.load(Ordering::Relaxed)
     }
 
-    /// Whether the writer has closed the ring. The [`tail`](Broadcast::tail) is final then.
+    /// Returns whether the writer has closed the ring. If so, the [`tail`](Broadcast::tail) is
+    /// final.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         let state = &self.storage.writer().state.state;
@@ -224,14 +224,13 @@ impl<T: Storage> Broadcast<T> {
         state.acquire(T::FOREIGN != Some(false), closed) & storage::CLOSED != 0
     }
 
-    /// As [`tail`](Broadcast::tail), for a caller that knows that all messages before `known` are
-    /// published.
+    /// Returns the [`tail`](Broadcast::tail), given that all messages before `known` are published.
     fn published(&self, known: usize) -> usize {
         let tail = self.tail();
         if is_after(tail, known) { tail } else { known }
     }
 
-    /// Gives the entry of a reader back.
+    /// Frees the entry of a reader.
     fn leave(&self, entry: usize) {
         if let Some(words) = self.storage.reader(entry) {
             words.leave();
@@ -249,14 +248,14 @@ impl<T: Storage> Broadcast<T> {
         (first..).map_while(|index| Some((index, self.storage.reader(index)?)))
     }
 
-    /// The writer's check, at `tail`: returns the sequence up to which it may write, and the
-    /// slowest reader. If it is `exact`, positions that readers have not published count, too.
+    /// Checks for room, for the writer at `tail`. Returns the sequence up to which it may write,
+    /// and the slowest reader. With `exact`, uses positions that readers have not published yet.
     fn room(&self, tail: usize, exact: bool) -> (usize, Claim) {
-        // See `Broadcast::gating`: the other half of the handshake with a reader that joins. The
-        // tail was stored with the last message.
+        // The other half of the handshake with a joining reader, see `Broadcast::join`. The tail
+        // was stored with the last message.
         barrier!("broadcast.room-fence", SeqCst);
-        // Positions in other processes are loaded behind the fence, too: a reader there joins by
-        // the same handshake.
+        // Positions in other processes are also loaded after the fence, because a reader there
+        // joins by the same handshake.
         self.storage.refresh(exact, &mut |claim: Claim, position| {
             if let Some(words) = self.storage.reader(claim.entry) {
                 words.import(claim.generation, tail, position);
@@ -300,7 +299,7 @@ impl<T: Storage> Broadcast<T> {
         behind.reduce(|most, next| if next.0 > most.0 { next } else { most })
     }
 
-    /// The stamp of a slot, for code without a [`RingRef`](slot::RingRef).
+    /// Returns the stamp of a slot, for code without a [`RingRef`](slot::RingRef).
     fn stamp_of(&self, sequence: usize) -> &Word {
         &self.storage.slots()[(sequence & (self.capacity() - 1)) * self.layout.slot_words()]
     }
@@ -312,7 +311,7 @@ impl<T: Storage> Broadcast<T> {
     }
 }
 
-/// A [handle](super::Handle) to a broadcast ring: a reference, an `Arc`, or a handle of your own.
+/// A [handle](super::Handle) to a broadcast ring: a reference, an `Arc`, or your own type.
 pub trait BroadcastHandle: super::Handle<Target = Broadcast<Self::Storage>> {
     /// The storage of the ring.
     type Storage: Storage;
@@ -322,10 +321,10 @@ impl<H: super::Handle<Target = Broadcast<T>>, T: Storage> BroadcastHandle for H 
     type Storage = T;
 }
 
-/// Storage in arrays, for a `static` or a field. `WORDS` must be [`Layout::words`]; `READERS` is
-/// the limit on gating readers.
+/// Storage in arrays, for a `static` or a field. `WORDS` must be [`Layout::words`]; `READERS`
+/// limits the number of gating readers.
 #[derive(Debug)]
-// The fields are in this order, and so aligned, that slots begin with a cache line.
+// The order and alignment of the fields make slots begin with a cache line.
 #[repr(C, align(64))]
 pub struct InlineStorage<const WORDS: usize, const READERS: usize> {
     slots: [Word; WORDS],
@@ -335,7 +334,7 @@ pub struct InlineStorage<const WORDS: usize, const READERS: usize> {
 
 impl<const WORDS: usize, const READERS: usize> InlineStorage<WORDS, READERS> {
     const_unless_loom! {
-        /// New storage.
+        /// Creates new storage.
         #[must_use]
         pub const fn new() -> InlineStorage<WORDS, READERS> {
             InlineStorage {
@@ -371,7 +370,7 @@ unsafe impl<const WORDS: usize, const READERS: usize> Storage for InlineStorage<
 
 #[cfg(not(loom))]
 impl<const WORDS: usize, const READERS: usize> Broadcast<InlineStorage<WORDS, READERS>> {
-    /// A ring for a `static`, with entries for `READERS` gating readers.
+    /// Creates a ring for a `static`, with entries for `READERS` gating readers.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout};
@@ -399,7 +398,7 @@ impl<const WORDS: usize, const READERS: usize> Broadcast<InlineStorage<WORDS, RE
         let mut storage = InlineStorage::new();
         let mut slot = 0;
         while slot < layout.capacity() {
-            // As `starting_at`, which is not `const`.
+            // Does the same as `starting_at`, which is not `const`.
             let stamp = slot.wrapping_sub(layout.capacity()).wrapping_add(1);
             storage.slots[slot * layout.slot_words()] = Word(AtomicUsize::new(stamp));
             slot += 1;

@@ -1,5 +1,5 @@
 //! The writer. Its position is the ring's tail, a word that only the writer stores. It loads the
-//! positions of its readers once a lap.
+//! positions of its readers only once a lap, and whenever it finds no room.
 
 use super::entry::{Claim, is_gating};
 use super::slot::{RingRef, Slot};
@@ -13,19 +13,19 @@ use crate::sync::{AtomicUsize, Ordering, barrier, order};
 #[derive(Debug)]
 pub struct Producer<H: BroadcastHandle> {
     ring: RingRef<H>,
-    /// The writer has seen room for messages before this sequence.
+    /// The writer has room for messages before this sequence, as of its last check.
     limit: usize,
-    /// How many checks in a row have found no room.
+    /// The number of consecutive checks without room.
     refused: u32,
 }
 
-/// Of checks in a row that find no room, one in this many loads the exact positions of the readers.
-/// The others leave those cache lines to the readers, which store there for each message.
+/// One in this many consecutive checks without room loads the exact positions of the readers. The
+/// other checks leave those cache lines to the readers, which store there for each message.
 const EXACT_EVERY: u32 = if cfg!(any(loom, miri)) { 2 } else { 64 };
 
 impl<T: Storage> Broadcast<T> {
-    /// The writer's end, or `None` while it is taken or after the ring was closed, or if the writer
-    /// is in another process.
+    /// Returns the writer's end; `None` while it is taken, after the ring was closed, or if the
+    /// writer is in another process.
     pub fn producer<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Producer<H>> {
         if ring.storage.is_foreign() {
             return None;
@@ -41,7 +41,7 @@ impl<T: Storage> Broadcast<T> {
 }
 
 impl<H: BroadcastHandle> Producer<H> {
-    /// Creates the end, for a caller that has taken it.
+    /// Creates the end. The caller has taken the writer's side.
     fn new(ring: H, next: usize) -> Producer<H> {
         Producer { ring: RingRef::new(ring), limit: next, refused: 0 }
     }
@@ -50,8 +50,8 @@ impl<H: BroadcastHandle> Producer<H> {
     /// sequence.
     ///
     /// # Errors
-    /// [`Full`] if a gating reader blocks the writer, as far as it has published its position; then
-    /// nothing was written.
+    /// [`Full`] if a gating reader blocks the writer, according to its published position. Nothing
+    /// was written then.
     ///
     /// # Panics
     /// If the message has more words than a slot, `length` is more than `words` have, or the ring's
@@ -66,10 +66,10 @@ impl<H: BroadcastHandle> Producer<H> {
         Ok(grant.commit())
     }
 
-    /// The same as [`try_push`](Producer::try_push), if an earlier check has found room and all
-    /// messages of the ring have `length` bytes; otherwise it does nothing and returns `false`. It
-    /// calls no function, so that a caller with a separate slow path need not save registers. If
-    /// the length is a constant, so is the size of a slot.
+    /// Does the same as [`try_push`](Producer::try_push), if an earlier check has found room and
+    /// all messages of the ring have `length` bytes; otherwise does nothing and returns `false`. It
+    /// calls no function, so a caller with a separate slow path need not save registers. If the
+    /// length is a constant, so is the size of a slot.
     ///
     /// # Panics
     /// If the number of `words` is not that of a message of `length` bytes.
@@ -90,8 +90,8 @@ impl<H: BroadcastHandle> Producer<H> {
         true
     }
 
-    /// As [`push_into_known_room`](Producer::push_into_known_room), for a message in two parts,
-    /// like those of [`Grant::write_parts`].
+    /// Does the same as [`push_into_known_room`](Producer::push_into_known_room), for a message in
+    /// two parts, like those of [`Grant::write_parts`].
     ///
     /// # Panics
     /// If a message of `length` bytes has fewer words.
@@ -108,8 +108,8 @@ impl<H: BroadcastHandle> Producer<H> {
         true
     }
 
-    /// The next slot, to be written in place. [`Grant::commit`] shows the message; dropping the
-    /// grant gives the slot back, and readers see nothing.
+    /// Grants the next slot, to be written in place. [`Grant::commit`] publishes the message;
+    /// dropping the grant returns the slot, and readers see nothing.
     ///
     /// # Errors
     /// [`Full`] if a gating reader blocks the writer.
@@ -122,10 +122,9 @@ impl<H: BroadcastHandle> Producer<H> {
         Ok(self.begin(words))
     }
 
-    /// Checks that there is room for the next message, as [`try_push`](Producer::try_push) finds
-    /// it. If there is, its slot is claimed: nobody else can take it, so the next push has room.
-    /// Unlike a [`grant`](Producer::grant) it does not touch the slot, which keeps the message of
-    /// the previous lap.
+    /// Claims the next slot if there is room for a message: nobody else can take the slot, so the
+    /// next push has room. Unlike a [`grant`](Producer::grant) it does not touch the slot, which
+    /// keeps the message of the previous lap.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -145,12 +144,13 @@ impl<H: BroadcastHandle> Producer<H> {
     /// ```
     ///
     /// # Errors
-    /// [`Full`] if a gating reader blocks the writer, as far as it has published its position.
+    /// [`Full`] if a gating reader blocks the writer, according to its published position.
     pub fn claim(&mut self) -> Result<(), Full> {
         if self.sequence() == self.limit { self.check_room() } else { Ok(()) }
     }
 
-    /// The sequence of the next message: the number of messages so far (modulo wrap-around).
+    /// Returns the sequence of the next message: the number of messages so far (modulo
+    /// wrap-around).
     #[inline]
     #[must_use]
     pub fn sequence(&self) -> usize {
@@ -164,9 +164,9 @@ impl<H: BroadcastHandle> Producer<H> {
         self.find_room().unwrap_or(0)
     }
 
-    /// As [`room`](Producer::room), but at least 1. Loads the exact positions of the readers, even
-    /// if they have not shown them. For a writer that is about to sleep, and for protocols where
-    /// the other side sends one message for each message that it takes.
+    /// Returns the room by the exact positions of the readers, even if unpublished; at least 1. For
+    /// a writer that is about to sleep, and for protocols where the other side sends one message
+    /// for each message that it takes.
     ///
     /// # Errors
     /// [`Full`] if a gating reader blocks the writer.
@@ -176,8 +176,8 @@ impl<H: BroadcastHandle> Producer<H> {
         Ok(self.limit.wrapping_sub(self.sequence()))
     }
 
-    /// The gating readers that need a message before this sequence, in the order of their entries,
-    /// and their exact positions.
+    /// Returns the gating readers that still need a message before this sequence, in the order of
+    /// their entries, with their exact positions.
     pub fn behind(&self, sequence: usize) -> impl Iterator<Item = (Claim, usize)> {
         let readers = self.ring.entries().filter_map(|(index, entry)| {
             let (state, position) = (entry.state(), entry.taken.load(Ordering::Relaxed));
@@ -187,9 +187,9 @@ impl<H: BroadcastHandle> Producer<H> {
     }
 
     /// Suspends the reader with this claim, if it can be [evicted](Broadcast::evict): the writer
-    /// does not wait for it until it moves on, and does again at the first check for room after
-    /// that. Returns whether it did. The reader gets the messages that are still in the ring, a
-    /// [`Peek::Gap`](super::Peek::Gap) with the exact number of the overwritten ones, and then the
+    /// does not wait for it, until a check for room finds that the reader has moved. Returns
+    /// whether it did. The reader gets the messages that are still in the ring, a
+    /// [`Peek::Gap`](super::Peek::Gap) with the exact number of overwritten ones, and then the
     /// messages after them.
     ///
     /// ```
@@ -217,7 +217,7 @@ impl<H: BroadcastHandle> Producer<H> {
         words.is_some_and(|words| words.suspend(reader.generation))
     }
 
-    /// The ring.
+    /// Returns the ring.
     pub fn ring(&self) -> &H {
         &self.ring.ring
     }
@@ -231,14 +231,14 @@ impl<H: BroadcastHandle> Producer<H> {
         state.store(WRITING | CLOSED, order!("broadcast.close", Release));
     }
 
-    /// Whether the last check has found room for another message.
+    /// Returns whether the last check found room for another message.
     #[inline(always)]
     #[must_use]
     pub fn has_known_room(&self) -> bool {
         self.sequence() != self.limit
     }
 
-    /// For how many messages the last check has found room.
+    /// Returns for how many messages the last check found room.
     fn known_room(&self) -> usize {
         self.limit.wrapping_sub(self.sequence())
     }
@@ -251,7 +251,7 @@ impl<H: BroadcastHandle> Producer<H> {
         Grant::begin(slot, exact, sequence, &self.ring.writer().tail)
     }
 
-    /// Loads the positions of the readers: once a lap, and whenever a gating reader blocks the
+    /// Loads the positions of the readers. Runs once a lap, and whenever a gating reader blocks the
     /// writer.
     #[cold]
     #[inline(never)]
@@ -289,7 +289,7 @@ impl<H: BroadcastHandle> Drop for Producer<H> {
 #[derive(Debug)]
 pub struct Grant<'a> {
     slot: Slot<'a>,
-    /// The size of every message, if the ring's messages have one size and `write` must compare it.
+    /// The size of every message, if all messages have one size and `write` must compare it.
     exact: Option<usize>,
     sequence: usize,
     tail: &'a AtomicUsize,
@@ -304,8 +304,8 @@ impl<'a> Grant<'a> {
         sequence: usize,
         tail: &'a AtomicUsize,
     ) -> Grant<'a> {
-        // From here on an observer must not take the bytes that it copies for the message of the
-        // previous lap.
+        // From here on an observer that copies these bytes must not take them for the message of
+        // the previous lap.
         slot.stamp.store(sequence, Ordering::Relaxed);
         barrier!("broadcast.overwrite-fence", Release);
         Grant { slot, exact, sequence, tail, is_written: false }
@@ -328,10 +328,9 @@ impl<'a> Grant<'a> {
         self.is_written = true;
     }
 
-    /// As [`write`](Grant::write), for a message in two parts: the words of the second follow those
-    /// of the first. The rest of the message keeps the words of the message that was in this slot a
-    /// lap ago, or zeros. For messages whose rest changes rarely, so that its cache lines stay with
-    /// the readers.
+    /// Writes a message in two parts: the words of the second follow those of the first. The rest
+    /// of the message keeps the words of this slot's previous message, or zeros. For messages whose
+    /// rest changes rarely, so that its cache lines stay with the readers.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
@@ -369,25 +368,26 @@ impl<'a> Grant<'a> {
         self.is_written = true;
     }
 
-    /// Shows the message to the readers and returns its sequence. Without a [`write`](Grant::write)
-    /// the message is empty, or all zero if all messages have one size.
+    /// Publishes the message and returns its sequence. Without a [`write`](Grant::write) the
+    /// message is empty, or all zero if all messages have one size.
     #[inline(always)]
     pub fn commit(self) -> usize {
         if !self.is_written {
             self.clear();
         }
         let next = self.sequence.wrapping_add(1);
-        // Release, pairs with the Acquire of `broadcast.look`: the words of the message. Before the
-        // store to the tail, because a store in between could transfer the slot's line a second
-        // time. No reader relies on that order: the tail is stored Relaxed, so another thread may
-        // see it before the stamp in any case. What needs both is behind a later fence or Release.
+        // Release, pairs with the Acquire of `broadcast.look`: the words of the message. It comes
+        // before the store to the tail, because a store in between could transfer the slot's line a
+        // second time. No reader relies on that order: the tail is stored Relaxed, so another
+        // thread may see it before the stamp anyway. Code that needs both comes after a later fence
+        // or Release.
         self.slot.stamp.store(next, order!("broadcast.publish", Release));
-        // This store goes to a cache line that no reader loads in a stream.
+        // While messages flow, no reader loads the cache line of this store.
         self.tail.store(next, Ordering::Relaxed);
         self.sequence
     }
 
-    /// Removes the message of the previous lap.
+    /// Clears the message of the previous lap.
     #[cold]
     fn clear(&self) {
         self.slot.set_length(0);
@@ -396,9 +396,9 @@ impl<'a> Grant<'a> {
 }
 
 impl<H: BroadcastHandle> Producer<H> {
-    /// Appends the messages in `items`, as many as there is room for, and returns how many. Each
-    /// item has `stride` words: the first `skip` words are ignored, the message follows. The
-    /// position of the writer is stored once, after the last one.
+    /// Appends as many messages from `items` as there is room for. Returns how many. Each item has
+    /// `stride` words: the first `skip` words are ignored, then the message follows. The writer's
+    /// position is stored once, after the last message.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -430,7 +430,7 @@ impl<H: BroadcastHandle> Producer<H> {
         assert!(stride > 0 && skip + words <= stride, "an item is shorter than a message");
         let messages = items.chunks_exact(stride).map(|item| &item[skip..skip + words]);
         if bytes == 7 * word {
-            // Passes a constant length, with which copying a message needs no loop.
+            // With a constant length, copying a message needs no loop.
             return self.push_all(
                 7 * word,
                 messages
@@ -440,9 +440,9 @@ impl<H: BroadcastHandle> Producer<H> {
         self.push_all(bytes, messages)
     }
 
-    /// Appends messages of `length` bytes, as many as there is room for, and returns how many. The
-    /// position of the writer is stored once, after the last one. If the length is a constant, so
-    /// is the size of a slot.
+    /// Appends messages of `length` bytes, as many as there is room for. Returns how many. The
+    /// writer's position is stored once, after the last message. If the length is a constant, so is
+    /// the size of a slot.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -476,7 +476,7 @@ impl<H: BroadcastHandle> Producer<H> {
         let known = self.known_room();
         let most = messages.len();
         let most = if most <= known { most } else { self.room_for(most)? };
-        // `pushed` stores the tail when it is dropped, also if the iterator panics, because
+        // `pushed` stores the tail when it is dropped, even if the iterator panics, because
         // published messages must not be overwritten.
         let mut pushed = Pushed { producer: self, next: first };
         for message in messages.take(most) {
@@ -484,7 +484,7 @@ impl<H: BroadcastHandle> Producer<H> {
                 self.ring.slot_of(pushed.next, length).expect("all messages have this length");
             let words = message.as_ref();
             assert!(words.len() == slot.words.len(), "the number of words does not fit the length");
-            // As in `Grant`: an observer must not take the bytes that it copies now for the message
+            // As in `Grant`: an observer that copies these bytes must not take them for the message
             // of the previous lap.
             slot.stamp.store(pushed.next, Ordering::Relaxed);
             barrier!("broadcast.overwrite-fence", Release);
@@ -497,7 +497,7 @@ impl<H: BroadcastHandle> Producer<H> {
         Ok(pushed.next.wrapping_sub(first))
     }
 
-    /// Returns for how many of `count` messages there is room, at least for one.
+    /// Returns how many of `count` messages there is room for, at least one.
     #[cold]
     fn room_for(&mut self, count: usize) -> Result<usize, Full> {
         let known = self.known_room();
@@ -522,7 +522,8 @@ struct Pushed<'a, H: BroadcastHandle> {
 impl<H: BroadcastHandle> Drop for Pushed<'_, H> {
     #[inline(always)]
     fn drop(&mut self) {
-        // The next check for room comes after this store, as `Broadcast::gating` needs.
+        // The next check for room comes after this store, as the handshake in `Broadcast::join`
+        // needs.
         self.producer.ring.writer().tail.store(self.next, Ordering::Relaxed);
     }
 }

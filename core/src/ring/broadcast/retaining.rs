@@ -1,6 +1,5 @@
-//! Readers that keep messages in the ring while these are used: messages that are borrowed in
-//! place; messages that a reader passes on, and retains until they are confirmed; and messages that
-//! another process reads, for which a proxy has the entry.
+//! Readers that keep messages in the ring after reading them: to borrow them in place; to pass them
+//! on and retain them until they are confirmed; and on behalf of another process, by a proxy.
 
 #![allow(unsafe_code)]
 
@@ -16,11 +15,11 @@ use crate::sync::{Ordering, barrier, order};
 
 impl<H: BroadcastHandle> Consumer<H> {
     /// Borrows up to `most` of the next messages in place. They stay in the ring until
-    /// [`Messages::release`], and the writer waits for that. Only a gating reader of a ring within
-    /// one process may borrow: messages that may be overwritten at the same time must be copied.
+    /// [`Messages::release`]; the writer waits for that. Only a gating reader of a ring within one
+    /// process may borrow: messages that may be overwritten must be copied.
     ///
-    /// If it returns `None`, call [`peek`](Consumer::peek), which finds the reason: there may be a
-    /// message.
+    /// If it returns `None`, call [`peek`](Consumer::peek): there may be a message that must be
+    /// copied.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
@@ -54,15 +53,15 @@ impl<H: BroadcastHandle> Consumer<H> {
         Some(Messages { consumer: self, count })
     }
 
-    /// Whether this reader may borrow messages by [`read`](Consumer::read).
+    /// Returns whether this reader may borrow messages by [`read`](Consumer::read).
     #[inline]
     #[must_use]
     pub fn borrows(&self) -> bool {
         self.ring.may_borrow
     }
 
-    /// Returns the words of the next message in place, after its stamp was seen; `None` if other
-    /// threads may write to them.
+    /// Returns the words of the next message in place; the caller has seen its stamp. Returns
+    /// `None` if other threads may write to them.
     #[inline(always)]
     pub(super) fn borrowed<'a>(&'a self, slot: Slot<'a>) -> Option<&'a [usize]> {
         // SAFETY: the stamp says that the message was written, and no writer uses the slot again
@@ -70,7 +69,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         self.ring.may_borrow.then(|| unsafe { slot.borrow() })
     }
 
-    /// Whether the message with this sequence is published.
+    /// Returns whether the message with this sequence is published.
     #[inline(always)]
     fn is_there(&self, sequence: usize) -> bool {
         let slot = self.ring.slot_for(sequence, 0);
@@ -87,19 +86,19 @@ pub struct Messages<'a, H: BroadcastHandle> {
 }
 
 impl<H: BroadcastHandle> Messages<'_, H> {
-    /// How many messages are borrowed, at least one.
+    /// Returns how many messages are borrowed, at least one.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The sequence of the first borrowed message; the others follow.
+    /// Returns the sequence of the first borrowed message; the others follow.
     #[must_use]
     pub fn sequence(&self) -> usize {
         self.consumer.cursor
     }
 
-    /// The bytes of the message after `index` others. They begin at a multiple of a word.
+    /// Returns the bytes of the message with this index, aligned to a word.
     #[inline(always)]
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&[u8]> {
@@ -113,13 +112,13 @@ impl<H: BroadcastHandle> Messages<'_, H> {
         words.as_bytes().get(..self.consumer.length(slot))
     }
 
-    /// The bytes of all messages, in order.
+    /// Returns the bytes of all messages, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.count).filter_map(|index| self.get(index))
     }
 
-    /// Moves past the first `count` messages, or all if there are fewer. The writer may use their
-    /// slots again.
+    /// Moves past the first `count` messages, or all if there are fewer. The writer may then reuse
+    /// their slots.
     #[inline]
     pub fn release(self, count: usize) {
         let cursor = self.consumer.cursor.wrapping_add(count.min(self.count));
@@ -130,10 +129,10 @@ impl<H: BroadcastHandle> Messages<'_, H> {
 
 /// A reader's end with two positions: the *cursor*, which moves at
 /// [`advance`](RetainingConsumer::advance), and behind it the first *retained* message, which moves
-/// at [`release`](RetainingConsumer::release). A gating reader blocks the writer at the messages
-/// that it retains; those between the two positions can be read again after
-/// [`rewind`](RetainingConsumer::rewind). Messages that an observer retains may be overwritten, and
-/// are then a gap. Dropping it lets the writer pass.
+/// at [`release`](RetainingConsumer::release). The messages between the two can be read again after
+/// [`rewind`](RetainingConsumer::rewind). A gating reader blocks the writer at its first retained
+/// message. An observer's retained messages may be overwritten, and are then a gap. Dropping this
+/// end lets the writer continue without it.
 ///
 /// ```
 /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -160,17 +159,17 @@ impl<H: BroadcastHandle> Messages<'_, H> {
 pub struct RetainingConsumer<H: BroadcastHandle> {
     held: Held<H>,
     kept: usize,
-    /// Whether no thread writes to the messages that it retains.
+    /// Whether no thread writes to the retained messages.
     may_borrow: bool,
 }
 
-/// A reader that reads like an observer, because its entry shows another position than the cursor.
-/// Dropping it lets the writer pass.
+/// A reader that reads like an observer, because its entry has another position than the cursor.
+/// Dropping it lets the writer continue without it.
 #[derive(Debug)]
 struct Held<H: BroadcastHandle> {
     reader: Consumer<H>,
     entry: Option<usize>,
-    /// Whether the writer may stop waiting for this process's reader with the entry.
+    /// Whether the writer may stop waiting for the reader of the entry.
     can_be_evicted: bool,
 }
 
@@ -189,8 +188,7 @@ impl<H: BroadcastHandle> Drop for Held<H> {
 }
 
 impl<H: BroadcastHandle> Consumer<H> {
-    /// Turns this reader into one that retains messages after it has read them, until they are
-    /// released.
+    /// Makes this reader retain messages after reading them, until they are released.
     #[must_use]
     pub fn retaining(mut self) -> RetainingConsumer<H> {
         self.flush();
@@ -203,13 +201,13 @@ impl<H: BroadcastHandle> Consumer<H> {
 }
 
 impl<H: BroadcastHandle> RetainingConsumer<H> {
-    /// As [`Consumer::peek`].
+    /// Does the same as [`Consumer::peek`].
     #[inline]
     pub fn peek(&mut self, message: &mut [usize]) -> Peek {
         self.held.reader.peek(message)
     }
 
-    /// As [`Consumer::advance`]; the message is retained.
+    /// Does the same as [`Consumer::advance`], and retains the message.
     #[inline]
     pub fn advance(&mut self) -> bool {
         self.held.reader.advance()
@@ -233,8 +231,8 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         }
     }
 
-    /// Moves the cursor to a later message, at most the next one to be published. The messages in
-    /// between are retained.
+    /// Moves the cursor forward, at most to the next message to be published. Retains the messages
+    /// in between.
     pub fn skip_to(&mut self, sequence: usize) {
         let ring = &self.held.reader.ring;
         if is_after(sequence, self.held.reader.cursor()) && !is_after(sequence, ring.tail()) {
@@ -242,32 +240,32 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         }
     }
 
-    /// The sequence of the message that it reads next.
+    /// Returns the sequence of the next message to read.
     #[must_use]
     pub fn cursor(&self) -> usize {
         self.held.reader.cursor()
     }
 
-    /// The sequence of the first message that is retained.
+    /// Returns the sequence of the first retained message.
     #[must_use]
     pub fn kept(&self) -> usize {
         self.kept
     }
 
-    /// How many messages wait for this reader, and how many are retained, together.
+    /// Returns how many messages wait for this reader or are retained.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.held.reader.depth() + self.cursor().wrapping_sub(self.kept)
     }
 
-    /// The ring.
+    /// Returns the ring.
     pub fn ring(&self) -> &H {
         self.held.reader.ring()
     }
 
-    /// How many messages from the cursor on, at most `most`, are published and can be
-    /// [borrowed](RetainingConsumer::borrow): 0 for an observer, because the writer does not wait
-    /// for it.
+    /// Returns how many messages from the cursor on, at most `most`, are published and can be
+    /// [borrowed](RetainingConsumer::borrow). Returns 0 for an observer, because the writer does
+    /// not wait for it.
     #[must_use]
     pub fn ready(&self, most: usize) -> usize {
         if !self.can_borrow() {
@@ -276,23 +274,21 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         let ring: &Broadcast<H::Storage> = self.ring();
         let waiting = ring.published(self.cursor()).wrapping_sub(self.cursor());
         let mut count = waiting.min(most).min(ring.capacity());
-        // The tail may be visible before the last messages are, so those are left out.
+        // The tail may become visible before the last messages do, which are then left out.
         while count > 0 && !self.is_published(self.cursor().wrapping_add(count - 1)) {
             count -= 1;
         }
         count
     }
 
-    /// Moves the cursor past `count` messages that are [ready](RetainingConsumer::ready). They are
-    /// retained.
+    /// Moves the cursor past `count` [ready](RetainingConsumer::ready) messages, and retains them.
     pub fn pass(&mut self, count: usize) {
         let count = self.ready(count);
         self.skip_to(self.cursor().wrapping_add(count));
     }
 
-    /// Whether this reader can borrow messages: the writer always waits for it, and no other
-    /// process writes to the ring. If not, messages must be copied by
-    /// [`peek`](RetainingConsumer::peek).
+    /// Returns whether this reader can borrow messages: the writer always waits for it, and no
+    /// other process writes to the ring. If not, copy them by [`peek`](RetainingConsumer::peek).
     #[must_use]
     pub fn can_borrow(&self) -> bool {
         self.may_borrow
@@ -304,7 +300,7 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
     /// ([`Layout::slot_words`](super::Layout::slot_words)). There are two pieces if the slots wrap
     /// around the end of the ring; otherwise the second piece is empty.
     ///
-    /// `None` if not all of them can be borrowed.
+    /// Returns `None` if not all of them can be borrowed.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
@@ -323,7 +319,7 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
     #[must_use]
     pub fn borrow(&self, first: usize, count: usize) -> Option<[&[usize]; 2]> {
         let ring: &Broadcast<H::Storage> = self.ring();
-        // Here a released message counts as far ahead, too.
+        // With wrapping arithmetic, a released message counts as far ahead.
         let (capacity, ahead) = (ring.capacity(), first.wrapping_sub(self.kept()));
         let is_kept = ahead <= capacity && count <= capacity - ahead;
         let is_there = count == 0 || self.is_published(first.wrapping_add(count - 1));
@@ -345,7 +341,7 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         Some([one, other])
     }
 
-    /// Whether a message that is not released can be read.
+    /// Returns whether an unreleased message can be read.
     #[inline]
     fn is_published(&self, sequence: usize) -> bool {
         let ring: &Broadcast<H::Storage> = self.ring();
@@ -357,10 +353,10 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
     }
 }
 
-/// An entry that the writer waits for on behalf of another process, which reads the ring itself.
-/// Its position is [imported](ProxyReader::import) from that process: by the writer whenever it
-/// looks for room ([`Storage::refresh`]), and by any other thread that needs the position. The
-/// entry can be [evicted](ProxyReader::evict). Dropping it lets the writer pass, too.
+/// An entry by which the writer waits for another process, which reads the ring itself. Its
+/// position is [imported](ProxyReader::import) from that process: by the writer at each check for
+/// room ([`Storage::refresh`]), and by any other thread that needs it. The entry can be
+/// [evicted](ProxyReader::evict). Dropping it also lets the writer continue.
 ///
 /// ```
 /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
@@ -386,12 +382,12 @@ pub struct ProxyReader<H: BroadcastHandle> {
 }
 
 impl<T: Storage> Broadcast<T> {
-    /// As [`ProxyReader::import`], for the proxy with this claim. Does nothing if `look` returns
-    /// the outer `None`, or the entry has another claim by now.
+    /// Does the same as [`ProxyReader::import`] for the proxy with this claim. Does nothing if
+    /// `look` returns the outer `None`, or the entry has another claim now.
     pub fn import(&self, claim: Claim, look: impl FnOnce() -> Option<Option<usize>>) {
         let Some(words) = self.storage.reader(claim.entry) else { return };
         let tail = self.tail();
-        // See `Broadcast::gating`: either `look` sees a reader that joins in the other process, or
+        // As in `Broadcast::join`: either `look` sees a reader that joins in the other process, or
         // that reader sees this tail, or a later one, and starts there.
         barrier!("broadcast.import-fence", SeqCst);
         if let Some(position) = look() {
@@ -401,9 +397,9 @@ impl<T: Storage> Broadcast<T> {
 }
 
 impl<H: BroadcastHandle> RetainingConsumer<H> {
-    /// The claim that the reader's entry will have as a [proxy](RetainingConsumer::into_proxy), so
-    /// that the other process can know it beforehand; `None` if there is no entry. It differs from
-    /// the claim of each earlier proxy.
+    /// Returns the claim that the reader's entry would have as a
+    /// [proxy](RetainingConsumer::into_proxy), to tell the other process beforehand; `None` if
+    /// there is no entry. It differs from the claims of all earlier proxies.
     #[must_use]
     pub fn claim(&self) -> Option<Claim> {
         let (entry, words) = self.held.entry.zip(self.held.words())?;
@@ -411,11 +407,11 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
     }
 
     /// Keeps the entry on behalf of another process. The messages that are retained now stay until
-    /// that process has read them. The writer waits for this [claim](RetainingConsumer::claim) from
-    /// now on, and not before; a suspended reader stays suspended.
+    /// that process has read them. From this call on the writer waits for this
+    /// [claim](RetainingConsumer::claim); a suspended reader stays suspended.
     ///
     /// # Errors
-    /// Gives the reader back if the writer does not wait for it: it observes, or it was evicted.
+    /// Returns the reader if the writer does not wait for it, because it observes or was evicted.
     pub fn into_proxy(self) -> Result<ProxyReader<H>, RetainingConsumer<H>> {
         let claim =
             self.claim().filter(|_| self.held.words().is_some_and(ReaderWords::begin_proxy));
@@ -427,21 +423,21 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
 }
 
 impl<H: BroadcastHandle> ProxyReader<H> {
-    /// The claim of the entry, which the other process must know.
+    /// Returns the claim of the entry, which the other process must know.
     #[must_use]
     pub fn claim(&self) -> Claim {
         self.claim
     }
 
-    /// The sequence of the first message that the other process may still read, as of the last
-    /// import.
+    /// Returns the sequence of the first message that the other process may still read, as of the
+    /// last import.
     #[must_use]
     pub fn kept(&self) -> usize {
         self.held.words().map_or(self.ring().tail(), |words| words.taken.load(Ordering::Relaxed))
     }
 
-    /// How many messages the other process is behind, as of the last import: at most the capacity
-    /// unless it is suspended.
+    /// Returns how many messages the other process is behind, as of the last import: at most the
+    /// capacity unless it is suspended.
     #[must_use]
     pub fn depth(&self) -> usize {
         let ring: &Broadcast<H::Storage> = self.ring();
@@ -452,32 +448,32 @@ impl<H: BroadcastHandle> ProxyReader<H> {
     }
 
     /// Moves the entry to the position that `look` returns: the position of the slowest reader of
-    /// the other process. It may be any number: the entry never moves backwards, and at most to the
-    /// end of the published messages. `None`, for no gating reader there, moves it to that end,
-    /// too. Does nothing after an eviction. Any number of threads may do this at a time.
+    /// the other process, or `None` if it has no gating reader. The position may be any number: the
+    /// entry never moves backwards, and at most to the end of the published messages. `None` moves
+    /// it to that end. Does nothing after an eviction. Any number of threads may call this at once.
     ///
-    /// `look` is called within this call, and not before, because a reader may join meanwhile.
+    /// `look` runs within this call, not before, because a reader may join meanwhile.
     pub fn import(&self, look: impl FnOnce() -> Option<usize>) {
         let ring: &Broadcast<H::Storage> = self.ring();
         ring.import(self.claim, || Some(look()));
     }
 
-    /// Makes the writer no longer wait for the other process. Returns `false` if that was so
-    /// before.
+    /// Makes the writer no longer wait for the other process. Returns `false` if it already did not
+    /// wait.
     pub fn evict(&self) -> bool {
         self.held.words().is_some_and(|words| words.evict(self.claim.generation))
     }
 
-    /// Whether the writer no longer waits for the other process.
+    /// Returns whether the writer no longer waits for the other process.
     #[must_use]
     pub fn is_evicted(&self) -> bool {
         self.held.words().is_none_or(ReaderWords::is_evicted)
     }
 
-    /// Turns the proxy into a reader in this process, which can read again
-    /// ([`rewind`](RetainingConsumer::rewind)) all messages that the other process has not read. It
-    /// borrows nothing ([`can_borrow`](RetainingConsumer::can_borrow)), because an import may still
-    /// be under way. An evicted reader becomes an observer, and a suspended one stays suspended.
+    /// Turns the proxy into a reader in this process, which can read all messages again that the
+    /// other process has not read ([`rewind`](RetainingConsumer::rewind)). It borrows nothing
+    /// ([`can_borrow`](RetainingConsumer::can_borrow)), because an import may still run. An evicted
+    /// reader becomes an observer, and a suspended one stays suspended.
     #[must_use]
     pub fn into_retaining(self) -> RetainingConsumer<H> {
         let ProxyReader { mut held, .. } = self;
@@ -493,7 +489,7 @@ impl<H: BroadcastHandle> ProxyReader<H> {
         RetainingConsumer { held, kept, may_borrow: false }
     }
 
-    /// The ring.
+    /// Returns the ring.
     pub fn ring(&self) -> &H {
         self.held.reader.ring()
     }

@@ -1,6 +1,6 @@
 //! A slot: a stamp, the length of the message if messages differ in length, and its words. Each end
-//! of a ring has a [`RingRef`], which caches the addresses and the layout of the ring, so that the
-//! end follows one pointer to a message.
+//! of a ring has a [`RingRef`], which caches the addresses and the layout of the ring, so that only
+//! one pointer leads from an end to a message.
 
 #![allow(unsafe_code)]
 
@@ -21,7 +21,7 @@ pub(super) struct Slot<'a> {
     pub(super) words: &'a [Word],
 }
 
-/// Atomic words as plain words.
+/// Returns atomic words as plain words.
 ///
 /// # Safety
 /// No thread writes to them while the reference lives.
@@ -35,8 +35,8 @@ pub(super) unsafe fn borrow(words: &[Word]) -> &[usize] {
     unsafe { core::slice::from_raw_parts(start, count) }
 }
 
-/// The same for the model checker: plain loads, which report a race with the writer. The copy is
-/// never freed.
+/// Does the same for the model checker: plain loads, which report a race with the writer. The copy
+/// is never freed.
 ///
 /// # Safety
 /// As above.
@@ -58,7 +58,7 @@ impl<'a> Slot<'a> {
         }
     }
 
-    /// The words of the message, borrowed in place.
+    /// Borrows the words of the message in place.
     ///
     /// # Safety
     /// No thread writes to them while the reference lives.
@@ -80,8 +80,8 @@ impl<'a> Slot<'a> {
     /// Copies words out of the slot, as many as both have.
     #[inline(always)]
     pub(super) fn copy_out(&self, message: &mut [usize]) {
-        // Nearly always `message` has no more words than a slot. If its length is a constant, the
-        // compiler knows then how many are copied.
+        // Nearly always `message` has no more words than a slot. In this branch a constant length
+        // makes the number of copied words a constant.
         if message.len() <= self.words.len() {
             load_all(self.words, |word| &word.0, message);
         } else {
@@ -90,11 +90,11 @@ impl<'a> Slot<'a> {
     }
 }
 
-/// A number of bytes that no message has, not even with all bits inverted.
+/// A number of bytes that no message has, even with all bits inverted.
 const NONE: usize = 1 << (usize::BITS - 1);
-/// Stands for the entry of a reader that has none.
+/// The value of `entry` for a reader without an entry.
 const NO_ENTRY: usize = usize::MAX;
-/// More bytes than a message of a ring can have.
+/// A size that exceeds every message, in bytes.
 const TOO_LONG: usize = NONE / 2;
 
 /// An end's reference to its ring, which it keeps alive.
@@ -103,26 +103,27 @@ pub(super) struct RingRef<H: BroadcastHandle> {
     pub(super) ring: H,
     slots: NonNull<Word>,
     writer: NonNull<WriterWords>,
-    /// The number of slots less 1. The number is a power of two.
+    /// The number of slots, which is a power of two, minus 1.
     mask: usize,
     slot_words: usize,
-    /// The words of a message, or of the longest one.
+    /// The number of words of a message, or of the longest one.
     pub(super) message_words: usize,
-    /// The bytes of each message, or the most bytes of a message.
+    /// The number of bytes of each message, or of the longest one.
     pub(super) message_bytes: usize,
-    /// The bytes of each message, as they are or, if slots are padded, with all bits inverted
-    /// (`!`); [`NONE`] if messages differ in length.
+    /// The number of bytes of each message, with all bits inverted (`!`) if slots are padded;
+    /// [`NONE`] if messages differ in length.
     exact: usize,
     /// The words of a gating reader, or of an observer that publishes each position.
     reader: Option<NonNull<ReaderWords>>,
-    /// The index of that reader's entry, or of an observer that is shown by hand; or [`NO_ENTRY`].
+    /// The index of that reader's entry, or of the entry of an observer shown by hand; or
+    /// [`NO_ENTRY`].
     entry: usize,
     /// Whether messages may differ in length.
     pub(super) has_length: bool,
-    /// Whether this is a gating reader that may borrow messages: no other process writes to them,
-    /// and the writer always waits.
+    /// Whether this gating reader may borrow messages: no other process writes to them, and the
+    /// writer always waits.
     pub(super) may_borrow: bool,
-    /// Whether this is a gating reader for which the writer may stop waiting.
+    /// Whether the writer may stop waiting for this gating reader.
     can_be_evicted: bool,
 }
 
@@ -154,8 +155,8 @@ impl<H: BroadcastHandle> RingRef<H> {
         }
     }
 
-    /// Creates the reference of the gating reader with this entry. `may_borrow`: the writer always
-    /// keeps all messages from the reader's position on. `can_be_evicted`: the writer may stop
+    /// Creates the reference of the reader with this entry. With `may_borrow`, the writer always
+    /// keeps all messages from the reader's position on. With `can_be_evicted`, the writer may stop
     /// waiting for the reader.
     pub(super) fn of_reader(
         ring: H,
@@ -164,8 +165,8 @@ impl<H: BroadcastHandle> RingRef<H> {
         can_be_evicted: bool,
     ) -> RingRef<H> {
         let words = ring.storage.reader(entry);
-        // A reader whose entry only publishes a position does not block the writer, so it can be
-        // overtaken, but not evicted.
+        // A reader whose entry only publishes a position does not block the writer, so it may be
+        // overtaken, but cannot be evicted.
         let is_shown = words.is_some_and(ReaderWords::is_observing);
         let can_be_evicted = can_be_evicted || ring.storage.is_foreign() && !is_shown;
         let reader = words.map(NonNull::from);
@@ -174,13 +175,14 @@ impl<H: BroadcastHandle> RingRef<H> {
         RingRef { reader, entry, may_borrow, can_be_evicted, ..RingRef::new(ring) }
     }
 
-    /// The entry of a gating reader, or of an observer that publishes its position.
+    /// Returns the index of the entry of a gating reader, or of an observer that publishes its
+    /// position.
     #[inline]
     pub(super) fn entry(&self) -> Option<usize> {
         (self.entry != NO_ENTRY).then_some(self.entry)
     }
 
-    /// Takes the entry away: from now on the reader is not a gating one.
+    /// Removes the entry: from now on this is not a gating reader.
     pub(super) fn take_entry(&mut self) -> Option<usize> {
         (self.may_borrow, self.can_be_evicted) = (false, false);
         let entry = self.entry();
@@ -188,20 +190,20 @@ impl<H: BroadcastHandle> RingRef<H> {
         entry
     }
 
-    /// Makes the position of an observer be shown by hand from now on.
+    /// Makes an observer publish its position only by hand from now on.
     pub(super) fn show_by_hand(&mut self) {
         if self.reader().is_some_and(ReaderWords::is_observing) {
             self.reader = None;
         }
     }
 
-    /// The entry of a gating reader for which the writer may stop waiting.
+    /// Returns the index of the entry, if the writer may stop waiting for this gating reader.
     #[inline]
     pub(super) fn evictable_entry(&self) -> Option<usize> {
         if self.can_be_evicted { self.entry() } else { None }
     }
 
-    /// The words of the writer.
+    /// Returns the words of the writer.
     #[inline(always)]
     pub(super) fn writer(&self) -> &WriterWords {
         // SAFETY: words of the ring's storage, which the handle keeps where it is (the contracts of
@@ -209,7 +211,7 @@ impl<H: BroadcastHandle> RingRef<H> {
         unsafe { self.writer.as_ref() }
     }
 
-    /// The words of a gating reader, or of an observer that publishes each position.
+    /// Returns the words of a gating reader, or of an observer that publishes each position.
     #[inline]
     pub(super) fn reader(&self) -> Option<&ReaderWords> {
         // SAFETY: words of the ring's storage, which the handle keeps where it is (the contracts of
@@ -217,17 +219,17 @@ impl<H: BroadcastHandle> RingRef<H> {
         self.reader.as_ref().map(|words| unsafe { words.as_ref() })
     }
 
-    /// The words of an observer that is shown by hand.
+    /// Returns the words of an observer that is shown by hand.
     #[inline]
     pub(super) fn by_hand(&self) -> Option<&ReaderWords> {
         if self.reader.is_none() { self.ring.storage.reader(self.entry()?) } else { None }
     }
 
-    /// The slot of a sequence, if all messages of the ring have `bytes` bytes. If that is a
+    /// Returns the slot of a sequence, if all messages of the ring have `bytes` bytes. If that is a
     /// constant, so are the size of a slot and the offsets in it.
     #[inline(always)]
     pub(super) fn slot_of(&self, sequence: usize, bytes: usize) -> Option<Slot<'_>> {
-        // If the length is a constant, this comparison is removed by the compiler.
+        // If the length is a constant, the compiler removes this comparison.
         if bytes >= TOO_LONG {
             return None;
         }
@@ -237,7 +239,7 @@ impl<H: BroadcastHandle> RingRef<H> {
         let start = if bytes == self.exact {
             place * dense
         } else if padded != dense && !bytes == self.exact {
-            // Written as a shift, because otherwise the compiler merges two steps into one
+            // Written as a shift, because the compiler would merge two steps into one
             // multiplication by a variable.
             let shift = padded.trailing_zeros();
             (place * (padded >> shift)) << shift
@@ -256,14 +258,14 @@ impl<H: BroadcastHandle> RingRef<H> {
         Some(Slot { stamp: &stamp.0, length: None, words })
     }
 
-    /// The slot of a sequence, with all its words.
+    /// Returns the slot of a sequence, with all its words.
     #[inline]
     pub(super) fn slot(&self, sequence: usize) -> Slot<'_> {
         self.slot_for(sequence, self.message_words)
     }
 
-    /// The slot, with the first `words` of its words. If that is a constant, copying them needs no
-    /// loop.
+    /// Returns the slot, with the first `words` of its words. If that number is a constant, copying
+    /// them needs no loop.
     ///
     /// # Panics
     /// If the message has more words than a slot.

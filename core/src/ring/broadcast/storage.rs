@@ -1,9 +1,9 @@
-//! The words of a broadcast ring, apart from the algorithm.
+//! The memory of a broadcast ring, apart from the algorithm.
 //!
 //! Slots, the writer's words and each reader's words may be in different memory: an array, the
-//! heap, a mapped region whose parts belong to different processes. Words of different owners are
-//! on different cache lines. So are words that an owner stores for each message and words that the
-//! other side loads.
+//! heap, or a mapped region whose parts belong to different processes. Words of different owners
+//! are on different cache lines. So are words that the owner stores for each message and words that
+//! the other side loads.
 
 use thiserror::Error;
 
@@ -19,14 +19,14 @@ pub struct Word(pub(in crate::ring) AtomicUsize);
 
 impl Word {
     const_unless_loom! {
-        /// A word that was not written yet.
+        /// Creates a word of zero.
         #[must_use]
         pub const fn new() -> Word {
             Word(AtomicUsize::new(0))
         }
     }
 
-    /// Writes the word, for tests that simulate another process.
+    /// Stores a value, for tests that simulate another process.
     ///
     /// ```compile_fail,E0133
     /// // Readers may have borrowed the words of a ring.
@@ -45,7 +45,7 @@ impl Word {
 /// The state of a message, according to the stamp of its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stamp {
-    /// Not written yet, or being written.
+    /// The message is not written yet, or is being written.
     Before,
     Published,
     Overwritten {
@@ -54,7 +54,7 @@ pub(super) enum Stamp {
 }
 
 impl Stamp {
-    /// The state of message `sequence`, from a stamp in a ring of `capacity`.
+    /// Returns the state of message `sequence` for this stamp, in a ring of `capacity` slots.
     #[inline]
     pub(super) fn of(stamp: usize, sequence: usize, capacity: usize) -> Stamp {
         let published = sequence.wrapping_add(1);
@@ -63,20 +63,20 @@ impl Stamp {
         } else if !is_after(stamp, published) {
             Stamp::Before
         } else {
-            // The slot contains, or is being filled with, a message that is some whole laps later.
+            // The slot contains, or is being filled with, a message of a later lap.
             let laps = stamp.wrapping_sub(published).div_ceil(capacity);
             Stamp::Overwritten { by: sequence.wrapping_add(laps.wrapping_mul(capacity)) }
         }
     }
 }
 
-/// The words that the writer writes: its position, whether the writer exists, and whether the ring
+/// The words that the writer stores: its position, whether a writer exists, and whether the ring
 /// was closed.
 #[derive(Debug)]
 #[repr(C)]
 pub struct WriterWords {
     /// All messages before this sequence are published. The writer stores it after each message, so
-    /// words that are loaded in a stream must not share its cache line. It is loaded only by
+    /// words that readers load for each message must not share its cache line. It is loaded only by
     /// readers that join, and to count waiting messages.
     pub(super) tail: Padded<AtomicUsize, { padding::<AtomicUsize>() }>,
     pub(super) state: Padded<WriterState, { padding::<WriterState>() }>,
@@ -87,9 +87,9 @@ pub struct WriterWords {
 pub(super) struct WriterState {
     /// The bits [`CLOSED`] and [`WRITING`].
     pub(super) state: AtomicUsize,
-    /// The greatest number of messages that a gating reader was behind at a check.
+    /// The largest number of messages that a gating reader was behind at a check.
     pub(super) high_water: AtomicUsize,
-    /// Whether the writer waits for room, for readers in other processes.
+    /// Whether the writer waits for room; readers in other processes read it.
     #[cfg_attr(loom, allow(dead_code))]
     pub(super) asleep: SleepWord,
 }
@@ -101,7 +101,7 @@ pub(super) const WRITING: usize = 2;
 
 impl WriterWords {
     const_unless_loom! {
-        /// The words of a new ring, without a writer.
+        /// Creates the words of a new ring without a writer.
         #[must_use]
         pub const fn new() -> WriterWords {
             WriterWords {
@@ -118,7 +118,7 @@ impl WriterWords {
 
 #[cfg(not(loom))]
 impl WriterWords {
-    /// The word that shows whether the writer waits for room.
+    /// Returns the word that shows whether the writer waits for room.
     pub(in crate::ring) fn asleep(&self) -> &SleepWord {
         &self.state.asleep
     }
@@ -130,8 +130,8 @@ impl Default for WriterWords {
     }
 }
 
-/// The memory of a ring. Its parts may come from different places. Slots that begin with a cache
-/// line take the fewest lines.
+/// The memory of a ring. Its parts may come from different places. Slots take the fewest cache
+/// lines if the first one begins with a line.
 ///
 /// # Safety
 /// - Each function returns the same memory at every call, with the same argument, as long as the
@@ -148,36 +148,36 @@ impl Default for WriterWords {
 ///   [`FOREIGN`](Storage::FOREIGN) if that is set.
 #[allow(unsafe_code)]
 pub unsafe trait Storage {
-    /// The value of [`is_foreign`](Storage::is_foreign), if it is the same for all values of this
+    /// The result of [`is_foreign`](Storage::is_foreign), if it is the same for all values of this
     /// type.
     const FOREIGN: Option<bool> = Some(false);
 
-    /// Whether the slots and the words of the writer belong to another process. Then every word is
-    /// checked before it is used, messages are copied by atomic loads and their stamps checked
-    /// twice, none can be borrowed, and the ring has no producer here.
+    /// Returns whether the slots and the words of the writer belong to another process. If so,
+    /// every word is checked before it is used, messages are copied by atomic loads and their
+    /// stamps checked twice, no message can be borrowed, and the ring has no producer here.
     #[inline]
     fn is_foreign(&self) -> bool {
         Self::FOREIGN != Some(false)
     }
 
-    /// The slots, back to back: [`Layout::words`](super::Layout::words) words.
+    /// Returns the slots, back to back: [`Layout::words`](super::Layout::words) words.
     fn slots(&self) -> &[Word];
-    /// The writer's words.
+    /// Returns the writer's words.
     fn writer(&self) -> &WriterWords;
-    /// An entry, one for each gating reader that can exist at a time; `None` from the first invalid
-    /// index on.
+    /// Returns an entry, one for each gating reader that can exist at once; `None` from the first
+    /// invalid index on.
     fn reader(&self, index: usize) -> Option<&ReaderWords>;
 
-    /// Adds entries if there are `entries` of them, and the storage has room for more. Returns
-    /// whether there are more now; any number of threads may call it. A thread that raises a
-    /// sequentially consistent fence and then calls [`reader`](Storage::reader) finds the entries
+    /// Adds entries if there are exactly `entries` of them and the storage has room for more.
+    /// Returns whether there are more now; any number of threads may call it. A thread that raises
+    /// a sequentially consistent fence and then calls [`reader`](Storage::reader) finds the entries
     /// that another thread has added before its own such fence.
     fn grow(&self, entries: usize) -> bool {
         self.reader(entries).is_some()
     }
 
-    /// Imports the positions of readers in other processes. The writer calls this at each of its
-    /// checks for room, before it loads the entries. `import` takes the claim of a proxy
+    /// Imports the positions of readers in other processes. The writer calls this at each check for
+    /// room, before it loads the entries. `import` takes the claim of a proxy
     /// ([`ProxyReader`](super::ProxyReader)) and a position, as
     /// [`ProxyReader::import`](super::ProxyReader::import) does. An `exact` check also needs
     /// positions that readers have not published yet.
@@ -186,21 +186,20 @@ pub unsafe trait Storage {
         let _ = (exact, import);
     }
 
-    /// Whether the reader with this entry was evicted: the writer no longer waits for it.
+    /// Returns whether the reader with this entry was evicted.
     #[inline]
     fn is_evicted(&self, index: usize) -> bool {
         self.reader(index).is_some_and(ReaderWords::is_evicted)
     }
 
-    /// Whether the reader with this entry is suspended: the writer waits for it again when it
-    /// moves.
+    /// Returns whether the reader with this entry is suspended until it moves.
     #[inline]
     fn is_suspended(&self, index: usize) -> bool {
         self.reader(index).is_some_and(ReaderWords::is_suspended)
     }
 }
 
-/// Whether some values of this storage are foreign. Memory of another process may be mapped
+/// Returns whether storage of this type may be foreign. Memory of another process may be mapped
 /// read-only, where only relaxed loads are defined ([`AtomicUsize::acquire`]).
 pub(super) const fn may_be_foreign<T: Storage + ?Sized>() -> bool {
     !matches!(T::FOREIGN, Some(false))
@@ -211,10 +210,10 @@ const WORD: usize = size_of::<usize>();
 
 /// The layout of a ring: its capacity and the size of its messages.
 ///
-/// A slot is a stamp of one word and the message. If messages differ in length, a second word in
-/// front of the message contains the length. Slots are dense: with messages of exactly 56 bytes, a
-/// slot is one cache line on 64-bit hosts. [`in_lines`](Layout::in_lines) pads them, so that none
-/// takes more lines than it needs.
+/// A slot has a stamp of one word and the message. If messages differ in length, a second word
+/// contains the length. Slots are dense: with messages of exactly 56 bytes, a slot is one cache
+/// line on 64-bit hosts. [`in_lines`](Layout::in_lines) pads them, so that no slot covers more
+/// lines than it needs.
 ///
 /// ```
 /// use mycelium_core::ring::broadcast::Layout;
@@ -228,11 +227,11 @@ pub struct Layout {
     capacity: usize,
     message_bytes: usize,
     has_length: bool,
-    /// Whether slots are padded. Never true if padding changes nothing.
+    /// Whether slots are padded. Never true if padding would change nothing.
     in_lines: bool,
 }
 
-/// The words of a cache line.
+/// The number of words in a cache line.
 const LINE: usize = 64 / WORD;
 
 /// Returns the words of a slot with `dense` words, padded to the fewest possible cache lines: a
@@ -253,7 +252,7 @@ impl Layout {
     #[must_use]
     pub const fn up_to(capacity: usize, message_bytes: usize) -> Layout {
         let rounded = message_bytes.checked_next_multiple_of(WORD);
-        // A size that cannot be rounded is larger than memory, and `check` refuses it.
+        // A size that cannot be rounded up exceeds all memory, so `check` refuses it.
         let message_bytes = match rounded {
             Some(bytes) => bytes,
             None => message_bytes,
@@ -261,9 +260,9 @@ impl Layout {
         Layout { capacity, message_bytes, has_length: true, in_lines: false }
     }
 
-    /// Returns this layout with padded slots, so that none takes more cache lines than it needs: to
-    /// a power of two, or to whole lines. For memory where cache lines are expensive, because they
-    /// move between processes.
+    /// Pads the slots, to a power of two or to whole lines, so that no slot covers more cache lines
+    /// than it needs. For memory where cache lines are expensive, because they move between
+    /// processes.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::Layout;
@@ -279,32 +278,32 @@ impl Layout {
         Layout { in_lines: whole_lines(dense) != dense, ..self }
     }
 
-    /// How many messages the ring holds.
+    /// Returns how many messages fit into the ring.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// The bytes of each message, or the most bytes of a message.
+    /// Returns the size of each message in bytes, or the largest size.
     #[must_use]
     pub const fn message_bytes(&self) -> usize {
         self.message_bytes
     }
 
-    /// Whether messages may differ in length.
+    /// Returns whether messages may differ in length.
     #[must_use]
     pub const fn has_length(&self) -> bool {
         self.has_length
     }
 
-    /// The words of one slot, padding included: the distance of two slots.
+    /// Returns the number of words from one slot to the next, with padding.
     #[must_use]
     pub const fn slot_words(&self) -> usize {
         let dense = self.dense_words();
         if self.in_lines { whole_lines(dense) } else { dense }
     }
 
-    /// The words of all slots.
+    /// Returns the number of words of all slots.
     ///
     /// # Panics
     /// If they take more than memory can hold; in a constant that is a compile error.
@@ -316,13 +315,13 @@ impl Layout {
         }
     }
 
-    /// As [`words`](Layout::words); `None` if the slots take more than memory can hold.
+    /// Returns the same as [`words`](Layout::words); `None` if the slots exceed all memory.
     #[must_use]
     pub const fn checked_words(&self) -> Option<usize> {
         self.capacity.checked_mul(self.slot_words())
     }
 
-    /// The bytes of all slots; `None` if they take more than memory can hold.
+    /// Returns the number of bytes of all slots; `None` if they exceed all memory.
     #[must_use]
     pub const fn bytes(&self) -> Option<usize> {
         let bytes = match self.checked_words() {
@@ -335,21 +334,20 @@ impl Layout {
         }
     }
 
-    /// The words of one slot without padding.
+    /// Returns the words of one slot without padding.
     pub(super) const fn dense_words(&self) -> usize {
         1 + self.has_length as usize + self.message_words()
     }
 
-    /// The words of a message.
+    /// Returns the words of a message.
     pub(super) const fn message_words(&self) -> usize {
         self.message_bytes.div_ceil(WORD)
     }
 
-    /// Whether a ring can have this layout.
+    /// Checks that a ring can have this layout.
     ///
     /// # Errors
-    /// If the capacity is not a power of two of at least 2, or the slots take more than memory can
-    /// hold.
+    /// If the capacity is not a power of two or is less than 2, or the slots exceed all memory.
     pub const fn check(&self) -> Result<(), LayoutError> {
         if !self.capacity.is_power_of_two() || self.capacity < 2 {
             return Err(LayoutError::Capacity { given: self.capacity });
@@ -361,7 +359,7 @@ impl Layout {
     }
 }
 
-/// Why memory cannot be a ring.
+/// Why memory cannot become a ring.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LayoutError {
@@ -371,12 +369,12 @@ pub enum LayoutError {
         /// The requested capacity.
         given: usize,
     },
-    /// The storage does not have as many words as capacity and message size need.
+    /// The size of the storage does not fit the capacity and the message size.
     #[error("slots take {expected} words, the storage has {found}")]
     Slots {
-        /// The words that the slots take.
+        /// The number of words that the slots need.
         expected: usize,
-        /// The words that the storage has.
+        /// The number of words in the storage.
         found: usize,
     },
     /// The slots take more words than memory can hold.
@@ -388,8 +386,7 @@ pub enum LayoutError {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("the ring is full: gating reader {} has not moved on", .reader.entry)]
 pub struct Full {
-    /// The claim of the reader that is furthest behind, with its entry, for
-    /// [`evict`](super::Broadcast::evict).
+    /// The claim of the slowest reader, with its entry, for [`evict`](super::Broadcast::evict).
     pub reader: Claim,
 }
 

@@ -1,5 +1,4 @@
-//! The ends of a ring for many writers and readers: one item at a time, and batches by one claim
-//! each.
+//! The ends of a ring for many writers and readers: single items, and batches with one claim each.
 
 #![allow(unsafe_code)]
 
@@ -13,23 +12,23 @@ use crate::ring::{self, GrantError, Handle, PopError, PushError, Storage};
 use crate::sync::{Ordering, order};
 
 impl<T, S: Storage<Slot = Slot<T>>, L: Layout> Mpmc<T, S, L> {
-    /// A new end for a writer. There may be any number of them, made here or cloned.
+    /// Creates a writer's end. There may be any number of them; an end can also be cloned.
     pub fn producer<H: Handle<Target = Mpmc<T, S, L>>>(ring: H) -> Producer<H> {
         Producer::of(ring)
     }
 
-    /// A new end for a reader. There may be any number of them, made here or cloned.
+    /// Creates a reader's end. There may be any number of them; an end can also be cloned.
     pub fn consumer<H: Handle<Target = Mpmc<T, S, L>>>(ring: H) -> Consumer<H> {
         Consumer::of(ring)
     }
 }
 
-/// An end for a writer. Dropping it leaves the ring open.
+/// A writer's end. Dropping it leaves the ring open.
 #[derive(Debug)]
 pub struct Producer<H: Handle<Target: Ring>> {
     ring: H,
     slots: Slots<Slot<ItemOf<H>>>,
-    /// A position that the ring's tail had at some time: the next claim checks there first.
+    /// An earlier value of the ring's tail: the next claim checks there first.
     pub(super) known: usize,
 }
 
@@ -58,14 +57,14 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         }
     }
 
-    /// Whether the ring was closed.
+    /// Returns whether the ring was closed.
     #[inline]
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.ring.indices().is_closed()
     }
 
-    /// The ring.
+    /// Returns the ring.
     pub fn ring(&self) -> &H {
         &self.ring
     }
@@ -87,13 +86,12 @@ impl<H: Handle<Target: Ring>> Producer<H> {
             claim(&indices.tail, &mut self.known, &self.slots, free..=free, check, least, most)
         };
         let claim = match claim {
-            // A full slot is refused before the tail is loaded, so the claim does not see that the
-            // ring was closed.
+            // A full slot is refused before the tail is loaded, so the claim cannot see the close.
             Err(Refused::Short(_)) if indices.is_closed() => return Err(Refused::Closed),
             claim => claim?,
         };
         let end = claim.position.wrapping_add(claim.count * STEP);
-        // Done rarely, because a load of the head takes its cache line from the readers.
+        // Done rarely, because loading the head takes its cache line from the readers.
         let capacity = self.slots.capacity();
         if (claim.position ^ end) & !(capacity.min(CLAIM) * STEP - 1) != 0 {
             indices.note_depth(end, capacity);
@@ -107,7 +105,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         unsafe { self.slots.at(position / STEP) }
     }
 
-    /// Shows readers the item of a position.
+    /// Publishes the item of a position.
     #[inline]
     fn show(&self, position: usize) {
         // Release, pairs with the Acquire of `mpmc.look`: the item.
@@ -132,14 +130,14 @@ impl<H: Handle<Target: Ring> + Clone> Clone for Producer<H> {
     }
 }
 
-/// An end for a reader. Dropping it leaves the ring open.
+/// A reader's end. Dropping it leaves the ring open.
 ///
-/// As an iterator it pops until there is nothing now.
+/// As an iterator it pops until the ring is empty.
 #[derive(Debug)]
 pub struct Consumer<H: Handle<Target: Ring>> {
     ring: H,
     slots: Slots<Slot<ItemOf<H>>>,
-    /// A position that the ring's head had at some time: the next claim checks there first.
+    /// An earlier value of the ring's head: the next claim checks there first.
     pub(super) known: usize,
 }
 
@@ -152,8 +150,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// Takes the next item.
     ///
     /// # Errors
-    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished:
-    /// see the [module](super).
+    /// [`PopError`] if the next slot is not filled. `Empty` does not mean that no push has
+    /// finished: see the [module](super).
     #[inline]
     pub fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
         loop {
@@ -164,34 +162,34 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         }
     }
 
-    /// Whether the ring was closed. There may still be items.
+    /// Returns whether the ring was closed. There may still be items.
     #[inline]
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.ring.indices().is_closed()
     }
 
-    /// The ring.
+    /// Returns the ring.
     pub fn ring(&self) -> &H {
         &self.ring
     }
 
-    /// Closes the ring for all writers, as [`Mpmc::close`] does. Other readers may take the items
-    /// in it; the rest is dropped with the ring.
+    /// Closes the ring for all writers, as [`Mpmc::close`] does. Other readers may take the
+    /// remaining items; the rest is dropped with the ring.
     pub fn close(self) {
         self.ring.indices().close();
     }
 
-    /// Closes the ring, and drops the items in it, including those behind a slot that a writer has
-    /// claimed and not filled yet. An item that is put into such a slot later, or that this thread
-    /// does not see yet, is dropped with the ring.
+    /// Closes the ring, and drops the items in it, including those behind a claimed slot that is
+    /// not filled yet. An item that is put into such a slot later, or is not visible to this thread
+    /// yet, is dropped with the ring.
     pub fn discard(&mut self) {
         let indices = self.ring.indices();
         indices.close();
         // A tail with the bit does not move any more.
         let tail = indices.tail.load(Ordering::Relaxed) & !CLOSED;
-        // Claims all slots, which no other end can do from now on. A slot that is not filled yet
-        // belongs to its writer, and is left out.
+        // Claims all slots, so that no other end can. A slot that is not filled yet belongs to its
+        // writer, and is skipped.
         let mut position = indices.head.load(Ordering::Relaxed);
         let relaxed = Ordering::Relaxed;
         while let Err(now) = indices.head.compare_exchange_weak(position, tail, relaxed, relaxed) {
@@ -213,7 +211,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
             .map_err(|_| indices.pop_error())
     }
 
-    /// Takes the item of a claimed slot, if it was filled, and frees the slot for the next lap.
+    /// Takes the item of a claimed slot, if it was filled. Frees the slot for the next lap.
     #[inline]
     fn take_at(&self, position: usize) -> Option<ItemOf<H>> {
         // SAFETY: the ring is alive.
@@ -229,8 +227,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     }
 }
 
-/// The slots whose items are [discarded](Consumer::discard). Its drop continues after an item whose
-/// drop panicked.
+/// The slots whose items are [discarded](Consumer::discard). If the drop of an item panics, the
+/// drop of this value continues with the next item.
 struct Rest<'a, H: Handle<Target: Ring>> {
     end: &'a Consumer<H>,
     position: usize,
@@ -246,9 +244,9 @@ impl<H: Handle<Target: Ring>> Rest<'_, H> {
             let slot = unsafe { self.end.slots.at(position / STEP) };
             // Acquire, pairs with the Release of `mpmc.push` and `mpmc.skip`, as in a claim.
             let stamp = slot.stamp.load(order!("mpmc.look", Acquire));
-            // The stamp must be exactly of this lap, because this thread may still see the stamp of
-            // an item that another reader has taken, a lap ago. An item that was put after that is
-            // dropped with the ring.
+            // The stamp must be exactly of this lap: this thread may still see the stamp of the
+            // previous lap, whose item another reader has taken. A later item is dropped with the
+            // ring.
             let lap = lap(&self.end.slots, position);
             if stamp == lap | FULL || stamp == lap | SKIP {
                 drop(self.end.take_at(position));
@@ -279,11 +277,11 @@ impl<H: Handle<Target: Ring>> Iterator for Consumer<H> {
 }
 
 impl<H: Handle<Target: Ring>> Producer<H> {
-    /// Claims `count` neighbouring slots to fill. [`Grant::commit`] shows the items; a reader that
-    /// sees the first one can see all of them. Dropping the grant drops the items, and readers
+    /// Claims `count` consecutive slots to fill. [`Grant::commit`] publishes the items; a reader
+    /// that sees the first one can see all of them. Dropping the grant drops the items, and readers
     /// never see them.
     ///
-    /// Until then, readers wait in front of these slots.
+    /// Until then, readers wait before these slots.
     ///
     /// # Errors
     /// [`GrantError`] if there is less room now, or the ring has fewer slots.
@@ -299,8 +297,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         }
     }
 
-    /// Appends as many of `items` as there is room for, and returns how many. Each claim takes up
-    /// to 64 slots: items of other writers may come between two claims, not within one.
+    /// Appends as many of `items` as there is room for. Returns how many. Each claim takes up to 64
+    /// slots; items of other writers may come between two claims.
     ///
     /// # Errors
     /// [`PushError`] if the ring is full or the ring was closed.
@@ -344,7 +342,7 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
     /// Fills the next slot.
     ///
     /// # Errors
-    /// The item, if all slots are filled.
+    /// The item, if all slots are already filled.
     #[inline]
     pub fn push(&mut self, item: ItemOf<H>) -> Result<(), ItemOf<H>> {
         if self.filled == self.claim.count {
@@ -356,17 +354,17 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
         Ok(())
     }
 
-    /// How many slots are left to fill.
+    /// Returns how many slots are left to fill.
     #[must_use]
     pub fn room(&self) -> usize {
         self.claim.count - self.filled
     }
 
-    /// Shows readers all items, and returns how many; they skip the slots that were not filled.
+    /// Publishes all items and returns how many; readers skip the slots that were not filled.
     #[inline]
     pub fn commit(mut self) -> usize {
         let filled = self.filled;
-        // Publishes the items from the last to the first, as `push_many` does.
+        // Publishes the items from the last to the first, as `push_slice` does.
         self.skip_from(filled);
         for index in (0..filled).rev() {
             self.producer.show(self.position(index));
@@ -412,15 +410,15 @@ impl<H: Handle<Target: Ring>> Drop for Grant<'_, H> {
 }
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
-    /// Takes up to `most` items, at most 64, by one claim, gives each to `take`, and returns how
-    /// many there were. If `take` panics, the items that were not given to it are dropped.
+    /// Takes up to `most` items, at most 64, by one claim, and passes each to `take`. Returns how
+    /// many there were. If `take` panics, the items that were not passed to it are dropped.
     ///
-    /// A slot is free for writers as soon as its item is given to `take`, but the slots behind it
-    /// are not: while `take` runs, writers may find the ring full.
+    /// Each slot becomes free once its item is passed to `take`, but the slots behind it are not
+    /// free yet: while `take` runs, writers may find the ring full.
     ///
     /// # Errors
-    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished:
-    /// see the [module](super).
+    /// [`PopError`] if the next slot is not filled. `Empty` does not mean that no push has
+    /// finished: see the [module](super).
     #[inline]
     pub fn pop_many(
         &mut self,
@@ -445,12 +443,12 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         }
     }
 
-    /// Copies the next items to `items`, as many as there are and fit, at most 64, by one claim,
-    /// and returns how many.
+    /// Copies the next items to `items`, as many as there are and fit, at most 64, by one claim.
+    /// Returns how many.
     ///
     /// # Errors
-    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished:
-    /// see the [module](super).
+    /// [`PopError`] if the next slot is not filled. `Empty` does not mean that no push has
+    /// finished: see the [module](super).
     #[inline]
     pub fn pop_slice(&mut self, items: &mut [ItemOf<H>]) -> Result<usize, PopError>
     where
@@ -465,7 +463,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     }
 }
 
-/// Items that a reader has claimed and not taken yet.
+/// Items that a reader has claimed and not yet taken.
 struct Items<'a, H: Handle<Target: Ring>> {
     consumer: &'a Consumer<H>,
     claim: Claim,
@@ -488,8 +486,8 @@ impl<H: Handle<Target: Ring>> Items<'_, H> {
 
 impl<H: Handle<Target: Ring>> Drop for Items<'_, H> {
     fn drop(&mut self) {
-        // Items are left only after a panic. No other end can take them, and their slots must not
-        // be lost.
+        // Items are left only after a panic. No other end can take them, so they are dropped here
+        // and their slots freed.
         while let Some(item) = self.next() {
             drop(item);
         }
@@ -508,7 +506,7 @@ impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
     fn is_full(&mut self) -> bool {
         let tail = self.ring.indices().tail.load(Ordering::Relaxed) & !CLOSED;
         let stamp = self.slot(tail).stamp.load(Ordering::Relaxed);
-        // If the stamp is ahead of its lap, the loaded tail was old, and the ring is not full.
+        // If the stamp is ahead of its lap, the loaded tail was stale, and the ring is not full.
         stamp.wrapping_sub(lap(&self.slots, tail) | FREE).cast_signed() < 0
     }
 

@@ -1,15 +1,14 @@
-//! `mpmc`: any number of writers and readers; each item goes to one reader, in one order for all.
+//! `mpmc`: any number of writers and readers; each item goes to one reader, and all see one order.
 //!
 //! A writer claims a position by moving the ring's tail with a compare-and-swap, fills the slot of
 //! that position, and then marks the slot as full in its stamp. A reader claims a position with the
-//! head in the same way. A batch is one claim: one compare-and-swap takes `k` neighbouring slots,
-//! after a check that each of them is ready. Only the thread that moves the same word can change
-//! the stamps of this range, so the claim holds for all slots or fails.
+//! head in the same way. A batch is one claim: one compare-and-swap takes `k` consecutive slots,
+//! after a check that each of them is ready. Only the thread that moves the word can change the
+//! stamps of this range, so the claim succeeds for all slots or fails.
 //!
 //! **What an end loads.** An end remembers the last position that it knew, and checks the slot of
 //! that position before it loads the head or the tail. It loads these words only after another end
-//! has moved them. So a call that claims nothing usually touches one cache line, and a claim
-//! touches two.
+//! has moved them. So an unsuccessful call usually touches one cache line, and a claim touches two.
 //!
 //! **Order.** Pushes and pops that succeed are linearizable: items are popped in the order of the
 //! claims, and if a push has returned before another begins, its item is popped first. Two readers
@@ -23,24 +22,24 @@
 //! next, although pops behind it have returned. The same calls succeed once that thread continues.
 //! On a ring where no call is in progress and no grant is open, both answers are exact.
 //!
-//! **Progress.** No call waits for another thread: a call has to try again only because another one
-//! succeeded. A thread that stops between its claim and the stamp blocks no call of other threads,
-//! but they get `Empty` or `Full` at its slot until it continues. A grant that is forgotten
-//! (`mem::forget`) stops the ring there.
+//! **Progress.** No call waits for another thread: a call retries only if another call succeeded. A
+//! thread that stops between its claim and the stamp blocks no call of other threads, but they get
+//! `Empty` or `Full` at its slot until it continues. Forgetting a grant (`mem::forget`) stops the
+//! ring there.
 //!
-//! **Closing.** [`Mpmc::close`] is for all writers. It is one step with the claims: a push was
-//! either claimed before and will be read before [`PopError::Closed`], or it is refused. Dropping
-//! an end does not close the ring.
+//! **Closing.** [`Mpmc::close`] closes the ring for all writers. It is atomic with the claims: a
+//! push was either claimed before and will be read before [`PopError::Closed`], or is refused.
+//! Dropping an end does not close the ring.
 //!
 //! The algorithm is Dmitry Vyukov's bounded MPMC queue (1024cores.net, 2010), with batch claims and
 //! marks for slots that were claimed and not filled.
 //!
-//! Positions are `usize`, counted in steps of 4, and wrap. The compare-and-swap of a thread that is
-//! suspended after its check, for exactly a multiple of 2⁶² pushes (2³⁰ where `usize` has 32 bits),
-//! would succeed wrongly. An end may be idle for any number of pushes: where `usize` has 32 bits,
-//! it compares its position with the head or the tail before it returns `Empty` or `Full`.
+//! Positions are `usize`, counted in steps of 4, and wrap. If a thread is suspended after its check
+//! for exactly a multiple of 2⁶² pushes (2³⁰ where `usize` has 32 bits), its compare-and-swap
+//! wrongly succeeds. An end may be idle for any number of pushes: where `usize` has 32 bits, it
+//! compares its position with the head or the tail before it returns `Empty` or `Full`.
 //!
-//! To read: this file (the ring, and how an end claims slots), `ends.rs`.
+//! Read this file (the ring, and how an end claims slots), then `ends.rs`.
 
 #![allow(unsafe_code)]
 
@@ -89,7 +88,7 @@ pub struct Mpmc<T, S: Storage<Slot = Slot<T>>, L = Padded> {
     items: PhantomData<fn() -> T>,
 }
 
-/// A ring whose slots are a part of it: for a `static`, or a field.
+/// A ring that contains its slots, for a `static` or a field.
 pub type Inline<T, const N: usize> = Mpmc<T, [Slot<T>; N]>;
 
 /// A ring in a borrowed slice of slots.
@@ -99,15 +98,14 @@ pub type InSlice<'a, T> = Mpmc<T, &'a mut [Slot<T>]>;
 #[cfg(feature = "alloc")]
 pub type Boxed<T> = Mpmc<T, super::Heap<Slot<T>>>;
 
-/// A ring with slots on the heap, and its words side by side: it needs less memory than [`Boxed`],
-/// and its writers and readers share a cache line.
+/// A ring with slots on the heap and adjacent words: it needs less memory than [`Boxed`], but its
+/// writers and readers share a cache line.
 #[cfg(feature = "alloc")]
 pub type Small<T> = Mpmc<T, super::Heap<Slot<T>, 1>, Compact>;
 
 impl<T, const N: usize> Inline<T, N> {
     const_unless_loom! {
-        /// An empty ring of `N` slots. `N` must be a power of two from 2 on, or it does not
-        /// compile.
+        /// Creates an empty ring of `N` slots. It compiles if `N` is a power of two and at least 2.
         ///
         /// ```compile_fail
         /// use mycelium_core::ring::mpmc;
@@ -129,10 +127,10 @@ impl<T, const N: usize> Default for Inline<T, N> {
 
 #[cfg(feature = "alloc")]
 impl<T, L: Layout, const ALIGN: usize> Mpmc<T, super::Heap<Slot<T>, ALIGN>, L> {
-    /// An empty ring of `capacity` slots on the heap.
+    /// Creates an empty ring of `capacity` slots on the heap.
     ///
     /// # Errors
-    /// If the capacity is not a power of two from 2 on, or there is not enough memory.
+    /// If the capacity is not a power of two or is less than 2, or there is not enough memory.
     pub fn with_capacity(capacity: usize) -> Result<Self, CapacityError> {
         CapacityError::check(capacity)?;
         Mpmc::in_slots(super::Heap::new(capacity, Slot::new)?)
@@ -140,16 +138,16 @@ impl<T, L: Layout, const ALIGN: usize> Mpmc<T, super::Heap<Slot<T>, ALIGN>, L> {
 }
 
 impl<T, S: Storage<Slot = Slot<T>>, L: Layout> Mpmc<T, S, L> {
-    /// An empty ring in these slots. Items that another ring left in them are forgotten.
+    /// Creates an empty ring in these slots. Items that another ring left in them are forgotten.
     ///
     /// # Errors
-    /// If their number is not a power of two from 2 on.
+    /// If their number is not a power of two or is less than 2.
     pub fn in_slots(slots: S) -> Result<Mpmc<T, S, L>, CapacityError> {
         CapacityError::check(slots.slots().len())?;
         Ok(Mpmc { indices: Indices::new(), slots, items: PhantomData }.starting_at(0))
     }
 
-    /// Makes the ring look as if this number of items had passed through it.
+    /// Sets the ring's position as if this number of items had passed through it.
     #[doc(hidden)]
     #[must_use]
     pub fn starting_at(self, position: usize) -> Mpmc<T, S, L> {
@@ -166,39 +164,39 @@ impl<T, S: Storage<Slot = Slot<T>>, L: Layout> Mpmc<T, S, L> {
         self
     }
 
-    /// Closes the ring for all writers. Readers get the items that were claimed before, then
+    /// Closes the ring for all writers. Readers get the items of earlier claims, then
     /// [`PopError::Closed`].
     pub fn close(&self) {
         self.indices.close();
     }
 
-    /// Whether the ring was closed.
+    /// Returns whether the ring was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.indices.is_closed()
     }
 
-    /// How many items the ring has slots for.
+    /// Returns how many items the ring has slots for.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.slots.slots().len()
     }
 
-    /// How many slots writers have claimed and readers have not, as far as this thread can see:
-    /// items, and slots that are being filled or were aborted.
+    /// Returns how many slots are claimed by writers and not by readers, as far as this thread can
+    /// see: items, and slots that are being filled or were aborted.
     #[must_use]
     pub fn len(&self) -> usize {
         self.indices.len(self.capacity())
     }
 
-    /// Whether nothing is in the ring, as far as this thread can see.
+    /// Returns whether nothing is in the ring, as far as this thread can see.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The largest [`len`](Mpmc::len) that a writer has found. Writers check once every 64
-    /// positions, or once a lap if that is shorter; a peak between two checks is not counted.
+    /// Returns the largest [`len`](Mpmc::len) that a writer has found. Writers check once every 64
+    /// positions, or once a lap if that is shorter; peaks between two checks are not counted.
     #[must_use]
     pub fn high_water(&self) -> usize {
         self.indices.high_water()
@@ -209,13 +207,12 @@ impl<T, S: Storage<Slot = Slot<T>>, L> Drop for Mpmc<T, S, L> {
     fn drop(&mut self) {
         let slots = Slots::new(self.slots.slots());
         let tail = self.indices.tail.load(Ordering::Relaxed) & !CLOSED;
-        // All slots are checked: `discard` moves the head over slots that are filled later.
+        // Checks all slots, because `discard` moves the head over slots that are filled later.
         for index in (1..=slots.capacity()).rev() {
             let position = tail.wrapping_sub(index * STEP);
             // SAFETY: this value owns the slots.
             let slot = unsafe { slots.at(position / STEP) };
-            // Whether the slots of a forgotten grant contain items is unknown, so nothing is
-            // dropped there.
+            // The slots of a forgotten grant may contain items or not, so nothing is dropped there.
             if slot.stamp.load(Ordering::Relaxed) == lap(&slots, position) | FULL {
                 // SAFETY: no end exists; the stamp says that the slot contains an item, and each
                 // position comes once.
@@ -225,19 +222,19 @@ impl<T, S: Storage<Slot = Slot<T>>, L> Drop for Mpmc<T, S, L> {
     }
 }
 
-/// The ring to which a handle leads.
+/// The ring that a handle points to.
 #[doc(hidden)]
 pub trait Ring {
-    /// What the ring holds.
+    /// The type of the items.
     type Item;
 
-    /// Where the words of `indices` are.
+    /// The layout of the words in `indices`.
     type Layout: Layout;
 
-    /// The words that all ends share.
+    /// Returns the words that all ends share.
     fn indices(&self) -> &Indices<Self::Layout>;
 
-    /// The slots.
+    /// Returns the slots.
     fn slots(&self) -> &[Slot<Self::Item>];
 }
 
@@ -277,7 +274,7 @@ pub struct Slot<T> {
 
 impl<T> Slot<T> {
     const_unless_loom! {
-        /// An empty slot.
+        /// Creates an empty slot.
         #[must_use]
         pub const fn new() -> Slot<T> {
             Slot { stamp: AtomicUsize::new(FREE), cell: cell::Slot::new() }
@@ -291,32 +288,32 @@ impl<T> Default for Slot<T> {
     }
 }
 
-/// The lap of a position, in the form that a stamp has: the position without its place in the lap.
+/// Returns the lap of a position as stamps contain it: the position without its place in the lap.
 #[inline]
 fn lap<T>(slots: &Slots<Slot<T>>, position: usize) -> usize {
     position & !(slots.capacity() * STEP - 1)
 }
 
-/// The stamp of a slot that is free for the lap after that of `position`.
+/// Returns the stamp of a slot that is free for the lap after that of `position`.
 #[inline]
 fn next_lap<T>(slots: &Slots<Slot<T>>, position: usize) -> usize {
     lap(slots, position).wrapping_add(slots.capacity() * STEP) | FREE
 }
 
-/// A bit of the tail, which is set when the ring was closed.
+/// The bit of the tail that is set once the ring is closed.
 const CLOSED: usize = 1;
 /// One claim takes at most this many slots, unless a grant requests more. Slots are checked before
 /// the compare-and-swap; the longer the check, the likelier the compare-and-swap fails.
 const CLAIM: usize = 64;
 
-/// Chooses where the words of writers, the words of readers and rarely written words are: by the
-/// value between them, which has no size.
+/// Selects the placement of the writers' words, the readers' words and the rarely written words, by
+/// the zero-sized value between them.
 pub trait Layout: Copy {
     #[doc(hidden)]
     const GAP: Self;
 }
 
-/// On cache lines of their own: the default.
+/// Each on its own cache lines: the default.
 #[derive(Clone, Copy, Debug)]
 pub struct Padded(CachePadded<()>);
 
@@ -324,7 +321,7 @@ impl Layout for Padded {
     const GAP: Padded = Padded(CachePadded::new(()));
 }
 
-/// Side by side, for many rings that are seldom used by several threads at a time.
+/// Adjacent, for many rings that are seldom used by several threads at a time.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy, Debug)]
 pub struct Compact;
@@ -334,13 +331,13 @@ impl Layout for Compact {
     const GAP: Compact = Compact;
 }
 
-/// What all ends of a ring share besides the slots: the head and the tail.
+/// The words that all ends of a ring share: the head, the tail, and rarely written ones.
 #[doc(hidden)]
 #[derive(Debug)]
 #[repr(C)]
 pub struct Indices<L> {
-    /// Writers have claimed the positions before this one. With the bit `CLOSED` it never moves
-    /// again.
+    /// Writers have claimed the positions before this one. Once the bit `CLOSED` is set it never
+    /// moves again.
     tail: AtomicUsize,
     readers: L,
     /// Readers have claimed the positions before this one.
@@ -352,13 +349,14 @@ pub struct Indices<L> {
 /// The rarely written words.
 #[derive(Debug)]
 struct Rare {
-    /// Set after the bit in the tail, so that a reader that finds nothing need not take the cache
-    /// line of the tail from the writers.
+    /// Set after the tail's bit, so that a reader that finds nothing need not take the tail's cache
+    /// line from the writers.
     closed: AtomicUsize,
     high_water: AtomicUsize,
 }
 
-/// A range of slots that belongs to the thread that claimed it, until it stores their stamps.
+/// A range of slots that belongs to the thread that claimed it, until that thread stores their
+/// stamps.
 #[derive(Debug)]
 struct Claim {
     position: usize,
@@ -368,7 +366,7 @@ struct Claim {
 /// Why a claim failed.
 #[derive(Debug)]
 enum Refused {
-    /// Only this number of slots is ready now.
+    /// Only this many slots are ready now.
     Short(usize),
     /// The word was closed.
     Closed,
@@ -388,8 +386,7 @@ impl<L: Layout> Indices<L> {
     }
 
     pub(crate) fn close(&self) {
-        // Relaxed: the tail alone decides which pushes came before. Nothing else is published by
-        // the bit.
+        // Relaxed: the tail alone decides which pushes came before. The bit publishes nothing else.
         self.tail.fetch_or(CLOSED, Ordering::Relaxed);
         self.rare.closed.store(1, Ordering::Relaxed);
     }
@@ -405,7 +402,7 @@ impl<L: Layout> Indices<L> {
         depth(head, tail, capacity)
     }
 
-    /// The error of a pop whose next slot contains nothing.
+    /// Returns the error of a pop whose next slot is not filled.
     #[inline]
     fn pop_error(&self) -> PopError {
         if self.is_closed() { self.pop_error_closed() } else { PopError::Empty }
@@ -414,7 +411,7 @@ impl<L: Layout> Indices<L> {
     #[cold]
     fn pop_error_closed(&self) -> PopError {
         let tail = self.tail.load(Ordering::Relaxed);
-        // A tail with the bit does not move any more. A stale head only delays the end.
+        // A tail with the bit no longer moves. A stale head only delays the end.
         if self.head.load(Ordering::Relaxed) | CLOSED == tail {
             PopError::Closed
         } else {
@@ -430,31 +427,31 @@ impl<L: Layout> Indices<L> {
     fn note_depth(&self, tail: usize, capacity: usize) {
         let depth = depth(self.head.load(Ordering::Relaxed), tail, capacity);
         if depth > self.high_water() {
-            // Other writers may do the same at this moment, so the greatest value must win.
+            // Other writers may do the same now, so the largest value must win.
             self.rare.high_water.fetch_max(depth, Ordering::Relaxed);
         }
     }
 }
 
 fn depth(head: usize, tail: usize, capacity: usize) -> usize {
-    // The two were not loaded at once, so the head may have passed the loaded tail. The depth is 0
-    // then.
+    // The two loads are not atomic, so the head may have passed the loaded tail. The depth is then
+    // 0.
     let depth = tail.wrapping_sub(head) / STEP;
     if depth > usize::MAX / STEP / 2 { 0 } else { depth.min(capacity) }
 }
 
-/// Moves `word`, the head or the tail, over `least` to `most` slots whose stamps, less their lap,
+/// Moves `word`, the head or the tail, over `least` to `most` slots whose stamps, minus their lap,
 /// are in `ready`.
 ///
-/// The first check is at `known`, a position that the word had at some time. If other ends have
-/// moved the word since, either a stamp shows a later state, or the compare-and-swap fails; the
-/// call then continues with the word's value. A failed compare-and-swap also shows that the tail
-/// was closed.
+/// The first check is at `known`, an earlier value of the word. If other ends have moved the word
+/// since, either a stamp shows a later state, or the compare-and-swap fails; the call then
+/// continues with the word's current value. A failed compare-and-swap also shows that the tail was
+/// closed.
 ///
-/// `check` is Acquire: it pairs with the Release of the end that had the slot before, because the
-/// claim must know that this end no longer uses the value. The compare-and-swap itself is relaxed:
-/// it claims slots whose stamps were checked, and only the end that moves this word over them may
-/// change these stamps.
+/// `check` is Acquire and pairs with the Release of the slot's previous end, because the claim must
+/// know that this end no longer uses the value. The compare-and-swap itself is relaxed: it claims
+/// slots whose stamps were checked, and only the end that moves this word over them may change
+/// these stamps.
 ///
 /// # Safety
 /// The slots are alive.
@@ -501,7 +498,7 @@ unsafe fn claim<T>(
             }
         } else {
             // A slot that is not ready was not claimed in this lap, so the word has not passed it.
-            // An old `known` then gives the same answer as the word, unless the positions have
+            // A stale `known` then gives the same answer as the word, unless the positions have
             // wrapped since, which can happen only with 32 bits. If some slots are ready, their
             // number is correct only if `known` is current.
             if !overtaken && (fresh || count == 0 && usize::BITS >= 64) {
@@ -523,15 +520,15 @@ unsafe fn claim<T>(
     }
 }
 
-/// Waits after a failed compare-and-swap: `step` is the logarithm of the number of pauses.
+/// Pauses after a failed compare-and-swap: `step` is the logarithm of the number of pauses.
 ///
-/// A thread whose compare-and-swap failed tries again. If it does so at once, the cache line moves
-/// for attempts instead of for items, and two threads get half the throughput of one. So each
-/// failure doubles the wait, up to some hundred nanoseconds: short beside a time slice, so that no
-/// thread starves. The thread waits for no other thread in particular: it could continue at once.
+/// If all threads retried at once, the cache line would move for attempts instead of items, and two
+/// threads would get half the throughput of one. So each failure doubles the pauses, up to some
+/// hundred nanoseconds: short compared with a time slice, so that no thread starves. The thread
+/// waits for no other thread: it could continue at once.
 #[inline]
 fn back_off(step: &mut u32) {
-    // The model checker would try every number of pauses without finding more.
+    // Loom would try every number of pauses and find nothing more.
     let pauses = if cfg!(loom) { 1 } else { 1 << *step };
     for _ in 0..pauses {
         pause();
@@ -539,5 +536,5 @@ fn back_off(step: &mut u32) {
     *step = (*step + 1).min(MOST_BACKOFF);
 }
 
-/// The logarithm of the longest wait, in pauses.
+/// The logarithm of the longest back-off, in pauses.
 const MOST_BACKOFF: u32 = 6;

@@ -1,12 +1,12 @@
-//! Ends that were idle for longer than a test can push items: their positions are set back by hand.
+//! Tests of ends that were idle for longer than a test can push items, with positions set by hand.
 
 use super::*;
 use crate::ring::{GrantError, PopError, PushError};
 
 const CAPACITY: usize = 4;
 
-/// How many positions an end may be behind. If positions have 32 bits, this is up to a whole round
-/// of them, which an idle end may reach; a round of 64 bits is out of reach.
+/// Returns distances by which an end may be behind. With 32-bit positions these reach a whole
+/// round, which an idle end may be behind; a round of 64 bits is out of reach.
 fn distances() -> impl Iterator<Item = usize> {
     let half = 1 << (usize::BITS - 3);
     let near = [1, 2, 3, 4, 5, 7, 8, 9, 1 << 20, half / 2 + 1];

@@ -1,5 +1,5 @@
 //! The header of a region (the constants of a ring, written once before the memory is shared), and
-//! the memory: words at an address that stays, and the parts of a region in them.
+//! access to the memory: words at a fixed address, and the parts of a region in them.
 
 use crossbeam_utils::CachePadded;
 use thiserror::Error;
@@ -14,13 +14,13 @@ use crate::sync::{AtomicUsize, Ordering};
 pub const ALIGNMENT: usize = align_of::<CachePadded<usize>>();
 
 const WORD: usize = size_of::<usize>();
-/// The number of words of an epoch.
+/// The size of an epoch in words.
 const EPOCH: usize = size_of::<u64>() / WORD;
-/// The number of words of a digest.
+/// The size of a digest in words.
 const DIGEST: usize = 16 / WORD;
-/// The number of fields, each a word.
+/// The number of fields; each is one word.
 const FIELDS: usize = 11 + EPOCH + DIGEST;
-/// The number of words of a header. The words after it begin with a cache line.
+/// The size of a header in words. The words after it begin with a cache line.
 const HEADER: usize = FIELDS.next_multiple_of(ALIGNMENT / WORD);
 
 /// "myc-ring", cut to the bytes of a word.
@@ -38,7 +38,7 @@ pub enum Kind {
     Cursors = 2,
 }
 
-/// Which ring it is: different for two starts of a publisher, and for two topics.
+/// Identifies a ring: differs between two runs of a publisher, and between two topics.
 ///
 /// ```
 /// use mycelium_core::ring::region::RingIdentity;
@@ -49,7 +49,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct RingIdentity {
-    /// The start of the publisher.
+    /// The publisher's epoch.
     pub epoch: u64,
     /// A digest of the kind of messages.
     pub digest: [u8; 16],
@@ -66,32 +66,32 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Returns the words of a region of any ring with this layout, as [`Header::words`].
+    /// Returns the size in words of a region for any ring with this layout; see [`Header::words`].
     pub(super) fn words_of(kind: Kind, layout: Layout, readers: usize) -> Option<usize> {
         let identity = RingIdentity { epoch: 0, digest: [0; 16] };
         Header { kind, layout, readers, identity }.words()
     }
 
-    /// Returns the number of words in front of the entries.
+    /// Returns the offset of the entries in words.
     fn entries_at(&self) -> Option<usize> {
         let owned = match self.kind {
             Kind::Data => size_of::<WriterWords>() / WORD,
             Kind::Cursors => {
                 let sleep = self.readers.checked_mul(size_of::<SleepWord>() / WORD)?;
-                // After the sleep words, one word has the number of those in use.
+                // One word after the sleep words has the number of them in use.
                 sleep.checked_add(1)?.checked_next_multiple_of(ALIGNMENT / WORD)?
             }
         };
         HEADER.checked_add(owned)
     }
 
-    /// Returns the number of words in front of the slots.
+    /// Returns the offset of the slots in words.
     fn slots_at(&self) -> Option<usize> {
         let entries = self.readers.checked_mul(size_of::<ReaderWords>() / WORD)?;
         self.entries_at()?.checked_add(entries)
     }
 
-    /// Returns the words of the whole region; `None` if they are more than memory can hold.
+    /// Returns the size of the whole region in words; `None` if it exceeds all memory.
     fn words(&self) -> Option<usize> {
         let slots = match self.kind {
             Kind::Data => self.layout.checked_words()?,
@@ -105,7 +105,7 @@ impl Header {
             .then_some(words)
     }
 
-    /// The fields in their order in memory, with their values in this header.
+    /// Returns the fields in their order in memory, with their values in this header.
     fn fields(&self) -> [(&'static str, usize); FIELDS] {
         let fixed = [
             ("magic", MAGIC),
@@ -129,7 +129,7 @@ impl Header {
         })
     }
 
-    /// Reads a header, each word once, and checks everything that does not depend on another
+    /// Reads a header, each word once, and checks everything that does not depend on the expected
     /// header.
     pub(super) fn read(words: &[Word], kind: Kind) -> Result<Header, RegionError> {
         let Some(first) = words.get(..HEADER) else {
@@ -148,7 +148,8 @@ impl Header {
         let identity: [usize; EPOCH + DIGEST] =
             core::array::from_fn(|index| found[FIELDS - EPOCH - DIGEST + index]);
         let header = Header { kind, layout, readers, identity: zerocopy::transmute!(identity) };
-        // Fields that were taken from the memory are equal, unless no header can have them.
+        // Fields that were copied from the memory are equal here, unless they are invalid in any
+        // header.
         header.check(found)?;
         header.fit(words)?;
         Ok(header)
@@ -166,12 +167,12 @@ impl Header {
         words.get(..expected).ok_or(RegionError::Size { expected, found: words.len() })
     }
 
-    /// Checks that all fields are those of the expected header.
+    /// Returns an error unless all fields equal those of the expected header.
     pub(super) fn compare(&self, expected: &Header) -> Result<(), RegionError> {
         expected.check(self.fields().map(|(_, value)| value))
     }
 
-    /// Checks that these are the fields of this header. The error has the first one that differs.
+    /// Returns an error with the first of these fields that differs from this header.
     fn check(&self, found: [usize; FIELDS]) -> Result<(), RegionError> {
         for ((field, expected), found) in self.fields().into_iter().zip(found) {
             if found != expected {
@@ -189,7 +190,7 @@ impl Header {
 /// address, and they stay mapped. All writes to them, here or in another process, are atomic
 /// accesses of whole words.
 pub unsafe trait Memory {
-    /// The words. They may be mapped read-only if the memory is only
+    /// Returns the words. They may be mapped read-only if the memory is only
     /// [attached](super::ForeignData::attach).
     fn words(&self) -> &[Word];
 }
@@ -209,7 +210,7 @@ unsafe impl<M: Memory> Memory for alloc::sync::Arc<M> {
     }
 }
 
-/// Memory at an address as words.
+/// Returns memory at an address as words.
 ///
 /// # Safety
 /// `start` is aligned to a word and leads to `count` words of memory that stays mapped for all of
@@ -239,45 +240,45 @@ impl<M: Memory> Region<M> {
         Ok(Region { memory, header })
     }
 
-    /// The words of the writer in a data region.
+    /// Returns the words of the writer in a data region.
     pub(super) fn writer(&self) -> &WriterWords {
         // SAFETY: these are atomic words in the order of C.
         let words = unsafe { self.part::<WriterWords>(HEADER, 1) };
         &words[0]
     }
 
-    /// The slots of a data region.
+    /// Returns the slots of a data region.
     pub(super) fn slots(&self) -> &[Word] {
         let from = self.header.slots_at().unwrap_or(usize::MAX);
         &self.memory.words()[from..][..self.header.layout.words()]
     }
 
-    /// The sleep words of a cursor region.
+    /// Returns the sleep words of a cursor region.
     pub(super) fn sleep_words(&self) -> &[SleepWord] {
         // SAFETY: a sleep word is an atomic word and nothing else.
         unsafe { self.part(HEADER, self.header.readers) }
     }
 
-    /// The number of sleep words in use.
+    /// Returns the number of sleep words in use.
     pub(super) fn sleepers(&self) -> &AtomicUsize {
         // SAFETY: an atomic word.
         let words: &[AtomicUsize] = unsafe { self.part(HEADER + self.header.readers, 1) };
         &words[0]
     }
 
-    /// An entry of any region.
+    /// Returns an entry of any region.
     pub(super) fn entry(&self, index: usize) -> Option<&ReaderWords> {
         self.entries().get(index)
     }
 
-    /// The entries of any region.
+    /// Returns the entries of any region.
     pub(super) fn entries(&self) -> &[ReaderWords] {
         let from = self.header.entries_at().unwrap_or(usize::MAX);
         // SAFETY: these are atomic words in the order of C.
         unsafe { self.part(from, self.header.readers) }
     }
 
-    /// The part of the memory that consists of `count` values from a word on.
+    /// Returns the part of the memory with `count` values from word `from` on.
     ///
     /// # Safety
     /// `T` consists of atomic words, without padding.
@@ -296,23 +297,23 @@ impl<M: Memory> Region<M> {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RegionError {
-    /// The memory has too few words.
+    /// The memory is too small.
     #[error("the region takes {expected} words, the memory has {found}")]
     Size {
-        /// The words that the region takes.
+        /// The number of words that the region needs.
         expected: usize,
-        /// The words that the memory has.
+        /// The number of words in the memory.
         found: usize,
     },
-    /// The region takes more words than memory can hold.
+    /// The region exceeds all memory.
     #[error("the region takes more words than memory can hold")]
     TooLarge,
     /// The memory does not begin at a multiple of the alignment.
     #[error("the memory is {found} bytes off a multiple of {expected}")]
     Alignment {
-        /// The bytes that the address must be a multiple of.
+        /// The required alignment in bytes.
         expected: usize,
-        /// By how many bytes the address is off.
+        /// The offset of the address from that alignment, in bytes.
         found: usize,
     },
     /// A field of the header has a wrong value.
@@ -320,12 +321,12 @@ pub enum RegionError {
     Field {
         /// The name of the field.
         field: &'static str,
-        /// What it must be.
+        /// The expected value.
         expected: usize,
-        /// What it is.
+        /// The value found.
         found: usize,
     },
-    /// A ring with this layout does not exist.
+    /// The layout is invalid for a ring.
     #[error(transparent)]
     Layout(#[from] LayoutError),
 }

@@ -1,10 +1,9 @@
-//! `broadcast` rings in memory that several processes map.
+//! `broadcast` rings in memory that several processes share.
 //!
-//! Each word has one process that writes it. The *data region* belongs to the publisher's process:
-//! a header, the writer's words, the entries of that process, the slots. The *cursor region*
-//! belongs to one reading process: a header, a sleep word and an entry for each of its readers. The
-//! other side maps a region read-only. This module does not know about mapping: memory is a
-//! [`Memory`].
+//! Each word is written by one process. The *data region* belongs to the publisher's process: a
+//! header, the writer's words, the entries of that process, the slots. The *cursor region* belongs
+//! to one reading process: a header, and a sleep word and an entry for each of its readers. The
+//! other side maps a region read-only. This module does not map: memory is a [`Memory`].
 //!
 //! ```text
 //! publisher's process                            reading process
@@ -14,20 +13,19 @@
 //! ForeignCursors ◀────────── read-only ───────── CursorRegion ───┘
 //! ```
 //!
-//! The writer does not wait for readers in other processes but for a
-//! [`ProxyReader`](super::broadcast::ProxyReader) in its own. The proxy's position is imported from
-//! the cursor region whenever the writer looks for room. A reading process that no longer moves is
-//! evicted there; its readers find out in the data region and get [`Peek::Evicted`].
+//! The writer does not wait for readers in other processes directly, but for a
+//! [`ProxyReader`](super::broadcast::ProxyReader) in its own process. Each check for room imports
+//! the proxy's position from the cursor region. A stalled reading process is evicted at its proxy;
+//! its readers learn of this in the data region and get [`Peek::Evicted`].
 //!
-//! **Panic contract.** A peer can only spoil its own messages. Attaching reads the header once,
-//! checks it against the memory, and copies it; after that it is not read again. All words of the
+//! **Panic contract.** A peer can damage only its own messages. Attaching reads the header once,
+//! checks it against the memory, and copies it; the header is not read again. All words of the
 //! other side are foreign and may have any value: positions and lengths are clamped, slots are
 //! found by masked indices, payloads are copied by atomic loads (on x86-64 by longer ones, which
-//! Rust does not see), and their stamp is checked again: a message whose stamp changed is not
-//! returned. A hostile writer can mix bytes under an unchanged stamp; that is an invalid message of
-//! its own. No value makes this side read or write outside the regions, loop without end,
-//! or panic. A peer can stop, claim a false position, and send invalid messages: the reader must
-//! check their content.
+//! Rust does not see), and a message whose stamp changed meanwhile is not returned. A hostile
+//! writer can mix bytes under an unchanged stamp; the result is an invalid message of its own. No
+//! value makes this side access memory outside the regions, loop without end, or panic. A peer can
+//! stop, store a false position, and send invalid messages: the reader must check their content.
 //!
 //! ```
 //! # #![allow(unsafe_code)]
@@ -75,7 +73,7 @@
 //! # Ok::<(), region::RegionError>(())
 //! ```
 //!
-//! To read: this file, `header.rs`, `regions.rs`; `topic.rs`.
+//! Read this file, `header.rs`, `regions.rs`, then `topic.rs`.
 //!
 //! [`Peek::Evicted`]: super::broadcast::Peek::Evicted
 

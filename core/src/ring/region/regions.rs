@@ -1,5 +1,5 @@
 //! The data region (the publisher's side of a ring), the cursor region (the side of one reading
-//! process), and the ring that a reading process makes of both.
+//! process), and the ring that a reading process builds from both.
 
 use super::header::{Header, Kind, Memory, Region, RegionError, RingIdentity};
 use crate::doorbell::{Alarm, SleepWord, WakePath};
@@ -8,8 +8,8 @@ use crate::ring::broadcast::{
 };
 use crate::sync::Ordering;
 
-/// The words of the data region of a ring with entries for `readers` gating readers and processes;
-/// `None` if they are more than memory can hold.
+/// Returns the size in words of a data region with entries for `readers` gating readers and
+/// processes; `None` if it exceeds all memory.
 ///
 /// ```
 /// use mycelium_core::ring::broadcast::Layout;
@@ -25,15 +25,16 @@ pub fn data_words(layout: Layout, readers: usize) -> Option<usize> {
 }
 
 /// The data region, in the process that writes it: the storage of a ring whose slots other
-/// processes may read. Readers of this process use it like any ring.
+/// processes may read. Readers of this process use the ring like any other.
 ///
-/// Positions of other processes come in by [`Storage::refresh`], which a storage around this one
-/// implements, or by [`ProxyReader::import`](crate::ring::broadcast::ProxyReader::import).
+/// Positions of other processes are imported by [`Storage::refresh`], which a wrapper of this
+/// storage implements, or by [`ProxyReader::import`](crate::ring::broadcast::ProxyReader::import).
 #[derive(Debug)]
 pub struct DataRegion<M>(Region<M>);
 
 impl<M: Memory> DataRegion<M> {
-    /// Lays out a ring at the start of the memory. [`Broadcast::new`] makes it a ring.
+    /// Creates the region of a ring at the start of the memory. [`Broadcast::new`] turns it into a
+    /// ring.
     ///
     /// # Safety
     /// The memory is writable. As long as this value lives, nothing else writes to it: no other
@@ -54,25 +55,25 @@ impl<M: Memory> DataRegion<M> {
         Region::create(memory, header).map(DataRegion)
     }
 
-    /// The layout of the ring.
+    /// Returns the layout of the ring.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.0.header.layout
     }
 
-    /// The identity of the ring.
+    /// Returns the identity of the ring.
     #[must_use]
     pub fn identity(&self) -> RingIdentity {
         self.0.header.identity
     }
 
-    /// The word that shows the reading processes whether the writer waits for room.
+    /// Returns the word that shows the reading processes whether the writer waits for room.
     #[must_use]
     pub fn asleep(&self) -> &SleepWord {
         self.0.writer().asleep()
     }
 
-    /// The memory.
+    /// Returns the memory.
     #[must_use]
     pub fn memory(&self) -> &M {
         &self.0.memory
@@ -100,51 +101,50 @@ unsafe impl<M: Memory> Storage for DataRegion<M> {
 pub struct ForeignData<M>(Region<M>);
 
 impl<M: Memory> ForeignData<M> {
-    /// Attaches to the ring with this identity that another process laid out in this memory, after
-    /// a check of all fields of its header. The ring may have any layout: compare it with the one
-    /// you expect.
+    /// Attaches to the ring with this identity that another process created in this memory, after
+    /// checking all fields of its header. The ring may have any layout: compare it with the one you
+    /// expect.
     ///
     /// # Errors
-    /// The first field that is wrong.
+    /// The first wrong field.
     pub fn attach(memory: M, identity: RingIdentity) -> Result<ForeignData<M>, RegionError> {
         let header = Header::read(memory.words(), Kind::Data)?;
         header.compare(&Header { identity, ..header })?;
         Ok(ForeignData(Region { memory, header }))
     }
 
-    /// The layout of the ring.
+    /// Returns the layout of the ring.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.0.header.layout
     }
 
-    /// The number of the region's entries.
+    /// Returns the number of the region's entries.
     #[must_use]
     pub fn readers(&self) -> usize {
         self.0.header.readers
     }
 
-    /// The memory.
+    /// Returns the memory.
     #[must_use]
     pub fn memory(&self) -> &M {
         &self.0.memory
     }
 
-    /// Ringer, after [`announce`](crate::doorbell::announce): returns by which path to ring the
-    /// writer ([`Alarm::rings`]), if it waits for room and must be rung for that now.
+    /// Ringer: returns by which path to ring the writer, if it waits for room and was not rung for
+    /// that yet ([`Alarm::rings`]). Call [`announce`](crate::doorbell::announce) first.
     #[must_use]
     pub fn rings(&self, alarm: &Alarm) -> Option<WakePath> {
         alarm.rings(self.0.writer().asleep())
     }
 
-    /// Whether the reader with this claim is suspended: the writer waits for it again when it
-    /// moves.
+    /// Returns whether the reader with this claim is suspended until it moves.
     fn is_suspended(&self, claim: Claim) -> bool {
         let words = self.0.entry(claim.entry);
         words.is_some_and(|words| words.is_held(claim.generation) && words.is_suspended())
     }
 
-    /// Whether the writer still waits for the reader with this claim, or will when the reader
+    /// Returns whether the writer waits for the reader with this claim, or will once the reader
     /// moves.
     #[must_use]
     pub fn is_held(&self, claim: Claim) -> bool {
@@ -152,8 +152,9 @@ impl<M: Memory> ForeignData<M> {
     }
 }
 
-/// The words of the cursor region of a process with at most `readers` gating readers; `None` if
-/// they are more than memory can hold. With 15 readers it is a page of 4,096 bytes on 64-bit hosts.
+/// Returns the size in words of the cursor region of a process with at most `readers` gating
+/// readers; `None` if it exceeds all memory. With 15 readers it is 4,096 bytes, one page, on 64-bit
+/// hosts.
 ///
 /// ```
 /// # #[cfg(target_arch = "x86_64")]
@@ -161,7 +162,7 @@ impl<M: Memory> ForeignData<M> {
 /// ```
 #[must_use]
 pub fn cursor_words(readers: usize) -> Option<usize> {
-    // The words do not depend on the layout, so any layout will do.
+    // The size does not depend on the layout, so any layout will do.
     Header::words_of(Kind::Cursors, Layout::exact(2, 0), readers)
 }
 
@@ -171,7 +172,7 @@ pub fn cursor_words(readers: usize) -> Option<usize> {
 pub struct CursorRegion<M>(Region<M>);
 
 impl<M: Memory> CursorRegion<M> {
-    /// Lays out the region at the start of the memory, for a ring with this layout and identity.
+    /// Creates the region at the start of the memory, for a ring with this layout and identity.
     ///
     /// # Safety
     /// The memory is writable. As long as this value lives, nothing else writes to it: no other
@@ -190,14 +191,14 @@ impl<M: Memory> CursorRegion<M> {
         Region::create(memory, header).map(CursorRegion)
     }
 
-    /// The word that shows the writer's process whether the reader with this number sleeps; `None`
-    /// if the number is too large. From now on the writer loads this word and those before it.
+    /// Returns the word that shows the writer's process whether the reader with this number sleeps;
+    /// `None` if the number is too large. From now on the writer loads this word and all before it.
     #[must_use]
     pub fn asleep(&self, reader: usize) -> Option<&SleepWord> {
         let word = self.0.sleep_words().get(reader)?;
-        // Relaxed, like the word itself: the fence of `SleepWord::sleep` comes after it, too.
-        // Several threads may do this. The number never falls, and it is stored only when it grows,
-        // because the writer's process reads its cache line after each message.
+        // Relaxed, like the word itself: the fence of `SleepWord::sleep` comes later. Several
+        // threads may do this. The number never decreases, and is stored only when it grows,
+        // because the writer's process loads its cache line after each message.
         let sleepers = self.0.sleepers();
         if sleepers.load(Ordering::Relaxed) <= reader {
             sleepers.fetch_max(reader + 1, Ordering::Relaxed);
@@ -205,13 +206,13 @@ impl<M: Memory> CursorRegion<M> {
         Some(word)
     }
 
-    /// The position of the slowest observer of this process; `None` if there is none.
+    /// Returns the position of the slowest observer of this process; `None` if there is none.
     #[must_use]
     pub fn observed(&self) -> Option<usize> {
         ReaderWords::slowest_observer(self.0.entries())
     }
 
-    /// The memory.
+    /// Returns the memory.
     #[must_use]
     pub fn memory(&self) -> &M {
         &self.0.memory
@@ -223,11 +224,11 @@ impl<M: Memory> CursorRegion<M> {
 pub struct ForeignCursors<M>(Region<M>);
 
 impl<M: Memory> ForeignCursors<M> {
-    /// Attaches to the region that another process laid out in this memory, for a ring with this
-    /// layout and identity and this number of readers, after a check of all fields of its header.
+    /// Attaches to the region that another process created in this memory, for a ring with this
+    /// layout, identity and number of readers, after checking all fields of its header.
     ///
     /// # Errors
-    /// The first field that is wrong.
+    /// The first wrong field.
     pub fn attach(
         memory: M,
         layout: Layout,
@@ -239,21 +240,21 @@ impl<M: Memory> ForeignCursors<M> {
         Ok(ForeignCursors(Region { memory, header }))
     }
 
-    /// The position of the slowest gating reader of the process; `None` if there is none. An
-    /// `exact` look also sees what readers have not published yet. It may be any number, which
+    /// Returns the position of the slowest gating reader of the process; `None` if there is none.
+    /// With `exact`, includes what readers have not published yet. It may be any number, which
     /// [`ProxyReader::import`](crate::ring::broadcast::ProxyReader::import) clamps.
     #[must_use]
     pub fn position(&self, exact: bool) -> Option<usize> {
         ReaderWords::slowest(self.0.entries(), exact)
     }
 
-    /// Checks the words of all readers against those of the last check, which are in `seen`: one
+    /// Checks the words of all readers against those of the last check, in `seen`, with one item
     /// for each of the [entries](ForeignCursors::readers). `tail` returns the sequence of the next
-    /// message. A wrong position between the last one and the next message is not found: it may be
-    /// true.
+    /// message. A false position between the last one and the next message cannot be detected.
     ///
     /// # Errors
-    /// If the process has written what no reader writes: the first entry, and its fault.
+    /// The first invalid entry and its fault, if the process has written values that no reader
+    /// writes.
     pub fn check(
         &self,
         seen: &mut [SeenReader],
@@ -266,35 +267,34 @@ impl<M: Memory> ForeignCursors<M> {
         })
     }
 
-    /// The position of the slowest observer of the process; `None` if there is none. It may be any
-    /// number.
+    /// Returns the position of the slowest observer of the process; `None` if there is none. It may
+    /// be any number.
     #[must_use]
     pub fn observed(&self) -> Option<usize> {
         ReaderWords::slowest_observer(self.0.entries())
     }
 
-    /// How many gating readers the process has now.
+    /// Returns how many gating readers the process has now.
     #[must_use]
     pub fn gating(&self) -> usize {
         self.0.entries().iter().filter(|words| words.is_gating()).count()
     }
 
-    /// Ringer, after [`announce`](crate::doorbell::announce): returns by which path to ring the
-    /// reader with this entry ([`Alarm::rings`]), if it sleeps and must be rung for that now.
+    /// Ringer: returns by which path to ring the reader with this entry, if it sleeps and was not
+    /// rung for that yet ([`Alarm::rings`]). Call [`announce`](crate::doorbell::announce) first.
     #[must_use]
     pub fn rings(&self, entry: usize, alarm: &Alarm) -> Option<WakePath> {
         alarm.rings(self.0.sleep_words().get(entry)?)
     }
 
-    /// As [`rings`](ForeignCursors::rings) for all readers at once, each with its alarm: calls
-    /// `ring` once for each path by which some of them must be rung.
+    /// Ringer: does the same as [`rings`](ForeignCursors::rings) for all readers, each with its
+    /// alarm. Calls `ring` once for each path by which a reader must be rung.
     #[inline]
     pub fn ring_all(&self, alarms: &[Alarm], ring: impl FnMut(WakePath)) {
         let (mut by_executor, mut by_thread) = (None, None);
-        // Other processes write this number, so it may be any value; `zip` limits the loop all the
-        // same.
+        // Another process writes this number, so it may be any value; `zip` limits the loop anyway.
         let sleepers = self.0.sleepers().load(Ordering::Relaxed);
-        // All are checked, because each alarm remembers for which sleep it has rung.
+        // Checks all of them, because each alarm remembers for which sleep it has rung.
         for (word, alarm) in self.0.sleep_words().iter().zip(alarms).take(sleepers) {
             match alarm.rings(word) {
                 path @ Some(WakePath::Executor) => by_executor = path,
@@ -305,13 +305,13 @@ impl<M: Memory> ForeignCursors<M> {
         by_executor.into_iter().chain(by_thread).for_each(ring);
     }
 
-    /// The number of the region's entries.
+    /// Returns the number of the region's entries.
     #[must_use]
     pub fn readers(&self) -> usize {
         self.0.header.readers
     }
 
-    /// The memory.
+    /// Returns the memory.
     #[must_use]
     pub fn memory(&self) -> &M {
         &self.0.memory
@@ -319,8 +319,8 @@ impl<M: Memory> ForeignCursors<M> {
 }
 
 /// The storage of a ring whose slots are in the data region of another process, and whose entries
-/// are in a cursor region of this one. Its readers copy each message and check its stamp again;
-/// gating readers are evicted together, when the writer no longer waits for this process.
+/// are in a cursor region of this one. Its readers copy each message and check its stamp again.
+/// Gating readers are evicted together, when the writer no longer waits for this process.
 #[derive(Debug)]
 pub struct ForeignRing<D, C> {
     data: ForeignData<D>,
@@ -330,7 +330,7 @@ pub struct ForeignRing<D, C> {
 
 impl<D: Memory, C: Memory> ForeignRing<D, C> {
     /// Creates the ring of these two regions. `proxy` is the claim of the entry that the writer's
-    /// process has taken for this one; `None` if all readers observe.
+    /// process uses for this one; `None` if all readers observe.
     ///
     /// # Errors
     /// If the cursor region was made for another ring.
@@ -345,19 +345,20 @@ impl<D: Memory, C: Memory> ForeignRing<D, C> {
         Ok(ForeignRing { data, cursors, proxy })
     }
 
-    /// The layout of the ring, for [`Broadcast::new`](crate::ring::broadcast::Broadcast::new).
+    /// Returns the layout of the ring, for
+    /// [`Broadcast::new`](crate::ring::broadcast::Broadcast::new).
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.data.layout()
     }
 
-    /// The data region.
+    /// Returns the data region.
     #[must_use]
     pub fn data(&self) -> &ForeignData<D> {
         &self.data
     }
 
-    /// The cursor region.
+    /// Returns the cursor region.
     #[must_use]
     pub fn cursors(&self) -> &CursorRegion<C> {
         &self.cursors

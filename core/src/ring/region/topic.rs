@@ -1,4 +1,4 @@
-//! One type of storage for the three places where a ring of a topic can be.
+//! One type of storage for all three places of a topic's ring.
 
 use super::header::Memory;
 use super::regions::{DataRegion, ForeignRing};
@@ -7,19 +7,19 @@ use crate::ring::broadcast::{Claim, HeapStorage, ReaderWords, Storage, Word, Wri
 
 /// The source of the positions of readers in other processes. See [`TopicStorage::Shared`].
 pub trait Import {
-    /// Calls `import` with the claim of each entry that stands for another process, and the
-    /// position of the slowest reader there. As [`Storage::refresh`].
+    /// Calls `import` with the claim of each proxy and the position of the slowest reader in its
+    /// process. See [`Storage::refresh`].
     fn refresh(&self, exact: bool, import: &mut dyn FnMut(Claim, Option<usize>));
 }
 
-/// The storage of a ring that is on the heap, or shared with other processes. The ends of a ring
-/// have the same code for all three kinds, so that a reader can have rings of each.
+/// The storage of a ring, on the heap or shared with other processes. All three kinds share the
+/// code of the ends, so that a reader can have rings of each.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one for each ring, and never moved again")]
 pub enum TopicStorage<M, I> {
     /// The ring is on the heap, for this process alone.
     Heap(HeapStorage),
-    /// The ring is in memory of this process that others read. `I` has the positions of those
+    /// The ring is in memory of this process that others read. `I` returns the positions of those
     /// readers.
     Shared(DataRegion<M>, I),
     /// The ring is in memory of another process.
@@ -27,31 +27,31 @@ pub enum TopicStorage<M, I> {
 }
 
 impl<M: Memory, I> TopicStorage<M, I> {
-    /// The word that shows other processes whether the writer waits for room; `None` if none reads
-    /// the ring, or the writer is in another process.
+    /// Returns the word that shows other processes whether the writer waits for room; `None` if no
+    /// other process reads the ring, or the writer is in another process.
     #[must_use]
     pub fn asleep(&self) -> Option<&SleepWord> {
         let TopicStorage::Shared(data, _) = self else { return None };
         Some(data.asleep())
     }
 
-    /// The word that shows the writer's process whether the reader with this number sleeps; `None`
-    /// if the writer is in this process, or there is no such number.
+    /// Returns the word that shows the writer's process whether the reader with this number sleeps;
+    /// `None` if the writer is in this process, or the number is too large.
     #[must_use]
     pub fn reader_asleep(&self, reader: usize) -> Option<&SleepWord> {
         let TopicStorage::Foreign(ring) = self else { return None };
         ring.cursors().asleep(reader)
     }
 
-    /// Ringer, after [`announce`](crate::doorbell::announce): returns by which path to ring the
-    /// writer, if it is in another process, waits, and must be rung for that now.
+    /// Ringer: returns by which path to ring the writer, if it is in another process, waits, and
+    /// was not rung for that yet. Call [`announce`](crate::doorbell::announce) first.
     #[must_use]
     pub fn rings_writer(&self, alarm: &Alarm) -> Option<WakePath> {
         let TopicStorage::Foreign(ring) = self else { return None };
         ring.data().rings(alarm)
     }
 
-    /// The source of the positions of other processes, if these can read the ring.
+    /// Returns the source of other processes' positions, if other processes can read the ring.
     #[must_use]
     pub fn imports(&self) -> Option<&I> {
         let TopicStorage::Shared(_, imports) = self else { return None };

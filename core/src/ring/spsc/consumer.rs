@@ -1,5 +1,5 @@
-//! The reading end of a ring: one item at a time; batches of items that are taken together,
-//! borrowed in place, or copied to a slice; and slipping.
+//! The reading end of a ring: single items; batches, which are taken together, borrowed in place,
+//! or copied to a slice; and slipping.
 
 #![allow(unsafe_code)]
 
@@ -16,26 +16,26 @@ use crate::sync::{Ordering, order};
 /// The reader's end of a ring. Dropping it leaves the ring open for the next consumer, which
 /// continues in its place.
 ///
-/// As an iterator it pops until there is nothing now.
+/// As an iterator it pops until the ring is empty.
 #[derive(Debug)]
 pub struct Consumer<H: Handle<Target: Ring>> {
     ring: H,
     slots: Slots<SlotOf<H>>,
     head: usize,
-    /// The position that was last published to the writer: items before it were taken.
+    /// The position that was published last: items before it were taken.
     shown: usize,
-    /// The reader has seen items before this position.
+    /// The reader knows of items before this position.
     limit: usize,
-    /// Where `try_pop` checks again, between `head` and `limit`. Code that moves the head past it
-    /// must move it, too.
+    /// The position, between `head` and `limit`, at which `try_pop` checks again. Code that moves
+    /// the head past it must move it too.
     stop: usize,
-    /// After how many items the position is published to the writer.
+    /// The number of items after which the position is published.
     lag: usize,
     slip: Slip,
 }
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
-    /// Creates the end, for a caller that has taken the reader's side.
+    /// Creates the end. The caller has taken the reader's side.
     pub(super) fn new(ring: H) -> Consumer<H> {
         let slots = Slots::new(ring.slots());
         let head = ring.reader().position.load(Ordering::Relaxed);
@@ -72,7 +72,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         Ok(item)
     }
 
-    /// Checks for an item, and prefetches the next slots.
+    /// Checks for an item and prefetches the next slots.
     #[inline]
     fn move_stop(&mut self) -> Result<(), PopError> {
         if self.head == self.limit {
@@ -89,13 +89,13 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         Ok(())
     }
 
-    /// How many items can be popped now. This check is never skipped.
+    /// Returns how many items can be popped now. This check is never skipped.
     #[inline]
     pub fn ready(&mut self) -> usize {
         self.check_items(self.slots.capacity())
     }
 
-    /// Shows the writer at once all room that this end has made. The next check is not skipped.
+    /// Publishes all room that this end has made. The next check is not skipped.
     #[inline]
     pub fn flush(&mut self) {
         self.slip.force_check();
@@ -104,10 +104,10 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         }
     }
 
-    /// Sets after how many pops the writer is shown the room, from 1 to the capacity; it is also
-    /// shown when this end finds the ring empty. The default is an eighth of the capacity, at most
-    /// 64. With 1, each pop makes room at once, which costs a store for each and moves a cache line
-    /// more often.
+    /// Sets after how many pops the room is published, from 1 to the capacity; it is also published
+    /// when this end finds the ring empty. The default is an eighth of the capacity, at most 64.
+    /// With 1, each pop makes room at once, which costs a store per pop and moves a cache line more
+    /// often.
     ///
     /// ```
     /// use mycelium_core::ring::spsc;
@@ -130,18 +130,18 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// Turns slipping on or off; the default is off.
     ///
     /// Slipping is for a reader that polls a stream all the time and is as fast as its writer. Each
-    /// check then finds one item or none, and takes the cache line away that the writer writes
-    /// next, so both run at the speed of that line. With slipping, after a check that found less
-    /// than a line of items the next `k` checks are skipped: they return [`PopError::Empty`] or
-    /// items that are already known. `k` doubles up to 64 while checks find few items, and a check
-    /// that finds more sets it to 0. So the writer gets ahead, and items arrive by the line.
+    /// check then finds at most one item, and takes the cache line that the writer writes next, so
+    /// both run at the speed of that line. With slipping, after a check that found less than a line
+    /// of items, the next `k` checks are skipped: they return [`PopError::Empty`] or items that are
+    /// already known. `k` doubles up to 64 while checks find few items; a check that finds more
+    /// resets it to 0. So the writer gets ahead, and items arrive by the line.
     ///
-    /// So for up to `k` calls, `try_pop`, `pop_many`, `pop_slice` and `read` may miss an item that
-    /// is there. **Before a reader sleeps it must not skip the check**, because the missed item may
-    /// be the last one: call [`force_check`](Consumer::force_check) after the waker is registered
-    /// and before the last check. The following are never skipped: the first check after
-    /// [`flush`](Consumer::flush), checks of a closed ring, and those of
-    /// [`ready`](Consumer::ready), [`len`](Consumer::len) and [`is_empty`](Consumer::is_empty).
+    /// For up to `k` calls, `try_pop`, `pop_many`, `pop_slice` and `read` may miss an available
+    /// item. **Before a reader sleeps it must not skip the check**, because the missed item may be
+    /// the last one: call [`force_check`](Consumer::force_check) after the waker is registered and
+    /// before the last check. Never skipped are: the first check after [`flush`](Consumer::flush),
+    /// checks of a closed ring, and those of [`ready`](Consumer::ready), [`len`](Consumer::len) and
+    /// [`is_empty`](Consumer::is_empty).
     ///
     /// ```
     /// use mycelium_core::ring::{PopError, spsc};
@@ -165,25 +165,25 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         self.slip.force_check();
     }
 
-    /// How many items are in the ring, as far as this end can see.
+    /// Returns how many items are in the ring, as far as this end can see.
     #[must_use]
     pub fn len(&self) -> usize {
         SlotLayout::count(self.ring.writer(), &self.slots, self.head)
     }
 
-    /// Whether nothing is in the ring, as far as this end can see.
+    /// Returns whether nothing is in the ring, as far as this end can see.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many items the ring has slots for.
+    /// Returns how many items the ring has slots for.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.slots.capacity()
     }
 
-    /// Closes the ring for the writer. Items in the ring are dropped with it.
+    /// Closes the ring for the writer. Items in it are dropped with the ring.
     pub fn close(self) {
         self.ring.reader().close();
     }
@@ -196,7 +196,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         self.ring.reader().position.store(self.head, order!("spsc.pop", Release));
     }
 
-    /// Shows the position after every `lag` items.
+    /// Publishes the position after every `lag` items.
     #[inline]
     fn show_if_due(&mut self) {
         // The lag is at least 1.
@@ -205,7 +205,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         }
     }
 
-    /// Loads the writer's position, and returns how many items there are, at least up to `most`.
+    /// Loads the writer's position. Returns how many items there are; the count may stop at `most`.
     #[inline]
     fn check_items(&mut self, most: usize) -> usize {
         let capacity = self.slots.capacity();
@@ -239,27 +239,28 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         Ok(most.min(self.limit.wrapping_sub(self.head)))
     }
 
-    /// Whether slipping skips this check. It never does once the writer has closed the ring.
+    /// Returns whether slipping skips this check. It never does once the writer has closed the
+    /// ring.
     #[inline]
     fn skips_check(&mut self) -> bool {
         self.slip.skips() && !self.ring.writer().is_closed()
     }
 
-    /// Returns the error of a check that found no item, unless a last check of a closed ring finds
-    /// one.
+    /// Returns the error of a check that found no item, unless the last check of a closed ring
+    /// finds one.
     #[inline]
     fn found_nothing(&mut self) -> Result<(), PopError> {
         if self.ring.writer().is_closed_acquire() {
             return self.check_last_time();
         }
-        // Publishes the position even if nothing changed. A branch that goes one way at the first
-        // check that finds nothing, and another way at the following ones, would be mispredicted
-        // once a round trip. That costs more than a store to this end's own line.
+        // Publishes the position even if nothing changed. A branch that differs between the first
+        // check that finds nothing and the following ones would be mispredicted once per round
+        // trip. That costs more than a store to this end's own line.
         self.show_position();
         Err(PopError::Empty)
     }
 
-    /// Checks a closed ring again, which makes items visible that were pushed before it was closed.
+    /// Checks a closed ring again, because items pushed before the close are visible now.
     // A function of its own, so that a pop is small enough to be inlined.
     #[cold]
     #[inline(never)]
@@ -325,8 +326,8 @@ impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
 }
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
-    /// Takes up to `most` items, gives each to `take`, and returns how many. If `take` panics, the
-    /// items that were not given to it stay in the ring.
+    /// Takes up to `most` items and passes each to `take`. Returns how many. If `take` panics, the
+    /// items that were not passed to it stay in the ring.
     ///
     /// # Errors
     /// [`PopError`] if there is none.
@@ -351,7 +352,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         Ok(count)
     }
 
-    /// Copies the next items to `items`, as many as there are and fit, and returns how many.
+    /// Copies the next items to `items`, as many as there are and fit. Returns how many.
     ///
     /// # Errors
     /// [`PopError`] if there is none.
@@ -391,24 +392,24 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 pub struct Items<'a, H: Handle<Target: Ring>> {
     consumer: &'a mut Consumer<H>,
     count: usize,
-    /// Because this gives out references to items, it may go only to threads where they may go.
+    /// Makes this type `Send` and `Sync` only if references to items are.
     items: PhantomData<&'a ItemOf<H>>,
 }
 
 impl<H: Handle<Target: Ring>> Items<'_, H> {
-    /// How many items are borrowed.
+    /// Returns how many items are borrowed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether no item is borrowed, which happens only if none was requested.
+    /// Returns whether no item is borrowed, which happens only if `most` was 0.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The item after `index` others.
+    /// Returns the item with this index.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&ItemOf<H>> {
         if index >= self.count {
@@ -420,7 +421,7 @@ impl<H: Handle<Target: Ring>> Items<'_, H> {
         Some(unsafe { slot.borrow() })
     }
 
-    /// All borrowed items, in order.
+    /// Returns all borrowed items, in order.
     pub fn iter<'a>(&'a self) -> impl Iterator<Item = &'a ItemOf<H>>
     where
         H: 'a,
@@ -428,7 +429,7 @@ impl<H: Handle<Target: Ring>> Items<'_, H> {
         (0..self.count).filter_map(|index| self.get(index))
     }
 
-    /// Drops the first `count` items, or all if there are fewer, and gives their slots back to the
+    /// Drops the first `count` items, or all if there are fewer, and frees their slots for the
     /// writer.
     #[inline]
     pub fn release(self, count: usize) {
@@ -438,7 +439,7 @@ impl<H: Handle<Target: Ring>> Items<'_, H> {
         consumer.0.stop = consumer.0.head.wrapping_add(count);
         for _ in 0..count {
             let head = consumer.0.head;
-            // The head moves first: an item whose drop panics is not taken again.
+            // The head moves first, so that an item whose drop panics is not taken again.
             consumer.0.head = head.wrapping_add(1);
             // SAFETY: the ring is alive.
             let slot = unsafe { consumer.0.slots.at(head) };
@@ -448,7 +449,7 @@ impl<H: Handle<Target: Ring>> Items<'_, H> {
     }
 }
 
-/// Shows the position of a reader if it is due, even if user code that runs meanwhile panics.
+/// Publishes the position of a reader if it is due, even if user code panics.
 struct ShowOnDrop<'a, H: Handle<Target: Ring>>(&'a mut Consumer<H>);
 
 impl<H: Handle<Target: Ring>> Drop for ShowOnDrop<'_, H> {
@@ -460,7 +461,7 @@ impl<H: Handle<Target: Ring>> Drop for ShowOnDrop<'_, H> {
 
 #[cfg(not(loom))]
 impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
-    /// All borrowed items, in order, in up to two pieces.
+    /// Returns all borrowed items, in order, in up to two pieces.
     #[must_use]
     #[inline]
     pub fn as_slices(&self) -> (&[T], &[T]) {
@@ -477,25 +478,25 @@ impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
     }
 }
 
-/// Slipping: a reader that finds few items skips some checks, so that the writer gets ahead by a
-/// cache line of items.
+/// Slipping: a reader that finds few items skips some checks, so that the writer gets a cache line
+/// of items ahead.
 ///
-/// The distance is kept by count, not by time: FastForward (2008), MCRingBuffer (2009) and B-Queue
-/// (2013) keep reader and writer apart in similar ways.
+/// The distance is kept by count, not by time. FastForward (2008), MCRingBuffer (2009) and B-Queue
+/// (2013) separate reader and writer in similar ways.
 #[derive(Debug, Default)]
 struct Slip {
     on: bool,
-    /// How many checks are skipped after the last one that found few items.
+    /// The number of checks that were skipped after the last check with few items.
     step: u32,
-    /// How many checks are still to be skipped.
+    /// The number of checks that are still to be skipped.
     left: u32,
 }
 
 impl Slip {
-    /// The limit on checks that are skipped in a row.
+    /// The largest number of checks that are skipped in a row.
     const MOST: u32 = 64;
 
-    /// Whether the next check is skipped.
+    /// Returns whether the next check is skipped.
     #[inline]
     fn skips(&mut self) -> bool {
         // While slipping is off, this is one comparison.
@@ -512,7 +513,7 @@ impl Slip {
         self.left = 0;
     }
 
-    /// Counts a check that found `found` items; fewer than `run` are few.
+    /// Records a check that found `found` items; fewer than `run` are few.
     #[inline]
     fn checked(&mut self, found: usize, run: usize) {
         if self.on {

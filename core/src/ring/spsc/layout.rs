@@ -1,5 +1,5 @@
-//! What both ends of a ring for one writer and one reader share: the words of each side, and the
-//! way in which the writer shows items to the reader: by its position, or by a stamp in each slot.
+//! The words that both ends of a ring for one writer and one reader share, and the trait of the two
+//! ways to publish items: by the writer's position, or by a stamp in each slot.
 
 use core::ops::Deref;
 
@@ -14,7 +14,7 @@ use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct SideState {
-    /// Of the writer: the position of the next item. Of the reader: the position before which all
+    /// For the writer, the position of the next item. For the reader, the position before which all
     /// items were taken.
     pub(in crate::ring) position: CachePadded<AtomicUsize>,
     rare: CachePadded<RareState>,
@@ -25,13 +25,13 @@ pub struct SideState {
 struct RareState {
     taken: AtomicUsize,
     closed: AtomicUsize,
-    /// The greatest number of items that this side has seen in the ring at once.
+    /// The largest number of items that this side has seen in the ring at once.
     high_water: AtomicUsize,
 }
 
 impl SideState {
     const_unless_loom! {
-        /// The side of a new ring, whose end is free.
+        /// Creates the side of a new ring, whose end is free.
         #[must_use]
         pub const fn new() -> SideState {
             SideState {
@@ -45,7 +45,7 @@ impl SideState {
         }
     }
 
-    /// Takes this side's end, unless it is taken or was closed.
+    /// Takes this side's end, unless it is taken or closed. Returns whether it did.
     #[cfg(target_has_atomic = "ptr")]
     pub(super) fn take(&self) -> bool {
         // Acquire, pairs with the Release of `pair.release`: the position of the previous owner,
@@ -53,16 +53,15 @@ impl SideState {
         let took =
             self.rare.taken.compare_exchange(0, 1, order!("pair.take", Acquire), Ordering::Relaxed);
         if took.is_ok() && self.is_closed() {
-            // Releases the side as an end does, because the next owner must also see that the side
-            // was closed.
+            // Releases the side as an end does, because the next owner must also see the close.
             self.release();
             return false;
         }
         took.is_ok()
     }
 
-    /// As [`take`](SideState::take), for a caller with exclusive access to the ring: no
-    /// compare-and-swap is needed.
+    /// Does the same as [`take`](SideState::take), for a caller with exclusive access to the ring,
+    /// which needs no compare-and-swap.
     pub(super) fn take_exclusive(&mut self) -> bool {
         let free = !self.is_taken() && !self.is_closed();
         if free {
@@ -71,30 +70,30 @@ impl SideState {
         free
     }
 
-    /// Makes the end free, after the position was stored.
+    /// Makes the end free. The position was stored before.
     pub(super) fn release(&self) {
         // Release, pairs with the Acquire of `pair.take`: the next owner continues from the
         // position.
         self.rare.taken.store(0, order!("pair.release", Release));
     }
 
-    /// Whether the end is taken, or was forgotten (`mem::forget`).
+    /// Returns whether the end is taken, or was forgotten (`mem::forget`).
     pub(super) fn is_taken(&self) -> bool {
         self.rare.taken.load(Ordering::Relaxed) != 0
     }
 
     pub(super) fn close(&self) {
-        // Release, pairs with the Acquire of `pair.closed`: all that this side did.
+        // Release, pairs with the Acquire of `pair.closed`: everything that this side did.
         self.rare.closed.store(1, order!("pair.close", Release));
     }
 
-    /// Whether this side is closed, as a hint: nothing else that it did need be visible.
+    /// Returns whether this side is closed, as a hint: its other writes may not be visible.
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
         self.rare.closed.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether this side is closed; if so, all that it did before is visible.
+    /// Returns whether this side is closed; if so, all its earlier writes are visible.
     #[inline]
     pub(super) fn is_closed_acquire(&self) -> bool {
         self.rare.closed.load(order!("pair.closed", Acquire)) != 0
@@ -113,9 +112,9 @@ impl SideState {
     }
 }
 
-/// After how many items the reader publishes its position to the writer, if it does not find the
-/// ring empty before. Each check of the writer takes the cache line away from the reader, and a
-/// writer that finds room for only one item checks for every item.
+/// Returns after how many items the reader publishes its position, unless it finds the ring empty
+/// first. Each check of the writer takes the cache line away from the reader, and a writer that
+/// finds room for only one item must check for every item.
 pub(super) const fn lag(capacity: usize) -> usize {
     let part = capacity / 8;
     if part < 1 {
@@ -127,8 +126,8 @@ pub(super) const fn lag(capacity: usize) -> usize {
     }
 }
 
-/// A kind of slot, and how its items are shown. The provided methods belong to the layout with an
-/// index; [`stamped`](crate::ring::stamped) overrides them.
+/// A kind of slot, with its way to publish items. The provided methods are those of the layout with
+/// an index; [`stamped`](crate::ring::stamped) overrides them.
 ///
 /// # Safety
 /// `check` counts an item only if `show` was called for it and what the writer did before is
@@ -139,7 +138,7 @@ pub unsafe trait SlotLayout: Cell + Sized {
     #[doc(hidden)]
     const COUNTS: bool = true;
 
-    /// Shows `count` items from a position on.
+    /// Publishes `count` items from a position on.
     #[doc(hidden)]
     #[inline]
     fn show(writer: &SideState, slots: &Slots<Self>, position: usize, count: usize) {
@@ -148,8 +147,7 @@ pub unsafe trait SlotLayout: Cell + Sized {
         writer.position.store(position.wrapping_add(count), order!("spsc.push", Release));
     }
 
-    /// Returns how many items are shown from a position on. Items beyond `most` need not be
-    /// counted.
+    /// Returns how many items are published from a position on. The count may stop at `most`.
     #[doc(hidden)]
     #[inline]
     fn check(writer: &SideState, slots: &Slots<Self>, position: usize, most: usize) -> usize {
@@ -165,29 +163,29 @@ pub unsafe trait SlotLayout: Cell + Sized {
         writer.position.load(Ordering::Relaxed).wrapping_sub(position).min(slots.capacity())
     }
 
-    /// Stores the position for the next writer, if `show` does not.
+    /// Stores the position for the next writer, unless `show` does.
     #[doc(hidden)]
     fn save_position(writer: &SideState, position: usize) {
         let _ = (writer, position);
     }
 
-    /// Prefetches the slots that the writer will soon fill, and returns where it must call this
-    /// again: at most `limit`. Without it, a line is transferred from the reader's core only at the
-    /// store, and the stores after it wait.
+    /// Prefetches the slots that the writer will soon fill. Returns the position at which to call
+    /// this again, at most `limit`. Otherwise a line would be transferred from the reader's core
+    /// only at the store, and later stores would wait.
     #[doc(hidden)]
     #[inline]
     fn prefetch_put(slots: &Slots<Self>, position: usize, limit: usize) -> usize {
         slots.prefetch_ahead::<true, 8>(position, limit)
     }
 
-    /// As [`prefetch_put`](SlotLayout::prefetch_put), for the reader.
+    /// Does the same as [`prefetch_put`](SlotLayout::prefetch_put), for the reader.
     #[doc(hidden)]
     #[inline]
     fn prefetch_take(slots: &Slots<Self>, position: usize, limit: usize) -> usize {
         slots.prefetch_ahead::<false, 4>(position, limit)
     }
 
-    /// The number of items below which a check makes a slipping reader let the writer get ahead. A
+    /// Returns the number of items below which a check lets a slipping reader's writer get ahead. A
     /// check takes the cache line of the writer's position, so this does not depend on the size of
     /// the items.
     #[doc(hidden)]
@@ -209,19 +207,19 @@ pub unsafe trait SlotLayout: Cell + Sized {
 #[allow(unsafe_code)]
 unsafe impl<T> SlotLayout for Slot<T> {}
 
-/// The ring to which a handle leads.
+/// The ring that a handle points to.
 #[doc(hidden)]
 pub trait Ring {
     /// The slot type.
     type Slot: SlotLayout;
 
-    /// The words that the writer writes.
+    /// Returns the words that the writer writes.
     fn writer(&self) -> &SideState;
 
-    /// The words that the reader writes.
+    /// Returns the words that the reader writes.
     fn reader(&self) -> &SideState;
 
-    /// The slots: a power of two of them, from 2 to
+    /// Returns the slots: a power of two of them, from 2 to
     /// [`CapacityError::MOST`](crate::ring::CapacityError::MOST).
     fn slots(&self) -> &[Self::Slot];
 }

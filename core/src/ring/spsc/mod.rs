@@ -1,24 +1,24 @@
-//! `spsc`: one writer, one reader, items in order; the layout with an index.
+//! `spsc`: one writer, one reader, FIFO; the layout with an index.
 //!
 //! The writer publishes its position after each push or each batch.
-//! ([`stamped`](crate::ring::stamped) has the same ends, but shows items in another way.) The
+//! ([`stamped`](crate::ring::stamped) has the same ends, but publishes items in another way.) The
 //! reader publishes its position every few pops: after an eighth of the capacity, at most 64 items,
-//! when it finds the ring empty, or when the user requests it ([`Consumer::flush`],
-//! [`Consumer::show_every`]). Each side caches the position of the other one and loads it again
-//! only when the cached one is used up. So a ring of `n` slots always takes `n` items from empty,
-//! and a writer may be refused while up to an eighth of them was popped but not published. Rings of
-//! fewer than 16 slots show each pop; a larger ring does so after `show_every(1)`, which a protocol
-//! of one item out, one item in needs.
+//! when it finds the ring empty, or on request ([`Consumer::flush`], [`Consumer::show_every`]).
+//! Each side caches the position of the other side and loads it again only when the cached one is
+//! used up. So an empty ring of `n` slots always takes `n` items, and a writer may be refused while
+//! up to an eighth of the items was popped but not published. Rings of fewer than 16 slots publish
+//! each pop. A larger ring does so after `show_every(1)`, which protocols need that send one item
+//! for each item received.
 //!
 //! A reader that is as fast as the writer checks after each item, and each check takes the cache
-//! line away that the writer writes next. [`Consumer::slipping`] skips some of these checks.
+//! line that the writer writes next. [`Consumer::slipping`] skips some of these checks.
 //!
 //! The algorithm is Lamport's ("Specifying Concurrent Program Modules", 1983) with the cached
 //! positions of Lee, Bu and Chandranmenon ("MCRingBuffer", 2009).
 //!
 //! Positions are `usize` and wrap.
 //!
-//! To read: this file, `layout.rs` (what both ends share), `producer.rs`, `consumer.rs`.
+//! Read this file, `layout.rs` (what both ends share), `producer.rs` and `consumer.rs`.
 
 #![allow(unsafe_code)]
 
@@ -62,7 +62,7 @@ pub use producer::{Grant, Producer};
 /// # Ok::<(), PushError<u32>>(())
 /// ```
 #[derive(Debug)]
-// The fields are in this order, so that slots in an array begin with a cache line.
+// The order of the fields makes slots in an array begin with a cache line.
 #[repr(C)]
 pub struct Spsc<S: Storage<Slot: SlotLayout>> {
     writer: SideState,
@@ -74,7 +74,7 @@ pub struct Spsc<S: Storage<Slot: SlotLayout>> {
 /// but cannot be generic in a const context.
 macro_rules! ring_types {
     ($(#[$pair:meta])* $slot:ident) => {
-        /// A ring whose slots are a part of it: for a `static`, or a field.
+        /// A ring that contains its slots, for a `static` or a field.
         pub type Inline<T, const N: usize> = Spsc<[$slot<T>; N]>;
 
         /// A ring in a borrowed slice of slots.
@@ -86,8 +86,8 @@ macro_rules! ring_types {
 
         impl<T, const N: usize> Inline<T, N> {
             const_unless_loom! {
-                /// An empty ring of `N` slots. `N` must be a power of two from 2 on, or it does not
-                /// compile.
+                /// Creates an empty ring of `N` slots. It compiles if `N` is a power of two and at
+                /// least 2.
                 ///
                 /// ```compile_fail
                 /// use mycelium_core::ring::spsc;
@@ -109,23 +109,24 @@ macro_rules! ring_types {
 
         #[cfg(feature = "alloc")]
         impl<T> Boxed<T> {
-            /// An empty ring of `capacity` slots on the heap.
+            /// Creates an empty ring of `capacity` slots on the heap.
             ///
             /// # Errors
-            /// If the capacity is not a power of two from 2 on, or there is not enough memory.
+            /// If the capacity is not a power of two or is less than 2, or there is not enough
+            /// memory.
             pub fn with_capacity(capacity: usize) -> Result<Self, CapacityError> {
                 CapacityError::check(capacity)?;
                 Spsc::in_slots(Heap::new(capacity, $slot::new)?)
             }
         }
 
-        /// Both ends of a new ring of `capacity` slots on the heap, which is freed with the last
-        /// end.
+        /// Creates both ends of a new ring of `capacity` slots on the heap, which is freed with the
+        /// last end.
         ///
         $(#[$pair])*
         ///
         /// # Errors
-        /// If the capacity is not a power of two from 2 on, or there is not enough memory.
+        /// If the capacity is not a power of two or is less than 2, or there is not enough memory.
         #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
         #[allow(clippy::type_complexity)]
         pub fn pair<T>(
@@ -167,18 +168,18 @@ impl<S: Storage<Slot: SlotLayout>> Spsc<S> {
         }
     }
 
-    /// An empty ring in these slots. Items that another ring left in them are forgotten.
+    /// Creates an empty ring in these slots. Items that another ring left in them are forgotten.
     ///
     /// # Errors
-    /// If their number is not a power of two from 2 on.
+    /// If their number is not a power of two or is less than 2.
     pub fn in_slots(slots: S) -> Result<Spsc<S>, CapacityError> {
         CapacityError::check(slots.slots().len())?;
         SlotLayout::reset(&Slots::new(slots.slots()), 0);
         Ok(Spsc::unchecked(slots))
     }
 
-    /// Both ends of a ring that is not shared; `None` if one of them was closed or forgotten. On
-    /// targets without compare-and-swap this is the only way to the ends.
+    /// Returns both ends of a ring that is not shared; `None` if one of them was closed or
+    /// forgotten. On targets without compare-and-swap this is the only way to get the ends.
     #[allow(clippy::type_complexity)]
     pub fn split(&mut self) -> Option<(Producer<&Self>, Consumer<&Self>)> {
         if !self.writer.take_exclusive() {
@@ -192,7 +193,7 @@ impl<S: Storage<Slot: SlotLayout>> Spsc<S> {
         Some((Producer::new(ring), Consumer::new(ring)))
     }
 
-    /// Makes the ring look as if this number of items had passed through it.
+    /// Sets the ring's position as if this number of items had passed through it.
     #[doc(hidden)]
     #[must_use]
     pub fn starting_at(self, position: usize) -> Spsc<S> {
@@ -202,41 +203,41 @@ impl<S: Storage<Slot: SlotLayout>> Spsc<S> {
         self
     }
 
-    /// The writer's end, or `None` while it is taken or after it was closed.
+    /// Returns the writer's end, or `None` while it is taken or after it was closed.
     #[cfg(target_has_atomic = "ptr")]
     pub fn producer<H: Handle<Target = Spsc<S>>>(ring: H) -> Option<Producer<H>> {
         ring.writer.take().then(|| Producer::new(ring))
     }
 
-    /// The reader's end, or `None` while it is taken or after it was closed.
+    /// Returns the reader's end, or `None` while it is taken or after it was closed.
     #[cfg(target_has_atomic = "ptr")]
     pub fn consumer<H: Handle<Target = Spsc<S>>>(ring: H) -> Option<Consumer<H>> {
         ring.reader.take().then(|| Consumer::new(ring))
     }
 
-    /// How many items the ring has slots for.
+    /// Returns how many items the ring has slots for.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.slots.slots().len()
     }
 
-    /// How many items are in the ring, as far as this thread can see, including items that were
-    /// popped and not published.
+    /// Returns how many items are in the ring, as far as this thread can see, including items that
+    /// were popped and not published.
     #[must_use]
     pub fn len(&self) -> usize {
         let head = self.reader.position.load(Ordering::Relaxed);
         SlotLayout::count(&self.writer, &Slots::new(self.slots.slots()), head)
     }
 
-    /// Whether nothing is in the ring, as far as this thread can see.
+    /// Returns whether nothing is in the ring, as far as this thread can see.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The greatest number of items that an end has found in the ring at a check. With an index the
-    /// reader counts, whenever it has taken all items that it knew of. With stamps the writer
-    /// counts, at least once a lap, and includes items that were popped and not published.
+    /// Returns the largest number of items that an end has found in the ring at a check. With an
+    /// index the reader counts, whenever it has taken all items that it knew of. With stamps the
+    /// writer counts, at least once a lap, and includes items that were popped but not published.
     #[must_use]
     pub fn high_water(&self) -> usize {
         self.reader.high_water().max(self.writer.high_water())
@@ -249,8 +250,8 @@ impl<S: Storage<Slot: SlotLayout>> Drop for Spsc<S> {
             return;
         }
         let (writer, reader) = (&self.writer, &self.reader);
-        // An end that was forgotten may have moved without showing it. It is then unknown which
-        // items are left, so none is dropped.
+        // A forgotten end may have moved without publishing it, so it is unknown which items are
+        // left, and none is dropped.
         if writer.is_taken() || reader.is_taken() {
             return;
         }

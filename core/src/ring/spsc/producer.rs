@@ -1,5 +1,5 @@
-//! The writing end of a ring: one item at a time, or batches: slots that are granted, filled and
-//! committed together, and copies of slices.
+//! The writing end of a ring: single items; and batches, by slots that are granted, filled and
+//! committed together, or by copies of slices.
 
 #![allow(unsafe_code)]
 
@@ -16,15 +16,15 @@ pub struct Producer<H: Handle<Target: Ring>> {
     ring: H,
     slots: Slots<SlotOf<H>>,
     tail: usize,
-    /// The writer has seen room before this position.
+    /// The writer has room before this position, as of its last check.
     limit: usize,
-    /// Where `try_push` checks again, between `tail` and `limit`. Code that moves the tail past it
-    /// must move it, too.
+    /// The position, between `tail` and `limit`, at which `try_push` checks again. Code that moves
+    /// the tail past it must move it too.
     stop: usize,
 }
 
 impl<H: Handle<Target: Ring>> Producer<H> {
-    /// Creates the end, for a caller that has taken the writer's side.
+    /// Creates the end. The caller has taken the writer's side.
     pub(super) fn new(ring: H) -> Producer<H> {
         let slots = Slots::new(ring.slots());
         let tail = ring.writer().position.load(Ordering::Relaxed);
@@ -53,7 +53,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         Ok(())
     }
 
-    /// How many items may be pushed now.
+    /// Returns how many items can be pushed now.
     #[inline]
     pub fn room(&mut self) -> usize {
         if self.limit.wrapping_sub(self.tail) < self.slots.capacity() {
@@ -62,35 +62,35 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         self.limit.wrapping_sub(self.tail)
     }
 
-    /// Whether the reader has closed the ring.
+    /// Returns whether the reader has closed the ring.
     #[inline]
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.ring.reader().is_closed()
     }
 
-    /// Whether a push would be refused with [`PushError::Full`], as far as this end can see. The
-    /// slots of items that the reader has popped and not published do not count as room.
+    /// Returns whether a push would be refused with [`PushError::Full`], as far as this end can
+    /// see. The slots of items that the reader has popped and not published do not count as room.
     #[inline]
     pub fn is_full(&mut self) -> bool {
         self.limit == self.tail && self.check_room() == 0
     }
 
-    /// How many items are in the ring, as far as this end can see, including items that were popped
-    /// and not shown.
+    /// Returns how many items are in the ring, as far as this end can see, including items that
+    /// were popped but not published.
     #[must_use]
     pub fn len(&self) -> usize {
         let head = self.ring.reader().position.load(Ordering::Relaxed);
         self.tail.wrapping_sub(head).min(self.slots.capacity())
     }
 
-    /// Whether nothing is in the ring, as far as this end can see.
+    /// Returns whether nothing is in the ring, as far as this end can see.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many items the ring has slots for.
+    /// Returns how many items the ring has slots for.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.slots.capacity()
@@ -102,7 +102,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         self.ring.writer().close();
     }
 
-    /// Shows a batch of `count` items, all before the limit, to the reader.
+    /// Publishes a batch of `count` items, all before the limit.
     #[inline]
     fn show(&mut self, count: usize) {
         SlotLayout::show(self.ring.writer(), &self.slots, self.tail, count);
@@ -110,7 +110,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         self.stop = self.tail;
     }
 
-    /// Checks for room, prefetches the next slots, and returns whether there is room.
+    /// Checks for room and prefetches the next slots. Returns whether there is room.
     #[inline]
     fn move_stop(&mut self) -> bool {
         let has_room = self.tail != self.limit || self.check_room() > 0;
@@ -119,7 +119,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         has_room
     }
 
-    /// Loads the reader's position, and returns how much room there is.
+    /// Loads the reader's position. Returns how much room there is.
     #[inline]
     fn check_room(&mut self) -> usize {
         // Acquire, pairs with the Release of `spsc.pop`: the reader no longer uses the slots before
@@ -178,7 +178,7 @@ impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
 }
 
 impl<H: Handle<Target: Ring>> Producer<H> {
-    /// `count` slots to fill. [`Grant::commit`] shows the reader all items at once; dropping the
+    /// Grants `count` slots to fill. [`Grant::commit`] publishes all items at once; dropping the
     /// grant drops the items, and the reader never sees them.
     ///
     /// # Errors
@@ -200,7 +200,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         Ok(Grant { producer: self, count, filled: 0 })
     }
 
-    /// Appends as many of `items` as there is room for, shows them all at once, and returns how
+    /// Appends as many of `items` as there is room for, and publishes them at once. Returns how
     /// many.
     ///
     /// ```
@@ -255,7 +255,7 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
     /// Fills the next slot.
     ///
     /// # Errors
-    /// The item, if all slots are filled.
+    /// The item, if all slots are already filled.
     #[inline]
     pub fn push(&mut self, item: ItemOf<H>) -> Result<(), ItemOf<H>> {
         if self.filled == self.count {
@@ -271,13 +271,13 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
         Ok(())
     }
 
-    /// How many slots are left to fill.
+    /// Returns how many slots are left to fill.
     #[must_use]
     pub fn room(&self) -> usize {
         self.count - self.filled
     }
 
-    /// Shows the reader all items, and returns how many; slots that were not filled are given back.
+    /// Publishes all items and returns how many; slots that were not filled are returned.
     #[inline]
     pub fn commit(mut self) -> usize {
         let filled = core::mem::take(&mut self.filled);
