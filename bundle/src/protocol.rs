@@ -1,7 +1,6 @@
-//! The protocol between a launcher and the processes of its members: lines in a pipe, and exit
-//! codes.
+//! The protocol between a launcher and its members' processes: lines in a pipe, and exit codes.
 //!
-//! The standard input of a member's process is a pipe. Only the launcher holds its other end, and
+//! The standard input of a member's process is a pipe. Only the launcher has its other end, and
 //! writes lines to it:
 //!
 //! | line | meaning |
@@ -11,11 +10,11 @@
 //! | `gone <name>` | the member is not started again, and has not completed |
 //!
 //! The end of the pipe means that the launcher is gone. The variable [`PIPE_VARIABLE`] identifies
-//! the pipe, as `device:inode`: a process that has only inherited the variable has another standard
-//! input.
+//! the pipe, as `device:inode`. So a process that only inherited the variable sees that its
+//! standard input is not the pipe.
 //!
-//! Panic contract: no input makes this module panic. A line that is too long or has another form is
-//! reported as such.
+//! Panic contract: no input makes this module panic. A line that is too long or malformed is
+//! reported.
 
 #[cfg(unix)]
 use std::os::unix::fs::MetadataExt;
@@ -24,34 +23,36 @@ use std::os::unix::fs::MetadataExt;
 pub const PIPE_VARIABLE: &str = "MYCELIUM_LIFELINE";
 /// The longest name of a member, in bytes: the longest name that a node can have.
 pub const LONGEST_NAME: usize = 62;
-/// Exit code of a member: another start would fail in the same way. `EX_CONFIG` of `sysexits.h`.
+/// The exit code of a member whose next start would fail in the same way: `EX_CONFIG` of
+/// `sysexits.h`.
 pub const NO_RESTART: u8 = 78;
-/// Exit code of a member: it has lost messages that it had accepted. `EX_IOERR` of `sysexits.h`.
+/// The exit code of a member that has lost accepted messages: `EX_IOERR` of `sysexits.h`.
 pub const UNDELIVERED: u8 = 74;
-/// The longest line in bytes, without its end: `completed` or `member`, a name, and a process id.
+/// The longest line in bytes, without its line feed: `completed` or `member`, a name, and a process
+/// id.
 const LONGEST_LINE: usize = 96;
 
-/// The state of a member, as the launcher last reported it.
+/// The state of a member as last reported by the launcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberState {
-    /// No process runs it at the moment, and one will.
+    /// No process runs it at the moment, but one will.
     Expected,
     /// The process with this id runs it.
     Running(u32),
-    /// It has exited with code 0 and is not started again.
+    /// It has exited with code 0 and will not be started again.
     Completed,
-    /// It is not started again, and has not completed.
+    /// It will not be started again, and has not completed.
     Gone,
 }
 
 impl MemberState {
-    /// Whether no process runs the member, or will run it.
+    /// Returns whether the member will never run again.
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, MemberState::Completed | MemberState::Gone)
     }
 
-    /// Returns the line that reports this state of `member`, with its end.
+    /// Returns the line that reports this state of `member`, with a line feed.
     #[must_use]
     pub fn line(self, member: &str) -> String {
         match self {
@@ -62,7 +63,7 @@ impl MemberState {
         }
     }
 
-    /// Parses a line without its end.
+    /// Parses a line without its line feed.
     fn parse(line: &[u8]) -> Option<(&str, MemberState)> {
         let mut words = std::str::from_utf8(line).ok()?.split(' ');
         let (word, name) = (words.next()?, words.next()?);
@@ -79,7 +80,7 @@ impl MemberState {
     }
 }
 
-/// Whether a member can have this name: 1 to 62 bytes without white space and control characters.
+/// Returns whether this is a valid name: 1 to 62 bytes without white space and control characters.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let separates = |char: char| char.is_whitespace() || char.is_control();
@@ -100,13 +101,13 @@ pub fn pipe_identity(pipe: &std::fs::File) -> std::io::Result<String> {
 #[derive(Debug, Default)]
 pub struct Lines {
     partial: Vec<u8>,
-    /// Whether the line so far is too long: then the rest of it is dropped.
+    /// Whether the current line is too long, so that the rest of it is dropped.
     overlong: bool,
 }
 
 impl Lines {
-    /// Takes the next bytes, wherever they were cut. Calls `each` for each line that ends in them:
-    /// with the member and its state, or with the bytes of a line that has another form or is too
+    /// Reads the next bytes, which may be cut anywhere. Calls `each` for each line that ends in
+    /// them: with the member and its state, or with the bytes of a line that is malformed or too
     /// long.
     pub fn read(&mut self, bytes: &[u8], mut each: impl FnMut(Result<(&str, MemberState), &[u8]>)) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {

@@ -1,24 +1,23 @@
-//! When and how often something that failed is started again: a service by its node, a member by
-//! its bundle.
+//! When and how often a failed service, or a failed member of a bundle, is restarted.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use mycelium_executor::Backoff;
 
-/// When and how often a service, or a member of a bundle, is started again after a failure.
+/// Rules for the restart of a failed service, or a failed member of a bundle.
 ///
 /// The pause before a restart doubles with each failure within the window, up to the longest pause.
-/// A random part of up to a half is subtracted, so that services that failed at the same time do
-/// not restart at the same time. Failures that are older than the window do not count.
+/// A random part of up to half of it is subtracted, so that services that failed together do not
+/// restart together. Failures older than the window do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restart {
-    /// The most restarts within the window. With one failure more, the node or the bundle shuts
-    /// down with an error.
+    /// The largest number of restarts within the window. After one more failure, the node or the
+    /// bundle shuts down with an error.
     pub limit: u32,
-    /// The window.
+    /// The time in which failures are counted.
     pub window: Duration,
-    /// The first pause.
+    /// The pause after the first failure.
     pub backoff: Duration,
     /// The longest pause.
     pub longest: Duration,
@@ -36,13 +35,13 @@ impl Default for Restart {
     }
 }
 
-/// The recent failures of one service or member: those within the window.
+/// The failures of one service or member within the window.
 #[derive(Debug, Default)]
 pub struct Failures(VecDeque<Duration>);
 
 impl Failures {
-    /// Notes a failure at `now`. Returns the pause before the next start, or `None` if the limit is
-    /// exceeded. `jitter` is any random number.
+    /// Records a failure at `now`. Returns the pause before the next start, or `None` if the limit
+    /// is exceeded. `jitter` is any random number.
     pub fn pause(&mut self, restart: &Restart, now: Duration, jitter: u64) -> Option<Duration> {
         while self.0.front().is_some_and(|failed| now.saturating_sub(*failed) > restart.window) {
             self.0.pop_front();
@@ -56,7 +55,7 @@ impl Failures {
         Some(backoff.pause(earlier, jitter))
     }
 
-    /// Returns the number of failures that count.
+    /// Returns the number of failures within the window.
     #[must_use]
     pub fn count(&self) -> u32 {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)

@@ -1,4 +1,4 @@
-//! The handle by which other threads reach a bundle that runs: it wakes the bundle's thread,
+//! The handle by which other threads control a running bundle: it wakes the bundle's thread,
 //! changes its members, and reads their states.
 
 use std::collections::BTreeMap;
@@ -13,29 +13,29 @@ use std::time::Duration;
 use super::member::{Change, Member};
 use super::report::{ChangeError, MemberStatus};
 
-/// Identifies a member of a run. An id is never used again, not even for a member of the same name.
+/// The id of a member in a run. No id is used twice, not even for a member of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MemberId(pub(crate) u64);
 
-/// An event for which the thread that runs the bundle waits.
+/// An event for the thread that runs the bundle.
 pub(crate) enum Wake {
     /// The process of this member has exited and must be reaped.
     Exited(MemberId),
     /// SIGINT, SIGTERM or SIGHUP has arrived.
     Interrupted,
-    /// The bundle is to stop, with this deadline for each member, if one is given.
+    /// Stop the bundle, with this deadline for each member if one is given.
     Stop(Option<Duration>),
     Change(Vec<Change>, SyncSender<Result<(), ChangeError>>),
 }
 
-/// Reaches a bundle from another thread.
+/// Controls a bundle from another thread.
 #[derive(Clone)]
 pub struct BundleHandle {
     sender: Sender<Wake>,
     shared: Arc<Shared>,
 }
 
-/// State that the thread of the bundle shares with others.
+/// The state that the thread of the bundle shares with other threads.
 #[derive(Default)]
 struct Shared {
     members: Mutex<BTreeMap<MemberId, MemberStatus>>,
@@ -49,85 +49,85 @@ impl BundleHandle {
         BundleHandle { sender, shared: Arc::default() }
     }
 
-    /// Ends the bundle in order. A second call changes nothing, nor does a call after the end. A
-    /// bundle that has not begun starts no process.
+    /// Stops the bundle in order. Further calls, and calls after its end, have no effect. A bundle
+    /// that has not begun starts no process.
     pub fn stop(&self) {
         // Ignores an error: without a receiver the bundle has ended.
         let _ = self.sender.send(Wake::Stop(None));
     }
 
-    /// Ends the bundle as [`stop`](BundleHandle::stop) does, with another deadline than that of the
-    /// bundle: how long each member has from SIGTERM to SIGKILL. It holds for members that get
+    /// Stops the bundle as [`stop`](BundleHandle::stop) does, with this deadline instead of the
+    /// bundle's: the time from SIGTERM to SIGKILL of each member. It applies to members that get
     /// SIGTERM later.
     pub fn stop_within(&self, deadline: Duration) {
         // As above.
         let _ = self.sender.send(Wake::Stop(Some(deadline)));
     }
 
-    /// The process id of a member, if it runs. The process may have exited when the caller uses the
-    /// id.
+    /// Returns the process id of a member, or `None` if no process runs it. The process may have
+    /// exited when the caller uses the id.
     #[must_use]
     pub fn pid(&self, member: &str) -> Option<u32> {
         let members = self.lock();
         members.values().find(|status| status.name == member).and_then(|status| status.pid)
     }
 
-    /// Returns the states of the members now, in the order in which they were added. Empty before
-    /// the bundle runs and after its end. This waits for the thread that runs the bundle only while
-    /// that thread starts a process.
+    /// Returns the current states of the members, in the order in which they were added. Empty
+    /// before the bundle runs and after its end. Blocks only while the bundle's thread starts a
+    /// process.
     #[must_use]
     pub fn members(&self) -> Vec<MemberStatus> {
         self.lock().values().cloned().collect()
     }
 
-    /// Whether the bundle is ending, or has ended: it was stopped or interrupted, or a member
-    /// failed permanently.
+    /// Returns whether the bundle is ending or has ended, because it was stopped or interrupted, or
+    /// a member failed permanently.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.shared.ending.load(Relaxed)
     }
 
-    /// Adds a member to the bundle while it runs. See [`change`](BundleHandle::change).
+    /// Adds a member to the running bundle. See [`change`](BundleHandle::change).
     ///
     /// # Errors
-    /// As [`change`](BundleHandle::change).
+    /// The errors of [`change`](BundleHandle::change).
     pub fn add(&self, member: Member) -> Result<(), ChangeError> {
         self.change([Change::Add(member)])
     }
 
-    /// Stops a member and takes it out of the bundle. See [`change`](BundleHandle::change).
+    /// Stops a member and removes it from the bundle. See [`change`](BundleHandle::change).
     ///
     /// # Errors
-    /// As [`change`](BundleHandle::change).
+    /// The errors of [`change`](BundleHandle::change).
     pub fn remove(&self, member: &str) -> Result<(), ChangeError> {
         self.change([Change::Remove(member.to_owned())])
     }
 
-    /// Stops the member of this name, and starts `member` in its place. See
+    /// Stops the member with this name and starts `member` in its place. See
     /// [`change`](BundleHandle::change).
     ///
     /// # Errors
-    /// As [`change`](BundleHandle::change).
+    /// The errors of [`change`](BundleHandle::change).
     pub fn replace(&self, member: Member) -> Result<(), ChangeError> {
         self.change([Change::Replace(member)])
     }
 
-    /// Changes the members while the bundle runs: all changes, or none if one of them does not fit.
+    /// Changes the members of the running bundle: all changes, or none if one is invalid.
     ///
-    /// It returns when the changes have begun; [`members`](BundleHandle::members) and the events
-    /// show their progress. Before [`Bundle::run`](crate::Bundle::run) it waits until that is
-    /// called. Without a change it does nothing, so its return proves that the bundle responds.
+    /// Returns when the changes have begun; [`members`](BundleHandle::members) and the events show
+    /// their progress. Before [`Bundle::run`](crate::Bundle::run) it blocks until `run` is called.
+    /// Without a change it only waits for the bundle's answer, which shows that the bundle
+    /// responds.
     ///
-    /// - The members that are removed or replaced end in the order of the bundle: each gets SIGTERM
-    ///   after those that feed it have exited, if they end too. The deadline of the bundle holds.
-    ///   That such a process fails, or is killed, is an event, and does not end the bundle; only
-    ///   messages that it could not deliver ([`Bundle::UNDELIVERED`](crate::Bundle::UNDELIVERED))
-    ///   do.
-    /// - The members that are added or replace others start after all of those have ended. Their
+    /// - Removed and replaced members end in the order of the bundle: each gets SIGTERM after those
+    ///   of its feeders that also end have exited. The deadline of the bundle applies. If such a
+    ///   process fails or is killed, that is an event and does not end the bundle, unless messages
+    ///   could not be delivered ([`Bundle::UNDELIVERED`](crate::Bundle::UNDELIVERED)).
+    /// - Added members, and those that replace others, start after all of those have ended. Their
     ///   starts and failures are counted from zero.
-    /// - Other members continue. They no longer end after members that were removed.
+    /// - Other members continue. They no longer wait for removed members when they end.
     ///
-    /// The bundle ends when all of its members have: with the removal of the last one, too.
+    /// The bundle ends when all of its members have ended, also if the last one was removed.
     ///
     /// ```
     /// use std::process::Command;
@@ -154,9 +154,8 @@ impl BundleHandle {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// # Errors
-    /// If the members do not fit together with these changes, if the bundle ends or has ended, or
-    /// if the caller is the bundle's observer, for which the bundle waits.
+    /// If the members are invalid with these changes, if the bundle is ending or has ended, or if
+    /// the caller is the bundle's observer, for which the bundle waits.
     pub fn change(&self, changes: impl IntoIterator<Item = Change>) -> Result<(), ChangeError> {
         if self.shared.thread.get() == Some(&thread::current().id()) {
             return Err(ChangeError::InObserver);
@@ -164,7 +163,7 @@ impl BundleHandle {
         let (reply, answer) = sync_channel(1);
         let wake = Wake::Change(changes.into_iter().collect(), reply);
         self.sender.send(wake).map_err(|_| ChangeError::Ended)?;
-        // If there is no answer, the run has ended and has dropped the sender.
+        // Without an answer the run has ended and has dropped the sender.
         answer.recv().unwrap_or(Err(ChangeError::Ended))
     }
 
@@ -181,7 +180,7 @@ impl BundleHandle {
         let _ = self.shared.thread.set(thread::current().id());
     }
 
-    /// Locks the states of the members, which the thread of the bundle keeps up to date.
+    /// Locks the states of the members, which the thread of the bundle updates.
     pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<MemberId, MemberStatus>> {
         self.shared.members.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,12 +1,12 @@
-//! A member of a bundle: a command, and the rules by which it starts and ends. Also the changes of
-//! the members while a bundle runs.
+//! A member of a bundle: a command, with rules for its start and end. Also the changes of members
+//! while a bundle runs.
 
 use std::fmt;
 use std::process::Command;
 
 use crate::restart::Restart;
 
-/// One process of a bundle, and the rules by which it is started again.
+/// One process of a bundle, with rules for its restart.
 pub struct Member {
     pub(crate) name: String,
     pub(crate) command: Box<dyn FnMut() -> Command + Send>,
@@ -15,9 +15,9 @@ pub struct Member {
 }
 
 impl Member {
-    /// Creates a member. `command` is called for each start, and its result starts the process. The
-    /// bundle sets standard input and the process group; everything else belongs to the command.
-    /// The name has 1 to 62 bytes, and no white space or control characters.
+    /// Creates a member. `command` is called for each start and returns the process to start. The
+    /// bundle sets standard input and the process group; the command sets everything else. The name
+    /// has 1 to 62 bytes, without white space and control characters.
     #[must_use]
     pub fn new(name: &str, command: impl FnMut() -> Command + Send + 'static) -> Member {
         Member {
@@ -28,7 +28,7 @@ impl Member {
         }
     }
 
-    /// Declares that the member `feeder` sends to this one: when the bundle ends, this member gets
+    /// Declares that the member `feeder` sends to this one. When the bundle ends, this member gets
     /// SIGTERM after `feeder` has exited. Members that feed each other in a cycle get it together.
     #[must_use]
     pub fn ends_after(mut self, feeder: &str) -> Member {
@@ -36,7 +36,7 @@ impl Member {
         self
     }
 
-    /// Returns the name of the member, and the names of its feeders: the members that send to it.
+    /// Returns the names of the member and of its feeders, the members that send to it.
     pub(crate) fn name_and_feeders(&self) -> (&str, Vec<&str>) {
         (&self.name, self.feeders.iter().map(String::as_str).collect())
     }
@@ -59,15 +59,15 @@ impl fmt::Debug for Member {
     }
 }
 
-/// A change of the members of a bundle that runs. See
+/// A change of the members of a running bundle. See
 /// [`BundleHandle::change`](crate::BundleHandle::change).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Change {
     /// Starts a new member.
     Add(Member),
-    /// Stops the member of this name, and takes it out of the bundle.
+    /// Stops the member with this name and removes it from the bundle.
     Remove(String),
-    /// Stops the member of the same name, and starts this one in its place.
+    /// Stops the member with the same name and starts this one in its place.
     Replace(Member),
 }

@@ -6,8 +6,8 @@ use super::member::Member;
 use super::report::BundleError;
 use crate::protocol;
 
-/// Checks that names are valid and unique, and that each feeder is a member. A member is given by
-/// its name and its feeders.
+/// Checks that names are valid and unique, and that each feeder is a member. `members` has the name
+/// and the feeders of each member.
 pub(crate) fn check(members: &[(&str, Vec<&str>)]) -> Result<(), BundleError> {
     let names: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
     if let Some(name) = names.iter().find(|name| !protocol::is_name(name)) {
@@ -27,9 +27,9 @@ pub(crate) fn check(members: &[(&str, Vec<&str>)]) -> Result<(), BundleError> {
     Ok(())
 }
 
-/// Returns for each member those that must exit before it gets SIGTERM: all members that feed it,
-/// directly or through others, except those that it feeds in turn. So members in a cycle never wait
-/// for each other. Feeders that are not in `members` are left out.
+/// Returns for each member the members that must exit before it gets SIGTERM: all that feed it,
+/// directly or through others, except those that it feeds itself. So members in a cycle never wait
+/// for each other. Feeders that are not in `members` are ignored.
 pub(crate) fn stop_order(members: &[&Member]) -> Vec<Vec<usize>> {
     let places: BTreeMap<_, _> =
         members.iter().enumerate().map(|(place, member)| (member.name.as_str(), place)).collect();

@@ -1,10 +1,10 @@
-//! The launcher's end of the pipe to one process. The pipe carries the states of the members, and
-//! when it ends, the process knows that the launcher is gone, even if the launcher was killed.
+//! The launcher's end of the pipe to one process. The pipe carries the states of the members. Its
+//! end tells the process that the launcher is gone, even if the launcher was killed.
 //!
-//! The kernel's own signal for this (`PR_SET_PDEATHSIG`) exists on Linux only, follows the thread
-//! that started the process instead of the launcher, and is lost if the launcher dies before the
-//! process requests it. A pipe has none of these faults. Its writing end is closed on exec, so no
-//! member ever holds it.
+//! The kernel has a signal for this (`PR_SET_PDEATHSIG`), but only on Linux; it depends on the
+//! thread that started the process instead of the launcher, and is lost if the launcher dies before
+//! the process requests it. A pipe has none of these faults. Its writing end is closed on exec, so
+//! no member ever has it.
 //!
 //! Writing never blocks. A line is shorter than `PIPE_BUF`, so it is written whole or not at all.
 //! After a line was lost, the next write sends the states of all members.
@@ -21,12 +21,12 @@ use crate::protocol::{PIPE_VARIABLE, pipe_identity};
 /// The launcher's end of the pipe to one process.
 pub(crate) struct MemberPipe {
     writer: PipeWriter,
-    /// Whether a line was lost since the states of all members were written.
+    /// Whether a line was lost since the states of all members were last written.
     has_lost: bool,
 }
 
 impl MemberPipe {
-    /// Creates a pipe that holds `lines`, as the standard input of the process that `command`
+    /// Creates a pipe that contains `lines`, as the standard input of the process that `command`
     /// starts.
     pub(crate) fn attach(command: &mut Command, lines: &[String]) -> io::Result<MemberPipe> {
         let (reader, member) = MemberPipe::new(lines)?;
@@ -46,7 +46,7 @@ impl MemberPipe {
     /// Writes the lines that have `changed`, or `all` lines if one was lost before. Never blocks.
     pub(crate) fn write(&mut self, changed: &[String], all: &[String]) {
         let lines = if self.has_lost { all } else { changed };
-        // A write fails, and a line is lost, if the pipe is full, or if the process is gone.
+        // If the pipe is full or the process is gone, the write fails and the line is lost.
         self.has_lost = !lines.iter().all(|line| self.writer.write_all(line.as_bytes()).is_ok());
     }
 }
@@ -80,7 +80,7 @@ mod tests {
             pid += 1;
             pipe.write(&feed(MemberState::Running(pid)), &[]);
         }
-        // The next line is lost, too: the pipe is still full.
+        // The pipe is still full, so the next line is lost too.
         pipe.write(&[], &feed(MemberState::Running(u32::MAX)));
         assert!(pipe.has_lost);
         read(&mut reader, &mut states);

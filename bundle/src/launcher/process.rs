@@ -1,8 +1,8 @@
-//! The process of a member: started, watched and killed without ever sending a signal to a process
-//! id that the kernel has given to another process.
+//! The process of a member: how it is started, watched and killed. No signal is ever sent to a
+//! process id that the kernel has given to another process.
 //!
-//! A thread waits for the exit but leaves the process unreaped. So the kernel keeps the process's
-//! id, and the id of its group, until [`Process::reap`]. No signal is sent after that.
+//! A thread waits for the exit but does not reap the process. So the kernel reserves the ids of the
+//! process and of its group until [`Process::reap`]. No signal is sent after that.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -16,7 +16,7 @@ use rustix::process::{
 
 /// A process that leads a group. Dropping it kills the group and reaps the process.
 pub struct Process {
-    /// The child, with its streams. To wait for its exit, use [`reap`](Process::reap).
+    /// The child with its streams. Wait for its exit by [`reap`](Process::reap) only.
     pub child: Child,
     id: Pid,
     reaped: bool,
@@ -36,7 +36,7 @@ impl Process {
         let process = Process { child, id, reaped: false };
         thread::Builder::new().name("member".into()).spawn(move || {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            // Fails only if the process was reaped already, so it has exited.
+            // Fails only if the process was already reaped, so it has exited.
             let _ = retry_on_intr(|| waitid(WaitId::Pid(id), options));
             exited();
         })?;
@@ -47,7 +47,8 @@ impl Process {
         self.child.id()
     }
 
-    /// Sends SIGTERM to the process alone: others in its group are its own responsibility.
+    /// Sends SIGTERM to the process, not to its group: the process is responsible for the others in
+    /// it.
     pub(crate) fn terminate(&self) {
         // Fails only if the process has exited meanwhile.
         let _ = kill_process(self.id, Signal::TERM);
@@ -59,10 +60,10 @@ impl Process {
         let _ = kill_process_group(self.id, Signal::KILL);
     }
 
-    /// Kills the rest of the group, waits for the exit and returns the status.
+    /// Kills the rest of the group, waits for the exit and returns the exit status.
     ///
     /// # Errors
-    /// If the system does not give the status.
+    /// If the system does not return the exit status.
     pub fn reap(mut self) -> io::Result<ExitStatus> {
         self.end()
     }

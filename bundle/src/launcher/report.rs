@@ -1,5 +1,5 @@
-//! The reports of a bundle: events and the status of members while it runs, a report when it has
-//! ended, and the errors.
+//! The reports of a bundle: events and the status of members while it runs, a report of its end,
+//! and the errors.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -63,7 +63,7 @@ pub enum BundleEvent {
 }
 
 impl BundleEvent {
-    /// The name of the member.
+    /// Returns the name of the member.
     #[must_use]
     pub fn member(&self) -> &str {
         match self {
@@ -77,7 +77,7 @@ impl BundleEvent {
         }
     }
 
-    /// Says what happened to the member, as the predicate of a sentence.
+    /// Returns what happened to the member, as the predicate of a sentence.
     pub(crate) fn predicate(&self) -> String {
         match self {
             BundleEvent::Started { pid, .. } => format!("started as process {pid}"),
@@ -97,15 +97,16 @@ impl fmt::Display for BundleEvent {
     }
 }
 
-/// How a bundle ended.
+/// The result of a bundle that ended without an error.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BundleReport {
-    /// Its members, in the order in which they were added. The phase of each is
+    /// The members, in the order in which they were added. The phase of each is
     /// [`Completed`](MemberPhase::Completed) or [`Stopped`](MemberPhase::Stopped).
     pub members: Vec<MemberStatus>,
     /// Whether a signal or [`BundleHandle::stop`](crate::BundleHandle::stop) ended the bundle while
-    /// members were running: they may not have finished their work, though each exited with code 0.
+    /// members were running. They may not have finished their work, although each exited with code
+    /// 0.
     pub stopped: bool,
 }
 
@@ -119,7 +120,7 @@ pub enum BundleError {
         /// The name.
         member: String,
     },
-    /// A member ends after a member that does not exist.
+    /// A member has a feeder that does not exist.
     #[error(
         "member `{member}` ends after `{feeder}`, which is not a member; expected one of: {} [{code}]", known.join(", "),
         code = self.code()
@@ -127,7 +128,7 @@ pub enum BundleError {
     Unknown {
         /// The member.
         member: String,
-        /// The member after which it should end.
+        /// The unknown feeder.
         feeder: String,
         /// The members of the bundle.
         known: Vec<String>,
@@ -200,13 +201,13 @@ pub enum BundleError {
         /// The name.
         member: String,
     },
-    /// Members had not ended at their deadline, or at a second signal, and were killed.
+    /// Members were killed, because they had not ended at their deadline or at a second signal.
     #[error("members did not end and were killed: {} [{code}]", members.join(", "), code = self.code())]
     Killed {
         /// Their names.
         members: Vec<String>,
     },
-    /// The system refused something that the launcher itself needs: signals, a pipe, a thread.
+    /// The system refused signals, a pipe or a thread for the launcher itself.
     #[error(
         "the launcher cannot watch its members: the system refused signals, a pipe or a thread: {0} [{code}]",
         code = self.code()
@@ -243,7 +244,7 @@ fn after(restarts: u32, window: Duration) -> String {
     }
 }
 
-/// Why the members of a bundle were not changed.
+/// Why the members of a bundle could not be changed.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum ChangeError {
@@ -258,7 +259,7 @@ pub enum ChangeError {
         /// The members of the bundle.
         known: Vec<String>,
     },
-    /// The members do not fit together with the changes.
+    /// The members are invalid with these changes.
     #[error(transparent)]
     Misfit(#[from] BundleError),
     /// The bundle is ending, or has ended.
@@ -267,7 +268,7 @@ pub enum ChangeError {
         code = self.code()
     )]
     Ended,
-    /// The bundle's observer wants to change it.
+    /// The bundle's observer tried to change the bundle.
     #[error(
         "the observer of a bundle cannot change it: call this from another thread [{code}]",
         code = self.code()
@@ -276,8 +277,8 @@ pub enum ChangeError {
 }
 
 impl ChangeError {
-    /// Returns the code with which the text of the error ends: the code of the reason, if the
-    /// members do not fit together.
+    /// Returns the code at the end of the error's text. If the members are invalid, it is the code
+    /// of the reason.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -289,34 +290,33 @@ impl ChangeError {
     }
 }
 
-/// The state of a member, while the bundle runs
-/// ([`BundleHandle::members`](crate::BundleHandle::members)) or when it has ended
-/// ([`BundleReport`]).
+/// The state of a member while the bundle runs
+/// ([`BundleHandle::members`](crate::BundleHandle::members)) or after its end ([`BundleReport`]).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MemberStatus {
     /// Its name.
     pub name: String,
-    /// What the member does at present.
+    /// The current phase of the member.
     pub phase: MemberPhase,
-    /// The id of its process, if one runs. The process may have exited meanwhile.
+    /// The id of its process, if one runs. The process may have exited since.
     pub pid: Option<u32>,
-    /// How often it was started since it was added to the bundle or replaced another member.
+    /// The number of starts since the member was added or replaced another member.
     pub starts: u64,
     /// When it entered this phase.
     pub since: Instant,
-    /// Whether a change of the bundle is ending its process: the member is taken out, or another
-    /// member takes its place.
+    /// Whether a change of the bundle is ending its process, because the member is removed or
+    /// replaced.
     pub is_leaving: bool,
     /// How its last process exited, if one has.
     pub last_exit: Option<ExitStatus>,
 }
 
-/// What a member of a bundle does at present.
+/// The current phase of a member of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MemberPhase {
-    /// No process runs the member, and one will: at its first start, or after the pause before a
+    /// No process runs the member, but one will, at its first start or after the pause before a
     /// restart.
     Waiting,
     /// A process runs the member.
@@ -325,8 +325,8 @@ pub enum MemberPhase {
     Stopping,
     /// The member has exited with code 0.
     Completed,
-    /// The member failed permanently, or ended with the bundle: with another code than 0, or it was
-    /// not running then.
+    /// The member failed permanently, or ended with the bundle, either with another code than 0 or
+    /// while it was not running.
     Stopped,
 }
 

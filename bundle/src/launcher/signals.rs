@@ -8,12 +8,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::handle::Wake;
 
-/// Sends the signals that end a bundle as wakes.
+/// Forwards the signals that end a bundle to its thread.
 pub(crate) struct Signals(signal_hook::iterator::Handle);
 
 impl Signals {
-    /// Forwards SIGINT and SIGTERM, and SIGHUP if `hangup` is set and this process does not ignore
-    /// it.
+    /// Forwards SIGINT and SIGTERM. Also forwards SIGHUP if `hangup` is set and this process does
+    /// not ignore it.
     pub(crate) fn forward(wakes: Sender<Wake>, hangup: bool) -> io::Result<Signals> {
         let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
         if hangup && !ignores_hangup() {
@@ -36,8 +36,8 @@ impl Drop for Signals {
     }
 }
 
-/// Whether this process ignores SIGHUP, as under `nohup`: a handler would replace that. False if
-/// there is no `/proc`, from which this is read.
+/// Returns whether this process ignores SIGHUP, as under `nohup`, which a handler would undo.
+/// Returns `false` without `/proc`, from which it reads this.
 #[must_use]
 pub fn ignores_hangup() -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };

@@ -9,7 +9,7 @@ use crate::launcher::report::ChangeError;
 use crate::protocol::MemberState;
 
 impl Run {
-    /// Begins the changes: all of them, or none.
+    /// Begins all changes, or none if one is invalid.
     pub(super) fn change(&mut self, changes: Vec<Change>) -> Result<(), ChangeError> {
         if self.stopping {
             return Err(ChangeError::Ended);
@@ -33,7 +33,7 @@ impl Run {
         Ok(())
     }
 
-    /// Checks that the members fit together after the changes.
+    /// Checks that the members are valid after the changes.
     fn check(&self, changes: &[Change]) -> Result<(), ChangeError> {
         let present = self.slots.values().filter_map(Slot::future).map(Member::name_and_feeders);
         let (mut staying, mut new): (Vec<_>, Vec<_>) = (present.collect(), Vec::new());
@@ -58,7 +58,7 @@ impl Run {
             }
             match change {
                 Change::Replace(member) => new.push(member.name_and_feeders()),
-                // The members that stay do not end after the removed member any more.
+                // The remaining members no longer wait for the removed member when they end.
                 _ => staying.iter_mut().for_each(|(_, feeders)| feeders.retain(|it| *it != name)),
             }
         }
@@ -67,7 +67,7 @@ impl Run {
     }
 
     fn add(&mut self, member: Member) {
-        // If a member that has not ended yet has the same name, the new one takes its place.
+        // A new member replaces a member of the same name that has not ended yet.
         let leaving = self.slots.values_mut().find(|slot| slot.member.name == member.name);
         match leaving {
             Some(slot) => slot.next = Next::Other(member),
@@ -81,7 +81,7 @@ impl Run {
         }
     }
 
-    /// Sets the next step of a member, and takes it at once if no process runs the member.
+    /// Sets the next step of a member, and executes it at once if no process runs the member.
     fn leave(&mut self, name: &str, next: Next) {
         let id =
             self.slots.iter().find_map(|(id, slot)| (slot.member.name == *name).then_some(*id));
@@ -94,7 +94,7 @@ impl Run {
         }
     }
 
-    /// Takes the next step of a member whose process has exited.
+    /// Executes the next step of a member whose process has exited.
     pub(super) fn follow(&mut self, id: MemberId) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         match std::mem::replace(&mut slot.next, Next::Same) {
@@ -108,13 +108,12 @@ impl Run {
         self.order_is_old = true;
     }
 
-    /// Whether a member must wait with its first start, because processes that a change stops still
-    /// run.
+    /// Returns whether a member's first start must wait for processes that a change is ending.
     pub(super) fn is_held(&self, slot: &Slot) -> bool {
         slot.starts == 0 && self.slots.values().any(|slot| slot.is_leaving() && slot.runs())
     }
 
-    /// Finds the order of the members again, if they have changed.
+    /// Computes the order of the members again if they have changed.
     pub(super) fn reorder(&mut self) {
         if !std::mem::take(&mut self.order_is_old) {
             return;
@@ -127,7 +126,7 @@ impl Run {
         }
     }
 
-    /// Whether the process of a member is to end.
+    /// Returns whether the process of a member should end.
     pub(super) fn is_to_end(&self, slot: &Slot) -> bool {
         matches!(slot.state, State::Running { .. }) && (self.stopping || slot.is_leaving())
     }

@@ -1,7 +1,7 @@
 //! Decides what happens to each member, and when. One thread owns all members and waits for one
-//! channel. The wait ends at the next time when something is due.
+//! channel, until a wake arrives or the next step is due.
 //!
-//! `slot` is a member and its process, `change` changes members while the bundle runs. This file
+//! `slot` is a member and its process; `change` changes members while the bundle runs. This file
 //! starts, watches, restarts and ends members in order, and reports to the members, to other
 //! threads and to people. It uses all other modules of `launcher`.
 
@@ -28,12 +28,12 @@ use crate::protocol::{self, MemberState};
 use slot::{Slot, State, StopRequest};
 
 /// How long after the first signal further ones count as the same request: `timeout` of coreutils
-/// sends one signal to its process, and one to the group that the process is in.
+/// sends one signal to its process, and one to the group of the process.
 const ONE_SIGNAL: Duration = Duration::from_millis(100);
 
 pub(crate) type Observer = Box<dyn FnMut(&BundleEvent) + Send>;
 
-/// The settings of the user.
+/// The user's settings.
 pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     pub(crate) observer: Option<Observer>,
@@ -41,14 +41,13 @@ pub(crate) struct Settings {
     pub(crate) ends_at_hangup: bool,
 }
 
-/// A bundle that runs. Dropping it kills the members.
+/// A running bundle. Dropping it kills the members.
 pub(crate) struct Run {
     slots: BTreeMap<MemberId, Slot>,
     next_id: u64,
-    /// Whether the members have changed since their order was found.
+    /// Whether the members have changed since their order was computed.
     order_is_old: bool,
-    /// The states that were last written to the members: of all members that the bundle has, or has
-    /// had.
+    /// The last states written to the members, of all current and former members of the bundle.
     written: BTreeMap<String, MemberState>,
     settings: Settings,
     _signals: Signals,
@@ -62,7 +61,7 @@ pub(crate) struct Run {
     interrupted: Option<Duration>,
     /// Whether a second signal has arrived, so that members are killed.
     killing: bool,
-    /// The names of members that did not end by themselves.
+    /// The names of members that had to be killed.
     killed: Vec<String>,
     /// The first failure.
     error: Option<BundleError>,
@@ -140,7 +139,7 @@ impl Run {
         }
     }
 
-    /// Waits for the next wake. `None` when something is due.
+    /// Waits for the next wake. Returns `None` when a step is due.
     fn wait(&self) -> Option<Wake> {
         let due = self.slots.values().filter_map(|slot| match slot.state {
             State::Waiting { until } if !self.is_held(slot) => Some(until),
@@ -183,7 +182,7 @@ impl Run {
         };
         let pipe = MemberPipe::attach(&mut command, &lines);
         // Locks the list of members before the process starts, so that a thread that learns of the
-        // process finds it in the list.
+        // process also finds it in the list.
         let handle = self.handle.clone();
         let mut shown = handle.lock();
         let started = pipe.and_then(|pipe| Ok((Process::start(command, exited)?, pipe)));
@@ -203,8 +202,8 @@ impl Run {
                     member: name.clone(),
                     error: format!("cannot run `{}`: {error}", Path::new(&program).display()),
                 });
-                // If the command has run before, it may run again later: its file is being
-                // replaced, or processes are scarce.
+                // The command has run before, so it may run again later: its file may be in the
+                // middle of a replacement, or processes may be scarce.
                 if first || self.restart(id).is_err() {
                     self.give_up(id, BundleError::Start { member: name, program, error });
                 }
@@ -223,19 +222,19 @@ impl Run {
         if status.success() {
             slot.state = State::Completed;
         } else if !self.stopping {
-            // This state holds until it is decided below whether and when the member starts again.
+            // A temporary state, until the code below decides whether and when the member restarts.
             slot.state = State::Waiting { until: Duration::MAX };
         }
         self.publish();
-        // Also compares the signal, because the process may have exited by itself just before.
+        // Also compares the signal, because the process may have exited just before the kill.
         let was_killed = matches!(stop, StopRequest::Kill) && status.signal() == Some(SIGKILL);
         if was_killed {
             self.report_event(BundleEvent::Killed { member: name.clone() });
         }
         self.report_event(BundleEvent::Exited { member: name.clone(), status });
         if status.code() == Some(protocol::UNDELIVERED.into()) {
-            // The messages were lost with the process, and another process cannot bring them back,
-            // so it is not started.
+            // The messages were lost with the process, and another process cannot restore them, so
+            // the member is not restarted.
             self.give_up(id, BundleError::Undelivered { member: name });
         } else if is_leaving && !self.stopping {
             self.follow(id);
@@ -246,7 +245,7 @@ impl Run {
         } else if status.code() == Some(protocol::NO_RESTART.into()) {
             self.give_up(id, BundleError::Refused { member: name });
         } else if self.stopping {
-            // A member that does not handle SIGTERM dies of it. That is no failure.
+            // A member without a handler for SIGTERM dies of it. That is no failure.
             if !(matches!(stop, StopRequest::Term { .. }) && status.signal() == Some(SIGTERM)) {
                 self.give_up(id, BundleError::Stopped { member: name, status });
             }
@@ -309,8 +308,8 @@ impl Run {
         }
     }
 
-    /// Whether a member must be restarted although the bundle ends: a member that feeds it still
-    /// runs, and may have messages for it.
+    /// Returns whether a member must restart although the bundle ends, because a feeder of it still
+    /// runs and may have messages for it.
     fn is_needed_at_the_end(&self, slot: &Slot) -> bool {
         let mut feeders = slot.waits_for.iter().filter_map(|feeder| self.slots.get(feeder));
         slot.starts > 0 && !self.killing && feeders.any(Slot::runs)
@@ -342,7 +341,7 @@ impl Run {
         }
     }
 
-    /// Writes to all processes the states that have changed since the last call.
+    /// Writes the states that have changed since the last call to all processes.
     fn write_changes(&mut self) {
         let states = self.states();
         let changed = states.iter().filter(|(name, state)| self.written.get(*name) != Some(*state));
@@ -359,14 +358,14 @@ impl Run {
         self.written = states;
     }
 
-    /// Returns the state of each member. Those that were taken out of the bundle are gone.
+    /// Returns the states of all members. Removed members are `Gone`.
     fn states(&self) -> BTreeMap<String, MemberState> {
         let known = self.written.keys().map(|name| (name.clone(), MemberState::Gone));
         let members = self.slots.values().map(|it| (it.member.name.clone(), it.reported()));
         known.chain(members).collect()
     }
 
-    /// Shows the states of the members to other threads.
+    /// Publishes the states of the members to other threads.
     fn publish(&mut self) {
         let (now, mut shown) = (now(), self.handle.lock());
         shown.extend(self.slots.iter_mut().map(|(id, slot)| (*id, slot.published(now))));
@@ -388,7 +387,7 @@ impl Run {
         self.settings.observer.iter_mut().for_each(|observer| observer(&event));
     }
 
-    /// Prints a failure that nobody would see otherwise. If standard error is closed, the line is
+    /// Prints a failure that would otherwise be invisible. If standard error is closed, the line is
     /// lost.
     fn print(&self, level: &str, event: &BundleEvent) {
         if self.settings.observer.is_none() && !tracing::dispatcher::has_been_set() {
@@ -403,7 +402,7 @@ impl Run {
     }
 }
 
-/// Returns these states as lines for members.
+/// Returns these states as lines of the protocol.
 fn lines<'s>(states: impl IntoIterator<Item = (&'s String, &'s MemberState)>) -> Vec<String> {
     states.into_iter().map(|(name, state)| state.line(name)).collect()
 }

@@ -20,22 +20,22 @@ pub(super) struct Slot {
     pub(super) failures: Failures,
     pub(super) starts: u64,
     pub(super) status: Option<ExitStatus>,
-    /// The next step when its process has exited.
+    /// The step after the exit of its process.
     pub(super) next: Next,
-    /// The phase and the process that other threads see, and since when.
+    /// The phase and the process that other threads see, with the time of the last change.
     published: Option<(MemberPhase, Option<u32>, Instant)>,
 }
 
 pub(super) enum State {
-    /// The member is to be started.
+    /// The member will be started.
     Waiting {
         until: Duration,
     },
     Running {
         process: Process,
         stop: StopRequest,
-        /// Dropped after the process, which would take the end of the pipe for the end of the
-        /// launcher.
+        /// Dropped after the process: otherwise the process would take the end of the pipe for the
+        /// end of the launcher.
         pipe: MemberPipe,
     },
     Completed,
@@ -43,29 +43,29 @@ pub(super) enum State {
     Stopped,
 }
 
-/// Whether and how a process was stopped.
+/// Whether and how a process was told to end.
 #[derive(Clone, Copy)]
 pub(super) enum StopRequest {
     No,
-    /// It got SIGTERM, and has until this time to exit.
+    /// The process got SIGTERM, and must exit before this time.
     Term {
         until: Duration,
     },
     Kill,
 }
 
-/// The next step when the process of a member has exited.
+/// The step after the exit of a member's process.
 pub(super) enum Next {
-    /// The exit code decides.
+    /// Depends on the exit code.
     Same,
-    /// The member is taken out of the bundle.
+    /// The member is removed from the bundle.
     Nothing,
-    /// This member takes the place.
+    /// This member starts in its place.
     Other(Member),
 }
 
 impl Slot {
-    /// Creates the slot of a member that is to be started.
+    /// Creates the slot of a member that will be started.
     pub(super) fn new(member: Member) -> Slot {
         Slot {
             member,
@@ -87,13 +87,13 @@ impl Slot {
         matches!(self.state, State::Running { .. })
     }
 
-    /// Whether a change of the bundle ends the process of the member.
+    /// Returns whether a change of the bundle ends the process of the member.
     pub(super) fn is_leaving(&self) -> bool {
         !matches!(self.next, Next::Same)
     }
 
-    /// Returns the member that the slot has, or will have after a change. `None` if it is taken out
-    /// of the bundle.
+    /// Returns the member of this slot, or the member that a change will put here. Returns `None`
+    /// if the change removes it.
     pub(super) fn future(&self) -> Option<&Member> {
         match &self.next {
             Next::Same => Some(&self.member),
@@ -109,7 +109,7 @@ impl Slot {
         }
     }
 
-    /// Returns the state of the member in the form that the launcher writes to the members.
+    /// Returns the state of the member as the launcher writes it to the members.
     pub(super) fn reported(&self) -> MemberState {
         match &self.state {
             State::Waiting { .. } => MemberState::Expected,
@@ -119,7 +119,7 @@ impl Slot {
         }
     }
 
-    /// Returns the state of the member in the form that other threads see.
+    /// Returns the state of the member as other threads see it.
     pub(super) fn published(&mut self, now: Instant) -> MemberStatus {
         let (phase, pid) = match &self.state {
             State::Waiting { .. } => (MemberPhase::Waiting, None),
