@@ -1,4 +1,4 @@
-//! Passes families to the recorder of the crate [`metrics`] that the program has installed.
+//! Passes metrics to the recorder of the crate [`metrics`] that the program has installed.
 
 use std::collections::HashSet;
 
@@ -13,10 +13,10 @@ const QUANTILES: [(f64, &str); 4] = [(0.5, "0.5"), (0.9, "0.9"), (0.99, "0.99"),
 /// Passes snapshots of one node to the recorder.
 ///
 /// Names, labels and values are those of the [families](Collector::collect); the name of a counter
-/// ends in `_total`. A recorder only takes the single values of a histogram, but a node only has
+/// ends in `_total`. A recorder accepts only single values of a histogram, but a node has only
 /// their counts. So the recorder gets the count and the sum as counters, and quantiles as gauges
-/// with the label `quantile`, as Prometheus shows a summary. The sum of latencies, which is in
-/// seconds, is a gauge.
+/// with the label `quantile`, like a summary in Prometheus. The sum of latencies is a gauge, in
+/// seconds.
 ///
 /// ```
 /// use mycelium_telemetry::Snapshot;
@@ -39,7 +39,7 @@ impl Facade {
         Facade { collector, described: HashSet::new() }
     }
 
-    /// Passes the families of a snapshot to the recorder that is installed now.
+    /// Passes the families of a snapshot to the installed recorder.
     pub fn pass(&mut self, snapshot: &Snapshot) {
         for family in self.collector.collect(snapshot) {
             self.describe(&family);
@@ -76,8 +76,7 @@ fn pass(family: &Family, sample: &Sample) {
         SampleValue::Histogram(buckets) => {
             set_counter(format!("{name}_count"), sample, buckets.count);
             match family.unit {
-                // Uses a gauge, because the sum has a fraction in this unit, and a counter has
-                // whole numbers.
+                // A gauge, because the sum has a fraction in this unit, but counters are integers.
                 Some(_) => {
                     let sum = buckets.in_unit(buckets.sum);
                     set_gauge(format!("{name}_sum"), sample, None, sum);

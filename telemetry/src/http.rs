@@ -1,9 +1,9 @@
-//! The endpoint of a node for Prometheus and for programs that supervise processes: `/metrics`,
-//! `/live` and `/ready` over HTTP/1.1, by `hyper` on a runtime of its own, on one thread.
+//! The HTTP endpoint of a node for Prometheus and for programs that supervise processes:
+//! `/metrics`, `/live` and `/ready` over HTTP/1.1, by `hyper` on its own single-threaded runtime.
 //!
-//! A connection is for one request, with a limit in bytes and in time; the response has a limit in
-//! time. The number of connections is limited: the oldest one, whatever its state, is closed to
-//! make room for a new one. So clients that are slow, silent or do not close keep nobody out.
+//! A connection serves one request, with limits in bytes and in time; the response has a time
+//! limit. The number of connections is limited: for a new one the oldest is closed, whatever its
+//! state. So clients that are slow, silent or do not close lock nobody out.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -32,9 +32,9 @@ use crate::metrics::Collector;
 use crate::metrics::text::Format;
 use crate::runtime::Runtime;
 
-/// The most connections. A further one closes the oldest.
+/// The largest number of connections. Another one closes the oldest.
 const CONNECTIONS: usize = 32;
-/// The most bytes of a request.
+/// The largest request in bytes.
 const LONGEST: usize = 8 << 10;
 /// The time limit for a request; `CONNECTION` is the limit for a request and its response.
 const REQUEST: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ const CONNECTION: Duration = Duration::from_secs(35);
 /// The pause after an error of accept, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// An endpoint that is bound and not served yet: clients wait in its queue.
+/// An endpoint that is bound but not served yet: clients wait in its queue.
 #[derive(Debug)]
 pub struct Endpoint {
     runtime: Runtime,
@@ -55,8 +55,7 @@ pub struct Endpoint {
 pub struct Stopper(watch::Sender<bool>);
 
 impl Stopper {
-    /// Lets [`Endpoint::run`] return soon: after the response that it is making now. Any thread may
-    /// call this.
+    /// Makes [`Endpoint::run`] return after its current response. Any thread may call this.
     pub fn stop(&self) {
         self.0.send_replace(true);
     }
@@ -78,10 +77,10 @@ impl Endpoint {
         Ok(Endpoint { runtime, listener, stopper: Stopper(watch::Sender::new(false)) })
     }
 
-    /// Returns the address: with the port that the system chose, if it was 0.
+    /// Returns the address, with the port chosen by the system if it was 0.
     ///
     /// # Errors
-    /// If the system does not give it.
+    /// If the system does not return it.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -118,7 +117,8 @@ async fn accept(listener: TcpListener, responder: Arc<Responder>) {
         }
         let connection = tokio::spawn(serve(stream, responder.clone()));
         connections.push_back(connection.abort_handle());
-        // Lets the accepted connections read what has arrived, before they may have to make room.
+        // Reads first what has arrived at the accepted connections, because a new one may close
+        // them.
         yield_now().await;
     }
 }
@@ -130,15 +130,14 @@ async fn serve(stream: TcpStream, responder: Arc<Responder>) {
     let mut http = http1::Builder::new();
     http.keep_alive(false).half_close(true).max_buf_size(LONGEST);
     http.timer(TokioTimer::new()).header_read_timeout(REQUEST);
-    // Ignores an error, because it is the client's error, of which the client has learned if it
-    // can.
+    // Ignores an error, because it concerns only the client, which has been told if possible.
     let _ = timeout(CONNECTION, http.serve_connection(TokioIo::new(stream), service)).await;
 }
 
 /// Answers requests from a source.
 struct Responder {
     source: Mutex<Box<dyn Source>>,
-    /// Locked by a scrape, so that there is one scrape at a time.
+    /// Locked during a scrape, so that there is only one at a time.
     collector: Arc<tokio::sync::Mutex<Collector>>,
     stopped: watch::Receiver<bool>,
 }
@@ -172,8 +171,8 @@ impl Responder {
             }
             None => plain(StatusCode::SERVICE_UNAVAILABLE, "the node has ended\n"),
         });
-        // Keeps the lock as long as the scrape took. So scrapes take at most half of the time, and
-        // the scrapes of many clients do not keep a probe out.
+        // Keeps the lock for as long as the scrape took. So scrapes take at most half of the time,
+        // and scrapes of many clients do not lock a probe out.
         tokio::spawn(async move {
             sleep(begin.elapsed()).await;
             drop(collector);
@@ -221,8 +220,8 @@ fn answer(status: StatusCode, format: Format, body: String) -> Response<Full<Byt
     answer
 }
 
-/// Chooses OpenMetrics if a client accepts it: if a media range of a header `accept` is
-/// OpenMetrics, with a quality that is not 0.
+/// Returns OpenMetrics if the client accepts it: if a media range in an `accept` header is
+/// OpenMetrics, with a quality above 0.
 fn format_of<B>(request: &Request<B>) -> Format {
     let quality = |part: &str| part.strip_prefix("q=")?.parse::<f32>().ok();
     let is_open_metrics = |range: &str| {
@@ -245,7 +244,7 @@ mod tests {
     use super::*;
     use crate::Snapshot;
 
-    /// A node whose long name is in each sample, which makes long responses.
+    /// A node with a long name in each sample, for long responses.
     struct Node;
 
     impl Source for Node {
@@ -262,7 +261,7 @@ mod tests {
         }
     }
 
-    /// Serves one client until its time is over. The clock of the runtime advances while it waits.
+    /// Serves one client until its time is over. The virtual clock advances while it waits.
     fn serve_until_late(send: &[u8]) -> Vec<u8> {
         let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
         let client = runtime.unwrap().block_on(async {

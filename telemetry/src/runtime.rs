@@ -1,11 +1,12 @@
-//! The runtime of a sink, on its thread.
+//! The runtime of a sink.
 
 use std::io;
 use std::ops::Deref;
 
 use tokio::runtime::{self, Builder};
 
-/// A runtime that may be dropped in a task of another runtime, as by a node that fails to start.
+/// A runtime that may be dropped in a task of another runtime, for example when a node fails to
+/// start.
 #[derive(Debug)]
 pub(crate) struct Runtime(Option<runtime::Runtime>);
 
@@ -26,8 +27,8 @@ impl Deref for Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        // The usual drop waits for blocking threads, which no task may do. This one does not wait,
-        // and there are no such threads.
+        // The default drop waits for blocking threads, which is forbidden in a task. This one does
+        // not wait, and there are no such threads.
         self.0.take().into_iter().for_each(runtime::Runtime::shutdown_background);
     }
 }

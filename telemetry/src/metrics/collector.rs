@@ -1,5 +1,5 @@
-//! Makes families of snapshots. A [`Collector`] remembers the counters that it has shown: a counter
-//! never goes back, and a set of label values that has a series of its own keeps it.
+//! Makes families from snapshots. A [`Collector`] remembers the counters that it has shown: a
+//! counter never decreases, and a set of labels with its own series keeps it.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,22 +14,22 @@ use super::shown::Shown;
 use super::snapshot::{HealthOf, Ring, Snapshot};
 use super::user;
 
-/// The most bytes of the label of a line of counters.
+/// The longest label of a line of counters, in bytes.
 const LONGEST: usize = mycelium_transports::counters::LONGEST_LABEL;
 /// The number of nanoseconds in a second.
 const NANOSECONDS: u64 = 1_000_000_000;
 
-/// Makes families of snapshots of one node.
+/// Makes families from the snapshots of one node.
 ///
 /// The values of lines with the same labels are added up, for example those of a publisher before
-/// and after a restart. A family has at most [`LABEL_SETS`] sets of label values of their own, in
-/// the order in which they were seen first. The further sets of a topic become one set, the *rest*,
-/// with `other` as each value except the topic.
+/// and after a restart. At most [`LABEL_SETS`] sets of labels, the first ones seen, have their own
+/// series in a family. Further sets of a topic are summed up in one set, the *rest*, with `other`
+/// as each value except the topic.
 ///
-/// If the owner of a line is gone, its place may be given to another line. Then its values are in a
-/// total, which belongs to the rest, and the sum of its own counter would go back, which Prometheus
-/// would take for a restart. The collector keeps the counter where it was, and subtracts the same
-/// number from the rest, so that the sum of all series is exact.
+/// When the owner of a line is gone, its place may be given to another line. Its values are then in
+/// the total of replaced lines, which belongs to the rest, and its own counter would decrease,
+/// which Prometheus would take for a restart. The collector keeps the counter at its value and
+/// subtracts the same number from the rest, so that the sum of all series is exact.
 ///
 /// ```
 /// use mycelium_telemetry::Snapshot;
@@ -51,10 +51,10 @@ const NANOSECONDS: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub struct Collector {
     most: usize,
-    /// The sets of label values that have series of their own, by kind of lines or family.
+    /// The sets of labels with their own series, by kind of lines or family.
     admitted: HashMap<Cow<'static, str>, HashSet<Labels>>,
     others: Others,
-    /// The number of sets over the limit in the present snapshot, by kind of lines or family.
+    /// The number of sets over the limit in the current snapshot, by kind of lines or family.
     over_limit: BTreeMap<Cow<'static, str>, usize>,
     /// The counters that were shown, by family: see `shown.rs`.
     shown: HashMap<Cow<'static, str>, Shown>,
@@ -72,8 +72,8 @@ impl Collector {
         Collector::with_most(LABEL_SETS)
     }
 
-    /// Creates a collector as [`new`](Collector::new) does, with at most `most` sets of label
-    /// values in each family; at least 1.
+    /// Creates a collector that has shown nothing, with at most `most` sets of labels in each
+    /// family; at least 1.
     pub fn with_most(most: usize) -> Collector {
         let most = most.max(1);
         let others = Others { most, topics: HashSet::new() };
@@ -118,7 +118,7 @@ impl Collector {
         families
     }
 
-    /// Replaces the sets over the limit by those of the rest.
+    /// Replaces each set over the limit by its rest.
     fn limited<V: Add>(
         &mut self,
         group: Cow<'static, str>,
@@ -139,8 +139,7 @@ impl Collector {
                 shown.push((labels, value));
                 continue;
             }
-            // The total of replaced lines does not count as over the limit, because it has these
-            // labels itself.
+            // The total of replaced lines is not over the limit: it already has these labels.
             folded += usize::from(labels != other);
             rest.add(other, value);
         }
@@ -216,7 +215,7 @@ impl Collector {
         }
     }
 
-    /// Keeps counters where they were if lines have been lost.
+    /// Keeps counters at their values if lines have been lost.
     fn keep_counters(&mut self, node: &Arc<str>, families: &mut Vec<Family>) {
         let counters = families.iter_mut().filter(|family| family.kind == FamilyKind::Counter);
         let mut present = HashSet::new();
@@ -265,7 +264,7 @@ impl Families {
         all[place].samples.push(sample);
     }
 
-    /// Adds the values of the lines of one kind with one set of labels.
+    /// Adds the values of all lines with this kind and these labels.
     fn add_values(&mut self, kind: Kind, labels: &Labels, values: &Values) {
         for (name, value) in names(kind).iter().zip(values.values) {
             if name.family.is_empty() {
@@ -279,17 +278,17 @@ impl Families {
         }
     }
 
-    /// Adds how often the first value was counted, without the first time.
+    /// Adds the first value as the number of repetitions, which excludes the first time.
     fn add_repeated(&mut self, name: Name, sets: &[(Labels, Values)]) {
         for (labels, values) in sets {
-            // Subtracts the first time of each set of labels (`started`), because the rest consists
-            // of several sets.
+            // Subtracts one for each set of labels (`started`), because the rest sums up several
+            // sets.
             let repeated = values.values[0].saturating_sub(values.started);
             self.add(name, labels.clone(), SampleValue::Counter(repeated));
         }
     }
 
-    /// Returns the names that samples have now.
+    /// Returns the names of all samples so far.
     fn sample_names(&self) -> HashSet<String> {
         let names =
             self.all.iter().flat_map(|family| user::sample_names(&family.name, family.kind));
@@ -303,8 +302,8 @@ impl Families {
 struct Values {
     kind: Kind,
     values: [u64; 16],
-    /// The number of sets of labels whose first value is not 0. For the total of replaced lines
-    /// this number is not known: it is then the first value itself.
+    /// The number of sets of labels whose first value is not 0. It is unknown for the total of
+    /// replaced lines, where it is set to the first value itself.
     started: u64,
 }
 
@@ -325,8 +324,8 @@ impl Add for Values {
 fn values_of(kind: Kind, snapshot: &Snapshot) -> Vec<(Labels, Values)> {
     let keys = labels(kind);
     let mut sets = Sets::default();
-    // A kind without any names is left out here: its metrics are named by services, or its families
-    // are made of several lines (latencies).
+    // Skips kinds without names: services name their metrics, or their families are made from
+    // several lines (latencies).
     let has_names = names(kind).iter().any(|name| !name.family.is_empty());
     for reading in snapshot.readings.iter().filter(|it| it.kind == kind && has_names) {
         let is_total = keys.iter().any(|(of_line, _)| reading.label(of_line).is_empty());
@@ -347,14 +346,13 @@ fn labels_of(reading: &Reading, keys: &[(&'static str, &'static str)]) -> Labels
     Labels::new(keys.iter().map(label))
 }
 
-/// Returns the value of a label. The labels of the total of replaced lines are empty: they become
-/// `other`.
+/// Returns the value of a label; the empty labels of the total of replaced lines become `other`.
 fn named(value: &str) -> &str {
     if value.is_empty() { OTHER } else { value }
 }
 
-/// Returns the number of messages that each present reader of each publisher has not taken: the
-/// messages sent since the reader joined, minus those that the reader has counted.
+/// Returns the depth of each present reader of each publisher: the messages sent since the reader
+/// joined, minus those that the reader has counted.
 fn depths(snapshot: &Snapshot) -> Vec<(Labels, SampleValue)> {
     let of_kind = |kind| snapshot.readings.iter().filter(move |reading| reading.kind == kind);
     let sent: HashMap<&str, u64> =
@@ -371,7 +369,7 @@ fn depths(snapshot: &Snapshot) -> Vec<(Labels, SampleValue)> {
             let left = ["left", "unknown"];
             let done = done.iter().chain(&left).map(|name| edge.value(name));
             let done = done.fold(edge.value("joined_at"), u64::saturating_add);
-            // Saturates, because the two lines are read one after the other.
+            // Saturates, because the two lines are not read at the same time.
             let depth = gauge(sent.saturating_sub(done));
             sets.add(labels_of(edge, labels(Kind::Edge)), depth);
         }
@@ -379,7 +377,7 @@ fn depths(snapshot: &Snapshot) -> Vec<(Labels, SampleValue)> {
     sets.into_sets()
 }
 
-/// Cuts a label as a line of counters does.
+/// Cuts a label to the length in a line of counters.
 fn cut(label: &str) -> &str {
     &label[..label.floor_char_boundary(LONGEST)]
 }

@@ -1,23 +1,22 @@
-//! Families of metrics: the form that all sinks get.
+//! Families of metrics, the input of all sinks.
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
-/// The default limit of sets of label values in a family. Also the most topics that have a set for
-/// their own rest.
+/// The default limit of sets of labels in a family. Also the limit of topics with their own rest.
 pub const LABEL_SETS: usize = 1_000;
-/// The value of the labels of a set that sums up the rest.
+/// The value of labels in a rest, which sums up the sets over the limit.
 pub const OTHER: &str = "other";
-/// The states of a health.
+/// The health states.
 pub const STATES: [&str; 5] = ["starting", "ready", "degraded", "backing-off", "stopped"];
 
 /// The kind of a family's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FamilyKind {
-    /// Numbers that only grow.
+    /// Numbers that never decrease.
     Counter,
-    /// Numbers that go up and down.
+    /// Numbers that may increase and decrease.
     Gauge,
     /// Distributions.
     Histogram,
@@ -34,10 +33,10 @@ impl FamilyKind {
     }
 }
 
-/// Metrics of one name, which differ by their labels.
+/// All metrics of one name, which differ by their labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Family {
-    /// The name, by the rules of Prometheus. The name of a counter is without `_total`.
+    /// The name, valid in Prometheus. The name of a counter is without `_total`.
     pub name: Cow<'static, str>,
     /// The meaning of the family, in a sentence.
     pub help: Cow<'static, str>,
@@ -51,8 +50,8 @@ pub struct Family {
 
 /// Keys and values of labels, without the node.
 ///
-/// One set of labels is the key of many values, so its hash is computed once. The hash has random
-/// keys, because peers give some of the names.
+/// One set of labels is the key of many values, so its hash is computed only once. The hash has
+/// random keys, because some of the names come from peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels {
     hash: u64,
@@ -91,14 +90,14 @@ impl Hash for Labels {
 pub struct Sample {
     pub(super) node: Arc<str>,
     pub(super) labels: Labels,
-    /// A label that the family itself has, such as the reason of a loss.
+    /// A label from the family itself, such as the reason of a loss.
     pub(super) fixed: Option<(&'static str, &'static str)>,
     /// The value.
     pub value: SampleValue,
 }
 
 impl Sample {
-    /// Returns the labels; the node is the first.
+    /// Returns the labels, beginning with the node.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         let node = [("node", &*self.node)].into_iter();
         let own = self.labels.pairs.iter().map(|(key, value)| (&**key, &**value));
@@ -122,17 +121,17 @@ pub enum SampleValue {
     Histogram(Box<Buckets>),
 }
 
-/// The buckets of a histogram. The upper bound of bucket *k* is 2^*k* − 1. So a `u64` has 65
-/// buckets, the same ones in each histogram and at each moment.
+/// The buckets of a histogram. The upper bound of bucket *k* is 2^*k* − 1. So a `u64` needs 65
+/// buckets, which are the same in every histogram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Buckets {
     pub(super) counts: [u64; Buckets::COUNT],
     /// The sum of all values, which wraps.
     pub sum: u64,
-    /// The number of values: never less than the sum of the buckets.
+    /// The number of values, at least the sum of the buckets.
     pub count: u64,
     pub(super) per_unit: u64,
-    /// The least and the greatest value, if there are any.
+    /// The smallest and the largest value, if there are any.
     pub range: Option<(u64, u64)>,
 }
 
@@ -140,7 +139,7 @@ impl Buckets {
     /// The number of buckets.
     pub const COUNT: usize = 65;
 
-    /// Returns each upper bound, with the number of values that are not greater.
+    /// Returns each upper bound with the number of values up to it.
     pub fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> {
         let bounds = (0..).map(|power: u32| 1_u64.checked_shl(power).unwrap_or(0).wrapping_sub(1));
         bounds.zip(self.counts.iter().scan(0_u64, |all, count| {
@@ -149,8 +148,8 @@ impl Buckets {
         }))
     }
 
-    /// Returns a bound, or the sum, in the unit of the family: latencies are measured in
-    /// nanoseconds, and shown in seconds.
+    /// Converts a bound or a sum to the unit of the family: latencies are measured in nanoseconds
+    /// and shown in seconds.
     pub fn in_unit(&self, value: u64) -> f64 {
         value as f64 / self.per_unit as f64
     }

@@ -1,12 +1,11 @@
 //! Families of metrics: names, help, units, kinds, labels and values, made from the counters of a
-//! node. Sinks (Prometheus, the crate `metrics`, OpenTelemetry) write them in the form that they
-//! need.
+//! node. Sinks (Prometheus, the crate `metrics`, OpenTelemetry) write them in their own formats.
 //!
-//! To read: `snapshot` (the state of a node at one moment), `names` (the name of each value),
-//! `family` (the result), `collector` (makes families of snapshots) with `shown`, `user` (the
-//! metrics of services), `text` (the formats of Prometheus). This module depends on the counters of
-//! `mycelium-transports`, where everything is counted in *lines* (a kind, a label and up to sixteen
-//! values each), and on no sink.
+//! Read `snapshot` (the state of a node at one moment), `names` (the name of each value), `family`
+//! (the result), `collector` (makes families from snapshots) with `shown`, `user` (the metrics of
+//! services), `text` (the formats of Prometheus). This module depends on the counters of
+//! `mycelium-transports`, which consist of *lines* (each with a kind, a label and up to sixteen
+//! values), and on no sink.
 
 mod collector;
 mod family;
@@ -25,20 +24,20 @@ pub use family::{
     Buckets, Family, FamilyKind, LABEL_SETS, Labels, OTHER, STATES, Sample, SampleValue,
 };
 
-/// A family that is not one of services, as a document describes it.
+/// A family that does not come from services, for the documentation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Described {
     /// The name. The name of a counter is without `_total`.
     pub name: &'static str,
     /// The kind of its values.
     pub kind: FamilyKind,
-    /// The keys of its labels, without the node's, which comes first.
+    /// The keys of its labels, without `node`, which comes first.
     pub labels: Vec<&'static str>,
     /// The meaning of the family.
     pub help: &'static str,
 }
 
-/// Returns all families that are not of services, in the order of their names.
+/// Returns all families that do not come from services, in alphabetical order.
 pub fn described() -> Vec<Described> {
     let mut all: Vec<Described> = Vec::new();
     for kind in mycelium_transports::counters::Kind::ALL {

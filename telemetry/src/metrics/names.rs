@@ -5,17 +5,17 @@ use mycelium_transports::counters::Kind;
 
 use super::family::FamilyKind;
 
-/// How a value becomes a metric.
+/// How a value of a line becomes a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name {
-    /// The family. The name of a counter is without `_total`. It is empty for the metrics of
-    /// services, which have names of their own, for latencies, whose families are made of several
-    /// lines, and for values that the node knows better (`derived`).
+    /// The family; the name of a counter is without `_total`. Empty for the metrics of services,
+    /// which have their own names, for latencies, whose families are made from several lines, and
+    /// for values that the node knows better (`derived`).
     pub family: &'static str,
     /// The meaning of the family.
     pub help: &'static str,
-    /// The kind of its values. If several lines have the same labels, their counters are added up,
-    /// and the greatest of their gauges counts.
+    /// The kind of its values. For lines with the same labels, counters are added up, and the
+    /// largest gauge is used.
     pub kind: FamilyKind,
     /// The label that distinguishes the value from others of its family.
     pub fixed: Option<(&'static str, &'static str)>,
@@ -33,7 +33,7 @@ const fn gauge(family: &'static str, help: &'static str) -> Name {
 }
 
 impl Name {
-    /// Returns the name of a value that this label distinguishes from others of the family.
+    /// Returns the name of a value that has this label within the family.
     const fn by(self, key: &'static str, value: &'static str) -> Name {
         Name { fixed: Some((key, value)), ..self }
     }
@@ -214,7 +214,7 @@ const ACTOR: &[Name] = &[
 const NODE: &[Name] = &[
     gauge("mycelium_node_pid", "The number of the node's process, as that process knows it."),
     gauge("mycelium_node_start_time_seconds", "The time of the node's start since 1970."),
-    // `mycelium_health` shows this.
+    // `mycelium_health` shows this value.
     NONE,
 ];
 
@@ -238,12 +238,12 @@ pub fn names(kind: Kind) -> &'static [Name] {
         Kind::Histogram => &[NONE; 4],
         Kind::Latency => &[NONE; 5],
         Kind::Buckets => &[NONE; 16],
-        // A kind that this version of the package does not know.
+        // A kind unknown to this version of the package.
         _ => &[],
     }
 }
 
-/// Returns the labels of a kind: each key in the label of a line, with the key in the metrics.
+/// Returns the labels of a kind: the key in a line's label, and the key in the metrics.
 pub(super) fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
         Kind::Publisher => &[("topic", "topic"), ("publisher", "publisher")],
@@ -255,15 +255,15 @@ pub(super) fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Legacy => &[("legacy", "listener")],
         Kind::Exporter | Kind::Pusher => &[("exporter", "exporter")],
         Kind::Actor => &[("actor", "actor")],
-        // A node has no labels of its own, because all metrics have the label `node`.
+        // A node needs no labels, because all metrics have the label `node`.
         Kind::Node => &[],
-        // Other kinds have no labels here, because services give them, or because several lines
-        // make a family.
+        // Other kinds have no labels here, because they come from services, or several lines make a
+        // family.
         _ => &[],
     }
 }
 
-// Families that are not made of one value of a line.
+// Families that are not made from one value of a line.
 pub(super) const RESTARTS: Name =
     counter("mycelium_service_restarts", "Starts of the service after the first one.");
 pub(super) const RECONNECTS: Name =
@@ -310,7 +310,7 @@ pub(super) const LEFT_OUT: Name = gauge(
     "Metrics of services whose names collide with those of others.",
 );
 
-/// The families that are not made of one value of a line, with the keys of their labels.
+/// The families that are not made from one value of a line, with the keys of their labels.
 pub(super) const DERIVED: [(Name, &[&str]); 14] = [
     (RESTARTS, &["service"]),
     (RECONNECTS, &["peer", "role"]),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::family::{Labels, SampleValue};
 
-/// Values by their labels, in the order in which the labels came first.
+/// Values by their labels, in the order in which the labels were first added.
 pub(super) struct Sets<V> {
     sets: Vec<(Labels, V)>,
     places: HashMap<Labels, usize>,
@@ -17,7 +17,7 @@ impl<V> Default for Sets<V> {
 }
 
 impl<V: Add> Sets<V> {
-    /// Adds a value to the value with the same labels, if there is one.
+    /// Adds a value, to the existing value if the labels are known.
     pub(super) fn add(&mut self, labels: Labels, value: V) {
         match self.places.get(&labels) {
             Some(place) => self.sets[*place].1.add(&value),
@@ -28,14 +28,14 @@ impl<V: Add> Sets<V> {
         }
     }
 
-    /// Returns the values, in the order in which their labels came first.
+    /// Returns the values, in the order in which their labels were first added.
     pub(super) fn into_sets(self) -> Vec<(Labels, V)> {
         self.sets
     }
 }
 
-/// Chooses the set for the rest (the sets over the limit). The first topics each have such a set,
-/// and all other topics share one. The set of links keeps their role.
+/// Chooses the rest for a set of labels over the limit. The first topics have a rest each, and all
+/// other topics share one. The rest of links keeps their role.
 #[derive(Debug)]
 pub(super) struct Others {
     pub(super) most: usize,
@@ -43,7 +43,7 @@ pub(super) struct Others {
 }
 
 impl Others {
-    /// Returns the labels of the set for the rest of sets like this one. They are always the same.
+    /// Returns the labels of the rest for this set. They are the same at every call.
     pub(super) fn of(&mut self, labels: &Labels) -> Labels {
         match labels.pairs.first() {
             Some((key, topic)) if key == "topic" => {

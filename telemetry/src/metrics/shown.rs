@@ -1,6 +1,6 @@
-//! The counters of one family that were shown: no counter goes back or vanishes. A counter here is
-//! one series of the family. Its value is made of one or several *lines*, which are the entries of
-//! a node's counters.
+//! The counters of one family that were shown, none of which may decrease or vanish. A counter here
+//! is one series of the family. Its value is the sum of one or several *lines*, the entries of a
+//! node's counters.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use super::sets::Others;
 
 /// The counters of one family that were shown.
 ///
-/// They are in the order in which they were seen first, which is most often the order of the next
-/// snapshot: then they are read from the first to the last, without the map. Searching each one in
-/// the map makes ten times as many counters take 17 times as long.
+/// They are in the order in which they were first seen, most often also the order of the next
+/// snapshot, which is then read without a search in the map. With a search for each counter, ten
+/// times as many counters take 17 times as long.
 #[derive(Debug)]
 pub(super) struct Shown {
     /// The family, without samples.
@@ -34,23 +34,23 @@ struct Key {
 #[derive(Debug)]
 struct Counter {
     key: Key,
-    /// Whether it sums up the rest (the sets over the limit).
+    /// Whether it is a rest, which sums up the sets over the limit.
     is_rest: bool,
     /// The sum of the lines of this counter in the last snapshot.
     counted: u64,
-    /// The number to add to `counted`, because lines have been lost.
+    /// The number to add to `counted`, for lost lines.
     lost: u64,
     /// The number to subtract from `counted`: counts of replaced lines that other series still
     /// show.
     moved: u64,
     /// The value that was shown last.
     shown: u64,
-    /// The number of the last snapshot that had it.
+    /// The number of the last snapshot with this counter.
     snapshot: u64,
 }
 
 impl Counter {
-    /// Updates its value. Returns how much its lines have lost since the last snapshot.
+    /// Updates the value. Returns how much its lines have lost since the last snapshot.
     fn renew(&mut self) -> u64 {
         let sum = |one, other| u128::from(one) + u128::from(other);
         let missing = sum(self.moved, self.shown).saturating_sub(sum(self.counted, self.lost));
@@ -62,7 +62,7 @@ impl Counter {
 }
 
 impl Shown {
-    /// Creates the counters of a family of which nothing was shown.
+    /// Creates the counters of a family, with none shown yet.
     pub(super) fn of(family: &Family) -> Shown {
         let &Family { ref name, ref help, kind, unit, .. } = family;
         let (name, help) = (name.clone(), help.clone());
@@ -77,10 +77,10 @@ impl Shown {
         Family { samples, ..self.family.clone() }
     }
 
-    /// Corrects the samples of a snapshot. A counter that has lost a line stays where it was, and
+    /// Corrects the samples of a snapshot. A counter that has lost a line keeps its value and
     /// counts on from there. A counter that has lost all of its lines is added to the samples, with
-    /// this node. The values of a lost line are in the total that belongs to the rest, so the part
-    /// of them that is still shown is subtracted there.
+    /// this node. The values of a lost line are now in the total of replaced lines, in the rest, so
+    /// the part of them that is still shown is subtracted there.
     pub(super) fn keep(&mut self, node: &Arc<str>, samples: &mut Vec<Sample>, others: &mut Others) {
         self.snapshots += 1;
         let snapshot = self.snapshots;
@@ -93,8 +93,8 @@ impl Shown {
             (counter.counted, counter.snapshot) = (counted, snapshot);
             places.push(place);
         }
-        // The values of lost lines are in the rest, except reconnects: there, connections of a lost
-        // peer count as first connections of others.
+        // The values of lost lines are in the rest, except reconnects: there, the connections of a
+        // lost peer count as first connections of other peers.
         let is_in_rest = self.family.name != RECONNECTS.family;
         for place in 0..self.counters.len() {
             let counter = &mut self.counters[place];

@@ -9,7 +9,7 @@ pub struct Snapshot {
     pub node: String,
     /// The lines of its counters.
     pub readings: Vec<Reading>,
-    /// The number of lines that found no place in the region of counters.
+    /// The number of lines without a place in the region of counters.
     pub unseen: u64,
     /// The rings of its publishers.
     pub rings: Vec<Ring>,
@@ -26,7 +26,7 @@ pub struct Ring {
     pub publisher: String,
     /// The number of messages that the slowest gating reader still needs.
     pub depth: usize,
-    /// The greatest depth that the publisher has seen.
+    /// The largest depth that the publisher has seen.
     pub high_water: usize,
     /// The number of slots.
     pub capacity: usize,
@@ -39,13 +39,13 @@ pub struct Ring {
 /// The health of a node, of a supervisor or of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthReading {
-    /// The owner of the health.
+    /// The thing that has this health.
     pub of: HealthOf,
     /// The state: one of [`STATES`](super::STATES).
     pub state: &'static str,
 }
 
-/// The owner of a health.
+/// The thing that has a health.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HealthOf {
     /// The node.
@@ -58,13 +58,13 @@ pub enum HealthOf {
 
 /// A source of snapshots. It is called on the thread of a sink.
 pub trait Source: Send {
-    /// Returns the state of the node now; `None` once it is gone, or while it has nothing to pass
-    /// on.
+    /// Returns the current state of the node; `None` if the node is gone, or has nothing to report
+    /// yet.
     fn snapshot(&self) -> Option<Snapshot>;
 
-    /// Returns whether the process should continue: `Err` says why not.
+    /// Returns whether the process should continue; `Err` has the reason why not.
     fn live(&self) -> Result<String, String>;
 
-    /// Returns whether the node should get work: `Err` says why not.
+    /// Returns whether the node should get work; `Err` has the reason why not.
     fn ready(&self) -> Result<String, String>;
 }

@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Write};
 
 use super::family::{Family, FamilyKind, Sample, SampleValue};
 
-/// The bytes that are reserved for each sample: enough for almost all lines, so that the text
-/// hardly grows.
+/// The number of bytes to reserve for each sample: enough for almost all lines, so that the text
+/// rarely grows.
 const LONG: usize = 128;
 
 /// A text format.
@@ -131,13 +131,13 @@ impl Format {
     }
 }
 
-/// Whether a byte of a label's value is written unchanged. Most values have only such bytes.
+/// Returns whether a byte of a label's value needs no escape. Most values have only such bytes.
 fn is_plain(letter: u8) -> bool {
     matches!(letter, b' '..=b'~') && !matches!(letter, b'"' | b'\\')
 }
 
-/// Formats the value of a label, or a help text. Names come from peers, too: a character that could
-/// end a line, or that terminals act on, becomes a question mark.
+/// Formats the value of a label, or a help text. Names may come from peers: a character that could
+/// end a line, or control a terminal, becomes a question mark.
 struct Escaped<'t> {
     text: &'t str,
     format: Format,

@@ -1,4 +1,4 @@
-//! The metrics of services, whose names and labels are made to fit the rules of Prometheus.
+//! The metrics of services, with names and labels that are made valid in Prometheus.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -8,13 +8,13 @@ use mycelium_transports::counters::{Distribution, Metric, MetricValue, Reading};
 use super::family::{Buckets, Family, FamilyKind, Labels, SampleValue};
 use super::sets::Sets;
 
-/// The beginning of the names that belong to this project.
+/// The prefix of names that are reserved for this project.
 const PROJECT: &str = "mycelium_";
 
 /// Returns the names of the samples of a family.
 pub(super) fn sample_names(name: &str, kind: FamilyKind) -> Vec<String> {
     match kind {
-        // Takes the name without `_total`, too, so that no family of another kind gets it.
+        // Reserves the name without `_total` too, so that no family of another kind gets it.
         FamilyKind::Counter => vec![name.to_owned(), format!("{name}_total")],
         FamilyKind::Gauge => vec![name.to_owned()],
         FamilyKind::Histogram => {
@@ -24,9 +24,9 @@ pub(super) fn sample_names(name: &str, kind: FamilyKind) -> Vec<String> {
     }
 }
 
-/// Returns the metrics of services among `readings`: families without samples, with their values by
-/// labels. Also returns the number of metrics that have no name. `taken` are the names of other
-/// samples.
+/// Returns the metrics of services in `readings`: families without samples, each with its values by
+/// labels. Also returns the number of metrics for which there was no free name. `taken` has the
+/// names of other samples.
 pub(super) fn families(
     readings: &[Reading],
     mut taken: HashSet<String>,
@@ -54,7 +54,7 @@ pub(super) fn families(
                 Some(all.len() - 1)
             });
             match place {
-                // Names that differ only in characters that Prometheus does not have become one
+                // Names that differ only in characters that Prometheus does not allow become one
                 // name.
                 Some(place) => all[place].1.add(labels.clone(), value),
                 None => left_out += 1,
@@ -64,7 +64,7 @@ pub(super) fn families(
     (all, left_out)
 }
 
-/// Takes a name that no sample of another family has.
+/// Returns a name that no sample of another family has, and reserves it.
 fn free_name(wanted: &str, kind: FamilyKind, taken: &mut HashSet<String>) -> Option<String> {
     let second = format!("{wanted}_{}", kind.name());
     let candidates = [wanted.to_owned(), second];
@@ -75,10 +75,10 @@ fn free_name(wanted: &str, kind: FamilyKind, taken: &mut HashSet<String>) -> Opt
     Some(name)
 }
 
-/// Returns the name of a metric by the rules of Prometheus, which is not a name of this project.
+/// Returns the name of a metric, valid in Prometheus and outside of this project's prefix.
 fn name(name: &str, kind: FamilyKind) -> String {
     let plain = name.replace('.', "_");
-    // Without the end `_total`, which the format adds.
+    // Without the suffix `_total`, which the format adds.
     let plain = match kind {
         FamilyKind::Counter => plain.strip_suffix("_total").unwrap_or(&plain),
         FamilyKind::Gauge | FamilyKind::Histogram => &plain,
@@ -86,8 +86,7 @@ fn name(name: &str, kind: FamilyKind) -> String {
     if plain.starts_with(PROJECT) { format!("service_{plain}") } else { plain.to_owned() }
 }
 
-/// Returns the labels: the service, and the labels that it gives. A key with a meaning of its own
-/// here gets another name.
+/// Returns the labels: the service, and the labels that it gives. A reserved key is renamed.
 fn labels(metric: &Metric) -> Labels {
     let service = (Cow::Borrowed("service"), metric.service.clone());
     let is_reserved =
@@ -95,7 +94,7 @@ fn labels(metric: &Metric) -> Labels {
     let mut pairs = vec![service];
     for (key, value) in &metric.labels {
         let mut key = key.clone();
-        // Again, because another label may have the new name.
+        // Repeats, because another label may already have the new name.
         while is_reserved(&key) || pairs.iter().any(|(other, _)| **other == *key) {
             key.insert_str(0, "own_");
         }
@@ -104,7 +103,7 @@ fn labels(metric: &Metric) -> Labels {
     Labels::new(pairs)
 }
 
-/// Returns the values of a metric, each with the end of its name.
+/// Returns the values of a metric, each with the suffix of its name.
 fn values(value: &MetricValue) -> Vec<(&'static str, SampleValue)> {
     match value {
         MetricValue::Counter(count) => vec![("", SampleValue::Counter(*count))],
@@ -119,22 +118,21 @@ fn values(value: &MetricValue) -> Vec<(&'static str, SampleValue)> {
                 ("_max", extreme(values.most())),
             ]
         }
-        // A kind that this version of the package does not know.
+        // A kind unknown to this version of the package.
         _ => Vec::new(),
     }
 }
 
-/// Returns the buckets of a distribution. `per_unit` of its values are one unit.
+/// Returns the buckets of a distribution, in which `per_unit` values are one unit.
 pub(super) fn buckets(values: &Distribution, per_unit: u64) -> Buckets {
     let mut counts = [0; Buckets::COUNT];
     for bucket in values.buckets() {
-        // The conversion is exact, because no bucket of a line has values on both sides of a power
-        // of two.
+        // Exact, because no bucket of a line crosses a power of two.
         let power = u64::BITS - bucket.most.leading_zeros();
         let count = &mut counts[power as usize];
         *count = u64::wrapping_add(*count, bucket.count);
     }
-    // Counts from the buckets, because a value is in its bucket before it is in the count.
+    // Sums up the buckets, because a value is in its bucket before it is in the count.
     let count = counts.iter().fold(0_u64, |all, count| all.wrapping_add(*count));
     let (count, range) = (count.max(values.count()), values.least().zip(values.most()));
     Buckets { counts, sum: values.sum(), count, per_unit, range }

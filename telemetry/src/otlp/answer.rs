@@ -1,4 +1,4 @@
-//! Decides from the answer of a collector what becomes of a request.
+//! Classifies the answers of a collector.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ struct Status {
     message: String,
 }
 
-/// The most characters of a collector's text that are shown.
+/// The longest text of a collector that is shown, in characters.
 const LONGEST_TEXT: usize = 200;
 
-/// The meaning of an answer for the spans or the data points of a request.
+/// What an answer means for the spans or data points of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The collector has taken them, except for `rejected` of them.
+    /// The collector has accepted them, except for `rejected` of them.
     Taken { rejected: u64, error: Option<String> },
-    /// The collector may take them later, not before this time has passed.
+    /// The collector may accept them later, after this pause.
     Later { after: Option<Duration>, error: String },
-    /// The collector has failed, and OTLP says not to try again.
+    /// The collector has failed, and by OTLP the request must not be repeated.
     Failed { error: String },
-    /// The collector will never take them.
+    /// The collector will never accept them.
     Refused { error: String },
 }
 
@@ -39,18 +39,18 @@ impl From<Result<Response, PostError>> for Answer {
         };
         match status {
             200..300 => {
-                // Answers about metrics have the same fields. Bytes that are no message count as an
-                // empty one.
+                // Answers about metrics have the same fields. Invalid bytes count as an empty
+                // message.
                 let answer = ExportTraceServiceResponse::decode(body).unwrap_or_default();
                 let partial = answer.partial_success.unwrap_or_default();
-                // A negative number makes no sense, so it counts as 0.
+                // A negative number is invalid and counts as 0.
                 let rejected = partial.rejected_spans.max(0).cast_unsigned();
                 let without_reason = || "the collector refused a part, without a reason".to_owned();
                 let error = line_of(&partial.error_message);
                 let error = error.or_else(|| (rejected > 0).then(without_reason));
                 Answer::Taken { rejected, error }
             }
-            // The specification of OTLP says to try these again.
+            // By the specification of OTLP these are retryable.
             429 | 502 | 503 | 504 => {
                 let error = said(status, body);
                 Answer::Later { after: retry_after, error }
@@ -61,7 +61,7 @@ impl From<Result<Response, PostError>> for Answer {
     }
 }
 
-/// Returns the text of an error, with the text of the collector.
+/// Returns the text of an error that includes the collector's text.
 fn said(status: u16, body: Bytes) -> String {
     match line_of(&Status::decode(body).unwrap_or_default().message) {
         Some(text) => format!("the collector answered {status}: {text}"),
@@ -69,7 +69,7 @@ fn said(status: u16, body: Bytes) -> String {
     }
 }
 
-/// Returns the start of a text in one line, if there is any text.
+/// Returns the start of a text as one line; `None` if it is empty.
 fn line_of(text: &str) -> Option<String> {
     let mut line: String = text.chars().take(LONGEST_TEXT).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST_TEXT).is_some() {
@@ -98,7 +98,7 @@ mod tests {
     fn statuses_mean_what_otlp_says() {
         let taken = Answer::Taken { rejected: 0, error: None };
         assert_eq!(answer(200, b""), taken);
-        // The bytes are no message, but the status counts.
+        // The bytes are invalid, but the status counts.
         assert_eq!(answer(202, b"\xff\xff"), taken);
         assert_eq!(answer(200, &partial(0, "")), taken);
         let error = Some("too \\n old".to_owned());

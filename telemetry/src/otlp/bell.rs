@@ -18,7 +18,7 @@ impl Bell {
         self.bell.announce_and_ring();
     }
 
-    /// Ready once after each ring, or several.
+    /// Becomes ready once after one or several rings.
     pub(crate) fn poll_rung(&self, cx: &Context<'_>) -> Poll<()> {
         if !self.is_rung.swap(false, Ordering::Acquire) {
             self.bell.park(cx.waker());

@@ -1,5 +1,5 @@
-//! A client of one collector, by `hyper`: requests over HTTP/1.1, one after the other, on one
-//! connection where the collector keeps it. Names are resolved on threads of their own.
+//! A client of one collector, by `hyper`: one request at a time over HTTP/1.1, on one connection if
+//! the collector keeps it open. Host names are resolved on separate threads.
 
 use std::error::Error;
 use std::io;
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use super::{Endpoint, Headers};
 
-/// The most bytes of an answer's head, and of its body.
+/// The largest head, and the largest body, of an answer in bytes.
 const LONGEST: usize = 64 << 10;
 
 /// The answer to a request.
@@ -33,7 +33,7 @@ pub(crate) struct Response {
     pub(crate) body: Bytes,
 }
 
-/// Why a request has no answer.
+/// Why a request got no answer.
 #[derive(Debug, Error)]
 pub(crate) enum PostError {
     #[error("cannot reach the collector: {0}")]
@@ -48,11 +48,11 @@ pub(crate) enum PostError {
 
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// The URI of requests, without a body.
+    /// The URI of the requests.
     uri: Uri,
     headers: HeaderMap,
     address: String,
-    /// The connection of the last request, if it is kept.
+    /// The connection of the last request, if it is still open.
     connection: Option<Connection>,
 }
 
@@ -77,8 +77,8 @@ impl Client {
 
     /// Sends a request, and waits for the answer.
     ///
-    /// If a kept connection ends without an answer, the request is sent again over a new
-    /// connection: the collector has closed the old one between two requests.
+    /// If a kept connection ends without an answer, the collector has closed it between two
+    /// requests, so the request is sent again over a new connection.
     pub(crate) async fn post(&mut self, body: &Bytes) -> Result<Response, PostError> {
         if let Some(mut kept) = self.connection.take()
             && kept.sender.ready().await.is_ok()
@@ -98,7 +98,7 @@ impl Client {
         let (sender, connection) =
             http.max_buf_size(LONGEST).handshake(TokioIo::new(stream)).await?;
         let mut task = JoinSet::new();
-        // Ignores the error, which the future of the answer gets, too.
+        // Ignores the error, which the answer's future returns too.
         task.spawn(async { _ = connection.await });
         self.exchange(Connection { sender, _task: task }, body).await
     }
@@ -118,8 +118,8 @@ impl Client {
             Ok(error) => (*error).into(),
             Err(error) => PostError::Garbage(error.to_string()),
         })?;
-        // Keeps the connection only if the request was read. If the collector has answered before
-        // that, the sender still holds the body.
+        // Keeps the connection only if the collector has read the whole request. If it has answered
+        // before, the sender still has the body.
         self.connection = Some(connection).filter(|_| body.is_unique());
         let (status, retry_after) = (head.status.as_u16(), pause(&head.headers));
         Ok(Response { status, retry_after, body: answer.to_bytes() })
@@ -137,8 +137,8 @@ impl From<hyper::Error> for PostError {
     }
 }
 
-/// Returns the pause of a `Retry-After`: a number of seconds, or a date. The time until a date is
-/// counted from the `Date` of the answer, because the clock here may differ.
+/// Returns the pause in a `Retry-After`, which is a number of seconds or a date. A date is relative
+/// to the `Date` of the answer, because the local clock may differ.
 fn pause(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name)?.to_str().ok();
     let retry_after = text(RETRY_AFTER)?;
@@ -162,7 +162,7 @@ mod tests {
             ("7", "", Some(7)),
             (until, date, Some(30)),
             ("Mon, 23 Nov 2026 08:00:00 GMT", date, Some(0)),
-            // Without the collector's time, and with a text that is no date.
+            // A text that is no date, without the collector's time.
             (until, "", None),
             ("soon", date, None),
             ("", date, None),

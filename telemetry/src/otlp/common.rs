@@ -1,4 +1,4 @@
-//! The common parts of all signals' messages: attributes, the scope, and times.
+//! Parts of the messages that are common to spans and metrics: attributes, the scope, and times.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,7 +26,7 @@ pub(crate) fn scope() -> InstrumentationScope {
     InstrumentationScope { name, version, ..InstrumentationScope::default() }
 }
 
-/// Returns the nanoseconds of Unix time within the range of OTLP: from 1970 to 2554.
+/// Returns the Unix time in nanoseconds, within the range of OTLP, from 1970 to 2554.
 pub(crate) fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_nanos().try_into().unwrap_or(u64::MAX)

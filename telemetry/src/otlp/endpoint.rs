@@ -1,4 +1,4 @@
-//! The URL of a collector, and the headers that it wants.
+//! The URL of a collector, and the headers of requests to it.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use hyper::header::{
 use hyper::http::uri::PathAndQuery;
 use thiserror::Error;
 
-/// The URL of a collector: `http://`, a host and a port, and a path if it has one.
+/// The URL of a collector: `http://`, a host and a port, and an optional path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// The host and the port, as `host:port`, with an IPv6 address in brackets.
     authority: String,
-    /// The path without that of a signal: empty, or with a slash at its start and none at its end.
+    /// The common path of all signals: empty, or with a slash at its start and none at its end.
     path: String,
     /// The header `host`.
     pub(crate) host: HeaderValue,
@@ -23,7 +23,7 @@ pub struct Endpoint {
     pub(crate) metrics: PathAndQuery,
 }
 
-/// Why a text is not the URL of a collector.
+/// A text that is no valid URL of a collector.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("invalid URL of a collector `{}`: {problem}, as in `http://127.0.0.1:4318`", url.escape_debug())]
 pub struct EndpointError {
@@ -38,7 +38,7 @@ const TRACES: &str = "/v1/traces";
 const METRICS: &str = "/v1/metrics";
 
 impl Endpoint {
-    /// Reads a URL. A `/v1/traces` or `/v1/metrics` at the end of its path is left out.
+    /// Parses a URL. Removes `/v1/traces` or `/v1/metrics` from the end of its path.
     ///
     /// ```
     /// use mycelium_telemetry::otlp::Endpoint;
@@ -50,9 +50,8 @@ impl Endpoint {
     /// # Ok::<(), mycelium_telemetry::otlp::EndpointError>(())
     /// ```
     ///
-    /// # Errors
-    /// If it is not `http://`, or has no port. Spans and metrics go without TLS to a collector on
-    /// the same host or in the same network; that collector may pass them on over TLS.
+    /// If it does not begin with `http://`, or has no port. Spans and metrics go without TLS to a
+    /// collector on the same host or in the same network, which may forward them over TLS.
     pub fn parse(url: &str) -> Result<Endpoint, EndpointError> {
         let error = |problem| EndpointError { url: url.to_owned(), problem };
         if url.starts_with("https://") {
@@ -86,7 +85,7 @@ impl Endpoint {
         Ok(Endpoint { authority, path, host, traces, metrics })
     }
 
-    /// The host and the port, as `host:port`.
+    /// Returns the host and the port, as `host:port`.
     pub fn authority(&self) -> &str {
         &self.authority
     }
@@ -98,12 +97,12 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Headers that requests to a collector have, such as `authorization`. Their values may be secret:
+/// Headers for requests to a collector, such as `authorization`. Their values may be secret, so
 /// `Debug` does not show them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(pub(crate) HeaderMap);
 
-/// Why a header cannot be sent. Its value is not shown.
+/// A header that cannot be sent, without its value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("invalid header `{}`: {problem}", name.escape_debug())]
 pub struct HeaderError {
@@ -111,16 +110,16 @@ pub struct HeaderError {
     problem: &'static str,
 }
 
-/// The headers that the client writes itself.
+/// The headers that the client sets itself.
 const OWN: [HeaderName; 6] =
     [HOST, CONTENT_TYPE, CONTENT_LENGTH, CONNECTION, TRANSFER_ENCODING, USER_AGENT];
 
 impl Headers {
-    /// Adds a header. A second one of the same name replaces the first.
+    /// Adds a header, which replaces an earlier one of the same name.
     ///
     /// # Errors
-    /// If the name is not valid for a header, or the exporter writes this header itself; if the
-    /// value has control characters or is not ASCII.
+    /// If the name is invalid for a header or the exporter sets this header itself, or if the value
+    /// has control characters or is not ASCII.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), HeaderError> {
         let error = |problem| HeaderError { name: name.to_owned(), problem };
         let header: HeaderName =

@@ -1,19 +1,19 @@
-//! When the owner of an exporter gets a notice of drops and errors: at most once a minute.
+//! Notices of drops and errors for the owner of an exporter, at most once a minute.
 
 use std::time::Duration;
 
 use super::port::Port;
 
-/// The least time between two notices.
+/// The shortest time between two notices.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Drops and errors since the last notice.
 pub(crate) trait Collected: Default {
-    /// Whether anything was collected.
+    /// Returns whether anything was collected.
     fn is_any(&self) -> bool;
 }
 
-/// Collects drops and errors, and gives notices of them to their owner.
+/// Collects drops and errors, and passes notices of them to the owner.
 #[derive(Debug)]
 pub(crate) struct Notices<N, F> {
     open: N,
@@ -30,8 +30,7 @@ impl<N: Collected, F: FnMut(&N)> Notices<N, F> {
         &mut self.open
     }
 
-    /// Gives the notice that is due at `now`, if there is one. The last call passes
-    /// [`Duration::MAX`].
+    /// Passes a notice to the owner if one is due at `now`. The last call passes [`Duration::MAX`].
     pub(crate) fn tell(&mut self, now: Duration) {
         if self.due_at().is_some_and(|due| now >= due) {
             self.told_at = Some(now);
@@ -39,14 +38,14 @@ impl<N: Collected, F: FnMut(&N)> Notices<N, F> {
         }
     }
 
-    /// Waits until this time, or until something happens. Also wakes when a notice is due, and
-    /// gives it.
+    /// Waits until this time, or until the port wakes. Also wakes for a due notice and passes it
+    /// on.
     pub(crate) fn rest(&mut self, port: &mut impl Port, until: Duration) {
         port.wait(self.due_at().map_or(until, |due| until.min(due)));
         self.tell(port.now());
     }
 
-    /// When the next notice is due, if anything has happened.
+    /// Returns when the next notice is due, if anything was collected.
     fn due_at(&self) -> Option<Duration> {
         let due = self.told_at.map_or(Duration::ZERO, |told| told.saturating_add(PAUSE));
         self.open.is_any().then_some(due)

@@ -1,4 +1,4 @@
-//! The *port* of an exporter to its surroundings: the time, the end, and the collector. It is a
+//! The *port* of an exporter to its environment: the time, the stop, and the collector. It is a
 //! trait, so that tests run exporters on virtual time.
 
 #[cfg(test)]
@@ -20,23 +20,23 @@ use super::bell::Bell;
 use super::client::{Client, PostError};
 use crate::runtime::Runtime;
 
-/// Time, and the collector.
+/// The time, the stop, and the collector.
 pub(crate) trait Port {
-    /// The time, which never goes back.
+    /// Returns the current time, which never decreases.
     fn now(&self) -> Duration;
 
-    /// Returns when the exporter was stopped, if it was.
+    /// Returns when the exporter was stopped, or `None`.
     fn stopped_at(&self) -> Option<Duration>;
 
-    /// Waits until this time, or until something happens.
+    /// Waits until this time, or until the bell rings or the exporter is stopped.
     fn wait(&mut self, until: Duration);
 
-    /// Sends a request, and waits for the answer until `deadline`, or until the time that is
-    /// allowed after a stop is over.
+    /// Sends a request and waits for the answer until `deadline`, or until the time that is allowed
+    /// after a stop is over.
     fn post(&mut self, body: &Bytes, deadline: Duration) -> Answer;
 }
 
-/// Stops an exporter, from any thread. It has the time of the stop, which the exporter reads.
+/// Stops an exporter from any thread. Stores the time of the stop for the exporter.
 #[derive(Clone, Debug)]
 pub struct Stopper {
     clock: Clock,
@@ -45,7 +45,7 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// Lets the exporter send what it has, for as long as its settings say, and return. Only the
+    /// Makes the exporter send what it has, within the time of its settings, and return. Only the
     /// first call counts.
     pub fn stop(&self) {
         let _ = self.stopped_at.set(self.clock.now());
@@ -58,7 +58,7 @@ pub(crate) struct HttpPort {
     runtime: Runtime,
     client: Client,
     pub(crate) stopper: Stopper,
-    /// How long a request may take after a stop.
+    /// The time limit for requests after a stop.
     flush: Duration,
 }
 
@@ -82,14 +82,14 @@ impl Port for HttpPort {
     fn wait(&mut self, until: Duration) {
         let left = until.saturating_sub(self.now());
         let rung = poll_fn(|cx| self.stopper.bell.poll_rung(cx));
-        // Ignores which of the two ended the wait: the caller checks that.
+        // Ignores which of the two ended the wait: the caller checks both.
         let _ = self.runtime.block_on(async { timeout(left, rung).await });
     }
 
     fn post(&mut self, body: &Bytes, deadline: Duration) -> Answer {
         let HttpPort { runtime, client, stopper, flush } = self;
         let Stopper { clock, stopped_at, bell } = stopper;
-        // Computed again after each wait, because a stop makes the time shorter.
+        // Computed after each wait, because a stop shortens the time.
         let time_left = || {
             let end = stopped_at.get().map(|at| at.saturating_add(*flush));
             let deadline = end.map_or(deadline, |end| end.min(deadline));

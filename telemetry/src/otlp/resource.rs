@@ -7,30 +7,30 @@ use opentelemetry_proto::tonic::resource::v1::Resource as OtlpResource;
 use super::common::{number, text};
 
 /// The node that sends spans and metrics, as attributes of OpenTelemetry's *resource*. For spans
-/// each service of the node is a resource of its own, and `service.name` is the name of the
-/// service. For metrics the node is one resource, and `service.name` is its name.
+/// each service of the node is its own resource, and `service.name` is the name of the service. For
+/// metrics the node is one resource, and `service.name` is the name of the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
     /// The name of the node: `mycelium.node`.
     pub node: String,
     /// The host: `host.name`.
     pub host: Option<String>,
-    /// A UUID that only this start of the node has: `service.instance.id`.
+    /// A UUID of this start of the node: `service.instance.id`.
     pub instance: u128,
     /// The id of the process: `process.pid`.
     pub process: u32,
 }
 
 impl Resource {
-    /// Creates the resource of a node in this process. Its instance is made from `random`, a random
-    /// number.
+    /// Creates the resource of a node in this process. `random` is a random number for the
+    /// instance.
     pub fn of_node(node: &str, random: u128) -> Resource {
         // A random UUID: version 4, with the variant of RFC 9562.
         let instance = random & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
         Resource { node: node.to_owned(), host: host(), instance, process: process::id() }
     }
 
-    /// Returns the message of OTLP, with this `service.name`.
+    /// Returns the OTLP message, with this `service.name`.
     pub(crate) fn message(&self, service: &str, namespace: Option<&str>) -> OtlpResource {
         let Resource { node, host, instance: _, process } = self;
         let mut attributes = vec![
@@ -47,7 +47,7 @@ impl Resource {
         OtlpResource { attributes, ..OtlpResource::default() }
     }
 
-    /// The instance as text.
+    /// Returns the instance as text.
     fn instance_id(&self) -> String {
         let digits = format!("{:032x}", self.instance);
         let ends = [8, 12, 16, 20, 32];
@@ -57,7 +57,7 @@ impl Resource {
     }
 }
 
-/// The name of this host.
+/// Returns the name of this host.
 fn host() -> Option<String> {
     #[cfg(unix)]
     let name = rustix::system::uname().nodename().to_str().ok().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! The settings that spans and metrics share: their collector, and how long requests may take.
+//! The settings that spans and metrics share: the collector, and time limits for requests.
 
 use std::time::Duration;
 
@@ -8,8 +8,9 @@ use thiserror::Error;
 use super::{Endpoint, EndpointError, HeaderError, Headers};
 
 /// The settings for sending spans ([`OtlpTraces`](crate::spans::OtlpTraces)) or metrics
-/// ([`OtlpMetrics`](crate::push::OtlpMetrics)) to a collector. `S` has those that the other does not
-/// have. A mistake is kept until the node is built, so that no method needs a `?`.
+/// ([`OtlpMetrics`](crate::push::OtlpMetrics)) to a collector. `S` has the settings that only one
+/// of them has. Invalid settings become an error when the node is built, so no method here returns
+/// one.
 #[derive(Clone, Debug)]
 pub struct Otlp<S> {
     endpoint: Result<Endpoint, EndpointError>,
@@ -18,14 +19,14 @@ pub struct Otlp<S> {
     /// The value of `service.namespace`.
     pub(crate) namespace: Option<String>,
     pub(crate) timeout: Duration,
-    /// How long the end of the node may wait for the last requests.
+    /// The longest time that the end of the node may wait for the last requests.
     pub(crate) flush: Duration,
     pub(crate) own: S,
 }
 
 impl<S: Default> Otlp<S> {
-    /// Sends to the collector with this URL: `http://`, a host and a port. The path is `/v1/traces`
-    /// or `/v1/metrics`, below the path of the URL if it has one.
+    /// Creates settings for the collector with this URL: `http://`, a host and a port. The path is
+    /// `/v1/traces` or `/v1/metrics`, after the path of the URL if it has one.
     #[must_use]
     pub fn new(url: &str) -> Otlp<S> {
         Otlp {
@@ -48,8 +49,8 @@ impl<S> Otlp<S> {
         self
     }
 
-    /// Sets `service.namespace`, which distinguishes services and nodes from those of the same name
-    /// in other applications. By default it is absent.
+    /// Sets `service.namespace`, which distinguishes services and nodes of the same name in
+    /// different applications. It is absent by default.
     #[must_use]
     pub fn namespace(mut self, namespace: &str) -> Otlp<S> {
         self.namespace = Some(namespace.to_owned());
@@ -65,25 +66,25 @@ impl<S> Otlp<S> {
         self
     }
 
-    /// Sets how long a batch of spans may take, with all of its attempts, or a request with
-    /// metrics. The default is 10 s. Spans of a batch that takes longer are dropped. Metrics that
-    /// the collector did not take by then are in the next push, with newer values.
+    /// Sets the time limit for a batch of spans with all its attempts, or for a request with
+    /// metrics; 10 s by default. Spans of a batch that takes longer are dropped. Metrics that the
+    /// collector did not accept in time are in the next push, with newer values.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Otlp<S> {
         self.timeout = timeout;
         self
     }
 
-    /// Sets how long the end of the node may wait for the collector to take the remaining spans, or
-    /// the last values. The default is 2 s. With 0 s the last values of metrics are not sent.
+    /// Sets how long the end of the node may wait for the collector to accept the remaining spans,
+    /// or the last values; 2 s by default. With 0 s the last values of metrics are not sent.
     #[must_use]
     pub fn flush(mut self, flush: Duration) -> Otlp<S> {
         self.flush = flush;
         self
     }
 
-    /// Returns the endpoint of the collector, if these settings have no mistake. The timeout is
-    /// that `of` something.
+    /// Checks these settings and returns the endpoint of the collector. `of` says what the timeout
+    /// is for.
     pub(crate) fn check(&self, of: &'static str) -> Result<Endpoint, OtlpError> {
         let endpoint = self.endpoint.clone()?;
         match &self.header_error {
@@ -107,21 +108,21 @@ pub enum OtlpError {
     /// The timeout is zero, so there is no time to send anything.
     #[error("invalid timeout of {of}: expected more than 0 s")]
     Timeout {
-        /// The thing that has no time: a batch of spans, or a request with metrics.
+        /// What the timeout is for: a batch of spans, or a request with metrics.
         of: &'static str,
     },
-    /// The queue has no room for spans, or too much.
+    /// The queue would have no room, or too much.
     #[error("invalid queue for {spans} spans: expected room for 1 to 1,048,576")]
     Queue {
         /// The requested number of spans.
         spans: usize,
     },
-    /// A batch has no span, or more spans than the queue has room for.
+    /// A batch would have no span, or more spans than the queue.
     #[error("invalid batch of {spans} spans: expected 1 to {queue}, the places of the queue")]
     Batch {
         /// The requested number of spans.
         spans: usize,
-        /// The number of spans that the queue holds.
+        /// The number of spans that the queue has room for.
         queue: usize,
     },
     /// Metrics would be pushed too often.

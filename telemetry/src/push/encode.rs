@@ -14,8 +14,8 @@ use crate::metrics::{Buckets, Family, FamilyKind, Sample, SampleValue};
 use crate::otlp::Resource;
 use crate::otlp::common::{scope, text};
 
-/// The most data points of a request. Labels have at most some hundred bytes, and a histogram has
-/// 65 buckets, so a request has at most about 1.5 MB.
+/// The largest number of data points in a request. Labels have at most some hundred bytes, and a
+/// histogram has 65 buckets, so a request has at most about 1.5 MB.
 const MOST_POINTS: usize = 1_000;
 /// Values count from the start of the node.
 const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
@@ -23,16 +23,16 @@ const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 /// The times of data points, in nanoseconds of Unix time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// The time from which on the node counts.
+    /// The time from which the node counts.
     pub(super) start: u64,
     pub(super) now: u64,
 }
 
-/// The requests of one push, one after the other.
+/// The requests of one push.
 pub(super) struct Requests<'a> {
-    /// The families that are left.
+    /// The families that are not encoded yet.
     families: &'a [Family],
-    /// The number of samples of the first family that were encoded.
+    /// The number of encoded samples of the first of these families.
     written: usize,
     times: Times,
     resource: &'a Resource,
@@ -64,7 +64,7 @@ impl<'a> Requests<'a> {
         (points > 0).then(|| (request.encode_to_vec().into(), points as u64))
     }
 
-    /// Takes the next samples of a family, at least one and at most this many.
+    /// Returns the next samples of a family, at least one and at most this many.
     fn take(&mut self, most: usize) -> Option<(&'a Family, &'a [Sample])> {
         while let Some((first, others)) = self.families.split_first().filter(|_| most > 0) {
             let rest = &first.samples[self.written..];
@@ -105,7 +105,7 @@ fn metric(family: &Family, samples: &[Sample], times: Times) -> Metric {
     }
 }
 
-/// Returns a unit in the form of OpenTelemetry, the Unified Code for Units of Measure.
+/// Returns a unit in OpenTelemetry's form, the Unified Code for Units of Measure.
 fn ucum(unit: &str) -> &str {
     match unit {
         "bytes" => "By",
@@ -114,8 +114,8 @@ fn ucum(unit: &str) -> &str {
     }
 }
 
-/// Returns the data point of a counter or a gauge. A gauge has no start: it is the value of one
-/// moment.
+/// Returns the data point of a counter or a gauge. A gauge has no start time, because it is the
+/// value of one moment.
 fn number(sample: &Sample, times: Times) -> Option<NumberDataPoint> {
     let (start_time_unix_nano, value) = match sample.value {
         SampleValue::Counter(count) => (times.start, i64::try_from(count).unwrap_or(i64::MAX)),

@@ -4,16 +4,16 @@ use std::fmt;
 
 use crate::otlp::notice::Collected;
 
-/// Pushes that the collector did not take, since the last notice.
+/// The pushes since the last notice that the collector did not accept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PushNotice {
-    /// Pushes that ended early: the collector could not be reached, did not answer in time, or
-    /// failed itself.
+    /// The number of pushes that ended early because the collector could not be reached, did not
+    /// answer in time, or failed.
     pub failed: u64,
-    /// Pushes of which the collector refused a part.
+    /// The number of pushes of which the collector refused a part.
     pub refused: u64,
-    /// The last error. A collector may also warn of points that it took.
+    /// The last error. A collector may also send a warning about points that it accepted.
     pub error: Option<String>,
 }
 

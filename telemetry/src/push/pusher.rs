@@ -1,5 +1,5 @@
-//! The pusher: it decides when to send, handles errors and counts, on a thread of its own. Time and
-//! the collector come from a [`Port`], so that tests run it on virtual time.
+//! The pusher, which decides when to send, handles errors and counts, on a separate thread. Time
+//! and the collector come from a [`Port`], so that tests run it on virtual time.
 
 use std::io;
 use std::sync::Arc;
@@ -18,14 +18,13 @@ use crate::otlp::notice::Notices;
 use crate::otlp::port::{HttpPort, Port};
 use crate::otlp::{Answer, Endpoint, OtlpError, Resource, Stopper};
 
-/// The number of failures in a row after which a collector gets no push at the end of the node.
+/// After this number of consecutive failures a collector gets no push at the end of the node.
 const IS_AWAY: u32 = 2;
 /// The longest pause that a collector can request.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// Pushes the metrics of a node. It is made before the node has started, so that mistakes in its
-/// settings are errors of the build. [`open`](Pusher::open) then gets what it needs from the
-/// system.
+/// Pushes the metrics of a node. It is created before the node starts, so that invalid settings are
+/// errors of the build. [`open`](Pusher::open) then gets its resources from the system.
 #[derive(Debug)]
 pub struct Pusher {
     settings: OtlpMetrics,
@@ -42,17 +41,17 @@ impl Pusher {
         Ok(Pusher { settings, endpoint })
     }
 
-    /// The endpoint to which metrics are sent.
+    /// Returns the endpoint to which metrics are sent.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Gets what the pusher needs from the system: files for its runtime. Returns what stops it, and
-    /// what its thread runs: that pushes metrics until it is stopped. `on_notice` gets errors, at
-    /// most once a minute and once at the end.
+    /// Opens the files for the pusher's runtime. Returns a stopper, and the function that its
+    /// thread runs, which pushes metrics until it is stopped. `on_notice` gets errors, at most once
+    /// a minute and once at the end.
     ///
     /// # Errors
-    /// If the process can open no further file.
+    /// If the process cannot open another file.
     pub fn open(
         self,
         node: PushedNode,
@@ -71,26 +70,26 @@ impl Pusher {
 pub struct PushedNode {
     /// The resource of all metrics.
     pub resource: Resource,
-    /// Returns the state of the node; `None` if it has nothing to push.
+    /// Returns the state of the node; `None` if there is nothing to push.
     pub snapshot: Box<dyn Fn() -> Option<Snapshot> + Send>,
-    /// The collector of families. No other sink may use it: it remembers the counters.
+    /// Makes the families. No other sink may use it, because it remembers the counters.
     pub collector: Collector,
-    /// The line in which the pusher counts.
+    /// The line of counters for the outcomes of pushes.
     pub line: Line<PusherValue>,
-    /// Returns the time of day.
+    /// Returns the current time of day.
     pub wall_clock: Box<dyn Fn() -> SystemTime + Send>,
 }
 
-/// The pusher at work.
+/// The state of a running pusher.
 struct Work<F> {
     settings: OtlpMetrics,
     node: PushedNode,
-    /// The time from which on the node counts.
+    /// The time from which the node counts.
     began: SystemTime,
     notices: Notices<PushNotice, F>,
-    /// The number of pushes in a row that have failed.
+    /// The number of consecutive failed pushes.
     failures: u32,
-    /// The time before which there is no push.
+    /// The time before which no push is sent.
     not_before: Duration,
 }
 
@@ -125,7 +124,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
             if stopped.is_some() {
                 break;
             }
-            // A push that takes longer than the interval is not made up for.
+            // Skips the pushes that were due during a push longer than the interval.
             due = due.saturating_add(interval);
             if due <= port.now() {
                 due = port.now().saturating_add(interval);
@@ -134,15 +133,15 @@ impl<F: FnMut(&PushNotice)> Work<F> {
         self.notices.tell(Duration::MAX);
     }
 
-    /// Sends the present values. A request that fails ends the push. A request that is refused does
-    /// not, because the reason may be one of its points. A node that has not started has no values.
+    /// Sends the current values. A failed request ends the push. A refused one does not, because
+    /// the cause may be one of its points. A node that has not started has no values.
     fn push(&mut self, port: &mut impl Port) {
         let node = &mut self.node;
         let Some(snapshot) = (node.snapshot)() else { return };
         let families = node.collector.collect(&snapshot);
         drop(snapshot);
-        // Never takes a time before the start, because the time of day may go back, but the time of
-        // a point must not.
+        // Never uses a time before the start: the time of day may go back, but the time of a point
+        // must not.
         let times = [self.began, (node.wall_clock)().max(self.began)].map(nanoseconds);
         let times = Times { start: times[0], now: times[1] };
         let namespace = self.settings.namespace.as_deref();
@@ -154,7 +153,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
                 Answer::Taken { rejected, error } => (Some(rejected.min(points)), error),
                 Answer::Refused { error } => (Some(points), Some(error)),
                 Answer::Failed { error } => {
-                    // The collector has answered, so earlier failures do not count any more.
+                    // The collector has answered, so earlier failures no longer count.
                     self.failures = 0;
                     (None, Some(error))
                 }

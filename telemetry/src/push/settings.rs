@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::otlp::{Endpoint, Otlp, OtlpError};
 
-/// The settings for pushing the metrics of a node to a collector that speaks OTLP over HTTP, such
-/// as the OpenTelemetry Collector, or Prometheus with its receiver for OTLP.
+/// The settings for pushing the metrics of a node to a collector that accepts OTLP over HTTP, such
+/// as the OpenTelemetry Collector, or Prometheus with its OTLP receiver.
 ///
 /// ```
 /// use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::otlp::{Endpoint, Otlp, OtlpError};
 /// # drop(metrics);
 /// ```
 ///
-/// Mistakes, such as a URL without a port, are errors when a node is built.
+/// Invalid settings, such as a URL without a port, are errors when a node is built.
 pub type OtlpMetrics = Otlp<OfMetrics>;
 
 /// The settings that only metrics have.
@@ -39,15 +39,15 @@ impl Otlp<OfMetrics> {
     /// The shortest [`interval`](OtlpMetrics::interval).
     pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
-    /// Sets the time between two pushes, 1 s or more. The default is 10 s. The first push comes
-    /// after this time, and the last one at the end of the node.
+    /// Sets the time between two pushes, at least 1 s; 10 s by default. The first push comes after
+    /// this time, the last one at the end of the node.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> OtlpMetrics {
         self.own.interval = interval;
         self
     }
 
-    /// Checks the interval, too. Returns the endpoint of the collector.
+    /// Checks all settings, including the interval. Returns the endpoint of the collector.
     pub(super) fn check_all(&self) -> Result<Endpoint, OtlpError> {
         let (endpoint, interval) = (self.check("a request with metrics")?, self.own.interval);
         match interval < OtlpMetrics::SHORTEST_INTERVAL {

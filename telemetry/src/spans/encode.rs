@@ -11,7 +11,7 @@ use prost::Message;
 use crate::otlp::Resource;
 use crate::otlp::common::{nanoseconds, number, scope, text};
 
-/// Returns a batch as bytes. Sorts the spans by service, because each service is a resource.
+/// Encodes a batch. Sorts the spans by service, because each service is a resource.
 pub(super) fn encode(resource: &Resource, namespace: Option<&str>, spans: &mut [Span]) -> Bytes {
     spans.sort_by(|a, b| a.service.cmp(&b.service));
     let of_services = spans.chunk_by(|a, b| a.service == b.service).map(|spans| {
@@ -28,7 +28,7 @@ fn message(span: &Span) -> OtlpSpan {
     let (operation, kind) = match span.kind {
         SpanKind::Root => ("send", Kind::Producer),
         SpanKind::Handle => ("process", Kind::Consumer),
-        // A kind that this version of the package does not know.
+        // A kind unknown to this version of the package.
         _ => ("handle", Kind::Internal),
     };
     let mut attributes = vec![

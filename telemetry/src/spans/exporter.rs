@@ -1,4 +1,4 @@
-//! The exporter: it takes spans from the queue and sends them in batches, on a thread of its own.
+//! The exporter, which takes spans from the queue and sends them in batches, on a separate thread.
 //! Time and the collector come from a [`Port`], so that tests run it on virtual time.
 
 use std::io;
@@ -18,18 +18,17 @@ use crate::otlp::notice::Notices;
 use crate::otlp::port::{HttpPort, Port};
 use crate::otlp::{Answer, Endpoint, OtlpError, Resource, Stopper};
 
-/// The pauses between attempts: after the first failure, and at most.
+/// The pauses between attempts: the first and the longest.
 const BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(5) };
-/// The number of failures in a row after which a collector gets no attempt at the end of the node.
+/// After this number of consecutive failures a collector gets no attempt at the end of the node.
 const IS_AWAY: u32 = 2;
 
-/// How long the exporter waits for a task that is putting a span into the queue before it looks
-/// again.
+/// How long the exporter waits for a task that is in the middle of a push into the queue.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Sends the spans of a node. It is made before the node has started, so that spans have a queue.
-/// [`open`](Exporter::open) then gets what it needs from the system.
+/// Sends the spans of a node. It is created before the node starts, so that spans have a queue.
+/// [`open`](Exporter::open) then gets its resources from the system.
 #[derive(Debug)]
 pub struct Exporter {
     settings: OtlpTraces,
@@ -48,23 +47,23 @@ impl Exporter {
         Ok(Exporter { settings, endpoint, queue })
     }
 
-    /// The queue for spans.
+    /// Returns the queue for spans.
     pub fn queue(&self) -> SpanQueue {
         self.queue.clone()
     }
 
-    /// The endpoint to which spans are sent.
+    /// Returns the endpoint to which spans are sent.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Gets what the exporter needs from the system. It counts in `line`, and the pauses between
-    /// its attempts are random, from `seed`. Returns what stops it, and what its thread runs: that
-    /// sends spans until it is stopped, then closes the queue and sends the rest. `on_notice` gets
-    /// drops and errors, at most once a minute and once at the end.
+    /// Opens the files for the exporter's runtime. The exporter counts in `line`; `seed` makes the
+    /// pauses between its attempts random. Returns a stopper, and the function that its thread
+    /// runs, which sends spans until it is stopped, then closes the queue and sends the rest.
+    /// `on_notice` gets drops and errors, at most once a minute and once at the end.
     ///
     /// # Errors
-    /// If the process can open no further file.
+    /// If the process cannot open another file.
     pub fn open(
         self,
         resource: Resource,
@@ -80,7 +79,7 @@ impl Exporter {
     }
 }
 
-/// The exporter at work.
+/// The state of a running exporter.
 struct Work<F> {
     queue: SpanQueue,
     settings: OtlpTraces,
@@ -88,11 +87,11 @@ struct Work<F> {
     line: Line<ExporterValue>,
     random: fastrand::Rng,
     notices: Notices<Notice, F>,
-    /// The number of spans that the queue has dropped and that were counted.
+    /// The number of spans that the queue has dropped, as last counted.
     dropped: u64,
-    /// The number of attempts in a row that have failed.
+    /// The number of consecutive failed attempts.
     failures: u32,
-    /// The time before which there is no attempt.
+    /// The time before which no attempt is made.
     not_before: Duration,
 }
 
@@ -114,7 +113,7 @@ impl<F: FnMut(&Notice)> Work<F> {
     fn run(&mut self, port: &mut impl Port) {
         let OfTraces { batch, delay, .. } = self.settings.own;
         let mut spans: Vec<Span> = Vec::with_capacity(batch);
-        // A span waits in the queue for at most the delay.
+        // A span waits in the queue for at most `delay`.
         let mut due = port.now().saturating_add(delay);
         loop {
             let is_last = port.stopped_at().is_some();
@@ -136,7 +135,7 @@ impl<F: FnMut(&Notice)> Work<F> {
             } else if is_drained {
                 break;
             } else if is_last {
-                // The queue is not empty, because a task is just putting a span into it: waits a
+                // The queue is not empty, but a task is in the middle of a push, so this waits a
                 // moment.
                 port.wait(port.now().saturating_add(MOMENT));
             }
@@ -146,11 +145,11 @@ impl<F: FnMut(&Notice)> Work<F> {
         self.notices.tell(Duration::MAX);
     }
 
-    /// Sends a batch until the collector has taken or refused it, or its time is over.
+    /// Sends a batch until the collector has accepted or refused it, or its time is over.
     fn send(&mut self, port: &mut impl Port, request: &Bytes, spans: u64) {
         let deadline = port.now().saturating_add(self.settings.timeout);
         loop {
-            // Computed for each attempt, because the end of the node may come meanwhile.
+            // Computed for each attempt, because the node may end meanwhile.
             let flush = self.settings.flush;
             let stopped = port.stopped_at();
             let end = stopped.map_or(deadline, |at| deadline.min(at.saturating_add(flush)));
@@ -174,10 +173,10 @@ impl<F: FnMut(&Notice)> Work<F> {
                 Answer::Later { after, error } => {
                     self.count_error(error);
                     let timeout = self.settings.timeout;
-                    // At most half of the time, so that every batch gets an attempt.
+                    // At most half of the timeout, so that every batch gets an attempt.
                     let own = BACKOFF.pause(self.failures, self.random.u64(..)).min(timeout / 2);
                     let pause = if let Some(after) = after {
-                        // A collector can make the pause longer, not shorter.
+                        // A collector can extend the pause, but not shorten it.
                         after.min(timeout).max(own)
                     } else {
                         self.failures = self.failures.saturating_add(1);
@@ -188,20 +187,20 @@ impl<F: FnMut(&Notice)> Work<F> {
                     continue;
                 }
             };
-            // The answer is final, so neither failures nor a pause are left.
+            // The answer is final, which resets failures and pause.
             (self.failures, self.not_before) = (0, Duration::ZERO);
             error.into_iter().for_each(|error| self.count_error(error));
             return self.drop_spans(port, why, dropped);
         }
     }
 
-    /// Waits until this time, or until something happens.
+    /// Waits until this time, or until the port wakes.
     fn rest(&mut self, port: &mut impl Port, until: Duration) {
         self.notices.rest(port, until);
         self.count_drops_of_queue(port.now());
     }
 
-    /// Counts spans that no collector has, because of a failure or a refusal.
+    /// Counts spans that were dropped because of a failure or a refusal.
     fn drop_spans(&mut self, port: &impl Port, why: ExporterValue, spans: u64) {
         let open = self.notices.open();
         match why {

@@ -1,27 +1,28 @@
-//! Notices for the owner of an exporter of spans.
+//! Notices for the owner of a span exporter.
 
 use std::fmt;
 
 use crate::otlp::notice::Collected;
 
-/// Spans that were dropped, and errors, since the last notice.
+/// Dropped spans and errors since the last notice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Notice {
-    /// Spans that found no room in the queue.
+    /// The number of spans that were dropped because the queue was full.
     pub dropped_full: u64,
-    /// Spans of batches that could not be sent in time, or for which the collector failed.
+    /// The number of spans in batches that could not be sent in time, or for which the collector
+    /// failed.
     pub dropped_failed: u64,
-    /// Spans that the collector refused.
+    /// The number of spans that the collector refused.
     pub dropped_refused: u64,
-    /// Requests that failed.
+    /// The number of failed requests.
     pub errors: u64,
     /// The last error.
     pub error: Option<String>,
 }
 
 impl Notice {
-    /// The number of spans that were dropped.
+    /// Returns the number of dropped spans.
     pub fn dropped(&self) -> u64 {
         self.dropped_full + self.dropped_failed + self.dropped_refused
     }

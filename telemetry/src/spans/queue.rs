@@ -10,18 +10,18 @@ use mycelium_transports::local::{Span, SpanSink};
 
 use crate::otlp::bell::Bell;
 
-/// Takes the spans of a node, for an [`Exporter`](super::Exporter). A span that finds no room is
+/// Takes the spans of a node, for an [`Exporter`](super::Exporter). If it is full, a span is
 /// dropped and counted: no task waits, and nothing is allocated.
 #[derive(Clone)]
 pub struct SpanQueue(Arc<State>);
 
 struct State {
     ring: Boxed<Span>,
-    /// The number of spans that found no room.
+    /// The number of spans that were dropped because the queue was full.
     dropped: AtomicU64,
-    /// Whether the exporter was woken for a full batch, and has not looked yet.
+    /// Whether the exporter was woken for a full batch and has not checked the queue since.
     is_awake: AtomicBool,
-    /// The number of spans that wakes the exporter.
+    /// The number of queued spans at which the exporter is woken.
     batch: usize,
     /// Wakes the exporter.
     bell: Arc<Bell>,
@@ -41,7 +41,7 @@ impl SpanSink for SpanQueue {
 }
 
 impl SpanQueue {
-    /// Creates an empty queue. `places`, the most spans in it, is a power of two from 2 on.
+    /// Creates an empty queue with `places`, a power of two and at least 2.
     pub(super) fn new(places: usize, batch: usize) -> SpanQueue {
         let ring = Boxed::with_capacity(places).expect("the settings were checked");
         let (dropped, is_awake) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -53,13 +53,13 @@ impl SpanQueue {
         self.0.bell.clone()
     }
 
-    /// Takes spans until there are `most` of them. If the queue has fewer, it takes none, unless
-    /// `is_time`. Returns whether the queue was closed and has none left.
+    /// Moves spans out of the queue until `spans` has `most`. With fewer in the queue it takes
+    /// none, unless `is_time`. Returns whether the queue was closed and is empty.
     pub(super) fn take(&self, spans: &mut Vec<Span>, most: usize, is_time: bool) -> bool {
         self.0.is_awake.store(false, Ordering::SeqCst);
-        // Either this look sees the span that completes a batch, or the task of that span sees that
-        // the exporter sleeps. A part of a batch is not taken before, because it would not count in
-        // the task's look.
+        // Either this check sees the span that completes a batch, or the task of that span sees
+        // that the exporter sleeps. A partial batch stays in the queue, because the task counts
+        // what is there.
         fence(Ordering::SeqCst);
         if !is_time && self.0.ring.len() < most {
             return false;
@@ -74,12 +74,12 @@ impl SpanQueue {
         false
     }
 
-    /// Closes the queue: no further span gets in.
+    /// Closes the queue: further spans are refused.
     pub(super) fn close(&self) {
         self.0.ring.close();
     }
 
-    /// The number of spans that were dropped until now.
+    /// Returns the number of spans dropped so far because the queue was full.
     pub(super) fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::otlp::{Endpoint, Otlp, OtlpError};
 
-/// The settings for sending the spans of a node to a collector that speaks OTLP over HTTP, such as
+/// The settings for sending the spans of a node to a collector that accepts OTLP over HTTP, such as
 /// the OpenTelemetry Collector, Jaeger or Tempo.
 ///
 /// ```
@@ -20,7 +20,7 @@ use crate::otlp::{Endpoint, Otlp, OtlpError};
 /// # drop(traces);
 /// ```
 ///
-/// Mistakes, such as a URL without a port, are errors when a node is built.
+/// Invalid settings, such as a URL without a port, are errors when a node is built.
 pub type OtlpTraces = Otlp<OfTraces>;
 
 /// The settings that only spans have.
@@ -38,48 +38,48 @@ impl Default for OfTraces {
     }
 }
 
-/// The most spans that a queue may hold.
+/// The largest number of spans in a queue.
 const MOST: usize = 1 << 20;
 
 impl Otlp<OfTraces> {
-    /// Records this share of the traces that begin in the node, from 0 to 1. The default is all. A
-    /// trace that began in another node is recorded if that node has chosen it.
+    /// Sets the share, from 0 to 1, of the traces beginning in this node that are recorded; all by
+    /// default. A trace that began in another node is recorded if that node has sampled it.
     #[must_use]
     pub fn sample(mut self, share: f64) -> OtlpTraces {
         self.own.sample = Some(share);
         self
     }
 
-    /// Sets how long a span waits for others of its batch. The default is 1 s.
+    /// Sets how long a span waits for others of its batch; 1 s by default.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> OtlpTraces {
         self.own.delay = delay;
         self
     }
 
-    /// Sets the most spans of a batch. The default is 512.
+    /// Sets the largest number of spans in a batch; 512 by default.
     #[must_use]
     pub fn batch(mut self, spans: usize) -> OtlpTraces {
         self.own.batch = spans;
         self
     }
 
-    /// Sets the most spans that wait, rounded up to a power of two; further spans are dropped. The
-    /// default is 4,096.
+    /// Sets the size of the queue in spans, rounded up to a power of two; 4,096 by default. When it
+    /// is full, spans are dropped.
     #[must_use]
     pub fn queue(mut self, spans: usize) -> OtlpTraces {
         self.own.queue = spans;
         self
     }
 
-    /// The share of traces, if it was set.
+    /// Returns the share of sampled traces, if it was set.
     #[must_use]
     pub fn share(&self) -> Option<f64> {
         self.own.sample
     }
 
-    /// Checks the queue and the batch, too. Returns the endpoint of the collector, and the size of
-    /// the queue.
+    /// Checks all settings, including the queue and the batch. Returns the endpoint of the
+    /// collector and the size of the queue.
     pub(super) fn check_all(&self) -> Result<(Endpoint, usize), OtlpError> {
         let endpoint = self.check("a batch of spans")?;
         let OfTraces { batch, queue, .. } = self.own;

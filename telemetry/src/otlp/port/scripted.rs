@@ -1,4 +1,4 @@
-//! A port on virtual time, for tests. Its collector answers as a script says.
+//! A port on virtual time for tests. Its collector answers by a script.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -15,25 +15,25 @@ pub(crate) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The behaviour of the collector, and the end of the exporter.
+/// The behaviour of the collector, and the time of the exporter's stop.
 #[derive(Clone, Copy)]
 pub(crate) struct Script {
     pub(crate) stop_at: Duration,
-    /// How long the collector takes for an answer.
+    /// The time that the collector takes for an answer.
     pub(crate) takes: Duration,
     /// Returns the collector's answer, given the time.
     pub(crate) answer: fn(Duration) -> Answer,
 }
 
-/// A script while it runs.
+/// A running script.
 pub(crate) struct Stage<'a> {
     script: Script,
-    /// How long a request may take after the end.
+    /// The time limit for requests after the stop.
     flush: Duration,
     now: &'a Cell<Duration>,
-    /// Called when the time moves forward: does what the test plans until then.
+    /// Called before the time advances, to do what the test has planned until then.
     until: Box<dyn FnMut(Duration) + 'a>,
-    /// The requests: when each began, and its body.
+    /// The start time and the body of each request.
     pub(crate) posts: Vec<(Duration, Bytes)>,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Stage<'a> {
         stage
     }
 
-    /// Moves the time forward to `time`, if that is later.
+    /// Advances the time to `time`, if that is later.
     fn go_to(&mut self, time: Duration) {
         self.now.set(self.now.get().max(time));
         (self.until)(self.now.get());

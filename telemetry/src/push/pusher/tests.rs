@@ -1,4 +1,4 @@
-//! Tests of the pusher on virtual time, with a collector that answers as a script says.
+//! Tests of the pusher on virtual time, with a collector that answers by a script.
 
 use std::cell::{Cell, RefCell};
 use std::time::UNIX_EPOCH;
@@ -13,7 +13,7 @@ use super::*;
 use crate::Snapshot;
 use crate::otlp::port::scripted::{Script, Stage, away, seconds, taken};
 
-/// A request: when it began, its points, and the messages that publishers have sent.
+/// A request: its start time, its points, and the number of messages that publishers have sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Post {
     at: Duration,
@@ -24,9 +24,9 @@ struct Post {
 struct Outcome {
     posts: Vec<Post>,
     notices: Vec<(Duration, PushNotice)>,
-    /// The numbers of pushes that were taken, failed and refused.
+    /// The numbers of accepted, failed and refused pushes.
     pushes: [u64; 3],
-    /// The numbers of points that were taken and refused.
+    /// The numbers of accepted and refused points.
     points: [u64; 2],
     ended_at: Duration,
 }
@@ -121,7 +121,7 @@ fn what_a_collector_did_not_take_is_not_sent_again_but_newer_values_are() {
     let outcome = run(settings(), 1, script(answer));
     assert_eq!(outcome.times(), [10, 20, 30, 35].map(seconds));
     assert_eq!((outcome.posts[2].sent.clone(), outcome.pushes), (vec![30], [2, 2, 0]));
-    // A notice of the first error at once, and of the others at the end.
+    // One notice comes at the first error, and one at the end for the others.
     let times: Vec<_> = outcome.notices.iter().map(|(at, notice)| (*at, notice.failed)).collect();
     assert_eq!(times, [(seconds(10), 1), (seconds(35), 1)]);
     assert_eq!(outcome.notices[0].1.error.as_deref(), Some("connection refused"));
@@ -138,7 +138,7 @@ fn a_collector_that_is_away_costs_one_line_a_minute_and_no_wait_at_the_end() {
     assert_eq!(times, [&*minutes, &[seconds(605)]].concat(), "the rest at the end");
     let told: u64 = outcome.notices.iter().map(|(_, notice)| notice.failed).sum();
     assert_eq!(told, 60, "all are reported");
-    // A collector that has failed once, and not twice, is tried at the end.
+    // A collector that has failed only once is tried at the end.
     let outcome = run(settings(), 1, Script { stop_at: seconds(15), ..script(away) });
     assert_eq!((outcome.times(), outcome.pushes), ([10, 15].map(seconds).into(), [0, 2, 0]));
 }
@@ -151,8 +151,8 @@ fn retry_after_is_honoured() {
     let answer = |now| if now < seconds(20) { busy(13) } else { taken(now) };
     let outcome = run(settings(), 1, script(answer));
     assert_eq!(outcome.times(), [10, 23, 30, 35].map(seconds));
-    // A requested pause of hours is cut to five minutes. At the end it is waited for only within
-    // the time for the end.
+    // A requested pause of hours is limited to five minutes, and at the end of the node to the time
+    // for the end.
     let hours = |now| if now < seconds(20) { busy(36_000) } else { taken(now) };
     let outcome = run(settings(), 1, Script { stop_at: seconds(315), ..script(hours) });
     assert_eq!(outcome.times(), [10, 310, 315].map(seconds));
@@ -166,7 +166,7 @@ fn retry_after_is_honoured() {
 fn a_slow_collector_has_the_time_of_a_request_and_pushes_do_not_pile_up() {
     let slow = run(settings(), 1, Script { takes: seconds(8), ..script(taken) });
     assert_eq!(slow.times(), [10, 20, 30].map(seconds));
-    // The last push was stopped, with 2 s left.
+    // The last push was aborted, with 2 s left.
     assert_eq!((slow.pushes, slow.ended_at), ([2, 1, 0], seconds(37)));
     let late =
         run(settings(), 1, Script { takes: seconds(60), stop_at: seconds(65), ..script(taken) });
@@ -183,7 +183,7 @@ fn what_a_collector_refuses_is_counted_and_the_rest_is_sent() {
         _ => Answer::Taken { rejected: 3, error: Some("too old".to_owned()) },
     };
     let outcome = run(settings(), 1500, Script { stop_at: seconds(15), ..script(answer) });
-    // Each push has six requests: all are sent, although the first is refused.
+    // All six requests of each push are sent, although the first is refused.
     let points = outcome.posts[0].points as u64;
     assert_eq!((points, outcome.posts.len() % 2), (1000, 0));
     let all: usize = outcome.posts.iter().map(|post| post.points).sum();

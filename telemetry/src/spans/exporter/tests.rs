@@ -1,4 +1,4 @@
-//! Tests of the exporter on virtual time, with a collector that answers as a script says.
+//! Tests of the exporter on virtual time, with a collector that answers by a script.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -31,7 +31,7 @@ fn script(answer: fn(Duration) -> Answer) -> Script {
     Script { stop_at: seconds(200), takes: Duration::ZERO, answer }
 }
 
-/// Runs an exporter. The records are the seconds at which spans are recorded, and their number, in
+/// Runs an exporter. Each record is a time in seconds and the number of spans recorded then, in
 /// order.
 fn run<const N: usize>(records: [(u64, usize); N], script: Script) -> Outcome {
     let mut records = VecDeque::from(records);
@@ -65,8 +65,8 @@ fn run<const N: usize>(records: [(u64, usize); N], script: Script) -> Outcome {
 #[test]
 fn a_batch_is_sent_when_it_is_full_or_its_time_has_come() {
     let outcome = run([(0, 5), (10, 2)], script(taken));
-    // A full batch of four at once; one span after the delay; two that came before the end of a
-    // later delay.
+    // Sends a full batch of four at once; one span after the delay; two whose delay had not passed
+    // at the end.
     assert_eq!(outcome.posts, [seconds(0), seconds(1), seconds(10)]);
     assert_eq!((outcome.exported, outcome.errors, outcome.ended_at), (7, 0, seconds(200)));
     assert_eq!(outcome.notices, []);
@@ -78,14 +78,14 @@ fn a_collector_that_is_away_costs_spans_and_nothing_else() {
     let Outcome { posts, notices, exported, full, failed, refused, errors, ended_at } = outcome;
     assert_eq!((exported, refused, full + failed), (0, 0, 64), "each span is counted once");
     assert_eq!(full, 12 * 3, "those that found no room");
-    // The pauses double up to 5 s, less a random part of at most a half.
+    // The pauses double up to 5 s, minus a random part of at most half.
     let pauses: Vec<_> = posts.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!((250..=500).contains(&pauses[0].as_millis()), "{pauses:?}");
     assert!((500..=1000).contains(&pauses[1].as_millis()), "{pauses:?}");
     assert!(pauses.iter().all(|pause| *pause >= seconds(5) / 20), "{pauses:?}");
     assert_eq!(errors, posts.len() as u64);
     assert!(posts.len() < 60, "{posts:?}");
-    // One notice a minute: of the first error at once, and of the others at the end.
+    // One notice comes at the first error, and one at the end for the others: at most one a minute.
     let times: Vec<_> = notices.iter().map(|(at, _)| *at).collect();
     assert_eq!(times[0], seconds(0));
     let between = times.windows(2).map(|pair| pair[1] - pair[0]);
@@ -115,8 +115,8 @@ fn retry_after_is_honoured_within_the_time_of_a_batch() {
     let answer = |now| if now == seconds(0) { busy(7) } else { taken(now) };
     let outcome = run([(0, 4)], script(answer));
     assert_eq!((outcome.posts, outcome.exported), (vec![seconds(0), seconds(7)], 4));
-    // The requested pause is longer than a batch may take: the batch is dropped, and nothing is
-    // sent for as long as a batch may take.
+    // The requested pause is longer than the timeout of a batch: the batch is dropped, and nothing
+    // is sent for that timeout.
     let answer = |now| if now == seconds(0) { busy(3600) } else { taken(now) };
     let outcome = run([(0, 4), (2, 4)], script(answer));
     assert_eq!((outcome.failed, outcome.exported), (4, 4));
@@ -173,7 +173,7 @@ fn the_end_sends_what_is_left_within_its_time() {
     let outcome = run([(0, 7)], Script { stop_at, takes: seconds(9), ..script(taken) });
     assert_eq!((outcome.exported, outcome.failed), (0, 7));
     assert_eq!(outcome.ended_at, stop_at + seconds(2));
-    // A collector that is known to be away is not waited for.
+    // The end does not wait for a collector that is known to be down.
     let outcome = run([(0, 4), (19, 4)], Script { stop_at: seconds(20), ..script(away) });
     assert_eq!((outcome.failed, outcome.ended_at), (8, seconds(20)));
     // A collector that was not tried yet is tried, and tried again.
