@@ -14,7 +14,7 @@ use crate::shared::clock::{duration, pause};
 use crate::shared::exit::Failure;
 use crate::shared::output::{Format, print};
 
-/// The pause before the next try if a launcher begins or ends just now.
+/// The pause before the next try while a launcher is starting or ending.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The arguments of `down`.
@@ -37,8 +37,8 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
     let clock = Clock::start();
     while clock.now() < leftovers::LONGEST {
         if let Some(mut client) = Client::request(&place, &Request::Down { timeout })? {
-            // Waits as long as it takes, because each node has its deadline. Without an answer the
-            // launcher was killed, or ended just now.
+            // Waits without a limit, because each node has its deadline. Without an answer the
+            // launcher was killed, or has just ended.
             if let Some(Answer::Nodes { nodes, problem }) = client.answer(None)? {
                 return table::print(&nodes, problem, Format::Table);
             }
@@ -59,9 +59,9 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
     Err(Failure::Unavailable(format!("no launcher of {} responds", place.title())))
 }
 
-/// Removes what is left of a bundle: the logs of one that failed, and the nodes of a launcher that
-/// was killed, which end by themselves. Returns the nodes that had to be killed. `None` if a
-/// launcher has the place.
+/// Removes the remains of a bundle: the logs of a failed one, and the nodes of a killed launcher,
+/// which end by themselves. Returns the nodes that had to be killed, or `None` if a launcher has
+/// the place.
 fn clear(place: &Place, grace: Duration) -> Option<Vec<String>> {
     let Some(_lock) = place.lock_if_there() else {
         return (!place.directory().exists()).then(Vec::new);

@@ -14,9 +14,9 @@ use crate::shared::terminal::{styled, wrapped};
 const ERRORS: &str = include_str!("../../docs/errors.md");
 /// The document with likely mistakes, and the messages that they cause.
 const MISTAKES: &str = include_str!("../../docs/mistakes.md");
-/// The least similarity, from 0 to 1, of a text that is named as one of the nearest.
+/// The smallest similarity, from 0 to 1, of a text that is listed as similar.
 const ALIKE: f64 = 0.7;
-/// The most results of a search that are listed.
+/// The largest number of listed results.
 const MOST: usize = 20;
 
 /// The arguments of `explain`.
@@ -47,11 +47,11 @@ struct Entry {
     code: String,
     /// The meaning, in one line.
     meaning: &'static str,
-    /// The beginning of a message with the code.
+    /// The beginning of the message with this code.
     message: String,
     /// What to do.
     instead: String,
-    /// A text that holds for all errors of the section.
+    /// A text about all errors of the section.
     general: String,
     /// Mistakes that lead to the error.
     mistakes: Vec<Mistake>,
@@ -210,7 +210,7 @@ fn form(text: &str) -> String {
     joined(&letters.into_iter().collect::<String>())
 }
 
-/// The codes whose message or meaning is most like a text, the nearest first.
+/// Returns the codes whose message or meaning is most like a text, the nearest first.
 fn nearest(entries: &[Entry], text: &str) -> Vec<String> {
     let text = text.to_lowercase();
     let alike = |other: &str| strsim::jaro_winkler(&text, &other.to_lowercase());

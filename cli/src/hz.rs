@@ -1,7 +1,7 @@
 //! `hz`: how many messages publishers send.
 //!
-//! The numbers are the counts of the publishers themselves, so they are exact at every rate, and
-//! cost nothing: no message is read.
+//! The numbers are the publishers' own counts, so they are exact at every rate, and cost nothing:
+//! no message is read.
 
 use clap::Args;
 

@@ -1,10 +1,10 @@
 //! The tool `mycelium`: understands a topology before it runs, and a node while it runs.
 //!
-//! Each command is a module of its name, with its arguments and a function `run`. A command writes
-//! its result to standard output, and everything else to standard error; [`Failure`] says how it
-//! ends. The other modules are shared by several commands: [`bundle`] (`up`, `down`, `status`,
-//! `launcher`), [`live`] (`ls`, `top`, `hz`, `counters`, `check --live`, `launcher`) and
-//! [`shared`].
+//! Each command is a module with its name, which has its arguments and a function `run`. A command
+//! writes its result to standard output, and everything else to standard error; [`Failure`]
+//! determines the exit code. Other modules are shared by several commands: [`bundle`] (`up`,
+//! `down`, `status`, `launcher`), [`live`] (`ls`, `top`, `hz`, `counters`, `check --live`,
+//! `launcher`) and [`shared`].
 #![forbid(unsafe_code)]
 
 pub mod bundle;

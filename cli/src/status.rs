@@ -41,7 +41,7 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
     }
 }
 
-/// Why there are no nodes to print.
+/// Returns why there are no nodes to print.
 fn nothing_runs(place: &Place) -> String {
     let title = place.title();
     let left = leftovers::shown(place);

@@ -15,14 +15,14 @@ use crate::shared::clock::pause;
 use crate::shared::exit::Failure;
 use crate::shared::output::shown;
 
-/// How long a launcher has to take a request.
+/// The time limit for a launcher to accept a request.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a launcher has to begin with a request that it has taken.
+/// The time limit for a launcher to begin with an accepted request.
 const BEGIN: Duration = Duration::from_secs(10);
-/// The pause before the next try if a launcher begins or ends just now.
+/// The pause before the next try while a launcher is starting or ending.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A connection to a launcher, which has taken a request.
+/// A connection to a launcher that has accepted a request.
 #[derive(Debug)]
 pub struct Client<'p> {
     place: &'p Place,
@@ -31,16 +31,15 @@ pub struct Client<'p> {
 
 impl<'p> Client<'p> {
     /// Sends a request to the launcher of a bundle, and waits until it begins with the request.
-    /// `None` if there is no launcher.
+    /// Returns `None` if there is no launcher.
     ///
     /// # Errors
     /// If the launcher does not respond, or refuses the request.
     pub fn request(place: &'p Place, request: &Request) -> Result<Option<Client<'p>>, Failure> {
         let clock = Clock::start();
-        // Refuses a process of another user.
+        // Refuses a socket of another user.
         let mut connected = connect(&place.socket());
-        // Tries again while the queue of connections that the launcher has not accepted yet is
-        // full.
+        // Retries while the launcher's queue of new connections is full.
         while let Err(error) = &connected
             && error.kind() == io::ErrorKind::WouldBlock
             && clock.now() < PATIENCE
@@ -72,7 +71,7 @@ impl<'p> Client<'p> {
         }
     }
 
-    /// Waits for the next answer: `None` if the launcher ended without one.
+    /// Waits for the next answer. Returns `None` if the launcher ended without one.
     ///
     /// # Errors
     /// If no answer comes within `limit`, or the request failed.
@@ -89,7 +88,7 @@ impl<'p> Client<'p> {
         }
     }
 
-    /// The failure that the last answer does not belong to the request.
+    /// Returns the failure for an answer that does not fit the request.
     pub fn unexpected(&self) -> Failure {
         let title = self.place.title();
         Failure::Unavailable(format!("the launcher of {title} gave an unexpected answer"))
@@ -109,8 +108,8 @@ fn silent(place: &Place, error: &io::Error) -> Failure {
     Failure::Unavailable(format!("the launcher of {title} at `{}`: {problem}", shown(&socket)))
 }
 
-/// Sends a request to the launcher of a bundle, starting one if there is none. Returns with the
-/// first answer.
+/// Sends a request to the launcher of a bundle, and starts a launcher if there is none. Returns
+/// after the first answer.
 ///
 /// # Errors
 /// If no launcher can be started, or it does not respond.
@@ -131,7 +130,7 @@ pub fn request_or_start<'p>(
             // It does not listen yet.
             Some(None) => {}
             Some(Some(status)) if !status.success() => return Err(ended(place, status)),
-            // A launcher that exited without an error is no failure, because another one has the
+            // A launcher that exited without an error is no failure: another launcher has the
             // place, another command has ended it, or it got no request in time.
             Some(Some(_)) => {
                 pause(10 * PAUSE);
@@ -149,13 +148,13 @@ fn failed(error: io::Error) -> Failure {
     Failure::Unavailable(format!("the launcher: {error}"))
 }
 
-/// The failure of a launcher that has ended, with its last lines.
+/// Returns the failure for a launcher that has ended, with the last lines of its log.
 fn ended(place: &Place, status: ExitStatus) -> Failure {
     let log = place.log_tail("launcher");
     Failure::Unavailable(format!("the launcher ended, {status}{log}"))
 }
 
-/// Starts a launcher. It ends if another one has the place.
+/// Starts a launcher, which ends if another one has the place.
 fn start(place: &Place) -> Result<Child, Failure> {
     place.create().map_err(|error| place.refused(&error))?;
     let errors = place.open_log("launcher").map_err(|error| place.refused(&error))?;

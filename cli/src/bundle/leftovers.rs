@@ -1,8 +1,8 @@
 //! The *leftovers*: the processes of a launcher that was killed. The next launcher waits for their
-//! end before it starts nodes of its own.
+//! end before it starts its own nodes.
 //!
-//! A launcher notes each process that it starts, with the time of its start, so that another
-//! process that has got the same id is left alone.
+//! A launcher records each process that it starts, with its start time, so that another process
+//! that later gets the same id is left alone.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -18,15 +18,15 @@ use crate::shared::clock::pause;
 /// A process: its id, the time of its start, and its node.
 type Process<'a> = (u32, u64, &'a str);
 
-/// How long these processes have: nodes end by themselves when their launcher is gone.
+/// The time for these processes to end: nodes end by themselves when their launcher is gone.
 pub const GRACE: Duration = Duration::from_secs(15);
-/// How long the system has to end a process that was killed.
+/// The time for the system to end a killed process.
 const KILLED: Duration = Duration::from_secs(5);
-/// How long a launcher that has just begun may wait for these processes, and a little more: it
-/// listens only after that.
+/// The longest time that a new launcher may wait for these processes, with some reserve: it listens
+/// only after that.
 pub const LONGEST: Duration = Duration::from_secs(2 * GRACE.as_secs() + KILLED.as_secs() + 5);
 
-/// Notes a process that was started.
+/// Records a process that was started.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -38,8 +38,8 @@ pub fn note(place: &Place, node: &str, pid: u32) -> io::Result<()> {
 }
 
 /// Waits until the processes of an earlier launcher have ended. Those that do not end by themselves
-/// within `grace` get SIGTERM, and are killed after the same time again. Calls `say` with a line
-/// for each process that still runs. Returns the nodes that were killed.
+/// within `grace` get SIGTERM, and are killed after another `grace`. Calls `say` with a line for
+/// each process that still runs. Returns the nodes that were killed.
 pub fn end(place: &Place, grace: Duration, mut say: impl FnMut(&str)) -> Vec<String> {
     let text = processes(place);
     let mut left = running(&text);
@@ -58,8 +58,7 @@ pub fn end(place: &Place, grace: Duration, mut say: impl FnMut(&str)) -> Vec<Str
     killed
 }
 
-/// Waits until these processes have ended, at most for `limit`. Those that still run remain in
-/// `left`.
+/// Waits until these processes have ended, at most for `limit`. `left` keeps those that still run.
 fn wait_for(left: &mut Vec<Process<'_>>, limit: Duration) {
     let clock = Clock::start();
     left.retain(runs);
@@ -69,14 +68,14 @@ fn wait_for(left: &mut Vec<Process<'_>>, limit: Duration) {
     }
 }
 
-/// Signals the process groups of these processes. A group may have ended just now.
+/// Signals the process groups of these processes. A group may have ended meanwhile.
 fn signal(processes: &[Process<'_>], signal: Signal) {
     for group in processes.iter().filter_map(|(pid, ..)| group(*pid)) {
         let _ = kill_process_group(group, signal);
     }
 }
 
-/// Returns the processes of an earlier launcher that still run, as texts for people.
+/// Returns the running processes of an earlier launcher, as texts for people.
 pub fn shown(place: &Place) -> Vec<String> {
     let text = processes(place);
     running(&text).iter().map(|(pid, _, node)| format!("`{node}` (process {pid})")).collect()
@@ -104,13 +103,13 @@ fn runs(&(pid, started, _): &Process<'_>) -> bool {
     start(pid) == Some(started)
 }
 
-/// Returns the time at which a process started, in the clock ticks of the system. `None` if it does
-/// not run.
+/// Returns the start time of a process, in the clock ticks of the system, or `None` if it does not
+/// run.
 fn start(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field, a name in parentheses, may have spaces and parentheses.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    // Leaves out a zombie: it has ended, and only its parent has not asked for its exit code.
+    // Skips a zombie, which has ended although its parent has not reaped it.
     fields.next().filter(|state| !matches!(*state, "Z" | "X"))?;
     fields.nth(18)?.parse().ok()
 }

@@ -1,9 +1,9 @@
 //! The *place* of a bundle: its directory, with its lock, its control socket, its logs, the copies
-//! of files that its nodes read, and a note of its processes.
+//! of files that its nodes read, and a record of its processes.
 //!
-//! It is in the runtime directory of this user, and its name comes from the path of the topology
-//! file, so that each command finds the bundle of a file. The lock belongs to the launcher that
-//! runs the bundle, and the system frees it when that process ends, however it ends.
+//! It is in the runtime directory of this user, and its name is derived from the path of the
+//! topology file, so that each command finds the bundle of a file. The lock belongs to the launcher
+//! that runs the bundle; the system frees it when that process ends, for whatever reason.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -18,12 +18,12 @@ use mycelium_transports::endpoint::unix::{check_directory, own_user};
 use crate::shared::exit::Failure;
 use crate::shared::output::{printable, shown};
 
-/// The most characters of a file's name in the name of a directory: enough for a person to
-/// recognize.
+/// The longest part of a file's name in the name of a directory, in characters: enough for a person
+/// to recognize.
 const LONGEST_NAME: usize = 32;
-/// The size in bytes at which a log begins again. The old one is kept, up to this size.
+/// The size in bytes at which a log is begun anew. The old log is kept, up to this size.
 const LONGEST_LOG: u64 = 16 << 20;
-/// The most lines, and the most bytes, of the end of a log in a message.
+/// The largest number of lines, and of bytes, from the end of a log in a message.
 const TAIL: (usize, u64) = (10, 4096);
 
 /// The directory of a bundle.
@@ -46,7 +46,7 @@ pub struct BundleArgs {
 }
 
 impl BundleArgs {
-    /// The place of the bundle.
+    /// Returns the place of the bundle.
     ///
     /// # Errors
     /// As [`Place::find`].
@@ -56,11 +56,11 @@ impl BundleArgs {
 }
 
 impl Place {
-    /// Returns the place of the bundle with this name. Without a name, the place of this file's
+    /// Returns the place of the bundle with this name, or without a name the place of this file's
     /// bundle.
     ///
     /// # Errors
-    /// If the name or the file is wrong, or the place is open to other users.
+    /// If the name or the file is invalid, or the place is open to other users.
     pub fn find(file: &Path, name: Option<&str>) -> Result<Place, Failure> {
         let place = match name {
             Some(name) => Place::of_name(name)?,
@@ -72,7 +72,7 @@ impl Place {
         }
     }
 
-    /// Returns the place of the bundle of a topology file. The file need not exist any more.
+    /// Returns the place of the bundle of a topology file, which need not exist any more.
     ///
     /// # Errors
     /// If the path names no file.
@@ -94,7 +94,7 @@ impl Place {
     /// Returns the place of the bundle with this name.
     ///
     /// # Errors
-    /// If the name is empty or too long, or has other characters than letters, digits, `-` and `_`.
+    /// If the name is empty or too long, or has characters other than letters, digits, `-` and `_`.
     fn of_name(name: &str) -> Result<Place, Failure> {
         let is_plain = !name.is_empty() && name.chars().all(|char| plain(char) == char);
         if !is_plain || name.len() > LONGEST_NAME {
@@ -113,32 +113,32 @@ impl Place {
         Place { directory, title }
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The name of the bundle in messages.
+    /// Returns the name of the bundle in messages.
     pub fn title(&self) -> &str {
         &self.title
     }
 
-    /// The control socket.
+    /// Returns the control socket.
     pub fn socket(&self) -> PathBuf {
         self.directory.join("control")
     }
 
-    /// The log of a node, or of the launcher.
+    /// Returns the log of a node, or of the launcher.
     pub fn log(&self, node: &str) -> PathBuf {
         self.directory.join(format!("{node}.log"))
     }
 
-    /// The path of the copy, with this number, of the files that nodes read.
+    /// Returns the path of the copy, with this number, of the files that nodes read.
     pub fn files(&self, number: u64) -> PathBuf {
         self.directory.join(format!("files-{number}"))
     }
 
-    /// The path of the file with the processes that a launcher has started.
+    /// Returns the path of the file with the processes that a launcher has started.
     pub fn processes(&self) -> PathBuf {
         self.directory.join("processes")
     }
@@ -155,11 +155,11 @@ impl Place {
         self.check()
     }
 
-    /// Checks that the directory is closed to others: if others may write to it, its files prove
-    /// nothing.
+    /// Checks that the directory is closed to others: if others may write to it, its files cannot
+    /// be trusted.
     ///
     /// # Errors
-    /// If it is not there, or belongs to another user, or others may enter it.
+    /// If it does not exist, or belongs to another user, or others may enter it.
     pub fn check(&self) -> io::Result<()> {
         check_directory(&self.directory, 0o700, own_user())
     }
@@ -174,8 +174,8 @@ impl Place {
         Failure::Unavailable(format!("the directory `{directory}` of the bundle: {error}"))
     }
 
-    /// Takes the lock, which lasts as long as the returned file. `None` if another process has it.
-    /// The directory must exist.
+    /// Takes the lock, which lasts as long as the returned file. Returns `None` if another process
+    /// has it. The directory must exist.
     ///
     /// # Errors
     /// If the system refuses the file.
@@ -206,12 +206,12 @@ impl Place {
         }
     }
 
-    /// Takes the lock if the directory is there and no launcher has it.
+    /// Takes the lock if the directory exists and no launcher has the lock.
     pub fn lock_if_there(&self) -> Option<File> {
         self.check().and_then(|()| self.lock()).ok().flatten()
     }
 
-    /// Removes the copies of files that a launcher has left.
+    /// Removes the copies of files that a launcher left behind.
     pub fn remove_files(&self) {
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
         let is_copy = |name: &OsStr| {
@@ -224,7 +224,7 @@ impl Place {
         }
     }
 
-    /// Opens a log at its end.
+    /// Opens a log to append to it.
     ///
     /// # Errors
     /// If the system refuses the file.
@@ -232,11 +232,10 @@ impl Place {
         OpenOptions::new().append(true).create(true).mode(0o600).open(self.log(node))
     }
 
-    /// Returns the last lines of the log of a node, to be added to a message. Empty if there is no
-    /// log.
+    /// Returns the last lines of a node's log, for a message. Empty if there is no log.
     pub fn log_tail(&self, node: &str) -> String {
         let (path, mut bytes) = (self.log(node), Vec::new());
-        // If reading fails, the bytes that were read until then are shown all the same.
+        // If reading fails, the bytes before the error are shown all the same.
         let _ = end_of(&path, TAIL.1).and_then(|mut end| end.read_to_end(&mut bytes));
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -248,10 +247,10 @@ impl Place {
         format!("; the end of `{}`:{last}", shown(&path))
     }
 
-    /// Begins the log of a node again if it has reached the limit. The old one is kept in
-    /// `NODE.log.old`, up to the limit.
+    /// Begins a node's log anew if it has reached the limit. The old log is kept in `NODE.log.old`,
+    /// up to the limit.
     ///
-    /// The process continues to write to the file: lines that it writes just now may be in neither
+    /// The process continues to write to the file: lines that it writes meanwhile may be in neither
     /// file.
     pub fn limit_log(&self, node: &str) {
         let path = self.log(node);
@@ -259,7 +258,7 @@ impl Place {
             return;
         }
         let old = self.directory.join(format!("{node}.log.old"));
-        // If there is no room for a copy, the old lines are lost, and the log begins again.
+        // If there is no room for a copy, the old lines are lost.
         let kept = end_of(&path, LONGEST_LOG).and_then(|mut end| {
             let mut open = OpenOptions::new();
             let open = open.write(true).create(true).truncate(true).mode(0o600);
@@ -276,31 +275,30 @@ impl Place {
     pub fn remove(&self) {
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
         for entry in entries.flatten().filter(|entry| entry.file_name() != "lock") {
-            // Ignores errors, because a file that cannot be removed is replaced when it is needed.
+            // Ignores errors: a file that cannot be removed is replaced when it is needed.
             let _ = fs::remove_file(entry.path());
         }
-        // Ignores errors: if a launcher starts now, it has new files in the directory, which then
-        // stays.
+        // Ignores errors: if a launcher starts meanwhile, the directory has new files and stays.
         let _ = fs::remove_file(self.directory.join("lock"));
         let _ = fs::remove_dir(&self.directory);
     }
 
-    /// Leaves the logs of a bundle that failed, and writes why it did.
+    /// Keeps the logs of a failed bundle, and writes the reason of the failure.
     pub fn leave(&self, problem: &str) {
         let _ = fs::remove_file(self.socket());
         let _ = fs::remove_file(self.processes());
-        // Ignores an error: if there is no room for this text, there are still the logs.
+        // Ignores an error: if there is no room for this text, the logs still exist.
         let _ = File::create(self.directory.join("problem"))
             .and_then(|mut file| file.write_all(problem.as_bytes()));
     }
 
-    /// Returns why the last bundle failed, if it has left such a text.
+    /// Returns why the last bundle failed, if that was written.
     pub fn problem(&self) -> Option<String> {
         fs::read_to_string(self.directory.join("problem")).ok()
     }
 }
 
-/// Opens a log so that its last bytes are read, at most `most` of them.
+/// Opens a log at most `most` bytes before its end.
 fn end_of(log: &Path, most: u64) -> io::Result<Take<File>> {
     let mut log = File::open(log)?;
     let length = log.metadata()?.len();
@@ -308,13 +306,14 @@ fn end_of(log: &Path, most: u64) -> io::Result<Take<File>> {
     Ok(log.take(most))
 }
 
-/// Returns the text of an error with its code, if the error says that another user could take part.
+/// Returns the text of an error with its code, if the error means that another user could
+/// interfere.
 pub fn untrusted(error: &io::Error) -> Option<String> {
     let untrusted = error.get_ref()?.downcast_ref::<UntrustedSocket>()?;
     Some(format!("{untrusted} [{}]", untrusted.code()))
 }
 
-/// Returns the path without symlinks. The file itself may be missing.
+/// Returns the path with all symlinks resolved. The file itself may be missing.
 fn real(file: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -332,7 +331,7 @@ fn plain(char: char) -> char {
     if char.is_ascii_alphanumeric() || matches!(char, '-' | '_') { char } else { '_' }
 }
 
-/// Returns the FNV-1a hash, which is the same in all versions of the tool.
+/// Returns the FNV-1a hash, because it is the same in all versions of the tool.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

@@ -8,7 +8,7 @@ use super::wire::NodeStatus;
 use crate::shared::exit::Failure;
 use crate::shared::output::{Format, Printer, Table};
 
-/// The nodes as a table.
+/// Returns the nodes as a table.
 pub fn table(nodes: &[NodeStatus], format: Format) -> Table {
     let mut table = Table::new("node, state, pid, since, restarts, last exit");
     for node in nodes {

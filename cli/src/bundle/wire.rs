@@ -1,8 +1,8 @@
-//! The messages between `up`, `down` and `status` and a launcher: lines of JSON over the control
-//! socket.
+//! The messages that `up`, `down` and `status` exchange with a launcher: lines of JSON over the
+//! control socket.
 //!
-//! A connection carries one request. Both sides limit the length of lines and the time that they
-//! wait for a line. Panic contract: no input makes this module panic.
+//! A connection carries one request. Both sides limit the length of lines and the time to wait for
+//! a line. Panic contract: no input makes this module panic.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -13,9 +13,9 @@ use mycelium_executor::Clock;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The most bytes of a request's line.
+/// The longest line of a request, in bytes.
 pub const LONGEST_REQUEST: usize = 64 << 10;
-/// The most bytes of an answer's line: some thousand nodes.
+/// The longest line of an answer, in bytes: enough for some thousand nodes.
 pub const LONGEST_ANSWER: usize = 4 << 20;
 
 /// A request to a launcher.
@@ -26,35 +26,35 @@ pub enum Request {
     Up(UpRequest),
     /// Ends the bundle.
     Down {
-        /// How long each node has to end, in milliseconds.
+        /// The time for each node to end, in milliseconds.
         timeout: Option<u64>,
     },
     /// Asks for the state of the nodes.
     Status,
 }
 
-/// The nodes that a bundle is to run.
+/// The nodes that a bundle should run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpRequest {
     /// The topology file.
     pub file: PathBuf,
-    /// The hosts whose nodes it runs. If there are none, it runs the nodes of this machine.
+    /// The hosts whose nodes it runs. If empty, it runs the nodes of this machine.
     pub hosts: Vec<String>,
-    /// The command for nodes that have none in the file.
+    /// The command for nodes without a command in the file.
     pub program: Vec<String>,
-    /// The directory of the nodes' sockets, if it is another one than the file says.
+    /// The directory of the nodes' sockets, if it differs from the file's.
     pub directory: Option<PathBuf>,
-    /// How long to wait until all nodes are ready, in milliseconds; `None` does not wait.
+    /// How long to wait until all nodes are ready, in milliseconds; `None` means not to wait.
     pub wait: Option<u64>,
 }
 
-/// An answer of a launcher. The first is `Taken`. `Changes` may follow, and then one of the others,
-/// which is the last.
+/// An answer of a launcher. The first is `Taken`. `Changes` may follow, and then one of the others
+/// as the last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {
-    /// The launcher has read the request, and begins with it.
+    /// The launcher has accepted the request, and begins with it.
     Taken,
     /// The changes of each node.
     Changes {
@@ -65,7 +65,7 @@ pub enum Answer {
     Nodes {
         /// The nodes, in the order of their names.
         nodes: Vec<NodeStatus>,
-        /// Why a node is not up, or why the bundle has ended; `None` if neither is so.
+        /// Why a node is not up, or why the bundle has ended; otherwise `None`.
         problem: Option<String>,
     },
     /// The request failed.
@@ -84,13 +84,13 @@ pub struct NodeStatus {
     pub node: String,
     /// Its state, such as `ready`.
     pub state: String,
-    /// Whether it is up, which is the state that `up` waits for.
+    /// Whether it is up, the state for which `up` waits.
     pub is_up: bool,
     /// The id of its process.
     pub pid: Option<u32>,
-    /// How long it has been in this state, in milliseconds.
+    /// The time in this state, in milliseconds.
     pub since: u64,
-    /// How often it was started again.
+    /// The number of restarts.
     pub restarts: u64,
     /// How its last process exited.
     pub last_exit: Option<String>,
@@ -100,7 +100,7 @@ pub struct NodeStatus {
 #[derive(Debug)]
 pub struct Channel {
     stream: UnixStream,
-    /// Bytes that were read after the last line.
+    /// Bytes that were read after the end of the last line.
     rest: Vec<u8>,
 }
 
@@ -113,7 +113,7 @@ impl Channel {
     /// Writes a value as a line.
     ///
     /// # Errors
-    /// If the other side does not take the line within `limit`.
+    /// If the other side does not read the line within `limit`.
     pub fn write(&mut self, value: &impl Serialize, limit: Duration) -> io::Result<()> {
         let mut line = serde_json::to_vec(value)?;
         line.push(b'\n');
@@ -130,11 +130,11 @@ impl Channel {
         Ok(())
     }
 
-    /// Reads a line of at most `longest` bytes, or `None` at the end of the connection. Without a
-    /// limit it waits as long as the other side lives.
+    /// Reads a line of at most `longest` bytes. Returns `None` at the end of the connection.
+    /// Without a limit it waits as long as the connection lasts.
     ///
     /// # Errors
-    /// If no line comes within `limit`, or the line is too long or not a `T`.
+    /// If no line arrives within `limit`, or the line is too long or no `T`.
     pub fn read<T: DeserializeOwned>(
         &mut self,
         longest: usize,
@@ -166,8 +166,8 @@ impl Channel {
     }
 }
 
-/// Returns the rest of a time limit. An error if none is left, because a socket takes no limit of
-/// zero.
+/// Returns the remaining time of a limit, or an error if none is left, because a socket accepts no
+/// limit of zero.
 fn left(clock: Clock, limit: Duration) -> io::Result<Duration> {
     let left = limit.saturating_sub(clock.now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }

@@ -1,12 +1,12 @@
 //! Places boxes in columns, with edges from left to right: the layered layout of Sugiyama. The
-//! label of an edge is a box in a column between the two ends of the edge. Boxes of a column never
+//! label of an edge is a box in a column between the ends of the edge. Boxes of a column never
 //! overlap, and edges bend only between columns, so no edge crosses a box.
 
 /// The width of the space between columns, in which edges bend.
 const BEND: f64 = 34.0;
 /// The height of the space between boxes of a column.
 const SPACE: f64 = 22.0;
-/// How often the order and the places of boxes are improved.
+/// The number of passes that improve the order and the positions of boxes.
 const SWEEPS: usize = 12;
 /// The height of an edge that passes a column.
 const PASSING: f64 = 6.0;
@@ -45,7 +45,7 @@ pub(super) struct Layout {
 #[derive(Clone, Debug, Default)]
 pub(super) struct PlacedEdge {
     pub(super) label: Corner,
-    /// Whether it goes from right to left: then its ends are swapped.
+    /// Whether it goes from right to left. Its ends are then swapped.
     pub(super) is_reversed: bool,
     /// The straight parts of the edge, each from its left end to its right end at one height.
     /// Between them the edge bends.
@@ -70,7 +70,7 @@ struct Graph {
     columns: Vec<Vec<usize>>,
 }
 
-/// Places boxes of these sizes.
+/// Places boxes of these sizes, and their edges.
 pub(super) fn layout(sizes: &[Size], edges: &[Edge]) -> Layout {
     let reversed = back_edges(sizes.len(), edges);
     let ends: Vec<[usize; 2]> = edges
@@ -125,7 +125,7 @@ fn back_edges(count: usize, edges: &[Edge]) -> Vec<bool> {
 /// spread over all layers.
 fn layers(count: usize, ends: &[[usize; 2]]) -> Vec<usize> {
     let mut layers = vec![0; count];
-    // Without cycles, this ends after at most as many rounds as the longest path has boxes.
+    // Without cycles, this ends after at most as many rounds as boxes on the longest path.
     for _ in 0..count {
         for &[from, to] in ends {
             layers[to] = layers[to].max(layers[from] + 1);
@@ -180,7 +180,7 @@ impl Graph {
         (Graph { vertices, left, right, columns }, paths)
     }
 
-    /// Orders each column by the heights of adjacent vertices, so that few edges cross.
+    /// Orders each column by the positions of adjacent vertices, so that few edges cross.
     fn order(&mut self) {
         for sweep in 0..SWEEPS {
             let mut places = vec![0.0; self.vertices.len()];
@@ -211,7 +211,7 @@ impl Graph {
         }
     }
 
-    /// Puts each vertex as near to the height of its adjacent ones as the order permits.
+    /// Puts each vertex as close to the height of its adjacent vertices as the order permits.
     fn place(&mut self) {
         for column in &self.columns {
             let mut y = 0.0;
@@ -248,8 +248,8 @@ impl Graph {
         self.vertices[vertex].y + self.vertices[vertex].size.height / 2.0
     }
 
-    /// Places the vertices of a column as near as possible to the wanted heights, without overlaps:
-    /// isotonic regression by pooling vertices that would overlap.
+    /// Places the vertices of a column as close as possible to their wanted heights, without
+    /// overlaps: isotonic regression by pooling vertices that would overlap.
     fn settle(&mut self, column: usize, wanted: &[f64]) {
         let mut offset = 0.0;
         // Blocks of vertices that touch: the sum of their wanted heights, and their number.

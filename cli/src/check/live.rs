@@ -53,14 +53,13 @@ pub(super) fn run(
         }
         None => (Sample::default(), Wake::Due),
     };
-    // Reads twice, because a message that was taken before the first read was sent before the
-    // second one.
+    // Reads twice: a message that was taken before the first read was sent before the second one.
     let first = nodes.read_some(waits.clock.now())?;
     nodes.warn();
     let sample = nodes.read(waits.clock.now())?;
     let problems = problems(args, &before, &first, &sample);
     let printed = Printer::new(format).print(&sums(&sample));
-    // A reader that has closed the output does not hide the result.
+    // A closed output does not hide the result.
     match problems.count() {
         0 if wake == Wake::Interrupted => {
             Err(Failure::Unavailable("a signal ended the check early".to_owned()))
@@ -73,7 +72,7 @@ pub(super) fn run(
     }
 }
 
-/// Returns the limits that are exceeded.
+/// Returns a table of the exceeded limits.
 fn problems(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Table {
     let mut problems = Table::new("node, what, of, found, limit");
     let mut exceeds = |node: &Node, what: &str, of: String, found: u64, limit: u64| {
@@ -83,7 +82,7 @@ fn problems(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Tab
         }
     };
     let earlier = if before.nodes.is_empty() { first } else { before };
-    // Leaves out a node that has not said when it was started, because it has just begun.
+    // Skips nodes without a start time, because they have just begun.
     let known = earlier.nodes.iter().filter(|old| old.started.is_some_and(|at| at > 0));
     for old in known.filter(|old| now.nodes.iter().all(|node| !node.is_of(old))) {
         let new = now.nodes.iter().find(|node| node.name == old.name);
@@ -127,21 +126,21 @@ fn problems(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Tab
     problems
 }
 
-/// Whether a reader is `mycelium tap`, which may miss messages. Its name is `tap-` and the number
-/// of a process.
+/// Returns whether a reader is `mycelium tap`, which may miss messages. Its name is `tap-` and the
+/// number of a process.
 fn is_tap(reader: &str) -> bool {
     let number = reader.strip_prefix("tap-");
     number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
-/// Returns how much of its ring the waiting messages of a reader fill, in percent.
+/// Returns the share of a reader's ring that waiting messages fill, in percent.
 fn fill(node: &Node, key: &(String, String, String), input: &Input) -> Option<u64> {
     let ring = node.outputs.get(&(key.0.clone(), key.1.clone()))?;
     let capacity = ring.capacity.filter(|capacity| *capacity > 0)?;
     Some(input.depth.min(capacity).saturating_mul(100) / capacity)
 }
 
-/// Returns the messages to readers by topic, and how many were taken, dropped, or are in flight.
+/// Returns for each topic how many messages readers were offered, took, dropped, or have in flight.
 fn sums(sample: &Sample) -> Table {
     let mut topics: BTreeMap<&str, [u64; 4]> = BTreeMap::new();
     for ((topic, ..), input) in sample.nodes.iter().flat_map(|node| &node.inputs) {

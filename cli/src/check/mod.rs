@@ -1,7 +1,7 @@
 //! `check`: the nodes, topics and links of a topology before it runs, or its mistakes.
 //!
-//! To read: `program` (how programs describe themselves), `text`, then `picture`, whose boxes
-//! `layout` places and `svg` draws; `live` is `check --live`. It uses the crate's `live` and
+//! Read `program` (how programs describe themselves), `text`, then `picture`, whose boxes `layout`
+//! places and `svg` draws; `live` is `check --live`. This module uses the crate's `live` and
 //! `shared`.
 
 mod layout;
@@ -81,7 +81,7 @@ struct Json<'a> {
 /// Checks the topology.
 ///
 /// # Errors
-/// If it has mistakes, or a program cannot be described.
+/// If it has mistakes, or a program gives no description.
 pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     let topology = match &args.file {
         None => Topology::default(),
@@ -127,7 +127,7 @@ fn load(args: &CheckArgs, file: &Path) -> Result<Topology, Failure> {
     Topology::options().files(files).load(file).map_err(Failure::of_topology)
 }
 
-/// Prints the result of a file alone, without programs.
+/// Prints the result of the file alone, without programs.
 fn without_programs(args: &CheckArgs, topology: &Topology, file: &str) -> Result<(), Failure> {
     let help = "add `command = [\"./app\", \"{node}\"]` to `[bundle]`, or call `mycelium check FILE -- \
                 PROGRAM ARGUMENTS`";
@@ -153,7 +153,7 @@ fn without_programs(args: &CheckArgs, topology: &Topology, file: &str) -> Result
     print(&text)
 }
 
-/// Returns the commands of the nodes that are not `described`. None if neither the file nor the
+/// Returns the commands of the nodes that are not `described`, or none if neither the file nor the
 /// command line has a command.
 fn commands(
     topology: &Topology,
@@ -197,7 +197,7 @@ fn described(topology: &Topology) -> Result<Vec<(&str, Description)>, Failure> {
     described.map_err(|error| Failure::Found(error.to_string()))
 }
 
-/// Makes the overview from the descriptions of the programs.
+/// Makes the overview from the programs' descriptions.
 fn overview(
     args: &CheckArgs,
     topology: &Topology,
@@ -207,7 +207,8 @@ fn overview(
     let mut runs = Runs::new(args.timeout, args.files.clone())?;
     let mut descriptions = Vec::<Description>::new();
     for command in commands {
-        // Nodes with the same program and arguments have one description, so the program runs once.
+        // Nodes with the same program and arguments share one description, so the program runs
+        // once.
         let is_same = |other: &NodeCommand| {
             (&other.program, &other.arguments) == (&command.program, &command.arguments)
         };
@@ -235,7 +236,7 @@ fn overview(
     overview.map_err(mistakes)
 }
 
-/// Joins all mistakes, one in each line.
+/// Joins all mistakes, one per line.
 fn mistakes(errors: Vec<Problem>) -> Failure {
     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
     match lines.len() {

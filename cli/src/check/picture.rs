@@ -42,7 +42,8 @@ impl Text {
         Text { whole, shown }
     }
 
-    /// The approximate width of the text. Fonts differ: this is more than most of them need.
+    /// Returns the approximate width of the text. Fonts differ: this is more than most of them
+    /// need.
     pub(super) fn width(&self, size: f64, is_bold: bool) -> f64 {
         let each = if is_bold { 0.67 } else { 0.61 };
         self.shown.width() as f64 * size * each

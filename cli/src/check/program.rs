@@ -1,6 +1,5 @@
-//! Programs that describe themselves. Each command runs once with `--describe`, for a limited time,
-//! and may print a limited number of bytes. The process leads a group of its own, which is killed
-//! as a whole afterwards.
+//! Runs programs that describe themselves. Each command runs once with `--describe`, with limits on
+//! its time and its output. The process leads its own group, which is killed as a whole afterwards.
 
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, pipe};
@@ -23,9 +22,9 @@ use crate::shared::output::printable;
 
 /// The argument that requests a description.
 const ARGUMENT: &str = "--describe";
-/// The most bytes of standard output.
+/// The most bytes of standard output that are accepted.
 const MOST: usize = Description::MOST_BYTES;
-/// The most bytes of standard error that an error shows.
+/// The most bytes of standard error that an error message contains.
 const MOST_OF_ERRORS: usize = 2048;
 
 /// Runs programs, one after the other.
@@ -34,29 +33,29 @@ pub(super) struct Runs {
     timeout: Duration,
     /// The copy of the topology's files that the programs read instead of the files.
     files: Option<PathBuf>,
-    /// The number of the program that runs, because a process that has left its group may still
-    /// write.
+    /// The number of the running program, because a process that has left the group of an earlier
+    /// one may still write.
     number: usize,
 }
 
 /// An event of a process.
 #[derive(Debug)]
 enum Event {
-    /// All bytes of standard output, or one byte more than the limit.
+    /// All bytes of standard output, or one byte more than the limit if there are more.
     Output(Vec<u8>),
     /// The beginning of standard error.
     Errors(Vec<u8>),
-    /// The process has exited, and is not reaped yet.
+    /// The process has exited, but is not reaped yet.
     Exited,
 }
 
 /// The end of an error's text: what was expected of a program.
 const EXPECTED: &str = "expected a description in one line of JSON";
-/// How to make a program print a description.
+/// The instruction how to make a program print a description.
 const CALL: &str = "call `Builder::describe_on_request` before the program does anything else";
 
 impl Runs {
-    /// Creates the runs. From now on, signals end them.
+    /// Creates the runs. From now on, signals interrupt them.
     pub(super) fn new(timeout: Duration, files: Option<PathBuf>) -> Result<Runs, Failure> {
         Ok(Runs { waits: Waits::new()?, timeout, files, number: 0 })
     }
@@ -77,7 +76,7 @@ impl Runs {
         read(&output).map_err(failed)
     }
 
-    /// Runs a program, and returns its standard output. `None` if a signal ended the wait.
+    /// Runs a program, and returns its standard output, or `None` if a signal ended the wait.
     fn run(&self, command: &NodeCommand) -> Result<Option<Vec<u8>>, String> {
         let failed = |error: io::Error| format!("it cannot be started: {error}");
         let mut program = command.process();
@@ -105,7 +104,7 @@ impl Runs {
                     Event::Errors(bytes) => errors = Some(bytes),
                     Event::Exited => {
                         has_exited = true;
-                        // Kills the whole group, because other processes of it may keep the output
+                        // Kills the whole group, because other processes in it may keep the output
                         // open.
                         process.kill();
                     }
@@ -129,8 +128,8 @@ impl Runs {
         Err(format!("{how}: expected code 0 and a description{said}"))
     }
 
-    /// Gives the process the copy of the files, as a launcher does. It can read the copy as long as
-    /// the result lives.
+    /// Gives the process the copy of the files, as a launcher does. The process can read the copy
+    /// while the result lives.
     fn give_files(&self, process: &mut Command) -> io::Result<Option<PipeWriter>> {
         let Some(files) = &self.files else { return Ok(None) };
         let (reader, writer) = pipe()?;
@@ -144,7 +143,7 @@ impl Runs {
     fn start(&self, command: Command) -> io::Result<Process> {
         let (sender, number) = (self.waits.sender(), self.number);
         let send = move |sender: &Sender<_>, event| {
-            // Ignores an error, because nobody waits any longer.
+            // Ignores an error: nobody waits for the event any more.
             let _ = sender.send(Some((number, event)));
         };
         let thread = |name: &str| thread::Builder::new().name(name.into());
@@ -154,7 +153,7 @@ impl Runs {
             let outputs = sender.clone();
             thread("output").spawn(move || {
                 let mut bytes = Vec::new();
-                // Ignores an error, because an incomplete description has an error of its own.
+                // Ignores an error: an incomplete description causes an error later.
                 let _ = output.take(MOST as u64 + 1).read_to_end(&mut bytes);
                 send(&outputs, Event::Output(bytes));
             })?;
@@ -163,7 +162,7 @@ impl Runs {
             thread("errors").spawn(move || {
                 let mut first = Vec::new();
                 let _ = errors.by_ref().take(MOST_OF_ERRORS as u64).read_to_end(&mut first);
-                // Reads the rest, so that the program does not wait for a reader.
+                // Reads the rest, so that the program never blocks on its output.
                 let _ = io::copy(&mut errors, &mut io::sink());
                 send(&sender, Event::Errors(first));
             })?;
@@ -172,7 +171,7 @@ impl Runs {
     }
 }
 
-/// Finds the description in the output of a program. Lines before it may belong to its log.
+/// Finds the description in the output of a program, after lines that may belong to its log.
 fn read(output: &[u8]) -> Result<Description, String> {
     let text = String::from_utf8_lossy(output);
     let is_description = |line: &&str| line.trim_start().starts_with("{\"mycelium_description\"");
@@ -185,7 +184,7 @@ fn read(output: &[u8]) -> Result<Description, String> {
     Err(format!("it printed `{}{rest}`: {EXPECTED}; {CALL}", printable(&short)))
 }
 
-/// Returns the program of a command, for people: without the directory if it is the file's.
+/// Returns the program of a command for people, without the directory if it is the file's.
 pub(super) fn name(command: &NodeCommand) -> String {
     match command.program.strip_prefix(&command.directory) {
         Ok(inside) if inside.starts_with("..") => inside.display().to_string(),

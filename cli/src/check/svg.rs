@@ -25,7 +25,7 @@ const COLOURS: [&str; 10] = [
 const CARRIERS: [Carrier; 4] =
     [Carrier::SharedMemory, Carrier::UnixSocket, Carrier::Tls, Carrier::Tcp];
 
-/// The picture of an overview.
+/// Returns the picture of an overview.
 pub(super) fn svg(file: &str, overview: &Overview) -> String {
     let picture = Picture::new(overview);
     let size = picture.layout.size;

@@ -1,5 +1,5 @@
-//! The checks. Each reads a few files, or tries a call. A finding has the values, their meaning for
-//! a node, and the command that mends them.
+//! The checks of `doctor`. Each reads a few files, or tries a call. A finding has the values, their
+//! meaning for a node, and the command that fixes them.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,13 +11,13 @@ use serde::Serialize;
 use super::machine::{Machine, list};
 use super::needs::Needs;
 
-/// How a check ended.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
     /// In order.
     Ok,
-    /// It works, and may be slower or less regular; or it is unknown.
+    /// It works, but may be slower or less regular; or it is unknown.
     Note,
     /// Something does not work.
     Problem,
@@ -34,7 +34,7 @@ pub(super) struct Finding {
     pub(super) found: String,
     /// Their meaning for a node; may be empty.
     pub(super) meaning: String,
-    /// How to mend it: a command, or what to write. Empty if there is nothing to mend.
+    /// The fix: a command, or what to write. Empty if there is nothing to fix.
     pub(super) fix: String,
 }
 
@@ -69,7 +69,7 @@ impl Finding {
     }
 }
 
-/// The number of bytes that io_uring of glommio locks.
+/// The number of bytes that glommio's io_uring locks.
 const LOCKED: u64 = 512 << 10;
 /// The length of the part of a socket's path below the runtime directory, for an example.
 const SOCKET: usize = "/mycelium-application/a-node.sock".len();
@@ -209,7 +209,7 @@ fn locked_memory(machine: &Machine, needs: Option<&Needs>) -> Finding {
         .fix("ulimit -l 512, or LimitMEMLOCK=512K in the unit of systemd")
 }
 
-/// Returns how bad it is that glommio does not work: a problem only if a node needs it.
+/// Returns the level if glommio does not work: a problem only if a node needs it.
 fn of_glommio(needs: Option<&Needs>) -> Level {
     match needs {
         Some(needs) if needs.glommio => Level::Problem,
@@ -423,7 +423,7 @@ fn cpu_quota(machine: &Machine) -> Finding {
 fn memory_limit(machine: &Machine) -> Finding {
     let limit = machine.limit_of_group("memory.max", ("memory", "memory.limit_in_bytes"));
     match limit {
-        // Version 1 of control groups has the largest number of pages in place of no limit.
+        // Version 1 of control groups has the largest number of pages instead of no limit.
         Some(limit) if limit > 1 << 60 => Finding::ok("none"),
         Some(limit) => Finding::ok(size(limit))
             .means("rings in shared memory count as memory of the container"),

@@ -1,4 +1,4 @@
-//! The machine, as files of the kernel show it. A file that is missing, too long or in another form
+//! The machine, as files of the kernel describe it. A file that is missing, too long or malformed
 //! gives `None`: nothing is guessed.
 //!
 //! Panic contract: no text of a file makes this module panic.
@@ -9,9 +9,9 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The most bytes of a file: files of the kernel are shorter.
+/// The longest accepted file in bytes; files of the kernel are shorter.
 const LONGEST: u64 = 1 << 20;
-/// The most cores of a list; longer lists are not believed.
+/// The most cores in a list; longer lists are ignored.
 const MOST_CORES: usize = 1 << 16;
 
 /// A machine whose files are below a directory: `/`, or the directory of a test.
@@ -26,7 +26,7 @@ impl Machine {
         Machine { root: root.into() }
     }
 
-    /// Whether this process runs on the machine.
+    /// Returns whether this process runs on the machine.
     pub(super) fn is_real(&self) -> bool {
         self.root == Path::new("/")
     }
@@ -44,7 +44,7 @@ impl Machine {
         (!text.is_empty()).then(|| text.to_owned())
     }
 
-    /// Whether a file can be read, and has nothing but white space.
+    /// Returns whether a file can be read, and has nothing but white space.
     pub(super) fn is_empty(&self, path: &str) -> bool {
         std::fs::read(self.path(path)).is_ok_and(|text| text.iter().all(u8::is_ascii_whitespace))
     }
@@ -89,17 +89,17 @@ impl Machine {
         Some((values.next()??, values.next()??))
     }
 
-    /// The cores that the process may use.
+    /// Returns the cores that the process may use.
     pub(super) fn allowed_cores(&self) -> Option<BTreeSet<usize>> {
         cores_of(&self.value("/proc/self/status", "Cpus_allowed_list")?)
     }
 
-    /// The user of the process.
+    /// Returns the user of the process.
     pub(super) fn user(&self) -> Option<u32> {
         self.value("/proc/self/status", "Uid")?.split_whitespace().nth(1)?.parse().ok()
     }
 
-    /// Whether the process has a capability.
+    /// Returns whether the process has a capability.
     pub(super) fn has_capability(&self, number: u32) -> Option<bool> {
         let set = self.value("/proc/self/status", "CapEff")?;
         let set = u64::from_str_radix(&set, 16).ok()?;

@@ -1,7 +1,7 @@
 //! `doctor`: whether the machine has everything that nodes need, and how to mend what is missing.
 //!
-//! To read: `checks` (the checks), `machine` (the files of the kernel that they read), `needs` (the
-//! needs of a topology's nodes). It uses `shared` alone.
+//! Read `checks` (the checks), `machine` (the kernel's files that they read), `needs` (the needs of
+//! a topology's nodes). This module uses only `shared`.
 
 mod checks;
 mod machine;
@@ -66,7 +66,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
         1 => Err(Failure::Found("this machine has a problem".to_owned())),
         problems => Err(Failure::Found(format!("this machine has {problems} problems"))),
     };
-    // The problem is returned even if the reader has closed the output.
+    // The problem is returned even if the output is closed.
     result.and(printed)
 }
 

@@ -33,16 +33,16 @@ pub struct Board {
 struct State {
     plan: Plan,
     request: UpRequest,
-    /// The sign of each process: what it shows of its readiness.
+    /// The sign of readiness of each process.
     signs: BTreeMap<u32, Sign>,
-    /// The states of the nodes when the bundle last had any. Before that, the nodes of the first
-    /// plan.
+    /// The states of the nodes, as of the last time that the bundle had any. At first, the nodes of
+    /// the first plan.
     last: Vec<NodeStatus>,
-    /// Whether somebody ends the bundle.
+    /// Whether a request or a signal ends the bundle.
     is_stopping: bool,
-    /// Set when the bundle has ended: to its error, if it had one.
+    /// The result of the bundle once it has ended: its error, or `None` inside.
     ended: Option<Option<String>>,
-    /// The number of connections that are served.
+    /// The number of connections being served.
     connections: usize,
 }
 
@@ -53,18 +53,18 @@ impl Board {
         Board { place, manner, printer, handle, state, changed }
     }
 
-    /// The plan that the bundle follows, and its request.
+    /// Returns the plan that the bundle follows, and its request.
     pub fn plan(&self) -> (Plan, UpRequest) {
         let state = self.lock();
         (state.plan.clone(), state.request.clone())
     }
 
-    /// The number of nodes of the plan.
+    /// Returns the number of nodes of the plan.
     pub fn planned(&self) -> usize {
         self.lock().plan.nodes.len()
     }
 
-    /// Replaces the plan. The nodes of the first plan are shown before the bundle has them.
+    /// Replaces the plan. The nodes of the first plan are shown even before the bundle has them.
     pub fn set_plan(&self, plan: Plan, request: UpRequest) {
         let mut state = self.lock();
         if state.last.is_empty() {
@@ -78,19 +78,19 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// Notes that something has happened to a member.
+    /// Records that something has happened to a member.
     pub fn note(&self) {
         let mut state = self.lock();
         self.refresh(&mut state);
         self.changed.notify_all();
     }
 
-    /// The members of the bundle that are in this phase.
+    /// Returns the members of the bundle that are in this phase.
     pub fn members(&self, phase: MemberPhase) -> impl Iterator<Item = MemberStatus> {
         self.handle.members().into_iter().filter(move |member| member.phase == phase)
     }
 
-    /// Notes the signs of the processes.
+    /// Records the signs of the processes.
     pub fn set_signs(&self, signs: BTreeMap<u32, Sign>) {
         let mut state = self.lock();
         if state.signs != signs {
@@ -99,25 +99,25 @@ impl Board {
         }
     }
 
-    /// Returns the states of the nodes now, or before the bundle ended.
+    /// Returns the current states of the nodes, or the last ones of a bundle that has ended.
     pub fn nodes(&self) -> Vec<NodeStatus> {
         let mut state = self.lock();
         self.refresh(&mut state);
         state.last.clone()
     }
 
-    /// Notes that somebody ends the bundle.
+    /// Records that a request or a signal ends the bundle.
     pub fn set_stopping(&self) {
         self.lock().is_stopping = true;
         self.changed.notify_all();
     }
 
-    /// Whether somebody ends the bundle.
+    /// Returns whether a request or a signal ends the bundle.
     pub fn is_stopping(&self) -> bool {
         self.lock().is_stopping
     }
 
-    /// Notes the end of the bundle.
+    /// Records the end of the bundle.
     pub fn end(&self, problem: Option<String>) {
         self.lock().ended = Some(problem);
         self.changed.notify_all();
@@ -141,7 +141,7 @@ impl Board {
         state.unwrap_or_else(PoisonError::into_inner).ended.clone().flatten()
     }
 
-    /// Counts a connection. False if there are already `most`.
+    /// Counts a connection. Returns `false` if there are already `most`.
     pub fn connect(&self, most: usize) -> bool {
         let mut state = self.lock();
         let has_room = state.connections < most;
@@ -155,7 +155,7 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// Whether any connection is being served.
+    /// Returns whether any connection is being served.
     pub fn is_serving(&self) -> bool {
         self.lock().connections > 0
     }

@@ -1,8 +1,8 @@
-//! Decides which parts of a topology file concern a node. They are the *view* of the node: when its
-//! view changes, the node is started again.
+//! Decides which parts of a topology file concern a node. They are the node's *view*: when it
+//! changes, the node is restarted.
 //!
-//! If it is not known what a node publishes and reads, its view has more parts than necessary, and
-//! never fewer.
+//! If it is unknown what a node publishes and reads, its view has more parts than necessary, never
+//! fewer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,7 +48,7 @@ impl View {
         view
     }
 
-    /// Returns the differences from an earlier view, as a text for people. `None` if there are
+    /// Returns the differences from an earlier view as a text for people, or `None` if there are
     /// none.
     pub fn differs_from(&self, before: &View) -> Option<String> {
         let titles: BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
@@ -109,26 +109,26 @@ impl File<'_> {
         }
     }
 
-    /// Whether a node publishes or reads a topic, if that is known.
+    /// Returns whether a node publishes or reads a topic, if that is known.
     fn has_topic(&self, node: &str, topic: &str) -> Option<bool> {
         let own = self.flows.of(node)?;
         Some(own.publishes.contains(topic) || own.reads.contains(topic))
     }
 
-    /// Whether a node runs a service, if the file says that.
+    /// Returns whether a node runs a service, if the file says that.
     fn runs(&self, node: &str, service: &str) -> Option<bool> {
         let services = self.value("node", node, "services")?;
         Some(lists(&services, service))
     }
 
-    /// Whether a supervisor has a service of the node below it.
+    /// Returns whether a supervisor has a service of the node below it.
     fn supervises(&self, supervisor: &str, node: &str, depth: usize) -> bool {
         let Some(children) = self.value("supervisor", supervisor, "children") else { return true };
         let Some(services) = self.value("node", node, "services") else { return true };
         let is_supervisor = |name: &str| {
             self.topology.parts().any(|part| part.section == "supervisor" && part.name == name)
         };
-        // Limits the depth, because supervisors may form a cycle, in a file that the nodes refuse.
+        // Limits the depth, because supervisors may form a cycle in a file that the nodes refuse.
         texts(&children).any(|child| {
             lists(&services, child)
                 || depth < 16 && is_supervisor(child) && self.supervises(child, node, depth + 1)
@@ -143,8 +143,8 @@ impl File<'_> {
     }
 }
 
-/// Whether a list of texts contains this text. `value` is the list as a [`TopologyPart`] has it:
-/// `["a", "b"]`.
+/// Returns whether a list of texts contains this text. `value` is the list as a [`TopologyPart`]
+/// has it: `["a", "b"]`.
 fn lists(value: &str, text: &str) -> bool {
     texts(value).any(|found| found == text)
 }

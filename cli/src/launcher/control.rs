@@ -1,7 +1,7 @@
 //! Serves the requests of `up`, `down` and `status` to a launcher.
 //!
 //! Each connection has a thread and a time limit, and their number is limited, so a peer that sends
-//! nothing, or too much, holds up only itself.
+//! nothing, or too much, delays only itself.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,7 +30,7 @@ use crate::shared::output::shown;
 const MOST: usize = 64;
 /// The number of restarts, while `up` waits, after which a node counts as failed.
 const FAILED: u64 = 3;
-/// How long a peer has for its request, and to take an answer.
+/// The time limit for a peer to send its request, and to read an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serves requests.
@@ -38,8 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Control {
     /// The state of the launcher.
     pub board: Arc<Board>,
-    /// Gets the first members of the bundle, and is there until it does, or never will. The lock is
-    /// held while a request changes the bundle, so there is one change at a time.
+    /// Sends the first members to the bundle; `None` once it has, or never will. It is locked while
+    /// a request changes the bundle, so there is one change at a time.
     first: Mutex<Option<Sender<Vec<Member>>>>,
     /// The number of the next request that runs nodes.
     requests: AtomicU64,
@@ -68,7 +68,7 @@ impl Control {
     }
 
     fn accept(self: Arc<Control>, stream: UnixStream) {
-        // Refuses other users, even if somebody opens the directory, which is closed to them.
+        // Refuses other users, in case somebody opens the directory, which is closed to them.
         let own = AllowedPeers::users([own_user()]);
         if !Credentials::of(&stream).is_ok_and(|peer| own.check(&Peer::Unix(peer)).is_ok()) {
             return;
@@ -76,8 +76,8 @@ impl Control {
         if !self.board.connect(MOST) {
             let message = format!("it serves {MOST} connections already");
             let answer = Answer::Failed { code: 3, message };
-            // Ignores an error, because a new connection has room for the answer, and a peer that
-            // is gone needs none.
+            // Ignores an error: a new connection has room for the answer, and a peer that is gone
+            // needs none.
             let _ = Channel::new(stream).write(&answer, PATIENCE);
             return;
         }
@@ -85,8 +85,8 @@ impl Control {
         let served = thread::Builder::new().name("request".into()).spawn(move || {
             let mut channel = Channel::new(stream);
             let answer = match channel.read(LONGEST_REQUEST, Some(PATIENCE)) {
-                // Does the request only if the peer takes this answer, because otherwise nobody
-                // waits for it.
+                // Executes the request only if the peer reads this answer, because otherwise nobody
+                // waits for the result.
                 Ok(Some(request)) => match channel.write(&Answer::Taken, PATIENCE) {
                     Ok(()) => self.answer(&mut channel, request),
                     Err(_) => None,
@@ -105,7 +105,7 @@ impl Control {
         }
     }
 
-    /// Does a request, and returns its last answer.
+    /// Executes a request, and returns its last answer.
     fn answer(&self, channel: &mut Channel, request: Request) -> Option<Answer> {
         match request {
             Request::Status => {
@@ -209,8 +209,8 @@ impl Control {
         Ok((plan, Arc::new(files)))
     }
 
-    /// Waits until all nodes are up. If one is not, returns why, with the end of the log of the
-    /// node that failed.
+    /// Waits until all nodes are up. If a node is not, returns the reason, with the end of the log
+    /// of the failed node.
     fn wait_until_up(&self, limit: Duration) -> Option<String> {
         let (clock, mut before) = (Clock::start(), BTreeMap::<String, u64>::new());
         let tail = |node: &NodeStatus| self.board.place.log_tail(&node.node);
@@ -226,7 +226,7 @@ impl Control {
             }
             for node in &nodes {
                 let first = before.entry(node.node.clone()).or_insert(node.restarts);
-                // The count of a node that was changed begins at zero again.
+                // The restarts of a changed node are counted from zero again.
                 *first = node.restarts.min(*first);
                 if node.restarts >= first.saturating_add(FAILED) {
                     let text = format!("node `{}` fails again and again{}", node.node, tail(node));

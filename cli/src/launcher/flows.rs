@@ -1,8 +1,7 @@
 //! The *flows*: which nodes send to which, as far as their programs describe it. `mycelium check`
-//! finds that out, in a process of its own.
+//! finds that out in a separate process.
 //!
-//! A program that does not describe itself runs nevertheless. The topics of its node are then
-//! unknown.
+//! A program that does not describe itself still runs, but the topics of its node are unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -18,7 +17,7 @@ use super::notify::VARIABLES;
 use crate::bundle::wire::UpRequest;
 use crate::shared::exit::Failure;
 
-/// How long each program has for its description.
+/// The time limit for each program to print its description.
 const PATIENCE: &str = "5s";
 
 /// The topics of each node. Nodes whose programs do not describe themselves are missing.
@@ -42,7 +41,7 @@ impl Flows {
         self.nodes.insert(node.to_owned(), topics);
     }
 
-    /// The topics of a node, if they are known.
+    /// Returns the topics of a node, if they are known.
     pub fn of(&self, node: &str) -> Option<&Topics> {
         self.nodes.get(node)
     }
@@ -57,8 +56,8 @@ impl Flows {
         others.map(|(other, _)| other.clone()).collect()
     }
 
-    /// Returns the changes of the topics that this node exchanges with others, as a text. It
-    /// compares only nodes whose topics are known, and were known before. `None` without changes.
+    /// Returns the changes of the topics that this node exchanges with others, as a text, or `None`
+    /// without changes. Compares only nodes whose topics are known both now and before.
     pub fn differs_from(&self, before: &Flows, node: &str) -> Option<String> {
         let others = self.nodes.keys().filter(|other| *other != node);
         let differing: Vec<String> = others
@@ -71,7 +70,7 @@ impl Flows {
         (!differing.is_empty()).then(|| format!("{} changed", differing.join(", ")))
     }
 
-    /// Whether two nodes exchange messages, if that is known.
+    /// Returns whether two nodes exchange messages, if that is known.
     pub fn are_peers(&self, one: &str, other: &str) -> Option<bool> {
         Some(!self.between(one, other)?.is_empty())
     }
@@ -101,14 +100,14 @@ pub struct Source {
     pub files: TopologyFiles,
 }
 
-/// The last flows that programs have described, with their source. So a program that is late,
-/// because the machine is busy, does not restart nodes whose file has not changed.
+/// The last flows that programs have described, with their source. With them, a program that is
+/// late on a busy machine does not restart nodes whose file has not changed.
 #[derive(Debug, Default)]
 pub struct Described(Mutex<Option<(Source, Flows)>>);
 
 impl Described {
-    /// Returns the flows that were `found` now. If none were, the earlier ones, if they have the
-    /// same source.
+    /// Returns the flows `found` now, or the earlier flows if none were found and the source is the
+    /// same.
     pub fn update(&self, source: &Source, found: Option<Flows>) -> Flows {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match (found, &*last) {
@@ -122,11 +121,11 @@ impl Described {
     }
 }
 
-/// Returns the topics of the nodes of a request, as their programs describe them with this copy of
-/// the topology's files. `None` if a program does not describe itself, or not in time.
+/// Returns the topics of a request's nodes, as their programs describe them with this copy of the
+/// topology's files, or `None` if a program does not describe itself in time.
 ///
 /// # Errors
-/// If the nodes do not fit together.
+/// If the nodes contradict each other.
 pub fn flows(request: &UpRequest, files: &Path) -> Result<Option<Flows>, Failure> {
     let Ok(Output { status, stdout, stderr }) = check(request, files) else { return Ok(None) };
     match status.code() {
@@ -137,8 +136,7 @@ pub fn flows(request: &UpRequest, files: &Path) -> Result<Option<Flows>, Failure
             let text = errors.trim_end().strip_prefix("error: ").unwrap_or(&errors);
             Err(Failure::Found(text.to_owned()))
         }
-        // The topics are not known, because a program does not describe itself, or cannot be run
-        // here.
+        // The topics are unknown: a program does not describe itself, or cannot run here.
         _ => Ok(None),
     }
 }

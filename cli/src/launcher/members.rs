@@ -1,8 +1,8 @@
 //! The members of a bundle that run nodes, and the copy of the topology's files that the nodes of
 //! one request read.
 //!
-//! A node that starts, even after a crash, reads the texts that the launcher has read for the
-//! node's last request, and not the files on the disk.
+//! A node that starts, even after a crash, reads the texts that the launcher read for the node's
+//! last request, not the files on the disk.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub fn member(place: &Place, manner: Manner, node: &PlannedNode, files: &Arc<Fil
             process.env_remove(variable);
         }
         if manner != Manner::Plain
-            // If there is no room for a log, the output goes where the launcher's output goes.
+            // If there is no room for a log, the output goes to the launcher's output.
             && let Ok(output) = place.open_log(&log)
             && let Ok(errors) = output.try_clone()
         {
@@ -68,8 +68,8 @@ impl FilesCopy {
         Ok(FilesCopy { place: place.clone(), path, files })
     }
 
-    /// Returns the path of the copy. Writes the copy again if something has removed it, such as a
-    /// program that tidies up directories for temporary files.
+    /// Returns the path of the copy. Writes the copy again if it was removed, for example by a
+    /// program that cleans up directories for temporary files.
     pub fn path(&self) -> &Path {
         if !self.path.exists() {
             // Ignores an error: if there is no room, the node says that the copy is missing.

@@ -1,5 +1,5 @@
-//! `launcher`: the process that runs a bundle, in the background or, with `up --foreground`, in
-//! front. It has the bundle's lock, its members and its control socket.
+//! `launcher`: the process that runs a bundle, in the background or, with `up --foreground`, in the
+//! foreground. It has the bundle's lock, its members and its control socket.
 //!
 //! The first thread runs the members. The first request to run nodes starts the bundle; a launcher
 //! ends if it gets no request, or none that can be done. It takes requests at its socket
@@ -58,16 +58,16 @@ pub struct LauncherArgs {
 /// # Errors
 /// If it cannot listen, or the bundle ends with an error.
 pub fn run(args: LauncherArgs) -> Result<(), Failure> {
-    // A session of its own survives the terminal, and Ctrl-C there. Ignores an error: a process
-    // that leads a group has no such terminal.
+    // A separate session survives the end of the terminal, and Ctrl-C there. Ignores an error: a
+    // process that already leads a group has no such terminal.
     let _ = rustix::process::setsid();
     let launcher = Launcher::take(Place::at(args.directory), Manner::Detached)?;
     launcher.map_or(Ok(()), |launcher| launcher.run(None))
 }
 
-/// How long a launcher waits for its first request.
+/// The time limit for the first request.
 const FIRST: Duration = Duration::from_secs(30);
-/// How long a launcher whose bundle has ended waits until its answers are read.
+/// How long a launcher waits after the end of its bundle until its answers are read.
 const LAST: Duration = Duration::from_secs(5);
 
 /// A launcher that has the lock of its bundle.
@@ -83,8 +83,8 @@ pub struct Launcher {
 }
 
 impl Launcher {
-    /// Takes the place of a bundle: `None` if another launcher has it. Waits for the end of the
-    /// processes of an earlier launcher that was killed.
+    /// Takes the place of a bundle. Returns `None` if another launcher has it. Waits for the end of
+    /// the processes of an earlier launcher that was killed.
     ///
     /// # Errors
     /// If the system refuses the directory or the socket.
@@ -109,11 +109,11 @@ impl Launcher {
         Ok(Some(Launcher { place, manner, listener, lock, printer, manager }))
     }
 
-    /// Runs the bundle until it has ended. With a request it begins with that one; otherwise it
-    /// waits for a request.
+    /// Runs the bundle until it has ended. Begins with the `first` request, if given; otherwise
+    /// waits for one.
     ///
     /// # Errors
-    /// If the first request cannot be done, or the bundle ends with an error.
+    /// If the first request fails, or the bundle ends with an error.
     pub fn run(self, first: Option<UpRequest>) -> Result<(), Failure> {
         let printer = self.printer.clone();
         let result = launch(self, first);
@@ -148,7 +148,7 @@ fn launch(launcher: Launcher, first: Option<UpRequest>) -> Result<(), Failure> {
     let members = loop {
         match members.recv_timeout(FIRST) {
             Ok(members) => break members,
-            // Waits on, because a request is being planned.
+            // Continues to wait, because a request is being planned.
             Err(RecvTimeoutError::Timeout) if board.is_serving() => {}
             // Ends, because there was no request, or it failed.
             Err(_) => {
@@ -163,12 +163,12 @@ fn launch(launcher: Launcher, first: Option<UpRequest>) -> Result<(), Failure> {
     let bundle = bundle.observe(move |event| observe(&observing, event));
     let problem = bundle.run().err().map(|error| error.to_string());
     finish(&board, problem.clone());
-    // Joins the thread, because it reports the end.
+    // Waits for the thread, because it reports the end.
     let _ = watching.join();
     problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)))
 }
 
-/// Frees the place, and then tells those who wait for the end.
+/// Frees the place, and then notifies those who wait for the end.
 fn finish(board: &Board, problem: Option<String>) {
     match &problem {
         None => board.place.remove(),
@@ -190,9 +190,9 @@ fn observe(board: &Board, event: &BundleEvent) {
     board.note();
 }
 
-/// Handles SIGINT and SIGTERM, and SIGHUP on a terminal: they end the bundle in order, also before
+/// Handles SIGINT and SIGTERM, and SIGHUP on a terminal: they end the bundle in order, even before
 /// it begins, while programs describe themselves. In that time a second signal ends this process at
-/// once. From its beginning on, the bundle has handlers of its own.
+/// once. Once the bundle has begun, it has its own handlers.
 fn end_at_signals(board: Arc<Board>, at_hangup: bool) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     if at_hangup && !ignores_hangup() {
@@ -200,7 +200,7 @@ fn end_at_signals(board: Arc<Board>, at_hangup: bool) -> io::Result<()> {
     }
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            // A second SIGHUP does not count, because a terminal that closes sends several.
+            // A second SIGHUP does not count, because a closing terminal sends several.
             let is_again = signal != SIGHUP && board.is_stopping();
             if is_again && board.handle.members().is_empty() {
                 board.place.remove();

@@ -1,5 +1,5 @@
-//! The notifications of a service for its manager, in the form that systemd expects: datagrams to
-//! the socket that `NOTIFY_SOCKET` names.
+//! Notifications of a service to its manager, in systemd's format: datagrams to the socket in
+//! `NOTIFY_SOCKET`.
 
 use std::env;
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// The environment variables with which a manager starts a service. Members do not get them.
+/// The environment variables that a manager sets for a service. Members do not get them.
 pub const VARIABLES: [&str; 6] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
@@ -28,10 +28,10 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// Returns the manager that has started this process: `None` if none has.
+    /// Returns the manager that has started this process, or `None`.
     ///
     /// # Errors
-    /// If the environment names something that cannot be a socket.
+    /// If the environment has an invalid socket.
     pub fn of_environment() -> io::Result<Option<Manager>> {
         let Some(name) = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
             return Ok(None);
@@ -55,19 +55,18 @@ impl Manager {
             }
         };
         let socket = UnixDatagram::unbound()?;
-        // Sets a time limit, so that a manager that does not read holds up nobody.
+        // A time limit, so that a manager that does not read delays nobody.
         socket.set_write_timeout(Some(Duration::from_secs(1)))?;
         Ok(Manager { socket, address, watchdog })
     }
 
-    /// Returns the time between two notifications that the service is alive: half of the manager's
+    /// Returns the interval of notifications that the service is alive: half of the manager's
     /// limit.
     pub fn watchdog(&self) -> Option<Duration> {
         Some(self.watchdog? / 2)
     }
 
-    /// Sends assignments such as `READY=1`, one in each line. If the manager is gone, they are
-    /// lost.
+    /// Sends assignments such as `READY=1`, one per line. They are lost if the manager is gone.
     pub fn notify(&self, state: &str) {
         let _ = self.socket.send_to_addr(state.as_bytes(), &self.address);
     }

@@ -34,8 +34,8 @@ pub struct PlannedNode {
     pub feeders: Vec<String>,
     /// The nodes of this host with which it exchanges messages, or may.
     pub peers: Vec<String>,
-    /// The parts of the file that concern this node, and its command. When they change, it is
-    /// restarted.
+    /// The parts of the file that concern this node, and its command. The node is restarted when
+    /// they change.
     pub view: View,
 }
 
@@ -58,7 +58,7 @@ pub enum Step {
 /// If it is not a valid topology.
 pub fn topology(request: &UpRequest) -> Result<Topology, Failure> {
     // Reads the files from the disk, even if this launcher itself runs in a bundle, whose launcher
-    // has given it texts.
+    // has passed texts to it.
     let topology = Topology::options().files(TopologyFiles::default()).load(&request.file);
     let topology = topology.map_err(Failure::of_topology)?;
     Ok(match &request.directory {
@@ -68,7 +68,7 @@ pub fn topology(request: &UpRequest) -> Result<Topology, Failure> {
 }
 
 impl Plan {
-    /// Makes the plan of an `up` request from the topology of its file. `flows` finds out which
+    /// Makes the plan of an `up` request from the topology of its file. `flows` determines which
     /// node sends to which.
     ///
     /// # Errors
@@ -107,8 +107,8 @@ impl Plan {
         Ok(Plan { nodes: nodes.collect(), source, flows })
     }
 
-    /// Returns the step of each node that leads from the plan `before` to this one. The nodes in
-    /// `completed` do not run.
+    /// Returns for each node the step from the plan `before` to this one. The nodes in `completed`
+    /// do not run.
     pub fn steps(&self, before: &Plan, completed: &BTreeSet<String>) -> BTreeMap<String, Step> {
         let mut steps: BTreeMap<String, Step> =
             before.nodes.keys().map(|node| (node.clone(), Step::Stop)).collect();
@@ -126,7 +126,7 @@ impl Plan {
         steps
     }
 
-    /// Returns the changes that concern a node, as a text for people. `None` if there are none.
+    /// Returns the changes that concern a node as a text for people, or `None` if there are none.
     fn difference(
         &self,
         before: &Plan,
@@ -137,7 +137,7 @@ impl Plan {
             return node.view.differs_from(&node_before.view);
         }
         // Compares only nodes whose topics are known before and after. Otherwise a program that
-        // begins or ceases to describe itself would be restarted.
+        // starts or stops describing itself would be restarted.
         self.flows.differs_from(&before.flows, name)
     }
 
@@ -173,7 +173,7 @@ impl Step {
     }
 }
 
-/// Returns the command of a node, after a check that it can be run.
+/// Returns the command of a node, after checking that it can be run.
 fn command(topology: &Topology, request: &UpRequest, node: &str) -> Result<NodeCommand, Failure> {
     let command = match (topology.command(node), request.program.split_first()) {
         (Some(command), _) => command,
@@ -263,7 +263,7 @@ mod tests {
     fn a_plan_of_the_same_source_differs_by_topics_that_were_known_and_are_known() {
         let with = |topics: &[(&str, &[&str], &[&str])], value: &'static str| {
             let mut plan = plan(&[("feed", &[], "value"), ("store", &[], "value")]);
-            // What is known of topics is a part of the views.
+            // The known topics are a part of the views.
             plan.nodes.values_mut().for_each(|node| node.view = view(&["value", value]));
             for (node, publishes, reads) in topics {
                 let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();

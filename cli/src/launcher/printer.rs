@@ -1,5 +1,5 @@
-//! The output of a launcher. A pipe that nobody reads, or a terminal that is paused, holds up only
-//! the thread that writes: lines without room are lost, and counted.
+//! The output of a launcher. A pipe that nobody reads, or a paused terminal, blocks only the thread
+//! that writes: lines without room are lost, and counted.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -11,16 +11,16 @@ use mycelium_executor::Clock;
 
 use crate::shared::clock::pause;
 
-/// The most texts that wait until they are written.
+/// The largest number of texts that wait to be written.
 const WAITING: usize = 256;
-/// How long the end of a launcher waits for its last texts.
+/// How long the end of a launcher waits for its last texts to be written.
 const LAST: Duration = Duration::from_secs(1);
 
-/// Writes on a thread of its own.
+/// Writes on a separate thread.
 #[derive(Clone, Debug)]
 pub struct Printer {
     texts: SyncSender<Text>,
-    /// The number of lines that had no room since the last one that had.
+    /// The number of lines lost since the last one that had room.
     lost: Arc<Mutex<u64>>,
 }
 
@@ -30,7 +30,7 @@ enum Text {
     Lines(String),
     /// A table for standard output.
     Table(String),
-    /// The last text for standard error, and who waits until it is written.
+    /// The last text for standard error, and the sender that reports that it is written.
     Last(String, Sender<()>),
 }
 
@@ -59,7 +59,7 @@ impl Printer {
         }
     }
 
-    /// Prints a table on standard output. False if it has no room.
+    /// Prints a table on standard output. Returns `false` if there is no room.
     pub fn table(&self, table: String) -> bool {
         self.texts.try_send(Text::Table(table)).is_ok()
     }
@@ -74,8 +74,8 @@ impl Printer {
         let _ = written.recv_timeout(LAST.saturating_sub(clock.now()));
     }
 
-    /// Sends a text to the thread: what `text` makes of a line about the lines that had no room
-    /// before. False if the text has no room either.
+    /// Sends a text to the thread. `text` gets a line about the lost lines so far, which may be
+    /// empty, and returns the text. Returns `false` if there is no room for it.
     fn send(&self, text: impl FnOnce(String) -> Text) -> bool {
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match *lost {

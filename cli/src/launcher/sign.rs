@@ -1,4 +1,4 @@
-//! The *sign* of a process: what it shows of its readiness.
+//! The *sign* of a process: the evidence of its readiness.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::bundle::wire::NodeStatus;
 use crate::live::find::process_state;
 use crate::live::model::{ProcessState, health};
 
-/// How long a process may show no counters before none are expected of it: it may be no node, or
-/// its counters may be switched off. Then the launcher can only know that it runs.
+/// How long to wait for the counters of a process. After that it may be no node, or its counters
+/// may be switched off, so the launcher only knows that it runs.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What a process shows of its readiness.
+/// The evidence of a process's readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
     /// The health of its node, in a line of its counters.
@@ -43,7 +43,7 @@ pub fn of_process(pid: u32) -> Sign {
     let views = found.regions.iter_mut().filter_map(|region| region.read().ok());
     let lines = views.flat_map(|view| view.lines).filter(|line| &*line.kind.name == "node");
     let healths = lines.map(|line| health(&line).unwrap_or(HealthState::Starting));
-    // A process with several nodes gets the sign of its least ready node.
+    // A process with several nodes has the sign of its least ready node.
     let least = healths.max_by_key(|health| READINESS.iter().position(|it| it == health));
     least.map_or(Sign::Nothing, Sign::Health)
 }
@@ -66,7 +66,7 @@ pub fn status(member: &MemberStatus, sign: Sign) -> NodeStatus {
     NodeStatus {
         node: member.name.clone(),
         state: state.to_owned(),
-        // A node that a change stops does not count as up, because nobody waits for it to be.
+        // A node that a change stops does not count as up, because nobody waits for it.
         is_up: is_up && !member.is_leaving,
         pid: member.pid,
         since: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),

@@ -94,7 +94,7 @@ impl Watch {
         if let Some(time) = manager.watchdog() {
             let is_due = |last| self.clock.now().saturating_sub(last) >= time / 2;
             if self.told.alive.is_none_or(is_due) {
-                // Waits until the thread of the bundle responds, with an error if the bundle ends.
+                // Waits until the bundle's thread responds; it returns an error if the bundle ends.
                 // If it does not respond, neither does the launcher, and the manager ends it.
                 let _ = self.board.handle.change([]);
                 self.told.alive = Some(self.clock.now());
@@ -116,7 +116,7 @@ impl Watch {
             0 => String::new(),
             lines => format!("\u{1b}[{lines}A\u{1b}[J"),
         };
-        // If the printer has no room for the table, a later one is drawn.
+        // If the printer has no room for this table, a later one is drawn.
         if self.board.printer.table(format!("{up}{table}")) {
             self.told.lines = table.lines().count();
             self.told.table = table;

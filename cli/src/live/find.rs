@@ -1,7 +1,7 @@
 //! Finds the nodes of this machine, and reads their counters.
 //!
-//! A node needs no port and no feature for this, and does nothing: its counters are in memory that
-//! the tool maps. The tool sees the processes of its own user, or all processes if it is root.
+//! A node needs no port and no feature for this, and does no work: the tool maps the node's
+//! counters. It sees the processes of its own user, or all processes if it is root.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,22 +34,22 @@ pub struct Target {
 }
 
 impl Target {
-    /// Adds these nodes to the names to which the target is limited.
+    /// Limits the target to these node names, in addition to those that it has.
     pub fn with_nodes(mut self, nodes: impl IntoIterator<Item = String>) -> Target {
         self.nodes.extend(nodes);
         self
     }
 
-    /// Whether the target has no limits, and so means all nodes.
+    /// Returns whether the target has no limits, and so means all nodes.
     pub fn is_all(&self) -> bool {
         self.nodes.is_empty() && self.processes.is_empty() && self.directory.is_none()
     }
 }
 
-/// The most warnings that are printed.
+/// The largest number of printed warnings.
 const MOST_WARNINGS: usize = 5;
 
-/// The most nodes that are kept after their end.
+/// The largest number of nodes that are kept after their end.
 const MOST_ENDED: usize = 16;
 
 /// The counters of the nodes that were found.
@@ -67,7 +67,7 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Finds the nodes that run and that `target` means.
+    /// Finds the running nodes that `target` selects.
     ///
     /// # Errors
     /// If `target` names a process or a directory that does not exist, or the system has no list of
@@ -88,8 +88,8 @@ impl Nodes {
         Ok(nodes)
     }
 
-    /// Reads all counters, also those of nodes that have started since the last time. Nodes that
-    /// have ended stay in the result until others with their names run.
+    /// Reads all counters, also of nodes that have started since the last call. Nodes that have
+    /// ended stay in the result until other nodes with their names run.
     ///
     /// # Errors
     /// If the system has no list of processes.
@@ -99,7 +99,7 @@ impl Nodes {
         let mut nodes = Vec::new();
         let (ended, refused) = (&mut self.ended, &mut self.refused);
         self.attached.retain(|_, attached| {
-            // Asks this before the read, because counters that are read after the end are final.
+            // Checks this before the read: counters that are read after the end are final.
             let has_ended = attached.has_ended();
             let view = match attached.read() {
                 Ok(view) => view,
@@ -131,11 +131,11 @@ impl Nodes {
         Ok(Sample { at, nodes })
     }
 
-    /// Reads as [`read`](Nodes::read) does. No node is an error.
+    /// Does the same as [`read`](Nodes::read), but having no node is an error.
     ///
     /// # Errors
-    /// If there is no such node: with the names of the nodes that run, and with the reasons why
-    /// others cannot be read.
+    /// If there is no such node. The error names the running nodes, and says why others cannot be
+    /// read.
     pub fn read_some(&mut self, at: Duration) -> Result<Sample, Failure> {
         let sample = self.read(at)?;
         let is_missing = |name: &&String| sample.nodes.iter().all(|node| node.name != **name);
@@ -146,7 +146,7 @@ impl Nodes {
         }
     }
 
-    /// Prints to standard error which counters could not be read the last time.
+    /// Prints to standard error which counters the last read could not read.
     pub fn warn(&self) {
         for refused in self.refused.iter().take(MOST_WARNINGS) {
             // Ignores an error: without standard error there is nobody to warn.
@@ -230,7 +230,7 @@ impl Nodes {
         Failure::Unavailable(text)
     }
 
-    /// Attaches to the regions that are new.
+    /// Attaches to new regions.
     fn search(&mut self, is_first: bool) -> Result<(), Failure> {
         let mut processes = self.target.processes.clone();
         if let Some(directory) = &self.target.directory {
@@ -276,8 +276,8 @@ fn name_of(attached: &mut Attached) -> Option<String> {
     Some(printable(&Node::of_lines(attached.process(), &view.lines).name).into_owned())
 }
 
-/// Returns whether a process runs or is stopped. `/proc/<pid>/stat` has a letter for it after the
-/// process's name, which may contain anything.
+/// Returns the state of a process, from the letter in `/proc/<pid>/stat`, which follows the
+/// process's name. The name may contain anything.
 pub fn process_state(process: u32) -> ProcessState {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());

@@ -1,10 +1,10 @@
 //! A node, as its counters describe it: its services, the topics that they publish and read, its
 //! links.
 //!
-//! The numbers come from one read of the counters. These are *lines*: each has a kind (publisher,
-//! edge, service, ..), a label, and values with names. Lines are read one after the other while
-//! their writers continue, so numbers of two lines may differ by what happened in between. A depth
-//! is never negative, and is exact when nothing moves.
+//! The numbers come from one read of the counters. Counters consist of *lines*, each with a kind
+//! (publisher, edge, service, ..), a label, and named values. Lines are read one after the other
+//! while their writers continue, so numbers of two lines may belong to slightly different moments.
+//! A depth is never negative, and is exact when nothing moves.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,8 +26,8 @@ pub struct Node {
     pub started: Option<u64>,
     /// Its services, by name.
     pub services: BTreeMap<String, Service>,
-    /// The rings that the node's process has, by topic and publisher: those of its own publishers,
-    /// and the copies for publishers of other nodes from which it reads.
+    /// The rings in the node's process, by topic and publisher: those of its own publishers, and
+    /// the copies for publishers of other nodes from which it reads.
     pub outputs: BTreeMap<(String, String), Output>,
     /// Its readers, by topic, publisher and reader.
     pub inputs: BTreeMap<(String, String, String), Input>,
@@ -48,7 +48,7 @@ pub enum ProcessState {
 }
 
 impl ProcessState {
-    /// The name of the state.
+    /// Returns the name of the state.
     pub fn name(self) -> &'static str {
         match self {
             ProcessState::Runs => "runs",
@@ -67,19 +67,19 @@ pub struct Service {
     pub failures: u64,
     /// The number of messages that became dead letters.
     pub dead_letters: u64,
-    /// How long it has waited for slow readers, in seconds.
+    /// The time that it has waited for slow readers, in seconds.
     pub stalls: u64,
-    /// How often it looks for a message before it parks; `None` if the node does not report it.
+    /// The number of checks for a message before it parks; `None` if the node does not report it.
     pub spins: Option<u64>,
 }
 
 impl Service {
-    /// The number of starts after the first one.
+    /// Returns the number of starts after the first one.
     pub fn restarts(&self) -> u64 {
         self.starts.saturating_sub(1)
     }
 
-    /// How it waits, in the form of a topology value.
+    /// Returns how it waits, in the form of a topology value.
     pub fn wait(&self) -> String {
         match self.spins {
             None => String::new(),
@@ -126,7 +126,7 @@ pub struct Input {
     pub depth: u64,
     /// The number of messages that were delivered again.
     pub redelivered: u64,
-    /// How often the publisher stopped waiting for the reader.
+    /// The number of times that the publisher stopped waiting for the reader.
     pub evicted: u64,
     /// The number of gaps that the reader got.
     pub gaps: u64,
@@ -138,8 +138,8 @@ impl Input {
         self.dropped.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Returns the number of drops that nobody asked for: a sample leaves out messages because its
-    /// reader wants it.
+    /// Returns the number of unwanted drops: without the messages that a sample leaves out at the
+    /// reader's request.
     pub fn losses(&self) -> u64 {
         self.drops() - self.dropped.get("sampled").copied().unwrap_or(0)
     }
@@ -184,7 +184,7 @@ impl Node {
         node
     }
 
-    /// Whether both are the same start of a node, in the same process.
+    /// Returns whether both are the same run of a node, in the same process.
     pub fn is_of(&self, other: &Node) -> bool {
         (&self.name, self.pid, self.started) == (&other.name, other.pid, other.started)
     }
@@ -277,7 +277,7 @@ pub fn health(line: &LineView) -> Option<HealthState> {
     HealthState::ALL.get(usize::try_from(line.value("state")?).ok()?).copied()
 }
 
-/// Returns the topic, the publisher and its epoch (its start).
+/// Returns the topic, the publisher and the epoch.
 fn ring_of(line: &LineView) -> [&str; 3] {
     ["topic", "publisher", "epoch"].map(|key| line.label(key))
 }

@@ -26,20 +26,20 @@ impl<'a> Change<'a> {
         Change { before: before.filter(|before| before.at < now.at), now }
     }
 
-    /// The later moment.
+    /// Returns the later moment.
     pub fn now(&self) -> &'a Sample {
         self.now
     }
 
-    /// How much a count of a node has grown, in the same process. `None` if the node was not there
-    /// before, or has no such count. A count that is new has grown from 0.
+    /// Returns how much a count of a node has grown, in the same process. `None` if the node was
+    /// not there before, or has no such count. A count that is new has grown from 0.
     pub fn growth(&self, node: &Node, count: impl Fn(&Node) -> Option<u64>) -> Option<u64> {
         let mut nodes = self.before?.nodes.iter();
         let before = nodes.find(|before| before.pid == node.pid && before.name == node.name)?;
         Some(count(node)?.saturating_sub(count(before).unwrap_or(0)))
     }
 
-    /// The rate per second of a number that grew by `count` in this time.
+    /// Returns the rate per second of a number that grew by `count` in this time.
     pub fn per_second(&self, count: Option<u64>) -> Option<f64> {
         let elapsed = self.now.at.saturating_sub(self.before?.at);
         Some(count? as f64 / elapsed.as_secs_f64())

@@ -29,7 +29,7 @@ pub fn pause(time: Duration) {
     thread::sleep(time);
 }
 
-/// Waits for a time or for values of other threads, which SIGINT, SIGTERM or SIGHUP ends.
+/// Waits for a time or for values of other threads. SIGINT, SIGTERM or SIGHUP ends a wait.
 #[derive(Debug)]
 pub struct Waits<T> {
     /// When the tool started.
@@ -43,16 +43,16 @@ pub struct Waits<T> {
 pub enum Wake<T> {
     /// The time has come.
     Due,
-    /// Another thread sent this value.
+    /// Another thread has sent this value.
     Sent(T),
-    /// A signal requests the end of the tool.
+    /// A signal has requested the end of the tool.
     Interrupted,
 }
 
 impl<T: Send + 'static> Waits<T> {
-    /// Creates the waits. From now on, the first signal does not end the process, but its waits. A
-    /// second SIGINT or SIGTERM ends the process, which may wait for something else, such as room
-    /// in its output.
+    /// Creates the waits. From now on, the first signal ends the waits instead of the process. A
+    /// second SIGINT or SIGTERM ends the process, in case it is blocked by something else, such as
+    /// its output.
     ///
     /// # Errors
     /// If the system has no thread or handler for it.
@@ -65,9 +65,9 @@ impl<T: Send + 'static> Waits<T> {
         let forward = move || {
             let mut is_first = true;
             for signal in &mut signals {
-                // Ignores an error, because a tool that waits no longer ends by itself.
+                // Ignores an error: a tool that no longer waits ends by itself.
                 let _ = interrupted.send(None);
-                // A second SIGHUP does not count, because a terminal that closes sends several.
+                // A second SIGHUP does not count, because a closing terminal sends several.
                 if signal != SIGHUP && !mem::take(&mut is_first) {
                     // Cannot fail, because the system refuses none of these signals.
                     let _ = emulate_default_handler(signal);

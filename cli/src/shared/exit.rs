@@ -1,4 +1,4 @@
-//! How a run of the tool ends: its exit code, and the error that it prints.
+//! The end of a run of the tool: its exit code, and the error that it prints.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use mycelium::error::Code;
 use mycelium::topology::TopologyError;
 
-/// Why a command did not do what it was run for.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The topology or the node is not in order: it has a mistake, or loses messages.
@@ -29,7 +29,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The failure of standard output that could not be written.
+    /// Returns the failure of standard output that could not be written.
     pub fn output(error: io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::OutputClosed,
@@ -37,12 +37,12 @@ impl Failure {
         }
     }
 
-    /// The failure of a command line, or of a file that it names, that is wrong.
+    /// Returns the failure of a command line, or of a file that it names, that is wrong.
     pub fn usage(error: impl fmt::Display) -> Failure {
         Failure::Usage(error.to_string())
     }
 
-    /// The failure of a topology file that has a mistake, or cannot be read.
+    /// Returns the failure of a topology file that has a mistake, or cannot be read.
     pub fn of_topology(error: TopologyError) -> Failure {
         match error.code() {
             Code::TOPOLOGY_UNREADABLE => Failure::usage(error),
@@ -50,7 +50,7 @@ impl Failure {
         }
     }
 
-    /// The exit code of the tool.
+    /// Returns the exit code of the tool.
     pub fn code(&self) -> u8 {
         match self {
             Failure::OutputClosed => 0,

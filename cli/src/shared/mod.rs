@@ -1,4 +1,4 @@
-//! What the commands share: how a run ends (`exit`), tables and other output (`output`), the
+//! Parts shared by the commands: the end of a run (`exit`), tables and other output (`output`), the
 //! abilities of the terminal (`terminal`), and time, waits and signals (`clock`). It uses no other
 //! module of this crate.
 

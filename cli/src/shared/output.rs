@@ -51,7 +51,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// The number of rows.
+    /// Returns the number of rows.
     pub fn count(&self) -> usize {
         self.rows.len()
     }
@@ -229,7 +229,7 @@ pub fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy()).into_owned()
 }
 
-/// Whether a character is a control character, or changes the direction of a text.
+/// Returns whether a character is a control character, or changes the direction of a text.
 fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -5,20 +5,20 @@ use std::io::{self, IsTerminal};
 
 use unicode_width::UnicodeWidthStr;
 
-/// The most columns of a text, because longer lines are hard to read.
+/// The largest width of a text in columns, because longer lines are hard to read.
 const WIDEST: usize = 100;
-/// The fewest columns of a text: a narrower terminal is not believed, because a text would have a
-/// word in each line.
+/// The smallest width of a text in columns: smaller values of a terminal are ignored, because each
+/// word would have its own line.
 const NARROWEST: usize = 20;
 
-/// The width of texts on standard output, in columns.
+/// Returns the width of texts on standard output, in columns.
 pub fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
     let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
     columns.map_or(WIDEST, |columns| columns.clamp(NARROWEST, WIDEST))
 }
 
-/// Whether standard output is a terminal, and `NO_COLOR` is not set.
+/// Returns whether standard output is a terminal, and `NO_COLOR` is not set.
 pub fn has_colours() -> bool {
     // The rule of https://no-color.org.
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

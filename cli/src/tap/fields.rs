@@ -28,7 +28,7 @@ impl Condition {
         }
     }
 
-    /// Whether the field of a message has the value.
+    /// Returns whether the field of a message has the value.
     pub(super) fn holds(&self, message: &StructView<'_>) -> bool {
         let expected = &*self.value;
         match message.at(&self.path) {
@@ -102,7 +102,7 @@ fn paths(layout: &Layout) -> Vec<(String, &FieldKind)> {
     paths
 }
 
-/// Whether a field of this type can have the value.
+/// Returns whether a field of this type can have the value.
 fn accepts(kind: &FieldKind, value: &str) -> bool {
     let bits = 8 * kind.size() as u32;
     match kind {
@@ -153,8 +153,8 @@ fn digits(value: &str) -> Option<&str> {
     is_number.then_some(if digits.is_empty() { "0" } else { digits })
 }
 
-/// Whether `value` is the output for bytes that are invalid for their type: the name of the problem
-/// and the bytes in hex, in angle brackets.
+/// Returns whether `value` is the output for bytes that are invalid for their type: the name of the
+/// problem and the bytes in hex, in angle brackets.
 fn is_invalid(problem: ValueProblem, kind: &FieldKind, value: &str) -> bool {
     let start = format!("<{problem}: ");
     let hex = value.strip_prefix(&start).and_then(|rest| rest.strip_suffix('>'));

@@ -1,4 +1,4 @@
-//! Which nodes publish a topic, and how to reach them.
+//! Finds the nodes that publish a topic, and how to reach them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -35,7 +35,7 @@ pub(super) async fn nodes(args: &TapArgs, smol: &Smol) -> Result<Vec<Tapped>, Fa
         Some(file) => of_topology(args, file)?,
         None => of_sockets(args)?,
     };
-    // Adds the id of the process, so that two processes of the tool use two names.
+    // Adds the process id, so that two processes of the tool have different names.
     let own = args.own.clone().unwrap_or_else(|| format!("tap-{}", std::process::id()));
     let (mut answered, mut silent) = (Vec::new(), Vec::new());
     for (name, endpoints) in candidates {
@@ -104,7 +104,7 @@ fn of_sockets(args: &TapArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
             Err(error) if args.directory.is_some() => {
                 return Err(Failure::Usage(format!("{}: {error}", directory.display())));
             }
-            // The directory was removed since, or another user has made it.
+            // The directory has been removed meanwhile, or belongs to another user.
             Err(error) if [NotFound, PermissionDenied].contains(&error.kind()) => continue,
             Err(error) => {
                 return Err(Failure::Unavailable(format!("{}: {error}", directory.display())));
@@ -131,7 +131,7 @@ fn of_sockets(args: &TapArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
             None => nobody(args, Vec::new()),
         });
     }
-    // Sockets of one name in several directories belong to several nodes.
+    // Sockets with one name in several directories belong to different nodes.
     let apart = found.into_iter().flat_map(|(name, endpoints)| {
         endpoints.into_iter().map(move |endpoint| (name.clone(), vec![endpoint]))
     });
@@ -149,7 +149,7 @@ fn places(args: &TapArgs) -> String {
     }
 }
 
-/// The failure that no node has answered.
+/// Returns the failure that no node has answered.
 fn nobody(args: &TapArgs, mut failures: Vec<Failure>) -> Failure {
     match failures.len() {
         0 => Failure::Unavailable(format!("no node listens in {}: {OBSERVERS}", places(args))),
@@ -161,7 +161,7 @@ fn nobody(args: &TapArgs, mut failures: Vec<Failure>) -> Failure {
     }
 }
 
-/// The failure of a node that cannot be reached, or does not list its topics.
+/// Returns the failure of a node that cannot be reached, or does not list its topics.
 fn unreachable(node: &str, error: &UntypedError) -> Failure {
     match (unavailable(node, error), error) {
         (Failure::Unavailable(text), UntypedError::Connect(_))
@@ -181,7 +181,8 @@ fn with_hint(error: &str, hint: &str) -> String {
     }
 }
 
-/// The failure that no node lists the topic. The topic may be one that this side may not read.
+/// Returns the failure that no node lists the topic. The topic may be one that this side may not
+/// read.
 async fn no_topic(args: &TapArgs, answered: Vec<Tapped>) -> Failure {
     for tapped in &answered {
         let reader = tapped.peer.read(&args.topic, Start::Next);
@@ -217,7 +218,7 @@ async fn no_topic(args: &TapArgs, answered: Vec<Tapped>) -> Failure {
     Failure::Unavailable(text)
 }
 
-/// The failure of reading from a node.
+/// Returns the failure of reading from a node.
 pub(super) fn unavailable(node: &str, error: &UntypedError) -> Failure {
     match error {
         UntypedError::Name { .. } => Failure::usage(error),

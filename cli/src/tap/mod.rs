@@ -1,9 +1,9 @@
 //! `tap`: prints the messages of a topic, as an observing reader over a link.
 //!
-//! To read: `args` (the command line), this file (the course of a run), `find` (the nodes),
-//! `fields` (the fields that are printed, and the values that they can have), `print` (the
-//! printer), `sink` (where it prints to), `interrupt` (signals), `form` (the trait of the forms of
-//! output), and the forms: `text`, `json` and `csv`. It uses `shared` alone.
+//! Read `args` (the command line), this file (the steps of a run), `find` (the nodes), `fields`
+//! (the printed fields and their possible values), `print` (the printer), `sink` (the streams that
+//! it writes to), `interrupt` (signals), `form` (the trait of the forms of output), and the forms:
+//! `text`, `json` and `csv`. This module uses only `shared`.
 
 mod args;
 mod csv;
@@ -44,7 +44,7 @@ const BURST: usize = 1024;
 /// If the topic cannot be read, or standard output cannot be written.
 pub fn run(args: &TapArgs) -> Result<(), Failure> {
     let mut printer = Printer::stdout(args)?;
-    // Uses two threads, so that one keeps the links while the other prepares the output.
+    // Uses two threads: one keeps the links alive while the other prepares the output.
     let ran = mycelium_smol::run(2, async |smol: Smol| tap(args, &smol, &mut printer).await);
     ran.map_err(|error| Failure::Unavailable(format!("threads: {error}")))?
 }
@@ -124,8 +124,8 @@ async fn print_all(
     }
 }
 
-/// Prints the deliveries of a node that have arrived. Returns true if the number of messages on the
-/// command line is reached.
+/// Prints the deliveries of a node that have arrived. Returns `true` once the number of messages on
+/// the command line is reached.
 async fn print(
     args: &TapArgs,
     smol: &Smol,

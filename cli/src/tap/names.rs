@@ -3,7 +3,7 @@
 /// The most names in a text; longer lists are cut.
 const LISTED: usize = 10;
 
-/// The known name that was probably meant.
+/// Returns the known name that was probably meant.
 pub(super) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     let limit = name.chars().count().max(3) / 3;
     let distances = known.iter().map(|known| (strsim::osa_distance(name, known), known));

@@ -1,5 +1,5 @@
-//! Writes to standard output or standard error. It does so on a thread of its own, so that the
-//! thread that keeps the links and waits for signals never waits for a reader of the output.
+//! Writes to standard output or standard error on a separate thread, so that the thread that keeps
+//! the links alive and waits for signals never waits for a reader of the output.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use mycelium_executor::Executor;
 
 use crate::shared::exit::Failure;
 
-/// The number of waiting bytes from which on they are written before more is added.
+/// The number of waiting bytes from which they are written before more are added.
 const FULL: usize = 64 << 10;
 
 /// A stream of this process.
@@ -33,7 +33,7 @@ impl Sink {
         Sink { name: "standard error", stream, writing: None, text: Vec::new() }
     }
 
-    /// Whether the text must be flushed before more is added.
+    /// Returns whether the text must be flushed before more is added.
     pub(super) fn is_full(&self) -> bool {
         self.text.len() >= FULL
     }

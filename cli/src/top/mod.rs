@@ -1,7 +1,7 @@
 //! `top`: a live table of nodes, their services and topics.
 //!
-//! To read: `state` (the content of the table, and the effects of keys), `view` (draws it),
-//! `screen` (the terminal), `plain` (without a terminal), `picture` (a screen as SVG). It uses
+//! Read `state` (the content of the table, and the effects of keys), `view` (draws it), `screen`
+//! (the terminal), `plain` (without a terminal), `picture` (a screen as SVG). This module uses
 //! `live` and `shared`.
 
 pub mod picture;

@@ -35,7 +35,7 @@ enum Input {
 
 /// Shows `state` until a key or a signal ends it. `read` is called with the time since the start.
 ///
-/// The terminal is as before when this returns, also if `read` panics.
+/// The terminal is restored when this returns, even if `read` panics.
 ///
 /// # Errors
 /// If the terminal cannot be used. [`Failure::OutputClosed`] if it is gone.
@@ -51,13 +51,13 @@ pub fn show(
     loop {
         if waits.clock.now() >= next_read {
             state.update(read(waits.clock.now()));
-            // Counts from now, so that after a long read the next one does not come at once.
+            // Counts from now, so that the next read does not follow a long one at once.
             next_read = waits.clock.now() + state.interval;
         }
         screen.draw(&state, colours)?;
         let page = screen.page();
         let mut wake = waits.until(next_read);
-        // Takes all keys that have come, and draws once, because drawing after each key would take
+        // Handles all keys that have arrived before one draw: drawing after each key would take
         // minutes for a pasted text.
         loop {
             match wake {
@@ -82,7 +82,7 @@ pub fn show(
     }
 }
 
-/// A terminal in the mode of `top`. Dropping it restores the mode and the content from before.
+/// A terminal in the mode of `top`. Dropping it restores the previous mode and content.
 ///
 /// The inner terminal is never dropped: its drop would print an error, and panic, if standard error
 /// is a terminal that is gone.

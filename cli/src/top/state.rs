@@ -1,4 +1,4 @@
-//! The content of `top`, and how keys change it. It knows no terminal.
+//! The content of `top`, and how keys change it, independent of a terminal.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// The name of the order.
+    /// Returns the name of the order.
     pub fn name(self) -> &'static str {
         match self {
             Order::Name => "name",
