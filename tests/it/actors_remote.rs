@@ -73,7 +73,7 @@ impl Bank {
     }
 }
 
-/// Tells what it learns of the actors with these addresses. It watches each of them twice.
+/// Reports what it learns about the actors with these addresses. It watches each of them twice.
 struct Watcher(Vec<&'static str>, UnboundedSender<Gone>);
 
 #[actor]
@@ -153,8 +153,8 @@ impl Pair {
         Pair { desk, vault, topology, _directory: directory }
     }
 
-    /// A bank in the vault, and a reference to it in the desk. The bank lives as long as the first
-    /// one.
+    /// Returns a bank in the vault, and a reference to it in the desk. The bank lives as long as
+    /// the first one.
     fn bank(&self, name: &'static str) -> (ActorRef<Bank>, RemoteRef<Bank>) {
         let soon = Duration::from_millis(1);
         let restart = Restart { backoff: soon, longest: soon, ..Restart::default() };
@@ -166,7 +166,7 @@ impl Pair {
         self.desk.actors().remote(&format!("vault/{name}")).unwrap()
     }
 
-    /// A bank that hands on the requests that it keeps.
+    /// Returns a bank that hands on the requests that it keeps.
     fn keeping(&self, name: &'static str) -> (ActorRef<Bank>, Kept) {
         keeping(&self.vault, name)
     }

@@ -83,7 +83,7 @@ impl Account {
 }
 
 /// A publisher on one host, and two readers on another: `near`, for which the publisher waits, and
-/// `aside`, for which it does not. The connections of each go through a proxy of its own.
+/// `aside`, for which it does not. Each has its own proxy for its connections.
 struct World {
     far: Running,
     readers: [Reader; 2],
@@ -104,7 +104,7 @@ impl Reader {
         self.seen.try_iter().for_each(|seen| self.account.note(seen));
     }
 
-    /// How many of its connections have ended with an error.
+    /// Returns how many of its connections have ended with an error.
     fn errors(&self) -> u64 {
         of_links(&self.node, "errors")
     }
@@ -131,7 +131,7 @@ impl Security {
         }
     }
 
-    /// The most bytes in one direction before the first message.
+    /// Returns the most bytes in one direction before the first message.
     fn beginning(self) -> usize {
         match self {
             Security::Plain => 600,
@@ -141,8 +141,8 @@ impl Security {
     }
 }
 
-/// An address that nobody else uses. Proxies listen until the process ends, and a process has fewer
-/// hosts than a long run needs.
+/// Returns an address that nobody else uses. Proxies listen until the process ends, and a process
+/// has fewer hosts than a long run needs.
 fn address() -> String {
     static HOST: LazyLock<String> = LazyLock::new(host);
     static PORT: AtomicU16 = AtomicU16::new(7400);
@@ -230,8 +230,8 @@ async fn ends(node: Running) {
     conserved(&ended.expect("the node ends").unwrap().counters);
 }
 
-/// A reader reaches `far` at this address. Links with short timeouts, and a window that is full
-/// soon.
+/// A reader reaches `far` at this address. Links with short timeouts, and a window that is
+/// full soon.
 fn topology(own: &str, address: &str, lines: &str) -> String {
     format!(
         r#"

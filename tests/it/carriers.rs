@@ -25,7 +25,7 @@ idle_services! {
 }
 
 const SLOTS: usize = 64;
-/// Entries of a ring in shared memory for gating readers, beside those of the topology.
+/// Additional entries for gating readers in a ring in shared memory, beside those in the topology.
 const SPARE: usize = 64;
 const ENTRY: usize = 256;
 /// The words of a writer on the heap.
@@ -65,7 +65,7 @@ async fn report(test: &str, node: &str, topology: Topology) -> StartReport {
 #[tokio::test]
 async fn the_start_report_says_what_a_link_goes_through() {
     let memory = Carrier::SharedMemory;
-    // A part of the topology, what it becomes, and the report on the link.
+    // A part of the topology, its result, and the report on the link.
     let cases = [
         ("", "", memory, "shared memory"),
         (

@@ -1,4 +1,4 @@
-//! Each code is that of an error, and has an entry in `docs/errors.md`; no other code has one.
+//! Each code belongs to an error, and has an entry in `docs/errors.md`; no other code has an entry.
 #![cfg(all(target_os = "linux", feature = "describe", feature = "metrics", feature = "signals"))]
 
 use std::collections::BTreeSet;

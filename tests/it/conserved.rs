@@ -10,7 +10,7 @@ pub(crate) fn conserved(counters: &[Reading]) {
     }
 }
 
-/// How many messages were sent to a reader, at its line for a publisher, since it joined.
+/// Returns how many messages were sent to a reader, at its line for a publisher, since it joined.
 pub(crate) fn sent_to(counters: &[Reading], feed: &Reading) -> u64 {
     let mut publishers = counters.iter().filter(|line| line.kind == Kind::Publisher);
     let same = |line: &&Reading| {
@@ -19,7 +19,7 @@ pub(crate) fn sent_to(counters: &[Reading], feed: &Reading) -> u64 {
     publishers.find(same).unwrap().value("sent") - feed.value("joined_at")
 }
 
-/// How many messages a reader, at its line for a publisher, has taken or lost.
+/// Returns how many messages a reader, at its line for a publisher, has taken or lost.
 pub(crate) fn accounted(feed: &Reading) -> u64 {
     ["taken", "overwritten", "skipped", "dropped", "sampled", "dead_lettered", "left"]
         .map(|value| feed.value(value))

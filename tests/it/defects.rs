@@ -12,7 +12,7 @@ use crate::node::services::{Number, Source, Square};
 use crate::running::{end, main_with, start};
 use crate::support::idle_services;
 
-/// A node with a source of this many numbers, and these settings.
+/// Returns a node with a source of this many numbers, and these settings.
 fn counting(text: &str, count: u64) -> Builder {
     main_with(text).service(move || Source::of(count))
 }

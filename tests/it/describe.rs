@@ -1,5 +1,5 @@
-//! Descriptions of programs, and overviews of topologies with them: an overview is there if, and
-//! only if, the nodes can be built, and its errors are those of the builds.
+//! Descriptions of programs, and overviews of topologies with them: there is an overview exactly if
+//! the nodes can be built, and its errors are the errors of the builds.
 #![cfg(all(feature = "describe", feature = "metrics"))]
 
 use std::fs;
@@ -118,7 +118,7 @@ fn topology(text: &str) -> Topology {
     Topology::parse("app.toml", text).unwrap().in_directory("/run/app")
 }
 
-/// The errors of an overview, or what it has.
+/// Returns the errors of an overview, or its content.
 fn overview(
     topology: &Topology,
     description: &Description,
@@ -215,7 +215,7 @@ policy = "drop-oldest"
     assert_eq!(carries, 2);
 }
 
-/// The errors of an overview are those of the builds of its nodes, and there are some.
+/// The errors of an overview are the errors of its nodes' builds, and there are some.
 fn same_errors(text: &str, change: fn(mycelium::Builder) -> mycelium::Builder) {
     let topology = topology(text);
     let errors = overview(&topology, &change(builder("main")).describe()).expect_err(text);
@@ -398,7 +398,7 @@ proptest! {
     }
 }
 
-/// Emits ticks, and asks for an order; a program of its own.
+/// Emits ticks, and asks for an order, in a separate program.
 struct Source;
 
 #[service(emits(Order), requests(Quote))]
@@ -413,7 +413,7 @@ impl Source {
     }
 }
 
-/// Answers a quote once all orders before it have come; a program of its own.
+/// Answers a quote once all earlier orders have come, in a separate program.
 struct Sink(Option<oneshot::Sender<Vec<u64>>>);
 
 #[service(reads(Order), answers(Quote))]
@@ -452,7 +452,7 @@ fn sink(sender: Option<oneshot::Sender<Vec<u64>>>) -> mycelium::Builder {
     Node::builder("sink").service(move || Sink(sender.take().flatten()))
 }
 
-/// The directory of a topology, with the descriptions of both programs.
+/// Returns the directory of a topology, with the descriptions of both programs.
 fn two_programs(test: &str, text: &str) -> Directory {
     let directory = Directory::new(test);
     fs::create_dir_all(&directory.0).unwrap();

@@ -73,7 +73,7 @@ fn c6_dependencies_in_the_documents_exist() {
     assert!(found > 2, "the documents name the packages to depend on");
 }
 
-/// The pages of `docs`, without the one of mistakes.
+/// Returns the pages of `docs`, without the one of mistakes.
 fn documents() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let files = fs::read_dir(directory).expect("a directory of documents");

@@ -47,7 +47,7 @@ retry = "1ms"
 max_retry = "20ms"
 "#;
 
-/// A node of the old program, or of the new one.
+/// Returns a node of the old program, or of the new one.
 fn node(directory: &Directory, name: &str, is_new: bool) -> Running {
     let topology = Topology::parse("layouts.toml", TOPOLOGY).unwrap();
     let builder = Node::builder(name).topology(topology.in_directory(&directory.0));

@@ -13,7 +13,7 @@ use tracing::{Event, Metadata, Subscriber};
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
-    /// The log lines of this thread, until this is dropped.
+    /// Returns the log lines of this thread, until this is dropped.
     pub(crate) fn capture(&self) -> DefaultGuard {
         tracing::subscriber::set_default(self.subscriber())
     }

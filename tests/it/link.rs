@@ -39,7 +39,7 @@ fn pair(executor: &Tokio) -> (Stream, Stream) {
     (executor.unix_stream(left).unwrap(), executor.unix_stream(right).unwrap())
 }
 
-/// Publishes all numbers below `count`, and keeps those that have not arrived.
+/// Publishes all numbers below `count`, and keeps those that have not arrived yet.
 #[derive(Debug)]
 struct Writer {
     count: u64,
@@ -165,7 +165,7 @@ async fn l9_a_driver_that_is_dropped_at_every_poll_loses_nothing() {
     assert_eq!((reader.next, writer.kept), (20_000, 20_000));
 }
 
-/// A frame of the link itself.
+/// Returns a frame of the link itself.
 fn control(payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0; 256];
     let written =

@@ -1,5 +1,5 @@
-//! The tests of the package that can share a process. Those that measure or kill whole processes
-//! are in `tests/processes`, those that count allocations in `tests/allocations`.
+//! The tests of the package that can share a process. Tests that measure or kill whole processes
+//! are in `tests/processes`; tests that count allocations are in `tests/allocations`.
 
 // For several of the tests.
 #[cfg(all(target_os = "linux", feature = "tls"))]

@@ -15,7 +15,7 @@ use mycelium::{Context, Delivery, Node, Result, service};
 use crate::node::services::Number;
 use crate::running::start;
 
-/// The value of the metric with this name and, if not empty, this first label.
+/// Returns the value of the metric with this name and, if not empty, this first label.
 fn value(metrics: &[Metric], name: &str, label: &str) -> MetricValue {
     let has = |metric: &&Metric| {
         let first = metric.labels.first().map(|(key, value)| format!("{key}={value}"));

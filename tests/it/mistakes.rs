@@ -1,5 +1,5 @@
-//! `docs/mistakes.md` quotes what is printed: a compile error is one of `core/macros/tests/ui`, an
-//! error of a node is that of the program below whose section has its title.
+//! `docs/mistakes.md` quotes real messages: a compile error comes from `core/macros/tests/ui`, an
+//! error of a node from the program below that has the title of its section.
 
 use std::error::Error;
 use std::fs;
@@ -86,7 +86,7 @@ impl Slow {
     }
 }
 
-/// The node of a section.
+/// Returns the node of a section.
 fn node(title: &str) -> Option<Builder> {
     let node = Node::builder("main");
     let node = match title {
@@ -132,7 +132,7 @@ fn trimmed(text: &str) -> Vec<String> {
     text.trim_end().lines().map(|line| line.trim().to_owned()).collect()
 }
 
-/// Whether a text includes this code.
+/// Returns whether a text includes this code.
 fn has_code(text: &str, code: &[String]) -> bool {
     trimmed(text).join("\n").contains(&code.join("\n"))
 }
@@ -165,7 +165,7 @@ fn is_of_compiler(mistake: &Mistake) -> bool {
     mistake.text[0].starts_with("error")
 }
 
-/// What a program prints whose `main` returns the error.
+/// Returns what a program prints whose `main` returns the error.
 async fn printed(title: &str, topology: &str) -> Result<String, Box<dyn Error>> {
     let topology = match topology {
         "" => None,

@@ -50,7 +50,7 @@ max_retry = "20ms"
     )
 }
 
-/// The address of the second one.
+/// Returns the address of the second one.
 pub(crate) fn there(text: &str) -> &str {
     let line = text.lines().skip_while(|line| *line != "[host.there]").nth(1).unwrap();
     line.trim_start_matches("address = ").trim_matches('"')

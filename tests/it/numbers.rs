@@ -62,7 +62,7 @@ pub(crate) async fn all_arrive(nodes: [Running; 2], received: &Receiver<u64>, co
     assert!(received.try_iter().eq(0..count));
 }
 
-/// The file of `far` and `near` with these services, and the keys of their link at its end.
+/// Returns the file of `far` and `near` with these services, and the keys of their link at its end.
 pub(crate) fn two_nodes(far: &str, near: &str, transport: &str) -> String {
     let [there, here] = [(); 2].map(|()| host());
     format!(

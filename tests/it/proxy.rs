@@ -57,7 +57,7 @@ impl Proxy {
         Proxy::suffering(listen, target, Fault::None, 0)
     }
 
-    /// A proxy whose connections suffer.
+    /// Returns a proxy whose connections suffer.
     pub(crate) fn suffering(listen: &str, target: &str, fault: Fault, seed: u64) -> Proxy {
         let (held, open) = (false, Vec::new());
         let state = State { fault, seed, held, connections: 0, open };
@@ -102,7 +102,7 @@ impl Proxy {
         self.0.changed.notify_all();
     }
 
-    /// How many connections were accepted.
+    /// Returns how many connections were accepted.
     pub(crate) fn connections(&self) -> u64 {
         self.state().connections
     }

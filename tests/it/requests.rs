@@ -127,7 +127,7 @@ async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_dead
     };
     let (report, ()) = join(desk.join(), second).await;
     conserved(&report.unwrap().counters);
-    // Those of the second round were taken at most once, and never those of the first.
+    // Requests of the second round were taken at most once, those of the first round never.
     assert!(taken.load(Ordering::Relaxed) <= 20);
 }
 

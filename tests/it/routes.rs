@@ -1,4 +1,4 @@
-//! `routes!`: direct calls of handlers, in a program of its own and in services.
+//! `routes!`: direct calls of handlers, in a separate program and in services.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 mod in_services;
@@ -15,7 +15,7 @@ struct Tick(u64);
 #[derive(Debug)]
 struct Fill(u64);
 
-/// Adds what it sees to `seen`; fails at 13.
+/// Adds each message to `seen`; fails at 13.
 #[derive(Debug, Default)]
 struct Strategy {
     seen: Vec<u64>,

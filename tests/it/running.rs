@@ -11,7 +11,7 @@ use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use tokio::runtime::Runtime;
 
-/// A builder of the node `main`, with this topology.
+/// Returns a builder of the node `main`, with this topology.
 #[cfg(feature = "topology")]
 pub(crate) fn main_with(topology: &str) -> Builder {
     let topology = mycelium::Topology::parse("t.toml", topology).unwrap();
@@ -27,7 +27,7 @@ pub(crate) async fn run(builder: Builder) -> Report {
     start(builder).join().await.unwrap()
 }
 
-/// A runtime with this many threads.
+/// Returns a runtime with this many threads.
 pub(crate) fn threads(count: usize) -> Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(count).enable_all().build().unwrap()
@@ -39,12 +39,12 @@ pub(crate) async fn end(running: Running) -> Report {
     running.join().await.unwrap()
 }
 
-/// A value, summed up over all counters of a kind.
+/// Returns a value, summed up over all counters of a kind.
 pub(crate) fn sum(counters: &[Reading], kind: Kind, value: &str) -> u64 {
     counters.iter().filter(|line| line.kind == kind).map(|line| line.value(value)).sum()
 }
 
-/// A value of the counters of a node, summed up over all of its links.
+/// Returns a value of the counters of a node, summed up over all of its links.
 pub(crate) fn of_links(running: &Running, value: &str) -> u64 {
     sum(&running.counters(), Kind::Link, value)
 }
@@ -62,7 +62,7 @@ pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
     .await;
 }
 
-/// As [`until`], on any executor. `what` says for what it waits.
+/// Does the same as [`until`], on any executor. `what` names the awaited condition.
 pub(crate) async fn until_on<W: Display>(
     executor: &dyn Executor,
     what: impl Fn() -> W,
@@ -75,7 +75,7 @@ pub(crate) async fn until_on<W: Display>(
     }
 }
 
-/// The next value of a channel into which other tasks send.
+/// Returns the next value of a channel into which other tasks send.
 pub(crate) async fn next<T>(values: &Receiver<T>) -> T {
     let mut value = None;
     until(|| {

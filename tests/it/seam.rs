@@ -42,7 +42,7 @@ impl Clock {
     }
 }
 
-/// Counts what it gets, and is told of what it misses.
+/// Counts its messages and gaps.
 #[derive(Clone, Default)]
 struct Count {
     messages: Arc<AtomicU64>,
@@ -79,7 +79,7 @@ async fn take_all(
     select(pin!(all), pin!(ends.stopped())).await;
 }
 
-/// Reads what a stream has. False once its publisher has ended.
+/// Reads everything that a stream has. Returns `false` once its publisher has ended.
 fn read(stream: &mut TapStream, take: &mut impl FnMut(&str, u64, u64, TapItem<'_>)) -> bool {
     let (publisher, epoch) = (stream.publisher().clone(), stream.epoch());
     loop {
@@ -106,7 +106,7 @@ fn taps(ends: &Ends, name: &str, policy: Policy) -> std::result::Result<Vec<Tap>
     taps.collect::<std::result::Result<_, _>>().map_err(|error| error.to_string())
 }
 
-/// Does what a test says.
+/// Executes the orders of a test.
 struct By<F> {
     name: &'static str,
     keeps_order: bool,
@@ -173,7 +173,7 @@ struct Packet {
     message: Option<Vec<u8>>,
 }
 
-/// The sending end of a pipe that loses one message in seven.
+/// Returns the sending end of a pipe that loses one message in seven.
 fn sending(packets: mpsc::UnboundedSender<Packet>) -> impl Transport {
     let carry = move |ends: Ends| -> Carried {
         let taps = taps(&ends, "pipe", Policy::DropOldest)?;
@@ -196,7 +196,7 @@ fn sending(packets: mpsc::UnboundedSender<Packet>) -> impl Transport {
     By { name: "pipe", keeps_order: true, carry }
 }
 
-/// Its receiving end.
+/// Returns its receiving end.
 fn receiving(mut packets: mpsc::UnboundedReceiver<Packet>) -> impl Transport {
     let carry = move |ends: Ends| -> Carried {
         Ok(Box::pin(async move {

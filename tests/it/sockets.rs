@@ -12,7 +12,7 @@ use crate::nodes::TOPOLOGY;
 use crate::numbers::Pair;
 use crate::running::{end, until, within};
 
-/// The two nodes, with more keys of the one that listens.
+/// Returns the two nodes, with more keys of the one that listens.
 fn text(keys: &str) -> String {
     let stays = TOPOLOGY.replace("Counter", "Stays");
     stays.replace("[node.far]", &format!("[node.far]\nshutdown = \"100ms\"\n{keys}"))

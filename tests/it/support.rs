@@ -9,7 +9,7 @@ use std::process::{Child, Command};
 pub(crate) const TRANSPORTS: &[&str] =
     if cfg!(target_pointer_width = "64") { &["unix", "shm"] } else { &["unix"] };
 
-/// The seeds of a test: that of `SEED`, or as many as a variable says, or this many.
+/// Returns the seeds of a test: that of `SEED`, or as many as a variable says, or this many.
 pub(crate) fn seeds(variable: &str, count: u64) -> Range<u64> {
     let number = |variable: &str| {
         let text = std::env::var(variable).ok()?;
@@ -38,7 +38,7 @@ impl Drop for Directory {
     }
 }
 
-/// This program, as a child in which this test alone runs and plays a role.
+/// Returns this program, as a child in which this test alone runs and plays a role.
 pub(crate) fn in_role(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture", "--include-ignored"]);

@@ -33,7 +33,7 @@ fn check(mistakes: &[(&str, &str)]) {
     }
 }
 
-/// The text of an error before its code.
+/// Returns the text of an error before its code.
 fn without_code(error: impl Display) -> String {
     let text = error.to_string();
     let (text, code) = Code::split(&text);
@@ -79,7 +79,7 @@ impl Files {
         options.files(files.clone()).load(self.path(name))
     }
 
-    /// An error, without the directory.
+    /// Returns an error, without the directory.
     fn text_of(&self, error: TopologyError) -> String {
         without_code(error).replace(&format!("{}/", self.0.0.display()), "")
     }

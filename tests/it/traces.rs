@@ -1,5 +1,5 @@
 //! Traces through the services of a node, and through two nodes over each carrier: a service's span
-//! is the child of the message, or the request, that it handles. `actors` has those of actors.
+//! is the child of the message, or the request, that it handles. `actors` tests traces of actors.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
@@ -68,7 +68,7 @@ impl Oracle {
     }
 }
 
-/// The service `Writer`, which only reads.
+/// Returns the service `Writer`, which only reads.
 fn writer() -> Taker<Square, ()> {
     Taker(channel().0, |_| None)
 }
@@ -138,7 +138,7 @@ fn a_trace_goes_over_each_carrier_on_each_executor() {
     });
 }
 
-/// Emits with a trace of its own, with none, and with one that is not recorded.
+/// Emits with a given trace, with none, and with one that is not recorded.
 struct Gateway(Vec<Option<TraceContext>>);
 
 #[service(emits(Square))]

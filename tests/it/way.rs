@@ -88,7 +88,7 @@ impl Way {
         })
     }
 
-    /// How the connection ends before its first byte, if it does.
+    /// Returns how the connection ends before its first byte, if it does.
     pub(crate) fn refused(&self) -> Option<End> {
         match self.fault {
             Fault::Refuse { end, .. } if self.left == 0 => Some(end),
@@ -96,7 +96,8 @@ impl Way {
         }
     }
 
-    /// What happens to these bytes, of which there is at least one. Damage changes those that pass.
+    /// Returns what happens to these bytes, of which there is at least one. Damage changes those
+    /// that pass.
     pub(crate) fn next(&mut self, bytes: &mut [u8]) -> Step {
         let (mut pause, mut count) = (Duration::ZERO, bytes.len());
         match &self.fault {

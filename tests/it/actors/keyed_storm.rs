@@ -20,8 +20,8 @@ use super::probe::counted;
 const KEYS: u32 = 8;
 const SENDERS: u32 = 4;
 
-/// The output of a future, or `None` if it is still pending at its k-th poll. At the 0th one it is
-/// dropped without a poll.
+/// Returns the output of a future, or `None` if it is still pending at its k-th poll. At the 0th
+/// one it is dropped without a poll.
 pub(crate) async fn cut<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let (mut future, mut polled) = (pin!(future), 0);
     poll_fn(|context| {
@@ -284,7 +284,7 @@ async fn a_use_of_a_key_that_is_dropped_at_its_kth_poll_loses_and_duplicates_not
                 None => open += 1,
             }
         }
-        // One that was not polled holds up nobody.
+        // One that was not polled blocks no other.
         for key in 0..2 {
             keyed.tell(&key, Step { sender: 2, number: 1 }).await.unwrap();
         }

@@ -135,7 +135,7 @@ pub(crate) fn on_each(
     }
 }
 
-/// Runs a future as a task of its own, and waits for its output.
+/// Runs a future as a separate task, and waits for its output.
 fn task<F: Future<Output: Send> + Send + 'static>(
     executor: &Arc<dyn Executor>,
     future: F,
@@ -181,7 +181,7 @@ impl Diary {
 struct Book {
     is_busy: AtomicBool,
     handled: AtomicU64,
-    /// Tokens that no handler got: also those that came back to their sender.
+    /// Tokens that no handler got, including those returned to their sender.
     unhandled: AtomicU64,
     /// The last number of each sender.
     last: Mutex<BTreeMap<u64, u64>>,
@@ -258,7 +258,7 @@ struct Ask {
     number: u64,
 }
 
-/// Writes what it handles into the book.
+/// Records each handled token in the book.
 struct Clerk {
     book: Arc<Book>,
 }

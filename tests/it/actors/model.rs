@@ -64,8 +64,8 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// The action of the message with this number. A test has timers, or sleeps: which of two things
-/// that are due is first is not promised.
+/// Returns the action of the message with this number. A test has timers, or sleeps: which of two
+/// things that are due is first is not promised.
 fn act(kind: u8, number: u64, has_timers: bool) -> Act {
     // No two are due at the same time.
     let delay = Duration::from_millis(900) + Duration::from_micros(number);

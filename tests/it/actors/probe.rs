@@ -1,4 +1,4 @@
-//! An actor that does what a test says, and notes what has happened.
+//! An actor that executes the orders of a test, and records what happened.
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ impl Seen {
         self.0.lock().unwrap().push(what.to_string());
     }
 
-    /// All of it since the last call.
+    /// Returns all of it since the last call.
     pub(crate) fn take(&self) -> String {
         std::mem::take(&mut *self.0.lock().unwrap()).join(" ")
     }
@@ -35,7 +35,7 @@ pub(crate) enum Hook {
     Dropped,
 }
 
-/// Does what it is told, and calls its script in each hook.
+/// Executes the orders of a test, and calls its script in each hook.
 pub(crate) struct Probe {
     pub(crate) seen: Seen,
     script: Arc<dyn Fn(Hook) -> Result<()> + Send + Sync>,
@@ -130,19 +130,19 @@ impl Drop for Probe {
     }
 }
 
-/// A job for [`Do`].
+/// Returns a job for [`Do`].
 pub(crate) fn job(
     job: impl FnOnce(&mut Probe, &mut ActorContext<Probe>) -> Result<()> + Send + 'static,
 ) -> Do {
     Do(Box::new(job))
 }
 
-/// A job that fails.
+/// Returns a job that fails.
 pub(crate) fn fail() -> Do {
     job(|_, _| Err(Error::msg("told to fail")))
 }
 
-/// A job that panics.
+/// Returns a job that panics.
 pub(crate) fn panics() -> Do {
     job(|_, _| panic!("told to panic"))
 }
@@ -168,7 +168,7 @@ where
     }
 }
 
-/// A script that panics in one hook, the first times.
+/// Returns a script that panics in one hook, the first times.
 pub(crate) fn panic_in(hook: Hook, times: usize) -> impl Fn(Hook) -> Result<()> + Send + Sync {
     let left = Mutex::new(times);
     move |called| {
@@ -220,7 +220,7 @@ pub(crate) async fn settled(probe: &mut ActorRef<Probe>) {
     done.wait().await;
 }
 
-/// A value of the counters of all probes.
+/// Returns a value of the counters of all probes.
 #[cfg(feature = "metrics")]
 pub(crate) fn counted(actors: &Actors, value: &str) -> u64 {
     use mycelium::counters::Kind;

@@ -8,7 +8,7 @@ use super::probe::{
     Hook, Probe, Seen, actors, fail, job, panics, probe, restarts, scripted, settled,
 };
 
-/// A child that notes its name in each hook.
+/// Returns a child that notes its name in each hook.
 fn named(seen: &Seen, name: &'static str) -> impl FnMut() -> Probe + Send + use<> + 'static {
     let log = seen.clone();
     scripted(&Seen::default(), OnError::Restart, move |hook| {

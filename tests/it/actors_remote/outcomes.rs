@@ -168,7 +168,7 @@ async fn a_request_of_an_actor_that_ends_has_an_outcome() {
     assert_eq!(within(asked).await, Ok(Total { cents: 9 }));
     let gone = RequestError::Gone { actor: Some(remote.label()) };
     assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Err(gone));
-    // The name is that of another actor.
+    // Another actor has this name.
     let (_next, _) = pair.bank("bank");
     assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
     pair.end().await;

@@ -21,14 +21,14 @@ const ROLE: &str = "MYCELIUM_TEST_ROLE";
 /// The longest wait for a line.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// This program in another role, with its standard error in a pipe.
+/// Returns this program in another role, with its standard error in a pipe.
 fn program(role: &str) -> Child {
     let mut program = in_role("errors::stderr::program_in_a_role");
     program.env(ROLE, role);
     program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// The lines of the runtime that a role prints to standard error, without those of panics.
+/// Returns the lines of the runtime that a role prints to standard error, without panics.
 fn lines(role: &str) -> Vec<String> {
     let output = program(role).wait_with_output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();

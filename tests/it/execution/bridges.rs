@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::execution::services::{Idle, LocalSquarer, Source, sink, squares, topology, within};
 use crate::subjects;
 
-/// An executor on a thread of its own, until this is dropped.
+/// An executor on a separate thread, until this is dropped.
 struct Elsewhere {
     executor: Arc<dyn Executor>,
     done: Option<oneshot::Sender<()>>,

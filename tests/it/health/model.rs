@@ -74,7 +74,7 @@ impl Op {
     }
 }
 
-/// Whether a begin of a kind has no end of the same kind after it: each end ends one begin.
+/// Returns whether a begin of a kind has no end of the same kind after it: each end ends one begin.
 fn is_open(history: &[Op], begin: Op, end: Op) -> bool {
     let open = history.iter().fold(0_u32, |open, op| match *op {
         op if op == begin => open + 1,
@@ -107,7 +107,7 @@ fn service(history: &[Op], it: usize) -> HealthState {
     }
 }
 
-/// Whether the link was connected since it was last over, and has no connection.
+/// Returns whether the link was connected since it was last over, and has no connection.
 fn is_lost(history: &[Op], peer: usize, reads: bool) -> bool {
     let over = history.iter().rposition(|op| *op == Op::Down(peer, reads, true));
     let since = &history[over.map_or(0, |over| over + 1)..];

@@ -116,7 +116,7 @@ fn node_of(name: &str, directory: &Path) -> Node {
     builder.service(|| Sleeper(Duration::ZERO)).build().unwrap()
 }
 
-/// A node on a runtime of its own: dropped, that ends like a process that is killed.
+/// Returns a node on its own runtime. Dropping the runtime ends it like a killed process.
 fn hall(directory: &Path) -> (Runtime, Running) {
     let runtime = crate::running::threads(1);
     let node = node_of("hall", directory);

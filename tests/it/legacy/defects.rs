@@ -101,7 +101,7 @@ fn h4_silent_clients_block_no_other_one_and_no_shutdown() {
 
 /// l8: after a disconnect the endpoint was dead for the client, and its place was taken for ever.
 /// l14: messages between the accept of a connection and its subscription were lost, and a client
-/// missed what was published after its first frame was taken.
+/// missed messages that were published after its first frame was taken.
 #[test]
 fn l8_l14_a_client_that_has_left_can_come_back_to_its_place_and_misses_nothing() {
     let (tries, report) = run_broker(Floor::plain("connections = 1"), move |floor, _| {

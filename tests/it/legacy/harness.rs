@@ -176,7 +176,7 @@ impl Client {
         _ = self.0.write_all(bytes);
     }
 
-    /// The next frame: its type and its payload. `None` at the end of the connection.
+    /// Returns the next frame: its type and its payload. `None` at the end of the connection.
     pub(crate) fn frame(&mut self) -> Option<(u16, Vec<u8>)> {
         let mut header = [0; 6];
         match self.0.read_exact(&mut header) {
@@ -191,7 +191,7 @@ impl Client {
         Some((type_id, payload))
     }
 
-    /// The next frame, which has two words.
+    /// Returns the next frame, which has two words.
     pub(crate) fn words(&mut self) -> Option<(u16, u64, u64)> {
         let (type_id, payload) = self.frame()?;
         let word = |at: usize| u64::from_le_bytes(payload[at..at + 8].try_into().unwrap());
@@ -212,18 +212,18 @@ fn is_end(error: &io::Error) -> bool {
     )
 }
 
-/// A frame.
+/// Returns a frame.
 pub(crate) fn frame(type_id: u16, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap();
     [&type_id.to_le_bytes()[..], &length.to_le_bytes(), payload].concat()
 }
 
-/// The frame of two words.
+/// Returns the frame of two words.
 pub(crate) fn words(type_id: u16, first: u64, second: u64) -> Vec<u8> {
     frame(type_id, &[first.to_le_bytes(), second.to_le_bytes()].concat())
 }
 
-/// The first frame of a client that proves its contract.
+/// Returns the first frame of a client that proves its contract.
 pub(crate) fn hello() -> Vec<u8> {
     [hex("2000"), hex(DIGEST)].concat()
 }
@@ -233,7 +233,7 @@ pub(crate) fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
 }
 
-/// Runs a node on an executor while `clients` runs on a thread of its own, and then shuts it down.
+/// Runs a node on an executor while `clients` runs on a separate thread, and then shuts it down.
 pub(crate) async fn run_on<T: Send + 'static>(
     node: Node,
     executor: impl Executor,
@@ -272,7 +272,7 @@ pub(crate) fn run_broker<T: Send + 'static>(
     run(floor.broker(), move |running| clients(&floor, running))
 }
 
-/// A value of the listener's counters.
+/// Returns a value of the listener's counters.
 pub(crate) fn counter(counters: &[Reading], value: &str) -> u64 {
     let line = counters.iter().find(|line| line.kind == Kind::Legacy);
     let line = line.expect("the listener has a line");

@@ -1,5 +1,5 @@
-//! A listener in a process of its own: what it logs, and few descriptors. The process is this test
-//! binary in another role.
+//! A listener in a separate process: its logs, and few descriptors. The process is this test binary
+//! in another role.
 
 use std::env;
 use std::io::{ErrorKind, Read, Write, stdin};

@@ -49,7 +49,7 @@ fn h6_a_client_that_never_reads_is_disconnected_and_holds_up_nobody() {
         idle
     });
     assert!(counter(&report.counters, "dropped") > 0);
-    // It gets what was written before, in order, and then the end.
+    // It gets the messages that were written before, in order, and then the end.
     let mut next = 0;
     while let Some((_, payload)) = whole(&mut idle) {
         assert_eq!(first_word(&payload), next);
@@ -58,7 +58,7 @@ fn h6_a_client_that_never_reads_is_disconnected_and_holds_up_nobody() {
     assert!(next < BLOBS);
 }
 
-/// The next frame, unless the connection ends within it.
+/// Returns the next frame, unless the connection ends within it.
 fn whole(client: &mut Client) -> Option<(u16, Vec<u8>)> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| client.frame())).ok().flatten()
 }
@@ -114,7 +114,7 @@ fn a_frame_is_sent_once_its_last_byte_is_written() {
     assert_eq!((value("sent"), value("sent") + value("dropped")), (received, BLOBS));
 }
 
-/// A node that takes no swap before the notification, and what it takes.
+/// Returns a node that takes no swap before the notification, and what it takes.
 fn waiting(floor: &Floor) -> (Node, Receiver<(u64, u64)>, Arc<Notify>) {
     let ((sender, taken), go) = (channel(), Arc::new(Notify::new()));
     let told = go.clone();

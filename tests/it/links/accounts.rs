@@ -13,7 +13,7 @@ use crate::links::harness::{Number, Side, join, sides, until, within};
 pub(crate) const FATES: [&str; 8] =
     ["taken", "overwritten", "skipped", "dropped", "sampled", "dead_lettered", "left", "unknown"];
 
-/// How many messages have an outcome.
+/// Returns how many messages have an outcome.
 pub(crate) fn fates(side: &Side) -> u64 {
     FATES.iter().map(|fate| side.sum(Kind::Edge, fate)).sum()
 }

@@ -46,7 +46,7 @@ fn child_process() {
     let Some((part, place)) = part() else { return };
     match &*part {
         "serve" => serve_with_few_descriptors(&place, None),
-        // Its limits exceed those of the system.
+        // Its limits exceed the limits of the system.
         "cram" => serve_with_few_descriptors(&place, Some(CROWD)),
         "drip" => drip(&place, CROWD),
         _ => crowd(&place),
@@ -84,7 +84,7 @@ fn serve_with_few_descriptors(place: &Place, limits: Option<usize>) {
     });
 }
 
-/// How long it takes `here` to connect and to leave again.
+/// Returns how long it takes `here` to connect and to leave again.
 async fn gets_in(place: &Place, boot: u64) -> Duration {
     let began = Instant::now();
     let here = Side::new("here", boot, 8);

@@ -1,5 +1,4 @@
-//! Peers that will not run again: no link waits for them, and what they have sent is read to the
-//! end.
+//! Peers that will not run again: no link waits for them, and their messages are read to the end.
 
 use std::sync::Arc;
 

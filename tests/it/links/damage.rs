@@ -63,7 +63,7 @@ impl Damaged {
         }
     }
 
-    /// A connection without damage: the reader gets what is sent from now on.
+    /// A connection without damage: the reader gets everything that is sent from now on.
     #[expect(clippy::print_stdout, reason = "what passed is of interest")]
     async fn carries_on(mut self) {
         self.wire.cut().await;

@@ -71,7 +71,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A publisher that has sent `count` numbers.
+    /// Returns a publisher that has sent `count` numbers.
     fn new(name: &str, redelivery: Redelivery, count: u64) -> Scene {
         Scene::of(name, Policy::Block, redelivery, count)
     }
@@ -342,7 +342,7 @@ async fn deaths_without_demand_dead_letter_no_message() {
     assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 0);
 }
 
-/// Of several readers in one process, the slowest decides what is confirmed.
+/// If one process has several readers, the slowest one decides which messages are confirmed.
 #[tokio::test]
 async fn unfinished_messages_of_the_slowest_reader_are_redelivered_to_all() {
     let scene = Scene::new("deaths-slowest", Redelivery::default(), 20);

@@ -53,7 +53,7 @@ fn peers() {
     });
 }
 
-/// A peer that sends hello and a subscription.
+/// Returns a peer that sends hello and a subscription.
 fn wish<M: mycelium_core::Message>(kind: &str, me: u64, mode: u8, window: u32) -> Vec<u8> {
     [hello(&format!("{kind}-{}", me % 1000), me, 1), subscribe::<M>(mode, window), ping()].concat()
 }

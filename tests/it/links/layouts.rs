@@ -17,7 +17,7 @@ over_each_carrier! {
     both_sides_report_a_mismatch_and_the_reader_names_the_field;
 }
 
-/// The next frame of the link of this kind.
+/// Returns the next frame of the link of this kind.
 async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
     loop {
         let (_, payload) = next_frame(stream).await.expect("a frame");
@@ -51,7 +51,7 @@ async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Ca
     end(&[&there, &here], [serving, reading]).await;
 }
 
-/// A reader's side that has connected to this end.
+/// Returns a reader's side that has connected to this end.
 async fn dialed(test: &str) -> (TestDir, Side, Stream, JoinHandle<()>) {
     let (dir, here) = (TestDir::new(test), Side::new("here", 2, 8));
     let bound = BoundSocket::at(dir.socket()).unwrap();
@@ -61,8 +61,8 @@ async fn dialed(test: &str) -> (TestDir, Side, Stream, JoinHandle<()>) {
     (dir, here, stream, reading)
 }
 
-/// The bytes of a server that has these features, rejects the layout, and answers a request for it
-/// with these frames.
+/// Returns the bytes of a server that has these features, rejects the layout, and answers a request
+/// for it with these frames.
 async fn answers(test: &str, features: Option<u32>, answers: &[Vec<u8>]) -> Side {
     let (_dir, here, mut stream, reading) = dialed(test).await;
     let mut said = hello("there", 1, 1);

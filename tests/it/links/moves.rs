@@ -162,7 +162,7 @@ async fn a_reader_that_runs_in_memory_does_not_wake_its_link() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_moved_on_an_earlier_connection_continues_without_its_memory() {
     let (world, mut reader, mut publisher) = World::moved("moves-earlier", 16).await;
-    // The next connection has no control connection of its own.
+    // The next link connection cannot get a control connection.
     fs::remove_file(world.control_socket()).unwrap();
     world.cut();
     world.here.notices.until("on socket", "cannot connect to its node: ").await;
@@ -203,13 +203,13 @@ async fn publishers_that_end_before_they_move_leave_nothing_open() {
     assert!(is_released, "{:?} instead of {mapped} mappings and {open} descriptors", now());
 }
 
-/// The mappings of the memory of a topic.
+/// Returns the mappings of the memory of a topic.
 fn mappings(topic: &str) -> usize {
     let all = fs::read_to_string("/proc/self/maps").unwrap();
     all.lines().filter(|line| line.contains(&format!("/memfd:{topic}"))).count()
 }
 
-/// The descriptors of the memory of a topic.
+/// Returns the descriptors of the memory of a topic.
 fn descriptors(topic: &str) -> usize {
     let links = fs::read_dir("/proc/self/fd").unwrap().flatten();
     let files = links.filter_map(|link| fs::read_link(link.path()).ok());
@@ -379,7 +379,7 @@ async fn publishers_that_come_and_go_repeat_nothing_when_control_connections_are
 
 const MESSAGES: u64 = 600;
 
-/// When connections are cut, and which: those of control, those of the link, or both.
+/// When connections are cut, and which: control connections, link connections, or both.
 #[derive(Debug)]
 struct Cuts {
     cuts: Vec<(u64, [bool; 2])>,

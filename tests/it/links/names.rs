@@ -20,7 +20,7 @@ over_each_carrier! {
 const UNWELCOME: u16 = 4;
 const NAME_TAKEN: u16 = 7;
 
-/// The reason for which a name is rejected.
+/// Returns the reason for which a name is rejected.
 async fn refusal(dir: &TestDir, node: &str) -> u16 {
     let (mut stream, mut reason) = (named(dir.place(), node).await, 0);
     while let Some((id, payload)) = next_frame(&mut stream).await {

@@ -15,7 +15,8 @@ use crate::support::{Process, until_said};
 
 const OTHER: u32 = 65534;
 
-/// A process of another user that listens in place of the node `there`, and publishes five numbers.
+/// Returns a process of another user that listens in place of the node `there`, and publishes five
+/// numbers.
 fn forger(dir: &TestDir) -> Process {
     // It may not reach the directory that tests are built in. A process that starts in another
     // test must not inherit a descriptor that writes to the program.

@@ -78,7 +78,8 @@ impl Peer {
         Peer { stream, bytes: Vec::new() }
     }
 
-    /// The frames of the server up to the last of the messages, or to a stream that resumes.
+    /// Returns the frames of the server up to the last of the messages, or to a stream that
+    /// resumes.
     async fn hear(&mut self, is_last: impl Fn(&Heard) -> bool) -> Vec<Heard> {
         let mut received = Vec::new();
         loop {
@@ -204,7 +205,7 @@ async fn an_earlier_boot_is_another_process() {
 }
 
 impl Scene {
-    /// A server that knows no reader, and a publisher that has sent [`COUNT`] messages.
+    /// Returns a server that knows no reader, and a publisher that has sent [`COUNT`] messages.
     fn late(name: &str, redelivery: Redelivery) -> (Scene, impl Sized) {
         let (dir, there) = (TestDir::new(name), Side::new("there", 1, 64));
         let mut exports = there.exports(None);
@@ -212,7 +213,7 @@ impl Scene {
         Scene::serving(dir, there, exports)
     }
 
-    /// What a reader gets up to one more message, when its stream has begun.
+    /// Returns what a reader gets up to one more message, when its stream has begun.
     async fn read(&mut self, boot: u64, resumes: &[u64]) -> Vec<Heard> {
         self.connections += 1;
         let mut peer = Peer::late(self.dir.place(), boot, resumes).await;

@@ -1,5 +1,5 @@
-//! Backpressure of services: what a context says of it, what observers get, and how waits for it
-//! end.
+//! Backpressure of services: what a context reports, which events observers get, and how waiting
+//! for it ends.
 
 use std::sync::mpsc::{Sender, channel};
 
@@ -9,7 +9,7 @@ use mycelium::{Context, Delivery, Policy, Result, service};
 use super::services::{Number, conserved};
 use crate::running::{main_with, next};
 
-/// Emits as long as the threshold allows, and reports what it sees.
+/// Emits while the threshold allows it, and reports what it observes.
 struct Sensor(Sender<(usize, usize, bool)>);
 
 #[service(emits(Number as out))]

@@ -19,7 +19,7 @@ const COUNT: u64 = 600;
 macro_rules! until_done {
     ($ctx:ident, $polls:expr, $future:expr) => {
         loop {
-            // A value of its own: the future borrows the context.
+            // A separate value, because the future borrows the context.
             let done = cut($polls, $future).await;
             match done {
                 Some(output) => break output,

@@ -52,7 +52,7 @@ impl Parting {
     }
 }
 
-/// A service that yields this many times gives all others time to do what they can do.
+/// Yields this many times, which gives all other services time to make progress.
 const PAUSE: usize = 1_000;
 
 /// Passes each number on to both of its outputs, until the number has passed four services.

@@ -1,4 +1,4 @@
-//! Fast handlers of a node: they run in each publisher, and what they refuse comes back.
+//! Fast handlers of a node: they run in each publisher, and refused messages are returned.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -13,7 +13,7 @@ use mycelium::{Context, Error, Node, Result, service};
 use super::services::{Number, conserved, end, run, start, taker};
 use crate::running::sum;
 
-/// Refuses what is too large, and panics at 13.
+/// Refuses large numbers, and panics at 13.
 fn limit(order: &Number) -> Result<()> {
     match order.value {
         13 => panic!("unlucky"),

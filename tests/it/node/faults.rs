@@ -29,7 +29,7 @@ async fn after_errors_and_panics_the_message_in_flight_is_redelivered() {
     }
 }
 
-/// One failure at each of these messages, once.
+/// Returns one failure at each of these messages, once.
 fn at(
     points: &'static [(u64, bool)],
     fail: fn() -> Result<()>,

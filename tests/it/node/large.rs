@@ -37,7 +37,7 @@ pub(crate) struct Reply {
     pub(crate) bytes: [u8; 65_512],
 }
 
-/// Runs services on threads with small stacks, and returns what they have sent.
+/// Runs services on threads with small stacks, and returns the messages that they have sent.
 fn run(add: impl FnOnce(Builder, Sender<u8>) -> Builder + Send + 'static) -> Vec<u8> {
     let main = thread::Builder::new().stack_size(STACK).spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();

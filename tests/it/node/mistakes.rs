@@ -1,4 +1,4 @@
-//! Settings of a program that `build` refuses: the error names the setting, and says what is right.
+//! Invalid settings of a program: the error of `build` names the setting, and says what is valid.
 
 use std::sync::Arc;
 use std::time::Duration;

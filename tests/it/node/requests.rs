@@ -25,7 +25,7 @@ fn restarting() -> Topology {
     Topology::parse("t.toml", text).unwrap()
 }
 
-/// A node with one `Answerer`, and how many requests it took.
+/// Returns a node with one `Answerer`, and how many requests it took.
 fn answerer() -> (Running, Arc<AtomicU64>) {
     let taken = Arc::new(AtomicU64::new(0));
     let node = Node::builder("main").topology(restarting());
@@ -200,7 +200,7 @@ async fn a_mailbox_that_rejects_gives_the_request_back() {
     conserved(&end(running).await.counters);
 }
 
-/// Requests of itself what it answers.
+/// Sends itself the requests that it answers.
 struct Circle;
 
 #[service(answers(Ask), requests(Ask))]

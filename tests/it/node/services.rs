@@ -11,7 +11,7 @@ use mycelium::{
 pub(crate) use crate::conserved::conserved;
 pub(crate) use crate::running::{end, run, start};
 
-/// A source of numbers, the squarer with `fault`, and a sink that sends to the receiver.
+/// Returns a source of numbers, the squarer with `fault`, and a sink that sends to the receiver.
 pub(crate) fn pipeline<F>(count: u64, fault: F) -> (Builder, Receiver<u64>)
 where
     F: FnMut(&Received<Number>, bool) -> Result<()> + Send + Clone + 'static,

@@ -114,7 +114,7 @@ async fn messages_made_of_dead_letters_are_handled_to_the_end() {
     }
 }
 
-/// A node of two, with the services of this file.
+/// Returns a node of two, with the services of this file.
 fn start_of(pair: &Pair, name: &str, told: &Told) -> Running {
     let (letters, alerts, own) = (told.clone(), told.clone(), told.clone());
     start(
@@ -127,7 +127,7 @@ fn start_of(pair: &Pair, name: &str, told: &Told) -> Running {
     )
 }
 
-/// The file of two nodes, of which `far` has one more service.
+/// Returns the file of two nodes, of which `far` has one more service.
 fn text() -> String {
     TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\", \"Undertaker\"]")
 }
@@ -206,7 +206,7 @@ impl Careful {
 }
 
 /// A link that carries messages of a reader of dead letters cannot end before that reader, and a
-/// publisher that reads those of its own link keeps running.
+/// publisher that reads the dead letters of its own link keeps running.
 #[tokio::test]
 async fn readers_of_dead_letters_that_publish_end_after_the_other_services() {
     for (far, near, says) in [

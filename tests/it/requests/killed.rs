@@ -26,7 +26,7 @@ const NODE: &str = "MYCELIUM_REQUESTS_DIRECTORY";
 /// The text of the topology.
 const TEXT: &str = "MYCELIUM_REQUESTS_TOPOLOGY";
 
-/// A request that answers those that were kept, too.
+/// A request whose handler also answers the requests that were kept.
 pub(super) const ALL: u64 = 1 << 40;
 
 /// Writes down each request that it takes, and answers every second one.
@@ -85,7 +85,7 @@ idle_services! {
     Reads(reads(Call as calls));
 }
 
-/// The process that answers, with this topology.
+/// Returns the process that answers, with this topology.
 pub(super) fn answering(text: &str, directory: &Path) -> Process {
     spawn("process", text, directory)
 }
@@ -104,7 +104,7 @@ fn stop(process: &Process) {
     retry_on_intr(|| waitid(WaitId::Pid(id), WaitIdOptions::STOPPED)).unwrap();
 }
 
-/// One of the nodes, in this process.
+/// Returns one of the nodes, in this process.
 fn running(name: &str, text: &str, directory: &Path) -> Running {
     let node = Node::builder(name).topology(parsed(text, directory));
     let node = node.named_service("Caller", || Stays);

@@ -121,7 +121,7 @@ impl Journal {
     }
 }
 
-/// The quotes and orders that the journal gets of these services.
+/// Returns the quotes and orders that the journal gets of these services.
 async fn journal(builder: mycelium::Builder) -> (Vec<u64>, Vec<u64>) {
     let (sender, received) = channel();
     let report = run(builder.service(move || Journal(sender.clone()))).await;
@@ -178,7 +178,7 @@ fn a_message_without_room_runs_no_handler() {
     direct.route_to(&Quote { value: 9 }, &mut Out::to(&mut bus)).unwrap();
 }
 
-/// Emits what nobody declares.
+/// Emits a message that nobody declares.
 struct Undeclared(Arc<Mutex<Option<String>>>);
 
 impl Handler<Quote> for Undeclared {

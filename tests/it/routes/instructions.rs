@@ -19,7 +19,7 @@ fn routes_are_the_instructions_of_calls_by_hand() {
     println!("route_four: {by_hand:#?}");
 }
 
-/// What rustc makes of `compared.rs`, with the library of this test.
+/// Returns what rustc makes of `compared.rs`, with the library of this test.
 fn assembly() -> String {
     let test = env::current_exe().expect("a test has a path");
     let libraries = test.parent().expect("it lies beside its libraries");
@@ -39,7 +39,7 @@ fn assembly() -> String {
     fs::read_to_string(target).expect("rustc has written it")
 }
 
-/// Other builds may have left theirs there; that of this test was made last.
+/// Other builds may have left their files there; this test's file is the newest.
 fn newest_library(directory: &Path) -> PathBuf {
     let files = fs::read_dir(directory).expect("the directory exists").filter_map(Result::ok);
     let libraries = files.filter(|file| {
@@ -50,7 +50,7 @@ fn newest_library(directory: &Path) -> PathBuf {
     newest.expect("the library of this test is beside it").path()
 }
 
-/// The instructions of a function. Its own labels are numbered in the order of their use.
+/// Returns the instructions of a function. Its own labels are numbered in the order of their use.
 fn instructions(assembly: &str, function: &str) -> Vec<String> {
     // Equal functions may become one.
     let merged = assembly.lines().find_map(|line| {

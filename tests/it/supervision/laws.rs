@@ -32,7 +32,7 @@ laws! {
     a_shutdown_while_children_wait_lets_them_drain
 }
 
-/// A supervisor of `A`, `B` and `C`.
+/// Returns a supervisor of `A`, `B` and `C`.
 fn three(strategy: Strategy) -> Supervisor {
     ["A", "B", "C"].iter().fold(Supervisor::new("top", strategy), |it, name| it.named_service(name))
 }
@@ -226,7 +226,7 @@ mod laws {
         }
         let report = crew.end().await.unwrap();
         assert!(report.services.iter().all(|it| it.outcome == Outcome::Completed));
-        // All were started again, and have received what was left.
+        // All were restarted, and have received the remaining messages.
         assert!(report.services.iter().all(|it| it.starts == 2));
     }
 }

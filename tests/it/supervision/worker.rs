@@ -1,4 +1,4 @@
-//! A service that does what a test orders, and a diary of what such services did.
+//! A service that executes the orders of a test, and a diary of all that such services did.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -123,7 +123,7 @@ pub(crate) fn quick(limit: u32) -> Restart {
     Restart { limit, window: Duration::from_secs(3600), backoff: pause, longest: pause }
 }
 
-/// A builder with workers, which have the letters of `names` as names.
+/// Returns a builder with workers, which have the letters of `names` as names.
 pub(crate) fn crew(names: &str, diary: &Diary) -> Builder {
     let mut builder = Node::builder("main");
     for (number, name) in (0..).zip(names.chars()) {

@@ -27,7 +27,7 @@ async fn on(executor: impl Executor) {
     let running = builder.build().unwrap().start(executor.clone()).unwrap();
     let address = address(&running);
     until(&*executor, "messages", || heard.load(Ordering::SeqCst) > 1000).await;
-    // The client has a thread of its own: an executor of one thread must not wait for it.
+    // The client has a separate thread, because an executor with one thread must not wait for it.
     let before = std::thread::spawn(move || {
         assert_eq!(get(address, "/live"), Ok("ready\n".to_owned()));
         assert_eq!(get(address, "/ready"), Ok("ready\n".to_owned()));
@@ -123,8 +123,7 @@ async fn a_node_that_drains_is_alive_and_not_ready() {
     running.join().await.unwrap();
 }
 
-/// Members that come and go: what they have counted is in the sums when their lines are not there
-/// any more.
+/// Members that come and go: their counts stay in the sums after their lines are gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sums_of_a_topic_are_exact_after_thousands_of_short_lived_members() {
     let node = Node::builder("hall").listen_metrics("127.0.0.1:0".parse().unwrap());
@@ -170,8 +169,8 @@ async fn the_sums_of_a_topic_are_exact_after_thousands_of_short_lived_members() 
     end(running).await;
 }
 
-/// The thread of the endpoint is not that of the executor: while a service holds that one, metrics
-/// are served, and `/live` says that the service hangs.
+/// The endpoint does not run on the executor's thread: while a service blocks that thread, metrics
+/// are served, and `/live` reports that the service hangs.
 #[test]
 fn metrics_are_served_while_the_executor_hangs() {
     struct Blocks(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);

@@ -8,7 +8,7 @@ use mycelium_tokio::Tokio;
 use super::services::{Idle, address, is_free, own_address};
 use crate::running::{start, until};
 
-/// Why a node with one more service does not start.
+/// Returns why a node with one more service does not start.
 fn refused(node: Builder) -> String {
     let node = node.service(|| Idle).build().unwrap();
     node.start(Tokio::current().unwrap()).unwrap_err().to_string()

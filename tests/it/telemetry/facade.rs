@@ -89,7 +89,7 @@ async fn a_recorder_gets_the_metrics_at_the_interval_and_at_the_end() {
     let first = last.values()[sent];
     until(&executor, "a later value", || last.values()[sent] > first).await;
     let report = end(running).await;
-    // The last values are those of the end.
+    // The last values are the values at the end.
     let heard = heard.load(Ordering::SeqCst) as f64;
     let values = last.values();
     assert_eq!(values["tones_heard_total node=hall service=Listener"], heard);

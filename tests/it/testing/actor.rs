@@ -221,7 +221,7 @@ impl Client {
     }
 }
 
-/// A mock of an adder, and a client that uses it.
+/// Returns a mock of an adder, and a client that uses it.
 fn mocked() -> (TestActors, MockActor<Adder>, TestActor<Client>) {
     let set = TestActors::new();
     let mock = set.mock::<Adder>();

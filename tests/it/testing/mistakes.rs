@@ -19,7 +19,7 @@ struct Unknown {
     value: u64,
 }
 
-/// The text with which `test` panics.
+/// Returns the text with which `test` panics.
 #[track_caller]
 pub(crate) fn panic_of(test: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(test)).expect_err("it should have panicked");

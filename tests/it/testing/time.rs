@@ -16,7 +16,7 @@ use crate::running::main_with;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Emits with a deadline, and reports what it got and when.
+/// Emits with a deadline, and reports the result and its time.
 struct Hasty(Sender<(u64, Duration, String)>);
 
 #[service(emits(Number))]
@@ -118,7 +118,7 @@ fn an_interval_does_not_drift_and_skips_missed_ticks() {
     let mut test = ServiceTest::new(move || Ticker(sender.clone(), vec![300, 700, 2300, 500]));
     test.advance(9 * SECOND);
     let ticks: Vec<_> = ticks.try_iter().map(|(at, skipped)| (at.as_millis(), skipped)).collect();
-    // After the long pause the tick of 4 s comes at once, and that of 5 s is skipped.
+    // After the long pause the tick of 4 s comes at once, and the tick of 5 s is skipped.
     assert_eq!(
         ticks,
         [(1000, 0), (2000, 0), (3000, 0), (5300, 1), (6000, 1), (7000, 1), (8000, 1), (9000, 1)]

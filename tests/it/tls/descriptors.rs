@@ -1,5 +1,5 @@
-//! A node without a free descriptor, in a process of its own: this test binary in another role. The
-//! node can neither accept all connections nor read its certificates again.
+//! A node without a free descriptor, in a separate process: this test binary in another role. The
+//! node can neither accept all connections nor reload its certificates.
 
 use std::env;
 use std::io::{Read, stdin};

@@ -17,7 +17,7 @@ use crate::tls::pair::{NONE, Pair, rejected, two_hosts, until};
 
 const COUNT: u64 = 100;
 
-/// The error of a start of `far` with these files, without their directory.
+/// Returns the error of a start of `far` with these files, without their directory.
 fn start_error(name: &str, prepare: impl FnOnce(&Certificates)) -> String {
     let certificates = Certificates::of(name, &["far", "near"]);
     prepare(&certificates);

@@ -32,7 +32,7 @@ pub(crate) fn load(certificates: &Certificates, node: &str) -> Arc<Tls> {
     Arc::new(Tls::load(node, of_node(certificates.path(), node), Box::new(|_| ())).unwrap())
 }
 
-/// Where `far` is expected.
+/// Returns where `far` is expected.
 pub(crate) fn to_far(tls: Arc<Tls>, addresses: Vec<String>, handshake: Duration) -> Endpoint {
     Endpoint::Tls { addresses, listen: Vec::new(), node: "far".to_owned(), tls, handshake }
 }
@@ -62,7 +62,7 @@ async fn a_node_cannot_take_the_name_of_another_one() {
     within(end(far)).await;
 }
 
-/// What a server answers to these bytes, until it closes the connection.
+/// Returns what a server answers to these bytes, until it closes the connection.
 async fn answer(address: String, bytes: Vec<u8>) -> Vec<u8> {
     within(tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();

@@ -15,7 +15,7 @@ pub(crate) fn two_hosts(certificates: &Certificates, more: &str) -> String {
     format!("\n{}{}", certificates.section(), network::two_hosts(&far, more))
 }
 
-/// How many peers this node has rejected.
+/// Returns how many peers this node has rejected.
 pub(crate) fn rejected(running: &Running) -> u64 {
     of_links(running, "rejected_peers")
 }

@@ -9,7 +9,7 @@ use mycelium::topology::TopologyFiles;
 
 use crate::topology::{Files, nodes};
 
-/// The files of a topology, from a copy of them.
+/// Returns the files of a topology, from a copy of them.
 fn copied(directory: &Files, name: &str) -> TopologyFiles {
     let files = directory.load(name).unwrap().files();
     let copy = directory.path("copy");

@@ -9,7 +9,7 @@ use mycelium::error::Code;
 
 use crate::topology::{Files, nodes, without_code};
 
-/// The error of a file, without the directory.
+/// Returns the error of a file, without the directory.
 fn error_of(files: &Files, name: &str) -> String {
     files.text_of(files.load(name).expect_err(name))
 }

@@ -44,7 +44,7 @@ impl Local {
     }
 }
 
-/// The error of the node `a` of a file. Its socket would be in this directory.
+/// Returns the error of the node `a` of a file. Its socket would be in this directory.
 fn error_in(directory: &str, text: &str) -> String {
     let topology = match Topology::parse("t.toml", text) {
         Ok(topology) => topology.in_directory(directory),

@@ -26,7 +26,7 @@ static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
     jsonschema::draft202012::new(&schema()).unwrap()
 });
 
-/// Whether the schema accepts a file.
+/// Returns whether the schema accepts a file.
 pub(crate) fn accepts(text: &str) -> bool {
     toml::from_str(text).is_ok_and(|file: Value| VALIDATOR.is_valid(&file))
 }
@@ -39,7 +39,7 @@ pub(crate) fn check(text: &str, name: &Path) {
     }
 }
 
-/// The topologies below a directory.
+/// Returns the topologies below a directory.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let mut found = Vec::new();
@@ -73,7 +73,7 @@ fn the_schema_accepts_the_files_of_the_examples() {
     assert!(found >= 4, "{found} files");
 }
 
-/// The keys of each section, with their schemas.
+/// Returns the keys of each section, with their schemas.
 fn sections(schema: &Value) -> Vec<(&str, &Map<String, Value>)> {
     let sections = schema["properties"].as_object().unwrap().iter();
     let named = sections.filter_map(|(name, section)| {
@@ -115,7 +115,7 @@ fn each_key_has_a_meaning_and_examples_that_the_parser_accepts() {
     }
 }
 
-/// Whether the program has the feature that a key needs.
+/// Returns whether the program has the feature that a key needs.
 fn is_compiled(section: &str, key: &str) -> bool {
     let (endpoint, facade) = (cfg!(feature = "prometheus"), cfg!(feature = "facade"));
     let otlp = cfg!(feature = "otlp");
@@ -131,7 +131,7 @@ fn is_compiled(section: &str, key: &str) -> bool {
     }
 }
 
-/// A file with a key, and with those that it needs.
+/// Returns a file with a key, and with the keys that it requires.
 fn with_key(section: &str, key: &str, value: &Value) -> Value {
     let name = match section {
         "link" => "default",
@@ -259,7 +259,7 @@ fn table(schema: &Value, keys: &Map<String, Value>) -> String {
     format!("{head}{}\n", rows.collect::<String>())
 }
 
-/// What a schema accepts, in words.
+/// Returns what a schema accepts, in words.
 fn kind(root: &Value, schema: &Value) -> String {
     if let Some(title) = schema["title"].as_str() {
         return title.to_owned();

@@ -1,5 +1,5 @@
-//! Traces through actors: the handling of a message begins one, and that of a request continues the
-//! one of its requester.
+//! Traces through actors: handling a message begins a trace, and handling a request continues the
+//! requester's trace.
 
 use std::io;
 
@@ -102,7 +102,7 @@ fn spawn_till(running: &Running) -> mycelium::actors::ActorRef<Till> {
     running.actors().actor(make).name("till").spawn().unwrap()
 }
 
-/// A node in which a till lives, with this share of traces.
+/// Returns a node in which a till lives, with this share of traces.
 fn start(share: f64, spans: &Spans) -> (Running, mycelium::actors::ActorRef<Till>) {
     let node =
         Node::builder("main").service(|| Oracle).named_service("Writer", writer).service(|| Buyer);
@@ -111,7 +111,7 @@ fn start(share: f64, spans: &Spans) -> (Running, mycelium::actors::ActorRef<Till
     (running, till)
 }
 
-/// The spans after the end of all.
+/// Returns the spans after the end of all.
 async fn end(running: Running, till: mycelium::actors::ActorRef<Till>, spans: &Spans) -> Vec<Span> {
     till.drain();
     till.ended().await;

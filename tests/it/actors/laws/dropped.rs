@@ -45,7 +45,7 @@ pub(super) async fn a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing(
                     None => {}
                 }
             }
-            // Nothing is left of those that were dropped: this finds room.
+            // The dropped ones left nothing behind, so this finds room.
             actor.tell(entry(&shared, 0, COUNT)).await.unwrap();
             actor.drain();
             (told + 1, asked)

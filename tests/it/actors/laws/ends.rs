@@ -10,7 +10,7 @@ use mycelium_executor::Executor;
 
 use super::{AT_ONCE, Diary, for_each_queue, task, until};
 
-/// Does what it is told.
+/// Executes the orders of a test.
 struct Person {
     diary: Diary,
 }

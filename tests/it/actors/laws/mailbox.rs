@@ -123,7 +123,7 @@ async fn outcomes<Q: Queue>(executor: &Arc<dyn Executor>, when_full: WhenFull, e
     assert_eq!(actors.count(), 0, "{case}");
 }
 
-/// An actor that waits in its handler, with a full mailbox. The gate ends the wait.
+/// Returns an actor that waits in its handler, with a full mailbox. The gate ends the wait.
 async fn full<Q: Queue>(
     executor: &Arc<dyn Executor>,
     book: &Arc<Book>,

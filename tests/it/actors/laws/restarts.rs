@@ -12,7 +12,7 @@ use mycelium_executor::Executor;
 use super::super::probe::{Do, Hook, Probe, fail, job, panics, scripted};
 use super::{Diary, for_each_queue, until};
 
-/// An actor that notes its starts and the drops of its instances.
+/// Returns an actor that notes its starts and the drops of its instances.
 fn part(diary: &Diary, name: &'static str) -> impl FnMut() -> Probe + Send + use<> + 'static {
     let diary = diary.clone();
     scripted(&Diary::default(), OnError::Restart, move |hook| {
@@ -25,7 +25,7 @@ fn part(diary: &Diary, name: &'static str) -> impl FnMut() -> Probe + Send + use
     })
 }
 
-/// The actor adds the number to those that this instance has got, and notes the sum.
+/// The actor adds the number to the sum of this instance, and notes the sum.
 fn note(diary: &Diary, number: u32) -> Do {
     let diary = diary.clone();
     job(move |probe, ctx| {
@@ -95,7 +95,7 @@ pub(super) async fn a_pause_is_no_shorter_than_half_of_it_and_ends_with_a_stop(
     }
 }
 
-/// A supervisor of `a`, `b` and `c`, which have started.
+/// Returns a supervisor of `a`, `b` and `c`, which have started.
 async fn three(
     executor: &Arc<dyn Executor>,
     group: &ActorSupervisor,
@@ -127,7 +127,7 @@ pub(super) async fn each_strategy_restarts_its_children(executor: Arc<dyn Execut
         let [a, mut b, c] = three(&executor, &group, &diary).await;
         b.tell(fails).await.unwrap();
         diary.has(&executor, expected).await;
-        // Messages were not lost, and their order is that of before.
+        // No message was lost, and they kept their order.
         b.tell(note(&diary, 1)).await.unwrap();
         b.tell(note(&diary, 2)).await.unwrap();
         diary.has(&executor, "b=1 b=3").await;

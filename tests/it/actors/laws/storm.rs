@@ -11,7 +11,7 @@ use mycelium_tokio::Tokio;
 use super::super::probe::counted;
 use super::{Act, Book, Clerk, Entry, clerk, entry};
 
-/// An actor with a mailbox for four messages, and its book.
+/// Returns an actor with a mailbox for four messages, and its book.
 fn one(actors: &Actors) -> (ActorRef<Clerk>, Arc<Book>) {
     let book = Arc::<Book>::default();
     (actors.actor(clerk(&book)).capacity(4).temporary().spawn().unwrap(), book)

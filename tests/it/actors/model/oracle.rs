@@ -22,7 +22,7 @@ pub(crate) enum Act {
     Sleep(Duration),
 }
 
-/// A message with its number, or a request if it has a place among those that are open.
+/// A message with its number, or a request with its place among the open requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Mail {
     pub(crate) number: u64,
@@ -159,7 +159,7 @@ impl Model {
         }
     }
 
-    /// A request in its place among those that are open. The mailbox has room, or does not wait.
+    /// A request with its place among the open requests. The mailbox has room, or does not wait.
     pub(crate) fn ask(&mut self, mail: Mail, seen: &mut Seen) {
         let request = mail.request.expect("a request");
         seen.outcomes[request] = if self.end.is_some() || self.refuses {

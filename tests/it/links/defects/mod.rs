@@ -1,5 +1,5 @@
-//! Defects of an earlier system that this one must not have, under their names there: of peers,
-//! links and the order of start. `core/tests/it/defects.rs` has those of messages.
+//! Defects of an earlier system that this system must not have, under their old names: of peers,
+//! links and the order of start. `core/tests/it/defects.rs` tests the defects of messages.
 
 mod links;
 mod peers;

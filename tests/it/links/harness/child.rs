@@ -14,15 +14,15 @@ use crate::support::{Process, in_role};
 const PART: &str = "MYCELIUM_PEER_PART";
 const PLACE: &str = "MYCELIUM_PEER_PLACE";
 
-/// A process that runs this test alone, with a part for it.
+/// Returns a process that runs this test alone, with a part for it.
 pub(crate) fn child(test: &str, part: &str, place: &Place) -> Process {
     let mut command = in_role(test);
     command.env(PART, part).env(PLACE, place.to_string());
     Process(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
 }
 
-/// The part of this process, if it is such a child. It ends with its parent, and may have as many
-/// descriptors as the system allows.
+/// Returns the part of this process, if it is such a child. It ends with its parent, and may have
+/// as many descriptors as the system allows.
 pub(crate) fn part() -> Option<(String, Place)> {
     let (part, place) = (env::var(PART).ok()?, env::var(PLACE).ok()?);
     limit_descriptors(getrlimit(Resource::Nofile).maximum);

@@ -93,14 +93,14 @@ impl TestDir {
         &self.place
     }
 
-    /// The place of a directory over Unix sockets.
+    /// Returns the place of a directory over Unix sockets.
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.0.join("node.sock")
     }
 }
 
-/// A directory, a publisher's side `there` and a reader's side `here`; the numbers are the slots of
-/// their rings.
+/// Returns a directory, a publisher's side `there` and a reader's side `here`; the numbers are the
+/// slots of their rings.
 pub(crate) fn sides(name: &str, there: usize, here: usize) -> (TestDir, Side, Side) {
     sides_over(Carrier::Unix, name, there, here)
 }
@@ -114,7 +114,7 @@ pub(crate) fn sides_over(
     (TestDir::over(carrier, name), Side::new("there", 1, there), Side::new("here", 2, here))
 }
 
-/// A directory, and a side `there` that serves all readers.
+/// Returns a directory, and a side `there` that serves all readers.
 pub(crate) fn served(
     carrier: Carrier,
     name: &str,
@@ -153,7 +153,7 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     within(what, waiting).await;
 }
 
-/// The next message, which no gap may precede.
+/// Returns the next message, which no gap may precede.
 pub(crate) async fn next<M: Message>(reader: &mut Subscription<M>) -> Received<M> {
     match within("a message", reader.recv()).await {
         Some(Delivery::Msg(message)) => message,

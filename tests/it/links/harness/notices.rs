@@ -31,7 +31,7 @@ impl Notices {
         })
     }
 
-    /// How many notices of a kind have this text.
+    /// Returns how many notices of a kind have this text.
     pub(crate) fn count(&self, kind: &str, words: &str) -> usize {
         let notices = self.0.lock().unwrap();
         notices.iter().filter(|(known, text)| *known == kind && text.contains(words)).count()

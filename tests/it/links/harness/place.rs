@@ -42,7 +42,7 @@ impl Place {
         }
     }
 
-    /// A connection that does not block, except for a handshake of TLS.
+    /// Returns a connection that does not block, except for a handshake of TLS.
     pub(crate) fn open(&self) -> io::Result<Box<dyn Socket>> {
         match self.carrier {
             Carrier::Unix => Ok(Box::new(unix::connect(Path::new(&self.address))?)),
@@ -56,7 +56,7 @@ impl Place {
         }
     }
 
-    /// Whether a process listens there.
+    /// Returns whether a process listens there.
     pub(crate) fn is_served(&self) -> bool {
         match self.carrier {
             Carrier::Unix => UnixStream::connect(&self.address).is_ok(),
@@ -64,7 +64,7 @@ impl Place {
         }
     }
 
-    /// Reads what a child process got.
+    /// Reads the messages that a child process got.
     pub(super) fn parse(text: &str) -> Place {
         let [carrier, address, directory] = text.split(' ').collect::<Vec<_>>()[..] else {
             panic!("invalid place `{text}`")

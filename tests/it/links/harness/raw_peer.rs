@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::frames::{frame, hello, name};
 use super::{PATIENCE, Place, within};
 
-/// A connection on which nothing was sent.
+/// Returns a connection on which nothing was sent.
 pub(crate) async fn connect(place: &Place) -> Stream {
     let end = tokio::time::Instant::now() + PATIENCE;
     let endpoint = place.endpoint();
@@ -27,14 +27,15 @@ pub(crate) async fn connect(place: &Place) -> Stream {
     }
 }
 
-/// A connection that has sent a name.
+/// Returns a connection that has sent a name.
 pub(crate) async fn named(place: &Place, node: &str) -> Stream {
     let mut stream = connect(place).await;
     say(&mut stream, &hello(node, 1, 1)).await;
     stream
 }
 
-/// The next frame: its type, and its payload with its padding. `None` if the connection ends.
+/// Returns the next frame: its type, and its payload with its padding. `None` if the connection
+/// ends.
 pub(crate) async fn next_frame(stream: &mut Stream) -> Option<(u16, Vec<u8>)> {
     let reading = async {
         let mut header = [0; 24];
@@ -69,7 +70,7 @@ pub(crate) fn ping() -> Vec<u8> {
     frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 }
 
-/// A subscription to the messages `M`; the publisher waits if `mode` is 0.
+/// Returns a subscription to the messages `M`; the publisher waits if `mode` is 0.
 pub(crate) fn subscribe<M: Message>(mode: u8, window: u32) -> Vec<u8> {
     let mut payload = vec![3, 0];
     payload.extend(M::ID.to_le_bytes());

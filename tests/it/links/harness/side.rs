@@ -58,7 +58,7 @@ impl Side {
         self.numbers = Topic::new("numbers", schema, capacity, self.counters.clone()).unwrap();
     }
 
-    /// A server for both topics; numbers only go to `readers`, if there is such a list.
+    /// Returns a server for both topics; numbers only go to `readers`, if there is such a list.
     pub(crate) fn exports(&self, readers: Option<&[String]>) -> Exports {
         let mut exports = Exports::new(
             self.identity,
@@ -68,7 +68,7 @@ impl Side {
             self.counters.clone(),
             self.notices.observer(),
         );
-        // Also those that connect over plain TCP.
+        // Includes those that connect over plain TCP.
         readers.into_iter().flatten().for_each(|reader| exports.believe(reader, "numbers"));
         let readers = readers.map(<[_]>::to_vec);
         exports.add(ExportedTopic { topic: self.numbers.clone(), readers });
@@ -76,7 +76,7 @@ impl Side {
         exports
     }
 
-    /// A server for all readers, with this one announced for numbers.
+    /// Returns a server for all readers, with this one announced for numbers.
     pub(crate) fn exports_for(&self, reader: &str, policy: Policy) -> Exports {
         let mut exports = self.exports(None);
         exports.announce(reader, &self.numbers, policy).unwrap();
@@ -154,22 +154,22 @@ impl Side {
         }
     }
 
-    /// A publisher of numbers, in its epoch 7.
+    /// Returns a publisher of numbers, in its epoch 7.
     pub(crate) fn publisher(&self) -> Publisher<Number> {
         self.numbers.publisher("publisher", 7).unwrap()
     }
 
-    /// A gating reader of numbers.
+    /// Returns a gating reader of numbers.
     pub(crate) fn reader(&self) -> Subscription<Number> {
         self.numbers.subscribe("reader", Policy::Block).unwrap()
     }
 
-    /// The sum of a value over all counters of a kind.
+    /// Returns the sum of a value over all counters of a kind.
     pub(crate) fn sum(&self, kind: Kind, value: &str) -> u64 {
         self.sum_where(value, |line| line.kind == kind)
     }
 
-    /// The value of a counter of the link with `peer`, over both roles.
+    /// Returns the value of a counter of the link with `peer`, over both roles.
     pub(crate) fn link(&self, peer: &str, value: &str) -> u64 {
         self.sum_where(value, |line| line.kind == Kind::Link && line.label("link") == peer)
     }

@@ -20,7 +20,7 @@ pub(super) fn write_files(directory: &Path) {
     std::mem::forget(Certificates::in_directory(directory, &[NODE]));
 }
 
-/// An address, and the directory of the files.
+/// Returns an address, and the directory of the files.
 pub(super) fn endpoint(address: &str, directory: &Path) -> Endpoint {
     let files = certificates::of_node(directory, NODE);
     let tls = Arc::new(Tls::load(NODE, files, Box::new(|_| ())).unwrap());
@@ -41,7 +41,7 @@ impl TlsSocket {
         Ok(TlsSocket(Box::new(StreamOwned::new(connection, socket))))
     }
 
-    /// The stream after the handshake.
+    /// Returns the stream after the handshake.
     fn secured(&mut self) -> io::Result<&mut StreamOwned<ClientConnection, TcpStream>> {
         let StreamOwned { conn, sock } = &mut *self.0;
         if conn.is_handshaking() {

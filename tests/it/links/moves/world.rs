@@ -68,7 +68,8 @@ impl World {
         (world, reader, publisher)
     }
 
-    /// The same, with another policy of the reader, and more settings of the publisher's side.
+    /// Returns the same, with another policy of the reader, and more settings of the publisher's
+    /// side.
     pub(crate) fn with<M: Message>(
         name: &str,
         capacity: usize,
@@ -110,7 +111,7 @@ impl World {
         tokio::spawn(watched(self.imports().run().unwrap(), self.client_wakes.clone()));
     }
 
-    /// The wakes of the task of the reader's link by this thread, since the last call.
+    /// Returns the wakes of the task of the reader's link by this thread, since the last call.
     pub(crate) fn take_wakes_of_client(&self) -> usize {
         let wakes = std::mem::take(&mut *self.client_wakes.lock().unwrap());
         wakes.into_iter().filter(|it| *it == thread::current().id()).count()
@@ -167,7 +168,7 @@ impl World {
         }
     }
 
-    /// A socket in the place of the control socket, whose queue is full.
+    /// Returns a socket in the place of the control socket, whose queue is full.
     pub(crate) fn fill_control_socket(&self) -> Vec<OwnedFd> {
         std::fs::DirBuilder::new().mode(0o700).create(self.dir.path()).unwrap();
         let address = SocketAddrUnix::new(self.control_socket()).unwrap();
@@ -204,7 +205,7 @@ impl Drop for World {
     }
 }
 
-/// A side whose topic has this name and memory. It connects again at once.
+/// Returns a side whose topic has this name and memory. It connects again at once.
 fn side<M: Message>(
     node: &str,
     boot: u64,
