@@ -33,7 +33,7 @@ fn a_stop_does_not_wait_for_a_restart() {
     assert_eq!(report.members[0].last_exit.unwrap().code(), Some(3));
 }
 
-/// It may have to read what its sources have for it, so it is restarted at once.
+/// Its sources may have messages for it, so it is restarted at once.
 #[test]
 fn a_stop_restarts_a_member_whose_sources_run() {
     let directory = std::env::temp_dir().join(format!("stop-restarts-{}", std::process::id()));

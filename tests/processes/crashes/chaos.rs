@@ -166,7 +166,7 @@ impl Run {
         self.kill_in(phase, member, topic, role);
     }
 
-    /// Kills a process in that of its phases with the fewest hits so far.
+    /// Kills a process in the phase with the fewest hits so far.
     fn kill(&mut self, member: &str) {
         let places: Vec<_> = roles().filter(|(known, ..)| *known == member).collect();
         let (member, topic, role) = places[self.rng.usize(..places.len())];

@@ -43,8 +43,8 @@ pub(crate) enum Promise {
     /// Its publisher waits for it. Messages in flight are not redelivered: a gap reports their
     /// number.
     AtMostOnce,
-    /// No publisher waits for it. Gaps report what it misses, except messages that an orderly end
-    /// counted as left.
+    /// No publisher waits for it. Gaps report the messages that it misses, except those that an
+    /// orderly end counted as left.
     Told,
 }
 
@@ -204,7 +204,7 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
         tally.marked += place.marked;
         let known = read.confirmed.iter().filter(|(life, _)| *life == sent.life);
         confirmed = known.map(|(_, before)| *before).chain([confirmed]).max().unwrap_or(0);
-        // A reader that got SIGTERM leaves its publishers, and may miss what they still send.
+        // A reader that got SIGTERM leaves its publishers, and may miss their later messages.
         let lived_on = !sent.span.killed && !read.span.killed && read.span.asked >= sent.span.ended;
         if lived_on && read.done {
             if place.first.is_some() && place.next != sent.count {
@@ -226,8 +226,8 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
     Ok(())
 }
 
-/// Compares what a start of a reader received of a publisher with what earlier starts have seen:
-/// all below `next`.
+/// Compares the messages that a start of a reader received from a publisher with those that earlier
+/// starts have seen: all below `next`.
 fn check_repeats(promise: Promise, place: &Place, next: u64, slots: u64) -> Result<(), String> {
     let again = place.marked_before.saturating_sub(place.first_message);
     if again > 0 && promise != Promise::AtLeastOnce {

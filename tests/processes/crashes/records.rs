@@ -78,7 +78,7 @@ impl Log {
         (&self.0).write_all(&bytes)
     }
 
-    /// Records what was received. `content` is the content of a message.
+    /// Records a received message. `content` is the content of the message.
     pub(crate) fn delivery<M>(
         &self,
         delivery: &Delivery<M>,

@@ -1,5 +1,5 @@
-//! The roles of this program as a member: it runs the node with that name, which records what it
-//! does.
+//! The roles of this program as a member: it runs the node with its member name, which records its
+//! actions.
 
 use std::path::{Path, PathBuf};
 use std::process::exit;

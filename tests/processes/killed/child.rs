@@ -1,5 +1,5 @@
 //! The processes that are killed: a publisher, a gating reader and an observing one. Each checks
-//! what it receives, and records it.
+//! and records the messages that it receives.
 
 #[path = "../../sleeper/mod.rs"]
 mod sleeper;

@@ -388,7 +388,7 @@ impl Run {
             self.figures.told.push(down().unwrap() - began);
         }
         if role == "publisher" {
-            // What a dead publisher had emitted and nobody got.
+            // Messages that a dead publisher had emitted and no reader got.
             let bytes = fs::read(self.place.join(format!("publisher.{life}"))).unwrap_or_default();
             let emitted = bytes.try_into().map_or(0, u64::from_le_bytes);
             let received = self.seen.lock().unwrap().received.get(&life).copied().unwrap_or(0);

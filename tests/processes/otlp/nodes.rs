@@ -57,7 +57,7 @@ async fn a_topology_names_the_collector_and_the_share() {
     let report = run(text("")).await;
     assert_eq!((line(&report, Kind::Exporter).value("exported"), collector.rest().len()), (0, 0));
     let report = run(text("sample = 1.0\n[topic.ticks]\ntrace = false\n")).await;
-    // The first traced message is that of `Work`.
+    // The first traced message comes from `Work`.
     assert_eq!(line(&report, Kind::Exporter).value("exported"), 3 * TRACES as u64);
     assert_eq!(found(&collector.rest())[0].resource["service.namespace"], "program");
 }

@@ -87,7 +87,7 @@ async fn messages_arrive_while_the_collector_is_away_or_silent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_arrive_while_the_collector_answers_with_errors() {
-    // It rejects a span, or a point, of what it takes.
+    // It rejects one span, or one point, of each request.
     let partial = answer("200 OK", &[10, 9, 8, 1, 18, 5, b'o', b'l', b'd', b'!', b'!']);
     let replies = [
         answer("503 Busy\r\nretry-after: 0", b""),

@@ -1,4 +1,4 @@
-//! A pipeline of services: `Feed` ─▶ `Work` ─▶ `Store` ─▶ `Audit`, which keeps what it takes.
+//! A pipeline of services: `Feed` ─▶ `Work` ─▶ `Store` ─▶ `Audit`, which keeps its messages.
 
 use std::sync::{Arc, Mutex};
 

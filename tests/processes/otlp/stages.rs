@@ -45,7 +45,7 @@ pub(crate) struct Both {
 }
 
 impl Stages {
-    /// The names of nodes end with that of the test, so that their log lines are known.
+    /// The names of nodes end with the name of the test, to find their log lines.
     pub(crate) fn new(name: &'static str) -> Stages {
         let directory = Directory::new(&format!("stages-{name}"));
         Stages { transport: "unix", text: String::new(), trace: None, name, directory }
