@@ -251,7 +251,7 @@ fn an_observer_beside_a_gating_reader_holds_nothing_up() {
     assert!(matches!(observer.try_recv(), TryRecv::Closed));
 }
 
-/// A gating subscription that leaves before the end has not finished with what it left.
+/// A gating subscription that leaves before the end has not finished the messages that it left.
 #[test]
 fn an_observer_counts_when_the_gating_reader_has_left_before_the_end() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();

@@ -33,7 +33,7 @@ use crate::waiter::Waiter;
 
 mycelium_transports::conformance!(Local);
 
-/// A topic within this process, and what it counts.
+/// A topic within this process, with its counters.
 struct LocalTopic(Arc<Topic>, Arc<Region>);
 
 /// Unique for each publisher.
@@ -134,7 +134,7 @@ fn an_interruption_is_no_failure() {
     assert_eq!(reader.fail(), None, "it is the first failure");
     assert!(take(&mut reader).is_some());
     assert!(reader.fail().is_some());
-    // Of a batch nobody knows which messages were handled.
+    // It is unknown which messages of a batch were handled.
     (0..3).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     assert_eq!(receive(&mut reader, 3).len(), 3);
     reader.interrupt();

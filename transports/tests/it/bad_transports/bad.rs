@@ -54,8 +54,9 @@ impl Fault {
     pub(super) const TAKES_BEFORE_IT_IS_READY: Fault = Fault(24);
     pub(super) const SENDS_BEFORE_IT_IS_READY: Fault = Fault(25);
 
-    /// Adds the fault, as nanoseconds, to the time limit of a law, which the transport gets with its
-    /// executors. If each fault had a type of its own, the compiler would make all laws for each.
+    /// Adds the fault, as nanoseconds, to the time limit of a law, which the transport gets with
+    /// its executors. With a separate type for each fault, the compiler would compile all laws for
+    /// each.
     pub(super) fn within(self, time_limit: Duration) -> Duration {
         time_limit + Duration::from_nanos(self.0.into())
     }

@@ -115,7 +115,7 @@ fn nothing_is_left_of_a_thousand_readers() {
 #[test]
 fn processes_without_counters_say_so() {
     let mut other = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
-    // Its descriptors are those of `sleep` once it is that program.
+    // Once it runs `sleep`, it has only the descriptors of `sleep`.
     until(|| fs::read_to_string(format!("/proc/{}/comm", other.id())).unwrap() == "sleep\n");
     let error = Attached::of_process(other.id()).unwrap_err();
     other.kill().unwrap();

@@ -96,7 +96,7 @@ fn runs_out_of_descriptors() {
     wait();
 }
 
-/// Reads the regions of its parent a thousand times, and says what it has open before and after.
+/// Reads the regions of its parent a thousand times, and prints its open files before and after.
 #[test]
 #[ignore = "another process of the tests in `owners.rs`"]
 fn attaches_a_thousand_times() {

@@ -21,12 +21,13 @@ use super::stall::LIMIT;
 const FATES: [&str; 8] =
     ["taken", "overwritten", "skipped", "dropped", "sampled", "dead_lettered", "left", "unknown"];
 
-/// A subscription, and what it has received.
+/// A subscription, and the messages that it has received.
 struct Reader {
     name: String,
     options: SubscribeOptions,
     subscription: Subscription<Probe>,
-    /// Whether the publisher may overwrite what it has not taken, although it keeps messages.
+    /// Whether the publisher may overwrite messages that it has not taken, although it keeps
+    /// messages.
     may_miss: bool,
     /// The next sequence of each publisher, if this reader gets all messages in their order.
     next: BTreeMap<u64, u64>,
@@ -180,7 +181,7 @@ impl Model {
                 reader.subscription.done();
                 reader.settle();
             }
-            // Half of what it takes to evict a reader.
+            // Half of the time after which a reader is evicted.
             98..100 => self.time.advance(LIMIT / 2),
             _ => {}
         }

@@ -33,7 +33,7 @@ impl Measured {
     }
 
     fn recording<M: Message>(recorded: Recorded) -> Measured {
-        // Miri has no clock of its own.
+        // Miri has no real clock.
         let start = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let (counters, time) = (Region::new(64), PausedTime::starting_at(NoTasks, start));
         let (schema, memory) = (Schema::of::<M>(), RingMemory::Heap);
@@ -105,7 +105,7 @@ fn each_policy_measures_its_messages_and_delivers_their_traces() {
 
 #[test]
 fn a_message_that_the_reader_does_not_get_is_not_measured() {
-    // The oldest eight: those that were in the ring of the subscription.
+    // The oldest eight, which were in the ring of the subscription.
     let world = Measured::of(1.0);
     let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::DropNewest));
     for number in 0..40 {
@@ -117,7 +117,7 @@ fn a_message_that_the_reader_does_not_get_is_not_measured() {
     assert_eq!(world.latency().nanoseconds.count(), taken);
     assert_eq!(world.latency().nanoseconds.most(), Some(40 * MS));
 
-    // The newest one of each key, and not those that it has replaced.
+    // The newest one of each key, without those that it has replaced.
     let world = Measured::of(1.0);
     let key = LatestByKey::of::<Probe>("publisher", 8.try_into().unwrap()).unwrap();
     let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::LatestByKey(key)));

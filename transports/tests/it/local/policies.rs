@@ -1,4 +1,4 @@
-//! Which messages a reader gets: samples, the newest of each key, and those that are retained.
+//! Which messages a reader gets: samples, the newest of each key, and retained ones.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -115,7 +115,7 @@ fn publishers_that_come_and_go_do_not_mix_up_the_newest_messages() {
         let [mut first, mut second] =
             [1, 2].map(|epoch| topic.publisher::<Price>("publisher", 2 * round + epoch).unwrap());
         emit(&mut first, 1);
-        // It is another key: that of another publisher.
+        // Another publisher's key is another key.
         (0..3).for_each(|_| emit(&mut second, 1));
         drop(first);
         let mut received = vec![newest.try_recv().delivery().expect("the table has messages")];

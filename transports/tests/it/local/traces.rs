@@ -15,7 +15,7 @@ use mycelium_transports::local::{
 
 use super::{epoch, next, probe, receive};
 
-/// A tracer with its time, and what it has recorded.
+/// A tracer with its time and its records.
 struct World {
     spans: Arc<Spans>,
     tracer: Arc<Tracer>,
@@ -221,11 +221,11 @@ fn a_handle_that_another_task_uses_has_not_the_current_delivery_of_the_first_one
     feed.try_emit(probe(1)).unwrap();
     within(&strategy, || next(&mut input));
     world.spans.take();
-    // Not in a poll of its task: a trace of its own.
+    // Outside of a poll of its task, so it begins a new trace.
     output.try_emit(probe(2)).unwrap();
     let [begun] = &*world.spans.take() else { panic!("one span") };
     assert_eq!((begun.kind, begun.parent), (SpanKind::Root, None));
-    // And what it takes there does not end the current delivery of the task.
+    // Taking messages there does not end the current delivery of the task.
     feed.try_emit(probe(3)).unwrap();
     let mut other = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
     let _wakes = other.attach(&strategy);

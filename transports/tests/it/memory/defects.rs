@@ -35,8 +35,8 @@ fn attach_with(word: usize, value: usize) -> Result<ForeignData<Mapping>, Region
     ForeignData::attach(attach(&file), IDENTITY)
 }
 
-/// The reader copied as far as the peer's header said, beyond the mapping. A length below that of
-/// the header underflowed, and a capacity of 0 divided by zero.
+/// The reader copied as many bytes as the peer's header said, even beyond the mapping. A length
+/// below the header's underflowed, and a capacity of 0 divided by zero.
 #[test]
 fn s3_s4_a_header_beyond_the_memory_and_sizes_of_zero_are_refused() {
     assert!(attach_with(CAPACITY, 16).is_ok());
@@ -101,7 +101,7 @@ fn p3_no_two_sides_write_to_one_line() {
         assert!(slot.is_multiple_of(LINE) || LINE.is_multiple_of(slot), "{bytes}: {slot}");
         assert!(layout.capacity().is_power_of_two());
     }
-    // The sides write to different memory altogether: each maps that of the other read-only.
+    // The sides write to different memory: each maps the other side's memory read-only.
     let (_region, file) = cursor_region("own", layout(), 2, IDENTITY).unwrap();
     assert!(!attach(&file).is_writable());
 }

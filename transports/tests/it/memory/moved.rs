@@ -270,7 +270,7 @@ fn readers_that_have_read_to_the_end_lose_nothing_with_the_memory() {
     }
 }
 
-/// Writes a number into each word of a region, or into those that have this value.
+/// Writes a number into each word of a region, or into the words that have this value.
 #[allow(unsafe_code)]
 fn overwrite(words: &[Word], only: Option<usize>, value: impl Fn() -> usize) {
     for word in words {
@@ -488,7 +488,7 @@ fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
 }
 
 impl Stream {
-    /// If the process of readers died now, the next one would get what is left from here on.
+    /// If the process of the readers died now, its successor would get the messages from here on.
     #[track_caller]
     fn assert_resumes_at(&mut self, number: u64) {
         let end = self.end();
@@ -790,7 +790,8 @@ fn no_more_messages_are_left_for_evicted_readers_than_the_ring_has() {
     }
 }
 
-/// The process of evicted readers is gone: what it missed is missing for the next one, too.
+/// The process of evicted readers is gone: messages that it missed are missing for its successor
+/// too.
 #[test]
 fn a_process_that_is_gone_stays_evicted_until_the_next_one_confirms() {
     for evicted_before in [true, false] {

@@ -257,7 +257,7 @@ fn a_control_socket_of_another_user_is_refused_unless_it_is_the_owner() {
     other.line("connected");
 }
 
-/// In a process of its own, where no other test opens anything.
+/// In a separate process, where no other test opens anything.
 #[test]
 fn nothing_is_left_in_a_process() {
     let dir = TestDir::new("nothing-left");

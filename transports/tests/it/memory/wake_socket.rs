@@ -82,7 +82,7 @@ impl AsyncWrite for Polled {
     }
 }
 
-/// Waits until both control threads have handled what was sent before.
+/// Waits until both control threads have handled everything that was sent before.
 fn settle(pair: &Pair) {
     for (from, to) in [(&pair.connected, &pair.accepted), (&pair.accepted, &pair.connected)] {
         let mark = Packet::new(PacketKind::Refused, 7, [0; 4]);
