@@ -262,8 +262,8 @@ impl ReaderWords {
         if resumed.is_ok() { next } else { word }
     }
 
-    /// Owner: replaces the state's word by the result of `next`, until `next` returns `None`.
-    /// Returns whether it changed the word.
+    /// Owner: replaces the state's word by the result of `next`, and retries if the word has
+    /// changed meanwhile. Returns `false` if `next` returns `None`.
     fn change(&self, next: impl Fn(usize) -> Option<usize>) -> bool {
         let (state, relaxed) = (&self.shown.state, Ordering::Relaxed);
         let mut word = state.load(relaxed);
