@@ -154,6 +154,7 @@ impl BundleHandle {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// # Errors
     /// If the members are invalid with these changes, if the bundle is ending or has ended, or if
     /// the caller is the bundle's observer, for which the bundle waits.
     pub fn change(&self, changes: impl IntoIterator<Item = Change>) -> Result<(), ChangeError> {

@@ -119,6 +119,7 @@ impl Bundle {
     /// SIGINT, SIGTERM and SIGHUP end the bundle. From this call on they no longer end the launcher
     /// itself, not even after `run` has returned.
     ///
+    /// # Errors
     /// If the members are invalid (then no process was started), or if a member could not be
     /// started, failed permanently, failed while the bundle ended, could not deliver its messages,
     /// or had to be killed. The first cause is returned. In each case all members have ended.

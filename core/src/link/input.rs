@@ -27,6 +27,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// If `take` refuses a message, that message counts as not received, and the link closes with
     /// the given reason.
     ///
+    /// # Errors
     /// If the peer broke the protocol or closed the link. The link has ended then.
     // Inlined like `FrameView::parse`, because otherwise the result goes through memory.
     #[inline(always)]

@@ -50,6 +50,7 @@ impl Endpoint {
     /// # Ok::<(), mycelium_telemetry::otlp::EndpointError>(())
     /// ```
     ///
+    /// # Errors
     /// If it does not begin with `http://`, or has no port. Spans and metrics go without TLS to a
     /// collector on the same host or in the same network, which may forward them over TLS.
     pub fn parse(url: &str) -> Result<Endpoint, EndpointError> {
