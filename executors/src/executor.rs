@@ -317,7 +317,7 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
 /// that its tasks need. By default the queue inherits both from the executor.
 ///
 /// Of this project's adapters, only glommio has task queues
-/// ([`Executor::task_queue`](crate::Executor::task_queue)).
+/// ([`Executor::task_queue`]).
 ///
 /// ```
 /// use std::time::Duration;
@@ -356,7 +356,7 @@ impl fmt::Display for TaskQueue {
 // The clock of real machines. No other file of the workspace reads the system's clocks for a
 // service.
 
-/// A monotonic clock, which counts from its start: the [`Executor::now`](crate::Executor::now) of
+/// A monotonic clock, which counts from its start: the [`Executor::now`] of
 /// executors on real machines.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Instant);
@@ -382,7 +382,7 @@ impl Clock {
         self.0.checked_add(time)
     }
 
-    /// Returns the future for [`Executor::sleep_until`](crate::Executor::sleep_until): the timer
+    /// Returns the future for [`Executor::sleep_until`]: the timer
     /// that `timer` creates, or, if the system cannot represent the deadline, a future that is
     /// never ready.
     pub fn sleep_until<F: Future<Output = ()> + Send + 'static>(

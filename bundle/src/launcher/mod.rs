@@ -29,7 +29,7 @@ use run::{Run, Settings};
 /// still report which of its services did not end.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// Commands that run together as processes. See the [crate](crate).
+/// Commands that run together as processes. See the page of the [`crate`].
 pub struct Bundle {
     members: Vec<Member>,
     settings: Settings,

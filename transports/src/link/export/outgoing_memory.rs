@@ -347,7 +347,7 @@ pub(super) enum RegionAnswer {
     /// The reader has mapped the ring, and passes the memory of its positions.
     Cursors { readers: usize, file: OwnedFd },
     /// The reader refuses the region, with the code of a
-    /// [`MemoryRefusal`](crate::link::channel::MemoryRefusal).
+    /// [`MemoryRefusal`].
     Refused(u64),
 }
 

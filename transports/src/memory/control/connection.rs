@@ -104,7 +104,7 @@ impl Connection {
     }
 
     /// Wakes the peer's sleeping tasks, from any thread, without waiting: through the executor
-    /// that has passed a [`WakeSocket`](crate::memory::WakeSocket), or else by its control thread.
+    /// that has passed a [`WakeSocket`], or else by its control thread.
     pub fn wake(&self) {
         let mut state = lock(&self.state);
         if state.reason.is_none() && state.wake_socket.as_mut().is_some_and(PeerSocket::ring) {
