@@ -13,10 +13,9 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::task::{Context, Poll, ready};
 
-use crate::network::Stream;
-use crate::network::prepare_tcp;
 #[cfg(unix)]
-use crate::network::{Address, Credentials, Peer};
+use crate::network::Credentials;
+use crate::network::{Address, Peer, Stream, prepare_tcp};
 
 /// The trait that an adapter's listener must implement.
 pub trait Accept: Send {
