@@ -1,5 +1,5 @@
-//! The trait that an adapter implements, its implementation for a shared executor (`Arc<E>`), and the
-//! values that its methods take and return.
+//! The trait that an adapter implements, its implementation for a shared executor (`Arc<E>`), and
+//! the values that its methods take and return.
 
 use std::fmt;
 use std::future::pending;

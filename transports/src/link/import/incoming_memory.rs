@@ -111,7 +111,7 @@ impl IncomingMemory {
         let Some(ring) = ring else { return self.refuse(packet, &MemoryRefusal::Descriptors) };
         if self.passed.len() == MOST_PASSED {
             let (oldest, _) = self.passed.remove(0);
-            // The oldest of so many rings belongs to no open stream. It is refused, and no stream
+            // The oldest of these rings belongs to no open stream. It is refused, and no stream
             // stays on the link because of that.
             self.send_refusal(oldest, &MemoryRefusal::TooMany);
         }

@@ -16,55 +16,46 @@ use mycelium_transports::local::{
 };
 
 /// The fault of a transport.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fault(u32);
-
-impl Fault {
-    pub(super) const NOTHING: Fault = Fault(0);
-    pub(super) const DROPS: Fault = Fault(1);
-    pub(super) const DOUBLES: Fault = Fault(2);
-    pub(super) const REORDERS: Fault = Fault(3);
-    pub(super) const CHANGES_THE_SPAN: Fault = Fault(4);
-    pub(super) const HIDES_LATENCIES: Fault = Fault(5);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    Nothing,
+    Drops,
+    Doubles,
+    Reorders,
+    ChangesTheSpan,
+    HidesLatencies,
     /// The time until it sends a message is not measured.
-    pub(super) const SENDS_LATE: Fault = Fault(6);
-    pub(super) const HIDES_THE_CLOSE: Fault = Fault(7);
-    pub(super) const CLOSES_EARLY: Fault = Fault(8);
+    SendsLate,
+    HidesTheClose,
+    ClosesEarly,
     /// Loses the first delivery of a subscription.
-    pub(super) const STARTS_LATE: Fault = Fault(9);
+    StartsLate,
     /// Dropped subscriptions stay subscribed.
-    pub(super) const NEVER_LEAVES: Fault = Fault(10);
-    pub(super) const FORGETS_THE_START: Fault = Fault(11);
-    pub(super) const NEVER_BLOCKS: Fault = Fault(12);
-    pub(super) const ALWAYS_BLOCKS: Fault = Fault(13);
-    pub(super) const HIDES_GAPS: Fault = Fault(14);
-    pub(super) const NEVER_LETS_GO: Fault = Fault(15);
+    NeverLeaves,
+    ForgetsTheStart,
+    NeverBlocks,
+    AlwaysBlocks,
+    HidesGaps,
+    NeverLetsGo,
     /// Evicts every reader that does not make room at once.
-    pub(super) const LETS_GO_AT_ONCE: Fault = Fault(16);
+    LetsGoAtOnce,
     /// Loses the last message of a batch.
-    pub(super) const SHORTENS_BATCHES: Fault = Fault(17);
+    ShortensBatches,
     /// Says of a batch that waits that nothing was sent.
-    pub(super) const FORGETS_WHAT_WAS_SENT: Fault = Fault(18);
-    pub(super) const NEVER_PRESSED: Fault = Fault(19);
-    pub(super) const LOSES_WAKES_OF_RELIEF: Fault = Fault(20);
+    ForgetsWhatWasSent,
+    NeverPressed,
+    LosesWakesOfRelief,
     /// Says that the ring is empty.
-    pub(super) const HIDES_THE_DEPTH: Fault = Fault(21);
-    pub(super) const LOSES_WAKES_OF_READERS: Fault = Fault(22);
-    pub(super) const LOSES_WAKES_OF_PUBLISHERS: Fault = Fault(23);
-    pub(super) const TAKES_BEFORE_IT_IS_READY: Fault = Fault(24);
-    pub(super) const SENDS_BEFORE_IT_IS_READY: Fault = Fault(25);
-
-    /// Adds the fault, as nanoseconds, to the time limit of a law, which the transport gets with
-    /// its executors. With a separate type for each fault, the compiler would compile all laws for
-    /// each.
-    pub(super) fn within(self, time_limit: Duration) -> Duration {
-        time_limit + Duration::from_nanos(self.0.into())
-    }
-
-    fn of(pair: &Pair) -> Fault {
-        Fault(pair.time_limit.subsec_nanos() % 1_000)
-    }
+    HidesTheDepth,
+    LosesWakesOfReaders,
+    LosesWakesOfPublishers,
+    TakesBeforeItIsReady,
+    SendsBeforeItIsReady,
 }
+
+/// The fault of the transports that are opened from now on. It is global because laws open their
+/// transports themselves. With a type for each fault, the compiler would compile all laws for each.
+pub(super) static FAULT: Mutex<Fault> = Mutex::new(Fault::Nothing);
 
 /// Polls a future with a waker that does nothing.
 async fn without_wakes<F: Future>(future: F) -> F::Output {
@@ -116,7 +107,7 @@ impl<E: Send> End<E> {
 impl<E: Send> Drop for End<E> {
     fn drop(&mut self) {
         static LEAKED: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
-        if self.fault == Fault::NEVER_LEAVES
+        if self.fault == Fault::NeverLeaves
             && let Some(end) = self.end.take()
             && TypeId::of::<E>() == TypeId::of::<Subscription<Probe>>()
         {
@@ -132,11 +123,11 @@ impl TestTransport for Bad {
     type Subscription = End<Subscription<Probe>>;
 
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Bad {
-        Bad(Local::open(pair, capacity, strictest), Fault::of(pair))
+        Bad(Local::open(pair, capacity, strictest), *FAULT.lock().unwrap())
     }
 
     fn open_alone(pair: &Pair, capacity: usize) -> Bad {
-        Bad(Local::open_alone(pair, capacity), Fault::of(pair))
+        Bad(Local::open_alone(pair, capacity), *FAULT.lock().unwrap())
     }
 
     fn meet(&self, pair: &Pair, options: SubscribeOptions) {
@@ -145,15 +136,15 @@ impl TestTransport for Bad {
 
     fn set_on_stall(&self, pair: &Pair, on_stall: OnStall) {
         let on_stall = match self.1 {
-            Fault::NEVER_LETS_GO => OnStall::Block,
-            Fault::LETS_GO_AT_ONCE => OnStall::EvictAfter(Duration::ZERO),
+            Fault::NeverLetsGo => OnStall::Block,
+            Fault::LetsGoAtOnce => OnStall::EvictAfter(Duration::ZERO),
             _ => on_stall,
         };
         self.0.set_on_stall(pair, on_stall);
     }
 
     fn latencies(&self) -> Vec<Latency> {
-        if self.1 == Fault::HIDES_LATENCIES { Vec::new() } else { self.0.latencies() }
+        if self.1 == Fault::HidesLatencies { Vec::new() } else { self.0.latencies() }
     }
 
     fn publisher(&self, name: &str) -> Self::Publisher {
@@ -163,9 +154,9 @@ impl TestTransport for Bad {
     fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Self::Subscription {
         let mut options = options.into();
         match self.1 {
-            Fault::NEVER_BLOCKS => options.policy = Policy::DropOldest,
-            Fault::ALWAYS_BLOCKS => options.policy = Policy::Block,
-            Fault::FORGETS_THE_START => options.start = Start::Next,
+            Fault::NeverBlocks => options.policy = Policy::DropOldest,
+            Fault::AlwaysBlocks => options.policy = Policy::Block,
+            Fault::ForgetsTheStart => options.start = Start::Next,
             _ => {}
         }
         End::new(self.0.subscribe(name, options), self.1)
@@ -176,13 +167,13 @@ impl Publish for End<Publisher<Probe>> {
     async fn emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>> {
         let publisher = self.end.as_mut().unwrap();
         match self.fault {
-            Fault::LOSES_WAKES_OF_PUBLISHERS => without_wakes(publisher.emit(message)).await,
-            Fault::SENDS_BEFORE_IT_IS_READY => {
+            Fault::LosesWakesOfPublishers => without_wakes(publisher.emit(message)).await,
+            Fault::SendsBeforeItIsReady => {
                 publisher.emit(message).await?;
                 yield_once().await;
                 Ok(())
             }
-            Fault::SENDS_LATE => {
+            Fault::SendsLate => {
                 self.unsent.push(message);
                 if self.unsent.len() == 4 {
                     for message in self.unsent.drain(..) {
@@ -200,9 +191,9 @@ impl Publish for End<Publisher<Probe>> {
     }
 
     async fn emit_batch(&mut self, messages: &[Probe], sent: &mut usize) -> Result<(), BatchError> {
-        let loses_last = self.fault == Fault::SHORTENS_BATCHES;
+        let loses_last = self.fault == Fault::ShortensBatches;
         let messages = &messages[..messages.len().saturating_sub(usize::from(loses_last))];
-        let forgets = self.fault == Fault::FORGETS_WHAT_WAS_SENT;
+        let forgets = self.fault == Fault::ForgetsWhatWasSent;
         let publisher = self.get_mut();
         poll_fn(|context| {
             let mut now = *sent;
@@ -214,7 +205,7 @@ impl Publish for End<Publisher<Probe>> {
     }
 
     fn depth(&self) -> usize {
-        if self.fault == Fault::HIDES_THE_DEPTH { 0 } else { self.get().depth() }
+        if self.fault == Fault::HidesTheDepth { 0 } else { self.get().depth() }
     }
 
     fn backpressure_threshold_exceeded(&mut self) -> bool {
@@ -223,8 +214,8 @@ impl Publish for End<Publisher<Probe>> {
 
     async fn until_below(&mut self) {
         match self.fault {
-            Fault::NEVER_PRESSED => {}
-            Fault::LOSES_WAKES_OF_RELIEF => without_wakes(self.get_mut().until_below()).await,
+            Fault::NeverPressed => {}
+            Fault::LosesWakesOfRelief => without_wakes(self.get_mut().until_below()).await,
             _ => self.get_mut().until_below().await,
         }
     }
@@ -243,27 +234,27 @@ impl Subscribe for End<Subscription<Probe>> {
         let is_fifth = self.calls.is_multiple_of(5);
         let reader = self.end.as_mut().unwrap();
         match self.fault {
-            Fault::LOSES_WAKES_OF_READERS => return without_wakes(reader.recv()).await,
-            Fault::CLOSES_EARLY if self.calls == 10 => return None,
-            Fault::DROPS if is_fifth => _ = reader.recv().await,
-            Fault::STARTS_LATE if self.calls == 1 => _ = reader.recv().await,
+            Fault::LosesWakesOfReaders => return without_wakes(reader.recv()).await,
+            Fault::ClosesEarly if self.calls == 10 => return None,
+            Fault::Drops if is_fifth => _ = reader.recv().await,
+            Fault::StartsLate if self.calls == 1 => _ = reader.recv().await,
             _ => {}
         }
         let mut delivery = reader.recv().await;
         match self.fault {
-            Fault::DOUBLES if is_fifth => self.kept.clone_from(&delivery),
-            Fault::REORDERS if is_fifth => {
+            Fault::Doubles if is_fifth => self.kept.clone_from(&delivery),
+            Fault::Reorders if is_fifth => {
                 if let Some(next) = reader.try_recv().delivery() {
                     self.kept = delivery.replace(next);
                 }
             }
-            Fault::HIDES_THE_CLOSE if delivery.is_none() => pending().await,
-            Fault::HIDES_GAPS => {
+            Fault::HidesTheClose if delivery.is_none() => pending().await,
+            Fault::HidesGaps => {
                 while let Some(Delivery::Gap(_)) = delivery {
                     delivery = reader.recv().await;
                 }
             }
-            Fault::TAKES_BEFORE_IT_IS_READY => yield_once().await,
+            Fault::TakesBeforeItIsReady => yield_once().await,
             _ => {}
         }
         delivery
@@ -292,7 +283,7 @@ impl Subscribe for End<Subscription<Probe>> {
 
     fn trace(&self) -> Option<TraceContext> {
         let real = self.get().trace();
-        let changes = self.fault == Fault::CHANGES_THE_SPAN;
+        let changes = self.fault == Fault::ChangesTheSpan;
         real.map(|trace| if changes { trace.with_span([1; 8]) } else { trace })
     }
 }
