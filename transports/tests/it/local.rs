@@ -170,7 +170,7 @@ fn l10_messages_without_subscribers_are_counted() {
     });
 }
 
-/// A reader of a ring of 64 shows its position only after some messages. A parked publisher needs
+/// A reader of a ring of 64 publishes its position only after some messages. A parked publisher needs
 /// the room of one.
 #[test]
 fn a_publisher_that_waits_gets_the_room_of_one_message() {

@@ -248,8 +248,8 @@ impl Edge {
     }
 
     /// Shows a publisher in another process that the deliveries before position `place` are
-    /// finished, and that all gaps were reported. A gating reader shows its position itself when it
-    /// takes a message.
+    /// finished, and that all gaps were reported. A gating reader publishes its position itself when
+    /// it takes a message.
     #[inline]
     pub(crate) fn show(&mut self, place: usize) {
         if let (Some(known), Some(progress)) = (&self.known, &self.progress) {
@@ -259,8 +259,8 @@ impl Edge {
         } else {
             self.consumer.show(place);
         }
-        // A gating reader has shown its position itself for taken messages. This shows the position
-        // after skipped messages.
+        // A gating reader has published its position itself for taken messages. This publishes the
+        // position after skipped messages.
         self.consumer.show_passed();
     }
 }

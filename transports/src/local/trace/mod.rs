@@ -521,8 +521,15 @@ pub(crate) fn measure_latency(
     executor: Option<&Arc<dyn Executor>>,
 ) {
     if let (Some(sent_at), Some(executor)) = (sent_at, executor) {
-        lines.record(sent_at.age(executor.wall_clock()));
+        record(lines, sent_at, executor);
     }
+}
+
+/// Not inlined: only few messages carry a time.
+#[cold]
+#[inline(never)]
+fn record(lines: &LatencyLines, sent_at: SentAt, executor: &Arc<dyn Executor>) {
+    lines.record(sent_at.age(executor.wall_clock()));
 }
 
 #[cfg(test)]

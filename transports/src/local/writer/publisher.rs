@@ -80,7 +80,7 @@ impl<M: Message> Publisher<M> {
 
     /// Emits a message as [`emit`](Publisher::emit) does, but never waits.
     ///
-    /// A subscription shows its position every few messages (an eighth of the capacity, at most
+    /// A subscription publishes its position every few messages (an eighth of the capacity, at most
     /// 16), and whenever it finds its ring empty. Until then this may fail with [`Refusal::Full`]
     /// where `emit` would find room, at most 64 times in a row. [`Refusal::Rejected`] is exact.
     ///
@@ -89,13 +89,7 @@ impl<M: Message> Publisher<M> {
     /// refuses the message. The error contains the message.
     #[inline]
     pub fn try_emit(&mut self, message: M) -> Result<(), EmitError<M>> {
-        if self.push_fast(&message) {
-            return Ok(());
-        }
-        match self.try_push(&message) {
-            Ok(()) => Ok(()),
-            Err(refusal) => self.refused(&message, refusal),
-        }
+        if self.push_fast(&message) { Ok(()) } else { self.try_emit_slow(&message) }
     }
 
     /// Emits as [`emit`](Publisher::emit) does, for hand-written futures. Keep the message until
@@ -116,11 +110,7 @@ impl<M: Message> Publisher<M> {
         if self.push_fast(message) {
             return emitted();
         }
-        match self.poll_push(context, message) {
-            Poll::Ready(Ok(())) => emitted(),
-            Poll::Ready(Err(refusal)) => self.poll_refused(message, refusal),
-            Poll::Pending => Poll::Pending,
-        }
+        self.poll_emit_slow(context, message)
     }
 
     /// Emits as [`poll_emit`](Publisher::poll_emit) does, but the error does not contain the
@@ -299,56 +289,70 @@ impl<M: Message> Publisher<M> {
         !is_large::<M>() && self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())
     }
 
+    // The same for a topic whose slots may have areas.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn push_fast_traced(&mut self, message: &M) -> bool {
+        self.writer.push_fast_traced(to_words(message).as_ref(), size_of::<M>())
+    }
+
     // Not inlined: the words are in memory here, while they stay in registers in `push_fast`.
     #[cold]
     #[inline(never)]
     fn push_slow(&mut self, message: &M) -> bool {
-        let length = size_of::<M>();
-        let words = to_words(message);
-        if self.writer.push_fast_traced(words.as_ref(), length) {
+        if self.push_fast_traced(message) {
             return true;
         }
         // `poll_push` runs the handlers once, and can report why one refused the message.
         if self.writer.has_fast_handlers() {
             return false;
         }
-        self.writer.push(words.as_ref(), length).is_ok()
+        self.writer.push(to_words(message).as_ref(), size_of::<M>()).is_ok()
     }
 
     #[cold]
     #[inline(never)]
+    fn try_emit_slow(&mut self, message: &M) -> Result<(), EmitError<M>> {
+        match self.try_push(message) {
+            Ok(()) => Ok(()),
+            Err(refusal) => self.refused(message, refusal),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_emit_slow(
+        &mut self,
+        context: &Context<'_>,
+        message: &M,
+    ) -> Poll<Result<(), EmitError<M>>> {
+        match self.poll_push(context, message) {
+            Poll::Ready(Ok(())) => emitted(),
+            Poll::Ready(Err(refusal)) => Poll::Ready(self.refused(message, refusal)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    #[inline]
     fn try_push(&mut self, message: &M) -> Result<(), Refusal> {
-        let length = size_of::<M>();
-        let words = to_words(message);
-        if self.writer.push_fast_traced(words.as_ref(), length) {
+        if self.push_fast_traced(message) {
             return Ok(());
         }
-        self.writer.try_push(words.as_ref(), length)
+        self.writer.try_push(to_words(message).as_ref(), size_of::<M>())
     }
 
-    #[cold]
-    #[inline(never)]
+    #[inline]
     fn poll_push(&mut self, context: &Context<'_>, message: &M) -> Poll<Result<(), Refusal>> {
-        let length = size_of::<M>();
-        let words = to_words(message);
-        if self.writer.push_fast_traced(words.as_ref(), length) {
+        if self.push_fast_traced(message) {
             return Poll::Ready(Ok(()));
         }
-        self.writer.poll_push(context, words.as_ref(), length)
+        self.writer.poll_push(context, to_words(message).as_ref(), size_of::<M>())
     }
 
+    // Not inlined, because the error would take stack in the caller.
     #[cold]
     #[inline(never)]
     fn refused(&self, message: &M, refusal: Refusal) -> Result<(), EmitError<M>> {
         Err(EmitError::new(self.topic().clone(), *message, refusal))
-    }
-
-    /// Returns the result of [`refused`](Self::refused). Not inlined, because the error would take
-    /// stack in the caller.
-    #[cold]
-    #[inline(never)]
-    fn poll_refused(&self, message: &M, refusal: Refusal) -> Poll<Result<(), EmitError<M>>> {
-        Poll::Ready(self.refused(message, refusal))
     }
 }
 
