@@ -64,7 +64,7 @@ some_tests() {
 # A cargo subcommand; if there is none, this version of it.
 need_cargo_tool() {
     local tool=$1 version=$2
-    # Without optimization: built in a third of the time, which its one run does not give back.
+    # Without optimization: the build takes a third of the time, and the tool runs only once.
     command -v "$tool" >/dev/null || cargo install --locked --debug "$tool@$version" --target-dir "$TARGET/install"
 }
 

@@ -596,7 +596,7 @@ pub mod __private {
     pub use mycelium_core as core;
     pub use mycelium_transports::local::TraceCell;
 
-    pub use crate::actor::{ActorLife, Ask, AskVisitor, Mail, run_actor};
+    pub use crate::actor::{ActorLife, Ask, AskVisitor, Mail, MailContent, run_actor};
     pub use crate::inbox::Inbox;
     pub use crate::inbox::request::{Answering, SlotPool};
     pub use crate::plan::{Port, Ports};

@@ -46,8 +46,8 @@ pub use task::run_actor;
 #[cfg(feature = "testing")]
 pub(crate) use values::Notes;
 pub use values::{
-    ActorEnd, Ask, DeadMail, FindActorError, Gone, Mail, RemoteActorError, SpawnActorError,
-    TellError, WhenFull,
+    ActorEnd, Ask, DeadMail, FindActorError, Gone, Mail, MailContent, RemoteActorError,
+    SpawnActorError, TellError, WhenFull,
 };
 #[cfg(feature = "testing")]
 pub use values::{ActorFailure, UnhandledMail};

@@ -11,7 +11,7 @@ use super::builder::ActorBuilder;
 use super::life::{Actor, ActorLife, Handles, Replies};
 use super::reference::ActorRef;
 use super::task::run::{Next, attended};
-use super::values::{ActorEnd, SpawnActorError};
+use super::values::{ActorEnd, Mail, MailContent, SpawnActorError};
 use crate::inbox::request::Asked;
 use crate::support::lock::lock;
 use crate::task::launch::Launch;
@@ -38,7 +38,7 @@ impl<A: Actor> Record<A> {
         A: Handles<M>,
     {
         let is_one =
-            |mail: &A::Mail| super::Mail::told(mail).is_ok_and(|(_, message)| message.is::<M>());
+            |mail: &A::Mail| matches!(mail.content(), MailContent::Message(_, it) if it.is::<M>());
         let mut recorded = lock(&self.0);
         let place = recorded.mail.iter().position(is_one)?;
         recorded.mail.remove(place).map(<A as Handles<M>>::unwrap)

@@ -127,10 +127,10 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> TokenSt
         let variant = variant(index);
         match handler.kind {
             HandlerKind::Tell => quote! {
-                Mail::#variant(mail) => ::core::result::Result::Ok((::core::any::type_name_of_val(mail), mail)),
+                Mail::#variant(mail) => #root::MailContent::Message(::core::any::type_name_of_val(mail), mail),
             },
             HandlerKind::Ask | HandlerKind::Asked => {
-                quote!(Mail::#variant(mail) => ::core::result::Result::Err(mail.asked()),)
+                quote!(Mail::#variant(mail) => mail.content(),)
             }
         }
     });
@@ -143,12 +143,7 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> TokenSt
 
         impl #impl_generics #root::Mail for Mail #ty_generics #bounds {
             #[inline]
-            fn told(
-                &self,
-            ) -> ::core::result::Result<
-                (&'static str, &dyn ::core::any::Any),
-                (&'static str, ::core::option::Option<&#root::TraceCell>),
-            > {
+            fn content(&self) -> #root::MailContent<'_> {
                 match #matched { #(#contents)* #unused_arm }
             }
         }

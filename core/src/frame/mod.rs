@@ -296,7 +296,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Returns the default limit is one MiB.
+    /// The default limit is one MiB.
     fn default() -> Self {
         Self { max_frame: 1 << 20 }
     }

@@ -174,7 +174,7 @@ fn an_entry_changes_hands() {
     second.join().unwrap();
 }
 
-/// A reader shows its position only after two messages or when it finds nothing. The writer never
+/// A reader publishes its position only after two messages or when it finds nothing. The writer never
 /// uses a slot before the reader has finished with it, and finally gets the room.
 fn a_position_is_shown_late() {
     let (mut producer, reader) = ends();
@@ -207,7 +207,7 @@ fn borrowed_in_place() {
     writer.join().unwrap();
 }
 
-/// A task takes one message of two, does not show its position, and rings. The writer that waits
+/// A task takes one message of two, does not publish its position, and rings. The writer that waits
 /// for room loads the exact position after it has parked: it never sleeps although there is room.
 fn a_parked_writer_sees_the_exact_position() {
     let ring = ring();

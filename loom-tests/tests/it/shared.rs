@@ -255,14 +255,16 @@ fn a_reader_is_evicted_while_it_copies() {
     writer.join().unwrap();
 }
 
-/// A reader is suspended while it joins, or copies a message. It never gets a torn message, and the
-/// messages that it gets and misses are together the sent ones. Once it has moved, the writer waits
-/// for it.
+/// A reader is suspended while it copies a message. It never gets a torn message, and the messages
+/// that it gets and misses are together the sent ones. Once it has moved, the writer waits for it.
 fn a_reader_is_suspended_while_it_copies() {
     let (ring, mut producer) = alone();
     let mut reader = Broadcast::gating_evictable(ring).unwrap();
+    for sequence in 0..2 {
+        producer.try_push(&content(sequence), 16).unwrap();
+    }
     let writer = thread::spawn(move || {
-        for sequence in 0..3 {
+        for sequence in 2..4 {
             if let Err(full) = producer.try_push(&content(sequence), 16) {
                 // The reader may have moved meanwhile, or be suspended already.
                 producer.suspend(full.reader);
@@ -274,7 +276,7 @@ fn a_reader_is_suspended_while_it_copies() {
         producer.close();
     });
     assert_eq!(read(&mut reader, true), Peek::Closed);
-    assert_eq!(reader.cursor(), 3);
+    assert_eq!(reader.cursor(), 4);
     writer.join().unwrap();
 }
 

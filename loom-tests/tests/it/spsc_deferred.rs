@@ -1,4 +1,4 @@
-//! The rings for one writer and one reader, with a reader that shows room late or skips checks. In
+//! The rings for one writer and one reader, with a reader that publishes room late or skips checks. In
 //! the other models the rings are so small that each pop is shown at once; here a ring of four
 //! shows every second one.
 
@@ -36,7 +36,7 @@ macro_rules! models_of {
             sender.join().unwrap();
         }
 
-        /// A reader that finds nothing shows all room: a batch may need it.
+        /// A reader that finds nothing publishes all room: a batch may need it.
         fn an_empty_ring_has_room_for_a_batch() {
             let (mut writer, mut reader) = ends(&Arc::new($new));
             writer.try_push(0).unwrap();
@@ -71,7 +71,7 @@ macro_rules! models_of {
             next.join().unwrap();
         }
 
-        /// A writer that parks is woken by a reader that shows its room before it rings.
+        /// A writer that parks is woken by a reader that publishes its room before it rings.
         fn parked_writer(flush: bool) {
             let (mut writer, mut reader) = ends(&Arc::new($new));
             (0..CAPACITY).for_each(|number| writer.try_push(number).unwrap());
@@ -136,7 +136,7 @@ macro_rules! models_of {
         }
 
         /// A reader that skips checks gets all items, in order, and then the end, although it has
-        /// shown room for only some of them.
+        /// published room for only some of them.
         fn slipping() {
             let (mut writer, mut reader) = ends(&Arc::new($new));
             reader.slipping(true);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mycelium_transports::local::{TaskBudget, TaskTrace, Tracer};
 
 use crate::actor::set::core::Core;
-use crate::actor::values::Mail;
+use crate::actor::values::{Mail, MailContent};
 
 /// The state of an actor's task for traces.
 pub(crate) struct ActorTraces {
@@ -25,9 +25,9 @@ impl ActorTraces {
     /// Begins the span of a mail that a handler is about to get.
     pub(crate) fn begin(&self, mail: &impl Mail) {
         let Some(trace) = self.budget.trace() else { return };
-        match mail.told() {
-            Ok((message_type, _)) => trace.begin(message_type, &self.actor, None),
-            Err((topic, passed)) => trace.begin(topic, &self.actor, passed),
+        match mail.content() {
+            MailContent::Message(message_type, _) => trace.begin(message_type, &self.actor, None),
+            MailContent::Request(topic, passed) => trace.begin(topic, &self.actor, passed),
         }
     }
 

@@ -8,7 +8,7 @@ use mycelium_transports::counters::ActorValue;
 
 use super::run::panicked;
 use crate::actor::life::{Actor, ActorLife, exclusive};
-use crate::actor::values::{ActorEnd, DeadMail, Mail};
+use crate::actor::values::{ActorEnd, DeadMail, Mail, MailContent};
 use crate::support::log;
 
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
@@ -42,7 +42,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// Reports a message as dead mail. The hook may panic, and the message's drop too.
     fn bury(&mut self, mail: A::Mail) {
         let mut outcome = Ok(());
-        if let Ok((message_type, message)) = mail.told() {
+        if let MailContent::Message(message_type, message) = mail.content() {
             self.count(ActorValue::DeadLetters);
             self.context.taken += 1;
             let actor = self.core().label();

@@ -19,7 +19,7 @@ use crate::actor::life::{Actor, ActorContext, ActorLife, Maker, OnError, exclusi
 use crate::actor::set::cell::Cell;
 use crate::actor::set::core::{Control, Core, Relation};
 use crate::actor::set::traces::ActorTraces;
-use crate::actor::values::{ActorEnd, Gone, Mail, Severity};
+use crate::actor::values::{ActorEnd, Gone, Mail, MailContent, Severity};
 use crate::error::{Error, Result};
 use crate::supervise::member::Member;
 use crate::supervise::{Held, Panic, text_and_place, with_place};
@@ -446,7 +446,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// Counts a mail that a handler is about to get.
     #[inline]
     fn taken(&mut self, mail: A::Mail) -> Next<A::Mail> {
-        self.context.handled += u64::from(mail.told().is_ok());
+        self.context.handled += u64::from(matches!(mail.content(), MailContent::Message(..)));
         Next::Message(mail)
     }
 

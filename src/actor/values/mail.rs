@@ -11,9 +11,17 @@ use crate::inbox::request::{Asked, Queued};
 
 /// A message or a request in the mailbox of an actor.
 pub trait Mail: Send + 'static {
-    /// Returns a message with the name of its type, or the topic and the trace of a request.
+    /// Returns the content, for dead mail and traces.
     #[doc(hidden)]
-    fn told(&self) -> Result<(&'static str, &dyn Any), (&'static str, Option<&TraceCell>)>;
+    fn content(&self) -> MailContent<'_>;
+}
+
+/// The content of an item of a mailbox.
+pub enum MailContent<'a> {
+    /// A message, with the name of its type.
+    Message(&'static str, &'a dyn Any),
+    /// The topic and the trace of a request.
+    Request(&'static str, Option<&'a TraceCell>),
 }
 
 /// What happens to a message when the mailbox of its actor is full.
@@ -38,11 +46,10 @@ impl<Q: Request> Ask<Q> {
         Ask(queued)
     }
 
-    /// Returns the request's topic and its trace, for [`Mail::told`].
     #[doc(hidden)]
     #[must_use]
-    pub fn asked(&self) -> (&'static str, Option<&TraceCell>) {
-        (Q::TOPIC, self.0.trace())
+    pub fn content(&self) -> MailContent<'_> {
+        MailContent::Request(Q::TOPIC, self.0.trace())
     }
 
     /// Takes the request if its requester is still waiting.

@@ -11,7 +11,7 @@ mod notes;
 pub use error::{FindActorError, RemoteActorError, SpawnActorError, TellError};
 pub(super) use error::{LONGEST_NAME, NAMES, Severity, is_name};
 pub use gone::{ActorEnd, Gone};
-pub use mail::{Ask, DeadMail, Mail, WhenFull};
+pub use mail::{Ask, DeadMail, Mail, MailContent, WhenFull};
 #[cfg(feature = "testing")]
 pub(crate) use notes::Notes;
 #[cfg(feature = "testing")]
