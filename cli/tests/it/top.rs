@@ -121,6 +121,7 @@ fn pasted_text_holds_up_neither_keys_nor_signals() {
             false => kill_process(terminal.pid(), Signal::TERM).unwrap(),
         }
         assert!(terminal.wait().success());
+        assert!(!terminal.is_changed() && terminal.echoes());
     }
 }
 
@@ -185,15 +186,6 @@ fn a_panic_restores_the_terminal_and_its_message_is_readable() {
     let mut terminal = Terminal::run(command, (24, 200));
     terminal.until(|text| text.contains("the third read"));
     assert!(!terminal.wait().success());
-    assert!(!terminal.is_changed() && terminal.echoes());
-}
-
-#[test]
-fn a_signal_ends_it() {
-    let node = node("ending");
-    let mut terminal = shown(top(&node), (24, 80));
-    kill_process(terminal.pid(), Signal::TERM).expect("it runs");
-    assert!(terminal.wait().success());
     assert!(!terminal.is_changed() && terminal.echoes());
 }
 
