@@ -34,7 +34,6 @@ mod region_runs;
 mod reply;
 mod ring_runs;
 mod spsc;
-mod threads;
 #[cfg(target_endian = "little")]
 mod wire;
 
