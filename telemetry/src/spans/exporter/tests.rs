@@ -99,15 +99,6 @@ fn a_collector_that_is_away_costs_spans_and_nothing_else() {
 }
 
 #[test]
-fn a_batch_is_tried_again_until_the_collector_takes_it() {
-    let answer = |now| if now < seconds(4) { away(now) } else { taken(now) };
-    let outcome = run([(0, 4), (30, 4)], script(answer));
-    assert_eq!((outcome.exported, outcome.failed, outcome.full), (8, 0, 0));
-    let last = outcome.posts.last().unwrap();
-    assert!(outcome.errors >= 3 && (seconds(30)..=seconds(31)).contains(last), "{last:?}");
-}
-
-#[test]
 fn retry_after_is_honoured_within_the_time_of_a_batch() {
     fn busy(after: u64) -> Answer {
         Answer::Later { after: Some(seconds(after)), error: "busy".to_owned() }
