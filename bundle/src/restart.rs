@@ -84,15 +84,6 @@ mod tests {
     }
 
     #[test]
-    fn old_failures_do_not_count() {
-        let mut failures = Failures::default();
-        for now in 0..100 {
-            let pause = failures.pause(&RESTART, Duration::from_secs(now * 11), 0);
-            assert_eq!(pause, Some(Duration::from_secs(1)));
-        }
-    }
-
-    #[test]
     fn jitter_takes_up_to_a_half() {
         let pause = |jitter| Failures::default().pause(&RESTART, Duration::ZERO, jitter);
         assert_eq!(pause(u64::MAX), Some(Duration::from_millis(500)));
