@@ -527,11 +527,4 @@ mod tests {
         }
         assert_eq!(buffer.words.len(), IDLE);
     }
-
-    #[test]
-    fn a_batch_of_8_kib_and_its_header_fit_one_read() {
-        let mut buffer = ReadBuffer::new();
-        assert_eq!(read(&mut buffer, &mut 0, 40 + (8 << 10)), 40 + (8 << 10));
-        assert_eq!(buffer.suits, IDLE);
-    }
 }
