@@ -3,7 +3,6 @@
 // The counters of the test are not shared memory of the crate.
 #![allow(clippy::disallowed_types)]
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
@@ -13,6 +12,7 @@ use mycelium_core::ring::{CapacityError, GrantError, Handle, PopError, PushError
 use proptest::prelude::*;
 
 use crate::cases::cases;
+use crate::portable::bodies::drops::{Counted, Drops};
 use crate::sides::{Side, Sides};
 
 const CAPACITY: usize = 16;
@@ -221,16 +221,6 @@ macro_rules! oracle {
     };
 }
 
-/// Counts that it was dropped, and owns nothing: a second drop frees nothing, and a leak checker
-/// misses nothing.
-struct Dropped<'a>(&'a Cell<usize>);
-
-impl Drop for Dropped<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() + 1);
-    }
-}
-
 /// Single cases, for both layouts.
 macro_rules! laws {
     ($layout:ident) => {
@@ -344,12 +334,13 @@ macro_rules! laws {
 
         #[test]
         fn a_forgotten_end_leaks_and_drops_nothing_twice() {
-            let drops = Cell::new(0);
-            let ring = $layout::Inline::<Dropped<'_>, 16>::new();
+            // They own nothing: a leak checker misses nothing.
+            let drops = Drops::new();
+            let ring = $layout::Inline::<Counted<'_>, 16>::new();
             let mut writer = Spsc::producer(&ring).unwrap();
             let mut reader = Spsc::consumer(&ring).unwrap();
-            for _ in 0..3 {
-                assert!(writer.try_push(Dropped(&drops)).is_ok());
+            for number in 0..3 {
+                assert!(writer.try_push(drops.count(number)).is_ok());
             }
             // Taken, but not shown yet.
             drop(reader.try_pop());
@@ -357,7 +348,7 @@ macro_rules! laws {
             assert!(Spsc::consumer(&ring).is_none());
             drop(writer);
             drop(ring);
-            assert_eq!(drops.get(), 1);
+            assert_eq!(drops.number(), 1);
         }
 
         #[test]

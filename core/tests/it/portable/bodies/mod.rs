@@ -11,7 +11,7 @@ pub(crate) mod broadcast;
 pub(crate) mod codec;
 #[cfg(target_has_atomic = "ptr")]
 pub(crate) mod doorbell;
-mod drops;
+pub(crate) mod drops;
 pub(crate) mod fixed;
 pub(crate) mod frames;
 mod pair;
