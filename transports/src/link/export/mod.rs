@@ -590,17 +590,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_a_later_one_unless_it_is_known_to_be_the_first() {
-        let mut past = PastReaders::default();
-        assert!(!past.may_be_later("a", 1));
-        past.left("a", 1, false);
-        assert!(!past.may_be_later("a", 1) && past.may_be_later("a", 2));
-        past.left("a", 2, true);
-        assert!(past.may_be_later("a", 2), "it was not the first when it left");
-        assert!(!past.may_be_later("b", 1));
-    }
-
-    #[test]
     fn what_is_forgotten_may_have_been() {
         let mut past = PastReaders::default();
         for number in 0..=MOST {
