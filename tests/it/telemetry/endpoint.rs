@@ -12,7 +12,9 @@ use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use tokio::sync::Notify;
 
-use super::services::{Listener, Organ, address, builder, get, is_free, own_address, scrape, until};
+use super::services::{
+    Listener, Organ, address, builder, get, is_free, own_address, scrape, until,
+};
 use crate::executors::on_each_executor;
 use crate::running::{end, start};
 use crate::support::Directory;
