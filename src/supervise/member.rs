@@ -102,16 +102,15 @@ impl Supervision {
         now: Duration,
     ) -> Option<Member> {
         let signal = Arc::<Signal>::default();
-        let child = self.change(|it| {
+        let (child, is_alone) = self.change(|it| {
             let child = it.tree.add_child(parent, spec, now)?;
             if it.signals.len() <= child.index() {
                 it.signals.resize_with(child.index() + 1, || None);
             }
             it.signals[child.index()] = Some(signal.clone());
-            Some(child)
+            Some((child, parent == it.tree.root()))
         })?;
-        let (supervision, is_alone) = (self.clone(), parent == self.tree(|tree| tree.root()));
-        Some(Member { supervision, child, signal, is_alone, has_ended: false })
+        Some(Member { supervision: self.clone(), child, signal, is_alone, has_ended: false })
     }
 
     /// See [`Tree::drain`]. Each call after the first costs a load.
