@@ -81,8 +81,10 @@ pub fn shown(place: &Place) -> Vec<String> {
     running(&text).iter().map(|(pid, _, node)| format!("`{node}` (process {pid})")).collect()
 }
 
+/// Returns the text of the file of processes. A damaged byte makes its own line unknown, and no
+/// other one.
 fn processes(place: &Place) -> String {
-    fs::read_to_string(place.processes()).unwrap_or_default()
+    String::from_utf8_lossy(&fs::read(place.processes()).unwrap_or_default()).into_owned()
 }
 
 fn running(text: &str) -> Vec<Process<'_>> {
@@ -136,5 +138,15 @@ mod tests {
         for line in ["", "17", "17 4711", "x 1 feed", "17 -1 feed", "1 4711 feed"] {
             assert_eq!(parse(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_damaged_line_hides_no_other_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::at(directory.path().to_owned());
+        let own = std::process::id();
+        let line = format!("{own} {} feed\n", start(own).unwrap());
+        fs::write(place.processes(), [line.as_bytes(), b"\xff\n"].concat()).unwrap();
+        assert_eq!(shown(&place), [format!("`feed` (process {own})")]);
     }
 }
