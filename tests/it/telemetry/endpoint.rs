@@ -1,5 +1,6 @@
 //! The endpoint of a node that runs.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -7,13 +8,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mycelium::execution::Execution;
-use mycelium::{Context, Node, Result, Running, Topology, service};
+use mycelium::{Context, Node, Policy, Result, Running, Topology, service};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use tokio::sync::Notify;
 
 use super::services::{
-    Listener, Organ, address, builder, get, is_free, own_address, scrape, until,
+    Idle, Listener, Organ, Tone, address, builder, get, is_free, own_address, scrape, until,
 };
 use crate::executors::on_each_executor;
 use crate::running::{end, start};
@@ -120,6 +121,52 @@ async fn a_node_that_drains_is_alive_and_not_ready() {
     assert_eq!(tokio::task::block_in_place(|| get(address, "/live")), Ok("stopped\n".to_owned()));
     seen.notify_one();
     running.join().await.unwrap();
+}
+
+/// Members that come and go: their counts stay in the sums after their lines are gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sums_of_a_topic_are_exact_after_thousands_of_short_lived_members() {
+    let node = Node::builder("hall").listen_metrics("127.0.0.1:0".parse().unwrap());
+    let running = start(node.service(|| Idle));
+    let address = address(&running);
+    let (mut sent, mut before) = (0, BTreeMap::new());
+    for number in 0..4_000 {
+        let mut tones = running.subscribe::<Tone>(&format!("r{number}"), Policy::Block).unwrap();
+        let mut publisher = running.publisher::<Tone>(&format!("p{number}")).unwrap();
+        let count = 1 + number % 3;
+        for number in 0..count {
+            publisher.emit(Tone { number }).await.unwrap();
+        }
+        // The last one that it gets is in flight when it ends, and the rest is unread.
+        for _ in 0..count.min(2) {
+            assert!(tones.recv().await.is_some());
+        }
+        sent += count;
+        drop((publisher, tones));
+        if number % 500 != 499 {
+            continue;
+        }
+        let scraped = tokio::task::spawn_blocking(move || scrape(address)).await.unwrap();
+        let sum = |name: &str| {
+            let of_name =
+                scraped.iter().filter(|(it, _)| it.starts_with(&format!("{name}_total{{")));
+            of_name
+                .inspect(|(labels, _)| assert!(labels.contains("topic=\"tones\""), "{labels}"))
+                .map(|(_, value)| *value as u64)
+                .sum::<u64>()
+        };
+        let [received, dropped] =
+            ["received", "dropped"].map(|it| sum(&format!("mycelium_messages_{it}")));
+        assert_eq!(sum("mycelium_messages_sent"), sent);
+        assert!(received > 0 && received + dropped == sent, "{received} + {dropped} of {sent}");
+        for (name, last) in
+            before.iter().filter(|(name, _): &(&String, _)| name.contains("_total{"))
+        {
+            assert!(scraped[name] >= *last, "{name} from {last} to {}", scraped[name]);
+        }
+        before = scraped;
+    }
+    end(running).await;
 }
 
 /// The endpoint does not run on the executor's thread: while a service blocks that thread, metrics
