@@ -45,6 +45,7 @@ mod features;
 mod health;
 #[cfg(all(feature = "describe", feature = "json-logs", feature = "metrics", feature = "signals"))]
 mod json_logs;
+mod latency;
 mod layouts;
 mod legacy;
 mod limits;
