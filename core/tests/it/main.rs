@@ -34,6 +34,7 @@ mod region_runs;
 mod reply;
 mod ring_runs;
 mod spsc;
+mod threads;
 #[cfg(target_endian = "little")]
 mod wire;
 
