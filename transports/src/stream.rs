@@ -480,6 +480,33 @@ mod tests {
     }
 
     #[test]
+    fn bytes_keep_their_order_and_alignment() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let (mut buffer, mut next, mut taken) = (ReadBuffer::new(), 0u8, 0u8);
+        for _ in 0..if cfg!(miri) { 20 } else { 2000 } {
+            let most = [10, 1000, 100_000][random.usize(..3)];
+            read(&mut buffer, &mut next, random.usize(1..most));
+            let count = random.usize(..=buffer.bytes().len()) & !7;
+            for byte in &buffer.bytes()[..count] {
+                taken = taken.wrapping_add(1);
+                assert_eq!(*byte, taken);
+            }
+            assert!(buffer.bytes().as_ptr().addr().is_multiple_of(8), "the next frame is aligned");
+            buffer.used(count);
+            if random.u8(..) < 30 {
+                let rest = buffer.bytes().len();
+                taken = taken.wrapping_add(rest as u8);
+                // Adds the rest of the last frame.
+                let missing = rest.next_multiple_of(8) - rest;
+                (0..missing).for_each(|_| _ = read(&mut buffer, &mut next, 1));
+                taken = taken.wrapping_add(missing as u8);
+                let rest = buffer.bytes().len();
+                buffer.used(rest);
+            }
+        }
+    }
+
+    #[test]
     #[cfg_attr(miri, ignore = "a megabyte, byte by byte, through safe code")]
     fn the_buffer_grows_with_its_bytes_and_shrinks_again() {
         let (mut buffer, mut next) = (ReadBuffer::new(), 0);
@@ -499,5 +526,12 @@ mod tests {
             buffer.used(count);
         }
         assert_eq!(buffer.words.len(), IDLE);
+    }
+
+    #[test]
+    fn a_batch_of_8_kib_and_its_header_fit_one_read() {
+        let mut buffer = ReadBuffer::new();
+        assert_eq!(read(&mut buffer, &mut 0, 40 + (8 << 10)), 40 + (8 << 10));
+        assert_eq!(buffer.suits, IDLE);
     }
 }

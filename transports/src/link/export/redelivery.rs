@@ -287,4 +287,14 @@ mod tests {
         // More messages have arrived meanwhile.
         assert_eq!(life(&mut history, &mut kept, 20, 9), AfterDeath::DeadLetter);
     }
+
+    #[test]
+    fn at_most_once_is_a_gap_and_no_redelivery() {
+        let mut history = DeliveryHistory::default();
+        history.sent(7);
+        assert_eq!(history.died(3, Redelivery::AtMostOnce, true), AfterDeath::Continue);
+        let skip = history.skip(3).unwrap();
+        assert_eq!((skip.before, skip.reason), (7, gap::LOST));
+        assert!(!history.is_redelivered(3));
+    }
 }
