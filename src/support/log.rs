@@ -246,13 +246,37 @@ fn filter() -> tracing_subscriber::EnvFilter {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::PlainLine;
 
+    /// Returns the line that results from the arguments of a log macro.
+    macro_rules! shown {
+        ($($line:tt)+) => {{
+            let mut plain = PlainLine::default();
+            super::fields!(plain, $($line)+);
+            plain.to_string()
+        }};
+    }
+
     #[test]
-    fn a_text_that_begins_with_a_longer_word_than_the_subject_stays_whole() {
-        let (name, mut plain) = ("Sum", PlainLine::default());
-        super::fields!(plain, service = name, "services rest");
-        assert_eq!(plain.to_string(), "service `Sum`: services rest");
+    fn a_line_has_its_subject_first_and_its_error_last() {
+        let (name, error, pause) = ("Sum", "no such file", Duration::from_millis(120));
+        assert_eq!(
+            shown!(service = name, %error, ?pause, "the service failed and will be restarted"),
+            "service `Sum` failed and will be restarted (pause=120ms): no such file"
+        );
+        let code = "M0054";
+        assert_eq!(
+            shown!(service = name, %error, %code, "the service failed"),
+            "service `Sum` failed: no such file [M0054]"
+        );
+        let error = "no such file [M0101]";
+        assert_eq!(
+            shown!(service = name, %code, %error, "the service failed"),
+            "service `Sum` failed: no such file [M0101]"
+        );
+        assert_eq!(shown!(service = name, "services rest"), "service `Sum`: services rest");
     }
 
     #[test]

@@ -43,6 +43,22 @@ mod tests {
     use super::expected_instead_of;
 
     #[test]
+    fn the_nearest_name_is_suggested_if_one_is_near() {
+        let known = ["Feed", "Sum", "max_restarts", "y"];
+        let list = "expected one of: Feed, Sum, max_restarts, y";
+        for (name, nearest) in
+            [("Summ", "Sum"), ("sum", "Sum"), ("Fede", "Feed"), ("max-restart", "max_restarts")]
+        {
+            let expected = format!("did you mean `{nearest}`? ({list})");
+            assert_eq!(expected_instead_of(name, &known), expected);
+        }
+        for name in ["", "x", "Total", "ed"] {
+            assert_eq!(expected_instead_of(name, &known), list);
+        }
+        assert_eq!(expected_instead_of("Sum", &[""; 0]), "there is none");
+    }
+
+    #[test]
     fn a_long_list_is_cut_and_the_nearest_is_found_behind_the_cut() {
         let known: Vec<String> = (10..40).map(|number| format!("topic{number}")).collect();
         let expected = expected_instead_of("topik39", &known);

@@ -123,4 +123,21 @@ mod tests {
         assert_eq!(take(&outbox, &mut written), Poll::Ready(Taken::End));
         assert!(!outbox.push(b"i", b""), "it is closed");
     }
+
+    #[test]
+    fn the_buffers_are_used_again() {
+        let (outbox, mut written) = (Outbox::new(64), Vec::new());
+        for _ in 0..2 {
+            assert!(take(&outbox, &mut written).is_pending());
+            assert!(outbox.push(&[1; 6], &[1; 58]));
+            assert!(take(&outbox, &mut written).is_ready());
+        }
+        let buffers = [written.as_ptr(), lock(&outbox.queue).bytes.as_ptr()];
+        for _ in 0..4 {
+            assert!(take(&outbox, &mut written).is_pending());
+            assert!(outbox.push(&[2; 6], &[2; 58]));
+            assert!(take(&outbox, &mut written).is_ready());
+            assert!(buffers.contains(&written.as_ptr()));
+        }
+    }
 }
