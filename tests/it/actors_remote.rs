@@ -1,5 +1,5 @@
 //! Actors of other nodes, over each carrier: each request has one outcome, which says whether the
-//! actor may have acted on it; those who watch learn of each end, once.
+//! actor may have acted on it. Watchers learn of each end exactly once.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
@@ -40,7 +40,7 @@ struct Close {
     _cents: u64,
 }
 
-/// Deposits that a bank answers in another way.
+/// Deposits with these values make the bank fail, panic, or otherwise not reply at once.
 const FAIL: u64 = 1 << 32;
 const PANIC: u64 = FAIL + 1;
 const KEEP: u64 = FAIL + 2;
@@ -73,7 +73,7 @@ impl Bank {
     }
 }
 
-/// Reports what it learns about the actors with these addresses. It watches each of them twice.
+/// Reports what it learns about the actors with these addresses. It watches each twice.
 struct Watcher(Vec<&'static str>, UnboundedSender<Gone>);
 
 #[actor]
@@ -154,7 +154,7 @@ impl Pair {
     }
 
     /// Returns a bank in the vault, and a reference to it in the desk. The bank lives as long as
-    /// the first one.
+    /// the local reference.
     fn bank(&self, name: &'static str) -> (ActorRef<Bank>, RemoteRef<Bank>) {
         let soon = Duration::from_millis(1);
         let restart = Restart { backoff: soon, longest: soon, ..Restart::default() };
@@ -166,7 +166,7 @@ impl Pair {
         self.desk.actors().remote(&format!("vault/{name}")).unwrap()
     }
 
-    /// Returns a bank that hands on the requests that it keeps.
+    /// Returns a bank that passes on the requests that it keeps.
     fn keeping(&self, name: &'static str) -> (ActorRef<Bank>, Kept) {
         keeping(&self.vault, name)
     }

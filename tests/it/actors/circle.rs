@@ -1,4 +1,4 @@
-//! Actors that ask each other in a cycle: a deadline ends it, and a log line names it.
+//! Actors that ask each other in a cycle: a deadline ends the cycle, and a log line names it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use mycelium::{Result, actor, message};
 use super::probe::{Gate, actors};
 use crate::lines::Lines;
 
-/// The requests of a cycle: how many actors are still to be asked.
+/// A request that passes along the cycle; `left` counts the actors still to be asked.
 #[message(topic = "circle.asks", id = 910, reply = Passed)]
 struct Pass {
     left: u64,
@@ -20,14 +20,14 @@ struct Passed {
     left: u64,
 }
 
-/// The actor waits until this is set.
+/// Makes the actor wait until the gate is open.
 struct Stall(Arc<Gate>);
 
-/// Asks the next one of its cycle, if there are some left.
+/// Asks the next member of its cycle while `left` is not 0.
 struct Member {
     next: Arc<Mutex<Option<ActorRef<Member>>>>,
     within: Duration,
-    /// It gives up before the deadline.
+    /// Whether the actor cancels its request before the deadline.
     gives_up: bool,
 }
 
@@ -86,7 +86,7 @@ async fn a_deadline_ends_a_circle_of_requests_and_the_log_names_it() {
     assert!(circles[0].contains("a -> b -> c -> a"), "{circles:?}");
 }
 
-/// `a` has given its request to `b` up when `b` waits for it: no cycle.
+/// `a` has cancelled its request to `b` before `b` waits for `a`, so there is no cycle.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_was_given_up_is_no_part_of_a_circle() {
     let actors = actors();

@@ -1,5 +1,5 @@
-//! Defects of the actors of an earlier system, by their ids; that ended actors leave no memory is
-//! in `tests/allocations/scale/actors.rs`.
+//! Defects of the actors of an earlier system, by their ids. That ended actors leave no memory is
+//! tested in `tests/allocations/scale/actors.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,8 @@ idle_services! {
     Idle();
 }
 
-/// There, a shutdown dropped the tasks: `stopped` did not run, and messages in mailboxes were lost.
+/// In the earlier system, a shutdown dropped the tasks: `stopped` did not run, and messages in
+/// mailboxes were lost.
 #[tokio::test(start_paused = true)]
 async fn l16_a_shutdown_of_a_node_handles_what_mailboxes_have_and_calls_stopped() {
     let seen = Seen::default();
@@ -37,7 +38,7 @@ async fn l16_a_shutdown_of_a_node_handles_what_mailboxes_have_and_calls_stopped(
     }
     running.shutdown();
     let joined = tokio::spawn(running.join());
-    // Nothing else is left to do, so the shutdown waits for the actors.
+    // The actors wait at the gate, and the shutdown waits for them.
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert!(!all[0].is_gone());
     gate.open();
@@ -50,17 +51,17 @@ async fn l16_a_shutdown_of_a_node_handles_what_mailboxes_have_and_calls_stopped(
     assert_eq!(noted.join(" "), "0 1 10 11 12 2 stopped stopped stopped waited waited waited");
 }
 
-/// There, actors never ended when nobody referred to them, ended ones were found by name, and a
-/// second actor of a type took the place of the first.
+/// In the earlier system, an actor without references never ended, a lookup by name found ended
+/// actors, and a second actor of a type replaced the first.
 #[tokio::test(start_paused = true)]
 async fn h9_an_actor_without_references_ends_and_its_registries_forget_it() {
     let (actors, seen) = (actors(), Seen::default());
     let one = actors.actor(probe(&seen)).name("one").spawn().unwrap();
     let mut other = actors.actor(probe(&seen)).name("other").spawn().unwrap();
-    // Two of a type.
+    // Two actors of one type exist side by side.
     assert_ne!(one.id(), other.id());
     assert_eq!(actors.all::<Probe>().len(), 2);
-    // A handler uses its context: this does not keep the actor.
+    // A handler that uses its context does not keep the actor alive.
     let (weak, ended) = (one.downgrade(), one.ended());
     let mut found = actors.by_name::<Probe>("one").unwrap();
     found.tell(super::probe::job(|_, ctx| Ok(drop((ctx.actors(), ctx.myself()))))).await.unwrap();
@@ -73,7 +74,7 @@ async fn h9_an_actor_without_references_ends_and_its_registries_forget_it() {
         "no actor has the name `othr`: did you mean `other`? (expected one of: other) [M0265]"
     );
     assert_eq!((actors.count(), actors.all::<Probe>().len()), (1, 1));
-    // The other one is not concerned.
+    // The second actor lives on.
     settled(&mut other).await;
     assert!(!other.is_gone());
     let ids: Vec<_> = actors.all::<Probe>().iter().map(|it| it.id()).collect();

@@ -1,4 +1,4 @@
-//! Keyed actors: made on first use, found, limited, placed and ended.
+//! Keyed actors: spawned on first use, found, limited, placed and ended.
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use super::probe::{
     Ask, Gate, Hook, Number, Probe, Reply, Seen, Wait, actors, panic_in, probe, scripted, settled,
 };
 
-/// Probes with a key each, which all do the same.
+/// Returns a factory that makes the same probe for each key.
 pub(crate) fn probes(make: impl FnMut() -> Probe + Send + 'static) -> impl Fn(&u32) -> Probe {
     let make = Mutex::new(make);
     move |_| (make.lock().unwrap_or_else(std::sync::PoisonError::into_inner))()
@@ -37,7 +37,7 @@ async fn the_actor_of_a_key_is_made_on_first_use_and_found_again() {
     settled(&mut one).await;
     assert_eq!(keyed.find(&1).unwrap().id(), one.id());
     assert_eq!(one.label().split_once('#').unwrap().0, "Probe");
-    // Without a time of idleness all stay.
+    // Without an idle time, actors are never passivated.
     tokio::time::sleep(Duration::from_secs(1_000_000)).await;
     settled(&mut one).await;
     let mut keys = keyed.keys();
@@ -71,7 +71,7 @@ async fn beyond_the_limit_no_further_key_has_an_actor_until_one_ends() {
     let request = Ask { value: 3 };
     let refused = RequestError::Refused { request, actor: Some("Probe".into()) };
     assert_eq!(keyed.ask(&3, request).await, Err(refused));
-    // Those that live are used as before.
+    // Actors that live are used as before.
     keyed.tell(&2, Number(4)).await.unwrap();
     let mut one = keyed.get(&1).unwrap();
     settled(&mut one).await;
@@ -180,7 +180,7 @@ fn invalid_settings_are_errors() {
     assert_eq!((keyed.count(), actors.count()), (0, 0));
 }
 
-/// Says where it runs.
+/// Reports the thread on which it runs.
 struct Where {
     key: u32,
     threads: Arc<Mutex<BTreeMap<u32, HashSet<ThreadId>>>>,

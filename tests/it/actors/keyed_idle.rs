@@ -1,4 +1,4 @@
-//! Passivation: when it happens, what is kept, and what others see of it.
+//! Passivation: when it happens, what is kept, and what other actors and senders see of it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::probe::{Ask, Gate, Number, Reply, Seen, Wait, actors, job, probe, set
 const SECOND: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(8);
 
-/// Longer than an idle actor lives.
+/// Longer than an idle actor lives: its idle time, and the quarter by which the clock may be late.
 const LONG: Duration = Duration::from_secs(12);
 
 #[tokio::test(start_paused = true)]
@@ -29,7 +29,7 @@ async fn an_actor_is_passivated_after_the_time_without_a_message() {
     tokio::time::sleep(IDLE - SECOND).await;
     assert_eq!((keyed.count(), seen.take().as_str()), (1, "started 1 2 3 4"));
     let ended = keyed.get(&1).unwrap().ended();
-    // At most a quarter later.
+    // The clock passivates at most a quarter of the idle time late.
     tokio::time::sleep(SECOND + IDLE / 4 + Duration::from_millis(1)).await;
     assert_eq!((keyed.count(), seen.take().as_str()), (0, "stopped"));
     assert_eq!(ended.await, ActorEnd::Passivated);
@@ -50,13 +50,13 @@ async fn requests_and_messages_by_a_reference_are_uses_too() {
         tokio::time::sleep(IDLE - SECOND).await;
     }
     assert_eq!(keyed.count(), 2);
-    // A reference is none.
+    // Holding a reference does not count as a use.
     tokio::time::sleep(LONG).await;
     assert_eq!((keyed.count(), one.is_gone()), (0, true));
     assert_eq!(one.try_tell(Number(9)), Err(TellError::Gone(Number(9))));
     let gone = RequestError::Gone { actor: Some(one.label()) };
     assert_eq!(one.ask(Ask { value: 1 }).await, Err(gone));
-    // One that was not told anything is idle from its start.
+    // An actor that was never told anything is idle from its start.
     let one = keyed.get(&1).unwrap();
     assert!(!one.is_gone());
     tokio::time::sleep(LONG).await;
@@ -84,10 +84,10 @@ async fn an_actor_with_a_timer_a_child_or_a_long_handler_is_not_idle() {
     assert_eq!(keyed.count(), 3);
     gate.open();
     keyed.stop(&3);
-    // The clock has found the first one idle while it was in the handler.
+    // The clock has found the first actor idle while it was still in its handler.
     tokio::time::sleep(IDLE - SECOND).await;
     assert!(keyed.find(&1).is_some());
-    // The timer of the second one has expired, and nothing has happened since.
+    // The timer of the second actor has expired, and nothing else woke it.
     tokio::time::sleep(LONG * 3).await;
     assert_eq!(keyed.count(), 0);
     let mut seen: Vec<_> = seen.take().split(' ').map(str::to_owned).collect();
@@ -107,7 +107,7 @@ async fn settled_twice() {
 async fn while_one_saves_its_state_its_successor_takes_messages_and_waits() {
     for ends in ["opens", "shuts down", "is late"] {
         let (actors, seen, gate) = (actors(), Seen::default(), Arc::new(Gate::default()));
-        // It waits in its hook `stopped`.
+        // The actor waits in its hook `stopped`.
         let (mut make, shared) = (probe(&seen), gate.clone());
         let make = probes(move || {
             let mut probe = make();
@@ -122,11 +122,11 @@ async fn while_one_saves_its_state_its_successor_takes_messages_and_waits() {
         keyed.tell(&1, Number(2)).await.unwrap();
         keyed.try_tell(&1, Number(3)).unwrap();
         let asked = keyed.ask(&1, Ask { value: 5 });
-        // Also the successor may be told to go before it has begun.
+        // The successor, too, may be passivated before it has started.
         keyed.passivate(&1);
         keyed.try_tell(&1, Number(4)).unwrap();
         settled_twice().await;
-        // Two live, of which one waits.
+        // Two actors live, and the successor waits for the first to end.
         assert_eq!((seen.take().as_str(), keyed.count(), actors.count()), ("", 1, 2));
         match ends {
             "opens" => {
@@ -154,10 +154,10 @@ async fn while_one_saves_its_state_its_successor_takes_messages_and_waits() {
     }
 }
 
-/// The mailbox was full, and its actor has ended before the one who asks is polled again.
+/// The mailbox was full, and the actor has ended before the request is polled again.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waits_for_room_goes_to_the_next_actor() {
-    // The deadline may be over by then.
+    // With the last value, the deadline is over by then.
     for within in [None, Some(IDLE), Some(SECOND)] {
         let (actors, seen, gate) = (actors(), Seen::default(), Arc::new(Gate::default()));
         let keyed = actors.keyed(probes(probe(&seen))).capacity(2).build().unwrap();
@@ -178,7 +178,7 @@ async fn a_request_that_waits_for_room_goes_to_the_next_actor() {
         tokio::time::sleep(SECOND * 2).await;
         let is_late = within == Some(SECOND);
         let outcome = asked.await;
-        // The next actor is named.
+        // The error names the next actor.
         let actor = keyed.find(&1).map(|next| next.label());
         let expected = match is_late {
             true => Err(RequestError::Deadline { taken: Taken::No, within: SECOND, actor }),

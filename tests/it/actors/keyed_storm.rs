@@ -1,5 +1,5 @@
-//! Keyed actors that are passivated while messages fly: each message has one outcome, the order of
-//! each sender stays, and two actors of a key never run at a time.
+//! Keyed actors that are passivated while messages are on their way: each message has one outcome,
+//! each sender's order stays, and two actors of one key never run at the same time.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -20,8 +20,8 @@ use super::probe::counted;
 const KEYS: u32 = 8;
 const SENDERS: u32 = 4;
 
-/// Returns the output of a future, or `None` if it is still pending at its k-th poll. At the 0th
-/// one it is dropped without a poll.
+/// Returns the output of a future, or `None` if it is still pending at its k-th poll. With 0 polls
+/// it is dropped without a poll.
 pub(crate) async fn cut<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let (mut future, mut polled) = (pin!(future), 0);
     poll_fn(|context| {
@@ -33,7 +33,7 @@ pub(crate) async fn cut<F: Future>(polls: usize, future: F) -> Option<F::Output>
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending if polled == polls => Poll::Ready(None),
             Poll::Pending => {
-                // The next poll comes also without an event.
+                // Asks for the next poll without waiting for an event.
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -45,7 +45,7 @@ pub(crate) async fn cut<F: Future>(polls: usize, future: F) -> Option<F::Output>
 /// The state that outlives the actors of all keys.
 #[derive(Default)]
 struct World {
-    /// The keys of which an actor runs.
+    /// Whether an actor of the key runs.
     running: Mutex<HashMap<u32, bool>>,
     /// The last number of each sender, by key.
     saved: Mutex<HashMap<u32, HashMap<u32, u64>>>,
@@ -87,7 +87,6 @@ impl Entity {
     }
 }
 
-/// A message.
 #[derive(Debug)]
 struct Step {
     sender: u32,
@@ -112,7 +111,7 @@ impl Entity {
     #[tell]
     async fn step(&mut self, step: Step, ctx: &mut ActorContext<Self>) {
         if step.number.is_multiple_of(5) {
-            // A stop ends it early.
+            // A stop ends the sleep early.
             let _ = ctx.sleep(Duration::from_micros(1)).await;
         }
         self.handle(step.sender, step.number);
@@ -136,7 +135,7 @@ impl Drop for Entity {
     }
 }
 
-/// Each sender tells and asks each key in turn, while others passivate and stop them.
+/// Tells and asks each key in turn, while other tasks passivate and stop the actors.
 async fn storm<Q: Queue>(rounds: u64, stops: bool, idle: Option<Duration>) {
     let actors = Actors::on(Tokio::current().unwrap());
     let (world, dead) = (Arc::<World>::default(), Arc::new(AtomicU64::new(0)));
@@ -218,7 +217,7 @@ async fn send<Q: Queue>(
                         assert_eq!(reply.number, number);
                         sent.replied += 1;
                     }
-                    // It was in the mailbox of one that was stopped.
+                    // The request was in the mailbox of an actor that was stopped.
                     Err(RequestError::Gone { .. }) => sent.refused += 1,
                     Err(error) => panic!("{error}"),
                 }
@@ -251,7 +250,7 @@ async fn stops_and_passivations_conserve_messages_on_two_threads() {
     storm::<Mpsc>(300, true, None).await;
 }
 
-/// As `select!` drops futures.
+/// Drops the futures as `select!` does.
 #[tokio::test(start_paused = true)]
 async fn a_use_of_a_key_that_is_dropped_at_its_kth_poll_loses_and_duplicates_nothing() {
     const NUMBERS: u64 = 200;
@@ -280,11 +279,11 @@ async fn a_use_of_a_key_that_is_dropped_at_its_kth_poll_loses_and_duplicates_not
                     assert_eq!(reply, Ok(Reply { number }));
                     replied += 1;
                 }
-                // It may have been taken.
+                // The actor may have taken the request before it was dropped.
                 None => open += 1,
             }
         }
-        // One that was not polled blocks no other.
+        // A future that was never polled blocks no other sender.
         for key in 0..2 {
             keyed.tell(&key, Step { sender: 2, number: 1 }).await.unwrap();
         }
@@ -301,7 +300,7 @@ async fn a_use_of_a_key_that_is_dropped_at_its_kth_poll_loses_and_duplicates_not
     }
 }
 
-/// Of two executors one ends; the actors of the other one continue.
+/// Of two executors, one ends: the actors of the second one continue.
 #[test]
 fn the_end_of_an_executor_ends_its_actors_and_frees_their_keys() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

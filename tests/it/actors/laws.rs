@@ -30,7 +30,7 @@ use super::keyed_storm::{Reply, cut};
 use super::probe::Seen as Diary;
 use crate::subjects;
 
-/// Runs laws on all executors: each is a test.
+/// Runs laws on all executors; each law is a test.
 macro_rules! laws {
     ($($file:ident: $($law:ident)*;)*) => {
         $($(#[test]
@@ -72,7 +72,7 @@ laws! {
         a_wait_for_an_end_or_a_shutdown_that_is_dropped_at_its_kth_poll_can_be_repeated;
 }
 
-/// Runs a law once for each queue: each kind of the core, and the channel of an executor.
+/// Runs a law once for each queue: each kind in core, and the channel of an executor.
 macro_rules! for_each_queue {
     ($law:ident($($argument:expr),*)) => {
         $law::<mycelium::channel::Mpsc>($($argument),*).await;
@@ -84,7 +84,7 @@ macro_rules! for_each_queue {
 }
 use for_each_queue;
 
-/// Virtual time that moves when nothing else is left to do.
+/// Virtual time that moves when no task can run.
 struct Virtual;
 
 impl Subject for Virtual {
@@ -98,7 +98,7 @@ impl Subject for Virtual {
     }
 }
 
-/// The time of another executor, paused, and moved by a thread.
+/// The paused time of another executor, moved by a thread.
 struct Moved;
 
 impl Subject for Moved {
@@ -109,15 +109,15 @@ impl Subject for Moved {
     }
 }
 
-/// How long a law may take on one executor: machines may be busy.
+/// How long a law may take on one executor. It is long because machines may be busy.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Runs a law on the executors of users, and on these.
+/// Runs a law on the executors that users have, and on `others`.
 pub(crate) fn on_each(
     others: impl IntoIterator<Item = TestExecutor>,
     law: fn(Arc<dyn Executor>) -> LocalFuture<()>,
 ) {
-    // Failures are a part of the laws: thousands of log lines say nothing.
+    // The laws provoke thousands of failures, so their log lines are discarded.
     let _ = tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::default());
     let all = subjects::adapters().into_iter().chain(subjects::without_network());
     for executor in all.chain(others) {
@@ -155,7 +155,7 @@ async fn until(executor: &Arc<dyn Executor>, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// No limit and no pauses: messages fly during restarts.
+/// Restarts without limit and pause: messages are on their way during restarts.
 const AT_ONCE: Restart = Restart {
     limit: u32::MAX,
     window: Duration::from_secs(60),
@@ -168,7 +168,7 @@ impl Diary {
         self.0.lock().unwrap().join(" ")
     }
 
-    /// Waits until this has happened, and nothing else, since the last call.
+    /// Waits until exactly these notes were added since the last call.
     async fn has(&self, executor: &Arc<dyn Executor>, expected: &str) {
         let count = expected.split(' ').count();
         until(executor, || self.0.lock().unwrap().len() >= count).await;
@@ -176,7 +176,7 @@ impl Diary {
     }
 }
 
-/// What all see of the actors of a law.
+/// What the actors and senders of a law record.
 #[derive(Default)]
 struct Book {
     is_busy: AtomicBool,
@@ -187,7 +187,7 @@ struct Book {
     last: Mutex<BTreeMap<u64, u64>>,
     /// The numbers of requests, in the order in which they were handled.
     asked: Mutex<Vec<u64>>,
-    /// Handlers cannot panic: that is a failure of their actor.
+    /// Broken laws. Handlers record them here, because a panic would only fail their actor.
     broken: Mutex<Vec<String>>,
 }
 
@@ -205,7 +205,7 @@ impl Book {
     }
 }
 
-/// Counts what has become of a message: when it is dropped, it was handled, or not.
+/// Counts on drop whether its message was handled.
 struct Token {
     was_handled: bool,
     book: Arc<Book>,
@@ -263,7 +263,7 @@ struct Clerk {
     book: Arc<Book>,
 }
 
-/// One handler at a time.
+/// Checks that only one handler runs at a time.
 struct Busy<'a>(&'a Book);
 
 impl<'a> Busy<'a> {
@@ -287,7 +287,7 @@ impl Clerk {
             Act::Nothing => {}
             Act::Yield => yield_now().await,
             Act::Fail => return Err(Error::msg("told to fail")),
-            // Without the message of the hook.
+            // Does not run the panic hook, so nothing is printed.
             Act::Panic => std::panic::resume_unwind(Box::new("told to panic")),
         }
         Ok(())
@@ -310,11 +310,11 @@ impl Clerk {
         acted
     }
 
-    /// Waits for the other end.
+    /// Waits until the sender of the gate sends or is dropped.
     #[tell]
     async fn hold(&mut self, gate: oneshot::Receiver<()>) {
         let _busy = Busy::begin(&self.book);
-        // An error opens it, too.
+        // Dropping the sender opens the gate, too.
         drop(gate.await);
     }
 
@@ -330,7 +330,7 @@ impl Clerk {
     }
 }
 
-/// As many references to the actor `clerk`, or one if its queue has one sender.
+/// Returns `count` references to the actor `clerk`, or one if its queue has one sender.
 fn references<Q: Queue>(
     actor: ActorRef<Clerk, Q>,
     actors: &Actors,

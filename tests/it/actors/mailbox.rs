@@ -22,7 +22,7 @@ async fn a_second_reference_to_a_mailbox_with_one_sender_is_refused() {
     );
     let error = actors.by_name_and_queue::<Probe, Stamped>("one").unwrap_err();
     assert!(matches!(error, FindActorError::Type { .. }), "{error}");
-    // A refused message leaves nothing behind: the actor ends with its only reference.
+    // A refused message keeps no reference: the actor ends with its only reference.
     let ended = one.ended();
     drop(one);
     assert_eq!(ended.await, ActorEnd::Unreferenced);

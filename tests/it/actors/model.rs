@@ -1,5 +1,5 @@
-//! Any sequence of calls, on actors with paused time and on a plain model of them. After each, the
-//! messages that were handled or are dead mail, the outcomes, ends and counters are the same.
+//! Compares actors in paused time with a plain model of them, over random sequences of calls. After
+//! each call, handled messages, dead mail, outcomes, ends and counters must be the same.
 
 mod oracle;
 
@@ -24,7 +24,7 @@ const PASS: Duration = Duration::from_secs(3_600);
 const TICK: Duration = Duration::from_millis(1);
 const SLOTS: usize = 3;
 
-/// A call of a test. Slots have one actor after the other.
+/// A call of a test. A slot has an actor; a spawn replaces it.
 #[derive(Clone, Debug)]
 enum Call {
     Spawn(usize, Settings),
@@ -64,10 +64,10 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// Returns the action of the message with this number. A test has timers, or sleeps: which of two
-/// things that are due is first is not promised.
+/// Returns the action of the message with this number. A test has either timers or sleeps, because
+/// the order of a timer and a sleep that are due together is not promised.
 fn act(kind: u8, number: u64, has_timers: bool) -> Act {
-    // No two are due at the same time.
+    // No two timers or sleeps are due at the same time.
     let delay = Duration::from_millis(900) + Duration::from_micros(number);
     match kind {
         0 => Act::Fail,
@@ -80,7 +80,7 @@ fn act(kind: u8, number: u64, has_timers: bool) -> Act {
     }
 }
 
-/// What the handlers have seen.
+/// The numbers that the handlers have seen.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u64>>>);
 
@@ -93,7 +93,7 @@ struct Do {
     act: Act,
 }
 
-/// A number that a timer tells.
+/// A number that the actor tells itself with a timer.
 #[derive(Clone)]
 struct Late(u64);
 
@@ -166,7 +166,7 @@ struct Pair {
     model: Model,
 }
 
-/// The actors of a test, and all that was seen of them.
+/// The actors of a test, and everything that they have done.
 struct World {
     set: TestActors,
     log: Log,
@@ -210,7 +210,7 @@ impl World {
             Call::Tell { slot, kind, waits } => self.tell(slot, kind, waits),
             Call::Ask { slot, kind } => {
                 let Some(Pair { refs, model, .. }) = &mut self.slots[slot] else { return };
-                // It would wait for room: `tell` has that.
+                // An `ask` would wait for room here. `Call::Tell` tests that.
                 let waits = model.is_full() && model.waits() && model.end.is_none();
                 let (Some(actor), false) = (refs.first_mut(), waits) else { return };
                 let act = act(kind, number, self.has_timers);
@@ -250,7 +250,7 @@ impl World {
             Call::Clone(slot) => {
                 if let Some(pair) = &mut self.slots[slot] {
                     let more = pair.weak.upgrade();
-                    // Those that it has, or the set.
+                    // The references, or the set of actors, keep the actor alive.
                     let lives = pair.model.end.is_none();
                     assert!(lives || more.is_none());
                     if pair.model.refs > 0 && lives {
@@ -318,7 +318,7 @@ impl World {
             false => Some(actor.try_tell(message)),
         };
         let told = match told {
-            // It waited for room, and was dropped: it was not told.
+            // The future waited for room and was dropped, so the message was not told.
             None => Told::Full,
             Some(Ok(())) => Told::Ok,
             Some(Err(TellError::Gone(message))) => {
@@ -335,7 +335,7 @@ impl World {
         assert_eq!(told, model.tell(mail, &mut self.expected));
     }
 
-    /// All models and all actors do the same.
+    /// Does the same with all models and all actors.
     fn each(&mut self, of_model: impl Fn(&mut Model, &mut Seen), of_set: impl Fn(&TestActors)) {
         of_set(&self.set);
         for pair in self.slots.iter_mut().flatten() {
@@ -346,7 +346,7 @@ impl World {
 
     fn compare(&mut self) {
         self.collect();
-        // Among actors there is no order.
+        // The order of messages of different actors is not defined, so both lists are sorted.
         let mut handled = std::mem::take(&mut *self.log.0.lock().unwrap());
         let mut expected = std::mem::take(&mut self.expected.handled);
         if self.slots.iter().flatten().count() > 1 {
@@ -377,7 +377,7 @@ impl World {
         assert_eq!(self.set.actors().count(), count);
     }
 
-    /// The outcomes of requests that have one.
+    /// Takes the outcomes of the requests that have ended.
     fn collect(&mut self) {
         for (reply, outcome) in self.replies.iter_mut().zip(&mut self.outcomes) {
             let Some(result) = reply.as_mut().and_then(|reply| reply.now_or_never()) else {
@@ -395,7 +395,7 @@ impl World {
         }
     }
 
-    /// All actors drain, and nothing is left.
+    /// Drains all actors, and checks that nothing is left.
     fn finish(mut self) {
         for pair in self.slots.iter_mut().flatten() {
             pair.model.drain();
@@ -440,7 +440,7 @@ proptest! {
     ) {
         let _ = tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::default());
         let mut world = World::new(has_timers);
-        // The first ones, for the first calls.
+        // All slots have an actor before the first call.
         for slot in 0..SLOTS {
             let (when_full, keeps) = (WhenFull::Wait, slot == 1);
             world.spawn(slot, Settings { capacity: 2, when_full, limit: 2, keeps });

@@ -18,13 +18,13 @@ impl Seen {
         self.0.lock().unwrap().push(what.to_string());
     }
 
-    /// Returns all of it since the last call.
+    /// Returns all actions since the last call.
     pub(crate) fn take(&self) -> String {
         std::mem::take(&mut *self.0.lock().unwrap()).join(" ")
     }
 }
 
-/// A hook of the actor runs.
+/// The hooks of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hook {
     Made,
@@ -40,21 +40,21 @@ pub(crate) struct Probe {
     pub(crate) seen: Seen,
     script: Arc<dyn Fn(Hook) -> Result<()> + Send + Sync>,
     pub(crate) on_error: OnError,
-    /// It waits for this at its end.
+    /// What the actor waits for in `stopped`.
     pub(crate) last_wait: Option<Arc<Gate>>,
-    /// Of what this instance got.
+    /// The sum of the numbers that this instance got.
     #[allow(dead_code, reason = "the laws use it, and need some features")]
     pub(crate) sum: u32,
 }
 
-/// The actor calls the function.
+/// Makes the actor call the function.
 pub(crate) struct Do(Box<dyn FnOnce(&mut Probe, &mut ActorContext<Probe>) -> Result<()> + Send>);
 
-/// The actor notes the number.
+/// Makes the actor note the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Number(pub(crate) u32);
 
-/// The actor waits in its handler until this is set.
+/// Makes the actor wait in its handler until the gate is open.
 pub(crate) struct Wait(pub(crate) Arc<Gate>);
 
 #[message(topic = "probe.asks", id = 900, reply = Reply)]
@@ -69,7 +69,7 @@ pub(crate) struct Reply {
     pub(crate) value: u64,
 }
 
-/// The handler of a request with this value fails.
+/// A request with this value fails in its handler.
 pub(crate) const FAIL: u64 = 1_000;
 
 #[actor(send)]
@@ -110,7 +110,7 @@ impl Probe {
 
     async fn stopped(&mut self) {
         self.seen.add("stopped");
-        // It only panics.
+        // The script can only panic here: there is no result to return.
         drop((self.script)(Hook::Stopped));
         if let Some(gate) = &self.last_wait {
             gate.wait().await;
@@ -168,7 +168,7 @@ where
     }
 }
 
-/// Returns a script that panics in one hook, the first times.
+/// Returns a script that panics in one hook, the first `times` times.
 pub(crate) fn panic_in(hook: Hook, times: usize) -> impl Fn(Hook) -> Result<()> + Send + Sync {
     let left = Mutex::new(times);
     move |called| {
@@ -184,7 +184,7 @@ pub(crate) fn panic_in(hook: Hook, times: usize) -> impl Fn(Hook) -> Result<()> 
     }
 }
 
-/// Something that tasks wait for.
+/// A gate that tasks wait at until it is opened.
 #[derive(Default)]
 pub(crate) struct Gate {
     is_open: Mutex<bool>,
@@ -212,7 +212,7 @@ pub(crate) fn actors() -> Actors {
     Actors::on(Tokio::current().unwrap())
 }
 
-/// Waits until the actor has handled all that it was told.
+/// Waits until the actor has handled all earlier messages.
 pub(crate) async fn settled(probe: &mut ActorRef<Probe>) {
     let done = Arc::new(Gate::default());
     let gate = done.clone();
@@ -220,7 +220,7 @@ pub(crate) async fn settled(probe: &mut ActorRef<Probe>) {
     done.wait().await;
 }
 
-/// Returns a value of the counters of all probes.
+/// Returns the value of a counter, summed over all probes.
 #[cfg(feature = "metrics")]
 pub(crate) fn counted(actors: &Actors, value: &str) -> u64 {
     use mycelium::counters::Kind;
@@ -229,7 +229,7 @@ pub(crate) fn counted(actors: &Actors, value: &str) -> u64 {
     counters.iter().filter(|line| line.kind == Kind::Actor).map(|line| line.value(value)).sum()
 }
 
-/// Restarts without pauses worth speaking of.
+/// Restarts with pauses that are too short to matter.
 pub(crate) fn restarts(limit: u32) -> Restart {
     Restart { limit, ..Restart::default() }
 }

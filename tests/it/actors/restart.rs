@@ -1,4 +1,5 @@
-//! What an actor does after failures: its state, its mailbox, its timers, and how often.
+//! What an actor does after failures: its state, mailbox and timers, and how many times it
+//! restarts.
 
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ async fn on_error_decides_and_a_permanent_error_or_a_temporary_actor_is_not_rest
     assert_eq!(probe.ended().await, ActorEnd::Failed { error: "permanent".into() });
 }
 
-/// A panic in a hook, and the actions until the actor has ended.
+/// A panic in each hook, and the expected actions until the actor has ended.
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_hook_is_a_failure_and_the_actor_ends_as_it_was_told() {
     let cases = [
@@ -142,7 +143,7 @@ async fn a_timer_that_is_always_due_does_not_hold_up_the_mailbox() {
     assert!(before <= 3, "{seen}");
 }
 
-/// The end of the task at the deadline of a shutdown has to come in between.
+/// Between two restarts, the deadline of a shutdown must be able to end the task.
 #[tokio::test(start_paused = true)]
 async fn restarts_without_limit_and_pause_let_other_tasks_run() {
     let (actors, seen) = (actors(), Seen::default());

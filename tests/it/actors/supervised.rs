@@ -1,4 +1,4 @@
-//! Actors under a supervisor: which ends are final, and its health.
+//! Actors under a supervisor: which ends are final, and the supervisor's health.
 
 use std::time::Duration;
 

@@ -14,7 +14,8 @@ fn _is_send(ctx: &ActorContext<Probe>) -> impl Send {
     async { ctx.sleep(PERIOD).await }
 }
 
-/// `handled` and `unseen` of an actor that was told three messages, and lived for four periods.
+/// Returns `handled` and `unseen` of an actor that was told three messages and lived for four
+/// periods.
 async fn lived<Q: Queue>(drops: bool) -> (u64, u64) {
     let actors = actors();
     let mut clock = actors.actor(probe(&Seen::default())).queue::<Q>().spawn().unwrap();
@@ -28,7 +29,7 @@ async fn lived<Q: Queue>(drops: bool) -> (u64, u64) {
     }
     tokio::time::sleep(PERIOD * 4 + PERIOD / 2).await;
     let ended = clock.ended();
-    // A mailbox with one sender ends before or after its actor.
+    // A mailbox with one sender may end before or after its actor.
     let kept = (!drops).then(|| {
         clock.drain();
         clock

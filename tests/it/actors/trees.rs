@@ -1,4 +1,4 @@
-//! Parents and children, those who watch, and those who are linked.
+//! Parents and children, watchers, and linked actors.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ async fn a_child_that_fails_permanently_fails_its_parent_which_is_restarted() {
         settled(&mut both[1]).await;
         both[0].try_tell(panics()).unwrap();
         if round == 0 {
-            // Both at once are one failure of their parent.
+            // Two failures at once count as one failure of the parent.
             both[1].try_tell(panics()).unwrap();
         }
         assert!(both[0].ended().await.is_failure());

@@ -1,5 +1,5 @@
-//! The process with the actors is killed, again and again, while requests are open: each request
-//! has its outcome, those who watch learn of it, and the next process answers.
+//! The process with the actors is killed again and again while requests are open: each request has
+//! an outcome, watchers learn of the end, and the next process answers.
 
 use std::process::Stdio;
 
@@ -11,7 +11,7 @@ use crate::support::{Process, in_role};
 
 const DIRECTORY: &str = "MYCELIUM_REMOTE_DIRECTORY";
 
-/// Runs the vault in a child: does nothing in the test itself.
+/// Runs the vault in a child process; returns at once in the test run itself.
 #[test]
 fn process() {
     let Ok(directory) = std::env::var(DIRECTORY) else { return };
@@ -30,7 +30,7 @@ fn process() {
 #[tokio::test]
 async fn a_process_that_is_killed_is_unreachable_and_the_next_one_answers() {
     let directory = Directory::new("remote-killed");
-    // The file has other addresses in each process.
+    // The topology file has other addresses in each process.
     let topology = topology("unix", &directory.0);
     let desk = start("desk", &topology);
     let mut remote = desk.actors().remote::<Bank>("vault/bank").unwrap();

@@ -1,4 +1,4 @@
-//! Asks: each has one outcome.
+//! Requests to actors of another node: each has one outcome.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn asks(transport: &str) {
     let mut of_gate = gate.actors().remote::<Bank>("vault/bank").unwrap();
     assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
     assert_eq!(within(of_gate.ask(Deposit { cents: 2 })).await, Ok(Total { cents: 3 }));
-    // More than can be open, from two nodes, by several references.
+    // More requests than may be open, from two nodes, by several references.
     let mut others: Vec<_> = (0..4).map(|_| remote.clone()).collect();
     others.push(of_gate);
     let asks = others.iter_mut().flat_map(|it| {
@@ -30,9 +30,9 @@ async fn asks(transport: &str) {
     let replies = within(join_all(asks.collect::<Vec<_>>())).await;
     let mut totals: Vec<u64> = replies.into_iter().map(|reply| reply.unwrap().cents).collect();
     totals.sort_unstable();
-    // Each was handled once, and its reply is its own.
+    // Each request was handled once, and has its own reply.
     assert!(totals.into_iter().eq(4..=253));
-    // An actor of this node asks as before.
+    // An actor of this node can be asked as before.
     assert_eq!(local.ask(Deposit { cents: 0 }).await, Ok(Total { cents: 253 }));
     end(gate).await;
     pair.end().await;
@@ -46,7 +46,7 @@ async fn actors_of_another_node_are_asked_over_each_carrier() {
     asks("tcp").await;
 }
 
-/// It answers no deposit.
+/// An actor that handles no deposits.
 #[derive(Default)]
 struct Door;
 
@@ -74,7 +74,7 @@ async fn an_actor_that_cannot_answer_is_a_typed_error() {
     assert_eq!(other.taken(), Taken::No);
     let (mismatch, actor) = (Mismatch::Request, Some("vault/door".into()));
     assert_eq!(other, RequestError::Mismatch { mismatch, actor });
-    // This type answers the request.
+    // This type handles the request.
     let mut typed = pair.desk.actors().remote::<Door>("vault/door").unwrap();
     assert_eq!(within(typed.ask(Close { _cents: 7 })).await, Ok(Total { cents: 7 }));
     drop(door);
@@ -84,7 +84,7 @@ async fn an_actor_that_cannot_answer_is_a_typed_error() {
     let refused = within(pair.remote("single").ask(Deposit { cents: 1 })).await;
     let (mismatch, actor) = (Mismatch::OneSender, Some("vault/single".into()));
     assert_eq!(refused, Err(RequestError::Mismatch { mismatch, actor }));
-    // Its own sender still works.
+    // The bank's own sender still works.
     assert_eq!(single.ask(Deposit { cents: 1 }).await, Ok(Total { cents: 1 }));
     pair.end().await;
 }
@@ -97,14 +97,14 @@ async fn a_full_mailbox_refuses_as_it_does_in_its_node() {
     let slow = slow.capacity(2).when_full(WhenFull::Refuse).spawn().unwrap();
     let remote = pair.desk.actors().remote::<Slow>("vault/slow").unwrap();
     let asks: Vec<_> = (0..8).map(|cents| remote.clone().ask(Deposit { cents })).collect();
-    // The first one is handled, and does not end.
+    // The first request stays in its handler.
     let release: tokio::sync::oneshot::Sender<()> = within(kept.recv()).await.unwrap();
     let mut asks: futures_util::stream::FuturesUnordered<_> = asks.into_iter().collect();
     let first = within(futures_util::StreamExt::next(&mut asks)).await.unwrap().unwrap_err();
     assert_eq!(first.actor(), Some("vault/slow"));
     let RequestError::Refused { request, .. } = first else { panic!("{first}") };
     assert!(request.cents < 8, "it is the request itself");
-    // A slow actor holds up no other one.
+    // A slow actor holds up no other actor.
     let (_bank, mut other) = pair.bank("bank");
     assert_eq!(within(other.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
     drop((release, asks));
@@ -135,7 +135,7 @@ async fn a_deadline_or_a_drop_ends_the_request_in_both_nodes() {
     let (late, taken) = within(async { tokio::join!(asked, kept.recv()) }).await;
     let late = late.unwrap_err();
     assert!(matches!(late, RequestError::Deadline { taken: Taken::Unknown, .. }), "{late}");
-    // The other node knows that nobody waits any more.
+    // The other node learns that nobody waits for the reply.
     let taken = taken.unwrap();
     until(|| taken.is_cancelled()).await;
     assert!(!taken.reply(Total { cents: 1 }), "nobody waits");
@@ -143,7 +143,8 @@ async fn a_deadline_or_a_drop_ends_the_request_in_both_nodes() {
     let taken = within(kept.recv()).await.unwrap();
     assert!(!taken.is_cancelled());
     drop(asked);
-    // Without a deadline, only the cancel says so. It goes out with the next event of the client.
+    // Without a deadline, only the cancellation tells the vault. It is sent with the next event of
+    // the client.
     within(async {
         while !taken.is_cancelled() {
             let asks = (0..16).map(|_| remote.ask(Deposit { cents: 0 }));
@@ -161,20 +162,20 @@ async fn a_request_of_an_actor_that_ends_has_an_outcome() {
     let mut remote = pair.remote("bank");
     let asked = remote.ask(Deposit { cents: KEEP });
     let taken = within(kept.recv()).await.unwrap();
-    // The actor has ended, and the request was taken out of it before.
+    // The actor has ended, but its request was taken before and can still be answered.
     bank.stop();
     within(bank.ended()).await;
     taken.reply(Total { cents: 9 });
     assert_eq!(within(asked).await, Ok(Total { cents: 9 }));
     let gone = RequestError::Gone { actor: Some(remote.label()) };
     assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Err(gone));
-    // Another actor has this name.
+    // The next actor of this name answers.
     let (_next, _) = pair.bank("bank");
     assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
     pair.end().await;
 }
 
-/// A request that was taken before a shutdown has its reply, and the next one has none.
+/// A request that was taken before a shutdown gets its reply; a later one gets none.
 #[tokio::test]
 async fn a_node_that_shuts_down_finishes_its_requests() {
     let pair = Pair::new("finishes", "unix");
@@ -191,7 +192,7 @@ async fn a_node_that_shuts_down_finishes_its_requests() {
     assert_eq!(total, Ok(Total { cents: 3 }));
     joined.unwrap();
     assert!(bank.is_gone());
-    // Those who watch learn that the node is gone.
+    // Watchers learn that the node cannot be reached.
     assert_eq!(next(&mut ends).await.1, ActorEnd::Unreachable);
     let late = within(remote.ask(Deposit { cents: 1 })).await.unwrap_err();
     let actor = Some(remote.label());

@@ -1,11 +1,11 @@
-//! Those who watch an actor of another node learn of its end.
+//! Watchers of an actor of another node learn of its end.
 
 use mycelium::actors::ActorEnd;
 use mycelium::requests::RequestError;
 
 use super::*;
 
-/// A watch is known to the other node when a later one has its reply.
+/// Waits until earlier watches are known to the other node: a later one has its reply.
 pub(super) async fn watches_are_open(desk: &Running) {
     let (_other, mut nobody) = watch(&desk.actors(), &["vault/nobody"]);
     assert_eq!(next(&mut nobody).await.1, ActorEnd::NotFound);
@@ -25,7 +25,7 @@ async fn an_actor_that_ends_is_gone_for_those_who_watch_it() {
     let (watcher, mut ends) = watch(&pair.desk.actors(), &addresses);
     assert_eq!(next(&mut ends).await, ("vault/nobody".to_owned(), ActorEnd::NotFound));
     let (of_bank, also) = (remote.ended(), remote.ended());
-    // Each watch is there: a call that came later has its reply.
+    // Each watch is open: a later request has its reply.
     drop(also);
     assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
     assert_eq!(within(remote.ask(Deposit { cents: STOP })).await, Ok(Total { cents: 1 }));
@@ -33,7 +33,7 @@ async fn an_actor_that_ends_is_gone_for_those_who_watch_it() {
     let of_bank = within(of_bank).await;
     assert!([ActorEnd::Stopped, ActorEnd::NotFound].contains(&of_bank), "{of_bank}");
     drop(bank);
-    // Restarts are not ends, and the last failure is one.
+    // A restart is not an end; the failure that exceeds the limit is.
     let failed = Err(RequestError::HandlerFailed { actor: Some(of_failing.label()) });
     while within(of_failing.ask(Deposit { cents: PANIC })).await == failed {}
     let (actor, end) = next(&mut ends).await;
@@ -41,13 +41,13 @@ async fn an_actor_that_ends_is_gone_for_those_who_watch_it() {
     let ActorEnd::Failed { error } = end else { panic!("{end}") };
     assert!(error.contains("told to panic"), "{error}");
     assert!(failing.is_gone());
-    // Each of them once.
+    // The watcher was told of each end once.
     assert!(ends.try_recv().is_err());
     watcher.stop();
     pair.end().await;
 }
 
-/// As many watches are open as can be: half of the capacity of their topic.
+/// Opens as many watches as may be open: half of the capacity of their topic.
 #[tokio::test]
 async fn a_watch_beyond_the_limit_ends_at_once() {
     let pair = Pair::new("beyond", "unix");
@@ -65,11 +65,11 @@ async fn a_watch_beyond_the_limit_ends_at_once() {
     );
     let (_watcher, mut ends) = watch(&pair.desk.actors(), &["vault/bank"]);
     assert_eq!(next(&mut ends).await, ("vault/bank".to_owned(), limit));
-    // Each one that is dropped makes room for another one.
+    // Each dropped watch makes room for a new one.
     open.truncate(7);
     let (_again, mut ends) = watch(&pair.desk.actors(), &["vault/bank"]);
     bank.stop();
-    // A watch that arrives after the end finds no actor.
+    // A watch that arrives after the end reports that there is no such actor.
     let mut known = vec![next(&mut ends).await.1];
     for ended in open {
         known.push(within(ended).await);
@@ -79,7 +79,7 @@ async fn a_watch_beyond_the_limit_ends_at_once() {
     pair.end().await;
 }
 
-/// An open watch holds up neither end.
+/// An open watch delays the end of neither node.
 #[tokio::test]
 async fn a_node_with_open_watches_ends_at_once() {
     let pair = Pair::new("open", "unix");

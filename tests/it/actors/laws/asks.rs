@@ -22,7 +22,7 @@ pub(super) async fn a_request_has_one_outcome_while_its_actor_dies(executor: Arc
     }
 }
 
-/// Requests of several references, some open at a time, before, during and after the end.
+/// Asks by several references, two requests at a time each, before, during and after the end.
 async fn dies<Q: Queue>(executor: &Arc<dyn Executor>, ends_at: u64, drains: bool) {
     const EACH: u64 = 40;
 
@@ -39,7 +39,7 @@ async fn dies<Q: Queue>(executor: &Arc<dyn Executor>, ends_at: u64, drains: bool
                     if from == 0 && number >= ends_at {
                         if drains { actor.drain() } else { actor.stop() }
                     }
-                    // Two are open at a time.
+                    // Two requests are open at a time.
                     let one = actor.ask(Ask { number });
                     let other = actor.ask(Ask { number: number + 1 });
                     yield_now().await;
@@ -69,7 +69,7 @@ async fn dies<Q: Queue>(executor: &Arc<dyn Executor>, ends_at: u64, drains: bool
             },
         }
     }
-    // The first 3 numbers at least were asked before the end, and were answered if it drained.
+    // At least 3 requests were made before the end, and a draining actor has handled them.
     if ends_at > 5 && drains {
         assert!(asked.len() >= 3, "{case}: {asked:?}");
     }
@@ -82,7 +82,7 @@ pub(super) async fn requests_before_during_and_after_the_end(executor: Arc<dyn E
         let (open, gate) = oneshot::channel();
         assert_eq!(actor.ask(Ask { number: 2 }).await, Ok(Reply { number: 2 }));
         actor.tell(gate).await.unwrap();
-        // It is polled again when it is woken, and not before.
+        // The request is polled again only when it is woken.
         let (mut asked, is_parked) = (actor.ask(Ask { number: 4 }), Arc::<AtomicBool>::default());
         let parked = is_parked.clone();
         let waits = task(
@@ -121,7 +121,7 @@ pub(super) async fn a_deadline_ends_a_request_that_waits_anywhere(executor: Arc<
         let expected = RequestError::Deadline { taken: Taken::No, within, actor: asked };
         assert_eq!(waits, Err(expected), "{}", Q::NAME);
         drop(open);
-        // It is not handled afterwards.
+        // The request is not handled after its deadline.
         assert_eq!(actor.ask(Ask { number: 4 }).await, Ok(Reply { number: 4 }));
         assert_eq!(*book.asked.lock().unwrap(), [4], "{}", Q::NAME);
     }

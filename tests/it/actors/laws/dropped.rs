@@ -34,7 +34,7 @@ pub(super) async fn a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing(
                     Some(Err(error)) => panic!("{error}"),
                     None => yield_now().await,
                 }
-                // The numbers of handlers that neither fail nor sleep.
+                // A multiple of 16 selects an action that neither fails nor sleeps.
                 let number = 16 * number;
                 match cut(polls, actor.ask(Ask { number })).await {
                     Some(Ok(reply)) => asked.push(reply.number),
@@ -45,7 +45,7 @@ pub(super) async fn a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing(
                     None => {}
                 }
             }
-            // The dropped ones left nothing behind, so this finds room.
+            // The dropped futures left nothing in the mailbox, so this finds room.
             actor.tell(entry(&shared, 0, COUNT)).await.unwrap();
             actor.drain();
             (told + 1, asked)
@@ -87,7 +87,7 @@ pub(super) async fn senders_that_give_up_pass_their_wake_on(executor: Arc<dyn Ex
                     for number in 0..EACH {
                         let act = if number % 8 == 0 { Act::Yield } else { Act::Nothing };
                         let message = Entry { act, ..entry(&book, from, number) };
-                        // Every second one waits as long as it takes: a lost wake is a hang.
+                        // Every second sender waits without a limit, so a lost wake-up is a hang.
                         let outcome = match number % 2 {
                             0 => cut((number / 2) as usize % 4, actor.tell(message)).await,
                             _ => Some(actor.tell(message).await),
@@ -117,13 +117,13 @@ pub(super) async fn senders_that_give_up_pass_their_wake_on(executor: Arc<dyn Ex
     }
 }
 
-/// Begins to wait, and drops the wait.
+/// Begins to wait, and drops the wait after some polls.
 struct Hasty {
     clerk: ActorRef<Clerk>,
     ticks: Arc<AtomicU64>,
 }
 
-/// How often each wait is polled.
+/// How many times each wait is polled.
 struct Polls(usize);
 
 #[derive(Clone)]
@@ -162,7 +162,7 @@ pub(super) async fn a_wait_of_a_handler_that_is_dropped_at_its_kth_poll_harms_no
     for round in 0..20 {
         hasty.tell(Polls(round % 5)).await.unwrap();
     }
-    // The timer continues, and requests of others have replies.
+    // The timer continues, and requests of other senders get replies.
     let before = ticks.load(Ordering::SeqCst);
     until(&executor, || ticks.load(Ordering::SeqCst) > before + 2).await;
     assert_eq!(clerk.ask(Ask { number: 2 }).await, Ok(Reply { number: 2 }));

@@ -1,4 +1,4 @@
-//! How actors end, in which order, and which others learn of it.
+//! How actors end, in which order, and which other actors learn of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,14 @@ struct Person {
     diary: Diary,
 }
 
-/// The actor calls the function.
+/// Makes the actor call the function.
 struct Job(Box<dyn FnOnce(&mut ActorContext<Person>) -> Result<()> + Send>);
 
-/// The actor notes the text.
+/// Makes the actor note the text.
 #[derive(Clone)]
 struct Note(&'static str);
 
-/// Its handler never returns.
+/// Makes the actor wait forever in its handler.
 struct Hang;
 
 #[actor(send)]
@@ -64,7 +64,7 @@ fn spawn(actors: &Actors, diary: &Diary, name: &'static str) -> ActorRef<Person>
     actors.actor(person(diary)).name(name).temporary().spawn().unwrap()
 }
 
-/// The actor runs the job. Returns when it has.
+/// Makes the actor run the job, and returns when it has.
 async fn run<T: Send + 'static>(
     person: &mut ActorRef<Person>,
     job: impl FnOnce(&mut ActorContext<Person>) -> T + Send + 'static,
@@ -100,7 +100,7 @@ pub(super) async fn all_who_wait_for_an_end_agree(executor: Arc<dyn Executor>) {
                     let (ended, weak, all) = (weak.ended(), weak.clone(), all.clone());
                     task(executor, async move {
                         let end = ended.await;
-                        // All of it is visible at once, on each thread.
+                        // All of the end is visible at once, on each thread.
                         assert!(weak.is_gone() && weak.upgrade().is_none());
                         let found = all.by_name_and_queue::<Person, Q>("one");
                         assert!(matches!(found, Err(FindActorError::Unknown { .. })));
@@ -112,7 +112,7 @@ pub(super) async fn all_who_wait_for_an_end_agree(executor: Arc<dyn Executor>) {
                 ActorEnd::Unreferenced => drop(one),
                 ActorEnd::Stopped => {
                     one.stop();
-                    // The reference is as good as any.
+                    // An upgraded reference behaves as any other.
                     assert_eq!(one.ended().await, expected);
                     assert!(one.try_tell(Note("late")).is_err());
                 }
@@ -124,7 +124,7 @@ pub(super) async fn all_who_wait_for_an_end_agree(executor: Arc<dyn Executor>) {
             for wait in waits {
                 assert_eq!(wait.await, expected, "{}", Q::NAME);
             }
-            // Also one that asks later.
+            // A wait that begins after the end gets the same answer.
             assert_eq!(weak.ended().await, expected, "{}", Q::NAME);
             if Q::SHARED {
                 until(executor, || diary.all().contains("one is gone")).await;
@@ -138,7 +138,7 @@ pub(super) async fn all_who_wait_for_an_end_agree(executor: Arc<dyn Executor>) {
     for_each_queue!(law(&executor));
 }
 
-/// The actor spawns children with these names, and waits until they have started.
+/// Makes the actor spawn children with these names, and waits until they have started.
 async fn children(
     executor: &Arc<dyn Executor>,
     parent: &mut ActorRef<Person>,
@@ -191,10 +191,10 @@ pub(super) async fn a_watcher_learns_of_an_end_once(executor: Arc<dyn Executor>)
     for _ in 0..2 {
         let watched = all.clone();
         run(&mut watcher, move |ctx| watched.iter().for_each(|it| ctx.watch(it))).await;
-        // A restart forgets no watch.
+        // A watch survives a restart of the watcher.
         watcher.tell(fails()).await.unwrap();
     }
-    // At the same time, from several tasks.
+    // The actors are stopped at the same time, by several tasks.
     let stops = all.clone().map(|it| task(&executor, async move { it.stop() }));
     for stop in stops {
         stop.await;
@@ -206,7 +206,7 @@ pub(super) async fn a_watcher_learns_of_an_end_once(executor: Arc<dyn Executor>)
     run(&mut watcher, |_| ()).await;
     let count = |name: &str| diary.all().matches(&format!("{name} is gone")).count();
     assert_eq!((count("b"), count("c")), (1, 1));
-    // It had ended, and each call says so.
+    // `a` had ended before, so each of the two calls reports its end.
     assert_eq!(count("a"), 2);
 }
 
@@ -255,7 +255,7 @@ pub(super) async fn failures_of_linked_actors_that_watch_each_other_cross(
             task(&executor, async move { it.tell(fails()).await })
         });
         for it in fails {
-            // Another one may have failed first.
+            // A linked actor may have failed before, so this message may fail.
             drop(it.await);
         }
         for it in all {
@@ -294,7 +294,7 @@ pub(super) async fn a_shutdown_ends_all_that_were_spawned_before_it(executor: Ar
         let (mut count, mut told) = (0, 0);
         for spawner in spawners {
             for (actor, was_told) in spawner.await {
-                // At the end of the shutdown it had ended.
+                // An actor that got no message had ended in the shutdown.
                 assert!(actor.is_gone());
                 (count, told) = (count + 1, told + usize::from(was_told));
             }
@@ -327,7 +327,7 @@ pub(super) async fn timers_fire_in_their_order_and_not_early(executor: Arc<dyn E
     let place = |text| all.find(text).unwrap_or(usize::MAX);
     assert!(place("first") < place("second") && place("second") < place("third"), "{all}");
     assert!(place("tick") < usize::MAX && !all.contains("never"), "{all}");
-    // It has stopped, and the timers of an actor end with it.
+    // A stopped actor sets no timer, and its timers end with it.
     let ticks = diary.all().matches("tick").count();
     run(&mut actor, move |ctx| _ = ctx.tell_after(10 * ms, Note("late"))).await;
     actor.stop();
@@ -359,6 +359,6 @@ pub(super) async fn a_shutdown_by_a_deadline_leaves_nothing(executor: Arc<dyn Ex
     }
     assert_eq!(actors.count(), 0);
     assert!(actors.spawn(person(&diary)).is_err());
-    // Nothing of them is left: neither tasks nor values.
+    // No task and no value of the actors is left.
     until(&executor, || Arc::strong_count(&diary.0) == 1).await;
 }

@@ -110,7 +110,7 @@ async fn outcomes<Q: Queue>(executor: &Arc<dyn Executor>, when_full: WhenFull, e
     assert!(unseen == 0 || !Q::SHARED && unseen <= 4, "{case}: {unseen}");
     // All messages that were told, by their outcomes.
     assert_eq!(handled + dead + unseen + dropped + returned, count * EACH, "{case}");
-    // The task of the actor ends a moment later, and with it a mailbox with one sender.
+    // The actor's task ends a moment later, and a mailbox with one sender is dropped with it.
     until(executor, || handled + book.unhandled() >= count * EACH).await;
     assert_eq!(handled + book.unhandled(), count * EACH, "{case}: one was dropped twice");
     if end == End::Unreferenced {
@@ -123,7 +123,7 @@ async fn outcomes<Q: Queue>(executor: &Arc<dyn Executor>, when_full: WhenFull, e
     assert_eq!(actors.count(), 0, "{case}");
 }
 
-/// Returns an actor that waits in its handler, with a full mailbox. The gate ends the wait.
+/// Returns an actor with a full mailbox that waits in its handler until the gate opens.
 async fn full<Q: Queue>(
     executor: &Arc<dyn Executor>,
     book: &Arc<Book>,
@@ -134,7 +134,7 @@ async fn full<Q: Queue>(
     let mut actor = actor.spawn().unwrap();
     let (open, gate) = oneshot::channel();
     actor.tell(gate).await.unwrap();
-    // It has taken the gate.
+    // The actor has taken the gate.
     until(executor, || actor.depth() == 0).await;
     for number in 0..2 {
         actor.tell(Entry { act: super::Act::Nothing, ..entry(book, 0, number) }).await.unwrap();
@@ -151,7 +151,7 @@ pub(super) async fn a_full_mailbox_waits_refuses_or_drops(executor: Arc<dyn Exec
         drop(tried);
         assert_eq!(book.unhandled(), 1);
         match (when_full, cut(3, actor.tell(entry(&book, 0, 3))).await) {
-            // It waits for room; dropped, it was not told.
+            // The sender waits for room. It was dropped, so its message was not told.
             (WhenFull::Wait, None) => {}
             (WhenFull::Refuse, Some(Err(TellError::Full(_)))) => {}
             (WhenFull::DropNewest, Some(Ok(()))) => {}
@@ -159,7 +159,7 @@ pub(super) async fn a_full_mailbox_waits_refuses_or_drops(executor: Arc<dyn Exec
         }
         open.send(()).unwrap();
         if when_full == WhenFull::Wait {
-            // Another sender that waits gets the room.
+            // Another waiting sender gets the room.
             actor.tell(entry(&book, 0, 4)).await.unwrap();
         }
         actor.drain();
@@ -181,7 +181,7 @@ pub(super) async fn control_overtakes_a_full_mailbox(executor: Arc<dyn Executor>
         actor.stop();
         open.send(()).unwrap();
         assert_eq!(actor.ended().await, ActorEnd::Stopped);
-        // The message in flight is finished, and the others are not handled.
+        // The actor finishes the message in flight, and handles no other.
         assert_eq!((book.handled(), book.unhandled()), (0, 2), "{}", Q::NAME);
     }
 
@@ -197,7 +197,7 @@ pub(super) async fn a_sender_that_waits_for_room_learns_of_the_end(executor: Arc
         let waits = task(executor, async move { actor.tell(entry(&shared, 0, 9)).await });
         weak.stop();
         open.send(()).unwrap();
-        // Its message comes back, or was told before the end and is dead mail.
+        // The waiting message is returned, or was told before the end and is dead mail.
         match waits.await {
             Err(TellError::Gone(back)) => assert!(!back.token.was_handled),
             Ok(()) => {}

@@ -1,4 +1,4 @@
-//! What a failure changes, how often an actor is restarted, and together with which others.
+//! What a failure changes, how many times an actor is restarted, and which others restart with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn part(diary: &Diary, name: &'static str) -> impl FnMut() -> Probe + Send + use
     })
 }
 
-/// The actor adds the number to the sum of this instance, and notes the sum.
+/// Makes the actor add the number to the sum of this instance, and note the sum.
 fn note(diary: &Diary, number: u32) -> Do {
     let diary = diary.clone();
     job(move |probe, ctx| {
@@ -51,7 +51,7 @@ pub(super) async fn a_restart_keeps_the_mailbox_and_the_references(executor: Arc
             ctx.tell_after(MS, late);
             Err(Error::msg("told to fail"))
         });
-        // An error keeps the state, and a panic does not. Timers end with both.
+        // An error keeps the state, a panic does not. Both end the timers.
         for what in [note(1), timer_and_fail, note(2), panics(), note(4), note(8)] {
             one.tell(what).await.unwrap();
         }
@@ -112,7 +112,7 @@ async fn three(
 }
 
 pub(super) async fn each_strategy_restarts_its_children(executor: Arc<dyn Executor>) {
-    // An error keeps the state of the one that failed.
+    // After an error, the actor that failed keeps its state.
     let cases = [
         (Strategy::OneForOne, panics(), "dropped +b"),
         (Strategy::OneForOne, fail(), "+b"),
@@ -127,7 +127,7 @@ pub(super) async fn each_strategy_restarts_its_children(executor: Arc<dyn Execut
         let [a, mut b, c] = three(&executor, &group, &diary).await;
         b.tell(fails).await.unwrap();
         diary.has(&executor, expected).await;
-        // No message was lost, and they kept their order.
+        // No message was lost, and their order stays.
         b.tell(note(&diary, 1)).await.unwrap();
         b.tell(note(&diary, 2)).await.unwrap();
         diary.has(&executor, "b=1 b=3").await;
@@ -148,11 +148,11 @@ pub(super) async fn a_supervisor_that_gives_up_is_restarted_by_its_parent(
     let inner = outer.supervisor("inner", Strategy::OneForOne, limits(0));
     let [a, mut b, c] = three(&executor, &inner, &diary).await;
     b.tell(panics()).await.unwrap();
-    // All of them, in their order.
+    // The outer supervisor restarts all of them, in their order.
     diary.has(&executor, "dropped dropped dropped +a +b +c").await;
     b.tell(note(&diary, 1)).await.unwrap();
     diary.has(&executor, "b=1").await;
-    // The limit of the outer one is exceeded: it has no parent, and ends.
+    // The limit of the outer supervisor is exceeded. It has no parent, so it gives up.
     b.tell(fail()).await.unwrap();
     assert_eq!(b.ended().await, ActorEnd::Failed { error: "told to fail".into() });
     for other in [a, c] {

@@ -1,5 +1,5 @@
-//! Many actors that end while messages fly: each message has exactly one outcome, by the counters
-//! and by those who told it.
+//! Many actors that end while messages are on their way: each message has exactly one outcome,
+//! according to the counters and to its sender.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,8 +21,8 @@ fn harmless(book: &Arc<Book>, from: u64, number: u64) -> Entry {
     Entry { act: Act::Nothing, ..entry(book, from, number) }
 }
 
-/// Each is told messages, and stopped while it has some of them and others are on their way.
-/// `ACTORS=1000` has fewer of them, for a sanitizer, and a million of them needs 2 GB.
+/// Stops each actor while some of its messages are in the mailbox and others are on their way.
+/// `ACTORS=1000` runs fewer actors for a sanitizer; a million of them need 2 GB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn actors_that_are_stopped_while_messages_fly_conserve_them() {
     const SENDERS: u64 = 2;
@@ -78,8 +78,8 @@ async fn actors_that_are_stopped_while_messages_fly_conserve_them() {
     assert_eq!((counted(actors, "spawned"), counted(actors, "ended")), (count, count));
 }
 
-/// The tasks of actors are dropped with their runtime, with messages in their mailboxes and in
-/// their handlers.
+/// The runtime is dropped, and with it the tasks of actors with messages in their mailboxes and
+/// handlers.
 #[test]
 fn the_end_of_an_executor_conserves_messages() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,4 +1,4 @@
-//! What an actor does, written down plainly: a mailbox is a `VecDeque`, and nothing runs by itself.
+//! A plain model of an actor: its mailbox is a `VecDeque`, and nothing runs by itself.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,11 +13,11 @@ pub(crate) enum Act {
     Panic,
     /// An error after which the actor continues.
     Ignored,
-    /// It stops itself, and fails or not.
+    /// The actor stops itself, and may fail in the same handler.
     Stop {
         fails: bool,
     },
-    /// Tells itself a note later.
+    /// The actor tells itself a note later.
     Timer(Duration),
     Sleep(Duration),
 }
@@ -58,13 +58,13 @@ pub(crate) struct Counts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Runs,
-    /// In the handler of this request, or of a message.
+    /// Sleeps in the handler of this request, or of a message if `None`.
     Sleeps(Option<usize>),
-    /// Until its restart.
+    /// Waits for its restart.
     Pauses,
 }
 
-/// What all actors have written.
+/// What all actors have done.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) handled: Vec<u64>,
@@ -73,12 +73,12 @@ pub(crate) struct Seen {
     pub(crate) counts: Counts,
 }
 
-/// How an actor is made.
+/// The settings with which an actor is spawned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) capacity: usize,
     pub(crate) when_full: WhenFull,
-    /// Of restarts.
+    /// The limit of restarts.
     pub(crate) limit: u32,
     pub(crate) keeps: bool,
 }
@@ -88,20 +88,20 @@ pub(crate) struct Model {
     mailbox: VecDeque<Mail>,
     settings: Settings,
     state: State,
-    /// By their deadlines.
+    /// Pending timers: the deadline and the number of each.
     timers: Vec<(Duration, u64)>,
-    /// Messages that the counters get when it waits for the next one.
+    /// Handled messages that are not in the counters yet: the actor counts them when it next waits.
     uncounted: u64,
     failures: u32,
     pub(crate) refs: usize,
     stops: bool,
     drains: bool,
-    /// It has seen that it drains.
+    /// The actor has noticed that it drains, and refuses new messages.
     refuses: bool,
     pub(crate) end: Option<ActorEnd>,
 }
 
-/// What a sender learns.
+/// The result of a tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
     Ok,
@@ -159,7 +159,7 @@ impl Model {
         }
     }
 
-    /// A request with its place among the open requests. The mailbox has room, or does not wait.
+    /// Puts a request into the mailbox, which has room or does not wait for it.
     pub(crate) fn ask(&mut self, mail: Mail, seen: &mut Seen) {
         let request = mail.request.expect("a request");
         seen.outcomes[request] = if self.end.is_some() || self.refuses {
@@ -181,11 +181,11 @@ impl Model {
         self.drains = true;
     }
 
-    /// It runs until it waits.
+    /// Runs the actor until it waits.
     pub(crate) fn run(&mut self, now: Duration, seen: &mut Seen) {
         while self.end.is_none() {
             match self.state {
-                // The sleep ends with an error, but the actor has not failed.
+                // The stop ends the sleep with an error, but this is not a failure of the actor.
                 State::Sleeps(request) if self.stops => {
                     resolve(request, Outcome::Failed, seen);
                     self.end(ActorEnd::Stopped, seen);
@@ -210,7 +210,8 @@ impl Model {
         seen.counts.handled += std::mem::take(&mut self.uncounted);
     }
 
-    /// Time passes, until it waits for messages only. All that happens is at `now` or later.
+    /// Lets time pass until the actor waits for messages only. All that happens is at `now` or
+    /// later.
     pub(crate) fn pass(&mut self, now: Duration, seen: &mut Seen) {
         loop {
             self.run(now, seen);
