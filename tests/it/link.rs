@@ -1,5 +1,5 @@
 //! Links over real sockets: the end of a connection, polls that are cut short, and a process that
-//! was stopped.
+//! was stopped for a while.
 #![cfg(unix)]
 
 use std::future::{Future, poll_fn};
@@ -33,13 +33,13 @@ fn link<'b>(name: &str, buffer: &'b mut [u8]) -> Link<'b, 4, 4> {
     Link::new(config, buffer).unwrap()
 }
 
-/// Both ends of a connection.
+/// Returns both ends of a connection.
 fn pair(executor: &Tokio) -> (Stream, Stream) {
     let (left, right) = UnixStream::pair().unwrap();
     (executor.unix_stream(left).unwrap(), executor.unix_stream(right).unwrap())
 }
 
-/// Publishes all numbers below `count`, and keeps those that have not arrived yet.
+/// Publishes all numbers below `count`, and keeps the unconfirmed ones.
 #[derive(Debug)]
 struct Writer {
     count: u64,
@@ -81,11 +81,11 @@ impl Traffic<4, 4> for Writer {
     }
 }
 
-/// Takes numbers, each the one after the one before.
+/// Takes numbers, which must arrive in order and without a hole.
 #[derive(Debug, Default)]
 struct Reader {
     next: u64,
-    /// Streams of which a message was taken: each has one free slot more.
+    /// The streams of messages that were taken; each taken message frees a slot.
     taken: Vec<IncomingId>,
 }
 
@@ -174,7 +174,7 @@ fn control(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The process is stopped for longer than the silence limit; its peer has sent something meanwhile.
+/// The process is stopped for longer than the silence limit, while its peer has sent something.
 #[tokio::test(start_paused = true)]
 async fn a_resumed_process_reads_before_it_checks_timeouts() {
     let executor = Tokio::current().unwrap();
@@ -190,7 +190,7 @@ async fn a_resumed_process_reads_before_it_checks_timeouts() {
         hello.extend([1, 0, b'p']);
         hello.resize(96, 0);
         peer.write_all(&control(&hello)).await.unwrap();
-        // Its hello, and the frames after it.
+        // The node's hello, and the frames after it.
         let mut received = vec![0; 120];
         peer.read_exact(&mut received).await.unwrap();
         let ping = [13, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0];

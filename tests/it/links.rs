@@ -1,5 +1,5 @@
-//! Topics between two sides over real sockets: the guarantees for readers and publishers of all
-//! policies when connections are lost, processes die, and hostile peers connect.
+//! Topics between two sides over real sockets: the guarantees for readers and publishers with each
+//! policy when connections are lost, processes die, and hostile peers connect.
 #![cfg(target_os = "linux")]
 #![cfg(feature = "metrics")]
 

@@ -13,7 +13,7 @@ use crate::links::harness::{Number, Side, join, sides, until, within};
 pub(crate) const FATES: [&str; 8] =
     ["taken", "overwritten", "skipped", "dropped", "sampled", "dead_lettered", "left", "unknown"];
 
-/// Returns how many messages have an outcome.
+/// Returns how many messages have one of these outcomes.
 pub(crate) fn fates(side: &Side) -> u64 {
     FATES.iter().map(|fate| side.sum(Kind::Edge, fate)).sum()
 }
@@ -48,7 +48,7 @@ fn an_observing_egress_counts_every_message() {
     let mut publisher = topic.publisher::<Number>("publisher", 7).unwrap();
     (0..4).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let source = &mut tap.streams()[0];
-    // They are sent, and are overwritten before the other side confirms them.
+    // The messages are sent, and overwritten before the other side confirms them.
     for _ in 0..4 {
         assert!(matches!(source.next_item(), TapItem::Message(..)));
         source.advance();
@@ -74,7 +74,7 @@ fn two_publishers_of_a_topic_have_two_epochs() {
     topic.publisher::<Number>("second", 7).unwrap();
 }
 
-/// The free slots of a remote publisher are credit of the peer: a subscription that joins later
+/// The free slots of a remote publisher are the credit of its peer: a subscription that joins later
 /// must not reduce it.
 #[test]
 fn a_remote_publisher_keeps_its_credit_while_readers_change() {
@@ -92,7 +92,7 @@ fn a_remote_publisher_keeps_its_credit_while_readers_change() {
         }
         let (mut result, mut credit) = (Ok(()), 0);
         for _ in 0..ROUNDS {
-            // As a link does: credit is never reduced.
+            // A link never reduces credit either.
             credit = credit.max(remote.room());
             if credit > 0 {
                 credit -= 1;

@@ -31,29 +31,29 @@ over_each_carrier! {
     a_reader_gets_in_while_a_crowd_renews_its_connections;
 }
 
-/// The clients of a crowd. Each is much more expensive for a server without optimisation.
+/// The number of clients in a crowd. Without optimisation, each costs the server much more.
 const CROWD: usize = if cfg!(debug_assertions) { 200 } else { 1000 };
 
 const GATING: u8 = 0;
 const REJECTING: u8 = 2;
 
-/// The test of which a child runs another part.
+/// The test that child processes run, with their part in its environment.
 const CHILD: &str = "links::admission::child_process";
 
-/// Runs in a child: does nothing in the test itself.
+/// Plays its part in a child process; returns at once in the test run itself.
 #[test]
 fn child_process() {
     let Some((part, place)) = part() else { return };
     match &*part {
         "serve" => serve_with_few_descriptors(&place, None),
-        // Its limits exceed the limits of the system.
+        // The limit of the configuration is above the one of the system.
         "cram" => serve_with_few_descriptors(&place, Some(CROWD)),
         "drip" => drip(&place, CROWD),
         _ => crowd(&place),
     }
 }
 
-/// Renews connections without a pause. Each sends nothing, and stays until the server closes it.
+/// Opens connections without a pause. Each sends nothing, and stays until the server closes it.
 fn crowd(place: &Place) {
     let mut open = VecDeque::new();
     loop {
@@ -69,7 +69,7 @@ fn crowd(place: &Place) {
     }
 }
 
-/// A server for the reader `here`, in a process that may have 64 descriptors.
+/// Runs a server for the reader `here` in a process that may have 64 descriptors.
 fn serve_with_few_descriptors(place: &Place, limits: Option<usize>) {
     limit_descriptors(Some(64));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -96,7 +96,7 @@ async fn gets_in(place: &Place, boot: u64) -> Duration {
     took
 }
 
-/// A peer with a full backlog is running: an early retry may succeed.
+/// The backlog is full but its process runs, so an early retry may succeed.
 #[tokio::test]
 async fn a_full_backlog_is_tried_again_after_the_first_pause() {
     let dir = TestDir::new("admission-backlog");
@@ -117,8 +117,8 @@ async fn a_full_backlog_is_tried_again_after_the_first_pause() {
     end(&[&here], [reading]).await;
 }
 
-/// A resolver that does not answer, or a host that is gone: the connection is neither made nor
-/// refused.
+/// A connection attempt that neither succeeds nor fails, as with a resolver that does not answer,
+/// or a host that is gone.
 #[tokio::test]
 async fn a_connection_that_is_never_made_holds_up_neither_other_links_nor_the_end() {
     let (dir, there, here) = sides("admission-never", 8, 8);
@@ -134,8 +134,8 @@ async fn a_connection_that_is_never_made_holds_up_neither_other_links_nor_the_en
     end(&[&there, &here], tasks.into_iter().chain([waiting])).await;
 }
 
-/// An unannounced reader that subscribes in the gating mode, grants credit for one message, and
-/// never confirms it.
+/// The unannounced reader subscribes in the gating mode, grants credit for one message, and never
+/// confirms it.
 async fn an_unannounced_reader_does_not_block_a_publisher(carrier: Carrier) {
     for mode in [GATING, REJECTING] {
         let (dir, there, here) = sides_over(carrier, "admission-gate", 8, 8);
@@ -161,7 +161,7 @@ async fn an_unannounced_reader_does_not_block_a_publisher(carrier: Carrier) {
 async fn h4_pending_connections_make_room_for_new_ones(carrier: Carrier) {
     let dir = TestDir::over(carrier, "admission-silent");
     let mut there = Side::new("there", 1, 8);
-    // They stay until they are evicted.
+    // Pending connections stay until they are evicted.
     there.config.handshake = PATIENCE;
     let serving = there.serve(there.exports_for("here", Policy::Block), dir.place());
     let mut silent = VecDeque::new();
@@ -169,7 +169,7 @@ async fn h4_pending_connections_make_room_for_new_ones(carrier: Carrier) {
         silent.push_back(connect(dir.place()).await);
     }
     gets_in(dir.place(), 1).await;
-    // Only the oldest was evicted.
+    // Only the oldest connection was evicted.
     hear(&mut silent.pop_front().unwrap()).await;
     assert_eq!(there.link("there", "evicted"), 1);
     gets_in(dir.place(), 2).await;
@@ -189,7 +189,7 @@ async fn named_connections_leave_room_for_announced_readers(carrier: Carrier) {
         there.notices.until("up", &node).await;
     }
     for boot in 0..3 {
-        // One connection more is rejected.
+        // A further connection is rejected.
         hear(&mut named(dir.place(), "one-more").await).await;
         gets_in(dir.place(), boot).await;
     }
@@ -215,7 +215,7 @@ async fn h5_a_reader_gets_in_when_descriptors_run_short(carrier: Carrier) {
     }
 }
 
-/// The system refuses another one from then on, even if nobody connects: nobody needs its place.
+/// From then on the system refuses to accept, but no client waits: no connection has to make room.
 async fn a_connection_that_takes_the_last_descriptor_is_served(carrier: Carrier) {
     let dir = TestDir::over(carrier, "admission-last");
     let _part = child(CHILD, "cram", dir.place());
@@ -242,7 +242,7 @@ async fn a_reader_gets_in_while_a_crowd_renews_its_connections(carrier: Carrier)
             times.push(gets_in(dir.place(), boot).await);
         }
         times.sort();
-        // Other tests run on the same cores, so it takes longer than alone.
+        // Other tests run on the same cores, so the limit is generous.
         let limit = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 1 });
         assert!(times[2] < limit, "{part}: {times:?}");
         drop(crowd);

@@ -1,4 +1,5 @@
-//! Messages of one side arrive at the other, once and in order; missing ones are gaps.
+//! Messages of one side arrive at the other, once and in order; missing messages are reported as
+//! gaps.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use tokio::sync::Semaphore;
 
 use crate::links::harness::{Number, PATIENCE, end, join, sides, take, within};
 
-/// No timer and no frame of the peer helps: both are late.
+/// Neither a timer nor a frame of the peer flushes the batch in time: both are set to come too
+/// late.
 #[tokio::test]
 async fn the_last_messages_of_a_burst_do_not_wait_for_the_delay_of_a_batch() {
     let (dir, mut there, mut here) = sides("exchange-bursts", 4096, 4096);
@@ -32,8 +34,8 @@ async fn the_last_messages_of_a_burst_do_not_wait_for_the_delay_of_a_batch() {
     end(&[&there, &here], tasks).await;
 }
 
-/// The messages of each publisher arrive once, in order and as its own, while publishers start and
-/// end.
+/// The messages of each publisher arrive once, in order and under its name, while publishers start
+/// and end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn streams_stay_apart_when_publishers_start_and_end() {
     const WRITERS: u64 = 8;
@@ -41,11 +43,11 @@ async fn streams_stay_apart_when_publishers_start_and_end() {
     const EACH: u64 = 3;
     let (dir, there, here) = sides("exchange-mix", 64, 64);
     let (_, mut reader, _tasks) = join(&dir, &there, &here).await;
-    // These have half of the link's streams, so the topic does not end meanwhile.
+    // These publishers hold half of the link's streams, and keep the topic open.
     let stays = |n| there.numbers.publisher::<Number>("stays", 1 << 40 | n).unwrap();
     let _stay: Vec<_> = (0..STREAMS as u64 / 2).map(stays).collect();
-    // Enough others that each stream is used again at once, and not more than may wait for their
-    // reader.
+    // Enough other publishers that each stream is reused at once, but not more than may wait for
+    // their reader.
     let most = Arc::new(Semaphore::new(STREAMS));
     for writer in 0..WRITERS {
         let (topic, most) = (there.numbers.clone(), most.clone());

@@ -40,7 +40,7 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
             let reader = here.reader();
             let reading = here.read("there", dir.place(), Policy::Block);
             within("both have met", there.control.ready()).await;
-            // As many as its ring holds.
+            // Exactly as many as the reader's ring holds.
             for value in 0..4 {
                 within("there is room", publisher.emit(Number { value })).await.unwrap();
             }
@@ -48,7 +48,7 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
             if told_before {
                 there.control.completed("here");
             }
-            // It does not close its link.
+            // The reader's process does not close its link.
             reading.abort();
             there.notices.until("down", "here").await;
         }

@@ -1,6 +1,6 @@
-//! Bytes that are damaged on their way, in both directions, on one connection after the other.
-//! `docs/security.md` says what may pass. Here, nothing panics, and a connection without damage
-//! carries on.
+//! Bytes that are damaged on their way, in both directions, on one connection after another.
+//! `docs/security.md` says which damage may go unnoticed. The tests show that nothing panics, and
+//! that a connection without damage continues.
 //!
 //! `DAMAGE_SEEDS=5000 cargo test --test it links::damage` runs for longer, `SEED=7` runs that seed.
 
@@ -13,9 +13,8 @@ use tokio::task::JoinHandle;
 use crate::links::harness::{Number, Side, TestDir, Wire, end, sides, until, within};
 use crate::support::seeds;
 
-/// On a connection, the bytes in which the two sides agree on all else: hello, features, the
-/// subscription with a resume, and the stream. Those of messages suffer in
-/// `tests/it/bad_network.rs`.
+/// The bytes of a connection with the handshake: hello, features, the subscription with a resume,
+/// and the stream. `tests/it/bad_network.rs` damages the bytes of messages.
 const BEGINNING: Range<usize> = 0..400;
 /// A reader whose connections damage bytes.
 struct Damaged {
@@ -41,7 +40,7 @@ impl Damaged {
         Damaged { dir, there, here, wire, publisher, reader, tasks, value: 0 }
     }
 
-    /// A connection with a damaged beginning.
+    /// Makes a connection with damage in its first bytes.
     async fn suffer(&mut self, seed: u64) {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut some = || -> Vec<(usize, u8)> {
@@ -53,7 +52,7 @@ impl Damaged {
         self.wire.damage(up, down);
         let noticed = || self.here.notices.count("up", "") + self.here.notices.count("down", "");
         until("a connection has begun", || noticed() > before).await;
-        // The damage may stop all messages, so this does not wait for them.
+        // Damage may stop all messages, so this does not wait for room.
         for _ in 0..random.usize(..400) {
             if self.publisher.try_emit(Number { value: self.value }).is_ok() {
                 self.value += 1;
@@ -63,7 +62,8 @@ impl Damaged {
         }
     }
 
-    /// A connection without damage: the reader gets everything that is sent from now on.
+    /// Makes a connection without damage, on which the reader gets every message that is sent from
+    /// now on.
     #[expect(clippy::print_stdout, reason = "what passed is of interest")]
     async fn carries_on(mut self) {
         self.wire.cut().await;

@@ -1,4 +1,4 @@
-//! Processes of a reader that die: the messages, gaps and marks that the next process gets, and the
+//! Readers whose process dies: the messages, gaps and marks that its next process gets, and the
 //! counters of publishers.
 
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::links::accounts::fates;
 use crate::links::harness::{Number, Side, TestDir, Wire, next, take, until, within};
 use crate::links::lost::Big;
 
-/// A process that reads numbers, until it dies.
+/// A process of the reader, until it dies.
 struct Life {
     side: Side,
     reader: Subscription<Number>,
@@ -35,13 +35,13 @@ impl Life {
         Life { side, reader, link }
     }
 
-    /// Takes one number: its value, and whether it is redelivered. It is in flight then.
+    /// Takes one number, which is then in flight. Returns it, and whether it is redelivered.
     async fn next(&mut self) -> (u64, bool) {
         let number = next(&mut self.reader).await;
         (number.value, number.redelivered())
     }
 
-    /// Takes these numbers: all of them are redelivered, or none.
+    /// Takes these numbers, which must all have the same mark.
     async fn takes(&mut self, numbers: Range<u64>, again: bool) {
         for value in numbers {
             assert_eq!(self.next().await, (value, again));
@@ -55,7 +55,7 @@ impl Life {
         }
     }
 
-    /// Dies: the link is not closed, and nothing more is confirmed.
+    /// Ends without closing the link or confirming anything more.
     async fn die(self, there: &Side) {
         let before = there.notices.count("down", "`here`");
         self.link.abort();
@@ -98,7 +98,7 @@ async fn an_unconfirmed_message_of_a_killed_reader_is_redelivered_and_is_marked(
     let scene = Scene::new("deaths-again", Redelivery::default(), 20);
     let mut first = Life::begin(2, &scene.dir);
     first.takes(0..6, false).await;
-    // The sixth is in flight, the others are in its ring.
+    // The sixth message is in flight, the later ones are in the reader's ring.
     until("all arrive", || first.reader.depth() == 15).await;
     scene.confirmed(5).await;
     first.die(&scene.there).await;
@@ -118,8 +118,8 @@ async fn an_unconfirmed_message_of_a_killed_reader_is_redelivered_and_is_marked(
     assert_eq!(second.next().await, (20, false), "what nobody had is not marked");
 }
 
-/// Where the topic evicts readers that stall, a dead one is such a reader. Its next process gets
-/// the number of messages that it missed, and is waited for again.
+/// If the topic evicts readers that stall, it also evicts a dead reader. The next process gets a
+/// gap with the number of missed messages, and is gating again.
 #[tokio::test]
 async fn a_dead_reader_is_evicted_and_its_next_process_is_waited_for() {
     let mut scene = Scene::new("deaths-evicted", Redelivery::default(), 0);
@@ -149,7 +149,7 @@ async fn a_dead_reader_is_evicted_and_its_next_process_is_waited_for() {
     let mut refused = (300..300 + 200)
         .find(|value| scene.publisher.try_emit(Number { value: *value }).is_err())
         .expect("the next process is waited for");
-    // It reads on, and none of these are missing.
+    // The reader continues, and misses none of these.
     second.takes(300..refused, false).await;
     second.reader.done();
     scene.confirmed(refused).await;
@@ -175,7 +175,7 @@ async fn a_redelivered_message_in_fragments_is_marked() {
         let here = side("here", boot);
         let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
         let link = here.read("there", dir.place(), Policy::Block);
-        // The first is in flight, and nothing is confirmed.
+        // The first message is in flight, and nothing is confirmed.
         let big = next(&mut reader).await;
         assert_eq!((&big.values, big.redelivered()), (&[0; 60], again));
         link.abort();
@@ -184,7 +184,7 @@ async fn a_redelivered_message_in_fragments_is_marked() {
     }
 }
 
-/// At an end in order, messages that are in a ring are not confirmed.
+/// In an orderly end, messages that are still in a ring are not confirmed.
 #[tokio::test]
 async fn messages_left_at_a_shutdown_go_to_the_next_process() {
     for asked in [true, false] {
@@ -198,11 +198,11 @@ async fn messages_left_at_a_shutdown_go_to_the_next_process() {
         }
         drop(life.reader);
         if asked {
-            // These arrive after the end of the last subscription.
+            // These arrive after the last subscription has ended.
             (10..13).for_each(|value| scene.publisher.try_emit(Number { value }).unwrap());
             scene.publisher.flush();
             until("they arrive", || life.side.link("there", "received") == 13).await;
-            // Longer than a confirmation takes.
+            // Longer than the delay of a confirmation.
             tokio::time::sleep(4 * life.side.config.confirm).await;
         }
         life.side.control.drain();
@@ -219,7 +219,7 @@ async fn messages_left_at_a_shutdown_go_to_the_next_process() {
     }
 }
 
-/// A gap is delivered before it is confirmed: it is not lost with a process that dies before.
+/// A gap is confirmed only after its delivery, so it is not lost when the process dies before.
 #[tokio::test]
 async fn an_undelivered_gap_goes_to_the_next_process() {
     let scene = Scene::new("deaths-gap", Redelivery::AtMostOnce, 20);
@@ -228,7 +228,7 @@ async fn an_undelivered_gap_goes_to_the_next_process() {
     first.die(&scene.there).await;
     let second = Life::begin(3, &scene.dir);
     until("it is sent", || second.side.link("there", "missed") == 20).await;
-    // Longer than a confirmation takes.
+    // Longer than the delay of a confirmation.
     tokio::time::sleep(4 * second.side.config.confirm).await;
     assert_eq!(scene.exports.progress(), 0);
     second.die(&scene.there).await;
@@ -242,7 +242,7 @@ async fn an_undelivered_gap_goes_to_the_next_process() {
     assert_eq!(found, [20, 0]);
 }
 
-/// Its services had completed when the shutdown was requested: they do not restart.
+/// The services had completed when the shutdown was requested, so they do not restart.
 #[tokio::test]
 async fn a_shutdown_after_completion_ends_for_good() {
     let Scene { dir, there, publisher, .. } =
@@ -257,7 +257,7 @@ async fn a_shutdown_after_completion_ends_for_good() {
     within("all has ended", there.control.ended()).await;
 }
 
-/// Its services were abandoned at the deadline, one of them with a message in flight.
+/// The services were abandoned at the deadline, one of them with a message in flight.
 #[tokio::test]
 async fn messages_in_flight_at_an_abandoned_shutdown_are_marked() {
     let scene = Scene::new("deaths-abandoned", Redelivery::default(), 5);
@@ -271,8 +271,8 @@ async fn messages_in_flight_at_an_abandoned_shutdown_are_marked() {
     next.takes(1..5, true).await;
 }
 
-/// Messages in the ring of its own of a `drop-newest` subscription, and those that it had no room
-/// for, are in the gap that its next process gets.
+/// A `drop-newest` subscription loses the messages in its own ring, and the messages that the ring
+/// had no room for: all of them are in the gap that the next process gets.
 #[tokio::test]
 async fn what_a_dead_drop_newest_reader_had_not_handled_is_a_gap() {
     let Scene { dir, there, exports, mut publisher } =
@@ -291,7 +291,7 @@ async fn what_a_dead_drop_newest_reader_had_not_handled_is_a_gap() {
     until("what it has handled is confirmed", || exports.progress() == 5).await;
     first.die(&there).await;
 
-    // The next process dies with a gap of messages that were dropped.
+    // The next process, too, dies with a gap of dropped messages.
     publisher.try_emit(Number { value: 300 }).unwrap();
     let mut second = begin(3);
     let gap = second.gap().await;
@@ -324,7 +324,7 @@ async fn what_a_dead_drop_newest_reader_had_not_handled_is_a_gap() {
     assert_eq!(there.sum(Kind::Edge, "unknown"), 602 - there.sum(Kind::Edge, "taken"));
 }
 
-/// Processes that die before any reader signals demand had none in flight.
+/// A process that died before its reader asked for a message had none in flight.
 #[tokio::test]
 async fn deaths_without_demand_dead_letter_no_message() {
     let scene = Scene::new("deaths-start", Redelivery::default(), 20);
@@ -342,7 +342,7 @@ async fn deaths_without_demand_dead_letter_no_message() {
     assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 0);
 }
 
-/// If one process has several readers, the slowest one decides which messages are confirmed.
+/// With several readers in one process, the slowest one decides what is confirmed.
 #[tokio::test]
 async fn unfinished_messages_of_the_slowest_reader_are_redelivered_to_all() {
     let scene = Scene::new("deaths-slowest", Redelivery::default(), 20);
@@ -353,7 +353,7 @@ async fn unfinished_messages_of_the_slowest_reader_are_redelivered_to_all() {
     first.takes(0..7, false).await;
     first.reader.done();
     scene.confirmed(7).await;
-    // Longer than a confirmation of the fast reader takes.
+    // Longer than the delay of a confirmation by the fast reader.
     tokio::time::sleep(4 * first.side.config.confirm).await;
     assert_eq!(scene.exports.progress(), 7);
     first.die(&scene.there).await;
@@ -368,8 +368,8 @@ async fn unfinished_messages_of_the_slowest_reader_are_redelivered_to_all() {
     scene.confirmed(20).await;
 }
 
-/// The last confirmations of a reader that shuts down are lost with its connection, and it closes
-/// the next one before its stream resumes.
+/// The last confirmations of a reader that shuts down are lost with its connection, and the reader
+/// closes the next connection before its stream resumes.
 #[tokio::test]
 async fn possibly_delivered_messages_are_marked_or_at_most_once_a_gap() {
     for (name, redelivery) in [
@@ -379,7 +379,7 @@ async fn possibly_delivered_messages_are_marked_or_at_most_once_a_gap() {
         let scene = Scene::new(name, redelivery, 3);
         let (here, wire) = (Side::new("here", 2, 64), Wire::new());
         let mut reader = here.reader();
-        // Its hello and its subscriptions; not its confirmations.
+        // Lets the reader's hello and subscriptions pass, but not its confirmations.
         wire.limit_up(Some(2));
         let reading = here.read_over(&wire, scene.dir.place(), Policy::Block);
         take(&mut reader, 0..3).await;

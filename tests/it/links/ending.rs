@@ -29,7 +29,7 @@ impl Sides {
         Sides { dir, there, here, wire: Wire::new(), down: Arc::default(), serving }
     }
 
-    /// Reads over connections that can be cut and prevented.
+    /// Starts a reader whose connections can be cut and prevented.
     fn read(&self) -> (Subscription<Number>, JoinHandle<()>) {
         let reader = self.here.numbers.subscribe("reader", OBSERVING).unwrap();
         let interests = vec![self.here.interest(OBSERVING)];
@@ -43,7 +43,7 @@ impl Sides {
         (reader, tokio::spawn(imports.run().unwrap()))
     }
 
-    /// The connection is lost, and the reader cannot connect again before `down` is unset.
+    /// Cuts the connection; the reader cannot connect again while `down` is set.
     async fn disconnect(&self) {
         self.down.store(true, Ordering::SeqCst);
         self.wire.cut().await;
@@ -60,7 +60,8 @@ impl Sides {
         self.there.control.drain();
     }
 
-    /// The links of the publisher's side end, and all three messages have this outcome.
+    /// Waits until the publisher's links have ended, and checks that all three messages have this
+    /// outcome.
     async fn end_with(self, outcome: &str) {
         within("all links have ended", self.there.control.ended()).await;
         assert_eq!(self.there.sum(Kind::Edge, outcome), 3);
@@ -82,7 +83,7 @@ async fn an_observer_that_loses_its_connection_before_or_during_the_shutdown_get
             sides.disconnect().await;
         } else {
             sides.disconnect().await;
-            // No stream of this publisher has reached the reader: it could not report a gap.
+            // The reader has seen no stream of this publisher, so it could not report a gap.
             sides.publish(0..3);
             sides.shut_down();
             tokio::task::yield_now().await;
@@ -94,7 +95,7 @@ async fn an_observer_that_loses_its_connection_before_or_during_the_shutdown_get
     }
 }
 
-/// The launcher runs the reader's process, which has not connected yet.
+/// The launcher runs the reader's process, but the process has not connected yet.
 #[tokio::test]
 async fn an_observer_that_the_launcher_runs_gets_all_at_a_shutdown() {
     let sides = Sides::new("ending-launched");

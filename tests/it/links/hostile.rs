@@ -1,4 +1,4 @@
-//! A publisher with two good readers, and hostile peers of another process that attack it in all
+//! A publisher with two good readers, and hostile peers in another process that attack it in all
 //! ways at once, without a pause. The good readers lose nothing. The test prints the longest
 //! latency.
 //!
@@ -24,13 +24,13 @@ over_each_carrier! {
 }
 
 const READERS: [&str; 2] = ["good-0", "good-1"];
-/// Hostile peers that get in, and names for which others are rejected.
+/// The names of hostile peers that are admitted, and names that are rejected.
 const WISHES: [&str; 5] = ["hold-", "deaf-", "flood", "wide-", "broken-"];
 const NAMES: [&str; 3] = ["good-0", "two\\nlines", "there"];
 const GATING: u8 = 0;
 const OBSERVING: u8 = 1;
 
-/// Runs in a child: does nothing in the test itself.
+/// Runs the hostile peers in a child process; returns at once in the test run itself.
 #[test]
 fn peers() {
     let Some((_, place)) = part() else { return };
@@ -45,20 +45,20 @@ fn peers() {
         scope.spawn(|| flood(place, garbage));
         scope.spawn(|| flood(place, broken));
         scope.spawn(|| flood(place, |_| [hello("flood", 1, 1), ping().repeat(1000)].concat()));
-        // As many as the others keep: the server takes connections up late.
+        // No more than the others keep, because the server accepts connections late.
         scope.spawn(|| stay(place, 40, true, name));
-        // Subscribe with other layouts, and request ours.
+        // Subscribe with another layout, and request ours.
         scope.spawn(|| stay(place, 40, true, |me| wish::<Wide>("wide", me, GATING, 8)));
         scope.spawn(|| flood(place, |_| questions()));
     });
 }
 
-/// Returns a peer that sends hello and a subscription.
+/// Returns a hello, a subscription and a ping.
 fn wish<M: mycelium_core::Message>(kind: &str, me: u64, mode: u8, window: u32) -> Vec<u8> {
     [hello(&format!("{kind}-{}", me % 1000), me, 1), subscribe::<M>(mode, window), ping()].concat()
 }
 
-/// Names of other peers, and invalid names.
+/// Returns hellos with names of other peers, and with invalid names.
 fn name(me: u64) -> Vec<u8> {
     let long = "n".repeat(62);
     let names = ["good-0", "good-1", "", "there", &long, "two\nlines", "bell\u{7}", "\u{1b}[2J"];
@@ -68,15 +68,15 @@ fn name(me: u64) -> Vec<u8> {
 
 fn garbage(random: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..random.usize(1..4000)).map(|_| random.u8(..)).collect();
-    // Half of it begins with valid bytes.
+    // Half of the garbage begins with valid bytes.
     if random.bool() {
         bytes.splice(..0, [hello("garbage", 1, 1), vec![0xa1, 0]].concat());
     }
     bytes
 }
 
-/// Breaks the protocol in one of several ways: frames that claim gigabytes, a second hello, a
-/// message without a subscription, and the bytes of a good reader that are damaged and cut.
+/// Returns bytes that break the protocol in one of several ways: frames that claim gigabytes, a
+/// second hello, a message without a subscription, or the bytes of a good reader, damaged and cut.
 fn broken(random: &mut fastrand::Rng) -> Vec<u8> {
     let greeting = hello(&format!("broken-{}", random.u16(..)), 1, 1);
     let mut giant = frame(random.u16(..3), 0, 0, &[0; 96]);
@@ -98,12 +98,12 @@ fn broken(random: &mut fastrand::Rng) -> Vec<u8> {
     }
 }
 
-/// Requests the layout of a topic again and again.
+/// Returns a hello and many requests for a layout.
 fn questions() -> Vec<u8> {
     [hello("question", 1, 1), ask("numbers", 0).repeat(500)].concat()
 }
 
-/// Keeps `most` connections, sends something on each, and renews the oldest without a pause.
+/// Keeps `most` connections, sends some bytes on each, and replaces the oldest without a pause.
 fn stay(place: &Place, most: usize, reads: bool, what: impl Fn(u64) -> Vec<u8>) {
     let (mut open, mut me) = (VecDeque::new(), 0);
     loop {
@@ -120,7 +120,7 @@ fn stay(place: &Place, most: usize, reads: bool, what: impl Fn(u64) -> Vec<u8>) 
     }
 }
 
-/// Sends as much as the server takes, on one connection after the other.
+/// Sends as much as the server takes, on one connection after another.
 fn flood(place: &Place, what: impl Fn(&mut fastrand::Rng) -> Vec<u8>) {
     let mut random = fastrand::Rng::with_seed(7);
     loop {
@@ -173,7 +173,7 @@ async fn good_readers_lose_nothing_beside_hostile_peers(carrier: Carrier) {
     let wished = WISHES.map(|peer| ("up", peer));
     let mut awaited: Vec<_> = wished.into_iter().chain(NAMES.map(|it| ("rejected", it))).collect();
     let mut look = end_of_load;
-    // A handshake of TLS takes long without optimisation.
+    // TLS handshakes are slow without optimisation.
     let end_of_patience = end_of_load + 3 * PATIENCE;
     while Instant::now() < end_of_load || !awaited.is_empty() && Instant::now() < end_of_patience {
         for _ in 0..10 {
@@ -182,7 +182,7 @@ async fn good_readers_lose_nothing_beside_hostile_peers(carrier: Carrier) {
             count += 1;
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
-        // It takes long, and the server waits for it.
+        // The check is slow and the server waits for it, so it is rare.
         if Instant::now() >= look {
             awaited.retain(|(kind, words)| peers.count(kind, words) == 0);
             look = Instant::now() + Duration::from_millis(100);

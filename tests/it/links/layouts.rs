@@ -17,7 +17,7 @@ over_each_carrier! {
     both_sides_report_a_mismatch_and_the_reader_names_the_field;
 }
 
-/// Returns the next frame of the link of this kind.
+/// Returns the next control frame of this kind.
 async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
     loop {
         let (_, payload) = next_frame(stream).await.expect("a frame");
@@ -51,7 +51,7 @@ async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Ca
     end(&[&there, &here], [serving, reading]).await;
 }
 
-/// Returns a reader's side that has connected to this end.
+/// Returns a reader's side that has connected to the returned stream.
 async fn dialed(test: &str) -> (TestDir, Side, Stream, JoinHandle<()>) {
     let (dir, here) = (TestDir::new(test), Side::new("here", 2, 8));
     let bound = BoundSocket::at(dir.socket()).unwrap();
@@ -61,8 +61,8 @@ async fn dialed(test: &str) -> (TestDir, Side, Stream, JoinHandle<()>) {
     (dir, here, stream, reading)
 }
 
-/// Returns the bytes of a server that has these features, rejects the layout, and answers a request
-/// for it with these frames.
+/// Plays a server with these features, which rejects the layout and answers a request for it with
+/// these frames. Returns the reader's side.
 async fn answers(test: &str, features: Option<u32>, answers: &[Vec<u8>]) -> Side {
     let (_dir, here, mut stream, reading) = dialed(test).await;
     let mut said = hello("there", 1, 1);
@@ -107,14 +107,14 @@ async fn a_peer_without_descriptions_is_not_asked_and_still_fails_the_reader() {
 
 #[tokio::test]
 async fn no_answer_of_a_peer_hides_a_mismatch() {
-    // The canonical form of `Number`, but for the type of its field.
+    // The canonical form of `Number`, except for the type of its field.
     let mut u32_form = [0; 55];
     assert_eq!(Number::DESCRIPTOR.canonical(0, &mut u32_form), (55, 55));
     u32_form[54] = 0x03;
     let cases = [
         ("nothing", vec![piece(0, 0, 0, &[])]),
         ("too much", vec![piece(84, 0, u32::MAX, &[0x50; 84])]),
-        // Joined in this order, these two would give `value` another type.
+        // If they were joined in this order, these two pieces would give `value` another type.
         ("elsewhere", vec![piece(55, 1, 56, &u32_form), piece(1, 55, 56, &[0])]),
         ("never whole", vec![piece(84, 0, 168, &[0x50; 84]), piece(0, 84, 168, &[])]),
         ("nonsense", vec![piece(4, 0, 4, &[0xff; 4])]),
@@ -167,7 +167,7 @@ async fn only_permitted_readers_get_a_layout() {
         drop(stream);
         until("it has gone", || there.notices.count("down", "") == index + 1).await;
     }
-    // A flood of requests: each is answered or replaced by a later one; none is queued.
+    // In a flood of requests, each is answered or replaced by a later one; none is queued.
     let mut stream = connect(dir.place()).await;
     say(&mut stream, &hello("here", 4, 1)).await;
     let flood = ask("numbers", 1).repeat(1000);
@@ -187,7 +187,7 @@ async fn only_permitted_readers_get_a_layout() {
 async fn a_duplicate_subscription_is_rejected() {
     let (dir, there, serving) = served(Carrier::Unix, "layouts-twice", 8);
     let mut stream = connect(dir.place()).await;
-    // In the observing mode, which every peer may use.
+    // The observing mode is open to every peer.
     let first = subscribe::<Number>(1, 8);
     let mut second = first.clone();
     second[24 + 4] += 1;

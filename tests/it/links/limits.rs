@@ -1,4 +1,4 @@
-//! Limits hold, and a peer that exceeds them harms no other.
+//! Limits hold, and a peer that exceeds them does not harm others.
 
 use std::time::Duration;
 
@@ -36,13 +36,13 @@ async fn a_reader_that_is_rejected_again_pauses_longer() {
     let began = Instant::now();
     namesake.read("there", dir.place(), Policy::Block);
     until("it was rejected", || namesake.notices.count("down", "") >= 8).await;
-    // With pauses that double from 10 ms, less up to a half, these are at least 5, 10, 20 … 320 ms.
+    // The pauses double from 10 ms and are shortened by up to a half: at least 5, 10, 20 … 320 ms.
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(635), "8 tries in {took:?}");
 }
 
-/// The topologies of the two nodes differ: the publishers would not wait for a reader that must not
-/// miss anything.
+/// The topologies of the two nodes differ: the publisher's node does not know that the reader is
+/// gating.
 #[tokio::test]
 async fn a_reader_that_is_announced_as_an_observer_cannot_gate() {
     let (dir, there, here) = sides("limits-announced", 8, 8);
@@ -72,7 +72,7 @@ async fn remote_readers_leave_room_for_local_publishers() {
     assert!(publisher.is_ok(), "{publisher:?}");
 }
 
-/// A peer whose publishers start and end, and a reader that does not read.
+/// The peer's publishers start and end, and the reader does not read.
 #[tokio::test]
 async fn ended_streams_that_are_not_read_are_bounded() {
     let dir = TestDir::new("limits-ended");
@@ -91,7 +91,7 @@ async fn ended_streams_that_are_not_read_are_bounded() {
         }
     };
     within("a reader that does not look holds no publisher of one message", all).await;
-    // The others wait at the peer.
+    // The rest of the streams wait at the peer.
     until("it is full", || there.notices.count("stream limit", "") > 0).await;
     until("some arrive", || reader.depth() > 1).await;
     let rings = here.counters.read().iter().filter(|line| line.kind == Kind::Publisher).count();
@@ -105,8 +105,8 @@ async fn ended_streams_that_are_not_read_are_bounded() {
     until("all is confirmed", || exports.progress() == 1000).await;
 }
 
-/// The name of a peer is part of counter labels. Names of this program are checked for the same
-/// reason.
+/// A peer's name becomes part of counter labels. The names of this program's own nodes are checked
+/// for the same reason.
 #[tokio::test]
 async fn a_peer_name_cannot_forge_counter_labels() {
     let dir = TestDir::new("limits-label");

@@ -1,5 +1,5 @@
-//! Connections that are lost at any moment: no message is doubled, missing messages are gaps, and
-//! ends arrive.
+//! Connections that are lost at any moment: no message is delivered twice, missing messages are
+//! gaps, and the ends of publishers arrive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_
     drop(publisher);
     let mut reader = here.reader();
     let wire = Wire::new();
-    // Its hello and its subscriptions; not its confirmations.
+    // Lets the reader's hello and subscriptions pass, but not its confirmations.
     wire.limit_up(Some(2));
     there.serve(exports, dir.place());
     here.read_over(&wire, dir.place(), Policy::Block);
@@ -30,7 +30,7 @@ async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_
     assert_eq!(within("the end", reader.recv()).await, None);
 }
 
-/// Of one publisher, and of nearly as many as a link can have.
+/// Tests one publisher, and nearly as many publishers as a link can have.
 #[tokio::test]
 async fn lost_ends_are_sent_again_without_a_gap() {
     for count in [1, 120] {
@@ -62,14 +62,14 @@ pub(crate) struct Big {
     pub(crate) values: [u64; 60],
 }
 
-/// Gaps are exact and messages whole, whenever the connection is lost.
+/// Gaps are exact and messages are whole, whenever the connection is lost.
 async fn big_ones_with_cuts(name: &str, policy: Policy) {
     let (dir, mut there, mut here) = sides(name, 16, 16);
     for side in [&mut there, &mut here] {
         side.carry::<Big>(16);
         side.config.max_frame = 256;
         side.config.buffer = 1 << 13;
-        // It connects again at once, so that each cut loses something.
+        // The reader reconnects at once, so each cut loses something.
         side.config.retry.first = Duration::from_millis(2);
     }
     let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();

@@ -1,6 +1,6 @@
-//! Streams move from the socket of their link to shared memory while messages are on their way, and
-//! connections end before, during and after that: no message is lost, nobody waits for ever, and
-//! nothing stays open.
+//! Streams that move from the socket of their link to shared memory while messages are on their
+//! way, and connections that end before, during and after the move: no message is lost, nobody
+//! waits for ever, and no descriptor or mapping leaks.
 
 use std::fs;
 use std::future::poll_fn;
@@ -19,7 +19,7 @@ use crate::links::harness::{Number, PATIENCE, next, take};
 
 mod world;
 
-/// A run of these does not fit into a socket.
+/// A message so large that a run of them does not fit into a socket.
 #[message(topic = "pages", id = 2)]
 #[derive(Debug, PartialEq)]
 struct Page {
@@ -45,7 +45,7 @@ async fn a_stream_moves_while_messages_are_on_their_way() {
     let world = World::new::<Page>("moves-running", 1024);
     let mut reader = world.here.numbers.subscribe::<Page>("reader", Policy::Block).unwrap();
     let mut publisher = world.there.numbers.publisher::<Page>("publisher", 7).unwrap();
-    // The first connection finds a full ring.
+    // The ring is full when the first connection begins.
     for number in 0..1024 {
         publisher.try_emit(Page::from(number)).ok().unwrap();
     }
@@ -75,7 +75,7 @@ async fn a_topic_that_is_kept_on_the_socket_does_not_move() {
     emitting.await.unwrap();
     for side in [&world.there, &world.here] {
         assert_eq!(side.notices.count("moved", ""), 0, "{:?}", side.notices);
-        // Its section says so: nothing has to be reported.
+        // The topology asks for it, so nothing is reported.
         assert_eq!(side.notices.count("on socket", ""), 0, "{:?}", side.notices);
     }
 }
@@ -84,10 +84,10 @@ async fn a_topic_that_is_kept_on_the_socket_does_not_move() {
 async fn an_idle_observer_holds_nobody_up_after_a_move() {
     let world = World::new::<Number>("moves-observer", 16);
     let mut reader = world.here.reader();
-    // It never receives.
+    // This observer never receives.
     let _observer = world.here.numbers.subscribe::<Number>("observer", Policy::DropOldest).unwrap();
     let mut publisher = world.there.publisher();
-    // These go over the socket.
+    // These messages go over the socket.
     for number in 0..5 {
         publisher.try_emit(Number::from(number)).ok().unwrap();
     }
@@ -115,7 +115,7 @@ async fn a_reader_on_a_thread_of_its_own_wakes_while_the_links_executor_is_busy(
         number.send(own.block_on(receives).and_then(Delivery::message).map(|it| it.value))
     });
     is_asleep.recv_timeout(PATIENCE).expect("the reader sleeps");
-    // No worker of the runtime polls a task until `release` is dropped.
+    // Until `_release` is dropped, no worker of the runtime polls a task.
     let (busy, is_busy) = mpsc::channel();
     let _release: Vec<mpsc::Sender<()>> = (0..2)
         .map(|_| {
@@ -133,11 +133,12 @@ async fn a_reader_on_a_thread_of_its_own_wakes_while_the_links_executor_is_busy(
     assert_eq!(received.recv_timeout(PATIENCE), Ok(Some(1)));
 }
 
-/// Each wake of the session costs a write to an eventfd, and a poll that checks all streams.
+/// Each wake-up of the session would cost a write to an eventfd, and a poll that checks all
+/// streams.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_runs_in_memory_does_not_wake_its_link() {
     let (world, mut reader, mut publisher) = World::moved("moves-awake", 16).await;
-    // It leaves the ring of the link.
+    // The message has left the ring of the link.
     publisher.try_emit(Number { value: 0 }).ok().unwrap();
     assert_eq!(next(&mut reader).await.value, 0);
     reader.done();
@@ -148,11 +149,11 @@ async fn a_reader_that_runs_in_memory_does_not_wake_its_link() {
             panic!("no message {number}");
         };
         assert_eq!(message.value, number);
-        // As at the end of a poll.
+        // A service does this at the end of a poll.
         reader.done();
     }
     assert_eq!(world.take_wakes_of_client(), 0, "the link has nothing to do");
-    // The session says to the publisher that nobody reads any more.
+    // The session tells the publisher that the reader has left.
     drop(reader);
     assert_eq!(world.take_wakes_of_client(), 1, "a reader has left");
     let emitting = emit(publisher, 10_000..10_100);
@@ -162,7 +163,7 @@ async fn a_reader_that_runs_in_memory_does_not_wake_its_link() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_moved_on_an_earlier_connection_continues_without_its_memory() {
     let (world, mut reader, mut publisher) = World::moved("moves-earlier", 16).await;
-    // The next link connection cannot get a control connection.
+    // The next connection of the link gets no control connection.
     fs::remove_file(world.control_socket()).unwrap();
     world.cut();
     world.here.notices.until("on socket", "cannot connect to its node: ").await;
@@ -171,7 +172,7 @@ async fn a_stream_that_moved_on_an_earlier_connection_continues_without_its_memo
     reader.done();
     world.here_thread.stop();
     let emitting = emit(publisher, 1..1000);
-    // Over the socket again.
+    // These messages go over the socket again.
     take(&mut reader, 1..1000).await;
     emitting.await.unwrap();
 }
@@ -179,10 +180,10 @@ async fn a_stream_that_moved_on_an_earlier_connection_continues_without_its_memo
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn publishers_that_end_before_they_move_leave_nothing_open() {
     const PUBLISHERS: u64 = 300;
-    /// Rings that arrive after their streams have ended wait for them until the link ends.
+    /// Rings that arrive after their streams have ended are kept until the link ends.
     const WAITING: usize = 128;
-    /// That of the last stream, and the positions of its readers, may be mapped until the link has
-    /// something to do.
+    /// The ring of the last stream, and the positions of its readers, may stay mapped until the
+    /// link is polled again.
     const LAST: usize = 2;
     let (world, mut reader, _lasting) = World::moved("moves-short", 16).await;
     let (mapped, open) = (mappings("moves-short"), descriptors("moves-short"));
@@ -203,13 +204,13 @@ async fn publishers_that_end_before_they_move_leave_nothing_open() {
     assert!(is_released, "{:?} instead of {mapped} mappings and {open} descriptors", now());
 }
 
-/// Returns the mappings of the memory of a topic.
+/// Returns how many mappings a topic's memory has.
 fn mappings(topic: &str) -> usize {
     let all = fs::read_to_string("/proc/self/maps").unwrap();
     all.lines().filter(|line| line.contains(&format!("/memfd:{topic}"))).count()
 }
 
-/// Returns the descriptors of the memory of a topic.
+/// Returns how many descriptors a topic's memory has.
 fn descriptors(topic: &str) -> usize {
     let links = fs::read_dir("/proc/self/fd").unwrap().flatten();
     let files = links.filter_map(|link| fs::read_link(link.path()).ok());
@@ -234,8 +235,8 @@ async fn a_refused_control_connection_is_reported() {
     }
 }
 
-/// Others may connect as often as they can: the queue of the control socket is full for a moment.
-/// Then it is removed, and made again.
+/// Other processes may connect as often as they can, so the queue of the control socket may be
+/// full. Then the socket is removed and made again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_waits_for_a_place_in_the_queue_of_the_control_socket() {
     let world = World::new::<Number>("moves-queue", 16);
@@ -244,17 +245,17 @@ async fn a_reader_waits_for_a_place_in_the_queue_of_the_control_socket() {
     let full = world.fill_control_socket();
     world.connect_link();
     publisher.try_emit(Number { value: 0 }).ok().unwrap();
-    // The reader has got the token before.
+    // The reader has received the token before.
     assert_eq!(next(&mut reader).await.value, 0);
     std::fs::remove_file(world.control_socket()).unwrap();
     drop(full);
-    // For several attempts.
+    // Long enough for several attempts.
     tokio::time::sleep(Duration::from_millis(50)).await;
     world.there_thread.listen(world.control_socket(), Default::default()).unwrap();
     world.until_moved().await;
 }
 
-/// The reader gets each message once, while connections are cut.
+/// Checks that the reader gets each message once while connections are cut.
 async fn misses_nothing(name: String, capacity: usize, rounds: u64, cuts: fn() -> Cuts) {
     let (world, mut reader, _lasting) = World::moved(&name, capacity).await;
     for round in 0..rounds {
@@ -278,22 +279,22 @@ async fn misses_nothing(name: String, capacity: usize, rounds: u64, cuts: fn() -
     }
 }
 
-/// A connection that is lost at any moment between the first message and the end of a publisher
-/// repeats nothing: readers may be ahead of what they have confirmed over the link.
+/// A connection is lost at any moment between a publisher's first message and its end. Readers may
+/// be ahead of what was confirmed over the link, but nothing is repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_is_lost_before_or_after_a_move_repeats_nothing() {
     misses_nothing("moves-cut".to_owned(), 1024, 200, Cuts::of_link).await;
 }
 
-/// The control connection alone can be lost, or the link with it, while both processes run: the
-/// stream continues over the link, and moves again.
+/// The control connection alone is lost, or the link with it, while both processes run: the stream
+/// continues over the link, and moves again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_is_waited_for_misses_nothing_when_control_connections_are_cut() {
     let name = |world| format!("moves-uncontrolled-{world}");
     all((0..8).map(|world| misses_nothing(name(world), 128, 4, Cuts::random))).await;
 }
 
-/// The same of observers: they get or miss each message once.
+/// Observers get each message once, or miss it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_observer_gets_or_misses_each_message_once_when_control_connections_are_cut() {
     let worlds = (0..8).map(|world| async move {
@@ -339,8 +340,8 @@ async fn an_observer_gets_or_misses_each_message_once_when_control_connections_a
     all(worlds).await;
 }
 
-/// A reader forgets a publisher that has ended, once it has read all of it. The publisher's node
-/// may not know yet that it has.
+/// A reader forgets an ended publisher once it has read everything. The publisher's node may not
+/// know that yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn publishers_that_come_and_go_repeat_nothing_when_control_connections_are_cut() {
     const PUBLISHERS: u64 = 300;
@@ -379,11 +380,11 @@ async fn publishers_that_come_and_go_repeat_nothing_when_control_connections_are
 
 const MESSAGES: u64 = 600;
 
-/// When connections are cut, and which: control connections, link connections, or both.
+/// When connections are cut, and which ones: of the control socket, of the link, or both.
 #[derive(Debug)]
 struct Cuts {
     cuts: Vec<(u64, [bool; 2])>,
-    /// Whether the reader takes breaks.
+    /// Whether the reader pauses between messages.
     slow: bool,
 }
 
@@ -400,7 +401,7 @@ impl Cuts {
 
     async fn at(&self, number: u64, world: &World) {
         if self.slow && number.is_multiple_of(50) {
-            // It takes some time until a side knows of a cut.
+            // It takes a while until a side notices a cut.
             tokio::time::sleep(Duration::from_millis(fastrand::u64(0..30))).await;
         }
         for (_, [control, link]) in self.cuts.iter().filter(|(at, _)| *at == number) {

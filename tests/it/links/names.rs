@@ -1,4 +1,4 @@
-//! Which names peers may have, and the answer to a peer that may not have its name.
+//! Which names peers may have, and how a peer with a rejected name is answered.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ over_each_carrier! {
 const UNWELCOME: u16 = 4;
 const NAME_TAKEN: u16 = 7;
 
-/// Returns the reason for which a name is rejected.
+/// Returns the reason of the rejection of a name.
 async fn refusal(dir: &TestDir, node: &str) -> u16 {
     let (mut stream, mut reason) = (named(dir.place(), node).await, 0);
     while let Some((id, payload)) = next_frame(&mut stream).await {
@@ -51,7 +51,7 @@ async fn a_second_process_with_a_name_is_rejected(carrier: Carrier) {
     end(&[&there, &second], [serving, reading]).await;
 }
 
-/// A launcher starts a node, and later the node's next process.
+/// The launcher starts a node, and later the node's next process.
 #[tokio::test]
 async fn a_name_of_a_process_is_rejected_for_others() {
     let own = std::process::id();
@@ -67,17 +67,17 @@ async fn a_name_of_a_process_is_rejected_for_others() {
     let mut publisher = there.publisher();
     publisher.emit(Number { value: 0 }).await.unwrap();
     take(&mut reader, 0..1).await;
-    // Bindings of other names, and the same binding again, change nothing.
+    // Neither a binding of another name nor the same binding again changes anything.
     there.control.bind("other", 1);
     there.control.bind("here", own);
     publisher.emit(Number { value: 1 }).await.unwrap();
     take(&mut reader, 1..2).await;
     assert_eq!(there.notices.count("down", "`here`"), 0);
-    // The name goes to the next process: this connection has to end.
+    // The name is bound to the next process, so this connection has to end.
     there.control.bind("here", own + 1);
     there.notices.until("down", "`here`").await;
     assert_eq!(refusal(&dir, "here").await, UNWELCOME);
-    // The messages for this name are still kept for the process to which it belongs.
+    // Messages for this name are still kept for the process that owns it.
     publisher.emit(Number { value: 2 }).await.unwrap();
     there.control.bind("here", own);
     take(&mut reader, 2..3).await;

@@ -1,4 +1,4 @@
-//! Processes of other users that listen where a node is expected.
+//! Processes of other users that listen in place of an expected node.
 
 use std::fs::{self, Permissions};
 use std::future::pending;
@@ -15,7 +15,7 @@ use crate::support::{Process, until_said};
 
 const OTHER: u32 = 65534;
 
-/// Returns a process of another user that listens in place of the node `there`, and publishes five
+/// Starts a process of another user that listens in place of the node `there`, and publishes five
 /// numbers.
 fn forger(dir: &TestDir) -> Process {
     // It may not reach the directory that tests are built in. A process that starts in another
@@ -65,7 +65,8 @@ async fn a_process_of_another_user_does_not_speak_for_a_publisher() {
     let here = Side::new("here", 2, 8);
     let reader = here.reader();
     let reading = here.read("there", dir.place(), Policy::Block);
-    // Its directory is refused, and, if that becomes one of this user meanwhile, the process.
+    // The client refuses the directory and, if the directory then belongs to this user, the
+    // process.
     let words = ["expected user 0, found 65534", "of user 65534 listens at `"];
     for (words, owner) in words.into_iter().zip([OTHER, 0]) {
         chown(dir.path(), Some(owner), None).unwrap();

@@ -1,5 +1,5 @@
-//! The answers of a server to resumes, and to a reader without any, as docs/wire-format.md
-//! describes them. The peer does not use our code.
+//! How a server answers resumes, and a reader without any, as docs/wire-format.md describes it. The
+//! peer does not use our code.
 
 use futures_util::io::AsyncReadExt;
 use mycelium_core::{FrameView, Limits};
@@ -13,7 +13,7 @@ use crate::links::harness::{
     Number, Place, Side, TestDir, connect, frame, hello, say, subscribe, until, within,
 };
 
-/// The publisher's epoch, how many messages there are, and how many are confirmed.
+/// The publisher's epoch, the number of messages, and the number of confirmed ones.
 const EPOCH: u64 = 7;
 const COUNT: u64 = 8;
 const CONFIRMED: u64 = 4;
@@ -41,19 +41,19 @@ impl Heard {
     }
 }
 
-/// A connection of the reader `here`.
+/// A raw connection of the reader `here`.
 struct Peer {
     stream: Stream,
     bytes: Vec<u8>,
 }
 
 impl Peer {
-    /// Subscribes to numbers with these resumes.
+    /// Subscribes to numbers with these resumes, in the gating mode.
     async fn new(place: &Place, boot: u64, resumes: &[u64]) -> Peer {
         Peer::with(place, boot, resumes, subscribe::<Number>(0, 64)).await
     }
 
-    /// As an observer, which starts at the oldest message.
+    /// Subscribes as an observer, which starts at the oldest message.
     async fn late(place: &Place, boot: u64, resumes: &[u64]) -> Peer {
         let mut wish = subscribe::<Number>(1, 64);
         wish[49] = 1;
@@ -64,7 +64,7 @@ impl Peer {
         let mut stream = connect(place).await;
         let count = resumes.len() as u16;
         let mut hello = hello("here", boot, 1);
-        // As in the document: `known` before the name, `resumes` before the window.
+        // Fields as in the document: `known` before the name, `resumes` before the window.
         hello[54..56].copy_from_slice(&count.to_le_bytes());
         wish[50..52].copy_from_slice(&count.to_le_bytes());
         let mut said = [hello, wish].concat();
@@ -78,8 +78,7 @@ impl Peer {
         Peer { stream, bytes: Vec::new() }
     }
 
-    /// Returns the frames of the server up to the last of the messages, or to a stream that
-    /// resumes.
+    /// Returns the frames of the server up to the first for which `is_last` holds.
     async fn hear(&mut self, is_last: impl Fn(&Heard) -> bool) -> Vec<Heard> {
         let mut received = Vec::new();
         loop {
@@ -101,7 +100,7 @@ impl Peer {
         }
     }
 
-    /// Confirms the messages of a stream before this one, and grants more.
+    /// Confirms the messages of a stream before `confirmed`, and grants more credit.
     async fn confirm(&mut self, stream: u32, confirmed: u64) {
         let mut window = vec![12, 0, 0, 0, 0, 0, 0, 0];
         window.extend(64_u64.to_le_bytes());
@@ -116,7 +115,7 @@ impl Peer {
     }
 }
 
-/// A server whose reader `here`, boot 1, has received all messages and confirmed some of them.
+/// A server whose reader `here`, boot 1, has received all messages and confirmed some.
 struct Scene {
     there: Side,
     dir: TestDir,
@@ -158,7 +157,7 @@ impl Scene {
     }
 }
 
-/// The rest of the messages, on a new stream.
+/// Checks that the unconfirmed messages arrive on a new stream, with this mark.
 fn rest(received: &[Heard], again: bool) {
     assert!(matches!(received[0], Heard::Stream { first: CONFIRMED, .. }), "{received:?}");
     let messages = (CONFIRMED..COUNT).map(|sequence| Heard::Message { sequence, again });
@@ -198,7 +197,7 @@ async fn an_earlier_boot_is_another_process() {
     assert_eq!(received[0], Heard::Gone(EPOCH), "{received:?}");
     rest(&received[1..], true);
     scene.lose(peer).await;
-    // After two deaths messages arrive one by one.
+    // After two deaths the messages arrive one by one.
     let mut peer = scene.connect(1, &[]).await;
     let received = peer.hear(|received| matches!(received, Heard::Message { .. })).await;
     assert_eq!(received[1..], [Heard::Message { sequence: CONFIRMED, again: true }]);
@@ -213,14 +212,14 @@ impl Scene {
         Scene::serving(dir, there, exports)
     }
 
-    /// Returns what a reader gets up to one more message, when its stream has begun.
+    /// Connects, and returns what the reader gets up to one more message after its stream began.
     async fn read(&mut self, boot: u64, resumes: &[u64]) -> Vec<Heard> {
         self.connections += 1;
         let mut peer = Peer::late(self.dir.place(), boot, resumes).await;
         let value = self.publisher.sent();
         let has_begun = |heard: &Heard| match heard {
             Heard::Stream { .. } => true,
-            // Read together with its stream.
+            // The last message so far; it may arrive in the same read as its stream.
             Heard::Message { sequence, .. } => sequence + 1 == value,
             Heard::Gone(_) | Heard::Other(_) => false,
         };
@@ -238,7 +237,7 @@ impl Scene {
         received
     }
 
-    /// As [`read`](Scene::read), where the retained messages have this mark.
+    /// Reads, and checks that all retained messages arrive with this mark.
     async fn gets_all(&mut self, boot: u64, again: bool) {
         let sent = self.publisher.sent();
         let received = self.read(boot, &[]).await;
@@ -248,7 +247,7 @@ impl Scene {
         assert!(received[1..].iter().copied().eq(retained.chain([new])), "{received:?}, {again}");
     }
 
-    /// As [`read`](Scene::read), where no retained message arrives.
+    /// Reads, and checks that no retained message arrives.
     async fn gets_the_next(&mut self, boot: u64, resumes: &[u64]) {
         let sent = self.publisher.sent();
         let received = self.read(boot, resumes).await;
@@ -262,9 +261,9 @@ impl Scene {
 async fn a_reader_that_is_not_known_may_start_at_the_oldest_message() {
     let (mut late, _serving) = Scene::late("late-first", Redelivery::default());
     late.gets_all(1, false).await;
-    // On its next connection, its stream resumes where the publisher is now.
+    // On its next connection, the reader's stream resumes at the publisher's position.
     late.gets_the_next(1, &[3]).await;
-    // A stream that it does not know begins at the start: no process had it before.
+    // A stream that the server does not know begins at its start, because no process has had it.
     late.gets_all(1, false).await;
 }
 
@@ -280,8 +279,8 @@ async fn another_process_of_the_reader_gets_marked_messages_or_none_at_most_once
     late.gets_the_next(2, &[]).await;
 }
 
-/// The reader has not confirmed all that it had got when its connection was lost, and the server
-/// does not know any more how far it was.
+/// The reader has not confirmed everything that it had received when its connection was lost, and
+/// the server no longer knows the reader's position.
 #[tokio::test]
 async fn a_reader_that_is_not_known_may_confirm_earlier_messages() {
     let (mut late, _serving) = Scene::late("late-confirms", Redelivery::default());

@@ -206,7 +206,7 @@ pub(super) async fn a_watcher_learns_of_an_end_once(executor: Arc<dyn Executor>)
     run(&mut watcher, |_| ()).await;
     let count = |name: &str| diary.all().matches(&format!("{name} is gone")).count();
     assert_eq!((count("b"), count("c")), (1, 1));
-    // `a` had ended before, so each of the two calls reports its end.
+    // `a` had ended before both calls, and each of them reports it.
     assert_eq!(count("a"), 2);
 }
 
@@ -294,7 +294,7 @@ pub(super) async fn a_shutdown_ends_all_that_were_spawned_before_it(executor: Ar
         let (mut count, mut told) = (0, 0);
         for spawner in spawners {
             for (actor, was_told) in spawner.await {
-                // An actor that got no message had ended in the shutdown.
+                // All actors have ended when the shutdown returns.
                 assert!(actor.is_gone());
                 (count, told) = (count + 1, told + usize::from(was_told));
             }
@@ -327,7 +327,7 @@ pub(super) async fn timers_fire_in_their_order_and_not_early(executor: Arc<dyn E
     let place = |text| all.find(text).unwrap_or(usize::MAX);
     assert!(place("first") < place("second") && place("second") < place("third"), "{all}");
     assert!(place("tick") < usize::MAX && !all.contains("never"), "{all}");
-    // A stopped actor sets no timer, and its timers end with it.
+    // The cancelled timer ticks no more, and pending timers end with their actor.
     let ticks = diary.all().matches("tick").count();
     run(&mut actor, move |ctx| _ = ctx.tell_after(10 * ms, Note("late"))).await;
     actor.stop();

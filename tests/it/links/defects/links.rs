@@ -13,7 +13,7 @@ over_each_carrier! {
     l5_messages_of_a_peer_are_not_sent_back_to_it;
 }
 
-/// Messages of a client were sent back to it.
+/// In the earlier system, a client's messages were sent back to it.
 async fn l5_messages_of_a_peer_are_not_sent_back_to_it(carrier: Carrier) {
     const COUNT: u64 = 100;
     let dirs = [TestDir::over(carrier, "l5-left"), TestDir::over(carrier, "l5-right")];
@@ -48,7 +48,7 @@ async fn l5_messages_of_a_peer_are_not_sent_back_to_it(carrier: Carrier) {
         seen.sort_unstable();
         assert_eq!(seen, (0..2 * COUNT).collect::<Vec<_>>());
     }
-    // Their arrival is confirmed, and nothing else was sent.
+    // The arrivals are confirmed, and nothing else was sent.
     for (side, other) in [(&sides[0], "right"), (&sides[1], "left")] {
         assert_eq!((side.link(other, "sent"), side.link(other, "received")), (COUNT, COUNT));
     }
@@ -58,7 +58,7 @@ async fn l5_messages_of_a_peer_are_not_sent_back_to_it(carrier: Carrier) {
     end(&[&sides[0], &sides[1]], tasks).await;
 }
 
-/// After a peer had ended, its readers waited for ever, and no side connected again.
+/// In the earlier system, readers of an ended peer waited for ever, and neither side reconnected.
 async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end(carrier: Carrier) {
     let dir = TestDir::over(carrier, "l8");
     let here = Side::new("here", 9, 64);
@@ -78,28 +78,28 @@ async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end(carrier: 
                     assert_eq!(number.value, next);
                     next += 1;
                 }
-                // Whether the publisher before had sent more is unknown.
+                // The reader cannot know whether the previous publisher had sent more.
                 Delivery::Gap(gap) => {
                     assert_eq!((gap.epoch, gap.count, gap.exact), (99 + boot, 0, false));
                 }
             }
         }
         if boot == 4 {
-            // This publisher ends in order.
+            // Here the publisher ends before its link.
             drop(publisher);
             there.control.drain();
             let end = within("the end is seen", reader.recv()).await;
             assert!(end.is_none());
         }
-        // Otherwise the link closes without the end of its publisher.
+        // In the other rounds the link closes first, as if the process had died.
         end(&[&there], [serving]).await;
     }
     within("nothing is left to be read", reading).await.unwrap();
     assert_eq!(here.notices.count("up", ""), 5);
 }
 
-/// Messages that were published after a client had connected and before it was served were lost,
-/// without a sign.
+/// In the earlier system, messages that were published after a client had connected and before it
+/// was served were lost silently.
 async fn l14_a_reader_misses_nothing_after_ready(carrier: Carrier) {
     let dir = TestDir::over(carrier, "l14");
     let there = Side::new("there", 1, 64);
@@ -111,7 +111,7 @@ async fn l14_a_reader_misses_nothing_after_ready(carrier: Carrier) {
         let mut reader = here.reader();
         let reading = here.read("there", dir.place(), Policy::Block);
         within("it is ready", here.control.ready()).await;
-        // The reader was not announced, and no message is missing.
+        // No reader was announced, and yet no message is missing.
         publisher.try_emit(Number { value: round }).unwrap();
         take(&mut reader, round..round + 1).await;
         end(&[&here], [reading]).await;

@@ -1,4 +1,4 @@
-//! The rights of peers, and the answers that they get.
+//! The rights of peers, and how a server answers them.
 
 use mycelium_executor::Stream;
 use mycelium_transports::local::{Policy, TryRecv};
@@ -23,13 +23,13 @@ over_each_carrier! {
     h6_a_peer_that_never_reads_does_not_hold_up_the_end;
 }
 
-/// Type and payload of each frame, until the connection is closed or this many have arrived.
+/// Returns type and payload of each frame, until the connection ends or `most` have arrived.
 async fn frames(stream: &mut Stream, most: usize) -> Vec<(u16, Vec<u8>)> {
     let mut frames = Vec::new();
     while frames.len() < most
         && let Some((id, payload)) = next_frame(stream).await
     {
-        // Its features, which follow its hello, do not matter here.
+        // The features, which follow each hello, do not matter here.
         if id != 0 || payload[..2] != [16, 0] {
             frames.push((id, payload));
         }
@@ -37,9 +37,10 @@ async fn frames(stream: &mut Stream, most: usize) -> Vec<(u16, Vec<u8>)> {
     frames
 }
 
-/// Any process could read and inject everything.
+/// In the earlier system, any process could read and inject all messages.
 async fn a1_only_named_readers_read_and_no_peer_injects(carrier: Carrier) {
-    // Another node of the same user: it gets topics that name it, and topics without a list.
+    // Another node of the same user gets the topics that name it, and those without a list of
+    // readers.
     let dir = TestDir::over(carrier, "a1-nodes");
     let there = Side::new("there", 1, 8);
     let mut numbers = there.numbers.subscribe::<Number>("local", Policy::Block).unwrap();
@@ -48,7 +49,7 @@ async fn a1_only_named_readers_read_and_no_peer_injects(carrier: Carrier) {
     let here = Side::new("stranger", 2, 8);
     let reading = here.read("there", dir.place(), Policy::Block);
     here.notices.until("refused", &mycelium_core::link::RejectReason::Forbidden.to_string()).await;
-    // Others do not observe it either, and learn nothing of its layout.
+    // Other peers may not even observe the topic, and do not learn its layout.
     for (peer, bits) in [("observer", 0), ("guesser", 0xff)] {
         let mut observe = subscribe::<Number>(1, 8);
         observe[24 + 8] ^= bits;
@@ -58,7 +59,7 @@ async fn a1_only_named_readers_read_and_no_peer_injects(carrier: Carrier) {
         let forbidden = [&[7, 0, 3, 0, 7, 0, 0, 0][..], &[0; 16]].concat();
         assert_eq!(answer[..24], forbidden);
     }
-    // Messages without a subscription end the link.
+    // A message without a subscription ends the link.
     let mut stream = connect(dir.place()).await;
     let message = frame(1, 3, 0, &7_u64.to_le_bytes());
     say(&mut stream, &[hello("intruder", 1, 1), message].concat()).await;
@@ -67,7 +68,7 @@ async fn a1_only_named_readers_read_and_no_peer_injects(carrier: Carrier) {
     end(&[&there, &here], [serving, reading]).await;
 }
 
-/// Each connection allocated the length that a header claimed.
+/// In the earlier system, each connection allocated the length that a header claimed.
 async fn a2_a_claimed_length_takes_no_memory(carrier: Carrier) {
     const PEERS: u64 = 100;
     const CLAIM: u32 = 1 << 30;
@@ -89,27 +90,27 @@ async fn a2_a_claimed_length_takes_no_memory(carrier: Carrier) {
         let mut stream = connect(dir.place()).await;
         let bytes = [hello(&format!("peer-{peer}"), 1, 1), ping(), giant].concat();
         say(&mut stream, &bytes).await;
-        // It answers the ping, so it has read the bytes before it.
+        // The server answers the ping, so it has read all bytes before it.
         assert_eq!(frames(&mut stream, 2).await[1].1[0], 14);
         peers.push(stream);
     }
-    // Other tests allocate meanwhile, but less than this.
+    // Other tests allocate at the same time, but less than this.
     let grown = size().saturating_sub(before);
     assert!(grown < PEERS * u64::from(CLAIM) / 2, "{grown} bytes");
     end(&[&there], [serving]).await;
 }
 
-/// Each unknown frame was a line in the log, at the speed of its sender.
+/// In the earlier system, each unknown frame wrote a log line, at the speed of its sender.
 async fn a3_junk_is_reported_once_per_connection(carrier: Carrier) {
     let (dir, there, serving) = served(carrier, "a3", 8);
-    // Control frames may be unknown if they may be skipped.
+    // Unknown control frames are allowed if they are marked as skippable.
     let unknown = frame(0, 0, 0, &[0xe8, 3, 0, 0, 0, 0, 0, 0]);
     let mut stream = connect(dir.place()).await;
     let bytes = [hello("joker", 1, 1), unknown.repeat(10_000), ping()].concat();
     say(&mut stream, &bytes).await;
     assert_eq!(frames(&mut stream, 2).await[1].1[0], 14);
     assert_eq!((there.notices.count("up", ""), there.notices.total()), (1, 1));
-    // Messages without a subscription may not: one notice for all of them.
+    // Messages without a subscription are not allowed; all of them cause one notice.
     let message = frame(9, 9, 0, &[0; 8]);
     say(&mut stream, &message.repeat(10_000)).await;
     there.notices.until("down", "`joker`").await;
@@ -117,7 +118,7 @@ async fn a3_junk_is_reported_once_per_connection(carrier: Carrier) {
     end(&[&there], [serving]).await;
 }
 
-/// Each client got all messages, and a burst of one type displaced others.
+/// In the earlier system, each client got all messages, and a burst of one type displaced others.
 async fn a5_a_peer_gets_only_topics_it_subscribed_to(carrier: Carrier) {
     const COUNT: u64 = 1000;
     let (dir, there, here) = sides_over(carrier, "a5", 64, 64);
@@ -141,7 +142,7 @@ async fn a5_a_peer_gets_only_topics_it_subscribed_to(carrier: Carrier) {
     end(&[&there, &here], tasks).await;
 }
 
-/// Nothing named the protocol, its version, or the reason of a close.
+/// In the earlier system, nothing named the protocol, its version, or the reason of a close.
 async fn e5_a_rejected_peer_is_told_why(carrier: Carrier) {
     let (dir, there, serving) = served(carrier, "e5", 8);
     let mut another_layout = subscribe::<Number>(0, 8);
@@ -149,7 +150,7 @@ async fn e5_a_rejected_peer_is_told_why(carrier: Carrier) {
     let mut unknown_topic = subscribe::<Number>(0, 8);
     unknown_topic[24 + 34] ^= 1;
     let known = || hello("known", 1, 1);
-    // The bytes that are sent, and the kind and reason of the frame after the server's hello.
+    // The bytes that are sent; the kind and the reason of the frame after the server's hello.
     let cases = [
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), [2, 0, 2, 0]),
         (hello("future", 1, 2), [2, 0, 3, 0]),
@@ -163,19 +164,19 @@ async fn e5_a_rejected_peer_is_told_why(carrier: Carrier) {
         let heard = frames(&mut stream, 2).await;
         let kinds: Vec<_> =
             heard.iter().map(|(id, payload)| (*id, payload[..4].to_vec())).collect();
-        // Hello has the versions of the server.
+        // The server's hello has its versions.
         assert_eq!(kinds, [(0, vec![1, 0, 1, 1]), (0, expected.to_vec())], "case {index}");
         drop(stream);
         until("it has gone", || there.notices.count("down", "") == index + 1).await;
     }
-    // The client reports another node at the address.
+    // The client reports that another node is at this address.
     let here = Side::new("here", 2, 8);
     let reading = here.read("elsewhere", dir.place(), Policy::Block);
     here.notices.until("rejected", "expected node `elsewhere`").await;
     end(&[&there, &here], [serving, reading]).await;
 }
 
-/// A client that never read blocked the shutdown.
+/// In the earlier system, a client that never read blocked the shutdown.
 async fn h6_a_peer_that_never_reads_does_not_hold_up_the_end(carrier: Carrier) {
     let (dir, there, serving) = served(carrier, "h6", 64);
     let mut deaf = connect(dir.place()).await;
@@ -183,7 +184,7 @@ async fn h6_a_peer_that_never_reads_does_not_hold_up_the_end(carrier: Carrier) {
     say(&mut deaf, &bytes).await;
     there.notices.until("up", "`deaf`").await;
     let mut ticks = there.ticks.publisher::<Tick>("ticker", 7).unwrap();
-    // Until nothing more fits between the two, and all is overwritten here.
+    // Until the socket is full and the ring has been overwritten.
     let (mut before, mut sent) = (0, 1);
     while sent == 0 || sent > before {
         before = sent;

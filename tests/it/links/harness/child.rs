@@ -1,4 +1,4 @@
-//! Processes of peers: this test binary in another role.
+//! Child processes that act as peers: this test binary in another role.
 
 use std::collections::VecDeque;
 use std::env;
@@ -14,15 +14,15 @@ use crate::support::{Process, in_role};
 const PART: &str = "MYCELIUM_PEER_PART";
 const PLACE: &str = "MYCELIUM_PEER_PLACE";
 
-/// Returns a process that runs this test alone, with a part for it.
+/// Starts a process that runs only this test, with a part to play.
 pub(crate) fn child(test: &str, part: &str, place: &Place) -> Process {
     let mut command = in_role(test);
     command.env(PART, part).env(PLACE, place.to_string());
     Process(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
 }
 
-/// Returns the part of this process, if it is such a child. It ends with its parent, and may have
-/// as many descriptors as the system allows.
+/// Returns the part of this process, or `None` in the test run itself. A child ends with its
+/// parent, and may have as many descriptors as the system allows.
 pub(crate) fn part() -> Option<(String, Place)> {
     let (part, place) = (env::var(PART).ok()?, env::var(PLACE).ok()?);
     limit_descriptors(getrlimit(Resource::Nofile).maximum);
@@ -39,7 +39,7 @@ pub(crate) fn limit_descriptors(current: Option<u64>) {
     setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
 }
 
-/// Sends a hello byte by byte on at most `most` connections at a time, and never its last byte.
+/// Sends a hello byte by byte, without its last byte, on at most `most` connections at a time.
 pub(crate) fn drip(place: &Place, most: usize) {
     let greeting = hello("drip", 1, 1);
     let mut open = VecDeque::new();

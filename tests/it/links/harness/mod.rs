@@ -34,7 +34,7 @@ pub(crate) use raw_peer::{ask, connect, hear, named, next_frame, ping, say, subs
 pub(crate) use side::Side;
 pub(crate) use wire::Wire;
 
-/// Longer than anything here takes.
+/// Longer than any test here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 #[message(topic = "numbers", id = 1)]
@@ -43,7 +43,7 @@ pub(crate) struct Number {
     pub(crate) value: u64,
 }
 
-/// Another layout of the topic of numbers.
+/// A message of the topic of numbers with another layout.
 #[message(topic = "numbers", id = 1)]
 pub(crate) struct Wide {
     pub(crate) value: u64,
@@ -71,7 +71,7 @@ impl TestDir {
     pub(crate) fn over(carrier: Carrier, name: &str) -> TestDir {
         let directory = Directory::new(&format!("{carrier:?}-{name}"));
         let path = &directory.0;
-        // A test may use a name again.
+        // A previous run of the test may have left the directory.
         _ = std::fs::remove_dir_all(path);
         #[cfg(feature = "tls")]
         if carrier == Carrier::Tls {
@@ -93,14 +93,14 @@ impl TestDir {
         &self.place
     }
 
-    /// Returns the place of a directory over Unix sockets.
+    /// Returns the path of the Unix socket in this directory.
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.0.join("node.sock")
     }
 }
 
-/// Returns a directory, a publisher's side `there` and a reader's side `here`; the numbers are the
-/// slots of their rings.
+/// Returns a directory, a publisher's side `there` and a reader's side `here`, whose rings have
+/// these numbers of slots.
 pub(crate) fn sides(name: &str, there: usize, here: usize) -> (TestDir, Side, Side) {
     sides_over(Carrier::Unix, name, there, here)
 }
@@ -114,7 +114,7 @@ pub(crate) fn sides_over(
     (TestDir::over(carrier, name), Side::new("there", 1, there), Side::new("here", 2, here))
 }
 
-/// Returns a directory, and a side `there` that serves all readers.
+/// Returns a directory, and a side `there` that serves every reader.
 pub(crate) fn served(
     carrier: Carrier,
     name: &str,
@@ -125,7 +125,7 @@ pub(crate) fn served(
     (dir, there, serving)
 }
 
-/// Serves numbers at one side, reads them at the other one, and waits until both have met.
+/// Serves numbers at one side, reads them at the other, and waits until both are connected.
 pub(crate) async fn join(
     dir: &TestDir,
     there: &Side,
@@ -138,12 +138,12 @@ pub(crate) async fn join(
     (exports, reader, tasks)
 }
 
-/// Waits for something that has to happen.
+/// Waits for the future, and panics if it takes too long.
 pub(crate) async fn within<R>(what: &str, future: impl Future<Output = R>) -> R {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("never: {what}"))
 }
 
-/// Waits until something holds.
+/// Waits until the condition holds.
 pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     let waiting = async {
         while !holds() {
@@ -153,7 +153,7 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     within(what, waiting).await;
 }
 
-/// Returns the next message, which no gap may precede.
+/// Returns the next message. Panics if there is a gap before it.
 pub(crate) async fn next<M: Message>(reader: &mut Subscription<M>) -> Received<M> {
     match within("a message", reader.recv()).await {
         Some(Delivery::Msg(message)) => message,
@@ -162,7 +162,7 @@ pub(crate) async fn next<M: Message>(reader: &mut Subscription<M>) -> Received<M
     }
 }
 
-/// Takes numbers, none of which may be missing.
+/// Takes these numbers in order, and panics at a gap.
 pub(crate) async fn take(reader: &mut Subscription<Number>, numbers: std::ops::Range<u64>) {
     for value in numbers {
         let number = next(reader).await;

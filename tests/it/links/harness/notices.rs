@@ -31,7 +31,7 @@ impl Notices {
         })
     }
 
-    /// Returns how many notices of a kind have this text.
+    /// Returns how many notices of a kind contain these words.
     pub(crate) fn count(&self, kind: &str, words: &str) -> usize {
         let notices = self.0.lock().unwrap();
         notices.iter().filter(|(known, text)| *known == kind && text.contains(words)).count()
@@ -41,7 +41,7 @@ impl Notices {
         self.0.lock().unwrap().len()
     }
 
-    /// Waits until there is such a notice.
+    /// Waits for a notice of this kind with these words.
     pub(crate) async fn until(&self, kind: &str, words: &str) {
         until(&format!("{kind} {words}"), || self.count(kind, words) > 0).await;
     }

@@ -1,5 +1,4 @@
-//! Where the server of a test listens: tests of hostile peers run over each carrier by the same
-//! code.
+//! Where the server of a test listens. With it, the tests of hostile peers run over each carrier.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -25,9 +24,9 @@ pub(crate) enum Carrier {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(super) carrier: Carrier,
-    /// That of the network, or the path of a socket.
+    /// The network address, or the path of the socket.
     pub(super) address: String,
-    /// For TLS, it has the certificates.
+    /// The directory of the certificates, for TLS.
     pub(super) directory: PathBuf,
 }
 
@@ -42,7 +41,7 @@ impl Place {
         }
     }
 
-    /// Returns a connection that does not block, except for a handshake of TLS.
+    /// Opens a connection, which blocks only in a TLS handshake.
     pub(crate) fn open(&self) -> io::Result<Box<dyn Socket>> {
         match self.carrier {
             Carrier::Unix => Ok(Box::new(unix::connect(Path::new(&self.address))?)),
@@ -56,7 +55,7 @@ impl Place {
         }
     }
 
-    /// Returns whether a process listens there.
+    /// Returns whether a process listens here.
     pub(crate) fn is_served(&self) -> bool {
         match self.carrier {
             Carrier::Unix => UnixStream::connect(&self.address).is_ok(),
@@ -64,7 +63,7 @@ impl Place {
         }
     }
 
-    /// Reads the messages that a child process got.
+    /// Parses the text that a child process got.
     pub(super) fn parse(text: &str) -> Place {
         let [carrier, address, directory] = text.split(' ').collect::<Vec<_>>()[..] else {
             panic!("invalid place `{text}`")
@@ -79,14 +78,14 @@ impl Place {
     }
 }
 
-/// The form in which a child process gets it.
+/// Formats the place for a child process; `parse` reads it.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {} {}", self.carrier, self.address, self.directory.display())
     }
 }
 
-/// A connection without an executor, which does not block.
+/// A non-blocking connection that needs no executor.
 pub(crate) trait Socket: Read + Write {
     /// Reads the bytes that have arrived. Returns whether the connection is open.
     fn hear(&mut self) -> bool {

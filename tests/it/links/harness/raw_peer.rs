@@ -1,4 +1,4 @@
-//! The bytes of a peer, written after docs/wire-format.md and without our code.
+//! The bytes of a peer, written from docs/wire-format.md without our code.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::frames::{frame, hello, name};
 use super::{PATIENCE, Place, within};
 
-/// Returns a connection on which nothing was sent.
+/// Returns a connection on which nothing was sent yet.
 pub(crate) async fn connect(place: &Place) -> Stream {
     let end = tokio::time::Instant::now() + PATIENCE;
     let endpoint = place.endpoint();
@@ -20,22 +20,22 @@ pub(crate) async fn connect(place: &Place) -> Stream {
     loop {
         match endpoint.connect(&executor).await {
             Ok(stream) => return stream,
-            // The backlog is full.
+            // The backlog of the listener is full.
             Err(error) => assert!(tokio::time::Instant::now() < end, "{error}"),
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// Returns a connection that has sent a name.
+/// Returns a connection on which a hello with this name was sent.
 pub(crate) async fn named(place: &Place, node: &str) -> Stream {
     let mut stream = connect(place).await;
     say(&mut stream, &hello(node, 1, 1)).await;
     stream
 }
 
-/// Returns the next frame: its type, and its payload with its padding. `None` if the connection
-/// ends.
+/// Returns type and payload, with its padding, of the next frame; `None` at the end of the
+/// connection.
 pub(crate) async fn next_frame(stream: &mut Stream) -> Option<(u16, Vec<u8>)> {
     let reading = async {
         let mut header = [0; 24];
@@ -49,15 +49,15 @@ pub(crate) async fn next_frame(stream: &mut Stream) -> Option<(u16, Vec<u8>)> {
     within("a frame", reading).await
 }
 
-/// Reads until the other side closes. A connection that is not closed in time is a defect.
+/// Reads until the server closes the connection, and panics if it does not close in time.
 pub(crate) async fn hear(stream: &mut Stream) -> Vec<u8> {
     let mut heard = Vec::new();
-    // A reset is an end, too.
+    // A reset ends the connection, too.
     _ = timeout(PATIENCE, stream.read_to_end(&mut heard)).await.expect("the server closes");
     heard
 }
 
-/// Sends bytes, as far as the server reads.
+/// Sends bytes for as long as the server reads them.
 pub(crate) async fn say(stream: &mut Stream, bytes: &[u8]) {
     let saying = async {
         stream.write_all(bytes).await?;
@@ -70,7 +70,7 @@ pub(crate) fn ping() -> Vec<u8> {
     frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 }
 
-/// Returns a subscription to the messages `M`; the publisher waits if `mode` is 0.
+/// Returns a frame that subscribes to the messages `M`. Mode 0 makes the publisher wait.
 pub(crate) fn subscribe<M: Message>(mode: u8, window: u32) -> Vec<u8> {
     let mut payload = vec![3, 0];
     payload.extend(M::ID.to_le_bytes());
@@ -82,7 +82,7 @@ pub(crate) fn subscribe<M: Message>(mode: u8, window: u32) -> Vec<u8> {
     frame(0, 0, 0, &payload)
 }
 
-/// Requests the layout of a topic, from this byte on.
+/// Returns a frame that requests the layout of a topic, from this byte on.
 pub(crate) fn ask(topic: &str, offset: u32) -> Vec<u8> {
     let mut payload = [&[17, 0, 0, 0], &offset.to_le_bytes()[..]].concat();
     payload.extend((topic.len() as u16).to_le_bytes());

@@ -1,4 +1,4 @@
-//! One side of a link: its topics, and its servers and clients.
+//! One side of a link: its topics, servers and clients.
 
 use std::io;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Side {
         Side::counting(name, boot, capacity, 1024)
     }
 
-    /// With this many lines of counters.
+    /// Makes a side whose region of counters has this many lines.
     pub(crate) fn counting(name: &str, boot: u64, capacity: usize, lines: usize) -> Side {
         let counters = Region::new(lines);
         let topic = |name, schema| Topic::new(name, schema, capacity, counters.clone()).unwrap();
@@ -52,13 +52,13 @@ impl Side {
         }
     }
 
-    /// Makes the topic `numbers` carry other messages.
+    /// Replaces the topic `numbers` by one with the messages `M`.
     pub(crate) fn carry<M: Message>(&mut self, capacity: usize) {
         let schema = Schema::of::<M>();
         self.numbers = Topic::new("numbers", schema, capacity, self.counters.clone()).unwrap();
     }
 
-    /// Returns a server for both topics; numbers only go to `readers`, if there is such a list.
+    /// Returns the exports of both topics. With a list of readers, only they get numbers.
     pub(crate) fn exports(&self, readers: Option<&[String]>) -> Exports {
         let mut exports = Exports::new(
             self.identity,
@@ -68,7 +68,7 @@ impl Side {
             self.counters.clone(),
             self.notices.observer(),
         );
-        // Includes those that connect over plain TCP.
+        // Readers over plain TCP are believed, too.
         readers.into_iter().flatten().for_each(|reader| exports.believe(reader, "numbers"));
         let readers = readers.map(<[_]>::to_vec);
         exports.add(ExportedTopic { topic: self.numbers.clone(), readers });
@@ -76,7 +76,7 @@ impl Side {
         exports
     }
 
-    /// Returns a server for all readers, with this one announced for numbers.
+    /// Returns exports for every reader, with this one announced for numbers.
     pub(crate) fn exports_for(&self, reader: &str, policy: Policy) -> Exports {
         let mut exports = self.exports(None);
         exports.announce(reader, &self.numbers, policy).unwrap();
@@ -84,7 +84,7 @@ impl Side {
     }
 
     /// Serves at a place until the side is stopped. Over a Unix socket, processes of this user may
-    /// connect, over TCP all, and over TLS those with a certificate.
+    /// connect; over TCP, any process; over TLS, any peer with a certificate.
     pub(crate) fn serve(&self, exports: impl Into<Arc<Exports>>, place: &Place) -> JoinHandle<()> {
         if place.carrier == Carrier::Unix {
             let bound = BoundSocket::at(&place.address).unwrap();
@@ -101,7 +101,7 @@ impl Side {
         })
     }
 
-    /// Serves at a socket. Only these peers may connect.
+    /// Serves at a Unix socket to these peers only.
     pub(crate) fn serve_to(
         &self,
         exports: impl Into<Arc<Exports>>,
@@ -154,7 +154,7 @@ impl Side {
         }
     }
 
-    /// Returns a publisher of numbers, in its epoch 7.
+    /// Returns a publisher of numbers with epoch 7.
     pub(crate) fn publisher(&self) -> Publisher<Number> {
         self.numbers.publisher("publisher", 7).unwrap()
     }
@@ -164,7 +164,7 @@ impl Side {
         self.numbers.subscribe("reader", Policy::Block).unwrap()
     }
 
-    /// Returns the sum of a value over all counters of a kind.
+    /// Returns the sum of a value over all counters of this kind.
     pub(crate) fn sum(&self, kind: Kind, value: &str) -> u64 {
         self.sum_where(value, |line| line.kind == kind)
     }
@@ -179,7 +179,8 @@ impl Side {
     }
 }
 
-/// Believes the name that a peer states: peers of a test state many names, with one certificate.
+/// Accepts any name that a peer states, because peers of a test state many names with one
+/// certificate.
 struct AnyName(Arc<dyn Gate>);
 
 impl Gate for AnyName {

@@ -1,4 +1,4 @@
-//! TLS for the tests: all their peers have one certificate, which has the name of the server.
+//! TLS for the tests: all peers share one certificate, with the server's name.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ pub(super) fn write_files(directory: &Path) {
     std::mem::forget(Certificates::in_directory(directory, &[NODE]));
 }
 
-/// Returns an address, and the directory of the files.
+/// Returns the endpoint of an address, with the files of a directory.
 pub(super) fn endpoint(address: &str, directory: &Path) -> Endpoint {
     let files = certificates::of_node(directory, NODE);
     let tls = Arc::new(Tls::load(NODE, files, Box::new(|_| ())).unwrap());
@@ -28,8 +28,8 @@ pub(super) fn endpoint(address: &str, directory: &Path) -> Endpoint {
     Endpoint::Tls { addresses, listen, node, tls, handshake: PATIENCE }
 }
 
-/// A client without our code. Its handshake begins with its first read or write, which waits for
-/// the end; nothing else blocks.
+/// A client without our code. Its first read or write does the whole handshake and blocks until it
+/// has ended; nothing else blocks.
 #[derive(Debug)]
 pub(crate) struct TlsSocket(Box<StreamOwned<ClientConnection, TcpStream>>);
 

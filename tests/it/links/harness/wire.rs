@@ -1,4 +1,4 @@
-//! A connection that can be delayed and cut.
+//! Connections that a test can delay, cut and damage.
 
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream as Socket;
@@ -28,11 +28,11 @@ struct Ends {
 /// One direction: to the server, or from it.
 #[derive(Default)]
 struct Way {
-    /// How many pieces may still pass; `None` for all.
+    /// How many more pieces may pass; `None` for no limit.
     pass: watch::Sender<Option<usize>>,
-    /// Pieces that were delayed.
+    /// The number of pieces that wait for the limit.
     held: AtomicUsize,
-    /// Bytes of the next connection that are damaged: the number of each, and the bits that change.
+    /// Damage of the next connection: positions of bytes, and the bits that change.
     damage: Mutex<Vec<(usize, u8)>>,
 }
 
@@ -46,7 +46,7 @@ impl Wire {
         }))
     }
 
-    /// Makes connections that go through it.
+    /// Returns a function that connects through this wire.
     pub(crate) fn connect(&self, executor: Arc<dyn Executor>, place: &Place) -> Connect {
         let (wire, path) = (self.clone(), PathBuf::from(&place.address));
         Box::new(move || {
@@ -77,29 +77,29 @@ impl Wire {
         here
     }
 
-    /// Limits the pieces that still pass to the server.
+    /// Limits how many more pieces pass to the server.
     pub(crate) fn limit_up(&self, pieces: Option<usize>) {
         self.0.up.pass.send_replace(pieces);
     }
 
-    /// Limits the pieces that still pass from the server.
+    /// Limits how many more pieces pass from the server.
     pub(crate) fn limit_down(&self, pieces: Option<usize>) {
         self.0.down.pass.send_replace(pieces);
     }
 
-    /// Damages bytes of the next connection: the number of each, and the bits that change.
+    /// Damages the next connection: positions of bytes, and the bits that change.
     pub(crate) fn damage(&self, up: Vec<(usize, u8)>, down: Vec<(usize, u8)>) {
         *self.0.up.damage.lock().unwrap() = up;
         *self.0.down.damage.lock().unwrap() = down;
     }
 
-    /// Waits until a piece is delayed.
+    /// Waits until a piece waits for the limit.
     pub(crate) async fn until_held(&self, what: &str) {
         let held = |way: &Way| way.held.load(Ordering::SeqCst) > 0;
         until(what, || held(&self.0.up) || held(&self.0.down)).await;
     }
 
-    /// Cuts all connections; delayed pieces are lost. New connections have no limits.
+    /// Cuts all connections; waiting pieces are lost. New connections have no limits.
     pub(crate) async fn cut(&self) {
         self.0.cut.send_replace(true);
         until("the wire is cut", || self.0.open.load(Ordering::SeqCst) == 0).await;

@@ -1,5 +1,5 @@
-//! A publisher's node `there` and a reader's node `here` in this process, with shared memory
-//! between them: their topics, and the link over real sockets.
+//! A publisher's node `there` and a reader's node `here` in one process, with shared memory between
+//! them: their topics, and the link over real sockets.
 
 use std::future::poll_fn;
 use std::net::Shutdown;
@@ -33,16 +33,16 @@ use tokio::task::JoinHandle;
 
 use crate::links::harness::{Number, Side, TestDir};
 
-/// The two nodes. Unless another policy is named, the subscriptions of `here` get all messages.
+/// The two nodes. The subscriptions of `here` are gating unless a test sets another policy.
 pub(crate) struct World {
     pub(crate) there: Side,
     pub(crate) here: Side,
-    /// Have the control connections to the other node.
+    /// The threads with the control connections of both nodes.
     pub(crate) there_thread: Arc<ControlThread>,
     pub(crate) here_thread: Arc<ControlThread>,
     exports: Arc<Exports>,
     dir: TestDir,
-    /// The policy of its subscriptions.
+    /// The policy of the subscriptions of `here`.
     policy: Policy,
     /// The sockets of the link's connections.
     connections: Arc<Mutex<Vec<UnixStream>>>,
@@ -50,13 +50,13 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Both nodes have a topic `name` of the messages `M`. They are not connected, but the
-    /// publisher's node expects the reader's.
+    /// Makes two nodes that have a topic `name` of messages `M`. They are not connected, but
+    /// `there` expects a reader in `here`.
     pub(crate) fn new<M: Message>(name: &str, capacity: usize) -> World {
         World::with::<M>(name, capacity, Policy::Block, |_| {})
     }
 
-    /// Connected nodes whose stream has moved to memory, with a reader and a publisher.
+    /// Makes connected nodes whose stream has moved to memory, with a reader and a publisher.
     pub(crate) async fn moved(
         name: &str,
         capacity: usize,
@@ -68,8 +68,7 @@ impl World {
         (world, reader, publisher)
     }
 
-    /// Returns the same, with another policy of the reader, and more settings of the publisher's
-    /// side.
+    /// Makes nodes as `new` does, with the policy of the reader and more settings for the exports.
     pub(crate) fn with<M: Message>(
         name: &str,
         capacity: usize,
@@ -79,7 +78,8 @@ impl World {
         let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
         let there = side::<M>("there", 1, name, capacity, memory);
         let mut here = side::<M>("here", 2, name, capacity, RingMemory::Heap);
-        // A reader on the executor of its session is woken by it, and not by a thread.
+        // Both sides share an executor, so the reader's session wakes the reader directly, without
+        // a thread.
         here.executor = there.executor.clone();
         let thread = |node| ControlThread::start(node, ControlLimits::default()).unwrap();
         let (there_thread, here_thread) = (thread("there"), thread("here"));
@@ -105,13 +105,14 @@ impl World {
         self.connect_link();
     }
 
-    /// Connects the nodes. Nothing of `there` listens for control connections.
+    /// Connects only the link: `there` does not listen for control connections.
     pub(crate) fn connect_link(&self) {
         self.there.serve(self.exports.clone(), self.dir.place());
         tokio::spawn(watched(self.imports().run().unwrap(), self.client_wakes.clone()));
     }
 
-    /// Returns the wakes of the task of the reader's link by this thread, since the last call.
+    /// Returns how many times this thread has woken the task of the reader's link since the last
+    /// call.
     pub(crate) fn take_wakes_of_client(&self) -> usize {
         let wakes = std::mem::take(&mut *self.client_wakes.lock().unwrap());
         wakes.into_iter().filter(|it| *it == thread::current().id()).count()
@@ -143,15 +144,15 @@ impl World {
         self.here.notices.until("moved", "").await;
     }
 
-    /// Cuts the connections of the link. Its control connections stay.
+    /// Cuts the connections of the link, but not the control connections.
     pub(crate) fn cut(&self) {
         for connection in self.connections.lock().unwrap().drain(..) {
-            // It may have ended.
+            // The connection may have ended before.
             _ = connection.shutdown(Shutdown::Both);
         }
     }
 
-    /// Cuts the control connections. Those of the link stay.
+    /// Cuts the control connections, but not the link's.
     pub(crate) fn cut_memory(&self) {
         let path = self.control_socket();
         let is_there =
@@ -159,7 +160,7 @@ impl World {
         let own = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
         let numbers = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
         for number in numbers.filter_map(|it| it.file_name().to_str()?.parse().ok()) {
-            // It may be closed by now.
+            // The descriptor may be closed by now.
             let Ok(socket) = pidfd_getfd(&own, number, PidfdGetfdFlags::empty()) else { continue };
             let peer = getpeername(&socket).ok().flatten();
             if peer.and_then(|it| SocketAddrUnix::try_from(it).ok()).is_some_and(is_there) {
@@ -168,7 +169,7 @@ impl World {
         }
     }
 
-    /// Returns a socket in the place of the control socket, whose queue is full.
+    /// Makes a socket with a full queue in place of the control socket.
     pub(crate) fn fill_control_socket(&self) -> Vec<OwnedFd> {
         std::fs::DirBuilder::new().mode(0o700).create(self.dir.path()).unwrap();
         let address = SocketAddrUnix::new(self.control_socket()).unwrap();
@@ -205,7 +206,7 @@ impl Drop for World {
     }
 }
 
-/// Returns a side whose topic has this name and memory. It connects again at once.
+/// Returns a side whose topic has this name and memory. It reconnects without a pause.
 fn side<M: Message>(
     node: &str,
     boot: u64,
@@ -224,7 +225,7 @@ fn side<M: Message>(
     side
 }
 
-/// Emits messages with these numbers, each when there is room. Returns the publisher.
+/// Emits messages with these numbers, waiting for room. Returns the publisher.
 pub(crate) fn emit<M: Message + From<u64> + Send>(
     mut publisher: Publisher<M>,
     numbers: Range<u64>,
@@ -237,7 +238,7 @@ pub(crate) fn emit<M: Message + From<u64> + Send>(
     })
 }
 
-/// Records the threads that wake a task.
+/// Runs the task, and records the threads that wake it.
 async fn watched(task: impl Future<Output = ()>, wakes: Arc<Mutex<Vec<ThreadId>>>) {
     struct Recorder(Waker, Arc<Mutex<Vec<ThreadId>>>);
     impl Wake for Recorder {
