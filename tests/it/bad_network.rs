@@ -1,7 +1,7 @@
 //! Nodes on a bad network: a proxy delays, throttles, cuts, stalls, refuses and damages their
-//! connections, as a seed decides. Messages of a publisher stay in order, none is lost without a
-//! report, none is repeated without a mark, and the counters of sent, delivered, dropped and left
-//! messages add up. All of this over TCP and over TLS, which finds all damage.
+//! connections, as a seed decides. The messages of a publisher stay in order, none is lost without
+//! a gap, none is repeated without a mark, and the counters of sent, delivered, dropped and left
+//! messages add up. Each test runs over TCP and over TLS, which detects all damage.
 //!
 //! `FAULT_SEEDS=50 cargo test --test it bad_network` runs longer, `SEED=7` runs that seed.
 #![cfg(target_os = "linux")]
@@ -57,7 +57,7 @@ over_tcp_and_tls! {
 
 type Seen = Delivery<Number>;
 
-/// What a reader has seen of a publisher: an account without a hole.
+/// What a reader has received of a publisher; each number must be a message or in a gap.
 #[derive(Debug, Default)]
 struct Account {
     next: u64,
@@ -82,8 +82,8 @@ impl Account {
     }
 }
 
-/// A publisher on one host, and two readers on another: `near`, for which the publisher waits, and
-/// `aside`, for which it does not. Each has its own proxy for its connections.
+/// A publisher on one host, and two readers on another: `near`, which gates the publisher, and
+/// `aside`, which only observes. Each reader has its own proxy.
 struct World {
     far: Running,
     readers: [Reader; 2],
@@ -99,12 +99,12 @@ struct Reader {
 }
 
 impl Reader {
-    /// Takes what has arrived.
+    /// Takes the messages and gaps that have arrived.
     fn take(&mut self) {
         self.seen.try_iter().for_each(|seen| self.account.note(seen));
     }
 
-    /// Returns how many of its connections have ended with an error.
+    /// Returns how many connections of this reader have ended with an error.
     fn errors(&self) -> u64 {
         of_links(&self.node, "errors")
     }
@@ -119,7 +119,8 @@ enum Security {
 }
 
 impl Security {
-    /// Lines of the topology file, and the files that they name, which its drop removes.
+    /// Returns lines for the topology file, and the files that they name, which are removed on
+    /// drop.
     fn files(self, name: &str) -> (String, Box<dyn Any>) {
         match self {
             Security::Plain => (String::new(), Box::new(name.to_owned())),
@@ -131,7 +132,7 @@ impl Security {
         }
     }
 
-    /// Returns the most bytes in one direction before the first message.
+    /// Returns how many bytes pass in one direction, at most, before the first message.
     fn beginning(self) -> usize {
         match self {
             Security::Plain => 600,
@@ -141,8 +142,8 @@ impl Security {
     }
 }
 
-/// Returns an address that nobody else uses. Proxies listen until the process ends, and a process
-/// has fewer hosts than a long run needs.
+/// Returns an address of its own. Proxies listen until the process ends, so a long run with a host
+/// for each would need too many hosts.
 fn address() -> String {
     static HOST: LazyLock<String> = LazyLock::new(host);
     static PORT: AtomicU16 = AtomicU16::new(7400);
@@ -173,7 +174,7 @@ impl World {
         World { far, readers, count, _files: files }
     }
 
-    /// Waits until something holds, and takes what arrives meanwhile.
+    /// Waits until the condition holds, and takes what arrives in the meantime.
     async fn until(&mut self, what: &str, mut holds: impl FnMut(&World) -> bool) {
         let waiting = async {
             loop {
@@ -190,7 +191,7 @@ impl World {
         }
     }
 
-    /// Each reader has seen all numbers, or gaps in their place.
+    /// Waits until each reader has seen all numbers, as messages or in gaps.
     async fn all_arrives(&mut self) {
         let count = self.count;
         self.until("all numbers", |world| {
@@ -199,11 +200,11 @@ impl World {
         .await;
     }
 
-    /// Ends all nodes on a good network, and checks the accounts of their counters.
+    /// Ends all nodes on a good network, and checks their counters.
     async fn end(mut self) -> [Account; 2] {
         self.readers.iter().for_each(|reader| reader.proxy.heal());
         self.all_arrives().await;
-        // A node that ends before it has confirmed them is waited for.
+        // A node that ends before it has confirmed them would be waited for.
         self.until("all is confirmed", |world| {
             let counters = world.far.counters();
             let mut readers = counters.iter().filter(|line| line.kind == Kind::Edge);
@@ -230,8 +231,8 @@ async fn ends(node: Running) {
     conserved(&ended.expect("the node ends").unwrap().counters);
 }
 
-/// A reader reaches `far` at this address. Links with short timeouts, and a window that is
-/// full soon.
+/// Returns the file of one reader, which reaches `far` at this address. The links have short
+/// timeouts, and a window that is soon full.
 fn topology(own: &str, address: &str, lines: &str) -> String {
     format!(
         r#"
@@ -266,8 +267,8 @@ window = "8 KiB"
     )
 }
 
-/// All numbers arrive on a network with this fault, with each seed. Meanwhile the two readers need
-/// this many connections, or more.
+/// Checks that all numbers arrive on a network with this fault, with each seed. The two readers
+/// together must need at least this many connections.
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
 async fn weathers(security: Security, fault: Fault, count: u64, connections: u64) {
     let mut tried = 0;
@@ -278,7 +279,7 @@ async fn weathers(security: Security, fault: Fault, count: u64, connections: u64
         tried += world.readers.iter().map(|reader| reader.proxy.connections()).sum::<u64>();
         world.end().await;
     }
-    // A run without faults proves nothing.
+    // Too few connections mean that the fault did not occur, and the run proves nothing.
     assert!(tried >= connections || seeds("FAULT_SEEDS", 2).start > 0, "{fault:?}: {tried}");
 }
 
@@ -297,7 +298,7 @@ async fn bytes_may_arrive_one_by_one(security: Security) {
 async fn connections_that_end_at_any_byte_lose_and_repeat_nothing(security: Security) {
     for end in [End::Fin, End::Reset] {
         weathers(security, Fault::Cut { after: 0..8_000, end }, 60_000, 20).await;
-        // Most of them before the first message.
+        // Most of these connections end before the first message.
         weathers(security, Fault::Cut { after: 0..security.beginning(), end }, 50, 10).await;
     }
 }
@@ -312,7 +313,8 @@ async fn connections_that_are_accepted_and_ended_are_tried_again(security: Secur
     }
 }
 
-/// Each partition lasts until the reader has given its connection up. Old bytes arrive after that.
+/// Each partition lasts until its readers have given up their connections. The bytes that were held
+/// arrive only then.
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
 async fn a_partition_of_one_reader_or_of_both_heals_under_load(security: Security) {
     let mut missed = 0;
@@ -320,9 +322,10 @@ async fn a_partition_of_one_reader_or_of_both_heals_under_load(security: Securit
         println!("partition, seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let mut world = World::start(security, Fault::None, seed, 100_000);
-        // Both readers, and each of them alone.
+        // The parted readers: both, and each of them alone.
         for parted in [[true, true], [true, false], [false, true]] {
-            // A reader without a connection has none that could end: each is connected again.
+            // Only a connected reader has a connection to lose, so this waits until both make
+            // progress.
             let [near, aside] = world.readers.each_ref().map(|reader| reader.account.next);
             let next = (near + random.u64(100..3_000)).min(world.count);
             world
@@ -350,12 +353,12 @@ async fn a_partition_of_one_reader_or_of_both_heals_under_load(security: Securit
         let [_, aside] = world.end().await;
         missed += aside.missed;
     }
-    // The publisher continued while the reader that it does not wait for was away.
+    // The publisher continued without `aside` while it was away.
     assert!(missed > 0);
 }
 
-/// Without its beginning, where the two sides agree on all else, a damaged connection alters
-/// messages or ends: `docs/security.md`.
+/// Damage begins after the handshake. From there on, a damaged connection alters messages or ends:
+/// see `docs/security.md`.
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
 async fn damaged_bytes_alter_messages_and_lose_and_repeat_none(security: Security) {
     let mut altered = 0;
@@ -366,7 +369,8 @@ async fn damaged_bytes_alter_messages_and_lose_and_repeat_none(security: Securit
         let (mut checks, mut before) = (0, [0; 2]);
         world
             .until("both have suffered", |world| {
-                // A connection that waits for bytes which nobody sends is replaced.
+                // A damaged length may make a connection wait for bytes that never come, so it is
+                // cut.
                 checks += 1;
                 if checks % 50 == 0 {
                     for (reader, before) in world.readers.iter().zip(&mut before) {

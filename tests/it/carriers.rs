@@ -1,5 +1,5 @@
-//! What the links of a node go through, and the memory of its rings: in its plan and in the report
-//! of its start.
+//! The carriers of a node's links, and the memory of its rings, in its plan and in the report of
+//! its start.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![cfg(all(feature = "metrics", feature = "topology"))]
 
@@ -25,16 +25,17 @@ idle_services! {
 }
 
 const SLOTS: usize = 64;
-/// Additional entries for gating readers in a ring in shared memory, beside those in the topology.
+/// Entries for gating readers that a ring in shared memory has in addition to those of the
+/// topology.
 const SPARE: usize = 64;
 const ENTRY: usize = 256;
-/// The words of a writer on the heap.
+/// The bytes of a writer's words on the heap.
 const WRITER: usize = 256;
-/// The header of a ring in shared memory, with the words of its writer.
+/// The bytes of the header of a ring in shared memory, with the words of its writer.
 const HEADER: usize = 384;
 const PAGE: usize = 4096;
 
-/// `far` publishes what `near` reads. `more` follows the keys of all links.
+/// Returns a topology in which `near` reads from `far`. `more` follows the keys of all links.
 fn topology(far: &str, more: &str) -> Topology {
     Topology::parse("t.toml", &topology_text(far, more)).unwrap()
 }
@@ -50,8 +51,8 @@ fn build(node: &str, topology: Topology) -> Result<Node, BuildError> {
     Node::builder(node).topology(topology).service(|| Counter).service(|| Adder).build()
 }
 
-/// Starts a node alone, and returns its report once it has ended. `test` has a directory of its
-/// own.
+/// Starts a node without its peer, and returns its report after its end. `test` names its
+/// directory.
 async fn report(test: &str, node: &str, topology: Topology) -> StartReport {
     let directory = Directory::new(&format!("carriers-{test}"));
     let node = build(node, topology.in_directory(&directory.0)).unwrap();
@@ -65,7 +66,7 @@ async fn report(test: &str, node: &str, topology: Topology) -> StartReport {
 #[tokio::test]
 async fn the_start_report_says_what_a_link_goes_through() {
     let memory = Carrier::SharedMemory;
-    // A part of the topology, its result, and the report on the link.
+    // Keys of the file, the expected carrier, and the text of the start report about the link.
     let cases = [
         ("", "", memory, "shared memory"),
         (
@@ -109,7 +110,7 @@ async fn the_report_has_the_bytes_on_the_heap_and_in_memory_with_their_entries()
     let exact = SLOTS * 128 + (1 + SPARE) * ENTRY + HEADER;
     assert_eq!((far.heap, far.shared), (0, exact.next_multiple_of(PAGE)));
     assert_eq!(far.total(), far.heap + far.shared);
-    // The reader has a ring for messages of the socket, and a region for its positions.
+    // The reader has a ring for messages from the socket, and a region for its positions.
     let near = report("bytes", "near", topology("shutdown = \"1ms\"", "")).await;
     let ring = SLOTS * 72 + ENTRY + WRITER;
     let positions = ((1 + SPARE) * ENTRY).next_multiple_of(PAGE);
@@ -145,7 +146,7 @@ fn memory_above_the_budget_is_refused_with_its_place() {
         needed - 1
     );
     assert_eq!(error.to_string(), text);
-    // Huge pages are whole pages, and the error says so.
+    // Huge pages are whole pages, so the error names a size that is rounded up.
     let error = build("far", topology("memory = \"1 MiB\"\nhuge_pages = true", "")).unwrap_err();
     let pages = format!("take {} bytes", 2 << 20);
     assert!(error.to_string().contains(&pages), "{error}");

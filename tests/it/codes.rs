@@ -1,4 +1,4 @@
-//! Each code belongs to an error, and has an entry in `docs/errors.md`; no other code has an entry.
+//! Each code belongs to an error and has an entry in `docs/errors.md`, which has no other entries.
 #![cfg(all(target_os = "linux", feature = "describe", feature = "metrics", feature = "signals"))]
 
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ use mycelium_transports::untyped::UntypedError;
 
 use crate::node::services::Number;
 
-/// The sources of a directory and below.
+/// Appends the sources in a directory and below it.
 fn sources(directory: &Path, texts: &mut String) {
     for entry in fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();

@@ -1,16 +1,16 @@
-//! Conservation: each message that was sent is counted once at each reader.
+//! Checks of conservation: each message that was sent is counted once for each reader.
 
 use mycelium::counters::{Kind, Reading};
 
-/// For each publisher and subscription: all messages that were sent since it joined were taken or
-/// dropped. This holds when the node has ended and all rings are empty.
+/// Checks, for each publisher and subscription, that all messages since the subscription joined are
+/// accounted for. This holds when the node has ended and all rings are empty.
 pub(crate) fn conserved(counters: &[Reading]) {
     for feed in counters.iter().filter(|line| line.kind == Kind::Edge) {
         assert_eq!(sent_to(counters, feed), accounted(feed), "{}", feed.label);
     }
 }
 
-/// Returns how many messages were sent to a reader, at its line for a publisher, since it joined.
+/// Returns how many messages the publisher of an edge has sent since the reader joined.
 pub(crate) fn sent_to(counters: &[Reading], feed: &Reading) -> u64 {
     let mut publishers = counters.iter().filter(|line| line.kind == Kind::Publisher);
     let same = |line: &&Reading| {
@@ -19,7 +19,7 @@ pub(crate) fn sent_to(counters: &[Reading], feed: &Reading) -> u64 {
     publishers.find(same).unwrap().value("sent") - feed.value("joined_at")
 }
 
-/// Returns how many messages a reader, at its line for a publisher, has taken or lost.
+/// Returns how many messages of an edge the reader has taken or lost.
 pub(crate) fn accounted(feed: &Reading) -> u64 {
     ["taken", "overwritten", "skipped", "dropped", "sampled", "dead_lettered", "left"]
         .map(|value| feed.value(value))
@@ -27,7 +27,7 @@ pub(crate) fn accounted(feed: &Reading) -> u64 {
         .sum()
 }
 
-/// Each request has one outcome, and so has each that was taken.
+/// Checks that each request has one outcome, and each taken request, too.
 #[cfg(feature = "signals")]
 pub(crate) fn requests(counters: &[Reading]) {
     let outcomes = [

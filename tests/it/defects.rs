@@ -1,5 +1,5 @@
-//! Defects of the earlier system that a node does not have. The name of each test begins with
-//! the id of its defect.
+//! Defects of the earlier system that a node does not have. The name of each test begins with the
+//! id of its defect.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 use std::sync::mpsc::{Sender, channel};
@@ -12,7 +12,7 @@ use crate::node::services::{Number, Source, Square};
 use crate::running::{end, main_with, start};
 use crate::support::idle_services;
 
-/// Returns a node with a source of this many numbers, and these settings.
+/// Returns a node with a source of numbers below `count`, and these settings.
 fn counting(text: &str, count: u64) -> Builder {
     main_with(text).service(move || Source::of(count))
 }
@@ -121,7 +121,7 @@ async fn h3_failures_that_are_long_ago_do_not_count_and_a_panic_is_survived() {
         Panics(made - 1)
     });
     let running = start(node);
-    // More than three times the limit.
+    // Three times as many failures as the limit allows, but not within its window.
     tokio::time::sleep(Duration::from_secs(10 * 3_700)).await;
     end(running).await;
     assert!(counted.try_iter().count() >= 10);

@@ -1,5 +1,5 @@
 //! Descriptions of programs, and overviews of topologies with them: there is an overview exactly if
-//! the nodes can be built, and its errors are the errors of the builds.
+//! the nodes can be built, and its errors are the errors of those builds.
 #![cfg(all(feature = "describe", feature = "metrics"))]
 
 use std::fs;
@@ -118,7 +118,7 @@ fn topology(text: &str) -> Topology {
     Topology::parse("app.toml", text).unwrap().in_directory("/run/app")
 }
 
-/// Returns the errors of an overview, or its content.
+/// Returns the overview, or its errors.
 fn overview(
     topology: &Topology,
     description: &Description,
@@ -196,7 +196,7 @@ wire = "plain"
 policy = "drop-oldest"
 "#;
     let topology = topology(text);
-    // The supervisor would be in two nodes.
+    // A supervisor would span both nodes, so this description has none.
     let description = bound_services("any").legacy(LegacyCodec::<Tick>::same_bytes()).describe();
     let description = Description::from_json(&description.to_json()).unwrap();
     let overview = overview(&topology, &description).unwrap();
@@ -215,7 +215,7 @@ policy = "drop-oldest"
     assert_eq!(carries, 2);
 }
 
-/// The errors of an overview are the errors of its nodes' builds, and there are some.
+/// Checks that an overview has the same errors as the builds of its nodes, and at least one.
 fn same_errors(text: &str, change: fn(mycelium::Builder) -> mycelium::Builder) {
     let topology = topology(text);
     let errors = overview(&topology, &change(builder("main")).describe()).expect_err(text);
@@ -227,7 +227,7 @@ fn same_errors(text: &str, change: fn(mycelium::Builder) -> mycelium::Builder) {
     let builds: Vec<String> =
         nodes.into_iter().filter_map(|node| Some(built(node).err()?.to_string())).collect();
     assert!(!builds.is_empty(), "{text}");
-    // The overview names its nodes before the code.
+    // The overview appends the nodes to the text, before the code.
     let same = |error: &String, build: &String| error.starts_with(Code::split(build).0);
     assert!(
         builds.iter().all(|build| errors.iter().any(|error| same(error, build)))
@@ -351,7 +351,7 @@ fn texts_that_are_no_descriptions() {
     assert!(error.contains("70000 bytes: expected at most 65535"), "{error}");
 }
 
-/// Replaces one of the values of a JSON text.
+/// Replaces the value at a place of a JSON value, counted in depth-first order.
 fn replace(value: &mut Value, place: &mut usize, by: &Value) -> bool {
     if *place == 0 {
         *value = by.clone();
@@ -398,7 +398,7 @@ proptest! {
     }
 }
 
-/// Emits ticks, and asks for an order, in a separate program.
+/// Emits orders, then requests a quote. It belongs to the first of two programs.
 struct Source;
 
 #[service(emits(Order), requests(Quote))]
@@ -413,7 +413,7 @@ impl Source {
     }
 }
 
-/// Answers a quote once all earlier orders have come, in a separate program.
+/// Answers a quote once the first hundred orders have arrived. It belongs to the second program.
 struct Sink(Option<oneshot::Sender<Vec<u64>>>);
 
 #[service(reads(Order), answers(Quote))]
@@ -452,7 +452,7 @@ fn sink(sender: Option<oneshot::Sender<Vec<u64>>>) -> mycelium::Builder {
     Node::builder("sink").service(move || Sink(sender.take().flatten()))
 }
 
-/// Returns the directory of a topology, with the descriptions of both programs.
+/// Returns the directory of a topology, with the descriptions of both programs in files.
 fn two_programs(test: &str, text: &str) -> Directory {
     let directory = Directory::new(test);
     fs::create_dir_all(&directory.0).unwrap();
@@ -471,7 +471,7 @@ async fn a_program_needs_only_its_own_services() {
         topology.in_directory(directory.0.join("run"))
     };
     let (sender, received) = oneshot::channel();
-    // The reader gates although it starts late: both programs know of it.
+    // The reader is gating even if it starts late, because both programs know of it.
     let source = start(source().topology(topology()));
     let sink = start(sink(Some(sender)).topology(topology()));
     let numbers = received.await.unwrap();
@@ -485,7 +485,7 @@ fn a_copy_of_the_files_has_the_descriptions() {
     let directory = two_programs("described-copy", TWO_PROGRAMS);
     let path = directory.0.join("app.toml");
     let files = Topology::load(&path).unwrap().files();
-    // The text of a node that starts again is the one that its launcher has read.
+    // A node that starts again uses the texts that its launcher has read, not the files.
     for description in ["source.json", "sink.json"] {
         fs::remove_file(directory.0.join(description)).unwrap();
     }
@@ -528,7 +528,7 @@ fn mistakes_in_descriptions_of_other_programs_have_their_places() {
     let other = TWO_PROGRAMS.replace("[\"Sink\"]", "[\"Sink\", \"Store\"]");
     let error = build("other", &other, nothing);
     assert!(error.starts_with("app.toml:6:21: unknown service `Store`"), "{error}");
-    // Another program has the service of this node.
+    // The description lacks a service of this node, which is in the other program.
     let here = "[node.source]\nservices = [\"Source\", \"Sink\"]\n\
                 [node.sink]\nservices = []\ndescription = \"sink.json\"\n";
     let error = build("here", here, nothing);

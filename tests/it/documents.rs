@@ -1,6 +1,6 @@
 //! Topologies in the documents are valid, also by the schema for editors, and manifests name
-//! packages that exist. Rust in them is tested as the crate's doctests, the shell commands of
-//! README.md by the job `readme`.
+//! packages that exist. Rust code in the documents is tested by the crate's doctests, the shell
+//! commands of README.md by the job `readme`.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 use std::fs;
@@ -23,14 +23,14 @@ fn topologies_in_the_documents_are_valid() {
         ];
         let needs_more =
             |text: &String| off.iter().any(|(key, is_on)| text.contains(key) && !is_on);
-        // The others are parts of a manifest.
+        // The skipped blocks are parts of a manifest.
         for block in blocks(&text, "toml").iter().filter(|it| !it.contains("dependencies]")) {
             schema::check(block, &path);
             found += 1;
             if needs_more(block) {
                 continue;
             }
-            // Files that include others are not in the documents.
+            // The documents do not have the included files.
             let block = block.replace("include = ", "# include = ");
             let address = |name: &str| name.ends_with("_ADDRESS").then_some("10.0.0.1");
             let user = move |name: &str| address(name).or((name == "USER").then_some("me"));
@@ -43,7 +43,7 @@ fn topologies_in_the_documents_are_valid() {
     assert!(found > 10, "{found} topologies");
 }
 
-/// They are paths: the registry has a package `mycelium` of another project.
+/// Dependencies are paths: in the registry, `mycelium` is a package of another project.
 #[test]
 fn c6_dependencies_in_the_documents_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -73,7 +73,7 @@ fn c6_dependencies_in_the_documents_exist() {
     assert!(found > 2, "the documents name the packages to depend on");
 }
 
-/// Returns the pages of `docs`, without the one of mistakes.
+/// Returns the pages of `docs` except `mistakes.md`.
 fn documents() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let files = fs::read_dir(directory).expect("a directory of documents");
@@ -96,7 +96,7 @@ fn blocks(text: &str, kind: &str) -> Vec<String> {
     blocks
 }
 
-/// What a first program needs stands at the root of the crate; the other names are in its modules.
+/// The root of the crate has the names that a first program needs; other names are in modules.
 #[test]
 fn the_root_has_at_most_45_names() {
     let text =

@@ -1,6 +1,6 @@
 //! Promises that do not depend on the features `metrics`, `tracing` and `topology`: services run,
-//! missing messages are reported, a node reports its services. The job `features` runs it without
-//! these features.
+//! missing messages are reported, and a node reports its services. The job `features` runs these
+//! tests without the features.
 
 use std::env;
 use std::process::Command;
@@ -18,7 +18,7 @@ struct Number {
     value: u64,
 }
 
-/// Emits numbers after a failure.
+/// Fails once, and then emits numbers.
 struct Source {
     has_failed: bool,
 }
@@ -33,7 +33,7 @@ impl Source {
             return Err(std::io::Error::other("no luck").into());
         }
         for value in 0..5000 {
-            // Without a wait, so that a reader that it need not wait for misses some.
+            // Emits without waiting where it can, so that an observing reader misses some.
             if ctx.try_emit(Number { value }).is_err() {
                 ctx.emit(Number { value }).await?;
             }
@@ -42,7 +42,7 @@ impl Source {
     }
 }
 
-/// Reports the number of messages, of missing ones, and the sum of both.
+/// Reports the number of received messages, of missed ones, and the sum of both.
 struct Sink(Sender<(u64, u64)>);
 
 #[service(reads(Number))]

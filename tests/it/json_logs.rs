@@ -1,4 +1,4 @@
-//! Logs as JSON: the lines of one trace are found by its id. `traces` has traces that cross
+//! Logs as JSON: the lines of one trace are found by its id. `traces` tests traces that cross
 //! processes.
 #![cfg(target_os = "linux")]
 
@@ -44,10 +44,10 @@ impl Siren {
     }
 }
 
-/// Set in the child.
+/// The variable that is set in the child process.
 const CHILD: &str = "MYCELIUM_JSON_LOGS";
 
-/// Runs in a child: does nothing in the test itself.
+/// Runs the node in a child process; returns at once in the test run itself.
 #[tokio::test]
 async fn process() {
     if std::env::var_os(CHILD).is_none() {
@@ -74,7 +74,7 @@ fn the_lines_of_a_trace_have_its_id() {
     for judged in of("too high") {
         assert_eq!((&judged["node"], &judged["service"]), (&"hall".into(), &"Judge".into()));
         assert_eq!(judged["level"], "INFO");
-        // By one `grep` of the id.
+        // One `grep` of the id finds the lines of a trace.
         let same = |line: &&BTreeMap<String, Value>| line.get("trace_id") == judged.get("trace_id");
         let [one, other] = lines.iter().filter(same).collect::<Vec<_>>()[..] else {
             panic!("two lines with the id: {lines:#?}");
@@ -85,7 +85,7 @@ fn the_lines_of_a_trace_have_its_id() {
         assert_eq!(one["sequence"], other["sequence"]);
         assert_eq!(one["details"], other["details"]);
     }
-    // Nothing is handled then.
+    // This line was logged while nothing was handled.
     let quiet = of("quiet").next().unwrap();
     assert!(!quiet.contains_key("trace_id") && quiet["node"] == "hall");
 }

@@ -57,7 +57,7 @@ fn node(directory: &Directory, name: &str, is_new: bool) -> Running {
     })
 }
 
-/// The reader's node fails, and names the difference of the layouts.
+/// Checks that the reader's node fails, and that its error names the difference of the layouts.
 async fn fails(near: Running, field: &str, sizes: [usize; 2]) {
     let error = within(near.join()).await.unwrap_err();
     let StartError::Layout { node, peer, topic, services, mismatch } = &error else {
@@ -86,7 +86,7 @@ async fn a_layout_that_differs_fails_the_reader_whichever_side_is_older() {
         let directory = Directory::new("layouts");
         let far = node(&directory, "far", !near_is_new);
         fails(node(&directory, "near", near_is_new), field, sizes).await;
-        // The publisher continues until its shutdown, and counts the rejection of its only link.
+        // The publisher's node runs until its shutdown, and counts one rejection, of its only link.
         assert_eq!(of_links(&far, "refused"), 1);
         far.shutdown();
         let left = within(far.join()).await;

@@ -1,5 +1,5 @@
-//! Clients of the original system, over real sockets. What they send and get is written by hand,
-//! from the specification in `docs/legacy.md`.
+//! Clients of the original system, over real sockets. The bytes that they send and receive are
+//! written by hand, from the specification in `docs/legacy.md`.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 

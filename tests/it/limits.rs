@@ -1,4 +1,4 @@
-//! Limits follow from the topology, or are errors of `build` that name them.
+//! Limits follow from the topology, or `build` fails with an error that names them.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
@@ -10,7 +10,7 @@ use mycelium_transports::stream::STREAMS;
 
 use crate::numbers::{Source, taker};
 
-/// Two nodes, one of which reads from `publishers` services of the other.
+/// Builds one of two nodes, where one reads from `publishers` services of the other.
 fn crowd(node: &str, publishers: usize) -> Result<Node, BuildError> {
     let names: Vec<_> = (0..publishers).map(|number| format!("Counter-{number}")).collect();
     let text = format!("[node.far]\nservices = {names:?}\n[node.near]\nservices = [\"Taker\"]\n");

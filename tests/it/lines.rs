@@ -1,4 +1,4 @@
-//! The log lines of a test.
+//! Captures the log lines of a test.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
@@ -8,12 +8,12 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Metadata, Subscriber};
 
-/// Log lines: the values of their fields.
+/// Log lines, each as the values of its fields.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
-    /// Returns the log lines of this thread, until this is dropped.
+    /// Captures the log lines of this thread until the guard is dropped.
     pub(crate) fn capture(&self) -> DefaultGuard {
         tracing::subscriber::set_default(self.subscriber())
     }
@@ -28,7 +28,7 @@ impl Lines {
     }
 }
 
-/// Calls this with each log line.
+/// A subscriber that calls the function with each log line.
 pub(crate) struct Each<F>(pub(crate) F);
 
 impl<F: Fn(String) + 'static> Subscriber for Each<F> {

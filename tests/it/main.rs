@@ -1,7 +1,7 @@
 //! The tests of the package that can share a process. Tests that measure or kill whole processes
 //! are in `tests/processes`; tests that count allocations are in `tests/allocations`.
 
-// For several of the tests.
+// Modules that several tests use.
 #[cfg(all(target_os = "linux", feature = "tls"))]
 #[path = "../certificates/mod.rs"]
 mod certificates;

@@ -1,5 +1,5 @@
-//! The counters, gauges and histograms of services, as readers see them: while the service runs,
-//! after restarts and after its end. And the errors of invalid ones.
+//! The counters, gauges and histograms of services, as readers see them: while a service runs,
+//! after restarts and after its end; and the errors of invalid ones.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 use std::sync::mpsc::{Sender, channel};
@@ -33,7 +33,7 @@ fn count(metrics: &[Metric], name: &str, label: &str) -> u64 {
 
 /// Counts numbers; fails at 13, panics at 14.
 struct Statistician {
-    /// Kept over errors.
+    /// Kept when a run fails, and used by the next run.
     errors: Option<Counter>,
 }
 
@@ -107,7 +107,7 @@ fn metrics_are_read_while_a_service_runs_and_survive_its_restarts() {
     assert_eq!(metrics.len(), 6, "a restart adds none");
 }
 
-/// Hands one handle to each of its tasks, and to a thread.
+/// Passes a handle to each of its tasks, one after another, and to a thread.
 struct Parent(Sender<()>);
 
 #[service]
@@ -135,7 +135,7 @@ impl Parent {
             handle.await?;
         }
         thread.await?;
-        // Their words are free now.
+        // All handles are dropped, so their words in the region are free.
         ctx.metrics().counter("done")?.add(1);
         self.0.send(())?;
         Ok(())
@@ -154,12 +154,12 @@ async fn the_handles_of_tasks_and_threads_add_up_and_the_report_has_them() {
     let MetricValue::Histogram(sizes) = value(&metrics, "sizes", "") else { panic!("a histogram") };
     assert_eq!((sizes.count(), sizes.sum()), (4000, 4 * 499_500));
     assert_eq!(sizes.buckets().map(|bucket| bucket.count).sum::<u64>(), 4000);
-    // At most five handles at once: a task may end before the next one begins.
+    // At most five handles exist at once, as a task may end before the next one begins.
     let lines = report.counters.iter().filter(|line| line.kind == Kind::Counter).count();
     assert!((1..=5).contains(&lines), "the last handle took words that were free: {lines}");
 }
 
-/// Requests metrics that it cannot have.
+/// Requests invalid metrics, and sends the problems to the test.
 struct Requester(Sender<Problem>);
 
 #[service]
@@ -183,7 +183,7 @@ impl Requester {
         for error in errors {
             self.0.send(error)?;
         }
-        // As a counter it is short enough.
+        // The name is too long for a histogram, but not for a counter.
         let mut handles = vec![metrics.counter(&long)?];
         let too_many = loop {
             match metrics.counter("many") {

@@ -1,5 +1,6 @@
-//! `docs/mistakes.md` quotes real messages: a compile error comes from `core/macros/tests/ui`, an
-//! error of a node from the program below that has the title of its section.
+//! Checks that `docs/mistakes.md` quotes real messages: its compile errors come from
+//! `core/macros/tests/ui`, its errors of nodes from the programs below, which it names by section
+//! titles.
 
 use std::error::Error;
 use std::fs;
@@ -132,7 +133,7 @@ fn trimmed(text: &str) -> Vec<String> {
     text.trim_end().lines().map(|line| line.trim().to_owned()).collect()
 }
 
-/// Returns whether a text includes this code.
+/// Returns whether a text contains this code.
 fn has_code(text: &str, code: &[String]) -> bool {
     trimmed(text).join("\n").contains(&code.join("\n"))
 }
@@ -151,7 +152,7 @@ fn the_page_of_mistakes_quotes_what_the_compiler_prints() {
     let mut found = 0;
     for Mistake { title, code, text, .. } in page().iter().filter(|it| is_of_compiler(it)) {
         let is_case = |(source, printed): &&(String, String)| {
-            // The lines of the page are among the others, in their order.
+            // The page may leave out lines, but keeps their order.
             let mut all = trimmed(printed).into_iter();
             has_code(source, code) && text.iter().all(|line| all.any(|other| other == *line))
         };
@@ -165,7 +166,7 @@ fn is_of_compiler(mistake: &Mistake) -> bool {
     mistake.text[0].starts_with("error")
 }
 
-/// Returns what a program prints whose `main` returns the error.
+/// Returns the output of a program whose `main` returns the error.
 async fn printed(title: &str, topology: &str) -> Result<String, Box<dyn Error>> {
     let topology = match topology {
         "" => None,
@@ -181,7 +182,7 @@ async fn printed(title: &str, topology: &str) -> Result<String, Box<dyn Error>> 
     Ok(lines)
 }
 
-/// Errors of other nodes, threads and processes begin as in `docs/errors.md`.
+/// Errors that need other nodes, threads or processes must begin as in `docs/errors.md`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_of_mistakes_quotes_what_a_node_prints() {
     let mut found = 0;
@@ -189,7 +190,7 @@ async fn the_page_of_mistakes_quotes_what_a_node_prints() {
         let title = &mistake.title;
         assert!(has_code(include_str!("mistakes.rs"), &mistake.code), "{title}: other code");
         if node(title).is_some() {
-            // The schema does not know the program, and accepts them.
+            // The schema does not know the program, so it accepts the topology.
             schema::check(&mistake.topology, Path::new("docs/mistakes.md"));
             let printed = printed(title, &mistake.topology).await;
             let printed = printed.unwrap_or_else(|error| format!("Error: {error:?}"));

@@ -1,5 +1,5 @@
-//! Nodes on several hosts, joined by TCP: all of them are on this machine, at addresses of the
-//! loopback interface.
+//! Nodes on several hosts, joined by TCP. All hosts are addresses of this machine's loopback
+//! interface.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
@@ -23,7 +23,7 @@ use crate::running::{end, of_links, until};
 
 pub(crate) const PORT: u16 = 7400;
 
-/// Two hosts with a node each. `far` has more keys, and so has the file.
+/// Returns the file of two hosts with a node each. `far` and the file may have more lines.
 pub(crate) fn two_hosts(far: &str, more: &str) -> String {
     format!(
         r#"
@@ -50,7 +50,7 @@ max_retry = "20ms"
     )
 }
 
-/// Returns the address of the second one.
+/// Returns the address of the second host.
 pub(crate) fn there(text: &str) -> &str {
     let line = text.lines().skip_while(|line| *line != "[host.there]").nth(1).unwrap();
     line.trim_start_matches("address = ").trim_matches('"')
@@ -58,11 +58,11 @@ pub(crate) fn there(text: &str) -> &str {
 
 const COUNT: u64 = 500;
 
-/// Numbers arrive over this carrier, in order, and both nodes end by themselves. Over a network, no
-/// Unix socket is made.
+/// Checks that numbers arrive in order over this carrier, and that both nodes end by themselves.
+/// Over a network, no Unix socket is made.
 pub(crate) async fn arrives(name: &str, text: String, carrier: Carrier) {
     let (pair, received) = Pair::new(name, text);
-    // The reader tries until the publisher listens.
+    // The reader starts first, and retries until the publisher listens.
     let [near, far] = ["near", "far"].map(|name| pair.start(name, COUNT));
     for (node, peer) in [(&near, "far"), (&far, "near")] {
         let [link] = &*node.start_report().links else { panic!("{}", node.start_report()) };
@@ -91,12 +91,12 @@ async fn a_node_is_read_from_its_own_host_and_from_another_one_at_once() {
     assert!(numbers.into_iter().eq((0..COUNT).flat_map(|number| [number, number])));
 }
 
-/// A host that is gone neither accepts a connection nor refuses it.
+/// A host that is gone neither accepts nor refuses a connection.
 #[tokio::test]
 async fn a_reader_tries_an_address_without_an_answer_for_five_seconds() {
     let executor = PausedTime::new(Tokio::current().unwrap());
     let addresses = [host(), host()].map(|host| SocketAddr::new(host.parse().unwrap(), PORT));
-    // The first queue of connections is full, so the system drops the packets of another one.
+    // The queue of connections is full, so the system drops further attempts.
     let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     silent.bind(&addresses[0].into()).unwrap();
     silent.listen(0).unwrap();
@@ -115,7 +115,7 @@ async fn a_reader_tries_an_address_without_an_answer_for_five_seconds() {
     second.accept().unwrap();
 }
 
-/// A peer over TCP states its name, and a node of the same host is not there yet.
+/// A peer over TCP states the name of a node on the same host, while that node is not connected.
 #[tokio::test]
 async fn a_peer_over_tcp_cannot_take_the_name_of_a_node_on_the_same_host() {
     let address = host();
@@ -126,7 +126,7 @@ async fn a_peer_over_tcp_cannot_take_the_name_of_a_node_on_the_same_host() {
     );
     let (pair, received) = Pair::new("near", text.clone());
     let far = pair.start("far", COUNT);
-    // The same node of another file, in which the two are joined by TCP.
+    // The same node in another file, which joins the two by TCP.
     let liar = format!("{text}[link.default]\ntransport = \"tcp\"\nretry = \"1ms\"\n");
     let (other, stolen) = Pair::new("liar", liar);
     let near = other.start("near", COUNT);
@@ -153,7 +153,7 @@ async fn a_used_port_is_a_start_error_with_its_place() {
     drop(taken);
 }
 
-/// Plain TCP proves no name.
+/// Over plain TCP, a peer's name is not proven.
 #[test]
 fn a_list_of_readers_needs_trust_over_plain_tcp() {
     let build = |node: &str, list: &str, more: &str| {

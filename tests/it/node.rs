@@ -1,10 +1,10 @@
 //! Nodes through their public interface: how services run and exchange messages, and which programs
 //! are refused before anything runs. `node/faults.rs` tests services that fail,
-//! `node/backpressure.rs` slow readers, `node/stall.rs` stalled ones, `node/batches.rs` batches,
+//! `node/backpressure.rs` slow readers, `node/stall.rs` stalled readers, `node/batches.rs` batches,
 //! `node/fast_handlers.rs` fast handlers, `node/cancelled.rs` futures that are dropped,
-//! `node/shutdown.rs` the end, `node/pauses.rs` that of pauses, `node/circles.rs` that of circles,
-//! `node/requests.rs` requests and replies, `node/large.rs` messages of the largest size,
-//! `node/mistakes.rs` settings that are refused.
+//! `node/shutdown.rs` shutdowns, `node/pauses.rs` shutdowns during pauses, `node/circles.rs` the
+//! end of cycles, `node/requests.rs` requests and replies, `node/large.rs` messages of the largest
+//! size, `node/mistakes.rs` settings that are refused.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 pub(crate) mod asks;
@@ -95,8 +95,8 @@ async fn a_subscription_goes_on_where_its_handle_was_dropped() {
     assert_eq!(received.iter().collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
 }
 
-/// The message in flight of a service that ends well counts as taken, wherever the subscription is
-/// then.
+/// When a service ends without an error, its message in flight counts as taken, wherever its
+/// subscription is kept.
 #[tokio::test]
 async fn a_message_in_flight_at_a_good_end_is_not_left() {
     struct Reader(bool, Option<Subscription<Number>>);
@@ -123,8 +123,8 @@ async fn a_message_in_flight_at_a_good_end_is_not_left() {
     }
 }
 
-/// What a program has if its crates use two versions of one: types of one path. Here those of two
-/// blocks have one.
+/// Two versions of a crate in one program give two types the same path. Here, types in two blocks
+/// have the same path.
 #[test]
 fn one_message_of_two_versions_of_a_crate_is_refused_with_a_hint() {
     let builder = Node::builder("main");

@@ -15,8 +15,8 @@ use crate::node::services::Ticker;
 use crate::numbers::{NONE, Number, Pair, all_arrive};
 use crate::running::{end, of_links, start, sum, until, within};
 
-/// Publishes one message, and then ignores the shutdown. `Patient` waits for the message to be
-/// confirmed, `Deaf` for ever.
+/// Publishes one message, and then ignores the shutdown. The patient one waits until the message is
+/// confirmed, the other one for ever.
 struct Once {
     is_patient: bool,
 }
@@ -33,7 +33,7 @@ impl Once {
     }
 }
 
-/// Handles each number for a tenth of a second, also during a shutdown.
+/// Takes a tenth of a second for each number, also during a shutdown.
 struct Steady;
 
 #[service(reads(Number))]
@@ -59,7 +59,7 @@ retry = "1ms"
 max_retry = "20ms"
 "#;
 
-/// Starts a node that may have the services of this file.
+/// Starts a node with any of the services of this file.
 fn start_of(pair: &Pair, name: &str, count: u64) -> Running {
     start(
         pair.builder(name, count)
@@ -89,7 +89,8 @@ async fn l6_either_node_may_start_first_and_the_end_reaches_the_other() {
     }
 }
 
-/// A publisher's node waits while messages are confirmed, beyond its shutdown deadline.
+/// During a shutdown, a publisher's node waits beyond its deadline as long as messages are
+/// confirmed.
 #[tokio::test]
 async fn a_slow_reader_is_waited_for_while_it_makes_progress() {
     let text = TOPOLOGY
@@ -123,7 +124,7 @@ async fn a_node_of_another_user_is_rejected() {
     }
 }
 
-/// Its publisher may end by the shutdown before any other part of the node learns of it.
+/// The publisher may end by the shutdown before any other part of its node learns of the shutdown.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_that_ends_by_the_shutdown_may_come_back() {
     let text = TOPOLOGY.replace("[\"Counter\"]", "[\"Ticker\"]");
@@ -132,7 +133,7 @@ async fn a_publisher_that_ends_by_the_shutdown_may_come_back() {
     let near = start("near");
     for _ in 0..20 {
         let far = start("far");
-        // Behind the rest of the run before.
+        // Messages of the previous run arrive before this one.
         until(|| received.try_recv() == Ok(0)).await;
         within(end(far)).await;
     }
@@ -192,7 +193,7 @@ async fn both_sides_of_a_link_count_the_same_as_taken() {
     }
 }
 
-/// Deadlines of its services and of its links do not add up.
+/// The services and the links of a node share one deadline.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_has_one_deadline() {
     let deaf = TOPOLOGY.replace("[\"Counter\"]", "[\"Deaf\"]\nshutdown = \"1s\"");
@@ -206,7 +207,7 @@ async fn a_shutdown_has_one_deadline() {
     assert!(took < Duration::from_millis(1600), "{took:?}: {ended:?}");
 }
 
-/// It has taken only some of them at half of its deadline.
+/// The reader has taken only some of the messages at half of its deadline.
 #[tokio::test(start_paused = true)]
 async fn a_reader_with_many_messages_of_another_node_ends_before_the_deadline() {
     let text = TOPOLOGY.replace("\"Counter\"", "\"Stays\"").replace("\"Taker\"", "\"Steady\"");
@@ -218,7 +219,7 @@ async fn a_reader_with_many_messages_of_another_node_ends_before_the_deadline() 
         feeds.any(|line| line.value("taken") > 0)
     };
     while !taken() {
-        // The clock moves when all tasks wait.
+        // Paused time moves only when all tasks wait.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     near.shutdown();

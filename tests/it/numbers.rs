@@ -1,4 +1,4 @@
-//! Pairs of nodes of which one emits numbers and the other one receives them.
+//! Pairs of nodes: one emits numbers, the other receives them.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -11,14 +11,14 @@ pub(crate) use crate::node::services::{Number, Source, taker};
 pub(crate) use crate::running::within;
 use crate::support::Directory;
 
-/// The nodes of a file, of which one sends numbers and others take them, and their directory.
+/// Two nodes of a topology file, a sender and a receiver of numbers, and their directory.
 pub(crate) struct Pair {
     pub(crate) text: String,
     pub(crate) directory: Directory,
     taken: Sender<u64>,
 }
 
-/// The sender sends nothing, and stays until its shutdown.
+/// Makes the sender send nothing and stay until its shutdown.
 pub(crate) const NONE: u64 = 0;
 
 impl Pair {
@@ -54,7 +54,7 @@ impl Pair {
     }
 }
 
-/// Waits for the end of the nodes, at which all numbers have arrived once and in order.
+/// Waits for the end of both nodes, and checks that all numbers have arrived once and in order.
 pub(crate) async fn all_arrive(nodes: [Running; 2], received: &Receiver<u64>, count: u64) {
     for node in nodes {
         within(node.join()).await.unwrap();
@@ -62,7 +62,7 @@ pub(crate) async fn all_arrive(nodes: [Running; 2], received: &Receiver<u64>, co
     assert!(received.try_iter().eq(0..count));
 }
 
-/// Returns the file of `far` and `near` with these services, and the keys of their link at its end.
+/// Returns the file of `far` and `near` with these services; the keys of their link come last.
 pub(crate) fn two_nodes(far: &str, near: &str, transport: &str) -> String {
     let [there, here] = [(); 2].map(|()| host());
     format!(

@@ -12,7 +12,7 @@ use crate::node::services::{Number, Square};
 use crate::running::{end, main_with, run, start, within};
 use crate::support::idle_services;
 
-/// Emits the numbers from its own on.
+/// Emits the numbers from this one on.
 struct Feed(u64);
 
 #[service(emits(Number as out))]
@@ -25,7 +25,7 @@ impl Feed {
     }
 }
 
-/// Keeps the swaps of its two ports apart, and emits all of them.
+/// Keeps the swaps of its two ports apart, and emits all of them again.
 struct Merge {
     left: Vec<u64>,
     right: Vec<u64>,
@@ -75,7 +75,7 @@ struct Ends {
     merged: Receiver<u64>,
 }
 
-/// Two feeds, and the services that read them.
+/// Returns a node with two feeds and the services that read them, and the results of the readers.
 fn builder(node: &str, topology: &str) -> (mycelium::Builder, Ends) {
     let (seen, seen_by_merge) = channel();
     let (merged, taken) = channel();

@@ -1,5 +1,5 @@
-//! A proxy between two nodes that a test can hold and cut, and that lets connections suffer as on a
-//! bad network. What happens to their bytes is in [`way`](super::way).
+//! A proxy between two nodes that a test can hold and cut, and that treats connections like a bad
+//! network. [`way`](super::way) decides what happens to their bytes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use socket2::SockRef;
 
 use crate::way::{End, Fault, Step, Way};
 
-/// Forwards connections of one address to another one.
+/// Forwards the connections of an address to a target.
 #[derive(Clone)]
 pub(crate) struct Proxy(Arc<Shared>);
 
@@ -23,26 +23,26 @@ struct Shared {
 struct State {
     fault: Fault,
     seed: u64,
-    /// No byte passes, in either direction.
+    /// Whether bytes are held back, in both directions.
     held: bool,
-    /// How many connections were accepted.
+    /// The number of accepted connections.
     connections: u64,
     open: Vec<Arc<Ends>>,
 }
 
-/// The sockets of one connection. Each is closed when both of its directions have ended.
+/// The sockets of one connection. They are closed when both directions have ended.
 struct Ends {
     near: TcpStream,
     far: TcpStream,
 }
 
 impl Ends {
-    /// Ends both directions; threads that wait for one of the sockets continue.
+    /// Ends both directions, and wakes threads that wait for one of the sockets.
     fn end(&self, end: End) {
         for socket in [&self.near, &self.far] {
             match end {
                 End::Fin => _ = socket.shutdown(Shutdown::Both),
-                // The peer sees it when the socket is closed.
+                // The reset is sent when the socket is closed.
                 End::Reset => {
                     _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
                     _ = socket.shutdown(Shutdown::Read);
@@ -57,7 +57,7 @@ impl Proxy {
         Proxy::suffering(listen, target, Fault::None, 0)
     }
 
-    /// Returns a proxy whose connections suffer.
+    /// Returns a proxy whose connections have this fault.
     pub(crate) fn suffering(listen: &str, target: &str, fault: Fault, seed: u64) -> Proxy {
         let (held, open) = (false, Vec::new());
         let state = State { fault, seed, held, connections: 0, open };
@@ -65,10 +65,10 @@ impl Proxy {
         let (proxy, target) = (Proxy(Arc::new(shared)), target.to_owned());
         let listener = TcpListener::bind(listen).unwrap();
         let own = proxy.clone();
-        // It ends with the process.
+        // The thread ends with the process.
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
-                // The near side sees the end of a connection that cannot be made.
+                // If the target cannot be reached, the near side sees the end of its connection.
                 let Ok(far) = TcpStream::connect(&target) else { continue };
                 own.forward(Ends { near, far });
             }
@@ -76,25 +76,25 @@ impl Proxy {
         proxy
     }
 
-    /// From now on, connections suffer nothing, and the open ones end.
+    /// Removes the fault, and ends all connections, which may have suffered from it.
     pub(crate) fn heal(&self) {
         self.state().fault = Fault::None;
         self.release();
         self.cut();
     }
 
-    /// From now on no byte passes: neither side notices.
+    /// Holds all bytes back; neither side can notice.
     pub(crate) fn hold(&self) {
         self.state().held = true;
     }
 
-    /// Bytes that were held pass.
+    /// Lets bytes pass again, first those that were held.
     pub(crate) fn release(&self) {
         self.state().held = false;
         self.0.changed.notify_all();
     }
 
-    /// Ends all connections, with the bytes that are on their way.
+    /// Ends all connections; the bytes that are on their way are lost.
     pub(crate) fn cut(&self) {
         for open in self.state().open.drain(..) {
             open.end(End::Fin);
@@ -163,7 +163,7 @@ impl Proxy {
         self.0.changed.notify_all();
     }
 
-    /// Waits for a pause, and while bytes are held. False if the connection has ended.
+    /// Waits for the pause, and as long as bytes are held. Returns whether the connection is open.
     fn pass(&self, ends: &Arc<Ends>, pause: Duration) -> bool {
         let mut state = self.state();
         if !pause.is_zero() {

@@ -1,6 +1,6 @@
-//! Requests between two nodes, over each carrier: each has one outcome, which
-//! says whether a service may have had it, and none is taken twice. `requests/killed.rs` kills the
-//! process that answers, `requests/interrupted.rs` interrupts its links.
+//! Requests between two nodes, over each carrier: each has one outcome, which says whether a
+//! service may have taken it, and none is taken twice. `requests/killed.rs` kills the answering
+//! process, `requests/interrupted.rs` interrupts its links.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
@@ -38,7 +38,7 @@ fn text(transport: &str) -> String {
     text_of(&addresses, "doubles", transport, "")
 }
 
-/// With more keys of both nodes and of the link.
+/// Returns the topology with more keys for both nodes, the topic and the link.
 fn text_of([desk, oracle]: &[impl Display; 2], topic: &str, transport: &str, link: &str) -> String {
     format!(
         r#"
@@ -62,7 +62,7 @@ max_retry = "20ms"
     )
 }
 
-/// What a caller of these values gets.
+/// The values of a caller, each with its outcome.
 type Outcomes = Receiver<(u64, Result<Double, RequestError<Ask>>)>;
 
 fn node(
@@ -82,14 +82,14 @@ fn node(
     (node, outcomes, taken)
 }
 
-/// Both end by themselves.
+/// Waits until both nodes have ended by themselves.
 async fn both_end(desk: Running, oracle: Running) {
     let (desk, oracle) = join(desk.join(), oracle.join()).await;
     conserved(&desk.unwrap().counters);
     conserved(&oracle.unwrap().counters);
 }
 
-/// Many at a time, and both nodes end by themselves.
+/// Has many requests open at a time, and both nodes end by themselves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_are_answered_over_each_carrier() {
     for transport in ["unix", "shm", "tcp"] {
@@ -114,7 +114,7 @@ async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_dead
     let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
     let desk = start(desk);
     let second = async {
-        // The first 20 have ended before the other node starts.
+        // The first 20 requests end before the other node starts.
         let first = next(&outcomes).await;
         let outcomes: Vec<_> = iter::once(first).chain(outcomes.try_iter()).collect();
         assert_eq!(outcomes.len(), 20);
@@ -127,18 +127,18 @@ async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_dead
     };
     let (report, ()) = join(desk.join(), second).await;
     conserved(&report.unwrap().counters);
-    // Requests of the second round were taken at most once, those of the first round never.
+    // Requests of the second round were taken at most once, requests of the first round never.
     assert!(taken.load(Ordering::Relaxed) <= 20);
 }
 
-/// Waits until the other node's service has taken requests that it keeps for ever, then drops them.
+/// Makes requests that the other node keeps for ever, waits until they are taken, and drops them.
 struct Dropper(Arc<AtomicU64>);
 
 #[service(requests(Ask))]
 impl Dropper {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for _ in 0..3 {
-            // As many calls as can be open.
+            // As many as may be open.
             let taken = self.0.load(Ordering::Relaxed);
             let kept: Vec<_> = (0..8).map(|_| ctx.request(ask(KEEP))).collect();
             while self.0.load(Ordering::Relaxed) < taken + 8 {

@@ -1,4 +1,4 @@
-//! `routes!`: direct calls of handlers, in a separate program and in services.
+//! `routes!`: direct calls of handlers, without a node and in services.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 mod in_services;
@@ -15,7 +15,7 @@ struct Tick(u64);
 #[derive(Debug)]
 struct Fill(u64);
 
-/// Adds each message to `seen`; fails at 13.
+/// Adds each number to `seen`, and fails at 13.
 #[derive(Debug, Default)]
 struct Strategy {
     seen: Vec<u64>,
@@ -28,7 +28,7 @@ impl Handler<Tick> for Strategy {
     }
 }
 
-/// Fails above a limit, and counts its calls.
+/// Counts its calls, and fails above a limit.
 #[derive(Debug)]
 struct OrderLimit<C> {
     most: C,
@@ -49,7 +49,7 @@ impl<C> Handler<Fill> for OrderLimit<C> {
     }
 }
 
-/// Waits before it takes anything.
+/// Waits once before it handles a message.
 #[derive(Debug, Default)]
 struct Journal(Vec<u64>);
 
@@ -62,7 +62,7 @@ impl AsyncHandler<Tick> for Journal {
 }
 
 routes! {
-    /// Two messages, one of which goes to both.
+    /// Routes of two message types, one of which goes to both handlers.
     #[derive(Debug)]
     pub(crate) Fast: {
         Tick => [Strategy, OrderLimit<u64>],
@@ -88,7 +88,7 @@ fn handlers_run_in_the_listed_order_and_the_first_error_stops() {
 }
 
 routes! {
-    /// Parameters, names, and a handler that waits.
+    /// Routes with type parameters, named fields, and a handler that waits.
     Slow<C: PartialOrd<u64> + Debug>: {
         Tick => [OrderLimit<C> as entry, OrderLimit<u64> as exit, async Journal],
         Fill => [OrderLimit<C> as entry],
@@ -99,13 +99,13 @@ routes! {
 async fn async_handlers_wait_in_their_turn_on_any_thread() {
     let limit = |most| OrderLimit { most, calls: 0 };
     let mut slow = Slow::new(limit(20), limit(10), Journal::default());
-    // The future is `Send`, because all handlers are.
+    // The future is `Send` because all handlers are.
     let slow = tokio::spawn(async move {
         slow.route_async(&Tick(7)).await.unwrap();
         slow.route_async(&Fill(3)).await.unwrap();
         slow.route(&Fill(3)).unwrap();
         slow.route_async(&Tick(11)).await.unwrap_err();
-        // Dropped at its first wait, the last handler has not been called.
+        // The future is dropped at its first wait, before it has called the last handler.
         let tick = Tick(8);
         let mut dropped = Box::pin(slow.route_async(&tick));
         std::future::poll_fn(|context| {
@@ -121,7 +121,7 @@ async fn async_handlers_wait_in_their_turn_on_any_thread() {
     assert_eq!(slow.journal().0, [7]);
 }
 
-/// Types of any visibility and name.
+/// Routes with other visibilities and names.
 mod inner {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! How tests run a node.
+//! Functions with which tests run a node.
 
 use std::fmt::Display;
 use std::sync::mpsc::Receiver;
@@ -11,7 +11,7 @@ use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use tokio::runtime::Runtime;
 
-/// Returns a builder of the node `main`, with this topology.
+/// Returns a builder of the node `main` with this topology.
 #[cfg(feature = "topology")]
 pub(crate) fn main_with(topology: &str) -> Builder {
     let topology = mycelium::Topology::parse("t.toml", topology).unwrap();
@@ -33,26 +33,26 @@ pub(crate) fn threads(count: usize) -> Runtime {
     builder.worker_threads(count).enable_all().build().unwrap()
 }
 
-/// Shuts a node down.
+/// Shuts a node down, and waits for its end.
 pub(crate) async fn end(running: Running) -> Report {
     running.shutdown();
     running.join().await.unwrap()
 }
 
-/// Returns a value, summed up over all counters of a kind.
+/// Returns the sum of a value over all counters of a kind.
 pub(crate) fn sum(counters: &[Reading], kind: Kind, value: &str) -> u64 {
     counters.iter().filter(|line| line.kind == kind).map(|line| line.value(value)).sum()
 }
 
-/// Returns a value of the counters of a node, summed up over all of its links.
+/// Returns the sum of a value over all links of a node.
 pub(crate) fn of_links(running: &Running, value: &str) -> u64 {
     sum(&running.counters(), Kind::Link, value)
 }
 
-/// Longer than anything here takes.
+/// Longer than any test takes.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// Waits until `is_so` returns true, as long as [`within`] does.
+/// Waits until `is_so` returns true, and panics after [`LONG`].
 pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
     within(async {
         while !is_so() {
@@ -62,7 +62,7 @@ pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
     .await;
 }
 
-/// Does the same as [`until`], on any executor. `what` names the awaited condition.
+/// Waits as [`until`] does, on any executor. `what` names the condition in the panic.
 pub(crate) async fn until_on<W: Display>(
     executor: &dyn Executor,
     what: impl Fn() -> W,

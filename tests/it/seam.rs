@@ -1,5 +1,5 @@
-//! Transports of a program's own, at the seam: one that only counts, and one between two nodes of
-//! this process that confirms nothing.
+//! Transports that a program brings along, at the seam: one only counts messages, another one
+//! connects two nodes of this process and confirms nothing.
 #![cfg(all(feature = "signals", feature = "topology"))]
 
 use std::future::{pending, poll_fn};
@@ -42,7 +42,7 @@ impl Clock {
     }
 }
 
-/// Counts its messages and gaps.
+/// Counts messages and gaps.
 #[derive(Clone, Default)]
 struct Count {
     messages: Arc<AtomicU64>,
@@ -58,8 +58,8 @@ impl Count {
     }
 }
 
-/// Takes what these taps have until the publishers have ended: each item with its publisher, epoch
-/// and sequence.
+/// Reads these taps until all publishers have ended, and passes on each item with its publisher,
+/// epoch and sequence.
 async fn take_all(
     ends: &Ends,
     mut taps: Vec<Tap>,
@@ -79,7 +79,7 @@ async fn take_all(
     select(pin!(all), pin!(ends.stopped())).await;
 }
 
-/// Reads everything that a stream has. Returns `false` once its publisher has ended.
+/// Reads all pending items of a stream. Returns `false` once its publisher has ended.
 fn read(stream: &mut TapStream, take: &mut impl FnMut(&str, u64, u64, TapItem<'_>)) -> bool {
     let (publisher, epoch) = (stream.publisher().clone(), stream.epoch());
     loop {
@@ -106,7 +106,7 @@ fn taps(ends: &Ends, name: &str, policy: Policy) -> std::result::Result<Vec<Tap>
     taps.collect::<std::result::Result<_, _>>().map_err(|error| error.to_string())
 }
 
-/// Executes the orders of a test.
+/// A transport that runs a function of the test.
 struct By<F> {
     name: &'static str,
     keeps_order: bool,
@@ -165,7 +165,7 @@ async fn a_transport_that_only_counts_gets_or_misses_each_message() {
     count.has_all();
 }
 
-/// What is sent from one node to the other: the message, or the end, with this sequence.
+/// A packet of the pipe: a message or the end of a publisher, with its sequence.
 struct Packet {
     publisher: String,
     epoch: u64,
@@ -173,7 +173,7 @@ struct Packet {
     message: Option<Vec<u8>>,
 }
 
-/// Returns the sending end of a pipe that loses one message in seven.
+/// Returns the sending end of a pipe, which loses one message in seven.
 fn sending(packets: mpsc::UnboundedSender<Packet>) -> impl Transport {
     let carry = move |ends: Ends| -> Carried {
         let taps = taps(&ends, "pipe", Policy::DropOldest)?;
@@ -183,11 +183,11 @@ fn sending(packets: mpsc::UnboundedSender<Packet>) -> impl Transport {
                     TapItem::Message(..) if sequence % 7 == 0 => return,
                     TapItem::Message(bytes, _) => Some(bytes.to_vec()),
                     TapItem::Closed => None,
-                    // The next sequence says it.
+                    // The next sequence tells the receiver of the gap.
                     TapItem::Gap(_) | TapItem::Empty => return,
                 };
                 let packet = Packet { publisher: publisher.to_owned(), epoch, sequence, message };
-                // Nobody may read any more.
+                // The receiving node may have ended.
                 let _ = packets.send(packet);
             };
             take_all(&ends, taps, send).await;
@@ -196,7 +196,7 @@ fn sending(packets: mpsc::UnboundedSender<Packet>) -> impl Transport {
     By { name: "pipe", keeps_order: true, carry }
 }
 
-/// Returns its receiving end.
+/// Returns the receiving end of the pipe.
 fn receiving(mut packets: mpsc::UnboundedReceiver<Packet>) -> impl Transport {
     let carry = move |ends: Ends| -> Carried {
         Ok(Box::pin(async move {
@@ -207,7 +207,7 @@ fn receiving(mut packets: mpsc::UnboundedReceiver<Packet>) -> impl Transport {
                 {
                     let joined = || ends.receives()[0].feed(&publisher, epoch, 0).unwrap();
                     let feed = feed.get_or_insert_with(joined);
-                    // The pipe keeps the order.
+                    // The pipe keeps the order, so the packets in between are lost.
                     let missed = sequence - feed.next();
                     if missed > 0 {
                         feed.skip(missed, GapReason::Disconnected);
@@ -225,7 +225,7 @@ fn receiving(mut packets: mpsc::UnboundedReceiver<Packet>) -> impl Transport {
     By { name: "pipe", keeps_order: true, carry }
 }
 
-/// Counts messages and gaps.
+/// A service that counts messages and gaps.
 struct Reader(Count);
 
 #[service(reads(Tick))]
@@ -281,7 +281,8 @@ async fn a_transport_that_receives_nothing_ends_at_a_shutdown() {
     running.join().await.unwrap();
 }
 
-/// Takes nothing until it has to stop, and then goes on if it `stays`. The receiver ends with it.
+/// Returns a transport that takes nothing, and ends when it has to stop, unless it `stays`. The
+/// receiver ends together with the transport.
 fn idle(policy: Policy, stays: bool) -> (impl Transport, oneshot::Receiver<()>) {
     let (alive, ended) = oneshot::channel();
     let carry = move |ends: Ends| {
@@ -327,7 +328,7 @@ async fn a_transport_that_panics_ends_the_node_with_an_error() {
     assert!(error.to_string().starts_with(text), "{error}");
 }
 
-/// Runs a node that emits three messages and gives its transport little time to end.
+/// Runs a node that emits three messages, and gives its transport little time to end.
 async fn run_three(transport: impl Transport) -> std::result::Result<(), StartError> {
     let text = "[node.main]\nshutdown = \"10ms\"\n";
     let node = main_with(text).service(|| Clock(3)).transport(transport, &["ticks"], &[]);
@@ -341,7 +342,7 @@ async fn a_transport_that_does_not_end_is_dropped() {
     ended.await.unwrap_err();
 }
 
-/// Does this with a tap that holds publishers up when the services have ended, and then ends.
+/// Returns a transport that calls `act` with its gating tap when the services have ended, and ends.
 fn at_the_drain(act: impl FnOnce(Tap) + Send + 'static) -> impl Transport {
     by(|ends: Ends| {
         let mut taps = taps(&ends, "pipe", Policy::Block)?;
@@ -353,7 +354,7 @@ fn at_the_drain(act: impl FnOnce(Tap) + Send + 'static) -> impl Transport {
     })
 }
 
-/// Reads its tap to the end, releases nothing, and ends.
+/// Returns a transport that reads its tap to the end and releases nothing.
 fn reads_without_releases() -> impl Transport {
     by(|ends: Ends| {
         let mut taps = taps(&ends, "pipe", Policy::Block)?;

@@ -1,4 +1,4 @@
-//! The sockets of nodes: which users reach them, and how a node restores one that has vanished.
+//! The sockets of nodes: which users can reach them, and how a node replaces one that was removed.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
@@ -12,7 +12,7 @@ use crate::nodes::TOPOLOGY;
 use crate::numbers::Pair;
 use crate::running::{end, until, within};
 
-/// Returns the two nodes, with more keys of the one that listens.
+/// Returns the file of two nodes, with more keys for the listening node.
 fn text(keys: &str) -> String {
     let stays = TOPOLOGY.replace("Counter", "Stays");
     stays.replace("[node.far]", &format!("[node.far]\nshutdown = \"100ms\"\n{keys}"))
@@ -36,7 +36,7 @@ async fn users_open_directory_and_socket_and_mode_says_how_far() {
         let has_sent = || far.counters().iter().any(|line| line.value("sent") > 0);
         until(has_sent).await;
         far.shutdown();
-        // The reader has never connected.
+        // The reader's node was never connected.
         assert!(matches!(within(far.join()).await, Err(StartError::Undelivered { .. })));
     }
 }

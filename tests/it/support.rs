@@ -1,4 +1,4 @@
-//! A directory and a process that do not survive a test, and services that do nothing.
+//! Directories and processes that are removed at the end of a test, and services that do nothing.
 
 use std::io::{BufRead, BufReader};
 use std::ops::Range;
@@ -9,7 +9,7 @@ use std::process::{Child, Command};
 pub(crate) const TRANSPORTS: &[&str] =
     if cfg!(target_pointer_width = "64") { &["unix", "shm"] } else { &["unix"] };
 
-/// Returns the seeds of a test: that of `SEED`, or as many as a variable says, or this many.
+/// Returns the seeds of a test: the one in `SEED`, or as many as `variable` says, or `count`.
 pub(crate) fn seeds(variable: &str, count: u64) -> Range<u64> {
     let number = |variable: &str| {
         let text = std::env::var(variable).ok()?;
@@ -21,11 +21,11 @@ pub(crate) fn seeds(variable: &str, count: u64) -> Range<u64> {
     }
 }
 
-/// A directory for the files of a test, which makes it if it needs it. Removed on drop.
+/// The path of a test's directory, which the test creates if it needs it. Removed on drop.
 pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
-    /// No other test may have this name.
+    /// Returns a path for this name, which no other test may use.
     pub(crate) fn new(name: &str) -> Directory {
         let name = format!("mycelium-{name}-{}", std::process::id());
         Directory(std::env::temp_dir().join(name))
@@ -38,7 +38,7 @@ impl Drop for Directory {
     }
 }
 
-/// Returns this program, as a child in which this test alone runs and plays a role.
+/// Returns a command that runs this test binary as a child process, with only this test, in a role.
 pub(crate) fn in_role(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture", "--include-ignored"]);
@@ -46,7 +46,7 @@ pub(crate) fn in_role(test: &str) -> Command {
     command
 }
 
-/// Waits until a child prints a line with these words.
+/// Waits until a child prints a line that contains these words.
 pub(crate) fn until_said(child: &mut Child, words: &str) {
     let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains(words)), "it has ended");
@@ -62,7 +62,7 @@ impl Drop for Process {
     }
 }
 
-/// Services with these ports, which wait for the shutdown.
+/// Makes services with these ports that only wait for the shutdown.
 #[allow(unused_macros, reason = "not every program of the tests has such services")]
 macro_rules! idle_services {
     ($($name:ident($($ports:tt)*);)*) => {$(

@@ -1,5 +1,5 @@
-//! Nodes that serve their metrics: scraped under load, while services restart, by hostile clients;
-//! on each executor; and the errors of a start. With the feature `facade`, what a recorder gets.
+//! Nodes that serve their metrics: scraped under load, during restarts and by hostile clients, on
+//! each executor; the errors of a start; and, with the feature `facade`, what a recorder receives.
 #![cfg(all(feature = "prometheus", feature = "topology"))]
 
 mod endpoint;

@@ -1,5 +1,5 @@
-//! Services and actors in tests: `ServiceTest`, `TestActor`, messages of the largest size, and
-//! subscriptions and publishers of a real node before its start.
+//! The tools with which users test services and actors: `ServiceTest`, `TestActor`, messages of the
+//! largest size, and subscriptions and publishers of a real node before its start.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 mod actor;

@@ -1,5 +1,5 @@
-//! Nodes on several hosts, joined by TLS: each proves its name by a certificate. Bad networks are
-//! in `tests/it/bad_network.rs`.
+//! Nodes on several hosts, joined by TLS: each proves its name with a certificate.
+//! `tests/it/bad_network.rs` tests TLS on bad networks.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "tls"))]
 

@@ -1,9 +1,8 @@
-//! The topology file: each mistake that it can hold has a test of its exact message, with file,
-//! line and column. `mistakes` and `values` are found when the file is read, `nodes` when a node is
-//! built from it or starts. `environment` has the variables in its values, `include` files that
-//! include others, `files` files whose texts were read before. `queues` runs services in the task
-//! queues that it sets. `schema` has the schema for editors, and writes the tables of
-//! docs/topology.md.
+//! The topology file: each possible mistake has a test of its exact message, with file, line and
+//! column. `mistakes` and `values` test what is found when the file is read, `nodes` what is found
+//! when a node is built or starts. `environment` tests variables in values, `include` files that
+//! include others, `files` files that were read before, `queues` the task queues that a file sets.
+//! `schema` tests the schema for editors, and writes the tables of docs/topology.md.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 mod environment;
@@ -25,7 +24,7 @@ use mycelium::topology::{TopologyError, TopologyFiles};
 
 use crate::support::Directory;
 
-/// Each file has its error behind it, from line and column on.
+/// Checks that each file has this error, from its line and column on.
 fn check(mistakes: &[(&str, &str)]) {
     for (text, expected) in mistakes {
         let error = without_code(Topology::parse("t.toml", text).expect_err(text));
@@ -33,7 +32,7 @@ fn check(mistakes: &[(&str, &str)]) {
     }
 }
 
-/// Returns the text of an error before its code.
+/// Returns the text of an error without its code.
 fn without_code(error: impl Display) -> String {
     let text = error.to_string();
     let (text, code) = Code::split(&text);
@@ -41,7 +40,8 @@ fn without_code(error: impl Display) -> String {
     text.to_owned()
 }
 
-/// As `check`. Editors find these mistakes, too: the schema refuses each of the files.
+/// Checks as [`check`] does, and that the schema refuses each file, so that editors show the
+/// mistake.
 fn check_with_schema(mistakes: &[(&str, &str)]) {
     check(mistakes);
     for (text, _) in mistakes {
@@ -49,7 +49,7 @@ fn check_with_schema(mistakes: &[(&str, &str)]) {
     }
 }
 
-/// A directory with files.
+/// A directory with topology files.
 struct Files(Directory);
 
 impl Files {
@@ -73,13 +73,13 @@ impl Files {
         self.load_of(name, &TopologyFiles::default())
     }
 
-    /// From files whose texts were read before.
+    /// Loads a topology from files whose texts were read before.
     fn load_of(&self, name: &str, files: &TopologyFiles) -> Result<Topology, TopologyError> {
         let options = Topology::options().environment(|name| (name == "ONE").then_some("one"));
         options.files(files.clone()).load(self.path(name))
     }
 
-    /// Returns an error, without the directory.
+    /// Returns the text of an error without the directory.
     fn text_of(&self, error: TopologyError) -> String {
         without_code(error).replace(&format!("{}/", self.0.0.display()), "")
     }

@@ -1,5 +1,5 @@
-//! Traces through the services of a node, and through two nodes over each carrier: a service's span
-//! is the child of the message, or the request, that it handles. `actors` tests traces of actors.
+//! Traces through the services of a node, and through two nodes over each carrier: the span of a
+//! service is the child of the message or request that it handles. `actors` tests traces of actors.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
@@ -31,7 +31,7 @@ struct Price {
     value: u64,
 }
 
-/// How many numbers there are.
+/// How many numbers the feed emits.
 const COUNT: u64 = 20;
 
 fn feed() -> Source {
@@ -73,7 +73,8 @@ fn writer() -> Taker<Square, ()> {
     Taker(channel().0, |_| None)
 }
 
-/// Each trace has the span of its number and, below it, those of all who handled what came of it.
+/// Checks that each trace has the span of its number and, below it, the spans of all services that
+/// handled a message or request that followed from it.
 fn check_traces(spans: &[Span], traces: u64) {
     let mut by_trace = BTreeMap::<[u8; 16], Vec<&Span>>::new();
     for span in spans {
@@ -97,7 +98,7 @@ fn check_traces(spans: &[Span], traces: u64) {
             assert!(child.start >= parent.start && child.end >= child.start);
         }
         assert_eq!(&*oracle.topic, "prices");
-        // From another node, what carries the request there.
+        // Between nodes, the publisher is the service that carries requests.
         assert!(["Detector", "answers:prices@near"].contains(&&*oracle.publisher));
         assert_eq!((&*writer.topic, &*writer.publisher), ("squares", "Detector"));
         assert_eq!((feed.sequence, detector.sequence), (writer.sequence, writer.sequence));
@@ -110,10 +111,10 @@ fn node(name: &str, topology: &Topology, share: f64, spans: &Spans) -> Node {
     builder.service(|| Oracle).named_service("Writer", writer).build().unwrap()
 }
 
-/// The feed and the oracle in one node, and the others in another one, over this carrier.
+/// Runs the feed and the oracle in one node, and the other services in a second node.
 async fn between_nodes(executor: impl Executor + Clone, transport: &str, name: &str) {
     let directory = Directory::new(&format!("traces-{name}-{transport}"));
-    // Those that begin in the first node are recorded in both.
+    // The node in which a trace begins decides whether both nodes record it.
     for (shares, traces) in [([1.0, 0.0], COUNT), ([0.0, 1.0], 0)] {
         let text = two_nodes(r#"["Feed", "Oracle"]"#, r#"["Detector", "Writer"]"#, transport);
         let topology = Topology::parse("traces.toml", &text).unwrap().in_directory(&directory.0);
@@ -138,7 +139,7 @@ fn a_trace_goes_over_each_carrier_on_each_executor() {
     });
 }
 
-/// Emits with a given trace, with none, and with one that is not recorded.
+/// Emits with a given trace, without one, or with one that is not recorded.
 struct Gateway(Vec<Option<TraceContext>>);
 
 #[service(emits(Square))]

@@ -1,23 +1,23 @@
 //! What a network does to the bytes of one direction of a connection, without I/O and without a
-//! clock: for each piece, the proxy gets the next step from here. A seed decides.
+//! clock. For each piece, the proxy asks here for the next step; a seed decides.
 //!
-//! TCP delivers the bytes of one connection in order or not at all: segments that overtake each
-//! other arrive late. So bytes are late, in other pieces, or missing from some byte on; only those
-//! of different connections overtake each other.
+//! TCP delivers the bytes of one connection in order or not at all: when segments overtake each
+//! other, bytes only arrive late. So bytes are late, split differently, or missing from some byte
+//! on. Bytes of different connections may overtake each other.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use fastrand::Rng;
 
-/// What the connections of a proxy suffer from.
+/// The faults of a proxy's connections.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Fault {
     None,
-    /// Each piece is late by this many microseconds. Pieces stay in order, other connections
-    /// overtake them.
+    /// Each piece is late by this many microseconds. The pieces of a connection stay in order, but
+    /// other connections may overtake them.
     Delay(Range<u64>),
-    /// At most this many bytes pass in a millisecond.
+    /// At most this many bytes pass per millisecond.
     Throttle(usize),
     /// Bytes pass one by one.
     Dribble,
@@ -26,8 +26,8 @@ pub(crate) enum Fault {
         after: Range<usize>,
         end: End,
     },
-    /// After this many bytes of one direction, nothing passes there, and neither side notices: the
-    /// connection is half open.
+    /// After this many bytes of one direction, nothing more passes there, and neither side notices:
+    /// the connection is half open.
     Stall {
         after: Range<usize>,
     },
@@ -36,7 +36,7 @@ pub(crate) enum Fault {
         connections: u64,
         end: End,
     },
-    /// After this many bytes, one of `one_in` is damaged.
+    /// After this many bytes, one byte of `one_in` is damaged.
     Damage {
         after: usize,
         one_in: usize,
@@ -47,16 +47,16 @@ pub(crate) enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Fin,
-    /// Bytes that the peer has not read are lost, too.
+    /// The peer also loses the bytes that it has not read.
     Reset,
 }
 
 /// What happens to the next bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// After this pause, this many bytes pass.
+    /// This many bytes pass after this pause.
     Pass(Duration, usize),
-    /// No byte passes any more.
+    /// No more bytes pass.
     Stall,
     End(End),
 }
@@ -66,12 +66,12 @@ pub(crate) enum Step {
 pub(crate) struct Way {
     fault: Fault,
     random: Rng,
-    /// How many bytes pass before its end, before it stalls, or before the first damage.
+    /// How many bytes pass before the end, the stall, or the first damage.
     left: usize,
 }
 
 impl Way {
-    /// Both directions of the connection with this number, from 0.
+    /// Returns both directions of a connection, whose number counts from 0.
     pub(crate) fn both(fault: &Fault, seed: u64, connection: u64) -> [Way; 2] {
         let mut random = Rng::with_seed(seed.wrapping_mul(1 << 20).wrapping_add(connection));
         let suffering = random.usize(..2);
@@ -88,7 +88,7 @@ impl Way {
         })
     }
 
-    /// Returns how the connection ends before its first byte, if it does.
+    /// Returns how the connection ends if it ends before its first byte.
     pub(crate) fn refused(&self) -> Option<End> {
         match self.fault {
             Fault::Refuse { end, .. } if self.left == 0 => Some(end),
@@ -96,8 +96,8 @@ impl Way {
         }
     }
 
-    /// Returns what happens to these bytes, of which there is at least one. Damage changes those
-    /// that pass.
+    /// Returns what happens to these bytes, of which there is at least one. May damage bytes that
+    /// pass.
     pub(crate) fn next(&mut self, bytes: &mut [u8]) -> Step {
         let (mut pause, mut count) = (Duration::ZERO, bytes.len());
         match &self.fault {
