@@ -1,5 +1,5 @@
-//! Defects of the original system's sockets that a listener must not have, each under its name
-//! there.
+//! Defects of the original system's sockets that a listener must not have. Each test begins with
+//! the ids of its defects.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use crate::legacy::harness::{
 };
 use crate::support::Directory;
 
-/// A client got its own messages back, and every message of the bus.
+/// In the original system, a client got its own messages back, and every message of the bus.
 #[test]
 fn l5_a5_a_client_gets_mapped_messages_of_others_alone() {
     let floor = Floor::new("\"plain\"", "", "11 = \"swaps\"");
@@ -23,7 +23,7 @@ fn l5_a5_a_client_gets_mapped_messages_of_others_alone() {
                 clients[from].send(&words(SWAP, from as u64, round));
                 let sent = (from as u64, round);
                 for to in (0..3).filter(|to| *to != from) {
-                    // Its own swap would be before the next one.
+                    // If the client got its own swap, it would arrive before this one.
                     assert_eq!(clients[to].words(), Some((SWAP, sent.0, sent.1)));
                 }
                 assert_eq!(taken.recv().unwrap(), sent);
@@ -33,7 +33,8 @@ fn l5_a5_a_client_gets_mapped_messages_of_others_alone() {
     assert_eq!(counter(&report.counters, "sent"), 600);
 }
 
-/// The digest was not answered, only on one kind of socket, and half of a connection lived on.
+/// In the original system, the digest was only checked on one kind of socket and never answered,
+/// and half of a rejected connection stayed open.
 #[test]
 fn e5_a_digest_is_checked_both_ways_and_a_refused_client_sees_the_end() {
     let (_, report) = run_broker(Floor::of_digest(""), move |floor, running| {
@@ -46,7 +47,7 @@ fn e5_a_digest_is_checked_both_ways_and_a_refused_client_sees_the_end() {
         until(running, "errors", 2);
         let mut right = floor.connect();
         right.send(&[hello(), words(SWAP, 3, 3)].concat());
-        // Nothing of the others was taken.
+        // No message of the rejected clients was taken.
         assert_eq!(right.words(), Some((ORDER, 3, 3)));
     });
     assert_eq!(counter(&report.counters, "received"), 1);
@@ -58,7 +59,7 @@ fn e5_a_digest_is_checked_both_ways_and_a_refused_client_sees_the_end() {
     });
 }
 
-/// Decoding needed the exact size, and a frame of another one vanished with a line in the log.
+/// In the original system, a payload of another size was dropped, with only a line in the log.
 #[test]
 fn e2_a_payload_of_another_length_ends_the_connection_or_is_counted() {
     for (keys, ends) in [("", true), ("invalid = \"drop\"", false)] {
@@ -68,7 +69,7 @@ fn e2_a_payload_of_another_length_ends_the_connection_or_is_counted() {
             client.send(&[words(SWAP, 1, 1), longer, words(SWAP, 2, 2)].concat());
             let answers: Vec<_> = std::iter::from_fn(|| client.words()).take(2).collect();
             match ends {
-                // The first one may arrive before the end, or not.
+                // The first frame may or may not arrive before the end.
                 true => assert!(answers.len() < 2),
                 false => assert_eq!(answers, [(ORDER, 1, 1), (ORDER, 2, 2)]),
             }
@@ -80,14 +81,15 @@ fn e2_a_payload_of_another_length_ends_the_connection_or_is_counted() {
     }
 }
 
-/// A handshake without a limit in time blocked all other clients, and the shutdown.
+/// In the original system, a handshake without a time limit blocked all other clients, and the
+/// shutdown.
 #[test]
 fn h4_silent_clients_block_no_other_one_and_no_shutdown() {
     let (silent, report) =
         run_broker(Floor::of_digest("connections = 3\ntimeout = \"1h\""), move |floor, running| {
             let mut silent: Vec<Client> = (0..3).map(|_| floor.connect()).collect();
             until(running, "connections", 3);
-            // The oldest one makes room.
+            // The oldest silent client makes room for this one.
             let mut client = floor.connect();
             client.send(&[hello(), words(SWAP, 1, 1)].concat());
             assert_eq!(client.words(), Some((ORDER, 1, 1)));
@@ -95,13 +97,13 @@ fn h4_silent_clients_block_no_other_one_and_no_shutdown() {
             silent
         });
     assert_eq!(counter(&report.counters, "rejected"), 0);
-    // Without a digest, nothing is sent to a client.
+    // A client that sends no digest gets nothing.
     silent.into_iter().for_each(|mut client| assert_eq!(client.frame(), None));
 }
 
-/// l8: after a disconnect the endpoint was dead for the client, and its place was taken for ever.
-/// l14: messages between the accept of a connection and its subscription were lost, and a client
-/// missed messages that were published after its first frame was taken.
+/// l8: after a disconnect, the client's endpoint was dead, and its place was taken for ever. l14:
+/// messages between the accept of a connection and its subscription were lost; a client missed
+/// messages that were published after its first frame was taken.
 #[test]
 fn l8_l14_a_client_that_has_left_can_come_back_to_its_place_and_misses_nothing() {
     let (tries, report) = run_broker(Floor::plain("connections = 1"), move |floor, _| {
@@ -115,7 +117,7 @@ fn l8_l14_a_client_that_has_left_can_come_back_to_its_place_and_misses_nothing()
                     assert_eq!(answer, (ORDER, answers, answers));
                     answers += 1;
                 }
-                // The listener has not seen the end of the last one yet.
+                // The listener has not noticed the end of the previous client yet.
                 None => std::thread::yield_now(),
             }
         }
@@ -125,7 +127,8 @@ fn l8_l14_a_client_that_has_left_can_come_back_to_its_place_and_misses_nothing()
     assert_eq!(counter(&report.counters, "rejected"), tries - 100);
 }
 
-/// Any local user could connect, and a second instance took the socket of the first.
+/// In the original system, any local user could connect, and a second instance took over the socket
+/// of the first.
 #[test]
 fn a1_h12_a_socket_is_closed_to_others_and_is_not_taken_away() {
     let directory = Directory::new("legacy");
@@ -151,7 +154,7 @@ fn a1_h12_a_socket_is_closed_to_others_and_is_not_taken_away() {
         let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
         std::io::Write::write_all(&mut stream, &words(SWAP, 1, 2)).unwrap();
         assert_eq!(taken.recv().unwrap(), (1, 2));
-        // A file that is deleted is made again.
+        // A socket file that was deleted is made again.
         fs::remove_file(&path).unwrap();
         let mut stream = loop {
             match std::os::unix::net::UnixStream::connect(&path) {

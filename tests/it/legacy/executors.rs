@@ -1,4 +1,4 @@
-//! The same clients on each executor: both directions, by the bytes of the specification.
+//! The same clients on each executor, in both directions, with the bytes of the specification.
 
 use fourth_adapter::Threads;
 use mycelium_executor::Executor;
@@ -6,10 +6,10 @@ use mycelium_executor::Executor;
 use crate::executors::on_each_executor;
 use crate::legacy::harness::{Floor, counter, frame, hello, hex, run_on};
 
-/// Type 11, 16 bytes: pool 7, price 1000. Then pool 8, price 2000.
+/// Two frames of type 11 with 16 bytes: pool 7 with price 1000, then pool 8 with price 2000.
 const SWAPS: &str = "0b00 10000000 0700000000000000 e803000000000000
                      0b00 10000000 0800000000000000 d007000000000000";
-/// The orders to them have type 12.
+/// The orders that answer these swaps have type 12.
 const ORDERS: &str = "0c00 10000000 0700000000000000 e803000000000000
                       0c00 10000000 0800000000000000 d007000000000000";
 async fn serves(executor: impl Executor) {

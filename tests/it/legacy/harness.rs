@@ -34,10 +34,10 @@ pub(crate) struct Order {
     pub(crate) amount: u64,
 }
 
-/// The digest of the clients' contract.
+/// The digest of the contract that clients have compiled in.
 pub(crate) const DIGEST: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-/// Answers each swap by an order with the price as its amount.
+/// Answers each swap with an order whose amount is the price.
 pub(crate) struct Broker;
 
 #[service(reads(Swap), emits(Order))]
@@ -52,7 +52,7 @@ impl Broker {
     }
 }
 
-/// Sends each swap to a channel, after a notification if it waits for one.
+/// Sends each swap to a channel, after the notification if there is one.
 pub(crate) struct Taker(pub(crate) Sender<(u64, u64)>, pub(crate) Option<Arc<Notify>>);
 
 #[service(reads(Swap))]
@@ -76,7 +76,7 @@ pub(crate) struct Blob {
     pub(crate) bytes: [u64; 511],
 }
 
-/// Answers a swap by as many blobs as its price says.
+/// Answers a swap with as many blobs as its price.
 pub(crate) struct Flood;
 
 #[service(reads(Swap), emits(Blob))]
@@ -92,14 +92,14 @@ impl Flood {
     }
 }
 
-/// A listener `floor` at an address that no other test has.
+/// A listener `floor`, at an address that no other test uses.
 pub(crate) struct Floor {
     pub(crate) address: String,
     pub(crate) text: String,
 }
 
 impl Floor {
-    /// `wire`, more keys of the listener, and its types.
+    /// Returns a listener with this `wire`, more keys, and these types.
     pub(crate) fn new(wire: &str, keys: &str, types: &str) -> Floor {
         let address = format!("{}:7401", host());
         let text = format!(
@@ -109,29 +109,29 @@ impl Floor {
         Floor { address, text }
     }
 
-    /// Clients send swaps and get orders.
+    /// Returns a listener whose clients send swaps and receive orders.
     pub(crate) fn of_broker(wire: &str, keys: &str) -> Floor {
         let types = "11 = { topic = \"swaps\", clients = \"send\" }\n\
                      12 = { topic = \"orders\", clients = \"receive\" }";
         Floor::new(wire, keys, types)
     }
 
-    /// As `of_broker`, without a digest.
+    /// Returns a listener for swaps and orders without a digest.
     pub(crate) fn plain(keys: &str) -> Floor {
         Floor::of_broker("\"plain\"", keys)
     }
 
-    /// As `of_broker`: clients begin with the digest.
+    /// Returns a listener for swaps and orders whose clients begin with the digest.
     pub(crate) fn of_digest(keys: &str) -> Floor {
         Floor::of_broker(&format!("{{ digest = [\"{}\", \"{DIGEST}\"] }}", "ff".repeat(32)), keys)
     }
 
-    /// Clients send swaps.
+    /// Returns a listener whose clients send swaps.
     pub(crate) fn of_taker(keys: &str) -> Floor {
         Floor::new("\"plain\"", keys, "11 = { topic = \"swaps\", clients = \"send\" }")
     }
 
-    /// Clients send swaps and get blobs.
+    /// Returns a listener whose clients send swaps and receive blobs.
     pub(crate) fn of_flood(keys: &str) -> Floor {
         let types = "11 = { topic = \"swaps\", clients = \"send\" }\n\
                      14 = { topic = \"blobs\", clients = \"receive\" }";
@@ -165,18 +165,18 @@ pub(crate) struct Client(pub(crate) TcpStream);
 
 impl Client {
     pub(crate) fn new(stream: TcpStream) -> Client {
-        // Only a test that fails waits for that long.
+        // Reached only by a test that fails.
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream.set_nodelay(true).unwrap();
         Client(stream)
     }
 
-    /// Sends bytes. It is not an error if the listener has closed the connection.
+    /// Sends bytes. A connection that the listener has closed is not an error.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         _ = self.0.write_all(bytes);
     }
 
-    /// Returns the next frame: its type and its payload. `None` at the end of the connection.
+    /// Returns type and payload of the next frame; `None` at the end of the connection.
     pub(crate) fn frame(&mut self) -> Option<(u16, Vec<u8>)> {
         let mut header = [0; 6];
         match self.0.read_exact(&mut header) {
@@ -191,7 +191,7 @@ impl Client {
         Some((type_id, payload))
     }
 
-    /// Returns the next frame, which has two words.
+    /// Returns type and content of the next frame, which must have two words.
     pub(crate) fn words(&mut self) -> Option<(u16, u64, u64)> {
         let (type_id, payload) = self.frame()?;
         let word = |at: usize| u64::from_le_bytes(payload[at..at + 8].try_into().unwrap());
@@ -199,7 +199,7 @@ impl Client {
         Some((type_id, word(0), word(8)))
     }
 
-    /// It has sent all.
+    /// Ends the sending side of the connection.
     pub(crate) fn end(&self) {
         _ = self.0.shutdown(Shutdown::Write);
     }
@@ -212,18 +212,17 @@ fn is_end(error: &io::Error) -> bool {
     )
 }
 
-/// Returns a frame.
 pub(crate) fn frame(type_id: u16, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap();
     [&type_id.to_le_bytes()[..], &length.to_le_bytes(), payload].concat()
 }
 
-/// Returns the frame of two words.
+/// Returns a frame with two words.
 pub(crate) fn words(type_id: u16, first: u64, second: u64) -> Vec<u8> {
     frame(type_id, &[first.to_le_bytes(), second.to_le_bytes()].concat())
 }
 
-/// Returns the first frame of a client that proves its contract.
+/// Returns the first frame of a client, which proves its contract.
 pub(crate) fn hello() -> Vec<u8> {
     [hex("2000"), hex(DIGEST)].concat()
 }
@@ -233,7 +232,7 @@ pub(crate) fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
 }
 
-/// Runs a node on an executor while `clients` runs on a separate thread, and then shuts it down.
+/// Runs a node on an executor and `clients` on a separate thread, and then shuts the node down.
 pub(crate) async fn run_on<T: Send + 'static>(
     node: Node,
     executor: impl Executor,
@@ -248,14 +247,14 @@ pub(crate) async fn run_on<T: Send + 'static>(
         _ = done.try_send(value);
     });
     let value = result.recv().await;
-    // A client that panicked is the failure.
+    // Passes on a panic of the clients.
     thread.join().unwrap();
     running.shutdown();
     let running = Arc::into_inner(running).expect("the thread has ended");
     (value.unwrap(), running.join().await.unwrap())
 }
 
-/// As [`run_on`], on tokio.
+/// Runs a node and clients as [`run_on`] does, on tokio.
 pub(crate) fn run<T: Send + 'static>(
     node: Node,
     clients: impl FnOnce(&Running) -> T + Send + 'static,
@@ -264,7 +263,7 @@ pub(crate) fn run<T: Send + 'static>(
         .block_on(async { run_on(node, Tokio::current().unwrap(), clients).await })
 }
 
-/// As [`run`], with a broker behind a listener.
+/// Runs clients as [`run`] does, with a broker behind a listener.
 pub(crate) fn run_broker<T: Send + 'static>(
     floor: Floor,
     clients: impl FnOnce(&Floor, &Running) -> T + Send + 'static,
@@ -272,7 +271,7 @@ pub(crate) fn run_broker<T: Send + 'static>(
     run(floor.broker(), move |running| clients(&floor, running))
 }
 
-/// Returns a value of the listener's counters.
+/// Returns the value of one of the listener's counters.
 pub(crate) fn counter(counters: &[Reading], value: &str) -> u64 {
     let line = counters.iter().find(|line| line.kind == Kind::Legacy);
     let line = line.expect("the listener has a line");

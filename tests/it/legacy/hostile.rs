@@ -1,4 +1,4 @@
-//! Clients that break the protocol, or are too many: their connections end, and nothing else does.
+//! Clients that break the protocol, and too many clients: only their own connections end.
 
 use mycelium::legacy::LegacyCodec;
 
@@ -7,7 +7,7 @@ use crate::legacy::harness::{
 };
 use crate::running::main_with;
 
-/// A claimed length was allocated, for each connection.
+/// In the original system, each connection allocated the length that a header claimed.
 #[test]
 fn a2_a_length_above_the_limit_ends_the_connection_at_once() {
     let (_, report) =
@@ -15,7 +15,7 @@ fn a2_a_length_above_the_limit_ends_the_connection_at_once() {
             for length in [17, 65_536, 16 << 20, u32::MAX] {
                 let mut client = floor.connect();
                 client.send(&[&SWAP.to_le_bytes()[..], &length.to_le_bytes()].concat());
-                // Without waiting for the payload.
+                // The connection ends without waiting for the payload.
                 assert_eq!(client.frame(), None, "{length}");
             }
             until(running, "errors", 4);
@@ -28,7 +28,7 @@ fn frames_of_unknown_types_are_passed_over_or_end_the_connection() {
     for (keys, ends) in [("", false), ("unknown = \"end\"", true)] {
         let (_, report) = run_broker(Floor::plain(keys), move |floor, _| {
             let mut client = floor.connect();
-            // Longer than the longest payload of a known type, and the type of what it receives.
+            // Frames longer than any known payload, and of a type that clients only receive.
             let unknown = [frame(9, &vec![0; 200_000]), frame(ORDER, b"")].concat();
             client.send(&[unknown, words(SWAP, 1, 2)].concat());
             let expected = if ends { None } else { Some((ORDER, 1, 2)) };
@@ -51,7 +51,7 @@ fn a_client_that_takes_too_long_for_a_frame_or_a_digest_is_disconnected() {
         });
         assert_eq!(counter(&report.counters, "errors"), 1);
     }
-    // One byte now and then is not enough.
+    // A byte now and then does not count as progress.
     run_broker(Floor::plain(slow), move |floor, running| {
         let mut client = floor.connect();
         client.send(&frame(9, &[0; 1_000_000])[..6]);
@@ -99,7 +99,7 @@ fn a_codec_that_panics_ends_one_connection() {
     });
 }
 
-/// Clients that send anything, beside one that must lose nothing.
+/// Clients that send random bytes, beside a client that must lose nothing.
 #[test]
 fn junk_disturbs_no_other_client() {
     let (_, report) =

@@ -1,4 +1,4 @@
-//! Listeners beside links, and their names and addresses.
+//! Listeners beside links, and the names and addresses of listeners.
 
 use std::net::{TcpListener, TcpStream};
 
@@ -11,7 +11,7 @@ use crate::legacy::harness::{
 };
 use crate::support::Directory;
 
-/// The listener is in one node, the service in another: links carry the topics of clients.
+/// The listener is in one node and the service in another, so links carry the clients' topics.
 #[test]
 fn clients_reach_services_of_other_nodes() {
     let directory = Directory::new("legacy-nodes");
@@ -46,10 +46,10 @@ fn clients_reach_services_of_other_nodes() {
     runtime.block_on(desk.join()).unwrap();
 }
 
-/// Names and IPv6 addresses were refused.
+/// In the original system, host names and IPv6 addresses were refused.
 #[test]
 fn c1_a_listener_has_names_and_several_addresses() {
-    // The system knows which port is free; another process may take it before the listener does.
+    // The system finds a free port; another process may take it before the listener does.
     let port = TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap().port();
     let mut floor = Floor::plain("");
     let list = format!("[\"localhost:{port}\", \"{}\"]", floor.address);

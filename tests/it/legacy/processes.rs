@@ -1,5 +1,5 @@
-//! A listener in a separate process: its logs, and few descriptors. The process is this test binary
-//! in another role.
+//! A listener in a separate process, with few descriptors, whose log is read. The process is this
+//! test binary in another role.
 
 use std::env;
 use std::io::{ErrorKind, Read, Write, stdin};
@@ -16,12 +16,12 @@ use crate::legacy::harness::{
 use crate::links::harness::limit_descriptors;
 use crate::support::{Directory, in_role, until_said};
 
-/// The topology of the other process.
+/// The variable with the topology of the child process.
 const TOPOLOGY: &str = "MYCELIUM_TEST_TOPOLOGY";
-/// The number of descriptors that it may have.
+/// The variable with the number of descriptors that the child may have.
 const DESCRIPTORS: &str = "MYCELIUM_TEST_DESCRIPTORS";
 
-/// The address to which a process of silent clients connects, and how often.
+/// The variable with the address to which silent clients connect, and their number.
 const ADDRESS: &str = "MYCELIUM_TEST_ADDRESS";
 const SILENT: usize = 200;
 
@@ -32,7 +32,7 @@ fn broker_process(floor: &Floor, descriptors: u64) -> Child {
     program.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// A process with silent connections, once it has all of them. It ends when it is dropped.
+/// A process that holds silent connections. It has made all of them, and is killed on drop.
 struct SilentClients(Child);
 
 impl SilentClients {
@@ -66,7 +66,7 @@ fn the_process_of_silent_clients() {
         }
     }
     println!("all are connected");
-    // Until the test closes it.
+    // Waits until the test closes the input.
     stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
@@ -79,13 +79,13 @@ fn the_process_of_a_broker() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _entered = runtime.enter();
     let running = node.start(Tokio::current().unwrap()).unwrap();
-    // Until the test closes it.
+    // Waits until the test closes the input.
     stdin().read_to_end(&mut Vec::new()).unwrap();
     running.shutdown();
     runtime.block_on(running.join()).unwrap();
 }
 
-/// Ends the process, and returns the lines that the listener has logged.
+/// Ends the process, and returns the lines that its listener has logged.
 fn end(mut process: Child) -> Vec<String> {
     drop(process.stdin.take());
     let output = process.wait_with_output().unwrap();
@@ -94,7 +94,7 @@ fn end(mut process: Child) -> Vec<String> {
     text.lines().filter(|line| line.contains("legacy listener")).map(str::to_owned).collect()
 }
 
-/// The listener of another process may not listen yet.
+/// Connects, and retries until the listener of the other process listens.
 fn connect(floor: &Floor) -> Client {
     loop {
         match TcpStream::connect(&floor.address) {
@@ -104,7 +104,7 @@ fn connect(floor: &Floor) -> Client {
     }
 }
 
-/// Sends a swap, and waits for its order. The client also gets the orders of others.
+/// Sends a swap, and waits for its order. The client also gets the orders for other clients.
 fn answered(client: &mut Client, number: u64) {
     client.send(&words(SWAP, number, 2));
     while client.words().expect("it is served") != (ORDER, number, 2) {}
@@ -132,13 +132,14 @@ fn a_client_in_python_sends_and_receives() {
     assert_eq!(counter(&report.counters, "errors"), 0);
 }
 
-/// Each frame of an unknown type was a line of the log, as fast as a client could send them.
+/// In the original system, each frame of an unknown type wrote a log line, at the speed of a
+/// client.
 #[test]
 fn a3_junk_is_logged_once_for_each_cause() {
     let floor = Floor::plain("invalid = \"drop\"\nconnections = 1");
     let process = broker_process(&floor, 1024);
     let mut client = connect(&floor);
-    // From its first frame on, its place is its own.
+    // After its first frame, a client cannot be evicted.
     client.send(&words(SWAP, 0, 2));
     assert_eq!(client.words(), Some((ORDER, 0, 2)));
     let bad = [frame(9, b"unknown"), frame(9, b""), frame(SWAP, b"invalid")].concat();
@@ -164,7 +165,7 @@ fn a3_junk_is_logged_once_for_each_cause() {
     assert!(lines.len() < 10, "{lines:#?}");
 }
 
-/// One line for each address hid all types but the first, and all digests.
+/// With one line per address, all types but the first were hidden, and all digests.
 #[test]
 fn each_unknown_type_and_each_wrong_digest_is_named_once() {
     let floor = Floor::of_digest("");
@@ -186,16 +187,17 @@ fn each_unknown_type_and_each_wrong_digest_is_named_once() {
     drop(client);
     let lines = end(process);
     let of = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
-    // A line, and a count.
+    // The first line, and a line with the count of the repetitions.
     assert_eq!([of(&"aa".repeat(32)), of(&"bb".repeat(32))], [2, 2], "{lines:#?}");
     for type_id in 100..132 {
         assert_eq!(of(&format!("sends frames of type {type_id}, ")), 2, "{lines:#?}");
     }
-    // All others share one.
+    // All further types share one line and one count.
     assert_eq!(of("sends frames of type "), 33 * 2, "{lines:#?}");
 }
 
-/// 64 silent connections took all places, and every other client was rejected.
+/// In the original system, 64 silent connections took all places, and every other client was
+/// rejected.
 #[test]
 fn strangers_silent_legacy_clients_keep_nobody_out() {
     let floor = Floor::plain("");
@@ -208,9 +210,9 @@ fn strangers_silent_legacy_clients_keep_nobody_out() {
         answered(&mut client, number);
         clients.push(client);
     }
-    // Those that have sent a frame keep their places.
+    // Clients that have sent a frame keep their places.
     silent.push(SilentClients::of(&floor.address));
-    // It is accepted after them.
+    // This client is accepted after the silent ones.
     clients.push(connect(&floor));
     for (number, client) in (100..).zip(&mut clients) {
         answered(client, number);
@@ -219,14 +221,14 @@ fn strangers_silent_legacy_clients_keep_nobody_out() {
     let lines = end(process);
     let evicted = "another client needed its place before it had sent a whole frame";
     let of_cause: Vec<_> = lines.iter().filter(|line| line.contains(evicted)).collect();
-    // 400 silent ones and 41 others in 64 places.
+    // 441 clients without a place of their own in 64 places: 400 silent ones and 41 others.
     let [_, count] = &of_cause[..] else { panic!("{lines:#?}") };
     assert!(count.ends_with("(376 more within a minute)"), "{count}");
     assert!(lines.len() < 10, "{lines:#?}");
 }
 
-/// The system knows the process at the other end of a Unix socket: the silent connections of one
-/// process give way before a client of another one that only receives.
+/// The system knows the process at the other end of a Unix socket: silent connections of one
+/// process are evicted before a client of another process that only receives.
 #[test]
 fn strangers_silent_legacy_clients_evict_each_other_first() {
     let directory = Directory::new("silent");
@@ -251,7 +253,7 @@ fn strangers_silent_legacy_clients_evict_each_other_first() {
             receives.read_exact(&mut order).unwrap();
             assert_eq!(order[..], words(ORDER, 1, 2));
         }
-        // One of the silent ones for each connection without a place.
+        // A silent client was evicted for each connection without a place.
         crate::legacy::harness::until(running, "evicted", 2 + SILENT as u64 - 8);
         drop(silent);
     });
@@ -259,7 +261,7 @@ fn strangers_silent_legacy_clients_evict_each_other_first() {
     assert_eq!(counter(&report.counters, "rejected"), 0);
 }
 
-/// Silent clients took all descriptors, and no other one was accepted.
+/// In the original system, silent clients took all descriptors, and no other client was accepted.
 #[test]
 fn strangers_silent_legacy_clients_give_up_their_descriptors() {
     let floor = Floor::plain("connections = 1000");
@@ -270,7 +272,7 @@ fn strangers_silent_legacy_clients_give_up_their_descriptors() {
     let mut number = 0;
     let mut add = |silent: &mut Vec<Client>| {
         silent.push(connect(&floor));
-        // It is served once it gets an order.
+        // An order shows that the newest client is served.
         let newest = silent.last_mut().unwrap();
         newest.0.set_nonblocking(true).unwrap();
         for _ in 0..10_000 {
@@ -298,7 +300,7 @@ fn strangers_silent_legacy_clients_give_up_their_descriptors() {
     let before = ended(&mut silent);
     assert!(before > 0, "40 descriptors are not enough for all");
     (0..10).for_each(|_| add(&mut silent));
-    // One for each new client, and none for nobody.
+    // Each new client evicts one, and without a new client none is evicted.
     assert_eq!(ended(&mut silent), before + 10);
     drop((silent, client));
     let lines = end(process);

@@ -15,14 +15,14 @@ use crate::legacy::harness::{
     until, until_at_least, words,
 };
 
-/// More than the system keeps for a client that does not read.
+/// More than the system buffers for a client that does not read.
 const BLOBS: u64 = 4000;
 
 fn first_word(payload: &[u8]) -> u64 {
     u64::from_le_bytes(payload[..8].try_into().unwrap())
 }
 
-/// A client that did not read blocked a task that no shutdown could reach.
+/// In the original system, a client that did not read blocked a task that no shutdown could reach.
 #[test]
 fn h6_a_client_that_never_reads_is_disconnected_and_holds_up_nobody() {
     let floor = Floor::of_flood("queue = \"64 KiB\"");
@@ -32,7 +32,8 @@ fn h6_a_client_that_never_reads_is_disconnected_and_holds_up_nobody() {
         until(running, "connections", 1);
         let mut client = floor.connect();
         client.send(&words(SWAP, 0, BLOBS));
-        // It reads at once, but may be slower than the flood, too.
+        // This client reads at once, but it may be slower than the flood, and then it is
+        // disconnected, too.
         let mut next = 0;
         while let Some((type_id, payload)) = client.frame() {
             assert_eq!(
@@ -49,7 +50,7 @@ fn h6_a_client_that_never_reads_is_disconnected_and_holds_up_nobody() {
         idle
     });
     assert!(counter(&report.counters, "dropped") > 0);
-    // It gets the messages that were written before, in order, and then the end.
+    // The idle client gets the messages that were written to it, in order, and then the end.
     let mut next = 0;
     while let Some((_, payload)) = whole(&mut idle) {
         assert_eq!(first_word(&payload), next);
@@ -58,7 +59,7 @@ fn h6_a_client_that_never_reads_is_disconnected_and_holds_up_nobody() {
     assert!(next < BLOBS);
 }
 
-/// Returns the next frame, unless the connection ends within it.
+/// Returns the next frame, or `None` if the connection ends before or within it.
 fn whole(client: &mut Client) -> Option<(u16, Vec<u8>)> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| client.frame())).ok().flatten()
 }
@@ -73,7 +74,7 @@ fn a_slow_client_misses_messages_that_are_counted() {
         let mut client = floor.connect();
         client.send(&words(SWAP, 0, BLOBS));
         until_at_least(running, "dropped", 1);
-        // Each message is written or dropped, for each of the two.
+        // Each message is written or dropped, once for each client.
         let reading = [slow, client].map(|mut client| {
             std::thread::spawn(move || {
                 let frames = std::iter::from_fn(|| client.frame());
@@ -98,7 +99,7 @@ fn a_slow_client_misses_messages_that_are_counted() {
     );
 }
 
-/// A node ends while a client does not read: frames that the client gets later are not dropped.
+/// A node ends while a client does not read: frames that the client reads later count as sent.
 #[test]
 fn a_frame_is_sent_once_its_last_byte_is_written() {
     let floor = Floor::of_flood("slow = \"drop\"");
@@ -114,7 +115,7 @@ fn a_frame_is_sent_once_its_last_byte_is_written() {
     assert_eq!((value("sent"), value("sent") + value("dropped")), (received, BLOBS));
 }
 
-/// Returns a node that takes no swap before the notification, and what it takes.
+/// Returns a node that takes no swap before the notification, and the swaps that it takes.
 fn waiting(floor: &Floor) -> (Node, Receiver<(u64, u64)>, Arc<Notify>) {
     let ((sender, taken), go) = (channel(), Arc::new(Notify::new()));
     let told = go.clone();
@@ -129,9 +130,9 @@ fn a_topic_that_waits_makes_clients_wait_and_loses_nothing() {
     let (_, report) = run(node, move |_| {
         let client = floor.connect();
         client.0.set_nonblocking(true).unwrap();
-        // The system would keep megabytes for it.
+        // By default, the system would buffer megabytes for this client.
         set_socket_send_buffer_size(&client.0, 1 << 16).unwrap();
-        // Until the buffers of both sides are full.
+        // Sends until the buffers of both sides are full.
         let (mut stream, mut sent, mut rest) = (&client.0, 0_u64, Vec::new());
         let mut full = 0;
         while full < 1000 {
@@ -239,11 +240,11 @@ fn a_listener_that_only_sends_ends_with_its_topics_and_clients_get_all() {
     drop(client);
     let report = runtime.block_on(running.join()).unwrap();
     assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
-    // The address is free.
+    // The node has ended, so its address is free.
     std::net::TcpListener::bind(&floor.address).unwrap();
 }
 
-/// Answers swaps after the shutdown has begun, and not at once.
+/// Answers swaps only after the shutdown has begun, and with a delay.
 struct Late;
 
 #[service(reads(Swap), emits(Order))]
@@ -269,7 +270,7 @@ fn what_clients_sent_before_a_shutdown_is_published_and_answered() {
     let (_, report) = run(node, move |running| {
         let mut client = floor.connect();
         (0..50).for_each(|number| client.send(&words(SWAP, number, number)));
-        // An invalid frame would end it.
+        // An invalid frame does not end the connection.
         client.send(&frame(9, b""));
         until(running, "unknown", 1);
         running.shutdown();

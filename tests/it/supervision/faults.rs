@@ -1,6 +1,6 @@
-//! Panics in every hook of a service that has a supervisor: its factory, its run, the drop of what
-//! its run holds, its own drop, the text of its error and the drop of that, a child task, an
-//! observer. None of them ends a task of the node, and siblings are restarted as after any failure.
+//! Panics in every hook of a service with a supervisor: in its factory, its run, the drop of what
+//! its run holds, its own drop, the text and the drop of its error, a child task, and an observer.
+//! None of them ends a task of the node, and siblings are restarted as after any failure.
 
 use std::fmt;
 use std::future::pending;
@@ -42,7 +42,7 @@ impl Drop for Faulty {
     }
 }
 
-/// An error that panics when it is shown, or dropped.
+/// An error that panics when it is formatted or dropped.
 #[derive(Debug)]
 struct Evil(At);
 
@@ -65,7 +65,7 @@ impl Drop for Evil {
 #[service(send)]
 impl Faulty {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        // After an error the same instance runs again.
+        // After an error the same instance runs again, so it must panic only once.
         let at = if self.at == Some(At::Drop) { self.at } else { self.at.take() };
         match at {
             Some(At::FirstPoll) => panic!("in the first poll"),
@@ -88,7 +88,7 @@ impl Faulty {
     }
 }
 
-/// Runs two services of one supervisor, of which one panics once. Returns the report.
+/// Runs two services under one supervisor, one of which panics once. Returns the report.
 async fn run_once(at: At) -> Report {
     let restarted = Arc::new(event_listener::Event::new());
     let (listener, starts) = (restarted.listen(), Arc::new(AtomicU32::new(0)));
@@ -107,7 +107,7 @@ async fn run_once(at: At) -> Report {
             let (Event::ServiceStarted { .. } | Event::ServiceRestarted { .. }) = event else {
                 return;
             };
-            // Two starts, and two restarts.
+            // The fourth start: both services have started and restarted.
             if seen.fetch_add(1, Ordering::SeqCst) == 3 {
                 restarted.notify(usize::MAX);
             }
@@ -135,7 +135,7 @@ async fn a_panic_in_any_hook_is_a_failure_of_its_service_and_of_nothing_else() {
             assert_eq!((&service.outcome, service.starts), (&Outcome::Completed, 2), "{at:?}");
         }
         let faulty = &report.services[0];
-        // A drop that panics, too, is counted.
+        // A panic in the drop is counted as well.
         let failures = if at == At::Drop { 2 } else { 1 };
         assert_eq!(faulty.errors + faulty.panics, failures, "{at:?}");
         let text = faulty.last_failure.as_deref().unwrap();
@@ -144,7 +144,7 @@ async fn a_panic_in_any_hook_is_a_failure_of_its_service_and_of_nothing_else() {
     }
 }
 
-/// Keeps something across an await that panics when it is dropped.
+/// Holds a value across an await that panics on drop.
 struct Keeps(u32);
 
 struct Grenade;
@@ -183,7 +183,7 @@ async fn a_panic_in_the_drop_of_a_run_that_is_stopped_is_caught() {
     assert_eq!((&keeps.outcome, keeps.panics), (&Outcome::Completed, 1));
 }
 
-/// Panics when it is dropped. Its run ends, or holds what panics in its drop, too.
+/// Panics on drop. Its run either ends, or holds a value that panics on drop.
 struct Bomb {
     ends: bool,
 }
@@ -215,7 +215,7 @@ impl Bomb {
     }
 }
 
-/// Leaves a service and an actor in the middle of their work.
+/// Drops a service and an actor in the middle of their work.
 async fn abandon(executor: impl Executor + Clone) {
     let actors = Actors::on(executor.clone());
     let mut bomb = actors.actor(|| Bomb { ends: false }).spawn().unwrap();
@@ -243,7 +243,7 @@ async fn a_panic_in_the_drop_of_an_instance_is_counted() {
     assert!(text.starts_with("panic: in the drop of an instance (at tests/it/"), "{text}");
 }
 
-/// Its first instance fails with an error whose text panics.
+/// Its first instance fails with an error that panics when it is formatted.
 struct Mute {
     number: u32,
     is_permanent: bool,

@@ -1,4 +1,4 @@
-//! The laws of supervision that depend on tasks and timers, on each executor.
+//! The laws of supervision that depend on tasks and timers, run on each executor.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::actors::laws::on_each;
 use crate::running::{end, sum};
 use crate::supervision::worker::{Crew, Diary, Do, crew, quick};
 
-/// Runs laws on all executors: each is a test.
+/// Runs laws on all executors; each law is a test.
 macro_rules! laws {
     ($($law:ident)*) => {
         $(#[test]
@@ -49,7 +49,7 @@ async fn start_three(strategy: Strategy, executor: Arc<dyn Executor>) -> Crew {
 mod laws {
     use super::*;
 
-    /// The last one stops first, and the first one starts first.
+    /// Children stop in reverse order, and start in order.
     pub(super) async fn each_strategy_restarts_its_children_in_order(executor: Arc<dyn Executor>) {
         let all_of_b = ["-B", "-C", "-A", "+A", "+B", "+C"];
         let all_of_a = ["-A", "-C", "-B", "+A", "+B", "+C"];
@@ -81,7 +81,7 @@ mod laws {
         let mut crew = start_three(Strategy::RestForOne, executor).await;
         crew.order('C', Do::Keep).await;
         crew.diary.has(&["C keeps"]).await;
-        // More often than a message may fail.
+        // More failures than one message may cause before it is a dead letter.
         for _ in 0..5 {
             crew.order('B', Do::Fail).await;
             crew.diary.has(&["-B", "-C", "+B", "+C", "C again"]).await;
@@ -131,10 +131,10 @@ mod laws {
         diary.has(&["+A", "+B", "+C", "+D"]).await;
         crew.order('C', Do::Fail).await;
         diary.has(&["-C", "+C"]).await;
-        // One more than its limit.
+        // One restart more than the limit of the inner supervisor.
         crew.order('B', Do::Fail).await;
         diary.has(&["-B", "-C", "-D", "+B", "+C", "+D"]).await;
-        // Its count has started from zero.
+        // The restarted supervisor counts from zero.
         crew.order('C', Do::Fail).await;
         diary.has(&["-C", "+C"]).await;
         crew.end().await.unwrap();
@@ -163,7 +163,7 @@ mod laws {
 
         use crate::supervision::worker::Order;
 
-        /// Connects to a host that never answers, at its first run.
+        /// Connects in its first run to a host that never answers.
         struct Connects {
             diary: Diary,
             is_first: bool,
@@ -220,13 +220,13 @@ mod laws {
         diary.has(&["C keeps"]).await;
         crew.order('B', Do::Fail).await;
         diary.has(&["-B", "-C", "-A"]).await;
-        // The last one notes its end before the node does.
+        // The last service notes its end before the node knows of it.
         while crew.running.health().supervisor("top") != Some(HealthState::BackingOff) {
             mycelium_executor::yield_now().await;
         }
         let report = crew.end().await.unwrap();
         assert!(report.services.iter().all(|it| it.outcome == Outcome::Completed));
-        // All were restarted, and have received the remaining messages.
+        // All services were restarted, and have received the remaining messages.
         assert!(report.services.iter().all(|it| it.starts == 2));
     }
 }

@@ -1,4 +1,4 @@
-//! Limits of supervisors and of services: which one counts.
+//! Limits of supervisors and of services, and which of them applies.
 
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ async fn a_service_may_have_a_lower_limit_than_its_supervisor() {
     assert_eq!((restarts, supervisor), (1, None));
 }
 
-/// With its supervisor's limit of 1000 and no limit of its own, it is restarted more than ten
-/// times.
+/// The service has no limit of its own, and its supervisor a limit of 1000, so it is restarted more
+/// than ten times.
 #[tokio::test(start_paused = true)]
 async fn a_service_with_a_supervisor_has_no_limit_of_its_own_by_default() {
     let text = "[supervisor.top]\nchildren = [\"A\"]\nmax_restarts = 1000\n[service.A]\nbackoff = \"1us\"\n";

@@ -1,5 +1,5 @@
-//! Supervisors that do not fit together, or not to the services: refused before anything runs, with
-//! the place in the file.
+//! Supervisors that contradict each other or the services: refused before anything runs, with the
+//! place in the file.
 
 use mycelium::supervision::{Lifetime, Supervisor};
 use mycelium::{Builder, Context, Node, Result, Topology, service};
@@ -10,7 +10,7 @@ idle_services! {
     Idle();
 }
 
-/// Services `A`, `B` and `C`.
+/// Returns a builder with services `A`, `B` and `C`.
 fn builder() -> Builder {
     let named = |builder: Builder, name| builder.named_service(name, || Idle);
     ["A", "B", "C"].into_iter().fold(Node::builder("main"), named)

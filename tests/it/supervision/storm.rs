@@ -1,4 +1,4 @@
-//! A crash storm: a thousand services that fail again and again, in virtual time.
+//! A crash storm: a thousand services that fail repeatedly, in virtual time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use mycelium::{Builder, Context, Error, Node, Result, service};
 
 const SERVICES: usize = 1000;
 
-/// Fails in each run, while there are failures left; then it waits for the end.
+/// Fails in each run while failures are left, then waits for the shutdown.
 struct Fails(Arc<AtomicU64>);
 
 #[service(send)]
@@ -37,7 +37,7 @@ fn storm(failures: u64) -> Builder {
 }
 
 fn supervisor(strategy: Strategy, limit: u32) -> Supervisor {
-    // The first child of `one-for-all` fails alone, with pauses of 10 s at the end.
+    // With `one-for-all`, the first child is the only one to fail, at the end with pauses of 10 s.
     let window = Duration::from_secs(24 * 3600);
     let top = Supervisor::new("top", strategy);
     let top = top.restart(Restart { limit, window, ..Restart::default() });
@@ -60,7 +60,7 @@ async fn a_thousand_services_that_fail_come_back_when_they_can() {
     assert_eq!((starts, errors), (6 * SERVICES as u64, 5 * SERVICES as u64));
 }
 
-/// The number of restarts is the limit, and not the square of the number of services.
+/// The work is bounded by the number of restarts, not by the square of the number of services.
 #[tokio::test(start_paused = true)]
 async fn a_storm_that_does_not_end_makes_the_supervisor_give_up() {
     for strategy in Strategy::ALL {

@@ -1,4 +1,4 @@
-//! A service that executes the orders of a test, and a diary of all that such services did.
+//! A service that executes the orders of a test, and a diary of what such services did.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub(crate) enum Do {
     Fail = 1,
     Panic,
     Return,
-    /// Keeps the order in flight, and waits.
+    /// Keeps the order in flight, and waits for the shutdown.
     Keep,
     FailForGood,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Order {
     what: u64,
 }
 
-/// What the workers did, in its order.
+/// What the workers did, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Diary(Arc<(Mutex<Vec<String>>, Event)>);
 
@@ -36,7 +36,7 @@ impl Diary {
         changed.notify(usize::MAX);
     }
 
-    /// Waits until it has these lines, and forgets them.
+    /// Waits until the diary has exactly these lines, and clears it.
     pub(crate) async fn has(&self, expected: &[&str]) {
         let (lines, changed) = &*self.0;
         loop {
@@ -60,7 +60,7 @@ impl Diary {
     }
 }
 
-/// Writes a line when it is dropped.
+/// Notes a line when it is dropped.
 struct Leaves {
     diary: Diary,
     line: String,
@@ -72,8 +72,8 @@ impl Drop for Leaves {
     }
 }
 
-/// Notes `+name` at the beginning of each run, `-name` when the run is dropped, and
-/// `name keeps` and `name again` for an order that it keeps, at its first and later deliveries.
+/// Notes `+name` when a run begins and `-name` when it is dropped. For an order that it keeps,
+/// notes `name keeps` at the first delivery and `name again` at later ones.
 pub(crate) struct Worker {
     pub(crate) number: u64,
     pub(crate) diary: Diary,
@@ -97,7 +97,7 @@ impl Worker {
                 ctx.shutdown_requested().await;
                 continue;
             }
-            // It has done what it should.
+            // Finishes the order before it is executed, so it is not redelivered.
             orders.done();
             match order.what {
                 1 => return Err(Error::msg("ordered to fail")),
@@ -110,20 +110,20 @@ impl Worker {
     }
 }
 
-/// A node of workers that runs.
+/// A running node of workers.
 pub(crate) struct Crew {
     pub(crate) diary: Diary,
     pub(crate) running: Running,
     orders: Publisher<Order>,
 }
 
-/// Pauses that a test does not notice.
+/// Restarts with pauses that are too short to matter.
 pub(crate) fn quick(limit: u32) -> Restart {
     let pause = Duration::from_micros(10);
     Restart { limit, window: Duration::from_secs(3600), backoff: pause, longest: pause }
 }
 
-/// Returns a builder with workers, which have the letters of `names` as names.
+/// Returns a builder with one worker for each letter of `names`.
 pub(crate) fn crew(names: &str, diary: &Diary) -> Builder {
     let mut builder = Node::builder("main");
     for (number, name) in (0..).zip(names.chars()) {
@@ -136,7 +136,7 @@ pub(crate) fn crew(names: &str, diary: &Diary) -> Builder {
 }
 
 impl Crew {
-    /// Starts the builder of a crew.
+    /// Builds and starts a crew.
     pub(crate) fn start(builder: Builder, diary: &Diary, executor: Arc<dyn Executor>) -> Crew {
         let running = builder.build().unwrap().start(executor).unwrap();
         let orders = running.publisher("test").unwrap();
@@ -153,7 +153,7 @@ impl Crew {
     pub(crate) async fn end(
         self,
     ) -> Result<mycelium::observe::Report, mycelium::error::StartError> {
-        // The end of the orders is the end of the workers, so they come after it.
+        // Workers end when the orders end, so the shutdown comes first.
         self.running.shutdown();
         drop(self.orders);
         self.running.join().await

@@ -1,4 +1,4 @@
-//! The endpoint of a node that runs.
+//! The metrics endpoint of a running node.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -27,7 +27,7 @@ async fn on(executor: impl Executor) {
     let running = builder.build().unwrap().start(executor.clone()).unwrap();
     let address = address(&running);
     until(&*executor, "messages", || heard.load(Ordering::SeqCst) > 1000).await;
-    // The client has a separate thread, because an executor with one thread must not wait for it.
+    // The client has its own thread, because it would block an executor with one thread.
     let before = std::thread::spawn(move || {
         assert_eq!(get(address, "/live"), Ok("ready\n".to_owned()));
         assert_eq!(get(address, "/ready"), Ok("ready\n".to_owned()));
@@ -51,7 +51,7 @@ async fn on(executor: impl Executor) {
         1024.0
     );
     assert_eq!(of("mycelium_health{node=\"hall\",state=\"ready\"}"), 1.0);
-    // An open connection does not hold up the end.
+    // An open connection does not delay the end of the node.
     let mut open = TcpStream::connect(address).unwrap();
     end(running).await;
     assert!(is_free(address), "the address is free");
@@ -64,7 +64,7 @@ fn a_node_is_scraped_on_each_executor_and_leaves_nothing_behind() {
     on_each_executor(async |executor, _| on(executor).await);
 }
 
-/// Not ready before it has met its peer.
+/// A node is not ready before it is connected to its peer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ready_is_the_health_of_the_node() {
     let text = "[node.hall]\nservices = [\"Organ\"]\n[node.street]\nservices = [\"Listener\"]";
@@ -94,10 +94,10 @@ fn ready(running: &Running) -> Result<String, u16> {
     tokio::task::block_in_place(|| get(address, "/ready"))
 }
 
-/// A node that drains gets no new work, and is still alive.
+/// A draining node gets no new work, but is still alive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_drains_is_alive_and_not_ready() {
-    /// Ends when the test has seen that the node drains.
+    /// Ends when the test has seen that the node is draining.
     struct Draining(Arc<Notify>);
     #[service()]
     impl Draining {
@@ -169,8 +169,8 @@ async fn the_sums_of_a_topic_are_exact_after_thousands_of_short_lived_members() 
     end(running).await;
 }
 
-/// The endpoint does not run on the executor's thread: while a service blocks that thread, metrics
-/// are served, and `/live` reports that the service hangs.
+/// The endpoint has its own thread: while a service blocks the executor's thread, metrics are still
+/// served, and `/live` reports that the service hangs.
 #[test]
 fn metrics_are_served_while_the_executor_hangs() {
     struct Blocks(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
@@ -193,7 +193,7 @@ fn metrics_are_served_while_the_executor_hangs() {
     let running = running.unwrap();
     let address = address(&running);
     let client = std::thread::spawn(move || {
-        // The watchdog has found it.
+        // The watchdog has noticed the hanging service.
         while get(address, "/live") != Err(503) {
             std::thread::yield_now();
         }

@@ -1,4 +1,4 @@
-//! Errors of the start, with their places.
+//! Errors when a node with telemetry starts, with their places in the file.
 
 use std::net::TcpListener;
 
@@ -8,7 +8,7 @@ use mycelium_tokio::Tokio;
 use super::services::{Idle, address, is_free, own_address};
 use crate::running::{start, until};
 
-/// Returns why a node with one more service does not start.
+/// Returns the error with which a node with an idle service does not start.
 fn refused(node: Builder) -> String {
     let node = node.service(|| Idle).build().unwrap();
     node.start(Tokio::current().unwrap()).unwrap_err().to_string()
@@ -53,7 +53,7 @@ async fn an_address_that_others_reach_must_be_allowed() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_node_that_does_not_start_leaves_no_endpoint() {
-    // Other tests do not use this address.
+    // No other test uses this address.
     let address = TcpListener::bind("127.77.0.1:0").unwrap().local_addr().unwrap();
     let builder = Node::builder("hall").listen_metrics(address);
     refused(builder.execution("Idle", mycelium::execution::Execution::pinned([usize::MAX])));
@@ -71,7 +71,7 @@ async fn an_executor_that_ends_takes_the_endpoint_with_it() {
     let address = address(&running);
     runtime.shutdown_background();
     running.join().await.unwrap_err();
-    // The thread ends soon after the node.
+    // The thread of the endpoint ends soon after the node.
     until(|| is_free(address)).await;
 }
 

@@ -1,4 +1,4 @@
-//! What a recorder of the crate `metrics` gets.
+//! What a recorder of the crate `metrics` receives.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -81,7 +81,7 @@ async fn a_recorder_gets_the_metrics_at_the_interval_and_at_the_end() {
     let (builder, heard) = builder();
     let executor = Tokio::current().unwrap();
     let running = start(builder.metrics_facade(Duration::from_millis(10)));
-    // Installed after the start: the next interval finds it.
+    // The recorder is installed after the start; the next interval finds it.
     let last = Last::default();
     metrics::set_global_recorder(last.clone()).ok().unwrap();
     let sent = "mycelium_messages_sent_total node=hall topic=tones publisher=Organ";
@@ -89,7 +89,7 @@ async fn a_recorder_gets_the_metrics_at_the_interval_and_at_the_end() {
     let first = last.values()[sent];
     until(&executor, "a later value", || last.values()[sent] > first).await;
     let report = end(running).await;
-    // The last values are the values at the end.
+    // The recorder's last values are the values at the end of the node.
     let heard = heard.load(Ordering::SeqCst) as f64;
     let values = last.values();
     assert_eq!(values["tones_heard_total node=hall service=Listener"], heard);

@@ -1,4 +1,4 @@
-//! Services, nodes and a client that the tests share.
+//! Services, nodes and an HTTP client for the tests of telemetry.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
@@ -68,7 +68,7 @@ pub(crate) fn address(running: &Running) -> SocketAddr {
     running.start_report().metrics_address.expect("the node serves its metrics")
 }
 
-/// Returns the values of a scrape, by names with labels.
+/// Returns the values of a scrape by their names with labels.
 pub(crate) fn scrape(address: SocketAddr) -> BTreeMap<String, f64> {
     let text = get(address, "/metrics").expect("a response");
     let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -85,7 +85,7 @@ pub(crate) fn scrape(address: SocketAddr) -> BTreeMap<String, f64> {
     scraped
 }
 
-/// Returns the body of a response, or its status.
+/// Returns the body of a successful response, or the status of another one.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String, u16> {
     match ureq::get(format!("http://{address}{path}")).call() {
         Ok(mut response) => {
@@ -106,7 +106,7 @@ pub(crate) fn is_free(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_err()
 }
 
-/// Returns an address that no other test uses, so that nobody takes its port when it is free again.
+/// Returns an address that no other test uses, so that its port stays free between two uses.
 pub(crate) fn own_address(number: u8) -> SocketAddr {
     let host = if cfg!(target_os = "linux") { [127, 77, 0, number] } else { [127, 0, 0, 1] };
     (host, 0).into()

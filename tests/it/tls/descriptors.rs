@@ -1,5 +1,5 @@
-//! A node without a free descriptor, in a separate process: this test binary in another role. The
-//! node can neither accept all connections nor reload its certificates.
+//! A node without free descriptors, in a separate process, which is this test binary in another
+//! role. The node can neither accept all connections nor reload its certificates.
 
 use std::env;
 use std::io::{Read, stdin};
@@ -12,14 +12,14 @@ use crate::links::harness::limit_descriptors;
 use crate::support::{in_role, until_said};
 use crate::tls::pair::{NONE, PORT, Pair, there, two_hosts};
 
-/// The topology of the other process.
+/// The variable with the topology of the child process.
 const TOPOLOGY: &str = "MYCELIUM_TEST_TOPOLOGY";
-/// The descriptors that it may open after its start.
+/// How many descriptors the child may open after its start.
 const SPARE: u64 = 16;
-/// Connections at a time, and how often they are all made.
+/// The number of connections that are open at a time, and how many times all of them are made.
 const CROWD: usize = 100;
 const WAVES: usize = 10;
-/// The line with which the other process says that it opens no more.
+/// The line that the child prints once its descriptors are limited.
 const LIMITED: &str = "limited";
 
 #[expect(clippy::print_stdout, reason = "the test waits for the line")]
@@ -33,13 +33,13 @@ fn the_process_of_a_node() {
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
     limit_descriptors(Some(open + SPARE));
     println!("{LIMITED}");
-    // Until the test closes it.
+    // Waits until the test closes the input.
     stdin().read_to_end(&mut Vec::new()).unwrap();
     far.shutdown();
     runtime.block_on(far.join()).unwrap();
 }
 
-/// Each connection was a line that the certificates have changed.
+/// Each connection once wrote a log line that the certificates had changed.
 #[test]
 fn strangers_without_descriptors_the_log_has_few_lines() {
     let certificates = Certificates::of("descriptors", &["far", "near"]);
@@ -48,7 +48,7 @@ fn strangers_without_descriptors_the_log_has_few_lines() {
     program.env(TOPOLOGY, &text);
     program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = program.spawn().unwrap();
-    // Connections that it accepts before would raise its limit.
+    // Connections that are accepted before would raise the limit.
     until_said(&mut process, LIMITED);
     let connect = || loop {
         match TcpStream::connect((there(&text), PORT)) {
@@ -58,7 +58,7 @@ fn strangers_without_descriptors_the_log_has_few_lines() {
     };
     for _ in 0..WAVES {
         let mut crowd: Vec<_> = (0..CROWD).map(|_| connect()).collect();
-        // The last ones have taken the descriptors of the first ones.
+        // The second half has waited for the descriptors of the first half.
         for stream in &mut crowd[..CROWD / 2] {
             stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
             assert!(!matches!(stream.read(&mut [0]), Ok(1)), "the node sends nothing");
@@ -70,7 +70,7 @@ fn strangers_without_descriptors_the_log_has_few_lines() {
     assert!(output.status.success(), "{text}");
     let of = |words: &str| text.lines().filter(|line| line.contains(words)).count();
     assert_eq!(of("the certificates have changed"), 0, "{text}");
-    // A line; and a count, if it happened again.
+    // One line, and a second one with a count if it happened again.
     assert!((1..=2).contains(&of("the certificates cannot be read again")), "{text}");
     assert!(text.contains(": cannot read it: Too many open files"), "{text}");
     assert!(text.lines().count() < 20, "{text}");

@@ -1,4 +1,4 @@
-//! The files of a node: mistakes in them, and how they are replaced while the node runs.
+//! The files of a node: mistakes in them, and their replacement while the node runs.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
@@ -17,7 +17,7 @@ use crate::tls::pair::{NONE, Pair, rejected, two_hosts, until};
 
 const COUNT: u64 = 100;
 
-/// Returns the error of a start of `far` with these files, without their directory.
+/// Returns the start error of `far` with these files, without the directory.
 fn start_error(name: &str, prepare: impl FnOnce(&Certificates)) -> String {
     let certificates = Certificates::of(name, &["far", "near"]);
     prepare(&certificates);
@@ -28,7 +28,7 @@ fn start_error(name: &str, prepare: impl FnOnce(&Certificates)) -> String {
     error.to_string().replace(&format!("{}/", certificates.path().display()), "")
 }
 
-/// Files of a new authority, and of a certificate with these changes.
+/// Writes the files of a new authority, and a certificate with these changes.
 fn issue(files: &Certificates, change: impl FnOnce(&mut CertificateParams)) {
     let authority = Authority::new("test");
     let mut params = CertificateParams::new(["far".to_owned()]).unwrap();
@@ -37,7 +37,7 @@ fn issue(files: &Certificates, change: impl FnOnce(&mut CertificateParams)) {
     files.write_pair("far", &authority.issue_as(params));
 }
 
-/// Changes the files of a node so that it does not start.
+/// Changes the files so that the node does not start.
 type Mistake = fn(&Certificates);
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn mistakes_in_files_are_start_errors_with_their_place() {
             "certificate `far.pem`: no peer would accept it: none of the authorities has issued \
              it; the authorities are those of `ca.pem`",
         ),
-        // The library has names for these mistakes, and no words.
+        // The library has only identifiers for these mistakes, so the texts are ours.
         (
             "3:15",
             |files| {
@@ -104,7 +104,7 @@ async fn mistakes_in_files_are_start_errors_with_their_place() {
             "certificate `far.pem`: no peer would accept it: it has a critical extension that the \
              library does not know; the authorities are those of `ca.pem`",
         ),
-        // A node that only reads proves its name as a client.
+        // A node that only reads needs a certificate for clients.
         (
             "3:15",
             |files| {
@@ -140,7 +140,7 @@ async fn a_certificate_that_is_not_valid_now_is_a_start_error() {
     assert!(early.starts_with(&format!("{start} becomes valid in ")), "{early}");
 }
 
-/// The two have no authority in common. The files of `near` are replaced while both run.
+/// At first, the two have no authority in common. The files of `near` are replaced while both run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_uses_the_files_that_replace_its_own() {
     let (far_files, near_files) =
@@ -151,15 +151,15 @@ async fn a_node_uses_the_files_that_replace_its_own() {
     let text = text.replace(&far_files.section(), &near_files.section());
     let (pair, received) = Pair::new("reload-near", text);
     let near = pair.start("near", COUNT);
-    // `near` refuses `far`.
+    // `near` does not trust the authority of `far`.
     let authority = Authority::new("both");
     until(|| rejected(&far) >= 2).await;
-    // Files that are wrong do not replace those in use.
+    // Invalid files do not replace the files in use.
     near_files.write("near.pem", "");
     let before = rejected(&far);
     until(|| rejected(&far) >= before + 2).await;
     assert_eq!(of_links(&far, "connections"), 0);
-    // Each node reads all of its files before it shakes hands again.
+    // Each node reads all of its files again before its next handshake.
     for (files, node) in [(&far_files, "far"), (&near_files, "near")] {
         files.write_pair(node, &authority.issue(node));
         files.write("ca.pem", &authority.pem());
@@ -167,7 +167,7 @@ async fn a_node_uses_the_files_that_replace_its_own() {
     all_arrive([near, far], &received, COUNT).await;
 }
 
-/// A connection that is made is not ended by a new certificate.
+/// A new certificate does not end an open connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_outlives_its_certificates() {
     let certificates = Certificates::of("outlives", &["far", "near"]);
@@ -181,7 +181,7 @@ async fn a_link_outlives_its_certificates() {
     within(end(far)).await;
 }
 
-/// Peers know the root only: the file of the node has the authorities in between.
+/// Peers know only the root, so the node's file has the intermediate authorities.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_certificate_of_a_node_may_need_an_intermediate() {
     let root = Authority::new("root");
@@ -212,12 +212,12 @@ async fn the_certificate_of_a_node_may_need_an_intermediate() {
     all_arrive([near, far], &received, COUNT).await;
 }
 
-/// A node with its files, whose connections fail: they have the files read again.
+/// A node whose connections fail; each failure makes it read its files again.
 struct Rereading {
     certificates: Certificates,
     authority: Authority,
     tls: Arc<Tls>,
-    /// For each report: why new files are not in use, or nothing if they are.
+    /// For each report: why the new files are not in use, or `None` if they are.
     reports: Arc<Mutex<Vec<Option<String>>>>,
 }
 
@@ -243,7 +243,7 @@ impl Rereading {
         self.certificates.write_pair("near", &self.authority.issue_as(params));
     }
 
-    /// A connection that nobody accepts.
+    /// Makes a connection that is closed without a handshake.
     async fn connect(&self) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let addresses = vec![listener.local_addr().unwrap().to_string()];
@@ -258,7 +258,7 @@ impl Rereading {
     }
 }
 
-/// The files were said to have changed, once for each time that they could not be read.
+/// A file that could not be read was once reported as changed, each time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_cannot_be_read_has_not_changed() {
     let node = Rereading::new("unreadable");
@@ -275,7 +275,7 @@ async fn a_file_that_cannot_be_read_has_not_changed() {
     };
     hidden().await;
     assert!(matches!(&*node.reports(), [gone] if unreadable(gone)), "{:?}", node.reports());
-    // Nor have invalid files changed, which were reported before.
+    // Invalid files that were reported before have not changed either.
     node.issue(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
     node.connect().await;
     hidden().await;
@@ -284,7 +284,7 @@ async fn a_file_that_cannot_be_read_has_not_changed() {
     assert!(unreadable(gone), "{reports:?}");
 }
 
-/// Clocks differ: a new certificate may be a moment too early.
+/// Clocks differ, so a new certificate may not be valid yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_becomes_valid_is_used_then() {
     let node = Rereading::new("early-later");

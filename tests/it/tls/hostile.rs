@@ -1,4 +1,4 @@
-//! Peers that lie, or speak something else.
+//! Peers that state a false name, do not speak TLS, or are silent.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,7 +18,7 @@ use crate::numbers::within;
 use crate::running::{LONG, end};
 use crate::tls::pair::{NONE, PORT, Pair, rejected, there, two_hosts, until};
 
-/// `far`, which waits for connections, and its address.
+/// Returns `far`, which waits for connections, with its files and its address.
 pub(crate) fn far(name: &str, more: &str) -> (Certificates, Pair, mycelium::Running, String) {
     let certificates = Certificates::of(name, &["far", "near", "other"]);
     let text = two_hosts(&certificates, more);
@@ -32,7 +32,7 @@ pub(crate) fn load(certificates: &Certificates, node: &str) -> Arc<Tls> {
     Arc::new(Tls::load(node, of_node(certificates.path(), node), Box::new(|_| ())).unwrap())
 }
 
-/// Returns where `far` is expected.
+/// Returns an endpoint that expects `far` at these addresses.
 pub(crate) fn to_far(tls: Arc<Tls>, addresses: Vec<String>, handshake: Duration) -> Endpoint {
     Endpoint::Tls { addresses, listen: Vec::new(), node: "far".to_owned(), tls, handshake }
 }
@@ -41,7 +41,7 @@ pub(crate) fn executor() -> Arc<dyn Executor> {
     Arc::new(Tokio::current().unwrap())
 }
 
-/// `other` has a certificate of the authority, and says that it is `near`.
+/// `other` has a valid certificate, and states the name `near`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_cannot_take_the_name_of_another_one() {
     let (certificates, _pair, far, address) = far("liar", "");
@@ -52,7 +52,7 @@ async fn a_node_cannot_take_the_name_of_another_one() {
     client.connect = Box::new(move || endpoint.connect(&executor));
     let client = tokio::spawn(client.run().unwrap());
     until(|| rejected(&far) > 0).await;
-    // It has proven its own name before, and learns then that it is not the one that it states.
+    // The TLS handshake has proven the name `other`. The link then rejects the stated name.
     liar.notices.until("up", "connected to node `far`").await;
     let reason = "disconnected from node `far`: the peer closed the link: the other side is not \
                   allowed";
@@ -62,7 +62,7 @@ async fn a_node_cannot_take_the_name_of_another_one() {
     within(end(far)).await;
 }
 
-/// Returns what a server answers to these bytes, until it closes the connection.
+/// Returns what a server answers to these bytes before it closes the connection.
 async fn answer(address: String, bytes: Vec<u8>) -> Vec<u8> {
     within(tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -79,7 +79,7 @@ async fn answer(address: String, bytes: Vec<u8>) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_without_tls_1_3_is_refused() {
     let (_certificates, _pair, far, address) = far("plain", "");
-    // The first frame of a link: the server does not answer with its own.
+    // The first frame of a plain link; the server does not answer with a frame.
     let plain = answer(address.clone(), b"MYC1\0\0\0\0".to_vec()).await;
     assert!(plain.is_empty() || plain[0] == 21, "{plain:?}");
     // A ClientHello of TLS 1.2: versions, random, no session, one cipher suite, no compression.
@@ -95,7 +95,7 @@ async fn a_peer_without_tls_1_3_is_refused() {
     within(end(far)).await;
 }
 
-/// It says nothing, and is disconnected when the time for a handshake is over.
+/// A peer that sends nothing is disconnected after the time for a handshake.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_peer_is_disconnected() {
     let (_certificates, _pair, far, address) = far("silent", "handshake = \"50ms\"");
@@ -104,8 +104,8 @@ async fn a_silent_peer_is_disconnected() {
     within(end(far)).await;
 }
 
-/// It accepts connections and says nothing. The error has the words of the handshake, as over plain
-/// TCP, and not those of an address that nobody answers at.
+/// The listener accepts connections and sends nothing. The error is the one for a slow handshake,
+/// as over plain TCP, and not the one for an address that does not answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_listener_is_a_handshake_timeout() {
     let certificates = Certificates::of("mute", &["far", "near"]);
@@ -125,7 +125,7 @@ async fn a_silent_listener_is_a_handshake_timeout() {
     }
 }
 
-/// More of them than a server has places for, and a node that proves its name.
+/// There are more silent peers than the server has places, and then a node with a certificate.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_peers_do_not_exclude_a_node() {
     let (_certificates, pair, far, address) = far("flood", "");
@@ -137,8 +137,8 @@ async fn silent_peers_do_not_exclude_a_node() {
     within(end(far)).await;
 }
 
-/// The first address of a node accepts connections and says nothing: the next one is tried after
-/// the time for a handshake.
+/// The first address accepts connections and sends nothing: the next address is tried after the
+/// time for a handshake.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_server_is_left_for_the_next_address() {
     let (certificates, _pair, far, address) = far("left", "");
@@ -155,12 +155,12 @@ async fn a_silent_server_is_left_for_the_next_address() {
     within(end(far)).await;
 }
 
-/// `[tls]` and a port that nobody reads by the file: plain TCP is refused there.
+/// A port has TLS with `[tls]` even if no node of the file reads from another host.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_without_far_readers_has_tls_too() {
     let certificates = Certificates::of("nobody", &["far", "near"]);
     let text = two_hosts(&certificates, "");
-    // Both nodes on one host: the link goes through memory.
+    // With both nodes on one host, the link goes through memory.
     let text = text.replace("host = \"here\"", "host = \"there\"");
     let address = format!("{}:{PORT}", there(&text));
     let (pair, _) = Pair::new("nobody", text);
@@ -170,7 +170,7 @@ async fn a_port_without_far_readers_has_tls_too() {
     within(end(far)).await;
 }
 
-/// Names of nodes are compared exactly, so `NEAR` and `near` are two nodes of a topology.
+/// Names are compared exactly: `NEAR` and `near` are different nodes of a topology.
 #[test]
 fn a_certificate_proves_its_own_name_alone() {
     let certificates = Certificates::of("case", &["near"]);

@@ -1,4 +1,4 @@
-//! The file of two nodes on two hosts, `far` and `near`, and what their counters say.
+//! The file of two nodes on two hosts, `far` and `near`, and a counter of theirs.
 
 use mycelium::Running;
 
@@ -9,7 +9,7 @@ pub(crate) use crate::numbers::{NONE, Pair};
 use crate::running::of_links;
 pub(crate) use crate::running::until;
 
-/// [Two hosts](network::two_hosts) with certificates.
+/// Returns [two hosts](network::two_hosts) with certificates.
 pub(crate) fn two_hosts(certificates: &Certificates, more: &str) -> String {
     let far = format!("port = {PORT}");
     format!("\n{}{}", certificates.section(), network::two_hosts(&far, more))

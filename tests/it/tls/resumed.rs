@@ -1,4 +1,4 @@
-//! Each connection proves the names again, with peers that could resume a session.
+//! Each connection proves the names anew, even with peers that could resume a TLS session.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -21,7 +21,7 @@ async fn a_node_sends_no_ticket_to_its_clients() {
         let socket = TcpStream::connect(&address).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut stream = StreamOwned::new(connection.unwrap(), socket);
-        // No frame of a link: the answer follows the tickets.
+        // These bytes are no frame of a link; the server answers after its session tickets.
         stream.write_all(&[7; 64]).unwrap();
         stream.read_exact(&mut [0]).unwrap();
         (stream.conn.handshake_kind(), stream.conn.tls13_tickets_received())
@@ -40,7 +40,7 @@ async fn a_node_does_not_resume_the_sessions_of_its_servers() {
     let accept = move || {
         let (socket, _) = listener.accept().unwrap();
         let mut stream = StreamOwned::new(ServerConnection::new(server.clone()).unwrap(), socket);
-        // The tickets are sent before it.
+        // The session tickets are sent before the answer.
         stream.write_all(&[7]).unwrap();
         stream.conn.handshake_kind()
     };

@@ -1,4 +1,4 @@
-//! What a topology file may say about TLS.
+//! The keys for TLS in a topology file.
 
 use crate::certificates::Certificates;
 use crate::tls::pair::{Pair, two_hosts};

@@ -5,7 +5,7 @@ use mycelium::topology::TopologyError;
 
 use crate::topology::without_code;
 
-/// Reads a file with these variables.
+/// Parses a file with these variables.
 fn parse(text: &str, variables: &'static [(&str, &str)]) -> Result<Topology, TopologyError> {
     let variable = |name: &str| {
         let (_, value) = variables.iter().find(|(known, _)| *known == name)?;
@@ -44,7 +44,7 @@ fn values_of_all_types_may_have_variables() {
         ("SECONDS", "5"),
         ("DEATHS", "3"),
     ];
-    // Keys have no variables. `"$${NOT}"` is the text `${NOT}`.
+    // Variables in keys are not replaced. `"$${NOT}"` is the text `${NOT}`.
     let topology = parse(text, variables).unwrap();
     assert_eq!(topology.nodes_of(&["${NOT}"]).unwrap(), ["main"]);
 }
@@ -82,7 +82,7 @@ fn an_invalid_value_has_the_place_and_the_text_of_the_file() {
             "[\"A\"]",
             "12: invalid value, string \"[\\\"A\\\"]\": expected a list in brackets, such as [\"a\", \"b\"]",
         ),
-        // Found by a later check.
+        // This mistake is found by a later check.
         ("[node.a]\nhost = \"${X}\"", "one", "8: unknown host `one`: there is none"),
     ] {
         let options = Topology::options().environment(move |name| (name == "X").then_some(value));

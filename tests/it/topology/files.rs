@@ -1,4 +1,4 @@
-//! Topologies of files whose texts were read before: `Topology::files`.
+//! Topologies from files whose texts were read before: `Topology::files`.
 
 use std::fs;
 #[cfg(unix)]
@@ -9,7 +9,7 @@ use mycelium::topology::TopologyFiles;
 
 use crate::topology::{Files, nodes};
 
-/// Returns the files of a topology, from a copy of them.
+/// Returns the files of a topology from a copy that was read before.
 fn copied(directory: &Files, name: &str) -> TopologyFiles {
     let files = directory.load(name).unwrap().files();
     let copy = directory.path("copy");
@@ -41,7 +41,7 @@ fn files_that_change_are_as_they_were() {
     }
     assert_eq!(nodes(directory.load_of("app.toml", &copy)), ["a", "b", "c"]);
     assert_eq!(nodes(directory.load_of("nodes/two.toml", &copy)), ["c"]);
-    // Another environment includes another file, which is on the disk.
+    // With another variable, the topology includes another file, which is read from the disk.
     let other = Topology::options().environment(|_| Some("three")).files(copy);
     directory.write("nodes/three.toml", "[node.d]\n");
     assert_eq!(nodes(other.load(directory.path("app.toml"))), ["a", "d"]);
@@ -60,7 +60,7 @@ fn a_link_to_another_version_changes_nothing() {
     symlink("1", &now).unwrap();
     let copy = copied(&directory, "now/app.toml");
     directory.write("1/b.toml", "[");
-    // By the path that the launcher has used, by another one, and without links.
+    // By the launcher's path, by another path, and by a path without links.
     for name in ["now/app.toml", "2/../1/app.toml", "1/app.toml"] {
         assert_eq!(nodes(directory.load_of(name, &copy)), ["old"], "{name}");
     }

@@ -44,11 +44,11 @@ fn two_files_that_do_not_include_each_other_must_not_set_the_same_key() {
         "two.toml:2:1: `link.default.silence` is also set at one.toml:3:1, and neither of the two \
          files includes the other: set it in one of them, or in a file that includes both"
     );
-    // A file that includes both decides.
+    // The including file takes precedence over both included files.
     let text = "include = [\"one.toml\", \"two.toml\"]\nlink.default.silence = \"15s\"\n";
     files.write("app.toml", text);
     files.load("app.toml").unwrap();
-    // And so does one of the two if it includes the other, in any order.
+    // If one of the two includes the other, it takes precedence, in any order.
     let text = "include = [\"one.toml\"]\n[link.default]\nsilence = \"30s\"\n";
     files.write("two.toml", text);
     for order in ["\"one.toml\", \"two.toml\"", "\"two.toml\", \"one.toml\""] {
@@ -128,7 +128,7 @@ fn files_that_cannot_be_included_are_errors_with_the_place_of_the_include() {
     }
 }
 
-/// To open it waited for ever for a process that writes.
+/// Opening such a file once waited for ever for a process that writes.
 #[cfg(unix)]
 #[test]
 fn a_pipe_is_not_included_and_may_be_the_topology() {
@@ -139,7 +139,7 @@ fn a_pipe_is_not_included_and_may_be_the_topology() {
         error_of(&files, "app.toml"),
         "app.toml:2:12: cannot include `pipe`: it is not a file"
     );
-    // As a shell's `<(..)`: another process writes the text.
+    // Another process writes the text, as with `<(..)` in a shell.
     let writer = std::thread::spawn(move || fs::write(pipe, "[node.a]\nservices = [\"A\"]\n"));
     assert_eq!(nodes(files.load("pipe")), ["a"]);
     writer.join().unwrap().unwrap();

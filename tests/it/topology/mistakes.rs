@@ -1,4 +1,4 @@
-//! Files that are not a topology: sections, names, types, durations and sizes.
+//! Files that are not valid topologies: sections, names, types, durations and sizes.
 
 use mycelium::Topology;
 
@@ -101,7 +101,7 @@ fn values_of_another_type() {
     ]);
 }
 
-/// A file of another kind may be one long text.
+/// A file of another kind may consist of one long text.
 #[test]
 fn long_values_are_cut() {
     let long = |text: &str| text.repeat(10_000);
@@ -240,7 +240,7 @@ command = ["${TOOL:-other}", "{topology}"]
     );
 }
 
-/// Another package of the workspace may enable them.
+/// The feature may be enabled by another package of the workspace.
 #[test]
 #[cfg(not(feature = "otlp"))]
 fn keys_of_features_that_are_off() {

@@ -1,4 +1,5 @@
-//! Files that do not fit the program or the system. Found when a node is built, or starts.
+//! Files that do not fit the program or the system. The mistake is found when a node is built or
+//! starts.
 
 use std::rc::Rc;
 
@@ -44,7 +45,7 @@ impl Local {
     }
 }
 
-/// Returns the error of the node `a` of a file. Its socket would be in this directory.
+/// Returns the error of the node `a` of a file; its socket would be in this directory.
 fn error_in(directory: &str, text: &str) -> String {
     let topology = match Topology::parse("t.toml", text) {
         Ok(topology) => topology.in_directory(directory),

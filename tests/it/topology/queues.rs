@@ -1,4 +1,4 @@
-//! The task queues of glommio, as the file sets them for a node and for its services.
+//! The task queues of glommio, as a file sets them for a node and for its services.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use mycelium::Node;
@@ -7,7 +7,7 @@ use mycelium_glommio::{Glommio, Settings};
 
 use crate::execution::services::{LocalSquarer, Source, topology};
 
-/// Runs both services to their end on glommio. `None` if this machine has none.
+/// Runs two services to their end on glommio. Returns `None` if this machine does not support it.
 #[expect(clippy::print_stdout, reason = "a skipped test says why")]
 fn run(text: &'static str) -> Option<StartReport> {
     if let Err(missing) = mycelium_glommio::check() {
@@ -25,7 +25,7 @@ fn run(text: &'static str) -> Option<StartReport> {
     Some(report.unwrap())
 }
 
-/// The executor of each service, and what it has asked for.
+/// Compares the executor of each service with what the file asks for.
 #[test]
 fn services_have_task_queues_with_their_shares_and_latency_or_those_of_their_node() {
     for (text, executors, asked) in [

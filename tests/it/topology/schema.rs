@@ -1,6 +1,6 @@
 //! The schema for editors, `docs/topology.schema.json`: it accepts the files that the parser
-//! accepts, and its keys have examples that the parser accepts. The tables of `docs/topology.md`
-//! are written from it by `UPDATE_TOPOLOGY=1 cargo test --test it topology::`.
+//! accepts, and the parser accepts the examples of its keys. `UPDATE_TOPOLOGY=1 cargo test --test
+//! it topology::` writes the tables of `docs/topology.md` from it.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -39,7 +39,7 @@ pub(crate) fn check(text: &str, name: &Path) {
     }
 }
 
-/// Returns the topologies below a directory.
+/// Returns the topology files below a directory.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let mut found = Vec::new();
@@ -77,7 +77,7 @@ fn the_schema_accepts_the_files_of_the_examples() {
 fn sections(schema: &Value) -> Vec<(&str, &Map<String, Value>)> {
     let sections = schema["properties"].as_object().unwrap().iter();
     let named = sections.filter_map(|(name, section)| {
-        // By name, or once.
+        // A section with named entries, or a single one.
         let by_name = section["additionalProperties"]["$ref"].as_str();
         let reference = by_name.or(section["$ref"].as_str())?;
         let keys =
@@ -96,7 +96,7 @@ fn each_key_has_a_meaning_and_examples_that_the_parser_accepts() {
             assert!(meaning.ends_with('.'), "{section}.{key} has a description");
             let examples = of_key["examples"].as_array().expect("examples");
             assert!(!examples.is_empty(), "{section}.{key} has no examples");
-            // Each value may have a variable.
+            // Each value may have a variable in it.
             let mut value = examples[0].clone();
             put_in_variables(&mut value);
             let text = toml::to_string(&with_key(section, key, &value)).unwrap();
@@ -115,7 +115,7 @@ fn each_key_has_a_meaning_and_examples_that_the_parser_accepts() {
     }
 }
 
-/// Returns whether the program has the feature that a key needs.
+/// Returns whether this build has the feature that a key needs.
 fn is_compiled(section: &str, key: &str) -> bool {
     let (endpoint, facade) = (cfg!(feature = "prometheus"), cfg!(feature = "facade"));
     let otlp = cfg!(feature = "otlp");
@@ -131,7 +131,7 @@ fn is_compiled(section: &str, key: &str) -> bool {
     }
 }
 
-/// Returns a file with a key, and with the keys that it requires.
+/// Returns a file with this key, and the keys that it requires.
 fn with_key(section: &str, key: &str, value: &Value) -> Value {
     let name = match section {
         "link" => "default",
@@ -173,7 +173,7 @@ fn with_key(section: &str, key: &str, value: &Value) -> Value {
     file
 }
 
-/// The keys that each listener has, beside this one.
+/// Adds the keys that each listener needs beside this one.
 fn add_rest_of_listener(file: &mut Value, key: &str) {
     let listener = &mut file["legacy"]["a"];
     let address = match key {
@@ -259,7 +259,7 @@ fn table(schema: &Value, keys: &Map<String, Value>) -> String {
     format!("{head}{}\n", rows.collect::<String>())
 }
 
-/// Returns what a schema accepts, in words.
+/// Describes in words which values a schema accepts.
 fn kind(root: &Value, schema: &Value) -> String {
     if let Some(title) = schema["title"].as_str() {
         return title.to_owned();

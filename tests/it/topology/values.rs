@@ -1,4 +1,4 @@
-//! Values of keys that are invalid, or that contradict each other.
+//! Values that are invalid, or that contradict each other.
 
 use crate::topology::{check, check_with_schema};
 
