@@ -1,4 +1,4 @@
-//! A bug of the program ends its service at the first error. Errors that can pass are retried.
+//! A bug of the program ends its service at the first error. Transient errors are retried.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use mycelium_transports::local::{Schema, TopicError};
 use crate::node::services::{Number, Source, Square};
 use crate::running::{main_with, run};
 
-/// A task of the earlier run may drop its handle at any moment, so another try may succeed.
+/// A task of the previous run may still drop its handle, so another try may succeed.
 #[tokio::test]
 async fn a_subscription_that_an_earlier_run_has_kept_is_tried_again() {
     struct Reader(Option<Subscription<Number>>, Arc<AtomicU32>, Sender<String>);

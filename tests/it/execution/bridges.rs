@@ -1,5 +1,4 @@
-//! One node, several executors: services on different executors exchange messages like those on
-//! one.
+//! One node on several executors: its services exchange messages as if they ran on one executor.
 
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -14,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::execution::services::{Idle, LocalSquarer, Source, sink, squares, topology, within};
 use crate::subjects;
 
-/// An executor on a separate thread, until this is dropped.
+/// An executor on its own thread, which ends on drop.
 struct Elsewhere {
     executor: Arc<dyn Executor>,
     done: Option<oneshot::Sender<()>>,
@@ -47,7 +46,8 @@ impl Drop for Elsewhere {
     }
 }
 
-/// From the executor `other`, over a thread of its kind, to the node's own executor.
+/// Messages pass from the executor `other`, over an executor of the same kind on another thread, to
+/// the node's own executor.
 #[tokio::test]
 async fn services_on_any_two_executors_are_those_of_one_node() {
     let text = "[topic.numbers]\ncapacity = 8\n[service.Source]\nexecutor = \"other\"\n\

@@ -8,7 +8,7 @@ use mycelium::{Context, Node, Policy, Result, service};
 
 use crate::execution::services::{Number, Square, start, topology, within};
 
-/// What a tight loop has done.
+/// Counts the steps of a tight loop.
 #[derive(Clone, Default)]
 struct Work(Arc<AtomicU64>);
 
@@ -18,7 +18,8 @@ impl Work {
     }
 }
 
-/// Takes a hundred turns, and asserts that the other service did little between two of them.
+/// Yields a hundred times, and asserts that the other service has taken few steps between two
+/// turns.
 struct Meek {
     work: Work,
     most: u64,
@@ -55,8 +56,8 @@ impl Both {
     }
 }
 
-/// Receives in a child task. Its first message is in flight, and does not count yet, when the first
-/// turn ends.
+/// Receives in a child task. When the first turn ends, its first message is in flight, and not
+/// counted yet.
 struct Reader(Work);
 
 #[service(reads(Number))]
@@ -80,7 +81,7 @@ async fn a_tight_loop_does_no_more_in_a_turn_than_its_budget() {
     for (name, most) in [("Both", 32), ("Reader", 65)] {
         let work = Work::default();
         let builder = Node::builder("main")
-            // All messages are in the ring from the start.
+            // The ring holds all messages from the start.
             .topology(topology("[topic.numbers]\ncapacity = 131072\n"))
             .execution(name, Execution::shared().budget(BUDGET));
         let mine = work.clone();

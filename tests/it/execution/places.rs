@@ -1,4 +1,4 @@
-//! Where services run, and how they wait.
+//! The threads on which services run, and how services wait there.
 
 use std::cell::RefCell;
 use std::sync::mpsc::{Receiver, channel};
@@ -35,7 +35,7 @@ async fn all_services_may_have_threads_and_the_topology_wins_over_the_program() 
     assert_eq!(received.iter().collect::<Vec<_>>(), squares(3_000));
 }
 
-/// Leaves a task on its thread that ends late.
+/// Leaves a task on its thread that ends later than the service.
 struct Littering(Option<Receiver<()>>);
 
 struct Litter(Option<Receiver<()>>);

@@ -1,5 +1,5 @@
-//! Refusals of the system or the executor: either no service runs, or the report lists what was
-//! refused.
+//! Requests that the system or an executor refuses: either no service runs, or the report lists
+//! what was refused.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
@@ -13,7 +13,7 @@ use mycelium_tokio::Tokio;
 
 use crate::execution::services::{Idle, end, topology, within};
 
-/// An executor with only the required methods, which calls something before each task.
+/// An executor with only the required methods, which calls a function before each task.
 struct Plain<F>(Tokio, F);
 
 impl<F: Fn() + Send + Sync + 'static> Executor for Plain<F> {
@@ -43,7 +43,7 @@ async fn an_unknown_core_lets_nothing_run_and_leaves_no_thread() {
     let (make, made) = channel();
     let (see, seen) = channel();
     let made = Mutex::new(made);
-    // The first service gets time in which it must not run.
+    // Gives the first service time to run, which it must not use.
     let between = move || {
         let has_run = made.lock().unwrap().recv_timeout(Duration::from_millis(100)).is_ok();
         see.send(has_run).unwrap();
@@ -118,7 +118,7 @@ async fn an_executor_without_threads_says_so() {
         let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
         builder.build().unwrap().start(Plain(Tokio::current().unwrap(), || {}))
     };
-    // This does not depend on the system.
+    // An executor refuses this on every system.
     for refused in [PlacementFallback::Fail, PlacementFallback::Warn] {
         let error = start(refused).unwrap_err();
         assert_eq!(

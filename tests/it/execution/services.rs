@@ -9,7 +9,7 @@ pub(crate) use crate::node::services::{Number, Source, Square, sink, squares};
 pub(crate) use crate::running::{LONG, end, start, within};
 use crate::support::idle_services;
 
-/// Squares numbers. It is not `Send`: it holds an `Rc` across an await.
+/// Squares numbers. Its future is not `Send`, because it holds an `Rc` across an await.
 pub(crate) struct LocalSquarer;
 
 #[service(reads(Number), emits(Square))]
@@ -48,7 +48,8 @@ pub(crate) fn topology(text: &str) -> Topology {
     Topology::parse("t.toml", text).unwrap()
 }
 
-/// Of the thread of this process with that name, as the system truncates it.
+/// Returns the `/proc` directory of this process's thread with that name, as the system truncates
+/// it.
 #[cfg(target_os = "linux")]
 pub(crate) fn thread_directory(name: &str) -> Option<std::path::PathBuf> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
@@ -58,7 +59,7 @@ pub(crate) fn thread_directory(name: &str) -> Option<std::path::PathBuf> {
     })
 }
 
-/// The system takes a moment to remove a thread that has ended.
+/// Waits until a thread that has ended is gone; the system takes a moment to remove it.
 #[cfg(target_os = "linux")]
 pub(crate) async fn thread_goes(name: &str) {
     crate::running::until(|| thread_directory(name).is_none()).await;

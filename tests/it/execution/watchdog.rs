@@ -26,7 +26,7 @@ fn has_long_polls(running: &Running, expected: [(&str, u64); 2]) {
 
 #[tokio::test]
 async fn a_hanging_poll_is_reported_once_and_again_when_it_ends() {
-    // The second one is the default.
+    // A limit from the file, and the default.
     for (text, limit) in
         [("[node.main]\nwatchdog = \"20ms\"\n", LIMIT), ("", Duration::from_millis(250))]
     {
@@ -49,7 +49,7 @@ async fn a_hanging_poll_is_reported_once_and_again_when_it_ends() {
             });
         let running = start(node);
         assert_eq!(events.recv_timeout(LONG).unwrap(), ("Hanging".to_owned(), limit, false));
-        // It is reported once, although it lasts for several limits.
+        // A hanging poll is reported once, even if it lasts for several limits.
         assert!(events.recv_timeout(5 * LIMIT).is_err());
         release.send(()).unwrap();
         let (service, lasted, has_ended) = events.recv_timeout(LONG).unwrap();
@@ -72,8 +72,8 @@ async fn a_node_has_no_watchdog_if_it_is_turned_off() {
     }
 }
 
-/// Spawns child tasks: many that end at once, and then, one after the other, some that block their
-/// thread until they were reported.
+/// Spawns many child tasks that end at once, and then, one after another, some that block their
+/// thread until they have been reported.
 struct Parent(Arc<Mutex<Receiver<()>>>);
 
 #[service()]
@@ -83,7 +83,7 @@ impl Parent {
             assert_eq!(ctx.spawn(async move { number }).await?, number);
         }
         for hang in 0..20 {
-            // The watchdog may have fallen asleep.
+            // A random pause, in which the watchdog may fall asleep.
             let pause = Duration::from_micros(ctx.random() % 3000);
             ctx.sleep(pause).await?;
             let (named, clock) = (self.0.clone(), ctx.clock());
@@ -122,7 +122,7 @@ async fn a_child_task_that_blocks_its_thread_is_reported_under_its_service() {
         for _ in 0..20 {
             ended.recv_timeout(LONG).unwrap();
         }
-        // Children count at their service.
+        // Long polls of child tasks are counted at their service.
         has_long_polls(&running, [("Parent", 20), ("Idle", 0)]);
         running.shutdown();
         let report = within(running.join()).await.unwrap();
@@ -157,7 +157,7 @@ async fn the_threads_of_an_idle_node_sleep() {
     within(async {
         loop {
             let before = wakes();
-            // Three hundred limits. Only time can show that nothing is reported.
+            // Three hundred limits. Only time can show that the watchdog does not wake.
             tokio::time::sleep(Duration::from_millis(300)).await;
             if wakes() == before {
                 break;
@@ -168,8 +168,7 @@ async fn the_threads_of_an_idle_node_sleep() {
     within(end(running)).await;
 }
 
-/// On a runtime with one thread, which a service of the node blocks: only the watchdog can end the
-/// node.
+/// A service blocks the only thread of the runtime, so only the watchdog can end the node.
 #[tokio::test]
 async fn a_hanging_poll_does_not_hold_up_the_end_of_the_node() {
     let ((release, released), (told, hangs), (give, given)) = (channel(), channel(), channel());
@@ -186,7 +185,7 @@ async fn a_hanging_poll_does_not_hold_up_the_end_of_the_node() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             give.send(start(node)).unwrap();
-            // Until the service is released.
+            // The service blocks this poll until it is released.
             tokio::task::yield_now().await;
         });
     });
@@ -200,7 +199,7 @@ async fn a_hanging_poll_does_not_hold_up_the_end_of_the_node() {
     runtime.join().unwrap();
 }
 
-/// In a service, and outside of all of them.
+/// The handler blocks in an emit of a service, and in an emit outside the services.
 #[tokio::test]
 async fn a_fast_handler_that_blocks_is_named() {
     let (told, events) = channel();
@@ -212,7 +211,7 @@ async fn a_fast_handler_that_blocks_is_named() {
         .watchdog(LIMIT)
         .fast_handler("first", |_: &Number| Ok(()))
         .fast_handler("blocks", move |number: &Number| {
-            // Until it was named.
+            // Blocks until the watchdog has named this handler.
             let is_named = number.value == 0 || named.lock().unwrap().recv_timeout(LONG).is_ok();
             is_named.then_some(()).ok_or_else(|| mycelium::Error::msg("it was not named"))
         })

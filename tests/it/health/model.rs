@@ -1,5 +1,5 @@
-//! [`Health`] against the written definitions: those look at all events from the first one on, and
-//! keep nothing.
+//! [`Health`] against the written definitions. The model looks at all events from the first one on,
+//! and keeps no state.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const READERS: [&str; 2] = ["Detector", "keeper"];
 const PEERS: [&str; 2] = ["keeper", "far"];
 const SPAN: Duration = Duration::from_secs(1);
 
-/// An event, by the indices of its names.
+/// An event; its names are indices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Op {
     Started(usize),
@@ -74,7 +74,7 @@ impl Op {
     }
 }
 
-/// Returns whether a begin of a kind has no end of the same kind after it: each end ends one begin.
+/// Returns whether a `begin` has no later `end`. Each end closes one begin.
 fn is_open(history: &[Op], begin: Op, end: Op) -> bool {
     let open = history.iter().fold(0_u32, |open, op| match *op {
         op if op == begin => open + 1,
@@ -107,7 +107,7 @@ fn service(history: &[Op], it: usize) -> HealthState {
     }
 }
 
-/// Returns whether the link was connected since it was last over, and has no connection.
+/// Returns whether the link has been connected since it was last over, and has no connection now.
 fn is_lost(history: &[Op], peer: usize, reads: bool) -> bool {
     let over = history.iter().rposition(|op| *op == Op::Down(peer, reads, true));
     let since = &history[over.map_or(0, |over| over + 1)..];

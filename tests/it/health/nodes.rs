@@ -1,4 +1,4 @@
-//! The health of nodes that run.
+//! The health of running nodes.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
@@ -21,7 +21,7 @@ async fn until(executor: &dyn Executor, running: &Running, expected: impl Fn(&He
     until_on(executor, what, || expected(&running.health())).await;
 }
 
-/// Fails once for each message of the test, which says when.
+/// Fails once for each message on the channel, so that the test chooses the moment.
 struct Fails(Arc<Mutex<Receiver<()>>>);
 
 #[service()]
@@ -40,7 +40,7 @@ impl Fails {
 async fn a_failing_service_backs_off() {
     let (fail, receiver) = channel();
     let receiver = Arc::new(Mutex::new(receiver));
-    // The changes of health as words, and a fold of all events that a user could make.
+    // The changes of health in words, and a fold of all events, as a user could write it.
     let diary = Arc::<Mutex<(Vec<String>, Health)>>::default();
     let own = diary.clone();
     let text = "[service.Fails]\nmax_restarts = 100\nbackoff = \"50ms\"\nmax_backoff = \"50ms\"";
@@ -72,7 +72,7 @@ async fn a_failing_service_backs_off() {
     assert_eq!(health.node(), HealthState::Stopped);
 }
 
-/// Takes one message, pauses, and takes the others.
+/// Takes one message, pauses, and takes the remaining ones.
 struct Sleeper(Duration);
 
 #[service(reads(Number))]
@@ -86,12 +86,12 @@ impl Sleeper {
     }
 }
 
-/// Although its publisher is silent then.
+/// The publisher emits nothing while the reader is evicted.
 #[tokio::test(start_paused = true)]
 async fn an_evicted_reader_degrades_its_publisher_until_it_returns() {
     let node = main_with("[topic.numbers]\ncapacity = 8")
         .on_stall("numbers", OnStall::EvictAfter(Duration::from_secs(2)))
-        // Some messages more than its ring has slots.
+        // A few messages more than the ring has slots.
         .named_service("Brief", || Source { count: 12, stays: true })
         .service(|| Sleeper(Duration::from_secs(10)));
     let executor = Tokio::current().unwrap();
@@ -116,7 +116,8 @@ fn node_of(name: &str, directory: &Path) -> Node {
     builder.service(|| Sleeper(Duration::ZERO)).build().unwrap()
 }
 
-/// Returns a node on its own runtime. Dropping the runtime ends it like a killed process.
+/// Returns a node on its own runtime. Dropping the runtime ends the node like a kill of its
+/// process.
 fn hall(directory: &Path) -> (Runtime, Running) {
     let runtime = crate::running::threads(1);
     let node = node_of("hall", directory);
@@ -144,7 +145,7 @@ fn a_lost_link_degrades_the_node_that_is_left_until_it_is_back() {
     assert_eq!(peer, "hall");
     let (second, running) = hall(&directory.0);
     wait(HealthState::Ready);
-    // A permanent end is not a loss.
+    // A peer that ends for good is not a lost peer.
     running.shutdown();
     second.block_on(running.join()).unwrap();
     assert_eq!(street.health().causes(), []);

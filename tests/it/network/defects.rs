@@ -1,5 +1,5 @@
-//! Defects of an earlier system that this one must not have, under their names there: of hosts,
-//! names and addresses.
+//! Defects of an earlier system that this one must not have, of hosts, names and addresses. Each
+//! test begins with the id of its defect.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use super::{COUNT, PORT, Pair, arrives, there, two_hosts};
 use crate::loopback::host;
 use crate::numbers::{all_arrive, within};
 
-/// Names of hosts and IPv6 addresses were refused, and each failure was "service not found".
+/// In the earlier system, host names and IPv6 addresses were refused, and each failure was reported
+/// as "service not found".
 #[tokio::test]
 async fn c1_a_host_is_an_address_or_a_name_and_a_failure_says_what_it_was() {
     let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
@@ -41,7 +42,8 @@ async fn c1_a_host_is_an_address_or_a_name_and_a_failure_says_what_it_was() {
     }
 }
 
-/// The address of a node without a host was ignored, and two names of one machine were two hosts.
+/// In the earlier system, the address of a node without a host was ignored, and two names of one
+/// machine were two hosts.
 #[tokio::test]
 async fn c2_the_address_of_a_node_counts_and_not_the_name_of_its_host() {
     let text = format!(
@@ -50,7 +52,7 @@ async fn c2_the_address_of_a_node_counts_and_not_the_name_of_its_host() {
         host()
     );
     arrives("c2-address", text, Carrier::Tcp).await;
-    // One host by both of its names: the nodes are on one machine.
+    // One machine under two names: both nodes are on one host.
     let text = two_hosts(&format!("port = {PORT}"), "");
     let one = format!("\"{}\"", there(&text));
     let both = text.replacen(&one, &format!("[{one}, \"localhost\"]"), 1);
@@ -58,8 +60,8 @@ async fn c2_the_address_of_a_node_counts_and_not_the_name_of_its_host() {
     arrives("c2-names", both, Carrier::SharedMemory).await;
 }
 
-/// A node with the name of another node's service was taken for one with that service, and its
-/// messages stayed there.
+/// In the earlier system, a node with the name of another node's service was taken for that
+/// service's node, and its messages were stuck there.
 #[tokio::test]
 async fn c3_a_node_may_have_the_name_of_a_service_of_another_one() {
     let text = two_hosts(&format!("port = {PORT}"), "")
@@ -71,7 +73,8 @@ async fn c3_a_node_may_have_the_name_of_a_service_of_another_one() {
     all_arrive([near, far], &received, COUNT).await;
 }
 
-/// The first messages of two services opened a connection each, of which one was kept.
+/// In the earlier system, the first messages of two services each opened a connection, and one of
+/// them was dropped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_two_nodes_have_one_connection() {
     let (pair, received) = Pair::new("c5", two_hosts(&format!("port = {PORT}"), ""));

@@ -1,4 +1,4 @@
-//! A service that answers requests, and one that requests.
+//! A service that answers requests, and a service that makes them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use mycelium::{Context, Result, message, service};
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ask {
     pub(crate) value: u64,
-    /// With padding in the call.
+    /// A small field, so that the call of a request has padding.
     small: u8,
     _pad: [u8; 7],
 }
@@ -26,7 +26,7 @@ pub(crate) struct Double {
     _pad: [u8; 7],
 }
 
-/// No variant is all zero.
+/// An enum without a variant of zero, so a reply of zeros would be invalid.
 #[message]
 #[derive(Debug, PartialEq)]
 #[repr(u8)]
@@ -44,7 +44,7 @@ pub(crate) fn double(value: u64) -> Double {
     Double { value: 2 * value, kind, _pad: [0; 7] }
 }
 
-/// Values that an `Answerer` answers in another way.
+/// Values for which an `Answerer` fails, keeps the request, or answers in another way.
 pub(crate) const FAIL: u64 = 1 << 32;
 pub(crate) const KEEP: u64 = FAIL + 1;
 pub(crate) const END: u64 = FAIL + 2;
@@ -75,7 +75,7 @@ impl Answerer {
     }
 }
 
-/// Requests all values, `open` at a time, and sends the outcomes.
+/// Requests all values, at most `open` at a time, and sends the outcomes to the test.
 pub(crate) struct Caller {
     pub(crate) values: Vec<u64>,
     pub(crate) open: usize,

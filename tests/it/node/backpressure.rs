@@ -1,5 +1,5 @@
-//! Backpressure of services: what a context reports, which events observers get, and how waiting
-//! for it ends.
+//! Backpressure of services: what a context reports, which events observers get, and how a wait for
+//! its end ends.
 
 use std::sync::mpsc::{Sender, channel};
 
@@ -31,7 +31,7 @@ impl Sensor {
 
 #[tokio::test]
 async fn a_service_waits_between_the_marks_and_a_shutdown_ends_the_wait() {
-    // The file takes precedence.
+    // The file takes precedence over the program.
     waits_between_the_marks("backpressure_threshold = \"50%\"", 100).await;
     waits_between_the_marks("", 50).await;
 }

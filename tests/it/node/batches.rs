@@ -1,4 +1,4 @@
-//! Batches of services: what a shutdown leaves of them.
+//! Batches of services: what remains of a batch at a shutdown.
 
 use std::sync::mpsc::{Sender, channel};
 
@@ -26,7 +26,7 @@ async fn a_shutdown_says_how_much_of_a_batch_was_sent() {
             self.0.send((error.sent, error.refusal.clone()))?;
             let again = ctx.emit_batch(&batch).await.unwrap_err();
             self.0.send((again.sent, again.refusal.clone()))?;
-            // A service that returns it has ended well.
+            // A service that returns this error has ended well.
             Err(error.into())
         }
     }
@@ -41,7 +41,7 @@ async fn a_shutdown_says_how_much_of_a_batch_was_sent() {
         all.extend(batch.drain(..).filter_map(Delivery::message));
     }
     running.shutdown();
-    // It has no room for the rest before the reader continues.
+    // The ring has no room for the rest until the reader continues.
     let first = next(&ends).await;
     while reader.recv_many(&mut batch, 100).await > 0 {
         all.extend(batch.drain(..).filter_map(Delivery::message));

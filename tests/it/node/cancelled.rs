@@ -1,5 +1,5 @@
 //! Futures of a context that are dropped at their k-th poll, as `select!` drops them: nothing is
-//! lost, nothing arrives twice, and the next call continues where the dropped one was.
+//! lost or delivered twice, and the next call continues where the dropped one stopped.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -15,11 +15,11 @@ use crate::running::main_with;
 
 const COUNT: u64 = 600;
 
-/// Makes the future again until it is not dropped. The others run in between.
+/// Repeats a future until it ends before it is dropped. Other tasks run between two attempts.
 macro_rules! until_done {
     ($ctx:ident, $polls:expr, $future:expr) => {
         loop {
-            // A separate value, because the future borrows the context.
+            // A separate statement, because the future borrows the context.
             let done = cut($polls, $future).await;
             match done {
                 Some(output) => break output,
@@ -29,7 +29,7 @@ macro_rules! until_done {
     };
 }
 
-/// Emits all numbers in each way.
+/// Emits all numbers, with each of the methods.
 struct Source(usize);
 
 #[service(emits(Number as out))]
@@ -80,7 +80,7 @@ impl Source {
     }
 }
 
-/// Receives in each way.
+/// Receives with each of the methods.
 struct Middle(usize);
 
 #[service(reads(Number as input), emits(Number as out))]

@@ -1,5 +1,4 @@
-//! The end of services that form a cycle: gating subscriptions lose nothing, and every cycle
-//! ends.
+//! The end of services that form a cycle: gating subscriptions lose nothing, and each cycle ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,8 +11,9 @@ use crate::conserved::sent_to;
 use crate::node::services::{Number, Square, Squarer, end, run, start};
 use crate::running::until;
 
-/// Emits a number, shuts the node down, and emits more by a publisher that it kept: after pauses,
-/// until the service `seen` counts has received one of the last numbers, or has ended.
+/// Emits a number, shuts the node down, and after a pause emits `last` more by a publisher that it
+/// has kept. Then it stays until the service that `seen` counts has received one of them, or has
+/// ended.
 struct Parting {
     last: u64,
     seen: Arc<Seen>,
@@ -81,7 +81,8 @@ impl Pass {
     }
 }
 
-/// Services `Pass`, each with its input, its outputs, and whether its input drops.
+/// Returns a node of services `Pass`: the name, the input and the outputs of each, and whether its
+/// input drops messages.
 fn passes(services: &[(&str, &str, [&str; 2], bool)], last: &Arc<Seen>) -> Builder {
     let mut builder = Node::builder("main");
     let mut dropped = Vec::new();
@@ -97,7 +98,7 @@ fn passes(services: &[(&str, &str, [&str; 2], bool)], last: &Arc<Seen>) -> Build
     builder.topology(dropping(&dropped.iter().map(String::as_str).collect::<Vec<_>>()))
 }
 
-/// All that was sent to these gating subscriptions was received.
+/// Checks that these gating subscriptions have received every message that was sent to them.
 fn received_all(counters: &[Reading], readers: &[&str]) {
     let feeds = counters.iter().filter(|line| line.kind == Kind::Edge);
     for feed in feeds.filter(|line| readers.contains(&line.label("reader"))) {
@@ -105,15 +106,16 @@ fn received_all(counters: &[Reading], readers: &[&str]) {
     }
 }
 
-/// Cycles, how many messages come last, the readers that lose nothing, and how many messages the
-/// service `Last` receives at least.
+/// The cycles; how many messages come last; the readers that lose nothing; the least number of
+/// messages that the service `Last` receives.
 type Case<'a> = (&'a [(&'a str, &'a str, [&'a str; 2], bool)], u64, &'a [&'a str], u64);
 
 #[tokio::test]
 async fn circles_end_without_loss_at_gating_readers() {
     let cases: [Case<'_>; 3] = [
-        // The source does not publish the topic that `Last` reads: it stays while services outside
-        // the cycle run. It gets what came of the number before the shutdown, and of the last.
+        // The source does not publish the topic that `Last` reads, so `Last` stays while services
+        // outside the cycle run. It gets what follows from the number before the shutdown, and from
+        // the last ones.
         (
             &[
                 ("First", "numbers", ["there", "unread"], false),
@@ -123,7 +125,7 @@ async fn circles_end_without_loss_at_gating_readers() {
             &["First.input"],
             3,
         ),
-        // Cycles in a chain end one after the other.
+        // Cycles in a chain end one after another.
         (
             &[
                 ("A", "numbers", ["a.b", "a.c"], false),
@@ -136,7 +138,7 @@ async fn circles_end_without_loss_at_gating_readers() {
             &["A.input", "C.input", "Last.input"],
             501,
         ),
-        // Two that share a service: A -> B -> C -> A, and in it B -> Last -> B.
+        // Two cycles that share a service: A -> B -> C -> A, and B -> Last -> B.
         (
             &[
                 ("A", "numbers", ["a.b", "unread"], false),
@@ -161,7 +163,7 @@ async fn circles_end_without_loss_at_gating_readers() {
     }
 }
 
-/// Emits `gain` numbers for each square, and `first` at its start.
+/// Emits `first` numbers at its start, and `gain` numbers for each square.
 struct Back {
     first: u64,
     gain: u64,
@@ -190,14 +192,14 @@ impl Back {
     }
 }
 
-/// Subscriptions that drop the oldest message.
+/// Returns a topology in which these subscriptions drop the oldest message.
 fn dropping(subscriptions: &[&str]) -> Topology {
     let section = |name| format!("[subscription.\"{name}\"]\npolicy = \"drop-oldest\"\n");
     let text: String = subscriptions.iter().map(section).collect();
     Topology::parse("circle.toml", &text).unwrap()
 }
 
-/// A cycle that is never empty, and cycles with a publisher outside the services.
+/// A cycle that never empties, and cycles with a publisher outside the services.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn circles_that_others_fill_end() {
     for (first, gain, leaves) in [(100, 2, false), (0, 1, false), (0, 1, true)] {

@@ -1,4 +1,4 @@
-//! Fast handlers of a node: they run in each publisher, and refused messages are returned.
+//! Fast handlers of a node: they run in each publisher, and a refused message is returned.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -22,7 +22,7 @@ fn limit(order: &Number) -> Result<()> {
     }
 }
 
-/// Emits in each way, and says what came back.
+/// Emits with each method, and reports the result.
 struct Trader(Sender<String>);
 
 #[service(emits(Number))]
@@ -87,7 +87,7 @@ async fn each_way_to_emit_runs_the_handlers_once_and_gives_the_message_back() {
     assert_eq!(sum(&report.counters, Kind::Publisher, "handler_refused"), 6);
 }
 
-/// Fails as its emit does.
+/// Returns the error of its emit.
 struct Fails;
 
 #[service(emits(Number as out))]
@@ -97,7 +97,7 @@ impl Fails {
     }
 }
 
-/// `?` passes on what the handler says, also that another try would fail.
+/// `?` passes on the handler's error, with its property of being permanent.
 #[tokio::test]
 async fn a_permanent_error_of_a_handler_is_permanent_for_the_service() {
     let node = Node::builder("main").service(|| Fails).bind("Fails", "out", "orders.closed");
@@ -108,7 +108,7 @@ async fn a_permanent_error_of_a_handler_is_permanent_for_the_service() {
     assert!(error.contains("of topic `orders.closed` refused the message: the market is closed"));
 }
 
-/// A publisher outside the services, on a topic that no service publishes.
+/// The publisher is outside the services, on a topic that no service publishes.
 #[tokio::test]
 async fn a_publisher_outside_runs_them_on_its_thread() {
     let (journal, received) = channel();

@@ -1,5 +1,5 @@
-//! Services that fail: the message in flight is redelivered, and becomes a dead letter if it always
-//! fails. A service that fails too often ends the node.
+//! Services that fail: the message in flight is redelivered, and becomes a dead letter if it fails
+//! each time. A service that fails too often ends the node.
 
 use std::sync::mpsc::{Sender, channel};
 
@@ -29,7 +29,7 @@ async fn after_errors_and_panics_the_message_in_flight_is_redelivered() {
     }
 }
 
-/// Returns one failure at each of these messages, once.
+/// Returns a function that fails once at each of these messages.
 fn at(
     points: &'static [(u64, bool)],
     fail: fn() -> Result<()>,
@@ -88,7 +88,7 @@ async fn a_handle_that_outlives_its_run_loses_no_message_in_flight() {
     }
 }
 
-/// Keeps its subscription across its runs, and fails at one message a number of times.
+/// Keeps its subscription across runs, and fails several times at one message.
 struct Keeper {
     numbers: Option<Subscription<Number>>,
     failures: u32,

@@ -1,6 +1,6 @@
-//! Messages of the largest size, on stacks of 1 MiB: beyond the value that is given and the one
-//! that is returned, no frame of the runtime holds a message. A build for tests is one for
-//! debugging, where the compiler keeps each value of a function in a place of its own.
+//! Messages of the largest size, on stacks of 1 MiB: apart from the argument and the returned
+//! value, no stack frame of the runtime holds a message. The build is unoptimised, so the compiler
+//! gives each value of a function its own place.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -12,7 +12,7 @@ use mycelium_tokio::Tokio;
 
 /// The stack of each thread of these tests.
 pub(crate) const STACK: usize = 1 << 20;
-/// More than a ring with the capacity of these tests holds.
+/// More messages than the rings of these tests hold.
 const COUNT: usize = 20;
 
 #[message(topic = "large", id = 51)]
@@ -26,7 +26,7 @@ impl Large {
     }
 }
 
-/// Requests and replies have 16 bytes more between nodes, and are aligned.
+/// Between nodes, requests and replies have 16 more bytes, and are aligned.
 #[message(topic = "large-requests", id = 52, reply = Reply)]
 pub(crate) struct Ask {
     pub(crate) bytes: [u8; 65_512],
@@ -52,7 +52,7 @@ fn run(add: impl FnOnce(Builder, Sender<u8>) -> Builder + Send + 'static) -> Vec
     main.unwrap().join().unwrap()
 }
 
-/// Runs services of which one emits all numbers and one sends them to the test.
+/// Runs two services: one emits all numbers, the other sends them to the test.
 fn carries(add: impl FnOnce(Builder, Sender<u8>) -> Builder + Send + 'static) {
     let topology = || Topology::parse("t", "[topic.large]\ncapacity = 8").unwrap();
     let received = run(move |node, sender| add(node.topology(topology()), sender));
@@ -110,7 +110,7 @@ impl TryRecvs {
     }
 }
 
-/// A service that emits all numbers in one way.
+/// Defines a service that emits all numbers in one way.
 macro_rules! emits_all {
     ($service:ident($($port:tt)+), |$ctx:ident, $number:ident| $emit:expr) => {
         struct $service;

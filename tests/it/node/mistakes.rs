@@ -1,4 +1,4 @@
-//! Invalid settings of a program: the error of `build` names the setting, and says what is valid.
+//! Invalid settings of a program: the error of `build` names the setting and the valid values.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Pauses at the end of a node: a shutdown cuts sleeps and the pauses of restarts short.
+//! Pauses at the end of a node: a shutdown ends sleeps and the pauses before restarts early.
 
 use std::time::Duration;
 
@@ -31,7 +31,8 @@ async fn h2_sleep_is_cut_short_by_a_shutdown_that_came_before_or_comes_after() {
     }
 }
 
-/// Longer than the shutdown's deadline: the source ends well, and the reader drains.
+/// The pauses are longer than the shutdown's deadline, yet the source ends well and the reader
+/// drains.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_cuts_the_pauses_of_a_source_and_of_a_reader() {
     let runs = [(); 2].map(|()| Kept::new(0));
@@ -64,7 +65,7 @@ impl Fickle {
     }
 }
 
-/// The same, and then takes all.
+/// Fails in its first run, and then takes all messages.
 struct Reads(Kept<u32>);
 
 #[service(reads(Number))]

@@ -1,5 +1,5 @@
-//! Requests and replies within a node: each request has exactly one outcome, and the outcome says
-//! whether a service had it.
+//! Requests and replies within a node: each request has exactly one outcome, which says whether a
+//! service has taken it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ fn restarting() -> Topology {
     Topology::parse("t.toml", text).unwrap()
 }
 
-/// Returns a node with one `Answerer`, and how many requests it took.
+/// Returns a node with one `Answerer`, and the number of requests that it has taken.
 fn answerer() -> (Running, Arc<AtomicU64>) {
     let taken = Arc::new(AtomicU64::new(0));
     let node = Node::builder("main").topology(restarting());
@@ -36,7 +36,7 @@ fn answerer() -> (Running, Arc<AtomicU64>) {
     (start(node), taken)
 }
 
-/// Requests the double of each number below `count`, one after the other.
+/// Requests the double of each number below `count`, one after another.
 fn caller(
     count: u64,
     sent: Sender<(u64, Result<Double, RequestError<Ask>>)>,
@@ -74,7 +74,7 @@ async fn a_service_that_fails_panics_or_drops_a_request_is_reported_and_runs_aga
     let (running, _) = answerer();
     let mut requester = running.requester::<Ask>("test").unwrap();
     for value in [FAIL, PANIC, DROP] {
-        // The one behind it waits in the mailbox for the restart.
+        // The second request waits in the mailbox during the restart.
         let (failed, next) = (requester.request(ask(value)), requester.request(ask(1)));
         let error = failed.await.unwrap_err();
         assert_eq!(
@@ -97,7 +97,7 @@ async fn a_deadline_says_whether_the_request_was_taken_and_a_late_reply_is_count
     let error = RequestError::Deadline { taken: Taken::Yes, within, actor: None };
     assert_eq!(kept, Err(error));
     assert_eq!(taken.load(Ordering::Relaxed), 1);
-    // Not polled by the service in between: still in the mailbox.
+    // The service does not run in between, so the request is still in the mailbox.
     let (late, one) = (requester.request(ask(1)), requester.request(ask(2)));
     let mut late = late.within(Duration::ZERO);
     let Poll::Ready(result) = futures_util::poll!(&mut late) else { panic!("it has no time left") };
@@ -105,7 +105,7 @@ async fn a_deadline_says_whether_the_request_was_taken_and_a_late_reply_is_count
     assert_eq!(result, Err(RequestError::Deadline { taken: Taken::No, within, actor: None }));
     assert_eq!(one.await, Ok(double(2)));
     assert_eq!(taken.load(Ordering::Relaxed), 2, "a request that was cancelled was not taken");
-    // The service ends, and drops the one that it kept.
+    // The service ends, and drops the request that it has kept.
     let report = end(running).await;
     conserved(&report.counters);
     assert_eq!(line(&report.counters, Kind::Requester).value("deadline"), 2);
@@ -200,7 +200,7 @@ async fn a_mailbox_that_rejects_gives_the_request_back() {
     conserved(&end(running).await.counters);
 }
 
-/// Sends itself the requests that it answers.
+/// Requests what it answers itself.
 struct Circle;
 
 #[service(answers(Ask), requests(Ask))]
@@ -235,7 +235,7 @@ struct Progress {
     done: u64,
 }
 
-/// Answers, and emits what the one who requests reads: a cycle with one topic.
+/// Answers, and emits what the requesting service reads: a cycle with one topic.
 struct Worker;
 
 #[service(answers(Ask), emits(Progress))]
@@ -286,7 +286,7 @@ async fn a_node_that_is_dropped_fails_requests_that_are_open() {
     let mut requester = running.requester::<Ask>("test").unwrap();
     let mut kept = pin!(requester.request(ask(KEEP)));
     assert!(futures_util::poll!(kept.as_mut()).is_pending());
-    // Taken, as soon as there is a reply to a later one.
+    // The kept request was taken, because a later one has its reply.
     assert!(requester.request(ask(1)).await.is_ok());
     runtime.shutdown_background();
     assert_eq!(kept.await, Err(RequestError::HandlerFailed { actor: None }));
@@ -300,7 +300,7 @@ async fn the_last_requester_ends_the_services_that_answer_if_it_is_outside_too()
     let running = start(node);
     let mut requester = running.requester::<Ask>("test").unwrap();
     assert!(next(&received).await.1.is_ok());
-    // More turns than the service needs to end.
+    // The service would have ended within fewer turns.
     for value in 0..100 {
         assert!(requester.request(ask(value)).await.is_ok());
     }
@@ -308,7 +308,7 @@ async fn the_last_requester_ends_the_services_that_answer_if_it_is_outside_too()
     conserved(&running.join().await.unwrap().counters);
 }
 
-/// Another request of the topic of `Ask`.
+/// Another request type of the same topic as `Ask`.
 #[message(topic = "doubles", id = 40, reply = Ask)]
 struct Other {
     value: u64,

@@ -1,4 +1,4 @@
-//! Services that the tests of nodes share, and the pipeline of three of them.
+//! Services that the tests of nodes share, and a pipeline of three of them.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -11,7 +11,8 @@ use mycelium::{
 pub(crate) use crate::conserved::conserved;
 pub(crate) use crate::running::{end, run, start};
 
-/// Returns a source of numbers, the squarer with `fault`, and a sink that sends to the receiver.
+/// Returns a source of `count` numbers, the squarer with `fault`, and a sink that sends the squares
+/// to the receiver.
 pub(crate) fn pipeline<F>(count: u64, fault: F) -> (Builder, Receiver<u64>)
 where
     F: FnMut(&Received<Number>, bool) -> Result<()> + Send + Clone + 'static,
@@ -29,7 +30,7 @@ pub(crate) fn squares(count: u64) -> Vec<u64> {
     (0..count).map(|value| value * value).collect()
 }
 
-/// Fast restarts, as many as needed.
+/// Returns a topology with fast and unlimited restarts of these services.
 pub(crate) fn patient(services: &[&str]) -> Topology {
     let text: String = services
         .iter()
@@ -62,7 +63,7 @@ impl Source {
     }
 }
 
-/// Emits without end.
+/// A source that emits without end.
 pub(crate) const ENDLESS: Source = Source::of(u64::MAX);
 
 #[service(emits(Number))]
@@ -78,7 +79,7 @@ impl Source {
     }
 }
 
-/// Emits numbers with pauses, which end at a shutdown.
+/// Emits numbers with pauses until the shutdown.
 pub(crate) struct Ticker;
 
 #[service(emits(Number))]
@@ -92,7 +93,7 @@ impl Ticker {
     }
 }
 
-/// Squares numbers; `fault` is called with each message before and after its emit.
+/// Squares numbers. Calls `fault` with each message before and after its emit.
 pub(crate) struct Squarer<F> {
     pub(crate) fault: F,
 }
@@ -111,7 +112,7 @@ impl<F: FnMut(&Received<Number>, bool) -> Result<()> + Send + 'static> Squarer<F
     }
 }
 
-/// Sends what it makes of its deliveries to the test.
+/// Converts its deliveries, and sends the results to the test.
 pub(crate) struct Taker<M, T>(pub(crate) Sender<T>, pub(crate) fn(Delivery<M>) -> Option<T>);
 
 #[service(send, reads(M))]
@@ -125,17 +126,17 @@ impl<M: Message, T: Send + Sync + 'static> Taker<M, T> {
     }
 }
 
-/// Sends the numbers to the test.
+/// Returns a service that sends the numbers to the test.
 pub(crate) fn taker(to: &Sender<u64>) -> Taker<Number, u64> {
     Taker(to.clone(), |number| Some(number.message().expect("no gaps").value))
 }
 
-/// Sends the squares to the test.
+/// Returns a service that sends the squares to the test.
 pub(crate) fn sink(to: &Sender<u64>) -> Taker<Square, u64> {
     Taker(to.clone(), |square| square.message().map(|square| square.value))
 }
 
-/// Sends the dead letters to the test.
+/// Returns a service that sends the dead letters to the test.
 pub(crate) fn undertaker(to: &Sender<DeadLetter>) -> Taker<DeadLetter, DeadLetter> {
     Taker(to.clone(), |letter| Some(letter.message().expect("no gaps")))
 }

@@ -24,7 +24,7 @@ use crate::running::{main_with, next, until};
 #[tokio::test]
 async fn h10_shutdown_drains_what_was_accepted_and_a_tight_loop_starves_nobody() {
     let (sender, received) = channel();
-    // The services in between wait for room, also during the shutdown.
+    // The services in the middle wait for room, even during the shutdown.
     let small = Topology::parse("a.toml", "[topic.squares]\ncapacity = 2").unwrap();
     let running = start(
         Node::builder("main")
@@ -141,7 +141,7 @@ async fn the_end_of_a_run_waits_for_a_task_that_is_in_a_poll() {
             let (polled, reader_ended) = (self.0.clone(), self.1.clone());
             ctx.spawn(async move {
                 polled.store(true, Ordering::Relaxed);
-                // One long poll: the reader ends meanwhile, if nothing holds it.
+                // One long poll, in which the reader would end if nothing kept its topic open.
                 for _ in 0..1_000_000 {
                     if reader_ended.load(Ordering::Relaxed) {
                         break;
@@ -210,7 +210,7 @@ async fn each_error_whose_cause_is_the_shutdown_ends_a_source_well() {
                 2 => ctx.sleep(Duration::ZERO).await.map_err(std::io::Error::other)?,
                 3 => drop(ctx.request(ask(1)).await?),
                 4 => loop {
-                    // Beside a future that is always ready.
+                    // The other future is always ready, so the emit may never be polled.
                     let (emit, ready) = (ctx.emit(Number { value: 0 }), std::future::ready(()));
                     if let Either::Left((sent, _)) = select(emit, ready).await {
                         sent?;
@@ -259,7 +259,7 @@ async fn a_stop_hook_that_hangs_is_left_at_the_deadline() {
 
 #[test]
 fn a_runtime_that_drops_the_end_of_the_node_is_an_error() {
-    // It has no timers, and panics when the node makes one.
+    // This runtime has no timers, so it panics when the node makes one.
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error = runtime.block_on(async {
         let hook_ran = Kept::new(false);
@@ -277,7 +277,7 @@ fn a_runtime_that_drops_the_end_of_the_node_is_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_fails_at_its_end_is_an_error_with_its_text() {
-    /// A source, for good.
+    /// A source that fails for good.
     struct Flushes;
     #[service()]
     impl Flushes {
@@ -286,7 +286,7 @@ async fn a_service_that_fails_at_its_end_is_an_error_with_its_text() {
             Err(Error::msg("the disk is full").permanent())
         }
     }
-    /// A reader, each time.
+    /// A reader that fails each time it ends.
     struct AtEnd;
     #[service(reads(Number))]
     impl AtEnd {
@@ -310,7 +310,7 @@ async fn a_service_that_fails_at_its_end_is_an_error_with_its_text() {
     }
 }
 
-/// Fails once with the error of another node that shuts down.
+/// Fails once with a shutdown error, while its own node runs.
 struct Confused(bool);
 
 #[service()]

@@ -1,4 +1,4 @@
-//! Services that stall, and whose topic evicts them: in virtual time.
+//! Services that stall and are evicted by their topic, in virtual time.
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::running::main_with;
 
 const TONES: u64 = 100;
 
-/// Emits the first half as fast as it can, and then one message a second.
+/// Emits the first half as fast as it can, and then one message per second.
 struct Organ;
 
 #[service(emits(Number))]
@@ -21,7 +21,7 @@ impl Organ {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let tones = |numbers: std::ops::Range<u64>| numbers.map(|value| Number { value });
         for tone in tones(0..20) {
-            // Shorter than the time of an eviction: it ends by several deadlines.
+            // The deadline is shorter than the time until the eviction, so several deadlines pass.
             while ctx.emit(tone).within(Duration::from_secs(2)).await.is_err() {}
         }
         ctx.emit_batch(&tones(20..40).collect::<Vec<_>>()).await?;
@@ -35,7 +35,7 @@ impl Organ {
     }
 }
 
-/// Stalls with its first message in flight. Sends the numbers that it gets, and how many it misses.
+/// Stalls with its first message in flight. Sends each received number, or how many it has missed.
 struct Stalls(Sender<Result<u64, u64>>);
 
 #[service(reads(Number))]
@@ -65,7 +65,7 @@ async fn a_service_that_stalls_is_evicted_and_recovers() {
     let ((gets, got), (observed, events)) = (channel(), channel());
     let text = "[topic.numbers]\ncapacity = 16\non_stall = { evict_after = \"5s\" }";
     let builder = main_with(text)
-        // The file takes precedence.
+        // The file takes precedence over this setting.
         .on_stall("numbers", OnStall::Block)
         .service(|| Organ)
         .service(move || Stalls(gets.clone()))
@@ -75,7 +75,7 @@ async fn a_service_that_stalls_is_evicted_and_recovers() {
             }
         });
     let report = run(builder).await;
-    // After 30 s, the first half and 25 more were emitted; the ring has the last 16 of them.
+    // After 30 s, the first half and 25 more were emitted; the ring holds the last 16 of them.
     let expected = [Ok(0), Err(75 - 16 - 1)].into_iter().chain((59..TONES).map(Ok));
     assert!(got.try_iter().eq(expected));
     assert!(events.try_iter().eq(["Organ numbers Stalls 5s"]));

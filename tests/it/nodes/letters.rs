@@ -1,4 +1,5 @@
-//! Nodes with services that read dead letters: they end when no message can become one any more.
+//! Nodes with services that read dead letters: they end when no message can become a dead letter
+//! any more.
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -12,10 +13,10 @@ use crate::nodes::TOPOLOGY;
 use crate::numbers::{Number, Pair, Source};
 use crate::running::{end, next, run, start, until, within};
 
-/// Gets the words of services.
+/// Receives the words with which services report.
 type Told = Sender<&'static str>;
 
-/// Says that there is a dead letter, and their end.
+/// Reports each dead letter, and the end of all of them.
 struct Undertaker(Told);
 
 #[service(reads(DeadLetter))]
@@ -44,7 +45,7 @@ impl Hapless {
     }
 }
 
-/// Makes an alert of each dead letter.
+/// Emits an alert for each dead letter.
 struct Alarm;
 
 #[service(reads(DeadLetter), emits(Square))]
@@ -59,7 +60,7 @@ impl Alarm {
     }
 }
 
-/// Takes alerts, whose own failures would be dead letters, too.
+/// Takes alerts. If it failed, they would become dead letters, too.
 struct Pager(Told);
 
 #[service(reads(Square))]
@@ -114,7 +115,7 @@ async fn messages_made_of_dead_letters_are_handled_to_the_end() {
     }
 }
 
-/// Returns a node of two, with the services of this file.
+/// Starts one of two nodes with the services of this file.
 fn start_of(pair: &Pair, name: &str, told: &Told) -> Running {
     let (letters, alerts, own) = (told.clone(), told.clone(), told.clone());
     start(
@@ -127,7 +128,7 @@ fn start_of(pair: &Pair, name: &str, told: &Told) -> Running {
     )
 }
 
-/// Returns the file of two nodes, of which `far` has one more service.
+/// Returns the file of two nodes, where `far` has one more service.
 fn text() -> String {
     TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\", \"Undertaker\"]")
 }
@@ -158,7 +159,7 @@ async fn a_dead_letter_reader_waits_no_longer_than_its_node() {
     assert!(told.try_iter().eq(["the end"]));
 }
 
-/// Sends a number after each alert, until the end.
+/// Emits a number after each alert, until its topic ends.
 struct Again;
 
 #[service(reads(Square), emits(Number))]
@@ -173,7 +174,8 @@ impl Again {
     }
 }
 
-/// Each waits for another one, and one of them for dead letters: only a shutdown ends them.
+/// Each service of the cycle waits for another, and one of them for dead letters, so only a
+/// shutdown ends them.
 #[tokio::test]
 async fn a_circle_through_dead_letters_ends_at_a_shutdown() {
     let builder = Node::builder("main")
@@ -188,7 +190,7 @@ async fn a_circle_through_dead_letters_ends_at_a_shutdown() {
     within(end(running)).await;
 }
 
-/// Publishes, and reads the dead letters of links.
+/// Publishes, and reads the dead letters of its links.
 struct Careful(Told);
 
 #[service(reads(DeadLetter), emits(Number))]
@@ -205,7 +207,7 @@ impl Careful {
     }
 }
 
-/// A link that carries messages of a reader of dead letters cannot end before that reader, and a
+/// A link that carries messages from a reader of dead letters ends after that reader, and a
 /// publisher that reads the dead letters of its own link keeps running.
 #[tokio::test]
 async fn readers_of_dead_letters_that_publish_end_after_the_other_services() {

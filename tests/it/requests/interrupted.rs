@@ -1,5 +1,5 @@
-//! The links between two nodes are interrupted while requests are open: a request of two nodes that
-//! live survives it until its deadline, and a request that nobody waits for ends in both nodes.
+//! The links between two nodes are interrupted while requests are open: between two living nodes a
+//! request survives until its deadline, and a request that nobody waits for ends in both nodes.
 
 use mycelium::requests::Requester;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -10,7 +10,7 @@ use crate::numbers::within;
 use crate::proxy::Proxy;
 use crate::running::until;
 
-/// Hands on all requests.
+/// Passes all requests on to the test.
 struct Holder(UnboundedSender<Asked<Ask>>);
 
 #[service(answers(Ask))]
@@ -24,7 +24,7 @@ impl Holder {
     }
 }
 
-/// Both nodes behind a proxy each.
+/// The file and directory of two nodes, each behind a proxy.
 struct Way {
     text: String,
     proxies: [Proxy; 2],
@@ -57,13 +57,13 @@ impl Way {
         self.proxies.iter().for_each(Proxy::hold);
     }
 
-    /// Connections from before do not come back.
+    /// Lets new connections pass; earlier ones end.
     fn heal(&self) {
         self.proxies.iter().for_each(Proxy::heal);
     }
 }
 
-/// Both nodes, a requester of the first one, and the requests that arrive at the second one.
+/// Returns both nodes, a requester of the first, and the requests that arrive at the second.
 fn joined(name: &str) -> (Way, [Running; 2], Requester<Ask>, UnboundedReceiver<Asked<Ask>>) {
     let (way, (sent, asked)) = (Way::new(name), unbounded_channel());
     let nodes = ["desk", "oracle"].map(|node| way.start(node, &sent));
@@ -88,7 +88,7 @@ async fn a_request_survives_an_interruption_that_is_shorter_than_its_deadline() 
     let (way, [desk, oracle], mut requester, mut asked) = joined("survives");
     let mut kept = requester.request(ask(1)).within(2 * LONG);
     let kept_there = arrives(&mut asked).await;
-    // Without a deadline it does not wait for the other node for ever.
+    // A request without a deadline does not wait for the other node for ever.
     let lost = requester.request(ask(2));
     let lost_there = arrives(&mut asked).await;
     way.interrupt();
@@ -96,7 +96,7 @@ async fn a_request_survives_an_interruption_that_is_shorter_than_its_deadline() 
     assert!(futures_util::poll!(&mut kept).is_pending(), "it has time left");
     until(|| lost_there.is_cancelled()).await;
     assert!(!kept_there.is_cancelled());
-    // One that has not been sent yet.
+    // This request has not been sent yet.
     let waiting = requester.request(ask(3)).within(2 * LONG);
     way.heal();
     kept_there.reply(double(1));
@@ -110,13 +110,13 @@ async fn a_request_survives_an_interruption_that_is_shorter_than_its_deadline() 
 #[tokio::test]
 async fn a_cancel_of_a_node_that_is_not_connected_arrives_later() {
     let (way, [desk, oracle], mut requester, mut asked) = joined("cancel");
-    // While it is connected, it arrives now.
+    // While the nodes are connected, the request arrives at once.
     let dropped = requester.request(ask(0));
     let dropped_there = arrives(&mut asked).await;
     drop(dropped);
     until(|| dropped_there.is_cancelled()).await;
     drop(dropped_there);
-    // With a deadline, so that the loss of the connection does not end it.
+    // The deadline keeps the request open when the connection is lost.
     let dropped = requester.request(ask(1)).within(100 * LONG);
     let dropped_there = arrives(&mut asked).await;
     let lost = requester.request(ask(2));
@@ -145,7 +145,7 @@ async fn a_request_of_a_node_that_ends_without_a_connection_ends() {
     conserved(&within(oracle.join()).await.unwrap().counters);
 }
 
-/// The first process that answers is killed, and the connection with the next one is cut.
+/// The first answering process is killed, and the connection to the next one is cut.
 #[tokio::test]
 async fn a_process_that_is_gone_fails_no_request_of_the_next_one() {
     let way = Way::new("next");
@@ -158,11 +158,11 @@ async fn a_process_that_is_gone_fails_no_request_of_the_next_one() {
     assert_eq!(within(requester.request(ask(2))).await, Ok(double(2)));
     drop(first);
     let _second = killed::answering(&way.text, &way.directory.0);
-    // One that left before the end of the connection was known was for the first process.
+    // A request that was sent before the lost connection was noticed went to the first process.
     while let Err(error) = within(requester.request(ask(4)).within(2 * LONG)).await {
         assert_eq!(error, LOST);
     }
-    // The next process is there, so the first one is not.
+    // The next process has answered, so the request to the first one has failed.
     assert_eq!(within(lost).await, Err(LOST));
     let kept = requester.request(ask(1)).within(2 * LONG);
     assert_eq!(within(requester.request(ask(6))).await, Ok(double(6)));

@@ -1,6 +1,6 @@
-//! The process that answers is killed, again and again, while requests are open: each request has
-//! its outcome, no request is taken twice, and the next process answers. A process that is stopped,
-//! and leaves no room for calls or answers, holds up no outcome and no end.
+//! The answering process is killed again and again while requests are open: each request has an
+//! outcome, none is taken twice, and the next process answers. A process that is stopped, and
+//! leaves no room for calls or answers, blocks neither outcomes nor the end of a node.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -23,10 +23,10 @@ use crate::running::{end, start};
 use crate::support::{Directory, Process, TRANSPORTS, idle_services, in_role};
 
 const NODE: &str = "MYCELIUM_REQUESTS_DIRECTORY";
-/// The text of the topology.
+/// The variable with the text of the topology.
 const TEXT: &str = "MYCELIUM_REQUESTS_TOPOLOGY";
 
-/// A request whose handler also answers the requests that were kept.
+/// The handler of this request also answers the requests that were kept.
 pub(super) const ALL: u64 = 1 << 40;
 
 /// Writes down each request that it takes, and answers every second one.
@@ -39,7 +39,7 @@ impl Scribe {
         let mut kept = Vec::<Asked<Ask>>::new();
         while let Some(asked) = requests.recv().await {
             let line = format!("{}\n", asked.value);
-            // One write: a kill leaves a whole line or none.
+            // A single write, so that a kill leaves a whole line or none.
             self.0.get_mut().unwrap().write_all(line.as_bytes())?;
             if asked.value == ALL {
                 kept.drain(..).for_each(|asked| _ = asked.reply_with(|ask| double(ask.value)));
@@ -57,7 +57,7 @@ fn taken_file(directory: &Path) -> PathBuf {
     directory.join("taken")
 }
 
-/// Runs the answering node in a child: does nothing in the test itself.
+/// Runs the answering node in a child process; returns at once in the test run itself.
 #[test]
 fn process() {
     let Ok(directory) = std::env::var(NODE) else { return };
@@ -78,14 +78,14 @@ fn process() {
 }
 
 idle_services! {
-    // The node's requests come from outside the services. In the node that answers, its
-    // declaration is what counts.
+    // The node's requests come from outside the services. The answering node needs this
+    // declaration.
     Stays(requests(Ask));
-    // What the process that floods knows of the other one.
+    // Declares, for the flooding process, the reader in the other node.
     Reads(reads(Call as calls));
 }
 
-/// Returns the process that answers, with this topology.
+/// Starts the answering process with this topology.
 pub(super) fn answering(text: &str, directory: &Path) -> Process {
     spawn("process", text, directory)
 }
@@ -96,15 +96,15 @@ fn spawn(role: &str, text: &str, directory: &Path) -> Process {
     Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
-/// `SIGSTOP`: the process keeps its connections.
+/// Stops the process with `SIGSTOP`; its connections stay open.
 fn stop(process: &Process) {
     let id = Pid::from_child(&process.0);
     kill_process(id, Signal::STOP).unwrap();
-    // Each thread stops when it next enters or leaves the kernel: until then it may answer.
+    // Each thread stops when it next enters or leaves the kernel, and may answer until then.
     retry_on_intr(|| waitid(WaitId::Pid(id), WaitIdOptions::STOPPED)).unwrap();
 }
 
-/// Returns one of the nodes, in this process.
+/// Starts one of the nodes in this process.
 fn running(name: &str, text: &str, directory: &Path) -> Running {
     let node = Node::builder(name).topology(parsed(text, directory));
     let node = node.named_service("Caller", || Stays);
@@ -126,13 +126,14 @@ async fn a_process_that_is_killed_fails_what_it_had_and_the_next_one_answers() {
         let mut answered = Vec::new();
         for _ in 0..5 {
             let oracle = answering(&text, &directory.0);
-            // Those that came while nobody answered wait for this process.
+            // Requests that were made while nobody answered wait for this process.
             for _ in 0..20 {
                 let value = even();
                 assert_eq!(requester.request(ask(value)).await, Ok(double(value)));
                 answered.push(value);
             }
-            // Held when the process is killed: the reply to a later one shows it.
+            // The service holds this request when the process is killed: a later one already has
+            // its reply.
             let value = even();
             let kept = requester.request(ask(value + 1));
             assert_eq!(requester.request(ask(value)).await, Ok(double(value)));
@@ -142,7 +143,7 @@ async fn a_process_that_is_killed_fails_what_it_had_and_the_next_one_answers() {
                 kept.await,
                 Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None })
             );
-            // Nothing is sent meanwhile.
+            // Nobody is connected, so this request is not sent.
             let short = Duration::from_millis(20);
             let unsent = requester.request(ask(even())).within(short).await;
             assert_eq!(unsent, Err(RequestError::Unreachable { taken: Taken::No, actor: None }));
@@ -159,13 +160,13 @@ async fn a_process_that_is_killed_fails_what_it_had_and_the_next_one_answers() {
     }
 }
 
-/// As `text`, with rings of few messages, and links that notice soon that a process is stopped.
+/// Returns a text with small rings, and links that soon notice a stopped process.
 fn small(topic: &str, transport: &str) -> String {
     let link = "keep_alive = \"100ms\"\nsilence = \"500ms\"\nwindow = \"1 KiB\"";
     text_of(&["", "shutdown = \"3s\""], topic, transport, link)
 }
 
-/// Requests that are cancelled fill the ring of calls: each of them is a call and its cancel.
+/// Cancelled requests fill the ring of calls: each is a call and a cancellation.
 #[tokio::test]
 async fn a_stopped_process_that_leaves_no_room_for_calls_holds_up_nothing() {
     for transport in TRANSPORTS {
@@ -197,12 +198,12 @@ async fn a_stopped_process_that_leaves_no_room_for_calls_holds_up_nothing() {
     }
 }
 
-/// The call of a request, as a process sends it that does not keep to its own limits.
+/// The call of a request, which a process can send beyond its own limits.
 type Call = <Ask as Request>::Call;
 
 const CALLS: &str = "doubles@desk.calls";
 
-/// Calls without end, and reads no answers.
+/// Sends calls without end, and reads no answers.
 struct Floods;
 
 #[service(emits(Call as calls))]
@@ -216,7 +217,7 @@ impl Floods {
     }
 }
 
-/// Runs the node that floods in a child: does nothing in the test itself.
+/// Runs the flooding node in a child process; returns at once in the test run itself.
 #[test]
 fn flood() {
     let Ok(directory) = std::env::var(NODE) else { return };
@@ -239,7 +240,8 @@ async fn a_process_that_takes_no_answers_holds_up_nothing() {
         let directory = Directory::new(&format!("requests-flood-{transport}"));
         let running = running("oracle", &small("doubles", transport), &directory.0);
         let desk = spawn("flood", &small(CALLS, transport), &directory.0);
-        // Requests of this node are answered all the time, also when all answers wait.
+        // Requests within this node are answered all the time, even when answers to the other node
+        // wait.
         let mut requester = running.requester::<Ask>("test").unwrap();
         let has_room = || {
             let lines = running.counters();

@@ -1,5 +1,5 @@
-//! What `instructions.rs` compares: calls by `routes!`, and the same calls by hand. It is compiled
-//! with optimizations, as a program of a user.
+//! The functions that `instructions.rs` compares: calls by `routes!`, and the same calls by hand.
+//! They are compiled with optimisations, as in a user's program.
 
 use mycelium::route::{Handler, Out};
 use mycelium::{Error, Result, routes};
@@ -9,7 +9,7 @@ pub struct Tick {
     pub size: u64,
 }
 
-/// Four handlers with state, of which each does other work and may fail.
+/// Defines four handlers with state; each does different work and may fail.
 macro_rules! handlers {
     ($($name:ident, $tick:ident, $state:ident => $changed:expr, $fails:expr;)*) => {$(
         #[derive(Default)]
@@ -59,7 +59,7 @@ pub fn call_four(four: &mut FourByHand, tick: &Tick, out: &mut Out<'_>) -> Resul
     four.count.handle(tick, out)
 }
 
-/// For comparison: handlers that are looked up.
+/// Handlers that are looked up at run time, for comparison.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub fn call_by_list(

@@ -1,5 +1,4 @@
-//! Routes in services: messages that handlers emit go on to the bus, and the same structs are
-//! services.
+//! Routes in services: emitted messages of handlers reach the bus, and handlers can be services.
 
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -18,7 +17,7 @@ struct Trade {
     price: u64,
 }
 
-/// Emits an order for each second quote.
+/// Emits an order for every second quote.
 #[derive(Default)]
 struct Buyer {
     quotes: u64,
@@ -65,7 +64,7 @@ impl Twice {
     }
 }
 
-/// A source that routes what it makes.
+/// A source that routes its own messages.
 struct DirectSource;
 
 #[service(emits(Quote, Order))]
@@ -88,7 +87,7 @@ impl WaitingSource {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut waiting = Waiting::new(Buyer::default(), Twice);
         for price in (0..QUOTES).step_by(2) {
-            // Its order would fail where there is no room.
+            // An emit that does not wait would fail here for lack of room.
             waiting.buyer_mut().quotes = 0;
             waiting.route_async_to(&Quote { value: price }, &mut ctx.out()).await?;
         }
@@ -96,7 +95,7 @@ impl WaitingSource {
     }
 }
 
-/// Reads both topics slowly, and passes on the prices.
+/// Reads both topics slowly, and sends the prices to the test.
 struct Journal(Sender<(char, u64)>);
 
 #[service(reads(Quote, Order))]
@@ -121,7 +120,7 @@ impl Journal {
     }
 }
 
-/// Returns the quotes and orders that the journal gets of these services.
+/// Returns the quotes and orders that the journal gets from these services.
 async fn journal(builder: mycelium::Builder) -> (Vec<u64>, Vec<u64>) {
     let (sender, received) = channel();
     let report = run(builder.service(move || Journal(sender.clone()))).await;
@@ -153,7 +152,7 @@ async fn the_same_structs_are_services() {
     assert_eq!(orders, (0..QUOTES).flat_map(|price| [price; 2]).collect::<Vec<_>>());
 }
 
-/// Without services: publishers outside of a node, and a ring without room.
+/// Routes without services: publishers outside of a node, and a ring without room.
 #[test]
 fn a_message_without_room_runs_no_handler() {
     let node = Node::builder("main").build().unwrap();
@@ -178,7 +177,7 @@ fn a_message_without_room_runs_no_handler() {
     direct.route_to(&Quote { value: 9 }, &mut Out::to(&mut bus)).unwrap();
 }
 
-/// Emits a message that nobody declares.
+/// Emits a message that no port declares.
 struct Undeclared(Arc<Mutex<Option<String>>>);
 
 impl Handler<Quote> for Undeclared {
@@ -202,7 +201,7 @@ async fn a_message_without_a_publisher_is_an_error_that_says_what_to_do() {
     let text = said.clone();
     let builder = Node::builder("main").service(|| Source::of(QUOTES));
     let node = builder.service(move || Undeclared(text.clone())).build().unwrap();
-    // Another try would fail in the same way.
+    // The error is permanent, because another try would fail in the same way.
     node.run(Tokio::current().unwrap()).await.unwrap_err();
     let said = said.lock().unwrap().take().unwrap();
     assert_eq!(

@@ -1,5 +1,5 @@
-//! `routes!` compiles to the instructions of the calls by hand: rustc compiles `compared.rs` with
-//! optimizations, and the instructions of its functions are compared.
+//! `routes!` compiles to the same instructions as calls by hand: rustc compiles `compared.rs` with
+//! optimisations, and the test compares the instructions of its functions.
 #![allow(clippy::print_stdout, reason = "`--nocapture` shows the instructions")]
 #![cfg(all(not(miri), any(target_arch = "x86_64", target_arch = "aarch64")))]
 
@@ -19,7 +19,7 @@ fn routes_are_the_instructions_of_calls_by_hand() {
     println!("route_four: {by_hand:#?}");
 }
 
-/// Returns what rustc makes of `compared.rs`, with the library of this test.
+/// Returns the assembly of `compared.rs`, compiled against the library of this test.
 fn assembly() -> String {
     let test = env::current_exe().expect("a test has a path");
     let libraries = test.parent().expect("it lies beside its libraries");
@@ -39,7 +39,7 @@ fn assembly() -> String {
     fs::read_to_string(target).expect("rustc has written it")
 }
 
-/// Other builds may have left their files there; this test's file is the newest.
+/// Returns the newest library: other builds may have left theirs, and this test's is the newest.
 fn newest_library(directory: &Path) -> PathBuf {
     let files = fs::read_dir(directory).expect("the directory exists").filter_map(Result::ok);
     let libraries = files.filter(|file| {
@@ -50,9 +50,9 @@ fn newest_library(directory: &Path) -> PathBuf {
     newest.expect("the library of this test is beside it").path()
 }
 
-/// Returns the instructions of a function. Its own labels are numbered in the order of their use.
+/// Returns the instructions of a function, with its labels numbered in the order of their use.
 fn instructions(assembly: &str, function: &str) -> Vec<String> {
-    // Equal functions may become one.
+    // The compiler may merge equal functions.
     let merged = assembly.lines().find_map(|line| {
         let (name, other) = match line.trim().strip_prefix(".set") {
             Some(set) => set.split_once(',')?,

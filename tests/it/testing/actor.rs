@@ -1,4 +1,4 @@
-//! Actors in tests: their mailbox, time, failures, and the others that they tell and ask.
+//! Actors in tests: their mailbox, time and failures, and the actors that they tell and ask.
 
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ fn the_mailbox_fills_while_nothing_runs_and_what_a_stop_leaves_is_dead_mail() {
     adder.try_tell(Do::Add(1)).unwrap();
     adder.try_tell(Do::Add(2)).unwrap();
     assert_eq!(adder.try_tell(Do::Add(3)), Err(TellError::Full(Do::Add(3))));
-    // It makes room.
+    // This handles a message, and so makes room.
     adder.tell(Do::Add(3));
     assert_eq!(sum(&mut adder), 6);
     adder.try_tell(Do::Add(4)).unwrap();
@@ -190,7 +190,7 @@ fn mistakes_of_a_test_are_panics_that_say_what_to_do() {
     assert!(text.contains("never waited"), "{text}");
 }
 
-/// Tells and asks an adder, and says how that one ended.
+/// Tells and asks an adder, and reports how the adder ended.
 struct Client {
     adder: ActorRef<Adder>,
     ended: u64,
@@ -239,7 +239,7 @@ fn a_mock_keeps_what_it_is_told_and_the_test_replies() {
     assert_eq!(mock.receive(), Some(Do::Add(1)));
     assert_eq!(mock.receive_all(), [Do::Add(2)]);
     assert_eq!(mock.receive::<Do>(), None);
-    // A request that the test drops has failed.
+    // A request that the mock drops has failed.
     let mut reply = client.start_ask(NOW);
     drop(mock.asked::<GetSum>().unwrap());
     assert_eq!(reply.outcome(), Some(Ok(Sum { sum: 1_000 })));

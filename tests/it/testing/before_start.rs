@@ -1,4 +1,4 @@
-//! Subscriptions and publishers that are made before the start.
+//! Subscriptions and publishers that are made before the node starts.
 
 use std::pin::pin;
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -11,7 +11,7 @@ use crate::node::services::{Number, Square};
 use crate::running::main_with;
 use crate::testing::service_test::{Squarer, number};
 
-/// Emits at its first poll and ends.
+/// Emits in its first poll, and ends.
 struct Burst;
 
 #[service(emits(Number))]
@@ -61,11 +61,11 @@ async fn a_stop_hook_may_wait_for_the_end_of_a_subscription() {
         ended.send(()).unwrap();
     });
     running.join().await.unwrap();
-    // In paused time: the hook was not ended by its timeout.
+    // No paused time has passed, so the hook did not end by its timeout.
     assert_eq!(begin.elapsed(), std::time::Duration::ZERO);
 }
 
-/// Also if it was never started.
+/// A node that was never started ends its subscriptions, too.
 #[test]
 fn the_end_of_a_node_or_its_executor_ends_a_subscription() {
     for starts in [false, true] {

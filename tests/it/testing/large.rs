@@ -29,7 +29,7 @@ struct Keeps {
 
 #[actor]
 impl Keeps {
-    /// A mailbox has values: a large one is in a box.
+    /// A mailbox holds values, so a large message is boxed.
     #[tell]
     fn keep(&mut self, large: Box<Large>) {
         self.last = large.bytes[65_534];

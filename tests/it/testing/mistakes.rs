@@ -1,4 +1,4 @@
-//! What a test that is wrong, or whose service is, says.
+//! The panic messages of a wrong test, or of a test whose service is wrong.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ struct Unknown {
     value: u64,
 }
 
-/// Returns the text with which `test` panics.
+/// Returns the message with which `test` panics.
 #[track_caller]
 pub(crate) fn panic_of(test: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(test)).expect_err("it should have panicked");
@@ -77,7 +77,7 @@ fn a_service_that_fails() {
     assert!(fails(999).starts_with("`Squarer` failed: no use"));
 }
 
-/// Fails at its end, once.
+/// Fails once, at its end.
 struct BadEnd(Arc<AtomicBool>);
 
 #[service(reads(Number))]
@@ -105,7 +105,7 @@ fn a_failure_at_the_end_is_not_overlooked() {
 }
 
 idle_services! {
-    // Has a subscription that it never takes.
+    // It has a subscription that it never takes.
     Idle(reads(Number), emits(Square));
 }
 
@@ -120,7 +120,7 @@ fn a_queue_that_is_full() {
     );
 }
 
-/// Has named ports, of one type.
+/// It has two named ports of one type.
 struct Merge;
 
 #[service(reads(Number as left, Number as right), emits(Square as merged))]
@@ -146,7 +146,7 @@ fn named_ports() {
     assert!(text.ends_with("`Merge` has not called `ctx.subscribe_on(Self::right)`"), "{text}");
 }
 
-/// Never waits.
+/// Never waits, so a test cannot advance it.
 struct Busy;
 
 #[service()]

@@ -23,7 +23,7 @@ fn square(value: u64) -> Square {
     Square { value }
 }
 
-/// Squares each number. 13 is an error, 666 a panic, and 999 a permanent error.
+/// Squares each number; 13 is an error, 666 a panic, and 999 a permanent error.
 pub(crate) struct Squarer;
 
 #[service(reads(Number), emits(Square))]
@@ -57,7 +57,7 @@ fn a_service_answers_and_is_then_silent() {
     assert_eq!(report.services[0].starts, 1);
 }
 
-/// One number per second, and the calendar time at which it was made.
+/// Emits one number per second, and the calendar time at that moment.
 struct Ticker;
 
 #[service(emits(Number))]
@@ -82,7 +82,7 @@ fn time_moves_only_by_the_test_and_fires_each_timer_at_its_deadline() {
     test.finish().unwrap();
 }
 
-/// Uses all that a context has, in a service that stays on its thread.
+/// Uses all parts of a context, in a service that stays on its thread.
 struct Everything(Rc<Cell<u32>>);
 
 #[service(emits(Number))]
@@ -172,7 +172,7 @@ fn the_end_of_a_topic_and_of_the_node_end_a_reader() {
     }
 }
 
-/// Adds what both of its ports receive.
+/// Adds the numbers of both ports.
 struct Adder;
 
 #[service(reads(Number as left, Number as right), emits(Number as sums))]
@@ -216,7 +216,7 @@ fn messages_of_an_endless_source_are_received_one_by_one() {
     test.finish().unwrap();
 }
 
-/// Works on after the shutdown.
+/// Keeps working after the shutdown.
 struct Lingering;
 
 #[service()]

@@ -1,4 +1,4 @@
-//! Deadlines of emits and intervals, in the time of a test.
+//! Deadlines of emits, and intervals, in a test's virtual time.
 
 use std::pin::pin;
 use std::sync::mpsc::{Sender, channel};
@@ -36,7 +36,7 @@ impl Hasty {
             self.0.send((value, ctx.now(), text))?;
         }
         ctx.shutdown_requested().await;
-        // Although the ring is full and the deadline is far away.
+        // The emit is refused although it could wait for room.
         let refused = ctx.emit(number(9)).within(Duration::MAX).await.unwrap_err();
         assert_eq!(refused.refusal, Refusal::ShuttingDown);
         Err(refused.into())
@@ -86,18 +86,18 @@ fn an_emit_waits_until_its_deadline() {
     test.advance(SECOND);
     assert_eq!(got.try_iter().collect::<Vec<_>>(), [(5, 10 * SECOND, sent())]);
     test.finish().unwrap();
-    // A refused message was not sent.
+    // Refused messages were not sent.
     assert_eq!(received.try_iter().collect::<Vec<_>>(), [0, 1, 5]);
 }
 
-/// Ticks each second, and takes the given times between two ticks.
+/// Ticks each second, and pauses for the given milliseconds between two ticks.
 struct Ticker(Sender<(Duration, u64)>, Vec<u64>);
 
 #[service()]
 impl Ticker {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut interval = ctx.interval(SECOND)?;
-        // A tick that loses is dropped, and it comes in time all the same.
+        // A tick that is dropped by `select` still comes in time at the next call.
         let early = ctx.sleep(SECOND / 2);
         assert!(matches!(select(pin!(interval.tick()), pin!(early)).await, Either::Right(_)));
         for pause in self.1.drain(..) {
@@ -123,7 +123,7 @@ fn an_interval_does_not_drift_and_skips_missed_ticks() {
         ticks,
         [(1000, 0), (2000, 0), (3000, 0), (5300, 1), (6000, 1), (7000, 1), (8000, 1), (9000, 1)]
     );
-    // A tick at a shutdown is an error with which the service ends well.
+    // The tick fails at the shutdown, and with this error the service ends well.
     test.finish().unwrap();
 }
 

@@ -1,5 +1,5 @@
-//! Traces through actors: handling a message begins a trace, and handling a request continues the
-//! requester's trace.
+//! Traces through actors: handling a message begins a trace, handling a request continues the trace
+//! of the requester.
 
 use std::io;
 
@@ -9,10 +9,11 @@ use mycelium::{Node, Policy, Publisher, Running};
 
 use super::*;
 
-/// A message of an actor.
+/// A message to an actor.
 struct Sale(u64);
 
-/// Reports what it is told as a square, after it has requested its price; `Ask` as well.
+/// Requests the price of what it is told, and reports it as a square. It handles `Ask` the same
+/// way.
 struct Till {
     prices: Requester<Ask>,
     squares: Publisher<Square>,
@@ -42,7 +43,7 @@ impl Till {
     }
 }
 
-/// Panics.
+/// An actor whose handler panics.
 struct Fuse;
 
 #[mycelium::actor]
@@ -78,7 +79,7 @@ impl Clerk {
     }
 }
 
-/// Asks the till, with each number that it reads.
+/// Asks the till about each number that it reads.
 struct Buyer;
 
 #[service(reads(Number))]
@@ -102,7 +103,7 @@ fn spawn_till(running: &Running) -> mycelium::actors::ActorRef<Till> {
     running.actors().actor(make).name("till").spawn().unwrap()
 }
 
-/// Returns a node in which a till lives, with this share of traces.
+/// Returns a node with a till, where this share of traces is recorded.
 fn start(share: f64, spans: &Spans) -> (Running, mycelium::actors::ActorRef<Till>) {
     let node =
         Node::builder("main").service(|| Oracle).named_service("Writer", writer).service(|| Buyer);
@@ -111,7 +112,7 @@ fn start(share: f64, spans: &Spans) -> (Running, mycelium::actors::ActorRef<Till
     (running, till)
 }
 
-/// Returns the spans after the end of all.
+/// Ends the node and the till, and returns all spans.
 async fn end(running: Running, till: mycelium::actors::ActorRef<Till>, spans: &Spans) -> Vec<Span> {
     till.drain();
     till.ended().await;
@@ -173,7 +174,7 @@ async fn what_a_handling_outside_of_the_sample_sends_has_no_trace() {
     till.ask(Ask { number: 2 }).await.unwrap();
     assert_eq!(end(running, till, &spans).await, []);
 
-    // A trace has all of its spans, or none.
+    // A trace is recorded as a whole or not at all.
     let (running, mut till) = start(0.5, &spans);
     let mut clerk = running.actors().spawn(|| Clerk).unwrap();
     for number in 0..100 {
@@ -219,7 +220,7 @@ actors_for = ["branch"]
     asks.ended().await;
     crate::running::end(branch).await;
     let spans = end(main, till, &spans).await;
-    // The service that takes requests of other nodes has a span, too.
+    // The service that takes requests from other nodes has a span, too.
     let [of_desk] = *spans.iter().filter(|it| &*it.topic == "actors@main").collect::<Vec<_>>()
     else {
         panic!("one span: {spans:#?}")
