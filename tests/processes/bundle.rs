@@ -1,7 +1,7 @@
-//! Bundles of real processes: this test program, run again as a member or as a launcher.
+//! Bundles of real processes: this test program is run again as a member or as a launcher.
 //!
-//! No test sleeps. Processes report what they do on one pipe that all of them hold, so the end of
-//! the pipe proves that all have ended.
+//! No test sleeps. Processes report what they do on a pipe that all of them hold, so the end of the
+//! pipe proves that all have ended.
 #![cfg(unix)]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology", feature = "tracing"))]
 
@@ -29,7 +29,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Longer than any step takes, and shorter than the time limit of the tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Restarts at once.
+/// Restarts without a noticeable pause.
 const SOON: Restart = Restart {
     limit: 3,
     window: Duration::from_secs(60),
@@ -37,11 +37,11 @@ const SOON: Restart = Restart {
     longest: Duration::from_millis(1),
 };
 
-/// Restarts after longer than any test takes.
+/// Restarts only after more time than any test takes.
 const LATE: Restart =
     Restart { backoff: Duration::from_secs(3600), longest: Duration::from_secs(3600), ..SOON };
 
-/// This test program in one of its `roles`.
+/// Returns this test program in one of its `roles`.
 fn program(role: &str, name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "bundle::roles::enter", "--nocapture", "--test-threads=1"]);
@@ -49,7 +49,7 @@ fn program(role: &str, name: &str) -> Command {
     command
 }
 
-/// What the processes report that hold the writer of the pipe.
+/// The reports of the processes that hold the writer of the pipe.
 struct Said {
     lines: Receiver<String>,
 }
@@ -58,7 +58,7 @@ impl Said {
     fn by(reader: PipeReader) -> Said {
         let (sender, lines) = channel();
         thread::spawn(move || {
-            // Other lines come from libtest.
+            // Other lines are libtest's.
             for line in BufReader::new(reader).lines().map_while(Result::ok) {
                 if let Some(said) = line.strip_prefix('@') {
                     let _ = sender.send(said.to_owned());
@@ -72,14 +72,14 @@ impl Said {
         self.lines.recv_timeout(PATIENCE).expect("a process says something")
     }
 
-    /// The next lines, sorted: their order does not matter.
+    /// Returns the next lines, sorted, because their order does not matter.
     fn sorted<const N: usize>(&self) -> [String; N] {
         let mut said = std::array::from_fn(|_| self.next());
         said.sort();
         said
     }
 
-    /// The remaining lines, until no process holds the writer any more.
+    /// Returns the remaining lines, once no process holds the writer any more.
     fn rest(&self) -> Vec<String> {
         let mut rest = Vec::new();
         loop {
@@ -92,7 +92,7 @@ impl Said {
     }
 }
 
-/// A bundle that is being built, whose members report.
+/// A bundle under construction, whose members report.
 struct Speaking {
     bundle: Bundle,
     writer: PipeWriter,
@@ -112,7 +112,7 @@ fn speaking() -> Speaking {
 }
 
 impl Speaking {
-    /// A member with a role, a name, and the members after which it ends.
+    /// Returns a member with a role, a name, and the members after which it ends.
     fn member(&self, role: &'static str, name: &'static str, feeders: &[&str]) -> Member {
         let writer = self.writer.try_clone().unwrap();
         let command = move || {
@@ -124,20 +124,20 @@ impl Speaking {
         feeders.iter().fold(member, |member, feeder| member.ends_after(feeder))
     }
 
-    /// Runs the bundle on another thread. The members that are added later are made by the rest.
+    /// Runs the bundle on another thread. Members that are added later are made by `self`.
     fn run(&mut self) -> (BundleHandle, Running) {
         let bundle = std::mem::take(&mut self.bundle);
         (bundle.handle(), thread::spawn(|| bundle.run()))
     }
 
-    /// Runs the bundle, and waits until its members have started and said so.
+    /// Runs the bundle, and waits until its members have reported their start.
     fn started<const N: usize>(&mut self) -> (BundleHandle, Running) {
         let running = self.run();
         self.said.sorted::<N>();
         running
     }
 
-    /// Waits until an event of a member has this beginning.
+    /// Waits for an event of a member that begins with this text.
     fn wait_for(&self, event: &str) {
         let mut events = iter::from_fn(|| self.events.recv_timeout(PATIENCE).ok());
         assert!(events.any(|next| next.to_string().starts_with(event)), "{event}");
@@ -150,7 +150,7 @@ impl Speaking {
     }
 }
 
-/// Stops a bundle that runs, and waits for its end.
+/// Stops a running bundle, and waits for its end.
 fn end(handle: &BundleHandle, running: Running) -> BundleReport {
     handle.stop();
     running.join().unwrap().unwrap()

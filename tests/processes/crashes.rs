@@ -1,14 +1,15 @@
-//! Nodes under load that are killed, paused and restarted at random: is each message received or
+//! Nodes under load that are killed, paused and restarted at random: is each message received, or
 //! reported as missing?
 //!
 //! A run has one seed, which decides the faults; the scheduler decides the rest. Three processes of
 //! one topology (`roles`) run as a bundle (`launch`). They record what they emit and receive
-//! (`records`) and which step they are at (`marks`). `chaos` kills, stops and restarts them,
-//! `lives` records that, and `checker` compares all records at the end. `poison` is a message
-//! that kills its reader. All processes end with the test, also if it fails. `examples/torture.rs`
-//! is the same as a command.
+//! (`records`), and which step they are at (`marks`). `chaos` kills, stops and restarts them,
+//! `lives` records these faults, and `checker` compares all records at the end. `poison` is a
+//! message that kills its reader. All processes end with the test, even if it fails.
+//! `examples/torture.rs` runs the same from the command line.
 //!
-//! `SEEDS=100 SECONDS_PER_SEED=10 cargo test --test processes crashes` runs longer, `SEED=7` runs that seed.
+//! `SEEDS=100 SECONDS_PER_SEED=10 cargo test --test processes crashes` runs longer, `SEED=7` runs
+//! that seed.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
@@ -31,7 +32,7 @@ use chaos::{Summary, Until};
 use checker::Tally;
 use transport::Transport;
 
-/// The nodes of one test take all processors.
+/// The nodes of one test use all processors.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[test]
@@ -54,7 +55,7 @@ fn no_kill_loses_doubles_or_reorders_messages_over_tls() {
 fn weathers(transport: Transport) {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let seconds = number("SECONDS_PER_SEED").unwrap_or(2);
-    // One seed is random, the others are fixed.
+    // One seed is random, the rest are fixed.
     let fresh = fastrand::u64(..1 << 32);
     let seeds: Vec<u64> = match number("SEED") {
         Some(seed) => vec![seed],

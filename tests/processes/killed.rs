@@ -1,8 +1,8 @@
-//! Processes that share memory are killed at random instants under load: no message is torn,
-//! invented, or missing without a report, and nothing of a dead process is left behind.
+//! Processes that share memory are killed at random moments under load: no message is torn,
+//! invented, or missing without a report, and a dead process leaves nothing behind.
 //!
 //! `KILLS=1000 SEED=7 cargo test --test processes killed -- --nocapture` runs for longer;
-//! `examples/torture.rs --memory` is the same as a command.
+//! `examples/torture.rs --memory` runs the same from the command line.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![cfg(feature = "topology")]
 
@@ -13,7 +13,7 @@ mod ends;
 mod hostile;
 mod torture;
 
-/// Runs in a child: does nothing in the test itself.
+/// Plays its role in a child process; returns at once in the test run itself.
 #[test]
 fn process() {
     child::enter();

@@ -1,4 +1,4 @@
-//! The tests that kill processes, measure one of their own, or collect its log lines.
+//! Tests that kill processes, measure the process in which they run, or collect its log lines.
 
 #[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
 #[path = "../certificates/mod.rs"]
@@ -24,15 +24,15 @@ mod killed;
 mod otlp;
 mod overload;
 
-/// The number that a variable has.
+/// Returns the number in a variable.
 #[cfg(all(target_os = "linux", feature = "topology"))]
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
-/// Whether this process runs one test alone. If not, runs this test alone in another process: it
-/// measures the process.
+/// Returns whether this process runs only this test. If not, runs it alone in another process,
+/// because the test measures its process.
 #[cfg(all(target_os = "linux", feature = "topology"))]
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "it passes on what the other prints")]
 fn is_alone(test: &str) -> bool {

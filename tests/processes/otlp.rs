@@ -1,6 +1,6 @@
-//! Traces and metrics of nodes at a collector: a real server over HTTP, which decodes them by the
-//! official definitions. In one node, on each executor, over two nodes, and with collectors that are
-//! away or broken.
+//! Traces and metrics of nodes at a collector, a real HTTP server that decodes them by the official
+//! definitions: from one node, on each executor, from two nodes, and with collectors that are away
+//! or broken.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "otlp", feature = "signals", feature = "topology"))]
 

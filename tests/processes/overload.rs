@@ -23,7 +23,7 @@ struct Load {
     rest: [u64; 5],
 }
 
-/// Emits as fast as it can, for a while.
+/// Emits as fast as it can for this time.
 struct Source(Duration);
 
 #[service(emits(Load))]
@@ -47,7 +47,7 @@ impl Source {
     }
 }
 
-/// Takes a few messages each time that the source has emitted many.
+/// Takes a few messages whenever the source has emitted many.
 struct Slow(Arc<AtomicU64>);
 
 #[service(reads(Load))]
@@ -71,14 +71,14 @@ impl Slow {
     }
 }
 
-/// The resident memory of this process, in bytes.
+/// Returns the resident memory of this process in bytes.
 fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();
     pages * 4096
 }
 
-/// All that was sent arrived or is counted, once.
+/// Checks that each sent message was received or counted, exactly once.
 fn conserved(policy: &str, counters: &[Reading], taken: u64) {
     let publisher = counters.iter().find(|line| line.kind == Kind::Publisher).unwrap();
     let edge = counters.iter().find(|line| line.kind == Kind::Edge).unwrap();
@@ -127,7 +127,7 @@ async fn under_overload_each_message_is_counted_once_and_memory_does_not_grow() 
     }
     let duration = number("SECONDS").map_or(Duration::from_millis(200), Duration::from_secs);
     for (policy, keys) in POLICIES {
-        // The first run of each policy makes what stays, such as threads' own memory.
+        // The first run of each policy allocates what stays, such as the threads' own memory.
         overload(policy, keys, Duration::from_millis(50)).await;
         let before = resident();
         overload(policy, keys, duration).await;

@@ -118,7 +118,7 @@ async fn an_executor_without_threads_says_so() {
         let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
         builder.build().unwrap().start(Plain(Tokio::current().unwrap(), || {}))
     };
-    // An executor refuses this on every system.
+    // This executor has no threads to give, on any system.
     for refused in [PlacementFallback::Fail, PlacementFallback::Warn] {
         let error = start(refused).unwrap_err();
         assert_eq!(

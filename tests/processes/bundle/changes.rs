@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use crate::bundle::{LATE, PATIENCE, end, kill, speaking};
 
-/// The name, phase and starts of each member.
+/// Returns the name, phase and number of starts of each member.
 fn phases(handle: &BundleHandle) -> Vec<(String, MemberPhase, u64)> {
     let members = handle.members().into_iter();
     members.map(|status| (status.name, status.phase, status.starts)).collect()
@@ -152,7 +152,7 @@ fn a_replaced_member_that_has_completed_or_backs_off_starts_at_once() {
     end(&handle, running);
 }
 
-/// The position of an event with this beginning.
+/// Returns the position of the first event that begins with this text.
 fn place_of(events: &[String], start: &str) -> usize {
     let place = events.iter().position(|event| event.starts_with(start));
     place.unwrap_or_else(|| panic!("`{start}` in {events:?}"))
@@ -199,7 +199,7 @@ fn members_are_told_who_is_gone_and_who_is_back() {
         handle.add(bundle.member("hang", "other", &[])).unwrap();
         let [sink, other] = ["sink", "other"].map(|name| {
             loop {
-                // It returns before the processes have started.
+                // The call returns before the processes have started.
                 if let Some(pid) = handle.pid(name) {
                     break pid;
                 }
@@ -208,7 +208,7 @@ fn members_are_told_who_is_gone_and_who_is_back() {
         hears(&format!("member other {other}"));
         handle.remove("other").unwrap();
         kill(other, Signal::KILL);
-        // Of the other one alone, which was gone before.
+        // Only `other` has gone; `sink` still runs.
         loop {
             let line = bundle.said.next();
             assert_ne!(line, "ear gone sink", "round {round}");

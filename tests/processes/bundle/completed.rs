@@ -1,5 +1,5 @@
-//! Members that have completed stay completed: no node waits for them. A reader that restarts gets
-//! its messages.
+//! Members that have completed stay completed: no node waits for them. A reader that is restarted
+//! gets its messages.
 
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
@@ -13,7 +13,7 @@ use crate::bundle::pipeline::{COUNT, DIRECTORY, DOES};
 use crate::bundle::{PATIENCE, Running, SOON, Said, Speaking, kill, program, speaking};
 use crate::support::Directory;
 
-/// A source, a middle and a sink, with a directory of their own.
+/// A running source, middle and sink, with their own directory.
 struct Pipeline {
     handle: BundleHandle,
     running: Option<Running>,
@@ -23,13 +23,12 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    /// `does` configures the first process of `member`.
+    /// Starts a pipeline; `does` configures the first process of `member`.
     fn start(test: &str, member: &'static str, does: &'static str) -> Pipeline {
         Pipeline::of(test, member, does, "sink", |command| command)
     }
 
-    /// Like [`start`](Pipeline::start), with another role for the sink, and with commands that
-    /// `wrap` changes.
+    /// Starts a pipeline with another role for the sink, and with commands that `wrap` changes.
     fn of(
         test: &str,
         member: &'static str,
@@ -68,7 +67,7 @@ impl Pipeline {
         kill(self.handle.pid(member).unwrap(), signal);
     }
 
-    /// Waits for the exit of a member.
+    /// Waits until a member exits.
     fn exit(&self, member: &str) {
         loop {
             let event = self.events.recv_timeout(PATIENCE / 2).expect("a member exits");
@@ -78,12 +77,13 @@ impl Pipeline {
         }
     }
 
-    /// Waits until a process reports this.
+    /// Waits until a process reports this text.
     fn until(&self, what: &str) {
         while self.said.next() != what {}
     }
 
-    /// All reports of the members until their end, and the report of the bundle.
+    /// Waits for the end of all members, and returns their remaining reports and the bundle's
+    /// report.
     fn end(mut self) -> (Vec<String>, Result<BundleReport, BundleError>) {
         let rest = self.said.rest();
         (rest, self.running.take().unwrap().join().unwrap())
@@ -93,7 +93,7 @@ impl Pipeline {
 impl Drop for Pipeline {
     fn drop(&mut self) {
         self.handle.stop();
-        // After a failed test, members may still be stopped.
+        // After a failed test, the sink may still be stopped.
         if let Some(sink) = self.handle.pid("sink").filter(|_| self.running.is_some()) {
             kill(sink, Signal::CONT);
         }
@@ -128,10 +128,10 @@ fn a_reader_that_stands_still_for_long_gets_all_that_was_sent() {
     let sink = Pid::from_raw(i32::try_from(sink).unwrap()).unwrap();
     let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
     retry_on_intr(|| waitid(WaitId::Pid(sink), options)).unwrap();
-    // Now the source sends the others.
+    // The source now sends the rest of the messages.
     pipeline.signal("source", Signal::USR1);
     pipeline.exit("source");
-    // By then it has waited much longer than for an unknown reader.
+    // By then, the middle has waited much longer than it would for an unknown reader.
     pipeline.until("middle has lost its reader");
     pipeline.signal("sink", Signal::CONT);
     let (said, report) = pipeline.end();
@@ -144,7 +144,7 @@ fn a_reader_that_stands_still_for_long_gets_all_that_was_sent() {
     assert!(!said.contains(&"sink gap".to_owned()), "{said:?}");
 }
 
-/// The launcher knows the process id of the shell; the node has another one.
+/// The launcher knows the process id of the shell, which is not the node's.
 #[test]
 fn nodes_that_a_shell_runs_have_their_names() {
     let wrap = |inner: Command| {

@@ -1,4 +1,4 @@
-//! How a bundle ends its members.
+//! The order in which a bundle ends its members.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::bundle::{end, speaking};
 
 #[test]
 fn sources_end_first() {
-    // Added in another order, to show that this order does not matter.
+    // The order of adding differs from the order of ending, and must not matter.
     let mut bundle = speaking()
         .with("wait", "sink", &["left", "right"])
         .with("wait", "left", &["source"])
@@ -22,7 +22,7 @@ fn sources_end_first() {
     assert_eq!(bundle.said.next(), "source ends");
     assert_eq!(bundle.said.sorted(), ["left ends", "right ends"]);
     assert_eq!(bundle.said.next(), "sink ends");
-    // Each member had exited before the next one got SIGTERM.
+    // A member exits before the members after it get SIGTERM.
     let mut here = vec!["left", "right", "sink", "source"];
     for event in bundle.events {
         match event {

@@ -1,4 +1,4 @@
-//! Launchers as processes of their own, which get signals.
+//! Launchers in separate processes, which receive signals.
 
 use std::io::pipe;
 use std::process::{Child, Command, Stdio};
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::bundle::{Said, kill, program};
 
-/// A launcher with two members; all three report.
+/// Starts a launcher with two members; all three report.
 fn launcher(role: &str) -> (Child, Said) {
     let (reader, writer) = pipe().unwrap();
     let launcher = program(role, "launcher").stdout(writer).spawn().unwrap();
@@ -20,13 +20,13 @@ fn sigterm_ctrl_c_and_a_hangup_end_the_bundle_in_order() {
         [[Signal::TERM, Signal::INT], [Signal::INT, Signal::TERM], [Signal::HUP, Signal::HUP]]
     {
         if signals[0] == Signal::HUP && ignores_hangup("self") {
-            // The launcher inherits that, as under `nohup`.
+            // The launcher inherits the ignored SIGHUP, as under `nohup`.
             continue;
         }
         let (mut launcher, said) = launcher("launch");
         assert_eq!(said.sorted(), ["sink waits", "source waits"]);
-        // `timeout` sends its signal to the process, and again to the group. Two of one kind may
-        // arrive as one.
+        // `timeout` sends its signal to the process, and again to its group. Two equal signals may
+        // be merged.
         signals.into_iter().for_each(|signal| kill(launcher.id(), signal));
         assert_eq!(said.rest(), ["source ends", "sink ends", "launcher has ended"]);
         assert!(launcher.wait().unwrap().success());
@@ -53,7 +53,7 @@ fn a_launcher_that_was_started_to_ignore_hangups_does() {
     assert!(launcher.wait().unwrap().success());
 }
 
-/// Whether a process ignores SIGHUP. Known where there is `/proc`.
+/// Returns whether a process ignores SIGHUP; `false` without `/proc`.
 fn ignores_hangup(process: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -66,13 +66,13 @@ fn a_second_signal_kills_all_at_once() {
     let (mut launcher, said) = launcher("launch-hanging");
     assert_eq!(said.sorted(), ["sink hangs", "source hangs"]);
     kill(launcher.id(), Signal::INT);
-    // Those that come too soon are the same request.
+    // Signals that arrive too soon belong to the same request.
     while launcher.try_wait().unwrap().is_none() {
         kill(launcher.id(), Signal::TERM);
         std::thread::yield_now();
     }
     let mut rest = said.rest();
-    // They exit in any order.
+    // The two members exit in any order.
     rest[0] = rest[0].replace("source, sink", "sink, source");
     assert_eq!(
         rest,

@@ -1,5 +1,5 @@
-//! The members of a pipeline of nodes: a source, a middle that forwards what it reads, and a sink.
-//! Each test sets by variables where one of them stops.
+//! The members of a pipeline of nodes: a source, a middle that forwards its messages, and a sink. A
+//! test sets variables that say where one of them stops.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::bundle::roles::say;
 use crate::lines::Each;
 
-/// The directory of the sockets of a test.
+/// The variable with the directory of a test's sockets.
 pub(crate) const DIRECTORY: &str = "MYCELIUM_TEST_DIRECTORY";
-/// What this process does differently.
+/// The variable that says what this process does differently.
 pub(crate) const DOES: &str = "MYCELIUM_TEST_DOES";
 /// The number of messages.
 pub(crate) const COUNT: u64 = 40;
@@ -31,7 +31,7 @@ struct Refined {
     value: u64,
 }
 
-/// With "waits", it waits for SIGUSR1 after its first message.
+/// Emits all messages. With "waits", waits for SIGUSR1 after the first one.
 struct Source;
 
 #[service(emits(Raw))]
@@ -48,7 +48,7 @@ impl Source {
     }
 }
 
-/// Forwards each message. With "stays", it does not end by itself.
+/// Forwards each message. With "stays", does not end by itself.
 struct Middle;
 
 #[service(reads(Raw), emits(Refined))]
@@ -68,7 +68,7 @@ impl Middle {
     }
 }
 
-/// Reports the number of messages.
+/// Reports how many messages it has received.
 struct Sink;
 
 #[service(reads(Refined))]
@@ -97,7 +97,7 @@ fn does(what: &str) -> bool {
     std::env::var(DOES).is_ok_and(|does| does == what)
 }
 
-/// Short timeouts: a silent link ends soon, and the shutdown timeout is even shorter.
+/// Short timeouts: a silent link ends soon, and a shutdown even sooner.
 const TOPOLOGY: &str = r#"
 [node.source]
 services = ["Source"]
@@ -118,7 +118,7 @@ keep_alive = "100ms"
 silence = "500ms"
 "#;
 
-/// Runs the node with this name, like `main` of a member, and returns the exit code.
+/// Runs the node with this name, as `main` of a member does, and returns its exit code.
 pub(crate) fn run(name: &str) -> u8 {
     end_with_launcher(Duration::from_secs(30)).unwrap();
     tracing::subscriber::set_global_default(Each(report)).unwrap();
@@ -137,7 +137,7 @@ pub(crate) fn run(name: &str) -> u8 {
     if let StartError::Undelivered { .. } = error { Bundle::UNDELIVERED } else { 1 }
 }
 
-/// Reports links that end because their peer is silent, and peers whose name is refused.
+/// Reports links that end because the peer is silent, and peers whose names are rejected.
 fn report(line: String) {
     if line.contains("message=disconnected from node `sink`: the peer has sent nothing") {
         say("has lost its reader");

@@ -1,4 +1,4 @@
-//! Members that end by themselves: with success, with a failure, and with a permanent one.
+//! Members that end by themselves: successfully, with a failure, or with a permanent failure.
 
 use std::process::Command;
 
@@ -33,7 +33,7 @@ fn a_stop_does_not_wait_for_a_restart() {
     assert_eq!(report.members[0].last_exit.unwrap().code(), Some(3));
 }
 
-/// Its sources may have messages for it, so it is restarted at once.
+/// The sources of the member may have messages for it, so it is restarted at once.
 #[test]
 fn a_stop_restarts_a_member_whose_sources_run() {
     let directory = std::env::temp_dir().join(format!("stop-restarts-{}", std::process::id()));
@@ -79,7 +79,7 @@ fn a_program_that_is_not_there_ends_all() {
         );
         drop(bundle.writer);
         bundle.said.rest();
-        // Those after it do not start.
+        // Members after the failed one do not start.
         let is_started = |event: BundleEvent| matches!(event, BundleEvent::Started { .. });
         assert_eq!(bundle.events.into_iter().any(is_started), !is_first);
     }

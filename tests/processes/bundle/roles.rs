@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 pub(crate) const ROLE: &str = "MYCELIUM_TEST_ROLE";
 pub(crate) const NAME: &str = "MYCELIUM_TEST_NAME";
 
-/// Not a test: passes at once unless this process has a role.
+/// Plays the role of this process; returns at once in the test run itself.
 #[test]
 fn enter() {
     let Ok(role) = std::env::var(ROLE) else { return };
@@ -39,13 +39,13 @@ fn enter() {
     exit(0)
 }
 
-/// One write, so that the line stays whole while other processes write.
+/// Reports in a single write, so that lines of different processes do not mix.
 pub(crate) fn say(what: &str) {
     let name = std::env::var(NAME).unwrap();
     std::io::stdout().write_all(format!("\n@{name} {what}\n").as_bytes()).unwrap();
 }
 
-/// Ends at SIGTERM, like a node.
+/// Waits for SIGTERM, as a node does.
 fn wait_for_the_end() {
     let mut signals = Signals::new([SIGTERM]).unwrap();
     end_with_launcher(Duration::from_secs(30)).unwrap();
@@ -54,13 +54,13 @@ fn wait_for_the_end() {
     say("ends");
 }
 
-/// Reports each line of the launcher.
+/// Reports each line that the launcher writes to this process.
 fn hear() {
     say("hears");
     std::io::stdin().lines().map_while(Result::ok).for_each(|line| say(&line));
 }
 
-/// Ignores SIGTERM.
+/// Ignores SIGTERM and never ends.
 fn hang() -> ! {
     let _signals = Signals::new([SIGTERM]).unwrap();
     end_with_launcher(Duration::ZERO).unwrap();
@@ -70,7 +70,7 @@ fn hang() -> ! {
     }
 }
 
-/// Runs two members that inherit this process's standard output.
+/// Runs a bundle of two members that inherit this process's standard output.
 fn launch(role: &'static str) {
     let member = |name: &'static str| {
         let command = move || -> Command { crate::bundle::program(role, name) };

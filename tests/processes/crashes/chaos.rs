@@ -1,4 +1,4 @@
-//! One run: a bundle of three nodes under load, faults that a seed decides, and the check of the
+//! One run: a bundle of three nodes under load, faults that a seed decides, and the check of their
 //! records.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use super::transport::{Layout, Transport};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) kills: u64,
-    /// The phases in which kills hit their target service.
+    /// How many kills have hit their target service in each phase.
     pub(crate) hits: BTreeMap<Phase, u64>,
     pub(crate) restarts: u64,
     pub(crate) pauses: u64,
@@ -45,7 +45,7 @@ impl AddAssign for Summary {
     }
 }
 
-/// The start of the panic message when readers get nothing new.
+/// The start of the panic message when readers receive nothing new.
 pub(crate) const HANGS: &str = "no progress";
 
 /// When a run ends.
@@ -57,7 +57,7 @@ pub(crate) enum Until {
     Kills(u64),
 }
 
-/// Runs the nodes with the faults of the seed. `hits` are the phases that earlier kills have hit.
+/// Runs the nodes with the faults of the seed. `hits` has the phases that earlier runs have hit.
 /// Panics if a check fails.
 pub(crate) fn run(
     seed: u64,
@@ -69,7 +69,8 @@ pub(crate) fn run(
     let began = now();
     run.progress();
     let goes_on = |run: &Run| match until {
-        // A run without faults proves nothing: on a loaded machine it takes longer.
+        // A run without faults proves nothing, so it continues until it has some, on a loaded
+        // machine for longer.
         Until::Time(time) => {
             let has_none = run.summary.kills == 0 || run.summary.pauses == 0;
             assert!(!has_none || now() < began + 30 * time, "nothing was killed, or paused");
@@ -100,13 +101,13 @@ struct Run {
     events: Receiver<BundleEvent>,
     lives: Lives,
     summary: Summary,
-    /// The phases that kills have hit, including earlier runs.
+    /// How many kills have hit each phase, including earlier runs.
     hits: BTreeMap<Phase, u64>,
-    /// The marks at which the last kills were aimed.
+    /// The mark files of the services at which the last kills were aimed.
     aimed: Vec<PathBuf>,
 }
 
-/// The longest wait for the phase in which a service shall be killed.
+/// How long a kill waits for the phase that it aims at.
 const AIM: Duration = Duration::from_millis(30);
 
 impl Run {
@@ -132,7 +133,7 @@ impl Run {
         }
     }
 
-    /// Causes one fault, or several at once.
+    /// Causes one fault, or several at the same time.
     fn act(&mut self) {
         let member = MEMBERS[self.rng.usize(..MEMBERS.len())];
         match self.rng.u32(..10) {
@@ -144,7 +145,7 @@ impl Run {
                 all[..few].iter().for_each(|member| self.kill(member));
             }
             5 => self.restart(member),
-            // Some pauses are so long that the other nodes end the link.
+            // Some pauses are so long that other nodes end their links.
             _ => {
                 self.pause(member);
                 let time = Duration::from_millis(self.rng.u64(1..700));
@@ -156,7 +157,7 @@ impl Run {
         }
     }
 
-    /// Kills a process in the phase with the fewest hits so far.
+    /// Kills a process in the phase with the fewest hits so far, of all members.
     fn kill_in_rarest_phase(&mut self) {
         self.count_hits();
         let phase = self.rarest(&Phase::ALL[1..]);
@@ -166,7 +167,7 @@ impl Run {
         self.kill_in(phase, member, topic, role);
     }
 
-    /// Kills a process in the phase with the fewest hits so far.
+    /// Kills this member in the phase with the fewest hits so far.
     fn kill(&mut self, member: &str) {
         let places: Vec<_> = roles().filter(|(known, ..)| *known == member).collect();
         let (member, topic, role) = places[self.rng.usize(..places.len())];
@@ -179,11 +180,12 @@ impl Run {
         phases.iter().copied().min_by_key(count).unwrap_or(Phase::Start)
     }
 
-    /// Kills a process when one of its services reaches a phase. If it does not soon, the process
-    /// is mostly spared.
+    /// Kills a process when one of its services reaches this phase. If it does not reach it in
+    /// time, the process is mostly spared.
     fn kill_in(&mut self, phase: Phase, member: &str, topic: &str, role: Role) {
         let Some(pid) = self.target(member) else { return };
-        // Confirmations that its publishers know before the kill hold for its next process.
+        // Whatever its publishers know as confirmed before the kill must not be sent to its next
+        // process.
         let mut confirmed = Vec::new();
         for (publisher, topic, reader, _) in STREAMS {
             let life = self.lives.of(publisher).saturating_sub(1);
@@ -198,7 +200,7 @@ impl Run {
         while marks::Mark::of(mark.as_ref()).phase != phase && now() < end {
             std::hint::spin_loop();
         }
-        // If the service waits for another node, that may take long.
+        // A service that waits for another node may take long to reach the phase.
         let is_missed = marks::Mark::of(mark.as_ref()).phase != phase;
         if is_missed && self.rng.u32(..4) > 0 || kill_process(pid, Signal::KILL).is_err() {
             return;
@@ -211,7 +213,8 @@ impl Run {
         }
     }
 
-    /// A killed process ends at once, long before the next kill.
+    /// Counts the phases that kills have hit. A killed process ends at once, long before the next
+    /// kill.
     fn count_hits(&mut self) {
         for mark in self.aimed.drain(..) {
             let phase = marks::read(&mark).phase;
@@ -220,12 +223,12 @@ impl Run {
         }
     }
 
-    /// Ends the process in order; it restarts.
+    /// Ends a process in order, so that it is started again.
     fn restart(&mut self, member: &str) {
-        // Its start is known then: an earlier one has records, too.
+        // `target` notes its start first, because an earlier process has records as well.
         let Some(pid) = self.target(member) else { return };
         let life = self.lives.of(member).saturating_sub(1);
-        // Before the process handles SIGTERM, the signal kills it.
+        // A process that does not handle SIGTERM yet is killed by it.
         let is_up = STREAMS.iter().any(|(publisher, topic, reader, _)| {
             let is_its = *publisher == member || *reader == member;
             is_its && !read(&file(&self.place, member, life, topic), 1).is_empty()
@@ -261,27 +264,27 @@ impl Run {
         MEMBERS.iter().for_each(|member| self.go_on(member));
     }
 
-    /// Sends a signal to the process of a member, if it runs and no end of it is known.
+    /// Sends a signal to the process of a member, if it is running.
     fn signal(&mut self, member: &str, signal: Signal) -> bool {
         self.target(member).is_some_and(|pid| kill_process(pid, signal).is_ok())
     }
 
-    /// The process of a member, if it runs and no end of it is known.
+    /// Returns the process of a member, if it is running and its end is not known.
     fn target(&mut self, member: &str) -> Option<Pid> {
         self.pass(Duration::ZERO);
         let start = self.lives.last(member)?;
         if start.life.ended < usize::MAX || start.fate == Fate::Killed {
             return None;
         }
-        // The id stays its own until the process is reaped, which is reported later. At worst the
-        // process has ended.
+        // An id stays reserved until its process is reaped, and that is reported later. So at worst
+        // the process has ended.
         if self.handle.pid(member) != Some(start.pid) {
             return None;
         }
         Pid::from_raw(i32::try_from(start.pid).unwrap())
     }
 
-    /// Lets this time pass, and records the events.
+    /// Records events for this time.
     fn pass(&mut self, time: Duration) {
         let end = now() + time;
         loop {
@@ -293,7 +296,7 @@ impl Run {
         }
     }
 
-    /// Waits until each reader has received new messages of each publisher that runs now.
+    /// Waits until each reader has received new messages from each publisher that is running.
     fn progress(&mut self) {
         let end = now() + PATIENCE;
         let mut seen = BTreeMap::new();
@@ -305,7 +308,7 @@ impl Run {
                     return true;
                 }
                 let path = file(&self.place, reader, to - 1, topic);
-                // Earlier messages do not count.
+                // Messages that were received earlier do not count.
                 let before =
                     seen.entry((*topic, *reader, from, to)).or_insert_with(|| read(&path, 0).len());
                 let fresh = |record: &Record| matches!(record, Record::Got { life, .. } if *life == from - 1);
@@ -319,7 +322,7 @@ impl Run {
         }
     }
 
-    /// Ends all processes in order, and checks the records.
+    /// Ends all processes in order, and checks their records.
     fn end(mut self) -> Summary {
         self.count_hits();
         self.handle.stop();
@@ -342,7 +345,7 @@ impl Run {
     }
 }
 
-/// Each topic of each member, with the member's role.
+/// Returns each topic of each member, with the member's role.
 fn roles() -> impl Iterator<Item = (&'static str, &'static str, Role)> {
     let readers = STREAMS.iter().map(|(_, topic, reader, _)| (*reader, *topic, Role::Reader));
     let publishers = [
@@ -355,7 +358,7 @@ fn roles() -> impl Iterator<Item = (&'static str, &'static str, Role)> {
 }
 
 impl Drop for Run {
-    /// Removes all files; after a failure the records are kept.
+    /// Removes all files; keeps the records after a failure.
     fn drop(&mut self) {
         self.go_on_all();
         self.handle.stop();

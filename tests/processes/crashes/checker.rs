@@ -1,17 +1,17 @@
-//! Compares received messages with sent ones and with the reported gaps.
+//! Compares received messages with sent ones and with reported gaps.
 //!
-//! For each start of a publisher and each start of a reader: the order is kept, no message is
-//! doubled, and each missing number is reported by a gap, with the exact count if the gap is exact.
-//! If the publisher waits for this reader, there is no gap. Across the starts of a reader, however
-//! they ended: no number is missing. Redelivered messages are marked, were not confirmed, and are
-//! at most as many as a ring holds. A topic with delivery at most once redelivers nothing; a gap at
-//! the start of the next process reports the missing messages. If both processes ran from start to
-//! an orderly end, all emitted messages were received.
+//! For each start of a publisher and each start of a reader: messages stay in order, none is
+//! received twice, and each missing number is in a gap, with the exact count if the gap is exact. A
+//! gating reader gets no gap. Across the starts of a reader, however they ended, no number is
+//! missing. Redelivered messages are marked, were not confirmed, and are at most as many as a ring
+//! holds. With delivery at most once nothing is redelivered: a gap at the start of the next process
+//! reports the messages. If both processes ran from their start to an orderly end, all emitted
+//! messages were received.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-/// When a start of a member began, got SIGTERM, and ended, as numbers of events; and whether it was
+/// When a start of a member began, got SIGTERM, and ended, as numbers of events, and whether it was
 /// killed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Life {
@@ -21,34 +21,33 @@ pub(crate) struct Life {
     pub(crate) killed: bool,
 }
 
-/// One start of a publisher, and one topic.
+/// What one start of a publisher has sent on one topic.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) topic: &'static str,
     pub(crate) life: u64,
     pub(crate) span: Life,
     pub(crate) epoch: u64,
-    /// The number of emits that are known to have completed. A killed process may have completed
-    /// one more.
+    /// The number of emits that are known to be completed. A killed process may have completed one
+    /// more.
     pub(crate) count: u64,
-    /// How many of them it knows to be confirmed.
+    /// How many messages the publisher knows to be confirmed.
     pub(crate) confirmed: u64,
 }
 
-/// The promise to a reader whose process dies.
+/// What a reader is promised if its process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promise {
-    /// Its publisher waits for it. Nothing is missing, and redelivered messages are marked.
+    /// The reader is gating. Nothing is missing, and redelivered messages are marked.
     AtLeastOnce,
-    /// Its publisher waits for it. Messages in flight are not redelivered: a gap reports their
-    /// number.
+    /// The reader is gating. Messages in flight are not redelivered; a gap reports their number.
     AtMostOnce,
-    /// No publisher waits for it. Gaps report the messages that it misses, except those that an
-    /// orderly end counted as left.
+    /// The reader is observing. Gaps report the messages that it misses, except the ones that an
+    /// orderly end has counted as left.
     Told,
 }
 
-/// One start of a reader, and one topic.
+/// What one start of a reader has received on one topic.
 #[derive(Clone, Debug)]
 pub(crate) struct Read {
     pub(crate) topic: &'static str,
@@ -56,11 +55,11 @@ pub(crate) struct Read {
     pub(crate) life: u64,
     pub(crate) span: Life,
     pub(crate) promise: Promise,
-    /// Its subscription has ended.
+    /// Whether its subscription has ended.
     pub(crate) done: bool,
     pub(crate) seen: Vec<Seen>,
-    /// At the time of its kill: the numbers below which messages of each start of its publisher
-    /// were known to be confirmed.
+    /// For a kill: the start of each publisher, and the number below which its messages were known
+    /// to be confirmed at that time.
     pub(crate) confirmed: Vec<(u64, u64)>,
 }
 
@@ -70,22 +69,22 @@ pub(crate) enum Seen {
     Gap { epoch: u64, count: u64, exact: bool },
 }
 
-/// The result of a check.
+/// The numbers of a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Messages that were received.
+    /// Received messages.
     pub(crate) received: u64,
-    /// Messages that gaps reported as missing.
+    /// Messages that gaps have reported.
     pub(crate) told: u64,
-    /// Messages that a second start of their reader received again.
+    /// Messages that a later start of their reader received again.
     pub(crate) repeated: u64,
-    /// Messages that were marked as redelivered.
+    /// Messages with the mark of a redelivery.
     pub(crate) marked: u64,
-    /// Messages that an observing reader counted as left.
+    /// Messages that observing readers have counted as left.
     pub(crate) left: u64,
-    /// The most messages that were redelivered after one death.
+    /// The largest number of messages that were redelivered after one death.
     pub(crate) most_repeated: u64,
-    /// Streams with two ends that ran from start to an orderly end.
+    /// Streams whose publisher and reader ran from their start to an orderly end.
     pub(crate) whole: u64,
 }
 
@@ -101,30 +100,29 @@ impl AddAssign for Tally {
     }
 }
 
-/// How far a reader got with one start of a publisher.
+/// How far a start of a reader got with a start of a publisher.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
-    /// The number of its first message, or of the first one that a gap reported.
+    /// The number of its first message, or of the first message in a gap.
     first: Option<u64>,
     first_message: u64,
     next: u64,
     told: u64,
-    /// A gap reported that more may be missing, because a process was killed.
+    /// Whether a gap has reported that more may be missing, because a process was killed.
     vague: bool,
     received: u64,
-    /// The number of its first message that is not marked, and the number after its last one that
-    /// is.
+    /// The number of its first message without a mark, and the number after its last message with
+    /// one.
     first_fresh: Option<u64>,
     marked_before: u64,
     marked: u64,
 }
 
-/// Checks all records. `slots` is the most messages of a publisher that may be in flight to a
-/// reader.
+/// Checks all records. At most `slots` messages of a publisher may be in flight to a reader.
 pub(crate) fn check(sent: &[Sent], read: &[Read], slots: u64) -> Result<Tally, String> {
     let mut tally = Tally::default();
     for sent in sent {
-        // In the order of their starts.
+        // The starts of a reader are in order.
         let readers = read.iter().filter(|read| read.topic == sent.topic);
         let mut names: Vec<_> = readers.map(|read| read.reader).collect();
         names.sort_unstable();
@@ -153,17 +151,17 @@ pub(crate) fn check(sent: &[Sent], read: &[Read], slots: u64) -> Result<Tally, S
     Ok(tally)
 }
 
-/// One start of a publisher, and all starts of one reader.
+/// Checks one start of a publisher against all starts of one reader.
 fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<(), String> {
-    // The number after the last one that an earlier start of this reader has seen, and the number
-    // below which all messages are confirmed.
+    // The number after the last message that an earlier start of this reader has seen, and the
+    // number below which all messages are confirmed.
     let (mut next, mut confirmed) = (0, 0);
-    // The gaps of the starts since then that got no message, which would show their numbers. The
-    // first gap began at `next`, or before it with messages that were seen and not confirmed; one
-    // that was not handled is reported again. So this is the most that is not lost.
+    // The messages in gaps of starts that received no message to show their numbers. The first such
+    // gap begins at `next`, or before it with messages that were seen and not confirmed; a gap that
+    // was not handled is reported again. So this is an upper bound of the reported messages.
     let mut told = 0;
-    // A subscription with an orderly end has counted its untaken messages as left, also if its
-    // process was killed after that.
+    // An orderly end of a subscription counts its untaken messages as left, even if the process is
+    // killed later.
     let mut has_left = false;
     for read in starts {
         let (began, ended) = (read.span.began, read.span.ended);
@@ -204,7 +202,8 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
         tally.marked += place.marked;
         let known = read.confirmed.iter().filter(|(life, _)| *life == sent.life);
         confirmed = known.map(|(_, before)| *before).chain([confirmed]).max().unwrap_or(0);
-        // A reader that got SIGTERM leaves its publishers, and may miss their later messages.
+        // A reader that got SIGTERM before its publisher ended may miss the publisher's later
+        // messages.
         let lived_on = !sent.span.killed && !read.span.killed && read.span.asked >= sent.span.ended;
         if lived_on && read.done {
             if place.first.is_some() && place.next != sent.count {
@@ -226,8 +225,8 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
     Ok(())
 }
 
-/// Compares the messages that a start of a reader received from a publisher with those that earlier
-/// starts have seen: all below `next`.
+/// Checks the redelivered messages: those that a start of a reader received although earlier starts
+/// have seen all numbers below `next`.
 fn check_repeats(promise: Promise, place: &Place, next: u64, slots: u64) -> Result<(), String> {
     let again = place.marked_before.saturating_sub(place.first_message);
     if again > 0 && promise != Promise::AtLeastOnce {
@@ -244,9 +243,8 @@ fn check_repeats(promise: Promise, place: &Place, next: u64, slots: u64) -> Resu
     }
 }
 
-/// If a publisher was killed and another start of it has begun, a reader gets a gap before its own
-/// end: more may have been sent. A publisher that got SIGTERM may have reported its end before the
-/// kill.
+/// If a publisher was killed and has started again, a reader gets a gap before its own end, because
+/// more may have been sent. A publisher that got SIGTERM may have reported its end before the kill.
 fn check_told(sent: &Sent, read: &Read, place: &Place) -> Result<(), String> {
     let later = |seen: &Seen| matches!(seen, Seen::Got { life, .. } if *life > sent.life);
     let may_have_ended = sent.span.asked < sent.span.ended && place.next == sent.count;
@@ -257,15 +255,15 @@ fn check_told(sent: &Sent, read: &Read, place: &Place) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks one stream, from one start of a publisher to one start of a reader.
+/// Checks one stream: one start of a publisher and one start of a reader.
 fn follow(sent: &Sent, read: &Read) -> Result<Place, String> {
     let mut place = Place::default();
-    // Reported before the first message, whose number shows the position.
+    // Messages in gaps before the first message, whose number then shows the position.
     let mut before = 0;
     for seen in &read.seen {
         match *seen {
             Seen::Gap { epoch, count, exact } if epoch == sent.epoch => {
-                // A publisher that ends in order while it is disconnected had nothing left, but
+                // A publisher that ends in order while disconnected has nothing left to send, but
                 // cannot report that.
                 if !exact && !sent.span.killed && count > 0 {
                     return Err(format!("{count} missing, not exactly, and nobody was killed"));

@@ -1,4 +1,4 @@
-//! The records of all starts of all members, in the form for the checker.
+//! Reads the records of all starts of all members into the form that the checker needs.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::lives::Starts;
 use super::marks::{self, Role};
 use super::records::{Record, file, read};
 
-/// The processor emits one result for each order that it received.
+/// Checks that each start of the processor has emitted one result for each order.
 pub(crate) fn check_processors(place: &Path, starts: &Starts) {
     for (life, start) in (0..).zip(&starts["processor"]) {
         let of = |topic| read(&file(place, "processor", life, topic), 0).into_iter();
@@ -22,7 +22,7 @@ pub(crate) fn check_processors(place: &Path, starts: &Starts) {
     }
 }
 
-/// The records of all starts of all members.
+/// Returns the records of all starts of all members.
 pub(crate) fn of(place: &Path, starts: &Starts) -> (Vec<Sent>, Vec<Read>) {
     let (mut sent, mut received): (Vec<Sent>, Vec<Read>) = (Vec::new(), Vec::new());
     for (publisher, topic, reader, promise) in STREAMS {
@@ -33,7 +33,7 @@ pub(crate) fn of(place: &Path, starts: &Starts) -> (Vec<Sent>, Vec<Read>) {
             let records = read(&file(place, publisher, life, topic), 0);
             let done = records.last() == Some(&Record::End);
             assert!(done || start.life.killed, "{publisher} {life} has not ended well");
-            // A process that was killed before its start has no records.
+            // A process that was killed early has no records.
             let Some(Record::Epoch(epoch)) = records.first().copied() else { continue };
             let is_emit = |record: &&Record| matches!(record, Record::Sent(_));
             let count = records.iter().filter(is_emit).count() as u64;

@@ -18,7 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const MEMBERS: [&str; 3] = ["source", "processor", "sink"];
 
-/// Publisher, topic, reader, and the promise to it.
+/// The streams: publisher, topic, reader, and what the reader is promised.
 pub(crate) const STREAMS: [(&str, &str, &str, Promise); 5] = [
     ("source", "orders", "processor", Promise::AtLeastOnce),
     ("source", "orders", "sink", Promise::AtLeastOnce),
@@ -27,13 +27,13 @@ pub(crate) const STREAMS: [(&str, &str, &str, Promise); 5] = [
     ("processor", "results", "sink", Promise::AtLeastOnce),
 ];
 
-/// The last line of a start of a member.
+/// Returns the file with the last error line of a start of a member.
 pub(crate) fn errors(place: &Path, member: &str, life: u64) -> PathBuf {
     place.join(format!("{member}.{life}.err"))
 }
 
-/// The nodes, with a directory of their own, and their events. They end in order: each after those
-/// that it reads from.
+/// Returns a bundle of the nodes with their own directory, and its events. Nodes end in order: each
+/// one after the nodes that it reads from.
 pub(crate) fn bundle(place: &Path) -> (Bundle, Receiver<BundleEvent>) {
     let (sender, events) = channel();
     let mut bundle = Bundle::new().deadline(PATIENCE).observe(move |event| {
@@ -55,7 +55,7 @@ pub(crate) fn bundle(place: &Path) -> (Bundle, Receiver<BundleEvent>) {
     (bundle, events)
 }
 
-/// A process of this program, in which the test `enter` plays its role.
+/// Returns a member: a process of this program in which the test `enter` plays its role.
 pub(crate) fn member(place: &Path, name: &'static str, enter: &'static str) -> Member {
     let (place, lives) = (place.to_owned(), AtomicU64::new(0));
     Member::new(name, move || {

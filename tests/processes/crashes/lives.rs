@@ -1,5 +1,5 @@
-//! The starts of each member: when they began and ended, and their faults, which must explain how
-//! they ended.
+//! The starts of each member: when they began and ended, and their faults, which must explain their
+//! ends.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,11 +19,11 @@ pub(crate) type Starts = BTreeMap<&'static str, Vec<Start>>;
 pub(crate) struct Start {
     pub(crate) pid: u32,
     pub(crate) life: Life,
-    /// Its faults.
+    /// The fault that it has suffered.
     pub(crate) fate: Fate,
-    /// It is stopped until it is continued.
+    /// Whether it is stopped by a signal.
     pub(crate) stopped: bool,
-    /// The confirmations that were known before its kill: topic, start of the publisher, number.
+    /// Confirmations that were known before its kill: topic, start of the publisher, number.
     pub(crate) confirmed: Vec<(&'static str, u64, u64)>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum Fate {
 
 pub(crate) struct Lives {
     pub(crate) starts: Starts,
-    /// The number of events so far.
+    /// The number of events so far; it serves as the time.
     count: usize,
 }
 
@@ -45,7 +45,7 @@ impl Lives {
         Lives { starts: MEMBERS.map(|member| (member, Vec::new())).into(), count: 0 }
     }
 
-    /// The number of starts of a member.
+    /// Returns the number of starts of a member.
     pub(crate) fn of(&self, member: &str) -> u64 {
         self.starts[member].len() as u64
     }
@@ -54,8 +54,8 @@ impl Lives {
         self.starts.get_mut(member).unwrap().last_mut()
     }
 
-    /// Whether a member runs, and no fault will end it. A member that got SIGTERM closes its
-    /// sockets.
+    /// Returns whether a member is running and no fault will end it. A member that got SIGTERM
+    /// closes its sockets.
     pub(crate) fn is_up(&self, member: &str) -> bool {
         let stays = |start: &Start| start.life.ended == usize::MAX && start.fate == Fate::None;
         self.starts[member].last().is_some_and(stays)
@@ -71,7 +71,7 @@ impl Lives {
         }
     }
 
-    /// Records an event. The faults of the member must explain it.
+    /// Records an event, and checks that the member's faults explain it.
     pub(crate) fn note(&mut self, event: &BundleEvent, place: &Path) {
         self.count += 1;
         let starts = self.starts.get_mut(event.member()).unwrap();
@@ -88,7 +88,7 @@ impl Lives {
                 start.life.killed = status.signal() == Some(Signal::KILL.as_raw());
                 let expected = match (start.life.killed, status.code()) {
                     (true, _) => start.fate == Fate::Killed,
-                    // It may have ended before it was killed.
+                    // It may have ended in order before the kill.
                     (false, Some(1)) => start.life.asked < usize::MAX,
                     (false, code) => start.fate == Fate::None && code == Some(0),
                 };
@@ -105,7 +105,7 @@ impl Lives {
         }
     }
 
-    /// The story of all starts, for a failed test.
+    /// Returns the history of all starts, for a failed test.
     pub(crate) fn story(&self) -> String {
         let mut story = String::new();
         for (member, starts) in &self.starts {

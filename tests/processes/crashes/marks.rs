@@ -1,33 +1,33 @@
-//! Marks: a small file for each service and topic that survives the process, written before and
-//! after each step. `chaos` reads them to choose the moment of a kill, and to see which phase it
-//! hit.
+//! Marks: a small file for each service and topic, written before and after each step, which
+//! survives the process. `chaos` reads the files to choose the moment of a kill, and to learn which
+//! phase the kill hit.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// The phase of a service.
+/// The phase in which a service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// The process has not started with this topic.
+    /// The process has not started on this topic yet.
     Start,
-    /// A publisher rests between two bursts.
+    /// A publisher pauses between two bursts.
     Rest,
-    /// An emit has begun and not returned.
+    /// An emit has begun and has not returned.
     Emit,
-    /// An emit has returned and is not recorded.
+    /// An emit has returned and is not recorded yet.
     Emitted,
     /// A publisher waits until all of its messages are confirmed.
     Confirming,
     /// All messages of a publisher are confirmed.
     Confirmed,
-    /// A receive has begun and not returned.
+    /// A receive has begun and has not returned.
     Receive,
-    /// A message was received and is in flight.
+    /// A message is in flight: received, and not finished.
     InFlight,
-    /// The reader has finished its message, and has not begun to receive the next one: the
-    /// confirmation is in flight.
+    /// The reader has finished its message and has not begun the next receive, so the confirmation
+    /// is on its way.
     Done,
 }
 
@@ -44,7 +44,7 @@ impl Phase {
         Phase::Done,
     ];
 
-    /// The phases of a publisher, and of a reader.
+    /// Returns the phases of a publisher or of a reader.
     pub(crate) fn of(role: Role) -> &'static [Phase] {
         match role {
             Role::Publisher => &Phase::ALL[1..6],
@@ -66,7 +66,7 @@ pub(crate) struct Mark {
     pub(crate) confirmed: u64,
 }
 
-/// The file of a process's marks.
+/// Writes the marks of a process to its file.
 pub(crate) struct Marker(File);
 
 impl Marker {
@@ -78,7 +78,7 @@ impl Marker {
         self.0.write_all_at(&(phase as u64).to_le_bytes(), 0)
     }
 
-    /// All messages below this number are confirmed.
+    /// Records that all messages below this number are confirmed.
     pub(crate) fn confirmed(&self, before: u64) -> io::Result<()> {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&(Phase::Confirmed as u64).to_le_bytes());
@@ -87,12 +87,12 @@ impl Marker {
     }
 }
 
-/// The file of one start of a member, for one topic in one role.
+/// Returns the mark file of a start of a member, for one topic and role.
 pub(crate) fn file(directory: &Path, member: &str, life: u64, topic: &str, role: Role) -> PathBuf {
     directory.join(format!("{member}.{life}.{topic}.{role:?}"))
 }
 
-/// Reads such a file. Without a file, the process has not started.
+/// Reads a mark file. Without the file, the process has not started.
 pub(crate) fn read(path: &Path) -> Mark {
     Mark::of(Mark::file(path).as_ref())
 }
@@ -105,7 +105,7 @@ impl Mark {
     pub(crate) fn of(file: Option<&File>) -> Mark {
         let mut bytes = [0; 16];
         if let Some(file) = file {
-            // The file has a count after the first confirmation.
+            // The file has a count only after the first confirmation.
             _ = file.read_at(&mut bytes, 0);
         }
         let field = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());

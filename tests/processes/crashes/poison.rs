@@ -1,5 +1,5 @@
 //! A message that kills its reader each time: it becomes a dead letter at the third death, and all
-//! others arrive.
+//! other messages arrive.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -70,7 +70,7 @@ impl Eater {
     }
 }
 
-/// Records the dead letters.
+/// Records dead letters.
 struct Undertaker(Arc<Log>);
 
 #[service(reads(DeadLetter))]
@@ -85,7 +85,7 @@ impl Undertaker {
     }
 }
 
-/// Runs a member of this bundle, if this process is one. Not a test: passes at once otherwise.
+/// Runs a member of this bundle, if this process is one; returns at once in the test run itself.
 #[test]
 fn enter() {
     let Some(me) = Me::of_environment() else { return };

@@ -1,6 +1,6 @@
-//! The records of the processes of a run. Each process has its own files. All records have one size
-//! and are written by one write each, so a killed process leaves whole records, and at most a
-//! partial one at the end.
+//! The records of the processes of a run, in files of their own. All records have one size, and
+//! each is written by a single write: a killed process leaves whole records, and at most one
+//! partial record at the end.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -14,12 +14,12 @@ const SIZE: usize = 40;
 /// One record of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
-    /// The epoch of the publisher's messages.
+    /// The epoch of this start of the publisher.
     Epoch(u64),
-    /// The message with this number was emitted.
+    /// A message with this number was emitted.
     Sent(u64),
-    /// A message was received: the start of its publisher and the number in its content, its
-    /// sequence, whether its content is as sent, and whether it is marked as redelivered.
+    /// A message was received: the start of its publisher and its number, both from its content;
+    /// its sequence; whether its content is intact; whether it is marked as redelivered.
     Got { life: u64, number: u64, sequence: u64, whole: bool, again: bool },
     /// A gap was received.
     Gap { epoch: u64, count: u64, exact: bool },
@@ -62,7 +62,7 @@ impl Record {
     }
 }
 
-/// The files of a process.
+/// Writes the records of a process to a file.
 pub(crate) struct Log(File);
 
 impl Log {
@@ -78,7 +78,7 @@ impl Log {
         (&self.0).write_all(&bytes)
     }
 
-    /// Records a received message. `content` is the content of the message.
+    /// Records a delivery. `content` returns the content of a message.
     pub(crate) fn delivery<M>(
         &self,
         delivery: &Delivery<M>,
@@ -97,12 +97,12 @@ impl Log {
     }
 }
 
-/// The file of one start of a member, for one topic.
+/// Returns the record file of a start of a member, for one topic.
 pub(crate) fn file(directory: &Path, member: &str, life: u64, topic: &str) -> PathBuf {
     directory.join(format!("{member}.{life}.{topic}"))
 }
 
-/// The records of a file from an index on; none if the file does not exist yet.
+/// Returns the records of a file from an index on, and none if the file does not exist yet.
 pub(crate) fn read(path: &Path, from: usize) -> Vec<Record> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,

@@ -1,5 +1,5 @@
-//! The roles of this program as a member: it runs the node with its member name, which records its
-//! actions.
+//! The roles of this program as a member: it runs the node with the member's name, and records what
+//! the node does.
 
 use std::path::{Path, PathBuf};
 use std::process::exit;
@@ -19,7 +19,7 @@ pub(crate) const ROLE: &str = "MYCELIUM_TEST_ROLE";
 pub(crate) const LIFE: &str = "MYCELIUM_TEST_LIFE";
 pub(crate) const PLACE: &str = "MYCELIUM_TEST_PLACE";
 
-/// Small rings that are full soon, and links with short timeouts. [`Transport`] adds to it.
+/// Small rings that are soon full, and links with short timeouts. [`Transport`] adds more lines.
 ///
 /// [`Transport`]: super::transport::Transport
 pub(crate) const TOPOLOGY: &str = r#"
@@ -54,15 +54,15 @@ max_retry = "50ms"
 window = "8KiB"
 "#;
 
-/// The slots of the largest ring, which is the most messages in flight on a link: each message
-/// takes 32 bytes of the window of 8 KiB.
+/// The number of slots of the largest ring, which bounds the messages in flight on a link: in a
+/// window of 8 KiB, each message takes 32 bytes.
 pub(crate) const SLOTS: u64 = 256;
 
-/// The topics, and the service that publishes each of them.
+/// The topics, each with the service that publishes it.
 static PUBLISHED: [(&str, &str); 4] =
     [("orders", "Orders"), ("ticks", "Ticks"), ("notes", "Notes"), ("results", "Processor")];
 
-/// A message of any of the topics.
+/// A message of each topic.
 #[message(topic = "items", id = 1)]
 struct Item {
     life: u64,
@@ -71,21 +71,22 @@ struct Item {
 }
 
 impl Item {
-    /// The content has topic, start and number, so that messages cannot be confused.
+    /// Makes a message whose content has topic, start and number, so that messages cannot be
+    /// confused.
     fn new(topic: &str, life: u64, number: u64) -> Item {
         let topic = PUBLISHED.iter().position(|(known, _)| *known == topic).unwrap() as u64;
         let content = (topic << 60 ^ life << 40 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Item { life, number, content }
     }
 
-    /// What a record has of it.
+    /// Returns the values that a record of this message has.
     fn seen(&self, topic: &str) -> (u64, u64, bool) {
         let Item { life, number, content } = *self;
         (life, number, content == Item::new(topic, life, number).content)
     }
 }
 
-/// This start of a member.
+/// This process as a start of a member.
 #[derive(Clone)]
 pub(crate) struct Me {
     pub(crate) member: String,
@@ -94,7 +95,7 @@ pub(crate) struct Me {
 }
 
 impl Me {
-    /// What the launcher says, if this process is a member.
+    /// Reads the launcher's variables; `None` if this process is no member.
     pub(crate) fn of_environment() -> Option<Me> {
         let member = std::env::var(ROLE).ok()?;
         let life = std::env::var(LIFE).unwrap().parse().unwrap();
@@ -113,8 +114,8 @@ impl Me {
     }
 }
 
-/// Emits as fast as possible for a moment, and then pauses. Sometimes it waits until all messages
-/// are confirmed.
+/// Emits as fast as possible for a moment, and then pauses. Sometimes waits until all messages are
+/// confirmed.
 struct Source {
     topic: &'static str,
     life: u64,
@@ -151,7 +152,7 @@ impl Source {
     }
 }
 
-/// Receives, sometimes slowly. Sometimes it finishes a message before it receives the next one.
+/// Receives, sometimes slowly, and sometimes finishes a message before it receives the next one.
 struct Sink {
     topic: &'static str,
     log: Arc<Log>,
@@ -223,29 +224,29 @@ impl Processor {
     }
 }
 
-/// Runs a member and exits, if this process is one. Not a test: passes at once otherwise.
+/// Runs a member and exits, if this process is one; returns at once in the test run itself.
 #[cfg_attr(test, test)]
 pub(crate) fn enter() {
     let Some(me) = Me::of_environment() else { return };
-    // On this runtime no task runs before the first await: the epoch of a publisher is recorded
-    // before any reader sees it.
+    // On this runtime no task runs before the first await, so the epoch of a publisher is recorded
+    // before a reader can see it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(&me));
-    // The launcher creates this file if the member will run again.
+    // The launcher creates this file if the member will start again.
     exit(i32::from(again(&me.place, &me.member, me.life).exists()));
 }
 
-/// Marks that a start of a member is not the last, although it ends in order.
+/// Returns the file that marks a start of a member as not the last one, although it ends in order.
 pub(crate) fn again(place: &Path, member: &str, life: u64) -> PathBuf {
     place.join(format!("{member}.{life}.again"))
 }
 
-/// The directory of the nodes' sockets.
+/// Returns the directory of the nodes' sockets.
 pub(crate) fn sockets(place: &Path) -> PathBuf {
     place.join("sockets")
 }
 
-/// The topology file of a run, which its launcher writes.
+/// Returns the topology file of a run, which the launcher writes.
 pub(crate) fn topology(place: &Path) -> PathBuf {
     place.join("crashes.toml")
 }
@@ -254,7 +255,7 @@ async fn run(me: &Me) {
     let topology = Topology::load(topology(&me.place)).unwrap();
     let topology = topology.in_directory(sockets(&me.place));
     let executor = Tokio::current().unwrap();
-    // Each node knows all services, and makes only its own.
+    // Each node is told of all services, and runs only its own.
     let mut node = Node::builder(&me.member).topology(topology);
     for &(topic, name) in &PUBLISHED[..3] {
         let me = me.clone();

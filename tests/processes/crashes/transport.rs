@@ -1,5 +1,5 @@
-//! The transport between the nodes of a run: its lines of the topology file, and the checks of its
-//! sockets while the nodes run, and after them.
+//! The transport between the nodes of a run: its lines in the topology file, and checks of its
+//! sockets while the nodes run, and after their end.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use super::certificates::Certificates;
 use super::loopback::host;
 use super::roles;
 
-/// The nodes that others read from.
+/// The nodes from which others read.
 const LISTENING: [&str; 2] = ["source", "processor"];
 
 fn addresses() -> [String; 2] {
@@ -21,11 +21,11 @@ fn addresses() -> [String; 2] {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
-    /// Shared memory, with Unix sockets for what remains.
+    /// Shared memory, with Unix sockets for control.
     Memory,
     Unix,
     Tcp,
-    /// With the feature `tls`.
+    /// TLS, if its feature is enabled.
     Tls,
 }
 
@@ -44,11 +44,11 @@ impl FromStr for Transport {
     }
 }
 
-/// Where the nodes of one run listen.
+/// The addresses at which the nodes of a run listen.
 pub(crate) enum Layout {
     /// Unix sockets in this directory.
     Sockets { directory: PathBuf, memory: bool },
-    /// The address of each of [`LISTENING`], and the certificates of all nodes.
+    /// The addresses of the nodes in [`LISTENING`], and the certificates of all nodes.
     Addresses([String; 2], Option<Certificates>),
 }
 
@@ -67,7 +67,7 @@ impl Layout {
         }
     }
 
-    /// The topology file.
+    /// Returns the text of the topology file.
     pub(crate) fn topology(&self) -> String {
         let mut text = roles::TOPOLOGY.to_owned();
         let transport = match self {
@@ -91,7 +91,7 @@ impl Layout {
         text.replace(section, &format!("{section}transport = \"{transport}\"\n"))
     }
 
-    /// Each listening node can be reached, also if its previous start left a file behind.
+    /// Checks that each listening node can be reached, even if its previous start has left a file.
     pub(crate) fn check_reachable(&self) {
         match self {
             Layout::Sockets { directory, .. } => {
@@ -108,7 +108,7 @@ impl Layout {
         }
     }
 
-    /// After the nodes, nothing of them is left.
+    /// Checks that nothing of the nodes is left after their end.
     pub(crate) fn check_left(&self) {
         match self {
             Layout::Sockets { directory, .. } => {

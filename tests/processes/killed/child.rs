@@ -1,5 +1,5 @@
-//! The processes that are killed: a publisher, a gating reader and an observing one. Each checks
-//! and records the messages that it receives.
+//! The processes that are killed: a publisher, a gating reader and an observing reader. Each reader
+//! checks and records the messages that it receives.
 
 #[path = "../../sleeper/mod.rs"]
 mod sleeper;
@@ -32,13 +32,14 @@ use sleeper::fork_a_sleeper;
 pub(crate) const ROLE: &str = "MYCELIUM_KILLED_ROLE";
 pub(crate) const PLACE: &str = "MYCELIUM_KILLED_PLACE";
 pub(crate) const LIFE: &str = "MYCELIUM_KILLED_LIFE";
-/// What it does: `s` shares memory, `f` forks a child that keeps all descriptors for a while.
+/// The variable with options: `s` shares memory, `f` forks a child that keeps all descriptors for a
+/// while.
 pub(crate) const WAYS: &str = "MYCELIUM_KILLED_WAYS";
 
-/// The slots of each ring: many laps, full soon.
+/// The slots of each ring: few, so that rings are soon full and pass many laps.
 pub(crate) const SLOTS: usize = 64;
 
-/// A message of several cache lines whose words belong together.
+/// A message of several cache lines; its words must match each other.
 #[message(topic = "words", id = 20)]
 pub(crate) struct Words {
     pub(crate) life: u64,
@@ -58,7 +59,7 @@ impl Words {
     }
 }
 
-/// One process of the torture.
+/// What the processes of the torture have in common: topics, links and files of one process.
 #[derive(Clone)]
 pub(crate) struct Side {
     pub(crate) place: PathBuf,
@@ -89,7 +90,7 @@ impl Side {
         }
     }
 
-    /// A topic of this process.
+    /// Returns a topic of this process.
     pub(crate) fn topic(&self) -> Arc<Topic> {
         let memory = match self.in_memory {
             true => RingMemory::Shared { pages: PageSize::Small, is_required: true },
@@ -119,7 +120,7 @@ impl Side {
         }
     }
 
-    /// Serves a topic, with these readers announced.
+    /// Serves a topic, for which these readers are announced.
     pub(crate) fn serve(&self, socket: &str, topic: &Arc<Topic>, readers: &[&str]) -> Arc<Exports> {
         let path = self.place.join(socket);
         let mut exports = Exports::new(
@@ -135,7 +136,7 @@ impl Side {
             exports.share_memory(self.memory.clone());
         }
         exports.add(ExportedTopic { topic: topic.clone(), readers: None });
-        // The law is simpler without dead letters.
+        // Without dead letters, the check is simpler.
         exports.redeliver("words", Redelivery::AtLeastOnce { deaths: 0 });
         for reader in readers {
             exports.announce(reader, topic, Policy::Block).unwrap();
@@ -159,7 +160,7 @@ impl Side {
         self.memory.stop();
     }
 
-    /// Reads a topic of a peer.
+    /// Reads a topic from a peer.
     pub(crate) fn read(&self, peer: &str, socket: &str, topic: &Arc<Topic>, policy: Policy) {
         let path = self.place.join(socket);
         let (control, access) = (self.memory.clone(), Access::default());
@@ -188,22 +189,22 @@ impl Side {
     }
 }
 
-/// Follows the messages of each start of a publisher: missing ones must have been reported.
+/// Follows the messages of each start of a publisher, and checks that missing ones were reported.
 #[derive(Default)]
 pub(crate) struct Follow(BTreeMap<u64, Start>);
 
-/// A start of a publisher, whose epoch is its life.
+/// A start of a publisher; its epoch is the number of the start.
 #[derive(Default)]
 struct Start {
-    /// The next number, once a message was received.
+    /// The next expected number, once a message was received.
     next: Option<u64>,
-    /// A gap without a number has reported its end.
+    /// Whether a gap without a count has reported its end.
     is_lost: bool,
 }
 
 impl Follow {
-    /// Checks a delivery, and returns life and number of a message. `begins_at_0`: publishers wait
-    /// for this reader from their first message on.
+    /// Checks a delivery, and returns the start and the number of a message. With `begins_at_0`,
+    /// publishers are gated by this reader from their first message on.
     pub(crate) fn check(
         &mut self,
         delivery: &Delivery<Words>,
@@ -233,7 +234,7 @@ impl Follow {
         Ok(Some((life, number)))
     }
 
-    /// A start before this one whose messages were received, and whose end nobody has reported.
+    /// Returns a start before `last` whose messages were received, and whose end was not reported.
     pub(crate) fn untold(&self, last: u64) -> Option<u64> {
         let mut starts = self.0.iter();
         let is_untold = |(life, start): &(&u64, &Start)| {
@@ -243,7 +244,7 @@ impl Follow {
     }
 }
 
-/// Runs a process of the torture, if this is one. Does not return then.
+/// Runs a process of the torture and exits, if this process is one.
 pub(crate) fn enter() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let place = PathBuf::from(std::env::var(PLACE).unwrap());

@@ -1,5 +1,5 @@
-//! A process that publishes ends by itself, at once after its last message: the reader in another
-//! process gets everything, and then the end.
+//! A publisher's process ends by itself right after its last message: the reader in another process
+//! gets everything, and then the end.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,7 +28,7 @@ impl Feed {
     }
 }
 
-/// Takes all, and checks that nothing is missing.
+/// Takes all messages, and checks that none is missing.
 struct Sink;
 
 #[service(reads(Counted))]
@@ -65,7 +65,7 @@ fn run(node: Node) {
     });
 }
 
-/// Runs the publisher in a child: does nothing in the test itself.
+/// Runs the publisher in a child process; returns at once in the test run itself.
 #[test]
 fn feed() {
     if let Ok(place) = std::env::var(PLACE) {

@@ -1,9 +1,9 @@
-//! A hostile reader and a hostile publisher on the same machine, which use every way that shared
-//! memory gives them, again and again, while a publisher and a reader beside them work.
+//! A hostile reader and a hostile publisher on the same machine, which repeatedly use every way
+//! that shared memory gives them, while an honest publisher and reader beside them work.
 //!
-//! They pass descriptors that do not contain rings, lie about numbers, sizes and generations, flood
-//! the control connection, and write random values into every word that they may write. The others
-//! lose nothing, no task panics, and nothing is left behind.
+//! The attackers pass descriptors without rings, lie about numbers, sizes and generations, flood
+//! the control connection, and write random values into every word that they may write. The honest
+//! ones lose nothing, no task panics, and nothing is left behind.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -39,25 +39,25 @@ use super::torture::{EPOCH, descriptors, memfds, private_directory, publish};
 
 /// How long one attack lasts.
 const ATTACK: Duration = Duration::from_millis(60);
-/// Longer than an attack needs until it is found.
+/// Longer than it takes to detect an attack.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The ways to attack, of a reader and of a publisher.
+/// The number of attacks, for a reader and for a publisher.
 const WAYS: u64 = 12;
 
-/// A hostile end of a control connection, on which regions are passed.
+/// The hostile end of a control connection, which passes and accepts regions.
 struct Attacker {
     is_reader: bool,
     way: u64,
     epoch: u64,
     over: Arc<AtomicBool>,
-    /// Regions that the other side has accepted.
+    /// The numbers of regions that the other side has accepted.
     accepted: Arc<Mutex<Vec<u32>>>,
     waker: Arc<Mutex<Option<Waker>>>,
     writers: mpsc::Sender<thread::JoinHandle<()>>,
 }
 
 impl Attacker {
-    /// Writes any values into all words of a region without a ring, until the attack is over.
+    /// Writes random values into the words of a region without a ring, until the attack is over.
     fn spoil<R: Send + 'static>(&self, region: R, memory: fn(&R) -> &Mapping) {
         let over = self.over.clone();
         let writer = thread::spawn(move || {
@@ -71,7 +71,7 @@ impl Attacker {
         _ = self.writers.send(writer);
     }
 
-    /// A descriptor of a region of another ring; `region` is one.
+    /// Returns the wrong descriptor that this attack passes in place of `region`, if it passes one.
     fn other(&self, region: &OwnedFd, layout: Layout, identity: RingIdentity) -> Option<OwnedFd> {
         let directory = || File::open("/").ok().map(OwnedFd::from);
         let wrong = RingIdentity { epoch: identity.epoch ^ 1, ..identity };
@@ -99,7 +99,7 @@ impl Attacker {
         _ = connection.send(Packet::new(kind, number, args), Some(file.as_fd()));
     }
 
-    /// Answers a region that was passed to this reader.
+    /// Answers a region that was passed to this hostile reader.
     fn answer(&self, connection: &Connection, packet: Packet, file: OwnedFd) {
         let Ok(copy) = file.try_clone() else { return };
         let Ok(mapping) = Mapping::attach(copy, 1 << 20, true) else { return };
@@ -131,7 +131,7 @@ impl Attacker {
         }
     }
 
-    /// Passes a region as a publisher.
+    /// Passes a region as a hostile publisher.
     fn pass(&self, connection: &Connection) {
         let layout = Layout::exact(64, size_of::<Words>()).in_lines();
         let identity = RingIdentity { epoch: self.epoch, digest: Words::DIGEST.0 };
@@ -183,8 +183,8 @@ impl Handler for Attacker {
     fn gone(&self, _: Gone) {}
 }
 
-/// Writes a number near zero, near a limit, or any other into one of the words, the first ones
-/// (header, positions, states) most often.
+/// Writes a number near zero, near a limit, or any other one into a word; most often into one of
+/// the first, which are the header, positions and states.
 #[allow(unsafe_code)]
 fn spoil_one(words: &[Word], rng: &mut Rng) {
     let index =
@@ -200,7 +200,7 @@ fn spoil_one(words: &[Word], rng: &mut Rng) {
     unsafe { words[index].set(value) };
 }
 
-/// A memfd with zeros.
+/// Returns a memfd that is filled with zeros.
 fn memfd(bytes: u64, seals: bool) -> OwnedFd {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = memfd_create("hostile", flags).unwrap();
@@ -212,7 +212,7 @@ fn memfd(bytes: u64, seals: bool) -> OwnedFd {
     file
 }
 
-/// The link of a hostile reader or publisher.
+/// The traffic of a hostile reader's or publisher's link.
 struct HostileLink {
     attacker: Arc<Attacker>,
     control: Arc<ControlThread>,
@@ -257,7 +257,7 @@ impl Traffic<TOPICS, STREAMS> for HostileLink {
         let Some(stream) = self.stream else { return };
         let accepted = self.attacker.accepted.lock().unwrap().pop();
         if let Some(number) = accepted.or((self.attacker.way == 11).then_some(77)) {
-            // Also regions that were never passed, and some twice.
+            // Includes regions that were never passed, and some twice.
             _ = link.move_stream(now, stream, number);
             self.sent += 1;
         }
@@ -267,7 +267,7 @@ impl Traffic<TOPICS, STREAMS> for HostileLink {
     }
 }
 
-/// Attacks once, on one connection.
+/// Attacks once, over one connection.
 async fn attack(
     side: &Side,
     path: &Path,
@@ -312,7 +312,7 @@ async fn attack(
     traffic.token.inspect(|token| _ = side.memory.forget(token));
 }
 
-/// The threads of an attack that write. They end with it, also if it is dropped before its end.
+/// The writing threads of an attack. They end on drop, even if the attack is cut short.
 struct Writers {
     over: Arc<AtomicBool>,
     joined: mpsc::Receiver<thread::JoinHandle<()>>,
@@ -369,7 +369,7 @@ pub(crate) fn run(seconds: u64) {
     println!("hostile memory: {received:?} messages of the others in {seconds} s, none missing");
 }
 
-/// A publisher whose only reader writes garbage into its memory continues.
+/// Checks that a publisher continues while its only reader writes garbage into its memory.
 pub(crate) fn run_reader_alone() {
     let place = private_directory("garbage");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -398,7 +398,7 @@ async fn until_let_go(place: &Path) {
     let path = place.join("victim.sock");
     while !is_found.load(Ordering::Relaxed) {
         if let Ok(stream) = unix::connect(&path).and_then(|it| reading.executor.unix_stream(it)) {
-            // Some are too early: their memory is not accepted.
+            // Some attacks are too early: their memory is not accepted yet.
             attack(&reading, &path, true, WAYS - 2, 10 * ATTACK, stream).await;
         }
         tokio::task::yield_now().await;
@@ -413,8 +413,8 @@ async fn until_let_go(place: &Path) {
     }
 }
 
-/// Publishes for a friend, and reads from it, while others attack. Returns the numbers of messages
-/// that both received.
+/// Publishes for a friendly reader and reads from a friendly publisher, under attack. Returns how
+/// many messages each of the two has received.
 async fn victim(place: &Path, time: Duration) -> [u64; 2] {
     let quiet = || -> mycelium_transports::link::Observer { Arc::new(|_| {}) };
     let side = |name: &str, boot| Side::new(name, boot, place.to_owned(), true, quiet());
@@ -432,7 +432,7 @@ async fn victim(place: &Path, time: Duration) -> [u64; 2] {
         let (mut follow, count) = (Follow::default(), count.clone());
         tasks.push(tokio::spawn(async move {
             while let Some(delivery) = messages.recv().await {
-                // Those of the hostile publisher may be anything.
+                // Messages of the hostile publisher may have any content.
                 let is_friend = match &delivery {
                     Delivery::Msg(message) => message.life == EPOCH,
                     Delivery::Gap(gap) => gap.epoch == EPOCH,

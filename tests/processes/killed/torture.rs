@@ -1,7 +1,7 @@
-//! One run: a process that survives, and three others that are killed, stopped and started again.
+//! One run: a process that survives, and three more that are killed, stopped and started again.
 //!
-//! The survivor reads from the publisher and publishes for a gating and an observing reader, all
-//! over links that share memory, or not. A seed decides which process is killed, and when.
+//! The survivor reads from the publisher, and publishes for a gating and an observing reader, all
+//! over links, with or without shared memory. A seed decides which process is killed, and when.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,16 +20,16 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::child::{self, Follow, SLOTS, Side, Words};
 
-/// Longer than anything takes.
+/// Longer than any step takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a run does.
+/// The settings of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) kills: u64,
     pub(crate) in_memory: bool,
-    /// The processes fork children, which keep all descriptors for a while.
+    /// Whether the processes fork children that keep all descriptors for a while.
     pub(crate) forks: bool,
 }
 
@@ -39,11 +39,12 @@ pub(crate) struct Figures {
     pub(crate) kills: u64,
     pub(crate) stops: u64,
     pub(crate) received: u64,
-    /// Emitted by publishers that were killed, and not received: they were on the socket.
+    /// Messages that killed publishers had emitted and nobody received: they were still on the
+    /// socket.
     pub(crate) gone: u64,
-    /// Times from `SIGKILL` to the notice.
+    /// The times from `SIGKILL` to the notice of the lost link.
     pub(crate) told: Vec<Duration>,
-    /// Received by a second process, marked.
+    /// Messages that the reader's next process received again, with a mark.
     pub(crate) again: u64,
 }
 
@@ -72,10 +73,10 @@ impl AddAssign for Figures {
 
 const ROLES: [&str; 3] = ["publisher", "reader", "watcher"];
 
-/// Kills of one run.
+/// The number of kills of one run.
 const PART: u64 = 100;
 
-/// Runs with and without children that were forked, and a tenth as many over sockets. Prints the
+/// Runs with and without forked children, and a tenth as many kills over sockets. Prints the
 /// figures of each.
 #[expect(clippy::print_stdout, reason = "the figures")]
 pub(crate) fn run_all(seed: u64, kills: u64) -> Result<(), String> {
@@ -84,7 +85,7 @@ pub(crate) fn run_all(seed: u64, kills: u64) -> Result<(), String> {
     for (in_memory, forks, kills) in ways {
         let mut sum = Figures::default();
         while sum.kills < kills {
-            // The runs of one seed differ from those of the next seed.
+            // The runs of one seed must differ from the runs of the next.
             let seed = seed.wrapping_mul(1 << 20).wrapping_add(sum.kills);
             let plan = Plan { seed, kills: PART.min(kills - sum.kills), in_memory, forks };
             sum += run(plan).map_err(|error| format!("{plan:?}: {error}"))?;
@@ -105,28 +106,29 @@ pub(crate) fn run_all(seed: u64, kills: u64) -> Result<(), String> {
 /// What the tasks of the survivor have seen.
 #[derive(Default)]
 struct Seen {
-    /// Links that are up.
+    /// Which links are connected.
     up: BTreeMap<String, bool>,
-    /// When links ended.
+    /// When each link has ended.
     down: BTreeMap<String, Instant>,
-    /// The life of the last message of the publisher, and how many of it were received.
+    /// The start of the publisher that sent the last message, and how many of its messages were
+    /// received.
     last: (u64, u64),
     /// How many messages of each start of the publisher were received.
     received: BTreeMap<u64, u64>,
-    /// The number of the survivor's emitted messages.
+    /// How many messages the survivor has emitted.
     sent: u64,
     blocked_by: Option<Arc<str>>,
     violations: Vec<String>,
-    /// A start whose end nobody has reported.
+    /// A start of the publisher whose end was not reported.
     untold: Option<u64>,
 }
 
 type SharedSeen = Arc<Mutex<Seen>>;
 
-/// Runs it. An error is a violation, with what happened.
+/// Runs the plan. An error describes a broken promise, and what happened.
 pub(crate) fn run(plan: Plan) -> Result<Figures, String> {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    // The first one opens descriptors that stay as long as the process.
+    // The first runtime opens descriptors that stay open until the process ends.
     drop(runtime());
     let before = (descriptors(), memfds());
     let runtime = runtime();
@@ -266,7 +268,7 @@ struct Run {
     rng: Rng,
     seen: SharedSeen,
     children: BTreeMap<&'static str, Child>,
-    /// The number of starts of each role.
+    /// The number of starts, by role.
     lives: BTreeMap<&'static str, u64>,
     figures: Figures,
 }
@@ -276,7 +278,7 @@ impl Run {
         ROLES.iter().for_each(|role| self.start(role));
         while self.figures.kills < self.plan.kills {
             let role = ROLES[self.rng.usize(..ROLES.len())];
-            // Mostly while messages move, sometimes while it starts.
+            // Mostly kills while messages move, sometimes during the start.
             if self.rng.u32(..4) > 0 {
                 self.moves(role).await?;
             }
@@ -315,7 +317,7 @@ impl Run {
         self.children.insert(role, child);
     }
 
-    /// Waits until messages move to or from the present process of a role.
+    /// Waits until messages move to or from the current process of a role.
     async fn moves(&self, role: &'static str) -> Result<(), String> {
         let life = self.lives[role];
         let log = self.place.join(format!("{role}.{life}"));
@@ -344,7 +346,7 @@ impl Run {
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
-    /// Stops a process until its publisher waits for it, or continues without it.
+    /// Stops a process until the publisher is blocked by it, or continues without it.
     async fn stop(&mut self, role: &'static str) -> Result<(), String> {
         if role == "publisher" || !self.seen.lock().unwrap().up.get(role).is_some_and(|up| *up) {
             return Ok(());
@@ -388,7 +390,7 @@ impl Run {
             self.figures.told.push(down().unwrap() - began);
         }
         if role == "publisher" {
-            // Messages that a dead publisher had emitted and no reader got.
+            // The messages that a dead publisher had emitted and no reader has received.
             let bytes = fs::read(self.place.join(format!("publisher.{life}"))).unwrap_or_default();
             let emitted = bytes.try_into().map_or(0, u64::from_le_bytes);
             let received = self.seen.lock().unwrap().received.get(&life).copied().unwrap_or(0);
@@ -404,8 +406,8 @@ impl Run {
         if own.is_empty() && theirs.is_empty() { Ok(()) } else { Err(own + &theirs) }
     }
 
-    /// The starts of the gating reader, one after the other, miss nothing, and all that a second
-    /// one gets is marked.
+    /// Checks that the starts of the gating reader together miss nothing, and that all messages
+    /// that were received again are marked.
     fn check_logs(&mut self) -> Result<(), String> {
         let mut next = 0;
         for life in 1..=self.lives["reader"] {
@@ -428,7 +430,7 @@ impl Run {
     }
 }
 
-/// A new directory of this user.
+/// Returns a new directory that only this user may open.
 pub(crate) fn private_directory(name: &str) -> PathBuf {
     let place = std::env::temp_dir().join(format!("mycelium-{name}-{}", std::process::id()));
     _ = fs::remove_dir_all(&place);
@@ -436,12 +438,12 @@ pub(crate) fn private_directory(name: &str) -> PathBuf {
     place
 }
 
-/// The open descriptors of this process.
+/// Returns how many descriptors this process has open.
 pub(crate) fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-/// The mapped memory of rings.
+/// Returns how many mappings of rings this process has.
 pub(crate) fn memfds() -> usize {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     maps.lines().filter(|line| line.contains("/memfd:")).count()

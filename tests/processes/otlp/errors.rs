@@ -1,4 +1,4 @@
-//! Mistakes in the keys of the topology, with their places.
+//! Mistakes in the topology's keys for OTLP, with their places.
 
 use mycelium::Topology;
 

@@ -1,4 +1,4 @@
-//! Nodes that do not run send nothing, and the settings of the program are checked. `pressed` has
+//! Nodes that do not run send nothing, and the program's settings are checked. `pressed` tests
 //! collectors that are away, silent or broken.
 
 use std::net::{TcpListener, TcpStream};

@@ -18,7 +18,7 @@ use super::collector::{Collector, Request, texts};
 use super::services::{TRACES, line, pipeline};
 use crate::executors::on_each_executor;
 
-/// The last value of each counter of a node that the collector has got, by its name and its labels.
+/// Returns the last value of each counter of a node at the collector, by its name and labels.
 pub(crate) fn sums(requests: &[Request], node: &str) -> BTreeMap<(String, Vec<String>), u64> {
     let mut sums = BTreeMap::new();
     let requests = requests.iter().filter(|request| request.line.contains("/v1/metrics"));
@@ -42,7 +42,7 @@ pub(crate) fn sums(requests: &[Request], node: &str) -> BTreeMap<(String, Vec<St
     sums
 }
 
-/// The counters of a report by the names that metrics have.
+/// Returns the counters of a report under the names of the metrics.
 fn counters(report: &Report) -> BTreeMap<(String, Vec<String>), u64> {
     let names: &[(Kind, &str, &str, [&str; 2])] = &[
         (Kind::Publisher, "sent", "messages_sent", ["", ""]),
@@ -70,7 +70,7 @@ async fn on(executor: impl Executor) {
     let metrics = OtlpMetrics::new(&collector.url()).interval(Duration::from_secs(3600));
     let node = pipeline("main", 1000).otlp_metrics(metrics).build().unwrap();
     let report = node.start(executor).unwrap().join().await.unwrap();
-    // The end of the node has sent the last values.
+    // The node has sent the last values at its end.
     let requests = collector.rest();
     let (sums, counters) = (sums(&requests, "main"), counters(&report));
     assert!(counters.len() > 20, "{counters:?}");
@@ -98,7 +98,7 @@ async fn a_topology_names_the_collector_and_the_headers() {
          headers = {{ authorization = \"Bearer abc\" }}\nnamespace = \"file\"\nlabel_sets = 2\n"
     );
     let topology = Topology::parse("app.toml", &text).unwrap();
-    // What the program says counts where the file says nothing.
+    // The program's setting counts if the file has none.
     let of_program = OtlpMetrics::new("http://203.0.113.7:4318").interval(Duration::from_secs(1));
     let node = pipeline("main", TRACES).topology(topology).otlp_metrics(of_program);
     node.build().unwrap().start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
@@ -115,7 +115,7 @@ async fn a_topology_names_the_collector_and_the_headers() {
     for key in ["service.instance.id", "mycelium.node", "host.name", "process.pid"] {
         assert_eq!(of_metrics[key], of_spans[key], "spans and metrics are of one start");
     }
-    // Four services are two sets, and the rest.
+    // Of the four services, two have a set of their own, and the rest is `other`.
     let starts =
         sums(&requests, "main").into_iter().filter(|((name, _), _)| name.ends_with("_starts"));
     let services: Vec<_> = starts.map(|((_, labels), _)| labels[3].clone()).collect();
@@ -135,7 +135,7 @@ fn what_the_program_sets_is_checked_when_the_node_is_built() {
          more [M0385]"
     );
     assert!(error(new().to("https://a.example:443")).contains("without TLS"));
-    // The file sets another interval.
+    // The file's interval is too short for metrics, and valid without them.
     let topology = Topology::parse("app.toml", "[telemetry]\ninterval = \"500ms\"").unwrap();
     let builder = pipeline("main", 1).topology(topology);
     assert!(builder.otlp(OtlpTraces::new("http://127.0.0.1:4318")).build().is_ok());

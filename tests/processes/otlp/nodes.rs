@@ -15,7 +15,7 @@ async fn on(executor: impl Executor) {
     let collector = Collector::new([]);
     let node = pipeline("main", TRACES).otlp(OtlpTraces::new(&collector.url())).build().unwrap();
     let report = node.start(executor).unwrap().join().await.unwrap();
-    // The end of the node has sent everything.
+    // The node has sent everything at its end.
     check(&found(&collector.rest()));
     let line = line(&report, Kind::Exporter);
     assert_eq!(line.label("exporter"), "traces");
@@ -40,7 +40,7 @@ async fn a_topology_names_the_collector_and_the_share() {
     let text = |keys: &str| format!("[telemetry]\ntraces = \"{url}/otlp\"\n{keys}");
     let run = async |text: String| {
         let topology = Topology::parse("app.toml", &text).unwrap();
-        // What the program says counts where the file says nothing.
+        // The program's settings count if the file has none.
         let of_program =
             OtlpTraces::new("http://203.0.113.7:4318").sample(0.0).namespace("program");
         let node = pipeline("main", TRACES).topology(topology).otlp(of_program).build().unwrap();
@@ -57,7 +57,7 @@ async fn a_topology_names_the_collector_and_the_share() {
     let report = run(text("")).await;
     assert_eq!((line(&report, Kind::Exporter).value("exported"), collector.rest().len()), (0, 0));
     let report = run(text("sample = 1.0\n[topic.ticks]\ntrace = false\n")).await;
-    // The first traced message comes from `Work`.
+    // The first traced message is emitted by `Work`.
     assert_eq!(line(&report, Kind::Exporter).value("exported"), 3 * TRACES as u64);
     assert_eq!(found(&collector.rest())[0].resource["service.namespace"], "program");
 }

@@ -1,4 +1,4 @@
-//! A pipeline over two nodes while its telemetry is in trouble: each message arrives, in order, and
+//! A pipeline over two nodes with troubled telemetry: each message still arrives, in order, and
 //! each span is counted once. Collectors are away, silent or broken; clients scrape without a
 //! pause, and names have no limit; a peer sends traces with invalid ids.
 
@@ -28,7 +28,7 @@ static LINES: LazyLock<Lines> = LazyLock::new(|| {
     lines
 });
 
-/// The lines of one node about one signal.
+/// Returns the log lines of one node about one signal.
 fn about(node: &str, signal: &str) -> Vec<String> {
     static ALL: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let node = format!("node=\"{node}\" ");
@@ -37,14 +37,14 @@ fn about(node: &str, signal: &str) -> Vec<String> {
     lines.iter().filter(|it| it.contains(&node) && it.contains(signal)).cloned().collect()
 }
 
-/// Spans and metrics of a node go to this collector, which has little time.
+/// Returns exporters of spans and metrics to this collector, with short timeouts.
 fn at(url: &str) -> (OtlpTraces, OtlpMetrics) {
     let moment = Duration::from_millis(100);
     let traces = OtlpTraces::new(url).timeout(moment).flush(moment).batch(64).queue(256);
     (traces, OtlpMetrics::new(url).timeout(moment).flush(moment))
 }
 
-/// Runs the pipeline with this collector.
+/// Runs the pipeline with this collector, and checks its log lines.
 async fn with_collector(name: &'static str, url: &str) -> [Ended; 2] {
     LazyLock::force(&LINES);
     let (traces, metrics) = at(url);
@@ -56,7 +56,8 @@ async fn with_collector(name: &'static str, url: &str) -> [Ended; 2] {
         let line = line(&ended.report, Kind::Pusher);
         let pushes: u64 = ["taken", "failed", "refused"].iter().map(|name| line.value(name)).sum();
         assert_eq!(pushes, 1, "the last values");
-        // Less than a minute: the first one at once, and the rest at the end.
+        // The run takes less than a minute, so the first line comes at once and the rest at the
+        // end.
         let node = format!("{node}-{name}");
         for signal in ["traces: ", "metrics: "] {
             let lines = about(&node, signal);
@@ -68,7 +69,7 @@ async fn with_collector(name: &'static str, url: &str) -> [Ended; 2] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_arrive_while_the_collector_is_away_or_silent() {
-    // The silent one accepts connections, and never reads them.
+    // The silent collector accepts connections, and never reads from them.
     let [away, silent] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [of_away, of_silent] =
         [&away, &silent].map(|it| format!("http://{}", it.local_addr().unwrap()));
@@ -87,7 +88,7 @@ async fn messages_arrive_while_the_collector_is_away_or_silent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_arrive_while_the_collector_answers_with_errors() {
-    // It rejects one span, or one point, of each request.
+    // The collector rejects one span, or one point, of each request.
     let partial = answer("200 OK", &[10, 9, 8, 1, 18, 5, b'o', b'l', b'd', b'!', b'!']);
     let replies = [
         answer("503 Busy\r\nretry-after: 0", b""),
@@ -106,7 +107,7 @@ async fn messages_arrive_while_the_collector_answers_with_errors() {
     }
     let [exported, _, _, refused] = all;
     assert!(exported > 0 && refused > 0, "{all:?}");
-    // All exported spans have arrived. A batch that was tried again may have arrived twice.
+    // All exported spans have arrived; a batch that was sent again may have arrived twice.
     let requests = collector.rest();
     let spans = requests.iter().filter(|request| request.line.contains("/v1/traces"));
     assert!(spans.map(|request| request.count() as u64).sum::<u64>() >= exported);
@@ -117,7 +118,7 @@ struct Noise {
     number: u64,
 }
 
-/// Scrapes without a pause until it is stopped. Returns the number of complete responses.
+/// Scrapes without a pause until `is_over`. Returns how many responses were complete.
 fn scrape(address: SocketAddr, is_over: &AtomicBool) -> u64 {
     let mut scrapes = 0;
     while !is_over.load(Ordering::Relaxed) {
@@ -133,7 +134,7 @@ fn scrape(address: SocketAddr, is_over: &AtomicBool) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_arrive_while_names_have_no_limit_and_clients_scrape_without_a_pause() {
-    // The places of more lines without writers would be used again.
+    // With more lines, places of lines without writers would be used again.
     const NAMES: u64 = 900;
     const MOST: usize = 5;
 
@@ -147,7 +148,7 @@ async fn messages_arrive_while_names_have_no_limit_and_clients_scrape_without_a_
     });
     let address = both.one().start_report().metrics_address.expect("an address");
     let is_over = AtomicBool::new(false);
-    // It never reads its response.
+    // This client never reads its response.
     let mut slow = TcpStream::connect(address).unwrap();
     slow.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
     let (scrapes, [one, two]) = thread::scope(|scope| {
@@ -167,7 +168,7 @@ async fn messages_arrive_while_names_have_no_limit_and_clients_scrape_without_a_
     for ended in [&one, &two] {
         assert_eq!(ended.spans_by_end(), [ended.spans, 0, 0, 0], "nothing was in its way");
     }
-    // The last push: as many sets as the limit allows, and nothing is lost in `other`.
+    // The last push has as many sets as the limit allows, and `other` counts the rest.
     let sums = metrics::sums(&collector.rest(), "one-scraped");
     let sets = sums.iter().filter(|((name, _), _)| name == "mycelium_messages_sent");
     assert_eq!(sets.clone().count(), MOST + 1, "{sums:?}");
@@ -177,17 +178,17 @@ async fn messages_arrive_while_names_have_no_limit_and_clients_scrape_without_a_
     assert_eq!((sent, counted), (2 * MESSAGES + NAMES, 2 * MESSAGES + NAMES));
 }
 
-/// The byte of which the trace ids of the test are made.
+/// The byte that is repeated in the trace ids of the test.
 const MARK: u8 = 0xab;
-/// Those of a trace id.
+/// The number of bytes of a trace id.
 const ID: usize = 16;
 
-/// A peer that sends an invalid trace id with every third message.
+/// Runs a proxy that makes the trace id of every third message invalid.
 fn hostile_peer(listen: &str, target: String) -> Arc<AtomicU64> {
     let listener = TcpListener::bind(listen).unwrap();
     let (invalid, of_peer) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
     let counted = invalid.clone();
-    // The threads end with the connections, and with the process.
+    // The threads end with their connections, or with the process.
     thread::spawn(move || {
         for near in listener.incoming().flatten() {
             let Ok(far) = TcpStream::connect(&target) else { continue };
@@ -203,7 +204,7 @@ fn hostile_peer(listen: &str, target: String) -> Arc<AtomicU64> {
     invalid
 }
 
-/// Passes bytes on; of each third run of marks it makes zeros.
+/// Passes bytes on, and replaces every third run of marks by zeros.
 fn pass_on(mut from: TcpStream, mut to: TcpStream, seen: &AtomicU64, invalid: &AtomicU64) {
     let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
     while let Ok(read @ 1..) = from.read(&mut chunk) {
@@ -220,7 +221,7 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, seen: &AtomicU64, invalid: &A
             }
             place += ID;
         }
-        // The begin of a run may be at the end.
+        // A run of marks may begin at the end of these bytes.
         let marks = bytes.iter().rev().take(ID - 1).take_while(|byte| **byte == MARK).count();
         let rest = bytes.split_off(bytes.len() - marks);
         if to.write_all(&bytes).is_err() {
@@ -249,7 +250,8 @@ async fn messages_arrive_while_a_peer_sends_traces_with_invalid_ids() {
     for ended in [&one, &two] {
         assert_eq!(ended.spans_by_end(), [ended.spans, 0, 0, 0]);
     }
-    // A message without a valid trace has none, and so has the one that it causes.
+    // A message with an invalid trace is not traced, and neither is the message that follows from
+    // it.
     assert_eq!((one.spans, two.spans), (MESSAGES, 2 * (MESSAGES - invalid)));
     let spans = super::trees::found(&collector.rest());
     let of_trace = |service: &str| {

@@ -1,4 +1,4 @@
-//! A pipeline of services: `Feed` ─▶ `Work` ─▶ `Store` ─▶ `Audit`, which keeps its messages.
+//! A pipeline of services: `Feed` ─▶ `Work` ─▶ `Store` ─▶ `Audit`, which records its messages.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use mycelium::trace::TraceContext;
 use mycelium::{Builder, Context, Node, Result, message, service};
 use tokio::sync::Notify;
 
-/// How many messages `Feed` emits: each begins a trace.
+/// How many messages `Feed` emits. Each one begins a trace.
 pub(crate) const TRACES: usize = 3;
 
 #[message(topic = "ticks", id = 1)]
@@ -16,8 +16,8 @@ pub(crate) struct Tick {
     number: u64,
 }
 
-/// Emits this many messages, with this trace if there is one. Its last message waits for the test,
-/// if that wants it.
+/// Emits this many messages, with the trace if there is one. If the test wants it, the last message
+/// waits for the test.
 #[derive(Clone, Default)]
 pub(crate) struct Feed {
     pub(crate) messages: u64,
@@ -43,7 +43,7 @@ impl Feed {
     }
 }
 
-/// Passes ticks on: `Work` and `Store`.
+/// Passes ticks on; it runs as `Work` and as `Store`.
 struct Forward;
 
 #[service(reads(Tick as input), emits(Tick as output))]
@@ -70,19 +70,19 @@ impl Audit {
     }
 }
 
-/// The counters of this kind.
+/// Returns the counters of this kind, of which there is one line.
 pub(crate) fn line(report: &Report, kind: Kind) -> Reading {
     let mut lines = report.counters.iter().filter(|line| line.kind == kind);
     lines.next().unwrap_or_else(|| panic!("no {kind:?}")).clone()
 }
 
-/// A node with all of them, where the topology does not say otherwise.
+/// Returns a node with the four services, or with the ones that the topology gives it.
 pub(crate) fn pipeline(node: &str, messages: usize) -> Builder {
     let feed = Feed { messages: messages as u64, ..Feed::default() };
     pipeline_of(node, feed, Arc::default())
 }
 
-/// As `pipeline`, with this feed. The numbers that arrive are in `taken`.
+/// Returns such a node with this feed. The numbers that arrive are added to `taken`.
 pub(crate) fn pipeline_of(node: &str, feed: Feed, taken: Arc<Mutex<Vec<u64>>>) -> Builder {
     Node::builder(node)
         .service(move || feed.clone())

@@ -1,4 +1,4 @@
-//! The pipeline over two nodes: `Feed` ─▶ `Work` in `one`, a link, `Store` ─▶ `Audit` in `two`.
+//! The pipeline over two nodes: `Feed` ─▶ `Work` in `one`, a link, and `Store` ─▶ `Audit` in `two`.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,27 +17,27 @@ use crate::support::Directory;
 /// How many messages the source emits.
 pub(crate) const MESSAGES: u64 = 3000;
 
-/// The two nodes before they start.
+/// The settings of the two nodes before their start.
 pub(crate) struct Stages {
     pub(crate) transport: &'static str,
-    /// More of the topology of the first node.
+    /// More lines for the topology of the first node.
     pub(crate) text: String,
     pub(crate) trace: Option<TraceContext>,
     name: &'static str,
     directory: Directory,
 }
 
-/// A node that has ended, and the spans that it made.
+/// A node that has ended, and how many spans it has made.
 pub(crate) struct Ended {
     pub(crate) report: Report,
     pub(crate) spans: u64,
 }
 
-/// Two nodes that run.
+/// The two running nodes.
 pub(crate) struct Both {
     one: Running,
     two: Running,
-    /// Those that the nodes made. The exporters get the same ones.
+    /// The spans of each node. The exporters get the same spans.
     spans: [Spans; 2],
     taken: Arc<Mutex<Vec<u64>>>,
     may_end: Arc<Notify>,
@@ -45,13 +45,14 @@ pub(crate) struct Both {
 }
 
 impl Stages {
-    /// The names of nodes end with the name of the test, to find their log lines.
+    /// Makes two nodes whose names end with the name of the test, so that their log lines can be
+    /// found.
     pub(crate) fn new(name: &'static str) -> Stages {
         let directory = Directory::new(&format!("stages-{name}"));
         Stages { transport: "unix", text: String::new(), trace: None, name, directory }
     }
 
-    /// Builds both with `more`, and starts them.
+    /// Builds both nodes with `more`, and starts them.
     pub(crate) fn start(self, more: impl Fn(Builder) -> Builder) -> Both {
         let Stages { transport, text, trace, name, directory } = self;
         let text = format!(
@@ -72,7 +73,7 @@ impl Stages {
             more(builder).build().unwrap().start(Tokio::current().unwrap()).unwrap()
         };
         let [of_one, of_two] = &spans;
-        // The reader first: it waits for its publisher, and misses nothing.
+        // The reader starts first and waits for its publisher, so it misses nothing.
         let (two, one) = (start("two", of_two), start("one", of_one));
         Both { one, two, spans, taken, may_end, _directory: directory }
     }
@@ -83,8 +84,8 @@ impl Both {
         &self.one
     }
 
-    /// Lets both end, and waits for it: all messages have arrived, in order, and each span is
-    /// counted.
+    /// Lets both nodes end, and checks that all messages have arrived in order and that each span
+    /// is counted.
     pub(crate) async fn end(self) -> [Ended; 2] {
         let Both { one, two, spans, taken, may_end, .. } = self;
         may_end.notify_one();
@@ -97,9 +98,9 @@ impl Both {
 }
 
 impl Ended {
-    /// Spans by what became of them: exported, and dropped because the queue was full, because the
-    /// collector could not be reached in time, and because it refused them. Their sum is that of
-    /// the spans that the node made.
+    /// Returns the numbers of spans that were exported, dropped because the queue was full, dropped
+    /// because the collector could not be reached in time, and refused by the collector. Their sum
+    /// must be the number of spans that the node made.
     pub(crate) fn spans_by_end(&self) -> [u64; 4] {
         let line = line(&self.report, Kind::Exporter);
         let names = ["exported", "dropped_full", "dropped_failed", "dropped_refused"];

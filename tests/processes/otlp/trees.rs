@@ -1,4 +1,4 @@
-//! The spans that a collector has got, put together.
+//! The spans at a collector, joined to traces.
 
 use std::collections::BTreeMap;
 
@@ -29,8 +29,8 @@ pub(crate) fn found(requests: &[Request]) -> Vec<Found> {
     spans.collect()
 }
 
-/// Checks the traces of the pipeline in the node `main`: each of them goes through all services, and
-/// the parent of each span is the one that sent its message.
+/// Checks the traces of the pipeline in the node `main`: each goes through all services, and the
+/// parent of each span is the span that sent its message.
 pub(crate) fn check(found: &[Found]) {
     let mut traces = BTreeMap::<&[u8], Vec<&Found>>::new();
     for span in found {
