@@ -1,5 +1,5 @@
 //! Runs every law on every executor, every pair of executors and every transport. Prints a table,
-//! and fails if a cell of it is broken or empty. `cargo test --test conformance -- <words>` runs
+//! and fails if a law is broken or a cell is empty. `cargo test --test conformance -- <words>` runs
 //! the columns whose names contain one of the words.
 
 #[cfg(all(unix, feature = "tls"))]

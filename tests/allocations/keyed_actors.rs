@@ -1,4 +1,4 @@
-//! Keyed actors allocate nothing for a message, and have a bounded number of bytes while idle.
+//! Keyed actors allocate nothing per message, and an idle one has a bounded number of bytes.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use mycelium_tokio::Tokio;
 
 use crate::{allocations, bytes};
 
-/// Sums up what it is told.
+/// Adds up the numbers that it is told.
 struct Sum {
     sum: u64,
     of: u64,
     done: tokio::sync::mpsc::UnboundedSender<u64>,
 }
 
-/// The last message.
+/// A request for the sum, sent after all numbers.
 struct Report;
 
 #[actor(send)]
@@ -54,7 +54,7 @@ async fn a_message_to_the_actor_of_a_key_that_lives_allocates_nothing() {
             before = allocations();
         }
         for key in 0..KEYS {
-            // Some find the mailbox full, and wait.
+            // Some messages find the mailbox full, and wait.
             for number in 0..round % 20 {
                 sums.tell(&key, number).await.unwrap();
             }
@@ -68,7 +68,7 @@ async fn a_message_to_the_actor_of_a_key_that_lives_allocates_nothing() {
     assert_eq!(reports.recv().await, Some((0..2 * ROUNDS).map(of_a_round).sum()));
 }
 
-/// A mailbox for 16 messages, and the entry of the map.
+/// The limit: a mailbox for 16 messages, and the entry in the map of keys.
 #[tokio::test(start_paused = true)]
 async fn an_idle_keyed_actor_has_at_most_1536_bytes_and_none_after_its_end() {
     const KEYS: u64 = 10_000;

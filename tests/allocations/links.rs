@@ -1,4 +1,4 @@
-//! Two nodes with shared memory between them, as in the tests of links.
+//! Two nodes with shared memory between them, with the harness of the tests of links.
 
 #[path = "../it/links/harness/mod.rs"]
 pub(crate) mod harness;

@@ -22,7 +22,8 @@ use crate::loopback::host;
 const WARM_UP: u64 = 10_000;
 const MEASURED: u64 = 100_000;
 const LAST: u64 = WARM_UP + MEASURED;
-/// More than the rings hold: no service ends before the last measured message is received.
+/// More messages than the rings hold, so no service ends before the last measured message is
+/// received.
 const COOL_DOWN: u64 = 10_000;
 
 #[message(topic = "ticks", id = 1)]
@@ -62,7 +63,7 @@ impl Strategy {
     }
 }
 
-/// Reports the number of allocations during the measured messages.
+/// Reports the number of allocations while the measured messages pass.
 struct Exchange(SyncSender<u64>);
 
 #[service(reads(Order))]
@@ -83,7 +84,7 @@ impl Exchange {
     }
 }
 
-/// As `Feed`, in batches.
+/// Emits as `Feed` does, in batches.
 struct BatchFeed;
 
 #[service(emits(Order))]
@@ -98,7 +99,7 @@ impl BatchFeed {
     }
 }
 
-/// As `Exchange`, in batches.
+/// Receives and emits as `Exchange` does, in batches.
 struct BatchExchange(SyncSender<u64>);
 
 #[service(reads(Order))]
@@ -140,8 +141,9 @@ fn batches(sender: &SyncSender<u64>) -> Builder {
     Node::builder("main").service(|| BatchFeed).service(move || BatchExchange(sender.clone()))
 }
 
-/// Also if both topics have handlers: `orders` those of single emits, and then of batches.
-// Time is paused: an emit that waits makes a timer once a second, and a busy machine is slow.
+/// Fast handlers allocate nothing either: they run with single emits, and then with batches.
+// Time is paused, because an emit that waits makes a timer once a second, and busy machines are
+// slow.
 #[tokio::test(start_paused = true)]
 async fn p1_emitted_and_received_messages_allocate_nothing() {
     let (sender, allocations) = sync_channel(1);
@@ -173,9 +175,9 @@ async fn measured_messages_allocate_nothing() {
     assert_eq!(allocations.recv().unwrap(), 0, "in batches");
 }
 
-/// The earlier system made six allocations per message that it received from a socket (P2). Here
-/// only timers allocate, by the clock. All nodes are on this thread: each message crosses two
-/// links, and sending is counted too.
+/// In the earlier system, each message from a socket took six allocations (P2). Here only timers
+/// allocate, by the clock. All nodes are on this thread: each message crosses two links, and both
+/// their sending and receiving sides are counted.
 #[tokio::test]
 async fn p2_messages_that_cross_a_link_allocate_nothing() {
     const TOPOLOGY: &str = r#"
@@ -205,8 +207,9 @@ services = ["Exchange"]
     std::fs::remove_dir_all(&place).unwrap();
 }
 
-/// Each message wakes a reader that sleeps: the publisher's side rings, and the link's task at the
-/// reader's side wakes the reader. All of it is on this thread. Only timers allocate, by the clock.
+/// Each message wakes a sleeping reader: the publisher's side rings, and the link's task at the
+/// reader's side wakes the reader. Everything is on this thread. Only timers allocate, by the
+/// clock.
 #[tokio::test]
 #[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "metrics"))]
 async fn messages_that_wake_a_reader_in_memory_allocate_nothing() {
@@ -238,8 +241,9 @@ async fn messages_that_wake_a_reader_in_memory_allocate_nothing() {
     assert!(allocations < MESSAGES / 20, "{allocations} allocations in {MESSAGES} messages");
 }
 
-/// The earlier system made six allocations for each frame of a client, and more for its bridges
-/// (P2). Here buffers grow once, and timers allocate. One client sends, the other one gets all.
+/// In the earlier system, each frame of a client took six allocations, and its bridges took more
+/// (P2). Here buffers grow once, and timers allocate. One client sends, the other one receives
+/// everything.
 #[tokio::test]
 async fn p2_frames_of_clients_allocate_nothing() {
     let address = format!("{}:7401", host());
@@ -299,7 +303,7 @@ impl Oracle {
     }
 }
 
-/// Requests many at a time, and reports the number of allocations during the measured requests.
+/// Makes many requests at a time, and reports the number of allocations during the measured ones.
 struct Desk(SyncSender<u64>);
 
 #[service(requests(Question))]

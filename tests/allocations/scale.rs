@@ -1,4 +1,4 @@
-//! A node with many services, topics and members that come and go: what each of them costs.
+//! What services, topics and members cost in a node with many of them that come and go.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 mod actors;
@@ -14,7 +14,7 @@ use crate::bytes;
 use crate::messages::Order;
 
 thread_local! {
-    /// The services that have begun to wait for their first message.
+    /// How many services have begun to wait for their first message.
     static WAITING: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -42,7 +42,7 @@ impl Source {
     }
 }
 
-/// A node in which `services` wait for the messages of one of `topics` each.
+/// Returns a node with `services` services; each waits for the messages of one of `topics` topics.
 fn many(services: usize, topics: usize) -> Node {
     let topology = Topology::parse(
         "scale.toml",
@@ -62,7 +62,7 @@ fn many(services: usize, topics: usize) -> Node {
     builder.build().unwrap()
 }
 
-/// Starts the node, and returns when all of its services wait.
+/// Starts the node, and returns once all of its services wait.
 async fn start(node: Node, services: usize) -> Running {
     WAITING.set(0);
     let running = node.start(Tokio::current().unwrap()).unwrap();
@@ -72,7 +72,7 @@ async fn start(node: Node, services: usize) -> Running {
     running
 }
 
-/// The bytes that a node with this number of services takes, beside its rings.
+/// Returns how many bytes a node with this number of services takes, apart from its rings.
 async fn bytes_of(services: usize) -> isize {
     let before = bytes();
     let node = many(services, 10);
@@ -86,15 +86,16 @@ async fn bytes_of(services: usize) -> isize {
 
 #[tokio::test]
 async fn a_waiting_service_is_small() {
-    // What the first node of a process allocates stays.
+    // The first node of a process makes allocations that stay.
     bytes_of(10).await;
     let (few, many) = (bytes_of(100).await, bytes_of(1_100).await);
     let each = (many - few) / 1_000;
-    // Among them its place in the tree of supervisors.
+    // This includes the service's place in the tree of supervisors.
     assert!(each <= 4352, "a waiting service takes {each} bytes beside its rings");
 }
 
-/// The time grows with the number of services, not with its square: otherwise this takes minutes.
+/// The time grows linearly with the number of services; if it were quadratic, this would take
+/// minutes.
 #[tokio::test]
 async fn many_services_and_topics_start_and_end() {
     for (services, topics) in [(10_000, 1_000), (5_000, 1)] {
@@ -148,8 +149,8 @@ async fn many_services_publish_one_topic() {
     assert!(report.services.iter().all(|service| service.errors == 0 && service.panics == 0));
 }
 
-/// A publisher and a subscription join a running node and leave it, again and again, while others
-/// stay. Memory and counters stay what they were.
+/// A publisher and a subscription join and leave a running node repeatedly, while others stay.
+/// Memory and counters do not grow.
 #[tokio::test]
 async fn members_that_come_and_go_leave_nothing() {
     const ROUNDS: usize = 15_000;
@@ -158,14 +159,15 @@ async fn members_that_come_and_go_leave_nothing() {
     let (mut settled, mut lines) = (0, 0);
     for round in 0..ROUNDS + 2_000 {
         if round == 2_000 {
-            // The counters of some members that have left stay readable.
+            // The counters of some members that have left stay readable, so their number settles
+            // later.
             (settled, lines) = (bytes(), running.counters().len());
         }
         let policy = [Policy::Block, Policy::DropOldest][round % 2];
         let mut subscription = running.subscribe_to::<Order>("t0", "guest", policy).unwrap();
         let mut publisher = running.publisher_to::<Order>("t0", "guest").unwrap();
         publisher.emit(Order { number: 7 }).await.unwrap();
-        // One leaves before the other, with or without its message.
+        // One of the two leaves first, with or without its message taken.
         if round % 3 == 0 {
             drop(publisher);
         }
@@ -174,7 +176,7 @@ async fn members_that_come_and_go_leave_nothing() {
         }
         drop(subscription);
         assert!(matches!(staying.recv().await, Some(Delivery::Msg(_))));
-        // The services take theirs, too.
+        // The services of the node take their messages, too.
         tokio::task::yield_now().await;
     }
     let kept = bytes() - settled;
@@ -185,7 +187,7 @@ async fn members_that_come_and_go_leave_nothing() {
     running.join().await.unwrap();
 }
 
-/// The limit `memory` of a node counts the planned bytes.
+/// The node's limit `memory` includes the planned bytes of a table of keys.
 #[test]
 fn a_table_of_keys_takes_the_planned_memory() {
     let topic = Topic::new("ticks", Schema::of::<Order>(), 2, Region::new(16)).unwrap();

@@ -1,4 +1,4 @@
-//! Certificates of nodes, made for a test.
+//! Makes certificates of nodes for tests.
 #![allow(dead_code)] // each test file uses its part
 
 pub(crate) mod raw;
@@ -17,7 +17,7 @@ impl Authority {
         Authority(CertifiedIssuer::self_signed(authority(name), key).unwrap())
     }
 
-    /// An authority for which this one vouches.
+    /// Returns an intermediate authority with a certificate of this one.
     pub(crate) fn intermediate(&self, name: &str) -> Authority {
         let key = KeyPair::generate().unwrap();
         Authority(CertifiedIssuer::signed_by(authority(name), key, &self.0).unwrap())
@@ -27,7 +27,7 @@ impl Authority {
         self.0.pem()
     }
 
-    /// A certificate and its key, for a node with this name.
+    /// Returns a certificate and its key for a node with this name.
     pub(crate) fn issue(&self, node: &str) -> (String, String) {
         self.issue_as(CertificateParams::new([node.to_owned()]).unwrap())
     }
@@ -46,7 +46,7 @@ fn authority(name: &str) -> CertificateParams {
     params
 }
 
-/// The files of a node in a directory.
+/// Returns the paths of a node's files in a directory.
 #[cfg(feature = "tls")]
 pub(crate) fn of_node(directory: &Path, node: &str) -> mycelium_transports::tls::TlsFiles {
     let file = |name: &str| directory.join(name);
@@ -54,7 +54,7 @@ pub(crate) fn of_node(directory: &Path, node: &str) -> mycelium_transports::tls:
     mycelium_transports::tls::TlsFiles { certificate, key, authorities: file("ca.pem") }
 }
 
-/// A directory with `ca.pem`, and with `<node>.pem` and `<node>.key` of nodes.
+/// A directory with `ca.pem`, and with `<node>.pem` and `<node>.key` of each node.
 pub(crate) struct Certificates(PathBuf);
 
 impl Certificates {
@@ -65,12 +65,12 @@ impl Certificates {
         Certificates(directory)
     }
 
-    /// One authority, and the certificates of these nodes.
+    /// Makes a directory with one authority, and the certificates of these nodes.
     pub(crate) fn of(name: &str, nodes: &[&str]) -> Certificates {
         Certificates::new(name).with(nodes)
     }
 
-    /// The same in a directory.
+    /// Makes the same files in a directory that the caller names.
     pub(crate) fn in_directory(directory: &Path, nodes: &[&str]) -> Certificates {
         fs::create_dir_all(directory).unwrap();
         Certificates(directory.to_owned()).with(nodes)
@@ -83,7 +83,7 @@ impl Certificates {
         certificates
     }
 
-    /// Replaces a file as a whole: a reader sees the earlier or the new one.
+    /// Replaces a file atomically: a reader sees the old or the new one.
     pub(crate) fn write(&self, file: &str, text: &str) {
         let (new, path) = (self.0.join(format!(".{file}")), self.0.join(file));
         fs::write(&new, text).unwrap();
@@ -95,7 +95,7 @@ impl Certificates {
         self.write(&format!("{node}.pem"), certificate);
     }
 
-    /// The section of a topology file with these files.
+    /// Returns the section of a topology file that names these files.
     pub(crate) fn section(&self) -> String {
         let directory = self.0.display();
         format!(

@@ -1,4 +1,4 @@
-//! TLS of peers that do not use our code: rustls with its defaults, and the files of a node.
+//! TLS of peers that do not use our code: rustls with its defaults, and a node's files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use futures_rustls::rustls::server::WebPkiClientVerifier;
 use futures_rustls::rustls::version::TLS13;
 use futures_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-/// What a file of a node and the authorities say.
+/// The contents of a node's files.
 struct Files {
     provider: Arc<CryptoProvider>,
     authorities: Arc<RootCertStore>,
@@ -34,7 +34,7 @@ impl Files {
     }
 }
 
-/// A client with the certificate of a node.
+/// Returns the configuration of a client with the certificate of a node.
 pub(crate) fn client(directory: &Path, node: &str) -> Arc<ClientConfig> {
     let Files { provider, authorities, chain, key } = Files::read(directory, node);
     let client = ClientConfig::builder_with_provider(provider);
@@ -43,7 +43,7 @@ pub(crate) fn client(directory: &Path, node: &str) -> Arc<ClientConfig> {
     Arc::new(client.unwrap())
 }
 
-/// A server with the certificate of a node, which requires one of its clients.
+/// Returns the configuration of a server with the certificate of a node; its clients need one, too.
 pub(crate) fn server(directory: &Path, node: &str) -> Arc<ServerConfig> {
     let Files { provider, authorities, chain, key } = Files::read(directory, node);
     let clients = WebPkiClientVerifier::builder_with_provider(authorities, provider.clone());

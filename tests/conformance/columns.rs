@@ -1,4 +1,4 @@
-//! The columns of the table: each transport on each executor and on each pair of them.
+//! The columns of the table: each transport on each executor, and on each pair of executors.
 
 use mycelium_transports::conformance::{self, Link, Local, TestExecutor, TestTransport};
 
@@ -7,7 +7,7 @@ use crate::table::Column;
 #[cfg(feature = "tls")]
 use crate::tls::TlsSockets;
 
-/// One column for each transport on each executor and each pair of them.
+/// Returns one column for each transport on each executor and each pair of executors.
 pub(crate) fn columns() -> Vec<Column> {
     let (adapters, others) = (subjects::adapters(), subjects::without_network());
     let mut columns = Vec::new();
@@ -16,7 +16,7 @@ pub(crate) fn columns() -> Vec<Column> {
         columns.push(column::<Link<UnixSockets>>(publishers, readers));
         columns.push(column::<Link<UnixSockets, true>>(publishers, readers));
         columns.push(column::<Link<TcpSockets>>(publishers, readers));
-        // Between two executors TLS is what TCP is: each end sees its own stream.
+        // Between two executors TLS adds nothing to TCP: each end sees only its own stream.
         #[cfg(feature = "tls")]
         if publishers.name == readers.name {
             columns.push(column::<Link<TlsSockets>>(publishers, readers));
@@ -34,7 +34,7 @@ pub(crate) fn columns() -> Vec<Column> {
     columns
 }
 
-/// Each executor with itself, then all other pairs.
+/// Returns each executor paired with itself, then all other pairs.
 fn pairs(executors: &[TestExecutor]) -> Vec<(TestExecutor, TestExecutor)> {
     let with = |one: &TestExecutor| executors.iter().map(|two| (*one, *two)).collect::<Vec<_>>();
     let mut pairs: Vec<_> = executors.iter().flat_map(with).collect();
@@ -42,7 +42,7 @@ fn pairs(executors: &[TestExecutor]) -> Vec<(TestExecutor, TestExecutor)> {
     pairs
 }
 
-/// The same laws, on topics whose messages have traces.
+/// Returns the column with the same laws on topics whose messages have traces.
 fn traced(mut column: Column, transport: &'static str) -> Column {
     column.transport = transport;
     column.laws.iter_mut().for_each(|law| law.is_traced = true);

@@ -25,7 +25,7 @@ use with_glommio::GlommioOne;
 use with_smol::{SmolMany, SmolOne};
 use with_tokio::{TokioMany, TokioOne};
 
-/// Executors with a network.
+/// Returns the executors with a network.
 pub(crate) fn adapters() -> Vec<TestExecutor> {
     vec![
         TestExecutor::of::<TokioOne>(),
@@ -38,7 +38,7 @@ pub(crate) fn adapters() -> Vec<TestExecutor> {
     ]
 }
 
-/// Executors without a network: they run the local transport only.
+/// Returns the executors without a network, which run only the local transport.
 pub(crate) fn without_network() -> Vec<TestExecutor> {
     vec![TestExecutor::of::<Own>()]
 }
@@ -79,7 +79,7 @@ impl StreamPair for UnixSockets {
 
     fn cut(socket: &UnixStream) -> io::Result<Box<dyn FnOnce() + Send>> {
         let socket = socket.try_clone()?;
-        // It fails if the connection has ended already.
+        // The shutdown fails if the connection has already ended; that is fine.
         Ok(Box::new(move || _ = socket.shutdown(Shutdown::Both)))
     }
 
@@ -108,7 +108,7 @@ impl StreamPair for TcpSockets {
 
     fn cut(socket: &TcpStream) -> io::Result<Box<dyn FnOnce() + Send>> {
         let socket = socket.try_clone()?;
-        // It fails if the connection has ended already.
+        // The shutdown fails if the connection has already ended; that is fine.
         Ok(Box::new(move || _ = socket.shutdown(Shutdown::Both)))
     }
 

@@ -1,4 +1,4 @@
-//! The table: laws by executor and transport.
+//! The table of results: laws by executor and transport.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -17,7 +17,7 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// The executor of the publishers, that of the readers, and the transport.
+    /// Returns the publishers' executor, the readers' executor, and the transport.
     pub(crate) fn name(&self) -> String {
         let (publishers, readers) = (self.publishers.name, self.readers.name);
         if publishers == readers {
@@ -35,10 +35,10 @@ pub(crate) struct Table {
     took: Duration,
 }
 
-/// The duration, or the error.
+/// How long a law took, or its error.
 type Cell = Result<Duration, String>;
 
-/// Cells that run at the same time: most of them wait most of the time.
+/// How many cells run at the same time. Most of them wait most of the time.
 const AT_ONCE: usize = 8;
 
 impl Table {
@@ -100,7 +100,7 @@ impl Table {
         );
     }
 
-    /// Whether each law ran in each column, and holds there.
+    /// Returns whether each law ran in each column, and holds there.
     pub(crate) fn is_complete(&self) -> bool {
         self.held() == self.laws().len() * self.columns.len()
     }
@@ -109,7 +109,7 @@ impl Table {
         self.cells.values().filter(|cell| cell.is_ok()).count()
     }
 
-    /// The names of all laws, in the order of the columns.
+    /// Returns the names of all laws, in the order of the columns.
     fn laws(&self) -> Vec<&'static str> {
         let mut laws = Vec::new();
         for law in self.columns.iter().flat_map(|column| &column.laws) {
@@ -129,7 +129,7 @@ impl Table {
     }
 }
 
-/// Columns per block of the printed table.
+/// The number of columns in each block of the printed table.
 const WIDTH: usize = 18;
 
 #[expect(clippy::disallowed_methods, reason = "durations of tests are real time")]

@@ -44,13 +44,13 @@ impl StreamPair for TlsSockets {
     }
 }
 
-/// The publisher's side and the reader's.
+/// The names of the publishers' side and of the readers' side.
 const NAMES: [&str; 2] = ["there", "here"];
 
-/// The files, which are read again for each connection.
+/// The files of both sides, which are read for each connection.
 static CERTIFICATES: Mutex<Option<Certificates>> = Mutex::new(None);
 
-/// Removes the files.
+/// Removes the files; statics are not dropped.
 pub(crate) fn clean() {
     CERTIFICATES.lock().unwrap().take();
 }

@@ -1,4 +1,4 @@
-//! The allocator of a program whose tests measure what they allocate.
+//! An allocator that counts, for tests that measure allocations.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -9,17 +9,17 @@ thread_local! {
     static BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
-/// How often this thread has allocated.
+/// Returns how many times this thread has allocated.
 pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.get()
 }
 
-/// The bytes that this thread has allocated and not freed.
+/// Returns how many bytes this thread has allocated and not freed.
 pub(crate) fn bytes() -> isize {
     BYTES.get()
 }
 
-/// The system's allocator, with counts for each thread.
+/// The system's allocator, with counters for each thread.
 struct Counting;
 
 // SAFETY: every call is passed unchanged to the system's allocator; counting touches `Cell`s of

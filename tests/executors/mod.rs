@@ -1,12 +1,12 @@
-//! A test on each executor, one after the other.
+//! Runs a test on each executor, one after another.
 
 use std::sync::Arc;
 
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
-/// Runs `body` on tokio with two threads, on smol, and on glommio where it exists. It gets the name
-/// of the executor, too.
+/// Runs `body` on tokio with two threads, on smol, and on glommio where it is supported. `body`
+/// also gets the name of the executor.
 pub(crate) fn on_each_executor(body: impl AsyncFn(Arc<dyn Executor>, &'static str) + 'static) {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     tokio.unwrap().block_on(async {

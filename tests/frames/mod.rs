@@ -1,6 +1,6 @@
-//! Frames of a peer, written after docs/wire-format.md and without our code.
+//! Frames of a peer, written from docs/wire-format.md without our code.
 
-/// A frame of type `id` with this payload, all of which is its fixed part.
+/// Returns a frame of type `id` whose payload is only its fixed part.
 pub(crate) fn frame(id: u16, stream: u32, sequence: u64, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0xa1, 0];
     frame.extend(id.to_le_bytes());
@@ -14,7 +14,7 @@ pub(crate) fn frame(id: u16, stream: u32, sequence: u64, payload: &[u8]) -> Vec<
     frame
 }
 
-/// A name of bounded length.
+/// Returns a name as the wire has it: its length and its bytes, padded.
 pub(crate) fn name(name: &str) -> [u8; 64] {
     let mut bytes = [0; 64];
     bytes[..2].copy_from_slice(&(name.len() as u16).to_le_bytes());
@@ -22,7 +22,7 @@ pub(crate) fn name(name: &str) -> [u8; 64] {
     bytes
 }
 
-/// The hello of a peer with versions from 1 to `version` and a long silence limit.
+/// Returns the hello of a peer with versions from 1 to `version` and a long silence limit.
 pub(crate) fn hello(node: &str, boot: u64, version: u8) -> Vec<u8> {
     let mut payload = vec![1, 0, version, version, 0, 0, 16, 0];
     payload.extend(boot.to_le_bytes());

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// An address of the loopback interface: the system has 16 million of them, and each test process
+/// Returns an address of the loopback interface, which has 16 million of them; each test process
 /// and each call takes another one.
 pub(crate) fn host() -> String {
     static NEXT: AtomicU8 = AtomicU8::new(1);

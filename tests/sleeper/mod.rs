@@ -1,7 +1,7 @@
-//! A child of a process that is about to die.
+//! Forks a child that outlives its process for a while.
 #![allow(unsafe_code)]
 
-/// A child that keeps all descriptors of this process for this many seconds.
+/// Forks a child that keeps all descriptors of this process open for this many seconds.
 pub(crate) fn fork_a_sleeper(seconds: u32) {
     // SAFETY: the child calls nothing else than the functions below, which the child of a process
     // with threads may call.

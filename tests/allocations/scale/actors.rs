@@ -1,4 +1,4 @@
-//! What an actor costs, and that nothing is left of it when it has ended.
+//! What an actor costs, and that nothing is left of it after its end.
 
 use mycelium::actor;
 use mycelium::actors::{ActorContext, ActorEnd, ActorRef, Actors};
@@ -9,7 +9,7 @@ use super::bytes;
 /// A message of 64 bytes.
 struct Block([u64; 8]);
 
-/// Uses what an actor may have: a timer, a child, one that it watches.
+/// An actor with everything that it may have: a timer, a child, and an actor that it watches.
 #[derive(Default)]
 struct Holder {
     sum: u64,
@@ -28,7 +28,7 @@ impl Holder {
     }
 }
 
-/// Spawns actors with and without a name, and drops their references.
+/// Spawns actors with and without names, and drops their references.
 async fn come_and_go(actors: &Actors, count: usize, uses_all: bool) {
     let mut all: Vec<_> = (0..count)
         .map(|number| {
@@ -50,11 +50,12 @@ async fn come_and_go(actors: &Actors, count: usize, uses_all: bool) {
     assert_eq!(actors.count(), 0);
 }
 
-/// The defect H9 of the earlier system: actors and their rings of 180 KB were never freed.
+/// Defect H9 of the earlier system: actors and their rings of 180 KB were never freed.
 #[tokio::test]
 async fn h9_actors_that_have_ended_leave_nothing() {
     let actors = Actors::on(Tokio::current().unwrap());
-    // Tables grow to the largest number, and the names of the last 1,024 that had one are kept.
+    // Tables grow to the largest number of actors, and the last 1,024 names of ended actors are
+    // kept.
     for _ in 0..21 {
         come_and_go(&actors, 100, true).await;
     }
@@ -75,7 +76,7 @@ async fn an_actor_is_about_as_large_as_its_mailbox() {
     let all: Vec<_> = (0..1_000).map(|_| actors.spawn(Holder::default).unwrap()).collect();
     tokio::task::yield_now().await;
     let each = (bytes() - before) / 1_000;
-    // 64 messages of 64 bytes, a word for each, and the number of the variant.
+    // The mailbox: 64 messages of 64 bytes, each with a stamp and the number of the variant.
     let mailbox = 64 * (64 + 8 + 8);
     assert!(each < mailbox + 2_048, "{each} bytes, and its mailbox has {mailbox}");
     drop(all);

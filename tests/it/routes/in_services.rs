@@ -87,7 +87,8 @@ impl WaitingSource {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut waiting = Waiting::new(Buyer::default(), Twice);
         for price in (0..QUOTES).step_by(2) {
-            // An emit that does not wait would fail here for lack of room.
+            // The buyer emits without waiting, which fails when there is no room, so it must emit
+            // no order.
             waiting.buyer_mut().quotes = 0;
             waiting.route_async_to(&Quote { value: price }, &mut ctx.out()).await?;
         }
