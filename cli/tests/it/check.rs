@@ -1,6 +1,6 @@
-//! `mycelium check`: the tool is a process, its programs are scripts that print what bandit says of
-//! itself, or something else. `UPDATE_CHECK=1 cargo test -p mycelium-cli --test it check` writes the
-//! golden files of bandit's topologies, and the picture of the documents.
+//! `mycelium check` as a process. Its programs are scripts that print the description of bandit, or
+//! something else. `UPDATE_CHECK=1 cargo test -p mycelium-cli --test it check` writes the golden
+//! files of bandit's topologies, and the picture in the documents.
 
 mod golden;
 mod mistakes;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::common::{Ended, tool};
 
-/// A directory with bandit's topologies, and a program `bandit` that describes itself.
+/// Returns a directory with bandit's topologies, and a program `bandit` that describes itself.
 fn directory() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let description = app::describe(&Options::default()).unwrap().to_json();
@@ -32,7 +32,7 @@ fn write(directory: &Path, name: &str, text: &str) {
     fs::write(directory.join(name), text).unwrap();
 }
 
-/// A program of these commands of a shell.
+/// Writes a program that is a shell script with these commands.
 fn program(directory: &Path, name: &str, commands: &str) {
     write(directory, name, &format!("#!/bin/sh\n{commands}\n"));
     let path = directory.join(name);

@@ -1,4 +1,4 @@
-//! Processes of the tests: the tool, and the nodes of `examples/ticks`.
+//! Processes for the tests: the tool, and the nodes of `examples/ticks`.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The tool, which colours a terminal.
+/// Returns the tool with these arguments, in an environment where it colours a terminal.
 pub(crate) fn tool(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mycelium"));
     command.args(arguments).env_remove("NO_COLOR").stdin(Stdio::null());
@@ -27,14 +27,14 @@ impl Ended {
         Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
-    /// The output of a run that ended well.
+    /// Returns the output of a successful run.
     #[track_caller]
     pub(crate) fn expect_success(self) -> String {
         assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
         self.out
     }
 
-    /// The exit code and the error of a run without output.
+    /// Returns the exit code and the error of a run, which must have no output.
     #[track_caller]
     pub(crate) fn expect_failure(self) -> (Option<i32>, String) {
         assert_eq!(self.out, "", "{}", self.err);
@@ -47,7 +47,8 @@ pub(crate) fn run(arguments: &[&str]) -> Ended {
     Ended::of(&tool(arguments).output().expect("the tool runs"))
 }
 
-/// The program of the nodes. Cargo builds it with all tests of the package, and not with one.
+/// Returns the program of the nodes. Cargo builds it with all tests of the package, but not with
+/// one alone.
 pub(crate) fn ticks() -> PathBuf {
     let tool = Path::new(env!("CARGO_BIN_EXE_mycelium"));
     let program = tool.parent().expect("a directory").join("examples/ticks");
@@ -60,10 +61,10 @@ pub(crate) fn ticks() -> PathBuf {
     program
 }
 
-/// A process that is killed when it is dropped.
+/// A process that is killed on drop.
 pub(crate) struct Process {
     pub(crate) child: Child,
-    /// Until its output is closed.
+    /// Its output; `None` once it is closed.
     pub(crate) lines: Option<BufReader<ChildStdout>>,
 }
 
@@ -74,7 +75,7 @@ impl Process {
         Process::run(command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null()))
     }
 
-    /// Runs an ignored test of the same program, with a variable.
+    /// Runs an ignored test of this program, with a variable.
     pub(crate) fn test(name: &str, (key, value): (&str, &str)) -> Process {
         let mut command = Command::new(std::env::current_exe().expect("a path"));
         command.args([name, "--exact", "--ignored", "--nocapture"]).env(key, value);
@@ -91,7 +92,7 @@ impl Process {
         self.child.id()
     }
 
-    /// The next line that it prints.
+    /// Returns the next line of its output.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         let lines = self.lines.as_mut().expect("its output is open");
@@ -100,7 +101,7 @@ impl Process {
         line.trim_end().to_owned()
     }
 
-    /// All that it writes to standard error until its end, if that is a pipe.
+    /// Returns everything that it writes to standard error until its end, if that is a pipe.
     pub(crate) fn errors(&mut self) -> String {
         let mut errors = String::new();
         if let Some(stderr) = &mut self.child.stderr {
@@ -122,7 +123,7 @@ impl Drop for Process {
     }
 }
 
-/// Sends a signal to a process, which may have ended just now.
+/// Sends a signal to a process, which may have just ended.
 pub(crate) fn kill(pid: u32, signal: Signal) {
     let _ = kill_process(Pid::from_raw(pid.cast_signed()).expect("a process"), signal);
 }

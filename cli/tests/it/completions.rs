@@ -1,17 +1,16 @@
-//! The scripts of `completions` are ones that the shells read. A shell that is not installed is
-//! left out.
+//! The shells can read the scripts of `completions`. Shells that are not installed are skipped.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::common::run;
 
-/// Whether the shell reads a script without an error; `None` without the shell.
+/// Returns whether the shell reads a script without an error; `None` without the shell.
 fn is_read(shell: &str, script: &[u8]) -> Option<bool> {
     let mut shell = Command::new(shell);
     let shell = shell.arg("-n").stdin(Stdio::piped()).stdout(Stdio::null());
     let mut shell = shell.spawn().ok()?;
-    // A shell that finds an error may close its input.
+    // A shell that finds an error may close its input early.
     let _ = shell.stdin.take().expect("a pipe").write_all(script);
     Some(shell.wait().expect("its end").success())
 }

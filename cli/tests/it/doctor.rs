@@ -1,4 +1,4 @@
-//! `doctor` on machines that are directories: good ones, bad ones, and those whose files are
+//! `doctor` on machines that are directories: good machines, bad ones, and machines whose files are
 //! missing or garbage.
 
 use std::fs;
@@ -10,10 +10,10 @@ use tempfile::TempDir;
 
 use crate::common::{Ended, run};
 
-/// A machine whose files a test writes.
+/// A directory with the files of a machine, which the test writes.
 struct Fake(TempDir);
 
-/// A machine on which nothing is to be mended.
+/// The files of a machine without findings to mend.
 const GOOD: &[(&str, &str)] = &[
     ("proc/sys/kernel/osrelease", "6.8.0-31-generic\n"),
     ("proc/sys/kernel/io_uring_disabled", "0\n"),
@@ -76,7 +76,7 @@ impl Fake {
         self.path("app.toml").to_str().unwrap().to_owned()
     }
 
-    /// The findings, and the exit code.
+    /// Returns the findings and the exit code.
     fn check(&self, arguments: &[&str]) -> (Vec<Value>, i32) {
         let root = self.0.path().to_str().unwrap();
         let Ended { code, out, err } =
@@ -84,7 +84,7 @@ impl Fake {
         (serde_json::from_str(&out).expect(&err), code.expect("no signal"))
     }
 
-    /// The finding of a check.
+    /// Returns the finding of one check.
     fn finding(&self, check: &str, arguments: &[&str]) -> Value {
         let (findings, _) = self.check(arguments);
         findings.into_iter().find(|it| it["check"] == check).unwrap_or_else(|| panic!("{check}"))
@@ -96,7 +96,7 @@ fn a_good_machine_has_nothing_to_mend() {
     let fake = Fake::new();
     let (findings, code) = fake.check(&[]);
     assert_eq!(code, 0);
-    // These are attempts of this process.
+    // These checks try the system of this process, not the files.
     let tried = ["shared memory", "io_uring"];
     for finding in &findings {
         let expected = if tried.iter().any(|it| finding["check"] == *it) { "note" } else { "ok" };
@@ -221,7 +221,7 @@ fn the_older_control_groups_are_read() {
     fake.write("proc/self/cgroup", "4:cpu,cpuacct:/a\n3:memory:/a\n2:pids:/a\n1:name=systemd:/\n");
     fake.write("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "50000\n");
     fake.write("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "9223372036854771712\n");
-    // As in a container, which does not see its own group.
+    // A container does not see its own group.
     fake.write("sys/fs/cgroup/pids/pids.max", "100\n");
     assert_eq!(fake.finding("CPU quota", &[])["found"], "50000 µs in each period");
     assert_eq!(fake.finding("memory limit", &[])["found"], "none");

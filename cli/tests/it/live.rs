@@ -1,4 +1,4 @@
-//! `ls`, `hz`, `counters`, `top --once` and `check --live` against nodes that run.
+//! `ls`, `hz`, `counters`, `top --once` and `check --live` against running nodes.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 use std::process::{Child, Command, Stdio};
@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use crate::common::{Ended, Process, kill, run, tool};
 
-/// Waits until something holds.
+/// Waits until the condition holds.
 #[track_caller]
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let mut tries = (0..1_000_000).inspect(|_| std::thread::yield_now());
     assert!(tries.any(|_| holds()), "never: {what}");
 }
 
-/// What the tool prints as JSON.
+/// Returns the tool's output, parsed as JSON.
 #[track_caller]
 fn json(arguments: &[&str]) -> Vec<Value> {
     let mut all = arguments.to_vec();
@@ -28,8 +28,7 @@ fn json(arguments: &[&str]) -> Vec<Value> {
     rows.as_array().expect("an array").clone()
 }
 
-/// A node that sends `count` ticks, has sent them all, and waits. Its display is slow and misses
-/// some.
+/// Returns a node that has sent `count` ticks and now waits. Its display is slow and misses some.
 fn after(count: u64) -> (Process, String) {
     after_in(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/live/one.toml"), count)
 }
@@ -38,14 +37,15 @@ fn after_in(topology: &str, count: u64) -> (Process, String) {
     let mut node = Process::node(&["one", topology, "--count", &count.to_string()]);
     assert_eq!(node.line(), format!("sent {count}"));
     let pid = node.pid().to_string();
-    // A publisher stores its count at the end of the poll, which prints the line.
+    // The node prints its line in a poll, and the publisher stores its count at the end of that
+    // poll.
     let sent = format!("ticks,Feed,one,0,0.0,{count}\n");
     while !run(&["hz", "ticks", "--pid", &pid, "--for", "1ms", "-o", "csv"]).out.contains(&sent) {}
     (node, pid)
 }
 
-/// While the publisher sends at full rate, the sum of all intervals and of those before is what
-/// it says at its end.
+/// While the publisher sends at full rate, the counts of all intervals must add up to the total
+/// that the publisher reports at its end.
 #[test]
 fn at_full_rate_no_message_is_counted_twice_or_missed() {
     let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/live/one.toml");
@@ -56,7 +56,7 @@ fn at_full_rate_no_message_is_counted_twice_or_missed() {
     let (mut expected, mut readings) = (None, 0);
     loop {
         let ended = run(&["hz", "ticks", "--pid", &pid, "--for", "20ms", "-o", "json"]);
-        // Its topics do not exist yet.
+        // The topics of the node do not exist yet.
         let Ok(rates) = serde_json::from_str::<Value>(ended.out.trim()) else { continue };
         let (messages, sent) = (rates[0]["messages"].as_u64(), rates[0]["sent"].as_u64());
         let (Some(messages), Some(sent)) = (messages, sent) else { continue };
@@ -79,11 +79,11 @@ fn a_second_signal_ends_a_tool_whose_output_nobody_reads() {
     fcntl_setpipe_size(&into, 4096).unwrap();
     let mut hz = tool(&["hz", "--pid", &pid, "--interval", "1ms"]);
     let mut hz = hz.stdout(into).stderr(Stdio::null()).spawn().unwrap();
-    // No further line has room.
+    // No further line fits into the pipe.
     while ioctl_fionread(&output).unwrap() < 4000 {
         assert!(hz.try_wait().unwrap().is_none());
     }
-    // Two that come together are one.
+    // Two signals that arrive together count as one.
     while hz.try_wait().unwrap().is_none() {
         kill(hz.id(), Signal::TERM);
         std::thread::yield_now();
@@ -108,7 +108,7 @@ fn a_node_that_is_stopped_is_read_as_one_that_runs() {
 fn a_live_check_finds_drops_and_adds_up() {
     let (_node, pid) = after(100_000);
     let arguments = ["check", "--live", "--pid", &pid, "--max-depth", "100"];
-    // The display is slow: until it has noticed, the messages wait.
+    // The slow display may not have noticed its losses yet.
     let found = |ended: &Ended| ended.code == Some(1) && ended.out.contains("messages dropped");
     let ended = std::iter::repeat_with(|| run(&arguments)).find(found).expect("drops");
     assert!(ended.out.contains("ticks of Feed at Display"), "{}", ended.out);
@@ -125,7 +125,7 @@ fn a_live_check_finds_drops_and_adds_up() {
     assert_eq!(number(ticks, "to_readers"), 200_000);
 }
 
-/// A live check that has found its node, and waits for an hour or a signal.
+/// Returns a live check that has found its node, and that waits for an hour or a signal.
 fn check_for_an_hour(arguments: &[&str]) -> Child {
     let limits = ["--for", "1h", "--max-depth", "100", "--max-drops", "1000000"];
     let mut check = tool(&[&["check", "--live"], arguments, &limits].concat());
@@ -149,7 +149,8 @@ fn a_live_check_that_is_interrupted_has_not_passed() {
     assert!(ended.out.contains("ticks"), "the sums until then: {}", ended.out);
 }
 
-/// A node that no other node reads from has no socket, by which `--directory` finds a process.
+/// `--directory` finds processes by their sockets, and a node without readers in other nodes has
+/// none.
 #[test]
 fn nodes_without_a_socket_in_the_directory_are_named() {
     let place = tempfile::tempdir().unwrap();
@@ -175,7 +176,7 @@ fn nodes_without_a_socket_in_the_directory_are_named() {
     assert!(last.err.contains(&absent), "{}", last.err);
 }
 
-/// The process ends and another one of its node starts while the tool waits.
+/// While the tool waits, the process ends and another process of its node starts.
 #[test]
 fn a_live_check_finds_a_process_that_was_replaced() {
     let directory = tempfile::tempdir().unwrap();
@@ -216,7 +217,7 @@ fn counters_have_the_names_that_are_in_memory() {
     assert!(csv.starts_with("node,pid,kind,label,counter,value\n"), "{csv}");
 }
 
-/// The tool maps memory: the target does not even notice.
+/// The tool only maps memory, so the target does not notice it.
 #[test]
 #[allow(clippy::print_stdout, reason = "a check that is left out is reported")]
 fn the_target_makes_no_system_call() {
@@ -253,7 +254,7 @@ fn the_target_makes_no_system_call() {
     kill(strace.id(), Signal::INT);
     strace.wait().expect("it has ended");
     let text = std::fs::read_to_string(&trace).unwrap_or_default();
-    // The calls by which its threads wait, and set the timer of their waits.
+    // The system calls with which the target's threads wait and set timers.
     let waits = ["epoll_", "futex", "restart_syscall", "recvfrom(", "timerfd_settime", "detached"];
     let is_wait = |line: &&str| waits.iter().any(|wait| line.contains(wait));
     let others: Vec<&str> = text.lines().filter(|line| !is_wait(line)).collect();
@@ -262,7 +263,7 @@ fn the_target_makes_no_system_call() {
     drop(node);
 }
 
-/// A region of another version, or a fake: it is not shown, and the others are.
+/// A region of another version, or a forged one, is not shown, and the rest is.
 #[test]
 fn counters_that_cannot_be_read_are_a_warning() {
     let (_node, pid) = after(1);
@@ -273,7 +274,7 @@ fn counters_that_cannot_be_read_are_a_warning() {
     assert!(ended.out.contains(&pid), "{}", ended.out);
     let own = std::process::id().to_string();
     assert!(ended.err.contains("warning: ") && ended.err.contains(&own), "{}", ended.err);
-    // Or the reason that a node is not found, whose code is the end.
+    // If a node is not found, the warning is the reason, and its code comes last.
     let ended = run(&["ls", "--node", "nobody"]);
     assert!(ended.err.contains("; counters of process "), "{}", ended.err);
     assert!(ended.err.ends_with("]\n"), "{}", ended.err);

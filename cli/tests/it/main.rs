@@ -1,4 +1,4 @@
-//! The tool as users run it: as a process, with nodes that are processes.
+//! The tool as users run it: as a process, with nodes in processes.
 #![cfg(target_os = "linux")]
 
 mod check;

@@ -1,4 +1,4 @@
-//! Mistakes of the command line that need neither a file nor a node, of all verbs.
+//! Mistakes on the command line of all verbs that need neither a file nor a node.
 
 use crate::common::run;
 

@@ -1,4 +1,4 @@
-//! `mycelium tap` as a process, with nodes that are processes.
+//! `mycelium tap` as a process, with nodes in processes.
 
 mod forms;
 mod liar;
@@ -9,7 +9,7 @@ mod process;
 mod slow;
 mod ways;
 
-/// Runs in a child: does nothing in the test itself.
+/// Runs a node in a child process; returns at once in the test run itself.
 #[test]
 fn node_process() {
     node::enter();

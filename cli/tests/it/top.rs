@@ -18,7 +18,7 @@ use rustix::process::{
 use self::terminal::Terminal;
 use crate::common::{Ended, Process, kill, run};
 
-/// A node that emits a tick each millisecond, and is alone in its test. It publishes.
+/// Returns a node that emits a tick each millisecond and has begun to. No other test uses its name.
 fn node(name: &str) -> Process {
     let node = Process::node(&[name]);
     let pid = node.pid().to_string();
@@ -27,7 +27,7 @@ fn node(name: &str) -> Process {
     node
 }
 
-/// The terminal of a tool that shows a node.
+/// Returns the terminal of a tool that shows a node.
 fn shown(command: CommandBuilder, size: (u16, u16)) -> Terminal {
     let terminal = Terminal::run(command, size);
     terminal.until(|text| text.contains("→ ticks"));
@@ -163,7 +163,7 @@ fn a_node_that_stops_or_dies_is_shown_and_the_tool_lives_on() {
     assert!(terminal.wait().success());
 }
 
-/// Runs in the terminal of the next test.
+/// Runs the tool in the terminal of the next test.
 #[test]
 #[ignore = "the next test runs it"]
 fn a_screen_that_panics() {
@@ -181,7 +181,7 @@ fn a_panic_restores_the_terminal_and_its_message_is_readable() {
     let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
     command.args(["top::a_screen_that_panics", "--exact", "--ignored", "--nocapture"]);
     command.env("TERM", "xterm-256color");
-    // What follows a backtrace would not overwrite the message.
+    // A backtrace hint would follow the message.
     command.env("RUST_BACKTRACE", "0");
     let mut terminal = Terminal::run(command, (24, 200));
     terminal.until(|text| text.contains("the third read"));
@@ -205,7 +205,7 @@ fn a_terminal_that_is_killed() {
 const SHOWN: &str = "shown by ";
 const NODE: &str = "MYCELIUM_TEST_NODE";
 
-/// Runs in a process of the next test, which becomes the parent of the tool, and reads its exit
+/// Runs in a process of the next test. It becomes the parent of the tool, and reads its exit
 /// status.
 #[test]
 #[ignore = "the next test runs it"]
@@ -231,5 +231,5 @@ fn it_ends_with_its_terminal() {
     while parent.line() != SUCCESS {}
 }
 
-/// What libtest prints of a test that has passed.
+/// The line that libtest prints for a test that has passed.
 const SUCCESS: &str = "test top::a_parent_of_the_tool ... ok";

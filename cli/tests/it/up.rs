@@ -1,7 +1,7 @@
 //! `up`, `down` and `status` with real processes: this test program is run again as the nodes.
 //!
-//! Each test has a runtime directory of its own. At its end nothing may be left of it: no process,
-//! no socket and no directory. `World` ends what runs, and checks that.
+//! Each test has its own runtime directory. At the end of a test, nothing may be left: no process,
+//! no socket and no directory. `World` ends what still runs, and checks this.
 
 mod changes;
 mod faults;

@@ -1,4 +1,4 @@
-//! The commands against nodes that are joined by each carrier.
+//! The commands against nodes that each carrier joins.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 use std::process::Command;
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::common::{Ended, ticks, tool};
 
-/// The runtime directory of one carrier, removed at its end.
+/// The runtime directory for one carrier, removed on drop.
 struct World {
     directory: TempDir,
     file: String,
@@ -31,7 +31,7 @@ impl World {
         Ended::of(&command.output().expect("the tool runs"))
     }
 
-    /// Runs a command with the topology, and with the command of its nodes.
+    /// Runs a command with the topology and the command of its nodes.
     fn run_with_nodes(&self, verb: &[&str]) -> Ended {
         let ticks = ticks();
         let ticks = ticks.to_str().expect("UTF-8");
@@ -68,8 +68,8 @@ fn tcp() {
     every_verb("tcp", &["feed", "desk"], "TCP");
 }
 
-/// Runs all commands with the nodes of a carrier's topology. `name` is what `check` calls it; empty
-/// if nothing leaves the process.
+/// Runs all commands with the nodes of a carrier's topology. `name` is the carrier's name in the
+/// output of `check`; it is empty if no link is needed.
 fn every_verb(carrier: &str, nodes: &[&str], name: &str) {
     let world = World::new(carrier);
     let file = world.file.as_str();
@@ -86,7 +86,7 @@ fn every_verb(carrier: &str, nodes: &[&str], name: &str) {
     let status = world.run(&["status", file]);
     assert_eq!(status.code, Some(0), "{}{}", status.out, status.err);
 
-    // Nodes of other tests have the same names.
+    // Nodes of other tests have the same names, so the commands select processes.
     let state = world.run(&["status", file, "-o", "json"]).expect_success();
     let state: serde_json::Value = serde_json::from_str(state.trim()).expect("JSON");
     let mut target = Vec::new();

@@ -1,4 +1,4 @@
-//! What `check` prints of bandit's topologies, and its pictures.
+//! The output of `check` for bandit's topologies, and its pictures.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::{check, directory, program, write};
 
 pub(crate) const TOPOLOGIES: [&str; 4] = ["bandit", "bundled", "distributed", "observed"];
 
-/// The sizes of rings are those of 64-bit hosts with cache lines of 64 bytes.
+/// The sizes of rings are for 64-bit hosts with cache lines of 64 bytes.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn bandits_topologies_are_those_of_the_golden_files() {
@@ -41,7 +41,7 @@ fn compare(path: &Path, found: &str) {
     );
 }
 
-/// The texts of all elements `title` of a picture.
+/// Returns the texts of all `title` elements of a picture.
 fn titles(svg: &str) -> BTreeSet<String> {
     let document = Document::parse(svg).unwrap();
     assert_eq!(document.root_element().tag_name().name(), "svg");
@@ -49,7 +49,7 @@ fn titles(svg: &str) -> BTreeSet<String> {
     titles.filter_map(|node| node.text().map(str::to_owned)).collect()
 }
 
-/// Names that mean something to XML, and long ones.
+/// Names with characters that have a meaning in XML, and long names.
 #[test]
 fn names_are_escaped_in_pictures_and_texts() {
     let directory = directory();

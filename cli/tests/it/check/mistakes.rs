@@ -1,5 +1,5 @@
-//! Mistakes in topologies and in their commands, with their exit codes. The errors themselves are
-//! those of the builds: `tests/it/describe.rs`, `tests/it/topology`.
+//! Mistakes in topologies and their commands, with the exit codes. `tests/it/describe.rs` and
+//! `tests/it/topology` test the errors themselves.
 
 use super::{check, directory, write};
 
@@ -65,8 +65,8 @@ fn a_file_without_programs() {
     assert!(error.starts_with("error: bad.toml:2:1: unknown key `colour`"), "{error}");
 }
 
-/// Without a program only the executors that come with Mycelium are known: another name is not
-/// refused, because a program may bring its own.
+/// Without a program, only the executors that come with Mycelium are known. Another name is no
+/// error, because a program may bring its own executor.
 #[test]
 fn a_file_alone_says_which_executors_do_not_come_with_mycelium() {
     let directory = directory();
@@ -85,7 +85,8 @@ fn a_file_alone_says_which_executors_do_not_come_with_mycelium() {
     );
 }
 
-/// The program says which executors its services can have, and not on which one it starts a node.
+/// The program describes which executors its services may have, but not the executor on which it
+/// starts a node.
 #[test]
 fn a_node_whose_executor_does_not_come_with_mycelium_is_a_warning() {
     let directory = directory();

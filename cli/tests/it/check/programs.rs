@@ -1,12 +1,12 @@
-//! Programs: those of the file's commands, and those that do not describe themselves.
+//! Programs that the file's commands start, and programs that do not describe themselves.
 
 use std::fs;
 use std::path::Path;
 
 use super::{check, directory, program, write};
 
-/// Waits until no process with this number runs: one that is killed ends when it is scheduled, and
-/// its parent may reap it later.
+/// Waits until no process with this id runs: a killed process ends only when it is scheduled, and
+/// may be reaped later.
 fn wait_for_the_end(pid: &str) {
     let status = Path::new("/proc").join(pid).join("status");
     while fs::read_to_string(&status).is_ok_and(|status| !status.contains("State:\tZ")) {
@@ -106,14 +106,14 @@ fn programs_that_do_not_describe_themselves() {
         assert_eq!(code, Some(3));
         assert!(error.contains(expected), "{error}");
     }
-    // The place of a command in the file is that of the error.
+    // The error has the place of the command in the file.
     write(at, "t.toml", "[node.main]\ncommand = [\"./none\"]\n");
     let (_, error) = check(at, &["t.toml"]).expect_failure();
     assert!(error.starts_with("error: "), "{error}");
     assert!(error.contains("t.toml:2:12: node `main` runs `./none --describe`: "), "{error}");
 }
 
-/// A program that hangs has started another one, which ignores signals that can be ignored.
+/// A program that hangs has started another program, which ignores all signals that it can.
 #[test]
 fn nothing_of_a_program_is_left() {
     let directory = directory();

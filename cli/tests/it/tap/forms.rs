@@ -1,8 +1,8 @@
-//! The forms of output.
+//! The output formats of `tap`.
 
 use super::process::{ONE_NODE, feed};
 
-/// The output for a message with all types.
+/// Returns the output for a message with a field of each type.
 fn all_types(args: &[&str]) -> String {
     let (place, mut node) = feed(ONE_NODE);
     let mut tap = place.tapping(&[&["all-types", "--count", "1"], args].concat());
@@ -75,7 +75,7 @@ fn fields_and_conditions_choose_what_is_printed() {
     let expected = r#""message":{"order.side":"Sell","text":"a \"b\",\u001bc","order":{"account":7,"side":"Sell","open":true,"lots":-3}}}"#;
     assert!(output.trim_end().ends_with(expected), "{output}");
 
-    // All conditions must hold.
+    // All conditions must hold for a message to be printed.
     let conditions = [
         "unsigned=18446744073709551615",
         "byte=0255",
@@ -122,7 +122,7 @@ fn the_output_may_be_closed() {
     let mut tap = place.tapping(&["swaps"]);
     tap.until("begins at #0");
     tap.lines = None;
-    // The first may be written before the pipe is known to be closed.
+    // The first message may be written before the tool learns that the pipe is closed.
     node.emit(10_000);
     node.emit(10_000);
     let (status, _, errors) = tap.ended();

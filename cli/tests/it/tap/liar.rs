@@ -1,4 +1,5 @@
-//! A process that speaks the frames of `docs/wire-format.md` by hand, and says what a test wants.
+//! A process that writes the frames of `docs/wire-format.md` by hand, with the content that a test
+//! wants.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,29 +14,29 @@ use crate::frames::{frame, hello, name};
 
 /// The number of the only stream.
 const STREAM: u32 = 7;
-/// The most bytes of a piece of a catalogue or layout.
+/// The most bytes in one piece of a catalogue or layout.
 const PIECE: usize = 84;
 
-/// What a connection does once the peer has connected. `Ok(true)`: it stays open.
+/// Plays one connection. `Ok(true)` keeps the connection open afterwards.
 pub(crate) trait Play: Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static {}
 
 impl<P: Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static> Play for P {}
 
-/// One connection.
+/// One connection of the lying node.
 pub(crate) struct Liar {
     stream: UnixStream,
-    /// How many connections were before.
+    /// The number of this connection, from 0.
     pub(crate) number: usize,
 }
 
-/// A node `liar` in the directory of the test, which plays this on each connection.
+/// Runs a node `liar` in the directory of the test, which plays this on each connection.
 pub(crate) fn lies(place: &Place, play: impl Play) {
     let listener = UnixListener::bind(place.path().join("liar.sock")).unwrap();
     let play = Arc::new(play);
     thread::spawn(move || {
         for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
             let (play, mut liar) = (play.clone(), Liar { stream, number });
-            // Errors are those of a tool that has left.
+            // Errors only mean that the tool has left.
             thread::spawn(move || {
                 if play(&mut liar).unwrap_or(false) {
                     _ = liar.stream.read_to_end(&mut Vec::new());
@@ -45,13 +46,13 @@ pub(crate) fn lies(place: &Place, play: impl Play) {
     });
 }
 
-/// The arguments of `tap` there.
+/// Returns the arguments of `tap` for the lying node.
 pub(crate) fn args<'a>(place: &'a Place, topic: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let directory = place.path().to_str().unwrap();
     [&[topic, "--directory", directory, "--node", "liar"], more].concat()
 }
 
-/// The layout of a swap.
+/// Returns the canonical form of a swap's layout.
 pub(crate) fn swap_form() -> Vec<u8> {
     let (_, total) = Swap::DESCRIPTOR.canonical(0, &mut []);
     let mut form = vec![0; total];
@@ -59,18 +60,18 @@ pub(crate) fn swap_form() -> Vec<u8> {
     form
 }
 
-/// A struct of one byte, which is `kind`.
+/// Returns the form of a struct with one field, of type `kind`.
 pub(crate) fn byte_form(kind: u8) -> Vec<u8> {
     let numbers = [1_u64, 1, 1, 0, 1, 4].map(u64::to_le_bytes).concat();
     [&[0x50][..], &numbers, b"open", &[kind]].concat()
 }
 
-/// A catalogue with `swaps`, whose layout has this digest.
+/// Returns a catalogue with `swaps`, whose layout has this digest.
 pub(crate) fn catalogue(type_id: u16, digest: Digest) -> Vec<u8> {
     catalogue_of(&["swaps"], type_id, digest)
 }
 
-/// A catalogue with these topics.
+/// Returns a catalogue with these topics.
 pub(crate) fn catalogue_of(topics: &[&str], type_id: u16, digest: Digest) -> Vec<u8> {
     let mut bytes = (topics.len() as u64).to_le_bytes().to_vec();
     for topic in topics {
@@ -88,7 +89,7 @@ impl Liar {
         self.stream.write_all(bytes)
     }
 
-    /// The next control frame of this kind: its payload.
+    /// Returns the payload of the next control frame of this kind.
     fn until(&mut self, kind: u16) -> io::Result<Vec<u8>> {
         loop {
             let mut header = [0; 24];
@@ -102,7 +103,7 @@ impl Liar {
         }
     }
 
-    /// Says hello with this name, and which features it has: it answers describe.
+    /// Sends a hello with this name, and features with which it answers describe.
     pub(crate) fn hello_as(&mut self, node: &str) -> io::Result<()> {
         self.say(&hello(node, 9, 1))?;
         self.say(&frame(0, 0, 0, &[16, 0, 0, 0, 1, 0, 0, 0]))
@@ -113,13 +114,13 @@ impl Liar {
         self.hello_as("liar")
     }
 
-    /// Waits for the next describe. Returns its offset.
+    /// Waits for the next describe, and returns its offset.
     pub(crate) fn asked(&mut self) -> io::Result<u32> {
         let payload = self.until(17)?;
         Ok(u32::from_le_bytes([payload[4], payload[5], payload[6], payload[7]]))
     }
 
-    /// A piece, which says that it is at `offset` of `total` bytes.
+    /// Sends a piece that claims to be at `offset` of `total` bytes.
     pub(crate) fn piece(&mut self, offset: u32, total: u32, bytes: &[u8]) -> io::Result<()> {
         let mut payload = vec![18, 0];
         payload.extend((bytes.len() as u16).to_le_bytes());
@@ -130,7 +131,7 @@ impl Liar {
         self.say(&frame(0, 0, 0, &payload))
     }
 
-    /// Answers requests until all of these bytes were sent.
+    /// Answers describes until all of these bytes are sent.
     pub(crate) fn answer(&mut self, bytes: &[u8]) -> io::Result<()> {
         loop {
             let offset = self.asked()?;
@@ -142,27 +143,27 @@ impl Liar {
         }
     }
 
-    /// Says hello, and which topics there are: `swaps` with the layout of `form`.
+    /// Sends a hello and a catalogue with `swaps`, whose layout has this form.
     pub(crate) fn listed(&mut self, form: &[u8]) -> io::Result<()> {
         self.hello()?;
         self.answer(&catalogue(1, Digest::of_canonical(form)))
     }
 
-    /// As a node does until it is subscribed to. Returns the number of the subscription.
+    /// Plays a node until it gets a subscription, and returns its number.
     pub(crate) fn subscribed(&mut self, form: &[u8]) -> io::Result<u32> {
         self.listed(form)?;
         self.answer(form)?;
         self.subscription()
     }
 
-    /// The number of the next subscription.
+    /// Returns the number of the next subscription.
     pub(crate) fn subscription(&mut self) -> io::Result<u32> {
         let payload = self.until(3)?;
         Ok(u32::from_le_bytes([payload[4], payload[5], payload[6], payload[7]]))
     }
 
-    /// As `subscribed`. The tool has a connection for the catalogue, and a first one on which it
-    /// reads; on later ones it knows the topic.
+    /// Plays a node until it gets a subscription, on any connection. The tool uses one connection
+    /// for the catalogue and the next ones to read. On later ones it knows the topic.
     pub(crate) fn subscribed_again(&mut self, form: &[u8]) -> io::Result<u32> {
         if self.number <= 1 {
             return self.subscribed(form);
@@ -176,7 +177,7 @@ impl Liar {
         self.say(&frame(0, 0, 0, &[&head[..], &[0; 16]].concat()))
     }
 
-    /// Accepts, and begins a stream of this publisher.
+    /// Accepts a subscription, and begins a stream of this publisher.
     pub(crate) fn begin(&mut self, subscription: u32, publisher: &str) -> io::Result<()> {
         self.accept(subscription)?;
         self.stream(subscription, STREAM, (publisher, 3))
@@ -198,19 +199,19 @@ impl Liar {
         self.say(&frame(0, number, 0, &[&head[..], &name(publisher)].concat()))
     }
 
-    /// The first messages of a stream are missed.
+    /// Reports that the first messages of a stream are missing.
     pub(crate) fn gap(&mut self, number: u32, missed: u64) -> io::Result<()> {
         let payload = [&[10, 0, 1, 0, 0, 0, 0, 0][..], &missed.to_le_bytes()].concat();
         self.say(&frame(0, number, missed, &payload))
     }
 
-    /// Closes the link, for this reason and in these words.
+    /// Closes the link with this reason and text.
     pub(crate) fn close(&mut self, reason: u16, detail: u32, words: &str) -> io::Result<()> {
         let head = [&[2, 0][..], &reason.to_le_bytes(), &detail.to_le_bytes()].concat();
         self.say(&frame(0, 0, 0, &[&head[..], &name(words)].concat()))
     }
 
-    /// Begins a stream, as a real node does.
+    /// Begins a stream as a real node does.
     pub(crate) fn began(&mut self, form: &[u8]) -> io::Result<()> {
         let subscription = self.subscribed(form)?;
         self.begin(subscription, "Source")
@@ -225,7 +226,7 @@ impl Liar {
     }
 }
 
-/// Many gaps of one message.
+/// Returns many gaps of one message each.
 pub(crate) fn gaps(from: u64, count: u64) -> Vec<u8> {
     let payload = [&[10, 0, 1, 0, 0, 0, 0, 0][..], &1_u64.to_le_bytes()].concat();
     (from..from + count).flat_map(|sequence| frame(0, STREAM, sequence + 1, &payload)).collect()

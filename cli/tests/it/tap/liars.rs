@@ -1,5 +1,5 @@
-//! Peers that lie, flood, stay silent or leave: each is a typed error with its exit code, or shown
-//! as invalid. None keeps the tool for longer than its limits say.
+//! Peers that lie, flood, stay silent or leave: each causes a typed error with its exit code, or is
+//! shown as invalid. No peer holds the tool up for longer than its limits.
 
 use std::io;
 use std::sync::Arc;
@@ -10,21 +10,23 @@ use mycelium_core::Digest;
 use super::liar::{Liar, Play, args, byte_form, catalogue, catalogue_of, gaps, lies, swap_form};
 use super::process::Place;
 
-/// How the tool ends, with more arguments, when a node plays this: code, output and errors.
+/// Runs the tool with more arguments against a node that plays this: exit code, output and errors.
 fn played(more: &[&str], play: impl Play) -> (i32, String, String) {
     let place = Place::new();
     lies(&place, play);
     place.tapped(&args(&place, "swaps", more))
 }
 
-/// The error of the tool when a node plays this, without `error: `. Nothing else is printed.
+/// Returns the tool's error, without `error: `, for a node that plays this. There is no other
+/// output.
 fn error_of(play: impl Play) -> String {
     let (code, output, errors) = played(&[], play);
     assert_eq!((code, &*output), (3, ""), "{errors}");
     errors.strip_prefix("error: ").unwrap().trim_end().to_owned()
 }
 
-/// As `error_of`: the first connection lists the real topics, the next ones play this.
+/// Returns the tool's error if the first connection lists the real topics and the next ones play
+/// this.
 fn error_then(play: impl Play) -> String {
     error_of(move |liar| {
         if liar.number == 0 {
@@ -79,7 +81,7 @@ fn nodes_without_a_catalogue() {
 
 #[test]
 fn catalogues_that_are_none() {
-    // A name of this many bytes.
+    // Returns a catalogue with a name of this many bytes.
     let named = |bytes: u8| {
         let mut catalogue = catalogue(1, Digest([7; 16]));
         catalogue[10] = bytes;
@@ -127,7 +129,7 @@ fn pieces_that_were_not_requested() {
         (|liar, offset| liar.piece(offset, 100, &[]), "no bytes, before its end"),
         (|liar, offset| liar.piece(offset, u32::MAX, &[1; 84]), "more bytes than are read"),
         (
-            // It says each time that a little more follows.
+            // Each piece claims that a little more follows.
             |liar, mut offset| loop {
                 liar.piece(offset, offset + 85, &[1; 84])?;
                 offset = liar.asked()?;
@@ -180,7 +182,7 @@ fn layouts_that_are_none_or_others() {
     let expected = format!("the layout has digest {found}, and its sender says {digest}");
     assert_eq!(error, format!("topic `swaps` of node `liar`: {expected} [M0320]"));
 
-    // A count that claims more bytes than any message has.
+    // A count that claims more bytes than any message may have.
     let claim = [&[0x50][..], &[0xff; 24]].concat();
     let error = error_then(move |liar| {
         liar.listed(&claim)?;
@@ -247,7 +249,7 @@ fn names_that_would_control_a_terminal() {
     }
 }
 
-/// Steps of a connection, after each of which it ends.
+/// Steps of a connection; the node leaves after each of them.
 #[test]
 fn a_node_that_leaves_at_each_step() {
     type Step = fn(&mut Liar) -> io::Result<()>;
@@ -255,7 +257,7 @@ fn a_node_that_leaves_at_each_step() {
         |_| Ok(()),
         |liar| liar.hello(),
         |liar| liar.hello().and_then(|()| liar.asked().map(drop)),
-        // Half a frame.
+        // Half of a frame.
         |liar| liar.hello().and_then(|()| liar.say(&[0xa1, 0, 0, 0, 64, 0])),
         |liar| {
             liar.hello()?;
@@ -289,7 +291,7 @@ fn messages_beyond_the_window_or_out_of_order_end_the_connection() {
             sequences.clone().try_for_each(|sequence| liar.message(sequence, &[1; 16]))?;
             Ok(true)
         });
-        // Nobody reads its output: it cannot print, so its window is not granted again.
+        // Nobody reads the tool's output: it cannot print, so it grants no more of its window.
         let tap = place.tapping(&args(&place, "swaps", &["--until-end"]));
         let (status, _, errors) = tap.ended();
         assert_eq!(status.code(), Some(3), "{errors}");
@@ -297,7 +299,7 @@ fn messages_beyond_the_window_or_out_of_order_end_the_connection() {
     }
 }
 
-/// What a node may do once it is read.
+/// What a node may do once the tool reads from it.
 #[test]
 fn a_node_that_breaks_the_protocol_or_refuses_while_it_is_read_ends_the_tool() {
     type Lie = fn(&mut Liar) -> io::Result<()>;
@@ -348,7 +350,7 @@ fn the_words_of_a_node_that_closes_the_link_are_shown() {
     assert!(output.ends_with(expected), "{output}");
 }
 
-/// How often the tool connects to a node that plays this, until the tool ends.
+/// Returns how many times the tool connects to a node that plays this, until the tool ends.
 fn connections(
     more: &[&str],
     play: impl Fn(&mut Liar) -> io::Result<()> + Send + Sync + 'static,
@@ -371,7 +373,7 @@ fn a_node_that_leaves_again_and_again_is_awaited_for_longer_and_longer() {
         let subscription = liar.subscribed_again(&swap_form())?;
         liar.accept(subscription)
     });
-    // The pauses are at least 5, 10, 20, 40, 80, 160, 320 ms, and then half a second each.
+    // The pauses are at least 5, 10, 20, 40, 80, 160 and 320 ms, and then half a second each.
     assert!((3..30).contains(&count), "{count} connections");
 }
 

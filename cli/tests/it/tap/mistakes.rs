@@ -1,14 +1,14 @@
-//! Each mistake of the command line, with its exact message.
+//! Each mistake on the command line, with its exact message.
 
 use std::process::{Command, Stdio};
 
 use super::process::{ONE_NODE, Place, feed};
 
-/// The error of these arguments, whose exit code is that of wrong usage.
+/// Returns the error for these arguments, which must have the exit code of wrong usage.
 fn mistake(place: &Place, args: &[&str]) -> String {
     let (code, output, errors) = place.tapped(args);
     assert_eq!((code, &*output), (2, ""), "{errors}");
-    // The hint of clap follows.
+    // A hint of clap follows the error.
     errors.split("\n\n").next().unwrap().trim_end().to_owned()
 }
 
@@ -64,8 +64,8 @@ fn mistakes_that_a_node_shows() {
     );
 }
 
-/// With each number of descriptors the tool prints the message, or says that it has too few. A
-/// process needs one to start.
+/// With each limit of descriptors, the tool either prints the message or reports that it has too
+/// few. A process needs one to start.
 #[test]
 fn too_few_descriptors_are_an_error() {
     let (place, mut node) = feed(ONE_NODE);

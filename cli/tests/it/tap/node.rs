@@ -1,5 +1,4 @@
-//! The nodes that are observed. A node takes commands from standard input, and answers on standard
-//! output.
+//! The observed nodes. A node takes commands from standard input, and answers on standard output.
 
 use std::io::{BufRead, Write};
 use std::sync::{Mutex, PoisonError};
@@ -35,7 +34,7 @@ pub(crate) struct Order {
     pub(crate) lots: i16,
 }
 
-/// A field of each type.
+/// A message with a field of each type.
 #[message(topic = "all-types", id = 2)]
 pub(crate) struct AllTypes {
     pub(crate) unsigned: u64,
@@ -87,7 +86,7 @@ impl AllTypes {
     }
 }
 
-/// Emits what standard input says.
+/// Emits as standard input commands.
 struct Source(UnboundedReceiver<String>);
 
 #[service(emits(Swap, AllTypes))]
@@ -132,11 +131,11 @@ impl Store {
 
 fn say(line: &str) {
     let mut out = std::io::stdout();
-    // A test that has ended does not read.
+    // If the test has ended, nobody reads this.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// Runs the node that the environment says, if it does.
+/// Runs the node that a variable names; returns if there is none.
 pub(crate) fn enter() {
     let Ok(name) = std::env::var(NODE) else { return };
     let file = std::env::var(TOPOLOGY).unwrap();
@@ -165,8 +164,8 @@ async fn run(smol: Smol, name: String, file: String) {
     running.join().await.unwrap();
 }
 
-/// Passes commands on: `counters` to the main task, others to the service. The end of standard
-/// input is the end of the service.
+/// Passes commands on: `counters` to the main task, all others to the service. The service ends
+/// with standard input.
 fn read(lines: &UnboundedSender<()>, service: &UnboundedSender<String>) {
     for line in std::io::stdin().lock().lines().map_while(std::result::Result::ok) {
         let sent = match &*line {

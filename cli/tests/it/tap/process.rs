@@ -1,4 +1,4 @@
-//! Processes of a test: nodes, and the tool.
+//! Processes for the tests: nodes, and the tool.
 
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::node::{NODE, TOPOLOGY};
 use crate::common::{Ended, Process, tool};
 
-/// A directory of a test, removed at its end.
+/// A directory of a test, removed on drop.
 pub(crate) struct Place(TempDir);
 
 impl Place {
@@ -22,7 +22,7 @@ impl Place {
         self.0.path()
     }
 
-    /// Where sockets lie.
+    /// Returns the directory of the sockets.
     pub(crate) fn run(&self) -> PathBuf {
         self.path().join("mycelium-app")
     }
@@ -36,7 +36,7 @@ impl Place {
         fs::write(self.topology(), text).unwrap();
     }
 
-    /// A process of a node.
+    /// Starts the process of a node.
     pub(crate) fn node(&self, name: &str) -> NodeProcess {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "tap::node_process", "--nocapture", "--test-threads=1"]);
@@ -48,7 +48,7 @@ impl Place {
         node
     }
 
-    /// The tool with these arguments.
+    /// Returns the tool with these arguments.
     pub(crate) fn tap(&self, args: &[&str]) -> Command {
         let mut command = tool(&[&["tap"], args].concat());
         command.env("XDG_RUNTIME_DIR", self.path());
@@ -56,24 +56,24 @@ impl Place {
         command
     }
 
-    /// The tool, running.
+    /// Starts the tool.
     pub(crate) fn tapping(&self, args: &[&str]) -> Process {
         Process::run(&mut self.tap(args))
     }
 
-    /// The tool, running, with its errors there.
+    /// Starts the tool, with its errors in this pipe.
     pub(crate) fn tapping_to(&self, args: &[&str], errors: PipeWriter) -> Process {
         Process::run(self.tap(args).stderr(errors))
     }
 
-    /// The exit code, the output and the errors of the tool.
+    /// Runs the tool, and returns its exit code, output and errors.
     pub(crate) fn tapped(&self, args: &[&str]) -> (i32, String, String) {
         let Ended { code, out, err } = Ended::of(&self.tap(args).output().unwrap());
         (code.unwrap(), out, err)
     }
 }
 
-/// A file with this text, and its node `feed`, which runs.
+/// Returns a directory with this file, and its running node `feed`.
 pub(crate) fn feed(text: &str) -> (Place, NodeProcess) {
     let place = Place::new();
     place.write(text);
@@ -81,11 +81,11 @@ pub(crate) fn feed(text: &str) -> (Place, NodeProcess) {
     (place, node)
 }
 
-/// A node with its own reader.
+/// The file of a node that reads its own topic.
 pub(crate) const ONE_NODE: &str =
     "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n";
 
-/// A node. It is killed when it is dropped.
+/// The process of a node, killed on drop.
 pub(crate) struct NodeProcess {
     process: Process,
     input: Option<ChildStdin>,
@@ -97,31 +97,31 @@ impl NodeProcess {
         writeln!(self.input.as_mut().unwrap(), "{command}").unwrap();
     }
 
-    /// Reads lines up to one that begins so.
+    /// Reads lines up to one with this text, and returns the line from the text on.
     pub(crate) fn until(&mut self, start: &str) -> String {
         loop {
             let line = self.process.line();
-            // The harness of the test writes into the same line.
+            // The test harness writes to the same line.
             if let Some(at) = line.find(start) {
                 return line[at..].to_owned();
             }
         }
     }
 
-    /// Emits this many messages, and waits for that.
+    /// Emits this many messages, and waits for the answer.
     pub(crate) fn emit(&mut self, count: u64) {
         self.send(&format!("emit {count}"));
         self.until("emitted ");
     }
 
-    /// How often emits have waited.
+    /// Returns how many times emits have waited.
     pub(crate) fn waited(&mut self) -> u64 {
         self.send("counters");
         let line = self.until("waited ");
         line.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
-    /// Ends it in order.
+    /// Ends the node in order.
     pub(crate) fn end(mut self) {
         self.input = None;
         assert!(self.process.child.wait().unwrap().success());
@@ -133,7 +133,7 @@ impl NodeProcess {
 }
 
 impl Process {
-    /// Reads lines up to one that has this text.
+    /// Reads lines up to one that contains this text.
     pub(crate) fn until(&mut self, text: &str) -> String {
         loop {
             let line = self.line();
@@ -143,7 +143,7 @@ impl Process {
         }
     }
 
-    /// Waits for its end: status, the rest of its output, and its errors.
+    /// Waits for its end. Returns its status, the rest of its output, and its errors.
     pub(crate) fn ended(mut self) -> (ExitStatus, String, String) {
         let mut rest = String::new();
         if let Some(lines) = &mut self.lines {
@@ -153,14 +153,14 @@ impl Process {
         (status, rest, errors)
     }
 
-    /// Waits for its end without reading its output: status and errors.
+    /// Waits for its end without reading its output. Returns its status and errors.
     pub(crate) fn ended_unread(mut self) -> (ExitStatus, String) {
         let errors = self.errors();
         (self.child.wait().unwrap(), errors)
     }
 }
 
-/// A pipe without room.
+/// Returns a pipe without room.
 pub(crate) fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     rustix::io::ioctl_fionbio(&writer, true).unwrap();
@@ -171,7 +171,7 @@ pub(crate) fn full_pipe() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// Waits until a process has no signal that it has not begun to handle.
+/// Waits until a process has begun to handle all of its signals.
 pub(crate) fn has_handled_signals(process: u32) {
     let pending = || {
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();

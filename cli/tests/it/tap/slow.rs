@@ -11,10 +11,10 @@ use super::liar::{args, lies, swap_form};
 use super::process::{NodeProcess, Place, feed, full_pipe, has_handled_signals};
 use crate::common::{Process, kill};
 
-/// A publisher without another reader: it waits for nobody.
+/// The file of a publisher that no other service reads.
 const ALONE: &str = "[node.feed]\nservices = [\"Source\"]\nobservers = true\n";
 
-/// Printed and missed messages of one publisher. Their sequences have no holes but gaps.
+/// The printed and missed messages of a publisher. A hole in its sequences must be a gap.
 #[derive(Default)]
 struct Account {
     next: Option<u64>,
@@ -44,7 +44,7 @@ impl Account {
         }
     }
 
-    /// Reads lines until `count` messages are printed or missed.
+    /// Reads lines until `count` messages have been printed or reported as missed.
     fn until(&mut self, tap: &mut Process, count: u64) {
         while self.messages + self.missed < count {
             self.add(&tap.line());
@@ -53,14 +53,14 @@ impl Account {
     }
 }
 
-/// A tool that has begun to read.
+/// Returns a tool that has begun to read.
 fn begun(place: &Place) -> Process {
     let mut tap = place.tapping(&["swaps"]);
     tap.until("begins at #");
     tap
 }
 
-/// Such a publisher, and a tool that has begun to read.
+/// Returns a publisher without another reader, and a tool that has begun to read.
 fn tapped() -> (Place, NodeProcess, Process, Account) {
     let (place, node) = feed(ALONE);
     let mut tap = place.tapping(&["swaps", "-o", "json", "--until-end"]);
@@ -88,7 +88,7 @@ fn printed_and_missed_messages_are_those_that_were_sent() {
 
 #[test]
 fn a_tool_that_is_stopped_or_whose_output_nobody_reads_holds_up_nobody_and_its_gap_is_exact() {
-    // The pipe has room for some thousand lines.
+    // Far fewer lines than `count` fit into the pipe.
     for (is_stopped, count) in [(true, 1_000_000), (false, 200_000)] {
         let (_place, mut node, mut tap, mut account) = tapped();
         if is_stopped {
@@ -97,7 +97,7 @@ fn a_tool_that_is_stopped_or_whose_output_nobody_reads_holds_up_nobody_and_its_g
         node.emit(count);
         assert_eq!(node.waited(), 0);
         kill(tap.pid(), Signal::CONT);
-        // The gap is reported before the next message.
+        // The tool reports the gap before the next message.
         node.emit(1);
         account.until(&mut tap, count + 1);
         assert!(account.missed > 0);
@@ -124,7 +124,7 @@ fn a_signal_ends_a_tool_whose_output_nobody_reads() {
     let (place, mut node) = feed(ALONE);
     for signal in [Signal::INT, Signal::TERM] {
         let tap = begun(&place);
-        // The pipe has room for some thousand lines.
+        // The pipe has room for only some thousand lines.
         node.emit(200_000);
         kill(tap.pid(), signal);
         let (status, errors) = tap.ended_unread();
@@ -162,7 +162,7 @@ fn a_signal_ends_a_tool_whose_last_error_nobody_reads() {
         tap.until("begins at #");
         kill(tap.pid(), signal);
         let code = tap.child.wait().unwrap().code();
-        // It reads or has read the message.
+        // The tool is reading the message, or has read it.
         assert!(matches!(code, Some(0 | 3)), "{code:?}");
     }
 }
@@ -180,14 +180,14 @@ fn a_second_signal_ends_the_tool_at_once() {
         kill(tap.pid(), Signal::INT);
         tap.child.wait().unwrap().signal()
     };
-    // The tool may have ended by the first one before the second.
+    // The first signal may end the tool before the second arrives.
     assert!((0..10).any(|_| ended() == Some(Signal::INT.as_raw())));
 }
 
 #[test]
 fn a_tool_that_is_stopped_or_whose_output_nobody_reads_does_not_hold_up_the_end_of_a_node() {
     let place = Place::new();
-    // A node that waits for the end of its time, or of the link, does not end.
+    // With these times, a node that waits for its deadline or for the link to end never ends.
     place.write(&format!("{ALONE}shutdown = \"1h\"\n[link.default]\nsilence = \"1h\"\n"));
     for (is_stopped, count) in
         [(true, 0), (true, 20_000), (true, 200_000), (false, 20_000), (false, 200_000)]
@@ -224,7 +224,7 @@ fn killed_processes_leave_nothing_and_the_next_start_is_shown() {
     tap.until("number=0");
     node.kill();
     tap.kill();
-    // The sockets of the killed node are those that it makes again: the tool has no files.
+    // Only the sockets of the killed node are left, which it will replace; the tool makes no files.
     let mut left: Vec<_> = std::fs::read_dir(place.run()).unwrap().flatten().collect();
     left.retain(|entry| !entry.file_name().to_string_lossy().starts_with("feed.sock"));
     assert!(left.is_empty(), "{left:?}");

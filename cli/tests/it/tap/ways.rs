@@ -1,4 +1,4 @@
-//! The ways to a node: its socket, TCP, TLS; and the grants of topics.
+//! The ways to connect to a node: its socket, TCP, and TLS; and the grants of topics.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use super::process::{NodeProcess, Place, feed};
 use crate::loopback::host;
 
-/// Two hosts. `feed` is at an address of its own; its directory is not that of the tool.
+/// Returns the file of two hosts. `feed` has its own address, and another directory than the tool.
 fn two_hosts(place: &Place, more: &str) -> String {
     let text = format!(
         "[host.here]\naddress = \"{}\"\n[host.there]\naddress = \"{}\"\n\
@@ -22,7 +22,7 @@ fn two_hosts(place: &Place, more: &str) -> String {
     place.topology().to_str().unwrap().to_owned()
 }
 
-/// Certificates of one authority, in the directory of the test.
+/// Writes certificates of one authority to the directory of the test.
 fn certificates(place: &Place, nodes: &[&str]) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -55,7 +55,7 @@ fn over_tls_a_node_that_the_file_grants_observes() {
         tap.until(&format!("number={number} "));
     }
     feed.end();
-    // The tool prints what the other node reads.
+    // The tool prints the same messages that the other node reads.
     assert_eq!(store.until("stored"), "stored 1000");
 
     let _store = place.node("store");
@@ -80,7 +80,7 @@ fn over_tls_a_node_that_the_file_grants_observes() {
     assert!(errors.starts_with("error: node `store` may run services, and"), "{errors}");
 }
 
-/// A node whose topic only `viewer` may read, beside its own services.
+/// Returns a node with a topic that only `viewer` may read, apart from the node's own services.
 fn granted() -> (Place, NodeProcess) {
     feed(
         "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n\
@@ -110,8 +110,8 @@ fn a_topic_with_readers_is_for_these() {
     assert!(status.success() && rest.contains("number=0 size=0"), "{errors}");
 }
 
-/// A node with a TCP address, whose topic is read by a node of its host; the file names another
-/// reader, which does not run.
+/// Writes the file of a node with a TCP address, whose topic is read by a node of its host. The
+/// file also names a reader that does not run.
 fn granted_beside_an_address(place: &Place, more: &str) -> String {
     place.write(&format!(
         "[node.feed]\nservices = [\"Source\"]\naddress = \"{}:7400\"\n\
@@ -124,7 +124,7 @@ fn granted_beside_an_address(place: &Place, more: &str) -> String {
 
 #[test]
 fn over_plain_tcp_a_topic_with_readers_is_for_names_that_the_file_trusts() {
-    // Not the directory of the socket: the tool connects to the address.
+    // In another directory than the socket's, the tool connects to the address.
     let elsewhere = Place::new();
     let elsewhere = elsewhere.path().to_str().unwrap();
     let place = Place::new();
@@ -144,12 +144,12 @@ fn over_plain_tcp_a_topic_with_readers_is_for_names_that_the_file_trusts() {
          the connection is plain TCP, which proves no name; name `viewer` in them, and use TLS or \
          a Unix socket, or write `trust = \"network\"` in `[link.\"feed-viewer\"]` [M0336]\n"
     );
-    // Topics without `readers` are for all.
+    // Everybody may read topics without `readers`.
     let mut others = tap(elsewhere, "all-types");
     others.until("begins at #0");
     feed.send("types");
     assert!(others.ended().0.success());
-    // The socket proves the user.
+    // Over the socket, the user is proven.
     let run = place.run();
     let mut near = tap(run.to_str().unwrap(), "swaps");
     near.until("begins at #0");
@@ -201,7 +201,7 @@ fn a_node_without_the_key_is_not_reached_and_the_error_says_what_to_set() {
     assert_eq!(errors.matches("[M").count(), 1, "{errors}");
 }
 
-/// Another user may make the directory first, and listen there.
+/// Another user may make the directory first, and listen in it.
 #[test]
 #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 fn a_directory_of_another_user_is_not_read_unless_the_file_names_that_user() {
@@ -221,7 +221,7 @@ fn a_directory_of_another_user_is_not_read_unless_the_file_names_that_user() {
     assert_eq!((code, &*output), (3, ""));
     assert!(errors.starts_with(&start) && errors.ends_with(" [M0082]\n"), "{errors}");
     assert!(!errors.contains("observers"), "{errors}");
-    // Without a file it is none of the directories of this user.
+    // Without a file, this directory is none of the user's.
     let (code, _, errors) = place.tapped(&["swaps"]);
     assert_eq!(code, 3);
     assert!(errors.starts_with("error: no node listens in "), "{errors}");
@@ -234,7 +234,7 @@ fn a_directory_of_another_user_is_not_read_unless_the_file_names_that_user() {
 #[test]
 fn all_nodes_that_publish_the_topic_are_read() {
     let place = Place::new();
-    // Each node is the whole program of a file of its own, in one directory.
+    // Two files with a node each, in one directory.
     place.write("[node.feed-1]\nservices = [\"Source\"]\nobservers = true\n");
     let mut first = place.node("feed-1");
     place.write("[node.feed-2]\nservices = [\"Source\"]\nobservers = true\n");

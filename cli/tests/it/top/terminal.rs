@@ -1,4 +1,4 @@
-//! A pseudo-terminal with the tool in it, and what its screen shows.
+//! A pseudo-terminal in which the tool runs, and the content of its screen.
 
 use std::io::{Read, Write};
 use std::num::NonZero;
@@ -60,7 +60,7 @@ impl Terminal {
         Terminal { child, master: pair.master, writer, screen }
     }
 
-    /// The process of the tool.
+    /// Returns the process id of the tool.
     pub(crate) fn pid(&self) -> Pid {
         let pid = self.child.process_id().expect("it runs").cast_signed();
         Pid::from_raw(pid).expect("a process")
@@ -79,19 +79,19 @@ impl Terminal {
         text
     }
 
-    /// All bytes until now.
+    /// Returns all bytes so far.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.screen.state.lock().unwrap().bytes.clone()
     }
 
-    /// Whether the alternate screen is in use, or the cursor is hidden.
+    /// Returns whether the alternate screen is in use, or the cursor is hidden.
     pub(crate) fn is_changed(&self) -> bool {
         let state = self.screen.state.lock().unwrap();
         let screen = state.parser.screen();
         screen.alternate_screen() || screen.hide_cursor()
     }
 
-    /// Whether the terminal shows what is typed.
+    /// Returns whether the terminal shows what is typed.
     pub(crate) fn echoes(&self) -> bool {
         let flags = format!("{:?}", self.master.get_termios().expect("settings").local_flags);
         flags.split(['(', ')', '|']).any(|flag| flag.trim() == "ECHO")
@@ -104,7 +104,7 @@ impl Terminal {
         self.master.resize(size).expect("a size");
     }
 
-    /// Gives the tool a size that the screen does not have.
+    /// Tells the tool a size that the screen does not have.
     pub(crate) fn claim(&self, rows: u16, cols: u16) {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         self.master.resize(size).expect("a size");
@@ -115,7 +115,7 @@ impl Terminal {
         self.writer.flush().expect("it is open");
     }
 
-    /// Waits for the end of the tool, and until the screen shows all that it wrote.
+    /// Waits for the end of the tool, and until the screen shows everything that it has written.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> portable_pty::ExitStatus {
         let state = self.screen.state.lock().unwrap();
@@ -125,7 +125,7 @@ impl Terminal {
     }
 }
 
-/// The emulator has at least one character.
+/// The emulator needs at least one row and one column.
 fn side(length: u16) -> NonZero<u16> {
     NonZero::new(length).unwrap_or(NonZero::<u16>::MIN)
 }

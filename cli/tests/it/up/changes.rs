@@ -18,7 +18,7 @@ fn up_status_and_down() {
     let out = world.run(&["down", "app.toml"]).expect_success();
     assert!(out.contains("completed") && out.contains("exit status: 0"));
     world.nothing_is_left();
-    // The second one has nothing to do.
+    // The second `down` has nothing to do.
     let out = world.run(&["down", "app.toml"]).expect_success();
     assert_eq!(out, "nothing of `app.toml` runs\n");
 }
@@ -41,7 +41,7 @@ fn only_nodes_whose_part_of_the_file_changed_start_again() {
     for node in ["feed", "store"] {
         assert_eq!(after[node], before[node]);
     }
-    // Comments and the order of keys mean nothing.
+    // Comments and the order of keys are no changes.
     world.nodes(&nodes, "# more\nmemory = '2 MiB'\n");
     assert_eq!(world.up(), ["feed: unchanged", "store: unchanged", "view: unchanged"]);
     world.nodes(&[("feed", "wait"), ("new", "wait"), ("view", "wait")], "memory = \"2 MiB\"\n");
@@ -98,7 +98,7 @@ fn a_completed_node_that_starts_again_meets_its_peers() {
     world.until(|nodes| nodes.get("feed").is_some_and(|feed| feed.state == "completed"));
     world.until(|_| world.logs().contains("stored 3\n"));
     write(4);
-    // The topics of `other` are not known: it may be a peer.
+    // The topics of `other` are unknown, so it may be a peer.
     assert_eq!(
         world.up(),
         [
@@ -140,7 +140,7 @@ fn one_file_runs_under_several_names_in_several_directories() {
         run(&["up", "app.toml"], name);
     }
     for name in names {
-        // A name needs no file.
+        // With a name, no file is needed.
         let file: &[&str] = if name.is_empty() { &["app.toml"] } else { &[] };
         assert!(run(&[&["status"], file].concat(), name).contains("ready"));
         run(&[&["down"], file, &["--timeout", "20s"]].concat(), name);

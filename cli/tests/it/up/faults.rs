@@ -52,13 +52,13 @@ fn nodes_that_fail_are_named() {
         assert!(ended.err.starts_with(&format!("error: {expected}")), "{role}: {}", ended.err);
         if role == "crash" {
             assert!(ended.err.contains("    the disk is full\n"), "{}", ended.err);
-            // It ends with the error of the node, or before the node has failed again.
+            // The result of `down` depends on whether the node has failed again by then.
             world.run(&["down", "app.toml"]);
         }
     }
 }
 
-/// The first write of the launcher ends it: `up` says so, and starts no other one.
+/// The launcher dies at its first write: `up` reports it, and starts no other launcher.
 #[test]
 fn a_launcher_that_dies_at_its_start_is_an_error() {
     let world = World::of(&[("feed", "wait")]);
@@ -68,7 +68,7 @@ fn a_launcher_that_dies_at_its_start_is_an_error() {
     limited.args(up.get_args()).current_dir(up.get_current_dir().unwrap());
     limited.envs(up.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let ended = Ended::of(&limited.output().unwrap());
-    // It may have dumped its core.
+    // The launcher may have dumped its core.
     let expected = "error: the launcher ended, signal: 25 (SIGXFSZ)";
     assert!(ended.code == Some(3) && ended.err.starts_with(expected), "{}", ended.err);
     world.until_nothing_runs();
@@ -94,7 +94,7 @@ fn after_a_killed_launcher_its_nodes_end_and_the_next_one_starts_cleanly() {
     let after = world.until_they_wait(&["feed", "store"]);
     assert!(["feed", "store"].iter().all(|node| before[*node].pid != after[*node].pid));
     kill(world.launcher(), Signal::KILL);
-    // `down` clears up after it, too.
+    // `down` cleans up after a killed launcher.
     world.down();
 }
 
@@ -128,7 +128,7 @@ fn programs_that_do_not_notice_the_end_of_the_launcher_are_shown_and_ended() {
              at SIGTERM, and were killed: stubborn\n"
         )
     );
-    // Empty if its new parent has not reaped it yet.
+    // The command line is empty if the new parent has not reaped the process yet.
     let command = fs::read(format!("/proc/{stubborn}/cmdline")).unwrap_or_default();
     assert!(command.is_empty(), "{}", command.escape_ascii());
 }
@@ -148,7 +148,7 @@ fn a_directory_that_others_may_write_to_is_not_used() {
     let world = World::of(&[("store", "refuse")]);
     assert_eq!(world.run(&["up", "app.toml"]).code, Some(1));
     world.until_nothing_runs();
-    // Its note of processes could name any process of this user.
+    // Another user could write the list of processes here, and name any process of this user.
     let bundle = world.bundle().unwrap();
     fs::set_permissions(&bundle, Permissions::from_mode(0o777)).unwrap();
     for verb in ["up", "status", "down"] {
@@ -249,7 +249,7 @@ fn a_broken_file_changes_nothing() {
     }
     fs::remove_file(&file).unwrap();
     assert_eq!(world.run(&["up", "app.toml"]).code, Some(2));
-    // The bundle of a file that is gone can still be shown and ended.
+    // A bundle whose file is gone can still be shown and ended.
     assert_eq!(world.until_they_wait(&["feed"]), before);
     world.down();
 }
@@ -259,7 +259,7 @@ fn a_launcher_that_does_not_respond_is_an_error() {
     let (world, before) = World::waiting(&[("feed", "wait")]);
     let launcher = world.launcher();
     kill(launcher, Signal::STOP);
-    // A change that is not made, either.
+    // A change that `up` must not apply.
     world.nodes(&[("feed", "wait"), ("store", "wait")], "");
     let clients = ["status", "up", "down"].map(|verb| world.start(&[verb, "app.toml"]));
     for client in clients {
@@ -269,7 +269,7 @@ fn a_launcher_that_does_not_respond_is_an_error() {
         assert!(ended.err.ends_with("`: it does not respond\n"), "{}", ended.err);
     }
     kill(launcher, Signal::CONT);
-    // It does not do what nobody waits for.
+    // The launcher does not carry out what nobody waits for.
     for _ in 0..5 {
         assert_eq!(world.until_they_wait(&["feed"]), before);
     }
@@ -280,7 +280,7 @@ fn hostile_peers_hold_up_nobody() {
     let (world, _) = World::waiting(&[("feed", "wait")]);
     let socket = world.bundle().unwrap().join("control");
     let connect = || UnixStream::connect(&socket).unwrap();
-    // More than the launcher serves at once, none of which says anything; and some that do.
+    // More silent clients than the launcher serves at once, and some that send garbage.
     let mut silent: Vec<UnixStream> = (0..100).map(|_| connect()).collect();
     let surplus = silent.last_mut().unwrap();
     surplus.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -289,7 +289,7 @@ fn hostile_peers_hold_up_nobody() {
     assert!(answer.contains("it serves 64 connections already"), "{answer}");
     silent.truncate(20);
     for bytes in [&b"\n"[..], b"{}\n", b"\xff\xff\n", &[b'['; 200_000], b"{\"verb\":\"up\"}\n"] {
-        // The launcher may have closed it.
+        // The launcher may have closed the connection.
         let _ = connect().write_all(bytes);
     }
     world.until_they_wait(&["feed"]);

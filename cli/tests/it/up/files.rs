@@ -1,4 +1,4 @@
-//! Nodes read the files that the launcher has applied, also when those on the disk have changed.
+//! Nodes read the files that the launcher has applied, even if the files on the disk have changed.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::world::{Shown, World};
 use crate::common::kill;
 
-/// Kills a node, which starts again and gets ready.
+/// Kills a node, and waits until it has started again and is ready.
 #[track_caller]
 fn crash(world: &World, node: &str) -> Shown {
     let before = world.status()[node].clone();
@@ -23,7 +23,7 @@ fn crash(world: &World, node: &str) -> Shown {
     after[node].clone()
 }
 
-/// The copies of files in the directory of the bundle.
+/// Returns the copies of the files in the directory of the bundle.
 fn copies(world: &World) -> Vec<PathBuf> {
     let entries = fs::read_dir(world.bundle().unwrap()).unwrap().flatten();
     let mut copies: Vec<PathBuf> = entries
@@ -62,7 +62,7 @@ fn nodes_that_start_slowly_read_what_was_applied() {
     world.up();
     world.write("");
     for gate in gates {
-        // Waits until the node has come to it.
+        // Waits until the node has reached the gate.
         OpenOptions::new().write(true).open(gate).unwrap();
     }
     world.until(|nodes| nodes["feed"].state == "completed");
@@ -93,7 +93,7 @@ fn each_node_has_the_files_of_its_last_request() {
         world.up_and_ready();
         let both = copies(&world);
         assert!(both.len() == 2 && both.contains(&first[0]), "{both:?}");
-        // As one that tidies up does.
+        // A program that tidies up may remove the copies.
         both.iter().for_each(|copy| fs::remove_file(copy).unwrap());
         crash(&world, "feed");
         crash(&world, "store");
@@ -115,7 +115,8 @@ fn processes_that_a_node_starts_read_the_disk() {
     let copy = "cannot read the topology: the launcher of this process has a copy of the files at \
                 `/no/such/copy`: No such file or directory (os error 2) [M0100]";
     let late = format!("late sees: {}: {copy}", world.file().display());
-    // Those that share its standard input are a part of it, such as a program behind a shell.
+    // Processes that share the node's standard input belong to it, such as a program behind a
+    // shell.
     for line in ["feed sees: feed", "part sees: feed", "other sees: feed store", &late] {
         assert!(logs.lines().any(|it| it == line), "{line}: {logs}");
     }

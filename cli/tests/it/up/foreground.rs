@@ -1,4 +1,4 @@
-//! `up --foreground`, as a manager of services runs it.
+//! `up --foreground`, as a service manager runs it.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use super::world::{PATIENCE, World};
 use crate::common::kill;
 
-/// Waits for a notification with this line, and returns all until then.
+/// Waits for a notification with this line, and returns all lines up to it.
 fn until(manager: &UnixDatagram, line: &str) -> Vec<String> {
     let mut all = Vec::new();
     loop {
@@ -39,7 +39,7 @@ fn a_manager_is_notified() {
     let lines = std::thread::spawn(|| lines.collect::<Vec<_>>());
     let before = until(manager, "READY=1");
     assert!(before.contains(&"STATUS=2 of 2 nodes are up".to_owned()), "{before:?}");
-    // The manager and its variables are those of the launcher, and not of the nodes.
+    // The variables of the manager are for the launcher, and not passed on to the nodes.
     for (node, shown) in world.status() {
         let environment = fs::read(format!("/proc/{}/environ", shown.pid)).unwrap();
         let environment = String::from_utf8_lossy(&environment);
@@ -48,7 +48,7 @@ fn a_manager_is_notified() {
             assert!(!environment.contains(variable), "{node} has {variable}");
         }
     }
-    // The launcher and its loop are alive, again and again. It became ready once.
+    // The watchdog is notified repeatedly, readiness once.
     for _ in 0..2 {
         let lines = until(manager, "WATCHDOG=1");
         assert!(!lines.contains(&"READY=1".to_owned()), "{lines:?}");
@@ -64,14 +64,14 @@ fn a_manager_is_notified() {
 fn a_bundle_in_the_foreground_is_reached_as_any_other() {
     let world = World::of(&[("feed", "wait")]);
     let mut tool = world.start(&["up", "app.toml", "--foreground"]);
-    // Its nodes have its output.
+    // The nodes write to the launcher's output.
     let mut lines = BufReader::new(tool.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line == "waits"));
     let before = world.until(|status| status.get("feed").is_some_and(|it| it.state == "running"));
     let second = world.run(&["up", "app.toml", "--foreground"]);
     assert_eq!(second.code, Some(3));
     assert_eq!(second.err, "error: `app.toml` runs already: end it with `mycelium down`\n");
-    // SIGHUP reads the file again.
+    // SIGHUP makes the launcher read the file again.
     world.nodes(&[("feed", "wait"), ("store", "wait")], "");
     kill(tool.id(), Signal::HUP);
     let after = world.until(|status| status.get("store").is_some_and(|it| it.state == "running"));
@@ -92,7 +92,7 @@ fn output_that_nobody_reads_holds_up_nothing() {
         tool.stdout(full.try_clone().unwrap()).stderr(full);
         let mut launcher = tool.spawn().unwrap();
         drop(tool);
-        // The pipe is full when nothing more can be written.
+        // The pipe is full when it can no longer be written to.
         let is_full = || {
             let room = rustix::event::PollFlags::OUT;
             let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&output));
@@ -124,12 +124,12 @@ fn a_failure_in_the_foreground_is_its_exit_code() {
 #[test]
 fn a_signal_before_the_nodes_start_ends_it_in_order() {
     for signal in [Signal::TERM, Signal::HUP] {
-        // The node describes itself when the gate opens, and not before.
+        // The node describes itself only when the gate opens.
         let world = World::new();
         let (gate, begun) = (world.gate("gate"), world.file().with_file_name("begun"));
         let program = format!("echo > {}; cat {}", begun.display(), gate.display());
         world.write(&format!("[node.feed]\ncommand = [\"sh\", \"-c\", \"{program}\"]\n"));
-        // A hangup comes from a terminal.
+        // A terminal sends the hangup.
         let terminal = native_pty_system().openpty(PtySize::default()).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_mycelium"));
         command.args(["up", "app.toml", "--foreground"]);

@@ -1,8 +1,8 @@
-//! Mistakes of the command line.
+//! Mistakes on the command line of `up`, `down` and `status`.
 
 use super::world::World;
 
-/// The first line of the error.
+/// Returns the first line of the error.
 fn error(world: &World, arguments: &[&str]) -> String {
     let ended = world.run(arguments);
     assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{arguments:?}: {}", ended.err);
@@ -21,7 +21,7 @@ fn each_mistake_has_a_message() {
         let found = error(&world, arguments);
         assert!(found.starts_with(message), "{arguments:?}: {found}");
     }
-    // A terminal gets no control characters from the names of files.
+    // Control characters in file names must not reach a terminal.
     let escaped = r"`\u{1b}[31mred.toml`";
     let found = world.run(&["status", "\u{1b}[31mred.toml"]).err;
     assert_eq!(found, format!("error: nothing of {escaped} runs\n"));

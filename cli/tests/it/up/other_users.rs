@@ -13,7 +13,7 @@ use crate::common::{Ended, Process};
 
 const OTHER: u32 = 65534;
 
-/// A process of another user that listens in a directory of its own.
+/// A process of another user that listens in its own directory.
 struct Forger {
     process: Process,
     directory: PathBuf,
@@ -40,7 +40,7 @@ impl Forger {
         Forger { process, directory }
     }
 
-    /// Moves its socket.
+    /// Moves its socket to this path.
     fn take(&self, socket: &Path) {
         fs::rename(self.directory.join("control"), socket).unwrap();
     }
@@ -78,7 +78,7 @@ fn a_launcher_of_another_user_is_not_asked() {
     fs::rename(&launchers, &socket).unwrap();
 }
 
-/// Without `XDG_RUNTIME_DIR` any user can take the name of the directory first.
+/// Without `XDG_RUNTIME_DIR`, any user can make the directory first.
 #[test]
 #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 fn a_directory_that_another_user_has_made_is_refused() {

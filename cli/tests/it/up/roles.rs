@@ -13,12 +13,12 @@ use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 
-/// Not a test: passes at once unless this process has a role.
+/// Plays the role of this process; returns at once in the test run itself.
 #[test]
 fn enter() {
     let Some(role) = argument("role") else { return };
     if role != "node" && env::args().any(|argument| argument == "--describe") {
-        // It does not describe itself.
+        // This process does not describe itself.
         exit(1);
     }
     match &*role {
@@ -50,19 +50,19 @@ fn enter() {
     exit(0)
 }
 
-/// The value of an argument such as `role=wait`.
+/// Returns the value of an argument such as `role=wait`.
 fn argument(name: &str) -> Option<String> {
     env::args()
         .find_map(|argument| Some(argument.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
 }
 
-/// A line of its own: libtest has begun one.
+/// Prints a line; libtest has already begun one, which is ended first.
 #[expect(clippy::print_stdout, reason = "its output is what tests look for")]
 fn say(text: &str) {
     println!("\n{text}");
 }
 
-/// Ends at SIGTERM, like a node.
+/// Waits for SIGTERM, as a node does.
 fn wait_for_the_end() {
     let mut signals = Signals::new([SIGTERM]).unwrap();
     end_with_launcher(Duration::from_secs(30)).unwrap();
@@ -70,7 +70,7 @@ fn wait_for_the_end() {
     signals.forever().next();
 }
 
-/// Answers in place of a launcher, at the socket `node`.
+/// Answers in place of a launcher, at the socket that the argument `node` names.
 fn forge() -> ! {
     let listener = UnixListener::bind(argument("node").unwrap()).unwrap();
     say("listens");
@@ -84,7 +84,7 @@ fn forge() -> ! {
     unreachable!("it listens until it is killed")
 }
 
-/// Ignores SIGTERM.
+/// Ignores SIGTERM and never ends.
 fn hang() -> ! {
     let _signals = Signals::new([SIGTERM]).unwrap();
     end_with_launcher(Duration::ZERO).unwrap();
@@ -101,7 +101,8 @@ fn wait_at_the_gate() {
     }
 }
 
-/// Says which nodes the file has, and lets others say so that inherit its environment.
+/// Prints which nodes the file has, and starts processes that inherit its environment and do the
+/// same.
 fn look() {
     wait_at_the_gate();
     see();

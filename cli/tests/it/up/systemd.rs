@@ -1,4 +1,4 @@
-//! The unit file of the docs, with the systemd of this user. The job `systemd` starts one.
+//! The unit file of the documents, with the systemd of this user. The job `systemd` starts one.
 
 use std::env;
 use std::fs;
@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use super::world::World;
 use crate::common::{Ended, kill};
 
-/// The unit file, for the file and the directory of a test, and with shorter times.
+/// Returns the unit file for the test's file and directory, with shorter times.
 fn unit(world: &World) -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/systemd/mycelium.service");
     let mut unit = fs::read_to_string(path).unwrap();
@@ -47,14 +47,14 @@ fn the_unit_file_is_valid() {
     assert!(output.status.success() && !errors.contains("mycelium.service"), "{errors}");
 }
 
-/// A service of the user's manager. It is stopped and removed in the end.
+/// A service of the user's manager, stopped and removed on drop.
 struct Service {
     name: String,
     file: PathBuf,
 }
 
 impl Service {
-    /// `None` if no systemd manages services of this user.
+    /// Returns `None` if no systemd manages this user's services.
     fn new(world: &World) -> Option<Service> {
         let state = systemctl(&["is-system-running"]);
         if !matches!(state.out.trim_end(), "running" | "degraded") {
@@ -69,7 +69,7 @@ impl Service {
         Some(Service { name, file })
     }
 
-    /// Runs a verb of `systemctl` that waits until it is done.
+    /// Runs a verb of `systemctl`, which returns when it is done.
     #[track_caller]
     fn run(&self, verb: &str) {
         let ran = systemctl(&[verb, &self.name]);
@@ -93,7 +93,7 @@ impl Drop for Service {
     }
 }
 
-/// Without an exit code if there is no `systemctl`.
+/// Runs `systemctl`. Without it, the result has no exit code.
 fn systemctl(arguments: &[&str]) -> Ended {
     let output = Command::new("systemctl").arg("--user").args(arguments).output();
     output.map(|output| Ended::of(&output)).unwrap_or_default()
@@ -106,7 +106,7 @@ fn systemd_starts_reloads_restarts_and_stops_it() {
         return skip("systemd_starts_reloads_restarts_and_stops_it", "no systemd of this user");
     };
     world.nodes(&[("feed", "wait")], "");
-    // It returns when the launcher has reported that all nodes are up.
+    // `start` returns when the launcher has reported that all nodes are up.
     service.run("start");
     assert_eq!(world.status()["feed"].state, "running");
     assert_eq!(service.property("StatusText"), "1 of 1 nodes are up");
@@ -117,7 +117,7 @@ fn systemd_starts_reloads_restarts_and_stops_it() {
     let after = world.until(|nodes| nodes.get("store").is_some_and(|it| it.state == "running"));
     assert_eq!(after["feed"], before["feed"]);
 
-    // A launcher that is killed, and one that the watchdog finds.
+    // The launcher is killed, and then stopped, which only the watchdog notices.
     for (restarts, signal) in [("1", Signal::KILL), ("2", Signal::STOP)] {
         let before = world
             .until(|nodes| nodes.len() == 2 && nodes.values().all(|node| node.state == "running"));
@@ -135,7 +135,7 @@ fn systemd_starts_reloads_restarts_and_stops_it() {
     assert_eq!(service.property("Result"), "success");
     world.nothing_is_left();
 
-    // A mistake that a restart does not mend.
+    // A restart does not mend this mistake.
     world.write("[node.feed]\n");
     assert_ne!(systemctl(&["start", &service.name]).code, Some(0));
     assert_eq!(service.property("ExecMainStatus"), "2");
@@ -143,7 +143,7 @@ fn systemd_starts_reloads_restarts_and_stops_it() {
     world.until_nothing_runs();
 }
 
-/// Prints why a test does nothing.
+/// Prints why a test is skipped.
 #[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
 fn skip(test: &str, why: &str) {
     assert!(env::var_os("MYCELIUM_TEST_SYSTEMD").is_none(), "{why}");

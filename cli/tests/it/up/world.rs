@@ -1,4 +1,4 @@
-//! A runtime directory, a topology file, and the tool.
+//! The runtime directory, topology file and tool of a test.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::common::{Ended, kill, tool};
 /// Longer than any step takes, and shorter than the time limit of the tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A directory for one test.
+/// The directory of one test.
 pub(crate) struct World {
     directory: TempDir,
 }
@@ -37,14 +37,14 @@ impl World {
         world
     }
 
-    /// With a file with these nodes, each with its role.
+    /// Returns a world whose file has these nodes, each with its role.
     pub(crate) fn of(nodes: &[(&str, &str)]) -> World {
         let world = World::new();
         world.nodes(nodes, "");
         world
     }
 
-    /// As `of`: the nodes run and wait.
+    /// Returns a world with these nodes, and their status once they run and wait.
     #[track_caller]
     pub(crate) fn waiting(nodes: &[(&str, &str)]) -> (World, BTreeMap<String, Shown>) {
         let world = World::of(nodes);
@@ -75,7 +75,8 @@ impl World {
         self.write(&format!("{sections}{more}"));
     }
 
-    /// The section of a node of the role `node` with a service, and with more words in its command.
+    /// Returns the section of a node with the role `node` and a service; its command has more
+    /// words.
     pub(crate) fn section(&self, node: &str, service: &str, words: &[&str]) -> String {
         let command = self.command(&[&["node"], words].concat());
         format!("[node.{node}]\ncommand = {command}\nservices = [\"{service}\"]\n")
@@ -87,7 +88,7 @@ impl World {
         self.write(&(feed + &self.section("store", "Store", store)));
     }
 
-    /// The command of a role with more words, as the file has it.
+    /// Returns the command of a role with more words, in the syntax of the file.
     pub(crate) fn command(&self, role: &[&str]) -> String {
         let program = std::env::current_exe().unwrap();
         let program = program.to_str().unwrap();
@@ -96,7 +97,7 @@ impl World {
         format!("{:?}", [&[program], &words[..], &of_role, &role[1..]].concat())
     }
 
-    /// The tool in this directory, without the environment of a service.
+    /// Returns the tool in this directory, without the variables of a service manager.
     pub(crate) fn tool(&self, arguments: &[&str]) -> Command {
         let mut command = tool(arguments);
         command.current_dir(&self.directory).env("XDG_RUNTIME_DIR", self.runtime());
@@ -108,20 +109,20 @@ impl World {
         Ended::of(&self.tool(arguments).output().unwrap())
     }
 
-    /// The tool, running. Its output and errors are pipes.
+    /// Starts the tool, with pipes for its output and errors.
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         let mut tool = self.tool(arguments);
         tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// A pipe of this name at which a process waits until the test opens it.
+    /// Makes a named pipe at which a process waits until the test opens it.
     pub(crate) fn gate(&self, name: &str) -> PathBuf {
         let gate = self.file().with_file_name(name);
         assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
         gate
     }
 
-    /// `up`, which gets all nodes ready.
+    /// Runs `up`, which must get all nodes ready.
     #[track_caller]
     pub(crate) fn up_and_ready(&self) -> String {
         let ended = self.run(&["up", "app.toml"]);
@@ -135,7 +136,7 @@ impl World {
         ended.out
     }
 
-    /// `up --no-wait`, which succeeds: what it prints about changes.
+    /// Runs `up --no-wait`, which must succeed, and returns what it prints about changes.
     #[track_caller]
     pub(crate) fn up(&self) -> Vec<String> {
         let out = self.run(&["up", "app.toml", "--no-wait"]).expect_success();
@@ -143,7 +144,7 @@ impl World {
         changes.map(str::to_owned).collect()
     }
 
-    /// The nodes, by name. Empty if nothing runs.
+    /// Returns the status of the nodes by name; empty if nothing runs.
     pub(crate) fn status(&self) -> BTreeMap<String, Shown> {
         let ended = self.run(&["status", "app.toml", "-o", "json"]);
         let Ok(Value::Array(nodes)) = serde_json::from_str(&ended.out) else {
@@ -162,7 +163,7 @@ impl World {
         shown.collect()
     }
 
-    /// Waits until the nodes are as expected.
+    /// Waits until the status of the nodes is as expected.
     #[track_caller]
     pub(crate) fn until(
         &self,
@@ -179,8 +180,8 @@ impl World {
         }
     }
 
-    /// Waits until these nodes run and have said so in their logs: they have handlers of signals.
-    /// The launcher has noted them.
+    /// Waits until these nodes have logged that they wait, so they handle signals, and the launcher
+    /// knows them.
     #[track_caller]
     pub(crate) fn until_they_wait(&self, nodes: &[&str]) -> BTreeMap<String, Shown> {
         let read =
@@ -197,7 +198,7 @@ impl World {
         })
     }
 
-    /// The directory of the bundle, if there is one.
+    /// Returns the directory of the bundle, if there is one.
     pub(crate) fn bundle(&self) -> Option<PathBuf> {
         let entries = fs::read_dir(self.runtime()).unwrap().flatten().map(|entry| entry.path());
         entries
@@ -213,7 +214,7 @@ impl World {
             .collect()
     }
 
-    /// The launcher's process.
+    /// Returns the process id of the launcher.
     pub(crate) fn launcher(&self) -> u32 {
         let bundle = self.bundle().unwrap();
         let mine = processes().into_iter().find(|(_, line)| {
@@ -222,7 +223,7 @@ impl World {
         mine.expect("a launcher").0
     }
 
-    /// The processes of this test, with their command lines.
+    /// Returns the processes of this test with their command lines.
     fn left(&self) -> Vec<(u32, String)> {
         let directory = self.directory.path().to_str().unwrap();
         processes().into_iter().filter(|(_, line)| line.contains(directory)).collect()
@@ -238,7 +239,7 @@ impl World {
         }
     }
 
-    /// Ends the bundle, and nothing is left of it.
+    /// Ends the bundle, and checks that nothing of it is left.
     #[track_caller]
     pub(crate) fn down(&self) {
         self.run(&["down", "app.toml"]).expect_success();
@@ -247,7 +248,7 @@ impl World {
 
     #[track_caller]
     pub(crate) fn nothing_is_left(&self) {
-        // The launcher has answered, and exits.
+        // The launcher has answered, but may not have exited yet.
         self.until_nothing_runs();
         let left: Vec<_> = fs::read_dir(self.runtime()).unwrap().flatten().collect();
         let own = left.iter().filter(|it| it.file_name().to_string_lossy().contains("-up-"));
@@ -255,12 +256,12 @@ impl World {
     }
 }
 
-/// Each test ends its bundle.
+/// Ends what a test has left.
 impl Drop for World {
     fn drop(&mut self) {
         let down = AssertUnwindSafe(|| self.down());
         let is_down = std::thread::panicking() || catch_unwind(down).is_ok();
-        // After a failed test, too.
+        // Processes remain only after a failed test.
         for (pid, _) in self.left() {
             kill(pid, Signal::KILL);
         }
@@ -268,13 +269,13 @@ impl Drop for World {
     }
 }
 
-/// The processes of this machine that have not ended, with their command lines.
+/// Returns the processes of this machine that have not ended, with their command lines.
 fn processes() -> Vec<(u32, String)> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let lines = pids.filter_map(|pid: u32| {
         let line = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).ok()?;
-        // Those that have ended have none.
+        // A process that has ended has an empty command line.
         (!line.is_empty()).then(|| (pid, String::from_utf8_lossy(&line).into_owned()))
     });
     lines.collect()
