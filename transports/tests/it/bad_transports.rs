@@ -1,5 +1,5 @@
-//! Tests of the laws themselves: transports with one fault each, and the laws that must notice it.
-//! `bad` is such a transport.
+//! Tests of the laws themselves: transports with one fault each, and the law that must notice the
+//! fault. `bad` has the faulty transports.
 #![cfg(all(unix, not(miri)))]
 
 mod bad;
@@ -11,7 +11,7 @@ use mycelium_transports::conformance::{TIME_LIMIT, TestExecutor, Threads, check,
 
 use bad::{Bad, FAULT, Fault};
 
-/// Faults, each with a law that must notice it, and a part of the error.
+/// The faults, each with a law that must notice it, and a part of the law's error.
 const NOTICED: &[(Fault, &str, &str)] = &[
     (Fault::Drops, "messages_of_a_publisher_arrive_once_and_in_order", "number and sequence"),
     (Fault::Drops, "messages_keep_their_traces", "in order"),
@@ -155,7 +155,7 @@ const NOTICED: &[(Fault, &str, &str)] = &[
     (Fault::SendsBeforeItIsReady, "a_cancelled_emit_sends_nothing", "poll"),
 ];
 
-/// One fault after the other, because the fault is global.
+/// The fault is global, so faults are tested one after another.
 #[test]
 fn each_fault_is_noticed() {
     silence_panics();
@@ -164,15 +164,15 @@ fn each_fault_is_noticed() {
     for law in &laws {
         check(law, &threads, &threads, TIME_LIMIT).unwrap();
     }
-    // Without counters no latency is counted.
+    // Without counters, latencies are not counted, and these faults cannot be noticed.
     let counts = |fault| !matches!(fault, Fault::HidesLatencies | Fault::SendsLate);
     let noticed = NOTICED.iter().filter(|row| cfg!(feature = "metrics") || counts(row.0));
     for (fault, name, text) in noticed {
         *FAULT.lock().unwrap() = *fault;
         let law = laws.iter().find(|law| law.name == *name).expect("the law exists");
-        // A law that waits for a missing event takes the whole time limit, so start with a short
-        // one. A busy machine may need more, and a lost wake needs a reader that is parked at that
-        // moment.
+        // A law that waits for a missing event uses up its whole time limit, so the first limit is
+        // short. A busy machine may need more time, and a lost wake-up needs a reader that is
+        // parked just then.
         let mut errors = Vec::new();
         let is_noticed = [500, 1_000, 2_000, 60_000].iter().any(|limit| {
             let outcome = check(law, &threads, &threads, Duration::from_millis(*limit));
@@ -183,7 +183,7 @@ fn each_fault_is_noticed() {
     }
 }
 
-/// Silences panics of the laws' threads: the test reads the errors of the laws.
+/// Silences panics in the laws' threads; the test reads their errors.
 fn silence_panics() {
     let print = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

@@ -1,4 +1,4 @@
-//! What a subscription delivers next.
+//! Assertions on the next delivery of a subscription.
 #![cfg(any(feature = "metrics", all(target_os = "linux", not(miri))))]
 
 use std::ops::Range;
@@ -23,7 +23,7 @@ pub(crate) fn assert_each(reader: &mut Subscription<Probe>, numbers: Range<u64>)
     numbers.for_each(|number| assert_next(reader, number));
 }
 
-/// The next delivery is an exact gap. Returns its reason.
+/// Asserts that the next delivery is an exact gap, and returns its reason.
 #[track_caller]
 pub(crate) fn assert_gap(reader: &mut Subscription<Probe>, count: u64) -> GapReason {
     match reader.try_recv() {

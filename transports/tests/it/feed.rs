@@ -26,7 +26,7 @@ enum Op {
     Push,
     /// Pushes a run of messages, word-aligned or not.
     PushRun(u64, bool),
-    /// The publisher's next messages are missing.
+    /// Reports that the publisher's next messages are missing.
     Skip(u64),
     /// Takes deliveries.
     Take(usize),
@@ -41,7 +41,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A run of messages with other bytes around them.
+/// Returns a run of messages with other bytes around them.
 fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
     let length = size_of::<Probe>();
     let words = length / 8 + 2;
@@ -60,13 +60,13 @@ fn push(publisher: &mut Feed, numbers: Range<u64>) {
     }
 }
 
-/// A subscription, and a publisher in another process, whose first message is `first`.
+/// Returns a subscription, and a publisher in another process whose first message is `first`.
 fn joined(policy: Policy, first: u64) -> (Subscription<Probe>, Feed) {
     let (reader, [publisher]) = joined_by([(1, first)], policy);
     (reader, publisher)
 }
 
-/// A subscription, and publishers of these epochs and first messages.
+/// Returns a subscription, and publishers with these epochs and first messages.
 fn joined_by<const N: usize>(
     publishers: [(u64, u64); N],
     policy: Policy,
@@ -79,7 +79,7 @@ fn joined_by<const N: usize>(
 
 const TWO: [(u64, u64); 2] = [(1, 0), (2, 0)];
 
-/// The sample of the sequences, and not of the places in the ring.
+/// A sample is chosen by sequences, not by positions in the ring.
 #[test]
 fn a_sample_of_a_remote_publisher_is_that_of_its_sequences() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), 32, Region::new(8)).unwrap();
@@ -115,7 +115,7 @@ fn a_run_of_messages_of_another_size_is_refused() {
 #[test]
 fn the_first_receive_wakes_a_publisher_that_joined_before() {
     let (mut reader, publisher) = joined(Policy::Block, 0);
-    // The stream has begun. Its first message waits for the reader's first request.
+    // The stream has begun, but the publisher waits until the reader asks for messages.
     let waiter = Waiter::new();
     publisher.park(&waiter.1);
     assert!(!publisher.is_requested());
@@ -124,7 +124,7 @@ fn the_first_receive_wakes_a_publisher_that_joined_before() {
     assert_eq!(waiter.wakes(), 1);
 }
 
-/// `sent`, `no_subscribers`, and what the readers have counted.
+/// Returns `sent`, `no_subscribers`, and what the readers have counted.
 fn counted(counters: &Region) -> (u64, u64, u64) {
     let readings = counters.read();
     let publisher = readings.iter().find(|line| line.kind == Kind::Publisher).unwrap();
@@ -153,7 +153,7 @@ fn messages_of_a_link_without_subscription_are_counted() {
         push_run(&mut publisher, 3);
         publisher.flush();
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
-        // The reader leaves with a gap that it has not had, and before the wake.
+        // The reader leaves before the wake, with a gap that it has not received.
         publisher.skip(4, GapReason::Disconnected);
         push_run(&mut publisher, 1);
         drop(reader);
@@ -163,7 +163,7 @@ fn messages_of_a_link_without_subscription_are_counted() {
         publisher.skip(5, GapReason::Overwritten);
         publisher.flush();
         assert_eq!(counted(&counters), (115, 7, 8), "{policy:?}");
-        // Another one joins after messages that are not counted yet.
+        // Another reader joins after messages that are not counted yet.
         push_run(&mut publisher, 1);
         let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
         push_run(&mut publisher, 1);
@@ -177,7 +177,7 @@ fn messages_of_a_link_without_subscription_are_counted() {
     }
 }
 
-/// A reader leaves while messages arrive: each of them is counted once.
+/// A reader leaves while messages arrive, and each message is counted once.
 #[test]
 fn each_message_of_a_link_is_counted_once_while_a_reader_leaves() {
     for round in 0..200 {
@@ -223,7 +223,7 @@ fn a_subscription_at_its_end_has_confirmed_everything() {
     assert_eq!(publisher.done(|| true), Some(3));
 }
 
-/// Nor when the gating subscription has read to the end, and the observer has not.
+/// An observer that has not read to the end delays nothing if the gating subscription has.
 #[test]
 fn an_observer_beside_a_gating_reader_holds_nothing_up() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
@@ -251,7 +251,7 @@ fn an_observer_beside_a_gating_reader_holds_nothing_up() {
     assert!(matches!(observer.try_recv(), TryRecv::Closed));
 }
 
-/// A gating subscription that leaves before the end has not finished the messages that it left.
+/// A gating subscription that leaves early has not finished the messages that it leaves behind.
 #[test]
 fn an_observer_counts_when_the_gating_reader_has_left_before_the_end() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
@@ -264,12 +264,12 @@ fn an_observer_counts_when_the_gating_reader_has_left_before_the_end() {
     assert_eq!(publisher.done(|| false), Some(0));
 }
 
-/// The limit of unread publishers counts what subscriptions have to read, not what their tasks
-/// still refer to.
+/// The limit of unread publishers counts what subscriptions still have to read, not what their
+/// tasks still refer to.
 #[test]
 fn publishers_that_were_lost_and_read_make_room_for_others() {
     const MOST: u64 = 64;
-    // 64 such rings take more than 16 MiB.
+    // 64 rings of this size take more than 16 MiB.
     let topic = Topic::new("probes", Schema::of::<Probe>(), 1 << 14, Region::new(8)).unwrap();
     let keep_open = topic.keep_open();
     let mut reader = topic.subscribe::<Probe>("reader", Policy::DropOldest).unwrap();
@@ -298,7 +298,7 @@ fn publishers_that_were_lost_and_read_make_room_for_others() {
     drop(keep_open);
 }
 
-/// A message that one subscription left in flight is remembered when another one leaves.
+/// A message that one subscription left in flight is remembered when another subscription leaves.
 #[test]
 fn a_message_that_any_reader_left_in_flight_is_known() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
@@ -340,7 +340,7 @@ fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
     reader.done();
     assert_eq!((publisher.done(|| false), waiter.wakes()), (Some(9), 1));
 
-    // Messages in the ring of its own, and those that it had no room for, are not done.
+    // Messages in the reader's own ring, and messages that it had no room for, are not done.
     let sent = 9 + 5 * CAPACITY as u64;
     push(&mut publisher, 9..sent);
     assert_eq!((publisher.done(|| false), publisher.room() > 0), (Some(9), true));
@@ -354,7 +354,7 @@ fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
     }
     assert_eq!((publisher.done(|| false), next), (Some(sent), sent));
 
-    // What it has not taken is done when it leaves.
+    // The messages that it has not taken are done when it leaves.
     publisher.push(probe(sent).as_bytes(), false).unwrap();
     waiter.wakes();
     publisher.park(&waiter.1);
@@ -375,7 +375,7 @@ fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
         reader.done();
         assert_eq!(publisher.done(|| false), Some(done + 1));
     }
-    // The ones that wait in the table were not delivered.
+    // Messages that wait in the reader's table were not delivered.
     for number in 3..5 {
         publisher.push(Probe { publisher: number, number }.as_bytes(), false).unwrap();
     }
@@ -385,7 +385,7 @@ fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
     assert_eq!(publisher.done(|| false), Some(4));
 }
 
-/// A process that dies meanwhile has handled none of it.
+/// A process that dies before the next receive has handled nothing of the delivery.
 #[test]
 fn what_a_reader_got_last_is_done_at_its_next_receive() {
     for policy in [Policy::Block, Policy::DropOldest, Policy::Latest] {
@@ -404,7 +404,7 @@ fn what_a_reader_got_last_is_done_at_its_next_receive() {
     }
 }
 
-/// Of an observer, too.
+/// This holds for observers as well.
 #[test]
 fn an_observers_batch_is_done_at_its_next_receive() {
     let (mut reader, mut publishers) = joined_by(TWO, Policy::DropOldest);
@@ -417,7 +417,7 @@ fn an_observers_batch_is_done_at_its_next_receive() {
     assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(2));
     let done = || publishers.each_ref().map(|publisher| publisher.done(|| false));
     assert_eq!(done(), [Some(0), Some(0)]);
-    // The end of a publisher ends a batch, so that all of it is handled first.
+    // The end of a publisher ends a batch, so that the whole batch is handled first.
     assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(2));
     assert_eq!(done(), [None, Some(0)]);
     assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(0));
@@ -444,7 +444,7 @@ fn messages_of_a_batch_are_in_flight_at_each_of_its_publishers() {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: if cfg!(miri) { 8 } else { ProptestConfig::default().cases },
-        // Miri isolates programs from files.
+        // Miri has no access to files.
         failure_persistence: if cfg!(miri) {
             None
         } else {
@@ -453,7 +453,8 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Each message's number is its sequence, and each missing one is reported in its place.
+    /// The number of each message is its sequence, and each missing message is reported in its
+    /// place.
     #[test]
     fn each_message_arrives_or_is_in_a_gap(
         ops in prop::collection::vec(op(), 0..200),
@@ -503,14 +504,14 @@ proptest! {
     }
 }
 
-/// The link begins the stream of a publisher again after it was lost: first come the messages that
-/// had arrived before, then the loss, then the new ones, and that for several losses in a row.
+/// The link begins a publisher's stream again after it was lost. The reader gets the messages that
+/// had arrived before, then the loss, then the new messages, even after several losses.
 #[test]
 fn a_stream_that_begins_again_is_read_after_its_lost_part() {
     for policy in [Policy::Block, Policy::DropOldest] {
         let topic = Topic::new("probes", Schema::of::<Probe>(), 8, Region::new(64)).unwrap();
         let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
-        // Another publisher is read beside it.
+        // Another publisher is read at the same time.
         let mut other = topic.feed("other", 2, 0).unwrap();
         for part in 0..3 {
             let first = part * 10;

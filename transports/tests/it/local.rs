@@ -1,4 +1,4 @@
-//! The local transport: the laws of every transport, and its own properties.
+//! The local transport: the laws of every transport, and properties of its own.
 #![cfg(feature = "metrics")]
 
 mod batch;
@@ -36,7 +36,7 @@ mycelium_transports::conformance!(Local);
 /// A topic within this process, with its counters.
 struct LocalTopic(Arc<Topic>, Arc<Region>);
 
-/// Unique for each publisher.
+/// Returns an epoch that no other publisher has.
 fn epoch() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed)
@@ -49,7 +49,7 @@ impl LocalTopic {
         LocalTopic(topic, counters)
     }
 
-    /// With a reader and a publisher.
+    /// Returns a topic with a reader and a publisher.
     fn joined(
         capacity: usize,
         policy: Policy,
@@ -67,7 +67,7 @@ impl LocalTopic {
         self.0.subscribe(name, policy).unwrap()
     }
 
-    /// What the only publisher has counted.
+    /// Returns values of the only publisher's counters.
     fn counted<const N: usize>(&self, values: [&str; N]) -> [u64; N] {
         let lines = self.1.read();
         let line = lines.iter().find(|line| line.kind == Kind::Publisher).unwrap();
@@ -75,7 +75,7 @@ impl LocalTopic {
     }
 }
 
-/// The next message, if there is one.
+/// Returns the number of the next message, if there is one.
 #[track_caller]
 fn take(reader: &mut Subscription<Probe>) -> Option<u64> {
     match reader.try_recv() {
@@ -85,7 +85,7 @@ fn take(reader: &mut Subscription<Probe>) -> Option<u64> {
     }
 }
 
-/// A batch of deliveries.
+/// Returns a batch of at most `most` deliveries.
 #[track_caller]
 fn receive<M: Message>(reader: &mut Subscription<M>, most: usize) -> Vec<Delivery<M>> {
     let (context, mut batch) = (Context::from_waker(Waker::noop()), Vec::new());
@@ -93,7 +93,7 @@ fn receive<M: Message>(reader: &mut Subscription<M>, most: usize) -> Vec<Deliver
     batch
 }
 
-/// All policies. A reader that is as fast as its publisher gets each message.
+/// Returns all policies. With each, a reader that is as fast as its publisher gets every message.
 fn each_policy() -> [Policy; 7] {
     let key = LatestByKey::of::<Probe>("number", 8.try_into().unwrap()).unwrap();
     [
@@ -107,8 +107,8 @@ fn each_policy() -> [Policy; 7] {
     ]
 }
 
-/// This many cases under Miri, which isolates programs from files; otherwise what the variable
-/// `PROPTEST_CASES` says, or 256.
+/// Returns a configuration with this many cases under Miri, which has no access to files; otherwise
+/// with the number in `PROPTEST_CASES`, or 256.
 fn cases(in_miri: u32) -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if cfg!(miri) { ProptestConfig { cases: in_miri, ..config } } else { config }
@@ -134,7 +134,7 @@ fn an_interruption_is_no_failure() {
     assert_eq!(reader.fail(), None, "it is the first failure");
     assert!(take(&mut reader).is_some());
     assert!(reader.fail().is_some());
-    // It is unknown which messages of a batch were handled.
+    // Which messages of a batch were handled is not known.
     (0..3).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     assert_eq!(receive(&mut reader, 3).len(), 3);
     reader.interrupt();
@@ -155,7 +155,7 @@ fn l10_messages_without_subscribers_are_counted() {
     publisher.try_emit(probe(1)).unwrap();
     assert_eq!((counted(), publisher.sent()), ([2, 1], 2));
 
-    // In a task, wakes are deferred to the end of the poll, but this is counted at once.
+    // In a task, wake-ups are deferred to the end of the poll, but the receive is counted at once.
     let budget = TaskBudget::new();
     let mut deferred = [publisher.attach(&budget)];
     poll_with(&budget, &mut deferred, || {
@@ -170,8 +170,8 @@ fn l10_messages_without_subscribers_are_counted() {
     });
 }
 
-/// A reader of a ring of 64 publishes its position only after some messages. A parked publisher needs
-/// the room of one.
+/// With a ring of 64 slots, a reader publishes its position only after several messages. A parked
+/// publisher must get the room of a single one.
 #[test]
 fn a_publisher_that_waits_gets_the_room_of_one_message() {
     let (_local, mut reader, mut publisher) = LocalTopic::joined(64, Policy::Block);
@@ -190,7 +190,7 @@ fn a_publisher_that_waits_gets_the_room_of_one_message() {
     assert!(emit.as_mut().poll(&mut waiter.context()).is_ready());
 }
 
-/// Rounds of a race between two threads.
+/// The rounds of a race between two threads.
 const ROUNDS: usize = if cfg!(miri) { 20 } else { 5_000 };
 
 #[test]
@@ -199,7 +199,7 @@ fn a_topic_that_always_has_a_publisher_never_ends() {
     thread::scope(|scope| {
         let changes = scope.spawn(|| {
             for _ in 0..ROUNDS {
-                // The next one joins before this one ends.
+                // The next publisher joins before this one ends.
                 publisher = local.publisher("next");
             }
             publisher
@@ -253,7 +253,7 @@ fn a_reader_that_joins_wakes_a_parked_publisher() {
         });
         for _ in 0..ROUNDS / 10 {
             let mut reader = local.subscribe("reader", Policy::Block);
-            // A lost wake makes this loop endless.
+            // A lost wake-up would make this loop endless.
             while !matches!(reader.try_recv(), TryRecv::Delivery(_)) {
                 thread::yield_now();
             }
@@ -272,7 +272,7 @@ fn a_handle_of_a_task_wakes_the_other_side_and_counts_at_the_end_of_the_poll() {
         while reader.try_recv().delivery().is_some() {}
         assert!(reader.poll_recv(&waiter.context()).is_pending());
     };
-    // The ring counts sent messages; the counter is not updated for each.
+    // The ring counts sent messages; the counter is updated less often.
     let told = || (waiter.wakes(), local.counted(["sent"])[0]);
     sleep(&mut reader);
     poll_with(&budget, &mut deferred, || {
@@ -291,8 +291,8 @@ fn a_handle_of_a_task_wakes_the_other_side_and_counts_at_the_end_of_the_poll() {
     assert_eq!(waiter.wakes(), 1, "in another task's poll");
 }
 
-/// A rejected message counts as lost, so none is rejected while the ring has room that the reader
-/// has not shown yet.
+/// A rejected message counts as lost, so no message is rejected while the ring has room that the
+/// reader has not published yet.
 #[test]
 fn nothing_is_rejected_before_the_ring_is_full() {
     let (_local, mut reader, mut publisher) = LocalTopic::joined(128, Policy::Reject);
@@ -307,7 +307,7 @@ fn nothing_is_rejected_before_the_ring_is_full() {
     }
 }
 
-/// A doorbell keeps its waker, and the other side keeps the doorbell.
+/// A doorbell keeps its waker alive, and the other side keeps the doorbell alive.
 #[test]
 fn dropped_handles_keep_no_task_in_memory() {
     let (local, mut reader, mut publisher) = LocalTopic::joined(2, Policy::Block);
@@ -340,7 +340,7 @@ fn a_subscription_can_end_although_its_publishers_never_pause() {
         while let TryRecv::Delivery(delivery) = reader.try_recv() {
             received += u64::from(delivery.message().is_some());
             emit(received);
-            // Later publishers do not delay the end, either.
+            // Later publishers do not delay the end.
             let _ = local.publisher("third").try_emit(probe(received));
         }
         assert_eq!(received, expected, "{policy:?}");

@@ -1,4 +1,4 @@
-//! Directories for sockets, and other processes of this program: ignored tests of it.
+//! Directories for sockets, and other processes, which are ignored tests of this program.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::fs::{self, Permissions};
@@ -13,7 +13,7 @@ use mycelium_transports::endpoint::unix::own_user;
 /// A user without processes in these tests.
 pub(crate) const STRANGER: u32 = 65534;
 
-/// Whether this is root, which alone can run processes of other users.
+/// Returns whether this process is root, which alone can run processes of other users.
 #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 pub(crate) fn can_be_others() -> bool {
     let is_root = own_user() == 0;
@@ -33,7 +33,7 @@ impl TestDir {
         TestDir(path)
     }
 
-    /// A directory of this mode.
+    /// Makes a directory with this mode.
     pub(crate) fn of_mode(test: &str, mode: u32) -> TestDir {
         let dir = TestDir::new(test);
         fs::create_dir(&dir.0).unwrap();
@@ -52,21 +52,21 @@ impl Drop for TestDir {
     }
 }
 
-/// A copy of this program that other users can run: they may not reach the directory that tests are
-/// built in.
+/// A copy of this program that other users can run, because they may not reach the build directory.
 pub(crate) struct Copied(pub(crate) PathBuf);
 
 impl Copied {
     pub(crate) fn new(dir: &TestDir) -> Copied {
         let path = dir.0.with_extension("exe");
-        // A process that starts in another test must not inherit a descriptor that writes to it.
+        // Copied by a process, because a process that starts in another test must not inherit a
+        // descriptor that writes to the file.
         let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&path).status();
         assert!(copied.unwrap().success());
         fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         Copied(path)
     }
 
-    /// Has it start as another user with this test.
+    /// Returns a command that runs the ignored test `role` as another user.
     pub(crate) fn role(&self, role: &str, user: u32, group: u32) -> Command {
         let mut command = role_of(Command::new(&self.0), role);
         command.current_dir("/").uid(user).gid(group);
@@ -80,7 +80,7 @@ impl Drop for Copied {
     }
 }
 
-/// Has this program start with the ignored test `role`.
+/// Returns a command that runs the ignored test `role`.
 pub(crate) fn role(role: &str) -> Command {
     role_of(Command::new(std::env::current_exe().unwrap()), role)
 }
@@ -91,13 +91,13 @@ fn role_of(mut program: Command, role: &str) -> Command {
     program
 }
 
-/// Says something to the process that has started this one.
+/// Prints a line for the process that has started this one.
 #[expect(clippy::print_stdout, reason = "this is how the other process knows")]
 pub(crate) fn say(name: &str, value: &str) {
     println!("\n{name}: {value}");
 }
 
-/// Another process of this program. Dropping it kills it.
+/// Another process of this program, killed on drop.
 pub(crate) struct Other {
     pub(crate) child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -118,7 +118,7 @@ impl Other {
         value.unwrap_or_else(|| panic!("it says `{name}`"))
     }
 
-    /// Lets a role continue that reads a line.
+    /// Lets a role continue that waits for a line.
     pub(crate) fn go_on(&mut self) {
         self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }

@@ -1,5 +1,5 @@
-//! Sockets at a path: a live process keeps its socket, the socket of a dead one is replaced, and
-//! only allowed users connect.
+//! Sockets at a path: a live process keeps its socket, the socket of a dead process is replaced,
+//! and only allowed users may connect.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 #[path = "../../../tests/sleeper/mod.rs"]
@@ -20,7 +20,7 @@ use sleeper::fork_a_sleeper;
 
 use crate::support::{Copied, Other, STRANGER, TestDir, can_be_others, role, say};
 
-/// A group that files of this process can be given to.
+/// Returns a group to which files of this process can be given.
 fn own_group() -> u32 {
     rustix::process::getegid().as_raw()
 }
@@ -53,7 +53,7 @@ fn a_listener_without_a_lock_is_live_too() {
 
 const LISTENS: &str = "unix::listens_until_it_is_killed";
 
-/// Another process, which listens until it is killed.
+/// Starts another process, which listens until it is killed.
 fn listens(mut role: Command, dir: &TestDir, forks: bool) -> Other {
     role.env("MYCELIUM_TEST_SOCKET", dir.socket());
     role.env("MYCELIUM_TEST_CHILDREN", if forks { "1" } else { "0" });
@@ -262,7 +262,7 @@ fn a_listener_of_another_user_is_refused() {
     let problem = of_directory(&dir.socket());
     let expected = "belongs to another user: expected user 0, found 65534; ";
     assert!(problem.starts_with(expected), "{problem}");
-    // A directory of this user, and open to the other at first.
+    // The directory belongs to this user, and is open to the other user at first.
     let [user, group] = [Some(0), Some(own_group())];
     std::os::unix::fs::chown(&dir.0, user, group).unwrap();
     for mode in [0o777, 0o720, 0o702] {
@@ -320,11 +320,11 @@ fn a_file_of_another_process_at_the_path_is_kept() {
     assert!(matches!(refused, BindError::Displaced { .. }), "{refused}");
     let _connected = connect(&dir.socket()).unwrap();
     other.accept().unwrap();
-    // It ends, and the path is free again.
+    // The other process ends, and the path is free again.
     fs::remove_file(dir.socket()).unwrap();
     assert!(bound.restore().unwrap());
 
-    // Another process has taken the path, because the lock had vanished too.
+    // The lock has vanished as well, so another process can take the path.
     fs::remove_dir_all(&dir.0).unwrap();
     let other = BoundSocket::at(dir.socket()).unwrap();
     fs::remove_file(dir.socket()).unwrap();

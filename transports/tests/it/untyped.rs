@@ -1,4 +1,4 @@
-//! Layouts and values of messages whose types are not known.
+//! Layouts and values of messages whose types are unknown.
 
 use mycelium_core::{FixedStr, FixedVec, Message, message};
 use mycelium_transports::untyped::{DEEPEST, Layout, LayoutError};
@@ -76,7 +76,7 @@ fn invalid_bytes_are_shown_as_such() {
     assert!(layout.view(&bytes[..47]).is_err());
 }
 
-/// A struct of `size` bytes with one field of this type.
+/// Returns the form of a struct of `size` bytes with one field of this type.
 fn one_field(size: u64, kind: &[u8]) -> Vec<u8> {
     let mut form = vec![0x50];
     for number in [size, 1, 1, 0, size, 1] {
@@ -93,7 +93,7 @@ fn depth_and_counts_are_bounded() {
     let deep = |depth| [count(0x40, 1).repeat(depth), vec![0x01]].concat();
     assert!(Layout::parse(&one_field(1, &deep(DEEPEST - 1))).is_ok());
     assert_eq!(Layout::parse(&one_field(1, &deep(DEEPEST))), Err(LayoutError::TooDeep));
-    // Items without bytes would be any number of values in no bytes.
+    // Items of zero bytes would be any number of values in no space.
     let empty = [count(0x40, 65_535), count(0x40, 0), vec![0x01]].concat();
     assert_eq!(Layout::parse(&one_field(0, &empty)), Err(LayoutError::NoBytes));
     let long = [count(0x40, 65_535), count(0x40, 2), vec![0x01]].concat();

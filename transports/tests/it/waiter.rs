@@ -1,4 +1,4 @@
-//! A task that waits in a test.
+//! A waiting task for tests.
 #![cfg(any(feature = "metrics", all(target_os = "linux", not(miri))))]
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ impl Wake for Wakes {
     }
 }
 
-/// A waker that counts.
+/// A waker that counts its wakes.
 pub(crate) struct Waiter(pub(crate) Arc<Wakes>, pub(crate) Waker);
 
 impl Waiter {
@@ -30,7 +30,7 @@ impl Waiter {
         Context::from_waker(&self.1)
     }
 
-    /// The wakes since the last call.
+    /// Returns how many wakes there were since the last call.
     pub(crate) fn wakes(&self) -> usize {
         self.0.0.swap(0, Ordering::SeqCst)
     }

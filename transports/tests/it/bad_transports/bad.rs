@@ -1,4 +1,4 @@
-//! A correct transport with a fault.
+//! The correct transport, with a fault.
 
 use std::any::TypeId;
 use std::future::{pending, poll_fn};
@@ -24,13 +24,13 @@ pub(super) enum Fault {
     Reorders,
     ChangesTheSpan,
     HidesLatencies,
-    /// The time until it sends a message is not measured.
+    /// Does not measure the time until it sends a message.
     SendsLate,
     HidesTheClose,
     ClosesEarly,
     /// Loses the first delivery of a subscription.
     StartsLate,
-    /// Dropped subscriptions stay subscribed.
+    /// Keeps dropped subscriptions subscribed.
     NeverLeaves,
     ForgetsTheStart,
     NeverBlocks,
@@ -41,11 +41,11 @@ pub(super) enum Fault {
     LetsGoAtOnce,
     /// Loses the last message of a batch.
     ShortensBatches,
-    /// Says of a batch that waits that nothing was sent.
+    /// Reports that nothing of a waiting batch was sent.
     ForgetsWhatWasSent,
     NeverPressed,
     LosesWakesOfRelief,
-    /// Says that the ring is empty.
+    /// Reports that the ring is empty.
     HidesTheDepth,
     LosesWakesOfReaders,
     LosesWakesOfPublishers,
@@ -53,8 +53,8 @@ pub(super) enum Fault {
     SendsBeforeItIsReady,
 }
 
-/// The fault of the transports that are opened from now on. It is global because laws open their
-/// transports themselves. With a type for each fault, the compiler would compile all laws for each.
+/// The fault of transports that are opened from now on. It is global because laws open their
+/// transports themselves; with a type for each fault, all laws would be compiled for each of them.
 pub(super) static FAULT: Mutex<Fault> = Mutex::new(Fault::Nothing);
 
 /// Polls a future with a waker that does nothing.
@@ -78,15 +78,15 @@ async fn yield_once() {
 
 pub(super) struct Bad(Local, Fault);
 
-/// An end of the correct transport, used with the fault.
+/// One end of the correct transport, with the fault.
 pub(super) struct End<E: Send + 'static> {
     end: Option<E>,
     fault: Fault,
-    /// How often it has received.
+    /// How many times it has received.
     calls: u32,
-    /// What it receives next.
+    /// The delivery that it returns next.
     kept: Option<Delivery<Probe>>,
-    /// What it has not sent yet.
+    /// Messages that it has not sent yet.
     unsent: Vec<Probe>,
 }
 
@@ -261,7 +261,7 @@ impl Subscribe for End<Subscription<Probe>> {
     }
 
     async fn recv_many(&mut self, deliveries: &mut Vec<Delivery<Probe>>, limit: usize) -> usize {
-        // Faults happen to each delivery. None of these laws waits for more than one.
+        // Faults apply to single deliveries, and none of these laws waits for more than one.
         if limit == 1 {
             let received = self.recv().await;
             return received.into_iter().map(|it| deliveries.push(it)).count();

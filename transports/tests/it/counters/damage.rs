@@ -1,10 +1,11 @@
-//! Any damage of any word of a region: a reader gets an error, or a view that is as long at most.
+//! After any damage of any word of a region, a reader gets an error, or a view that is at most as
+//! long as before.
 
 use mycelium_transports::counters::{
     CountersView, PublisherValue, Region, ServiceValue, ViewError,
 };
 
-/// A region with two segments.
+/// Returns the words of a region with two segments.
 fn region() -> Vec<Vec<u64>> {
     let region = Region::new(16);
     let publisher = region.line("topic=swaps publisher=Feed epoch=7");
@@ -59,7 +60,7 @@ fn damage_of_each_word_alone_is_found_or_harmless() {
     }
 }
 
-/// The ends of the lines and of the segment are beyond all numbers.
+/// The numbers of the lines and the end of the segment exceed all valid numbers.
 #[test]
 fn lines_behind_the_last_number_are_refused() {
     for back in [0, 1, 100, 2559] {
@@ -75,7 +76,7 @@ fn lines_behind_the_last_number_are_refused() {
 fn a_line_whose_kind_is_not_there_is_torn() {
     let mut segments = region();
     let honest = CountersView::of_dump(&segments).unwrap();
-    // The kind of the first line.
+    // This word is the kind of the first line.
     segments[0][2049] = 99;
     let view = CountersView::of_dump(&segments).unwrap();
     assert_eq!((honest.torn, view.torn), (0, 1));

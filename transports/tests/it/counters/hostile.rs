@@ -1,4 +1,4 @@
-//! Descriptors that have the name of counters and are something else, and regions that lie.
+//! Descriptors that are named like counters but have other content, and regions that lie.
 
 use std::fs::File;
 use std::io::Write;
@@ -13,7 +13,8 @@ const NAME: &str = "mycelium-counters";
 const ALL: SealFlags =
     SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE).union(SealFlags::SEAL);
 
-/// A memfd with this content and these seals, which this process has like a region.
+/// Returns a memfd with this content and these seals. This process has it as it would have a
+/// region.
 fn memfd(name: &str, words: &[u64], seals: SealFlags) -> OwnedFd {
     let file =
         rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
@@ -25,9 +26,9 @@ fn memfd(name: &str, words: &[u64], seals: SealFlags) -> OwnedFd {
     file
 }
 
-/// The regions of this process: tests that run at the same time have some, too.
+/// Returns the regions of this process, including those of tests that run at the same time.
 fn found() -> Found {
-    // A region that can be read, so that the call succeeds.
+    // Without one valid region, the call would fail.
     let _region = Region::shared(16).unwrap();
     Attached::of_process(std::process::id()).unwrap()
 }
@@ -44,7 +45,7 @@ fn error_of(file: &OwnedFd) -> AttachError {
     error.expect("it is refused")
 }
 
-/// The words of a region with some lines, and the inode of a further segment.
+/// Returns the words of a region with some lines.
 fn region() -> Vec<u64> {
     let region = Region::shared(16).unwrap();
     let _lines: Vec<_> = (0..5)
@@ -57,7 +58,7 @@ fn region() -> Vec<u64> {
     region.dump().swap_remove(0)
 }
 
-/// Reads words as the region of a process, if they are accepted as one.
+/// Reads words as the region of a process, if they are accepted as a region.
 fn read(words: &[u64], inode_of: &OwnedFd) -> Result<CountersView, ViewError> {
     let inode = rustix::fs::fstat(inode_of).unwrap().st_ino;
     let mut regions = found().regions;
@@ -80,10 +81,10 @@ fn memory_that_its_owner_could_take_away_is_refused() {
     let (process, number) = (std::process::id(), file.as_raw_fd());
     let place = format!("counters of process {process}, descriptor {number}: ");
     assert!(error.starts_with(&format!("{place}invalid seals of a peer's memory: ")), "{error}");
-    // Of the right name, and of no memfd.
+    // The memfd has the right name, and an invalid size.
     let file = memfd(NAME, &words[..1], ALL);
     assert!(error_of(&file).to_string().contains("invalid size of a peer's memory"));
-    // Accepted, as it cannot change any more.
+    // This memfd is accepted, because it can no longer change.
     let file = memfd(NAME, &words, ALL);
     assert_eq!(read(&words, &file).unwrap().lines.len(), 5);
 }
@@ -100,7 +101,7 @@ fn a_region_with_several_descriptors_is_found_once() {
 #[test]
 fn a_segment_is_mapped_only_once_and_only_if_the_list_has_its_inode() {
     let mut words = region();
-    // Two further segments of 16 lines, behind the first.
+    // The list names two further segments of 16 lines.
     let first_word = words.len() as u64;
     let further = memfd("mycelium-counters-more", &[0; 512], ALL);
     let (inode, number) = (rustix::fs::fstat(&further).unwrap().st_ino, further.as_raw_fd() as u64);
@@ -113,12 +114,12 @@ fn a_segment_is_mapped_only_once_and_only_if_the_list_has_its_inode() {
     let file = memfd(NAME, &words, ALL);
     let view = read(&words, &file).unwrap();
     assert_eq!((view.lines.len(), view.out_of_reach), (5, 16));
-    // The same one again.
+    // Both entries name the same segment.
     words[1556] = inode;
     let file = memfd(NAME, &words, ALL);
     let view = read(&words, &file).unwrap();
     assert_eq!((view.lines.len(), view.out_of_reach), (5, 16));
-    // Another name.
+    // The second entry names a memfd with another name.
     let other = memfd("other-counters", &[0; 512], ALL);
     words[1548] = rustix::fs::fstat(&other).unwrap().st_ino;
     let file = memfd(NAME, &words, ALL);

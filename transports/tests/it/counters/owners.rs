@@ -1,4 +1,4 @@
-//! Owners that do not know of the reader, and cannot answer it.
+//! Owners that do not know of their reader, and cannot answer it.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -29,7 +29,7 @@ fn assert_lines(view: &CountersView, numbers: std::ops::Range<u64>) {
     }
 }
 
-/// Asserts that the two regions of the role `spins` are read exactly.
+/// Asserts that both regions of the role `spins` are read exactly.
 fn assert_spinning(regions: &mut [Attached], process: u32) {
     let [first, second] = regions else { panic!("two regions: {regions:?}") };
     assert!(first.id() != second.id() && [first.process(), second.process()] == [process; 2]);
@@ -57,12 +57,12 @@ fn the_last_values_of_a_killed_process_are_read() {
     other.line("ready");
     let process = other.child.id();
     let mut found = Attached::of_process(process).unwrap();
-    // All segments are mapped now.
+    // All segments are mapped, so they stay readable after the kill.
     assert_spinning(&mut found.regions, process);
     signal(&other, Signal::KILL);
     until(|| found.regions.iter().all(Attached::has_ended));
     assert_spinning(&mut found.regions, process);
-    // Whether or not its parent knows of its end.
+    // Before and after its parent has reaped it.
     for _ in 0..2 {
         let error = Attached::of_process(process).unwrap_err();
         assert!(matches!(error, AttachError::NoProcess { process: it } if it == process));
@@ -115,7 +115,7 @@ fn nothing_is_left_of_a_thousand_readers() {
 #[test]
 fn processes_without_counters_say_so() {
     let mut other = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
-    // Once it runs `sleep`, it has only the descriptors of `sleep`.
+    // A process that runs `sleep` has no regions any more.
     until(|| fs::read_to_string(format!("/proc/{}/comm", other.id())).unwrap() == "sleep\n");
     let error = Attached::of_process(other.id()).unwrap_err();
     other.kill().unwrap();
@@ -133,7 +133,7 @@ fn processes_without_counters_say_so() {
     }
 }
 
-/// The layout in `docs/observability.md` is enough: this program was written from it.
+/// The layout in `docs/observability.md` is complete: this program was written from it.
 #[test]
 fn a_program_in_another_language_reads_the_same() {
     let mut other = other("spins");

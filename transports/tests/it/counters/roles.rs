@@ -1,17 +1,17 @@
-//! Other processes: this program again, with one of the ignored tests below.
+//! Other processes: this program again, running one of the ignored tests below.
 
 use mycelium_transports::counters::{Attached, Line, Region, ServiceValue};
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use crate::support::{Other, role, say};
 
-/// Lines of the first region of [`spins`]: it has several segments.
+/// The lines of the first region of [`spins`], which has several segments.
 pub(crate) const LINES: u64 = 200;
-/// Lines that [`grows`] adds at the test's command.
+/// The lines that [`grows`] adds when the test tells it to.
 pub(crate) const MORE: u64 = 300;
 const PARENT: &str = "MYCELIUM_TEST_PARENT";
 
-/// Another process with a role of this file.
+/// Starts another process with a role of this file.
 pub(crate) fn other(name: &str) -> Other {
     let mut command = role(&format!("counters::roles::{name}"));
     command.env(PARENT, std::process::id().to_string());
@@ -23,14 +23,14 @@ pub(crate) fn signal(other: &Other, signal: Signal) {
     rustix::process::kill_process(process, signal).unwrap();
 }
 
-/// The state of a process: `R` runs, `T` is stopped, `Z` has ended.
+/// Returns the state of a process: `R` runs, `T` is stopped, `Z` has ended.
 pub(crate) fn state(other: &Other) -> String {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", other.child.id())).unwrap();
     let (_, rest) = stat.rsplit_once(") ").unwrap();
     rest[..1].to_owned()
 }
 
-/// Whether this is the other process: these tests do nothing in a run of all ignored ones.
+/// Returns the parent if this is another process; in a run of all ignored tests there is none.
 fn parent() -> Option<u32> {
     std::env::var(PARENT).ok()?.parse().ok()
 }
@@ -49,7 +49,7 @@ fn lines(region: &Region, numbers: std::ops::Range<u64>) -> Vec<Line<ServiceValu
     lines.collect()
 }
 
-/// Has a region of several segments and a second one, and spins. It makes no system call then.
+/// Has a region of several segments and a second one, and then spins without any system call.
 #[test]
 #[ignore = "another process of the tests in `owners.rs`"]
 fn spins() {
@@ -64,7 +64,7 @@ fn spins() {
     }
 }
 
-/// Has a region that grows at the test's command.
+/// Has a region that grows when the test tells it to.
 #[test]
 #[ignore = "another process of the tests in `owners.rs`"]
 fn grows() {
@@ -78,7 +78,7 @@ fn grows() {
     wait();
 }
 
-/// Has no descriptor left when its region grows, and none for another region.
+/// Has no descriptor left to grow its region, and none for another region.
 #[test]
 #[ignore = "another process of the tests in `owners.rs`"]
 fn runs_out_of_descriptors() {
@@ -90,7 +90,7 @@ fn runs_out_of_descriptors() {
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
     let error = Region::shared(16).unwrap_err().to_string();
     let _more = lines(&region, 16..100);
-    // It counts them itself.
+    // The process itself still counts in these lines.
     assert_eq!(region.read().len(), 100);
     say("error", &error);
     wait();
@@ -110,7 +110,7 @@ fn attaches_a_thousand_times() {
     let mut read = 0;
     for _ in 0..1000 {
         for mut region in Attached::of_process(parent).unwrap().regions {
-            // Other tests there have regions that lie.
+            // Regions of other tests in the parent may lie.
             read += region.read().map_or(0, |view| view.lines.len());
         }
     }

@@ -1,4 +1,4 @@
-//! Batches: messages that are emitted at once.
+//! Batches: messages that are emitted together.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -25,12 +25,12 @@ fn a_batch_without_subscribers_is_counted_and_yields() {
         let poll = || publisher.poll_emit_batch(&context, &batch, &mut sent).is_ready();
         (poll_with(&budget, &mut deferred, poll), sent)
     };
-    // A task yields after 256 messages, also within a batch.
+    // A task yields after 256 messages, even within a batch.
     assert_eq!((poll(), poll(), poll()), ((false, 256), (false, 512), (true, 600)));
     assert_eq!(local.counted(["sent", "no_subscribers"]), [600, 600]);
 }
 
-/// The greatest depth as other processes see it.
+/// The greatest depth, as other processes see it.
 #[test]
 fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
     let (local, mut reader, mut publisher) = LocalTopic::joined(4, Policy::Block);
@@ -40,14 +40,14 @@ fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
         high_water
     };
     assert_eq!(shown(), 0);
-    // Never full: it is checked once a lap.
+    // The ring is never full, so the publisher compares depths only once per lap.
     for probe in probes(0..8) {
         publisher.try_emit(probe).unwrap();
         assert!(take(&mut reader).is_some());
     }
     assert_eq!(shown(), local.0.rings()[0].high_water as u64);
     assert!(shown() > 0);
-    // One that waits for room knows that the ring is full.
+    // A publisher that waits for room knows that the ring is full.
     let mut context = Context::from_waker(Waker::noop());
     let waits = probes(8..20).into_iter().any(|probe| {
         let emit = pin!(publisher.emit(probe));
@@ -55,14 +55,14 @@ fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
     });
     assert!(waits);
     assert_eq!(shown(), 4);
-    // So does one whose message is refused.
+    // A publisher whose message is refused knows it as well.
     let (local, _reader, mut publisher) = LocalTopic::joined(4, Policy::Block);
     assert!(probes(0..5).into_iter().any(|probe| publisher.try_emit(probe).is_err()));
     assert_eq!(local.counted(["high_water"]), [4]);
 }
 
 proptest! {
-    /// A batch is the same as its messages one by one.
+    /// A batch has the same effect as its messages one by one.
     #[test]
     fn a_batch_is_the_same_as_its_messages(
         operations in prop::collection::vec((0..3u8, 0..12u64), 1..100),
@@ -79,7 +79,8 @@ proptest! {
                 }
                 continue;
             }
-            // Both see all room: readers do not show each message.
+            // Both publishers must see all free slots, because readers do not publish each position
+            // at once.
             readers.iter_mut().for_each(Subscription::done);
             let batch = probes(number..number + count);
             let context = Context::from_waker(Waker::noop());
@@ -96,7 +97,7 @@ proptest! {
     }
 }
 
-/// Receives a batch of any length.
+/// Receives batches, and returns the numbers of their messages.
 fn many(reader: &mut Subscription<Probe>) -> Vec<u64> {
     let (context, mut deliveries) = (Context::from_waker(Waker::noop()), Vec::new());
     let _ = reader.poll_recv_many(&context, &mut deliveries, usize::MAX);

@@ -1,4 +1,4 @@
-//! Handles that join the child task in whose polls they are used.
+//! Handles join the child task in whose polls they are used.
 
 use std::pin::pin;
 
@@ -8,7 +8,7 @@ use mycelium_transports::local::{ChildTask, Policy, Subscription, TaskBudget, po
 use super::{LocalTopic, probe};
 use crate::waiter::Waiter;
 
-/// Receives all messages, and waits for the next one.
+/// Receives all messages, and registers for the next one.
 fn waits_for(waiter: &Waiter, reader: &mut Subscription<Probe>) {
     while reader.poll_recv(&waiter.context()).is_ready() {}
 }
@@ -36,7 +36,7 @@ fn a_handle_follows_the_task_that_uses_it_and_returns_to_its_own() {
         });
         assert_eq!(waiter.wakes(), 1);
     }
-    // One that moves too often wakes at once, which allocates nothing.
+    // A handle that moves between tasks too often wakes at once, which needs no allocation.
     for round in 0..10 {
         let child = &mut children[round % 2];
         waits_for(&waiter, &mut reader);

@@ -1,4 +1,4 @@
-//! Subscriptions with many publishers: they find every message, and every publisher is woken.
+//! Subscriptions with many publishers find every message, and wake every publisher.
 
 use std::thread;
 
@@ -8,14 +8,14 @@ use mycelium_transports::local::{Policy, Publisher, TaskBudget, poll_with};
 use super::{LocalTopic, probe};
 use crate::waiter::Waiter;
 
-/// More than a subscription looks at in turn, and more than the bits of a word.
+/// More publishers than a subscription checks in turn, and than a word has bits.
 const MANY: usize = if cfg!(miri) { 12 } else { 150 };
 
 fn publishers(local: &LocalTopic, count: usize) -> Vec<Publisher<Probe>> {
     (0..count).map(|_| local.publisher("publisher")).collect()
 }
 
-/// A poll of the reader's task wakes those publishers whose messages it has taken.
+/// A poll of the reader's task wakes the publishers whose messages it has finished.
 #[test]
 fn publishers_that_wait_are_woken_after_the_poll() {
     let local = LocalTopic::open(2);
@@ -23,7 +23,7 @@ fn publishers_that_wait_are_woken_after_the_poll() {
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut wakes = [reader.attach(&budget)];
     let mut publishers = publishers(&local, MANY);
-    // New publishers are woken once in any case.
+    // A new publisher is woken once in any case, so this happens before the test.
     publishers[0].try_emit(probe(0)).unwrap();
     poll_with(&budget, &mut wakes, || {
         assert!(reader.try_recv().delivery().is_some());
@@ -32,7 +32,7 @@ fn publishers_that_wait_are_woken_after_the_poll() {
     for publisher in &mut publishers {
         publisher.try_emit(probe(0)).unwrap();
     }
-    // One message in each poll: it is done at the next receive.
+    // Each poll takes one message, which is finished at the next receive.
     for taken in 0..=MANY {
         let mut waiting = Vec::new();
         for publisher in &mut publishers {

@@ -17,7 +17,7 @@ use zerocopy::IntoBytes;
 
 use super::{LocalTopic, epoch, probe, take};
 
-/// The numbers of the messages with which a handler ran.
+/// The numbers of the messages for which a handler has run.
 #[derive(Clone, Default)]
 struct Ran(Arc<Mutex<Vec<u64>>>);
 
@@ -26,7 +26,7 @@ impl Ran {
         self.0.lock().unwrap().clone()
     }
 
-    /// A handler that accepts all messages.
+    /// Adds a handler that accepts and records all messages.
     fn watch(&self, topic: &Topic, name: &str) {
         let ran = self.clone();
         topic
@@ -59,7 +59,7 @@ fn add_judge(topic: &Topic) {
         .add_fast_handler("judge", |probe: &Probe| match judge(probe.number) {
             Judged::Accepted => Ok(()),
             Judged::Refused => Err(format!("{} is a number too many", probe.number).into()),
-            // Without the panic's hook, which prints.
+            // Does not run the panic hook, so nothing is printed.
             Judged::Panicked => resume_unwind(Box::new("it knows no such number")),
         })
         .unwrap();
@@ -69,7 +69,7 @@ fn add_judge(topic: &Topic) {
 fn a_handler_that_emits_to_its_own_topic_is_refused() {
     let [first, second] = [LocalTopic::open(8), LocalTopic::open(8)];
     let inner: [Arc<Mutex<Option<Publisher<Probe>>>>; 2] = Default::default();
-    // The handler of each topic emits to the other one.
+    // The handler of each topic emits to the other topic.
     for (topic, to) in [(&first, inner[1].clone()), (&second, inner[0].clone())] {
         topic
             .0
@@ -102,18 +102,19 @@ fn a_handler_that_emits_to_its_own_topic_is_refused() {
         "fast handler `echo` of topic `conformance` emits to its own topic: let a service do that [M0226]"
     );
     assert_eq!(readers.each_mut().map(take), [None, None]);
-    // The publishers keep the topics, whose handlers keep the publishers.
+    // Publishers keep their topics, and the handlers of these topics keep publishers: this ends the
+    // cycle.
     for publisher in inner {
         publisher.lock().unwrap().take();
     }
-    // The thread is in no handler any more.
+    // The thread is no longer in a handler.
     drop(publisher);
     let later = LocalTopic::open(8);
     later.0.add_fast_handler("accept", |_: &Probe| Ok(())).unwrap();
     later.publisher("later").try_emit(probe(3)).unwrap();
 }
 
-/// They were published, and handled, in their process.
+/// The handlers have run in the process that published the messages.
 #[test]
 fn messages_of_other_processes_run_none() {
     let local = LocalTopic::open(8);
@@ -128,7 +129,7 @@ fn messages_of_other_processes_run_none() {
     assert_eq!((numbers, ran.numbers()), (vec![1, 2], vec![2]));
 }
 
-/// Says which handler runs.
+/// Records which handler runs.
 #[derive(Default)]
 struct Watch(Arc<Mutex<Vec<String>>>);
 
@@ -158,7 +159,7 @@ fn a_watch_sees_which_handler_runs_also_if_it_panics() {
     let mut publisher = local.publisher("publisher");
     let watch = Watch::default();
     let seen = watch.0.clone();
-    // A publisher may be older than the watch.
+    // The watch also applies to publishers that are older.
     local.0.watch_fast_handlers(Arc::new(watch));
     publisher.try_emit(probe(5)).unwrap_err();
     assert_eq!(
@@ -167,7 +168,7 @@ fn a_watch_sees_which_handler_runs_also_if_it_panics() {
     );
 }
 
-/// A topic with the handlers `watch` and `judge`, on each kind of ring.
+/// Returns a topic with the handlers `watch` and `judge`, with or without trace areas.
 fn judged(with_areas: bool, capacity: usize) -> (Arc<Topic>, Ran) {
     let recorded = Recorded { tracer: None, latency_sample: with_areas.then_some(1.0) };
     let (schema, counters) = (Schema::of::<Probe>(), Region::new(16));
@@ -180,9 +181,9 @@ fn judged(with_areas: bool, capacity: usize) -> (Arc<Topic>, Ran) {
 }
 
 proptest! {
-    /// Emits of all kinds, dropped and completed ones, agree with a plain queue: each message for
-    /// which there is room runs the handlers once; those that are accepted arrive, in order,
-    /// without a gap in their sequences; all others come back, and no reader sees anything of them.
+    /// Compares emits of all kinds, dropped and completed, with a plain queue. Each message for
+    /// which there is room runs the handlers once. Accepted messages arrive in order, without a gap
+    /// in their sequences. All other messages are returned, and no reader sees any part of them.
     #[test]
     fn aborted_claims_leave_no_gap_and_lose_nothing(
         with_areas in any::<bool>(),
@@ -204,7 +205,7 @@ proptest! {
                 reader.done();
                 continue;
             }
-            // The messages that this operation tries, up to the first that is not sent.
+            // The messages that this operation attempts, up to the first one that is not sent.
             let most = if operation <= 2 { 1 } else { count };
             let mut sent = 0;
             let mut outcome = None;
@@ -223,7 +224,7 @@ proptest! {
                 sent += 1;
             }
             let batch: Vec<Probe> = (next..next + most as u64).map(probe).collect();
-            // `None` for an emit that is dropped while it waits.
+            // `None` if the emit is dropped while it waits.
             let (found, refusal) = match operation {
                 1 => match publisher.try_emit(batch[0]) {
                     Ok(()) => (1, None),
@@ -263,7 +264,7 @@ proptest! {
                 }
                 different => prop_assert!(false, "{:?}", different),
             }
-            // A message without room is tried again, a refused one is not.
+            // A message without room is tried again, a refused message is not.
             next += sent as u64 + u64::from(matches!(outcome, Some(Some(_))));
             prop_assert_eq!(&ran.numbers(), &expected);
             prop_assert_eq!(publisher.sent(), accepted.len() as u64);
@@ -284,8 +285,8 @@ proptest! {
     }
 }
 
-/// An observer that is a whole ring behind keeps the oldest message while the claim for the next
-/// one is aborted.
+/// An observer that is a whole ring behind keeps the oldest message if the claim for the next
+/// message is aborted.
 #[test]
 fn an_aborted_claim_overwrites_nothing() {
     let (topic, _) = judged(false, 2);

@@ -1,5 +1,5 @@
-//! Subscriptions and publishers that come and go while messages are sent: every message of each
-//! publisher has one fate at each subscription, and the counters have it.
+//! Subscriptions and publishers that come and go while messages are sent: each message of each
+//! publisher has one outcome at each subscription, and the counters show it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -26,10 +26,10 @@ struct Reader {
     name: String,
     options: SubscribeOptions,
     subscription: Subscription<Probe>,
-    /// Whether the publisher may overwrite messages that it has not taken, although it keeps
-    /// messages.
+    /// Whether the publisher may overwrite messages that the reader has not taken, although it
+    /// asked for retained messages.
     may_miss: bool,
-    /// The next sequence of each publisher, if this reader gets all messages in their order.
+    /// The next sequence of each publisher, if this reader gets all messages in order.
     next: BTreeMap<u64, u64>,
     in_flight: Vec<(u64, u64)>,
     /// Messages whose handling failed.
@@ -71,7 +71,7 @@ impl Reader {
         if !self.receives_in_order() {
             return;
         }
-        // A reader that starts at the oldest message does not know its sequence.
+        // A reader that starts at the oldest message does not know that message's sequence.
         let unknown = if is_oldest { sequence.ok() } else { Some(0) };
         let next = match self.next.get(&publisher).copied().or(unknown) {
             Some(next) => next,
@@ -115,11 +115,11 @@ struct Model {
     topic: Arc<Topic>,
     counters: Arc<Region>,
     evicts: bool,
-    /// The largest number of publishers.
+    /// The most publishers at the same time.
     most: usize,
     publishers: Vec<(u64, Publisher<Probe>)>,
     readers: Vec<Reader>,
-    /// The number of messages of each publisher.
+    /// How many messages each publisher has sent.
     sent: BTreeMap<u64, u64>,
     readers_made: usize,
 }
@@ -181,11 +181,11 @@ impl Model {
                 reader.subscription.done();
                 reader.settle();
             }
-            // Half of the time after which a reader is evicted.
+            // Half of the time after which a stalled reader is evicted.
             98..100 => self.time.advance(LIMIT / 2),
             _ => {}
         }
-        // A wrong sum stays wrong, and counters take long to read.
+        // Checks are rare because counters take long to read; a wrong sum stays wrong.
         if self.random.usize(..8 + self.most) > 0 {
             return;
         }
@@ -261,7 +261,8 @@ impl Model {
         }
     }
 
-    /// `sent since it joined = ... + depth` of each reader, for the sum of all publishers.
+    /// Checks for each reader, over all publishers, that the messages sent since it joined have an
+    /// outcome or are in its depth.
     fn check<'a>(&self, depths: impl IntoIterator<Item = (&'a str, u64)>) {
         let lines = self.counters.read();
         for (name, depth) in depths {
@@ -302,7 +303,7 @@ impl Model {
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
 #[test]
 fn every_message_has_one_fate_at_readers_that_come_and_go() {
-    // 32 seeds, unless the variable `PROPTEST_CASES` says more.
+    // 32 seeds, unless `PROPTEST_CASES` asks for more.
     let seeds = u64::from(ProptestConfig::default().cases / 8).max(2);
     let crowd = if cfg!(miri) { (2, 60, 12) } else { (seeds / 2, 1_500, 150) };
     for (seeds, steps, most) in [if cfg!(miri) { (2, 60, 6) } else { (seeds, 400, 6) }, crowd] {

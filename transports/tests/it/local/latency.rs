@@ -1,4 +1,4 @@
-//! How long messages take from their emit to their receive, in virtual time.
+//! How long messages take from emit to receive, in virtual time.
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -19,7 +19,7 @@ use super::{each_policy, epoch, next, probe, receive};
 
 const MS: u64 = 1_000_000;
 
-/// A measured topic with its time.
+/// A measured topic, with its clock.
 struct Measured {
     topic: Arc<Topic>,
     counters: Arc<Region>,
@@ -27,7 +27,7 @@ struct Measured {
 }
 
 impl Measured {
-    /// With rings of eight messages, of which this share is measured.
+    /// Returns a topic with rings of eight messages, of which this share is measured.
     fn of(share: f64) -> Measured {
         Measured::recording::<Probe>(Recorded { tracer: None, latency_sample: Some(share) })
     }
@@ -55,13 +55,13 @@ impl Measured {
         self.time.advance(Duration::from_millis(milliseconds));
     }
 
-    /// Nanoseconds since 1970.
+    /// Returns the nanoseconds since 1970.
     fn now(&self) -> u64 {
         let since = self.time.wall_clock().duration_since(UNIX_EPOCH).unwrap();
         u64::try_from(since.as_nanos()).unwrap()
     }
 
-    /// What the only reader has measured.
+    /// Returns the measurements of the only reader.
     #[track_caller]
     fn latency(&self) -> Latency {
         let mut all = Latency::of(&self.counters.read());
@@ -69,7 +69,7 @@ impl Measured {
         all.remove(0)
     }
 
-    /// The number of measured messages and their sum in milliseconds.
+    /// Returns the number of measured messages, and their sum in milliseconds.
     #[track_caller]
     fn measured(&self) -> (u64, u64) {
         let Latency { nanoseconds, .. } = self.latency();
@@ -92,7 +92,7 @@ fn each_policy_measures_its_messages_and_delivers_their_traces() {
         tracer.set_executor(Arc::new(world.time.clone()));
         let mut feed = world.publisher();
         let mut reader = world.subscribe(policy);
-        // More than a lap.
+        // More messages than one lap.
         for number in 0..20 {
             feed.try_emit(probe(number)).unwrap();
             let sent = spans.take()[0].context;
@@ -105,7 +105,7 @@ fn each_policy_measures_its_messages_and_delivers_their_traces() {
 
 #[test]
 fn a_message_that_the_reader_does_not_get_is_not_measured() {
-    // The oldest eight, which were in the ring of the subscription.
+    // The reader measures the oldest eight messages, which were in its own ring.
     let world = Measured::of(1.0);
     let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::DropNewest));
     for number in 0..40 {
@@ -117,7 +117,7 @@ fn a_message_that_the_reader_does_not_get_is_not_measured() {
     assert_eq!(world.latency().nanoseconds.count(), taken);
     assert_eq!(world.latency().nanoseconds.most(), Some(40 * MS));
 
-    // The newest one of each key, without those that it has replaced.
+    // The reader measures the newest message of each key, not the replaced ones.
     let world = Measured::of(1.0);
     let key = LatestByKey::of::<Probe>("publisher", 8.try_into().unwrap()).unwrap();
     let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::LatestByKey(key)));
@@ -133,7 +133,7 @@ fn a_message_that_the_reader_does_not_get_is_not_measured() {
     received.sort_unstable();
     assert_eq!((received, world.measured()), (vec![1, 2], (2, 30)));
 
-    // An observer that was too slow.
+    // An observer that was too slow measures only what it receives.
     let world = Measured::of(1.0);
     let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::DropOldest));
     for number in 0..20 {
@@ -160,7 +160,7 @@ fn each_message_of_a_batch_is_measured() {
             assert_eq!(world.measured(), (6 * round, (3 * 2 + 3) * round), "{policy:?}");
         }
     }
-    // Of a share, each is chosen by itself.
+    // With a share, each message is chosen independently.
     let world = Measured::of(0.5);
     let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
     let mut shares = Vec::new();
@@ -187,7 +187,7 @@ fn a_message_is_measured_at_its_first_delivery_alone() {
         assert_eq!(reader.fail().is_some(), attempt == 1);
     }
     assert_eq!(world.measured(), (1, 3));
-    // As those of a batch whose handling failed, which come one by one.
+    // A batch that failed is delivered again, one message at a time, and not measured again.
     feed.try_emit_batch(&[2, 3, 4].map(probe)).unwrap();
     receive(&mut reader, 64);
     assert!(reader.fail().is_none());
@@ -231,7 +231,7 @@ fn times_that_lie_are_harmless() {
         let Latency { nanoseconds, ahead, .. } = world.latency();
         (nanoseconds.count(), nanoseconds.sum(), ahead)
     };
-    // The sum of the latencies, and the number of those that were ahead, after each.
+    // After each message: the number of latencies, their sum, and how many were ahead of the clock.
     assert_eq!(push(None), (0, 0, 0));
     assert_eq!(push(Some(0)), (0, 0, 0), "no time");
     assert_eq!(push(Some(now - 7)), (1, 7, 0));
@@ -240,7 +240,7 @@ fn times_that_lie_are_harmless() {
     assert_eq!(push(Some(now + year)), (4, 7, 2));
     assert_eq!(push(Some(now - hour - 1)), (5, 7 + hour, 2), "at most an hour");
     assert_eq!(push(Some(now - year)), (6, 7 + 2 * hour, 2));
-    // More than a year away, the time is another one.
+    // A time that is more than a year away is taken as another one.
     assert_eq!(push(Some(now - modulus)), (7, 7 + 2 * hour, 2));
     for number in [1, u64::MAX, u64::MAX - modulus, modulus, modulus - 1, 1 << 55] {
         let (_, sum, ahead) = push(Some(number));
@@ -270,13 +270,13 @@ fn a_link_passes_on_when_a_message_was_sent() {
     remote.flush();
     next(&mut reader);
     assert_eq!(here.measured(), (1, 7));
-    // A process that may have had it before.
+    // A previous process may have received this message, so it is not measured.
     remote.push_with(probe(2).as_bytes(), true, metadata).unwrap();
     remote.flush();
     next(&mut reader);
     assert_eq!(here.measured(), (1, 7), "it may have been measured there");
     assert_eq!(Latency::of(&there.counters.read()), [], "the link reads nothing itself");
-    // Of a topic of which it measures nothing, messages still travel in runs.
+    // If nothing of a topic is measured, messages travel in runs.
     let there = Measured::of(0.0);
     let mut egress = there.topic.tap::<()>("link", Policy::Block).unwrap();
     let mut feed = there.publisher();
@@ -311,7 +311,7 @@ fn a_measured_topic_without_traces_has_no_part_in_those_of_its_task() {
     });
 }
 
-/// Shorter than a word.
+/// A message that is shorter than a word.
 #[message(topic = "short", id = 1)]
 struct Short {
     number: u32,
@@ -354,7 +354,8 @@ fn nothing_is_measured_before_there_is_a_clock() {
     let [Latency { nanoseconds, ahead, .. }] = &Latency::of(&counters.read())[..] else {
         panic!("one reader")
     };
-    // At the first moment of 1970, a message is a nanosecond older.
+    // A message from the first moment of 1970 counts as a nanosecond older, because 0 means no
+    // time.
     assert_eq!((nanoseconds.count(), nanoseconds.sum(), *ahead), (1, MS + 1, 0));
 }
 

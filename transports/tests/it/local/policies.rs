@@ -1,4 +1,4 @@
-//! Which messages a reader gets: samples, the newest of each key, and retained ones.
+//! Which messages a reader gets: samples, the newest message of each key, and retained messages.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ fn emit(publisher: &mut Publisher<Price>, symbol: usize) {
     publisher.try_emit(price(number, symbol)).unwrap();
 }
 
-/// All that waits: numbers of messages, and gaps.
+/// Returns everything that waits: numbers of messages, and gaps.
 fn drain(reader: &mut Subscription<Price>) -> Vec<Result<u64, Gap>> {
     let deliveries = std::iter::from_fn(|| reader.try_recv().delivery());
     let deliveries = deliveries.map(|delivery| match delivery {
@@ -77,7 +77,7 @@ fn a_sample_is_the_same_while_the_publisher_sends() {
                 publisher.try_emit(price(number, 0)).unwrap();
             }
         });
-        // Only a reader that is as fast as the publisher finds messages that were sent just now.
+        // Only a reader that is as fast as the publisher finds messages that were just sent.
         let (mut others, mut newest) = (0, 0);
         while newest < if cfg!(miri) { 3 } else { 100 } {
             let TryRecv::Delivery(Delivery::Msg(price)) = sample.try_recv() else { continue };
@@ -105,7 +105,7 @@ fn a_key_beyond_the_number_of_keys_evicts_the_oldest() {
     assert_eq!(["taken", "overwritten"].map(|value| line.value(value)), [2, 3]);
 }
 
-/// The table knows its messages by the places of their publishers in the reader's list.
+/// The table refers to messages by the index of their publisher in the reader's list.
 #[test]
 fn publishers_that_come_and_go_do_not_mix_up_the_newest_messages() {
     let (topic, _) = topic(16);
@@ -115,12 +115,12 @@ fn publishers_that_come_and_go_do_not_mix_up_the_newest_messages() {
         let [mut first, mut second] =
             [1, 2].map(|epoch| topic.publisher::<Price>("publisher", 2 * round + epoch).unwrap());
         emit(&mut first, 1);
-        // Another publisher's key is another key.
+        // Each publisher has its own keys.
         (0..3).for_each(|_| emit(&mut second, 1));
         drop(first);
         let mut received = vec![newest.try_recv().delivery().expect("the table has messages")];
         drop(second);
-        // Others join while a message of the table waits.
+        // Another publisher joins while a message of the table waits.
         let mut third = topic.publisher::<Price>("publisher", 1000 + round).unwrap();
         emit(&mut third, 3);
         received.extend(std::iter::from_fn(|| newest.try_recv().delivery()));
@@ -166,8 +166,8 @@ fn a_key_must_be_a_field_of_the_message_of_at_most_64_bytes() {
 proptest! {
     #![proptest_config(cases(4))]
 
-    /// Whether messages are received one by one or in batches makes no difference: the same
-    /// messages arrive, and gaps have the same places.
+    /// Receiving one by one or in batches makes no difference: the same messages arrive, with gaps
+    /// in the same places.
     #[test]
     fn batches_have_the_messages_and_gaps_of_single_receives(
         steps in prop::collection::vec((0..30u64, 1..20usize), 1..if cfg!(miri) { 5 } else { 30 })
@@ -185,12 +185,12 @@ proptest! {
                     _ = publisher.try_emit(price(number, symbol as usize % SYMBOLS.len()));
                 }
                 let mut batch = Vec::new();
-                // It also yields from time to time.
+                // The task also yields from time to time.
                 for _ in 0..2 {
                     while many.poll_recv_many(&context, &mut batch, limit).is_ready() {}
                 }
                 let singles: Vec<_> = std::iter::from_fn(|| one.try_recv().delivery()).collect();
-                // Both have taken all, so neither holds up the publisher.
+                // Both readers have taken everything, so neither blocks the publisher.
                 one.done();
                 many.done();
                 prop_assert_eq!(&batch, &singles, "{}", policy);

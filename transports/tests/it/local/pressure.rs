@@ -1,4 +1,4 @@
-//! Backpressure of a publisher: the threshold with its two marks, and the notices of it.
+//! Backpressure of a publisher: the threshold with its two marks, and the notices about it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -33,7 +33,7 @@ fn readers_end_backpressure_beside_a_slow_drop_newest_subscription() {
         (0..7).for_each(|number| publisher.try_emit(probe(number)).unwrap());
         assert_eq!(changes.try_iter().collect::<Vec<_>>(), [true]);
         take(&mut reader, 7);
-        // The publisher does nothing.
+        // The reader's side notifies; the publisher does nothing.
         assert_eq!(changes.try_iter().collect::<Vec<_>>(), [false]);
     }
 }
@@ -54,7 +54,7 @@ fn a_reader_that_joins_with_a_depth_may_exceed_the_threshold() {
     }
 }
 
-/// In a task, the publisher's side compares after the poll, and the reader's side after its own.
+/// In tasks, each side compares the depth after its own poll.
 #[test]
 fn observers_are_notified_after_polls() {
     let (_local, mut reader, mut publisher) = LocalTopic::joined(16, Policy::Block);
@@ -78,7 +78,7 @@ fn observers_are_notified_after_polls() {
     }
 }
 
-/// Both sides at full speed: changes alternate, and the last one is right.
+/// Both sides run at full speed: changes alternate, and the last one is right.
 #[test]
 fn changes_alternate_and_the_last_one_is_right() {
     let count = if cfg!(miri) { 200 } else { 100_000 };
@@ -108,7 +108,7 @@ fn changes_alternate_and_the_last_one_is_right() {
                 reader.done();
             });
         });
-        // Without another call.
+        // The observer knows the final state without another call.
         assert_eq!(last.load(Ordering::SeqCst), left > 0);
     }
 }

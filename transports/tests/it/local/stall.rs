@@ -1,4 +1,4 @@
-//! Readers that hold their publisher up for too long, in virtual time.
+//! Readers that block their publisher for too long, in virtual time.
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -15,19 +15,19 @@ use mycelium_transports::local::{
 use super::{epoch, probe};
 use crate::deliveries::{assert_evicted, assert_gap, assert_next};
 
-/// The time after which readers are evicted.
+/// The time after which stalled readers are evicted.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
-/// A topic whose readers are evicted.
+/// A topic that evicts stalled readers.
 struct Evicting {
     topic: Arc<Topic>,
     time: PausedTime<NoTasks>,
 }
 
 impl Evicting {
-    /// With rings of this many messages.
+    /// Returns a topic with rings of this many messages.
     fn of(capacity: usize) -> Evicting {
-        // A time of its own: Miri has no clock.
+        // A virtual clock: Miri has no real one.
         let time = PausedTime::starting_at(NoTasks, std::time::UNIX_EPOCH);
         let (schema, counters) = (Schema::of::<Probe>(), Region::new(16));
         let topic = Topic::new("conformance", schema, capacity, counters).unwrap();
@@ -40,7 +40,7 @@ impl Evicting {
         self.topic.subscribe(name, options).unwrap()
     }
 
-    /// A publisher that has filled its ring, and its evictions.
+    /// Returns a publisher that has filled its ring, and the list of its evictions.
     fn full(&self) -> (Publisher<Probe>, Arc<Mutex<Vec<Eviction>>>) {
         let mut publisher = self.topic.publisher("publisher", epoch()).unwrap();
         let evictions = Arc::new(Mutex::new(Vec::new()));
@@ -60,7 +60,7 @@ fn emit(publisher: &mut Publisher<Probe>) -> bool {
     }
 }
 
-/// Each call that finds the ring full evicts who has stalled, with or without a wait.
+/// Each kind of emit that finds the ring full evicts stalled readers, with or without waiting.
 #[test]
 fn every_kind_of_emit_evicts() {
     let evicting = Evicting::of(4);
@@ -95,7 +95,7 @@ fn every_kind_of_emit_evicts() {
     }
 }
 
-/// All that have stalled are evicted at the same time; not one that moves, however slowly.
+/// All stalled readers are evicted at the same time, but no reader that moves, however slowly.
 #[test]
 fn only_readers_that_do_not_move_are_evicted() {
     let evicting = Evicting::of(4);
@@ -111,7 +111,7 @@ fn only_readers_that_do_not_move_are_evicted() {
     assert!(emit(&mut publisher), "three are evicted, and one has made room");
     assert_eq!(evictions.lock().unwrap().len(), 3);
     assert!(!emit(&mut publisher), "the fourth one is waited for");
-    // One of them reads on, and the ring is full since just now.
+    // An evicted reader continues, and the ring has been full only since then.
     stalled[0].try_recv();
     stalled[0].done();
     assert!(!emit(&mut publisher));
@@ -124,8 +124,8 @@ fn only_readers_that_do_not_move_are_evicted() {
     assert_eq!(evictions.lock().unwrap().len(), 3);
 }
 
-/// A late reader may miss messages because the publisher did not know of it, or because of an
-/// eviction.
+/// A late reader may miss messages because the publisher did not know of it, or because it was
+/// evicted.
 #[test]
 fn a_late_reader_is_told_whether_it_was_evicted() {
     let evicting = Evicting::of(4);
@@ -144,7 +144,7 @@ fn a_late_reader_is_told_whether_it_was_evicted() {
     assert!(matches!(gap, Some(Delivery::Gap(gap)) if gap.reason == GapReason::Evicted));
 }
 
-/// Without an executor there is no time: before its node starts, a publisher waits.
+/// Without an executor there is no clock: before its node starts, a publisher waits.
 #[test]
 fn nobody_is_evicted_without_a_clock() {
     let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, Region::new(16)).unwrap();
@@ -184,7 +184,7 @@ fn the_reader_that_has_stalled_first_is_evicted_first() {
     assert!(wait().is_pending());
     let later = Duration::from_secs(1);
     evicting.time.advance(later);
-    // It moves, and is still behind.
+    // The reader moves, but is still behind.
     assert_next(&mut second, 0);
     assert_next(&mut second, 1);
     assert!(wait().is_pending());

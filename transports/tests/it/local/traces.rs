@@ -15,7 +15,7 @@ use mycelium_transports::local::{
 
 use super::{epoch, next, probe, receive};
 
-/// A tracer with its time and its records.
+/// A tracer with its clock and its records.
 struct World {
     spans: Arc<Spans>,
     tracer: Arc<Tracer>,
@@ -45,7 +45,7 @@ fn publisher<M: Message>(topic: &Arc<Topic>, name: &str) -> Publisher<M> {
     topic.publisher(name, epoch()).unwrap()
 }
 
-/// One topic of a world, with a publisher and a reader.
+/// A topic of a world, with a publisher and a reader.
 struct Swaps {
     world: World,
     topic: Arc<Topic>,
@@ -62,7 +62,7 @@ impl Swaps {
         Swaps { world, topic, feed, reader }
     }
 
-    /// The task of the reader.
+    /// Attaches the reader to a task, and returns that task.
     fn attached(&mut self) -> (Arc<TaskBudget>, DeferredWakes) {
         let task = self.world.task("Reader");
         let wakes = self.reader.attach(&task);
@@ -70,7 +70,7 @@ impl Swaps {
     }
 }
 
-/// Does something in a poll of a task.
+/// Does the work in a poll of a task.
 fn within<R>(task: &TaskBudget, work: impl FnOnce() -> R) -> R {
     poll_with(task, &mut [], work)
 }
@@ -92,7 +92,7 @@ fn a_receive_that_waits_ends_the_span() {
         let [handled] = &*world.spans.take() else { panic!("one span of message {number}") };
         assert_eq!(handled.end, handled.start + Duration::from_millis(5));
         assert_eq!(strategy.trace().unwrap().context(), None);
-        // The time until the next message belongs to none.
+        // The time until the next message belongs to no span.
         world.time.advance(Duration::from_secs(1));
     }
 }
@@ -109,7 +109,7 @@ fn a_receive_that_yields_ends_the_span() {
     }
     within(&strategy, || {
         let taken = (0..8).take_while(|_| input.poll_recv(&context).is_ready()).count();
-        // There are more messages, but the task has to yield first, and may do something else.
+        // More messages are waiting, but the task has to yield first, and may do something else.
         assert!((1..8).contains(&taken), "{taken}");
         assert_eq!(strategy.trace().unwrap().context(), None);
     });
@@ -138,7 +138,7 @@ fn a_share_of_the_traces_is_in_the_sample() {
     let topic = world.topic::<Probe>("swaps");
     let mut feed = publisher::<Probe>(&topic, "Feed");
     (0..4_000).for_each(|number| feed.try_emit(probe(number)).unwrap());
-    // It has a standard deviation of 27.
+    // The number of samples has a standard deviation of 27.
     assert!((800..1_200).contains(&world.spans.take().len()));
 }
 
@@ -191,12 +191,12 @@ fn a_handle_without_a_task_has_the_current_delivery_of_the_task_that_uses_it() {
     poll_traced(&till, || {
         trace.begin("Sale", &"till".into(), None);
         feed.try_emit(probe(1)).unwrap();
-        // A child task has none.
+        // A child task has no current delivery.
         within(&other, || feed.try_emit(probe(2)).unwrap());
     });
     let [of_child] = &*world.spans.take() else { panic!("one span") };
     assert_eq!((of_child.kind, of_child.sequence), (SpanKind::Root, 1));
-    // Between its polls, too.
+    // Between two polls, the task has no current delivery either.
     feed.try_emit(probe(3)).unwrap();
     assert_eq!(world.spans.take().len(), 1);
     poll_traced(&till, || {
@@ -221,11 +221,11 @@ fn a_handle_that_another_task_uses_has_not_the_current_delivery_of_the_first_one
     feed.try_emit(probe(1)).unwrap();
     within(&strategy, || next(&mut input));
     world.spans.take();
-    // Outside of a poll of its task, so it begins a new trace.
+    // This is outside of a poll of the task, so it begins a new trace.
     output.try_emit(probe(2)).unwrap();
     let [begun] = &*world.spans.take() else { panic!("one span") };
     assert_eq!((begun.kind, begun.parent), (SpanKind::Root, None));
-    // Taking messages there does not end the current delivery of the task.
+    // Taking messages outside of a poll does not end the task's current delivery.
     feed.try_emit(probe(3)).unwrap();
     let mut other = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
     let _wakes = other.attach(&strategy);

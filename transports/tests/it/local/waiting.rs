@@ -31,7 +31,7 @@ fn a_waiter_spins_as_often_as_its_strategy_says() {
     ] {
         reader.set_wait_strategy(wait);
         publisher.set_wait_strategy(wait);
-        // Twice: each wait starts with the full number of spins.
+        // Each wait starts with the full number of spins, so this runs twice.
         for _ in 0..2 {
             let polled = polls_until_it_parks(|context| reader.poll_recv(context).is_pending());
             assert_eq!(polled, polls, "{wait:?}");
@@ -56,8 +56,8 @@ fn a_task_with_deferred_wakes_spins_less() {
     let (_local, mut reader, mut publisher) = LocalTopic::joined(2, Policy::Block);
     let budget = TaskBudget::new();
     let mut deferred = [reader.attach(&budget)];
-    // One poll is enough for all spins. But taking the message has made room, and the publisher has
-    // not been woken yet.
+    // One poll does all spins. But taking the message has made room, and the publisher has not been
+    // woken yet.
     reader.set_wait_strategy(WaitStrategy::SpinThenPark(WaitStrategy::SPINS));
     publisher.try_emit(probe(0)).unwrap();
     let polls = polls_until_it_parks(|context| {

@@ -1,4 +1,4 @@
-//! Connections of two control threads of this process: handshake, packets, and ends.
+//! Connections between two control threads of this process: handshake, packets, and ends.
 
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
@@ -15,12 +15,12 @@ use mycelium_transports::memory::{
 use crate::memory::support::{Event, Events, Recorder, TOKEN, connect, expect, listening};
 use crate::support::TestDir;
 
-/// Two control threads with one connection.
+/// Two control threads with a connection between them.
 pub(crate) struct Pair {
     dir: TestDir,
     listening: Arc<ControlThread>,
     connecting: Arc<ControlThread>,
-    /// The ends of the connection, and the events there.
+    /// Both ends of the connection, with their events.
     pub(crate) accepted: (Arc<Connection>, Events),
     pub(crate) connected: (Arc<Connection>, Events),
 }
@@ -119,14 +119,14 @@ fn only_expected_tokens_are_accepted() {
     let forgotten = expect(&listening, [1; 16]);
     assert!(listening.forget(&[1; 16]) && !listening.forget(&[1; 16]));
     assert!(!forgotten.is_empty(), "its handler was dropped");
-    // Of another process, a forgotten one, and an unknown one.
+    // A token for another process, a forgotten token, and an unknown one.
     for token in [TOKEN, [1; 16], [2; 16]] {
         let (_connection, events) = connect(&connecting, &dir, token);
         assert_eq!(events.gone(), Gone::Refused(RefusedHello::Token));
     }
     assert!(expected.is_empty());
 
-    // A token is good for one connection.
+    // A token is valid for one connection.
     let events = expect(&listening, [3; 16]);
     let (_connection, other) = connect(&connecting, &dir, [3; 16]);
     other.connected();

@@ -1,4 +1,4 @@
-//! Tests named by the ids of defects of an earlier implementation of shared memory.
+//! Defects of an earlier implementation of shared memory, by their ids.
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,7 +13,7 @@ use mycelium_transports::memory::{
 use crate::support::TestDir;
 
 const IDENTITY: RingIdentity = RingIdentity { epoch: 7, digest: [3; 16] };
-/// The words of a header: capacity, the bytes of a message, and the number of entries.
+/// The indices of words in a header: capacity, bytes of a message, and number of entries.
 const CAPACITY: usize = 5;
 const BYTES: usize = 6;
 const ENTRIES: usize = 9;
@@ -26,7 +26,7 @@ fn attach(file: &OwnedFd) -> Mapping {
     Mapping::attach(file.try_clone().unwrap(), 1 << 20, false).unwrap()
 }
 
-/// Attaches to a region after its owner has written a value into a word of its header.
+/// Attaches to a region after its owner has written this value into a word of the header.
 #[allow(unsafe_code)]
 fn attach_with(word: usize, value: usize) -> Result<ForeignData<Mapping>, RegionError> {
     let (region, file) = data_region("header", layout(), 2, IDENTITY, false).unwrap();
@@ -35,8 +35,9 @@ fn attach_with(word: usize, value: usize) -> Result<ForeignData<Mapping>, Region
     ForeignData::attach(attach(&file), IDENTITY)
 }
 
-/// The reader copied as many bytes as the peer's header said, even beyond the mapping. A length
-/// below the header's underflowed, and a capacity of 0 divided by zero.
+/// In the earlier implementation, the reader copied as many bytes as the peer's header claimed,
+/// even beyond the mapping. A length below the header's underflowed, and a capacity of 0 caused a
+/// division by zero.
 #[test]
 fn s3_s4_a_header_beyond_the_memory_and_sizes_of_zero_are_refused() {
     assert!(attach_with(CAPACITY, 16).is_ok());
@@ -51,8 +52,8 @@ fn s3_s4_a_header_beyond_the_memory_and_sizes_of_zero_are_refused() {
     }
 }
 
-/// The file could be read by everybody, and its path was followed through symbolic links. For its
-/// socket, see `unix.rs`.
+/// In the earlier implementation, everybody could read the file, and its path was followed through
+/// symbolic links. `unix.rs` tests the socket.
 #[test]
 fn a6_memory_has_no_path() {
     let (_region, file) = data_region("no-path", layout(), 2, IDENTITY, false).unwrap();
@@ -60,7 +61,8 @@ fn a6_memory_has_no_path() {
     assert_eq!(link.unwrap().to_str(), Some("/memfd:no-path (deleted)"));
 }
 
-/// Two publishers wrote to one ring, and two processes made it.
+/// In the earlier implementation, two publishers could write to one ring, and two processes could
+/// create it.
 #[test]
 fn a7_a_ring_has_one_writer() {
     let (region, file) = data_region("one-writer", layout(), 2, IDENTITY, false).unwrap();
@@ -75,7 +77,8 @@ fn a7_a_ring_has_one_writer() {
     assert!(rustix::io::write(file.as_fd(), b"x").is_err(), "nor by its descriptor");
 }
 
-/// Threads polled without end, and a late end removed the file of a successor.
+/// In the earlier implementation, threads polled without end, and a late end removed the file of a
+/// successor.
 #[test]
 fn h8_a_thread_without_events_ends_when_it_is_dropped_and_removes_only_its_own_file() {
     let dir = TestDir::new("h8");
@@ -83,7 +86,7 @@ fn h8_a_thread_without_events_ends_when_it_is_dropped_and_removes_only_its_own_f
     first.listen(dir.socket(), Access::default()).unwrap();
     fs::remove_file(dir.socket()).unwrap();
     fs::write(dir.socket(), "of a successor").unwrap();
-    // Outside of any runtime. It waits for the thread.
+    // This drop runs outside of any runtime, and waits for the thread.
     drop(first);
     assert_eq!(fs::read_to_string(dir.socket()).unwrap(), "of a successor");
     let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
@@ -91,7 +94,8 @@ fn h8_a_thread_without_events_ends_when_it_is_dropped_and_removes_only_its_own_f
     assert!(!names.into_iter().any(|name| name.trim() == "h8-first"));
 }
 
-/// The words of both sides shared one cache line, and places were found by a division.
+/// In the earlier implementation, the words of both sides shared one cache line, and slots were
+/// found by a division.
 #[test]
 fn p3_no_two_sides_write_to_one_line() {
     const LINE: usize = 64 / size_of::<usize>();

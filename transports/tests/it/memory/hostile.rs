@@ -1,4 +1,4 @@
-//! Peers that break the protocol, send too much, or read nothing.
+//! Peers that break the protocol, send too much, or do not read.
 
 use std::io::{IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
@@ -59,7 +59,7 @@ impl Raw {
         Raw(socket)
     }
 
-    /// A peer that is expected.
+    /// Returns a peer with an expected token, after its hello.
     pub(crate) fn welcome(path: &Path, token: [u8; 16]) -> Raw {
         let raw = Raw::connect(path);
         raw.send(&hello(token, VERSION));
@@ -67,7 +67,7 @@ impl Raw {
         raw
     }
 
-    /// A peer with an established connection.
+    /// Returns a peer with an established connection, and the other side's events.
     fn established(dir: &TestDir, listening: &ControlThread, token: [u8; 16]) -> (Raw, Events) {
         let events = expect(listening, token);
         (Raw::welcome(&dir.socket(), token), events)
@@ -88,7 +88,7 @@ impl Raw {
         let _ = rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, flags);
     }
 
-    /// The kind of the next packet. `None` at the end.
+    /// Returns the kind of the next packet; `None` at the end of the connection.
     pub(crate) fn receive(&self) -> Option<u32> {
         let mut bytes = [0; 64];
         loop {
@@ -144,7 +144,7 @@ fn invalid_packets_end_the_connection() {
         assert_eq!(raw.receive(), None, "{number}");
         until("all descriptors that arrived are closed", || open_files(name) == 1);
     }
-    // An empty packet looks like the end.
+    // An empty packet looks like the end of the connection.
     let (raw, events) = Raw::established(&dir, &listening, [99; 16]);
     raw.pass(&[], &[file.as_fd()]);
     let _connection = events.connected();
@@ -185,7 +185,7 @@ fn nothing_is_accepted_before_a_hello() {
     assert!(listening.forget(&TOKEN));
 }
 
-/// A process that listens, and answers a `Hello` with these bytes.
+/// The listening process answers a `Hello` with these bytes.
 #[test]
 fn a_hostile_listener_is_left() {
     let dir = TestDir::new("hostile-listener");
@@ -262,7 +262,7 @@ fn new_connections_evict_those_without_a_hello() {
         assert_eq!(raw.receive(), None);
     }
     let _others = (second_events.connected(), third_events.connected());
-    // All have said `Hello`: no room.
+    // All earlier connections have sent `Hello`, so there is no room.
     assert_eq!(Raw::connect(&dir.socket()).receive(), None);
     assert!(first_events.is_empty() && second_events.is_empty() && third_events.is_empty());
     drop(first);
@@ -351,7 +351,7 @@ fn a_flood_leaves_others_their_turn() {
     }
 }
 
-/// Records begin and end, and does this at each packet and at each wake.
+/// Records begin and end, and calls a function at each packet and each wake.
 struct Does<P: Fn(), W: Fn()>(Arc<Recorder>, P, W);
 
 impl<P: Fn() + Send + Sync, W: Fn() + Send + Sync> Handler for Does<P, W> {
@@ -388,14 +388,14 @@ fn a_handler_that_panics_ends_its_connection_only() {
     }
     ends[0].0.send(&bytes(REFUSED, [0; 4]));
     assert_eq!(ends[0].1.gone(), Gone::Panicked);
-    // Its handler stops the thread, on the thread.
+    // The handler stops the control thread from within the thread.
     ends[1].0.send(&bytes(WAKE, [0; 4]));
     assert_eq!(ends[1].1.gone(), Gone::Stopped);
     assert!(!dir.socket().exists());
 }
 
-/// The thread that closes such a socket last waits: one that gets it with a packet, and one that
-/// closes a connection on which it was sent.
+/// A thread that closes such a socket last waits for it. That must not be the thread that receives
+/// the socket with a packet, or closes a connection on which it was sent.
 #[test]
 fn descriptors_that_are_slow_to_close_block_nobody() {
     let mut limits = ControlLimits::default();
@@ -404,7 +404,7 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
     let (recorder, good_events) = Recorder::new();
     let ((entered, has_entered), (goes_on, go_on)) = (mpsc::channel(), mpsc::channel());
     let go_on = Mutex::new(go_on);
-    // Its wake blocks the control thread until the test continues.
+    // The wake blocks the control thread until the test continues.
     let wake = move || {
         entered.send(()).unwrap();
         go_on.lock().unwrap().recv().unwrap();
@@ -414,12 +414,12 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
     let _good = good_events.connected();
 
     let mut others = Vec::new();
-    // Passes descriptors that the control thread is the last to have when it receives them.
+    // Passes descriptors that nobody else keeps when the control thread receives them.
     let mut pass = |raw: &Raw, packets: &[(Vec<u8>, usize)]| {
         good.send(&bytes(WAKE, [0; 4]));
         has_entered.recv().unwrap();
         for (packet, count) in packets {
-            // The close of one waits for the other one, for an hour.
+            // Closing this socket waits up to an hour for the other end.
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (other, _) = listener.accept().unwrap();
@@ -429,7 +429,7 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
             raw.pass(packet, &vec![slow.as_fd(); *count]);
             others.push(other);
             if *count == 0 {
-                // It would wait here.
+                // Otherwise, dropping `slow` would wait here.
                 drop(others.pop());
             }
         }
@@ -447,7 +447,7 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
     for (number, packets, reason) in [
         (2, vec![(region.clone(), 1)], Gone::Packet(no_memory)),
         (3, vec![(bytes(WAKE, [0; 4]), 253)], Gone::Packet(too_many)),
-        // The packet that ends the connection is not the one with the descriptor.
+        // The packet that ends the connection comes before the packet with the descriptor.
         (4, vec![(vec![], 0), (region.clone(), 1)], Gone::PeerClosed),
     ] {
         let (raw, events) = Raw::established(&dir, &listening, [number; 16]);

@@ -48,22 +48,22 @@ impl RemoteBell for NoBell {
     }
 }
 
-/// The places of subscriptions in the readers' memory.
+/// The places for subscriptions in the readers' memory.
 const READERS: usize = 3;
 
-/// A publisher, its stream to readers in another process, and the topic of that process.
+/// A publisher, its stream to readers in another process, and that process's topic.
 struct Stream {
     publisher: Publisher<Probe>,
-    /// Until the publisher's process does not wait for the readers any more.
+    /// `None` once the publisher's process no longer waits for the readers.
     egress: Option<Tap<()>>,
     there: Arc<Topic>,
     here: Arc<Topic>,
-    /// Those of the publisher's process.
+    /// The counters of the publisher's process.
     counters: Arc<Region>,
 }
 
-/// The memory of a stream as each process has it: the publisher's as the readers have mapped it,
-/// their own, and that as the publisher has mapped it.
+/// The memory of a stream, as each process has mapped it: the publisher's region mapped by the
+/// readers, the readers' own region, and that region mapped by the publisher.
 struct Mapped {
     data: ForeignData<Mapping>,
     own: CursorRegion<Mapping>,
@@ -76,7 +76,7 @@ impl Stream {
         Stream::read_as(Schema::of::<Probe>(), policy)
     }
 
-    /// With a reader, which gets the messages from `remote`.
+    /// Returns a stream with a reader, which gets its messages from `remote`.
     fn joined(policy: Policy, reads: Policy) -> (Stream, Subscription<Probe>, Feed) {
         let stream = Stream::new(policy);
         let reader = stream.there.subscribe("reader", reads).unwrap();
@@ -84,14 +84,14 @@ impl Stream {
         (stream, reader, remote)
     }
 
-    /// With such a reader, which reads from the first message on in memory.
+    /// Returns a stream with a reader, which reads in memory from the first message on.
     fn moved(policy: Policy, reads: Policy) -> (Stream, Subscription<Probe>, MappedFeed) {
         let (mut stream, reader, mut remote) = Stream::joined(policy, reads);
         let mapped = stream.move_to_memory(&mut remote);
         (stream, reader, mapped)
     }
 
-    /// The readers have messages of this schema.
+    /// Returns a stream whose readers have messages of this schema.
     fn read_as(schema: Schema, policy: Policy) -> Stream {
         let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
         let topic = |schema, memory, counters: &Arc<Region>| {
@@ -122,7 +122,8 @@ impl Stream {
         Mapped { data, own, cursors, proxy }
     }
 
-    /// Moves it: subscriptions of `there` continue in memory after what `remote` got.
+    /// Moves the stream: subscriptions of `there` continue in memory after the messages from
+    /// `remote`.
     fn move_to_memory(&mut self, remote: &mut Feed) -> MappedFeed {
         let Mapped { data, own, cursors, proxy } = self.map();
         let ring = MappedRing::new(data, own, READERS, TraceArea::Absent, proxy).unwrap();
@@ -130,7 +131,7 @@ impl Stream {
         remote.continue_in_memory(ring, Arc::new(NoBell)).unwrap()
     }
 
-    /// Moves it, and returns the ring as the readers have it.
+    /// Moves the stream, and returns the ring as the readers see it.
     fn foreign(&mut self) -> Broadcast<ForeignRing<Mapping, Mapping>> {
         let layout = self.end().ring().0;
         let Mapped { data, own, cursors, proxy } = self.map();
@@ -142,7 +143,7 @@ impl Stream {
         self.egress = None;
     }
 
-    /// Values of the line of the stream.
+    /// Returns values of the stream's counters.
     fn edge<const N: usize>(&self, values: [&str; N]) -> [u64; N] {
         let lines = self.counters.read();
         let is_own = |line: &&Reading| line.kind == Kind::Edge && line.label.contains("far");
@@ -196,7 +197,7 @@ fn readers_in_memory_wake_their_session_only_when_they_leave() {
         }
     }
     assert_eq!(waiter.wakes(), 0, "nothing has changed for the session");
-    // The publisher waits for a reader that has left, until the session says otherwise.
+    // The publisher waits for a reader that has left, until the session reports its leave.
     stream.emit(100..116);
     drop(first);
     assert_eq!(waiter.wakes(), 1, "one has left");
@@ -213,7 +214,7 @@ fn readers_in_memory_wake_their_session_only_when_they_leave() {
     assert_eq!(Arc::strong_count(&waiter.0), 2, "readers do not keep the task of the session");
 }
 
-/// Takes messages in memory, and shows it.
+/// Takes messages in memory, and publishes the position.
 fn take<H: BroadcastHandle>(reader: &mut broadcast::Consumer<H>, count: usize) {
     for _ in 0..count {
         assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
@@ -252,7 +253,7 @@ fn readers_that_have_read_to_the_end_lose_nothing_with_the_memory() {
         stream.emit(2..4);
         assert_each(&mut reader, 0..4);
         reader.done();
-        // The one before ends.
+        // The previous publisher ends.
         stream.publisher = stream.here.publisher("next", 8).unwrap();
         mapped.end();
         assert!(matches!(reader.try_recv(), TryRecv::Closed));
@@ -283,7 +284,7 @@ fn overwrite(words: &[Word], only: Option<usize>, value: impl Fn() -> usize) {
     }
 }
 
-/// The publisher waited for such readers until the end of its time.
+/// The publisher once waited for such readers until its deadline.
 #[test]
 fn strangers_garbage_in_the_memory_of_readers_ends_their_stream() {
     type Garbage = fn(&[Word]);
@@ -318,7 +319,7 @@ fn strangers_garbage_in_the_memory_of_readers_ends_their_stream() {
                 | ("zeros" | "ones" | "random", ReaderFault::State { .. })
         );
         assert!(expected, "{case}: {fault}");
-        // Nothing of it counts, and the rest is not confirmed.
+        // Nothing after the damage counts, and the rest is not confirmed.
         assert_eq!((end.kept(), end.depth()), (5, 3), "{case}");
         stream.evict();
         assert_eq!(stream.edge(["taken", "left", "overwritten"]), [5, 3, 0], "{case}");
@@ -326,8 +327,8 @@ fn strangers_garbage_in_the_memory_of_readers_ends_their_stream() {
     }
 }
 
-/// The messages of a stream before its move are in one ring of the reader's process, those after it
-/// in the publisher's memory.
+/// Messages from before the move are in a ring of the reader's process, later ones in the
+/// publisher's memory.
 #[test]
 fn a_latest_reader_passes_over_the_messages_before_a_move() {
     let mut stream = Stream::new(Policy::DropOldest);
@@ -382,7 +383,8 @@ fn a_failed_message_of_an_evicted_reader_is_a_gap() {
         let mut reader = stream.there.subscribe::<Probe>("reader", Policy::Block).unwrap();
         let mut remote = stream.there.feed("publisher", 7, 0).unwrap();
         let _mapped = stream.move_to_memory(&mut remote);
-        // As many as a reader takes from one in a row: the next turn is that of another publisher.
+        // A reader takes at most this many messages from one publisher in a row, so the next turn
+        // is another publisher's.
         for number in 0..32 {
             stream.emit(number..number + 1);
             assert_next(&mut reader, number);
@@ -403,7 +405,7 @@ fn a_failed_message_of_an_evicted_reader_is_a_gap() {
     }
 }
 
-/// The edge of the link's ring ends with the move, while others are idle.
+/// The edge of the link's ring ends with the move, while other edges are idle.
 #[test]
 fn a_reader_that_finishes_when_empty_gets_the_messages_after_a_move() {
     let (mut stream, mut reader, mut remote) = Stream::joined(Policy::Block, Policy::Block);
@@ -427,12 +429,12 @@ fn a_reader_that_finishes_after_what_was_sent_gets_it_on_both_sides_of_a_move() 
     assert!(matches!(reader.try_recv(), TryRecv::Closed));
 }
 
-/// The publisher waits for none of the subscriptions of a process whose link observes.
+/// If a process's link observes, the publisher waits for none of its subscriptions.
 #[test]
 fn a_block_subscription_of_a_link_that_observes_gets_gaps() {
     let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::Block);
     for lap in 0..3 {
-        // A ring has 16 places.
+        // The ring has only 16 slots.
         let first = lap * 40;
         stream.emit(first..first + 40);
         assert_eq!(assert_gap(&mut reader, 24), GapReason::Overwritten);
@@ -441,7 +443,7 @@ fn a_block_subscription_of_a_link_that_observes_gets_gaps() {
     }
 }
 
-/// Only the connection is lost: the publisher still runs, and sends the rest over the link.
+/// Only the memory connection is lost: the publisher still runs, and sends the rest over the link.
 #[test]
 fn readers_of_a_publisher_whose_connection_is_lost_continue_with_the_link() {
     for (policy, left_at_shutdown) in [(Policy::Block, 0), (Policy::DropOldest, 3)] {
@@ -470,7 +472,7 @@ fn readers_of_a_publisher_whose_connection_is_lost_continue_with_the_link() {
     }
 }
 
-/// The same without a link that continues the stream.
+/// The memory connection is lost, and no link continues the stream.
 #[test]
 fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
     let (mut stream, mut reader, mapped) = Stream::moved(Policy::Block, Policy::Block);
@@ -488,7 +490,8 @@ fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
 }
 
 impl Stream {
-    /// If the process of the readers died now, its successor would get the messages from here on.
+    /// Asserts from which message on the next process would continue if the readers' process died
+    /// now.
     #[track_caller]
     fn assert_resumes_at(&mut self, number: u64) {
         let end = self.end();
@@ -496,7 +499,7 @@ impl Stream {
         assert_eq!(end.kept(), number);
     }
 
-    /// The process of readers dies: what the next one gets first.
+    /// Ends the readers' process, and returns what the next process gets first.
     fn resume(&mut self) -> TapItem<'_> {
         let end = self.end();
         end.move_back();
@@ -505,8 +508,8 @@ impl Stream {
     }
 }
 
-/// A kill between the receive of a gap and the end of its handling loses neither the gap nor the
-/// message after it.
+/// A kill after the receive of a gap and before the end of its handling loses neither the gap nor
+/// the message after it.
 #[test]
 fn a_gap_that_was_not_handled_is_reported_to_the_next_process() {
     let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::DropOldest);
@@ -673,7 +676,7 @@ fn the_place_of_a_reader_by_key_is_that_of_the_first_message_in_its_table() {
     assert_next(&mut reader, 8);
     reader.done();
     stream.assert_resumes_at(4);
-    // The table has no room for the third one.
+    // The table has no room for the third message.
     stream.emit(1..4);
     assert_gap(&mut reader, 1);
     stream.assert_resumes_at(4);
@@ -686,20 +689,20 @@ fn the_place_of_a_reader_by_key_is_that_of_the_first_message_in_its_table() {
 const LIMIT: Duration = Duration::from_secs(5);
 
 impl Stream {
-    /// A stream whose readers are evicted when they stall.
+    /// Returns a stream whose readers are evicted when they stall, and its clock.
     fn evicting() -> (Stream, PausedTime<NoTasks>) {
         let time = PausedTime::new(NoTasks);
         let mut stream = Stream::new(Policy::Block);
         stream.here.set_on_stall(OnStall::EvictAfter(LIMIT));
         stream.here.set_executor(Arc::new(time.clone()));
         stream.publisher = stream.here.publisher("publisher", 8).unwrap();
-        // That of the publisher before has ended.
+        // The stream of the previous publisher has ended.
         let streams = stream.egress.as_mut().unwrap().streams();
         streams.retain(|stream| stream.epoch() == 8);
         (stream, time)
     }
 
-    /// A reader that has taken the first message in memory, and the ring that it reads.
+    /// Returns a reader that has taken the first message in memory, and the ring that it reads.
     fn first_in_memory(&mut self) -> (Subscription<Probe>, MappedFeed) {
         let mut reader = self.there.subscribe("reader", Policy::Block).unwrap();
         let mut remote = self.there.feed("publisher", 8, 0).unwrap();
@@ -710,7 +713,7 @@ impl Stream {
         (reader, mapped)
     }
 
-    /// Emits until the readers are waited for, which is soon. Returns the next number.
+    /// Emits until the readers block the publisher, which they do soon. Returns the next number.
     fn fill(&mut self, from: u64) -> u64 {
         let mut numbers = from..;
         let refused = numbers.find(|number| self.publisher.try_emit(probe(*number)).is_err());
@@ -719,7 +722,7 @@ impl Stream {
         next
     }
 
-    /// Fills the ring, and emits after the time of an eviction.
+    /// Fills the ring, and emits more after the time of an eviction.
     fn stall(&mut self, time: &PausedTime<NoTasks>, from: u64, to: u64) {
         self.emit(from..from + 16);
         assert!(self.publisher.try_emit(probe(0)).is_err());
@@ -728,8 +731,8 @@ impl Stream {
     }
 }
 
-/// The readers of a process are evicted together, and are waited for again when the slowest one
-/// has moved.
+/// The readers of a process are evicted together, and gate again when the slowest of them has
+/// moved.
 #[test]
 fn readers_in_memory_that_stall_are_evicted_until_they_read() {
     let (mut stream, time) = Stream::evicting();
@@ -747,11 +750,11 @@ fn readers_in_memory_that_stall_are_evicted_until_they_read() {
     assert_evicted(&mut first, 38 - 16);
     assert_each(&mut first, 24..40);
     first.done();
-    // The other one has not moved.
+    // The second reader has not moved.
     stream.emit(40..80);
     assert_evicted(&mut second, 80 - 16 - 2);
     assert_evicted(&mut first, 80 - 16 - 40);
-    // If their process died now, the next one would get the gap.
+    // If the readers' process died now, the next one would get the gap.
     stream.end().update(false);
     assert_eq!(stream.end().kept(), 2);
     first.done();
@@ -772,7 +775,7 @@ fn readers_in_memory_that_stall_are_evicted_until_they_read() {
     assert_eq!(stream.end().depth(), 16);
 }
 
-/// 1,098 messages were said to be undelivered by a ring of 1,024.
+/// 1,098 messages were once reported as undelivered by a ring of 1,024.
 #[test]
 fn no_more_messages_are_left_for_evicted_readers_than_the_ring_has() {
     for moves_back in [false, true] {
@@ -790,8 +793,7 @@ fn no_more_messages_are_left_for_evicted_readers_than_the_ring_has() {
     }
 }
 
-/// The process of evicted readers is gone: messages that it missed are missing for its successor
-/// too.
+/// After evicted readers, their process is gone: the next process misses the same messages.
 #[test]
 fn a_process_that_is_gone_stays_evicted_until_the_next_one_confirms() {
     for evicted_before in [true, false] {

@@ -1,6 +1,6 @@
-//! Connections with other processes: of other users, killed at any time, with forked children.
+//! Connections with other processes: of other users, killed at any time, and with forked children.
 //!
-//! Other processes are this program again, with one of the ignored tests below.
+//! Other processes are this program again, running one of the ignored tests below.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -24,7 +24,7 @@ use crate::support::{Copied, Other, STRANGER, TestDir, can_be_others, role, say}
 const SOCKET: &str = "MYCELIUM_TEST_SOCKET";
 const OLD_SYSTEM: &str = "MYCELIUM_TEST_OLD_SYSTEM";
 
-/// Another process with a role of this file.
+/// Starts another process with a role of this file.
 fn other(name: &str, dir: &TestDir, old_system: bool) -> Other {
     let mut command = role(&format!("memory::processes::{name}"));
     command.env(SOCKET, dir.socket());
@@ -40,13 +40,13 @@ fn limits(old_system: bool) -> ControlLimits {
     limits
 }
 
-/// The socket of a role, and its limits.
+/// Returns the socket and the limits of this process's role, if it has one.
 fn own_role() -> Option<(PathBuf, ControlLimits)> {
     let socket = PathBuf::from(std::env::var_os(SOCKET)?);
     Some((socket, limits(std::env::var_os(OLD_SYSTEM).is_some())))
 }
 
-/// The name of the memory of a role: of its test, so that others do not see it.
+/// Returns the name of a role's memory, which belongs to its test, so that other tests ignore it.
 fn memory_of_role(socket: &Path) -> String {
     let directory = socket.parent().and_then(Path::file_name).unwrap();
     directory.to_string_lossy().into_owned()
@@ -92,7 +92,7 @@ fn listens() {
     wait_to_be_killed();
 }
 
-/// Has a child that inherits its end of the connection.
+/// Has a child that inherits this process's end of the connection.
 #[test]
 #[ignore = "a part of another test"]
 fn connects_with_a_child() {
@@ -104,7 +104,8 @@ fn connects_with_a_child() {
         raw.send(&hostile::bytes(hostile::PONG, [0; 4]));
     }
     assert_eq!(raw.receive(), Some(hostile::WELCOME));
-    // It ends when its input ends, which is a pipe of the test; this process is killed before.
+    // The child ends when its input ends, which is a pipe of the test; this process is killed
+    // before.
     #[expect(clippy::zombie_processes, reason = "the system waits for it")]
     let child = Command::new("cat").stdin(Stdio::inherit()).stdout(Stdio::null()).spawn().unwrap();
     let link = |process: &str, file: &str| fs::read_link(format!("/proc/{process}/fd/{file}"));
@@ -117,7 +118,7 @@ fn connects_with_a_child() {
     wait_to_be_killed();
 }
 
-/// A control thread of this process that expects one connection.
+/// Returns a control thread of this process that expects one connection, and its events.
 fn expecting(dir: &TestDir, old_system: bool, access: Access) -> (Arc<ControlThread>, Events) {
     let control = ControlThread::start("expecting", limits(old_system)).unwrap();
     control.listen(dir.socket(), access).unwrap();
@@ -126,7 +127,7 @@ fn expecting(dir: &TestDir, old_system: bool, access: Access) -> (Arc<ControlThr
     (control, events)
 }
 
-/// A process of `user` that has connected passes memory, and its death is noticed.
+/// Checks that a connected process of `user` passes memory, and that its death is noticed.
 fn passes_memory_and_dies(mut other: Other, events: &Events, user: u32) {
     let connection = events.connected();
     assert_eq!(connection.peer().process, Some(other.child.id()));
@@ -183,7 +184,7 @@ fn the_death_of_a_peer_that_listened_is_noticed_and_its_socket_is_replaced() {
     assert_eq!((open_files("of-a-survivor"), mappings_of("of-a-survivor").len()), (0, 0));
 }
 
-/// The socket has no end: only the process has.
+/// The child keeps the socket open, so only the end of the process is visible.
 #[test]
 fn a_child_with_the_socket_does_not_hide_the_death_of_its_parent() {
     for old_system in [false, true] {
@@ -202,7 +203,7 @@ fn a_child_with_the_socket_does_not_hide_the_death_of_its_parent() {
     }
 }
 
-/// A process of another user, and its program.
+/// Starts a process of another user, and returns it with its program.
 fn other_user(name: &str, user: u32, dir: &TestDir) -> (Other, Copied) {
     let program = Copied::new(dir);
     let mut command = program.role(&format!("memory::processes::{name}"), user, user);
@@ -215,7 +216,7 @@ fn descriptors_pass_between_two_users_if_access_permits() {
     if !can_be_others() {
         return;
     }
-    // Permissions refuse it, or the list of users does: before any descriptor is passed.
+    // Permissions or the list of users refuse the process before any descriptor is passed.
     for (access, expected) in [
         (Access::default(), ErrorKind::PermissionDenied.to_string()),
         (Access::default().users([1000]), format!("{:?}", Event::Gone(Gone::PeerClosed))),
@@ -257,7 +258,7 @@ fn a_control_socket_of_another_user_is_refused_unless_it_is_the_owner() {
     other.line("connected");
 }
 
-/// In a separate process, where no other test opens anything.
+/// This runs in a separate process, where no other test opens anything.
 #[test]
 fn nothing_is_left_in_a_process() {
     let dir = TestDir::new("nothing-left");
@@ -280,7 +281,7 @@ fn leaves_nothing() {
             let (handler, events) = Recorder::passing("round");
             listening.expect([number; 16], None, handler);
             let (handler, other) = Recorder::passing("round");
-            // Every other connection ends before it is established, or while it is.
+            // Every second connection ends before it is established, or during that.
             let connection =
                 connecting.connect(&socket, &Access::default(), [number; 16], handler).unwrap();
             if number % 2 == 0 {
@@ -312,7 +313,7 @@ fn leaves_nothing() {
     say("left", "nothing");
 }
 
-/// Without a descriptor left, a connection waits to be accepted, and a packet arrives without its
+/// Without a free descriptor, a connection waits to be accepted, and a packet arrives without its
 /// descriptor.
 #[test]
 fn exhausted_descriptors_end_nothing_else() {
@@ -367,7 +368,7 @@ fn has_no_descriptor_left() {
     wait_to_be_killed();
 }
 
-/// Where the system would end the process by a signal, there is an error.
+/// The system would end the process with a signal here; there must be an error instead.
 #[test]
 fn memory_beyond_the_limit_of_files_is_refused() {
     let dir = TestDir::new("file-limit");

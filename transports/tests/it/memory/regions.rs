@@ -1,4 +1,5 @@
-//! Mappings: which descriptors are accepted, and what nobody can do to memory that is mapped.
+//! Mappings: which descriptors are accepted, and that nobody can change or shrink mapped memory
+//! unexpectedly.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -12,12 +13,12 @@ use crate::memory::support::{mappings_of, open_files};
 
 const PAGE_WORDS: usize = 512;
 
-/// A memfd of a peer that does not play by the rules.
+/// Returns a memfd of a peer that does not follow the rules.
 fn memfd(bytes: u64, seals: SealFlags) -> OwnedFd {
     sparse(bytes, bytes, seals)
 }
 
-/// The same, of which only the first bytes are allocated.
+/// Returns a memfd of which only the first bytes are allocated.
 fn sparse(bytes: u64, allocated: u64, seals: SealFlags) -> OwnedFd {
     let file = rustix::fs::memfd_create("hostile", MemfdFlags::ALLOW_SEALING).unwrap();
     rustix::fs::ftruncate(&file, bytes).unwrap();
@@ -39,7 +40,7 @@ fn refused(file: impl Into<OwnedFd>) -> MemoryError {
 fn sealed_memory_is_accepted() {
     let mapping = Mapping::attach(memfd(4096, ALL), PAGE_WORDS, false).unwrap();
     assert_eq!((mapping.words().len(), mapping.is_writable()), (PAGE_WORDS, false));
-    // Sealed against all writes, it is as good.
+    // Sealing against all writes is as good.
     let read_only = ALL.difference(SealFlags::FUTURE_WRITE) | SealFlags::WRITE;
     Mapping::attach(memfd(4096, read_only), PAGE_WORDS, false).unwrap();
 }
@@ -59,7 +60,7 @@ fn memory_without_one_of_the_seals_is_refused() {
 #[test]
 fn memory_of_another_size_is_refused() {
     for bytes in [0, 1, 4095, 4097, 8192, 1 << 30] {
-        // The last one would be allocated otherwise.
+        // The largest one is sparse, so it is not allocated.
         let error = refused(sparse(bytes, bytes.min(8192), ALL));
         let MemoryError::Size { page: 4096, most: 4096, found } = error else { panic!("{error}") };
         assert_eq!(found, bytes);
@@ -95,17 +96,17 @@ fn descriptors_of_other_kinds_are_refused() {
         let error = refused(other);
         assert!(matches!(error, MemoryError::Kind { .. }), "{link:?}: {error}");
     }
-    // A file in memory cannot be sealed, unless it is a memfd.
+    // A file in memory cannot be sealed unless it is a memfd.
     let path = format!("/dev/shm/mycelium-{}-file", std::process::id());
     File::create(&path).unwrap().write_all(&[0; 4096]).unwrap();
     let file = File::open(&path).unwrap();
-    // Before the test can fail: the directory is shared.
+    // Removed before the test can fail, because the directory is shared.
     fs::remove_file(path).unwrap();
     let error = refused(file);
     assert!(matches!(error, MemoryError::Seals { .. }), "{error}");
 }
 
-/// Huge pages are rarely configured, and an empty file of them needs none.
+/// Huge pages are rarely configured, but an empty file of them needs none.
 #[test]
 #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 fn huge_pages_are_refused_unless_expected() {
@@ -138,7 +139,7 @@ fn an_impossible_size_is_an_error_and_leaves_nothing() {
         let error = Mapping::create(words, "impossible", false).unwrap_err();
         assert!(matches!(error, MemoryError::Words { .. }), "{error}");
     }
-    // More than any machine has: nothing may be allocated on the way.
+    // More than any machine has, so nothing may be allocated before the error.
     let error = Mapping::create(1 << 42, "impossible", false).unwrap_err();
     assert!(matches!(error, MemoryError::Exhausted { .. }), "{error}");
     assert_eq!((open_files("impossible"), mappings_of("impossible").len()), (0, 0));

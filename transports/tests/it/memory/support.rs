@@ -1,4 +1,4 @@
-//! What the tests look at: descriptors and mappings of this process, and handlers that record.
+//! The descriptors and mappings of this process, and handlers that record events.
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,15 +12,15 @@ use mycelium_transports::memory::{
 
 use crate::support::TestDir;
 
-/// The descriptors of this process that lead to a memfd of this name.
+/// Returns how many descriptors of this process refer to a memfd with this name.
 pub(crate) fn open_files(name: &str) -> usize {
     let expected = format!("/memfd:{name} (deleted)");
     let links = fs::read_dir("/proc/self/fd").unwrap().flatten();
     links.filter_map(|link| fs::read_link(link.path()).ok()).filter(|to| *to == *expected).count()
 }
 
-/// The mappings of this process of memfds of this name, each with its flags as in
-/// `/proc/self/smaps`: `dc` means that children do not inherit it.
+/// Returns the mappings of memfds with this name, each with its flags from `/proc/self/smaps`: `dc`
+/// means that children do not inherit it.
 pub(crate) fn mappings_of(name: &str) -> Vec<String> {
     let end = format!("/memfd:{name} (deleted)");
     let all = fs::read_to_string("/proc/self/smaps").unwrap();
@@ -42,10 +42,10 @@ pub(crate) enum Event {
     Gone(Gone),
 }
 
-/// A handler that records, and may pass a region of this name as soon as it can.
+/// A handler that records events, and may pass a region with this name as soon as it can.
 pub(crate) struct Recorder(Mutex<mpsc::Sender<Event>>, Option<String>);
 
-/// What a [`Recorder`] recorded.
+/// The events of a [`Recorder`].
 pub(crate) struct Events(mpsc::Receiver<Event>);
 
 impl Recorder {
@@ -67,7 +67,7 @@ impl Recorder {
     }
 }
 
-/// A control thread at the socket of a directory.
+/// Returns a control thread that listens at the socket of a new directory.
 pub(crate) fn listening(test: &str, limits: ControlLimits) -> (TestDir, Arc<ControlThread>) {
     let dir = TestDir::new(test);
     let listening = ControlThread::start(test, limits).unwrap();
@@ -118,7 +118,7 @@ impl Handler for Recorder {
 }
 
 impl Events {
-    /// The next event. A minute is longer than any test takes.
+    /// Returns the next event, within a minute, which is longer than any test takes.
     pub(crate) fn next(&self) -> Event {
         self.0.recv_timeout(Duration::from_secs(60)).expect("an event")
     }
@@ -137,7 +137,7 @@ impl Events {
         }
     }
 
-    /// The end, after which the handler is dropped.
+    /// Returns the reason of the end, after which the handler is dropped.
     pub(crate) fn gone(&self) -> Gone {
         let Event::Gone(reason) = self.next() else { panic!("it has not ended") };
         let after = self.0.recv_timeout(Duration::from_secs(60));
@@ -152,7 +152,7 @@ impl Events {
 
 pub(crate) const TOKEN: Token = *b"a token of tests";
 
-/// Waits for a condition that another thread will make true.
+/// Waits for a condition that another thread makes true.
 pub(crate) fn until(what: &str, mut is_true: impl FnMut() -> bool) {
     for _ in 0..1_000_000 {
         if is_true() {

@@ -1,4 +1,4 @@
-//! A process is woken through its executor, and by the control thread when that cannot be.
+//! A process is woken through its executor, or by the control thread if that is not possible.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -16,10 +16,10 @@ use mycelium_transports::memory::{
 use crate::memory::connections::Pair;
 use crate::memory::support::Event;
 
-/// The peer gets the sender's end of a socket.
+/// The packet with which the peer gets the sending end of a socket.
 const WAKE_SOCKET: Packet = Packet { kind: PacketKind::WakeSocket, number: 0, args: [0; 4] };
 
-/// An executor that has sockets and nothing else. It wakes no task: these tests poll.
+/// An executor that has only sockets. It wakes no tasks: the tests poll.
 struct Sockets;
 
 impl Executor for Sockets {
@@ -104,7 +104,7 @@ fn a_peer_is_woken_on_its_socket_and_then_by_its_control_thread() {
     pair.accepted.0.wake();
     assert!(has_rung(&mut socket), "within this process a byte arrives at once");
     assert!(!has_rung(&mut socket));
-    // More wakes than the socket has room for: none waits, none is lost.
+    // More wakes than the socket has room for: none waits, and none is lost.
     for _ in 0..10_000 {
         pair.accepted.0.wake();
     }
@@ -112,7 +112,7 @@ fn a_peer_is_woken_on_its_socket_and_then_by_its_control_thread() {
     while has_rung(&mut socket) {}
     pair.accepted.0.wake();
     assert!(has_rung(&mut socket));
-    // The other direction has no socket.
+    // The opposite direction has no socket.
     pair.connected.0.wake();
     assert!(matches!(pair.accepted.1.next(), Event::Wake));
     settle(&pair);
@@ -131,7 +131,7 @@ fn a_peer_that_closes_its_socket_is_woken_by_its_control_thread() {
     drop((socket, theirs));
     pair.accepted.0.wake();
     assert!(matches!(pair.connected.1.next(), Event::Wake));
-    // Another one takes its place.
+    // A new socket replaces the previous one.
     let mut socket = WakeSocket::open(&pair.connected.0, &Sockets).unwrap();
     settle(&pair);
     pair.accepted.0.wake();
