@@ -66,7 +66,7 @@ async fn report(test: &str, node: &str, topology: Topology) -> StartReport {
 #[tokio::test]
 async fn the_start_report_says_what_a_link_goes_through() {
     let memory = Carrier::SharedMemory;
-    // Keys of the file, the expected carrier, and the text of the start report about the link.
+    // A part of the file and its replacement, the expected carrier, and the start report's text.
     let cases = [
         ("", "", memory, "shared memory"),
         (

@@ -39,7 +39,7 @@ fn pair(executor: &Tokio) -> (Stream, Stream) {
     (executor.unix_stream(left).unwrap(), executor.unix_stream(right).unwrap())
 }
 
-/// Publishes all numbers below `count`, and keeps the unconfirmed ones.
+/// Publishes all numbers below `count`, and closes the link once they are confirmed.
 #[derive(Debug)]
 struct Writer {
     count: u64,

@@ -60,7 +60,7 @@ fn damage_of_each_word_alone_is_found_or_harmless() {
     }
 }
 
-/// The numbers of the lines and the end of the segment exceed all valid numbers.
+/// The lines and their segment would end beyond the largest number.
 #[test]
 fn lines_behind_the_last_number_are_refused() {
     for back in [0, 1, 100, 2559] {

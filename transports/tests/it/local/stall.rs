@@ -111,7 +111,7 @@ fn only_readers_that_do_not_move_are_evicted() {
     assert!(emit(&mut publisher), "three are evicted, and one has made room");
     assert_eq!(evictions.lock().unwrap().len(), 3);
     assert!(!emit(&mut publisher), "the fourth one is waited for");
-    // An evicted reader continues, and the ring has been full only since then.
+    // An evicted reader continues, and the ring has only just become full.
     stalled[0].try_recv();
     stalled[0].done();
     assert!(!emit(&mut publisher));

@@ -240,9 +240,9 @@ fn positions_after_the_end_of_a_connection_do_not_count() {
     assert_eq!(end.kept(), 3, "nothing of it is read any more");
 }
 
-/// A process unmaps the ring of an ended publisher once its readers have read it to the end. Its
-/// connection may be lost before it has confirmed what went over the link: it confirms that on the
-/// next one, and gets nothing again.
+/// A process unmaps an ended publisher's ring once its readers have read it to the end. If its
+/// connection is lost before it has confirmed messages that came over the link, it confirms them on
+/// the next connection, and gets nothing again.
 #[test]
 fn readers_that_have_read_to_the_end_lose_nothing_with_the_memory() {
     let cases = [Policy::Block, Policy::DropOldest].map(|it| [(it, false), (it, true)]);
