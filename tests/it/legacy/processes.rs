@@ -196,8 +196,7 @@ fn each_unknown_type_and_each_wrong_digest_is_named_once() {
     assert_eq!(of("sends frames of type "), 33 * 2, "{lines:#?}");
 }
 
-/// In the original system, 64 silent connections took all places, and every other client was
-/// rejected.
+/// Silent connections once took all 64 places, and every other client was rejected.
 #[test]
 fn strangers_silent_legacy_clients_keep_nobody_out() {
     let floor = Floor::plain("");
@@ -261,7 +260,7 @@ fn strangers_silent_legacy_clients_evict_each_other_first() {
     assert_eq!(counter(&report.counters, "rejected"), 0);
 }
 
-/// In the original system, silent clients took all descriptors, and no other client was accepted.
+/// Silent clients once took all descriptors, and no other client was accepted.
 #[test]
 fn strangers_silent_legacy_clients_give_up_their_descriptors() {
     let floor = Floor::plain("connections = 1000");
