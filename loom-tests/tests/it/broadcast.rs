@@ -174,8 +174,8 @@ fn an_entry_changes_hands() {
     second.join().unwrap();
 }
 
-/// A reader publishes its position only after two messages or when it finds nothing. The writer never
-/// uses a slot before the reader has finished with it, and finally gets the room.
+/// A reader publishes its position only after two messages or when it finds nothing. The writer
+/// never uses a slot before the reader has finished with it, and finally gets the room.
 fn a_position_is_shown_late() {
     let (mut producer, reader) = ends();
     let mut reader = reader.with_lag(2);

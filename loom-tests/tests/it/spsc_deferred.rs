@@ -1,6 +1,6 @@
-//! The rings for one writer and one reader, with a reader that publishes room late or skips checks. In
-//! the other models the rings are so small that each pop is shown at once; here a ring of four
-//! shows every second one.
+//! The rings for one writer and one reader, with a reader that publishes room late or skips checks.
+//! In the other models the rings are so small that each pop is published at once; here, in a ring
+//! of four, every second one is.
 
 use std::future::poll_fn;
 use std::task::Poll;

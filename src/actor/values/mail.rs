@@ -46,6 +46,7 @@ impl<Q: Request> Ask<Q> {
         Ask(queued)
     }
 
+    /// Returns the content, for [`Mail::content`].
     #[doc(hidden)]
     #[must_use]
     pub fn content(&self) -> MailContent<'_> {

@@ -248,8 +248,8 @@ impl Edge {
     }
 
     /// Shows a publisher in another process that the deliveries before position `place` are
-    /// finished, and that all gaps were reported. A gating reader publishes its position itself when
-    /// it takes a message.
+    /// finished, and that all gaps were reported. A gating reader publishes its position itself
+    /// when it takes a message.
     #[inline]
     pub(crate) fn show(&mut self, place: usize) {
         if let (Some(known), Some(progress)) = (&self.known, &self.progress) {

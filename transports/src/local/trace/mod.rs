@@ -525,7 +525,7 @@ pub(crate) fn measure_latency(
     }
 }
 
-/// Not inlined: only few messages carry a time.
+// Not inlined: a message is measured only if its topic asks for it, and usually few of them are.
 #[cold]
 #[inline(never)]
 fn record(lines: &LatencyLines, sent_at: SentAt, executor: &Arc<dyn Executor>) {
