@@ -1,12 +1,17 @@
 //! Actors under a supervisor: which ends are final, and the supervisor's health.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::pending;
 use mycelium::actors::ActorEnd;
 use mycelium::observe::HealthState;
+use mycelium::requests::Taken;
 use mycelium::supervision::Strategy;
+use mycelium::{Result, actor};
+use tokio::sync::Notify;
 
-use super::probe::{Seen, actors, fail, probe, restarts};
+use super::probe::{Ask, Reply, Seen, actors, fail, probe, restarts};
 
 async fn settle() {
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -50,4 +55,35 @@ async fn the_health_of_a_supervisor_is_that_of_its_actors() {
     outer.stop();
     settle().await;
     assert_eq!(health(), (HealthState::Stopped, HealthState::Stopped));
+}
+
+/// Begins to answer, and never replies.
+struct Holds(Arc<Notify>);
+
+#[actor]
+impl Holds {
+    #[ask]
+    async fn answer(&mut self, _: Ask) -> Result<Reply> {
+        self.0.notify_one();
+        pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_handler_a_supervisor_ends_was_taken() {
+    for strategy in [Strategy::OneForAll, Strategy::RestForOne] {
+        for limit in [0, 3] {
+            let (actors, begun) = (actors(), Arc::new(Notify::new()));
+            let group = actors.supervisor("parts", strategy, restarts(limit));
+            let mut fails = group.actor(probe(&Seen::default())).spawn().unwrap();
+            let notify = begun.clone();
+            let mut holds = group.actor(move || Holds(notify.clone())).spawn().unwrap();
+            let asked = holds.ask(Ask { value: 1 });
+            let waiting = tokio::spawn(asked);
+            begun.notified().await;
+            fails.tell(fail()).await.unwrap();
+            let error = waiting.await.unwrap().unwrap_err();
+            assert_eq!(error.taken(), Taken::Yes, "{strategy:?}, {limit}: {error}");
+        }
+    }
 }
