@@ -1,4 +1,4 @@
-//! Functions with which tests run a node.
+//! Functions with which tests run a node, and check the texts of errors.
 
 use std::fmt::Display;
 use std::sync::mpsc::Receiver;
@@ -89,3 +89,31 @@ pub(crate) async fn next<T>(values: &Receiver<T>) -> T {
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LONG, future).await.expect("it takes too long")
 }
+
+/// Checks the text of an error.
+pub(crate) trait Says: Display {
+    #[track_caller]
+    fn says(&self, expected: &str) {
+        assert_eq!(self.to_string(), expected);
+    }
+
+    #[track_caller]
+    fn begins(&self, expected: &str) {
+        let text = self.to_string();
+        assert!(text.starts_with(expected), "{text}\ninstead of\n{expected}");
+    }
+
+    #[track_caller]
+    fn ends(&self, expected: &str) {
+        let text = self.to_string();
+        assert!(text.ends_with(expected), "{text}\ninstead of\n{expected}");
+    }
+
+    #[track_caller]
+    fn mentions(&self, expected: &str) {
+        let text = self.to_string();
+        assert!(text.contains(expected), "{text}\ninstead of\n{expected}");
+    }
+}
+
+impl<T: Display + ?Sized> Says for T {}

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 /// The carriers between processes of a host.
@@ -35,6 +35,32 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Returns the files with this extension in a directory and below it.
+#[allow(dead_code, reason = "tests of some features use it")]
+pub(crate) fn files_below(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files_below(&path, extension));
+        } else if path.extension().is_some_and(|it| it == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Repeats a call until it succeeds.
+#[allow(dead_code, reason = "tests of some features use it")]
+pub(crate) fn retried<T, E>(mut call: impl FnMut() -> Result<T, E>) -> T {
+    loop {
+        match call() {
+            Ok(value) => return value,
+            Err(_) => std::thread::yield_now(),
+        }
     }
 }
 

@@ -24,12 +24,11 @@ use mycelium::topology::{TopologyError, TopologyFiles};
 
 use crate::support::Directory;
 
-/// Checks that each file has this error, from its line and column on.
-fn check(mistakes: &[(&str, &str)]) {
-    for (text, expected) in mistakes {
-        let error = without_code(Topology::parse("t.toml", text).expect_err(text));
-        assert_eq!(error, format!("t.toml:{expected}"), "{text}");
-    }
+/// Returns the error of a file, from its line and column on.
+#[track_caller]
+fn error_of(text: &str) -> String {
+    let error = without_code(Topology::parse("t.toml", text).expect_err(text));
+    error.strip_prefix("t.toml:").expect(&error).to_owned()
 }
 
 /// Returns the text of an error without its code.
@@ -40,13 +39,12 @@ fn without_code(error: impl Display) -> String {
     text.to_owned()
 }
 
-/// Checks as [`check`] does, and that the schema refuses each file, so that editors show the
-/// mistake.
-fn check_with_schema(mistakes: &[(&str, &str)]) {
-    check(mistakes);
-    for (text, _) in mistakes {
-        assert!(!schema::accepts(text), "the schema accepts:\n{text}");
-    }
+/// Returns the error as [`error_of`] does. The schema refuses the file, too, so that editors show
+/// the mistake.
+#[track_caller]
+fn error_in_editors(text: &str) -> String {
+    assert!(!schema::accepts(text), "the schema accepts:\n{text}");
+    error_of(text)
 }
 
 /// A directory with topology files.

@@ -3,6 +3,7 @@
 use mycelium::Topology;
 use mycelium::topology::TopologyError;
 
+use crate::running::Says;
 use crate::topology::without_code;
 
 /// Parses a file with these variables.
@@ -52,41 +53,28 @@ fn values_of_all_types_may_have_variables() {
 #[test]
 fn a_variable_that_is_not_set_is_an_error_with_its_place() {
     let error = parse("[node.main]\nservices = [\"Feed\", \"a-${NAME}\"]", &[]).unwrap_err();
-    assert_eq!(
-        without_code(error),
+    without_code(error).says(
         "t.toml:2:21: the environment has no variable `NAME`: set it, or write a default, such as \
-         `${NAME:-default}`"
+         `${NAME:-default}`",
     );
 }
 
 #[test]
 fn an_invalid_value_has_the_place_and_the_text_of_the_file() {
-    for (text, value, message) in [
-        (
-            "[topic.a]\ncapacity = \"${X}\"",
-            "1000",
-            "12: invalid capacity 1000: expected a power of two from 2 to 1073741824",
-        ),
-        (
-            "[node.a]\nhuge_pages = \"${X}\"",
-            "yes",
-            "14: invalid value, string \"yes\": expected true or false",
-        ),
-        (
-            "[node.a]\nshutdown = \"${X}\"",
-            "5",
-            "12: invalid duration `5`: expected a number and a unit, such as `250ms`",
-        ),
-        (
-            "[node.a]\nservices = \"${X}\"",
-            "[\"A\"]",
-            "12: invalid value, string \"[\\\"A\\\"]\": expected a list in brackets, such as [\"a\", \"b\"]",
-        ),
-        // This mistake is found by a later check.
-        ("[node.a]\nhost = \"${X}\"", "one", "8: unknown host `one`: there is none"),
-    ] {
+    let error_of = |text: &str, value: &'static str| {
         let options = Topology::options().environment(move |name| (name == "X").then_some(value));
         let error = without_code(options.parse("t.toml", text).expect_err(text));
-        assert_eq!(error, format!("t.toml:2:{message}; the file has \"${{X}}\""));
-    }
+        error.strip_suffix("; the file has \"${X}\"").expect(&error).to_owned()
+    };
+    error_of("[topic.a]\ncapacity = \"${X}\"", "1000")
+        .says("t.toml:2:12: invalid capacity 1000: expected a power of two from 2 to 1073741824");
+    error_of("[node.a]\nhuge_pages = \"${X}\"", "yes")
+        .says("t.toml:2:14: invalid value, string \"yes\": expected true or false");
+    error_of("[node.a]\nshutdown = \"${X}\"", "5")
+        .says("t.toml:2:12: invalid duration `5`: expected a number and a unit, such as `250ms`");
+    error_of("[node.a]\nservices = \"${X}\"", "[\"A\"]")
+        .says("t.toml:2:12: invalid value, string \"[\\\"A\\\"]\": expected a list in brackets, such as [\"a\", \"b\"]");
+    // This mistake is found by a later check.
+    error_of("[node.a]\nhost = \"${X}\"", "one")
+        .says("t.toml:2:8: unknown host `one`: there is none");
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use mycelium::Topology;
 use mycelium::topology::TopologyFiles;
 
+use crate::running::Says;
 use crate::topology::{Files, nodes};
 
 /// Returns the files of a topology from a copy that was read before.
@@ -90,9 +91,7 @@ fn a_copy_is_for_its_user_and_replaces_the_one_before() {
 fn a_copy_that_cannot_be_read_is_an_error() {
     let directory = Files::new("bad", &[("app.toml", "[node.a]\n")]);
     assert!(TopologyFiles::read(directory.path("none")).is_err());
-    let error = TopologyFiles::read(directory.path("app.toml")).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "it is not a copy of the files of a topology that this version can read"
-    );
+    TopologyFiles::read(directory.path("app.toml"))
+        .unwrap_err()
+        .says("it is not a copy of the files of a topology that this version can read");
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 use mycelium::Topology;
 use mycelium::error::Code;
 
+use crate::running::Says;
 use crate::topology::{Files, nodes, without_code};
 
 /// Returns the error of a file, without the directory.
@@ -21,10 +22,8 @@ fn the_including_file_takes_precedence_key_by_key() {
     let app = "include = [\"common.toml\"]\n[node.a]\nshutdown = \"1s\"\n[topic.t]\n\
                on_stall = { evict_after = \"1s\" }\n";
     let files = Files::new("wins", &[("common.toml", common), ("app.toml", app)]);
-    assert_eq!(
-        error_of(&files, "app.toml"),
-        "common.toml:6:12: invalid capacity 3: expected a power of two from 2 to 1073741824"
-    );
+    error_of(&files, "app.toml")
+        .says("common.toml:6:12: invalid capacity 3: expected a power of two from 2 to 1073741824");
     files.write("app.toml", format!("{app}capacity = 4\n"));
     files.load("app.toml").unwrap();
 }
@@ -39,10 +38,9 @@ fn two_files_that_do_not_include_each_other_must_not_set_the_same_key() {
             ("two.toml", "[link.default]\nsilence = \"30s\"\n"),
         ],
     );
-    assert_eq!(
-        error_of(&files, "app.toml"),
+    error_of(&files, "app.toml").says(
         "two.toml:2:1: `link.default.silence` is also set at one.toml:3:1, and neither of the two \
-         files includes the other: set it in one of them, or in a file that includes both"
+         files includes the other: set it in one of them, or in a file that includes both",
     );
     // The including file takes precedence over both included files.
     let text = "include = [\"one.toml\", \"two.toml\"]\nlink.default.silence = \"15s\"\n";
@@ -75,20 +73,16 @@ fn an_error_names_the_file_that_holds_the_mistake() {
     let error = files.load("app.toml").unwrap_err();
     assert_eq!(error.code(), Code::PLACED_TWICE);
     assert_eq!((error.file(), error.line()), (&*files.path("sub/a.toml"), 3));
-    assert_eq!(
-        error_of(&files, "app.toml"),
+    error_of(&files, "app.toml").says(
         "sub/a.toml:3:2: service `A` is placed twice: first in node `a`; expected one place for \
-         each service"
+         each service",
     );
-    assert_eq!(
-        error_of(&files, "key.toml"),
-        "sub/key.toml:1:1: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, bundle, node, \
-         service, supervisor, topic, subscription, link, legacy)"
+    error_of(&files, "key.toml").says(
+        "sub/key.toml:1:1: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, \
+         telemetry, bundle, node, service, supervisor, topic, subscription, link, legacy)",
     );
-    assert!(error_of(&files, "toml.toml").starts_with("sub/toml.toml:2:"));
-    assert!(
-        error_of(&files, "variable.toml").starts_with("sub/variable.toml:2:8: the environment has")
-    );
+    error_of(&files, "toml.toml").begins("sub/toml.toml:2:");
+    error_of(&files, "variable.toml").begins("sub/variable.toml:2:8: the environment has");
 }
 
 #[test]
@@ -123,8 +117,7 @@ fn files_that_cannot_be_included_are_errors_with_the_place_of_the_include() {
         ("empty.toml", format!("empty.toml:1:12: {invalid}")),
         ("section.toml", "section.toml:2:1: unknown key `include`: ".to_owned()),
     ] {
-        let error = error_of(&files, name);
-        assert!(error.starts_with(&expected), "{error}");
+        error_of(&files, name).begins(&expected);
     }
 }
 
@@ -135,10 +128,7 @@ fn a_pipe_is_not_included_and_may_be_the_topology() {
     let files = Files::new("pipe", &[("app.toml", "# the root\ninclude = [\"pipe\"]\n")]);
     let pipe = files.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    assert_eq!(
-        error_of(&files, "app.toml"),
-        "app.toml:2:12: cannot include `pipe`: it is not a file"
-    );
+    error_of(&files, "app.toml").says("app.toml:2:12: cannot include `pipe`: it is not a file");
     // Another process writes the text, as with `<(..)` in a shell.
     let writer = std::thread::spawn(move || fs::write(pipe, "[node.a]\nservices = [\"A\"]\n"));
     assert_eq!(nodes(files.load("pipe")), ["a"]);
@@ -148,10 +138,9 @@ fn a_pipe_is_not_included_and_may_be_the_topology() {
 #[test]
 fn a_text_includes_no_file() {
     let error = Topology::parse("t.toml", "include = [\"common.toml\"]").unwrap_err();
-    assert_eq!(
-        without_code(error),
+    without_code(error).says(
         "t.toml:1:12: cannot include `common.toml`: a topology that is parsed from a text \
-         includes no files: read it by `Topology::load`"
+         includes no files: read it by `Topology::load`",
     );
     assert!(Topology::parse("t.toml", "include = []").is_ok());
 }
@@ -160,7 +149,6 @@ fn a_text_includes_no_file() {
 fn a_file_that_is_not_text_is_named() {
     let files = Files::new("bytes", &[]);
     files.write("app.toml", [b'#', 0xff]);
-    let expected = "app.toml: cannot read the topology: its text is not UTF-8";
-    assert_eq!(error_of(&files, "app.toml"), expected);
+    error_of(&files, "app.toml").says("app.toml: cannot read the topology: its text is not UTF-8");
     assert_eq!(files.load("app.toml").unwrap_err().file(), files.path("app.toml"));
 }

@@ -2,103 +2,72 @@
 
 use mycelium::Topology;
 
-use crate::topology::{check, check_with_schema, without_code};
+use crate::running::Says;
+use crate::topology::{error_in_editors, error_of, without_code};
 
 #[test]
 fn what_is_not_toml() {
-    check(&[
-        ("[node.main", "1:11: unclosed table, expected `]`"),
-        ("[topic.a]\n[topic.a]", "2:8: duplicate key"),
-        (
-            "[topic.a]\n[[topic.b]]\ncapacity = 2",
-            "2:9: section `topic.b` is a list: expected `[topic.b]`, with one pair of brackets",
-        ),
-    ]);
+    error_of("[node.main").says("1:11: unclosed table, expected `]`");
+    error_of("[topic.a]\n[topic.a]").says("2:8: duplicate key");
+    error_of("[topic.a]\n[[topic.b]]\ncapacity = 2")
+        .says("2:9: section `topic.b` is a list: expected `[topic.b]`, with one pair of brackets");
 }
 
 #[test]
 fn unknown_sections_and_keys() {
-    check_with_schema(&[
-        (
-            "[nodes.main]",
-            "1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, bundle, node, service, supervisor, topic, subscription, link, legacy)",
-        ),
-        (
-            "[node.main]\nservices = []\ncolour = \"red\"",
-            "3:1: unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 10 more",
-        ),
-        ("[host.one]", "1:1: this section needs the key `address`"),
-        (
-            "[subscription.A.b]\npolicy = \"block\"",
-            r#"1:17: unknown key `b`: expected one of: policy, key, keys, start; for a subscription write `[subscription."A.b"]`"#,
-        ),
-        (
-            "[link.default]\nbatch = 1",
-            "2:1: unknown key `batch`: expected one of: transport, trust, preset, batch_bytes, batch_messages, batch_delay, keep_alive, silence, handshake, retry, max_retry, buffer and 2 more",
-        ),
-        (
-            "[topic.a]\nlatency_sample = 1.5",
-            "2:18: invalid share 1.5: expected a number from 0 to 1",
-        ),
-        (
-            "[topic.a]\non_stall = { after = \"5s\" }",
-            r#"2:12: invalid on_stall: expected "block" or { evict_after = "5s" }"#,
-        ),
-    ]);
+    error_in_editors("[nodes.main]")
+        .says("1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, bundle, node, service, supervisor, topic, subscription, link, legacy)");
+    error_in_editors("[node.main]\nservices = []\ncolour = \"red\"")
+        .says("3:1: unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 10 more");
+    error_in_editors("[host.one]").says("1:1: this section needs the key `address`");
+    error_in_editors("[subscription.A.b]\npolicy = \"block\"")
+        .says(r#"1:17: unknown key `b`: expected one of: policy, key, keys, start; for a subscription write `[subscription."A.b"]`"#);
+    error_in_editors("[link.default]\nbatch = 1")
+        .says("2:1: unknown key `batch`: expected one of: transport, trust, preset, batch_bytes, batch_messages, batch_delay, keep_alive, silence, handshake, retry, max_retry, buffer and 2 more");
+    error_in_editors("[topic.a]\nlatency_sample = 1.5")
+        .says("2:18: invalid share 1.5: expected a number from 0 to 1");
+    error_in_editors("[topic.a]\non_stall = { after = \"5s\" }")
+        .says(r#"2:12: invalid on_stall: expected "block" or { evict_after = "5s" }"#);
 }
 
 #[test]
 fn names_of_nodes_services_and_links() {
-    check(&[
-        (
-            "[node.\"a/b\"]",
-            "1:7: invalid name of a node `a/b`: expected 1 to 62 bytes of letters, digits, `-`, `_` and `.`, and no `..`",
-        ),
-        (
-            "[node.a]\nservices = [\"A\"]\n[node.b]\nservices = [\"B\", \"A\"]",
-            "4:18: service `A` is placed twice: first in node `a`; expected one place for each service",
-        ),
-        (
-            "[node.a]\n[node.b]\n[link.\"a-x\"]",
-            "3:7: unknown link `a-x`: did you mean `a-b`? (expected one of: a-b, default)",
-        ),
-        (
-            "[node.a]\n[node.b]\n[link.\"a-b\"]\n[link.\"b-a\"]",
-            "4:7: link `b-a` is the same as `a-b`, which also has a section: merge the two",
-        ),
-        (
-            "[node.a]\n[node.a-b]\n[node.b-c]\n[node.c]\n[link.\"a-b-c\"]",
-            "5:7: link `a-b-c` may join `a` and `b-c`, or `a-b` and `c`; give one of these nodes another name",
-        ),
-    ]);
+    error_of("[node.\"a/b\"]")
+        .says("1:7: invalid name of a node `a/b`: expected 1 to 62 bytes of letters, digits, `-`, `_` and `.`, and no `..`");
+    error_of("[node.a]\nservices = [\"A\"]\n[node.b]\nservices = [\"B\", \"A\"]").says(
+        "4:18: service `A` is placed twice: first in node `a`; expected one place for each service",
+    );
+    error_of("[node.a]\n[node.b]\n[link.\"a-x\"]")
+        .says("3:7: unknown link `a-x`: did you mean `a-b`? (expected one of: a-b, default)");
+    error_of("[node.a]\n[node.b]\n[link.\"a-b\"]\n[link.\"b-a\"]")
+        .says("4:7: link `b-a` is the same as `a-b`, which also has a section: merge the two");
+    error_of("[node.a]\n[node.a-b]\n[node.b-c]\n[node.c]\n[link.\"a-b-c\"]")
+        .says("5:7: link `a-b-c` may join `a` and `b-c`, or `a-b` and `c`; give one of these nodes another name");
 }
 
 #[test]
 fn values_of_another_type() {
-    check_with_schema(&[
-        (
-            "[node.a]\nservices = \"A\"",
-            r#"2:12: invalid value, string "A": expected a list in brackets, such as ["a", "b"]"#,
-        ),
-        ("[node.a]\nservices = [1]", "2:13: invalid value, integer `1`: expected a string"),
-        (
-            "[node.a]\nhuge_pages = \"true\"",
-            r#"2:14: invalid value, string "true": expected true or false without quotes"#,
-        ),
-        ("[node.a]\nhuge_pages = 1", "2:14: invalid value, integer `1`: expected true or false"),
-        ("[node.a]\nsocket = 1", "2:10: invalid value, integer `1`: expected a path in quotes"),
-        (
-            "[node.a]\nusers = [\"me\"]",
-            r#"2:10: invalid value, string "me": expected a number without quotes"#,
-        ),
-        ("[node.a]\nowner = 1.5", "2:9: invalid value, floating point `1.5`: expected a number"),
-        ("[service.A]\nmax_restarts = -1", "2:16: invalid number -1: expected 0 to 4294967295"),
-        (
-            "[service.A]\nports = \"a\"",
-            r#"2:9: invalid value, string "a": expected a table of keys and values, such as { key = "value" }"#,
-        ),
-        ("[topic.a]\ndelivery = true", "2:12: invalid value, boolean `true`: expected a string"),
-    ]);
+    error_in_editors("[node.a]\nservices = \"A\"").says(
+        r#"2:12: invalid value, string "A": expected a list in brackets, such as ["a", "b"]"#,
+    );
+    error_in_editors("[node.a]\nservices = [1]")
+        .says("2:13: invalid value, integer `1`: expected a string");
+    error_in_editors("[node.a]\nhuge_pages = \"true\"")
+        .says(r#"2:14: invalid value, string "true": expected true or false without quotes"#);
+    error_in_editors("[node.a]\nhuge_pages = 1")
+        .says("2:14: invalid value, integer `1`: expected true or false");
+    error_in_editors("[node.a]\nsocket = 1")
+        .says("2:10: invalid value, integer `1`: expected a path in quotes");
+    error_in_editors("[node.a]\nusers = [\"me\"]")
+        .says(r#"2:10: invalid value, string "me": expected a number without quotes"#);
+    error_in_editors("[node.a]\nowner = 1.5")
+        .says("2:9: invalid value, floating point `1.5`: expected a number");
+    error_in_editors("[service.A]\nmax_restarts = -1")
+        .says("2:16: invalid number -1: expected 0 to 4294967295");
+    error_in_editors("[service.A]\nports = \"a\"")
+        .says(r#"2:9: invalid value, string "a": expected a table of keys and values, such as { key = "value" }"#);
+    error_in_editors("[topic.a]\ndelivery = true")
+        .says("2:12: invalid value, boolean `true`: expected a string");
 }
 
 /// A file of another kind may consist of one long text.
@@ -122,88 +91,57 @@ fn long_values_are_cut() {
     ] {
         let error = Topology::parse("t.toml", &text).unwrap_err().to_string();
         assert!(error.len() < 800, "{error}");
-        assert!(error.contains("0 characters)`"), "{error}");
+        error.mentions("0 characters)`");
     }
 }
 
 #[test]
 fn durations_and_sizes() {
-    check_with_schema(&[
-        (
-            "[node.a]\nshutdown = \"soon\"",
-            "2:12: invalid duration `soon`: expected a number and a unit, such as `250ms`",
-        ),
-        (
-            "[node.a]\nshutdown = 5",
-            r#"2:12: invalid duration 5: expected a text with a unit, such as "5s""#,
-        ),
-        (
-            "[node.a]\nwatchdog = true",
-            r#"2:12: invalid duration: expected a text with a unit, such as "250ms""#,
-        ),
-        (
-            "[link.default]\nretry = \"0s\"",
-            "2:9: invalid pause `0`: expected a duration greater than zero",
-        ),
-        (
-            "[node.a]\nmemory = true",
-            "2:10: invalid size: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
-        ),
-        (
-            "[node.a]\nmemory = \"256 MB\"",
-            "2:10: invalid size `256 MB`: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
-        ),
-    ]);
+    error_in_editors("[node.a]\nshutdown = \"soon\"")
+        .says("2:12: invalid duration `soon`: expected a number and a unit, such as `250ms`");
+    error_in_editors("[node.a]\nshutdown = 5")
+        .says(r#"2:12: invalid duration 5: expected a text with a unit, such as "5s""#);
+    error_in_editors("[node.a]\nwatchdog = true")
+        .says(r#"2:12: invalid duration: expected a text with a unit, such as "250ms""#);
+    error_in_editors("[link.default]\nretry = \"0s\"")
+        .says("2:9: invalid pause `0`: expected a duration greater than zero");
+    error_in_editors("[node.a]\nmemory = true").says(
+        "2:10: invalid size: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
+    );
+    error_in_editors("[node.a]\nmemory = \"256 MB\"")
+        .says("2:10: invalid size `256 MB`: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`");
 }
 
 #[test]
 fn times_of_links() {
     let silence = "invalid `silence`: expected at least 100 ms, and three times `keep_alive`";
-    check(&[
-        ("[link.default]\nsilence = \"1s\"", &format!("2:11: {silence}")),
-        ("[node.a]\n[node.b]\n[link.\"b-a\"]\nkeep_alive = \"1h\"", &format!("4:14: {silence}")),
-        (
-            "[node.a]\n[node.b]\n[link.default]\nsilence = \"30s\"\n[link.\"a-b\"]\nkeep_alive = \"11s\"",
-            &format!("6:14: {silence}"),
-        ),
-        (
-            "[node.a]\n[node.b]\n[link.\"b-a\"]\nkeep_alive = \"1ms\"",
-            "4:14: invalid `keep_alive`: expected at least 34 ms",
-        ),
-    ]);
+    error_of("[link.default]\nsilence = \"1s\"").says(&format!("2:11: {silence}"));
+    error_of("[node.a]\n[node.b]\n[link.\"b-a\"]\nkeep_alive = \"1h\"")
+        .says(&format!("4:14: {silence}"));
+    error_of("[node.a]\n[node.b]\n[link.default]\nsilence = \"30s\"\n[link.\"a-b\"]\nkeep_alive = \"11s\"")
+        .says(&format!("6:14: {silence}"));
+    error_of("[node.a]\n[node.b]\n[link.\"b-a\"]\nkeep_alive = \"1ms\"")
+        .says("4:14: invalid `keep_alive`: expected at least 34 ms");
 }
 
 #[test]
 fn values_beyond_their_limits() {
-    check(&[
-        (
-            "[node.a]\nshutdown = \"2years\"",
-            "2:12: invalid duration `2years`: expected at most a year",
-        ),
-        (
-            "[node.a]\nmemory = \"99999999999999 GiB\"",
-            "2:10: invalid size `99999999999999 GiB`: expected at most 18446744073709551615 bytes",
-        ),
-    ]);
+    error_of("[node.a]\nshutdown = \"2years\"")
+        .says("2:12: invalid duration `2years`: expected at most a year");
+    error_of("[node.a]\nmemory = \"99999999999999 GiB\"").says(
+        "2:10: invalid size `99999999999999 GiB`: expected at most 18446744073709551615 bytes",
+    );
 }
 
 #[test]
 fn commands() {
     let program = r#"2:11: invalid command: expected a program and its arguments, such as ["./app", "{node}"]"#;
-    check_with_schema(&[
-        ("[node.main]\ncommand = []", program),
-        ("[bundle]\ncommand = [\"\"]", program),
-    ]);
-    check(&[
-        (
-            "[node.main]\ncommand = [\"./app\", \"--of={nodes}\"]",
-            "2:21: unknown placeholder `nodes`: did you mean `node`? (expected one of: directory, node, topology)",
-        ),
-        (
-            "[node.main]\ncommand = [\"./app\", \"a\\u0000b\"]",
-            "2:21: invalid argument: expected a text without NUL",
-        ),
-    ]);
+    error_in_editors("[node.main]\ncommand = []").says(program);
+    error_in_editors("[bundle]\ncommand = [\"\"]").says(program);
+    error_of("[node.main]\ncommand = [\"./app\", \"--of={nodes}\"]")
+        .says("2:21: unknown placeholder `nodes`: did you mean `node`? (expected one of: directory, node, topology)");
+    error_of("[node.main]\ncommand = [\"./app\", \"a\\u0000b\"]")
+        .says("2:21: invalid argument: expected a text without NUL");
 }
 
 #[cfg(unix)]
@@ -234,9 +172,8 @@ command = ["${TOOL:-other}", "{topology}"]
     let given = topology.command_from("main", "app", &["{node}".to_owned()]).unwrap();
     assert_eq!((given.program.to_str(), &*given.arguments), (Some("app"), &["main".into()][..]));
     let error = topology.command_from("main", "app", &["{host}".to_owned()]).unwrap_err();
-    assert_eq!(
-        without_code(error),
-        "/srv/t.toml: unknown placeholder `host`: expected one of: directory, node, topology"
+    without_code(error).says(
+        "/srv/t.toml: unknown placeholder `host`: expected one of: directory, node, topology",
     );
 }
 
@@ -244,9 +181,6 @@ command = ["${TOOL:-other}", "{topology}"]
 #[test]
 #[cfg(not(feature = "otlp"))]
 fn keys_of_features_that_are_off() {
-    check(&[(
-        "[telemetry]\nmetrics = \"http://127.0.0.1:4318\"\n",
-        "2:11: this program was built without what `metrics` needs: enable the feature `otlp` of the \
-         package `mycelium`",
-    )]);
+    error_of("[telemetry]\nmetrics = \"http://127.0.0.1:4318\"\n")
+        .says("2:11: this program was built without what `metrics` needs: enable the feature `otlp` of the package `mycelium`");
 }

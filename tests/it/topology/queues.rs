@@ -1,11 +1,11 @@
 //! The task queues of glommio, as a file sets them for a node and for its services.
 #![cfg(all(target_os = "linux", not(miri)))]
 
-use mycelium::Node;
 use mycelium::execution::StartReport;
 use mycelium_glommio::{Glommio, Settings};
 
-use crate::execution::services::{LocalSquarer, Source, topology};
+use crate::execution::services::{LocalSquarer, Source};
+use crate::running::main_with;
 
 /// Runs two services to their end on glommio. Returns `None` if this machine does not support it.
 #[expect(clippy::print_stdout, reason = "a skipped test says why")]
@@ -15,8 +15,7 @@ fn run(text: &'static str) -> Option<StartReport> {
         return None;
     }
     let report = mycelium_glommio::run(&Settings::default(), async |glommio: Glommio| {
-        let node = Node::builder("main").topology(topology(text));
-        let node = node.service(|| Source::of(100)).service(|| LocalSquarer);
+        let node = main_with(text).service(|| Source::of(100)).service(|| LocalSquarer);
         let running = node.build().unwrap().start(glommio).unwrap();
         let report = running.start_report().clone();
         running.join().await.unwrap();

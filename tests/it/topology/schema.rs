@@ -2,7 +2,7 @@
 //! accepts, and the parser accepts the examples of its keys. `UPDATE_TOPOLOGY=1 cargo test --test
 //! it topology::` writes the tables of `docs/topology.md` from it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 use std::{env, fs};
 
@@ -10,6 +10,7 @@ use jsonschema::Validator;
 use mycelium::Topology;
 use serde_json::{Map, Value};
 
+use crate::support::files_below;
 use crate::topology::without_code;
 
 fn root() -> &'static Path {
@@ -39,24 +40,11 @@ pub(crate) fn check(text: &str, name: &Path) {
     }
 }
 
-/// Returns the topology files below a directory.
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let mut found = Vec::new();
-    for path in entries {
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if path.extension().is_some_and(|it| it == "toml") && !path.ends_with("Cargo.toml") {
-            found.push(path);
-        }
-    }
-    found
-}
-
 #[test]
 fn the_schema_accepts_the_files_of_the_examples() {
     let mut found = 0;
-    for path in files(&root().join("examples")) {
+    let files = files_below(&root().join("examples"), "toml").into_iter();
+    for path in files.filter(|path| !path.ends_with("Cargo.toml")) {
         let text = fs::read_to_string(&path).unwrap();
         let has = |section, is_known| is_known || !text.contains(section);
         let collects = cfg!(feature = "prometheus") && cfg!(feature = "otlp");
@@ -156,13 +144,13 @@ fn with_key(section: &str, key: &str, value: &Value) -> Value {
         ("node", "listen") => &[["node", "a", "address", "10.0.0.1:7400"]],
         _ => &[],
     };
-    if (section, key) == ("node", "actors_for") {
-        for name in ["a", "desk"] {
-            file["node"][name]["services"] = Value::Array(Vec::new());
-        }
-    }
-    if (section, key) == ("node", "description") {
-        file["node"]["a"]["services"] = Value::Array(Vec::new());
+    let lists: &[&str] = match (section, key) {
+        ("node", "actors_for") => &["a", "desk"],
+        ("node", "description") => &["a"],
+        _ => &[],
+    };
+    for name in lists {
+        file["node"][name]["services"] = Value::Array(Vec::new());
     }
     for [section, name, key, value] in needed {
         file[section][name][key] = (*value).into();
