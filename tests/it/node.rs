@@ -27,7 +27,7 @@ use std::sync::mpsc::{Sender, channel};
 use mycelium::error::SubscribeError;
 use mycelium::{Context, Node, Result, Subscription, message, service};
 
-use crate::running::until;
+use crate::running::{Says, until};
 use crate::support::idle_services;
 use services::{Number, Source, conserved, pipeline, run, squares, start};
 
@@ -145,12 +145,9 @@ fn one_message_of_two_versions_of_a_crate_is_refused_with_a_hint() {
         builder.service(|| New)
     };
     let path = "it::node::one_message_of_two_versions_of_a_crate_is_refused_with_a_hint::Tick";
-    assert_eq!(
-        builder.build().unwrap_err().to_string(),
-        format!(
-            "messages `{path}` and `{path}` both have id 5: these are two types of one path, as if \
-             crate `it` were there in two versions, which `cargo tree --duplicates` lists: use \
-             one of them [M0003]"
-        )
-    );
+    builder.build().unwrap_err().says(&format!(
+        "messages `{path}` and `{path}` both have id 5: these are two types of one path, as if \
+         crate `it` were there in two versions, which `cargo tree --duplicates` lists: use one of \
+         them [M0003]"
+    ));
 }

@@ -5,12 +5,8 @@ use std::sync::mpsc::{Sender, channel};
 use mycelium::emit::Refusal;
 use mycelium::{Context, Delivery, Policy, Result, service};
 
-use super::services::{Number, conserved};
+use super::services::{Number, conserved, numbers};
 use crate::running::{main_with, next};
-
-fn numbers(range: std::ops::Range<u64>) -> Vec<Number> {
-    range.map(|value| Number { value }).collect()
-}
 
 #[tokio::test]
 async fn a_shutdown_says_how_much_of_a_batch_was_sent() {

@@ -84,18 +84,15 @@ impl Pass {
 /// Returns a node of services `Pass`: the name, the input and the outputs of each, and whether its
 /// input drops messages.
 fn passes(services: &[(&str, &str, [&str; 2], bool)], last: &Arc<Seen>) -> Builder {
-    let mut builder = Node::builder("main");
-    let mut dropped = Vec::new();
-    for &(name, input, [left, right], drops) in services {
-        if drops {
-            dropped.push(format!("{name}.input"));
-        }
+    let dropped = services.iter().filter(|it| it.3).map(|it| format!("{}.input", it.0));
+    let mut builder = Node::builder("main").topology(dropping(dropped));
+    for &(name, input, [left, right], _) in services {
         let seen = if name == "Last" { last.clone() } else { Arc::default() };
         builder = builder.named_service(name, move || Pass(seen.clone()));
         builder = builder.bind(name, "input", input);
         builder = builder.bind(name, "left", left).bind(name, "right", right);
     }
-    builder.topology(dropping(&dropped.iter().map(String::as_str).collect::<Vec<_>>()))
+    builder
 }
 
 /// Checks that these gating subscriptions have received every message that was sent to them.
@@ -193,9 +190,9 @@ impl Back {
 }
 
 /// Returns a topology in which these subscriptions drop the oldest message.
-fn dropping(subscriptions: &[&str]) -> Topology {
+fn dropping(subscriptions: impl IntoIterator<Item = String>) -> Topology {
     let section = |name| format!("[subscription.\"{name}\"]\npolicy = \"drop-oldest\"\n");
-    let text: String = subscriptions.iter().map(section).collect();
+    let text: String = subscriptions.into_iter().map(section).collect();
     Topology::parse("circle.toml", &text).unwrap()
 }
 
@@ -203,7 +200,7 @@ fn dropping(subscriptions: &[&str]) -> Topology {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn circles_that_others_fill_end() {
     for (first, gain, leaves) in [(100, 2, false), (0, 1, false), (0, 1, true)] {
-        let builder = Node::builder("main").topology(dropping(&["Back.squares"]));
+        let builder = Node::builder("main").topology(dropping(["Back.squares".to_owned()]));
         let builder = builder.service(|| Squarer { fault: |_: &_, _| Ok(()) });
         let seen = Arc::<Seen>::default();
         let own = seen.clone();

@@ -10,6 +10,8 @@ use mycelium::subscribe::TryRecv;
 use mycelium::{Builder, Context, Delivery, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
+use crate::node::services::Taker;
+
 /// The stack of each thread of these tests.
 pub(crate) const STACK: usize = 1 << 20;
 /// More messages than the rings of these tests hold.
@@ -59,19 +61,13 @@ fn carries(add: impl FnOnce(Builder, Sender<u8>) -> Builder + Send + 'static) {
     assert!(received.into_iter().eq(0..COUNT as u8));
 }
 
-struct Recv(Sender<u8>);
-
-#[service(reads(Large))]
-impl Recv {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut larges = ctx.subscribe::<Large>()?;
-        while let Some(delivery) = larges.recv().await {
-            if let Delivery::Msg(large) = delivery {
-                self.0.send(large.bytes[65_534])?;
-            }
-        }
-        Ok(())
-    }
+/// Makes a service that sends the last byte of each message to the test.
+fn recv(sender: Sender<u8>) -> impl FnMut() -> Taker<Large, u8> + Send {
+    let last = |delivery: Delivery<Large>| match delivery {
+        Delivery::Msg(large) => Some(large.bytes[65_534]),
+        Delivery::Gap(_) => None,
+    };
+    move || Taker(sender.clone(), last)
 }
 
 struct RecvMany(Sender<u8>);
@@ -190,11 +186,11 @@ impl Asks {
 
 #[test]
 fn emit_and_recv() {
-    carries(|node, sender| node.service(|| Emit).service(move || Recv(sender.clone())));
-    carries(|node, sender| node.service(|| EmitBatch).service(move || Recv(sender.clone())));
-    carries(|node, sender| node.service(|| Publishers).service(move || Recv(sender.clone())));
+    carries(|node, sender| node.service(|| Emit).service(recv(sender)));
+    carries(|node, sender| node.service(|| EmitBatch).service(recv(sender)));
+    carries(|node, sender| node.service(|| Publishers).service(recv(sender)));
     carries(|node, sender| {
-        node.service(|| EmitOn).bind("EmitOn", "out", "large").service(move || Recv(sender.clone()))
+        node.service(|| EmitOn).bind("EmitOn", "out", "large").service(recv(sender))
     });
 }
 

@@ -9,15 +9,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use mycelium::counters::{Kind, Reading};
+use mycelium::counters::Kind;
 use mycelium::error::{Code, StartError};
-use mycelium::requests::{RequestError, Taken};
+use mycelium::requests::{RequestError, Requester, Taken};
 use mycelium::{Context, Node, Policy, Result, Running, Topology, message, service};
 use mycelium_tokio::Tokio;
 
 use crate::conserved::requests as conserved;
 use crate::node::asks::{Answerer, Ask, Caller, DROP, Double, END, FAIL, KEEP, PANIC, ask, double};
-use crate::running::{LONG, end, main_with, next, run, start};
+use crate::running::{LONG, Says, end, main_with, next, run, start, sum};
 
 fn restarting() -> Topology {
     let text = "[service.Answerer]\nbackoff = \"1ms\"\nmax_restarts = 1000\n\
@@ -25,15 +25,17 @@ fn restarting() -> Topology {
     Topology::parse("t.toml", text).unwrap()
 }
 
-/// Returns a node with one `Answerer`, and the number of requests that it has taken.
-fn answerer() -> (Running, Arc<AtomicU64>) {
+/// Returns a node with one `Answerer`, the number of requests that it has taken, and a requester.
+fn answerer() -> (Running, Arc<AtomicU64>, Requester<Ask>) {
     let taken = Arc::new(AtomicU64::new(0));
     let node = Node::builder("main").topology(restarting());
     let node = node.service({
         let taken = taken.clone();
         move || Answerer(taken.clone())
     });
-    (start(node), taken)
+    let running = start(node);
+    let requester = running.requester("test").unwrap();
+    (running, taken, requester)
 }
 
 /// Requests the double of each number below `count`, one after another.
@@ -43,10 +45,6 @@ fn caller(
 ) -> impl FnMut() -> Caller + Send + 'static {
     let (open, within) = (1, LONG);
     move || Caller { values: (0..count).collect(), open, within, sent: sent.clone() }
-}
-
-fn line(counters: &[Reading], kind: Kind) -> &Reading {
-    counters.iter().find(|line| line.kind == kind).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,27 +69,23 @@ async fn several_services_share_a_mailbox_and_many_requesters_get_their_own_repl
 
 #[tokio::test]
 async fn a_service_that_fails_panics_or_drops_a_request_is_reported_and_runs_again() {
-    let (running, _) = answerer();
-    let mut requester = running.requester::<Ask>("test").unwrap();
+    let (running, _, mut requester) = answerer();
     for value in [FAIL, PANIC, DROP] {
         // The second request waits in the mailbox during the restart.
         let (failed, next) = (requester.request(ask(value)), requester.request(ask(1)));
         let error = failed.await.unwrap_err();
-        assert_eq!(
-            (error.taken(), error),
-            (Taken::Yes, RequestError::HandlerFailed { actor: None })
-        );
+        let expected = RequestError::HandlerFailed { actor: None };
+        assert_eq!((error.taken(), error), (Taken::Yes, expected));
         assert_eq!(next.await, Ok(double(1)));
     }
     let report = end(running).await;
     conserved(&report.counters);
-    assert_eq!(line(&report.counters, Kind::Requester).value("handler_failed"), 3);
+    assert_eq!(sum(&report.counters, Kind::Requester, "handler_failed"), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_says_whether_the_request_was_taken_and_a_late_reply_is_counted() {
-    let (running, taken) = answerer();
-    let mut requester = running.requester::<Ask>("test").unwrap();
+    let (running, taken, mut requester) = answerer();
     let within = Duration::from_millis(50);
     let kept = requester.request(ask(KEEP)).within(within).await;
     let error = RequestError::Deadline { taken: Taken::Yes, within, actor: None };
@@ -108,15 +102,14 @@ async fn a_deadline_says_whether_the_request_was_taken_and_a_late_reply_is_count
     // The service ends, and drops the request that it has kept.
     let report = end(running).await;
     conserved(&report.counters);
-    assert_eq!(line(&report.counters, Kind::Requester).value("deadline"), 2);
-    assert_eq!(line(&report.counters, Kind::Responder).value("cancelled"), 1);
+    assert_eq!(sum(&report.counters, Kind::Requester, "deadline"), 2);
+    assert_eq!(sum(&report.counters, Kind::Responder, "cancelled"), 1);
 }
 
 #[tokio::test]
 async fn a_request_that_is_dropped_at_its_kth_poll_is_taken_or_not_but_never_twice() {
     for polls in 0..4 {
-        let (running, taken) = answerer();
-        let mut requester = running.requester::<Ask>("test").unwrap();
+        let (running, taken, mut requester) = answerer();
         for value in 0..50 {
             let mut reply = requester.request(ask(value));
             for _ in 0..polls {
@@ -130,9 +123,9 @@ async fn a_request_that_is_dropped_at_its_kth_poll_is_taken_or_not_but_never_twi
         drop(requester);
         let report = end(running).await;
         conserved(&report.counters);
-        let line = line(&report.counters, Kind::Responder);
-        assert!(taken.load(Ordering::Relaxed) <= 51);
-        assert_eq!(taken.load(Ordering::Relaxed), line.value("taken"));
+        let taken = taken.load(Ordering::Relaxed);
+        assert!(taken <= 51);
+        assert_eq!(taken, sum(&report.counters, Kind::Responder, "taken"));
     }
 }
 
@@ -141,25 +134,19 @@ async fn without_a_service_that_answers_a_request_is_gone_and_not_taken() {
     let (sent, received) = channel();
     let node = Node::builder("main").service(caller(1, sent));
     let running = start(node);
-    let warnings = &running.start_report().warnings;
-    assert_eq!(
-        warnings[0].to_string(),
+    running.start_report().warnings[0].says(
         "requests of topic `doubles` are not answered: `Caller` requests, but no service that a \
-         node runs answers: add one with `answers(Ask)`"
+         node runs answers: add one with `answers(Ask)`",
     );
     running.join().await.unwrap();
     let error = received.recv().unwrap().1.unwrap_err();
     assert_eq!((error.taken(), &error), (Taken::No, &RequestError::Gone { actor: None }));
-    assert_eq!(
-        error.to_string(),
-        "request `doubles` has no reply: no service or actor answers it [M0250]"
-    );
+    error.says("request `doubles` has no reply: no service or actor answers it [M0250]");
 }
 
 #[tokio::test]
 async fn requests_that_wait_when_the_service_ends_are_gone_and_those_that_it_held_failed() {
-    let (running, _) = answerer();
-    let mut requester = running.requester::<Ask>("test").unwrap();
+    let (running, _, mut requester) = answerer();
     let kept = requester.request(ask(KEEP));
     let end = requester.request(ask(END));
     let waiting = requester.request(ask(1));
@@ -172,8 +159,7 @@ async fn requests_that_wait_when_the_service_ends_are_gone_and_those_that_it_hel
 
 #[tokio::test]
 async fn a_shutdown_answers_what_waits_and_refuses_what_comes_later() {
-    let (running, _) = answerer();
-    let mut requester = running.requester::<Ask>("test").unwrap();
+    let (running, _, mut requester) = answerer();
     let waiting: Vec<_> = (0..4).map(|value| requester.request(ask(value))).collect();
     running.shutdown();
     let replies = join_all(waiting).await;
@@ -181,10 +167,7 @@ async fn a_shutdown_answers_what_waits_and_refuses_what_comes_later() {
     running.join().await.unwrap();
     let error = requester.request(ask(9)).await.unwrap_err();
     assert_eq!((error.taken(), &error), (Taken::No, &RequestError::ShuttingDown));
-    assert_eq!(
-        error.to_string(),
-        "request `doubles` has no reply: the node is shutting down [M0223]"
-    );
+    error.says("request `doubles` has no reply: the node is shutting down [M0223]");
 }
 
 #[tokio::test]
@@ -316,10 +299,10 @@ struct Other {
 
 #[tokio::test]
 async fn two_request_types_of_one_topic_are_refused() {
-    let (running, _) = answerer();
+    let (running, _taken, _requester) = answerer();
     let error = running.requester::<Other>("test").unwrap_err();
     assert_eq!(error.code(), Code::REQUEST_TYPE);
-    assert!(error.to_string().starts_with("topic `doubles` has two request types"));
+    error.begins("topic `doubles` has two request types");
     let _ = Other { value: 0 }.value;
     end(running).await;
 }

@@ -1,5 +1,6 @@
 //! Services that the tests of nodes share, and a pipeline of three of them.
 
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -26,16 +27,18 @@ where
     (builder, receiver)
 }
 
+pub(crate) fn numbers(range: Range<u64>) -> Vec<Number> {
+    range.map(|value| Number { value }).collect()
+}
+
 pub(crate) fn squares(count: u64) -> Vec<u64> {
     (0..count).map(|value| value * value).collect()
 }
 
 /// Returns a topology with fast and unlimited restarts of these services.
 pub(crate) fn patient(services: &[&str]) -> Topology {
-    let text: String = services
-        .iter()
-        .map(|name| format!("[service.{name}]\nmax_restarts = 1000\nbackoff = \"1us\"\n"))
-        .collect();
+    let section = |name| format!("[service.{name}]\nmax_restarts = 1000\nbackoff = \"1us\"\n");
+    let text: String = services.iter().map(section).collect();
     Topology::parse("patient.toml", &text).unwrap()
 }
 

@@ -11,7 +11,7 @@ use mycelium::emit::Refusal;
 use mycelium::error::ShuttingDown;
 use mycelium::observe::Outcome;
 use mycelium::supervision::Kept;
-use mycelium::{Context, Error, Node, Result, Topology, service};
+use mycelium::{Context, Error, Node, Result, service};
 
 use crate::lines::Lines;
 use crate::node::asks::{Answerer, Ask, ask};
@@ -19,16 +19,14 @@ use crate::node::services::{
     Deaf, ENDLESS, Number, Source, Square, Squarer, conserved, end, patient, pipeline, run, sink,
     squares, start, taker,
 };
-use crate::running::{main_with, next, until};
+use crate::running::{Says, main_with, next, until};
 
 #[tokio::test]
 async fn h10_shutdown_drains_what_was_accepted_and_a_tight_loop_starves_nobody() {
     let (sender, received) = channel();
     // The services in the middle wait for room, even during the shutdown.
-    let small = Topology::parse("a.toml", "[topic.squares]\ncapacity = 2").unwrap();
     let running = start(
-        Node::builder("main")
-            .topology(small)
+        main_with("[topic.squares]\ncapacity = 2")
             .service(|| ENDLESS)
             .service(|| Squarer { fault: |_: &_, _| Ok(()) })
             .named_service("Sink", move || sink(&sender)),
@@ -193,8 +191,7 @@ async fn a_loop_that_ignores_the_shutdown_is_abandoned_and_the_node_ends() {
     let soon = "[node.main]\nservices = [\"Ignores\"]\nshutdown = \"50ms\"";
     let running = start(main_with(soon).service(|| Ignores));
     running.shutdown();
-    let error = running.join().await.unwrap_err().to_string();
-    assert!(error.contains("Ignores"), "{error}");
+    running.join().await.unwrap_err().mentions("Ignores");
 }
 
 #[tokio::test]
@@ -223,9 +220,7 @@ async fn each_error_whose_cause_is_the_shutdown_ends_a_source_well() {
     }
     let once = "[service.Failing]\nmax_restarts = 0";
     for way in 0..6 {
-        let builder = Node::builder("main")
-            .service(|| Answerer(Arc::default()))
-            .topology(Topology::parse("a.toml", once).unwrap());
+        let builder = main_with(once).service(|| Answerer(Arc::default()));
         let report = run(builder.service(move || Failing(way))).await;
         let mut services = report.services.iter();
         let service = services.find(|service| service.name == "Failing").unwrap();
@@ -271,8 +266,10 @@ fn a_runtime_that_drops_the_end_of_the_node_is_an_error() {
         assert!(!seen.read(|ran| *ran));
         error
     });
-    let expected = "the node's task panicked, or its executor ended, before its links were drained and its stop hooks had run [M0055]";
-    assert_eq!(error.to_string(), expected);
+    error.says(
+        "the node's task panicked, or its executor ended, before its links were drained and its \
+         stop hooks had run [M0055]",
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,9 +301,9 @@ async fn a_service_that_fails_at_its_end_is_an_error_with_its_text() {
         });
         tokio::task::yield_now().await;
         running.shutdown();
-        let error = running.join().await.unwrap_err().to_string();
-        assert!(error.contains(&format!("`{name}` failed permanently")), "{error}");
-        assert!(error.ends_with(&format!("{reason} [M0054]")), "{error}");
+        let error = running.join().await.unwrap_err();
+        error.mentions(&format!("`{name}` failed permanently"));
+        error.ends(&format!("{reason} [M0054]"));
     }
 }
 

@@ -8,7 +8,7 @@ use mycelium::observe::Event;
 use mycelium::subscribe::GapReason;
 use mycelium::{Context, Delivery, OnStall, Result, service};
 
-use super::services::{Number, conserved, run};
+use super::services::{Number, conserved, numbers, run};
 use crate::running::main_with;
 
 const TONES: u64 = 100;
@@ -19,13 +19,12 @@ struct Organ;
 #[service(emits(Number))]
 impl Organ {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let tones = |numbers: std::ops::Range<u64>| numbers.map(|value| Number { value });
-        for tone in tones(0..20) {
+        for tone in numbers(0..20) {
             // The deadline is shorter than the time until the eviction, so several deadlines pass.
             while ctx.emit(tone).within(Duration::from_secs(2)).await.is_err() {}
         }
-        ctx.emit_batch(&tones(20..40).collect::<Vec<_>>()).await?;
-        for tone in tones(40..TONES) {
+        ctx.emit_batch(&numbers(20..40)).await?;
+        for tone in numbers(40..TONES) {
             if tone.value >= TONES / 2 {
                 ctx.sleep(Duration::from_secs(1)).await?;
             }
