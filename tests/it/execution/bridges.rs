@@ -3,14 +3,15 @@
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
-use mycelium::Node;
 use mycelium::execution::Execution;
+use mycelium::{Node, Topology};
 use mycelium_executor::{Executor, LocalFuture};
 use mycelium_tokio::Tokio;
 use mycelium_transports::conformance::TestExecutor;
 use tokio::sync::oneshot;
 
-use crate::execution::services::{Idle, LocalSquarer, Source, sink, squares, topology, within};
+use crate::execution::services::{Idle, LocalSquarer, Source, sink, squares, within};
+use crate::running::{Says, main_with};
 use crate::subjects;
 
 /// An executor on its own thread, which ends on drop.
@@ -56,8 +57,7 @@ async fn services_on_any_two_executors_are_those_of_one_node() {
     for (other, own) in all.iter().flat_map(|other| all.iter().map(move |own| (*other, *own))) {
         let (other, own) = (Elsewhere::new(other), Elsewhere::new(own));
         let (sender, received) = mpsc::channel();
-        let node = Node::builder("main")
-            .topology(topology(text))
+        let node = main_with(text)
             .executor("other", other.executor.clone())
             .service(|| Source::of(2_000))
             .service(|| LocalSquarer)
@@ -75,19 +75,19 @@ async fn an_executor_that_is_not_there_is_an_error_that_says_which_are() {
     let start = |builder: mycelium::Builder| {
         builder.build().unwrap().start(Tokio::current().unwrap()).unwrap_err()
     };
-    let by_file = start(node().topology(topology("[service.Idle]\nexecutor = \"smol\"\n")));
+    let text = "[service.Idle]\nexecutor = \"smol\"\n";
+    let topology = Topology::parse("t.toml", text).unwrap();
+    let by_file = start(node().topology(topology));
     let expected = "unknown executor `smol`: expected one of: other, tokio";
     let hint = "; add it with `Builder::executor(\"smol\", ..)`";
-    assert_eq!(by_file.to_string(), format!("t.toml:2:12: {expected}{hint} [M0105]"));
+    by_file.says(&format!("t.toml:2:12: {expected}{hint} [M0105]"));
     let by_code = start(node().execution("Idle", Execution::shared().on("smol")));
-    assert!(
-        by_code.to_string().starts_with("service `Idle` cannot be executed as the program says")
-    );
-    assert!(by_code.to_string().ends_with(&format!("{expected} [M0011]")));
+    by_code.begins("service `Idle` cannot be executed as the program says");
+    by_code.ends(&format!("{expected} [M0011]"));
     let twice = node().executor("other", other.executor.clone()).build().unwrap_err();
-    assert_eq!(
-        twice.to_string(),
-        "two executors are called `other`: give one of them another name (`Builder::executor`) [M0021]"
+    twice.says(
+        "two executors are called `other`: give one of them another name (`Builder::executor`) \
+         [M0021]",
     );
 }
 
@@ -103,7 +103,6 @@ async fn an_executor_that_has_ended_is_an_error_at_start_and_one_that_ends_names
     let running = start().unwrap();
     drop(other);
     let error = within(running.join()).await.unwrap_err();
-    assert_eq!(error.to_string(), "the executor ended before these services had: Idle [M0055]");
-    let error = start().unwrap_err();
-    assert_eq!(error.to_string(), "service `Idle` did not start: the executor has ended [M0070]");
+    error.says("the executor ended before these services had: Idle [M0055]");
+    start().unwrap_err().says("service `Idle` did not start: the executor has ended [M0070]");
 }

@@ -8,8 +8,8 @@ use mycelium::observe::{Event, Outcome};
 use mycelium::{Builder, Context, Error, Node, Result, service};
 use mycelium_tokio::Tokio;
 
-use crate::execution::services::{Hanging, Idle, end, start, topology, within};
-use crate::running::until;
+use crate::execution::services::{Hanging, Idle, end, start, within};
+use crate::running::{Says, main_with, until};
 
 /// The events as words, with the name of the thread of each call.
 #[derive(Clone, Default)]
@@ -104,8 +104,7 @@ async fn restarts_are_reported_with_their_error_and_a_failure_for_good_before_th
     let diary = Diary::default();
     let runs = Arc::new(Mutex::new(0));
     let node = diary
-        .keep(Node::builder("main"))
-        .topology(topology("[service.Fickle]\nbackoff = \"1us\"\n"))
+        .keep(main_with("[service.Fickle]\nbackoff = \"1us\"\n"))
         .service(|| Idle)
         .service(move || {
             let mut runs = runs.lock().unwrap();
@@ -152,18 +151,13 @@ async fn h1_an_abandoned_service_is_named_and_reported_once() {
     let diary = Diary::default();
     let (release, released) = std::sync::mpsc::channel();
     let mut released = Some(released);
-    let node = diary
-        .keep(Node::builder("main"))
-        .topology(topology(
-            "[node.main]\nshutdown = \"50ms\"\n[service.Hanging]\nrun = \"dedicated\"\n",
-        ))
-        .service(move || Hanging(released.take()));
+    let text = "[node.main]\nshutdown = \"50ms\"\n[service.Hanging]\nrun = \"dedicated\"\n";
+    let node = diary.keep(main_with(text)).service(move || Hanging(released.take()));
     let running = start(node);
     diary.has("Hanging started").await;
     running.shutdown();
     let error = within(running.join()).await.unwrap_err();
-    let expected = "abandoned at the shutdown deadline of 50ms: Hanging; ";
-    assert!(error.to_string().starts_with(expected), "{error}");
+    error.begins("abandoned at the shutdown deadline of 50ms: Hanging; ");
     release.send(()).unwrap();
     diary.has("thread Hanging of Hanging stopped").await;
     let stops = diary.read().into_iter().filter(|entry| entry.starts_with("Hanging stopped"));

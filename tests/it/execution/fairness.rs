@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mycelium::execution::Execution;
-use mycelium::{Context, Node, Policy, Result, service};
+use mycelium::{Context, Policy, Result, service};
 
-use crate::execution::services::{Number, Square, start, topology, within};
+use crate::execution::services::{Number, Square, start, within};
+use crate::running::main_with;
 
 /// Counts the steps of a tight loop.
 #[derive(Clone, Default)]
@@ -80,9 +81,8 @@ const BUDGET: u32 = 64;
 async fn a_tight_loop_does_no_more_in_a_turn_than_its_budget() {
     for (name, most) in [("Both", 32), ("Reader", 65)] {
         let work = Work::default();
-        let builder = Node::builder("main")
-            // The ring holds all messages from the start.
-            .topology(topology("[topic.numbers]\ncapacity = 131072\n"))
+        // The ring holds all messages from the start.
+        let builder = main_with("[topic.numbers]\ncapacity = 131072\n")
             .execution(name, Execution::shared().budget(BUDGET));
         let mine = work.clone();
         let builder = match name {

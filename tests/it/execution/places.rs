@@ -5,12 +5,11 @@ use std::sync::mpsc::{Receiver, channel};
 
 use mycelium::error::StartError;
 use mycelium::execution::{Execution, WaitStrategy};
-use mycelium::{Context, Node, Result, service};
+use mycelium::{Context, Result, service};
 use mycelium_tokio::Tokio;
 
-use crate::execution::services::{
-    LONG, LocalSquarer, Source, sink, squares, start, topology, within,
-};
+use crate::execution::services::{LONG, LocalSquarer, Source, sink, squares, start, within};
+use crate::running::main_with;
 
 #[tokio::test]
 async fn all_services_may_have_threads_and_the_topology_wins_over_the_program() {
@@ -18,8 +17,7 @@ async fn all_services_may_have_threads_and_the_topology_wins_over_the_program() 
     let text = "[service.Source]\nrun = \"dedicated\"\nwait = \"spin-then-park(100)\"\n\
                 [service.LocalSquarer]\nwait = \"spin-then-park(3000)\"\nthread = \"file\"\n\
                 [service.Sink]\nrun = \"shared\"\n";
-    let node = Node::builder("main")
-        .topology(topology(text))
+    let node = main_with(text)
         .service(|| Source::of(3_000))
         .service(|| LocalSquarer)
         .named_service("Sink", move || sink(&sender))
@@ -61,8 +59,7 @@ impl Littering {
 async fn a_thread_that_does_not_end_is_named() {
     let (release, released) = channel();
     let mut released = Some(released);
-    let node = Node::builder("main")
-        .topology(topology("[node.main]\nshutdown = \"50ms\"\n"))
+    let node = main_with("[node.main]\nshutdown = \"50ms\"\n")
         .service(move || Littering(released.take()))
         .execution("Littering", Execution::dedicated().thread("full"))
         .build()

@@ -11,7 +11,8 @@ use mycelium::execution::{Class, Execution, PlacementFallback};
 use mycelium_executor::{Executor, SendFuture, SpawnError};
 use mycelium_tokio::Tokio;
 
-use crate::execution::services::{Idle, end, topology, within};
+use crate::execution::services::{Idle, end, within};
+use crate::running::{Says, main_with};
 
 /// An executor with only the required methods, which calls a function before each task.
 struct Plain<F>(Tokio, F);
@@ -48,8 +49,7 @@ async fn an_unknown_core_lets_nothing_run_and_leaves_no_thread() {
         let has_run = made.lock().unwrap().recv_timeout(Duration::from_millis(100)).is_ok();
         see.send(has_run).unwrap();
     };
-    let node = Node::builder("main")
-        .topology(topology("[service.Second]\nrun = \"pinned(100000)\"\n"))
+    let node = main_with("[service.Second]\nrun = \"pinned(100000)\"\n")
         .named_service("First", move || {
             make.send(()).unwrap();
             Idle
@@ -83,7 +83,7 @@ async fn with_warn_the_placement_lists_what_was_refused() {
     let running = node.start(Tokio::current().unwrap()).unwrap();
     let placement = &running.start_report().placements[0];
     assert_eq!((&placement.asked, placement.refused.len()), (&asked, 1));
-    assert!(placement.to_string().contains("refused: "), "{placement}");
+    placement.mentions("refused: ");
     within(end(running)).await;
 }
 
@@ -108,7 +108,7 @@ fn executions_that_make_no_sense_are_refused_when_the_node_is_built() {
     }
     let unknown = build("Idol", Execution::shared()).unwrap_err();
     assert_eq!(unknown.code(), Code::EXECUTION_OF_UNKNOWN);
-    assert!(unknown.to_string().contains("names an unknown service `Idol`: "), "{unknown}");
+    unknown.mentions("names an unknown service `Idol`: ");
 }
 
 #[tokio::test]
@@ -120,11 +120,9 @@ async fn an_executor_without_threads_says_so() {
     };
     // This executor has no threads to give, on any system.
     for refused in [PlacementFallback::Fail, PlacementFallback::Warn] {
-        let error = start(refused).unwrap_err();
-        assert_eq!(
-            error.to_string(),
+        start(refused).unwrap_err().says(
             "service `Idle` cannot have its thread: plain cannot give a service a thread of its own; \
-             let it share (`Execution::shared()`), or give it another executor [M0078]"
+             let it share (`Execution::shared()`), or give it another executor [M0078]",
         );
     }
 }

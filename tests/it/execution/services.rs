@@ -3,7 +3,7 @@
 use std::sync::mpsc::Receiver;
 use std::thread;
 
-use mycelium::{Context, Delivery, Result, Topology, service};
+use mycelium::{Context, Delivery, Result, service};
 
 pub(crate) use crate::node::services::{Number, Source, Square, sink, squares};
 pub(crate) use crate::running::{LONG, end, start, within};
@@ -42,10 +42,6 @@ impl Hanging {
         ctx.shutdown_requested().await;
         Ok(())
     }
-}
-
-pub(crate) fn topology(text: &str) -> Topology {
-    Topology::parse("t.toml", text).unwrap()
 }
 
 /// Returns the `/proc` directory of this process's thread with that name, as the system truncates

@@ -11,9 +11,8 @@ use mycelium::observe::Event;
 use mycelium::{Context, Node, Result, Running, service};
 use mycelium_tokio::Tokio;
 
-use crate::execution::services::{
-    Hanging, Idle, LONG, Number, Source, end, start, topology, within,
-};
+use crate::execution::services::{Hanging, Idle, LONG, Number, Source, end, start, within};
+use crate::running::main_with;
 
 const LIMIT: Duration = Duration::from_millis(20);
 
@@ -33,8 +32,7 @@ async fn a_hanging_poll_is_reported_once_and_again_when_it_ends() {
         let (told, events) = channel();
         let (release, released) = channel();
         let mut released = Some(released);
-        let node = Node::builder("main")
-            .topology(topology(text))
+        let node = main_with(text)
             .service(move || Hanging(released.take()))
             .service(|| Idle)
             .execution("Hanging", Execution::dedicated())
@@ -62,10 +60,8 @@ async fn a_hanging_poll_is_reported_once_and_again_when_it_ends() {
 
 #[tokio::test]
 async fn a_node_has_no_watchdog_if_it_is_turned_off() {
-    for node in [
-        Node::builder("main").topology(topology("[node.main]\nwatchdog = \"0s\"\n")),
-        Node::builder("main").watchdog(Duration::ZERO),
-    ] {
+    let by_file = main_with("[node.main]\nwatchdog = \"0s\"\n");
+    for node in [by_file, Node::builder("main").watchdog(Duration::ZERO)] {
         let running = start(node.service(|| Idle));
         assert!(running.counters().iter().all(|line| line.kind != Kind::Watchdog));
         within(end(running)).await;
@@ -173,8 +169,7 @@ async fn the_threads_of_an_idle_node_sleep() {
 async fn a_hanging_poll_does_not_hold_up_the_end_of_the_node() {
     let ((release, released), (told, hangs), (give, given)) = (channel(), channel(), channel());
     let mut released = Some(released);
-    let node = Node::builder("main")
-        .topology(topology("[node.main]\nshutdown = \"100ms\"\nwatchdog = \"20ms\"\n"))
+    let node = main_with("[node.main]\nshutdown = \"100ms\"\nwatchdog = \"20ms\"\n")
         .service(move || Hanging(released.take()))
         .observe(move |event| {
             if let Event::PollHangs { .. } = event {

@@ -5,7 +5,7 @@ use mycelium::legacy::LegacyCodec;
 use crate::legacy::harness::{
     Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, run_broker, until, words,
 };
-use crate::running::main_with;
+use crate::running::{Says, main_with};
 
 /// In the original system, each connection allocated the length that a header claimed.
 #[test]
@@ -131,13 +131,7 @@ fn mistakes_are_errors_of_the_build_with_their_place() {
         let builder = main_with(&text).service(|| Broker);
         builder.legacy(LegacyCodec::<Order>::same_bytes()).build().unwrap_err().to_string()
     };
-    assert_eq!(
-        build("11 = \"swap\""),
-        "t.toml:5:6: unknown topic `swap`: did you mean `swaps`? (expected one of: orders, swaps) [M0105]"
-    );
-    assert_eq!(
-        build("11 = \"swaps\""),
-        "t.toml:5:6: type 11 is message `Swap`, for which the program has no codec: add \
-         `.legacy(LegacyCodec::<Swap>::same_bytes())` to the builder, or `LegacyCodec::new` with a conversion [M0114]"
-    );
+    build("11 = \"swap\"").says("t.toml:5:6: unknown topic `swap`: did you mean `swaps`? (expected one of: orders, swaps) [M0105]");
+    build("11 = \"swaps\"").says("t.toml:5:6: type 11 is message `Swap`, for which the program has no codec: add \
+         `.legacy(LegacyCodec::<Swap>::same_bytes())` to the builder, or `LegacyCodec::new` with a conversion [M0114]");
 }

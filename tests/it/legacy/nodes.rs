@@ -4,7 +4,6 @@ use std::net::{TcpListener, TcpStream};
 
 use mycelium::legacy::LegacyCodec;
 use mycelium::{Node, Topology};
-use mycelium_tokio::Tokio;
 
 use crate::legacy::harness::{
     Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, run, words,
@@ -18,15 +17,14 @@ fn clients_reach_services_of_other_nodes() {
     let floor = Floor::plain("node = \"door\"");
     let nodes = "[node.desk]\nservices = [\"Broker\"]\n[node.door]\nservices = []";
     let text = floor.text.replace("[node.main]", nodes);
-    let build = |name: &str| {
+    let start = |name: &str| {
         let topology = Topology::parse("t.toml", &text).unwrap().in_directory(&directory.0);
         let builder = Node::builder(name).topology(topology).service(|| Broker);
         let builder = builder.legacy(LegacyCodec::<Swap>::same_bytes());
-        builder.legacy(LegacyCodec::<Order>::same_bytes()).build().unwrap()
+        crate::running::start(builder.legacy(LegacyCodec::<Order>::same_bytes()))
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _entered = runtime.enter();
-    let start = |name: &str| build(name).start(Tokio::current().unwrap()).unwrap();
     let (door, desk) = (start("door"), start("desk"));
     let mut client = floor.connect();
     for number in 0..1000 {
@@ -39,10 +37,7 @@ fn clients_reach_services_of_other_nodes() {
     door.shutdown();
     desk.shutdown();
     let report = runtime.block_on(door.join()).unwrap();
-    assert_eq!(
-        (counter(&report.counters, "received"), counter(&report.counters, "sent")),
-        (1000, 1000)
-    );
+    assert_eq!(["received", "sent"].map(|it| counter(&report.counters, it)), [1000, 1000]);
     runtime.block_on(desk.join()).unwrap();
 }
 

@@ -4,6 +4,7 @@
 use std::env;
 use std::io::{ErrorKind, Read, Write, stdin};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,10 +12,11 @@ use std::process::{Child, Command, Stdio};
 use mycelium_tokio::Tokio;
 
 use crate::legacy::harness::{
-    Client, DIGEST, Floor, ORDER, SWAP, counter, frame, hello, hex, run, run_broker, words,
+    Client, DIGEST, Floor, ORDER, SWAP, counter, frame, hello, hex, run, run_broker, until, words,
 };
 use crate::links::harness::limit_descriptors;
-use crate::support::{Directory, in_role, until_said};
+use crate::running::Says;
+use crate::support::{Directory, Process, in_role, retried, until_said};
 
 /// The variable with the topology of the child process.
 const TOPOLOGY: &str = "MYCELIUM_TEST_TOPOLOGY";
@@ -32,24 +34,13 @@ fn broker_process(floor: &Floor, descriptors: u64) -> Child {
     program.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// A process that holds silent connections. It has made all of them, and is killed on drop.
-struct SilentClients(Child);
-
-impl SilentClients {
-    fn of(address: &str) -> SilentClients {
-        let mut program = in_role("legacy::processes::the_process_of_silent_clients");
-        program.env(ADDRESS, address).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = SilentClients(program.spawn().unwrap());
-        until_said(&mut process.0, "all are connected");
-        process
-    }
-}
-
-impl Drop for SilentClients {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        _ = self.0.wait();
-    }
+/// Returns a process that holds silent connections, all of which it has made.
+fn silent_clients(address: &str) -> Process {
+    let mut program = in_role("legacy::processes::the_process_of_silent_clients");
+    program.env(ADDRESS, address).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = Process(program.spawn().unwrap());
+    until_said(&mut process.0, "all are connected");
+    process
 }
 
 #[test]
@@ -57,14 +48,11 @@ impl Drop for SilentClients {
 #[expect(clippy::print_stdout, reason = "the test waits for the line")]
 fn the_process_of_silent_clients() {
     let address = env::var(ADDRESS).unwrap();
-    let (mut tcp, mut unix) = (Vec::new(), Vec::new());
-    for _ in 0..SILENT {
-        if address.starts_with('/') {
-            unix.push(UnixStream::connect(&address).unwrap());
-        } else {
-            tcp.push(TcpStream::connect(&address).unwrap());
-        }
-    }
+    let connect = || match address.starts_with('/') {
+        true => OwnedFd::from(UnixStream::connect(&address).unwrap()),
+        false => OwnedFd::from(TcpStream::connect(&address).unwrap()),
+    };
+    let _silent: Vec<_> = (0..SILENT).map(|_| connect()).collect();
     println!("all are connected");
     // Waits until the test closes the input.
     stdin().read_to_end(&mut Vec::new()).unwrap();
@@ -96,12 +84,7 @@ fn end(mut process: Child) -> Vec<String> {
 
 /// Connects, and retries until the listener of the other process listens.
 fn connect(floor: &Floor) -> Client {
-    loop {
-        match TcpStream::connect(&floor.address) {
-            Ok(stream) => return Client::new(stream),
-            Err(_) => std::thread::yield_now(),
-        }
-    }
+    Client::new(retried(|| TcpStream::connect(&floor.address)))
 }
 
 /// Sends a swap, and waits for its order. The client also gets the orders for other clients.
@@ -125,10 +108,7 @@ fn a_client_in_python_sends_and_receives() {
         assert!(output.status.success());
         String::from_utf8(output.stdout).unwrap()
     });
-    assert_eq!(
-        output,
-        "12 0700000000000000e803000000000000\n12 08000000000000000100000000000000\n"
-    );
+    output.says("12 0700000000000000e803000000000000\n12 08000000000000000100000000000000\n");
     assert_eq!(counter(&report.counters, "errors"), 0);
 }
 
@@ -203,14 +183,14 @@ fn strangers_silent_legacy_clients_keep_nobody_out() {
     let process = broker_process(&floor, 1024);
     let mut clients = vec![connect(&floor)];
     answered(&mut clients[0], 0);
-    let mut silent = vec![SilentClients::of(&floor.address)];
+    let mut silent = vec![silent_clients(&floor.address)];
     for number in 1..40 {
         let mut client = connect(&floor);
         answered(&mut client, number);
         clients.push(client);
     }
     // Clients that have sent a frame keep their places.
-    silent.push(SilentClients::of(&floor.address));
+    silent.push(silent_clients(&floor.address));
     // This client is accepted after the silent ones.
     clients.push(connect(&floor));
     for (number, client) in (100..).zip(&mut clients) {
@@ -243,8 +223,8 @@ fn strangers_silent_legacy_clients_evict_each_other_first() {
             stream
         };
         let mut listening = connect();
-        crate::legacy::harness::until(running, "connections", 1);
-        let silent = SilentClients::of(socket.to_str().unwrap());
+        until(running, "connections", 1);
+        let silent = silent_clients(socket.to_str().unwrap());
         let mut client = connect();
         client.write_all(&words(SWAP, 1, 2)).unwrap();
         let mut order = [0; 22];
@@ -253,7 +233,7 @@ fn strangers_silent_legacy_clients_evict_each_other_first() {
             assert_eq!(order[..], words(ORDER, 1, 2));
         }
         // A silent client was evicted for each connection without a place.
-        crate::legacy::harness::until(running, "evicted", 2 + SILENT as u64 - 8);
+        until(running, "evicted", 2 + SILENT as u64 - 8);
         drop(silent);
     });
     assert_eq!(counter(&report.counters, "evicted"), 2 + SILENT as u64 - 8);
@@ -293,7 +273,7 @@ fn strangers_silent_legacy_clients_give_up_their_descriptors() {
                 Err(error) => return error.kind() != ErrorKind::WouldBlock,
             }
         };
-        silent.iter_mut().filter_map(|client| is_over(client).then_some(())).count()
+        silent.iter_mut().map(|client| usize::from(is_over(client))).sum::<usize>()
     };
     (0..100).for_each(|_| add(&mut silent));
     let before = ended(&mut silent);

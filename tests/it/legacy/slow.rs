@@ -34,29 +34,19 @@ fn h6_a_client_that_never_reads_is_disconnected_and_holds_up_nobody() {
         client.send(&words(SWAP, 0, BLOBS));
         // This client reads at once, but it may be slower than the flood, and then it is
         // disconnected, too.
-        let mut next = 0;
-        while let Some((type_id, payload)) = client.frame() {
-            assert_eq!(
-                (type_id, first_word(&payload)),
-                (BLOB, next),
-                "none is missing before the end"
-            );
-            next += 1;
-            if next == BLOBS {
-                break;
-            }
+        for (next, (type_id, payload)) in (0..BLOBS).zip(std::iter::from_fn(|| client.frame())) {
+            let found = (type_id, first_word(&payload));
+            assert_eq!(found, (BLOB, next), "none is missing before the end");
         }
         until_at_least(running, "errors", 1);
         idle
     });
     assert!(counter(&report.counters, "dropped") > 0);
     // The idle client gets the messages that were written to it, in order, and then the end.
-    let mut next = 0;
-    while let Some((_, payload)) = whole(&mut idle) {
-        assert_eq!(first_word(&payload), next);
-        next += 1;
-    }
-    assert!(next < BLOBS);
+    let received = std::iter::from_fn(|| whole(&mut idle));
+    let numbers: Vec<_> = received.map(|(_, payload)| first_word(&payload)).collect();
+    assert!(numbers.len() < BLOBS as usize);
+    assert!(numbers.into_iter().zip(0..).all(|(number, next)| number == next));
 }
 
 /// Returns the next frame, or `None` if the connection ends before or within it.
@@ -92,11 +82,9 @@ fn a_slow_client_misses_messages_that_are_counted() {
         assert!(numbers.is_sorted_by(|a, b| a < b), "in order");
     }
     let received = received.iter().map(Vec::len).sum::<usize>() as u64;
-    let (sent, dropped) = (counter(&report.counters, "sent"), counter(&report.counters, "dropped"));
-    assert_eq!(
-        (sent + dropped, sent, counter(&report.counters, "errors")),
-        (2 * BLOBS, received, 0)
-    );
+    let value = |name| counter(&report.counters, name);
+    assert_eq!((value("sent"), value("errors")), (received, 0));
+    assert_eq!(value("sent") + value("dropped"), 2 * BLOBS);
 }
 
 /// A node ends while a client does not read: frames that the client reads later count as sent.

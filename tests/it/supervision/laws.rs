@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mycelium::Builder;
 use mycelium::counters::Kind;
 use mycelium::observe::{HealthState, Outcome};
-use mycelium::supervision::{Lifetime, Strategy, Supervisor};
+use mycelium::supervision::{Lifetime, Restart, Strategy, Supervisor};
 use mycelium_executor::Executor;
 
 use crate::actors::laws::on_each;
-use crate::running::{end, sum};
-use crate::supervision::worker::{Crew, Diary, Do, crew, quick};
+use crate::running::{Says, end, sum};
+use crate::supervision::worker::{Crew, Diary, Do, quick};
 
 /// Runs laws on all executors; each law is a test.
 macro_rules! laws {
@@ -38,11 +39,8 @@ fn three(strategy: Strategy) -> Supervisor {
 }
 
 async fn start_three(strategy: Strategy, executor: Arc<dyn Executor>) -> Crew {
-    let diary = Diary::default();
-    let builder = crew("ABC", &diary).supervisor(three(strategy).restart(quick(100)));
-    let crew = Crew::start(builder, &diary, executor);
-    diary.has(&["+A", "+B", "+C"]).await;
-    crew
+    let top = three(strategy).restart(quick(100));
+    Crew::of("ABC", executor, |builder| builder.supervisor(top)).await
 }
 
 #[expect(clippy::module_inception, reason = "the macro names them by it")]
@@ -65,8 +63,7 @@ mod laws {
         for strategy in Strategy::ALL {
             let mut crew = start_three(strategy, executor.clone()).await;
             for (_, name, what, expected) in cases.iter().filter(|(it, ..)| *it == strategy) {
-                crew.order(*name, *what).await;
-                crew.diary.has(expected).await;
+                crew.after(*name, *what, expected).await;
             }
             let report = crew.end().await.unwrap();
             let failures = report.services.iter().map(|service| service.errors + service.panics);
@@ -79,35 +76,29 @@ mod laws {
         executor: Arc<dyn Executor>,
     ) {
         let mut crew = start_three(Strategy::RestForOne, executor).await;
-        crew.order('C', Do::Keep).await;
-        crew.diary.has(&["C keeps"]).await;
+        crew.after('C', Do::Keep, &["C keeps"]).await;
         // More failures than one message may cause before it is a dead letter.
         for _ in 0..5 {
-            crew.order('B', Do::Fail).await;
-            crew.diary.has(&["-B", "-C", "+B", "+C", "C again"]).await;
+            crew.after('B', Do::Fail, &["-B", "-C", "+B", "+C", "C again"]).await;
         }
         let report = crew.end().await.unwrap();
         assert_eq!(sum(&report.counters, Kind::Service, "dead_letters"), 0);
     }
 
     pub(super) async fn lifetimes_say_what_is_restarted(executor: Arc<dyn Executor>) {
-        let diary = Diary::default();
-        let builder = crew("ABC", &diary)
-            .lifetime("A", Lifetime::Permanent)
-            .lifetime("C", Lifetime::Temporary)
-            .supervisor(three(Strategy::OneForOne).restart(quick(100)));
-        let mut crew = Crew::start(builder, &diary, executor);
-        diary.has(&["+A", "+B", "+C"]).await;
-        crew.order('A', Do::Return).await;
-        diary.has(&["-A", "+A"]).await;
-        crew.order('A', Do::Fail).await;
-        diary.has(&["-A", "+A"]).await;
-        crew.order('B', Do::Fail).await;
-        diary.has(&["-B", "+B"]).await;
-        crew.order('B', Do::Return).await;
-        diary.has(&["-B"]).await;
-        crew.order('C', Do::Fail).await;
-        diary.has(&["-C"]).await;
+        let mut crew = Crew::of("ABC", executor, |builder| {
+            builder
+                .lifetime("A", Lifetime::Permanent)
+                .lifetime("C", Lifetime::Temporary)
+                .supervisor(three(Strategy::OneForOne).restart(quick(100)))
+        })
+        .await;
+        crew.after('A', Do::Return, &["-A", "+A"]).await;
+        crew.after('A', Do::Fail, &["-A", "+A"]).await;
+        crew.after('B', Do::Fail, &["-B", "+B"]).await;
+        crew.after('B', Do::Return, &["-B"]).await;
+        crew.after('C', Do::Fail, &["-C"]).await;
+        let diary = crew.diary.clone();
         let report = crew.end().await.unwrap();
         diary.has(&["-A"]).await;
         assert!(diary.is_empty());
@@ -120,40 +111,30 @@ mod laws {
     pub(super) async fn a_supervisor_that_gives_up_is_restarted_by_its_parent(
         executor: Arc<dyn Executor>,
     ) {
-        let diary = Diary::default();
         let below = Supervisor::one_for_one("below").named_service("B").named_service("C");
         let top = Supervisor::rest_for_one("top")
             .named_service("A")
             .supervisor(below.restart(quick(1)))
-            .named_service("D");
-        let builder = crew("ABCD", &diary).supervisor(top.restart(quick(1)));
-        let mut crew = Crew::start(builder, &diary, executor);
-        diary.has(&["+A", "+B", "+C", "+D"]).await;
-        crew.order('C', Do::Fail).await;
-        diary.has(&["-C", "+C"]).await;
+            .named_service("D")
+            .restart(quick(1));
+        let mut crew = Crew::of("ABCD", executor, |builder| builder.supervisor(top)).await;
+        crew.after('C', Do::Fail, &["-C", "+C"]).await;
         // One restart more than the limit of the inner supervisor.
-        crew.order('B', Do::Fail).await;
-        diary.has(&["-B", "-C", "-D", "+B", "+C", "+D"]).await;
+        crew.after('B', Do::Fail, &["-B", "-C", "-D", "+B", "+C", "+D"]).await;
         // The restarted supervisor counts from zero.
-        crew.order('C', Do::Fail).await;
-        diary.has(&["-C", "+C"]).await;
+        crew.after('C', Do::Fail, &["-C", "+C"]).await;
         crew.end().await.unwrap();
     }
 
     pub(super) async fn a_permanent_error_ends_the_node_through_all_supervisors(
         executor: Arc<dyn Executor>,
     ) {
-        let diary = Diary::default();
         let below = Supervisor::one_for_all("below").named_service("B").named_service("C");
         let top = Supervisor::one_for_all("top").named_service("A").supervisor(below);
-        let mut crew = Crew::start(crew("ABC", &diary).supervisor(top), &diary, executor);
-        diary.has(&["+A", "+B", "+C"]).await;
+        let mut crew = Crew::of("ABC", executor, |builder| builder.supervisor(top)).await;
         crew.order('B', Do::FailForGood).await;
         let error = crew.running.join().await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "service `B` failed permanently: ordered to fail permanently [M0054]"
-        );
+        error.says("service `B` failed permanently: ordered to fail permanently [M0054]");
     }
 
     pub(super) async fn a_run_that_does_not_start_within_its_deadline_has_failed(
@@ -206,20 +187,13 @@ mod laws {
     pub(super) async fn a_shutdown_while_children_wait_lets_them_drain(
         executor: Arc<dyn Executor>,
     ) {
-        let diary = Diary::default();
         let hour = Duration::from_secs(3600);
-        let builder = crew("ABC", &diary)
-            .restart(
-                "B",
-                mycelium::supervision::Restart { backoff: hour, longest: hour, ..quick(5) },
-            )
-            .supervisor(three(Strategy::OneForAll).restart(quick(100)));
-        let mut crew = Crew::start(builder, &diary, executor);
-        diary.has(&["+A", "+B", "+C"]).await;
-        crew.order('C', Do::Keep).await;
-        diary.has(&["C keeps"]).await;
-        crew.order('B', Do::Fail).await;
-        diary.has(&["-B", "-C", "-A"]).await;
+        let hourly = Restart { backoff: hour, longest: hour, ..quick(5) };
+        let top = three(Strategy::OneForAll).restart(quick(100));
+        let change = |builder: Builder| builder.restart("B", hourly).supervisor(top);
+        let mut crew = Crew::of("ABC", executor, change).await;
+        crew.after('C', Do::Keep, &["C keeps"]).await;
+        crew.after('B', Do::Fail, &["-B", "-C", "-A"]).await;
         // The last service notes its end before the node knows of it.
         while crew.running.health().supervisor("top") != Some(HealthState::BackingOff) {
             mycelium_executor::yield_now().await;

@@ -2,28 +2,23 @@
 
 use std::sync::Arc;
 
+use mycelium::Builder;
 use mycelium::error::StartError;
 use mycelium::supervision::Supervisor;
 use mycelium_tokio::Tokio;
 
 use crate::running::main_with;
-use crate::supervision::worker::{Crew, Diary, Do, crew, quick};
+use crate::supervision::worker::{Crew, Diary, Do, Worker, quick};
 
 #[tokio::test(start_paused = true)]
 async fn a_service_may_have_a_lower_limit_than_its_supervisor() {
-    let diary = Diary::default();
     let top = Supervisor::one_for_one("top").named_service("A").restart(quick(100));
-    let builder = crew("A", &diary).supervisor(top).restart("A", quick(1));
-    let mut crew = Crew::start(builder, &diary, Arc::new(Tokio::current().unwrap()));
-    diary.has(&["+A"]).await;
+    let change = |builder: Builder| builder.supervisor(top).restart("A", quick(1));
+    let mut crew = Crew::of("A", Arc::new(Tokio::current().unwrap()), change).await;
+    crew.after('A', Do::Fail, &["-A", "+A"]).await;
     crew.order('A', Do::Fail).await;
-    diary.has(&["-A", "+A"]).await;
-    crew.order('A', Do::Fail).await;
-    let StartError::ServiceFailed { restarts, supervisor, .. } =
-        crew.running.join().await.unwrap_err()
-    else {
-        panic!("another error");
-    };
+    let error = crew.running.join().await.unwrap_err();
+    let StartError::ServiceFailed { restarts, supervisor, .. } = error else { panic!("{error}") };
     assert_eq!((restarts, supervisor), (1, None));
 }
 
@@ -34,15 +29,12 @@ async fn a_service_with_a_supervisor_has_no_limit_of_its_own_by_default() {
     let text = "[supervisor.top]\nchildren = [\"A\"]\nmax_restarts = 1000\n[service.A]\nbackoff = \"1us\"\n";
     let diary = Diary::default();
     let feed = diary.clone();
-    let builder = main_with(text).named_service("A", move || crate::supervision::worker::Worker {
-        number: 0,
-        diary: feed.clone(),
-    });
+    let worker = move || Worker { number: 0, diary: feed.clone() };
+    let builder = main_with(text).named_service("A", worker);
     let mut crew = Crew::start(builder, &diary, Arc::new(Tokio::current().unwrap()));
     diary.has(&["+A"]).await;
     for _ in 0..50 {
-        crew.order('A', Do::Fail).await;
-        diary.has(&["-A", "+A"]).await;
+        crew.after('A', Do::Fail, &["-A", "+A"]).await;
     }
     crew.end().await.unwrap();
 }

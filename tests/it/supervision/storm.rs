@@ -53,10 +53,8 @@ async fn a_thousand_services_that_fail_come_back_when_they_can() {
     }
     assert_eq!(running.health().supervisor("top"), Some(HealthState::Ready));
     let report = end(running).await;
-    let (starts, errors) = report
-        .services
-        .iter()
-        .fold((0, 0), |(starts, errors), it| (starts + it.starts, errors + it.errors));
+    let starts = report.services.iter().map(|it| it.starts).sum::<u64>();
+    let errors = report.services.iter().map(|it| it.errors).sum::<u64>();
     assert_eq!((starts, errors), (6 * SERVICES as u64, 5 * SERVICES as u64));
 }
 

@@ -136,11 +136,31 @@ pub(crate) fn crew(names: &str, diary: &Diary) -> Builder {
 }
 
 impl Crew {
+    /// Starts a crew, and waits until each worker of `names` runs.
+    pub(crate) async fn of(
+        names: &str,
+        executor: Arc<dyn Executor>,
+        change: impl FnOnce(Builder) -> Builder,
+    ) -> Crew {
+        let diary = Diary::default();
+        let crew = Crew::start(change(crew(names, &diary)), &diary, executor);
+        for name in names.chars() {
+            diary.has(&[&format!("+{name}")]).await;
+        }
+        crew
+    }
+
     /// Builds and starts a crew.
     pub(crate) fn start(builder: Builder, diary: &Diary, executor: Arc<dyn Executor>) -> Crew {
         let running = builder.build().unwrap().start(executor).unwrap();
         let orders = running.publisher("test").unwrap();
         Crew { diary: diary.clone(), running, orders }
+    }
+
+    /// Orders a worker to do something, and waits until the diary has exactly these lines.
+    pub(crate) async fn after(&mut self, to: char, what: Do, expected: &[&str]) {
+        self.order(to, what).await;
+        self.diary.has(expected).await;
     }
 
     /// Orders a worker to do something.

@@ -10,6 +10,7 @@ use mycelium::testing::{MockActor, TestActor, TestActors};
 use mycelium::{Error, Result, actor, message};
 
 use super::mistakes::panic_of;
+use crate::running::Says;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -106,8 +107,8 @@ fn only_the_test_moves_the_time() {
 
 #[test]
 fn a_failure_is_a_panic_of_the_test_unless_it_is_supervised() {
-    let text = panic_of(|| TestActor::new(Adder::default).tell(Do::Fail));
-    assert_eq!(text, "`Adder#1` failed: told to fail (to test failures, call `supervised()`)");
+    panic_of(|| TestActor::new(Adder::default).tell(Do::Fail))
+        .says("`Adder#1` failed: told to fail (to test failures, call `supervised()`)");
     let text = panic_of(|| TestActor::new(Adder::default).tell(Do::Panic));
     let place = format!("(at {}:", file!());
     assert!(text.contains("panic: told to panic") && text.contains(&place), "{text}");
@@ -124,7 +125,7 @@ fn a_failure_is_a_panic_of_the_test_unless_it_is_supervised() {
     let failures = adder.set().failures();
     let failures: Vec<_> = failures.iter().map(|it| (&*it.error, it.panicked)).collect();
     let [("told to fail", false), (panic, true)] = failures[..] else { panic!("{failures:?}") };
-    assert!(panic.starts_with("panic: told to panic"), "{panic}");
+    panic.begins("panic: told to panic");
     assert_eq!(adder.set().failures(), []);
 }
 
@@ -136,7 +137,7 @@ fn an_error_after_which_the_actor_continues_is_seen_and_is_no_panic() {
     assert_eq!(sum(&mut adder), 1);
     let failures = adder.set().failures();
     assert_eq!(failures.len(), 1);
-    assert_eq!(failures[0].to_string(), "`Adder#1` failed, and continues: never mind");
+    failures[0].says("`Adder#1` failed, and continues: never mind");
     assert!(failures[0].ignored);
 }
 
@@ -167,27 +168,23 @@ fn the_mailbox_fills_while_nothing_runs_and_what_a_stop_leaves_is_dead_mail() {
 #[test]
 fn mistakes_of_a_test_are_panics_that_say_what_to_do() {
     let mut adder = TestActor::new(Adder::default);
-    let text = panic_of(|| _ = adder.ask(GetSum { after_seconds: 1 }));
-    assert!(text.starts_with("`Adder#1` has not replied to `sum-requests`: it waits"), "{text}");
+    panic_of(|| _ = adder.ask(GetSum { after_seconds: 1 }))
+        .begins("`Adder#1` has not replied to `sum-requests`: it waits");
     adder.advance(SECOND);
     assert_eq!(adder.stop(), ActorEnd::Stopped);
-    let text = panic_of(|| adder.tell(Do::Add(1)));
-    assert_eq!(text, "`Adder#1` is told a message, but it was stopped");
+    panic_of(|| adder.tell(Do::Add(1))).says("`Adder#1` is told a message, but it was stopped");
 
     let mut adder = TestActors::new().spawn_as(Adder::default, |adder| adder.capacity(2));
     adder.tell(Do::Stall);
     adder.tell(Do::Add(1));
     adder.tell(Do::Add(2));
-    let text = panic_of(|| adder.tell(Do::Add(3)));
-    assert!(text.contains("its mailbox is full (2 messages)"), "{text}");
-    let text = panic_of(|| _ = adder.stop());
-    assert!(text.contains("waits for something that is not a part of this test"), "{text}");
+    panic_of(|| adder.tell(Do::Add(3))).mentions("its mailbox is full (2 messages)");
+    panic_of(|| _ = adder.stop()).mentions("waits for something that is not a part of this test");
     assert_eq!(adder.set().shutdown(SECOND).len(), 1);
     assert_eq!(adder.end(), Some(ActorEnd::Abandoned));
 
     let mut adder = TestActors::new().steps(1_000).spawn(Adder::default);
-    let text = panic_of(|| adder.tell(Do::Spin));
-    assert!(text.contains("never waited"), "{text}");
+    panic_of(|| adder.tell(Do::Spin)).mentions("never waited");
 }
 
 /// Tells and asks an adder, and reports how the adder ended.

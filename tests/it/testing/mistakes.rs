@@ -9,7 +9,7 @@ use mycelium::testing::ServiceTest;
 use mycelium::{Context, Result, message, service};
 
 use crate::node::services::{ENDLESS, Number, Square};
-use crate::running::main_with;
+use crate::running::{Says, main_with};
 use crate::support::idle_services;
 use crate::testing::service_test::{Squarer, number};
 
@@ -31,19 +31,15 @@ pub(crate) fn panic_of(test: impl FnOnce()) -> String {
 
 #[test]
 fn a_message_that_nothing_reads_or_emits() {
-    let text = panic_of(|| ServiceTest::new(|| Squarer).send(Unknown { value: 1 }));
-    assert_eq!(
-        text,
+    panic_of(|| ServiceTest::new(|| Squarer).send(Unknown { value: 1 })).says(
         "the test sends `Unknown`, but no service of this test reads topic `unknown`: \
-         `Squarer` reads `Number` (topic `numbers`)"
+         `Squarer` reads `Number` (topic `numbers`)",
     );
-    let text = panic_of(|| ServiceTest::new(|| ENDLESS).end_topic::<Number>());
-    assert!(text.ends_with("reads topic `numbers`: they read nothing"), "{text}");
-    let text = panic_of(|| _ = ServiceTest::new(|| Squarer).receive::<Unknown>());
-    assert_eq!(
-        text,
+    panic_of(|| ServiceTest::new(|| ENDLESS).end_topic::<Number>())
+        .ends("reads topic `numbers`: they read nothing");
+    panic_of(|| _ = ServiceTest::new(|| Squarer).receive::<Unknown>()).says(
         "the test receives `Unknown`, but no service of this test emits it to topic `unknown`: \
-         `Squarer` emits `Square` (topic `squares`)"
+         `Squarer` emits `Square` (topic `squares`)",
     );
 }
 
@@ -66,7 +62,7 @@ fn a_message_that_does_not_come() {
         test.end_topic::<Number>();
         test.expect::<Square>();
     });
-    assert_eq!(text, "no `Square` was emitted: `Squarer` has ended");
+    text.says("no `Square` was emitted: `Squarer` has ended");
 }
 
 #[test]
@@ -98,8 +94,7 @@ fn a_failure_at_the_end_is_not_overlooked() {
         let has_failed = Arc::<AtomicBool>::default();
         move || BadEnd(has_failed.clone())
     };
-    let text = panic_of(|| _ = ServiceTest::new(service()).finish());
-    assert!(text.starts_with("`BadEnd` panicked: at the end"), "{text}");
+    panic_of(|| _ = ServiceTest::new(service()).finish()).begins("`BadEnd` panicked: at the end");
     let report = ServiceTest::new(service()).supervised().finish().unwrap();
     assert_eq!((report.services[0].starts, report.services[0].panics), (2, 1));
 }
@@ -112,11 +107,9 @@ idle_services! {
 #[test]
 fn a_queue_that_is_full() {
     let node = main_with("[topic.numbers]\ncapacity = 4").service(|| Idle);
-    let text = panic_of(|| ServiceTest::of(node).send_all((0..9).map(number)));
-    assert_eq!(
-        text,
+    panic_of(|| ServiceTest::of(node).send_all((0..9).map(number))).says(
         "`Idle` has not taken its messages: the queue of topic `numbers` is full, after 4 \
-         messages; `Idle` has not called `ctx.subscribe::<Number>()`"
+         messages; `Idle` has not called `ctx.subscribe::<Number>()`",
     );
 }
 
@@ -134,16 +127,14 @@ impl Merge {
 
 #[test]
 fn named_ports() {
-    let text = panic_of(|| ServiceTest::new(|| Merge).send(number(1)));
-    assert_eq!(
-        text,
+    panic_of(|| ServiceTest::new(|| Merge).send(number(1))).says(
         "the test sends `Number`, but no service of this test reads topic `numbers`: `Merge` reads \
-         `Number` (topic `left`), `Merge` reads `Number` (topic `right`); use `send_to(\"left\", ..)`"
+         `Number` (topic `left`), `Merge` reads `Number` (topic `right`); use `send_to(\"left\", ..)`",
     );
-    let text = panic_of(|| _ = ServiceTest::new(|| Merge).receive::<Square>());
-    assert!(text.ends_with("`Square` (topic `merged`); use `receive_from(\"merged\")`"), "{text}");
-    let text = panic_of(|| ServiceTest::new(|| Merge).send_all_to("right", (0..1_025).map(number)));
-    assert!(text.ends_with("`Merge` has not called `ctx.subscribe_on(Self::right)`"), "{text}");
+    panic_of(|| _ = ServiceTest::new(|| Merge).receive::<Square>())
+        .ends("`Square` (topic `merged`); use `receive_from(\"merged\")`");
+    panic_of(|| ServiceTest::new(|| Merge).send_all_to("right", (0..1_025).map(number)))
+        .ends("`Merge` has not called `ctx.subscribe_on(Self::right)`");
 }
 
 /// Never waits, so a test cannot advance it.
@@ -160,16 +151,12 @@ impl Busy {
 
 #[test]
 fn services_that_never_wait() {
-    let text = panic_of(|| ServiceTest::new(|| Busy).run());
-    assert!(
-        text.starts_with("`Busy` ran 100000 steps at one time of the clock and never waited"),
-        "{text}"
-    );
-    let text = panic_of(|| ServiceTest::new(|| Busy).steps(100).run());
-    assert!(text.starts_with("`Busy` ran 100 steps"), "{text}");
+    panic_of(|| ServiceTest::new(|| Busy).run())
+        .begins("`Busy` ran 100000 steps at one time of the clock and never waited");
+    panic_of(|| ServiceTest::new(|| Busy).steps(100).run()).begins("`Busy` ran 100 steps");
     let text = panic_of(|| ServiceTest::new(|| ENDLESS).run());
-    assert!(text.starts_with("`Source` emitted 10"), "{text}");
-    assert!(text.contains("a test keeps at most 1000000 messages and 256 MiB"), "{text}");
+    text.begins("`Source` emitted 10");
+    text.mentions("a test keeps at most 1000000 messages and 256 MiB");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use mycelium::testing::ServiceTest;
 use mycelium::{Context, Delivery, Error, Node, Result, service};
 
 use crate::node::services::{Deaf, ENDLESS, Number, Square};
-use crate::running::main_with;
+use crate::running::{Says, main_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -136,7 +136,7 @@ fn an_error_redelivers_the_message_after_the_pause() {
     test.send_all([13, 2].map(number));
     let failures = test.failures();
     assert_eq!(failures.len(), 1);
-    assert_eq!(failures[0].to_string(), "`Squarer` failed: unlucky");
+    failures[0].says("`Squarer` failed: unlucky");
     assert!(!failures[0].panicked);
     assert_eq!(test.receive::<Square>(), None, "it waits for its restart");
     test.advance(60 * SECOND);
