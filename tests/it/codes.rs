@@ -20,18 +20,7 @@ use mycelium_transports::stream::DriveError;
 use mycelium_transports::untyped::UntypedError;
 
 use crate::node::services::Number;
-
-/// Appends the sources in a directory and below it.
-fn sources(directory: &Path, texts: &mut String) {
-    for entry in fs::read_dir(directory).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() && !path.ends_with("target") && !path.ends_with("tests") {
-            sources(&path, texts);
-        } else if path.extension().is_some_and(|it| it == "rs") && !path.ends_with("tests.rs") {
-            texts.push_str(&fs::read_to_string(path).expect("a source"));
-        }
-    }
-}
+use crate::support::files_below;
 
 #[test]
 fn each_code_has_an_error_and_an_entry() {
@@ -50,7 +39,12 @@ fn each_code_has_an_error_and_an_entry() {
     assert_eq!(names.len(), Code::ALL.len());
     let mut texts = String::new();
     for package in ["core", ".", "transports", "telemetry", "executors", "bundle", "cli"] {
-        sources(&root.join(package).join("src"), &mut texts);
+        for path in files_below(&root.join(package).join("src"), "rs") {
+            let file = path.strip_prefix(root).expect("below the root");
+            if !file.ends_with("tests.rs") && !file.iter().any(|part| part == "tests") {
+                texts.push_str(&fs::read_to_string(path).expect("a source"));
+            }
+        }
     }
     let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let used = texts.split("Code::").skip(1);

@@ -9,7 +9,7 @@ use mycelium::{Builder, Context, Delivery, Policy, Result, Topology, message, se
 use mycelium_tokio::Tokio;
 
 use crate::node::services::{Number, Source, Square};
-use crate::running::{end, main_with, start};
+use crate::running::{Says, end, main_with, start};
 use crate::support::idle_services;
 
 /// Returns a node with a source of numbers below `count`, and these settings.
@@ -30,10 +30,9 @@ idle_services! {
 #[test]
 fn l11_two_types_of_one_id_are_refused_by_name() {
     let error = counting("", 1).service(|| OtherSource).build().unwrap_err();
-    assert_eq!(
-        error.to_string(),
+    error.says(
         "messages `it::node::services::Number` and `it::defects::Other` both have id 1: give one of \
-         them another id (`#[message(id = ..)]`) [M0003]"
+         them another id (`#[message(id = ..)]`) [M0003]",
     );
 }
 
@@ -131,7 +130,6 @@ async fn h3_failures_that_are_long_ago_do_not_count_and_a_panic_is_survived() {
 fn a8_an_impossible_capacity_is_an_error_with_its_place() {
     for capacity in ["0", "1", "3", "-8", "9223372036854775807"] {
         let text = format!("[topic.numbers]\ncapacity = {capacity}\n");
-        let error = Topology::parse("a8.toml", &text).unwrap_err().to_string();
-        assert!(error.starts_with("a8.toml:2:12: invalid capacity"), "{error}");
+        Topology::parse("a8.toml", &text).unwrap_err().begins("a8.toml:2:12: invalid capacity");
     }
 }

@@ -23,7 +23,7 @@ use proptest::strategy::{Just, Strategy as _};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::running::start;
+use crate::running::{Says, start};
 use crate::support::{Directory, idle_services};
 
 #[message(topic = "ticks", id = 1, pad)]
@@ -80,13 +80,10 @@ fn bound_services(node: &str) -> mycelium::Builder {
 
 fn builder(node: &str) -> mycelium::Builder {
     let keys = LatestByKey::of::<Tick>("price", 16.try_into().unwrap()).unwrap();
+    let latest = SubscribeOptions::new(Policy::LatestByKey(keys), Start::OldestRetained);
     bound_services(node)
         .subscription("Strategy", "back", Policy::DropOldest)
-        .subscription(
-            "Screen",
-            "ticks",
-            SubscribeOptions::new(Policy::LatestByKey(keys), Start::OldestRetained),
-        )
+        .subscription("Screen", "ticks", latest)
         .execution("Feed", Execution::pinned([0]).wait(WaitStrategy::Spin).thread("feed"))
         .restart("Desk", Restart { limit: 3, ..Restart::default() })
         .lifetime("Desk", Lifetime::Permanent)
@@ -118,17 +115,19 @@ fn topology(text: &str) -> Topology {
     Topology::parse("app.toml", text).unwrap().in_directory("/run/app")
 }
 
+/// Returns the names of the nodes, or of the only one.
+fn nodes(topology: &Topology) -> Vec<&str> {
+    let nodes: Vec<&str> = topology.nodes().collect();
+    if nodes.is_empty() { vec!["main"] } else { nodes }
+}
+
 /// Returns the overview, or its errors.
 fn overview(
     topology: &Topology,
     description: &Description,
 ) -> Result<mycelium::overview::Overview, Vec<String>> {
-    let nodes: Vec<&str> = topology.nodes().collect();
     let of = |node| NodeProgram { node, program: "./app", description };
-    let programs: Vec<NodeProgram<'_>> = match nodes.is_empty() {
-        true => vec![of("main")],
-        false => nodes.into_iter().map(of).collect(),
-    };
+    let programs: Vec<NodeProgram<'_>> = nodes(topology).into_iter().map(of).collect();
     let errors = |errors: Vec<_>| errors.iter().map(ToString::to_string).collect();
     topology.overview(&programs).map_err(errors)
 }
@@ -152,20 +151,17 @@ fn an_overview_has_what_the_nodes_would_have() {
         assert_eq!(node.memory.rings.total(), built.memory(), "{}", node.name);
     }
     let links = overview.links.iter().map(|link| (link.nodes.join("-"), link.carrier));
-    let local = if cfg!(all(target_os = "linux", target_pointer_width = "64")) {
-        Carrier::SharedMemory
-    } else {
-        Carrier::UnixSocket
+    let local = match cfg!(all(target_os = "linux", target_pointer_width = "64")) {
+        true => Carrier::SharedMemory,
+        false => Carrier::UnixSocket,
     };
     assert_eq!(
         links.collect::<Vec<_>>(),
         [("feed-screen".to_owned(), Carrier::UnixSocket), ("feed-trade".to_owned(), local)]
     );
     let ticks = overview.topics.iter().find(|topic| topic.name == "ticks").unwrap();
-    let readers =
-        ticks.readers.iter().map(|it| (&*it.service, it.port.policy.unwrap().to_string()));
-    let readers: Vec<_> = readers.collect();
-    assert!(readers.contains(&("Screen", "latest of 16 keys".to_owned())), "{readers:?}");
+    let screen = ticks.readers.iter().find(|it| it.service == "Screen").unwrap();
+    screen.port.policy.unwrap().says("latest of 16 keys");
     assert_eq!(ticks.evict_after, Some(Duration::from_secs(5)));
     assert_eq!(overview.requests[0].responders[0].service, "Desk");
     let trade = &overview.nodes[2];
@@ -200,14 +196,10 @@ policy = "drop-oldest"
     let description = bound_services("any").legacy(LegacyCodec::<Tick>::same_bytes()).describe();
     let description = Description::from_json(&description.to_json()).unwrap();
     let overview = overview(&topology, &description).unwrap();
-    let added: Vec<_> = overview
-        .nodes
-        .iter()
-        .flat_map(|node| node.services.iter().filter(|it| it.is_added))
-        .map(|it| it.name.as_str())
-        .collect();
+    let services = overview.nodes.iter().flat_map(|node| &node.services);
+    let added = services.filter(|it| it.is_added).map(|it| &*it.name);
     assert_eq!(
-        added,
+        added.collect::<Vec<_>>(),
         ["answers:quotes@trade", "legacy:floor:out:ticks", "legacy:floor", "calls:quotes@trade"]
     );
     assert_eq!(overview.listeners[0].types[0].topic, "ticks");
@@ -219,13 +211,9 @@ policy = "drop-oldest"
 fn same_errors(text: &str, change: fn(mycelium::Builder) -> mycelium::Builder) {
     let topology = topology(text);
     let errors = overview(&topology, &change(builder("main")).describe()).expect_err(text);
-    let mut nodes: Vec<&str> = topology.nodes().collect();
-    if nodes.is_empty() {
-        nodes.push("main");
-    }
     let built = |node| change(builder(node)).topology(topology.clone()).build();
-    let builds: Vec<String> =
-        nodes.into_iter().filter_map(|node| Some(built(node).err()?.to_string())).collect();
+    let failed = nodes(&topology).into_iter().filter_map(|node| built(node).err());
+    let builds: Vec<String> = failed.map(|error| error.to_string()).collect();
     assert!(!builds.is_empty(), "{text}");
     // The overview appends the nodes to the text, before the code.
     let same = |error: &String, build: &String| error.starts_with(Code::split(build).0);
@@ -279,16 +267,14 @@ fn programs_that_contradict_each_other() {
         NodeProgram { node: "screen", program: "./b", description: &other },
     ];
     let errors = topology.overview(&programs).unwrap_err();
-    assert_eq!(
-        errors[0].to_string(),
+    errors[0].says(
         "service `Screen` has reads(ticks) emits(ticks) in `./b`, which runs it in node `screen`, \
-         but has reads(ticks) in `./a`: build both programs from the same service [M0132]"
+         but has reads(ticks) in `./a`: build both programs from the same service [M0132]",
     );
     let errors = topology.overview(&programs[..1]).unwrap_err();
-    assert_eq!(
-        errors[0].to_string(),
+    errors[0].says(
         "no program is known for node `screen`: expected `command = [\"./app\", \"{node}\"]` in \
-         `[node.screen]`, or in `[bundle]` for all nodes [M0130]"
+         `[node.screen]`, or in `[bundle]` for all nodes [M0130]",
     );
 
     mod newer {
@@ -303,52 +289,38 @@ fn programs_that_contradict_each_other() {
     let newer = Node::builder("any").service(|| newer::Feed).service(|| newer::Screen).describe();
     let of = |node, program, description| NodeProgram { node, program, description };
     let programs = [of("feed", "./a", &*DESCRIPTION), of("screen", "./b", &newer)];
-    let error = topology.overview(&programs).unwrap_err()[0].to_string();
-    assert!(error.starts_with("topic `ticks` carries `Tick` (id 1, digest "), "{error}");
-    assert!(error.contains(" in `./a`, but `Tick` (id 1, digest "), "{error}");
-    assert!(error.contains(" in `./b`: a topic has one message type"), "{error}");
+    let error = &topology.overview(&programs).unwrap_err()[0];
+    error.begins("topic `ticks` carries `Tick` (id 1, digest ");
+    error.mentions(" in `./a`, but `Tick` (id 1, digest ");
+    error.mentions(" in `./b`: a topic has one message type");
 }
 
 #[test]
 fn texts_that_are_no_descriptions() {
-    for (text, expected) in [
-        ("", "the description is damaged at 1:0: EOF while parsing a value [M0134]"),
-        ("hello", "the description is damaged at 1:1: expected value [M0134]"),
-        (
-            "{}",
-            "the text is not a description of a program: expected JSON with the key `mycelium_description`, as `Builder::describe_on_request` prints it [M0134]",
-        ),
-        (
-            "{\"mycelium_description\":2}",
-            "the description has version 2, and this program reads versions up to 1: expected a program with the same version of `mycelium`, or an older one [M0135]",
-        ),
-        (
-            "{\"mycelium_description\":1}",
-            "the description is damaged at 1:26: missing field `library` [M0134]",
-        ),
-    ] {
-        assert_eq!(Description::from_json(text).unwrap_err().to_string(), expected, "{text}");
-    }
+    let error_of = |text: &str| Description::from_json(text).unwrap_err();
+    error_of("").says("the description is damaged at 1:0: EOF while parsing a value [M0134]");
+    error_of("hello").says("the description is damaged at 1:1: expected value [M0134]");
+    error_of("{}")
+        .says("the text is not a description of a program: expected JSON with the key `mycelium_description`, as `Builder::describe_on_request` prints it [M0134]");
+    error_of("{\"mycelium_description\":2}")
+        .says("the description has version 2, and this program reads versions up to 1: expected a program with the same version of `mycelium`, or an older one [M0135]");
+    error_of("{\"mycelium_description\":1}")
+        .says("the description is damaged at 1:26: missing field `library` [M0134]");
     let long = " ".repeat(Description::MOST_BYTES + 1);
-    assert_eq!(
-        Description::from_json(&long).unwrap_err().to_string(),
-        "the description has 16777217 bytes: expected at most 16777216 [M0134]"
-    );
+    error_of(&long).says("the description has 16777217 bytes: expected at most 16777216 [M0134]");
     let damaged = |path: &str, value: Value| {
         let mut form: Value = serde_json::from_str(&DESCRIPTION.to_json()).unwrap();
         *form.pointer_mut(path).expect(path) = value;
-        Description::from_json(&form.to_string()).unwrap_err().to_string()
+        error_of(&form.to_string())
     };
-    assert_eq!(
-        damaged("/services/0/emits/0/message", 99.into()),
-        "the description is damaged: service `Feed`: no message has number 99: expected less than 5 [M0134]"
-    );
-    let error = damaged("/messages/0/digest", "00".into());
-    assert!(error.contains("message `Tick` has the digest `00`, but its layout has "), "{error}");
-    let error = damaged("/messages/0/layout/fields/0/offset", usize::MAX.into());
-    assert!(error.contains("field `price` of 8 bytes at 18446744073709551615"), "{error}");
-    let error = damaged("/messages/0/layout/size", 70_000.into());
-    assert!(error.contains("70000 bytes: expected at most 65535"), "{error}");
+    damaged("/services/0/emits/0/message", 99.into())
+        .says("the description is damaged: service `Feed`: no message has number 99: expected less than 5 [M0134]");
+    damaged("/messages/0/digest", "00".into())
+        .mentions("message `Tick` has the digest `00`, but its layout has ");
+    damaged("/messages/0/layout/fields/0/offset", usize::MAX.into())
+        .mentions("field `price` of 8 bytes at 18446744073709551615");
+    damaged("/messages/0/layout/size", 70_000.into())
+        .mentions("70000 bytes: expected at most 65535");
 }
 
 /// Replaces the value at a place of a JSON value, counted in depth-first order.
@@ -500,37 +472,33 @@ fn mistakes_in_descriptions_of_other_programs_have_their_places() {
     let build = |test: &str, text: &str, change: fn(&Path)| {
         let directory = two_programs(test, text);
         change(&directory.0);
-        let topology = Topology::load(directory.0.join("app.toml"));
-        let built = topology.map_err(|error| error.to_string());
-        let built = built.and_then(|topology| {
-            let built = source().topology(topology.in_directory(directory.0.join("run"))).build();
-            built.map(|_| ()).map_err(|error| error.to_string())
-        });
-        built.unwrap_err().replace(&format!("{}/", directory.0.display()), "")
+        let error = match Topology::load(directory.0.join("app.toml")) {
+            Ok(topology) => {
+                let topology = topology.in_directory(directory.0.join("run"));
+                source().topology(topology).build().unwrap_err().to_string()
+            }
+            Err(error) => error.to_string(),
+        };
+        error.replace(&format!("{}/", directory.0.display()), "")
     };
     let missing = |at: &Path| fs::remove_file(at.join("sink.json")).unwrap();
     let damaged = |at: &Path| fs::write(at.join("sink.json"), "{}").unwrap();
-    let error = build("missing", TWO_PROGRAMS, missing);
-    let expected = "app.toml:7:15: cannot include `sink.json`: No such file or directory";
-    assert!(error.starts_with(expected), "{error}");
-    let error = build("damaged", TWO_PROGRAMS, damaged);
-    let expected =
-        "app.toml:7:15: cannot include `sink.json`: the text is not a description of a program";
-    assert!(error.starts_with(expected), "{error}");
+    build("missing", TWO_PROGRAMS, missing)
+        .begins("app.toml:7:15: cannot include `sink.json`: No such file or directory");
+    build("damaged", TWO_PROGRAMS, damaged).begins(
+        "app.toml:7:15: cannot include `sink.json`: the text is not a description of a program",
+    );
 
     let nothing = |_: &Path| {};
     let unlisted = TWO_PROGRAMS.replace("services = [\"Sink\"]\n", "");
-    assert_eq!(
-        build("unlisted", &unlisted, nothing),
+    build("unlisted", &unlisted, nothing).says(
         "app.toml:6:15: `description` needs a list of the services of each node: expected \
-         `services = [..]` in `[node.sink]`, perhaps an empty one [M0114]"
+         `services = [..]` in `[node.sink]`, perhaps an empty one [M0114]",
     );
     let other = TWO_PROGRAMS.replace("[\"Sink\"]", "[\"Sink\", \"Store\"]");
-    let error = build("other", &other, nothing);
-    assert!(error.starts_with("app.toml:6:21: unknown service `Store`"), "{error}");
+    build("other", &other, nothing).begins("app.toml:6:21: unknown service `Store`");
     // The description lacks a service of this node, which is in the other program.
     let here = "[node.source]\nservices = [\"Source\", \"Sink\"]\n\
                 [node.sink]\nservices = []\ndescription = \"sink.json\"\n";
-    let error = build("here", here, nothing);
-    assert!(error.starts_with("app.toml:2:23: unknown service `Sink`"), "{error}");
+    build("here", here, nothing).begins("app.toml:2:23: unknown service `Sink`");
 }

@@ -21,8 +21,7 @@ fn topologies_in_the_documents_are_valid() {
             ("traces = ", cfg!(feature = "otlp")),
             ("metrics = ", cfg!(feature = "otlp")),
         ];
-        let needs_more =
-            |text: &String| off.iter().any(|(key, is_on)| text.contains(key) && !is_on);
+        let needs_more = |text: &str| off.iter().any(|(key, is_on)| text.contains(key) && !is_on);
         // The skipped blocks are parts of a manifest.
         for block in blocks(&text, "toml").iter().filter(|it| !it.contains("dependencies]")) {
             schema::check(block, &path);
@@ -99,12 +98,10 @@ fn blocks(text: &str, kind: &str) -> Vec<String> {
 /// The root of the crate has the names that a first program needs; other names are in modules.
 #[test]
 fn the_root_has_at_most_45_names() {
-    let text =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
-    let text: String = text
-        .lines()
-        .filter(|line| !line.starts_with("//"))
-        .fold(String::new(), |text, line| text + line + "\n");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with("//"));
+    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
     let mut names: Vec<&str> = Vec::new();
     for (at, _) in text.match_indices("\npub ") {
         let item = &text[at + 5..];

@@ -9,6 +9,7 @@ use mycelium::{Node, Topology};
 use mycelium_transports::stream::STREAMS;
 
 use crate::numbers::{Source, taker};
+use crate::running::Says;
 
 /// Builds one of two nodes, where one reads from `publishers` services of the other.
 fn crowd(node: &str, publishers: usize) -> Result<Node, BuildError> {
@@ -27,12 +28,9 @@ fn more_publishers_than_a_link_has_room_for_are_an_error_of_build() {
         assert!(crowd(node, STREAMS).is_ok());
         let error = crowd(node, STREAMS + 1).unwrap_err();
         assert_eq!((error.code(), STREAMS), (Code::LINK_LIMIT, 128));
-        assert!(
-            error.to_string().starts_with(
-                "crowd.toml:3:7: node `near` reads 129 publishers of node `far`, but a link carries \
-                 at most 128: "
-            ),
-            "{error}"
+        error.begins(
+            "crowd.toml:3:7: node `near` reads 129 publishers of node `far`, but a link carries \
+             at most 128: ",
         );
     }
 }

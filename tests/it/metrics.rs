@@ -13,7 +13,7 @@ use mycelium::testing::ServiceTest;
 use mycelium::{Context, Delivery, Node, Result, service};
 
 use crate::node::services::Number;
-use crate::running::start;
+use crate::running::{Says, start};
 
 /// Returns the value of the metric with this name and, if not empty, this first label.
 fn value(metrics: &[Metric], name: &str, label: &str) -> MetricValue {
@@ -202,10 +202,7 @@ async fn a_service_is_told_what_is_wrong_with_a_metric() {
     let (sender, errors) = channel();
     let running = start(Node::builder("main").service(move || Requester(sender.clone())));
     let error = running.join().await.unwrap_err();
-    assert!(
-        error.to_string().contains("service `Requester` has 256 handles of metrics"),
-        "{error}"
-    );
+    error.mentions("service `Requester` has 256 handles of metrics");
     assert!(matches!(error, StartError::ServiceFailed { restarts: 0, .. }), "{error}");
     let texts: Vec<String> = errors.try_iter().map(|error| error.to_string()).collect();
     let invalid = |what| {

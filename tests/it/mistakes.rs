@@ -9,6 +9,7 @@ use std::path::Path;
 use mycelium::{Builder, Context, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
+use crate::support::files_below;
 use crate::topology::schema;
 
 #[message(topic = "ticks", id = 1)]
@@ -141,14 +142,9 @@ fn has_code(text: &str, code: &[String]) -> bool {
 #[test]
 fn the_page_of_mistakes_quotes_what_the_compiler_prints() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut cases = Vec::new();
-    for file in fs::read_dir(root.join("core/macros/tests/ui")).expect("a directory of cases") {
-        let path = file.expect("a readable directory").path();
-        if path.extension().is_some_and(|suffix| suffix == "stderr") {
-            let read = |path: &Path| fs::read_to_string(path).expect("a readable file");
-            cases.push((read(&path.with_extension("rs")), read(&path)));
-        }
-    }
+    let read = |path: &Path| fs::read_to_string(path).expect("a readable file");
+    let files = files_below(&root.join("core/macros/tests/ui"), "stderr").into_iter();
+    let cases: Vec<_> = files.map(|it| (read(&it.with_extension("rs")), read(&it))).collect();
     let mut found = 0;
     for Mistake { title, code, text, .. } in page().iter().filter(|it| is_of_compiler(it)) {
         let is_case = |(source, printed): &&(String, String)| {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::channel;
 
-use futures_util::future::join;
+use futures_util::future::try_join;
 use mycelium::trace::{Span, SpanKind, TraceContext};
 use mycelium::{Context, Node, Result, Topology, message, service};
 use mycelium_executor::Executor;
@@ -123,9 +123,7 @@ async fn between_nodes(executor: impl Executor + Clone, transport: &str, name: &
         let near = node("near", &topology, shares[1], &spans);
         let far = far.start(executor.clone()).unwrap();
         let near = near.start(executor.clone()).unwrap();
-        let (far, near) = join(far.join(), near.join()).await;
-        far.unwrap();
-        near.unwrap();
+        try_join(far.join(), near.join()).await.unwrap();
         check_traces(&spans.take(), traces);
     }
 }

@@ -11,7 +11,7 @@ use mycelium::{Context, Error, Result, Subscription, Topology, service};
 use mycelium_transports::local::{Schema, TopicError};
 
 use crate::node::services::{Number, Source, Square};
-use crate::running::{main_with, run};
+use crate::running::{Says, main_with, run};
 
 /// A task of the previous run may still drop its handle, so another try may succeed.
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn a_subscription_that_an_earlier_run_has_kept_is_tried_again() {
     let [error] = &errors.try_iter().collect::<Vec<_>>()[..] else { panic!("one error") };
     let expected =
         "subscription `Reader.numbers` is still taken by an earlier run of its service: ";
-    assert!(error.starts_with(expected), "{error}");
+    error.begins(expected);
 }
 
 #[test]

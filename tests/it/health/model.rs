@@ -5,28 +5,31 @@ use std::time::Duration;
 
 use mycelium::observe::{Event, Health, HealthState, Outcome};
 use proptest::prelude::*;
+use proptest::sample::select;
 
-const SERVICES: [&str; 3] = ["Feed", "Detector", "Writer"];
-const TOPICS: [&str; 2] = ["swaps", "orders"];
-const READERS: [&str; 2] = ["Detector", "keeper"];
-const PEERS: [&str; 2] = ["keeper", "far"];
+const SERVICES: [Name; 3] = ["Feed", "Detector", "Writer"];
+const TOPICS: [Name; 2] = ["swaps", "orders"];
+const READERS: [Name; 2] = ["Detector", "keeper"];
+const PEERS: [Name; 2] = ["keeper", "far"];
 const SPAN: Duration = Duration::from_secs(1);
 
-/// An event; its names are indices.
+type Name = &'static str;
+
+/// An event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Op {
-    Started(usize),
-    Restarted(usize),
-    BackingOff(usize),
-    Stopped(usize),
-    Hangs(usize),
-    Ended(usize),
-    Pressed(usize, usize),
-    Relieved(usize, usize),
-    Evicted(usize, usize, usize),
-    Returned(usize, usize, usize),
-    Up(usize, bool),
-    Down(usize, bool, bool),
+    Started(Name),
+    Restarted(Name),
+    BackingOff(Name),
+    Stopped(Name),
+    Hangs(Name),
+    Ended(Name),
+    Pressed(Name, Name),
+    Relieved(Name, Name),
+    Evicted(Name, Name, Name),
+    Returned(Name, Name, Name),
+    Up(Name, bool),
+    Down(Name, bool, bool),
     NodeReady,
     NodeDraining,
     NodeStopped,
@@ -37,36 +40,26 @@ impl Op {
         let (error, node) = ("no luck", "main");
         let (depth, capacity) = (8, 8);
         match self {
-            Op::Started(it) => Event::ServiceStarted { service: SERVICES[it] },
-            Op::Restarted(it) => Event::ServiceRestarted { service: SERVICES[it], error },
-            Op::BackingOff(it) => {
-                Event::ServiceBackingOff { service: SERVICES[it], error, pause: SPAN }
-            }
-            Op::Stopped(it) => {
-                Event::ServiceStopped { service: SERVICES[it], outcome: &Outcome::Completed }
-            }
-            Op::Hangs(it) => Event::PollHangs { service: SERVICES[it], limit: SPAN },
-            Op::Ended(it) => Event::PollEnded { service: SERVICES[it], lasted: SPAN },
-            Op::Pressed(it, topic) => {
-                let (service, topic) = (SERVICES[it], TOPICS[topic]);
+            Op::Started(service) => Event::ServiceStarted { service },
+            Op::Restarted(service) => Event::ServiceRestarted { service, error },
+            Op::BackingOff(service) => Event::ServiceBackingOff { service, error, pause: SPAN },
+            Op::Stopped(service) => Event::ServiceStopped { service, outcome: &Outcome::Completed },
+            Op::Hangs(service) => Event::PollHangs { service, limit: SPAN },
+            Op::Ended(service) => Event::PollEnded { service, lasted: SPAN },
+            Op::Pressed(service, topic) => {
                 Event::BackpressureStarted { service, topic, depth, capacity }
             }
-            Op::Relieved(it, topic) => {
-                let (service, topic) = (SERVICES[it], TOPICS[topic]);
+            Op::Relieved(service, topic) => {
                 Event::BackpressureEnded { service, topic, depth: 0, capacity }
             }
-            Op::Evicted(it, topic, reader) => {
-                let (service, topic, reader) = (SERVICES[it], TOPICS[topic], READERS[reader]);
+            Op::Evicted(service, topic, reader) => {
                 Event::ReaderEvicted { service, topic, reader, stalled: SPAN }
             }
-            Op::Returned(it, topic, reader) => {
-                let (service, topic, reader) = (SERVICES[it], TOPICS[topic], READERS[reader]);
+            Op::Returned(service, topic, reader) => {
                 Event::ReaderReturned { service, topic, reader }
             }
-            Op::Up(peer, reads) => Event::LinkConnected { peer: PEERS[peer], reads },
-            Op::Down(peer, reads, is_over) => {
-                Event::LinkDisconnected { peer: PEERS[peer], reads, is_over }
-            }
+            Op::Up(peer, reads) => Event::LinkConnected { peer, reads },
+            Op::Down(peer, reads, is_over) => Event::LinkDisconnected { peer, reads, is_over },
             Op::NodeReady => Event::NodeReady { node },
             Op::NodeDraining => Event::NodeDraining { node },
             Op::NodeStopped => Event::NodeStopped { node },
@@ -84,7 +77,7 @@ fn is_open(history: &[Op], begin: Op, end: Op) -> bool {
     open > 0
 }
 
-fn service(history: &[Op], it: usize) -> HealthState {
+fn service(history: &[Op], it: Name) -> HealthState {
     if history.contains(&Op::Stopped(it)) || history.contains(&Op::NodeStopped) {
         return HealthState::Stopped;
     }
@@ -94,11 +87,9 @@ fn service(history: &[Op], it: usize) -> HealthState {
         Some(Op::BackingOff(_)) => return HealthState::BackingOff,
         Some(_) => {}
     }
-    let topics = 0..TOPICS.len();
     let is_pressed =
-        topics.clone().any(|t| is_open(history, Op::Pressed(it, t), Op::Relieved(it, t)));
-    let pairs = topics.flat_map(|t| (0..READERS.len()).map(move |r| (t, r)));
-    let mut pairs = pairs;
+        TOPICS.iter().any(|t| is_open(history, Op::Pressed(it, t), Op::Relieved(it, t)));
+    let mut pairs = TOPICS.iter().flat_map(|t| READERS.iter().map(move |r| (t, r)));
     let has_evicted =
         pairs.any(|(t, r)| is_open(history, Op::Evicted(it, t, r), Op::Returned(it, t, r)));
     match is_open(history, Op::Hangs(it), Op::Ended(it)) || is_pressed || has_evicted {
@@ -108,7 +99,7 @@ fn service(history: &[Op], it: usize) -> HealthState {
 }
 
 /// Returns whether the link has been connected since it was last over, and has no connection now.
-fn is_lost(history: &[Op], peer: usize, reads: bool) -> bool {
+fn is_lost(history: &[Op], peer: Name, reads: bool) -> bool {
     let over = history.iter().rposition(|op| *op == Op::Down(peer, reads, true));
     let since = &history[over.map_or(0, |over| over + 1)..];
     let (up, down) = (Op::Up(peer, reads), Op::Down(peer, reads, false));
@@ -122,14 +113,14 @@ fn node(history: &[Op]) -> HealthState {
     if !history.contains(&Op::NodeReady) {
         return HealthState::Starting;
     }
-    let states = (0..SERVICES.len()).map(|it| service(history, it));
+    let states = SERVICES.iter().map(|it| service(history, it));
     let running: Vec<_> = states.filter(|state| *state != HealthState::Stopped).collect();
     let backs_off = |state: &HealthState| *state == HealthState::BackingOff;
     if !running.is_empty() && running.iter().all(backs_off) {
         return HealthState::BackingOff;
     }
     let is_bad = |state: &HealthState| backs_off(state) || *state == HealthState::Degraded;
-    let has_lost = (0..PEERS.len()).any(|p| [true, false].iter().any(|r| is_lost(history, p, *r)));
+    let has_lost = PEERS.iter().any(|p| [true, false].iter().any(|r| is_lost(history, p, *r)));
     match running.iter().any(is_bad) || has_lost {
         true => HealthState::Degraded,
         false => HealthState::Ready,
@@ -137,13 +128,13 @@ fn node(history: &[Op]) -> HealthState {
 }
 
 fn is_live(history: &[Op]) -> bool {
-    let hangs = |it| is_open(history, Op::Hangs(it), Op::Ended(it));
-    !history.contains(&Op::NodeStopped) && !(0..SERVICES.len()).any(hangs)
+    let hangs = |it: &Name| is_open(history, Op::Hangs(it), Op::Ended(it));
+    !history.contains(&Op::NodeStopped) && !SERVICES.iter().any(hangs)
 }
 
 fn ops() -> impl Strategy<Value = Op> {
-    let (service, topic, reader, peer) =
-        (0..SERVICES.len(), 0..TOPICS.len(), 0..READERS.len(), 0..PEERS.len());
+    let (service, topic) = (select(&SERVICES[..]), select(&TOPICS[..]));
+    let (reader, peer) = (select(&READERS[..]), select(&PEERS[..]));
     prop_oneof![
         4 => service.clone().prop_map(Op::Started),
         4 => service.clone().prop_map(Op::Restarted),
@@ -170,8 +161,8 @@ proptest! {
         for (index, op) in history.iter().enumerate() {
             health.apply(&op.event());
             let seen = &history[..=index];
-            for (it, name) in SERVICES.iter().enumerate() {
-                prop_assert_eq!(health.service(name), Some(service(seen, it)), "{} at {:?}", name, seen);
+            for it in SERVICES {
+                prop_assert_eq!(health.service(it), Some(service(seen, it)), "{} at {:?}", it, seen);
             }
             prop_assert_eq!(health.node(), node(seen), "at {:?}", seen);
             prop_assert_eq!(health.is_live(), is_live(seen), "at {:?}", seen);

@@ -12,7 +12,7 @@ use mycelium_tokio::Tokio;
 use tokio::runtime::Runtime;
 
 use crate::node::services::{Number, Source, Ticker};
-use crate::running::{end, main_with, until_on};
+use crate::running::{Says, end, main_with, until_on};
 use crate::support::Directory;
 
 /// Waits until the health of a node is as expected.
@@ -100,10 +100,7 @@ async fn an_evicted_reader_degrades_its_publisher_until_it_returns() {
     until(&executor, &running, |health| health.causes().iter().any(is_evicted)).await;
     let health = running.health();
     let evicted = health.causes().into_iter().find(is_evicted).unwrap();
-    assert_eq!(
-        evicted.to_string(),
-        "service `Brief`: reader `Sleeper` of topic `numbers` was evicted"
-    );
+    evicted.says("service `Brief`: reader `Sleeper` of topic `numbers` was evicted");
     assert_eq!(health.node(), HealthState::Degraded);
     until(&executor, &running, |health| health.node() == HealthState::Ready).await;
     end(running).await;

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use mycelium::actors::{ActorContext, RemoteRef};
+use mycelium::actors::{ActorContext, ActorRef, OnError, RemoteRef};
 use mycelium::requests::Requester;
 use mycelium::{Node, Policy, Publisher, Running};
 
@@ -38,8 +38,8 @@ impl Till {
         Ok(price)
     }
 
-    fn on_error(&mut self, _: &mycelium::Error) -> mycelium::actors::OnError {
-        mycelium::actors::OnError::Continue
+    fn on_error(&mut self, _: &mycelium::Error) -> OnError {
+        OnError::Continue
     }
 }
 
@@ -95,25 +95,24 @@ impl Buyer {
     }
 }
 
-fn spawn_till(running: &Running) -> mycelium::actors::ActorRef<Till> {
-    let (prices, squares) =
-        (running.requester("till").unwrap(), running.publisher("till").unwrap());
-    let (mut prices, mut squares) = (Some(prices), Some(squares));
-    let make = move || Till { prices: prices.take().unwrap(), squares: squares.take().unwrap() };
-    running.actors().actor(make).name("till").spawn().unwrap()
+fn spawn_till(running: &Running) -> ActorRef<Till> {
+    let (prices, squares) = (running.requester("till"), running.publisher("till"));
+    let mut till = Some(Till { prices: prices.unwrap(), squares: squares.unwrap() });
+    running.actors().actor(move || till.take().unwrap()).name("till").spawn().unwrap()
 }
 
-/// Returns a node with a till, where this share of traces is recorded.
-fn start(share: f64, spans: &Spans) -> (Running, mycelium::actors::ActorRef<Till>) {
+/// Returns a node with a till, where this share of traces is recorded, and the spans.
+fn start(share: f64) -> (Running, ActorRef<Till>, Spans) {
+    let spans = Spans::default();
     let node =
         Node::builder("main").service(|| Oracle).named_service("Writer", writer).service(|| Buyer);
     let running = crate::running::start(node.traces(share, spans.clone()));
     let till = spawn_till(&running);
-    (running, till)
+    (running, till, spans)
 }
 
 /// Ends the node and the till, and returns all spans.
-async fn end(running: Running, till: mycelium::actors::ActorRef<Till>, spans: &Spans) -> Vec<Span> {
+async fn end(running: Running, till: ActorRef<Till>, spans: &Spans) -> Vec<Span> {
     till.drain();
     till.ended().await;
     drop(till);
@@ -137,8 +136,7 @@ fn is_child(child: &Span, parent: &Span) {
 
 #[tokio::test]
 async fn each_message_of_an_actor_begins_a_trace_and_a_failure_is_in_its_span() {
-    let spans = Spans::default();
-    let (running, mut till) = start(1.0, &spans);
+    let (running, mut till, spans) = start(1.0);
     till.tell(1).await.unwrap();
     till.tell(Sale(2)).await.unwrap();
     till.ask(Ask { number: 3 }).await.unwrap();
@@ -156,8 +154,7 @@ async fn each_message_of_an_actor_begins_a_trace_and_a_failure_is_in_its_span() 
 
 #[tokio::test]
 async fn a_panic_of_an_actor_is_in_its_span() {
-    let spans = Spans::default();
-    let (running, till) = start(1.0, &spans);
+    let (running, till, spans) = start(1.0);
     let mut fuse = running.actors().actor(|| Fuse).temporary().spawn().unwrap();
     fuse.tell(1).await.unwrap();
     fuse.ended().await;
@@ -168,14 +165,13 @@ async fn a_panic_of_an_actor_is_in_its_span() {
 
 #[tokio::test]
 async fn what_a_handling_outside_of_the_sample_sends_has_no_trace() {
-    let spans = Spans::default();
-    let (running, mut till) = start(0.0, &spans);
+    let (running, mut till, spans) = start(0.0);
     till.tell(Sale(1)).await.unwrap();
     till.ask(Ask { number: 2 }).await.unwrap();
     assert_eq!(end(running, till, &spans).await, []);
 
     // A trace is recorded as a whole or not at all.
-    let (running, mut till) = start(0.5, &spans);
+    let (running, mut till, spans) = start(0.5);
     let mut clerk = running.actors().spawn(|| Clerk).unwrap();
     for number in 0..100 {
         clerk.tell(number).await.unwrap();
@@ -235,8 +231,7 @@ actors_for = ["branch"]
 
 #[tokio::test]
 async fn a_request_of_a_service_to_an_actor_continues_its_trace() {
-    let spans = Spans::default();
-    let (running, till) = start(1.0, &spans);
+    let (running, till, spans) = start(1.0);
     let mut squares = running.subscribe::<Square>("test", Policy::Block).unwrap();
     let mut numbers = running.publisher::<Number>("feed").unwrap();
     numbers.emit(Number { value: 1 }).await.unwrap();
