@@ -7,7 +7,7 @@ use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{Policy, Schema, Topic, TopicError};
 use mycelium_transports::seam::TapItem;
 
-use crate::links::harness::{Number, Side, join, sides, until, within};
+use crate::links::harness::{Number, Side, emit, join, sides, until, within};
 
 /// The possible outcomes of a message, by the names of the counters.
 pub(crate) const FATES: [&str; 8] =
@@ -24,12 +24,10 @@ fn topic(capacity: usize) -> Arc<Topic> {
 
 #[tokio::test]
 async fn unconfirmed_messages_of_a_connected_reader_are_undelivered() {
-    let (dir, there, here) = sides("accounts-undelivered", 8, 8);
+    let (dir, there, here) = sides("accounts-undelivered", 8);
     let (exports, reader, _tasks) = join(&dir, &there, &here).await;
     let mut publisher = there.publisher();
-    for value in 0..8 {
-        within("room", publisher.emit(Number { value })).await.unwrap();
-    }
+    emit(&mut publisher, 0..8).await;
     drop(publisher);
     until("all of it has arrived", || reader.depth() == 8).await;
     assert_eq!(exports.progress(), 0, "a message in a ring is not confirmed");
@@ -59,9 +57,8 @@ fn an_observing_egress_counts_every_message() {
     let depth = tap.depth() as u64;
     let lines = counters.read();
     let feed = lines.iter().find(|line| line.kind == Kind::Edge).unwrap();
-    let passed: u64 =
-        ["taken", "overwritten", "left", "unknown"].iter().map(|name| feed.value(name)).sum();
-    assert_eq!(passed + depth, 24, "{feed:?}, depth {depth}");
+    let passed = ["taken", "overwritten", "left", "unknown"].map(|name| feed.value(name));
+    assert_eq!(passed.iter().sum::<u64>() + depth, 24, "{feed:?}, depth {depth}");
 }
 
 #[test]

@@ -11,23 +11,18 @@ use mycelium_transports::local::Policy;
 use tokio::time::Instant;
 
 use crate::links::harness::{
-    Carrier, Number, PATIENCE, Place, Side, TestDir, child, connect, drip, end, hear, hello, join,
-    limit_descriptors, named, over_each_carrier, part, ping, say, sides, sides_over, subscribe,
-    take, until, within,
+    Carrier, Number, PATIENCE, Place, Side, TestDir, child, connect, drip, emit, end, hear, hello,
+    join, limit_descriptors, named, over_each_carrier, part, ping, say, sides, sides_over,
+    subscribe, take, until, within,
 };
 
 over_each_carrier! {
     #[tokio::test]
     an_unannounced_reader_does_not_block_a_publisher;
-    #[tokio::test]
     h4_pending_connections_make_room_for_new_ones;
-    #[tokio::test]
     named_connections_leave_room_for_announced_readers;
-    #[tokio::test]
     h5_a_reader_gets_in_when_descriptors_run_short;
-    #[tokio::test]
     a_connection_that_takes_the_last_descriptor_is_served;
-    #[tokio::test]
     a_reader_gets_in_while_a_crowd_renews_its_connections;
 }
 
@@ -121,14 +116,14 @@ async fn a_full_backlog_is_tried_again_after_the_first_pause() {
 /// or a host that is gone.
 #[tokio::test]
 async fn a_connection_that_is_never_made_holds_up_neither_other_links_nor_the_end() {
-    let (dir, there, here) = sides("admission-never", 8, 8);
+    let (dir, there, here) = sides("admission-never", 8);
     let mut never = here.imports("nowhere", dir.place(), vec![here.interest(Policy::Block)]);
     never.connect = Box::new(|| Box::pin(std::future::pending()));
     let waiting = tokio::spawn(never.run().unwrap());
     let (_, mut reader, tasks) = join(&dir, &there, &here).await;
     let mut publisher = there.publisher();
     for value in 0..100 {
-        within("room", publisher.emit(Number { value })).await.unwrap();
+        emit(&mut publisher, value..value + 1).await;
         take(&mut reader, value..value + 1).await;
     }
     end(&[&there, &here], tasks.into_iter().chain([waiting])).await;
@@ -138,18 +133,16 @@ async fn a_connection_that_is_never_made_holds_up_neither_other_links_nor_the_en
 /// confirms it.
 async fn an_unannounced_reader_does_not_block_a_publisher(carrier: Carrier) {
     for mode in [GATING, REJECTING] {
-        let (dir, there, here) = sides_over(carrier, "admission-gate", 8, 8);
+        let (dir, there, here) = sides_over(carrier, "admission-gate", 8);
         let (_, mut reader, tasks) = join(&dir, &there, &here).await;
         let mut stranger = named(dir.place(), "stranger").await;
         say(&mut stranger, &[subscribe::<Number>(mode, 1), ping()].concat()).await;
         let mut publisher = there.publisher();
         there.notices.until("up", "stranger").await;
         for value in 0..1000 {
-            let emitting = publisher.emit(Number { value });
-            tokio::time::timeout(Duration::from_secs(10), emitting)
-                .await
-                .expect("the good reader continues")
-                .unwrap();
+            let emitting = emit(&mut publisher, value..value + 1);
+            let continues = tokio::time::timeout(Duration::from_secs(10), emitting).await;
+            continues.expect("the good reader continues");
             take(&mut reader, value..value + 1).await;
         }
         assert_eq!(there.link("stranger", "refused"), 1);

@@ -9,13 +9,13 @@ use mycelium_transports::local::Delivery;
 use mycelium_transports::stream::STREAMS;
 use tokio::sync::Semaphore;
 
-use crate::links::harness::{Number, PATIENCE, end, join, sides, take, within};
+use crate::links::harness::{Number, PATIENCE, emit, end, join, sides, take, within};
 
 /// Neither a timer nor a frame of the peer flushes the batch in time: both are set to come too
 /// late.
 #[tokio::test]
 async fn the_last_messages_of_a_burst_do_not_wait_for_the_delay_of_a_batch() {
-    let (dir, mut there, mut here) = sides("exchange-bursts", 4096, 4096);
+    let (dir, mut there, mut here) = sides("exchange-bursts", 4096);
     for side in [&mut there, &mut here] {
         side.config.batching = Batching { delay: 10 * PATIENCE, ..Batching::HIGH_THROUGHPUT };
         side.config.keep_alive = 10 * PATIENCE;
@@ -24,9 +24,7 @@ async fn the_last_messages_of_a_burst_do_not_wait_for_the_delay_of_a_batch() {
     let (_, mut reader, tasks) = join(&dir, &there, &here).await;
     let mut publisher = there.publisher();
     for burst in [0..300, 300..900, 900..1000] {
-        for value in burst.clone() {
-            publisher.emit(Number { value }).await.unwrap();
-        }
+        emit(&mut publisher, burst.clone()).await;
         take(&mut reader, burst).await;
         reader.done();
         within("all are confirmed", publisher.confirmed()).await;
@@ -41,7 +39,7 @@ async fn streams_stay_apart_when_publishers_start_and_end() {
     const WRITERS: u64 = 8;
     const PUBLISHERS: u64 = 300;
     const EACH: u64 = 3;
-    let (dir, there, here) = sides("exchange-mix", 64, 64);
+    let (dir, there, here) = sides("exchange-mix", 64);
     let (_, mut reader, _tasks) = join(&dir, &there, &here).await;
     // These publishers hold half of the link's streams, and keep the topic open.
     let stays = |n| there.numbers.publisher::<Number>("stays", 1 << 40 | n).unwrap();
@@ -70,8 +68,7 @@ async fn streams_stay_apart_when_publishers_start_and_end() {
         let Some(Delivery::Msg(number)) = delivery else { panic!("{delivery:?} at {count}") };
         let (epoch, sequence) = (number.value >> 8, number.value & 0xff);
         let next = next.entry(epoch).or_default();
-        let found = (sequence, number.sequence());
-        assert_eq!(found, (*next, *next), "of {epoch}");
+        assert_eq!((sequence, number.sequence()), (*next, *next), "of {epoch}");
         *next += 1;
         if *next == EACH {
             most.add_permits(1);

@@ -4,22 +4,21 @@ use std::sync::Arc;
 
 use mycelium_transports::local::{Delivery, Policy};
 
-use crate::links::harness::{Number, join, sides, take, until, within};
+use crate::links::harness::{Number, emit, join, sides, take, until, within};
 
 #[tokio::test]
 async fn a_lost_publisher_that_ended_for_good_leaves_a_gap() {
     for gone in [true, false] {
-        let (dir, there, here) = sides(&format!("completed-lost-{gone}"), 64, 64);
+        let (dir, there, here) = sides(&format!("completed-lost-{gone}"), 64);
         let (_, mut reader, [_, reading]) = join(&dir, &there, &here).await;
         let mut publisher = there.publisher();
         (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
         take(&mut reader, 0..3).await;
         there.control.stop();
         until("its socket is gone", || !dir.socket().exists()).await;
-        if gone {
-            here.control.gone("there");
-        } else {
-            here.control.completed("there");
+        match gone {
+            true => here.control.gone("there"),
+            false => here.control.completed("there"),
         }
         let Some(Delivery::Gap(gap)) = within("a gap", reader.recv()).await else { panic!() };
         assert!(!gap.exact, "{gap}");
@@ -31,8 +30,7 @@ async fn a_lost_publisher_that_ended_for_good_leaves_a_gap() {
 #[tokio::test]
 async fn nothing_is_kept_for_a_reader_that_has_completed() {
     for (was_there, told_before) in [(false, false), (true, false), (true, true)] {
-        let (dir, there, here) =
-            sides(&format!("completed-reader-{was_there}-{told_before}"), 4, 4);
+        let (dir, there, here) = sides(&format!("completed-reader-{was_there}-{told_before}"), 4);
         let exports = Arc::new(there.exports_for("here", Policy::Block));
         there.serve(exports.clone(), dir.place());
         let mut publisher = there.publisher();
@@ -41,9 +39,7 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
             let reading = here.read("there", dir.place(), Policy::Block);
             within("both have met", there.control.ready()).await;
             // Exactly as many as the reader's ring holds.
-            for value in 0..4 {
-                within("there is room", publisher.emit(Number { value })).await.unwrap();
-            }
+            emit(&mut publisher, 0..4).await;
             until("they have arrived", || reader.depth() == 4).await;
             if told_before {
                 there.control.completed("here");
@@ -54,9 +50,8 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
         }
         there.control.completed("here");
         assert!(within("both count as met", there.control.ready()).await);
-        for value in 8..100 {
-            within("nobody holds it", publisher.emit(Number { value })).await.unwrap();
-        }
+        // Nobody holds them up.
+        emit(&mut publisher, 8..100).await;
         assert!(exports.unfinished().is_empty());
         drop(publisher);
         there.control.drain();

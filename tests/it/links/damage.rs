@@ -10,7 +10,7 @@ use std::time::Duration;
 use mycelium_transports::local::{Policy, Publisher, Subscription};
 use tokio::task::JoinHandle;
 
-use crate::links::harness::{Number, Side, TestDir, Wire, end, sides, until, within};
+use crate::links::harness::{Number, Side, TestDir, Wire, emit, end, sides, until, within};
 use crate::support::seeds;
 
 /// The bytes of a connection with the handshake: hello, features, the subscription with a resume,
@@ -30,7 +30,7 @@ struct Damaged {
 
 impl Damaged {
     fn new(name: &str) -> Damaged {
-        let ((dir, there, mut here), wire) = (sides(name, 64, 64), Wire::new());
+        let ((dir, there, mut here), wire) = (sides(name, 64), Wire::default());
         here.config.retry.first = Duration::from_millis(1);
         here.config.retry.longest = Duration::from_millis(5);
         let serving = there.serve(there.exports_for("here", Policy::Block), dir.place());
@@ -69,16 +69,13 @@ impl Damaged {
         self.wire.cut().await;
         let (first, mut publisher) = (self.value, self.publisher);
         let sending = tokio::spawn(async move {
-            for value in first..first + 1000 {
-                publisher.emit(Number { value }).await.unwrap();
-            }
+            emit(&mut publisher, first..first + 1000).await;
             publisher
         });
-        loop {
+        let mut last = None;
+        while last != Some(first + 999) {
             let delivery = within("messages arrive", self.reader.recv()).await.unwrap();
-            if delivery.message().is_some_and(|number| number.value == first + 999) {
-                break;
-            }
+            last = delivery.message().map(|number| number.value);
         }
         let _publisher = within("all is sent", sending).await.unwrap();
         end(&[&self.there, &self.here], self.tasks).await;

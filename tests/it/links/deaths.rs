@@ -13,7 +13,7 @@ use mycelium_transports::local::{
 use tokio::task::JoinHandle;
 
 use crate::links::accounts::fates;
-use crate::links::harness::{Number, Side, TestDir, Wire, next, take, until, within};
+use crate::links::harness::{Number, Side, TestDir, Wire, emit, next, take, until, within};
 use crate::links::lost::Big;
 
 /// A process of the reader, until it dies.
@@ -24,17 +24,6 @@ struct Life {
 }
 
 impl Life {
-    fn begin(boot: u64, dir: &TestDir) -> Life {
-        Life::of(boot, dir, Policy::Block)
-    }
-
-    fn of(boot: u64, dir: &TestDir, policy: Policy) -> Life {
-        let side = Side::new("here", boot, 64);
-        let reader = side.numbers.subscribe("reader", policy).unwrap();
-        let link = side.read("there", dir.place(), policy);
-        Life { side, reader, link }
-    }
-
     /// Takes one number, which is then in flight. Returns it, and whether it is redelivered.
     async fn next(&mut self) -> (u64, bool) {
         let number = next(&mut self.reader).await;
@@ -65,6 +54,7 @@ impl Life {
 
 struct Scene {
     dir: TestDir,
+    policy: Policy,
     there: Side,
     exports: Arc<Exports>,
     publisher: Publisher<Number>,
@@ -83,9 +73,22 @@ impl Scene {
         exports.redeliver("numbers", redelivery);
         let exports = Arc::new(exports);
         there.serve(exports.clone(), dir.place());
-        let mut publisher = there.publisher();
-        (0..count).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-        Scene { dir, there, exports, publisher }
+        let publisher = there.publisher();
+        let mut scene = Scene { dir, policy, there, exports, publisher };
+        scene.emit(0..count);
+        scene
+    }
+
+    /// Begins a process of the reader.
+    fn begin(&self, boot: u64) -> Life {
+        let side = Side::new("here", boot, 64);
+        let reader = side.numbers.subscribe("reader", self.policy).unwrap();
+        let link = side.read("there", self.dir.place(), self.policy);
+        Life { side, reader, link }
+    }
+
+    fn emit(&mut self, numbers: Range<u64>) {
+        numbers.for_each(|value| self.publisher.try_emit(Number { value }).unwrap());
     }
 
     async fn confirmed(&self, count: u64) {
@@ -95,26 +98,25 @@ impl Scene {
 
 #[tokio::test]
 async fn an_unconfirmed_message_of_a_killed_reader_is_redelivered_and_is_marked() {
-    let scene = Scene::new("deaths-again", Redelivery::default(), 20);
-    let mut first = Life::begin(2, &scene.dir);
+    let mut scene = Scene::new("deaths-again", Redelivery::default(), 20);
+    let mut first = scene.begin(2);
     first.takes(0..6, false).await;
     // The sixth message is in flight, the later ones are in the reader's ring.
     until("all arrive", || first.reader.depth() == 15).await;
     scene.confirmed(5).await;
     first.die(&scene.there).await;
 
-    let mut second = Life::begin(3, &scene.dir);
+    let mut second = scene.begin(3);
     second.takes(5..20, true).await;
-    let Scene { there, mut publisher, .. } = scene;
-    let early = tokio::time::timeout(Duration::from_millis(50), publisher.confirmed()).await;
+    let early = scene.publisher.confirmed();
+    let early = tokio::time::timeout(Duration::from_millis(50), early).await;
     assert!(early.is_err(), "the last one is in flight");
     second.reader.done();
-    within("all are confirmed", publisher.confirmed()).await;
-    assert_eq!(publisher.depth(), 0);
-    assert_eq!(there.sum(Kind::Edge, "sent_again"), 15);
-    assert_eq!(there.sum(Kind::Edge, "taken"), 20);
-    assert_eq!(second.side.sum(Kind::Edge, "redelivered"), 15);
-    publisher.try_emit(Number { value: 20 }).unwrap();
+    within("all are confirmed", scene.publisher.confirmed()).await;
+    assert_eq!(scene.publisher.depth(), 0);
+    let found = ["sent_again", "taken"].map(|value| scene.there.sum(Kind::Edge, value));
+    assert_eq!((found, second.side.sum(Kind::Edge, "redelivered")), ([15, 20], 15));
+    scene.emit(20..21);
     assert_eq!(second.next().await, (20, false), "what nobody had is not marked");
 }
 
@@ -126,25 +128,23 @@ async fn a_dead_reader_is_evicted_and_its_next_process_is_waited_for() {
     scene.there.numbers.set_on_stall(OnStall::EvictAfter(Duration::from_millis(5)));
     scene.there.numbers.set_executor(scene.there.executor.clone());
     scene.publisher = scene.there.numbers.publisher("evicting", 8).unwrap();
-    (0..20).for_each(|value| scene.publisher.try_emit(Number { value }).unwrap());
-    let mut first = Life::begin(2, &scene.dir);
+    scene.emit(0..20);
+    let mut first = scene.begin(2);
     first.takes(0..6, false).await;
     until("all arrive", || first.reader.depth() == 15).await;
     scene.confirmed(5).await;
     first.die(&scene.there).await;
-    for value in 20..300 {
-        within("a dead reader is evicted", scene.publisher.emit(Number { value })).await.unwrap();
-    }
+    emit(&mut scene.publisher, 20..300).await;
     assert!(scene.there.sum(Kind::Edge, "evicted") > 0);
 
-    let mut second = Life::begin(3, &scene.dir);
+    let mut second = scene.begin(3);
     let gap = second.gap().await;
     assert_eq!((gap.count, gap.exact, gap.reason), (300 - 64 - 5, true, GapReason::Evicted));
     second.takes(300 - 64..300, false).await;
     second.reader.done();
     scene.confirmed(300).await;
-    assert_eq!(scene.there.sum(Kind::Edge, "taken"), 5 + 64);
-    assert_eq!(scene.there.sum(Kind::Edge, "overwritten"), 300 - 64 - 5);
+    let found = ["taken", "overwritten"].map(|value| scene.there.sum(Kind::Edge, value));
+    assert_eq!(found, [5 + 64, 300 - 64 - 5]);
     assert_eq!(second.side.sum(Kind::Edge, "overwritten"), 300 - 64 - 5);
     let mut refused = (300..300 + 200)
         .find(|value| scene.publisher.try_emit(Number { value: *value }).is_err())
@@ -154,7 +154,7 @@ async fn a_dead_reader_is_evicted_and_its_next_process_is_waited_for() {
     second.reader.done();
     scene.confirmed(refused).await;
     refused += 1;
-    within("it has room", scene.publisher.emit(Number { value: refused })).await.unwrap();
+    emit(&mut scene.publisher, refused..refused + 1).await;
     assert_eq!(second.next().await, (refused, false));
 }
 
@@ -189,7 +189,7 @@ async fn a_redelivered_message_in_fragments_is_marked() {
 async fn messages_left_at_a_shutdown_go_to_the_next_process() {
     for asked in [true, false] {
         let mut scene = Scene::new(&format!("deaths-goodbye-{asked}"), Redelivery::default(), 10);
-        let mut life = Life::begin(2, &scene.dir);
+        let mut life = scene.begin(2);
         life.takes(0..4, false).await;
         life.reader.done();
         until("all arrive", || life.reader.depth() == 6).await;
@@ -199,7 +199,7 @@ async fn messages_left_at_a_shutdown_go_to_the_next_process() {
         drop(life.reader);
         if asked {
             // These arrive after the last subscription has ended.
-            (10..13).for_each(|value| scene.publisher.try_emit(Number { value }).unwrap());
+            scene.emit(10..13);
             scene.publisher.flush();
             until("they arrive", || life.side.link("there", "received") == 13).await;
             // Longer than the delay of a confirmation.
@@ -208,7 +208,7 @@ async fn messages_left_at_a_shutdown_go_to_the_next_process() {
         life.side.control.drain();
         within("it has left", life.link).await.unwrap();
         if asked {
-            let mut next = Life::begin(3, &scene.dir);
+            let mut next = scene.begin(3);
             next.takes(4..13, false).await;
             next.reader.done();
         }
@@ -223,16 +223,16 @@ async fn messages_left_at_a_shutdown_go_to_the_next_process() {
 #[tokio::test]
 async fn an_undelivered_gap_goes_to_the_next_process() {
     let scene = Scene::new("deaths-gap", Redelivery::AtMostOnce, 20);
-    let first = Life::begin(2, &scene.dir);
+    let first = scene.begin(2);
     until("all arrive", || first.reader.depth() == 20).await;
     first.die(&scene.there).await;
-    let second = Life::begin(3, &scene.dir);
+    let second = scene.begin(3);
     until("it is sent", || second.side.link("there", "missed") == 20).await;
     // Longer than the delay of a confirmation.
     tokio::time::sleep(4 * second.side.config.confirm).await;
     assert_eq!(scene.exports.progress(), 0);
     second.die(&scene.there).await;
-    let mut third = Life::begin(4, &scene.dir);
+    let mut third = scene.begin(4);
     let gap = third.gap().await;
     assert_eq!((gap.count, gap.exact, gap.reason), (20, true, GapReason::Disconnected));
     assert_eq!(scene.exports.progress(), 0, "it is being handled");
@@ -245,9 +245,9 @@ async fn an_undelivered_gap_goes_to_the_next_process() {
 /// The services had completed when the shutdown was requested, so they do not restart.
 #[tokio::test]
 async fn a_shutdown_after_completion_ends_for_good() {
-    let Scene { dir, there, publisher, .. } =
-        Scene::new("deaths-late-shutdown", Redelivery::default(), 5);
-    let mut life = Life::begin(2, &dir);
+    let scene = Scene::new("deaths-late-shutdown", Redelivery::default(), 5);
+    let mut life = scene.begin(2);
+    let Scene { there, publisher, .. } = scene;
     assert_eq!(life.next().await, (0, false));
     drop(publisher);
     there.control.drain();
@@ -261,13 +261,13 @@ async fn a_shutdown_after_completion_ends_for_good() {
 #[tokio::test]
 async fn messages_in_flight_at_an_abandoned_shutdown_are_marked() {
     let scene = Scene::new("deaths-abandoned", Redelivery::default(), 5);
-    let mut life = Life::begin(2, &scene.dir);
+    let mut life = scene.begin(2);
     life.takes(0..2, false).await;
     life.side.control.shut_down();
     drop(life.reader);
     life.side.control.drain();
     within("it has left", life.link).await.unwrap();
-    let mut next = Life::begin(3, &scene.dir);
+    let mut next = scene.begin(3);
     next.takes(1..5, true).await;
 }
 
@@ -275,12 +275,10 @@ async fn messages_in_flight_at_an_abandoned_shutdown_are_marked() {
 /// had no room for: all of them are in the gap that the next process gets.
 #[tokio::test]
 async fn what_a_dead_drop_newest_reader_had_not_handled_is_a_gap() {
-    let Scene { dir, there, exports, mut publisher } =
-        Scene::of("deaths-newest", Policy::DropNewest, Redelivery::default(), 0);
-    let begin = |boot| Life::of(boot, &dir, Policy::DropNewest);
-    let mut first = begin(2);
+    let mut scene = Scene::of("deaths-newest", Policy::DropNewest, Redelivery::default(), 0);
+    let mut first = scene.begin(2);
     for sent in (0..300).step_by(20) {
-        (sent..sent + 20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+        scene.emit(sent..sent + 20);
         until("all arrive", || first.side.link("there", "received") == sent + 20).await;
         if sent == 0 {
             first.takes(0..5, false).await;
@@ -288,17 +286,17 @@ async fn what_a_dead_drop_newest_reader_had_not_handled_is_a_gap() {
         }
     }
     assert!(first.side.sum(Kind::Edge, "dropped") > 0);
-    until("what it has handled is confirmed", || exports.progress() == 5).await;
-    first.die(&there).await;
+    scene.confirmed(5).await;
+    first.die(&scene.there).await;
 
     // The next process, too, dies with a gap of dropped messages.
-    publisher.try_emit(Number { value: 300 }).unwrap();
-    let mut second = begin(3);
+    scene.emit(300..301);
+    let mut second = scene.begin(3);
     let gap = second.gap().await;
     assert_eq!((gap.count, gap.exact, gap.reason), (295, true, GapReason::Disconnected));
     assert_eq!(second.next().await, (300, false));
     for sent in (301..601).step_by(20) {
-        (sent..sent + 20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+        scene.emit(sent..sent + 20);
         until("all arrive", || second.side.link("there", "received") == sent - 280).await;
     }
     let mut value = 300;
@@ -310,30 +308,32 @@ async fn what_a_dead_drop_newest_reader_had_not_handled_is_a_gap() {
         }
     };
     assert_eq!(gap.reason, GapReason::Dropped);
-    until("all before the gap is confirmed", || exports.progress() == value + 1).await;
-    second.die(&there).await;
+    // All before the gap is confirmed.
+    scene.confirmed(value + 1).await;
+    second.die(&scene.there).await;
 
-    let mut third = begin(4);
+    let mut third = scene.begin(4);
     let again = third.gap().await;
     assert_eq!((again.count, again.exact), (601 - value - 1, true));
     assert!(again.count >= gap.count);
-    publisher.try_emit(Number { value: 601 }).unwrap();
+    scene.emit(601..602);
     assert_eq!(third.next().await, (601, false));
     third.reader.done();
-    until("all is accounted for", || fates(&there) == 602).await;
-    assert_eq!(there.sum(Kind::Edge, "unknown"), 602 - there.sum(Kind::Edge, "taken"));
+    until("all is accounted for", || fates(&scene.there) == 602).await;
+    let [unknown, taken] = ["unknown", "taken"].map(|it| scene.there.sum(Kind::Edge, it));
+    assert_eq!(unknown, 602 - taken);
 }
 
 /// A process that died before its reader asked for a message had none in flight.
 #[tokio::test]
 async fn deaths_without_demand_dead_letter_no_message() {
     let scene = Scene::new("deaths-start", Redelivery::default(), 20);
-    let mut life = Life::begin(2, &scene.dir);
+    let mut life = scene.begin(2);
     assert_eq!(life.next().await, (0, false));
     for boot in 3..10 {
         let up = scene.there.notices.count("up", "");
         life.die(&scene.there).await;
-        life = Life::begin(boot, &scene.dir);
+        life = scene.begin(boot);
         until("they have met", || scene.there.notices.count("up", "") > up).await;
     }
     life.takes(0..20, true).await;
@@ -346,7 +346,7 @@ async fn deaths_without_demand_dead_letter_no_message() {
 #[tokio::test]
 async fn unfinished_messages_of_the_slowest_reader_are_redelivered_to_all() {
     let scene = Scene::new("deaths-slowest", Redelivery::default(), 20);
-    let mut first = Life::begin(2, &scene.dir);
+    let mut first = scene.begin(2);
     let mut fast = first.side.reader();
     take(&mut fast, 0..20).await;
     fast.done();
@@ -358,7 +358,7 @@ async fn unfinished_messages_of_the_slowest_reader_are_redelivered_to_all() {
     assert_eq!(scene.exports.progress(), 7);
     first.die(&scene.there).await;
 
-    let mut second = Life::begin(3, &scene.dir);
+    let mut second = scene.begin(3);
     let mut other = second.side.reader();
     for _ in 0..2 {
         second.takes(7..20, true).await;
@@ -377,7 +377,7 @@ async fn possibly_delivered_messages_are_marked_or_at_most_once_a_gap() {
         ("deaths-unheard-once", Redelivery::AtMostOnce),
     ] {
         let scene = Scene::new(name, redelivery, 3);
-        let (here, wire) = (Side::new("here", 2, 64), Wire::new());
+        let (here, wire) = (Side::new("here", 2, 64), Wire::default());
         let mut reader = here.reader();
         // Lets the reader's hello and subscriptions pass, but not its confirmations.
         wire.limit_up(Some(2));
@@ -395,7 +395,7 @@ async fn possibly_delivered_messages_are_marked_or_at_most_once_a_gap() {
         within("it has left", reading).await.unwrap();
         until("that is seen", || notices.count("down", "`here`") == 2).await;
 
-        let mut next = Life::begin(3, &scene.dir);
+        let mut next = scene.begin(3);
         if redelivery == Redelivery::AtMostOnce {
             let gap = next.gap().await;
             assert_eq!((gap.count, gap.exact, gap.reason), (3, true, GapReason::Disconnected));

@@ -24,9 +24,9 @@ struct Sides {
 
 impl Sides {
     fn new(name: &str) -> Sides {
-        let (dir, there, here) = sides(name, 64, 64);
+        let (dir, there, here) = sides(name, 64);
         let serving = there.serve(there.exports_for("here", OBSERVING), dir.place());
-        Sides { dir, there, here, wire: Wire::new(), down: Arc::default(), serving }
+        Sides { dir, there, here, wire: Wire::default(), down: Arc::default(), serving }
     }
 
     /// Starts a reader whose connections can be cut and prevented.

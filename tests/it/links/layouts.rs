@@ -8,7 +8,7 @@ use mycelium_transports::local::Policy;
 use tokio::task::JoinHandle;
 
 use crate::links::harness::{
-    Carrier, Number, Side, TestDir, Wide, ask, connect, end, frame, hello, next_frame,
+    Carrier, Number, Side, TestDir, Wide, ask, connect_and_say, end, frame, hello, next_frame,
     over_each_carrier, say, served, sides_over, subscribe, until, within,
 };
 
@@ -28,7 +28,7 @@ async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
 }
 
 async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Carrier) {
-    let (dir, mut there, here) = sides_over(carrier, "layouts-both", 8, 8);
+    let (dir, mut there, here) = sides_over(carrier, "layouts-both", 8);
     there.carry::<Wide>(8);
     let serving = there.serve(there.exports_for("here", Policy::Block), dir.place());
     let reading = here.read("there", dir.place(), Policy::Block);
@@ -100,8 +100,9 @@ async fn a_peer_without_descriptions_is_not_asked_and_still_fails_the_reader() {
     for features in [None, Some(0), Some(!1)] {
         let here = answers("layouts-mute", features, &[]).await;
         let words = format!("digest {} here; digest {} there", Number::DIGEST, "09".repeat(16));
-        assert_eq!(here.notices.count("layout differs", &words), 1, "{features:?}");
-        assert_eq!(here.notices.count("layout differs", "first difference"), 0);
+        let notices =
+            ["first difference", &words].map(|it| here.notices.count("layout differs", it));
+        assert_eq!(notices, [0, 1], "{features:?}");
     }
 }
 
@@ -123,12 +124,9 @@ async fn no_answer_of_a_peer_hides_a_mismatch() {
     ];
     for (name, frames) in cases {
         let here = answers("layouts-liar", Some(1), &frames).await;
-        assert_eq!(
-            here.notices.count("layout differs", "cannot read topic `numbers`"),
-            1,
-            "{name}"
-        );
-        assert_eq!(here.notices.count("layout differs", "first difference"), 0, "{name}");
+        let words = ["first difference", "cannot read topic `numbers`"];
+        let notices = words.map(|it| here.notices.count("layout differs", it));
+        assert_eq!(notices, [0, 1], "{name}");
     }
 }
 
@@ -139,8 +137,8 @@ async fn a_reader_describes_no_layout() {
         .await;
     for offset in [0_u32, 7] {
         let piece = next_of(&mut stream, 18).await;
-        assert_eq!(piece[2..8], [&[0; 2], &offset.to_le_bytes()[..]].concat());
-        assert_eq!(piece[8..12], [0; 4], "a total of 0");
+        // A length of 0, and a total of 0.
+        assert_eq!(piece[2..12], [&[0; 2], &offset.to_le_bytes()[..], &[0; 4]].concat());
     }
     end(&[&here], [reading]).await;
 }
@@ -158,27 +156,19 @@ async fn only_permitted_readers_get_a_layout() {
         ("stranger", "numbers", 0, 0, 0),
     ];
     for (index, (node, topic, offset, length, total)) in cases.into_iter().enumerate() {
-        let mut stream = connect(dir.place()).await;
-        say(&mut stream, &[hello(node, 3, 1), ask(topic, offset)].concat()).await;
+        let bytes = [hello(node, 3, 1), ask(topic, offset)].concat();
+        let mut stream = connect_and_say(dir.place(), &bytes).await;
         let piece = next_of(&mut stream, 18).await;
-        assert_eq!(piece[2..4], length.to_le_bytes(), "{node} {topic} {offset}");
-        assert_eq!(piece[4..8], offset.to_le_bytes());
-        assert_eq!(piece[8..12], total.to_le_bytes(), "{node} {topic} {offset}");
+        let numbers = [&length.to_le_bytes()[..], &offset.to_le_bytes(), &total.to_le_bytes()];
+        assert_eq!(piece[2..12], numbers.concat(), "{node} {topic} {offset}");
         drop(stream);
         until("it has gone", || there.notices.count("down", "") == index + 1).await;
     }
     // In a flood of requests, each is answered or replaced by a later one; none is queued.
-    let mut stream = connect(dir.place()).await;
-    say(&mut stream, &hello("here", 4, 1)).await;
-    let flood = ask("numbers", 1).repeat(1000);
-    say(&mut stream, &flood).await;
+    let mut stream = connect_and_say(dir.place(), &hello("here", 4, 1)).await;
+    say(&mut stream, &ask("numbers", 1).repeat(1000)).await;
     say(&mut stream, &ask("numbers", 54)).await;
-    loop {
-        let piece = next_of(&mut stream, 18).await;
-        if piece[4..8] == 54_u32.to_le_bytes() {
-            break;
-        }
-    }
+    while next_of(&mut stream, 18).await[4..8] != 54_u32.to_le_bytes() {}
     drop(stream);
     end(&[&there], [serving]).await;
 }
@@ -186,12 +176,12 @@ async fn only_permitted_readers_get_a_layout() {
 #[tokio::test]
 async fn a_duplicate_subscription_is_rejected() {
     let (dir, there, serving) = served(Carrier::Unix, "layouts-twice", 8);
-    let mut stream = connect(dir.place()).await;
     // The observing mode is open to every peer.
     let first = subscribe::<Number>(1, 8);
     let mut second = first.clone();
     second[24 + 4] += 1;
-    say(&mut stream, &[hello("reader", 3, 1), first, second].concat()).await;
+    let bytes = [hello("reader", 3, 1), first, second].concat();
+    let mut stream = connect_and_say(dir.place(), &bytes).await;
     assert_eq!(next_of(&mut stream, 7).await[2..4], [6, 0]);
     drop(stream);
     end(&[&there], [serving]).await;

@@ -8,7 +8,9 @@ use mycelium_transports::local::{Delivery, Policy, Schema, Start, Topic};
 use mycelium_transports::stream::{STREAMS, TOPICS};
 use tokio::time::Instant;
 
-use crate::links::harness::{Number, Side, TestDir, join, sides, until, within};
+use crate::links::harness::{
+    Carrier, Number, Side, TestDir, emit, join, served, sides, until, within,
+};
 
 #[tokio::test]
 async fn a_reader_with_too_many_interests_or_topics_is_refused() {
@@ -28,7 +30,7 @@ async fn a_reader_with_too_many_interests_or_topics_is_refused() {
 
 #[tokio::test]
 async fn a_reader_that_is_rejected_again_pauses_longer() {
-    let (dir, there, here) = sides("limits-namesake", 8, 8);
+    let (dir, there, here) = sides("limits-namesake", 8);
     let namesake = Side::new("here", 3, 8);
     there.serve(there.exports(None), dir.place());
     here.read("there", dir.place(), Policy::Block);
@@ -45,7 +47,7 @@ async fn a_reader_that_is_rejected_again_pauses_longer() {
 /// gating.
 #[tokio::test]
 async fn a_reader_that_is_announced_as_an_observer_cannot_gate() {
-    let (dir, there, here) = sides("limits-announced", 8, 8);
+    let (dir, there, here) = sides("limits-announced", 8);
     there.serve(there.exports_for("here", Policy::DropOldest), dir.place());
     here.read("there", dir.place(), Policy::Block);
     here.notices.until("refused", "not allowed").await;
@@ -53,15 +55,12 @@ async fn a_reader_that_is_announced_as_an_observer_cannot_gate() {
 
 #[tokio::test]
 async fn remote_readers_leave_room_for_local_publishers() {
-    let dir = TestDir::new("limits-readers");
-    let there = Side::new("there", 1, 8);
-    there.serve(there.exports(None), dir.place());
+    let (dir, there, _serving) = served(Carrier::Unix, "limits-readers", 8);
     let mut others = Vec::new();
     for name in ["one", "two", "three"] {
         let side = Side::new(name, 2, 8);
-        let imports =
-            side.imports("there", dir.place(), vec![side.interest(Policy::Block); TOPICS]);
-        tokio::spawn(imports.run().unwrap());
+        let interests = vec![side.interest(Policy::Block); TOPICS];
+        tokio::spawn(side.imports("there", dir.place(), interests).run().unwrap());
         others.push(side);
     }
     for side in &others {
@@ -86,8 +85,7 @@ async fn ended_streams_that_are_not_read_are_bounded() {
     let all = async {
         for epoch in 0..1000 {
             let mut publisher = there.numbers.publisher::<Number>("publisher", epoch).unwrap();
-            publisher.emit(Number { value: epoch }).await.unwrap();
-            drop(publisher);
+            emit(&mut publisher, epoch..epoch + 1).await;
         }
     };
     within("a reader that does not look holds no publisher of one message", all).await;
@@ -109,9 +107,8 @@ async fn ended_streams_that_are_not_read_are_bounded() {
 /// for the same reason.
 #[tokio::test]
 async fn a_peer_name_cannot_forge_counter_labels() {
-    let dir = TestDir::new("limits-label");
-    let (there, here) = (Side::new("there", 1, 8), Side::new("x role=reader\nlink=y", 2, 8));
-    there.serve(there.exports(None), dir.place());
+    let (dir, there, _serving) = served(Carrier::Unix, "limits-label", 8);
+    let here = Side::new("x role=reader\nlink=y", 2, 8);
     here.read("there", dir.place(), Policy::Block);
     let met = || there.notices.count("up", "") + there.notices.count("rejected", "") > 0;
     until("they have met", met).await;

@@ -13,13 +13,13 @@ use crate::links::harness::{Number, Wire, sides, take, until, within};
 
 #[tokio::test]
 async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_the_end() {
-    let (dir, there, here) = sides("lost-unconfirmed", 64, 64);
+    let (dir, there, here) = sides("lost-unconfirmed", 64);
     let exports = there.exports_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     drop(publisher);
     let mut reader = here.reader();
-    let wire = Wire::new();
+    let wire = Wire::default();
     // Lets the reader's hello and subscriptions pass, but not its confirmations.
     wire.limit_up(Some(2));
     there.serve(exports, dir.place());
@@ -34,10 +34,10 @@ async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_
 #[tokio::test]
 async fn lost_ends_are_sent_again_without_a_gap() {
     for count in [1, 120] {
-        let (dir, there, here) = sides("lost-ends", 64, 64);
+        let (dir, there, here) = sides("lost-ends", 64);
         let exports = Arc::new(there.exports_for("here", Policy::Block));
         let mut reader = here.reader();
-        let wire = Wire::new();
+        let wire = Wire::default();
         there.serve(exports.clone(), dir.place());
         here.read_over(&wire, dir.place(), Policy::Block);
         let publisher = |epoch| there.numbers.publisher::<Number>("publisher", 100 + epoch);
@@ -64,7 +64,7 @@ pub(crate) struct Big {
 
 /// Gaps are exact and messages are whole, whenever the connection is lost.
 async fn big_ones_with_cuts(name: &str, policy: Policy) {
-    let (dir, mut there, mut here) = sides(name, 16, 16);
+    let (dir, mut there, mut here) = sides(name, 16);
     for side in [&mut there, &mut here] {
         side.carry::<Big>(16);
         side.config.max_frame = 256;
@@ -73,7 +73,7 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
         side.config.retry.first = Duration::from_millis(2);
     }
     let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
-    let wire = Wire::new();
+    let wire = Wire::default();
     there.serve(there.exports_for("here", policy), dir.place());
     here.read_over(&wire, dir.place(), policy);
     let mut publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();

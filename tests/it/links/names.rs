@@ -1,19 +1,15 @@
 //! Which names peers may have, and how a peer with a rejected name is answered.
 
-use std::sync::Arc;
-
-use mycelium_transports::link::Exports;
 use mycelium_transports::local::Policy;
 
 use crate::links::harness::{
-    Carrier, Number, Side, TestDir, end, named, next_frame, over_each_carrier, served, sides, take,
+    Carrier, Side, TestDir, emit, end, named, next_frame, over_each_carrier, served, sides, take,
     within,
 };
 
 over_each_carrier! {
     #[tokio::test]
     empty_names_and_the_name_of_the_node_are_rejected;
-    #[tokio::test]
     a_second_process_with_a_name_is_rejected;
 }
 
@@ -55,9 +51,8 @@ async fn a_second_process_with_a_name_is_rejected(carrier: Carrier) {
 #[tokio::test]
 async fn a_name_of_a_process_is_rejected_for_others() {
     let own = std::process::id();
-    let (dir, there, here) = sides("names-process", 8, 8);
-    let exports: Arc<Exports> = Arc::new(there.exports_for("here", Policy::Block));
-    let serving = there.serve(exports, dir.place());
+    let (dir, there, here) = sides("names-process", 8);
+    let serving = there.serve(there.exports_for("here", Policy::Block), dir.place());
     there.control.bind("here", own + 1);
     assert_eq!(refusal(&dir, "here").await, UNWELCOME);
     there.control.bind("here", own);
@@ -65,12 +60,12 @@ async fn a_name_of_a_process_is_rejected_for_others() {
     let reading = here.read("there", dir.place(), Policy::Block);
     within("they have met", here.control.ready()).await;
     let mut publisher = there.publisher();
-    publisher.emit(Number { value: 0 }).await.unwrap();
+    emit(&mut publisher, 0..1).await;
     take(&mut reader, 0..1).await;
     // Neither a binding of another name nor the same binding again changes anything.
     there.control.bind("other", 1);
     there.control.bind("here", own);
-    publisher.emit(Number { value: 1 }).await.unwrap();
+    emit(&mut publisher, 1..2).await;
     take(&mut reader, 1..2).await;
     assert_eq!(there.notices.count("down", "`here`"), 0);
     // The name is bound to the next process, so this connection has to end.
@@ -78,7 +73,7 @@ async fn a_name_of_a_process_is_rejected_for_others() {
     there.notices.until("down", "`here`").await;
     assert_eq!(refusal(&dir, "here").await, UNWELCOME);
     // Messages for this name are still kept for the process that owns it.
-    publisher.emit(Number { value: 2 }).await.unwrap();
+    emit(&mut publisher, 2..3).await;
     there.control.bind("here", own);
     take(&mut reader, 2..3).await;
     end(&[&there, &here], [serving, reading]).await;

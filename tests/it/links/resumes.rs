@@ -10,7 +10,7 @@ use mycelium_transports::local::{Policy, Publisher};
 use tokio::task::JoinHandle;
 
 use crate::links::harness::{
-    Number, Place, Side, TestDir, connect, frame, hello, say, subscribe, until, within,
+    Number, Place, Side, TestDir, connect_and_say, frame, hello, say, subscribe, until, within,
 };
 
 /// The publisher's epoch, the number of messages, and the number of confirmed ones.
@@ -27,6 +27,11 @@ enum Heard {
 }
 
 impl Heard {
+    /// Returns whether this is the message with this sequence.
+    fn is(&self, expected: u64) -> bool {
+        matches!(self, Heard::Message { sequence, .. } if *sequence == expected)
+    }
+
     fn of(frame: &FrameView<'_>) -> Heard {
         let (header, payload) = (frame.header(), frame.payload());
         let sequence = header.sequence();
@@ -48,11 +53,6 @@ struct Peer {
 }
 
 impl Peer {
-    /// Subscribes to numbers with these resumes, in the gating mode.
-    async fn new(place: &Place, boot: u64, resumes: &[u64]) -> Peer {
-        Peer::with(place, boot, resumes, subscribe::<Number>(0, 64)).await
-    }
-
     /// Subscribes as an observer, which starts at the oldest message.
     async fn late(place: &Place, boot: u64, resumes: &[u64]) -> Peer {
         let mut wish = subscribe::<Number>(1, 64);
@@ -61,7 +61,6 @@ impl Peer {
     }
 
     async fn with(place: &Place, boot: u64, resumes: &[u64], mut wish: Vec<u8>) -> Peer {
-        let mut stream = connect(place).await;
         let count = resumes.len() as u16;
         let mut hello = hello("here", boot, 1);
         // Fields as in the document: `known` before the name, `resumes` before the window.
@@ -74,8 +73,7 @@ impl Peer {
             payload.extend(next.to_le_bytes());
             said.extend(frame(0, 0, 0, &payload));
         }
-        say(&mut stream, &said).await;
-        Peer { stream, bytes: Vec::new() }
+        Peer { stream: connect_and_say(place, &said).await, bytes: Vec::new() }
     }
 
     /// Returns the frames of the server up to the first for which `is_last` holds.
@@ -108,10 +106,7 @@ impl Peer {
     }
 
     async fn all(&mut self) -> Vec<Heard> {
-        self.hear(
-            |received| matches!(received, Heard::Message { sequence, .. } if *sequence == COUNT - 1),
-        )
-        .await
+        self.hear(|received| received.is(COUNT - 1)).await
     }
 }
 
@@ -145,9 +140,10 @@ impl Scene {
         (Scene { there, dir, publisher, connections: 0 }, serving)
     }
 
+    /// Subscribes to numbers with these resumes, in the gating mode.
     async fn connect(&mut self, boot: u64, resumes: &[u64]) -> Peer {
         self.connections += 1;
-        Peer::new(self.dir.place(), boot, resumes).await
+        Peer::with(self.dir.place(), boot, resumes, subscribe::<Number>(0, 64)).await
     }
 
     async fn lose(&self, peer: Peer) {
@@ -220,8 +216,7 @@ impl Scene {
         let has_begun = |heard: &Heard| match heard {
             Heard::Stream { .. } => true,
             // The last message so far; it may arrive in the same read as its stream.
-            Heard::Message { sequence, .. } => sequence + 1 == value,
-            Heard::Gone(_) | Heard::Other(_) => false,
+            heard => heard.is(value - 1),
         };
         let mut received = peer.hear(has_begun).await;
         if !resumes.is_empty() {
@@ -230,9 +225,7 @@ impl Scene {
             return received;
         }
         self.publisher.try_emit(Number { value }).unwrap();
-        let is_last =
-            |heard: &Heard| matches!(heard, Heard::Message { sequence, .. } if *sequence == value);
-        received.extend(peer.hear(is_last).await);
+        received.extend(peer.hear(|heard| heard.is(value)).await);
         self.lose(peer).await;
         received
     }

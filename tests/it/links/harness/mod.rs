@@ -14,13 +14,14 @@ mod side;
 mod tls;
 mod wire;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_core::{Message, message};
 use mycelium_transports::link::Exports;
-use mycelium_transports::local::{Delivery, Policy, Received, Subscription};
+use mycelium_transports::local::{Delivery, Policy, Publisher, Received, Subscription};
 use tokio::task::JoinHandle;
 
 use crate::loopback::host;
@@ -30,7 +31,9 @@ pub(crate) use child::{child, drip, limit_descriptors, part};
 pub(crate) use frames::{frame, hello};
 pub(crate) use notices::Notices;
 pub(crate) use place::{Carrier, Place, over_each_carrier};
-pub(crate) use raw_peer::{ask, connect, hear, named, next_frame, ping, say, subscribe};
+pub(crate) use raw_peer::{
+    ask, connect, connect_and_say, hear, named, next_frame, ping, say, subscribe,
+};
 pub(crate) use side::Side;
 pub(crate) use wire::Wire;
 
@@ -100,18 +103,14 @@ impl TestDir {
 }
 
 /// Returns a directory, a publisher's side `there` and a reader's side `here`, whose rings have
-/// these numbers of slots.
-pub(crate) fn sides(name: &str, there: usize, here: usize) -> (TestDir, Side, Side) {
-    sides_over(Carrier::Unix, name, there, here)
+/// this number of slots.
+pub(crate) fn sides(name: &str, capacity: usize) -> (TestDir, Side, Side) {
+    sides_over(Carrier::Unix, name, capacity)
 }
 
-pub(crate) fn sides_over(
-    carrier: Carrier,
-    name: &str,
-    there: usize,
-    here: usize,
-) -> (TestDir, Side, Side) {
-    (TestDir::over(carrier, name), Side::new("there", 1, there), Side::new("here", 2, here))
+pub(crate) fn sides_over(carrier: Carrier, name: &str, capacity: usize) -> (TestDir, Side, Side) {
+    let side = |name, boot| Side::new(name, boot, capacity);
+    (TestDir::over(carrier, name), side("there", 1), side("here", 2))
 }
 
 /// Returns a directory, and a side `there` that serves every reader.
@@ -163,10 +162,17 @@ pub(crate) async fn next<M: Message>(reader: &mut Subscription<M>) -> Received<M
 }
 
 /// Takes these numbers in order, and panics at a gap.
-pub(crate) async fn take(reader: &mut Subscription<Number>, numbers: std::ops::Range<u64>) {
+pub(crate) async fn take(reader: &mut Subscription<Number>, numbers: Range<u64>) {
     for value in numbers {
         let number = next(reader).await;
         assert_eq!((number.value, number.sequence()), (value, value));
+    }
+}
+
+/// Emits these numbers, waiting for room.
+pub(crate) async fn emit(publisher: &mut Publisher<Number>, numbers: Range<u64>) {
+    for value in numbers {
+        within("room", publisher.emit(Number { value })).await.unwrap();
     }
 }
 

@@ -103,18 +103,18 @@ pub(crate) trait Socket: Read + Write {
 impl<S: Read + Write> Socket for S {}
 
 /// Makes a test of each of these functions over Unix sockets, TCP and TLS, such as
-/// `over_tcp::name`. The tokens before a name are the attribute of its tests.
+/// `over_tcp::name`. The tokens before the names are the attribute of each test.
 macro_rules! over_each_carrier {
-    ($($(#[$test:meta])+ $name:ident;)+) => {
+    (#[$test:meta] $($name:ident;)+) => {
         mod over_unix {
-            $($(#[$test])+ async fn $name() { super::$name(crate::links::harness::Carrier::Unix).await })+
+            $(#[$test] async fn $name() { super::$name(crate::links::harness::Carrier::Unix).await })+
         }
         mod over_tcp {
-            $($(#[$test])+ async fn $name() { super::$name(crate::links::harness::Carrier::Tcp).await })+
+            $(#[$test] async fn $name() { super::$name(crate::links::harness::Carrier::Tcp).await })+
         }
         #[cfg(feature = "tls")]
         mod over_tls {
-            $($(#[$test])+ async fn $name() { super::$name(crate::links::harness::Carrier::Tls).await })+
+            $(#[$test] async fn $name() { super::$name(crate::links::harness::Carrier::Tls).await })+
         }
     };
 }

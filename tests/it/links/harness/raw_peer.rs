@@ -29,8 +29,13 @@ pub(crate) async fn connect(place: &Place) -> Stream {
 
 /// Returns a connection on which a hello with this name was sent.
 pub(crate) async fn named(place: &Place, node: &str) -> Stream {
+    connect_and_say(place, &hello(node, 1, 1)).await
+}
+
+/// Returns a connection on which these bytes were sent.
+pub(crate) async fn connect_and_say(place: &Place, bytes: &[u8]) -> Stream {
     let mut stream = connect(place).await;
-    say(&mut stream, &hello(node, 1, 1)).await;
+    say(&mut stream, bytes).await;
     stream
 }
 

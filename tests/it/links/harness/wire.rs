@@ -15,9 +15,10 @@ use tokio::sync::watch;
 use super::{Place, until};
 
 /// Forwards bytes between a reader and a server.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Wire(Arc<Ends>);
 
+#[derive(Default)]
 struct Ends {
     up: Way,
     down: Way,
@@ -37,15 +38,6 @@ struct Way {
 }
 
 impl Wire {
-    pub(crate) fn new() -> Wire {
-        Wire(Arc::new(Ends {
-            up: Way::default(),
-            down: Way::default(),
-            cut: watch::Sender::new(false),
-            open: AtomicUsize::new(0),
-        }))
-    }
-
     /// Returns a function that connects through this wire.
     pub(crate) fn connect(&self, executor: Arc<dyn Executor>, place: &Place) -> Connect {
         let (wire, path) = (self.clone(), PathBuf::from(&place.address));
@@ -60,8 +52,7 @@ impl Wire {
         for socket in [&here, &near, &there] {
             socket.set_nonblocking(true).unwrap();
         }
-        let (near, far) =
-            (UnixStream::from_std(near).unwrap(), UnixStream::from_std(there).unwrap());
+        let [near, far] = [near, there].map(|socket| UnixStream::from_std(socket).unwrap());
         let ends = self.0.clone();
         ends.open.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(async move {

@@ -219,9 +219,8 @@ fn side<M: Message>(
         Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(5) };
     let (schema, recorded) = (Schema::of::<M>(), Recorded::default());
     let counters = side.counters.clone();
-    let numbers =
+    side.numbers =
         Topic::with_recorded(topic, schema, capacity, 64, memory, recorded, counters).unwrap();
-    side.numbers = numbers;
     side
 }
 
