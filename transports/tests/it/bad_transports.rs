@@ -9,150 +9,95 @@ use std::time::Duration;
 
 use mycelium_transports::conformance::{TIME_LIMIT, TestExecutor, Threads, check, laws};
 
-use bad::{Bad, FAULT, Fault};
+use bad::Fault::{self, *};
+use bad::{Bad, FAULT};
 
 /// The faults, each with a law that must notice it, and a part of the law's error.
 const NOTICED: &[(Fault, &str, &str)] = &[
-    (Fault::Drops, "messages_of_a_publisher_arrive_once_and_in_order", "number and sequence"),
-    (Fault::Drops, "messages_keep_their_traces", "in order"),
-    (Fault::Drops, "every_message_is_counted_after_a_shutdown", "with Block"),
-    (Fault::Drops, "a_disturbance_loses_and_repeats_nothing", "left == right"),
-    (Fault::Drops, "a_task_that_panics_affects_no_other_task", "left == right"),
-    (Fault::Drops, "a_receive_with_a_timeout_loses_nothing", "left == right"),
+    (Drops, "messages_of_a_publisher_arrive_once_and_in_order", "number and sequence"),
+    (Drops, "messages_keep_their_traces", "in order"),
+    (Drops, "every_message_is_counted_after_a_shutdown", "with Block"),
+    (Drops, "a_disturbance_loses_and_repeats_nothing", "left == right"),
+    (Drops, "a_task_that_panics_affects_no_other_task", "left == right"),
+    (Drops, "a_receive_with_a_timeout_loses_nothing", "left == right"),
+    (Drops, "an_observer_never_blocks_the_publisher_and_gets_exact_gaps", "after the gap"),
+    (Doubles, "messages_of_a_publisher_arrive_once_and_in_order", "number and sequence"),
+    (Doubles, "a_message_whose_handler_failed_is_redelivered_once", "left == right"),
+    (Doubles, "a_late_node_gets_no_message_twice", "round 0: "),
+    (Reorders, "messages_of_a_publisher_arrive_once_and_in_order", "number and sequence"),
+    (ChangesTheSpan, "messages_keep_their_traces", "the trace of message"),
+    (HidesLatencies, "a_measured_message_shows_how_long_it_took", "expected one reader"),
+    (SendsLate, "a_measured_message_shows_how_long_it_took", "latencies"),
+    (HidesTheClose, "the_end_follows_the_last_message_of_all_publishers", "timeout: the end"),
+    (ClosesEarly, "a_restarted_publisher_is_read_from_its_first_message", "unexpected end"),
+    (StartsLate, "a_late_reader_starts_with_the_next_message", "timeout: its first"),
+    (StartsLate, "a_late_publisher_is_read_from_its_first_message", "timeout: all sent messages"),
+    (Stays, "a_reader_that_leaves_unblocks_the_publisher", "timeout: the next messages"),
+    (Stays, "a_restarted_reader_starts_with_new_messages", "timeout: the publisher continues"),
     (
-        Fault::Drops,
-        "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
-        "in order, after the gap",
-    ),
-    (Fault::Doubles, "messages_of_a_publisher_arrive_once_and_in_order", "number and sequence"),
-    (Fault::Doubles, "a_message_whose_handler_failed_is_redelivered_once", "left == right"),
-    (Fault::Doubles, "a_late_node_gets_no_message_twice", "round 0: "),
-    (Fault::Reorders, "messages_of_a_publisher_arrive_once_and_in_order", "number and sequence"),
-    (Fault::ChangesTheSpan, "messages_keep_their_traces", "the trace of message"),
-    (Fault::HidesLatencies, "a_measured_message_shows_how_long_it_took", "expected one reader"),
-    (Fault::SendsLate, "a_measured_message_shows_how_long_it_took", "latencies"),
-    (
-        Fault::HidesTheClose,
-        "the_end_follows_the_last_message_of_all_publishers",
-        "timeout: the end",
-    ),
-    (Fault::ClosesEarly, "a_restarted_publisher_is_read_from_its_first_message", "unexpected end"),
-    (Fault::StartsLate, "a_late_reader_starts_with_the_next_message", "timeout: its first"),
-    (
-        Fault::StartsLate,
-        "a_late_publisher_is_read_from_its_first_message",
-        "timeout: all sent messages",
-    ),
-    (
-        Fault::NeverLeaves,
-        "a_reader_that_leaves_unblocks_the_publisher",
-        "timeout: the next messages",
-    ),
-    (
-        Fault::NeverLeaves,
-        "a_restarted_reader_starts_with_new_messages",
-        "timeout: the publisher continues",
-    ),
-    (
-        Fault::ForgetsTheStart,
+        ForgetsTheStart,
         "a_late_reader_may_start_at_the_oldest_retained_message",
         "timeout: a retained message",
     ),
     (
-        Fault::ForgetsTheStart,
+        ForgetsTheStart,
         "the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_message",
         "timeout: a retained message",
     ),
+    (NeverBlocks, "a_full_block_subscription_blocks_the_publisher", "timeout: the publisher waits"),
+    (NeverBlocks, "try_emit_returns_the_message_of_a_full_ring", "more than the ring holds"),
+    (NeverBlocks, "a_full_reject_subscription_returns_the_message", "rejected"),
+    (NeverBlocks, "a_reader_that_stalls_is_evicted_until_it_reads", "the reason of"),
     (
-        Fault::NeverBlocks,
-        "a_full_block_subscription_blocks_the_publisher",
-        "timeout: the publisher waits",
-    ),
-    (
-        Fault::NeverBlocks,
-        "try_emit_returns_the_message_of_a_full_ring",
-        "accepted more than the ring holds",
-    ),
-    (Fault::NeverBlocks, "a_full_reject_subscription_returns_the_message", "rejected"),
-    (Fault::NeverBlocks, "a_reader_that_stalls_is_evicted_until_it_reads", "the reason of"),
-    (
-        Fault::AlwaysBlocks,
+        AlwaysBlocks,
         "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
         "an observer never blocks",
     ),
     (
-        Fault::AlwaysBlocks,
+        AlwaysBlocks,
         "a_drop_newest_reader_keeps_the_oldest_messages",
         "timeout: the publisher emits",
     ),
-    (Fault::AlwaysBlocks, "a_sampling_reader_gets_every_nth_message", "right: 3"),
+    (AlwaysBlocks, "a_sampling_reader_gets_every_nth_message", "right: 3"),
+    (AlwaysBlocks, "a_reader_by_key_gets_the_newest_message_of_each_key", "a gap first"),
+    (AlwaysBlocks, "a_full_reject_subscription_returns_the_message", "timeout: emit does not wait"),
+    (HidesGaps, "an_observer_that_is_always_slower_still_gets_messages", "after the gap"),
+    (HidesGaps, "an_observer_never_blocks_the_publisher_and_gets_exact_gaps", "after the gap"),
+    (HidesGaps, "a_reader_that_stalls_is_evicted_until_it_reads", "after the gap"),
+    (HidesGaps, "a_latest_reader_gets_the_newest_message_and_the_skipped_number", "a gap first"),
     (
-        Fault::AlwaysBlocks,
-        "a_reader_by_key_gets_the_newest_message_of_each_key",
-        "expected a gap first",
-    ),
-    (
-        Fault::AlwaysBlocks,
-        "a_full_reject_subscription_returns_the_message",
-        "timeout: emit does not wait",
-    ),
-    (
-        Fault::HidesGaps,
-        "an_observer_that_is_always_slower_still_gets_messages",
-        "in order, after the gap",
-    ),
-    (
-        Fault::HidesGaps,
-        "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
-        "in order, after the gap",
-    ),
-    (Fault::HidesGaps, "a_reader_that_stalls_is_evicted_until_it_reads", "in order, after the gap"),
-    (
-        Fault::HidesGaps,
-        "a_latest_reader_gets_the_newest_message_and_the_skipped_number",
-        "expected a gap first",
-    ),
-    (
-        Fault::NeverLetsGo,
+        NeverLetsGo,
         "a_reader_that_stalls_is_evicted_until_it_reads",
         "timeout: the publisher continues",
     ),
     (
-        Fault::LetsGoAtOnce,
+        LetsGoAtOnce,
         "a_reader_that_stalls_is_evicted_until_it_reads",
         "timeout: the publisher waits again",
     ),
-    (Fault::ShortensBatches, "batches_arrive_once_and_in_order", "0 of at most"),
-    (Fault::ShortensBatches, "an_observer_gets_the_exact_gaps_of_batches", "timeout: what"),
-    (Fault::ShortensBatches, "a_failed_batch_is_redelivered_one_by_one", "timeout: all"),
-    (Fault::ForgetsWhatWasSent, "a_cancelled_batch_has_sent_a_prefix", "left == right"),
+    (ShortensBatches, "batches_arrive_once_and_in_order", "0 of at most"),
+    (ShortensBatches, "an_observer_gets_the_exact_gaps_of_batches", "timeout: what"),
+    (ShortensBatches, "a_failed_batch_is_redelivered_one_by_one", "timeout: all"),
+    (ForgetsWhatWasSent, "a_cancelled_batch_has_sent_a_prefix", "left == right"),
     (
-        Fault::NeverPressed,
+        NeverPressed,
         "a_publisher_waits_until_its_reader_is_below_the_threshold",
         "the publisher waits: Canceled",
     ),
     (
-        Fault::LosesWakesOfRelief,
+        LosesWakesOfRelief,
         "a_publisher_waits_until_its_reader_is_below_the_threshold",
         "timeout: the publisher continues",
     ),
     (
-        Fault::HidesTheDepth,
+        HidesTheDepth,
         "a_publisher_waits_until_its_reader_is_below_the_threshold",
         "the publisher waits: Canceled",
     ),
-    (
-        Fault::LosesWakesOfReaders,
-        "a_sleeping_reader_is_woken",
-        "timeout: a sleeping reader is woken",
-    ),
-    (
-        Fault::LosesWakesOfPublishers,
-        "a_sleeping_publisher_is_woken",
-        "timeout: a sleeping publisher is woken",
-    ),
-    (Fault::TakesBeforeItIsReady, "a_cancelled_receive_takes_nothing", "dropped at poll"),
-    (Fault::SendsBeforeItIsReady, "a_cancelled_emit_sends_nothing", "poll"),
+    (ReadersSleepOn, "a_sleeping_reader_is_woken", "timeout: a sleeping reader is woken"),
+    (PublishersSleepOn, "a_sleeping_publisher_is_woken", "timeout: a sleeping publisher is woken"),
+    (TakesBeforeItIsReady, "a_cancelled_receive_takes_nothing", "dropped at poll"),
+    (SendsBeforeItIsReady, "a_cancelled_emit_sends_nothing", "poll"),
 ];
 
 /// The fault is global, so faults are tested one after another.
@@ -165,7 +110,7 @@ fn each_fault_is_noticed() {
         check(law, &threads, &threads, TIME_LIMIT).unwrap();
     }
     // Without counters, latencies are not counted, and these faults cannot be noticed.
-    let counts = |fault| !matches!(fault, Fault::HidesLatencies | Fault::SendsLate);
+    let counts = |fault| !matches!(fault, HidesLatencies | SendsLate);
     let noticed = NOTICED.iter().filter(|row| cfg!(feature = "metrics") || counts(row.0));
     for (fault, name, text) in noticed {
         *FAULT.lock().unwrap() = *fault;

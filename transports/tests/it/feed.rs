@@ -16,7 +16,8 @@ use mycelium_transports::seam::Feed;
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
-use crate::deliveries::{assert_gap, probe};
+use crate::deliveries::{assert_each, assert_gap, probe};
+use crate::local::cases;
 use crate::waiter::Waiter;
 
 const CAPACITY: usize = 8;
@@ -55,9 +56,7 @@ fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
 }
 
 fn push(publisher: &mut Feed, numbers: Range<u64>) {
-    for number in numbers {
-        publisher.push(probe(number).as_bytes(), false).unwrap();
-    }
+    numbers.for_each(|number| publisher.push(probe(number).as_bytes(), false).unwrap());
 }
 
 /// Returns a subscription, and a publisher in another process whose first message is `first`.
@@ -213,9 +212,7 @@ fn a_subscription_at_its_end_has_confirmed_everything() {
     push(&mut publisher, 0..3);
     publisher.end();
     assert_eq!(publisher.done(|| true), Some(0));
-    for _ in 0..3 {
-        assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
-    }
+    assert_each(&mut reader, 0..3);
     assert!(matches!(reader.try_recv(), TryRecv::Closed));
     assert_eq!(publisher.done(|| true), Some(3));
     assert!(!publisher.is_in_flight());
@@ -245,9 +242,7 @@ fn an_observer_beside_a_gating_reader_holds_nothing_up() {
     assert_eq!(publisher.done(|| false), None, "no subscription needs any");
     drop(gating);
     assert_eq!(publisher.done(|| false), None);
-    for _ in 1..3 {
-        assert!(matches!(observer.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
-    }
+    assert_each(&mut observer, 1..3);
     assert!(matches!(observer.try_recv(), TryRecv::Closed));
 }
 
@@ -322,9 +317,7 @@ fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
     }
     assert_eq!(assert_gap(&mut reader, 5), GapReason::Disconnected);
     for number in [5, 6] {
-        let TryRecv::Delivery(Delivery::Msg(probe)) = reader.try_recv() else {
-            panic!("a message")
-        };
+        let Some(Delivery::Msg(probe)) = reader.try_recv().delivery() else { panic!("none") };
         assert_eq!((probe.number, probe.redelivered()), (number, number == 5));
         assert_eq!(publisher.done(|| false), Some(number), "it is being handled");
     }
@@ -442,16 +435,8 @@ fn messages_of_a_batch_are_in_flight_at_each_of_its_publishers() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { ProptestConfig::default().cases },
-        // Miri has no access to files.
-        failure_persistence: if cfg!(miri) {
-            None
-        } else {
-            ProptestConfig::default().failure_persistence
-        },
-        ..ProptestConfig::default()
-    })]
+    // Failures are kept in a file, to which Miri has no access.
+    #![proptest_config(if cfg!(miri) { cases(8) } else { ProptestConfig::default() })]
 
     /// The number of each message is its sequence, and each missing message is reported in its
     /// place.

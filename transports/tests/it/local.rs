@@ -50,10 +50,7 @@ impl LocalTopic {
     }
 
     /// Returns a topic with a reader and a publisher.
-    fn joined(
-        capacity: usize,
-        policy: Policy,
-    ) -> (LocalTopic, Subscription<Probe>, Publisher<Probe>) {
+    fn joined(capacity: usize, policy: Policy) -> (Self, Subscription<Probe>, Publisher<Probe>) {
         let local = LocalTopic::open(capacity);
         let (reader, publisher) = (local.subscribe("reader", policy), local.publisher("publisher"));
         (local, reader, publisher)
@@ -109,7 +106,7 @@ fn each_policy() -> [Policy; 7] {
 
 /// Returns a configuration with this many cases under Miri, which has no access to files; otherwise
 /// with the number in `PROPTEST_CASES`, or 256.
-fn cases(in_miri: u32) -> ProptestConfig {
+pub(crate) fn cases(in_miri: u32) -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if cfg!(miri) { ProptestConfig { cases: in_miri, ..config } } else { config }
 }

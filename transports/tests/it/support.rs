@@ -13,14 +13,14 @@ use mycelium_transports::endpoint::unix::own_user;
 /// A user without processes in these tests.
 pub(crate) const STRANGER: u32 = 65534;
 
-/// Returns whether this process is root, which alone can run processes of other users.
+/// Returns [`STRANGER`] if this process can run processes of other users, which only root can.
 #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
-pub(crate) fn can_be_others() -> bool {
+pub(crate) fn stranger() -> Option<u32> {
     let is_root = own_user() == 0;
     if !is_root {
         eprintln!("skipped: only root can run processes of other users");
     }
-    is_root
+    is_root.then_some(STRANGER)
 }
 
 /// A directory for one test.

@@ -6,6 +6,7 @@
 mod sleeper;
 
 use std::error::Error;
+use std::fmt::Debug;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -18,7 +19,7 @@ use mycelium_transports::endpoint::unix::{Access, AllowedPeers, BoundSocket, con
 use mycelium_transports::endpoint::{BindError, LONGEST_PATH, PathTooLong, UntrustedSocket};
 use sleeper::fork_a_sleeper;
 
-use crate::support::{Copied, Other, STRANGER, TestDir, can_be_others, role, say};
+use crate::support::{Copied, Other, STRANGER, TestDir, role, say, stranger};
 
 /// Returns a group to which files of this process can be given.
 fn own_group() -> u32 {
@@ -29,12 +30,16 @@ fn mode(path: &PathBuf) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
+#[track_caller]
+fn assert_in_use<T: Debug>(bound: Result<T, BindError>) {
+    assert!(matches!(bound, Err(BindError::InUse { .. })), "{bound:?}");
+}
+
 #[test]
 fn h12_a_live_socket_is_never_taken_away() {
     let dir = TestDir::new("live");
     let bound = BoundSocket::at(dir.socket()).unwrap();
-    let refused = BoundSocket::at(dir.socket()).unwrap_err();
-    assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
+    assert_in_use(BoundSocket::at(dir.socket()));
     connect(bound.path()).unwrap();
     drop(bound);
     assert!(!dir.socket().exists(), "nothing is left but the lock");
@@ -47,8 +52,7 @@ fn a_listener_without_a_lock_is_live_too() {
     let dir = TestDir::new("lockless");
     drop(BoundSocket::at(dir.socket()).unwrap());
     let _listener = UnixListener::bind(dir.socket()).unwrap();
-    let refused = BoundSocket::at(dir.socket()).unwrap_err();
-    assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
+    assert_in_use(BoundSocket::at(dir.socket()));
 }
 
 const LISTENS: &str = "unix::listens_until_it_is_killed";
@@ -81,8 +85,7 @@ fn a_forked_child_does_not_keep_the_socket_of_a_dead_process() {
     for forks in [false, true] {
         let dir = TestDir::new("dead");
         let other = listens(role(LISTENS), &dir, forks);
-        let is_in_use = || matches!(BoundSocket::at(dir.socket()), Err(BindError::InUse { .. }));
-        assert!(is_in_use());
+        assert_in_use(BoundSocket::at(dir.socket()));
         other.kill();
         assert!(dir.socket().exists(), "it had no time to remove it");
         let is_open = UnixStream::connect(dir.socket()).is_ok();
@@ -90,7 +93,7 @@ fn a_forked_child_does_not_keep_the_socket_of_a_dead_process() {
         assert_eq!(connect(&dir.socket()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
         let bound = BoundSocket::at(dir.socket()).unwrap();
         connect(bound.path()).unwrap();
-        assert!(is_in_use());
+        assert_in_use(BoundSocket::at(dir.socket()));
     }
 }
 
@@ -166,9 +169,8 @@ fn directory_and_socket_have_the_permissions_of_access() {
 #[test]
 fn a_directory_is_opened_as_asked_and_refused_if_it_is_more_open() {
     let access = Access::default().users([STRANGER]);
-    for (before, after) in
-        [(0o700, Some(0o711)), (0o711, Some(0o711)), (0o755, None), (0o722, None)]
-    {
+    let cases = [(0o700, Some(0o711)), (0o711, Some(0o711)), (0o755, None), (0o722, None)];
+    for (before, after) in cases {
         let dir = TestDir::of_mode("opened", before);
         let bound = BoundSocket::with_access(dir.socket(), access.clone());
         match (after, &bound) {
@@ -186,15 +188,13 @@ fn a_directory_is_opened_as_asked_and_refused_if_it_is_more_open() {
 fn a_directory_above_that_is_closed_is_named() {
     let dir = TestDir::of_mode("closed-above", 0o700);
     let inside = dir.0.join("run");
-    for (access, user) in [
+    for (access, expected) in [
         (Access::default().users([STRANGER]), Some(STRANGER)),
         (Access::default().group(own_group()), None),
     ] {
         let refused = BoundSocket::with_access(inside.join("node.sock"), access).unwrap_err();
-        let BindError::Unreachable { directory, user: found, .. } = &refused else {
-            panic!("{refused}")
-        };
-        assert_eq!((directory, *found), (&dir.0, user));
+        let BindError::Unreachable { directory, user, .. } = &refused else { panic!("{refused}") };
+        assert_eq!((directory, *user), (&dir.0, expected));
         assert_eq!(mode(&inside), 0o700, "it is not opened for nothing");
     }
 }
@@ -211,29 +211,27 @@ fn connects_and_says_how_it_went() {
 #[test]
 fn other_users_reach_the_socket_if_access_permits() {
     const GROUP: u32 = 54321;
-    if !can_be_others() {
-        return;
-    }
+    let Some(stranger) = stranger() else { return };
     let denied = ErrorKind::PermissionDenied.to_string();
     let cases = [
         (Access::default(), GROUP, &*denied),
-        (Access::default().users([0, STRANGER]), GROUP, "ok"),
+        (Access::default().users([0, stranger]), GROUP, "ok"),
         (Access::default().group(GROUP), GROUP, "ok"),
         (Access::default().group(GROUP), GROUP + 1, &*denied),
-        (Access::default().users([STRANGER]).mode(0o600), GROUP, &*denied),
+        (Access::default().users([stranger]).mode(0o600), GROUP, &*denied),
     ];
     for (access, group, expected) in cases {
         let dir = TestDir::new("others");
         let bound = BoundSocket::with_access(dir.socket(), access.clone()).unwrap();
         let program = Copied::new(&dir);
-        let mut role = program.role("unix::connects_and_says_how_it_went", STRANGER, group);
+        let mut role = program.role("unix::connects_and_says_how_it_went", stranger, group);
         role.env("MYCELIUM_TEST_SOCKET", dir.socket());
         assert_eq!(Other::start(role).line("result"), expected, "{access:?}");
         if expected == "ok" {
             let (stream, _) = bound.socket().unwrap().accept().unwrap();
             let peer = Peer::Unix(Credentials::of(&stream).unwrap());
             assert_eq!(bound.allowed().check(&peer), Ok(()), "{access:?}");
-            let others = Access::default().users([STRANGER + 1]).allowed(0);
+            let others = Access::default().users([stranger + 1]).allowed(0);
             assert!(others.check(&peer).is_err());
         }
     }
@@ -241,12 +239,10 @@ fn other_users_reach_the_socket_if_access_permits() {
 
 #[test]
 fn a_listener_of_another_user_is_refused() {
-    if !can_be_others() {
-        return;
-    }
+    let Some(stranger) = stranger() else { return };
     let dir = TestDir::new("other-users-listener");
     let program = Copied::new(&dir);
-    let other = listens(program.role(LISTENS, STRANGER, STRANGER), &dir, false);
+    let other = listens(program.role(LISTENS, stranger, stranger), &dir, false);
     let refusal = |path: &Path| {
         let error = connect(path).map(drop).expect_err("another user listens there");
         assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
@@ -274,7 +270,7 @@ fn a_listener_of_another_user_is_refused() {
     let UntrustedSocket::Listener { path, found, expected } = refusal(&dir.socket()) else {
         panic!("the directory is closed by now")
     };
-    assert_eq!((path, found.user, expected), (dir.socket(), STRANGER, 0));
+    assert_eq!((path, found.user, expected), (dir.socket(), stranger, 0));
     assert_eq!(found.process, Some(other.child.id()));
     let link = TestDir::new("other-users-link");
     symlink(&dir.0, &link.0).unwrap();
@@ -295,7 +291,7 @@ fn a_vanished_socket_is_restored() {
     for (harm, expected) in harms {
         let dir = TestDir::new("vanished");
         let access = Access::default().users([STRANGER]);
-        let mut bound = BoundSocket::with_access(dir.socket(), access).unwrap();
+        let mut bound = BoundSocket::with_access(dir.socket(), access.clone()).unwrap();
         harm(&dir);
         assert_eq!(bound.restore().unwrap(), expected);
         assert!(!bound.restore().unwrap(), "once is enough");
@@ -303,8 +299,8 @@ fn a_vanished_socket_is_restored() {
         let _connected = connect(&dir.socket()).unwrap();
         bound.socket().unwrap().accept().unwrap();
         assert!(dir.0.join("node.sock.lock").exists());
-        let refused = BoundSocket::with_access(dir.socket(), Access::default().users([STRANGER]));
-        assert!(matches!(refused, Err(BindError::InUse { .. })), "the lock is held: {refused:?}");
+        // The lock is held.
+        assert_in_use(BoundSocket::with_access(dir.socket(), access));
         drop(bound);
         assert!(!dir.socket().exists(), "it is removed as the first one would have been");
     }
@@ -328,8 +324,7 @@ fn a_file_of_another_process_at_the_path_is_kept() {
     fs::remove_dir_all(&dir.0).unwrap();
     let other = BoundSocket::at(dir.socket()).unwrap();
     fs::remove_file(dir.socket()).unwrap();
-    let refused = bound.restore().unwrap_err();
-    assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
+    assert_in_use(bound.restore());
     drop(other);
     assert!(bound.restore().unwrap(), "its lock is gone");
 }
@@ -357,11 +352,8 @@ fn a_user_that_is_not_listed_is_rejected() {
     let of = |user| Peer::Unix(Credentials { process: Some(7), user, group: 0 });
     let allowed = AllowedPeers::users([1000, 1001]);
     assert_eq!(allowed.check(&of(1001)), Ok(()));
-    let unwelcome = allowed.check(&of(1002)).unwrap_err();
-    assert_eq!(
-        unwelcome.to_string(),
-        "process 7 of user 1002 is not on the list of users that may connect"
-    );
+    let unwelcome = allowed.check(&of(1002)).unwrap_err().to_string();
+    assert_eq!(unwelcome, "process 7 of user 1002 is not on the list of users that may connect");
     let address = "127.0.0.1:1".parse().unwrap();
     assert!(allowed.check(&Peer::Tcp(address)).is_err(), "nobody knows whose it is");
 }

@@ -31,7 +31,7 @@ pub(super) enum Fault {
     /// Loses the first delivery of a subscription.
     StartsLate,
     /// Keeps dropped subscriptions subscribed.
-    NeverLeaves,
+    Stays,
     ForgetsTheStart,
     NeverBlocks,
     AlwaysBlocks,
@@ -47,8 +47,8 @@ pub(super) enum Fault {
     LosesWakesOfRelief,
     /// Reports that the ring is empty.
     HidesTheDepth,
-    LosesWakesOfReaders,
-    LosesWakesOfPublishers,
+    ReadersSleepOn,
+    PublishersSleepOn,
     TakesBeforeItIsReady,
     SendsBeforeItIsReady,
 }
@@ -107,7 +107,7 @@ impl<E: Send> End<E> {
 impl<E: Send> Drop for End<E> {
     fn drop(&mut self) {
         static LEAKED: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
-        if self.fault == Fault::NeverLeaves
+        if self.fault == Fault::Stays
             && let Some(end) = self.end.take()
             && TypeId::of::<E>() == TypeId::of::<Subscription<Probe>>()
         {
@@ -167,7 +167,7 @@ impl Publish for End<Publisher<Probe>> {
     async fn emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>> {
         let publisher = self.end.as_mut().unwrap();
         match self.fault {
-            Fault::LosesWakesOfPublishers => without_wakes(publisher.emit(message)).await,
+            Fault::PublishersSleepOn => without_wakes(publisher.emit(message)).await,
             Fault::SendsBeforeItIsReady => {
                 publisher.emit(message).await?;
                 yield_once().await;
@@ -234,7 +234,7 @@ impl Subscribe for End<Subscription<Probe>> {
         let is_fifth = self.calls.is_multiple_of(5);
         let reader = self.end.as_mut().unwrap();
         match self.fault {
-            Fault::LosesWakesOfReaders => return without_wakes(reader.recv()).await,
+            Fault::ReadersSleepOn => return without_wakes(reader.recv()).await,
             Fault::ClosesEarly if self.calls == 10 => return None,
             Fault::Drops if is_fifth => _ = reader.recv().await,
             Fault::StartsLate if self.calls == 1 => _ = reader.recv().await,

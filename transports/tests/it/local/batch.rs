@@ -116,14 +116,10 @@ fn no_batch_exceeds_the_budget_and_none_starves_a_publisher() {
     assert!(first <= 33 && batch.len() == first + 10, "{first} of {}", batch.len());
     drop(publishers);
     let mut rest = batch.len();
-    loop {
-        match many(&mut reader).len() {
-            0 => break,
-            count => {
-                assert!(count <= 256);
-                rest += count;
-            }
-        }
+    let counts = std::iter::repeat_with(|| many(&mut reader).len());
+    for count in counts.take_while(|count| *count > 0) {
+        assert!(count <= 256);
+        rest += count;
     }
     assert_eq!(rest, 710);
 }

@@ -29,12 +29,11 @@ impl Ran {
     /// Adds a handler that accepts and records all messages.
     fn watch(&self, topic: &Topic, name: &str) {
         let ran = self.clone();
-        topic
-            .add_fast_handler(name, move |probe: &Probe| {
-                ran.0.lock().unwrap().push(probe.number);
-                Ok(())
-            })
-            .unwrap();
+        let record = move |probe: &Probe| {
+            ran.0.lock().unwrap().push(probe.number);
+            Ok(())
+        };
+        topic.add_fast_handler(name, record).unwrap();
     }
 }
 
@@ -55,14 +54,13 @@ fn judge(number: u64) -> Judged {
 }
 
 fn add_judge(topic: &Topic) {
-    topic
-        .add_fast_handler("judge", |probe: &Probe| match judge(probe.number) {
-            Judged::Accepted => Ok(()),
-            Judged::Refused => Err(format!("{} is a number too many", probe.number).into()),
-            // Does not run the panic hook, so nothing is printed.
-            Judged::Panicked => resume_unwind(Box::new("it knows no such number")),
-        })
-        .unwrap();
+    let handler = |probe: &Probe| match judge(probe.number) {
+        Judged::Accepted => Ok(()),
+        Judged::Refused => Err(format!("{} is a number too many", probe.number).into()),
+        // Does not run the panic hook, so nothing is printed.
+        Judged::Panicked => resume_unwind(Box::new("it knows no such number")),
+    };
+    topic.add_fast_handler("judge", handler).unwrap();
 }
 
 #[test]
@@ -71,14 +69,12 @@ fn a_handler_that_emits_to_its_own_topic_is_refused() {
     let inner: [Arc<Mutex<Option<Publisher<Probe>>>>; 2] = Default::default();
     // The handler of each topic emits to the other topic.
     for (topic, to) in [(&first, inner[1].clone()), (&second, inner[0].clone())] {
-        topic
-            .0
-            .add_fast_handler("echo", move |probe: &Probe| {
-                let mut to = to.try_lock().map_err(|_| "the publisher is in use")?;
-                let Some(to) = to.as_mut() else { return Ok(()) };
-                Ok(to.try_emit(*probe)?)
-            })
-            .unwrap();
+        let echo = move |probe: &Probe| {
+            let mut to = to.try_lock().map_err(|_| "the publisher is in use")?;
+            let Some(to) = to.as_mut() else { return Ok(()) };
+            Ok(to.try_emit(*probe)?)
+        };
+        topic.0.add_fast_handler("echo", echo).unwrap();
     }
     let mut readers = [&first, &second].map(|topic| topic.subscribe("reader", Policy::Block));
     *inner[1].lock().unwrap() = Some(second.publisher("inner"));
@@ -171,9 +167,8 @@ fn a_watch_sees_which_handler_runs_also_if_it_panics() {
 /// Returns a topic with the handlers `watch` and `judge`, with or without trace areas.
 fn judged(with_areas: bool, capacity: usize) -> (Arc<Topic>, Ran) {
     let recorded = Recorded { tracer: None, latency_sample: with_areas.then_some(1.0) };
-    let (schema, counters) = (Schema::of::<Probe>(), Region::new(16));
-    let topic =
-        Topic::with_recorded("judged", schema, capacity, 8, RingMemory::Heap, recorded, counters);
+    let (schema, memory, lines) = (Schema::of::<Probe>(), RingMemory::Heap, Region::new(16));
+    let topic = Topic::with_recorded("judged", schema, capacity, 8, memory, recorded, lines);
     let (topic, ran) = (topic.unwrap(), Ran::default());
     ran.watch(&topic, "watch");
     add_judge(&topic);
@@ -257,10 +252,8 @@ proptest! {
                 (Some(None), Some(None | Some(Refusal::Full { .. }))) => {}
                 (Some(Some(judged)), Some(Some(Refusal::FastHandler { handler, failure }))) => {
                     prop_assert_eq!(&**handler, "judge");
-                    prop_assert_eq!(
-                        *judged == Judged::Panicked,
-                        matches!(failure, HandlerFailure::Panic(_))
-                    );
+                    let has_panicked = matches!(failure, HandlerFailure::Panic(_));
+                    prop_assert_eq!(*judged == Judged::Panicked, has_panicked);
                 }
                 different => prop_assert!(false, "{:?}", different),
             }
@@ -292,9 +285,7 @@ fn an_aborted_claim_overwrites_nothing() {
     let (topic, _) = judged(false, 2);
     let mut observer = topic.subscribe::<Probe>("observer", Policy::DropOldest).unwrap();
     let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
-    for number in [0, 1] {
-        publisher.try_emit(probe(number)).unwrap();
-    }
+    (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     publisher.try_emit(probe(3)).unwrap_err();
     assert_eq!(std::iter::from_fn(|| take(&mut observer)).collect::<Vec<_>>(), [0, 1]);
 }

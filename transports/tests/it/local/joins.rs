@@ -73,10 +73,7 @@ impl Reader {
         }
         // A reader that starts at the oldest message does not know that message's sequence.
         let unknown = if is_oldest { sequence.ok() } else { Some(0) };
-        let next = match self.next.get(&publisher).copied().or(unknown) {
-            Some(next) => next,
-            None => return,
-        };
+        let Some(next) = self.next.get(&publisher).copied().or(unknown) else { return };
         let next = match sequence {
             Ok(sequence) => {
                 assert_eq!(next, sequence, "{}: the order of {publisher}", self.name);
@@ -90,8 +87,7 @@ impl Reader {
     fn fail(&mut self) {
         match self.subscription.fail() {
             None if self.options.policy.keeps() => {
-                let is_second =
-                    self.in_flight.len() == 1 && self.failed.contains(&self.in_flight[0]);
+                let is_second = matches!(&*self.in_flight, [it] if self.failed.contains(it));
                 assert!(!is_second || self.may_miss, "{}: no dead letter", self.name);
                 for (publisher, sequence) in self.in_flight.drain(..).rev() {
                     self.failed.insert((publisher, sequence));

@@ -33,13 +33,18 @@ impl Measured {
     }
 
     fn recording<M: Message>(recorded: Recorded) -> Measured {
-        // Miri has no real clock.
         let start = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let world = Measured::without_clock::<M>(recorded, start);
+        world.topic.set_executor(Arc::new(world.time.clone()));
+        world
+    }
+
+    /// Returns a topic whose executor is not set yet.
+    fn without_clock<M: Message>(recorded: Recorded, start: SystemTime) -> Measured {
+        // Miri has no real clock.
         let (counters, time) = (Region::new(64), PausedTime::starting_at(NoTasks, start));
-        let (schema, memory) = (Schema::of::<M>(), RingMemory::Heap);
-        let lines = counters.clone();
+        let (schema, memory, lines) = (Schema::of::<M>(), RingMemory::Heap, counters.clone());
         let topic = Topic::with_recorded("swaps", schema, 8, 8, memory, recorded, lines).unwrap();
-        topic.set_executor(Arc::new(time.clone()));
         Measured { topic, counters, time }
     }
 
@@ -125,11 +130,7 @@ fn a_message_that_the_reader_does_not_get_is_not_measured() {
         feed.try_emit(Probe { publisher: key, number }).unwrap();
         world.pass(10);
     }
-    let mut received = Vec::new();
-    while let TryRecv::Delivery(delivery) = reader.try_recv() {
-        received.push(delivery);
-    }
-    let mut received = numbers(received);
+    let mut received = numbers(std::iter::from_fn(|| reader.try_recv().delivery()).collect());
     received.sort_unstable();
     assert_eq!((received, world.measured()), (vec![1, 2], (2, 30)));
 
@@ -288,10 +289,8 @@ fn a_link_passes_on_when_a_message_was_sent() {
 fn a_measured_topic_without_traces_has_no_part_in_those_of_its_task() {
     let tracer = Tracer::new(1.0, Arc::<Spans>::default());
     let measured = Measured::of(1.0);
-    let traced = Measured::recording::<Probe>(Recorded {
-        tracer: Some(tracer.clone()),
-        latency_sample: None,
-    });
+    let recorded = Recorded { tracer: Some(tracer.clone()), latency_sample: None };
+    let traced = Measured::recording::<Probe>(recorded);
     tracer.set_executor(Arc::new(traced.time.clone()));
     let task = TaskBudget::with_trace(256, TaskTrace::new(tracer, "Strategy".into()));
     let (mut swaps, mut quotes) =
@@ -338,25 +337,18 @@ fn messages_of_any_size_are_measured_and_have_traces() {
 
 #[test]
 fn nothing_is_measured_before_there_is_a_clock() {
-    let counters = Region::new(64);
     let recorded = Recorded { tracer: None, latency_sample: Some(1.0) };
-    let (schema, memory) = (Schema::of::<Probe>(), RingMemory::Heap);
-    let lines = counters.clone();
-    let topic = Topic::with_recorded("swaps", schema, 8, 8, memory, recorded, lines).unwrap();
-    let mut feed = topic.publisher::<Probe>("Feed", epoch()).unwrap();
-    let mut reader = topic.subscribe::<Probe>("Reader", Policy::Block).unwrap();
+    let world = Measured::without_clock::<Probe>(recorded, UNIX_EPOCH);
+    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
     feed.try_emit(probe(1)).unwrap();
-    let time = PausedTime::starting_at(NoTasks, SystemTime::UNIX_EPOCH);
-    topic.set_executor(Arc::new(time.clone()));
+    world.topic.set_executor(Arc::new(world.time.clone()));
     feed.try_emit(probe(2)).unwrap();
-    time.advance(Duration::from_millis(1));
+    world.pass(1);
     (1..3).for_each(|number| assert_eq!(next(&mut reader), number));
-    let [Latency { nanoseconds, ahead, .. }] = &Latency::of(&counters.read())[..] else {
-        panic!("one reader")
-    };
+    let Latency { nanoseconds, ahead, .. } = world.latency();
     // A message from the first moment of 1970 counts as a nanosecond older, because 0 means no
     // time.
-    assert_eq!((nanoseconds.count(), nanoseconds.sum(), *ahead), (1, MS + 1, 0));
+    assert_eq!((nanoseconds.count(), nanoseconds.sum(), ahead), (1, MS + 1, 0));
 }
 
 #[test]
@@ -368,13 +360,11 @@ fn readers_with_one_name_and_long_names_are_added_up() {
     let _edge: Line<EdgeValue> = counters.line("topic=swaps publisher=Feed reader=Reader");
     let readings = counters.read();
     assert!(readings.iter().any(|line| line.kind == Kind::Latency));
-    let counts = Latency::of(&readings).into_iter().map(|it| {
-        assert_eq!(
-            it.nanoseconds.buckets().map(|it| it.count).sum::<u64>(),
-            it.nanoseconds.count()
-        );
-        assert_eq!(it.nanoseconds.most(), Some(LONGEST_LATENCY));
-        (it.topic.len(), it.nanoseconds.count())
-    });
+    let counts =
+        Latency::of(&readings).into_iter().map(|Latency { topic, nanoseconds, .. }| {
+            let count = nanoseconds.buckets().map(|bucket| bucket.count).sum::<u64>();
+            assert_eq!((count, nanoseconds.most()), (nanoseconds.count(), Some(LONGEST_LATENCY)));
+            (topic.len(), count)
+        });
     assert_eq!(counts.collect::<Vec<_>>(), [(5, 2), (62, 1)]);
 }

@@ -94,9 +94,7 @@ fn a_key_beyond_the_number_of_keys_evicts_the_oldest() {
     let (topic, counters) = topic(16);
     let mut newest = topic.subscribe::<Price>("newest", by_symbol(2)).unwrap();
     let mut publisher = topic.publisher("publisher", 1).unwrap();
-    for symbol in [1, 1, 2, 3, 4] {
-        emit(&mut publisher, symbol);
-    }
+    [1, 1, 2, 3, 4].into_iter().for_each(|symbol| emit(&mut publisher, symbol));
     let received = drain(&mut newest);
     assert_eq!(messages(&received), [3, 4]);
     let [Err(gap), ..] = received.as_slice() else { panic!("{received:?}") };
@@ -132,8 +130,7 @@ fn publishers_that_come_and_go_do_not_mix_up_the_newest_messages() {
             }
         }
         messages.sort_by_key(|(symbol, number)| (symbol.to_string(), *number));
-        let expected =
-            [(3, 0), (1, 0), (1, 2)].map(|(symbol, number)| (price(0, symbol).symbol, number));
+        let expected = [(3, 0), (1, 0), (1, 2)].map(|(it, number)| (price(0, it).symbol, number));
         assert_eq!((messages, gaps), (expected.to_vec(), vec![(2 * round + 2, 2)]));
     }
 }

@@ -10,10 +10,11 @@ use mycelium_transports::conformance::{NoTasks, Probe, Spans};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
     DeferredWakes, Delivery, GapReason, Policy, Publisher, Readers, RingMemory, Schema, SpanKind,
-    Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv, poll_traced, poll_with,
+    Subscription, TaskBudget, TaskTrace, Topic, Tracer, poll_traced, poll_with,
 };
 
 use super::{epoch, next, probe, receive};
+use crate::deliveries::assert_gap;
 
 /// A tracer with its clock and its records.
 struct World {
@@ -104,9 +105,7 @@ fn a_receive_that_yields_ends_the_span() {
     let strategy = TaskBudget::with_trace(1, trace);
     let _wakes = input.attach(&strategy);
     let context = Context::from_waker(Waker::noop());
-    for number in 0..8 {
-        feed.try_emit(probe(number)).unwrap();
-    }
+    (0..8).for_each(|number| feed.try_emit(probe(number)).unwrap());
     within(&strategy, || {
         let taken = (0..8).take_while(|_| input.poll_recv(&context).is_ready()).count();
         // More messages are waiting, but the task has to yield first, and may do something else.
@@ -147,10 +146,7 @@ fn a_message_after_a_gap_has_its_own_trace() {
     let Swaps { world, mut feed, mut reader, .. } = Swaps::sampling(1.0, Policy::DropOldest);
     (0..20).for_each(|number| feed.try_emit(probe(number)).unwrap());
     let sent = world.spans.take();
-    assert!(matches!(
-        reader.try_recv(),
-        TryRecv::Delivery(Delivery::Gap(gap)) if (gap.count, gap.reason) == (12, GapReason::Overwritten)
-    ));
+    assert_eq!(assert_gap(&mut reader, 12), GapReason::Overwritten);
     assert_eq!(reader.trace(), None);
     for span in &sent[12..] {
         assert_eq!(next(&mut reader), span.sequence);

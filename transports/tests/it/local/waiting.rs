@@ -9,7 +9,7 @@ use super::{LocalTopic, probe};
 use crate::waiter::Waiter;
 
 /// Polls until the handle parks, and returns the number of polls.
-fn polls_until_it_parks(mut poll: impl FnMut(&Context<'_>) -> bool) -> usize {
+fn polls_to_park(mut poll: impl FnMut(&Context<'_>) -> bool) -> usize {
     let waiter = Waiter::new();
     for polls in 1.. {
         assert!(poll(&waiter.context()), "it must be pending");
@@ -33,12 +33,11 @@ fn a_waiter_spins_as_often_as_its_strategy_says() {
         publisher.set_wait_strategy(wait);
         // Each wait starts with the full number of spins, so this runs twice.
         for _ in 0..2 {
-            let polled = polls_until_it_parks(|context| reader.poll_recv(context).is_pending());
+            let polled = polls_to_park(|context| reader.poll_recv(context).is_pending());
             assert_eq!(polled, polls, "{wait:?}");
             (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
-            let polled = polls_until_it_parks(|context| {
-                publisher.poll_emit(context, &probe(2)).is_pending()
-            });
+            let polled =
+                polls_to_park(|context| publisher.poll_emit(context, &probe(2)).is_pending());
             assert_eq!(polled, polls, "{wait:?}");
             while reader.try_recv().delivery().is_some() {}
         }
@@ -60,7 +59,7 @@ fn a_task_with_deferred_wakes_spins_less() {
     // woken yet.
     reader.set_wait_strategy(WaitStrategy::SpinThenPark(WaitStrategy::SPINS));
     publisher.try_emit(probe(0)).unwrap();
-    let polls = polls_until_it_parks(|context| {
+    let polls = polls_to_park(|context| {
         poll_with(&budget, &mut deferred, || {
             reader.try_recv();
             reader.poll_recv(context).is_pending()
@@ -84,8 +83,7 @@ fn a_handle_without_a_task_yields_by_its_own_count() {
     let mut publisher = local.publisher("publisher");
     let waiter = Waiter::new();
     let context = waiter.context();
-    let emits =
-        (0..1000).filter(|number| publisher.poll_emit(&context, &probe(*number)).is_ready());
+    let emits = (0..1000).filter(|it| publisher.poll_emit(&context, &probe(*it)).is_ready());
     let emits = emits.count();
     assert!((990..1000).contains(&emits), "{emits}");
     assert_eq!(waiter.wakes(), 1000 - emits, "a yield wakes the task");

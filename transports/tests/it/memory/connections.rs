@@ -8,11 +8,11 @@ use mycelium_core::ring::region::Memory;
 use mycelium_transports::endpoint::BindError;
 use mycelium_transports::endpoint::unix::Access;
 use mycelium_transports::memory::{
-    Connection, ControlError, ControlLimits, ControlThread, Gone, Mapping, Packet, PacketKind,
-    RefusedHello, SendError,
+    ControlError, ControlLimits, ControlThread, Gone, Mapping, Packet, PacketKind, RefusedHello,
+    SendError,
 };
 
-use crate::memory::support::{Event, Events, Recorder, TOKEN, connect, expect, listening};
+use super::support::{End, Event, Recorder, TOKEN, connect, expect, limits, listening};
 use crate::support::TestDir;
 
 /// Two control threads with a connection between them.
@@ -20,13 +20,16 @@ pub(crate) struct Pair {
     dir: TestDir,
     listening: Arc<ControlThread>,
     connecting: Arc<ControlThread>,
-    /// Both ends of the connection, with their events.
-    pub(crate) accepted: (Arc<Connection>, Events),
-    pub(crate) connected: (Arc<Connection>, Events),
+    pub(crate) accepted: End,
+    pub(crate) connected: End,
 }
 
 impl Pair {
-    pub(crate) fn new(test: &str, limits: ControlLimits) -> Pair {
+    pub(crate) fn new(test: &str) -> Pair {
+        Pair::with(test, ControlLimits::default())
+    }
+
+    fn with(test: &str, limits: ControlLimits) -> Pair {
         let (dir, listening) = listening(test, limits);
         let connecting = ControlThread::start("connecting", limits).unwrap();
         let (handler, events) = Recorder::new();
@@ -45,10 +48,8 @@ fn region(number: u64) -> Packet {
 
 #[test]
 fn packets_and_descriptors_arrive_in_order() {
-    for assume_old_system in [false, true] {
-        let mut limits = ControlLimits::default();
-        limits.assume_old_system = assume_old_system;
-        let pair = Pair::new(&format!("order-{assume_old_system}"), limits);
+    for old_system in [false, true] {
+        let pair = Pair::with(&format!("order-{old_system}"), limits(old_system));
         let own = Some(std::process::id());
         assert_eq!(pair.accepted.0.peer().process, own);
         assert_eq!(pair.connected.0.peer().process, own);
@@ -76,7 +77,7 @@ fn packets_and_descriptors_arrive_in_order() {
 
 #[test]
 fn each_end_is_told_once() {
-    let pair = Pair::new("close", ControlLimits::default());
+    let pair = Pair::new("close");
     let last = Packet::new(PacketKind::Refused, 7, [0; 4]);
     pair.connected.0.send(last, None).unwrap();
     pair.connected.0.close();
@@ -91,8 +92,7 @@ fn each_end_is_told_once() {
 
 #[test]
 fn stopping_ends_everything() {
-    let Pair { dir, listening, connecting, accepted, connected } =
-        Pair::new("stop", ControlLimits::default());
+    let Pair { dir, listening, connecting, accepted, connected } = Pair::new("stop");
     let no_events = expect(&listening, [1; 16]);
     listening.stop();
     listening.stop();

@@ -19,8 +19,8 @@ use rustix::net::{
     SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
-use crate::memory::support::{
-    Event, Events, Recorder, TOKEN, connect, expect, listening, open_files, until,
+use super::support::{
+    Event, Events, Recorder, TOKEN, connect, expect, limits, listening, open_files, until,
 };
 use crate::support::TestDir;
 
@@ -49,12 +49,15 @@ pub(crate) fn hello(token: [u8; 16], version: u64) -> Vec<u8> {
     bytes(HELLO, [half(low), half(high), version, 0])
 }
 
+/// Returns a socket of packets that is not connected.
+fn unconnected() -> OwnedFd {
+    let flags = SocketFlags::empty();
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
+}
+
 impl Raw {
     pub(crate) fn connect(path: &Path) -> Raw {
-        let flags = SocketFlags::empty();
-        let socket =
-            rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
-        let socket = socket.unwrap();
+        let socket = unconnected();
         rustix::net::connect(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
         Raw(socket)
     }
@@ -190,21 +193,24 @@ fn nothing_is_accepted_before_a_hello() {
 fn a_hostile_listener_is_left() {
     let dir = TestDir::new("hostile-listener");
     std::fs::create_dir(&dir.0).unwrap();
-    let flags = SocketFlags::empty();
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
-    let socket = socket.unwrap();
+    let socket = unconnected();
     rustix::net::bind(&socket, &SocketAddrUnix::new(dir.socket()).unwrap()).unwrap();
     rustix::net::listen(&socket, 16).unwrap();
+    let unexpected = |kind| Gone::Packet(PacketError::Unexpected(kind));
+    let (kind, expected, found) = (PacketKind::Region, 1, 0);
+    let no_region = Gone::Packet(PacketError::Descriptors { kind, expected, found });
     let cases = [
-        (Some(bytes(REGION, [0; 4])), false, None),
-        (Some(bytes(WAKE, [0; 4])), false, Some(PacketError::Unexpected(PacketKind::Wake))),
-        (Some(hello(TOKEN, VERSION)), false, Some(PacketError::Unexpected(PacketKind::Hello))),
-        (Some(bytes(WELCOME, [0; 4])), true, Some(PacketError::Unexpected(PacketKind::Welcome))),
-        (None, false, None),
+        (Some(bytes(REGION, [0; 4])), false, no_region),
+        (Some(bytes(WAKE, [0; 4])), false, unexpected(PacketKind::Wake)),
+        (Some(hello(TOKEN, VERSION)), false, unexpected(PacketKind::Hello)),
+        (Some(bytes(WELCOME, [0; 4])), true, unexpected(PacketKind::Welcome)),
+        (Some(bytes(REFUSED, [1, 0, 0, 0])), false, Gone::Refused(RefusedHello::Token)),
+        (Some(bytes(REFUSED, [2, 9, 0, 0])), false, Gone::Refused(RefusedHello::Version(9))),
+        (Some(bytes(REFUSED, [77, 0, 0, 0])), false, Gone::Refused(RefusedHello::Other(77))),
+        (None, false, Gone::HandshakeTimeout),
     ];
-    for (answer, assume_old_system, expected) in cases {
-        let mut limits = ControlLimits::default();
-        limits.assume_old_system = assume_old_system;
+    for (answer, old_system, reason) in cases {
+        let mut limits = limits(old_system);
         if answer.is_none() {
             limits.handshake = Duration::from_millis(20);
         }
@@ -214,26 +220,7 @@ fn a_hostile_listener_is_left() {
         if let Some(answer) = &answer {
             raw.send(answer);
         }
-        let reason = match (expected, &answer) {
-            (Some(expected), _) => Gone::Packet(expected),
-            (None, None) => Gone::HandshakeTimeout,
-            (None, Some(_)) => {
-                let (kind, expected, found) = (PacketKind::Region, 1, 0);
-                Gone::Packet(PacketError::Descriptors { kind, expected, found })
-            }
-        };
-        assert_eq!(events.gone(), reason);
-    }
-    let connecting = ControlThread::start("connecting", ControlLimits::default()).unwrap();
-    for (args, reason) in [
-        ([1, 0, 0, 0], RefusedHello::Token),
-        ([2, 9, 0, 0], RefusedHello::Version(9)),
-        ([77, 0, 0, 0], RefusedHello::Other(77)),
-    ] {
-        let (_connection, events) = connect(&connecting, &dir, TOKEN);
-        let raw = Raw(rustix::net::accept(&socket).unwrap());
-        raw.send(&bytes(REFUSED, args));
-        assert_eq!(events.gone(), Gone::Refused(reason));
+        assert_eq!(events.gone(), reason, "{answer:02x?}");
     }
 }
 

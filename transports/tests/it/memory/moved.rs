@@ -31,7 +31,7 @@ use crate::deliveries::{assert_each, assert_evicted, assert_gap, assert_next, pr
 use crate::waiter::Waiter;
 
 /// A message of the same size as a probe. The bytes of most numbers are invalid for it.
-#[message(topic = "after-the-end", id = 9)]
+#[message(topic = "moved", id = 9)]
 #[derive(Debug)]
 struct Flags {
     flags: [bool; 16],
@@ -96,8 +96,7 @@ impl Stream {
         let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
         let topic = |schema, memory, counters: &Arc<Region>| {
             let (recorded, counters) = (Recorded::default(), counters.clone());
-            Topic::with_recorded("after-the-end", schema, 16, 4, memory, recorded, counters)
-                .unwrap()
+            Topic::with_recorded("moved", schema, 16, 4, memory, recorded, counters).unwrap()
         };
         let counters = Region::new(16);
         let here = topic(Schema::of::<Probe>(), memory, &counters);
@@ -153,9 +152,7 @@ impl Stream {
 
     /// Emits messages.
     fn emit(&mut self, numbers: Range<u64>) {
-        for number in numbers {
-            assert!(self.publisher.try_emit(probe(number)).is_ok());
-        }
+        numbers.for_each(|number| self.publisher.try_emit(probe(number)).unwrap());
     }
 
     /// Emits messages, which arrive over the link and are confirmed.
@@ -230,14 +227,12 @@ fn positions_after_the_end_of_a_connection_do_not_count() {
     let theirs = stream.foreign();
     let mut reader = Broadcast::gating_from(&theirs, 0).unwrap();
     stream.emit(0..8);
-    let end = stream.end();
     take(&mut reader, 3);
-    end.update(false);
-    assert_eq!(end.kept(), 3);
-    end.remote_readers().unwrap().peer_is_gone(true);
+    stream.assert_resumes_at(3);
+    stream.end().remote_readers().unwrap().peer_is_gone(true);
     take(&mut reader, 3);
-    end.update(false);
-    assert_eq!(end.kept(), 3, "nothing of it is read any more");
+    // Nothing of it is read any more.
+    stream.assert_resumes_at(3);
 }
 
 /// A process unmaps an ended publisher's ring once its readers have read it to the end. If its
@@ -466,9 +461,8 @@ fn readers_of_a_publisher_whose_connection_is_lost_continue_with_the_link() {
         reader.done();
         assert_eq!(mapped.needed(|| false), None, "{policy:?}");
         assert_eq!(remote.done(|| false), Some(9), "{policy:?}");
-        stream.end().update(false);
-        let kept = [0, 8][usize::from(policy == Policy::DropOldest)];
-        assert_eq!(stream.end().kept(), kept, "{policy:?}: the publisher does not know yet");
+        // The publisher does not know yet.
+        stream.assert_resumes_at([0, 8][usize::from(policy == Policy::DropOldest)]);
     }
 }
 
@@ -489,6 +483,15 @@ fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
     assert_eq!((stream.end().kept(), stream.end().depth()), (8, 4));
 }
 
+/// What a reader gets next, or that it has handled everything.
+enum Step {
+    Gap(u64),
+    Next(u64),
+    Done,
+}
+
+use Step::{Done, Gap, Next};
+
 impl Stream {
     /// Asserts from which message on the next process would continue if the readers' process died
     /// now.
@@ -497,6 +500,19 @@ impl Stream {
         let end = self.end();
         end.update(false);
         assert_eq!(end.kept(), number);
+    }
+
+    /// Does the steps, and asserts after each from which message on the next process would continue.
+    #[track_caller]
+    fn assert_places(&mut self, reader: &mut Subscription<Probe>, steps: &[(Step, u64)]) {
+        for (step, place) in steps {
+            match step {
+                Step::Gap(count) => _ = assert_gap(reader, *count),
+                Step::Next(number) => assert_next(reader, *number),
+                Step::Done => reader.done(),
+            }
+            self.assert_resumes_at(*place);
+        }
     }
 
     /// Ends the readers' process, and returns what the next process gets first.
@@ -514,8 +530,7 @@ impl Stream {
 fn a_gap_that_was_not_handled_is_reported_to_the_next_process() {
     let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::DropOldest);
     stream.emit(0..40);
-    assert_gap(&mut reader, 24);
-    stream.assert_resumes_at(0);
+    stream.assert_places(&mut reader, &[(Gap(24), 0)]);
     assert_eq!(stream.resume(), TapItem::Gap(24));
     let next = stream.end();
     assert!(matches!(next.next_item(), TapItem::Message(..)));
@@ -541,8 +556,7 @@ fn a_gating_reader_passes_an_undecodable_message_when_its_gap_is_handled() {
         remote.flush();
         let mut assert_done = |number: u64| {
             if in_memory {
-                stream.end().update(false);
-                assert_eq!(stream.end().kept(), number, "in memory");
+                stream.assert_resumes_at(number);
             } else {
                 assert_eq!(remote.done(|| false), Some(number), "over a link");
             }
@@ -598,13 +612,7 @@ fn an_observer_that_moves_to_memory_has_not_taken_what_came_over_the_link() {
 fn the_place_of_an_observer_passes_a_delivery_at_the_next_receive() {
     let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::DropOldest);
     stream.emit(0..40);
-    assert_gap(&mut reader, 24);
-    assert_next(&mut reader, 24);
-    stream.assert_resumes_at(24);
-    assert_next(&mut reader, 25);
-    stream.assert_resumes_at(25);
-    reader.done();
-    stream.assert_resumes_at(26);
+    stream.assert_places(&mut reader, &[(Gap(24), 0), (Next(24), 24), (Next(25), 25), (Done, 26)]);
     assert!(reader.fail().is_none(), "nothing is delivered again");
     assert_next(&mut reader, 26);
     assert!(matches!(stream.resume(), TapItem::Message(..)), "it may have been handled");
@@ -634,12 +642,7 @@ fn the_place_of_an_observer_passes_a_batch_at_the_next_receive() {
 fn the_place_of_a_latest_reader_passes_what_it_skipped_at_the_next_receive() {
     let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::Latest);
     stream.emit(0..3);
-    assert_gap(&mut reader, 2);
-    stream.assert_resumes_at(0);
-    assert_next(&mut reader, 2);
-    stream.assert_resumes_at(2);
-    reader.done();
-    stream.assert_resumes_at(3);
+    stream.assert_places(&mut reader, &[(Gap(2), 0), (Next(2), 2), (Done, 3)]);
 }
 
 #[test]
@@ -647,15 +650,9 @@ fn the_place_of_a_sampling_reader_passes_a_message_at_the_next_receive() {
     let (mut stream, mut reader, _mapped) =
         Stream::moved(Policy::DropOldest, Policy::Sample(NonZeroU32::new(2).unwrap()));
     stream.emit(0..4);
-    assert_next(&mut reader, 0);
-    stream.assert_resumes_at(0);
-    assert_next(&mut reader, 2);
-    stream.assert_resumes_at(2);
+    stream.assert_places(&mut reader, &[(Next(0), 0), (Next(2), 2)]);
     stream.emit(4..40);
-    assert_gap(&mut reader, 20);
-    stream.assert_resumes_at(4);
-    assert_next(&mut reader, 24);
-    stream.assert_resumes_at(24);
+    stream.assert_places(&mut reader, &[(Gap(20), 4), (Next(24), 24)]);
 }
 
 /// Messages that wait in the table of a reader by key were not delivered.
@@ -667,23 +664,11 @@ fn the_place_of_a_reader_by_key_is_that_of_the_first_message_in_its_table() {
     for number in [7, 8, 7, 8] {
         stream.emit(number..number + 1);
     }
-    assert_gap(&mut reader, 1);
-    stream.assert_resumes_at(0);
-    assert_next(&mut reader, 7);
-    stream.assert_resumes_at(0);
-    assert_gap(&mut reader, 1);
-    stream.assert_resumes_at(1);
-    assert_next(&mut reader, 8);
-    reader.done();
-    stream.assert_resumes_at(4);
+    stream.assert_places(&mut reader, &[(Gap(1), 0), (Next(7), 0), (Gap(1), 1), (Next(8), 1)]);
+    stream.assert_places(&mut reader, &[(Done, 4)]);
     // The table has no room for the third message.
     stream.emit(1..4);
-    assert_gap(&mut reader, 1);
-    stream.assert_resumes_at(4);
-    assert_next(&mut reader, 2);
-    stream.assert_resumes_at(5);
-    assert_next(&mut reader, 3);
-    stream.assert_resumes_at(6);
+    stream.assert_places(&mut reader, &[(Gap(1), 4), (Next(2), 5), (Next(3), 6)]);
 }
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -754,9 +739,8 @@ fn readers_in_memory_that_stall_are_evicted_until_they_read() {
     stream.emit(40..80);
     assert_evicted(&mut second, 80 - 16 - 2);
     assert_evicted(&mut first, 80 - 16 - 40);
-    // If the readers' process died now, the next one would get the gap.
-    stream.end().update(false);
-    assert_eq!(stream.end().kept(), 2);
+    // The next process would get the gap.
+    stream.assert_resumes_at(2);
     first.done();
     second.done();
     let next = stream.fill(80);

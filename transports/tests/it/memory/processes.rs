@@ -15,11 +15,11 @@ use mycelium_transports::endpoint::unix::{Access, own_user};
 use mycelium_transports::memory::{ControlLimits, ControlThread, Gone, Mapping, VERSION};
 use rustix::process::{Resource, Rlimit};
 
-use crate::memory::hostile::{self, Raw};
-use crate::memory::support::{
-    Event, Events, Recorder, TOKEN, expect, mappings_of, open_files, until,
+use super::hostile::{self, Raw};
+use super::support::{
+    Event, Events, Recorder, TOKEN, expect, limits, mappings_of, open_files, until,
 };
-use crate::support::{Copied, Other, STRANGER, TestDir, can_be_others, role, say};
+use crate::support::{Copied, Other, TestDir, role, say, stranger};
 
 const SOCKET: &str = "MYCELIUM_TEST_SOCKET";
 const OLD_SYSTEM: &str = "MYCELIUM_TEST_OLD_SYSTEM";
@@ -32,12 +32,6 @@ fn other(name: &str, dir: &TestDir, old_system: bool) -> Other {
         command.env(OLD_SYSTEM, "1");
     }
     Other::start(command)
-}
-
-fn limits(old_system: bool) -> ControlLimits {
-    let mut limits = ControlLimits::default();
-    limits.assume_old_system = old_system;
-    limits
 }
 
 /// Returns the socket and the limits of this process's role, if it has one.
@@ -213,9 +207,7 @@ fn other_user(name: &str, user: u32, dir: &TestDir) -> (Other, Copied) {
 
 #[test]
 fn descriptors_pass_between_two_users_if_access_permits() {
-    if !can_be_others() {
-        return;
-    }
+    let Some(stranger) = stranger() else { return };
     // Permissions or the list of users refuse the process before any descriptor is passed.
     for (access, expected) in [
         (Access::default(), ErrorKind::PermissionDenied.to_string()),
@@ -223,23 +215,21 @@ fn descriptors_pass_between_two_users_if_access_permits() {
     ] {
         let dir = TestDir::new("two-users-refused");
         let (control, events) = expecting(&dir, false, access);
-        let (mut other, _program) = other_user("connects", STRANGER, &dir);
+        let (mut other, _program) = other_user("connects", stranger, &dir);
         assert_eq!(other.line("result"), expected);
         assert!(events.is_empty() && control.forget(&TOKEN));
     }
     let dir = TestDir::new("two-users");
-    let (_control, events) = expecting(&dir, false, Access::default().users([0, STRANGER]));
-    let (other, _program) = other_user("connects", STRANGER, &dir);
-    passes_memory_and_dies(other, &events, STRANGER);
+    let (_control, events) = expecting(&dir, false, Access::default().users([0, stranger]));
+    let (other, _program) = other_user("connects", stranger, &dir);
+    passes_memory_and_dies(other, &events, stranger);
 }
 
 #[test]
 fn a_control_socket_of_another_user_is_refused_unless_it_is_the_owner() {
-    if !can_be_others() {
-        return;
-    }
+    let Some(stranger) = stranger() else { return };
     let dir = TestDir::new("other-user");
-    let (mut other, _program) = other_user("listens", STRANGER, &dir);
+    let (mut other, _program) = other_user("listens", stranger, &dir);
     other.line("listens");
     let control = ControlThread::start("connecting", limits(false)).unwrap();
     let connect = |access: &Access| {
@@ -253,8 +243,8 @@ fn a_control_socket_of_another_user_is_refused_unless_it_is_the_owner() {
         assert!(text.contains(&users), "{text}");
         assert!(refused.into_inner().unwrap().is::<UntrustedSocket>());
     }
-    let events = connect(&Access::default().owner(STRANGER)).unwrap();
-    assert_eq!(events.connected().peer().user, STRANGER);
+    let events = connect(&Access::default().owner(stranger)).unwrap();
+    assert_eq!(events.connected().peer().user, stranger);
     other.line("connected");
 }
 
@@ -381,9 +371,7 @@ fn memory_beyond_the_limit_of_files_is_refused() {
 #[test]
 #[ignore = "a part of another test"]
 fn has_a_limit_of_files() {
-    if own_role().is_none() {
-        return;
-    }
+    let Some(_) = own_role() else { return };
     let limit = Rlimit { current: Some(1 << 16), maximum: Some(1 << 16) };
     rustix::process::setrlimit(Resource::Fsize, limit).unwrap();
     let refused = Mapping::create(1 << 17, "limited", false).unwrap_err();

@@ -80,12 +80,11 @@ fn descriptors_of_other_kinds_are_refused() {
     let path = std::env::temp_dir().join(format!("mycelium-{}-regular", std::process::id()));
     File::create(&path).unwrap().write_all(&[0; 4096]).unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
-    let in_memory = File::open("/dev/shm").unwrap();
     let others: [OwnedFd; 7] = [
         File::open(&path).unwrap().into(),
         File::open("/dev/zero").unwrap().into(),
         File::open("/proc/self/mem").unwrap().into(),
-        in_memory.into(),
+        File::open("/dev/shm").unwrap().into(),
         reader.into(),
         writer.into(),
         rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap(),
@@ -158,11 +157,8 @@ fn s6_nobody_changes_memory_by_its_descriptor() {
     denied(rustix::fs::fallocate(&file, hole, 0, 4096));
     denied(rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE));
     denied(rustix::io::write(&file, &[1]).map(drop));
-    let again = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
-        .unwrap();
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let again = File::options().read(true).write(true).open(path).unwrap();
     denied(rustix::io::write(&again, &[1]).map(drop));
     drop(own);
 }

@@ -67,6 +67,13 @@ impl Recorder {
     }
 }
 
+/// Returns the default limits, of an old system or of this one.
+pub(crate) fn limits(old_system: bool) -> ControlLimits {
+    let mut limits = ControlLimits::default();
+    limits.assume_old_system = old_system;
+    limits
+}
+
 /// Returns a control thread that listens at the socket of a new directory.
 pub(crate) fn listening(test: &str, limits: ControlLimits) -> (TestDir, Arc<ControlThread>) {
     let dir = TestDir::new(test);
@@ -82,12 +89,11 @@ pub(crate) fn expect(listening: &ControlThread, token: Token) -> Events {
     events
 }
 
+/// One end of a connection, and the events of its handler.
+pub(crate) type End = (Arc<Connection>, Events);
+
 /// Connects to a socket of this user.
-pub(crate) fn connect(
-    connecting: &ControlThread,
-    dir: &TestDir,
-    token: Token,
-) -> (Arc<Connection>, Events) {
+pub(crate) fn connect(connecting: &ControlThread, dir: &TestDir, token: Token) -> End {
     let (handler, events) = Recorder::new();
     let connection = connecting.connect(&dir.socket(), &Access::default(), token, handler);
     (connection.unwrap(), events)

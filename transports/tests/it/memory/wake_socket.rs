@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use mycelium_executor::{Executor, SendFuture, SpawnError, Stream};
-use mycelium_transports::memory::{
-    ControlLimits, Gone, Packet, PacketError, PacketKind, WakeSocket,
-};
+use mycelium_transports::memory::{Gone, Packet, PacketError, PacketKind, WakeSocket};
 
 use crate::memory::connections::Pair;
 use crate::memory::support::Event;
@@ -47,7 +45,9 @@ impl Executor for Sockets {
 
 struct Polled(UnixStream);
 
-fn poll<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
+type Count = Poll<io::Result<usize>>;
+
+fn poll(result: io::Result<usize>) -> Count {
     match result {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
         result => Poll::Ready(result),
@@ -55,21 +55,13 @@ fn poll<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
 }
 
 impl AsyncRead for Polled {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut [u8]) -> Count {
         poll(self.0.read(buffer))
     }
 }
 
 impl AsyncWrite for Polled {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Count {
         poll(self.0.write(bytes))
     }
 
@@ -97,7 +89,7 @@ fn has_rung(socket: &mut WakeSocket) -> bool {
 
 #[test]
 fn a_peer_is_woken_on_its_socket_and_then_by_its_control_thread() {
-    let pair = Pair::new("wake-socket", ControlLimits::default());
+    let pair = Pair::new("wake-socket");
     let mut socket = WakeSocket::open(&pair.connected.0, &Sockets).unwrap();
     settle(&pair);
     assert!(!has_rung(&mut socket));
@@ -124,7 +116,7 @@ fn a_peer_is_woken_on_its_socket_and_then_by_its_control_thread() {
 
 #[test]
 fn a_peer_that_closes_its_socket_is_woken_by_its_control_thread() {
-    let pair = Pair::new("closed-wake-socket", ControlLimits::default());
+    let pair = Pair::new("closed-wake-socket");
     let (socket, theirs) = UnixStream::pair().unwrap();
     pair.connected.0.send(WAKE_SOCKET, Some(theirs.as_fd())).unwrap();
     settle(&pair);
@@ -140,7 +132,7 @@ fn a_peer_that_closes_its_socket_is_woken_by_its_control_thread() {
 
 #[test]
 fn other_sockets_are_refused() {
-    let pair = Pair::new("datagram-wake-socket", ControlLimits::default());
+    let pair = Pair::new("datagram-wake-socket");
     let (socket, _other) = UnixDatagram::pair().unwrap();
     pair.connected.0.send(WAKE_SOCKET, Some(socket.as_fd())).unwrap();
     let expected = PacketError::NoSocket(PacketKind::WakeSocket);
