@@ -306,9 +306,7 @@ fn a_message_that_is_passed_unshown_is_kept_until_it_is_shown() {
     let ring = Broadcast::new(InlineStorage::<WORDS, READERS>::new(), LAYOUT).unwrap();
     let mut producer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap().with_lag(CAPACITY);
-    for sequence in 0..CAPACITY {
-        producer.try_push(&content(sequence), BYTES).unwrap();
-    }
+    (0..CAPACITY).for_each(|number| _ = producer.try_push(&content(number), BYTES).unwrap());
     let mut words = [0; 2];
     assert!(matches!(reader.peek(&mut words), Peek::Message { sequence: 0, .. }));
     reader.advance_unshown();
@@ -390,9 +388,8 @@ fn readers_on_threads_keep_order_and_the_counts_add_up() {
                 let (side, mut words) = (sides.reader(), [0; 2]);
                 let (mut taken, mut missed) = (0, 0);
                 loop {
-                    match side
-                        .until(|| Some(reader.peek(&mut words)).filter(|it| *it != Peek::Empty))
-                    {
+                    let mut peek = || Some(reader.peek(&mut words)).filter(|it| *it != Peek::Empty);
+                    match side.until(&mut peek) {
                         Peek::Message { sequence, .. } => {
                             assert_eq!((sequence, words), (taken + missed, content(sequence)));
                             reader.advance();

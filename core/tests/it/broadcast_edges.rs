@@ -1,20 +1,13 @@
 //! The broadcast ring: which message a reader has peeked at, and which position it has shown, when
 //! two operations meet.
 
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek, Producer};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek};
 
-const WORD: usize = size_of::<usize>();
-
-type Ring = Broadcast<HeapStorage>;
+use crate::evicted::{Ring, push};
+use crate::pages::WORD;
 
 fn ring(capacity: usize) -> Ring {
     Broadcast::boxed(Layout::exact(capacity, WORD), 1).unwrap()
-}
-
-fn push(writer: &mut Producer<&Ring>, count: usize) {
-    for number in 0..count {
-        writer.try_push(&[number], WORD).expect("there is room that was shown");
-    }
 }
 
 fn take(reader: &mut Consumer<&Ring>, count: usize) {
@@ -30,7 +23,7 @@ fn advance_needs_a_peeked_message() {
     let skipping = ring(4);
     let mut writer = Broadcast::producer(&skipping).unwrap();
     let mut reader = Broadcast::gating(&skipping).unwrap();
-    push(&mut writer, 3);
+    push(&mut writer, 0..3);
     reader.peek(&mut [0]);
     assert_eq!(reader.skip_to_latest(), 2);
     assert!(!reader.advance(), "after a skip");
@@ -39,9 +32,9 @@ fn advance_needs_a_peeked_message() {
     let passed = ring(2);
     let mut writer = Broadcast::producer(&passed).unwrap();
     let mut reader = Broadcast::observing(&passed);
-    push(&mut writer, 1);
+    push(&mut writer, 0..1);
     reader.peek(&mut [0]);
-    push(&mut writer, 3);
+    push(&mut writer, 0..3);
     assert_eq!(reader.peek(&mut [0]), Peek::Gap { missed: 2 });
     assert!(!reader.advance(), "after a gap");
     assert_eq!(reader.cursor(), 2);
@@ -49,7 +42,7 @@ fn advance_needs_a_peeked_message() {
     let kept = ring(4);
     let mut writer = Broadcast::producer(&kept).unwrap();
     let mut reader = Broadcast::gating(&kept).unwrap().retaining();
-    push(&mut writer, 3);
+    push(&mut writer, 0..3);
     reader.peek(&mut [0]);
     reader.advance();
     reader.peek(&mut [0]);
@@ -60,7 +53,7 @@ fn advance_needs_a_peeked_message() {
     let released = ring(4);
     let mut writer = Broadcast::producer(&released).unwrap();
     let mut reader = Broadcast::gating(&released).unwrap();
-    push(&mut writer, 3);
+    push(&mut writer, 0..3);
     reader.peek(&mut [0]);
     reader.read(1).unwrap().release(1);
     assert!(!reader.advance(), "it was given back already");
@@ -94,10 +87,10 @@ fn a_reader_that_finds_nothing_shows_its_position() {
         let ring = ring(64);
         let mut writer = Broadcast::producer(&ring).unwrap();
         let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);
-        push(&mut writer, 5);
+        push(&mut writer, 0..5);
         take(&mut reader, 5);
         assert!(finds_nothing(&mut reader));
-        push(&mut writer, 64);
+        push(&mut writer, 0..64);
     }
 }
 
@@ -106,10 +99,10 @@ fn a_retaining_reader_has_shown_its_position() {
     let ring = ring(64);
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);
-    push(&mut writer, 64);
+    push(&mut writer, 0..64);
     take(&mut reader, 5);
     let _keeping = reader.retaining();
-    push(&mut writer, 5);
+    push(&mut writer, 0..5);
 }
 
 /// A ring whose entries are added when they are needed: readers in all blocks hold the writer up,
@@ -126,13 +119,13 @@ fn entries_are_added_up_to_a_number() {
         readers.push(reader);
     }
     assert_eq!(readers.len(), most);
-    push(&mut writer, 2);
+    push(&mut writer, 0..2);
     for (index, reader) in readers.iter_mut().enumerate() {
         let full = writer.try_push(&[9], WORD).unwrap_err();
         assert_eq!(full.reader.entry, index, "the first of those that are behind");
         take(reader, 2);
     }
-    push(&mut writer, 1);
+    push(&mut writer, 0..1);
     drop(readers.swap_remove(7));
     assert_eq!(Broadcast::gating(&grown).unwrap().entry(), Some(7));
 }

@@ -181,25 +181,18 @@ fn a_waker_whose_drop_panics_leaves_the_bell_usable() {
         }
     }
 
-    struct Armed(#[allow(dead_code)] Bomb, Arc<Doorbell>);
-
-    impl Wake for Armed {
-        fn wake(self: Arc<Self>) {
-            self.wake_by_ref();
-        }
-
-        fn wake_by_ref(self: &Arc<Self>) {
-            self.1.forget();
-        }
-    }
-
     let bell = Arc::new(Doorbell::new());
     for drops in [
         |bell: &Doorbell| bell.park(Waker::noop()),
         |bell: &Doorbell| bell.forget(),
         |bell: &Doorbell| ring(bell),
     ] {
-        bell.park(&Waker::from(Arc::new(Armed(Bomb, bell.clone()))));
+        let (bomb, own) = (Bomb, bell.clone());
+        let armed = does(move |_| {
+            let _bomb = &bomb;
+            own.forget();
+        });
+        bell.park(&Waker::from(armed));
         assert!(catch_unwind(AssertUnwindSafe(|| drops(&bell))).is_err());
         let task = does(|_| {});
         bell.park(&Waker::from(task.clone()));

@@ -2,16 +2,16 @@
 
 use mycelium_core::ring::broadcast::{Broadcast, Claim, HeapStorage, Layout, Peek, Producer};
 
-const WORD: usize = size_of::<usize>();
+use crate::pages::WORD;
 
-type Ring = Broadcast<HeapStorage>;
+pub(crate) type Ring = Broadcast<HeapStorage>;
 
 fn ring(readers: usize) -> Ring {
     Broadcast::boxed(Layout::exact(4, WORD), readers).unwrap()
 }
 
-fn push(writer: &mut Producer<&Ring>, numbers: core::ops::Range<usize>) {
-    numbers.for_each(|number| _ = writer.try_push(&[number], WORD).unwrap());
+pub(crate) fn push(writer: &mut Producer<&Ring>, numbers: core::ops::Range<usize>) {
+    numbers.for_each(|number| _ = writer.try_push(&[number], WORD).expect("room was shown"));
 }
 
 #[test]
@@ -190,11 +190,8 @@ fn a_suspended_reader_is_waited_for_when_it_moves() {
         assert!(room <= 4, "{room} messages without a check");
         let blocked = writer.find_room();
         assert_eq!(blocked.is_err(), room > 0, "{room}");
-        let missed = match reader.peek(&mut word) {
-            Peek::Gap { missed } => missed,
-            _ => 0,
-        };
-        assert_eq!(missed, room);
+        let found = reader.peek(&mut word);
+        assert_eq!(if let Peek::Gap { missed } = found { missed } else { 0 }, room);
         for taken in 0..4 {
             let sequence = at(10 + room + taken);
             assert_eq!(reader.peek(&mut word), Peek::Message { sequence, length: WORD });

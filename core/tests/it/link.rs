@@ -21,11 +21,11 @@ use std::time::Duration;
 
 use mycelium_core::frame::HEADER_LEN;
 use mycelium_core::link::{
-    Batching, CloseReason, Config, Interest, LinkError, ReaderMode, ReaderStart, SendError,
+    Batching, CloseReason, Interest, LinkError, ReaderMode, ReaderStart, SendError,
 };
 
 use crate::pair::conversation::{LEFT, MS, RIGHT, reading, send, sequences, swaps};
-use crate::pair::{Pair, Received, config, control_frames};
+use crate::pair::{Pair, Received, control_frames};
 
 #[test]
 fn credit_limits_what_a_reader_gets() {
@@ -33,10 +33,7 @@ fn credit_limits_what_a_reader_gets() {
     assert_eq!(send(&mut pair, outgoing, 9), Err(SendError::Credit));
     assert_eq!(pair.sides[LEFT].link.credit(outgoing), 0);
     pair.pass(100 * MS);
-    assert_eq!(
-        sequences(&pair.sides[RIGHT].take_events()),
-        [100, 101, 102, 103, 104, 105, 106, 107]
-    );
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), Vec::from_iter(100..108));
 
     pair.sides[RIGHT].link.grant(incoming, 3).unwrap();
     pair.settle();
@@ -53,8 +50,7 @@ fn credit_limits_what_a_reader_gets() {
 #[test]
 fn a_batch_is_sent_when_full_old_or_flushed() {
     let batching = Batching { bytes: 4 * 64, messages: 100, delay: 5 * MS };
-    let (mut pair, outgoing, _) =
-        reading(Pair::with(Config { batching, ..config("left") }, config("right"), 8192), 64);
+    let (mut pair, outgoing, _) = reading(Pair::with(8192, |left, _| left.batching = batching), 64);
 
     send(&mut pair, outgoing, 3).unwrap();
     assert!(sequences(&pair.settled(RIGHT)).is_empty(), "it waits for more");

@@ -102,10 +102,8 @@ fn an_invalid_value_is_named() {
     assert_eq!(Book::patched(90, 1), value("side", -255));
     assert_eq!(Book::patched(84, 1), value("sides", -255), "an item");
     assert_eq!(Book::patched(89, 7), value("sides", 0x0701), "an unused item");
-    assert_eq!(
-        Book::patched(93, 2).unwrap_err().to_string(),
-        "field `open` of message `Book`: invalid value 2"
-    );
+    let text = Book::patched(93, 2).unwrap_err().to_string();
+    assert_eq!(text, "field `open` of message `Book`: invalid value 2");
 }
 
 #[test]
@@ -119,10 +117,8 @@ fn an_invalid_text_or_list_is_named() {
     let utf8 = InvalidReason::Utf8 { valid_up_to: 1 };
     assert_eq!(Book::patched(19, 0xff), invalid("Level", "note", utf8));
     assert_eq!(Book::patched(53, 0xff), invalid("Level", "note", utf8), "in a list");
-    assert_eq!(
-        Book::patched(32, 3).unwrap_err().to_string(),
-        "field `levels` of message `Book`: count 3 exceeds the capacity 2"
-    );
+    let text = Book::patched(32, 3).unwrap_err().to_string();
+    assert_eq!(text, "field `levels` of message `Book`: count 3 exceeds the capacity 2");
 }
 
 #[test]
@@ -151,22 +147,15 @@ fn lists_that_are_equal_hash_alike_and_popped_items_are_zero() {
 #[test]
 fn unused_items_are_valid_values() {
     let sides = FixedVec::<Side, 3>::new();
-    assert_eq!(
-        sides.as_bytes(),
-        [0, 0, 1, 0, 1, 0, 1, 0],
-        "no variant is 0: the first one is used"
-    );
+    assert_eq!(sides.as_bytes(), [0, 0, 1, 0, 1, 0, 1, 0], "no variant is 0: the first is used");
     #[message]
     #[repr(u8)]
     enum Late {
         _One = 1,
         _Zero = 0,
     }
-    assert_eq!(
-        FixedVec::<Late, 3>::new().as_bytes(),
-        [0; 5],
-        "the variant 0 is used, also if it is not the first"
-    );
+    let late = FixedVec::<Late, 3>::new();
+    assert_eq!(late.as_bytes(), [0; 5], "the variant 0 is used, also if it is not the first");
 }
 
 #[test]

@@ -91,8 +91,8 @@ impl Model {
     fn pop_many(&mut self, most: usize) -> Result<Vec<usize>, PopError> {
         let mut items = Vec::new();
         while items.is_empty() && most > 0 {
-            let ready =
-                self.slots.iter().take_while(|slot| !matches!(slot, State::Claimed(_))).count();
+            let is_ready = |slot: &&State| !matches!(slot, State::Claimed(_));
+            let ready = self.slots.iter().take_while(is_ready).count();
             if ready == 0 {
                 let over = self.closed && self.slots.is_empty();
                 return Err(if over { PopError::Closed } else { PopError::Empty });
@@ -155,17 +155,13 @@ fn run(
             Operation::Grant { count, fill, meanwhile, commit } => {
                 let room = model.room();
                 let grant = producer.grant(count);
-                if count == 0 || count > CAPACITY {
-                    let expected = GrantError::Count { asked: count, capacity: CAPACITY };
-                    prop_assert_eq!(grant.err(), Some(expected));
-                    continue;
-                }
-                if model.closed {
-                    prop_assert_eq!(grant.err(), Some(GrantError::Closed));
-                    continue;
-                }
-                if count > room {
-                    prop_assert_eq!(grant.err(), Some(GrantError::Full { room }));
+                let refused = match count {
+                    1..=CAPACITY if model.closed => Some(GrantError::Closed),
+                    1..=CAPACITY => (count > room).then_some(GrantError::Full { room }),
+                    _ => Some(GrantError::Count { asked: count, capacity: CAPACITY }),
+                };
+                if refused.is_some() {
+                    prop_assert_eq!(grant.err(), refused);
                     continue;
                 }
                 let mut grant = grant.expect("there is room");
@@ -293,9 +289,7 @@ fn a_panicking_reader_drops_its_claim_and_the_ring_stays_usable() {
     let item = || Fragile { drops: &drops, panics: false };
     let ring = Inline::<_, 4>::new();
     let (mut producer, mut consumer) = (Mpmc::producer(&ring), Mpmc::consumer(&ring));
-    for _ in 0..4 {
-        assert!(producer.try_push(item()).is_ok());
-    }
+    (0..4).for_each(|_| assert!(producer.try_push(item()).is_ok()));
     let taken = Cell::new(0);
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         consumer.pop_many(3, |_| {
@@ -306,9 +300,7 @@ fn a_panicking_reader_drops_its_claim_and_the_ring_stays_usable() {
     assert!(panicked.is_err());
     assert_eq!((taken.get(), drops.get()), (2, 3), "each of the claim was given or dropped");
     assert_eq!(ring.len(), 1);
-    for _ in 0..3 {
-        assert!(producer.try_push(item()).is_ok(), "the slots are free again");
-    }
+    (0..3).for_each(|_| assert!(producer.try_push(item()).is_ok(), "the slots are free again"));
     assert!(producer.try_push(item()).is_err());
     assert_eq!(consumer.count(), 4);
 }
@@ -437,8 +429,7 @@ fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
                         grant.push([writer, number + index]).unwrap();
                     }
                     // Some grants are dropped, most have a slot to skip.
-                    let commit = number % 7 != 0;
-                    if commit {
+                    if number % 7 != 0 {
                         number += grant.commit();
                     } else {
                         drop(grant);

@@ -27,9 +27,13 @@ struct Page([Word; 4096 / WORD]);
 #[derive(Debug)]
 pub(crate) struct Pages(Box<[Page]>);
 
+pub(crate) type Shared = Arc<Pages>;
+
+type Made<T> = Result<T, RegionError>;
+
 impl Pages {
     /// Pages with room for a region of this many words.
-    pub(crate) fn new(words: Option<usize>) -> Arc<Pages> {
+    pub(crate) fn new(words: Option<usize>) -> Shared {
         let pages = words.expect("a small region").div_ceil(4096 / WORD);
         let page = || Page([const { Word::new() }; 4096 / WORD]);
         Arc::new(Pages((0..pages).map(|_| page()).collect()))
@@ -43,46 +47,33 @@ impl Pages {
     }
 
     /// A data region in these pages.
-    pub(crate) fn data(
-        self: &Arc<Pages>,
-        layout: Layout,
-    ) -> Result<DataRegion<Arc<Pages>>, RegionError> {
+    pub(crate) fn data(self: &Shared, layout: Layout) -> Made<DataRegion<Shared>> {
         // SAFETY: the tests make one region at a time in these pages. Nothing else writes to them,
         // or only as another process does, in whose ring nobody borrows.
         unsafe { DataRegion::create(self.clone(), layout, ENTRIES, IDENTITY) }
     }
 
     /// A cursor region in these pages.
-    pub(crate) fn cursors(
-        self: &Arc<Pages>,
-        layout: Layout,
-    ) -> Result<CursorRegion<Arc<Pages>>, RegionError> {
+    pub(crate) fn cursors(self: &Shared, layout: Layout) -> Made<CursorRegion<Shared>> {
         // SAFETY: as above.
         unsafe { CursorRegion::create(self.clone(), layout, READERS, IDENTITY) }
     }
 
     /// The cursor region in these pages, of another process.
-    pub(crate) fn foreign_cursors(
-        self: &Arc<Pages>,
-        layout: Layout,
-    ) -> Result<ForeignCursors<Arc<Pages>>, RegionError> {
+    pub(crate) fn foreign_cursors(self: &Shared, layout: Layout) -> Made<ForeignCursors<Shared>> {
         ForeignCursors::attach(self.clone(), layout, READERS, IDENTITY)
     }
 
     /// The storage of the ring in these pages in another process, which has its cursor region in
     /// `own`, and this claim in the ring.
-    pub(crate) fn foreign_ring(
-        self: &Arc<Pages>,
-        own: &Arc<Pages>,
-        claim: Claim,
-    ) -> ForeignRing<Arc<Pages>, Arc<Pages>> {
+    pub(crate) fn foreign_ring(self: &Shared, own: &Shared, claim: Claim) -> Foreign {
         let data = ForeignData::attach(self.clone(), IDENTITY).unwrap();
         let own = own.cursors(data.layout()).unwrap();
         ForeignRing::new(data, own, Some(claim)).unwrap()
     }
 
     /// The same as a ring.
-    pub(crate) fn theirs(self: &Arc<Pages>, own: &Arc<Pages>, claim: Claim) -> Theirs {
+    pub(crate) fn theirs(self: &Shared, own: &Shared, claim: Claim) -> Theirs {
         let storage = self.foreign_ring(own, claim);
         let layout = storage.layout();
         Broadcast::new(storage, layout).unwrap()
@@ -99,12 +90,14 @@ unsafe impl Memory for Pages {
 }
 
 /// Memory for a ring, and for the entries of another process.
-pub(crate) fn memory(layout: Layout) -> (Arc<Pages>, Arc<Pages>) {
+pub(crate) fn memory(layout: Layout) -> (Shared, Shared) {
     (Pages::new(data_words(layout, ENTRIES)), Pages::new(cursor_words(READERS)))
 }
 
 /// A ring, in a process that reads it.
-pub(crate) type Theirs = Broadcast<ForeignRing<Arc<Pages>, Arc<Pages>>>;
+pub(crate) type Theirs = Broadcast<Foreign>;
+
+type Foreign = ForeignRing<Shared, Shared>;
 
 /// A reader that stands for another process.
 pub(crate) fn proxy<H: BroadcastHandle>(ring: H) -> ProxyReader<H> {

@@ -257,10 +257,17 @@ pub(crate) fn config(name: &str) -> Config {
 impl Pair {
     /// Both links, with a connection between them.
     pub(crate) fn new() -> Pair {
-        Pair::with(config("left"), config("right"), 4096)
+        Pair::with(4096, |_, _| {})
     }
 
-    pub(crate) fn with(left: Config, right: Config, buffer: usize) -> Pair {
+    /// Links with buffers of this many bytes, after a change of the left and the right settings.
+    pub(crate) fn with(buffer: usize, change: impl FnOnce(&mut Config, &mut Config)) -> Pair {
+        let (mut left, mut right) = (config("left"), config("right"));
+        change(&mut left, &mut right);
+        Pair::of(left, right, buffer)
+    }
+
+    pub(crate) fn of(left: Config, right: Config, buffer: usize) -> Pair {
         let sides = [Side::new(left, buffer), Side::new(right, buffer)];
         let written = [Vec::new(), Vec::new()];
         let mut pair = Pair {

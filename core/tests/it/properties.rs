@@ -29,17 +29,13 @@ fn swaps() -> impl Strategy<Value = Swap> {
 fn envelopes() -> impl Strategy<Value = Envelope> {
     let trace = (any::<[u8; 16]>(), any::<[u8; 8]>(), any::<u8>())
         .prop_map(|(trace_id, span_id, flags)| TraceContext { trace_id, span_id, flags });
-    let attached = (
-        option::of(trace),
-        option::of(any::<u128>()),
-        option::of(any::<u64>()),
-        option::of(any::<u64>()),
-        any::<bool>(),
-        option::of(any::<u64>()),
-    );
+    let number = || option::of(any::<u64>());
+    let numbers = (option::of(any::<u128>()), number(), number(), number());
+    let attached = (option::of(trace), numbers, any::<bool>());
     (any::<u16>(), any::<u32>(), any::<u64>(), attached).prop_map(
         |(type_id, stream, sequence, attached)| {
-            let (trace, correlation, destination, deadline, redelivered, sent_at) = attached;
+            let (trace, numbers, redelivered) = attached;
+            let (correlation, destination, deadline, sent_at) = numbers;
             Envelope {
                 type_id,
                 stream,

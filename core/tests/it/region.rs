@@ -3,8 +3,6 @@
 
 #![allow(unsafe_code)]
 
-use std::sync::Arc;
-
 use mycelium_core::doorbell::{Alarm, WakePath};
 use mycelium_core::ring::broadcast::{
     Broadcast, Claim, HeapStorage, Layout, LayoutError, Peek, Storage,
@@ -14,7 +12,7 @@ use mycelium_core::ring::region::{
     RegionError, RingIdentity, TopicStorage, cursor_words, data_words, words_at,
 };
 
-use crate::pages::{ENTRIES, IDENTITY, Pages, READERS, WORD, memory, proxy};
+use crate::pages::{ENTRIES, IDENTITY, Pages, READERS, Shared, WORD, memory, proxy};
 
 const SMALL: Layout = Layout::exact(4, WORD);
 
@@ -42,9 +40,9 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(unaligned.map(|_| ()).unwrap_err(), expected);
     assert_eq!((data_words(SMALL, usize::MAX), cursor_words(usize::MAX)), (None, None));
     let needed = cursor_words(READERS).unwrap();
+    let words = &pages.words()[..needed - 1];
     // SAFETY: refused.
-    let short =
-        unsafe { CursorRegion::create(&pages.words()[..needed - 1], SMALL, READERS, IDENTITY) };
+    let short = unsafe { CursorRegion::create(words, SMALL, READERS, IDENTITY) };
     let expected = RegionError::Size { expected: needed, found: needed - 1 };
     assert_eq!(short.map(|_| ()).unwrap_err(), expected);
 }
@@ -100,11 +98,8 @@ fn a_region_of_another_ring_is_refused() {
     let ring = data.data(SMALL).unwrap();
     assert_eq!((ring.layout(), ring.identity()), (SMALL, IDENTITY));
     own.cursors(SMALL).unwrap();
-    let kind = RegionError::Field {
-        field: "kind",
-        expected: Kind::Data as usize,
-        found: Kind::Cursors as usize,
-    };
+    let (expected, found) = (Kind::Data as usize, Kind::Cursors as usize);
+    let kind = RegionError::Field { field: "kind", expected, found };
     assert_eq!(ForeignData::attach(own.clone(), IDENTITY).map(|_| ()).unwrap_err(), kind);
     let named = |result: Result<(), RegionError>| match result {
         Err(RegionError::Field { field, .. }) => field,
@@ -149,21 +144,20 @@ fn both_sides_are_rung_once_for_each_sleep() {
     let cursors = own.foreign_cursors(SMALL).unwrap();
     let (writers, readers) = (Alarm::new(), [Alarm::new(), Alarm::new()]);
     let data = theirs.storage().data();
-    assert!(data.rings(&writers).is_none() && cursors.rings(1, &readers[1]).is_none());
+    let reader = |entry| theirs.storage().cursors().asleep(entry).unwrap();
+    let both = || [data.rings(&writers), cursors.rings(1, &readers[1])].map(|it| it.is_some());
+    assert_eq!(both(), [false; 2]);
     for _ in 0..2 {
         ours.storage().asleep().sleep();
-        theirs.storage().cursors().asleep(1).unwrap().sleep();
-        assert!(data.rings(&writers).is_some() && cursors.rings(1, &readers[1]).is_some());
-        assert!(
-            data.rings(&writers).is_none() && cursors.rings(1, &readers[1]).is_none(),
-            "rung already"
-        );
+        reader(1).sleep();
+        assert_eq!(both(), [true; 2]);
+        assert_eq!(both(), [false; 2], "rung already");
         assert!(cursors.rings(0, &readers[0]).is_none(), "another reader sleeps");
-        theirs.storage().cursors().asleep(1).unwrap().sleep();
+        reader(1).sleep();
         assert!(cursors.rings(1, &readers[1]).is_some(), "it has looked, and sleeps again");
         ours.storage().asleep().wake();
-        theirs.storage().cursors().asleep(1).unwrap().wake();
-        assert!(!theirs.storage().cursors().asleep(1).unwrap().is_asleep());
+        reader(1).wake();
+        assert!(!reader(1).is_asleep());
     }
     assert!(cursors.rings(READERS, &readers[0]).is_none(), "no such reader");
     let rung = || {
@@ -172,17 +166,15 @@ fn both_sides_are_rung_once_for_each_sleep() {
         rung
     };
     assert_eq!(rung(), [], "all are awake");
-    for entry in 0..2 {
-        theirs.storage().cursors().asleep(entry).unwrap().sleep();
-    }
+    (0..2).for_each(|entry| reader(entry).sleep());
     assert_eq!(rung(), [WakePath::Executor], "once for all");
     assert_eq!(rung(), [], "rung already");
-    theirs.storage().cursors().asleep(0).unwrap().sleep_by(WakePath::Thread);
-    theirs.storage().cursors().asleep(1).unwrap().sleep();
+    reader(0).sleep_by(WakePath::Thread);
+    reader(1).sleep();
     assert_eq!(rung(), [WakePath::Executor, WakePath::Thread]);
-    theirs.storage().cursors().asleep(0).unwrap().sleep();
+    reader(0).sleep();
     assert_eq!(rung(), [WakePath::Thread], "by the path of the sleep before");
-    theirs.storage().cursors().asleep(0).unwrap().sleep_by(WakePath::Executor);
+    reader(0).sleep_by(WakePath::Executor);
     assert_eq!(rung(), [WakePath::Executor]);
     assert!(theirs.storage().cursors().asleep(READERS).is_none());
 }
@@ -231,7 +223,7 @@ impl Import for Nobody {
 
 #[test]
 fn a_storage_may_be_foreign_by_its_value() {
-    let here = TopicStorage::<Arc<Pages>, Nobody>::Heap(HeapStorage::new(SMALL, 1).unwrap());
+    let here = TopicStorage::<Shared, Nobody>::Heap(HeapStorage::new(SMALL, 1).unwrap());
     let here = Broadcast::new(here, SMALL).unwrap();
     let mut writer = Broadcast::producer(&here).unwrap();
     let mut reader = Broadcast::gating(&here).unwrap();

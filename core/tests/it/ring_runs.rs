@@ -5,9 +5,9 @@ use mycelium_core::ring::broadcast::{self, Broadcast, HeapStorage, InlineStorage
 use proptest::prelude::*;
 
 use crate::cases::cases;
+use crate::pages::WORD;
 
 const CAPACITY: usize = 8;
-const WORD: usize = size_of::<usize>();
 const WORDS: usize = 3;
 const BYTES: usize = WORDS * WORD;
 const LAYOUT: Layout = Layout::exact(CAPACITY, BYTES);
@@ -80,20 +80,17 @@ fn run<const WORDS: usize>(
                 prop_assert_eq!(done, room > 0);
                 pushed += usize::from(done);
             }
-            Operation::PushItems(count) => {
-                // Two words in front of a message, and one behind it.
-                let other = usize::MAX;
-                let item = |place| [&[other; 2][..], &message(at(place)), &[other]].concat();
-                let items: Vec<usize> = (pushed..pushed + count).flat_map(item).collect();
-                let done = writer.push_items(&items, 2 + WORDS + 1, 2);
-                prop_assert_eq!(done.is_err(), room == 0 && count > 0);
-                let done = done.unwrap_or(0);
-                prop_assert_eq!(done, count.min(room));
-                pushed += done;
-            }
-            Operation::PushAll(count) => {
+            Operation::PushItems(count) | Operation::PushAll(count) => {
                 let messages = (pushed..pushed + count).map(|place| message(at(place)));
-                let done = writer.push_all(bytes, messages);
+                let done = if let Operation::PushAll(_) = operation {
+                    writer.push_all(bytes, messages)
+                } else {
+                    // Two words in front of a message, and one behind it.
+                    let other = usize::MAX;
+                    let item = |it: [usize; WORDS]| [&[other; 2][..], &it, &[other]].concat();
+                    let items: Vec<usize> = messages.flat_map(item).collect();
+                    writer.push_items(&items, 2 + WORDS + 1, 2)
+                };
                 prop_assert_eq!(done.is_err(), room == 0 && count > 0);
                 let done = done.unwrap_or(0);
                 prop_assert_eq!(done, count.min(room));
@@ -197,12 +194,9 @@ fn a_panic_within_a_batch_leaves_the_messages_before_it() {
     let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
-    let pushed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        writer.push_all(
-            BYTES,
-            (0..3).map(|place| if place < 2 { message::<WORDS>(place) } else { panic!() }),
-        )
-    }));
+    let messages = (0..3).map(|place| if place < 2 { message::<WORDS>(place) } else { panic!() });
+    let push = std::panic::AssertUnwindSafe(|| writer.push_all(BYTES, messages));
+    let pushed = std::panic::catch_unwind(push);
     assert!(pushed.is_err());
     assert_eq!(writer.push_all(BYTES, (2..4).map(message::<WORDS>)), Ok(2));
     for place in 0..4 {

@@ -77,9 +77,7 @@ fn each_of_many_waiters_gets_its_turn() {
 
 #[test]
 fn an_ended_registration_keeps_no_task() {
-    fn parks_and_leaves<C: Consumer<Item = u32>, L: Deref<Target: Sides>>(
-        mut receiver: Receiver<C, L>,
-    ) {
+    fn parks<C: Consumer<Item = u32>, L: Deref<Target: Sides>>(mut receiver: Receiver<C, L>) {
         let (woken, waker) = counter();
         {
             let mut recv = pin!(receiver.recv());
@@ -90,12 +88,12 @@ fn an_ended_registration_keeps_no_task() {
     }
 
     let (_open, receiver) = several::bounded(4).unwrap();
-    parks_and_leaves(receiver.clone());
+    parks(receiver.clone());
     // As many as have a place in a further block.
     let _others: Vec<_> = (0..20).map(|_| receiver.clone()).collect();
-    parks_and_leaves(receiver.clone());
+    parks(receiver.clone());
     let (_open, receiver) = single::bounded(4).unwrap();
-    parks_and_leaves(receiver);
+    parks(receiver);
 }
 
 /// A ring for several ends, with a doorbell for one end of each side.

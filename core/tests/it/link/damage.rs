@@ -7,16 +7,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mycelium_core::link::{
-    Config, Confirms, IncomingId, OutgoingId, ReaderMode, RejectReason, SendError,
-};
+use mycelium_core::link::{Confirms, IncomingId, OutgoingId, ReaderMode, RejectReason, SendError};
 use mycelium_core::{Digest, Envelope, Message};
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
 use super::document::KINDS;
+use crate::cases::cases;
 use crate::pair::conversation::{ITEMS, LEFT, MS, RIGHT, blob, fragment, name, swaps};
-use crate::pair::{Pair, Received, config};
+use crate::pair::{Pair, Received};
 use crate::schema::Swap;
 
 /// Small enough for several windows of each stream.
@@ -35,22 +34,11 @@ enum Step {
     End,
 }
 
+use Step::{End, Long, Run, Skip, Whole};
+
 const PLANS: [(u64, &[Step]); 2] = [
-    (
-        77,
-        &[
-            Step::Whole,
-            Step::Whole,
-            Step::Long,
-            Step::Skip,
-            Step::Run(5),
-            Step::Whole,
-            Step::Long,
-            Step::Run(9),
-            Step::End,
-        ],
-    ),
-    (78, &[Step::Whole, Step::Run(3), Step::Whole, Step::Skip, Step::Whole, Step::End]),
+    (77, &[Whole, Whole, Long, Skip, Run(5), Whole, Long, Run(9), End]),
+    (78, &[Whole, Run(3), Whole, Skip, Whole, End]),
 ];
 
 fn whole() -> Vec<u8> {
@@ -113,9 +101,9 @@ enum Outcome {
 
 impl Talk {
     fn new(damage: &[(usize, usize, u8)]) -> Talk {
-        let left = Config { fragment: 100, ..config("left") };
-        let right = Config { confirms: Confirms::ByCaller, ..config("right") };
-        let mut pair = Pair::with(left, right, 2048);
+        let mut pair = Pair::with(2048, |left, right| {
+            (left.fragment, right.confirms) = (100, Confirms::ByCaller);
+        });
         pair.damage = damage.to_vec();
         let mut talk = Talk {
             pair,
@@ -177,13 +165,9 @@ impl Talk {
             self.mode = Some(mode);
             for (epoch, plan) in PLANS {
                 let opened = link.open_stream(now, export, name("feed"), epoch, FIRST, 1024);
-                let plan = plan.iter().rev().copied().collect();
-                self.publishers.extend(opened.map(|stream| Publisher {
-                    epoch,
-                    stream,
-                    plan,
-                    sent: 0,
-                }));
+                let (plan, sent) = (plan.iter().rev().copied().collect(), 0);
+                let publisher = opened.map(|stream| Publisher { epoch, stream, plan, sent });
+                self.publishers.extend(publisher);
             }
         }
         for publisher in &mut self.publishers {
@@ -268,8 +252,8 @@ impl Publisher {
     fn step(&mut self, pair: &mut Pair, step: Step) -> Result<(), SendError> {
         let (now, link) = (pair.now, &mut pair.sides[LEFT].link);
         match step {
-            Step::Whole => link.send(now, self.stream, &Envelope::default(), 40, &whole())?,
-            Step::Long => {
+            Whole => link.send(now, self.stream, &Envelope::default(), 40, &whole())?,
+            Long => {
                 let message = blob(300);
                 while self.sent < message.len() {
                     let (part, rest) = (fragment(&message, self.sent), &message[self.sent..]);
@@ -277,8 +261,8 @@ impl Publisher {
                     self.sent += link.send_fragment(now, self.stream, &envelope, part, rest)?;
                 }
             }
-            Step::Skip => link.skip(now, self.stream, 3, 1)?,
-            Step::Run(count) => {
+            Skip => link.skip(now, self.stream, 3, 1)?,
+            Run(count) => {
                 while self.sent < count {
                     let sent = link.send_run(now, self.stream, ITEMS, count - self.sent)?;
                     if sent == 0 {
@@ -287,7 +271,7 @@ impl Publisher {
                     self.sent += sent;
                 }
             }
-            Step::End => link.end_stream(now, self.stream)?,
+            End => link.end_stream(now, self.stream)?,
         }
         self.sent = 0;
         Ok(())
@@ -403,20 +387,14 @@ fn damage_of_one_byte_is_found_or_documented() {
             }
         }
     }
-    let found: Vec<_> = passes.iter().map(|(field, outcomes)| (&**field, outcomes)).collect();
-    let known: BTreeMap<_, BTreeSet<_>> = PASSES
-        .iter()
-        .map(|(field, outcomes)| (*field, outcomes.iter().copied().collect()))
-        .collect();
-    let known: Vec<_> = known.iter().map(|(field, outcomes)| (*field, outcomes)).collect();
-    assert_eq!(found, known);
+    let known = PASSES.iter().map(|(field, outcomes)| {
+        (field.to_string(), outcomes.iter().copied().collect::<BTreeSet<_>>())
+    });
+    assert_eq!(passes, known.collect());
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(0))]
 
     /// Nothing panics, waits for a time that does not come, or is out of order.
     #[test]

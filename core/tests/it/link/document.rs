@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mycelium_core::link::{CloseReason, Config, Interest, RejectReason, RunShape};
+use mycelium_core::link::{CloseReason, Interest, RejectReason, RunShape};
 use mycelium_core::{Digest, Message};
 
 use crate::pair::conversation::{LEFT, RIGHT, name, open, reading, subscribed, swaps};
-use crate::pair::{Pair, config, control_frames};
+use crate::pair::{Pair, control_frames};
 use crate::schema::Swap;
 
 /// The first frame of each kind, from a conversation that uses all kinds.
@@ -67,8 +67,7 @@ fn run() -> Option<(u16, Vec<u8>)> {
 
 /// An offer of shared memory, and a stream that moves there.
 fn memory() -> BTreeMap<u16, Vec<u8>> {
-    let with = |name| Config { memory: true, ..config(name) };
-    let (mut pair, outgoing, _) = reading(Pair::with(with("left"), with("right"), 4096), 8);
+    let (mut pair, outgoing, _) = super::memory::pair([true; 2]);
     let token = std::array::from_fn(|at| 0x10 + at as u8);
     let link = &mut pair.sides[LEFT].link;
     link.offer_memory(pair.now, token).unwrap();

@@ -2,7 +2,7 @@
 
 use mycelium_core::frame::{ExtensionError, Fragment, FrameError};
 use mycelium_core::link::{
-    CloseReason, Config, ConfigError, FragmentError, Interest, LinkError, RunError, SendError,
+    CloseReason, ConfigError, FragmentError, Interest, LinkError, RunError, SendError,
 };
 use mycelium_core::{Envelope, Limits};
 use zerocopy::IntoBytes;
@@ -28,9 +28,7 @@ fn topics_and_streams_are_limited() {
     assert_eq!(one_more, Err(SendError::Topics { limit: TOPICS }));
     pair.settle();
     let export = subscribed(&mut pair);
-    for epoch in 0..STREAMS as u64 {
-        open(&mut pair, export, epoch, 0);
-    }
+    (0..STREAMS as u64).for_each(|epoch| _ = open(&mut pair, export, epoch, 0));
     let one_more = pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 99, 0, 1024);
     assert_eq!(one_more, Err(SendError::Streams { limit: STREAMS }));
 }
@@ -47,6 +45,12 @@ fn part(stream: u32, sequence: u64, fragment: Fragment, length: usize) -> Vec<u8
     frame(&envelope, Some(fragment), &vec![7; length])
 }
 
+/// A frame of which one byte is another one.
+fn patched(mut frame: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
+    frame[at] = byte;
+    frame
+}
+
 /// The header of a run of stream 1.
 fn run(sequence: u64, skip: u16, words: [u32; 3]) -> Vec<u8> {
     let words = words.map(u32::to_le_bytes).concat();
@@ -54,7 +58,7 @@ fn run(sequence: u64, skip: u16, words: [u32; 3]) -> Vec<u8> {
 }
 
 /// A number with eight bytes, behind six without a meaning.
-fn word(kind: u16, stream: u32, sequence: u64, word: u64) -> Vec<u8> {
+pub(super) fn word(kind: u16, stream: u32, sequence: u64, word: u64) -> Vec<u8> {
     control(stream, sequence, &payload(kind, &[&[0; 6], &word.to_le_bytes()]))
 }
 
@@ -85,17 +89,12 @@ fn ends(side: usize, frames: &[Vec<u8>], error: LinkError) {
 
 #[test]
 fn a_protocol_error_closes_the_link() {
-    let other_type = {
-        let mut frame = message(1, 100);
-        frame[2] = 9;
-        frame
-    };
     let size = |kind, expected, found| LinkError::ControlSize { kind, expected, found };
     for (frame, error) in [
         (vec![0xff], LinkError::Frame(FrameError::Magic { found: 0xff })),
         (message(1, 101), sequence(100, 101)),
         (message(1, 99), sequence(100, 99)),
-        (other_type, LinkError::Type { expected: 1, found: 9 }),
+        (patched(message(1, 100), 2, 9), LinkError::Type { expected: 1, found: 9 }),
         (message(5, 100), LinkError::Stream { number: 5 }),
         (control(0, 0, &[13, 0, 0]), size(13, 16, 3)),
         (control(0, 0, &[13]), size(0, 2, 1)),
@@ -119,22 +118,11 @@ fn a_protocol_error_closes_the_link() {
 #[test]
 fn invalid_fragments_end_the_link() {
     let good = || part(1, 100, FIRST, 24);
-    let own_fixed = {
-        let mut frame = good();
-        frame[8] = 8;
-        frame
-    };
-    let control_frame = {
-        let mut frame = part(1, 0, FIRST, 16);
-        frame[2] = 0;
-        frame
-    };
     let wrong = |error| LinkError::Fragment { stream: 1, error };
     let offset = |expected, found| wrong(FragmentError::Offset { expected, found });
     let (length, changed) = (wrong(FragmentError::Length), wrong(FragmentError::Changed));
     let long = wrong(FragmentError::TooLong { limit: 1 << 20, found: (1 << 20) + 1 });
-    let critical =
-        LinkError::Frame(FrameError::Extension(ExtensionError::Critical { kind: 0x8005 }));
+    let critical = FrameError::Extension(ExtensionError::Critical { kind: 0x8005 });
     let empty = Fragment { total: 0, fixed_len: 0, ..FIRST };
     for (frames, error) in [
         (vec![part(1, 100, SECOND, 24)], offset(0, 24)),
@@ -150,17 +138,17 @@ fn invalid_fragments_end_the_link() {
         (vec![good(), part(1, 100, SECOND, 32)], length),
         (vec![part(1, 100, FIRST, 25)], length),
         (vec![part(1, 100, Fragment { fixed_len: 49, ..FIRST }, 24)], length),
-        (vec![own_fixed], length),
+        // A fixed part of its own.
+        (vec![patched(good(), 8, 8)], length),
         (vec![good(), message(1, 100)], wrong(FragmentError::Open)),
         (vec![good(), end(100)], wrong(FragmentError::Open)),
         (vec![good(), region(1, 100)], wrong(FragmentError::Open)),
         (vec![good(), part(1, 101, FIRST, 24)], sequence(100, 101)),
-        (vec![control_frame], critical),
+        (vec![patched(part(1, 0, FIRST, 16), 2, 0)], LinkError::Frame(critical)),
     ] {
         ends(RIGHT, &frames, error);
     }
-    let right = Config { max_open: 1, ..config("right") };
-    let (mut pair, ..) = reading(Pair::with(config("left"), right, 4096), 8);
+    let (mut pair, ..) = reading(Pair::with(4096, |_, right| right.max_open = 1), 8);
     pair.sides[RIGHT].link.subscribe(Interest { topic: name("others"), ..swaps(8) }).unwrap();
     pair.settle();
     let export = subscribed(&mut pair);
@@ -202,8 +190,7 @@ fn invalid_runs_end_the_link() {
     assert_eq!(unknown, Some(LinkError::Stream { number: 1 }));
     // Its messages would be too long as frames.
     let limits = Limits { max_frame: 1024 };
-    let (mut pair, ..) =
-        reading(Pair::with(config("left"), Config { limits, ..config("right") }, 4096), 8);
+    let (mut pair, ..) = reading(Pair::with(4096, |_, right| right.limits = limits), 8);
     assert_eq!(pair.feed(RIGHT, &run(100, 8, [1, 1016, 1008])), Some(length(1016)));
 }
 

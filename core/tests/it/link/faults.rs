@@ -10,22 +10,28 @@ use mycelium_core::link::{
 use mycelium_core::{Digest, Envelope, FrameView, Limits};
 use zerocopy::IntoBytes;
 
+use super::errors::word;
 use crate::pair::conversation::{
     LEFT, MS, RIGHT, control, frame, name, open, payload, reading, resubscribe, send, subscribe,
     subscribed, swaps,
 };
 use crate::pair::{Pair, Received, STREAMS, TestLink, config};
 
+/// A frame that resumes a stream of this subscription.
+fn resume(number: u32, epoch: u64, next: u64) -> Vec<u8> {
+    let (number, epoch, next) = (number.to_le_bytes(), epoch.to_le_bytes(), next.to_le_bytes());
+    control(0, 0, &payload(4, &[&[0, 0], &number, &epoch, &next]))
+}
+
 #[test]
 fn a_message_above_a_limit_is_refused() {
-    let (mut pair, outgoing, _) = reading(Pair::with(config("left"), config("right"), 1024), 8);
+    let (mut pair, outgoing, _) = reading(Pair::with(1024, |_, _| {}), 8);
     let envelope = Envelope::default();
     let refused = pair.sides[LEFT].link.send(pair.now, outgoing, &envelope, 0, &[0; 900]);
     assert!(matches!(refused, Err(SendError::TooLong { length: 924, .. })), "{refused:?}");
 
     let limits = Limits { max_frame: 1001 };
-    let (mut pair, outgoing, _) =
-        reading(Pair::with(config("left"), Config { limits, ..config("right") }, 4096), 8);
+    let (mut pair, outgoing, _) = reading(Pair::with(4096, |_, right| right.limits = limits), 8);
     let link = &mut pair.sides[LEFT].link;
     assert_eq!(link.send(pair.now, outgoing, &envelope, 0, &[0; 1001 - 24]), Ok(()));
     let refused = link.send(pair.now, outgoing, &envelope, 0, &[0; 1002 - 24]);
@@ -36,7 +42,7 @@ fn a_message_above_a_limit_is_refused() {
 
 #[test]
 fn a_close_frame_fits_a_full_buffer() {
-    let (mut pair, outgoing, _) = reading(Pair::with(config("left"), config("right"), 2048), 1000);
+    let (mut pair, outgoing, _) = reading(Pair::with(2048, |_, _| {}), 1000);
     send(&mut pair, outgoing, 1000).unwrap_err();
     while pair.sides[LEFT].link.skip(pair.now, outgoing, 1, 1).is_ok() {}
     pair.sides[LEFT].link.close(pair.now, CloseReason::Shutdown);
@@ -46,28 +52,23 @@ fn a_close_frame_fits_a_full_buffer() {
 
 #[test]
 fn no_message_has_the_last_sequence() {
-    let last = u64::MAX.to_le_bytes();
     let (mut pair, ..) = reading(Pair::new(), 8);
-    let missed = (u64::MAX - 100).to_le_bytes();
-    pair.feed(RIGHT, &control(1, u64::MAX, &payload(10, &[&[0; 6], &missed])));
+    let failed = pair.feed(RIGHT, &word(10, 1, u64::MAX, u64::MAX - 100));
     let error = LinkError::Sequence { stream: 1, expected: 100, found: u64::MAX };
-    assert_eq!(pair.sides[RIGHT].failed, Some(error));
+    assert_eq!(failed, Some(error));
 
     let (mut pair, _, export) = subscribe(Pair::new(), 8);
     let stream = pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 1, u64::MAX, 64);
     assert_eq!(stream, Err(SendError::Exhausted));
-    let stream =
-        pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 1, u64::MAX - 1, 64);
-    send(&mut pair, stream.unwrap(), 1).unwrap();
-    assert_eq!(send(&mut pair, stream.unwrap(), 1), Err(SendError::Exhausted));
+    let stream = open(&mut pair, export, 1, u64::MAX - 1);
+    send(&mut pair, stream, 1).unwrap();
+    assert_eq!(send(&mut pair, stream, 1), Err(SendError::Exhausted));
 
     let (mut pair, ..) = reading(Pair::new(), 8);
     pair.cut();
     // Then a forged resume.
     resubscribe(&mut pair);
-    let number = 1u32.to_le_bytes();
-    let resume = control(0, 0, &payload(4, &[&[0, 0], &number, &[7; 8], &last]));
-    let failed = pair.feed(LEFT, &resume);
+    let failed = pair.feed(LEFT, &resume(1, 7, u64::MAX));
     assert!(matches!(failed, Some(LinkError::Sequence { found: u64::MAX, .. })), "{failed:?}");
 }
 
@@ -83,12 +84,8 @@ fn settings_outside_of_their_limits_are_refused() {
     ] {
         assert_eq!(refused(config), error);
     }
-    assert_eq!(
-        TestLink::new(config("left"), crate::pair::lasting(4096))
-            .unwrap()
-            .subscribe(Interest { type_id: 0, ..swaps(8) }),
-        Err(SendError::Type)
-    );
+    let interest = Pair::new().sides[LEFT].link.subscribe(Interest { type_id: 0, ..swaps(8) });
+    assert_eq!(interest, Err(SendError::Type));
 }
 
 #[test]
@@ -102,8 +99,7 @@ fn close_confirms_what_arrived() {
 
 #[test]
 fn a_sender_with_little_room_gets_early_confirmations() {
-    let (mut pair, _, export) =
-        subscribe(Pair::with(config("left"), config("right"), 1 << 16), 1024);
+    let (mut pair, _, export) = subscribe(Pair::with(1 << 16, |_, _| {}), 1024);
     let link = &mut pair.sides[LEFT].link;
     let stream = link.open_stream(pair.now, export, name("feed"), 77, 0, 64).unwrap();
     for _ in 0..10 {
@@ -137,8 +133,7 @@ fn a_long_frame_in_pieces_keeps_the_link_alive() {
 #[test]
 fn a_waiting_batch_is_sent_as_keep_alive() {
     let batching = Batching { bytes: 1000, messages: 100, delay: Duration::MAX };
-    let (mut pair, outgoing, _) =
-        reading(Pair::with(Config { batching, ..config("left") }, config("right"), 4096), 8);
+    let (mut pair, outgoing, _) = reading(Pair::with(4096, |left, _| left.batching = batching), 8);
     send(&mut pair, outgoing, 1).unwrap();
     pair.pass(Duration::from_secs(60));
     assert_eq!(pair.failed(), [None, None]);
@@ -170,9 +165,7 @@ fn only_offered_bytes_count_as_written() {
 #[test]
 fn streams_to_resume_keep_their_places() {
     let (mut pair, _, export) = subscribe(Pair::new(), 8);
-    for epoch in 0..STREAMS as u64 {
-        open(&mut pair, export, epoch, 0);
-    }
+    (0..STREAMS as u64).for_each(|epoch| _ = open(&mut pair, export, epoch, 0));
     pair.settle();
     pair.reconnect();
     let export = subscribed(&mut pair);
@@ -194,10 +187,9 @@ fn resumes_of_an_unsubscribed_topic_are_ignored() {
     let (one, window) = (1u16.to_le_bytes(), 8u32.to_le_bytes());
     let mut subscribe = payload(3, &[&one, &number, &[0; 16], &[0, 0], &one, &window]);
     subscribe.resize(96, 0);
-    let mut bytes = control(0, 0, &subscribe);
-    bytes.extend(control(0, 0, &payload(5, &[&[0, 0], &number])));
-    bytes.extend(control(0, 0, &payload(4, &[&[0, 0], &number, &[7; 8], &[9; 8]])));
-    pair.feed(LEFT, &bytes);
+    let unsubscribe = payload(5, &[&[0, 0], &number]);
+    let frames = [control(0, 0, &subscribe), control(0, 0, &unsubscribe), resume(5, 7, 9)];
+    pair.feed(LEFT, &frames.concat());
     let news = pair.sides[LEFT].take_events();
     assert!(matches!(news[..], [Received::Subscribe { .. }, Received::Unsubscribe(_)]), "{news:?}");
 }
@@ -206,9 +198,8 @@ fn resumes_of_an_unsubscribed_topic_are_ignored() {
 fn numbers_of_an_earlier_connection_are_invalid() {
     let demand = payload(20, &[&[0; 6]]);
     let window = payload(12, &[&[0; 6], &8_u64.to_le_bytes()]);
-    for (of_a_stream, again) in
-        [(&demand, false), (&window, false), (&demand, true), (&window, true)]
-    {
+    let cases = [(&demand, false), (&window, false), (&demand, true), (&window, true)];
+    for (of_a_stream, again) in cases {
         let (mut pair, outgoing, _) = reading(Pair::new(), 8);
         if again {
             pair.cut();
@@ -247,16 +238,14 @@ fn the_features_frame_comes_first() {
 fn a_stream_is_resumed_once() {
     let (mut pair, ..) = reading(Pair::new(), 8);
     pair.reconnect();
-    let (number, epoch, next) = (1_u32.to_le_bytes(), 77_u64.to_le_bytes(), 100_u64.to_le_bytes());
     // More resumes than subscribe said.
-    let resume = control(0, 0, &payload(4, &[&[0, 0], &number, &epoch, &next]));
+    let resume = resume(1, 77, 100);
     assert_eq!(pair.feed(LEFT, &resume), Some(LinkError::Subscription { number: 1 }));
 
     let mut pair = Pair::new();
-    let topic = name("swaps");
-    let mut wish = payload(3, &[&1_u16.to_le_bytes(), &number, &[7; 16], &[0, 0, 2, 0]]);
-    wish.extend(8_u32.to_le_bytes());
-    wish.extend(topic.as_bytes());
+    let (one, number, window) = (1_u16.to_le_bytes(), 1_u32.to_le_bytes(), 8_u32.to_le_bytes());
+    let mut wish = payload(3, &[&one, &number, &[7; 16], &[0, 0, 2, 0], &window]);
+    wish.extend(name("swaps").as_bytes());
     pair.settle();
     pair.feed(LEFT, &control(0, 0, &wish));
     assert_eq!(pair.feed(LEFT, &resume), None);
@@ -339,10 +328,8 @@ fn no_stream_opens_for_a_rejected_subscription() {
     publisher[..6].copy_from_slice(b"\x04\x00feed");
     let keeps = [64, 0, 0, 0, 0, 0, 0, 0];
     let stream = payload(8, &[&[0, 0], &number, &epoch, &keeps, &publisher]);
-    assert_eq!(
-        pair.feed(RIGHT, &control(9, 100, &stream)),
-        Some(LinkError::Subscription { number: 1 })
-    );
+    let failed = pair.feed(RIGHT, &control(9, 100, &stream));
+    assert_eq!(failed, Some(LinkError::Subscription { number: 1 }));
 
     // The next connection subscribes again.
     pair.reconnect();

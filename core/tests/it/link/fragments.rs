@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use mycelium_core::frame::Fragment;
-use mycelium_core::link::{Config, IncomingId, Interest, OutgoingId, RejectReason, SendError};
+use mycelium_core::link::{IncomingId, Interest, OutgoingId, RejectReason, SendError};
 use mycelium_core::{Digest, Envelope, TraceContext};
 use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{
-    LEFT, RIGHT, blob, fragment, name, open, reading, send, send_rest, subscribe, subscribed,
-    swaps, whole,
+    LEFT, RIGHT, blob, fragment, name, open, opened, reading, send, send_rest, subscribe,
+    subscribed, swaps, whole,
 };
-use crate::pair::{Pair, Received, TestLink, config};
+use crate::pair::{Pair, Received, TestLink};
 use crate::schema::Swap;
 
 /// Opens a stream of another topic from left to right.
@@ -21,13 +21,7 @@ fn another(pair: &mut Pair, topic: &str, epoch: u64) -> (OutgoingId, IncomingId)
     pair.settle();
     let export = subscribed(pair);
     let outgoing = open(pair, export, epoch, 0);
-    pair.settle();
-    let incoming =
-        pair.sides[RIGHT].take_events().into_iter().find_map(|received| match received {
-            Received::Stream { stream, .. } => Some(stream),
-            _ => None,
-        });
-    (outgoing, incoming.unwrap())
+    (outgoing, opened(pair, epoch, 0))
 }
 
 /// Sends a whole message, and returns the events of the right side.
@@ -46,8 +40,7 @@ fn through(pair: &mut Pair, stream: OutgoingId, message: &[u8]) -> Vec<Received>
 
 #[test]
 fn extensions_arrive_with_the_first_fragment() {
-    let (mut pair, outgoing, _) =
-        reading(Pair::with(config("left"), config("right"), TestLink::MIN_BUFFER), 8);
+    let (mut pair, outgoing, _) = reading(Pair::with(TestLink::MIN_BUFFER, |_, _| {}), 8);
     let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
     let envelope = Envelope {
         trace: Some(trace),
@@ -58,16 +51,14 @@ fn extensions_arrive_with_the_first_fragment() {
         ..Envelope::default()
     };
     let message = blob(1000);
-    let link = &mut pair.sides[LEFT].link;
-    let sent =
-        link.send_fragment(pair.now, outgoing, &envelope, fragment(&message, 0), &message).unwrap();
-    link.flush();
-    pair.settle();
+    let (link, begin) = (&mut pair.sides[LEFT].link, fragment(&message, 0));
+    let sent = link.send_fragment(pair.now, outgoing, &envelope, begin, &message).unwrap();
+    pair.deliver();
     let rest = fragment(&message, sent);
     let link = &mut pair.sides[LEFT].link;
     link.send_fragment(pair.now, outgoing, &envelope, rest, &message[sent..]).unwrap();
-    link.flush();
-    let news = pair.settled(RIGHT);
+    pair.deliver();
+    let news = pair.sides[RIGHT].take_events();
     let [
         Received::Fragment { envelope: first, sequence: 100, .. },
         Received::Fragment { envelope: second, sequence: 100, .. },
@@ -81,7 +72,7 @@ fn extensions_arrive_with_the_first_fragment() {
 
 #[test]
 fn other_streams_send_between_fragments() {
-    let (mut pair, long, of_long) = reading(Pair::with(config("left"), config("right"), 4096), 8);
+    let (mut pair, long, of_long) = reading(Pair::new(), 8);
     let (short, of_short) = another(&mut pair, "others", 78);
     let (message, mut sent, mut events) = (blob(1 << 17), 0, Vec::new());
     let mut beside = 0;
@@ -110,8 +101,7 @@ fn other_streams_send_between_fragments() {
 
 #[test]
 fn an_open_message_is_completed_or_aborted() {
-    let (mut pair, outgoing, incoming) =
-        reading(Pair::with(config("left"), config("right"), 2048), 1);
+    let (mut pair, outgoing, incoming) = reading(Pair::with(2048, |_, _| {}), 1);
     let (now, message, mut sent) = (pair.now, blob(8000), 0);
     send_rest(&mut pair, outgoing, &message, &mut sent).unwrap_err();
     assert!(sent > 0);
@@ -144,8 +134,8 @@ fn an_open_message_is_completed_or_aborted() {
 
 #[test]
 fn the_reader_limits_long_and_open_messages() {
-    let right = Config { max_message: 5000, max_open: 1, ..config("right") };
-    let (mut pair, first, _) = reading(Pair::with(config("left"), right, 2048), 8);
+    let pair = Pair::with(2048, |_, right| (right.max_message, right.max_open) = (5000, 1));
+    let (mut pair, first, _) = reading(pair, 8);
     let (second, incoming) = another(&mut pair, "others", 78);
     let (mut sent, mut other) = (0, 0);
     let refused = send_rest(&mut pair, first, &blob(5001), &mut sent);
@@ -164,8 +154,7 @@ fn the_reader_limits_long_and_open_messages() {
 
 #[test]
 fn a_reject_is_sent_before_another_open_message() {
-    let right = Config { max_open: 1, ..config("right") };
-    let (mut pair, _, export) = subscribe(Pair::with(config("left"), right, 4096), 8);
+    let (mut pair, _, export) = subscribe(Pair::with(4096, |_, right| right.max_open = 1), 8);
     let first = open(&mut pair, export, 77, 0);
     pair.settled(RIGHT);
     let (second, incoming) = another(&mut pair, "others", 78);
@@ -180,8 +169,7 @@ fn a_reject_is_sent_before_another_open_message() {
 
 #[test]
 fn the_document_shows_the_same_bytes() {
-    let left = Config { fragment: 24, ..config("left") };
-    let (mut pair, outgoing, _) = reading(Pair::with(left, config("right"), 4096), 8);
+    let (mut pair, outgoing, _) = reading(Pair::with(4096, |left, _| left.fragment = 24), 8);
     pair.written[LEFT].clear();
     through(&mut pair, outgoing, Swap::golden().as_bytes());
     let offered = ["first", "rest"].map(crate::pair::offered).concat();

@@ -3,9 +3,8 @@ use mycelium_core::link::{
     CloseReason, IncomingId, LinkError, OutgoingId, RunShape, SendError, UnsubscribeProgress,
 };
 
-use crate::pair::conversation::{
-    ITEMS, LEFT, RIGHT, control, open, reading, send, sequences, subscribe,
-};
+use super::errors::word;
+use crate::pair::conversation::{ITEMS, LEFT, RIGHT, open, reading, send, sequences, subscribe};
 use crate::pair::{Pair, Received, count};
 
 fn message(sequence: u64) -> Vec<u8> {
@@ -64,11 +63,8 @@ fn messages_that_do_not_fit_a_run_are_sent_alone() {
         RunShape { stride: 1 << 20, ..ITEMS },
         RunShape { stride: 60_008, skip: 8, length: 60_000 },
     ] {
-        assert_eq!(
-            pair.sides[LEFT].link.send_run(pair.now, outgoing, shape, 4),
-            Ok(0),
-            "{shape:?}"
-        );
+        let sent = pair.sides[LEFT].link.send_run(pair.now, outgoing, shape, 4);
+        assert_eq!(sent, Ok(0), "{shape:?}");
     }
     send(&mut pair, outgoing, 1).unwrap();
 }
@@ -90,15 +86,9 @@ fn unsent_messages_cannot_be_confirmed() {
     assert_eq!(send_run(&mut pair, outgoing, 8), Ok(8));
     // The header, two messages, and half of a third.
     pair.write(LEFT, 40 + 2 * 56 + 30);
-    let window = |confirmed: u64| {
-        let mut payload = 12_u16.to_le_bytes().to_vec();
-        payload.extend([0; 6]);
-        payload.extend(64_u64.to_le_bytes());
-        control(1, confirmed, &payload)
-    };
-    assert_eq!(pair.feed(LEFT, &window(102)), None);
+    assert_eq!(pair.feed(LEFT, &word(12, 1, 102, 64)), None);
     assert_eq!(pair.sides[LEFT].link.unconfirmed(outgoing), 6);
-    assert_eq!(pair.feed(LEFT, &window(103)), Some(LinkError::Window { stream: 1 }));
+    assert_eq!(pair.feed(LEFT, &word(12, 1, 103, 64)), Some(LinkError::Window { stream: 1 }));
 }
 
 #[test]
@@ -117,11 +107,8 @@ fn a_run_of_an_unsubscribed_topic_needs_no_bytes() {
     // The caller has dropped its messages: a request for them would panic.
     pair.message = |_| unreachable!("nobody has it any more");
     let news = pair.settled(RIGHT);
-    assert!(
-        news.iter()
-            .any(|received| matches!(received, Received::Unsubscribed { discarded: 28, .. })),
-        "{news:?}"
-    );
+    let ends = |received: &_| matches!(received, Received::Unsubscribed { discarded: 28, .. });
+    assert!(news.iter().any(ends), "{news:?}");
     assert_eq!(pair.failed(), [None, None]);
 }
 

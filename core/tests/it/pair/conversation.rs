@@ -44,20 +44,28 @@ pub(crate) fn open(pair: &mut Pair, export: ExportId, epoch: u64, first: u64) ->
 pub(crate) fn reading(pair: Pair, window: u32) -> (Pair, OutgoingId, IncomingId) {
     let (mut pair, _, export) = subscribe(pair, window);
     let outgoing = open(&mut pair, export, 77, 100);
+    let incoming = opened(&mut pair, 77, 100);
+    (pair, outgoing, incoming)
+}
+
+/// The right end of a stream that the left side has opened.
+pub(crate) fn opened(pair: &mut Pair, of: u64, from: u64) -> IncomingId {
     let incoming = pair.settled(RIGHT).into_iter().find_map(|received| match received {
-        Received::Stream { stream, epoch: 77, first: 100, resumed: None } => Some(stream),
+        Received::Stream { stream, epoch, first, resumed: None } => {
+            ((epoch, first) == (of, from)).then_some(stream)
+        }
         _ => None,
     });
-    (pair, outgoing, incoming.expect("the stream is open"))
+    incoming.expect("the stream is open")
 }
 
 /// The last topic that the right side has subscribed to.
 pub(crate) fn subscribed(pair: &mut Pair) -> ExportId {
-    let found =
-        pair.sides[LEFT].take_events().into_iter().rev().find_map(|received| match received {
-            Received::Subscribe { export, .. } => Some(export),
-            _ => None,
-        });
+    let news = pair.sides[LEFT].take_events();
+    let found = news.into_iter().rev().find_map(|received| match received {
+        Received::Subscribe { export, .. } => Some(export),
+        _ => None,
+    });
     found.expect("a topic is subscribed")
 }
 
@@ -77,12 +85,10 @@ pub(crate) fn send_rest(
     message: &[u8],
     sent: &mut usize,
 ) -> Result<(), SendError> {
-    let now = pair.now;
+    let (now, link, plain) = (pair.now, &mut pair.sides[LEFT].link, Envelope::default());
     while *sent < message.len() {
-        let fragment = fragment(message, *sent);
-        let link = &mut pair.sides[LEFT].link;
-        *sent +=
-            link.send_fragment(now, stream, &Envelope::default(), fragment, &message[*sent..])?;
+        let (part, rest) = (fragment(message, *sent), &message[*sent..]);
+        *sent += link.send_fragment(now, stream, &plain, part, rest)?;
     }
     Ok(())
 }

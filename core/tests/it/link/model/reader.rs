@@ -88,13 +88,9 @@ impl Direction {
             }
             Received::End { stream, next } => {
                 let reading = self.of(stream);
-                let is_last = if reading.moved.is_some() {
-                    next >= reading.next
-                } else {
-                    next == reading.next
-                };
+                let last = next == reading.next || reading.moved.is_some() && next > reading.next;
                 let epoch = reading.epoch as usize;
-                assert!(is_last && next == self.publishers[epoch - 1].emitted);
+                assert!(last && next == self.publishers[epoch - 1].emitted);
                 self.over(stream);
             }
             Received::Gone(stream) => self.over(stream),

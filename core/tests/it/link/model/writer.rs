@@ -61,10 +61,7 @@ impl Direction {
                 publisher.kept = confirmed;
                 let reading = self.reading.iter().find(|reading| reading.epoch == *epoch);
                 if let Some(reading) = reading.filter(|_| self.confirms == Confirms::ByCaller) {
-                    assert!(
-                        confirmed <= reading.done,
-                        "a message is confirmed before the reader does so"
-                    );
+                    assert!(confirmed <= reading.done, "confirmed before the reader does so");
                 }
             }
             other => panic!("{other:?} on the writer's side"),
@@ -108,10 +105,8 @@ impl Direction {
             let epoch = publisher.epoch;
             if !self.outgoing.iter().any(|(known, _)| *known == epoch) && !publisher.ended {
                 let name = Name::try_from("feed").unwrap();
-                let Ok(id) = link.open_stream(now, export, name, epoch, publisher.emitted, 1024)
-                else {
-                    continue;
-                };
+                let opened = link.open_stream(now, export, name, epoch, publisher.emitted, 1024);
+                let Ok(id) = opened else { continue };
                 (publisher.kept, publisher.moved) = (publisher.emitted, None);
                 self.outgoing.push((epoch, id));
             }

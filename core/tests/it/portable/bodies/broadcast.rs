@@ -32,13 +32,9 @@ pub(crate) fn an_observer_gets_the_exact_number_of_missed_messages() {
     let ring = ring();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut observer = Broadcast::observing(&ring);
-    for sequence in 0..SENT {
-        writer.try_push(&content(sequence), BYTES).unwrap();
-    }
+    (0..SENT).for_each(|sequence| _ = writer.try_push(&content(sequence), BYTES).unwrap());
     assert_eq!(observer.peek(&mut [0; 2]), Peek::Gap { missed: SENT - CAPACITY });
-    for sequence in SENT - CAPACITY..SENT {
-        take(&mut observer, sequence);
-    }
+    (SENT - CAPACITY..SENT).for_each(|sequence| take(&mut observer, sequence));
     assert_eq!(observer.peek(&mut [0; 2]), Peek::Empty);
 }
 

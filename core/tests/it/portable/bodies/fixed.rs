@@ -19,9 +19,7 @@ pub(crate) fn text_has_a_capacity() {
 
 pub(crate) fn lists_have_a_capacity() {
     let mut list = FixedVec::<u32, 3>::new();
-    for item in 1..=3 {
-        list.try_push(item).unwrap();
-    }
+    (1..=3).for_each(|item| list.try_push(item).unwrap());
     assert_eq!(list.try_push(4), Err(NoRoom(4)));
     assert_eq!((list.get(2), list.get(3), list.pop()), (Some(3), None, Some(3)));
     assert!(list.iter().eq([1, 2]));

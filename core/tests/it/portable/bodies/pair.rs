@@ -32,21 +32,15 @@ macro_rules! layouts {
             assert_eq!(writer.grant(0).unwrap_err(), refused(0));
             assert_eq!(writer.grant(9).unwrap_err(), refused(9));
             let mut grant = writer.grant(5).unwrap();
-            for number in 0..3 {
-                assert!(grant.push(drops.count(number)).is_ok());
-            }
+            (0..3).for_each(|number| grant.push(drops.count(number)).unwrap());
             drop(grant);
             assert_eq!(drops.number(), 3, "items that were not committed are dropped");
             assert!(reader.try_pop().is_err(), "and never received");
             let mut grant = writer.grant(5).unwrap();
-            for number in 0..3 {
-                assert!(grant.push(drops.count(number)).is_ok());
-            }
+            (0..3).for_each(|number| grant.push(drops.count(number)).unwrap());
             assert_eq!(grant.commit(), 3, "the rest goes back");
             assert_eq!(writer.grant(6).unwrap_err(), GrantError::Full { room: 5 });
-            for number in 0..3 {
-                assert_eq!(reader.try_pop().unwrap().number, number);
-            }
+            (0..3).for_each(|number| assert_eq!(reader.try_pop().unwrap().number, number));
             assert_eq!(drops.number(), 6);
         }
 
@@ -81,9 +75,7 @@ macro_rules! layouts {
             let drops = Drops::new();
             let mut ring = ring::$layout::Inline::<Counted<'_>, 4>::new().starting_at(usize::MAX - 1);
             let (mut writer, mut reader) = ring.split().unwrap();
-            for number in 0..4 {
-                assert!(writer.try_push(drops.count(number)).is_ok());
-            }
+            (0..4).for_each(|number| writer.try_push(drops.count(number)).unwrap());
             drop(reader.try_pop());
             assert_eq!(drops.number(), 1);
             drop((writer, reader));
