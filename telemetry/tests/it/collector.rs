@@ -121,12 +121,9 @@ pub(crate) fn answer(head: &str, body: &[u8]) -> Reply {
     Reply::Bytes([bytes.as_bytes(), body].concat())
 }
 
-fn serve(
-    stream: &TcpStream,
-    connection: usize,
-    sender: &Sender<Request>,
-    replies: &Mutex<VecDeque<Reply>>,
-) {
+type Replies = Mutex<VecDeque<Reply>>;
+
+fn serve(stream: &TcpStream, connection: usize, sender: &Sender<Request>, replies: &Replies) {
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader, connection) {
         let reply = replies.lock().unwrap().pop_front().unwrap_or(Reply::Take);
@@ -160,12 +157,8 @@ fn read(reader: &mut BufReader<&TcpStream>, connection: usize) -> Option<Request
         let (name, value) = line.split_once(": ").expect("a header");
         (name.to_owned(), value.to_owned())
     });
-    let mut request = Request {
-        line: lines[0].clone(),
-        headers: headers.collect(),
-        body: Vec::new(),
-        connection,
-    };
+    let (line, headers) = (lines[0].clone(), headers.collect());
+    let mut request = Request { line, headers, body: Vec::new(), connection };
     let length = request.header("content-length").parse().expect("a length");
     request.body.resize(length, 0);
     reader.read_exact(&mut request.body).ok()?;

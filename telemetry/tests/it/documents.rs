@@ -51,9 +51,7 @@ fn each_metric_of_the_dashboard_exists() {
         let title = panel["title"].as_str().expect("a panel has a title");
         let targets = panel["targets"].as_array().expect(title);
         assert!(!targets.is_empty(), "{title}");
-        for target in targets {
-            queries.push(target["expr"].as_str().expect(title).to_owned());
-        }
+        queries.extend(targets.iter().map(|it| it["expr"].as_str().expect(title).to_owned()));
         assert!(panel["description"].as_str().is_some_and(|it| it.ends_with('.')), "{title}");
     }
     for variable in dashboard["templating"]["list"].as_array().unwrap() {

@@ -194,27 +194,29 @@ fn silent_and_slow_clients_keep_nobody_out() {
     assert_eq!(silent[1].read(&mut [0; 16]).unwrap_or(0), 0);
 }
 
+/// Clients that send a request, and keep their connections.
+fn clients(address: SocketAddr, count: usize, request: &[u8]) -> Vec<TcpStream> {
+    let clients = (0..count).map(|_| {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(request).unwrap();
+        client
+    });
+    clients.collect()
+}
+
 /// Clients that send a whole request and never close, or never read: more in each round than have a
 /// place.
 #[test]
 fn probes_are_answered_while_others_keep_their_connections() {
-    let held = |served: &Server, request: &[u8]| {
-        let clients = (0..40).map(|_| {
-            let mut client = served.connect();
-            client.write_all(request).unwrap();
-            client
-        });
-        clients.collect::<Vec<_>>()
-    };
     let served = Server::new("main");
     let mut open = Vec::new();
     for round in 0..10 {
-        open.push(held(&served, b"GET /ready HTTP/1.1\r\n\r\n"));
+        open.push(clients(served.address, 40, b"GET /ready HTTP/1.1\r\n\r\n"));
         assert_eq!(served.status(b"GET /ready HTTP/1.1\r\n\r\n"), "503", "round {round}");
     }
     // Each sample has the name: more than the buffers of both sides.
     let served = Server::new(&"n".repeat(1 << 20));
-    open.push(held(&served, b"GET /metrics HTTP/1.1\r\n\r\n"));
+    open.push(clients(served.address, 40, b"GET /metrics HTTP/1.1\r\n\r\n"));
     assert_eq!(served.status(b"GET /ready HTTP/1.1\r\n\r\n"), "503");
 }
 
@@ -223,13 +225,7 @@ fn probes_are_answered_while_others_keep_their_connections() {
 fn a_stop_waits_for_one_scrape_and_not_for_those_of_all_clients() {
     let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = endpoint.address().unwrap();
-    let clients: Vec<_> = (0..16)
-        .map(|_| {
-            let mut client = TcpStream::connect(address).unwrap();
-            client.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
-            client
-        })
-        .collect();
+    let clients = clients(address, 16, b"GET /metrics HTTP/1.1\r\n\r\n");
     let snapshots = Arc::<AtomicU64>::default();
     let stopper = endpoint.stopper();
     let counted = snapshots.clone();

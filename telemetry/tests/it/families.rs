@@ -3,6 +3,7 @@
 #![cfg(feature = "prometheus")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use mycelium_telemetry::metrics::text::Format;
 use mycelium_telemetry::metrics::{Collector, Family, OTHER, SampleValue, described};
@@ -82,13 +83,13 @@ fn the_depth_of_a_subscription_is_what_its_reader_has_not_taken() {
 
 #[test]
 fn label_sets_over_the_limit_are_one_and_lose_nothing() {
-    let region = Region::new(64);
-    let mut lines = Vec::new();
-    for number in 0..10_u64 {
+    let publish = |region: &Arc<Region>, number: u64, sent| {
         let line = region.line(&format!("topic=swaps publisher=p{number} epoch={number:x}"));
-        line.set(PublisherValue::Sent, 1 + number);
-        lines.push(line);
-    }
+        line.set(PublisherValue::Sent, sent);
+        line
+    };
+    let region = Region::new(64);
+    let _lines: Vec<_> = (0..10).map(|number| publish(&region, number, 1 + number)).collect();
     let mut collector = Collector::with_most(3);
     let families = collector.collect(&snapshot(&region));
     let sent = counts(&families, "mycelium_messages_sent", "publisher");
@@ -100,11 +101,7 @@ fn label_sets_over_the_limit_are_one_and_lose_nothing() {
     assert_eq!(over[0].value, SampleValue::Gauge(7));
     // The first ones keep their series, in any order of the lines, and new ones get none.
     let other = Region::new(64);
-    for number in (0..20_u64).rev() {
-        let line = other.line(&format!("topic=swaps publisher=p{number} epoch={number:x}"));
-        line.set(PublisherValue::Sent, 2 + number);
-        lines.push(line);
-    }
+    let _others: Vec<_> = (0..20).rev().map(|it| publish(&other, it, 2 + it)).collect();
     let families = collector.collect(&snapshot(&other));
     let sent = counts(&families, "mycelium_messages_sent", "publisher");
     let names: BTreeSet<&str> = sent.iter().map(|(name, _)| *name).collect();

@@ -18,10 +18,7 @@ fn each_value_of_each_kind_has_exactly_one_name() {
                 assert!(name.help.is_empty() && name.fixed.is_none(), "{kind:?} {value}");
                 continue;
             }
-            assert!(
-                seen.insert((name.family, name.fixed)),
-                "{kind:?} {value} has a name of its own"
-            );
+            assert!(seen.insert((name.family, name.fixed)), "{kind:?} {value} has its own name");
             let known = of_family.entry(name.family).or_insert((kind, name.help, name.kind));
             assert_eq!(*known, (kind, name.help, name.kind), "one family, one meaning");
         }
@@ -37,8 +34,7 @@ fn names_follow_the_rules_of_prometheus() {
         assert!(!labels.contains(&"node") && !labels.contains(&"le"), "{name}");
         let parts: Vec<&str> = name.split('_').collect();
         assert_eq!(parts[0], "mycelium", "{name}");
-        let is_word =
-            |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
+        let is_word = |it: &&str| !it.is_empty() && it.chars().all(|c| c.is_ascii_lowercase());
         assert!(parts.iter().all(is_word), "{name}");
         // Ends that the formats add, or that have a meaning for another kind.
         let ends = ["total", "count", "sum", "bucket", "created", "info"];
