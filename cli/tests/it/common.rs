@@ -34,11 +34,18 @@ impl Ended {
         self.out
     }
 
-    /// Returns the exit code and the error of a run, which must have no output.
+    /// Returns the error of a run, which must have this exit code and no output.
     #[track_caller]
-    pub(crate) fn expect_failure(self) -> (Option<i32>, String) {
-        assert_eq!(self.out, "", "{}", self.err);
-        (self.code, self.err)
+    pub(crate) fn expect_failure(self, code: i32) -> String {
+        assert_eq!((self.code, self.out.as_str()), (Some(code), ""), "{}", self.err);
+        self.err
+    }
+
+    /// Checks the exit code.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Ended {
+        assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
+        self
     }
 }
 

@@ -24,10 +24,7 @@ const GOOD: &[(&str, &str)] = &[
          Max locked memory         unlimited            unlimited            bytes     \n\
          Max realtime priority     0                    0                              \n",
     ),
-    (
-        "proc/meminfo",
-        "MemAvailable:   16000000 kB\nHugePages_Total:      64\nHugePages_Free:       60\n",
-    ),
+    ("proc/meminfo", "MemAvailable:   16000000 kB\nHugePages_Total:  64\nHugePages_Free:   60\n"),
     ("proc/self/cgroup", "0::/app\n"),
     ("sys/fs/cgroup/app/cpu.max", "max 100000\n"),
     ("sys/fs/cgroup/app/memory.max", "max\n"),
@@ -46,12 +43,8 @@ impl Fake {
         let fake = Fake(tempfile::tempdir().unwrap());
         let user = fake.user();
         GOOD.iter().for_each(|(path, text)| fake.write(path, text));
-        fake.write(
-            "proc/self/status",
-            format!(
-                "Uid:\t{user}\t{user}\t0\t0\nCapEff:\t0000000000000000\nCpus_allowed_list:\t0-3\n"
-            ),
-        );
+        let status = format!("Uid:\t{user}\t{user}\t0\t0\nCapEff:\t0000000000000000\n");
+        fake.write("proc/self/status", status + "Cpus_allowed_list:\t0-3\n");
         let runtime = fake.path(&format!("run/user/{user}"));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(runtime).unwrap();
         fake
@@ -108,59 +101,33 @@ fn a_good_machine_has_nothing_to_mend() {
 
 #[test]
 fn each_fault_is_found_with_what_mends_it() {
-    let limits = |name: &str, value: &str| format!("{name}   {value}   {value}   units\n");
-    let cases: &[(&str, &str, String, &str, &str)] = &[
-        ("kernel", "proc/sys/kernel/osrelease", "5.4.0\n".into(), "problem", "5.10"),
-        ("kernel", "proc/sys/kernel/osrelease", "5.15.0-1\n".into(), "note", ""),
-        (
-            "descriptors",
-            "proc/self/limits",
-            limits("Max open files", "256"),
-            "note",
-            "ulimit -n 1024",
-        ),
-        (
-            "locked memory",
-            "proc/self/limits",
-            limits("Max locked memory", "65536"),
-            "note",
-            "ulimit -l 512",
-        ),
-        ("io_uring", "proc/sys/kernel/io_uring_disabled", "2".into(), "note", "sudo sysctl"),
-        ("cores", "sys/devices/system/cpu/online", "0-7\n".into(), "note", ""),
-        ("SMT siblings", "sys/devices/system/cpu/smt/active", "1".into(), "note", "smt/control"),
-        (
-            "CPU governor",
-            "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor",
-            "powersave\n".into(),
-            "note",
-            "cpupower",
-        ),
-        (
-            "clock",
-            "sys/devices/system/clocksource/clocksource0/current_clocksource",
-            "hpet".into(),
-            "note",
-            "tsc=reliable",
-        ),
-        (
-            "transparent huge pages",
-            "sys/kernel/mm/transparent_hugepage/enabled",
-            "[always] madvise never".into(),
-            "note",
-            "echo madvise",
-        ),
-        ("CPU quota", "sys/fs/cgroup/app/cpu.max", "50000 100000".into(), "note", "cpu.max"),
-        ("task limit", "sys/fs/cgroup/app/pids.max", "64".into(), "note", "pids.max"),
+    let files = "Max open files   256   256   units\n";
+    let memory = "Max locked memory   65536   65536   units\n";
+    let governor = "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor";
+    let clock = "sys/devices/system/clocksource/clocksource0/current_clocksource";
+    let pages = ("sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never");
+    let cases = [
+        ("kernel", "proc/sys/kernel/osrelease", "5.4.0\n", "problem", "5.10"),
+        ("kernel", "proc/sys/kernel/osrelease", "5.15.0-1\n", "note", ""),
+        ("descriptors", "proc/self/limits", files, "note", "ulimit -n 1024"),
+        ("locked memory", "proc/self/limits", memory, "note", "ulimit -l 512"),
+        ("io_uring", "proc/sys/kernel/io_uring_disabled", "2", "note", "sudo sysctl"),
+        ("cores", "sys/devices/system/cpu/online", "0-7\n", "note", ""),
+        ("SMT siblings", "sys/devices/system/cpu/smt/active", "1", "note", "smt/control"),
+        ("CPU governor", governor, "powersave\n", "note", "cpupower"),
+        ("clock", clock, "hpet", "note", "tsc=reliable"),
+        ("transparent huge pages", pages.0, pages.1, "note", "echo madvise"),
+        ("CPU quota", "sys/fs/cgroup/app/cpu.max", "50000 100000", "note", "cpu.max"),
+        ("task limit", "sys/fs/cgroup/app/pids.max", "64", "note", "pids.max"),
     ];
     for (check, path, text, level, fix) in cases {
         let fake = Fake::new();
         fake.write(path, text);
         let finding = fake.finding(check, &[]);
-        assert_eq!(finding["level"], *level, "{finding}");
+        assert_eq!(finding["level"], level, "{finding}");
         assert!(finding["fix"].as_str().unwrap().contains(fix), "{finding}");
         assert_ne!(finding["meaning"], "", "{finding}");
-        assert_eq!(fake.check(&[]).1, i32::from(*level == "problem"), "{check}");
+        assert_eq!(fake.check(&[]).1, i32::from(level == "problem"), "{check}");
     }
 }
 
@@ -172,10 +139,8 @@ fn a_topology_is_compared_with_the_machine() {
          memory = \"64 GiB\"\n[service.Sum]\nrun = \"pinned(2, 9)\"\nclass = \"fifo(50)\"\n",
     );
     fake.write("proc/meminfo", "MemAvailable: 1000 kB\nHugePages_Total: 0\nHugePages_Free: 0\n");
-    fake.write(
-        "proc/self/limits",
-        "Max open files 64 64 files\nMax locked memory 0 0 bytes\nMax realtime priority 10 10\n",
-    );
+    let limits = "Max open files 64 64 files\nMax locked memory 0 0 bytes\n";
+    fake.write("proc/self/limits", limits.to_owned() + "Max realtime priority 10 10\n");
     fake.write("proc/sys/kernel/io_uring_disabled", "2");
     let (findings, code) = fake.check(&[&file]);
     assert_eq!(code, 1);
@@ -183,23 +148,15 @@ fn a_topology_is_compared_with_the_machine() {
         let found = findings.iter().filter(|finding| finding["level"] == level);
         found.filter_map(|finding| finding["check"].as_str()).collect()
     };
-    let expected = [
-        "descriptors",
-        "locked memory",
-        "io_uring",
-        "pinned services",
-        "huge pages",
-        "real-time class",
-    ];
-    assert_eq!(of("problem"), expected);
+    let problems =
+        "descriptors, locked memory, io_uring, pinned services, huge pages, real-time class";
+    assert_eq!(of("problem").join(", "), problems);
     assert_eq!(of("note"), ["shared memory", "memory"]);
     let pinned = fake.finding("pinned services", &[&file]);
     assert_eq!(pinned["found"], "`Sum` on cores 2,9");
     assert!(pinned["meaning"].as_str().unwrap().contains("may not use 9"), "{pinned}");
-    fake.write(
-        "proc/self/status",
-        "Uid:\t1\t1\nCapEff:\t0000000000800000\nCpus_allowed_list:\t0-9\n",
-    );
+    let status = "Uid:\t1\t1\nCapEff:\t0000000000800000\nCpus_allowed_list:\t0-9\n";
+    fake.write("proc/self/status", status);
     assert_eq!(fake.finding("real-time class", &[&file])["level"], "ok");
     assert_eq!(fake.finding("pinned services", &[&file])["level"], "ok");
 }

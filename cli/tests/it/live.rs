@@ -97,9 +97,8 @@ fn a_node_that_is_stopped_is_read_as_one_that_runs() {
     while json(&["ls", "--pid", &pid])[0]["process"] != "stopped" {}
     let rates = json(&["hz", "--pid", &pid, "--for", "10ms"]);
     assert!(rates.iter().any(|rate| rate["sent"] == 1_000), "{rates:?}");
-    let ended =
-        run(&["check", "--live", "--pid", &pid, "--max-drops", "1000000", "--max-depth", "100"]);
-    assert_eq!(ended.code, Some(1));
+    let limits = ["--max-drops", "1000000", "--max-depth", "100"];
+    let ended = run(&[&["check", "--live", "--pid", &pid][..], &limits].concat()).expect(1);
     assert!(ended.out.contains("is stopped"), "{}", ended.out);
     kill(node.pid(), Signal::CONT);
 }
@@ -143,8 +142,7 @@ fn a_live_check_that_is_interrupted_has_not_passed() {
     let (_node, pid) = after(1_000);
     let check = check_for_an_hour(&["--pid", &pid]);
     kill(check.id(), Signal::INT);
-    let ended = Ended::of(&check.wait_with_output().unwrap());
-    assert_eq!(ended.code, Some(3), "{}{}", ended.out, ended.err);
+    let ended = Ended::of(&check.wait_with_output().unwrap()).expect(3);
     assert!(ended.err.contains("a signal ended the check"), "{}", ended.err);
     assert!(ended.out.contains("ticks"), "the sums until then: {}", ended.out);
 }
@@ -171,9 +169,8 @@ fn nodes_without_a_socket_in_the_directory_are_named() {
         last = ended();
         last.err.contains(&seen)
     });
-    assert_eq!(last.code, Some(3), "{}", last.err);
     let absent = format!("no node `{absent}` runs");
-    assert!(last.err.contains(&absent), "{}", last.err);
+    assert!(last.expect(3).err.contains(&absent), "{absent}");
 }
 
 /// While the tool waits, the process ends and another process of its node starts.
@@ -199,8 +196,7 @@ fn a_live_check_finds_a_process_that_was_replaced() {
     let new = start();
     // A signal ends the wait.
     kill(check.id(), Signal::INT);
-    let ended = Ended::of(&check.wait_with_output().unwrap());
-    assert_eq!(ended.code, Some(1), "{}{}", ended.out, ended.err);
+    let ended = Ended::of(&check.wait_with_output().unwrap()).expect(1);
     let row = format!("process {} ended, and process {} runs", old.pid(), new.pid());
     assert!(ended.out.contains(&row), "{row} in {}", ended.out);
 }
@@ -228,12 +224,9 @@ fn the_target_makes_no_system_call() {
     let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/live/quiet.toml");
     let (node, pid) = after_in(topology, 1_000);
     let trace = std::env::temp_dir().join(format!("mycelium-trace-{pid}"));
-    let mut strace = Command::new("strace")
-        .args(["-f", "-p", &pid, "-o"])
-        .arg(&trace)
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("strace runs");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-p", &pid, "-o"]).arg(&trace).stderr(Stdio::piped());
+    let mut strace = strace.spawn().expect("strace runs");
     let mut attached = String::new();
     let mut lines = std::io::BufReader::new(strace.stderr.take().expect("a pipe"));
     std::io::BufRead::read_line(&mut lines, &mut attached).expect("UTF-8");
@@ -269,8 +262,7 @@ fn counters_that_cannot_be_read_are_a_warning() {
     let (_node, pid) = after(1);
     let fake = rustix::fs::memfd_create("mycelium-counters", rustix::fs::MemfdFlags::CLOEXEC);
     let _fake = fake.expect("memory");
-    let ended = run(&["ls"]);
-    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let ended = run(&["ls"]).expect(0);
     assert!(ended.out.contains(&pid), "{}", ended.out);
     let own = std::process::id().to_string();
     assert!(ended.err.contains("warning: ") && ended.err.contains(&own), "{}", ended.err);
@@ -286,25 +278,17 @@ fn what_cannot_be_examined_is_an_error_that_names_it() {
     let none = std::env::temp_dir().join(format!("mycelium-none-{}", std::process::id()));
     let none = none.to_str().expect("UTF-8");
     let (_node, pid) = after(1);
+    let nobody = "no node `nobody` runs: expected one of one";
+    let tick = "no node publishes topic `tick`: expected one of ticks, totals";
     let cases: [(&[&str], i32, &str); 5] = [
         (&["ls", "--pid", "4194305"], 3, "no process has the number 4194305 [M0360]\n"),
-        (
-            &["ls", "--node", "nobody", "--pid", &pid],
-            3,
-            "no node `nobody` runs: expected one of one",
-        ),
+        (&["ls", "--node", "nobody", "--pid", &pid], 3, nobody),
         (&["ls", "--directory", none], 2, "No such file or directory"),
-        (
-            &["hz", "tick", "--pid", &pid],
-            3,
-            "no node publishes topic `tick`: expected one of ticks, totals",
-        ),
+        (&["hz", "tick", "--pid", &pid], 3, tick),
         (&["check", "--live", "--node", "nobody", "--pid", &pid], 3, "no node `nobody` runs"),
     ];
     for (arguments, code, text) in cases {
-        let ended = run(arguments);
-        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.err);
-        assert!(ended.err.contains(text), "{arguments:?}: {}", ended.err);
-        assert_eq!(ended.out, "", "{arguments:?}");
+        let error = run(arguments).expect_failure(code);
+        assert!(error.contains(text), "{arguments:?}: {error}");
     }
 }

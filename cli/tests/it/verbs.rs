@@ -74,17 +74,14 @@ fn every_verb(carrier: &str, nodes: &[&str], name: &str) {
     let world = World::new(carrier);
     let file = world.file.as_str();
 
-    let checked = world.run_with_nodes(&["check"]);
-    assert_eq!(checked.code, Some(0), "{}{}", checked.out, checked.err);
+    let checked = world.run_with_nodes(&["check"]).expect(0);
     assert!(checked.out.contains("no mistake found"), "{}", checked.out);
     assert!(checked.out.contains(name), "{}", checked.out);
 
     let hosts: &[&str] =
         if carrier == "tcp" { &["up", "--host", "here", "--host", "there"] } else { &["up"] };
-    let up = world.run_with_nodes(hosts);
-    assert_eq!(up.code, Some(0), "{}{}", up.out, up.err);
-    let status = world.run(&["status", file]);
-    assert_eq!(status.code, Some(0), "{}{}", status.out, status.err);
+    let up = world.run_with_nodes(hosts).expect(0);
+    let status = world.run(&["status", file]).expect(0);
 
     // Nodes of other tests have the same names, so the commands select processes.
     let state = world.run(&["status", file, "-o", "json"]).expect_success();
@@ -113,11 +110,10 @@ fn every_verb(carrier: &str, nodes: &[&str], name: &str) {
     let sums = look(&live).expect_success();
     assert!(sums.contains("ticks"), "{sums}");
 
-    let tapped = world.run(&["tap", "ticks", "--topology", file, "--node", "feed", "--count", "3"]);
-    assert_eq!(tapped.code, Some(0), "{}{}", tapped.out, tapped.err);
+    let tap = ["tap", "ticks", "--topology", file, "--node", "feed", "--count", "3"];
+    let tapped = world.run(&tap).expect(0);
     assert_eq!(tapped.out.matches("price=").count(), 3, "{}", tapped.out);
 
-    let down = world.run(&["down", file]);
-    assert_eq!(down.code, Some(0), "{}{}", down.out, down.err);
+    world.run(&["down", file]).expect(0);
     assert_ne!(world.run(&["status", file]).code, Some(0), "nothing runs");
 }

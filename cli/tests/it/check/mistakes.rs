@@ -10,8 +10,7 @@ fn all_mistakes_are_listed() {
                 \"ArbitrageDetector\"]\nmemory = \"1 KiB\"\n[node.b]\nservices = \
                 [\"SignalWriter\"]\nmemory = \"1 KiB\"\n";
     write(directory.path(), "t.toml", text);
-    let (code, error) = check(directory.path(), &["t.toml", "--", "./bandit"]).expect_failure();
-    assert_eq!(code, Some(1));
+    let error = check(directory.path(), &["t.toml", "--", "./bandit"]).expect_failure(1);
     let lines: Vec<&str> = error.lines().collect();
     assert_eq!(lines[0], "error: 2 mistakes");
     assert!(lines[1].starts_with("t.toml:3:10: rings of node `a` take "), "{error}");
@@ -19,7 +18,7 @@ fn all_mistakes_are_listed() {
     assert!(lines[2].starts_with("t.toml:6:10: rings of node `b` take "), "{error}");
     let text = text.replace("memory = \"1 KiB\"\n", "");
     write(directory.path(), "t.toml", &(text + "[service.SignalWriter]\nexecutor = \"fast\"\n"));
-    let (_, error) = check(directory.path(), &["t.toml", "--", "./bandit"]).expect_failure();
+    let error = check(directory.path(), &["t.toml", "--", "./bandit"]).expect_failure(1);
     let executor = "error: t.toml:6:12: service `SignalWriter` names executor `fast`, which the \
                     program does not add: there is none";
     assert!(error.starts_with(executor), "{error}");
@@ -31,22 +30,17 @@ fn mistakes_on_the_command_line() {
     write(directory.path(), "part.toml", "[node.a]\ncommand = [\"./bandit\"]\n[node.b]\n");
     let help = "add `command = [\"./app\", \"{node}\"]` to `[bundle]`, or call `mycelium check \
                 FILE -- PROGRAM ARGUMENTS`";
+    let partly = "node `b` has no command, and other nodes have one: add `command` to its section, \
+                  or to `[bundle]` for all nodes, or give it after `--`";
+    let none =
+        format!("bandit.toml names no program, without which services are not known: {help}");
+    let host = "unknown placeholder `host`: expected one of: directory, node, topology";
     for (arguments, expected) in [
-        (
-            &["part.toml"][..],
-            "node `b` has no command, and other nodes have one: add `command` to its section, or to `[bundle]` for all nodes, or give it after `--`",
-        ),
-        (
-            &["bandit.toml", "-o", "svg"],
-            &format!("bandit.toml names no program, without which services are not known: {help}"),
-        ),
-        (
-            &["bandit.toml", "--", "./bandit", "{host}"],
-            "unknown placeholder `host`: expected one of: directory, node, topology",
-        ),
+        (&["part.toml"][..], partly),
+        (&["bandit.toml", "-o", "svg"], &none),
+        (&["bandit.toml", "--", "./bandit", "{host}"], host),
     ] {
-        let (code, error) = check(directory.path(), arguments).expect_failure();
-        assert_eq!(code, Some(2), "{arguments:?}: {error}");
+        let error = check(directory.path(), arguments).expect_failure(2);
         assert!(error.contains(expected), "{arguments:?}\n{error}\n{expected}");
     }
 }
@@ -60,8 +54,7 @@ fn a_file_without_programs() {
                     checked: ";
     assert!(text.starts_with(expected), "{text}");
     write(directory.path(), "bad.toml", "[node.main]\ncolour = 7\n");
-    let (code, error) = check(directory.path(), &["bad.toml"]).expect_failure();
-    assert_eq!(code, Some(1));
+    let error = check(directory.path(), &["bad.toml"]).expect_failure(1);
     assert!(error.starts_with("error: bad.toml:2:1: unknown key `colour`"), "{error}");
 }
 

@@ -17,11 +17,8 @@ fn wait_for_the_end(pid: &str) {
 #[test]
 fn commands_of_the_file_run_once_each_in_its_directory() {
     let directory = directory();
-    program(
-        directory.path(),
-        "app",
-        "echo \"$PWD $*\" >> runs\necho a line of a log\ncat description.json",
-    );
+    let commands = "echo \"$PWD $*\" >> runs\necho a line of a log\ncat description.json";
+    program(directory.path(), "app", commands);
     let text = "[bundle]\ncommand = [\"./app\", \"all\"]\n[node.collector]\nservices = \
                 [\"PolygonAdapter\"]\n[node.detector]\nservices = [\"MetadataService\", \
                 \"ArbitrageDetector\"]\n[node.writer]\nservices = [\"SignalWriter\"]\ncommand = \
@@ -59,39 +56,31 @@ fn programs_that_do_not_describe_themselves() {
     let at = directory.path();
     let newer = "echo '{\"mycelium_description\":7}'";
     let damaged = "head -c 700 description.json";
+    let nothing = "it printed nothing: expected a description in one line of JSON; call \
+                   `Builder::describe_on_request` before the program does anything else";
+    let other = "it printed `Listening at :80`: expected a description in one line of JSON";
+    let says = "it exited with 3: expected code 0 and a description; it says:\n  no such file\n";
+    let version = "the description has version 7, and this program reads versions up to 1: \
+                   expected a program with the same version of `mycelium`, or an older one [M0135]";
+    let late = "it did not end within 1s: expected a description in one line of JSON, as \
+                `Builder::describe_on_request` prints it (`--timeout` sets the limit)";
     for (commands, expected) in [
-        (
-            "exit 0",
-            "it printed nothing: expected a description in one line of JSON; call `Builder::describe_on_request` before the program does anything else",
-        ),
-        (
-            "echo; echo 'Listening at :80'",
-            "it printed `Listening at :80`: expected a description in one line of JSON",
-        ),
+        ("exit 0", nothing),
+        ("echo; echo 'Listening at :80'", other),
         ("printf '\\033[2J'; echo hello", "it printed `\\u{1b}[2Jhello`: expected"),
-        (
-            "echo 'no such file' >&2; exit 3",
-            "it exited with 3: expected code 0 and a description; it says:\n  no such file\n",
-        ),
+        ("echo 'no such file' >&2; exit 3", says),
         ("cat description.json; exit 1", "it exited with 1: expected code 0 and a description"),
         ("kill -9 $$", "signal 9 ended it: expected code 0 and a description"),
-        (
-            newer,
-            "the description has version 7, and this program reads versions up to 1: expected a program with the same version of `mycelium`, or an older one [M0135]",
-        ),
+        (newer, version),
         (damaged, "the description is damaged at 1:700: EOF while parsing"),
         ("yes", "it printed more than 16777216 bytes: expected a description in one line of JSON"),
         ("yes >&2", "it did not end within 1s: expected a description in one line of JSON"),
-        (
-            "exec sleep 1000",
-            "it did not end within 1s: expected a description in one line of JSON, as `Builder::describe_on_request` prints it (`--timeout` sets the limit)",
-        ),
+        ("exec sleep 1000", late),
     ] {
         program(at, "app", commands);
         let limit = if expected.starts_with("it did not end") { "1s" } else { "60s" };
         let arguments = ["bandit.toml", "--timeout", limit, "--", "./app", "run it", "{node}"];
-        let (code, error) = check(at, &arguments).expect_failure();
-        assert_eq!(code, Some(3), "{commands}: {error}");
+        let error = check(at, &arguments).expect_failure(3);
         let start = "error: node `main` runs `./app 'run it' main --describe`: ";
         let error = error.strip_prefix(start).unwrap_or_else(|| panic!("{error}"));
         assert!(error.starts_with(expected), "{commands}\n{error}\n{expected}");
@@ -102,13 +91,12 @@ fn programs_that_do_not_describe_themselves() {
         ("./text", "it cannot be started: Permission denied"),
         ("mycelium-has-no-such-program", "it cannot be started: No such file or directory"),
     ] {
-        let (code, error) = check(at, &["bandit.toml", "--", program]).expect_failure();
-        assert_eq!(code, Some(3));
+        let error = check(at, &["bandit.toml", "--", program]).expect_failure(3);
         assert!(error.contains(expected), "{error}");
     }
     // The error has the place of the command in the file.
     write(at, "t.toml", "[node.main]\ncommand = [\"./none\"]\n");
-    let (_, error) = check(at, &["t.toml"]).expect_failure();
+    let error = check(at, &["t.toml"]).expect_failure(3);
     assert!(error.starts_with("error: "), "{error}");
     assert!(error.contains("t.toml:2:12: node `main` runs `./none --describe`: "), "{error}");
 }
@@ -119,11 +107,8 @@ fn nothing_of_a_program_is_left() {
     let directory = directory();
     let other = "(trap '' TERM INT HUP PIPE; echo $$ >> pids; exec sleep 1000) &";
     for end in ["sleep 1000", "cat description.json"] {
-        program(
-            directory.path(),
-            "app",
-            &format!("{other}\necho $! > child\necho $$ > pids\n{end}"),
-        );
+        let commands = format!("{other}\necho $! > child\necho $$ > pids\n{end}");
+        program(directory.path(), "app", &commands);
         let output = check(directory.path(), &["bandit.toml", "--timeout", "3s", "--", "./app"]);
         let expected = if end == "sleep 1000" { 3 } else { 0 };
         assert_eq!(output.code, Some(expected), "{output:?}");

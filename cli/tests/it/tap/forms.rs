@@ -1,6 +1,7 @@
 //! The output formats of `tap`.
 
 use super::process::{ONE_NODE, feed};
+use crate::common::Ended;
 
 /// Returns the output for a message with a field of each type.
 fn all_types(args: &[&str]) -> String {
@@ -76,22 +77,14 @@ fn fields_and_conditions_choose_what_is_printed() {
     assert!(output.trim_end().ends_with(expected), "{output}");
 
     // All conditions must hold for a message to be printed.
-    let conditions = [
-        "unsigned=18446744073709551615",
-        "byte=0255",
-        "signed=-9223372036854775808",
-        "wide=NaN",
-        "single=1.50",
-        "yes=false",
-        "side=Buy",
-        "pair=[1, 2]",
-        "text=a \"b\",\u{1b}c",
-        "amounts=[340282366920938463463374607431768211455]",
-        "order={account=7 side=Sell open=true lots=-3}",
-        "paid=-36690000000000000000",
-        "price=00115792089237316195423570985008687907853269984665640564039457584007913129639935",
-    ];
-    all_types(&conditions.map(|condition| ["--where", condition]).concat());
+    let conditions = "\
+        unsigned=18446744073709551615; byte=0255; signed=-9223372036854775808; wide=NaN; \
+        single=1.50; yes=false; side=Buy; pair=[1, 2]; text=a \"b\",\u{1b}c; \
+        amounts=[340282366920938463463374607431768211455]; \
+        order={account=7 side=Sell open=true lots=-3}; paid=-36690000000000000000; \
+        price=00115792089237316195423570985008687907853269984665640564039457584007913129639935";
+    let conditions = conditions.split("; ").flat_map(|condition| ["--where", condition]);
+    all_types(&conditions.collect::<Vec<_>>());
 
     let (place, mut node) = feed(ONE_NODE);
     let mut tap = place.tapping(&["swaps", "--where", "number=7", "--count", "1"]);
@@ -107,8 +100,9 @@ fn fields_and_conditions_choose_what_is_printed() {
 fn a_terminal_alone_gets_colours_and_the_oldest_messages_come_on_request() {
     let (place, mut node) = feed(ONE_NODE);
     node.emit(3);
-    let (code, output, errors) = place.tapped(&["swaps", "--from", "oldest", "--count", "3"]);
-    assert_eq!((code, &*errors), (0, "3 messages, 0 gaps, 0 missed\n"), "{output}");
+    let tap = place.tapped(&["swaps", "--from", "oldest", "--count", "3"]);
+    let Ended { out: output, err, .. } = tap.expect(0);
+    assert_eq!(err, "3 messages, 0 gaps, 0 missed\n", "{output}");
     let lines: Vec<&str> = output.lines().map(|line| &line[15..]).collect();
     let messages: Vec<String> =
         (0..3).map(|n| format!(" feed/Source #{n} number={n} size={}", 10 * n)).collect();

@@ -109,6 +109,14 @@ impl Liar {
         self.say(&frame(0, 0, 0, &[16, 0, 0, 0, 1, 0, 0, 0]))
     }
 
+    /// Sends a hello, and answers the first describe with a piece that claims to be of `total`
+    /// bytes.
+    pub(crate) fn first_piece(&mut self, total: u32, bytes: &[u8]) -> io::Result<()> {
+        self.hello()?;
+        let offset = self.asked()?;
+        self.piece(offset, total, bytes)
+    }
+
     pub(crate) fn hello(&mut self) -> io::Result<()> {
         self.until(1)?;
         self.hello_as("liar")
@@ -149,10 +157,15 @@ impl Liar {
         self.answer(&catalogue(1, Digest::of_canonical(form)))
     }
 
+    /// Lists the topic, and answers with its layout.
+    pub(crate) fn laid_out(&mut self, form: &[u8]) -> io::Result<()> {
+        self.listed(form)?;
+        self.answer(form)
+    }
+
     /// Plays a node until it gets a subscription, and returns its number.
     pub(crate) fn subscribed(&mut self, form: &[u8]) -> io::Result<u32> {
-        self.listed(form)?;
-        self.answer(form)?;
+        self.laid_out(form)?;
         self.subscription()
     }
 

@@ -9,9 +9,13 @@ use mycelium_core::Digest;
 
 use super::liar::{Liar, Play, args, byte_form, catalogue, catalogue_of, gaps, lies, swap_form};
 use super::process::Place;
+use crate::common::Ended;
 
-/// Runs the tool with more arguments against a node that plays this: exit code, output and errors.
-fn played(more: &[&str], play: impl Play) -> (i32, String, String) {
+/// A part of what a node plays.
+type Lie = fn(&mut Liar) -> io::Result<()>;
+
+/// Runs the tool with more arguments against a node that plays this.
+fn played(more: &[&str], play: impl Play) -> Ended {
     let place = Place::new();
     lies(&place, play);
     place.tapped(&args(&place, "swaps", more))
@@ -20,8 +24,7 @@ fn played(more: &[&str], play: impl Play) -> (i32, String, String) {
 /// Returns the tool's error, without `error: `, for a node that plays this. There is no other
 /// output.
 fn error_of(play: impl Play) -> String {
-    let (code, output, errors) = played(&[], play);
-    assert_eq!((code, &*output), (3, ""), "{errors}");
+    let errors = played(&[], play).expect_failure(3);
     errors.strip_prefix("error: ").unwrap().trim_end().to_owned()
 }
 
@@ -39,30 +42,15 @@ fn error_then(play: impl Play) -> String {
 
 #[test]
 fn nodes_without_a_catalogue() {
-    type Lie = fn(&mut Liar) -> io::Result<()>;
+    let other = ": expected node `liar` at this address, found `other` [M0340]";
+    let none = " does not say which topics it has: its version has no catalogue [M0341]";
+    let invalid = ": invalid piece of a layout: 84 bytes at offset 0 of 10 bytes [M0320]";
     let table: [(Lie, &str); 6] = [
         (|_| Ok(()), ""),
-        (
-            |liar| liar.hello_as("other"),
-            ": expected node `liar` at this address, found `other` [M0340]",
-        ),
+        (|liar| liar.hello_as("other"), other),
         (|liar| liar.hello(), " has not sent its catalogue within 5s [M0323]"),
-        (
-            |liar| {
-                liar.hello()?;
-                let offset = liar.asked()?;
-                liar.piece(offset, 0, &[])
-            },
-            " does not say which topics it has: its version has no catalogue [M0341]",
-        ),
-        (
-            |liar| {
-                liar.hello()?;
-                let offset = liar.asked()?;
-                liar.piece(offset, 10, &[1; 84])
-            },
-            ": invalid piece of a layout: 84 bytes at offset 0 of 10 bytes [M0320]",
-        ),
+        (|liar| liar.first_piece(0, &[]), none),
+        (|liar| liar.first_piece(10, &[1; 84]), invalid),
         (
             |liar| {
                 liar.hello()?;
@@ -88,44 +76,33 @@ fn catalogues_that_are_none() {
         catalogue.resize(32 + usize::from(bytes), b's');
         catalogue
     };
-    let table: [(Vec<u8>, &str); 6] = [
-        (named(0), "the catalogue has a name that no topic can have"),
-        (named(63), "the catalogue has a name that no topic can have"),
-        (vec![0xff; 3000], "the catalogue ends in the middle of an entry"),
-        (vec![1], "the catalogue ends in the middle of an entry"),
-        (
-            2_u64
-                .to_le_bytes()
-                .into_iter()
-                .chain(catalogue(1, Digest([7; 16])).split_off(8))
-                .collect(),
-            "the catalogue says that it has 2 entries, and has 1",
-        ),
-        (
-            catalogue(1, Digest([7; 16]))
-                .into_iter()
-                .map(|it| if it == b's' { 0xff } else { it })
-                .collect(),
-            "the catalogue has a name that no topic can have",
-        ),
+    let [mut two, mut no_text] = [(); 2].map(|()| catalogue(1, Digest([7; 16])));
+    two[..8].copy_from_slice(&2_u64.to_le_bytes());
+    no_text.iter_mut().filter(|it| **it == b's').for_each(|it| *it = 0xff);
+    let (name, end) = ("has a name that no topic can have", "ends in the middle of an entry");
+    let table = [
+        (named(0), name),
+        (named(63), name),
+        (vec![0xff; 3000], end),
+        (vec![1], end),
+        (two, "says that it has 2 entries, and has 1"),
+        (no_text, name),
     ];
     for (bytes, expected) in table {
         let error = error_of(move |liar| {
             liar.hello()?;
             liar.answer(&bytes).map(|()| true)
         });
-        assert_eq!(error, format!("node `liar`: {expected} [M0320]"));
+        assert_eq!(error, format!("node `liar`: the catalogue {expected} [M0320]"));
     }
 }
 
 #[test]
 fn pieces_that_were_not_requested() {
     type Piece = fn(&mut Liar, u32) -> io::Result<()>;
+    let others = "other bytes than the requested ones";
     let table: [(Piece, &str); 4] = [
-        (
-            |liar, offset| liar.piece(offset + 1, 100, &[1; 84]),
-            "other bytes than the requested ones",
-        ),
+        (|liar, offset| liar.piece(offset + 1, 100, &[1; 84]), others),
         (|liar, offset| liar.piece(offset, 100, &[]), "no bytes, before its end"),
         (|liar, offset| liar.piece(offset, u32::MAX, &[1; 84]), "more bytes than are read"),
         (
@@ -148,10 +125,8 @@ fn pieces_that_were_not_requested() {
                 let offset = liar.asked()?;
                 piece(liar, offset).map(|()| true)
             });
-            assert_eq!(
-                error,
-                format!("node `liar` answers a request for {what} with {problem} [M0320]")
-            );
+            let expected = format!("a request for {what} with {problem} [M0320]");
+            assert_eq!(error, format!("node `liar` answers {expected}"));
         }
     }
 }
@@ -166,10 +141,7 @@ fn a_node_that_never_sends_a_layout() {
 fn layouts_that_are_none_or_others() {
     let garbage = vec![0xff; 200];
     let digest = Digest::of_canonical(&garbage);
-    let error = error_then(move |liar| {
-        liar.listed(&garbage)?;
-        liar.answer(&garbage).map(|()| true)
-    });
+    let error = error_then(move |liar| liar.laid_out(&garbage).map(|()| true));
     let expected = "a layout begins with a struct (0x50), found 0xff";
     assert_eq!(error, format!("topic `swaps` of node `liar`: {expected} [M0320]"));
 
@@ -184,10 +156,7 @@ fn layouts_that_are_none_or_others() {
 
     // A count that claims more bytes than any message may have.
     let claim = [&[0x50][..], &[0xff; 24]].concat();
-    let error = error_then(move |liar| {
-        liar.listed(&claim)?;
-        liar.answer(&claim).map(|()| true)
-    });
+    let error = error_then(move |liar| liar.laid_out(&claim).map(|()| true));
     assert!(error.contains("expected at most 65535"), "{error}");
 }
 
@@ -206,11 +175,11 @@ fn a_node_that_lists_a_topic_and_rejects_it() {
 #[test]
 fn messages_that_do_not_fit_the_layout() {
     for length in [1, 8, 15, 17, 24] {
-        let (code, output, errors) = played(&["--for", "20s"], move |liar| {
+        let ended = played(&["--for", "20s"], move |liar| {
             liar.began(&swap_form())?;
             liar.message(0, &vec![1; length]).map(|()| true)
         });
-        assert_eq!(code, 3, "{errors}");
+        let Ended { out: output, err: errors, .. } = ended.expect(3);
         let expected = format!(
             "error: topic `swaps` of node `liar`, publisher `Source`: a message of {length} bytes, \
              and its layout has 16 [M0320]\n"
@@ -223,11 +192,11 @@ fn messages_that_do_not_fit_the_layout() {
 #[test]
 fn values_that_are_not_valid_are_shown_as_such() {
     for (form, value) in [("text", "open=<invalid bool: 07>"), ("json", "07"), ("csv", "07")] {
-        let (code, output, errors) = played(&["--count", "1", "-o", form], |liar| {
+        let ended = played(&["--count", "1", "-o", form], |liar| {
             liar.began(&byte_form(0x30))?;
             liar.message(0, &[7]).map(|()| true)
         });
-        assert_eq!(code, 0, "{errors}");
+        let output = ended.expect(0).out;
         assert!(output.contains(value) && output.contains("invalid bool"), "{output}");
     }
 }
@@ -235,7 +204,7 @@ fn values_that_are_not_valid_are_shown_as_such() {
 #[test]
 fn names_that_would_control_a_terminal() {
     for form in ["text", "json", "csv"] {
-        let (code, output, errors) = played(&["--count", "1", "-o", form], |liar| {
+        let ended = played(&["--count", "1", "-o", form], |liar| {
             let mut layout = byte_form(0x01);
             let at = layout.len() - 5;
             layout[at..at + 4].copy_from_slice(b"\x1b[2J");
@@ -243,7 +212,7 @@ fn names_that_would_control_a_terminal() {
             liar.begin(subscription, "\x1b]0;owned\x07\r\n")?;
             liar.message(0, &[7]).map(|()| true)
         });
-        assert_eq!(code, 0, "{errors}");
+        let Ended { out: output, err: errors, .. } = ended.expect(0);
         let controls = |text: &str| text.chars().any(|c| c.is_control() && c != '\n');
         assert!(!controls(&output) && !controls(&errors), "{output:?} {errors:?}");
     }
@@ -252,25 +221,20 @@ fn names_that_would_control_a_terminal() {
 /// Steps of a connection; the node leaves after each of them.
 #[test]
 fn a_node_that_leaves_at_each_step() {
-    type Step = fn(&mut Liar) -> io::Result<()>;
-    let steps: [Step; 6] = [
+    let steps: [Lie; 6] = [
         |_| Ok(()),
         |liar| liar.hello(),
         |liar| liar.hello().and_then(|()| liar.asked().map(drop)),
         // Half of a frame.
         |liar| liar.hello().and_then(|()| liar.say(&[0xa1, 0, 0, 0, 64, 0])),
-        |liar| {
-            liar.hello()?;
-            let offset = liar.asked()?;
-            liar.piece(offset, 200, &[0; 84])
-        },
+        |liar| liar.first_piece(200, &[0; 84]),
         |liar| liar.say(&[0x16, 3, 1, 0, 0xff, 0xff]),
     ];
     for step in steps {
         let error = error_of(move |liar| step(liar).map(|()| false));
         assert!(error.starts_with("node `liar`: "), "{error}");
     }
-    let steps: [Step; 4] = [
+    let steps: [Lie; 4] = [
         |_| Ok(()),
         |liar| liar.listed(&swap_form()),
         |liar| liar.listed(&swap_form()).and_then(|()| liar.asked().map(drop)),
@@ -302,7 +266,6 @@ fn messages_beyond_the_window_or_out_of_order_end_the_connection() {
 /// What a node may do once the tool reads from it.
 #[test]
 fn a_node_that_breaks_the_protocol_or_refuses_while_it_is_read_ends_the_tool() {
-    type Lie = fn(&mut Liar) -> io::Result<()>;
     let refused = "the peer closed the link: the other side is not allowed";
     let words = format!("{refused}: `\\u{{1b}}[2Jgo away`, detail 17");
     let table: [(Lie, &str); 7] = [
@@ -315,12 +278,12 @@ fn a_node_that_breaks_the_protocol_or_refuses_while_it_is_read_ends_the_tool() {
         (|liar| liar.close(2, 0, ""), "the peer closed the link: protocol error"),
     ];
     for (lie, expected) in table {
-        let (code, output, errors) = played(&[], move |liar| {
+        let ended = played(&[], move |liar| {
             liar.began(&swap_form())?;
             liar.message(0, &[1; 16])?;
             lie(liar).map(|()| true)
         });
-        assert_eq!(code, 3, "{errors}");
+        let Ended { out: output, err: errors, .. } = ended.expect(3);
         assert!(output.contains("number=") && !output.contains("disconnected"), "{output}");
         let start = format!("1 messages, 0 gaps, 0 missed\nerror: node `liar`: {expected}");
         assert!(errors.starts_with(&start), "{errors}");
@@ -337,24 +300,19 @@ fn the_words_of_a_node_that_closes_the_link_are_shown() {
         liar.hello()?;
         liar.close(5, 0, "come tomorrow").map(|()| true)
     });
-    assert_eq!(
-        error,
-        "node `liar`: the peer closed the link: too many links: `come tomorrow` [M0329]"
-    );
-    let (code, output, errors) = played(&["--until-end"], |liar| {
+    let words = "the peer closed the link: too many links: `come tomorrow` [M0329]";
+    assert_eq!(error, format!("node `liar`: {words}"));
+    let ended = played(&["--until-end"], |liar| {
         liar.began(&swap_form())?;
         liar.close(5, 3, "").map(|()| true)
     });
-    assert_eq!(code, 0, "{errors}");
+    let output = ended.expect(0).out;
     let expected = "disconnected: the peer closed the link: too many links: detail 3 [M0329]\n";
     assert!(output.ends_with(expected), "{output}");
 }
 
 /// Returns how many times the tool connects to a node that plays this, until the tool ends.
-fn connections(
-    more: &[&str],
-    play: impl Fn(&mut Liar) -> io::Result<()> + Send + Sync + 'static,
-) -> (u64, String) {
+fn connections(more: &[&str], play: Lie) -> (u64, String) {
     let place = Place::new();
     let count = Arc::new(AtomicU64::new(0));
     let counted = count.clone();
@@ -362,8 +320,7 @@ fn connections(
         counted.fetch_add(1, Ordering::Relaxed);
         play(liar).map(|()| false)
     });
-    let (code, output, errors) = place.tapped(&args(&place, "swaps", more));
-    assert_eq!(code, 0, "{errors}");
+    let output = place.tapped(&args(&place, "swaps", more)).expect(0).out;
     (count.load(Ordering::Relaxed), output)
 }
 
@@ -411,14 +368,14 @@ fn the_end_of_a_topic_and_of_its_connection_are_printed_once() {
 
 #[test]
 fn a_topic_that_is_never_accepted_has_sums() {
-    let (code, output, errors) =
-        played(&["--for", "300ms"], |liar| liar.subscribed(&swap_form()).map(|_| true));
-    assert_eq!((code, &*output, &*errors), (0, "", "0 messages, 0 gaps, 0 missed\n"));
+    let ended = played(&["--for", "300ms"], |liar| liar.subscribed(&swap_form()).map(|_| true));
+    let Ended { out, err, .. } = ended.expect(0);
+    assert_eq!((&*out, &*err), ("", "0 messages, 0 gaps, 0 missed\n"));
 }
 
 #[test]
 fn gaps_of_any_length_are_counted() {
-    let (code, _, errors) = played(&["--until-end"], |liar| {
+    let ended = played(&["--until-end"], |liar| {
         let subscription = liar.subscribed(&swap_form())?;
         liar.accept(subscription)?;
         for number in 1..=3 {
@@ -427,7 +384,7 @@ fn gaps_of_any_length_are_counted() {
         }
         Ok(false)
     });
-    assert_eq!((code, &*errors), (0, "0 messages, 3 gaps, 18446744073709551615 missed\n"));
+    assert_eq!(ended.expect(0).err, "0 messages, 3 gaps, 18446744073709551615 missed\n");
 }
 
 #[test]
@@ -441,23 +398,24 @@ fn of_many_topics_the_nearest_are_listed() {
         let subscription = liar.subscription()?;
         liar.reject(subscription, 1).map(|()| true)
     });
-    let (code, _, errors) = place.tapped(&args(&place, "topic-1x34", &[]));
+    let errors = place.tapped(&args(&place, "topic-1x34", &[])).expect_failure(3);
     let expected = "error: no topic `topic-1x34`: did you mean `topic-1034`?\n  node `liar` \
                     publishes topic-1034, topic-1134, topic-1234, topic-1334, topic-1434, \
                     topic-1534, topic-1634, topic-1734, topic-1834, topic-1934 and 1990 more\n";
-    assert_eq!((code, &*errors), (3, expected));
+    assert_eq!(errors, expected);
 }
 
 #[test]
 fn a_flood_of_gaps_ends_in_an_error_or_is_printed() {
-    let (code, output, errors) = played(&["--until-end", "--for", "60s"], |liar| {
+    let ended = played(&["--until-end", "--for", "60s"], |liar| {
         liar.began(&swap_form())?;
         for from in (0..1 << 20).step_by(1 << 12) {
             liar.say(&gaps(from, 1 << 12))?;
         }
         Ok(false)
     });
+    let Ended { out: output, err: errors, .. } = &ended;
     let is_refused = errors.contains("with more gaps and ends than messages");
-    assert!((code, is_refused) == (3, true) || (code, is_refused) == (0, false), "{errors}");
+    assert_eq!(ended.code, Some(if is_refused { 3 } else { 0 }), "{errors}");
     assert!(output.contains("gap "), "{errors}");
 }

@@ -27,8 +27,9 @@ impl Place {
         self.path().join("mycelium-app")
     }
 
-    pub(crate) fn topology(&self) -> PathBuf {
-        self.path().join("app.toml")
+    /// Returns the path of the topology file.
+    pub(crate) fn topology(&self) -> String {
+        format!("{}/app.toml", self.path().display())
     }
 
     /// Writes the topology file.
@@ -51,8 +52,7 @@ impl Place {
     /// Returns the tool with these arguments.
     pub(crate) fn tap(&self, args: &[&str]) -> Command {
         let mut command = tool(&[&["tap"], args].concat());
-        command.env("XDG_RUNTIME_DIR", self.path());
-        command.stderr(Stdio::piped());
+        command.env("XDG_RUNTIME_DIR", self.path()).stderr(Stdio::piped());
         command
     }
 
@@ -61,15 +61,16 @@ impl Place {
         Process::run(&mut self.tap(args))
     }
 
-    /// Starts the tool, with its errors in this pipe.
+    /// Starts the tool with its errors in this pipe, and waits until it reads.
     pub(crate) fn tapping_to(&self, args: &[&str], errors: PipeWriter) -> Process {
-        Process::run(self.tap(args).stderr(errors))
+        let mut tap = Process::run(self.tap(args).stderr(errors));
+        tap.until("begins at #");
+        tap
     }
 
-    /// Runs the tool, and returns its exit code, output and errors.
-    pub(crate) fn tapped(&self, args: &[&str]) -> (i32, String, String) {
-        let Ended { code, out, err } = Ended::of(&self.tap(args).output().unwrap());
-        (code.unwrap(), out, err)
+    /// Runs the tool to its end.
+    pub(crate) fn tapped(&self, args: &[&str]) -> Ended {
+        Ended::of(&self.tap(args).output().unwrap())
     }
 }
 

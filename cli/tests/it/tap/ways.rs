@@ -19,7 +19,7 @@ fn two_hosts(place: &Place, more: &str) -> String {
         host()
     );
     place.write(&text);
-    place.topology().to_str().unwrap().to_owned()
+    place.topology()
 }
 
 /// Writes certificates of one authority to the directory of the test.
@@ -60,23 +60,14 @@ fn over_tls_a_node_that_the_file_grants_observes() {
 
     let _store = place.node("store");
     let _feed = place.node("feed");
-    let tapped = |args: &[&str]| {
+    let refused = |args: &[&str]| {
         let args = [&["swaps", "--topology", &file, "--node", "feed"], args].concat();
-        let (code, output, errors) = place.tapped(&args);
-        assert_eq!(output, "");
-        (code, errors)
+        place.tapped(&args).expect_failure(2)
     };
-    assert_eq!(
-        tapped(&[]),
-        (
-            2,
-            "error: node `feed` is reached over TLS, where each side proves its name: name a node \
-             of the file whose certificate this program has\n"
-                .to_owned()
-        )
-    );
-    let (code, errors) = tapped(&["--as", "store"]);
-    assert_eq!(code, 2);
+    let nameless = "error: node `feed` is reached over TLS, where each side proves its name: name \
+                    a node of the file whose certificate this program has\n";
+    assert_eq!(refused(&[]), nameless);
+    let errors = refused(&["--as", "store"]);
     assert!(errors.starts_with("error: node `store` may run services, and"), "{errors}");
 }
 
@@ -91,8 +82,7 @@ fn granted() -> (Place, NodeProcess) {
 #[test]
 fn a_topic_with_readers_is_for_these() {
     let (place, mut node) = granted();
-    let (code, output, errors) = place.tapped(&["swaps"]);
-    assert_eq!((code, &*output), (3, ""));
+    let errors = place.tapped(&["swaps"]).expect_failure(3);
     let name = errors.strip_prefix("error: node `feed` does not let `").unwrap();
     let (name, after) = name.split_once("` ").unwrap();
     assert!(name.starts_with("tap-"), "{name}");
@@ -101,8 +91,7 @@ fn a_topic_with_readers_is_for_these() {
         "read topic `swaps`: its `readers` are others, or the connection is plain TCP, which proves \
          no name; come as one of them: `--as NODE` with `--topology FILE` [M0336]\n"
     );
-    let file = place.topology();
-    let file = file.to_str().unwrap();
+    let file = &place.topology();
     let mut tap = place.tapping(&["swaps", "--topology", file, "--as", "viewer", "--count", "1"]);
     tap.until("begins at #0");
     node.emit(1);
@@ -119,7 +108,7 @@ fn granted_beside_an_address(place: &Place, more: &str) -> String {
          [topic.swaps]\nreaders = [\"store\", \"viewer\"]\n{more}",
         host()
     ));
-    place.topology().to_str().unwrap().to_owned()
+    place.topology()
 }
 
 #[test]
@@ -169,11 +158,9 @@ fn over_plain_tcp_a_topic_with_readers_is_for_names_that_the_file_trusts() {
 #[test]
 fn a_topic_that_is_not_there_has_an_error_with_what_is() {
     let (place, _node) = granted();
-    let (code, output, errors) = place.tapped(&["swap"]);
-    assert_eq!((code, &*output), (3, ""));
+    let errors = place.tapped(&["swap"]).expect_failure(3);
     assert_eq!(errors, "error: no topic `swap`\n  node `feed` publishes all-types\n");
-    let (code, _, errors) = place.tapped(&["all-type"]);
-    assert_eq!(code, 3);
+    let errors = place.tapped(&["all-type"]).expect_failure(3);
     let expected = "error: no topic `all-type`: did you mean `all-types`?\n  node `feed` publishes \
                     all-types\n";
     assert_eq!(errors, expected);
@@ -184,18 +171,17 @@ fn a_node_without_the_key_is_not_reached_and_the_error_says_what_to_set() {
     let (place, _node) = feed("[node.feed]\nservices = [\"Source\", \"Store\"]\n");
     let observers = "a node listens if another node reads from it, or if its section of the \
                      topology has `observers = true`";
-    let (code, _, errors) = place.tapped(&["swaps"]);
-    let nobody = format!("error: no node listens in {}/mycelium-*: ", place.path().display());
-    assert_eq!((code, errors), (3, nobody + observers + "\n"));
-    let (code, _, errors) = place.tapped(&["swaps", "--node", "feed"]);
+    let directory = place.path().display();
+    let errors = place.tapped(&["swaps"]).expect_failure(3);
+    let nobody = format!("error: no node listens in {directory}/mycelium-*: {observers}\n");
+    assert_eq!(errors, nobody);
+    let errors = place.tapped(&["swaps", "--node", "feed"]).expect_failure(3);
     let nobody =
-        format!("error: no socket of node `feed` in {}/mycelium-*: ", place.path().display());
-    assert_eq!((code, errors), (3, nobody + observers + "\n"));
-    let file = place.topology();
-    let (code, _, errors) = place.tapped(&["swaps", "--topology", file.to_str().unwrap()]);
-    let start =
-        format!("error: node `feed`: no process listens at `{}/feed.sock`", place.run().display());
-    assert_eq!(code, 3);
+        format!("error: no socket of node `feed` in {directory}/mycelium-*: {observers}\n");
+    assert_eq!(errors, nobody);
+    let errors = place.tapped(&["swaps", "--topology", &place.topology()]).expect_failure(3);
+    let socket = place.run().join("feed.sock");
+    let start = format!("error: node `feed`: no process listens at `{}`", socket.display());
     let end = format!("; {observers} [M0335]\n");
     assert!(errors.starts_with(&start) && errors.ends_with(&end), "{errors}");
     assert_eq!(errors.matches("[M").count(), 1, "{errors}");
@@ -212,22 +198,19 @@ fn a_directory_of_another_user_is_not_read_unless_the_file_names_that_user() {
     let (place, _node) = feed(text);
     chown(place.run(), Some(65534), None).unwrap();
     let file = place.topology();
-    let arguments = ["none", "--topology", file.to_str().unwrap()];
-    let (code, output, errors) = place.tapped(&arguments);
+    let arguments = ["none", "--topology", &file];
+    let errors = place.tapped(&arguments).expect_failure(3);
     let start = format!(
         "error: node `feed`: directory `{}` belongs to another user: expected user 0, found 65534; ",
         place.run().display()
     );
-    assert_eq!((code, &*output), (3, ""));
     assert!(errors.starts_with(&start) && errors.ends_with(" [M0082]\n"), "{errors}");
     assert!(!errors.contains("observers"), "{errors}");
     // Without a file, this directory is none of the user's.
-    let (code, _, errors) = place.tapped(&["swaps"]);
-    assert_eq!(code, 3);
+    let errors = place.tapped(&["swaps"]).expect_failure(3);
     assert!(errors.starts_with("error: no node listens in "), "{errors}");
     place.write(&format!("{text}owner = 65534\n"));
-    let (code, _, errors) = place.tapped(&arguments);
-    assert_eq!(code, 3);
+    let errors = place.tapped(&arguments).expect_failure(3);
     assert!(errors.starts_with("error: no topic `none`"), "{errors}");
 }
 

@@ -5,9 +5,8 @@ use super::world::World;
 #[test]
 fn up_status_and_down() {
     let world = World::of(&[("feed", "wait"), ("store", "wait")]);
-    let status = world.run(&["status", "app.toml"]);
-    assert_eq!((status.code, status.out.as_str()), (Some(3), ""));
-    assert_eq!(status.err, "error: nothing of `app.toml` runs\n");
+    let error = world.run(&["status", "app.toml"]).expect_failure(3);
+    assert_eq!(error, "error: nothing of `app.toml` runs\n");
     assert_eq!(world.up(), ["feed: started", "store: started"]);
     let before = world.until_they_wait(&["feed", "store"]);
     assert_eq!(world.up(), ["feed: unchanged", "store: unchanged"]);
@@ -31,10 +30,8 @@ fn only_nodes_whose_part_of_the_file_changed_start_again() {
     world.up();
     let before = world.until_they_wait(&["feed", "store", "view"]);
     world.nodes(&nodes, "memory = \"2 MiB\"\n");
-    assert_eq!(
-        world.up(),
-        ["feed: unchanged", "store: unchanged", "view: restarted: [node.view] changed"]
-    );
+    let restarted = "view: restarted: [node.view] changed";
+    assert_eq!(world.up(), ["feed: unchanged", "store: unchanged", restarted]);
     let after = world.until(|status| {
         status.get("view").is_some_and(|shown| shown.pid != before["view"].pid && shown.pid > 0)
     });
@@ -45,15 +42,8 @@ fn only_nodes_whose_part_of_the_file_changed_start_again() {
     world.nodes(&nodes, "# more\nmemory = '2 MiB'\n");
     assert_eq!(world.up(), ["feed: unchanged", "store: unchanged", "view: unchanged"]);
     world.nodes(&[("feed", "wait"), ("new", "wait"), ("view", "wait")], "memory = \"2 MiB\"\n");
-    assert_eq!(
-        world.up(),
-        [
-            "feed: unchanged",
-            "new: started",
-            "store: stopped: no longer a node of this host",
-            "view: unchanged"
-        ]
-    );
+    let stopped = "store: stopped: no longer a node of this host";
+    assert_eq!(world.up(), ["feed: unchanged", "new: started", stopped, "view: unchanged"]);
     let last = world.until_they_wait(&["feed", "new", "view"]);
     assert_eq!(last["feed"], before["feed"]);
 }
@@ -89,8 +79,8 @@ fn a_completed_node_that_starts_again_meets_its_peers() {
     let write = |count: u64| {
         let feed = world.section("feed", "Feed", &[&format!("count={count}")]);
         let store = world.section("store", "Store", &["stays=1"]);
-        let other =
-            format!("[node.other]\ncommand = {}\nservices = []\n", world.command(&["wait"]));
+        let wait = world.command(&["wait"]);
+        let other = format!("[node.other]\ncommand = {wait}\nservices = []\n");
         world.write(&[feed, store, other].concat());
     };
     write(3);
@@ -114,15 +104,13 @@ fn a_completed_node_that_starts_again_meets_its_peers() {
 fn the_command_line_has_the_command_of_nodes_without_one() {
     let world = World::new();
     world.write("[node.one]\n[node.two]\ncommand = [\"sleep\", \"1000\"]\n");
-    let ended =
-        world.run(&["up", "app.toml", "--no-wait", "--", "sh", "-c", "echo {node}; sleep 1000"]);
-    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let up = |script| world.run(&["up", "app.toml", "--no-wait", "--", "sh", "-c", script]);
+    up("echo {node}; sleep 1000").expect(0);
     let status = world
         .until(|status| status.len() == 2 && status.values().all(|shown| shown.state == "running"));
     world.until(|_| world.logs().contains("one.log:\none\n"));
     // Another command is a change.
-    let ended =
-        world.run(&["up", "app.toml", "--no-wait", "--", "sh", "-c", "echo {node}; sleep 2000"]);
+    let ended = up("echo {node}; sleep 2000");
     assert!(ended.out.starts_with("one: restarted: its command changed\ntwo: unchanged\n"));
     let after = world.until(|after| after["one"].pid != status["one"].pid);
     assert_eq!(after["two"], status["two"]);

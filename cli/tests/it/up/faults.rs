@@ -14,18 +14,12 @@ use crate::common::{Ended, kill};
 #[test]
 fn a_node_that_refuses_to_start_ends_the_bundle_with_its_last_words() {
     let world = World::of(&[("feed", "wait"), ("store", "refuse")]);
-    let ended = world.run(&["up", "app.toml"]);
-    assert_eq!(ended.code, Some(1));
-    assert!(
-        ended.err.starts_with("error: member `store` does not want to be restarted (exit code 78)"),
-        "{}",
-        ended.err
-    );
-    assert!(ended.err.contains("    the port is taken\n"), "{}", ended.err);
+    let Ended { err, .. } = world.run(&["up", "app.toml"]).expect(1);
+    let refusal = "error: member `store` does not want to be restarted (exit code 78)";
+    assert!(err.starts_with(refusal) && err.contains("    the port is taken\n"), "{err}");
     world.until_nothing_runs();
     // The logs stay until somebody has read them.
-    let status = world.run(&["status", "app.toml"]);
-    assert_eq!(status.code, Some(3));
+    let status = world.run(&["status", "app.toml"]).expect(3);
     assert!(status.err.contains("it ended with an error: member `store`"), "{}", status.err);
     world.down();
     assert_eq!(world.run(&["status", "app.toml"]).err, "error: nothing of `app.toml` runs\n");
@@ -33,22 +27,18 @@ fn a_node_that_refuses_to_start_ends_the_bundle_with_its_last_words() {
 
 #[test]
 fn nodes_that_fail_are_named() {
+    let killed = "members did not end and were killed: feed [M0408]\n";
     for (role, arguments, expected) in [
         ("crash", &["up", "app.toml"][..], "node `feed` fails again and again; the end of `"),
         ("lose", &["down", "app.toml"], "member `feed` ended with messages that it could not"),
-        (
-            "hang",
-            &["down", "app.toml", "--timeout", "50ms"],
-            "members did not end and were killed: feed [M0408]\n",
-        ),
+        ("hang", &["down", "app.toml", "--timeout", "50ms"], killed),
     ] {
         let world = World::of(&[("feed", role)]);
         if role != "crash" {
             world.up();
             world.until_they_wait(&["feed"]);
         }
-        let ended = world.run(arguments);
-        assert_eq!(ended.code, Some(1), "{role}: {}", ended.err);
+        let ended = world.run(arguments).expect(1);
         assert!(ended.err.starts_with(&format!("error: {expected}")), "{role}: {}", ended.err);
         if role == "crash" {
             assert!(ended.err.contains("    the disk is full\n"), "{}", ended.err);
@@ -119,15 +109,10 @@ fn programs_that_do_not_notice_the_end_of_the_launcher_are_shown_and_ended() {
     let start = "error: the launcher of `app.toml` was killed, and nodes still end: `";
     assert!(code == Some(3) && err.starts_with(start), "{err}");
     assert!(err.ends_with("; `up` and `down` wait for them\n"), "{err}");
-    let ended = world.run(&["down", "app.toml", "--timeout", "2s"]);
-    assert_eq!(
-        (ended.code, ended.err.as_str()),
-        (
-            Some(1),
-            "error: the launcher of `app.toml` was killed, and nodes did not end by themselves or \
-             at SIGTERM, and were killed: stubborn\n"
-        )
-    );
+    let ended = world.run(&["down", "app.toml", "--timeout", "2s"]).expect(1);
+    let killed = "error: the launcher of `app.toml` was killed, and nodes did not end by \
+                  themselves or at SIGTERM, and were killed: stubborn\n";
+    assert_eq!(ended.err, killed);
     // The command line is empty if the new parent has not reaped the process yet.
     let command = fs::read(format!("/proc/{stubborn}/cmdline")).unwrap_or_default();
     assert!(command.is_empty(), "{}", command.escape_ascii());
@@ -216,36 +201,23 @@ fn two_at_once_are_one_bundle() {
 fn a_broken_file_changes_nothing() {
     let (world, before) = World::waiting(&[("feed", "wait")]);
     let file = world.file();
+    let command = |command: &str| format!("[node.feed]\ncommand = {command}\n");
+    let memory = command(&world.command(&["wait"])) + "memory = 7.5\n";
+    let [none, unknown, root] =
+        ["[\"./nothing\"]", "[\"no-such-program\"]", "[\"/\"]"].map(command);
     let broken = [
-        (1, "[node.feed\n".to_owned(), "app.toml:1:11: "),
-        (
-            1,
-            format!("[node.feed]\ncommand = {}\nmemory = 7.5\n", world.command(&["wait"])),
-            "app.toml:3:10: ",
-        ),
-        (
-            2,
-            "[node.feed]\n".to_owned(),
-            "node `feed` has no command: set `command` in `[node.feed]`",
-        ),
-        (
-            3,
-            "[node.feed]\ncommand = [\"./nothing\"]\n".to_owned(),
-            "app.toml:2:12: node `feed`: cannot run `",
-        ),
-        (
-            3,
-            "[node.feed]\ncommand = [\"no-such-program\"]\n".to_owned(),
-            "cannot run `no-such-program`: no directory of `PATH` has it",
-        ),
-        (3, "[node.feed]\ncommand = [\"/\"]\n".to_owned(), "cannot run `/`: it is not a file\n"),
-        (2, "[topic.swaps]\ncapacity = 64\n".to_owned(), "the file has no node for this host"),
+        (1, "[node.feed\n", "app.toml:1:11: "),
+        (1, &memory, "app.toml:3:10: "),
+        (2, "[node.feed]\n", "node `feed` has no command: set `command` in `[node.feed]`"),
+        (3, &none, "app.toml:2:12: node `feed`: cannot run `"),
+        (3, &unknown, "cannot run `no-such-program`: no directory of `PATH` has it"),
+        (3, &root, "cannot run `/`: it is not a file\n"),
+        (2, "[topic.swaps]\ncapacity = 64\n", "the file has no node for this host"),
     ];
     for (code, text, message) in broken {
-        world.write(&text);
-        let ended = world.run(&["up", "app.toml"]);
-        assert_eq!((ended.code, ended.out.as_str()), (Some(code), ""), "{}", ended.err);
-        assert!(ended.err.contains(message), "{message}: {}", ended.err);
+        world.write(text);
+        let error = world.run(&["up", "app.toml"]).expect_failure(code);
+        assert!(error.contains(message), "{message}: {error}");
     }
     fs::remove_file(&file).unwrap();
     assert_eq!(world.run(&["up", "app.toml"]).code, Some(2));
@@ -263,10 +235,9 @@ fn a_launcher_that_does_not_respond_is_an_error() {
     world.nodes(&[("feed", "wait"), ("store", "wait")], "");
     let clients = ["status", "up", "down"].map(|verb| world.start(&[verb, "app.toml"]));
     for client in clients {
-        let ended = Ended::of(&client.wait_with_output().unwrap());
-        assert_eq!((ended.code, ended.out.as_str()), (Some(3), ""), "{}", ended.err);
-        assert!(ended.err.starts_with("error: the launcher of `app.toml` at `"), "{}", ended.err);
-        assert!(ended.err.ends_with("`: it does not respond\n"), "{}", ended.err);
+        let error = Ended::of(&client.wait_with_output().unwrap()).expect_failure(3);
+        assert!(error.starts_with("error: the launcher of `app.toml` at `"), "{error}");
+        assert!(error.ends_with("`: it does not respond\n"), "{error}");
     }
     kill(launcher, Signal::CONT);
     // The launcher does not carry out what nobody waits for.

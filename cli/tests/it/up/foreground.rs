@@ -67,14 +67,13 @@ fn a_bundle_in_the_foreground_is_reached_as_any_other() {
     // The nodes write to the launcher's output.
     let mut lines = BufReader::new(tool.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line == "waits"));
-    let before = world.until(|status| status.get("feed").is_some_and(|it| it.state == "running"));
-    let second = world.run(&["up", "app.toml", "--foreground"]);
-    assert_eq!(second.code, Some(3));
+    let before = world.until_running("feed");
+    let second = world.run(&["up", "app.toml", "--foreground"]).expect(3);
     assert_eq!(second.err, "error: `app.toml` runs already: end it with `mycelium down`\n");
     // SIGHUP makes the launcher read the file again.
     world.nodes(&[("feed", "wait"), ("store", "wait")], "");
     kill(tool.id(), Signal::HUP);
-    let after = world.until(|status| status.get("store").is_some_and(|it| it.state == "running"));
+    let after = world.until_running("store");
     assert_eq!(after["feed"], before["feed"]);
     assert!(lines.any(|line| line == "waits"));
     assert_eq!(world.run(&["down", "app.toml"]).code, Some(0));
@@ -114,8 +113,7 @@ fn output_that_nobody_reads_holds_up_nothing() {
 #[test]
 fn a_failure_in_the_foreground_is_its_exit_code() {
     let world = World::of(&[("feed", "refuse")]);
-    let ended = world.run(&["up", "app.toml", "--foreground"]);
-    assert_eq!(ended.code, Some(1));
+    let ended = world.run(&["up", "app.toml", "--foreground"]).expect(1);
     assert!(ended.err.ends_with("see its own output [M0404]\n"), "{}", ended.err);
     world.write("[node.feed]\n");
     assert_eq!(world.run(&["up", "app.toml", "--foreground"]).code, Some(2));

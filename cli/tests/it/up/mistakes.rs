@@ -4,10 +4,9 @@ use super::world::World;
 
 /// Returns the first line of the error.
 fn error(world: &World, arguments: &[&str]) -> String {
-    let ended = world.run(arguments);
-    assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{arguments:?}: {}", ended.err);
+    let error = world.run(arguments).expect_failure(2);
     world.nothing_is_left();
-    ended.err.lines().next().unwrap().to_owned()
+    error.lines().next().unwrap().to_owned()
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn systemd_starts_reloads_restarts_and_stops_it() {
     world.nodes(&[("feed", "wait"), ("store", "wait")], "");
     let before = world.status();
     service.run("reload");
-    let after = world.until(|nodes| nodes.get("store").is_some_and(|it| it.state == "running"));
+    let after = world.until_running("store");
     assert_eq!(after["feed"], before["feed"]);
 
     // The launcher is killed, and then stopped, which only the watchdog notices.

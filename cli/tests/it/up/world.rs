@@ -1,6 +1,7 @@
 //! The runtime directory, topology file and tool of a test.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -126,14 +127,9 @@ impl World {
     #[track_caller]
     pub(crate) fn up_and_ready(&self) -> String {
         let ended = self.run(&["up", "app.toml"]);
-        assert_eq!(
-            (ended.code, ended.err.as_str()),
-            (Some(0), ""),
-            "{}\n{}",
-            ended.out,
-            self.logs()
-        );
-        ended.out
+        let Ended { code, out, err } = ended;
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{out}\n{}", self.logs());
+        out
     }
 
     /// Runs `up --no-wait`, which must succeed, and returns what it prints about changes.
@@ -152,13 +148,9 @@ impl World {
         };
         let shown = nodes.iter().map(|node| {
             let text = |key: &str| node[key].as_str().unwrap_or_default().to_owned();
-            let (pid, restarts) = (&node["pid"], &node["restarts"]);
-            let shown = Shown {
-                state: text("state"),
-                pid: pid.as_u64().unwrap_or(0),
-                restarts: restarts.as_u64().unwrap(),
-            };
-            (text("node"), shown)
+            let pid = node["pid"].as_u64().unwrap_or(0);
+            let restarts = node["restarts"].as_u64().unwrap();
+            (text("node"), Shown { state: text("state"), pid, restarts })
         });
         shown.collect()
     }
@@ -178,6 +170,12 @@ impl World {
             assert!(begin.elapsed() < PATIENCE, "{status:?}\n{}", self.logs());
             std::thread::yield_now();
         }
+    }
+
+    /// Waits until this node runs.
+    #[track_caller]
+    pub(crate) fn until_running(&self, node: &str) -> BTreeMap<String, Shown> {
+        self.until(|nodes| nodes.get(node).is_some_and(|shown| shown.state == "running"))
     }
 
     /// Waits until these nodes have logged that they wait, so they handle signals, and the launcher
@@ -200,10 +198,9 @@ impl World {
 
     /// Returns the directory of the bundle, if there is one.
     pub(crate) fn bundle(&self) -> Option<PathBuf> {
-        let entries = fs::read_dir(self.runtime()).unwrap().flatten().map(|entry| entry.path());
-        entries
-            .into_iter()
-            .find(|path| path.file_name().unwrap().to_string_lossy().starts_with("mycelium-up-"))
+        let mut entries = fs::read_dir(self.runtime()).unwrap().flatten();
+        let is_bundle = |name: OsString| name.to_string_lossy().starts_with("mycelium-up-");
+        Some(entries.find(|entry| is_bundle(entry.file_name()))?.path())
     }
 
     pub(crate) fn logs(&self) -> String {
