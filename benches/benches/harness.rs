@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `--instructions` starts this program with `--quick`.
+    // A second `--quick` would be an error.
     let quick = !arguments.iter().any(|argument| argument == "--bench" || argument == "--quick");
     let quick = quick.then(|| "--quick".to_owned());
     mycelium_benches::main(quick.into_iter().chain(arguments), &mut std::io::stdout())

@@ -61,10 +61,6 @@ impl Options {
         self.only.is_empty() || self.only.iter().any(|only| only == table)
     }
 
-    pub(crate) fn wants_column(&self, name: &str) -> bool {
-        self.column.as_ref().is_none_or(|column| column == name)
-    }
-
     /// Rounds that count.
     pub(crate) fn rounds(&self) -> usize {
         self.rounds.map_or(if self.quick { 3 } else { 31 }, |rounds| rounds as usize)

@@ -47,21 +47,14 @@ pub(crate) fn samples() -> [Sample; SAMPLES] {
 }
 
 /// The messages that arrived: their number, and a sum of their bytes that depends on the order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[message(topic = "tallies", id = 25)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) count: u64,
     pub(crate) sum: u64,
 }
 
 impl Tally {
-    /// Adds a message that is its own position: the sum collects every bit that differs. Cheaper
-    /// than [`add_word`](Tally::add_word), which would dominate the cost of a small message.
-    #[inline]
-    pub(crate) fn add_number(&mut self, number: u64) {
-        self.sum |= number ^ self.count;
-        self.count += 1;
-    }
-
     #[inline]
     pub(crate) fn add_word(&mut self, word: u64) {
         self.count += 1;
@@ -120,9 +113,12 @@ impl Item for u64 {
         &supply[0]
     }
 
+    /// The sum collects every bit that differs. Cheaper than [`Tally::add_word`], which would
+    /// dominate the cost of a small message.
     #[inline]
     fn add(&self, tally: &mut Tally) {
-        tally.add_number(*self);
+        tally.sum |= *self ^ tally.count;
+        tally.count += 1;
     }
 }
 

@@ -38,13 +38,7 @@ impl Idle {
 
     /// The name in file names and results.
     pub(crate) fn slug(self) -> &'static str {
-        match self {
-            Idle::Busy => "busy",
-            Idle::Pauses => "pauses",
-            Idle::Yield => "yield",
-            Idle::Mixed => "mixed",
-            Idle::MixedPauses => "mixed-pauses",
-        }
+        ["busy", "pauses", "yield", "mixed", "mixed-pauses"][self as usize]
     }
 }
 

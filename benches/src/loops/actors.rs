@@ -19,23 +19,17 @@ use crate::harness::{Column, Mismatch, Round};
 use crate::machine::affinity::Cores;
 use crate::sample::{Item, Tally};
 
-/// A library of actors, or the means that a program uses in its place. Its actors run on tokio.
-pub(crate) trait Library: 'static {
+/// A library of actors, or the means that a program uses in its place: the set in which actors are
+/// spawned, which is made inside a runtime of tokio.
+pub(crate) trait Library: Default + Send + Sync + 'static {
     /// The name of its columns.
     const NAME: &'static str;
-
-    /// The set in which actors are spawned.
-    type World: Send + Sync + 'static;
 
     /// The address of an actor.
     type Address: Clone + Send + 'static;
 
-    /// A set of actors, inside a runtime of tokio.
-    fn world() -> Self::World;
-
     /// Starts an actor.
-    fn spawn(world: &Self::World, plan: Plan)
-    -> impl Future<Output = Option<Self::Address>> + Send;
+    fn spawn(&self, plan: Plan) -> impl Future<Output = Option<Self::Address>> + Send;
 
     /// Requests the end of an actor. No other address of it is left.
     fn stop(actor: Self::Address) -> impl Future<Output = ()> + Send;
@@ -243,8 +237,8 @@ where
 pub(crate) fn awake<L: Tells>(place: Place) -> Column {
     handled::<L, _>(place, |report, count| async move {
         report.expect(1);
-        let world = L::world();
-        let mut actor = L::spawn(&world, Plan::new(CAPACITY, count, &report)).await?;
+        let world = L::default();
+        let mut actor = world.spawn(Plan::new(CAPACITY, count, &report)).await?;
         let start = Instant::now();
         for number in 0..count as u64 {
             if !L::tell(&mut actor, number).await {
@@ -267,9 +261,9 @@ pub(crate) fn asleep<L: Tells>() -> Column {
         let rounds = count.div_ceil(SLEEPERS) as u64;
         let took = run(L::NAME, &Place::One, async move {
             let plan = Plan::new(CAPACITY, 1, &shared);
-            let (world, mut actors) = (L::world(), Vec::new());
+            let (world, mut actors) = (L::default(), Vec::new());
             for _ in 0..SLEEPERS {
-                actors.push(L::spawn(&world, plan.clone()).await?);
+                actors.push(world.spawn(plan.clone()).await?);
             }
             let mut start = Instant::now();
             for round in 0..=rounds {
@@ -300,8 +294,8 @@ pub(crate) fn asked<L: Asks>(place: Place, open: usize) -> Column {
         // The answers say that the numbers were handled, so the actor never reports it.
         let plan = Plan::new(CAPACITY, usize::MAX, &report);
         let (tally, took) = run(L::NAME, &place, async move {
-            let world = L::world();
-            let mut actors = vec![L::spawn(&world, plan).await?; open];
+            let world = L::default();
+            let mut actors = vec![world.spawn(plan).await?; open];
             let start = Instant::now();
             let mut tally = Tally::default();
             if let [actor] = &mut actors[..] {
@@ -331,10 +325,10 @@ pub(crate) fn asked<L: Asks>(place: Place, open: usize) -> Column {
 pub(crate) fn lives<L: Tells>() -> Column {
     handled::<L, _>(Place::One, |report, count| async move {
         let plan = Plan::new(FEW, 1, &report);
-        let (world, start) = (L::world(), Instant::now());
+        let (world, start) = (L::default(), Instant::now());
         for _ in 0..count {
             report.expect(1);
-            let mut actor = L::spawn(&world, plan.clone()).await?;
+            let mut actor = world.spawn(plan.clone()).await?;
             if !L::tell(&mut actor, 0).await {
                 return None;
             }
@@ -351,11 +345,11 @@ pub(crate) fn ring<L: Tells>(place: Place, actors: usize) -> Column {
     handled::<L, _>(place, move |report, hops| async move {
         report.expect(1);
         let plan = Plan::new(FEW, usize::MAX, &report);
-        let (world, first) = (L::world(), Next::<L::Address>::default());
-        let mut actor = L::spawn(&world, plan.clone().passing::<L>(first.clone())).await?;
+        let (world, first) = (L::default(), Next::<L::Address>::default());
+        let mut actor = world.spawn(plan.clone().passing::<L>(first.clone())).await?;
         for _ in 1..actors {
             let next = Arc::new(Mutex::new(Some(actor)));
-            actor = L::spawn(&world, plan.clone().passing::<L>(next)).await?;
+            actor = world.spawn(plan.clone().passing::<L>(next)).await?;
         }
         *first.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor.clone());
         let start = Instant::now();

@@ -10,20 +10,17 @@ use crate::machine::threads;
 use crate::sample::{Item, Tally};
 use crate::wait::{DEADLINE, Idle, Retry, repeat};
 
-/// Both ends of a column, and how their threads run.
-pub(crate) struct Threads<P, Q> {
-    pub(crate) ends: Ends<P, Q>,
-    pub(crate) idle: Idle,
-    pub(crate) cores: Cores,
-}
-
 /// Sends and receives batches of this number of items, which may be one.
-pub(crate) fn one_way<const BATCH: usize, P, Q>(column: Threads<P, Q>) -> Column
+pub(crate) fn one_way<const BATCH: usize, P, Q>(
+    Ends { name, mut sender, mut receiver }: Ends<P, Q>,
+    idle: Idle,
+    cores: &Cores,
+) -> Column
 where
     P: Task<End: Push<Item = <Q::End as Pop>::Item>> + 'static,
     Q: Task<End: Pop> + 'static,
 {
-    let Threads { ends: Ends { name, mut sender, mut receiver }, idle, cores } = column;
+    let cores = cores.clone();
     Column::new(name, move |operations| {
         let send = |sender: &mut P::End| {
             let (retry, start) = (Retry::new(idle, DEADLINE), Instant::now());

@@ -7,7 +7,7 @@ use mycelium_tokio::Tokio;
 
 use crate::loops::actors::{Asks, Library, Plan, State, Tells};
 
-pub(crate) struct Ours;
+pub(crate) struct Ours(Actors);
 
 /// An actor that counts.
 pub(crate) struct Counter(State);
@@ -38,19 +38,20 @@ impl Counter {
     }
 }
 
+impl Default for Ours {
+    fn default() -> Ours {
+        Ours(Actors::on(Tokio::current().expect("inside a runtime")))
+    }
+}
+
 impl Library for Ours {
     const NAME: &'static str = "our actor";
 
-    type World = Actors;
     type Address = ActorRef<Counter>;
 
-    fn world() -> Actors {
-        Actors::on(Tokio::current().expect("inside a runtime"))
-    }
-
-    async fn spawn(actors: &Actors, plan: Plan) -> Option<ActorRef<Counter>> {
+    async fn spawn(&self, plan: Plan) -> Option<ActorRef<Counter>> {
         let capacity = plan.capacity;
-        actors.actor(move || Counter(plan.state())).capacity(capacity).spawn().ok()
+        self.0.actor(move || Counter(plan.state())).capacity(capacity).spawn().ok()
     }
 
     async fn stop(counter: ActorRef<Counter>) {

@@ -51,17 +51,9 @@ fn task(tracer: &Arc<Tracer>) -> Arc<TaskBudget> {
 }
 
 /// Emits messages that begin a trace, unless they are not in the sample.
-fn with_share(name: &'static str, share: f64) -> Emits {
+pub(crate) fn with_share(name: &'static str, share: f64) -> Emits {
     let tracer = tracer(share);
     wrapped(name, &topic(Some(tracer.clone())), task(&tracer), |publisher| publisher)
-}
-
-pub(crate) fn left_out() -> Emits {
-    with_share(LEFT_OUT, 0.0)
-}
-
-pub(crate) fn begun() -> Emits {
-    with_share(BEGUN, 1.0)
 }
 
 /// Emits messages while the task handles a message with a trace.

@@ -90,10 +90,7 @@ pub enum Measure {
 
 impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Measure::Time => "time",
-            Measure::Throughput => "throughput",
-        })
+        f.write_str(if *self == Measure::Time { "time" } else { "throughput" })
     }
 }
 
@@ -149,9 +146,6 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Verdict::Met => "met",
-            Verdict::Missed => "missed",
-        })
+        f.write_str(if *self == Verdict::Met { "met" } else { "missed" })
     }
 }

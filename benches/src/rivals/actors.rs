@@ -8,17 +8,15 @@ use crate::loops::actors::{Asks, Library, Plan, Tells};
 pub(crate) const KAMEO: &str = "kameo";
 
 /// A task that gets numbers.
+#[derive(Default)]
 pub(crate) struct Channel;
 
 impl Library for Channel {
     const NAME: &'static str = "task with tokio mpsc";
 
-    type World = ();
     type Address = mpsc::Sender<u64>;
 
-    fn world() {}
-
-    async fn spawn((): &(), plan: Plan) -> Option<mpsc::Sender<u64>> {
+    async fn spawn(&self, plan: Plan) -> Option<mpsc::Sender<u64>> {
         let (sender, mut receiver) = mpsc::channel(plan.capacity);
         let mut state = plan.state();
         tokio::spawn(async move {
@@ -44,17 +42,15 @@ impl Tells for Channel {
 }
 
 /// A task that answers numbers.
+#[derive(Default)]
 pub(crate) struct ChannelAndOneshot;
 
 impl Library for ChannelAndOneshot {
     const NAME: &'static str = "tokio mpsc and oneshot";
 
-    type World = ();
     type Address = mpsc::Sender<(u64, oneshot::Sender<u64>)>;
 
-    fn world() {}
-
-    async fn spawn((): &(), plan: Plan) -> Option<Self::Address> {
+    async fn spawn(&self, plan: Plan) -> Option<Self::Address> {
         let (sender, mut receiver) = mpsc::channel::<(u64, oneshot::Sender<u64>)>(plan.capacity);
         let mut state = plan.state();
         tokio::spawn(async move {
@@ -91,6 +87,7 @@ mod with_kameo {
     use crate::loops::actors::State;
 
     /// Sends messages by `send`, because an `await` of the request itself boxes a future first.
+    #[derive(Default)]
     pub(crate) struct Kameo;
 
     impl kameo::Actor for State {
@@ -128,12 +125,9 @@ mod with_kameo {
     impl Library for Kameo {
         const NAME: &'static str = KAMEO;
 
-        type World = ();
         type Address = kameo::actor::ActorRef<State>;
 
-        fn world() {}
-
-        async fn spawn((): &(), plan: Plan) -> Option<Self::Address> {
+        async fn spawn(&self, plan: Plan) -> Option<Self::Address> {
             let mailbox = kameo::mailbox::bounded(plan.capacity);
             Some(State::spawn_with_mailbox(plan.state(), mailbox))
         }

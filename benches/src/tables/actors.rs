@@ -1,7 +1,7 @@
 //! Actors beside those of other libraries, and beside tasks with channels.
 
 use crate::goals::Pair;
-use crate::harness::{Contest, Sweep};
+use crate::harness::Contest;
 use crate::loops::actors::{Library, Place, asked, asleep, awake, lives, ring};
 use crate::machine::affinity::Cores;
 use crate::options::Options;
@@ -31,9 +31,9 @@ macro_rules! every {
     };
 }
 
-pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
+pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 9] {
     let workers = Place::Workers(cores.clone());
-    let contests = [
+    [
         told_awake(options, "tell-awake", &Place::One),
         told_awake(options, "tell-awake-workers", &workers),
         told_asleep(options),
@@ -43,8 +43,7 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
         started(options),
         passed(options, "ring", &Place::One),
         passed(options, "ring-workers", &workers),
-    ];
-    contests.map(Sweep::from).into()
+    ]
 }
 
 /// Compares ours with the best library, and with the means that a program uses without one.

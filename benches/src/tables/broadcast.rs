@@ -3,9 +3,8 @@
 
 use crate::ends::{Bare, CAPACITY};
 use crate::goals::Pair;
-use crate::harness::{Column, Contest, Sweep};
+use crate::harness::{Column, Contest};
 use crate::loops::one_thread::{BATCH, Timed, fan};
-use crate::machine::affinity::Cores;
 use crate::options::Options;
 use crate::ours::broadcast as ring;
 #[cfg(feature = "rivals")]
@@ -37,23 +36,22 @@ fn pairs(rivals: [&'static str; 4], goal: fn(Pair) -> Pair) -> impl Iterator<Ite
     OURS.into_iter().zip(rivals).map(move |(ours, rival)| goal(Pair::new(ours, rival)))
 }
 
-pub(super) fn publish(options: &Options, _: &Cores) -> Vec<Sweep> {
+pub(super) fn publish(options: &Options) -> Contest {
     let [to_one, .., to_most] = OURS;
     let to_many = Pair::new(to_most, to_one).within(1.25);
     let title = "one thread, 56 bytes to many readers, the publisher's cost";
-    let contest = Contest {
+    Contest {
         timed: "512 sends; all readers receive between the timed parts",
         operations: options.operations(4 * BATCH, BATCH).next_multiple_of(BATCH),
         columns: columns(Timed::Sending),
         pairs: std::iter::once(to_many).chain(pairs(TOKIO, |pair| pair.within(0.4))).collect(),
         ..Contest::new("publish", ROW, title)
-    };
-    vec![contest.into()]
+    }
 }
 
-pub(super) fn publish_and_read(options: &Options, _: &Cores) -> Vec<Sweep> {
+pub(super) fn publish_and_read(options: &Options) -> Contest {
     let title = "one thread, 56 bytes to many readers, published and read by all";
-    let contest = Contest {
+    Contest {
         timed: "512 sends, and 512 receives with checksums by each reader",
         operations: options.operations(2 * BATCH, BATCH).next_multiple_of(BATCH),
         columns: columns(Timed::SendingAndReceiving),
@@ -61,8 +59,7 @@ pub(super) fn publish_and_read(options: &Options, _: &Cores) -> Vec<Sweep> {
             .chain(pairs(PHOTON, |pair| pair.within(1.0)))
             .collect(),
         ..Contest::new("publish-read", ROW, title)
-    };
-    vec![contest.into()]
+    }
 }
 
 fn columns(timed: Timed) -> Vec<Column> {

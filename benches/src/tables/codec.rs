@@ -7,40 +7,38 @@ use mycelium_core::{Envelope, FrameView, Limits, write_message};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use crate::goals::Pair;
-use crate::harness::{Column, Contest, Mismatch, Round, Sweep};
-use crate::machine::affinity::Cores;
+use crate::harness::{Column, Contest, Mismatch, Round};
 use crate::options::Options;
 use crate::sample::{SAMPLES, Sample, Tally, samples};
 
 const ZEROCOPY: &str = "zerocopy alone";
 
-fn sweeps(
+fn contest(
     options: &Options,
     key: &'static str,
     title: &str,
     columns: Vec<Column>,
     most: f64,
-) -> Vec<Sweep> {
-    let contest = Contest {
+) -> Contest {
+    Contest {
         timed: "the whole loop",
         operations: options.operations(16_384, 1_024),
         pairs: vec![Pair::new(columns[0].name, ZEROCOPY).within(most)],
         columns,
         ..Contest::new(key, "encode and view", title)
-    };
-    vec![contest.into()]
+    }
 }
 
-pub(super) fn encode(options: &Options, _: &Cores) -> Vec<Sweep> {
+pub(super) fn encode(options: &Options) -> Contest {
     let columns = vec![encodes::<Ours>("frame and message"), encodes::<Zerocopy>(ZEROCOPY)];
     let title = "56 bytes into a buffer, ours with the header of a frame";
-    sweeps(options, "encode", title, columns, 3.0)
+    contest(options, "encode", title, columns, 3.0)
 }
 
-pub(super) fn view(options: &Options, _: &Cores) -> Vec<Sweep> {
+pub(super) fn view(options: &Options) -> Contest {
     let columns = vec![views::<Ours>("frame and checked view"), views::<Zerocopy>(ZEROCOPY)];
     let title = "56 bytes checked and one field read, in place if the format allows it";
-    sweeps(options, "view", title, columns, 2.0)
+    contest(options, "view", title, columns, 2.0)
 }
 
 /// Space for a message in any format, aligned like the buffer of a connection.

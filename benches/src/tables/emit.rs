@@ -6,7 +6,7 @@ use crate::ends::{CAPACITY, columns};
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
 use crate::loops::one_thread::{BATCH, Timed, fan, in_batches, to_one};
-use crate::loops::one_way::{Threads, one_way};
+use crate::loops::one_way::one_way;
 use crate::machine::affinity::Cores;
 use crate::options::Options;
 use crate::ours::broadcast::{self as ring, RING};
@@ -42,22 +42,21 @@ fn pairs(goal: Pair) -> Vec<Pair> {
     [goal].into_iter().chain(rivals.map(|rival| Pair::new(EMIT, rival))).collect()
 }
 
-pub(super) fn emit(options: &Options, _: &Cores) -> Vec<Sweep> {
+pub(super) fn emit(options: &Options) -> Contest {
     let budget = TaskBudget::new();
-    let contest = Contest {
+    Contest {
         timed: "512 sends and the end of the poll; received between the timed parts",
         operations: options.operations(16 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
         columns: every!(budget.clone(), budget, ends => to_one(ends)),
         pairs: pairs(Pair::new(EMIT, RTRB_SLOT).within(1.3)),
         ..Contest::new("emit", ROW, "one thread, 56 bytes to one subscriber")
-    };
-    vec![contest.into()]
+    }
 }
 
-pub(super) fn emit_batch(options: &Options, _: &Cores) -> Vec<Sweep> {
+pub(super) fn emit_batch(options: &Options) -> Contest {
     let budget = TaskBudget::new();
     let new = || topic::pair(budget.clone(), budget.clone());
-    let contest = Contest {
+    Contest {
         timed: "512 sends and the end of the poll; received between the timed parts",
         operations: options.operations(16 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
         columns: vec![
@@ -68,20 +67,19 @@ pub(super) fn emit_batch(options: &Options, _: &Cores) -> Vec<Sweep> {
         ],
         pairs: vec![Pair::new(EMIT_BATCH, RTRB_CHUNKS).within(1.0), Pair::new(EMIT_BATCH, EMIT)],
         ..Contest::new("emit-batch", ROW, "one thread, 56 bytes in batches of 16")
-    };
-    vec![contest.into()]
+    }
 }
 
 /// Measures emits to a traced topic, beside emits to a topic without traces.
-pub(super) fn emit_traces(options: &Options, _: &Cores) -> Vec<Sweep> {
-    let contest = Contest {
+pub(super) fn emit_traces(options: &Options) -> Contest {
+    Contest {
         timed: "512 sends and the end of the poll; received between the timed parts",
         operations: options.operations(16 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
         columns: vec![
             to_one(topic::pair(TaskBudget::new(), TaskBudget::new())),
-            to_one(traces::left_out()),
+            to_one(traces::with_share(LEFT_OUT, 0.0)),
             to_one(traces::passed_on()),
-            to_one(traces::begun()),
+            to_one(traces::with_share(BEGUN, 1.0)),
             to_one(traces::copying()),
         ],
         pairs: vec![
@@ -92,12 +90,11 @@ pub(super) fn emit_traces(options: &Options, _: &Cores) -> Vec<Sweep> {
             Pair::new(BEGUN, EMIT),
         ],
         ..Contest::new("emit-traces", "emit with a trace", "one thread, 56 bytes with a trace")
-    };
-    vec![contest.into()]
+    }
 }
 
 /// Measures emits in a node with many topics, and to many subscribers.
-pub(super) fn among_many(options: &Options, _: &Cores) -> Vec<Sweep> {
+pub(super) fn among_many(options: &Options) -> Contest {
     const ONE: &str = "emit to 1 of 1 topic";
     const OF_MANY: &str = "emit to 1 of 1,000 topics";
     const TO: [(&str, usize); 3] = [("emit to 4", 4), ("emit to 16", 16), ("emit to 64", 64)];
@@ -112,30 +109,28 @@ pub(super) fn among_many(options: &Options, _: &Cores) -> Vec<Sweep> {
         pairs.push(Pair::new(name, ONE).within(1.25));
     }
     let title = "one thread, 56 bytes, in a node of many topics and to many subscribers";
-    let contest = Contest {
+    Contest {
         timed: "512 sends and the end of the poll; received between the timed parts",
         operations: options.operations(4 * BATCH, BATCH).next_multiple_of(BATCH),
         columns,
         pairs,
         ..Contest::new("scale", "emit in a node of many topics, and to many subscribers", title)
-    };
-    vec![contest.into()]
+    }
 }
 
-pub(super) fn threads(options: &Options, cores: &Cores) -> Vec<Sweep> {
+pub(super) fn threads(options: &Options, cores: &Cores) -> Sweep {
     /// The rivals that move at least the bytes of our slot: a stamp and a message of 56 bytes.
     const SAME_BYTES: &[&str] = &[RTRB_SLOT, PHOTON, CROSSBEAM];
     let pairs = pairs(Pair::best(EMIT, SAME_BYTES).within(1.2));
-    let sweep = Sweep::over(cores.sweep(), pairs, |idle| {
+    Sweep::over(cores.sweep(), pairs, |idle| {
         let title = format!("two threads one way, 56 bytes, waiting: {idle}");
         Contest {
             timed: "from the first send to the last receive, with checksums",
             operations: options.operations(40_000, 4_000),
             columns: every!(TaskBudget::new(), TaskBudget::new(), ends => {
-                one_way::<1, _, _>(Threads { ends, idle, cores: cores.clone() })
+                one_way::<1, _, _>(ends, idle, cores)
             }),
             ..Contest::new("threads", "emit to a subscriber on another core", title).at(idle.slug())
         }
-    });
-    vec![sweep]
+    })
 }

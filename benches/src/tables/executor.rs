@@ -5,7 +5,7 @@ use mycelium::execution::WaitStrategy;
 
 use crate::ends::columns;
 use crate::goals::Pair;
-use crate::harness::{Column, Contest, Sweep};
+use crate::harness::{Column, Contest};
 use crate::loops::actors::{Library, Place as Threads, asked};
 use crate::loops::executor::handler::{channel, services};
 use crate::loops::executor::host::Runtime;
@@ -22,17 +22,13 @@ use crate::wait::Idle;
 
 /// The name of our column on an executor.
 fn on(runtime: Runtime) -> &'static str {
-    match runtime {
-        Runtime::Tokio => "services on tokio",
-        Runtime::Smol => "services on smol",
-        Runtime::Glommio => "services on glommio",
-    }
+    ["services on tokio", "services on smol", "services on glommio"][runtime as usize]
 }
 
 /// Measures a number to a sleeping task and back, both tasks in one runtime of one thread.
-pub(super) fn tasks(options: &Options, _: &Cores) -> Vec<Sweep> {
+pub(super) fn tasks(options: &Options) -> Contest {
     let title = "two tasks of a current_thread runtime, 8 bytes to a sleeping task and back";
-    let contest = Contest {
+    Contest {
         timed: "all trips of a round; one operation is there and back, with two wakes",
         operations: options.operations(4_000, 500),
         columns: columns!(ends => channel(ends, Runtime::Tokio, true);
@@ -46,15 +42,14 @@ pub(super) fn tasks(options: &Options, _: &Cores) -> Vec<Sweep> {
             Pair::new(channels::STAMPED, ASYNC_CHANNEL),
         ],
         ..Contest::new("tasks", "to a parked task and back", title)
-    };
-    vec![contest.into()]
+    }
 }
 
-pub(super) fn handler(options: &Options, _: &Cores) -> Vec<Sweep> {
+pub(super) fn handler(options: &Options) -> [Contest; 2] {
     let busy = "8 bytes to a handler on the same thread, one after the other";
     let parked = "8 bytes to a sleeping handler on the same thread and back";
     let points = [("busy", busy, 0.4, 100_000), ("parked", parked, 0.7, 4_000)];
-    let contests = points.map(|(point, title, limit, operations)| {
+    points.map(|(point, title, limit, operations)| {
         let parked = point == "parked";
         let ours = Runtime::all().into_iter().map(|runtime| services(on(runtime), runtime, parked));
         let rivals = [
@@ -72,16 +67,15 @@ pub(super) fn handler(options: &Options, _: &Cores) -> Vec<Sweep> {
             ],
             ..Contest::new("handler", "to a service's handler", title).at(point)
         }
-    });
-    contests.map(Sweep::from).into()
+    })
 }
 
-pub(super) fn request(options: &Options, _: &Cores) -> Vec<Sweep> {
+pub(super) fn request(options: &Options) -> [Contest; 2] {
     let points = [
         ("one", 1, "a number to a service on the same thread and back, one at a time"),
         ("many", 16, "the same, 16 requests open at a time"),
     ];
-    let contests = points.map(|(point, open, title)| {
+    points.map(|(point, open, title)| {
         let ours = Runtime::all().into_iter();
         let ours = ours.map(|runtime| requesting::services(on(runtime), runtime, open));
         Contest {
@@ -91,8 +85,7 @@ pub(super) fn request(options: &Options, _: &Cores) -> Vec<Sweep> {
             pairs: vec![Pair::new(on(Runtime::Tokio), ChannelAndOneshot::NAME).within(1.0)],
             ..Contest::new("request", "request and reply", title).at(point)
         }
-    });
-    contests.map(Sweep::from).into()
+    })
 }
 
 /// Pairs of executors. A round trip is one wake in each direction.
@@ -105,7 +98,7 @@ const PAIRS: [(&str, [Runtime; 2]); 6] = [
     ("glommio and glommio", [Runtime::Glommio, Runtime::Glommio]),
 ];
 
-pub(super) fn wake(options: &Options, cores: &Cores) -> Vec<Sweep> {
+pub(super) fn wake(options: &Options, cores: &Cores) -> [Contest; 2] {
     const EVENTFD: &str = "eventfd";
     let across = |point, wait, rival: Column, most, trips| {
         let name = rival.name;
@@ -124,16 +117,16 @@ pub(super) fn wake(options: &Options, cores: &Cores) -> Vec<Sweep> {
     };
     let eventfd = eventfds(EVENTFD, Place::Thread, cores);
     let raw = trip::trips(raw, Idle::Busy, cores, true);
-    vec![
-        across("parked", WaitStrategy::Park, eventfd, 1.15, 300).into(),
-        across("spinning", WaitStrategy::Spin, raw, 1.3, 4_000).into(),
+    [
+        across("parked", WaitStrategy::Park, eventfd, 1.15, 300),
+        across("spinning", WaitStrategy::Spin, raw, 1.3, 4_000),
     ]
 }
 
-pub(super) fn pinned(options: &Options, cores: &Cores) -> Vec<Sweep> {
+pub(super) fn pinned(options: &Options, cores: &Cores) -> Contest {
     const PINNED: &str = "pinned services";
     let title = "8 bytes between two services that are pinned and never sleep, and back";
-    let contest = Contest {
+    Contest {
         timed: "each trip; the figure of a round is its median",
         operations: options.operations(4_000, 100),
         columns: vec![
@@ -142,15 +135,13 @@ pub(super) fn pinned(options: &Options, cores: &Cores) -> Vec<Sweep> {
         ],
         pairs: vec![Pair::new(PINNED, RAW).within(1.15)],
         ..Contest::new("pinned", "round trip of pinned services", title)
-    };
-    vec![contest.into()]
+    }
 }
 
-pub(super) fn idle(options: &Options, _: &Cores) -> Vec<Sweep> {
+pub(super) fn idle(options: &Options) -> Contest {
     let operations = options.operations(10_000, 20);
     let title = format!("a node whose services wait, for {operations} milliseconds");
     let columns = Runtime::all().into_iter().map(|runtime| idling::idle(on(runtime), runtime));
-    let columns = columns.collect();
     let contest = Contest::new("idle", "idle node", title).at("node");
-    vec![Contest { counts: true, operations, columns, ..contest }.into()]
+    Contest { counts: true, operations, columns: columns.collect(), ..contest }
 }

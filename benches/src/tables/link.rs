@@ -4,7 +4,7 @@
 use mycelium_core::link::Batching;
 
 use crate::goals;
-use crate::harness::{Contest, Sweep};
+use crate::harness::Contest;
 use crate::loops::executor::host::Runtime;
 use crate::loops::link::{SocketKind, Wire, one_way, raw, trip};
 use crate::loops::shm::nodes::{Between, Pair, Place, two_processes};
@@ -24,59 +24,53 @@ const RAW_TRIP: &str = "raw socket";
 struct Over {
     sockets: SocketKind,
     table: &'static str,
+    /// Ends with the words for the sockets in titles.
     row: &'static str,
-    /// The words for the sockets in titles.
-    title: &'static str,
     /// The least share of the raw socket's throughput, from emit to receive.
     emit: f64,
     /// The least share of the raw socket's throughput for the link alone.
     link: f64,
 }
 
-pub(super) fn unix(options: &Options, cores: &Cores) -> Vec<Sweep> {
-    let title = "over a Unix socket";
-    let over =
-        Over { sockets: SocketKind::Unix, table: "link", row: UNIX, title, emit: 0.65, link: 0.85 };
-    let mut sweeps = over.sweeps(options, cores);
+pub(super) fn unix(options: &Options, cores: &Cores) -> Vec<Contest> {
+    let over = Over { sockets: SocketKind::Unix, table: "link", row: UNIX, emit: 0.65, link: 0.85 };
+    let mut contests = over.contests(options, cores);
     let title = "peak memory of an end of a link on tokio: link, buffers and task";
-    let memory = Contest {
+    contests.push(Contest {
         counts: true,
         operations: options.operations(200_000, 2_000),
         columns: vec![one_way::memory("1,000 links", 1_000)],
         ..Contest::new("link", UNIX, title).at("memory")
-    };
-    sweeps.push(memory.into());
-    sweeps
+    });
+    contests
 }
 
-pub(super) fn tcp(options: &Options, cores: &Cores) -> Vec<Sweep> {
-    let (title, row) = ("over TCP", "link over TCP");
-    Over { sockets: SocketKind::Tcp, table: "tcp", row, title, emit: 0.6, link: 0.85 }
-        .sweeps(options, cores)
+pub(super) fn tcp(options: &Options, cores: &Cores) -> Vec<Contest> {
+    let (sockets, row) = (SocketKind::Tcp, "link over TCP");
+    Over { sockets, table: "tcp", row, emit: 0.6, link: 0.85 }.contests(options, cores)
 }
 
 /// The raw sockets have TLS, too.
-pub(super) fn tls(options: &Options, cores: &Cores) -> Vec<Sweep> {
-    let (title, row) = ("over TLS", "link over TLS");
-    Over { sockets: SocketKind::Tls, table: "tls", row, title, emit: 0.6, link: 0.8 }
-        .sweeps(options, cores)
+pub(super) fn tls(options: &Options, cores: &Cores) -> Vec<Contest> {
+    let (sockets, row) = (SocketKind::Tls, "link over TLS");
+    Over { sockets, table: "tls", row, emit: 0.6, link: 0.8 }.contests(options, cores)
 }
 
 impl Over {
-    fn sweeps(&self, options: &Options, cores: &Cores) -> Vec<Sweep> {
+    fn contests(&self, options: &Options, cores: &Cores) -> Vec<Contest> {
         let contests = Runtime::all().into_iter().flat_map(|runtime| {
             let wire = Wire { sockets: self.sockets, runtime, cores: cores.clone() };
             [self.one_way(options, &wire), self.trips(options, &wire)]
         });
-        contests.map(Sweep::from).collect()
+        contests.collect()
     }
 
     fn one_way(&self, options: &Options, wire: &Wire) -> Contest {
         /// The bytes on the wire of a message in a run.
         const SLOT: usize = 8 + size_of::<Sample>();
         let (between, place) = (Between::Socket(self.sockets), Place::On(wire.runtime));
-        let executor = wire.runtime.name();
-        let title = format!("56 bytes one way {} on {executor}", self.title);
+        let (over, executor) = (self.row.trim_start_matches("link "), wire.runtime.name());
+        let title = format!("56 bytes one way {over} on {executor}");
         Contest {
             timed: "from the first send to the last receive; 64 bytes on the wire",
             operations: options.operations(2_000_000, 2_000),
@@ -94,9 +88,8 @@ impl Over {
     }
 
     fn trips(&self, options: &Options, wire: &Wire) -> Contest {
-        let executor = wire.runtime.name();
-        let title =
-            format!("64 bytes there and back {} between two threads of {executor}", self.title);
+        let (over, executor) = (self.row.trim_start_matches("link "), wire.runtime.name());
+        let title = format!("64 bytes there and back {over} between two threads of {executor}");
         Contest {
             timed: "each trip, from before its send; the figure of a round is its median",
             operations: options.operations(1_000, 200),

@@ -22,40 +22,44 @@ use crate::sample::{Sample, Wide};
 /// Makes the contests of a key. Their queues are made when it is their turn.
 type Sweeps = fn(&Options, &Cores) -> Vec<Sweep>;
 
+fn all(contests: impl IntoIterator<Item = impl Into<Sweep>>) -> Vec<Sweep> {
+    contests.into_iter().map(Into::into).collect()
+}
+
 /// The tables, in the order of a full run.
 const TABLES: &[(&str, Sweeps)] = &[
-    ("emit", emit::emit),
-    ("emit-batch", emit::emit_batch),
-    ("emit-traces", emit::emit_traces),
-    ("scale", emit::among_many),
-    ("threads", emit::threads),
-    ("encode", codec::encode),
-    ("view", codec::view),
-    ("spsc", spsc::numbers),
-    ("spsc-batches", spsc::batches),
-    ("spsc-56", spsc::messages::<Sample>),
-    ("spsc-64", spsc::messages::<Wide>),
-    ("trip", spsc::trips),
-    ("mpmc", mpmc::throughput),
-    ("fairness", mpmc::fairness),
-    ("publish", broadcast::publish),
-    ("publish-read", broadcast::publish_and_read),
+    ("emit", |options, _| all([emit::emit(options)])),
+    ("emit-batch", |options, _| all([emit::emit_batch(options)])),
+    ("emit-traces", |options, _| all([emit::emit_traces(options)])),
+    ("scale", |options, _| all([emit::among_many(options)])),
+    ("threads", |options, cores| all([emit::threads(options, cores)])),
+    ("encode", |options, _| all([codec::encode(options)])),
+    ("view", |options, _| all([codec::view(options)])),
+    ("spsc", |options, cores| all([spsc::numbers(options, cores)])),
+    ("spsc-batches", |options, cores| all([spsc::batches(options, cores)])),
+    ("spsc-56", |options, cores| all([spsc::messages::<Sample>(options, cores)])),
+    ("spsc-64", |options, cores| all([spsc::messages::<Wide>(options, cores)])),
+    ("trip", |options, cores| all([spsc::trips(options, cores)])),
+    ("mpmc", |options, cores| all(mpmc::throughput(options, cores))),
+    ("fairness", |options, cores| all([mpmc::fairness(options, cores)])),
+    ("publish", |options, _| all([broadcast::publish(options)])),
+    ("publish-read", |options, _| all([broadcast::publish_and_read(options)])),
 ];
 
 /// The tables that follow if the system is Linux.
 #[cfg(target_os = "linux")]
 const ON_LINUX: &[(&str, Sweeps)] = &[
-    ("tasks", executor::tasks),
-    ("link", link::unix),
-    ("tcp", link::tcp),
-    ("tls", link::tls),
-    ("shm", shm::sweeps),
-    ("handler", executor::handler),
-    ("request", executor::request),
-    ("wake", executor::wake),
-    ("pinned", executor::pinned),
-    ("idle", executor::idle),
-    ("actors", actors::sweeps),
+    ("tasks", |options, _| all([executor::tasks(options)])),
+    ("link", |options, cores| all(link::unix(options, cores))),
+    ("tcp", |options, cores| all(link::tcp(options, cores))),
+    ("tls", |options, cores| all(link::tls(options, cores))),
+    ("shm", |options, cores| all(shm::contests(options, cores))),
+    ("handler", |options, _| all(executor::handler(options))),
+    ("request", |options, _| all(executor::request(options))),
+    ("wake", |options, cores| all(executor::wake(options, cores))),
+    ("pinned", |options, cores| all([executor::pinned(options, cores)])),
+    ("idle", |options, _| all([executor::idle(options)])),
+    ("actors", |options, cores| all(actors::contests(options, cores))),
 ];
 #[cfg(not(target_os = "linux"))]
 const ON_LINUX: &[(&str, Sweeps)] = &[];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::ends::columns;
 use crate::goals::Pair;
-use crate::harness::{Contest, Sweep};
+use crate::harness::Contest;
 use crate::loops::crowd::{Crowd, Shape, WINDOWS};
 use crate::machine::affinity::Cores;
 use crate::options::Options;
@@ -27,7 +27,7 @@ const SHAPES: [Shape; 4] = [
     Shape { senders: 4, receivers: 4 },
 ];
 
-pub(super) fn fairness(options: &Options, cores: &Cores) -> Vec<Sweep> {
+pub(super) fn fairness(options: &Options, cores: &Cores) -> Contest {
     /// The part of an equal share that each sender has to get.
     const LEAST: Option<f64> = Some(0.25);
     let (shape, idle) = (SHAPES[2], Idle::Mixed);
@@ -36,7 +36,7 @@ pub(super) fn fairness(options: &Options, cores: &Cores) -> Vec<Sweep> {
         "{shape}, 8 bytes, alternating over two cores, waiting: {idle}; {WINDOWS} windows of {} ms",
         window.as_millis()
     );
-    let contest = Contest {
+    Contest {
         counts: true,
         columns: columns!(ends => ends;
             Crowd::<_, _, 1>::of(mpmc(MPMC), shape, idle, cores).shares(window, LEAST),
@@ -46,17 +46,16 @@ pub(super) fn fairness(options: &Options, cores: &Cores) -> Vec<Sweep> {
             Crowd::<_, _, 1>::of(many::array_queue(), shape, idle, cores).shares(window, None),
         ),
         ..Contest::new("fairness", ROW, title).at("4-1-mixed")
-    };
-    vec![contest.into()]
+    }
 }
 
-pub(super) fn throughput(options: &Options, cores: &Cores) -> Vec<Sweep> {
-    let points = SHAPES.into_iter().flat_map(|shape| {
+pub(super) fn throughput(options: &Options, cores: &Cores) -> impl Iterator<Item = Contest> {
+    let points = SHAPES.into_iter().flat_map(move |shape| {
         // Two threads can have a core each.
         let idle = if shape.senders == 1 { cores.sweep() } else { SHARED.to_vec() };
         idle.into_iter().map(move |idle| (shape, idle))
     });
-    points.map(|(shape, idle)| at(options, cores, shape, idle).into()).collect()
+    points.map(move |(shape, idle)| at(options, cores, shape, idle))
 }
 
 fn at(options: &Options, cores: &Cores, shape: Shape, idle: Idle) -> Contest {

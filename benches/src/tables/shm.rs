@@ -2,7 +2,7 @@
 //! exchange that the machine allows.
 
 use crate::goals::Pair;
-use crate::harness::{Contest, Sweep};
+use crate::harness::Contest;
 use crate::loops::executor::host::Runtime;
 use crate::loops::shm::asleep::eventfds;
 use crate::loops::shm::bare::{Numbers, Slots};
@@ -17,21 +17,20 @@ const RAW: &str = "raw atomics, same pages";
 const TWO: &str = "two processes";
 const ONE: &str = "one process";
 
-pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
+pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 6] {
     // A slot of 48 bytes takes one line, a slot of 64 bytes two.
     let mut small = trip::<6>(options, cores, 1.2);
     let pair = nodes::Pair::Trip;
     small.columns.push(two_processes(TWO, pair, Between::Memory, Place::Spinning, cores));
     small.pairs.push(Pair::new(TWO, RAW).within_at_median(1.2));
-    let contests = [
+    [
         small,
         trip::<8>(options, cores, 1.6),
         flow::<8>(options, cores, 100_000),
         flow::<128>(options, cores, 20_000),
         emit_to_receive(options, cores),
         asleep(options, cores),
-    ];
-    contests.map(Sweep::from).into()
+    ]
 }
 
 fn trip<const W: usize>(options: &Options, cores: &Cores, most: f64) -> Contest {

@@ -3,7 +3,7 @@
 use crate::ends::{CAPACITY, columns};
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
-use crate::loops::one_way::{Threads, one_way};
+use crate::loops::one_way::one_way;
 use crate::loops::trip::trips as trip_column;
 use crate::machine::affinity::Cores;
 use crate::options::Options;
@@ -45,23 +45,23 @@ macro_rules! every {
     };
 }
 
-pub(super) fn numbers(options: &Options, cores: &Cores) -> Vec<Sweep> {
+pub(super) fn numbers(options: &Options, cores: &Cores) -> Sweep {
     let pairs = vec![
         Pair::best(INDEX, RIVALS).at_least(1.0),
         Pair::new(INDEX, RTRB).throughput(),
         Pair::best(STAMPED, RIVALS).throughput(),
     ];
-    vec![items::<u64>(options, cores, "spsc", NUMBERS, pairs)]
+    items::<u64>(options, cores, "spsc", NUMBERS, pairs)
 }
 
-pub(super) fn messages<T: Item>(options: &Options, cores: &Cores) -> Vec<Sweep> {
+pub(super) fn messages<T: Item>(options: &Options, cores: &Cores) -> Sweep {
     let pairs = vec![
         Pair::best(STAMPED, RIVALS).within(0.8),
         Pair::new(STAMPED, RTRB),
         Pair::best(INDEX, RIVALS),
     ];
     let key = if size_of::<T>() == 56 { "spsc-56" } else { "spsc-64" };
-    vec![items::<T>(options, cores, key, "spsc, messages of 56 and 64 bytes", pairs)]
+    items::<T>(options, cores, key, "spsc, messages of 56 and 64 bytes", pairs)
 }
 
 fn items<T: Item>(
@@ -77,32 +77,30 @@ fn items<T: Item>(
         Contest {
             timed: "from the first send to the last receive, with checksums",
             operations: options.operations(100_000, 4_000),
-            columns: every!(T, ends => one_way::<1, _, _>(Threads { ends, idle, cores: cores.clone() })),
+            columns: every!(T, ends => one_way::<1, _, _>(ends, idle, cores)),
             ..Contest::new(key, row, title).at(idle.slug())
         }
     })
 }
 
-pub(super) fn batches(options: &Options, cores: &Cores) -> Vec<Sweep> {
+pub(super) fn batches(options: &Options, cores: &Cores) -> Sweep {
     let pairs = vec![Pair::new(SLICES, RTRB_CHUNKS).at_least(1.0)];
-    let sweep = Sweep::over(cores.sweep(), pairs, |idle| {
+    Sweep::over(cores.sweep(), pairs, |idle| {
         let title = format!("two threads one way, 8 bytes in batches of {BATCH}, waiting: {idle}");
         Contest {
             timed: "from the first send to the last receive, with checksums",
             operations: options.operations(1_000_000, 4_000),
-            columns: columns!(
-                ends => one_way::<BATCH, _, _>(Threads { ends, idle, cores: cores.clone() });
+            columns: columns!(ends => one_way::<BATCH, _, _>(ends, idle, cores);
                 ours::slices::<u64>().bare();
                 rivals:
                 pair::rtrb::<u64>(RTRB_CHUNKS, CAPACITY).bare(),
             ),
             ..Contest::new("spsc-batches", NUMBERS, title).at(idle.slug())
         }
-    });
-    vec![sweep]
+    })
 }
 
-pub(super) fn trips(options: &Options, cores: &Cores) -> Vec<Sweep> {
+pub(super) fn trips(options: &Options, cores: &Cores) -> Sweep {
     let pairs = vec![
         Pair::new(STAMPED, RAW).within_at_median(1.0),
         Pair::new(RING_TRIP, RAW).within_at_median(1.1),
@@ -110,7 +108,7 @@ pub(super) fn trips(options: &Options, cores: &Cores) -> Vec<Sweep> {
         Pair::new(INDEX, RAW),
         Pair::new(RING_TRIP, RTRB_MESSAGE),
     ];
-    let sweep = Sweep::over(cores.sweep(), pairs, |idle| {
+    Sweep::over(cores.sweep(), pairs, |idle| {
         let title = format!(
             "two threads, 8 bytes (or 56, if the column says so) there and back in rings of \
              {TRIP_CAPACITY}, waiting: {idle}"
@@ -130,6 +128,5 @@ pub(super) fn trips(options: &Options, cores: &Cores) -> Vec<Sweep> {
             ),
             ..Contest::new("trip", "spsc round trip", title).at(idle.slug())
         }
-    });
-    vec![sweep]
+    })
 }

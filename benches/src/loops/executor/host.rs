@@ -29,11 +29,7 @@ impl Runtime {
     }
 
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Runtime::Tokio => "tokio",
-            Runtime::Smol => "smol",
-            Runtime::Glommio => "glommio",
-        }
+        ["tokio", "smol", "glommio"][self as usize]
     }
 
     /// Runs `body` inside an executor on this thread, and returns its result.

@@ -156,26 +156,26 @@ impl Echo {
 pub(crate) const CLIENT: &str = "Client";
 pub(crate) const ECHO: &str = "Echo";
 
-/// Creates a builder of a node with round trips, each timed or all together.
-pub(crate) fn trips(each: bool, task: &Arc<Task>) -> mycelium::Builder {
+/// Creates a builder of a node for an echo and a reader of its answers.
+fn answered(reader: &str) -> mycelium::Builder {
     // A node refuses two services that can block each other, so one of the topics drops messages.
     // No number is lost, because only one is in flight.
-    let topology = "[subscription.\"Client.answers\"]\npolicy = \"drop-oldest\"";
-    let (topology, task) = (Topology::parse("bench", topology).expect(FITS), task.clone());
-    Node::builder("bench")
-        .topology(topology)
-        .service(move || Client { each, task: task.clone() })
-        .service(|| Echo)
+    let topology = format!("[subscription.\"{reader}.answers\"]\npolicy = \"drop-oldest\"");
+    let topology = Topology::parse("bench", &topology).expect(FITS);
+    Node::builder("bench").topology(topology)
+}
+
+/// Creates a builder of a node with round trips, each timed or all together.
+pub(crate) fn trips(each: bool, task: &Arc<Task>) -> mycelium::Builder {
+    let task = task.clone();
+    answered(CLIENT).service(move || Client { each, task: task.clone() }).service(|| Echo)
 }
 
 pub(crate) const FITS: &str = "the services fit together";
 
 /// Creates a node whose services wait.
 pub(crate) fn waiting() -> Node {
-    let topology = "[subscription.\"Second.answers\"]\npolicy = \"drop-oldest\"";
-    let topology = Topology::parse("bench", topology).expect(FITS);
-    let builder = Node::builder("bench").topology(topology).named_service("First", || Echo);
-    builder.named_service("Second", || Waiter).build().expect(FITS)
+    answered("Waiter").service(|| Echo).service(|| Waiter).build().expect(FITS)
 }
 
 /// Waits for a number that is never sent.

@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use mycelium_executor::{Executor, Stream};
 
-use super::tls::TlsEnd;
+use super::tls;
 
 /// A kind of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +23,9 @@ pub(crate) enum SocketKind {
 pub(crate) enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
-    /// TCP, encrypted by one of the two ends.
-    Tls(TcpStream, TlsEnd),
+    /// The two ends of an encrypted one.
+    Connects(TcpStream),
+    Accepts(TcpStream),
 }
 
 impl SocketKind {
@@ -35,9 +36,9 @@ impl SocketKind {
                 UnixStream::pair().map(|(left, right)| (Socket::Unix(left), Socket::Unix(right)))
             }
             SocketKind::Tcp => tcp().map(|(left, right)| (Socket::Tcp(left), Socket::Tcp(right))),
-            SocketKind::Tls => tcp().map(|(left, right)| {
-                (Socket::Tls(left, TlsEnd::Connects), Socket::Tls(right, TlsEnd::Accepts))
-            }),
+            SocketKind::Tls => {
+                tcp().map(|(left, right)| (Socket::Connects(left), Socket::Accepts(right)))
+            }
         };
         opened.expect("the process may open two sockets")
     }
@@ -59,7 +60,8 @@ impl Socket {
     /// Opens the socket as a stream of the executor, encrypted if its kind is.
     pub(crate) async fn open(self, executor: &dyn Executor) -> Stream {
         match self {
-            Socket::Tls(_, end) => end.secure(self.stream(executor)).await,
+            Socket::Connects(_) => tls::connect(self.stream(executor)).await,
+            Socket::Accepts(_) => tls::accept(self.stream(executor)).await,
             _ => self.stream(executor),
         }
     }
@@ -68,7 +70,9 @@ impl Socket {
     pub(crate) fn stream(self, executor: &dyn Executor) -> Stream {
         let stream = match self {
             Socket::Unix(socket) => executor.unix_stream(socket),
-            Socket::Tcp(socket) | Socket::Tls(socket, _) => executor.tcp_stream(socket),
+            Socket::Tcp(socket) | Socket::Connects(socket) | Socket::Accepts(socket) => {
+                executor.tcp_stream(socket)
+            }
         };
         stream.expect("a fresh socket")
     }

@@ -1,6 +1,7 @@
 //! Columns of services: two nodes in two processes, over shared memory or a socket, and the same
 //! services in one node.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -35,23 +36,20 @@ pub(crate) enum Pair {
 }
 
 impl Pair {
-    fn names(self) -> [&'static str; 2] {
+    /// The names of the services, and the topic that the first one reads.
+    fn names(self) -> [&'static str; 3] {
         match self {
-            Pair::Trip => ["Client", "Echo"],
-            Pair::Flow => ["Source", "Sink"],
+            Pair::Trip => ["Client", "Echo", "pongs"],
+            Pair::Flow => ["Source", "Sink", "tallies"],
         }
     }
 
     /// Returns the topology of one node, or of two nodes with this between them.
     fn topology(self, between: Option<Between>) -> String {
-        let [here, there] = self.names();
+        let [here, there, answers] = self.names();
         // This subscription may lose messages, so that the two services cannot block each other.
         // None is lost, because only one is in transit.
-        let answers = match self {
-            Pair::Trip => "Client.pongs",
-            Pair::Flow => "Source.tallies",
-        };
-        let policy = format!("[subscription.\"{answers}\"]\npolicy = \"drop-oldest\"\n");
+        let policy = format!("[subscription.\"{here}.{answers}\"]\npolicy = \"drop-oldest\"\n");
         let Some(between) = between else { return policy };
         let tcp = !matches!(between, Between::Memory | Between::Socket(SocketKind::Unix));
         let [at_here, at_there] = [("here", 2), ("there", 3)].map(|(host, last)| {
@@ -152,7 +150,7 @@ struct Directory(PathBuf);
 
 impl Directory {
     /// Creates the directory, with the files of two nodes.
-    fn new(pair: Pair, between: Between) -> io::Result<Directory> {
+    fn new(pair: Pair, between: Between) -> Result<Directory, Box<dyn Error>> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = env::temp_dir().join(format!("mycelium-benches-{}-{number}", process::id()));

@@ -118,22 +118,16 @@ impl Echo {
 /// Emits samples, and notes the time until the last one was taken.
 pub(super) struct Source(pub(super) Arc<Task>);
 
-#[message(topic = "tallies", id = 25)]
-pub(super) struct Taken {
-    count: u64,
-    sum: u64,
-}
-
 /// The flags of a sample that requests the tally. No other sample has them.
 const ASKS: u32 = u32::MAX;
 
 /// How many samples are sent before those that are timed.
 const FIRST: usize = 512;
 
-#[mycelium::service(reads(Taken), emits(Sample))]
+#[mycelium::service(reads(Tally), emits(Sample))]
 impl Source {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut tallies = ctx.subscribe::<Taken>()?;
+        let mut tallies = ctx.subscribe::<Tally>()?;
         let samples = samples();
         // A last sample of each part requests the tally.
         let ask = Sample { flags: ASKS, ..Sample::default() };
@@ -155,9 +149,8 @@ impl Source {
             ctx.emit(ask).await?;
             let Some(Delivery::Msg(taken)) = tallies.recv().await else { break };
             if timed {
-                let tally = Tally { count: taken.count, sum: taken.sum };
                 found.took = start.elapsed();
-                found.right = tally == Sample::expected(count);
+                found.right = *taken == Sample::expected(count);
                 break;
             }
         }
@@ -169,7 +162,7 @@ impl Source {
 /// Adds up samples, and answers with the tally.
 pub(super) struct Sink;
 
-#[mycelium::service(reads(Sample), emits(Taken))]
+#[mycelium::service(reads(Sample), emits(Tally))]
 impl Sink {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut samples = ctx.subscribe::<Sample>()?;
@@ -177,8 +170,7 @@ impl Sink {
         while let Some(delivery) = samples.recv().await {
             let Delivery::Msg(sample) = delivery else { continue };
             if sample.flags == ASKS {
-                let Tally { count, sum } = std::mem::take(&mut tally);
-                ctx.emit(Taken { count, sum }).await?;
+                ctx.emit(std::mem::take(&mut tally)).await?;
             } else {
                 sample.add(&mut tally);
             }
