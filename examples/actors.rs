@@ -295,14 +295,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let before = money(&books);
 
     println!("--- faults ---");
-    for (number, (from, to)) in (1..).zip([
-        ("alice", "bob"),
-        ("bob", "carol"),
-        ("carol", "dave"),
-        ("dave", "alice"),
-        ("alice", "carol"),
-        ("bob", "dave"),
-    ]) {
+    let from = ["alice", "bob", "carol", "dave", "alice", "bob"];
+    let to = ["bob", "carol", "dave", "alice", "carol", "dave"];
+    for (number, (from, to)) in (1..).zip(from.into_iter().zip(to)) {
         // In the mailbox when this returns. The mailbox survives each restart of the teller.
         teller.tell(Transfer { number, from, to, cents: 1_000 }).await?;
     }
@@ -334,33 +329,25 @@ async fn main() -> Result<(), Box<dyn Error>> {
     dave.drain();
     dave.ended().await;
     teller.tell(Transfer { number: 301, from: "bob", to: "dave", cents: 500 }).await?;
-    let status = when_idle(&mut teller).await?;
+    let Status { done, not_done, open, .. } = when_idle(&mut teller).await?;
 
     println!("--- the end ---");
     // First the teller, so that it needs no account that has ended.
     teller.drain();
     teller.ended().await;
     for reading in actors.counters() {
-        if !reading.label("actor").is_empty() {
-            let value = |name| reading.value(name);
-            println!(
-                "{}: {} panics, {} restarts, {} messages handled, {} refused",
-                reading.label("actor"),
-                value("panics"),
-                value("restarts"),
-                value("handled"),
-                value("refused")
-            );
+        let actor = reading.label("actor");
+        if !actor.is_empty() {
+            let counts = ["panics", "restarts", "handled", "refused"];
+            let counts = counts.map(|name| format!("{} {name}", reading.value(name)));
+            println!("{actor}: {}", counts.join(", "));
         }
     }
     let late = actors.shutdown(Duration::from_secs(5)).await;
     let after = money(&books);
-    println!(
-        "{} transfers are done, {} are not, {} are open",
-        status.done, status.not_done, status.open
-    );
+    println!("{done} transfers are done, {not_done} are not, {open} are open");
     println!("the bank had {before} cents, and has {after}");
-    if before != after || status.open != 0 || !late.is_empty() {
+    if before != after || open != 0 || !late.is_empty() {
         return Err("the bank has lost something".into());
     }
     Ok(())

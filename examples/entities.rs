@@ -64,6 +64,7 @@ struct Saved {
 }
 
 /// What all entities share.
+#[derive(Default)]
 struct World {
     /// In a real game, a database.
     store: Kept<HashMap<u64, Saved>>,
@@ -137,18 +138,6 @@ impl Entity {
 }
 
 impl World {
-    fn new(count: u64) -> World {
-        World {
-            store: Kept::default(),
-            running: (0..count).map(|_| AtomicBool::new(false)).collect(),
-            entities: OnceLock::new(),
-            moves: AtomicU64::new(0),
-            bumps_told: AtomicU64::new(0),
-            bumps: AtomicU64::new(0),
-            faults: AtomicU64::new(0),
-        }
-    }
-
     fn check(&self, holds: bool, law: &str) {
         // A few are enough to see what is wrong.
         if !holds && self.faults.fetch_add(1, Ordering::Relaxed) < 10 {
@@ -159,14 +148,10 @@ impl World {
 
 /// Plays: all entities move, most are left alone and passivated, all move again.
 async fn play(executor: impl Executor + Clone, options: Options) -> Result<(), String> {
-    let Pinned { executors, ends } = pinned(&executor, options.threads)?;
-    println!(
-        "{} entities on {} threads, {}",
-        options.entities,
-        executors.len(),
-        executors[0].name()
-    );
-    let (count, world) = (options.entities, Arc::new(World::new(options.entities)));
+    let (count, (executors, ends)) = (options.entities, pinned(&executor, options.threads)?);
+    println!("{count} entities on {} threads, {}", executors.len(), executors[0].name());
+    let running = (0..count).map(|_| AtomicBool::new(false)).collect();
+    let world = Arc::new(World { running, ..World::default() });
     let actors = Actors::on(executor.clone());
     let shared = world.clone();
     let entities = actors.keyed(move |number: &u64| Entity::load(*number, &shared));
@@ -276,12 +261,9 @@ async fn until(
     Ok(())
 }
 
-/// Threads that are pinned to a core each.
-struct Pinned {
-    executors: Vec<Arc<dyn Executor>>,
-    /// The threads end when these are dropped.
-    ends: Vec<oneshot::Sender<()>>,
-}
+/// The executors of threads that are pinned to a core each. The threads end when the senders are
+/// dropped.
+type Pinned = (Vec<Arc<dyn Executor>>, Vec<oneshot::Sender<()>>);
 
 /// Starts threads with an executor each.
 fn pinned(executor: &impl Executor, count: usize) -> Result<Pinned, String> {
@@ -296,15 +278,12 @@ fn pinned(executor: &impl Executor, count: usize) -> Result<Pinned, String> {
         let made = made.clone();
         let run = move |own| {
             let _ = made.send(own);
-            let ended = async {
-                let _ = ended.await;
-            };
-            Box::pin(ended) as Pin<Box<dyn Future<Output = ()>>>
+            Box::pin(async { _ = ended.await }) as Pin<Box<dyn Future<Output = ()>>>
         };
         let thread = Thread { name, cores, ..Thread::default() };
         executor.dedicate(thread, Box::new(run)).map_err(|error| error.to_string())?;
     }
-    Ok(Pinned { executors: executors.iter().take(count).collect(), ends })
+    Ok((executors.iter().take(count).collect(), ends))
 }
 
 /// The memory of this process, in KiB. 0 if the system does not say.
@@ -314,7 +293,6 @@ fn resident() -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-#[derive(Clone)]
 struct Options {
     executor: String,
     entities: u64,
@@ -333,8 +311,7 @@ impl Options {
                 "--entities" => options.entities = number().ok_or_else(invalid)?,
                 "--threads" => options.threads = number().ok_or_else(invalid)? as usize,
                 _ => {
-                    let known = "--executor, --entities, --threads";
-                    return Err(format!("`{option}` is unknown: {known}"));
+                    return Err(format!("`{option}` is unknown: --executor, --entities, --threads"));
                 }
             }
         }

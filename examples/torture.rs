@@ -34,45 +34,29 @@
 //! harness is that of `tests/processes/crashes`, which documents the laws.
 
 #[cfg(target_os = "linux")]
-#[path = "../tests/certificates/mod.rs"]
-mod certificates;
-#[cfg(target_os = "linux")]
-#[path = "../tests/processes/crashes/chaos.rs"]
-mod chaos;
-#[cfg(target_os = "linux")]
-#[path = "../tests/processes/crashes/checker.rs"]
-mod checker;
-#[cfg(target_os = "linux")]
-#[path = "../tests/processes/crashes/history.rs"]
-mod history;
-#[cfg(target_os = "linux")]
-#[path = "../tests/processes/crashes/launch.rs"]
-mod launch;
-#[cfg(target_os = "linux")]
-#[path = "../tests/processes/crashes/lives.rs"]
-mod lives;
-#[cfg(target_os = "linux")]
-#[path = "../tests/loopback/mod.rs"]
-mod loopback;
-#[cfg(target_os = "linux")]
-#[path = "../tests/processes/crashes/marks.rs"]
-mod marks;
-#[cfg(target_os = "linux")]
-#[path = "../tests/processes/crashes/records.rs"]
-mod records;
-#[cfg(target_os = "linux")]
-#[path = "../tests/processes/crashes/roles.rs"]
-mod roles;
-#[cfg(target_os = "linux")]
-#[path = "../tests/processes/crashes/transport.rs"]
-mod transport;
+#[path = "../tests/processes/crashes"]
+mod crashes {
+    #[path = "../../certificates/mod.rs"]
+    mod certificates;
+    pub(super) mod chaos;
+    mod checker;
+    mod history;
+    mod launch;
+    mod lives;
+    #[path = "../../loopback/mod.rs"]
+    mod loopback;
+    mod marks;
+    mod records;
+    pub(super) mod roles;
+    pub(super) mod transport;
+}
 
 #[cfg(target_os = "linux")]
-#[path = "../tests/processes/killed/child.rs"]
-mod child;
-#[cfg(target_os = "linux")]
-#[path = "../tests/processes/killed/torture.rs"]
-mod killed;
+#[path = "../tests/processes/killed"]
+mod killed {
+    pub(super) mod child;
+    pub(super) mod torture;
+}
 
 /// Kills of one run of the pipeline, before its records are compared.
 #[cfg(target_os = "linux")]
@@ -84,8 +68,9 @@ fn main() -> std::process::ExitCode {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::process::ExitCode;
 
-    use chaos::{HANGS, Summary, Until};
-    use transport::Transport;
+    use crashes::chaos::{self, HANGS, Summary, Until};
+    use crashes::{roles, transport::Transport};
+    use killed::{child, torture};
 
     // This program also runs each of the members.
     roles::enter();
@@ -104,16 +89,14 @@ fn main() -> std::process::ExitCode {
             ("--seed", Ok(value), _) => seed = value,
             ("--transport", _, Ok(value)) => transport = value,
             _ => {
-                println!(
-                    "usage: torture [--memory | --transport <shm, unix, tcp or tls>] [--kills <number>] \
-                     [--seed <number>]"
-                );
+                print!("usage: torture [--memory | --transport <shm, unix, tcp or tls>] ");
+                println!("[--kills <number>] [--seed <number>]");
                 return ExitCode::FAILURE;
             }
         }
     }
     if in_memory {
-        return match killed::run_all(seed, kills) {
+        return match torture::run_all(seed, kills) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 println!("torture: seed {seed}: {error}");

@@ -2,12 +2,10 @@
 //! `pollster`, with timers and sockets of `async-io`. [`run`] runs a future with such an executor.
 #![cfg(unix)]
 
-mod net;
-
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,7 +21,7 @@ use futures_util::future::select;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use mycelium_executor::{
     Clock, Executor, GrantedPlacement, Listener, LocalFuture, MakeDedicated, MakeLocal, SendFuture,
-    SpawnError, Stream, Thread, ThreadError, contain, pool,
+    SpawnError, Stream, Thread, ThreadError, connect_first, contain, pool, prepare_tcp,
 };
 
 /// One thread per task. Local tasks run on the thread that [`run`] blocks.
@@ -126,22 +124,34 @@ impl Executor for Threads {
     }
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
-        Box::pin(net::connect(address))
+        Box::pin(async { tcp_stream(connect_first(address, Async::<TcpStream>::connect).await?) })
     }
 
     fn tcp_stream(&self, socket: TcpStream) -> io::Result<Stream> {
-        net::tcp_stream(Async::new(socket)?)
+        tcp_stream(Async::new(socket)?)
     }
 
     fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
-        net::tcp_listener(socket)
+        let adopt = |socket| tcp_stream(Async::new(socket)?);
+        Ok(Listener::watching(Async::new(socket)?, |socket, cx| socket.poll_readable(cx), adopt))
     }
 
     fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
-        net::unix_stream(socket)
+        unix_stream(socket)
     }
 
     fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
-        net::unix_listener(socket)
+        let socket = Async::new(socket)?;
+        Ok(Listener::watching(socket, |socket, cx| socket.poll_readable(cx), unix_stream))
     }
+}
+
+fn tcp_stream(stream: Async<TcpStream>) -> io::Result<Stream> {
+    prepare_tcp(stream.get_ref())?;
+    // `async-io` does not shut down the write direction when a stream is closed.
+    Ok(Stream::closing(stream, |stream| stream.get_ref().shutdown(Shutdown::Write)))
+}
+
+fn unix_stream(socket: UnixStream) -> io::Result<Stream> {
+    Ok(Stream::closing(Async::new(socket)?, |socket| socket.get_ref().shutdown(Shutdown::Write)))
 }
