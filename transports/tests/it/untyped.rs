@@ -100,9 +100,7 @@ fn depth_and_counts_are_bounded() {
     assert_eq!(Layout::parse(&one_field(4, &long)), Err(LayoutError::TooLong { found: 131_070 }));
     let claim = [0x50; 1].into_iter().chain([0xff; 24]).collect::<Vec<u8>>();
     assert_eq!(Layout::parse(&claim), Err(LayoutError::TooLong { found: u64::MAX }));
-    let place = Layout::parse(&one_field(2, &[0x01])).unwrap_err();
-    assert_eq!(
-        place.to_string(),
-        "field `a` has 2 bytes at 0: expected 1 bytes at 0, after the field before it"
-    );
+    let place = Layout::parse(&one_field(2, &[0x01])).unwrap_err().to_string();
+    let expected = "field `a` has 2 bytes at 0: expected 1 bytes at 0, after the field before it";
+    assert_eq!(place, expected);
 }

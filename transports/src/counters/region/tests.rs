@@ -12,9 +12,7 @@ use crate::sync::{AtomicBool, ForeignWords};
 fn a_full_region_counts_what_it_cannot_show() {
     let region = Region::with_most(1, 1);
     let lines: Vec<_> = (0..16 + 20).map(|_| region.line("service=X")).collect();
-    for line in &lines {
-        line.add(ServiceValue::Starts, 1);
-    }
+    lines.iter().for_each(|line| line.add(ServiceValue::Starts, 1));
     assert!(lines.iter().all(|line| line.get(ServiceValue::Starts) == 1), "also unseen ones count");
     assert_eq!(region.read().len(), 16);
     assert_eq!(region.unseen(), 20);
@@ -146,10 +144,8 @@ fn a_line_has_nothing_of_the_one_before_in_its_place() {
         (0..15).map(|words| region.line::<BucketValue>(&"b".repeat(8 * (words % 13)))).collect();
     for readings in [region.read(), CountersView::of_dump(&region.dump()).unwrap().readings()] {
         assert_eq!(readings.len(), 16);
-        assert_eq!(
-            (&*readings[0].label, readings[0].values),
-            (&*"a".repeat(104), [16 * 7; VALUES])
-        );
+        let total = &readings[0];
+        assert_eq!((&*total.label, total.values), (&*"a".repeat(104), [16 * 7; VALUES]));
         for (words, reading) in readings[1..].iter().enumerate() {
             assert_eq!(reading.label, "b".repeat(8 * (words % 13)));
             assert_eq!(reading.values, [0; VALUES]);

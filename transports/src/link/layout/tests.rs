@@ -71,6 +71,7 @@ fn changed(index: usize, name: &'static str, ty: FieldType) -> String {
 
 #[test]
 fn the_first_field_that_differs_is_named() {
+    const TEXT: FieldType = FieldType::Text { capacity: 4 };
     const LIST: FieldType = FieldType::List { item: &FieldType::U8, capacity: 5 };
     const SHORTER: FieldType = FieldType::Array { item: &FieldType::Struct(&PRICE), len: 1 };
     assert_eq!(said(&ORDER), "none");
@@ -78,12 +79,7 @@ fn the_first_field_that_differs_is_named() {
         (0, "id", FieldType::I64, "id: u64 / i64"),
         // The peer's names reach the log without their control characters.
         (0, "key\nall", FieldType::U64, "id: there / `key\\nall` in its place"),
-        (
-            4,
-            "name",
-            FieldType::Text { capacity: 4 },
-            "name: text of at most 5 bytes / text of at most 4 bytes",
-        ),
+        (4, "name", TEXT, "name: text of at most 5 bytes / text of at most 4 bytes"),
         (4, "name", LIST, "name: text of at most 5 bytes / a list of at most 5"),
         (2, "levels", SHORTER, "levels: [Price; 2] / an array of 1"),
         (1, "price", FieldType::U128, "price: Price / u128"),
@@ -99,9 +95,8 @@ fn the_first_field_that_differs_is_named() {
 fn fields_of_nested_structs_and_enums_are_named_with_their_path() {
     static OTHER: Descriptor = Descriptor {
         name: "Other",
-        size: 16,
-        align: 8,
         fields: &[field("units", 0, FieldType::U64), field("scale", 8, FieldType::U64)],
+        ..PRICE
     };
     const LEVELS: FieldType = FieldType::Array { item: &FieldType::Struct(&OTHER), len: 2 };
     assert_eq!(changed(1, "price", FieldType::Struct(&OTHER)), "price.scale: i64 / u64");
@@ -143,10 +138,8 @@ fn a_shape_differs_only_if_no_field_does() {
         "first difference: field `side` is Side as u8 { Buy = 1, Sell = 2 } here and missing there"
     ));
     // These bytes are no layout, because they end within its fields.
-    assert_eq!(
-        mismatch(layout(72, &ORDER)),
-        format!("64 bytes, digest {here} here; 72 bytes, digest {there} there")
-    );
+    let text = mismatch(layout(72, &ORDER));
+    assert_eq!(text, format!("64 bytes, digest {here} here; 72 bytes, digest {there} there"));
 }
 
 #[test]

@@ -1,21 +1,27 @@
 use super::*;
 use crate::conformance::Probe;
 use crate::counters::Region;
-use crate::local::Policy;
+use crate::local::{Policy, Publisher};
+
+/// Returns a tap of a topic, and a publisher.
+fn tapped(capacity: usize, policy: Policy) -> (Tap<()>, Publisher<Probe>) {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), capacity, Region::new(8)).unwrap();
+    (topic.tap("far", policy).unwrap(), topic.publisher("publisher", 1).unwrap())
+}
+
+/// Emits the next messages.
+fn emit(publisher: &mut Publisher<Probe>, count: u64) {
+    let numbers = publisher.sent()..publisher.sent() + count;
+    numbers.for_each(|number| publisher.try_emit(Probe { publisher: 0, number }).unwrap());
+}
 
 #[test]
 fn gaps_of_a_reader_that_confirms_nothing_are_exact_in_bounded_memory() {
-    let counters = Region::new(8);
-    let topic = Topic::new("probes", Schema::of::<Probe>(), 2, counters).unwrap();
-    let mut reader = topic.tap::<()>("far", Policy::DropOldest).unwrap();
-    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let (mut reader, mut publisher) = tapped(2, Policy::DropOldest);
     let stream = &mut reader.streams()[0];
-    let (mut number, mut missed) = (0, Vec::new());
+    let mut missed = Vec::new();
     let mut overtake = |stream: &mut TapStream| {
-        for _ in 0..4 {
-            publisher.try_emit(Probe { publisher: 0, number }).unwrap();
-            number += 1;
-        }
+        emit(&mut publisher, 4);
         let TapItem::Gap(count) = stream.next_item() else { panic!("it was overtaken") };
         count
     };
@@ -52,13 +58,9 @@ fn gaps_of_a_reader_that_confirms_nothing_are_exact_in_bounded_memory() {
 
 #[test]
 fn a_part_of_a_gap_is_released_and_read_again() {
-    let topic = Topic::new("probes", Schema::of::<Probe>(), 2, Region::new(8)).unwrap();
-    let mut reader = topic.tap::<()>("far", Policy::DropOldest).unwrap();
-    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let (mut reader, mut publisher) = tapped(2, Policy::DropOldest);
     let stream = &mut reader.streams()[0];
-    for number in 0..12 {
-        publisher.try_emit(Probe { publisher: 0, number }).unwrap();
-    }
+    emit(&mut publisher, 12);
     assert_eq!(stream.next_item(), TapItem::Gap(10));
     stream.release(4);
     stream.rewind(7);
@@ -71,11 +73,9 @@ fn a_part_of_a_gap_is_released_and_read_again() {
 
 #[test]
 fn nothing_is_passed_or_released_backwards_or_beyond_the_last_message() {
-    let topic = Topic::new("probes", Schema::of::<Probe>(), 8, Region::new(8)).unwrap();
-    let mut reader = topic.tap::<()>("far", Policy::Block).unwrap();
-    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let (mut reader, mut publisher) = tapped(8, Policy::Block);
     let stream = &mut reader.streams()[0];
-    (0..8).for_each(|number| publisher.try_emit(Probe { publisher: 0, number }).unwrap());
+    emit(&mut publisher, 8);
     let passed = [5, 3, 0, u64::MAX].map(|before| stream.pass(before, EdgeValue::Skipped));
     assert_eq!((passed, stream.next()), ([5, 0, 0, 0], 5));
     for (before, kept) in [(7, 0), (u64::MAX, 0), (5, 5), (3, 5)] {
@@ -94,10 +94,8 @@ fn nothing_is_passed_or_released_backwards_or_beyond_the_last_message() {
 #[test]
 fn a_tap_with_any_policy_that_lets_publishers_go_on_gets_or_misses_each_message() {
     for policy in Policy::all().filter(|policy| !policy.is_gating()) {
-        let topic = Topic::new("probes", Schema::of::<Probe>(), 8, Region::new(8)).unwrap();
-        let mut reader = topic.tap::<()>("far", policy).unwrap();
-        let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
-        (0..20).for_each(|number| publisher.try_emit(Probe { publisher: 0, number }).unwrap());
+        let (mut reader, mut publisher) = tapped(8, policy);
+        emit(&mut publisher, 20);
         drop(publisher);
         let (mut messages, mut missed) = (0, 0);
         let stream = &mut reader.streams()[0];

@@ -66,12 +66,8 @@ async fn without_wakes<F: Future>(future: F) -> F::Output {
 async fn yield_once() {
     let mut yielded = false;
     poll_fn(|context| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
         context.waker().wake_by_ref();
-        Poll::Pending
+        if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }

@@ -158,10 +158,8 @@ fn a_watch_sees_which_handler_runs_also_if_it_panics() {
     // The watch also applies to publishers that are older.
     local.0.watch_fast_handlers(Arc::new(watch));
     publisher.try_emit(probe(5)).unwrap_err();
-    assert_eq!(
-        *seen.lock().unwrap(),
-        ["conformance.publisher.first", "end", "conformance.publisher.judge", "end"]
-    );
+    let expected = ["conformance.publisher.first", "end", "conformance.publisher.judge", "end"];
+    assert_eq!(*seen.lock().unwrap(), expected);
 }
 
 /// Returns a topic with the handlers `watch` and `judge`, with or without trace areas.
