@@ -39,14 +39,9 @@ enum Operation {
     Push,
     Pop,
     PopMany(usize),
-    /// Requests slots, fills some of them, does the next few operations, then commits or drops the
-    /// grant.
-    Grant {
-        count: usize,
-        fill: usize,
-        meanwhile: usize,
-        commit: bool,
-    },
+    /// Requests this many slots, fills this many of them, does this many of the next operations,
+    /// and then commits or drops the grant.
+    Grant(usize, usize, usize, bool),
     Close,
 }
 
@@ -55,9 +50,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         80 => Just(Operation::Push),
         60 => Just(Operation::Pop),
         20 => (0..7usize).prop_map(Operation::PopMany),
-        40 => (0..6usize, 0..6usize, 0..6usize, any::<bool>()).prop_map(
-            |(count, fill, meanwhile, commit)| Operation::Grant { count, fill, meanwhile, commit }
-        ),
+        40 => (0..6usize, 0..6usize, 0..6usize, any::<bool>())
+            .prop_map(|(count, fill, next, commit)| Operation::Grant(count, fill, next, commit)),
         1 => Just(Operation::Close),
     ]
 }
@@ -152,7 +146,7 @@ fn run(
                 }
                 prop_assert_eq!(popped.map(|_| items), model.pop_many(most));
             }
-            Operation::Grant { count, fill, meanwhile, commit } => {
+            Operation::Grant(count, fill, meanwhile, commit) => {
                 let room = model.room();
                 let grant = producer.grant(count);
                 let refused = match count {

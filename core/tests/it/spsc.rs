@@ -22,21 +22,14 @@ const LAG: usize = 2;
 #[derive(Clone, Debug)]
 enum Operation {
     Push,
-    /// Requests slots, fills some of them, and commits or aborts.
-    Grant {
-        asked: usize,
-        filled: usize,
-        commit: bool,
-    },
+    /// Requests this many slots, fills this many of them, and commits or aborts.
+    Grant(usize, usize, bool),
     PushSlice(usize),
     Pop,
     PopMany(usize),
     PopSlice(usize),
-    /// Borrows items and releases some of them.
-    Read {
-        asked: usize,
-        released: usize,
-    },
+    /// Borrows this many items, and releases this many of them.
+    Read(usize, usize),
     Flush,
     /// Drops an end and takes it again.
     RetakeProducer,
@@ -47,13 +40,13 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         6 => Just(Operation::Push),
         3 => (0..CAPACITY + 2, 0..CAPACITY, any::<bool>())
-            .prop_map(|(asked, filled, commit)| Operation::Grant { asked, filled, commit }),
+            .prop_map(|(asked, filled, commit)| Operation::Grant(asked, filled, commit)),
         2 => (0..CAPACITY + 2).prop_map(Operation::PushSlice),
         6 => Just(Operation::Pop),
         2 => (0..CAPACITY + 2).prop_map(Operation::PopMany),
         2 => (1..CAPACITY + 2).prop_map(Operation::PopSlice),
         2 => (1..CAPACITY + 2, 0..CAPACITY + 2)
-            .prop_map(|(asked, released)| Operation::Read { asked, released }),
+            .prop_map(|(asked, released)| Operation::Read(asked, released)),
         1 => Just(Operation::Flush),
         1 => Just(Operation::RetakeProducer),
         1 => Just(Operation::RetakeConsumer),
@@ -111,7 +104,7 @@ macro_rules! oracle {
                         prop_assert_eq!(writer.try_push(9), Err(PushError::Full(9)));
                     }
                     Operation::Push => prop_assert_eq!(writer.try_push(model.push()), Ok(())),
-                    Operation::Grant { asked, filled, commit } => match writer.grant(asked) {
+                    Operation::Grant(asked, filled, commit) => match writer.grant(asked) {
                         Ok(mut grant) => {
                             prop_assert!((1..=model.room()).contains(&asked));
                             let filled = filled.min(asked);
@@ -158,7 +151,7 @@ macro_rules! oracle {
                         items.truncate(popped.unwrap_or(0));
                         prop_assert_eq!((popped, items), model.pop(most));
                     }
-                    Operation::Read { asked, released } => match reader.read(asked) {
+                    Operation::Read(asked, released) => match reader.read(asked) {
                         Ok(items) => {
                             let count = asked.min(model.items.len());
                             prop_assert_eq!(items.len(), count);
