@@ -274,10 +274,8 @@ fn latencies_are_a_histogram_in_seconds() {
     let families = Collector::new().collect(&snapshot(&region));
     let latency = family(&families, "mycelium_message_latency_seconds");
     assert_eq!((latency.unit, latency.samples.len()), (Some("seconds"), 2));
-    assert_eq!(
-        latency.samples[0].labels().collect::<Vec<_>>(),
-        [("node", "main"), ("topic", "swaps"), ("reader", "Detector")]
-    );
+    let labels = [("node", "main"), ("topic", "swaps"), ("reader", "Detector")];
+    assert_eq!(latency.samples[0].labels().collect::<Vec<_>>(), labels);
     let SampleValue::Histogram(buckets) = &latency.samples[0].value else { panic!("a histogram") };
     assert_eq!((buckets.count, buckets.sum), (4, 505_000_900));
     assert!((buckets.in_unit(buckets.sum) - 0.505_000_9).abs() < 1e-12);
