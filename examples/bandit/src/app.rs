@@ -3,6 +3,7 @@
 
 use std::{fmt::Write, path::PathBuf, sync::Arc};
 
+use clap::Args;
 use futures_channel::oneshot;
 use mycelium::error::StartError;
 use mycelium::observe::Report;
@@ -31,34 +32,45 @@ const BUNDLED: &str = include_str!("../bundled.toml");
 pub const OBSERVED: [(&str, &str); 2] =
     [("observed.toml", include_str!("../observed.toml")), ("bundled.toml", BUNDLED)];
 
-/// The options of a run.
-#[derive(Clone, Debug, Default)]
+/// The options of a run. Without a database it is in memory.
+#[derive(Args, Clone, Debug, Default)]
 pub struct Options {
-    /// The node to follow, or `None` for the recorded day.
+    /// Follow this node (ws://host:port/path) instead of the recorded day.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["speed", "drop_every"])]
     pub url: Option<String>,
     /// How the recorded day is replayed.
+    #[command(flatten)]
     pub feed: Settings,
-    /// The metadata database, or `None` for one in memory.
-    pub database: Option<PathBuf>,
-    /// The file of signals, if any.
+    /// Write the signals to this file, one JSON object per line.
+    #[arg(long, value_name = "FILE")]
     pub signals: Option<PathBuf>,
-    /// The topology, or `None` for the built-in one.
+    /// Read token and pool metadata from this SQLite database, which is created if it does not
+    /// exist.
+    #[arg(long, value_name = "FILE")]
+    pub database: Option<PathBuf>,
+    /// Use this topology instead of the built-in one.
+    #[arg(long, value_name = "FILE")]
     pub topology: Option<PathBuf>,
-    /// The member of a bundle that this process is, or `None` to run all services in it.
-    pub member: Option<Member>,
-    /// The seed of the faults, if any.
+    /// Make each service panic at twenty points chosen by this seed; the outcome must not change.
+    #[arg(long, value_name = "SEED")]
     pub faults: Option<u64>,
+    /// The member of a bundle that this process is, or `None` to run all services in it.
+    #[arg(skip)]
+    pub member: Option<Member>,
 }
 
-/// One process of a bundle.
-#[derive(Clone, Debug, Default)]
+/// One process of a bundle. Earlier processes of it have saved their states in the same directory;
+/// without one the states are in memory.
+#[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
 pub struct Member {
     /// The node of the topology.
     pub node: String,
     /// The directory of the sockets.
+    #[arg(long, value_name = "DIRECTORY")]
     pub directory: PathBuf,
-    /// The directory of the saved states, with those of earlier processes. `None` keeps the states
-    /// in memory.
+    /// The directory of the saved states.
+    #[arg(long, value_name = "DIRECTORY", required = true)]
     pub state: Option<PathBuf>,
 }
 

@@ -144,13 +144,11 @@ mod tests {
         let _reserved = SignalFile::reserve(&path).unwrap();
         SignalFile::open(&path, None).unwrap().append(&signal(7)).unwrap();
         let (low, high) = ("88".repeat(20), "8a".repeat(20));
-        assert_eq!(
-            fs::read_to_string(path).unwrap(),
-            format!(
-                "{{\"block\":18937382,\"log_index\":7,\"pools\":[\"0x{low}\",\"0x{high}\"],\
-                 \"prices\":[0.30000000000000004,0.3333333333333333],\"gap\":0.003500000000000001}}\n"
-            )
+        let expected = format!(
+            "{{\"block\":18937382,\"log_index\":7,\"pools\":[\"0x{low}\",\"0x{high}\"],\
+             \"prices\":[0.30000000000000004,0.3333333333333333],\"gap\":0.003500000000000001}}\n"
         );
+        assert_eq!(fs::read_to_string(path).unwrap(), expected);
     }
 
     #[test]

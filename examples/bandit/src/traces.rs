@@ -156,7 +156,8 @@ impl Traces {
     pub fn typical(&self) -> Option<String> {
         let whole = self.spans.iter().filter_map(|(id, spans)| {
             let roots = spans.iter().filter(|span| span.parent.is_none()).count();
-            let rows = rows(spans);
+            let mut rows = Vec::new();
+            add_rows(spans, None, "", &mut rows);
             let nodes = spans.iter().map(|span| &span.node).collect::<BTreeSet<_>>().len();
             let end = spans.iter().map(|span| span.end).max()?;
             let is_whole = roots == 1 && rows.len() == spans.len();
@@ -187,15 +188,8 @@ fn label(text: &str) -> String {
     text.chars().take(LETTERS).map(shown).collect()
 }
 
-/// The spans that follow from the first one, each before those that it caused, with the lines of
-/// the tree before it.
-fn rows(spans: &[Span]) -> Vec<(String, &Span)> {
-    let mut rows = Vec::new();
-    add_rows(spans, None, "", &mut rows);
-    rows
-}
-
-/// Each span has one parent, so it is reached once.
+/// Adds the spans that follow from `parent`, each before those that it caused, with the lines of
+/// the tree before it. Each span has one parent, so it is reached once.
 fn add_rows<'a>(
     spans: &'a [Span],
     parent: Option<[u8; 8]>,

@@ -30,6 +30,7 @@ use async_tungstenite::{
         protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
     },
 };
+use clap::Args;
 use flate2::read::GzDecoder;
 use futures_util::{
     SinkExt, StreamExt,
@@ -71,14 +72,23 @@ pub fn day() -> Vec<Line> {
     text.lines().map(|line| Line { json: line.to_owned(), log: parse(line) }).collect()
 }
 
-/// The settings of a feed.
-#[derive(Clone, Debug, Default)]
+/// The settings of a feed. Without a speed it is as fast as possible. It drops the connection
+/// abruptly at each multiple of a position, as networks do: the last logs before it are never sent
+/// to the connection, and only a backfill has them.
+#[derive(Args, Clone, Debug, Default)]
 pub struct Settings {
-    /// The recorded speed times this factor; `None` is as fast as possible.
+    /// Replay at the recorded speed times this factor; with 1440 a day takes a minute.
+    #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub speed: Option<f64>,
-    /// Drops the connection abruptly at each multiple of this position, as networks do. The last
-    /// logs before it are never sent to the connection; only a backfill has them.
+    /// Drop the connection each time after this number of logs.
+    #[arg(long, value_name = "LOGS")]
     pub drop_every: Option<NonZeroUsize>,
+}
+
+fn factor(text: &str) -> std::result::Result<f64, String> {
+    // A slower day would not end.
+    let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor >= 1e-3);
+    factor.ok_or_else(|| "expected a number above 0.001".to_owned())
 }
 
 impl Settings {

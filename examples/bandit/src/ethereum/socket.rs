@@ -1,7 +1,7 @@
 //! The WebSocket between a [`Session`] and a byte stream. It only moves texts; all decisions are
 //! the session's. Its future can be dropped at any time without losing a text.
 
-use std::future::poll_fn;
+use std::{future::poll_fn, ops::ControlFlow};
 
 use async_tungstenite::{
     WebSocketStream, client_async_with_config,
@@ -33,14 +33,8 @@ pub fn address_of(url: &str) -> mycelium::Result<String> {
     }
 }
 
-/// A step of a connection.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Step {
-    /// The session has an event.
-    Event(Event),
-    /// The connection is over.
-    Ended(Ended),
-}
+/// A step of a connection: an event of the session, or the end.
+pub type Step = ControlFlow<Ended, Event>;
 
 /// The WebSocket of a client.
 #[derive(Debug)]
@@ -82,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Events before requests: the caller can save the start block before the subscription
             // lets the chain advance.
             if let Some(event) = session.poll_event() {
-                return Ok(Step::Event(event));
+                return Ok(Step::Continue(event));
             }
             loop {
                 // A request is taken when there is room for it: a dropped future loses none.
@@ -106,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Some(_) => continue,
                 None => session.handle_end(None),
             };
-            return Ok(Step::Ended(ended));
+            return Ok(Step::Break(ended));
         }
     }
 }

@@ -95,8 +95,8 @@ impl PolygonAdapter {
                     self.cursor.save(ctx).await?;
                     self.unsaved = 0;
                 }
-                Some(Step::Ended(ended)) => return Ok(ended),
-                Some(Step::Event(event)) => self.handle(ctx, event).await?,
+                Some(Step::Break(ended)) => return Ok(ended),
+                Some(Step::Continue(event)) => self.handle(ctx, event).await?,
             }
         }
     }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bandit::{
-    app::{self, Run},
+    app::{self, Options, Run},
     signals::SignalFile,
 };
 use clap::ValueEnum;
@@ -26,7 +26,7 @@ use mycelium::{Error, Result};
 use mycelium_bundle::{Bundle, BundleEvent, Member, MemberPhase, MemberStatus};
 use mycelium_executor::Executor;
 
-use crate::args::{BundledArgs, MemberArgs, RunArgs};
+use crate::RunArgs;
 use crate::observe::Observed;
 use crate::output::{say, user_error};
 
@@ -45,21 +45,22 @@ const SIGTERM: i32 = 15;
 /// Runs the nodes of the topology, or those of some of its hosts, as processes, until they have
 /// completed.
 pub(crate) async fn launch(
-    BundledArgs { host, observe, run: mut args }: BundledArgs,
+    host: &[String],
+    observe: bool,
+    mut args: RunArgs,
     executor: Arc<dyn Executor>,
 ) -> Result<()> {
     // Another host may have the writer.
-    let signals = args.signals.as_deref().filter(|_| host.is_empty());
+    let signals = args.options.signals.as_deref().filter(|_| host.is_empty());
     let _reserved = signals.map(SignalFile::reserve).transpose()?;
     let program = env::current_exe()?;
     let directories = Directories::new()?;
     let observed = match observe {
-        true => Some(Observed::start(&directories.state, &mut args)?),
+        true => Some(Observed::start(&directories.state, &mut args.options)?),
         false => None,
     };
-    let options = args.options(None);
-    let nodes = app::bundle(&options, &host)?;
-    let (url, feed) = app::source(&options, &executor).await?;
+    let nodes = app::bundle(&args.options, host)?;
+    let (url, feed) = app::source(&args.options, &executor).await?;
     let begin = executor.now();
     // Restarts are logged.
     let mut bundle = Bundle::new().observe(|event| match event {
@@ -92,18 +93,17 @@ pub(crate) async fn launch(
         feed.join().await?;
     }
     let report = report.inspect_err(|_| say(&format!("ended in {took:.1?}")))?;
-    let members = report.members.len() as u64;
-    let starts: u64 = report.members.iter().map(|member| member.starts).sum();
+    let members = report.members.len();
+    let restarts = report.members.iter().map(|member| member.starts.saturating_sub(1)).sum::<u64>();
     let failed = report.members.iter().find(|member| has_failed(member));
     let end = match failed {
         Some(_) => "ended",
         None if report.stopped => "ended early",
         None => "done",
     };
-    let restarts = starts.saturating_sub(members);
     say(&format!("{end} in {took:.1?}: {members} processes, {restarts} restarts"));
     // Another host may have the writer.
-    if let Some(path) = options.signals.filter(|path| end == "done" && path.exists()) {
+    if let Some(path) = args.options.signals.filter(|path| end == "done" && path.exists()) {
         say(&format!("signals    written to {}", path.display()));
     }
     if let Some(observed) = observed {
@@ -137,7 +137,16 @@ struct Directories {
 
 impl Directories {
     fn new() -> io::Result<Self> {
-        remove_abandoned()?;
+        // Those of launchers that were killed: nobody has locked them.
+        for (name, state) in private_directories()? {
+            if name.starts_with("bandit-")
+                && name.ends_with(".state")
+                && let Ok(Some(_lock)) = lock(&state)
+            {
+                let _ = fs::remove_dir_all(state.with_extension(""));
+                let _ = fs::remove_dir_all(&state);
+            }
+        }
         // Another launcher may have this number in another container, or take the directory for
         // one of a killed launcher before it is locked.
         let mut attempt = 0;
@@ -174,20 +183,6 @@ fn lock(directory: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Removes the directories of launchers that were killed: nobody has locked them.
-fn remove_abandoned() -> io::Result<()> {
-    for (name, state) in private_directories()? {
-        if name.starts_with("bandit-")
-            && name.ends_with(".state")
-            && let Ok(Some(_lock)) = lock(&state)
-        {
-            let _ = fs::remove_dir_all(state.with_extension(""));
-            let _ = fs::remove_dir_all(&state);
-        }
-    }
-    Ok(())
-}
-
 impl Drop for Directories {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.sockets);
@@ -197,16 +192,18 @@ impl Drop for Directories {
 
 /// Runs one node of the bundle. Its last line has the figures of the node.
 pub(crate) async fn member(
-    MemberArgs { node, directory, state, run }: MemberArgs,
+    member: app::Member,
+    options: Options,
     executor: Arc<dyn Executor>,
 ) -> Result<ExitCode> {
     end_with_launcher(GRACE)?;
-    let member = app::Member { node: node.clone(), directory, state: Some(state) };
+    let node = member.node.clone();
+    let options = Options { member: Some(member), ..options };
     let failed = |error: String, code| {
         let _ = writeln!(io::stderr(), "error: {node}: {error}");
         Ok(ExitCode::from(code))
     };
-    let run = match Run::prepare(&run.options(Some(member)), &executor).await {
+    let run = match Run::prepare(&options, &executor).await {
         Ok(run) => run,
         Err(failure) => return failed(failure.to_string(), Bundle::NO_RESTART),
     };
@@ -240,16 +237,16 @@ impl RunArgs {
                 .map(Into::into)
                 .into();
         let files = [
-            ("--signals", &self.signals),
-            ("--database", &self.database),
-            ("--topology", &self.topology),
+            ("--signals", &self.options.signals),
+            ("--database", &self.options.database),
+            ("--topology", &self.options.topology),
         ];
         for (name, path) in files {
             if let Some(path) = path {
                 arguments.extend([name.into(), path.into()]);
             }
         }
-        if let Some(seed) = self.faults {
+        if let Some(seed) = self.options.faults {
             arguments.extend(["--faults".into(), seed.to_string().into()]);
         }
         arguments

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stderr, reason = "this is a command-line program")]
 
-mod args;
 mod bundled;
 mod certificates;
 mod executors;
@@ -17,12 +16,11 @@ use std::{
     sync::Arc,
 };
 
-use args::{BundledArgs, MemberArgs, RunArgs};
 use bandit::{
-    app::{self, Member, Run},
+    app::{self, Member, Options, Run},
     signals::SignalFile,
 };
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use executors::ExecutorKind;
 use mycelium::{Error, Result};
 use mycelium_executor::Executor;
@@ -44,10 +42,30 @@ struct Cli {
     describe: bool,
 }
 
+#[derive(Args)]
+struct RunArgs {
+    #[command(flatten)]
+    options: Options,
+    /// Run on this executor; the outcome is the same.
+    #[arg(long, value_enum, default_value_t)]
+    executor: ExecutorKind,
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the services as several processes, one for each node of the topology (three by default).
-    Bundled(BundledArgs),
+    Bundled {
+        /// Start the nodes of this host of the topology; can be given several times. By default the
+        /// host whose address this machine has.
+        #[arg(long, value_name = "NAME")]
+        host: Vec<String>,
+        /// Show what the processes do: the metrics of each process and, at the end, the trace of a
+        /// swap. The recorded day takes a minute, unless `--speed` says otherwise.
+        #[arg(long, conflicts_with_all = ["topology", "host"])]
+        observe: bool,
+        #[command(flatten)]
+        run: RunArgs,
+    },
     /// Write certificates for a topology with TLS, to try it out: an authority, and one for each
     /// node.
     Certificates {
@@ -60,26 +78,29 @@ enum Command {
     },
     /// One process of a bundle.
     #[command(hide = true)]
-    Member(MemberArgs),
+    Member {
+        #[command(flatten)]
+        member: Member,
+        #[command(flatten)]
+        run: RunArgs,
+    },
 }
 
 fn main() -> ExitCode {
-    let Cli { command, run, describe } = Cli::parse();
+    let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     logs.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).init();
-    let executor = match &command {
-        Some(Command::Bundled(bundled)) => bundled.run.executor,
-        Some(Command::Member(member)) => member.run.executor,
-        Some(Command::Certificates { .. }) => ExecutorKind::default(),
-        None => run.executor,
+    let executor = match &cli.command {
+        Some(Command::Bundled { run, .. } | Command::Member { run, .. }) => run.executor,
+        _ => cli.run.executor,
     };
     // With a handler, a file that cannot grow (`ulimit -f`) is an error. Without it the process
     // dies, and a bundle restarts it until the limit.
     let done = signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(Error::from);
-    let done = done.and_then(|_| match describe {
-        true => describe_to(command, &run),
-        false => executors::run(executor, |executor| start(command, run, executor)).flatten(),
+    let done = done.and_then(|_| match cli.describe {
+        true => describe(cli),
+        false => executors::run(executor, |executor| start(cli, executor)).flatten(),
     });
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");
@@ -88,32 +109,30 @@ fn main() -> ExitCode {
 }
 
 /// What `--describe` prints.
-fn describe_to(command: Option<Command>, run: &RunArgs) -> Result<ExitCode> {
-    let options = match command {
-        Some(Command::Member(MemberArgs { node, directory, run, .. })) => {
-            run.options(Some(Member { node, directory, state: None }))
-        }
-        _ => run.options(None),
+fn describe(cli: Cli) -> Result<ExitCode> {
+    let options = match cli.command {
+        Some(Command::Member { member, run }) => Options { member: Some(member), ..run.options },
+        _ => cli.run.options,
     };
     say(&app::describe(&options)?.to_json());
     Ok(ExitCode::SUCCESS)
 }
 
-async fn start(
-    command: Option<Command>,
-    run: RunArgs,
-    executor: Arc<dyn Executor>,
-) -> Result<ExitCode> {
-    match command {
-        Some(Command::Bundled(args)) => bundled::launch(args, executor).await?,
-        Some(Command::Member(args)) => return bundled::member(args, executor).await,
+async fn start(cli: Cli, executor: Arc<dyn Executor>) -> Result<ExitCode> {
+    match cli.command {
+        Some(Command::Bundled { host, observe, run }) => {
+            bundled::launch(&host, observe, run, executor).await?;
+        }
+        Some(Command::Member { member, run }) => {
+            return bundled::member(member, run.options, executor).await;
+        }
         Some(Command::Certificates { directory, nodes }) => {
             certificates::write(&directory, &nodes)?;
             let (nodes, directory) = (nodes.join(", "), directory.display());
             say(&format!("certificates of {nodes}, and of their authority, are in {directory}"));
         }
         None => {
-            let options = run.options(None);
+            let options = cli.run.options;
             let _reserved = options.signals.as_deref().map(SignalFile::reserve).transpose()?;
             let (run, begin) = (Run::prepare(&options, &executor).await?, executor.now());
             let report = run.finish(executor.clone()).await.map_err(user_error)?;

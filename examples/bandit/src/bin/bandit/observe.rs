@@ -10,12 +10,11 @@ use std::{
 };
 
 use bandit::{
-    app::OBSERVED,
+    app::{OBSERVED, Options},
     traces::{Traces, receive},
 };
 use mycelium::Result;
 
-use crate::args::RunArgs;
 use crate::output::say;
 
 /// The variable of the collector in `observed.toml`, and its default.
@@ -35,19 +34,19 @@ pub(crate) struct Observed {
     collector: String,
     traces: Option<Arc<Mutex<Traces>>>,
     /// The addresses of the metrics of [`NODES`].
-    metrics: [String; 3],
+    metrics: Vec<String>,
 }
 
 impl Observed {
     /// Writes the topology to `directory`, finds the addresses, and receives traces if there is no
-    /// collector.
-    pub(crate) fn start(directory: &Path, args: &mut RunArgs) -> Result<Self> {
+    /// collector. Says where to look.
+    pub(crate) fn start(directory: &Path, options: &mut Options) -> Result<Self> {
         for (name, text) in OBSERVED {
             fs::write(directory.join(name), text)?;
         }
-        args.topology = Some(directory.join(OBSERVED[0].0));
-        if args.url.is_none() {
-            args.speed.get_or_insert(SPEED);
+        options.topology = Some(directory.join(OBSERVED[0].0));
+        if options.url.is_none() {
+            options.feed.speed.get_or_insert(SPEED);
         }
         let set = |variable: &str| env::var(variable).ok().filter(|value| !value.is_empty());
         let collector = set(COLLECTOR.0).unwrap_or_else(|| COLLECTOR.1.to_owned());
@@ -56,7 +55,7 @@ impl Observed {
         // Ports that are in use are replaced. All are held until the end of this function, so that
         // no two are the same.
         let mut held = Vec::new();
-        let mut address = |(_, variable, port)| {
+        let address = |(_, variable, port)| {
             if let Some(address) = set(variable) {
                 return Ok(address);
             }
@@ -64,13 +63,19 @@ impl Observed {
             let listener = listener.or_else(|_| TcpListener::bind("127.0.0.1:0"))?;
             let address = listener.local_addr()?.to_string();
             held.push(listener);
-            Ok::<_, mycelium::Error>(address)
+            Ok(address)
         };
-        let [collector_node, detector, writer] = NODES;
-        let metrics = [address(collector_node)?, address(detector)?, address(writer)?];
-        let observed = Self { collector, traces, metrics };
-        observed.announce();
-        Ok(observed)
+        let metrics = NODES.into_iter().map(address).collect::<Result<Vec<_>>>()?;
+        match &traces {
+            Some(_) => say("traces     one of them follows at the end"),
+            None => say(&format!("traces     go to the collector at {collector}")),
+        }
+        for ((node, ..), address) in NODES.iter().zip(&metrics) {
+            say(&format!("metrics    http://{address}/metrics and /ready: node {node}"));
+        }
+        say("dashboard  docs/dashboards/mycelium.json, for Grafana");
+        say("topology   examples/bandit/observed.toml");
+        Ok(Self { collector, traces, metrics })
     }
 
     /// The variables of the processes.
@@ -78,19 +83,6 @@ impl Observed {
         let metrics = NODES.iter().zip(&self.metrics);
         let metrics = metrics.map(|((_, variable, _), address)| (*variable, address.clone()));
         metrics.chain([(COLLECTOR.0, self.collector.clone())]).collect()
-    }
-
-    /// Says where to look.
-    fn announce(&self) {
-        match &self.traces {
-            Some(_) => say("traces     one of them follows at the end"),
-            None => say(&format!("traces     go to the collector at {}", self.collector)),
-        }
-        for ((node, ..), address) in NODES.iter().zip(&self.metrics) {
-            say(&format!("metrics    http://{address}/metrics and /ready: node {node}"));
-        }
-        say("dashboard  docs/dashboards/mycelium.json, for Grafana");
-        say("topology   examples/bandit/observed.toml");
     }
 
     /// After the end of the processes: prints a trace.
