@@ -24,10 +24,7 @@ impl Last {
     }
 }
 
-struct One {
-    all: Last,
-    key: String,
-}
+struct One(Last, String);
 
 impl CounterFn for One {
     fn increment(&self, _: u64) {
@@ -35,7 +32,7 @@ impl CounterFn for One {
     }
 
     fn absolute(&self, value: u64) {
-        self.all.values().insert(self.key.clone(), value as f64);
+        self.0.values().insert(self.1.clone(), value as f64);
     }
 }
 
@@ -49,7 +46,7 @@ impl GaugeFn for One {
     }
 
     fn set(&self, value: f64) {
-        self.all.values().insert(self.key.clone(), value);
+        self.0.values().insert(self.1.clone(), value);
     }
 }
 
@@ -59,11 +56,11 @@ impl Recorder for Last {
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(Arc::new(One { all: self.clone(), key: words(key) }))
+        Counter::from_arc(Arc::new(One(self.clone(), words(key))))
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::from_arc(Arc::new(One { all: self.clone(), key: words(key) }))
+        Gauge::from_arc(Arc::new(One(self.clone(), words(key))))
     }
 
     fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {

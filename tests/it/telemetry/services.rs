@@ -71,17 +71,13 @@ pub(crate) fn address(running: &Running) -> SocketAddr {
 /// Returns the values of a scrape by their names with labels.
 pub(crate) fn scrape(address: SocketAddr) -> BTreeMap<String, f64> {
     let text = get(address, "/metrics").expect("a response");
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let values = lines.map(|line| {
+    let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let values = lines.iter().map(|line| {
         let (name, value) = line.rsplit_once(' ').expect(line);
         (name.to_owned(), value.parse().expect(line))
     });
     let scraped: BTreeMap<String, f64> = values.collect();
-    assert_eq!(
-        scraped.len(),
-        text.lines().filter(|line| !line.starts_with('#')).count(),
-        "no twins"
-    );
+    assert_eq!(scraped.len(), lines.len(), "no twins");
     scraped
 }
 

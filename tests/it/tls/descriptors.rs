@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::certificates::Certificates;
 use crate::links::harness::limit_descriptors;
-use crate::support::{in_role, until_said};
+use crate::support::{in_role, retried, until_said};
 use crate::tls::pair::{NONE, PORT, Pair, there, two_hosts};
 
 /// The variable with the topology of the child process.
@@ -50,12 +50,7 @@ fn strangers_without_descriptors_the_log_has_few_lines() {
     let mut process = program.spawn().unwrap();
     // Connections that are accepted before would raise the limit.
     until_said(&mut process, LIMITED);
-    let connect = || loop {
-        match TcpStream::connect((there(&text), PORT)) {
-            Ok(stream) => break stream,
-            Err(_) => std::thread::yield_now(),
-        }
-    };
+    let connect = || retried(|| TcpStream::connect((there(&text), PORT)));
     for _ in 0..WAVES {
         let mut crowd: Vec<_> = (0..CROWD).map(|_| connect()).collect();
         // The second half has waited for the descriptors of the first half.

@@ -11,7 +11,7 @@ use rcgen::{
 
 use crate::certificates::{Authority, Certificates, of_node};
 use crate::numbers::{all_arrive, within};
-use crate::running::{LONG, end, of_links};
+use crate::running::{LONG, Says, end, of_links};
 use crate::tls::hostile::{executor, to_far};
 use crate::tls::pair::{NONE, Pair, rejected, two_hosts, until};
 
@@ -37,88 +37,62 @@ fn issue(files: &Certificates, change: impl FnOnce(&mut CertificateParams)) {
     files.write_pair("far", &authority.issue_as(params));
 }
 
-/// Changes the files so that the node does not start.
-type Mistake = fn(&Certificates);
+/// Returns the start error of `far` with these files: its place and its cause.
+fn mistake(prepare: impl FnOnce(&Certificates)) -> String {
+    let error = start_error("mistakes", prepare);
+    let text = error.strip_prefix("t.toml:").and_then(|it| it.strip_suffix(" [M0059]"));
+    let parts = text.and_then(|it| it.split_once(": node `far` cannot use TLS: "));
+    let (place, cause) = parts.expect(&error);
+    format!("{place}: {cause}")
+}
 
 #[tokio::test]
 async fn mistakes_in_files_are_start_errors_with_their_place() {
-    let cases: [(&str, Mistake, &str); 10] = [
-        (
-            "3:15",
-            |files| std::fs::remove_file(files.path().join("far.pem")).unwrap(),
-            "certificate `far.pem`: cannot read it: No such file or directory (os error 2)",
-        ),
-        (
-            "4:7",
-            |files| files.write("far.key", ""),
-            "key `far.key`: expected a private key in PEM form",
-        ),
-        (
-            "5:15",
-            |files| files.write("ca.pem", "no PEM"),
-            "authorities `ca.pem`: expected a certificate in PEM form",
-        ),
-        (
-            "5:15",
-            |files| files.write("ca.pem", &"-".repeat((1 << 20) + 1)),
-            "authorities `ca.pem`: it has more than 1048576 bytes",
-        ),
-        (
-            "4:7",
-            |files| files.write("far.key", &Authority::new("test").issue("far").1),
-            "key `far.key`: it is not the key of `far.pem`, but that of another certificate",
-        ),
-        (
-            "3:15",
-            |files| {
-                for kind in ["pem", "key"] {
-                    let near = files.path().join(format!("near.{kind}"));
-                    std::fs::copy(near, files.path().join(format!("far.{kind}"))).unwrap();
-                }
-            },
-            "certificate `far.pem`: it is not the certificate of node `far`: certificate not valid \
-             for name \"far\"; certificate is only valid for DnsName(\"near\")",
-        ),
-        (
-            "3:15",
-            |files| files.write_pair("far", &Authority::new("another one").issue("far")),
-            "certificate `far.pem`: no peer would accept it: none of the authorities has issued \
-             it; the authorities are those of `ca.pem`",
-        ),
-        // The library has only identifiers for these mistakes, so the texts are ours.
-        (
-            "3:15",
-            |files| {
-                issue(files, |it| it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
-            },
-            "certificate `far.pem`: no peer would accept it: it is the certificate of an authority \
-             (`CA:TRUE`), not of a node; the authorities are those of `ca.pem`",
-        ),
-        (
-            "3:15",
-            |files| {
-                let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
-                extension.set_criticality(true);
-                issue(files, |it| it.custom_extensions = vec![extension]);
-            },
-            "certificate `far.pem`: no peer would accept it: it has a critical extension that the \
-             library does not know; the authorities are those of `ca.pem`",
-        ),
-        // A node that only reads needs a certificate for clients.
-        (
-            "3:15",
-            |files| {
-                let servers = vec![ExtendedKeyUsagePurpose::ServerAuth];
-                issue(files, |it| it.extended_key_usages = servers);
-            },
-            "certificate `far.pem`: no peer would accept it: its purposes (extended key usage) are \
-             not both `serverAuth` and `clientAuth`; the authorities are those of `ca.pem`",
-        ),
-    ];
-    for (place, prepare, text) in cases {
-        let expected = format!("t.toml:{place}: node `far` cannot use TLS: {text} [M0059]");
-        assert_eq!(start_error("mistakes", prepare), expected);
-    }
+    mistake(|files| std::fs::remove_file(files.path().join("far.pem")).unwrap()).says(
+        "3:15: certificate `far.pem`: cannot read it: No such file or directory (os error 2)",
+    );
+    mistake(|files| files.write("far.key", ""))
+        .says("4:7: key `far.key`: expected a private key in PEM form");
+    mistake(|files| files.write("ca.pem", "no PEM"))
+        .says("5:15: authorities `ca.pem`: expected a certificate in PEM form");
+    mistake(|files| files.write("ca.pem", &"-".repeat((1 << 20) + 1)))
+        .says("5:15: authorities `ca.pem`: it has more than 1048576 bytes");
+    mistake(|files| files.write("far.key", &Authority::new("test").issue("far").1)).says(
+        "4:7: key `far.key`: it is not the key of `far.pem`, but that of another certificate",
+    );
+    let error = mistake(|files| {
+        for kind in ["pem", "key"] {
+            let near = files.path().join(format!("near.{kind}"));
+            std::fs::copy(near, files.path().join(format!("far.{kind}"))).unwrap();
+        }
+    });
+    error.says(
+        "3:15: certificate `far.pem`: it is not the certificate of node `far`: certificate not \
+         valid for name \"far\"; certificate is only valid for DnsName(\"near\")",
+    );
+    let cause = |prepare: fn(&Certificates)| {
+        let error = mistake(prepare);
+        let text = error.strip_suffix("; the authorities are those of `ca.pem`").expect(&error);
+        let cause = text.strip_prefix("3:15: certificate `far.pem`: no peer would accept it: ");
+        cause.expect(&error).to_owned()
+    };
+    cause(|files| files.write_pair("far", &Authority::new("another one").issue("far")))
+        .says("none of the authorities has issued it");
+    // The library has only identifiers for these mistakes, so the texts are ours.
+    cause(|files| issue(files, |it| it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)))
+        .says("it is the certificate of an authority (`CA:TRUE`), not of a node");
+    let error = cause(|files| {
+        let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+        extension.set_criticality(true);
+        issue(files, |it| it.custom_extensions = vec![extension]);
+    });
+    error.says("it has a critical extension that the library does not know");
+    // A node that only reads needs a certificate for clients.
+    let error = cause(|files| {
+        let servers = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        issue(files, |it| it.extended_key_usages = servers);
+    });
+    error.says("its purposes (extended key usage) are not both `serverAuth` and `clientAuth`");
 }
 
 #[tokio::test]
@@ -134,10 +108,9 @@ async fn a_certificate_that_is_not_valid_now_is_a_start_error() {
     let start = "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: no peer would \
                  accept it: it";
     let expired = at("expired", 2000, 2001);
-    assert!(expired.starts_with(&format!("{start} expired ")), "{expired}");
-    assert!(expired.contains(" days ago; the authorities are those of "), "{expired}");
-    let early = at("early", 4000, 4001);
-    assert!(early.starts_with(&format!("{start} becomes valid in ")), "{early}");
+    expired.begins(&format!("{start} expired "));
+    expired.mentions(" days ago; the authorities are those of ");
+    at("early", 4000, 4001).begins(&format!("{start} becomes valid in "));
 }
 
 /// At first, the two have no authority in common. The files of `near` are replaced while both run.
@@ -195,11 +168,8 @@ async fn the_certificate_of_a_node_may_need_an_intermediate() {
         files.write("ca.pem", &root.pem());
         files.write_pair("far", &leaf("far"));
     });
-    assert!(
-        alone.ends_with(
-            "none of the authorities has issued it; the authorities are those of `ca.pem` [M0059]"
-        ),
-        "{alone}"
+    alone.ends(
+        "none of the authorities has issued it; the authorities are those of `ca.pem` [M0059]",
     );
 
     let certificates = Certificates::new("chain");
@@ -300,5 +270,5 @@ async fn a_certificate_that_becomes_valid_is_used_then() {
     .await;
     let reports = node.reports();
     let [Some(refused), None] = &*reports else { panic!("{reports:?}") };
-    assert!(refused.contains("it becomes valid in "), "{refused}");
+    refused.mentions("it becomes valid in ");
 }
