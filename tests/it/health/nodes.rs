@@ -129,13 +129,10 @@ fn a_lost_link_degrades_the_node_that_is_left_until_it_is_back() {
     let executor = runtime.block_on(async { Tokio::current().unwrap() });
     let street = node_of("street", &directory.0).start(executor.clone()).unwrap();
     assert_eq!(street.health().node(), HealthState::Starting);
-    let wait = |state| {
-        runtime.block_on(until(&executor, &street, |health| health.node() == state));
-    };
+    let wait = |state| runtime.block_on(until(&executor, &street, |health| health.node() == state));
     let (first, running) = hall(&directory.0);
     wait(HealthState::Ready);
-    drop(first);
-    drop(running);
+    drop((first, running));
     wait(HealthState::Degraded);
     let causes = street.health().causes();
     let [HealthCause::Disconnected { peer, reads: true }] = &*causes else { panic!("{causes:?}") };

@@ -37,14 +37,26 @@ pub(crate) struct Order {
 /// The digest of the contract that clients have compiled in.
 pub(crate) const DIGEST: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-/// Answers each swap with an order whose amount is the price.
-pub(crate) struct Broker;
+/// Answers each swap with an order whose amount is the price. A late one answers only after the
+/// shutdown has begun, and with a delay.
+pub(crate) struct Broker {
+    pub(crate) is_late: bool,
+}
+
+pub(crate) const BROKER: Broker = Broker { is_late: false };
 
 #[service(reads(Swap), emits(Order))]
 impl Broker {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut swaps = ctx.subscribe::<Swap>()?;
+        let pauses = if self.is_late { 100 } else { 0 };
+        if self.is_late {
+            ctx.shutdown_requested().await;
+        }
         while let Some(delivery) = swaps.recv().await {
+            for _ in 0..pauses {
+                ctx.yield_now().await;
+            }
             let Swap { pool, price } = delivery.message().expect("no gap");
             ctx.emit(Order { pool, amount: price }).await?;
         }
@@ -146,7 +158,7 @@ impl Floor {
     }
 
     pub(crate) fn broker(&self) -> Node {
-        self.builder().service(|| Broker).build().unwrap()
+        self.builder().service(|| BROKER).build().unwrap()
     }
 
     pub(crate) fn taker(&self) -> (Node, Receiver<(u64, u64)>) {

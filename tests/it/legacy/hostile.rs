@@ -3,7 +3,7 @@
 use mycelium::legacy::LegacyCodec;
 
 use crate::legacy::harness::{
-    Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, run_broker, until, words,
+    BROKER, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, run_broker, until, words,
 };
 use crate::running::{Says, main_with};
 
@@ -88,7 +88,7 @@ fn a_codec_that_panics_ends_one_connection() {
         },
         |_: &Swap, _| {},
     );
-    let node = floor.builder().legacy(codec).service(|| Broker).build().unwrap();
+    let node = floor.builder().legacy(codec).service(|| BROKER).build().unwrap();
     run(node, move |_| {
         let mut bad = floor.connect();
         bad.send(&frame(SWAP, &[13]));
@@ -128,10 +128,16 @@ fn mistakes_are_errors_of_the_build_with_their_place() {
         let text = format!(
             "[legacy.floor]\nlisten = \"127.0.0.1:7401\"\nwire = \"plain\"\n[legacy.floor.types]\n{types}\n"
         );
-        let builder = main_with(&text).service(|| Broker);
+        let builder = main_with(&text).service(|| BROKER);
         builder.legacy(LegacyCodec::<Order>::same_bytes()).build().unwrap_err().to_string()
     };
-    build("11 = \"swap\"").says("t.toml:5:6: unknown topic `swap`: did you mean `swaps`? (expected one of: orders, swaps) [M0105]");
-    build("11 = \"swaps\"").says("t.toml:5:6: type 11 is message `Swap`, for which the program has no codec: add \
-         `.legacy(LegacyCodec::<Swap>::same_bytes())` to the builder, or `LegacyCodec::new` with a conversion [M0114]");
+    build("11 = \"swap\"").says(
+        "t.toml:5:6: unknown topic `swap`: did you mean `swaps`? (expected one of: orders, swaps) \
+         [M0105]",
+    );
+    build("11 = \"swaps\"").says(
+        "t.toml:5:6: type 11 is message `Swap`, for which the program has no codec: add \
+         `.legacy(LegacyCodec::<Swap>::same_bytes())` to the builder, or `LegacyCodec::new` with a \
+         conversion [M0114]",
+    );
 }

@@ -6,7 +6,7 @@ use mycelium::legacy::LegacyCodec;
 use mycelium::{Node, Topology};
 
 use crate::legacy::harness::{
-    Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, run, words,
+    BROKER, Client, Floor, ORDER, Order, SWAP, Swap, counter, run, words,
 };
 use crate::support::Directory;
 
@@ -19,7 +19,7 @@ fn clients_reach_services_of_other_nodes() {
     let text = floor.text.replace("[node.main]", nodes);
     let start = |name: &str| {
         let topology = Topology::parse("t.toml", &text).unwrap().in_directory(&directory.0);
-        let builder = Node::builder(name).topology(topology).service(|| Broker);
+        let builder = Node::builder(name).topology(topology).service(|| BROKER);
         let builder = builder.legacy(LegacyCodec::<Swap>::same_bytes());
         crate::running::start(builder.legacy(LegacyCodec::<Order>::same_bytes()))
     };

@@ -11,7 +11,7 @@ use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::sync::Notify;
 
 use crate::legacy::harness::{
-    BLOB, Broker, Client, Flood, Floor, ORDER, Order, SWAP, Swap, Taker, counter, frame, run,
+    BLOB, BROKER, Broker, Client, Flood, Floor, ORDER, Order, SWAP, Taker, counter, frame, run,
     until, until_at_least, words,
 };
 
@@ -182,7 +182,7 @@ fn a_message_whose_codec_panics_becomes_a_dead_letter_and_others_arrive() {
             payload.extend(order.pool.to_le_bytes());
         },
     );
-    let node = floor.builder().legacy(codec).service(|| Broker).build().unwrap();
+    let node = floor.builder().legacy(codec).service(|| BROKER).build().unwrap();
     let (_, report) = run(node, move |_| {
         let mut client = floor.connect();
         (12..15).for_each(|number| client.send(&words(SWAP, number, 0)));
@@ -232,29 +232,10 @@ fn a_listener_that_only_sends_ends_with_its_topics_and_clients_get_all() {
     std::net::TcpListener::bind(&floor.address).unwrap();
 }
 
-/// Answers swaps only after the shutdown has begun, and with a delay.
-struct Late;
-
-#[service(reads(Swap), emits(Order))]
-impl Late {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut swaps = ctx.subscribe::<Swap>()?;
-        ctx.shutdown_requested().await;
-        while let Some(delivery) = swaps.recv().await {
-            for _ in 0..100 {
-                ctx.yield_now().await;
-            }
-            let Swap { pool, price } = delivery.message().expect("no gap");
-            ctx.emit(Order { pool, amount: price }).await?;
-        }
-        Ok(())
-    }
-}
-
 #[test]
 fn what_clients_sent_before_a_shutdown_is_published_and_answered() {
     let floor = Floor::plain("");
-    let node = floor.builder().service(|| Late).build().unwrap();
+    let node = floor.builder().service(|| Broker { is_late: true }).build().unwrap();
     let (_, report) = run(node, move |running| {
         let mut client = floor.connect();
         (0..50).for_each(|number| client.send(&words(SWAP, number, number)));

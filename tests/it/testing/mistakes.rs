@@ -69,8 +69,8 @@ fn a_message_that_does_not_come() {
 fn a_service_that_fails() {
     let fails = |value| panic_of(move || ServiceTest::new(|| Squarer).send(number(value)));
     assert_eq!(fails(13), "`Squarer` failed: unlucky (to test failures, call `supervised()`)");
-    assert!(fails(666).starts_with("`Squarer` panicked: the beast"));
-    assert!(fails(999).starts_with("`Squarer` failed: no use"));
+    fails(666).begins("`Squarer` panicked: the beast");
+    fails(999).begins("`Squarer` failed: no use");
 }
 
 /// Fails once, at its end.

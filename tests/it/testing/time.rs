@@ -64,27 +64,21 @@ fn an_emit_waits_until_its_deadline() {
     let node = main_with("[topic.numbers]\ncapacity = 2");
     let node = node.service(move || Hasty(sender.clone())).service(move || Late(taken.clone()));
     let mut test = ServiceTest::of(node);
-    let full = |within| {
-        format!(
-            "topic `numbers` is full: subscription `Late` has not taken its messages within {within} [M0222]"
-        )
-    };
+    let start = "topic `numbers` is full: subscription `Late` has not taken its messages within";
+    let full = |within| format!("{start} {within} [M0222]");
     let sent = || "sent".to_owned();
+    let reports = || got.try_iter().collect::<Vec<_>>();
     test.run();
-    let now: Vec<_> = got.try_iter().collect();
-    let zero = Duration::ZERO;
-    assert_eq!(
-        now,
-        [(0, zero, sent()), (1, zero, sent()), (2, zero, full("0ns").replace("Late", "test"))]
-    );
+    let (zero, refused) = (Duration::ZERO, full("0ns").replace("Late", "test"));
+    assert_eq!(reports(), [(0, zero, sent()), (1, zero, sent()), (2, zero, refused)]);
     test.advance(2 * SECOND);
     assert_eq!(got.try_iter().count(), 0, "the deadline is after three seconds");
     test.advance(SECOND);
-    assert_eq!(got.try_iter().collect::<Vec<_>>(), [(3, 3 * SECOND, full("3s"))]);
+    assert_eq!(reports(), [(3, 3 * SECOND, full("3s"))]);
     test.advance(6 * SECOND);
-    assert_eq!(got.try_iter().collect::<Vec<_>>(), [(4, 5 * SECOND, full("2s"))]);
+    assert_eq!(reports(), [(4, 5 * SECOND, full("2s"))]);
     test.advance(SECOND);
-    assert_eq!(got.try_iter().collect::<Vec<_>>(), [(5, 10 * SECOND, sent())]);
+    assert_eq!(reports(), [(5, 10 * SECOND, sent())]);
     test.finish().unwrap();
     // Refused messages were not sent.
     assert_eq!(received.try_iter().collect::<Vec<_>>(), [0, 1, 5]);

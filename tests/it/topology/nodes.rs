@@ -166,7 +166,8 @@ async fn sockets_and_addresses() {
     error_of("[node.a]\nservices = [\"Feed\"]\naddress = \"192.0.2.1:7400\"\n[node.b]\nservices = [\"Sum\"]\n[link.default]\ntransport = \"tcp\"")
         .says("t.toml:3:11: node `a` cannot listen: cannot listen at `192.0.2.1:7400`: Cannot assign requested address (os error 99): name an address of this machine, or `listen = \"0.0.0.0:<port>\"` for all of them");
     let nodes = "[node.a]\nservices = [\"Feed\"]\n[node.b]\nservices = [\"Sum\"]\n";
-    error_in("/nowhere/far", nodes).says("t.toml:1:7: node `a` cannot listen: directory `/nowhere/far` cannot be created, because its parent directory does not exist: create it, or choose another address (`socket`)");
+    error_in("/nowhere/far", nodes)
+        .says("t.toml:1:7: node `a` cannot listen: directory `/nowhere/far` cannot be created, because its parent directory does not exist: create it, or choose another address (`socket`)");
     let far = "/tmp/far".repeat(20);
     let expected = format!(
         "t.toml:1:7: node `a` would listen at `{far}/a.sock`, which has 167 bytes, but the path of a socket has at most 107: set a shorter one (`socket`, or `Topology::in_directory`)"
