@@ -14,7 +14,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use mycelium::{Delivery, Node, Running, Topology};
-use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Kind;
 use tokio::time::sleep;
 
@@ -25,7 +24,7 @@ use crate::loopback::host;
 use crate::node::services::Taker;
 use crate::numbers::{Number, Source};
 use crate::proxy::Proxy;
-use crate::running::of_links;
+use crate::running::{self, of_links, within};
 use crate::support::seeds;
 use crate::way::{End, Fault};
 
@@ -161,7 +160,7 @@ impl World {
                 .named_service("Counter", move || Source { count, stays: true })
                 .service(move || Taker(taker.clone(), Some))
                 .named_service("Watcher", move || Taker(watcher.clone(), Some));
-            node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+            running::start(node)
         };
         let far = start("far", &own, channel().0);
         let readers = [("near", seed), ("aside", !seed)].map(|(name, seed)| {
@@ -172,6 +171,11 @@ impl World {
             Reader { proxy, node, seen, account: Account::default() }
         });
         World { far, readers, count, _files: files }
+    }
+
+    /// Returns the numbers that the readers expect next.
+    fn next(&self) -> [u64; 2] {
+        self.readers.each_ref().map(|reader| reader.account.next)
     }
 
     /// Waits until the condition holds, and takes what arrives in the meantime.
@@ -194,10 +198,8 @@ impl World {
     /// Waits until each reader has seen all numbers, as messages or in gaps.
     async fn all_arrives(&mut self) {
         let count = self.count;
-        self.until("all numbers", |world| {
-            world.readers.iter().all(|reader| reader.account.next == count)
-        })
-        .await;
+        let has_all = |reader: &Reader| reader.account.next == count;
+        self.until("all numbers", |world| world.readers.iter().all(has_all)).await;
     }
 
     /// Ends all nodes on a good network, and checks their counters.
@@ -213,22 +215,20 @@ impl World {
         .await;
         let mut accounts = Vec::new();
         for mut reader in self.readers {
-            reader.node.shutdown();
-            ends(reader.node).await;
+            end(reader.node).await;
             reader.seen.try_iter().for_each(|seen| reader.account.note(seen));
             assert_eq!(reader.account.next, self.count);
             accounts.push(reader.account);
         }
-        self.far.shutdown();
-        ends(self.far).await;
+        end(self.far).await;
         assert_eq!(accounts[0].missed, 0, "its publisher waits for it");
         accounts.try_into().unwrap()
     }
 }
 
-async fn ends(node: Running) {
-    let ended = tokio::time::timeout(Duration::from_secs(60), node.join()).await;
-    conserved(&ended.expect("the node ends").unwrap().counters);
+/// Ends a node, and checks its counters.
+async fn end(node: Running) {
+    conserved(&within(running::end(node)).await.counters);
 }
 
 /// Returns the file of one reader, which reaches `far` at this address. The links have short
@@ -326,11 +326,11 @@ async fn a_partition_of_one_reader_or_of_both_heals_under_load(security: Securit
         for parted in [[true, true], [true, false], [false, true]] {
             // Only a connected reader has a connection to lose, so this waits until both make
             // progress.
-            let [near, aside] = world.readers.each_ref().map(|reader| reader.account.next);
+            let [near, aside] = world.next();
             let next = (near + random.u64(100..3_000)).min(world.count);
             world
                 .until("progress", |world| {
-                    let [near, beside] = world.readers.each_ref().map(|reader| reader.account.next);
+                    let [near, beside] = world.next();
                     near >= next && beside > aside.min(world.count - 1)
                 })
                 .await;
@@ -342,10 +342,8 @@ async fn a_partition_of_one_reader_or_of_both_heals_under_load(security: Securit
             parts(&world, Proxy::hold);
             world
                 .until("the partition is noticed", |world| {
-                    let readers = world.readers.iter().zip(parted).zip(before);
-                    readers
-                        .into_iter()
-                        .all(|((reader, parted), before)| !parted || reader.errors() > before)
+                    let mut readers = world.readers.iter().zip(parted).zip(before);
+                    readers.all(|((reader, parted), before)| !parted || reader.errors() > before)
                 })
                 .await;
             parts(&world, Proxy::release);
@@ -373,12 +371,10 @@ async fn damaged_bytes_alter_messages_and_lose_and_repeat_none(security: Securit
                 // cut.
                 checks += 1;
                 if checks % 50 == 0 {
-                    for (reader, before) in world.readers.iter().zip(&mut before) {
-                        let next = std::mem::replace(before, reader.account.next);
-                        if next == reader.account.next {
-                            reader.proxy.cut();
-                        }
-                    }
+                    let before = std::mem::replace(&mut before, world.next());
+                    let stalled = |(reader, before): &(&Reader, _)| reader.account.next == *before;
+                    let stalled = world.readers.iter().zip(before).filter(stalled);
+                    stalled.for_each(|(reader, _)| reader.proxy.cut());
                 }
                 world.readers.iter().all(|reader| reader.proxy.connections() > 10)
             })

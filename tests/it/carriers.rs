@@ -10,7 +10,7 @@ use mycelium::{Context, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 use mycelium_transports::local::PageSize;
 
-use crate::running::within;
+use crate::running::{Says, within};
 use crate::support::{Directory, idle_services};
 
 /// Slots of 9 words: 72 bytes on the heap, two cache lines in shared memory.
@@ -95,7 +95,7 @@ async fn the_start_report_says_what_a_link_goes_through() {
             let [link] = &*report.links else { panic!("{report}") };
             assert_eq!((&*link.peer, link.used), (peer, used));
             let line = format!("link with node `{peer}`: {says}\n");
-            assert!(report.to_string().contains(&line), "{report}");
+            report.mentions(&line);
             if becomes.contains("unix") {
                 assert_eq!(report.memory.shared, 0, "its rings are on the heap");
             }
@@ -116,12 +116,11 @@ async fn the_report_has_the_bytes_on_the_heap_and_in_memory_with_their_entries()
     let positions = ((1 + SPARE) * ENTRY).next_multiple_of(PAGE);
     assert_eq!((near.memory.heap, near.memory.shared), (ring, positions));
     let line = format!("rings: {ring} bytes on the heap, {positions} in shared memory\n");
-    assert!(near.to_string().contains(&line), "{near}");
+    near.mentions(&line);
     // Over sockets, both sides have their rings on the heap.
     for node in ["far", "near"] {
-        let memory = report("bytes", node, topology("shutdown = \"1ms\"", "transport = \"unix\""))
-            .await
-            .memory;
+        let sockets = topology("shutdown = \"1ms\"", "transport = \"unix\"");
+        let memory = report("bytes", node, sockets).await.memory;
         assert_eq!((memory.heap, memory.shared), (ring, 0));
     }
 }
@@ -145,12 +144,12 @@ fn memory_above_the_budget_is_refused_with_its_place() {
          of the node [M0009]",
         needed - 1
     );
-    assert_eq!(error.to_string(), text);
+    error.says(&text);
     // Huge pages are whole pages, so the error names a size that is rounded up.
     let error = build("far", topology("memory = \"1 MiB\"\nhuge_pages = true", "")).unwrap_err();
     let pages = format!("take {} bytes", 2 << 20);
-    assert!(error.to_string().contains(&pages), "{error}");
-    assert!(error.to_string().contains("or remove `huge_pages`: each ring in shared"), "{error}");
+    error.mentions(&pages);
+    error.mentions("or remove `huge_pages`: each ring in shared");
 }
 
 #[tokio::test]
@@ -163,11 +162,10 @@ async fn huge_pages_that_the_system_does_not_have_are_an_error_of_the_start() {
     }
     let node = build("far", topology(keys, "")).unwrap();
     let error = node.start(Tokio::current().unwrap()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "t.toml:4:14: node `far` cannot have its shared memory: `huge_pages` needs pages \
-         of 2 MiB, and the system has fewer than 1 free: reserve them (`sysctl vm.nr_hugepages=1`, more if \
-         other programs use some), or remove the key [M0058]"
+    error.says(
+        "t.toml:4:14: node `far` cannot have its shared memory: `huge_pages` needs pages of 2 MiB, \
+         and the system has fewer than 1 free: reserve them (`sysctl vm.nr_hugepages=1`, more if \
+         other programs use some), or remove the key [M0058]",
     );
     assert!(!error.is_permanent());
 }
@@ -180,5 +178,5 @@ async fn huge_pages_without_a_ring_in_memory_are_a_warning() {
     assert!(report.warnings.contains(&StartWarning::UnusedHugePages { node, place }), "{report}");
     let line = "warning: t.toml:4:14: `huge_pages` has no effect: no other node reads a topic of \
                 node `far` through shared memory\n";
-    assert!(report.to_string().contains(line), "{report}");
+    report.mentions(line);
 }

@@ -77,13 +77,12 @@ async fn a_node_is_read_from_its_own_host_and_from_another_one_at_once() {
     let beside = "[node.beside]\nhost = \"there\"\nservices = [\"Beside\"]";
     let text = two_hosts(&format!("port = {PORT}"), beside);
     let (pair, received) = Pair::new("both", text);
-    let near = pair.start("near", COUNT);
-    let beside = pair.start("beside", COUNT);
-    let far = pair.start("far", COUNT);
+    let nodes = ["near", "beside", "far"].map(|name| pair.start(name, COUNT));
+    let far = &nodes[2];
     let links = far.start_report().links.iter().map(|link| (&*link.peer, link.used));
     let carriers = [("beside", Carrier::SharedMemory), ("near", Carrier::Tcp)];
     assert_eq!(links.collect::<Vec<_>>(), carriers);
-    for node in [near, beside, far] {
+    for node in nodes {
         within(node.join()).await.unwrap();
     }
     let mut numbers: Vec<u64> = received.try_iter().collect();

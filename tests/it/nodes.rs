@@ -73,17 +73,13 @@ fn start_of(pair: &Pair, name: &str, count: u64) -> Running {
 
 #[tokio::test]
 async fn l6_either_node_may_start_first_and_the_end_reaches_the_other() {
-    for reversed in [false, true] {
-        let (pair, received) = Pair::new(&format!("order-{reversed}"), TOPOLOGY);
-        let mut names = ["far", "near"];
-        if reversed {
-            names.reverse();
-        }
-        let first = pair.start(names[0], 10_000);
+    for [first, second] in [["far", "near"], ["near", "far"]] {
+        let (pair, received) = Pair::new(&format!("order-{first}"), TOPOLOGY);
+        let first = pair.start(first, 10_000);
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        let second = pair.start(names[1], 10_000);
+        let second = pair.start(second, 10_000);
         all_arrive([first, second], &received, 10_000).await;
         assert!(!pair.directory.0.join("far.sock").exists(), "nothing is left behind");
     }
@@ -147,8 +143,7 @@ async fn undelivered_messages_of_an_abandoned_service_are_named() {
         let text = TOPOLOGY.replace("[\"Counter\"]", &service);
         let (pair, _received) = Pair::new(&format!("abandoned-{name}"), text);
         let far = start_of(&pair, "far", NONE);
-        let sent = || -> u64 { far.counters().iter().map(|line| line.value("sent")).sum() };
-        until(|| sent() > 0).await;
+        until(|| far.counters().iter().any(|line| line.value("sent") > 0)).await;
         far.shutdown();
         let error = within(far.join()).await.unwrap_err();
         let text = "not delivered within 100ms: 1 message of `numbers` to `near`; \
@@ -232,6 +227,5 @@ async fn waiting_for_ready_ends_when_the_node_never_will_be() {
     let (pair, _received) = Pair::new("never", TOPOLOGY);
     let running = pair.start("near", NONE);
     running.shutdown();
-    let limit = Duration::from_secs(60);
-    assert!(tokio::time::timeout(limit, running.ready()).await.is_ok(), "it hangs");
+    _ = within(running.ready()).await;
 }

@@ -22,7 +22,7 @@ use mycelium::{Builder, Context, Node, Result, Running, Topology, service};
 pub(crate) use crate::conserved::requests as conserved;
 use crate::loopback::host;
 use crate::node::asks::{Answerer, Ask, Caller, Double, KEEP, ask, double};
-use crate::running::{LONG, next, start};
+use crate::running::{LONG, next, run, start};
 use crate::support::Directory;
 
 fn parsed(text: &str, directory: &Path) -> Topology {
@@ -61,6 +61,11 @@ max_retry = "20ms"
 "#
     )
 }
+
+/// The error of a request that no process can have taken.
+const UNSENT: RequestError<Ask> = RequestError::Unreachable { taken: Taken::No, actor: None };
+/// The error of a request that another process may have taken.
+const LOST: RequestError<Ask> = RequestError::Unreachable { taken: Taken::Unknown, actor: None };
 
 /// The values of a caller, each with its outcome.
 type Outcomes = Receiver<(u64, Result<Double, RequestError<Ask>>)>;
@@ -112,21 +117,18 @@ async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_dead
     let short = Duration::from_millis(100);
     let (desk, outcomes, _) = node("desk", &topology, 0..40, 20, short);
     let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
-    let desk = start(desk);
     let second = async {
         // The first 20 requests end before the other node starts.
         let first = next(&outcomes).await;
         let outcomes: Vec<_> = iter::once(first).chain(outcomes.try_iter()).collect();
         assert_eq!(outcomes.len(), 20);
         for (_, outcome) in outcomes {
-            let unreachable = RequestError::Unreachable { taken: Taken::No, actor: None };
-            assert_eq!(outcome, Err(unreachable));
+            assert_eq!(outcome, Err(UNSENT));
         }
-        let oracle = start(oracle);
-        conserved(&oracle.join().await.unwrap().counters);
+        conserved(&run(oracle).await.counters);
     };
-    let (report, ()) = join(desk.join(), second).await;
-    conserved(&report.unwrap().counters);
+    let (report, ()) = join(run(desk), second).await;
+    conserved(&report.counters);
     // Requests of the second round were taken at most once, requests of the first round never.
     assert!(taken.load(Ordering::Relaxed) <= 20);
 }
@@ -168,8 +170,7 @@ async fn requests_that_are_dropped_hold_up_neither_others_nor_the_end_of_the_nod
             let (answerer, dropper) = (taken.clone(), taken.clone());
             let node = Node::builder(name).topology(topology.clone());
             let node = node.service(move || Answerer(answerer.clone()));
-            let node = node.named_service("Caller", move || Dropper(dropper.clone()));
-            start(node)
+            start(node.named_service("Caller", move || Dropper(dropper.clone())))
         };
         both_end(start("desk"), start("oracle")).await;
         assert_eq!(taken.load(Ordering::Relaxed), 3 * 9 + 1);

@@ -14,12 +14,12 @@ use futures_util::future::{FusedFuture, select};
 use mycelium::error::{BuildError, StartError};
 use mycelium::subscribe::GapReason;
 use mycelium::transport::{Capabilities, Ends, Feed, Tap, TapItem, TapStream, Transport};
-use mycelium::{Context, Delivery, Node, Policy, Result, message, service};
+use mycelium::{Builder, Context, Delivery, Node, Policy, Result, message, service};
 use mycelium_executor::SendFuture;
 use mycelium_tokio::Tokio;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::running::main_with;
+use crate::running::{Says, end, main_with, run};
 
 #[message(topic = "ticks", id = 1)]
 #[derive(Debug, PartialEq)]
@@ -40,6 +40,11 @@ impl Clock {
         }
         Ok(())
     }
+}
+
+/// Returns a node that emits this many ticks.
+fn clock(count: u64) -> Builder {
+    Node::builder("main").service(move || Clock(count))
 }
 
 /// Counts messages and gaps.
@@ -101,11 +106,6 @@ fn read(stream: &mut TapStream, take: &mut impl FnMut(&str, u64, u64, TapItem<'_
     }
 }
 
-fn taps(ends: &Ends, name: &str, policy: Policy) -> std::result::Result<Vec<Tap>, String> {
-    let taps = ends.sends().iter().map(|topic| ends.tap(topic, name, policy));
-    taps.collect::<std::result::Result<_, _>>().map_err(|error| error.to_string())
-}
-
 /// A transport that runs a function of the test.
 struct By<F> {
     name: &'static str,
@@ -137,31 +137,35 @@ impl<F: Carry> Transport for By<F> {
     }
 }
 
+/// Returns a transport `pipe` that runs a function with its taps, which have this policy.
+fn tapping<F: Future<Output = ()> + Send + 'static>(
+    policy: Policy,
+    act: impl FnOnce(Ends, Vec<Tap>) -> F + Send + 'static,
+) -> By<impl Carry> {
+    by(move |ends| {
+        let taps = ends.sends().iter().map(|topic| ends.tap(topic, "pipe", policy));
+        let taps =
+            taps.collect::<std::result::Result<_, _>>().map_err(|error| error.to_string())?;
+        Ok(Box::pin(act(ends, taps)))
+    })
+}
+
 fn counting(count: Count) -> impl Transport {
-    let carry = move |ends: Ends| -> Carried {
-        let taps = taps(&ends, "count", Policy::DropOldest)?;
-        Ok(Box::pin(async move {
-            let take = |_: &str, _, _, item: TapItem<'_>| match item {
-                TapItem::Message(..) => drop(count.messages.fetch_add(1, Ordering::Relaxed)),
-                TapItem::Gap(missed) => drop(count.missed.fetch_add(missed, Ordering::Relaxed)),
-                TapItem::Empty | TapItem::Closed => {}
-            };
-            take_all(&ends, taps, take).await;
-        }))
-    };
-    By { name: "count", keeps_order: false, carry }
+    let counting = tapping(Policy::DropOldest, async move |ends, taps| {
+        let take = |_: &str, _, _, item: TapItem<'_>| match item {
+            TapItem::Message(..) => drop(count.messages.fetch_add(1, Ordering::Relaxed)),
+            TapItem::Gap(missed) => drop(count.missed.fetch_add(missed, Ordering::Relaxed)),
+            TapItem::Empty | TapItem::Closed => {}
+        };
+        take_all(&ends, taps, take).await;
+    });
+    By { name: "count", ..counting }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transport_that_only_counts_gets_or_misses_each_message() {
     let count = Count::default();
-    let node = Node::builder("main").service(|| Clock(TICKS)).transport(
-        counting(count.clone()),
-        &["ticks"],
-        &[],
-    );
-    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
-    running.join().await.unwrap();
+    run(clock(TICKS).transport(counting(count.clone()), &["ticks"], &[])).await;
     count.has_all();
 }
 
@@ -175,30 +179,27 @@ struct Packet {
 
 /// Returns the sending end of a pipe, which loses one message in seven.
 fn sending(packets: mpsc::UnboundedSender<Packet>) -> impl Transport {
-    let carry = move |ends: Ends| -> Carried {
-        let taps = taps(&ends, "pipe", Policy::DropOldest)?;
-        Ok(Box::pin(async move {
-            let send = |publisher: &str, epoch, sequence, item: TapItem<'_>| {
-                let message = match item {
-                    TapItem::Message(..) if sequence % 7 == 0 => return,
-                    TapItem::Message(bytes, _) => Some(bytes.to_vec()),
-                    TapItem::Closed => None,
-                    // The next sequence tells the receiver of the gap.
-                    TapItem::Gap(_) | TapItem::Empty => return,
-                };
-                let packet = Packet { publisher: publisher.to_owned(), epoch, sequence, message };
-                // The receiving node may have ended.
-                let _ = packets.send(packet);
+    let sending = tapping(Policy::DropOldest, async move |ends, taps| {
+        let send = |publisher: &str, epoch, sequence, item: TapItem<'_>| {
+            let message = match item {
+                TapItem::Message(..) if sequence % 7 == 0 => return,
+                TapItem::Message(bytes, _) => Some(bytes.to_vec()),
+                TapItem::Closed => None,
+                // The next sequence tells the receiver of the gap.
+                TapItem::Gap(_) | TapItem::Empty => return,
             };
-            take_all(&ends, taps, send).await;
-        }))
-    };
-    By { name: "pipe", keeps_order: true, carry }
+            let packet = Packet { publisher: publisher.to_owned(), epoch, sequence, message };
+            // The receiving node may have ended.
+            let _ = packets.send(packet);
+        };
+        take_all(&ends, taps, send).await;
+    });
+    By { keeps_order: true, ..sending }
 }
 
 /// Returns the receiving end of the pipe.
 fn receiving(mut packets: mpsc::UnboundedReceiver<Packet>) -> impl Transport {
-    let carry = move |ends: Ends| -> Carried {
+    let receiving = by(move |ends| {
         Ok(Box::pin(async move {
             let mut feed: Option<Feed> = None;
             let receiving = async {
@@ -221,8 +222,8 @@ fn receiving(mut packets: mpsc::UnboundedReceiver<Packet>) -> impl Transport {
             };
             select(pin!(receiving), pin!(ends.draining())).await;
         }))
-    };
-    By { name: "pipe", keeps_order: true, carry }
+    });
+    By { keeps_order: true, ..receiving }
 }
 
 /// A service that counts messages and gaps.
@@ -261,12 +262,9 @@ fn reading(
 async fn what_a_transport_loses_is_a_gap_of_its_reader() {
     let (sender, receiver) = mpsc::unbounded_channel();
     let count = Count::default();
-    let here =
-        Node::builder("here").service(|| Clock(TICKS)).transport(sending(sender), &["ticks"], &[]);
     let there = reading(&count, Policy::DropOldest, receiver).unwrap();
     let there = there.start(Tokio::current().unwrap()).unwrap();
-    let here = here.build().unwrap().start(Tokio::current().unwrap()).unwrap();
-    here.join().await.unwrap();
+    run(clock(TICKS).transport(sending(sender), &["ticks"], &[])).await;
     there.join().await.unwrap();
     count.has_all();
     assert!(count.missed.load(Ordering::Relaxed) >= TICKS / 7);
@@ -276,56 +274,48 @@ async fn what_a_transport_loses_is_a_gap_of_its_reader() {
 async fn a_transport_that_receives_nothing_ends_at_a_shutdown() {
     let (_sender, receiver) = mpsc::unbounded_channel();
     let node = reading(&Count::default(), Policy::Latest, receiver).unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
-    running.shutdown();
-    running.join().await.unwrap();
+    end(node.start(Tokio::current().unwrap()).unwrap()).await;
 }
 
 /// Returns a transport that takes nothing, and ends when it has to stop, unless it `stays`. The
 /// receiver ends together with the transport.
 fn idle(policy: Policy, stays: bool) -> (impl Transport, oneshot::Receiver<()>) {
     let (alive, ended) = oneshot::channel();
-    let carry = move |ends: Ends| {
-        let taps = taps(&ends, "pipe", policy)?;
-        let carried = async move {
-            let _alive: (oneshot::Sender<()>, _) = (alive, taps);
-            ends.stopped().await;
-            if stays {
-                pending::<()>().await;
-            }
-        };
-        Ok::<SendFuture<()>, String>(Box::pin(carried))
-    };
-    (by(carry), ended)
+    let idle = tapping(policy, async move |ends, taps| {
+        let _alive: (oneshot::Sender<()>, _) = (alive, taps);
+        ends.stopped().await;
+        if stays {
+            pending::<()>().await;
+        }
+    });
+    (idle, ended)
 }
 
 #[tokio::test]
 async fn a_transport_that_cannot_start_is_an_error_of_the_start_and_the_others_end() {
     let (first, ended) = idle(Policy::DropOldest, false);
     let refuses = by(|_| Err("the other end is not there".to_owned()));
-    let node = Node::builder("main").service(|| Clock(TICKS)).transport(first, &["ticks"], &[]);
+    let node = clock(TICKS).transport(first, &["ticks"], &[]);
     let node = node.transport(refuses, &["ticks"], &[]).build().unwrap();
     let error = node.start(Tokio::current().unwrap()).unwrap_err();
     let text = "transport `pipe` of node `main` failed: the other end is not there [M0023]";
-    assert_eq!(error.to_string(), text);
+    error.says(text);
     ended.await.unwrap_err();
 }
 
 #[tokio::test]
 async fn a_transport_that_panics_ends_the_node_with_an_error() {
-    let panics = |ends: Ends| {
-        let carried: SendFuture<()> = Box::pin(async move {
+    let panics = by(|ends| {
+        Ok(Box::pin(async move {
             let _ends = ends;
             panic!("the wire is cut");
-        });
-        Ok(carried)
-    };
-    let node =
-        Node::builder("main").service(|| Clock(u64::MAX)).transport(by(panics), &["ticks"], &[]);
+        }))
+    });
+    let node = clock(u64::MAX).transport(panics, &["ticks"], &[]);
     let error = node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap_err();
     let text =
         "transport `pipe` of node `main` failed: panic: the wire is cut (at tests/it/seam.rs:";
-    assert!(error.to_string().starts_with(text), "{error}");
+    error.begins(text);
 }
 
 /// Runs a node that emits three messages, and gives its transport little time to end.
@@ -344,36 +334,27 @@ async fn a_transport_that_does_not_end_is_dropped() {
 
 /// Returns a transport that calls `act` with its gating tap when the services have ended, and ends.
 fn at_the_drain(act: impl FnOnce(Tap) + Send + 'static) -> impl Transport {
-    by(|ends: Ends| {
-        let mut taps = taps(&ends, "pipe", Policy::Block)?;
-        let carried: SendFuture<()> = Box::pin(async move {
-            ends.draining().await;
-            act(taps.remove(0));
-        });
-        Ok(carried)
+    tapping(Policy::Block, async move |ends: Ends, mut taps| {
+        ends.draining().await;
+        act(taps.remove(0));
     })
 }
 
 /// Returns a transport that reads its tap to the end and releases nothing.
 fn reads_without_releases() -> impl Transport {
-    by(|ends: Ends| {
-        let mut taps = taps(&ends, "pipe", Policy::Block)?;
-        let carried: SendFuture<()> = Box::pin(async move {
-            let _ends = ends;
-            let read = poll_fn(|context| {
-                taps[0].park(context.waker());
-                let Some(stream) = taps[0].streams().first_mut() else { return Poll::Pending };
-                loop {
-                    match stream.next_item() {
-                        TapItem::Message(..) | TapItem::Gap(_) => stream.advance(),
-                        TapItem::Empty => return Poll::Pending,
-                        TapItem::Closed => return Poll::Ready(()),
-                    }
+    tapping(Policy::Block, async |_ends, mut taps| {
+        let read = poll_fn(|context| {
+            taps[0].park(context.waker());
+            let Some(stream) = taps[0].streams().first_mut() else { return Poll::Pending };
+            loop {
+                match stream.next_item() {
+                    TapItem::Message(..) | TapItem::Gap(_) => stream.advance(),
+                    TapItem::Empty => return Poll::Pending,
+                    TapItem::Closed => return Poll::Ready(()),
                 }
-            });
-            read.await;
+            }
         });
-        Ok(carried)
+        read.await;
     })
 }
 
@@ -393,48 +374,37 @@ async fn what_a_transport_holds_up_publishers_for_and_leaves_is_an_error_of_the_
         .await,
         run_three(at_the_drain(|mut tap| std::mem::forget(std::mem::take(tap.streams())))).await,
     ] {
-        let error = ran.unwrap_err().to_string();
-        let text = "not delivered within 10ms: 3 messages of `ticks` to `pipe`";
-        assert!(error.starts_with(text), "{error}");
+        ran.unwrap_err().begins("not delivered within 10ms: 3 messages of `ticks` to `pipe`");
     }
 }
 
 #[tokio::test]
 async fn a_reader_of_a_transport_may_leave_before_the_publishers_end() {
-    let leaves = by(|ends: Ends| {
-        let mut taps = taps(&ends, "pipe", Policy::Block)?;
-        let carried: SendFuture<()> = Box::pin(async move {
-            let got_some = poll_fn(|context| {
-                taps[0].park(context.waker());
-                if taps[0].depth() > 0 { Poll::Ready(()) } else { Poll::Pending }
-            });
-            got_some.await;
-            drop((taps, ends));
+    let leaves = tapping(Policy::Block, async |ends, mut taps| {
+        let got_some = poll_fn(|context| {
+            taps[0].park(context.waker());
+            if taps[0].depth() > 0 { Poll::Ready(()) } else { Poll::Pending }
         });
-        Ok(carried)
+        got_some.await;
+        drop((taps, ends));
     });
-    let node = Node::builder("main").service(|| Clock(TICKS)).transport(leaves, &["ticks"], &[]);
-    node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
+    run(clock(TICKS).transport(leaves, &["ticks"], &[])).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_node_waits_while_a_transport_confirms() {
-    let slow = by(|ends: Ends| {
-        let mut taps = taps(&ends, "pipe", Policy::Block)?;
-        let carried: SendFuture<()> = Box::pin(async move {
-            let confirms = async {
-                for confirmed in 1..=3 {
-                    tokio::time::sleep(Duration::from_millis(8)).await;
-                    let stream = &mut taps[0].streams()[0];
-                    assert!(matches!(stream.next_item(), TapItem::Message(..)));
-                    stream.advance();
-                    stream.release(confirmed);
-                }
-            };
-            ends.draining().await;
-            select(pin!(confirms), pin!(ends.stopped())).await;
-        });
-        Ok(carried)
+    let slow = tapping(Policy::Block, async |ends, mut taps| {
+        let confirms = async {
+            for confirmed in 1..=3 {
+                tokio::time::sleep(Duration::from_millis(8)).await;
+                let stream = &mut taps[0].streams()[0];
+                assert!(matches!(stream.next_item(), TapItem::Message(..)));
+                stream.advance();
+                stream.release(confirmed);
+            }
+        };
+        ends.draining().await;
+        select(pin!(confirms), pin!(ends.stopped())).await;
     });
     run_three(slow).await.unwrap();
 }
@@ -443,21 +413,15 @@ async fn a_node_waits_while_a_transport_confirms() {
 fn a_policy_that_a_transport_cannot_keep_is_refused() {
     let (_sender, receiver) = mpsc::unbounded_channel();
     let error = reading(&Count::default(), Policy::Block, receiver).unwrap_err();
-    assert_eq!(
-        error.to_string(),
+    error.says(
         "topic `ticks` over transport `pipe` (`Builder::transport`): it cannot hold up publishers \
          for slow readers, which the policy `block` of `Reader.ticks` needs: let that subscription \
          drop messages (`policy = \"drop-oldest\"` or `\"latest\"` in \
-         `[subscription.\"Reader.ticks\"]`), or join the nodes by a link [M0023]"
+         `[subscription.\"Reader.ticks\"]`), or join the nodes by a link [M0023]",
     );
-    let node = Node::builder("main").service(|| Clock(TICKS)).transport(
-        counting(Count::default()),
-        &["tick"],
-        &[],
-    );
-    assert_eq!(
-        node.build().unwrap_err().to_string(),
+    let node = clock(TICKS).transport(counting(Count::default()), &["tick"], &[]);
+    node.build().unwrap_err().says(
         "topic `tick` over transport `count` (`Builder::transport`): no service of this node emits \
-         it: did you mean `ticks`? (expected one of: ticks) [M0023]"
+         it: did you mean `ticks`? (expected one of: ticks) [M0023]",
     );
 }

@@ -10,7 +10,7 @@ use mycelium::error::{Code, StartError};
 
 use crate::nodes::TOPOLOGY;
 use crate::numbers::Pair;
-use crate::running::{end, until, within};
+use crate::running::{Says, end, until, within};
 
 /// Returns the file of two nodes, with more keys for the listening node.
 fn text(keys: &str) -> String {
@@ -51,10 +51,9 @@ async fn a_socket_that_its_users_cannot_reach_is_an_error_at_start() {
     pair.text = text(&format!("users = [0, 65534]\nsocket = {socket:?}"));
     let error = pair.start_error("far");
     assert_eq!(error.code(), Code::SOCKET_UNREACHABLE);
-    let text = error.to_string();
-    assert!(text.contains(&format!("directory `{}` is closed", closed.display())), "{text}");
-    assert!(text.starts_with("t.toml:4:9: user 65534 may connect to node `far`, "), "{text}");
-    assert!(text.contains("`Topology::in_directory`"), "{text}");
+    error.begins("t.toml:4:9: user 65534 may connect to node `far`, ");
+    error.mentions(&format!("directory `{}` is closed", closed.display()));
+    error.mentions("`Topology::in_directory`");
 }
 
 #[tokio::test]

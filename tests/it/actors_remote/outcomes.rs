@@ -10,7 +10,7 @@ use mycelium::requests::{Mismatch, RequestError, Taken};
 
 use super::watched::{next, watches_are_open};
 use super::*;
-use crate::running::until;
+use crate::running::{Says, until};
 use crate::support::TRANSPORTS;
 
 async fn asks(transport: &str) {
@@ -62,9 +62,8 @@ impl Door {
 async fn an_actor_that_cannot_answer_is_a_typed_error() {
     let pair = Pair::new("cannot", "unix");
     let nobody = within(pair.remote("nobody").ask(Deposit { cents: 1 })).await.unwrap_err();
-    assert_eq!(
-        nobody.to_string(),
-        "request `deposits` to actor `vault/nobody` has no reply: no actor has the name [M0256]"
+    nobody.says(
+        "request `deposits` to actor `vault/nobody` has no reply: no actor has the name [M0256]",
     );
     assert!(matches!(nobody, RequestError::NotFound { .. }));
     assert_eq!(nobody.taken(), Taken::No);
@@ -212,14 +211,11 @@ async fn an_address_that_names_no_actor_that_may_be_asked_is_refused() {
         let error = error(&pair.desk, address);
         assert!(matches!(error, RemoteActorError::Address { .. }), "{error}");
     }
-    let text = error(&pair.desk, "vaul/bank").to_string();
-    assert!(text.starts_with("unknown node `vaul`: did you mean `vault`?"), "{text}");
+    error(&pair.desk, "vaul/bank").begins("unknown node `vaul`: did you mean `vault`?");
     assert!(matches!(error(&pair.vault, "vault/bank"), RemoteActorError::OwnNode { .. }));
-    let text = error(&other, "vault/bank").to_string();
-    assert_eq!(
-        text,
+    error(&other, "vault/bank").says(
         "node `other` may not ask the actors of node `vault`: add `actors_for = [\"other\"]` to \
-         the section of `vault` [M0272]"
+         the section of `vault` [M0272]",
     );
     let alone = Actors::on(Tokio::current().unwrap());
     assert_eq!(alone.remote::<Bank>("vault/bank").unwrap_err(), RemoteActorError::NoNode);

@@ -4,6 +4,7 @@ use mycelium::actors::ActorEnd;
 use mycelium::requests::RequestError;
 
 use super::*;
+use crate::running::Says;
 
 /// Waits until earlier watches are known to the other node: a later one has its reply.
 pub(super) async fn watches_are_open(desk: &Running) {
@@ -58,10 +59,9 @@ async fn a_watch_beyond_the_limit_ends_at_once() {
     }
     let limit = ActorEnd::TooManyWatches { node: "vault".into(), limit: 8 };
     assert_eq!(within(remote.ended()).await, limit);
-    assert_eq!(
-        limit.to_string(),
+    limit.says(
         "it is not watched: this node watches 8 actors of node `vault`, which is half of the \
-         capacity of topic `watches@vault`"
+         capacity of topic `watches@vault`",
     );
     let (_watcher, mut ends) = watch(&pair.desk.actors(), &["vault/bank"]);
     assert_eq!(next(&mut ends).await, ("vault/bank".to_owned(), limit));

@@ -68,9 +68,8 @@ async fn c3_a_node_may_have_the_name_of_a_service_of_another_one() {
         .replace("[node.far]", "[node.Taker]")
         .replace("[node.near]", "[node.Counter]");
     let (pair, received) = Pair::new("c3", text);
-    let near = pair.start("Counter", COUNT);
-    let far = pair.start("Taker", COUNT);
-    all_arrive([near, far], &received, COUNT).await;
+    let nodes = ["Counter", "Taker"].map(|name| pair.start(name, COUNT));
+    all_arrive(nodes, &received, COUNT).await;
 }
 
 /// In the earlier system, the first messages of two services each opened a connection, and one of
@@ -78,8 +77,7 @@ async fn c3_a_node_may_have_the_name_of_a_service_of_another_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_two_nodes_have_one_connection() {
     let (pair, received) = Pair::new("c5", two_hosts(&format!("port = {PORT}"), ""));
-    let near = pair.start("near", COUNT);
-    let far = pair.start("far", COUNT);
+    let [near, far] = ["near", "far"].map(|name| pair.start(name, COUNT));
     let connections = |node: &Running, role: &str| -> u64 {
         let lines = node.counters().into_iter().filter(|line| line.kind == Kind::Link);
         let own = lines.filter(|line| line.label("role") == role);

@@ -4,13 +4,14 @@
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use mycelium::counters::Reading;
 use mycelium::error::StartError;
 use mycelium::subscribe::TryRecv;
 use mycelium::{Context, DeadLetter, Delivery, Error, Node, Result, Running, Topology, service};
 
 use crate::node::services::Square;
 use crate::nodes::TOPOLOGY;
-use crate::numbers::{Number, Pair, Source};
+use crate::numbers::{Number, Pair, Source, all_arrive};
 use crate::running::{end, next, run, start, until, within};
 
 /// Receives the words with which services report.
@@ -141,10 +142,8 @@ async fn a_reader_of_link_dead_letters_ends_when_all_is_delivered() {
     let early = tokio::time::timeout(Duration::from_millis(50), next(&told));
     assert!(early.await.is_err(), "the link may yet give something up");
     let near = start_of(&pair, "near", &sender);
-    within(far.join()).await.unwrap();
-    within(near.join()).await.unwrap();
+    all_arrive([far, near], &received, 20).await;
     assert!(told.try_iter().eq(["the end"]));
-    assert!(received.try_iter().eq(0..20));
 }
 
 #[tokio::test]
@@ -184,9 +183,8 @@ async fn a_circle_through_dead_letters_ends_at_a_shutdown() {
         .service(|| Again)
         .service(|| Hapless);
     let running = start(builder);
-    let letters =
-        || -> u64 { running.counters().iter().map(|line| line.value("dead_letters")).sum() };
-    until(|| letters() >= 2).await;
+    let letters = |line: &Reading| line.value("dead_letters");
+    until(|| running.counters().iter().map(letters).sum::<u64>() >= 2).await;
     within(end(running)).await;
 }
 
@@ -219,10 +217,7 @@ async fn readers_of_dead_letters_that_publish_end_after_the_other_services() {
         let (pair, received) = Pair::new("letters-published", text);
         let (sender, told) = channel();
         let nodes = ["far", "near"].map(|name| start_of(&pair, name, &sender));
-        for node in nodes {
-            within(node.join()).await.unwrap();
-        }
+        all_arrive(nodes, &received, 20).await;
         assert!(told.try_iter().eq([says]), "{far}");
-        assert!(received.try_iter().eq(0..20), "{far}");
     }
 }

@@ -8,7 +8,7 @@ use super::killed::{self, Stays};
 use super::*;
 use crate::numbers::within;
 use crate::proxy::Proxy;
-use crate::running::until;
+use crate::running::{end, until};
 
 /// Passes all requests on to the test.
 struct Holder(UnboundedSender<Asked<Ask>>);
@@ -46,11 +46,12 @@ impl Way {
 
     fn start(&self, name: &str, asked: &UnboundedSender<Asked<Ask>>) -> Running {
         let asked = asked.clone();
-        let node = Node::builder(name)
-            .topology(parsed(&self.text, &self.directory.0))
-            .named_service("Caller", || Stays)
-            .named_service("Answerer", move || Holder(asked.clone()));
-        start(node)
+        start(
+            Node::builder(name)
+                .topology(parsed(&self.text, &self.directory.0))
+                .named_service("Caller", || Stays)
+                .named_service("Answerer", move || Holder(asked.clone())),
+        )
     }
 
     fn interrupt(&self) {
@@ -80,8 +81,6 @@ async fn shut_down(desk: Running, oracle: Running) {
     oracle.shutdown();
     both_end(desk, oracle).await;
 }
-
-const LOST: RequestError<Ask> = RequestError::Unreachable { taken: Taken::Unknown, actor: None };
 
 #[tokio::test]
 async fn a_request_survives_an_interruption_that_is_shorter_than_its_deadline() {
@@ -141,8 +140,7 @@ async fn a_request_of_a_node_that_ends_without_a_connection_ends() {
     within(desk.join()).await.unwrap();
     until(|| there.is_cancelled()).await;
     drop(there);
-    oracle.shutdown();
-    conserved(&within(oracle.join()).await.unwrap().counters);
+    conserved(&within(end(oracle)).await.counters);
 }
 
 /// The first answering process is killed, and the connection to the next one is cut.
@@ -172,6 +170,5 @@ async fn a_process_that_is_gone_fails_no_request_of_the_next_one() {
     assert_eq!(within(requester.request(ask(killed::ALL))).await, Ok(double(killed::ALL)));
     assert_eq!(within(kept).await, Ok(double(1)));
     drop(requester);
-    desk.shutdown();
-    conserved(&within(desk.join()).await.unwrap().counters);
+    conserved(&within(end(desk)).await.counters);
 }

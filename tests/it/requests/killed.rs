@@ -6,20 +6,18 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use mycelium::counters::Kind;
-use mycelium::requests::{Asked, RequestError, Taken};
+use mycelium::requests::Asked;
 use mycelium::{Context, Node, Request, Result, Running, service};
 use mycelium_core::message::CallHead;
-use mycelium_tokio::Tokio;
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use super::{Ask, ask, conserved, double, parsed, text, text_of};
-use crate::running::{end, start};
+use super::{Ask, LOST, UNSENT, ask, conserved, double, parsed, text, text_of};
+use crate::running::{end, run, start};
 use crate::support::{Directory, Process, TRANSPORTS, idle_services, in_role};
 
 const NODE: &str = "MYCELIUM_REQUESTS_DIRECTORY";
@@ -30,7 +28,7 @@ const TEXT: &str = "MYCELIUM_REQUESTS_TOPOLOGY";
 pub(super) const ALL: u64 = 1 << 40;
 
 /// Writes down each request that it takes, and answers every second one.
-struct Scribe(Mutex<File>);
+struct Scribe(File);
 
 #[service(answers(Ask))]
 impl Scribe {
@@ -40,7 +38,7 @@ impl Scribe {
         while let Some(asked) = requests.recv().await {
             let line = format!("{}\n", asked.value);
             // A single write, so that a kill leaves a whole line or none.
-            self.0.get_mut().unwrap().write_all(line.as_bytes())?;
+            self.0.write_all(line.as_bytes())?;
             if asked.value == ALL {
                 kept.drain(..).for_each(|asked| _ = asked.reply_with(|ask| double(ask.value)));
             }
@@ -64,17 +62,10 @@ fn process() {
     let directory = PathBuf::from(directory);
     let topology = parsed(&std::env::var(TEXT).unwrap(), &directory);
     let file = OpenOptions::new().create(true).append(true).open(taken_file(&directory)).unwrap();
+    let scribe = move || Scribe(file.try_clone().unwrap());
+    let node = Node::builder("oracle").topology(topology).named_service("Answerer", scribe);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async move {
-        let file = Mutex::new(file);
-        let node = Node::builder("oracle")
-            .topology(topology)
-            .named_service("Answerer", move || {
-                Scribe(Mutex::new(file.lock().unwrap().try_clone().unwrap()))
-            })
-            .named_service("Caller", || Stays);
-        node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
-    });
+    runtime.block_on(run(node.named_service("Caller", || Stays)));
 }
 
 idle_services! {
@@ -139,14 +130,10 @@ async fn a_process_that_is_killed_fails_what_it_had_and_the_next_one_answers() {
             assert_eq!(requester.request(ask(value)).await, Ok(double(value)));
             answered.push(value);
             drop(oracle);
-            assert_eq!(
-                kept.await,
-                Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None })
-            );
+            assert_eq!(kept.await, Err(LOST));
             // Nobody is connected, so this request is not sent.
             let short = Duration::from_millis(20);
-            let unsent = requester.request(ask(even())).within(short).await;
-            assert_eq!(unsent, Err(RequestError::Unreachable { taken: Taken::No, actor: None }));
+            assert_eq!(requester.request(ask(even())).within(short).await, Err(UNSENT));
         }
         drop(requester);
         end(running).await;
@@ -178,21 +165,14 @@ async fn a_stopped_process_that_leaves_no_room_for_calls_holds_up_nothing() {
         assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
         stop(&oracle);
         let open = requester.request(ask(4));
-        let unreachable = Err(RequestError::Unreachable { taken: Taken::No, actor: None });
-        loop {
+        let mut outcomes = Vec::new();
+        while !outcomes.contains(&Err(UNSENT)) {
             let short = Duration::from_millis(1);
-            let requests: Vec<_> =
-                (0..8).map(|value| requester.request(ask(value)).within(short)).collect();
-            let outcomes = join_all(requests).await;
+            let requests = (0..8).map(|value| requester.request(ask(value)).within(short));
+            outcomes = join_all(requests.collect::<Vec<_>>()).await;
             assert!(outcomes.iter().all(Result::is_err));
-            if outcomes.contains(&unreachable) {
-                break;
-            }
         }
-        assert_eq!(
-            open.await,
-            Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None })
-        );
+        assert_eq!(open.await, Err(LOST));
         drop(requester);
         conserved(&end(running).await.counters);
     }
@@ -222,16 +202,14 @@ impl Floods {
 fn flood() {
     let Ok(directory) = std::env::var(NODE) else { return };
     let topology = parsed(&std::env::var(TEXT).unwrap(), Path::new(&directory));
+    let node = Node::builder("desk")
+        .topology(topology)
+        .named_service("Caller", || Floods)
+        .named_service("Answerer", || Reads)
+        .bind("Caller", "calls", CALLS)
+        .bind("Answerer", "calls", CALLS);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async move {
-        let node = Node::builder("desk")
-            .topology(topology)
-            .named_service("Caller", || Floods)
-            .named_service("Answerer", || Reads)
-            .bind("Caller", "calls", CALLS)
-            .bind("Answerer", "calls", CALLS);
-        node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
-    });
+    runtime.block_on(run(node));
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! Routes in services: emitted messages of handlers reach the bus, and handlers can be services.
 
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
 
 use mycelium::emit::Refusal;
 use mycelium::route::{AsyncHandler, Handler, Out, OutError};
@@ -179,12 +178,12 @@ fn a_message_without_room_runs_no_handler() {
 }
 
 /// Emits a message that no port declares.
-struct Undeclared(Arc<Mutex<Option<String>>>);
+struct Undeclared(Sender<String>);
 
 impl Handler<Quote> for Undeclared {
     fn handle(&mut self, quote: &Quote, out: &mut Out<'_>) -> Result<()> {
         let error = out.try_emit(Trade { price: quote.value }).unwrap_err();
-        *self.0.lock().unwrap() = Some(error.to_string());
+        self.0.send(error.to_string())?;
         Err(error.into())
     }
 }
@@ -198,13 +197,12 @@ impl Undeclared {
 
 #[tokio::test]
 async fn a_message_without_a_publisher_is_an_error_that_says_what_to_do() {
-    let said = Arc::new(Mutex::new(None));
-    let text = said.clone();
+    let (said, text) = channel();
     let builder = Node::builder("main").service(|| Source::of(QUOTES));
-    let node = builder.service(move || Undeclared(text.clone())).build().unwrap();
+    let node = builder.service(move || Undeclared(said.clone())).build().unwrap();
     // The error is permanent, because another try would fail in the same way.
     node.run(Tokio::current().unwrap()).await.unwrap_err();
-    let said = said.lock().unwrap().take().unwrap();
+    let said = text.try_recv().unwrap();
     assert_eq!(
         said,
         "`Trade` was not sent to topic `fills`: it has no publisher here: declare the message in \
