@@ -25,16 +25,10 @@ fn replaced_members_end_in_order_and_start_when_all_have_ended() {
         .with("wait", "source", &[]);
     let (handle, running) = bundle.started::<3>();
     let middle = handle.pid("middle").unwrap();
-    let replaced = ["sink", "source"].map(|name| bundle.member("wait", name, &[]));
-    let [sink, source] = replaced;
-    let added = bundle.member("wait", "added", &["source"]);
-    handle
-        .change([
-            Change::Replace(sink.ends_after("middle")),
-            Change::Add(added),
-            Change::Replace(source),
-        ])
-        .unwrap();
+    let sink = Change::Replace(bundle.member("wait", "sink", &["middle"]));
+    let added = Change::Add(bundle.member("wait", "added", &["source"]));
+    let source = Change::Replace(bundle.member("wait", "source", &[]));
+    handle.change([sink, added, source]).unwrap();
     assert_eq!([bundle.said.next(), bundle.said.next()], ["source ends", "sink ends"]);
     assert_eq!(bundle.said.sorted(), ["added waits", "sink waits", "source waits"]);
     assert_eq!(handle.pid("middle"), Some(middle));
@@ -53,27 +47,18 @@ fn one_change_that_does_not_fit_refuses_all() {
     let before = handle.members().iter().map(|member| member.pid).collect::<Vec<_>>();
     let member = |name: &'static str| Member::new(name, || Command::new("/nowhere"));
     let good = || Change::Remove("sink".into());
-    let refused: [(Change, &str); 5] = [
-        (
-            Change::Remove("sauce".into()),
-            "the bundle has no member `sauce`; its members are: source [M0410]",
-        ),
-        (
-            Change::Replace(member("sauce")),
-            "the bundle has no member `sauce`; its members are: source [M0410]",
-        ),
-        (
-            Change::Add(member("source")),
-            "two members are called `source`: give one of them another name [M0400]",
-        ),
-        (
-            Change::Add(member("new").ends_after("sink")),
-            "member `new` ends after `sink`, which is not a member; expected one of: source, new [M0401]",
-        ),
-        (
-            Change::Add(member("two words")),
-            "invalid member name `two words`: expected 1 to 62 bytes without white space and control characters [M0407]",
-        ),
+    let unknown = "the bundle has no member `sauce`; its members are: source [M0410]";
+    let twice = "two members are called `source`: give one of them another name [M0400]";
+    let feeder = "member `new` ends after `sink`, which is not a member; expected one of: source, \
+                  new [M0401]";
+    let name = "invalid member name `two words`: expected 1 to 62 bytes without white space and \
+                control characters [M0407]";
+    let refused = [
+        (Change::Remove("sauce".into()), unknown),
+        (Change::Replace(member("sauce")), unknown),
+        (Change::Add(member("source")), twice),
+        (Change::Add(member("new").ends_after("sink")), feeder),
+        (Change::Add(member("two words")), name),
     ];
     for (change, message) in refused {
         let error = handle.change([good(), change]).unwrap_err();
@@ -85,10 +70,9 @@ fn one_change_that_does_not_fit_refuses_all() {
     end(&handle, running);
     let error = handle.change([]).unwrap_err();
     assert!(matches!(error, ChangeError::Ended), "{error}");
-    assert_eq!(
-        error.to_string(),
-        "the bundle has ended, or is about to: its members can no longer be changed [M0411]"
-    );
+    let ended =
+        "the bundle has ended, or is about to: its members can no longer be changed [M0411]";
+    assert_eq!(error.to_string(), ended);
 }
 
 #[test]
@@ -100,19 +84,15 @@ fn an_observer_that_wants_a_change_gets_an_error() {
         let _ = sender.send(handle.remove("source").unwrap_err().to_string());
     });
     bundle.run().unwrap();
-    assert_eq!(
-        errors.recv().unwrap(),
-        "the observer of a bundle cannot change it: call this from another thread [M0412]"
-    );
+    let expected =
+        "the observer of a bundle cannot change it: call this from another thread [M0412]";
+    assert_eq!(errors.recv().unwrap(), expected);
 }
 
 #[test]
 fn a_removed_member_that_hangs_or_fails_does_not_end_the_others() {
-    let mut bundle = speaking().with("wait", "source", &[]).with("hang", "sink", &[]).with(
-        "fail-at-the-end",
-        "odd",
-        &[],
-    );
+    let mut bundle = speaking().with("wait", "source", &[]).with("hang", "sink", &[]);
+    bundle = bundle.with("fail-at-the-end", "odd", &[]);
     bundle.bundle = bundle.bundle.deadline(Duration::from_millis(50));
     let (handle, running) = bundle.started::<3>();
     let odd = bundle.member("wait", "odd", &[]);
@@ -197,14 +177,9 @@ fn members_are_told_who_is_gone_and_who_is_back() {
     for round in 0..2 {
         handle.add(bundle.member("hang", "sink", &[])).unwrap();
         handle.add(bundle.member("hang", "other", &[])).unwrap();
-        let [sink, other] = ["sink", "other"].map(|name| {
-            loop {
-                // The call returns before the processes have started.
-                if let Some(pid) = handle.pid(name) {
-                    break pid;
-                }
-            }
-        });
+        // The calls return before the processes have started.
+        let pid = |name| std::iter::repeat_with(|| handle.pid(name)).find_map(|pid| pid).unwrap();
+        let [sink, other] = ["sink", "other"].map(pid);
         hears(&format!("member other {other}"));
         handle.remove("other").unwrap();
         kill(other, Signal::KILL);
@@ -232,8 +207,7 @@ fn a_stop_during_a_change_starts_nothing_new() {
     assert_eq!(bundle.said.next(), "source ends");
     bundle.wait_for("sink: was sent SIGTERM");
     handle.stop();
-    let sink = handle.pid("sink").unwrap();
-    kill(sink, Signal::KILL);
+    kill(handle.pid("sink").unwrap(), Signal::KILL);
     let error = running.join().unwrap().unwrap_err();
     assert!(matches!(&error, BundleError::Stopped { member, .. } if member == "sink"), "{error}");
     drop(bundle.writer);

@@ -1,6 +1,7 @@
 //! Members that have completed stay completed: no node waits for them. A reader that is restarted
 //! gets its messages.
 
+use std::iter;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
@@ -38,8 +39,7 @@ impl Pipeline {
     ) -> Pipeline {
         let directory = Directory::new(&format!("bundle-{test}"));
         let mut speaking = speaking();
-        for (name, feeder) in
-            [("source", None), ("middle", Some("source")), ("sink", Some("middle"))]
+        for (name, feeders) in [("source", &[][..]), ("middle", &["source"]), ("sink", &["middle"])]
         {
             let (writer, place) = (speaking.writer.try_clone().unwrap(), directory.0.clone());
             let mut is_first = true;
@@ -53,10 +53,8 @@ impl Pipeline {
                 command
             };
             let member = Member::new(name, command).restart(SOON);
-            speaking.bundle = speaking.bundle.member(match feeder {
-                Some(feeder) => member.ends_after(feeder),
-                None => member,
-            });
+            let member = feeders.iter().fold(member, |member, feeder| member.ends_after(feeder));
+            speaking.bundle = speaking.bundle.member(member);
         }
         let (handle, running) = speaking.run();
         let Speaking { events, said, .. } = speaking;
@@ -69,12 +67,9 @@ impl Pipeline {
 
     /// Waits until a member exits.
     fn exit(&self, member: &str) {
-        loop {
-            let event = self.events.recv_timeout(PATIENCE / 2).expect("a member exits");
-            if matches!(&event, BundleEvent::Exited { member: exited, .. } if exited == member) {
-                return;
-            }
-        }
+        let mut events = iter::from_fn(|| self.events.recv_timeout(PATIENCE / 2).ok());
+        let is_it = |event| matches!(event, BundleEvent::Exited { member: it, .. } if it == member);
+        assert!(events.any(is_it), "{member} exits");
     }
 
     /// Waits until a process reports this text.
@@ -136,10 +131,8 @@ fn a_reader_that_stands_still_for_long_gets_all_that_was_sent() {
     pipeline.signal("sink", Signal::CONT);
     let (said, report) = pipeline.end();
     let done = MemberPhase::Completed;
-    assert_eq!(
-        outcomes(&report.unwrap()),
-        [("source", done, 1), ("middle", done, 1), ("sink", done, 1)]
-    );
+    let all = ["source", "middle", "sink"].map(|name| (name, done, 1));
+    assert_eq!(outcomes(&report.unwrap()), all);
     assert!(said.contains(&format!("sink got {COUNT}")), "{said:?}");
     assert!(!said.contains(&"sink gap".to_owned()), "{said:?}");
 }
@@ -178,8 +171,6 @@ fn a_failure_while_the_bundle_ends_is_its_error() {
     let (handle, running) = bundle.started::<2>();
     handle.stop();
     let error = running.join().unwrap().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "member `sink` failed while the bundle ended: exit status: 5 [M0406]"
-    );
+    let expected = "member `sink` failed while the bundle ended: exit status: 5 [M0406]";
+    assert_eq!(error.to_string(), expected);
 }

@@ -74,10 +74,8 @@ fn a_second_signal_kills_all_at_once() {
     let mut rest = said.rest();
     // The two members exit in any order.
     rest[0] = rest[0].replace("source, sink", "sink, source");
-    assert_eq!(
-        rest,
-        ["launcher failed: members did not end and were killed: sink, source [M0408]"]
-    );
+    let failed = "launcher failed: members did not end and were killed: sink, source [M0408]";
+    assert_eq!(rest, [failed]);
     launcher.wait().unwrap();
 }
 

@@ -10,10 +10,9 @@ use crate::bundle::{LATE, end, speaking};
 fn too_many_failures_end_all() {
     let bundle = speaking().with("wait", "source", &[]).with("fail", "sink", &["source"]);
     let error = bundle.bundle.run().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "member `sink` failed permanently after 3 restarts within 60s: exit status: 3 [M0403]"
-    );
+    let failed =
+        "member `sink` failed permanently after 3 restarts within 60s: exit status: 3 [M0403]";
+    assert_eq!(error.to_string(), failed);
     assert!(matches!(error, BundleError::Failed { restarts: 3, .. }));
     drop(bundle.writer);
     bundle.said.rest();
@@ -73,10 +72,9 @@ fn a_program_that_is_not_there_ends_all() {
             members.reverse();
         }
         let error = members.into_iter().fold(bundle.bundle, Bundle::member).run().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "member `sink` did not start: cannot run `/nowhere/sink`: No such file or directory (os error 2) [M0402]"
-        );
+        let expected = "member `sink` did not start: cannot run `/nowhere/sink`: No such file or \
+                        directory (os error 2) [M0402]";
+        assert_eq!(error.to_string(), expected);
         drop(bundle.writer);
         bundle.said.rest();
         // Members after the failed one do not start.

@@ -48,9 +48,8 @@ pub(crate) fn bundle(place: &Path) -> (Bundle, Receiver<BundleEvent>) {
     for name in MEMBERS {
         let starting = member(place, name, "crashes::roles::enter").restart(restart);
         let feeders = STREAMS.iter().filter(|(_, _, reader, _)| *reader == name);
-        bundle = bundle.member(
-            feeders.fold(starting, |starting, (publisher, ..)| starting.ends_after(publisher)),
-        );
+        let member = feeders.fold(starting, |member, (feeder, ..)| member.ends_after(feeder));
+        bundle = bundle.member(member);
     }
     (bundle, events)
 }

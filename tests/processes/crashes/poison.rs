@@ -119,10 +119,8 @@ fn only_the_message_that_kills_its_reader_is_dead_lettered() {
         bundle = bundle.member(member.restart(restart));
     }
     let report = bundle.run().unwrap();
-    assert!(
-        report.members.iter().all(|member| member.phase == MemberPhase::Completed),
-        "{report:?}"
-    );
+    let completed = report.members.iter().all(|member| member.phase == MemberPhase::Completed);
+    assert!(completed, "{report:?}");
     let is_death = |event: &BundleEvent| matches!(event, BundleEvent::Exited { status, .. } if !status.success());
     assert_eq!(events.try_iter().filter(is_death).count(), 3);
 

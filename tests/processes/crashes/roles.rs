@@ -275,12 +275,8 @@ async fn run(me: &Me) {
     };
     node = node.service(processor);
     node = node.bind("Processor", "input", "orders").bind("Processor", "output", "results");
-    for (name, topic) in [
-        ("SinkOrders", "orders"),
-        ("SinkTicks", "ticks"),
-        ("SinkNotes", "notes"),
-        ("SinkResults", "results"),
-    ] {
+    let sinks = ["SinkOrders", "SinkTicks", "SinkNotes", "SinkResults"];
+    for (name, (topic, _)) in sinks.into_iter().zip(PUBLISHED) {
         let me = me.clone();
         let sink = move || Sink { topic, log: me.log(topic), mark: me.marker(topic, Role::Reader) };
         node = node.named_service(name, sink).bind(name, "input", topic);

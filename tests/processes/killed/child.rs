@@ -96,17 +96,9 @@ impl Side {
             true => RingMemory::Shared { pages: PageSize::Small, is_required: true },
             false => RingMemory::Heap,
         };
-        let schema = Schema::of::<Words>();
-        Topic::with_recorded(
-            "words",
-            schema,
-            SLOTS,
-            8,
-            memory,
-            Recorded::default(),
-            Region::new(64),
-        )
-        .unwrap()
+        let (schema, recorded, counters) =
+            (Schema::of::<Words>(), Recorded::default(), Region::new(64));
+        Topic::with_recorded("words", schema, SLOTS, 8, memory, recorded, counters).unwrap()
     }
 
     fn config() -> LinkConfig {
@@ -165,18 +157,14 @@ impl Side {
         let path = self.place.join(socket);
         let (control, access) = (self.memory.clone(), Access::default());
         let memory = MemoryAccess { control, path: path.with_extension("shm"), access };
-        let executor = self.executor.clone();
+        let (executor, start) = (self.executor.clone(), mycelium_transports::local::Start::Next);
         let imports = Imports {
             peer: peer.to_owned(),
             connect: Box::new(move || {
                 let (executor, path) = (executor.clone(), path.clone());
                 Box::pin(async move { executor.unix_stream(unix::connect(&path)?) })
             }),
-            interests: vec![TopicInterest {
-                topic: topic.clone(),
-                policy,
-                start: mycelium_transports::local::Start::Next,
-            }],
+            interests: vec![TopicInterest { topic: topic.clone(), policy, start }],
             identity: self.identity,
             config: Side::config(),
             executor: self.executor.clone(),

@@ -231,12 +231,8 @@ impl Traffic<TOPICS, STREAMS> for HostileLink {
     fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
         match event {
             Event::Memory { token } => {
-                _ = self.control.connect(
-                    &self.path,
-                    &Access::default(),
-                    token,
-                    self.attacker.clone(),
-                );
+                let (access, attacker) = (Access::default(), self.attacker.clone());
+                _ = self.control.connect(&self.path, &access, token, attacker);
             }
             Event::Subscribe { export, .. } => {
                 _ = link.accept(export);

@@ -375,18 +375,15 @@ impl Run {
         let status = self.children.get_mut(role).unwrap().wait().unwrap();
         self.children.remove(role);
         self.figures.kills += 1;
-        let said = || fs::read_to_string(self.place.join(format!("{role}.{life}.err")));
         if status.code().is_some() {
-            return Err(format!(
-                "{role} {life} ended before it was killed: {status}: {:?}",
-                said()
-            ));
+            let said = fs::read_to_string(self.place.join(format!("{role}.{life}.err")));
+            return Err(format!("{role} {life} ended before it was killed: {status}: {said:?}"));
         }
         if was_up {
-            let down =
-                || self.seen.lock().unwrap().down.get(role).copied().filter(|at| *at >= began);
-            self.until(&format!("the end of {role} {life} is noticed"), || down().is_some())
-                .await?;
+            let seen = &self.seen;
+            let down = || seen.lock().unwrap().down.get(role).copied().filter(|at| *at >= began);
+            let noticed = format!("the end of {role} {life} is noticed");
+            self.until(&noticed, || down().is_some()).await?;
             self.figures.told.push(down().unwrap() - began);
         }
         if role == "publisher" {

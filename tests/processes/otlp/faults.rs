@@ -37,24 +37,19 @@ fn what_the_program_sets_is_checked_when_the_node_is_built() {
         other => panic!("{other:?}"),
     };
     let new = || OtlpTraces::new("http://127.0.0.1:4318");
-    assert_eq!(
-        error(OtlpTraces::new("http://collector")),
-        "`Builder::otlp`: invalid URL of a collector `http://collector`: expected a port after the \
-         host, as in `http://127.0.0.1:4318` [M0380]"
-    );
-    assert_eq!(
-        error(new().header("authorization", "Bearer a\nb")),
-        "`Builder::otlp`: invalid header `authorization`: expected a value of ASCII letters, on one \
-         line [M0381]"
-    );
-    assert_eq!(
-        error(new().timeout(Duration::ZERO)),
-        "`Builder::otlp`: invalid timeout of a batch of spans: expected more than 0 s [M0382]"
-    );
-    assert_eq!(
-        error(new().batch(1 << 13)),
-        "`Builder::otlp`: invalid batch of 8192 spans: expected 1 to 4096, the places of the queue [M0384]"
-    );
+    let url = "URL of a collector `http://collector`: expected a port after the host, as in \
+               `http://127.0.0.1:4318` [M0380]";
+    let header = "header `authorization`: expected a value of ASCII letters, on one line [M0381]";
+    let timeout = "timeout of a batch of spans: expected more than 0 s [M0382]";
+    let batch = "batch of 8192 spans: expected 1 to 4096, the places of the queue [M0384]";
+    for (traces, expected) in [
+        (OtlpTraces::new("http://collector"), url),
+        (new().header("authorization", "Bearer a\nb"), header),
+        (new().timeout(Duration::ZERO), timeout),
+        (new().batch(1 << 13), batch),
+    ] {
+        assert_eq!(error(traces), format!("`Builder::otlp`: invalid {expected}"));
+    }
     assert!(error(new().queue(0)).contains("expected room for 1 to 1,048,576"));
     let share = pipeline("main", 1).otlp(new().sample(10.0)).build().unwrap_err();
     let expected =

@@ -129,11 +129,9 @@ fn what_the_program_sets_is_checked_when_the_node_is_built() {
         other => panic!("{other:?}"),
     };
     let new = || OtlpMetrics::new("http://127.0.0.1:4318");
-    assert_eq!(
-        error(new().interval(Duration::ZERO)),
-        "`Builder::otlp_metrics`: invalid interval 0ns between pushes of metrics: expected 1 s or \
-         more [M0385]"
-    );
+    let interval = "`Builder::otlp_metrics`: invalid interval 0ns between pushes of metrics: \
+                    expected 1 s or more [M0385]";
+    assert_eq!(error(new().interval(Duration::ZERO)), interval);
     assert!(error(new().to("https://a.example:443")).contains("without TLS"));
     // The file's interval is too short for metrics, and valid without them.
     let topology = Topology::parse("app.toml", "[telemetry]\ninterval = \"500ms\"").unwrap();
@@ -141,9 +139,7 @@ fn what_the_program_sets_is_checked_when_the_node_is_built() {
     assert!(builder.otlp(OtlpTraces::new("http://127.0.0.1:4318")).build().is_ok());
     let topology = Topology::parse("app.toml", "[telemetry]\ninterval = \"500ms\"").unwrap();
     let error = pipeline("main", 1).topology(topology).otlp_metrics(new()).build().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "app.toml:2:12: invalid interval 500ms: expected 1 s or more, because metrics are pushed to a \
-         collector [M0114]"
-    );
+    let expected = "app.toml:2:12: invalid interval 500ms: expected 1 s or more, because metrics \
+                    are pushed to a collector [M0114]";
+    assert_eq!(error.to_string(), expected);
 }
