@@ -109,10 +109,8 @@ impl Display {
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let arguments = Arguments::parse();
-    let mut topology = match &arguments.topology {
-        Some(path) => Topology::load(path)?,
-        None => Topology::default(),
-    };
+    let topology = arguments.topology.as_ref();
+    let mut topology = topology.map_or_else(|| Ok(Topology::default()), Topology::load)?;
     if let Some(directory) = &arguments.directory {
         topology = topology.in_directory(directory);
     }

@@ -23,13 +23,8 @@ impl Item {
     pub(crate) fn new(writer: usize, number: u64, ghost: bool) -> Item {
         let check = check(writer, number);
         note(writer, |books| books.made += 1);
-        Item {
-            writer,
-            number,
-            ghost,
-            check,
-            heap: number.is_multiple_of(4).then(|| Box::new(check)),
-        }
+        let heap = number.is_multiple_of(4).then(|| Box::new(check));
+        Item { writer, number, ghost, check, heap }
     }
 
     /// Detects a mixture of two items.

@@ -35,22 +35,29 @@ pub(crate) trait Kind: 'static {
     ) -> usize;
 }
 
-/// The body of `Kind::fill` for rings with grants.
+/// `Kind::fill` for rings with grants.
 macro_rules! fill {
-    ($writer:ident, $count:ident, $next:ident, $commit:ident) => {{
-        let Ok(mut grant) = $writer.grant($count) else { return 0 };
-        let mut filled = 0;
-        while filled < $count
-            && let Some(item) = $next()
-        {
-            assert!(grant.push(item).is_ok(), "the grant has a slot for each");
-            filled += 1;
+    () => {
+        fn fill(
+            writer: &mut Self::Writer,
+            count: usize,
+            mut next: impl FnMut() -> Option<Item>,
+            commit: bool,
+        ) -> usize {
+            let Ok(mut grant) = writer.grant(count) else { return 0 };
+            let mut filled = 0;
+            while filled < count
+                && let Some(item) = next()
+            {
+                assert!(grant.push(item).is_ok(), "the grant has a slot for each");
+                filled += 1;
+            }
+            if commit {
+                assert_eq!(grant.commit(), filled);
+            }
+            filled
         }
-        if $commit {
-            assert_eq!(grant.commit(), filled);
-        }
-        filled
-    }};
+    };
 }
 
 /// One writer, one reader.
@@ -81,14 +88,7 @@ macro_rules! pair {
                 Self::writer(ring).map(spsc::Producer::close).is_some()
             }
 
-            fn fill(
-                writer: &mut Self::Writer,
-                count: usize,
-                mut next: impl FnMut() -> Option<Item>,
-                commit: bool,
-            ) -> usize {
-                fill!(writer, count, next, commit)
-            }
+            fill!();
         }
     };
 }
@@ -123,12 +123,5 @@ impl Kind for Mpmc {
         true
     }
 
-    fn fill(
-        writer: &mut Self::Writer,
-        count: usize,
-        mut next: impl FnMut() -> Option<Item>,
-        commit: bool,
-    ) -> usize {
-        fill!(writer, count, next, commit)
-    }
+    fill!();
 }

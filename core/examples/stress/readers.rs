@@ -10,7 +10,7 @@ use mycelium_core::ring::{Consumer, PopError};
 
 use crate::item::{Dice, Item, WRITERS, note};
 use crate::kinds::Kind;
-use crate::round::{Deliberate, Round, broken};
+use crate::round::{Counts, Deliberate, Round, broken};
 use crate::sides::Side;
 use crate::watchdog;
 
@@ -40,10 +40,7 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, dice: Dice) {
             continue;
         };
         // The end is moved into the closure, so that a panic drops it.
-        let worked = catch_unwind(AssertUnwindSafe(|| {
-            let worked = reader.tenure(&mut end);
-            (worked, end)
-        }));
+        let worked = catch_unwind(AssertUnwindSafe(|| (reader.tenure(&mut end), end)));
         // Wakes the writers: the end may have made room before it stopped.
         reader.side.until(|| Some(()));
         match worked {
@@ -66,9 +63,8 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, dice: Dice) {
             Err(panic) => resume_unwind(panic),
         }
     }
-    let mut counts = round.counts.lock().unwrap_or_else(PoisonError::into_inner);
-    counts.retaken += retaken;
-    counts.panics += panics;
+    let counts = Counts { retaken, panics, ..Counts::default() };
+    round.counts.lock().unwrap_or_else(PoisonError::into_inner).add(counts);
 }
 
 impl<K: Kind> Reader<'_, K> {

@@ -10,7 +10,7 @@ use mycelium_core::ring::{Producer, PushError};
 
 use crate::item::{Dice, Item, note};
 use crate::kinds::Kind;
-use crate::round::{Deliberate, Round};
+use crate::round::{Counts, Deliberate, Round};
 use crate::sides::Side;
 use crate::watchdog;
 
@@ -43,10 +43,7 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, items: u64, dice: Dic
         };
         watchdog::step();
         // The end is moved into the closure, so that a panic drops it.
-        let worked = catch_unwind(AssertUnwindSafe(|| {
-            let worked = writer.tenure(&mut end);
-            (worked, end)
-        }));
+        let worked = catch_unwind(AssertUnwindSafe(|| (writer.tenure(&mut end), end)));
         // Wakes the readers: the end may have pushed items before it stopped.
         writer.side.until(|| Some(()));
         match worked {
@@ -58,10 +55,8 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, items: u64, dice: Dic
         }
     }
     drop(kept);
-    let mut counts = round.counts.lock().unwrap_or_else(PoisonError::into_inner);
-    counts.retaken += retaken;
-    counts.panics += panics;
-    counts.aborted += writer.aborted;
+    let counts = Counts { retaken, panics, aborted: writer.aborted, ..Counts::default() };
+    round.counts.lock().unwrap_or_else(PoisonError::into_inner).add(counts);
 }
 
 impl<K: Kind> Writer<'_, K> {
