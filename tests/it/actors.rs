@@ -1,9 +1,5 @@
 //! Actors: their messages and requests, how they end, and how they are found.
-#![expect(
-    clippy::type_complexity,
-    clippy::unit_arg,
-    reason = "jobs of a test are closures, whose last call is their result"
-)]
+#![expect(clippy::type_complexity, reason = "jobs of a test are closures")]
 
 #[cfg(feature = "tracing")]
 mod circle;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use mycelium::actors::{ActorEnd, FindActorError, SpawnActorError};
 use mycelium::{Context, Node, Result, service};
-use mycelium_tokio::Tokio;
 
-use super::probe::{Gate, Number, Probe, Seen, Wait, actors, probe, settled};
+use super::probe::{Gate, Number, Probe, Seen, Wait, actors, does, probe, settled};
+use crate::running::{Says, start};
 use crate::support::idle_services;
 
 idle_services! {
@@ -21,8 +21,7 @@ idle_services! {
 #[tokio::test(start_paused = true)]
 async fn l16_a_shutdown_of_a_node_handles_what_mailboxes_have_and_calls_stopped() {
     let seen = Seen::default();
-    let node = Node::builder("main").service(|| Idle).build().unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let running = start(Node::builder("main").service(|| Idle));
     let mut all: Vec<_> = (0..3)
         .map(|_| running.actors().actor(probe(&seen)).temporary().keep().spawn().unwrap())
         .collect();
@@ -64,14 +63,13 @@ async fn h9_an_actor_without_references_ends_and_its_registries_forget_it() {
     // A handler that uses its context does not keep the actor alive.
     let (weak, ended) = (one.downgrade(), one.ended());
     let mut found = actors.by_name::<Probe>("one").unwrap();
-    found.tell(super::probe::job(|_, ctx| Ok(drop((ctx.actors(), ctx.myself()))))).await.unwrap();
+    found.tell(does(|_, ctx| (ctx.actors(), ctx.myself()))).await.unwrap();
     drop((one, found));
     assert_eq!(ended.await, ActorEnd::Unreferenced);
     assert!(weak.upgrade().is_none());
     assert!(matches!(actors.by_name::<Probe>("one"), Err(FindActorError::Unknown { .. })));
-    assert_eq!(
-        actors.by_name::<Probe>("othr").unwrap_err().to_string(),
-        "no actor has the name `othr`: did you mean `other`? (expected one of: other) [M0265]"
+    actors.by_name::<Probe>("othr").unwrap_err().says(
+        "no actor has the name `othr`: did you mean `other`? (expected one of: other) [M0265]",
     );
     assert_eq!((actors.count(), actors.all::<Probe>().len()), (1, 1));
     // The second actor lives on.
@@ -91,10 +89,9 @@ async fn names_are_checked_when_an_actor_is_spawned() {
         assert_eq!(error, SpawnActorError::Name { actor: "Probe", name: name.to_owned() });
     }
     let spawned = actors.actor(probe(&Seen::default())).name("line\n").spawn();
-    assert_eq!(
-        spawned.map(drop).unwrap_err().to_string(),
+    spawned.map(drop).unwrap_err().says(
         "actor `Probe` was not spawned: invalid name `line\\n`: expected 1 to 62 bytes without \
-         spaces, `=` and control characters [M0275]"
+         spaces, `=` and control characters [M0275]",
     );
     let long = "x".repeat(62);
     for name in ["a/b", "\u{e4}", &long] {

@@ -15,6 +15,7 @@ use mycelium_tokio::Tokio;
 use super::probe::{
     Ask, Gate, Hook, Number, Probe, Reply, Seen, Wait, actors, panic_in, probe, scripted, settled,
 };
+use crate::running::Says;
 
 /// Returns a factory that makes the same probe for each key.
 pub(crate) fn probes(make: impl FnMut() -> Probe + Send + 'static) -> impl Fn(&u32) -> Probe {
@@ -62,9 +63,9 @@ async fn beyond_the_limit_no_further_key_has_an_actor_until_one_ends() {
     let limit = SpawnActorError::Limit { actor: "Probe", limit: 2 };
     let refused = keyed.tell(&3, Number(3)).await.unwrap_err();
     assert_eq!(refused, KeyedTellError::NotSpawned { message: Number(3), error: limit.clone() });
-    assert_eq!(
-        refused.to_string(),
-        "the message was not told: actor `Probe` was not spawned: 2 of them live, which is the limit [M0264]"
+    refused.says(
+        "the message was not told: actor `Probe` was not spawned: 2 of them live, which is the \
+         limit [M0264]",
     );
     assert_eq!(refused.into_message(), Number(3));
     assert_eq!(keyed.get(&3).unwrap_err(), limit);
@@ -160,13 +161,10 @@ fn invalid_settings_are_errors() {
     let keyed = actors.keyed(probes(probe(&Seen::default()))).capacity(3).build();
     assert!(matches!(keyed, Err(SpawnActorError::Capacity { actor: "Probe", .. })));
     let builder = || actors.keyed(probes(probe(&Seen::default())));
-    assert_eq!(
-        builder().limit(0).build().unwrap_err().to_string(),
-        "actor `Probe` is never spawned: invalid limit 0: expected at least 1 [M0276]"
-    );
-    assert_eq!(
-        builder().placed_on([]).build().unwrap_err().to_string(),
-        "actor `Probe` is never spawned: it is placed on no executor: expected at least 1 [M0277]"
+    let limited = builder().limit(0).build().unwrap_err();
+    limited.says("actor `Probe` is never spawned: invalid limit 0: expected at least 1 [M0276]");
+    builder().placed_on([]).build().unwrap_err().says(
+        "actor `Probe` is never spawned: it is placed on no executor: expected at least 1 [M0277]",
     );
     let keyed = builder().build().unwrap();
     drop(runtime);
@@ -254,7 +252,7 @@ async fn an_actor_that_is_not_send_has_a_key_on_its_thread_and_an_error_elsewher
             (other.try_tell(&2, Number(3)).unwrap_err(), other.count())
         });
         let (error, count) = there.join().unwrap();
-        assert!(error.to_string().contains("on the executor's own thread"), "{error}");
+        error.mentions("on the executor's own thread");
         assert_eq!((error.into_message(), count), (Number(3), 1));
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!((keyed.count(), actors.count()), (0, 0));

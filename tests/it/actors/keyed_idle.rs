@@ -9,7 +9,7 @@ use mycelium::actors::{ActorEnd, TellError};
 use mycelium::requests::{RequestError, Taken};
 
 use super::keyed::probes;
-use super::probe::{Ask, Gate, Number, Reply, Seen, Wait, actors, job, probe, settled};
+use super::probe::{Ask, Gate, Number, Reply, Seen, Wait, actors, does, probe, settled};
 
 const SECOND: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(8);
@@ -69,15 +69,9 @@ async fn an_actor_with_a_timer_a_child_or_a_long_handler_is_not_idle() {
     let keyed = actors.keyed(probes(probe(&seen))).idle(IDLE).build().unwrap();
     let gate = Arc::new(Gate::default());
     keyed.tell(&1, Wait(gate.clone())).await.unwrap();
-    let timer = job(|_, ctx| {
-        ctx.tell_after(LONG * 3, Number(2));
-        Ok(())
-    });
-    keyed.tell(&2, timer).await.unwrap();
-    let parent = job(|probe, ctx| {
-        let child = super::probe::probe(&probe.seen);
-        ctx.spawn_as(child, |child| child.keep()).map(drop)?;
-        Ok(())
+    keyed.tell(&2, does(|_, ctx| ctx.tell_after(LONG * 3, Number(2)))).await.unwrap();
+    let parent = does(|parent, ctx| {
+        ctx.spawn_as(probe(&parent.seen), |child| child.keep()).unwrap();
     });
     keyed.tell(&3, parent).await.unwrap();
     tokio::time::sleep(LONG * 2).await;
@@ -205,10 +199,9 @@ async fn those_who_watch_learn_of_the_passivation_and_a_link_does_not_fail() {
     let watched = keyed.get(&1).unwrap();
     let label = watched.label();
     let mut watcher = actors.spawn(probe(&seen)).unwrap();
-    let watch = job(move |_, ctx| {
+    let watch = does(move |_, ctx| {
         ctx.watch(&watched);
         ctx.link(&watched);
-        Ok(())
     });
     watcher.tell(watch).await.unwrap();
     tokio::time::sleep(LONG).await;

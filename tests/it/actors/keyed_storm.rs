@@ -173,9 +173,8 @@ async fn storm<Q: Queue>(rounds: u64, stops: bool, idle: Option<Duration>) {
     });
     let (mut told, mut replied, mut refused) = (0, 0, 0);
     for sender in senders {
-        let sent = sender.await.unwrap();
-        (told, replied, refused) =
-            (told + sent.told, replied + sent.replied, refused + sent.refused);
+        let [told_by, replied_to, refused_to] = sender.await.unwrap();
+        (told, replied, refused) = (told + told_by, replied + replied_to, refused + refused_to);
     }
     ended.store(true, Ordering::Relaxed);
     passivating.await.unwrap();
@@ -194,20 +193,14 @@ async fn storm<Q: Queue>(rounds: u64, stops: bool, idle: Option<Duration>) {
     assert_eq!((keyed.count(), actors.count()), (0, 0));
 }
 
-#[derive(Default)]
-struct SentBy {
-    told: u64,
-    replied: u64,
-    refused: u64,
-}
-
+/// Returns how many messages were told, replied to, and refused.
 async fn send<Q: Queue>(
     keyed: Keyed<u32, Entity, Q>,
     sender: u32,
     rounds: u64,
     idle: Option<Duration>,
-) -> SentBy {
-    let mut sent = SentBy::default();
+) -> [u64; 3] {
+    let [mut told, mut replied, mut refused] = [0; 3];
     for number in 1..=rounds {
         for key in 0..KEYS {
             if (number + u64::from(key)).is_multiple_of(4) {
@@ -215,22 +208,22 @@ async fn send<Q: Queue>(
                 match keyed.ask(&key, request).await {
                     Ok(reply) => {
                         assert_eq!(reply.number, number);
-                        sent.replied += 1;
+                        replied += 1;
                     }
                     // The request was in the mailbox of an actor that was stopped.
-                    Err(RequestError::Gone { .. }) => sent.refused += 1,
+                    Err(RequestError::Gone { .. }) => refused += 1,
                     Err(error) => panic!("{error}"),
                 }
             } else {
                 keyed.tell(&key, Step { sender, number }).await.unwrap();
-                sent.told += 1;
+                told += 1;
             }
         }
         if idle.is_some() {
             tokio::time::sleep(Duration::from_millis(1 + number % 7)).await;
         }
     }
-    sent
+    [told, replied, refused]
 }
 
 #[tokio::test(start_paused = true)]

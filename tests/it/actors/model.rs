@@ -23,6 +23,18 @@ const PASS: Duration = Duration::from_secs(3_600);
 /// Shorter than each of them.
 const TICK: Duration = Duration::from_millis(1);
 const SLOTS: usize = 3;
+/// The counters that are compared.
+const COUNTERS: [&str; 9] = [
+    "spawned",
+    "ended",
+    "handled",
+    "dead_letters",
+    "refused",
+    "errors",
+    "panics",
+    "restarts",
+    "failed",
+];
 
 /// A call of a test. A slot has an actor; a spawn replaces it.
 #[derive(Clone, Debug)]
@@ -211,8 +223,7 @@ impl World {
             Call::Ask { slot, kind } => {
                 let Some(Pair { refs, model, .. }) = &mut self.slots[slot] else { return };
                 // An `ask` would wait for room here. `Call::Tell` tests that.
-                let waits = model.is_full() && model.waits() && model.end.is_none();
-                let (Some(actor), false) = (refs.first_mut(), waits) else { return };
+                let (Some(actor), false) = (refs.first_mut(), model.would_wait()) else { return };
                 let act = act(kind, number, self.has_timers);
                 let (kind, has_timers) = (u64::from(kind), u64::from(self.has_timers));
                 self.replies.push(Some(actor.ask(Ask { number, kind, has_timers })));
@@ -248,34 +259,22 @@ impl World {
                 }
             }
             Call::Clone(slot) => {
-                if let Some(pair) = &mut self.slots[slot] {
-                    let more = pair.weak.upgrade();
-                    // The references, or the set of actors, keep the actor alive.
-                    let lives = pair.model.end.is_none();
-                    assert!(lives || more.is_none());
-                    if pair.model.refs > 0 && lives {
-                        assert!(more.is_some());
-                    }
-                    if let Some(more) = more {
-                        pair.refs.push(more);
-                        pair.model.refs += 1;
-                    }
-                }
+                let Some(pair) = &mut self.slots[slot] else { return };
+                let more = pair.weak.upgrade();
+                // The references, or the set of actors, keep the actor alive.
+                let lives = pair.model.end.is_none();
+                assert!(lives || more.is_none());
+                assert!(pair.model.refs == 0 || !lives || more.is_some());
+                pair.model.refs += usize::from(more.is_some());
+                pair.refs.extend(more);
             }
             Call::Drop(slot) => {
-                if let Some(pair) = &mut self.slots[slot]
-                    && pair.refs.pop().is_some()
-                {
-                    pair.model.refs -= 1;
-                }
+                let Some(pair) = &mut self.slots[slot] else { return };
+                pair.model.refs -= usize::from(pair.refs.pop().is_some());
             }
             Call::Run => self.each(|model, seen| model.run(now, seen), TestActors::run),
-            Call::Tick => {
-                self.each(|model, seen| model.run(now, seen), |set| set.advance(TICK));
-            }
-            Call::Pass => {
-                self.each(|model, seen| model.pass(now, seen), |set| set.advance(PASS));
-            }
+            Call::Tick => self.each(|model, seen| model.run(now, seen), |set| set.advance(TICK)),
+            Call::Pass => self.each(|model, seen| model.pass(now, seen), |set| set.advance(PASS)),
         }
     }
 
@@ -299,7 +298,7 @@ impl World {
                 let weak = actor.downgrade();
                 let model = Model::new(settings);
                 self.slots[slot] = Some(Pair { refs: vec![actor], weak, model });
-                self.expected.counts.spawned += 1;
+                self.expected.count("spawned");
             }
             Err(error) => {
                 assert!(matches!(error, SpawnActorError::NameTaken { .. }) && lives, "{error}");
@@ -321,15 +320,12 @@ impl World {
             // The future waited for room and was dropped, so the message was not told.
             None => Told::Full,
             Some(Ok(())) => Told::Ok,
-            Some(Err(TellError::Gone(message))) => {
-                assert_eq!(message.number, number);
-                Told::Gone
+            Some(Err(error)) => {
+                let is_gone = matches!(error, TellError::Gone(_));
+                assert!(is_gone || matches!(error, TellError::Full(_)), "{error}");
+                assert_eq!(error.into_message().number, number);
+                if is_gone { Told::Gone } else { Told::Full }
             }
-            Some(Err(TellError::Full(message))) => {
-                assert_eq!(message.number, number);
-                Told::Full
-            }
-            Some(Err(error)) => panic!("{error}"),
         };
         let mail = Mail { number, act, request: None };
         assert_eq!(told, model.tell(mail, &mut self.expected));
@@ -413,21 +409,10 @@ impl World {
 
 fn counts(set: &TestActors) -> Counts {
     let counters = set.actors().counters();
-    let Some(line) = counters.iter().find(|line| line.kind == Kind::Actor) else {
-        return Counts::default();
-    };
-    assert_eq!(line.value("unseen"), 0);
-    Counts {
-        spawned: line.value("spawned"),
-        ended: line.value("ended"),
-        handled: line.value("handled"),
-        dead_letters: line.value("dead_letters"),
-        refused: line.value("refused"),
-        errors: line.value("errors"),
-        panics: line.value("panics"),
-        restarts: line.value("restarts"),
-        failed: line.value("failed"),
-    }
+    let line = counters.iter().find(|line| line.kind == Kind::Actor);
+    let value = |counter| (counter, line.map_or(0, |line| line.value(counter)));
+    assert_eq!(value("unseen").1, 0);
+    COUNTERS.map(value).into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
 proptest! {

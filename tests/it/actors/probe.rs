@@ -137,6 +137,16 @@ pub(crate) fn job(
     Do(Box::new(job))
 }
 
+/// Returns a job that succeeds.
+pub(crate) fn does<T>(
+    act: impl FnOnce(&mut Probe, &mut ActorContext<Probe>) -> T + Send + 'static,
+) -> Do {
+    job(move |probe, ctx| {
+        act(probe, ctx);
+        Ok(())
+    })
+}
+
 /// Returns a job that fails.
 pub(crate) fn fail() -> Do {
     job(|_, _| Err(Error::msg("told to fail")))
@@ -166,6 +176,23 @@ where
         drop(script(Hook::Made));
         Probe { seen: seen.clone(), script: script.clone(), on_error, last_wait: None, sum: 0 }
     }
+}
+
+/// Makes probes that note their name when they start and stop. `others` gets their other actions.
+pub(crate) fn named(
+    log: &Seen,
+    others: &Seen,
+    name: &'static str,
+) -> impl FnMut() -> Probe + Send + use<> + 'static {
+    let log = log.clone();
+    scripted(others, OnError::Restart, move |hook| {
+        match hook {
+            Hook::Started => log.add(format_args!("+{name}")),
+            Hook::Stopped => log.add(format_args!("-{name}")),
+            Hook::Made | Hook::Gone | Hook::OnError | Hook::Dropped => {}
+        }
+        Ok(())
+    })
 }
 
 /// Returns a script that panics in one hook, the first `times` times.
@@ -212,12 +239,39 @@ pub(crate) fn actors() -> Actors {
     Actors::on(Tokio::current().unwrap())
 }
 
+/// Makes the actor call the function, and returns the result.
+pub(crate) async fn run<T: Send + 'static>(
+    probe: &mut ActorRef<Probe>,
+    act: impl FnOnce(&mut Probe, &mut ActorContext<Probe>) -> T + Send + 'static,
+) -> T {
+    let (done, output) = tokio::sync::oneshot::channel();
+    probe.tell(does(move |probe, ctx| done.send(act(probe, ctx)))).await.unwrap();
+    output.await.unwrap()
+}
+
 /// Waits until the actor has handled all earlier messages.
 pub(crate) async fn settled(probe: &mut ActorRef<Probe>) {
-    let done = Arc::new(Gate::default());
-    let gate = done.clone();
-    probe.tell(job(move |_, _| Ok(gate.open()))).await.unwrap();
-    done.wait().await;
+    run(probe, |_, _| ()).await;
+}
+
+/// Makes the actor spawn children that note their names, and waits until they have started.
+pub(crate) async fn children<const N: usize>(
+    parent: &mut ActorRef<Probe>,
+    seen: &Seen,
+    names: [&'static str; N],
+) -> [ActorRef<Probe>; N] {
+    let seen = seen.clone();
+    let spawned = run(parent, move |_, ctx| {
+        names.map(|name| {
+            let make = named(&seen, &Seen::default(), name);
+            ctx.spawn_as(make, |child| child.name(name).temporary()).unwrap()
+        })
+    });
+    let mut spawned = spawned.await;
+    for child in &mut spawned {
+        settled(child).await;
+    }
+    spawned
 }
 
 /// Returns the value of a counter, summed over all probes.

@@ -8,7 +8,7 @@ use mycelium::actors::{ActorEnd, OnError, TellError};
 use mycelium::supervision::Restart;
 
 use super::probe::{
-    Hook, Number, Seen, actors, fail, job, panic_in, probe, restarts, scripted, settled,
+    Hook, Number, Seen, actors, does, fail, job, panic_in, probe, restarts, run, scripted, settled,
 };
 
 #[tokio::test(start_paused = true)]
@@ -17,18 +17,16 @@ async fn on_error_decides_and_a_permanent_error_or_a_temporary_actor_is_not_rest
     let make = |on_error| scripted(&seen, on_error, |_| Ok(()));
     let failed = ActorEnd::Failed { error: "told to fail".into() };
 
-    let mut probe = actors.spawn(make(OnError::Stop)).unwrap();
-    probe.tell(fail()).await.unwrap();
-    assert_eq!(probe.ended().await, failed);
-    assert_eq!(seen.take(), "started (told to fail) stopped");
-
-    let mut probe = actors.actor(make(OnError::Restart)).temporary().spawn().unwrap();
-    probe.tell(fail()).await.unwrap();
-    assert_eq!(probe.ended().await, failed);
-    assert_eq!(seen.take(), "started (told to fail) stopped");
-    let refused = probe.try_tell(Number(1)).unwrap_err();
-    assert_eq!(refused, TellError::Gone(Number(1)));
-    assert_eq!(refused.to_string(), "the message was not told: the actor has ended [M0260]");
+    let temporary = actors.actor(make(OnError::Restart)).temporary();
+    for actor in [actors.actor(make(OnError::Stop)), temporary] {
+        let mut probe = actor.spawn().unwrap();
+        probe.tell(fail()).await.unwrap();
+        assert_eq!(probe.ended().await, failed);
+        assert_eq!(seen.take(), "started (told to fail) stopped");
+        let refused = probe.try_tell(Number(1)).unwrap_err();
+        assert_eq!(refused, TellError::Gone(Number(1)));
+        assert_eq!(refused.to_string(), "the message was not told: the actor has ended [M0260]");
+    }
 
     let mut probe = actors.spawn(make(OnError::Restart)).unwrap();
     probe.tell(job(|_, _| Err(Error::msg("permanent").permanent()))).await.unwrap();
@@ -56,8 +54,7 @@ async fn a_panic_in_a_hook_is_a_failure_and_the_actor_ends_as_it_was_told() {
         if hook == Hook::Gone {
             let other = actors.actor(probe(&Seen::default())).name("other").spawn().unwrap();
             let watched = other.clone();
-            one.tell(job(move |_, ctx| Ok(ctx.watch(&watched)))).await.unwrap();
-            settled(&mut one).await;
+            run(&mut one, move |_, ctx| ctx.watch(&watched)).await;
             other.stop();
             other.ended().await;
         }
@@ -92,7 +89,7 @@ async fn panics_of_dead_mail_and_of_its_hook_change_nothing_of_the_end() {
         let mut probe = actors.spawn(probe(&seen)).unwrap();
         for _ in 0..3 {
             let bomb = Bomb;
-            probe.tell(job(move |_, _| Ok(std::mem::forget(bomb)))).await.unwrap();
+            probe.tell(does(move |_, _| std::mem::forget(bomb))).await.unwrap();
         }
         probe.stop();
         assert_eq!(probe.ended().await, ActorEnd::Stopped);
@@ -104,36 +101,31 @@ async fn panics_of_dead_mail_and_of_its_hook_change_nothing_of_the_end() {
 async fn timers_end_with_a_restart_and_one_of_before_cancels_none_of_after() {
     let (actors, seen) = (actors(), Seen::default());
     let mut probe = actors.spawn(probe(&seen)).unwrap();
-    let (give, timer) = std::sync::mpsc::channel();
     let second = Duration::from_secs(1);
-    let every =
-        job(move |_, ctx| Ok(give.send(ctx.tell_every(second, Number(7)).unwrap()).unwrap()));
-    probe.tell(every).await.unwrap();
+    let old = run(&mut probe, move |_, ctx| ctx.tell_every(second, Number(7)).unwrap()).await;
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     assert_eq!(seen.take(), "started 7 7");
     probe.tell(fail()).await.unwrap();
     settled(&mut probe).await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(seen.take(), "(told to fail) started");
-    let old = timer.recv().unwrap();
-    let after = job(move |probe, ctx| {
+    let is_cancelled = run(&mut probe, move |_, ctx| {
         ctx.tell_after(second, Number(9));
-        Ok(probe.seen.add(ctx.cancel(old)))
+        ctx.cancel(old)
     });
-    probe.tell(after).await.unwrap();
+    assert!(!is_cancelled.await);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(seen.take(), "false 9");
+    assert_eq!(seen.take(), "9");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_timer_that_is_always_due_does_not_hold_up_the_mailbox() {
     let (actors, seen) = (actors(), Seen::default());
     let mut probe = actors.spawn(probe(&seen)).unwrap();
-    let busy = job(|_, ctx| {
+    let busy = does(|_, ctx| {
         for _ in 0..50 {
             ctx.tell_after(Duration::ZERO, Number(0));
         }
-        Ok(())
     });
     probe.tell(busy).await.unwrap();
     probe.tell(Number(1)).await.unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mycelium::actors::{ActorContext, ActorEnd};
 use mycelium::channel::{Mpsc, Queue, Spsc, Stamped};
 
-use super::probe::{Number, Probe, Seen, actors, counted, job, probe};
+use super::probe::{Number, Probe, Seen, actors, counted, does, probe};
 
 const PERIOD: Duration = Duration::from_millis(10);
 
@@ -19,24 +19,21 @@ fn _is_send(ctx: &ActorContext<Probe>) -> impl Send {
 async fn lived<Q: Queue>(drops: bool) -> (u64, u64) {
     let actors = actors();
     let mut clock = actors.actor(probe(&Seen::default())).queue::<Q>().spawn().unwrap();
-    let every = job(|_, ctx| {
-        ctx.tell_every(PERIOD, Number(0))?;
-        Ok(())
-    });
-    clock.tell(every).await.unwrap();
+    clock.tell(does(|_, ctx| ctx.tell_every(PERIOD, Number(0)).unwrap())).await.unwrap();
     for number in 0..2 {
         clock.tell(Number(number)).await.unwrap();
     }
     tokio::time::sleep(PERIOD * 4 + PERIOD / 2).await;
     let ended = clock.ended();
     // A mailbox with one sender may end before or after its actor.
-    let kept = (!drops).then(|| {
+    if drops {
+        drop(clock);
+        assert_eq!(ended.await, ActorEnd::Unreferenced);
+    } else {
         clock.drain();
-        clock
-    });
-    let expected = if drops { ActorEnd::Unreferenced } else { ActorEnd::Stopped };
-    assert_eq!(ended.await, expected);
-    drop(kept);
+        assert_eq!(ended.await, ActorEnd::Stopped);
+        drop(clock);
+    }
     (counted(&actors, "handled"), counted(&actors, "unseen"))
 }
 

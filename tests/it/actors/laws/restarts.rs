@@ -9,7 +9,7 @@ use mycelium::channel::Queue;
 use mycelium::supervision::{Restart, Strategy};
 use mycelium_executor::Executor;
 
-use super::super::probe::{Do, Hook, Probe, fail, job, panics, scripted};
+use super::super::probe::{Do, Hook, Probe, does, fail, job, panics, scripted};
 use super::{Diary, for_each_queue, until};
 
 /// Returns an actor that notes its starts and the drops of its instances.
@@ -28,9 +28,9 @@ fn part(diary: &Diary, name: &'static str) -> impl FnMut() -> Probe + Send + use
 /// Makes the actor add the number to the sum of this instance, and note the sum.
 fn note(diary: &Diary, number: u32) -> Do {
     let diary = diary.clone();
-    job(move |probe, ctx| {
+    does(move |probe, ctx| {
         probe.sum += number;
-        Ok(diary.add(format_args!("{}={}", ctx.label(), probe.sum)))
+        diary.add(format_args!("{}={}", ctx.label(), probe.sum));
     })
 }
 

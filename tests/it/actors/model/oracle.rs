@@ -1,6 +1,6 @@
 //! A plain model of an actor: its mailbox is a `VecDeque`, and nothing runs by itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use mycelium::actors::{ActorEnd, WhenFull};
@@ -41,19 +41,8 @@ pub(crate) enum Outcome {
     Refused,
 }
 
-/// The counters of all actors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) spawned: u64,
-    pub(crate) ended: u64,
-    pub(crate) handled: u64,
-    pub(crate) dead_letters: u64,
-    pub(crate) refused: u64,
-    pub(crate) errors: u64,
-    pub(crate) panics: u64,
-    pub(crate) restarts: u64,
-    pub(crate) failed: u64,
-}
+/// The counters of all actors that are not 0.
+pub(crate) type Counts = BTreeMap<&'static str, u64>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -71,6 +60,12 @@ pub(crate) struct Seen {
     pub(crate) dead: Vec<u64>,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) counts: Counts,
+}
+
+impl Seen {
+    pub(crate) fn count(&mut self, counter: &'static str) {
+        *self.counts.entry(counter).or_default() += 1;
+    }
 }
 
 /// The settings with which an actor is spawned.
@@ -126,12 +121,13 @@ impl Model {
         }
     }
 
-    pub(crate) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.mailbox.len() == self.settings.capacity
     }
 
-    pub(crate) fn waits(&self) -> bool {
-        self.settings.when_full == WhenFull::Wait
+    /// Returns whether an `ask` would wait for room.
+    pub(crate) fn would_wait(&self) -> bool {
+        self.is_full() && self.settings.when_full == WhenFull::Wait && self.end.is_none()
     }
 
     pub(crate) fn depth(&self) -> usize {
@@ -146,17 +142,10 @@ impl Model {
             self.mailbox.push_back(mail);
             return Told::Ok;
         }
-        match self.settings.when_full {
-            WhenFull::Wait => Told::Full,
-            WhenFull::Refuse => {
-                seen.counts.refused += 1;
-                Told::Full
-            }
-            WhenFull::DropNewest => {
-                seen.counts.refused += 1;
-                Told::Ok
-            }
+        if self.settings.when_full != WhenFull::Wait {
+            seen.count("refused");
         }
+        if self.settings.when_full == WhenFull::DropNewest { Told::Ok } else { Told::Full }
     }
 
     /// Puts a request into the mailbox, which has room or does not wait for it.
@@ -165,7 +154,7 @@ impl Model {
         seen.outcomes[request] = if self.end.is_some() || self.refuses {
             Outcome::Gone
         } else if self.is_full() {
-            seen.counts.refused += 1;
+            seen.count("refused");
             Outcome::Refused
         } else {
             self.mailbox.push_back(mail);
@@ -207,7 +196,9 @@ impl Model {
     }
 
     fn flush(&mut self, seen: &mut Seen) {
-        seen.counts.handled += std::mem::take(&mut self.uncounted);
+        for _ in 0..std::mem::take(&mut self.uncounted) {
+            seen.count("handled");
+        }
     }
 
     /// Lets time pass until the actor waits for messages only. All that happens is at `now` or
@@ -226,7 +217,7 @@ impl Model {
                     let first = self.timers.iter().min().copied();
                     let Some(timer) = first else { return };
                     self.timers.retain(|other| *other != timer);
-                    seen.counts.handled += 1;
+                    seen.count("handled");
                     seen.handled.push(timer.1);
                 }
             }
@@ -253,30 +244,24 @@ impl Model {
             Act::Note => {}
             Act::Timer(delay) => self.timers.push((now + delay, number)),
             Act::Sleep(_) => self.state = State::Sleeps(request),
-            Act::Ignored => seen.counts.errors += 1,
+            Act::Ignored => seen.count("errors"),
             Act::Stop { fails } => {
                 self.stops = true;
                 if fails {
-                    seen.counts.errors += 1;
-                    self.fail(seen);
+                    self.fail("errors", seen);
                 }
             }
-            Act::Fail => {
-                seen.counts.errors += 1;
-                self.fail(seen);
-            }
-            Act::Panic => {
-                seen.counts.panics += 1;
-                self.fail(seen);
-            }
+            Act::Fail => self.fail("errors", seen),
+            Act::Panic => self.fail("panics", seen),
         }
     }
 
-    fn fail(&mut self, seen: &mut Seen) {
+    fn fail(&mut self, counter: &'static str, seen: &mut Seen) {
+        seen.count(counter);
         self.flush(seen);
         self.timers.clear();
         if self.failures == self.settings.limit {
-            seen.counts.failed += 1;
+            seen.count("failed");
             self.end(ActorEnd::Failed { error: "".into() }, seen);
         } else {
             self.failures += 1;
@@ -285,7 +270,7 @@ impl Model {
     }
 
     fn restart(&mut self, seen: &mut Seen) {
-        seen.counts.restarts += 1;
+        seen.count("restarts");
         self.state = State::Runs;
     }
 
@@ -294,7 +279,7 @@ impl Model {
         for Mail { number, request, .. } in self.mailbox.drain(..) {
             match request {
                 None => {
-                    seen.counts.dead_letters += 1;
+                    seen.count("dead_letters");
                     seen.dead.push(number);
                 }
                 Some(request) if seen.outcomes[request] == Outcome::Open => {
@@ -304,7 +289,7 @@ impl Model {
             }
         }
         self.timers.clear();
-        seen.counts.ended += 1;
+        seen.count("ended");
         self.end = Some(end);
     }
 }
