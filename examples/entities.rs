@@ -301,6 +301,7 @@ struct Options {
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+        let known = "--executor, --entities, --threads";
         let mut options = Options { executor: "tokio".to_owned(), entities: 100_000, threads: 2 };
         while let Some(option) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("`{option}` needs a value"))?;
@@ -310,9 +311,7 @@ impl Options {
                 "--executor" => options.executor = value,
                 "--entities" => options.entities = number().ok_or_else(invalid)?,
                 "--threads" => options.threads = number().ok_or_else(invalid)? as usize,
-                _ => {
-                    return Err(format!("`{option}` is unknown: --executor, --entities, --threads"));
-                }
+                _ => return Err(format!("`{option}` is unknown: {known}")),
             }
         }
         Ok(options)
