@@ -24,7 +24,7 @@ use crate::inbox::ending::Ending;
 use crate::links::Links;
 use crate::observe::report::{Outcome, StartWarning};
 use crate::plan::dead_letter::DeadLetter;
-use crate::shared::{ABANDON_WITHIN, Phase, Shared, Threads, WatchdogHandle};
+use crate::shared::{ABANDON_WITHIN, Phase, ServiceNode, Sinks, Threads, WatchdogHandle};
 use crate::support::lock::lock;
 use crate::support::log;
 
@@ -37,18 +37,18 @@ const SLOW_SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Places all services and the driver, then lets them run.
 pub(super) fn start(
-    shared: &Arc<Shared>,
+    node: &Arc<ServiceNode>,
     links: &Arc<OnceLock<Links>>,
+    of_node: &NodeThreads,
     prepared: Vec<Prepared>,
-    watchdog: Option<Arc<WatchdogHandle>>,
     hooks: Vec<StopHook>,
     unread: Vec<StartWarning>,
 ) -> Result<Vec<Placement>, StartError> {
     let mut driver = Driver {
-        shared: shared.clone(),
+        node: node.clone(),
         links: links.clone(),
+        threads: of_node.clone(),
         services: Vec::with_capacity(prepared.len()),
-        watchdog,
         unread: Mutex::new(unread),
         are_links_drained: AtomicBool::new(false),
         has_ended: false,
@@ -62,34 +62,46 @@ pub(super) fn start(
             inboxes: std::mem::take(&mut service.inboxes),
             endings: std::mem::take(&mut service.endings),
         });
-        placements.push(place(shared, service, registration)?);
+        placements.push(place(node, &of_node.of_services, service, registration)?);
     }
-    let spawned = shared.executor.spawn(Box::pin(driver.run(hooks)));
+    let spawned = node.executor.spawn(Box::pin(driver.run(hooks)));
     spawned.map_err(|error| StartError::Spawn { service: "(the node)".to_owned(), error })?;
-    shared.lifecycle.placed.set();
+    node.lifecycle.placed.set();
     Ok(placements)
 }
 
-/// Ends the threads of a node that cannot start. Placed services were aborted before they ran, so
-/// the threads have nothing to do.
-pub(super) fn abort_start(shared: &Shared, watchdog: Option<&WatchdogHandle>) {
-    shared.sinks.stop();
-    let of_watchdog = watchdog.map(|watchdog| {
-        watchdog.stop();
-        &*watchdog.threads
-    });
-    let sinks = &shared.sinks;
-    let of_node: [&Threads; 3] = [&shared.threads, sinks.threads(), sinks.exporters()];
-    for threads in of_node.into_iter().chain(of_watchdog) {
-        block_on(threads.gone(), WaitStrategy::Park);
+/// The threads of a node.
+#[derive(Clone, Default)]
+pub(super) struct NodeThreads {
+    /// The services' own threads.
+    pub(super) of_services: Arc<Threads>,
+    /// The threads that export the metrics and traces of the node.
+    pub(super) sinks: Arc<Sinks>,
+    pub(super) watchdog: Option<Arc<WatchdogHandle>>,
+}
+
+impl NodeThreads {
+    /// Ends the threads of a node that cannot start. Placed services were aborted before they ran,
+    /// so the threads have nothing to do.
+    pub(super) fn abort_start(&self) {
+        let NodeThreads { of_services, sinks, watchdog } = self;
+        sinks.stop();
+        let of_watchdog = watchdog.as_ref().map(|watchdog| {
+            watchdog.stop();
+            &*watchdog.threads
+        });
+        let of_node: [&Threads; 3] = [of_services, sinks.threads(), sinks.exporters()];
+        for threads in of_node.into_iter().chain(of_watchdog) {
+            block_on(threads.gone(), WaitStrategy::Park);
+        }
     }
 }
 
 struct Driver {
-    shared: Arc<Shared>,
+    node: Arc<ServiceNode>,
     links: Arc<OnceLock<Links>>,
+    threads: NodeThreads,
     services: Vec<Handle>,
-    watchdog: Option<Arc<WatchdogHandle>>,
     /// The warnings of topics that no service reads; empty once they are logged.
     unread: Mutex<Vec<StartWarning>>,
     /// Whether the links have ended: messages to other nodes were delivered, or reported as
@@ -114,15 +126,15 @@ impl Driver {
 
     async fn run(mut self, hooks: Vec<StopHook>) {
         select(pin!(self.wait_for_the_end(hooks)), pin!(self.log_slow_shutdown())).await;
-        if let Some(watchdog) = &self.watchdog {
+        if let Some(watchdog) = &self.threads.watchdog {
             watchdog.stop();
             // Needs no timer: the watchdog's thread ends by itself. A timer would advance the
             // executor's time if that is paused.
-            let overdue = pin!(self.shared.lifecycle.overdue.wait());
+            let overdue = pin!(self.node.lifecycle.overdue.wait());
             select(pin!(watchdog.threads.gone()), overdue).await;
         }
-        self.shared.sinks.stop();
-        self.wait_for_threads(self.shared.sinks.threads(), Some(Duration::ZERO)).await;
+        self.threads.sinks.stop();
+        self.wait_for_threads(self.threads.sinks.threads(), Some(Duration::ZERO)).await;
         self.wait_for_exporters().await;
         self.has_ended = true;
         // Dropping the driver finishes the end of the node.
@@ -132,24 +144,24 @@ impl Driver {
     async fn wait_for_the_end(&self, hooks: Vec<StopHook>) {
         let deadline = self.wait_for_services().await;
         self.end_actors(deadline).await;
-        self.shared.services.are_settled.store(true, Ordering::SeqCst);
-        self.shared.topics.finish_outside_subscriptions();
-        self.shared.lifecycle.reach(Phase::Draining);
+        self.node.services.are_settled.store(true, Ordering::SeqCst);
+        self.node.topics.finish_outside_subscriptions();
+        self.node.lifecycle.reach(Phase::Draining);
         self.drain_links(deadline).await;
-        self.wait_for_threads(&self.shared.threads, deadline).await;
+        self.wait_for_threads(&self.threads.of_services, deadline).await;
         self.run_hooks(hooks).await;
     }
 
     /// Logs what a shutdown waits for, after 1, 2, 4 seconds, and so on. The future never
     /// completes.
     async fn log_slow_shutdown(&self) {
-        let shared = &self.shared;
-        shared.lifecycle.shutdown.wait().await;
-        let (begun, mut taken) = (shared.executor.now(), SLOW_SHUTDOWN);
+        let node = &self.node;
+        node.lifecycle.shutdown.wait().await;
+        let (begun, mut taken) = (node.executor.now(), SLOW_SHUTDOWN);
         loop {
-            shared.executor.sleep_until(begun.saturating_add(taken)).await;
+            node.executor.sleep_until(begun.saturating_add(taken)).await;
             let waits_for = self.unfinished_work();
-            log::warn!(node = shared.plan.node, ?taken, waits_for, "the shutdown is not complete");
+            log::warn!(node = node.plan.node, ?taken, waits_for, "the shutdown is not complete");
             taken *= 2;
         }
     }
@@ -160,7 +172,7 @@ impl Driver {
         if !services.is_empty() {
             return format!("services {}", services.join(", "));
         }
-        let are_settled = self.shared.services.are_settled.load(Ordering::SeqCst);
+        let are_settled = self.node.services.are_settled.load(Ordering::SeqCst);
         match self.links.get() {
             _ if !are_settled => return "actors".to_owned(),
             Some(links) if !self.are_links_drained.load(Ordering::SeqCst) => {
@@ -171,7 +183,7 @@ impl Driver {
             }
             Some(_) | None => {}
         }
-        match self.shared.threads.names() {
+        match self.threads.of_services.names() {
             threads if threads.is_empty() => "stop hooks".to_owned(),
             threads => format!("threads {}", threads.join(", ")),
         }
@@ -179,37 +191,37 @@ impl Driver {
 
     /// Ends the actors. They end after the services, which may send messages to them.
     async fn end_actors(&self, deadline: Option<Duration>) {
-        let shared = &self.shared;
+        let node = &self.node;
         let left = match deadline {
-            Some(deadline) => deadline.saturating_sub(shared.executor.now()),
-            None => shared.shutdown_timeout(),
+            Some(deadline) => deadline.saturating_sub(node.executor.now()),
+            None => node.lifecycle.timeout,
         };
-        shared.actors.shutdown(left).await;
+        node.actors.shutdown(left).await;
     }
 
     /// Waits until all services have ended or were abandoned. Returns the deadline of the shutdown,
     /// if the node shuts down.
     async fn wait_for_services(&self) -> Option<Duration> {
-        let shared = &self.shared;
+        let node = &self.node;
         let quiet = async {
-            shared.executor.sleep_until(shared.executor.now().saturating_add(TAKE_WITHIN)).await;
+            node.executor.sleep_until(node.executor.now().saturating_add(TAKE_WITHIN)).await;
             self.warn_of_untaken_subscriptions();
             self.warn_of_unread_topics();
             std::future::pending::<()>().await;
         };
         let ready = async {
-            shared.services.unstarted.wait().await;
+            node.services.unstarted.wait().await;
             let met = match self.links.get() {
                 Some(links) => links.ready().await,
                 None => true,
             };
             if met {
-                shared.lifecycle.reach(Phase::Ready);
+                node.lifecycle.reach(Phase::Ready);
             }
             std::future::pending::<()>().await
         };
         let (all_ended, shutdown) =
-            (pin!(shared.services.running.wait()), pin!(shared.lifecycle.shutdown.wait()));
+            (pin!(node.services.running.wait()), pin!(node.lifecycle.shutdown.wait()));
         let (mut ready, quiet, dead_letters) =
             (pin!(ready), pin!(quiet), pin!(self.wait_for_dead_letters()));
         let waiting = select(ready.as_mut(), select(quiet, dead_letters));
@@ -217,10 +229,10 @@ impl Driver {
         // Polls `ready` once more: services may have started and ended since its last poll.
         select(ready, std::future::ready(())).await;
         self.warn_of_unread_topics();
-        if !shared.lifecycle.shutdown.is_set() {
+        if !node.lifecycle.shutdown.is_set() {
             return None;
         }
-        let deadline = shared.executor.now().saturating_add(shared.shutdown_timeout());
+        let deadline = node.executor.now().saturating_add(node.lifecycle.timeout);
         self.shut_down(deadline).await;
         Some(deadline)
     }
@@ -229,8 +241,8 @@ impl Driver {
     /// write dead letters and end first, waits for them, too: then no further dead letters are
     /// written. The future never completes.
     async fn wait_for_dead_letters(&self) {
-        self.shared.services.others_running.wait().await;
-        let dead_letters = &self.shared.plan.dead_letters;
+        self.node.services.others_running.wait().await;
+        let dead_letters = &self.node.plan.dead_letters;
         if dead_letters.are_read() && !dead_letters.cross_links {
             self.drain_links(None).await;
         }
@@ -243,7 +255,7 @@ impl Driver {
     /// Ends the subscriptions to dead letters: their readers receive the remaining ones, and then
     /// `None`.
     fn end_dead_letters(&self) {
-        self.shared.topics.end_dead_letters();
+        self.node.topics.end_dead_letters();
         for (topic, ending) in self.services.iter().flat_map(|service| &service.endings) {
             if **topic == *DeadLetter::TOPIC {
                 // Ends them when they are empty instead of now: services that end after the readers
@@ -257,29 +269,28 @@ impl Driver {
     /// Without a shutdown, waits as long as readers confirm a message within each shutdown timeout,
     /// or the launcher runs a reader or will run it again.
     async fn drain_links(&self, mut shutdown: Option<Duration>) {
-        let shared = &self.shared;
+        let node = &self.node;
         let Some(links) = self.links.get() else { return };
         if self.are_links_drained.load(Ordering::SeqCst) {
             return;
         }
-        let timeout = shared.shutdown_timeout();
+        let timeout = node.lifecycle.timeout;
         links.drain();
         loop {
             let before = links.progress();
-            let deadline =
-                shutdown.unwrap_or_else(|| shared.executor.now().saturating_add(timeout));
-            let overdue = pin!(shared.lifecycle.overdue.wait());
-            let time_up = select(shared.executor.sleep_until(deadline), overdue);
+            let deadline = shutdown.unwrap_or_else(|| node.executor.now().saturating_add(timeout));
+            let overdue = pin!(node.lifecycle.overdue.wait());
+            let time_up = select(node.executor.sleep_until(deadline), overdue);
             let is_told = shutdown.is_some();
             let told = async move {
                 if is_told {
                     std::future::pending::<()>().await;
                 }
-                shared.lifecycle.shutdown.wait().await;
+                node.lifecycle.shutdown.wait().await;
             };
             match select(pin!(links.ended()), select(pin!(told), time_up)).await {
                 Either::Right((Either::Left(_), _)) => {
-                    shutdown = Some(shared.executor.now().saturating_add(timeout));
+                    shutdown = Some(node.executor.now().saturating_add(timeout));
                 }
                 Either::Right(_)
                     if shutdown.is_none()
@@ -288,40 +299,39 @@ impl Driver {
             }
         }
         let grace =
-            || shared.executor.sleep_until(shared.executor.now().saturating_add(ABANDON_WITHIN));
+            || node.executor.sleep_until(node.executor.now().saturating_add(ABANDON_WITHIN));
         select(pin!(links.stop()), grace()).await;
         // A transport that is dropped reports its undelivered messages.
         if let Either::Right(_) = select(pin!(links.abandon()), grace()).await {
             log::error!(
-                node = shared.plan.node,
+                node = node.plan.node,
                 "the node ends, but a link or a transport of the program does not"
             );
         }
         let left = links.undelivered();
         if !left.is_empty() {
             let let_go = links.let_go(&left);
-            shared.report_undelivered(left, let_go);
+            node.lifecycle.report_undelivered(left, let_go);
         }
         self.are_links_drained.store(true, Ordering::SeqCst);
     }
 
     /// Waits until the threads have ended, whose services have already ended.
     async fn wait_for_threads(&self, threads: &Threads, shutdown: Option<Duration>) {
-        let shared = &self.shared;
-        let now = shared.executor.now();
-        let deadline = shutdown.unwrap_or_else(|| now.saturating_add(shared.shutdown_timeout()));
-        let deadline =
-            shared.executor.sleep_until(deadline.max(now.saturating_add(ABANDON_WITHIN)));
-        let (overdue, gone) = (pin!(shared.lifecycle.overdue.wait()), pin!(threads.gone()));
+        let node = &self.node;
+        let now = node.executor.now();
+        let deadline = shutdown.unwrap_or_else(|| now.saturating_add(node.lifecycle.timeout));
+        let deadline = node.executor.sleep_until(deadline.max(now.saturating_add(ABANDON_WITHIN)));
+        let (overdue, gone) = (pin!(node.lifecycle.overdue.wait()), pin!(threads.gone()));
         select(gone, select(deadline, overdue)).await;
         let threads = threads.names();
         if !threads.is_empty() {
             log::error!(
-                node = shared.plan.node,
+                node = node.plan.node,
                 ?threads,
                 "the node ends, but threads of its services still run"
             );
-            shared.failure.set(StartError::Threads { threads });
+            node.lifecycle.failure.set(StartError::Threads { threads });
         }
     }
 
@@ -329,29 +339,29 @@ impl Driver {
     /// Exporters have their own deadlines, in system time, which may differ from the executor's
     /// time.
     async fn wait_for_exporters(&self) {
-        let exporters = self.shared.sinks.exporters();
-        let overdue = pin!(self.shared.lifecycle.overdue.wait());
+        let exporters = self.threads.sinks.exporters();
+        let overdue = pin!(self.node.lifecycle.overdue.wait());
         select(pin!(exporters.gone()), overdue).await;
         self.wait_for_threads(exporters, Some(Duration::ZERO)).await;
     }
 
     /// Runs the hooks in reverse order, all within one shutdown timeout.
     async fn run_hooks(&self, hooks: Vec<StopHook>) {
-        let shared = &self.shared;
-        let timeout = shared.shutdown_timeout();
+        let node = &self.node;
+        let timeout = node.lifecycle.timeout;
         let all = async {
             for hook in hooks.into_iter().rev() {
                 let hook = AssertUnwindSafe(async { hook().await }).catch_unwind();
                 if hook.await.is_err() {
-                    log::error!(node = shared.plan.node, "a stop hook panicked");
+                    log::error!(node = node.plan.node, "a stop hook panicked");
                 }
             }
         };
-        let deadline = shared.executor.sleep_until(shared.executor.now().saturating_add(timeout));
-        let overdue = pin!(shared.lifecycle.overdue.wait());
+        let deadline = node.executor.sleep_until(node.executor.now().saturating_add(timeout));
+        let overdue = pin!(node.lifecycle.overdue.wait());
         if let Either::Right(_) = select(pin!(all), select(deadline, overdue)).await {
             log::error!(
-                node = shared.plan.node,
+                node = node.plan.node,
                 ?timeout,
                 "stop hooks took longer than the shutdown timeout and were aborted"
             );
@@ -374,31 +384,30 @@ impl Driver {
         let unread = &mut *lock(&self.unread);
         for warning in std::mem::take(unread) {
             let StartWarning::NoReader { topic, .. } = &warning else { continue };
-            if !self.shared.topics.has_outside_subscription(topic) {
-                log::warn!(node = self.shared.plan.node, "{warning}");
+            if !self.node.topics.has_outside_subscription(topic) {
+                log::warn!(node = self.node.plan.node, "{warning}");
             }
         }
     }
 
     async fn shut_down(&self, deadline: Duration) {
-        let shared = &self.shared;
-        let timeout = shared.shutdown_timeout();
-        log::info!(node = shared.plan.node, deadline = ?timeout, "node shuts down");
+        let node = &self.node;
+        let timeout = node.lifecycle.timeout;
+        log::info!(node = node.plan.node, deadline = ?timeout, "node shuts down");
         let mut finishing = pin!(self.finish_endless_subscriptions());
         select(finishing.as_mut(), std::future::ready(())).await;
-        if shared.plan.dead_letters.feed_others {
+        if node.plan.dead_letters.feed_others {
             self.end_dead_letters();
         }
-        let overdue = pin!(shared.lifecycle.overdue.wait());
-        let time_up = select(shared.executor.sleep_until(deadline), overdue);
-        let half_time =
-            shared.executor.sleep_until(shared.executor.now().saturating_add(timeout / 2));
+        let overdue = pin!(node.lifecycle.overdue.wait());
+        let time_up = select(node.executor.sleep_until(deadline), overdue);
+        let half_time = node.executor.sleep_until(node.executor.now().saturating_add(timeout / 2));
         let all_ended = pin!(async {
             // In the first half of the time, services still take messages from other nodes.
             let ended = pin!(async {
-                shared.services.others_running.wait().await;
+                node.services.others_running.wait().await;
                 self.end_dead_letters();
-                shared.services.running.wait().await;
+                node.services.running.wait().await;
             });
             if let Either::Right((_, ended)) = select(ended, half_time).await {
                 self.leave_remote_topics();
@@ -420,20 +429,19 @@ impl Driver {
                 .for_each(|(_, ending)| ending.finish(Finisher::finish_when_empty));
         }
         self.abort();
-        let grace =
-            shared.executor.sleep_until(shared.executor.now().saturating_add(ABANDON_WITHIN));
-        select(pin!(shared.services.running.wait()), grace).await;
-        shared.abandon(unfinished);
+        let grace = node.executor.sleep_until(node.executor.now().saturating_add(ABANDON_WITHIN));
+        select(pin!(node.services.running.wait()), grace).await;
+        node.services.abandon(unfinished);
     }
 
     /// Ends subscriptions that would not end by themselves. The future never completes.
     async fn finish_endless_subscriptions(&self) {
-        let running = &self.shared.services.running;
+        let running = &self.node.services.running;
         let subscriptions = self.services.iter().flat_map(|service| {
             let endings = service.endings.iter();
             endings.map(|(topic, ending)| (&*service.name, &**topic, ending))
         });
-        let mut endless = Endless::new(&self.shared, subscriptions);
+        let mut endless = Endless::new(&self.node, subscriptions);
         loop {
             let left = running.left();
             endless.finish();
@@ -448,7 +456,7 @@ impl Driver {
     /// taken for the next process of this node.
     fn leave_remote_topics(&self) {
         for (topic, ending) in self.services.iter().flat_map(|service| &service.endings) {
-            if self.shared.plan.peer_topics.writes(topic) {
+            if self.node.plan.peer_topics.writes(topic) {
                 ending.finish(Finisher::finish_now);
             }
         }
@@ -457,7 +465,7 @@ impl Driver {
     /// Returns the services for whose outcome `fits` is true; a service that has not ended has the
     /// outcome `None`.
     fn names(&self, fits: impl Fn(Option<&Outcome>) -> bool) -> Vec<String> {
-        let ended = self.shared.services.ended();
+        let ended = self.node.services.ended();
         let names = self.services.iter().map(|service| &service.name);
         names.filter(|name| fits(ended.get(*name))).cloned().collect()
     }
@@ -467,20 +475,20 @@ impl Drop for Driver {
     fn drop(&mut self) {
         // Takes one snapshot of the outcomes: another thread may be dropping the tasks of services.
         let lost = self.names(|outcome| matches!(outcome, None | Some(Outcome::Abandoned)));
-        if !lost.is_empty() || (!self.has_ended && self.shared.lifecycle.placed.is_set()) {
-            self.shared.failure.set(StartError::ExecutorEnded { services: lost.clone() });
+        if !lost.is_empty() || (!self.has_ended && self.node.lifecycle.placed.is_set()) {
+            self.node.lifecycle.failure.set(StartError::ExecutorEnded { services: lost.clone() });
         }
         // Aborts services on other executors, which would continue to run otherwise.
         self.abort();
-        self.watchdog.iter().for_each(|watchdog| watchdog.stop());
-        self.shared.sinks.stop();
-        self.shared.topics.finish_outside_subscriptions();
-        if self.shared.lifecycle.placed.is_set() {
-            lost.iter().for_each(|service| self.shared.end(service, &Outcome::Abandoned));
-            self.shared.lifecycle.finish();
+        self.threads.watchdog.iter().for_each(|watchdog| watchdog.stop());
+        self.threads.sinks.stop();
+        self.node.topics.finish_outside_subscriptions();
+        if self.node.lifecycle.placed.is_set() {
+            lost.iter().for_each(|service| self.node.services.end(service, &Outcome::Abandoned));
+            self.node.lifecycle.finish();
         } else {
             // The node has never run, so observers get no event.
-            self.shared.lifecycle.finished.set();
+            self.node.lifecycle.finished.set();
         }
     }
 }

@@ -19,11 +19,11 @@ use mycelium_transports::local::Finisher;
 
 use crate::inbox::ending::Ending;
 use crate::plan::dead_letter::DeadLetter;
-use crate::shared::Shared;
+use crate::shared::ServiceNode;
 
 /// The subscriptions of a node that the node must end.
 pub(super) struct Endless<'a> {
-    shared: &'a Shared,
+    node: &'a ServiceNode,
     /// The subscriptions of each topic, and how many of its publishing services have not ended.
     topics: BTreeMap<&'a str, (Vec<&'a Ending>, usize)>,
     /// The subscriptions that close each cycle, and how many services before the cycle have not
@@ -42,10 +42,10 @@ impl<'a> Endless<'a> {
     /// Creates the set. `subscriptions` are all subscriptions of the node: service, topic, and the
     /// handle that ends it.
     pub(super) fn new(
-        shared: &'a Shared,
+        node: &'a ServiceNode,
         subscriptions: impl Iterator<Item = (&'a str, &'a str, &'a Ending)>,
     ) -> Endless<'a> {
-        let feedback = &shared.plan.feedback;
+        let feedback = &node.plan.feedback;
         let before = feedback.before();
         let mut circles: Vec<_> =
             before.iter().map(|services| (Vec::new(), services.len())).collect();
@@ -61,12 +61,12 @@ impl<'a> Endless<'a> {
             match feedback.circle(service, topic) {
                 Some(circle) if ending.can_end_first() => circles[circle].0.push(ending),
                 _ => {
-                    let publishers = || (Vec::new(), shared.plan.publishers(topic).count());
+                    let publishers = || (Vec::new(), node.plan.publishers(topic).count());
                     topics.entry(topic).or_insert_with(publishers).0.push(ending);
                 }
             }
         }
-        Endless { shared, topics, circles, circles_after, ended: 0, from_outside: None }
+        Endless { node, topics, circles, circles_after, ended: 0, from_outside: None }
     }
 
     /// Ends the subscriptions for which all services before them have ended.
@@ -75,11 +75,11 @@ impl<'a> Endless<'a> {
         if is_first {
             self.circles.iter().filter(|circle| circle.1 == 0).for_each(finish_circle);
         }
-        let ended = self.shared.services.ended_from(self.ended);
+        let ended = self.node.services.ended_from(self.ended);
         self.ended += ended.len();
         let mut due = BTreeSet::new();
         for service in &ended {
-            for topic in self.shared.plan.emitted_by(service) {
+            for topic in self.node.plan.emitted_by(service) {
                 let Some((_, left)) = self.topics.get_mut(topic) else { continue };
                 *left -= 1;
                 due.extend((*left == 0).then_some(topic));
@@ -92,7 +92,7 @@ impl<'a> Endless<'a> {
             }
         }
         // A publisher outside the services may have joined a topic whose services have ended.
-        let from_outside = self.shared.topics.outside_publishers();
+        let from_outside = self.node.topics.outside_publishers();
         if self.from_outside.replace(from_outside) != Some(from_outside) {
             let all_ended = self.topics.iter().filter(|(_, (_, left))| *left == 0);
             due.extend(all_ended.map(|(topic, _)| *topic));
@@ -107,10 +107,10 @@ impl<'a> Endless<'a> {
 
     /// Returns whether the subscriptions of a topic do not end when its services have ended.
     fn has_no_end(&self, topic: &str) -> bool {
-        let plan = &self.shared.plan;
+        let plan = &self.node.plan;
         plan.topics.get(topic).is_none_or(|planned| planned.publishers == 0)
             || plan.peer_topics.writes(topic)
-            || self.shared.topics.has_outside_publisher(topic)
+            || self.node.topics.has_outside_publisher(topic)
     }
 }
 

@@ -2,8 +2,8 @@
 //! `prepare` (creates a service's subscriptions and publishers), `supervisors` (adds it to the
 //! supervision tree), `placing` (places it on its executor or thread), `service_task` (the hooks
 //! around each poll), `driver` (waits for the end) with `endless` (the subscriptions that it must
-//! end), `watchdog`, `telemetry` (the metrics and traces that the node exports), and `running` (the
-//! owner's handle).
+//! end), `notices` (reactions to links), `watchdog`, `telemetry` (the metrics and traces that the
+//! node exports), and `running` (the owner's handle).
 //!
 //! `remote` carries requests to other nodes, `legacy` serves clients of the original system, and
 //! `overview` builds the nodes of all programs for tools.
@@ -13,6 +13,7 @@ mod driver;
 mod endless;
 #[cfg(feature = "topology")]
 pub(crate) mod legacy;
+mod notices;
 #[cfg(feature = "describe")]
 pub(crate) mod overview;
 mod placing;
@@ -45,7 +46,7 @@ use crate::inbox::Subscription;
 use crate::links::bind_error;
 #[cfg(feature = "topology")]
 use crate::links::log::Log;
-use crate::links::{Attached, LinkSetup, Links};
+use crate::links::{Attached, LinkSetup, Links, Peers};
 #[cfg(feature = "topology")]
 use crate::node::legacy::hub::Hub;
 use crate::node::remote::RemoteNodes;
@@ -59,7 +60,7 @@ use crate::plan::dead_letter::DeadLetter;
 use crate::shared::observers::Observers;
 #[cfg(feature = "testing")]
 use crate::shared::probe::Probe;
-use crate::shared::{HandlersToWatch, PollMark, Shared, Topics, WatchdogHandle};
+use crate::shared::{HandlersToWatch, PollMark, ServiceNode, Sinks, Topics, WatchdogHandle};
 #[cfg(feature = "testing")]
 use crate::supervise::execution::Execution;
 use crate::supervise::note_places;
@@ -68,6 +69,8 @@ use crate::support::launcher;
 use crate::support::log;
 use crate::support::names::expected_instead_of;
 use crate::topology::{Problem, Setting};
+use driver::NodeThreads;
+use notices::LinkNotices;
 use placing::kind;
 use prepare::{Prepared, Registered, Resolved, StopHook};
 use supervisors::members;
@@ -86,6 +89,8 @@ const ONE_SIGNAL: Duration = Duration::from_millis(100);
 pub struct Node {
     plan: Arc<Plan>,
     topics: Topics,
+    /// The connections with nodes that this one reads from.
+    peers: Arc<Peers>,
     warnings: Vec<StartWarning>,
     services: Vec<Registered>,
     executors: Vec<(String, Arc<dyn Executor>)>,
@@ -246,28 +251,28 @@ impl Node {
     #[cfg(feature = "signals")]
     async fn run_on(self, executor: Arc<dyn Executor>) -> Result<Report, StartError> {
         let running = self.start(executor)?;
-        let shared = running.shared.clone();
+        let node = running.node.clone();
         let mut join = pin!(running.join());
         let mut interrupted = false;
         loop {
-            match select(join, shared.executor.interrupted()).await {
+            match select(join, node.executor.interrupted()).await {
                 Either::Left((report, _)) => return report,
                 Either::Right((Err(error), join)) => {
                     log::warn!(
-                        node = shared.plan.node,
+                        node = node.plan.node,
                         %error,
                         "the node cannot handle signals: Ctrl-C ends the process at once"
                     );
                     return join.await;
                 }
                 Either::Right((Ok(()), again)) => {
-                    shared.lifecycle.shut_down();
+                    node.lifecycle.shut_down();
                     if std::mem::replace(&mut interrupted, true) {
-                        shared.lifecycle.overdue.set();
+                        node.lifecycle.overdue.set();
                     }
                     // Signals are ignored during this time, because no task waits for them.
-                    let until = shared.executor.now().saturating_add(ONE_SIGNAL);
-                    match select(again, shared.executor.sleep_until(until)).await {
+                    let until = node.executor.now().saturating_add(ONE_SIGNAL);
+                    match select(again, node.executor.sleep_until(until)).await {
                         Either::Left((report, _)) => return report,
                         Either::Right(((), again)) => join = again,
                     }
@@ -344,35 +349,42 @@ impl Node {
         });
         let names: Vec<String> = self.services.iter().map(|service| service.name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let shared = Shared::new(self.plan, self.topics, executor, self.observers, &names);
-        shared.actors.set_nodes(Arc::new(RemoteNodes::new(&shared)));
+        let node = ServiceNode::new(self.plan, self.topics, executor, self.observers, &names);
+        node.actors.set_nodes(Arc::new(RemoteNodes::new(&node, self.peers.clone())));
         #[cfg(feature = "testing")]
         if let Some(probe) = self.probe {
-            let _ = shared.probe.set(probe);
+            let _ = node.probe.set(probe);
         }
         note_places();
         let mut prepared = Vec::new();
         let links = Arc::new(OnceLock::new());
-        let mut members = members(&shared, &names);
+        let now = node.executor.now();
+        let mut members = members(&node.supervision, &node.plan.supervision, &names, now);
         for (service, resolved) in self.services.into_iter().zip(resolved) {
             let member = members.remove(&resolved.name).expect("each service has a place");
-            let service = (service.prepare)(&shared, &links, resolved, member);
-            prepared.push(service.map_err(|error| shared.plan.start_error(error))?);
+            let service = (service.prepare)(&node, &links, resolved, member);
+            prepared.push(service.map_err(|error| node.plan.start_error(error))?);
         }
-        shared.topics.mailboxes.start();
+        node.topics.mailboxes.start();
         #[cfg(feature = "topology")]
-        self.legacy.iter().try_for_each(|hub| listen_to_legacy(&shared, hub))?;
+        self.legacy.iter().try_for_each(|hub| listen_to_legacy(&node, hub))?;
         // The links start before any service runs, so that readers in other nodes miss no message.
+        let notices = LinkNotices {
+            plan: node.plan.clone(),
+            peers: self.peers.clone(),
+            lifecycle: Arc::downgrade(&node.lifecycle),
+            topics: Arc::downgrade(&node.topics),
+        };
         let setup = LinkSetup {
-            plan: &shared.plan,
-            topics: shared.topics.all(),
-            executor: &shared.executor,
-            control: &shared.lifecycle.links,
-            peers: &shared.peers,
-            counters: shared.topics.counters(),
-            on_notice: shared.on_notice(true),
-            on_reader_notice: shared.on_notice(false),
-            on_failure: shared.on_failure(),
+            plan: &node.plan,
+            topics: node.topics.all(),
+            executor: &node.executor,
+            control: &node.lifecycle.links,
+            peers: &self.peers,
+            counters: node.topics.counters(),
+            on_notice: notices.on_notice(true),
+            on_reader_notice: notices.on_notice(false),
+            on_failure: notices.on_failure(),
         };
         let _ = links.set(Links::start(&setup, self.attached)?);
         // Leaves topics without readers to the driver, which warns later: code outside the services
@@ -380,36 +392,36 @@ impl Node {
         let is_of_readers = |it: &&StartWarning| matches!(it, StartWarning::NoReader { .. });
         let (unread, known): (Vec<_>, Vec<_>) = self.warnings.iter().partition(is_of_readers);
         for warning in known {
-            log::warn!(node = shared.plan.node, "{warning}");
+            log::warn!(node = node.plan.node, "{warning}");
         }
         let unread = unread.into_iter().cloned().collect();
-        let memory = shared.plan.memory;
+        let memory = node.plan.memory;
         log::info!(
-            node = shared.plan.node,
+            node = node.plan.node,
             executor = given,
             services = prepared.len(),
             heap_bytes = memory.heap,
             shared_bytes = memory.shared,
             "node starts"
         );
-        let mut links_at_start = shared.plan.carriers.links().to_vec();
+        let mut links_at_start = node.plan.carriers.links().to_vec();
         let problem = links.get().and_then(|links| links.memory_problem());
         for link in &mut links_at_start {
             if let Some(problem) = problem.filter(|_| link.used == Carrier::SharedMemory) {
                 (link.used, link.reason) = (Carrier::UnixSocket, Some(problem.to_owned()));
             }
-            log::info!(node = shared.plan.node, "{link}");
+            log::info!(node = node.plan.node, "{link}");
         }
-        let watchdog = match self.watchdog {
-            Some((limit, is_asked)) => watch(&shared, limit, is_asked, &mut prepared)?,
-            None => None,
-        };
+        let mut threads = NodeThreads::default();
+        if let Some(limit) = self.watchdog {
+            threads.watchdog = watch(&node, &threads.sinks, limit, &mut prepared)?;
+        }
         let metrics_address = self.telemetry.address();
-        let placements = self.telemetry.start(&shared).and_then(|()| {
-            driver::start(&shared, &links, prepared, watchdog.clone(), self.hooks, unread)
-        });
-        let placements =
-            placements.inspect_err(|_| driver::abort_start(&shared, watchdog.as_deref()))?;
+        let placements = self
+            .telemetry
+            .start(&node, &threads.sinks)
+            .and_then(|()| driver::start(&node, &links, &threads, prepared, self.hooks, unread));
+        let placements = placements.inspect_err(|_| threads.abort_start())?;
         let report = StartReport {
             placements,
             links: links_at_start,
@@ -417,7 +429,7 @@ impl Node {
             metrics_address,
             warnings: self.warnings,
         };
-        Ok(Running { shared, links, report })
+        Ok(Running { node, links, report })
     }
 }
 
@@ -458,16 +470,16 @@ fn wrong_execution(service: &str, problem: &str) -> BuildError {
 
 /// Listens for clients of the original system, before any service runs.
 #[cfg(feature = "topology")]
-fn listen_to_legacy(shared: &Arc<Shared>, hub: &Hub) -> Result<(), StartError> {
-    let (node, executor, config) = (&*shared.plan.node, &shared.executor, &hub.config);
+fn listen_to_legacy(of: &ServiceNode, hub: &Hub) -> Result<(), StartError> {
+    let (node, executor, config) = (&*of.plan.node, &of.executor, &hub.config);
     let place = || Some(config.place.clone());
     hub.bind(&**executor)
-        .map_err(|error| bind_error(&shared.plan, &config.endpoint, place(), error))?;
+        .map_err(|error| bind_error(&of.plan, &config.endpoint, place(), error))?;
     let log = Log::new(node, executor.clone());
-    let spawned = executor.spawn(Box::pin(log.clone().run(shared.lifecycle.links.clone())));
+    let spawned = executor.spawn(Box::pin(log.clone().run(of.lifecycle.links.clone())));
     let service = || format!("(the log of legacy listener {})", config.name);
     spawned.map_err(|error| StartError::Spawn { service: service(), error })?;
-    let line = shared.topics.counters().line(&format!("legacy={}", config.name));
+    let line = of.topics.counters().line(&format!("legacy={}", config.name));
     hub.start(line, log);
     let (listener, endpoint) = (&*config.name, &config.endpoint);
     log::info!(node, listener, %endpoint, "listens for clients of the original system");
@@ -494,23 +506,23 @@ fn in_queue(
 /// topology sets its limit, it does not watch fast handlers, which run within emits, and the node
 /// runs without a watchdog if the system refuses the thread.
 fn watch(
-    shared: &Arc<Shared>,
-    limit: Duration,
-    is_asked: bool,
+    node: &ServiceNode,
+    sinks: &Arc<Sinks>,
+    (limit, is_asked): (Duration, bool),
     services: &mut [Prepared],
 ) -> Result<Option<Arc<WatchdogHandle>>, StartError> {
     let handle = Arc::new(WatchdogHandle::default());
     if is_asked {
-        shared.topics.watch_fast_handlers(Arc::new(HandlersToWatch(handle.clone())));
+        node.topics.watch_fast_handlers(Arc::new(HandlersToWatch(handle.clone())));
     }
     let watched = services.iter_mut().map(|service| {
         let mark = service.poll_hooks.mark.insert(PollMark::new(&handle)).clone();
         (service.name.clone(), mark)
     });
-    match Watchdog::start(shared, &handle, limit, watched) {
+    match Watchdog::start(node, sinks, &handle, limit, watched) {
         Ok(()) => {
             // Child tasks start after this, and find the watchdog here.
-            let _ = shared.watchdog.set(handle.clone());
+            let _ = node.watchdog.set(handle.clone());
             Ok(Some(handle))
         }
         Err(error) if is_asked => {
@@ -518,7 +530,7 @@ fn watch(
             Err(StartError::Thread { service, place: None, error })
         }
         Err(error) => {
-            log::warn!(node = shared.plan.node, %error, "the node has no watchdog");
+            log::warn!(node = node.plan.node, %error, "the node has no watchdog");
             services.iter_mut().for_each(|service| service.poll_hooks.mark = None);
             Ok(None)
         }

@@ -10,7 +10,8 @@ use super::prepare::Prepared;
 use super::service_task::ServiceTask;
 use crate::error::StartError;
 use crate::observe::Event;
-use crate::shared::Shared;
+use crate::shared::observers::Observers;
+use crate::shared::{ServiceNode, Threads};
 use crate::supervise::execution::{Execution, Run};
 use crate::support::log;
 use crate::task::launch::Launch;
@@ -62,7 +63,8 @@ pub(super) fn kind(name: &str) -> &str {
 
 /// Places a service on its executor or thread, where it waits until all services are placed.
 pub(super) fn place(
-    shared: &Arc<Shared>,
+    node: &ServiceNode,
+    threads: &Arc<Threads>,
     service: Prepared,
     registration: AbortRegistration,
 ) -> Result<Placement, StartError> {
@@ -86,9 +88,10 @@ pub(super) fn place(
         };
         placement.executor = kind(&placement.executor).to_owned();
         placement.thread = Some(thread.name.clone());
-        let granted = dedicate(shared, &*executor, thread, service, registration);
+        let threads = (threads, node.lifecycle.observers.clone());
+        let granted = dedicate(threads, &*executor, thread, service, registration);
         let GrantedPlacement { cores, class, refused } = granted.map_err(|error| {
-            let place = shared.plan.places.of(match error {
+            let place = node.plan.places.of(match error {
                 ThreadError::Class { .. } => Setting::Class(&name),
                 _ => Setting::Run(&name),
             });
@@ -130,19 +133,19 @@ fn share(
 }
 
 fn dedicate(
-    shared: &Arc<Shared>,
+    (threads, observers): (&Arc<Threads>, Arc<Observers>),
     executor: &dyn Executor,
     thread: Thread,
     service: Prepared,
     registration: AbortRegistration,
 ) -> Result<GrantedPlacement, ThreadError> {
-    let thread_guard = shared.threads.start(&thread.name);
-    let (shared, name) = (shared.clone(), thread.name.clone());
+    let thread_guard = threads.start(&thread.name);
+    let name = thread.name.clone();
     executor.dedicate(
         thread,
         Box::new(move |own| {
             thread_guard.of_this_thread();
-            let events = ThreadEvents::begin(shared, name, service.name.clone());
+            let events = ThreadEvents::begin(observers, name, service.name.clone());
             let task = ServiceTask::new(service.launch.here(own), service.poll_hooks, registration);
             Box::pin(async {
                 let _events = events;
@@ -155,24 +158,21 @@ fn dedicate(
 /// Sends the events of a service's own thread. Dropped with the service, also if the service was
 /// aborted.
 struct ThreadEvents {
-    shared: Arc<Shared>,
+    observers: Arc<Observers>,
     thread: String,
     service: String,
 }
 
 impl ThreadEvents {
-    fn begin(shared: Arc<Shared>, thread: String, service: String) -> ThreadEvents {
-        shared
-            .lifecycle
-            .observers
-            .notify(&Event::ThreadStarted { thread: &thread, service: &service });
-        ThreadEvents { shared, thread, service }
+    fn begin(observers: Arc<Observers>, thread: String, service: String) -> ThreadEvents {
+        observers.notify(&Event::ThreadStarted { thread: &thread, service: &service });
+        ThreadEvents { observers, thread, service }
     }
 }
 
 impl Drop for ThreadEvents {
     fn drop(&mut self) {
-        let ThreadEvents { shared, thread, service } = self;
-        shared.lifecycle.observers.notify(&Event::ThreadStopped { thread, service });
+        let ThreadEvents { observers, thread, service } = self;
+        observers.notify(&Event::ThreadStopped { thread, service });
     }
 }

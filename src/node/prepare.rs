@@ -21,7 +21,7 @@ use crate::service::emit::Waits;
 use crate::service::exit::ExitGuard;
 use crate::service::wiring::{Wired, Wiring};
 use crate::service::{Context, Life, Service};
-use crate::shared::Shared;
+use crate::shared::ServiceNode;
 use crate::supervise::execution::Execution;
 use crate::supervise::member::Member;
 use crate::task::launch::Launch;
@@ -50,8 +50,8 @@ impl Registered {
             ports,
             is_local: matches!(S::launch(), Launch::Local(_)),
             execution: Execution::default(),
-            prepare: Box::new(move |shared, links, service, member| {
-                prepare(shared, links, service, member, Box::new(factory))
+            prepare: Box::new(move |node, links, service, member| {
+                prepare(node, links, service, member, Box::new(factory))
             }),
         }
     }
@@ -85,7 +85,7 @@ impl Registered {
 
 type Prepare = Box<
     dyn FnOnce(
-            &Arc<Shared>,
+            &Arc<ServiceNode>,
             &Arc<OnceLock<Links>>,
             Resolved,
             Member,
@@ -116,17 +116,17 @@ pub(super) struct Prepared {
 /// Creates the subscriptions and publishers of a service. The two functions below do not depend on
 /// the type of the service, so they are compiled once.
 pub(super) fn prepare<S: Service>(
-    shared: &Arc<Shared>,
+    node: &Arc<ServiceNode>,
     links: &Arc<OnceLock<Links>>,
     service: Resolved,
     member: Member,
     factory: Box<dyn FnMut() -> S + Send>,
 ) -> Result<Prepared, BuildError> {
-    let mut wiring = Wiring::new(shared, &service.name, &service.ports, &service.execution);
+    let mut wiring = Wiring::new(node, &service.name, &service.ports, &service.execution);
     let (inputs, outputs) = S::wire(&mut wiring)?;
     let wired = wiring.wired;
-    let course = course(shared, links, &service, member, &wired)?;
-    let context = Context::new(inputs, outputs, waits(shared, &service, &wired, S::IS_SOURCE));
+    let course = course(node, links, &service, member, &wired)?;
+    let context = Context::new(inputs, outputs, waits(node, &service, &wired, S::IS_SOURCE));
     let mut life = Box::new(Life { factory, context, course });
     let launch = S::launch().after(move |executor| {
         life.context.waits.executor = executor;
@@ -136,7 +136,7 @@ pub(super) fn prepare<S: Service>(
 }
 
 fn course(
-    shared: &Arc<Shared>,
+    node: &Arc<ServiceNode>,
     links: &Arc<OnceLock<Links>>,
     service: &Resolved,
     member: Member,
@@ -145,11 +145,13 @@ fn course(
     let can_give_up = service.ports.can_give_up();
     Ok(Course {
         inboxes: wired.inboxes.clone(),
-        dead_letters: can_give_up.then(|| shared.topics.dead_letters()).transpose()?,
+        dead_letters: can_give_up.then(|| node.topics.dead_letters()).transpose()?,
         member,
         cause: None,
         exit: ExitGuard {
-            shared: shared.clone(),
+            plan: node.plan.clone(),
+            lifecycle: node.lifecycle.clone(),
+            services: node.services.clone(),
             links: links.clone(),
             service: service.name.clone(),
             outcome: Outcome::Abandoned,
@@ -158,9 +160,9 @@ fn course(
     })
 }
 
-fn waits(shared: &Arc<Shared>, service: &Resolved, wired: &Wired, is_source: bool) -> Waits {
+fn waits(node: &Arc<ServiceNode>, service: &Resolved, wired: &Wired, is_source: bool) -> Waits {
     let Resolved { name, execution, executor, .. } = service;
-    let waits = Waits::new(name, shared.clone(), executor.clone(), wired.budget.clone(), is_source);
+    let waits = Waits::new(name, node.clone(), executor.clone(), wired.budget.clone(), is_source);
     let spins = match execution.wait {
         WaitStrategy::Park => 0,
         WaitStrategy::SpinThenPark(spins) => spins as u64,

@@ -17,11 +17,11 @@ use crate::inbox::request::{Requester, Role};
 use crate::links::Links;
 use crate::observe::health::Health;
 use crate::observe::report::{LinkReport, Report, RingMemory, ServiceReport, StartWarning};
-use crate::shared::{Runs, Shared};
+use crate::shared::{Runs, ServiceNode};
 
 /// A running node. Dropping it shuts the node down.
 pub struct Running {
-    pub(super) shared: Arc<Shared>,
+    pub(super) node: Arc<ServiceNode>,
     pub(super) links: Arc<OnceLock<Links>>,
     pub(super) report: StartReport,
 }
@@ -64,12 +64,12 @@ impl Running {
     /// `None`. Services that have not ended at the deadline are abandoned. A second call has no
     /// effect.
     pub fn shutdown(&self) {
-        self.shared.lifecycle.shut_down();
+        self.node.lifecycle.shut_down();
     }
 
     #[cfg(feature = "testing")]
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) fn node(&self) -> &Arc<ServiceNode> {
+        &self.node
     }
 
     /// Waits until all services and their threads have ended.
@@ -78,14 +78,14 @@ impl Running {
     /// [`StartError`]: a service failed permanently, messages could not be delivered, or services
     /// or threads had not ended at the shutdown's deadline.
     pub async fn join(self) -> Result<Report, StartError> {
-        self.shared.lifecycle.finished.wait().await;
-        if let Some(error) = self.shared.failure.take() {
+        self.node.lifecycle.finished.wait().await;
+        if let Some(error) = self.node.lifecycle.failure.take() {
             return Err(error);
         }
         let counters = self.counters();
-        let services = self.shared.services.ended().into_iter().map(|(name, outcome)| {
-            let Runs { starts, errors, panics } = self.shared.services.runs_of(&name);
-            let last_failure = self.shared.services.last_failure(&name);
+        let services = self.node.services.ended().into_iter().map(|(name, outcome)| {
+            let Runs { starts, errors, panics } = self.node.services.runs_of(&name);
+            let last_failure = self.node.services.last_failure(&name);
             ServiceReport { name, outcome, starts, errors, panics, last_failure }
         });
         let services = services.collect();
@@ -96,7 +96,7 @@ impl Running {
     /// its mailbox, within the deadline of the shutdown.
     #[must_use]
     pub fn actors(&self) -> Actors {
-        self.shared.actors.clone()
+        self.node.actors.clone()
     }
 
     /// Waits until this node has connected with all nodes that it reads from, and with all that
@@ -149,13 +149,13 @@ impl Running {
     /// ```
     #[must_use]
     pub fn health(&self) -> Health {
-        self.shared.lifecycle.observers.health()
+        self.node.lifecycle.observers.health()
     }
 
     /// Returns the current values of all counters.
     #[must_use]
     pub fn counters(&self) -> Vec<Reading> {
-        self.shared.topics.counters().read()
+        self.node.topics.counters().read()
     }
 
     /// Returns the current values of the metrics that services have created through
@@ -170,7 +170,7 @@ impl Running {
     /// missing from [`counters`](Running::counters).
     #[must_use]
     pub fn unseen_counters(&self) -> u64 {
-        self.shared.topics.counters().unseen()
+        self.node.topics.counters().unseen()
     }
 
     /// Creates a publisher for code outside the services: another thread, another runtime.
@@ -193,7 +193,7 @@ impl Running {
         topic: &str,
         name: &str,
     ) -> Result<Publisher<M>, BuildError> {
-        self.shared.topics.outside_publisher(topic, name)
+        self.node.topics.outside_publisher(topic, name)
     }
 
     /// Creates a requester for code outside the services: another thread, another runtime. While it
@@ -204,10 +204,10 @@ impl Running {
     /// # Errors
     /// [`BuildError`] if the topic carries requests of another type.
     pub fn requester<Q: Request>(&self, name: &str) -> Result<Requester<Q>, BuildError> {
-        let topics = &self.shared.topics;
+        let topics = &self.node.topics;
         let line = topics.counters().line(&format!("topic={} requester={name}", Q::TOPIC));
         let (mailbox, wait) = (topics.mailbox::<Q>(Q::TOPIC)?, WaitStrategy::default());
-        let role = Role::Outside(self.shared.executor.clone());
+        let role = Role::Outside(self.node.executor.clone());
         Ok(Requester::new(mailbox, name, Arc::new(line), wait, role))
     }
 
@@ -237,18 +237,18 @@ impl Running {
         name: &str,
         options: impl Into<SubscribeOptions>,
     ) -> Result<Subscription<M>, SubscribeError> {
-        self.shared.topics.outside_subscription(topic, name, options.into())
+        self.node.topics.outside_subscription(topic, name, options.into())
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.shared.lifecycle.shut_down();
+        self.node.lifecycle.shut_down();
     }
 }
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("node", &self.shared.plan.node).finish_non_exhaustive()
+        f.debug_struct("Running").field("node", &self.node.plan.node).finish_non_exhaustive()
     }
 }

@@ -2,20 +2,23 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mycelium_bundle::Restart;
 
-use crate::plan::PlannedChild;
-use crate::shared::Shared;
-use crate::supervise::member::Member;
+use crate::plan::{PlannedChild, SupervisionPlan};
+use crate::supervise::member::{Member, Supervision};
 use crate::supervise::tree::{ChildSpec, SupervisorId, SupervisorSpec};
 
 /// Adds the supervisors and services to the tree, and returns the place of each service. Services
 /// of a supervisor start in order, the others immediately.
-pub(super) fn members(shared: &Arc<Shared>, services: &[&str]) -> HashMap<String, Member> {
-    let (plan, supervision) = (&shared.plan.supervision, &shared.supervision);
+pub(super) fn members(
+    supervision: &Arc<Supervision>,
+    plan: &SupervisionPlan,
+    services: &[&str],
+    now: Duration,
+) -> HashMap<String, Member> {
     let root = supervision.tree(|tree| tree.root());
-    let now = shared.executor.now();
     let usual = Arc::<Restart>::default();
     let mut members = HashMap::new();
     supervision.reserve(services.len() + plan.supervisors.len());
@@ -31,7 +34,7 @@ pub(super) fn members(shared: &Arc<Shared>, services: &[&str]) -> HashMap<String
     let mut ids: Vec<Option<SupervisorId>> = plan.supervisors.iter().map(|_| None).collect();
     for (place, supervisor) in plan.supervisors.iter().enumerate() {
         if supervisor.parent.is_none() {
-            let spec = spec_of(shared, place);
+            let spec = spec_of(plan, place);
             ids[place] = supervision.tree(|tree| tree.add_supervisor(root, spec));
         }
         let Some(id) = ids[place] else { continue };
@@ -39,7 +42,7 @@ pub(super) fn members(shared: &Arc<Shared>, services: &[&str]) -> HashMap<String
             match child {
                 PlannedChild::Service(service) => add(service, id),
                 PlannedChild::Supervisor(below) => {
-                    let spec = spec_of(shared, *below);
+                    let spec = spec_of(plan, *below);
                     ids[*below] = supervision.tree(|tree| tree.add_supervisor(id, spec));
                 }
             }
@@ -53,8 +56,8 @@ pub(super) fn members(shared: &Arc<Shared>, services: &[&str]) -> HashMap<String
     members
 }
 
-fn spec_of(shared: &Shared, place: usize) -> SupervisorSpec {
-    let supervisor = &shared.plan.supervision.supervisors[place];
+fn spec_of(plan: &SupervisionPlan, place: usize) -> SupervisorSpec {
+    let supervisor = &plan.supervisors[place];
     let (name, strategy, restart) =
         (supervisor.name.clone(), supervisor.strategy, supervisor.restart);
     SupervisorSpec { name, strategy, restart }

@@ -11,11 +11,14 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_core::Code;
-use mycelium_executor::{Thread, ThreadError};
+use mycelium_executor::{Executor, Thread, ThreadError};
 use mycelium_transports::counters::WatchdogValue;
 
 use crate::observe::Event;
-use crate::shared::{ABANDON_WITHIN, PollMark, Shared, Subject, WatchdogHandle};
+use crate::shared::observers::Observers;
+use crate::shared::{
+    ABANDON_WITHIN, Lifecycle, PollMark, ServiceNode, Services, Sinks, Subject, WatchdogHandle,
+};
 use crate::support::log;
 
 /// The shortest time between two checks.
@@ -23,7 +26,10 @@ const OFTENEST: Duration = Duration::from_millis(1);
 
 /// The watchdog on its thread.
 pub(super) struct Watchdog {
-    shared: Arc<Shared>,
+    executor: Arc<dyn Executor>,
+    lifecycle: Arc<Lifecycle>,
+    services: Arc<Services>,
+    sinks: Arc<Sinks>,
     handle: Arc<WatchdogHandle>,
     limit: Duration,
     watched: Vec<Watched>,
@@ -66,21 +72,30 @@ impl Subject {
 impl Watchdog {
     /// Starts the thread.
     pub(super) fn start(
-        shared: &Arc<Shared>,
+        node: &ServiceNode,
+        sinks: &Arc<Sinks>,
         handle: &Arc<WatchdogHandle>,
         limit: Duration,
         services: impl Iterator<Item = (String, Arc<PollMark>)>,
     ) -> Result<(), ThreadError> {
         let watched = |(name, mark)| {
-            let line = shared.topics.counters().line(&format!("service={name}"));
+            let line = node.topics.counters().line(&format!("service={name}"));
             let subject = Subject::Service(name, line);
             let since = Duration::ZERO;
             Watched { subject, mark, polls: 0, since, hangs: false, is_logged: false }
         };
-        let (watched, warned) = (services.map(watched).collect(), BTreeSet::new());
-        let (shared, handle) = (shared.clone(), handle.clone());
-        let name = format!("watch-{}", shared.plan.node).replace(char::is_control, "_");
-        let mut watchdog = Watchdog { shared, handle, limit, watched, warned, shut_down_at: None };
+        let mut watchdog = Watchdog {
+            executor: node.executor.clone(),
+            lifecycle: node.lifecycle.clone(),
+            services: node.services.clone(),
+            sinks: sinks.clone(),
+            handle: handle.clone(),
+            limit,
+            watched: services.map(watched).collect(),
+            warned: BTreeSet::new(),
+            shut_down_at: None,
+        };
+        let name = format!("watch-{}", node.plan.node).replace(char::is_control, "_");
         let thread = Thread { name, ..Thread::default() };
         let thread_guard = watchdog.handle.threads.start(&thread.name);
         let started = thread.start(move || {
@@ -111,7 +126,7 @@ impl Watchdog {
     /// Checks all marks. Returns whether a poll ran since the last check: if so, this thread does
     /// not sleep, so that a busy node need not wake it for each poll.
     fn check(&mut self) -> bool {
-        let now = self.shared.executor.now();
+        let now = self.executor.now();
         let new = self.handle.new_marks().into_iter().map(|(subject, mark)| {
             let (polls, hangs) = (mark.polls(), false);
             Watched { subject, polls, mark, since: now, hangs, is_logged: false }
@@ -124,7 +139,7 @@ impl Watchdog {
             let lasted = now.saturating_sub(watched.since);
             if polls != watched.polls {
                 if std::mem::take(&mut watched.hangs) {
-                    report_end(&self.shared, watched, lasted);
+                    report_end(&self.lifecycle.observers, watched, lasted);
                 }
                 (watched.polls, watched.since) = (polls, now);
                 any = true;
@@ -134,7 +149,7 @@ impl Watchdog {
                     hanging_children.push(service.clone());
                 }
                 watched.is_logged = self.warned.insert(watched.subject.name());
-                report_hang(&self.shared, watched, self.limit);
+                report_hang(&self.lifecycle.observers, watched, self.limit);
             }
             any |= polls % 2 == 1;
         }
@@ -158,23 +173,21 @@ impl Watchdog {
     /// Returns whether the shutdown's deadline has passed while the node's driver could not run,
     /// because a poll hangs on its thread.
     fn node_is_stuck(&mut self) -> bool {
-        if !self.shared.lifecycle.shutdown.is_set()
-            || self.shared.services.are_settled.load(Ordering::SeqCst)
-        {
+        if !self.lifecycle.shutdown.is_set() || self.services.are_settled.load(Ordering::SeqCst) {
             return false;
         }
-        let now = self.shared.executor.now();
+        let now = self.executor.now();
         let since = *self.shut_down_at.get_or_insert(now);
-        let timeout = self.shared.shutdown_timeout() + 2 * ABANDON_WITHIN;
+        let timeout = self.lifecycle.timeout + 2 * ABANDON_WITHIN;
         now.saturating_sub(since) >= timeout && self.hanging_services().next().is_some()
     }
 
     /// Ends the node on behalf of the driver, so that its owner learns which services hang.
     fn end_node(&self) {
         let names: BTreeSet<String> = self.hanging_services().map(str::to_owned).collect();
-        self.shared.abandon(names.into_iter().collect());
-        self.shared.sinks.stop();
-        self.shared.lifecycle.finish();
+        self.services.abandon(names.into_iter().collect());
+        self.sinks.stop();
+        self.lifecycle.finish();
     }
 
     fn hanging_services(&self) -> impl Iterator<Item = &str> {
@@ -184,8 +197,7 @@ impl Watchdog {
 }
 
 /// Reports a poll or a fast handler that takes too long.
-fn report_hang(shared: &Shared, watched: &Watched, limit: Duration) {
-    let observers = &shared.lifecycle.observers;
+fn report_hang(observers: &Observers, watched: &Watched, limit: Duration) {
     let (is_logged, code) = (watched.is_logged, Code::POLL_HANGS);
     match &watched.subject {
         Subject::Service(service, _) | Subject::Child(service) => {
@@ -223,13 +235,13 @@ fn report_hang(shared: &Shared, watched: &Watched, limit: Duration) {
 }
 
 /// Reports that a reported poll or fast handler has ended.
-fn report_end(shared: &Shared, watched: &Watched, lasted: Duration) {
+fn report_end(observers: &Observers, watched: &Watched, lasted: Duration) {
     match &watched.subject {
         Subject::Service(service, _) | Subject::Child(service) => {
             if watched.is_logged {
                 log::warn!(service, ?lasted, "a poll of the service has ended, after it hung");
             }
-            shared.lifecycle.observers.notify(&Event::PollEnded { service, lasted });
+            observers.notify(&Event::PollEnded { service, lasted });
         }
         Subject::Handlers(handlers) => {
             let (topic, publisher) = (&*handlers.topic, &*handlers.publisher);

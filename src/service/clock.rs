@@ -12,24 +12,30 @@ use futures_util::future::select;
 use mycelium_executor::{Executor, SendFuture};
 
 use crate::error::{Problem, ShuttingDown, Unfinished, zero_period};
-use crate::shared::Shared;
+use crate::shared::Lifecycle;
 
 /// The time of a node, for child tasks and other threads.
 #[derive(Clone)]
 pub struct Clock {
-    shared: Arc<Shared>,
+    lifecycle: Arc<Lifecycle>,
+    /// The executor of the node, which has the time of the whole node.
+    node: Arc<dyn Executor>,
     executor: Arc<dyn Executor>,
 }
 
 impl Clock {
-    pub(crate) fn new(shared: Arc<Shared>, executor: Arc<dyn Executor>) -> Clock {
-        Clock { shared, executor }
+    pub(crate) fn new(
+        lifecycle: Arc<Lifecycle>,
+        node: Arc<dyn Executor>,
+        executor: Arc<dyn Executor>,
+    ) -> Clock {
+        Clock { lifecycle, node, executor }
     }
 
     /// Returns the node's time: see [`Context::now`](crate::Context::now).
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.shared.executor.now()
+        self.node.now()
     }
 
     /// Waits for `duration`, or until the node shuts down: see
@@ -38,10 +44,10 @@ impl Clock {
     /// # Errors
     /// [`ShuttingDown`] if the node shuts down, before or during the wait.
     pub async fn sleep(&self, duration: Duration) -> Result<(), ShuttingDown> {
-        let Clock { shared, executor } = self;
+        let Clock { lifecycle, executor, .. } = self;
         let wake = executor.sleep_until(executor.now().saturating_add(duration));
-        select(wake, pin!(shared.lifecycle.shutdown.wait())).await;
-        if shared.lifecycle.shutdown.is_set() { Err(ShuttingDown) } else { Ok(()) }
+        select(wake, pin!(lifecycle.shutdown.wait())).await;
+        if lifecycle.shutdown.is_set() { Err(ShuttingDown) } else { Ok(()) }
     }
 }
 
@@ -69,8 +75,8 @@ impl Clock {
         if period.is_zero() {
             return Err(zero_period());
         }
-        let (clock, shared) = (self.clone(), self.shared.clone());
-        let shutdown = Box::pin(async move { shared.lifecycle.shutdown.wait().await });
+        let (clock, lifecycle) = (self.clone(), self.lifecycle.clone());
+        let shutdown = Box::pin(async move { lifecycle.shutdown.wait().await });
         let next = self.executor.now().saturating_add(period);
         Ok(Interval { clock, period, next, skipped: 0, timer: None, shutdown })
     }
@@ -91,8 +97,8 @@ impl Interval {
     /// # Errors
     /// Same as [`tick`](Interval::tick).
     pub fn poll_tick(&mut self, context: &mut task::Context<'_>) -> Poll<Result<(), ShuttingDown>> {
-        let Interval { clock: Clock { shared, executor }, period, next, skipped, .. } = self;
-        if shared.lifecycle.shutdown.is_set() || self.shutdown.as_mut().poll(context).is_ready() {
+        let Interval { clock: Clock { lifecycle, executor, .. }, period, next, skipped, .. } = self;
+        if lifecycle.shutdown.is_set() || self.shutdown.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(ShuttingDown));
         }
         loop {

@@ -18,7 +18,7 @@ use crate::error::code_of;
 use crate::inbox::AnyInbox;
 use crate::observe::Event;
 use crate::observe::report::Outcome;
-use crate::shared::{DeadLetterWriter, Shared};
+use crate::shared::{DeadLetterWriter, ServiceNode};
 use crate::supervise::caught;
 use crate::supervise::member::{Member, Turn, Verdict};
 use crate::supervise::tree::{Moment, RunEnd, Why};
@@ -41,10 +41,10 @@ pub(crate) struct Course {
 impl Course {
     /// Waits for the next run. Returns whether there is one.
     pub(super) async fn begins(&mut self, waits: &mut Waits) -> bool {
-        let shared = waits.shared.clone();
+        let node = waits.node.clone();
         // Waits until all services are placed: none runs if one cannot be placed.
-        shared.lifecycle.placed.wait().await;
-        if let Turn::End(why) = self.turn(&*waits.executor, &shared).await {
+        node.lifecycle.placed.wait().await;
+        if let Turn::End(why) = self.turn(&*waits.executor, &node).await {
             let cause = self.cause.take();
             self.conclude(waits, why, cause.map(String::from));
             return false;
@@ -54,22 +54,22 @@ impl Course {
             self.complete(waits);
             return false;
         }
-        shared.starts(&waits.service, self.cause.as_deref());
+        node.services.starts(&waits.service, self.cause.as_deref());
         true
     }
 
     /// Waits for the next run, or for the end. A shutdown ends the pause before a run and the wait
     /// for other services, so that the service can drain before the deadline.
-    async fn turn(&mut self, timer: &dyn Executor, shared: &Arc<Shared>) -> Turn {
+    async fn turn(&mut self, timer: &dyn Executor, node: &ServiceNode) -> Turn {
         {
-            let told = pin!(self.member.turn(&*shared.executor, timer));
-            let shutdown = pin!(shared.lifecycle.shutdown.wait());
+            let told = pin!(self.member.turn(&*node.executor, timer));
+            let shutdown = pin!(node.lifecycle.shutdown.wait());
             if let Either::Left((turn, _)) = select(told, shutdown).await {
                 return turn;
             }
         }
-        shared.supervision.drain(shared.executor.now());
-        self.member.turn(&*shared.executor, timer).await
+        node.supervision.drain(node.executor.now());
+        self.member.turn(&*node.executor, timer).await
     }
 
     /// Returns whether another run follows the run that has `ended`. If not, calls `leave`, which
@@ -80,9 +80,8 @@ impl Course {
         ended: RunEnded,
         leave: &mut dyn FnMut(),
     ) -> bool {
-        let shared = waits.shared.clone();
-        if shared.lifecycle.shutdown.is_set() {
-            shared.supervision.drain(shared.executor.now());
+        if waits.is_shutting_down() {
+            waits.node.supervision.drain(waits.node.executor.now());
         }
         let (end, text) = self.settle(waits, ended);
         let (verdict, now) = self.report(waits, end);
@@ -116,7 +115,7 @@ impl Course {
     /// Reports the end of a run to the supervision tree. Returns the consequence, and the time of
     /// the end.
     fn report(&mut self, waits: &mut Waits, end: RunEnd) -> (Verdict, Duration) {
-        let now = waits.shared.executor.now();
+        let now = waits.node.executor.now();
         let jitter = waits.random.u64(..);
         (self.member.ended(end, Moment { now, jitter }), now)
     }
@@ -141,10 +140,10 @@ impl Course {
         };
         let text = failure.to_string();
         #[cfg(feature = "testing")]
-        if let Some(probe) = waits.shared.probe.get() {
+        if let Some(probe) = waits.node.probe.get() {
             probe.add_failure(&waits.service, &failure);
         }
-        waits.shared.services.keep_failure(&waits.service, &text);
+        waits.node.services.keep_failure(&waits.service, &text);
         self.inboxes.iter().for_each(|inbox| inbox.fail());
         self.write_dead_letters(waits);
         let end = if failure.is_permanent { RunEnd::FailedForGood } else { RunEnd::Failed };
@@ -210,7 +209,7 @@ impl Course {
                 "the service failed at each delivery of a message, which is now a dead letter"
             );
             if let Some(dead_letters) = &mut self.dead_letters {
-                dead_letters.write(&waits.shared.topics, &waits.service, &undelivered);
+                dead_letters.write(&waits.node.topics, &waits.service, &undelivered);
             }
         }
     }
@@ -218,12 +217,12 @@ impl Course {
 
 /// Reports to the log and the observers that another run follows. Returns why the last run ended.
 fn announce_restart(waits: &Waits, end: RunEnd, text: Option<String>, pause: Duration) -> String {
-    let (shared, service) = (&waits.shared, &*waits.service);
-    let supervisor = shared.plan.supervision.of_service(service);
+    let (node, service) = (&waits.node, &*waits.service);
+    let supervisor = node.plan.supervision.of_service(service);
     if end == RunEnd::Stopped {
         let supervisor = supervisor.unwrap_or_default();
         log::warn!(service, supervisor, "the service was stopped, because another one failed");
-        shared.lifecycle.observers.notify(&Event::ServiceHalted { service, supervisor });
+        node.lifecycle.observers.notify(&Event::ServiceHalted { service, supervisor });
         return format!("stopped by supervisor `{supervisor}`");
     }
     let error = text.unwrap_or_else(|| "it returned, but its lifetime is permanent".to_owned());
@@ -235,6 +234,6 @@ fn announce_restart(waits: &Waits, end: RunEnd, text: Option<String>, pause: Dur
         "the service failed and will be restarted"
     );
     let event = Event::ServiceBackingOff { service, error: &error, pause };
-    shared.lifecycle.observers.notify(&event);
+    node.lifecycle.observers.notify(&event);
     error
 }

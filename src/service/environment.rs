@@ -25,7 +25,7 @@ use crate::support::log;
 /// Logs a line of a service.
 macro_rules! service_line {
     ($context:ident, $level:ident, $message:ident, $details:ident) => {{
-        let (service, node) = ($context.name(), &*$context.waits.shared.plan.node);
+        let (service, node) = ($context.name(), &*$context.waits.node.plan.node);
         match $context.current_delivery() {
             Some((trace_id, span_id, sequence)) => {
                 log::$level!(service, node, trace_id, span_id, sequence, ?$details, "{}", $message)
@@ -87,19 +87,20 @@ impl<S: Service> Context<S> {
     /// different executors.
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.waits.shared.executor.now()
+        self.waits.node.executor.now()
     }
 
     /// Returns the current calendar time.
     #[must_use]
     pub fn wall_clock(&self) -> SystemTime {
-        self.waits.shared.executor.wall_clock()
+        self.waits.node.executor.wall_clock()
     }
 
     /// Returns the node's time, for child tasks.
     #[must_use]
     pub fn clock(&self) -> Clock {
-        Clock::new(self.waits.shared.clone(), self.waits.executor.clone())
+        let node = &self.waits.node;
+        Clock::new(node.lifecycle.clone(), node.executor.clone(), self.waits.executor.clone())
     }
 
     /// Returns a random number.
@@ -139,7 +140,7 @@ impl<S: Service> Context<S> {
             }
         };
         let child = || Subject::Child(self.waits.service.to_string());
-        let mark = self.waits.shared.watchdog.get().map(|watchdog| watchdog.watch(child()));
+        let mark = self.waits.node.watchdog.get().map(|watchdog| watchdog.watch(child()));
         let mut child = ChildTask::new(TaskBudget::with_limit(self.waits.budget.limit()));
         let task = async move {
             let mut task = pin!(task);
@@ -228,25 +229,25 @@ impl<S: Service> Context<S> {
     /// ```
     #[must_use]
     pub fn actors(&self) -> Actors {
-        self.waits.shared.actors.clone()
+        self.waits.node.actors.clone()
     }
 
     /// Shuts the node down: sources end, their messages are received, then each `recv` returns
     /// `None`.
     pub fn shutdown(&self) {
-        self.waits.shared.lifecycle.shut_down();
+        self.waits.node.lifecycle.shut_down();
     }
 
     /// Returns whether the node shuts down.
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
-        self.waits.shared.lifecycle.shutdown.is_set()
+        self.waits.node.lifecycle.shutdown.is_set()
     }
 
     /// Waits until the node shuts down; ready immediately if it already does.
     pub fn shutdown_requested(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
-        let shared = self.waits.shared.clone();
-        async move { shared.lifecycle.shutdown.wait().await }
+        let lifecycle = self.waits.node.lifecycle.clone();
+        async move { lifecycle.shutdown.wait().await }
     }
 
     /// Logs an event of level INFO. Without the feature `tracing` it does nothing.

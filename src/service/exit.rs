@@ -6,11 +6,14 @@ use std::time::Duration;
 use crate::error::StartError;
 use crate::links::Links;
 use crate::observe::report::Outcome;
-use crate::shared::Shared;
+use crate::plan::Plan;
+use crate::shared::{Lifecycle, Services};
 
 /// Reports how a service ended, when it is dropped.
 pub(crate) struct ExitGuard {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) services: Arc<Services>,
     pub(crate) links: Arc<OnceLock<Links>>,
     pub(crate) service: String,
     pub(crate) outcome: Outcome,
@@ -23,9 +26,9 @@ impl ExitGuard {
     /// links confirm only messages that subscriptions have finished, not messages left in their
     /// rings.
     pub(crate) fn announce(&self) {
-        let dead_letters = &self.shared.plan.dead_letters;
+        let dead_letters = &self.plan.dead_letters;
         if !dead_letters.ends_last(&self.service)
-            && self.shared.services.announce_end()
+            && self.services.announce_end()
             && !dead_letters.cross_links
             && let Some(links) = self.links.get()
         {
@@ -36,22 +39,21 @@ impl ExitGuard {
 
 impl Drop for ExitGuard {
     fn drop(&mut self) {
-        let ExitGuard { shared, service, outcome, limit, .. } = self;
-        shared.end(service, outcome);
+        let ExitGuard { plan, lifecycle, services, service, outcome, limit, .. } = self;
+        services.end(service, outcome);
         if let Outcome::Failed { error, restarts } = outcome {
             let (window, supervisor) = limit.take().map_or_else(Default::default, |limit| *limit);
-            shared.failure.set(StartError::ServiceFailed {
+            lifecycle.fail(StartError::ServiceFailed {
                 service: service.clone(),
                 error: error.clone(),
                 restarts: *restarts,
                 window,
                 supervisor: supervisor.map(|name| name.to_string()),
             });
-            shared.lifecycle.shut_down();
         }
-        if !shared.plan.dead_letters.ends_last(service) {
-            shared.services.others_running.count_down();
+        if !plan.dead_letters.ends_last(service) {
+            services.others_running.count_down();
         }
-        shared.services.running.count_down();
+        services.running.count_down();
     }
 }

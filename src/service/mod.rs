@@ -405,7 +405,7 @@ impl<S: Service> Context<S> {
         return Metrics {
             registered: &mut self.metrics,
             service: &self.waits.service,
-            region: self.waits.shared.topics.counters(),
+            region: self.waits.node.topics.counters(),
         };
         #[cfg(not(feature = "metrics"))]
         return Metrics(PhantomData);

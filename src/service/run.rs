@@ -103,7 +103,7 @@ pub(super) fn count_drop(waits: &Waits, dropped: Result<(), Panic>) {
     if let Err(panic) = dropped {
         count(waits, ServiceValue::Panics, |runs| runs.panics += 1);
         let error = Failure::of_panic(panic).to_string();
-        waits.shared.services.keep_failure(&waits.service, &error);
+        waits.node.services.keep_failure(&waits.service, &error);
         let service = &*waits.service;
         log::error!(service, error, "the service panicked when it was dropped");
     }
@@ -112,7 +112,7 @@ pub(super) fn count_drop(waits: &Waits, dropped: Result<(), Panic>) {
 /// Counts a start or an end of a run, for readers of the counters and for the node's report.
 pub(super) fn count(waits: &Waits, value: ServiceValue, count: impl FnOnce(&mut Runs)) {
     waits.line.add(value, 1);
-    waits.shared.services.count_run(&waits.service, count);
+    waits.node.services.count_run(&waits.service, count);
 }
 
 /// How the polls of a run ended.
@@ -159,7 +159,7 @@ impl Watch<'_> {
         inboxes: &'a [Arc<dyn AnyInbox>],
         waits: &Waits,
     ) -> Option<Box<Watch<'a>>> {
-        let deadline = waits.shared.plan.supervision.start_deadline(&waits.service);
+        let deadline = waits.node.plan.supervision.start_deadline(&waits.service);
         if member.is_alone() && deadline.is_none() {
             return None;
         }

@@ -12,12 +12,12 @@ use crate::inbox::ending::Ending;
 use crate::inbox::request::{Answering, Requester, Role};
 use crate::inbox::{AnyInbox, Inbox};
 use crate::plan::BoundPorts;
-use crate::shared::Shared;
+use crate::shared::ServiceNode;
 use crate::supervise::execution::Execution;
 
 /// Creates a service's subscriptions and publishers, before anything runs.
 pub struct Wiring<'a> {
-    shared: &'a Arc<Shared>,
+    node: &'a ServiceNode,
     service: &'a str,
     ports: &'a BoundPorts,
     wait: WaitStrategy,
@@ -36,18 +36,18 @@ pub(crate) struct Wired {
 
 impl<'a> Wiring<'a> {
     pub(crate) fn new(
-        shared: &'a Arc<Shared>,
+        node: &'a ServiceNode,
         service: &'a str,
         ports: &'a BoundPorts,
         execution: &Execution,
     ) -> Wiring<'a> {
         Wiring {
-            shared,
+            node,
             service,
             ports,
             wait: execution.wait,
             wired: Wired {
-                budget: match &shared.plan.tracer {
+                budget: match &node.plan.tracer {
                     Some(tracer) => {
                         let (tracer, service) = (tracer.clone(), service.into());
                         let trace = match ports.carries_requests() {
@@ -70,9 +70,9 @@ impl<'a> Wiring<'a> {
     /// # Errors
     /// [`BuildError`] if the topic refuses the subscription.
     pub fn input<M: Message>(&mut self, place: usize) -> Result<Arc<Inbox<M>>, BuildError> {
-        let (service, shared) = (self.service, self.shared);
+        let (service, node) = (self.service, self.node);
         let port = &self.ports.reads[place];
-        let topic = shared.topics.of::<M>(&port.topic)?;
+        let topic = node.topics.of::<M>(&port.topic)?;
         let mut subscription = topic.subscribe::<M>(&port.member_name(service), port.options)?;
         subscription.set_wait_strategy(self.wait);
         self.wired.deferred_wakes.push(subscription.attach(&self.wired.budget));
@@ -80,7 +80,7 @@ impl<'a> Wiring<'a> {
         self.wired.endings.push((port.topic.clone(), ending));
         let inbox = Inbox::new(format!("{service}.{}", port.key), subscription);
         #[cfg(feature = "testing")]
-        if let Some(probe) = shared.probe.get() {
+        if let Some(probe) = node.probe.get() {
             probe.add_input::<M>(service, port, inbox.clone());
         }
         self.wired.inboxes.push(inbox.clone());
@@ -95,12 +95,12 @@ impl<'a> Wiring<'a> {
         let port = &self.ports.emits[place];
         let name = port.member_name(self.service);
         #[cfg(feature = "testing")]
-        if let Some(probe) = self.shared.probe.get() {
-            probe.add_output::<M>(self.service, &self.shared.topics.of::<M>(&port.topic)?)?;
+        if let Some(probe) = self.node.probe.get() {
+            probe.add_output::<M>(self.service, &self.node.topics.of::<M>(&port.topic)?)?;
         }
-        let mut publisher = self.shared.topics.publisher::<M>(&port.topic, &name)?;
+        let mut publisher = self.node.topics.publisher::<M>(&port.topic, &name)?;
         publisher.set_wait_strategy(self.wait);
-        self.shared.observe_publisher(self.service, &publisher);
+        self.node.observe_publisher(self.service, &publisher);
         self.wired.deferred_wakes.push(publisher.attach(&self.wired.budget));
         Ok(publisher)
     }
@@ -110,12 +110,12 @@ impl<'a> Wiring<'a> {
     /// # Errors
     /// [`BuildError`] if the topic carries requests of another type.
     pub fn requester<Q: Request>(&mut self, place: usize) -> Result<Requester<Q>, BuildError> {
-        let (topics, name) = (&self.shared.topics, self.service);
+        let (topics, name) = (&self.node.topics, self.service);
         let topic = &self.ports.requests[place].topic;
         let mailbox = topics.mailbox::<Q>(topic)?;
         #[cfg(feature = "testing")]
-        if let Some(probe) = self.shared.probe.get()
-            && self.shared.plan.readers(topic).is_empty()
+        if let Some(probe) = self.node.probe.get()
+            && self.node.plan.readers(topic).is_empty()
         {
             let line = topics.counters().line(&format!("topic={topic} responder=test"));
             let name = format!("test.{topic}");
@@ -132,7 +132,7 @@ impl<'a> Wiring<'a> {
     /// # Errors
     /// Same as [`requester`](Wiring::requester).
     pub fn answering<Q: Request>(&mut self, place: usize) -> Result<Arc<Answering<Q>>, BuildError> {
-        let (service, topics) = (self.service, &self.shared.topics);
+        let (service, topics) = (self.service, &self.node.topics);
         let port = &self.ports.answers[place];
         let topic = &port.topic;
         let mailbox = topics.mailbox::<Q>(topic)?;

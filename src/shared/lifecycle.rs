@@ -1,16 +1,21 @@
-//! The lifecycle of a node: its phases, of which observers are notified in order, and the events
-//! that its tasks wait for.
+//! The lifecycle of a node: its phases, of which observers are notified in order, the events that
+//! its tasks wait for, and the error with which it ends.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use mycelium_core::Code;
 use mycelium_transports::seam::Control;
 
+use super::failure::Failure;
+use crate::error::StartError;
 use crate::observe::Event;
 use crate::shared::observers::Observers;
 use crate::support::latch::Latch;
 use crate::support::lock::lock;
+use crate::support::log;
 
 /// The phases of a node, in order. A node may end without having been ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +30,10 @@ pub(crate) enum Phase {
 /// The lifecycle of a node.
 pub(crate) struct Lifecycle {
     node: String,
-    pub(crate) observers: Observers,
+    pub(crate) observers: Arc<Observers>,
+    pub(crate) failure: Failure,
+    /// How long a shutdown may take.
+    pub(crate) timeout: Duration,
     phases: Mutex<Phases>,
     /// Whether [`shut_down`](Lifecycle::shut_down) was called.
     is_shutdown_requested: AtomicBool,
@@ -51,10 +59,12 @@ struct Phases {
 }
 
 impl Lifecycle {
-    pub(super) fn new(node: &str, observers: Observers) -> Lifecycle {
+    pub(super) fn new(node: &str, timeout: Duration, observers: Arc<Observers>) -> Lifecycle {
         Lifecycle {
             node: node.to_owned(),
             observers,
+            failure: Failure::default(),
+            timeout,
             phases: Mutex::default(),
             is_shutdown_requested: AtomicBool::new(false),
             links: Arc::default(),
@@ -108,6 +118,45 @@ impl Lifecycle {
             phases.notified = next;
         }
         phases.is_notifying = false;
+    }
+
+    /// Ends the node with an error.
+    pub(crate) fn fail(&self, error: StartError) {
+        self.failure.set(error);
+        self.shut_down();
+    }
+
+    /// Reports services that the node no longer waits for.
+    pub(super) fn report_abandoned(&self, services: Vec<String>) {
+        log::error!(
+            node = self.node,
+            ?services,
+            code = %Code::ABANDONED,
+            "the node no longer waits for services that have not ended by the shutdown's deadline"
+        );
+        self.failure.abandoned(services, self.waited());
+    }
+
+    /// Reports messages to other nodes that the node stops waiting for: node, topic and number of
+    /// messages. The nodes in `let_go` have violated the protocol.
+    pub(crate) fn report_undelivered(
+        &self,
+        left: Vec<(String, String, usize)>,
+        let_go: Vec<String>,
+    ) {
+        let error = self.failure.undelivered(left, let_go, self.waited());
+        log::error!(
+            node = self.node,
+            error,
+            code = %Code::UNDELIVERED,
+            "the node ends with messages that it could not deliver"
+        );
+    }
+
+    /// Returns how long a shutdown has waited for services. `None` if a second signal ended the
+    /// wait.
+    fn waited(&self) -> Option<Duration> {
+        (!self.overdue.is_set()).then_some(self.timeout)
     }
 
     /// Notes that the node has ended.

@@ -1,11 +1,14 @@
-//! The observers of a node, and its health, which is computed from its events.
+//! The observers of a node, the events of its publishers, and its health, which is computed from
+//! its events.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use mycelium_core::Message;
 use mycelium_transports::counters::{Line, NodeValue};
+use mycelium_transports::local::{Eviction, OnStall, PressureChange, Publisher};
 
 use crate::observe::Event;
 use crate::observe::health::{Health, HealthChange};
@@ -93,6 +96,58 @@ impl Observers {
             watched = lock(&self.watched);
         }
         watched.is_notifying = false;
+    }
+
+    /// Reports the events of a service's publisher to the observers, and evictions also to the log.
+    /// `on_stall` is the setting of its topic.
+    pub(crate) fn observe_publisher<M: Message>(
+        self: &Arc<Self>,
+        service: &str,
+        publisher: &Publisher<M>,
+        on_stall: OnStall,
+    ) {
+        if on_stall != OnStall::Block {
+            self.observe_evictions(service, publisher);
+        }
+        // A weak reference: an observer may have a publisher of the same ring.
+        let (observers, service) = (Arc::downgrade(self), service.to_owned());
+        let topic = publisher.topic().clone();
+        publisher.observe_pressure(move |change| {
+            let Some(observers) = observers.upgrade() else { return };
+            let (service, topic) = (&*service, &*topic);
+            let PressureChange { exceeded, depth, capacity } = change;
+            observers.notify(&match exceeded {
+                true => Event::BackpressureStarted { service, topic, depth, capacity },
+                false => Event::BackpressureEnded { service, topic, depth, capacity },
+            });
+        });
+    }
+
+    fn observe_evictions<M: Message>(self: &Arc<Self>, service: &str, publisher: &Publisher<M>) {
+        // A weak reference, as above.
+        let (observers, service) = (Arc::downgrade(self), Arc::<str>::from(service));
+        let topic = publisher.topic().clone();
+        let (told, name, of) = (observers.clone(), service.clone(), topic.clone());
+        publisher.observe_returns(move |reader| {
+            let (service, topic, reader) = (&*name, &*of, &*reader);
+            log::info!(service, topic, reader, "the reader that was evicted is waited for again");
+            if let Some(observers) = told.upgrade() {
+                observers.notify(&Event::ReaderReturned { service, topic, reader });
+            }
+        });
+        publisher.observe_evictions(move |Eviction { reader, stalled }| {
+            let (service, topic, reader) = (&*service, &*topic, &*reader);
+            log::warn!(
+                service,
+                topic,
+                reader,
+                ?stalled,
+                "the reader has stalled and was evicted: it misses messages until it reads on"
+            );
+            if let Some(observers) = observers.upgrade() {
+                observers.notify(&Event::ReaderEvicted { service, topic, reader, stalled });
+            }
+        });
     }
 
     fn call(&self, event: &Event<'_>) {

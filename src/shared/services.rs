@@ -1,9 +1,12 @@
-//! The states of a node's services: started, about to end, ended; and how often each ran.
+//! The states of a node's services: started, about to end, ended; and how often each ran. Observers
+//! are notified of starts and ends.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::lifecycle::Lifecycle;
+use crate::observe::Event;
 use crate::observe::report::Outcome;
 use crate::support::latch::Countdown;
 use crate::support::lock::lock;
@@ -11,6 +14,7 @@ use crate::support::lock::lock;
 /// The states of all services. *Others* are the services that do not wait for dead letters: all
 /// services except the readers of dead letters.
 pub(crate) struct Services {
+    lifecycle: Arc<Lifecycle>,
     names: Mutex<Names>,
     /// A hash table: each start of a service looks here, and the cost must not grow with the node.
     runs: Mutex<HashMap<Arc<str>, Runs>>,
@@ -44,8 +48,9 @@ struct Names {
 }
 
 impl Services {
-    pub(super) fn new(count: usize, others: usize) -> Services {
+    pub(super) fn new(lifecycle: Arc<Lifecycle>, count: usize, others: usize) -> Services {
         Services {
+            lifecycle,
             names: Mutex::default(),
             runs: Mutex::default(),
             last_failures: Mutex::default(),
@@ -57,8 +62,34 @@ impl Services {
         }
     }
 
+    /// Notes that a service is about to run; `error` is the error that ended its previous run.
+    pub(crate) fn starts(&self, service: &str, error: Option<&str>) {
+        let observers = &self.lifecycle.observers;
+        match error {
+            Some(error) => observers.notify(&Event::ServiceRestarted { service, error }),
+            None => {
+                observers.notify(&Event::ServiceStarted { service });
+                self.unstarted.count_down();
+            }
+        }
+    }
+
+    /// Notes that a service has ended, or that the node has stopped waiting for it.
+    pub(crate) fn end(&self, service: &str, outcome: &Outcome) {
+        if self.add_ended(service, outcome) {
+            self.lifecycle.observers.notify(&Event::ServiceStopped { service, outcome });
+        }
+    }
+
+    /// Abandons these services: the shutdown's deadline has passed, and the node stops waiting for
+    /// them.
+    pub(crate) fn abandon(&self, services: Vec<String>) {
+        services.iter().for_each(|service| self.end(service, &Outcome::Abandoned));
+        self.lifecycle.report_abandoned(services);
+    }
+
     /// Adds an ended service. Returns whether it had started, and had not ended before.
-    pub(super) fn add_ended(&self, service: &str, outcome: &Outcome) -> bool {
+    fn add_ended(&self, service: &str, outcome: &Outcome) -> bool {
         let has_started = self.runs_of(service).starts > 0;
         let mut names = lock(&self.names);
         let has_ended = names.ended.insert(service.to_owned(), outcome.clone()).is_some();

@@ -255,7 +255,7 @@ impl Topics {
     }
 
     /// Publishes a dead letter of a link, if a service of this node reads dead letters.
-    pub(super) fn write_dead_letter(&self, undelivered: &Undelivered) {
+    pub(crate) fn write_dead_letter(&self, undelivered: &Undelivered) {
         if self.plan.topics.contains_key(DeadLetter::TOPIC)
             && let Ok(mut dead_letters) = self.publisher::<DeadLetter>(DeadLetter::TOPIC, "links")
         {

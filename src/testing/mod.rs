@@ -41,7 +41,7 @@ use crate::node::{Node, Running};
 use crate::observe::report::Report;
 use crate::plan::Port;
 use crate::service::Service;
-use crate::shared::Shared;
+use crate::shared::ServiceNode;
 use crate::shared::probe::{Probe, TEST};
 use tasks::{TestExecutor, TestTasks, advance_by_one};
 
@@ -120,7 +120,7 @@ const START: Duration = Duration::from_secs(946_684_800);
 /// ```
 pub struct ServiceTest {
     running: Running,
-    shared: Arc<Shared>,
+    node: Arc<ServiceNode>,
     probe: Arc<Probe>,
     time: PausedTime<TestExecutor>,
     /// Dropped after `running`: the end of the node is requested before its tasks are dropped.
@@ -169,12 +169,12 @@ impl ServiceTest {
             Ok(running) => running,
             Err(error) => panic!("the node of this test does not start: {error}"),
         };
-        let shared = running.shared().clone();
+        let node = running.node().clone();
         let (publishers, steps, is_supervised) = (BTreeMap::new(), STEPS, false);
         let ended_topics = BTreeSet::new();
         ServiceTest {
             running,
-            shared,
+            node,
             probe,
             time,
             tasks,
@@ -418,7 +418,7 @@ impl ServiceTest {
         self.publishers.clear();
         self.running.shutdown();
         self.settle();
-        while !self.shared.lifecycle.finished.is_set() {
+        while !self.node.lifecycle.finished.is_set() {
             assert!(self.time.advance_to_next_timer(), "the node waits for something outside");
             self.settle();
         }

@@ -85,7 +85,7 @@ impl ServiceTest {
 
     /// Returns a text that lists the services that have not ended.
     pub(super) fn running_services(&self) -> String {
-        let ended = self.shared.services.ended();
+        let ended = self.node.services.ended();
         let names =
             self.running.start_report().placements.iter().map(|placement| &placement.service);
         let names = names.filter(|name| !ended.contains_key(*name));
@@ -94,14 +94,14 @@ impl ServiceTest {
 
     /// Returns what a service is doing, in a few words.
     fn what_it_does(&self, service: &str) -> String {
-        match self.shared.services.ended().get(service) {
+        match self.node.services.ended().get(service) {
             Some(Outcome::Failed { error, .. }) => {
                 return format!("`{service}` failed permanently: {error}");
             }
             Some(_) => return format!("`{service}` has ended"),
             None => {}
         }
-        let runs = self.shared.services.runs_of(service);
+        let runs = self.node.services.runs_of(service);
         if runs.starts == runs.errors + runs.panics {
             return format!("`{service}` has failed, and its restart waits for time (`advance`)");
         }

@@ -51,7 +51,7 @@ impl ServiceTest {
     #[track_caller]
     pub fn request<Q: Request>(&mut self, request: Q) -> Option<Result<Q::Reply, RequestError<Q>>> {
         assert!(
-            !self.shared.plan.readers(Q::TOPIC).is_empty(),
+            !self.node.plan.readers(Q::TOPIC).is_empty(),
             "the test requests `{}`, but no service of this test answers it",
             Schema::of::<Q>().name()
         );

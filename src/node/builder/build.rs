@@ -10,7 +10,7 @@ use mycelium_core::Code;
 
 #[cfg(feature = "topology")]
 use super::legacy_services::LegacyService;
-use super::request_links::{AddedService, actor_services};
+use super::request_links::AddedService;
 use super::{Builder, Supervisor};
 use crate::error::BuildError;
 use crate::node::prepare::Registered;
@@ -68,6 +68,7 @@ impl Builder {
         Ok(Node {
             plan,
             topics,
+            peers: self.request_links.peers,
             warnings,
             services,
             executors,
@@ -88,7 +89,7 @@ impl Builder {
     fn add_generated_services(&mut self) -> Result<Vec<(String, BoundPorts)>, BuildError> {
         let bound = self.bind_ports()?;
         let mut added = self.request_links.services(&mut self.topology, &bound)?;
-        added.extend(actor_services(&mut self.topology)?);
+        added.extend(self.request_links.actor_services(&mut self.topology)?);
         let all = if added.is_empty() { bound } else { self.add_services(added)? };
         #[cfg(feature = "topology")]
         let all = self.add_listeners(all)?;

@@ -2,6 +2,7 @@
 //! services' declarations and their places in the topology.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use mycelium_core::{Code, Request};
 #[cfg(feature = "describe")]
@@ -9,6 +10,7 @@ use mycelium_transports::local::Schema;
 
 use crate::actor::{ActorCall, WatchCall, calls_topic, watches_topic};
 use crate::error::BuildError;
+use crate::links::Peers;
 use crate::node::prepare::Registered;
 use crate::node::remote::{ActorDesk, Client, Server, services, topics};
 use crate::plan::BoundPorts;
@@ -30,9 +32,9 @@ struct RequestLink {
 enum LinkServices {
     Typed {
         /// Creates the client from its name, the answering node, and the capacity of the topic.
-        client: fn(&str, &str, usize) -> Registered,
+        client: fn(&str, &str, usize, Arc<Peers>) -> Registered,
         /// Creates the server from its name, the requesting node, and the capacity of the topic.
-        server: fn(&str, &str, usize) -> Registered,
+        server: fn(&str, &str, usize, Arc<Peers>) -> Registered,
     },
     /// The messages of a request type of another process.
     #[cfg(feature = "describe")]
@@ -58,13 +60,17 @@ impl RequestMessages {
     }
 }
 
-/// The request links of all declared request types, by topic.
+/// The request links of all declared request types.
 #[derive(Default)]
-pub(crate) struct RequestLinks(BTreeMap<&'static str, RequestLink>);
+pub(crate) struct RequestLinks {
+    by_topic: BTreeMap<&'static str, RequestLink>,
+    /// The connections of the node with other nodes.
+    pub(super) peers: Arc<Peers>,
+}
 
 impl RequestVisitor for RequestLinks {
     fn visit<Q: Request>(&mut self) {
-        self.0.entry(Q::TOPIC).or_insert(RequestLink::of::<Q>());
+        self.by_topic.entry(Q::TOPIC).or_insert(RequestLink::of::<Q>());
     }
 }
 
@@ -79,13 +85,13 @@ impl RequestLinks {
     /// Adds a request type of another process.
     pub(crate) fn add_described(&mut self, topic: &'static str, messages: RequestMessages) {
         let services = LinkServices::Described(messages);
-        self.0.entry(topic).or_insert(RequestLink { own_topic: topic, services });
+        self.by_topic.entry(topic).or_insert(RequestLink { own_topic: topic, services });
     }
 
     /// Returns the topic and the messages of each request type.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&'static str, RequestMessages)> {
-        self.0.iter().filter_map(|(topic, link)| {
-            let client = link.client("client", "peer", 2).ports;
+        self.by_topic.iter().filter_map(|(topic, link)| {
+            let client = link.client("client", "peer", 2, &self.peers).ports;
             let schema = |ports: &[Port]| Some(ports.first()?.schema());
             let request = schema(&client.answers)?;
             let (call, answer) = (schema(&client.emits)?, schema(&client.reads)?);
@@ -106,7 +112,7 @@ impl RequestLinks {
             bound.iter().map(|(name, ports)| (name.as_str(), ports)).collect();
         let places: Vec<(String, Vec<String>)> = topology.placements().map(owned).collect();
         let mut added = Vec::new();
-        for (&topic, link) in &self.0 {
+        for (&topic, link) in &self.by_topic {
             let nodes_with = |has: fn(&BoundPorts, &str) -> bool| -> BTreeSet<&str> {
                 let has = |name: &String| ports.get(name.as_str()).is_some_and(|it| has(it, topic));
                 let nodes = places.iter().filter(|(_, services)| services.iter().any(has));
@@ -135,36 +141,72 @@ impl RequestLinks {
             topology.check_access(there, "reads", topic)?;
             for node in requesting.into_iter().filter(|node| *node != there) {
                 topology.check_access(node, "writes", topic)?;
-                added.extend(link.services(topology, topic, node, there, false)?);
+                added.extend(self.pair(link, topology, topic, [node, there], false)?);
             }
         }
         Ok(added)
     }
-}
 
-/// Creates the services that carry requests to actors of other nodes, as the topology requests, and
-/// places them in it.
-pub(crate) fn actor_services(topology: &mut Topology) -> Result<Vec<AddedService>, BuildError> {
-    let askers = topology.actor_askers().map(owned).collect::<Vec<_>>();
-    let links = [RequestLink::of::<ActorCall>(), RequestLink::of::<WatchCall>()];
-    let mut added = Vec::new();
-    for (there, nodes) in askers.iter().filter(|(_, nodes)| !nodes.is_empty()) {
-        let topics = [calls_topic(there), watches_topic(there)];
-        for (link, topic) in links.iter().zip(&topics) {
-            topology.check_access(there, "reads", topic)?;
-            for node in nodes {
-                topology.check_access(node, "writes", topic)?;
-                added.extend(link.services(topology, topic, node, there, true)?);
+    /// Creates the services that carry requests to actors of other nodes, as the topology requests,
+    /// and places them in it.
+    pub(crate) fn actor_services(
+        &self,
+        topology: &mut Topology,
+    ) -> Result<Vec<AddedService>, BuildError> {
+        let askers = topology.actor_askers().map(owned).collect::<Vec<_>>();
+        let links = [RequestLink::of::<ActorCall>(), RequestLink::of::<WatchCall>()];
+        let mut added = Vec::new();
+        for (there, nodes) in askers.iter().filter(|(_, nodes)| !nodes.is_empty()) {
+            let topics = [calls_topic(there), watches_topic(there)];
+            for (link, topic) in links.iter().zip(&topics) {
+                topology.check_access(there, "reads", topic)?;
+                for node in nodes {
+                    topology.check_access(node, "writes", topic)?;
+                    added.extend(self.pair(link, topology, topic, [node, there], true)?);
+                }
             }
+            let name = format!("actors:{there}");
+            let mut service = Registered::carrying_requests(&name, ActorDesk::default);
+            service.ports = service.ports.bound_requests();
+            topology.place_service(there, &name);
+            let bindings = links.iter().map(|link| link.own_topic).zip(topics).collect();
+            added.push(AddedService { service, bindings });
         }
-        let name = format!("actors:{there}");
-        let mut service = Registered::carrying_requests(&name, ActorDesk::default);
-        service.ports = service.ports.bound_requests();
-        topology.place_service(there, &name);
-        let bindings = links.iter().map(|link| link.own_topic).zip(topics).collect();
-        added.push(AddedService { service, bindings });
+        Ok(added)
     }
-    Ok(added)
+
+    /// Creates the services for the requests of `topic` that `node` makes and `there` answers.
+    fn pair(
+        &self,
+        link: &RequestLink,
+        topology: &mut Topology,
+        topic: &str,
+        [node, there]: [&str; 2],
+        is_of_actors: bool,
+    ) -> Result<[AddedService; 2], BuildError> {
+        let (calls, answers) = topics(topic, node);
+        for topic in [&calls, &answers] {
+            check_topic(topic)?;
+        }
+        let ((client, server), capacity) = (services(topic, node), topology.capacity(topic));
+        topology.place_service(node, &client);
+        topology.place_service(there, &server);
+        topology.add_request_topic(&calls, topic, there, is_of_actors);
+        topology.add_request_topic(&answers, topic, node, is_of_actors);
+        let peers = &self.peers;
+        let services = [
+            link.client(&client, there, capacity, peers),
+            link.server(&server, node, capacity, peers),
+        ];
+        Ok(services.map(|mut service| {
+            let mut bindings = vec![("calls", calls.clone()), ("answers", answers.clone())];
+            if topic != link.own_topic {
+                service.ports = service.ports.bound_requests();
+                bindings.push((link.own_topic, topic.to_owned()));
+            }
+            AddedService { service, bindings }
+        }))
+    }
 }
 
 impl RequestLink {
@@ -172,22 +214,24 @@ impl RequestLink {
         RequestLink {
             own_topic: Q::TOPIC,
             services: LinkServices::Typed {
-                client: |name, peer, capacity| {
+                client: |name, peer, capacity, peers| {
                     let peer = peer.to_owned();
-                    Registered::carrying_requests(name, move || Client::<Q>::new(&peer, capacity))
+                    let client = move || Client::<Q>::new(&peer, capacity, peers.clone());
+                    Registered::carrying_requests(name, client)
                 },
-                server: |name, peer, capacity| {
+                server: |name, peer, capacity, peers| {
                     let peer = peer.to_owned();
-                    Registered::carrying_requests(name, move || Server::<Q>::new(&peer, capacity))
+                    let server = move || Server::<Q>::new(&peer, capacity, peers.clone());
+                    Registered::carrying_requests(name, server)
                 },
             },
         }
     }
 
     /// Creates the client with this name; `peer` is the answering node.
-    fn client(&self, name: &str, peer: &str, capacity: usize) -> Registered {
+    fn client(&self, name: &str, peer: &str, capacity: usize, peers: &Arc<Peers>) -> Registered {
         match self.services {
-            LinkServices::Typed { client, .. } => client(name, peer, capacity),
+            LinkServices::Typed { client, .. } => client(name, peer, capacity, peers.clone()),
             #[cfg(feature = "describe")]
             LinkServices::Described(messages) => {
                 let [calls, answers, answers_own] = messages.ports(self.own_topic);
@@ -203,9 +247,9 @@ impl RequestLink {
     }
 
     /// Creates the server with this name; `peer` is the requesting node.
-    fn server(&self, name: &str, peer: &str, capacity: usize) -> Registered {
+    fn server(&self, name: &str, peer: &str, capacity: usize, peers: &Arc<Peers>) -> Registered {
         match self.services {
-            LinkServices::Typed { server, .. } => server(name, peer, capacity),
+            LinkServices::Typed { server, .. } => server(name, peer, capacity, peers.clone()),
             #[cfg(feature = "describe")]
             LinkServices::Described(messages) => {
                 let [calls, answers, requests] = messages.ports(self.own_topic);
@@ -213,36 +257,6 @@ impl RequestLink {
                 Registered::described(name, ports, false)
             }
         }
-    }
-
-    /// Creates the services for the requests of `topic` that `node` makes and `there` answers.
-    fn services(
-        &self,
-        topology: &mut Topology,
-        topic: &str,
-        node: &str,
-        there: &str,
-        is_of_actors: bool,
-    ) -> Result<[AddedService; 2], BuildError> {
-        let (calls, answers) = topics(topic, node);
-        for topic in [&calls, &answers] {
-            check_topic(topic)?;
-        }
-        let ((client, server), capacity) = (services(topic, node), topology.capacity(topic));
-        topology.place_service(node, &client);
-        topology.place_service(there, &server);
-        topology.add_request_topic(&calls, topic, there, is_of_actors);
-        topology.add_request_topic(&answers, topic, node, is_of_actors);
-        let services =
-            [self.client(&client, there, capacity), self.server(&server, node, capacity)];
-        Ok(services.map(|mut service| {
-            let mut bindings = vec![("calls", calls.clone()), ("answers", answers.clone())];
-            if topic != self.own_topic {
-                service.ports = service.ports.bound_requests();
-                bindings.push((self.own_topic, topic.to_owned()));
-            }
-            AddedService { service, bindings }
-        }))
     }
 }
 

@@ -54,7 +54,7 @@ impl Listener {
         drop(open);
         hub.close_intakes();
         hub.outgoing.wait().await;
-        let time = FLUSH.min(ctx.waits.shared.shutdown_timeout() / 4);
+        let time = FLUSH.min(ctx.waits.node.lifecycle.timeout / 4);
         let limit = executor.sleep_until(executor.now().saturating_add(time));
         select(pin!(hub.finish()), limit).await;
         hub.finish_log();

@@ -16,9 +16,8 @@ use super::open_calls::OpenCalls;
 use crate::actor::WatchCall;
 use crate::error::Result;
 use crate::inbox::request::{Asked, Failure};
-use crate::links::RECONNECT;
+use crate::links::{Peers, RECONNECT};
 use crate::service::Context;
-use crate::shared::Shared;
 
 /// Answers the requests of this node by calls to another node.
 pub(crate) struct Client<Q> {
@@ -26,12 +25,14 @@ pub(crate) struct Client<Q> {
     peer: String,
     /// The capacity of the topic.
     capacity: usize,
+    /// The connections with other nodes.
+    peers: Arc<Peers>,
     request: PhantomData<fn(Q)>,
 }
 
 impl<Q: Request> Client<Q> {
-    pub(crate) fn new(peer: &str, capacity: usize) -> Client<Q> {
-        Client { peer: peer.to_owned(), capacity, request: PhantomData }
+    pub(crate) fn new(peer: &str, capacity: usize, peers: Arc<Peers>) -> Client<Q> {
+        Client { peer: peer.to_owned(), capacity, peers, request: PhantomData }
     }
 }
 
@@ -51,14 +52,14 @@ enum Event<Q: Request> {
 #[service(send, reads(Q::Answer as answers), emits(Q::Call as calls), answers(Q))]
 impl<Q: Request> Client<Q> {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let (shared, executor) = (ctx.waits.shared.clone(), ctx.waits.executor.clone());
+        let (peers, executor) = (self.peers.clone(), ctx.waits.executor.clone());
         let mut answers = ctx.subscribe_on(Self::answers)?;
         let (mut requests, mailbox) = (ctx.requests::<Q>(), ctx.mailbox::<Q>());
         let mut open = OpenCalls::<Q>::new(most_open(self.capacity), ctx.random());
         let mut has_requesters = true;
-        let mut connected = shared.peers.get(&self.peer);
+        let mut connected = peers.get(&self.peer);
         mailbox.set_remote(connected.is_some());
-        let mut change = changed(&shared, &self.peer, connected);
+        let mut change = changed(&peers, &self.peer, connected);
         let mut overdue: Option<SendFuture<()>> = None;
         while has_requesters || !open.is_empty() {
             // While a call waits for room, no call is added. A watch could wait for room forever,
@@ -123,9 +124,9 @@ impl<Q: Request> Client<Q> {
                     open.cancel();
                 }
                 Event::Connection => {
-                    connected = shared.peers.get(&self.peer);
+                    connected = peers.get(&self.peer);
                     mailbox.set_remote(connected.is_some());
-                    change = changed(&shared, &self.peer, connected);
+                    change = changed(&peers, &self.peer, connected);
                     overdue = match connected {
                         Some(process) => {
                             open.connected(process);
@@ -154,7 +155,7 @@ impl<Q: Request> Client<Q> {
 }
 
 /// Waits until the connected process of node `peer` is not `seen`.
-fn changed(shared: &Arc<Shared>, peer: &str, seen: Option<u64>) -> SendFuture<()> {
-    let (shared, peer) = (shared.clone(), peer.to_owned());
-    Box::pin(async move { shared.peers.until_not(&peer, seen).await })
+fn changed(peers: &Arc<Peers>, peer: &str, seen: Option<u64>) -> SendFuture<()> {
+    let (peers, peer) = (peers.clone(), peer.to_owned());
+    Box::pin(async move { peers.until_not(&peer, seen).await })
 }

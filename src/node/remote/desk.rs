@@ -37,12 +37,12 @@ impl ActorDesk {
             actors.answer(call, within)
         });
         let watches = Calls::new(ctx.requests::<WatchCall>(), ctx.mailbox::<WatchCall>());
-        let shared = ctx.waits.shared.clone();
+        let lifecycle = ctx.waits.node.lifecycle.clone();
         let watches = watches.answer_all(|call| {
             // Also waits for the shutdown, because the actors end after this service.
-            let (end, shared) = (actors.answer_watch(call), shared.clone());
+            let (end, lifecycle) = (actors.answer_watch(call), lifecycle.clone());
             Box::pin(async move {
-                match select(end, pin!(shared.lifecycle.shutdown.wait())).await {
+                match select(end, pin!(lifecycle.shutdown.wait())).await {
                     Either::Left((end, _)) => Ok(end),
                     Either::Right(_) => Err(Failure::ShuttingDown),
                 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use mycelium_core::Request;
 use mycelium_core::wait::WaitStrategy;
-use mycelium_executor::SendFuture;
+use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::{Line, RequesterValue};
 
 use super::most_open;
@@ -13,44 +13,57 @@ use crate::actor::{
     ActorCall, OtherNodes, RemoteActorError, WatchCall, calls_topic, watches_topic,
 };
 use crate::inbox::request::{Requester, Role};
-use crate::shared::Shared;
+use crate::links::Peers;
+use crate::plan::Plan;
+use crate::shared::{Lifecycle, ServiceNode, Topics};
 use crate::support::lock::lock;
 use crate::support::names::expected_instead_of;
 
 /// The name of all requesters of actors, in counters and traces.
 const NAME: &str = "actors";
 
-/// The other nodes of the topology of the node that `shared` belongs to.
+/// The other nodes of the topology. Two references are weak: an actor must not keep the topics of
+/// its node, and an observer of the node may have a reference to its actors.
 pub(crate) struct RemoteNodes {
-    /// A weak reference, because the actors are a part of the node's shared state.
-    shared: Weak<Shared>,
+    plan: Arc<Plan>,
+    executor: Arc<dyn Executor>,
+    peers: Arc<Peers>,
+    lifecycle: Weak<Lifecycle>,
+    topics: Weak<Topics>,
     /// The counters of the requesters, by topic.
     lines: Mutex<BTreeMap<String, Arc<Line<RequesterValue>>>>,
 }
 
 impl RemoteNodes {
-    pub(crate) fn new(shared: &Arc<Shared>) -> RemoteNodes {
-        RemoteNodes { shared: Arc::downgrade(shared), lines: Mutex::default() }
+    pub(crate) fn new(node: &ServiceNode, peers: Arc<Peers>) -> RemoteNodes {
+        RemoteNodes {
+            plan: node.plan.clone(),
+            executor: node.executor.clone(),
+            peers,
+            lifecycle: Arc::downgrade(&node.lifecycle),
+            topics: Arc::downgrade(&node.topics),
+            lines: Mutex::default(),
+        }
     }
 
     fn requester<Q: Request>(&self, topic: String) -> Option<Requester<Q>> {
-        let shared = self.shared.upgrade()?;
-        let mailbox = shared.topics.mailbox::<Q>(&topic).ok()?;
+        let topics = self.topics.upgrade()?;
+        let mailbox = topics.mailbox::<Q>(&topic).ok()?;
         let mut lines = lock(&self.lines);
         let label = format!("topic={topic} requester={NAME}");
-        let line = || Arc::new(shared.topics.counters().line(&label));
+        let line = || Arc::new(topics.counters().line(&label));
         let line = lines.entry(topic).or_insert_with(line).clone();
-        let role = Role::Child(shared.executor.clone());
+        let role = Role::Child(self.executor.clone());
         Some(Requester::new(mailbox, NAME, line, WaitStrategy::default(), role))
     }
 }
 
 impl OtherNodes for RemoteNodes {
     fn check(&self, node: &str) -> Result<(), RemoteActorError> {
-        let Some(shared) = self.shared.upgrade() else {
+        if self.topics.strong_count() == 0 {
             return Err(RemoteActorError::ShuttingDown);
-        };
-        let (settings, own) = (&shared.plan.settings, &*shared.plan.node);
+        }
+        let (settings, own) = (&self.plan.settings, &*self.plan.node);
         let name = || node.to_owned();
         if node == own {
             return Err(RemoteActorError::OwnNode { node: name() });
@@ -73,28 +86,25 @@ impl OtherNodes for RemoteNodes {
 
     fn watches(&self, node: &str) -> Option<(Requester<WatchCall>, usize)> {
         let topic = watches_topic(node);
-        let capacity = self.shared.upgrade()?.plan.topic(&topic).capacity;
+        let capacity = self.plan.topic(&topic).capacity;
         Some((self.requester(topic)?, most_open(capacity)))
     }
 
     fn lost(&self, node: &str) -> SendFuture<()> {
-        // Takes only these two fields: a waiting future must not keep the node's shared state
-        // alive.
-        let peers =
-            self.shared.upgrade().map(|shared| (shared.peers.clone(), shared.executor.clone()));
-        let node = node.to_owned();
+        let (peers, executor) = (self.peers.clone(), self.executor.clone());
+        let (node, is_running) = (node.to_owned(), self.topics.strong_count() > 0);
         Box::pin(async move {
-            if let Some((peers, executor)) = peers {
+            if is_running {
                 peers.until_lost(&node, &*executor).await;
             }
         })
     }
 
     fn shutdown(&self) -> SendFuture<()> {
-        let shared = self.shared.upgrade();
+        let lifecycle = self.lifecycle.upgrade();
         Box::pin(async move {
-            if let Some(shared) = shared {
-                shared.lifecycle.shutdown.wait().await;
+            if let Some(lifecycle) = lifecycle {
+                lifecycle.shutdown.wait().await;
             }
         })
     }

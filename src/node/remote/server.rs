@@ -20,8 +20,9 @@ use mycelium_transports::local::{Delivery, EmitError, GapReason};
 use super::{REPLIED, most_open, outcome_of};
 use crate::error::Result;
 use crate::inbox::request::{PendingReply, RequestError, Taken};
+use crate::links::Peers;
 use crate::service::Context;
-use crate::shared::Shared;
+use crate::shared::ServiceNode;
 
 /// How long an answer waits for room after a shutdown has begun or calls have ended. So a process
 /// that is paused or takes no answers does not delay the end of this node.
@@ -33,12 +34,14 @@ pub(crate) struct Server<Q> {
     peer: String,
     /// The capacity of the topic.
     capacity: usize,
+    /// The connections with other nodes.
+    peers: Arc<Peers>,
     request: PhantomData<fn(Q)>,
 }
 
 impl<Q: Request> Server<Q> {
-    pub(crate) fn new(peer: &str, capacity: usize) -> Server<Q> {
-        Server { peer: peer.to_owned(), capacity, request: PhantomData }
+    pub(crate) fn new(peer: &str, capacity: usize, peers: Arc<Peers>) -> Server<Q> {
+        Server { peer: peer.to_owned(), capacity, peers, request: PhantomData }
     }
 }
 
@@ -60,7 +63,7 @@ enum Event<Q: Request> {
 #[service(send, reads(Q::Call as calls), emits(Q::Answer as answers), requests(Q))]
 impl<Q: Request> Server<Q> {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let (shared, executor) = (ctx.waits.shared.clone(), ctx.waits.executor.clone());
+        let (node, executor) = (ctx.waits.node.clone(), ctx.waits.executor.clone());
         let mut shutdown = pin!(ctx.shutdown_requested().fuse());
         let mut calls = ctx.subscribe_on(Self::calls)?;
         let most = most_open(self.capacity);
@@ -80,7 +83,7 @@ impl<Q: Request> Server<Q> {
                 let reply = ctx.request(request);
                 drop(passed);
                 let (reply, lost) = match time_left {
-                    u64::MAX => (reply, Some(lost(&shared, &self.peer))),
+                    u64::MAX => (reply, Some(lost(&self.peers, &node, &self.peer))),
                     nanos => (reply.within(Duration::from_nanos(nanos)), None),
                 };
                 let (handle, registration) = AbortHandle::new_pair();
@@ -189,11 +192,12 @@ async fn numbered<Q: Request>(
 
 /// Waits until the requesting node has been disconnected for too long. Never completes during a
 /// shutdown: this node then reads no calls any more, and finishes the open ones.
-fn lost(shared: &Arc<Shared>, peer: &str) -> SendFuture<()> {
-    let (shared, peer) = (shared.clone(), peer.to_owned());
+fn lost(peers: &Arc<Peers>, node: &ServiceNode, peer: &str) -> SendFuture<()> {
+    let (peers, peer) = (peers.clone(), peer.to_owned());
+    let (executor, lifecycle) = (node.executor.clone(), node.lifecycle.clone());
     Box::pin(async move {
-        shared.peers.until_lost(&peer, &*shared.executor).await;
-        if shared.lifecycle.shutdown.is_set() {
+        peers.until_lost(&peer, &*executor).await;
+        if lifecycle.shutdown.is_set() {
             pending::<()>().await;
         }
     })
@@ -254,7 +258,7 @@ mod tests {
         let node = Node::builder("oracle").topology(topology);
         let node = node.service(|| Caller).service(move || Holder(sent.clone()));
         let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
-        let topics = running.shared().topics.all();
+        let topics = running.node().topics.all();
         let topic = topics.iter().find(|topic| topic.name() == "doubles@desk.calls").unwrap();
         let call = |epoch| {
             let publisher = topic.feed("calls:doubles@desk", epoch, 0);

@@ -13,7 +13,7 @@ use super::source::NodeSource;
 use super::thread::start;
 use crate::error::StartError;
 use crate::plan::Plan;
-use crate::shared::Shared;
+use crate::shared::{ServiceNode, Sinks};
 
 /// The shortest interval; a shorter setting is raised to this.
 const OFTENEST: Duration = Duration::from_millis(10);
@@ -31,13 +31,18 @@ impl Settings {
         self.interval = self.interval.map(|own| of_file.unwrap_or(own));
     }
 
-    pub(super) fn start(self, shared: &Arc<Shared>, label_sets: usize) -> Result<(), StartError> {
+    pub(super) fn start(
+        self,
+        node: &ServiceNode,
+        sinks: &Sinks,
+        label_sets: usize,
+    ) -> Result<(), StartError> {
         let Some(interval) = self.interval else { return Ok(()) };
         let interval = interval.max(OFTENEST);
-        let source = NodeSource(Arc::downgrade(shared));
+        let source = NodeSource::new(node);
         let is_stopped = Arc::<AtomicBool>::default();
         let (stopped, (handle, thread)) = (is_stopped.clone(), std::sync::mpsc::channel());
-        start(shared, shared.sinks.threads(), "recorder", move || {
+        start(&node.plan.node, sinks.threads(), "recorder", move || {
             // Cannot fail: the receiver waits for the handle.
             let _ = handle.send(thread::current());
             let mut facade = Facade::new(Collector::with_most(label_sets));
@@ -53,7 +58,7 @@ impl Settings {
             }
         })?;
         if let Ok(thread) = thread.recv() {
-            shared.sinks.add(move || {
+            sinks.add(move || {
                 is_stopped.store(true, Ordering::Release);
                 thread.unpark();
             });

@@ -24,7 +24,7 @@ use mycelium_transports::local::SpanSink;
 
 use crate::error::{BuildError, StartError};
 use crate::plan::Plan;
-use crate::shared::Shared;
+use crate::shared::{ServiceNode, Sinks};
 use crate::topology::Topology;
 
 /// The settings of the program; keys of the topology take precedence.
@@ -117,23 +117,23 @@ impl Telemetry {
         not(any(feature = "prometheus", feature = "facade", feature = "otlp")),
         allow(clippy::unnecessary_wraps, reason = "nothing is passed on")
     )]
-    pub(super) fn start(self, shared: &Arc<Shared>) -> Result<(), StartError> {
-        let _ = shared;
+    pub(super) fn start(self, node: &ServiceNode, sinks: &Sinks) -> Result<(), StartError> {
+        let _ = (node, sinks);
         #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
         let label_sets = self.label_sets.unwrap_or(mycelium_telemetry::metrics::LABEL_SETS);
         #[cfg(feature = "prometheus")]
         if let Some(listening) = self.listening {
-            listening.start(shared, label_sets)?;
+            listening.start(node, sinks, label_sets)?;
         }
         #[cfg(feature = "facade")]
-        self.facade.start(shared, label_sets)?;
+        self.facade.start(node, sinks, label_sets)?;
         #[cfg(feature = "otlp")]
         {
             // One number for spans and metrics: both identify the same start of the node.
-            let random = || u128::from(shared.executor.entropy());
-            let resource = Resource::of_node(&shared.plan.node, random() << 64 | random());
-            self.otlp.start(shared, resource.clone())?;
-            self.push.start(shared, resource, label_sets)?;
+            let random = || u128::from(node.executor.entropy());
+            let resource = Resource::of_node(&node.plan.node, random() << 64 | random());
+            self.otlp.start(node, sinks, resource.clone())?;
+            self.push.start(node, sinks, resource, label_sets)?;
         }
         Ok(())
     }

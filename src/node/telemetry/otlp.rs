@@ -9,7 +9,7 @@ use mycelium_transports::local::SpanSink;
 
 use super::thread::{refused, start};
 use crate::error::StartError;
-use crate::shared::Shared;
+use crate::shared::{ServiceNode, Sinks};
 use crate::support::log;
 use crate::topology::Topology;
 
@@ -32,23 +32,28 @@ impl Settings {
         Ok(Some(Arc::new(exporter.queue())))
     }
 
-    pub(super) fn start(self, shared: &Arc<Shared>, resource: Resource) -> Result<(), StartError> {
+    pub(super) fn start(
+        self,
+        node: &ServiceNode,
+        sinks: &Sinks,
+        resource: Resource,
+    ) -> Result<(), StartError> {
         let Some(exporter) = self.exporter else { return Ok(()) };
-        let node = shared.plan.node.clone();
-        let line = shared.topics.counters().line("exporter=traces");
+        let name = node.plan.node.clone();
+        let line = node.topics.counters().line("exporter=traces");
         let collector = exporter.endpoint().to_string();
-        let seed = shared.executor.entropy();
+        let seed = node.executor.entropy();
         let shown = collector.clone();
         let tell = move |notice: &Notice| match &notice.error {
-            Some(error) => log::warn!(node, collector, %error, "traces: {notice}"),
-            None => log::warn!(node, collector, "traces: {notice}"),
+            Some(error) => log::warn!(node = name, collector, %error, "traces: {notice}"),
+            None => log::warn!(node = name, collector, "traces: {notice}"),
         };
         let (stopper, run) = exporter
             .open(resource, line, seed, tell)
             .map_err(|error| refused("traces", ThreadError::Start { error: error.to_string() }))?;
-        log::info!(node = shared.plan.node, collector = shown, "traces are sent");
-        start(shared, shared.sinks.exporters(), "traces", run)?;
-        shared.sinks.add(move || stopper.stop());
+        log::info!(node = node.plan.node, collector = shown, "traces are sent");
+        start(&node.plan.node, sinks.exporters(), "traces", run)?;
+        sinks.add(move || stopper.stop());
         Ok(())
     }
 }

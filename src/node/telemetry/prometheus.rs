@@ -1,7 +1,6 @@
 //! The endpoint for Prometheus: `/metrics`, `/live` and `/ready`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use mycelium_core::Code;
 use mycelium_telemetry::http::Endpoint;
@@ -11,7 +10,7 @@ use super::source::NodeSource;
 use super::thread::start;
 use crate::error::StartError;
 use crate::plan::Plan;
-use crate::shared::Shared;
+use crate::shared::{ServiceNode, Sinks};
 use crate::support::log;
 use crate::topology::Setting;
 
@@ -60,16 +59,21 @@ impl Listening {
         self.address
     }
 
-    pub(super) fn start(self, shared: &Arc<Shared>, label_sets: usize) -> Result<(), StartError> {
+    pub(super) fn start(
+        self,
+        node: &ServiceNode,
+        sinks: &Sinks,
+        label_sets: usize,
+    ) -> Result<(), StartError> {
         let Listening { endpoint, address } = self;
         let stopper = endpoint.stopper();
-        let source = Box::new(NodeSource(Arc::downgrade(shared)));
+        let source = Box::new(NodeSource::new(node));
         let collector = Collector::with_most(label_sets);
-        log::info!(node = shared.plan.node, %address, "metrics are served");
-        start(shared, shared.sinks.exporters(), "metrics", move || {
+        log::info!(node = node.plan.node, %address, "metrics are served");
+        start(&node.plan.node, sinks.exporters(), "metrics", move || {
             endpoint.run(source, collector)
         })?;
-        shared.sinks.add(move || stopper.stop());
+        sinks.add(move || stopper.stop());
         Ok(())
     }
 }

@@ -1,7 +1,5 @@
 //! Pushes the metrics of a node to an OpenTelemetry collector.
 
-use std::sync::Arc;
-
 use mycelium_executor::ThreadError;
 use mycelium_telemetry::metrics::Collector;
 use mycelium_telemetry::otlp::Resource;
@@ -10,7 +8,7 @@ use mycelium_telemetry::push::{OtlpMetrics, PushNotice, PushedNode, Pusher};
 use super::source::NodeSource;
 use super::thread::{refused, start};
 use crate::error::{BuildError, StartError};
-use crate::shared::Shared;
+use crate::shared::{ServiceNode, Sinks};
 use crate::support::log;
 use crate::topology::Topology;
 
@@ -33,33 +31,34 @@ impl Settings {
 
     pub(super) fn start(
         self,
-        shared: &Arc<Shared>,
+        node: &ServiceNode,
+        sinks: &Sinks,
         resource: Resource,
         label_sets: usize,
     ) -> Result<(), StartError> {
         let Some(pusher) = self.pusher else { return Ok(()) };
-        let node = shared.plan.node.clone();
+        let name = node.plan.node.clone();
         let collector = pusher.endpoint().to_string();
-        let executor = shared.executor.clone();
-        let of_node = NodeSource(Arc::downgrade(shared));
+        let executor = node.executor.clone();
+        let of_node = NodeSource::new(node);
         let pushed = PushedNode {
             resource,
             snapshot: Box::new(move || of_node.started_snapshot()),
             collector: Collector::with_most(label_sets),
-            line: shared.topics.counters().line("exporter=metrics"),
+            line: node.topics.counters().line("exporter=metrics"),
             wall_clock: Box::new(move || executor.wall_clock()),
         };
         let shown = collector.clone();
         let tell = move |notice: &PushNotice| match &notice.error {
-            Some(error) => log::warn!(node, collector, %error, "metrics: {notice}"),
-            None => log::warn!(node, collector, "metrics: {notice}"),
+            Some(error) => log::warn!(node = name, collector, %error, "metrics: {notice}"),
+            None => log::warn!(node = name, collector, "metrics: {notice}"),
         };
         let (stopper, run) = pusher
             .open(pushed, tell)
             .map_err(|error| refused("pushes", ThreadError::Start { error: error.to_string() }))?;
-        log::info!(node = shared.plan.node, collector = shown, "metrics are pushed");
-        start(shared, shared.sinks.exporters(), "pushes", run)?;
-        shared.sinks.add(move || stopper.stop());
+        log::info!(node = node.plan.node, collector = shown, "metrics are pushed");
+        start(&node.plan.node, sinks.exporters(), "pushes", run)?;
+        sinks.add(move || stopper.stop());
         Ok(())
     }
 }

@@ -8,14 +8,19 @@ use mycelium_transports::local::Topic;
 
 use crate::observe::health::Health;
 use crate::observe::health_state::HealthState;
-use crate::shared::Shared;
+use crate::shared::{Lifecycle, ServiceNode, Topics};
 
-/// A node as a source of metrics, while the node exists.
-pub(super) struct NodeSource(pub(super) Weak<Shared>);
+/// A node as a source of metrics, while the node exists: the references are weak.
+pub(super) struct NodeSource {
+    node: String,
+    lifecycle: Weak<Lifecycle>,
+    topics: Weak<Topics>,
+}
 
 impl Source for NodeSource {
     fn snapshot(&self) -> Option<Snapshot> {
-        self.0.upgrade().map(|shared| snapshot(&shared))
+        let (lifecycle, topics) = self.parts()?;
+        Some(snapshot(&self.node, &lifecycle, &topics))
     }
 
     fn live(&self) -> Result<String, String> {
@@ -28,19 +33,28 @@ impl Source for NodeSource {
 }
 
 impl NodeSource {
+    pub(super) fn new(node: &ServiceNode) -> NodeSource {
+        let (lifecycle, topics) = (Arc::downgrade(&node.lifecycle), Arc::downgrade(&node.topics));
+        NodeSource { node: node.plan.node.clone(), lifecycle, topics }
+    }
+
+    fn parts(&self) -> Option<(Arc<Lifecycle>, Arc<Topics>)> {
+        self.lifecycle.upgrade().zip(self.topics.upgrade())
+    }
+
     /// Returns the state of the node once all its services are placed: a node that fails to start
     /// has nothing to export.
     #[cfg(feature = "otlp")]
     pub(super) fn started_snapshot(&self) -> Option<Snapshot> {
-        let shared = self.0.upgrade()?;
-        shared.lifecycle.placed.is_set().then(|| snapshot(&shared))
+        let (lifecycle, topics) = self.parts()?;
+        lifecycle.placed.is_set().then(|| snapshot(&self.node, &lifecycle, &topics))
     }
 
     /// Lists the state of the node, its causes, and the supervisors that are not ready, one per
     /// line. `Err` if `is_well` is false.
     fn answer(&self, is_well: impl Fn(&Health) -> bool) -> Result<String, String> {
-        let Some(shared) = self.0.upgrade() else { return Err("stopped\n".to_owned()) };
-        let health = shared.lifecycle.observers.health();
+        let Some((lifecycle, _)) = self.parts() else { return Err("stopped\n".to_owned()) };
+        let health = lifecycle.observers.health();
         let mut text = format!("{}\n", health.node());
         for cause in health.causes() {
             // Writing into a text cannot fail.
@@ -55,8 +69,8 @@ impl NodeSource {
     }
 }
 
-fn snapshot(shared: &Arc<Shared>) -> Snapshot {
-    let health = shared.lifecycle.observers.health();
+fn snapshot(node: &str, lifecycle: &Lifecycle, topics: &Topics) -> Snapshot {
+    let health = lifecycle.observers.health();
     let of_node = HealthReading { of: HealthOf::Node, state: health.node().name() };
     let of_supervisors = health.supervisors().map(|(supervisor, state)| HealthReading {
         of: HealthOf::Supervisor(supervisor.to_owned()),
@@ -66,12 +80,12 @@ fn snapshot(shared: &Arc<Shared>) -> Snapshot {
         of: HealthOf::Service(service.to_owned()),
         state: state.name(),
     });
-    let counters = shared.topics.counters();
+    let counters = topics.counters();
     // Reads the rings before the counters, so that a snapshot never has more taken messages than
     // sent ones.
-    let rings = shared.topics.all().iter().flat_map(|topic| rings(topic)).collect();
+    let rings = topics.all().iter().flat_map(|topic| rings(topic)).collect();
     Snapshot {
-        node: shared.plan.node.clone(),
+        node: node.to_owned(),
         readings: counters.read(),
         unseen: counters.unseen(),
         rings,

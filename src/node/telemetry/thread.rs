@@ -5,16 +5,16 @@ use std::sync::Arc;
 use mycelium_executor::{Thread, ThreadError};
 
 use crate::error::StartError;
-use crate::shared::{Shared, Threads};
+use crate::shared::Threads;
 
 /// Starts a thread of the node that ends with the node.
 pub(super) fn start(
-    shared: &Arc<Shared>,
+    node: &str,
     threads: &Arc<Threads>,
     purpose: &str,
     run: impl FnOnce() + Send + 'static,
 ) -> Result<(), StartError> {
-    let name = format!("{purpose}-{}", shared.plan.node).replace(char::is_control, "_");
+    let name = format!("{purpose}-{node}").replace(char::is_control, "_");
     let thread = Thread { name, ..Thread::default() };
     let thread_guard = threads.start(&thread.name);
     let started = thread.start(move || {

@@ -20,7 +20,7 @@ use mycelium_transports::counters::{Line, ServiceValue};
 use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
 
 use crate::error::PublisherError;
-use crate::shared::Shared;
+use crate::shared::ServiceNode;
 use crate::support::log;
 
 /// The future of [`Context::emit`](crate::Context::emit). If it is dropped before it is ready, the
@@ -118,7 +118,7 @@ impl<M: Message> fmt::Debug for Emit<'_, M> {
 /// The state for the waits of a service. One is enough: a service waits for one emit at a time.
 pub(crate) struct Waits {
     pub(crate) service: Arc<str>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) node: Arc<ServiceNode>,
     /// The service's counters; supervision and these waits run in one task.
     pub(crate) line: Line<ServiceValue>,
     /// The executor of the thread where the service runs.
@@ -158,16 +158,16 @@ struct Timers {
 impl Waits {
     pub(crate) fn new(
         service: &str,
-        shared: Arc<Shared>,
+        node: Arc<ServiceNode>,
         executor: Arc<dyn Executor>,
         budget: Arc<TaskBudget>,
         is_source: bool,
     ) -> Waits {
         Waits {
             service: service.into(),
-            line: shared.topics.counters().line(&format!("service={service}")),
+            line: node.topics.counters().line(&format!("service={service}")),
             random: fastrand::Rng::with_seed(executor.entropy()),
-            shared,
+            node,
             executor,
             budget,
             is_source,
@@ -179,7 +179,7 @@ impl Waits {
 
     #[inline]
     pub(crate) fn is_shutting_down(&self) -> bool {
-        self.shared.lifecycle.shutdown.is_set()
+        self.node.lifecycle.shutdown.is_set()
     }
 
     /// Creates a publisher with its own name.
@@ -189,8 +189,8 @@ impl Waits {
     ) -> Result<Publisher<M>, PublisherError> {
         self.publishers += 1;
         let name = format!("{}+{}", self.service, self.publishers);
-        let publisher = self.shared.topics.outside_publisher(topic, &name)?;
-        self.shared.observe_publisher(&self.service, &publisher);
+        let publisher = self.node.topics.outside_publisher(topic, &name)?;
+        self.node.observe_publisher(&self.service, &publisher);
         Ok(publisher)
     }
 
@@ -296,10 +296,10 @@ impl Waits {
             return Poll::Pending;
         }
         *shutdown_waker = Some(context.waker().clone());
-        let shared = &self.shared;
+        let lifecycle = &self.node.lifecycle;
         let shutdown = shutdown.get_or_insert_with(|| {
-            let shared = shared.clone();
-            Box::pin(async move { shared.lifecycle.shutdown.wait().await })
+            let lifecycle = lifecycle.clone();
+            Box::pin(async move { lifecycle.shutdown.wait().await })
         });
         shutdown.as_mut().poll(context)
     }
