@@ -392,17 +392,30 @@
 // Makes `::mycelium`, with which the paths of the macros start, a name in this crate, too.
 extern crate self as mycelium;
 
+#[cfg(feature = "actors")]
 mod actor;
 pub mod error;
 #[cfg(doctest)]
 mod guides;
+#[cfg_attr(
+    not(feature = "actors"),
+    allow(dead_code, unused_imports, reason = "actors use the rest")
+)]
 mod inbox;
 mod links;
 mod node;
 pub mod observe;
+#[cfg_attr(
+    not(feature = "actors"),
+    allow(dead_code, unused_imports, reason = "actors use the rest")
+)]
 mod plan;
 mod service;
 mod shared;
+#[cfg_attr(
+    not(feature = "actors"),
+    allow(dead_code, unused_imports, reason = "actors use the rest")
+)]
 mod supervise;
 mod support;
 mod task;
@@ -416,6 +429,8 @@ pub mod topology;
 pub mod untyped;
 
 pub use mycelium_core::{Message, Request, channel};
+#[cfg(feature = "actors")]
+pub use mycelium_macros::actor;
 /// Makes a struct that calls handlers directly, in the listed order.
 ///
 /// ```
@@ -455,7 +470,7 @@ pub use mycelium_core::{Message, Request, channel};
 /// ```
 ///
 pub use mycelium_macros::routes;
-pub use mycelium_macros::{actor, message, service};
+pub use mycelium_macros::{message, service};
 pub use mycelium_transports::counters;
 pub use mycelium_transports::local::{Delivery, Gap, OnStall, Policy, Publisher, Start};
 
@@ -474,7 +489,8 @@ pub use support::log::init_json;
 #[doc(inline)]
 pub use topology::Topology;
 
-/// Actors: state with a mailbox. See [the example](crate#use-actors).
+/// Actors: state with a mailbox. See [the example](crate#use-actors). Needs the feature `actors`.
+#[cfg(feature = "actors")]
 pub mod actors {
     pub use crate::actor::{
         Actor, ActorBuilder, ActorContext, ActorEnd, ActorRef, ActorSupervisor, Actors, Asking,
@@ -596,6 +612,7 @@ pub mod __private {
     pub use mycelium_core as core;
     pub use mycelium_transports::local::TraceCell;
 
+    #[cfg(feature = "actors")]
     pub use crate::actor::{ActorLife, Ask, AskVisitor, Mail, MailContent, run_actor};
     pub use crate::inbox::Inbox;
     pub use crate::inbox::request::{Answering, SlotPool};

@@ -143,6 +143,7 @@ impl Driver {
     /// Waits for services, actors, links and threads, and runs the stop hooks.
     async fn wait_for_the_end(&self, hooks: Vec<StopHook>) {
         let deadline = self.wait_for_services().await;
+        #[cfg(feature = "actors")]
         self.end_actors(deadline).await;
         self.node.services.are_settled.store(true, Ordering::SeqCst);
         self.node.topics.finish_outside_subscriptions();
@@ -190,6 +191,7 @@ impl Driver {
     }
 
     /// Ends the actors. They end after the services, which may send messages to them.
+    #[cfg(feature = "actors")]
     async fn end_actors(&self, deadline: Option<Duration>) {
         let node = &self.node;
         let left = match deadline {

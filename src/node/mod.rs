@@ -49,6 +49,7 @@ use crate::links::log::Log;
 use crate::links::{Attached, LinkSetup, Links, Peers};
 #[cfg(feature = "topology")]
 use crate::node::legacy::hub::Hub;
+#[cfg(feature = "actors")]
 use crate::node::remote::RemoteNodes;
 use crate::observe::report::Carrier;
 #[cfg(feature = "signals")]
@@ -350,6 +351,7 @@ impl Node {
         let names: Vec<String> = self.services.iter().map(|service| service.name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let node = ServiceNode::new(self.plan, self.topics, executor, self.observers, &names);
+        #[cfg(feature = "actors")]
         node.actors.set_nodes(Arc::new(RemoteNodes::new(&node, self.peers.clone())));
         #[cfg(feature = "testing")]
         if let Some(probe) = self.probe {

@@ -10,6 +10,7 @@ use mycelium_transports::counters::{Metric, Reading};
 use mycelium_transports::local::{Publisher, SubscribeOptions};
 
 use super::placing::Placement;
+#[cfg(feature = "actors")]
 use crate::actor::Actors;
 use crate::error::{BuildError, Result, ShuttingDown, StartError, SubscribeError};
 use crate::inbox::Subscription;
@@ -94,6 +95,7 @@ impl Running {
 
     /// Returns the actors of this node. They end after the services: each handles the messages in
     /// its mailbox, within the deadline of the shutdown.
+    #[cfg(feature = "actors")]
     #[must_use]
     pub fn actors(&self) -> Actors {
         self.node.actors.clone()

@@ -15,6 +15,7 @@ use mycelium_executor::{Listener, Stream, bind_tcp};
 use mycelium_transports::local::{ChildTask, TaskBudget};
 
 use super::{Context, Service};
+#[cfg(feature = "actors")]
 use crate::actor::Actors;
 use crate::error::{Problem, ShuttingDown, code_of};
 use crate::service::clock::{Clock, Interval, JoinHandle};
@@ -227,6 +228,7 @@ impl<S: Service> Context<S> {
     ///     }
     /// }
     /// ```
+    #[cfg(feature = "actors")]
     #[must_use]
     pub fn actors(&self) -> Actors {
         self.waits.node.actors.clone()

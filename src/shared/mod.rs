@@ -28,6 +28,7 @@ use mycelium_executor::Executor;
 use mycelium_transports::counters::NodeValue;
 use mycelium_transports::local::Publisher;
 
+#[cfg(feature = "actors")]
 use crate::actor::Actors;
 use crate::plan::Plan;
 use crate::shared::observers::Observers;
@@ -54,6 +55,7 @@ pub(crate) struct ServiceNode {
     pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) services: Arc<Services>,
     pub(crate) topics: Arc<Topics>,
+    #[cfg(feature = "actors")]
     pub(crate) actors: Actors,
     /// Decides which service runs when.
     pub(crate) supervision: Arc<Supervision>,
@@ -84,6 +86,7 @@ impl ServiceNode {
         let lifecycle = Arc::new(lifecycle);
         Arc::new(ServiceNode {
             services: Arc::new(Services::new(lifecycle.clone(), services.len(), others)),
+            #[cfg(feature = "actors")]
             actors: Actors::with(executor.clone(), topics.counters().clone(), plan.tracer.clone()),
             lifecycle,
             topics: Arc::new(topics),

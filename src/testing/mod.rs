@@ -15,8 +15,11 @@
 //! mycelium = { path = "mycelium", features = ["testing"] }
 //! ```
 
+#[cfg(feature = "actors")]
 mod actor;
+#[cfg(feature = "actors")]
 mod actors;
+#[cfg(feature = "actors")]
 mod mock_actor;
 mod panics;
 mod requests;
@@ -45,10 +48,14 @@ use crate::shared::ServiceNode;
 use crate::shared::probe::{Probe, TEST};
 use tasks::{TestExecutor, TestTasks, advance_by_one};
 
+#[cfg(feature = "actors")]
 pub use crate::actor::{ActorFailure, UnhandledMail};
 pub use crate::shared::probe::Failure;
+#[cfg(feature = "actors")]
 pub use actor::{TestActor, TestReply};
+#[cfg(feature = "actors")]
 pub use actors::TestActors;
+#[cfg(feature = "actors")]
 pub use mock_actor::MockActor;
 
 /// The default limit of steps at one time of the clock. Beyond it, the call panics.

@@ -88,8 +88,7 @@ impl Builder {
     /// the ports of all services.
     fn add_generated_services(&mut self) -> Result<Vec<(String, BoundPorts)>, BuildError> {
         let bound = self.bind_ports()?;
-        let mut added = self.request_links.services(&mut self.topology, &bound)?;
-        added.extend(self.request_links.actor_services(&mut self.topology)?);
+        let added = self.request_links.services(&mut self.topology, &bound)?;
         let all = if added.is_empty() { bound } else { self.add_services(added)? };
         #[cfg(feature = "topology")]
         let all = self.add_listeners(all)?;

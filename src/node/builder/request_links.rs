@@ -8,11 +8,14 @@ use mycelium_core::{Code, Request};
 #[cfg(feature = "describe")]
 use mycelium_transports::local::Schema;
 
+#[cfg(feature = "actors")]
 use crate::actor::{ActorCall, WatchCall, calls_topic, watches_topic};
 use crate::error::BuildError;
 use crate::links::Peers;
 use crate::node::prepare::Registered;
-use crate::node::remote::{ActorDesk, Client, Server, services, topics};
+#[cfg(feature = "actors")]
+use crate::node::remote::ActorDesk;
+use crate::node::remote::{Client, Server, services, topics};
 use crate::plan::BoundPorts;
 #[cfg(feature = "describe")]
 use crate::plan::{Port, Ports};
@@ -101,8 +104,8 @@ impl RequestLinks {
 }
 
 impl RequestLinks {
-    /// Creates the services for all requests that one node makes and another node answers, and
-    /// places them in the topology. `bound` are the ports of all services.
+    /// Creates the services for all requests that one node makes and another node answers, also to
+    /// actors, and places them in the topology. `bound` are the ports of all services.
     pub(crate) fn services(
         &self,
         topology: &mut Topology,
@@ -144,15 +147,15 @@ impl RequestLinks {
                 added.extend(self.pair(link, topology, topic, [node, there], false)?);
             }
         }
+        #[cfg(feature = "actors")]
+        added.extend(self.actor_services(topology)?);
         Ok(added)
     }
 
     /// Creates the services that carry requests to actors of other nodes, as the topology requests,
     /// and places them in it.
-    pub(crate) fn actor_services(
-        &self,
-        topology: &mut Topology,
-    ) -> Result<Vec<AddedService>, BuildError> {
+    #[cfg(feature = "actors")]
+    fn actor_services(&self, topology: &mut Topology) -> Result<Vec<AddedService>, BuildError> {
         let askers = topology.actor_askers().map(owned).collect::<Vec<_>>();
         let links = [RequestLink::of::<ActorCall>(), RequestLink::of::<WatchCall>()];
         let mut added = Vec::new();

@@ -6,14 +6,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use mycelium_core::{Message, Request};
+use mycelium_core::Request;
 use mycelium_executor::SendFuture;
 use mycelium_macros::service;
 use mycelium_transports::local::{Delivery, EmitError};
 
-use super::most_open;
 use super::open_calls::OpenCalls;
-use crate::actor::WatchCall;
+use super::{is_watch, most_open};
 use crate::error::Result;
 use crate::inbox::request::{Asked, Failure};
 use crate::links::{Peers, RECONNECT};
@@ -64,7 +63,7 @@ impl<Q: Request> Client<Q> {
         while has_requesters || !open.is_empty() {
             // While a call waits for room, no call is added. A watch could wait for room forever,
             // because the other watches end only with their actors, so it is refused.
-            let refuses = open.is_full() && Q::TOPIC == WatchCall::TOPIC;
+            let refuses = open.is_full() && is_watch(Q::TOPIC);
             let has_room = connected.is_some() && !open.is_full() && open.are_sent();
             let takes = has_requesters && (has_room || refuses);
             let event = poll_fn(|context| {

@@ -20,15 +20,24 @@
 //! and a client and a server that send to each other cannot deadlock.
 
 mod client;
+#[cfg(feature = "actors")]
 mod desk;
+#[cfg(feature = "actors")]
 mod nodes;
 mod open_calls;
 mod server;
 
+#[cfg(feature = "actors")]
+use mycelium_core::Message;
+
+#[cfg(feature = "actors")]
+use crate::actor::WatchCall;
 use crate::inbox::request::Failure;
 
 pub(crate) use client::Client;
+#[cfg(feature = "actors")]
 pub(crate) use desk::ActorDesk;
+#[cfg(feature = "actors")]
 pub(crate) use nodes::RemoteNodes;
 pub(crate) use server::Server;
 
@@ -67,6 +76,17 @@ pub(crate) fn topics(topic: &str, node: &str) -> (String, String) {
 /// answering node.
 pub(crate) fn services(topic: &str, node: &str) -> (String, String) {
     (format!("calls:{topic}@{node}"), format!("answers:{topic}@{node}"))
+}
+
+/// Returns whether an open request of a type with this topic lasts until an actor ends.
+#[cfg(feature = "actors")]
+fn is_watch(topic: &str) -> bool {
+    topic == WatchCall::TOPIC
+}
+
+#[cfg(not(feature = "actors"))]
+fn is_watch(_: &str) -> bool {
+    false
 }
 
 /// Returns how many calls a client of a topic with this capacity can have open.

@@ -9,6 +9,7 @@ use crate::topology::keys::sections::Sections;
 /// Returns the features of this program that keys may need.
 pub(crate) fn own_features() -> Vec<String> {
     let all = [
+        ("actors", cfg!(feature = "actors")),
         ("describe", cfg!(feature = "describe")),
         ("facade", cfg!(feature = "facade")),
         ("metrics", cfg!(feature = "metrics")),
@@ -37,6 +38,8 @@ impl Topology {
         let expose = telemetry.expose.as_ref().map(|key| ("expose", key.span()));
         let interval = telemetry.interval.as_ref().map(|key| ("interval", key.span()));
         let sets = telemetry.label_sets.as_ref().map(|key| ("label_sets", key.span()));
+        let mut asked = nodes.values().filter_map(|node| node.actors_for.as_ref()?.first());
+        let asked = asked.next().map(|key| ("actors_for", key.span()));
         let described = nodes.values().find_map(|node| node.description.as_ref());
         let described = described.map(|key| ("description", Spanned::span(key)));
         let mut addresses = nodes.values().filter_map(|node| node.listen_metrics.as_ref());
@@ -46,6 +49,7 @@ impl Topology {
         let of_collectors = telemetry.keys_of_collectors().next();
         let [prometheus, pushes] = [has("prometheus"), has("facade") || has("otlp")];
         let needs = [
+            (asked, has("actors"), "`actors`"),
             (listen, prometheus, "`prometheus`"),
             (expose, prometheus, "`prometheus`"),
             (interval, pushes, "`facade` or `otlp`"),
