@@ -56,7 +56,8 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
         }
         pause(PAUSE);
     }
-    Err(Failure::Unavailable(format!("no launcher of {} responds", place.title())))
+    let holder = place.holder().map(|holder| format!(": {holder}")).unwrap_or_default();
+    Err(Failure::Unavailable(format!("no launcher of {} responds{holder}", place.title())))
 }
 
 /// Removes the remains of a bundle: the logs of a failed one, and the nodes of a killed launcher,

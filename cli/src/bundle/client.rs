@@ -141,7 +141,8 @@ pub fn request_or_start<'p>(
         pause(PAUSE);
     }
     let directory = shown(place.directory());
-    Err(Failure::Unavailable(format!("no launcher responds in `{directory}`")))
+    let holder = place.holder().map(|holder| format!(": {holder}")).unwrap_or_default();
+    Err(Failure::Unavailable(format!("no launcher responds in `{directory}`{holder}")))
 }
 
 fn failed(error: io::Error) -> Failure {
