@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use vm_memory::{FileOffset, MmapRegion, VolatileMemory};
 
-use super::exchange::{CAPACITY, Duplex};
+use super::duplex::{CAPACITY, Duplex};
 use crate::machine::processes::{Talk, number};
 
 const LINE: usize = 64;

@@ -7,30 +7,13 @@
 use std::time::Instant;
 
 use super::bare::{Numbers, Slots};
+use super::duplex::Duplex;
 use super::ring::Rings;
 use crate::harness::{Column, Mismatch, Round};
 use crate::machine::affinity::Cores;
 use crate::machine::processes::{Talk, Worker};
 use crate::stats::Times;
 use crate::wait::{DEADLINE, Idle, Retry};
-
-/// The messages that a ring holds.
-pub(super) const CAPACITY: usize = 1024;
-
-/// An end for messages of `W` words in each direction.
-pub(crate) trait Duplex<const W: usize>: Sized + 'static {
-    /// The name in jobs.
-    const KIND: &'static str;
-
-    /// Joins the end of the other process.
-    fn meet(other: &mut Talk) -> Self;
-
-    /// Sends a message; false if there is no room.
-    fn send(&mut self, message: &[usize; W]) -> bool;
-
-    /// Takes the next message, if any.
-    fn receive(&mut self, message: &mut [usize; W]) -> bool;
-}
 
 /// Does the job of the other process.
 pub(super) fn serve(kind: &str, words: &str, parent: &mut Talk) {

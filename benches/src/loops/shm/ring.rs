@@ -11,7 +11,7 @@ use mycelium_core::ring::region::{
 };
 use mycelium_transports::memory::{Mapping, cursor_region, data_region};
 
-use super::exchange::{CAPACITY, Duplex};
+use super::duplex::{CAPACITY, Duplex};
 use crate::machine::processes::{Talk, number};
 
 /// The positions of a process that reads a ring of this one. They are read when the writer looks

@@ -16,7 +16,7 @@ use bandit::{
     app::{self, Options, Run},
     signals::SignalFile,
 };
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use futures_channel::oneshot;
 use mycelium::error::{Code, StartError};
 use mycelium::execution::end_with_launcher;
@@ -26,9 +26,19 @@ use mycelium::{Error, Result};
 use mycelium_bundle::{Bundle, BundleEvent, Member, MemberPhase, MemberStatus};
 use mycelium_executor::Executor;
 
-use crate::RunArgs;
+use crate::executors::ExecutorKind;
 use crate::observe::Observed;
 use crate::output::{say, user_error};
+
+/// The arguments of a run.
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    /// Run on this executor; the outcome is the same.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) executor: ExecutorKind,
+}
 
 /// The grace period of a member after its launcher ends; the nodes need up to five seconds.
 const GRACE: Duration = Duration::from_secs(10);

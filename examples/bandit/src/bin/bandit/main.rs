@@ -20,8 +20,8 @@ use bandit::{
     app::{self, Member, Options, Run},
     signals::SignalFile,
 };
-use clap::{Args, Parser, Subcommand};
-use executors::ExecutorKind;
+use bundled::RunArgs;
+use clap::{Parser, Subcommand};
 use mycelium::{Error, Result};
 use mycelium_executor::Executor;
 use output::{say, user_error};
@@ -40,15 +40,6 @@ struct Cli {
     /// Print a description of the services as JSON, for `mycelium check`, and do nothing else.
     #[arg(long, global = true)]
     describe: bool,
-}
-
-#[derive(Args)]
-struct RunArgs {
-    #[command(flatten)]
-    options: Options,
-    /// Run on this executor; the outcome is the same.
-    #[arg(long, value_enum, default_value_t)]
-    executor: ExecutorKind,
 }
 
 #[derive(Subcommand)]

@@ -1,0 +1,21 @@
+//! The ends of a column of two processes.
+
+use crate::machine::processes::Talk;
+
+/// The messages that a ring holds.
+pub(super) const CAPACITY: usize = 1024;
+
+/// An end for messages of `W` words in each direction.
+pub(crate) trait Duplex<const W: usize>: Sized + 'static {
+    /// The name in jobs.
+    const KIND: &'static str;
+
+    /// Joins the end of the other process.
+    fn meet(other: &mut Talk) -> Self;
+
+    /// Sends a message; false if there is no room.
+    fn send(&mut self, message: &[usize; W]) -> bool;
+
+    /// Takes the next message, if any.
+    fn receive(&mut self, message: &mut [usize; W]) -> bool;
+}
