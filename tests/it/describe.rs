@@ -296,6 +296,22 @@ fn programs_that_contradict_each_other() {
 }
 
 #[test]
+fn a_program_without_actors_cannot_be_asked() {
+    let topology = topology(
+        "[node.a]\nservices = []\nactors_for = [\"b\"]\n[node.b]\nservices = []\n[link.\"a-b\"]\n\
+         transport = \"unix\"\n",
+    );
+    let mut without: Value = serde_json::from_str(&DESCRIPTION.to_json()).unwrap();
+    without["features"].as_array_mut().unwrap().retain(|feature| feature != "actors");
+    let without = Description::from_json(&without.to_string()).unwrap();
+    overview(&topology, &DESCRIPTION).unwrap();
+    overview(&topology, &without).unwrap_err()[0].mentions(
+        "3:15: this program was built without what `actors_for` needs: enable the feature `actors` \
+         of the package `mycelium` (of `",
+    );
+}
+
+#[test]
 fn texts_that_are_no_descriptions() {
     let error_of = |text: &str| Description::from_json(text).unwrap_err();
     error_of("").says("the description is damaged at 1:0: EOF while parsing a value [M0134]");
