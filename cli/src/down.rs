@@ -56,8 +56,7 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
         }
         pause(PAUSE);
     }
-    let holder = place.holder().map(|holder| format!(": {holder}")).unwrap_or_default();
-    Err(Failure::Unavailable(format!("no launcher of {} responds{holder}", place.title())))
+    Err(Failure::Unavailable(format!("no launcher of {} responds", place.title())))
 }
 
 /// Removes the remains of a bundle: the logs of a failed one, and the nodes of a killed launcher,

@@ -44,9 +44,6 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
 /// Returns why there are no nodes to print.
 fn nothing_runs(place: &Place) -> String {
     let title = place.title();
-    if let Some(holder) = place.holder() {
-        return format!("no launcher of {title} responds: {holder}");
-    }
     let left = leftovers::shown(place);
     if !left.is_empty() {
         let left = left.join(", ");

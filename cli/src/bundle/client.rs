@@ -141,8 +141,7 @@ pub fn request_or_start<'p>(
         pause(PAUSE);
     }
     let directory = shown(place.directory());
-    let holder = place.holder().map(|holder| format!(": {holder}")).unwrap_or_default();
-    Err(Failure::Unavailable(format!("no launcher responds in `{directory}`{holder}")))
+    Err(Failure::Unavailable(format!("no launcher responds in `{directory}`")))
 }
 
 fn failed(error: io::Error) -> Failure {

@@ -10,7 +10,6 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Take, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process;
 
 use clap::Args;
 use mycelium_transports::endpoint::UntrustedSocket;
@@ -175,8 +174,8 @@ impl Place {
         Failure::Unavailable(format!("the directory `{directory}` of the bundle: {error}"))
     }
 
-    /// Takes the lock, which lasts as long as the returned file, and writes the id of this process
-    /// into it. Returns `None` if another process has it. The directory must exist.
+    /// Takes the lock, which lasts as long as the returned file. Returns `None` if another process
+    /// has it. The directory must exist.
     ///
     /// # Errors
     /// If the system refuses the file.
@@ -199,26 +198,12 @@ impl Place {
             let own = file.metadata()?;
             match fs::metadata(&path) {
                 Ok(found) if (found.dev(), found.ino()) == (own.dev(), own.ino()) => {
-                    // If there is no room for the id, errors do not name this process.
-                    let _ = file.set_len(0).and_then(|()| write!(&file, "{}", process::id()));
                     return Ok(Some(file));
                 }
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => self.create()?,
             }
         }
-    }
-
-    /// Returns a sentence about the process that has the lock, if a launcher or command has it.
-    pub fn holder(&self) -> Option<String> {
-        let is_locked = self.check().and_then(|()| self.lock()).is_ok_and(|lock| lock.is_none());
-        let text = fs::read_to_string(self.directory.join("lock")).ok().filter(|_| is_locked)?;
-        let pid: u32 = text.parse().ok()?;
-        Some(format!(
-            "process {pid} has the lock of `{}`, but does not listen there: it has just started, or \
-             its socket was removed; `kill {pid}` ends it and its nodes",
-            shown(&self.directory)
-        ))
     }
 
     /// Takes the lock if the directory exists and no launcher has the lock.

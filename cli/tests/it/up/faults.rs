@@ -247,18 +247,6 @@ fn a_launcher_that_does_not_respond_is_an_error() {
 }
 
 #[test]
-fn a_launcher_whose_socket_was_removed_is_named() {
-    let (world, _) = World::waiting(&[("feed", "wait")]);
-    let (launcher, bundle) = (world.launcher(), world.bundle().unwrap());
-    fs::remove_file(bundle.join("control")).unwrap();
-    let error = world.run(&["status", "app.toml"]).expect_failure(3);
-    let expected = format!("error: no launcher of `app.toml` responds: process {launcher} has the");
-    assert!(error.starts_with(&expected), "{error}");
-    kill(launcher, Signal::TERM);
-    world.until_nothing_runs();
-}
-
-#[test]
 fn hostile_peers_hold_up_nobody() {
     let (world, _) = World::waiting(&[("feed", "wait")]);
     let socket = world.bundle().unwrap().join("control");
