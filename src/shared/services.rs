@@ -84,8 +84,9 @@ impl Services {
     /// Abandons these services: the shutdown's deadline has passed, and the node stops waiting for
     /// them.
     pub(crate) fn abandon(&self, services: Vec<String>) {
+        // The line comes before the events: an observer may block.
+        self.lifecycle.report_abandoned(services.clone());
         services.iter().for_each(|service| self.end(service, &Outcome::Abandoned));
-        self.lifecycle.report_abandoned(services);
     }
 
     /// Adds an ended service. Returns whether it had started, and had not ended before.
