@@ -3,19 +3,19 @@
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::subject::{NotifyOnDrop, Subject, hold, inside, soon, until};
+use super::subject::{Subject, hold, inside, soon, spawned, until};
 use crate::wait::yield_now;
 use crate::{
-    Executor, GrantedPlacement, LocalFuture, MakeDedicated, MakeLocal, SpawnError, Thread,
-    ThreadError, allowed_cores,
+    Executor, GrantedPlacement, MakeDedicated, MakeLocal, SpawnError, Thread, ThreadError,
+    allowed_cores,
 };
 
 /// A request for a thread with a unique name.
@@ -76,17 +76,14 @@ pub fn an_unknown_core_is_refused_and_leaves_no_thread<S: Subject>() {
         let Some(allowed) = allowed_cores() else { return };
         let thread = Thread { cores: vec![allowed[0], 1_000_000], ..unique_thread() };
         let name = thread.name.clone();
-        let (dropped, gone) = mpsc::channel();
-        let guard = NotifyOnDrop(dropped);
+        let kept = Arc::new(());
+        let held = kept.clone();
         let make: MakeDedicated = Box::new(move |_| {
-            Box::pin(async move {
-                drop(guard);
-                unreachable!("the thread was refused");
-            })
+            Box::pin(async move { unreachable!("{held:?}: the thread was refused") })
         });
         let refused = executor.dedicate(thread, make);
         assert_eq!(refused, Err(ThreadError::Core { core: 1_000_000, allowed }));
-        assert_eq!(gone.try_iter().count(), 1);
+        assert_eq!(Arc::strong_count(&kept), 1);
         // Only checks that the thread ends: the system lists a thread for a moment after it was
         // joined. The tests of `Thread::start` check the join.
         until(&executor, || thread_exists(&name) != Some(true)).await;
@@ -112,11 +109,7 @@ pub fn a_dedicated_executor_is_a_full_executor<S: Subject>() {
             there.spawn_local(make).expect("spawned");
             assert_eq!(soon(&there, finished).await, Ok(thread::current().id()));
 
-            let (done, finished) = oneshot::channel();
-            there
-                .spawn(Box::pin(async { done.send(()).expect("the law waits") }))
-                .expect("spawned");
-            soon(&there, finished).await.expect("it ran");
+            soon(&there, spawned(&there, async {})).await.expect("it ran");
             let (done, finished) = oneshot::channel();
             there.blocking(Box::new(|| done.send(()).expect("the law waits"))).expect("spawned");
             soon(&there, finished).await.expect("it ran");
@@ -130,11 +123,9 @@ pub fn a_dedicated_executor_is_a_full_executor<S: Subject>() {
 
             // A task that it spawns on the executor that dedicated the thread does not run on this
             // thread.
-            let (done, finished) = oneshot::channel();
-            let here = thread::current().id();
-            let task = async move { done.send(thread::current().id()).expect("the law waits") };
-            outer.spawn(Box::pin(task)).expect("spawned");
-            assert_ne!(soon(&there, finished).await, Ok(here));
+            let task = spawned(&outer, async { thread::current().id() });
+            let of_task = soon(&there, task).await.expect("it ran");
+            assert_ne!(of_task, thread::current().id());
         };
         dedicated(&executor, unique_thread(), work).await;
     });
@@ -145,23 +136,16 @@ pub fn a_dedicated_thread_and_its_tasks_end_with_its_future<S: Subject>() {
     inside::<S>(async |executor| {
         let thread = unique_thread();
         let name = thread.name.clone();
-        let (dropped, gone) = mpsc::channel();
+        let kept = Arc::new(());
+        let held = kept.clone();
         let work = async move |there: Arc<dyn Executor>| {
-            there.spawn(Box::pin(hold(NotifyOnDrop(dropped.clone())))).expect("spawned");
-            let guard = NotifyOnDrop(dropped);
-            there
-                .spawn_local(Box::new(move || Box::pin(hold(guard)) as LocalFuture<()>))
-                .expect("spawned");
+            there.spawn(Box::pin(hold(held.clone()))).expect("spawned");
+            there.spawn_local(Box::new(move || Box::pin(hold(held)))).expect("spawned");
             yield_now().await;
             there
         };
         let (there, _) = dedicated(&executor, thread, work).await;
-        let mut ended = 0;
-        until(&executor, || {
-            ended += gone.try_iter().count();
-            ended == 2
-        })
-        .await;
+        until(&executor, || Arc::strong_count(&kept) == 1).await;
         until(&executor, || thread_exists(&name) != Some(true)).await;
         assert_eq!(there.spawn(Box::pin(async {})), Err(SpawnError::Ended));
         assert!(there.spawn_local(Box::new(|| Box::pin(async {}))).is_err());
@@ -173,16 +157,17 @@ pub fn a_panic_ends_its_dedicated_thread_only<S: Subject>() {
     inside::<S>(async |executor| {
         let thread = unique_thread();
         let name = thread.name.clone();
-        let (dropped, gone) = mpsc::channel();
+        let kept = Arc::new(());
+        let held = kept.clone();
         let make: MakeDedicated = Box::new(move |there| {
             Box::pin(async move {
-                there.spawn(Box::pin(hold(NotifyOnDrop(dropped)))).expect("spawned");
+                there.spawn(Box::pin(hold(held))).expect("spawned");
                 yield_now().await;
                 resume_unwind(Box::new("this thread only"));
             })
         });
         executor.dedicate(thread, make).expect("started");
-        until(&executor, || gone.try_iter().count() == 1).await;
+        until(&executor, || Arc::strong_count(&kept) == 1).await;
         until(&executor, || thread_exists(&name) != Some(true)).await;
         dedicated(&executor, unique_thread(), async |_| ()).await;
     });

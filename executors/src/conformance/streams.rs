@@ -7,28 +7,21 @@ use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::thread;
 
+use futures_util::FutureExt;
 use futures_util::future::join;
-use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use futures_util::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use socket2::SockRef;
 
 use super::subject::{Subject, inside, soon, until};
 use crate::executor::Executor;
 use crate::network::{Address, Listener, Peer, Stream, bind_tcp};
 use crate::wait::yield_now;
-
-#[derive(Clone, Copy, Debug)]
-enum SocketKind {
-    Tcp,
-    Unix,
-}
-
-const SOCKET_KINDS: [SocketKind; 2] = [SocketKind::Tcp, SocketKind::Unix];
 
 /// A listener on a free address. The path of a Unix socket is removed when this is dropped.
 struct TestListener {
@@ -37,26 +30,26 @@ struct TestListener {
 }
 
 impl TestListener {
-    fn bind(executor: &Arc<dyn Executor>, kind: SocketKind) -> TestListener {
-        match kind {
-            SocketKind::Tcp => {
-                let socket = bind_tcp("127.0.0.1:0").expect("a free port");
-                let address = socket.local_addr().expect("an address");
-                let inner = executor.tcp_listener(socket).expect("adopted");
-                assert_eq!(inner.local_addr().ok(), Some(Address::Tcp(address)));
-                TestListener { inner, path: None }
-            }
-            SocketKind::Unix => {
-                static NEXT: AtomicU64 = AtomicU64::new(0);
-                let number = NEXT.fetch_add(1, Ordering::Relaxed);
-                let name = format!("mycelium-conformance-{}-{number}", std::process::id());
-                let path = std::env::temp_dir().join(name);
-                let socket = UnixListener::bind(&path).expect("a new path");
-                let inner = executor.unix_listener(socket).expect("adopted");
-                assert_eq!(inner.local_addr().ok(), Some(Address::Unix(path.clone())));
-                TestListener { inner, path: Some(TestPath(path)) }
-            }
-        }
+    const EACH: [fn(&Arc<dyn Executor>) -> TestListener; 2] =
+        [TestListener::tcp, TestListener::unix];
+
+    fn tcp(executor: &Arc<dyn Executor>) -> TestListener {
+        let socket = bind_tcp("127.0.0.1:0").expect("a free port");
+        let address = socket.local_addr().expect("an address");
+        let inner = executor.tcp_listener(socket).expect("adopted");
+        assert_eq!(inner.local_addr().ok(), Some(Address::Tcp(address)));
+        TestListener { inner, path: None }
+    }
+
+    fn unix(executor: &Arc<dyn Executor>) -> TestListener {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("mycelium-conformance-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let socket = UnixListener::bind(&path).expect("a new path");
+        let inner = executor.unix_listener(socket).expect("adopted");
+        assert_eq!(inner.local_addr().ok(), Some(Address::Unix(path.clone())));
+        TestListener { inner, path: Some(TestPath(path)) }
     }
 
     fn address(&self) -> String {
@@ -94,8 +87,8 @@ impl Drop for TestPath {
 /// Runs the law with two connected streams over each kind of socket.
 fn pairs<S: Subject>(law: impl AsyncFn(&Arc<dyn Executor>, Stream, Stream, Peer) + Send + 'static) {
     inside::<S>(async move |executor| {
-        for kind in SOCKET_KINDS {
-            let mut listener = TestListener::bind(&executor, kind);
+        for bind in TestListener::EACH {
+            let mut listener = bind(&executor);
             let (client, server, peer) = listener.pair(&executor).await;
             law(&executor, client, server, peer).await;
         }
@@ -258,14 +251,10 @@ pub fn a_dropped_write_wrote_nothing<S: Subject>() {
 /// A connection that arrives after a pending accept was dropped goes to the next accept.
 pub fn a_dropped_accept_loses_no_connection<S: Subject>() {
     inside::<S>(async |executor| {
-        for kind in SOCKET_KINDS {
-            let mut listener = TestListener::bind(&executor, kind);
+        for bind in TestListener::EACH {
+            let mut listener = bind(&executor);
             for _ in 0..5 {
-                {
-                    let mut accept = pin!(listener.inner.accept());
-                    let mut context = Context::from_waker(Waker::noop());
-                    assert!(accept.as_mut().poll(&mut context).is_pending());
-                }
+                assert!(listener.inner.accept().now_or_never().is_none());
                 let (mut client, mut server, _) = listener.pair(&executor).await;
                 soon(&executor, client.write_all(b"me")).await.expect("written");
                 let mut said = [0; 2];
@@ -320,7 +309,7 @@ pub fn writing_to_a_closed_peer_is_an_error<S: Subject>() {
 /// A connect to a port without a listener, or to an invalid address, is an error.
 pub fn an_unusable_address_is_an_error<S: Subject>() {
     inside::<S>(async |executor| {
-        let listener = TestListener::bind(&executor, SocketKind::Tcp);
+        let listener = TestListener::tcp(&executor);
         let address = listener.address();
         drop(listener);
         let refused = soon(&executor, executor.connect(address)).await;
@@ -337,7 +326,7 @@ pub fn an_unusable_address_is_an_error<S: Subject>() {
 /// listener is dropped, on any thread.
 pub fn a_second_bind_of_a_used_port_is_an_error_at_once<S: Subject>() {
     inside::<S>(async |executor| {
-        let mut listener = TestListener::bind(&executor, SocketKind::Tcp);
+        let mut listener = TestListener::tcp(&executor);
         let address = listener.address();
         for connected in [false, true] {
             if connected {
@@ -363,7 +352,7 @@ pub fn a_second_bind_of_a_used_port_is_an_error_at_once<S: Subject>() {
 /// An adopted socket sends small writes at once, and the system probes a silent peer.
 pub fn an_adopted_tcp_socket_is_prepared_for_messages<S: Subject>() {
     inside::<S>(async |executor| {
-        let mut listener = TestListener::bind(&executor, SocketKind::Tcp);
+        let mut listener = TestListener::tcp(&executor);
         let socket = TcpStream::connect(listener.address()).expect("the listener accepts");
         let same = socket.try_clone().expect("a descriptor is free");
         let mut client = executor.tcp_stream(socket).expect("adopted");
@@ -382,8 +371,8 @@ pub fn an_adopted_tcp_socket_is_prepared_for_messages<S: Subject>() {
 /// Connections of both listeners arrive, even at the same time.
 pub fn two_listeners_accept_as_one<S: Subject>() {
     inside::<S>(async |executor| {
-        let one = TestListener::bind(&executor, SocketKind::Tcp);
-        let two = TestListener::bind(&executor, SocketKind::Tcp);
+        let one = TestListener::tcp(&executor);
+        let two = TestListener::tcp(&executor);
         let addresses = [one.address(), two.address()];
         let mut both = one.inner.and(two.inner);
         assert_eq!(both.local_addr().expect("an address").to_string(), addresses[0]);
@@ -412,8 +401,7 @@ pub fn a_socket_may_be_dropped_on_any_thread<S: Subject>() {
             let (ours, mut other) = UnixStream::pair().expect("a pair");
             let mut stream = executor.unix_stream(ours).expect("adopted");
             if polled {
-                let mut context = Context::from_waker(Waker::noop());
-                assert!(Pin::new(&mut stream).poll_read(&mut context, &mut [0]).is_pending());
+                assert!(stream.read(&mut [0]).now_or_never().is_none());
             }
             let dropped = thread::spawn(move || drop(stream));
             // Writes succeed until the peer has closed its end.

@@ -177,17 +177,19 @@ impl Wake for WakeCounter {
     }
 }
 
-/// Waits forever, and holds a guard.
-pub(super) async fn hold(guard: NotifyOnDrop) {
-    let _guard = guard;
+/// Waits forever, and holds a handle, whose number says whether the task was dropped.
+pub(super) async fn hold(handle: Arc<()>) {
+    let _handle = handle;
     pending().await
 }
 
-/// Sends a message when it is dropped.
-pub(super) struct NotifyOnDrop(pub(super) mpsc::Sender<()>);
-
-impl Drop for NotifyOnDrop {
-    fn drop(&mut self) {
-        let _ = self.0.send(());
-    }
+/// Spawns a task. Returns its output once it has ended.
+pub(super) fn spawned<T: Send + 'static>(
+    executor: &Arc<dyn Executor>,
+    task: impl Future<Output = T> + Send + 'static,
+) -> oneshot::Receiver<T> {
+    let (done, finished) = oneshot::channel();
+    let task = async move { drop(done.send(task.await)) };
+    executor.spawn(Box::pin(task)).expect("spawned");
+    finished
 }

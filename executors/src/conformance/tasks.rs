@@ -4,17 +4,18 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use futures_channel::oneshot;
+use futures_util::FutureExt;
 use futures_util::task::AtomicWaker;
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::subject::{NotifyOnDrop, Subject, hold, inside, soon, until, until_outside};
+use super::subject::{Subject, hold, inside, soon, spawned, until, until_outside};
 use crate::executor::{Executor, LocalFuture, SpawnError};
 use crate::wait::yield_now;
 
@@ -92,13 +93,8 @@ pub fn a_panic_ends_its_own_task_only<S: Subject>() {
             yield_now().await;
             resume_unwind(Box::new("of this task alone"));
         }
-        let (done, finished) = oneshot::channel();
         let sleep = executor.sleep_until(executor.now() + Duration::from_millis(20));
-        let other = async move {
-            sleep.await;
-            done.send(()).expect("the law waits");
-        };
-        executor.spawn(Box::pin(other)).expect("spawned");
+        let other = spawned(&executor, sleep);
         for _ in 0..5 {
             executor.spawn(Box::pin(panic())).expect("spawned");
             if executor.runs_local() {
@@ -108,22 +104,15 @@ pub fn a_panic_ends_its_own_task_only<S: Subject>() {
                 .blocking(Box::new(|| resume_unwind(Box::new("of this work"))))
                 .expect("spawned");
         }
-        soon(&executor, finished).await.expect("the other task continues");
-        let (done, finished) = oneshot::channel();
-        executor.spawn(Box::pin(async { done.send(()).expect("the law waits") })).expect("spawned");
-        soon(&executor, finished).await.expect("it ran");
+        soon(&executor, other).await.expect("the other task continues");
+        soon(&executor, spawned(&executor, async {})).await.expect("it ran");
     });
 }
 
 /// Tasks that are always ready take turns with other tasks and with timers.
 pub fn a_task_that_yields_lets_others_run<S: Subject>() {
     inside::<S>(async |executor| {
-        let stop = Arc::new(AtomicBool::new(false));
-        let _stopped = StopOnDrop(stop.clone());
-        let turns: Vec<_> = (0..4).map(|_| Arc::new(AtomicUsize::new(0))).collect();
-        for turns in &turns {
-            busy(&executor, turns.clone(), stop.clone());
-        }
+        let turns = [(); 4].map(|()| busy(&executor));
         until(&executor, || turns.iter().all(|turns| turns.load(Ordering::SeqCst) > 100)).await;
     });
 }
@@ -137,8 +126,7 @@ pub fn tasks_that_wake_each_other_never_stall<S: Subject>() {
         let sides = [AtomicWaker::new(), AtomicWaker::new()].map(Arc::new);
         let [one, other] = [0, 1].map(|side| {
             let (turn, here, there) = (turn.clone(), sides[side].clone(), sides[1 - side].clone());
-            let (done, finished) = oneshot::channel();
-            let play = async move {
+            spawned(&executor, async move {
                 while turn.load(Ordering::SeqCst) < TURNS {
                     poll_fn(|context| {
                         here.register(context.waker());
@@ -154,61 +142,41 @@ pub fn tasks_that_wake_each_other_never_stall<S: Subject>() {
                     there.wake();
                 }
                 there.wake();
-                let _ = done.send(());
-            };
-            executor.spawn(Box::pin(play)).expect("spawned");
-            finished
+            })
         });
         soon(&executor, one).await.expect("played");
         soon(&executor, other).await.expect("played");
     });
 }
 
-/// Spawns a task that is always ready, until `stop` is set.
-fn busy(executor: &Arc<dyn Executor>, turns: Arc<AtomicUsize>, stop: Arc<AtomicBool>) {
-    let task = async move {
-        while !stop.load(Ordering::SeqCst) {
-            turns.fetch_add(1, Ordering::SeqCst);
+/// Spawns a task that is always ready, and returns the number of its turns. The task ends when this
+/// number is dropped.
+fn busy(executor: &Arc<dyn Executor>) -> Arc<AtomicUsize> {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let own = turns.clone();
+    drop(spawned(executor, async move {
+        while Arc::strong_count(&own) > 1 {
+            own.fetch_add(1, Ordering::SeqCst);
             yield_now().await;
         }
-    };
-    executor.spawn(Box::pin(task)).expect("spawned");
-}
-
-struct StopOnDrop(Arc<AtomicBool>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
+    }));
+    turns
 }
 
 /// Tasks that still wait are dropped with their executor, including local tasks.
 pub fn tasks_end_with_their_executor<S: Subject>() {
-    let (dropped, gone) = mpsc::channel();
-    let expected = Arc::new(AtomicUsize::new(0));
-    let count = expected.clone();
+    let kept = Arc::new(());
+    let held = kept.clone();
     inside::<S>(async move |executor| {
-        let guards = [NotifyOnDrop(dropped.clone()), NotifyOnDrop(dropped.clone())];
-        for (number, guard) in guards.into_iter().enumerate() {
-            count.fetch_add(1, Ordering::SeqCst);
-            executor.spawn(Box::pin(hold(guard))).expect("spawned");
-            if number == 0 {
-                // One task waits already when the executor ends; the other may not have started.
-                yield_now().await;
-            }
-        }
+        executor.spawn(Box::pin(hold(held.clone()))).expect("spawned");
+        // This task waits already when the executor ends; the others may not have started.
+        yield_now().await;
+        executor.spawn(Box::pin(hold(held.clone()))).expect("spawned");
         if executor.runs_local() {
-            count.fetch_add(1, Ordering::SeqCst);
-            let guard = NotifyOnDrop(dropped.clone());
-            executor.spawn_local(Box::new(move || Box::pin(hold(guard)))).expect("spawned");
+            executor.spawn_local(Box::new(move || Box::pin(hold(held)))).expect("spawned");
         }
     });
-    let mut ended = 0;
-    until_outside(|| {
-        ended += gone.try_iter().count();
-        ended == expected.load(Ordering::SeqCst)
-    });
+    until_outside(|| Arc::strong_count(&kept) == 1);
 }
 
 /// After the end, methods return errors and do not panic. Their arguments are dropped.
@@ -216,16 +184,15 @@ pub fn an_ended_executor_refuses_everything<S: Subject>() {
     let (sender, receiver) = mpsc::channel();
     inside::<S>(async move |executor| sender.send(executor).expect("the law waits"));
     let executor = receiver.recv().expect("sent");
-    let (dropped, gone) = mpsc::channel();
-    let (one, two, three) =
-        (NotifyOnDrop(dropped.clone()), NotifyOnDrop(dropped.clone()), NotifyOnDrop(dropped));
+    let kept = Arc::new(());
+    let [one, two, three] = [(); 3].map(|()| kept.clone());
     // `run` may return a moment before the executor has ended.
     until_outside(|| executor.spawn(Box::pin(async {})) == Err(SpawnError::Ended));
     assert_eq!(executor.spawn(Box::pin(async move { drop(one) })), Err(SpawnError::Ended));
     assert_eq!(executor.blocking(Box::new(move || drop(two))), Err(SpawnError::Ended));
     let refused = executor.spawn_local(Box::new(move || Box::pin(async move { drop(three) })));
     assert!(refused.is_err());
-    assert_eq!(gone.try_iter().count(), 3);
+    assert_eq!(Arc::strong_count(&kept), 1);
     let (socket, _other) = std::os::unix::net::UnixStream::pair().expect("a pair");
     drop(executor.unix_stream(socket));
     let _ = (executor.name(), executor.now(), executor.wall_clock(), executor.entropy());
@@ -255,9 +222,7 @@ pub fn blocking_work_does_not_block_tasks<S: Subject>() {
 pub fn a_wake_from_another_thread_reaches_a_busy_executor<S: Subject>() {
     const ROUNDS: usize = 41;
     inside::<S>(async |executor| {
-        let stop = Arc::new(AtomicBool::new(false));
-        let _stopped = StopOnDrop(stop.clone());
-        busy(&executor, Arc::default(), stop);
+        let _turns = busy(&executor);
         let mut delays = Vec::new();
         for _ in 0..ROUNDS {
             let (send, sent) = oneshot::channel();
@@ -284,9 +249,8 @@ pub fn sigint_and_sigterm_interrupt<S: Subject>() {
     inside::<S>(async |executor| {
         for signal in [Signal::TERM, Signal::INT, Signal::TERM] {
             let mut interrupted = executor.interrupted();
-            let mut context = Context::from_waker(Waker::noop());
             // The future is ready at once if a signal of another law arrives at this moment.
-            if interrupted.as_mut().poll(&mut context).is_pending() {
+            if interrupted.as_mut().now_or_never().is_none() {
                 kill_process(getpid(), signal).expect("may signal itself");
                 soon(&executor, interrupted).await.expect("handled");
             }
