@@ -29,19 +29,13 @@ pub enum Script {
 }
 
 impl Script {
-    /// All scripts.
-    pub const ALL: [Script; 4] =
-        [Script::LapBehind, Script::WaitsForRoom, Script::AtTheHeels, Script::RoundTrip];
-
-    /// The script's name in tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Script::LapBehind => "a lap behind",
-            Script::WaitsForRoom => "waits for room",
-            Script::AtTheHeels => "at the heels",
-            Script::RoundTrip => "round trip",
-        }
-    }
+    /// All scripts, with their names in tables.
+    pub const ALL: [(Script, &str); 4] = [
+        (Script::LapBehind, "a lap behind"),
+        (Script::WaitsForRoom, "waits for room"),
+        (Script::AtTheHeels, "at the heels"),
+        (Script::RoundTrip, "round trip"),
+    ];
 }
 
 /// The cost of one message, on both cores together.

@@ -30,9 +30,6 @@ struct TestListener {
 }
 
 impl TestListener {
-    const EACH: [fn(&Arc<dyn Executor>) -> TestListener; 2] =
-        [TestListener::tcp, TestListener::unix];
-
     fn tcp(executor: &Arc<dyn Executor>) -> TestListener {
         let socket = bind_tcp("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("an address");
@@ -87,7 +84,7 @@ impl Drop for TestPath {
 /// Runs the law with two connected streams over each kind of socket.
 fn pairs<S: Subject>(law: impl AsyncFn(&Arc<dyn Executor>, Stream, Stream, Peer) + Send + 'static) {
     inside::<S>(async move |executor| {
-        for bind in TestListener::EACH {
+        for bind in [TestListener::tcp, TestListener::unix] {
             let mut listener = bind(&executor);
             let (client, server, peer) = listener.pair(&executor).await;
             law(&executor, client, server, peer).await;
@@ -251,7 +248,7 @@ pub fn a_dropped_write_wrote_nothing<S: Subject>() {
 /// A connection that arrives after a pending accept was dropped goes to the next accept.
 pub fn a_dropped_accept_loses_no_connection<S: Subject>() {
     inside::<S>(async |executor| {
-        for bind in TestListener::EACH {
+        for bind in [TestListener::tcp, TestListener::unix] {
             let mut listener = bind(&executor);
             for _ in 0..5 {
                 assert!(listener.inner.accept().now_or_never().is_none());

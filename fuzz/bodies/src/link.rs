@@ -13,9 +13,10 @@ use mycelium_core::{Digest, Envelope};
 type TestLink<'b> = Link<'b, 2, 3>;
 
 /// Both sides of a link, and the bytes on their way to each.
+#[derive(Default)]
 struct Pair<'b> {
     now: Duration,
-    links: [TestLink<'b>; 2],
+    links: Vec<TestLink<'b>>,
     arriving: [Vec<u8>; 2],
     /// The subscriptions at the writer; `outgoing` is its only stream, and `open` the length and
     /// the sent part of an open message.
@@ -54,25 +55,8 @@ pub fn link(data: &[u8]) {
     let config = Config { max_open: 1, memory: true, ..Config::new(Name::truncated("node"), 1) };
     let Ok(writer) = TestLink::new(config, &mut left) else { unreachable!("the smallest buffer") };
     let Ok(reader) = TestLink::new(config, &mut right) else { unreachable!("the smallest buffer") };
-    let mut pair = Pair {
-        now: Duration::ZERO,
-        links: [writer, reader],
-        arriving: [Vec::new(), Vec::new()],
-        exports: Vec::new(),
-        outgoing: None,
-        open: None,
-        epoch: 5,
-        epochs: 5,
-        ended: HashSet::new(),
-        moves: HashSet::new(),
-        move_due: false,
-        gone: false,
-        interests: Vec::new(),
-        expected: HashMap::new(),
-        in_memory: HashSet::new(),
-        offered: false,
-        honest: true,
-    };
+    let links = vec![writer, reader];
+    let mut pair = Pair { links, epoch: 5, epochs: 5, honest: true, ..Pair::default() };
     pair.open();
     pair.subscribe();
     let mut data = data;
@@ -130,9 +114,8 @@ impl Pair<'_> {
     }
 
     fn subscribe(&mut self) {
-        let topic = Name::truncated("topic");
         let interest = Interest {
-            topic,
+            topic: Name::truncated("topic"),
             type_id: 1,
             digest: Digest([0; 16]),
             mode: ReaderMode::Gating,
@@ -197,12 +180,10 @@ impl Pair<'_> {
                     }
                 }
                 Err(error) => {
-                    let meant =
-                        matches!(error, LinkError::PeerClosed(_) | LinkError::LocallyClosed(_))
-                            || matches!(
-                                error,
-                                LinkError::Silent { .. } | LinkError::Handshake { .. }
-                            );
+                    use LinkError::{Handshake, LocallyClosed, PeerClosed, Silent};
+
+                    let closed = matches!(error, PeerClosed(_) | LocallyClosed(_));
+                    let meant = closed || matches!(error, Silent { .. } | Handshake { .. });
                     assert!(!honest || meant, "{error}");
                     assert_eq!(self.links[side].ended(), Some(error));
                     bytes.clear();
@@ -421,11 +402,9 @@ impl Pair<'_> {
 
     fn send(&mut self, count: usize) {
         let Some(stream) = self.sending() else { return };
-        let payload = [7; 255];
-        let length = count.min(payload.len());
-        let fixed = length as u16;
-        let envelope = Envelope::default();
-        let sent = self.links[0].send(self.now, stream, &envelope, fixed, &payload[..length]);
+        let payload = &[7; 255][..count];
+        let (envelope, fixed) = (Envelope::default(), count as u16);
+        let sent = self.links[0].send(self.now, stream, &envelope, fixed, payload);
         if let Err(SendError::Gone) = sent {
             (self.outgoing, self.open) = (None, None);
         }

@@ -77,13 +77,9 @@ fn values(view: &StructView<'_>) -> usize {
 fn of(value: &Value<'_>) -> usize {
     match value {
         Value::Items(items) => {
-            let (said, mut found, mut count) = (items.len(), 0, 0);
-            for item in *items {
-                found += 1;
-                count += of(&item);
-            }
-            assert_eq!(said, found);
-            count
+            let found: Vec<usize> = items.into_iter().map(|item| of(&item)).collect();
+            assert_eq!(items.len(), found.len());
+            found.into_iter().sum()
         }
         Value::Struct(inner) => values(inner),
         _ => 1,

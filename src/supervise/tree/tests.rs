@@ -44,17 +44,14 @@ fn lifetimes() -> impl proptest::strategy::Strategy<Value = Lifetime> {
 fn plans() -> impl proptest::strategy::Strategy<Value = Plan> {
     let worker = || lifetimes().prop_map(PlannedChild::Worker);
     let strategies = || prop::sample::select(Strategy::ALL.to_vec());
-    let flat = move || {
-        (strategies(), 0..3u32, prop::collection::vec(worker(), 0..5))
-            .prop_map(|(strategy, intensity, children)| Plan { strategy, intensity, children })
-    };
-    flat().prop_recursive(3, 12, 4, move |below| {
+    let plan = |(strategy, intensity, children)| Plan { strategy, intensity, children };
+    let flat = (strategies(), 0..3u32, prop::collection::vec(worker(), 0..5)).prop_map(plan);
+    flat.prop_recursive(3, 12, 4, move |below| {
         let child = prop_oneof![
             2 => worker(),
             1 => below.prop_map(PlannedChild::Supervisor),
         ];
-        (strategies(), 0..4u32, prop::collection::vec(child, 1..5))
-            .prop_map(|(strategy, intensity, children)| Plan { strategy, intensity, children })
+        (strategies(), 0..4u32, prop::collection::vec(child, 1..5)).prop_map(plan)
     })
 }
 
@@ -197,10 +194,8 @@ enum Happens {
     /// A child that was commanded to begin a run begins it.
     Begin,
     Starts,
-    /// A child that was commanded to end its run ends it.
-    Stops,
-    Fails,
-    Returns,
+    /// A child ends its run: one that was commanded to, if it is `Stopped`.
+    Ends(RunEnd),
     IsForgotten,
     IsAdded(Lifetime),
 }
@@ -209,9 +204,9 @@ fn happenings() -> impl proptest::strategy::Strategy<Value = Happens> {
     prop_oneof![
         6 => Just(Happens::Begin),
         6 => Just(Happens::Starts),
-        6 => Just(Happens::Stops),
-        3 => Just(Happens::Fails),
-        1 => Just(Happens::Returns),
+        6 => Just(Happens::Ends(RunEnd::Stopped)),
+        3 => Just(Happens::Ends(RunEnd::Failed)),
+        1 => Just(Happens::Ends(RunEnd::Returned)),
         1 => Just(Happens::IsForgotten),
         1 => lifetimes().prop_map(Happens::IsAdded),
     ]
@@ -259,8 +254,8 @@ impl Loose {
         let of = match what {
             Happens::Begin => self.that_are(|it| matches!(it, State::Told { at } if at <= now)),
             Happens::Starts => self.that_are(|it| it == State::Starting),
-            Happens::Stops => self.that_are(|it| it == State::Stopping),
-            Happens::Fails | Happens::Returns => {
+            Happens::Ends(RunEnd::Stopped) => self.that_are(|it| it == State::Stopping),
+            Happens::Ends(_) => {
                 self.that_are(|it| matches!(it, State::Starting | State::Running | State::Stopping))
             }
             Happens::IsForgotten => self.that_are(|_| true),
@@ -282,9 +277,7 @@ impl Loose {
                 self.check_begin(child);
             }
             Happens::Starts => self.tree.started(child),
-            Happens::Stops => self.tree.ended(child, RunEnd::Stopped, self.moment),
-            Happens::Fails => self.tree.ended(child, RunEnd::Failed, self.moment),
-            Happens::Returns => self.tree.ended(child, RunEnd::Returned, self.moment),
+            Happens::Ends(end) => self.tree.ended(child, *end, self.moment),
             Happens::IsForgotten => self.tree.forget(child, self.moment),
             Happens::IsAdded(_) => unreachable!("handled above"),
         }
@@ -351,7 +344,7 @@ proptest! {
                 break;
             }
             loose.moment.now += WINDOW;
-            for what in [Happens::Stops, Happens::Begin, Happens::Starts] {
+            for what in [Happens::Ends(RunEnd::Stopped), Happens::Begin, Happens::Starts] {
                 loose.happens(&what, |_| 0);
                 loose.check_commands();
             }
@@ -363,18 +356,12 @@ proptest! {
 
 /// Creates a supervisor of three children that run, with this limit.
 fn three(strategy: Strategy, limit: u32) -> (Tree, [ChildId; 3]) {
-    let mut tree = Tree::new(AtTop::Stop);
-    let spec = SupervisorSpec { name: "top".into(), strategy, restart: at_once(limit) };
-    let root = tree.root();
-    let top = tree.add_supervisor(root, spec).expect("the root lives");
-    let children = [(); 3].map(|()| {
-        let restart = at_once(u32::MAX).into();
-        let spec = ChildSpec { lifetime: Lifetime::Permanent, restart };
-        tree.add_child(top, spec, Duration::ZERO).expect("the top lives")
-    });
+    let children = vec![PlannedChild::Worker(Lifetime::Permanent); 3];
+    let plan = Plan { strategy, intensity: limit, children };
+    let (Driven { mut tree, names, top, .. }, _) = Driven::new(&plan);
     tree.start(top, Duration::ZERO);
     start_all(&mut tree);
-    (tree, children)
+    (tree, [0, 1, 2].map(|name| names[&name]))
 }
 
 /// Starts the children that have the command to start, and drops the other commands.

@@ -45,14 +45,6 @@ pub(super) enum Exit {
     Error,
 }
 
-/// What an exit means for the supervisor above.
-enum Handled {
-    /// It was handled by this supervisor, or no worker has this name.
-    Here,
-    /// The supervisor has terminated its children and exits.
-    Shutdown,
-}
-
 impl Supervisor {
     pub(super) fn new(strategy: Strategy, intensity: usize, period: Duration) -> Supervisor {
         Supervisor { strategy, intensity, period, children: Vec::new(), restarts: Vec::new() }
@@ -64,7 +56,8 @@ impl Supervisor {
         start_children(&mut self.children, acts);
     }
 
-    /// Handles the `'EXIT'` of a worker at any depth. Returns whether the supervisor gave up.
+    /// Handles the `'EXIT'` of a worker at any depth. Returns whether the supervisor gave up: it has
+    /// terminated its children and exits.
     pub(super) fn exit(
         &mut self,
         name: usize,
@@ -72,10 +65,6 @@ impl Supervisor {
         now: Duration,
         acts: &mut Vec<Act>,
     ) -> bool {
-        matches!(self.handle(name, exit, now, acts), Handled::Shutdown)
-    }
-
-    fn handle(&mut self, name: usize, exit: Exit, now: Duration, acts: &mut Vec<Act>) -> Handled {
         for place in 0..self.children.len() {
             match &mut self.children[place] {
                 Child::Worker { name: own, is_alive, .. } if *own == name => {
@@ -83,13 +72,14 @@ impl Supervisor {
                     return self.restart_child(place, exit, now, acts);
                 }
                 Child::Worker { .. } => {}
-                Child::Supervisor(below) => match below.handle(name, exit, now, acts) {
-                    Handled::Here => {}
-                    Handled::Shutdown => return self.restart_child(place, Exit::Error, now, acts),
-                },
+                Child::Supervisor(below) => {
+                    if below.exit(name, exit, now, acts) {
+                        return self.restart_child(place, Exit::Error, now, acts);
+                    }
+                }
             }
         }
-        Handled::Here
+        false
     }
 
     /// Corresponds to `restart_child/4` and `do_restart/3`.
@@ -99,7 +89,7 @@ impl Supervisor {
         exit: Exit,
         now: Duration,
         acts: &mut Vec<Act>,
-    ) -> Handled {
+    ) -> bool {
         if let Child::Worker { name, lifetime, .. } = self.children[place] {
             let is_deleted = match lifetime {
                 Lifetime::Permanent => false,
@@ -109,19 +99,19 @@ impl Supervisor {
             if is_deleted {
                 self.children.remove(place);
                 acts.push(Act::Delete(name));
-                return Handled::Here;
+                return false;
             }
         }
         self.restart(place, now, acts)
     }
 
     /// Corresponds to `restart/2` with `add_restart/1`.
-    fn restart(&mut self, place: usize, now: Duration, acts: &mut Vec<Act>) -> Handled {
+    fn restart(&mut self, place: usize, now: Duration, acts: &mut Vec<Act>) -> bool {
         self.restarts.retain(|at| now - *at <= self.period);
         self.restarts.push(now);
         if self.restarts.len() > self.intensity {
             terminate_children(&mut self.children, acts);
-            return Handled::Shutdown;
+            return true;
         }
         match self.strategy {
             Strategy::OneForOne => start_children(&mut self.children[place..=place], acts),
@@ -136,19 +126,16 @@ impl Supervisor {
                 start_children(&mut self.children, acts);
             }
         }
-        Handled::Here
+        false
     }
 
     /// Returns the names of the living workers at any depth, in order.
     pub(super) fn alive(&self) -> Vec<usize> {
-        let mut alive = Vec::new();
-        for child in &self.children {
-            match child {
-                Child::Worker { name, is_alive, .. } => alive.extend(is_alive.then_some(*name)),
-                Child::Supervisor(below) => alive.extend(below.alive()),
-            }
-        }
-        alive
+        let alive = self.children.iter().flat_map(|child| match child {
+            Child::Worker { name, is_alive, .. } => Vec::from_iter(is_alive.then_some(*name)),
+            Child::Supervisor(below) => below.alive(),
+        });
+        alive.collect()
     }
 }
 
