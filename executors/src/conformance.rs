@@ -14,7 +14,7 @@ mod timers;
 
 pub use dedicated::*;
 pub use streams::*;
-pub use subject::{Dedicated, Paused, Subject, can_run, inside};
+pub use subject::{Dedicated, Paused, Subject, WakeCounter, can_run, inside};
 pub use tasks::*;
 pub use timers::*;
 

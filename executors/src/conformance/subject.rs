@@ -154,22 +154,19 @@ pub(super) async fn until(executor: &Arc<dyn Executor>, mut holds: impl FnMut() 
 
 /// Waits until a condition holds, outside any executor.
 pub(super) fn until_outside(mut holds: impl FnMut() -> bool) {
-    let rounds = TIMEOUT.as_millis();
-    let in_time = (0..rounds).any(|_| {
-        let so = holds();
-        if !so {
-            // Polls, because nothing wakes this thread when another thread ends or a value is
-            // dropped.
-            thread::park_timeout(Duration::from_millis(1));
+    for _ in 0..TIMEOUT.as_millis() {
+        if holds() {
+            return;
         }
-        so
-    });
-    assert!(in_time, "the timeout has passed");
+        // Polls, because nothing wakes this thread when another thread ends or a value is dropped.
+        thread::park_timeout(Duration::from_millis(1));
+    }
+    panic!("the timeout has passed");
 }
 
 /// A waker that counts its wake-ups.
-#[derive(Default)]
-pub(super) struct WakeCounter(pub(super) AtomicUsize);
+#[derive(Debug, Default)]
+pub struct WakeCounter(pub AtomicUsize);
 
 impl Wake for WakeCounter {
     fn wake(self: Arc<Self>) {

@@ -31,17 +31,15 @@ fn a_parked_thread_polls_only_when_woken() {
     let (mut send, mut receive) = spsc::bounded(2).unwrap();
     let waits = thread::spawn(move || {
         let mut received = pin!(receive.recv());
-        block_on(
-            poll_fn(|context| {
-                POLLS.fetch_add(1, SeqCst);
-                let polled = received.as_mut().poll(context);
-                if polled.is_pending() {
-                    sender.send(context.waker().clone()).unwrap();
-                }
-                polled
-            }),
-            WaitStrategy::Park,
-        )
+        let receives = poll_fn(|context| {
+            POLLS.fetch_add(1, SeqCst);
+            let polled = received.as_mut().poll(context);
+            if polled.is_pending() {
+                sender.send(context.waker().clone()).unwrap();
+            }
+            polled
+        });
+        block_on(receives, WaitStrategy::Park)
     });
     let waker = wakers.recv().unwrap();
     for _ in 0..100 {

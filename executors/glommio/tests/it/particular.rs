@@ -2,15 +2,15 @@
 
 use std::future::poll_fn;
 use std::os::unix::net::UnixStream;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
 use futures_channel::oneshot::{Sender, channel};
-use futures_util::io::{AsyncRead, AsyncReadExt};
+use futures_util::FutureExt;
+use futures_util::io::AsyncReadExt;
 use mycelium_executor::{Executor, LocalFuture, TaskQueue, Thread, ThreadError};
 use mycelium_glommio::{Glommio, LocalError, Settings, check, local, run};
 
@@ -87,12 +87,10 @@ fn a_socket_is_an_error_on_another_thread_and_works_again_on_its_own() {
     inside(Settings::default(), async |executor| {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let mut ours = executor.unix_stream(ours).unwrap();
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(Pin::new(&mut ours).poll_read(&mut context, &mut [0]).is_pending());
+        assert!(ours.read(&mut [0]).now_or_never().is_none());
         let mut ours = thread::spawn(move || {
-            let mut context = Context::from_waker(Waker::noop());
-            let read = Pin::new(&mut ours).poll_read(&mut context, &mut [0]);
-            assert!(matches!(read, Poll::Ready(Err(_))), "{read:?}");
+            let read = ours.read(&mut [0]).now_or_never();
+            assert!(matches!(read, Some(Err(_))), "{read:?}");
             ours
         })
         .join()
@@ -110,16 +108,12 @@ fn a_nested_executor_is_an_error() {
         let nested = run(&Settings::default(), async |_| {});
         assert!(matches!(nested, Err(ThreadError::Executor { .. })), "{nested:?}");
     });
-    let mut outside = Box::pin(local(async |_| {}));
-    let mut context = Context::from_waker(Waker::noop());
-    assert_eq!(outside.as_mut().poll(&mut context), Poll::Ready(Err(LocalError::Outside)));
+    assert_eq!(local(async |_| {}).now_or_never(), Some(Err(LocalError::Outside)));
 }
 
 #[test]
 fn invalid_settings_are_refused() {
     let refused = run(&Settings { shares: 0, ..Settings::default() }, async |_| {});
-    assert!(
-        matches!(&refused, Err(ThreadError::Executor { error, .. }) if error.contains("1 to 1,000")),
-        "{refused:?}"
-    );
+    let Err(ThreadError::Executor { error, .. }) = refused else { panic!("{refused:?}") };
+    assert!(error.contains("1 to 1,000"), "{error}");
 }
