@@ -104,18 +104,16 @@ mod tests {
         let error = Some("too \\n old".to_owned());
         assert_eq!(answer(200, &partial(3, "too \n old")), Answer::Taken { rejected: 3, error });
         assert_eq!(answer(200, &partial(-1, "")), taken);
+        let error = |status: u16| format!("the collector answered {status}");
         for status in [429, 502, 503, 504] {
-            let error = format!("the collector answered {status}");
             let after = Some(Duration::from_secs(3));
-            assert_eq!(answer(status, b""), Answer::Later { after, error });
+            assert_eq!(answer(status, b""), Answer::Later { after, error: error(status) });
         }
         for status in [500, 501, 599] {
-            let error = format!("the collector answered {status}");
-            assert_eq!(answer(status, b""), Answer::Failed { error });
+            assert_eq!(answer(status, b""), Answer::Failed { error: error(status) });
         }
         for status in [301, 400, 401, 404, 413] {
-            let error = format!("the collector answered {status}");
-            assert_eq!(answer(status, b"<html>"), Answer::Refused { error });
+            assert_eq!(answer(status, b"<html>"), Answer::Refused { error: error(status) });
         }
     }
 

@@ -116,8 +116,7 @@ impl Collector {
 
 /// An answer with this head and body.
 pub(crate) fn answer(head: &str, body: &[u8]) -> Reply {
-    let mut bytes = format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n", body.len());
-    bytes.retain(|letter| letter != '\0');
+    let bytes = format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n", body.len());
     Reply::Bytes([bytes.as_bytes(), body].concat())
 }
 

@@ -13,19 +13,15 @@ use mycelium_telemetry::http::{Endpoint, Stopper};
 use mycelium_telemetry::metrics::Collector;
 use mycelium_telemetry::{HealthOf, HealthReading, Snapshot, Source};
 
-use crate::Snapshots;
-
 /// A node that is ready as the test says.
-struct Node {
+struct Node<F> {
     is_ready: Arc<AtomicBool>,
-    /// A long name, for long responses.
-    name: String,
+    snapshot: F,
 }
 
-impl Source for Node {
+impl<F: Fn() -> Snapshot + Send> Source for Node<F> {
     fn snapshot(&self) -> Option<Snapshot> {
-        let health = vec![HealthReading { of: HealthOf::Node, state: "ready" }];
-        Some(Snapshot { node: self.name.clone(), health, ..Snapshot::default() })
+        Some((self.snapshot)())
     }
 
     fn live(&self) -> Result<String, String> {
@@ -48,11 +44,14 @@ struct Server {
 }
 
 impl Server {
+    /// Serves a node with this name, which is in each sample.
     fn new(name: &str) -> Server {
         let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let (address, stopper) = (endpoint.address().unwrap(), endpoint.stopper());
         let is_ready = Arc::<AtomicBool>::default();
-        let node = Node { is_ready: is_ready.clone(), name: name.to_owned() };
+        let health = vec![HealthReading { of: HealthOf::Node, state: "ready" }];
+        let shown = Snapshot { node: name.to_owned(), health, ..Snapshot::default() };
+        let node = Node { is_ready: is_ready.clone(), snapshot: move || shown.clone() };
         let run = move || endpoint.run(Box::new(node), Collector::new());
         let thread = Some(std::thread::spawn(run));
         Server { address, stopper, thread, is_ready }
@@ -214,7 +213,7 @@ fn probes_are_answered_while_others_keep_their_connections() {
         open.push(clients(served.address, 40, b"GET /ready HTTP/1.1\r\n\r\n"));
         assert_eq!(served.status(b"GET /ready HTTP/1.1\r\n\r\n"), "503", "round {round}");
     }
-    // Each sample has the name: more than the buffers of both sides.
+    // The samples are more than the buffers of both sides.
     let served = Server::new(&"n".repeat(1 << 20));
     open.push(clients(served.address, 40, b"GET /metrics HTTP/1.1\r\n\r\n"));
     assert_eq!(served.status(b"GET /ready HTTP/1.1\r\n\r\n"), "503");
@@ -229,12 +228,13 @@ fn a_stop_waits_for_one_scrape_and_not_for_those_of_all_clients() {
     let snapshots = Arc::<AtomicU64>::default();
     let stopper = endpoint.stopper();
     let counted = snapshots.clone();
-    let source = Snapshots(move || {
+    let snapshot = move || {
         counted.fetch_add(1, Ordering::SeqCst);
         stopper.stop();
         Snapshot::default()
-    });
-    endpoint.run(Box::new(source), Collector::new());
+    };
+    let node = Node { is_ready: Arc::default(), snapshot };
+    endpoint.run(Box::new(node), Collector::new());
     assert_eq!(snapshots.load(Ordering::SeqCst), 1);
     drop(clients);
 }

@@ -30,10 +30,8 @@ fn counts<'f>(families: &'f [Family], name: &str, label: &str) -> Vec<(&'f str, 
 #[test]
 fn lines_with_the_same_labels_are_one_series() {
     let region = Region::new(64);
-    let first = region.line("topic=swaps publisher=Feed epoch=1");
-    let second = region.line("topic=swaps publisher=Feed epoch=2");
-    first.set(PublisherValue::Sent, 5);
-    second.set(PublisherValue::Sent, 7);
+    region.line("topic=swaps publisher=Feed epoch=1").set(PublisherValue::Sent, 5);
+    region.line("topic=swaps publisher=Feed epoch=2").set(PublisherValue::Sent, 7);
     let service = region.line("service=Feed");
     service.set(ServiceValue::Starts, 3);
     service.set(ServiceValue::Panics, 2);
@@ -84,12 +82,11 @@ fn the_depth_of_a_subscription_is_what_its_reader_has_not_taken() {
 #[test]
 fn label_sets_over_the_limit_are_one_and_lose_nothing() {
     let publish = |region: &Arc<Region>, number: u64, sent| {
-        let line = region.line(&format!("topic=swaps publisher=p{number} epoch={number:x}"));
-        line.set(PublisherValue::Sent, sent);
-        line
+        let label = format!("topic=swaps publisher=p{number} epoch={number:x}");
+        region.line(&label).set(PublisherValue::Sent, sent);
     };
     let region = Region::new(64);
-    let _lines: Vec<_> = (0..10).map(|number| publish(&region, number, 1 + number)).collect();
+    (0..10).for_each(|number| publish(&region, number, 1 + number));
     let mut collector = Collector::with_most(3);
     let families = collector.collect(&snapshot(&region));
     let sent = counts(&families, "mycelium_messages_sent", "publisher");
@@ -101,7 +98,7 @@ fn label_sets_over_the_limit_are_one_and_lose_nothing() {
     assert_eq!(over[0].value, SampleValue::Gauge(7));
     // The first ones keep their series, in any order of the lines, and new ones get none.
     let other = Region::new(64);
-    let _others: Vec<_> = (0..20).rev().map(|it| publish(&other, it, 2 + it)).collect();
+    (0..20).rev().for_each(|it| publish(&other, it, 2 + it));
     let families = collector.collect(&snapshot(&other));
     let sent = counts(&families, "mycelium_messages_sent", "publisher");
     let names: BTreeSet<&str> = sent.iter().map(|(name, _)| *name).collect();
@@ -188,13 +185,10 @@ proptest! {
                 lines[publisher].push(count);
             }
             let region = Region::new(64);
-            let mut kept = Vec::new();
             for (number, values) in lines.iter().enumerate() {
                 for (epoch, value) in values.iter().enumerate() {
                     let label = format!("topic=t publisher=p{number} epoch={epoch:x}");
-                    let line = region.line(&label);
-                    line.set(PublisherValue::Sent, *value);
-                    kept.push(line);
+                    region.line(&label).set(PublisherValue::Sent, *value);
                 }
             }
             let families = collector.collect(&snapshot(&region));
@@ -221,17 +215,14 @@ proptest! {
 #[test]
 fn metrics_of_services_have_names_of_their_own_and_cumulative_buckets() {
     let region = Region::new(1024);
-    let orders = region.line("service=Store metric=orders.stored side=buy");
-    orders.set(CounterValue::Count, 4);
-    let total = region.line("service=Store metric=orders_stored_total side=sell");
-    total.set(CounterValue::Count, 5);
-    let open = region.line("service=Store metric=open node=x le=1");
-    open.set(GaugeValue::Value, (-7_i64).cast_unsigned());
+    let counter = |label: &str, count| region.line(label).set(CounterValue::Count, count);
+    counter("service=Store metric=orders.stored side=buy", 4);
+    counter("service=Store metric=orders_stored_total side=sell", 5);
+    let gauge = |label: &str, value| region.line(label).set(GaugeValue::Value, value);
+    gauge("service=Store metric=open node=x le=1", (-7_i64).cast_unsigned());
     // Names that others have: a gauge like a counter's sample, and one of the project.
-    let gauge = region.line("service=Other metric=orders_stored_total");
-    gauge.set(GaugeValue::Value, 1);
-    let project = region.line("service=Other metric=mycelium_messages_sent");
-    project.set(CounterValue::Count, 9);
+    gauge("service=Other metric=orders_stored_total", 1);
+    counter("service=Other metric=mycelium_messages_sent", 9);
     let sizes = region.histogram("service=Store metric=sizes");
     [0, 1, 2, 3, 4, 1000, u64::MAX].into_iter().for_each(|value| sizes.record(value));
     let families = Collector::new().collect(&snapshot(&region));
@@ -255,8 +246,8 @@ fn metrics_of_services_have_names_of_their_own_and_cumulative_buckets() {
     assert_eq!(family(&families, "sizes_min").samples[0].value, SampleValue::Gauge(0));
     let text = Format::OpenMetrics.write(&families);
     for (end, count) in [("1023.0", 6), ("+Inf", 7)] {
-        let line =
-            format!("sizes_bucket{{node=\"main\",service=\"Store\",le=\"{end}\"}} {count}\n");
+        let labels = format!("node=\"main\",service=\"Store\",le=\"{end}\"");
+        let line = format!("sizes_bucket{{{labels}}} {count}\n");
         assert!(text.contains(&line), "{line} in {text}");
     }
 }
@@ -336,8 +327,7 @@ proptest! {
     #[test]
     fn hostile_names_are_no_lines_of_their_own(name in "[\"\\\\\n,a-z={}]{1,10}|.{1,40}", node in "\\PC{1,10}|.{1,10}") {
         let region = Region::new(64);
-        let line = region.line(&format!("topic=t publisher={name} epoch=1"));
-        line.set(PublisherValue::Sent, 1);
+        region.line(&format!("topic=t publisher={name} epoch=1")).set(PublisherValue::Sent, 1);
         let snapshot = Snapshot { node, ..snapshot(&region) };
         let families = Collector::new().collect(&snapshot);
         for format in [Format::Plain, Format::OpenMetrics] {

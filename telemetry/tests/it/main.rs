@@ -13,28 +13,18 @@ mod push;
 mod recording;
 mod spans;
 
-use mycelium_telemetry::{Snapshot, Source};
+use std::collections::BTreeMap;
+
+use mycelium_telemetry::Snapshot;
 use mycelium_transports::counters::Region;
-
-/// A node of which only snapshots are taken.
-struct Snapshots<F>(F);
-
-impl<F: Fn() -> Snapshot + Send> Source for Snapshots<F> {
-    fn snapshot(&self) -> Option<Snapshot> {
-        Some((self.0)())
-    }
-
-    fn live(&self) -> Result<String, String> {
-        unreachable!("snapshots only")
-    }
-
-    fn ready(&self) -> Result<String, String> {
-        unreachable!("snapshots only")
-    }
-}
 
 /// A node of which this region is all.
 fn snapshot(region: &Region) -> Snapshot {
     let (node, readings, unseen) = ("main".to_owned(), region.read(), region.unseen());
     Snapshot { node, readings, unseen, ..Snapshot::default() }
+}
+
+/// The attributes that a test expects.
+fn attributes<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+    BTreeMap::from(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())))
 }

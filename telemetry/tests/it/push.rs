@@ -1,6 +1,5 @@
 //! Metrics at a collector, read by the official definitions.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -15,7 +14,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 
 use crate::collector::{Collector, texts};
-use crate::snapshot;
+use crate::{attributes, snapshot};
 
 const START: u64 = 1_700_000_000_000_000_005;
 
@@ -77,9 +76,8 @@ fn counters_are_cumulative_monotonic_sums_and_gauges_have_no_start() {
     let [point] = &*sum.data_points else { panic!("{sum:?}") };
     assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (START, START));
     assert_eq!((number(point), point.flags), (7, 0));
-    let expected = [("node", "main"), ("publisher", "Feed"), ("topic", "swaps")];
-    let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    assert_eq!(texts(&point.attributes), BTreeMap::from(expected));
+    let expected = attributes([("node", "main"), ("publisher", "Feed"), ("topic", "swaps")]);
+    assert_eq!(texts(&point.attributes), expected);
     assert_eq!(metric(&metrics, "mycelium_link_sent_bytes").unit, "By");
     // A sum is an `int64` there.
     let Some(Data::Sum(sum)) = &metric(&metrics, "orders_stored").data else { panic!() };

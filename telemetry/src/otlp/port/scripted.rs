@@ -90,6 +90,10 @@ pub(crate) fn taken(_: Duration) -> Answer {
     Answer::Taken { rejected: 0, error: None }
 }
 
+pub(crate) fn busy(seconds: u64) -> Answer {
+    Answer::Later { after: Some(Duration::from_secs(seconds)), error: "busy".to_owned() }
+}
+
 pub(crate) fn away(_: Duration) -> Answer {
     Answer::Later { after: None, error: "connection refused".to_owned() }
 }

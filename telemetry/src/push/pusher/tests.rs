@@ -11,7 +11,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::Snapshot;
-use crate::otlp::port::scripted::{Script, Stage, away, seconds, taken};
+use crate::otlp::port::scripted::{Script, Stage, away, busy, seconds, taken};
 
 /// A request: its start time, its points, and the number of messages that publishers have sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,10 @@ struct Outcome {
 impl Outcome {
     fn times(&self) -> Vec<Duration> {
         self.posts.iter().map(|post| post.at).collect()
+    }
+
+    fn all_points(&self) -> u64 {
+        self.posts.iter().map(|post| post.points as u64).sum()
     }
 }
 
@@ -108,8 +112,7 @@ fn metrics_are_pushed_at_each_interval_and_at_the_end() {
     let sent: Vec<_> = outcome.posts.iter().flat_map(|post| &post.sent).collect();
     assert_eq!(sent, [&10, &20, &30, &35], "each has the values of its time");
     assert_eq!((outcome.pushes, outcome.ended_at), ([4, 0, 0], seconds(35)));
-    let points: usize = outcome.posts.iter().map(|post| post.points).sum();
-    assert_eq!((outcome.points, outcome.notices.len()), ([points as u64, 0], 0));
+    assert_eq!((outcome.points, outcome.notices.len()), ([outcome.all_points(), 0], 0));
     let often = Script { stop_at: seconds(3), ..script(taken) };
     let outcome = run(settings().interval(seconds(1)), 1, often);
     assert_eq!(outcome.times(), [1, 2, 3].map(seconds));
@@ -145,9 +148,6 @@ fn a_collector_that_is_away_costs_one_line_a_minute_and_no_wait_at_the_end() {
 
 #[test]
 fn retry_after_is_honoured() {
-    fn busy(after: u64) -> Answer {
-        Answer::Later { after: Some(seconds(after)), error: "busy".to_owned() }
-    }
     let answer = |now| if now < seconds(20) { busy(13) } else { taken(now) };
     let outcome = run(settings(), 1, script(answer));
     assert_eq!(outcome.times(), [10, 23, 30, 35].map(seconds));
@@ -168,8 +168,8 @@ fn a_slow_collector_has_the_time_of_a_request_and_pushes_do_not_pile_up() {
     assert_eq!(slow.times(), [10, 20, 30].map(seconds));
     // The last push was aborted, with 2 s left.
     assert_eq!((slow.pushes, slow.ended_at), ([2, 1, 0], seconds(37)));
-    let late =
-        run(settings(), 1, Script { takes: seconds(60), stop_at: seconds(65), ..script(taken) });
+    let late = Script { takes: seconds(60), stop_at: seconds(65), ..script(taken) };
+    let late = run(settings(), 1, late);
     assert_eq!(late.times(), [10, 30, 50].map(seconds), "each ends after its 10 s");
     assert_eq!((late.pushes, late.ended_at), ([0, 3, 0], seconds(65)));
 }
@@ -177,17 +177,14 @@ fn a_slow_collector_has_the_time_of_a_request_and_pushes_do_not_pile_up() {
 #[test]
 fn what_a_collector_refuses_is_counted_and_the_rest_is_sent() {
     let answer = |now| match now {
-        now if now < seconds(15) => {
-            Answer::Refused { error: "the collector answered 404".to_owned() }
-        }
+        now if now < seconds(15) => Answer::Refused { error: "a status".to_owned() },
         _ => Answer::Taken { rejected: 3, error: Some("too old".to_owned()) },
     };
     let outcome = run(settings(), 1500, Script { stop_at: seconds(15), ..script(answer) });
     // All six requests of each push are sent, although the first is refused.
     let points = outcome.posts[0].points as u64;
     assert_eq!((points, outcome.posts.len() % 2), (1000, 0));
-    let all: usize = outcome.posts.iter().map(|post| post.points).sum();
-    let of_push = all as u64 / 2;
+    let of_push = outcome.all_points() / 2;
     let requests = outcome.posts.len() as u64 / 2;
     assert_eq!(outcome.pushes, [0, 0, 2]);
     assert_eq!(outcome.points, [of_push - 3 * requests, of_push + 3 * requests]);
@@ -197,17 +194,14 @@ fn what_a_collector_refuses_is_counted_and_the_rest_is_sent() {
 #[test]
 fn a_push_at_which_the_collector_fails_ends_and_the_next_one_is_in_time() {
     let answer = |now| match now {
-        now if now < seconds(15) => {
-            Answer::Failed { error: "the collector answered 500".to_owned() }
-        }
+        now if now < seconds(15) => Answer::Failed { error: "a status".to_owned() },
         _ => taken(now),
     };
     let outcome = run(settings(), 1500, Script { stop_at: seconds(15), ..script(answer) });
     let (first, rest) = outcome.posts.split_first().unwrap();
     assert_eq!((first.at, first.points), (seconds(10), 1000), "its other requests are not sent");
     assert!(rest.len() > 1 && rest.iter().all(|post| post.at == seconds(15)));
-    let points: usize = rest.iter().map(|post| post.points).sum();
-    assert_eq!((outcome.pushes, outcome.points), ([1, 1, 0], [points as u64, 0]));
+    assert_eq!((outcome.pushes, outcome.points), ([1, 1, 0], [outcome.all_points() - 1000, 0]));
 }
 
 #[test]

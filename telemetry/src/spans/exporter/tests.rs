@@ -9,7 +9,7 @@ use mycelium_transports::counters::{ExporterValue, Region};
 use mycelium_transports::local::{Span, SpanKind, SpanSink};
 
 use super::*;
-use crate::otlp::port::scripted::{Script, Stage, away, seconds, taken};
+use crate::otlp::port::scripted::{Script, Stage, away, busy, seconds, taken};
 
 struct Outcome {
     posts: Vec<Duration>,
@@ -100,9 +100,6 @@ fn a_collector_that_is_away_costs_spans_and_nothing_else() {
 
 #[test]
 fn retry_after_is_honoured_within_the_time_of_a_batch() {
-    fn busy(after: u64) -> Answer {
-        Answer::Later { after: Some(seconds(after)), error: "busy".to_owned() }
-    }
     let answer = |now| if now == seconds(0) { busy(7) } else { taken(now) };
     let outcome = run([(0, 4)], script(answer));
     assert_eq!((outcome.posts, outcome.exported), (vec![seconds(0), seconds(7)], 4));
@@ -116,8 +113,7 @@ fn retry_after_is_honoured_within_the_time_of_a_batch() {
 
 #[test]
 fn a_collector_cannot_shorten_the_pauses() {
-    let at_once = |_| Answer::Later { after: Some(Duration::ZERO), error: "busy".to_owned() };
-    let outcome = run([(0, 4)], script(at_once));
+    let outcome = run([(0, 4)], script(|_| busy(0)));
     assert_eq!((outcome.failed, outcome.exported), (4, 0));
     assert!((3..=60).contains(&outcome.posts.len()), "{:?}", outcome.posts);
 }

@@ -1,6 +1,5 @@
 //! What a collector gets, read by the official definitions.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use mycelium_core::TraceContext;
@@ -10,6 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind as Kind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use super::faults::Running;
+use crate::attributes;
 use crate::collector::{Collector, Request, texts};
 
 /// A message that was sent by `Feed`, and its handling by `Sum`, which failed.
@@ -71,16 +71,15 @@ fn spans_have_the_ids_times_and_attributes_that_opentelemetry_defines() {
     assert_eq!(sent.status, None);
     assert_eq!(handled.status.as_ref().unwrap().code(), StatusCode::Error);
     for (span, operation, sequence) in [(sent, "send", "0"), (handled, "process", "300")] {
-        let expected = [
+        let expected = attributes([
             ("messaging.destination.name", "ticks"),
             ("messaging.operation.name", operation),
             ("messaging.operation.type", operation),
             ("messaging.system", "mycelium"),
             ("mycelium.publisher", "Feed"),
             ("mycelium.sequence", sequence),
-        ];
-        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        assert_eq!(texts(&span.attributes), BTreeMap::from(expected));
+        ]);
+        assert_eq!(texts(&span.attributes), expected);
     }
 }
 
