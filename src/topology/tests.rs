@@ -19,6 +19,18 @@ pub(super) fn without_code(error: TopologyError) -> String {
     text.to_owned()
 }
 
+pub(super) trait Says {
+    /// Checks the text of an error, without its code.
+    fn says(self, expected: &str);
+}
+
+impl Says for TopologyError {
+    #[track_caller]
+    fn says(self, expected: &str) {
+        assert_eq!(without_code(self), expected);
+    }
+}
+
 #[test]
 fn a_missing_file_is_named() {
     let missing = Topology::load("no/such/file.toml").unwrap_err().to_string();
@@ -125,35 +137,24 @@ fn subscription(text: &str, coded: SubscribeOptions) -> Result<SubscribeOptions,
 
 #[test]
 fn the_file_overrides_the_options_of_a_subscription_key_by_key() {
+    use Policy::{Block, Latest, LatestByKey as ByKey, Reject, Sample};
+
     let number = |number| NonZeroU32::new(number).unwrap();
-    let by =
-        |field, keys| Policy::LatestByKey(LatestByKey::of::<Tick>(field, number(keys)).unwrap());
+    let by = |field, keys| ByKey(LatestByKey::of::<Tick>(field, number(keys)).unwrap());
     let (next, oldest) = (Start::Next, Start::OldestRetained);
     for (text, coded, expected) in [
-        ("", (Policy::Block, next), (Policy::Block, next)),
-        (
-            "policy = \"sample(1/10)\"",
-            (Policy::Block, oldest),
-            (Policy::Sample(number(10)), oldest),
-        ),
-        ("start = \"oldest-retained\"", (Policy::Reject, next), (Policy::Reject, oldest)),
+        ("", (Block, next), (Block, next)),
+        ("policy = \"sample(1/10)\"", (Block, oldest), (Sample(number(10)), oldest)),
+        ("start = \"oldest-retained\"", (Reject, next), (Reject, oldest)),
         ("start = \"next\"", (by("price", 7), oldest), (by("price", 7), next)),
-        ("policy = \"latest\"", (Policy::Block, next), (Policy::Latest, next)),
+        ("policy = \"latest\"", (Block, next), (Latest, next)),
         ("policy = \"latest\"", (by("price", 7), next), (by("price", 7), next)),
-        (
-            "policy = \"latest\"\nkey = \"symbol\"",
-            (Policy::Block, next),
-            (by("symbol", 1024), next),
-        ),
-        (
-            "policy = \"latest\"\nkey = \"price\"\nkeys = 3",
-            (Policy::Block, next),
-            (by("price", 3), next),
-        ),
+        ("policy = \"latest\"\nkey = \"symbol\"", (Block, next), (by("symbol", 1024), next)),
+        ("policy = \"latest\"\nkey = \"price\"\nkeys = 3", (Block, next), (by("price", 3), next)),
         ("key = \"symbol\"", (by("price", 7), next), (by("symbol", 7), next)),
-        ("key = \"symbol\"", (Policy::Latest, next), (by("symbol", 1024), next)),
+        ("key = \"symbol\"", (Latest, next), (by("symbol", 1024), next)),
         ("keys = 8", (by("price", 7), next), (by("price", 8), next)),
-        ("policy = \"block\"", (by("price", 7), next), (Policy::Block, next)),
+        ("policy = \"block\"", (by("price", 7), next), (Block, next)),
     ] {
         let options = |(policy, start)| SubscribeOptions::new(policy, start);
         assert_eq!(subscription(text, options(coded)), Ok(options(expected)), "{text}");
@@ -202,21 +203,17 @@ fn the_nodes_of_a_machine_are_those_of_its_host() {
     assert_eq!(topology.nodes_of(&nobody).unwrap(), ["b", "c"]);
     assert_eq!(topology.nodes_of(&["one"]).unwrap(), ["a"]);
     assert_eq!(topology.nodes_of(&["two", "one"]).unwrap(), ["a", "b", "c"]);
-    assert_eq!(
-        without_code(topology.nodes_of(&["three"]).unwrap_err()),
-        "t.toml: unknown host `three`: expected one of: one, two"
-    );
+    let unknown = topology.nodes_of(&["three"]).unwrap_err();
+    unknown.says("t.toml: unknown host `three`: expected one of: one, two");
     let none = file("\"203.0.113.1\"", "\"203.0.113.2\"").nodes_of(&nobody).unwrap_err();
-    assert_eq!(
-        without_code(none),
+    none.says(
         "t.toml: this machine has an address of no host of the file: name the host that it is, \
-         one of: one, two"
+         one of: one, two",
     );
     let both = file("\"127.0.0.1\"", "\"127.0.0.1\"").nodes_of(&nobody).unwrap_err();
-    assert_eq!(
-        without_code(both),
+    both.says(
         "t.toml: this machine has an address of the hosts `one` and `two`: name the host that it \
-         is, one of: one, two"
+         is, one of: one, two",
     );
     let without = Topology::parse("t.toml", "[node.a]\n[node.b]\n").unwrap();
     assert_eq!(without.nodes_of(&nobody).unwrap(), ["a", "b"]);

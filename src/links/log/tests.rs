@@ -146,11 +146,8 @@ fn unlimited_names_share_one_count() {
     assert_eq!(test.limiter.entries.len(), KEYS + 1);
     test.pass(WINDOW);
     assert_eq!(test.lines.len(), KEYS + 2);
-    assert!(
-        test.lines[KEYS + 1].ends_with("(9743 more within a minute)"),
-        "{:?}",
-        test.lines[KEYS + 1]
-    );
+    let last = &test.lines[KEYS + 1];
+    assert!(last.ends_with("(9743 more within a minute)"), "{last}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Tests that the tree behaves like OTP's `supervisor` at each event, and that its promises hold
 //! for any interleaving of events.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mycelium_bundle::Restart;
@@ -18,18 +17,9 @@ mod otp;
 
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// A supervisor that the test makes, with its children.
-#[derive(Clone, Debug)]
-struct Plan {
-    strategy: Strategy,
-    intensity: u32,
-    children: Vec<PlannedChild>,
-}
-
-#[derive(Clone, Debug)]
-enum PlannedChild {
-    Worker(Lifetime),
-    Supervisor(Plan),
+/// Returns a worker of a plan. It gets its name when the tree is built.
+fn worker(lifetime: Lifetime) -> otp::Child {
+    otp::Child::Worker { name: 0, lifetime, is_alive: false }
 }
 
 fn lifetimes() -> impl proptest::strategy::Strategy<Value = Lifetime> {
@@ -41,17 +31,19 @@ fn lifetimes() -> impl proptest::strategy::Strategy<Value = Lifetime> {
     ]
 }
 
-fn plans() -> impl proptest::strategy::Strategy<Value = Plan> {
-    let worker = || lifetimes().prop_map(PlannedChild::Worker);
+fn plans() -> impl proptest::strategy::Strategy<Value = otp::Supervisor> {
+    let workers = || lifetimes().prop_map(worker);
     let strategies = || prop::sample::select(Strategy::ALL.to_vec());
-    let plan = |(strategy, intensity, children)| Plan { strategy, intensity, children };
-    let flat = (strategies(), 0..3u32, prop::collection::vec(worker(), 0..5)).prop_map(plan);
+    let plan = |(strategy, intensity, children)| {
+        otp::Supervisor::new(strategy, intensity, WINDOW, children)
+    };
+    let flat = (strategies(), 0..3usize, prop::collection::vec(workers(), 0..5)).prop_map(plan);
     flat.prop_recursive(3, 12, 4, move |below| {
         let child = prop_oneof![
-            2 => worker(),
-            1 => below.prop_map(PlannedChild::Supervisor),
+            2 => workers(),
+            1 => below.prop_map(otp::Child::Supervisor),
         ];
-        (strategies(), 0..4u32, prop::collection::vec(child, 1..5)).prop_map(plan)
+        (strategies(), 0..4usize, prop::collection::vec(child, 1..5)).prop_map(plan)
     })
 }
 
@@ -59,7 +51,7 @@ fn plans() -> impl proptest::strategy::Strategy<Value = Plan> {
 struct Driven {
     tree: Tree,
     /// The child of each name in the model.
-    names: BTreeMap<usize, ChildId>,
+    names: Vec<ChildId>,
     top: SupervisorId,
     moment: Moment,
     acts: Vec<Act>,
@@ -71,16 +63,17 @@ fn at_once(limit: u32) -> Restart {
 }
 
 impl Driven {
-    fn new(plan: &Plan) -> (Driven, otp::Supervisor) {
+    /// Builds the tree of a plan, and names its workers.
+    fn new(plan: &mut otp::Supervisor) -> Driven {
         let mut tree = Tree::new(AtTop::Stop);
-        let mut names = BTreeMap::new();
+        let mut names = Vec::new();
         let root = tree.root();
-        let (top, model) = build(&mut tree, root, plan, &mut names);
-        (Driven { tree, names, top, moment: Moment::default(), acts: Vec::new() }, model)
+        let top = build(&mut tree, root, plan, &mut names);
+        Driven { tree, names, top, moment: Moment::default(), acts: Vec::new() }
     }
 
     fn name(&self, id: ChildId) -> usize {
-        *self.names.iter().find(|(_, other)| **other == id).expect("a child of the plan").0
+        self.names.iter().position(|other| *other == id).expect("a child of the plan")
     }
 
     /// Follows all commands.
@@ -104,40 +97,31 @@ impl Driven {
     }
 
     fn alive(&self) -> Vec<usize> {
-        let runs = |id: &ChildId| self.tree.state(*id) == Some(State::Running);
-        self.names.iter().filter(|(_, id)| runs(id)).map(|(name, _)| *name).collect()
+        let runs = |name: &usize| self.tree.state(self.names[*name]) == Some(State::Running);
+        (0..self.names.len()).filter(runs).collect()
     }
 }
 
 fn build(
     tree: &mut Tree,
     parent: SupervisorId,
-    plan: &Plan,
-    names: &mut BTreeMap<usize, ChildId>,
-) -> (SupervisorId, otp::Supervisor) {
-    let Plan { strategy, intensity, children } = plan;
-    let spec = SupervisorSpec {
-        name: "supervisor".into(),
-        strategy: *strategy,
-        restart: at_once(*intensity),
-    };
+    plan: &mut otp::Supervisor,
+    names: &mut Vec<ChildId>,
+) -> SupervisorId {
+    let (strategy, restart) = (plan.strategy, at_once(plan.intensity as u32));
+    let spec = SupervisorSpec { name: "supervisor".into(), strategy, restart };
     let id = tree.add_supervisor(parent, spec).expect("the parent lives");
-    let mut model = otp::Supervisor::new(*strategy, *intensity as usize, WINDOW);
-    for child in children {
-        model.children.push(match child {
-            PlannedChild::Worker(lifetime) => {
+    for child in &mut plan.children {
+        match child {
+            otp::Child::Worker { name, lifetime, .. } => {
                 let spec = ChildSpec { lifetime: *lifetime, restart: at_once(u32::MAX).into() };
-                let name = names.len();
-                let child = tree.add_child(id, spec, Duration::ZERO).expect("it lives");
-                names.insert(name, child);
-                otp::Child::Worker { name, lifetime: *lifetime, is_alive: false }
+                *name = names.len();
+                names.push(tree.add_child(id, spec, Duration::ZERO).expect("it lives"));
             }
-            PlannedChild::Supervisor(below) => {
-                otp::Child::Supervisor(build(tree, id, below, names).1)
-            }
-        });
+            otp::Child::Supervisor(below) => _ = build(tree, id, below, names),
+        }
     }
-    (id, model)
+    id
 }
 
 proptest! {
@@ -146,10 +130,10 @@ proptest! {
     /// OTP.
     #[test]
     fn exits_have_the_same_effects_as_in_otp(
-        plan in plans(),
+        mut model in plans(),
         exits in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), 0..6u64), 1..40),
     ) {
-        let (mut driven, mut model) = Driven::new(&plan);
+        let mut driven = Driven::new(&mut model);
         let mut acts = Vec::new();
         model.start(&mut acts);
         driven.tree.start(driven.top, Duration::ZERO);
@@ -169,7 +153,7 @@ proptest! {
             acts.clear();
             driven.acts.clear();
             let gave_up = model.exit(name, exit, driven.moment.now, &mut acts);
-            driven.tree.ended(driven.names[&name], end, driven.moment);
+            driven.tree.ended(driven.names[name], end, driven.moment);
             driven.settle();
             if gave_up {
                 // The tree deletes all remaining children; in OTP the supervisor itself is gone.
@@ -177,7 +161,7 @@ proptest! {
                     acts.iter().filter(|act| matches!(act, Act::Terminate(_))).copied().collect()
                 };
                 prop_assert_eq!(stops(&driven.acts), stops(&acts));
-                prop_assert!(driven.names.values().all(|id| driven.tree.state(*id).is_none()));
+                prop_assert!(driven.names.iter().all(|id| driven.tree.state(*id).is_none()));
                 break;
             }
             prop_assert_eq!(&driven.acts, &acts, "after {:?} of {}", exit, name);
@@ -287,16 +271,11 @@ impl Loose {
     /// must have started.
     fn check_begin(&self, child: ChildId) {
         let (of, strategy) = self.place(child);
-        for (other, _, id) in &self.children {
-            if *id == child {
-                break;
-            }
+        for (other, _, id) in self.children.iter().take_while(|(_, _, id)| *id != child) {
             let state = self.tree.state(*id);
             let must_run = *other == of && strategy != Strategy::OneForOne && state.is_some();
-            assert!(
-                !must_run || state == Some(State::Running),
-                "{id:?} before {child:?}: {state:?}"
-            );
+            let holds = !must_run || state == Some(State::Running);
+            assert!(holds, "{id:?} before {child:?}: {state:?}");
         }
     }
 
@@ -313,10 +292,8 @@ impl Loose {
             let after = self.children.iter().skip_while(|(_, _, id)| *id != child).skip(1);
             for (_, _, id) in after.filter(|(other, _, _)| *other == of) {
                 let state = self.tree.state(*id);
-                assert!(
-                    matches!(state, None | Some(State::Waiting | State::Told { .. })),
-                    "{id:?} after {child:?}: {state:?}"
-                );
+                let rests = matches!(state, None | Some(State::Waiting | State::Told { .. }));
+                assert!(rests, "{id:?} after {child:?}: {state:?}");
             }
         }
     }
@@ -355,13 +332,13 @@ proptest! {
 }
 
 /// Creates a supervisor of three children that run, with this limit.
-fn three(strategy: Strategy, limit: u32) -> (Tree, [ChildId; 3]) {
-    let children = vec![PlannedChild::Worker(Lifetime::Permanent); 3];
-    let plan = Plan { strategy, intensity: limit, children };
-    let (Driven { mut tree, names, top, .. }, _) = Driven::new(&plan);
+fn three(strategy: Strategy, limit: usize) -> (Tree, [ChildId; 3]) {
+    let children = vec![worker(Lifetime::Permanent); 3];
+    let mut plan = otp::Supervisor::new(strategy, limit, WINDOW, children);
+    let Driven { mut tree, names, top, .. } = Driven::new(&mut plan);
     tree.start(top, Duration::ZERO);
     start_all(&mut tree);
-    (tree, [0, 1, 2].map(|name| names[&name]))
+    (tree, names.try_into().expect("three children"))
 }
 
 /// Starts the children that have the command to start, and drops the other commands.

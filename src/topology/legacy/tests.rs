@@ -4,18 +4,18 @@ use mycelium_core::legacy::ContractDigest;
 use mycelium_transports::endpoint::Endpoint;
 
 use super::*;
-use crate::topology::tests::without_code;
+use crate::topology::tests::{Says, without_code};
 
 const FLOOR: &str = "[legacy.floor]\nlisten = \"10.0.0.1:7401\"\nwire = \"plain\"\n";
 
 /// Returns the error of a listener with these additional keys. The first of them is on line 4.
-fn error_with(keys: &str) -> String {
+fn error_with(keys: &str) -> TopologyError {
     let types = if keys.contains("types") { "" } else { "types = { 11 = \"swaps\" }\n" };
     error(&format!("{FLOOR}{keys}{types}"))
 }
 
-fn error(text: &str) -> String {
-    without_code(Topology::parse("t.toml", text).unwrap_err())
+fn error(text: &str) -> TopologyError {
+    Topology::parse("t.toml", text).unwrap_err()
 }
 
 fn listener(text: &str) -> ListenerConfig {
@@ -39,7 +39,7 @@ fn a_listener_has_defaults() {
 
 #[test]
 fn a_listener_has_the_settings_of_its_keys() {
-    let digests = ["00".repeat(32), "Ab".repeat(32)];
+    let [one, other] = ["00".repeat(32), "Ab".repeat(32)];
     let text = format!(
         r#"
 [node.main]
@@ -48,7 +48,7 @@ fn a_listener_has_the_settings_of_its_keys() {
 node = "other"
 socket = "/run/me/floor.sock"
 users = [1, 2]
-wire = {{ digest = ["{}", "{}"] }}
+wire = {{ digest = ["{one}", "{other}"] }}
 unknown = "end"
 invalid = "drop"
 slow = "drop"
@@ -60,13 +60,12 @@ queue = "2 KiB"
 0 = "a"
 65535 = {{ topic = "b", clients = "send" }}
 7 = {{ topic = "b", clients = "receive" }}
-"#,
-        digests[0], digests[1]
+"#
     );
     let listener = listener(&text);
     assert_eq!(listener.node.as_deref(), Some("other"));
     assert_eq!(listener.endpoint.to_string(), "/run/me/floor.sock");
-    let digests = digests.map(|text| ContractDigest::from_hex(&text).unwrap());
+    let digests = [one, other].map(|text| ContractDigest::from_hex(&text).unwrap());
     assert_eq!(listener.digests, digests);
     assert_eq!((listener.unknown, listener.invalid), (OnBadFrame::End, OnBadFrame::Drop));
     assert_eq!((listener.slow, listener.connections), (OnSlowClient::Drop, 7));
@@ -78,35 +77,25 @@ queue = "2 KiB"
 
 #[test]
 fn mistakes_are_named_with_their_place() {
-    assert_eq!(
-        error("[legacy.\"a b\"]\nwire = \"plain\"\n"),
-        "t.toml:1:9: invalid name of a listener `a b`: expected letters, digits, `-`, `_` and `.`"
+    error("[legacy.\"a b\"]\nwire = \"plain\"\n").says(
+        "t.toml:1:9: invalid name of a listener `a b`: expected letters, digits, `-`, `_` and `.`",
     );
-    let address = "expected one address: either `listen = \"10.0.0.1:7401\"` for TCP, or `socket = \"/run/me/floor.sock\"`";
-    assert_eq!(error("[legacy.a]\nwire = \"plain\"\n"), format!("t.toml:1:9: {address}"));
-    assert_eq!(error_with("socket = \"/a/b\"\n"), format!("t.toml:1:9: {address}"));
-    assert_eq!(
-        error(FLOOR),
-        "t.toml:1:9: a listener without types serves nothing: add `[legacy.floor.types]`, with lines such as `11 = \"ticks\"`"
+    let address = "t.toml:1:9: expected one address: either `listen = \"10.0.0.1:7401\"` for TCP, or `socket = \"/run/me/floor.sock\"`";
+    error("[legacy.a]\nwire = \"plain\"\n").says(address);
+    error_with("socket = \"/a/b\"\n").says(address);
+    error(FLOOR)
+        .says("t.toml:1:9: a listener without types serves nothing: add `[legacy.floor.types]`, with lines such as `11 = \"ticks\"`");
+    error(&format!("[node.a]\n[node.b]\n{FLOOR}")).says(
+        "t.toml:3:9: a file with several nodes says which one listens: add `node`, one of: a, b",
     );
-    assert_eq!(
-        error(&format!("[node.a]\n[node.b]\n{FLOOR}")),
-        "t.toml:3:9: a file with several nodes says which one listens: add `node`, one of: a, b"
-    );
-    assert_eq!(
-        error_with("users = [1]\n"),
-        "t.toml:2:10: `users`, `group` and `mode` are for a Unix socket (`socket`): a TCP address proves no user"
-    );
-    assert_eq!(
-        error_with("payload = \"17 MiB\"\n"),
-        "t.toml:4:11: invalid payload of 17825792 bytes: expected 1 to 16777216"
-    );
+    error_with("users = [1]\n")
+        .says("t.toml:2:10: `users`, `group` and `mode` are for a Unix socket (`socket`): a TCP address proves no user");
+    error_with("payload = \"17 MiB\"\n")
+        .says("t.toml:4:11: invalid payload of 17825792 bytes: expected 1 to 16777216");
     let socket =
         "[legacy.a]\nwire = \"plain\"\nsocket = \"/a/b\"\nmode = \"0666\"\ntypes = { 1 = \"a\" }\n";
-    assert_eq!(
-        error(socket),
-        "t.toml:4:8: this mode lets processes of all users connect: list those that may (`users`), or close it to others"
-    );
+    error(socket)
+        .says("t.toml:4:8: this mode lets processes of all users connect: list those that may (`users`), or close it to others");
 }
 
 #[test]
@@ -116,39 +105,32 @@ fn mistakes_of_the_wire_are_named() {
     let invalid = "t.toml:3:8: invalid wire: expected \"plain\", or { digest = \"..\" } with the digest of the clients' \
                    contract, or a list of them";
     for wire in ["\"digest\"", "{ digest = [] }", "{ sha = \"\" }", "7"] {
-        assert_eq!(error(wire), invalid, "{wire}");
+        assert_eq!(without_code(error(wire)), invalid, "{wire}");
     }
-    assert_eq!(
-        error("{ digest = \"0a\" }"),
-        "t.toml:3:8: invalid digest `0a`: expected 64 hexadecimal digits"
-    );
+    error("{ digest = \"0a\" }")
+        .says("t.toml:3:8: invalid digest `0a`: expected 64 hexadecimal digits");
+    // The key is needed.
     let missing = "[legacy.a]\nlisten = \"10.0.0.1:1\"\n";
-    let expected = invalid.replace(":3:8:", ":1:1:");
-    assert_eq!(super::tests::error(missing), expected, "the key is needed");
+    super::tests::error(missing).says(&invalid.replace(":3:8:", ":1:1:"));
 }
 
 #[test]
 fn mistakes_of_types_are_named() {
     let error = |types: &str| error_with(&format!("[legacy.floor.types]\n{types}\n"));
     for id in ["65536", "x", "011", "-1"] {
-        assert_eq!(
-            error(&format!("{id} = \"swaps\"")),
-            format!("t.toml:5:1: invalid type `{id}`: expected a number from 0 to 65535")
-        );
+        let expected = "expected a number from 0 to 65535";
+        error(&format!("{id} = \"swaps\""))
+            .says(&format!("t.toml:5:1: invalid type `{id}`: {expected}"));
     }
-    assert!(error("1 = \"a b\"").starts_with("t.toml:5:5: invalid topic `a b`: "));
-    assert_eq!(
-        error("1 = 2"),
-        "t.toml:5:5: invalid type: expected a topic, or { topic = \"..\", clients = \"..\" }"
+    assert!(error("1 = \"a b\"").to_string().starts_with("t.toml:5:5: invalid topic `a b`: "));
+    error("1 = 2").says(
+        "t.toml:5:5: invalid type: expected a topic, or { topic = \"..\", clients = \"..\" }",
     );
-    assert_eq!(
-        error("1 = { topic = \"a\", clients = \"recieve\" }"),
-        "t.toml:5:5: invalid clients `recieve`: did you mean `receive`? (expected one of: send, receive, both)"
-    );
-    assert_eq!(
-        error("1 = \"a\"\n2 = { topic = \"a\", clients = \"receive\" }"),
+    error("1 = { topic = \"a\", clients = \"recieve\" }")
+        .says("t.toml:5:5: invalid clients `recieve`: did you mean `receive`? (expected one of: send, receive, both)");
+    error("1 = \"a\"\n2 = { topic = \"a\", clients = \"receive\" }").says(
         "t.toml:6:5: topic `a` has type 1 already: expected one type in each direction \
-         (`clients = \"send\"`, `clients = \"receive\"`)"
+         (`clients = \"send\"`, `clients = \"receive\"`)",
     );
 }
 
@@ -174,11 +156,10 @@ fn a1_a_topic_with_a_list_is_not_served_to_the_network() {
         assert_eq!(parsed.is_err(), is_error, "{clients} {list}");
         assert!(Topology::parse("t.toml", &text("trust = \"network\"\n", clients, list)).is_ok());
         if let Err(error) = parsed {
-            let expected = format!(
+            error.says(&format!(
                 "t.toml:8:5: topic `orders` has a list of `{list}`, but any process that can connect to this listener \
                  would be one: if no other process can, write `trust = \"network\"`, or listen at a Unix socket (`socket`)"
-            );
-            assert_eq!(without_code(error), expected);
+            ));
         }
     }
 }
@@ -188,7 +169,7 @@ fn a1_a_topic_with_a_list_is_not_served_to_the_network() {
 fn two_listeners_of_one_host_have_two_addresses() {
     let check = |text: &str| {
         let topology = Topology::parse("t.toml", text).unwrap().in_directory("/run/x");
-        topology.check_legacy_addresses("main").map_err(without_code)
+        topology.check_legacy_addresses("main")
     };
     let listener = |name: &str, keys: &str| {
         format!("[legacy.{name}]\n{keys}\nwire = \"plain\"\ntypes = {{ 1 = \"a\" }}\n")
@@ -197,21 +178,17 @@ fn two_listeners_of_one_host_have_two_addresses() {
         let first = listener("a", "listen = [\"127.0.0.1:7401\", \"[::1]:7401\"]");
         check(&format!("{first}{}", listener("b", second)))
     };
-    assert_eq!(same("listen = \"127.0.0.1:7402\""), Ok(()));
+    same("listen = \"127.0.0.1:7402\"").unwrap();
     for address in ["127.0.0.1:7401", "[0:0::1]:7401"] {
         let shown = address.replace("0:0::1", "::1");
-        assert_eq!(
-            same(&format!("listen = \"{address}\"")).unwrap_err(),
-            format!(
-                "t.toml:6:10: legacy listener `b` has the address `{shown}` of legacy listener `a` \
-                 at t.toml:2:10: expected one of its own"
-            )
-        );
+        same(&format!("listen = \"{address}\"")).unwrap_err().says(&format!(
+            "t.toml:6:10: legacy listener `b` has the address `{shown}` of legacy listener `a` at \
+             t.toml:2:10: expected one of its own"
+        ));
     }
-    assert_eq!(
-        check(&listener("a", "socket = \"/run/x/main.sock\"")).unwrap_err(),
+    check(&listener("a", "socket = \"/run/x/main.sock\"")).unwrap_err().says(
         "t.toml:2:10: legacy listener `a` has the address `/run/x/main.sock` of node `main`: \
-         expected one of its own"
+         expected one of its own",
     );
     let hosts = "[host.x]\naddress = \"10.0.0.1\"\n[host.y]\naddress = \"10.0.0.2\"\n\
                  [node.main]\nhost = \"x\"\nport = 7400\n[node.other]\nhost = \"y\"\n";
@@ -219,10 +196,9 @@ fn two_listeners_of_one_host_have_two_addresses() {
         listener(&format!("on-{node}"), &format!("node = \"{node}\"\nlisten = \"{listen}\""))
     };
     let any = "0.0.0.0:7401";
-    assert_eq!(check(&format!("{hosts}{}{}", on("main", any), on("other", any))), Ok(()));
-    assert_eq!(
-        check(&format!("{hosts}{}", on("main", "10.0.0.1:7400"))).unwrap_err(),
+    check(&format!("{hosts}{}{}", on("main", any), on("other", any))).unwrap();
+    check(&format!("{hosts}{}", on("main", "10.0.0.1:7400"))).unwrap_err().says(
         "t.toml:12:10: legacy listener `on-main` has the address `10.0.0.1:7400` of node `main` at \
-         t.toml:7:8: expected one of its own"
+         t.toml:7:8: expected one of its own",
     );
 }

@@ -106,10 +106,8 @@ mod tests {
             "DOLLAR" => Some("${PORT}".into()),
             _ => None,
         };
-        match substitute(text, &variable) {
-            Ok(substituted) => Ok(substituted.unwrap_or_else(|| text.to_owned())),
-            Err(problem) => Err(problem.text),
-        }
+        let substituted = substitute(text, &variable).map_err(|problem| problem.text)?;
+        Ok(substituted.unwrap_or_else(|| text.to_owned()))
     }
 
     #[test]

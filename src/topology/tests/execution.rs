@@ -30,11 +30,6 @@ fn a_service_is_executed_as_its_section_says() {
     assert_eq!(said, coded);
     assert_eq!(execution("", coded.clone()), coded);
     // An execution is shown in the form of a section.
-    assert_eq!(
-        execution(
-            &coded.to_string().replace(", ", "\n").replace("1\n3", "1, 3"),
-            Execution::default()
-        ),
-        coded
-    );
+    let shown = coded.to_string().replace(", ", "\n").replace("1\n3", "1, 3");
+    assert_eq!(execution(&shown, Execution::default()), coded);
 }

@@ -17,7 +17,7 @@ pub(super) enum Act {
     Delete(usize),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Supervisor {
     pub(super) strategy: Strategy,
     /// The limit of restarts: `intensity` restarts within `period`.
@@ -27,7 +27,7 @@ pub(super) struct Supervisor {
     restarts: Vec<Duration>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Child {
     Worker {
         name: usize,
@@ -46,8 +46,13 @@ pub(super) enum Exit {
 }
 
 impl Supervisor {
-    pub(super) fn new(strategy: Strategy, intensity: usize, period: Duration) -> Supervisor {
-        Supervisor { strategy, intensity, period, children: Vec::new(), restarts: Vec::new() }
+    pub(super) fn new(
+        strategy: Strategy,
+        intensity: usize,
+        period: Duration,
+        children: Vec<Child>,
+    ) -> Supervisor {
+        Supervisor { strategy, intensity, period, children, restarts: Vec::new() }
     }
 
     /// Corresponds to `init_children`.
