@@ -65,30 +65,20 @@ impl<F: Future<Output = ()> + Unpin> Future for ServiceTask<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
+    use std::sync::atomic::Ordering;
 
     use futures_util::future::AbortHandle;
+    use mycelium_executor::conformance::WakeCounter;
 
     use super::*;
-
-    /// Counts how often it is woken.
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 
     #[test]
     fn an_abort_wakes_the_task_by_its_last_waker_and_ends_it() {
         let hooks = PollHooks { budget: TaskBudget::new(), deferred_wakes: Vec::new(), mark: None };
         let (abort, registration) = AbortHandle::new_pair();
         let mut task = ServiceTask::new(pending(), hooks, registration);
-        let counts = [(); 2].map(|()| Arc::<Count>::default());
-        let mut poll = |count: &Arc<Count>| {
+        let counts = [(); 2].map(|()| Arc::<WakeCounter>::default());
+        let mut poll = |count: &Arc<WakeCounter>| {
             let waker = Waker::from(count.clone());
             Pin::new(&mut task).poll(&mut Context::from_waker(&waker))
         };

@@ -300,22 +300,11 @@ impl Drop for Member {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-    use std::task::Wake;
+    use mycelium_executor::conformance::WakeCounter;
 
     use super::*;
     use crate::supervise::strategy::Strategy;
     use crate::supervise::tree::SupervisorSpec;
-
-    /// Counts how often it is woken.
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 
     /// The tree commands a start, the task runs for another reason, and only then comes the wake
     /// for the start. It must not use up the waker, which the command to stop needs.
@@ -335,17 +324,15 @@ mod tests {
             assert!(lock(&supervision.supervised).tree.begin(member.child, Duration::ZERO));
             member.started();
         }
-        let count = Arc::<Count>::default();
+        let count = Arc::<WakeCounter>::default();
         let waker = Waker::from(count.clone());
         let (context, mut registered) = (Context::from_waker(&waker), None);
         assert!(members[0].poll_stop(&mut registered, &context).is_pending());
         members[0].signal.wake();
         assert!(members[0].poll_stop(&mut registered, &context).is_pending());
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
-        assert_eq!(
-            members[1].ended(RunEnd::Failed, Moment::default()),
-            Verdict::Restart { at: Duration::from_millis(100) }
-        );
+        let verdict = members[1].ended(RunEnd::Failed, Moment::default());
+        assert_eq!(verdict, Verdict::Restart { at: Duration::from_millis(100) });
         assert_eq!(count.0.load(Ordering::Relaxed), 2);
         assert!(members[0].poll_stop(&mut registered, &context).is_ready());
     }

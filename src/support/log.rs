@@ -262,28 +262,22 @@ mod tests {
     #[test]
     fn a_line_has_its_subject_first_and_its_error_last() {
         let (name, error, pause) = ("Sum", "no such file", Duration::from_millis(120));
-        assert_eq!(
-            shown!(service = name, %error, ?pause, "the service failed and will be restarted"),
-            "service `Sum` failed and will be restarted (pause=120ms): no such file"
-        );
+        let line =
+            shown!(service = name, %error, ?pause, "the service failed and will be restarted");
+        let expected = "service `Sum` failed and will be restarted (pause=120ms): no such file";
+        assert_eq!(line, expected);
         let code = "M0054";
-        assert_eq!(
-            shown!(service = name, %error, %code, "the service failed"),
-            "service `Sum` failed: no such file [M0054]"
-        );
+        let line = shown!(service = name, %error, %code, "the service failed");
+        assert_eq!(line, "service `Sum` failed: no such file [M0054]");
         let error = "no such file [M0101]";
-        assert_eq!(
-            shown!(service = name, %code, %error, "the service failed"),
-            "service `Sum` failed: no such file [M0101]"
-        );
+        let line = shown!(service = name, %code, %error, "the service failed");
+        assert_eq!(line, "service `Sum` failed: no such file [M0101]");
         assert_eq!(shown!(service = name, "services rest"), "service `Sum`: services rest");
     }
 
     #[test]
     fn a_line_is_one_line() {
-        assert_eq!(
-            super::single_line("a\nmycelium: error: b\u{1b}[1m ü"),
-            "a\\nmycelium: error: b\\u{1b}[1m ü"
-        );
+        let line = super::single_line("a\nmycelium: error: b\u{1b}[1m ü");
+        assert_eq!(line, "a\\nmycelium: error: b\\u{1b}[1m ü");
     }
 }

@@ -114,13 +114,9 @@ impl fmt::Debug for Watch {
 mod tests {
     use super::*;
 
-    fn members() -> &'static Members {
-        Box::leak(Box::new(Members::new()))
-    }
-
     #[test]
     fn names_are_bounded() {
-        let members = members();
+        let members = Members::new();
         for name in 0..MOST + 10 {
             let has_room = members.set(&name.to_string(), MemberState::Running(1));
             assert_eq!(has_room, name < MOST);

@@ -295,19 +295,14 @@ mod tests {
                 ("log", &["view"], ""),
             ])
         };
+        let changed = "its command changed";
+        let [feed, sum] =
+            ["feed", "sum"].map(|node| format!("`{node}` had completed, and starts again"));
         let cases: [(&[&str], [&str; 4]); 4] = [
-            (&[], ["its command changed", "", "", ""]),
-            (&["view"], ["its command changed", "", "", ""]),
-            (&["feed"], ["its command changed", "", "`feed` had completed, and starts again", ""]),
-            (
-                &["feed", "sum"],
-                [
-                    "its command changed",
-                    "",
-                    "`feed` had completed, and starts again",
-                    "`sum` had completed, and starts again",
-                ],
-            ),
+            (&[], [changed, "", "", ""]),
+            (&["view"], [changed, "", "", ""]),
+            (&["feed"], [changed, "", &feed, ""]),
+            (&["feed", "sum"], [changed, "", &feed, &sum]),
         ];
         for (completed, expected) in cases {
             let completed = completed.iter().map(|&node| node.to_owned()).collect();

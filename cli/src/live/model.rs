@@ -306,6 +306,7 @@ mod tests {
     use std::process;
     use std::sync::Arc;
 
+    use mycelium::counters::EdgeValue::{JoinedAt, Left, Overwritten, Sampled, Taken};
     use mycelium::counters::{Attached, EdgeValue, Line, PublisherValue, Region, ServiceValue};
 
     use super::*;
@@ -320,21 +321,24 @@ mod tests {
         Node::of_lines(7, &view.unwrap().lines)
     }
 
+    fn publisher(region: &Arc<Region>, epoch: &str, sent: u64) {
+        let label = format!("topic=t publisher=P epoch={epoch}");
+        region.line(&label).set(PublisherValue::Sent, sent);
+    }
+
+    fn edge(region: &Arc<Region>, epoch: &str, values: &[(EdgeValue, u64)]) {
+        let line = region.line(&format!("topic=t publisher=P epoch={epoch} reader=R"));
+        values.iter().for_each(|(value, number)| line.set(*value, *number));
+    }
+
     #[test]
     fn a_depth_is_what_was_sent_since_the_reader_joined_and_has_no_end_yet() {
         let region = Region::shared(64).unwrap();
-        let publishers: [Line<PublisherValue>; 2] =
-            ["a", "b"].map(|epoch| region.line(&format!("topic=t publisher=P epoch={epoch}")));
-        publishers[0].set(PublisherValue::Sent, 100);
-        publishers[1].set(PublisherValue::Sent, 10);
-        let edges: [Line<EdgeValue>; 3] = ["a", "b", "replaced"]
-            .map(|epoch| region.line(&format!("topic=t publisher=P epoch={epoch} reader=R")));
-        edges[0].set(EdgeValue::JoinedAt, 40);
-        edges[0].set(EdgeValue::Taken, 50);
-        edges[0].set(EdgeValue::Overwritten, 3);
-        edges[1].set(EdgeValue::Taken, 9);
-        edges[1].set(EdgeValue::Sampled, 1);
-        edges[2].set(EdgeValue::Taken, 5);
+        publisher(&region, "a", 100);
+        publisher(&region, "b", 10);
+        edge(&region, "a", &[(JoinedAt, 40), (Taken, 50), (Overwritten, 3)]);
+        edge(&region, "b", &[(Taken, 9), (Sampled, 1)]);
+        edge(&region, "replaced", &[(Taken, 5)]);
         let node = node_of(&region);
         let input = &node.inputs[&("t".into(), "P".into(), "R".into())];
         assert_eq!((input.offered, input.taken, input.done, input.depth), (75, 64, 68, 7));
@@ -346,11 +350,8 @@ mod tests {
     #[test]
     fn numbers_that_lie_do_not_wrap() {
         let region = Region::shared(64).unwrap();
-        let publisher: Line<PublisherValue> = region.line("topic=t publisher=P epoch=a");
-        publisher.set(PublisherValue::Sent, 1);
-        let edge: Line<EdgeValue> = region.line("topic=t publisher=P epoch=a reader=R");
-        edge.set(EdgeValue::Taken, u64::MAX);
-        edge.set(EdgeValue::Left, u64::MAX);
+        publisher(&region, "a", 1);
+        edge(&region, "a", &[(Taken, u64::MAX), (Left, u64::MAX)]);
         let input = &node_of(&region).inputs[&("t".into(), "P".into(), "R".into())];
         assert_eq!((input.depth, input.done, input.drops()), (0, u64::MAX, u64::MAX));
     }

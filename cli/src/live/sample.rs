@@ -51,25 +51,24 @@ mod tests {
     use super::*;
     use crate::live::model::Output;
 
-    fn sample(at: u64, pid: u32, sent: u64) -> Sample {
-        let mut node = Node { name: "feed".into(), pid, ..Node::default() };
-        node.outputs.insert(key(), Output { sent, ..Output::default() });
-        Sample { at: Duration::from_secs(at), nodes: vec![node] }
-    }
-
-    fn key() -> (String, String) {
-        ("ticks".into(), "Feed".into())
-    }
-
-    fn rate(before: &Sample, now: &Sample) -> Option<f64> {
-        let change = Change::new(Some(before), now);
-        change.per_second(change.growth(&now.nodes[0], |node| Some(node.outputs.get(&key())?.sent)))
-    }
-
     #[test]
     fn a_rate_is_of_one_process() {
-        assert_eq!(rate(&sample(1, 7, 100), &sample(3, 7, 300)), Some(100.0));
-        assert_eq!(rate(&sample(1, 7, 100), &sample(3, 8, 300)), None, "another process");
-        assert_eq!(rate(&sample(1, 7, 100), &sample(1, 7, 300)), None, "the same moment");
+        let key = ("ticks".into(), "Feed".into());
+        let sample = |at, pid, sent| {
+            let mut node = Node { name: "feed".into(), pid, ..Node::default() };
+            node.outputs.insert(key.clone(), Output { sent, ..Output::default() });
+            Sample { at: Duration::from_secs(at), nodes: vec![node] }
+        };
+        let before = sample(1, 7, 100);
+        for (now, expected) in [
+            (sample(3, 7, 300), Some(100.0)),
+            // Another process, and the same moment.
+            (sample(3, 8, 300), None),
+            (sample(1, 7, 300), None),
+        ] {
+            let change = Change::new(Some(&before), &now);
+            let sent = change.growth(&now.nodes[0], |node| Some(node.outputs.get(&key)?.sent));
+            assert_eq!(change.per_second(sent), expected, "{now:?}");
+        }
     }
 }

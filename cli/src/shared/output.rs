@@ -259,23 +259,16 @@ impl Display for Escaped<'_> {
 mod tests {
     use super::*;
 
-    fn table() -> Table {
+    #[test]
+    fn a_table_is_aligned_and_escapes_control_characters() {
         let mut table = Table::new("node, rate, last gap");
         table.row(["feed".into(), 12.34.into(), Value::Null]);
         table.row(["a, \u{1b}[31mred".into(), 1234.0.into(), 17.into()]);
-        table
-    }
-
-    fn printed(format: Format) -> String {
-        let mut printer = Printer::new(format);
-        [(); 2].map(|()| printer.text(&table())).concat()
-    }
-
-    #[test]
-    fn a_table_is_aligned_and_escapes_control_characters() {
+        let mut printer = Printer::new(Format::Table);
         let once = "NODE                RATE  LAST GAP\n\
                     feed                12.3         -\n\
                     a, \\u{1b}[31mred  1234.0        17\n";
-        assert_eq!(printed(Format::Table), format!("{once}\n{once}"));
+        let printed = [(); 2].map(|()| printer.text(&table)).concat();
+        assert_eq!(printed, format!("{once}\n{once}"));
     }
 }

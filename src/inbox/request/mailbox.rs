@@ -225,10 +225,9 @@ impl Mailboxes {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
     use std::time::Duration;
 
+    use futures_util::FutureExt;
     use mycelium_core::wait::WaitStrategy;
     use mycelium_core::{Message, message};
     use mycelium_executor::Executor;
@@ -264,11 +263,10 @@ mod tests {
         let (mailbox, mut requester) = pair();
         // Another requester has claimed a slot of the queue and not filled it yet.
         let mut other = mailbox.sender();
-        let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(Ok(slot)) = pin!(other.reserve()).poll(&mut context) else { panic!() };
-        let mut reply = pin!(requester.request(Ask { value: 1 }));
+        let Some(Ok(slot)) = other.reserve().now_or_never() else { panic!() };
+        let reply = requester.request(Ask { value: 1 });
         mailbox.start();
-        let Poll::Ready(outcome) = reply.as_mut().poll(&mut context) else { panic!("it hangs") };
+        let outcome = reply.now_or_never().expect("it does not hang");
         assert_eq!(outcome, Err(RequestError::Gone { actor: None }));
         drop(slot);
     }
@@ -280,8 +278,7 @@ mod tests {
         mailbox.start();
         // Another requester is paused between the claim of a slot and its push.
         let mut other = mailbox.sender();
-        let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(Ok(slot)) = pin!(other.reserve()).poll(&mut context) else { panic!() };
+        let Some(Ok(slot)) = other.reserve().now_or_never() else { panic!() };
         let mut requests = [1, 2].map(|value| tokio::spawn(requester.request(Ask { value })));
         // Lets both requests wait.
         tokio::task::yield_now().await;
