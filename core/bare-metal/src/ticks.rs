@@ -66,9 +66,8 @@ pub(crate) fn inside<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Runs `test` while the interrupt runs `step`. Returns how often the interrupt came inside a
-/// tested call.
-pub(crate) fn during(step: fn(), test: impl FnOnce()) -> usize {
+/// Runs `test` while the interrupt runs `step`. The interrupt must come inside tested calls.
+pub(crate) fn during(step: fn(), test: impl FnOnce()) {
     free(|token| STEP.borrow(token).set(step));
     PREEMPTED.store(0, SeqCst);
     with_timer(|timer| {
@@ -81,7 +80,8 @@ pub(crate) fn during(step: fn(), test: impl FnOnce()) -> usize {
         timer.disable_counter();
         timer.disable_interrupt();
     });
-    PREEMPTED.load(SeqCst)
+    let preempted = PREEMPTED.load(SeqCst);
+    assert!(preempted > 100, "{preempted} interrupts inside");
 }
 
 #[exception]
