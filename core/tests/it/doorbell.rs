@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{RawWaker, RawWakerVTable, Wake, Waker};
 
-#[cfg(feature = "alloc")]
-use mycelium_core::doorbell::GrowingWaiterList;
-use mycelium_core::doorbell::{Doorbell, WaiterList, Waiters, announce};
+use mycelium_core::doorbell::{Doorbell, GrowingWaiterList, WaiterList, Waiters, announce};
 
 /// Counts the clones of a waker whose first clone panics.
 static CLONES: AtomicUsize = AtomicUsize::new(0);
@@ -126,33 +124,29 @@ fn a_task_polled_inside_its_wake_parks_and_is_rung() {
 /// The task ends inside its wake, and unregisters there.
 #[test]
 fn a_task_that_ends_inside_its_wake_is_not_kept() {
-    let bell = Arc::new(Doorbell::new());
-    Waiters::register(&*bell).unwrap();
-    let task = {
-        let bell = bell.clone();
-        does(move |_| Waiters::unregister(&*bell, &()))
-    };
-    Waiters::park(&*bell, &(), &Waker::from(task.clone()));
-    ring(&bell);
-    assert_eq!(Arc::strong_count(&task), 1, "the bell keeps a task in memory");
+    fn check(bells: impl Waiters + Send + Sync + 'static, unparks: bool) {
+        let (bells, left) = (Arc::new(bells), Arc::new(Mutex::new(None)));
+        let key = bells.register().unwrap();
+        let task = {
+            let (bells, left) = (bells.clone(), left.clone());
+            does(move |_| {
+                let key = left.lock().unwrap().take().unwrap();
+                if unparks {
+                    bells.unpark(&key);
+                }
+                bells.unregister(&key);
+            })
+        };
+        bells.park(&key, &Waker::from(task.clone()));
+        *left.lock().unwrap() = Some(key);
+        announce();
+        bells.ring();
+        assert_eq!(Arc::strong_count(&task), 1, "the bell keeps a task in memory");
+        assert!(bells.register().is_some());
+    }
 
-    let list = Arc::new(WaiterList::<1>::new());
-    let key = list.register().unwrap();
-    let left = Arc::new(Mutex::new(None));
-    let task = {
-        let (list, left) = (list.clone(), left.clone());
-        does(move |_| {
-            let key = left.lock().unwrap().take().unwrap();
-            list.unpark(&key);
-            list.unregister(&key);
-        })
-    };
-    list.park(&key, &Waker::from(task.clone()));
-    *left.lock().unwrap() = Some(key);
-    announce();
-    Waiters::ring(&*list);
-    assert_eq!(Arc::strong_count(&task), 1, "the bell keeps a task in memory");
-    assert!(list.register().is_some());
+    check(Doorbell::new(), false);
+    check(WaiterList::<1>::new(), true);
 }
 
 #[test]
@@ -227,6 +221,5 @@ fn all_others_are_rung_if_a_waker_panics() {
 
     check(&WaiterList::<4>::new(), 4);
     // More than the first block and one more have.
-    #[cfg(feature = "alloc")]
     check(&GrowingWaiterList::growing(), if cfg!(miri) { 17 } else { 85 });
 }

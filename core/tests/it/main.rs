@@ -3,11 +3,8 @@
 
 mod borrowed;
 mod broadcast;
-#[cfg(feature = "alloc")]
 mod broadcast_edges;
-#[cfg(feature = "alloc")]
 mod channel;
-#[cfg(all(feature = "alloc", feature = "futures"))]
 mod channel_futures;
 #[cfg(all(target_endian = "little", not(miri)))]
 mod decoder;
@@ -26,11 +23,9 @@ mod padding;
 mod portable;
 #[cfg(target_endian = "little")]
 mod properties;
-#[cfg(feature = "alloc")]
 mod queue;
 mod region;
 mod region_runs;
-#[cfg(feature = "alloc")]
 mod reply;
 mod ring_runs;
 mod spsc;

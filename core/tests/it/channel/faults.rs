@@ -6,13 +6,13 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use mycelium_core::channel::{Receiver, Reserve, Sender, Sides, mpmc as several, spsc as single};
 use mycelium_core::ring::{Consumer, PushError};
 
 use super::waiters::passing_makes_room;
-use super::wakers::{counter, now};
+use super::wakers::{asleep, now};
 
 #[test]
 fn an_items_drop_that_panics_still_closes() {
@@ -45,9 +45,8 @@ where
 {
     sender.try_send(1).unwrap();
     sender.try_send(2).unwrap();
-    let (woken, waker) = counter();
     let mut send = pin!(sender.send(3));
-    assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let woken = asleep(send.as_mut());
     panics(|| _ = now(receiver.recv_many(&mut Short::default(), 2)));
     assert_eq!(now(receiver.recv()), Poll::Pending);
     assert!(woken.times() > 0, "the channel is empty, and a sender waits for room");
@@ -67,9 +66,8 @@ impl Extend<u32> for Short {
 #[test]
 fn an_iterator_that_panics_leaves_no_receiver_asleep() {
     let (mut sender, mut receiver) = several::bounded(8).unwrap();
-    let (woken, waker) = counter();
     let mut recv = pin!(receiver.recv());
-    assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let woken = asleep(recv.as_mut());
     let mut items = (0..3).map(|item| if item == 2 { panic!("no third") } else { item });
     panics(|| _ = now(sender.send_many(&mut items)));
     assert!(woken.times() > 0, "two items lie there");

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use mycelium_core::channel::{
     ChannelWaiters, Receiver, Reserve, Sender, Sides, mpmc as several, spsc as single,
@@ -15,7 +15,7 @@ use mycelium_core::ring::Consumer;
 use mycelium_core::ring::mpmc::{Boxed, Mpmc};
 
 use super::scheduler::Scheduler;
-use super::wakers::{counter, now};
+use super::wakers::{asleep, now};
 
 #[test]
 fn a_static_channel_limits_its_ends() {
@@ -78,12 +78,8 @@ fn each_of_many_waiters_gets_its_turn() {
 #[test]
 fn an_ended_registration_keeps_no_task() {
     fn parks<C: Consumer<Item = u32>, L: Deref<Target: Sides>>(mut receiver: Receiver<C, L>) {
-        let (woken, waker) = counter();
-        {
-            let mut recv = pin!(receiver.recv());
-            assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        }
-        drop((receiver, waker));
+        let woken = asleep(pin!(receiver.recv()));
+        drop(receiver);
         assert_eq!(Arc::strong_count(&woken), 1, "the waker is still there");
     }
 
@@ -120,9 +116,8 @@ where
     C: Consumer<Item = u32>,
     L: Deref<Target: Sides>,
 {
-    let (woken, waker) = counter();
     let mut send = pin!(sender.send(3));
-    assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let woken = asleep(send.as_mut());
     assert_eq!(now(receiver.recv()), Poll::Pending);
     assert!(woken.times() > 0, "the receiver passed the slots, so there is room");
 }

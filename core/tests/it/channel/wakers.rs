@@ -1,6 +1,6 @@
 //! Wakers that record their calls, and ways to poll a future without a scheduler.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -11,6 +11,13 @@ use crate::sides::Unpark;
 pub(crate) fn counter() -> (Arc<Does>, Waker) {
     let count = does(|_| {});
     (count.clone(), Waker::from(count))
+}
+
+/// Polls a future, which must wait. Returns the counter of its waker.
+pub(crate) fn asleep<F: Future>(future: Pin<&mut F>) -> Arc<Does> {
+    let (count, waker) = counter();
+    assert!(future.poll(&mut Context::from_waker(&waker)).is_pending());
+    count
 }
 
 /// The result of the first poll.
