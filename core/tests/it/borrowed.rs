@@ -2,14 +2,11 @@
 //! that may borrow get them, and they stay until they are released.
 
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek};
+use zerocopy::IntoBytes;
 
 use crate::pages::WORD;
 
 type Ring<'a> = &'a Broadcast<HeapStorage>;
-
-fn bytes(words: &[usize]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
-}
 
 /// All messages that a reader can borrow, `most` at a time.
 fn borrowed(reader: &mut Consumer<Ring<'_>>, most: usize) -> Vec<Vec<u8>> {
@@ -36,7 +33,7 @@ fn messages_of_every_length_come_through() {
                 if !writer.push_into_known_room(&message, words * WORD) {
                     writer.try_push(&message, words * WORD).unwrap();
                 }
-                assert_eq!(borrowed(&mut borrower, 2), [bytes(&message)]);
+                assert_eq!(borrowed(&mut borrower, 2), [message.as_bytes()]);
                 let mut copy = vec![0; words];
                 let found = if number % 2 == 0 {
                     copying.peek_exact(&mut copy, words * WORD)

@@ -1,13 +1,13 @@
 //! The broadcast ring against a plain model: any sequence of operations on one thread, then
 //! threads.
 
-use mycelium_core::ring::broadcast::{
-    Broadcast, Consumer, HeapStorage, InlineStorage, Layout, Peek,
-};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek};
 use proptest::prelude::*;
+use zerocopy::IntoBytes;
 
 use crate::cases::cases;
-use crate::portable::bodies::broadcast::{BYTES, CAPACITY, LAYOUT, WORDS, content};
+use crate::evicted::ends;
+use crate::portable::bodies::broadcast::{BYTES, CAPACITY, LAYOUT, content};
 use crate::sides::Sides;
 
 const READERS: usize = 2;
@@ -207,10 +207,8 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
                 let ready = if model.gating { most.min(published - model.cursor) } else { 0 };
                 if let Some(messages) = reader.read(most) {
                     prop_assert_eq!((messages.sequence(), messages.count()), (model.cursor, ready));
-                    let expected = (model.cursor..).map(content).take(ready);
-                    let expected =
-                        expected.map(|[one, two]| [one.to_ne_bytes(), two.to_ne_bytes()].concat());
-                    prop_assert!(messages.iter().eq(expected));
+                    let is_content = |(message, sequence)| message == content(sequence).as_bytes();
+                    prop_assert!(messages.iter().zip(model.cursor..).all(is_content));
                     prop_assert_eq!(messages.get(ready), None);
                     messages.release(most / 2);
                     model.move_to(model.cursor + ready.min(most / 2));
@@ -303,9 +301,8 @@ proptest! {
 
 #[test]
 fn a_message_that_is_passed_unshown_is_kept_until_it_is_shown() {
-    let ring = Broadcast::new(InlineStorage::<WORDS, READERS>::new(), LAYOUT).unwrap();
-    let mut producer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap().with_lag(CAPACITY);
+    let (mut producer, reader) = ends(LAYOUT);
+    let mut reader = reader.with_lag(CAPACITY);
     (0..CAPACITY).for_each(|number| _ = producer.try_push(&content(number), BYTES).unwrap());
     let mut words = [0; 2];
     assert!(matches!(reader.peek(&mut words), Peek::Message { sequence: 0, .. }));
@@ -347,9 +344,7 @@ fn wrong_lengths_find_no_slot() {
 /// A refused write changes no earlier message.
 #[test]
 fn a_refused_write_changes_nothing() {
-    let ring = Broadcast::boxed(Layout::up_to(CAPACITY, BYTES), 1).unwrap();
-    let mut producer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap();
+    let (mut producer, mut reader) = ends(Layout::up_to(CAPACITY, BYTES));
     let mut grant = producer.grant().unwrap();
     grant.write(&[1], size_of::<usize>());
     let refused = std::panic::AssertUnwindSafe(|| grant.write(&[2, 3, 4], BYTES));
@@ -409,8 +404,7 @@ fn readers_on_threads_keep_order_and_the_counts_add_up() {
                 side.until(|| {
                     let messages = borrowing.read(3)?;
                     for message in messages.iter() {
-                        let [one, two] = content(next).map(usize::to_ne_bytes);
-                        assert_eq!(message, [one, two].concat());
+                        assert_eq!(message, content(next).as_bytes());
                         next += 1;
                     }
                     messages.release(3);

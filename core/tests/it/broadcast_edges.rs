@@ -1,16 +1,19 @@
 //! The broadcast ring: which message a reader has peeked at, and which position it has shown, when
 //! two operations meet.
 
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek};
+use std::sync::Arc;
 
-use crate::evicted::{Ring, push};
+use mycelium_core::ring::broadcast::{
+    Broadcast, BroadcastHandle, Consumer, HeapStorage, Layout, Peek,
+};
+
+use crate::evicted::{Ring, ends, push};
 use crate::pages::WORD;
 
-fn ring(capacity: usize) -> Ring {
-    Broadcast::boxed(Layout::exact(capacity, WORD), 1).unwrap()
-}
+const SMALL: Layout = Layout::exact(4, WORD);
+const LARGE: Layout = Layout::exact(64, WORD);
 
-fn take(reader: &mut Consumer<&Ring>, count: usize) {
+fn take(reader: &mut Consumer<impl BroadcastHandle>, count: usize) {
     for _ in 0..count {
         assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
         assert!(reader.advance());
@@ -20,18 +23,15 @@ fn take(reader: &mut Consumer<&Ring>, count: usize) {
 /// `advance` passes the message that was peeked at, and no other.
 #[test]
 fn advance_needs_a_peeked_message() {
-    let skipping = ring(4);
-    let mut writer = Broadcast::producer(&skipping).unwrap();
-    let mut reader = Broadcast::gating(&skipping).unwrap();
+    let (mut writer, mut reader) = ends(SMALL);
     push(&mut writer, 0..3);
     reader.peek(&mut [0]);
     assert_eq!(reader.skip_to_latest(), 2);
     assert!(!reader.advance(), "after a skip");
     assert_eq!(reader.cursor(), 2);
 
-    let passed = ring(2);
-    let mut writer = Broadcast::producer(&passed).unwrap();
-    let mut reader = Broadcast::observing(&passed);
+    let (mut writer, _) = ends(Layout::exact(2, WORD));
+    let mut reader = Broadcast::observing(writer.ring().clone());
     push(&mut writer, 0..1);
     reader.peek(&mut [0]);
     push(&mut writer, 0..3);
@@ -39,9 +39,8 @@ fn advance_needs_a_peeked_message() {
     assert!(!reader.advance(), "after a gap");
     assert_eq!(reader.cursor(), 2);
 
-    let kept = ring(4);
-    let mut writer = Broadcast::producer(&kept).unwrap();
-    let mut reader = Broadcast::gating(&kept).unwrap().retaining();
+    let (mut writer, reader) = ends(SMALL);
+    let mut reader = reader.retaining();
     push(&mut writer, 0..3);
     reader.peek(&mut [0]);
     reader.advance();
@@ -50,9 +49,7 @@ fn advance_needs_a_peeked_message() {
     assert!(!reader.advance(), "after a rewind");
     assert_eq!(reader.cursor(), 0);
 
-    let released = ring(4);
-    let mut writer = Broadcast::producer(&released).unwrap();
-    let mut reader = Broadcast::gating(&released).unwrap();
+    let (mut writer, mut reader) = ends(SMALL);
     push(&mut writer, 0..3);
     reader.peek(&mut [0]);
     reader.read(1).unwrap().release(1);
@@ -62,9 +59,7 @@ fn advance_needs_a_peeked_message() {
 
 #[test]
 fn a_grant_without_a_write_is_zero() {
-    let ring = ring(2);
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap();
+    let (mut writer, mut reader) = ends(Layout::exact(2, WORD));
     for _ in 0..2 {
         writer.try_push(&[7], WORD).unwrap();
         take(&mut reader, 1);
@@ -78,15 +73,13 @@ fn a_grant_without_a_write_is_zero() {
 /// With any lag: a reader that has taken all messages blocks no room.
 #[test]
 fn a_reader_that_finds_nothing_shows_its_position() {
-    let finds_nothing: [fn(&mut Consumer<&Ring>) -> bool; 3] = [
-        |reader| reader.peek(&mut [0]) == Peek::Empty,
-        |reader| reader.is_waiting(),
-        |reader| reader.read(1).is_none(),
-    ];
-    for finds_nothing in finds_nothing {
-        let ring = ring(64);
-        let mut writer = Broadcast::producer(&ring).unwrap();
-        let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);
+    for finds_nothing in [
+        |reader: &mut Consumer<Arc<Ring>>| reader.peek(&mut [0]) == Peek::Empty,
+        |reader: &mut Consumer<Arc<Ring>>| reader.is_waiting(),
+        |reader: &mut Consumer<Arc<Ring>>| reader.read(1).is_none(),
+    ] {
+        let (mut writer, reader) = ends(LARGE);
+        let mut reader = reader.with_lag(64);
         push(&mut writer, 0..5);
         take(&mut reader, 5);
         assert!(finds_nothing(&mut reader));
@@ -96,9 +89,8 @@ fn a_reader_that_finds_nothing_shows_its_position() {
 
 #[test]
 fn a_retaining_reader_has_shown_its_position() {
-    let ring = ring(64);
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);
+    let (mut writer, reader) = ends(LARGE);
+    let mut reader = reader.with_lag(64);
     push(&mut writer, 0..64);
     take(&mut reader, 5);
     let _keeping = reader.retaining();

@@ -1,6 +1,10 @@
 //! Readers that the writer may stop waiting for: evictable ones, and those of other processes.
 
-use mycelium_core::ring::broadcast::{Broadcast, Claim, HeapStorage, Layout, Peek, Producer};
+use std::sync::Arc;
+
+use mycelium_core::ring::broadcast::{
+    Broadcast, BroadcastHandle, Claim, Consumer, HeapStorage, Layout, Peek, Producer,
+};
 
 use crate::pages::WORD;
 
@@ -10,7 +14,13 @@ fn ring(readers: usize) -> Ring {
     Broadcast::boxed(Layout::exact(4, WORD), readers).unwrap()
 }
 
-pub(crate) fn push(writer: &mut Producer<&Ring>, numbers: core::ops::Range<usize>) {
+/// A writer and a reader of a new ring.
+pub(crate) fn ends(layout: Layout) -> (Producer<Arc<Ring>>, Consumer<Arc<Ring>>) {
+    let ring = Arc::new(Broadcast::boxed(layout, 1).unwrap());
+    (Broadcast::producer(ring.clone()).unwrap(), Broadcast::gating(ring).unwrap())
+}
+
+pub(crate) fn push(writer: &mut Producer<impl BroadcastHandle>, numbers: core::ops::Range<usize>) {
     numbers.for_each(|number| _ = writer.try_push(&[number], WORD).expect("room was shown"));
 }
 

@@ -22,18 +22,6 @@ use crate::sides::Sides;
 
 const CAPACITY: usize = 4;
 
-/// An operation, and which of two ends of its side does it: the position of the other end becomes
-/// old.
-#[derive(Clone, Debug)]
-struct Step {
-    end: usize,
-    operation: Operation,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    (0..2usize, operation()).prop_map(|(end, operation)| Step { end, operation })
-}
-
 #[derive(Clone, Debug)]
 enum Operation {
     Push,
@@ -103,10 +91,11 @@ impl Model {
 type Item = (usize, Rc<()>);
 type Ring<'a> = &'a Inline<Item, CAPACITY>;
 
-/// Applies the operations to the ring and to the model. Grants nest: a recursive call does the
-/// operations in between.
+/// Applies the operations to the ring and to the model. One of two ends of its side does each: the
+/// position of the other end becomes old. Grants nest: a recursive call does the operations in
+/// between.
 fn run(
-    steps: &mut core::slice::Iter<'_, Step>,
+    steps: &mut core::slice::Iter<'_, (usize, Operation)>,
     most: usize,
     ring: Ring<'_>,
     model: &mut Model,
@@ -115,7 +104,7 @@ fn run(
     let mut producers = [(); 2].map(|()| Mpmc::producer(ring));
     let mut consumers = [(); 2].map(|()| Mpmc::consumer(ring).clone());
     for _ in 0..most {
-        let Some(Step { end, operation }) = steps.next() else { break };
+        let Some((end, operation)) = steps.next() else { break };
         let (producer, consumer) = (&mut producers[*end], &mut consumers[*end]);
         match *operation {
             Operation::Push => {
@@ -197,7 +186,7 @@ proptest! {
 
     #[test]
     fn behaves_like_the_model(
-        steps in prop::collection::vec(step(), 1..if cfg!(miri) { 20 } else { 150 }),
+        steps in prop::collection::vec((0..2usize, operation()), 1..if cfg!(miri) { 20 } else { 150 }),
         start in prop_oneof![Just(0), usize::MAX - 40..=usize::MAX, usize::MAX / 4 - 40..usize::MAX / 4 + 40],
     ) {
         let ring = Inline::<Item, CAPACITY>::new().starting_at(start);

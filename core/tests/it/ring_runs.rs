@@ -5,6 +5,7 @@ use mycelium_core::ring::broadcast::{self, Broadcast, HeapStorage, InlineStorage
 use proptest::prelude::*;
 
 use crate::cases::cases;
+use crate::evicted::ends;
 use crate::pages::WORD;
 
 const CAPACITY: usize = 8;
@@ -191,9 +192,7 @@ proptest! {
 /// A message that was published stays, although the batch did not end.
 #[test]
 fn a_panic_within_a_batch_leaves_the_messages_before_it() {
-    let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap();
+    let (mut writer, mut reader) = ends(LAYOUT);
     let messages = (0..3).map(|place| if place < 2 { message::<WORDS>(place) } else { panic!() });
     let push = std::panic::AssertUnwindSafe(|| writer.push_all(BYTES, messages));
     let pushed = std::panic::catch_unwind(push);
@@ -209,9 +208,8 @@ fn a_panic_within_a_batch_leaves_the_messages_before_it() {
 
 #[test]
 fn release_and_rewind_stay_between_the_positions() {
-    let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap().retaining();
+    let (mut writer, reader) = ends(LAYOUT);
+    let mut reader = reader.retaining();
     for _ in 0..3 {
         writer.try_push(&message::<WORDS>(0), BYTES).unwrap();
         reader.peek(&mut [0; WORDS]);

@@ -8,7 +8,7 @@ use mycelium_core::ring::broadcast::{
 pub(crate) const CAPACITY: usize = 4;
 pub(crate) const BYTES: usize = 2 * size_of::<usize>();
 pub(crate) const LAYOUT: Layout = Layout::exact(CAPACITY, BYTES);
-pub(crate) const WORDS: usize = LAYOUT.words();
+const WORDS: usize = LAYOUT.words();
 type Ring = Broadcast<InlineStorage<WORDS, 2>>;
 
 fn ring() -> Ring {
