@@ -6,7 +6,7 @@ use mycelium_core::{
 };
 use zerocopy::IntoBytes;
 
-use crate::schema::{Aligned, Swap};
+use crate::schema::{Buffer, Swap};
 
 /// Padding bytes were sent with their content in memory. Here a type with padding does not compile
 /// (`tests/ui`), and a type whose gaps are fields has no unwritten byte.
@@ -61,11 +61,11 @@ fn s12_every_way_to_receive_checks_counts_text_and_values() {
         assert_eq!(decode_ref::<Swap>(bytes), Err(error));
         assert_eq!(from_words::<Swap>(&words), Err(error));
 
-        let mut buffer = Aligned::new();
+        let buffer = &mut Buffer([0xa5; 256]).0;
         let envelope = Envelope::of::<Swap>(1, 1);
-        let len = write_message(buffer.bytes(), &envelope, &Swap::golden()).unwrap();
-        buffer.bytes()[24 + at] = byte;
-        let (frame, _) = FrameView::parse(&buffer.bytes()[..len], &Limits::default()).unwrap();
+        let len = write_message(buffer, &envelope, &Swap::golden()).unwrap();
+        buffer[24 + at] = byte;
+        let (frame, _) = FrameView::parse(&buffer[..len], &Limits::default()).unwrap();
         assert_eq!(frame.message::<Swap>(), Err(error));
         assert_eq!(frame.read::<Swap>(), Err(error));
     }

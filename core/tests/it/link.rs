@@ -25,7 +25,7 @@ use mycelium_core::link::{
 };
 
 use crate::pair::conversation::{LEFT, MS, RIGHT, reading, send, sequences, swaps};
-use crate::pair::{Pair, Received, control_frames};
+use crate::pair::{Pair, Received, first_of_each_kind};
 
 #[test]
 fn credit_limits_what_a_reader_gets() {
@@ -89,7 +89,7 @@ fn a_subscription_has_a_mode_and_a_start() {
         let interest = link.subscribe(Interest { mode, start, ..swaps(8) }).unwrap();
         pair.settle();
         assert!(pair.sides[RIGHT].link.peer_reads_starts());
-        let mut subscribe = control_frames(&pair.written[RIGHT]).remove(&3).unwrap();
+        let mut subscribe = first_of_each_kind(&pair.written[RIGHT]).remove(&3).unwrap();
         assert_eq!(subscribe[HEADER_LEN + 24..HEADER_LEN + 26], codes);
         assert_eq!(found(&mut pair), (mode, start));
         // The start is the same on each connection, until this side has lost a stream.

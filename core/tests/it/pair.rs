@@ -16,6 +16,7 @@ use mycelium_core::link::{
 use mycelium_core::{Digest, Envelope, FrameView, Limits};
 use zerocopy::IntoBytes;
 
+use crate::legacy::hex;
 use crate::schema::Swap;
 
 pub(crate) const TOPICS: usize = 3;
@@ -159,23 +160,10 @@ pub(crate) struct Side {
     /// The bytes of an incomplete frame.
     pub(crate) unread: Vec<u8>,
     pub(crate) received: Vec<Received>,
-    /// How many events had messages of a run.
-    pub(crate) runs: usize,
     pub(crate) failed: Option<LinkError>,
 }
 
 impl Side {
-    pub(crate) fn new(config: Config, buffer: usize) -> Side {
-        Side {
-            link: Link::new(config, lasting(buffer)).unwrap(),
-            arriving: VecDeque::new(),
-            unread: Vec::new(),
-            received: Vec::new(),
-            runs: 0,
-            failed: None,
-        }
-    }
-
     /// The events since the last call.
     pub(crate) fn take_events(&mut self) -> Vec<Received> {
         std::mem::take(&mut self.received)
@@ -219,7 +207,6 @@ impl Side {
                                 let envelope = Envelope::default();
                                 Received::Message { stream, sequence, payload, envelope }
                             }));
-                            self.runs += 1;
                         }
                         event => self.received.extend(event.map(Received::of)),
                     }
@@ -264,17 +251,18 @@ impl Pair {
     pub(crate) fn with(buffer: usize, change: impl FnOnce(&mut Config, &mut Config)) -> Pair {
         let (mut left, mut right) = (config("left"), config("right"));
         change(&mut left, &mut right);
-        Pair::of(left, right, buffer)
-    }
-
-    pub(crate) fn of(left: Config, right: Config, buffer: usize) -> Pair {
-        let sides = [Side::new(left, buffer), Side::new(right, buffer)];
-        let written = [Vec::new(), Vec::new()];
+        let sides = [left, right].map(|config| Side {
+            link: Link::new(config, lasting(buffer)).unwrap(),
+            arriving: VecDeque::new(),
+            unread: Vec::new(),
+            received: Vec::new(),
+            failed: None,
+        });
         let mut pair = Pair {
             now: Duration::from_secs(1),
             sides,
             delay: Duration::ZERO,
-            written,
+            written: Default::default(),
             message: |_| Swap::golden().as_bytes().to_vec(),
             damage: Vec::new(),
         };
@@ -417,42 +405,34 @@ pub(crate) fn offered(name: &str) -> Vec<u8> {
     let start = document.find(&format!("```hex {name}\n")).expect(name);
     let block = document[start..].lines().skip(1).take_while(|line| *line != "```");
     let digits: String = block.map(|line| line.split(';').next().unwrap()).collect();
-    let digits: Vec<char> = digits.chars().filter(|digit| !digit.is_whitespace()).collect();
-    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap();
-    digits.chunks(2).map(byte).collect()
+    hex(&digits)
 }
 
-/// The first control frame of each kind; a run with its messages.
-pub(crate) fn control_frames(mut bytes: &[u8]) -> BTreeMap<u16, Vec<u8>> {
-    let mut frames = BTreeMap::new();
-    while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
+/// The control frames in these bytes, each with its kind; a run with its messages.
+fn control_frames(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
+    let mut frames = Vec::new();
+    while let Ok((frame, mut rest)) = FrameView::parse(bytes, &Limits::default()) {
         if frame.header().type_id() == 0 {
-            let kind = u16::from_le_bytes([frame.payload()[0], frame.payload()[1]]);
-            let rest = after(&frame, rest);
-            frames.entry(kind).or_insert_with(|| bytes[..bytes.len() - rest.len()].to_vec());
+            let payload = frame.payload();
+            let word = |at| u32::from_le_bytes(*payload[at..].first_chunk().unwrap()) as usize;
+            let kind = u16::from_le_bytes(*payload.first_chunk().unwrap());
+            if kind == 19 {
+                rest = rest.get(word(4) * word(8)..).unwrap_or_default();
+            }
+            frames.push((kind, &bytes[..bytes.len() - rest.len()]));
         }
-        bytes = after(&frame, rest);
+        bytes = rest;
     }
     frames
 }
 
-/// The bytes after a frame and, if it is the header of a run, after the run.
-fn after<'a>(frame: &FrameView<'_>, rest: &'a [u8]) -> &'a [u8] {
-    let payload = frame.payload();
-    if frame.header().type_id() != 0 || !payload.starts_with(&19_u16.to_le_bytes()) {
-        return rest;
-    }
-    let word = |at: usize| u32::from_le_bytes(payload[at..at + 4].try_into().unwrap()) as usize;
-    rest.get(word(4) * word(8)..).unwrap_or_default()
+/// The first control frame of each kind.
+pub(crate) fn first_of_each_kind(bytes: &[u8]) -> BTreeMap<u16, Vec<u8>> {
+    let frames = control_frames(bytes).into_iter().rev();
+    frames.map(|(kind, frame)| (kind, frame.to_vec())).collect()
 }
 
 /// How many control frames of a kind are in these bytes.
-pub(crate) fn count(mut bytes: &[u8], kind: u16) -> usize {
-    let mut count = 0;
-    while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
-        let own = frame.header().type_id() == 0;
-        count += usize::from(own && frame.payload().starts_with(&kind.to_le_bytes()));
-        bytes = after(&frame, rest);
-    }
-    count
+pub(crate) fn count(bytes: &[u8], kind: u16) -> usize {
+    control_frames(bytes).iter().filter(|(found, _)| *found == kind).count()
 }

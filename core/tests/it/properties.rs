@@ -8,7 +8,7 @@ use proptest::{collection::vec, option, prelude::*};
 use zerocopy::IntoBytes;
 
 use crate::cases::cases;
-use crate::schema::{Aligned, Side, Swap};
+use crate::schema::{Buffer, Side, Swap};
 
 fn swaps() -> impl Strategy<Value = Swap> {
     let numbers = (any::<u64>(), any::<i64>(), any::<u32>());
@@ -59,10 +59,10 @@ proptest! {
         prop_assert_eq!(from_words::<Swap>(&to_words(&swap)), Ok(swap));
         prop_assert_eq!(decode::<Swap>(swap.as_bytes()), Ok(swap));
 
-        let mut buffer = Aligned::new();
-        let len = write_message(buffer.bytes(), &envelope, &swap).unwrap();
+        let buffer = &mut Buffer([0xa5; 256]).0;
+        let len = write_message(buffer, &envelope, &swap).unwrap();
         prop_assert_eq!(len % 8, 0);
-        let (frame, rest) = FrameView::parse(&buffer.bytes()[..len], &Limits::default()).unwrap();
+        let (frame, rest) = FrameView::parse(&buffer[..len], &Limits::default()).unwrap();
         prop_assert!(rest.is_empty());
         prop_assert_eq!(frame.message::<Swap>(), Ok(&swap));
         prop_assert_eq!(frame.envelope(), Envelope { type_id: 1, ..envelope });

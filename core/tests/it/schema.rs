@@ -1,16 +1,8 @@
 //! The message of the examples in `docs/wire-format.md`, and buffers aligned like a link's.
 
 use mycelium_core::Digest;
-use zerocopy::IntoBytes;
 
-use crate::portable::bodies::codec::example;
-pub(crate) use crate::portable::bodies::codec::{Side, Swap};
-
-impl Swap {
-    pub(crate) fn golden() -> Self {
-        example()
-    }
-}
+pub(crate) use crate::portable::bodies::codec::{Buffer, Side, Swap};
 
 /// The 128-bit FNV-1a hash, as `docs/wire-format.md` defines the digest.
 pub(crate) fn fnv(bytes: &[u8]) -> Digest {
@@ -18,17 +10,4 @@ pub(crate) fn fnv(bytes: &[u8]) -> Digest {
         (state ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
     };
     Digest(bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step).to_be_bytes())
-}
-
-/// Bytes that start at a multiple of 8 and are not zero.
-pub(crate) struct Aligned([u64; 64]);
-
-impl Aligned {
-    pub(crate) fn new() -> Self {
-        Self([0xa5a5_a5a5_a5a5_a5a5; 64])
-    }
-
-    pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        self.0.as_mut_bytes()
-    }
 }

@@ -10,7 +10,7 @@ use mycelium_core::{
 
 use crate::pair::offered;
 use crate::portable::bodies::frames::parse;
-use crate::schema::{Aligned, Swap, fnv};
+use crate::schema::{Buffer, Swap, fnv};
 
 /// 2023-11-14 22:13:20.123456789 UTC, in nanoseconds.
 const SENT: u64 = 1_700_000_000_123_456_789;
@@ -29,62 +29,33 @@ fn full_envelope() -> Envelope {
     }
 }
 
-/// The golden frame with some bytes replaced.
-fn patched(golden: &str, at: usize, bytes: &[u8]) -> Vec<u8> {
-    let mut frame = offered(golden);
-    frame[at..at + bytes.len()].copy_from_slice(bytes);
-    frame
-}
-
 #[test]
-fn golden_frames_are_written() {
-    let mut buffer = Aligned::new();
-    let buffer = buffer.bytes();
-
-    let len = write_message(buffer, &Envelope::of::<Swap>(3, 9), &Swap::golden()).unwrap();
-    assert_eq!(buffer[..len], offered("plain"));
-    assert!(buffer[len..].iter().all(|byte| *byte == 0xa5), "no byte after the frame is written");
-
-    let len = write_message(buffer, &full_envelope(), &Swap::golden()).unwrap();
-    assert_eq!(buffer[..len], offered("full"));
-
-    let envelope = Envelope { redelivered: true, ..Envelope::of::<Swap>(3, 11) };
-    let len = write_message(buffer, &envelope, &Swap::golden()).unwrap();
-    assert_eq!(buffer[..len], offered("redelivered"));
-
-    let envelope = Envelope { sent_at: Some(SENT), ..Envelope::of::<Swap>(3, 12) };
-    let len = write_message(buffer, &envelope, &Swap::golden()).unwrap();
-    assert_eq!(buffer[..len], offered("sent_at"));
+fn golden_frames_are_written_and_read() {
+    for (name, envelope) in [
+        ("plain", Envelope::of::<Swap>(3, 9)),
+        ("full", full_envelope()),
+        ("redelivered", Envelope { redelivered: true, ..Envelope::of::<Swap>(3, 11) }),
+        ("sent_at", Envelope { sent_at: Some(SENT), ..Envelope::of::<Swap>(3, 12) }),
+    ] {
+        let buffer = &mut Buffer([0xa5; 256]).0;
+        let len = write_message(buffer, &envelope, &Swap::golden()).unwrap();
+        assert_eq!(buffer[..len], offered(name), "{name}");
+        assert!(buffer[len..].iter().all(|byte| *byte == 0xa5), "{name}: no byte after the frame");
+        let frame = parse(&buffer[..len]).unwrap();
+        assert_eq!((frame.envelope(), frame.header().length() as usize), (envelope, len), "{name}");
+        let found = (frame.is_redelivered(), frame.sent_at());
+        assert_eq!(found, (envelope.redelivered, envelope.sent_at), "{name}");
+        assert_eq!(frame.message::<Swap>(), Ok(&Swap::golden()), "{name}");
+        assert_eq!((frame.read::<Swap>(), frame.tail()), (Ok(Swap::golden()), &[][..]), "{name}");
+    }
+    let bytes = offered("full");
+    assert!(parse(&bytes).unwrap().extensions().map(|it| it.kind).eq([1, 2, 3, 4]));
 
     let envelope = Envelope { type_id: 513, stream: 1, sequence: 1 << 40, ..Envelope::default() };
-    let len = write_frame(buffer, &envelope, 4, b"\x01\x02\x03\x04hello").unwrap();
+    let mut buffer = [0; 256];
+    let len = write_frame(&mut buffer, &envelope, 4, b"\x01\x02\x03\x04hello").unwrap();
     assert_eq!(buffer[..len], offered("tail"));
-}
-
-#[test]
-fn golden_frames_are_read() {
-    let mut buffer = Aligned::new();
-    buffer.bytes()[..64].copy_from_slice(&offered("plain"));
-    let plain = parse(&buffer.bytes()[..64]).unwrap();
-    assert_eq!(plain.message::<Swap>(), Ok(&Swap::golden()));
-    assert_eq!(plain.envelope(), Envelope::of::<Swap>(3, 9));
-    assert_eq!(plain.header().length(), 64);
-    assert_eq!(plain.tail(), b"");
-
-    let bytes = offered("full");
-    let full = parse(&bytes).unwrap();
-    assert_eq!(full.read::<Swap>(), Ok(Swap::golden()));
-    assert_eq!(full.envelope(), full_envelope());
-    assert_eq!(full.extensions().map(|e| e.kind).collect::<Vec<_>>(), [1, 2, 3, 4]);
-
-    let bytes = offered("redelivered");
-    assert!(parse(&bytes).unwrap().is_redelivered() && !plain.is_redelivered());
-
-    let bytes = offered("sent_at");
-    assert_eq!((parse(&bytes).unwrap().sent_at(), plain.sent_at()), (Some(SENT), None));
-
-    let bytes = offered("tail");
-    let tail = parse(&bytes).unwrap();
+    let tail = parse(&buffer[..len]).unwrap();
     assert_eq!((tail.fixed(), tail.tail()), (&[1, 2, 3, 4][..], &b"hello"[..]));
 }
 
@@ -123,7 +94,7 @@ fn a_wrong_first_byte_is_found_before_the_header_is_complete() {
 
 #[test]
 fn frames_end_with_an_error() {
-    let mut bytes = [offered("plain"), offered("plain"), offered("plain")].concat();
+    let mut bytes = offered("plain").repeat(3);
     bytes[64] = 0;
     let mut frames = Frames::new(&bytes, Limits::default());
     assert!(frames.next().unwrap().is_ok());
@@ -133,12 +104,14 @@ fn frames_end_with_an_error() {
 
 #[test]
 fn a_frame_of_another_type_or_size_is_refused() {
-    let bytes = patched("plain", 2, &[2]);
+    let mut bytes = offered("plain");
+    bytes[2] = 2;
     let error = DecodeError::Type { message: "Swap", expected: 1, found: 2 };
     assert_eq!(parse(&bytes).unwrap().message::<Swap>(), Err(error));
     assert_eq!(error.to_string(), "message `Swap` has id 1, but the frame carries id 2");
 
-    let bytes = patched("plain", 8, &[39]);
+    let mut bytes = offered("plain");
+    bytes[8] = 39;
     let error = DecodeError::Size { message: "Swap", expected: 40, found: 39 };
     assert_eq!(parse(&bytes).unwrap().read::<Swap>(), Err(error));
 }
@@ -146,20 +119,20 @@ fn a_frame_of_another_type_or_size_is_refused() {
 #[test]
 fn a_buffer_is_unchanged_if_the_fixed_part_is_too_long() {
     let envelope = full_envelope();
-    let mut buffer = Aligned::new();
-    let error = write_frame(buffer.bytes(), &envelope, 3, b"ab");
+    let buffer = &mut Buffer([0xa5; 256]).0;
+    let error = write_frame(buffer, &envelope, 3, b"ab");
     assert_eq!(error, Err(WriteError::Fixed { fixed: 3, payload: 2 }));
-    assert!(buffer.bytes().iter().all(|byte| *byte == 0xa5));
+    assert!(buffer.iter().all(|byte| *byte == 0xa5));
 }
 
 #[test]
 fn a_fragment_names_its_part_and_is_not_a_message() {
-    let mut buffer = Aligned::new();
+    let buffer = &mut Buffer([0xa5; 256]).0;
     let fragment = Fragment { offset: 1 << 16, total: 1 << 17, fixed_len: 40 };
     let envelope = full_envelope();
     let bytes = [7; 40];
-    let len = write_fragment(buffer.bytes(), &envelope, fragment, &bytes).unwrap();
-    let frame = parse(&buffer.bytes()[..len]).unwrap();
+    let len = write_fragment(buffer, &envelope, fragment, &bytes).unwrap();
+    let frame = parse(&buffer[..len]).unwrap();
     assert_eq!((frame.fragment(), frame.envelope()), (Some(fragment), envelope));
     assert_eq!((frame.payload(), frame.fixed()), (&bytes[..], &[][..]));
     assert!(matches!(frame.message::<Swap>(), Err(DecodeError::Size { found: 0, .. })));

@@ -10,11 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use mycelium_core::link::{Confirms, IncomingId, OutgoingId, ReaderMode, RejectReason, SendError};
 use mycelium_core::{Digest, Envelope, Message};
 use proptest::prelude::*;
-use zerocopy::IntoBytes;
 
 use super::document::KINDS;
 use crate::cases::cases;
-use crate::pair::conversation::{ITEMS, LEFT, MS, RIGHT, blob, fragment, name, swaps};
+use crate::pair::conversation::{ITEMS, LEFT, MS, RIGHT, blob, name, send, send_rest, swaps};
 use crate::pair::{Pair, Received};
 use crate::schema::Swap;
 
@@ -40,10 +39,6 @@ const PLANS: [(u64, &[Step]); 2] = [
     (77, &[Whole, Whole, Long, Skip, Run(5), Whole, Long, Run(9), End]),
     (78, &[Whole, Run(3), Whole, Skip, Whole, End]),
 ];
-
-fn whole() -> Vec<u8> {
-    Swap::golden().as_bytes().to_vec()
-}
 
 struct Publisher {
     epoch: u64,
@@ -252,15 +247,8 @@ impl Publisher {
     fn step(&mut self, pair: &mut Pair, step: Step) -> Result<(), SendError> {
         let (now, link) = (pair.now, &mut pair.sides[LEFT].link);
         match step {
-            Whole => link.send(now, self.stream, &Envelope::default(), 40, &whole())?,
-            Long => {
-                let message = blob(300);
-                while self.sent < message.len() {
-                    let (part, rest) = (fragment(&message, self.sent), &message[self.sent..]);
-                    let envelope = Envelope::default();
-                    self.sent += link.send_fragment(now, self.stream, &envelope, part, rest)?;
-                }
-            }
+            Whole => send(pair, self.stream, 1)?,
+            Long => send_rest(pair, self.stream, &blob(300), &mut self.sent)?,
             Skip => link.skip(now, self.stream, 3, 1)?,
             Run(count) => {
                 while self.sent < count {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use mycelium_core::link::{CloseReason, Interest, RejectReason, RunShape};
 use mycelium_core::{Digest, Message};
 
-use crate::pair::conversation::{LEFT, RIGHT, name, open, reading, subscribed, swaps};
-use crate::pair::{Pair, control_frames};
+use crate::pair::conversation::{
+    LEFT, RIGHT, name, open, reading, subscribe_to, subscribed, swaps,
+};
+use crate::pair::{Pair, first_of_each_kind};
 use crate::schema::Swap;
 
 /// The first frame of each kind, from a conversation that uses all kinds.
@@ -24,21 +26,17 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     let again = open(&mut pair, export, 77, 105);
     pair.sides[LEFT].link.end_stream(pair.now, again).unwrap();
     pair.settle();
-    let (_, _) = (open(&mut pair, export, 78, 0), pair.settle());
+    open(&mut pair, export, 78, 0);
     pair.reconnect();
     let export = subscribed(&mut pair);
     pair.sides[LEFT].link.accept(export).unwrap();
     pair.sides[LEFT].link.refuse_resume(pair.now, export, 78).unwrap();
     let other = Interest { topic: name("others"), ..swaps(8) };
-    let interest = pair.sides[RIGHT].link.subscribe(other).unwrap();
-    pair.settle();
+    let (interest, _) = subscribe_to(&mut pair, other);
     pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
     pair.settle();
     let rejected = Interest { topic: name("refused"), ..swaps(8) };
-    pair.sides[RIGHT].link.subscribe(rejected).unwrap();
-    pair.sides[LEFT].take_events();
-    pair.settle();
-    let export = subscribed(&mut pair);
+    let (_, export) = subscribe_to(&mut pair, rejected);
     let digest = Digest([5; 16]);
     pair.sides[LEFT].link.reject(export, RejectReason::Digest, digest).unwrap();
     pair.settle();
@@ -49,33 +47,26 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     pair.sides[LEFT].link.close(pair.now, CloseReason::Shutdown);
     pair.settle();
     let [left, right] = &pair.written;
-    let mut kinds = control_frames(left);
-    kinds.extend(control_frames(right));
-    kinds.extend(run());
-    kinds.extend(memory());
+    let mut kinds = first_of_each_kind(left);
+    kinds.extend(first_of_each_kind(right));
+    kinds.extend(run_and_memory());
     kinds
 }
 
-/// Two messages in a run.
-fn run() -> Option<(u16, Vec<u8>)> {
-    let (mut pair, outgoing, _) = reading(Pair::new(), 8);
+/// Two messages in a run, an offer of shared memory, and a stream that moves there.
+fn run_and_memory() -> BTreeMap<u16, Vec<u8>> {
+    let (mut pair, outgoing, _) = super::memory::pair([true; 2]);
     let shape = RunShape { stride: 48, skip: 8, length: 40 };
     pair.sides[LEFT].link.send_run(pair.now, outgoing, shape, 2).unwrap();
     pair.settle();
-    control_frames(&pair.written[LEFT]).remove_entry(&19)
-}
-
-/// An offer of shared memory, and a stream that moves there.
-fn memory() -> BTreeMap<u16, Vec<u8>> {
-    let (mut pair, outgoing, _) = super::memory::pair([true; 2]);
     let token = std::array::from_fn(|at| 0x10 + at as u8);
     let link = &mut pair.sides[LEFT].link;
     link.offer_memory(pair.now, token).unwrap();
-    link.skip(pair.now, outgoing, 5, 1).unwrap();
+    link.skip(pair.now, outgoing, 3, 1).unwrap();
     assert_eq!(link.move_stream(pair.now, outgoing, 3), Ok(105));
     pair.settle();
-    let mut kinds = control_frames(&pair.written[LEFT]);
-    kinds.retain(|kind, _| [21, 0x8016].contains(kind));
+    let mut kinds = first_of_each_kind(&pair.written[LEFT]);
+    kinds.retain(|kind, _| [19, 21, 0x8016].contains(kind));
     kinds
 }
 

@@ -9,7 +9,8 @@ use zerocopy::IntoBytes;
 
 use super::memory::pair;
 use crate::pair::conversation::{
-    LEFT, RIGHT, control, frame, name, open, payload, reading, send, subscribed, swaps,
+    LEFT, RIGHT, control, frame, name, open, payload, reading, send, subscribe_to, subscribed,
+    swaps, try_open,
 };
 use crate::pair::{Pair, STREAMS, TOPICS, config};
 use crate::schema::Swap;
@@ -29,7 +30,7 @@ fn topics_and_streams_are_limited() {
     pair.settle();
     let export = subscribed(&mut pair);
     (0..STREAMS as u64).for_each(|epoch| _ = open(&mut pair, export, epoch, 0));
-    let one_more = pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 99, 0, 1024);
+    let one_more = try_open(&mut pair, export, 99, 0);
     assert_eq!(one_more, Err(SendError::Streams { limit: STREAMS }));
 }
 
@@ -149,11 +150,8 @@ fn invalid_fragments_end_the_link() {
         ends(RIGHT, &frames, error);
     }
     let (mut pair, ..) = reading(Pair::with(4096, |_, right| right.max_open = 1), 8);
-    pair.sides[RIGHT].link.subscribe(Interest { topic: name("others"), ..swaps(8) }).unwrap();
-    pair.settle();
-    let export = subscribed(&mut pair);
+    let (_, export) = subscribe_to(&mut pair, Interest { topic: name("others"), ..swaps(8) });
     open(&mut pair, export, 78, 0);
-    pair.settle();
     let both = [good(), part(2, 0, FIRST, 24)].concat();
     assert_eq!(pair.feed(RIGHT, &both), Some(LinkError::TooMany { limit: 1 }));
 }

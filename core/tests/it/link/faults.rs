@@ -7,15 +7,23 @@ use mycelium_core::link::{
     Batching, CloseReason, Config, ConfigError, Interest, LinkError, RejectReason, RunShape,
     SendError, UnsubscribeProgress,
 };
-use mycelium_core::{Digest, Envelope, FrameView, Limits};
+use mycelium_core::{Digest, Envelope, Frames, Limits};
 use zerocopy::IntoBytes;
 
 use super::errors::word;
 use crate::pair::conversation::{
     LEFT, MS, RIGHT, control, frame, name, open, payload, reading, resubscribe, send, subscribe,
-    subscribed, swaps,
+    subscribe_to, subscribed, swaps, try_open,
 };
 use crate::pair::{Pair, Received, STREAMS, TestLink, config};
+
+/// A frame that subscribes and announces this many resumes.
+fn wish(number: u32, resumes: u8) -> Vec<u8> {
+    let (number, window) = (number.to_le_bytes(), 8_u32.to_le_bytes());
+    let topic = name("swaps");
+    let wishes = [0, 0, resumes, 0];
+    control(0, 0, &payload(3, &[&[1, 0], &number, &[7; 16], &wishes, &window, topic.as_bytes()]))
+}
 
 /// A frame that resumes a stream of this subscription.
 fn resume(number: u32, epoch: u64, next: u64) -> Vec<u8> {
@@ -58,8 +66,7 @@ fn no_message_has_the_last_sequence() {
     assert_eq!(failed, Some(error));
 
     let (mut pair, _, export) = subscribe(Pair::new(), 8);
-    let stream = pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 1, u64::MAX, 64);
-    assert_eq!(stream, Err(SendError::Exhausted));
+    assert_eq!(try_open(&mut pair, export, 1, u64::MAX), Err(SendError::Exhausted));
     let stream = open(&mut pair, export, 1, u64::MAX - 1);
     send(&mut pair, stream, 1).unwrap();
     assert_eq!(send(&mut pair, stream, 1), Err(SendError::Exhausted));
@@ -89,11 +96,13 @@ fn settings_outside_of_their_limits_are_refused() {
 }
 
 #[test]
-fn close_confirms_what_arrived() {
+fn a_closed_link_has_no_timer_and_confirms_what_arrived() {
     let (mut pair, outgoing, _) = reading(Pair::new(), 64);
     send(&mut pair, outgoing, 3).unwrap();
     pair.deliver();
     pair.sides[RIGHT].link.close(pair.now, CloseReason::Shutdown);
+    // As long as the peer reads nothing, the close frame stays in the buffer.
+    assert_eq!(pair.sides[RIGHT].link.poll_timeout(), None);
     assert_eq!(pair.settled(LEFT), [Received::Window { stream: outgoing, confirmed: 103 }]);
 }
 
@@ -107,16 +116,6 @@ fn a_sender_with_little_room_gets_early_confirmations() {
         pair.deliver();
         assert_eq!(pair.sides[LEFT].link.unconfirmed(stream), 0);
     }
-}
-
-#[test]
-fn an_ended_link_has_no_timer() {
-    let (mut pair, outgoing, _) = reading(Pair::new(), 64);
-    send(&mut pair, outgoing, 1).unwrap();
-    pair.deliver();
-    // The peer has stopped reading, so the close frame stays in the buffer.
-    pair.sides[RIGHT].link.close(pair.now, CloseReason::Shutdown);
-    assert_eq!(pair.sides[RIGHT].link.poll_timeout(), None);
 }
 
 #[test]
@@ -166,16 +165,14 @@ fn only_offered_bytes_count_as_written() {
 fn streams_to_resume_keep_their_places() {
     let (mut pair, _, export) = subscribe(Pair::new(), 8);
     (0..STREAMS as u64).for_each(|epoch| _ = open(&mut pair, export, epoch, 0));
-    pair.settle();
     pair.reconnect();
     let export = subscribed(&mut pair);
-    let link = &mut pair.sides[LEFT].link;
-    let fresh = link.open_stream(pair.now, export, name("feed"), 900, 0, 64);
+    let fresh = try_open(&mut pair, export, 900, 0);
     assert_eq!(fresh, Err(SendError::Streams { limit: STREAMS }), "the reader has no place");
+    let link = &mut pair.sides[LEFT].link;
     assert_eq!(link.refuse_resume(pair.now, export, 901), Err(SendError::Gone), "no such resume");
     link.refuse_resume(pair.now, export, 2).unwrap();
     open(&mut pair, export, 900, 0);
-    pair.settle();
     assert_eq!(pair.failed(), [None, None]);
 }
 
@@ -183,13 +180,8 @@ fn streams_to_resume_keep_their_places() {
 fn resumes_of_an_unsubscribed_topic_are_ignored() {
     let mut pair = Pair::new();
     pair.settled(LEFT);
-    let number = 5u32.to_le_bytes();
-    let (one, window) = (1u16.to_le_bytes(), 8u32.to_le_bytes());
-    let mut subscribe = payload(3, &[&one, &number, &[0; 16], &[0, 0], &one, &window]);
-    subscribe.resize(96, 0);
-    let unsubscribe = payload(5, &[&[0, 0], &number]);
-    let frames = [control(0, 0, &subscribe), control(0, 0, &unsubscribe), resume(5, 7, 9)];
-    pair.feed(LEFT, &frames.concat());
+    let unsubscribe = control(0, 0, &payload(5, &[&[0, 0], &5_u32.to_le_bytes()]));
+    pair.feed(LEFT, &[wish(5, 1), unsubscribe, resume(5, 7, 9)].concat());
     let news = pair.sides[LEFT].take_events();
     assert!(matches!(news[..], [Received::Subscribe { .. }, Received::Unsubscribe(_)]), "{news:?}");
 }
@@ -225,13 +217,9 @@ fn the_features_frame_comes_first() {
     let export = subscribed(&mut pair);
     pair.sides[LEFT].link.refuse_resume(pair.now, export, 77).unwrap();
     pair.write(LEFT, usize::MAX);
-    let mut rest = &pair.written[LEFT][received..];
-    let mut kinds = Vec::new();
-    while let Ok((frame, next)) = FrameView::parse(rest, &Limits::default()) {
-        kinds.push(frame.payload()[0]);
-        rest = next;
-    }
-    assert_eq!(kinds, [1, 16, 9], "hello, features, gone");
+    let frames = Frames::new(&pair.written[LEFT][received..], Limits::default());
+    let kinds = frames.map(|frame| frame.unwrap().payload()[0]);
+    assert!(kinds.eq([1, 16, 9]), "hello, features, gone");
 }
 
 #[test]
@@ -243,11 +231,8 @@ fn a_stream_is_resumed_once() {
     assert_eq!(pair.feed(LEFT, &resume), Some(LinkError::Subscription { number: 1 }));
 
     let mut pair = Pair::new();
-    let (one, number, window) = (1_u16.to_le_bytes(), 1_u32.to_le_bytes(), 8_u32.to_le_bytes());
-    let mut wish = payload(3, &[&one, &number, &[7; 16], &[0, 0, 2, 0], &window]);
-    wish.extend(name("swaps").as_bytes());
     pair.settle();
-    pair.feed(LEFT, &control(0, 0, &wish));
+    pair.feed(LEFT, &wish(1, 2));
     assert_eq!(pair.feed(LEFT, &resume), None);
     assert_eq!(pair.feed(LEFT, &resume), Some(LinkError::SecondStream { number: 0 }));
 }
@@ -261,7 +246,6 @@ fn only_an_end_may_follow_on_a_finished_stream() {
         pair.reconnect();
         let export = subscribed(&mut pair);
         let again = open(&mut pair, export, 77, 100);
-        pair.settle();
         if in_a_run {
             let shape = RunShape { stride: 48, skip: 8, length: 40 };
             assert_eq!(pair.sides[LEFT].link.send_run(pair.now, again, shape, 1), Ok(1));
@@ -281,18 +265,14 @@ fn no_stream_opens_after_unsubscribe_or_reject() {
     assert_eq!(pair.sides[RIGHT].link.unsubscribe(interest), Ok(UnsubscribeProgress::Pending));
     pair.write(RIGHT, usize::MAX);
     pair.sides[LEFT].read(pair.now, usize::MAX);
-    let link = &mut pair.sides[LEFT].link;
-    assert_eq!(link.open_stream(pair.now, export, name("feed"), 77, 0, 64), Err(SendError::Gone));
-    assert_eq!(link.accept(export), Err(SendError::Gone));
+    assert_eq!(try_open(&mut pair, export, 77, 0), Err(SendError::Gone));
+    assert_eq!(pair.sides[LEFT].link.accept(export), Err(SendError::Gone));
     pair.settle();
 
-    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
-    pair.sides[LEFT].take_events();
-    pair.settle();
-    let export = subscribed(&mut pair);
+    let (_, export) = subscribe_to(&mut pair, swaps(8));
     let link = &mut pair.sides[LEFT].link;
     link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();
-    assert_eq!(link.open_stream(pair.now, export, name("feed"), 77, 0, 64), Err(SendError::Gone));
+    assert_eq!(try_open(&mut pair, export, 77, 0), Err(SendError::Gone));
     pair.settle();
     assert_eq!(pair.failed(), [None, None]);
 }

@@ -10,16 +10,14 @@ use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{
     LEFT, RIGHT, blob, fragment, name, open, opened, reading, send, send_rest, subscribe,
-    subscribed, swaps, whole,
+    subscribe_to, swaps, whole,
 };
 use crate::pair::{Pair, Received, TestLink};
 use crate::schema::Swap;
 
 /// Opens a stream of another topic from left to right.
 fn another(pair: &mut Pair, topic: &str, epoch: u64) -> (OutgoingId, IncomingId) {
-    pair.sides[RIGHT].link.subscribe(Interest { topic: name(topic), ..swaps(64) }).unwrap();
-    pair.settle();
-    let export = subscribed(pair);
+    let (_, export) = subscribe_to(pair, Interest { topic: name(topic), ..swaps(64) });
     let outgoing = open(pair, export, epoch, 0);
     (outgoing, opened(pair, epoch, 0))
 }
@@ -156,7 +154,6 @@ fn the_reader_limits_long_and_open_messages() {
 fn a_reject_is_sent_before_another_open_message() {
     let (mut pair, _, export) = subscribe(Pair::with(4096, |_, right| right.max_open = 1), 8);
     let first = open(&mut pair, export, 77, 0);
-    pair.settled(RIGHT);
     let (second, incoming) = another(&mut pair, "others", 78);
     let (message, mut sent) = (blob(8000), 0);
     send_rest(&mut pair, first, &message, &mut sent).unwrap_err();

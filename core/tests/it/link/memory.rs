@@ -42,12 +42,6 @@ fn reconnect(pair: &mut Pair) -> (ExportId, u64) {
     resume.unwrap_or_else(|| panic!("no resume: {news:?}"))
 }
 
-fn reopen(pair: &mut Pair, export: ExportId, first: u64) -> OutgoingId {
-    let stream = open(pair, export, 77, first);
-    pair.settle();
-    stream
-}
-
 #[test]
 fn only_the_end_follows_a_move() {
     let (mut pair, outgoing, incoming) = moved();
@@ -147,7 +141,7 @@ fn a_moved_stream_needs_its_region_again() {
     for action in actions {
         let (mut pair, ..) = moved();
         let (export, _) = reconnect(&mut pair);
-        let outgoing = reopen(&mut pair, export, 103);
+        let outgoing = open(&mut pair, export, 77, 103);
         action(&mut pair, outgoing);
         pair.deliver();
         assert_eq!(pair.sides[RIGHT].failed, Some(moved_error));
@@ -155,7 +149,7 @@ fn a_moved_stream_needs_its_region_again() {
     // It begins at its region, even if all messages up to a later one are done in memory.
     let (mut pair, ..) = moved();
     let (export, _) = reconnect(&mut pair);
-    reopen(&mut pair, export, 110);
+    open(&mut pair, export, 77, 110);
     let error = LinkError::Sequence { stream: 2, expected: 103, found: 110 };
     assert_eq!(pair.sides[RIGHT].failed, Some(error));
 }

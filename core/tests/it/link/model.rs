@@ -65,17 +65,8 @@ struct Direction {
     reading: Vec<ReaderState>,
 }
 
-/// The settings of both sides.
-#[derive(Clone, Copy, Debug)]
-struct Setup {
-    buffer: usize,
-    batching: Batching,
-    window: u32,
-    fragment: usize,
-    max_open: u16,
-}
-
 prop_compose! {
+    /// The buffers, the window, and the settings of both sides.
     fn setup()(
         buffer in prop_oneof![Just(TestLink::MIN_BUFFER), Just(2048)],
         batching in prop_oneof![
@@ -86,23 +77,24 @@ prop_compose! {
         window in 1..=10u32,
         fragment in prop_oneof![Just(64), Just(100), Just(16 << 10)],
         max_open in 1..=3u16,
-    ) -> Setup {
-        Setup { buffer, batching, window, fragment, max_open }
+    ) -> (usize, u32, Config) {
+        (buffer, window, Config { batching, fragment, max_open, memory: true, ..config("") })
     }
 }
 
 impl LinkModel {
-    fn new(setup: Setup, confirms: Confirms) -> LinkModel {
-        let Setup { buffer, batching, window, fragment, max_open } = setup;
-        let of =
-            |name| Config { batching, fragment, max_open, confirms, memory: true, ..config(name) };
-        let mut pair = Pair::of(of("left"), of("right"), buffer);
+    fn new(buffer: usize, window: u32, config: Config, confirms: Confirms) -> LinkModel {
+        let mut pair = Pair::with(buffer, |left, right| {
+            for side in [left, right] {
+                *side = Config { node: side.node, confirms, ..config };
+            }
+        });
         pair.message = message;
         let mut directions = [0, 1].map(|writer| Direction {
             writer,
             confirms,
             window,
-            publishers: vec![PublisherState::new(1)],
+            publishers: vec![PublisherState { epoch: 1, ..Default::default() }],
             ..Direction::default()
         });
         directions.iter_mut().for_each(|direction| direction.subscribe(&mut pair));
@@ -151,7 +143,7 @@ impl LinkModel {
                 let last = direction.publishers.last_mut().unwrap();
                 last.ended = true;
                 let epoch = last.epoch + 1;
-                direction.publishers.push(PublisherState::new(epoch));
+                direction.publishers.push(PublisherState { epoch, ..Default::default() });
             }
             Op::Unsubscribe => {
                 if let Some(interest) = direction.interest
@@ -295,11 +287,11 @@ proptest! {
 
     #[test]
     fn nothing_is_lost_or_doubled_whatever_happens(
-        setup in setup(),
+        (buffer, window, config) in setup(),
         ops in prop::collection::vec((0..2usize, op()), 1..160),
     ) {
         for confirms in [Confirms::OnArrival, Confirms::ByCaller] {
-            let mut world = LinkModel::new(setup, confirms);
+            let mut world = LinkModel::new(buffer, window, config, confirms);
             for (direction, op) in &ops {
                 world.apply(*direction, *op);
             }

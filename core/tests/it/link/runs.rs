@@ -96,7 +96,6 @@ fn a_run_of_an_unsubscribed_topic_needs_no_bytes() {
     let (mut pair, interest, export) = subscribe(Pair::new(), 64);
     pair.message = message;
     let outgoing = open(&mut pair, export, 77, 100);
-    pair.settle();
     assert_eq!(send_run(&mut pair, outgoing, 30), Ok(30));
     pair.write(LEFT, 40 + 2 * 56 + 30);
     pair.sides[RIGHT].read(pair.now, usize::MAX);

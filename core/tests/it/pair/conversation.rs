@@ -9,7 +9,7 @@ use mycelium_core::link::{
 use mycelium_core::{Envelope, write_frame};
 use zerocopy::IntoBytes;
 
-use super::{Pair, Received, control_frames};
+use super::{Pair, Received, first_of_each_kind};
 use crate::schema::Swap;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -26,18 +26,34 @@ pub(crate) fn name(text: &str) -> Name {
     Name::try_from(text).unwrap()
 }
 
-/// Subscribes on the right side, and returns both sides' numbers of the subscription.
+/// Subscribes to `swaps` on the right side: both sides' numbers of the subscription.
 pub(crate) fn subscribe(mut pair: Pair, window: u32) -> (Pair, InterestId, ExportId) {
-    let interest = pair.sides[RIGHT].link.subscribe(swaps(window)).unwrap();
-    pair.settle();
-    let export = subscribed(&mut pair);
+    let (interest, export) = subscribe_to(&mut pair, swaps(window));
     (pair, interest, export)
 }
 
-/// Opens a stream on the left side.
+/// Subscribes on the right side: both sides' numbers of the subscription.
+pub(crate) fn subscribe_to(pair: &mut Pair, interest: Interest) -> (InterestId, ExportId) {
+    let interest = pair.sides[RIGHT].link.subscribe(interest).unwrap();
+    pair.settle();
+    (interest, subscribed(pair))
+}
+
+/// Opens a stream on the left side, and settles.
 pub(crate) fn open(pair: &mut Pair, export: ExportId, epoch: u64, first: u64) -> OutgoingId {
+    let stream = try_open(pair, export, epoch, first).unwrap();
+    pair.settle();
+    stream
+}
+
+pub(crate) fn try_open(
+    pair: &mut Pair,
+    export: ExportId,
+    epoch: u64,
+    first: u64,
+) -> Result<OutgoingId, SendError> {
     let link = &mut pair.sides[LEFT].link;
-    link.open_stream(pair.now, export, name("feed"), epoch, first, 1024).unwrap()
+    link.open_stream(pair.now, export, name("feed"), epoch, first, 1024)
 }
 
 /// Subscribes on the right side and opens a stream on the left: both ends of the stream.
@@ -136,7 +152,7 @@ pub(crate) fn resubscribe(pair: &mut Pair) {
     pair.sides[RIGHT].read(now, usize::MAX);
     pair.write(RIGHT, usize::MAX);
     pair.write(RIGHT, usize::MAX);
-    let end = |kind| control_frames(&pair.written[RIGHT])[&kind].len();
+    let end = |kind| first_of_each_kind(&pair.written[RIGHT])[&kind].len();
     let most = end(1) + end(16) + end(3);
     pair.sides[LEFT].read(now, most);
 }

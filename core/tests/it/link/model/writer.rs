@@ -1,14 +1,14 @@
 //! The side that publishes: the messages it sends, and the answers to them.
 
-use mycelium_core::link::{Confirms, Name, RejectReason, SendError};
+use mycelium_core::link::{Confirms, RejectReason, SendError};
 use mycelium_core::{Digest, Envelope};
 
 use super::{Direction, message};
-use crate::pair::conversation::{ITEMS, fragment};
+use crate::pair::conversation::{ITEMS, fragment, name};
 use crate::pair::{Pair, Received};
 
 /// One start of the publisher, with the state of its ring.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct PublisherState {
     pub(super) epoch: u64,
     /// The next message, and the first one that is not confirmed.
@@ -21,10 +21,6 @@ pub(super) struct PublisherState {
 }
 
 impl PublisherState {
-    pub(super) fn new(epoch: u64) -> PublisherState {
-        PublisherState { epoch, emitted: 0, kept: 0, ended: false, moved: None, read: 0 }
-    }
-
     /// Whether the reader has confirmed all messages, over the link or in memory.
     pub(super) fn is_confirmed(&self) -> bool {
         match self.moved {
@@ -90,8 +86,7 @@ impl Direction {
             } else {
                 // The reader may have more than it confirmed, and less than was dropped since.
                 let first = next.max(publisher.kept);
-                let name = Name::try_from("feed").unwrap();
-                link.open_stream(now, export, name, epoch, first, 1024).map(|id| {
+                link.open_stream(now, export, name("feed"), epoch, first, 1024).map(|id| {
                     link.unconfirmed_from(id, publisher.kept).unwrap();
                     self.outgoing.push((epoch, id));
                 })
@@ -104,8 +99,8 @@ impl Direction {
         for publisher in &mut self.publishers {
             let epoch = publisher.epoch;
             if !self.outgoing.iter().any(|(known, _)| *known == epoch) && !publisher.ended {
-                let name = Name::try_from("feed").unwrap();
-                let opened = link.open_stream(now, export, name, epoch, publisher.emitted, 1024);
+                let first = publisher.emitted;
+                let opened = link.open_stream(now, export, name("feed"), epoch, first, 1024);
                 let Ok(id) = opened else { continue };
                 (publisher.kept, publisher.moved) = (publisher.emitted, None);
                 self.outgoing.push((epoch, id));

@@ -23,30 +23,32 @@ pub(crate) struct Swap {
     pub(crate) fills: FixedVec<u16, 3>,
 }
 
-/// The message whose bytes `docs/wire-format.md` shows.
-pub(crate) fn example() -> Swap {
-    Swap {
-        price: 1_234_567_890_123,
-        amount: -5,
-        pool: 77,
-        side: Side::Sell,
-        open: true,
-        symbol: FixedStr::try_from("ETH").unwrap(),
-        fills: FixedVec::from_slice(&[7, 300]).unwrap(),
+impl Swap {
+    /// The message whose bytes `docs/wire-format.md` shows.
+    pub(crate) fn golden() -> Swap {
+        Swap {
+            price: 1_234_567_890_123,
+            amount: -5,
+            pool: 77,
+            side: Side::Sell,
+            open: true,
+            symbol: FixedStr::try_from("ETH").unwrap(),
+            fills: FixedVec::from_slice(&[7, 300]).unwrap(),
+        }
     }
 }
 
 /// Aligned to 8 bytes, like the buffer of a link.
 #[repr(align(8))]
-struct Buffer([u8; 128]);
+pub(crate) struct Buffer(pub(crate) [u8; 256]);
 
 pub(crate) fn a_message_comes_back_through_a_frame() {
-    let mut buffer = Buffer([0xa5; 128]);
+    let mut buffer = Buffer([0xa5; 256]);
     let envelope = Envelope { deadline: Some(9), ..Envelope::of::<Swap>(3, 4) };
-    let len = write_message(&mut buffer.0, &envelope, &example()).unwrap();
+    let len = write_message(&mut buffer.0, &envelope, &Swap::golden()).unwrap();
     let (frame, rest) = FrameView::parse(&buffer.0[..len], &Limits::default()).unwrap();
     assert!(rest.is_empty());
     assert_eq!(frame.envelope(), envelope);
-    assert_eq!(frame.message::<Swap>(), Ok(&example()));
-    assert_eq!(frame.read::<Swap>(), Ok(example()));
+    assert_eq!(frame.message::<Swap>(), Ok(&Swap::golden()));
+    assert_eq!(frame.read::<Swap>(), Ok(Swap::golden()));
 }
