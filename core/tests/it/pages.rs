@@ -89,9 +89,11 @@ unsafe impl Memory for Pages {
     }
 }
 
-/// Memory for a ring, and for the entries of another process.
-pub(crate) fn memory(layout: Layout) -> (Shared, Shared) {
-    (Pages::new(data_words(layout, ENTRIES)), Pages::new(cursor_words(READERS)))
+/// Memory with a ring, memory for the entries of another process, and the ring.
+pub(crate) fn memory(layout: Layout) -> (Shared, Shared, Broadcast<DataRegion<Shared>>) {
+    let data = Pages::new(data_words(layout, ENTRIES));
+    let ring = Broadcast::new(data.data(layout).unwrap(), layout).unwrap();
+    (data, Pages::new(cursor_words(READERS)), ring)
 }
 
 /// A ring, in a process that reads it.

@@ -90,9 +90,8 @@ fn each_wrong_header_field_is_named() {
 
 #[test]
 fn a_region_of_another_ring_is_refused() {
-    let (data, own) = memory(SMALL);
-    let ring = data.data(SMALL).unwrap();
-    assert_eq!((ring.layout(), ring.identity()), (SMALL, IDENTITY));
+    let (data, own, ours) = memory(SMALL);
+    assert_eq!((ours.storage().layout(), ours.storage().identity()), (SMALL, IDENTITY));
     own.cursors(SMALL).unwrap();
     let (expected, found) = (Kind::Data as usize, Kind::Cursors as usize);
     let kind = RegionError::Field { field: "kind", expected, found };
@@ -106,8 +105,7 @@ fn a_region_of_another_ring_is_refused() {
     assert_eq!(named(attach(RingIdentity { epoch: 4, ..IDENTITY })), "epoch");
     assert_eq!(named(attach(RingIdentity { digest: [0; 16], ..IDENTITY })), "digest");
 
-    let ring = Broadcast::new(ring, SMALL).unwrap();
-    let claim = proxy(&ring).claim();
+    let claim = proxy(&ours).claim();
     let theirs = ForeignData::attach(data.clone(), IDENTITY).unwrap();
     assert_eq!((theirs.layout(), theirs.readers()), (SMALL, ENTRIES));
     let cursors = own.cursors(Layout::exact(8, WORD)).unwrap();
@@ -117,8 +115,7 @@ fn a_region_of_another_ring_is_refused() {
 /// A reader of a closed ring has read everything, evicted or not.
 #[test]
 fn the_end_comes_before_an_eviction() {
-    let (data, own) = memory(SMALL);
-    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let (data, own, ours) = memory(SMALL);
     let mut writer = Broadcast::producer(&ours).unwrap();
     let proxy = proxy(&ours);
     let theirs = data.theirs(&own, proxy.claim());
@@ -134,8 +131,7 @@ fn the_end_comes_before_an_eviction() {
 
 #[test]
 fn both_sides_are_rung_once_for_each_sleep() {
-    let (data, own) = memory(SMALL);
-    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let (data, own, ours) = memory(SMALL);
     let theirs = data.theirs(&own, proxy(&ours).claim());
     let cursors = own.foreign_cursors(SMALL).unwrap();
     let (writers, readers) = (Alarm::new(), [Alarm::new(), Alarm::new()]);
@@ -179,8 +175,7 @@ fn both_sides_are_rung_once_for_each_sleep() {
 /// gaps, each as large as the jump.
 #[test]
 fn a_writer_that_jumps_makes_gaps() {
-    let (data, own) = memory(SMALL);
-    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let (data, own, ours) = memory(SMALL);
     let theirs = data.theirs(&own, proxy(&ours).claim());
     let index_of = |address: usize| (address - data.words().as_ptr().addr()) / WORD;
     // The writer's words begin with its position; a slot of this layout is a stamp and a word.
@@ -227,8 +222,7 @@ fn a_storage_may_be_foreign_by_its_value() {
     assert_eq!(reader.read(1).map(|messages| messages.count()), Some(1), "its own memory");
     assert!(reader.retaining().can_borrow());
 
-    let (data, own) = memory(SMALL);
-    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let (data, own, ours) = memory(SMALL);
     let mut writer = Broadcast::producer(&ours).unwrap();
     writer.try_push(&[8], WORD).expect("before the other process attaches");
     let proxy = proxy(&ours);

@@ -279,9 +279,8 @@ macro_rules! laws {
         fn reused_slots_are_empty() {
             let mut slots = [const { $layout::Slot::new() }; 4];
             for round in 0..3 {
-                let ring = $layout::InSlice::<String>::in_slots(&mut slots).unwrap();
-                let mut writer = Spsc::producer(&ring).unwrap();
-                let mut reader = Spsc::consumer(&ring).unwrap();
+                let mut ring = $layout::InSlice::<String>::in_slots(&mut slots).unwrap();
+                let (mut writer, mut reader) = ring.split().unwrap();
                 assert_eq!(reader.try_pop(), Err(PopError::Empty), "an item of the ring before");
                 writer.try_push(round.to_string()).unwrap();
                 assert_eq!(reader.try_pop(), Ok(round.to_string()));
@@ -391,9 +390,8 @@ mod index {
 
     #[test]
     fn borrowed_items_are_two_slices() {
-        let ring = layout::Inline::<u16, 4>::new().starting_at(usize::MAX);
-        let mut writer = Spsc::producer(&ring).unwrap();
-        let mut reader = Spsc::consumer(&ring).unwrap();
+        let mut ring = layout::Inline::<u16, 4>::new().starting_at(usize::MAX);
+        let (mut writer, mut reader) = ring.split().unwrap();
         assert_eq!(writer.push_slice(&[1, 2, 3]), Ok(3));
         let lent = reader.read(3).unwrap();
         assert_eq!(lent.as_slices(), (&[1][..], &[2, 3][..]));

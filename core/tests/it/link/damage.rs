@@ -100,7 +100,8 @@ impl Talk {
             (left.fragment, right.confirms) = (100, Confirms::ByCaller);
         });
         pair.damage = damage.to_vec();
-        let mut talk = Talk {
+        pair.sides[RIGHT].link.subscribe(swaps(WINDOW)).unwrap();
+        Talk {
             pair,
             publishers: Vec::new(),
             streams: Vec::new(),
@@ -110,9 +111,7 @@ impl Talk {
             mode: None,
             rejected: false,
             confirmed: false,
-        };
-        talk.pair.sides[RIGHT].link.subscribe(swaps(WINDOW)).unwrap();
-        talk
+        }
     }
 
     /// Talks until all is said, a link has failed, or nothing happens any more.
@@ -305,7 +304,8 @@ fn fields(mut bytes: &[u8]) -> Vec<String> {
     while !bytes.is_empty() {
         let (id, length) = (word(bytes, 2, 2), word(bytes, 4, 4));
         let extensions = word(bytes, 10, 2);
-        let kind = if id == 0 { kind(word(bytes, 24, 2)) } else { "message" };
+        let known = |(number, _): &&(u16, _)| usize::from(*number) == word(bytes, 24, 2);
+        let kind = if id == 0 { KINDS.iter().find(known).unwrap().1 } else { "message" };
         name(&format!("{kind}: header"), 24);
         name(&format!("{kind}: extensions"), extensions);
         let (rest, padded) = (length - 24 - extensions, length.next_multiple_of(8));
@@ -320,11 +320,6 @@ fn fields(mut bytes: &[u8]) -> Vec<String> {
 
 fn word(bytes: &[u8], at: usize, length: usize) -> usize {
     bytes[at..at + length].iter().rev().fold(0, |word, byte| word << 8 | usize::from(*byte))
-}
-
-fn kind(number: usize) -> &'static str {
-    let found = KINDS.iter().find(|(kind, _)| usize::from(*kind) == number);
-    found.unwrap_or_else(|| panic!("kind {number}")).1
 }
 
 /// What damage of a part of a frame may do beside what it may do everywhere: nothing, or end the

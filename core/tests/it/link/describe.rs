@@ -3,7 +3,7 @@
 use mycelium_core::Message;
 use mycelium_core::link::{LinkError, SendError};
 
-use crate::pair::conversation::{LEFT, name};
+use crate::pair::conversation::{LEFT, name, reading, send_run};
 use crate::pair::{Pair, offered};
 use crate::schema::Swap;
 
@@ -28,8 +28,7 @@ fn pieces_of_any_length_are_the_same_form() {
 
 #[test]
 fn a_peer_has_the_features_that_it_names() {
-    let mut pair = Pair::new();
-    pair.settle();
+    let (mut pair, outgoing, _) = reading(Pair::new(), 8);
     let mut features = offered("features");
     for (bits, named) in [
         (0, [false; 3]),
@@ -44,6 +43,8 @@ fn a_peer_has_the_features_that_it_names() {
         assert_eq!(found, named);
         let expected = if named[0] { Ok(()) } else { Err(SendError::Gone) };
         assert_eq!(link.describe(pair.now, name("swaps"), 0), expected);
+        assert_eq!(send_run(&mut pair, outgoing, 1), Ok(usize::from(named[1])));
+        pair.settle();
     }
     let link = &mut pair.sides[LEFT].link;
     link.lost();

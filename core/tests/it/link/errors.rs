@@ -1,18 +1,20 @@
 //! Limits of a link, and errors that end it: the table of `docs/wire-format.md`.
 
+use std::time::Duration;
+
 use mycelium_core::frame::{ExtensionError, Fragment, FrameError};
 use mycelium_core::link::{
-    CloseReason, ConfigError, FragmentError, Interest, LinkError, RunError, SendError,
+    CloseReason, Config, ConfigError, FragmentError, Interest, LinkError, RunError, SendError,
 };
 use mycelium_core::{Envelope, Limits};
 use zerocopy::IntoBytes;
 
 use super::memory::pair;
 use crate::pair::conversation::{
-    LEFT, RIGHT, control, frame, name, open, payload, reading, send, subscribe_to, subscribed,
+    LEFT, MS, RIGHT, control, frame, name, open, payload, reading, send, subscribe_to, subscribed,
     swaps, try_open,
 };
-use crate::pair::{Pair, STREAMS, TOPICS, config};
+use crate::pair::{Pair, STREAMS, TOPICS, TestLink, config, lasting};
 use crate::schema::Swap;
 
 const FIRST: Fragment = Fragment { offset: 0, total: 48, fixed_len: 40 };
@@ -268,9 +270,17 @@ fn kinds_of_a_later_version_are_skipped() {
 }
 
 #[test]
-fn a_buffer_that_is_too_small_is_refused() {
-    let least = crate::pair::TestLink::MIN_BUFFER;
-    let buffer = crate::pair::lasting(least - 1);
-    let error = crate::pair::TestLink::new(config("left"), buffer).unwrap_err();
-    assert_eq!(error, ConfigError::Buffer { least, found: least - 1 });
+fn settings_outside_of_their_limits_are_refused() {
+    let (limits, own, least) = (Limits { max_frame: 100 }, config("left"), TestLink::MIN_BUFFER);
+    for (length, config, error) in [
+        (least - 1, own, ConfigError::Buffer { least, found: least - 1 }),
+        (4096, Config { limits, ..own }, ConfigError::MaxFrame { least: 120 }),
+        (4096, Config { keep_alive: Duration::ZERO, ..own }, ConfigError::KeepAlive),
+        (4096, Config { keep_alive: Duration::from_secs(21), ..own }, ConfigError::Silence),
+        (4096, Config { silence: 99 * MS, keep_alive: 33 * MS, ..own }, ConfigError::Silence),
+    ] {
+        assert_eq!(TestLink::new(config, lasting(length)).unwrap_err(), error);
+    }
+    let interest = Pair::new().sides[LEFT].link.subscribe(Interest { type_id: 0, ..swaps(8) });
+    assert_eq!(interest, Err(SendError::Type));
 }

@@ -4,18 +4,17 @@
 use std::time::Duration;
 
 use mycelium_core::link::{
-    Batching, CloseReason, Config, ConfigError, Interest, LinkError, RejectReason, RunShape,
-    SendError, UnsubscribeProgress,
+    Batching, CloseReason, Interest, LinkError, RejectReason, SendError, UnsubscribeProgress,
 };
 use mycelium_core::{Digest, Envelope, Frames, Limits};
 use zerocopy::IntoBytes;
 
 use super::errors::word;
 use crate::pair::conversation::{
-    LEFT, MS, RIGHT, control, frame, name, open, payload, reading, resubscribe, send, subscribe,
-    subscribe_to, subscribed, swaps, try_open,
+    LEFT, RIGHT, control, frame, name, open, payload, reading, resubscribe, send, send_run,
+    subscribe, subscribe_to, subscribed, swaps, try_open,
 };
-use crate::pair::{Pair, Received, STREAMS, TestLink, config};
+use crate::pair::{Pair, Received, STREAMS};
 
 /// A frame that subscribes and announces this many resumes.
 fn wish(number: u32, resumes: u8) -> Vec<u8> {
@@ -77,22 +76,6 @@ fn no_message_has_the_last_sequence() {
     resubscribe(&mut pair);
     let failed = pair.feed(LEFT, &resume(1, 7, u64::MAX));
     assert!(matches!(failed, Some(LinkError::Sequence { found: u64::MAX, .. })), "{failed:?}");
-}
-
-#[test]
-fn settings_outside_of_their_limits_are_refused() {
-    let refused = |config: Config| TestLink::new(config, crate::pair::lasting(4096)).unwrap_err();
-    let (limits, own) = (Limits { max_frame: 100 }, || config("left"));
-    for (config, error) in [
-        (Config { limits, ..own() }, ConfigError::MaxFrame { least: 120 }),
-        (Config { keep_alive: Duration::ZERO, ..own() }, ConfigError::KeepAlive),
-        (Config { keep_alive: Duration::from_secs(21), ..own() }, ConfigError::Silence),
-        (Config { silence: 99 * MS, keep_alive: 33 * MS, ..own() }, ConfigError::Silence),
-    ] {
-        assert_eq!(refused(config), error);
-    }
-    let interest = Pair::new().sides[LEFT].link.subscribe(Interest { type_id: 0, ..swaps(8) });
-    assert_eq!(interest, Err(SendError::Type));
 }
 
 #[test]
@@ -247,8 +230,7 @@ fn only_an_end_may_follow_on_a_finished_stream() {
         let export = subscribed(&mut pair);
         let again = open(&mut pair, export, 77, 100);
         if in_a_run {
-            let shape = RunShape { stride: 48, skip: 8, length: 40 };
-            assert_eq!(pair.sides[LEFT].link.send_run(pair.now, again, shape, 1), Ok(1));
+            assert_eq!(send_run(&mut pair, again, 1), Ok(1));
         } else {
             send(&mut pair, again, 1).unwrap();
             pair.sides[LEFT].link.flush();

@@ -3,7 +3,9 @@
 use mycelium_core::Envelope;
 use mycelium_core::link::{ExportId, IncomingId, LinkError, OutgoingId, SendError};
 
-use crate::pair::conversation::{ITEMS, LEFT, RIGHT, fragment, open, reading, send, sequences};
+use crate::pair::conversation::{
+    ITEMS, LEFT, RIGHT, fragment, open, reading, send, send_run, sequences,
+};
 use crate::pair::{Pair, Received};
 
 const TOKEN: [u8; 16] = *b"a token of bytes";
@@ -132,9 +134,7 @@ fn a_moved_stream_needs_its_region_again() {
     let moved_error = LinkError::Moved { stream: 2 };
     let actions: [fn(&mut Pair, OutgoingId); 4] = [
         |pair, stream| send(pair, stream, 1).unwrap(),
-        |pair, stream| {
-            pair.sides[LEFT].link.send_run(pair.now, stream, ITEMS, 1).unwrap();
-        },
+        |pair, stream| _ = send_run(pair, stream, 1).unwrap(),
         |pair, stream| pair.sides[LEFT].link.skip(pair.now, stream, 5, 1).unwrap(),
         |pair, stream| pair.sides[LEFT].link.end_stream(pair.now, stream).unwrap(),
     ];

@@ -4,7 +4,9 @@ use mycelium_core::link::{
 };
 
 use super::errors::word;
-use crate::pair::conversation::{ITEMS, LEFT, RIGHT, open, reading, send, sequences, subscribe};
+use crate::pair::conversation::{
+    ITEMS, LEFT, RIGHT, open, reading, send, send_run, sequences, subscribe,
+};
 use crate::pair::{Pair, Received, count};
 
 fn message(sequence: u64) -> Vec<u8> {
@@ -15,10 +17,6 @@ fn pair(window: u32) -> (Pair, OutgoingId, IncomingId) {
     let (mut pair, outgoing, incoming) = reading(Pair::new(), window);
     pair.message = message;
     (pair, outgoing, incoming)
-}
-
-fn send_run(pair: &mut Pair, stream: OutgoingId, count: usize) -> Result<usize, SendError> {
-    pair.sides[LEFT].link.send_run(pair.now, stream, ITEMS, count)
 }
 
 /// The received messages, each with its sequence as its bytes.
@@ -67,17 +65,6 @@ fn messages_that_do_not_fit_a_run_are_sent_alone() {
         assert_eq!(sent, Ok(0), "{shape:?}");
     }
     send(&mut pair, outgoing, 1).unwrap();
-}
-
-#[test]
-fn a_peer_without_the_feature_gets_no_runs() {
-    let (mut pair, outgoing, _) = reading(Pair::new(), 64);
-    // As if the peer had named its features without runs.
-    let mut features = crate::pair::offered("features");
-    *features.last_chunk_mut::<4>().unwrap() = 1_u32.to_le_bytes();
-    pair.feed(LEFT, &features);
-    assert!(!pair.sides[LEFT].link.peer_accepts_runs());
-    assert_eq!(send_run(&mut pair, outgoing, 20), Ok(0));
 }
 
 #[test]

@@ -94,6 +94,15 @@ pub(crate) fn send(pair: &mut Pair, stream: OutgoingId, count: usize) -> Result<
     })
 }
 
+/// Sends up to `count` messages in a run.
+pub(crate) fn send_run(
+    pair: &mut Pair,
+    stream: OutgoingId,
+    count: usize,
+) -> Result<usize, SendError> {
+    pair.sides[LEFT].link.send_run(pair.now, stream, ITEMS, count)
+}
+
 /// Sends the rest of a message, as far as the link accepts it; `sent` is the part that was sent.
 pub(crate) fn send_rest(
     pair: &mut Pair,
