@@ -14,7 +14,7 @@ pub(crate) mod laws;
 mod mailbox;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
 mod model;
-mod probe;
+pub(crate) mod probe;
 mod restart;
 mod supervised;
 #[cfg(feature = "metrics")]

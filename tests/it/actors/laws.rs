@@ -169,7 +169,7 @@ impl Diary {
     }
 
     /// Waits until exactly these notes were added since the last call.
-    async fn has(&self, executor: &Arc<dyn Executor>, expected: &str) {
+    pub(crate) async fn has(&self, executor: &Arc<dyn Executor>, expected: &str) {
         let count = expected.split(' ').count();
         until(executor, || self.0.lock().unwrap().len() >= count).await;
         assert_eq!(self.take(), expected, "{}", executor.name());

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use mycelium_core::message;
 use mycelium_transports::local::{Delivery, Policy, TryRecv};
 use mycelium_transports::memory::{ControlLimits, ControlThread};
@@ -417,8 +418,5 @@ impl Cuts {
 }
 
 async fn all(worlds: impl Iterator<Item: Future<Output = ()> + Send + 'static>) {
-    let running: Vec<_> = worlds.map(tokio::spawn).collect();
-    for world in running {
-        world.await.unwrap();
-    }
+    try_join_all(worlds.map(tokio::spawn)).await.unwrap();
 }

@@ -175,7 +175,7 @@ async fn a_panic_in_the_drop_of_a_run_that_is_stopped_is_caught() {
     let top = Supervisor::one_for_all("top").named_service("A").service::<Keeps>();
     let change = |builder: Builder| builder.service(keeps).supervisor(top);
     let mut crew = Crew::of("A", Arc::new(Tokio::current().unwrap()), change).await;
-    crew.after('A', Do::Fail, &["-A", "+A"]).await;
+    crew.after('A', Do::Fail, "-A +A").await;
     let report = crew.end().await.unwrap();
     let keeps = report.services.iter().find(|service| service.name == "Keeps").unwrap();
     assert_eq!((&keeps.outcome, keeps.panics), (&Outcome::Completed, 1));

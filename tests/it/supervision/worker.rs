@@ -1,12 +1,13 @@
-//! A service that executes the orders of a test, and a diary of what such services did.
+//! A service that executes the orders of a test, and notes in a diary what it did.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use event_listener::Event;
 use mycelium::supervision::Restart;
 use mycelium::{Builder, Context, Error, Node, Publisher, Result, Running, message, service};
 use mycelium_executor::Executor;
+
+use crate::actors::probe::Seen as Diary;
 
 /// What a worker does next.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,41 +26,6 @@ pub(crate) struct Order {
     what: u64,
 }
 
-/// What the workers did, in order.
-#[derive(Clone, Default)]
-pub(crate) struct Diary(Arc<(Mutex<Vec<String>>, Event)>);
-
-impl Diary {
-    pub(crate) fn note(&self, line: String) {
-        let (lines, changed) = &*self.0;
-        lines.lock().unwrap().push(line);
-        changed.notify(usize::MAX);
-    }
-
-    /// Waits until the diary has exactly these lines, and clears it.
-    pub(crate) async fn has(&self, expected: &[&str]) {
-        let (lines, changed) = &*self.0;
-        loop {
-            let changed = changed.listen();
-            {
-                let mut lines = lines.lock().unwrap();
-                if lines.len() >= expected.len() {
-                    let first: Vec<String> = lines.drain(..expected.len()).collect();
-                    assert_eq!(first, expected);
-                    return;
-                }
-                let (have, want) = (&**lines, &expected[..lines.len()]);
-                assert_eq!(have, want, "before {expected:?}");
-            }
-            changed.await;
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.0.lock().unwrap().is_empty()
-    }
-}
-
 /// Notes a line when it is dropped.
 struct Leaves {
     diary: Diary,
@@ -68,12 +34,12 @@ struct Leaves {
 
 impl Drop for Leaves {
     fn drop(&mut self) {
-        self.diary.note(std::mem::take(&mut self.line));
+        self.diary.add(&self.line);
     }
 }
 
 /// Notes `+name` when a run begins and `-name` when it is dropped. For an order that it keeps,
-/// notes `name keeps` at the first delivery and `name again` at later ones.
+/// notes `name:keeps` at the first delivery and `name:again` at later ones.
 pub(crate) struct Worker {
     pub(crate) number: u64,
     pub(crate) diary: Diary,
@@ -83,7 +49,7 @@ pub(crate) struct Worker {
 impl Worker {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let name = ctx.name().to_owned();
-        self.diary.note(format!("+{name}"));
+        self.diary.add(format_args!("+{name}"));
         let _leaves = Leaves { diary: self.diary.clone(), line: format!("-{name}") };
         let mut orders = ctx.subscribe::<Order>()?;
         while let Some(delivery) = orders.recv().await {
@@ -93,7 +59,7 @@ impl Worker {
             };
             if order.what == Do::Keep as u64 {
                 let word = if redelivered { "again" } else { "keeps" };
-                self.diary.note(format!("{name} {word}"));
+                self.diary.add(format_args!("{name}:{word}"));
                 ctx.shutdown_requested().await;
                 continue;
             }
@@ -113,6 +79,7 @@ impl Worker {
 /// A running node of workers.
 pub(crate) struct Crew {
     pub(crate) diary: Diary,
+    executor: Arc<dyn Executor>,
     pub(crate) running: Running,
     orders: Publisher<Order>,
 }
@@ -143,24 +110,28 @@ impl Crew {
         change: impl FnOnce(Builder) -> Builder,
     ) -> Crew {
         let diary = Diary::default();
-        let crew = Crew::start(change(crew(names, &diary)), &diary, executor);
-        for name in names.chars() {
-            diary.has(&[&format!("+{name}")]).await;
-        }
+        let crew = Crew::start(change(crew(names, &diary)), diary, executor);
+        let started: Vec<String> = names.chars().map(|name| format!("+{name}")).collect();
+        crew.has(&started.join(" ")).await;
         crew
     }
 
     /// Builds and starts a crew.
-    pub(crate) fn start(builder: Builder, diary: &Diary, executor: Arc<dyn Executor>) -> Crew {
-        let running = builder.build().unwrap().start(executor).unwrap();
+    pub(crate) fn start(builder: Builder, diary: Diary, executor: Arc<dyn Executor>) -> Crew {
+        let running = builder.build().unwrap().start(executor.clone()).unwrap();
         let orders = running.publisher("test").unwrap();
-        Crew { diary: diary.clone(), running, orders }
+        Crew { diary, executor, running, orders }
     }
 
-    /// Orders a worker to do something, and waits until the diary has exactly these lines.
-    pub(crate) async fn after(&mut self, to: char, what: Do, expected: &[&str]) {
+    /// Orders a worker to do something, and waits until exactly these notes were added.
+    pub(crate) async fn after(&mut self, to: char, what: Do, expected: &str) {
         self.order(to, what).await;
-        self.diary.has(expected).await;
+        self.has(expected).await;
+    }
+
+    /// Waits until exactly these notes were added since the last call.
+    pub(crate) async fn has(&self, expected: &str) {
+        self.diary.has(&self.executor, expected).await;
     }
 
     /// Orders a worker to do something.

@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
+use futures_util::future::join_all;
 use mycelium_core::FrameView;
 use mycelium_core::Message;
 use mycelium_core::link::{
@@ -454,9 +455,7 @@ async fn victim(place: &Path, time: Duration) -> [u64; 2] {
         assert!(!task.is_finished(), "a task has ended");
         task.abort();
     }
-    for task in tasks {
-        _ = task.await;
-    }
+    join_all(tasks).await;
     for side in [&victim, &friend, &reading, &writing] {
         side.end().await;
     }

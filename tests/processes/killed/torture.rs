@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
+use futures_util::future::join_all;
 use mycelium_transports::link::{Notice, Observer};
 use mycelium_transports::local::{Delivery, EmitError, Policy, Publisher, Refusal, Subscription};
 use rustix::process::{Pid, Signal, kill_process};
@@ -188,9 +189,7 @@ async fn torture(plan: Plan, place: &Path) -> Result<Figures, String> {
         _ = child.wait();
     }
     tasks.iter().for_each(|task| task.abort());
-    for task in tasks {
-        _ = task.await;
-    }
+    join_all(tasks).await;
     side.end().await;
     result?;
     run.check_logs()?;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mycelium::actors::{ActorEnd, ActorRef, Actors};
+use futures_util::future::join_all;
+use mycelium::actors::{ActorEnd, Actors};
 use mycelium::channel::Queue;
 use mycelium::requests::{RequestError, Taken};
 use mycelium_executor::{Executor, yield_now};
 use tokio::sync::oneshot;
 
-use super::{AT_ONCE, Ask, Book, Clerk, Reply, clerk, for_each_queue, references, task, until};
+use super::{AT_ONCE, Ask, Book, Reply, clerk, for_each_queue, references, task, until};
 
 pub(super) async fn a_request_has_one_outcome_while_its_actor_dies(executor: Arc<dyn Executor>) {
     for ends_at in [0, 5, 30] {
@@ -30,35 +31,30 @@ async fn dies<Q: Queue>(executor: &Arc<dyn Executor>, ends_at: u64, drains: bool
     let actor = actors.actor(clerk(&book)).name("clerk").capacity(2).restart(AT_ONCE).queue::<Q>();
     let first = actor.spawn().unwrap();
     let weak = first.downgrade();
-    let tasks: Vec<_> = (0..)
-        .zip(references(first, &actors, 2))
-        .map(|(from, mut actor): (u64, ActorRef<Clerk, Q>)| {
-            task(executor, async move {
-                let mut outcomes = Vec::new();
-                for number in (from * EACH..).take(EACH as usize).step_by(2) {
-                    if from == 0 && number >= ends_at {
-                        if drains { actor.drain() } else { actor.stop() }
-                    }
-                    // Two requests are open at a time.
-                    let one = actor.ask(Ask { number });
-                    let other = actor.ask(Ask { number: number + 1 });
-                    yield_now().await;
-                    outcomes.push((number, one.await));
-                    outcomes.push((number + 1, other.await));
+    let references = references(first, &actors, 2);
+    let tasks = join_all((0_u64..).zip(references).map(|(from, mut actor)| {
+        task(executor, async move {
+            let mut outcomes = Vec::new();
+            for number in (from * EACH..).take(EACH as usize).step_by(2) {
+                if from == 0 && number >= ends_at {
+                    if drains { actor.drain() } else { actor.stop() }
                 }
-                outcomes
-            })
+                // Two requests are open at a time.
+                let one = actor.ask(Ask { number });
+                let other = actor.ask(Ask { number: number + 1 });
+                yield_now().await;
+                outcomes.push((number, one.await));
+                outcomes.push((number + 1, other.await));
+            }
+            outcomes
         })
-        .collect();
-    let mut outcomes = Vec::new();
-    for task in tasks {
-        outcomes.extend(task.await);
-    }
+    }));
+    let outcomes = tasks.await;
     assert_eq!(weak.ended().await, ActorEnd::Stopped);
     book.check();
     let case = format!("{}, the end at {ends_at}", Q::NAME);
     let asked = book.asked.lock().unwrap();
-    for (number, outcome) in outcomes {
+    for (number, outcome) in outcomes.into_iter().flatten() {
         let times = asked.iter().filter(|other| **other == number).count();
         match outcome {
             Ok(reply) => assert_eq!((reply.number, times), (number, 1), "{case}"),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use mycelium::actors::{ActorContext, ActorEnd, ActorRef, Actors};
 use mycelium::channel::Queue;
 use mycelium::requests::RequestError;
@@ -78,34 +79,28 @@ pub(super) async fn senders_that_give_up_pass_their_wake_on(executor: Arc<dyn Ex
         let ended = first.ended();
         let senders = references(first, &actors, 4);
         let count = senders.len() as u64;
-        let tasks: Vec<_> = (0..)
-            .zip(senders)
-            .map(|(from, mut actor)| {
-                let book = book.clone();
-                task(executor, async move {
-                    let mut told = 0;
-                    for number in 0..EACH {
-                        let act = if number % 8 == 0 { Act::Yield } else { Act::Nothing };
-                        let message = Entry { act, ..entry(&book, from, number) };
-                        // Every second sender waits without a limit, so a lost wake-up is a hang.
-                        let outcome = match number % 2 {
-                            0 => cut((number / 2) as usize % 4, actor.tell(message)).await,
-                            _ => Some(actor.tell(message).await),
-                        };
-                        match outcome {
-                            Some(Ok(())) => told += 1,
-                            Some(Err(error)) => panic!("{error}"),
-                            None => {}
-                        }
+        let tasks = join_all((0..).zip(senders).map(|(from, mut actor)| {
+            let book = book.clone();
+            task(executor, async move {
+                let mut told = 0;
+                for number in 0..EACH {
+                    let act = if number % 8 == 0 { Act::Yield } else { Act::Nothing };
+                    let message = Entry { act, ..entry(&book, from, number) };
+                    // Every second sender waits without a limit, so a lost wake-up is a hang.
+                    let outcome = match number % 2 {
+                        0 => cut((number / 2) as usize % 4, actor.tell(message)).await,
+                        _ => Some(actor.tell(message).await),
+                    };
+                    match outcome {
+                        Some(Ok(())) => told += 1,
+                        Some(Err(error)) => panic!("{error}"),
+                        None => {}
                     }
-                    told
-                })
+                }
+                told
             })
-            .collect();
-        let mut told = 0;
-        for task in tasks {
-            told += task.await;
-        }
+        }));
+        let told: u64 = tasks.await.into_iter().sum();
         assert_eq!(ended.await, ActorEnd::Unreferenced);
         book.check();
         assert_eq!(book.handled(), told, "{}", Q::NAME);

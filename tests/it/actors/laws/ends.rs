@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use mycelium::actors::{ActorEnd, ActorRef, Actors, FindActorError};
 use mycelium::channel::Queue;
 use mycelium_executor::Executor;
@@ -33,19 +34,17 @@ pub(super) async fn all_who_wait_for_an_end_agree(executor: Arc<dyn Executor>) {
                 let watched = weak.upgrade().unwrap();
                 run(&mut watcher, move |_, ctx| ctx.watch(&watched)).await;
             }
-            let waits: Vec<_> = (0..4)
-                .map(|_| {
-                    let (ended, weak, all) = (weak.ended(), weak.clone(), all.clone());
-                    task(executor, async move {
-                        let end = ended.await;
-                        // All of the end is visible at once, on each thread.
-                        assert!(weak.is_gone() && weak.upgrade().is_none());
-                        let found = all.by_name_and_queue::<Probe, Q>("one");
-                        assert!(matches!(found, Err(FindActorError::Unknown { .. })));
-                        end
-                    })
+            let waits = join_all((0..4).map(|_| {
+                let (ended, weak, all) = (weak.ended(), weak.clone(), all.clone());
+                task(executor, async move {
+                    let end = ended.await;
+                    // All of the end is visible at once, on each thread.
+                    assert!(weak.is_gone() && weak.upgrade().is_none());
+                    let found = all.by_name_and_queue::<Probe, Q>("one");
+                    assert!(matches!(found, Err(FindActorError::Unknown { .. })));
+                    end
                 })
-                .collect();
+            }));
             match &expected {
                 ActorEnd::Unreferenced => drop(one),
                 ActorEnd::Stopped => {
@@ -59,8 +58,8 @@ pub(super) async fn all_who_wait_for_an_end_agree(executor: Arc<dyn Executor>) {
                     assert_eq!(one.ended().await, expected);
                 }
             }
-            for wait in waits {
-                assert_eq!(wait.await, expected, "{}", Q::NAME);
+            for end in waits.await {
+                assert_eq!(end, expected, "{}", Q::NAME);
             }
             // A wait that begins after the end gets the same answer.
             assert_eq!(weak.ended().await, expected, "{}", Q::NAME);
@@ -113,9 +112,7 @@ pub(super) async fn a_watcher_learns_of_an_end_once(executor: Arc<dyn Executor>)
     }
     // The actors are stopped at the same time, by several tasks.
     let stops = all.clone().map(|it| task(&executor, async move { it.stop() }));
-    for stop in stops {
-        stop.await;
-    }
+    join_all(stops).await;
     for it in &all {
         it.ended().await;
         until(&executor, || gone(&diary, &it.label()) > 0).await;
@@ -169,10 +166,8 @@ pub(super) async fn failures_of_linked_actors_that_watch_each_other_cross(
             let mut it = it.clone();
             task(&executor, async move { it.tell(fail()).await })
         });
-        for it in fails {
-            // A linked actor may have failed before, so this message may fail.
-            drop(it.await);
-        }
+        // A linked actor may have failed before, so these messages may fail.
+        join_all(fails).await;
         for it in all {
             assert!(it.ended().await.is_failure());
         }
@@ -186,32 +181,28 @@ pub(super) async fn failures_of_linked_actors_that_watch_each_other_cross(
 pub(super) async fn a_shutdown_ends_all_that_were_spawned_before_it(executor: Arc<dyn Executor>) {
     for pause in 0..6 {
         let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
-        let spawners: Vec<_> = (0..3)
-            .map(|_| {
-                let (actors, diary) = (actors.clone(), diary.clone());
-                task(&executor, async move {
-                    let mut all = Vec::new();
-                    while let Ok(mut actor) = actors.spawn(named(&diary, &diary, "one")) {
-                        let told = actor.try_tell(Number(7)).is_ok();
-                        all.push((actor, told));
-                        mycelium_executor::yield_now().await;
-                    }
-                    all
-                })
+        let spawners = join_all((0..3).map(|_| {
+            let (actors, diary) = (actors.clone(), diary.clone());
+            task(&executor, async move {
+                let mut all = Vec::new();
+                while let Ok(mut actor) = actors.spawn(named(&diary, &diary, "one")) {
+                    let told = actor.try_tell(Number(7)).is_ok();
+                    all.push((actor, told));
+                    mycelium_executor::yield_now().await;
+                }
+                all
             })
-            .collect();
+        }));
         for _ in 0..pause {
             mycelium_executor::yield_now().await;
         }
         assert_eq!(actors.shutdown(Duration::from_secs(60)).await, []);
         assert_eq!(actors.count(), 0);
         let (mut count, mut told) = (0, 0);
-        for spawner in spawners {
-            for (actor, was_told) in spawner.await {
-                // All actors have ended when the shutdown returns.
-                assert!(actor.is_gone());
-                (count, told) = (count + 1, told + usize::from(was_told));
-            }
+        for (actor, was_told) in spawners.await.into_iter().flatten() {
+            // All actors have ended when the shutdown returns.
+            assert!(actor.is_gone());
+            (count, told) = (count + 1, told + usize::from(was_told));
         }
         let all = diary.all();
         assert_eq!(all.matches('7').count(), told);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use mycelium::actors::{ActorEnd, ActorRef, Actors, TellError, WhenFull};
 use mycelium::channel::Queue;
 use mycelium_executor::{Executor, yield_now};
@@ -48,48 +49,42 @@ async fn outcomes<Q: Queue>(executor: &Arc<dyn Executor>, when_full: WhenFull, e
     let senders = references(actor, &actors, 3);
     let count = senders.len() as u64;
     assert_eq!(count, if Q::SHARED { 3 } else { 1 });
-    let tasks: Vec<_> = (0..)
-        .zip(senders)
-        .map(|(from, mut actor)| {
-            let book = book.clone();
-            task(executor, async move {
-                let mut returned = 0;
-                for number in 0..EACH {
-                    let message = entry(&book, from, number);
-                    let told = match number % 4 {
-                        3 => actor.try_tell(message),
-                        _ => actor.tell(message).await,
-                    };
-                    match told {
-                        Ok(()) => {}
-                        Err(TellError::Gone(back) | TellError::Full(back)) => {
-                            assert!(!back.token.was_handled);
-                            returned += 1;
-                        }
-                        Err(error) => panic!("{error}"),
+    let tasks = join_all((0..).zip(senders).map(|(from, mut actor)| {
+        let book = book.clone();
+        task(executor, async move {
+            let mut returned = 0;
+            for number in 0..EACH {
+                let message = entry(&book, from, number);
+                let told = match number % 4 {
+                    3 => actor.try_tell(message),
+                    _ => actor.tell(message).await,
+                };
+                match told {
+                    Ok(()) => {}
+                    Err(TellError::Gone(back) | TellError::Full(back)) => {
+                        assert!(!back.token.was_handled);
+                        returned += 1;
                     }
-                    if number % 8 == from {
-                        yield_now().await;
-                    }
-                    if from == 0 && number == EACH / 2 {
-                        match end {
-                            End::Stop => actor.stop(),
-                            End::Drain => actor.drain(),
-                            End::Unreferenced | End::Shutdown => {}
-                        }
+                    Err(error) => panic!("{error}"),
+                }
+                if number % 8 == from {
+                    yield_now().await;
+                }
+                if from == 0 && number == EACH / 2 {
+                    match end {
+                        End::Stop => actor.stop(),
+                        End::Drain => actor.drain(),
+                        End::Unreferenced | End::Shutdown => {}
                     }
                 }
-                returned
-            })
+            }
+            returned
         })
-        .collect();
+    }));
     if end == End::Shutdown {
         assert_eq!(actors.shutdown(Duration::from_secs(60)).await, []);
     }
-    let mut returned = 0;
-    for task in tasks {
-        returned += task.await;
-    }
+    let returned: u64 = tasks.await.into_iter().sum();
     let expected =
         if end == End::Unreferenced { ActorEnd::Unreferenced } else { ActorEnd::Stopped };
     let ended = ended.await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use mycelium::actors::{ActorEnd, ActorRef, Actors, TellError};
 use mycelium_tokio::Tokio;
 
@@ -34,7 +35,7 @@ async fn actors_that_are_stopped_while_messages_fly_conserve_them() {
     let hook = dead.clone();
     assert!(actors.on_dead_mail(move |_| _ = hook.fetch_add(1, Ordering::Relaxed)));
     let all: Vec<_> = (0..count).map(|_| one(actors)).collect();
-    let senders = (0..SENDERS).map(|from| {
+    let senders = try_join_all((0..SENDERS).map(|from| {
         let all = all.clone();
         tokio::spawn(async move {
             let mut refused = 0;
@@ -56,12 +57,9 @@ async fn actors_that_are_stopped_while_messages_fly_conserve_them() {
             }
             refused
         })
-    });
-    let senders: Vec<_> = senders.collect();
-    let (mut refused, mut handled, mut unhandled) = (0, 0, 0);
-    for sender in senders {
-        refused += sender.await.unwrap();
-    }
+    }));
+    let refused: u64 = senders.await.unwrap().into_iter().sum();
+    let (mut handled, mut unhandled) = (0, 0);
     for (actor, book) in all {
         let ended = actor.ended();
         drop(actor);
