@@ -5,6 +5,10 @@
 mod certificates;
 #[path = "../counting/mod.rs"]
 mod counting;
+#[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
+#[cfg(target_pointer_width = "64")]
+#[path = "../frames/mod.rs"]
+mod frames;
 mod keyed_actors;
 #[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
 #[cfg(target_pointer_width = "64")]
@@ -15,7 +19,7 @@ mod links;
 mod loopback;
 mod messages;
 mod scale;
-#[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
+#[cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 #[allow(dead_code, reason = "the tests of links use all of it")]
 #[path = "../it/support.rs"]
 mod support;

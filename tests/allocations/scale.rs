@@ -12,6 +12,7 @@ use mycelium_transports::local::{LatestByKey, Schema, Topic};
 
 use crate::bytes;
 use crate::messages::Order;
+use crate::support::idle_services;
 
 thread_local! {
     /// How many services have begun to wait for their first message.
@@ -31,16 +32,7 @@ impl Waiting {
     }
 }
 
-/// Publishes one topic, and waits for the shutdown.
-struct Source;
-
-#[service(emits(Order as output))]
-impl Source {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.shutdown_requested().await;
-        Ok(())
-    }
-}
+idle_services! { Source(emits(Order as output)); }
 
 /// Returns a node with `services` services; each waits for the messages of one of `topics` topics.
 fn many(services: usize, topics: usize) -> Node {

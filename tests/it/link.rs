@@ -21,6 +21,8 @@ use mycelium_tokio::Tokio;
 use mycelium_transports::stream::{DriveError, Driver, Traffic};
 use zerocopy::IntoBytes;
 
+use crate::frames::{frame, hello};
+
 #[message(topic = "numbers", id = 1)]
 struct Number {
     value: u64,
@@ -164,15 +166,6 @@ async fn l9_a_driver_that_is_dropped_at_every_poll_loses_nothing() {
     assert_eq!((reader.next, writer.kept), (20_000, 20_000));
 }
 
-/// Returns a frame of the link itself.
-fn control(payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0; 256];
-    let written =
-        mycelium_core::write_frame(&mut frame, &Envelope::default(), payload.len() as u16, payload);
-    frame.truncate(written.unwrap());
-    frame
-}
-
 /// The process is stopped for longer than the silence limit, while its peer has sent something.
 #[tokio::test(start_paused = true)]
 async fn a_resumed_process_reads_before_it_checks_timeouts() {
@@ -182,20 +175,14 @@ async fn a_resumed_process_reads_before_it_checks_timeouts() {
     let mut linked = link("left", &mut buffer);
     let mut driver = Driver::new(&mut linked, left, Arc::new(executor));
     let said_meanwhile = async {
-        let mut hello = vec![1, 0, 1, 1, 0, 0, 16, 0];
-        hello.extend(9_u64.to_le_bytes());
-        hello.extend(5_000_u32.to_le_bytes());
-        hello.extend([4, 0, 4, 0, 0, 0, 16, 0, 8, 0, 0, 0]);
-        hello.extend([1, 0, b'p']);
-        hello.resize(96, 0);
-        peer.write_all(&control(&hello)).await.unwrap();
+        peer.write_all(&hello("p", 9, 1)).await.unwrap();
         // The node's hello, and the frames after it.
         let mut received = vec![0; 120];
         peer.read_exact(&mut received).await.unwrap();
         let ping = [13, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0];
-        peer.write_all(&control(&ping)).await.unwrap();
+        peer.write_all(&frame(0, 0, 0, &ping)).await.unwrap();
         tokio::time::advance(Duration::from_secs(60)).await;
-        let pong = control(&[14, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0]);
+        let pong = frame(0, 0, 0, &[14, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0]);
         let mut received: Vec<u8> = Vec::new();
         while !received.ends_with(&pong) {
             let mut more = [0];

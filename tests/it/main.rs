@@ -10,6 +10,9 @@ mod conserved;
 #[cfg(all(unix, feature = "topology"))]
 #[path = "../executors/mod.rs"]
 mod executors;
+#[cfg(unix)]
+#[path = "../frames/mod.rs"]
+mod frames;
 #[cfg(feature = "tracing")]
 mod lines;
 #[cfg(all(target_os = "linux", any(feature = "metrics", feature = "topology")))]

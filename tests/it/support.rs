@@ -11,14 +11,16 @@ pub(crate) const TRANSPORTS: &[&str] =
 
 /// Returns the seeds of a test: the one in `SEED`, or as many as `variable` says, or `count`.
 pub(crate) fn seeds(variable: &str, count: u64) -> Range<u64> {
-    let number = |variable: &str| {
-        let text = std::env::var(variable).ok()?;
-        Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
-    };
     match number("SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number(variable).unwrap_or(count),
     }
+}
+
+/// Returns the number in a variable.
+pub(crate) fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
 /// The path of a test's directory, which the test creates if it needs it. Removed on drop.

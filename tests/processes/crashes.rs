@@ -24,13 +24,15 @@ mod records;
 mod roles;
 mod transport;
 
-use crate::{certificates, loopback, number};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chaos::{Summary, Until};
 use checker::Tally;
 use transport::Transport;
+
+use crate::support::number;
+use crate::{certificates, loopback};
 
 /// The nodes of one test use all processors.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

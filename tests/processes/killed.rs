@@ -6,7 +6,8 @@
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![cfg(feature = "topology")]
 
-use crate::{is_alone, number};
+use crate::is_alone;
+use crate::support::number;
 
 mod child;
 mod ends;

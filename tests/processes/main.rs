@@ -13,7 +13,7 @@ mod lines;
 #[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
 #[path = "../loopback/mod.rs"]
 mod loopback;
-#[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
+#[cfg(all(target_os = "linux", feature = "topology"))]
 #[allow(dead_code, reason = "other tests use all of it")]
 #[path = "../it/support.rs"]
 mod support;
@@ -23,13 +23,6 @@ mod crashes;
 mod killed;
 mod otlp;
 mod overload;
-
-/// Returns the number in a variable.
-#[cfg(all(target_os = "linux", feature = "topology"))]
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
-}
 
 /// Returns whether this process runs only this test. If not, runs it alone in another process,
 /// because the test measures its process.

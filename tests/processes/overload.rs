@@ -14,7 +14,8 @@ use mycelium::emit::Refusal;
 use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
-use crate::{is_alone, number};
+use crate::is_alone;
+use crate::support::number;
 
 #[message(topic = "load", id = 1)]
 struct Load {

@@ -4,8 +4,6 @@
 //! a peer over TLS (`tls`).
 
 mod child;
-#[path = "../../../frames/mod.rs"]
-mod frames;
 mod notices;
 mod place;
 mod raw_peer;
@@ -27,8 +25,8 @@ use tokio::task::JoinHandle;
 use crate::loopback::host;
 use crate::support::Directory;
 
+pub(crate) use crate::frames::{frame, hello};
 pub(crate) use child::{child, drip, limit_descriptors, part};
-pub(crate) use frames::{frame, hello};
 pub(crate) use notices::Notices;
 pub(crate) use place::{Carrier, Place, over_each_carrier};
 pub(crate) use raw_peer::{

@@ -9,8 +9,8 @@ use mycelium_executor::{Executor, Stream};
 use mycelium_tokio::Tokio;
 use tokio::time::timeout;
 
-use super::frames::{frame, hello, name};
 use super::{PATIENCE, Place, within};
+use crate::frames::{frame, hello, name};
 
 /// Returns a connection on which nothing was sent yet.
 pub(crate) async fn connect(place: &Place) -> Stream {
