@@ -12,6 +12,10 @@ use mycelium_transports::conformance::{TIME_LIMIT, TestExecutor, Threads, check,
 use bad::Fault::{self, *};
 use bad::{Bad, FAULT};
 
+const STALLS: &str = "a_reader_that_stalls_is_evicted_until_it_reads";
+const THRESHOLD: &str = "a_publisher_waits_until_its_reader_is_below_the_threshold";
+const OBSERVES: &str = "an_observer_never_blocks_the_publisher_and_gets_exact_gaps";
+
 /// The faults, each with a law that must notice it, and a part of the law's error.
 const NOTICED: &[(Fault, &str, &str)] = &[
     (Drops, "messages_of_a_publisher_arrive_once_and_in_order", "number and sequence"),
@@ -20,7 +24,7 @@ const NOTICED: &[(Fault, &str, &str)] = &[
     (Drops, "a_disturbance_loses_and_repeats_nothing", "left == right"),
     (Drops, "a_task_that_panics_affects_no_other_task", "left == right"),
     (Drops, "a_receive_with_a_timeout_loses_nothing", "left == right"),
-    (Drops, "an_observer_never_blocks_the_publisher_and_gets_exact_gaps", "after the gap"),
+    (Drops, OBSERVES, "after the gap"),
     (Doubles, "messages_of_a_publisher_arrive_once_and_in_order", "number and sequence"),
     (Doubles, "a_message_whose_handler_failed_is_redelivered_once", "left == right"),
     (Doubles, "a_late_node_gets_no_message_twice", "round 0: "),
@@ -47,12 +51,8 @@ const NOTICED: &[(Fault, &str, &str)] = &[
     (NeverBlocks, "a_full_block_subscription_blocks_the_publisher", "timeout: the publisher waits"),
     (NeverBlocks, "try_emit_returns_the_message_of_a_full_ring", "more than the ring holds"),
     (NeverBlocks, "a_full_reject_subscription_returns_the_message", "rejected"),
-    (NeverBlocks, "a_reader_that_stalls_is_evicted_until_it_reads", "the reason of"),
-    (
-        AlwaysBlocks,
-        "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
-        "an observer never blocks",
-    ),
+    (NeverBlocks, STALLS, "the reason of"),
+    (AlwaysBlocks, OBSERVES, "an observer never blocks"),
     (
         AlwaysBlocks,
         "a_drop_newest_reader_keeps_the_oldest_messages",
@@ -62,38 +62,18 @@ const NOTICED: &[(Fault, &str, &str)] = &[
     (AlwaysBlocks, "a_reader_by_key_gets_the_newest_message_of_each_key", "a gap first"),
     (AlwaysBlocks, "a_full_reject_subscription_returns_the_message", "timeout: emit does not wait"),
     (HidesGaps, "an_observer_that_is_always_slower_still_gets_messages", "after the gap"),
-    (HidesGaps, "an_observer_never_blocks_the_publisher_and_gets_exact_gaps", "after the gap"),
-    (HidesGaps, "a_reader_that_stalls_is_evicted_until_it_reads", "after the gap"),
+    (HidesGaps, OBSERVES, "after the gap"),
+    (HidesGaps, STALLS, "after the gap"),
     (HidesGaps, "a_latest_reader_gets_the_newest_message_and_the_skipped_number", "a gap first"),
-    (
-        NeverLetsGo,
-        "a_reader_that_stalls_is_evicted_until_it_reads",
-        "timeout: the publisher continues",
-    ),
-    (
-        LetsGoAtOnce,
-        "a_reader_that_stalls_is_evicted_until_it_reads",
-        "timeout: the publisher waits again",
-    ),
+    (NeverLetsGo, STALLS, "timeout: the publisher continues"),
+    (LetsGoAtOnce, STALLS, "timeout: the publisher waits again"),
     (ShortensBatches, "batches_arrive_once_and_in_order", "0 of at most"),
     (ShortensBatches, "an_observer_gets_the_exact_gaps_of_batches", "timeout: what"),
     (ShortensBatches, "a_failed_batch_is_redelivered_one_by_one", "timeout: all"),
     (ForgetsWhatWasSent, "a_cancelled_batch_has_sent_a_prefix", "left == right"),
-    (
-        NeverPressed,
-        "a_publisher_waits_until_its_reader_is_below_the_threshold",
-        "the publisher waits: Canceled",
-    ),
-    (
-        LosesWakesOfRelief,
-        "a_publisher_waits_until_its_reader_is_below_the_threshold",
-        "timeout: the publisher continues",
-    ),
-    (
-        HidesTheDepth,
-        "a_publisher_waits_until_its_reader_is_below_the_threshold",
-        "the publisher waits: Canceled",
-    ),
+    (NeverPressed, THRESHOLD, "the publisher waits: Canceled"),
+    (LosesWakesOfRelief, THRESHOLD, "timeout: the publisher continues"),
+    (HidesTheDepth, THRESHOLD, "the publisher waits: Canceled"),
     (ReadersSleepOn, "a_sleeping_reader_is_woken", "timeout: a sleeping reader is woken"),
     (PublishersSleepOn, "a_sleeping_publisher_is_woken", "timeout: a sleeping publisher is woken"),
     (TakesBeforeItIsReady, "a_cancelled_receive_takes_nothing", "dropped at poll"),
@@ -103,12 +83,17 @@ const NOTICED: &[(Fault, &str, &str)] = &[
 /// The fault is global, so faults are tested one after another.
 #[test]
 fn each_fault_is_noticed() {
-    silence_panics();
+    // Silences panics in the laws' threads; the test reads their errors.
+    let print = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let is_of_a_law = |place: &Location| place.file().contains("conformance");
+        if !panic.location().is_some_and(is_of_a_law) {
+            print(panic);
+        }
+    }));
     let threads = TestExecutor::of::<Threads>();
     let laws = laws::<Bad>();
-    for law in &laws {
-        check(law, &threads, &threads, TIME_LIMIT).unwrap();
-    }
+    laws.iter().for_each(|law| check(law, &threads, &threads, TIME_LIMIT).unwrap());
     // Without counters, latencies are not counted, and these faults cannot be noticed.
     let counts = |fault| !matches!(fault, HidesLatencies | SendsLate);
     let noticed = NOTICED.iter().filter(|row| cfg!(feature = "metrics") || counts(row.0));
@@ -126,15 +111,4 @@ fn each_fault_is_noticed() {
         });
         assert!(is_noticed, "{fault:?}: expected an error with `{text}`, found {errors:?}");
     }
-}
-
-/// Silences panics in the laws' threads; the test reads their errors.
-fn silence_panics() {
-    let print = panic::take_hook();
-    panic::set_hook(Box::new(move |panic| {
-        let is_of_a_law = |place: &Location| place.file().contains("conformance");
-        if !panic.location().is_some_and(is_of_a_law) {
-            print(panic);
-        }
-    }));
 }

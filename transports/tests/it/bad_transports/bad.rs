@@ -4,10 +4,11 @@ use std::any::TypeId;
 use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::sync::Mutex;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use mycelium_core::TraceContext;
+use mycelium_executor::yield_now;
 use mycelium_transports::conformance::{Local, Pair, Probe, Publish, Subscribe, TestTransport};
 use mycelium_transports::counters::Latency;
 use mycelium_transports::local::{
@@ -61,15 +62,6 @@ pub(super) static FAULT: Mutex<Fault> = Mutex::new(Fault::Nothing);
 async fn without_wakes<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|_| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))).await
-}
-
-async fn yield_once() {
-    let mut yielded = false;
-    poll_fn(|context| {
-        context.waker().wake_by_ref();
-        if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
 
 pub(super) struct Bad(Local, Fault);
@@ -166,7 +158,7 @@ impl Publish for End<Publisher<Probe>> {
             Fault::PublishersSleepOn => without_wakes(publisher.emit(message)).await,
             Fault::SendsBeforeItIsReady => {
                 publisher.emit(message).await?;
-                yield_once().await;
+                yield_now().await;
                 Ok(())
             }
             Fault::SendsLate => {
@@ -250,7 +242,7 @@ impl Subscribe for End<Subscription<Probe>> {
                     delivery = reader.recv().await;
                 }
             }
-            Fault::TakesBeforeItIsReady => yield_once().await,
+            Fault::TakesBeforeItIsReady => yield_now().await,
             _ => {}
         }
         delivery
