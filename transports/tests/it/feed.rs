@@ -3,21 +3,20 @@
 
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::task::{Context, Poll, Waker};
 
 use mycelium_core::link::RunShape;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, FeedError, GapReason, LatestByKey, Policy, Schema, Subscription, TaskBudget, Topic,
-    TryRecv, poll_with,
+    Delivery, FeedError, GapReason, LatestByKey, Policy, Subscription, TaskBudget, TryRecv,
+    poll_with,
 };
 use mycelium_transports::seam::Feed;
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
-use crate::deliveries::{assert_each, assert_gap, probe};
-use crate::local::cases;
+use crate::deliveries::{assert_each, assert_gap, probe, receive};
+use crate::local::{LocalTopic, cases};
 use crate::waiter::Waiter;
 
 const CAPACITY: usize = 8;
@@ -55,36 +54,37 @@ fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
     (RunShape { stride: words as u32 * 8, skip: skip as u16, length: length as u16 }, slots)
 }
 
+/// Pushes a run of the next messages.
+fn push_run(publisher: &mut Feed, count: u64) {
+    let (shape, slots) = run(publisher.next(), count, true);
+    publisher.push_run(shape, slots.as_slice().as_bytes()).unwrap();
+}
+
 fn push(publisher: &mut Feed, numbers: Range<u64>) {
     numbers.for_each(|number| publisher.push(probe(number).as_bytes(), false).unwrap());
 }
 
-/// Returns a subscription, and a publisher in another process whose first message is `first`.
-fn joined(policy: Policy, first: u64) -> (Subscription<Probe>, Feed) {
-    let (reader, [publisher]) = joined_by([(1, first)], policy);
-    (reader, publisher)
+/// Returns a topic, a subscription, and a publisher in another process whose first message is
+/// `first`.
+fn joined(policy: Policy, first: u64) -> (LocalTopic, Subscription<Probe>, Feed) {
+    let local = LocalTopic::open(CAPACITY);
+    let reader = local.subscribe("reader", policy);
+    let publisher = local.topic.feed("publisher", 1, first).unwrap();
+    (local, reader, publisher)
 }
 
-/// Returns a subscription, and publishers with these epochs and first messages.
-fn joined_by<const N: usize>(
-    publishers: [(u64, u64); N],
-    policy: Policy,
-) -> (Subscription<Probe>, [Feed; N]) {
-    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
-    let reader = topic.subscribe("reader", policy).unwrap();
-    let join = |(epoch, first)| topic.feed("publisher", epoch, first).unwrap();
-    (reader, publishers.map(join))
+/// Returns a subscription, and two publishers in another process.
+fn joined_by_two(policy: Policy) -> (Subscription<Probe>, [Feed; 2]) {
+    let (local, reader, publisher) = joined(policy, 0);
+    (reader, [publisher, local.topic.feed("publisher", 2, 0).unwrap()])
 }
-
-const TWO: [(u64, u64); 2] = [(1, 0), (2, 0)];
 
 /// A sample is chosen by sequences, not by positions in the ring.
 #[test]
 fn a_sample_of_a_remote_publisher_is_that_of_its_sequences() {
-    let topic = Topic::new("probes", Schema::of::<Probe>(), 32, Region::new(8)).unwrap();
-    let policy = Policy::Sample(NonZeroU32::new(4).unwrap());
-    let mut sample = topic.subscribe::<Probe>("sample", policy).unwrap();
-    let mut publisher = topic.feed("publisher", 1, 0).unwrap();
+    let local = LocalTopic::open(32);
+    let mut sample = local.subscribe("sample", Policy::Sample(NonZeroU32::new(4).unwrap()));
+    let mut publisher = local.topic.feed("publisher", 1, 0).unwrap();
     for (numbers, missed) in [(0..10, 5), (15..18, 2), (20..30, 0)] {
         push(&mut publisher, numbers);
         publisher.skip(missed, GapReason::Disconnected);
@@ -101,7 +101,7 @@ fn a_sample_of_a_remote_publisher_is_that_of_its_sequences() {
 
 #[test]
 fn a_run_of_messages_of_another_size_is_refused() {
-    let (_reader, mut publisher) = joined(Policy::Block, 0);
+    let (_local, _reader, mut publisher) = joined(Policy::Block, 0);
     let (shape, slots) = run(0, 2, true);
     let expected = size_of::<Probe>();
     for length in [shape.length - 8, shape.length - 1, shape.length + 1] {
@@ -113,7 +113,7 @@ fn a_run_of_messages_of_another_size_is_refused() {
 
 #[test]
 fn the_first_receive_wakes_a_publisher_that_joined_before() {
-    let (mut reader, publisher) = joined(Policy::Block, 0);
+    let (_local, mut reader, publisher) = joined(Policy::Block, 0);
     // The stream has begun, but the publisher waits until the reader asks for messages.
     let waiter = Waiter::new();
     publisher.park(&waiter.1);
@@ -128,27 +128,16 @@ fn counted(counters: &Region) -> (u64, u64, u64) {
     let readings = counters.read();
     let publisher = readings.iter().find(|line| line.kind == Kind::Publisher).unwrap();
     assert_eq!(publisher.value("remote"), 1);
-    let accounted = readings.iter().filter(|line| line.kind == Kind::Edge).map(|line| {
-        ["taken", "overwritten", "skipped", "dropped", "sampled", "left"]
-            .map(|value| line.value(value))
-            .iter()
-            .sum::<u64>()
-    });
-    (publisher.value("sent"), publisher.value("no_subscribers"), accounted.sum())
+    let fates = ["taken", "overwritten", "skipped", "dropped", "sampled", "left"];
+    let edges = readings.iter().filter(|line| line.kind == Kind::Edge);
+    let accounted = edges.flat_map(|line| fates.map(|fate| line.value(fate))).sum();
+    (publisher.value("sent"), publisher.value("no_subscribers"), accounted)
 }
 
 #[test]
 fn messages_of_a_link_without_subscription_are_counted() {
     for policy in [Policy::Block, Policy::DropOldest, Policy::DropNewest, Policy::Latest] {
-        let counters = Region::new(8);
-        let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, counters.clone());
-        let topic = topic.unwrap();
-        let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
-        let mut publisher = topic.feed("publisher", 1, 100).unwrap();
-        let push_run = |publisher: &mut Feed, count| {
-            let (shape, slots) = run(publisher.next(), count, true);
-            publisher.push_run(shape, slots.as_slice().as_bytes()).unwrap();
-        };
+        let (local, mut reader, mut publisher) = joined(policy, 100);
         push_run(&mut publisher, 3);
         publisher.flush();
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
@@ -157,22 +146,22 @@ fn messages_of_a_link_without_subscription_are_counted() {
         push_run(&mut publisher, 1);
         drop(reader);
         publisher.flush();
-        assert_eq!(counted(&counters), (108, 0, 8), "{policy:?}");
+        assert_eq!(counted(&local.counters), (108, 0, 8), "{policy:?}");
         push_run(&mut publisher, 2);
         publisher.skip(5, GapReason::Overwritten);
         publisher.flush();
-        assert_eq!(counted(&counters), (115, 7, 8), "{policy:?}");
+        assert_eq!(counted(&local.counters), (115, 7, 8), "{policy:?}");
         // Another reader joins after messages that are not counted yet.
         push_run(&mut publisher, 1);
-        let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+        let mut reader = local.subscribe("reader", Policy::Block);
         push_run(&mut publisher, 1);
         publisher.flush();
-        assert_eq!(counted(&counters), (117, 8, 8), "{policy:?}");
+        assert_eq!(counted(&local.counters), (117, 8, 8), "{policy:?}");
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
         drop(reader);
         push_run(&mut publisher, 1);
         publisher.end();
-        assert_eq!(counted(&counters), (118, 9, 9), "{policy:?}");
+        assert_eq!(counted(&local.counters), (118, 9, 9), "{policy:?}");
     }
 }
 
@@ -180,35 +169,31 @@ fn messages_of_a_link_without_subscription_are_counted() {
 #[test]
 fn each_message_of_a_link_is_counted_once_while_a_reader_leaves() {
     for round in 0..200 {
-        let counters = Region::new(8);
-        let topic = Topic::new("probes", Schema::of::<Probe>(), 4096, counters.clone()).unwrap();
-        let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
-        let mut publisher = topic.feed("publisher", 1, 0).unwrap();
+        let local = LocalTopic::open(4096);
+        let mut reader = local.subscribe("reader", Policy::Block);
+        let mut publisher = local.topic.feed("publisher", 1, 0).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for batch in 0..100 {
                     if batch % 10 == 3 {
                         publisher.skip(2, GapReason::Disconnected);
                     }
-                    let (shape, slots) = run(publisher.next(), 5, true);
-                    publisher.push_run(shape, slots.as_slice().as_bytes()).unwrap();
+                    push_run(&mut publisher, 5);
                     publisher.flush();
                 }
             });
-            for _ in 0..round {
-                reader.try_recv();
-            }
+            (0..round).for_each(|_| _ = reader.try_recv());
             drop(reader);
         });
         publisher.flush();
-        let (sent, no_subscribers, accounted) = counted(&counters);
+        let (sent, no_subscribers, accounted) = counted(&local.counters);
         assert_eq!((sent, no_subscribers + accounted), (520, 520), "round {round}");
     }
 }
 
 #[test]
 fn a_subscription_at_its_end_has_confirmed_everything() {
-    let (mut reader, mut publisher) = joined(Policy::Block, 0);
+    let (_local, mut reader, mut publisher) = joined(Policy::Block, 0);
     push(&mut publisher, 0..3);
     publisher.end();
     assert_eq!(publisher.done(|| true), Some(0));
@@ -223,10 +208,8 @@ fn a_subscription_at_its_end_has_confirmed_everything() {
 /// An observer that has not read to the end delays nothing if the gating subscription has.
 #[test]
 fn an_observer_beside_a_gating_reader_holds_nothing_up() {
-    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
-    let mut gating = topic.subscribe::<Probe>("gating", Policy::Block).unwrap();
-    let mut observer = topic.subscribe::<Probe>("observer", Policy::DropOldest).unwrap();
-    let mut publisher = topic.feed("publisher", 1, 0).unwrap();
+    let (local, mut gating, mut publisher) = joined(Policy::Block, 0);
+    let mut observer = local.subscribe("observer", Policy::DropOldest);
     push(&mut publisher, 0..3);
     assert!(matches!(observer.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
     publisher.end();
@@ -249,10 +232,8 @@ fn an_observer_beside_a_gating_reader_holds_nothing_up() {
 /// A gating subscription that leaves early has not finished the messages that it leaves behind.
 #[test]
 fn an_observer_counts_when_the_gating_reader_has_left_before_the_end() {
-    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
-    let gating = topic.subscribe::<Probe>("gating", Policy::Block).unwrap();
-    let _observer = topic.subscribe::<Probe>("observer", Policy::DropOldest).unwrap();
-    let mut publisher = topic.feed("publisher", 1, 0).unwrap();
+    let (local, gating, mut publisher) = joined(Policy::Block, 0);
+    let _observer = local.subscribe("observer", Policy::DropOldest);
     push(&mut publisher, 0..3);
     publisher.end();
     drop(gating);
@@ -265,41 +246,37 @@ fn an_observer_counts_when_the_gating_reader_has_left_before_the_end() {
 fn publishers_that_were_lost_and_read_make_room_for_others() {
     const MOST: u64 = 64;
     // 64 rings of this size take more than 16 MiB.
-    let topic = Topic::new("probes", Schema::of::<Probe>(), 1 << 14, Region::new(8)).unwrap();
-    let keep_open = topic.keep_open();
-    let mut reader = topic.subscribe::<Probe>("reader", Policy::DropOldest).unwrap();
+    let local = LocalTopic::open(1 << 14);
+    let keep_open = local.topic.keep_open();
+    let mut reader = local.subscribe("reader", Policy::DropOldest);
     let budget = TaskBudget::new();
     let mut wakes = [reader.attach(&budget)];
-    let mut poll = |expected: &mut dyn FnMut(Delivery<Probe>)| {
+    // Returns for each delivery whether it is a message.
+    let mut poll = || {
         poll_with(&budget, &mut wakes, || {
-            while let Some(delivery) = reader.try_recv().delivery() {
-                expected(delivery);
-            }
-        });
+            let deliveries = std::iter::from_fn(|| reader.try_recv().delivery());
+            deliveries.map(|it| it.message().is_some()).collect::<Vec<_>>()
+        })
     };
     let mut publishers = Vec::new();
     for epoch in 0..MOST {
-        let mut publisher = topic.feed("publisher", epoch, 0).unwrap();
-        publisher.push(probe(epoch).as_bytes(), false).unwrap();
+        let mut publisher = local.topic.feed("publisher", epoch, 0).unwrap();
+        push(&mut publisher, epoch..epoch + 1);
         publishers.push(publisher);
     }
-    let (mut messages, mut gaps) = (0, 0);
-    poll(&mut |delivery| messages += u64::from(matches!(delivery, Delivery::Msg(_))));
+    assert_eq!(poll(), [true; MOST as usize]);
     publishers.into_iter().for_each(Feed::lose);
-    assert!(topic.feed("too many", MOST, 0).is_err());
-    poll(&mut |delivery| gaps += u64::from(matches!(delivery, Delivery::Gap(_))));
-    assert_eq!((messages, gaps), (MOST, MOST));
-    assert!(topic.feed("another", MOST, 0).is_ok());
+    assert!(local.topic.feed("too many", MOST, 0).is_err());
+    assert_eq!(poll(), [false; MOST as usize]);
+    assert!(local.topic.feed("another", MOST, 0).is_ok());
     drop(keep_open);
 }
 
 /// A message that one subscription left in flight is remembered when another subscription leaves.
 #[test]
 fn a_message_that_any_reader_left_in_flight_is_known() {
-    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
-    let mut busy = topic.subscribe::<Probe>("busy", Policy::Block).unwrap();
-    let idle = topic.subscribe::<Probe>("idle", Policy::Block).unwrap();
-    let mut publisher = topic.feed("publisher", 1, 0).unwrap();
+    let (local, mut busy, mut publisher) = joined(Policy::Block, 0);
+    let idle = local.subscribe("idle", Policy::Block);
     publisher.push(probe(0).as_bytes(), false).unwrap();
     assert!(matches!(busy.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
     drop(busy);
@@ -310,7 +287,7 @@ fn a_message_that_any_reader_left_in_flight_is_known() {
 
 #[test]
 fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
-    let (mut reader, mut publisher) = joined(Policy::DropNewest, 0);
+    let (_local, mut reader, mut publisher) = joined(Policy::DropNewest, 0);
     publisher.skip(5, GapReason::Disconnected);
     for number in [5, 6] {
         publisher.push(probe(number).as_bytes(), number == 5).unwrap();
@@ -359,7 +336,7 @@ fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
 #[test]
 fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
     let by_key = LatestByKey::of::<Probe>("publisher", NonZeroU32::MIN).unwrap();
-    let (mut reader, mut publisher) = joined(Policy::LatestByKey(by_key), 0);
+    let (_local, mut reader, mut publisher) = joined(Policy::LatestByKey(by_key), 0);
     for done in 0..3 {
         publisher.push(probe(done).as_bytes(), false).unwrap();
         assert_eq!(publisher.done(|| false), Some(done));
@@ -372,8 +349,8 @@ fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
     for number in 3..5 {
         publisher.push(Probe { publisher: number, number }.as_bytes(), false).unwrap();
     }
-    let TryRecv::Delivery(Delivery::Gap(gap)) = reader.try_recv() else { panic!("a gap") };
-    assert_eq!((gap.count, publisher.done(|| false)), (1, Some(3)));
+    assert_gap(&mut reader, 1);
+    assert_eq!(publisher.done(|| false), Some(3));
     assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
     assert_eq!(publisher.done(|| false), Some(4));
 }
@@ -382,7 +359,7 @@ fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
 #[test]
 fn what_a_reader_got_last_is_done_at_its_next_receive() {
     for policy in [Policy::Block, Policy::DropOldest, Policy::Latest] {
-        let (mut reader, mut publishers) = joined_by(TWO, policy);
+        let (mut reader, mut publishers) = joined_by_two(policy);
         for publisher in &mut publishers {
             publisher.skip(2, GapReason::Overwritten);
             publisher.push(probe(2).as_bytes(), false).unwrap();
@@ -400,32 +377,30 @@ fn what_a_reader_got_last_is_done_at_its_next_receive() {
 /// This holds for observers as well.
 #[test]
 fn an_observers_batch_is_done_at_its_next_receive() {
-    let (mut reader, mut publishers) = joined_by(TWO, Policy::DropOldest);
+    let (mut reader, mut publishers) = joined_by_two(Policy::DropOldest);
     for publisher in &mut publishers {
         publisher.skip(2, GapReason::Overwritten);
         publisher.push(probe(2).as_bytes(), false).unwrap();
         publisher.end();
     }
-    let (mut batch, context) = (Vec::new(), Context::from_waker(Waker::noop()));
-    assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(2));
+    assert_eq!(receive(&mut reader, 8).len(), 2);
     let done = || publishers.each_ref().map(|publisher| publisher.done(|| false));
     assert_eq!(done(), [Some(0), Some(0)]);
     // The end of a publisher ends a batch, so that the whole batch is handled first.
-    assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(2));
+    assert_eq!(receive(&mut reader, 8).len(), 2);
     assert_eq!(done(), [None, Some(0)]);
-    assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(0));
+    assert_eq!(receive(&mut reader, 8).len(), 0);
     assert_eq!(done(), [None, None]);
 }
 
 #[test]
 fn messages_of_a_batch_are_in_flight_at_each_of_its_publishers() {
     for fails in [false, true] {
-        let (mut reader, mut publishers) = joined_by(TWO, Policy::Block);
+        let (mut reader, mut publishers) = joined_by_two(Policy::Block);
         for publisher in &mut publishers {
             publisher.push(probe(0).as_bytes(), false).unwrap();
         }
-        let (mut batch, context) = (Vec::new(), Context::from_waker(Waker::noop()));
-        assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(2));
+        assert_eq!(receive(&mut reader, 8).len(), 2);
         if fails {
             assert_eq!(reader.fail(), None);
         }
@@ -446,7 +421,7 @@ proptest! {
         policy in prop_oneof![Just(Policy::Block), Just(Policy::DropOldest), Just(Policy::Latest)],
         first in 0..3u64,
     ) {
-        let (mut reader, mut publisher) = joined(policy, first);
+        let (_local, mut reader, mut publisher) = joined(policy, first);
         let (mut sent, mut next) = (first, first);
         for op in ops.into_iter().chain([Op::Take(usize::MAX)]) {
             match op {
@@ -494,13 +469,10 @@ proptest! {
 #[test]
 fn a_stream_that_begins_again_is_read_after_its_lost_part() {
     for policy in [Policy::Block, Policy::DropOldest] {
-        let topic = Topic::new("probes", Schema::of::<Probe>(), 8, Region::new(64)).unwrap();
-        let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
-        // Another publisher is read at the same time.
-        let mut other = topic.feed("other", 2, 0).unwrap();
-        for part in 0..3 {
-            let first = part * 10;
-            let mut publisher = topic.feed("publisher", 1, first).unwrap();
+        // The other publisher is read at the same time.
+        let (local, mut reader, mut other) = joined(policy, 0);
+        for first in [0, 10, 20] {
+            let mut publisher = local.topic.feed("publisher", 2, first).unwrap();
             push(&mut publisher, first..first + 4);
             publisher.flush();
             publisher.lose();
@@ -518,8 +490,8 @@ fn a_stream_that_begins_again_is_read_after_its_lost_part() {
                 }
             }
         }
-        let part = |part: u64| (part * 10..part * 10 + 4).map(Some).chain([None]);
-        let expected: Vec<_> = (0..3).flat_map(part).collect();
+        let part = |first: u64| (first..first + 4).map(Some).chain([None]);
+        let expected: Vec<_> = [0, 10, 20].into_iter().flat_map(part).collect();
         assert_eq!((found, others), (expected, 1), "{policy:?}");
     }
 }

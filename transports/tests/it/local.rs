@@ -2,7 +2,6 @@
 #![cfg(feature = "metrics")]
 
 mod batch;
-mod child_tasks;
 mod crowd;
 mod fast_handlers;
 mod joins;
@@ -10,31 +9,39 @@ mod latency;
 mod policies;
 mod pressure;
 mod stall;
+mod tasks;
 mod traces;
-mod waiting;
 
+use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Waker};
 use std::thread;
+use std::time::{Duration, UNIX_EPOCH};
 
 use mycelium_core::Message;
-use mycelium_transports::conformance::{Local, Probe};
+use mycelium_executor::PausedTime;
+use mycelium_transports::conformance::{Local, NoTasks, Probe, Spans};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, LatestByKey, Policy, Publisher, Refusal, Schema, Subscription, TaskBudget, Topic,
-    TopicError, TryRecv, poll_with,
+    Delivery, Policy, Publisher, Recorded, Refusal, RingMemory, Schema, SubscribeOptions,
+    Subscription, TaskBudget, Topic, TopicError, Tracer, TryRecv, poll_with,
 };
 use proptest::prelude::ProptestConfig;
 
-use crate::deliveries::probe;
+use crate::deliveries::{probe, receive, take};
 use crate::waiter::Waiter;
 
 mycelium_transports::conformance!(Local);
 
-/// A topic within this process, with its counters.
-struct LocalTopic(Arc<Topic>, Arc<Region>);
+/// A topic within this process, with its counters and a virtual clock, because Miri has no real
+/// one.
+pub(crate) struct LocalTopic<M = Probe> {
+    pub(crate) topic: Arc<Topic>,
+    pub(crate) counters: Arc<Region>,
+    time: PausedTime<NoTasks>,
+    message: PhantomData<M>,
+}
 
 /// Returns an epoch that no other publisher has.
 fn epoch() -> u64 {
@@ -43,65 +50,67 @@ fn epoch() -> u64 {
 }
 
 impl LocalTopic {
-    fn open(capacity: usize) -> LocalTopic {
-        let (schema, counters) = (Schema::of::<Probe>(), Region::new(64));
-        let topic = Topic::new("conformance", schema, capacity, counters.clone()).unwrap();
-        LocalTopic(topic, counters)
+    /// Returns a topic of probes that has not been given its clock.
+    pub(crate) fn open(capacity: usize) -> LocalTopic {
+        LocalTopic::recording(capacity, Recorded::default())
+    }
+}
+
+impl<M: Message> LocalTopic<M> {
+    /// Returns a topic that records this and has not been given its clock.
+    fn recording(capacity: usize, recorded: impl Into<Recorded>) -> LocalTopic<M> {
+        let start = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let (counters, time) = (Region::new(64), PausedTime::starting_at(NoTasks, start));
+        let (schema, memory, lines) = (Schema::of::<M>(), RingMemory::Heap, counters.clone());
+        let topic =
+            Topic::with_recorded("conformance", schema, capacity, 64, memory, recorded, lines);
+        LocalTopic { topic: topic.unwrap(), counters, time, message: PhantomData }
     }
 
-    /// Returns a topic with a reader and a publisher.
-    fn joined(capacity: usize, policy: Policy) -> (Self, Subscription<Probe>, Publisher<Probe>) {
-        let local = LocalTopic::open(capacity);
-        let (reader, publisher) = (local.subscribe("reader", policy), local.publisher("publisher"));
-        (local, reader, publisher)
+    /// Returns a topic with rings of eight messages, with this share of traces and of latencies,
+    /// its spans, and its tracer.
+    fn traced(share: f64, latency_sample: Option<f64>) -> (LocalTopic<M>, Spans, Arc<Tracer>) {
+        let spans = Spans::default();
+        let tracer = Tracer::new(share, Arc::new(spans.clone()));
+        let recorded = Recorded { tracer: Some(tracer.clone()), latency_sample };
+        let local = LocalTopic::recording(8, recorded).clocked();
+        tracer.set_executor(Arc::new(local.time.clone()));
+        (local, spans, tracer)
     }
 
-    fn publisher(&self, name: &str) -> Publisher<Probe> {
-        self.0.publisher(name, epoch()).unwrap()
+    fn clocked(self) -> LocalTopic<M> {
+        self.topic.set_executor(Arc::new(self.time.clone()));
+        self
     }
 
-    fn subscribe(&self, name: &str, policy: Policy) -> Subscription<Probe> {
-        self.0.subscribe(name, policy).unwrap()
+    /// Adds a reader and a publisher.
+    fn join(self, policy: Policy) -> (Self, Subscription<M>, Publisher<M>) {
+        let (reader, publisher) = (self.subscribe("reader", policy), self.publisher("publisher"));
+        (self, reader, publisher)
+    }
+
+    fn publisher(&self, name: &str) -> Publisher<M> {
+        self.topic.publisher(name, epoch()).unwrap()
+    }
+
+    pub(crate) fn subscribe(
+        &self,
+        name: &str,
+        options: impl Into<SubscribeOptions>,
+    ) -> Subscription<M> {
+        self.topic.subscribe(name, options).unwrap()
     }
 
     /// Returns values of the only publisher's counters.
     fn counted<const N: usize>(&self, values: [&str; N]) -> [u64; N] {
-        let lines = self.1.read();
+        let lines = self.counters.read();
         let line = lines.iter().find(|line| line.kind == Kind::Publisher).unwrap();
         values.map(|value| line.value(value))
     }
 }
 
-/// Returns the number of the next message, if there is one.
-#[track_caller]
-fn take(reader: &mut Subscription<Probe>) -> Option<u64> {
-    match reader.try_recv() {
-        TryRecv::Delivery(Delivery::Msg(probe)) => Some(probe.number),
-        TryRecv::Delivery(Delivery::Gap(gap)) => panic!("{gap}"),
-        TryRecv::Empty | TryRecv::Closed => None,
-    }
-}
-
-/// Returns a batch of at most `most` deliveries.
-#[track_caller]
-fn receive<M: Message>(reader: &mut Subscription<M>, most: usize) -> Vec<Delivery<M>> {
-    let (context, mut batch) = (Context::from_waker(Waker::noop()), Vec::new());
-    assert!(reader.poll_recv_many(&context, &mut batch, most).is_ready());
-    batch
-}
-
-/// Returns all policies. With each, a reader that is as fast as its publisher gets every message.
-fn each_policy() -> [Policy; 7] {
-    let key = LatestByKey::of::<Probe>("number", 8.try_into().unwrap()).unwrap();
-    [
-        Policy::Block,
-        Policy::Reject,
-        Policy::DropNewest,
-        Policy::DropOldest,
-        Policy::Latest,
-        Policy::LatestByKey(key),
-        Policy::Sample(1.try_into().unwrap()),
-    ]
+fn numbers(deliveries: Vec<Delivery<Probe>>) -> Vec<u64> {
+    deliveries.into_iter().filter_map(Delivery::message).map(|probe| probe.number).collect()
 }
 
 /// Returns a configuration with this many cases under Miri, which has no access to files; otherwise
@@ -111,14 +120,14 @@ pub(crate) fn cases(in_miri: u32) -> ProptestConfig {
     if cfg!(miri) { ProptestConfig { cases: in_miri, ..config } } else { config }
 }
 
-#[track_caller]
-fn next(reader: &mut Subscription<Probe>) -> u64 {
-    take(reader).expect("a message")
+/// Receives all messages, and registers for the next one.
+fn waits_for(waiter: &Waiter, reader: &mut Subscription<Probe>) {
+    while reader.poll_recv(&waiter.context()).is_ready() {}
 }
 
 #[test]
 fn an_interruption_is_no_failure() {
-    let (_local, mut reader, mut publisher) = LocalTopic::joined(4, Policy::Block);
+    let (_local, mut reader, mut publisher) = LocalTopic::open(4).join(Policy::Block);
     publisher.try_emit(probe(7)).unwrap();
     reader.interrupt();
     for interruptions in 0..5 {
@@ -171,7 +180,7 @@ fn l10_messages_without_subscribers_are_counted() {
 /// publisher must get the room of a single one.
 #[test]
 fn a_publisher_that_waits_gets_the_room_of_one_message() {
-    let (_local, mut reader, mut publisher) = LocalTopic::joined(64, Policy::Block);
+    let (_local, mut reader, mut publisher) = LocalTopic::open(64).join(Policy::Block);
     (0..64).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     let waiter = Waiter::new();
     let mut emit = pin!(publisher.emit(probe(64)));
@@ -192,7 +201,7 @@ const ROUNDS: usize = if cfg!(miri) { 20 } else { 5_000 };
 
 #[test]
 fn a_topic_that_always_has_a_publisher_never_ends() {
-    let (local, mut reader, mut publisher) = LocalTopic::joined(8, Policy::Block);
+    let (local, mut reader, mut publisher) = LocalTopic::open(8).join(Policy::Block);
     thread::scope(|scope| {
         let changes = scope.spawn(|| {
             for _ in 0..ROUNDS {
@@ -213,7 +222,7 @@ fn a_topic_that_always_has_a_publisher_never_ends() {
 #[test]
 fn a_finished_subscription_gets_what_was_sent_before() {
     for round in 0..ROUNDS as u64 / 10 {
-        let (_local, mut reader, mut publisher) = LocalTopic::joined(8, Policy::Block);
+        let (_local, mut reader, mut publisher) = LocalTopic::open(8).join(Policy::Block);
         let finisher = reader.finisher();
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -241,11 +250,8 @@ fn a_reader_that_joins_wakes_a_parked_publisher() {
     let readers = AtomicUsize::new(0);
     thread::scope(|scope| {
         scope.spawn(|| {
-            for number in 0.. {
-                if readers.load(Ordering::Relaxed) == ROUNDS / 10 {
-                    break;
-                }
-                pollster::block_on(publisher.emit(probe(number))).unwrap();
+            while readers.load(Ordering::Relaxed) < ROUNDS / 10 {
+                pollster::block_on(publisher.emit(probe(0))).unwrap();
             }
         });
         for _ in 0..ROUNDS / 10 {
@@ -261,17 +267,13 @@ fn a_reader_that_joins_wakes_a_parked_publisher() {
 
 #[test]
 fn a_handle_of_a_task_wakes_the_other_side_and_counts_at_the_end_of_the_poll() {
-    let (local, mut reader, mut publisher) = LocalTopic::joined(512, Policy::Block);
+    let (local, mut reader, mut publisher) = LocalTopic::open(512).join(Policy::Block);
     let budget = TaskBudget::new();
     let mut deferred = [publisher.attach(&budget)];
     let waiter = Waiter::new();
-    let sleep = |reader: &mut Subscription<Probe>| {
-        while reader.try_recv().delivery().is_some() {}
-        assert!(reader.poll_recv(&waiter.context()).is_pending());
-    };
     // The ring counts sent messages; the counter is updated less often.
     let told = || (waiter.wakes(), local.counted(["sent"])[0]);
-    sleep(&mut reader);
+    waits_for(&waiter, &mut reader);
     poll_with(&budget, &mut deferred, || {
         (0..63).for_each(|number| publisher.try_emit(probe(number)).unwrap());
         assert_eq!(told(), (0, 0), "the poll has not ended");
@@ -280,10 +282,10 @@ fn a_handle_of_a_task_wakes_the_other_side_and_counts_at_the_end_of_the_poll() {
         publisher.try_emit(probe(64)).unwrap();
     });
     assert_eq!(told(), (0, 65), "the poll has ended");
-    sleep(&mut reader);
+    waits_for(&waiter, &mut reader);
     publisher.try_emit(probe(65)).unwrap();
     assert_eq!(told(), (1, 66), "outside its task's poll");
-    sleep(&mut reader);
+    waits_for(&waiter, &mut reader);
     poll_with(&TaskBudget::new(), &mut [], || publisher.try_emit(probe(0)).unwrap());
     assert_eq!(waiter.wakes(), 1, "in another task's poll");
 }
@@ -292,7 +294,7 @@ fn a_handle_of_a_task_wakes_the_other_side_and_counts_at_the_end_of_the_poll() {
 /// reader has not published yet.
 #[test]
 fn nothing_is_rejected_before_the_ring_is_full() {
-    let (_local, mut reader, mut publisher) = LocalTopic::joined(128, Policy::Reject);
+    let (_local, mut reader, mut publisher) = LocalTopic::open(128).join(Policy::Reject);
     (0..128).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     assert!(publisher.try_emit(probe(128)).is_err());
     for number in 128..133 {
@@ -307,7 +309,7 @@ fn nothing_is_rejected_before_the_ring_is_full() {
 /// A doorbell keeps its waker alive, and the other side keeps the doorbell alive.
 #[test]
 fn dropped_handles_keep_no_task_in_memory() {
-    let (local, mut reader, mut publisher) = LocalTopic::joined(2, Policy::Block);
+    let (local, mut reader, mut publisher) = LocalTopic::open(2).join(Policy::Block);
     let waiter = Waiter::new();
     let mut context = waiter.context();
     let before = Arc::strong_count(&waiter.0);
@@ -350,9 +352,9 @@ fn the_number_of_gating_readers_is_limited() {
     let local = LocalTopic::open(4);
     let _publisher = local.publisher("publisher");
     let mut readers: Vec<_> = (0..64).map(|_| local.subscribe("reader", Policy::Block)).collect();
-    let refused = local.0.subscribe::<Probe>("one more", Policy::Block);
+    let refused = local.topic.subscribe::<Probe>("one more", Policy::Block);
     assert!(matches!(refused, Err(TopicError::Readers { most: 64, .. })));
-    assert!(local.0.publisher::<Probe>("another", epoch()).is_ok());
+    assert!(local.topic.publisher::<Probe>("another", epoch()).is_ok());
     let _observer = local.subscribe("observer", Policy::DropOldest);
     readers.pop();
     let _gating = local.subscribe("in its place", Policy::Block);

@@ -1,13 +1,12 @@
 //! Batches: messages that are emitted together.
 
-use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use mycelium_transports::conformance::Probe;
-use mycelium_transports::local::{Delivery, Policy, Subscription, TaskBudget, poll_with};
+use mycelium_transports::local::{Policy, Subscription, TaskBudget, poll_with};
 use proptest::prelude::*;
 
-use super::{LocalTopic, probe, take};
+use super::{LocalTopic, numbers, probe, receive, take};
 
 fn probes(range: std::ops::Range<u64>) -> Vec<Probe> {
     range.map(probe).collect()
@@ -33,7 +32,7 @@ fn a_batch_without_subscribers_is_counted_and_yields() {
 /// The greatest depth, as other processes see it.
 #[test]
 fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
-    let (local, mut reader, mut publisher) = LocalTopic::joined(4, Policy::Block);
+    let (local, mut reader, mut publisher) = LocalTopic::open(4).join(Policy::Block);
     let shown = || {
         let [capacity, remote, high_water] = local.counted(["capacity", "remote", "high_water"]);
         assert_eq!((capacity, remote), (4, 0));
@@ -45,18 +44,14 @@ fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
         publisher.try_emit(probe).unwrap();
         assert!(take(&mut reader).is_some());
     }
-    assert_eq!(shown(), local.0.rings()[0].high_water as u64);
+    assert_eq!(shown(), local.topic.rings()[0].high_water as u64);
     assert!(shown() > 0);
     // A publisher that waits for room knows that the ring is full.
-    let mut context = Context::from_waker(Waker::noop());
-    let waits = probes(8..20).into_iter().any(|probe| {
-        let emit = pin!(publisher.emit(probe));
-        emit.poll(&mut context).is_pending()
-    });
-    assert!(waits);
+    let context = Context::from_waker(Waker::noop());
+    assert!(probes(8..20).iter().any(|probe| publisher.poll_emit(&context, probe).is_pending()));
     assert_eq!(shown(), 4);
     // A publisher whose message is refused knows it as well.
-    let (local, _reader, mut publisher) = LocalTopic::joined(4, Policy::Block);
+    let (local, _reader, mut publisher) = LocalTopic::open(4).join(Policy::Block);
     assert!(probes(0..5).into_iter().any(|probe| publisher.try_emit(probe).is_err()));
     assert_eq!(local.counted(["high_water"]), [4]);
 }
@@ -97,13 +92,6 @@ proptest! {
     }
 }
 
-/// Receives batches, and returns the numbers of their messages.
-fn many(reader: &mut Subscription<Probe>) -> Vec<u64> {
-    let (context, mut deliveries) = (Context::from_waker(Waker::noop()), Vec::new());
-    let _ = reader.poll_recv_many(&context, &mut deliveries, usize::MAX);
-    deliveries.into_iter().filter_map(Delivery::message).map(|probe| probe.number).collect()
-}
-
 #[test]
 fn no_batch_exceeds_the_budget_and_none_starves_a_publisher() {
     let local = LocalTopic::open(1024);
@@ -111,12 +99,12 @@ fn no_batch_exceeds_the_budget_and_none_starves_a_publisher() {
     let mut publishers = [local.publisher("one"), local.publisher("two")];
     publishers[0].try_emit_batch(&probes(0..700)).unwrap();
     publishers[1].try_emit_batch(&probes(700..710)).unwrap();
-    let batch = many(&mut reader);
+    let batch = numbers(receive(&mut reader, usize::MAX));
     let first = batch.iter().filter(|number| **number < 700).count();
     assert!(first <= 33 && batch.len() == first + 10, "{first} of {}", batch.len());
     drop(publishers);
     let mut rest = batch.len();
-    let counts = std::iter::repeat_with(|| many(&mut reader).len());
+    let counts = std::iter::repeat_with(|| numbers(receive(&mut reader, usize::MAX)).len());
     for count in counts.take_while(|count| *count > 0) {
         assert!(count <= 256);
         rest += count;

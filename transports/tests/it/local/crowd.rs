@@ -29,9 +29,7 @@ fn publishers_that_wait_are_woken_after_the_poll() {
         assert!(reader.try_recv().delivery().is_some());
         reader.done();
     });
-    for publisher in &mut publishers {
-        publisher.try_emit(probe(0)).unwrap();
-    }
+    publishers.iter_mut().for_each(|publisher| publisher.try_emit(probe(0)).unwrap());
     // Each poll takes one message, which is finished at the next receive.
     for taken in 0..=MANY {
         let mut waiting = Vec::new();

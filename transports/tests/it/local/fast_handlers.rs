@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use mycelium_transports::conformance::Probe;
-use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
     Delivery, EmitError, HandlerFailure, HandlerMark, HandlerWatch, Policy, Publisher, Recorded,
-    Refusal, RingMemory, Schema, Topic, TryRecv,
+    Refusal, Topic, TryRecv,
 };
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
@@ -18,23 +17,18 @@ use zerocopy::IntoBytes;
 use super::{LocalTopic, epoch, probe, take};
 
 /// The numbers of the messages for which a handler has run.
-#[derive(Clone, Default)]
-struct Ran(Arc<Mutex<Vec<u64>>>);
+type Ran = Arc<Mutex<Vec<u64>>>;
 
-impl Ran {
-    fn numbers(&self) -> Vec<u64> {
-        self.0.lock().unwrap().clone()
-    }
-
-    /// Adds a handler that accepts and records all messages.
-    fn watch(&self, topic: &Topic, name: &str) {
-        let ran = self.clone();
-        let record = move |probe: &Probe| {
-            ran.0.lock().unwrap().push(probe.number);
-            Ok(())
-        };
-        topic.add_fast_handler(name, record).unwrap();
-    }
+/// Adds a handler that accepts and records all messages.
+fn watch(topic: &Topic) -> Ran {
+    let ran = Ran::default();
+    let record = ran.clone();
+    let handler = move |probe: &Probe| {
+        record.lock().unwrap().push(probe.number);
+        Ok(())
+    };
+    topic.add_fast_handler("watch", handler).unwrap();
+    ran
 }
 
 /// What the handler `judge` does with a message.
@@ -74,7 +68,7 @@ fn a_handler_that_emits_to_its_own_topic_is_refused() {
             let Some(to) = to.as_mut() else { return Ok(()) };
             Ok(to.try_emit(*probe)?)
         };
-        topic.0.add_fast_handler("echo", echo).unwrap();
+        topic.topic.add_fast_handler("echo", echo).unwrap();
     }
     let mut readers = [&first, &second].map(|topic| topic.subscribe("reader", Policy::Block));
     *inner[1].lock().unwrap() = Some(second.publisher("inner"));
@@ -100,13 +94,11 @@ fn a_handler_that_emits_to_its_own_topic_is_refused() {
     assert_eq!(readers.each_mut().map(take), [None, None]);
     // Publishers keep their topics, and the handlers of these topics keep publishers: this ends the
     // cycle.
-    for publisher in inner {
-        publisher.lock().unwrap().take();
-    }
+    inner.iter().for_each(|publisher| *publisher.lock().unwrap() = None);
     // The thread is no longer in a handler.
     drop(publisher);
     let later = LocalTopic::open(8);
-    later.0.add_fast_handler("accept", |_: &Probe| Ok(())).unwrap();
+    later.topic.add_fast_handler("accept", |_: &Probe| Ok(())).unwrap();
     later.publisher("later").try_emit(probe(3)).unwrap();
 }
 
@@ -114,19 +106,17 @@ fn a_handler_that_emits_to_its_own_topic_is_refused() {
 #[test]
 fn messages_of_other_processes_run_none() {
     let local = LocalTopic::open(8);
-    let ran = Ran::default();
-    ran.watch(&local.0, "watch");
+    let ran = watch(&local.topic);
     let mut reader = local.subscribe("reader", Policy::DropNewest);
-    let mut remote = local.0.feed("far", epoch(), 0).unwrap();
+    let mut remote = local.topic.feed("far", epoch(), 0).unwrap();
     remote.push(probe(1).as_bytes(), false).unwrap();
     local.publisher("near").try_emit(probe(2)).unwrap();
     let mut numbers: Vec<_> = std::iter::from_fn(|| take(&mut reader)).collect();
     numbers.sort_unstable();
-    assert_eq!((numbers, ran.numbers()), (vec![1, 2], vec![2]));
+    assert_eq!((numbers, &**ran.lock().unwrap()), (vec![1, 2], &[2][..]));
 }
 
 /// Records which handler runs.
-#[derive(Default)]
 struct Watch(Arc<Mutex<Vec<String>>>);
 
 struct Mark(Arc<Mutex<Vec<String>>>, String, Vec<Arc<str>>);
@@ -150,27 +140,24 @@ impl HandlerMark for Mark {
 #[test]
 fn a_watch_sees_which_handler_runs_also_if_it_panics() {
     let local = LocalTopic::open(8);
-    local.0.add_fast_handler("first", |_: &Probe| Ok(())).unwrap();
-    add_judge(&local.0);
+    local.topic.add_fast_handler("first", |_: &Probe| Ok(())).unwrap();
+    add_judge(&local.topic);
     let mut publisher = local.publisher("publisher");
-    let watch = Watch::default();
-    let seen = watch.0.clone();
+    let seen = Arc::default();
     // The watch also applies to publishers that are older.
-    local.0.watch_fast_handlers(Arc::new(watch));
+    local.topic.watch_fast_handlers(Arc::new(Watch(Arc::clone(&seen))));
     publisher.try_emit(probe(5)).unwrap_err();
     let expected = ["conformance.publisher.first", "end", "conformance.publisher.judge", "end"];
     assert_eq!(*seen.lock().unwrap(), expected);
 }
 
 /// Returns a topic with the handlers `watch` and `judge`, with or without trace areas.
-fn judged(with_areas: bool, capacity: usize) -> (Arc<Topic>, Ran) {
+fn judged(with_areas: bool, capacity: usize) -> (LocalTopic, Ran) {
     let recorded = Recorded { tracer: None, latency_sample: with_areas.then_some(1.0) };
-    let (schema, memory, lines) = (Schema::of::<Probe>(), RingMemory::Heap, Region::new(16));
-    let topic = Topic::with_recorded("judged", schema, capacity, 8, memory, recorded, lines);
-    let (topic, ran) = (topic.unwrap(), Ran::default());
-    ran.watch(&topic, "watch");
-    add_judge(&topic);
-    (topic, ran)
+    let local = LocalTopic::recording(capacity, recorded);
+    let ran = watch(&local.topic);
+    add_judge(&local.topic);
+    (local, ran)
 }
 
 proptest! {
@@ -183,10 +170,9 @@ proptest! {
         operations in prop::collection::vec((0..5u8, 1..8usize), 1..120),
     ) {
         const CAPACITY: usize = 4;
-        let (topic, ran) = judged(with_areas, CAPACITY);
-        let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
-        let mut observer = topic.subscribe::<Probe>("observer", Policy::DropOldest).unwrap();
-        let mut publisher = topic.publisher::<Probe>("publisher", epoch()).unwrap();
+        let (local, ran) = judged(with_areas, CAPACITY);
+        let mut observer = local.subscribe("observer", Policy::DropOldest);
+        let (_local, mut reader, mut publisher) = local.join(Policy::Block);
         let mut context = Context::from_waker(Waker::noop());
         let (mut queue, mut accepted, mut expected) = (VecDeque::new(), Vec::new(), Vec::new());
         let mut next = 0;
@@ -257,7 +243,7 @@ proptest! {
             }
             // A message without room is tried again, a refused message is not.
             next += sent as u64 + u64::from(matches!(outcome, Some(Some(_))));
-            prop_assert_eq!(&ran.numbers(), &expected);
+            prop_assert_eq!(&*ran.lock().unwrap(), &expected);
             prop_assert_eq!(publisher.sent(), accepted.len() as u64);
         }
         let mut sequence = 0;
@@ -280,9 +266,7 @@ proptest! {
 /// message is aborted.
 #[test]
 fn an_aborted_claim_overwrites_nothing() {
-    let (topic, _) = judged(false, 2);
-    let mut observer = topic.subscribe::<Probe>("observer", Policy::DropOldest).unwrap();
-    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let (_local, mut observer, mut publisher) = judged(false, 2).0.join(Policy::DropOldest);
     (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     publisher.try_emit(probe(3)).unwrap_err();
     assert_eq!(std::iter::from_fn(|| take(&mut observer)).collect::<Vec<_>>(), [0, 1]);

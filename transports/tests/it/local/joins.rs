@@ -3,19 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::UNIX_EPOCH;
 
-use mycelium_executor::PausedTime;
-use mycelium_transports::conformance::{NoTasks, Probe};
-use mycelium_transports::counters::{Kind, Reading, Region};
+use mycelium_transports::conformance::Probe;
+use mycelium_transports::counters::{Kind, Reading};
 use mycelium_transports::local::{
-    Delivery, LatestByKey, OnStall, Policy, Publisher, Schema, Start, SubscribeOptions,
-    Subscription, Topic, TryRecv,
+    Delivery, LatestByKey, OnStall, Policy, Publisher, Start, SubscribeOptions, Subscription,
+    TryRecv,
 };
 use proptest::prelude::ProptestConfig;
 
+use super::LocalTopic;
 use super::stall::LIMIT;
 
 const FATES: [&str; 8] =
@@ -107,9 +105,7 @@ impl Reader {
 
 struct Model {
     random: fastrand::Rng,
-    time: PausedTime<NoTasks>,
-    topic: Arc<Topic>,
-    counters: Arc<Region>,
+    local: LocalTopic,
     evicts: bool,
     /// The most publishers at the same time.
     most: usize,
@@ -123,20 +119,14 @@ struct Model {
 impl Model {
     fn new(seed: u64, most: usize) -> Model {
         let mut random = fastrand::Rng::with_seed(seed);
-        let counters = Region::new(16);
-        let (schema, capacity) = (Schema::of::<Probe>(), 1 << random.u32(1..6));
-        let topic = Topic::new("probes", schema, capacity, counters.clone()).unwrap();
-        let time = PausedTime::starting_at(NoTasks, UNIX_EPOCH);
-        topic.set_executor(Arc::new(time.clone()));
+        let local = LocalTopic::open(1 << random.u32(1..6)).clocked();
         let evicts = random.bool();
         if evicts {
-            topic.set_on_stall(OnStall::EvictAfter(LIMIT));
+            local.topic.set_on_stall(OnStall::EvictAfter(LIMIT));
         }
         let mut model = Model {
             random,
-            time,
-            topic,
-            counters,
+            local,
             evicts,
             most,
             publishers: Vec::new(),
@@ -150,7 +140,7 @@ impl Model {
 
     fn join(&mut self) {
         let epoch = self.sent.len() as u64;
-        self.publishers.push((epoch, self.topic.publisher("publisher", epoch).unwrap()));
+        self.publishers.push((epoch, self.local.topic.publisher("publisher", epoch).unwrap()));
         self.sent.insert(epoch, 0);
         self.readers.iter_mut().for_each(|reader| _ = reader.next.insert(epoch, 0));
     }
@@ -178,7 +168,7 @@ impl Model {
                 reader.settle();
             }
             // Half of the time after which a stalled reader is evicted.
-            98..100 => self.time.advance(LIMIT / 2),
+            98..100 => self.local.time.advance(LIMIT / 2),
             _ => {}
         }
         // Checks are rare because counters take long to read; a wrong sum stays wrong.
@@ -199,21 +189,19 @@ impl Model {
         let options = SubscribeOptions::new(policy, start);
         let name = self.readers_made.to_string();
         self.readers_made += 1;
-        let subscription = self.topic.subscribe(&name, options).unwrap();
-        let (received, in_flight, failed) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
         let next = match start {
             Start::OldestRetained => BTreeMap::new(),
             _ => self.publishers.iter().map(|(epoch, it)| (*epoch, it.sent())).collect(),
         };
         self.readers.push(Reader {
+            subscription: self.local.subscribe(&name, options),
             name,
             options,
-            subscription,
             may_miss: self.evicts || start == Start::OldestRetained,
             next,
-            in_flight,
-            failed,
-            received,
+            in_flight: Vec::new(),
+            failed: BTreeSet::new(),
+            received: BTreeSet::new(),
         });
     }
 
@@ -221,7 +209,7 @@ impl Model {
         let index = self.random.usize(..self.publishers.len());
         let (epoch, publisher) = &mut self.publishers[index];
         let first = self.sent[epoch];
-        let count = self.random.u64(..2 * self.topic.capacity() as u64 + 3);
+        let count = self.random.u64(..2 * self.local.topic.capacity() as u64 + 3);
         let probe = |number| Probe { publisher: *epoch, number };
         let probes: Vec<Probe> = (first..first + count).map(probe).collect();
         let sent = match self.random.u8(..3) {
@@ -260,7 +248,7 @@ impl Model {
     /// Checks for each reader, over all publishers, that the messages sent since it joined have an
     /// outcome or are in its depth.
     fn check<'a>(&self, depths: impl IntoIterator<Item = (&'a str, u64)>) {
-        let lines = self.counters.read();
+        let lines = self.local.counters.read();
         for (name, depth) in depths {
             let is_of = |it: &&Reading| it.kind == Kind::Edge && it.label("reader") == name;
             let (mut sent, mut fates) = (0, depth);

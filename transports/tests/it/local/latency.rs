@@ -2,60 +2,30 @@
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use mycelium_core::{Message, message};
 use mycelium_executor::{Executor, PausedTime};
-use mycelium_transports::conformance::{NoTasks, Probe, Spans};
+use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::{EdgeValue, Kind, LONGEST_LATENCY, Latency, Line, Region};
 use mycelium_transports::local::{
-    Delivery, LatestByKey, Metadata, Policy, Publisher, Recorded, RingMemory, Schema, Subscription,
-    TaskBudget, TaskTrace, Topic, Tracer, TryRecv, poll_with,
+    Delivery, LatestByKey, Metadata, Policy, Recorded, TaskBudget, TaskTrace, poll_with,
 };
 use mycelium_transports::seam::TapItem;
 use zerocopy::IntoBytes;
 
-use super::{each_policy, epoch, next, probe, receive};
+use super::{LocalTopic, epoch, numbers, probe, receive, take};
+use crate::deliveries::{assert_each, assert_gap, assert_next, handle_each};
 
 const MS: u64 = 1_000_000;
 
-/// A measured topic, with its clock.
-struct Measured {
-    topic: Arc<Topic>,
-    counters: Arc<Region>,
-    time: PausedTime<NoTasks>,
+/// Returns a topic with rings of eight messages, of which this share is measured.
+fn measured(share: f64) -> LocalTopic {
+    let recorded = Recorded { tracer: None, latency_sample: Some(share) };
+    LocalTopic::recording(8, recorded).clocked()
 }
 
-impl Measured {
-    /// Returns a topic with rings of eight messages, of which this share is measured.
-    fn of(share: f64) -> Measured {
-        Measured::recording::<Probe>(Recorded { tracer: None, latency_sample: Some(share) })
-    }
-
-    fn recording<M: Message>(recorded: Recorded) -> Measured {
-        let start = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let world = Measured::without_clock::<M>(recorded, start);
-        world.topic.set_executor(Arc::new(world.time.clone()));
-        world
-    }
-
-    /// Returns a topic whose executor is not set yet.
-    fn without_clock<M: Message>(recorded: Recorded, start: SystemTime) -> Measured {
-        // Miri has no real clock.
-        let (counters, time) = (Region::new(64), PausedTime::starting_at(NoTasks, start));
-        let (schema, memory, lines) = (Schema::of::<M>(), RingMemory::Heap, counters.clone());
-        let topic = Topic::with_recorded("swaps", schema, 8, 8, memory, recorded, lines).unwrap();
-        Measured { topic, counters, time }
-    }
-
-    fn publisher(&self) -> Publisher<Probe> {
-        self.topic.publisher("Feed", epoch()).unwrap()
-    }
-
-    fn subscribe(&self, policy: Policy) -> Subscription<Probe> {
-        self.topic.subscribe("Reader", policy).unwrap()
-    }
-
+impl<M: Message> LocalTopic<M> {
     fn pass(&self, milliseconds: u64) {
         self.time.advance(Duration::from_millis(milliseconds));
     }
@@ -83,26 +53,22 @@ impl Measured {
     }
 }
 
-fn numbers(deliveries: Vec<Delivery<Probe>>) -> Vec<u64> {
-    deliveries.into_iter().filter_map(Delivery::message).map(|probe| probe.number).collect()
-}
-
 #[test]
 fn each_policy_measures_its_messages_and_delivers_their_traces() {
-    for policy in each_policy() {
-        let spans = Arc::<Spans>::default();
-        let tracer = Tracer::new(1.0, spans.clone());
-        let recorded = Recorded { tracer: Some(tracer.clone()), latency_sample: Some(1.0) };
-        let world = Measured::recording::<Probe>(recorded);
-        tracer.set_executor(Arc::new(world.time.clone()));
-        let mut feed = world.publisher();
-        let mut reader = world.subscribe(policy);
+    let key = LatestByKey::of::<Probe>("number", 8.try_into().unwrap()).unwrap();
+    let selecting = [Policy::LatestByKey(key), Policy::Sample(1.try_into().unwrap())];
+    let others = Policy::all().filter(|policy| !matches!(policy, Policy::Sample(_)));
+    // With each, a reader that is as fast as its publisher gets every message.
+    for policy in others.chain(selecting) {
+        let (world, spans, _) = LocalTopic::traced(1.0, Some(1.0));
+        let (world, mut reader, mut feed) = world.join(policy);
         // More messages than one lap.
         for number in 0..20 {
             feed.try_emit(probe(number)).unwrap();
             let sent = spans.take()[0].context;
             world.pass(number);
-            assert_eq!((next(&mut reader), reader.trace()), (number, Some(sent)), "{policy:?}");
+            assert_eq!(take(&mut reader), Some(number), "{policy:?}");
+            assert_eq!(reader.trace(), Some(sent), "{policy:?}");
         }
         assert_eq!(world.measured(), (20, 190), "{policy:?}");
     }
@@ -111,8 +77,7 @@ fn each_policy_measures_its_messages_and_delivers_their_traces() {
 #[test]
 fn a_message_that_the_reader_does_not_get_is_not_measured() {
     // The reader measures the oldest eight messages, which were in its own ring.
-    let world = Measured::of(1.0);
-    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::DropNewest));
+    let (world, mut reader, mut feed) = measured(1.0).join(Policy::DropNewest);
     for number in 0..40 {
         feed.try_emit(probe(number)).unwrap();
         world.pass(1);
@@ -123,9 +88,8 @@ fn a_message_that_the_reader_does_not_get_is_not_measured() {
     assert_eq!(world.latency().nanoseconds.most(), Some(40 * MS));
 
     // The reader measures the newest message of each key, not the replaced ones.
-    let world = Measured::of(1.0);
     let key = LatestByKey::of::<Probe>("publisher", 8.try_into().unwrap()).unwrap();
-    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::LatestByKey(key)));
+    let (world, mut reader, mut feed) = measured(1.0).join(Policy::LatestByKey(key));
     for (key, number) in [(1, 0), (2, 1), (1, 2)] {
         feed.try_emit(Probe { publisher: key, number }).unwrap();
         world.pass(10);
@@ -135,22 +99,20 @@ fn a_message_that_the_reader_does_not_get_is_not_measured() {
     assert_eq!((received, world.measured()), (vec![1, 2], (2, 30)));
 
     // An observer that was too slow measures only what it receives.
-    let world = Measured::of(1.0);
-    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::DropOldest));
+    let (world, mut reader, mut feed) = measured(1.0).join(Policy::DropOldest);
     for number in 0..20 {
         feed.try_emit(probe(number)).unwrap();
         world.pass(1);
     }
-    assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Gap(gap)) if gap.count == 12));
-    (12..20).for_each(|number| assert_eq!(next(&mut reader), number));
+    assert_gap(&mut reader, 12);
+    assert_each(&mut reader, 12..20);
     assert_eq!(world.measured(), (8, (1..=8).sum()));
 }
 
 #[test]
 fn each_message_of_a_batch_is_measured() {
     for policy in [Policy::Block, Policy::DropOldest] {
-        let world = Measured::of(1.0);
-        let (mut feed, mut reader) = (world.publisher(), world.subscribe(policy));
+        let (world, mut reader, mut feed) = measured(1.0).join(policy);
         for round in 1..=5 {
             feed.try_emit_batch(&[0, 1, 2].map(probe)).unwrap();
             world.pass(1);
@@ -162,8 +124,7 @@ fn each_message_of_a_batch_is_measured() {
         }
     }
     // With a share, each message is chosen independently.
-    let world = Measured::of(0.5);
-    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
+    let (world, mut reader, mut feed) = measured(0.5).join(Policy::Block);
     let mut shares = Vec::new();
     for _ in 0..200 {
         let before = world.latency().nanoseconds.count();
@@ -178,12 +139,11 @@ fn each_message_of_a_batch_is_measured() {
 
 #[test]
 fn a_message_is_measured_at_its_first_delivery_alone() {
-    let world = Measured::of(1.0);
-    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
+    let (world, mut reader, mut feed) = measured(1.0).join(Policy::Block);
     feed.try_emit(probe(1)).unwrap();
     world.pass(3);
     for attempt in 0..2 {
-        assert_eq!(next(&mut reader), 1);
+        assert_next(&mut reader, 1);
         world.pass(50);
         assert_eq!(reader.fail().is_some(), attempt == 1);
     }
@@ -193,32 +153,30 @@ fn a_message_is_measured_at_its_first_delivery_alone() {
     receive(&mut reader, 64);
     assert!(reader.fail().is_none());
     world.pass(50);
-    (2..5).for_each(|number| assert_eq!(next(&mut reader), number));
+    assert_each(&mut reader, 2..5);
     assert_eq!(world.measured(), (4, 3));
 }
 
 #[test]
 fn the_wait_of_an_emit_for_room_is_not_measured() {
-    let world = Measured::of(1.0);
-    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
+    let (world, mut reader, mut feed) = measured(1.0).join(Policy::Block);
     (0..8).for_each(|number| feed.try_emit(probe(number)).unwrap());
     let task = Context::from_waker(Waker::noop());
     for _ in 0..3 {
         assert!(feed.poll_emit(&task, &probe(8)).is_pending());
         world.pass(10);
     }
-    next(&mut reader);
-    reader.done();
+    handle_each(&mut reader, 0..1);
     assert!(feed.poll_emit(&task, &probe(8)).is_ready());
     world.pass(1);
-    (1..9).for_each(|number| assert_eq!(next(&mut reader), number));
+    assert_each(&mut reader, 1..9);
     assert_eq!(world.measured(), (9, 30 + 7 * 31 + 1));
 }
 
 #[test]
 fn times_that_lie_are_harmless() {
-    let world = Measured::of(0.0);
-    let mut reader = world.subscribe(Policy::Block);
+    let world = measured(0.0);
+    let mut reader = world.subscribe("reader", Policy::Block);
     let mut remote = world.topic.feed("Feed", epoch(), 0).unwrap();
     let now = world.now();
     let hour = LONGEST_LATENCY;
@@ -227,8 +185,7 @@ fn times_that_lie_are_harmless() {
         let metadata = Metadata { trace: None, sent_at };
         remote.push_with(probe(0).as_bytes(), false, metadata).unwrap();
         remote.flush();
-        next(&mut reader);
-        reader.done();
+        handle_each(&mut reader, 0..1);
         let Latency { nanoseconds, ahead, .. } = world.latency();
         (nanoseconds.count(), nanoseconds.sum(), ahead)
     };
@@ -254,10 +211,10 @@ fn times_that_lie_are_harmless() {
 
 #[test]
 fn a_link_passes_on_when_a_message_was_sent() {
-    let (there, here) = (Measured::of(1.0), Measured::of(0.0));
+    let (there, here) = (measured(1.0), measured(0.0));
     let mut egress = there.topic.tap::<()>("link", Policy::Block).unwrap();
-    let mut feed = there.publisher();
-    let mut reader = here.subscribe(Policy::Block);
+    let mut feed = there.publisher("Feed");
+    let mut reader = here.subscribe("reader", Policy::Block);
     let mut remote = here.topic.feed("Feed", epoch(), 0).unwrap();
     let sent = there.now();
     feed.try_emit(probe(1)).unwrap();
@@ -269,41 +226,36 @@ fn a_link_passes_on_when_a_message_was_sent() {
     assert_eq!(metadata, Metadata { trace: None, sent_at: Some(sent) });
     remote.push_with(bytes, false, metadata).unwrap();
     remote.flush();
-    next(&mut reader);
+    assert_next(&mut reader, 1);
     assert_eq!(here.measured(), (1, 7));
     // A previous process may have received this message, so it is not measured.
     remote.push_with(probe(2).as_bytes(), true, metadata).unwrap();
     remote.flush();
-    next(&mut reader);
+    assert_next(&mut reader, 2);
     assert_eq!(here.measured(), (1, 7), "it may have been measured there");
     assert_eq!(Latency::of(&there.counters.read()), [], "the link reads nothing itself");
     // If nothing of a topic is measured, messages travel in runs.
-    let there = Measured::of(0.0);
+    let there = measured(0.0);
     let mut egress = there.topic.tap::<()>("link", Policy::Block).unwrap();
-    let mut feed = there.publisher();
+    let mut feed = there.publisher("Feed");
     (0..8).for_each(|number| feed.try_emit(probe(number)).unwrap());
     assert_eq!(egress.streams()[0].ready(64), 8);
 }
 
 #[test]
 fn a_measured_topic_without_traces_has_no_part_in_those_of_its_task() {
-    let tracer = Tracer::new(1.0, Arc::<Spans>::default());
-    let measured = Measured::of(1.0);
-    let recorded = Recorded { tracer: Some(tracer.clone()), latency_sample: None };
-    let traced = Measured::recording::<Probe>(recorded);
-    tracer.set_executor(Arc::new(traced.time.clone()));
+    let (traced, _, tracer) = LocalTopic::traced(1.0, None);
     let task = TaskBudget::with_trace(256, TaskTrace::new(tracer, "Strategy".into()));
-    let (mut swaps, mut quotes) =
-        (traced.subscribe(Policy::Block), measured.subscribe(Policy::Block));
+    let (_traced, mut swaps, mut feed) = traced.join(Policy::Block);
+    let (_measured, mut quotes, mut other) = measured(1.0).join(Policy::Block);
     let _wakes = (swaps.attach(&task), quotes.attach(&task));
-    let (mut feed, mut other) = (traced.publisher(), measured.publisher());
     feed.try_emit(probe(1)).unwrap();
     other.try_emit(probe(2)).unwrap();
     poll_with(&task, &mut [], || {
-        next(&mut swaps);
+        assert_next(&mut swaps, 1);
         let trace = task.trace().unwrap().context();
         assert!(trace.is_some());
-        next(&mut quotes);
+        assert_next(&mut quotes, 2);
         assert_eq!((quotes.trace(), task.trace().unwrap().context()), (None, trace));
         quotes.done();
         assert_eq!(task.trace().unwrap().context(), trace);
@@ -318,12 +270,8 @@ struct Short {
 
 #[test]
 fn messages_of_any_size_are_measured_and_have_traces() {
-    let tracer = Tracer::new(1.0, Arc::<Spans>::default());
-    let recorded = Recorded { tracer: Some(tracer.clone()), latency_sample: Some(1.0) };
-    let world = Measured::recording::<Short>(recorded);
-    tracer.set_executor(Arc::new(world.time.clone()));
-    let mut feed = world.topic.publisher::<Short>("Feed", epoch()).unwrap();
-    let mut reader = world.topic.subscribe::<Short>("Reader", Policy::Block).unwrap();
+    let (world, ..) = LocalTopic::<Short>::traced(1.0, Some(1.0));
+    let (world, mut reader, mut feed) = world.join(Policy::Block);
     let mut deliveries = Vec::new();
     for number in 0..20 {
         feed.try_emit_batch(&[Short { number }, Short { number }, Short { number }]).unwrap();
@@ -338,13 +286,13 @@ fn messages_of_any_size_are_measured_and_have_traces() {
 #[test]
 fn nothing_is_measured_before_there_is_a_clock() {
     let recorded = Recorded { tracer: None, latency_sample: Some(1.0) };
-    let world = Measured::without_clock::<Probe>(recorded, UNIX_EPOCH);
-    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
+    let (world, mut reader, mut feed) = LocalTopic::recording(8, recorded).join(Policy::Block);
     feed.try_emit(probe(1)).unwrap();
-    world.topic.set_executor(Arc::new(world.time.clone()));
+    let time = PausedTime::starting_at(NoTasks, UNIX_EPOCH);
+    world.topic.set_executor(Arc::new(time.clone()));
     feed.try_emit(probe(2)).unwrap();
-    world.pass(1);
-    (1..3).for_each(|number| assert_eq!(next(&mut reader), number));
+    time.advance(Duration::from_millis(1));
+    assert_each(&mut reader, 1..3);
     let Latency { nanoseconds, ahead, .. } = world.latency();
     // A message from the first moment of 1970 counts as a nanosecond older, because 0 means no
     // time.

@@ -1,20 +1,19 @@
 //! Which messages a reader gets: samples, the newest message of each key, and retained messages.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 use std::thread;
 
 use mycelium_core::{FixedStr, FixedVec, message};
-use mycelium_transports::counters::{Kind, Region};
+use mycelium_transports::counters::Kind;
 use mycelium_transports::local::{
-    Delivery, Gap, GapReason, KeyError, LatestByKey, Policy, Publisher, Schema, Subscription,
-    Topic, TopicError, TryRecv,
+    Delivery, GapReason, KeyError, LatestByKey, Policy, Publisher, Recorded, TopicError, TryRecv,
 };
 use proptest::prelude::*;
 
-use super::cases;
+use super::{LocalTopic, cases};
+use crate::deliveries::assert_gap;
 
 #[message(topic = "prices", id = 7)]
 #[derive(Debug, PartialEq)]
@@ -29,10 +28,8 @@ fn price(number: u64, symbol: usize) -> Price {
     Price { number, symbol: FixedStr::try_from(SYMBOLS[symbol]).unwrap() }
 }
 
-fn topic(capacity: usize) -> (Arc<Topic>, Arc<Region>) {
-    let counters = Region::new(16);
-    let topic = Topic::new("prices", Schema::of::<Price>(), capacity, counters.clone()).unwrap();
-    (topic, counters)
+fn prices(capacity: usize) -> LocalTopic<Price> {
+    LocalTopic::recording(capacity, Recorded::default())
 }
 
 fn number(number: u32) -> NonZeroU32 {
@@ -48,33 +45,14 @@ fn emit(publisher: &mut Publisher<Price>, symbol: usize) {
     publisher.try_emit(price(number, symbol)).unwrap();
 }
 
-/// Returns everything that waits: numbers of messages, and gaps.
-fn drain(reader: &mut Subscription<Price>) -> Vec<Result<u64, Gap>> {
-    let deliveries = std::iter::from_fn(|| reader.try_recv().delivery());
-    let deliveries = deliveries.map(|delivery| match delivery {
-        Delivery::Msg(price) => Ok(price.number),
-        Delivery::Gap(gap) => Err(gap),
-    });
-    deliveries.collect()
-}
-
-fn messages(deliveries: &[Result<u64, Gap>]) -> Vec<u64> {
-    deliveries.iter().filter_map(|delivery| delivery.as_ref().ok().copied()).collect()
-}
-
 #[test]
 fn a_sample_is_the_same_while_the_publisher_sends() {
-    let (topic, _) = topic(1024);
-    let mut sample = topic.subscribe::<Price>("sample", Policy::Sample(number(10))).unwrap();
-    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    let (_prices, mut sample, mut publisher) = prices(1024).join(Policy::Sample(number(10)));
     let is_enough = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            for number in 0.. {
-                if is_enough.load(Ordering::Relaxed) {
-                    return;
-                }
-                publisher.try_emit(price(number, 0)).unwrap();
+            while !is_enough.load(Ordering::Relaxed) {
+                emit(&mut publisher, 0);
             }
         });
         // Only a reader that is as fast as the publisher finds messages that were just sent.
@@ -91,27 +69,24 @@ fn a_sample_is_the_same_while_the_publisher_sends() {
 
 #[test]
 fn a_key_beyond_the_number_of_keys_evicts_the_oldest() {
-    let (topic, counters) = topic(16);
-    let mut newest = topic.subscribe::<Price>("newest", by_symbol(2)).unwrap();
-    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    let (prices, mut newest, mut publisher) = prices(16).join(by_symbol(2));
     [1, 1, 2, 3, 4].into_iter().for_each(|symbol| emit(&mut publisher, symbol));
-    let received = drain(&mut newest);
-    assert_eq!(messages(&received), [3, 4]);
-    let [Err(gap), ..] = received.as_slice() else { panic!("{received:?}") };
-    assert_eq!((gap.count, gap.exact, gap.reason), (3, true, GapReason::Overwritten));
-    let line = counters.read().into_iter().find(|line| line.kind == Kind::Edge).unwrap();
+    assert_eq!(assert_gap(&mut newest, 3), GapReason::Overwritten);
+    let messages = std::iter::from_fn(|| newest.try_recv().delivery()?.message());
+    assert_eq!(messages.map(|price| price.number).collect::<Vec<_>>(), [3, 4]);
+    let line = prices.counters.read().into_iter().find(|line| line.kind == Kind::Edge).unwrap();
     assert_eq!(["taken", "overwritten"].map(|value| line.value(value)), [2, 3]);
 }
 
 /// The table refers to messages by the index of their publisher in the reader's list.
 #[test]
 fn publishers_that_come_and_go_do_not_mix_up_the_newest_messages() {
-    let (topic, _) = topic(16);
-    let mut newest = topic.subscribe::<Price>("newest", by_symbol(4)).unwrap();
-    let _open = topic.keep_open();
+    let prices = prices(16);
+    let mut newest = prices.subscribe("newest", by_symbol(4));
+    let _open = prices.topic.keep_open();
     for round in 0..20 {
         let [mut first, mut second] =
-            [1, 2].map(|epoch| topic.publisher::<Price>("publisher", 2 * round + epoch).unwrap());
+            [1, 2].map(|epoch| prices.topic.publisher("publisher", 2 * round + epoch).unwrap());
         emit(&mut first, 1);
         // Each publisher has its own keys.
         (0..3).for_each(|_| emit(&mut second, 1));
@@ -119,7 +94,7 @@ fn publishers_that_come_and_go_do_not_mix_up_the_newest_messages() {
         let mut received = vec![newest.try_recv().delivery().expect("the table has messages")];
         drop(second);
         // Another publisher joins while a message of the table waits.
-        let mut third = topic.publisher::<Price>("publisher", 1000 + round).unwrap();
+        let mut third = prices.topic.publisher("publisher", 1000 + round).unwrap();
         emit(&mut third, 3);
         received.extend(std::iter::from_fn(|| newest.try_recv().delivery()));
         let (mut messages, mut gaps) = (Vec::new(), Vec::new());
@@ -154,9 +129,8 @@ fn a_key_must_be_a_field_of_the_message_of_at_most_64_bytes() {
     assert!(matches!(key("id.low"), Err(KeyError::NoFields { .. })));
     assert!(matches!(key("lines"), Err(KeyError::List { .. })));
     assert!(matches!(key("note"), Err(KeyError::TooLong { bytes: 80, .. })));
-    let (topic, _) = topic(4);
     let of_another = Policy::LatestByKey(key("id").unwrap());
-    let error = topic.subscribe::<Price>("reader", of_another).unwrap_err();
+    let error = prices(4).topic.subscribe::<Price>("reader", of_another).unwrap_err();
     assert!(matches!(error, TopicError::Key { .. }), "{error}");
 }
 
@@ -171,10 +145,8 @@ proptest! {
     ) {
         let every = [1, 3].map(|every| Policy::Sample(number(every)));
         for policy in Policy::all().chain(every).chain([by_symbol(3)]) {
-            let (topic, _) = topic(8);
-            let names = ["one", "many"];
-            let [mut one, mut many] = names.map(|name| topic.subscribe::<Price>(name, policy).unwrap());
-            let mut publisher = topic.publisher("publisher", 1).unwrap();
+            let (prices, mut one, mut publisher) = prices(8).join(policy);
+            let mut many = prices.subscribe("many", policy);
             let context = Context::from_waker(Waker::noop());
             for &(count, limit) in &steps {
                 for symbol in 0..count {

@@ -4,35 +4,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use mycelium_transports::conformance::Probe;
 use mycelium_transports::local::{
-    Delivery, Policy, Start, SubscribeOptions, Subscription, TaskBudget, Threshold, TryRecv,
-    poll_with,
+    Policy, Start, SubscribeOptions, TaskBudget, Threshold, TryRecv, poll_with,
 };
 use proptest::prelude::*;
 
 use super::{LocalTopic, probe};
-
-fn take(reader: &mut Subscription<Probe>, count: usize) {
-    for _ in 0..count {
-        assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
-    }
-    reader.done();
-}
+use crate::deliveries::handle_each;
 
 /// The `drop-newest` subscription has an entry in the publisher's ring, which stays behind.
 #[test]
 fn readers_end_backpressure_beside_a_slow_drop_newest_subscription() {
-    let local = LocalTopic::open(8);
+    let (local, mut reader, mut publisher) = LocalTopic::open(8).join(Policy::Block);
     let _slow = local.subscribe("slow", Policy::DropNewest);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
     let (sender, changes) = mpsc::channel();
     publisher.observe_pressure(move |change| _ = sender.send(change.exceeded));
     for _ in 0..3 {
         (0..7).for_each(|number| publisher.try_emit(probe(number)).unwrap());
         assert_eq!(changes.try_iter().collect::<Vec<_>>(), [true]);
-        take(&mut reader, 7);
+        handle_each(&mut reader, 0..7);
         // The reader's side notifies; the publisher does nothing.
         assert_eq!(changes.try_iter().collect::<Vec<_>>(), [false]);
     }
@@ -47,7 +37,7 @@ fn a_reader_that_joins_with_a_depth_may_exceed_the_threshold() {
         publisher.observe_pressure(move |change| _ = sender.send(change.depth));
         (0..8).for_each(|number| publisher.try_emit(probe(number)).unwrap());
         let options = SubscribeOptions::new(policy, Start::OldestRetained);
-        let _late = local.0.subscribe::<Probe>("late", options).unwrap();
+        let _late = local.subscribe("late", options);
         let expected: &[usize] = if policy.is_gating() { &[8] } else { &[] };
         assert_eq!(changes.try_iter().collect::<Vec<_>>(), expected, "{policy}");
         assert_eq!(publisher.backpressure_threshold_exceeded(), policy.is_gating(), "{policy}");
@@ -57,7 +47,7 @@ fn a_reader_that_joins_with_a_depth_may_exceed_the_threshold() {
 /// In tasks, each side compares the depth after its own poll.
 #[test]
 fn observers_are_notified_after_polls() {
-    let (_local, mut reader, mut publisher) = LocalTopic::joined(16, Policy::Block);
+    let (_local, mut reader, mut publisher) = LocalTopic::open(16).join(Policy::Block);
     let exceeded = Arc::new(AtomicBool::new(false));
     let seen = exceeded.clone();
     publisher.observe_pressure(move |change| seen.store(change.exceeded, Ordering::SeqCst));
@@ -71,7 +61,7 @@ fn observers_are_notified_after_polls() {
         });
         assert!(exceeded.load(Ordering::SeqCst));
         poll_with(&reading, &mut takes, || {
-            take(&mut reader, 13);
+            handle_each(&mut reader, 0..13);
             assert!(exceeded.load(Ordering::SeqCst));
         });
         assert!(!exceeded.load(Ordering::SeqCst));
@@ -83,7 +73,7 @@ fn observers_are_notified_after_polls() {
 fn changes_alternate_and_the_last_one_is_right() {
     let count = if cfg!(miri) { 200 } else { 100_000 };
     for left in [0, 16] {
-        let (_local, mut reader, mut publisher) = LocalTopic::joined(16, Policy::Block);
+        let (_local, mut reader, mut publisher) = LocalTopic::open(16).join(Policy::Block);
         let last = Arc::new(AtomicBool::new(false));
         let seen = last.clone();
         publisher.observe_pressure(move |change| {
@@ -121,7 +111,7 @@ proptest! {
     ) {
         let local = LocalTopic::open(32);
         let threshold = Threshold::percent(percent).unwrap();
-        local.0.set_threshold(threshold);
+        local.topic.set_threshold(threshold);
         let (upper, lower) = threshold.marks(32);
         prop_assert!((1..=32).contains(&upper) && lower < upper);
         let mut reader = local.subscribe("reader", Policy::Reject);

@@ -1,14 +1,12 @@
 //! A stream moves to the memory of its publisher, and readers in another process read it there:
 //! deliveries before and after the move, and positions after the end of their connection.
 
-use std::cell::RefCell;
 use std::num::NonZeroU32;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -27,7 +25,9 @@ use mycelium_transports::memory::{Mapping, cursor_region};
 use mycelium_transports::seam::{Feed, MappedFeed, Tap, TapItem, TapStream};
 use zerocopy::IntoBytes;
 
-use crate::deliveries::{assert_each, assert_evicted, assert_gap, assert_next, probe};
+use crate::deliveries::{
+    assert_each, assert_evicted, assert_gap, assert_next, handle_each, probe, receive,
+};
 use crate::waiter::Waiter;
 
 /// A message of the same size as a probe. The bytes of most numbers are invalid for it.
@@ -48,6 +48,8 @@ impl RemoteBell for NoBell {
     }
 }
 
+/// The time after which stalled readers are evicted.
+const LIMIT: Duration = Duration::from_secs(5);
 /// The places for subscriptions in the readers' memory.
 const READERS: usize = 3;
 
@@ -60,57 +62,55 @@ struct Stream {
     here: Arc<Topic>,
     /// The counters of the publisher's process.
     counters: Arc<Region>,
-}
-
-/// The memory of a stream, as each process has mapped it: the publisher's region mapped by the
-/// readers, the readers' own region, and that region mapped by the publisher.
-struct Mapped {
-    data: ForeignData<Mapping>,
-    own: CursorRegion<Mapping>,
-    cursors: ForeignCursors<Mapping>,
-    proxy: Option<broadcast::Claim>,
+    /// The clock of the publisher's process.
+    time: PausedTime<NoTasks>,
 }
 
 impl Stream {
     fn new(policy: Policy) -> Stream {
-        Stream::read_as(Schema::of::<Probe>(), policy)
+        Stream::read_as(Schema::of::<Probe>(), policy, OnStall::Block)
     }
 
-    /// Returns a stream with a reader, which gets its messages from `remote`.
-    fn joined(policy: Policy, reads: Policy) -> (Stream, Subscription<Probe>, Feed) {
-        let stream = Stream::new(policy);
-        let reader = stream.there.subscribe("reader", reads).unwrap();
-        let remote = stream.there.feed("publisher", 7, 0).unwrap();
-        (stream, reader, remote)
+    /// Returns a stream whose readers are evicted when they stall.
+    fn evicting() -> Stream {
+        Stream::read_as(Schema::of::<Probe>(), Policy::Block, OnStall::EvictAfter(LIMIT))
     }
 
-    /// Returns a stream with a reader, which reads in memory from the first message on.
-    fn moved(policy: Policy, reads: Policy) -> (Stream, Subscription<Probe>, MappedFeed) {
-        let (mut stream, reader, mut remote) = Stream::joined(policy, reads);
+    /// Adds a reader, which gets its messages from the feed.
+    fn join(self, reads: Policy) -> (Stream, Subscription<Probe>, Feed) {
+        let reader = self.there.subscribe("reader", reads).unwrap();
+        let remote = self.there.feed("publisher", 7, 0).unwrap();
+        (self, reader, remote)
+    }
+
+    /// Adds a reader, which reads in memory from the first message on.
+    fn moved(self, reads: Policy) -> (Stream, Subscription<Probe>, MappedFeed) {
+        let (mut stream, reader, mut remote) = self.join(reads);
         let mapped = stream.move_to_memory(&mut remote);
         (stream, reader, mapped)
     }
 
     /// Returns a stream whose readers have messages of this schema.
-    fn read_as(schema: Schema, policy: Policy) -> Stream {
+    fn read_as(schema: Schema, policy: Policy, on_stall: OnStall) -> Stream {
         let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
-        let topic = |schema, memory, counters: &Arc<Region>| {
-            let (recorded, counters) = (Recorded::default(), counters.clone());
-            Topic::with_recorded("moved", schema, 16, 4, memory, recorded, counters).unwrap()
-        };
-        let counters = Region::new(16);
-        let here = topic(Schema::of::<Probe>(), memory, &counters);
-        let there = topic(schema, RingMemory::Heap, &Region::new(16));
+        let (counters, time) = (Region::new(16), PausedTime::new(NoTasks));
+        let (own, recorded, lines) = (Schema::of::<Probe>(), Recorded::default(), counters.clone());
+        let here = Topic::with_recorded("moved", own, 16, 4, memory, recorded, lines).unwrap();
+        let there = Topic::new("moved", schema, 16, Region::new(16)).unwrap();
+        here.set_on_stall(on_stall);
+        here.set_executor(Arc::new(time.clone()));
         let egress = Some(here.tap("far", policy).unwrap());
         let publisher = here.publisher("publisher", 7).unwrap();
-        Stream { publisher, egress, there, here, counters }
+        Stream { publisher, egress, there, here, counters, time }
     }
 
     fn end(&mut self) -> &mut TapStream<()> {
         &mut self.egress.as_mut().unwrap().streams()[0]
     }
 
-    fn map(&mut self) -> Mapped {
+    /// Moves the stream. Returns the regions of the publisher and of the readers, as their process
+    /// has mapped them, and the entry of the readers in the publisher's ring.
+    fn map(&mut self) -> (ForeignData<Mapping>, CursorRegion<Mapping>, Option<broadcast::Claim>) {
         let stream = self.end();
         let attach = |file: OwnedFd| Mapping::attach(file, 1 << 20, true).unwrap();
         let (file, proxy) = stream.memory().unwrap();
@@ -118,36 +118,30 @@ impl Stream {
         let data = ForeignData::attach(attach(file.try_clone().unwrap()), identity).unwrap();
         let (own, file) = cursor_region("positions", layout, READERS, identity).unwrap();
         let cursors = ForeignCursors::attach(attach(file), layout, READERS, identity).unwrap();
-        Mapped { data, own, cursors, proxy }
+        stream.move_to_memory(cursors, Arc::new(NoBell));
+        (data, own, proxy)
     }
 
     /// Moves the stream: subscriptions of `there` continue in memory after the messages from
     /// `remote`.
     fn move_to_memory(&mut self, remote: &mut Feed) -> MappedFeed {
-        let Mapped { data, own, cursors, proxy } = self.map();
+        let (data, own, proxy) = self.map();
         let ring = MappedRing::new(data, own, READERS, TraceArea::Absent, proxy).unwrap();
-        self.end().move_to_memory(cursors, Arc::new(NoBell));
         remote.continue_in_memory(ring, Arc::new(NoBell)).unwrap()
     }
 
     /// Moves the stream, and returns the ring as the readers see it.
     fn foreign(&mut self) -> Broadcast<ForeignRing<Mapping, Mapping>> {
         let layout = self.end().ring().0;
-        let Mapped { data, own, cursors, proxy } = self.map();
-        self.end().move_to_memory(cursors, Arc::new(NoBell));
+        let (data, own, proxy) = self.map();
         Broadcast::new(ForeignRing::new(data, own, proxy).unwrap(), layout).unwrap()
-    }
-
-    fn evict(&mut self) {
-        self.egress = None;
     }
 
     /// Returns values of the stream's counters.
     fn edge<const N: usize>(&self, values: [&str; N]) -> [u64; N] {
         let lines = self.counters.read();
         let is_own = |line: &&Reading| line.kind == Kind::Edge && line.label.contains("far");
-        let lines: Vec<_> = lines.iter().filter(is_own).collect();
-        values.map(|value| lines.iter().map(|line| line.value(value)).sum())
+        values.map(|value| lines.iter().filter(is_own).map(|line| line.value(value)).sum())
     }
 
     /// Emits messages.
@@ -173,14 +167,18 @@ impl Stream {
     }
 }
 
+/// Returns the policy of a reader that gets the newest message of each of this many numbers.
+fn by_key(keys: u32) -> Policy {
+    let keys = NonZeroU32::new(keys).unwrap();
+    Policy::LatestByKey(LatestByKey::of::<Probe>("number", keys).unwrap())
+}
+
 /// The link's session has nothing to do when readers take messages, nor when the publisher's
 /// process wakes them.
 #[test]
 fn readers_in_memory_wake_their_session_only_when_they_leave() {
-    let mut stream = Stream::new(Policy::Block);
-    let mut first = stream.there.subscribe::<Probe>("first", Policy::Block).unwrap();
+    let (mut stream, mut first, mut remote) = Stream::new(Policy::Block).join(Policy::Block);
     let mut second = stream.there.subscribe::<Probe>("second", Policy::Block).unwrap();
-    let mut remote = stream.there.feed("publisher", 7, 0).unwrap();
     let mapped = stream.move_to_memory(&mut remote);
     let ring = mapped.ring().upgrade().unwrap();
     let waiter = Waiter::new();
@@ -188,10 +186,8 @@ fn readers_in_memory_wake_their_session_only_when_they_leave() {
     for number in 0..100 {
         stream.emit(number..number + 1);
         ring.look();
-        for reader in [&mut first, &mut second] {
-            assert_next(reader, number);
-            reader.done();
-        }
+        handle_each(&mut first, number..number + 1);
+        handle_each(&mut second, number..number + 1);
     }
     assert_eq!(waiter.wakes(), 0, "nothing has changed for the session");
     // The publisher waits for a reader that has left, until the session reports its leave.
@@ -201,8 +197,7 @@ fn readers_in_memory_wake_their_session_only_when_they_leave() {
     mapped.park(&waiter.1);
     mapped.settle(|| false);
     assert_eq!(waiter.wakes(), 0, "the session itself has done this");
-    assert_each(&mut second, 100..116);
-    second.done();
+    handle_each(&mut second, 100..116);
     stream.emit(116..132);
     ring.peer_is_gone(true);
     assert_eq!((waiter.wakes(), mapped.is_gone()), (1, true));
@@ -242,12 +237,11 @@ fn positions_after_the_end_of_a_connection_do_not_count() {
 fn readers_that_have_read_to_the_end_lose_nothing_with_the_memory() {
     let cases = [Policy::Block, Policy::DropOldest].map(|it| [(it, false), (it, true)]);
     for (policy, at_shutdown) in cases.into_iter().flatten() {
-        let (mut stream, mut reader, mut remote) = Stream::joined(policy, policy);
+        let (mut stream, mut reader, mut remote) = Stream::new(policy).join(policy);
         stream.send_unconfirmed(0..2, &mut remote);
         let mapped = stream.move_to_memory(&mut remote);
         stream.emit(2..4);
-        assert_each(&mut reader, 0..4);
-        reader.done();
+        handle_each(&mut reader, 0..4);
         // The previous publisher ends.
         stream.publisher = stream.here.publisher("next", 8).unwrap();
         mapped.end();
@@ -268,7 +262,7 @@ fn readers_that_have_read_to_the_end_lose_nothing_with_the_memory() {
 
 /// Writes a number into each word of a region, or into the words that have this value.
 #[allow(unsafe_code)]
-fn overwrite(words: &[Word], only: Option<usize>, value: impl Fn() -> usize) {
+fn overwrite(words: &[Word], only: Option<usize>, mut value: impl FnMut() -> usize) {
     for word in words {
         // SAFETY: a `Word` is an atomic word and nothing else.
         let before = unsafe { &*ptr::from_ref(word).cast::<AtomicUsize>() };
@@ -287,8 +281,8 @@ fn strangers_garbage_in_the_memory_of_readers_ends_their_stream() {
         ("zeros", |words| overwrite(words, None, || 0)),
         ("ones", |words| overwrite(words, None, || usize::MAX)),
         ("random", |words| {
-            let random = RefCell::new(Rng::with_seed(7));
-            overwrite(words, None, || random.borrow_mut().usize(..));
+            let mut random = Rng::with_seed(7);
+            overwrite(words, None, || random.usize(..));
         }),
         ("backwards", |words| overwrite(words, Some(5), || 4)),
         ("ahead", |words| overwrite(words, Some(5), || 5 + 3 + 16 + 1)),
@@ -316,7 +310,7 @@ fn strangers_garbage_in_the_memory_of_readers_ends_their_stream() {
         assert!(expected, "{case}: {fault}");
         // Nothing after the damage counts, and the rest is not confirmed.
         assert_eq!((end.kept(), end.depth()), (5, 3), "{case}");
-        stream.evict();
+        stream.egress = None;
         assert_eq!(stream.edge(["taken", "left", "overwritten"]), [5, 3, 0], "{case}");
         stream.emit(8..40);
     }
@@ -326,10 +320,8 @@ fn strangers_garbage_in_the_memory_of_readers_ends_their_stream() {
 /// publisher's memory.
 #[test]
 fn a_latest_reader_passes_over_the_messages_before_a_move() {
-    let mut stream = Stream::new(Policy::DropOldest);
-    let mut latest = stream.there.subscribe::<Probe>("latest", Policy::Latest).unwrap();
+    let (mut stream, mut latest, mut remote) = Stream::new(Policy::DropOldest).join(Policy::Latest);
     let mut left = stream.there.subscribe::<Probe>("left", Policy::Latest).unwrap();
-    let mut remote = stream.there.feed("publisher", 7, 0).unwrap();
     stream.send(0..2, &mut remote);
     let _mapped = stream.move_to_memory(&mut remote);
     stream.emit(2..3);
@@ -345,11 +337,7 @@ fn a_latest_reader_passes_over_the_messages_before_a_move() {
 /// messages of other publishers keep their places.
 #[test]
 fn a_reader_by_key_gets_the_newest_message_of_each_key_on_both_sides_of_a_move() {
-    let mut stream = Stream::new(Policy::DropOldest);
-    let some = NonZeroU32::new(4).unwrap();
-    let by_key = Policy::LatestByKey(LatestByKey::of::<Probe>("number", some).unwrap());
-    let mut newest = stream.there.subscribe::<Probe>("newest", by_key).unwrap();
-    let mut remote = stream.there.feed("publisher", 7, 0).unwrap();
+    let (mut stream, mut newest, mut remote) = Stream::new(Policy::DropOldest).join(by_key(4));
     let mut other = stream.there.feed("other", 8, 0).unwrap();
     stream.send(0..2, &mut remote);
     other.push(probe(9).as_bytes(), false).unwrap();
@@ -387,15 +375,11 @@ fn a_failed_message_of_an_evicted_reader_is_a_gap() {
         assert!(reader.fail().is_none(), "it is delivered once more");
         // The publishers that the reader knew before have ended.
         others.iter_mut().for_each(Feed::end);
-        stream.evict();
+        stream.egress = None;
         stream.emit(32..72);
-        match reader.try_recv() {
-            TryRecv::Delivery(Delivery::Gap(gap)) => assert_eq!(gap.reason, GapReason::Evicted),
-            other => panic!("expected a gap, found {other:?}"),
-        }
-        for _ in 0..3 {
-            assert!(matches!(reader.try_recv(), TryRecv::Empty));
-        }
+        let gap = reader.try_recv().delivery();
+        assert!(matches!(gap, Some(Delivery::Gap(gap)) if gap.reason == GapReason::Evicted));
+        assert!((0..3).all(|_| reader.try_recv() == TryRecv::Empty));
         assert!(reader.fail().is_none(), "nothing is in flight");
     }
 }
@@ -403,7 +387,7 @@ fn a_failed_message_of_an_evicted_reader_is_a_gap() {
 /// The edge of the link's ring ends with the move, while other edges are idle.
 #[test]
 fn a_reader_that_finishes_when_empty_gets_the_messages_after_a_move() {
-    let (mut stream, mut reader, mut remote) = Stream::joined(Policy::Block, Policy::Block);
+    let (mut stream, mut reader, mut remote) = Stream::new(Policy::Block).join(Policy::Block);
     assert!(matches!(reader.try_recv(), TryRecv::Empty));
     let _idle = stream.there.feed("idle", 8, 0).unwrap();
     let _mapped = stream.move_to_memory(&mut remote);
@@ -415,7 +399,7 @@ fn a_reader_that_finishes_when_empty_gets_the_messages_after_a_move() {
 
 #[test]
 fn a_reader_that_finishes_after_what_was_sent_gets_it_on_both_sides_of_a_move() {
-    let (mut stream, mut reader, mut remote) = Stream::joined(Policy::Block, Policy::Block);
+    let (mut stream, mut reader, mut remote) = Stream::new(Policy::Block).join(Policy::Block);
     stream.send(0..2, &mut remote);
     let _mapped = stream.move_to_memory(&mut remote);
     stream.emit(2..4);
@@ -427,7 +411,7 @@ fn a_reader_that_finishes_after_what_was_sent_gets_it_on_both_sides_of_a_move() 
 /// If a process's link observes, the publisher waits for none of its subscriptions.
 #[test]
 fn a_block_subscription_of_a_link_that_observes_gets_gaps() {
-    let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::Block);
+    let (mut stream, mut reader, _mapped) = Stream::new(Policy::DropOldest).moved(Policy::Block);
     for lap in 0..3 {
         // The ring has only 16 slots.
         let first = lap * 40;
@@ -442,12 +426,11 @@ fn a_block_subscription_of_a_link_that_observes_gets_gaps() {
 #[test]
 fn readers_of_a_publisher_whose_connection_is_lost_continue_with_the_link() {
     for (policy, left_at_shutdown) in [(Policy::Block, 0), (Policy::DropOldest, 3)] {
-        let (mut stream, mut reader, mut remote) = Stream::joined(policy, policy);
+        let (mut stream, mut reader, mut remote) = Stream::new(policy).join(policy);
         let other = stream.there.subscribe::<Probe>("other", policy).unwrap();
         let mapped = stream.move_to_memory(&mut remote);
         stream.emit(0..8);
-        assert_each(&mut reader, 0..3);
-        reader.done();
+        handle_each(&mut reader, 0..3);
         mapped.ring().upgrade().unwrap().peer_is_gone(false);
         stream.emit(8..12);
         let mut remote = mapped.continue_on_link(8).unwrap();
@@ -457,8 +440,7 @@ fn readers_of_a_publisher_whose_connection_is_lost_continue_with_the_link() {
         drop(other);
         assert_eq!(mapped.needed(|| true), Some(left_at_shutdown), "{policy:?}");
         assert_eq!(mapped.needed(|| false), Some(3), "{policy:?}");
-        assert_each(&mut reader, 3..9);
-        reader.done();
+        handle_each(&mut reader, 3..9);
         assert_eq!(mapped.needed(|| false), None, "{policy:?}");
         assert_eq!(remote.done(|| false), Some(9), "{policy:?}");
         // The publisher does not know yet.
@@ -469,7 +451,7 @@ fn readers_of_a_publisher_whose_connection_is_lost_continue_with_the_link() {
 /// The memory connection is lost, and no link continues the stream.
 #[test]
 fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
-    let (mut stream, mut reader, mapped) = Stream::moved(Policy::Block, Policy::Block);
+    let (mut stream, mut reader, mapped) = Stream::new(Policy::Block).moved(Policy::Block);
     stream.emit(0..8);
     assert_each(&mut reader, 0..3);
     mapped.lose();
@@ -528,7 +510,8 @@ impl Stream {
 /// the message after it.
 #[test]
 fn a_gap_that_was_not_handled_is_reported_to_the_next_process() {
-    let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::DropOldest);
+    let (mut stream, mut reader, _mapped) =
+        Stream::new(Policy::DropOldest).moved(Policy::DropOldest);
     stream.emit(0..40);
     stream.assert_places(&mut reader, &[(Gap(24), 0)]);
     assert_eq!(stream.resume(), TapItem::Gap(24));
@@ -542,7 +525,7 @@ fn a_gap_that_was_not_handled_is_reported_to_the_next_process() {
 fn a_gating_reader_passes_an_undecodable_message_when_its_gap_is_handled() {
     const VALID: u64 = 0x0100;
     for in_memory in [false, true] {
-        let mut stream = Stream::read_as(Schema::of::<Flags>(), Policy::Block);
+        let mut stream = Stream::read_as(Schema::of::<Flags>(), Policy::Block, OnStall::Block);
         let mut reader = stream.there.subscribe::<Flags>("reader", Policy::Block).unwrap();
         let mut remote = stream.there.feed("publisher", 7, 0).unwrap();
         let numbers = [VALID, 2, 3, VALID];
@@ -561,22 +544,15 @@ fn a_gating_reader_passes_an_undecodable_message_when_its_gap_is_handled() {
                 assert_eq!(remote.done(|| false), Some(number), "over a link");
             }
         };
-        let mut next = || match reader.try_recv() {
-            TryRecv::Delivery(Delivery::Msg(it)) => it.flags[9],
-            TryRecv::Delivery(Delivery::Gap(gap)) => {
-                assert_eq!((gap.count, gap.reason), (1, GapReason::Undecodable));
-                false
+        for (done, number) in (0..).zip(numbers) {
+            if number == VALID {
+                let delivery = reader.try_recv().delivery().unwrap();
+                assert!(delivery.message().unwrap().flags[9]);
+            } else {
+                assert_eq!(assert_gap(&mut reader, 1), GapReason::Undecodable);
             }
-            other => panic!("expected a delivery, found {other:?}"),
-        };
-        assert!(next());
-        assert_done(0);
-        for number in [1, 2] {
-            assert!(!next());
-            assert_done(number);
+            assert_done(done);
         }
-        assert!(next());
-        assert_done(3);
         reader.done();
         assert_done(4);
         drop((reader, mapped));
@@ -588,7 +564,7 @@ fn a_gating_reader_passes_an_undecodable_message_when_its_gap_is_handled() {
 fn an_observer_that_moves_to_memory_has_not_taken_what_came_over_the_link() {
     for confirmed in [true, false] {
         let (mut stream, mut reader, mut remote) =
-            Stream::joined(Policy::DropOldest, Policy::DropOldest);
+            Stream::new(Policy::DropOldest).join(Policy::DropOldest);
         stream.send_unconfirmed(0..3, &mut remote);
         let _mapped = stream.move_to_memory(&mut remote);
         stream.assert_resumes_at(0);
@@ -596,8 +572,7 @@ fn an_observer_that_moves_to_memory_has_not_taken_what_came_over_the_link() {
         assert_each(&mut reader, 0..3);
         stream.end().release(1);
         stream.assert_resumes_at(1);
-        assert_next(&mut reader, 3);
-        reader.done();
+        handle_each(&mut reader, 3..4);
         stream.assert_resumes_at(1);
         if confirmed {
             stream.end().release(3);
@@ -610,7 +585,8 @@ fn an_observer_that_moves_to_memory_has_not_taken_what_came_over_the_link() {
 
 #[test]
 fn the_place_of_an_observer_passes_a_delivery_at_the_next_receive() {
-    let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::DropOldest);
+    let (mut stream, mut reader, _mapped) =
+        Stream::new(Policy::DropOldest).moved(Policy::DropOldest);
     stream.emit(0..40);
     stream.assert_places(&mut reader, &[(Gap(24), 0), (Next(24), 24), (Next(25), 25), (Done, 26)]);
     assert!(reader.fail().is_none(), "nothing is delivered again");
@@ -621,10 +597,11 @@ fn the_place_of_an_observer_passes_a_delivery_at_the_next_receive() {
 
 #[test]
 fn the_place_of_an_observer_passes_a_batch_at_the_next_receive() {
-    let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::DropOldest);
+    let (mut stream, mut reader, _mapped) =
+        Stream::new(Policy::DropOldest).moved(Policy::DropOldest);
     stream.emit(0..40);
-    let (mut batch, context) = (Vec::new(), Context::from_waker(Waker::noop()));
-    assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(8));
+    let batch = receive(&mut reader, 8);
+    assert_eq!(batch.len(), 8);
     assert!(matches!(&batch[0], Delivery::Gap(gap) if gap.count == 24));
     stream.assert_resumes_at(0);
     assert_next(&mut reader, 31);
@@ -632,7 +609,7 @@ fn the_place_of_an_observer_passes_a_batch_at_the_next_receive() {
     // The end of the publisher does not end the batch before it is handled.
     reader.done();
     stream.publisher = stream.here.publisher("next", 8).unwrap();
-    assert_eq!(reader.poll_recv_many(&context, &mut batch, 64), Poll::Ready(8));
+    assert_eq!(receive(&mut reader, 64).len(), 8);
     stream.assert_resumes_at(32);
     reader.done();
     stream.assert_resumes_at(40);
@@ -640,7 +617,7 @@ fn the_place_of_an_observer_passes_a_batch_at_the_next_receive() {
 
 #[test]
 fn the_place_of_a_latest_reader_passes_what_it_skipped_at_the_next_receive() {
-    let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::Latest);
+    let (mut stream, mut reader, _mapped) = Stream::new(Policy::DropOldest).moved(Policy::Latest);
     stream.emit(0..3);
     stream.assert_places(&mut reader, &[(Gap(2), 0), (Next(2), 2), (Done, 3)]);
 }
@@ -648,7 +625,7 @@ fn the_place_of_a_latest_reader_passes_what_it_skipped_at_the_next_receive() {
 #[test]
 fn the_place_of_a_sampling_reader_passes_a_message_at_the_next_receive() {
     let (mut stream, mut reader, _mapped) =
-        Stream::moved(Policy::DropOldest, Policy::Sample(NonZeroU32::new(2).unwrap()));
+        Stream::new(Policy::DropOldest).moved(Policy::Sample(NonZeroU32::new(2).unwrap()));
     stream.emit(0..4);
     stream.assert_places(&mut reader, &[(Next(0), 0), (Next(2), 2)]);
     stream.emit(4..40);
@@ -658,12 +635,8 @@ fn the_place_of_a_sampling_reader_passes_a_message_at_the_next_receive() {
 /// Messages that wait in the table of a reader by key were not delivered.
 #[test]
 fn the_place_of_a_reader_by_key_is_that_of_the_first_message_in_its_table() {
-    let keys = NonZeroU32::new(2).unwrap();
-    let by_key = Policy::LatestByKey(LatestByKey::of::<Probe>("number", keys).unwrap());
-    let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, by_key);
-    for number in [7, 8, 7, 8] {
-        stream.emit(number..number + 1);
-    }
+    let (mut stream, mut reader, _mapped) = Stream::new(Policy::DropOldest).moved(by_key(2));
+    [7, 8, 7, 8].into_iter().for_each(|number| stream.emit(number..number + 1));
     stream.assert_places(&mut reader, &[(Gap(1), 0), (Next(7), 0), (Gap(1), 1), (Next(8), 1)]);
     stream.assert_places(&mut reader, &[(Done, 4)]);
     // The table has no room for the third message.
@@ -671,31 +644,14 @@ fn the_place_of_a_reader_by_key_is_that_of_the_first_message_in_its_table() {
     stream.assert_places(&mut reader, &[(Gap(1), 4), (Next(2), 5), (Next(3), 6)]);
 }
 
-const LIMIT: Duration = Duration::from_secs(5);
-
 impl Stream {
-    /// Returns a stream whose readers are evicted when they stall, and its clock.
-    fn evicting() -> (Stream, PausedTime<NoTasks>) {
-        let time = PausedTime::new(NoTasks);
-        let mut stream = Stream::new(Policy::Block);
-        stream.here.set_on_stall(OnStall::EvictAfter(LIMIT));
-        stream.here.set_executor(Arc::new(time.clone()));
-        stream.publisher = stream.here.publisher("publisher", 8).unwrap();
-        // The stream of the previous publisher has ended.
-        let streams = stream.egress.as_mut().unwrap().streams();
-        streams.retain(|stream| stream.epoch() == 8);
-        (stream, time)
-    }
-
-    /// Returns a reader that has taken the first message in memory, and the ring that it reads.
-    fn first_in_memory(&mut self) -> (Subscription<Probe>, MappedFeed) {
-        let mut reader = self.there.subscribe("reader", Policy::Block).unwrap();
-        let mut remote = self.there.feed("publisher", 8, 0).unwrap();
-        let mapped = self.move_to_memory(&mut remote);
-        self.emit(0..1);
-        assert_next(&mut reader, 0);
-        reader.done();
-        (reader, mapped)
+    /// Returns an evicting stream, a reader that has taken the first message in memory, and the
+    /// ring that it reads.
+    fn first_in_memory() -> (Stream, Subscription<Probe>, MappedFeed) {
+        let (mut stream, mut reader, mapped) = Stream::evicting().moved(Policy::Block);
+        stream.emit(0..1);
+        handle_each(&mut reader, 0..1);
+        (stream, reader, mapped)
     }
 
     /// Emits until the readers block the publisher, which they do soon. Returns the next number.
@@ -708,10 +664,10 @@ impl Stream {
     }
 
     /// Fills the ring, and emits more after the time of an eviction.
-    fn stall(&mut self, time: &PausedTime<NoTasks>, from: u64, to: u64) {
+    fn stall(&mut self, from: u64, to: u64) {
         self.emit(from..from + 16);
         assert!(self.publisher.try_emit(probe(0)).is_err());
-        time.advance(LIMIT);
+        self.time.advance(LIMIT);
         self.emit(from + 16..to);
     }
 }
@@ -720,21 +676,16 @@ impl Stream {
 /// moved.
 #[test]
 fn readers_in_memory_that_stall_are_evicted_until_they_read() {
-    let (mut stream, time) = Stream::evicting();
-    let mut first = stream.there.subscribe::<Probe>("first", Policy::Block).unwrap();
+    let (mut stream, mut first, mut remote) = Stream::evicting().join(Policy::Block);
     let mut second = stream.there.subscribe::<Probe>("second", Policy::Block).unwrap();
-    let mut remote = stream.there.feed("publisher", 8, 0).unwrap();
     stream.send(0..2, &mut remote);
     let _mapped = stream.move_to_memory(&mut remote);
-    for reader in [&mut first, &mut second] {
-        assert_each(reader, 0..2);
-        reader.done();
-    }
-    stream.stall(&time, 2, 40);
+    handle_each(&mut first, 0..2);
+    handle_each(&mut second, 0..2);
+    stream.stall(2, 40);
     assert_eq!((first.depth(), stream.end().depth()), (38, 38));
     assert_evicted(&mut first, 38 - 16);
-    assert_each(&mut first, 24..40);
-    first.done();
+    handle_each(&mut first, 24..40);
     // The second reader has not moved.
     stream.emit(40..80);
     assert_evicted(&mut second, 80 - 16 - 2);
@@ -750,8 +701,7 @@ fn readers_in_memory_that_stall_are_evicted_until_they_read() {
             assert_evicted(reader, next - 80);
             number = next - 16;
         }
-        assert_each(reader, number..next);
-        reader.done();
+        handle_each(reader, number..next);
     }
     stream.emit(next..next + 16);
     assert!(stream.publisher.try_emit(probe(0)).is_err(), "both are waited for");
@@ -763,16 +713,15 @@ fn readers_in_memory_that_stall_are_evicted_until_they_read() {
 #[test]
 fn no_more_messages_are_left_for_evicted_readers_than_the_ring_has() {
     for moves_back in [false, true] {
-        let (mut stream, time) = Stream::evicting();
-        let _ends = stream.first_in_memory();
-        stream.stall(&time, 1, 60);
+        let (mut stream, _reader, _mapped) = Stream::first_in_memory();
+        stream.stall(1, 60);
         let end = stream.end();
         end.update(false);
         if moves_back {
             end.move_back();
         }
         assert_eq!((end.depth(), end.held()), (59, 16));
-        stream.evict();
+        stream.egress = None;
         assert_eq!(stream.edge(["taken", "left", "overwritten"]), [1, 16, 60 - 1 - 16]);
     }
 }
@@ -781,14 +730,13 @@ fn no_more_messages_are_left_for_evicted_readers_than_the_ring_has() {
 #[test]
 fn a_process_that_is_gone_stays_evicted_until_the_next_one_confirms() {
     for evicted_before in [true, false] {
-        let (mut stream, time) = Stream::evicting();
-        let _ends = stream.first_in_memory();
+        let (mut stream, _reader, _mapped) = Stream::first_in_memory();
         if evicted_before {
-            stream.stall(&time, 1, 40);
+            stream.stall(1, 40);
             stream.end().move_back();
         } else {
             stream.end().move_back();
-            stream.stall(&time, 1, 40);
+            stream.stall(1, 40);
         }
         stream.emit(40..60);
         let end = stream.end();
