@@ -7,5 +7,3 @@ mod damage;
 mod hostile;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod owners;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod roles;

@@ -1,6 +1,7 @@
 //! Directories for sockets, and other processes, which are ignored tests of this program.
 #![cfg(all(target_os = "linux", not(miri)))]
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +11,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use mycelium_transports::endpoint::unix::own_user;
 
+/// The variable with the value of a role.
+const VALUE: &str = "MYCELIUM_TEST_VALUE";
 /// A user without processes in these tests.
 pub(crate) const STRANGER: u32 = 65534;
 
@@ -44,51 +47,71 @@ impl TestDir {
     pub(crate) fn socket(&self) -> PathBuf {
         self.0.join("node.sock")
     }
-}
 
-impl Drop for TestDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+    /// Returns a command that runs the ignored test `name`, which is given the path of the socket.
+    pub(crate) fn role(&self, name: &str) -> Command {
+        role(name, self.socket())
     }
-}
 
-/// A copy of this program that other users can run, because they may not reach the build directory.
-pub(crate) struct Copied(pub(crate) PathBuf);
-
-impl Copied {
-    pub(crate) fn new(dir: &TestDir) -> Copied {
-        let path = dir.0.with_extension("exe");
+    /// Returns such a command of another user. It runs a copy of this program, because other users
+    /// may not reach the build directory.
+    pub(crate) fn role_as(&self, name: &str, user: u32, group: u32) -> Command {
+        let copy = self.0.with_extension("exe");
         // Copied by a process, because a process that starts in another test must not inherit a
         // descriptor that writes to the file.
-        let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&path).status();
+        let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status();
         assert!(copied.unwrap().success());
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-        Copied(path)
-    }
-
-    /// Returns a command that runs the ignored test `role` as another user.
-    pub(crate) fn role(&self, role: &str, user: u32, group: u32) -> Command {
-        let mut command = role_of(Command::new(&self.0), role);
+        fs::set_permissions(&copy, Permissions::from_mode(0o755)).unwrap();
+        let mut command = role_of(copy, name, self.socket().as_os_str());
         command.current_dir("/").uid(user).gid(group);
         command
     }
 }
 
-impl Drop for Copied {
+impl Drop for TestDir {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_file(self.0.with_extension("exe"));
     }
 }
 
-/// Returns a command that runs the ignored test `role`.
-pub(crate) fn role(role: &str) -> Command {
-    role_of(Command::new(std::env::current_exe().unwrap()), role)
+/// Returns a command that runs the ignored test `role`, which is [`given`] this value.
+pub(crate) fn role(role: &str, value: impl AsRef<OsStr>) -> Command {
+    role_of(std::env::current_exe().unwrap(), role, value.as_ref())
 }
 
-fn role_of(mut program: Command, role: &str) -> Command {
-    program.args(["--exact", role, "--ignored", "--nocapture"]);
-    program.stdin(Stdio::piped()).stdout(Stdio::piped());
-    program
+fn role_of(program: PathBuf, role: &str, value: &OsStr) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--exact", role, "--ignored", "--nocapture"]).env(VALUE, value);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+/// Returns the value of this role; in a run of all ignored tests there is none.
+pub(crate) fn given() -> Option<OsString> {
+    std::env::var_os(VALUE)
+}
+
+pub(crate) fn wait_to_be_killed() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Returns how many open files and how many mappings of memfds this process has.
+pub(crate) fn resources() -> (usize, usize) {
+    let open = fs::read_dir("/proc/self/fd").unwrap().count();
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    (open, maps.lines().filter(|line| line.contains("memfd:")).count())
+}
+
+/// Waits for a condition that another thread or process makes true.
+pub(crate) fn until(what: &str, mut is_true: impl FnMut() -> bool) {
+    let is_true_after_others = |_| {
+        std::thread::yield_now();
+        is_true()
+    };
+    assert!((0..100_000_000).any(is_true_after_others), "it never happens that {what}");
 }
 
 /// Prints a line for the process that has started this one.

@@ -19,7 +19,7 @@ use mycelium_transports::endpoint::unix::{Access, AllowedPeers, BoundSocket, con
 use mycelium_transports::endpoint::{BindError, LONGEST_PATH, PathTooLong, UntrustedSocket};
 use sleeper::fork_a_sleeper;
 
-use crate::support::{Copied, Other, STRANGER, TestDir, role, say, stranger};
+use crate::support::{Other, STRANGER, TestDir, given, say, stranger, wait_to_be_killed};
 
 /// Returns a group to which files of this process can be given.
 fn own_group() -> u32 {
@@ -57,10 +57,10 @@ fn a_listener_without_a_lock_is_live_too() {
 
 const LISTENS: &str = "unix::listens_until_it_is_killed";
 
+const FORKS: &str = "MYCELIUM_TEST_FORKS";
+
 /// Starts another process, which listens until it is killed.
-fn listens(mut role: Command, dir: &TestDir, forks: bool) -> Other {
-    role.env("MYCELIUM_TEST_SOCKET", dir.socket());
-    role.env("MYCELIUM_TEST_CHILDREN", if forks { "1" } else { "0" });
+fn listens(role: Command) -> Other {
     let mut other = Other::start(role);
     other.line("listening");
     other
@@ -69,22 +69,22 @@ fn listens(mut role: Command, dir: &TestDir, forks: bool) -> Other {
 #[test]
 #[ignore = "a part of another test"]
 fn listens_until_it_is_killed() {
-    let Some(path) = std::env::var_os("MYCELIUM_TEST_SOCKET") else { return };
+    let Some(path) = given() else { return };
     let _bound = BoundSocket::at(path).unwrap();
-    if std::env::var("MYCELIUM_TEST_CHILDREN").is_ok_and(|children| children == "1") {
+    if std::env::var(FORKS).is_ok_and(|forks| forks == "true") {
         fork_a_sleeper(10);
     }
     say("listening", "");
-    loop {
-        std::thread::park();
-    }
+    wait_to_be_killed();
 }
 
 #[test]
 fn a_forked_child_does_not_keep_the_socket_of_a_dead_process() {
     for forks in [false, true] {
         let dir = TestDir::new("dead");
-        let other = listens(role(LISTENS), &dir, forks);
+        let mut role = dir.role(LISTENS);
+        role.env(FORKS, forks.to_string());
+        let other = listens(role);
         assert_in_use(BoundSocket::at(dir.socket()));
         other.kill();
         assert!(dir.socket().exists(), "it had no time to remove it");
@@ -202,7 +202,7 @@ fn a_directory_above_that_is_closed_is_named() {
 #[test]
 #[ignore = "a part of another test"]
 fn connects_and_says_how_it_went() {
-    let Some(path) = std::env::var_os("MYCELIUM_TEST_SOCKET") else { return };
+    let Some(path) = given() else { return };
     let connected = connect(path.as_ref());
     let result = connected.map_or_else(|error| error.kind().to_string(), |_| "ok".into());
     say("result", &result);
@@ -223,9 +223,7 @@ fn other_users_reach_the_socket_if_access_permits() {
     for (access, group, expected) in cases {
         let dir = TestDir::new("others");
         let bound = BoundSocket::with_access(dir.socket(), access.clone()).unwrap();
-        let program = Copied::new(&dir);
-        let mut role = program.role("unix::connects_and_says_how_it_went", stranger, group);
-        role.env("MYCELIUM_TEST_SOCKET", dir.socket());
+        let role = dir.role_as("unix::connects_and_says_how_it_went", stranger, group);
         assert_eq!(Other::start(role).line("result"), expected, "{access:?}");
         if expected == "ok" {
             let (stream, _) = bound.socket().unwrap().accept().unwrap();
@@ -241,8 +239,7 @@ fn other_users_reach_the_socket_if_access_permits() {
 fn a_listener_of_another_user_is_refused() {
     let Some(stranger) = stranger() else { return };
     let dir = TestDir::new("other-users-listener");
-    let program = Copied::new(&dir);
-    let other = listens(program.role(LISTENS, stranger, stranger), &dir, false);
+    let other = listens(dir.role_as(LISTENS, stranger, stranger));
     let refusal = |path: &Path| {
         let error = connect(path).map(drop).expect_err("another user listens there");
         assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
@@ -259,8 +256,7 @@ fn a_listener_of_another_user_is_refused() {
     let expected = "belongs to another user: expected user 0, found 65534; ";
     assert!(problem.starts_with(expected), "{problem}");
     // The directory belongs to this user, and is open to the other user at first.
-    let [user, group] = [Some(0), Some(own_group())];
-    std::os::unix::fs::chown(&dir.0, user, group).unwrap();
+    std::os::unix::fs::chown(&dir.0, Some(0), Some(own_group())).unwrap();
     for mode in [0o777, 0o720, 0o702] {
         fs::set_permissions(&dir.0, Permissions::from_mode(mode)).unwrap();
         let problem = of_directory(&dir.socket());

@@ -27,13 +27,6 @@ struct Order {
     _pad: [u8; 6],
 }
 
-fn form() -> Vec<u8> {
-    let (_, total) = Order::DESCRIPTOR.canonical(0, &mut []);
-    let mut form = vec![0; total];
-    let _ = Order::DESCRIPTOR.canonical(0, &mut form);
-    form
-}
-
 fn order() -> Order {
     let leg = |side, lots| Leg { side, open: true, lots };
     Order {
@@ -47,7 +40,10 @@ fn order() -> Order {
 
 #[test]
 fn values_are_those_of_the_message() {
-    let layout = Layout::parse(&form()).unwrap();
+    let (_, total) = Order::DESCRIPTOR.canonical(0, &mut []);
+    let mut form = vec![0; total];
+    let _ = Order::DESCRIPTOR.canonical(0, &mut form);
+    let layout = Layout::parse(&form).unwrap();
     assert_eq!(Layout::of(Order::DESCRIPTOR).as_ref(), Ok(&layout));
     let view = order();
     let view = layout.view(view.as_bytes()).unwrap();
@@ -60,7 +56,7 @@ fn values_are_those_of_the_message() {
 
 #[test]
 fn invalid_bytes_are_shown_as_such() {
-    let layout = Layout::parse(&form()).unwrap();
+    let layout = Layout::of(Order::DESCRIPTOR).unwrap();
     let mut bytes = order().as_bytes().to_vec();
     (bytes[8], bytes[9], bytes[16], bytes[24]) = (9, 7, 7, 2);
     let text = layout.view(&bytes).unwrap().to_string();
@@ -79,9 +75,7 @@ fn invalid_bytes_are_shown_as_such() {
 /// Returns the form of a struct of `size` bytes with one field of this type.
 fn one_field(size: u64, kind: &[u8]) -> Vec<u8> {
     let mut form = vec![0x50];
-    for number in [size, 1, 1, 0, size, 1] {
-        form.extend_from_slice(&number.to_le_bytes());
-    }
+    form.extend([size, 1, 1, 0, size, 1].into_iter().flat_map(u64::to_le_bytes));
     form.push(b'a');
     form.extend_from_slice(kind);
     form

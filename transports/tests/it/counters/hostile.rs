@@ -48,13 +48,8 @@ fn error_of(file: &OwnedFd) -> AttachError {
 /// Returns the words of a region with some lines.
 fn region() -> Vec<u64> {
     let region = Region::shared(16).unwrap();
-    let _lines: Vec<_> = (0..5)
-        .map(|number| {
-            let line = region.line("service=hostile");
-            line.set(ServiceValue::Starts, number);
-            line
-        })
-        .collect();
+    let lines = [(); 5].map(|()| region.line("service=hostile"));
+    (0..).zip(&lines).for_each(|(number, line)| line.set(ServiceValue::Starts, number));
     region.dump().swap_remove(0)
 }
 
@@ -62,15 +57,13 @@ fn region() -> Vec<u64> {
 fn read(words: &[u64], inode_of: &OwnedFd) -> Result<CountersView, ViewError> {
     let inode = rustix::fs::fstat(inode_of).unwrap().st_ino;
     let mut regions = found().regions;
-    match regions.iter_mut().find(|region| region.id() == inode) {
-        Some(region) => region.read(),
-        None => {
-            let AttachError::View { error, .. } = error_of(inode_of) else {
-                panic!("{} words are refused for their content", words.len())
-            };
-            Err(error)
-        }
+    if let Some(region) = regions.iter_mut().find(|region| region.id() == inode) {
+        return region.read();
     }
+    let AttachError::View { error, .. } = error_of(inode_of) else {
+        panic!("{} words are refused for their content", words.len())
+    };
+    Err(error)
 }
 
 #[test]

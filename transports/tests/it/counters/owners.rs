@@ -1,22 +1,121 @@
 //! Owners that do not know of their reader, and cannot answer it.
+//!
+//! They are this program again, running one of the ignored tests below.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::ops::Range;
+use std::process::{self, Command, Stdio};
 
-use mycelium_transports::counters::{AttachError, Attached, CountersView, Region, ServiceValue};
-use rustix::process::Signal;
+use mycelium_transports::counters::{
+    AttachError, Attached, CountersView, Line, Region, ServiceValue,
+};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 
-use crate::counters::roles::{LINES, MORE, other, signal, state};
+use crate::support::{Other, given, resources, role, say, until};
 
-/// Waits for something that another process does.
-fn until(mut done: impl FnMut() -> bool) {
-    while !done() {
-        std::thread::yield_now();
+/// The lines of the first region of [`spins`], which has several segments.
+const LINES: u64 = 200;
+/// The lines that [`grows`] adds when the test tells it to.
+const MORE: u64 = 300;
+
+/// Starts another process with a role of this file. Returns the value of its line `says`, too.
+fn other(name: &str, says: &str) -> (Other, String) {
+    let parent = process::id().to_string();
+    let mut other = Other::start(role(&format!("counters::owners::{name}"), parent));
+    let value = other.line(says);
+    (other, value)
+}
+
+fn signal(other: &Other, signal: Signal) {
+    let process = i32::try_from(other.child.id()).ok().and_then(Pid::from_raw).unwrap();
+    rustix::process::kill_process(process, signal).unwrap();
+}
+
+/// Returns the state of a process: `R` runs, `T` is stopped, `Z` has ended.
+fn state(other: &Other) -> String {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", other.child.id())).unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    rest[..1].to_owned()
+}
+
+fn lines(region: &Region, numbers: Range<u64>) -> Vec<Line<ServiceValue>> {
+    let lines = numbers.map(|number| {
+        let line = region.line(&format!("service={number}"));
+        line.set(ServiceValue::Starts, number);
+        line.add(ServiceValue::Errors, 2 * number);
+        line
+    });
+    lines.collect()
+}
+
+/// Has a region of several segments and a second one, and then spins without any system call.
+#[test]
+#[ignore = "a part of another test"]
+fn spins() {
+    let Some(_) = given() else { return };
+    let first = Region::shared(16).unwrap();
+    let second = Region::shared(16).unwrap();
+    let _first = lines(&first, 0..LINES);
+    let _second = lines(&second, 7777..7778);
+    say("ready", "");
+    loop {
+        std::hint::spin_loop();
     }
 }
 
+/// Has a region that grows when the test tells it to.
+#[test]
+#[ignore = "a part of another test"]
+fn grows() {
+    let Some(_) = given() else { return };
+    let region = Region::shared(16).unwrap();
+    let _first = lines(&region, 0..LINES);
+    say("ready", "");
+    std::io::stdin().lines().next();
+    let _more = lines(&region, LINES..LINES + MORE);
+    say("grown", "");
+    std::io::stdin().lines().next();
+}
+
+/// Has no descriptor left to grow its region, and none for another region.
+#[test]
+#[ignore = "a part of another test"]
+fn runs_out_of_descriptors() {
+    let Some(_) = given() else { return };
+    let region = Region::shared(16).unwrap();
+    let _first = lines(&region, 0..16);
+    let next = rustix::io::dup(std::io::stdin()).unwrap();
+    let most = Some(u64::from(std::os::fd::AsRawFd::as_raw_fd(&next).unsigned_abs()));
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+    let error = Region::shared(16).unwrap_err().to_string();
+    let _more = lines(&region, 16..100);
+    // The process itself still counts in these lines.
+    assert_eq!(region.read().len(), 100);
+    say("error", &error);
+    std::io::stdin().lines().next();
+}
+
+/// Reads the regions of its parent a thousand times, and prints its open files before and after.
+#[test]
+#[ignore = "a part of another test"]
+fn attaches_a_thousand_times() {
+    let Some(parent) = given() else { return };
+    let parent = parent.to_str().unwrap().parse().unwrap();
+    let before = resources();
+    let mut read = 0;
+    for _ in 0..1000 {
+        for mut region in Attached::of_process(parent).unwrap().regions {
+            // Regions of other tests in the parent may lie.
+            read += region.read().map_or(0, |view| view.lines.len());
+        }
+    }
+    assert!(read >= 1000);
+    assert_eq!(resources(), before);
+    say("the same", "");
+}
+
 /// Asserts that the view has the lines that a role made.
-fn assert_lines(view: &CountersView, numbers: std::ops::Range<u64>) {
+fn assert_lines(view: &CountersView, numbers: Range<u64>) {
     assert_eq!((view.torn, view.out_of_reach, view.unseen), (0, 0, 0));
     assert_eq!(view.lines.len() as u64, numbers.end - numbers.start);
     for (place, (line, number)) in view.lines.iter().zip(numbers).enumerate() {
@@ -41,10 +140,9 @@ fn assert_spinning(regions: &mut [Attached], process: u32) {
 
 #[test]
 fn a_stopped_process_is_read() {
-    let mut other = other("spins");
-    other.line("ready");
+    let (other, _) = other("spins", "ready");
     signal(&other, Signal::STOP);
-    until(|| state(&other) == "T");
+    until("it is stopped", || state(&other) == "T");
     let mut found = Attached::of_process(other.child.id()).unwrap();
     assert_spinning(&mut found.regions, other.child.id());
     assert_eq!(state(&other), "T", "it had no part in it");
@@ -53,14 +151,13 @@ fn a_stopped_process_is_read() {
 
 #[test]
 fn the_last_values_of_a_killed_process_are_read() {
-    let mut other = other("spins");
-    other.line("ready");
+    let (mut other, _) = other("spins", "ready");
     let process = other.child.id();
     let mut found = Attached::of_process(process).unwrap();
     // All segments are mapped, so they stay readable after the kill.
     assert_spinning(&mut found.regions, process);
     signal(&other, Signal::KILL);
-    until(|| found.regions.iter().all(Attached::has_ended));
+    until("it has ended", || found.regions.iter().all(Attached::has_ended));
     assert_spinning(&mut found.regions, process);
     // Before and after its parent has reaped it.
     for _ in 0..2 {
@@ -74,8 +171,7 @@ fn the_last_values_of_a_killed_process_are_read() {
 
 #[test]
 fn a_segment_of_a_dead_process_that_was_not_mapped_is_out_of_reach() {
-    let mut other = other("spins");
-    other.line("ready");
+    let (mut other, _) = other("spins", "ready");
     let mut found = Attached::of_process(other.child.id()).unwrap();
     signal(&other, Signal::KILL);
     other.child.wait().unwrap();
@@ -85,8 +181,7 @@ fn a_segment_of_a_dead_process_that_was_not_mapped_is_out_of_reach() {
 
 #[test]
 fn a_region_that_grows_is_read_as_it_grows() {
-    let mut other = other("grows");
-    other.line("ready");
+    let (mut other, _) = other("grows", "ready");
     let mut found = Attached::of_process(other.child.id()).unwrap();
     let [region] = &mut found.regions[..] else { panic!("one region") };
     assert_lines(&region.read().unwrap(), 0..LINES);
@@ -97,8 +192,7 @@ fn a_region_that_grows_is_read_as_it_grows() {
 
 #[test]
 fn a_process_without_descriptors_counts_alone() {
-    let mut other = other("runs_out_of_descriptors");
-    let error = other.line("error");
+    let (other, error) = other("runs_out_of_descriptors", "error");
     assert!(error.starts_with("cannot make shared memory: Too many open files"), "{error}");
     let mut found = Attached::of_process(other.child.id()).unwrap();
     let view = found.regions[0].read().unwrap();
@@ -109,14 +203,16 @@ fn a_process_without_descriptors_counts_alone() {
 fn nothing_is_left_of_a_thousand_readers() {
     let region = Region::shared(16).unwrap();
     let _line = region.line::<ServiceValue>("service=x");
-    other("attaches_a_thousand_times").line("the same");
+    other("attaches_a_thousand_times", "the same");
 }
 
 #[test]
 fn processes_without_counters_say_so() {
     let mut other = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
     // A process that runs `sleep` has no regions any more.
-    until(|| fs::read_to_string(format!("/proc/{}/comm", other.id())).unwrap() == "sleep\n");
+    until("it runs", || {
+        fs::read_to_string(format!("/proc/{}/comm", other.id())).unwrap() == "sleep\n"
+    });
     let error = Attached::of_process(other.id()).unwrap_err();
     other.kill().unwrap();
     other.wait().unwrap();
@@ -131,8 +227,7 @@ fn processes_without_counters_say_so() {
 /// The layout in `docs/observability.md` is complete: this program was written from it.
 #[test]
 fn a_program_in_another_language_reads_the_same() {
-    let mut other = other("spins");
-    other.line("ready");
+    let (other, _) = other("spins", "ready");
     signal(&other, Signal::STOP);
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/counters_reader.py");
     let output = Command::new("python3").arg(program).arg(other.child.id().to_string()).output();

@@ -137,11 +137,9 @@ fn only_expected_tokens_are_accepted() {
 
 #[test]
 fn the_socket_follows_the_rules_of_node_sockets() {
-    let dir = TestDir::new("rules");
     let limits = ControlLimits::default();
-    let first = ControlThread::start("first", limits).unwrap();
+    let (dir, first) = listening("rules", limits);
     let second = ControlThread::start("second", limits).unwrap();
-    first.listen(dir.socket(), Access::default()).unwrap();
     let error = second.listen(dir.socket(), Access::default()).unwrap_err();
     assert!(matches!(error, ControlError::Bind(BindError::InUse { .. })), "{error}");
     let error = first.listen(dir.0.join("other"), Access::default()).unwrap_err();

@@ -5,12 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use mycelium_core::ring::broadcast::{Broadcast, Layout};
 use mycelium_core::ring::region::{ForeignData, ForeignRing, Memory, RegionError, RingIdentity};
-use mycelium_transports::endpoint::unix::Access;
-use mycelium_transports::memory::{
-    ControlLimits, ControlThread, Mapping, cursor_region, data_region,
-};
+use mycelium_transports::memory::{ControlLimits, Mapping, cursor_region, data_region};
 
-use crate::support::TestDir;
+use super::support::listening;
 
 const IDENTITY: RingIdentity = RingIdentity { epoch: 7, digest: [3; 16] };
 /// The indices of words in a header: capacity, bytes of a message, and number of entries.
@@ -81,9 +78,7 @@ fn a7_a_ring_has_one_writer() {
 /// successor.
 #[test]
 fn h8_a_thread_without_events_ends_when_it_is_dropped_and_removes_only_its_own_file() {
-    let dir = TestDir::new("h8");
-    let first = ControlThread::start("h8-first", ControlLimits::default()).unwrap();
-    first.listen(dir.socket(), Access::default()).unwrap();
+    let (dir, first) = listening("h8-first", ControlLimits::default());
     fs::remove_file(dir.socket()).unwrap();
     fs::write(dir.socket(), "of a successor").unwrap();
     // This drop runs outside of any runtime, and waits for the thread.

@@ -6,12 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use mycelium_transports::memory::{
-    Connection, ControlLimits, ControlThread, Gone, Handler, Mapping, Packet, PacketError,
-    PacketKind, RefusedHello, SendError, VERSION,
+    ControlLimits, ControlThread, Gone, Mapping, Packet, PacketError, PacketKind, RefusedHello,
+    SendError, VERSION,
 };
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{
@@ -19,10 +19,8 @@ use rustix::net::{
     SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
-use super::support::{
-    Event, Events, Recorder, TOKEN, connect, expect, limits, listening, open_files, until,
-};
-use crate::support::TestDir;
+use super::support::{End, Event, Recorder, TOKEN, connect, expect, limits, listening, open_files};
+use crate::support::{TestDir, until};
 
 /// A peer that writes its packets itself.
 pub(crate) struct Raw(pub(crate) OwnedFd);
@@ -70,10 +68,11 @@ impl Raw {
         raw
     }
 
-    /// Returns a peer with an established connection, and the other side's events.
-    fn established(dir: &TestDir, listening: &ControlThread, token: [u8; 16]) -> (Raw, Events) {
+    /// Returns a peer with an established connection, and the other end.
+    fn established(dir: &TestDir, listening: &ControlThread, token: [u8; 16]) -> (Raw, End) {
         let events = expect(listening, token);
-        (Raw::welcome(&dir.socket(), token), events)
+        let raw = Raw::welcome(&dir.socket(), token);
+        (raw, (events.connected(), events))
     }
 
     pub(crate) fn send(&self, bytes: &[u8]) {
@@ -117,47 +116,41 @@ fn invalid_packets_end_the_connection() {
     let name = "invalid-packets";
     let (_mapping, file) = Mapping::create(1, name, false).unwrap();
     let region = bytes(REGION, [0; 4]);
-    let many = |kind, found| PacketError::Descriptors { kind, expected: 1, found };
-    let none = |kind, found| PacketError::Descriptors { kind, expected: 0, found };
+    let broken = Gone::Packet;
+    let many = |kind, found| broken(PacketError::Descriptors { kind, expected: 1, found });
+    let none = |kind, found| broken(PacketError::Descriptors { kind, expected: 0, found });
     let cases = [
-        (vec![7; 47], 0, PacketError::Size(47)),
-        (vec![7; 47], 1, PacketError::Size(47)),
-        (vec![7], 1, PacketError::Size(1)),
-        (vec![7; 49], 1, PacketError::Size(49)),
-        (vec![7; 100_000], 1, PacketError::Size(49)),
-        (bytes(0, [0; 4]), 1, PacketError::Kind(0)),
-        (bytes(10, [0; 4]), 1, PacketError::Kind(10)),
-        (bytes(u32::MAX, [0; 4]), 1, PacketError::Kind(u32::MAX)),
+        (vec![7; 47], 0, broken(PacketError::Size(47))),
+        (vec![7; 47], 1, broken(PacketError::Size(47))),
+        (vec![7], 1, broken(PacketError::Size(1))),
+        (vec![7; 49], 1, broken(PacketError::Size(49))),
+        (vec![7; 100_000], 1, broken(PacketError::Size(49))),
+        (bytes(0, [0; 4]), 1, broken(PacketError::Kind(0))),
+        (bytes(10, [0; 4]), 1, broken(PacketError::Kind(10))),
+        (bytes(u32::MAX, [0; 4]), 1, broken(PacketError::Kind(u32::MAX))),
         (region.clone(), 0, many(PacketKind::Region, 0)),
         (region.clone(), 2, many(PacketKind::Region, 2)),
         (region.clone(), 5, many(PacketKind::Region, 5)),
         (region.clone(), 253, many(PacketKind::Region, 253)),
         (bytes(WAKE, [0; 4]), 1, none(PacketKind::Wake, 1)),
         (bytes(WAKE_SOCKET, [0; 4]), 0, many(PacketKind::WakeSocket, 0)),
-        (bytes(WAKE_SOCKET, [0; 4]), 1, PacketError::NoSocket(PacketKind::WakeSocket)),
-        (hello(TOKEN, VERSION), 0, PacketError::Unexpected(PacketKind::Hello)),
-        (bytes(WELCOME, [0; 4]), 0, PacketError::Unexpected(PacketKind::Welcome)),
-        (bytes(PONG, [0; 4]), 0, PacketError::Unexpected(PacketKind::Pong)),
+        (bytes(WAKE_SOCKET, [0; 4]), 1, broken(PacketError::NoSocket(PacketKind::WakeSocket))),
+        (hello(TOKEN, VERSION), 0, broken(PacketError::Unexpected(PacketKind::Hello))),
+        (bytes(WELCOME, [0; 4]), 0, broken(PacketError::Unexpected(PacketKind::Welcome))),
+        (bytes(PONG, [0; 4]), 0, broken(PacketError::Unexpected(PacketKind::Pong))),
+        // An empty packet looks like the end of the connection.
+        (vec![], 1, Gone::PeerClosed),
     ];
     for (number, (packet, descriptors, expected)) in cases.into_iter().enumerate() {
-        let (raw, events) = Raw::established(&dir, &listening, [number as u8; 16]);
+        let (raw, (_connection, events)) = Raw::established(&dir, &listening, [number as u8; 16]);
         raw.pass(&packet, &vec![file.as_fd(); descriptors]);
-        let _connection = events.connected();
-        assert_eq!(events.gone(), Gone::Packet(expected), "{number}");
+        assert_eq!(events.gone(), expected, "{number}");
         assert_eq!(raw.receive(), None, "{number}");
         until("all descriptors that arrived are closed", || open_files(name) == 1);
     }
-    // An empty packet looks like the end of the connection.
-    let (raw, events) = Raw::established(&dir, &listening, [99; 16]);
-    raw.pass(&[], &[file.as_fd()]);
-    let _connection = events.connected();
-    assert_eq!(events.gone(), Gone::PeerClosed);
-    until("it is closed", || open_files(name) == 1);
-
     let (reader, _writer) = std::io::pipe().unwrap();
-    let (raw, events) = Raw::established(&dir, &listening, [100; 16]);
+    let (raw, (_connection, events)) = Raw::established(&dir, &listening, [100; 16]);
     raw.pass(&region, &[reader.as_fd()]);
-    let _connection = events.connected();
     assert_eq!(events.gone(), Gone::Packet(PacketError::NoMemory(PacketKind::Region)));
 }
 
@@ -176,14 +169,12 @@ fn nothing_is_accepted_before_a_hello() {
     raw.send(&bytes(PING, [0; 4]));
     assert_eq!(raw.receive(), Some(PONG));
     raw.send(&hello(TOKEN, VERSION));
-    assert_eq!(raw.receive(), Some(REFUSED));
-    assert_eq!(raw.receive(), None);
+    assert_eq!([raw.receive(), raw.receive()], [Some(REFUSED), None]);
 
     let events = expect(&listening, TOKEN);
     let raw = Raw::connect(&dir.socket());
     raw.send(&hello(TOKEN, VERSION + 1));
-    assert_eq!(raw.receive(), Some(REFUSED));
-    assert_eq!(raw.receive(), None);
+    assert_eq!([raw.receive(), raw.receive()], [Some(REFUSED), None]);
     assert!(events.is_empty(), "the token is still good");
     assert!(listening.forget(&TOKEN));
 }
@@ -191,8 +182,7 @@ fn nothing_is_accepted_before_a_hello() {
 /// The listening process answers a `Hello` with these bytes.
 #[test]
 fn a_hostile_listener_is_left() {
-    let dir = TestDir::new("hostile-listener");
-    std::fs::create_dir(&dir.0).unwrap();
+    let dir = TestDir::of_mode("hostile-listener", 0o700);
     let socket = unconnected();
     rustix::net::bind(&socket, &SocketAddrUnix::new(dir.socket()).unwrap()).unwrap();
     rustix::net::listen(&socket, 16).unwrap();
@@ -237,46 +227,31 @@ fn new_connections_evict_those_without_a_hello() {
     let mut limits = ControlLimits::default();
     limits.connections = 3;
     let (dir, listening) = listening("evicted", limits);
-    let (first, first_events) = Raw::established(&dir, &listening, [1; 16]);
-    let _first = first_events.connected();
+    let (first, (_first, first_events)) = Raw::established(&dir, &listening, [1; 16]);
     let silent: Vec<Raw> = (0..10).map(|_| Raw::connect(&dir.socket())).collect();
-    for raw in &silent[..8] {
-        assert_eq!(raw.receive(), None);
-    }
-    let (second, second_events) = Raw::established(&dir, &listening, [2; 16]);
-    let (third, third_events) = Raw::established(&dir, &listening, [3; 16]);
-    for raw in &silent[8..] {
-        assert_eq!(raw.receive(), None);
-    }
-    let _others = (second_events.connected(), third_events.connected());
+    assert!(silent[..8].iter().all(|raw| raw.receive().is_none()));
+    let (second, (_second, second_events)) = Raw::established(&dir, &listening, [2; 16]);
+    let (third, (_third, third_events)) = Raw::established(&dir, &listening, [3; 16]);
+    assert!(silent[8..].iter().all(|raw| raw.receive().is_none()));
     // All earlier connections have sent `Hello`, so there is no room.
     assert_eq!(Raw::connect(&dir.socket()).receive(), None);
     assert!(first_events.is_empty() && second_events.is_empty() && third_events.is_empty());
     drop(first);
     assert_eq!(first_events.gone(), Gone::PeerClosed);
-    let (_fourth, events) = Raw::established(&dir, &listening, [4; 16]);
-    events.connected();
+    let _fourth = Raw::established(&dir, &listening, [4; 16]);
     drop((second, third));
 }
 
 #[test]
 fn a_peer_that_reads_nothing_blocks_nobody() {
     let (dir, listening) = listening("deaf", ControlLimits::default());
-    let (_deaf, deaf_events) = Raw::established(&dir, &listening, [1; 16]);
-    let deaf = deaf_events.connected();
-    let (other, other_events) = Raw::established(&dir, &listening, [2; 16]);
-    let other_end = other_events.connected();
+    let (_deaf, (deaf, deaf_events)) = Raw::established(&dir, &listening, [1; 16]);
+    let (other, (other_end, _events)) = Raw::established(&dir, &listening, [2; 16]);
 
     let (_mapping, file) = Mapping::create(1, "for-the-deaf", false).unwrap();
     let region = Packet::new(PacketKind::Region, 0, [0; 4]);
-    let mut sent = 0;
-    let error = loop {
-        match deaf.send(region, Some(file.as_fd())) {
-            Ok(()) => sent += 1,
-            Err(error) => break error,
-        }
-        assert!(sent < 100_000);
-    };
+    let mut errors = (0..100_000).filter_map(|_| deaf.send(region, Some(file.as_fd())).err());
+    let error = errors.next().unwrap();
     assert!(matches!(error, SendError::Full(_)), "{error}");
     assert_eq!(deaf_events.gone(), Gone::Send(error));
     until("copies that waited are closed", || open_files("for-the-deaf") == 1);
@@ -288,18 +263,11 @@ fn a_peer_that_reads_nothing_blocks_nobody() {
 #[test]
 fn a_wake_that_finds_no_room_arrives_later() {
     let (dir, listening) = listening("late-wake", ControlLimits::default());
-    let (raw, events) = Raw::established(&dir, &listening, TOKEN);
-    let connection = events.connected();
+    let (raw, (connection, events)) = Raw::established(&dir, &listening, TOKEN);
     let mark = |number| Packet::new(PacketKind::Refused, number, [0; 4]);
-    for number in 0..1000 {
-        connection.send(mark(number), None).unwrap();
-    }
-    for _ in 0..10_000 {
-        connection.wake();
-    }
-    for _ in 0..1000 {
-        assert_eq!(raw.receive(), Some(REFUSED));
-    }
+    (0..1000).for_each(|number| connection.send(mark(number), None).unwrap());
+    (0..10_000).for_each(|_| connection.wake());
+    (0..1000).for_each(|_| assert_eq!(raw.receive(), Some(REFUSED)));
     assert_eq!(raw.receive(), Some(WAKE));
     connection.send(mark(0), None).unwrap();
     assert_eq!(raw.receive(), Some(REFUSED), "there was one wake");
@@ -310,7 +278,7 @@ fn a_wake_that_finds_no_room_arrives_later() {
 fn a_flood_leaves_others_their_turn() {
     let (dir, listening) = listening("flood", ControlLimits::default());
     let stop = AtomicBool::new(false);
-    let floods: Vec<(Raw, Events)> =
+    let floods: Vec<(Raw, End)> =
         (0..3).map(|number| Raw::established(&dir, &listening, [number; 16])).collect();
     std::thread::scope(|scope| {
         for (raw, _) in &floods {
@@ -320,63 +288,41 @@ fn a_flood_leaves_others_their_turn() {
                 }
             });
         }
-        let (raw, events) = Raw::established(&dir, &listening, [99; 16]);
-        let _connection = events.connected();
+        let (raw, _end) = Raw::established(&dir, &listening, [99; 16]);
         for _ in 0..100 {
             raw.send(&bytes(PING, [0; 4]));
             assert_eq!(raw.receive(), Some(PONG));
         }
         stop.store(true, Ordering::Relaxed);
     });
-    for (raw, events) in floods {
+    for (raw, (_connection, events)) in floods {
         drop(raw);
-        let mut next = events.next();
-        while let Event::Connected(_) | Event::Wake = next {
-            next = events.next();
-        }
-        assert!(matches!(next, Event::Gone(Gone::PeerClosed)), "{next:?}");
-    }
-}
-
-/// Records begin and end, and calls a function at each packet and each wake.
-struct Does<P: Fn(), W: Fn()>(Arc<Recorder>, P, W);
-
-impl<P: Fn() + Send + Sync, W: Fn() + Send + Sync> Handler for Does<P, W> {
-    fn connected(&self, connection: &Arc<Connection>) {
-        self.0.connected(connection);
-    }
-
-    fn packet(&self, _: &Arc<Connection>, _: Packet, _: Option<OwnedFd>) {
-        (self.1)();
-    }
-
-    fn wake(&self) {
-        (self.2)();
-    }
-
-    fn gone(&self, reason: Gone) {
-        self.0.gone(reason);
+        let mut events = std::iter::repeat_with(|| events.next());
+        let last = events.find(|event| !matches!(event, Event::Wake)).unwrap();
+        assert!(matches!(last, Event::Gone(Gone::PeerClosed)), "{last:?}");
     }
 }
 
 #[test]
 fn a_handler_that_panics_ends_its_connection_only() {
     let (dir, listening) = listening("faulty", ControlLimits::default());
-    let mut ends = Vec::new();
-    for number in [1, 2] {
-        let (recorder, events) = Recorder::new();
+    let ends = [1, 2].map(|number| {
         let own = listening.clone();
-        let panics: fn() = || std::panic::resume_unwind(Box::new("a faulty handler"));
-        let faulty = Does(recorder, panics, move || own.stop());
-        listening.expect([number; 16], None, Arc::new(faulty));
+        let (faulty, events) = Recorder::that(move |event| match event {
+            Event::Packet(..) => std::panic::resume_unwind(Box::new("a faulty handler")),
+            Event::Wake => own.stop(),
+            Event::Connected(_) | Event::Gone(_) => {}
+        });
+        listening.expect([number; 16], None, faulty);
         let raw = Raw::welcome(&dir.socket(), [number; 16]);
         events.connected();
-        ends.push((raw, events));
-    }
+        (raw, events)
+    });
     ends[0].0.send(&bytes(REFUSED, [0; 4]));
     assert_eq!(ends[0].1.gone(), Gone::Panicked);
     // The handler stops the control thread from within the thread.
     ends[1].0.send(&bytes(WAKE, [0; 4]));
+    assert!(matches!(ends[1].1.next(), Event::Wake));
     assert_eq!(ends[1].1.gone(), Gone::Stopped);
     assert!(!dir.socket().exists());
 }
@@ -388,15 +334,16 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
     let mut limits = ControlLimits::default();
     limits.connections = 2;
     let (dir, listening) = listening("slow-to-close", limits);
-    let (recorder, good_events) = Recorder::new();
     let ((entered, has_entered), (goes_on, go_on)) = (mpsc::channel(), mpsc::channel());
     let go_on = Mutex::new(go_on);
     // The wake blocks the control thread until the test continues.
-    let wake = move || {
-        entered.send(()).unwrap();
-        go_on.lock().unwrap().recv().unwrap();
-    };
-    listening.expect([1; 16], None, Arc::new(Does(recorder, || {}, wake)));
+    let (handler, good_events) = Recorder::that(move |event| {
+        if matches!(event, Event::Wake) {
+            entered.send(()).unwrap();
+            go_on.lock().unwrap().recv().unwrap();
+        }
+    });
+    listening.expect([1; 16], None, handler);
     let good = Raw::welcome(&dir.socket(), [1; 16]);
     let _good = good_events.connected();
 
@@ -437,8 +384,7 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
         // The packet that ends the connection comes before the packet with the descriptor.
         (4, vec![(vec![], 0), (region.clone(), 1)], Gone::PeerClosed),
     ] {
-        let (raw, events) = Raw::established(&dir, &listening, [number; 16]);
-        let connection = events.connected();
+        let (raw, (connection, events)) = Raw::established(&dir, &listening, [number; 16]);
         pass(&raw, &packets);
         assert_eq!(events.gone(), reason);
         answers("after a packet");

@@ -17,27 +17,23 @@ use rustix::process::{Resource, Rlimit};
 
 use super::hostile::{self, Raw};
 use super::support::{
-    Event, Events, Recorder, TOKEN, expect, limits, mappings_of, open_files, until,
+    Event, Events, Recorder, TOKEN, expect, limits, listening, mappings_of, open_files,
 };
-use crate::support::{Copied, Other, TestDir, role, say, stranger};
+use crate::support::{Other, TestDir, given, resources, say, stranger, until, wait_to_be_killed};
 
-const SOCKET: &str = "MYCELIUM_TEST_SOCKET";
 const OLD_SYSTEM: &str = "MYCELIUM_TEST_OLD_SYSTEM";
 
 /// Starts another process with a role of this file.
 fn other(name: &str, dir: &TestDir, old_system: bool) -> Other {
-    let mut command = role(&format!("memory::processes::{name}"));
-    command.env(SOCKET, dir.socket());
-    if old_system {
-        command.env(OLD_SYSTEM, "1");
-    }
+    let mut command = dir.role(&format!("memory::processes::{name}"));
+    command.env(OLD_SYSTEM, old_system.to_string());
     Other::start(command)
 }
 
 /// Returns the socket and the limits of this process's role, if it has one.
 fn own_role() -> Option<(PathBuf, ControlLimits)> {
-    let socket = PathBuf::from(std::env::var_os(SOCKET)?);
-    Some((socket, limits(std::env::var_os(OLD_SYSTEM).is_some())))
+    let old_system = std::env::var(OLD_SYSTEM).is_ok_and(|old_system| old_system == "true");
+    Some((given()?.into(), limits(old_system)))
 }
 
 /// Returns the name of a role's memory, which belongs to its test, so that other tests ignore it.
@@ -46,26 +42,17 @@ fn memory_of_role(socket: &Path) -> String {
     directory.to_string_lossy().into_owned()
 }
 
-fn wait_to_be_killed() -> ! {
-    loop {
-        std::thread::park();
-    }
-}
-
 #[test]
 #[ignore = "a part of another test"]
 fn connects() {
     let Some((socket, limits)) = own_role() else { return };
     let control = ControlThread::start("connects", limits).unwrap();
     let (handler, events) = Recorder::passing(&memory_of_role(&socket));
-    match control.connect(&socket, &Access::default(), TOKEN, handler) {
-        Ok(_) => {}
-        Err(error) => return say("result", &error.kind().to_string()),
+    if let Err(error) = control.connect(&socket, &Access::default(), TOKEN, handler) {
+        return say("result", &error.kind().to_string());
     }
-    match events.next() {
-        Event::Connected(_) => {}
-        other => return say("result", &format!("{other:?}")),
-    }
+    let event = events.next();
+    let Event::Connected(_) = event else { return say("result", &format!("{event:?}")) };
     let (_, file) = events.packet();
     let words = Mapping::attach(file.unwrap(), 512, false).unwrap().words().len();
     say("result", &format!("{words} words"));
@@ -182,9 +169,7 @@ fn the_death_of_a_peer_that_listened_is_noticed_and_its_socket_is_replaced() {
 #[test]
 fn a_child_with_the_socket_does_not_hide_the_death_of_its_parent() {
     for old_system in [false, true] {
-        let dir = TestDir::new(&format!("forked-{old_system}"));
-        let control = ControlThread::start("expecting", limits(old_system)).unwrap();
-        control.listen(dir.socket(), Access::default()).unwrap();
+        let (dir, control) = listening(&format!("forked-{old_system}"), limits(old_system));
         let events = expect(&control, TOKEN);
         let mut other = other("connects_with_a_child", &dir, old_system);
         let _connection = events.connected();
@@ -197,12 +182,9 @@ fn a_child_with_the_socket_does_not_hide_the_death_of_its_parent() {
     }
 }
 
-/// Starts a process of another user, and returns it with its program.
-fn other_user(name: &str, user: u32, dir: &TestDir) -> (Other, Copied) {
-    let program = Copied::new(dir);
-    let mut command = program.role(&format!("memory::processes::{name}"), user, user);
-    command.env(SOCKET, dir.socket());
-    (Other::start(command), program)
+/// Starts a process of another user.
+fn other_user(name: &str, user: u32, dir: &TestDir) -> Other {
+    Other::start(dir.role_as(&format!("memory::processes::{name}"), user, user))
 }
 
 #[test]
@@ -215,13 +197,13 @@ fn descriptors_pass_between_two_users_if_access_permits() {
     ] {
         let dir = TestDir::new("two-users-refused");
         let (control, events) = expecting(&dir, false, access);
-        let (mut other, _program) = other_user("connects", stranger, &dir);
+        let mut other = other_user("connects", stranger, &dir);
         assert_eq!(other.line("result"), expected);
         assert!(events.is_empty() && control.forget(&TOKEN));
     }
     let dir = TestDir::new("two-users");
     let (_control, events) = expecting(&dir, false, Access::default().users([0, stranger]));
-    let (other, _program) = other_user("connects", stranger, &dir);
+    let other = other_user("connects", stranger, &dir);
     passes_memory_and_dies(other, &events, stranger);
 }
 
@@ -229,7 +211,7 @@ fn descriptors_pass_between_two_users_if_access_permits() {
 fn a_control_socket_of_another_user_is_refused_unless_it_is_the_owner() {
     let Some(stranger) = stranger() else { return };
     let dir = TestDir::new("other-user");
-    let (mut other, _program) = other_user("listens", stranger, &dir);
+    let mut other = other_user("listens", stranger, &dir);
     other.line("listens");
     let control = ControlThread::start("connecting", limits(false)).unwrap();
     let connect = |access: &Access| {
@@ -288,18 +270,10 @@ fn leaves_nothing() {
         listening.stop();
         connecting.stop();
     };
-    let resources = || {
-        let open = fs::read_dir("/proc/self/fd").unwrap().count();
-        let maps = fs::read_to_string("/proc/self/maps").unwrap();
-        let shared = maps.lines().filter(|line| line.contains("memfd:")).count();
-        let threads = fs::read_dir("/proc/self/task").unwrap().count();
-        (open, shared, threads)
-    };
-    let before = resources();
-    for _ in 0..10 {
-        round();
-    }
-    until("all is as before", || resources() == before);
+    let in_use = || (resources(), fs::read_dir("/proc/self/task").unwrap().count());
+    let before = in_use();
+    (0..10).for_each(|_| round());
+    until("all is as before", || in_use() == before);
     say("left", "nothing");
 }
 
@@ -334,8 +308,7 @@ fn has_no_descriptor_left() {
     let control = ControlThread::start("listens", limits).unwrap();
     control.listen(&socket, Access::default()).unwrap();
     let events = expect(&control, TOKEN);
-    let open = || fs::read_dir("/proc/self/fd").unwrap().count();
-    let before = open();
+    let before = resources();
     say("listens", "now");
     let connection = events.connected();
     let first = exhaust();
@@ -346,7 +319,7 @@ fn has_no_descriptor_left() {
     connection.close();
     assert_eq!(events.gone(), Gone::Closed);
     drop((connection, first));
-    until("the connection is closed", || open() == before);
+    until("the connection is closed", || resources() == before);
 
     let events = expect(&control, TOKEN);
     let second = exhaust();

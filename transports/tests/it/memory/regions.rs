@@ -150,9 +150,7 @@ fn s6_nobody_changes_memory_by_its_descriptor() {
     let denied = |result: rustix::io::Result<()>| {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::PermissionDenied);
     };
-    for bytes in [0, 1, 8192] {
-        denied(rustix::fs::ftruncate(&file, bytes));
-    }
+    [0, 1, 8192].into_iter().for_each(|bytes| denied(rustix::fs::ftruncate(&file, bytes)));
     let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     denied(rustix::fs::fallocate(&file, hole, 0, 4096));
     denied(rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE));

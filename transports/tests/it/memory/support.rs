@@ -42,27 +42,37 @@ pub(crate) enum Event {
     Gone(Gone),
 }
 
-/// A handler that records events, and may pass a region with this name as soon as it can.
-pub(crate) struct Recorder(Mutex<mpsc::Sender<Event>>, Option<String>);
+/// A handler that records events, and calls a function at each of them before.
+pub(crate) struct Recorder(Mutex<mpsc::Sender<Event>>, Box<dyn Fn(&Event) + Send + Sync>);
 
 /// The events of a [`Recorder`].
 pub(crate) struct Events(mpsc::Receiver<Event>);
 
 impl Recorder {
     pub(crate) fn new() -> (Arc<Recorder>, Events) {
-        Recorder::made(None)
+        Recorder::that(|_| {})
     }
 
+    /// Returns a recorder that passes a region with this name as soon as it can.
     pub(crate) fn passing(name: &str) -> (Arc<Recorder>, Events) {
-        Recorder::made(Some(name.to_owned()))
+        let name = name.to_owned();
+        Recorder::that(move |event| {
+            let Event::Connected(connection) = event else { return };
+            let (_mapping, file) = Mapping::create(1, &name, false).unwrap();
+            let packet = Packet::new(PacketKind::Region, 1, [0; 4]);
+            // The other side may have ended the connection.
+            let _ = connection.send(packet, Some(file.as_fd()));
+        })
     }
 
-    fn made(passes: Option<String>) -> (Arc<Recorder>, Events) {
+    /// Returns a recorder that calls this function at each event, before it records the event.
+    pub(crate) fn that(acts: impl Fn(&Event) + Send + Sync + 'static) -> (Arc<Recorder>, Events) {
         let (sender, receiver) = mpsc::channel();
-        (Arc::new(Recorder(Mutex::new(sender), passes)), Events(receiver))
+        (Arc::new(Recorder(Mutex::new(sender), Box::new(acts))), Events(receiver))
     }
 
     fn record(&self, event: Event) {
+        (self.1)(&event);
         let _ = self.0.lock().unwrap().send(event);
     }
 }
@@ -101,12 +111,6 @@ pub(crate) fn connect(connecting: &ControlThread, dir: &TestDir, token: Token) -
 
 impl Handler for Recorder {
     fn connected(&self, connection: &Arc<Connection>) {
-        if let Some(name) = &self.1 {
-            let (_mapping, file) = Mapping::create(1, name, false).unwrap();
-            let packet = Packet::new(PacketKind::Region, 1, [0; 4]);
-            // The other side may have ended the connection.
-            let _ = connection.send(packet, Some(file.as_fd()));
-        }
         self.record(Event::Connected(connection.clone()));
     }
 
@@ -130,17 +134,15 @@ impl Events {
     }
 
     pub(crate) fn connected(&self) -> Arc<Connection> {
-        match self.next() {
-            Event::Connected(connection) => connection,
-            other => panic!("{other:?}"),
-        }
+        let event = self.next();
+        let Event::Connected(connection) = event else { panic!("{event:?}") };
+        connection
     }
 
     pub(crate) fn packet(&self) -> (Packet, Option<OwnedFd>) {
-        match self.next() {
-            Event::Packet(packet, descriptor) => (packet, descriptor),
-            other => panic!("{other:?}"),
-        }
+        let event = self.next();
+        let Event::Packet(packet, descriptor) = event else { panic!("{event:?}") };
+        (packet, descriptor)
     }
 
     /// Returns the reason of the end, after which the handler is dropped.
@@ -157,14 +159,3 @@ impl Events {
 }
 
 pub(crate) const TOKEN: Token = *b"a token of tests";
-
-/// Waits for a condition that another thread makes true.
-pub(crate) fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    for _ in 0..1_000_000 {
-        if is_true() {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    panic!("it never happens that {what}");
-}

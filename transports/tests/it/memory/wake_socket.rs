@@ -97,9 +97,7 @@ fn a_peer_is_woken_on_its_socket_and_then_by_its_control_thread() {
     assert!(has_rung(&mut socket), "within this process a byte arrives at once");
     assert!(!has_rung(&mut socket));
     // More wakes than the socket has room for: none waits, and none is lost.
-    for _ in 0..10_000 {
-        pair.accepted.0.wake();
-    }
+    (0..10_000).for_each(|_| pair.accepted.0.wake());
     assert!(has_rung(&mut socket));
     while has_rung(&mut socket) {}
     pair.accepted.0.wake();
