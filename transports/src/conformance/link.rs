@@ -18,8 +18,7 @@ use crate::counters::{Latency, Region};
 use crate::endpoint::unix::Access;
 use crate::endpoint::{Anyone, Gate};
 use crate::link::{
-    Connect, ExportedTopic, Exports, Identity, Imports, LinkConfig, MemoryAccess, Observer,
-    TopicInterest,
+    ExportedTopic, Exports, Identity, Imports, LinkConfig, MemoryAccess, TopicInterest,
 };
 use crate::local::{
     OnStall, PageSize, Policy, Publisher, RingMemory, SubscribeOptions, Subscription, Topic,
@@ -107,7 +106,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> TestTransport for Link<S, IN_MEMORY> 
     }
 
     fn latencies(&self) -> Vec<Latency> {
-        local::latencies(&self.here)
+        Latency::of(&self.here.counters.read())
     }
 
     fn publisher(&self, name: &str) -> Publisher<Probe> {
@@ -115,7 +114,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> TestTransport for Link<S, IN_MEMORY> 
     }
 
     fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Subscription<Probe> {
-        local::subscribe(&self.here, name, options.into())
+        self.here.subscribe(name, options).expect("the topic has free entries")
     }
 
     fn disturb(&self) {
@@ -153,12 +152,12 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
         strictest: Option<Policy>,
     ) {
         let mut exports = Exports::new(
-            identity("there", 1),
+            Identity::new("there", 1).expect("the name is short"),
             config(),
             pair.publishers.clone(),
             self.controls[0].clone(),
             Region::new(64),
-            no_observer(),
+            Arc::new(|_| {}),
         );
         if let Some(memory) = &self.memory {
             exports.share_memory(memory.there.clone());
@@ -180,18 +179,30 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
 
     fn read(&self, pair: &Pair, options: SubscribeOptions) {
         let SubscribeOptions { policy, start } = options;
-        let connections = self.connections.clone();
+        let (connections, cuts) = (self.connections.clone(), self.cuts.clone());
+        let executor = pair.readers.clone();
+        // Connects at the first poll, which happens on the executor that owns the stream.
+        let connect = Arc::new(move || {
+            let (near, far) = S::connect()?;
+            lock(&cuts).push(S::cut(&near)?);
+            let gone = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
+            connections.unbounded_send(far).map_err(gone)?;
+            S::stream(&*executor, near)
+        });
         let imports = Imports {
             peer: "there".to_owned(),
-            connect: connect::<S>(connections, pair.readers.clone(), self.cuts.clone()),
+            connect: Box::new(move || {
+                let connect = connect.clone();
+                Box::pin(async move { S::secure(connect()?).await })
+            }),
             interests: vec![TopicInterest { topic: self.here.clone(), policy, start }],
-            identity: identity("here", 2),
+            identity: Identity::new("here", 2).expect("the name is short"),
             config: config(),
             executor: pair.readers.clone(),
             memory: self.memory.as_ref().map(Memory::access),
             control: self.controls[1].clone(),
             counters: Region::new(64),
-            observer: no_observer(),
+            observer: Arc::new(|_| {}),
         };
         drop(pair.read(imports.run().expect("the link's configuration is valid")));
     }
@@ -249,39 +260,10 @@ impl<S: StreamPair, const IN_MEMORY: bool> fmt::Debug for Link<S, IN_MEMORY> {
 /// Cuts the open connections.
 type Cuts = Arc<Mutex<Vec<Box<dyn FnOnce() + Send>>>>;
 
-fn identity(node: &str, boot: u64) -> Identity {
-    Identity::new(node, boot).expect("the name is short")
-}
-
-fn no_observer() -> Observer {
-    Arc::new(|_| {})
-}
-
 fn config() -> LinkConfig {
     let retry = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(5) };
     // Confirms soon: with rings as small as these, a publisher waits for nearly every confirmation.
     LinkConfig { retry, confirm: Duration::from_millis(1), ..LinkConfig::low_latency() }
-}
-
-/// Returns a function that connects and hands the other end to a listener.
-fn connect<S: StreamPair>(
-    connections: UnboundedSender<S::Socket>,
-    executor: Arc<dyn Executor>,
-    cuts: Cuts,
-) -> Connect {
-    let connect = move || {
-        let (near, far) = S::connect()?;
-        lock(&cuts).push(S::cut(&near)?);
-        let gone = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
-        connections.unbounded_send(far).map_err(gone)?;
-        S::stream(&*executor, near)
-    };
-    // Connects at the first poll, which happens on the executor that owns the stream.
-    let connect = Arc::new(connect);
-    Box::new(move || -> SendFuture<io::Result<Stream>> {
-        let connect = connect.clone();
-        Box::pin(async move { S::secure(connect()?).await })
-    })
 }
 
 /// A listener that accepts the other ends.

@@ -48,7 +48,7 @@ impl TestTransport for Local {
     }
 
     fn latencies(&self) -> Vec<Latency> {
-        latencies(&self.0)
+        Latency::of(&self.0.counters.read())
     }
 
     fn publisher(&self, name: &str) -> Publisher<Probe> {
@@ -56,7 +56,7 @@ impl TestTransport for Local {
     }
 
     fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Subscription<Probe> {
-        subscribe(&self.0, name, options.into())
+        self.0.subscribe(name, options).expect("the topic has free entries")
     }
 }
 
@@ -76,24 +76,11 @@ pub(super) fn topic(
     topic
 }
 
-/// Returns the latencies that the readers of a topic have measured.
-pub(super) fn latencies(topic: &Topic) -> Vec<Latency> {
-    Latency::of(&topic.counters.read())
-}
-
 pub(super) fn publisher(topic: &Arc<Topic>, name: &str) -> Publisher<Probe> {
     // Unique for each publisher.
     static EPOCH: AtomicU64 = AtomicU64::new(0);
     let epoch = EPOCH.fetch_add(1, Ordering::Relaxed);
     topic.publisher(name, epoch).expect("the topic has free entries")
-}
-
-pub(super) fn subscribe(
-    topic: &Arc<Topic>,
-    name: &str,
-    options: SubscribeOptions,
-) -> Subscription<Probe> {
-    topic.subscribe(name, options).expect("the topic has free entries")
 }
 
 impl Publish for Publisher<Probe> {

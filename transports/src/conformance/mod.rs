@@ -10,13 +10,9 @@
 //! ([`TestTransport::RINGS`]); the laws are the same for all. Links need a [`StreamPair`].
 //!
 //! ```
-//! use mycelium_transports::conformance::{self, Local, TestExecutor, Threads};
+//! use mycelium_transports::conformance::{self, Local, Threads};
 //!
-//! let threads = TestExecutor::of::<Threads>();
-//! let laws = conformance::laws::<Local>();
-//! let law = laws.iter().find(|law| law.name == "a_sleeping_reader_is_woken");
-//! let law = law.expect("the law exists");
-//! conformance::check(law, &threads, &threads, conformance::TIME_LIMIT).expect("the law holds");
+//! conformance::assert_holds::<Local, Threads>("a_sleeping_reader_is_woken");
 //! ```
 
 mod check;
@@ -31,6 +27,7 @@ mod threads;
 use std::ops::Range;
 
 use mycelium_core::{TraceContext, message};
+use mycelium_executor::conformance::Subject;
 
 use crate::counters::Latency;
 use crate::local::{
@@ -180,6 +177,18 @@ pub fn laws<T: TestTransport>() -> Vec<Law> {
     crate::conformance! { @all list T }
 }
 
+/// Checks the law of this name, with its publishers and its readers on the same executor.
+///
+/// # Panics
+/// If the law is broken, or if there is no such law.
+pub fn assert_holds<T: TestTransport, S: Subject>(name: &str) {
+    let (laws, executor) = (laws::<T>(), TestExecutor::of::<S>());
+    let law = laws.iter().find(|law| law.name == name).expect("the law exists");
+    if let Err(broken) = check(law, &executor, &executor, TIME_LIMIT) {
+        panic!("{broken}");
+    }
+}
+
 /// Creates one test per law, on plain threads: `conformance!(MyTransport);`. On another executor:
 /// `conformance!(MyTransport, MySubject);`.
 #[macro_export]
@@ -242,18 +251,7 @@ macro_rules! conformance {
         $(
             #[test]
             fn $law() {
-                let executor = $crate::conformance::TestExecutor::of::<$subject>();
-                let law = $crate::conformance::Law {
-                    name: stringify!($law),
-                    run: |pair| Box::pin($crate::conformance::$law::<$transport>(pair)),
-                    is_traced: false,
-                };
-                let checked = $crate::conformance::check(
-                    &law, &executor, &executor, $crate::conformance::TIME_LIMIT,
-                );
-                if let Err(broken) = checked {
-                    panic!("{broken}");
-                }
+                $crate::conformance::assert_holds::<$transport, $subject>(stringify!($law));
             }
         )*
     };
@@ -275,6 +273,12 @@ async fn emit_all<P: Publish>(mut publisher: P, index: u64, numbers: Range<u64>)
         publisher.emit(probe(index, number)).await.expect("no reader rejects");
     }
     publisher
+}
+
+/// Emits as [`emit_all`] does, and waits until all are sent.
+async fn emitted<P: Publish>(pair: &Pair, publisher: P, index: u64, numbers: Range<u64>) -> P {
+    let emits = pair.publish(emit_all(publisher, index, numbers));
+    pair.join("the publisher emits", emits).await
 }
 
 /// Receives messages with these numbers. `what` names them in a panic.
@@ -337,8 +341,14 @@ impl Account {
 /// Returns the number of the delivered message. Panics if there is no message.
 #[track_caller]
 fn number(delivery: Option<Delivery<Probe>>) -> u64 {
+    number_and_mark(delivery).0
+}
+
+/// Returns the number of the delivered message, and whether it is redelivered.
+#[track_caller]
+fn number_and_mark(delivery: Option<Delivery<Probe>>) -> (u64, bool) {
     match delivery {
-        Some(Delivery::Msg(probe)) => probe.number,
+        Some(Delivery::Msg(probe)) => (probe.number, probe.redelivered()),
         Some(Delivery::Gap(gap)) => panic!("unexpected gap: {gap}"),
         None => panic!("unexpected end"),
     }

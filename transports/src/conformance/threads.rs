@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -18,32 +20,29 @@ use crate::sync::lock;
 pub struct Threads {
     clock: Clock,
     tasks: Mutex<Vec<JoinHandle<()>>>,
-    timers: Arc<Timers>,
+    alarms: Sender<Alarm>,
 }
 
 impl Subject for Threads {
     const NAME: &'static str = "threads";
 
     fn run(body: MakeDedicated) {
-        let threads = Arc::new(Threads::new());
-        let timers = threads.timers.clone();
-        let clock = thread::spawn(move || timers.run());
+        let (alarms, set) = channel();
+        let timers = thread::spawn(move || wake_in_time(&set));
+        let tasks = Mutex::default();
+        let threads = Arc::new(Threads { clock: Clock::start(), tasks, alarms });
         block_on(body(threads.clone()), WaitStrategy::Park);
         // Repeats until no task is left, because tasks may start other tasks.
         while let Some(task) = threads.task() {
             // The thread has printed the panic already.
             _ = task.join();
         }
-        threads.timers.end();
-        _ = clock.join();
+        _ = threads.alarms.send(Alarm::End);
+        _ = timers.join();
     }
 }
 
 impl Threads {
-    fn new() -> Threads {
-        Threads { clock: Clock::start(), tasks: Mutex::default(), timers: Arc::default() }
-    }
-
     fn task(&self) -> Option<JoinHandle<()>> {
         lock(&self.tasks).pop()
     }
@@ -74,7 +73,7 @@ impl Executor for Threads {
 
     fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
         match self.clock.instant(deadline) {
-            Some(at) => Box::pin(Timer { at, place: None, timers: self.timers.clone() }),
+            Some(at) => Box::pin(Timer { at, number: None, alarms: self.alarms.clone() }),
             None => Box::pin(std::future::pending()),
         }
     }
@@ -86,53 +85,38 @@ impl fmt::Debug for Threads {
     }
 }
 
-/// The wakers of all timers, for the timer thread.
-#[derive(Default)]
-struct Timers {
-    state: Mutex<Alarms>,
-    changed: Condvar,
+/// A message to the thread of the timers. A timer has a deadline and a unique number.
+enum Alarm {
+    Set(Instant, u64, Waker),
+    Forget(Instant, u64),
+    End,
 }
 
-#[derive(Default)]
-struct Alarms {
-    /// The wakers, by deadline and a unique number.
-    set: BTreeMap<(Instant, u64), Waker>,
-    last: u64,
-    ended: bool,
-}
-
-impl Timers {
-    #[expect(clippy::disallowed_methods, reason = "an executor is where time comes from")]
-    fn run(&self) {
-        let mut alarms = lock(&self.state);
-        while !alarms.ended {
-            let now = Instant::now();
-            let due = alarms.set.first_entry().filter(|first| first.key().0 <= now);
-            if let Some(waker) = due.map(|first| first.remove()) {
-                drop(alarms);
-                waker.wake();
-                alarms = lock(&self.state);
-                continue;
-            }
-            let first = alarms.set.first_key_value().map(|((at, _), _)| *at);
-            let sleep = first.map_or(Duration::MAX, |at| at - now);
-            let woken = self.changed.wait_timeout(alarms, sleep);
-            alarms = woken.unwrap_or_else(PoisonError::into_inner).0;
+/// Wakes each timer at its deadline.
+#[expect(clippy::disallowed_methods, reason = "an executor is where time comes from")]
+fn wake_in_time(alarms: &Receiver<Alarm>) {
+    let mut set = BTreeMap::new();
+    loop {
+        let now = Instant::now();
+        let later = set.split_off(&(now, u64::MAX));
+        std::mem::replace(&mut set, later).into_values().for_each(Waker::wake);
+        let first = set.first_key_value();
+        let pause = first.map_or(Duration::MAX, |((at, _), _)| *at - now);
+        match alarms.recv_timeout(pause) {
+            Ok(Alarm::Set(at, number, waker)) => _ = set.insert((at, number), waker),
+            Ok(Alarm::Forget(at, number)) => _ = set.remove(&(at, number)),
+            Ok(Alarm::End) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {}
         }
-    }
-
-    fn end(&self) {
-        lock(&self.state).ended = true;
-        self.changed.notify_one();
     }
 }
 
 /// A timer, which is ready at its deadline.
 struct Timer {
     at: Instant,
-    /// The key of the timer's waker in the set; `None` if no waker is set.
-    place: Option<(Instant, u64)>,
-    timers: Arc<Timers>,
+    /// The number by which the timer's thread knows it; `None` if its waker is not set.
+    number: Option<u64>,
+    alarms: Sender<Alarm>,
 }
 
 impl Future for Timer {
@@ -140,24 +124,20 @@ impl Future for Timer {
 
     #[expect(clippy::disallowed_methods, reason = "an executor is where time comes from")]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         if Instant::now() >= self.at {
             return Poll::Ready(());
         }
-        let timers = self.timers.clone();
-        let mut alarms = lock(&timers.state);
-        alarms.last += 1;
-        let place = self.place.unwrap_or((self.at, alarms.last));
-        self.place = Some(place);
-        alarms.set.insert(place, context.waker().clone());
-        timers.changed.notify_one();
+        let number = *self.number.get_or_insert_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
+        _ = self.alarms.send(Alarm::Set(self.at, number, context.waker().clone()));
         Poll::Pending
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            lock(&self.timers.state).set.remove(&place);
+        if let Some(number) = self.number {
+            _ = self.alarms.send(Alarm::Forget(self.at, number));
         }
     }
 }

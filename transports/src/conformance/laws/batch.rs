@@ -4,9 +4,10 @@ use futures_channel::oneshot;
 
 use crate::conformance::pair::{cut, watched};
 use crate::conformance::{
-    Account, Pair, Probe, Publish, Subscribe, TestTransport, expect_all, number, probe, rounds,
+    Account, Pair, Probe, Publish, Subscribe, TestTransport, expect_all, number, number_and_mark,
+    probe, rounds,
 };
-use crate::local::{Delivery, Policy, Threshold, TryRecv};
+use crate::local::{Policy, Threshold, TryRecv};
 
 /// Batches of any size arrive like single messages, whether the reader takes one message at a time
 /// or many.
@@ -117,13 +118,8 @@ pub async fn a_failed_batch_is_redelivered_one_by_one<T: TestTransport>(pair: Pa
     assert!((1..=3).contains(&size) && numbers.into_iter().eq(0..size), "the first messages");
     assert!(reader.fail().is_none(), "the batch is delivered once more");
     for expected in 0..5 {
-        match pair.within("a message", reader.recv()).await {
-            Some(Delivery::Msg(probe)) => {
-                let found = (probe.number, probe.redelivered());
-                assert_eq!(found, (expected, expected < size), "a redelivered message is marked");
-            }
-            other => panic!("expected message {expected}, found {other:?}"),
-        }
+        let found = number_and_mark(pair.within("a message", reader.recv()).await);
+        assert_eq!(found, (expected, expected < size), "a redelivered message is marked");
         if expected + 1 == size {
             let letter = reader.fail().map(|letter| letter.sequence);
             assert_eq!(letter, Some(expected), "the message that fails again");

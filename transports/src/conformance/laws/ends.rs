@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 
 use super::pressure::Progress;
 use crate::conformance::{
-    Pair, Publish, Subscribe, TestTransport, cut, emit_all, expect_all, number, probe, rounds,
+    Pair, Subscribe, TestTransport, cut, emit_all, emitted, expect_all, number, rounds,
 };
 use crate::local::{Policy, TryRecv};
 
@@ -13,13 +13,11 @@ pub async fn the_end_follows_the_last_message_of_all_publishers<T: TestTransport
     let transport = T::open(&pair, 8, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     assert_eq!(reader.try_recv(), TryRecv::Empty, "a topic without publishers has not ended");
-    let (mut first, mut second) = (transport.publisher("first"), transport.publisher("second"));
-    let emits = pair.publish(async move { first.emit(probe(0, 0)).await });
-    pair.join("the first emits and ends", emits).await.expect("the ring has room");
+    let (first, second) = (transport.publisher("first"), transport.publisher("second"));
+    drop(emitted(&pair, first, 0, 0..1).await);
     assert_eq!(number(pair.within("the last of the first", reader.recv()).await), 0);
     assert_eq!(cut(1, reader.recv()).await, None, "the second publisher exists");
-    let emits = pair.publish(async move { second.emit(probe(1, 7)).await });
-    pair.join("the second emits and ends", emits).await.expect("the ring has room");
+    drop(emitted(&pair, second, 1, 7..8).await);
     assert_eq!(number(pair.within("the last of the second", reader.recv()).await), 7);
     assert_eq!(pair.within("the end", reader.recv()).await, None);
     assert_eq!(pair.within("the end again", reader.recv()).await, None);
@@ -28,27 +26,21 @@ pub async fn the_end_follows_the_last_message_of_all_publishers<T: TestTransport
 /// A late reader gets all messages that are sent after it joined, on every transport.
 pub async fn a_late_reader_starts_with_the_next_message<T: TestTransport>(pair: Pair) {
     let (transport, mut early, mut publisher) = T::joined(&pair, 4, Policy::Block);
-    for sent in 0..13 {
+    for next in 0..13 {
         let mut late =
             [Policy::Block, Policy::DropOldest].map(|policy| transport.subscribe("late", policy));
-        let emits = pair.publish(async move {
-            publisher.emit(probe(0, sent)).await.expect("no reader rejects");
-            publisher
-        });
-        publisher = pair.join("the publisher emits", emits).await;
+        publisher = emitted(&pair, publisher, 0, next..next + 1).await;
         for reader in &mut late {
-            assert_eq!(number(pair.within("its first", reader.recv()).await), sent);
+            assert_eq!(number(pair.within("its first", reader.recv()).await), next);
         }
-        assert_eq!(number(pair.within("the next", early.recv()).await), sent);
+        assert_eq!(number(pair.within("the next", early.recv()).await), next);
     }
 }
 
 /// A reader that subscribed first gets all messages of a later publisher.
 pub async fn a_late_publisher_is_read_from_its_first_message<T: TestTransport>(pair: Pair) {
-    let transport = T::open(&pair, 8, Policy::Block);
-    let mut reader = transport.subscribe("reader", Policy::Block);
-    // While this publisher exists, the topic does not end.
-    let stays = transport.publisher("stays");
+    // While the first publisher exists, the topic does not end.
+    let (transport, mut reader, stays) = T::joined(&pair, 8, Policy::Block);
     for publisher in 1..6 {
         let late = transport.publisher("late");
         drop(pair.publish(emit_all(late, publisher, 0..3).map(drop)));
@@ -114,10 +106,9 @@ pub async fn a_restarted_reader_starts_with_new_messages<T: TestTransport>(pair:
 /// Unsubscribing makes room at once, and wakes a waiting publisher.
 pub async fn a_reader_that_leaves_unblocks_the_publisher<T: TestTransport>(pair: Pair) {
     let ahead = 2;
-    let transport = T::open(&pair, 2, Policy::Block);
-    let mut reader = transport.subscribe("reader", Policy::Block);
+    let (transport, mut reader, publisher) = T::joined(&pair, 2, Policy::Block);
     let leaves = transport.subscribe("leaves", Policy::Block);
-    let sent = Progress::start(&pair, transport.publisher("publisher"), ahead + 10);
+    let sent = Progress::start(&pair, publisher, ahead + 10);
     sent.held_at(&pair, ahead).await;
     expect_all(&pair, &mut reader, "the first messages", 0..2).await;
     assert_eq!(cut(1, reader.recv()).await, None, "the other reader blocks the publisher");

@@ -11,8 +11,8 @@ use futures_util::{FutureExt, StreamExt};
 use super::pressure::Progress;
 use crate::conformance::pair::watched;
 use crate::conformance::{
-    Pair, Probe, Publish, Subscribe, TestTransport, cut, emit_all, expect_all, number, probe,
-    rounds,
+    Pair, Publish, Subscribe, TestTransport, cut, emit_all, expect_all, number, number_and_mark,
+    probe, rounds,
 };
 use crate::local::{Delivery, Policy};
 
@@ -82,10 +82,8 @@ pub async fn a_cancelled_receive_takes_nothing<T: TestTransport>(pair: Pair) {
 /// continue on the same executors, and miss no message.
 pub async fn a_task_that_panics_affects_no_other_task<T: TestTransport>(pair: Pair) {
     let count = rounds(200);
-    let transport = T::open(&pair, 4, Policy::Block);
-    let mut reader = transport.subscribe("reader", Policy::Block);
+    let (transport, mut reader, publisher) = T::joined(&pair, 4, Policy::Block);
     let mut doomed_reader = transport.subscribe("doomed", Policy::Block);
-    let publisher = transport.publisher("publisher");
     let doomed_publisher = transport.publisher("doomed");
     let doomed = Box::pin(async move {
         for _ in 0..7 {
@@ -119,9 +117,8 @@ fn panics() {
 /// A message whose handling fails is redelivered once, and marked. If its handling fails again, it
 /// becomes a dead letter, and the next message follows. Nothing else is lost or repeated.
 pub async fn a_message_whose_handler_failed_is_redelivered_once<T: TestTransport>(pair: Pair) {
-    let transport = T::open(&pair, 4, Policy::Block);
-    let mut reader = transport.subscribe("reader", Policy::Block);
-    let sent = Progress::start(&pair, transport.publisher("publisher"), 20);
+    let (_transport, mut reader, publisher) = T::joined(&pair, 4, Policy::Block);
+    let sent = Progress::start(&pair, publisher, 20);
     let mut expected = Vec::new();
     let mut received = Vec::new();
     for next in 0..20 {
@@ -142,13 +139,6 @@ pub async fn a_message_whose_handler_failed_is_redelivered_once<T: TestTransport
     assert_eq!(received, expected);
     assert_eq!(pair.within("the end", reader.recv()).await, None);
     sent.complete(&pair).await;
-}
-
-fn number_and_mark(delivery: Option<Delivery<Probe>>) -> (u64, bool) {
-    match delivery {
-        Some(Delivery::Msg(received)) => (received.number, received.redelivered()),
-        other => panic!("expected a message, found {other:?}"),
-    }
 }
 
 const PAUSE: Duration = Duration::from_micros(100);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::conformance::pair::{Task, watched};
 use crate::conformance::{
-    Account, Pair, Publish, Subscribe, TestTransport, expect_all, number, probe, rounds,
+    Account, Pair, Publish, Subscribe, TestTransport, emitted, expect_all, number, probe, rounds,
 };
 use crate::local::{Delivery, Policy, Refusal};
 
@@ -15,9 +15,8 @@ use crate::local::{Delivery, Policy, Refusal};
 pub async fn a_full_block_subscription_blocks_the_publisher<T: TestTransport>(pair: Pair) {
     let ahead = 4;
     let count = ahead + rounds(50);
-    let transport = T::open(&pair, 4, Policy::Block);
-    let mut slow = transport.subscribe("slow", Policy::Block);
-    let sent = Progress::start(&pair, transport.publisher("publisher"), count);
+    let (_transport, mut slow, publisher) = T::joined(&pair, 4, Policy::Block);
+    let sent = Progress::start(&pair, publisher, count);
     sent.held_at(&pair, ahead).await;
     pair.until("all accepted messages arrive", || slow.depth() == 4).await;
     for next in 0..count {
@@ -172,15 +171,14 @@ pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: T
     pair: Pair,
 ) {
     let (_transport, mut latest, publisher) = T::joined(&pair, 8, Policy::Latest);
-    let mut publisher = send_at_once(&pair, publisher, 0..5).await;
+    let publisher = send_at_once(&pair, publisher, 0..5).await;
     pair.until("five messages are in the ring", || latest.depth() == 5).await;
     match pair.within("a gap", latest.recv()).await {
         Some(Delivery::Gap(gap)) => assert_eq!((gap.count, gap.exact), (4, true)),
         other => panic!("expected a gap first, found {other:?}"),
     }
     assert_eq!(number(pair.within("the newest", latest.recv()).await), 4);
-    let publishes = pair.publish(async move { publisher.emit(probe(0, 5)).await });
-    pair.join("the publisher emits", publishes).await.expect("an observer never blocks");
+    drop(emitted(&pair, publisher, 0, 5..6).await);
     assert_eq!(number(pair.within("the next", latest.recv()).await), 5);
 }
 

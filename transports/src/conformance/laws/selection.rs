@@ -5,12 +5,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-
 use super::pressure::send_at_once;
 use crate::conformance::pair::POLL_EVERY;
 use crate::conformance::{
-    Account, Pair, Probe, Publish, Subscribe, TestTransport, emit_all, expect_all, probe, rounds,
+    Account, Pair, Probe, Publish, Subscribe, TestTransport, emitted, expect_all, probe, rounds,
 };
 use crate::local::{Delivery, GapReason, LatestByKey, Policy, Start, SubscribeOptions};
 
@@ -19,15 +17,9 @@ pub async fn a_sampling_reader_gets_every_nth_message<T: TestTransport>(pair: Pa
     let policy = Policy::Sample(NonZeroU32::new(3).expect("not zero"));
     let (_transport, mut sample, mut publisher) = T::joined(&pair, 32, policy);
     for from in [0, 10, 20] {
-        let publishes = pair.publish(emit_all(publisher, 0, from..from + 10));
-        publisher = pair.join("the publisher emits", publishes).await;
-        expect_all(
-            &pair,
-            &mut sample,
-            "the messages",
-            (from..from + 10).filter(|number| number % 3 == 0),
-        )
-        .await;
+        publisher = emitted(&pair, publisher, 0, from..from + 10).await;
+        let sampled = (from..from + 10).filter(|number| number % 3 == 0);
+        expect_all(&pair, &mut sample, "the messages", sampled).await;
     }
     drop(publisher);
     assert_eq!(pair.within("the end", sample.recv()).await, None);
@@ -63,13 +55,11 @@ pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: TestTranspor
 /// A `drop-newest` reader that does not read never blocks the publisher. When it reads, it gets at
 /// least a full ring of the oldest messages, and the exact number of dropped ones.
 pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: TestTransport>(pair: Pair) {
-    let transport = T::open(&pair, 8, Policy::DropNewest);
-    let mut kept = transport.subscribe("kept", Policy::DropNewest);
-    let publisher = send_at_once(&pair, transport.publisher("publisher"), 0..8).await;
+    let (_transport, mut kept, publisher) = T::joined(&pair, 8, Policy::DropNewest);
+    let publisher = send_at_once(&pair, publisher, 0..8).await;
     pair.until("the first messages wait", || kept.depth() >= 8).await;
     let (sent, mut account) = (8 + rounds(1000), Account::default());
-    let publishes = pair.publish(emit_all(publisher, 0, 8..sent).map(drop));
-    pair.join("the publisher emits", publishes).await;
+    drop(emitted(&pair, publisher, 0, 8..sent).await);
     while let Some(delivery) = pair.within("a message, a gap, or the end", kept.recv()).await {
         if let Some(gap) = account.count(delivery) {
             let Account { taken, .. } = account;
@@ -83,8 +73,7 @@ pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: TestTransport>(pa
 /// A late reader may start with the messages that are still in the ring.
 pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: TestTransport>(pair: Pair) {
     let (transport, mut first, publisher) = T::joined(&pair, 8, Policy::DropOldest);
-    let publishes = pair.publish(emit_all(publisher, 0, 0..5));
-    let publisher = pair.join("the publisher emits", publishes).await;
+    let publisher = emitted(&pair, publisher, 0, 0..5).await;
     expect_all(&pair, &mut first, "the first reader", 0..5).await;
     let oldest = SubscribeOptions::new(Policy::DropOldest, Start::OldestRetained);
     let mut late = transport.subscribe("late", oldest);

@@ -2,8 +2,8 @@
 
 use futures_util::FutureExt;
 
-use crate::conformance::{Pair, Probe, Spans, Subscribe, TestTransport, emit_all, rounds};
-use crate::local::{Delivery, Policy};
+use crate::conformance::{Pair, Spans, Subscribe, TestTransport, emit_all, number, rounds};
+use crate::local::Policy;
 
 /// A message has the trace with which it was sent if the trace is in the sample, and no trace
 /// otherwise. This holds after a disturbance, too, and for single messages and batches.
@@ -15,16 +15,12 @@ pub async fn messages_keep_their_traces<T: TestTransport>(pair: Pair) {
     let (transport, mut subscription, handle) = T::joined(&pair, 64, Policy::Block);
     let publisher = pair.publish(emit_all(handle, 0, 0..count).map(drop));
     let mut received = Vec::new();
-    for number in 0..count {
-        if number == count / 2 {
+    for expected in 0..count {
+        if expected == count / 2 {
             transport.disturb();
         }
         let delivery = pair.within("a message", subscription.recv()).await;
-        let Some(Delivery::Msg(received_probe)) = delivery else {
-            panic!("no message: {delivery:?}")
-        };
-        let Probe { number: found, .. } = *received_probe;
-        assert_eq!(found, number, "in order");
+        assert_eq!(number(delivery), expected, "in order");
         received.push(subscription.trace());
     }
     pair.join("the publisher ends", publisher).await;

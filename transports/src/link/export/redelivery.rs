@@ -216,76 +216,75 @@ mod tests {
 
     const THREE: Redelivery = Redelivery::AtLeastOnce { deaths: 3 };
 
-    /// Runs a process that gets all messages that may be sent, confirms the ones before
-    /// `confirmed`, and dies.
-    fn life(
-        history: &mut DeliveryHistory,
-        kept: &mut u64,
-        ready: u64,
-        confirmed: u64,
-    ) -> AfterDeath {
-        let mut next = history.skip(*kept).map_or(*kept, |skip| skip.before);
-        *kept = (*kept).max(next.min(confirmed));
-        while next < ready {
-            if history.waits(next, *kept) {
-                if *kept >= confirmed {
-                    break;
+    #[derive(Default)]
+    struct Reader {
+        history: DeliveryHistory,
+        kept: u64,
+    }
+
+    impl Reader {
+        /// Runs a process that gets all messages that may be sent, confirms the ones before
+        /// `confirmed`, and dies.
+        fn life(&mut self, ready: u64, confirmed: u64) -> AfterDeath {
+            let Reader { history, kept } = self;
+            let mut next = history.skip(*kept).map_or(*kept, |skip| skip.before);
+            *kept = (*kept).max(next.min(confirmed));
+            while next < ready {
+                if history.waits(next, *kept) {
+                    if *kept >= confirmed {
+                        break;
+                    }
+                    *kept += 1;
+                    continue;
                 }
-                *kept = (*kept + 1).min(confirmed);
-                continue;
+                next += 1;
+                history.sent(next);
             }
-            next += 1;
-            history.sent(next);
+            *kept = (*kept).max(confirmed.min(next));
+            history.died(*kept, THREE, true)
         }
-        *kept = (*kept).max(confirmed.min(next));
-        history.died(*kept, THREE, true)
     }
 
     #[test]
     fn only_the_message_in_flight_at_three_deaths_is_dead_lettered() {
-        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
+        let mut reader = Reader::default();
         // Message 5 kills the process, whose confirmations are late.
-        assert_eq!(life(&mut history, &mut kept, 10, 2), AfterDeath::Continue);
-        assert!(history.is_redelivered(9) && !history.is_redelivered(10));
-        assert_eq!(life(&mut history, &mut kept, 10, 2), AfterDeath::Continue);
-        assert_eq!(life(&mut history, &mut kept, 10, 5), AfterDeath::DeadLetter);
-        assert_eq!(history.skip(5).map(|skip| skip.before), Some(6));
-        assert_eq!(history.skip(6), None);
-        assert_eq!(kept, 5);
+        assert_eq!(reader.life(10, 2), AfterDeath::Continue);
+        assert!(reader.history.is_redelivered(9) && !reader.history.is_redelivered(10));
+        assert_eq!(reader.life(10, 2), AfterDeath::Continue);
+        assert_eq!(reader.life(10, 5), AfterDeath::DeadLetter);
+        assert_eq!(reader.history.skip(5).map(|skip| skip.before), Some(6));
+        assert_eq!((reader.history.skip(6), reader.kept), (None, 5));
     }
 
     #[test]
     fn a_reader_that_makes_progress_loses_nothing() {
-        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
+        let mut reader = Reader::default();
         for round in 1..100 {
-            assert_eq!(
-                life(&mut history, &mut kept, 10 * round + 10, 10 * round),
-                AfterDeath::Continue
-            );
+            assert_eq!(reader.life(10 * round + 10, 10 * round), AfterDeath::Continue);
         }
     }
 
     #[test]
     fn a_message_that_not_all_dead_processes_had_is_kept() {
-        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
-        assert_eq!(life(&mut history, &mut kept, 10, 0), AfterDeath::Continue);
+        let mut reader = Reader::default();
+        assert_eq!(reader.life(10, 0), AfterDeath::Continue);
         // The last of these messages kills the next process, which has got more messages by then.
-        assert_eq!(life(&mut history, &mut kept, 20, 9), AfterDeath::Continue);
+        assert_eq!(reader.life(20, 9), AfterDeath::Continue);
         // This process gets past the messages of the first one. Message 15 can have killed only two
         // processes.
-        assert_eq!(life(&mut history, &mut kept, 20, 15), AfterDeath::Continue);
-        assert!(history.waits(16, kept) && !history.waits(15, kept));
-        assert_eq!(life(&mut history, &mut kept, 20, 15), AfterDeath::DeadLetter);
-        assert_eq!(history.skip(15).map(|skip| skip.before), Some(16));
+        assert_eq!(reader.life(20, 15), AfterDeath::Continue);
+        assert_eq!([15, 16].map(|next| reader.history.waits(next, reader.kept)), [false, true]);
+        assert_eq!(reader.life(20, 15), AfterDeath::DeadLetter);
+        assert_eq!(reader.history.skip(15).map(|skip| skip.before), Some(16));
     }
 
     #[test]
     fn the_last_suspect_is_sent_alone_too() {
-        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
-        assert_eq!(life(&mut history, &mut kept, 10, 9), AfterDeath::Continue);
-        assert_eq!(life(&mut history, &mut kept, 10, 9), AfterDeath::Continue);
+        let mut reader = Reader::default();
+        assert_eq!([9, 9].map(|confirmed| reader.life(10, confirmed)), [AfterDeath::Continue; 2]);
         // More messages have arrived meanwhile.
-        assert_eq!(life(&mut history, &mut kept, 20, 9), AfterDeath::DeadLetter);
+        assert_eq!(reader.life(20, 9), AfterDeath::DeadLetter);
     }
 
     #[test]

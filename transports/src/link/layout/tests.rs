@@ -127,13 +127,11 @@ fn mismatch(form: &[u8]) -> LayoutMismatch {
 fn a_shape_differs_only_if_no_field_does() {
     let mismatch = |there| mismatch(&form(&there)).to_string();
     let (here, there) = ("01".repeat(16), "02".repeat(16));
-    assert_eq!(
-        mismatch(Descriptor { align: 4, ..*OWN }),
-        format!(
-            "64 bytes, digest {here} here; 64 bytes, digest {there} there; \
-             the message is 64 bytes, aligned to 8 here and 64 bytes, aligned to 4 there"
-        )
+    let text = format!(
+        "64 bytes, digest {here} here; 64 bytes, digest {there} there; the message is 64 bytes, \
+         aligned to 8 here and 64 bytes, aligned to 4 there"
     );
+    assert_eq!(mismatch(Descriptor { align: 4, ..*OWN }), text);
     assert!(mismatch(layout(56, &ORDER[..3])).ends_with(
         "first difference: field `side` is Side as u8 { Buy = 1, Sell = 2 } here and missing there"
     ));
