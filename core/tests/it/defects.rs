@@ -6,7 +6,7 @@ use mycelium_core::{
 };
 use zerocopy::IntoBytes;
 
-use crate::schema::{Buffer, Swap};
+use crate::portable::bodies::codec::{Buffer, Swap};
 
 /// Padding bytes were sent with their content in memory. Here a type with padding does not compile
 /// (`tests/ui`), and a type whose gaps are fields has no unwritten byte.

@@ -38,6 +38,4 @@ mod cases;
 mod pages;
 #[cfg(target_endian = "little")]
 mod pair;
-#[cfg(target_endian = "little")]
-mod schema;
 mod sides;

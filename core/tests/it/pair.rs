@@ -17,7 +17,7 @@ use mycelium_core::{Digest, Envelope, FrameView, Limits};
 use zerocopy::IntoBytes;
 
 use crate::legacy::hex;
-use crate::schema::Swap;
+use crate::portable::bodies::codec::Swap;
 
 pub(crate) const TOPICS: usize = 3;
 pub(crate) const STREAMS: usize = 4;

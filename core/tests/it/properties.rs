@@ -8,7 +8,7 @@ use proptest::{collection::vec, option, prelude::*};
 use zerocopy::IntoBytes;
 
 use crate::cases::cases;
-use crate::schema::{Buffer, Side, Swap};
+use crate::portable::bodies::codec::{Buffer, Side, Swap};
 
 fn swaps() -> impl Strategy<Value = Swap> {
     let numbers = (any::<u64>(), any::<i64>(), any::<u32>());

@@ -1,7 +1,7 @@
 //! The bytes of frames: the examples of `docs/wire-format.md`, and all errors that it names.
 
 use mycelium_core::{
-    DecodeError, Envelope, FrameError, Frames, Limits, Message, TraceContext, WriteError,
+    DecodeError, Digest, Envelope, FrameError, Frames, Limits, Message, TraceContext, WriteError,
     frame::{
         Extension, ExtensionError, Fragment, MAX_LENGTH, frame_len, write_fragment, write_head,
     },
@@ -9,8 +9,8 @@ use mycelium_core::{
 };
 
 use crate::pair::offered;
+use crate::portable::bodies::codec::{Buffer, Swap};
 use crate::portable::bodies::frames::parse;
-use crate::schema::{Buffer, Swap, fnv};
 
 /// 2023-11-14 22:13:20.123456789 UTC, in nanoseconds.
 const SENT: u64 = 1_700_000_000_123_456_789;
@@ -57,6 +57,14 @@ fn golden_frames_are_written_and_read() {
     assert_eq!(buffer[..len], offered("tail"));
     let tail = parse(&buffer[..len]).unwrap();
     assert_eq!((tail.fixed(), tail.tail()), (&[1, 2, 3, 4][..], &b"hello"[..]));
+}
+
+/// The 128-bit FNV-1a hash, as the document defines the digest.
+fn fnv(bytes: &[u8]) -> Digest {
+    let step = |state: u128, byte: &u8| {
+        (state ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    };
+    Digest(bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step).to_be_bytes())
 }
 
 #[test]

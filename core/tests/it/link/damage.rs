@@ -15,7 +15,7 @@ use super::document::KINDS;
 use crate::cases::cases;
 use crate::pair::conversation::{ITEMS, LEFT, MS, RIGHT, blob, name, send, send_rest, swaps};
 use crate::pair::{Pair, Received};
-use crate::schema::Swap;
+use crate::portable::bodies::codec::Swap;
 
 /// Small enough for several windows of each stream.
 const WINDOW: u32 = 8;

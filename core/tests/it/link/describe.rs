@@ -5,7 +5,7 @@ use mycelium_core::link::{LinkError, SendError};
 
 use crate::pair::conversation::{LEFT, name, reading, send_run};
 use crate::pair::{Pair, offered};
-use crate::schema::Swap;
+use crate::portable::bodies::codec::Swap;
 
 #[test]
 #[cfg_attr(miri, ignore = "takes minutes there, and runs through code without `unsafe`")]

@@ -10,7 +10,7 @@ use crate::pair::conversation::{
     LEFT, RIGHT, name, open, reading, subscribe_to, subscribed, swaps,
 };
 use crate::pair::{Pair, first_of_each_kind};
-use crate::schema::Swap;
+use crate::portable::bodies::codec::Swap;
 
 /// The first frame of each kind, from a conversation that uses all kinds.
 fn all_kinds() -> BTreeMap<u16, Vec<u8>> {

@@ -15,7 +15,7 @@ use crate::pair::conversation::{
     swaps, try_open,
 };
 use crate::pair::{Pair, STREAMS, TOPICS, TestLink, config, lasting};
-use crate::schema::Swap;
+use crate::portable::bodies::codec::Swap;
 
 const FIRST: Fragment = Fragment { offset: 0, total: 48, fixed_len: 40 };
 const SECOND: Fragment = Fragment { offset: 24, ..FIRST };

@@ -13,7 +13,7 @@ use crate::pair::conversation::{
     subscribe_to, swaps, whole,
 };
 use crate::pair::{Pair, Received, TestLink};
-use crate::schema::Swap;
+use crate::portable::bodies::codec::Swap;
 
 /// Opens a stream of another topic from left to right.
 fn another(pair: &mut Pair, topic: &str, epoch: u64) -> (OutgoingId, IncomingId) {

@@ -28,7 +28,7 @@ use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{MS, blob, swaps};
 use crate::pair::{Pair, Received, TestLink, config};
-use crate::schema::Swap;
+use crate::portable::bodies::codec::Swap;
 
 struct LinkModel {
     pair: Pair,

@@ -10,7 +10,7 @@ use mycelium_core::{Envelope, write_frame};
 use zerocopy::IntoBytes;
 
 use super::{Pair, Received, first_of_each_kind};
-use crate::schema::Swap;
+use crate::portable::bodies::codec::Swap;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const LEFT: usize = 0;
