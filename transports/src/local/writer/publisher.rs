@@ -332,7 +332,8 @@ impl<M: Message> Publisher<M> {
         }
     }
 
-    #[inline]
+    // Inlined, because an out-of-line function would return the refusal in memory.
+    #[inline(always)]
     fn try_push(&mut self, message: &M) -> Result<(), Refusal> {
         if self.push_fast_traced(message) {
             return Ok(());
