@@ -94,7 +94,7 @@ impl Running {
     }
 
     /// Returns the actors of this node. They end after the services: each handles the messages in
-    /// its mailbox, within the deadline of the shutdown.
+    /// its mailbox, within the deadline of the shutdown. Needs the feature `actors`.
     #[cfg(feature = "actors")]
     #[must_use]
     pub fn actors(&self) -> Actors {

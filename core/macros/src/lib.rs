@@ -94,6 +94,7 @@ pub fn service(attr: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// A handler may also return a plain value instead of a `Result`. The compiler infers whether the
 /// actor may move between threads; a generic actor states `#[actor(send)]` or `#[actor(local)]`.
+/// Needs the feature `actors` of `mycelium`.
 #[proc_macro_attribute]
 pub fn actor(attr: TokenStream, item: TokenStream) -> TokenStream {
     actor::expand_or_explain(attr.into(), item.into()).into()

@@ -85,7 +85,7 @@ impl Client {
             let pong = loop {
                 match pongs.recv().await {
                     // A late answer to one of the first pings.
-                    Some(Delivery::Msg(pong)) if pong.words[0] < number => {}
+                    Some(Delivery::Msg(pong)) if !begun && pong.words[0] < number => {}
                     Some(Delivery::Msg(pong)) => break Some(pong),
                     _ => break None,
                 }
@@ -157,7 +157,7 @@ impl Source {
             let taken = loop {
                 match tallies.recv().await {
                     // A late answer to one of the first requests.
-                    Some(Delivery::Msg(taken)) if taken.count == 0 => {}
+                    Some(Delivery::Msg(taken)) if !timed && taken.count == 0 => {}
                     other => break other,
                 }
             };
