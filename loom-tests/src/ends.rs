@@ -33,6 +33,18 @@ pub fn pop<C: Consumer>(consumer: &mut C) -> C::Item {
     }
 }
 
+/// Takes all items until the ring reports its end; yields to the other threads while there is none.
+pub fn drain<C: Consumer>(consumer: &mut C) -> Vec<C::Item> {
+    let mut items = Vec::new();
+    loop {
+        match consumer.try_pop() {
+            Ok(item) => items.push(item),
+            Err(PopError::Empty) => thread::yield_now(),
+            Err(PopError::Closed) => return items,
+        }
+    }
+}
+
 /// Returns two words that belong together, so that a mixture of two messages is detected.
 #[must_use]
 pub fn content(sequence: usize) -> [usize; 2] {

@@ -8,19 +8,13 @@
 //!
 //! This package depends on `mycelium-core` alone, because `--cfg loom` applies to every dependency.
 //! Without that flag it is empty.
+#![cfg(loom)]
 
-#[cfg(loom)]
 mod ends;
-#[cfg(loom)]
 mod models;
-#[cfg(loom)]
 pub mod task;
-#[cfg(loom)]
 mod woken;
 
-#[cfg(loom)]
-pub use ends::{content, look, pop, push, read};
-#[cfg(loom)]
+pub use ends::{content, drain, look, pop, push, read};
 pub use models::{beside, bounded, weakened};
-#[cfg(loom)]
 pub use woken::Woken;

@@ -27,11 +27,12 @@ fn one() -> (Sender<spsc::Producer<One>, OneWaiters>, Receiver<spsc::Consumer<On
     (sender, Receiver::new(consumer.unwrap(), waiters).unwrap())
 }
 
-type Many = Arc<mpmc::Inline<usize, 2>>;
+type Many<T> = Arc<mpmc::Inline<T, 2>>;
 type ManyWaiters = Arc<ChannelWaiters<WaiterList<2>, WaiterList<2>>>;
+type SenderOfMany<T> = Sender<mpmc::Producer<Many<T>>, ManyWaiters>;
+type ReceiverOfMany<T> = Receiver<mpmc::Consumer<Many<T>>, ManyWaiters>;
 
-fn many() -> (Sender<mpmc::Producer<Many>, ManyWaiters>, Receiver<mpmc::Consumer<Many>, ManyWaiters>)
-{
+fn many<T>() -> (SenderOfMany<T>, ReceiverOfMany<T>) {
     let ring = Many::new(mpmc::Inline::new());
     let waiters = ManyWaiters::new(ChannelWaiters::new(WaiterList::new(), WaiterList::new()));
     let sender = Sender::new(Mpmc::producer(ring.clone()), waiters.clone()).unwrap();
@@ -63,8 +64,8 @@ where
 {
     Task::new(async move {
         let mut items = Vec::new();
-        while items.len() < count {
-            items.extend(receiver.recv().await);
+        for _ in 0..count {
+            items.push(receiver.recv().await.expect("an item is left"));
         }
         items
     })
@@ -95,23 +96,20 @@ fn both_sides_park(wait: WaitStrategy) {
 }
 
 fn a_sender_goes_while_the_receiver_parks() {
-    let (mut sender, mut receiver) = one();
+    let (sender, mut receiver) = one();
     let taken = run(vec![
         Task::new(async move {
             assert_eq!(receiver.recv().await, Some(1));
             assert_eq!(receiver.recv().await, None);
             Vec::new()
         }),
-        Task::new(async move {
-            sender.send(1).await.unwrap();
-            Vec::new()
-        }),
+        sends(sender, &[1]),
     ]);
     assert_eq!(taken.len(), 2);
 }
 
 fn a_receiver_goes_while_the_sender_parks() {
-    let (mut sender, mut receiver) = one();
+    let (mut sender, receiver) = one();
     sender.try_send(0).unwrap();
     sender.try_send(1).unwrap();
     let taken = run(vec![
@@ -124,12 +122,9 @@ fn a_receiver_goes_while_the_sender_parks() {
             assert!(sent <= 5);
             Vec::new()
         }),
-        Task::new(async move {
-            assert_eq!(receiver.recv().await, Some(0));
-            Vec::new()
-        }),
+        receives(receiver, 1),
     ]);
-    assert_eq!(taken.len(), 2);
+    assert_eq!(taken, [vec![], vec![0]]);
 }
 
 fn a_permit_is_sent_or_aborted() {
@@ -251,10 +246,7 @@ fn the_last_sender_closes() {
 /// knew.
 fn the_last_of_two_receivers_drops_all() {
     let item = std::sync::Arc::new(());
-    let ring = Arc::new(mpmc::Inline::<std::sync::Arc<()>, 2>::new());
-    let waiters = ManyWaiters::new(ChannelWaiters::new(WaiterList::new(), WaiterList::new()));
-    let mut sender = Sender::new(Mpmc::producer(ring.clone()), waiters.clone()).unwrap();
-    let receiver = Receiver::new(Mpmc::consumer(ring), waiters).unwrap();
+    let (mut sender, receiver) = many();
     let other = receiver.try_clone().unwrap();
     let leaves = beside(&item, move |item| {
         sender.try_send(item).unwrap();

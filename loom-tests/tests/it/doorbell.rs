@@ -39,9 +39,16 @@ impl Wake for Runs {
     }
 }
 
+/// Checks a model of one bell with each cell.
+fn check_both(model: fn(Arc<One>)) {
+    for at in [At::Kept, At::Spare] {
+        check(at, model);
+    }
+}
+
 /// Checks a model of one bell.
-fn check(at: At, preemptions: usize, model: impl Fn(Arc<One>) + Clone + Sync + Send + 'static) {
-    bounded(preemptions, move || {
+fn check(at: At, model: impl Fn(Arc<One>) + Clone + Sync + Send + 'static) {
+    bounded(3, move || {
         let shared = Arc::new((Doorbell::new(), AtomicUsize::new(0)));
         match at {
             At::Kept => model(shared),
@@ -60,7 +67,7 @@ fn check(at: At, preemptions: usize, model: impl Fn(Arc<One>) + Clone + Sync + S
 /// check does not find all things, it sleeps. Then a ringer must wake it. Each park uses a waker of
 /// its own, or all use the `same` one.
 fn no_wake_is_lost(at: At, ringers: usize, parks: usize, same: bool) {
-    check(at, 3, move |shared| {
+    check(at, move |shared| {
         let threads: Vec<_> = (0..ringers)
             .map(|ringer| {
                 beside(&shared, move |shared| {
@@ -90,9 +97,7 @@ fn no_wake_is_lost(at: At, ringers: usize, parks: usize, same: bool) {
         if !asleep {
             shared.0.unpark();
         }
-        for thread in threads {
-            thread.join().unwrap();
-        }
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert!(!asleep || woken.get(), "a wake was lost");
     });
 }
@@ -116,8 +121,8 @@ fn rings_twice(shared: &Arc<One>) -> JoinHandle<()> {
 
 /// A task is forgotten while a ringer may be waking it, and parks again with the same waker; the
 /// ringer publishes a second thing. The bell must not assume that it still has the waker.
-fn a_waker_is_forgotten_while_it_wakes(at: At) {
-    check(at, 3, |shared| {
+fn a_ringer_drops_the_waker_of_a_forgotten_waiter() {
+    check_both(|shared| {
         let woken = Woken::new();
         let waker = woken.waker();
         shared.0.park(&waker);
@@ -132,11 +137,6 @@ fn a_waker_is_forgotten_while_it_wakes(at: At) {
         shared.0.forget();
         assert_eq!(Shared::strong_count(&woken), 1, "the bell keeps a task in memory");
     });
-}
-
-fn a_ringer_drops_the_waker_of_a_forgotten_waiter() {
-    a_waker_is_forgotten_while_it_wakes(At::Kept);
-    a_waker_is_forgotten_while_it_wakes(At::Spare);
 }
 
 /// A task that is polled in place unregisters, and its ringer drops the waker; the task returns
@@ -199,8 +199,8 @@ fn a_bell_has_one_task_after_the_other() {
 }
 
 /// A task parks without a registration, so only the bell itself synchronizes the use of the cell.
-fn a_bell_is_forgotten_while_another_parks(at: At) {
-    check(at, 3, |shared| {
+fn a_bell_forgets_one_waiter_and_takes_another() {
+    check_both(|shared| {
         let leaves = beside(&shared, move |shared| {
             Waiters::park(&shared.0, &(), Waker::noop());
             Waiters::unregister(&shared.0, &());
@@ -209,11 +209,6 @@ fn a_bell_is_forgotten_while_another_parks(at: At) {
         shared.0.park(&woken.waker());
         leaves.join().unwrap();
     });
-}
-
-fn a_bell_forgets_one_waiter_and_takes_another() {
-    a_bell_is_forgotten_while_another_parks(At::Kept);
-    a_bell_is_forgotten_while_another_parks(At::Spare);
 }
 
 models! {

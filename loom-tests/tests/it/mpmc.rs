@@ -10,39 +10,37 @@ use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::ring::mpmc::{Consumer, Inline, Mpmc, Producer};
 use mycelium_core::ring::{PopError, PushError};
-use mycelium_loom_tests::{beside, bounded, models, pop, push};
+use mycelium_loom_tests::{beside, bounded, drain, models, pop, push};
 
-type Ring<const N: usize> = Arc<Inline<usize, N>>;
+type Ring<T, const N: usize> = Arc<Inline<T, N>>;
 
-fn ring<const N: usize>() -> Ring<N> {
+fn ring<const N: usize>() -> Ring<usize, N> {
     Arc::new(Inline::new())
 }
 
-/// A writer and a reader of a new ring.
-fn ends<const N: usize>() -> (Producer<Ring<N>>, Consumer<Ring<N>>) {
-    let ring = ring();
-    (Mpmc::producer(ring.clone()), Mpmc::consumer(ring))
+/// Some writers and readers of a ring.
+type Ends<R, const WRITERS: usize, const READERS: usize> =
+    ([Producer<R>; WRITERS], [Consumer<R>; READERS]);
+
+/// Creates as many writers and readers of a ring as the caller takes.
+fn ends<T, const N: usize, const W: usize, const R: usize>(
+    ring: &Ring<T, N>,
+) -> Ends<Ring<T, N>, W, R> {
+    let writers = [(); W].map(|()| Mpmc::producer(ring.clone()));
+    (writers, [(); R].map(|()| Mpmc::consumer(ring.clone())))
 }
 
-/// Pops until the ring is closed and empty.
-fn drain<const N: usize>(consumer: &mut Consumer<Ring<N>>) -> Vec<usize> {
-    let mut popped = Vec::new();
-    loop {
-        match consumer.try_pop() {
-            Ok(item) => popped.push(item),
-            Err(PopError::Empty) => thread::yield_now(),
-            Err(PopError::Closed) => return popped,
-        }
-    }
+fn sorted(items: impl IntoIterator<Item = usize>) -> Vec<usize> {
+    let mut items: Vec<usize> = items.into_iter().collect();
+    items.sort_unstable();
+    items
 }
 
 /// Items go one by one through a ring that is full after two: each slot is used twice.
 fn one_by_one() {
-    let (mut producer, mut consumer) = ends::<2>();
+    let ([mut producer], [mut consumer]) = ends(&ring::<2>());
     let writer = thread::spawn(move || (1..=4).for_each(|item| push(&mut producer, item)));
-    for item in 1..=4 {
-        assert_eq!(pop(&mut consumer), item);
-    }
+    (1..=4).for_each(|item| assert_eq!(pop(&mut consumer), item));
     assert_eq!(consumer.try_pop(), Err(PopError::Empty));
     writer.join().unwrap();
 }
@@ -55,15 +53,12 @@ fn two_writers() {
         let mut producer = Mpmc::producer(ring.clone());
         thread::spawn(move || (own..own + 2).for_each(|item| producer.try_push(item).unwrap()))
     });
-    let mut popped = [0; 4].map(|_| pop(&mut consumer));
+    let popped = [0; 4].map(|_| pop(&mut consumer));
     assert!(position(&popped, 10) < position(&popped, 11), "a writer's items changed places");
     assert!(position(&popped, 20) < position(&popped, 21), "a writer's items changed places");
-    popped.sort_unstable();
-    assert_eq!(popped, [10, 11, 20, 21]);
+    assert_eq!(sorted(popped), [10, 11, 20, 21]);
     assert_eq!(consumer.try_pop(), Err(PopError::Empty));
-    for writer in writers {
-        writer.join().unwrap();
-    }
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
 }
 
 fn position(items: &[usize], item: usize) -> Option<usize> {
@@ -85,9 +80,7 @@ fn two_writers_and_a_full_ring() {
     let rest: Vec<usize> = consumer.collect();
     let mut expected = vec![2, 3, 4];
     expected.retain(|item| [second, first, third][item - 2]);
-    let mut sorted = rest.clone();
-    sorted.sort_unstable();
-    assert_eq!(sorted, expected);
+    assert_eq!(sorted(rest.clone()), expected);
     assert!(!(first && third) || position(&rest, 3) < position(&rest, 4), "changed places");
     assert!(first || second, "both were refused, and there was a slot");
 }
@@ -95,10 +88,7 @@ fn two_writers_and_a_full_ring() {
 /// Two readers share the items of one writer, one by one and by a batch claim; a slot is used
 /// again.
 fn two_readers() {
-    let ring = ring::<2>();
-    let mut producer = Mpmc::producer(ring.clone());
-    let mut other = Mpmc::consumer(ring.clone());
-    let mut consumer = Mpmc::consumer(ring);
+    let ([mut producer], [mut consumer, mut other]) = ends(&ring::<2>());
     push(&mut producer, 1);
     push(&mut producer, 2);
     let reader = thread::spawn(move || {
@@ -124,9 +114,7 @@ fn two_readers() {
 /// A batch is one claim: the other writer's item comes before or after it, and a reader that sees
 /// its first item can take all.
 fn batches() {
-    let ring = ring::<4>();
-    let mut consumer = Mpmc::consumer(ring.clone());
-    let (mut batches, mut singles) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring));
+    let ([mut batches, mut singles], [mut consumer]) = ends(&ring::<4>());
     let batch = thread::spawn(move || assert_eq!(batches.push_slice(&[1, 2, 3]), Ok(3)));
     let single = thread::spawn(move || singles.try_push(9).unwrap());
     let mut popped = Vec::new();
@@ -145,7 +133,7 @@ fn batches() {
 
 /// Batches around the end of the ring, against a reader that makes room one by one.
 fn batches_wrap_around() {
-    let (mut producer, mut consumer) = ends::<2>();
+    let ([mut producer], [mut consumer]) = ends(&ring::<2>());
     push(&mut producer, 1);
     let writer = thread::spawn(move || {
         let mut items = &[2, 3, 4][..];
@@ -154,18 +142,14 @@ fn batches_wrap_around() {
             thread::yield_now();
         }
     });
-    for item in 1..=4 {
-        assert_eq!(pop(&mut consumer), item);
-    }
+    (1..=4).for_each(|item| assert_eq!(pop(&mut consumer), item));
     writer.join().unwrap();
 }
 
 /// One writer aborts slots that it had claimed and filled; another one uses the same slots a lap
 /// later.
 fn aborted() {
-    let ring = ring::<2>();
-    let (mut first, mut second) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring.clone()));
-    let mut consumer = Mpmc::consumer(ring);
+    let ([mut first, mut second], [mut consumer]) = ends(&ring::<2>());
     let mut grant = first.grant(2).unwrap();
     let other = thread::spawn(move || {
         let mut popped = 0;
@@ -191,9 +175,7 @@ fn discarded() {
         thread::spawn(move || drop(producer.try_push(item)))
     });
     consumer.discard();
-    for writer in writers {
-        writer.join().unwrap();
-    }
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
     assert_eq!(consumer.try_pop(), Err(PopError::Closed));
     drop((consumer, ring));
     assert_eq!(std::sync::Arc::strong_count(&kept), 1);
@@ -204,8 +186,7 @@ fn discarded() {
 fn discarded_beside_another_reader() {
     let kept = std::sync::Arc::new(());
     let ring = Arc::new(Inline::<std::sync::Arc<()>, 2>::new());
-    let mut producer = Mpmc::producer(ring.clone());
-    let (mut one, mut other) = (Mpmc::consumer(ring.clone()), Mpmc::consumer(ring.clone()));
+    let ([mut producer], [mut one, mut other]) = ends(&ring);
     (0..2).for_each(|_| producer.try_push(kept.clone()).unwrap());
     let thread = beside(&kept, move |item| {
         drop(one.try_pop());
@@ -219,7 +200,7 @@ fn discarded_beside_another_reader() {
 
 /// A partly filled grant: the items are read, the rest is skipped.
 fn partly_filled() {
-    let (mut producer, mut consumer) = ends::<4>();
+    let ([mut producer], [mut consumer]) = ends(&ring::<4>());
     let writer = thread::spawn(move || {
         let mut grant = producer.grant(3).unwrap();
         grant.push(1).unwrap();
@@ -227,16 +208,14 @@ fn partly_filled() {
         assert_eq!(grant.commit(), 2);
         producer.try_push(3).unwrap();
     });
-    for item in 1..=3 {
-        assert_eq!(pop(&mut consumer), item);
-    }
+    (1..=3).for_each(|item| assert_eq!(pop(&mut consumer), item));
     assert_eq!(consumer.try_pop(), Err(PopError::Empty));
     writer.join().unwrap();
 }
 
 /// A push that races with the close was accepted and is read before the end, or was refused.
 fn close_from_the_readers_side() {
-    let (mut producer, mut consumer) = ends::<2>();
+    let ([mut producer], [mut consumer]) = ends(&ring::<2>());
     let writer =
         thread::spawn(move || (1..=2).take_while(|item| producer.try_push(*item).is_ok()).count());
     consumer.clone().close();
@@ -247,9 +226,7 @@ fn close_from_the_readers_side() {
 
 /// One writer closes the ring while another one pushes and a reader drains.
 fn close_from_the_writers_side() {
-    let ring = ring::<2>();
-    let (mut first, mut second) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring.clone()));
-    let mut consumer = Mpmc::consumer(ring);
+    let ([mut first, mut second], [mut consumer]) = ends(&ring::<2>());
     let closer = thread::spawn(move || {
         first.try_push(1).unwrap();
         first.close();
@@ -262,18 +239,15 @@ fn close_from_the_writers_side() {
         }
         Err(PushError::Full(_)) => panic!("there is room for both"),
     });
-    let mut popped = drain(&mut consumer);
+    let popped = drain(&mut consumer);
     closer.join().unwrap();
     let both = writer.join().unwrap();
-    popped.sort_unstable();
-    assert_eq!(popped, if both { vec![1, 2] } else { vec![1] });
+    assert_eq!(sorted(popped), if both { vec![1, 2] } else { vec![1] });
 }
 
 /// The reader remembers an old position, while a writer and another reader use the slot again.
 fn a_reader_that_is_behind() {
-    let ring = ring::<2>();
-    let mut producer = Mpmc::producer(ring.clone());
-    let (mut behind, mut other) = (Mpmc::consumer(ring.clone()), Mpmc::consumer(ring));
+    let ([mut producer], [mut behind, mut other]) = ends(&ring::<2>());
     for item in 1..=3 {
         push(&mut producer, item);
         assert_eq!(pop(&mut other), item);
@@ -284,19 +258,15 @@ fn a_reader_that_is_behind() {
     let first = behind.try_pop().ok();
     writer.join().unwrap();
     let second = reader.join().unwrap();
-    let mut popped: Vec<usize> = first.into_iter().chain(second).collect();
     assert_ne!((first, second), (None, None), "4 was there before");
-    popped.extend(behind);
-    popped.sort_unstable();
+    let popped = sorted(first.into_iter().chain(second).chain(behind));
     assert_eq!(popped, [4, 5], "lost or doubled");
 }
 
 /// The writer remembers a position of the previous lap, while a reader frees a slot and another
 /// writer takes one.
 fn a_writer_that_is_behind() {
-    let ring = ring::<2>();
-    let (mut behind, mut other) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring.clone()));
-    let mut consumer = Mpmc::consumer(ring);
+    let ([mut behind, mut other], [mut consumer]) = ends(&ring::<2>());
     push(&mut other, 1);
     push(&mut other, 2);
     assert_eq!(pop(&mut consumer), 1);
@@ -307,8 +277,7 @@ fn a_writer_that_is_behind() {
     });
     let pushed = behind.try_push(4).is_ok();
     let other = writer.join().unwrap();
-    let mut rest: Vec<usize> = reader.join().unwrap().collect();
-    rest.sort_unstable();
+    let rest = sorted(reader.join().unwrap());
     let mut expected = vec![3, 4];
     expected.retain(|item| [other, pushed][item - 3]);
     assert_eq!(rest, expected, "lost or doubled");
@@ -319,8 +288,7 @@ fn a_writer_that_is_behind() {
 /// item is read.
 fn closed_behind_a_free_slot() {
     let ring = ring::<2>();
-    let mut producer = Mpmc::producer(ring.clone());
-    let mut consumer = Mpmc::consumer(ring.clone());
+    let ([mut producer], [mut consumer]) = ends(&ring);
     push(&mut producer, 1);
     assert_eq!(pop(&mut consumer), 1);
     let mut behind = producer.clone();
@@ -355,8 +323,7 @@ fn empty_behind_an_unfinished_push() {
     static FOUND: AtomicBool = AtomicBool::new(false);
     bounded(2, || {
         let ring = ring::<2>();
-        let mut slow = Mpmc::producer(ring.clone());
-        let mut consumer = Mpmc::consumer(ring.clone());
+        let ([mut slow], [mut consumer]) = ends(&ring);
         let writer = thread::spawn(move || slow.try_push(1).unwrap());
         // Created here: an end whose compare-and-swap fails lets the other thread run, in this case
         // until it has finished.
@@ -368,9 +335,7 @@ fn empty_behind_an_unfinished_push() {
             FOUND.store(true, Ordering::Relaxed);
         }
         writer.join().unwrap();
-        let mut items: Vec<usize> = popped.into_iter().chain(consumer).collect();
-        items.sort_unstable();
-        assert_eq!(items, [1, 2]);
+        assert_eq!(sorted(popped.into_iter().chain(consumer)), [1, 2]);
     });
     assert!(FOUND.load(Ordering::Relaxed), "no run in which the answer is not linearizable");
 }

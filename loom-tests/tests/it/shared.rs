@@ -12,8 +12,8 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use mycelium_core::doorbell::{Alarm, SleepWord, announce};
 use mycelium_core::ring::broadcast::{
-    Broadcast, Claim, InlineStorage, Layout, Peek, Producer, ProxyReader, ReaderWords, Storage,
-    Word, WriterWords,
+    Broadcast, BroadcastHandle, Claim, InlineStorage, Layout, Peek, Producer, ProxyReader,
+    ReaderWords, Storage, Word, WriterWords,
 };
 use mycelium_loom_tests::{beside, bounded, content, models, read};
 
@@ -107,6 +107,13 @@ fn alone() -> (One, Producer<One>) {
     (ring.clone(), Broadcast::producer(ring).unwrap())
 }
 
+/// Fills a ring.
+fn push_two<H: BroadcastHandle>(producer: &mut Producer<H>) {
+    for sequence in 0..2 {
+        producer.try_push(&content(sequence), 16).unwrap();
+    }
+}
+
 /// Pushes messages until the ring is full, and closes it.
 fn push_and_close(mut producer: Producer<Ours>, sequences: core::ops::Range<usize>) {
     for sequence in sequences {
@@ -174,9 +181,7 @@ fn a_reader_joins_beside_an_import() {
 fn the_writer_sees_what_was_read(writer_imports: bool, leaves: bool) {
     let (ring, mut producer, proxy) = shared(1, writer_imports);
     let words = Arc::new([UnsafeCell::new(0), UnsafeCell::new(1)]);
-    for sequence in 0..2 {
-        producer.try_push(&content(sequence), 16).unwrap();
-    }
+    push_two(&mut producer);
     let cursors = ring.storage().cursors.clone();
     let mut reader = Broadcast::gating_from(ring, 0).unwrap();
     let reading = beside(&words, move |words| {
@@ -210,9 +215,7 @@ fn the_writer_sees_what_was_read(writer_imports: bool, leaves: bool) {
 /// is in the middle of the same import.
 fn an_import_counts_when_it_returns() {
     let (_, mut producer, proxy) = shared(1, false);
-    for sequence in 0..2 {
-        producer.try_push(&content(sequence), 16).unwrap();
-    }
+    push_two(&mut producer);
     let writer = beside(proxy.ring(), move |ring| {
         ring.import(CLAIM, || Some(None));
         producer.try_push(&content(2), 16).expect("nobody gates");
@@ -260,9 +263,7 @@ fn a_reader_is_evicted_while_it_copies() {
 fn a_reader_is_suspended_while_it_copies() {
     let (ring, mut producer) = alone();
     let mut reader = Broadcast::gating_evictable(ring).unwrap();
-    for sequence in 0..2 {
-        producer.try_push(&content(sequence), 16).unwrap();
-    }
+    push_two(&mut producer);
     let writer = thread::spawn(move || {
         for sequence in 2..4 {
             if let Err(full) = producer.try_push(&content(sequence), 16) {
@@ -285,9 +286,7 @@ fn a_reader_is_suspended_while_it_copies() {
 fn an_eviction_comes_too_late() {
     let (ring, mut producer) = alone();
     let first = Broadcast::gating_evictable(ring.clone()).unwrap();
-    for sequence in 0..2 {
-        producer.try_push(&content(sequence), 16).unwrap();
-    }
+    push_two(&mut producer);
     let full = producer.try_push(&content(2), 16).unwrap_err();
     let evicting = beside(&ring, move |ring| ring.evict(full.reader));
     drop(first);
@@ -346,9 +345,7 @@ fn a_sleeping_writer_is_rung() {
     let (ring, mut producer, _proxy) = shared(1, true);
     let word = Arc::new(SleepWord::new());
     let mut reader = Broadcast::gating(ring).unwrap();
-    for sequence in 0..2 {
-        producer.try_push(&content(sequence), 16).unwrap();
-    }
+    push_two(&mut producer);
     let reading = beside(&word, move |word| {
         let alarm = Alarm::new();
         assert!(matches!(reader.peek(&mut [0; 2]), Peek::Message { .. }));
@@ -404,9 +401,7 @@ fn two_ringers_and_the_next_sleep() {
     word.wake();
     word.sleep();
     let sleeps = ringers.iter().any(|(published, _)| published.load(Ordering::Relaxed) == 0);
-    for (_, ringer) in ringers {
-        ringer.join().unwrap();
-    }
+    ringers.into_iter().for_each(|(_, ringer)| ringer.join().unwrap());
     assert!(!sleeps || bell.load(Ordering::Relaxed) > 0, "a wake was lost");
 }
 

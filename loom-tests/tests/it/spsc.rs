@@ -5,17 +5,13 @@
 use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::ring::spsc::{Consumer, Inline, Producer, SlotLayout, Spsc};
-use mycelium_core::ring::{PopError, PushError, Storage, stamped};
-use mycelium_loom_tests::{beside, models, pop, push};
+use mycelium_core::ring::{PushError, Storage, stamped};
+use mycelium_loom_tests::{beside, drain, models, pop, push};
 
 const CAPACITY: usize = 2;
 
 /// Values that own memory, so that loom itself detects a lost or doubled one.
 type Item = Box<usize>;
-
-fn item(number: usize) -> Item {
-    Box::new(number)
-}
 
 type Ends<S> = (Producer<Arc<Spsc<S>>>, Consumer<Arc<Spsc<S>>>);
 
@@ -29,8 +25,9 @@ macro_rules! models_of {
         /// Three items through two slots: the writer waits for the reader to move on.
         fn around_the_end() {
             let (mut writer, mut reader) = ends(&Arc::new($new));
-            let sender =
-                thread::spawn(move || (0..3).for_each(|number| push(&mut writer, item(number))));
+            let sender = thread::spawn(move || {
+                (0..3).for_each(|number| push(&mut writer, Item::new(number)));
+            });
             (0..3).for_each(|number| assert_eq!(*pop(&mut reader), number));
             sender.join().unwrap();
         }
@@ -40,10 +37,10 @@ macro_rules! models_of {
             let (mut writer, mut reader) = ends(&Arc::new($new));
             let sender = thread::spawn(move || {
                 let mut grant = writer.grant(2).unwrap();
-                grant.push(item(0)).unwrap();
-                grant.push(item(1)).unwrap();
+                grant.push(Item::new(0)).unwrap();
+                grant.push(Item::new(1)).unwrap();
                 assert_eq!(grant.commit(), 2);
-                push(&mut writer, item(2));
+                push(&mut writer, Item::new(2));
             });
             let mut next = 0;
             while next < 3 {
@@ -62,18 +59,10 @@ macro_rules! models_of {
         fn closed_by_the_writer() {
             let (mut writer, mut reader) = ends(&Arc::new($new));
             let sender = thread::spawn(move || {
-                push(&mut writer, item(0));
+                push(&mut writer, Item::new(0));
                 writer.close();
             });
-            let mut next = 0;
-            loop {
-                match reader.try_pop() {
-                    Ok(item) => assert_eq!(*item, std::mem::replace(&mut next, 1)),
-                    Err(PopError::Empty) => thread::yield_now(),
-                    Err(PopError::Closed) => break,
-                }
-            }
-            assert_eq!(next, 1, "the end came before an item");
+            assert_eq!(drain(&mut reader), [Item::new(0)], "the end came before an item");
             sender.join().unwrap();
         }
 
@@ -82,7 +71,7 @@ macro_rules! models_of {
             let (mut writer, mut reader) = ends(&Arc::new($new));
             let sender = thread::spawn(move || {
                 for number in 0..3 {
-                    if let Err(PushError::Closed(_)) = writer.try_push(item(number)) {
+                    if let Err(PushError::Closed(_)) = writer.try_push(Item::new(number)) {
                         break;
                     }
                 }
@@ -97,9 +86,9 @@ macro_rules! models_of {
             let (mut writer, mut reader) = ends(&Arc::new($new));
             let sender = thread::spawn(move || {
                 let mut grant = writer.grant(2).unwrap();
-                grant.push(item(7)).unwrap();
+                grant.push(Item::new(7)).unwrap();
                 drop(grant);
-                (0..2).for_each(|number| push(&mut writer, item(number)));
+                (0..2).for_each(|number| push(&mut writer, Item::new(number)));
             });
             (0..2).for_each(|number| assert_eq!(*pop(&mut reader), number));
             sender.join().unwrap();
@@ -123,13 +112,13 @@ macro_rules! models_of {
             let (mut writer, mut reader) = ends(&ring);
             let other = beside(&ring, move |ring| {
                 if let Some(mut writer) = Spsc::producer(ring.clone()) {
-                    assert!(writer.try_push(item(1)).is_ok());
+                    assert!(writer.try_push(Item::new(1)).is_ok());
                 }
                 if let Some(mut reader) = Spsc::consumer(ring) {
                     reader.by_ref().for_each(drop);
                 }
             });
-            push(&mut writer, item(0));
+            push(&mut writer, Item::new(0));
             drop(writer);
             assert_eq!(*pop(&mut reader), 0);
             drop(reader);

@@ -9,9 +9,9 @@ use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::doorbell::{Doorbell, announce};
 use mycelium_core::ring::spsc::{Consumer, Inline, Producer, SlotLayout, Spsc};
-use mycelium_core::ring::{PopError, PushError, Storage, stamped};
+use mycelium_core::ring::{PushError, Storage, stamped};
 use mycelium_loom_tests::task::{Task, finish};
-use mycelium_loom_tests::{bounded, models, pop, push};
+use mycelium_loom_tests::{bounded, drain, models, pop, push};
 
 const CAPACITY: usize = 4;
 const LAG: usize = 2;
@@ -144,10 +144,7 @@ macro_rules! models_of {
                 (0..2).for_each(|number| push(&mut writer, number));
                 writer.close();
             });
-            (0..2).for_each(|number| assert_eq!(pop(&mut reader), number));
-            while reader.try_pop() != Err(PopError::Closed) {
-                thread::yield_now();
-            }
+            assert_eq!(drain(&mut reader), [0, 1]);
             sender.join().unwrap();
         }
 
