@@ -2,16 +2,6 @@
 
 use mycelium::*;
 
-#[message(topic = "balance-requests", id = 90, reply = Balance)]
-struct GetBalance {
-    account: u64,
-}
-
-#[message(topic = "balances", id = 91)]
-struct Balance {
-    cents: u64,
-}
-
 #[actor]
 struct OnAStruct;
 
@@ -30,7 +20,7 @@ struct Silent;
 #[actor]
 impl Silent {
     #[ask]
-    fn balance(&mut self, _request: GetBalance) {}
+    fn balance(&mut self, _account: u64) {}
 }
 
 struct HandlesTwice(u64);

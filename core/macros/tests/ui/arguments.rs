@@ -1,82 +1,54 @@
+//! Mistakes in the arguments of `#[message]`.
+
 use mycelium_core::message;
 
 #[message(topic = "a", id = 0)]
-struct LinkId {
-    value: u64,
-}
+struct LinkId;
 
 #[message(topic = "a", id = 65536)]
-struct LargeId {
-    value: u64,
-}
+struct LargeId;
 
 #[message(topic = "a", id = "1")]
-struct TextId {
-    value: u64,
-}
+struct TextId;
 
 #[message(topic = "a", id = 1, version = 2)]
-struct Unknown {
-    value: u64,
-}
+struct Unknown;
 
 #[message("a", 1)]
-struct Unnamed {
-    value: u64,
-}
+struct Unnamed;
 
 #[message(id = 1)]
-struct NoTopic {
-    value: u64,
-}
+struct NoTopic;
 
 #[message(topic = "a")]
-struct NoId {
-    value: u64,
-}
+struct NoId;
 
 #[message(topic, id = 1)]
-struct NoValue {
-    value: u64,
-}
+struct NoValue;
 
 #[message(topic = , id = 1)]
-struct EmptyValue {
-    value: u64,
-}
+struct EmptyValue;
 
 #[message(topic = "a" id = 1)]
-struct NoComma {
-    value: u64,
-}
+struct NoComma;
 
 #[message(topic = "a", id = 1, id = 2)]
-struct Twice {
-    value: u64,
-}
+struct Twice;
 
 #[message(topic = "", id = 1)]
-struct EmptyTopic {
-    value: u64,
-}
+struct EmptyTopic;
 
 #[message(topic = "0123456789012345678901234567890123456789012345678901234567890123456789\
                    0123456789012345678901234567890123456789012345678901234567890123456789\
                    0123456789012345678901234567890123456789012345678901234567890123456789\
                    0123456789012345678901234567890123456789012345678901234567890123456789", id = 1)]
-struct LongTopic {
-    value: u64,
-}
+struct LongTopic;
 
 #[message(topic = "a b", id = 1)]
-struct Blank {
-    value: u64,
-}
+struct Blank;
 
 #[message(topic = swaps, id = 1)]
-struct NameAsTopic {
-    value: u64,
-}
+struct NameAsTopic;
 
 #[message(pad)]
 #[repr(u8)]

@@ -22,47 +22,27 @@ impl NoList {
 struct UnknownArgument;
 
 #[service(reads(Tick), writes(Tick))]
-impl UnknownArgument {
-    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-        Ok(())
-    }
-}
+impl UnknownArgument {}
 
 struct TopicAsText;
 
 #[service(reads("ticks"))]
-impl TopicAsText {
-    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-        Ok(())
-    }
-}
+impl TopicAsText {}
 
 struct Twice;
 
 #[service(reads(Tick, Tick))]
-impl Twice {
-    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-        Ok(())
-    }
-}
+impl Twice {}
 
 struct PortTwice;
 
 #[service(reads(Tick as ticks), emits(Tick as ticks))]
-impl PortTwice {
-    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-        Ok(())
-    }
-}
+impl PortTwice {}
 
 struct PortNamedRun;
 
 #[service(emits(Tick as run))]
-impl PortNamedRun {
-    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-        Ok(())
-    }
-}
+impl PortNamedRun {}
 
 struct GenericMessage<M>(M);
 
@@ -107,9 +87,7 @@ struct ReturnsNothing;
 
 #[service(reads(Tick))]
 impl ReturnsNothing {
-    async fn run(&mut self, ctx: &mut Context<Self>) {
-        let _ = ctx.subscribe::<Tick>();
-    }
+    async fn run(&mut self, _ctx: &mut Context<Self>) {}
 }
 
 struct WithoutContext;
@@ -134,9 +112,7 @@ struct NoRun;
 
 #[service(reads(Tick))]
 impl NoRun {
-    async fn start(&mut self) -> u64 {
-        1
-    }
+    async fn start(&mut self) {}
 }
 
 /// A refused block is one error: its uses are none.
