@@ -44,8 +44,7 @@ fn metrics() -> Vec<Metric> {
         line: region.line("exporter=metrics"),
         wall_clock: Box::new(|| UNIX_EPOCH + Duration::from_nanos(START)),
     };
-    let settings = OtlpMetrics::new(&collector.url());
-    let pusher = Pusher::new(settings).unwrap();
+    let pusher = Pusher::new(OtlpMetrics::new(&collector.url())).unwrap();
     let (stopper, run) = pusher.open(node, |notice| panic!("{notice}")).unwrap();
     stopper.stop();
     run();

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use super::faults::Running;
 use crate::attributes;
-use crate::collector::{Collector, Request, texts};
+use crate::collector::{Collector, texts};
 
 /// A message that was sent by `Feed`, and its handling by `Sum`, which failed.
 fn spans() -> [Span; 2] {
@@ -29,19 +29,15 @@ fn spans() -> [Span; 2] {
     [sent, handled]
 }
 
-fn received() -> Request {
+#[test]
+fn spans_have_the_ids_times_and_attributes_that_opentelemetry_defines() {
     let collector = Collector::new([]);
     let settings = OtlpTraces::new(&format!("{}/otlp/", collector.url()));
     let settings = settings.namespace("bandit").header("authorization", "Bearer abc");
     let running = Running::start(settings);
     spans().into_iter().for_each(|span| running.queue.record(span));
     running.end();
-    collector.request()
-}
-
-#[test]
-fn spans_have_the_ids_times_and_attributes_that_opentelemetry_defines() {
-    let request = received();
+    let request = collector.request();
     assert_eq!(request.line, "POST /otlp/v1/traces HTTP/1.1");
     assert_eq!(request.header("content-type"), "application/x-protobuf");
     assert_eq!(request.header("authorization"), "Bearer abc");
