@@ -105,9 +105,7 @@ type Running = JoinHandle<Result<BundleReport, BundleError>>;
 fn speaking() -> Speaking {
     let (reader, writer) = pipe().unwrap();
     let (sender, events) = channel();
-    let bundle = Bundle::new().observe(move |event| {
-        let _ = sender.send(event.clone());
-    });
+    let bundle = Bundle::new().observe(move |event| _ = sender.send(event.clone()));
     Speaking { bundle, writer, said: Said::by(reader), events }
 }
 

@@ -6,7 +6,7 @@
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![cfg(feature = "topology")]
 
-use crate::is_alone;
+use crate::alone;
 use crate::support::number;
 
 mod child;
@@ -22,26 +22,22 @@ fn process() {
 
 #[test]
 fn hostile_peers_in_memory_harm_nobody() {
-    if !is_alone("killed::hostile_peers_in_memory_harm_nobody") {
-        return;
-    }
-    hostile::run(number("HOSTILE_SECONDS").unwrap_or(4));
+    let seconds = number("HOSTILE_SECONDS").unwrap_or(4);
+    alone("killed::hostile_peers_in_memory_harm_nobody", || hostile::run(seconds));
 }
 
 #[test]
 fn strangers_a_reader_with_garbage_in_its_memory_is_let_go() {
-    if !is_alone("killed::strangers_a_reader_with_garbage_in_its_memory_is_let_go") {
-        return;
-    }
-    hostile::run_reader_alone();
+    const NAME: &str = "killed::strangers_a_reader_with_garbage_in_its_memory_is_let_go";
+
+    alone(NAME, hostile::run_reader_alone);
 }
 
 #[test]
 fn no_kill_tears_loses_or_invents_messages() {
-    if !is_alone("killed::no_kill_tears_loses_or_invents_messages") {
-        return;
-    }
-    let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
-    let kills = number("KILLS").unwrap_or(60);
-    torture::run_all(seed, kills).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    alone("killed::no_kill_tears_loses_or_invents_messages", || {
+        let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
+        let kills = number("KILLS").unwrap_or(60);
+        torture::run_all(seed, kills).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    });
 }

@@ -24,21 +24,18 @@ mod killed;
 mod otlp;
 mod overload;
 
-/// Returns whether this process runs only this test. If not, runs it alone in another process,
-/// because the test measures its process.
+/// Runs the body of this test, which measures its process, alone in another process.
 #[cfg(all(target_os = "linux", feature = "topology"))]
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "it passes on what the other prints")]
-fn is_alone(test: &str) -> bool {
+fn alone(test: &str, body: impl FnOnce()) {
     const ALONE: &str = "MYCELIUM_TEST_ALONE";
 
     if std::env::var_os(ALONE).is_some() {
-        return true;
+        return body();
     }
-    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    let output = command.args(["--exact", test, "--nocapture"]).env(ALONE, "").output().unwrap();
+    let output = support::in_role(test).env(ALONE, "").output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     print!("{printed}");
     eprint!("{}", String::from_utf8_lossy(&output.stderr));
     assert!(printed.contains("test result: ok. 1 passed"), "{test}: {}", output.status);
-    false
 }

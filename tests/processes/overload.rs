@@ -14,7 +14,7 @@ use mycelium::emit::Refusal;
 use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
-use crate::is_alone;
+use crate::alone;
 use crate::support::number;
 
 #[message(topic = "load", id = 1)]
@@ -108,26 +108,26 @@ async fn overload(policy: &str, keys: &str, duration: Duration) {
     conserved(policy, &report.counters, taken.load(Ordering::Relaxed));
 }
 
-const POLICIES: [(&str, &str); 7] = [
-    ("block", ""),
-    ("reject", ""),
-    ("drop-newest", ""),
-    ("drop-oldest", ""),
-    ("latest", ""),
-    ("latest", "key = \"key\"\nkeys = 20\n"),
-    ("sample(1/10)", ""),
-];
+#[test]
+fn under_overload_each_message_is_counted_once_and_memory_does_not_grow() {
+    alone(
+        "overload::under_overload_each_message_is_counted_once_and_memory_does_not_grow",
+        all_policies,
+    );
+}
 
-#[tokio::test]
-async fn under_overload_each_message_is_counted_once_and_memory_does_not_grow() {
-    const NAME: &str =
-        "overload::under_overload_each_message_is_counted_once_and_memory_does_not_grow";
-
-    if !is_alone(NAME) {
-        return;
-    }
+#[tokio::main(flavor = "current_thread")]
+async fn all_policies() {
     let duration = number("SECONDS").map_or(Duration::from_millis(200), Duration::from_secs);
-    for (policy, keys) in POLICIES {
+    for (policy, keys) in [
+        ("block", ""),
+        ("reject", ""),
+        ("drop-newest", ""),
+        ("drop-oldest", ""),
+        ("latest", ""),
+        ("latest", "key = \"key\"\nkeys = 20\n"),
+        ("sample(1/10)", ""),
+    ] {
         // The first run of each policy allocates what stays, such as the threads' own memory.
         overload(policy, keys, Duration::from_millis(50)).await;
         let before = resident();

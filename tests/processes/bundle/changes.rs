@@ -1,20 +1,31 @@
 //! Members that are added, removed and replaced while the bundle runs.
 
 use std::process::Command;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use mycelium_bundle::{
-    BundleError, BundleEvent, BundleHandle, Change, ChangeError, Member, MemberPhase,
+    BundleError, BundleEvent, BundleHandle, Change, ChangeError, Member, MemberPhase, MemberStatus,
 };
 use rustix::process::Signal;
 
 use crate::bundle::{LATE, PATIENCE, end, kill, speaking};
 
-/// Returns the name, phase and number of starts of each member.
-fn phases(handle: &BundleHandle) -> Vec<(String, MemberPhase, u64)> {
-    let members = handle.members().into_iter();
-    members.map(|status| (status.name, status.phase, status.starts)).collect()
+/// Returns a value of each member.
+fn of_each<T>(handle: &BundleHandle, value: fn(MemberStatus) -> T) -> Vec<T> {
+    handle.members().into_iter().map(value).collect()
+}
+
+/// Returns the texts of the remaining events from the first one on that begins with this text.
+fn events_from(events: &Receiver<BundleEvent>, start: &str) -> Vec<String> {
+    let events: Vec<String> = events.iter().map(|event| event.to_string()).collect();
+    events[place_of(&events, start)..].to_vec()
+}
+
+/// Returns the position of the first event that begins with this text.
+fn place_of(events: &[String], start: &str) -> usize {
+    let place = events.iter().position(|event| event.starts_with(start));
+    place.unwrap_or_else(|| panic!("`{start}` in {events:?}"))
 }
 
 #[test]
@@ -33,10 +44,9 @@ fn replaced_members_end_in_order_and_start_when_all_have_ended() {
     assert_eq!(bundle.said.sorted(), ["added waits", "sink waits", "source waits"]);
     assert_eq!(handle.pid("middle"), Some(middle));
     end(&handle, running);
-    let events: Vec<String> = bundle.events.iter().map(|event| event.to_string()).collect();
-    let again = &events[place_of(&events, "sink: exited")..];
+    let again = events_from(&bundle.events, "sink: exited");
     for started in ["added: started", "sink: started", "source: started"] {
-        place_of(again, started);
+        place_of(&again, started);
     }
 }
 
@@ -44,7 +54,7 @@ fn replaced_members_end_in_order_and_start_when_all_have_ended() {
 fn one_change_that_does_not_fit_refuses_all() {
     let mut bundle = speaking().with("wait", "sink", &["source"]).with("wait", "source", &[]);
     let (handle, running) = bundle.started::<2>();
-    let before = handle.members().iter().map(|member| member.pid).collect::<Vec<_>>();
+    let before = of_each(&handle, |member| member.pid);
     let member = |name: &'static str| Member::new(name, || Command::new("/nowhere"));
     let good = || Change::Remove("sink".into());
     let unknown = "the bundle has no member `sauce`; its members are: source [M0410]";
@@ -64,8 +74,7 @@ fn one_change_that_does_not_fit_refuses_all() {
         let error = handle.change([good(), change]).unwrap_err();
         assert_eq!(error.to_string(), message);
     }
-    let after = handle.members().iter().map(|member| member.pid).collect::<Vec<_>>();
-    assert_eq!(before, after);
+    assert_eq!(of_each(&handle, |member| member.pid), before);
     handle.change([]).unwrap();
     end(&handle, running);
     let error = handle.change([]).unwrap_err();
@@ -99,8 +108,7 @@ fn a_removed_member_that_hangs_or_fails_does_not_end_the_others() {
     handle.change([Change::Remove("sink".into()), Change::Replace(odd)]).unwrap();
     bundle.wait_for("sink: did not end and was killed");
     bundle.wait_for("odd: started");
-    let names = phases(&handle).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
-    assert_eq!(names, ["source", "odd"]);
+    assert_eq!(of_each(&handle, |member| member.name), ["source", "odd"]);
     bundle.said.sorted::<2>();
     handle.stop_within(PATIENCE);
     assert!(running.join().unwrap().is_ok());
@@ -132,12 +140,6 @@ fn a_replaced_member_that_has_completed_or_backs_off_starts_at_once() {
     end(&handle, running);
 }
 
-/// Returns the position of the first event that begins with this text.
-fn place_of(events: &[String], start: &str) -> usize {
-    let place = events.iter().position(|event| event.starts_with(start));
-    place.unwrap_or_else(|| panic!("`{start}` in {events:?}"))
-}
-
 #[test]
 fn added_and_replaced_members_end_in_their_new_order() {
     let mut bundle = speaking().with("wait", "replaced", &[]).with("wait", "source", &[]);
@@ -147,11 +149,10 @@ fn added_and_replaced_members_end_in_their_new_order() {
     handle.replace(bundle.member("wait", "replaced", &["added"])).unwrap();
     assert_eq!([bundle.said.next(), bundle.said.next()], ["replaced ends", "replaced waits"]);
     end(&handle, running);
-    let events: Vec<String> = bundle.events.iter().map(|event| event.to_string()).collect();
-    let events = &events[place_of(&events, "source: was sent SIGTERM")..];
+    let events = events_from(&bundle.events, "source: was sent SIGTERM");
     for (feeder, after) in [("source", "added"), ("added", "replaced")] {
-        let exited = place_of(events, &format!("{feeder}: exited"));
-        assert!(exited < place_of(events, &format!("{after}: was sent SIGTERM")), "{events:?}");
+        let exited = place_of(&events, &format!("{feeder}: exited"));
+        assert!(exited < place_of(&events, &format!("{after}: was sent SIGTERM")), "{events:?}");
     }
 }
 

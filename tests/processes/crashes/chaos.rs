@@ -196,7 +196,7 @@ impl Run {
         }
         let life = self.lives.of(member).saturating_sub(1);
         let path = marks::file(&self.place, member, life, topic, role);
-        let (mark, end) = (marks::Mark::file(&path), now() + AIM);
+        let (mark, end) = (fs::File::open(&path).ok(), now() + AIM);
         while marks::Mark::of(mark.as_ref()).phase != phase && now() < end {
             std::hint::spin_loop();
         }

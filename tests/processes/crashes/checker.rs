@@ -8,8 +8,10 @@
 //! reports the messages. If both processes ran from their start to an orderly end, all emitted
 //! messages were received.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
+
+use super::records::Record;
 
 /// When a start of a member began, got SIGTERM, and ended, as numbers of events, and whether it was
 /// killed.
@@ -57,16 +59,10 @@ pub(crate) struct Read {
     pub(crate) promise: Promise,
     /// Whether its subscription has ended.
     pub(crate) done: bool,
-    pub(crate) seen: Vec<Seen>,
+    pub(crate) records: Vec<Record>,
     /// For a kill: the start of each publisher, and the number below which its messages were known
     /// to be confirmed at that time.
     pub(crate) confirmed: Vec<(u64, u64)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Seen {
-    Got { life: u64, number: u64, sequence: u64, whole: bool, again: bool },
-    Gap { epoch: u64, count: u64, exact: bool },
 }
 
 /// The numbers of a check.
@@ -124,9 +120,7 @@ pub(crate) fn check(sent: &[Sent], read: &[Read], slots: u64) -> Result<Tally, S
     for sent in sent {
         // The starts of a reader are in order.
         let readers = read.iter().filter(|read| read.topic == sent.topic);
-        let mut names: Vec<_> = readers.map(|read| read.reader).collect();
-        names.sort_unstable();
-        names.dedup();
+        let names: BTreeSet<_> = readers.map(|read| read.reader).collect();
         for name in names {
             let starts = read.iter().filter(|read| (read.topic, read.reader) == (sent.topic, name));
             pair(sent, &starts.collect::<Vec<_>>(), slots, &mut tally)?;
@@ -138,13 +132,15 @@ pub(crate) fn check(sent: &[Sent], read: &[Read], slots: u64) -> Result<Tally, S
             .filter(|sent| sent.topic == read.topic)
             .map(|sent| (sent.life, sent.epoch))
             .collect();
-        for seen in &read.seen {
-            let is_known = match seen {
-                Seen::Got { life, .. } => known.contains_key(life),
-                Seen::Gap { epoch, .. } => known.values().any(|known| known == epoch),
+        for record in &read.records {
+            let is_known = match record {
+                Record::Got { life, .. } => known.contains_key(life),
+                Record::Gap { epoch, .. } => known.values().any(|known| known == epoch),
+                Record::Epoch(_) | Record::Sent(_) => false,
+                Record::End => true,
             };
             if !is_known {
-                return Err(format!("{} of nobody: {seen:?}", about(read)));
+                return Err(format!("{} of nobody: {record:?}", about(read)));
             }
         }
     }
@@ -246,10 +242,10 @@ fn check_repeats(promise: Promise, place: &Place, next: u64, slots: u64) -> Resu
 /// If a publisher was killed and has started again, a reader gets a gap before its own end, because
 /// more may have been sent. A publisher that got SIGTERM may have reported its end before the kill.
 fn check_told(sent: &Sent, read: &Read, place: &Place) -> Result<(), String> {
-    let later = |seen: &Seen| matches!(seen, Seen::Got { life, .. } if *life > sent.life);
+    let later = |record: &Record| matches!(record, Record::Got { life, .. } if *life > sent.life);
     let may_have_ended = sent.span.asked < sent.span.ended && place.next == sent.count;
     let was_there = place.received > 0 && sent.span.killed && read.done && !may_have_ended;
-    if was_there && !place.vague && read.seen.iter().any(later) {
+    if was_there && !place.vague && read.records.iter().any(later) {
         return Err("got no gap for the end of its publisher".to_owned());
     }
     Ok(())
@@ -260,9 +256,9 @@ fn follow(sent: &Sent, read: &Read) -> Result<Place, String> {
     let mut place = Place::default();
     // Messages in gaps before the first message, whose number then shows the position.
     let mut before = 0;
-    for seen in &read.seen {
-        match *seen {
-            Seen::Gap { epoch, count, exact } if epoch == sent.epoch => {
+    for record in &read.records {
+        match *record {
+            Record::Gap { epoch, count, exact } if epoch == sent.epoch => {
                 // A publisher that ends in order while disconnected has nothing left to send, but
                 // cannot report that.
                 if !exact && !sent.span.killed && count > 0 {
@@ -284,7 +280,7 @@ fn follow(sent: &Sent, read: &Read) -> Result<Place, String> {
                     None => before += count,
                 }
             }
-            Seen::Got { life, number, sequence, whole, again } if life == sent.life => {
+            Record::Got { life, number, sequence, whole, again } if life == sent.life => {
                 if !whole || number != sequence {
                     return Err(format!("{number} came as {sequence}, whole: {whole}"));
                 }

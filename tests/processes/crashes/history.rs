@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::checker::{Read, Seen, Sent};
+use super::checker::{Read, Sent};
 use super::launch::STREAMS;
 use super::lives::Starts;
 use super::marks::{self, Role};
@@ -45,18 +45,10 @@ pub(crate) fn of(place: &Path, starts: &Starts) -> (Vec<Sent>, Vec<Read>) {
             let records = read(&file(place, reader, life, topic), 0);
             let done = records.contains(&Record::End);
             assert!(done || start.life.killed, "{reader} {life} has not read {topic} to its end");
-            let seen = records.into_iter().filter_map(|record| match record {
-                Record::Got { life, number, sequence, whole, again } => {
-                    Some(Seen::Got { life, number, sequence, whole, again })
-                }
-                Record::Gap { epoch, count, exact } => Some(Seen::Gap { epoch, count, exact }),
-                _ => None,
-            });
-            let seen = seen.collect();
             let confirmed = start.confirmed.iter().filter(|known| known.0 == topic);
             let confirmed = confirmed.map(|(_, life, before)| (*life, *before)).collect();
             let span = start.life;
-            received.push(Read { topic, reader, life, span, promise, done, seen, confirmed });
+            received.push(Read { topic, reader, life, span, promise, done, records, confirmed });
         }
     }
     (sent, received)

@@ -32,13 +32,17 @@ pub(crate) fn errors(place: &Path, member: &str, life: u64) -> PathBuf {
     place.join(format!("{member}.{life}.err"))
 }
 
+/// Returns a bundle without members, and its events.
+pub(crate) fn observed() -> (Bundle, Receiver<BundleEvent>) {
+    let (sender, events) = channel();
+    let bundle = Bundle::new().deadline(PATIENCE);
+    (bundle.observe(move |event| _ = sender.send(event.clone())), events)
+}
+
 /// Returns a bundle of the nodes with their own directory, and its events. Nodes end in order: each
 /// one after the nodes that it reads from.
 pub(crate) fn bundle(place: &Path) -> (Bundle, Receiver<BundleEvent>) {
-    let (sender, events) = channel();
-    let mut bundle = Bundle::new().deadline(PATIENCE).observe(move |event| {
-        let _ = sender.send(event.clone());
-    });
+    let (mut bundle, events) = observed();
     let restart = Restart {
         limit: u32::MAX,
         window: Duration::from_secs(1),

@@ -80,10 +80,8 @@ impl Marker {
 
     /// Records that all messages below this number are confirmed.
     pub(crate) fn confirmed(&self, before: u64) -> io::Result<()> {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&(Phase::Confirmed as u64).to_le_bytes());
-        bytes[8..].copy_from_slice(&before.to_le_bytes());
-        self.0.write_all_at(&bytes, 0)
+        let mark = [Phase::Confirmed as u64, before].map(u64::to_le_bytes);
+        self.0.write_all_at(mark.as_flattened(), 0)
     }
 }
 
@@ -94,14 +92,10 @@ pub(crate) fn file(directory: &Path, member: &str, life: u64, topic: &str, role:
 
 /// Reads a mark file. Without the file, the process has not started.
 pub(crate) fn read(path: &Path) -> Mark {
-    Mark::of(Mark::file(path).as_ref())
+    Mark::of(File::open(path).ok().as_ref())
 }
 
 impl Mark {
-    pub(crate) fn file(path: &Path) -> Option<File> {
-        File::open(path).ok()
-    }
-
     pub(crate) fn of(file: Option<&File>) -> Mark {
         let mut bytes = [0; 16];
         if let Some(file) = file {

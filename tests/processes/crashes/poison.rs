@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::abort;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mycelium::supervision::Restart;
 use mycelium::{Context, DeadLetter, Delivery, Node, Result, Topology, message, service};
-use mycelium_bundle::{Bundle, BundleEvent, MemberPhase};
+use mycelium_bundle::{BundleEvent, MemberPhase};
 use mycelium_tokio::Tokio;
 
 use super::launch::{self, PATIENCE};
@@ -108,10 +107,7 @@ fn enter() {
 fn only_the_message_that_kills_its_reader_is_dead_lettered() {
     let Directory(place) = &Directory::new("poison");
     fs::create_dir(place).unwrap();
-    let (sender, events) = channel();
-    let mut bundle = Bundle::new().deadline(PATIENCE).observe(move |event| {
-        _ = sender.send(event.clone());
-    });
+    let (mut bundle, events) = launch::observed();
     let (backoff, longest) = (Duration::from_millis(5), Duration::from_millis(20));
     let restart = Restart { limit: 10, window: PATIENCE, backoff, longest };
     for name in ["feed", "eater"] {

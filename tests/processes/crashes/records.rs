@@ -28,7 +28,7 @@ pub(crate) enum Record {
 }
 
 impl Record {
-    fn fields(self) -> [u64; 5] {
+    fn fields(self) -> [u64; SIZE / 8] {
         match self {
             Record::Epoch(epoch) => [1, epoch, 0, 0, 0],
             Record::Sent(number) => [2, number, 0, 0, 0],
@@ -71,11 +71,7 @@ impl Log {
     }
 
     pub(crate) fn put(&self, record: Record) -> io::Result<()> {
-        let mut bytes = [0; SIZE];
-        for (place, field) in bytes.chunks_mut(8).zip(record.fields()) {
-            place.copy_from_slice(&field.to_le_bytes());
-        }
-        (&self.0).write_all(&bytes)
+        (&self.0).write_all(record.fields().map(u64::to_le_bytes).as_flattened())
     }
 
     /// Records a delivery. `content` returns the content of a message.

@@ -278,10 +278,7 @@ async fn receive(side: &Side, role: &str, life: u64, forks: bool) {
             Ok(Some((_, number))) => {
                 let Delivery::Msg(message) = &delivery else { unreachable!("it has a number") };
                 let again = u64::from(message.redelivered());
-                let mut record = [0; 16];
-                record[..8].copy_from_slice(&number.to_le_bytes());
-                record[8..].copy_from_slice(&again.to_le_bytes());
-                log.write_all(&record).unwrap();
+                log.write_all([number, again].map(u64::to_le_bytes).as_flattened()).unwrap();
             }
             Ok(None) => {}
             Err(error) => {

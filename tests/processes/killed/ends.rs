@@ -2,11 +2,13 @@
 //! gets everything, and then the end.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use mycelium::{Context, Delivery, Node, Policy, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
+
+use crate::support::{Directory, in_role};
 
 const PLACE: &str = "MYCELIUM_ENDS_PLACE";
 const COUNT: u64 = 20_000;
@@ -76,16 +78,10 @@ fn feed() {
 #[test]
 fn the_end_of_a_process_that_has_ended_by_itself_arrives() {
     for round in 0..6 {
-        let place = format!("mycelium-ends-{}-{round}", std::process::id());
-        let place = std::env::temp_dir().join(place);
-        let mut feed = Command::new(std::env::current_exe().unwrap())
-            .args(["killed::ends::feed", "--exact", "--nocapture"])
-            .env(PLACE, &place)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        run(node("sink", &place));
+        let Directory(place) = &Directory::new(&format!("ends-{round}"));
+        let mut feed = in_role("killed::ends::feed");
+        let mut feed = feed.env(PLACE, place).stdout(Stdio::null()).spawn().unwrap();
+        run(node("sink", place));
         assert!(feed.wait().unwrap().success());
-        _ = std::fs::remove_dir_all(&place);
     }
 }

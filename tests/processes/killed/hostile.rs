@@ -36,7 +36,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create
 use tokio::time::{Instant, sleep, timeout};
 
 use super::child::{Follow, Side, Words};
-use super::torture::{EPOCH, descriptors, memfds, private_directory, publish};
+use super::torture::{EPOCH, held, private_directory, publish};
 
 /// How long one attack lasts.
 const ATTACK: Duration = Duration::from_millis(60);
@@ -74,30 +74,18 @@ impl Attacker {
 
     /// Returns the wrong descriptor that this attack passes in place of `region`, if it passes one.
     fn other(&self, region: &OwnedFd, layout: Layout, identity: RingIdentity) -> Option<OwnedFd> {
-        let directory = || File::open("/").ok().map(OwnedFd::from);
         let wrong = RingIdentity { epoch: identity.epoch ^ 1, ..identity };
         match self.way {
             1 => Some(memfd(1 << 16, false)),
             2 => Some(memfd(1 << 12, true)),
             3 => File::open("/dev/zero").ok().map(OwnedFd::from),
-            4 => directory(),
+            4 => File::open("/").ok().map(OwnedFd::from),
             5 if self.is_reader => region.try_clone().ok(),
             5 => cursor_region("hostile", layout, 4, identity).ok().map(|(_, file)| file),
             6 if self.is_reader => cursor_region("hostile", layout, 3, wrong).ok().map(|it| it.1),
             6 => data_region("hostile", layout, 4, wrong, false).ok().map(|(_, file)| file),
             _ => None,
         }
-    }
-
-    fn send(
-        &self,
-        connection: &Connection,
-        kind: PacketKind,
-        number: u64,
-        args: [u64; 4],
-        file: &OwnedFd,
-    ) {
-        _ = connection.send(Packet::new(kind, number, args), Some(file.as_fd()));
     }
 
     /// Answers a region that was passed to this hostile reader.
@@ -108,25 +96,29 @@ impl Attacker {
         let Ok(data) = ForeignData::attach(mapping, identity) else { return };
         let layout = data.layout();
         let Ok((region, own)) = cursor_region("hostile", layout, 9, identity) else { return };
-        let number = packet.number;
+        let (number, args) = (packet.number, [9, 0, 0, 0]);
+        let pass = |number, args, file: &OwnedFd| {
+            let packet = Packet::new(PacketKind::Cursors, number, args);
+            _ = connection.send(packet, Some(file.as_fd()));
+        };
         if let Some(other) = self.other(&file, layout, identity) {
-            return self.send(connection, PacketKind::Cursors, number, [9, 0, 0, 0], &other);
+            return pass(number, args, &other);
         }
         match self.way {
             7 => {
                 for lie in [u64::MAX, 0, number + 1, number << 32] {
-                    self.send(connection, PacketKind::Cursors, lie, [9, 0, 0, 0], &own);
+                    pass(lie, args, &own);
                 }
             }
-            8 => self.send(connection, PacketKind::Cursors, number, [u64::MAX, 7, 7, 7], &own),
+            8 => pass(number, [u64::MAX, 7, 7, 7], &own),
             9 => {
                 for _ in 0..2000 {
                     connection.wake();
-                    self.send(connection, PacketKind::Cursors, number, [9, 0, 0, 0], &own);
+                    pass(number, args, &own);
                 }
             }
             _ => {
-                self.send(connection, PacketKind::Cursors, number, [9, 0, 0, 0], &own);
+                pass(number, args, &own);
                 self.spoil(region, CursorRegion::memory);
             }
         }
@@ -138,7 +130,8 @@ impl Attacker {
         let identity = RingIdentity { epoch: self.epoch, digest: Words::DIGEST.0 };
         let Ok((region, file)) = data_region("hostile", layout, 4, identity, false) else { return };
         let pass = |number, args, file: &OwnedFd| {
-            self.send(connection, PacketKind::Region, number, args, file);
+            let packet = Packet::new(PacketKind::Region, number, args);
+            _ = connection.send(packet, Some(file.as_fd()));
         };
         let args = [self.epoch, 0, 1, 0];
         if let Some(other) = self.other(&file, layout, identity) {
@@ -356,13 +349,13 @@ pub(crate) fn run(seconds: u64) {
     }));
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     drop(runtime());
-    let before = (descriptors(), memfds());
+    let before = held();
     let place = private_directory("spoilt");
     let received = runtime().block_on(victim(&place, Duration::from_secs(seconds)));
     assert_eq!(panics.load(Ordering::Relaxed), 0, "a task panicked");
     _ = std::panic::take_hook();
     std::fs::remove_dir_all(&place).unwrap();
-    assert_eq!((descriptors(), memfds()), before, "descriptors and mappings are left");
+    assert_eq!(held(), before, "descriptors and mappings are left");
     println!("hostile memory: {received:?} messages of the others in {seconds} s, none missing");
 }
 
@@ -413,8 +406,7 @@ async fn until_let_go(place: &Path) {
 /// Publishes for a friendly reader and reads from a friendly publisher, under attack. Returns how
 /// many messages each of the two has received.
 async fn victim(place: &Path, time: Duration) -> [u64; 2] {
-    let quiet = || -> mycelium_transports::link::Observer { Arc::new(|_| {}) };
-    let side = |name: &str, boot| Side::new(name, boot, place.to_owned(), true, quiet());
+    let side = |name, boot| Side::new(name, boot, place.to_owned(), true, Arc::new(|_| {}));
     let (victim, friend) = (side("victim", 1), side("friend", 2));
     let (reading, writing) = (side("spoiler", 3), side("hostile", 4));
     let (from_victim, from_friend) = (victim.topic(), friend.topic());

@@ -131,12 +131,12 @@ pub(crate) fn run(plan: Plan) -> Result<Figures, String> {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // The first runtime opens descriptors that stay open until the process ends.
     drop(runtime());
-    let before = (descriptors(), memfds());
+    let before = held();
     let runtime = runtime();
     let place = private_directory(&format!("killed-{}", plan.seed));
     let figures = runtime.block_on(torture(plan, &place))?;
     drop(runtime);
-    let after = (descriptors(), memfds());
+    let after = held();
     if before != after {
         return Err(format!("left behind: {before:?} descriptors and mappings became {after:?}"));
     }
@@ -434,13 +434,9 @@ pub(crate) fn private_directory(name: &str) -> PathBuf {
     place
 }
 
-/// Returns how many descriptors this process has open.
-pub(crate) fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
-}
-
-/// Returns how many mappings of rings this process has.
-pub(crate) fn memfds() -> usize {
+/// Returns how many descriptors this process has open, and how many mappings of rings it has.
+pub(crate) fn held() -> [usize; 2] {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    maps.lines().filter(|line| line.contains("/memfd:")).count()
+    let rings = maps.lines().filter(|line| line.contains("/memfd:"));
+    [fs::read_dir("/proc/self/fd").map_or(0, Iterator::count), rings.count()]
 }

@@ -9,7 +9,6 @@ use mycelium::error::BuildError;
 use mycelium::metrics::OtlpMetrics;
 use mycelium::observe::Report;
 use mycelium::trace::OtlpTraces;
-use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
@@ -65,28 +64,26 @@ fn counters(report: &Report) -> BTreeMap<(String, Vec<String>), u64> {
     all
 }
 
-async fn on(executor: impl Executor) {
-    let collector = Collector::new([]);
-    let metrics = OtlpMetrics::new(&collector.url()).interval(Duration::from_secs(3600));
-    let node = pipeline("main", 1000).otlp_metrics(metrics).build().unwrap();
-    let report = node.start(executor).unwrap().join().await.unwrap();
-    // The node has sent the last values at its end.
-    let requests = collector.rest();
-    let (sums, counters) = (sums(&requests, "main"), counters(&report));
-    assert!(counters.len() > 20, "{counters:?}");
-    for (key, count) in &counters {
-        assert_eq!(sums.get(key), Some(count), "{key:?}");
-    }
-    let sent = ["ticks", "Feed", "", "", "", ""].map(str::to_owned).to_vec();
-    assert_eq!(sums[&("mycelium_messages_sent".to_owned(), sent)], 1000);
-    let line = line(&report, Kind::Pusher);
-    assert_eq!(line.label("exporter"), "metrics");
-    assert_eq!(["taken", "failed", "refused"].map(|name| line.value(name)), [1, 0, 0]);
-}
-
 #[test]
 fn the_last_values_of_a_node_are_those_of_its_report() {
-    on_each_executor(async |executor, _| on(executor).await);
+    on_each_executor(async |executor, _| {
+        let collector = Collector::new([]);
+        let metrics = OtlpMetrics::new(&collector.url()).interval(Duration::from_secs(3600));
+        let node = pipeline("main", 1000).otlp_metrics(metrics).build().unwrap();
+        let report = node.start(executor).unwrap().join().await.unwrap();
+        // The node has sent the last values at its end.
+        let requests = collector.rest();
+        let (sums, counters) = (sums(&requests, "main"), counters(&report));
+        assert!(counters.len() > 20, "{counters:?}");
+        for (key, count) in &counters {
+            assert_eq!(sums.get(key), Some(count), "{key:?}");
+        }
+        let sent = ["ticks", "Feed", "", "", "", ""].map(str::to_owned).to_vec();
+        assert_eq!(sums[&("mycelium_messages_sent".to_owned(), sent)], 1000);
+        let line = line(&report, Kind::Pusher);
+        assert_eq!(line.label("exporter"), "metrics");
+        assert_eq!(["taken", "failed", "refused"].map(|name| line.value(name)), [1, 0, 0]);
+    });
 }
 
 #[tokio::test]

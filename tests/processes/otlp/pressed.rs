@@ -37,17 +37,12 @@ fn about(node: &str, signal: &str) -> Vec<String> {
     lines.iter().filter(|it| it.contains(&node) && it.contains(signal)).cloned().collect()
 }
 
-/// Returns exporters of spans and metrics to this collector, with short timeouts.
-fn at(url: &str) -> (OtlpTraces, OtlpMetrics) {
-    let moment = Duration::from_millis(100);
-    let traces = OtlpTraces::new(url).timeout(moment).flush(moment).batch(64).queue(256);
-    (traces, OtlpMetrics::new(url).timeout(moment).flush(moment))
-}
-
-/// Runs the pipeline with this collector, and checks its log lines.
+/// Runs the pipeline with this collector and short timeouts, and checks its log lines.
 async fn with_collector(name: &'static str, url: &str) -> [Ended; 2] {
     LazyLock::force(&LINES);
-    let (traces, metrics) = at(url);
+    let moment = Duration::from_millis(100);
+    let traces = OtlpTraces::new(url).timeout(moment).flush(moment).batch(64).queue(256);
+    let metrics = OtlpMetrics::new(url).timeout(moment).flush(moment);
     let both = Stages::new(name)
         .start(|builder| builder.otlp(traces.clone()).otlp_metrics(metrics.clone()));
     let ended = both.end().await;
@@ -146,7 +141,7 @@ async fn messages_arrive_while_names_have_no_limit_and_clients_scrape_without_a_
         let builder = builder.otlp_metrics(pushed.clone()).otlp(traces.clone());
         builder.listen_metrics(address).metrics_label_sets(MOST)
     });
-    let address = both.one().start_report().metrics_address.expect("an address");
+    let address = both.one.start_report().metrics_address.expect("an address");
     let is_over = AtomicBool::new(false);
     // This client never reads its response.
     let mut slow = TcpStream::connect(address).unwrap();
@@ -155,7 +150,7 @@ async fn messages_arrive_while_names_have_no_limit_and_clients_scrape_without_a_
         let clients = [(); 3].map(|()| scope.spawn(|| scrape(address, &is_over)));
         for number in 0..NAMES {
             let name = format!("evil\" {number}\n# HELP x");
-            let mut publisher = both.one().publisher::<Noise>(&name).unwrap();
+            let mut publisher = both.one.publisher::<Noise>(&name).unwrap();
             publisher.try_emit(Noise { number }).unwrap();
         }
         let ended =

@@ -35,7 +35,7 @@ pub(crate) struct Ended {
 
 /// The two running nodes.
 pub(crate) struct Both {
-    one: Running,
+    pub(crate) one: Running,
     two: Running,
     /// The spans of each node. The exporters get the same spans.
     spans: [Spans; 2],
@@ -80,10 +80,6 @@ impl Stages {
 }
 
 impl Both {
-    pub(crate) fn one(&self) -> &Running {
-        &self.one
-    }
-
     /// Lets both nodes end, and checks that all messages have arrived in order and that each span
     /// is counted.
     pub(crate) async fn end(self) -> [Ended; 2] {

@@ -13,12 +13,6 @@ pub(crate) struct Found {
     pub(crate) resource: BTreeMap<String, String>,
 }
 
-impl Found {
-    fn service(&self) -> &str {
-        &self.resource["service.name"]
-    }
-}
-
 pub(crate) fn found(requests: &[Request]) -> Vec<Found> {
     let resources = requests.iter().flat_map(|request| request.spans().resource_spans);
     let spans = resources.flat_map(|of_resource| {
@@ -51,7 +45,8 @@ pub(crate) fn check(found: &[Found]) {
                 spans.iter().filter(|found| found.span.parent_span_id.as_slice() == parent);
             let found = of_parent.next().unwrap_or_else(|| panic!("no span of {service}"));
             assert!(of_parent.next().is_none(), "one span of {service}");
-            assert_eq!((found.service(), found.span.name.as_str()), (service, name));
+            let found_service = &*found.resource["service.name"];
+            assert_eq!((found_service, found.span.name.as_str()), (service, name));
             let attributes = texts(&found.span.attributes);
             assert_eq!(attributes["messaging.destination.name"], topic);
             if service == "Work" {
