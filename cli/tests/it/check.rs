@@ -39,6 +39,12 @@ fn program(directory: &Path, name: &str, commands: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// Writes the topology `t.toml` to a directory, and runs `mycelium check` for it.
+fn check_text(directory: &Path, text: &str, arguments: &[&str]) -> Ended {
+    write(directory, "t.toml", text);
+    check(directory, &[&["t.toml"], arguments].concat())
+}
+
 /// Runs `mycelium check` in a directory.
 fn check(directory: &Path, arguments: &[&str]) -> Ended {
     let mut command = tool(&["check"]);

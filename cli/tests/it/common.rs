@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 /// Returns the tool with these arguments, in an environment where it colours a terminal.
 pub(crate) fn tool(arguments: &[&str]) -> Command {
@@ -54,6 +55,14 @@ pub(crate) fn run(arguments: &[&str]) -> Ended {
     Ended::of(&tool(arguments).output().expect("the tool runs"))
 }
 
+/// Returns the tool's output, parsed as JSON.
+#[track_caller]
+pub(crate) fn json(arguments: &[&str]) -> Vec<Value> {
+    let out = run(&[arguments, &["-o", "json"]].concat()).expect_success();
+    let last = out.lines().last().expect("a line");
+    serde_json::from_str(last).expect("an array in JSON")
+}
+
 /// Returns the program of the nodes. Cargo builds it with all tests of the package, but not with
 /// one alone.
 pub(crate) fn ticks() -> PathBuf {
@@ -66,6 +75,13 @@ pub(crate) fn ticks() -> PathBuf {
         "the example is not built: run `cargo build -p mycelium-cli --examples`"
     );
     program
+}
+
+/// Says why a test does not run on this machine. The job `systemd` needs all tests.
+#[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
+pub(crate) fn skip(test: &str, why: &str) {
+    assert!(std::env::var_os("MYCELIUM_TEST_SYSTEMD").is_none(), "{why}");
+    eprintln!("skipped {test}: {why}");
 }
 
 /// A process that is killed on drop.
@@ -108,6 +124,16 @@ impl Process {
         line.trim_end().to_owned()
     }
 
+    /// Reads lines up to one that contains this text.
+    pub(crate) fn until(&mut self, text: &str) -> String {
+        loop {
+            let line = self.line();
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
     /// Returns everything that it writes to standard error until its end, if that is a pipe.
     pub(crate) fn errors(&mut self) -> String {
         let mut errors = String::new();
@@ -115,6 +141,16 @@ impl Process {
             stderr.read_to_string(&mut errors).expect("UTF-8");
         }
         errors
+    }
+
+    /// Waits for its end. Returns the rest of its output, and its errors.
+    pub(crate) fn ended(mut self) -> Ended {
+        let mut out = String::new();
+        if let Some(lines) = &mut self.lines {
+            lines.read_to_string(&mut out).expect("UTF-8");
+        }
+        let err = self.errors();
+        Ended { code: self.child.wait().expect("its end").code(), out, err }
     }
 
     pub(crate) fn kill(&mut self) {

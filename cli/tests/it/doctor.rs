@@ -64,11 +64,6 @@ impl Fake {
         fs::write(path, text).unwrap();
     }
 
-    fn topology(&self, text: &str) -> String {
-        self.write("app.toml", text);
-        self.path("app.toml").to_str().unwrap().to_owned()
-    }
-
     /// Returns the findings and the exit code.
     fn check(&self, arguments: &[&str]) -> (Vec<Value>, i32) {
         let root = self.0.path().to_str().unwrap();
@@ -134,7 +129,10 @@ fn each_fault_is_found_with_what_mends_it() {
 #[test]
 fn a_topology_is_compared_with_the_machine() {
     let fake = Fake::new();
-    let file = fake.topology(
+    let file = fake.path("app.toml");
+    let file = file.to_str().unwrap();
+    fake.write(
+        "app.toml",
         "[node.main]\nservices = [\"Sum\"]\nexecutor = \"glommio\"\nhuge_pages = true\n\
          memory = \"64 GiB\"\n[service.Sum]\nrun = \"pinned(2, 9)\"\nclass = \"fifo(50)\"\n",
     );
@@ -142,7 +140,7 @@ fn a_topology_is_compared_with_the_machine() {
     let limits = "Max open files 64 64 files\nMax locked memory 0 0 bytes\n";
     fake.write("proc/self/limits", limits.to_owned() + "Max realtime priority 10 10\n");
     fake.write("proc/sys/kernel/io_uring_disabled", "2");
-    let (findings, code) = fake.check(&[&file]);
+    let (findings, code) = fake.check(&[file]);
     assert_eq!(code, 1);
     let of = |level: &str| -> Vec<&str> {
         let found = findings.iter().filter(|finding| finding["level"] == level);
@@ -152,13 +150,13 @@ fn a_topology_is_compared_with_the_machine() {
         "descriptors, locked memory, io_uring, pinned services, huge pages, real-time class";
     assert_eq!(of("problem").join(", "), problems);
     assert_eq!(of("note"), ["shared memory", "memory"]);
-    let pinned = fake.finding("pinned services", &[&file]);
+    let pinned = fake.finding("pinned services", &[file]);
     assert_eq!(pinned["found"], "`Sum` on cores 2,9");
     assert!(pinned["meaning"].as_str().unwrap().contains("may not use 9"), "{pinned}");
     let status = "Uid:\t1\t1\nCapEff:\t0000000000800000\nCpus_allowed_list:\t0-9\n";
     fake.write("proc/self/status", status);
-    assert_eq!(fake.finding("real-time class", &[&file])["level"], "ok");
-    assert_eq!(fake.finding("pinned services", &[&file])["level"], "ok");
+    assert_eq!(fake.finding("real-time class", &[file])["level"], "ok");
+    assert_eq!(fake.finding("pinned services", &[file])["level"], "ok");
 }
 
 #[test]

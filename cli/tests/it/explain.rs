@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::common::run;
+use crate::common::{json, run};
 
 fn text(arguments: &[&str]) -> String {
     run(&[&["explain"], arguments].concat()).expect_success()
@@ -57,8 +57,8 @@ fn all_codes_are_listed() {
     let list = text(&["--list"]);
     assert!(list.starts_with("M0001  two services have one name\n"), "{list}");
     assert_eq!(list.lines().count(), mycelium::error::Code::ALL.len());
-    let pages: Value = serde_json::from_str(&text(&["--list", "-o", "json"])).expect("JSON");
-    let codes = pages.as_array().expect("an array").iter().map(|page| page["code"].as_str());
+    let pages = json(&["explain", "--list"]);
+    let codes = pages.iter().map(|page| page["code"].as_str());
     assert!(codes.flatten().eq(list.lines().map(|line| &line[..5])));
     let page: Value = serde_json::from_str(&text(&["8", "--output", "json"])).expect("JSON");
     assert_eq!(page[0]["code"], "M0008");

@@ -1,31 +1,21 @@
 //! `ls`, `hz`, `counters`, `top --once` and `check --live` against running nodes.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::common::{Ended, Process, kill, run, tool};
+use crate::common::{Ended, Process, json, kill, run, tool};
+use crate::world::World;
 
 /// Waits until the condition holds.
 #[track_caller]
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let mut tries = (0..1_000_000).inspect(|_| std::thread::yield_now());
     assert!(tries.any(|_| holds()), "never: {what}");
-}
-
-/// Returns the tool's output, parsed as JSON.
-#[track_caller]
-fn json(arguments: &[&str]) -> Vec<Value> {
-    let mut all = arguments.to_vec();
-    all.extend(["-o", "json"]);
-    let out = run(&all).expect_success();
-    let last = out.lines().last().expect("a line");
-    let rows: Value = serde_json::from_str(last).expect("JSON");
-    rows.as_array().expect("an array").clone()
 }
 
 /// Returns a node that has sent `count` ticks and now waits. Its display is slow and misses some.
@@ -112,9 +102,7 @@ fn a_live_check_finds_drops_and_adds_up() {
     let ended = std::iter::repeat_with(|| run(&arguments)).find(found).expect("drops");
     assert!(ended.out.contains("ticks of Feed at Display"), "{}", ended.out);
     assert!(ended.err.contains("limit"), "{}", ended.err);
-    let mut forgiving = arguments.to_vec();
-    forgiving.extend(["--max-drops", "100000"]);
-    let sums = json(&forgiving);
+    let sums = json(&[&arguments[..], &["--max-drops", "100000"]].concat());
     let number = |row: &Value, name: &str| row[name].as_u64().expect("a number");
     for row in &sums {
         let ended = number(row, "taken") + number(row, "dropped") + number(row, "in_flight");
@@ -125,12 +113,12 @@ fn a_live_check_finds_drops_and_adds_up() {
 }
 
 /// Returns a live check that has found its node, and that waits for an hour or a signal.
-fn check_for_an_hour(arguments: &[&str]) -> Child {
+fn check_for_an_hour(arguments: &[&str]) -> Process {
     let limits = ["--for", "1h", "--max-depth", "100", "--max-drops", "1000000"];
     let mut check = tool(&[&["check", "--live"], arguments, &limits].concat());
-    let check = check.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let check = Process::run(check.stderr(Stdio::piped()));
     let of_check = |file: &str| {
-        std::fs::read_to_string(format!("/proc/{}/{file}", check.id())).unwrap_or_default()
+        std::fs::read_to_string(format!("/proc/{}/{file}", check.pid())).unwrap_or_default()
     };
     until("the counters are mapped", || of_check("maps").contains("mycelium-counters"));
     until("the tool waits", || of_check("wchan").starts_with("futex"));
@@ -141,8 +129,8 @@ fn check_for_an_hour(arguments: &[&str]) -> Child {
 fn a_live_check_that_is_interrupted_has_not_passed() {
     let (_node, pid) = after(1_000);
     let check = check_for_an_hour(&["--pid", &pid]);
-    kill(check.id(), Signal::INT);
-    let ended = Ended::of(&check.wait_with_output().unwrap()).expect(3);
+    kill(check.pid(), Signal::INT);
+    let ended = check.ended().expect(3);
     assert!(ended.err.contains("a signal ended the check"), "{}", ended.err);
     assert!(ended.out.contains("ticks"), "the sums until then: {}", ended.out);
 }
@@ -151,14 +139,13 @@ fn a_live_check_that_is_interrupted_has_not_passed() {
 /// none.
 #[test]
 fn nodes_without_a_socket_in_the_directory_are_named() {
-    let place = tempfile::tempdir().unwrap();
-    let (file, directory) = (place.path().join("t.toml"), place.path().join("sockets"));
+    let world = World::new();
+    let (file, directory) = (world.file(), world.runtime().join("sockets"));
     let [desk, absent] = ["desk", "absent"].map(|name| format!("{name}-{}", std::process::id()));
-    let text = format!(
+    world.write(&format!(
         "[node.feed]\nservices = [\"Feed\"]\n[node.{desk}]\nservices = [\"Keeper\", \"Display\"]\n\
          [node.{absent}]\nservices = []\n"
-    );
-    std::fs::write(&file, text).unwrap();
+    ));
     let [file, directory] = [&file, &directory].map(|path| path.to_str().expect("UTF-8"));
     let start = |name: &str| Process::node(&[name, file, "--directory", directory, "--count", "1"]);
     let (_feed, desk_process) = (start("feed"), start(&desk));
@@ -176,13 +163,12 @@ fn nodes_without_a_socket_in_the_directory_are_named() {
 /// While the tool waits, the process ends and another process of its node starts.
 #[test]
 fn a_live_check_finds_a_process_that_was_replaced() {
-    let directory = tempfile::tempdir().unwrap();
+    let world = World::new();
     let name = format!("replaced-{}", std::process::id());
-    let topology = directory.path().join("t.toml");
-    std::fs::write(&topology, format!("[node.{name}]\nobservers = false\n")).unwrap();
+    world.write(&format!("[node.{name}]\nobservers = false\n"));
     let start = || {
-        let topology = topology.to_str().expect("UTF-8");
-        let mut node = Process::node(&[&name, topology, "--count", "1"]);
+        let topology = world.file();
+        let mut node = Process::node(&[&name, topology.to_str().unwrap(), "--count", "1"]);
         assert_eq!(node.line(), "sent 1");
         let pid = node.pid().to_string();
         until("it is ready", || {
@@ -195,8 +181,8 @@ fn a_live_check_finds_a_process_that_was_replaced() {
     old.kill();
     let new = start();
     // A signal ends the wait.
-    kill(check.id(), Signal::INT);
-    let ended = Ended::of(&check.wait_with_output().unwrap()).expect(1);
+    kill(check.pid(), Signal::INT);
+    let ended = check.ended().expect(1);
     let row = format!("process {} ended, and process {} runs", old.pid(), new.pid());
     assert!(ended.out.contains(&row), "{row} in {}", ended.out);
 }
@@ -222,18 +208,16 @@ fn the_target_makes_no_system_call() {
         return;
     }
     let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/live/quiet.toml");
-    let (node, pid) = after_in(topology, 1_000);
-    let trace = std::env::temp_dir().join(format!("mycelium-trace-{pid}"));
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-p", &pid, "-o"]).arg(&trace).stderr(Stdio::piped());
-    let mut strace = strace.spawn().expect("strace runs");
-    let mut attached = String::new();
-    let mut lines = std::io::BufReader::new(strace.stderr.take().expect("a pipe"));
-    std::io::BufRead::read_line(&mut lines, &mut attached).expect("UTF-8");
+    let (_node, pid) = after_in(topology, 1_000);
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("trace");
+    // It reports to standard error.
+    let mut strace = Command::new("sh");
+    strace.args(["-c", "exec strace \"$@\" 2>&1", "sh", "-f", "-p", &pid, "-o"]).arg(&trace);
+    let mut strace = Process::run(&mut strace);
+    let attached = strace.line();
     if !attached.contains("attached") {
         println!("SKIPPED: strace cannot attach: {attached}");
-        let _ = strace.kill();
-        let _ = strace.wait();
         return;
     }
     for arguments in [
@@ -244,16 +228,14 @@ fn the_target_makes_no_system_call() {
     ] {
         run(&arguments).expect_success();
     }
-    kill(strace.id(), Signal::INT);
-    strace.wait().expect("it has ended");
-    let text = std::fs::read_to_string(&trace).unwrap_or_default();
+    kill(strace.pid(), Signal::INT);
+    strace.ended();
+    let text = std::fs::read_to_string(trace).unwrap_or_default();
     // The system calls with which the target's threads wait and set timers.
     let waits = ["epoll_", "futex", "restart_syscall", "recvfrom(", "timerfd_settime", "detached"];
     let is_wait = |line: &&str| waits.iter().any(|wait| line.contains(wait));
     let others: Vec<&str> = text.lines().filter(|line| !is_wait(line)).collect();
     assert!(others.is_empty(), "{others:#?}");
-    let _ = std::fs::remove_file(trace);
-    drop(node);
 }
 
 /// A region of another version, or a forged one, is not shown, and the rest is.

@@ -12,7 +12,9 @@ mod live;
 #[path = "../../../tests/loopback/mod.rs"]
 mod loopback;
 mod mistakes;
+mod roles;
 mod tap;
 mod top;
 mod up;
 mod verbs;
+mod world;

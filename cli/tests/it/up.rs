@@ -9,6 +9,4 @@ mod files;
 mod foreground;
 mod mistakes;
 mod other_users;
-mod roles;
 mod systemd;
-mod world;

@@ -1,7 +1,7 @@
 //! Mistakes in topologies and their commands, with the exit codes. `tests/it/describe.rs` and
 //! `tests/it/topology` test the errors themselves.
 
-use super::{check, directory, write};
+use super::{check, check_text, directory, write};
 
 #[test]
 fn all_mistakes_are_listed() {
@@ -9,16 +9,15 @@ fn all_mistakes_are_listed() {
     let text = "[node.a]\nservices = [\"PolygonAdapter\", \"MetadataService\", \
                 \"ArbitrageDetector\"]\nmemory = \"1 KiB\"\n[node.b]\nservices = \
                 [\"SignalWriter\"]\nmemory = \"1 KiB\"\n";
-    write(directory.path(), "t.toml", text);
-    let error = check(directory.path(), &["t.toml", "--", "./bandit"]).expect_failure(1);
+    let error = check_text(directory.path(), text, &["--", "./bandit"]).expect_failure(1);
     let lines: Vec<&str> = error.lines().collect();
     assert_eq!(lines[0], "error: 2 mistakes");
     assert!(lines[1].starts_with("t.toml:3:10: rings of node `a` take "), "{error}");
     assert!(lines[1].contains(" (node `a` of `./bandit`)"), "{error}");
     assert!(lines[2].starts_with("t.toml:6:10: rings of node `b` take "), "{error}");
     let text = text.replace("memory = \"1 KiB\"\n", "");
-    write(directory.path(), "t.toml", &(text + "[service.SignalWriter]\nexecutor = \"fast\"\n"));
-    let error = check(directory.path(), &["t.toml", "--", "./bandit"]).expect_failure(1);
+    let text = text + "[service.SignalWriter]\nexecutor = \"fast\"\n";
+    let error = check_text(directory.path(), &text, &["--", "./bandit"]).expect_failure(1);
     let executor = "error: t.toml:6:12: service `SignalWriter` names executor `fast`, which the \
                     program does not add: there is none";
     assert!(error.starts_with(executor), "{error}");
@@ -53,9 +52,8 @@ fn a_file_without_programs() {
                     no mistake\nIt names no program, so services, topics and links are not \
                     checked: ";
     assert!(text.starts_with(expected), "{text}");
-    write(directory.path(), "bad.toml", "[node.main]\ncolour = 7\n");
-    let error = check(directory.path(), &["bad.toml"]).expect_failure(1);
-    assert!(error.starts_with("error: bad.toml:2:1: unknown key `colour`"), "{error}");
+    let error = check_text(directory.path(), "[node.main]\ncolour = 7\n", &[]).expect_failure(1);
+    assert!(error.starts_with("error: t.toml:2:1: unknown key `colour`"), "{error}");
 }
 
 /// Without a program, only the executors that come with Mycelium are known. Another name is no
@@ -65,8 +63,7 @@ fn a_file_alone_says_which_executors_do_not_come_with_mycelium() {
     let directory = directory();
     let text = "[node.main]\nexecutor = \"async-std\"\n[node.other]\nexecutor = \"tokio\"\n\
                 [service.Feed]\nexecutor = \"toko\"\n[service.Sum]\nexecutor = \"glommio\"\n";
-    write(directory.path(), "t.toml", text);
-    let text = check(directory.path(), &["t.toml"]).expect_success();
+    let text = check_text(directory.path(), text, &[]).expect_success();
     let (head, warnings) = text.split_once("\nwarnings\n").expect(&text);
     assert!(head.starts_with("t.toml: 2 nodes (`main`, `other`); "), "{text}");
     assert_eq!(
@@ -83,8 +80,8 @@ fn a_file_alone_says_which_executors_do_not_come_with_mycelium() {
 #[test]
 fn a_node_whose_executor_does_not_come_with_mycelium_is_a_warning() {
     let directory = directory();
-    write(directory.path(), "t.toml", "[node.main]\nexecutor = \"async-std\"\n");
-    let text = check(directory.path(), &["t.toml", "--", "./bandit"]).expect_success();
+    let text = "[node.main]\nexecutor = \"async-std\"\n";
+    let text = check_text(directory.path(), text, &["--", "./bandit"]).expect_success();
     let expected = "\nwarnings\n  main: t.toml:2:12: executor `async-std` of node `main` does not";
     assert!(text.contains(expected), "{text}");
 }

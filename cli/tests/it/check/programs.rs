@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{check, directory, program, write};
+use super::{check, check_text, directory, program, write};
 
 /// Waits until no process with this id runs: a killed process ends only when it is scheduled, and
 /// may be reaped later.
@@ -43,8 +43,7 @@ fn a_node_of_another_program_needs_its_description_alone() {
                 [node.detector]\nservices = [\"MetadataService\", \"ArbitrageDetector\"]\n\
                 description = \"description.json\"\n[node.writer]\nservices = [\"SignalWriter\"]\n\
                 description = \"description.json\"\n";
-    write(directory.path(), "t.toml", text);
-    let out = check(directory.path(), &["t.toml"]).expect_success();
+    let out = check_text(directory.path(), text, &[]).expect_success();
     assert!(out.contains("3 nodes, 4 services, 3 topics, 2 links; no mistake found"), "{out}");
     assert!(out.contains("node collector: ./bandit"), "{out}");
     assert!(out.contains("node writer: (described)"), "{out}");
@@ -95,8 +94,7 @@ fn programs_that_do_not_describe_themselves() {
         assert!(error.contains(expected), "{error}");
     }
     // The error has the place of the command in the file.
-    write(at, "t.toml", "[node.main]\ncommand = [\"./none\"]\n");
-    let error = check(at, &["t.toml"]).expect_failure(3);
+    let error = check_text(at, "[node.main]\ncommand = [\"./none\"]\n", &[]).expect_failure(3);
     assert!(error.starts_with("error: "), "{error}");
     assert!(error.contains("t.toml:2:12: node `main` runs `./none --describe`: "), "{error}");
 }

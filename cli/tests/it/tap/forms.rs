@@ -5,8 +5,8 @@ use crate::common::Ended;
 
 /// Returns the output for a message with a field of each type.
 fn all_types(args: &[&str]) -> String {
-    let (place, mut node) = feed(ONE_NODE);
-    let mut tap = place.tapping(&[&["all-types", "--count", "1"], args].concat());
+    let (world, mut node) = feed(ONE_NODE);
+    let mut tap = world.tapping(&[&["all-types", "--count", "1"], args].concat());
     let begin = match args.last() {
         Some(&"csv") => "time,node",
         Some(&"json") => "began",
@@ -14,10 +14,9 @@ fn all_types(args: &[&str]) -> String {
     };
     let begin = tap.until(begin);
     node.send("all");
-    let (status, rest, errors) = tap.ended();
-    assert!(status.success(), "{errors}");
-    assert_eq!(errors, "1 messages, 0 gaps, 0 missed\n");
-    begin + "\n" + &rest
+    let ended = tap.ended().expect(0);
+    assert_eq!(ended.err, "1 messages, 0 gaps, 0 missed\n");
+    begin + "\n" + &ended.out
 }
 
 #[test]
@@ -86,21 +85,20 @@ fn fields_and_conditions_choose_what_is_printed() {
     let conditions = conditions.split("; ").flat_map(|condition| ["--where", condition]);
     all_types(&conditions.collect::<Vec<_>>());
 
-    let (place, mut node) = feed(ONE_NODE);
-    let mut tap = place.tapping(&["swaps", "--where", "number=7", "--count", "1"]);
+    let (world, mut node) = feed(ONE_NODE);
+    let mut tap = world.tapping(&["swaps", "--where", "number=7", "--count", "1"]);
     tap.until("begins at #0");
     node.emit(100);
-    let (status, rest, errors) = tap.ended();
-    assert!(status.success(), "{errors}");
-    assert_eq!(&rest[15..], " feed/Source #7 number=7 size=70\n");
-    assert!(errors.starts_with("8 messages (1 printed), 0 gaps"), "{errors}");
+    let ended = tap.ended().expect(0);
+    assert_eq!(&ended.out[15..], " feed/Source #7 number=7 size=70\n");
+    assert!(ended.err.starts_with("8 messages (1 printed), 0 gaps"), "{}", ended.err);
 }
 
 #[test]
 fn a_terminal_alone_gets_colours_and_the_oldest_messages_come_on_request() {
-    let (place, mut node) = feed(ONE_NODE);
+    let (world, mut node) = feed(ONE_NODE);
     node.emit(3);
-    let tap = place.tapped(&["swaps", "--from", "oldest", "--count", "3"]);
+    let tap = world.tapped(&["swaps", "--from", "oldest", "--count", "3"]);
     let Ended { out: output, err, .. } = tap.expect(0);
     assert_eq!(err, "3 messages, 0 gaps, 0 missed\n", "{output}");
     let lines: Vec<&str> = output.lines().map(|line| &line[15..]).collect();
@@ -112,13 +110,12 @@ fn a_terminal_alone_gets_colours_and_the_oldest_messages_come_on_request() {
 
 #[test]
 fn the_output_may_be_closed() {
-    let (place, mut node) = feed(ONE_NODE);
-    let mut tap = place.tapping(&["swaps"]);
+    let (world, mut node) = feed(ONE_NODE);
+    let mut tap = world.tapping(&["swaps"]);
     tap.until("begins at #0");
     tap.lines = None;
     // The first message may be written before the tool learns that the pipe is closed.
     node.emit(10_000);
     node.emit(10_000);
-    let (status, _, errors) = tap.ended();
-    assert_eq!((status.code(), &*errors), (Some(0), ""));
+    tap.ended().expect_success();
 }

@@ -8,19 +8,24 @@ use std::thread;
 
 use mycelium_core::{Digest, Message};
 
-use super::node::Swap;
-use super::process::Place;
 use crate::frames::{frame, hello, name};
+use crate::roles::source::Swap;
+use crate::world::World;
 
 /// The number of the only stream.
-const STREAM: u32 = 7;
+pub(crate) const STREAM: u32 = 7;
 /// The most bytes in one piece of a catalogue or layout.
 const PIECE: usize = 84;
 
-/// Plays one connection. `Ok(true)` keeps the connection open afterwards.
-pub(crate) trait Play: Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static {}
+/// Plays one connection, which stays open afterwards, except after an error.
+pub(crate) trait Play: Fn(&mut Liar) -> io::Result<()> + Send + Sync + 'static {}
 
-impl<P: Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static> Play for P {}
+impl<P: Fn(&mut Liar) -> io::Result<()> + Send + Sync + 'static> Play for P {}
+
+/// Closes the connection at the end of a play.
+pub(crate) fn leave() -> io::Result<()> {
+    Err(io::ErrorKind::ConnectionAborted.into())
+}
 
 /// One connection of the lying node.
 pub(crate) struct Liar {
@@ -30,15 +35,15 @@ pub(crate) struct Liar {
 }
 
 /// Runs a node `liar` in the directory of the test, which plays this on each connection.
-pub(crate) fn lies(place: &Place, play: impl Play) {
-    let listener = UnixListener::bind(place.path().join("liar.sock")).unwrap();
+pub(crate) fn lies(world: &World, play: impl Play) {
+    let listener = UnixListener::bind(world.runtime().join("liar.sock")).unwrap();
     let play = Arc::new(play);
     thread::spawn(move || {
         for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
             let (play, mut liar) = (play.clone(), Liar { stream, number });
-            // Errors only mean that the tool has left.
+            // Errors only mean that the tool or the node has left.
             thread::spawn(move || {
-                if play(&mut liar).unwrap_or(false) {
+                if play(&mut liar).is_ok() {
                     _ = liar.stream.read_to_end(&mut Vec::new());
                 }
             });
@@ -46,10 +51,9 @@ pub(crate) fn lies(place: &Place, play: impl Play) {
     });
 }
 
-/// Returns the arguments of `tap` for the lying node.
-pub(crate) fn args<'a>(place: &'a Place, topic: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let directory = place.path().to_str().unwrap();
-    [&[topic, "--directory", directory, "--node", "liar"], more].concat()
+/// Returns these arguments of `tap`, with those that lead to the lying node.
+pub(crate) fn args<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [arguments, &["--directory", "run", "--node", "liar"]].concat()
 }
 
 /// Returns the canonical form of a swap's layout.
@@ -212,12 +216,6 @@ impl Liar {
         self.say(&frame(0, number, 0, &[&head[..], &name(publisher)].concat()))
     }
 
-    /// Reports that the first messages of a stream are missing.
-    pub(crate) fn gap(&mut self, number: u32, missed: u64) -> io::Result<()> {
-        let payload = [&[10, 0, 1, 0, 0, 0, 0, 0][..], &missed.to_le_bytes()].concat();
-        self.say(&frame(0, number, missed, &payload))
-    }
-
     /// Closes the link with this reason and text.
     pub(crate) fn close(&mut self, reason: u16, detail: u32, words: &str) -> io::Result<()> {
         let head = [&[2, 0][..], &reason.to_le_bytes(), &detail.to_le_bytes()].concat();
@@ -239,8 +237,8 @@ impl Liar {
     }
 }
 
-/// Returns many gaps of one message each.
-pub(crate) fn gaps(from: u64, count: u64) -> Vec<u8> {
-    let payload = [&[10, 0, 1, 0, 0, 0, 0, 0][..], &1_u64.to_le_bytes()].concat();
-    (from..from + count).flat_map(|sequence| frame(0, STREAM, sequence + 1, &payload)).collect()
+/// Returns the report that messages of a stream before the one at `next` are missing.
+pub(crate) fn gap(stream: u32, next: u64, missed: u64) -> Vec<u8> {
+    let payload = [&[10, 0, 1, 0, 0, 0, 0, 0][..], &missed.to_le_bytes()].concat();
+    frame(0, stream, next, &payload)
 }

@@ -7,24 +7,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mycelium_core::Digest;
 
-use super::liar::{Liar, Play, args, byte_form, catalogue, catalogue_of, gaps, lies, swap_form};
-use super::process::Place;
+use super::liar::{
+    Liar, Play, STREAM, args, byte_form, catalogue, catalogue_of, gap, leave, lies, swap_form,
+};
 use crate::common::Ended;
+use crate::world::World;
 
 /// A part of what a node plays.
 type Lie = fn(&mut Liar) -> io::Result<()>;
 
-/// Runs the tool with more arguments against a node that plays this.
-fn played(more: &[&str], play: impl Play) -> Ended {
-    let place = Place::new();
-    lies(&place, play);
-    place.tapped(&args(&place, "swaps", more))
+/// Runs the tool with these arguments against a node that plays this.
+fn played(arguments: &[&str], play: impl Play) -> Ended {
+    let world = World::new();
+    lies(&world, play);
+    world.tapped(&args(arguments))
 }
 
 /// Returns the tool's error, without `error: `, for a node that plays this. There is no other
 /// output.
 fn error_of(play: impl Play) -> String {
-    let errors = played(&[], play).expect_failure(3);
+    let errors = played(&["swaps"], play).expect_failure(3);
     errors.strip_prefix("error: ").unwrap().trim_end().to_owned()
 }
 
@@ -33,8 +35,7 @@ fn error_of(play: impl Play) -> String {
 fn error_then(play: impl Play) -> String {
     error_of(move |liar| {
         if liar.number == 0 {
-            liar.listed(&swap_form())?;
-            return Ok(true);
+            return liar.listed(&swap_form());
         }
         play(liar)
     })
@@ -42,13 +43,15 @@ fn error_then(play: impl Play) -> String {
 
 #[test]
 fn nodes_without_a_catalogue() {
+    let closed = ": the peer closed the link: too many links: `come tomorrow` [M0329]";
     let other = ": expected node `liar` at this address, found `other` [M0340]";
     let none = " does not say which topics it has: its version has no catalogue [M0341]";
     let invalid = ": invalid piece of a layout: 84 bytes at offset 0 of 10 bytes [M0320]";
-    let table: [(Lie, &str); 6] = [
+    let table: [(Lie, &str); 7] = [
         (|_| Ok(()), ""),
         (|liar| liar.hello_as("other"), other),
         (|liar| liar.hello(), " has not sent its catalogue within 5s [M0323]"),
+        (|liar| liar.hello().and_then(|()| liar.close(5, 0, "come tomorrow")), closed),
         (|liar| liar.first_piece(0, &[]), none),
         (|liar| liar.first_piece(10, &[1; 84]), invalid),
         (
@@ -61,7 +64,7 @@ fn nodes_without_a_catalogue() {
         ),
     ];
     for (lie, expected) in table {
-        let error = error_of(move |liar| lie(liar).map(|()| true));
+        let error = error_of(lie);
         let rest = error.strip_prefix("node `liar`").expect(&error);
         assert!(rest == expected || expected.is_empty() && rest.starts_with(": "), "{error}");
     }
@@ -91,7 +94,7 @@ fn catalogues_that_are_none() {
     for (bytes, expected) in table {
         let error = error_of(move |liar| {
             liar.hello()?;
-            liar.answer(&bytes).map(|()| true)
+            liar.answer(&bytes)
         });
         assert_eq!(error, format!("node `liar`: the catalogue {expected} [M0320]"));
     }
@@ -123,7 +126,7 @@ fn pieces_that_were_not_requested() {
                     false => liar.hello()?,
                 }
                 let offset = liar.asked()?;
-                piece(liar, offset).map(|()| true)
+                piece(liar, offset)
             });
             let expected = format!("a request for {what} with {problem} [M0320]");
             assert_eq!(error, format!("node `liar` answers {expected}"));
@@ -132,31 +135,29 @@ fn pieces_that_were_not_requested() {
 }
 
 #[test]
-fn a_node_that_never_sends_a_layout() {
-    let error = error_then(|liar| liar.listed(&swap_form()).map(|()| true));
-    assert_eq!(error, "node `liar` has not sent the layout of its messages within 5s [M0323]");
-}
-
-#[test]
 fn layouts_that_are_none_or_others() {
-    let garbage = vec![0xff; 200];
-    let digest = Digest::of_canonical(&garbage);
-    let error = error_then(move |liar| liar.laid_out(&garbage).map(|()| true));
-    let expected = "a layout begins with a struct (0x50), found 0xff";
-    assert_eq!(error, format!("topic `swaps` of node `liar`: {expected} [M0320]"));
-
-    let error = error_then(move |liar| {
-        liar.hello()?;
-        liar.answer(&catalogue(1, digest))?;
-        liar.answer(&swap_form()).map(|()| true)
-    });
-    let found = Digest::of_canonical(&swap_form());
-    let expected = format!("the layout has digest {found}, and its sender says {digest}");
-    assert_eq!(error, format!("topic `swaps` of node `liar`: {expected} [M0320]"));
-
+    let (digest, found) = (Digest([7; 16]), Digest::of_canonical(&swap_form()));
+    let silent = "node `liar` has not sent the layout of its messages within 5s [M0323]";
+    let none = "topic `swaps` of node `liar`: a layout begins with a struct (0x50), found 0xff";
+    let other = format!("the layout has digest {found}, and its sender says {digest}");
+    let table: [(Lie, &str); 3] = [
+        (|liar| liar.listed(&swap_form()), silent),
+        (|liar| liar.laid_out(&[0xff; 200]), &format!("{none} [M0320]")),
+        (
+            |liar| {
+                liar.hello()?;
+                liar.answer(&catalogue(1, Digest([7; 16])))?;
+                liar.answer(&swap_form())
+            },
+            &format!("topic `swaps` of node `liar`: {other} [M0320]"),
+        ),
+    ];
+    for (lie, expected) in table {
+        assert_eq!(error_then(lie), expected);
+    }
     // A count that claims more bytes than any message may have.
     let claim = [&[0x50][..], &[0xff; 24]].concat();
-    let error = error_then(move |liar| liar.laid_out(&claim).map(|()| true));
+    let error = error_then(move |liar| liar.laid_out(&claim));
     assert!(error.contains("expected at most 65535"), "{error}");
 }
 
@@ -165,7 +166,7 @@ fn a_node_that_lists_a_topic_and_rejects_it() {
     for reason in [1, 2, 3, 4, 6, 0, 99, u16::MAX] {
         let error = error_then(move |liar| {
             let subscription = liar.subscribed(&swap_form())?;
-            liar.reject(subscription, reason).map(|()| true)
+            liar.reject(subscription, reason)
         });
         assert!(error.starts_with("node `liar` "), "{reason}: {error}");
         assert!(error.contains("topic `swaps`"), "{reason}: {error}");
@@ -175,9 +176,9 @@ fn a_node_that_lists_a_topic_and_rejects_it() {
 #[test]
 fn messages_that_do_not_fit_the_layout() {
     for length in [1, 8, 15, 17, 24] {
-        let ended = played(&["--for", "20s"], move |liar| {
+        let ended = played(&["swaps", "--for", "20s"], move |liar| {
             liar.began(&swap_form())?;
-            liar.message(0, &vec![1; length]).map(|()| true)
+            liar.message(0, &vec![1; length])
         });
         let Ended { out: output, err: errors, .. } = ended.expect(3);
         let expected = format!(
@@ -192,9 +193,9 @@ fn messages_that_do_not_fit_the_layout() {
 #[test]
 fn values_that_are_not_valid_are_shown_as_such() {
     for (form, value) in [("text", "open=<invalid bool: 07>"), ("json", "07"), ("csv", "07")] {
-        let ended = played(&["--count", "1", "-o", form], |liar| {
+        let ended = played(&["swaps", "--count", "1", "-o", form], |liar| {
             liar.began(&byte_form(0x30))?;
-            liar.message(0, &[7]).map(|()| true)
+            liar.message(0, &[7])
         });
         let output = ended.expect(0).out;
         assert!(output.contains(value) && output.contains("invalid bool"), "{output}");
@@ -204,13 +205,13 @@ fn values_that_are_not_valid_are_shown_as_such() {
 #[test]
 fn names_that_would_control_a_terminal() {
     for form in ["text", "json", "csv"] {
-        let ended = played(&["--count", "1", "-o", form], |liar| {
+        let ended = played(&["swaps", "--count", "1", "-o", form], |liar| {
             let mut layout = byte_form(0x01);
             let at = layout.len() - 5;
             layout[at..at + 4].copy_from_slice(b"\x1b[2J");
             let subscription = liar.subscribed(&layout)?;
             liar.begin(subscription, "\x1b]0;owned\x07\r\n")?;
-            liar.message(0, &[7]).map(|()| true)
+            liar.message(0, &[7])
         });
         let Ended { out: output, err: errors, .. } = ended.expect(0);
         let controls = |text: &str| text.chars().any(|c| c.is_control() && c != '\n');
@@ -231,7 +232,7 @@ fn a_node_that_leaves_at_each_step() {
         |liar| liar.say(&[0x16, 3, 1, 0, 0xff, 0xff]),
     ];
     for step in steps {
-        let error = error_of(move |liar| step(liar).map(|()| false));
+        let error = error_of(move |liar| step(liar).and_then(|()| leave()));
         assert!(error.starts_with("node `liar`: "), "{error}");
     }
     let steps: [Lie; 4] = [
@@ -241,7 +242,7 @@ fn a_node_that_leaves_at_each_step() {
         |liar| liar.subscribed(&swap_form()).map(drop),
     ];
     for step in steps {
-        let error = error_then(move |liar| step(liar).map(|()| false));
+        let error = error_then(move |liar| step(liar).and_then(|()| leave()));
         assert!(error.starts_with("node `liar`: "), "{error}");
     }
 }
@@ -249,16 +250,11 @@ fn a_node_that_leaves_at_each_step() {
 #[test]
 fn messages_beyond_the_window_or_out_of_order_end_the_connection() {
     for sequences in [0..1 << 20, 5..6] {
-        let place = Place::new();
-        lies(&place, move |liar| {
+        let ended = played(&["swaps", "--until-end"], move |liar| {
             liar.began(&swap_form())?;
-            sequences.clone().try_for_each(|sequence| liar.message(sequence, &[1; 16]))?;
-            Ok(true)
+            sequences.clone().try_for_each(|sequence| liar.message(sequence, &[1; 16]))
         });
-        // Nobody reads the tool's output: it cannot print, so it grants no more of its window.
-        let tap = place.tapping(&args(&place, "swaps", &["--until-end"]));
-        let (status, _, errors) = tap.ended();
-        assert_eq!(status.code(), Some(3), "{errors}");
+        let errors = ended.expect(3).err;
         assert!(errors.contains("\nerror: node `liar`: stream "), "{errors}");
     }
 }
@@ -278,10 +274,10 @@ fn a_node_that_breaks_the_protocol_or_refuses_while_it_is_read_ends_the_tool() {
         (|liar| liar.close(2, 0, ""), "the peer closed the link: protocol error"),
     ];
     for (lie, expected) in table {
-        let ended = played(&[], move |liar| {
+        let ended = played(&["swaps"], move |liar| {
             liar.began(&swap_form())?;
             liar.message(0, &[1; 16])?;
-            lie(liar).map(|()| true)
+            lie(liar)
         });
         let Ended { out: output, err: errors, .. } = ended.expect(3);
         assert!(output.contains("number=") && !output.contains("disconnected"), "{output}");
@@ -296,15 +292,9 @@ fn a_node_that_breaks_the_protocol_or_refuses_while_it_is_read_ends_the_tool() {
 
 #[test]
 fn the_words_of_a_node_that_closes_the_link_are_shown() {
-    let error = error_of(|liar| {
-        liar.hello()?;
-        liar.close(5, 0, "come tomorrow").map(|()| true)
-    });
-    let words = "the peer closed the link: too many links: `come tomorrow` [M0329]";
-    assert_eq!(error, format!("node `liar`: {words}"));
-    let ended = played(&["--until-end"], |liar| {
+    let ended = played(&["swaps", "--until-end"], |liar| {
         liar.began(&swap_form())?;
-        liar.close(5, 3, "").map(|()| true)
+        liar.close(5, 3, "")
     });
     let output = ended.expect(0).out;
     let expected = "disconnected: the peer closed the link: too many links: detail 3 [M0329]\n";
@@ -312,21 +302,19 @@ fn the_words_of_a_node_that_closes_the_link_are_shown() {
 }
 
 /// Returns how many times the tool connects to a node that plays this, until the tool ends.
-fn connections(more: &[&str], play: Lie) -> (u64, String) {
-    let place = Place::new();
+fn connections(arguments: &[&str], play: Lie) -> (u64, String) {
     let count = Arc::new(AtomicU64::new(0));
     let counted = count.clone();
-    lies(&place, move |liar| {
+    let ended = played(arguments, move |liar| {
         counted.fetch_add(1, Ordering::Relaxed);
-        play(liar).map(|()| false)
+        play(liar).and_then(|()| leave())
     });
-    let output = place.tapped(&args(&place, "swaps", more)).expect(0).out;
-    (count.load(Ordering::Relaxed), output)
+    (count.load(Ordering::Relaxed), ended.expect(0).out)
 }
 
 #[test]
 fn a_node_that_leaves_again_and_again_is_awaited_for_longer_and_longer() {
-    let (count, _) = connections(&["--for", "5s"], |liar| {
+    let (count, _) = connections(&["swaps", "--for", "5s"], |liar| {
         let subscription = liar.subscribed_again(&swap_form())?;
         liar.accept(subscription)
     });
@@ -337,7 +325,7 @@ fn a_node_that_leaves_again_and_again_is_awaited_for_longer_and_longer() {
 #[test]
 fn after_messages_the_next_connection_is_soon() {
     // Without that, the pauses are more than 45 s together.
-    let args = ["--count", "100", "--for", "40s"];
+    let args = ["swaps", "--count", "100", "--for", "40s"];
     let (count, output) = connections(&args, |liar| {
         let subscription = liar.subscribed_again(&swap_form())?;
         let number = liar.number as u32;
@@ -350,7 +338,7 @@ fn after_messages_the_next_connection_is_soon() {
 
 #[test]
 fn the_end_of_a_topic_and_of_its_connection_are_printed_once() {
-    let (_, output) = connections(&["--count", "1"], |liar| {
+    let (_, output) = connections(&["swaps", "--count", "1"], |liar| {
         let subscription = liar.subscribed_again(&swap_form())?;
         if liar.number <= 5 {
             liar.reject(subscription, 5)?;
@@ -368,51 +356,51 @@ fn the_end_of_a_topic_and_of_its_connection_are_printed_once() {
 
 #[test]
 fn a_topic_that_is_never_accepted_has_sums() {
-    let ended = played(&["--for", "300ms"], |liar| liar.subscribed(&swap_form()).map(|_| true));
+    let ended =
+        played(&["swaps", "--for", "300ms"], |liar| liar.subscribed(&swap_form()).map(drop));
     let Ended { out, err, .. } = ended.expect(0);
     assert_eq!((&*out, &*err), ("", "0 messages, 0 gaps, 0 missed\n"));
 }
 
 #[test]
 fn gaps_of_any_length_are_counted() {
-    let ended = played(&["--until-end"], |liar| {
+    let ended = played(&["swaps", "--until-end"], |liar| {
         let subscription = liar.subscribed(&swap_form())?;
         liar.accept(subscription)?;
         for number in 1..=3 {
             liar.stream(subscription, number, ("Source", number.into()))?;
-            liar.gap(number, 1 << 63)?;
+            liar.say(&gap(number, 1 << 63, 1 << 63))?;
         }
-        Ok(false)
+        leave()
     });
     assert_eq!(ended.expect(0).err, "0 messages, 3 gaps, 18446744073709551615 missed\n");
 }
 
 #[test]
 fn of_many_topics_the_nearest_are_listed() {
-    let place = Place::new();
-    lies(&place, |liar| {
+    let ended = played(&["topic-1x34"], |liar| {
         let topics: Vec<String> = (0..2000).map(|number| format!("topic-{number:04}")).collect();
         let topics: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
         liar.hello()?;
         liar.answer(&catalogue_of(&topics, 1, Digest([7; 16])))?;
         let subscription = liar.subscription()?;
-        liar.reject(subscription, 1).map(|()| true)
+        liar.reject(subscription, 1)
     });
-    let errors = place.tapped(&args(&place, "topic-1x34", &[])).expect_failure(3);
     let expected = "error: no topic `topic-1x34`: did you mean `topic-1034`?\n  node `liar` \
                     publishes topic-1034, topic-1134, topic-1234, topic-1334, topic-1434, \
                     topic-1534, topic-1634, topic-1734, topic-1834, topic-1934 and 1990 more\n";
-    assert_eq!(errors, expected);
+    assert_eq!(ended.expect_failure(3), expected);
 }
 
 #[test]
 fn a_flood_of_gaps_ends_in_an_error_or_is_printed() {
-    let ended = played(&["--until-end", "--for", "60s"], |liar| {
+    let ended = played(&["swaps", "--until-end", "--for", "60s"], |liar| {
         liar.began(&swap_form())?;
         for from in (0..1 << 20).step_by(1 << 12) {
-            liar.say(&gaps(from, 1 << 12))?;
+            let gaps = (from..from + (1 << 12)).map(|sequence| gap(STREAM, sequence + 1, 1));
+            liar.say(&gaps.collect::<Vec<_>>().concat())?;
         }
-        Ok(false)
+        leave()
     });
     let Ended { out: output, err: errors, .. } = &ended;
     let is_refused = errors.contains("with more gaps and ends than messages");

@@ -1,59 +1,58 @@
 //! Each mistake on the command line, with its exact message.
 
-use std::process::{Command, Stdio};
-
-use super::process::{ONE_NODE, Place, feed};
+use super::process::{ONE_NODE, feed};
+use crate::common::Ended;
+use crate::world::World;
 
 /// Returns the error for these arguments, which must have the exit code of wrong usage.
-fn mistake(place: &Place, args: &[&str]) -> String {
-    let errors = place.tapped(args).expect_failure(2);
+fn mistake(world: &World, args: &[&str]) -> String {
+    let errors = world.tapped(args).expect_failure(2);
     // A hint of clap follows the error.
     errors.split("\n\n").next().unwrap().trim_end().to_owned()
 }
 
 #[test]
 fn mistakes_without_a_node() {
-    let place = Place::new();
-    place.write(ONE_NODE);
-    let file = &place.topology();
-    let missing = place.path().join("missing");
-    let missing = missing.to_str().unwrap();
-    let none = format!("error: {missing}: No such file or directory (os error 2)");
+    let world = World::new();
+    world.write(ONE_NODE);
     let table: [(&[&str], &str); 5] = [
         (
             &["swaps", "--where", "side"],
             "error: invalid `--where side`: expected a field and a value, such as `side=Buy`",
         ),
         (
-            &["swaps", "--topology", file, "--node", "feet"],
+            &["swaps", "--topology", "app.toml", "--node", "feet"],
             "error: unknown node `feet`: did you mean `feed`?",
         ),
         (
-            &["swaps", "--topology", file, "--as", "viewer"],
+            &["swaps", "--topology", "app.toml", "--as", "viewer"],
             "error: unknown node `viewer`: expected one of: feed",
         ),
         (
-            &["swaps", "--topology", file, "--as", "feed"],
+            &["swaps", "--topology", "app.toml", "--as", "feed"],
             "error: node `feed` may run services, and their publishers would wait for a program \
              with its name: use the name of a node with `services = []`, such as `[node.viewer]`, \
              and name it in the `readers` of topics that have them",
         ),
-        (&["swaps", "--directory", missing], &none),
+        (
+            &["swaps", "--directory", "missing"],
+            "error: missing: No such file or directory (os error 2)",
+        ),
     ];
     for (args, expected) in table {
-        assert_eq!(mistake(&place, args), expected, "{args:?}");
+        assert_eq!(mistake(&world, args), expected, "{args:?}");
     }
 }
 
 #[test]
 fn mistakes_that_a_node_shows() {
-    let (place, _node) = feed(ONE_NODE);
+    let (world, _node) = feed(ONE_NODE);
     for (args, expected) in [
         (["swaps", "--fields", "numbr"], "`numbr`: did you mean `number`?"),
         (["swaps", "--where", "colour=7"], "`colour`: expected one of: number, size"),
         (["all-types", "--fields", "order.sid"], "`order.sid`: did you mean `order.side`?"),
     ] {
-        assert_eq!(mistake(&place, &args), format!("error: unknown field {expected}"));
+        assert_eq!(mistake(&world, &args), format!("error: unknown field {expected}"));
     }
 }
 
@@ -61,15 +60,12 @@ fn mistakes_that_a_node_shows() {
 /// few. A process needs one to start.
 #[test]
 fn too_few_descriptors_are_an_error() {
-    let (place, mut node) = feed(ONE_NODE);
+    let (world, mut node) = feed(ONE_NODE);
     node.emit(1);
     let prints = |most: &u32| {
-        let tap = place.tap(&["swaps", "--from", "oldest", "--count", "1"]);
-        let mut limited = Command::new("sh");
-        limited.args(["-c", "ulimit -n \"$0\"; exec \"$@\"", &most.to_string()]);
-        limited.arg(tap.get_program()).args(tap.get_args()).env("XDG_RUNTIME_DIR", place.path());
-        let output = limited.stdin(Stdio::null()).output().unwrap();
-        let (code, errors) = (output.status.code(), String::from_utf8_lossy(&output.stderr));
+        let arguments = ["tap", "swaps", "--from", "oldest", "--count", "1"];
+        let mut limited = world.limited(&format!("-n {most}"), &arguments);
+        let Ended { code, err: errors, .. } = Ended::of(&limited.output().unwrap());
         if code != Some(0) {
             assert_eq!(code, Some(3), "{most}: {errors}");
             let text = "Too many open files (os error 24)";
@@ -83,7 +79,7 @@ fn too_few_descriptors_are_an_error() {
 
 #[test]
 fn values_that_a_field_cannot_have() {
-    let (place, _node) = feed(ONE_NODE);
+    let (world, _node) = feed(ONE_NODE);
     let big =
         "price=115792089237316195423570985008687907853269984665640564039457584007913129639936";
     let table = [
@@ -105,6 +101,6 @@ fn values_that_a_field_cannot_have() {
         let (field, value) = condition.split_once('=').unwrap();
         let problem = format!("field `{field}` is {what}, which cannot be `{value}`{hint}");
         let expected = format!("error: invalid `--where {condition}`: {problem}");
-        assert_eq!(mistake(&place, &["all-types", "--where", condition]), expected);
+        assert_eq!(mistake(&world, &["all-types", "--where", condition]), expected);
     }
 }

@@ -1,112 +1,65 @@
 //! Processes for the tests: nodes, and the tool.
 
 use std::fs;
-use std::io::{PipeReader, PipeWriter, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::io::{PipeReader, PipeWriter, Write};
+use std::ops::Add;
+use std::path::PathBuf;
+use std::process::Stdio;
 
-use tempfile::TempDir;
+use crate::common::{Ended, Process, json};
+use crate::roles::playing;
+use crate::world::World;
 
-use super::node::{NODE, TOPOLOGY};
-use crate::common::{Ended, Process, tool};
-
-/// A directory of a test, removed on drop.
-pub(crate) struct Place(TempDir);
-
-impl Place {
-    pub(crate) fn new() -> Place {
-        Place(tempfile::tempdir().unwrap())
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.0.path()
-    }
-
+impl World {
     /// Returns the directory of the sockets.
-    pub(crate) fn run(&self) -> PathBuf {
-        self.path().join("mycelium-app")
-    }
-
-    /// Returns the path of the topology file.
-    pub(crate) fn topology(&self) -> String {
-        format!("{}/app.toml", self.path().display())
-    }
-
-    /// Writes the topology file.
-    pub(crate) fn write(&self, text: &str) {
-        fs::write(self.topology(), text).unwrap();
+    pub(crate) fn sockets(&self) -> PathBuf {
+        self.runtime().join("mycelium-app")
     }
 
     /// Starts the process of a node.
-    pub(crate) fn node(&self, name: &str) -> NodeProcess {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "tap::node_process", "--nocapture", "--test-threads=1"]);
-        command.env(NODE, name).env(TOPOLOGY, self.topology());
-        command.env("XDG_RUNTIME_DIR", self.path()).stdin(Stdio::piped());
-        let mut process = Process::run(&mut command);
-        let mut node = NodeProcess { input: process.child.stdin.take(), process };
+    pub(crate) fn node(&self, name: &str) -> Process {
+        let mut command = playing("source", name, self.file().to_str().unwrap());
+        command.env("XDG_RUNTIME_DIR", self.runtime()).stdin(Stdio::piped());
+        let mut node = Process::run(&mut command);
         node.until("node runs");
         node
     }
 
-    /// Returns the tool with these arguments.
-    pub(crate) fn tap(&self, args: &[&str]) -> Command {
-        let mut command = tool(&[&["tap"], args].concat());
-        command.env("XDG_RUNTIME_DIR", self.path()).stderr(Stdio::piped());
-        command
-    }
-
     /// Starts the tool.
     pub(crate) fn tapping(&self, args: &[&str]) -> Process {
-        Process::run(&mut self.tap(args))
+        self.start(&[&["tap"], args].concat())
     }
 
     /// Starts the tool with its errors in this pipe, and waits until it reads.
     pub(crate) fn tapping_to(&self, args: &[&str], errors: PipeWriter) -> Process {
-        let mut tap = Process::run(self.tap(args).stderr(errors));
+        let mut tap = Process::run(self.tool(&[&["tap"], args].concat()).stderr(errors));
         tap.until("begins at #");
         tap
     }
 
     /// Runs the tool to its end.
     pub(crate) fn tapped(&self, args: &[&str]) -> Ended {
-        Ended::of(&self.tap(args).output().unwrap())
+        self.run(&[&["tap"], args].concat())
     }
 }
 
 /// Returns a directory with this file, and its running node `feed`.
-pub(crate) fn feed(text: &str) -> (Place, NodeProcess) {
-    let place = Place::new();
-    place.write(text);
-    let node = place.node("feed");
-    (place, node)
+pub(crate) fn feed(text: &str) -> (World, Process) {
+    let world = World::new();
+    world.write(text);
+    let node = world.node("feed");
+    (world, node)
 }
 
 /// The file of a node that reads its own topic.
 pub(crate) const ONE_NODE: &str =
     "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n";
 
-/// The process of a node, killed on drop.
-pub(crate) struct NodeProcess {
-    process: Process,
-    input: Option<ChildStdin>,
-}
-
-impl NodeProcess {
+/// What the process of a node does on request.
+impl Process {
     /// Sends a command.
     pub(crate) fn send(&mut self, command: &str) {
-        writeln!(self.input.as_mut().unwrap(), "{command}").unwrap();
-    }
-
-    /// Reads lines up to one with this text, and returns the line from the text on.
-    pub(crate) fn until(&mut self, start: &str) -> String {
-        loop {
-            let line = self.process.line();
-            // The test harness writes to the same line.
-            if let Some(at) = line.find(start) {
-                return line[at..].to_owned();
-            }
-        }
+        writeln!(self.child.stdin.as_mut().unwrap(), "{command}").unwrap();
     }
 
     /// Emits this many messages, and waits for the answer.
@@ -116,48 +69,15 @@ impl NodeProcess {
     }
 
     /// Returns how many times emits have waited.
-    pub(crate) fn waited(&mut self) -> u64 {
-        self.send("counters");
-        let line = self.until("waited ");
-        line.split(' ').nth(1).unwrap().parse().unwrap()
+    pub(crate) fn waited(&self) -> u64 {
+        let rows = json(&["counters", "--all", "--pid", &self.pid().to_string()]);
+        let waited = rows.iter().filter(|row| row["counter"] == "waited");
+        waited.map(|row| row["value"].as_u64().unwrap()).reduce(u64::add).expect("a publisher")
     }
 
-    /// Ends the node in order.
+    /// Closes its input, which ends the node in order.
     pub(crate) fn end(mut self) {
-        self.input = None;
-        assert!(self.process.child.wait().unwrap().success());
-    }
-
-    pub(crate) fn kill(&mut self) {
-        self.process.kill();
-    }
-}
-
-impl Process {
-    /// Reads lines up to one that contains this text.
-    pub(crate) fn until(&mut self, text: &str) -> String {
-        loop {
-            let line = self.line();
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-
-    /// Waits for its end. Returns its status, the rest of its output, and its errors.
-    pub(crate) fn ended(mut self) -> (ExitStatus, String, String) {
-        let mut rest = String::new();
-        if let Some(lines) = &mut self.lines {
-            lines.read_to_string(&mut rest).unwrap();
-        }
-        let (status, errors) = self.ended_unread();
-        (status, rest, errors)
-    }
-
-    /// Waits for its end without reading its output. Returns its status and errors.
-    pub(crate) fn ended_unread(mut self) -> (ExitStatus, String) {
-        let errors = self.errors();
-        (self.child.wait().unwrap(), errors)
+        assert!(self.child.wait().unwrap().success());
     }
 }
 

@@ -8,8 +8,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::liar::{args, lies, swap_form};
-use super::process::{NodeProcess, Place, feed, full_pipe, has_handled_signals};
+use super::process::{feed, full_pipe, has_handled_signals};
 use crate::common::{Process, kill};
+use crate::world::World;
 
 /// The file of a publisher that no other service reads.
 const ALONE: &str = "[node.feed]\nservices = [\"Source\"]\nobservers = true\n";
@@ -54,19 +55,19 @@ impl Account {
 }
 
 /// Returns a tool that has begun to read.
-fn begun(place: &Place) -> Process {
-    let mut tap = place.tapping(&["swaps"]);
+fn begun(world: &World) -> Process {
+    let mut tap = world.tapping(&["swaps"]);
     tap.until("begins at #");
     tap
 }
 
 /// Returns a publisher without another reader, and a tool that has begun to read.
-fn tapped() -> (Place, NodeProcess, Process, Account) {
-    let (place, node) = feed(ALONE);
-    let mut tap = place.tapping(&["swaps", "-o", "json", "--until-end"]);
+fn tapped() -> (World, Process, Process, Account) {
+    let (world, node) = feed(ALONE);
+    let mut tap = world.tapping(&["swaps", "-o", "json", "--until-end"]);
     let mut account = Account::default();
     account.add(&tap.until("began"));
-    (place, node, tap, account)
+    (world, node, tap, account)
 }
 
 #[test]
@@ -78,12 +79,11 @@ fn printed_and_missed_messages_are_those_that_were_sent() {
     node.until("emitted ");
     assert_eq!(node.waited(), 0);
     node.end();
-    let (status, rest, errors) = tap.ended();
-    assert!(status.success(), "{errors}");
-    rest.lines().for_each(|line| account.add(line));
+    let ended = tap.ended().expect(0);
+    ended.out.lines().for_each(|line| account.add(line));
     let Account { messages, missed, gaps, end, .. } = account;
-    assert_eq!((messages + missed, end), (COUNT, Some(COUNT)), "{errors}");
-    assert_eq!(errors, format!("{messages} messages, {gaps} gaps, {missed} missed\n"));
+    assert_eq!((messages + missed, end), (COUNT, Some(COUNT)), "{}", ended.err);
+    assert_eq!(ended.err, format!("{messages} messages, {gaps} gaps, {missed} missed\n"));
 }
 
 #[test]
@@ -107,38 +107,37 @@ fn a_tool_that_is_stopped_or_whose_output_nobody_reads_holds_up_nobody_and_its_g
 
 #[test]
 fn an_interrupt_prints_the_summary() {
-    let (place, mut node) = feed(ALONE);
+    let (world, mut node) = feed(ALONE);
     for signal in [Signal::INT, Signal::TERM] {
-        let mut tap = begun(&place);
+        let mut tap = begun(&world);
         node.emit(2);
         tap.until("size=");
         tap.until("size=");
         kill(tap.pid(), signal);
-        let (status, _, errors) = tap.ended();
-        assert_eq!((status.code(), &*errors), (Some(0), "2 messages, 0 gaps, 0 missed\n"));
+        assert_eq!(tap.ended().expect(0).err, "2 messages, 0 gaps, 0 missed\n");
     }
 }
 
 #[test]
 fn a_signal_ends_a_tool_whose_output_nobody_reads() {
-    let (place, mut node) = feed(ALONE);
+    let (world, mut node) = feed(ALONE);
     for signal in [Signal::INT, Signal::TERM] {
-        let tap = begun(&place);
+        let mut tap = begun(&world);
         // The pipe has room for only some thousand lines.
         node.emit(200_000);
         kill(tap.pid(), signal);
-        let (status, errors) = tap.ended_unread();
-        assert_eq!(status.code(), Some(0), "{errors}");
+        let _unread = tap.lines.take();
+        let errors = tap.ended().expect(0).err;
         assert!(errors.ends_with(" missed\n"), "{errors}");
     }
 }
 
 #[test]
 fn a_signal_ends_a_tool_whose_output_and_errors_are_one_pipe_that_nobody_reads() {
-    let (place, mut node) = feed(ALONE);
+    let (world, mut node) = feed(ALONE);
     for signal in [Signal::INT, Signal::TERM] {
         let (reader, writer) = std::io::pipe().unwrap();
-        let mut tap = place.tap(&["swaps"]);
+        let mut tap = world.tool(&["tap", "swaps"]);
         tap.stdout(writer.try_clone().unwrap()).stderr(writer);
         let mut tap = tap.spawn().unwrap();
         let mut reader = BufReader::new(reader);
@@ -151,14 +150,14 @@ fn a_signal_ends_a_tool_whose_output_and_errors_are_one_pipe_that_nobody_reads()
 
 #[test]
 fn a_signal_ends_a_tool_whose_last_error_nobody_reads() {
-    let place = Place::new();
-    lies(&place, |liar| {
+    let world = World::new();
+    lies(&world, |liar| {
         liar.began(&swap_form())?;
-        liar.message(9, &[1; 16]).map(|()| true)
+        liar.message(9, &[1; 16])
     });
     for signal in [Signal::INT, Signal::TERM] {
         let (_reader, errors) = full_pipe();
-        let mut tap = place.tapping_to(&args(&place, "swaps", &[]), errors);
+        let mut tap = world.tapping_to(&args(&["swaps"]), errors);
         kill(tap.pid(), signal);
         let code = tap.child.wait().unwrap().code();
         // The tool is reading the message, or has read it.
@@ -168,10 +167,10 @@ fn a_signal_ends_a_tool_whose_last_error_nobody_reads() {
 
 #[test]
 fn a_second_signal_ends_the_tool_at_once() {
-    let (place, mut node) = feed(ALONE);
+    let (world, mut node) = feed(ALONE);
     let mut ended = || {
         let (_reader, errors) = full_pipe();
-        let mut tap = place.tapping_to(&["swaps"], errors);
+        let mut tap = world.tapping_to(&["swaps"], errors);
         node.emit(200_000);
         kill(tap.pid(), Signal::TERM);
         has_handled_signals(tap.pid());
@@ -184,14 +183,14 @@ fn a_second_signal_ends_the_tool_at_once() {
 
 #[test]
 fn a_tool_that_is_stopped_or_whose_output_nobody_reads_does_not_hold_up_the_end_of_a_node() {
-    let place = Place::new();
+    let world = World::new();
     // With these times, a node that waits for its deadline or for the link to end never ends.
-    place.write(&format!("{ALONE}shutdown = \"1h\"\n[link.default]\nsilence = \"1h\"\n"));
+    world.write(&format!("{ALONE}shutdown = \"1h\"\n[link.default]\nsilence = \"1h\"\n"));
     for (is_stopped, count) in
         [(true, 0), (true, 20_000), (true, 200_000), (false, 20_000), (false, 200_000)]
     {
-        let mut node = place.node("feed");
-        let tap = begun(&place);
+        let mut node = world.node("feed");
+        let tap = begun(&world);
         if is_stopped {
             kill(tap.pid(), Signal::STOP);
         }
@@ -202,20 +201,20 @@ fn a_tool_that_is_stopped_or_whose_output_nobody_reads_does_not_hold_up_the_end_
 
 #[test]
 fn killed_processes_leave_nothing_and_the_next_start_is_shown() {
-    let (place, mut node) = feed(ALONE);
-    let mut killed = place.tapping(&["swaps"]);
+    let (world, mut node) = feed(ALONE);
+    let mut killed = world.tapping(&["swaps"]);
     killed.until("begins at #0");
     killed.kill();
     node.emit(5);
 
-    let mut tap = place.tapping(&["swaps"]);
+    let mut tap = world.tapping(&["swaps"]);
     let first = tap.until("begins at #5");
     node.emit(1);
     tap.until("#5 number=5");
     node.kill();
     tap.until("disconnected");
 
-    let mut node = place.node("feed");
+    let mut node = world.node("feed");
     let second = tap.until("begins at #");
     assert_ne!(first.rsplit(' ').next(), second.rsplit(' ').next(), "{first}{second}");
     node.emit(1);
@@ -223,7 +222,7 @@ fn killed_processes_leave_nothing_and_the_next_start_is_shown() {
     node.kill();
     tap.kill();
     // Only the sockets of the killed node are left, which it will replace; the tool makes no files.
-    let mut left: Vec<_> = std::fs::read_dir(place.run()).unwrap().flatten().collect();
+    let mut left: Vec<_> = std::fs::read_dir(world.sockets()).unwrap().flatten().collect();
     left.retain(|entry| !entry.file_name().to_string_lossy().starts_with("feed.sock"));
     assert!(left.is_empty(), "{left:?}");
 }

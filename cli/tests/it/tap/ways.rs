@@ -5,29 +5,22 @@ use std::os::unix::fs::chown;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-use super::process::{NodeProcess, Place, feed};
+use super::process::feed;
+use crate::common::{Process, skip};
 use crate::loopback::host;
+use crate::world::World;
 
-/// Returns the file of two hosts. `feed` has its own address, and another directory than the tool.
-fn two_hosts(place: &Place, more: &str) -> String {
-    let text = format!(
-        "[host.here]\naddress = \"{}\"\n[host.there]\naddress = \"{}\"\n\
-         [node.feed]\nhost = \"there\"\nport = 7400\nservices = [\"Source\"]\n\
-         [node.store]\nhost = \"here\"\nservices = [\"Store\"]\n\
-         [node.viewer]\nhost = \"here\"\nservices = []\n{more}",
-        host(),
-        host()
-    );
-    place.write(&text);
-    place.topology()
-}
+/// The arguments of a tool that reads as `viewer`.
+const AS_VIEWER: [&str; 7] =
+    ["swaps", "--topology", "app.toml", "--node", "feed", "--as", "viewer"];
 
 /// Writes certificates of one authority to the directory of the test.
-fn certificates(place: &Place, nodes: &[&str]) {
+fn certificates(world: &World, nodes: &[&str]) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let write = |name: &str, text: String| fs::write(place.path().join(name), text).unwrap();
+    let write =
+        |name: &str, text: String| fs::write(world.file().with_file_name(name), text).unwrap();
     write("ca.pem", authority.pem());
     for node in nodes {
         let key = KeyPair::generate().unwrap();
@@ -39,16 +32,21 @@ fn certificates(place: &Place, nodes: &[&str]) {
 
 #[test]
 fn over_tls_a_node_that_the_file_grants_observes() {
-    let place = Place::new();
-    certificates(&place, &["feed", "store", "viewer"]);
-    let file = two_hosts(
-        &place,
-        "[tls]\ncertificate = \"{node}.pem\"\nkey = \"{node}.key\"\nauthorities = \"ca.pem\"\n\
+    let world = World::new();
+    certificates(&world, &["feed", "store", "viewer"]);
+    // `feed` has its own address, and another directory than the tool.
+    world.write(&format!(
+        "[host.here]\naddress = \"{}\"\n[host.there]\naddress = \"{}\"\n\
+         [node.feed]\nhost = \"there\"\nport = 7400\nservices = [\"Source\"]\n\
+         [node.store]\nhost = \"here\"\nservices = [\"Store\"]\n\
+         [node.viewer]\nhost = \"here\"\nservices = []\n\
+         [tls]\ncertificate = \"{{node}}.pem\"\nkey = \"{{node}}.key\"\nauthorities = \"ca.pem\"\n\
          [topic.swaps]\nreaders = [\"store\", \"viewer\"]\n",
-    );
-    let (mut store, mut feed) = (place.node("store"), place.node("feed"));
-    let args = ["swaps", "--topology", &file, "--node", "feed", "--as", "viewer"];
-    let mut tap = place.tapping(&args);
+        host(),
+        host()
+    ));
+    let (mut store, mut feed) = (world.node("store"), world.node("feed"));
+    let mut tap = world.tapping(&AS_VIEWER);
     tap.until("begins at #0");
     feed.emit(1000);
     for number in 0..1000 {
@@ -58,12 +56,9 @@ fn over_tls_a_node_that_the_file_grants_observes() {
     // The tool prints the same messages that the other node reads.
     assert_eq!(store.until("stored"), "stored 1000");
 
-    let _store = place.node("store");
-    let _feed = place.node("feed");
-    let refused = |args: &[&str]| {
-        let args = [&["swaps", "--topology", &file, "--node", "feed"], args].concat();
-        place.tapped(&args).expect_failure(2)
-    };
+    let _store = world.node("store");
+    let _feed = world.node("feed");
+    let refused = |args: &[&str]| world.tapped(&[&AS_VIEWER[..5], args].concat()).expect_failure(2);
     let nameless = "error: node `feed` is reached over TLS, where each side proves its name: name \
                     a node of the file whose certificate this program has\n";
     assert_eq!(refused(&[]), nameless);
@@ -72,7 +67,7 @@ fn over_tls_a_node_that_the_file_grants_observes() {
 }
 
 /// Returns a node with a topic that only `viewer` may read, apart from the node's own services.
-fn granted() -> (Place, NodeProcess) {
+fn granted() -> (World, Process) {
     feed(
         "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n\
          [node.viewer]\nservices = []\n[topic.swaps]\nreaders = [\"feed\", \"viewer\"]\n",
@@ -81,8 +76,8 @@ fn granted() -> (Place, NodeProcess) {
 
 #[test]
 fn a_topic_with_readers_is_for_these() {
-    let (place, mut node) = granted();
-    let errors = place.tapped(&["swaps"]).expect_failure(3);
+    let (world, mut node) = granted();
+    let errors = world.tapped(&["swaps"]).expect_failure(3);
     let name = errors.strip_prefix("error: node `feed` does not let `").unwrap();
     let (name, after) = name.split_once("` ").unwrap();
     assert!(name.starts_with("tap-"), "{name}");
@@ -91,44 +86,38 @@ fn a_topic_with_readers_is_for_these() {
         "read topic `swaps`: its `readers` are others, or the connection is plain TCP, which proves \
          no name; come as one of them: `--as NODE` with `--topology FILE` [M0336]\n"
     );
-    let file = &place.topology();
-    let mut tap = place.tapping(&["swaps", "--topology", file, "--as", "viewer", "--count", "1"]);
+    let args = ["swaps", "--topology", "app.toml", "--as", "viewer", "--count", "1"];
+    let mut tap = world.tapping(&args);
     tap.until("begins at #0");
     node.emit(1);
-    let (status, rest, errors) = tap.ended();
-    assert!(status.success() && rest.contains("number=0 size=0"), "{errors}");
+    let ended = tap.ended().expect(0);
+    assert!(ended.out.contains("number=0 size=0"), "{ended:?}");
 }
 
 /// Writes the file of a node with a TCP address, whose topic is read by a node of its host. The
 /// file also names a reader that does not run.
-fn granted_beside_an_address(place: &Place, more: &str) -> String {
-    place.write(&format!(
+fn granted_beside_an_address(world: &World, more: &str) {
+    world.write(&format!(
         "[node.feed]\nservices = [\"Source\"]\naddress = \"{}:7400\"\n\
          [node.store]\nservices = [\"Store\"]\n[node.viewer]\nservices = []\n\
          [topic.swaps]\nreaders = [\"store\", \"viewer\"]\n{more}",
         host()
     ));
-    place.topology()
 }
 
 #[test]
 fn over_plain_tcp_a_topic_with_readers_is_for_names_that_the_file_trusts() {
     // In another directory than the socket's, the tool connects to the address.
-    let elsewhere = Place::new();
-    let elsewhere = elsewhere.path().to_str().unwrap();
-    let place = Place::new();
-    let file = granted_beside_an_address(&place, "");
-    let (_store, mut feed) = (place.node("store"), place.node("feed"));
+    let elsewhere = ".";
+    let world = World::new();
+    granted_beside_an_address(&world, "");
+    let (_store, mut feed) = (world.node("store"), world.node("feed"));
     let tap = |directory: &str, topic: &str| {
-        let args = [topic, "--topology", &file, "--node", "feed", "--as", "viewer"];
-        place.tapping(
-            &[&args[..], &["--directory", directory, "--count", "1", "--for", "30s"]].concat(),
-        )
+        let limits = ["--directory", directory, "--count", "1", "--for", "30s"];
+        world.tapping(&[&[topic], &AS_VIEWER[1..], &limits].concat())
     };
-    let (status, output, errors) = tap(elsewhere, "swaps").ended();
-    assert_eq!((status.code(), &*output), (Some(3), ""), "{errors}");
     assert_eq!(
-        errors,
+        tap(elsewhere, "swaps").ended().expect_failure(3),
         "error: node `feed` does not let `viewer` read topic `swaps`: its `readers` are others, or \
          the connection is plain TCP, which proves no name; name `viewer` in them, and use TLS or \
          a Unix socket, or write `trust = \"network\"` in `[link.\"feed-viewer\"]` [M0336]\n"
@@ -137,30 +126,30 @@ fn over_plain_tcp_a_topic_with_readers_is_for_names_that_the_file_trusts() {
     let mut others = tap(elsewhere, "all-types");
     others.until("begins at #0");
     feed.send("types");
-    assert!(others.ended().0.success());
+    others.ended().expect(0);
     // Over the socket, the user is proven.
-    let run = place.run();
-    let mut near = tap(run.to_str().unwrap(), "swaps");
+    let sockets = world.sockets();
+    let mut near = tap(sockets.to_str().unwrap(), "swaps");
     near.until("begins at #0");
     feed.emit(1);
-    assert!(near.ended().0.success());
+    near.ended().expect(0);
 
-    let place = Place::new();
-    let file = granted_beside_an_address(&place, "[link.\"feed-viewer\"]\ntrust = \"network\"\n");
-    let (_store, mut feed) = (place.node("store"), place.node("feed"));
-    let args = ["swaps", "--topology", &file, "--node", "feed", "--as", "viewer"];
-    let mut far = place.tapping(&[&args[..], &["--directory", elsewhere, "--count", "1"]].concat());
+    let world = World::new();
+    granted_beside_an_address(&world, "[link.\"feed-viewer\"]\ntrust = \"network\"\n");
+    let (_store, mut feed) = (world.node("store"), world.node("feed"));
+    let args = [&AS_VIEWER[..], &["--directory", elsewhere, "--count", "1"]].concat();
+    let mut far = world.tapping(&args);
     far.until("begins at #0");
     feed.emit(1);
-    assert!(far.ended().0.success());
+    far.ended().expect(0);
 }
 
 #[test]
 fn a_topic_that_is_not_there_has_an_error_with_what_is() {
-    let (place, _node) = granted();
-    let errors = place.tapped(&["swap"]).expect_failure(3);
+    let (world, _node) = granted();
+    let errors = world.tapped(&["swap"]).expect_failure(3);
     assert_eq!(errors, "error: no topic `swap`\n  node `feed` publishes all-types\n");
-    let errors = place.tapped(&["all-type"]).expect_failure(3);
+    let errors = world.tapped(&["all-type"]).expect_failure(3);
     let expected = "error: no topic `all-type`: did you mean `all-types`?\n  node `feed` publishes \
                     all-types\n";
     assert_eq!(errors, expected);
@@ -168,19 +157,19 @@ fn a_topic_that_is_not_there_has_an_error_with_what_is() {
 
 #[test]
 fn a_node_without_the_key_is_not_reached_and_the_error_says_what_to_set() {
-    let (place, _node) = feed("[node.feed]\nservices = [\"Source\", \"Store\"]\n");
+    let (world, _node) = feed("[node.feed]\nservices = [\"Source\", \"Store\"]\n");
     let observers = "a node listens if another node reads from it, or if its section of the \
                      topology has `observers = true`";
-    let directory = place.path().display();
-    let errors = place.tapped(&["swaps"]).expect_failure(3);
+    let directory = world.runtime().display().to_string();
+    let errors = world.tapped(&["swaps"]).expect_failure(3);
     let nobody = format!("error: no node listens in {directory}/mycelium-*: {observers}\n");
     assert_eq!(errors, nobody);
-    let errors = place.tapped(&["swaps", "--node", "feed"]).expect_failure(3);
+    let errors = world.tapped(&["swaps", "--node", "feed"]).expect_failure(3);
     let nobody =
         format!("error: no socket of node `feed` in {directory}/mycelium-*: {observers}\n");
     assert_eq!(errors, nobody);
-    let errors = place.tapped(&["swaps", "--topology", &place.topology()]).expect_failure(3);
-    let socket = place.run().join("feed.sock");
+    let errors = world.tapped(&["swaps", "--topology", "app.toml"]).expect_failure(3);
+    let socket = world.sockets().join("feed.sock");
     let start = format!("error: node `feed`: no process listens at `{}`", socket.display());
     let end = format!("; {observers} [M0335]\n");
     assert!(errors.starts_with(&start) && errors.ends_with(&end), "{errors}");
@@ -189,45 +178,43 @@ fn a_node_without_the_key_is_not_reached_and_the_error_says_what_to_set() {
 
 /// Another user may make the directory first, and listen in it.
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 fn a_directory_of_another_user_is_not_read_unless_the_file_names_that_user() {
     if !rustix::process::geteuid().is_root() {
-        return eprintln!("skipped: only root can give a directory to another user");
+        return skip("a directory of another user", "only root can give it away");
     }
     let text = "[node.feed]\nservices = [\"Source\"]\nobservers = true\n";
-    let (place, _node) = feed(text);
-    chown(place.run(), Some(65534), None).unwrap();
-    let file = place.topology();
-    let arguments = ["none", "--topology", &file];
-    let errors = place.tapped(&arguments).expect_failure(3);
+    let (world, _node) = feed(text);
+    chown(world.sockets(), Some(65534), None).unwrap();
+    let arguments = ["none", "--topology", "app.toml"];
+    let errors = world.tapped(&arguments).expect_failure(3);
     let start = format!(
         "error: node `feed`: directory `{}` belongs to another user: expected user 0, found 65534; ",
-        place.run().display()
+        world.sockets().display()
     );
     assert!(errors.starts_with(&start) && errors.ends_with(" [M0082]\n"), "{errors}");
     assert!(!errors.contains("observers"), "{errors}");
     // Without a file, this directory is none of the user's.
-    let errors = place.tapped(&["swaps"]).expect_failure(3);
+    let errors = world.tapped(&["swaps"]).expect_failure(3);
     assert!(errors.starts_with("error: no node listens in "), "{errors}");
-    place.write(&format!("{text}owner = 65534\n"));
-    let errors = place.tapped(&arguments).expect_failure(3);
+    world.write(&format!("{text}owner = 65534\n"));
+    let errors = world.tapped(&arguments).expect_failure(3);
     assert!(errors.starts_with("error: no topic `none`"), "{errors}");
 }
 
 #[test]
 fn all_nodes_that_publish_the_topic_are_read() {
-    let place = Place::new();
+    let world = World::new();
     // Two files with a node each, in one directory.
-    place.write("[node.feed-1]\nservices = [\"Source\"]\nobservers = true\n");
-    let mut first = place.node("feed-1");
-    place.write("[node.feed-2]\nservices = [\"Source\"]\nobservers = true\n");
-    let mut second = place.node("feed-2");
-    let mut tap = place.tapping(&["swaps", "-o", "json", "--count", "2"]);
+    world.write("[node.feed-1]\nservices = [\"Source\"]\nobservers = true\n");
+    let mut first = world.node("feed-1");
+    world.write("[node.feed-2]\nservices = [\"Source\"]\nobservers = true\n");
+    let mut second = world.node("feed-2");
+    let mut tap = world.tapping(&["swaps", "-o", "json", "--count", "2"]);
     tap.until("began");
     tap.until("began");
     first.emit(1);
     tap.until("\"node\":\"feed-1\"");
     second.emit(1);
     tap.until("\"node\":\"feed-2\"");
-    assert!(tap.ended().0.success());
+    tap.ended().expect(0);
 }

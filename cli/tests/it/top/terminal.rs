@@ -98,10 +98,9 @@ impl Terminal {
     }
 
     pub(crate) fn resize(&self, rows: u16, cols: u16) {
-        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let mut state = self.screen.state.lock().unwrap();
         state.parser.screen_mut().set_size(side(rows), side(cols));
-        self.master.resize(size).expect("a size");
+        self.claim(rows, cols);
     }
 
     /// Tells the tool a size that the screen does not have.
@@ -115,12 +114,14 @@ impl Terminal {
         self.writer.flush().expect("it is open");
     }
 
-    /// Waits for the end of the tool, and until the screen shows everything that it has written.
+    /// Waits for the end of the tool, and until the screen shows everything that it has written,
+    /// which must leave the terminal as it was before.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> portable_pty::ExitStatus {
         let state = self.screen.state.lock().unwrap();
         let waiting = self.screen.changed.wait_timeout_while(state, PATIENCE, |s| !s.has_ended);
         assert!(waiting.unwrap().0.has_ended, "a process keeps the terminal open");
+        assert!(!self.is_changed() && self.echoes(), "the terminal is not as before");
         self.child.wait().expect("it has ended")
     }
 }

@@ -4,12 +4,12 @@ use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use super::world::{PATIENCE, World};
 use crate::common::{Ended, kill};
+use crate::world::{PATIENCE, World};
 
 #[test]
 fn a_node_that_refuses_to_start_ends_the_bundle_with_its_last_words() {
@@ -52,12 +52,7 @@ fn nodes_that_fail_are_named() {
 #[test]
 fn a_launcher_that_dies_at_its_start_is_an_error() {
     let world = World::of(&[("feed", "wait")]);
-    let up = world.tool(&["up", "app.toml"]);
-    let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -f 0; exec \"$@\"", "sh"]).arg(up.get_program());
-    limited.args(up.get_args()).current_dir(up.get_current_dir().unwrap());
-    limited.envs(up.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let ended = Ended::of(&limited.output().unwrap());
+    let ended = Ended::of(&world.limited("-f 0", &["up", "app.toml"]).output().unwrap());
     // The launcher may have dumped its core.
     let expected = "error: the launcher ended, signal: 25 (SIGXFSZ)";
     assert!(ended.code == Some(3) && ended.err.starts_with(expected), "{}", ended.err);
@@ -99,9 +94,10 @@ fn programs_that_do_not_notice_the_end_of_the_launcher_are_shown_and_ended() {
     world.write(&[polite, shell("stubborn", stubborn)].concat());
     world.up();
     let nodes = world.until_they_wait(&["polite", "stubborn"]);
-    let stubborn = nodes["stubborn"].pid;
+    let stubborn = nodes["stubborn"].pid.unwrap();
     kill(world.launcher(), Signal::KILL);
-    let left = nodes.iter().map(|(node, shown)| format!("`{node}` (process {})", shown.pid));
+    let left =
+        nodes.iter().map(|(node, shown)| format!("`{node}` (process {})", shown.pid.unwrap()));
     let left: Vec<_> = left.collect();
     let status = || world.run(&["status", "app.toml"]);
     world.until(|_| left.iter().all(|node| status().err.contains(node)));
@@ -163,7 +159,7 @@ fn a_bundle_that_has_not_started_is_not_up() {
     assert_eq!(status().code, Some(1));
     // The program ends without a description, and the node starts.
     drop(File::options().write(true).open(&gate).unwrap());
-    let output = String::from_utf8(up.wait_with_output().unwrap().stdout).unwrap();
+    let output = up.ended().out;
     let row = output.lines().last().unwrap_or_default();
     assert!(row.starts_with("feed "), "{output}");
     world.until_they_wait(&["feed"]);
@@ -186,14 +182,8 @@ fn a_killed_client_leaves_a_bundle_that_the_next_one_finds() {
 fn two_at_once_are_one_bundle() {
     let world = World::of(&[("feed", "wait"), ("store", "wait")]);
     let clients = [(); 4].map(|()| world.start(&["up", "app.toml", "--no-wait"]));
-    let mut started = 0;
-    for client in clients {
-        let output = client.wait_with_output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8(output.stderr).unwrap());
-        started += text.matches(": started").count();
-    }
-    assert_eq!(started, 2);
+    let outputs = clients.map(|client| client.ended().expect(0).out).concat();
+    assert_eq!(outputs.matches(": started").count(), 2, "{outputs}");
     world.until_they_wait(&["feed", "store"]);
 }
 
@@ -235,7 +225,7 @@ fn a_launcher_that_does_not_respond_is_an_error() {
     world.nodes(&[("feed", "wait"), ("store", "wait")], "");
     let clients = ["status", "up", "down"].map(|verb| world.start(&[verb, "app.toml"]));
     for client in clients {
-        let error = Ended::of(&client.wait_with_output().unwrap()).expect_failure(3);
+        let error = client.ended().expect_failure(3);
         assert!(error.starts_with("error: the launcher of `app.toml` at `"), "{error}");
         assert!(error.ends_with("`: it does not respond\n"), "{error}");
     }

@@ -6,21 +6,20 @@ use std::path::PathBuf;
 
 use rustix::process::Signal;
 
-use super::world::{Shown, World};
 use crate::common::kill;
+use crate::world::World;
 
 /// Kills a node, and waits until it has started again and is ready.
 #[track_caller]
-fn crash(world: &World, node: &str) -> Shown {
+fn crash(world: &World, node: &str) {
     let before = world.status()[node].clone();
-    kill(u32::try_from(before.pid).unwrap(), Signal::KILL);
+    kill(before.pid.unwrap(), Signal::KILL);
     let after = world.until(|nodes| {
         assert!(nodes.contains_key(node), "the bundle has ended: {}", world.logs());
         nodes[node].pid != before.pid && nodes[node].state == "ready"
     });
     assert_eq!(after[node].restarts, before.restarts + 1, "{}", world.logs());
     assert!(world.run(&["status", "app.toml"]).out.contains("signal: 9 (SIGKILL)"));
-    after[node].clone()
 }
 
 /// Returns the copies of the files in the directory of the bundle.

@@ -8,8 +8,8 @@ use std::process::Stdio;
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use rustix::process::Signal;
 
-use super::world::{PATIENCE, World};
 use crate::common::kill;
+use crate::world::{PATIENCE, World};
 
 /// Waits for a notification with this line, and returns all lines up to it.
 fn until(manager: &UnixDatagram, line: &str) -> Vec<String> {
@@ -41,7 +41,7 @@ fn a_manager_is_notified() {
     assert!(before.contains(&"STATUS=2 of 2 nodes are up".to_owned()), "{before:?}");
     // The variables of the manager are for the launcher, and not passed on to the nodes.
     for (node, shown) in world.status() {
-        let environment = fs::read(format!("/proc/{}/environ", shown.pid)).unwrap();
+        let environment = fs::read(format!("/proc/{}/environ", shown.pid.unwrap())).unwrap();
         let environment = String::from_utf8_lossy(&environment);
         assert!(environment.contains("XDG_RUNTIME_DIR="), "{node}");
         for variable in ["NOTIFY_SOCKET=", "WATCHDOG_USEC="] {
@@ -65,19 +65,18 @@ fn a_bundle_in_the_foreground_is_reached_as_any_other() {
     let world = World::of(&[("feed", "wait")]);
     let mut tool = world.start(&["up", "app.toml", "--foreground"]);
     // The nodes write to the launcher's output.
-    let mut lines = BufReader::new(tool.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line == "waits"));
+    while tool.line() != "waits" {}
     let before = world.until_running("feed");
     let second = world.run(&["up", "app.toml", "--foreground"]).expect(3);
     assert_eq!(second.err, "error: `app.toml` runs already: end it with `mycelium down`\n");
     // SIGHUP makes the launcher read the file again.
     world.nodes(&[("feed", "wait"), ("store", "wait")], "");
-    kill(tool.id(), Signal::HUP);
+    kill(tool.pid(), Signal::HUP);
     let after = world.until_running("store");
     assert_eq!(after["feed"], before["feed"]);
-    assert!(lines.any(|line| line == "waits"));
-    assert_eq!(world.run(&["down", "app.toml"]).code, Some(0));
-    assert!(tool.wait().unwrap().success());
+    while tool.line() != "waits" {}
+    world.run(&["down", "app.toml"]).expect(0);
+    tool.ended().expect(0);
     world.nothing_is_left();
 }
 
@@ -156,7 +155,7 @@ fn output_that_is_closed_hides_no_failure() {
     world.down();
     world.write("[node.feed]\ncommand = [\"sh\", \"-c\", \"echo waits; exec sleep 1000\"]\n");
     world.up();
-    let pid = u32::try_from(world.until_they_wait(&["feed"])["feed"].pid).unwrap();
+    let pid = world.until_they_wait(&["feed"])["feed"].pid.unwrap();
     kill(pid, Signal::STOP);
     world.until(|nodes| nodes["feed"].state == "suspended");
     assert_eq!(run("status"), Some(1));

@@ -1,6 +1,6 @@
 //! Mistakes on the command line of `up`, `down` and `status`.
 
-use super::world::World;
+use crate::world::World;
 
 /// Returns the first line of the error.
 fn error(world: &World, arguments: &[&str]) -> String {

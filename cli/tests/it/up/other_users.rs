@@ -3,71 +3,51 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::geteuid;
+use tempfile::TempDir;
 
-use super::world::World;
-use crate::common::{Ended, Process};
+use crate::common::{Ended, Process, skip};
+use crate::roles::ENTER;
+use crate::world::World;
 
 const OTHER: u32 = 65534;
 
-/// A process of another user that listens in its own directory.
-struct Forger {
-    process: Process,
-    directory: PathBuf,
-}
-
-impl Forger {
-    fn start() -> Forger {
-        let name = format!("mycelium-forger-{}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        fs::DirBuilder::new().mode(0o755).create(&directory).unwrap();
-        chown(&directory, Some(OTHER), None).unwrap();
-        // It may not reach the directory that tests are built in. A process that starts in another
-        // test must not inherit a descriptor that writes to the program.
-        let program = directory.join("program");
-        let copied =
-            Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
-        assert!(copied.unwrap().success());
-        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-        let mut command = Command::new(&program);
-        command.args(["--exact", "--nocapture", "--test-threads=1", "--", "up::roles::enter"]);
-        command.args(["role=forge", &format!("node={}", directory.join("control").display())]);
-        let mut process = Process::run(command.current_dir("/").uid(OTHER).gid(OTHER));
-        while process.line() != "listens" {}
-        Forger { process, directory }
-    }
-
-    /// Moves its socket to this path.
-    fn take(&self, socket: &Path) {
-        fs::rename(self.directory.join("control"), socket).unwrap();
-    }
-}
-
-impl Drop for Forger {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
-    }
+/// Starts a process of another user that listens at `control` in its own directory.
+fn forger() -> (Process, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+    chown(&directory, Some(OTHER), None).unwrap();
+    // It may not reach the directory that tests are built in. A process that starts in another
+    // test must not inherit a descriptor that writes to the program.
+    let program = directory.path().join("program");
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+    assert!(copied.unwrap().success());
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(&program);
+    let socket = format!("node={}", directory.path().join("control").display());
+    command.args(ENTER).args(["role=forge", &socket]);
+    let mut process = Process::run(command.current_dir("/").uid(OTHER).gid(OTHER));
+    while process.line() != "listens" {}
+    (process, directory)
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 fn a_launcher_of_another_user_is_not_asked() {
     if !geteuid().is_root() {
-        return eprintln!("skipped: only root can run processes of other users");
+        return skip("a launcher of another user", "only root can run its process");
     }
     let world = World::of(&[("feed", "wait")]);
     world.up();
     let socket = world.bundle().unwrap().join("control");
     let launchers = socket.with_extension("launcher");
     fs::rename(&socket, &launchers).unwrap();
-    let forger = Forger::start();
-    forger.take(&socket);
+    let (forger, directory) = forger();
+    fs::rename(directory.path().join("control"), &socket).unwrap();
     let expected = format!(
         "process {} of user {OTHER} listens at `{}`: expected user 0 [M0088]\n",
-        forger.process.pid(),
+        forger.pid(),
         socket.display()
     );
     for verb in ["up", "status", "down"] {
@@ -79,10 +59,9 @@ fn a_launcher_of_another_user_is_not_asked() {
 
 /// Without `XDG_RUNTIME_DIR`, any user can make the directory first.
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 fn a_directory_that_another_user_has_made_is_refused() {
     if !geteuid().is_root() {
-        return eprintln!("skipped: only root can give a directory to another user");
+        return skip("a directory of another user", "only root can give it away");
     }
     let world = World::of(&[("feed", "wait")]);
     let taken = world.runtime().join("mycelium-0-up-mine");

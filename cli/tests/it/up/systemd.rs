@@ -7,8 +7,8 @@ use std::process::{Command, id};
 
 use rustix::process::Signal;
 
-use super::world::World;
-use crate::common::{Ended, kill};
+use crate::common::{Ended, kill, skip};
+use crate::world::World;
 
 /// Returns the unit file for the test's file and directory, with shorter times.
 fn unit(world: &World) -> String {
@@ -79,10 +79,6 @@ impl Service {
     fn property(&self, name: &str) -> String {
         systemctl(&["show", "--value", "-p", name, &self.name]).out.trim_end().to_owned()
     }
-
-    fn launcher(&self) -> u32 {
-        self.property("MainPID").parse().unwrap()
-    }
 }
 
 impl Drop for Service {
@@ -121,7 +117,7 @@ fn systemd_starts_reloads_restarts_and_stops_it() {
     for (restarts, signal) in [("1", Signal::KILL), ("2", Signal::STOP)] {
         let before = world
             .until(|nodes| nodes.len() == 2 && nodes.values().all(|node| node.state == "running"));
-        kill(service.launcher(), signal);
+        kill(service.property("MainPID").parse().unwrap(), signal);
         let after = world.until(|nodes| {
             nodes
                 .get("feed")
@@ -141,11 +137,4 @@ fn systemd_starts_reloads_restarts_and_stops_it() {
     assert_eq!(service.property("ExecMainStatus"), "2");
     assert_eq!(service.property("NRestarts"), "0");
     world.until_nothing_runs();
-}
-
-/// Prints why a test is skipped.
-#[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
-fn skip(test: &str, why: &str) {
-    assert!(env::var_os("MYCELIUM_TEST_SYSTEMD").is_none(), "{why}");
-    eprintln!("skipped {test}: {why}");
 }

@@ -1,17 +1,14 @@
-//! The observed nodes. A node takes commands from standard input, and answers on standard output.
+//! A node that takes commands from standard input, and answers on standard output.
 
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
-use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures_channel::mpsc::{UnboundedReceiver, unbounded};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use mycelium::fields::{FixedStr, FixedVec, I128, U256};
 use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
 use mycelium_smol::Smol;
-
-pub(crate) const NODE: &str = "MYCELIUM_TAP_NODE";
-pub(crate) const TOPOLOGY: &str = "MYCELIUM_TAP_TOPOLOGY";
 
 #[message(topic = "swaps", id = 1)]
 pub(crate) struct Swap {
@@ -59,30 +56,28 @@ pub(crate) struct AllTypes {
     pub(crate) _pad: [u8; 4],
 }
 
-impl AllTypes {
-    pub(crate) fn new() -> AllTypes {
-        AllTypes {
-            unsigned: u64::MAX,
-            signed: i64::MIN,
-            wide: f64::NAN,
-            order: Order { account: 7, side: Side::Sell, open: true, lots: -3 },
-            medium: 4_000_000_000,
-            below: -5,
-            single: 1.5,
-            short: 65_535,
-            less: -32_768,
-            byte: 255,
-            tiny: -128,
-            yes: false,
-            side: Side::Buy,
-            pair: [1, 2],
-            text: FixedStr::try_from("a \"b\",\u{1b}c").unwrap(),
-            amounts: FixedVec::from_slice(&[u128::MAX]).unwrap(),
-            debts: FixedVec::from_slice(&[i128::MIN]).unwrap(),
-            paid: I128::new(-36_690_000_000_000_000_000),
-            price: U256::MAX,
-            _pad: [9; 4],
-        }
+fn all_types() -> AllTypes {
+    AllTypes {
+        unsigned: u64::MAX,
+        signed: i64::MIN,
+        wide: f64::NAN,
+        order: Order { account: 7, side: Side::Sell, open: true, lots: -3 },
+        medium: 4_000_000_000,
+        below: -5,
+        single: 1.5,
+        short: 65_535,
+        less: -32_768,
+        byte: 255,
+        tiny: -128,
+        yes: false,
+        side: Side::Buy,
+        pair: [1, 2],
+        text: FixedStr::try_from("a \"b\",\u{1b}c").unwrap(),
+        amounts: FixedVec::from_slice(&[u128::MAX]).unwrap(),
+        debts: FixedVec::from_slice(&[i128::MIN]).unwrap(),
+        paid: I128::new(-36_690_000_000_000_000_000),
+        price: U256::MAX,
+        _pad: [9; 4],
     }
 }
 
@@ -106,15 +101,17 @@ impl Source {
                         number += 1;
                     }
                 }
-                _ => ctx.emit(AllTypes::new()).await?,
+                _ => ctx.emit(all_types()).await?,
             }
             say(&format!("emitted {number}"));
         }
     }
 }
 
-/// Reads all swaps.
-struct Store;
+/// Reads all swaps. If it `stays`, it ends with the node.
+pub(crate) struct Store {
+    pub(crate) stays: bool,
+}
 
 #[service(reads(Swap))]
 impl Store {
@@ -125,55 +122,36 @@ impl Store {
             count += u64::from(matches!(delivery, Delivery::Msg(_)));
         }
         say(&format!("stored {count}"));
+        if self.stays {
+            ctx.shutdown_requested().await;
+        }
         Ok(())
     }
 }
 
-fn say(line: &str) {
+/// Prints a line; libtest has already begun one, which is ended first.
+pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout();
     // If the test has ended, nobody reads this.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    let _ = writeln!(out, "\n{line}").and_then(|()| out.flush());
 }
 
-/// Runs the node that a variable names; returns if there is none.
-pub(crate) fn enter() {
-    let Ok(name) = std::env::var(NODE) else { return };
-    let file = std::env::var(TOPOLOGY).unwrap();
-    mycelium_smol::run(2, |smol| run(smol, name, file)).unwrap();
-    std::process::exit(0);
-}
-
-async fn run(smol: Smol, name: String, file: String) {
-    let (service, commands) = unbounded();
+/// Runs the node of a file. The service that gets the commands ends with standard input.
+pub(crate) async fn run(smol: Smol, name: String, file: String) {
+    let (sender, commands) = unbounded();
     let commands = Mutex::new(Some(commands));
     let topology = Topology::load(file).unwrap();
     let source = move || {
         let mut commands = commands.lock().unwrap_or_else(PoisonError::into_inner);
         Source(commands.take().unwrap())
     };
-    let node = Node::builder(&name).topology(topology).service(source).service(|| Store).build();
+    let store = || Store { stays: false };
+    let node = Node::builder(&name).topology(topology).service(source).service(store).build();
     let running = node.unwrap().start(smol).unwrap();
     say("node runs");
-    let (lines, mut asked) = unbounded();
-    std::thread::spawn(move || read(&lines, &service));
-    while asked.next().await.is_some() {
-        let counters = running.counters();
-        let waited: u64 = counters.iter().map(|line| line.value("waited")).sum();
-        say(&format!("waited {waited}"));
-    }
+    std::thread::spawn(move || {
+        let lines = std::io::stdin().lines().map_while(std::result::Result::ok);
+        lines.for_each(|line| drop(sender.unbounded_send(line)));
+    });
     running.join().await.unwrap();
-}
-
-/// Passes commands on: `counters` to the main task, all others to the service. The service ends
-/// with standard input.
-fn read(lines: &UnboundedSender<()>, service: &UnboundedSender<String>) {
-    for line in std::io::stdin().lock().lines().map_while(std::result::Result::ok) {
-        let sent = match &*line {
-            "counters" => lines.unbounded_send(()).is_ok(),
-            _ => service.unbounded_send(line).is_ok(),
-        };
-        if !sent {
-            return;
-        }
-    }
 }

@@ -6,14 +6,15 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::common::{Ended, kill, tool};
+use crate::common::{Ended, Process, kill, tool};
+use crate::roles::ENTER;
 
 /// Longer than any step takes, and shorter than the time limit of the tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,10 +25,11 @@ pub(crate) struct World {
 }
 
 /// A node as `status` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Shown {
+    node: String,
     pub(crate) state: String,
-    pub(crate) pid: u64,
+    pub(crate) pid: Option<u32>,
     pub(crate) restarts: u64,
 }
 
@@ -93,9 +95,8 @@ impl World {
     pub(crate) fn command(&self, role: &[&str]) -> String {
         let program = std::env::current_exe().unwrap();
         let program = program.to_str().unwrap();
-        let words = ["--exact", "--nocapture", "--test-threads=1", "--", "up::roles::enter"];
         let of_role = [&format!("role={}", role[0]), "node={node}", "file={topology}"];
-        format!("{:?}", [&[program], &words[..], &of_role, &role[1..]].concat())
+        format!("{:?}", [&[program], &ENTER[..], &of_role, &role[1..]].concat())
     }
 
     /// Returns the tool in this directory, without the variables of a service manager.
@@ -111,9 +112,18 @@ impl World {
     }
 
     /// Starts the tool, with pipes for its output and errors.
-    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
-        let mut tool = self.tool(arguments);
-        tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    pub(crate) fn start(&self, arguments: &[&str]) -> Process {
+        Process::run(self.tool(arguments).stderr(Stdio::piped()))
+    }
+
+    /// Returns the tool with a limit of the shell's `ulimit`.
+    pub(crate) fn limited(&self, limit: &str, arguments: &[&str]) -> Command {
+        let (tool, mut shell) = (self.tool(arguments), Command::new("sh"));
+        shell.args(["-c", &format!("ulimit {limit}; exec \"$@\""), "sh"]);
+        shell.arg(tool.get_program()).args(tool.get_args()).stdin(Stdio::null());
+        shell.envs(tool.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.current_dir(&self.directory);
+        shell
     }
 
     /// Makes a named pipe at which a process waits until the test opens it.
@@ -143,16 +153,8 @@ impl World {
     /// Returns the status of the nodes by name; empty if nothing runs.
     pub(crate) fn status(&self) -> BTreeMap<String, Shown> {
         let ended = self.run(&["status", "app.toml", "-o", "json"]);
-        let Ok(Value::Array(nodes)) = serde_json::from_str(&ended.out) else {
-            return BTreeMap::new();
-        };
-        let shown = nodes.iter().map(|node| {
-            let text = |key: &str| node[key].as_str().unwrap_or_default().to_owned();
-            let pid = node["pid"].as_u64().unwrap_or(0);
-            let restarts = node["restarts"].as_u64().unwrap();
-            (text("node"), Shown { state: text("state"), pid, restarts })
-        });
-        shown.collect()
+        let nodes: Vec<Shown> = serde_json::from_str(&ended.out).unwrap_or_default();
+        nodes.into_iter().map(|shown| (shown.node.clone(), shown)).collect()
     }
 
     /// Waits until the status of the nodes is as expected.
@@ -188,7 +190,7 @@ impl World {
             let (log, noted) = (read(&format!("{node}.log")), read("processes"));
             shown.state == "running"
                 && log.lines().any(|line| matches!(line, "waits" | "hangs"))
-                && noted.lines().any(|line| line.starts_with(&format!("{} ", shown.pid)))
+                && noted.lines().any(|line| line.starts_with(&format!("{} ", shown.pid.unwrap())))
         };
         self.until(|status| {
             let waits = |node: &&str| status.get(*node).is_some_and(|shown| waits(node, shown));
@@ -199,7 +201,7 @@ impl World {
     /// Returns the directory of the bundle, if there is one.
     pub(crate) fn bundle(&self) -> Option<PathBuf> {
         let mut entries = fs::read_dir(self.runtime()).unwrap().flatten();
-        let is_bundle = |name: OsString| name.to_string_lossy().starts_with("mycelium-up-");
+        let is_bundle = |name: OsString| name.to_string_lossy().contains("-up-");
         Some(entries.find(|entry| is_bundle(entry.file_name()))?.path())
     }
 
@@ -247,9 +249,7 @@ impl World {
     pub(crate) fn nothing_is_left(&self) {
         // The launcher has answered, but may not have exited yet.
         self.until_nothing_runs();
-        let left: Vec<_> = fs::read_dir(self.runtime()).unwrap().flatten().collect();
-        let own = left.iter().filter(|it| it.file_name().to_string_lossy().contains("-up-"));
-        assert_eq!(own.count(), 0, "{left:?}");
+        assert_eq!(self.bundle(), None);
     }
 }
 

@@ -1,4 +1,6 @@
-//! The roles of this program when `up` runs it as a node.
+//! The roles of this program when tests run it as a node.
+
+pub(crate) mod source;
 
 use std::env;
 use std::fs;
@@ -9,9 +11,23 @@ use std::time::Duration;
 
 use mycelium::execution::end_with_launcher;
 use mycelium::topology::TopologyFiles;
-use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
+use mycelium::{Context, Node, Result, Topology, service};
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
+
+use self::source::{Store, Swap, say};
+
+/// The arguments with which this program plays a role, before `role=…`.
+pub(crate) const ENTER: [&str; 5] =
+    ["--exact", "--nocapture", "--test-threads=1", "--", "roles::enter"];
+
+/// Returns this program in a role, with the name of a node and a file.
+pub(crate) fn playing(role: &str, node: &str, file: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    let words = [("role", role), ("node", node), ("file", file)];
+    command.args(ENTER).args(words.map(|(name, value)| format!("{name}={value}")));
+    command
+}
 
 /// Plays the role of this process; returns at once in the test run itself.
 #[test]
@@ -23,6 +39,10 @@ fn enter() {
     }
     match &*role {
         "node" => node(),
+        "source" => {
+            let (node, file) = (argument("node").unwrap(), argument("file").unwrap());
+            mycelium_smol::run(2, |smol| source::run(smol, node, file)).unwrap();
+        }
         "look" => look(),
         "see" => see(),
         "wait" => wait_for_the_end(),
@@ -54,12 +74,6 @@ fn enter() {
 fn argument(name: &str) -> Option<String> {
     env::args()
         .find_map(|argument| Some(argument.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
-}
-
-/// Prints a line; libtest has already begun one, which is ended first.
-#[expect(clippy::print_stdout, reason = "its output is what tests look for")]
-fn say(text: &str) {
-    println!("\n{text}");
 }
 
 /// Waits for SIGTERM, as a node does.
@@ -106,13 +120,8 @@ fn wait_at_the_gate() {
 fn look() {
     wait_at_the_gate();
     see();
-    let other = |who: &str| {
-        let mut other = Command::new(env::current_exe().unwrap());
-        other.args(["--exact", "--nocapture", "--test-threads=1", "--", "up::roles::enter"]);
-        let file = format!("file={}", argument("file").unwrap());
-        other.args(["role=see".to_owned(), format!("node={who}"), file]);
-        other
-    };
+    let file = argument("file").unwrap();
+    let other = |who: &str| playing("see", who, &file);
     other("part").status().unwrap();
     other("other").stdin(Stdio::null()).status().unwrap();
     other("late").env(TopologyFiles::VARIABLE, "/no/such/copy").status().unwrap();
@@ -126,38 +135,15 @@ fn see() {
     say(&format!("{} sees: {seen}", argument("node").unwrap()));
 }
 
-#[message(topic = "ticks", id = 1)]
-struct Tick {
-    number: u64,
-}
-
 struct Feed;
 
-#[service(emits(Tick))]
+#[service(emits(Swap))]
 impl Feed {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut timer = ctx.interval(Duration::from_millis(5))?;
         for number in 0..argument("count").map_or(u64::MAX, |count| count.parse().unwrap()) {
             timer.tick().await?;
-            ctx.emit(Tick { number }).await?;
-        }
-        Ok(())
-    }
-}
-
-struct Store;
-
-#[service(reads(Tick))]
-impl Store {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut ticks = ctx.subscribe::<Tick>()?;
-        let mut count = 0;
-        while let Some(Delivery::Msg(_)) = ticks.recv().await {
-            count += 1;
-        }
-        say(&format!("stored {count}"));
-        if argument("stays").is_some() {
-            ctx.shutdown_requested().await;
+            ctx.emit(Swap { number, size: 0 }).await?;
         }
         Ok(())
     }
@@ -173,6 +159,7 @@ fn node() {
         topology = topology.in_directory(directory);
     }
     let node = Node::builder(&name).topology(topology);
-    let node = node.service(|| Feed).service(|| Store).describe_on_request().build().unwrap();
+    let store = || Store { stays: argument("stays").is_some() };
+    let node = node.service(|| Feed).service(store).describe_on_request().build().unwrap();
     mycelium_smol::run(1, async |smol| node.run(smol).await).unwrap().unwrap();
 }
