@@ -32,16 +32,6 @@ impl Strategy {
     }
 }
 
-struct Reader;
-
-#[service(emits(Order))]
-impl Reader {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.subscribe::<Tick>()?;
-        Ok(())
-    }
-}
-
 struct Trader;
 
 #[service(emits(Order as orders))]
@@ -55,11 +45,12 @@ impl Trader {
     }
 }
 
-struct Borrower;
+struct Source;
 
-#[service(emits(Tick))]
-impl Borrower {
+#[service(emits(Order, Tick))]
+impl Source {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.subscribe::<Tick>()?;
         let tick = Tick { price: 1 };
         ctx.emit(&tick).await?;
         Ok(())
