@@ -85,7 +85,7 @@ pub enum DecodeError {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("{}{reason}", subject(message, field))]
 pub struct Invalid {
-    /// The message with the invalid field, or the nested struct with it.
+    /// The name of the message type, or of the nested struct, that has the invalid field.
     pub message: &'static str,
     /// The field; empty until its struct has set it.
     pub field: &'static str,

@@ -454,8 +454,8 @@ impl Driver {
         }
     }
 
-    /// Ends the subscriptions to topics of other nodes. Those nodes keep the messages that were not
-    /// taken for the next process of this node.
+    /// Ends the subscriptions to topics of other nodes. Those nodes keep untaken messages for the
+    /// next process of this node.
     fn leave_remote_topics(&self) {
         for (topic, ending) in self.services.iter().flat_map(|service| &service.endings) {
             if self.node.plan.peer_topics.writes(topic) {

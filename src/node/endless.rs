@@ -26,8 +26,8 @@ pub(super) struct Endless<'a> {
     node: &'a ServiceNode,
     /// The subscriptions of each topic, and how many of its publishing services have not ended.
     topics: BTreeMap<&'a str, (Vec<&'a Ending>, usize)>,
-    /// The subscriptions that close each cycle, and how many services before the cycle have not
-    /// ended.
+    /// For each cycle of services: the subscriptions that lie on it, and how many services outside
+    /// the cycle that send into it have not ended.
     circles: Vec<(Vec<&'a Ending>, usize)>,
     /// The indices of the cycles that come after each service.
     circles_after: BTreeMap<&'a str, Vec<usize>>,

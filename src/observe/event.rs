@@ -29,19 +29,20 @@ pub enum Event<'a> {
         /// The service.
         service: &'a str,
     },
-    /// A service is about to run for the first time. Called where it runs.
+    /// A service is about to run for the first time. Observers are called on its thread.
     ServiceStarted {
         /// Its name.
         service: &'a str,
     },
-    /// A service that failed is about to run again. Called where it runs.
+    /// A service that failed is about to run again. Observers are called on its thread.
     ServiceRestarted {
         /// Its name.
         service: &'a str,
         /// The error or panic that ended its previous run.
         error: &'a str,
     },
-    /// A run of a service failed, and the next one begins after a pause. Called where it runs.
+    /// A run of a service failed, and the next one begins after a pause. Observers are called on its
+    /// thread.
     ServiceBackingOff {
         /// Its name.
         service: &'a str,
@@ -51,7 +52,7 @@ pub enum Event<'a> {
         pause: Duration,
     },
     /// A supervisor has ended a run of a service because another service failed, and will start it
-    /// again. Called where it runs.
+    /// again. Observers are called on its thread.
     ServiceHalted {
         /// Its name.
         service: &'a str,

@@ -252,7 +252,7 @@ pub enum StartWarning {
         /// Where the topology binds the first of the ports to the topic, if it does: file, line and
         /// column.
         place: Option<String>,
-        /// A topic with a publisher of this message and a similar name.
+        /// A topic with a similar name, to which this message type is published.
         nearest: Option<String>,
         /// The services of this node that subscribe to it.
         readers: Vec<String>,

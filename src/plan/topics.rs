@@ -25,7 +25,7 @@ pub(crate) struct PlannedTopic {
     pub(crate) gating: Readers,
     /// The number of `drop-newest` subscriptions: each has a ring for each publisher.
     pub(crate) drop_newest: usize,
-    /// The bytes of the tables of its `latest` subscriptions by key; `None` if they exceed the
+    /// The size in bytes of the tables of `latest` subscriptions by key; `None` if it exceeds the
     /// address space.
     pub(crate) tables: Option<usize>,
     /// Whether another node reads the topic through shared memory. The rings of this node's

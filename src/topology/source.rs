@@ -14,7 +14,7 @@ pub(super) struct Source {
     files: Vec<SourceFile>,
 }
 
-/// The text of a file, and the paths of the file.
+/// The text of a file, and the paths by which it may be named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileText {
     /// The path without symlinks, and then the absolute paths by which the file was found.

@@ -16,7 +16,7 @@ const ROW: &str = "broadcast: publish, publish and read";
 /// The numbers of readers.
 const READERS: [usize; 4] = [1, 4, 16, 64];
 
-/// The names of a column by the number of its readers.
+/// Creates the names of one column, one for each number of readers.
 macro_rules! to {
     ($name:literal) => {
         [

@@ -30,7 +30,7 @@ pub struct Client<'p> {
 }
 
 impl<'p> Client<'p> {
-    /// Sends a request to the launcher of a bundle, and waits until it begins with the request.
+    /// Sends a request to the launcher of a bundle, and waits until the launcher handles it.
     /// Returns `None` if there is no launcher.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ const READINESS: [HealthState; 5] = [
     HealthState::Stopped,
 ];
 
-/// Returns the sign of the process with this id.
+/// Returns what the process with this id shows of its state.
 pub fn of_process(pid: u32) -> Sign {
     if process_state(pid) == ProcessState::Stopped {
         return Sign::Suspended;

@@ -69,7 +69,8 @@ pub struct Service {
     pub dead_letters: u64,
     /// The time that it has waited for slow readers, in seconds.
     pub stalls: u64,
-    /// The number of checks for a message before it parks; `None` if the node does not report it.
+    /// How often the service checks for a message before it parks; `None` if the node does not
+    /// report it.
     pub spins: Option<u64>,
 }
 

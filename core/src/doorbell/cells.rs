@@ -205,7 +205,7 @@ fn identity(waker: &Waker) -> (usize, usize) {
     (waker.data().addr(), ptr::from_ref(waker.vtable()).addr())
 }
 
-/// Leaves KEEPING, even if the clone of a waker panics.
+/// Sets the state when it is dropped: so it does not stay KEEPING if the clone of a waker panics.
 struct SetStateOnDrop<'a> {
     state: &'a AtomicUsize,
     then: usize,
@@ -218,7 +218,7 @@ impl Drop for SetStateOnDrop<'_> {
     }
 }
 
-/// Leaves WAKING, even if the waker panics.
+/// Ends the state WAKING when it is dropped, even if the waker panics.
 struct Waking<'a>(&'a KeptWaker);
 
 impl Drop for Waking<'_> {

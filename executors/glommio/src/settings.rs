@@ -136,7 +136,7 @@ impl Settings {
     ) -> Result<Task<T>, ThreadError> {
         let latency = match self.latency {
             Latency::NotImportant => glommio::Latency::NotImportant,
-            // With the real interval glommio would set its preempt timer.
+            // With the real interval glommio would set its preempt timer for this queue.
             Latency::Matters(_) => glommio::Latency::Matters(NEVER),
         };
         let shares = Shares::Static(self.shares);

@@ -20,7 +20,8 @@ pub(crate) fn run<T>(
 ) -> io::Result<T> {
     make_reactor()?;
     scope(|scope| {
-        // Dropped before the scope joins the other threads, even after a panic.
+        // Its drop ends the other threads. That happens before the scope joins them, even after a
+        // panic; otherwise the join would wait forever.
         let end = NotifyOnDrop(Event::new());
         for number in 1..threads {
             let ended = end.0.listen();

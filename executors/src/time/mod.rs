@@ -28,7 +28,7 @@ pub use paused::PausedTime;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The first pause.
+    /// The pause after the first failed attempt.
     pub first: Duration,
     /// The longest pause.
     pub longest: Duration,

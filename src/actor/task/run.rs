@@ -28,8 +28,7 @@ use crate::support::log;
 /// The number of messages after which the task yields.
 const BUDGET: u32 = 64;
 
-/// Runs an actor until it ends. A block owns the life, because an `async fn` stores its arguments
-/// twice.
+/// Runs an actor until it ends. Not an `async fn`, because it would store the actor twice.
 #[expect(clippy::manual_async_fn, reason = "see above")]
 pub fn run_actor<A: Actor, Q: Queue>(
     mut life: ActorLife<A, Q>,

@@ -71,7 +71,8 @@ impl Drop for OutgoingGuard {
     }
 }
 
-/// Exists until the service that accepts clients has ended permanently.
+/// Tells the hub by its drop that no more clients are accepted. It is held until the service that
+/// accepts clients has ended permanently.
 pub(crate) struct ListenerGuard(pub(crate) Arc<Hub>);
 
 impl Drop for ListenerGuard {

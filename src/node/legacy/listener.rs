@@ -92,8 +92,8 @@ impl Listener {
                         Err(reason) => self.reject(&peer, &reason),
                     }
                 }
-                // The system reports a shortage even if no client connects. The next call can use
-                // the spare descriptor.
+                // Descriptors ran out, which the system reports even if no client connects. The
+                // next call can use the spare one.
                 Some(Err(error)) if is_shortage(&error) && spare.give() => {}
                 Some(Err(error)) => {
                     let departure = hub.departure();

@@ -148,7 +148,7 @@ impl Descriptions {
     }
 }
 
-/// Returns the problem of a text that is not a description, or contradicts itself.
+/// Returns the problem that a description is damaged; `text` says how.
 fn damaged(text: impl Into<String>) -> Problem {
     Problem::new(Code::DESCRIPTION_DAMAGED, text)
 }

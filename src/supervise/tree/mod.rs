@@ -66,7 +66,7 @@ impl Tree {
         self.root
     }
 
-    /// Takes the next command. Commands are in order.
+    /// Takes the next command. Execute commands in the order in which they are taken.
     pub(crate) fn next_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
     }

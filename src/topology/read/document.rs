@@ -21,7 +21,7 @@ use crate::topology::source::Source;
 pub(crate) struct Substituted(BTreeMap<usize, String>);
 
 impl Substituted {
-    /// Adds the values of a table whose spans begin at `base`.
+    /// Adds the values of a table. Its spans count from the byte `base` of the document.
     pub(crate) fn add(
         &mut self,
         source: &Source,

@@ -43,7 +43,8 @@ pub(super) struct Others {
 }
 
 impl Others {
-    /// Returns the labels of the rest for this set. They are the same at every call.
+    /// Returns the labels of the series that adds up the sets beyond the limit, for this set. They
+    /// are the same at every call.
     pub(super) fn of(&mut self, labels: &Labels) -> Labels {
         match labels.pairs.first() {
             Some((key, topic)) if key == "topic" => {

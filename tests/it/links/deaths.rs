@@ -61,7 +61,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Returns a publisher that has sent `count` numbers.
+    /// Creates a scene whose publisher has sent `count` numbers.
     fn new(name: &str, redelivery: Redelivery, count: u64) -> Scene {
         Scene::of(name, Policy::Block, redelivery, count)
     }

@@ -87,7 +87,7 @@ async fn mistakes_in_files_are_start_errors_with_their_place() {
         issue(files, |it| it.custom_extensions = vec![extension]);
     });
     error.says("it has a critical extension that the library does not know");
-    // A node that only reads needs a certificate for clients.
+    // A node that only reads connects as a client, and its certificate must allow that.
     let error = cause(|files| {
         let servers = vec![ExtendedKeyUsagePurpose::ServerAuth];
         issue(files, |it| it.extended_key_usages = servers);

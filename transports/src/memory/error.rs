@@ -149,7 +149,7 @@ pub enum SendError {
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Gone {
-    /// This process closed it.
+    /// This process closed the connection.
     #[error("closed by this process")]
     Closed,
     /// The control thread of this process has ended.

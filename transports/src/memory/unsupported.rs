@@ -75,7 +75,7 @@ pub fn random_token() -> Token {
 pub enum Connection {}
 
 impl Connection {
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     ///
     /// # Errors
     /// Never: it cannot be called.
@@ -83,17 +83,17 @@ impl Connection {
         match *self {}
     }
 
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     pub fn wake(&self) {
         match *self {}
     }
 
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     pub fn wake_by_thread(&self) {
         match *self {}
     }
 
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     pub fn close(&self) {
         match *self {}
     }
@@ -104,7 +104,7 @@ impl Connection {
 pub enum WakeSocket {}
 
 impl WakeSocket {
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     ///
     /// # Errors
     /// Never: there is no connection.
@@ -112,7 +112,7 @@ impl WakeSocket {
         match *connection {}
     }
 
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     pub fn take_rung(&mut self, _: &mut Context<'_>) -> bool {
         match *self {}
     }
@@ -129,16 +129,16 @@ pub struct ControlLimits {}
 
 /// Gets the events of a connection, which never exist on this system.
 pub trait Handler: Send + Sync {
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     fn connected(&self, connection: &Arc<Connection>);
 
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     fn packet(&self, connection: &Arc<Connection>, packet: Packet, descriptor: Option<OwnedFd>);
 
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     fn wake(&self);
 
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     fn gone(&self, reason: Gone);
 }
 
@@ -151,7 +151,7 @@ impl ControlThread {
         Err(MemoryError::Unsupported.into())
     }
 
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     ///
     /// # Errors
     /// Never: it cannot be called.
@@ -159,17 +159,17 @@ impl ControlThread {
         match *self {}
     }
 
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     pub fn expect(&self, _: Token, _: Option<u32>, _: Arc<dyn Handler>) {
         match *self {}
     }
 
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     pub fn forget(&self, _: &Token) -> bool {
         match *self {}
     }
 
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     ///
     /// # Errors
     /// Never: it cannot be called.
@@ -183,7 +183,7 @@ impl ControlThread {
         match *self {}
     }
 
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     ///
     /// # Errors
     /// Never: it cannot be called.
@@ -191,7 +191,7 @@ impl ControlThread {
         match *self {}
     }
 
-    /// See the version for Linux.
+    /// Is never called, because no connection exists on this system.
     pub fn stop(&self) {
         match *self {}
     }

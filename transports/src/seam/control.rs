@@ -30,7 +30,7 @@ pub struct Control {
     confirmed: AtomicU64,
     /// The messages that these transports had to keep but have left, by reader and topic.
     left: Mutex<BTreeMap<(String, String), u64>>,
-    /// The topic and the state of each of their taps that blocks publishers.
+    /// The taps that block publishers: for each, its topic and its state.
     taps: Mutex<Vec<(String, Weak<SubscriberState>)>>,
     changed: Event,
     /// The processes to which names of nodes are bound.
@@ -190,8 +190,8 @@ impl Control {
         self.until(|| self.busy.load(Ordering::Acquire) == 0).await;
     }
 
-    /// Whether the shutdown was requested before all services had ended: publishers that end may
-    /// come back.
+    /// Whether the shutdown was requested before all services had ended. If so, publishers that end
+    /// may return with the next process of the node.
     pub(crate) fn may_come_back(&self) -> bool {
         self.is_shutdown() && !self.has_completed.load(Ordering::Acquire)
     }

@@ -62,7 +62,8 @@ impl Topic {
 }
 
 impl<T> Tap<T> {
-    /// Makes the node wait for the tap, and reports confirmed and left messages to the node.
+    /// Makes the shutdown of the node wait for the tap, and tells the node how many messages were
+    /// confirmed, and how many were left unconfirmed.
     pub(super) fn known_to(mut self, node: BusyGuard) -> Self {
         if self.policy().is_gating() {
             node.control().add_tap(self.membership.topic.name(), &self.membership.state);

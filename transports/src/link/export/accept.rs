@@ -141,7 +141,8 @@ impl Connection {
         let error = match NodeLink::new(config, &mut buffer) {
             Ok(mut link) => {
                 let mut driver = Driver::new(&mut link, stream, exports.executor.clone());
-                // Polls the link first: it sends the reason to the peer, if the socket has room.
+                // Polls the link before the eviction ends it: in that poll the link still sends the
+                // reason of the eviction to the peer, if the socket has room.
                 match select(pin!(driver.run(&mut session)), pin!(self.ticket.evicted())).await {
                     Either::Left((error, _)) => error,
                     Either::Right(_) => evicted(),

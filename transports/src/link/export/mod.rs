@@ -500,7 +500,8 @@ impl Exports {
         parked.iter_mut().any(|tap| self.keeps(tap, is_expected))
     }
 
-    /// Whether an unconfirmed message of this topic counts as a loss at the end.
+    /// Whether messages of this topic are kept for an absent reader. Those that are not confirmed
+    /// when the node ends count as lost.
     fn is_kept(&self, tap: &TopicTap) -> bool {
         tap.reader.policy().is_gating() && !self.transient.contains(tap.topic())
     }

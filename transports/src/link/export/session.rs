@@ -171,7 +171,7 @@ impl ExportSession {
         };
         // Only readers that the topology names can make publishers wait. An announced reader gets
         // the policy of its announcement, by which its messages were kept. If it asks for a
-        // stricter policy, the two topologies differ.
+        // stricter policy, the topologies of the two nodes differ, and it is refused.
         let grants = |exported| self.exports.grants(exported, &peer.node, &self.ticket);
         let policy = match self.exports.announced(&peer.node, topic) {
             Some(announced) if policy.is_gating() && !announced.is_gating() => {

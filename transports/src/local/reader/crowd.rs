@@ -124,7 +124,7 @@ impl Reader {
         self.crowd.as_ref().map_or(in_turn, |crowd| crowd.next(index).unwrap_or(in_turn))
     }
 
-    /// Gives the turn to an edge.
+    /// Makes this edge the one that the next receive reads first.
     #[inline(always)]
     pub(super) fn set_turn(&mut self, turn: usize) {
         if self.crowd.is_some() {

@@ -266,7 +266,7 @@ impl Reader {
         _ = self.budget.count_operation();
     }
 
-    /// Whether the last delivery of an edge is not handled before the next receive.
+    /// Whether the last delivery of an edge counts as handled only at the next receive.
     fn is_unshown(&self, index: usize) -> bool {
         match self.unshown {
             Unshown::Nothing => false,

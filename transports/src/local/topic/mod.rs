@@ -289,8 +289,8 @@ impl Topic {
         if publisher.origin.is_local() && self.on_stall() != OnStall::Block {
             publisher.evictions.allow();
         }
-        // If a link has lost the stream and starts it again, subscriptions read first the lost
-        // publisher and then this one.
+        // A lost publisher of the same name and epoch is the same stream, which its link has lost
+        // and starts again. Subscriptions first read the rest of the lost one.
         let is_same = |it: &Arc<PublisherState>| it.epoch == epoch && *it.name == *name;
         let lost = members.unread.iter().rev().filter_map(Weak::upgrade).find(is_same);
         let lost = lost.filter(|_| !publisher.origin.is_local());
