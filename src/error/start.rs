@@ -87,7 +87,7 @@ pub enum StartError {
     ServiceFailed {
         /// The service.
         service: String,
-        /// Its last error or panic.
+        /// The last error or panic of the service.
         error: String,
         /// How often it was restarted within the window.
         restarts: u32,

@@ -27,12 +27,12 @@ pub struct Placement {
     pub asked: Execution,
     /// The name of the shared executor, or the kind of the executor on the service's own thread.
     pub executor: String,
-    /// The name of its own thread, if it has one.
+    /// The name of the service's own thread, if it has one.
     pub thread: Option<String>,
-    /// The cores to which its own thread is pinned. Empty for a shared executor, or if the system
-    /// does not report them.
+    /// The cores to which the service's own thread is pinned. Empty for a shared executor, or if
+    /// the system does not report them.
     pub cores: Vec<usize>,
-    /// The scheduling class of its own thread.
+    /// The scheduling class of the service's own thread.
     pub class: Class,
     /// The settings that the system refused; the service runs without them.
     pub refused: Vec<ThreadError>,

@@ -17,26 +17,26 @@ use crate::observe::report::Outcome;
 pub enum Event<'a> {
     /// A service's own thread has started, with its executor. Called on that thread.
     ThreadStarted {
-        /// Its name.
+        /// The name of the thread.
         thread: &'a str,
         /// The service.
         service: &'a str,
     },
     /// The service of a thread has stopped, and the thread is about to end. Called on that thread.
     ThreadStopped {
-        /// Its name.
+        /// The name of the thread.
         thread: &'a str,
         /// The service.
         service: &'a str,
     },
     /// A service is about to run for the first time. Observers are called on its thread.
     ServiceStarted {
-        /// Its name.
+        /// The name of the service.
         service: &'a str,
     },
     /// A service that failed is about to run again. Observers are called on its thread.
     ServiceRestarted {
-        /// Its name.
+        /// The name of the service.
         service: &'a str,
         /// The error or panic that ended its previous run.
         error: &'a str,
@@ -44,7 +44,7 @@ pub enum Event<'a> {
     /// A run of a service failed, and the next one begins after a pause. Observers are called on its
     /// thread.
     ServiceBackingOff {
-        /// Its name.
+        /// The name of the service.
         service: &'a str,
         /// The error or panic that ended the run.
         error: &'a str,
@@ -54,32 +54,32 @@ pub enum Event<'a> {
     /// A supervisor has ended a run of a service because another service failed, and will start it
     /// again. Observers are called on its thread.
     ServiceHalted {
-        /// Its name.
+        /// The name of the service.
         service: &'a str,
         /// The supervisor.
         supervisor: &'a str,
     },
     /// A service has stopped and will not be restarted, or was abandoned.
     ServiceStopped {
-        /// Its name.
+        /// The name of the service.
         service: &'a str,
-        /// How it ended.
+        /// How the service ended.
         outcome: &'a Outcome,
     },
     /// All services have started, and the node has connected with the nodes that it has links with.
     NodeReady {
-        /// Its name.
+        /// The name of the node.
         node: &'a str,
     },
     /// The node is about to end: it shuts down, a service failed permanently, or all services
     /// have stopped.
     NodeDraining {
-        /// Its name.
+        /// The name of the node.
         node: &'a str,
     },
     /// The node has ended.
     NodeStopped {
-        /// Its name.
+        /// The name of the node.
         node: &'a str,
     },
     /// The ring of a service's publisher is nearly full: its depth has reached the topic's

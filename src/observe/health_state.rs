@@ -9,9 +9,10 @@ pub enum HealthState {
     /// A service: its first run has not begun. A node: not all services have started, or it has not
     /// connected with the nodes that it has links with.
     Starting,
-    /// It works.
+    /// The node or service works.
     Ready,
-    /// It works, but with a problem: see [`HealthCause`](crate::observe::HealthCause).
+    /// The node or service works, but with a problem: see
+    /// [`HealthCause`](crate::observe::HealthCause).
     Degraded,
     /// A service: its last run failed, or its supervisor has stopped it because another service
     /// failed, and the pause before the next run has not ended. A node: all its services that have
@@ -31,7 +32,7 @@ impl HealthState {
         HealthState::Stopped,
     ];
 
-    /// Returns its name: `starting`, `ready`, `degraded`, `backing-off` or `stopped`.
+    /// Returns the name of the state: `starting`, `ready`, `degraded`, `backing-off` or `stopped`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -9,23 +9,23 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Its `run` returned `Ok`. Or it failed during a shutdown and has no subscriptions: it is then
-    /// not restarted, and the failure is logged and counted.
+    /// The service returned `Ok`. Or it failed during a shutdown and has no subscriptions: it is
+    /// then not restarted, and the failure is logged and counted.
     Completed,
-    /// It failed more often than its limit of restarts, or with a permanent error.
+    /// The service failed more often than its limit of restarts, or with a permanent error.
     Failed {
         /// The last error or panic.
         error: String,
-        /// How often it was restarted within the window of its restart limit.
+        /// How often the service was restarted within the window of its restart limit.
         restarts: u32,
     },
-    /// It is [temporary](crate::supervision::Lifetime::Temporary), and either failed or was stopped
-    /// by its supervisor because of another service.
+    /// The service is [temporary](crate::supervision::Lifetime::Temporary), and either failed or
+    /// was stopped by its supervisor because of another service.
     NotRestarted {
         /// The error or panic, or the reason of the stop.
         reason: String,
     },
-    /// It had not ended at the deadline of the shutdown.
+    /// The service had not ended at the deadline of the shutdown.
     Abandoned,
 }
 
@@ -33,7 +33,7 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// Its services, by name.
+    /// The services of the node, by name.
     pub services: Vec<ServiceReport>,
     /// The last values of all counters.
     pub counters: Vec<Reading>,
@@ -43,17 +43,18 @@ pub struct Report {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServiceReport {
-    /// Its name.
+    /// The name of the service.
     pub name: String,
-    /// How it ended.
+    /// How the service ended.
     pub outcome: Outcome,
-    /// How often it was started.
+    /// How often the service was started.
     pub starts: u64,
-    /// How often it returned an error.
+    /// How often the service returned an error.
     pub errors: u64,
-    /// How often it panicked.
+    /// How often the service panicked.
     pub panics: u64,
-    /// The last error or panic, with the location of the panic; `None` if it has never failed.
+    /// The last error or panic, with the location of the panic; `None` if the service has never
+    /// failed.
     pub last_failure: Option<String>,
 }
 
@@ -72,7 +73,7 @@ pub enum Carrier {
 }
 
 impl Carrier {
-    /// Returns its name in the topology: `shm`, `unix`, `tcp` or `tls`.
+    /// Returns the name of the carrier in the topology: `shm`, `unix`, `tcp` or `tls`.
     pub(crate) const fn key(self) -> &'static str {
         match self {
             Carrier::SharedMemory => "shm",
@@ -244,7 +245,7 @@ pub enum StartWarning {
     NoPublisher {
         /// The topic.
         topic: String,
-        /// The name of its message.
+        /// The name of the message type of the topic.
         message: &'static str,
         /// Whether a service declares the topic by its message type; otherwise ports are bound to
         /// it.
@@ -254,19 +255,19 @@ pub enum StartWarning {
         place: Option<String>,
         /// A topic with a similar name, to which this message type is published.
         nearest: Option<String>,
-        /// The services of this node that subscribe to it.
+        /// The services of this node that subscribe to the topic.
         readers: Vec<String>,
     },
     /// No service that a node runs subscribes to the topic.
     NoReader {
         /// The topic.
         topic: String,
-        /// The name of its message.
+        /// The name of the message type of the topic.
         message: &'static str,
         /// Whether a service declares the topic by its message type; otherwise ports are bound to
         /// it.
         is_own: bool,
-        /// The services of this node that publish it.
+        /// The services of this node that publish the topic.
         publishers: Vec<String>,
     },
     /// No service that a node runs answers the requests of a service of this node.
@@ -282,7 +283,7 @@ pub enum StartWarning {
     UnusedHugePages {
         /// The node.
         node: String,
-        /// Where the topology requests them: file, line and column.
+        /// Where the topology requests huge pages: file, line and column.
         place: String,
     },
     /// No service or link of the node can write a dead letter.
@@ -296,7 +297,7 @@ pub enum StartWarning {
         handler: String,
         /// The topic.
         topic: String,
-        /// The name of its message.
+        /// The name of the message type of the topic.
         message: &'static str,
         /// A published topic with a similar name.
         nearest: Option<String>,

@@ -63,7 +63,7 @@ pub(crate) struct Plan {
     /// The places in the topology of settings that the start may refuse.
     pub(crate) places: Places,
     topic_settings: AllTopicSettings,
-    /// Its links, by the name of the other node.
+    /// The links of the node, by the name of the other node.
     pub(crate) links: BTreeMap<String, LinkSettings>,
     pub(crate) topics: BTreeMap<Arc<str>, PlannedTopic>,
     /// The memory of all rings.
@@ -74,13 +74,13 @@ pub(crate) struct Plan {
     pub(crate) tracer: Option<Arc<Tracer>>,
     /// The subscriptions that close a cycle of services of this node.
     pub(crate) feedback: Feedback,
-    /// The topics that it shares with other nodes.
+    /// The topics that the node shares with other nodes.
     pub(crate) peer_topics: PeerTopics,
-    /// What carries its links: shared memory or a kind of socket.
+    /// The carriers of the links: shared memory or a kind of socket.
     pub(crate) carriers: Carriers,
-    /// Its supervisors, and how its services are supervised.
+    /// The supervisors of the node, and how its services are supervised.
     pub(crate) supervision: SupervisionPlan,
-    /// Which of its services end last, because they read dead letters.
+    /// Which services of the node end last, because they read dead letters.
     pub(crate) dead_letters: DeadLetterPlan,
     /// The services of this node.
     services: Vec<(String, BoundPorts)>,
@@ -218,7 +218,7 @@ impl Plan {
         self.tracer.clone().filter(|_| is_traced(self.topic(topic), topic))
     }
 
-    /// Returns what is recorded with each message of a topic: traces and latencies.
+    /// Returns whether traces and latencies are recorded with each message of a topic.
     pub(crate) fn recorded(&self, topic: &str) -> Recorded {
         recorded(self.topic(topic), self.tracer.as_ref(), topic)
     }
@@ -505,7 +505,7 @@ fn wrong_type(
     }
 }
 
-/// Returns what is recorded with each message of a topic: traces and latencies.
+/// Returns whether traces and latencies are recorded with each message of a topic.
 fn recorded(settings: &TopicSettings, tracer: Option<&Arc<Tracer>>, topic: &str) -> Recorded {
     Recorded {
         tracer: tracer.filter(|_| is_traced(settings, topic)).cloned(),

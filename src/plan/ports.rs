@@ -94,13 +94,13 @@ impl Port {
 /// All ports of a service.
 #[derive(Clone, Debug, Default)]
 pub struct Ports {
-    /// Its subscriptions.
+    /// The subscriptions of the service.
     pub reads: Vec<Port>,
-    /// Its publishers.
+    /// The publishers of the service.
     pub emits: Vec<Port>,
-    /// Its requests.
+    /// The requests that the service makes.
     pub requests: Vec<Port>,
-    /// The requests that it answers.
+    /// The requests that the service answers.
     pub answers: Vec<Port>,
 }
 

@@ -26,11 +26,11 @@ pub(crate) struct NodeSettings {
     pub(crate) host: Option<String>,
     /// The kind of executor on which the node must be started.
     pub(crate) executor: Option<String>,
-    /// The task queue that its services have by default.
+    /// The task queue that services of the node have by default.
     pub(crate) queue: TaskQueue,
     /// How long a shutdown may take.
     pub(crate) shutdown: Duration,
-    /// The most bytes that its rings may take.
+    /// The maximum size of all rings of the node, in bytes.
     pub(crate) memory: usize,
     /// Whether the node listens on its Unix socket even if no other node reads from it.
     pub(crate) admits_observers: bool,
@@ -43,10 +43,10 @@ pub(crate) struct NodeSettings {
     pub(crate) tls: Option<mycelium_transports::tls::TlsFiles>,
     #[cfg(feature = "prometheus")]
     pub(crate) metrics_address: Option<SocketAddr>,
-    /// Whether other hosts may read its metrics.
+    /// Whether other hosts may read the metrics of the node.
     #[cfg(feature = "prometheus")]
     pub(crate) exposes_metrics: bool,
-    /// How often its metrics are exported to a recorder.
+    /// How often the metrics of the node are exported to a recorder.
     #[cfg(feature = "facade")]
     pub(crate) telemetry_interval: Option<Duration>,
     #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
@@ -96,23 +96,23 @@ impl NodeSettings {
 #[derive(Clone, Debug)]
 pub(crate) struct TopicSettings {
     pub(crate) capacity: usize,
-    /// What happens to readers that stall its publishers.
+    /// What happens to readers that stall publishers of the topic.
     pub(crate) on_stall: OnStall,
-    /// The fill level of a ring at which its publisher is under backpressure.
+    /// The fill level of a ring at which the publisher is under backpressure.
     pub(crate) threshold: Threshold,
-    /// Whether its messages have traces, if the node has a tracer.
+    /// Whether messages of the topic have traces, if the node has a tracer.
     pub(crate) is_traced: bool,
-    /// The share of its messages whose latency is measured.
+    /// The share of the messages whose latency is measured.
     pub(crate) latency_sample: Option<f64>,
     /// What happens to messages that were in flight to a reader's process when the process died.
     pub(crate) redelivery: Redelivery,
-    /// The nodes that may read it; `None` if the file has no list.
+    /// The nodes that may read the topic; `None` if the file has no list.
     pub(crate) readers: Option<Vec<String>>,
     /// The nodes in `readers` whose names are trusted even over plain TCP.
     pub(crate) believed: Vec<String>,
-    /// The carrier of its messages, on each of its links.
+    /// The carrier of the messages on each link, if the file sets it.
     pub(crate) transport: Option<Carrier>,
-    /// Whether it carries requests, or their answers.
+    /// Whether the topic carries requests, or their answers.
     pub(crate) carries_requests: bool,
 }
 

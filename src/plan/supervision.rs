@@ -30,11 +30,11 @@ pub(crate) struct PlannedSupervisor {
     pub(crate) name: Arc<str>,
     pub(crate) strategy: Strategy,
     pub(crate) restart: Restart,
-    /// The index of its parent; `None` if the parent is the root.
+    /// The index of the parent supervisor; `None` if the parent is the root.
     pub(crate) parent: Option<usize>,
     /// The children, in their order.
     pub(crate) children: Vec<PlannedChild>,
-    /// The services below it, and below its supervisors.
+    /// The services below this supervisor, and below its child supervisors.
     pub(crate) services: Vec<String>,
 }
 
@@ -270,7 +270,7 @@ impl Supervisors {
         Ok(())
     }
 
-    /// Returns the services below a supervisor, and below the supervisors under it.
+    /// Returns the services below a supervisor, and below its child supervisors.
     fn services_below<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
         let children =
             self.settings.get(name).into_iter().flat_map(|it| it.children.iter().flatten());

@@ -31,7 +31,7 @@ pub(crate) struct PlannedTopic {
     /// Whether another node reads the topic through shared memory. The rings of this node's
     /// publishers are then in shared memory.
     pub(crate) is_shared: bool,
-    /// Whether the slots of its rings have an area for the trace and the time of each message.
+    /// Whether the slots of the rings have an area for the trace and the time of each message.
     pub(crate) area: TraceArea,
 }
 

@@ -51,7 +51,7 @@ pub(super) struct Connection {
 /// Why a connection has ended.
 #[derive(Debug)]
 enum End {
-    /// The client has closed it.
+    /// The client has closed the connection.
     Left,
     /// The node ends, and the client has received all queued frames.
     Finished,

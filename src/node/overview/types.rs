@@ -45,11 +45,11 @@ pub struct Overview {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct NodeOverview {
-    /// Its name.
+    /// The name of the node.
     pub name: String,
-    /// The program that runs it.
+    /// The program that runs the node.
     pub program: String,
-    /// The machine on which it runs, if the file has hosts.
+    /// The machine on which the node runs, if the topology has hosts.
     pub host: Option<String>,
     /// The kind of executor that the file requests.
     pub executor: Option<String>,
@@ -59,11 +59,11 @@ pub struct NodeOverview {
     /// How long a service may stay in one poll before it is reported.
     #[serde(serialize_with = "as_text_if_any")]
     pub watchdog: Option<Duration>,
-    /// The memory of its rings.
+    /// The memory of the rings of the node.
     pub memory: MemoryOverview,
-    /// Its services, in the order in which they start.
+    /// The services of the node, in the order in which they start.
     pub services: Vec<ServiceOverview>,
-    /// Its supervisors; each is after its parent.
+    /// The supervisors of the node; each one is after its parent.
     pub supervisors: Vec<SupervisorOverview>,
 }
 
@@ -82,26 +82,26 @@ pub struct MemoryOverview {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ServiceOverview {
-    /// Its name.
+    /// The name of the service.
     pub name: String,
     /// Whether the library adds it, for requests between nodes or for clients of the original
     /// system.
     pub is_added: bool,
-    /// Its execution, as topology keys.
+    /// How the service is executed, as keys of the topology.
     pub execution: String,
-    /// Its supervisor, if it has one.
+    /// The supervisor of the service, if it has one.
     pub supervisor: Option<String>,
-    /// Whether it is started again after its end: `permanent`, `transient` or `temporary`.
+    /// Whether the service is restarted after its end: `permanent`, `transient` or `temporary`.
     pub lifetime: &'static str,
     /// The maximum number of restarts within the window; `None` if only its supervisor limits them.
     pub max_restarts: Option<u32>,
-    /// Its subscriptions.
+    /// The subscriptions of the service.
     pub reads: Vec<PortOverview>,
-    /// Its publishers.
+    /// The publishers of the service.
     pub emits: Vec<PortOverview>,
-    /// The requests that it makes.
+    /// The requests that the service makes.
     pub requests: Vec<PortOverview>,
-    /// The requests that it answers.
+    /// The requests that the service answers.
     pub answers: Vec<PortOverview>,
 }
 
@@ -109,9 +109,9 @@ pub struct ServiceOverview {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PortOverview {
-    /// Its topic.
+    /// The topic of the port.
     pub topic: String,
-    /// The name of a named port.
+    /// The name of the port, if it is a named port.
     pub port: Option<String>,
     /// What happens when the subscription is slower than a publisher; `None` for a publisher.
     #[serde(serialize_with = "policy_as_text")]
@@ -124,7 +124,7 @@ pub struct PortOverview {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SupervisorOverview {
-    /// Its name.
+    /// The name of the supervisor.
     pub name: String,
     /// `one-for-one`, `one-for-all` or `rest-for-one`.
     pub strategy: &'static str,
@@ -133,9 +133,9 @@ pub struct SupervisorOverview {
     /// The window of the limit.
     #[serde(serialize_with = "as_text")]
     pub window: Duration,
-    /// The supervisor above it, if there is one.
+    /// The supervisor above this one, if there is one.
     pub parent: Option<String>,
-    /// Its services and supervisors, in the order in which they start.
+    /// The services and supervisors below this one, in the order in which they start.
     pub children: Vec<String>,
 }
 
@@ -143,9 +143,9 @@ pub struct SupervisorOverview {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct TopicOverview {
-    /// Its name.
+    /// The name of the topic.
     pub name: String,
-    /// The name of its message type.
+    /// The name of the message type of the topic.
     pub message: String,
     /// The id of the message.
     pub id: u16,
@@ -153,16 +153,16 @@ pub struct TopicOverview {
     pub size: usize,
     /// The digest of the layout of the message.
     pub digest: String,
-    /// Whether it carries requests or replies between nodes.
+    /// Whether the topic carries requests or replies between nodes.
     pub carries_requests: bool,
-    /// The services that publish it.
+    /// The services that publish the topic.
     pub publishers: Vec<MemberOverview>,
-    /// The services that subscribe to it.
+    /// The services that subscribe to the topic.
     pub readers: Vec<MemberOverview>,
     /// How long a reader may stall its publishers before it is evicted; `None`: without a limit.
     #[serde(serialize_with = "as_text_if_any")]
     pub evict_after: Option<Duration>,
-    /// Its rings in each node that publishes or reads it.
+    /// The rings of the topic in each node that publishes or reads the topic.
     pub rings: Vec<RingOverview>,
 }
 
@@ -202,12 +202,12 @@ pub struct RingOverview {
 pub struct LinkOverview {
     /// The two nodes, by name.
     pub nodes: [String; 2],
-    /// The carrier of its messages.
+    /// The carrier of the messages.
     #[serde(serialize_with = "carrier_as_text")]
     pub carrier: Carrier,
     /// Why the carrier is not shared memory; `None` if it is.
     pub reason: Option<String>,
-    /// The topics that cross it.
+    /// The topics that cross the link.
     pub flows: Vec<FlowOverview>,
 }
 
@@ -217,9 +217,9 @@ pub struct LinkOverview {
 pub struct FlowOverview {
     /// The topic.
     pub topic: String,
-    /// The node that publishes it.
+    /// The node that publishes the topic.
     pub from: String,
-    /// The node that reads it.
+    /// The node that reads the topic.
     pub to: String,
     /// The strictest policy of the subscriptions of the reading node.
     #[serde(serialize_with = "policy_as_text")]
@@ -232,11 +232,11 @@ pub struct FlowOverview {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct RequestOverview {
-    /// Its name.
+    /// The name of the topic.
     pub topic: String,
     /// The name of the request type.
     pub message: String,
-    /// The capacity of its mailbox, in requests.
+    /// The capacity of the mailbox of the topic, in requests.
     pub capacity: usize,
     /// The services that request.
     pub requesters: Vec<MemberOverview>,
@@ -248,13 +248,13 @@ pub struct RequestOverview {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ListenerOverview {
-    /// Its name.
+    /// The name of the listener.
     pub name: String,
     /// The node that listens, if the file has nodes.
     pub node: Option<String>,
-    /// The endpoint at which it listens.
+    /// The endpoint of the listener.
     pub endpoint: String,
-    /// The types of the original system that it maps.
+    /// The types of the original system that the listener maps to topics.
     pub types: Vec<LegacyType>,
 }
 

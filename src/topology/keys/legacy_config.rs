@@ -16,7 +16,7 @@ pub(crate) struct ListenerConfig {
     /// The place of the section: file, line and column.
     pub(crate) place: String,
     /// The accepted contract digests: a client must send one of them in its hello. If there are
-    /// none, it sends no hello.
+    /// none, clients send no hello.
     pub(crate) digests: Vec<ContractDigest>,
     /// What happens to frames of types that have no topic.
     pub(crate) unknown: OnBadFrame,
@@ -38,20 +38,20 @@ pub(crate) struct ListenerConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LegacyType {
-    /// Its number.
+    /// The number of the type.
     pub id: u16,
-    /// Its topic.
+    /// The topic to which the type is mapped.
     pub topic: String,
-    /// Whether clients send its messages.
+    /// Whether clients send messages of the type.
     pub from_clients: bool,
-    /// Whether clients receive its messages.
+    /// Whether clients receive messages of the type.
     pub to_clients: bool,
 }
 
 /// What happens to a frame that cannot be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnBadFrame {
-    /// It is dropped and counted.
+    /// The frame is dropped and counted.
     Drop,
     /// The connection ends.
     End,

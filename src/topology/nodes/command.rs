@@ -20,7 +20,7 @@ pub struct NodeCommand {
     pub node: String,
     /// The program: a path, or a name that is searched for in `PATH`.
     pub program: PathBuf,
-    /// Its arguments.
+    /// The arguments of the program.
     pub arguments: Vec<OsString>,
     /// The working directory: the directory of the topology file.
     pub directory: PathBuf,

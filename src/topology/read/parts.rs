@@ -12,9 +12,9 @@ const NAMED: [&str; 8] =
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct TopologyPart {
-    /// The kind of its section, such as `topic`.
+    /// The kind of the section with the key, such as `topic`.
     pub section: String,
-    /// The name of its section, such as `swaps`. Empty for a section without a name, such as
+    /// The name of the section, such as `swaps`. Empty for a section without a name, such as
     /// `[tls]`.
     pub name: String,
     /// The key, such as `capacity`.
