@@ -141,7 +141,7 @@ impl<H: Handle<Target: Ring> + Clone, L: Deref<Target: Sides>> super::Sender<Pro
     }
 }
 
-/// For lists of waiters that grow, so the clone cannot fail.
+/// Implemented only for lists of waiters that grow: they have a place for each clone.
 #[cfg(feature = "alloc")]
 impl<P, L> Clone for super::Sender<P, L>
 where
@@ -153,7 +153,7 @@ where
     }
 }
 
-/// For lists of waiters that grow, so the clone cannot fail.
+/// Implemented only for lists of waiters that grow: they have a place for each clone.
 #[cfg(feature = "alloc")]
 impl<C, S, L> Clone for super::Receiver<C, L>
 where

@@ -70,7 +70,7 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
 
     /// Waits for an item, then moves it and those behind it, up to `most`, into `buffer`. Returns
     /// how many it moved; 0 when all items were taken and the senders are gone. Senders are
-    /// notified once. A `Vec` is a buffer, and so is one of `heapless` if it has room for `most`.
+    /// notified once. `buffer` may be a `Vec`, or one of `heapless` with room for `most`.
     ///
     /// If the future is dropped before it completes, nothing is taken.
     #[inline]
@@ -212,8 +212,8 @@ fn notify(consumer: &mut impl Consumer, waiters: &impl Deref<Target: Sides>) {
     waiters.senders().notify_one();
 }
 
-/// Notifies senders even if a buffer panics: the items that it got have left the channel, so
-/// senders must not wait for their room.
+/// Notifies senders when it is dropped, even if a buffer panics: the items that the buffer got have
+/// left the channel, so senders must not wait for that room.
 struct NotifyOnPanic<'a, C: Consumer, L: Deref<Target: Sides>> {
     consumer: &'a mut C,
     waiters: &'a L,
@@ -242,8 +242,8 @@ impl<C: Consumer, L: Deref<Target: Sides>> Drop for Receiver<C, L> {
 /// Closes the channel first, so that no item follows the dropped ones. Items of sends that run at
 /// that moment stay until the channel is dropped.
 fn close_and_empty<C: Consumer, L: Deref<Target: Sides>>(mut consumer: C, waiters: &L) {
-    /// Wakes the senders even if the drop of an item panics. Items are dropped even if a waker
-    /// panics.
+    /// Wakes the senders when it is dropped, even if the drop of an item panics. Items are dropped
+    /// even if a waker panics.
     struct NotifyOnDrop<'a, L: Deref<Target: Sides>>(&'a L);
 
     impl<L: Deref<Target: Sides>> Drop for NotifyOnDrop<'_, L> {

@@ -410,8 +410,8 @@ impl<T, Q, R, const BIT: usize> Deref for Part<T, Q, R, BIT> {
 impl<T, Q, R, const BIT: usize> Drop for Part<T, Q, R, BIT> {
     #[inline]
     fn drop(&mut self) {
-        // Release, pairs with the Acquire of `reply.open`, and of this in the last part: this part
-        // no longer uses the cells.
+        // Release, pairs with the Acquire of `reply.open`, and with the Acquire here in the part
+        // that leaves last: this part no longer uses the cells.
         let before = self.word.fetch_and(!BIT, order!("reply.leave", AcqRel));
         if before & PARTS == BIT {
             // SAFETY: no other part is left, and this one is not used any more.

@@ -159,7 +159,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
             Enough,
         }
 
-        /// Wakes a receiver for the sent items, even if the iterator panics later.
+        /// Wakes a receiver for the sent items when it is dropped, even if the iterator panics.
         struct NotifyOnDrop<'a, L: Deref<Target: Sides>> {
             waiters: &'a L,
             before: usize,

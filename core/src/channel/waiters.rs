@@ -49,7 +49,7 @@ impl<W> Side<W> {
 
     /// Removes an end from the count. Returns whether it was the last one.
     pub(super) fn leave(&self) -> bool {
-        // Release and Acquire: the work of the last end comes after all that the others did.
+        // Release and Acquire: the last end sees everything that the other ends did before.
         self.ends.fetch_sub(1, order!("channel-waiters.leave", AcqRel)) == 1
     }
 }
@@ -113,8 +113,8 @@ impl<S: Waiters, R: Waiters> Sides for ChannelWaiters<S, R> {
     }
 }
 
-/// One end of a channel as a waiter. It stays registered while the end lives, so a wait does not
-/// queue.
+/// One end of a channel as a waiter. It stays registered while the end lives, so a wait need not
+/// register.
 #[derive(Debug)]
 pub(super) struct Waiter<W: Waiters> {
     key: W::Key,

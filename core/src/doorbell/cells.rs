@@ -75,7 +75,7 @@ impl KeptWaker {
         // The exchange is needed even from PARKED, because the load may have returned an old state.
         //
         // Relaxed: between `kept.kept` and `kept.take` the state changes by read-modify-writes
-        // only, so these two pair.
+        // only, so `kept.take` still pairs with `kept.kept`.
         matches!(state, IDLE | PARKED)
             && self.holds(waker)
             && self.state.exchange_and_fence(state, PARKED, fence)
@@ -163,7 +163,7 @@ impl KeptWaker {
                 return false;
             }
             // Acquire, pairs with the Release of `kept.woken`, `kept.forgotten` and `kept.dropped`:
-            // the thread before no longer uses the cell.
+            // the previous thread no longer uses the cell.
             let acquire = order!("kept.keep", Acquire);
             match self.state.compare_exchange(state, KEEPING, acquire, Ordering::Relaxed) {
                 Ok(_) => break,
@@ -205,7 +205,7 @@ fn identity(waker: &Waker) -> (usize, usize) {
     (waker.data().addr(), ptr::from_ref(waker.vtable()).addr())
 }
 
-/// Sets the state when it is dropped: so it does not stay KEEPING if the clone of a waker panics.
+/// When dropped, sets the state, so that it does not stay KEEPING if the clone of a waker panics.
 struct SetStateOnDrop<'a> {
     state: &'a AtomicUsize,
     then: usize,
@@ -218,7 +218,7 @@ impl Drop for SetStateOnDrop<'_> {
     }
 }
 
-/// Ends the state WAKING when it is dropped, even if the waker panics.
+/// When dropped, ends the state WAKING, even if the waker panics.
 struct Waking<'a>(&'a KeptWaker);
 
 impl Drop for Waking<'_> {

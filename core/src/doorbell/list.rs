@@ -325,10 +325,11 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
     }
 
     /// Raises no fence if a task was woken. The ringer took the task's bit back by a Release; each
-    /// task that parks later changes the same word, and so acquires it before it checks. The woken
-    /// task sees those that parked earlier, if it passes the wake on. The fence is for a list of
-    /// several words, and for a task that does not sleep yet. If the condition here is false too
-    /// often, this costs a fence and loses no wake, because the rest is the default method.
+    /// task that parks later changes the same word, and so acquires it before it checks. If the
+    /// woken task passes the wake on, it sees the tasks that parked earlier. The fence is for a
+    /// list of several words, and for a task that does not sleep yet. If the condition here is
+    /// false too often, this costs a fence and loses no wake: the code then does what the default
+    /// method does.
     #[inline]
     fn announce_and_ring(&self) {
         let parked = self.parked.load(Ordering::Relaxed);

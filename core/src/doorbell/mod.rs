@@ -62,7 +62,7 @@ pub use sleep::{Alarm, SleepWord, WakePath};
 /// continues; a second panic ends the program.
 #[inline]
 pub fn ring_each<B>(bells: impl IntoIterator<Item = B>, ring: impl FnMut(B)) {
-    /// Rings the remaining bells if one panics.
+    /// When dropped, rings the remaining bells: there are some only after a panic.
     struct RingRest<I: Iterator, F: FnMut(I::Item)>(I, F);
 
     impl<I: Iterator, F: FnMut(I::Item)> Drop for RingRest<I, F> {

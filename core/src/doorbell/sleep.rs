@@ -16,8 +16,8 @@
 //! | check again; sleep only if still nothing | [`Alarm::rings`]: load; odd and new: ring |
 //!
 //! Threads may share an alarm. A thread may then fail to store its value in the alarm, because
-//! another thread was faster, even with the value of an earlier sleep. No wake is lost: if the
-//! owner sleeps and has not seen a thread's publication, the owner's fence comes before the
+//! another thread has stored one first, perhaps the value of an earlier sleep. No wake is lost: if
+//! the owner sleeps and has not seen a thread's publication, the owner's fence comes before the
 //! thread's fence. So the thread sees each value that the alarm stored for a ring which the owner
 //! received before its fence. A value that the thread does not see yet belongs to a ring that still
 //! wakes the owner.

@@ -156,7 +156,7 @@ mod wide {
     }
 }
 
-/// The same where a word is the longest access, and for the model checkers.
+/// The same functions, for targets where a word is the longest access, and for the model checkers.
 #[cfg(not(all(
     target_arch = "x86_64",
     target_pointer_width = "64",

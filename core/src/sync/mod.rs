@@ -75,8 +75,8 @@ macro_rules! order {
     }};
 }
 
-/// A named fence; absent if a model weakened the site. All code that needs a fence needs
-/// compare-and-swap, too.
+/// A named fence; absent if a model weakened the site. Code that needs a fence also needs
+/// compare-and-swap, so only targets with it have this macro.
 #[cfg(target_has_atomic = "ptr")]
 macro_rules! barrier {
     ($site:literal, $order:ident) => {{

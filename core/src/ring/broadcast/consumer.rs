@@ -218,7 +218,7 @@ impl<H: BroadcastHandle> Consumer<H> {
             return 0;
         }
         let last = published.wrapping_sub(1);
-        // If even that message was overwritten, the newest one is at the next position.
+        // If that last message is already overwritten, the cursor moves past it.
         let is_gone = matches!(self.ring.stamp_at(last), Stamp::Overwritten { .. });
         let skipped = if is_gone { waiting } else { waiting - 1 };
         self.peeked = false;
@@ -335,8 +335,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         let most = most.min(message.len());
         let message = &mut message[..most];
         if let Some(words) = self.borrowed(slot) {
-            // Copies in the same pieces as a caller that copies the message again, because the
-            // processor then copies them fastest.
+            // Copies word by word, as a caller does that copies the message again: the processor is
+            // fastest if both copies use the same pieces.
             message.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
             return Ok(length);
         }
@@ -458,8 +458,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// Drops the end but leaves its entry unchanged: a gating reader still holds the writer up. For
-    /// the memory of a process that ends, from which another process reads the last positions.
+    /// Drops the end but leaves its entry unchanged: a gating reader still blocks the writer. Call
+    /// it at the end of a process if another process reads the last positions from its memory.
     pub fn leave_in_place(mut self) {
         self.flush();
         _ = self.ring.take_entry();
@@ -487,8 +487,8 @@ impl<T: Storage> Broadcast<T> {
     /// Another reader must retain the messages from there on until this call has returned, or they
     /// may be gone. That reader must have a lower [entry](Consumer::entry): the writer checks one
     /// entry after the other, so it may check the new entry before this reader joins, and a later
-    /// entry after the other reader has left. The new reader borrows nothing if it starts before
-    /// the newest message.
+    /// entry after the other reader has left. The new reader copies messages and borrows none if it
+    /// starts before the [tail](Broadcast::tail).
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -517,8 +517,8 @@ impl<T: Storage> Broadcast<T> {
         Broadcast::join(ring, EVICTABLE, None)
     }
 
-    /// Creates a reader as [`gating_from`](Broadcast::gating_from) does, which can be evicted as
-    /// one of [`gating_evictable`](Broadcast::gating_evictable).
+    /// Creates a reader as [`gating_from`](Broadcast::gating_from) does, which can be evicted and
+    /// suspended like a reader of [`gating_evictable`](Broadcast::gating_evictable).
     pub fn gating_evictable_from<H: BroadcastHandle<Storage = T>>(
         ring: H,
         sequence: usize,
@@ -590,8 +590,8 @@ impl<T: Storage> Broadcast<T> {
         let tail = ring.tail();
         let start = from.unwrap_or(tail);
         entry.show(start);
-        // The writer may pass a reader that starts before the tail, unless another reader holds it
-        // up.
+        // The writer may pass a reader that starts before the tail, unless another reader blocks
+        // the writer.
         let may_borrow = state == GATING && !is_after(tail, start);
         let ring = RingRef::of_reader(ring, index, may_borrow, state == EVICTABLE);
         Some(Consumer::new(ring, start))

@@ -403,13 +403,14 @@ impl ReaderWords {
     }
 
     /// Moves the position of an evictable reader to the position of a reader in another process.
-    /// That may be any number, so the position never moves backwards, and at most to `tail`; `None`
-    /// also moves it to `tail`. Before the call, the caller must load the tail, raise a
-    /// sequentially consistent fence, and then load that position, in this order. Any number of
+    /// `position` may be any number, so the entry never moves backwards, and at most to `tail`;
+    /// `None` also moves it to `tail`. Before the call, the caller must load the tail, raise a
+    /// sequentially consistent fence, and then load `position`, in this order. Any number of
     /// threads may do this at once.
     pub(super) fn import(&self, generation: usize, tail: usize, position: Option<usize>) {
         let position = position.filter(|position| !is_after(*position, tail)).unwrap_or(tail);
-        // For both words only a guess, because another thread may be between its two exchanges.
+        // A guess for both words, which differ while another thread is between its two exchanges.
+        // `raise` corrects it.
         let previous = self.taken.load(Ordering::Relaxed);
         let (suspended, state) = (generation.wrapping_mul(CLAIM) | SUSPENDED, &self.shown.state);
         if state.load(Ordering::Relaxed) == suspended && is_after(position, previous) {

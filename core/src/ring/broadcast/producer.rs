@@ -72,7 +72,7 @@ impl<H: BroadcastHandle> Producer<H> {
     /// length is a constant, so is the size of a slot.
     ///
     /// # Panics
-    /// If the number of `words` is not that of a message of `length` bytes.
+    /// If `words` has more or fewer words than a message of `length` bytes.
     #[inline(always)]
     pub fn push_into_known_room(&mut self, words: &[usize], length: usize) -> bool {
         let sequence = self.sequence();
@@ -94,7 +94,7 @@ impl<H: BroadcastHandle> Producer<H> {
     /// two parts, like those of [`Grant::write_parts`].
     ///
     /// # Panics
-    /// If a message of `length` bytes has fewer words.
+    /// If the parts have more words than a message of `length` bytes.
     #[inline(always)]
     pub fn push_parts_into_known_room(&mut self, parts: [&[usize]; 2], length: usize) -> bool {
         let sequence = self.sequence();
@@ -512,7 +512,7 @@ impl<H: BroadcastHandle> Producer<H> {
     }
 }
 
-/// Stores the position of the writer when it is dropped.
+/// When dropped, stores the position of the writer: the end of the published messages.
 struct Pushed<'a, H: BroadcastHandle> {
     producer: &'a Producer<H>,
     /// The sequence after the last message that was published.

@@ -239,8 +239,8 @@ impl<H: BroadcastHandle> RingRef<H> {
         let start = if bytes == self.exact {
             place * dense
         } else if padded != dense && !bytes == self.exact {
-            // Written as a shift, because the compiler would merge two steps into one
-            // multiplication by a variable.
+            // Written as a shift: otherwise the compiler would merge the multiplications of both
+            // branches into one by a variable.
             let shift = padded.trailing_zeros();
             (place * (padded >> shift)) << shift
         } else {

@@ -91,7 +91,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
             claim => claim?,
         };
         let end = claim.position.wrapping_add(claim.count * STEP);
-        // Done rarely, because loading the head takes its cache line from the readers.
+        // Notes the depth rarely, because loading the head takes its cache line from the readers.
         let capacity = self.slots.capacity();
         if (claim.position ^ end) & !(capacity.min(CLAIM) * STEP - 1) != 0 {
             indices.note_depth(end, capacity);
@@ -116,8 +116,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// Makes readers skip a position.
     #[inline]
     fn skip(&self, position: usize) {
-        // Release, pairs with the Acquire of `mpmc.look`, and so with the next writer's: the slot
-        // may have been filled and emptied again.
+        // Release, pairs with the Acquire of `mpmc.look`, and through that reader with the next
+        // writer: this end no longer uses the slot, which it may have filled and emptied.
         let skip = lap(&self.slots, position) | SKIP;
         self.slot(position).stamp.store(skip, order!("mpmc.skip", Release));
     }
@@ -186,7 +186,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     pub fn discard(&mut self) {
         let indices = self.ring.indices();
         indices.close();
-        // A tail with the bit does not move any more.
+        // Once the tail has the bit `CLOSED`, it does not move any more.
         let tail = indices.tail.load(Ordering::Relaxed) & !CLOSED;
         // Claims all slots, so that no other end can. A slot that is not filled yet belongs to its
         // writer, and is skipped.
@@ -391,7 +391,7 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
 
 impl<H: Handle<Target: Ring>> Drop for Grant<'_, H> {
     fn drop(&mut self) {
-        /// Makes readers skip the slots even if the drop of an item panics.
+        /// When dropped, makes readers skip the slots, even if the drop of an item panics.
         struct Skip<'a, 'b, H: Handle<Target: Ring>>(&'a mut Grant<'b, H>);
 
         impl<H: Handle<Target: Ring>> Drop for Skip<'_, '_, H> {

@@ -368,7 +368,7 @@ struct Claim {
 enum Refused {
     /// Only this many slots are ready now.
     Short(usize),
-    /// The word was closed.
+    /// The ring was closed: the word has the bit `CLOSED`.
     Closed,
 }
 
@@ -411,7 +411,8 @@ impl<L: Layout> Indices<L> {
     #[cold]
     fn pop_error_closed(&self) -> PopError {
         let tail = self.tail.load(Ordering::Relaxed);
-        // A tail with the bit no longer moves. A stale head only delays the end.
+        // Once the tail has the bit `CLOSED`, it no longer moves. With a stale head this call
+        // returns `Empty`, and a later one `Closed`.
         if self.head.load(Ordering::Relaxed) | CLOSED == tail {
             PopError::Closed
         } else {
@@ -449,9 +450,9 @@ fn depth(head: usize, tail: usize, capacity: usize) -> usize {
 /// closed.
 ///
 /// `check` is Acquire and pairs with the Release of the slot's previous end, because the claim must
-/// know that this end no longer uses the value. The compare-and-swap itself is relaxed: it claims
-/// slots whose stamps were checked, and only the end that moves this word over them may change
-/// these stamps.
+/// know that the previous end no longer uses the value. The compare-and-swap itself is relaxed: it
+/// claims slots whose stamps were checked, and only the end that moves this word over them may
+/// change these stamps.
 ///
 /// # Safety
 /// The slots are alive.

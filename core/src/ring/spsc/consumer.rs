@@ -27,7 +27,7 @@ pub struct Consumer<H: Handle<Target: Ring>> {
     /// The reader knows of items before this position.
     limit: usize,
     /// The position, between `head` and `limit`, at which `try_pop` checks again. Code that moves
-    /// the head past it must move it too.
+    /// the head past `stop` must move `stop` too.
     stop: usize,
     /// The number of items after which the position is published.
     lag: usize,
@@ -449,7 +449,7 @@ impl<H: Handle<Target: Ring>> Items<'_, H> {
     }
 }
 
-/// Publishes the position of a reader if it is due, even if user code panics.
+/// When dropped, publishes the position of the reader if that is due, even if user code panics.
 struct ShowOnDrop<'a, H: Handle<Target: Ring>>(&'a mut Consumer<H>);
 
 impl<H: Handle<Target: Ring>> Drop for ShowOnDrop<'_, H> {

@@ -53,7 +53,8 @@ impl SideState {
         let took =
             self.rare.taken.compare_exchange(0, 1, order!("pair.take", Acquire), Ordering::Relaxed);
         if took.is_ok() && self.is_closed() {
-            // Releases the side as an end does, because the next owner must also see the close.
+            // Releases the side with Release, as an end does: the next thread that takes it must
+            // also see the close.
             self.release();
             return false;
         }

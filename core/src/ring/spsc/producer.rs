@@ -19,7 +19,7 @@ pub struct Producer<H: Handle<Target: Ring>> {
     /// The writer has room before this position, as of its last check.
     limit: usize,
     /// The position, between `tail` and `limit`, at which `try_push` checks again. Code that moves
-    /// the tail past it must move it too.
+    /// the tail past `stop` must move `stop` too.
     stop: usize,
 }
 
