@@ -89,7 +89,7 @@ pub struct Invalid {
     pub message: &'static str,
     /// The field; empty until its struct has set it.
     pub field: &'static str,
-    /// Why it is invalid.
+    /// Why the text or list is invalid.
     pub reason: InvalidReason,
 }
 

@@ -115,7 +115,7 @@ pub enum Event<'b> {
     },
     /// The header of a frame of an unknown type. Its payload is skipped.
     Unknown {
-        /// Its type.
+        /// The frame's type.
         type_id: u16,
         /// The length of the payload in bytes.
         length: u32,
@@ -210,7 +210,7 @@ impl<'d> Decoder<'d> {
         self.state == State::Hello
     }
 
-    /// Checks the end of the client's stream of bytes; `rest` is what is left in the buffer.
+    /// Checks the end of the client's stream of bytes; `rest` has the bytes left in the buffer.
     ///
     /// # Errors
     /// [`LegacyError::Truncated`] if the stream ends within a frame or within the hello.

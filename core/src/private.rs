@@ -70,7 +70,7 @@ pub struct FieldLayout {
 
 /// A struct with `#[message]`.
 pub trait HasLayout {
-    /// Its layout.
+    /// The struct's layout.
     const LAYOUT: &'static Layout;
 }
 

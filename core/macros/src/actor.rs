@@ -135,7 +135,7 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> TokenSt
         }
     });
     let (unused, unused_arm) = (unused_variant(generics), unused_arm(generics));
-    // A reference cannot be matched without variants, but the enum behind it can.
+    // A match without arms is valid for an enum without variants, but not for a reference to one.
     let matched = if handlers.is_empty() { quote!(*self) } else { quote!(self) };
     quote! {
         #[allow(private_interfaces, private_bounds, clippy::large_enum_variant)]

@@ -53,7 +53,7 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
     };
     let impls = impls(&without_ports, service, &no_run);
     let (Ok(impls), Some(Run { signature, .. })) = (impls, run) else {
-        // The block has no `run`, but another block may have one.
+        // The block has no `run`. Another block of the type may have one, so none is added here.
         return quote!(#error #(#attributes)* impl #impl_generics #self_ty #bounds { #others });
     };
     let empty_run = (!has_bare_context(signature))
@@ -75,8 +75,8 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
     let run = quote! {
         // Boxed, so that enclosing futures do not contain its state.
         let run = ::std::boxed::Box::pin(Self::run(self, context));
-        // The result is passed through a bound, so that every error type is accepted, and named if
-        // it does not fit.
+        // `outcome` accepts every error type that fits its bound. The compiler names a type that
+        // does not fit.
         async move { ::mycelium::__private::outcome(run.await) }
     };
     impls(arguments, service, &run)

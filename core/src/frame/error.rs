@@ -43,7 +43,7 @@ pub enum FrameError {
     /// The header's length is less than header, extensions and fixed part together.
     #[error("frame length {found} is too small: its parts take {needed} bytes")]
     TooShort {
-        /// The length of these three in bytes.
+        /// The length of header, extensions and fixed part together, in bytes.
         needed: u32,
         /// The length in the header.
         found: u32,
@@ -51,7 +51,7 @@ pub enum FrameError {
     /// The length of the extensions is not a multiple of 8.
     #[error("invalid length {found} of the extensions: expected a multiple of 8")]
     ExtensionsLength {
-        /// Their length in the header.
+        /// The length of the extensions in the header.
         found: u16,
     },
     /// The padding after the payload is not zero.

@@ -73,9 +73,9 @@ pub struct Extensions<'a> {
 /// One extension of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extension<'a> {
-    /// Its kind; see [`kind`].
+    /// The kind of the extension; see [`kind`].
     pub kind: u16,
-    /// Its value, without padding.
+    /// The value of the extension, without padding.
     pub value: &'a [u8],
 }
 

@@ -146,8 +146,8 @@ impl<'a> FrameView<'a> {
         TraceContext::read_from_bytes(self.extensions.value(kind::TRACE)?).ok()
     }
 
-    /// When the message was sent, in nanoseconds since 1970 UTC, by the clock of its sender. A peer
-    /// can send any number.
+    /// Returns when the message was sent, in nanoseconds since 1970 UTC, by the clock of its
+    /// sender. A peer can send any number.
     #[inline]
     pub fn sent_at(&self) -> Option<u64> {
         self.extensions.value(kind::SENT_AT)?.try_into().ok().map(u64::from_le_bytes)
@@ -296,7 +296,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// The default limit is one MiB.
+    /// Returns a limit of one MiB.
     fn default() -> Self {
         Self { max_frame: 1 << 20 }
     }

@@ -169,9 +169,9 @@ crate::debug_as_display!(ConfigError);
 pub struct Interest {
     /// The topic.
     pub topic: Name,
-    /// The type of its messages.
+    /// The type of the topic's messages.
     pub type_id: u16,
-    /// The digest of their layout.
+    /// The digest of the messages' layout.
     pub digest: Digest,
     /// What the publishers do when this side is slower than they are.
     pub mode: ReaderMode,

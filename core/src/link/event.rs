@@ -39,9 +39,9 @@ pub enum Event<'a> {
         export: ExportId,
         /// The topic.
         topic: &'a str,
-        /// The type of its messages.
+        /// The type of the topic's messages.
         type_id: u16,
-        /// The digest of their layout.
+        /// The digest of the messages' layout.
         digest: Digest,
         /// What the publishers do when the peer is slower than they are.
         mode: ReaderMode,
@@ -142,7 +142,7 @@ pub enum Event<'a> {
     Gap {
         /// The stream.
         stream: IncomingId,
-        /// The number of these messages.
+        /// The number of messages that are not sent.
         missed: u64,
         /// The reason, as a number whose meaning both ends of the topic know.
         reason: u16,
@@ -220,7 +220,7 @@ pub struct RunShape {
     pub stride: u32,
     /// The bytes to ignore before a message, a multiple of 8.
     pub skip: u16,
-    /// The size of a message in bytes. All of them are its fixed part.
+    /// The size of a message in bytes. All these bytes are its fixed part.
     pub length: u16,
 }
 
@@ -247,9 +247,9 @@ impl RunShape {
 pub struct RunBytes {
     /// The stream of the run.
     pub stream: OutgoingId,
-    /// The sequence of its first message.
+    /// The sequence of the run's first message.
     pub first: u64,
-    /// The layout of its messages.
+    /// The layout of the run's messages.
     pub shape: RunShape,
     /// The number of bytes that are already written.
     pub offset: usize,

@@ -161,7 +161,7 @@ impl<'b> Outbox<'b> {
         appended
     }
 
-    /// As [`append`](Outbox::append), for a fragment.
+    /// Appends a fragment as [`append`](Outbox::append) does, and remembers where it ends.
     pub(super) fn append_fragment(
         &mut self,
         now: Duration,

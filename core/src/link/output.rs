@@ -185,8 +185,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.streams_changed = false;
     }
 
-    /// Queues the due frames of an interest. Skips it unless `unsubscribe` says whether it has an
-    /// unsubscribe frame due. Returns `false` if a frame had no room.
+    /// Queues the due frames of an interest: with `unsubscribe`, if an unsubscribe frame is due,
+    /// and without it, if none is due. Returns `false` if a frame had no room.
     fn queue_interest(&mut self, now: Duration, place: usize, unsubscribe: bool) -> bool {
         let Some((_, interest)) = self.interests.at(place) else { return true };
         if interest.is_unsubscribe_due() != unsubscribe {

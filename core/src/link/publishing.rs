@@ -72,7 +72,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let resume = PendingResume { export, epoch };
         let known = self.resumes.iter().position(|known| *known == resume);
         let limit = STREAMS.min(self.peer.streams);
-        // Streams that the peer has not named yet already use places there.
+        // Streams that the peer has not named in a resume yet already use places at the peer.
         let taken = self.outgoing.iter().count() + self.resumes.len() + self.peer.known;
         if known.is_none() && taken >= limit {
             return Err(SendError::Streams { limit });
@@ -390,7 +390,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         // If a reject is due, the caller already knows that the export has ended.
         let was_open = entry.is_open();
         entry.state = ExportState::LeftDue;
-        // The peer discards messages of this topic, but it still accepts runs of a rejected topic.
+        // The peer discards messages of this topic, so zeros may replace the rest of a run. A run
+        // of a topic that this side has rejected keeps its bytes, because the peer still reads it.
         let Link { out, outgoing, .. } = self;
         out.discard_run(|stream| outgoing.get(stream).is_ok_and(|stream| stream.export == export));
         self.forget_streams(export);

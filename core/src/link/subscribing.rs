@@ -372,8 +372,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok((id, stream))
     }
 
-    /// Returns a stream that was opened on this connection, by a number that is not used again on
-    /// it.
+    /// Returns the stream that was opened on this connection with this number. No later stream of
+    /// the connection gets the same number.
     pub(super) fn known_stream(
         &mut self,
         number: u32,

@@ -104,7 +104,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if total > limit {
             return Err(SendError::TooLong { length: total as usize, limit });
         }
-        // Tells the peer first that streams with open messages are gone.
+        // Queues due frames first: they tell the peer which streams with open messages are gone.
         self.queue_due(now);
         let limit = self.peer.max_open;
         if self.outgoing.iter().filter(|(_, stream)| stream.open.is_some()).count() >= limit {

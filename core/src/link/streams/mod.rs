@@ -317,8 +317,8 @@ impl Incoming {
     pub(super) fn is_due(&self, now: Duration, confirm: Duration) -> bool {
         let half = u64::from(self.window / 2);
         // A reader that is slower than its peer frees a few slots at a time. While less than this
-        // part of the window is free, it has more messages to take, so the rest of the credit will
-        // follow.
+        // part of the window is free, the reader has more messages to take, so the remaining credit
+        // will follow.
         let worth = u64::from(self.window / 8).max(1);
         let unconfirmed = self.confirmed - self.confirmed_sent;
         self.remote.is_some()
