@@ -34,7 +34,7 @@ use crate::counters::LatencyLines;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Recorded {
-    /// Begins the traces of the messages.
+    /// Begins the traces of messages; `None` if the topic is not traced.
     pub tracer: Option<Arc<Tracer>>,
     /// The share of messages whose latency is measured, from 0 to 1. Publishers of this process
     /// choose these messages at random and write the send time beside them. Each reader measures
@@ -44,7 +44,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Returns whether slots of such a topic have an area beside each message.
+    /// Returns whether the slots of a topic with this metadata have an area beside each message.
     #[must_use]
     pub fn area(&self) -> TraceArea {
         match self {
@@ -81,11 +81,11 @@ impl Metadata {
     }
 }
 
-/// The source of the areas of one publisher's messages.
+/// Makes the trace areas of one publisher's messages.
 #[derive(Debug)]
 pub(super) struct AreaSource {
     traces: Option<TraceSource>,
-    /// Chooses the messages that are measured.
+    /// Chooses the messages that get a send time; `None` if no latency is measured.
     times: Option<RandomShare>,
     filled: FilledAreas,
 }

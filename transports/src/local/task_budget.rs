@@ -165,7 +165,7 @@ pub(super) struct HandleBudget {
     task: Option<Arc<TaskBudget>>,
     /// The handle's own task, while the handle has joined a child task.
     home: Option<Arc<TaskBudget>>,
-    /// Lives until the handle joins another child task, or is dropped.
+    /// While it lives, the joined child task keeps the handle's wakes.
     membership: Option<Arc<()>>,
     joins: u8,
     /// For a handle without a task: the number of polls since its last yield.

@@ -12,7 +12,7 @@ use crate::local::ring::ready::{Crowd, IN_TURN, Touched};
 use crate::local::ring::roster::Numbered;
 
 impl Reader {
-    /// Adds the edge that was added last to the crowd.
+    /// Adds the last edge of the reader's list to the crowd.
     pub(super) fn joined_crowd(&mut self) {
         let index = self.edges.len() - 1;
         if self.crowd.is_none() && index < IN_TURN {
@@ -23,7 +23,7 @@ impl Reader {
         match &mut self.crowd {
             Some(crowd) => {
                 let edge = &self.edges[index];
-                // Sets the words before the first check of the edge.
+                // Comes before the first check of the edge, whose ready bit may be in a new word.
                 crowd.set_words(self.membership.state.ready.words());
                 crowd.add(index, edge.slot.number);
                 touched.add(edge.slot.number, edge.publisher.number());
@@ -40,7 +40,7 @@ impl Reader {
             }
         }
         if self.edges[index].slot.number >= Touched::MOST {
-            // Wakes all publishers, because there are too many to note their slots.
+            // From now on the reader wakes all publishers, because it cannot note so many slots.
             touched.set_used(false);
         }
         self.sync_turn();
@@ -51,7 +51,7 @@ impl Reader {
         let Some(crowd) = &mut self.crowd else { return };
         let moved = self.edges.get(index).map(|edge| edge.slot.number);
         crowd.remove(slot, index, self.edges.len(), moved);
-        // The reader may have taken messages of the edge that has the turn.
+        // Touches the slot of the edge that has the turn, whose messages may have been taken.
         self.membership.state.ready.touched().touch_current();
         if self.edges.len() <= IN_TURN / 2 {
             self.crowd = None;
@@ -141,14 +141,16 @@ impl Reader {
         self.sync_turn();
     }
 
-    /// The fast path takes messages of the edge whose turn it is.
+    /// Sets the slot of the edge whose turn it is as the current one: the fast path takes messages
+    /// from it without a call of `touch`.
     fn sync_turn(&self) {
         if let Some(edge) = self.edges.get(self.turn) {
             self.membership.state.ready.touched().set_current(edge.slot.number);
         }
     }
 
-    /// Notes that a message was taken from an edge whose turn it may not be.
+    /// Notes that a message was taken from this edge, so that its publisher is woken. The turn may
+    /// be at another edge.
     #[cold]
     #[inline(never)]
     pub(super) fn touch(&self, index: usize) {

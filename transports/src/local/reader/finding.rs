@@ -19,7 +19,7 @@ use crate::local::values::{Gap, GapReason};
 use crate::sync::Ordering;
 
 impl Reader {
-    /// Returns what comes next: a message, a gap, the end, or nothing yet.
+    /// Returns the next message, gap or end; `Empty` if there is nothing yet.
     #[inline(never)]
     pub(in crate::local) fn find(&mut self) -> Found {
         self.end_handling(false);
@@ -128,7 +128,7 @@ impl Reader {
         ring_each(remote, |edge| edge.publisher.ring_room());
     }
 
-    /// Returns what comes next at one edge.
+    /// Returns the next message, gap or end at one edge; `Empty` if there is nothing yet.
     pub(super) fn find_at(&mut self, index: usize) -> Found {
         let policy = self.membership.state.policy;
         let is_again = self.in_flight.is_some_and(|it| it.edge == index);
@@ -143,7 +143,8 @@ impl Reader {
             let later = later.filter(|it| it.continues(edge) && it.consumer.depth() > 0);
             let skipped = edge.skip(later.is_some());
             match later {
-                // The publisher's stream has moved, and its newest message is at the later edge.
+                // The publisher's stream has moved. Its newest message is at the later edge, which
+                // reports the skipped messages.
                 Some(later) => later.passed += skipped,
                 None if skipped > 0 => {
                     return Found::Gap(self.gap(index, skipped as u64, 0, GapReason::Skipped));
@@ -172,7 +173,8 @@ impl Reader {
             let missed = edge.missed_before(end, missed);
             peek = if missed > 0 { Peek::Gap { missed } } else { Peek::Empty };
         }
-        // The publisher now waits for this process on the link, not in this ring.
+        // The publisher waits for this process on the link now, so an eviction from this ring is
+        // not reported.
         if gone_at == Some(edge.consumer.cursor()) && peek == Peek::Evicted {
             peek = Peek::Empty;
         }

@@ -88,7 +88,8 @@ impl Table {
         if self.waiting.get(edge).is_none_or(|waiting| *waiting == 0) {
             return None;
         }
-        // The entries are in the order of these positions.
+        // The entries of an edge are in the order of their positions, so the first one is the
+        // oldest.
         let mut entries = self.order.iter().map(|place| &self.entries[*place]);
         entries.find(|entry| entry.key.edge == edge).map(|entry| entry.place)
     }

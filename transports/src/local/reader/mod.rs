@@ -105,7 +105,7 @@ pub(crate) struct Reader {
     metadata: Option<Box<ReadMetadata>>,
     budget: HandleBudget,
     spin_wait: SpinWait,
-    /// The sum of the edges' positions when the current wait began.
+    /// The sum of the edges' positions when the current wait began. Another sum means a new wait.
     waits_at: usize,
 }
 
@@ -137,8 +137,8 @@ struct AfterGap {
     sequence: u64,
 }
 
-/// The edges whose last deliveries are not handled before the next receive. Their positions are
-/// shown then.
+/// The edges whose last deliveries count as handled only at the next receive. Only then do
+/// publishers in other processes see the positions of these edges.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unshown {
     Nothing,
@@ -194,7 +194,7 @@ impl Reader {
     pub(crate) fn is_exhausted(&mut self, context: &Context<'_>) -> bool {
         let is_exhausted = self.budget.is_exhausted(context);
         if is_exhausted {
-            // The task may do other work before it receives again.
+            // The task may do other work before it receives again, so the delivery ends now.
             self.end_handling(false);
         }
         is_exhausted
@@ -355,7 +355,7 @@ impl Reader {
         Some(self.edges.get(self.in_flight?.edge)?.publisher.epoch)
     }
 
-    /// Returns the number of messages of an edge that wait in the table.
+    /// Returns how many messages of an edge wait in the table of keys.
     fn in_table(&self, edge: usize) -> usize {
         self.table.as_ref().map_or(0, |table| table.depth(edge))
     }
@@ -629,7 +629,7 @@ impl Drop for Reader {
             self.edges[edge].line.add(EdgeValue::Left, 1);
         }
         let in_flight = self.in_flight.take().map(|it| self.edges[it.edge].publisher.clone());
-        // Edges that would continue others begin now, because the reader reads no more.
+        // Moves the later edges to the list, because the loop below leaves only the edges there.
         std::mem::take(&mut self.later).into_iter().for_each(|edge| self.begin(edge));
         if self.table.is_some() {
             // Counts before the edges change their indices, by which the table names them.
@@ -694,8 +694,8 @@ impl Reader {
     #[inline(never)]
     fn begin_handling(&mut self, header: Header) {
         if self.budget.trace().is_none() {
-            // This task is not the one with the previous delivery, so the previous delivery ends
-            // here.
+            // The reader's task is not being polled, so `take` below does not end the previous
+            // delivery.
             self.end_handling(false);
         }
         if !header.redelivered && self.measures() {
@@ -752,7 +752,7 @@ impl Reader {
             return;
         };
         (current.is_handling, current.trace) = (false, None);
-        // Does not tell a task that has ended.
+        // Notifies the task only if it was notified of this delivery.
         let task = self.budget.any_trace().filter(|_| std::mem::take(&mut current.is_told));
         task.into_iter().for_each(|task| task.end_handling(has_failed));
     }

@@ -202,7 +202,7 @@ impl<M: Message> Subscription<M> {
         let mut words = M::Words::ZERO;
         self.reader.take_more(most, size_of::<M>(), words.as_mut(), |words, sequence| {
             let bytes = words.as_bytes().get(..size_of::<M>()).unwrap_or_default();
-            // The next receive reports the invalid bytes.
+            // If the bytes are invalid, this returns false, and the next receive reports them.
             if is_large::<M>() {
                 add_large(deliveries, bytes, sequence)
             } else {
@@ -211,8 +211,8 @@ impl<M: Message> Subscription<M> {
         });
     }
 
-    /// Adds the messages that an observing subscription finds. Publishers in other processes see at
-    /// the next receive that they are finished.
+    /// Adds the messages that an observing subscription finds. For publishers in other processes,
+    /// these messages are finished only at the next receive.
     fn add_deliveries(&mut self, deliveries: &mut Vec<Delivery<M>>, most: usize) {
         for _ in 0..most {
             match self.try_next() {
@@ -397,7 +397,7 @@ fn add_small<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequen
     true
 }
 
-/// Adds a large message. Otherwise like `add_small`.
+/// Adds a large message of a batch. Returns false if its bytes are invalid.
 fn add_large<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequence: u64) -> bool {
     let Ok(message) = decode_ref::<M>(bytes) else { return false };
     let attempt = Attempt::First;

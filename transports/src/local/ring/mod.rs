@@ -38,7 +38,8 @@ pub(crate) struct RingShape {
     pub(crate) memory: RingMemory,
 }
 
-/// The numbers of gating subscriptions of a topic. Each takes an entry of 256 bytes in each ring.
+/// The numbers of gating subscriptions of a topic. Each such subscription takes an entry of 256
+/// bytes in each ring.
 ///
 /// Converting a number into it allows that many and expects one.
 ///
@@ -129,7 +130,8 @@ fn on_heap(layout: Layout, readers: Readers) -> Result<TopicStorage<Mapping, Imp
 #[derive(Debug)]
 pub struct MappedRing {
     pub(crate) ring: Ring,
-    /// A position before all messages. Without it the publisher would find no gating reader.
+    /// A position before all messages, which blocks the publisher. Without it the publisher would
+    /// find no gating reader and continue.
     pub(crate) floor: LeftEnd,
     /// The number of sleep words.
     pub(crate) readers: usize,

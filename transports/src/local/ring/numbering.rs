@@ -22,7 +22,7 @@ pub(crate) struct Numbering {
     /// A gating subscription has read to the end, or continues with the same publisher in shared
     /// memory. Messages here that only observers have not read count as finished.
     pub(crate) was_gated: AtomicBool,
-    /// The end of the messages that readers counted as left when they left.
+    /// The end of the messages that leaving readers have counted as left.
     left_at: AtomicU64,
 }
 
@@ -116,7 +116,7 @@ impl Numbering {
         end.saturating_sub(from)
     }
 
-    /// Returns the end of the messages that readers counted as left when they [left](Self::leave).
+    /// Returns the end of the messages that [leaving](Self::leave) readers have counted as left.
     pub(crate) fn left_at(&self) -> u64 {
         self.left_at.load(Ordering::Acquire)
     }

@@ -54,9 +54,9 @@ impl<T: Numbered> Members<T> {
 }
 
 impl<T> Roster<T> {
-    /// Returns the number of changes so far. If both sides call
-    /// [`announce`](mycelium_core::doorbell::announce), the later one sees the earlier one's
-    /// change.
+    /// Returns the number of changes so far. If the thread that makes a change and the caller both
+    /// call [`announce`](mycelium_core::doorbell::announce), the later one sees what the earlier
+    /// one has stored.
     #[inline]
     pub(crate) fn version(&self) -> usize {
         self.version.load(Ordering::Acquire)
@@ -163,9 +163,9 @@ pub(crate) struct Versioned<T> {
 }
 
 impl<T> Versioned<T> {
-    /// Returns the number of changes so far. If both sides call
-    /// [`announce`](mycelium_core::doorbell::announce), the later one sees the earlier one's
-    /// change.
+    /// Returns the number of changes so far. If the thread that makes a change and the caller both
+    /// call [`announce`](mycelium_core::doorbell::announce), the later one sees what the earlier
+    /// one has stored.
     #[inline]
     pub(crate) fn version(&self) -> usize {
         self.version.load(Ordering::Acquire)

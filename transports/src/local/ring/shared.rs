@@ -3,8 +3,8 @@
 //! A publisher's ring lies in a data region, which only its process writes. The subscriptions of
 //! another process read it there, and write their positions into a cursor region, which only their
 //! process writes. [`RemoteReaders`] is the publisher's view of these subscriptions;
-//! [`MappedOrigin`] is their view of the publisher. Neither knows how regions travel between
-//! processes. Wake-ups travel by a [`RemoteBell`].
+//! [`MappedOrigin`] is the view that these subscriptions have of the publisher. Neither knows how
+//! regions travel between processes. Wake-ups travel by a [`RemoteBell`].
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -30,8 +30,8 @@ pub trait SharedRing: Send + Sync {
     /// Wakes the tasks of this process that wait at the ring: the other process has rung.
     fn look(&self);
 
-    /// Ends the sharing: the connection with the other process has ended, and its memory is ignored
-    /// from now on. `has_died`: whether the process has ended, too.
+    /// Ends the sharing, because the connection with the other process has ended: the memory of
+    /// that process is ignored from now on. `has_died`: whether the process has ended, too.
     fn peer_is_gone(&self, has_died: bool);
 }
 
@@ -69,8 +69,8 @@ pub struct RemoteReaders {
     /// The position before which all observers of the process have finished all messages, if no
     /// reader gates.
     observed: AtomicUsize,
-    /// The last positions of the readers, set when their process is gone. Its words are ignored
-    /// then.
+    /// The last positions of the readers, set when their process is gone. From then on the words in
+    /// its memory are ignored.
     last: OnceLock<LastPositions>,
 }
 
@@ -108,8 +108,8 @@ impl RemoteReaders {
         self.last.get().is_some()
     }
 
-    /// Whether the readers' process is gone, or has unmapped the ring, after all readers had left,
-    /// or had read an ended publisher to its end.
+    /// Whether the readers' process is gone or has unmapped the ring, and before that each reader
+    /// had left or had read an ended publisher to its end.
     pub(crate) fn have_finished(&self) -> bool {
         let end = || self.ring.upgrade().filter(|ring| ring.is_closed()).map(|ring| ring.tail());
         let is_done = |place: Option<usize>| place.is_none() || place == end();
@@ -147,8 +147,8 @@ impl RemoteReaders {
         }
     }
 
-    /// Returns the position of the slowest gating reader, which gates for all. If the outer option
-    /// is `None`, nothing may be imported.
+    /// Returns the position of the slowest gating reader, which gates for all; `Some(None)` if no
+    /// reader gates. If this returns `None`, nothing may be imported.
     fn position(&self, exact: bool) -> Option<Option<usize>> {
         let is_active = self.is_active.load(Ordering::Acquire);
         let position = is_active.then(|| self.cursors.position(exact))?;
@@ -386,7 +386,7 @@ impl MappedOrigin {
     }
 }
 
-/// A sleep word of a subscription, which is free again when this is dropped.
+/// A sleep word of a subscription. Dropping it frees the word.
 #[derive(Debug)]
 pub(crate) struct Sleeper {
     sleepers: Arc<Mutex<Vec<bool>>>,

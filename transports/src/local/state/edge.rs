@@ -58,7 +58,7 @@ impl Edge {
     }
 
     /// Returns how many messages the subscription leaves unread when it is about to leave. The
-    /// publisher counts later ones.
+    /// publisher counts the messages that it sends later.
     pub(crate) fn leave_unread(&self) -> u64 {
         let unread = match (&self.publisher.origin, &self.known) {
             (Origin::Remote(numbering), Some(known)) => {

@@ -196,7 +196,7 @@ pub(crate) struct ReaderEntry {
     was_evicted: Option<Arc<AtomicBool>>,
     /// The remote readers for which the subscription stands, if they read the ring themselves.
     pub(crate) remote: Option<Arc<RemoteReaders>>,
-    /// Tells the subscription to check this publisher, unless it always does.
+    /// Tells the subscription to check this publisher; `None` if it always checks this publisher.
     pub(crate) ready: Option<ReadyBit>,
 }
 
@@ -271,8 +271,8 @@ impl PublisherState {
         format!("topic={topic} publisher={name} epoch={:x}", self.epoch)
     }
 
-    /// Copies the number of sent messages from the ring to a line of counters. A feed counts
-    /// itself, because messages that were not sent to this process count, too.
+    /// Copies the number of sent messages from the ring to a line of counters. A feed counts its
+    /// messages itself, because those that were not sent to this process count, too.
     pub(crate) fn show_sent(&self, line: &Line<PublisherValue>) {
         if cfg!(feature = "metrics") && self.origin.is_local() {
             let lap = || line.get(PublisherValue::Sent) >> self.ring.capacity().trailing_zeros();
@@ -433,7 +433,7 @@ impl SubscriberState {
         })
     }
 
-    /// Returns how many messages its publishers keep for it: 0 if it does not gate.
+    /// Returns how many messages the publishers keep for this subscription: 0 if it does not gate.
     pub(crate) fn kept(&self) -> usize {
         let publishers: Vec<_> = self.publishers.lock().iter().cloned().collect();
         publishers.iter().map(|publisher| publisher.kept_for(self)).sum()
@@ -461,17 +461,16 @@ pub(crate) struct Edge {
     pub(crate) gates_from: usize,
     /// Whether the subscription was evicted, if it may have missed messages before `gates_from`.
     pub(crate) was_evicted: Option<Arc<AtomicBool>>,
-    /// The numbering of its sequences, if the publisher is remote.
+    /// The reader's progress in the publisher's numbering, if the publisher is remote.
     known: Option<KnownNumbering>,
     /// The progress of the subscription, if the publisher is a feed.
     progress: Option<Arc<Progress>>,
     /// The subscription's sleep word in the shared memory of a mapped publisher's readers.
     sleeper: Option<Sleeper>,
-    /// The earlier state of the same publisher, with its earlier messages. This edge is read after
-    /// its edge is removed.
+    /// The earlier state of the same publisher, with its earlier messages. This edge is read once
+    /// the edge to that state is removed.
     pub(crate) after: Option<Weak<PublisherState>>,
-    /// The number of messages of that publisher that a `latest` reader has skipped and not reported
-    /// yet.
+    /// The number of messages that a `latest` reader has skipped and not reported yet.
     pub(crate) passed: usize,
     /// The loss of the publisher was reported.
     loss_reported: bool,
@@ -502,8 +501,8 @@ impl PublisherState {
                 self.room.ring();
                 self.relieve();
             }
-            // No task waits at a pump's ring. If the pump's source is a feed, a link confirms taken
-            // messages.
+            // No task waits at a pump's ring. If the pump's source is a feed, its transport is
+            // woken to confirm taken messages.
             Origin::Pumped(pump) if pump.source.origin.is_local() => {}
             Origin::Pumped(pump) => pump.source.ring_room(),
         }
@@ -516,7 +515,7 @@ impl PublisherState {
         let storage = self.ring.storage();
         if let (Some(word), Some(imports)) = (storage.asleep(), storage.imports()) {
             let path = imports.own_path();
-            // The word has one writer at a time.
+            // The lock keeps the word from having two writers at a time.
             let _one = self.abandoned();
             word.sleep_by(path);
         }
@@ -526,7 +525,7 @@ impl PublisherState {
     /// of the publisher's task. Check again after this.
     pub(crate) fn request_wake(&self) {
         if let Some(word) = self.ring.storage().asleep() {
-            // The word has one writer at a time.
+            // The lock keeps the word from having two writers at a time.
             let _one = self.abandoned();
             word.sleep();
         }

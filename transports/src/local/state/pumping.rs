@@ -2,10 +2,10 @@
 //! while the publisher continues.
 //!
 //! A [`Pump`] reads the publisher's ring as a gating reader and appends to the subscription's ring,
-//! which has the same capacity. The publisher runs the pump when it blocks the publisher's ring,
-//! and the subscription runs it when its own ring is empty. Messages that find no room are dropped
-//! and counted. So the publisher never waits for the subscription, no task is needed, and the lock
-//! is taken once for many messages.
+//! which has the same capacity. The publisher runs the pump when the pump blocks the publisher's
+//! ring, and the subscription runs the pump when the subscription's ring is empty. Messages that
+//! find no room are dropped and counted. So the publisher never waits for the subscription, no task
+//! is needed, and the lock is taken once for many messages.
 //!
 //! The subscription reads its ring like the ring of a publisher in another process: a [`Numbering`]
 //! has the sequences and the positions of dropped messages.

@@ -95,7 +95,7 @@ struct OpenEvictions {
 }
 
 impl OpenEvictions {
-    /// Ends the evictions of these readers.
+    /// Ends the evictions of the readers that have returned.
     fn end(&mut self, has_returned: impl Fn(&(u64, Claim, Arc<str>)) -> bool) {
         let returned = self.readers.extract_if(.., |reader| has_returned(reader));
         self.pending.extend(returned.map(|(.., reader)| EvictionChange::Returned(reader)));
@@ -149,7 +149,7 @@ impl Evictions {
         }
     }
 
-    /// Ends the evictions of these readers, and notifies the observers.
+    /// Ends the evictions of the readers that have returned, and notifies the observers.
     fn end(&self, has_returned: impl Fn(&(u64, Claim, Arc<str>)) -> bool) {
         let mut open = lock(&self.open);
         open.end(has_returned);
@@ -193,7 +193,7 @@ pub(crate) struct StallLimit {
     limit: Duration,
     /// The readers that block the publisher now, in the order of their entries.
     stalled: Vec<Stalled>,
-    /// The readers that blocked it at the previous call.
+    /// The readers that blocked the publisher at the previous call of `suspend`.
     before: Vec<Stalled>,
     timer: DeadlineTimer,
 }

@@ -127,7 +127,7 @@ thread_local! {
     static RUNNING: RefCell<Vec<(usize, usize)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// While it lives, this thread runs the handlers of a topic.
+/// When dropped, marks the topic's handlers as no longer running on this thread.
 struct Running(());
 
 impl Running {

@@ -31,8 +31,8 @@ use fast_handler::{FastHandler, Handled, HandlerWatch};
 
 /// The limit on gating subscriptions, if the topic sets no other.
 const READERS: usize = 64;
-/// The limit on ended publishers of other processes with unread messages: this number, or more if
-/// their rings take fewer bytes than this.
+/// The limit on ended publishers of other processes with unread messages: this number, or as many
+/// as have rings of `UNREAD_BYTES` in all, if that is more.
 const UNREAD: usize = 64;
 const UNREAD_BYTES: usize = 16 << 20;
 
@@ -346,7 +346,8 @@ impl Topic {
     ) -> Result<Arc<SubscriberState>, TopicError> {
         let (policy, subscriber) = (options.policy, SubscriberState::new(name, options, is_tap));
         let mut members = lock(&self.members);
-        // A later publisher has no more entries than the present ones.
+        // Checks the limit even without a publisher, because rings of later publishers have no more
+        // entries.
         if policy.keeps() && members.keeping >= self.shape.readers.most {
             return Err(self.too_many_readers());
         }
@@ -433,8 +434,8 @@ impl Topic {
         lock(&self.members).publishers.iter().filter(is_own).count()
     }
 
-    /// Returns the number of subscriptions that have places at a ring in memory of another process:
-    /// the limit on gating ones and the present ones.
+    /// Returns how many subscriptions need places at a ring in memory of another process: as many
+    /// as may gate, or all present ones if these are more.
     pub(crate) fn places(&self) -> usize {
         self.shape.readers.most.max(lock(&self.members).subscribers.len())
     }
@@ -476,8 +477,8 @@ impl fmt::Debug for Topic {
     }
 }
 
-/// Keeps all subscriptions of the topic open while it lives, because publishers of another process
-/// may still join.
+/// When dropped, lets the topic's subscriptions end. Until then they stay open, because publishers
+/// of another process may still join.
 #[derive(Debug)]
 pub struct KeepOpen(Arc<Topic>);
 

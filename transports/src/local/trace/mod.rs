@@ -446,7 +446,7 @@ impl Drop for TaskTrace {
 
 // The send time of a message, in seven bytes of its slot.
 
-/// The number of its bytes in a slot.
+/// The number of bytes of a send time in a slot.
 pub(crate) const SENT_AT_BYTES: usize = 7;
 const BITS: u32 = 8 * SENT_AT_BYTES as u32;
 const MASK: u64 = (1 << BITS) - 1;

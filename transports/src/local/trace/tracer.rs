@@ -200,7 +200,8 @@ impl Tracer {
 }
 
 /// Creates a trace that begins with this span.
-// Inlined, because a context is read in other pieces than its ids are written.
+// Inlined, because an out-of-line function would return the context in memory, where it is read in
+// other pieces than its ids are written.
 #[inline(always)]
 fn new_trace(random: &mut fastrand::Rng) -> TraceContext {
     // The id is never zero.

@@ -221,8 +221,9 @@ impl Writer {
         Some(count)
     }
 
-    /// Appends a message to a ring whose slots have areas, with `trace` or, without it, with its
-    /// current trace. Returns the ring entry of the reader that blocks it, if there is one.
+    /// Appends a message to a ring whose slots have areas. `trace` is the trace of the message; if
+    /// it is `None`, this sets it to the current trace. Returns the ring entry of the reader that
+    /// blocks it, if there is one.
     #[inline(never)]
     fn push_with_area(
         &mut self,

@@ -289,7 +289,7 @@ impl<M: Message> Publisher<M> {
         !is_large::<M>() && self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())
     }
 
-    // The same for a topic whose slots may have areas.
+    // Like `push_fast`, for a topic whose slots may have areas.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn push_fast_traced(&mut self, message: &M) -> bool {
         self.writer.push_fast_traced(to_words(message).as_ref(), size_of::<M>())
