@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
-/// Polls `task` and catches its panics, including a panic in its drop: many executors would end by
-/// it. The future is ready when the task has ended or panicked. To observe panics, install a panic
-/// hook: it is called first.
+/// Polls `task` and catches its panics, including a panic of its drop: such a panic would end many
+/// executors. The future is ready when the task has ended or panicked. To observe panics, install a
+/// panic hook: it is called first.
 ///
 /// ```
 /// use mycelium_core::wait::WaitStrategy;
@@ -35,8 +35,8 @@ pub async fn contain(task: impl Future<Output = ()> + Unpin) {
     .await;
 }
 
-/// A task that the executor may drop before its end. Some executors abort the process if this drop
-/// panics.
+/// When dropped, drops its task and catches a panic of that drop. An executor may drop a task
+/// before its end, and some abort the process at such a panic.
 struct Contained<F>(Option<F>);
 
 impl<F> Drop for Contained<F> {

@@ -56,7 +56,7 @@ pub trait Executor: Send + Sync + 'static {
     /// If the executor has ended. The task is dropped.
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError>;
 
-    /// Whether this executor runs local futures, which stay on one thread.
+    /// Returns whether this executor runs local futures, which stay on one thread.
     fn runs_local(&self) -> bool {
         false
     }

@@ -28,7 +28,7 @@ thread_local! {
 
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    /// The executor's thread.
+    /// The number of the executor's thread (`THREAD`).
     thread: u64,
     /// Identifies the executor.
     pub(crate) id: u64,
@@ -73,7 +73,7 @@ impl Inbox {
         Ok((Arc::new(inbox), rung))
     }
 
-    /// Whether the caller is on the executor's thread.
+    /// Returns whether the caller is on the executor's thread.
     pub(crate) fn is_on_this_thread(&self) -> bool {
         self.thread == THREAD.with(|thread| *thread)
     }
@@ -98,7 +98,7 @@ impl Inbox {
         // or the executor sees the message.
         self.has_messages.store(true, Ordering::SeqCst);
         if self.asleep.swap(false, Ordering::SeqCst) {
-            // Fails if the socket is full, and then the thread has bytes to read already.
+            // Fails if the socket is full. The thread then has unread bytes, so it wakes anyway.
             let _ = (&self.doorbell).write(&[1]);
         }
         Ok(())

@@ -103,7 +103,7 @@ use runner::Runner;
 pub use check::check;
 pub use settings::{Latency, Settings};
 
-/// An executor of glommio's as an [`Executor`].
+/// A glommio executor as an [`Executor`].
 #[derive(Clone, Debug)]
 pub struct Glommio {
     inbox: Arc<Inbox>,
@@ -121,7 +121,7 @@ pub enum LocalError {
     /// The caller is not in a glommio task.
     #[error("no executor of glommio's here: await `mycelium_glommio::local` in a task of one")]
     Outside,
-    /// The executor needs a socket for wake-ups from other threads.
+    /// The system refused the socket for wake-ups from other threads.
     #[error("the system has no socket for wake-ups: {error}")]
     Socket {
         /// The system's error.
@@ -172,7 +172,7 @@ where
 }
 
 impl Glommio {
-    /// Wraps `body` as a function of the executor's inbox.
+    /// Returns a function that takes the executor's inbox and calls `body` with the executor.
     fn wrapping<F>(
         settings: Settings,
         body: impl FnOnce(Glommio) -> F,

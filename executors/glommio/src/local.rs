@@ -39,9 +39,9 @@ pub(crate) struct LocalState {
     /// The tasks to poll, in this order.
     ready: RefCell<VecDeque<Key>>,
     values: RefCell<Slots<Rc<dyn Any>>>,
-    /// Wakes the glommio task that polls these tasks.
+    /// Wakes the runner, the glommio task that polls the tasks of this executor.
     runner: RefCell<Option<Waker>>,
-    /// Whether that task is being polled, so that it need not be woken.
+    /// Whether the runner is being polled, so that it need not be woken.
     polling: Cell<bool>,
     /// An empty list, which is swapped for the list of messages in the inbox.
     spare: Cell<Vec<Message>>,
@@ -86,7 +86,7 @@ impl LocalState {
         })
     }
 
-    /// Whether the calling thread has an executor.
+    /// Returns whether the calling thread has an executor.
     pub(crate) fn is_on_this_thread() -> bool {
         EXECUTORS.try_with(|executors| !executors.borrow().is_empty()).unwrap_or(false)
     }
@@ -176,7 +176,7 @@ impl Drop for Polling<'_> {
     }
 }
 
-/// Ends the executor when it is dropped, with its tasks and values.
+/// When dropped, ends the executor and drops its tasks and values.
 pub(crate) struct LocalGuard(pub(crate) Rc<LocalState>);
 
 impl Drop for LocalGuard {

@@ -170,7 +170,8 @@ impl<L: AsFd> WatchedListener<L> {
         let Some(read) = watched.with(wait) else {
             return Poll::Ready(Err(wrong_thread()));
         };
-        // Reading from a listening socket always fails, but only once a connection has arrived.
+        // Reading from a listening socket always fails, but only once a connection has arrived: so
+        // the error means that the socket is readable.
         let _ = ready!(read);
         self.watched = None;
         Poll::Ready(Ok(()))

@@ -70,7 +70,7 @@ impl Settings {
         Weight { shares: u32::try_from(self.shares).unwrap_or(u32::MAX), interval }
     }
 
-    /// Returns the settings of a task queue.
+    /// Returns these settings, with the shares and the latency of `queue` where it has them.
     pub(crate) fn with(&self, queue: TaskQueue) -> Result<Settings, ThreadError> {
         let shares = queue.shares.map_or(Ok(self.shares), usize::try_from);
         let latency = queue.latency.map_or(self.latency, Latency::Matters);
@@ -136,7 +136,8 @@ impl Settings {
     ) -> Result<Task<T>, ThreadError> {
         let latency = match self.latency {
             Latency::NotImportant => glommio::Latency::NotImportant,
-            // With the real interval glommio would set its preempt timer for this queue.
+            // With the real interval glommio would set its preempt timer for this queue. That timer
+            // must never fire (`runner.rs`).
             Latency::Matters(_) => glommio::Latency::Matters(NEVER),
         };
         let shares = Shares::Static(self.shares);

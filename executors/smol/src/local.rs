@@ -28,7 +28,8 @@ impl LocalHandle {
         let is_this = |(key, _): &&(u64, _)| *key == self.key;
         let found = LOCAL
             .try_with(|local| local.borrow().iter().find(is_this).map(|(_, tasks)| tasks.clone()));
-        // While the thread ends, its thread-local values are gone.
+        // While the thread ends, its thread-local values are gone. The executor then counts as
+        // ended.
         let tasks = found.ok().flatten().ok_or(SpawnError::Ended)?;
         tasks.spawn(contain(make())).detach();
         Ok(())

@@ -1,4 +1,4 @@
-//! Sockets of the standard library that [`async_io`] watches. Its writes are vectored.
+//! Sockets of the standard library that [`async_io`] watches. Vectored writes take all buffers.
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -18,15 +18,15 @@ use crate::{
     allowed_cores,
 };
 
-/// A request for a thread with a unique name.
+/// Returns a request for a thread with a unique name.
 fn unique_thread() -> Thread {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = format!("own-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     Thread { name, ..Thread::default() }
 }
 
-/// Whether this process has a thread with this name. Returns `None` if the system does not report
-/// it.
+/// Returns whether this process has a thread with this name. Returns `None` if the system does not
+/// report it.
 fn thread_exists(name: &str) -> Option<bool> {
     let threads = fs::read_dir("/proc/self/task").ok()?;
     let names =
@@ -70,7 +70,7 @@ pub fn a_dedicated_thread_has_its_name_and_its_core<S: Subject>() {
     });
 }
 
-/// The error names the core. The work is dropped and its thread ends.
+/// The request fails with an error that names the core. The work is dropped and its thread ends.
 pub fn an_unknown_core_is_refused_and_leaves_no_thread<S: Subject>() {
     inside::<S>(async |executor| {
         let Some(allowed) = allowed_cores() else { return };
@@ -121,8 +121,8 @@ pub fn a_dedicated_executor_is_a_full_executor<S: Subject>() {
             soon(&there, two.read_exact(&mut said)).await.expect("read");
             assert_eq!(&said, b"hello");
 
-            // A task that it spawns on the executor that dedicated the thread does not run on this
-            // thread.
+            // A task that is spawned on `outer`, the executor that dedicated this thread, does not
+            // run on this thread.
             let task = spawned(&outer, async { thread::current().id() });
             let of_task = soon(&there, task).await.expect("it ran");
             assert_ne!(of_task, thread::current().id());

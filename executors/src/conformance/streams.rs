@@ -269,7 +269,8 @@ pub fn accept_reports_the_peer<S: Subject>() {
     });
 }
 
-/// One direction is closed; then the other direction is closed by dropping the stream.
+/// The client closes one direction; then the server closes the other one by dropping its stream.
+/// Each side reads the end of file.
 pub fn a_closed_stream_reads_as_end_of_file<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let mut received = Vec::new();

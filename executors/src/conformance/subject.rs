@@ -95,7 +95,7 @@ impl<S: Subject> Subject for Paused<S> {
     }
 }
 
-/// Whether a subject can run on this machine. If it cannot, prints the reason.
+/// Returns whether a subject can run on this machine. If it cannot, prints the reason.
 #[must_use]
 #[expect(clippy::print_stdout, reason = "a skipped test says why")]
 pub fn can_run<S: Subject>() -> bool {
@@ -174,7 +174,7 @@ impl Wake for WakeCounter {
     }
 }
 
-/// Waits forever, and holds a handle, whose number says whether the task was dropped.
+/// Waits forever and holds `handle`, whose reference count shows whether the task was dropped.
 pub(super) async fn hold(handle: Arc<()>) {
     let _handle = handle;
     pending().await

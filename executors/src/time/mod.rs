@@ -46,14 +46,15 @@ impl Backoff {
 
 // A timer that successive waits share.
 
-/// A timer for successive deadlines. A timer that fires before the next deadline is kept until it
-/// fires, so a new timer is needed about once per length of a deadline, and not for each deadline.
+/// A timer for successive deadlines. A running timer that fires before the next deadline is kept
+/// and awaited first. So with deadlines that are always 1 s ahead, a new timer starts about once a
+/// second, not for each deadline.
 #[derive(Default)]
 pub struct DeadlineTimer(Option<(Duration, SendFuture<()>)>);
 
 impl DeadlineTimer {
-    /// Is ready when the executor's clock has reached `end`. Before that, the task is woken in time
-    /// to poll again.
+    /// Returns `Ready` once the executor's clock has reached `end`. Before that, the task is woken
+    /// in time to poll again.
     ///
     /// ```
     /// use std::task::{Context, Poll, Waker};

@@ -33,7 +33,7 @@ impl Server {
     }
 }
 
-/// A lookup that must not run, because another one is open.
+/// Returns an error: this lookup must not run, because another one is open.
 fn second(_: &str) -> io::Result<Vec<SocketAddr>> {
     Err(io::Error::other("a second lookup"))
 }
