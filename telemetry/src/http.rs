@@ -184,8 +184,8 @@ impl Responder {
         &self,
         question: impl FnOnce(&dyn Source) -> Response<Full<Bytes>>,
     ) -> Response<Full<Bytes>> {
-        // Asks nothing after a stop, because a scrape takes a while, and all connections may want
-        // one.
+        // Asks the node nothing after a stop: a scrape takes a while, and each connection may
+        // request one.
         if *self.stopped.borrow() {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "the node has ended\n");
         }

@@ -27,8 +27,8 @@ impl Deref for Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        // The default drop waits for blocking threads, which is forbidden in a task. This one does
-        // not wait, and there are no such threads.
+        // The default drop waits for blocking threads, which is forbidden in a task.
+        // `shutdown_background` does not wait, and this runtime starts no such threads.
         self.0.take().into_iter().for_each(runtime::Runtime::shutdown_background);
     }
 }

@@ -1,5 +1,5 @@
 //! Makes families from snapshots. A [`Collector`] remembers the counters that it has shown: a
-//! counter never decreases, and a set of labels with its own series keeps it.
+//! counter never decreases, and a set of labels with its own series keeps that series.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -26,10 +26,11 @@ const NANOSECONDS: u64 = 1_000_000_000;
 /// series in a family. Further sets of a topic are summed up in one set, the *rest*, with `other`
 /// as each value except the topic.
 ///
-/// When the owner of a line is gone, its place may be given to another line. Its values are then in
-/// the total of replaced lines, which belongs to the rest, and its own counter would decrease,
-/// which Prometheus would take for a restart. The collector keeps the counter at its value and
-/// subtracts the same number from the rest, so that the sum of all series is exact.
+/// When the owner of a line is gone, its place may be given to another line. The values of the old
+/// line are then in the total of replaced lines, which belongs to the rest, and the counter of the
+/// old line would decrease, which Prometheus would take for a restart. The collector keeps the
+/// counter at its value and subtracts the same number from the rest, so that the sum of all series
+/// is exact.
 ///
 /// ```
 /// use mycelium_telemetry::Snapshot;
@@ -278,7 +279,8 @@ impl Families {
         }
     }
 
-    /// Adds the first value as the number of repetitions, which excludes the first time.
+    /// Adds the first value, a number of starts or connections, without the first one: as the
+    /// number of restarts or reconnects.
     fn add_repeated(&mut self, name: Name, sets: &[(Labels, Values)]) {
         for (labels, values) in sets {
             // Subtracts one for each set of labels (`started`), because the rest sums up several

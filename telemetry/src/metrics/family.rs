@@ -42,9 +42,9 @@ pub struct Family {
     pub help: Cow<'static, str>,
     /// The unit, which is also the end of the name.
     pub unit: Option<&'static str>,
-    /// The kind of its values.
+    /// The kind of the family's values.
     pub kind: FamilyKind,
-    /// Its values.
+    /// The values of the family.
     pub samples: Vec<Sample>,
 }
 

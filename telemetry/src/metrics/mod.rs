@@ -29,9 +29,9 @@ pub use family::{
 pub struct Described {
     /// The name. The name of a counter is without `_total`.
     pub name: &'static str,
-    /// The kind of its values.
+    /// The kind of the family's values.
     pub kind: FamilyKind,
-    /// The keys of its labels, without `node`, which comes first.
+    /// The keys of the family's labels, without `node`, which comes first.
     pub labels: Vec<&'static str>,
     /// The meaning of the family.
     pub help: &'static str,

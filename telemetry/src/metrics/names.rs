@@ -10,12 +10,12 @@ use super::family::FamilyKind;
 pub struct Name {
     /// The family; the name of a counter is without `_total`. Empty for the metrics of services,
     /// which have their own names, for latencies, whose families are made from several lines, and
-    /// for values that the node knows better (`derived`).
+    /// for values that other families show (`DERIVED`).
     pub family: &'static str,
     /// The meaning of the family.
     pub help: &'static str,
-    /// The kind of its values. For lines with the same labels, counters are added up, and the
-    /// largest gauge is used.
+    /// The kind of the family's values. For lines with the same labels, counters are added up, and
+    /// the largest gauge is used.
     pub kind: FamilyKind,
     /// The label that distinguishes the value from others of its family.
     pub fixed: Option<(&'static str, &'static str)>,
@@ -233,7 +233,7 @@ pub fn names(kind: Kind) -> &'static [Name] {
         Kind::Pusher => PUSHER,
         Kind::Actor => ACTOR,
         Kind::Node => NODE,
-        // Services name these values, or they are `derived`.
+        // Services name these values, or families of `DERIVED` show them.
         Kind::Counter | Kind::Gauge => &[NONE; 1],
         Kind::Histogram => &[NONE; 4],
         Kind::Latency => &[NONE; 5],

@@ -35,7 +35,7 @@ impl<V: Add> Sets<V> {
 }
 
 /// Chooses the rest for a set of labels over the limit. The first topics have a rest each, and all
-/// other topics share one. The rest of links keeps their role.
+/// other topics share one. A rest of links keeps the label `role`.
 #[derive(Debug)]
 pub(super) struct Others {
     pub(super) most: usize,
@@ -43,8 +43,7 @@ pub(super) struct Others {
 }
 
 impl Others {
-    /// Returns the labels of the series that adds up the sets beyond the limit, for this set. They
-    /// are the same at every call.
+    /// Returns the labels of the rest for this set of labels: the same at every call.
     pub(super) fn of(&mut self, labels: &Labels) -> Labels {
         match labels.pairs.first() {
             Some((key, topic)) if key == "topic" => {

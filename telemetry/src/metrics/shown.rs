@@ -34,7 +34,7 @@ struct Key {
 #[derive(Debug)]
 struct Counter {
     key: Key,
-    /// Whether it is a rest, which sums up the sets over the limit.
+    /// Whether this counter is a rest, which sums up the sets over the limit.
     is_rest: bool,
     /// The sum of the lines of this counter in the last snapshot.
     counted: u64,
@@ -50,7 +50,8 @@ struct Counter {
 }
 
 impl Counter {
-    /// Updates the value. Returns how much its lines have lost since the last snapshot.
+    /// Updates the shown value. Returns how much the lines of this counter have lost since the last
+    /// snapshot.
     fn renew(&mut self) -> u64 {
         let sum = |one, other| u128::from(one) + u128::from(other);
         let missing = sum(self.moved, self.shown).saturating_sub(sum(self.counted, self.lost));

@@ -7,11 +7,11 @@ use mycelium_transports::counters::Reading;
 pub struct Snapshot {
     /// The name of the node.
     pub node: String,
-    /// The lines of its counters.
+    /// The lines of the node's counters.
     pub readings: Vec<Reading>,
     /// The number of lines without a place in the region of counters.
     pub unseen: u64,
-    /// The rings of its publishers.
+    /// The rings of the node's publishers.
     pub rings: Vec<Ring>,
     /// The health of the node and of its services.
     pub health: Vec<HealthReading>,

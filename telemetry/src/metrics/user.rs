@@ -123,7 +123,8 @@ fn values(value: &MetricValue) -> Vec<(&'static str, SampleValue)> {
     }
 }
 
-/// Returns the buckets of a distribution, in which `per_unit` values are one unit.
+/// Returns the buckets of a distribution. `per_unit` is the number by which a value is divided to
+/// convert it to the unit of the family.
 pub(super) fn buckets(values: &Distribution, per_unit: u64) -> Buckets {
     let mut counts = [0; Buckets::COUNT];
     for bucket in values.buckets() {
@@ -132,7 +133,8 @@ pub(super) fn buckets(values: &Distribution, per_unit: u64) -> Buckets {
         let count = &mut counts[power as usize];
         *count = u64::wrapping_add(*count, bucket.count);
     }
-    // Sums up the buckets, because a value is in its bucket before it is in the count.
+    // Sums up the buckets: a value is in its bucket before it is in the count, and the count must
+    // not be less than their sum.
     let count = counts.iter().fold(0_u64, |all, count| all.wrapping_add(*count));
     let (count, range) = (count.max(values.count()), values.least().zip(values.most()));
     Buckets { counts, sum: values.sum(), count, per_unit, range }

@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::client::{PostError, Response};
 
-/// The text of a `google.rpc.Status`.
+/// A `google.rpc.Status`, of which only the text is read.
 #[derive(Clone, PartialEq, Message)]
 struct Status {
     #[prost(string, tag = "2")]
@@ -21,13 +21,13 @@ const LONGEST_TEXT: usize = 200;
 /// What an answer means for the spans or data points of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The collector has accepted them, except for `rejected` of them.
+    /// The collector has accepted the request, except for `rejected` of its spans or points.
     Taken { rejected: u64, error: Option<String> },
-    /// The collector may accept them later, after this pause.
+    /// The collector may accept the request later, after this pause.
     Later { after: Option<Duration>, error: String },
     /// The collector has failed, and by OTLP the request must not be repeated.
     Failed { error: String },
-    /// The collector will never accept them.
+    /// The collector will never accept the request.
     Refused { error: String },
 }
 
@@ -50,7 +50,7 @@ impl From<Result<Response, PostError>> for Answer {
                 let error = error.or_else(|| (rejected > 0).then(without_reason));
                 Answer::Taken { rejected, error }
             }
-            // By the specification of OTLP these are retryable.
+            // By the specification of OTLP a request with such an answer may be sent again.
             429 | 502 | 503 | 504 => {
                 let error = said(status, body);
                 Answer::Later { after: retry_after, error }

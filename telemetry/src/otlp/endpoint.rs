@@ -14,7 +14,8 @@ use thiserror::Error;
 pub struct Endpoint {
     /// The host and the port, as `host:port`, with an IPv6 address in brackets.
     authority: String,
-    /// The common path of all signals: empty, or with a slash at its start and none at its end.
+    /// The start of the path for spans and of the path for metrics: empty, or with a slash at its
+    /// start and none at its end.
     path: String,
     /// The header `host`.
     pub(crate) host: HeaderValue,

@@ -38,8 +38,8 @@ impl<N: Collected, F: FnMut(&N)> Notices<N, F> {
         }
     }
 
-    /// Waits until this time, or until the port wakes. Also wakes for a due notice and passes it
-    /// on.
+    /// Waits until this time, until a notice is due, or until `port` ends the wait. Then passes on
+    /// a notice that is due.
     pub(crate) fn rest(&mut self, port: &mut impl Port, until: Duration) {
         port.wait(self.due_at().map_or(until, |due| until.min(due)));
         self.tell(port.now());

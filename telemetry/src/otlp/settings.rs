@@ -8,9 +8,9 @@ use thiserror::Error;
 use super::{Endpoint, EndpointError, HeaderError, Headers};
 
 /// The settings for sending spans ([`OtlpTraces`](crate::spans::OtlpTraces)) or metrics
-/// ([`OtlpMetrics`](crate::push::OtlpMetrics)) to a collector. `S` has the settings that only one
-/// of them has. Invalid settings become an error when the node is built, so no method here returns
-/// one.
+/// ([`OtlpMetrics`](crate::push::OtlpMetrics)) to a collector. `S` has the settings of spans alone,
+/// or of metrics alone. Invalid settings become an error when the node is built, so no method here
+/// returns one.
 #[derive(Clone, Debug)]
 pub struct Otlp<S> {
     endpoint: Result<Endpoint, EndpointError>,

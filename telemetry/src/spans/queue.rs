@@ -58,8 +58,8 @@ impl SpanQueue {
     pub(super) fn take(&self, spans: &mut Vec<Span>, most: usize, is_time: bool) -> bool {
         self.0.is_awake.store(false, Ordering::SeqCst);
         // Either this check sees the span that completes a batch, or the task of that span sees
-        // that the exporter sleeps. A partial batch stays in the queue, because the task counts
-        // what is there.
+        // that the exporter sleeps. A partial batch stays in the queue, because the task counts the
+        // spans there.
         fence(Ordering::SeqCst);
         if !is_time && self.0.ring.len() < most {
             return false;
