@@ -35,13 +35,13 @@ const LONGEST_LINE: usize = 96;
 /// The state of a member as last reported by the launcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberState {
-    /// No process runs it at the moment, but one will.
+    /// No process runs the member at the moment, but one will.
     Expected,
-    /// The process with this id runs it.
+    /// The process with this id runs the member.
     Running(u32),
-    /// It has exited with code 0 and will not be started again.
+    /// The member has exited with code 0 and will not be started again.
     Completed,
-    /// It will not be started again, and has not completed.
+    /// The member will not be started again, and has not completed.
     Gone,
 }
 

@@ -47,8 +47,8 @@ impl Process {
         self.child.id()
     }
 
-    /// Sends SIGTERM to the process, not to its group: the process is responsible for the others in
-    /// it.
+    /// Sends SIGTERM to the process, not to its group: the process is responsible for the other
+    /// processes of the group.
     pub(crate) fn terminate(&self) {
         // Fails only if the process has exited meanwhile.
         let _ = kill_process(self.id, Signal::TERM);

@@ -21,7 +21,7 @@ pub enum BundleEvent {
     Started {
         /// The member.
         member: String,
-        /// Its process id.
+        /// The process id of the member.
         pid: u32,
     },
     /// A member could not be started.
@@ -35,7 +35,7 @@ pub enum BundleEvent {
     Exited {
         /// The member.
         member: String,
-        /// How it exited.
+        /// How the process exited.
         status: ExitStatus,
     },
     /// A member failed and will be started again.
@@ -141,7 +141,7 @@ pub enum BundleError {
     Start {
         /// The member.
         member: String,
-        /// Its program.
+        /// The program of the member.
         program: OsString,
         /// The error of the system.
         #[source]
@@ -155,9 +155,9 @@ pub enum BundleError {
     Failed {
         /// The member.
         member: String,
-        /// How its last process exited.
+        /// How the member's last process exited.
         status: ExitStatus,
-        /// How often it was restarted within its window.
+        /// How often the member was restarted within the window.
         restarts: u32,
         /// The window.
         window: Duration,
@@ -187,7 +187,7 @@ pub enum BundleError {
     Stopped {
         /// The member.
         member: String,
-        /// How it exited.
+        /// How the process exited.
         status: ExitStatus,
     },
     /// The name of a member is empty, longer than 62 bytes, or has white space or control
@@ -204,7 +204,7 @@ pub enum BundleError {
     /// Members were killed, because they had not ended at their deadline or at a second signal.
     #[error("members did not end and were killed: {} [{code}]", members.join(", "), code = self.code())]
     Killed {
-        /// Their names.
+        /// The names of the members.
         members: Vec<String>,
     },
     /// The system refused signals, a pipe or a thread for the launcher itself.
@@ -295,20 +295,20 @@ impl ChangeError {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MemberStatus {
-    /// Its name.
+    /// The name of the member.
     pub name: String,
     /// The current phase of the member.
     pub phase: MemberPhase,
-    /// The id of its process, if one runs. The process may have exited since.
+    /// The id of the member's process, if one runs. The process may have exited since.
     pub pid: Option<u32>,
     /// The number of starts since the member was added or replaced another member.
     pub starts: u64,
-    /// When it entered this phase.
+    /// When the member entered this phase.
     pub since: Instant,
     /// Whether a change of the bundle is ending its process, because the member is removed or
     /// replaced.
     pub is_leaving: bool,
-    /// How its last process exited, if one has.
+    /// How the member's last process exited, if one has.
     pub last_exit: Option<ExitStatus>,
 }
 
@@ -321,7 +321,7 @@ pub enum MemberPhase {
     Waiting,
     /// A process runs the member.
     Running,
-    /// Its process got SIGTERM or SIGKILL and has not exited yet.
+    /// The member's process got SIGTERM or SIGKILL and has not exited yet.
     Stopping,
     /// The member has exited with code 0.
     Completed,

@@ -20,7 +20,7 @@ pub(super) struct Slot {
     pub(super) failures: Failures,
     pub(super) starts: u64,
     pub(super) status: Option<ExitStatus>,
-    /// The step after the exit of its process.
+    /// The step after the exit of the member's process.
     pub(super) next: Next,
     /// The phase and the process that other threads see, with the time of the last change.
     published: Option<(MemberPhase, Option<u32>, Instant)>,
@@ -56,11 +56,11 @@ pub(super) enum StopRequest {
 
 /// The step after the exit of a member's process.
 pub(super) enum Next {
-    /// Depends on the exit code.
+    /// The exit code decides what happens to the member.
     Same,
     /// The member is removed from the bundle.
     Nothing,
-    /// This member starts in its place.
+    /// This member starts in place of the old one.
     Other(Member),
 }
 
