@@ -137,7 +137,7 @@ impl Driver {
         self.wait_for_threads(self.threads.sinks.threads(), Some(Duration::ZERO)).await;
         self.wait_for_exporters().await;
         self.has_ended = true;
-        // Dropping the driver finishes the end of the node.
+        // The driver is dropped here; its drop reports that the node has ended.
     }
 
     /// Waits for services, actors, links and threads, and runs the stop hooks.
@@ -240,8 +240,8 @@ impl Driver {
     }
 
     /// Ends the subscriptions to dead letters when all other services have ended. If the links can
-    /// write dead letters and end first, waits for them, too: then no further dead letters are
-    /// written. The future never completes.
+    /// end before the readers of dead letters, drains the links first, because links can write dead
+    /// letters, too. The future never completes.
     async fn wait_for_dead_letters(&self) {
         self.node.services.others_running.wait().await;
         let dead_letters = &self.node.plan.dead_letters;
@@ -318,7 +318,8 @@ impl Driver {
         self.are_links_drained.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until the threads have ended, whose services have already ended.
+    /// Waits until the threads have ended. If some still run at the deadline, the node ends with an
+    /// error.
     async fn wait_for_threads(&self, threads: &Threads, shutdown: Option<Duration>) {
         let node = &self.node;
         let now = node.executor.now();
@@ -337,9 +338,9 @@ impl Driver {
         }
     }
 
-    /// Waits until the exporters have sent the rest, and the running scrape has its response.
-    /// Exporters have their own deadlines, in system time, which may differ from the executor's
-    /// time.
+    /// Waits until the exporters have sent the remaining metrics and spans, and have answered a
+    /// running scrape. Exporters have their own deadlines, in system time, which may differ from
+    /// the executor's time.
     async fn wait_for_exporters(&self) {
         let exporters = self.threads.sinks.exporters();
         let overdue = pin!(self.node.lifecycle.overdue.wait());

@@ -69,7 +69,8 @@ impl<'a> Endless<'a> {
         Endless { node, topics, circles, circles_after, ended: 0, from_outside: None }
     }
 
-    /// Ends the subscriptions for which all services before them have ended.
+    /// Ends the subscriptions for which all services that send to their topic, or into their cycle,
+    /// have ended.
     pub(super) fn finish(&mut self) {
         let is_first = self.from_outside.is_none();
         if is_first {
@@ -105,7 +106,8 @@ impl<'a> Endless<'a> {
         }
     }
 
-    /// Returns whether the subscriptions of a topic do not end when its services have ended.
+    /// Returns whether the subscriptions of a topic do not end by themselves when the services that
+    /// emit to the topic have ended.
     fn has_no_end(&self, topic: &str) -> bool {
         let plan = &self.node.plan;
         plan.topics.get(topic).is_none_or(|planned| planned.publishers == 0)

@@ -74,8 +74,8 @@ impl LinkNotices {
         });
     }
 
-    /// Returns the error of another node that publishes a topic with another layout, which services
-    /// of this node can never read.
+    /// Returns the error of a topic that services of this node can never read, because node `peer`
+    /// publishes it with another layout.
     fn cannot_read(&self, peer: &str, topic: &str, mismatch: &LayoutMismatch) -> StartError {
         StartError::Layout {
             node: self.plan.node.clone(),

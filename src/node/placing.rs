@@ -155,8 +155,8 @@ fn dedicate(
     )
 }
 
-/// Sends the events of a service's own thread. Dropped with the service, also if the service was
-/// aborted.
+/// When dropped, notifies observers that a service's own thread has stopped. Dropped with the
+/// service, also if the service was aborted.
 struct ThreadEvents {
     observers: Arc<Observers>,
     thread: String,

@@ -113,8 +113,8 @@ pub(super) struct Prepared {
     pub(super) endings: Vec<(Arc<str>, Ending)>,
 }
 
-/// Creates the subscriptions and publishers of a service. The two functions below do not depend on
-/// the type of the service, so they are compiled once.
+/// Creates the subscriptions and publishers of a service. The functions below do not depend on the
+/// type of the service, so they are compiled once.
 pub(super) fn prepare<S: Service>(
     node: &Arc<ServiceNode>,
     links: &Arc<OnceLock<Links>>,

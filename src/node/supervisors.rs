@@ -11,7 +11,7 @@ use crate::supervise::member::{Member, Supervision};
 use crate::supervise::tree::{ChildSpec, SupervisorId, SupervisorSpec};
 
 /// Adds the supervisors and services to the tree, and returns the place of each service. Services
-/// of a supervisor start in order, the others immediately.
+/// of a supervisor start in order, services without a supervisor immediately.
 pub(super) fn members(
     supervision: &Arc<Supervision>,
     plan: &SupervisionPlan,

@@ -15,7 +15,7 @@ pub(crate) struct Traces {
 }
 
 impl Traces {
-    /// Also passes spans to the program's own sink.
+    /// Sets the program's own sink, which gets each span in addition to the exporter.
     pub(crate) fn set_sink(&mut self, sink: Arc<dyn SpanSink>) {
         self.sink = Some(sink);
     }

@@ -101,8 +101,8 @@ impl Builder {
         warnings.chain(aborts).collect()
     }
 
-    /// Takes the services that the topology places on this node, in its order, with their
-    /// executions.
+    /// Takes the services that the topology places on this node, in the order of the topology, and
+    /// sets their executions.
     fn take_placed_services(&mut self) -> Result<Vec<Registered>, BuildError> {
         let known: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
         let placed = self.topology.place(&self.name, &known)?;
@@ -195,7 +195,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Returns the services that the topology places on no node, if it places services.
+    /// Returns the services that the topology places on no node. Empty unless each node has a list
+    /// of services.
     fn unplaced(&self) -> impl Iterator<Item = String> {
         // Checks this only if each node has a list: a node without a list runs all services.
         let lists_all = self.topology.placements().count() == self.topology.nodes().count();

@@ -140,8 +140,8 @@ impl Builder {
         self
     }
 
-    /// Creates the builder of a node of a described program, with this topology. `read` already has
-    /// the descriptions that the topology names. The node must not be started.
+    /// Creates the builder of a node of a described program, with this topology. `read` caches the
+    /// descriptions that the topology names. The node must not be started.
     pub(crate) fn described(
         description: &Description,
         node: &str,
@@ -205,8 +205,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Adds the described services with these names, their requests, and their programs' settings
-    /// for their ports.
+    /// Adds the described services whose names are wanted, with the settings that their program has
+    /// for their ports. Also adds all requests of the program.
     fn add_described_services(
         &mut self,
         Description { form, schemas }: &Description,
@@ -256,8 +256,8 @@ impl Topology {
         file.map(|file| self.read_description(node, file)).transpose()
     }
 
-    /// Returns the number of the file with the description of a node's program. A topology that was
-    /// parsed from a text has read no such file.
+    /// Returns the number of the file with the description of a node's program. An error if the
+    /// topology names one but was parsed from a text, which includes no files.
     fn description_file(&self, node: &str) -> Result<Option<usize>, TopologyError> {
         match self.description_number(node) {
             None if self.description_path(node).is_some() => Err(self.undescribed(node, OF_TEXT)),

@@ -28,7 +28,8 @@ pub(crate) struct LegacyCodecs(Vec<Box<dyn AnyCodec>>);
 trait AnyCodec: Send {
     fn schema(&self) -> Schema;
 
-    /// Adds the path of messages from clients to a hub, and returns the factory of its service.
+    /// Adds to the hub an intake for the messages of clients, and returns the factory of the
+    /// service that publishes these messages.
     fn incoming(
         &self,
         hub: &mut Hub,
@@ -39,7 +40,7 @@ trait AnyCodec: Send {
     fn outgoing(&self, of: &LegacyType, origins: &Option<Arc<Origins>>) -> MakeService;
 }
 
-/// The codec of a message type of another process.
+/// Stands in for a codec of another process: its services are planned and never run.
 #[cfg(feature = "describe")]
 struct DescribedCodec(Schema);
 
@@ -100,7 +101,7 @@ impl<M: Message> AnyCodec for Arc<LegacyCodec<M>> {
     fn outgoing(&self, of: &LegacyType, origins: &Option<Arc<Origins>>) -> MakeService {
         let (codec, origins, type_id) = (self.clone(), origins.clone(), of.id);
         Box::new(move |name, hub| {
-            // The guard exists as long as the service, across all its runs.
+            // The factory keeps the guard, so that it is dropped after the last run of the service.
             let guard = OutgoingGuard(hub.clone());
             Registered::new(name, Outgoing::<M>::ports(), move || Outgoing {
                 hub: guard.0.clone(),
@@ -224,14 +225,15 @@ struct Made {
     origins: Option<Arc<Origins>>,
 }
 
-/// Returns whether clients both send and receive a topic. Its incoming and outgoing services then
-/// share which client sent a message.
+/// Returns whether clients both send and receive a topic. If so, the services of both directions
+/// share the table of which client sent each message.
 fn is_returned(config: &ListenerConfig, topic: &str) -> bool {
     let mut types = config.types.iter().filter(|of| of.topic == topic);
     types.clone().any(|of| of.from_clients) && types.any(|of| of.to_clients)
 }
 
-/// Returns the origins of messages, which both services of a topic share.
+/// Returns the origins of a topic's messages: the table of the service in `made` that has this
+/// topic, or a new table. Both services of a topic share one table.
 fn origins_of(made: &[Made], topic: &str) -> Arc<Origins> {
     let other = made.iter().find(|made| made.topic == topic);
     other.and_then(|made| made.origins.clone()).unwrap_or_default()

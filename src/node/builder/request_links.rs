@@ -25,8 +25,8 @@ use crate::topology::{Setting, Topology, check_topic};
 /// The two services that carry the requests of one type, with their factories.
 #[derive(Clone, Copy)]
 struct RequestLink {
-    /// The topic of the request type. A service for requests of another topic has its ports bound
-    /// to that topic.
+    /// The topic of the request type. If a service carries requests of another topic, its ports are
+    /// bound to that topic.
     own_topic: &'static str,
     services: LinkServices,
 }
@@ -39,7 +39,7 @@ enum LinkServices {
         /// Creates the server from its name, the requesting node, and the capacity of the topic.
         server: fn(&str, &str, usize, Arc<Peers>) -> Registered,
     },
-    /// The messages of a request type of another process.
+    /// The messages of a request type of another process: its services are planned and never run.
     #[cfg(feature = "describe")]
     Described(RequestMessages),
 }
@@ -153,7 +153,7 @@ impl RequestLinks {
     }
 
     /// Creates the services that carry requests to actors of other nodes, as the topology requests,
-    /// and places them in it.
+    /// and places these services in the topology.
     #[cfg(feature = "actors")]
     fn actor_services(&self, topology: &mut Topology) -> Result<Vec<AddedService>, BuildError> {
         let askers = topology.actor_askers().map(owned).collect::<Vec<_>>();

@@ -111,10 +111,10 @@ impl Supervisor {
         own
     }
 
-    /// Sets the limit: the maximum of restarts of all its children together within the window. At
-    /// the next failure it gives up. The pauses of `restart` apply when its parent restarts it;
-    /// each service has its own pauses. The default is the [default of a
-    /// service](Restart::default).
+    /// Sets the limit of this supervisor: the maximum of restarts of all its children together
+    /// within the window. At the next failure the supervisor gives up. The pauses of `restart`
+    /// apply when the supervisor is restarted by its parent; each service has its own pauses. The
+    /// default is the [default of a service](Restart::default).
     #[must_use]
     pub fn restart(mut self, restart: Restart) -> Supervisor {
         self.setting.restart = restart.into();
@@ -127,7 +127,7 @@ impl Supervisor {
         Supervisor { setting, below: Vec::new() }
     }
 
-    /// Returns its setting, and the settings of the supervisors below it.
+    /// Returns the setting of this supervisor, and the settings of the supervisors below it.
     pub(crate) fn settings(self) -> Vec<SupervisorSetting> {
         let mut settings = vec![self.setting];
         settings.extend(self.below.into_iter().flat_map(Supervisor::settings));

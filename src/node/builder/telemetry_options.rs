@@ -159,8 +159,8 @@ impl Builder {
 #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
 impl Builder {
     /// Sets the maximum number of label sets of a metrics family; 1,000 by default. All further
-    /// sets are counted as one set with `other` as each value. `label_sets` of `[telemetry]` takes
-    /// precedence.
+    /// sets are counted as one set, in which each label has the value `other`. `label_sets` of
+    /// `[telemetry]` takes precedence.
     #[must_use]
     pub fn metrics_label_sets(mut self, most: usize) -> Builder {
         self.telemetry.label_sets = Some(most);

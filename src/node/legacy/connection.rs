@@ -305,10 +305,9 @@ impl Drop for Connection {
 }
 
 impl End {
-    /// Returns the cause, which is part of the key by which log lines are limited; the counter,
-    /// unless client and listener have done nothing wrong; and the subject of the client's mistake,
-    /// if lines are limited by it instead of by address: then an operator sees in the log what the
-    /// topology lacks.
+    /// Returns the cause, the counter, and the subject of the log line. Lines are limited by cause
+    /// and client; if there is a subject, by cause and subject, so that an operator sees each type
+    /// or digest that the topology lacks. The counter is `None` if neither side made a mistake.
     fn kind(&self) -> (&'static str, Option<LegacyValue>, Option<Subject>) {
         let errors = Some(LegacyValue::Errors);
         match self {

@@ -20,7 +20,7 @@ use crate::support::latch::{Countdown, Latch, until};
 use crate::support::lock::lock;
 use crate::topology::{ListenerConfig, OnSlowClient};
 
-/// The maximum number of types, and of digests, that get their own log lines for each cause.
+/// The maximum number of subjects (types or digests) that get their own log lines for each cause.
 const NAMED: usize = 32;
 
 /// The state of one listener.
@@ -37,7 +37,7 @@ pub(crate) struct Hub {
     running: OnceLock<Started>,
     /// The causes and subjects that have already been logged.
     named: Mutex<BTreeSet<(&'static str, Subject)>>,
-    /// The open address, until the listener takes it.
+    /// The open address, until the service that accepts clients takes it.
     open: Mutex<Option<Open>>,
 }
 
@@ -62,7 +62,8 @@ struct Clients {
     live: usize,
 }
 
-/// Exists until a service that sends to clients has ended permanently.
+/// When dropped, counts down `Hub::outgoing`: a service that sends to clients has ended
+/// permanently.
 pub(crate) struct OutgoingGuard(pub(crate) Arc<Hub>);
 
 impl Drop for OutgoingGuard {
@@ -71,8 +72,8 @@ impl Drop for OutgoingGuard {
     }
 }
 
-/// Tells the hub by its drop that no more clients are accepted. It is held until the service that
-/// accepts clients has ended permanently.
+/// When dropped, stops the reading from clients: the service that accepts clients has ended
+/// permanently.
 pub(crate) struct ListenerGuard(pub(crate) Arc<Hub>);
 
 impl Drop for ListenerGuard {
@@ -86,8 +87,8 @@ pub(super) struct Client {
     pub(super) number: u64,
     pub(super) peer: Peer,
     pub(super) outbox: Outbox,
-    /// Whether it has sent its hello, or a whole frame if it needs no hello. It then keeps its
-    /// place.
+    /// Whether the client has sent its hello, or a whole frame if no hello is needed. If so, no new
+    /// client takes its place.
     is_admitted: AtomicBool,
     /// The number of messages that the client missed because its queue was full.
     pub(super) dropped: AtomicU64,
@@ -320,8 +321,8 @@ impl Hub {
         });
     }
 
-    /// Sends the queued frames to clients, and then the end of the stream. Completes when all have
-    /// left.
+    /// Sends the queued frames to clients, and then the end of the stream. Completes when all
+    /// clients have left.
     pub(super) async fn finish(&self) {
         lock(&self.clients).connected.iter().for_each(|client| client.outbox.close());
         until(&self.departed, || lock(&self.clients).live == 0).await;

@@ -40,7 +40,8 @@ impl Origins {
         self.0.get_or_init(|| Table { epoch, clients: clients() });
     }
 
-    /// Sets the client of the next message. Publishing the message in the ring also publishes this.
+    /// Sets the client that sent the next message. When the ring publishes the message, this entry
+    /// becomes visible to its readers, too.
     fn set(&self, sequence: u64, client: u64) {
         if let Some(place) = self.0.get().and_then(|table| table.place(sequence)) {
             place.store(client, Ordering::Relaxed);

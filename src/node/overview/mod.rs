@@ -100,12 +100,13 @@ impl Topology {
         Ok(sketch::overview(self, &built))
     }
 
-    /// Returns whether a node with this name can be built.
+    /// Returns whether the topology has this node, or names no nodes at all.
     fn may_run(&self, node: &str) -> bool {
         self.nodes().next().is_none() || self.nodes().any(|known| known == node)
     }
 
-    /// Returns the errors of the programs themselves.
+    /// Returns the errors that are found before any node is built: nodes without a program, unknown
+    /// nodes, missing features, and programs that contradict each other.
     fn unfit_programs(&self, programs: &[NodeProgram<'_>]) -> Vec<Problem> {
         let is_given = |node: &str| programs.iter().any(|of| of.node == node);
         let without = self.nodes().filter(|node| !is_given(node));
@@ -241,7 +242,8 @@ fn ports(description: &Description, service: &str) -> Option<String> {
     Some(if kinds.is_empty() { "has no ports".to_owned() } else { format!("has {kinds}") })
 }
 
-/// Combines errors with the same text into one. `of_all` means that no node could be built.
+/// Combines errors with the same text into one. `of_all` means that no node could be built: if only
+/// one error is left, its text then names no node.
 fn merged(failed: Vec<(&NodeProgram<'_>, BuildError)>, of_all: bool) -> Vec<Problem> {
     let mut texts = BTreeMap::<(String, &str), usize>::new();
     let mut errors = Vec::<(Vec<String>, &str, BuildError)>::new();

@@ -93,7 +93,7 @@ pub struct ServiceOverview {
     pub supervisor: Option<String>,
     /// Whether the service is restarted after its end: `permanent`, `transient` or `temporary`.
     pub lifetime: &'static str,
-    /// The maximum number of restarts within the window; `None` if only its supervisor limits them.
+    /// The maximum number of restarts within the window; `None` if only the supervisor limits them.
     pub max_restarts: Option<u32>,
     /// The subscriptions of the service.
     pub reads: Vec<PortOverview>,
@@ -128,7 +128,7 @@ pub struct SupervisorOverview {
     pub name: String,
     /// `one-for-one`, `one-for-all` or `rest-for-one`.
     pub strategy: &'static str,
-    /// The maximum number of restarts of its children within the window.
+    /// The maximum number of restarts of all children together within the window.
     pub max_restarts: u32,
     /// The window of the limit.
     #[serde(serialize_with = "as_text")]

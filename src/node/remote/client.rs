@@ -109,8 +109,8 @@ impl<Q: Request> Client<Q> {
                     }
                     answers.done();
                 }
-                // A process of the other node is gone. Its calls are lost when the next process
-                // connects.
+                // A process of the other node is gone. The calls that it got are lost when the next
+                // process connects.
                 Event::Answer(Some(Delivery::Gap(_))) => {}
                 // Ends, because no further answers can come.
                 Event::Answer(None) => break,

@@ -148,7 +148,7 @@ impl<Q: Request> Server<Q> {
                     (unsent, room) = (None, None);
                 }
                 Event::NoRoom => break,
-                // The calling process is gone, and its requesters with it.
+                // The calling process is gone, so no requester waits for its calls.
                 Event::Call(Some(Delivery::Gap(gap))) if gap.reason == GapReason::Disconnected => {
                     let of_it = handles.extract_if(|(epoch, _), _| *epoch == gap.epoch);
                     of_it.for_each(|(_, handle)| handle.abort());
@@ -174,8 +174,8 @@ impl<Q: Request> Server<Q> {
     }
 }
 
-/// Returns the outcome of a call, with its id. A call without a deadline ends when its node is
-/// `lost`, as at its client.
+/// Returns the outcome of a call, with the id of the call. A call without a deadline also ends when
+/// `lost` completes: its client then ends the call, too.
 async fn numbered<Q: Request>(
     id: Id,
     reply: PendingReply<Q>,
