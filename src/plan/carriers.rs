@@ -22,8 +22,8 @@ pub(crate) struct Carriers {
 }
 
 impl Carriers {
-    /// Decides the carriers of `node`. `obstacle` is why this system has no shared memory; `None`
-    /// if it has.
+    /// Decides the carriers of the links of `node`. `obstacle` is the reason why this system has no
+    /// shared memory; `None` if it has.
     pub(super) fn new(
         node: &str,
         topology: &Topology,
@@ -92,7 +92,7 @@ impl Carriers {
             peers.find(|peer| peer_topics.readers.contains_key(*peer))
         };
         // All nodes that connect over TCP use the same socket, including nodes that the file does
-        // not have.
+        // not have: so either all of them use TLS, or none does.
         let requires_tls = match (reader_over(Carrier::Tls), reader_over(Carrier::Tcp)) {
             (Some(tls), Some(plain)) => {
                 let text = format!(
@@ -187,7 +187,7 @@ fn check_topics(
     Ok(())
 }
 
-/// Returns the error of a link that cannot have its `transport` of the file.
+/// Returns the error of a link that cannot use the `transport` that the file sets.
 fn wrong_link(
     topology: &Topology,
     [node, peer]: [&str; 2],
@@ -204,7 +204,8 @@ fn place_of_transport(topology: &Topology, node: &str, peer: &str) -> String {
     format!("`transport = \"{}\"` ({place})", carrier.key())
 }
 
-/// Returns why a link uses TCP although the file does not set it: its nodes run on different hosts.
+/// Returns why a link uses TCP although the file sets no transport: its nodes run on different
+/// hosts.
 fn distance(topology: &Topology, node: &str, peer: &str) -> String {
     let [host, other] = [node, peer].map(|node| host(topology, node));
     format!("the nodes run on hosts `{host}` and `{other}`")

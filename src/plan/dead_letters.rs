@@ -20,9 +20,10 @@ pub(crate) struct DeadLetterPlan {
     /// before that service.
     pub(crate) cross_links: bool,
     /// Whether all services end last, and links may write dead letters. Then only a shutdown ends
-    /// the dead letters.
+    /// the subscriptions to dead letters.
     pub(crate) have_no_end: bool,
-    /// Whether a service that does not end last waits for messages of a service that does.
+    /// Whether a reader of dead letters sends messages, directly or through other services, to a
+    /// service that does not end last. That service cannot end before the reader.
     pub(crate) feed_others: bool,
     /// Whether no service and no link of this node can write a dead letter.
     pub(crate) are_never_written: bool,
@@ -74,7 +75,7 @@ impl DeadLetterPlan {
     }
 }
 
-/// Returns these services, and all services that get messages only from services of the result.
+/// Returns `readers`, and all services that get messages only from services that are returned, too.
 fn all_after(
     readers: &BTreeSet<String>,
     services: &[(String, BoundPorts)],

@@ -11,7 +11,8 @@ use super::ports::{BoundPort, BoundPorts};
 use crate::error::BuildError;
 use crate::topology::{Setting, Topology};
 
-/// The services that publish and read each topic. A service is its index in their order.
+/// The services that publish and read each topic. A service is represented by its index in
+/// `services`.
 #[derive(Debug)]
 pub(super) struct Flows<'a> {
     services: &'a [(String, BoundPorts)],

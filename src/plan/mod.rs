@@ -237,8 +237,8 @@ impl Plan {
         readers.find(|node| of_topic || self.links[*node].is_in_memory)
     }
 
-    /// Converts the error of a topic. It gets a place in the topology if shared memory is the
-    /// reason.
+    /// Converts the error of a topic. If shared memory is the reason, the result names the place in
+    /// the topology that requests it.
     pub(crate) fn start_error(&self, error: BuildError) -> StartError {
         let BuildError::Topic(TopicError::Memory { topic, problem }) = error else {
             return error.into();

@@ -142,8 +142,8 @@ impl PeerTopics {
         self.readers.values().flatten().any(|(_, policy)| policy.is_gating())
     }
 
-    /// Returns the nodes with which this node shares a topic with a gating subscription, whichever
-    /// node publishes it.
+    /// Returns the nodes that read the topic from this node by a gating subscription, or from which
+    /// this node reads it by one.
     pub(crate) fn sharing(&self, topic: &str) -> impl Iterator<Item = &str> {
         let all = self.publishers.iter().chain(&self.readers);
         all.filter_map(move |(node, topics)| {

@@ -51,8 +51,8 @@ impl Ports {
         self
     }
 
-    /// Marks the requests as bound: the service makes the requests of the topic to which a binding
-    /// joins it. The name in the binding is the topic of the request type.
+    /// Marks the ports of requests and answers as named ports, so that bindings set their topics.
+    /// In these bindings, the name of a port is the topic of its request type.
     pub(crate) fn bound_requests(mut self) -> Ports {
         self.requests.iter_mut().chain(&mut self.answers).for_each(|port| {
             port.has_own_topic = false;
@@ -73,7 +73,8 @@ impl Port {
         Port { key, has_own_topic, is_request, schema }
     }
 
-    /// Returns the name or the topic of the port, and whether it is the topic.
+    /// Returns the key of the port, and whether this key is the topic of its message type:
+    /// otherwise it is the name of a named port.
     pub(crate) fn key(&self) -> (&'static str, bool) {
         (self.key, self.has_own_topic)
     }
@@ -162,8 +163,8 @@ impl BoundPorts {
         self.reads.iter().any(|port| *port.topic == *topic)
     }
 
-    /// Returns whether messages of the service can become dead letters. False if it reads dead
-    /// letters, because it would receive its own.
+    /// Returns whether messages of the service can become dead letters. False if the service reads
+    /// dead letters, because it would receive its own.
     pub(crate) fn can_give_up(&self) -> bool {
         !self.reads.is_empty() && !self.read(DeadLetter::TOPIC)
     }

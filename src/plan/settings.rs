@@ -219,8 +219,8 @@ impl TopicSettings {
         }
     }
 
-    /// Returns whether its messages stay on the sockets of its links, because the file requests
-    /// this.
+    /// Returns whether messages of the topic stay on the sockets of links, because the file
+    /// requests this.
     pub(crate) fn stays_on_socket(&self) -> bool {
         match self.transport {
             Some(Carrier::UnixSocket | Carrier::Tcp | Carrier::Tls) => true,
@@ -259,7 +259,7 @@ impl AllTopicSettings {
 /// The settings of the link with another node.
 #[derive(Debug)]
 pub(crate) struct LinkSettings {
-    /// The configuration of the link. It requires shared memory if one of its topics does.
+    /// The configuration of the link. It requires shared memory if a topic of the link does.
     pub(crate) config: LinkConfig,
     /// Whether the topology requires shared memory for the link with all its topics.
     pub(crate) is_in_memory: bool,

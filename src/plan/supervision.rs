@@ -226,7 +226,8 @@ impl Supervisors {
         Ok(all)
     }
 
-    /// Checks that no supervisor is above itself, and that all services below one are in one node.
+    /// Checks that no supervisor is above itself, and that all services below a supervisor are in
+    /// the same node.
     fn check(&self, topology: &Topology) -> Result<(), BuildError> {
         let nodes: BTreeMap<&str, &str> = topology
             .placements()

@@ -141,7 +141,8 @@ impl Topology {
         section.ports.keys().try_for_each(|port| self.check_name("port", port, known))
     }
 
-    /// Checks that subscriptions are known, by service, key, and whether the key is a named port.
+    /// Checks that each section `subscription` names a subscription of the program. `known` are
+    /// these subscriptions: service, key, and whether the key is the name of a port.
     pub(crate) fn check_subscriptions(
         &self,
         known: &[(&str, &str, bool)],

@@ -12,9 +12,9 @@ use super::{Setting, Topology};
 
 impl Topology {
     /// Checks the addresses of all listeners, once the runtime directory is known. `node` is the
-    /// own node, even if the file does not have it.
+    /// node of this program, even if the file does not have it.
     pub(crate) fn check_legacy_addresses(&self, node: &str) -> Result<(), TopologyError> {
-        // The text that names the user of an address, by host and address.
+        // The node or listener that has each address, as a text, by host and address.
         let mut taken: BTreeMap<(Option<&str>, String), String> = BTreeMap::new();
         let mut nodes: Vec<&str> = self.nodes().collect();
         if !nodes.contains(&node) {

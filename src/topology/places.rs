@@ -32,7 +32,7 @@ impl Places {
         self.0.get(&key(setting)).map(|place| place.location.to_string())
     }
 
-    /// Returns the error of a setting, if the file has it.
+    /// Returns an error with this problem and the place of a setting, if the file has the setting.
     pub(crate) fn error(&self, setting: Setting<'_>, problem: Problem) -> Option<TopologyError> {
         let Place { location, written } = self.0.get(&key(setting))?;
         let (location, written) = (location.clone(), written.clone());
@@ -92,7 +92,7 @@ impl Topology {
         self.span_of(setting).map(|span| self.file.location(span).to_string())
     }
 
-    /// Returns the error of a setting.
+    /// Returns an error with this problem and the place of a setting.
     pub(crate) fn error_at(&self, setting: Setting<'_>, problem: Problem) -> TopologyError {
         self.file.error(self.span_of(setting).unwrap_or(0..0), problem)
     }

@@ -1,5 +1,5 @@
 //! The topics and services that the program adds for requests between nodes, in the same form as
-//! those of the file.
+//! the topics and services of the file.
 
 use mycelium_core::Code;
 use serde_spanned::Spanned;

@@ -112,7 +112,7 @@ impl Description {
         Ok(Description { form, schemas })
     }
 
-    /// Returns the names of its services, in the order of the program.
+    /// Returns the names of the services, in the order in which the program adds them.
     pub fn services(&self) -> impl Iterator<Item = &str> {
         self.form.services.iter().map(|service| service.name.as_str())
     }

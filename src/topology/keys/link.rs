@@ -88,7 +88,7 @@ impl LinkSection {
         self.transport.as_ref().map(Spanned::span)
     }
 
-    /// Returns where the section sets a value that no link can have.
+    /// Returns where the section sets the value that causes this error.
     pub(crate) fn place_of(&self, error: &ConfigError) -> Option<Range<usize>> {
         let keep_alive = self.keep_alive.as_ref().map(Spanned::span);
         match error {

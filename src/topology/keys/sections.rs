@@ -1,5 +1,5 @@
-//! The sections and keys of a topology file. A new key is added here first, then its accessor in
-//! `topology.rs`.
+//! The sections and keys of a topology file. A new key is added here first, then a method of
+//! `Topology` that returns it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -119,7 +119,8 @@ impl FromText for Delivery {
     }
 }
 
-/// After how many deaths of its reader's processes a message becomes a dead letter; or `"never"`.
+/// The number of deaths of a reader's processes after which a message in flight becomes a dead
+/// letter; 0 for `"never"`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DeathLimit(pub(crate) u32);
 

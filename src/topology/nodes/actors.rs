@@ -6,8 +6,9 @@ use crate::topology::Topology;
 use crate::topology::error::TopologyError;
 
 impl Topology {
-    /// Checks that each list names other nodes, each of them once. Both nodes need lists of
-    /// services, because the program adds services to both.
+    /// Checks that each list `actors_for` names other nodes, each of them once. The node with the
+    /// list and the named nodes need lists of services, because the program adds services to all of
+    /// them.
     pub(crate) fn check_actors(&self) -> Result<(), TopologyError> {
         let nodes = &self.sections.node;
         let known: Vec<&str> = nodes.keys().map(|name| name.as_ref().as_str()).collect();
@@ -41,7 +42,7 @@ impl Topology {
         Ok(())
     }
 
-    /// Returns each node whose actors other nodes may ask, with these nodes.
+    /// Returns each node whose actors other nodes may ask, with the names of these other nodes.
     pub(crate) fn actor_askers(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
         self.sections.node.iter().filter_map(|(node, section)| {
             let askers = section.actors_for.as_ref()?;

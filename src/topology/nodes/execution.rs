@@ -25,7 +25,7 @@ impl ServiceSection {
 }
 
 impl Topology {
-    /// Checks that no section contradicts itself.
+    /// Checks that no service with `run = "shared"` has a key for its own thread.
     pub(crate) fn check_executions(&self) -> Result<(), TopologyError> {
         let sections = self.sections.service.values();
         let mut shared = sections.filter(|section| {

@@ -72,7 +72,8 @@ impl Topology {
         }
         let far = self.tcp(node).map(|plain| self.secured(node, own, plain));
         let near = self.endpoint(node);
-        // Leaves out a socket on another machine: an error names the first endpoint.
+        // Leaves out a socket that is on another machine: if no endpoint accepts a connection, the
+        // error is about the first one.
         let is_here = match &near {
             Endpoint::Unix { path, .. } => far.is_none() || path.exists(),
             _ => true,

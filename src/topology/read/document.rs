@@ -21,7 +21,8 @@ use crate::topology::source::Source;
 pub(crate) struct Substituted(BTreeMap<usize, String>);
 
 impl Substituted {
-    /// Adds the values of a table. Its spans count from the byte `base` of the document.
+    /// Adds the values of all texts with variables in a table. `base` is the place in `source` at
+    /// which the file with the table begins.
     pub(crate) fn add(
         &mut self,
         source: &Source,
@@ -58,7 +59,7 @@ impl Substituted {
         }
     }
 
-    /// Returns the table with these values, and with spans that begin at `base`.
+    /// Returns the table with these values in it, and with its spans moved by `base`.
     pub(crate) fn put_in<'t>(&'t self, table: DeTable<'t>, base: usize) -> DeTable<'t> {
         let entries = table.into_iter().map(|(key, value)| {
             let key = Spanned::new(shifted(key.span(), base), key.into_inner());
@@ -91,8 +92,8 @@ impl Substituted {
         Spanned::new(span, value)
     }
 
-    /// Parses the text at this place as a number or a boolean. False if it is neither, or has no
-    /// variable.
+    /// Replaces the text at this place by the number or the boolean that it contains. False if it
+    /// contains neither, or has no variable.
     fn read_scalar<'t>(&'t self, table: &mut DeTable<'t>, span: &Range<usize>) -> bool {
         let text = self.0.get(&span.start);
         let Some(Ok(scalar)) = text.map(|text| DeValue::parse(text.trim())) else { return false };
@@ -154,7 +155,8 @@ pub(crate) fn sections<'t>(
         if let Some((_, text)) = as_text.filter(|(text, _)| *text == span)
             && !text.starts_with(INVALID_TYPE)
         {
-            // The key takes texts, but not this one, so the earlier error is the correct one.
+            // The key takes texts, but refuses this one, so the error of the text is the correct
+            // one.
             message = text;
         }
         let problem = Problem::of_text(&message, source.line(span.start), is_substituted);

@@ -64,7 +64,7 @@ pub struct TopologyFiles(Arc<Vec<FileText>>);
 
 impl Topology {
     /// Returns the texts that were read: of the topology file, and of the files that it includes.
-    /// None if the topology was parsed from a text.
+    /// Empty if the topology was parsed from a text.
     #[must_use]
     pub fn files(&self) -> TopologyFiles {
         TopologyFiles(Arc::new(self.file.texts()))

@@ -116,7 +116,7 @@ impl Topology {
 /// ```
 pub struct TopologyOptions {
     environment: Box<dyn Environment + Send + Sync>,
-    /// `None`: the texts from the launcher.
+    /// `None` means the texts from the launcher.
     files: Option<TopologyFiles>,
 }
 

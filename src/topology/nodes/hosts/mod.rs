@@ -50,8 +50,8 @@ impl Topology {
         Ok(())
     }
 
-    /// Returns the nodes of these hosts, which a launcher starts. If `hosts` is empty: the nodes of
-    /// the host with an address of this machine, or all nodes if the file has no hosts.
+    /// Returns the nodes of these hosts, which a launcher starts. If `hosts` is empty, returns the
+    /// nodes of the host with an address of this machine, or all nodes if the file has no hosts.
     ///
     /// Resolving host names blocks: 16 at the same time, each until the system answers or gives up.
     ///
@@ -238,8 +238,8 @@ fn hosts_of<'t>(
     found
 }
 
-/// Returns whether this machine has an address. The system allows a process to bind only its own
-/// addresses.
+/// Returns whether this machine has this address. The system allows a process to bind only
+/// addresses of its machine.
 fn is_own(address: &str) -> bool {
     let addresses = (address, 0).to_socket_addrs();
     addresses.is_ok_and(|mut all| all.any(|address| UdpSocket::bind(address).is_ok()))
