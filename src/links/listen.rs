@@ -48,7 +48,7 @@ impl Listening {
     }
 
     /// Returns a new listener after the address has disappeared and was restored. A problem that
-    /// prevents this is reported once.
+    /// prevents the restoring is reported once.
     async fn restored(&mut self, executor: &dyn Executor) -> Listener {
         let endpoint = &self.endpoint;
         let (mut is_new, mut reported) = (false, String::new());
@@ -72,7 +72,8 @@ impl Listening {
 }
 
 /// Creates the address again if it has disappeared. Returns the listener of the new address, or
-/// `None` if the address still exists. `is_new`: the address is new, and has no listener yet.
+/// `None` if the address still exists. `is_new` is kept between calls: whether the address is new
+/// and has no listener yet.
 fn restore(
     bound: &mut BoundEndpoint,
     is_new: &mut bool,

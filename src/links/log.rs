@@ -30,7 +30,8 @@ use crate::support::log;
 const WINDOW: Duration = Duration::from_secs(60);
 /// The maximum number of keys (cause and peer) with their own counts; all others share one count.
 const KEYS: usize = 256;
-/// An absent peer is a warning when the pause between two attempts is at least this long.
+/// An unreachable peer is logged as a warning when the pause between two attempts is at least this
+/// long.
 const ABSENT: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,8 @@ impl Log {
         Arc::new(Log { node, executor, limiter, counts: Event::new() })
     }
 
-    /// Writes counts when they are due, until links are to stop.
+    /// Writes counts when they are due, until the links must stop; then writes all remaining
+    /// counts.
     pub(crate) async fn run(self: Arc<Log>, control: Arc<Control>) {
         let mut stopped = pin!(control.stopped());
         loop {
@@ -86,8 +88,8 @@ impl Log {
         self.limited(level, key, &words);
     }
 
-    /// Logs `words`, unless there was a line with this key within the last minute. The error code
-    /// at their end becomes a field of the line.
+    /// Logs `words`, unless there was a line with this key within the last minute. An error code at
+    /// the end of `words` becomes a field of the line.
     pub(crate) fn limited(
         &self,
         level: Level,
@@ -122,7 +124,7 @@ impl Log {
     }
 }
 
-/// A cause, and the peer or user that it concerns.
+/// A cause, and its subject, such as a peer, a user or a topic.
 type Key = (&'static str, String);
 
 fn key(notice: &Notice<'_>) -> (Level, Key) {
@@ -140,7 +142,7 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
         Notice::Unreachable { peer, .. } if notice.code() != Some(Code::PEER_UNREACHABLE) => {
             of(Level::Error, "untrusted", peer)
         }
-        // Excludes a timeout: the attempt itself then took seconds, however short the pause is.
+        // Not for a timeout: the attempt itself has then taken seconds, even if the pause is short.
         Notice::Unreachable { peer, pause, error }
             if *pause < ABSENT && error.kind() != ErrorKind::TimedOut =>
         {
@@ -202,8 +204,8 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
     }
 }
 
-/// Returns the kind of an error, for its key: there are few kinds, so errors cannot fill the
-/// counts.
+/// Returns the kind of an error, which is part of its key. There are few kinds, so errors cannot
+/// use up the keys.
 fn kind_of(error: &DriveError) -> String {
     match error {
         // A peer that closes the connection sends the reason, so each reason is a kind.

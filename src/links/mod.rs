@@ -75,7 +75,7 @@ pub(crate) struct Links {
     memory: Option<Arc<ControlThread>>,
     /// Why links that should use shared memory do not.
     memory_problem: Option<String>,
-    /// Reports nodes that will not run again to `control`, until it is dropped.
+    /// Applies the launcher's reports about other members to `control`, until the watch is dropped.
     watch: Option<Watch>,
     /// Each is set when one of the node's addresses is free again.
     closed: Vec<Arc<Latch>>,
@@ -293,7 +293,8 @@ impl Links {
         self.control.ready().await
     }
 
-    /// Notifies the links that the last readers of this node are about to leave.
+    /// Notifies the links that the last readers of this node are about to leave: messages that
+    /// these have not finished stay unconfirmed.
     pub(crate) fn leave(&self) {
         self.control.leave();
     }
@@ -332,7 +333,7 @@ impl Links {
         left
     }
 
-    /// Returns those of these readers that were disconnected because they violated the protocol.
+    /// Returns the readers in `left` that were disconnected because they violated the protocol.
     pub(crate) fn let_go(&self, left: &[(String, String, usize)]) -> Vec<String> {
         let nodes: BTreeSet<&String> = left.iter().map(|(node, ..)| node).collect();
         let is_let_go =
@@ -387,13 +388,14 @@ impl LinkSetup<'_> {
         self.plan.peer_topics.readers.keys().filter(|node| !self.plan.carriers.over_tcp(node))
     }
 
-    /// Returns where the node listens, each with its place in the topology.
+    /// Returns the endpoints at which the node listens, each with its place in the topology.
     fn endpoints(&self, far: &Far) -> Result<Vec<(Endpoint, Option<String>)>, StartError> {
         let (node, plan) = (&*self.plan.node, self.plan);
         let is_near = self.near_readers().next().is_some() || plan.settings.admits_observers;
         let near = is_near
             .then(|| (plan.settings.endpoint.clone(), plan.places.of(Setting::Socket(node))));
-        // Observers of this host connect to the socket: plain TCP does not prove names.
+        // Listens at TCP only for readers: observers connect to the Unix socket, because plain TCP
+        // does not prove names.
         let is_read = !plan.peer_topics.readers.is_empty();
         let plain = plan.settings.tcp.clone().filter(|_| is_read);
         let far = plain.map(|plain| far.of_self(plan, plain));
@@ -401,8 +403,8 @@ impl LinkSetup<'_> {
         Ok(near.into_iter().chain(far).collect())
     }
 
-    /// Starts a transport that the program attached. It creates its taps, through which it reads
-    /// topics for another process, before any service runs.
+    /// Starts a transport that the program attached. The transport creates its taps, through which
+    /// it reads topics for another process, before any service runs.
     fn start(&self, attached: Attached) -> Result<(), StartError> {
         let topics =
             |names: &[String]| names.iter().filter_map(|it| self.topic(it)).cloned().collect();

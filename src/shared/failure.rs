@@ -29,8 +29,8 @@ impl Failure {
         }
     }
 
-    /// Adds messages that were not delivered. They precede abandoned services, which may have
-    /// waited for the delivery. Returns the text of the error.
+    /// Adds messages that were not delivered. This error replaces an error about abandoned
+    /// services, which may have waited for the delivery. Returns the text of the error.
     pub(super) fn undelivered(
         &self,
         left: Vec<(String, String, usize)>,

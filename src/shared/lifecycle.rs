@@ -37,8 +37,9 @@ pub(crate) struct Lifecycle {
     phases: Mutex<Phases>,
     /// Whether [`shut_down`](Lifecycle::shut_down) was called.
     is_shutdown_requested: AtomicBool,
-    /// Notifies the node's links of its end. They learn of a shutdown before any service can,
-    /// because publishers that end by the shutdown may come back.
+    /// Notifies the node's links of its end. Links learn of a shutdown before any service, so that
+    /// they do not report the end of a publisher that may come back with the next process of the
+    /// node.
     pub(crate) links: Arc<Control>,
     /// Set when the node shuts down, after observers were notified that it drains.
     pub(crate) shutdown: Latch,
@@ -81,12 +82,12 @@ impl Lifecycle {
         self.reach(Phase::Draining);
     }
 
-    /// Moves the node to a phase, unless it is already past it, and notifies observers of one phase
-    /// after the other, whichever threads reach them. If another thread is notifying now, that
-    /// thread also notifies of this phase, perhaps after this call returns.
+    /// Moves the node to a phase, unless the node is already past the phase, and notifies observers
+    /// of one phase after the other, even if several threads call this. If another thread is
+    /// notifying now, that thread also notifies of this phase, perhaps after this call returns.
     pub(crate) fn reach(&self, phase: Phase) {
         self.notify(phase);
-        // If another thread is notifying now, it makes this check afterwards.
+        // If another thread is notifying now, that thread makes this check afterwards.
         if lock(&self.phases).notified >= Phase::Draining
             && self.is_shutdown_requested.load(Ordering::SeqCst)
         {
@@ -137,8 +138,8 @@ impl Lifecycle {
         self.failure.abandoned(services, self.waited());
     }
 
-    /// Reports messages to other nodes that the node stops waiting for: node, topic and number of
-    /// messages. The nodes in `let_go` have violated the protocol.
+    /// Reports undelivered messages for which the node stops waiting: the reader, the topic and the
+    /// number of messages. The nodes in `let_go` have violated the protocol.
     pub(crate) fn report_undelivered(
         &self,
         left: Vec<(String, String, usize)>,

@@ -99,7 +99,7 @@ impl Observers {
     }
 
     /// Reports the events of a service's publisher to the observers, and evictions also to the log.
-    /// `on_stall` is the setting of its topic.
+    /// `on_stall` is the setting of the publisher's topic.
     pub(crate) fn observe_publisher<M: Message>(
         self: &Arc<Self>,
         service: &str,
@@ -109,7 +109,8 @@ impl Observers {
         if on_stall != OnStall::Block {
             self.observe_evictions(service, publisher);
         }
-        // A weak reference: an observer may have a publisher of the same ring.
+        // A weak reference, because an observer may have a publisher of the same ring: strong ones
+        // would keep the observers and the ring alive forever.
         let (observers, service) = (Arc::downgrade(self), service.to_owned());
         let topic = publisher.topic().clone();
         publisher.observe_pressure(move |change| {
@@ -124,7 +125,7 @@ impl Observers {
     }
 
     fn observe_evictions<M: Message>(self: &Arc<Self>, service: &str, publisher: &Publisher<M>) {
-        // A weak reference, as above.
+        // A weak reference, for the same reason as in `observe_publisher`.
         let (observers, service) = (Arc::downgrade(self), Arc::<str>::from(service));
         let topic = publisher.topic().clone();
         let (told, name, of) = (observers.clone(), service.clone(), topic.clone());

@@ -34,7 +34,7 @@ impl OutsideSubscriptions {
         finisher
     }
 
-    /// Ends the subscriptions: the services have ended.
+    /// Ends each subscription as soon as it is empty, because the services have ended.
     pub(super) fn finish(&self) {
         let open = lock(&self.0).take();
         for finisher in open.iter().flatten().filter_map(Weak::upgrade) {

@@ -11,8 +11,8 @@ use crate::observe::report::Outcome;
 use crate::support::latch::Countdown;
 use crate::support::lock::lock;
 
-/// The states of all services. *Others* are the services that do not wait for dead letters: all
-/// services except the readers of dead letters.
+/// The states of all services. *Others* are the services that do not end last. Readers of dead
+/// letters end last: see `DeadLetterPlan`.
 pub(crate) struct Services {
     lifecycle: Arc<Lifecycle>,
     names: Mutex<Names>,

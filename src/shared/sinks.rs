@@ -10,8 +10,8 @@ use crate::support::lock::lock;
 pub(crate) struct Sinks {
     threads: Arc<Threads>,
     /// The threads that end by their own deadlines, in system time: they finish the response to a
-    /// scrape, or send the rest. The executor's time may differ or be paused, so the node sets them
-    /// no deadline in executor time.
+    /// scrape, or send the remaining metrics and spans. The executor's time may differ or be
+    /// paused, so the node sets them no deadline in executor time.
     exporters: Arc<Threads>,
     stops: Mutex<Vec<Box<dyn Fn() + Send>>>,
 }

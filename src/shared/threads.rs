@@ -43,7 +43,7 @@ impl Threads {
     }
 }
 
-/// A thread that has not ended. Dropping the guard reports the end.
+/// When dropped, removes a thread from its `Threads`: the thread has ended.
 #[derive(Debug)]
 pub(crate) struct ThreadGuard {
     threads: Arc<Threads>,

@@ -54,8 +54,8 @@ struct Registry {
 }
 
 /// Writes the dead letters of one service. Most services never write one, so the publisher is
-/// created with the first dead letter. Until the service ends, it keeps subscriptions to dead
-/// letters open.
+/// created with the first dead letter. The writer keeps subscriptions to dead letters open until
+/// the service ends.
 pub(crate) struct DeadLetterWriter {
     publisher: Option<Box<Publisher<DeadLetter>>>,
     _open: KeepOpen,
@@ -234,7 +234,8 @@ impl Topics {
         Ok(Subscription::outside(subscription, finisher))
     }
 
-    /// Ends the subscriptions outside the services once they are empty: the services have ended.
+    /// Ends the subscriptions outside the services once they are empty. Called when the services
+    /// have ended.
     pub(crate) fn finish_outside_subscriptions(&self) {
         self.outside.finish();
     }
@@ -271,7 +272,8 @@ impl Topics {
         Ok(DeadLetterWriter { publisher: None, _open: topic.keep_open() })
     }
 
-    /// Allows the subscriptions to dead letters to end: no further ones are written in this node.
+    /// Allows the subscriptions to dead letters to end. Called when no further dead letters are
+    /// expected, or at a shutdown.
     pub(crate) fn end_dead_letters(&self) {
         let guard = lock(&self.registry).dead_letters.take();
         drop(guard);

@@ -60,7 +60,8 @@ impl Countdown {
     }
 }
 
-/// Waits until a condition holds. Its changes notify `event`: check, listen, check.
+/// Waits until a condition holds. Whoever changes it must notify `event`. Checks, listens, and
+/// checks again, so that no change is missed.
 pub(crate) async fn until(event: &Event, holds: impl Fn() -> bool) {
     while !holds() {
         let changed = event.listen();

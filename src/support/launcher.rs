@@ -62,7 +62,6 @@ fn follow(grace: Duration) -> io::Result<()> {
     let Some(mut pipe) = pipe()? else { return Ok(()) };
     let mut reader = Reader { lines: Lines::default(), members: &MEMBERS, has_warned: false };
     // Reads now: nodes must know the lines that were written before this process started.
-    // started.
     let mut bytes = Vec::new();
     let available = ioctl_fionread(&pipe)?;
     (&mut pipe).take(available).read_to_end(&mut bytes)?;
@@ -87,7 +86,7 @@ pub(crate) fn pipe() -> io::Result<Option<File>> {
     Ok((pipe_identity(&pipe)? == expected).then_some(pipe))
 }
 
-/// Stores the reports in the lines of the pipe.
+/// Reads the lines of the pipe, and stores the reports in them in `members`.
 struct Reader {
     lines: Lines,
     members: &'static Members,

@@ -106,7 +106,7 @@ pub(crate) fn has_subscriber() -> bool {
     return false;
 }
 
-/// A log line without a subscriber.
+/// A log line that is printed, because the program has no `tracing` subscriber.
 #[derive(Debug, Default)]
 pub(crate) struct PlainLine {
     /// The first field: its key and value.
@@ -154,7 +154,7 @@ impl fmt::Display for PlainLine {
             Some((_, value)) if text.contains(&format!("`{value}`")) => f.write_str(text)?,
             Some((key, value)) => {
                 let predicate = text.strip_prefix("the ").unwrap_or(text).strip_prefix(key);
-                // If a name follows, it is the name of another thing.
+                // If a name follows, the text is about that name, not about the subject.
                 let predicate =
                     predicate.filter(|rest| rest.starts_with(' ') && !rest.starts_with(" `"));
                 match predicate {

@@ -92,7 +92,7 @@ impl Members {
     }
 }
 
-/// Ends a watch when it is dropped.
+/// When dropped, removes the watcher, which is then not called any more.
 pub(crate) struct Watch {
     members: &'static Members,
     id: u64,
