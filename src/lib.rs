@@ -310,7 +310,7 @@
 //!
 //! A message that was in flight when its service failed is delivered once more, and
 //! [`Received::redelivered`](subscribe::Received::redelivered) says so. If the service fails again,
-//! it becomes a [`DeadLetter`], which a service can read like any other message.
+//! the message becomes a [`DeadLetter`], which a service can read like any other message.
 //!
 //! | error | of |
 //! | --- | --- |
@@ -333,10 +333,10 @@
 //! [`Node::run`] shuts down at SIGINT (Ctrl-C) or SIGTERM; [`Context::shutdown`] and
 //! [`Running::shutdown`] do the same. Sources end first: [`Context::sleep`], and the
 //! [`emit`](Context::emit) of a service that reads nothing, fail with
-//! [`ShuttingDown`](error::ShuttingDown), and `?` ends the service well. So `loop {
-//! ctx.emit(..).await? }` is a source that ends. What it emitted is received; then each
-//! [`recv`](Subscription::recv) returns `None`. Services that have not ended at the deadline are
-//! abandoned and named. [`Builder::on_stop`] adds a hook for the very end.
+//! [`ShuttingDown`](error::ShuttingDown), and `?` ends the service without a failure. So `loop {
+//! ctx.emit(..).await? }` is a source that ends. The messages that it emitted are received; then
+//! each [`recv`](Subscription::recv) returns `None`. Services that have not ended at the deadline
+//! are abandoned and named. [`Builder::on_stop`] adds a hook for the very end.
 //!
 //! # See what happens
 //!
@@ -386,10 +386,10 @@
 //! [`Requester`](requests::Requester).
 #![forbid(unsafe_code)]
 
-// `docs/architecture.md` lists the modules of this crate from the bottom up. A module uses those
-// below it, and its first lines say what it holds.
+// `docs/architecture.md` lists the modules of this crate from the bottom up. A module uses only
+// modules below it, and its first lines say what it holds.
 
-// Makes `::mycelium`, with which the paths of the macros start, a name in this crate, too.
+// Lets the macros be used in this crate, too: their paths start with `::mycelium`.
 extern crate self as mycelium;
 
 #[cfg(feature = "actors")]
@@ -534,7 +534,7 @@ pub mod legacy {
     pub use crate::node::legacy::LegacyCodec;
 }
 
-/// Metrics of services, and of the node, and where they are passed on.
+/// Metrics of services and of the node, and where they are exported.
 pub mod metrics {
     #[cfg(feature = "otlp")]
     pub use mycelium_telemetry::push::OtlpMetrics;
@@ -583,7 +583,7 @@ pub mod subscribe {
     };
 }
 
-/// When services start again, and with which others.
+/// When services are restarted, alone or with other services.
 pub mod supervision {
     pub use mycelium_bundle::Restart;
 

@@ -10,7 +10,7 @@ use crate::topology::{Problem, TopologyError};
 #[derive(Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A name, a setting or a port is invalid, or conflicts with the others; the code says how.
+    /// A name, a setting or a port is invalid, or conflicts with another one; the code says how.
     #[error("{}{problem} [{code}]", at(place.as_deref()))]
     Refused {
         /// The code of the error.
@@ -117,7 +117,8 @@ impl BuildError {
     }
 }
 
-/// Types and capacities do not change while a program runs, but a full topic can get room later.
+/// Returns whether another attempt would fail in the same way: types and capacities do not change
+/// while a program runs, but a full topic can get room later.
 pub(super) fn is_bug_of_topic(error: &TopicError) -> bool {
     matches!(error, TopicError::Schema { .. } | TopicError::Capacity { .. })
 }

@@ -148,7 +148,7 @@ pub enum StartError {
         /// The undelivered messages: the node or the reader of a transport, the topic, and the
         /// number of messages.
         left: Vec<(String, String, usize)>,
-        /// Those of these nodes that violated the protocol in shared memory; their messages were
+        /// The nodes in `left` that violated the protocol in shared memory; their messages were
         /// dropped.
         let_go: Vec<String>,
         /// How long the node waited without a confirmation. `None` if a second signal ended the

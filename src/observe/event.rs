@@ -41,8 +41,8 @@ pub enum Event<'a> {
         /// The error or panic that ended its previous run.
         error: &'a str,
     },
-    /// A run of a service failed, and the next one begins after a pause. Observers are called on its
-    /// thread.
+    /// A run of a service failed, and the next one begins after a pause. Observers are called on
+    /// its thread.
     ServiceBackingOff {
         /// The name of the service.
         service: &'a str,
@@ -94,8 +94,8 @@ pub enum Event<'a> {
         /// The number of slots of the ring.
         capacity: usize,
     },
-    /// The depth of the ring has fallen to three quarters of the threshold. Called where
-    /// [`BackpressureStarted`](Event::BackpressureStarted) is.
+    /// The depth of the ring has fallen to three quarters of the threshold. Called where the
+    /// publisher or one of its readers runs, after a poll.
     BackpressureEnded {
         /// The service.
         service: &'a str,

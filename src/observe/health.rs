@@ -199,7 +199,7 @@ impl Health {
         health
     }
 
-    /// Adds a supervisor of these services, whose health is computed from theirs.
+    /// Adds a supervisor of these services. Its health is computed from the health of the services.
     ///
     /// ```
     /// use mycelium::observe::{Event, Health, HealthState};

@@ -60,7 +60,8 @@ struct Words<L> {
     is_taken: AtomicBool,
 }
 
-/// The right to write these words, until it is dropped.
+/// When dropped, frees the words for the next handle of the metric. Until then, no other handle
+/// writes them.
 struct Taken<L>(Arc<Words<L>>);
 
 impl<L> Drop for Taken<L> {
@@ -217,9 +218,9 @@ impl Metrics<'_> {
         self.take(name, labels).map(Gauge)
     }
 
-    /// Returns a histogram without labels. Its buckets are those of an HdrHistogram with eight
-    /// sub-buckets: each is at most a quarter as wide as its least value, and together they cover
-    /// every `u64`. A handle takes 4 KiB.
+    /// Returns a histogram without labels. It has the buckets of an HdrHistogram with eight
+    /// sub-buckets: each bucket is at most a quarter as wide as its least value, and together they
+    /// cover every `u64`. A handle takes 4 KiB.
     ///
     /// # Errors
     /// Same as [`counter`](Metrics::counter).
