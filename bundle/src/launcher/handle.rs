@@ -123,8 +123,8 @@ impl BundleHandle {
     ///   of its feeders that also end have exited. The deadline of the bundle applies. If such a
     ///   process fails or is killed, that is an event and does not end the bundle, unless messages
     ///   could not be delivered ([`Bundle::UNDELIVERED`](crate::Bundle::UNDELIVERED)).
-    /// - Added members, and those that replace others, start after all of those have ended. Their
-    ///   starts and failures are counted from zero.
+    /// - Added members, and members that replace others, start after all removed and replaced
+    ///   members have ended. Their starts and failures are counted from zero.
     /// - Other members continue. They no longer wait for removed members when they end.
     ///
     /// The bundle ends when all of its members have ended, also if the last one was removed.

@@ -56,7 +56,7 @@ const CANCELLED: usize = 2;
 const REPLIED: usize = 3;
 /// The first state that means a failure.
 const FAILURES: usize = 4;
-/// Set while a waker waits for the end of the request.
+/// Set while the cell has a waker that the end of the request must wake.
 const WAKER: usize = 0x100;
 /// The bit of the slot's owner; the bits of the two sides follow. A part uses the slot while its
 /// bit is set.
@@ -70,7 +70,7 @@ const PARTS: usize = KEEPER | AWAITING | REPLYING;
 pub enum Outcome<R> {
     /// The request has not been taken.
     Queued,
-    /// The other side has taken the request.
+    /// The replier has taken the request.
     Taken,
     /// The request was cancelled.
     Cancelled,
@@ -335,7 +335,8 @@ fn failure(reason: u8) -> usize {
     (FAILURES + usize::from(reason)).min(STATE)
 }
 
-/// A part that uses a slot, the owner or a side, with its bit. The last part frees the slot.
+/// A part that uses a slot: the owner or a side. `BIT` is its bit in the word. The last part frees
+/// the slot.
 struct Part<T, Q, R, const BIT: usize>(NonNull<Slot<T, Q, R>>);
 
 // SAFETY: a part is a shared reference to the owner and the request, and by turns the place of the

@@ -175,7 +175,7 @@ pub struct Interest {
     pub digest: Digest,
     /// What the publishers do when this side is slower than they are.
     pub mode: ReaderMode,
-    /// Where a stream starts that this side does not know.
+    /// Where a stream starts if this side does not know it.
     pub start: ReaderStart,
     /// The number of messages of each stream that this side has room for, at least one.
     pub window: u32,
@@ -226,7 +226,7 @@ impl ReaderMode {
     }
 }
 
-/// Where a stream starts that the reader does not know, if the publisher has kept no messages for
+/// Where a stream starts if the reader does not know it, and the publisher has kept no messages for
 /// this reader. The discriminants are the numbers on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReaderStart {

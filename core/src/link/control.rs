@@ -115,7 +115,7 @@ frames! {
         subscription: U32,
         digest: [u8; 16],
         mode: u8,
-        /// Where streams start that the sender does not know.
+        /// Where a stream starts if the sender does not know it.
         start: u8,
         resumes: U16,
         /// The credit of each new stream, in messages.

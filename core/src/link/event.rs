@@ -45,7 +45,7 @@ pub enum Event<'a> {
         digest: Digest,
         /// What the publishers do when the peer is slower than they are.
         mode: ReaderMode,
-        /// Where streams start that the peer does not know.
+        /// Where a stream starts if the peer does not know it.
         start: ReaderStart,
         /// The number of [`Resume`](Event::Resume)s that follow.
         resumes: u16,

@@ -157,8 +157,8 @@ where
 /// make progress while this is awaited, and end with it.
 ///
 /// # Errors
-/// If this is awaited outside glommio, or the system has no sockets left. glommio reports the
-/// former by a panic, which is caught after the panic hook was called.
+/// If this is awaited outside glommio, or the system has no sockets left. Outside glommio, glommio
+/// panics; the panic is caught after the panic hook was called.
 pub async fn local<F>(body: impl FnOnce(Glommio) -> F + 'static) -> Result<F::Output, LocalError>
 where
     F: Future + 'static,

@@ -427,7 +427,7 @@ impl ReaderWords {
     fn raise(&self, word: &AtomicUsize, generation: usize, mut previous: usize, position: usize) {
         let evictable = generation.wrapping_mul(CLAIM) | EVICTABLE;
         // The state is loaded after the position. If a new reader gets the entry meanwhile, it sees
-        // the tail before the caller's fence, and so has a later position.
+        // the tail before the caller's fence, and so has a later position, which is not moved.
         while self.shown.state.load(Ordering::Relaxed) == evictable {
             // The position never moves backwards. An unchanged word is exchanged too, because only
             // that shows whether the guess is right.

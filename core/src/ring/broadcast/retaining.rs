@@ -319,7 +319,7 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
     #[must_use]
     pub fn borrow(&self, first: usize, count: usize) -> Option<[&[usize]; 2]> {
         let ring: &Broadcast<H::Storage> = self.ring();
-        // With wrapping arithmetic, a released message counts as far ahead.
+        // With wrapping arithmetic, a released message counts as far ahead, so it is refused.
         let (capacity, ahead) = (ring.capacity(), first.wrapping_sub(self.kept()));
         let is_kept = ahead <= capacity && count <= capacity - ahead;
         let is_there = count == 0 || self.is_published(first.wrapping_add(count - 1));

@@ -436,7 +436,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
                 count += 1;
                 take(item);
             }
-            // All slots may have been aborted.
+            // If all claimed slots were aborted, claims further ones.
             if count > 0 {
                 return Ok(count);
             }

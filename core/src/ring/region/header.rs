@@ -148,8 +148,8 @@ impl Header {
         let identity: [usize; EPOCH + DIGEST] =
             core::array::from_fn(|index| found[FIELDS - EPOCH - DIGEST + index]);
         let header = Header { kind, layout, readers, identity: zerocopy::transmute!(identity) };
-        // Fields that were copied from the memory are equal here, unless they are invalid in any
-        // header.
+        // The header has the fields that were copied from the memory, so this finds only values
+        // that are invalid in any header.
         header.check(found)?;
         header.fit(words)?;
         Ok(header)

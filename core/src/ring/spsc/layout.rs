@@ -186,9 +186,9 @@ pub unsafe trait SlotLayout: Cell + Sized {
         slots.prefetch_ahead::<false, 4>(position, limit)
     }
 
-    /// Returns the number of items below which a check lets a slipping reader's writer get ahead. A
-    /// check takes the cache line of the writer's position, so this does not depend on the size of
-    /// the items.
+    /// Returns how many items a check must find so that a slipping reader does not skip the next
+    /// checks. A check takes the cache line of the writer's position, so this does not depend on
+    /// the size of the items.
     #[doc(hidden)]
     #[inline]
     fn run(slots: &Slots<Self>, position: usize) -> usize {
