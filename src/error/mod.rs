@@ -187,7 +187,7 @@ pub struct Unfinished;
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PublisherError {
-    /// The node shuts down, and the service has no subscriptions: it should end.
+    /// The node shuts down, and the service has no subscriptions: the service should end.
     #[error("{0} [{code}]", code = self.code())]
     ShuttingDown(#[from] ShuttingDown),
     /// The topic refuses the publisher.
@@ -232,7 +232,7 @@ pub enum SubscribeError {
     /// The topic refuses the subscription.
     #[error("{0} [{code}]", code = self.code())]
     Topic(#[from] TopicError),
-    /// This node cannot have such a topic.
+    /// The node cannot create the topic of the subscription.
     #[error("{reason} [{code}]", code = self.code())]
     Refused {
         /// The reason.

@@ -89,7 +89,7 @@ pub enum StartError {
         service: String,
         /// The last error or panic of the service.
         error: String,
-        /// How often it was restarted within the window.
+        /// How often the service was restarted within the window.
         restarts: u32,
         /// The window.
         window: Duration,
@@ -131,7 +131,7 @@ pub enum StartError {
         peer: String,
         /// The topic.
         topic: String,
-        /// The services of the reading node that subscribe to it.
+        /// The services of the reading node that subscribe to the topic.
         services: Vec<String>,
         /// How the two layouts differ.
         mismatch: Box<LayoutMismatch>,
@@ -168,7 +168,8 @@ pub enum StartError {
     Abandoned {
         /// The services.
         services: Vec<String>,
-        /// The time after which they were abandoned. `None` if a second signal was the deadline.
+        /// The time after which the services were abandoned. `None` if a second signal was the
+        /// deadline.
         deadline: Option<Duration>,
     },
 }

@@ -38,7 +38,7 @@ pub enum Event<'a> {
     ServiceRestarted {
         /// The name of the service.
         service: &'a str,
-        /// The error or panic that ended its previous run.
+        /// The error or panic that ended the previous run.
         error: &'a str,
     },
     /// A run of a service failed, and the next one begins after a pause. Observers are called on

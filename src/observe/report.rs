@@ -276,7 +276,7 @@ pub enum StartWarning {
         topic: String,
         /// The name of the request type.
         message: &'static str,
-        /// The services of this node that request.
+        /// The services of this node that make the requests.
         requesters: Vec<String>,
     },
     /// The node has no ring in shared memory, so it uses no huge pages.

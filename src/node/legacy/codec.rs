@@ -4,7 +4,7 @@ use std::fmt;
 
 use mycelium_core::{Message, decode};
 
-/// Creates a message from a payload, or returns why it cannot.
+/// Creates a message from a payload, or returns why this is impossible.
 type Decode<M> = dyn Fn(&[u8]) -> Result<M, String> + Send + Sync;
 /// Writes the payload of a message into an empty buffer.
 type Encode<M> = dyn Fn(&M, &mut Vec<u8>) + Send + Sync;

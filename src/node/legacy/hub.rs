@@ -62,7 +62,7 @@ struct Clients {
     live: usize,
 }
 
-/// When dropped, counts down `Hub::outgoing`: a service that sends to clients has ended
+/// When dropped, counts down `Hub::outgoing`, because a service that sends to clients has ended
 /// permanently.
 pub(crate) struct OutgoingGuard(pub(crate) Arc<Hub>);
 
@@ -72,7 +72,7 @@ impl Drop for OutgoingGuard {
     }
 }
 
-/// When dropped, stops the reading from clients: the service that accepts clients has ended
+/// When dropped, stops the reading from clients, because the service that accepts clients has ended
 /// permanently.
 pub(crate) struct ListenerGuard(pub(crate) Arc<Hub>);
 

@@ -82,8 +82,8 @@ impl Listener {
             };
             match accepted {
                 Some(Ok((stream, peer))) => {
-                    // If this client got the last free descriptor, another client is evicted to
-                    // free the spare one.
+                    // Reserves the spare descriptor again. If this client got the last free
+                    // descriptor, evicts another client to free one.
                     if !spare.restore() && hub.make_room().await {
                         _ = spare.restore();
                     }
@@ -93,7 +93,7 @@ impl Listener {
                     }
                 }
                 // Descriptors ran out, which the system reports even if no client connects. The
-                // next call can use the spare one.
+                // next `accept` uses the spare descriptor.
                 Some(Err(error)) if is_shortage(&error) && spare.give() => {}
                 Some(Err(error)) => {
                     let departure = hub.departure();

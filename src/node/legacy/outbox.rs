@@ -65,7 +65,7 @@ impl Outbox {
         true
     }
 
-    /// Takes all frames into `written`. The bytes that `written` had before were written to the
+    /// Takes all frames into `written`. The bytes that `written` had before count as written to the
     /// client.
     pub(super) fn poll_take(&self, context: &Context<'_>, written: &mut Vec<u8>) -> Poll<Taken> {
         written.clear();

@@ -84,8 +84,8 @@ pub struct MemoryOverview {
 pub struct ServiceOverview {
     /// The name of the service.
     pub name: String,
-    /// Whether the library adds it, for requests between nodes or for clients of the original
-    /// system.
+    /// Whether the library adds the service, for requests between nodes or for clients of the
+    /// original system.
     pub is_added: bool,
     /// How the service is executed, as keys of the topology.
     pub execution: String,
@@ -224,7 +224,7 @@ pub struct FlowOverview {
     /// The strictest policy of the subscriptions of the reading node.
     #[serde(serialize_with = "policy_as_text")]
     pub policy: Option<Policy>,
-    /// Whether its messages stay on the socket although the link uses shared memory.
+    /// Whether the messages of the topic stay on the socket although the link uses shared memory.
     pub is_on_socket: bool,
 }
 
@@ -238,9 +238,9 @@ pub struct RequestOverview {
     pub message: String,
     /// The capacity of the mailbox of the topic, in requests.
     pub capacity: usize,
-    /// The services that request.
+    /// The services that make the requests.
     pub requesters: Vec<MemberOverview>,
-    /// The services that answer.
+    /// The services that answer the requests.
     pub responders: Vec<MemberOverview>,
 }
 

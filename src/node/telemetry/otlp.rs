@@ -17,12 +17,12 @@ use crate::topology::Topology;
 #[derive(Debug, Default)]
 pub(in crate::node) struct Settings {
     pub(in crate::node) of_program: Option<OtlpTraces>,
-    /// Created when the node is built, because the topics need its queue.
+    /// The exporter, created when the node is built, because the topics need its queue.
     exporter: Option<Exporter>,
 }
 
 impl Settings {
-    /// Creates the exporter, if there is a collector. Returns its queue.
+    /// Creates the exporter, if there is a collector. Returns the exporter's queue.
     pub(super) fn queue(
         &mut self,
         topology: &Topology,

@@ -16,7 +16,7 @@ use crate::topology::Topology;
 #[derive(Debug, Default)]
 pub(in crate::node) struct Settings {
     pub(in crate::node) of_program: Option<OtlpMetrics>,
-    /// Created when the node is built, because its settings are checked then.
+    /// The pusher, created when the node is built, because its settings are checked then.
     pusher: Option<Pusher>,
 }
 
