@@ -45,7 +45,7 @@ impl DeadLetterPlan {
         }
         let mut last = all_after(&readers, services, flows);
         if last.len() == services.len() {
-            // If this is every service, only the readers end last: at least one service that can
+            // If every service would end last, only the readers do: at least one service that can
             // write dead letters must end before them.
             last = readers.clone();
         }

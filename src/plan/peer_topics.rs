@@ -20,10 +20,10 @@ use crate::topology::{Setting, Topology};
 /// strictest policy of its subscriptions in the reading node.
 #[derive(Debug, Default)]
 pub(crate) struct PeerTopics {
-    /// The topics that this node reads from others. A topic is listed once for each service that
-    /// publishes it.
+    /// The topics that this node reads from other nodes. A topic is listed once for each service
+    /// that publishes it.
     pub(crate) publishers: BTreeMap<String, Vec<(Arc<str>, Policy)>>,
-    /// Topics that others read from this node.
+    /// The topics that other nodes read from this node.
     pub(crate) readers: BTreeMap<String, Vec<(Arc<str>, Policy)>>,
     /// The topics that a subscription of this node reads from the oldest retained message.
     pub(super) late: BTreeSet<Arc<str>>,

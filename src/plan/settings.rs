@@ -233,7 +233,7 @@ impl TopicSettings {
 #[derive(Debug)]
 pub(crate) struct AllTopicSettings {
     named: BTreeMap<String, TopicSettings>,
-    /// The settings of a topic that is not named anywhere.
+    /// The settings of all topics that neither the program nor the topology names.
     others: TopicSettings,
 }
 

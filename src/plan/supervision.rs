@@ -32,7 +32,7 @@ pub(crate) struct PlannedSupervisor {
     pub(crate) restart: Restart,
     /// The index of the parent supervisor; `None` if the parent is the root.
     pub(crate) parent: Option<usize>,
-    /// The children, in their order.
+    /// The children, in the order in which they start.
     pub(crate) children: Vec<PlannedChild>,
     /// The services below this supervisor, and below its child supervisors.
     pub(crate) services: Vec<String>,

@@ -13,7 +13,7 @@ pub(crate) struct Latch {
 }
 
 impl Latch {
-    /// Sets the latch. Returns whether this call did.
+    /// Sets the latch. Returns false if it was already set.
     pub(crate) fn set(&self) -> bool {
         let first = !self.set.swap(true, Ordering::SeqCst);
         self.event.notify(usize::MAX);

@@ -55,7 +55,7 @@ pub(crate) fn follow_by_node(node: &str, shutdown: Duration) {
     }
 }
 
-/// Whether this process already follows its launcher, or has none.
+/// Whether this process already follows its launcher, or has no launcher to follow.
 static FOLLOWS: Mutex<bool> = Mutex::new(false);
 
 fn follow(grace: Duration) -> io::Result<()> {
@@ -86,7 +86,7 @@ pub(crate) fn pipe() -> io::Result<Option<File>> {
     Ok((pipe_identity(&pipe)? == expected).then_some(pipe))
 }
 
-/// Reads the lines of the pipe, and stores the reports in them in `members`.
+/// Reads the launcher's reports from the lines of the pipe, and stores them in `members`.
 struct Reader {
     lines: Lines,
     members: &'static Members,

@@ -116,7 +116,8 @@ pub(crate) struct HandlerForm {
 }
 
 impl DescriptionForm {
-    /// Checks everything that a builder from this description relies on. Returns its messages.
+    /// Checks everything that a builder from this description relies on. Returns the messages of
+    /// the description.
     pub(super) fn check(&self) -> Result<Vec<Schema>, String> {
         let schemas = self.messages.iter().map(MessageForm::schema);
         let schemas = schemas.collect::<Result<Vec<_>, _>>()?;

@@ -117,7 +117,7 @@ impl Description {
         self.form.services.iter().map(|service| service.name.as_str())
     }
 
-    /// Returns the node that the program would run.
+    /// Returns the name of the node that the program would run.
     #[must_use]
     pub fn node(&self) -> &str {
         &self.form.node

@@ -144,7 +144,7 @@ pub(crate) struct TopicSection {
     /// answers.
     #[serde(skip)]
     pub(crate) carries_requests: bool,
-    /// Whether these are requests to actors, from a node in `actors_for`.
+    /// Whether these requests are to actors, from a node in `actors_for`.
     #[serde(skip)]
     pub(crate) is_of_actors: bool,
 }

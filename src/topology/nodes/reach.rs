@@ -87,7 +87,8 @@ impl Topology {
         }
     }
 
-    /// Returns the TCP addresses of a node, as nodes of other hosts use them.
+    /// Returns the TCP endpoint `plain`, or, if the program must use TLS, a TLS endpoint with the
+    /// same addresses.
     #[cfg(feature = "tls")]
     fn secured(
         &self,

@@ -11,7 +11,8 @@ use crate::topology::error::TopologyError;
 use crate::topology::keys::values::Text;
 
 impl Topology {
-    /// Checks that the file allows serving metrics to other hosts, if it requests this.
+    /// Checks that the file has `expose = true` if other hosts can reach an address of metrics.
+    /// Also checks the collectors.
     pub(crate) fn check_telemetry(&self) -> Result<(), TopologyError> {
         let nodes = self.sections.node.values();
         let addresses = nodes.filter_map(|node| node.listen_metrics.as_ref());

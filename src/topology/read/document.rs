@@ -138,7 +138,7 @@ pub(crate) fn sections<'t>(
     mut table: DeTable<'t>,
 ) -> Result<Sections, TopologyError> {
     refuse_lists(source, &table)?;
-    // The error of a value as a text, before it was parsed as a number.
+    // The error of a value that was read as a text, before it was tried as a number or a boolean.
     let mut as_text: Option<(Range<usize>, String)> = None;
     loop {
         let document = toml::Deserializer::from(Spanned::new(0..0, table.clone()));

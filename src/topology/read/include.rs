@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Parses a text. Returns its number, and the files that it includes.
+    /// Parses the text of a file. Returns the number of the file, and the files that it includes.
     fn read(&mut self, path: &Path, text: String) -> Result<(usize, Vec<Include>), TopologyError> {
         let Files { source, substituted, includes } = &mut self.files;
         let number = includes.len();
