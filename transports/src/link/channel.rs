@@ -73,7 +73,7 @@ impl Channel {
         state.gone.take().map(Arrival::Gone)
     }
 
-    /// Returns the connection, once, after it is established. No packet arrives before.
+    /// Returns the connection, once, after it is established. Packets arrive only after that.
     pub(crate) fn take_established(&self) -> Option<Arc<Tie>> {
         lock(&self.state).established.take()
     }
@@ -154,7 +154,8 @@ impl Handler for Channel {
     }
 }
 
-/// Keeps a control connection open.
+/// Closes the control connection when dropped: once neither the session nor a stream in shared
+/// memory holds the tie.
 #[derive(Debug)]
 pub(crate) struct Tie {
     pub(super) connection: Arc<Connection>,
@@ -182,7 +183,7 @@ impl Drop for Tie {
     }
 }
 
-/// The session's handle of its channel.
+/// The session's handle of its channel. Dropping it [leaves](Channel::leave) the channel.
 pub(crate) struct SessionChannel {
     pub(super) channel: Arc<Channel>,
     /// `None` until the connection is established.
@@ -191,7 +192,7 @@ pub(crate) struct SessionChannel {
     /// The socket by which the peer wakes the executor. If `None`, the peer wakes the control
     /// thread.
     wakes: Option<WakeSocket>,
-    /// The reasons why streams stay on the link, for the owner.
+    /// The reasons why streams stay on the link. `take_problems` returns them.
     pub(super) problems: Vec<String>,
 }
 
@@ -210,7 +211,7 @@ impl SessionChannel {
             *lock(&tie.wakes) = self.wakes.is_some().then(|| executor_id(&self.executor));
             self.tie = Some(tie);
         }
-        // Comes after the tie is taken, because whether the end is a problem depends on the tie.
+        // Comes after the tie is taken: whether the end is a problem depends on the tie.
         if let Some(Arrival::Gone(reason)) = &arrival {
             self.problems.extend(self.problem(reason));
         }
@@ -356,7 +357,7 @@ impl fmt::Display for MemoryRefusal {
 
 /// How long a link may outlive the shared memory of its streams.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often that time is checked: the interval of the link's pings.
+/// How often [`GRACE`] is checked: the interval of the pings of such a link.
 const CHECK: Duration = Duration::from_millis(100);
 
 /// The silence after which the link to a dead process ends.
@@ -379,7 +380,7 @@ impl LostMemory {
     pub(crate) fn notice(&mut self, now: Duration, silence: Duration, link: &mut NodeLink<'_>) {
         if self.since.is_none() {
             self.since = Some(now);
-            // Frequent pings make sure that `check` is called in time.
+            // Pings more often, so that `check` is called in time.
             _ = link.set_times(CHECK.min(silence), silence);
         }
     }
@@ -395,7 +396,7 @@ impl LostMemory {
         self.has_read = true;
     }
 
-    /// Ends the link if its time is over.
+    /// Closes the link if [`GRACE`] is over, or if the peer's process is dead and silent.
     pub(crate) fn check(
         &mut self,
         now: Duration,

@@ -110,9 +110,9 @@ impl MemoryUse {
 /// The limits on the unconfirmed messages of one publisher that a link keeps. Both hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// The limit on the bytes of the slots that hold these messages.
+    /// The limit on the bytes of the slots that hold the unconfirmed messages.
     pub bytes: usize,
-    /// The limit on the number of messages.
+    /// The limit on the number of unconfirmed messages.
     pub messages: usize,
 }
 

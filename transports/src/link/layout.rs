@@ -338,9 +338,9 @@ const LONGEST_NAME: usize = 62;
 pub struct CatalogueEntry {
     /// The topic.
     pub topic: String,
-    /// The type id of its messages.
+    /// The type id of the topic's messages.
     pub type_id: u16,
-    /// The digest of their layout.
+    /// The digest of the layout of the topic's messages.
     pub digest: Digest,
     /// The number of publishers of the topic in the peer's process at the time of the answer.
     pub publishers: u32,

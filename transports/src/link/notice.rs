@@ -21,7 +21,7 @@ pub enum Notice<'a> {
     Connected {
         /// The other node.
         peer: &'a str,
-        /// The random number of the start of its process.
+        /// The random number of this start of the other node's process.
         boot: u64,
     },
     /// A connection has ended.

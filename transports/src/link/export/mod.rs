@@ -138,7 +138,7 @@ impl Exports {
         }
     }
 
-    /// Exports a topic, before they are [run](Exports::run).
+    /// Exports a topic. Call it before [`run`](Exports::run).
     pub fn add(&mut self, topic: ExportedTopic) {
         self.exported.insert(topic.topic.name().to_owned(), topic);
     }
@@ -291,7 +291,7 @@ impl Exports {
         self.count_undelivered(node, taps);
     }
 
-    /// Counts these messages as undelivered.
+    /// Counts parked messages that were kept for a reader as undelivered.
     fn count_undelivered(&self, node: &str, mut parked: Vec<TopicTap>) {
         // An observer gets gaps for messages that it misses, so they are not undelivered.
         let kept = parked.iter_mut().filter(|tap| self.is_kept(tap));
@@ -428,7 +428,7 @@ impl Exports {
                 dead_letters.append(&mut tap.reader_died(redelivery));
             }
         }
-        // From now on the connection keeps the links busy, not the parked messages.
+        // Drops the guards of the parked messages: from now on the connection keeps the links busy.
         parked.iter_mut().for_each(|tap| tap.parked = None);
         drop(readers);
         for undelivered in &dead_letters {
@@ -500,8 +500,8 @@ impl Exports {
         parked.iter_mut().any(|tap| self.keeps(tap, is_expected))
     }
 
-    /// Whether messages of this topic are kept for an absent reader. Those that are not confirmed
-    /// when the node ends count as lost.
+    /// Whether messages of this topic are kept for an absent reader. Kept messages that are not
+    /// confirmed when the node ends count as lost.
     fn is_kept(&self, tap: &TopicTap) -> bool {
         tap.reader.policy().is_gating() && !self.transient.contains(tap.topic())
     }
@@ -550,8 +550,8 @@ impl fmt::Debug for Exports {
 /// name; the oldest are forgotten.
 const MOST: usize = 1024;
 
-/// The last process of each reader that has left. If it does not know, it assumes that there was an
-/// earlier process.
+/// The last process of each reader that has left. Once a reader was forgotten, every unknown reader
+/// counts as one with an earlier process.
 #[derive(Debug, Default)]
 struct PastReaders {
     /// The readers, in the order in which they left.

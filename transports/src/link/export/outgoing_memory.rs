@@ -29,7 +29,7 @@ use crate::seam::TapStream;
 use crate::stream::NodeLink;
 use crate::sync::lock;
 
-/// The shared memory beside one connection of a reader.
+/// The shared memory beside one connection of a reader. Dropping it makes an unused token invalid.
 pub(super) struct OutgoingMemory {
     control: Arc<ControlThread>,
     token: Token,
@@ -184,7 +184,8 @@ impl OutgoingMemory {
         MemoryStep::Stays
     }
 
-    /// Maps the reader's positions from its answer.
+    /// Maps the memory of the reader's positions, if the answer passes it. Otherwise the stream
+    /// stays.
     fn judge(
         &mut self,
         number: u32,
@@ -222,7 +223,7 @@ pub(super) struct StreamState {
     pub(super) history: DeliveryHistory,
     /// The step that the stream has reached on its way to shared memory.
     pub(super) memory: MemoryStep,
-    /// The frame with the end of its messages in shared memory was sent.
+    /// The frame with the end of the stream's messages in shared memory was sent.
     pub(super) has_said_end: bool,
 }
 

@@ -34,7 +34,7 @@ pub(super) fn run_bytes<'a>(
     run: &RunBytes,
 ) -> Option<[&'a [u8]; 2]> {
     let stride = run.shape.stride as usize;
-    // The rest may begin within a message of which some bytes were written.
+    // What is left of the run may begin within a message.
     let (written, within) = (run.offset / stride, run.offset % stride);
     let count = (within + run.length) / stride;
     let [one, other] = stream.borrow(run.first + written as u64, count)?;
@@ -148,8 +148,8 @@ pub(super) fn send(
     Ok(Progress { messages: sent, keeps_back })
 }
 
-/// Tells the peer, once per connection, that the stream is in shared memory, and that it has ended
-/// once it has.
+/// Tells the peer that the stream is in shared memory, and later that the stream has ended, each
+/// once per connection.
 fn say_in_memory(
     now: Duration,
     link: &mut NodeLink<'_>,

@@ -71,7 +71,8 @@ impl TopicTap {
             let in_memory = stream.moved_at().is_some_and(|at| stream.kept() >= at);
             stream.move_back();
             if !waited_for {
-                // An observer that ends in order counts the messages that it has not taken itself.
+                // An observer that ends in order has itself counted the messages that it has not
+                // taken.
                 stream.release(stream.next());
             }
             let kept = stream.kept();

@@ -31,7 +31,7 @@ pub struct MemoryAccess {
     pub control: Arc<ControlThread>,
     /// The path of the peer's control socket.
     pub path: PathBuf,
-    /// The user that must listen there.
+    /// The user that must listen at the path.
     pub access: Access,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct PassedRing {
 
 /// The limit on rings that wait for their streams. Beyond it the oldest is refused.
 const MOST_PASSED: usize = 128;
-/// The limit on the words of a ring: none but what can be mapped, because the memory is the peer's.
+/// The limit on the words of a ring. There is none, because the ring is in the peer's memory.
 const MOST_WORDS: usize = usize::MAX;
 
 impl IncomingMemory {

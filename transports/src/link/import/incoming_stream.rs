@@ -317,7 +317,8 @@ impl IncomingStream {
             (Some(done), _) => done,
             (None, _) if self.has_left => self.next(),
             (None, Some(done)) => done,
-            // No reader is left for the remaining messages, or none subscribed before the end.
+            // No reader is left for the remaining messages, or none subscribed before the end: they
+            // stay unconfirmed.
             (None, None) if at_shutdown() => self.done,
             (None, None) => self.publisher.next(),
         };

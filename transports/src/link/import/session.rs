@@ -83,8 +83,8 @@ struct RemoteTopic {
     /// The peer has never answered for this topic.
     is_new: bool,
     start: Start,
-    /// A stream was lost on this connection. The peer may have more of its messages, and must not
-    /// send earlier messages again.
+    /// A stream was lost on this connection. On the next one, this side subscribes from the next
+    /// message on, so that the peer sends no earlier message again.
     has_lost: bool,
 }
 
@@ -600,7 +600,7 @@ impl Imports {
                         drop(driver);
                         session.disconnected(&mut link);
                         // If one side has closed the link because of the other side, it may do so
-                        // again, so this counts as a refusal.
+                        // again. This counts as a refusal, so that the next pause is longer.
                         let was_refused =
                             matches!(&error, DriveError::Link(error) if !error.is_goodbye());
                         if session.take_was_admitted() && !was_refused {
