@@ -155,7 +155,7 @@ pub enum Gone {
     /// The control thread of this process has ended.
     #[error("the control thread has ended")]
     Stopped,
-    /// The peer closed it, or its process ended.
+    /// The peer closed the connection, or its process ended.
     #[error("closed by the peer")]
     PeerClosed,
     /// The process of the peer ended. Another process may still have the socket.

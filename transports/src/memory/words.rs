@@ -60,9 +60,9 @@ struct Page(#[expect(dead_code, reason = "used by its address")] [AtomicU64; PAG
 /// The data by which other processes find a memfd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// The number of its inode.
+    /// The number of the memfd's inode.
     pub(crate) inode: u64,
-    /// Its descriptor in this process.
+    /// The memfd's descriptor in this process.
     pub(crate) descriptor: u64,
 }
 

@@ -28,7 +28,7 @@ pub struct Control {
     ended_peers: Mutex<BTreeMap<String, PeerEnd>>,
     /// The number of messages that transports of the program have confirmed.
     confirmed: AtomicU64,
-    /// The messages that these transports had to keep but have left, by reader and topic.
+    /// The messages that transports of the program had to keep but have left, by reader and topic.
     left: Mutex<BTreeMap<(String, String), u64>>,
     /// The taps that block publishers: for each, its topic and its state.
     taps: Mutex<Vec<(String, Weak<SubscriberState>)>>,
@@ -285,7 +285,7 @@ impl Control {
         self.unready.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Counts one of these topics: it has found its other side, or never will.
+    /// Counts one topic of [`expect`](Control::expect): it has found its other side, or never will.
     pub(crate) fn found(&self) {
         self.unready.fetch_sub(1, Ordering::Release);
         self.changed.notify(usize::MAX);
@@ -296,7 +296,8 @@ impl Control {
         self.changed.notify(usize::MAX);
     }
 
-    /// Checks, listens, and checks again, so that no change is missed.
+    /// Waits until `holds` returns true. Checks, listens, and checks again, so that no change is
+    /// missed.
     pub(super) async fn until(&self, holds: impl Fn() -> bool) {
         while !holds() {
             let changed = self.changed.listen();
@@ -308,7 +309,8 @@ impl Control {
     }
 }
 
-/// A guard for work that links must still do. They have not [ended](Control::ended) while it lives.
+/// When dropped, marks work of the links as done. Until then the links have not
+/// [ended](Control::ended).
 #[derive(Debug)]
 pub(crate) struct BusyGuard(Arc<Control>);
 

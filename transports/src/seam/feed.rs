@@ -34,11 +34,11 @@ pub struct Feed {
     next: u64,
     /// The last pushed message was marked as redelivered.
     redelivered: bool,
-    /// From this sequence on no message is missing, and none is marked, unless the last pushed one
-    /// is.
+    /// If `redelivered` is false, no message from this sequence on is missing, or marked as
+    /// redelivered.
     plain_from: u64,
-    /// Messages before this sequence are counted, by their readers or, if no subscription got them,
-    /// here.
+    /// Messages before this sequence are counted: by their readers, or by this feed if no
+    /// subscription got them.
     counted: u64,
     words: Box<[usize]>,
 }

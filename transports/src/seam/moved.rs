@@ -22,7 +22,7 @@ pub(crate) struct Moved {
     number: u64,
     /// The first message that is read in shared memory. Earlier ones are confirmed over the link.
     pub(crate) from: usize,
-    /// Messages before this sequence were counted.
+    /// Messages before this sequence were counted as taken.
     counted: usize,
     /// The words of the readers at the last check.
     seen: Box<[SeenReader]>,

@@ -181,7 +181,7 @@ pub struct TapStream<T = ()> {
     topic: Arc<Topic>,
     subscriber: Arc<SubscriberState>,
     /// Makes the node wait for the stream, and reports confirmed and left messages to the node;
-    /// `None` if the tap has none.
+    /// `None` if the tap has no guard.
     busy: Option<BusyGuard>,
     schema: Schema,
     line: Arc<Line<EdgeValue>>,
@@ -220,7 +220,7 @@ struct Missed {
     value: EdgeValue,
 }
 
-/// Wakes the publisher when the reader has left.
+/// Wakes the publisher when dropped, which is after the reader has left.
 struct Leaving(Arc<PublisherState>);
 
 impl Drop for Leaving {

@@ -186,7 +186,8 @@ impl Ends {
         self.control.until(|| self.control.phase() > Phase::Run).await;
     }
 
-    /// Waits until the time for these deliveries is over. Then the transport must end at once.
+    /// Waits until the time for the deliveries after [`draining`](Ends::draining) is over. Then the
+    /// transport must end at once.
     pub async fn stopped(&self) {
         self.control.stopped().await;
     }

@@ -87,6 +87,7 @@ impl Connection {
     /// Sends a packet, from any thread, without waiting. If the socket has no room, the packet
     /// waits for the peer, together with a copy of the descriptor.
     ///
+    /// # Errors
     /// If the packet will not arrive. The connection ends then, if it has not ended; it stays only
     /// if this process has no descriptor left for the packet.
     pub fn send(
@@ -303,8 +304,8 @@ const READS: usize = 4;
 #[derive(Debug)]
 pub struct WakeSocket {
     stream: Stream,
-    /// The same end of the socket. An executor may close its stream later than it is dropped; a
-    /// shutdown of this one takes effect at once.
+    /// The same end of the socket as `stream`. The executor may close the stream only after its
+    /// drop; a shutdown of this handle takes effect at once.
     socket: UnixStream,
     /// The peer has closed its end.
     has_ended: bool,

@@ -91,7 +91,7 @@ impl ControlThread {
     }
 
     /// Gives `handler` the next connection with this token. With `process`, only a connection of
-    /// that process counts. The token is used up then.
+    /// that process counts. That connection uses the token up.
     pub fn expect(&self, token: Token, process: Option<u32>, handler: Arc<dyn Handler>) {
         self.shared.tokens.insert(token, process, handler);
     }
@@ -109,9 +109,9 @@ impl ControlThread {
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) and
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if no process listens there,
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if its queue of connections is full, and others
-    /// as [`unix::connect`](crate::endpoint::unix::connect).
-    /// The handler is not called then.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if its queue of connections is full, and otherwise
+    /// the errors of [`unix::connect`](crate::endpoint::unix::connect). After an error the handler
+    /// is not called.
     pub fn connect(
         &self,
         path: &Path,

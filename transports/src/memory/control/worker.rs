@@ -176,8 +176,8 @@ impl Worker {
         }
     }
 
-    /// Handles the end of a peer's process. Another process may have its socket, but not its
-    /// regions.
+    /// Handles the end of a peer's process. Another process may still have the peer's socket, but
+    /// not its regions.
     fn bury(&mut self, id: u64) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let reason = match entry.read(&self.shared.tokens, &self.shared.closers, LAST_PACKETS) {
