@@ -47,7 +47,7 @@ thread_local! {
     static CURRENT: Cell<*const TaskBudget> = const { Cell::new(ptr::null()) };
     /// The child task that this thread polls.
     static CHILD: RefCell<Option<Joined>> = const { RefCell::new(None) };
-    /// The last task that [`poll_traced`] polls on this thread.
+    /// The innermost task that [`poll_traced`] is polling on this thread.
     static TRACED: RefCell<Option<Arc<TaskBudget>>> = const { RefCell::new(None) };
 }
 

@@ -78,12 +78,12 @@ impl Reader {
                     self.set_turn(index + 1);
                     left -= 1;
                 }
-                // An edge with deliveries that are not handled yet cannot be removed.
+                // An edge with deliveries that are not handled yet stays until the next receive.
                 Found::Closed if self.is_unshown(index) => return None,
                 Found::Closed => {
                     self.remove_edge(index, false);
                     let Some(crowd) = &self.crowd else {
-                        // Few edges are left, so it checks them in turn.
+                        // Few edges are left, so the reader checks them in turn.
                         return self.find_in_rest();
                     };
                     left = crowd.count();

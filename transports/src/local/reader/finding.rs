@@ -92,7 +92,7 @@ impl Reader {
                     self.pass_turn();
                     idle += 1;
                 }
-                // An edge with deliveries that are not handled yet cannot be removed.
+                // An edge with deliveries that are not handled yet stays until the next receive.
                 Found::Closed if self.is_unshown(self.turn) => return None,
                 Found::Closed => {
                     self.remove_edge(self.turn, false);
@@ -302,7 +302,8 @@ impl Reader {
     /// Finds as [`find`](Self::find) does, and parks the task if there is nothing.
     #[inline(never)]
     pub(in crate::local) fn find_or_park(&mut self, context: &Context<'_>) -> Found {
-        // Ends the current delivery here: `find` would do this, but `find_again` seldom calls it.
+        // Ends the current delivery here: `find` would do this, but `find_again` seldom calls
+        // `find`.
         self.end_handling(false);
         let found = self.find_again();
         if !matches!(found, Found::Empty) {

@@ -168,11 +168,11 @@ impl MappedRing {
 /// The messages that gating subscriptions left unread since a shutdown began.
 #[derive(Debug, Default)]
 pub(crate) struct Abandoned {
-    /// The position of the first message that one of these subscriptions has not taken.
+    /// The position of the first message that the subscriptions have left unread.
     pub(crate) place: Option<usize>,
     /// A subscription left with a message in flight.
     pub(crate) in_flight: bool,
-    /// The ends of these subscriptions at a mapped ring, which keep their positions there.
+    /// The ends of these subscriptions at a mapped ring. They keep the positions in the ring.
     ends: Vec<LeftEnd>,
 }
 

@@ -216,7 +216,7 @@ impl RemoteReaders {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("reader {entry} has written invalid words into shared memory: {fault}")]
 pub struct MemoryFault {
-    /// The place of the reader in its memory.
+    /// The place of the reader in the memory of its process.
     pub entry: usize,
     /// The fault of the reader.
     pub fault: ReaderFault,
@@ -235,7 +235,7 @@ impl SharedRing for RemoteReaders {
         if let Some(ring) = self.ring.upgrade() {
             self.import(&ring);
         }
-        // Stores them even if the entry does not follow the readers' positions yet.
+        // Stores the positions even if the entry does not follow them yet.
         self.last.get_or_init(|| LastPositions {
             gating: self.cursors.position(true),
             observing: self.cursors.observed(),

@@ -224,7 +224,7 @@ impl Edge {
     /// reported.
     pub(crate) fn has_ended_quietly(&self) -> bool {
         let is_read = || self.consumer.depth() == 0 && self.passed == 0;
-        // Only a local publisher never has gaps to report.
+        // Publishers of all other origins may have gaps to report.
         let reports_nothing = matches!(self.publisher.origin, Origin::Local);
         reports_nothing && self.publisher.ring.is_closed() && is_read()
     }

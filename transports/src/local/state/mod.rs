@@ -70,7 +70,7 @@ pub(crate) struct PublisherState {
 pub struct RingStatus {
     /// The publisher.
     pub publisher: Arc<str>,
-    /// Its epoch.
+    /// The publisher's epoch.
     pub epoch: u64,
     /// The number of messages that the slowest gating reader still needs.
     pub depth: usize,
@@ -134,7 +134,7 @@ impl Origin {
         }
     }
 
-    /// Whether it is the ring of a `drop-newest` subscription.
+    /// Whether a pump fills the ring, for a `drop-newest` subscription.
     #[inline]
     pub(crate) fn is_pump(&self) -> bool {
         self.pump().is_some()
@@ -379,13 +379,13 @@ impl Numbered for ReaderEntry {
     }
 }
 
-/// When a subscription ends although publishers are left. 0 in its place means never.
+/// When a subscription ends although publishers are left. In `last_call`, 0 means never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum LastCall {
-    /// Once it has read all messages.
+    /// Once the subscription has read all messages.
     WhenEmpty = 1,
-    /// Once it has read the messages that were sent before the call.
+    /// Once the subscription has read the messages that were sent before the call.
     AfterSent = 2,
     /// At once.
     Now = 3,
@@ -403,13 +403,13 @@ pub(crate) struct SubscriberState {
     pub(crate) bell: Doorbell,
     /// Edges to new publishers that the subscription has not added to its own list yet.
     pub(crate) incoming: Versioned<Vec<Edge>>,
-    /// Shows which of its publishers have messages.
+    /// Shows which of the subscription's publishers have messages.
     pub(crate) ready: Arc<ReadyList>,
     /// All publishers that the subscription reads.
     pub(crate) publishers: Roster<Arc<PublisherState>>,
     /// The subscription has requested a message.
     pub(crate) has_requested: AtomicBool,
-    /// A [`LastCall`], or 0.
+    /// A [`LastCall`]; 0 if there was none.
     pub(crate) last_call: AtomicU8,
     /// The subscription stands for the readers of another process.
     is_tap: bool,

@@ -122,7 +122,7 @@ pub(crate) struct Pressure {
 #[derive(Default)]
 struct Notified {
     exceeded: bool,
-    /// A thread is calling the observer, and compares again afterwards.
+    /// A thread is calling the observer. It also reports changes that happen meanwhile.
     is_notifying: bool,
 }
 

@@ -90,7 +90,7 @@ struct OpenEvictions {
     /// The evicted readers, by the number of the subscription.
     readers: Vec<(u64, Claim, Arc<str>)>,
     pending: VecDeque<EvictionChange>,
-    /// A thread is calling the observers, until no change is pending.
+    /// A thread is calling the observers. It also reports changes that become pending meanwhile.
     is_notifying: bool,
 }
 

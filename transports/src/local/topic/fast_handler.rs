@@ -65,7 +65,8 @@ pub(crate) struct Handled {
 }
 
 impl Handled {
-    /// Takes the publisher's end of the ring, if there are handlers.
+    /// Creates the handlers of a publisher, and takes its end of the ring. If there are no
+    /// handlers, returns `None` and leaves the end.
     pub(crate) fn new(
         handlers: Vec<FastHandler>,
         watch: &Arc<OnceLock<Arc<dyn HandlerWatch>>>,

@@ -493,7 +493,7 @@ impl Drop for KeepOpen {
 // A reader's membership in a topic: joining it, and receiving edges to new publishers.
 
 /// A reader's membership in a topic. The owner must call
-/// [`remove_subscriber`](Topic::remove_subscriber) before it drops its edges.
+/// [`remove_subscriber`](Topic::remove_subscriber) before it drops the reader's edges.
 pub(crate) struct Membership {
     pub(crate) topic: Arc<Topic>,
     pub(crate) state: Arc<SubscriberState>,

@@ -410,7 +410,7 @@ impl TaskTrace {
         }
     }
 
-    /// Begins a delivery without a trace. Nothing reads the area then.
+    /// Begins a delivery without a trace. Nothing reads `area` until the next delivery.
     fn handle_untraced(&self) {
         self.current.store(Current::Untraced as u8, Ordering::Relaxed);
     }

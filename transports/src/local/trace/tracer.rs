@@ -94,9 +94,9 @@ pub struct Tracer {
 /// A message of a traced topic, or a request.
 #[derive(Clone, Copy, Debug)]
 pub struct TracedMessage<'a> {
-    /// Its topic.
+    /// The topic of the message.
     pub topic: &'a Arc<str>,
-    /// Its publisher, or its requester.
+    /// The publisher of the message, or the requester.
     pub publisher: &'a Arc<str>,
     /// The message's number among the messages of this sender.
     pub sequence: u64,

@@ -300,7 +300,7 @@ impl HandlerFailure {
     }
 }
 
-/// Errors are equal if their texts are.
+/// Two errors are equal if their texts are equal.
 impl PartialEq for HandlerFailure {
     fn eq(&self, other: &HandlerFailure) -> bool {
         match (self, other) {

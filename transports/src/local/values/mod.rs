@@ -243,7 +243,7 @@ impl fmt::Display for Policy {
 pub struct SubscribeOptions {
     /// What happens when the subscription is slower than a publisher.
     pub policy: Policy,
-    /// Where it starts with publishers that exist already.
+    /// Where the subscription starts with publishers that exist already.
     pub start: Start,
 }
 

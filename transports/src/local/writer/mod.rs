@@ -33,7 +33,7 @@ pub(crate) struct Writer {
     pub(crate) state: Arc<PublisherState>,
     /// `None` after [`close`](Writer::close), and for a topic with fast handlers.
     pub(crate) producer: Option<Producer<Ring>>,
-    /// The fast handlers, with the producer, for a topic that has handlers.
+    /// The fast handlers and the producer; only for a topic with fast handlers.
     handled: Option<Box<Handled>>,
     pub(crate) line: Arc<Line<PublisherValue>>,
     area: TraceArea,
