@@ -214,7 +214,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> Drop for Link<S, IN_MEMORY> {
     }
 }
 
-/// The control threads of the two ends.
+/// The control threads of the two ends. Dropping it stops them.
 struct Memory {
     there: Arc<ControlThread>,
     here: Arc<ControlThread>,

@@ -60,7 +60,7 @@ impl TestTransport for Local {
     }
 }
 
-/// Creates a topic for the side of this executor.
+/// Creates a topic that uses this executor, unless the law has a clock of its own.
 pub(super) fn topic(
     pair: &Pair,
     executor: &Arc<dyn Executor>,

@@ -6,8 +6,8 @@
 //!
 //! To test a transport, implement [`TestTransport`] and write `conformance!(MyTransport);` in a
 //! test file: it makes one test per law, on plain [`Threads`]. [`laws()`] and [`check()`] run them
-//! on any executor, and on any two. A constant of the transport says how it differs
-//! ([`TestTransport::RINGS`]); the laws are the same for all. Links need a [`StreamPair`].
+//! on any executor, and on any two. The laws are the same for all transports; the constant
+//! [`TestTransport::RINGS`] says how a transport differs. Links need a [`StreamPair`].
 //!
 //! ```
 //! use mycelium_transports::conformance::{self, Local, Threads};
@@ -47,9 +47,9 @@ pub use threads::Threads;
 #[message(topic = "conformance", id = 0xFFFE)]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// The index of its publisher.
+    /// The index of the message's publisher.
     pub publisher: u64,
-    /// Its number among the publisher's messages.
+    /// The message's number among the publisher's messages.
     pub number: u64,
 }
 
@@ -302,7 +302,7 @@ struct Account {
 }
 
 impl Account {
-    /// Counts a delivery, and returns its gap.
+    /// Counts a delivery. Returns the gap if it is one.
     #[track_caller]
     fn count(&mut self, delivery: Delivery<Probe>) -> Option<Gap> {
         match delivery {

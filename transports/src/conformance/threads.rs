@@ -111,7 +111,7 @@ fn wake_in_time(alarms: &Receiver<Alarm>) {
     }
 }
 
-/// A timer, which is ready at its deadline.
+/// A timer, which is ready at its deadline. Dropping it cancels its alarm.
 struct Timer {
     at: Instant,
     /// The number by which the timer's thread knows it; `None` if its waker is not set.

@@ -36,8 +36,8 @@ impl Reading {
         pairs.find(|(name, _)| *name == key).map_or("", |(_, value)| value)
     }
 
-    /// Whether a line of buckets belongs to a latency. The labels of services' lines begin with the
-    /// service.
+    /// Whether a line of buckets belongs to a latency: its label begins with the topic. The label
+    /// of a service's histogram begins with the service.
     pub(super) fn is_of_latency(&self) -> bool {
         self.label.starts_with("topic=")
     }
@@ -91,9 +91,9 @@ pub struct Metric {
     pub service: String,
     /// The metric's name.
     pub name: String,
-    /// Its labels, in the order in which the service gave them.
+    /// The metric's labels, in the order in which the service gave them.
     pub labels: Vec<(String, String)>,
-    /// Its value.
+    /// The metric's value.
     pub value: MetricValue,
 }
 

@@ -348,7 +348,7 @@ pub(super) struct Segment {
 /// The shape of a segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
-    /// The number of its first word in the region.
+    /// The number of the segment's first word in the region.
     first_word: usize,
     /// The words before the descriptors.
     header: usize,

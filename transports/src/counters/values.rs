@@ -395,7 +395,7 @@ values! {
     LatencyValue of Latency {
         /// Measured messages.
         Count = "count",
-        /// The sum of their latencies. It wraps.
+        /// The sum of the latencies of all measured messages. It wraps.
         Sum = "sum",
         /// The least latency; 0 if there is none.
         Least = "least",

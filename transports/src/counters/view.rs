@@ -46,7 +46,7 @@ pub enum ViewError {
     Magic {
         /// `"mycelcnt"` as a number.
         expected: u64,
-        /// The word found there.
+        /// The value of word 0.
         found: u64,
     },
     /// The region has another layout.
@@ -68,7 +68,7 @@ pub enum ViewError {
     Truncated {
         /// The incomplete part.
         what: &'static str,
-        /// The first word after it.
+        /// The first word after the incomplete part.
         end: u64,
         /// How many words there are.
         words: usize,
@@ -87,7 +87,7 @@ pub enum ViewError {
         least: u64,
         /// The greatest possible value.
         most: u64,
-        /// The word found there.
+        /// The value of the word.
         found: u64,
     },
     /// An entry in the list of segments contradicts the segment.
@@ -101,7 +101,7 @@ pub enum ViewError {
         segment: usize,
         /// The incomplete part.
         what: &'static str,
-        /// The first word after it.
+        /// The first word after the incomplete part.
         end: u64,
         /// The first word of the segment.
         first: u64,
@@ -131,9 +131,10 @@ impl ViewError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KindView {
-    /// Its name, as [`Kind::name`](crate::counters::Kind::name).
+    /// The kind's name, as [`Kind::name`](crate::counters::Kind::name).
     pub name: String,
-    /// The names of its values, in order, as [`Kind::values`](crate::counters::Kind::values).
+    /// The names of the kind's values, in order, as
+    /// [`Kind::values`](crate::counters::Kind::values).
     pub values: Vec<String>,
 }
 
@@ -154,17 +155,17 @@ pub(in crate::counters) struct Layout {
 /// A segment in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::counters) struct Listed {
-    /// The number of its first word in the region.
+    /// The number of the segment's first word in the region.
     first_word: u64,
-    /// How many lines it has.
+    /// How many lines the segment has.
     lines: u64,
-    /// The number of the first word of its descriptors. The next word of the list has the first
-    /// word of its values.
+    /// The number of the first word of the descriptors of its lines. The next word of the list has
+    /// the first word of their values.
     descriptors: u64,
     values: u64,
-    /// The inode of its memfd. 0 if it has none.
+    /// The inode of the segment's memfd; 0 if there is none.
     pub(in crate::counters) inode: u64,
-    /// The descriptor of its memfd in the process.
+    /// The descriptor of the segment's memfd in the process that owns it.
     pub(in crate::counters) descriptor: u64,
 }
 

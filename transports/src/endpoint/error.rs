@@ -46,7 +46,7 @@ pub enum BindError {
         directory: PathBuf,
         /// The directory of the socket.
         socket: PathBuf,
-        /// One of these users; `None` for the members of a group.
+        /// A user who cannot reach the socket; `None` if these are the members of a group.
         user: Option<u32>,
     },
     /// A live process listens at this address already.
@@ -118,7 +118,7 @@ fn advice(error: &io::Error) -> &'static str {
 pub struct PathTooLong {
     /// The path.
     pub path: PathBuf,
-    /// Its length in bytes.
+    /// The length of the path in bytes.
     pub found: usize,
 }
 
@@ -149,7 +149,7 @@ impl PathTooLong {
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum UntrustedSocket {
-    /// Other users can replace the files in its directory.
+    /// Other users can replace the files in the socket's directory.
     #[error("directory `{}` {problem}", directory.display())]
     Directory {
         /// The directory.

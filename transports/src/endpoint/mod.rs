@@ -46,7 +46,7 @@ pub use unix::Access;
 pub enum Endpoint {
     /// A Unix socket.
     Unix {
-        /// Its path.
+        /// The path of the socket.
         path: PathBuf,
         /// The users that may connect, and the user that listens.
         access: Access,

@@ -26,7 +26,7 @@ pub struct TlsError {
 pub enum TlsFile {
     /// The certificate.
     Certificate,
-    /// Its private key.
+    /// The certificate's private key.
     Key,
     /// The authorities.
     Authorities,
@@ -97,7 +97,7 @@ pub enum TlsProblem {
     /// The key is an RSA key of a size that cannot be used.
     #[error("an RSA key has 2048 to 4096 bits, and this one has {bits}")]
     KeySize {
-        /// Its size.
+        /// The size of the key in bits.
         bits: usize,
     },
     /// The key cannot be used.

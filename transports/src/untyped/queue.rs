@@ -240,7 +240,7 @@ struct IncomingStream {
     source: Arc<Source>,
     /// The sequence of the next message.
     next: u64,
-    /// The number of discarded messages before it that are not in a gap yet.
+    /// The number of discarded messages before `next` that are not in a gap yet.
     discarded: u64,
     /// The number of discarded messages whose credit was not granted again yet.
     ungranted: u32,

@@ -244,7 +244,7 @@ pub enum UntypedDelivery<'a> {
     Subscribed {
         /// The name of the node.
         node: &'a str,
-        /// The layout of its messages.
+        /// The layout of the topic's messages.
         layout: &'a Arc<Layout>,
     },
     /// The connection was lost. The link connects again, and reports the end of further connections
@@ -257,7 +257,7 @@ pub enum UntypedDelivery<'a> {
     Began {
         /// The publisher.
         source: &'a Source,
-        /// The sequence of its next message.
+        /// The sequence of the publisher's next message.
         first: u64,
     },
     /// A message.
@@ -277,7 +277,7 @@ pub enum UntypedDelivery<'a> {
     Ended {
         /// The publisher.
         source: &'a Source,
-        /// The sequence after its last message.
+        /// The sequence after the publisher's last message.
         next: u64,
     },
     /// A publisher has ended while this side was not connected. It is unknown how many messages are

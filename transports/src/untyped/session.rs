@@ -58,7 +58,7 @@ pub(super) struct Session {
     streams: IncomingStreams,
     /// The time since which the reader takes none of the waiting items.
     idle_since: Option<Duration>,
-    /// Credit was granted for the items that wait here, since messages are discarded.
+    /// Messages are discarded, and new credit was granted for the items that wait here.
     has_granted: bool,
     timer: Option<(Duration, SendFuture<()>)>,
     /// The topic was accepted at least once.
@@ -465,7 +465,8 @@ impl Traffic<TOPICS, STREAMS> for Session {
             return self.fail(now, link, error);
         }
         if self.streams.discards && !self.has_granted {
-            // Messages that wait here have used credit, so the window begins again after them.
+            // The messages that wait here have used credit, so each stream gets its whole window
+            // again.
             self.has_granted = true;
             self.streams.grant_all(link);
         }

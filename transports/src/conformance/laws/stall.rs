@@ -75,8 +75,8 @@ pub async fn a_reader_that_stalls_is_evicted_until_it_reads<T: TestTransport>(pa
     }
 }
 
-/// Sends messages from `first` on until one is refused, at most more than all buffers together
-/// hold. Returns the number of the next message, and whether one was refused.
+/// Sends messages from `first` on until one is refused, and stops once it has sent more than all
+/// buffers together hold. Returns the number of the next message, and whether one was refused.
 fn burst(publisher: &mut impl Publish, first: u64) -> (u64, bool) {
     let end = first + 32;
     let refused = (first..end).find(|number| publisher.try_emit(probe(0, *number)).is_err());
