@@ -15,7 +15,7 @@
 //! another process, segment by segment as the list grows. The first one has the name
 //! `mycelium-counters`, further ones `mycelium-counters-more`.
 //!
-//! Words, all `u64`. They describe themselves:
+//! The content of the words, all `u64`:
 //!
 //! | word | content |
 //! | --- | --- |
@@ -39,8 +39,8 @@
 //! | descriptors + (9) *i* | descriptor of line *i*: generation (0: unused), kind, label length, label |
 //! | values + (10) *i* | values of line *i* |
 //!
-//! A line's sixteen values fill two cache lines. The first ones are those that are counted for each
-//! message. Lines of two writers never share a cache line, nor a pair of cache lines that a
+//! A line's sixteen values fill two cache lines. The first values are the ones that are counted for
+//! each message. Lines of two writers never share a cache line, nor a pair of cache lines that a
 //! processor fetches together.
 //!
 //! The counters, gauges and histograms of services are lines, too; [`Metric`] is read from them. A

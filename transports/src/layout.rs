@@ -69,7 +69,7 @@ pub enum FieldKind {
     },
     /// A struct.
     Struct(Layout),
-    /// An enum, which has one of these values.
+    /// An enum, whose values the [`EnumLayout`] lists.
     Enum(EnumLayout),
 }
 
@@ -376,7 +376,7 @@ pub enum LayoutError {
     /// More bytes follow the form.
     #[error("{count} bytes follow the layout")]
     Trailing {
-        /// The number of these bytes.
+        /// The number of bytes after the form.
         count: usize,
     },
     /// The form does not begin with a struct.
@@ -428,7 +428,7 @@ pub enum LayoutError {
     Size {
         /// The size of the struct.
         size: usize,
-        /// The sum of its fields.
+        /// The sum of the sizes of its fields.
         fields: usize,
     },
     /// The layout is not the one that the peer has announced.

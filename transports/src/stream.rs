@@ -32,7 +32,7 @@ pub type NodeLink<'b> = Link<'b, TOPICS, STREAMS>;
 
 /// The limit on the topics that one process reads from another process.
 pub const TOPICS: usize = 64;
-/// The limit on the publishers of these topics that are read at once.
+/// The limit on the publishers that one process reads at once from another process.
 pub const STREAMS: usize = 128;
 
 // The bytes that one call of a stream has read or written, and their counters.
