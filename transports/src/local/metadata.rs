@@ -161,8 +161,8 @@ pub(super) struct ReadMetadata {
 }
 
 impl ReadMetadata {
-    /// Creates this state for a new reader; `None` if it does not use areas. `lines` creates the
-    /// lines for its latencies.
+    /// Creates the state for a new reader; `None` if the topic's slots have no areas. `lines`
+    /// creates the lines of counters for the reader's latencies.
     pub(super) fn new(
         recorded: &Recorded,
         lines: impl FnOnce() -> LatencyLines,

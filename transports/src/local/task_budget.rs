@@ -235,7 +235,7 @@ impl HandleBudget {
         self.task.is_some()
     }
 
-    /// Whether the task must yield before its next operation. If so, it was woken again.
+    /// Whether the task must yield before its next operation. If so, this wakes the task again.
     #[inline]
     pub(super) fn is_exhausted(&mut self, context: &Context<'_>) -> bool {
         let is_exhausted = match &self.task {

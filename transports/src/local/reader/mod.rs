@@ -189,7 +189,7 @@ impl Reader {
         DeferredWakes::of_subscription(self.membership.state.clone())
     }
 
-    /// Whether the task must yield before its next operation. If so, it was woken again.
+    /// Whether the task must yield before its next operation. If so, this wakes the task again.
     #[inline]
     pub(crate) fn is_exhausted(&mut self, context: &Context<'_>) -> bool {
         let is_exhausted = self.budget.is_exhausted(context);

@@ -73,7 +73,7 @@ pub enum RingMemory {
         /// The page size of the memory.
         pages: PageSize,
         /// Whether creating a ring fails if memory cannot be shared, or if there are not enough
-        /// pages of this size. If not, the ring is on the heap then.
+        /// pages of this size. If not, the ring is put on the heap.
         is_required: bool,
     },
 }
@@ -142,8 +142,9 @@ pub struct MappedRing {
 
 impl MappedRing {
     /// Creates the ring over these regions, for messages with this area. `cursors` has room for
-    /// `readers`, one of which is the floor. `proxy` is the publisher's entry for this process, if
-    /// it gates. Returns `None` if the regions do not fit each other.
+    /// `readers`, one of which is the floor. `proxy` is the publisher's entry for this process;
+    /// `None` if the publisher does not wait for this process. Returns `None` if the regions do not
+    /// fit each other.
     #[must_use]
     pub fn new(
         data: ForeignData<Mapping>,
@@ -200,7 +201,8 @@ impl Abandoned {
 }
 
 /// An end of a mapped ring that is no longer used to read. Its position stays in the shared memory,
-/// even after a drop, because without it the publisher would treat its messages as finished.
+/// even after a drop, because without it the publisher would treat the messages after it as
+/// finished.
 #[derive(Debug)]
 pub(crate) struct LeftEnd(Option<Consumer<Ring>>);
 

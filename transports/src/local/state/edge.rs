@@ -510,7 +510,8 @@ impl PublisherState {
     /// none needs any. At a shutdown, subscriptions that have left since it began count, too.
     pub(crate) fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         let numbering = self.origin.numbering()?;
-        // Stops the pump, so that no messages move between the read of its end and of its depth.
+        // Stops the pump, so that no messages move between the reads of the ring's end and of the
+        // depth.
         let _still = self.stop_pump();
         // Reads the gaps before the positions, because a reader reports a gap before it takes what
         // follows.
@@ -597,7 +598,7 @@ impl PublisherState {
     /// taken.
     pub(crate) fn settle_abandoned(&self, at_shutdown: impl FnOnce() -> bool) {
         // Keeps the positions: the publisher's process may not know yet that the connection has
-        // ended, and would treat its messages as finished.
+        // ended. Without the positions it would treat its messages as finished.
         if self.origin.mapped().is_some_and(MappedOrigin::is_gone) {
             return;
         }

@@ -81,8 +81,8 @@ pub struct RingStatus {
     pub capacity: usize,
     /// The label of the publisher's line of counters.
     pub label: String,
-    /// The names of its present readers, subscriptions and other nodes, as in the labels of their
-    /// lines.
+    /// The names of the publisher's present readers, which are subscriptions and other nodes, as in
+    /// the labels of their lines of counters.
     pub readers: Vec<String>,
 }
 

@@ -18,8 +18,8 @@ use crate::local::values::HandlerFailure;
 
 /// Observes the fast handlers of a topic while they run, to name a handler that blocks.
 pub trait HandlerWatch: Send + Sync {
-    /// Creates the mark of a publisher, with its first message. `handlers` are the names of its
-    /// handlers.
+    /// Creates the mark of a publisher. Called before the publisher's first message is handled.
+    /// `handlers` are the names of the handlers.
     fn mark(&self, topic: &str, publisher: &str, handlers: &[Arc<str>]) -> Box<dyn HandlerMark>;
 }
 

@@ -373,9 +373,9 @@ impl TaskTrace {
     }
 
     /// Begins a delivery: the task of the actor named `actor` handles a message of this type. It
-    /// becomes the current delivery, as in [`take`](TaskTrace::take). It has the trace that its
-    /// sender has `passed`, or none if the sender's own delivery had none. If the sender passed
-    /// nothing, the delivery begins a trace if it is in the sample.
+    /// becomes the current delivery, as in [`take`](TaskTrace::take). The delivery gets the trace
+    /// that the message's sender has `passed`, or none if the sender's own delivery had none. If
+    /// the sender passed nothing, the delivery begins a trace if it is in the sample.
     pub fn begin(&self, message_type: &str, actor: &Arc<str>, passed: Option<&TraceCell>) {
         self.end_handling(false);
         let mut state = lock(&self.state);

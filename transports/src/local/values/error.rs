@@ -288,7 +288,8 @@ pub enum HandlerFailure {
 }
 
 impl HandlerFailure {
-    /// Returns the code of the error that the handler returned, or of its panic, if they have one.
+    /// Returns the code at the end of the text of the handler's error or panic, or else a general
+    /// code.
     fn code(&self) -> Code {
         match self {
             HandlerFailure::Error(error) => {

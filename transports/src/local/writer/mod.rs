@@ -101,7 +101,7 @@ impl Writer {
         DeferredWakes::of_publisher(self.state.clone(), self.line.clone())
     }
 
-    /// Whether the task must yield before its next operation. If so, it was woken again.
+    /// Whether the task must yield before its next operation. If so, this wakes the task again.
     #[inline]
     pub(crate) fn is_exhausted(&mut self, context: &Context<'_>) -> bool {
         self.budget.is_exhausted(context)

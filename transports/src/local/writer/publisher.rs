@@ -283,7 +283,8 @@ impl<M: Message> Publisher<M> {
         self.writer.sent()
     }
 
-    // Not inlined in a debug build, because its words would stay in the frame of the caller.
+    // Not inlined in a debug build, because the words of the message would stay in the frame of the
+    // caller.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn push_fast(&mut self, message: &M) -> bool {
         !is_large::<M>() && self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())
