@@ -29,7 +29,8 @@ pub struct Pair {
     pub tracer: Option<Arc<Tracer>>,
     /// The share of messages whose latency is measured; `None` if it is not measured.
     pub latency_sample: Option<f64>,
-    /// The clock whose calendar the topics use; `None` if they use the calendar of these executors.
+    /// The clock whose calendar the topics use; `None` if the topics use the calendars of
+    /// `publishers` and `readers`.
     pub clock: Option<Arc<dyn Executor>>,
 }
 

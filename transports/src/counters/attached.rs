@@ -171,7 +171,8 @@ impl AttachError {
     }
 }
 
-/// A process. It stays this process even after its end, when its number may be used again.
+/// A process. It refers to the same process even after the end, when another process may get the
+/// number.
 #[derive(Debug)]
 struct Process {
     number: u32,
@@ -264,7 +265,8 @@ impl Attached {
 
     /// Adds the regions of a process to `found`.
     fn add_process(number: u32, found: &mut Found) -> Result<(), AttachError> {
-        // Opens the process before its descriptors are listed, so that they belong to this process.
+        // Opens the process before its descriptors are listed, so that they belong to the opened
+        // process.
         let process = Arc::new(Process::open(number)?);
         let descriptors = process.descriptors(FIRST_NAME);
         // A process that has ended keeps its number until its parent has waited for it.

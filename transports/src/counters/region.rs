@@ -47,8 +47,8 @@ struct Places {
     most: usize,
     /// Memory for lines that readers cannot see, and the number of its used places.
     hidden: Option<(Segment, usize)>,
-    /// The lines with the totals of replaced lines, by kind and label. Only the owner of the lock
-    /// writes them.
+    /// The lines with the totals of replaced lines, by kind and label. Only the thread that holds
+    /// the lock writes them.
     totals: HashMap<(Kind, String), Place>,
 }
 

@@ -159,8 +159,8 @@ pub(in crate::counters) struct Listed {
     first_word: u64,
     /// How many lines the segment has.
     lines: u64,
-    /// The number of the first word of the descriptors of its lines. The next word of the list has
-    /// the first word of their values.
+    /// The number of the first word of the segment's descriptors. The next word of the list has the
+    /// first word of the segment's values.
     descriptors: u64,
     values: u64,
     /// The inode of the segment's memfd; 0 if there is none.

@@ -46,7 +46,7 @@ pub enum BindError {
         directory: PathBuf,
         /// The directory of the socket.
         socket: PathBuf,
-        /// A user who cannot reach the socket; `None` if these are the members of a group.
+        /// A user who cannot reach the socket; `None` for the members of a group.
         user: Option<u32>,
     },
     /// A live process listens at this address already.

@@ -231,8 +231,8 @@ impl BoundEndpoint {
     }
 
     /// Checks that the address still leads to this process, and restores it if it has vanished: the
-    /// file of a Unix socket can be deleted. Returns whether it was restored. Peers can no longer
-    /// reach an earlier listener then.
+    /// file of a Unix socket can be deleted. Returns whether it was restored. After that, peers can
+    /// no longer reach an earlier listener.
     ///
     /// # Errors
     /// If the address has vanished and cannot be restored. The next call tries again.

@@ -33,7 +33,7 @@ impl Identity {
 /// The settings by which links batch, wait and retry.
 ///
 /// By default the limits are 1,024 connections and 64 handshakes. If the process may have few
-/// descriptors (`RLIMIT_NOFILE`), they are a half and an eighth of that number.
+/// descriptors (`RLIMIT_NOFILE`), the limits are a half and an eighth of the number of descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkConfig {
     /// The rule when a batch is sent.
@@ -187,7 +187,7 @@ impl LinkConfig {
         LinkConfig { batching: Batching::LOW_LATENCY, ..LinkConfig::default() }
     }
 
-    /// Returns settings by which large batches are written, with a buffer for two of them.
+    /// Returns settings by which large batches are written, with a buffer for two batches.
     #[must_use]
     pub fn high_throughput() -> LinkConfig {
         let batching = Batching::HIGH_THROUGHPUT;
@@ -204,7 +204,7 @@ impl LinkConfig {
 
     pub(crate) fn link(&self, identity: &Identity) -> Config {
         // The arrival of a message confirms nothing, because the message may still be lost with
-        // this process. The session confirms it when its readers have finished it.
+        // this process. The session confirms a message when the readers have finished it.
         let confirms = Confirms::ByCaller;
         Config {
             limits: Limits { max_frame: self.max_frame },

@@ -201,7 +201,8 @@ impl Drop for Mapping {
 }
 
 /// Opens a descriptor of the process at the other end of a Unix socket, which becomes readable when
-/// that process has ended. It refers to this process even if another process has its number now.
+/// that process has ended. The descriptor refers to that process even if another process has its
+/// number now.
 ///
 /// # Errors
 /// The system's error: `ENOPROTOOPT` before Linux 6.5, `ESRCH` if the process has ended.
@@ -211,8 +212,8 @@ pub(super) fn peer_process(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(found) })
 }
 
-/// Returns the credentials of the process at the other end of a Unix socket. Its number is `None`
-/// if it is not visible in the namespace of this process.
+/// Returns the credentials of the process at the other end of a Unix socket. The number in them is
+/// `None` if that process is not visible in the namespace of this process.
 ///
 /// # Errors
 /// The system's error.

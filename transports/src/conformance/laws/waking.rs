@@ -51,8 +51,7 @@ pub async fn a_sleeping_publisher_is_woken<T: TestTransport>(pair: Pair) {
     let receives = pair.read(async move {
         let mut sleeps_at = 0;
         for next in 0..count {
-            // One less than the publisher may be ahead, because the message in flight keeps its
-            // slot.
+            // Subtracts one, because the message in flight keeps its slot.
             let held = (next + ahead).saturating_sub(1).min(count - 1);
             while sleeps_at < held {
                 sleeps_at = asleep.next().await.expect("it sleeps before its last message");

@@ -173,7 +173,7 @@ impl Exports {
         self.transient.insert(topic.to_owned());
     }
 
-    /// Keeps the messages of a topic on the sockets of its links, even where these use shared
+    /// Keeps the messages of a topic on the sockets of its links, even where these links use shared
     /// memory.
     pub fn keep_on_socket(&mut self, topic: &str) {
         self.on_socket.insert(topic.to_owned());
@@ -543,8 +543,8 @@ impl fmt::Debug for Exports {
     }
 }
 
-// Past readers, for which no messages are kept. Tells whether a process may be a later process of
-// its node.
+// Past readers, for which no messages are kept. They show whether a process may be a later process
+// of its node.
 
 /// The number of readers that are remembered. It is limited because any peer can connect with any
 /// name; the oldest are forgotten.

@@ -104,8 +104,8 @@ impl Connection {
         sent
     }
 
-    /// Wakes the peer's sleeping tasks, from any thread, without waiting: through the executor
-    /// that has passed a [`WakeSocket`], or else by its control thread.
+    /// Wakes the peer's sleeping tasks, from any thread, without waiting: through the peer's
+    /// executor if that has passed a [`WakeSocket`], or else by the peer's control thread.
     pub fn wake(&self) {
         let mut state = lock(&self.state);
         if state.reason.is_none() && state.wake_socket.as_mut().is_some_and(PeerSocket::ring) {

@@ -1,6 +1,5 @@
 //! The system calls of the control thread: packets and descriptors over a `SOCK_SEQPACKET` socket,
-//! the listener, the poller, and threads that close descriptors. None of them waits, except these
-//! threads.
+//! the listener, the poller, and threads that close descriptors. Only these threads wait.
 
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};

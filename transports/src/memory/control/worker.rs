@@ -143,8 +143,8 @@ impl Worker {
         }
     }
 
-    /// Makes room for one more connection: if there is none, it closes the oldest that has not sent
-    /// its `Hello`. Returns whether there is room.
+    /// Makes room for one more connection: if there is none, closes the oldest connection that has
+    /// not sent its `Hello`. Returns whether there is room.
     fn make_room(&mut self) -> bool {
         let accepted = self.entries.values().filter(|entry| entry.is_accepted).count();
         if accepted < self.shared.limits.connections {
@@ -167,8 +167,8 @@ impl Worker {
         match entry.read(&self.shared.tokens, &self.shared.closers, PACKETS) {
             Ok(()) => {}
             Err(Gone::PeerClosed) if entry.phase == Phase::Connected => {
-                // The peer's process may be about to end, so this waits for that, and reports its
-                // death.
+                // The peer's process may be about to end. The connection waits for that for a
+                // moment, so that a death is reported as one.
                 entry.stop_reading(&self.shared.poller);
                 self.closed.push_back((now() + LAST_WAIT, id));
             }
