@@ -29,7 +29,7 @@ impl<S: Service> Context<S> {
     /// capacity, `backpressure_threshold` in the topology) until it has fallen to three quarters of
     /// the threshold (60 %). Readers that drop messages do not count.
     ///
-    /// For a service that can reduce its rate meanwhile, as below, or emit larger batches:
+    /// Use it to reduce the rate of the service meanwhile, as below, or to emit larger batches:
     ///
     /// ```
     /// # use mycelium::{Context, Result, message, service};

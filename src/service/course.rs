@@ -24,22 +24,23 @@ use crate::supervise::member::{Member, Turn, Verdict};
 use crate::supervise::tree::{Moment, RunEnd, Why};
 use crate::support::log;
 
-/// The part of a life that does not depend on the type of the service.
+/// The part of a service's life (from its first start to its last end) that does not depend on the
+/// type of the service.
 pub(crate) struct Course {
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
     /// `None` if no message that the service reads can become a dead letter.
     pub(crate) dead_letters: Option<DeadLetterWriter>,
-    /// Its place in the supervision of the node.
+    /// The service's place in the supervision of the node.
     pub(crate) member: Member,
     /// Why the previous run ended.
     pub(crate) cause: Option<Box<str>>,
-    /// Dropped last: when the node is notified of the end of the service, everything else is
-    /// dropped.
+    /// Notifies the node of the end of the service. Dropped last, when everything else of the
+    /// service is dropped.
     pub(crate) exit: ExitGuard,
 }
 
 impl Course {
-    /// Waits for the next run. Returns whether there is one.
+    /// Waits until the next run may begin. Returns false if the service has ended instead.
     pub(super) async fn begins(&mut self, waits: &mut Waits) -> bool {
         let node = waits.node.clone();
         // Waits until all services are placed: none runs if one cannot be placed.
@@ -58,8 +59,9 @@ impl Course {
         true
     }
 
-    /// Waits for the next run, or for the end. A shutdown ends the pause before a run and the wait
-    /// for other services, so that the service can drain before the deadline.
+    /// Waits until the next run may begin, or the service has ended. A shutdown ends the pause
+    /// before a run and the wait for other services, so that the service can drain before the
+    /// deadline.
     async fn turn(&mut self, timer: &dyn Executor, node: &ServiceNode) -> Turn {
         {
             let told = pin!(self.member.turn(&*node.executor, timer));
@@ -72,8 +74,8 @@ impl Course {
         self.member.turn(&*node.executor, timer).await
     }
 
-    /// Returns whether another run follows the run that has `ended`. If not, calls `leave`, which
-    /// drops the instance.
+    /// Returns whether another run follows the run that has `ended`. If the supervision tree ends
+    /// the service, calls `leave`, which drops the instance.
     pub(super) fn goes_on(
         &mut self,
         waits: &mut Waits,
@@ -126,8 +128,8 @@ impl Course {
         self.inboxes.is_empty() && waits.is_shutting_down()
     }
 
-    /// Applies the end of a run to the messages in flight, the counters and the test. Returns the
-    /// end for the supervision tree, and the text of the failure.
+    /// Applies the end of a run to the messages in flight, and reports a failure to the node and to
+    /// a test. Returns the end for the supervision tree, and the text of the failure.
     fn settle(&mut self, waits: &Waits, ended: RunEnded) -> (RunEnd, Option<String>) {
         let failure = match ended {
             RunEnded::Well => return (RunEnd::Returned, None),

@@ -67,7 +67,7 @@ impl<S: Service> Context<S> {
     ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
     ///         let mut interval = ctx.interval(Duration::from_secs(1))?;
     ///         for number in 0.. {
-    ///             // At a shutdown this is an error with which the service ends well.
+    ///             // At a shutdown `tick` returns an error, and the service ends well.
     ///             interval.tick().await?;
     ///             ctx.emit(Beat { number }).await?;
     ///         }

@@ -9,7 +9,7 @@ use crate::observe::report::Outcome;
 use crate::plan::Plan;
 use crate::shared::{Lifecycle, Services};
 
-/// Reports how a service ended, when it is dropped.
+/// When dropped, reports to the node how the service has ended.
 pub(crate) struct ExitGuard {
     pub(crate) plan: Arc<Plan>,
     pub(crate) lifecycle: Arc<Lifecycle>,

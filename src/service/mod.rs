@@ -383,8 +383,8 @@ impl<S: Service> Context<S> {
         S::answering(&self.inputs).requests()
     }
 
-    /// Sets the trace of the messages that the service sends, until the result is dropped; for a
-    /// service that forwards the messages of others.
+    /// Sets the trace of the messages that the service sends, until the returned value is dropped.
+    /// For a service that forwards the messages of others.
     pub(crate) fn pass_trace(&self, trace: Option<TraceContext>) -> Passing {
         Passing::new(&self.waits.budget, trace)
     }

@@ -24,15 +24,15 @@ use crate::service::wiring::Wiring;
     note = "put `#[mycelium::service(reads(..), emits(..))]` on `impl {Self} {{ async fn run(..) .. }}`"
 )]
 pub trait HasPorts: Sized + 'static {
-    /// Its name in topologies, logs and counters: the type's name.
+    /// The service's name in topologies, logs and counters: the name of its type.
     const NAME: &'static str;
     /// Whether the service has no subscriptions.
     #[doc(hidden)]
     const IS_SOURCE: bool;
-    /// Its subscriptions.
+    /// The subscriptions of the service.
     #[doc(hidden)]
     type Inputs: Send + 'static;
-    /// Its publishers.
+    /// The publishers of the service.
     #[doc(hidden)]
     type Outputs: Send + 'static;
 
@@ -60,7 +60,7 @@ pub trait RequestVisitor {
 pub trait AnyPublisher: Any {
     /// See [`Publisher::poll_confirmed`].
     fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()>;
-    /// Returns the name of its topic, and the number of unconfirmed messages.
+    /// Returns the name of the publisher's topic, and the number of its unconfirmed messages.
     fn unconfirmed(&self) -> (Arc<str>, usize);
     /// See [`Publisher::poll_until_below`].
     fn poll_until_below(&mut self, context: &task::Context<'_>) -> Poll<()>;
@@ -112,8 +112,8 @@ pub trait EmitsOn<M: Message, const PORT: usize>: HasPorts {
     note = "messages are emitted by value: `*message` of a reference or of a `Received<Message>`"
 )]
 pub trait EmittedBy<S: HasPorts>: Message {
-    /// The future of an emit: [`Emit`]. This trait names it, so that an undeclared message is one
-    /// compiler error.
+    /// The future of an emit: [`Emit`]. It is a type of this trait, so that the compiler reports an
+    /// undeclared message by a single error.
     type Emit<'c>: Future<Output = Result<(), EmitError<Self>>> + From<Emit<'c, Self>>;
 
     #[doc(hidden)]

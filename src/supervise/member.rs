@@ -54,7 +54,7 @@ struct Supervised {
     tree: Tree,
     /// The signals of the children, at the indices of their ids.
     signals: Vec<Option<Arc<Signal>>>,
-    /// The time of the last event, used for members that are dropped.
+    /// The time of the last event. The tree forgets a dropped member as of this time.
     last: Moment,
 }
 
@@ -70,7 +70,8 @@ struct Signal {
 struct Told {
     /// Why the child has ended permanently.
     end: Option<Box<Why>>,
-    /// The waker stays after use: a wake may be late, and then find the waker of the next run.
+    /// The waker of the task. A wake does not remove it: a late wake may find the waker of the next
+    /// run, which still needs it.
     waker: Option<Waker>,
 }
 
@@ -171,9 +172,9 @@ impl Signal {
 /// The next step of a child.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// It begins a run.
+    /// The child begins a run.
     Begin,
-    /// It has ended permanently.
+    /// The child has ended permanently.
     End(Why),
 }
 
@@ -184,7 +185,7 @@ pub(crate) enum Verdict {
     Restart { at: Duration },
     /// Another run follows when the supervisor of the child is restarted.
     Wait,
-    /// It has ended permanently.
+    /// The child has ended permanently.
     End(Why),
 }
 

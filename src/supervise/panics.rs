@@ -48,8 +48,8 @@ pub(crate) fn caught(call: &mut dyn FnMut()) -> Result<(), Panic> {
     panic::catch_unwind(panic::AssertUnwindSafe(call))
 }
 
-/// An instance of a user type. When its task is dropped, a value of its run may panic; a second
-/// panic, in the drop of the instance, would abort the process.
+/// Catches, when dropped, a panic in the drop of a user's instance. Without this, the process would
+/// abort if a value of the run has panicked just before, while the task was dropped.
 pub(crate) struct Held<T>(pub(crate) Option<T>);
 
 impl<T> Drop for Held<T> {

@@ -17,7 +17,7 @@ pub(crate) struct RunTasks {
 }
 
 impl RunTasks {
-    /// Adds a task, which counts until the result is dropped.
+    /// Adds a task. The run waits for it until the returned value is dropped.
     pub(crate) fn add(self: &Arc<RunTasks>) -> LiveTask {
         self.live.fetch_add(1, Ordering::Relaxed);
         LiveTask(self.clone())
@@ -36,7 +36,7 @@ impl RunTasks {
     }
 }
 
-/// A task that has not ended.
+/// Tells the run, when dropped, that a child task has ended.
 pub(crate) struct LiveTask(Arc<RunTasks>);
 
 impl LiveTask {

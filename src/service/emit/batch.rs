@@ -86,7 +86,7 @@ impl<M: Message> Future for EmitBatch<'_, M> {
                 return Poll::Ready(result);
             }
             if this.sent != before {
-                // The wait for room begins only here.
+                // Some messages were sent, so the wait for room begins anew.
                 this.waits.begin();
             }
         }

@@ -132,7 +132,7 @@ pub(crate) struct Waits {
     timers: Option<Box<Timers>>,
     /// Whether the next refused emit yields, because the last one did not.
     yields_next: bool,
-    /// How many publishers it has created in addition to its ports.
+    /// How many publishers the service has created in addition to its ports.
     publishers: usize,
 }
 
@@ -142,16 +142,16 @@ const STALL: Duration = Duration::from_secs(1);
 /// The timers of a service's waits. Later waits reuse them, and do not allocate.
 #[derive(Default)]
 struct Timers {
-    /// Completes when the present wait must be checked for its duration.
+    /// Completes when the duration of the present wait must be checked again.
     stall: Option<SendFuture<()>>,
-    /// The second of the present wait at which it is next reported.
+    /// After this number of seconds the present wait is reported next.
     due: u64,
     deadline: DeadlineTimer,
     /// When the present wait began.
     since: Option<Duration>,
     shutdown: Option<SendFuture<()>>,
-    /// The waker that was registered with `shutdown`. It is kept because that poll locks a list
-    /// that all services share.
+    /// The waker that was registered with `shutdown`. The same waker is not registered again,
+    /// because that locks a list that all services share.
     shutdown_waker: Option<Waker>,
 }
 
@@ -182,7 +182,7 @@ impl Waits {
         self.node.lifecycle.shutdown.is_set()
     }
 
-    /// Creates a publisher with its own name.
+    /// Creates another publisher of the service, named after the service with a `+` and a number.
     fn another_publisher<M: Message>(
         &mut self,
         topic: &str,
@@ -194,7 +194,7 @@ impl Waits {
         Ok(publisher)
     }
 
-    /// Begins a wait.
+    /// Begins a wait: its duration counts from the next call of `watch`.
     pub(crate) fn begin(&mut self) {
         if let Some(timers) = &mut self.timers {
             timers.since = None;
@@ -235,7 +235,8 @@ impl Waits {
         *stall = next.as_mut().poll(context).is_pending().then_some(next);
     }
 
-    /// Watches a call that waits until readers have finished messages of this service on `topic`.
+    /// Logs a warning if `call` waits long until readers have finished messages of this service on
+    /// `topic`.
     pub(crate) fn watch_readers(
         &mut self,
         context: &mut Context<'_>,
@@ -255,7 +256,8 @@ impl Waits {
         });
     }
 
-    /// Watches a call that waits for room in the ring of `topic`: `by` is its slowest reader.
+    /// Logs a warning if `call` waits long for room in the ring of `topic`: `by` is the slowest
+    /// reader.
     pub(crate) fn watch_room(
         &mut self,
         context: &mut Context<'_>,

@@ -40,7 +40,8 @@ impl<'c, M: Message> Emit<'c, M> {
     }
 }
 
-/// Sets the trace of the messages that a task sends, until this is dropped.
+/// Restores, when dropped, the trace of the messages that a task sends. Until then they have
+/// another trace, which `new` sets.
 pub(crate) struct Passing(Arc<TaskBudget>, Option<Replaced>);
 
 impl Passing {

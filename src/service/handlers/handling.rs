@@ -85,8 +85,9 @@ impl<S: Service> Context<S> {
     /// }
     /// ```
     ///
-    /// The error of the handler, if it fails: the message is redelivered, as after any error of a
-    /// service. [`SubscribeError`](crate::error::SubscribeError) if the subscription is taken.
+    /// Returns the error of the handler if it fails; the message is then redelivered, as after any
+    /// error of a service. Returns [`SubscribeError`](crate::error::SubscribeError) if the
+    /// subscription is taken.
     pub async fn handle<M: Message>(&mut self, handler: &mut impl Handler<M>) -> Result<()>
     where
         S: Reads<M>,

@@ -70,7 +70,7 @@ pub trait Bus: Send {
         false
     }
 
-    /// Notes that an emit begins.
+    /// Notes that an emit begins: the time of its wait is counted from zero.
     #[doc(hidden)]
     fn begin(&mut self) {}
 
@@ -206,7 +206,7 @@ impl<'a> Out<'a> {
     }
 }
 
-/// Returns the publisher with its type, if it publishes the topic of `M`.
+/// Returns the publisher as a `Publisher<M>`, if it publishes the topic of `M`.
 #[inline]
 fn of_type<M: Message>(publisher: &mut dyn AnyPublisher) -> Option<&mut Publisher<M>> {
     let publisher = (publisher as &mut dyn Any).downcast_mut::<Publisher<M>>()?;

@@ -15,7 +15,7 @@ pub(super) struct Key {
     pub(super) generation: u32,
 }
 
-/// The time of an event, and a random number.
+/// The time of an event, and a random number, by which the pause before a restart varies.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Moment {
     pub(crate) now: Duration,
@@ -55,7 +55,7 @@ pub(crate) enum AtTop {
     /// The child that failed has ended permanently, and the others continue: the owner of the tree
     /// ends them itself, and [drains](super::Tree::drain) the tree.
     Drain,
-    /// All of its children are stopped, the last one first, and have ended permanently.
+    /// All children of the supervisor are stopped, the last one first, and end permanently.
     Stop,
 }
 
@@ -77,12 +77,12 @@ pub(crate) enum RunEnd {
 /// Why a child has ended permanently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// It returned, or its owner has ended it.
+    /// The child returned, or its owner has ended it.
     Completed,
-    /// It is temporary, and failed, or was stopped because of another child.
+    /// The child is temporary, and failed or was stopped because of another child.
     NotRestarted,
-    /// It failed permanently, or was restarted too often: beyond its own limit, or the limit of
-    /// this supervisor.
+    /// The child failed permanently, or was restarted too often: beyond its own limit, or the limit
+    /// of this supervisor.
     GaveUp { restarts: u32, window: Duration, supervisor: Option<Arc<str>> },
     /// Its supervisor has ended.
     SupervisorEnded,
@@ -105,16 +105,16 @@ pub(crate) enum Command {
 /// The state of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It has no run, and waits for the command to start.
+    /// The child has no run, and waits for the command to start.
     Waiting,
-    /// It was commanded to begin a run at this time.
+    /// The child was commanded to begin a run at this time.
     Told {
         at: Duration,
     },
-    /// It runs, and has not reported that it has started.
+    /// The child runs, and has not reported that it has started.
     Starting,
     Running,
-    /// It was commanded to end its run.
+    /// The child was commanded to end its run.
     Stopping,
 }
 

@@ -23,7 +23,7 @@ struct Slot {
 #[derive(Debug)]
 struct Node {
     parent: Option<SupervisorId>,
-    /// Its place among its siblings, starting at 1.
+    /// The place among the siblings, starting at 1.
     order: u64,
     kind: Kind,
 }
@@ -126,7 +126,8 @@ impl Slots {
         }
     }
 
-    /// Returns a supervisor that has not ended: the caller has just found it, or it has children.
+    /// Returns a supervisor. It cannot have ended: the caller has just found it, or it has
+    /// children.
     pub(super) fn supervisor_mut(&mut self, id: SupervisorId) -> &mut Supervisor {
         match self.node_mut(id.0).map(|node| &mut node.kind) {
             Some(Kind::Supervisor(supervisor)) => supervisor,
@@ -138,7 +139,7 @@ impl Slots {
         self.node(key)?.parent
     }
 
-    /// Returns the parent, and the order among its children.
+    /// Returns the parent of `key`, and the place of `key` among the children of the parent.
     pub(super) fn place(&self, key: Key) -> (Option<SupervisorId>, u64) {
         self.node(key).map_or((None, 0), |node| (node.parent, node.order))
     }

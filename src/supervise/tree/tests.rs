@@ -178,7 +178,7 @@ enum Happens {
     /// A child that was commanded to begin a run begins it.
     Begin,
     Starts,
-    /// A child ends its run: one that was commanded to, if it is `Stopped`.
+    /// A child ends its run. For `Stopped` it is a child that was commanded to end its run.
     Ends(RunEnd),
     IsForgotten,
     IsAdded(Lifetime),
