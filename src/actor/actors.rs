@@ -30,8 +30,8 @@ const COMPARED: usize = 1_000;
 
 /// Actors that are spawned, found and stopped together, on one executor.
 ///
-/// A program without a node creates it by [`Actors::on`]. A handle is cheap to clone. When the last
-/// handle is dropped, the actors continue until all references to them are dropped.
+/// A program without a node creates such a set by [`Actors::on`]. A handle is cheap to clone. When
+/// the last handle is dropped, the actors continue until all references to them are dropped.
 #[derive(Clone)]
 pub struct Actors(pub(super) Arc<Set>);
 

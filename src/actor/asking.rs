@@ -30,7 +30,7 @@ impl<R: Request> Asking<R> {
     }
 }
 
-/// Marks, while it exists, that one actor waits for the reply of another one.
+/// Removes, when dropped, the mark that one actor waits for the reply of another one.
 pub(super) struct Asks {
     pub(super) cell: Arc<dyn AnyCell>,
     pub(super) set: Arc<Set>,

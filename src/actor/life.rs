@@ -83,7 +83,7 @@ pub trait Handles<M>: Actor {
     #[doc(hidden)]
     fn wrap(message: M) -> Self::Mail;
 
-    /// Returns the message that `wrap` was given.
+    /// Returns the message from which `wrap` has made the mail.
     #[doc(hidden)]
     fn unwrap(mail: Self::Mail) -> M;
 }
@@ -97,7 +97,7 @@ pub trait Replies<Q: Request>: Actor {
     #[doc(hidden)]
     fn wrap(request: Ask<Q>) -> Self::Mail;
 
-    /// Returns the request, if it is of this type; otherwise the mail.
+    /// Returns the request in `mail` if it is of this type; otherwise returns `mail` as an error.
     #[doc(hidden)]
     fn unwrap(mail: Self::Mail) -> Result<Ask<Q>, Self::Mail>;
 

@@ -34,7 +34,7 @@ pub struct ActorRef<A: Actor, Q: Queue = Mpsc> {
 }
 
 impl<A: Actor, Q: Queue> ActorRef<A, Q> {
-    /// Creates a reference that is already counted.
+    /// Creates a reference. The caller has already counted it.
     pub(super) fn new(cell: Arc<Cell<A::Mail, Q>>, sender: Q::Sender<A::Mail>) -> ActorRef<A, Q> {
         ActorRef { cell, sender, slots: A::Slots::default(), sent: 0 }
     }

@@ -119,7 +119,7 @@ impl ActorSupervisor {
         self.set.supervision().tree(|tree| tree.health(self.id))
     }
 
-    /// Ends its actors, the last one first. Further actors are refused.
+    /// Ends the supervisor and its actors, the last one first. It refuses further actors.
     pub fn stop(&self) {
         let moment = Moment { now: self.set.executor.now(), jitter: 0 };
         self.set.supervision().tree(|tree| tree.stop(self.id, moment));

@@ -13,8 +13,8 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// Returns whether this can end before its senders: a later request is refused, and a later
-    /// message may be lost.
+    /// Returns whether the node can end this before its senders: a mailbox refuses later requests,
+    /// and a subscription that may lose messages can lose later ones.
     pub(crate) fn can_end_first(&self) -> bool {
         match self {
             Ending::Subscription(finisher) => !finisher.policy().is_gating(),

@@ -193,7 +193,7 @@ impl TestActors {
     #[track_caller]
     pub(super) fn wait_for<T>(&self, mut output: impl FnMut() -> Option<T>, of: &str) -> T {
         for _ in 0..MANY {
-            // Polls the future before anything runs, because its first poll begins a shutdown.
+            // Calls `output` before anything runs, because the first call of a shutdown begins it.
             if let Some(output) = output() {
                 return output;
             }

@@ -137,7 +137,7 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         }
     }
 
-    /// Returns the next message of this type that other actors told it and the test has not
+    /// Returns the next message of this type that other actors told the mock and the test has not
     /// received. If there is none, the actors [run](TestActors::run) until there is one, or all
     /// wait.
     ///
@@ -152,7 +152,8 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         self.record.take()
     }
 
-    /// Returns all messages of this type that others told it and the test has not received.
+    /// Returns all messages of this type that other actors told the mock and the test has not
+    /// received.
     ///
     /// # Panics
     /// Same as [`TestActors::run`].
@@ -165,9 +166,9 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         std::iter::from_fn(|| self.record.take()).collect()
     }
 
-    /// Returns the next request of this type that other actors asked it. The reply reaches the
-    /// requester when the actors run next. If the returned [`Asked`] is dropped, the requester gets
-    /// [`HandlerFailed`](crate::requests::RequestError::HandlerFailed).
+    /// Returns the next request of this type that other actors asked the mock. The reply reaches
+    /// the requester when the actors run next. If the returned [`Asked`] is dropped, the requester
+    /// gets [`HandlerFailed`](crate::requests::RequestError::HandlerFailed).
     ///
     /// # Panics
     /// Same as [`TestActors::run`].

@@ -80,8 +80,8 @@ impl TestTasks {
             return false;
         }
         let waker = Waker::from(self.state.clone());
-        // Polls one task. Other tasks may be ready, whether or not it has ended; the next step
-        // polls them.
+        // Polls the ready tasks until one of them ends. Tasks after it may be ready, too; the next
+        // step polls them.
         if self.tasks.poll_next_unpin(&mut Context::from_waker(&waker)).is_ready() {
             self.state.is_woken.store(!self.tasks.is_empty(), Ordering::SeqCst);
         }

@@ -55,7 +55,7 @@ impl Actors {
     ///         self.words += text.split(' ').count() as u64;
     ///     }
     ///
-    ///     /// At the end, also when it is passivated: the place to save the state.
+    ///     /// Saves the state when the actor ends, also when it is passivated.
     ///     async fn stopped(&mut self) {
     ///         self.store.commit(|store| store.insert(self.user.clone(), self.words));
     ///     }
@@ -65,7 +65,7 @@ impl Actors {
     /// let actors = Actors::on(mycelium_tokio::Tokio::current()?);
     /// let store = Kept::<HashMap<String, u64>>::default();
     /// let saved = store.clone();
-    /// // The factory is the place to load it.
+    /// // The factory loads the saved state.
     /// let make = move |user: &String| Session {
     ///     user: user.clone(),
     ///     words: saved.read(|saved| saved.get(user).copied().unwrap_or(0)),
@@ -76,10 +76,10 @@ impl Actors {
     /// let alice = "alice".to_owned();
     /// sessions.tell(&alice, "good morning".to_owned()).await?;
     /// let ended = sessions.get(&alice)?.ended();
-    /// // Not after a minute, but now.
+    /// // Passivates the actor now, instead of after an idle minute.
     /// sessions.passivate(&alice);
     /// assert_eq!(ended.await, ActorEnd::Passivated);
-    /// // Another actor, with the state of the first one.
+    /// // Creates another actor, with the state of the first one.
     /// sessions.tell(&alice, "hello again my friend".to_owned()).await?;
     /// actors.shutdown(Duration::from_secs(1)).await;
     /// assert_eq!(store.read(|store| store["alice"]), 6);

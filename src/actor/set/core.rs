@@ -34,8 +34,8 @@ const UNREAD: u32 = 16;
 const SHUTS_DOWN: u32 = 32;
 /// The hook `started` of this run has returned.
 const STARTED: u32 = 64;
-/// A task waits for a bit of the word, for example for the end: changes notify `ending`. This is
-/// rare, and notifying an event allocates.
+/// A task waits for a bit of the word, for example for the end. Changes notify `ending` only then,
+/// because notifying an event allocates.
 const AWAITED: u32 = 512;
 /// The actor has ended, and `end` says how.
 const ENDED: u32 = 1024;
@@ -91,7 +91,7 @@ struct Rare {
     /// The actors to notify of the end, by number and relation: each pair is present once, even if
     /// it is added again after a restart.
     watchers: BTreeMap<(u64, Relation), Arc<dyn AnyCell>>,
-    /// The number of watchers at which ended ones are removed.
+    /// When there are this many watchers, the next one that is added removes those that have ended.
     most_watchers: usize,
     /// The actors of other nodes that this actor watches.
     watched: BTreeSet<Arc<str>>,

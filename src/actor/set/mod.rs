@@ -46,7 +46,7 @@ pub(crate) struct Set {
     pub(crate) restart: Arc<Restart>,
     registry: Mutex<Registry>,
     next_id: AtomicU64,
-    /// The number of actors whose end was not yet reported to all.
+    /// The number of actors that live, or whose watchers are not all notified of the end.
     living: AtomicUsize,
     changed: Event,
     pub(crate) on_dead_mail: OnceLock<DeadMailHook>,

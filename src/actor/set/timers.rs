@@ -110,8 +110,8 @@ impl<M> Timers<M> {
         }
     }
 
-    /// Returns the message of an expired timer. A periodic timer is next due at its first multiple
-    /// after `now`.
+    /// Returns the message of an expired timer. A periodic timer is next due at the first multiple
+    /// of its period after `now`.
     fn expire(&mut self, index: usize, now: Duration) -> Option<M> {
         let entry = &mut self.entries[index];
         match &mut entry.message {

@@ -44,8 +44,7 @@ pub fn run_actor<A: Actor, Q: Queue>(
     }
 }
 
-/// Polls a life with a waker that changes of the control word wake. `None` if the actor is
-/// abandoned.
+/// Polls a life, also when the control word changes. Returns `None` if the actor is abandoned.
 pub(crate) fn attended<M: Mail, Q: Queue, F: Future>(
     cell: Arc<Cell<M, Q>>,
     mut living: Pin<&mut F>,
@@ -262,7 +261,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         Ok(())
     }
 
-    /// Counts how a run ended.
+    /// Counts the error or the panic of a run. Returns the end of the actor, or why it has failed.
     fn outcome(&self, ran: Result<Result<ActorEnd, Failure>, Panic>) -> Result<ActorEnd, Failure> {
         match ran {
             Ok(Ok(end)) => Ok(end),
@@ -433,7 +432,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         {
             return Poll::Ready(self.taken(mail));
         }
-        // The count includes this poll itself.
+        // Above 1, messages were handled since the last wait, because this poll has counted itself.
         if self.since_yield > 1 {
             self.core().set_active();
         }

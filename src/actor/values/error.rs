@@ -13,7 +13,7 @@ use thiserror::Error;
 pub enum TellError<M> {
     /// The actor has ended.
     Gone(M),
-    /// Its mailbox is full.
+    /// The mailbox of the actor is full.
     Full(M),
 }
 
@@ -73,17 +73,17 @@ pub enum SpawnActorError {
     /// No actors are spawned any more: the node shuts down, or the parent ends.
     #[error("actor `{actor}` was not spawned: the actors shut down [{code}]", code = self.code())]
     ShuttingDown {
-        /// Its type.
+        /// The type of the actor.
         actor: &'static str,
     },
-    /// Its name is invalid.
+    /// The name of the actor is invalid.
     #[error(
         "actor `{actor}` was not spawned: invalid name `{}`: {NAMES} [{code}]",
         name.escape_debug(),
         code = self.code()
     )]
     Name {
-        /// Its type.
+        /// The type of the actor.
         actor: &'static str,
         /// The name.
         name: String,
@@ -94,7 +94,7 @@ pub enum SpawnActorError {
         code = self.code()
     )]
     NameTaken {
-        /// Its type.
+        /// The type of the actor.
         actor: &'static str,
         /// The name.
         name: String,
@@ -104,7 +104,7 @@ pub enum SpawnActorError {
     /// The mailbox cannot have this capacity.
     #[error("actor `{actor}` was not spawned: its mailbox: {error} [{code}]", code = self.code())]
     Capacity {
-        /// Its type.
+        /// The type of the actor.
         actor: &'static str,
         /// The reason.
         error: CapacityError,
@@ -126,7 +126,7 @@ pub enum SpawnActorError {
         code = self.code()
     )]
     LimitZero {
-        /// Its type.
+        /// The type of the actor.
         actor: &'static str,
     },
     /// Keyed actors were placed on an empty list of executors.
@@ -135,14 +135,14 @@ pub enum SpawnActorError {
         code = self.code()
     )]
     NoExecutors {
-        /// Its type.
+        /// The type of the actor.
         actor: &'static str,
     },
     /// The executor refused the task. An actor that is not `Send` needs an executor that runs local
     /// tasks, and must be spawned on its thread.
     #[error("actor `{actor}` was not spawned: {error} [{code}]", code = self.code())]
     Executor {
-        /// Its type.
+        /// The type of the actor.
         actor: &'static str,
         /// The reason.
         error: SpawnError,

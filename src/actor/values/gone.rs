@@ -7,23 +7,23 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ActorEnd {
-    /// It was stopped, by a reference, by itself, or with its parent.
+    /// The actor was stopped, by a reference, by itself, or with its parent.
     Stopped,
-    /// All references to it were dropped, and it has handled the messages in its mailbox.
+    /// All references to the actor were dropped, and it has handled the messages in its mailbox.
     Unreferenced,
     /// The keyed actor was idle, or was [passivated](crate::actor::Keyed::passivate), and has
     /// handled the messages in its mailbox. The next use of the key creates another actor.
     Passivated,
-    /// It was abandoned: it had not ended by the deadline of a shutdown.
+    /// The actor was abandoned: it had not ended by the deadline of a shutdown.
     Abandoned,
-    /// It failed, and will not be restarted.
+    /// The actor failed, and will not be restarted.
     Failed {
         /// The error, or the text of the panic.
         error: Arc<str>,
     },
-    /// Its node is unreachable: the actor may still live.
+    /// The node of the actor is unreachable: the actor may still live.
     Unreachable,
-    /// No actor of its node has the name: it ended long ago, or never existed.
+    /// No actor of the other node has the name: the actor ended long ago, or never existed.
     NotFound,
     /// The actor is not watched, because this node already has its maximum of watches of that node.
     /// The actor may still live.
@@ -66,10 +66,10 @@ impl fmt::Display for ActorEnd {
 /// An actor that has ended, as its watchers get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gone {
-    /// Its number, which no other actor of this process has.
+    /// The number of the actor, which no other actor of this process has.
     pub id: u64,
-    /// Its name, or its type and number.
+    /// The name of the actor, or its type and number.
     pub actor: Arc<str>,
-    /// How it ended.
+    /// How the actor ended.
     pub end: ActorEnd,
 }

@@ -31,7 +31,7 @@ pub enum WhenFull {
     /// room.
     #[default]
     Wait,
-    /// Both are refused: [`TellError::Full`](crate::actor::TellError::Full),
+    /// `tell` fails with [`TellError::Full`](crate::actor::TellError::Full), and `ask` with
     /// `RequestError::Refused`.
     Refuse,
     /// `tell` drops the message, counts it, and returns `Ok`. A request is refused.

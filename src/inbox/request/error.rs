@@ -12,11 +12,11 @@ use crate::error::ShuttingDown;
 /// Whether a service had taken a request that got no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// No service has taken it, and none will.
+    /// No service has taken the request, and none will.
     No,
-    /// A service took it, and may have acted on it.
+    /// A service took the request, and may have acted on it.
     Yes,
-    /// It was sent to another node, which may or may not have taken it.
+    /// The request was sent to another node, which may or may not have taken it.
     Unknown,
 }
 

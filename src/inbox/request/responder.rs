@@ -25,7 +25,7 @@ use crate::support::lock::lock;
 /// the service has ended permanently: requests wait for the service meanwhile.
 pub struct Answering<Q: Request> {
     mailbox: Arc<MailboxState>,
-    /// Its name is `Service.topic`.
+    /// The name `Service.topic`, and whether the service has taken its requests by `ctx.requests`.
     takes: Takes,
     receiver: Mutex<Taker<Q>>,
     /// The number of the service in the mailbox.

@@ -18,7 +18,7 @@ use super::state::MailboxState;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Failure {
-    /// The service that had taken it dropped it.
+    /// The service that had taken the request dropped it.
     Dropped,
     /// No service takes the request any more.
     Gone,

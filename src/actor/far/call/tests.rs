@@ -61,7 +61,7 @@ fn a_reply_that_is_none_is_invalid() {
     let sum = Sum { sum: 3, is_odd: true, _pad: [0; 7] };
     let reply = ActorReply::new(&sum);
     assert!(matches!(reply.reply::<Sum>(), Replied::Reply(found) if found == sum));
-    // Another size; and a byte that is not a valid `bool`.
+    // The size is that of another type. Below, a byte is not a valid `bool`.
     assert!(matches!(reply.reply::<Longer>(), Replied::Invalid));
     let mut bytes = sum.as_bytes().to_vec();
     bytes[8] = 2;
