@@ -149,7 +149,7 @@ fn search<'p>(
     let asked = asked.trim();
     let inner = asked.strip_prefix('[').and_then(|asked| asked.strip_suffix(']'));
     let asked = inner.unwrap_or(asked);
-    // Or in brackets anywhere in a line of a log.
+    // A code may also be in brackets anywhere in a line of a log.
     let ends = asked.match_indices(']').map(|(end, bracket)| end + bracket.len());
     let mut codes = ends.filter_map(|end| Code::at_end(&asked[..end]));
     if let Some(code) = asked.parse().ok().or_else(|| codes.next_back()) {

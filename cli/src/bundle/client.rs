@@ -127,7 +127,7 @@ pub fn request_or_start<'p>(
         }
         let status = launcher.as_mut().map(Child::try_wait).transpose().map_err(failed)?;
         match status {
-            // It does not listen yet.
+            // The launcher does not listen yet.
             Some(None) => {}
             Some(Some(status)) if !status.success() => return Err(ended(place, status)),
             // A launcher that exited without an error is no failure: another launcher has the

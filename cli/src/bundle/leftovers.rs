@@ -18,12 +18,12 @@ use crate::shared::clock::pause;
 /// A process: its id, the time of its start, and its node.
 type Process<'a> = (u32, u64, &'a str);
 
-/// The time for these processes to end: nodes end by themselves when their launcher is gone.
+/// The time for leftovers to end: nodes end by themselves when their launcher is gone.
 pub const GRACE: Duration = Duration::from_secs(15);
 /// The time for the system to end a killed process.
 const KILLED: Duration = Duration::from_secs(5);
-/// The longest time that a new launcher may wait for these processes, with some reserve: it listens
-/// only after that.
+/// The longest time that a new launcher may wait for leftovers, with some reserve. The launcher
+/// listens only after this wait.
 pub const LONGEST: Duration = Duration::from_secs(2 * GRACE.as_secs() + KILLED.as_secs() + 5);
 
 /// Records a process that was started.
@@ -81,8 +81,7 @@ pub fn shown(place: &Place) -> Vec<String> {
     running(&text).iter().map(|(pid, _, node)| format!("`{node}` (process {pid})")).collect()
 }
 
-/// Returns the text of the file of processes. A damaged byte makes its own line unknown, and no
-/// other one.
+/// Returns the text of the file of processes. A damaged byte affects only its own line.
 fn processes(place: &Place) -> String {
     String::from_utf8_lossy(&fs::read(place.processes()).unwrap_or_default()).into_owned()
 }

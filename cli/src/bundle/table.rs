@@ -31,7 +31,7 @@ pub fn table(nodes: &[NodeStatus], format: Format) -> Table {
 /// Prints the nodes to standard output.
 ///
 /// # Errors
-/// If `problem` is one: that problem. Otherwise if the output cannot be written.
+/// Fails with `problem`, if there is one; otherwise if the output cannot be written.
 pub fn print(nodes: &[NodeStatus], problem: Option<String>, format: Format) -> Result<(), Failure> {
     let printed = Printer::new(format).print(&table(nodes, format));
     // The problem is returned even if the reader has closed the output.

@@ -39,7 +39,7 @@ pub enum Request {
 pub struct UpRequest {
     /// The topology file.
     pub file: PathBuf,
-    /// The hosts whose nodes it runs. If empty, it runs the nodes of this machine.
+    /// The hosts whose nodes the bundle runs. If empty, it runs the nodes of this machine.
     pub hosts: Vec<String>,
     /// The command for nodes without a command in the file.
     pub program: Vec<String>,
@@ -49,8 +49,8 @@ pub struct UpRequest {
     pub wait: Option<u64>,
 }
 
-/// An answer of a launcher. The first is `Taken`. `Changes` may follow, and then one of the others
-/// as the last.
+/// An answer of a launcher. The first answer to a request is `Taken`, `Changes` may follow, and the
+/// last one is another variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {
@@ -80,19 +80,19 @@ pub enum Answer {
 /// The state of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStatus {
-    /// Its name.
+    /// The name of the node.
     pub node: String,
-    /// Its state, such as `ready`.
+    /// The state of the node, such as `ready`.
     pub state: String,
-    /// Whether it is up, the state for which `up` waits.
+    /// Whether the node is up, the state for which `up` waits.
     pub is_up: bool,
-    /// The id of its process.
+    /// The id of the node's process.
     pub pid: Option<u32>,
-    /// The time in this state, in milliseconds.
+    /// How long the node has had this state, in milliseconds.
     pub since: u64,
     /// The number of restarts.
     pub restarts: u64,
-    /// How its last process exited.
+    /// How the node's last process exited.
     pub last_exit: Option<String>,
 }
 
@@ -134,7 +134,7 @@ impl Channel {
     /// Without a limit it waits as long as the connection lasts.
     ///
     /// # Errors
-    /// If no line arrives within `limit`, or the line is too long or no `T`.
+    /// If no line arrives within `limit`, or the line is too long or not a valid `T`.
     pub fn read<T: DeserializeOwned>(
         &mut self,
         longest: usize,

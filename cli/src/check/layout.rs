@@ -45,7 +45,7 @@ pub(super) struct Layout {
 #[derive(Clone, Debug, Default)]
 pub(super) struct PlacedEdge {
     pub(super) label: Corner,
-    /// Whether it goes from right to left. Its ends are then swapped.
+    /// Whether the edge goes from right to left. Its ends are then swapped.
     pub(super) is_reversed: bool,
     /// The straight parts of the edge, each from its left end to its right end at one height.
     /// Between them the edge bends.

@@ -53,7 +53,8 @@ pub(super) fn run(
         }
         None => (Sample::default(), Wake::Due),
     };
-    // Reads twice: a message that was taken before the first read was sent before the second one.
+    // Reads twice, because a message that was taken before the first read was surely sent before
+    // the second one: the number of taken messages must not exceed the number of sent ones.
     let first = nodes.read_some(waits.clock.now())?;
     nodes.warn();
     let sample = nodes.read(waits.clock.now())?;

@@ -65,7 +65,7 @@ pub(super) struct NodeBox {
 pub(super) struct ServiceBox {
     pub(super) name: Text,
     pub(super) is_added: bool,
-    /// How it is executed, if not by default.
+    /// How the service is executed, if not by default.
     pub(super) below: Option<Text>,
     pub(super) rows: Vec<Row>,
     pub(super) height: f64,
@@ -76,9 +76,9 @@ pub(super) struct Row {
     pub(super) text: Text,
     /// The colour of the topic; `None` for a row that counts other rows.
     pub(super) colour: Option<usize>,
-    /// Whether it is on the right side: a publisher, or a topic that goes to the right.
+    /// Whether the row is on the right side: it is a publisher, or a topic that goes to the right.
     pub(super) is_right: bool,
-    /// Whether it carries requests.
+    /// Whether the row is about requests.
     pub(super) is_request: bool,
 }
 

@@ -33,8 +33,8 @@ pub(super) struct Runs {
     timeout: Duration,
     /// The copy of the topology's files that the programs read instead of the files.
     files: Option<PathBuf>,
-    /// The number of the running program, because a process that has left the group of an earlier
-    /// one may still write.
+    /// The number of the running program. Events with another number are ignored: a process that
+    /// has left the group of an earlier program may still write.
     number: usize,
 }
 

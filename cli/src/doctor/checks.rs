@@ -15,9 +15,9 @@ use super::needs::Needs;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
-    /// In order.
+    /// Everything is in order.
     Ok,
-    /// It works, but may be slower or less regular; or it is unknown.
+    /// The thing works, but may be slower or less regular; or its state is unknown.
     Note,
     /// Something does not work.
     Problem,

@@ -22,8 +22,8 @@ pub struct Board {
     pub manner: Manner,
     /// The output of the launcher.
     pub printer: Printer,
-    /// The handle of the bundle. A change by it waits for the thread of the bundle, which may
-    /// itself wait for this board.
+    /// The handle of the bundle. A change by it waits for the thread of the bundle, which may wait
+    /// for this board: never change the bundle while the board is locked.
     pub handle: BundleHandle,
     state: Mutex<State>,
     changed: Condvar,
@@ -40,7 +40,7 @@ struct State {
     last: Vec<NodeStatus>,
     /// Whether a request or a signal ends the bundle.
     is_stopping: bool,
-    /// The result of the bundle once it has ended: its error, or `None` inside.
+    /// `None` while the bundle runs. After its end `Some`, with its error if it had one.
     ended: Option<Option<String>>,
     /// The number of connections being served.
     connections: usize,
@@ -53,7 +53,7 @@ impl Board {
         Board { place, manner, printer, handle, state, changed }
     }
 
-    /// Returns the plan that the bundle follows, and its request.
+    /// Returns the plan that the bundle follows, and the request of this plan.
     pub fn plan(&self) -> (Plan, UpRequest) {
         let state = self.lock();
         (state.plan.clone(), state.request.clone())

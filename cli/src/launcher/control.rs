@@ -38,8 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Control {
     /// The state of the launcher.
     pub board: Arc<Board>,
-    /// Sends the first members to the bundle; `None` once it has, or never will. It is locked while
-    /// a request changes the bundle, so there is one change at a time.
+    /// Sends the first members to the bundle; `None` once they are sent, or if the bundle will
+    /// never begin. Locked while a request changes the bundle, so there is one change at a time.
     first: Mutex<Option<Sender<Vec<Member>>>>,
     /// The number of the next request that runs nodes.
     requests: AtomicU64,
@@ -47,7 +47,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Creates the control of a bundle that gets its first members from `first`.
+    /// Creates the control of a bundle that gets its first members through `first`.
     pub fn new(board: Arc<Board>, first: Sender<Vec<Member>>) -> Control {
         let (first, requests) = (Mutex::new(Some(first)), AtomicU64::new(1));
         Control { board, first, requests, described: Described::default() }
@@ -125,7 +125,7 @@ impl Control {
                     Some(time) => self.board.handle.stop_within(Duration::from_millis(time)),
                     None => self.board.handle.stop(),
                 }
-                // If the bundle has not begun, it never will.
+                // Drops the sender: a bundle that has not begun never will.
                 self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let problem = self.board.wait_until_ended();
                 Some(Answer::Nodes { nodes: self.board.nodes(), problem })

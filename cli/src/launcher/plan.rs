@@ -28,11 +28,11 @@ pub struct Plan {
 /// A node that this host runs.
 #[derive(Clone, Debug)]
 pub struct PlannedNode {
-    /// How its process is started.
+    /// How the process of the node is started.
     pub command: NodeCommand,
-    /// The nodes of this host that send to it.
+    /// The nodes of this host that send to this node.
     pub feeders: Vec<String>,
-    /// The nodes of this host with which it exchanges messages, or may.
+    /// The nodes of this host with which this node exchanges messages, or may exchange them.
     pub peers: Vec<String>,
     /// The parts of the file that concern this node, and its command. The node is restarted when
     /// they change.

@@ -35,7 +35,7 @@ enum Text {
 }
 
 impl Printer {
-    /// Starts the thread. It ends with the process.
+    /// Starts the thread that writes. The thread ends with the process.
     ///
     /// # Errors
     /// If the system refuses the thread.

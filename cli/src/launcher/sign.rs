@@ -17,11 +17,11 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// The evidence of a process's readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// The health of its node, in a line of its counters.
+    /// The health of the node, from the counters of the process.
     Health(HealthState),
-    /// It shows no counters.
+    /// The process shows no counters.
     Nothing,
-    /// It is stopped, by SIGSTOP or a debugger.
+    /// The process is stopped, by SIGSTOP or a debugger.
     Suspended,
 }
 
@@ -34,7 +34,7 @@ const READINESS: [HealthState; 5] = [
     HealthState::Stopped,
 ];
 
-/// Returns what the process with this id shows of its state.
+/// Returns the sign of the process with this id.
 pub fn of_process(pid: u32) -> Sign {
     if process_state(pid) == ProcessState::Stopped {
         return Sign::Suspended;

@@ -94,8 +94,8 @@ impl Watch {
         if let Some(time) = manager.watchdog() {
             let is_due = |last| self.clock.now().saturating_sub(last) >= time / 2;
             if self.told.alive.is_none_or(is_due) {
-                // Waits until the bundle's thread responds; it returns an error if the bundle ends.
-                // If it does not respond, neither does the launcher, and the manager ends it.
+                // Waits until the bundle's thread responds. If it never does, the manager gets no
+                // notification, and ends the launcher. Ignores an error: the bundle is ending.
                 let _ = self.board.handle.change([]);
                 self.told.alive = Some(self.clock.now());
                 lines.push("WATCHDOG=1".to_owned());

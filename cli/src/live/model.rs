@@ -14,36 +14,36 @@ use mycelium::observe::HealthState;
 /// A node at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Node {
-    /// Its name.
+    /// The name of the node.
     pub name: String,
-    /// The id of its process.
+    /// The id of the node's process.
     pub pid: u32,
-    /// The state of its process, from the system.
+    /// The state of the node's process, from the system.
     pub process: ProcessState,
     /// The health that the node reports: `starting`, `ready` and so on; empty if it reports none.
     pub health: String,
-    /// When it was started, in seconds since 1970.
+    /// When the node was started, in seconds since 1970.
     pub started: Option<u64>,
-    /// Its services, by name.
+    /// The services of the node, by name.
     pub services: BTreeMap<String, Service>,
     /// The rings in the node's process, by topic and publisher: those of its own publishers, and
     /// the copies for publishers of other nodes from which it reads.
     pub outputs: BTreeMap<(String, String), Output>,
-    /// Its readers, by topic, publisher and reader.
+    /// The readers in the node, by topic, publisher and reader.
     pub inputs: BTreeMap<(String, String, String), Input>,
-    /// Its links, by the other node.
+    /// The links of the node, by the other node.
     pub links: BTreeMap<String, Link>,
 }
 
 /// The state of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProcessState {
-    /// It runs or sleeps.
+    /// The process runs or sleeps.
     #[default]
     Runs,
-    /// It was stopped by a signal or a debugger.
+    /// The process was stopped by a signal or a debugger.
     Stopped,
-    /// It has ended. Its numbers are the last ones.
+    /// The process has ended. The numbers of its nodes are the last ones.
     Ended,
 }
 
@@ -61,13 +61,13 @@ impl ProcessState {
 /// A service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
-    /// How often it was started.
+    /// How often the service was started.
     pub starts: u64,
     /// The number of runs that ended with an error or a panic.
     pub failures: u64,
     /// The number of messages that became dead letters.
     pub dead_letters: u64,
-    /// The time that it has waited for slow readers, in seconds.
+    /// The time that the service has waited for slow readers, in seconds.
     pub stalls: u64,
     /// How often the service checks for a message before it parks; `None` if the node does not
     /// report it.
@@ -80,7 +80,7 @@ impl Service {
         self.starts.saturating_sub(1)
     }
 
-    /// Returns how it waits, in the form of a topology value.
+    /// Returns how the service waits, in the form of a topology value.
     pub fn wait(&self) -> String {
         match self.spins {
             None => String::new(),
@@ -96,7 +96,7 @@ impl Service {
 pub struct Output {
     /// Whether the publisher is in another node, and this ring is the copy for it.
     pub is_remote: bool,
-    /// The number of messages that it has sent.
+    /// The number of messages that the publisher has sent.
     pub sent: u64,
     /// The number of messages that were sent while there was no reader.
     pub no_subscribers: u64,
@@ -104,7 +104,7 @@ pub struct Output {
     pub waited: u64,
     /// The number of emits that failed because there was no room, or that a handler refused.
     pub refused: u64,
-    /// The number of slots of its ring.
+    /// The number of slots of the ring.
     pub capacity: Option<u64>,
     /// The greatest depth that the publisher has seen.
     pub high_water: Option<u64>,
@@ -258,8 +258,8 @@ impl Node {
             add(&mut input.gaps, count(line, "gaps"));
             let is_of_ended = line.label("epoch").is_empty();
             let Some(sent) = sent.get(&ring_of(line)).filter(|_| !is_of_ended) else {
-                // The publisher has ended, so its line was replaced, and so are the lines of its
-                // readers.
+                // The publisher has ended, so its line was replaced, and so were the lines of its
+                // readers. Counts as offered what the readers took or did not get.
                 add(&mut input.offered, done);
                 continue;
             };
@@ -278,7 +278,7 @@ pub fn health(line: &LineView) -> Option<HealthState> {
     HealthState::ALL.get(usize::try_from(line.value("state")?).ok()?).copied()
 }
 
-/// Returns the topic, the publisher and the epoch.
+/// Returns the topic, the publisher and the epoch of the ring that a line is about.
 fn ring_of(line: &LineView) -> [&str; 3] {
     ["topic", "publisher", "epoch"].map(|key| line.label(key))
 }

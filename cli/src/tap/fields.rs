@@ -124,7 +124,7 @@ fn accepts(kind: &FieldKind, value: &str) -> bool {
             matches!(value, "true" | "false") || is_invalid(ValueProblem::Bool, kind, value)
         }
         FieldKind::Text { capacity } => {
-            // A value in the form of invalid bytes may also be a short text.
+            // A value in the form of invalid bytes may also be the text itself, if that is short.
             value.len() <= *capacity
                 || is_invalid(ValueProblem::Utf8, kind, value)
                 || is_invalid(ValueProblem::Count, kind, value)

@@ -19,7 +19,8 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) struct Interrupt(Fuse<SendFuture<io::Result<()>>>);
 
 impl Interrupt {
-    /// Creates it. From now on, the first SIGINT or SIGTERM does not end the process.
+    /// Creates the wait for a signal. From now on, the first SIGINT or SIGTERM does not end the
+    /// process.
     pub(super) fn new(executor: &impl Executor) -> io::Result<Interrupt> {
         let mut first = executor.interrupted().fuse();
         // The first poll begins to listen.

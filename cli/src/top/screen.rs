@@ -119,8 +119,8 @@ impl Drop for Screen {
     fn drop(&mut self) {
         // Ignores an error: if the terminal is gone, there is nothing to restore.
         let _ = self.0.show_cursor();
-        // At a panic the hook has done so. Doing it twice would move the cursor back to where it
-        // was before the message of the panic, which the shell would overwrite.
+        // At a panic the hook has restored the terminal. Doing it twice would move the cursor back
+        // to where it was before the message of the panic, which the shell would overwrite.
         if !std::thread::panicking() {
             let _ = ratatui::try_restore();
         }

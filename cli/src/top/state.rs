@@ -74,9 +74,9 @@ impl Order {
 /// Whether `top` continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It continues, and draws.
+    /// `top` continues, and draws.
     Draw,
-    /// It ends.
+    /// `top` ends.
     Quit,
 }
 

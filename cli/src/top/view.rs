@@ -103,7 +103,8 @@ fn header_line<'a>(state: &State, rows: &[Row], colours: Colours) -> Line<'a> {
     Line::from(spans)
 }
 
-/// The columns after the name: title and width. A narrow terminal shows only the first ones.
+/// The columns after the name: title and width. A narrow terminal shows only the columns that fit:
+/// see `columns`.
 const COLUMNS: [(&str, u16); 7] = [
     ("RATE/s", 7),
     ("DEPTH", 9),
@@ -116,8 +117,8 @@ const COLUMNS: [(&str, u16); 7] = [
 /// The least width of the name's column.
 const NAME: u16 = 26;
 
-/// Returns the columns that fit, in their order. All but the emits that waited fit into 80
-/// characters.
+/// Returns the columns that fit, in their order. In 80 characters, only the column of emits that
+/// waited does not fit.
 fn columns(width: u16) -> Vec<usize> {
     let by_importance = [0, 1, 3, 6, 5, 2, 4];
     let mut left = width.saturating_sub(NAME);
@@ -155,7 +156,7 @@ fn draw_table(frame: &mut Frame<'_>, state: &State, rows: &[Row], area: Rect, co
     frame.render_stateful_widget(table, area, &mut view);
 }
 
-/// Returns the title of a column. Columns of numbers have it at the right.
+/// Returns the title of a column. The title of a column of numbers is at the right.
 fn title(column: usize) -> String {
     let (title, width) = COLUMNS[column];
     match column {
