@@ -52,7 +52,7 @@ pub fn main(arguments: impl IntoIterator<Item = String>, out: &mut dyn Write) ->
     match act(&options, out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // If even this cannot be written, the exit code still tells it.
+            // If even this cannot be written, the exit code still says that the run failed.
             let _ = writeln!(out, "error: {failure}");
             ExitCode::FAILURE
         }

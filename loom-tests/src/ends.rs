@@ -90,7 +90,7 @@ pub fn read<H: BroadcastHandle>(reader: &mut broadcast::Consumer<H>, may_miss: b
         let mut next = reader.cursor();
         match look(reader, &mut next, &mut 0) {
             Peek::Message { .. } | Peek::Empty => {}
-            // The eviction may be visible later.
+            // A reader that was evicted may see a gap before it sees the eviction.
             Peek::Gap { .. } if may_miss => assert_eq!(reader.cursor(), next),
             found => return found,
         }

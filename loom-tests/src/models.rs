@@ -36,9 +36,9 @@ pub fn beside<S: Clone + 'static, T: 'static>(
 /// ```
 ///
 /// This makes a test `holds`, which runs the model, and for each twin a test that it panics, with
-/// the given text if there is one. The number is the limit on preemptions; a model without it runs
-/// itself. The model is the function of this name in the same file, or a call of another function:
-/// `model [2] = function(arguments)`.
+/// the given text if there is one. The number is the limit on preemptions; a model without a number
+/// calls loom itself. The model is the function of this name in the same file, or a call of another
+/// function: `model [2] = function(arguments)`.
 #[macro_export]
 macro_rules! models {
     ($($(#[$doc:meta])* $model:ident $([$bound:tt])? $(= $function:ident $arguments:tt)? {

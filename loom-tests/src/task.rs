@@ -29,7 +29,7 @@ pub struct Task<T> {
 }
 
 impl<T> Task<T> {
-    /// A task that was not polled yet.
+    /// Creates a task that was not polled yet. It counts as woken.
     pub fn new(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         Task { future: Some(Box::pin(future)), woken, output: None }

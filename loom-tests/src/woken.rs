@@ -10,7 +10,7 @@ use std::task::{Wake, Waker};
 pub struct Woken(AtomicBool);
 
 impl Woken {
-    /// Creates a record of no use.
+    /// Creates a record of a waker that was not used yet.
     #[must_use]
     pub fn new() -> Arc<Woken> {
         Arc::default()

@@ -31,7 +31,7 @@ pub(crate) trait Library: Default + Send + Sync + 'static {
     /// Starts an actor.
     fn spawn(&self, plan: Plan) -> impl Future<Output = Option<Self::Address>> + Send;
 
-    /// Requests the end of an actor. No other address of it is left.
+    /// Requests the end of an actor. `actor` is its last address.
     fn stop(actor: Self::Address) -> impl Future<Output = ()> + Send;
 }
 
@@ -55,9 +55,9 @@ const FEW: usize = 16;
 /// The number of messages that the actors of a round have handled. One task waits for it.
 #[derive(Debug, Default)]
 struct Report {
-    /// Actors that have not handled the messages that are waited for.
+    /// The number of actors that have not handled their messages; `completed` waits for them.
     missing: AtomicUsize,
-    /// Actors whose state lives.
+    /// The number of actors whose state is not dropped yet.
     living: AtomicUsize,
     waker: AtomicWaker,
     /// The messages of all actors that have ended.
@@ -121,8 +121,8 @@ impl Plan {
         Plan { capacity, every: every as u64, report: report.clone(), next: None }
     }
 
-    /// Creates the plan of an actor in a ring: it passes each number to the actor in `next` at that
-    /// time.
+    /// Creates the plan of an actor in a ring: it passes each number to the actor that `next` holds
+    /// when it first has one to pass.
     fn passing<L: Tells>(mut self, next: Next<L::Address>) -> Plan {
         self.next = Some(Arc::new(move || {
             let (next, mut known) = (next.clone(), None);
@@ -268,7 +268,7 @@ pub(crate) fn asleep<L: Tells>() -> Column {
             let mut start = Instant::now();
             for round in 0..=rounds {
                 if round == 1 {
-                    // Round 0 is not timed: the actors started in it.
+                    // Round 0 is not timed: the actors start in it.
                     start = Instant::now();
                 }
                 shared.expect(SLEEPERS);

@@ -114,7 +114,7 @@ fn receive_all<const BATCH: usize>(
             continue;
         }
         if sending.load(Ordering::Acquire) == 0 {
-            // All items that were sent are visible now.
+            // The senders have ended, so all items are visible now: if there is none, none follows.
             if receive::<BATCH>(receiver, &mut receipt) == 0 {
                 return receipt;
             }

@@ -49,7 +49,8 @@ where
                 })
             });
             let end = Instant::now();
-            // No item may follow the last one, which also must not stay in flight.
+            // Another item would be an error, and is counted. This receive also finishes the last
+            // item.
             tally.count += u64::from(receiver.pop(|_| ()).is_some());
             (end, tally)
         };

@@ -24,7 +24,7 @@ pub(crate) struct Talk {
 }
 
 impl Talk {
-    /// The side that started this process.
+    /// Returns the talk with the process that started this one.
     pub(crate) fn parent() -> Talk {
         let (input, output) = (Box::new(io::stdout()), Box::new(BufReader::new(io::stdin())));
         Talk { process: parent_id(), input, output }
@@ -66,7 +66,7 @@ pub(crate) fn number(descriptor: impl AsFd) -> i32 {
     descriptor.as_fd().as_raw_fd()
 }
 
-/// A process, which is killed when this is dropped.
+/// Kills its process when dropped.
 pub(crate) struct Worker(Child);
 
 impl Worker {
@@ -92,7 +92,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Fails if the process has ended.
+        // Ignores an error: the process has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -122,7 +122,7 @@ pub(crate) fn ends_among(
     });
     let others: Vec<_> = all.by_ref().take(topics as usize / 2).collect();
     let (sender, receiver) = all.next().expect("there is a topic");
-    // The other ends stay as long as the program.
+    // Keeps the other ends until the program ends.
     std::mem::forget((others, all.collect::<Vec<_>>()));
     (sender, vec![receiver])
 }

@@ -50,18 +50,19 @@ fn task(tracer: &Arc<Tracer>) -> Arc<TaskBudget> {
     TaskBudget::with_trace(TaskBudget::DEFAULT, trace)
 }
 
-/// Emits messages that begin a trace, unless they are not in the sample.
+/// Creates both ends of a column whose messages begin traces. `share` of the traces are in the
+/// sample.
 pub(crate) fn with_share(name: &'static str, share: f64) -> Emits {
     let tracer = tracer(share);
     wrapped(name, &topic(Some(tracer.clone())), task(&tracer), |publisher| publisher)
 }
 
-/// Emits messages while the task handles a message with a trace.
+/// Creates both ends of a column that emits while the task handles a message with a trace.
 pub(crate) fn passed_on() -> Emits {
     let tracer = tracer(0.0);
     let task = task(&tracer);
     let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 0 };
-    // The trace stays set.
+    // Drops the previous trace, which is never restored: the new one stays set.
     let _ = task.trace().map(|task| task.replace(Some(trace)));
     wrapped(PASSED_ON, &topic(Some(tracer)), task, |publisher| publisher)
 }

@@ -27,7 +27,7 @@ impl Library for Channel {
         Some(sender)
     }
 
-    /// The task ends with the last sender.
+    /// The task ends when the last sender is dropped.
     async fn stop(_: mpsc::Sender<u64>) {}
 }
 
@@ -55,7 +55,7 @@ impl Library for ChannelAndOneshot {
         let mut state = plan.state();
         tokio::spawn(async move {
             while let Some((number, reply)) = receiver.recv().await {
-                // The asking side counts the answers.
+                // Ignores an error: the asking side counts the answers.
                 let _ = reply.send(state.handle(number));
             }
         });
@@ -133,7 +133,7 @@ mod with_kameo {
         }
 
         async fn stop(counter: Self::Address) {
-            // Fails if the actor has ended.
+            // Ignores an error: the actor has ended.
             let _ = counter.stop_gracefully().await;
         }
     }

@@ -24,7 +24,7 @@ const RAW_TRIP: &str = "raw socket";
 struct Over {
     sockets: SocketKind,
     table: &'static str,
-    /// Ends with the words for the sockets in titles.
+    /// The row of the goals. Titles have its last words, such as `over TCP`.
     row: &'static str,
     /// The least share of the raw socket's throughput, from emit to receive.
     emit: f64,
@@ -50,7 +50,7 @@ pub(super) fn tcp(options: &Options, cores: &Cores) -> Vec<Contest> {
     Over { sockets, table: "tcp", row, emit: 0.6, link: 0.85 }.contests(options, cores)
 }
 
-/// The raw sockets have TLS, too.
+/// Makes the contests over TLS. The raw sockets use TLS, too.
 pub(super) fn tls(options: &Options, cores: &Cores) -> Vec<Contest> {
     let (sockets, row) = (SocketKind::Tls, "link over TLS");
     Over { sockets, table: "tls", row, emit: 0.6, link: 0.8 }.contests(options, cores)

@@ -329,8 +329,8 @@ impl Pair<'_> {
         }
     }
 
-    /// Returns the stream on which to send. It moves to shared memory first if its reader knows
-    /// that it has moved.
+    /// Returns the stream on which to send. If `move_due`, moves it to shared memory first; `None`
+    /// if the move fails, or if there is no stream.
     fn sending(&mut self) -> Option<OutgoingId> {
         if self.move_due {
             self.move_stream(0);

@@ -19,7 +19,7 @@ const LAYOUTS: [Layout; 4] = [
     Layout::up_to(CAPACITY, BYTES).in_lines(),
 ];
 const IDENTITY: RingIdentity = RingIdentity { epoch: 1, digest: [2; 16] };
-/// The number of entries in a data region; `READERS` is that of a cursor region.
+/// The number of entries in a data region; `READERS` is the number of entries in a cursor region.
 const ENTRIES: usize = 2;
 const READERS: usize = 3;
 

@@ -114,7 +114,7 @@ fn a_receiver_goes_while_the_sender_parks() {
     sender.try_send(1).unwrap();
     let taken = run(vec![
         Task::new(async move {
-            // One more sender may get the slot that became free.
+            // One more item may get the slot that the receiver has freed.
             let mut sent = 2;
             while sender.send(sent).await.is_ok() {
                 sent += 1;
@@ -242,8 +242,8 @@ fn the_last_sender_closes() {
     assert_eq!(taken[0].iter().sum::<usize>(), 3);
 }
 
-/// The last of two receivers drops the items in the channel, even those that only the other one
-/// knew.
+/// The last of two receivers drops the items in the channel, even an item that was sent on the
+/// thread of the other receiver.
 fn the_last_of_two_receivers_drops_all() {
     let item = std::sync::Arc::new(());
     let (mut sender, receiver) = many();

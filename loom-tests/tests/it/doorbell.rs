@@ -139,8 +139,8 @@ fn a_ringer_drops_the_waker_of_a_forgotten_waiter() {
     });
 }
 
-/// A task that is polled in place unregisters, and its ringer drops the waker; the task returns
-/// with the same waker.
+/// A ring polls the task in place, and the task unregisters, so the ringer drops the waker. Then
+/// the task parks again with the same waker.
 fn a_task_returns_after_leaving_inside_its_wake() {
     // The flag is a part of the model, as in an executor: a poll sees everything that was done
     // before the wake that caused it.

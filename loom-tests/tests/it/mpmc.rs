@@ -93,7 +93,7 @@ fn two_readers() {
     push(&mut producer, 2);
     let reader = thread::spawn(move || {
         let mut sum = 0;
-        // Refused if the other reader was first.
+        // Ignores a refusal: the other reader may claim the items first.
         _ = other.pop_many(2, |item| sum = sum * 10 + item);
         sum
     });
@@ -325,8 +325,8 @@ fn empty_behind_an_unfinished_push() {
         let ring = ring::<2>();
         let ([mut slow], [mut consumer]) = ends(&ring);
         let writer = thread::spawn(move || slow.try_push(1).unwrap());
-        // Created here: an end whose compare-and-swap fails lets the other thread run, in this case
-        // until it has finished.
+        // Created here, so that it knows the tail: an end whose compare-and-swap fails lets the
+        // other thread run, in this case until its push has finished.
         let mut fast = Mpmc::producer(ring.clone());
         fast.try_push(2).unwrap();
         let popped = consumer.try_pop();

@@ -46,7 +46,7 @@ fn replied() {
     assert_eq!(awaiting.outcome(), Outcome::Replied(&8));
 }
 
-/// A second request in the same slot, as soon as the first one's sides are gone.
+/// A second request uses the slot as soon as both sides of the first request are gone.
 fn used_again() {
     let mut slot = Slot::new(());
     let (mut awaiting, replying) = slot.open(&7).unwrap();
@@ -68,7 +68,7 @@ fn used_again() {
     assert!(answers.join().unwrap());
 }
 
-/// The two sides end a request at the same time: one of them does.
+/// Both sides try to end a request at the same time: exactly one of them succeeds.
 fn cancelled() {
     let mut slot = Slot::new(());
     let (awaiting, replying) = slot.open(&7).unwrap();
@@ -93,7 +93,7 @@ fn waits_with_another_waker() {
     assert_eq!(awaiting.outcome(), Outcome::Replied(&8));
 }
 
-/// All three parts go at the same time.
+/// The slot and both sides of its request are dropped at the same time.
 fn freed_by_the_last() {
     let mut slot = Slot::new(());
     let (mut awaiting, replying) = slot.open(&7).unwrap();

@@ -2,8 +2,8 @@
 //! are imported, each side sleeps and is rung.
 //!
 //! The memory of a region is not loom's, so the parts of the two regions are put together here: the
-//! reading process sees the slots and the writer's words of the other one's ring, and has entries
-//! of its own, which the other process only reads.
+//! reading process sees the slots and the writer's words in the memory of the writer's process, and
+//! has entries of its own, which the writer's process only reads.
 #![allow(unsafe_code)]
 
 use loom::cell::UnsafeCell;
@@ -26,7 +26,7 @@ const CLAIM: Claim = Claim { entry: 0, generation: 2 };
 /// The entries of the reading process.
 type Cursors = Arc<[ReaderWords]>;
 
-/// The memory of the writer's process, which reads the entries of the other one.
+/// The memory of the writer's process, which reads the entries of the reading process.
 struct Data {
     own: InlineStorage<WORDS, 1>,
     cursors: Cursors,
@@ -87,8 +87,8 @@ type Ours = Arc<Broadcast<Data>>;
 type Theirs = Arc<Broadcast<Foreign>>;
 type One = Arc<Broadcast<InlineStorage<WORDS, 1>>>;
 
-/// The ring in both processes, with this number of entries in the reading one; its writer, and the
-/// proxy.
+/// Creates a ring that two processes share, with this number of entries in the reading process.
+/// Returns the ring as that process sees it, the writer, and the proxy.
 fn shared(readers: usize, writer_imports: bool) -> (Theirs, Producer<Ours>, ProxyReader<Ours>) {
     let cursors: Vec<ReaderWords> = (0..readers).map(|_| ReaderWords::new()).collect();
     let cursors: Cursors = Arc::from_std(cursors.into());
@@ -136,8 +136,8 @@ fn a_reader_joins_in_the_other_process() {
     assert_eq!(reader.cursor(), ring.tail(), "the end came before a message");
 }
 
-/// A reader joins at a message that another one holds, which then leaves. The other one has the
-/// lower entry, if `holder_is_lower`.
+/// A reader joins at a message that another reader, the holder, holds. Then the holder leaves. The
+/// holder has the lower entry, if `holder_is_lower`.
 fn takes_over(holder_is_lower: bool) {
     let (ring, mut producer, _proxy) = shared(2, true);
     let mut holder = Broadcast::gating_from(ring.clone(), 0).unwrap();
@@ -159,7 +159,8 @@ fn a_reader_in_the_lower_entry_cannot_take_over() {
     bounded(3, || takes_over(false));
 }
 
-/// As above, while another thread of the writer's process imports the position.
+/// A reader joins in the other process, while a thread of the writer's process imports the
+/// position.
 fn a_reader_joins_beside_an_import() {
     let (ring, mut producer, proxy) = shared(1, false);
     producer.try_push(&content(0), 16).unwrap();
@@ -176,8 +177,8 @@ fn a_reader_joins_beside_an_import() {
 
 /// A slot that the other process has read is written again only after the reader has finished with
 /// it: whether the writer imports or a third thread passes the position on, and even if the reader
-/// has only left. The words are plain ones here, so that the checker reports a store that comes too
-/// early.
+/// leaves instead of advancing. The words are plain ones here, so that the checker reports a store
+/// that comes too early.
 fn the_writer_sees_what_was_read(writer_imports: bool, leaves: bool) {
     let (ring, mut producer, proxy) = shared(1, writer_imports);
     let words = Arc::new([UnsafeCell::new(0), UnsafeCell::new(1)]);
@@ -281,7 +282,7 @@ fn a_reader_is_suspended_while_it_copies() {
     writer.join().unwrap();
 }
 
-/// The reader that blocked the writer leaves, and another one gets its entry. The other one is not
+/// The reader that blocked the writer leaves, and another reader gets its entry. That reader is not
 /// evicted.
 fn an_eviction_comes_too_late() {
     let (ring, mut producer) = alone();
@@ -295,7 +296,8 @@ fn an_eviction_comes_too_late() {
     assert!(!next.is_evicted(), "another reader was evicted");
 }
 
-/// As above for a reader in the other process, whose proxy is evicted.
+/// A writer without room evicts the proxy of a reader in the other process. The reader learns of
+/// it, unless it has read all messages.
 fn the_other_process_is_evicted() {
     let (ring, mut producer, proxy) = shared(1, true);
     let writer = thread::spawn(move || {
@@ -362,8 +364,8 @@ fn a_sleeping_writer_is_rung() {
     assert!(rung || !sleeps, "a wake was lost");
 }
 
-/// Of two threads that share an alarm, at least one rings. A sleep for which no thread rang is rung
-/// for by the next one.
+/// Of two threads that share an alarm, exactly one rings for a sleep. The next sleep is rung for
+/// again.
 fn two_ringers_share_an_alarm() {
     let (word, alarm) = (Arc::new(SleepWord::new()), Arc::new(Alarm::new()));
     word.sleep();
@@ -378,8 +380,8 @@ fn two_ringers_share_an_alarm() {
     assert!(alarm.rings(&word).is_some(), "it is another sleep");
 }
 
-/// As above, with an owner that is rung for one sleep, and sleeps again without what the other
-/// ringer has published.
+/// Two threads share an alarm. The sleeping side is woken once, and sleeps again before it has seen
+/// what both threads have published. Then one of them rings again.
 fn two_ringers_and_the_next_sleep() {
     let (word, alarm) = (Arc::new(SleepWord::new()), Arc::new(Alarm::new()));
     let bell = Arc::new(AtomicUsize::new(0));

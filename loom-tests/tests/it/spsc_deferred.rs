@@ -27,7 +27,7 @@ fn ends<S: Storage<Slot: SlotLayout>>(ring: &Arc<Spsc<S>>) -> Ends<S> {
 /// The models, for the ring that `$new` makes, and the names of its orderings.
 macro_rules! models_of {
     ($new:expr, push: $push:literal, look: $look:literal) => {
-        /// A writer of a full ring continues when two slots were shown.
+        /// A writer of a full ring continues when the reader has published two slots.
         fn room_comes_late() {
             let (mut writer, mut reader) = ends(&Arc::new($new));
             (0..CAPACITY).for_each(|number| writer.try_push(number).unwrap());
@@ -56,7 +56,7 @@ macro_rules! models_of {
             sender.join().unwrap();
         }
 
-        /// Items that the previous reader took and did not show are not taken again.
+        /// Items that the previous reader took without publishing its position are not taken again.
         fn the_readers_end_changes_hands() {
             let ring = Arc::new($new);
             let (mut writer, mut reader) = ends(&ring);
@@ -105,7 +105,8 @@ macro_rules! models_of {
             bounded(3, || parked_writer(false));
         }
 
-        /// A reader that slips, and parks when it finds nothing.
+        /// A reader that skips checks (`slipping`) parks when it finds nothing. It is woken if its
+        /// check after the park is `exact`.
         fn parked_reader(exact: bool) {
             let (mut writer, mut reader) = ends(&Arc::new($new));
             reader.slipping(true);

@@ -25,7 +25,7 @@ fn strings_after(directory: &Path, marks: &[&str]) -> BTreeSet<String> {
 fn each_ordering_has_a_twin() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sites = strings_after(&root.join("../core/src"), &["order!(", "barrier!("]);
-    // Not the placeholder of a comment.
+    // Leaves out the placeholder of a comment, which has no dot.
     sites.retain(|site| site.contains('.'));
     let twins = strings_after(&root.join("tests"), &["weaken(", ": "]);
     let missing: Vec<_> = sites.difference(&twins).collect();

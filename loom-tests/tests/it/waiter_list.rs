@@ -89,7 +89,7 @@ fn an_unneeded_wake_is_passed_on() {
             let head = self.head.load(Relaxed);
             let taken = head < 2 && self.stamps[head].load(Acquire) != 0;
             if taken {
-                // One task takes.
+                // Needs no compare-and-swap, because only one thread takes.
                 self.head.store(head + 1, Relaxed);
             }
             taken
@@ -208,9 +208,8 @@ models! {
         fails_with_a_relaxed_new_block: "on-heap.add" => "Causality violation",
         fails_with_a_relaxed_second_block: "on-heap.added" => "Causality violation",
     }
-    /// The first two waiters of a list, which the first one allocates, wait at the same time; or
-    /// one of them `cancels`. A ringer that does not see the list yet has announced before its
-    /// waiter's fence.
+    /// Two tasks wait in an empty list at the same time, and the first of them allocates the list.
+    /// A ringer that does not see the list yet has announced before its waiter's fence.
     the_first_waiters_of_a_rare_list_are_woken [2] =
         no_wake_is_lost(false, announced::<RareWaiterList>) {
         fails_in_a_rare_list_without_the_fence_of_a_list: "waiter-list.park" => "a wake was lost",

@@ -13,7 +13,8 @@ use crate::report::Limit;
 /// The time after which the start of a node has settled.
 const SETTLED: Duration = Duration::from_millis(50);
 
-/// A node on an executor, with services that wait for each other. An operation is a millisecond.
+/// Creates a column of the processor time of a node whose services wait. An operation is a
+/// millisecond.
 pub(crate) fn idle(name: &'static str, on: Runtime) -> Column {
     Column::new(name, move |milliseconds| {
         let spent = on.run(async move |executor| {

@@ -63,7 +63,7 @@ impl Answerer {
     }
 }
 
-/// Two services of a node.
+/// Creates a column of two services of a node: one requests, the other one replies.
 pub(crate) fn services(name: &'static str, on: Runtime, open: usize) -> Column {
     Column::new(name, move |count| {
         let task = Task::of(count);

@@ -12,7 +12,7 @@ use crate::harness::{Column, Mismatch, Round};
 use crate::machine::affinity::{Cores, Side};
 use crate::machine::threads;
 
-/// Two services of one node, on two executors on two threads.
+/// Creates a column of two services of one node, on two executors on two threads.
 pub(crate) fn services(
     name: &'static str,
     [here, there]: [Runtime; 2],
@@ -22,7 +22,7 @@ pub(crate) fn services(
     Column::new(name, move |operations| {
         let task = Task::of(operations);
         let builder = trips(true, &task);
-        // Passes the remote executor here, and ends it.
+        // The channels pass the executor of the other thread to this one, and end that executor.
         let (give, given) = mpsc::channel();
         let (end, ended) = oneshot::channel::<()>();
         let (ran, _) = threads::both(
@@ -52,7 +52,7 @@ pub(crate) fn services(
     })
 }
 
-/// Two services on their own threads, each pinned to a core, that never sleep.
+/// Creates a column of two services on their own threads, each pinned to a core, that never sleep.
 pub(crate) fn pinned(name: &'static str, cores: Cores) -> Column {
     Column::new(name, move |operations| {
         let task = Task::of(operations);

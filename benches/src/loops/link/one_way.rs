@@ -25,7 +25,7 @@ use crate::sample::{Item, SAMPLES, Sample, Tally, samples};
 
 /// The words of a slot: a stamp and a sample.
 const SLOT: usize = 1 + size_of::<Sample>() / 8;
-/// The most messages of a run, which are 64 KiB. The next constant is the least.
+/// The largest number of messages in a run: 64 KiB. `SHORT` is the smallest number.
 const RUN: usize = PIECE / size_of::<[u64; SLOT]>();
 const SHORT: u64 = 8;
 

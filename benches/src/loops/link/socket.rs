@@ -23,7 +23,7 @@ pub(crate) enum SocketKind {
 pub(crate) enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
-    /// The two ends of an encrypted one.
+    /// The end of an encrypted connection that connects; the other end accepts.
     Connects(TcpStream),
     Accepts(TcpStream),
 }

@@ -39,7 +39,7 @@ static ENDS: LazyLock<[Arc<Tls>; 2]> = LazyLock::new(|| {
         };
         Arc::new(Tls::load(name, files, Box::new(|_| ())).expect("the files are valid"))
     });
-    // An end whose files are gone keeps what it has read.
+    // The files are no longer needed: both ends have read them.
     _ = fs::remove_dir_all(&directory);
     ends
 });

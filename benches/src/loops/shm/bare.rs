@@ -68,7 +68,7 @@ impl Duplex<1> for Numbers {
     }
 }
 
-/// Slots with a stamp and a message, in whole lines, in each direction; the reader shows its
+/// Slots with a stamp and a message, in whole cache lines, in each direction; the reader shows its
 /// position eight times a lap.
 pub(crate) struct Slots {
     own: Pages,
@@ -138,5 +138,5 @@ impl<const W: usize> Duplex<W> for Slots {
     }
 }
 
-/// A message of this number of words is a constant number of accesses; a longer one is a `memcpy`.
+/// A message of this number of words takes a constant number of accesses, any other a `memcpy`.
 const FEW: usize = 8;

@@ -144,8 +144,8 @@ impl Place {
     }
 }
 
-/// A directory of one column, whose name no other column or run uses. It is removed with all its
-/// content.
+/// Removes, when dropped, the directory of one column with all its content. No other column or run
+/// uses its name.
 struct Directory(PathBuf);
 
 impl Directory {

@@ -20,7 +20,7 @@ const MOVES: Duration = Duration::from_millis(50);
 /// After this time the first message is sent again, if it was not answered.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Returns what a subscription gets within some time.
+/// Returns the next delivery of a subscription, or `None` if there is none within some time.
 macro_rules! heard {
     ($ctx:ident, $answers:ident) => {{
         let next = pin!($answers.recv());
