@@ -38,10 +38,10 @@ const DAY: Duration = Duration::from_millis(100);
 
 const CUSTOMERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
-/// What each of them has at first, in cents.
+/// The first balance of each account, in cents.
 const OPENING: i64 = 10_000;
 
-/// Changes an account. The number of the transfer makes it safe to send twice.
+/// Changes an account. The number of the transfer makes it safe to send a booking twice.
 #[message(topic = "bookings", id = 1, reply = Receipt)]
 #[derive(PartialEq, Eq, Hash)]
 struct Booking {
@@ -134,7 +134,7 @@ struct Transfer {
     cents: i64,
 }
 
-/// The timer of the teller tells it this.
+/// The message that a timer tells the teller each night.
 #[derive(Clone, Copy)]
 struct Night;
 
@@ -211,7 +211,7 @@ impl Teller {
         })
     }
 
-    /// Both halves of a transfer. All of it may be repeated.
+    /// Carries out both halves of a transfer. Each request in it may be repeated.
     async fn carry_out(&self, transfer: Transfer, ctx: &mut ActorContext<Self>) -> Result<()> {
         let Transfer { number, from, to, cents } = transfer;
         let taken = ask(from, Booking { transfer: number, cents: -cents }, ctx).await?;
@@ -298,7 +298,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let from = ["alice", "bob", "carol", "dave", "alice", "bob"];
     let to = ["bob", "carol", "dave", "alice", "carol", "dave"];
     for (number, (from, to)) in (1..).zip(from.into_iter().zip(to)) {
-        // In the mailbox when this returns. The mailbox survives each restart of the teller.
+        // When this returns, the transfer is in the mailbox, which survives each restart of the
+        // teller.
         teller.tell(Transfer { number, from, to, cents: 1_000 }).await?;
     }
     teller.tell(Transfer { number: 7, from: "bob", to: "alice", cents: 1_000_000 }).await?;
@@ -308,10 +309,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("--- overload ---");
     let (mut accepted, mut refused) = (0, 0);
     for number in 100..300 {
-        // The customers do not wait, and a full mailbox refuses what comes then.
+        // The customers do not wait: a full mailbox refuses their transfers.
         match teller.try_tell(Transfer { number, from: "carol", to: "bob", cents: 1 }) {
             Ok(()) => accepted += 1,
-            // Here it is: the customer still has it, and no account has seen it.
+            // The error gives the transfer back to the customer; no account has seen it.
             Err(TellError::Full(_transfer)) => refused += 1,
             Err(error) => return Err(error.into()),
         }
@@ -325,14 +326,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let balance = dave.ask(Question { night: 0 }).await?.balance;
     teller.tell(Transfer { number: 300, from: "dave", to: "alice", cents: balance }).await?;
     when_idle(&mut teller).await?;
-    // It handles what is in its mailbox, and ends.
+    // The account handles the messages in its mailbox, and ends.
     dave.drain();
     dave.ended().await;
     teller.tell(Transfer { number: 301, from: "bob", to: "dave", cents: 500 }).await?;
     let Status { done, not_done, open, .. } = when_idle(&mut teller).await?;
 
     println!("--- the end ---");
-    // First the teller, so that it needs no account that has ended.
+    // The teller ends first, so that it needs no account that has ended.
     teller.drain();
     teller.ended().await;
     for reading in actors.counters() {
@@ -370,7 +371,7 @@ fn open_bank(
         let (book, faults) = (book.clone(), faults.clone());
         // Makes the actor, and another one after a panic, with the same book.
         let account = move || Account { book: book.clone(), faults: faults.clone() };
-        // `keep`: it does not end when nobody refers to it. Others find it by its name.
+        // `keep`: the account does not end when nobody refers to it. Others find it by its name.
         actors.actor(account).name(customer).restart(restart).keep().spawn()?;
     }
     actors.actor(|| Audit).name("audit").keep().spawn()?;
@@ -380,13 +381,13 @@ fn open_bank(
     Ok(teller.capacity(16).when_full(WhenFull::Refuse).spawn()?)
 }
 
-/// Waits until the teller has handled the messages before this, which its request queues behind,
-/// and the first night is over.
+/// Waits until the teller has handled all earlier messages, behind which a request for its status
+/// queues, and the first night is over.
 async fn when_idle(teller: &mut ActorRef<Teller>) -> Result<Status, Box<dyn Error>> {
     for _ in 0..10_000 {
         match teller.ask(StatusRequest { unused: 0 }).await {
             Ok(status) if status.nights > 0 => return Ok(status),
-            // The mailbox is full, and has refused it. Or it is still the first day.
+            // The mailbox is full, and has refused the request; or it is still the first day.
             Ok(_) | Err(RequestError::Refused { .. }) => {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

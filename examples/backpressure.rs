@@ -24,7 +24,7 @@ impl Sensor {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let (mut sent, mut sampled_out) = (0, 0);
         for number in 0..READINGS {
-            // 80 % of the ring is full, and it has not fallen to 60 % since.
+            // True once 80 % of the ring are full, until only 60 % are.
             let is_slow = ctx.backpressure_threshold_exceeded::<Reading>();
             if is_slow && number % SAMPLE != 0 {
                 sampled_out += 1;
@@ -36,7 +36,7 @@ impl Sensor {
             ctx.yield_now().await;
         }
         println!("readings {READINGS} = sent {sent} + sampled out {sampled_out}");
-        // The ring still has the last ones.
+        // The last readings are still in the ring: waits until the store has finished them.
         ctx.confirmed().await;
         println!("confirmed {sent}, queue depth {}", ctx.queue_depth::<Reading>());
         Ok(())

@@ -29,13 +29,13 @@ use mycelium_executor::{Executor, Thread, allowed_cores};
 /// An entity is passivated after this time without a move.
 const IDLE: Duration = Duration::from_millis(400);
 
-/// One of this number stays in use.
+/// One of this number of entities stays in use.
 const ACTIVE: u64 = 100;
 
 /// How long the program waits for a step that should be short.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A move of an entity: its first, its second.
+/// A move of an entity. The first move of an entity has number 1, the second 2.
 struct Move {
     number: u64,
 }
@@ -54,7 +54,7 @@ struct Place {
     x: u64,
 }
 
-/// What the store has of an entity that is passivated.
+/// The state of a passivated entity in the store.
 #[derive(Clone, Copy)]
 struct Saved {
     moves: u64,
@@ -68,13 +68,13 @@ struct Saved {
 struct World {
     /// In a real game, a database.
     store: Kept<HashMap<u64, Saved>>,
-    /// By number: whether an actor of the entity runs.
+    /// Whether an actor of the entity runs, by the number of the entity.
     running: Box<[AtomicBool]>,
     entities: OnceLock<Keyed<u64, Entity>>,
     moves: AtomicU64,
     bumps_told: AtomicU64,
     bumps: AtomicU64,
-    /// Laws that were broken.
+    /// The number of times that a law was broken.
     faults: AtomicU64,
 }
 
@@ -85,8 +85,8 @@ struct Entity {
 }
 
 impl Entity {
-    /// The factory: a new entity, or one whose state is in the store. It runs on the entity's
-    /// thread.
+    /// Creates an entity, with its state from the store if there is one. This factory runs on the
+    /// entity's thread.
     fn load(number: u64, world: &Arc<World>) -> Entity {
         let here = thread::current().id();
         let new = Saved { moves: 0, x: number, bumps: 0, thread: here };
@@ -105,7 +105,7 @@ impl Entity {
         self.world.check(number == self.state.moves + 1, "moves are handled once, in order");
         self.state.moves = number;
         self.state.x += number;
-        // Entities send to each other by number, too. Without waiting: two that wait for room in
+        // Entities send to each other by number, too. They do not wait: two that wait for room in
         // each other's mailbox would never end.
         if number == 1
             && self.number.is_multiple_of(10)
@@ -139,7 +139,7 @@ impl Entity {
 
 impl World {
     fn check(&self, holds: bool, law: &str) {
-        // A few are enough to see what is wrong.
+        // Prints only the first ten, which are enough to see what is wrong.
         if !holds && self.faults.fetch_add(1, Ordering::Relaxed) < 10 {
             println!("broken: {law}");
         }
@@ -170,7 +170,7 @@ async fn play(executor: impl Executor + Clone, options: Options) -> Result<(), S
     println!("awake: {count} entities have moved, {bumps} were bumped");
     println!("memory: {} bytes an entity, of VmRSS: {} KiB", grown * 1_024 / count, grown);
 
-    // Those in use stay, the others are passivated.
+    // Entities in use stay, the others are passivated.
     let deadline = executor.now() + TIMEOUT;
     while entities.count() > active().count() && executor.now() < deadline {
         step(&entities, &world, active(), &mut moves).await?;
@@ -178,7 +178,7 @@ async fn play(executor: impl Executor + Clone, options: Options) -> Result<(), S
     }
     let (awake, passivated) = (entities.count(), world.store.read(|store| store.len()));
     println!("idle: {awake} entities are in use, {passivated} are in the store");
-    // On a busy machine one in use may be passivated, too: its next move makes it again.
+    // On a busy machine an entity in use may be passivated, too: its next move makes it again.
     world.check(awake <= active().count(), "those that are not in use are passivated");
     world.check(passivated + awake >= moves.len(), "those that are passivated are in the store");
 
@@ -241,7 +241,7 @@ async fn step(
 
 /// Whether all messages were handled.
 fn is_settled(world: &World, moves: &[u64]) -> bool {
-    // Moves first: the bumps that they cause are sent by then.
+    // Compares the moves first: once they are handled, the bumps that they cause are sent.
     world.moves.load(Ordering::Acquire) == moves.iter().sum::<u64>()
         && world.bumps.load(Ordering::Acquire) == world.bumps_told.load(Ordering::Relaxed)
 }

@@ -126,7 +126,7 @@ impl Strategy {
 #[service(reads(Tick))]
 impl Risk {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        // The loop above, in a call: an error ends it, and the service is restarted.
+        // A loop as in `Strategy`, in one call. An error ends it, and the service is restarted.
         ctx.handle::<Tick>(self).await
     }
 }

@@ -41,7 +41,7 @@ struct Desk;
 #[service(requests(PriceRequest))]
 impl Desk {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        // All are open at the same time.
+        // All requests are open at the same time.
         let requests: Vec<_> = (1..=4).map(|pool| ctx.request(PriceRequest { pool })).collect();
         for (pool, request) in (1..).zip(requests) {
             match request.within(Duration::from_millis(500)).await {

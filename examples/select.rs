@@ -49,7 +49,8 @@ impl Book {
                     Some(ask) => println!("ask {:?}", ask.message().map(|ask| ask.price)),
                     None => has_asks = false,
                 },
-                // At a shutdown it is an error, and this waits for the others.
+                // At a shutdown `tick` returns an error, and `select!` waits for the other
+                // branches.
                 Ok(()) = reports.tick() => println!("{prices} so far"),
             }
             prices += 1;

@@ -145,7 +145,7 @@ mod tests {
     fn a_wrong_price_becomes_a_dead_letter_and_the_detector_goes_on() {
         let mut test = ServiceTest::new(|| Detector::new(5)).supervised();
         test.send_all([100, 0, 110].map(|price| Tick { price }));
-        // The pauses before its restarts.
+        // Advances the time beyond the pauses before the restarts.
         test.advance(MINUTE / 2);
         let failures = test.failures();
         assert_eq!(failures.len(), 2, "each message has two chances");

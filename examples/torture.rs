@@ -20,8 +20,9 @@
 //!
 //! `--memory` kills other processes, which share memory: a publisher, a gating and an observing
 //! reader, of which some fork children that keep all descriptors. The process that survives checks
-//! each message, and that nothing of the others is left; the times from a kill to its notice are
-//! printed, and those over Unix sockets beside them. That harness is `tests/processes/killed`.
+//! each message, and that nothing of the killed processes is left. It prints how long it takes to
+//! notice a kill, and beside it how long that takes over Unix sockets. That harness is
+//! `tests/processes/killed`.
 //!
 //! ```sh
 //! cargo run --release --example torture -- --memory --kills 10000
@@ -30,8 +31,8 @@
 //! `--transport` says what joins the nodes: `shm` (the default), `unix`, `tcp`, or, with
 //! `--features tls`, `tls`.
 //!
-//! A seed repeats the same choices; the scheduler does not. Without `--seed` it is random. The
-//! harness is that of `tests/processes/crashes`, which documents the laws.
+//! A seed repeats the same choices; the scheduler does not. Without `--seed` the seed is random.
+//! The harness is in `tests/processes/crashes`, which documents the laws.
 
 #[cfg(target_os = "linux")]
 #[path = "../tests/processes/crashes"]

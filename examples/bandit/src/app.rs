@@ -27,8 +27,8 @@ use crate::{
 const TOPOLOGY: &str = include_str!("../bandit.toml");
 /// The built-in topology of three processes.
 const BUNDLED: &str = include_str!("../bundled.toml");
-/// The same, with traces and metrics: its name, and its text, which includes that of three
-/// processes.
+/// The built-in topology of three processes with traces and metrics: the names and texts of its two
+/// files, of which the first one includes the second.
 pub const OBSERVED: [(&str, &str); 2] =
     [("observed.toml", include_str!("../observed.toml")), ("bundled.toml", BUNDLED)];
 
@@ -59,8 +59,8 @@ pub struct Options {
     pub member: Option<Member>,
 }
 
-/// One process of a bundle. Earlier processes of it have saved their states in the same directory;
-/// without one the states are in memory.
+/// One process of a bundle. Earlier processes of the same member have saved their states in
+/// `state`; without this directory the states are in memory.
 #[derive(Args, Clone, Debug, Default)]
 #[group(skip)]
 pub struct Member {
@@ -106,8 +106,8 @@ impl Run {
     }
 }
 
-/// The URL of the node that is followed: that of the options, or of one that serves the recorded
-/// day, with this node.
+/// Returns the URL of the Ethereum node to follow. Without a URL in the options, starts a node that
+/// serves the recorded day, and returns it, too.
 ///
 /// # Errors
 /// If it cannot listen.
@@ -163,7 +163,7 @@ pub fn bundle(options: &Options, hosts: &[String]) -> Result<Vec<(String, Vec<St
     Ok(bundle)
 }
 
-/// What the program says of itself. It needs no feed, no file and no state.
+/// Returns the description of the program. This needs no feed, no file and no state.
 ///
 /// # Errors
 /// None, unless the program is wrong.
@@ -173,7 +173,7 @@ pub fn describe(options: &Options) -> Result<Description> {
     Ok(builder(&options, "ws://localhost".to_owned())?.describe())
 }
 
-/// The node with its services.
+/// Returns the builder of the node with its services.
 fn builder(options: &Options, url: String) -> Result<Builder> {
     let address = address_of(&url)?;
     let pools: Vec<_> =
@@ -209,8 +209,8 @@ fn builder(options: &Options, url: String) -> Result<Builder> {
     Ok(builder.service(move || writer.clone()))
 }
 
-/// What the services of a node have counted, in a line each: also the messages that were dropped,
-/// the panics, and the latencies of topics that are measured.
+/// Returns what the services of a node have counted, one count in each line, with the dropped
+/// messages, the panics, and the latencies of measured topics.
 pub fn summary(report: &Report) -> String {
     let mut text = String::new();
     // Writing into a text cannot fail.

@@ -80,8 +80,8 @@ impl Detector {
         self.last = Some(swap.key);
     }
 
-    /// The price of a valid swap: a number with all its digits, a fee below 1, and the tokens and
-    /// the fee that the pool had before.
+    /// Returns the quote of a swap, if the swap is valid: it has a normal positive price, a fee
+    /// below 1, and the tokens and the fee that the pool had before.
     fn quote(&self, swap: &EnrichedSwap) -> Option<Quote> {
         let &EnrichedSwap { token0, token1, fee_millionths, price, .. } = swap;
         let quote = Quote { tokens: [token0, token1], fee_millionths, price };

@@ -24,13 +24,13 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::files::FileError;
 
-/// What errors say.
+/// What could not be done, in the texts of errors.
 const USE: &str = "use the file of states";
-/// A longer file is replaced by one that has the last state alone.
+/// A file of more bytes is replaced by one that has only the last state.
 const LONGEST: u64 = 1 << 20;
 
-/// The state of a service. Once kept, it survives a panic of the service; once saved, the process.
-/// Clones share it.
+/// The state of a service. Once kept, it survives a panic of the service; once saved, it survives
+/// the process, too. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Durable<S> {
     kept: Kept<S>,
@@ -47,7 +47,7 @@ struct Saved {
 }
 
 impl Saved {
-    /// A file with this content, in place of another one.
+    /// Creates a file with this content, which replaces the file at `path`.
     fn replace(path: &Path, content: &[u8]) -> io::Result<File> {
         let new = path.with_added_extension("new");
         let mut file = File::create(&new)?;
@@ -67,8 +67,8 @@ impl Saved {
 }
 
 impl<S: Default + DeserializeOwned> Durable<S> {
-    /// The state of a service as an earlier process of this member saved it, or the default. The
-    /// file is that of the member with the service as an extension.
+    /// Loads the state of a service as an earlier process of this member saved it, or the default.
+    /// The path of the file is `member` with the service as an extension.
     ///
     /// # Errors
     /// If the file cannot be used, or its content is invalid.
@@ -81,7 +81,7 @@ impl<S: Default + DeserializeOwned> Durable<S> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
                 text => text?,
             };
-            // What follows the last line break is not whole.
+            // Ignores bytes after the last line break: their line is incomplete.
             let mut lines = text.split_inclusive(|byte| *byte == b'\n');
             let last = lines.rfind(|line| line.ends_with(b"\n")).unwrap_or_default();
             let state = if last.is_empty() { S::default() } else { serde_json::from_slice(last)? };

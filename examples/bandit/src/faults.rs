@@ -20,7 +20,7 @@ struct Schedule {
 }
 
 impl Faults {
-    /// Twenty faults among the first `calls` calls, which are more than that.
+    /// Creates twenty faults among the first `calls` calls. `calls` must be at least twenty.
     pub fn seeded(seed: u64, calls: u64) -> Self {
         let (mut random, mut due) = (fastrand::Rng::with_seed(seed), BTreeSet::new());
         while due.len() < COUNT {

@@ -18,11 +18,11 @@ pub struct Key {
 #[message(topic = "swaps", id = 1)]
 #[derive(Debug, PartialEq)]
 pub struct Swap {
-    /// Its position in the chain.
+    /// The swap's position in the chain.
     pub key: Key,
     /// The amount of token 0 that the pool received, in its smallest unit; negative if it paid.
     pub amount0: I128,
-    /// The same for token 1.
+    /// The amount of token 1 that the pool received, in its smallest unit; negative if it paid.
     pub amount1: I128,
     /// The square root of the price after the swap, times 2^96; never 0.
     pub sqrt_price_x96: U256,
@@ -36,15 +36,15 @@ pub struct Swap {
 #[message(topic = "enriched-swaps", id = 2)]
 #[derive(Debug, PartialEq)]
 pub struct EnrichedSwap {
-    /// Its position in the chain.
+    /// The swap's position in the chain.
     pub key: Key,
     /// The price of token 0 in units of token 1.
     pub price: f64,
     /// The pool.
     pub pool: [u8; 20],
-    /// The token of the lower address.
+    /// The token with the lower address.
     pub token0: [u8; 20],
-    /// The other.
+    /// The token with the higher address.
     pub token1: [u8; 20],
     /// The fee of a swap, in millionths.
     pub fee_millionths: u32,
@@ -62,7 +62,7 @@ pub struct Signal {
     pub key: Key,
     /// The prices of token 0 in token 1 of the two pools.
     pub prices: [f64; 2],
-    /// The absolute value of the logarithm of their ratio.
+    /// The absolute value of the logarithm of the ratio of the prices.
     pub gap: f64,
     /// The pools, the lower address first.
     pub pools: [[u8; 20]; 2],

@@ -13,7 +13,7 @@ use crate::{
     messages::{EnrichedSwap, Swap},
 };
 
-/// What errors say.
+/// What could not be done, in the texts of errors.
 const USE: &str = "use the metadata database";
 
 /// How long to wait for another process that locks the database.
@@ -38,16 +38,16 @@ const SCHEMA: &str = "
          '0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2', 'WETH', 18, 3000);
 ";
 
-/// A pool of two tokens: first that of the lower address.
+/// A pool of two tokens, of which the first one has the lower address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
-    /// Its contract.
+    /// The contract of the pool.
     pub address: Address,
     /// The contracts of the tokens.
     pub tokens: [Address; 2],
-    /// Their symbols.
+    /// The symbols of the tokens.
     pub symbols: [String; 2],
-    /// The numbers of decimal digits of their smallest units.
+    /// The numbers of decimal digits of the tokens' smallest units.
     pub decimals: [u8; 2],
     /// The fee of a swap, in millionths.
     pub fee_millionths: u32,
@@ -73,8 +73,9 @@ impl Pool {
     }
 }
 
-/// The price of token 0 in token 1, in whole tokens, of the square root of the price in smallest
-/// units times 2^96, big-endian. Extreme decimals may exceed the range of `f64`.
+/// Returns the price of token 0 in token 1, in whole tokens. `sqrt_price_x96` is the square root of
+/// the price in smallest units, times 2^96, big-endian. Extreme decimals may exceed the range of
+/// `f64`.
 fn price(sqrt_price_x96: &[u8; 32], [decimals0, decimals1]: [u8; 2]) -> f64 {
     let (high, low) = sqrt_price_x96.split_at(16);
     let word = |bytes: &[u8]| bytes.iter().fold(0_u128, |word, byte| word << 8 | u128::from(*byte));

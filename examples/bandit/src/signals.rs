@@ -17,7 +17,7 @@ use crate::{
     messages::{Key, Signal},
 };
 
-/// What errors say.
+/// What could not be done, in the texts of errors.
 const WRITE: &str = "write the file of signals";
 
 /// The committed part of the file.
@@ -25,7 +25,7 @@ const WRITE: &str = "write the file of signals";
 pub struct Committed {
     /// The length of the complete lines, in bytes.
     bytes: u64,
-    /// The swap of the last signal in them.
+    /// The swap of the last signal in these lines.
     last: Option<Key>,
 }
 
@@ -70,8 +70,8 @@ impl SignalFile {
         reserve().map_err(FileError::of(WRITE, path))
     }
 
-    /// Continues after the committed part, and truncates the rest of the file. Without one the file
-    /// is created, empty; an old one is replaced.
+    /// Opens the file to continue after the committed part, and truncates the rest of it. Without a
+    /// committed part, creates an empty file, which replaces an old one.
     ///
     /// # Errors
     /// If the file cannot be opened or is shorter than the committed part.
@@ -93,7 +93,7 @@ impl SignalFile {
         Ok(Self { file, path: path.into(), committed: committed.unwrap_or_default() })
     }
 
-    /// Writes a signal, unless its swap is not later than the last one. Returns the committed part.
+    /// Writes a signal, if its swap is later than the last one. Returns the committed part.
     ///
     /// # Errors
     /// If the line cannot be written completely; then it is not committed.

@@ -2,7 +2,7 @@
 //! tree. Production uses Jaeger or Tempo.
 //!
 //! It has a thread and a runtime of its own, on any executor of the services. Foreign bytes are
-//! limited in number and size, and texts lose the letters that a terminal obeys.
+//! limited in number and size, and characters that a terminal could obey are replaced.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -56,7 +56,7 @@ struct Span {
     name: String,
     service: String,
     node: String,
-    /// In nanoseconds of Unix time, as the end, which is not earlier.
+    /// When the work began, in nanoseconds of Unix time. `end` is not earlier.
     start: u64,
     end: u64,
 }
@@ -90,7 +90,7 @@ async fn accept(listener: TcpListener, traces: Arc<Mutex<Traces>>) -> io::Result
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-            // An error is that of the client.
+            // Ignores an error: the client has caused it.
             let _ = http.serve_connection(TokioIo::new(stream), service).await;
             drop(place);
         });
@@ -151,8 +151,8 @@ impl Traces {
         self.count += 1;
     }
 
-    /// A typical trace as text: of those that are whole and went through the most nodes, the one of
-    /// median duration.
+    /// Returns a typical trace as text: of the complete traces that went through the most nodes,
+    /// the one with the median duration.
     pub fn typical(&self) -> Option<String> {
         let whole = self.spans.iter().filter_map(|(id, spans)| {
             let roots = spans.iter().filter(|span| span.parent.is_none()).count();
@@ -181,15 +181,16 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> &'a str {
     }
 }
 
-/// A text from outside: short, and without letters that a terminal obeys.
+/// Shortens a text from outside, and replaces characters that a terminal could obey.
 fn label(text: &str) -> String {
     let is_shown = |letter: char| letter.is_alphanumeric() || letter.is_ascii_graphic();
     let shown = |letter| if is_shown(letter) || letter == ' ' { letter } else { '?' };
     text.chars().take(LETTERS).map(shown).collect()
 }
 
-/// Adds the spans that follow from `parent`, each before those that it caused, with the lines of
-/// the tree before it. Each span has one parent, so it is reached once.
+/// Adds a row for each span that follows from `parent`, and below it the rows of the spans that it
+/// caused. Each row begins with the lines of the tree. Each span has one parent, so it is reached
+/// once.
 fn add_rows<'a>(
     spans: &'a [Span],
     parent: Option<[u8; 8]>,
@@ -209,7 +210,8 @@ fn add_rows<'a>(
     }
 }
 
-/// The spans of a trace with their starts, counted from that of the trace, and their durations.
+/// Returns the spans of a trace as text, with their durations and their starts, counted from the
+/// start of the trace.
 fn tree(rows: &[(String, &Span)]) -> String {
     let mut text = String::new();
     // Writing into a text cannot fail.

@@ -60,7 +60,7 @@ pub fn run(body: impl FnOnce(Threads) -> LocalFuture<()>) {
     }));
 }
 
-/// Ends an executor, also after a panic of its future.
+/// Ends its executor when dropped, also after a panic of the future.
 struct EndOnDrop(Threads);
 
 impl Drop for EndOnDrop {

@@ -159,7 +159,7 @@ struct Connection<'a> {
     socket: WebSocketStream<Stream>,
     /// The filter of the subscription, and the index of the next log to send.
     subscription: Option<(Filter, usize)>,
-    /// Whether a backfill was answered since then.
+    /// Whether a backfill was answered since the subscription began.
     is_live: bool,
 }
 
@@ -180,7 +180,7 @@ impl Connection<'_> {
                     _ => {}
                 }
             };
-            // A request is looked for between any two logs.
+            // Looks for a request between any two logs.
             match select(self.socket.next(), pin!(due)).await {
                 Either::Left((Some(message), _)) => self.take(message?).await?,
                 Either::Left((None, _)) => return Ok(()),
@@ -248,7 +248,8 @@ impl Connection<'_> {
         }
     }
 
-    /// Closes, and reads until the client closes, so that a reset does not lose what was sent.
+    /// Closes the connection, and reads until the client closes it, too: a reset would lose sent
+    /// logs.
     async fn close(&mut self) -> Result<()> {
         let frame = CloseFrame { code: CloseCode::Normal, reason: END_OF_RECORDING.into() };
         self.socket.close(Some(frame)).await?;

@@ -84,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let Some(text) = session.poll_transmit() else { break };
                 self.socket.start_send_unpin(Message::text(text))?;
             }
-            // Also the answer to a ping.
+            // This also sends the answer to a ping.
             self.socket.flush().await?;
             let ended = match self.socket.next().await.transpose()? {
                 Some(Message::Text(text)) => {

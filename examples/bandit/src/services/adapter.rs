@@ -40,7 +40,7 @@ pub struct PolygonAdapter {
     cursor: Durable<Cursor>,
     /// Logs handled since the cursor was saved.
     unsaved: u32,
-    /// Failed connections since the last successful one, and the most of them.
+    /// Failed connections since the last successful one, and the maximum of them.
     attempts: [u32; 2],
     faults: Faults,
 }
@@ -81,7 +81,7 @@ impl PolygonAdapter {
                         connection.next(session).await
                     }
                 };
-                // The cursor can be saved at once, if it has to be saved.
+                // Ready when the cursor can be saved. Never ready if there is nothing to save.
                 let confirmed =
                     async { if unsaved == 0 { pending().await } else { ctx.confirmed().await } };
                 match select(select(pin!(next), shutdown), pin!(confirmed)).await {

@@ -16,7 +16,7 @@ pub struct ArbitrageDetector {
     /// The prices and the position: kept after the signal of a swap was emitted, saved before the
     /// next swap is received.
     pub detector: Durable<Detector>,
-    /// When it panics.
+    /// When the service panics.
     pub faults: Faults,
 }
 

@@ -14,9 +14,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves a [`Feed`] to each client that connects, at a port of this machine.
 pub struct FeedServer {
-    /// What it serves.
+    /// The feed to serve.
     pub feed: Arc<Feed>,
-    /// Receives the address.
+    /// Gets the address once the server listens.
     pub listening: Option<oneshot::Sender<Address>>,
 }
 
@@ -27,7 +27,7 @@ impl FeedServer {
         let no_restart = |error| Error::from(error).permanent();
         let mut listener = ctx.listen("127.0.0.1:0").await.map_err(no_restart)?;
         if let Some(listening) = self.listening.take() {
-            // The receiver may be gone.
+            // Ignores an error: the receiver may be gone.
             let _ = listening.send(listener.local_addr()?);
         }
         loop {
@@ -35,7 +35,7 @@ impl FeedServer {
             match select(pin!(listener.accept()), shutdown).await {
                 Either::Left((Ok((stream, _)), _)) => {
                     let (feed, clock) = (self.feed.clone(), ctx.clock());
-                    // An error of a connection is that of its client.
+                    // Ignores an error of a connection: its client has caused it.
                     drop(ctx.spawn(async move { _ = feed.serve(stream, clock).await }));
                 }
                 Either::Left((Err(error), _)) => {

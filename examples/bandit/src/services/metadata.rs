@@ -22,7 +22,7 @@ pub struct MetadataService {
     /// Keeps each swap in flight until the enriched swap is confirmed, so that none is lost with
     /// this process.
     pub confirms: bool,
-    /// When it panics.
+    /// When the service panics.
     pub faults: Faults,
 }
 

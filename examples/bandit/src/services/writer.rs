@@ -21,7 +21,7 @@ pub struct SignalWriter {
     pub path: Option<PathBuf>,
     /// The committed part of the file; `None` before the file exists.
     pub committed: Durable<Option<Committed>>,
-    /// When it panics.
+    /// When the service panics.
     pub faults: Faults,
 }
 

@@ -44,7 +44,7 @@ fn assert_not_done(text: &str) {
 fn a_stopped_bundle_does_not_print_done() {
     for name in ["-TERM", "-HUP"] {
         let directory = tempfile::tempdir().unwrap();
-        // It would take a minute.
+        // At this speed the run would take a minute.
         let mut bundled = start(directory.path(), "5s", &["--speed", "1440"]);
         bundled.rest_after("connected to node `detector`");
         signal(name, &bundled.child.id().to_string());
@@ -57,7 +57,8 @@ fn a_stopped_bundle_does_not_print_done() {
     }
 }
 
-/// Those of the killed one are removed by the next one, and by no launcher while it runs.
+/// The next launcher removes the directories of a killed one. No launcher removes those of a
+/// running one.
 #[test]
 fn a_launcher_that_is_killed_leaves_directories_until_the_next_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -65,7 +66,7 @@ fn a_launcher_that_is_killed_leaves_directories_until_the_next_start() {
     let mut killed = start(directory.path(), "5s", &["--speed", "1440"]);
     killed.rest_after("connected to node `detector`");
     signal("-KILL", &killed.child.id().to_string());
-    // Its members end, too.
+    // Waits for the members of the killed launcher, which end, too.
     killed.end();
     assert_eq!(left(), 2);
     let mut first = start(directory.path(), "5s", &["--speed", "1440"]);

@@ -83,7 +83,7 @@ impl Bundled {
             *kills += 1;
             done.kills += 1;
         }
-        // Kill each process once.
+        // Removes the process, so that it is killed only once.
         self.pids.remove(member);
     }
 
@@ -107,7 +107,8 @@ impl Bundled {
                 }
                 1 if self.signal("-STOP", member) => {
                     done.stops += 1;
-                    // The stopped member or another one may be killed meanwhile.
+                    // Keeps the process id, which is removed if the stopped member is killed
+                    // meanwhile.
                     let pid = self.pids[member].clone();
                     self.listen(Duration::from_millis(random.u64(1..400)));
                     match random.u32(..3) {
@@ -123,7 +124,7 @@ impl Bundled {
         done
     }
 
-    /// Whether it succeeded, and its whole output.
+    /// Waits for the end of the bundle. Returns whether it succeeded, and its whole output.
     fn end(mut self) -> (bool, String) {
         assert!(!self.listen(TIMEOUT), "timeout:\n{}", self.program.output);
         self.program.end()

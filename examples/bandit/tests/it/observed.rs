@@ -26,7 +26,7 @@ fn metrics(program: &mut Program, node: &str) -> String {
 fn http(address: &str, request: &[u8]) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
-    // The answer may come before all is written.
+    // Ignores an error: the answer may come before all is written.
     let _ = stream.write_all(request);
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;

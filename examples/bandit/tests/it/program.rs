@@ -21,15 +21,15 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end. Returns whether it succeeded, and its whole output.
+/// Runs a program to its end. Returns whether it succeeded, and its whole output.
 pub(crate) fn ran(command: Command) -> (bool, String) {
     Program::start(command).end()
 }
 
-/// A program that runs. It ends with this, and its processes with it.
+/// Kills its program when dropped. The processes that the program has started end then, too.
 pub(crate) struct Program {
     pub(crate) child: Child,
-    /// Through a channel, so that waiting for them has a timeout.
+    /// The lines of the output, through a channel, so that waiting for a line has a timeout.
     lines: Receiver<String>,
     pub(crate) output: String,
 }
@@ -50,7 +50,7 @@ impl Program {
         Self { child, lines, output: String::new() }
     }
 
-    /// The next line, unless it takes longer than this. It is a part of the output.
+    /// Returns the next line, unless it takes longer than `longest`, and adds it to the output.
     pub(crate) fn next(&mut self, longest: Duration) -> Result<String, RecvTimeoutError> {
         let line = self.lines.recv_timeout(longest)?;
         self.output.push_str(&line);
@@ -79,7 +79,7 @@ impl Program {
         })
     }
 
-    /// Whether it succeeded, and its whole output.
+    /// Waits for the end of the program. Returns whether it succeeded, and its whole output.
     pub(crate) fn end(mut self) -> (bool, String) {
         self.output.extend(self.lines.iter());
         (self.child.wait().unwrap().success(), std::mem::take(&mut self.output))

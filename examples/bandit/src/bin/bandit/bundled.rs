@@ -60,7 +60,7 @@ pub(crate) async fn launch(
     mut args: RunArgs,
     executor: Arc<dyn Executor>,
 ) -> Result<()> {
-    // Another host may have the writer.
+    // Reserves no file if only some hosts are started: another host may have the writer.
     let signals = args.options.signals.as_deref().filter(|_| host.is_empty());
     let _reserved = signals.map(SignalFile::reserve).transpose()?;
     let program = env::current_exe()?;
@@ -92,7 +92,7 @@ pub(crate) async fn launch(
         bundle =
             bundle.member(sources.iter().fold(member, |member, source| member.ends_after(source)));
     }
-    // It blocks until its processes have ended.
+    // `run` blocks until the processes of the bundle have ended.
     let (done, report) = oneshot::channel();
     executor.blocking(Box::new(|| drop(done.send(bundle.run()))))?;
     let report = report.await?;
@@ -112,7 +112,7 @@ pub(crate) async fn launch(
         None => "done",
     };
     say(&format!("{end} in {took:.1?}: {members} processes, {restarts} restarts"));
-    // Another host may have the writer.
+    // Another host may have the writer: then the file does not exist here.
     if let Some(path) = args.options.signals.filter(|path| end == "done" && path.exists()) {
         say(&format!("signals    written to {}", path.display()));
     }
@@ -134,20 +134,20 @@ fn has_failed(member: &MemberStatus) -> bool {
     member.phase != MemberPhase::Completed && member.last_exit.is_some_and(died)
 }
 
-/// The directories of a bundle, which no other one uses. They are removed at its end, and those of
-/// a launcher that was killed at the start of the next one.
+/// Removes, when dropped, the directories of a bundle, which no other bundle uses. The next
+/// launcher removes the directories of a launcher that was killed.
 struct Directories {
-    /// The sockets; the processes create it.
+    /// The directory of the sockets, which the processes create.
     sockets: PathBuf,
-    /// The saved states.
+    /// The directory of the saved states.
     state: PathBuf,
-    /// `state`, locked while the launcher lives.
+    /// Locks `state` while the launcher lives.
     _lock: File,
 }
 
 impl Directories {
     fn new() -> io::Result<Self> {
-        // Those of launchers that were killed: nobody has locked them.
+        // Removes the directories of launchers that were killed: nobody has locked them.
         for (name, state) in private_directories()? {
             if name.starts_with("bandit-")
                 && name.ends_with(".state")
@@ -157,8 +157,8 @@ impl Directories {
                 let _ = fs::remove_dir_all(&state);
             }
         }
-        // Another launcher may have this number in another container, or take the directory for
-        // one of a killed launcher before it is locked.
+        // Another launcher may have this number in another container, or remove the directory
+        // before it is locked, as that of a killed launcher. Then tries another name.
         let mut attempt = 0;
         loop {
             let name = format!("bandit-{}-{attempt}", process::id());
@@ -188,7 +188,7 @@ fn lock(directory: &Path) -> io::Result<Option<File>> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
-        // Before it was locked, it may have been removed.
+        // The directory may have been removed before it was locked.
         Ok(()) => Ok(directory.exists().then_some(file)),
     }
 }
@@ -227,7 +227,8 @@ pub(crate) async fn member(
         Err(error @ StartError::Undelivered { .. }) => {
             failed(error.to_string(), Bundle::UNDELIVERED)
         }
-        // Its error is permanent, or the address of a node is in use or not of this machine.
+        // A restart would not help: the error of the service is permanent, or the address of a node
+        // is in use or does not belong to this machine.
         Err(error @ (StartError::ServiceFailed { restarts: 0, .. } | StartError::Bind { .. })) => {
             failed(user_error(error).to_string(), Bundle::NO_RESTART)
         }

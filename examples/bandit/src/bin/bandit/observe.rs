@@ -19,7 +19,7 @@ use crate::output::say;
 
 /// The variable of the collector in `observed.toml`, and its default.
 const COLLECTOR: (&str, &str) = ("OTLP", "http://127.0.0.1:4318");
-/// The nodes there, with the variables of their metrics and the default ports.
+/// The nodes of `observed.toml`, with the variables of their metrics and the default ports.
 const NODES: [(&str, &str, u16); 3] = [
     ("collector", "COLLECTOR_METRICS", 9464),
     ("detector", "DETECTOR_METRICS", 9465),
@@ -85,7 +85,7 @@ impl Observed {
         metrics.chain([(COLLECTOR.0, self.collector.clone())]).collect()
     }
 
-    /// After the end of the processes: prints a trace.
+    /// Prints a trace. Called after the end of the processes.
     pub(crate) fn end(self) {
         let Some(traces) = self.traces else { return };
         match traces.lock().unwrap_or_else(PoisonError::into_inner).typical() {
