@@ -330,8 +330,8 @@ impl Layout {
         let last = first.saturating_add(words.len() as u64);
         let table = |what, start: u64, entry| {
             let end = end_of(start, listed.lines, entry);
-            // Counts from the first word of the segment, because in the file's own positions both
-            // ends may exceed all numbers.
+            // Compares positions within the segment, because the ends of positions within the
+            // region may saturate.
             let is_within = |start: &u64| end_of(*start, listed.lines, entry) <= words.len() as u64;
             let start = start.checked_sub(first).filter(is_within);
             let error = ViewError::Segment { segment: number, what, end, first, last };

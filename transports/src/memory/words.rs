@@ -26,7 +26,7 @@ pub(crate) struct Words {
     owner: Arc<Owner>,
 }
 
-/// Some of the words of a [`Words`], which keep all of them alive.
+/// Some of the words of a [`Words`]. A part keeps all of the words alive.
 pub(crate) struct Part<const N: usize> {
     /// Points into the memory of the owner.
     start: NonNull<[AtomicU64; N]>,

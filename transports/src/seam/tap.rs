@@ -443,7 +443,7 @@ impl<T> TapStream<T> {
     pub fn next(&self) -> u64 {
         match &self.reader {
             Reading::Here(reader) => reader.cursor() as u64,
-            // The readers may have read all published messages.
+            // The next message is the first unpublished one: the readers may have read all others.
             Reading::There(moved) => moved.end() as u64,
             Reading::Nobody => 0,
         }
@@ -655,7 +655,8 @@ fn add_missed(gaps: &mut VecDeque<Missed>, capacity: usize, missed: Missed) {
     if gaps.len() <= EXACT_GAPS.max(capacity) {
         return;
     }
-    // Joins two neighbouring entries with the same counter; nearly all entries have the same.
+    // Joins two neighbouring entries with the same counter; nearly all entries have the same
+    // counter.
     let mut pairs = 1..gaps.len();
     if let Some(second) = pairs.find(|second| gaps[*second].value == gaps[*second - 1].value)
         && let Some(later) = gaps.remove(second)

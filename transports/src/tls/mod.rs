@@ -222,7 +222,7 @@ impl Gate for Tls {
             let certificates = connection.peer_certificates().unwrap_or_default();
             let certificate =
                 certificates.first().map(|first| Certificate(first.clone().into_owned()));
-            // If the peer had no certificate, the handshake has failed.
+            // The peer has a certificate: without one the handshake would have failed.
             let proof =
                 certificate.ok_or_else(|| io::Error::other("the peer has no certificate"))?;
             Ok(Secured { stream: Stream::new(TlsStream(accepted)), proof: Some(Arc::new(proof)) })

@@ -197,7 +197,7 @@ impl UntypedPeer {
     }
 
     fn link_config(&self) -> Config {
-        // Received messages are never requested again.
+        // Received messages are never requested again, so their arrival confirms them.
         let confirms = Confirms::OnArrival;
         Config { memory: false, confirms, ..self.config.link(&self.identity) }
     }

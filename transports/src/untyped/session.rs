@@ -439,7 +439,7 @@ impl Traffic<TOPICS, STREAMS> for Session {
             }
             Event::End { stream, next } => self.streams.end(stream, next),
             Event::Gone { stream } => self.streams.lose(stream),
-            // This side has no topics.
+            // This side has no topics whose layout it could send.
             Event::Describe { offset, .. } => _ = link.answer(now, None, offset),
             Event::Subscribe { export, .. } => {
                 _ = link.reject(export, RejectReason::Unknown, Digest([0; 16]));

@@ -39,7 +39,7 @@ pub async fn a_cancelled_emit_sends_nothing<T: TestTransport>(pair: Pair) {
                 again.await.expect("no reader rejects");
             }
         });
-        // Wait until the publisher has waited for room.
+        // Waits until the publisher has waited for room.
         _ = pair.within("the publisher waits", filled).await;
         let what = format!("emits dropped at poll {polls}");
         expect_all(&pair, &mut reader, &what, 0..count).await;

@@ -90,7 +90,7 @@ pub async fn a_receive_with_a_timeout_loses_nothing<T: TestTransport>(pair: Pair
     let clock = pair.publishers.clone();
     let emits = pair.publish(async move {
         for number in 0..count {
-            // Send at varying times after a timeout and before the next one.
+            // Sends at varying times after a timeout and before the next one.
             timed_out.next().await;
             let pause = Duration::from_micros(number % 5 * 250);
             clock.sleep_until(clock.now() + pause).await;

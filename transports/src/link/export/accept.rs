@@ -44,8 +44,8 @@ impl Exports {
                             }
                         }
                     }
-                    // The system reports a shortage even if no peer connects. The next call can use
-                    // the spare descriptor.
+                    // The system reports a shortage even if no peer connects. So the next call gets
+                    // the spare descriptor, and shows whether a peer waits.
                     Err(error) if is_shortage(&error) && spare.give() => {}
                     Err(error) => self.accept_failed(&error).await,
                 }

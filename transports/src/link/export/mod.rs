@@ -275,7 +275,8 @@ impl Exports {
         self.expect_no_more(node);
         let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
-        // While the reader is connected, its session has the kept messages.
+        // While the reader is connected, its session has the kept messages, and nothing is parked
+        // here.
         if self.control.peer_end(node) == Some(PeerEnd::Completed) {
             reader.parked.clear();
         }

@@ -141,7 +141,7 @@ impl OutgoingMemory {
         let &MemoryStep::Mapped(number, _) = &stream.state.memory else { return };
         let Some(tie) = self.channel.tie() else { return };
         if link.move_stream(now, id, number).is_err() {
-            // The next call tries again.
+            // The next call of `advance` tries again.
             return;
         }
         let moved = std::mem::replace(&mut stream.state.memory, MemoryStep::Moved(number));

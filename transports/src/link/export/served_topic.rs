@@ -344,7 +344,7 @@ impl ServedTopic {
                     sent.keeps_back |= keeps_back;
                 }
                 Err(SendError::Streams { .. }) => (full, self.at_stream_limit) = (true, true),
-                // The next call tries again.
+                // The next call of this function tries again.
                 Err(_) => {}
             }
             let ConnectionProgress { stream: id, ended, .. } = stream.state.connection;
@@ -352,7 +352,7 @@ impl ServedTopic {
             // remaining messages.
             sent.confirmed += stream.update(ended);
             let is_read = !stream.has_moved() || stream.depth() == 0;
-            // The peer had confirmed all messages before the end was sent.
+            // The end was sent and no message is unconfirmed, so the stream is removed.
             if ended && is_read && id.is_none_or(|id| link.unconfirmed(id) == 0) {
                 stream.release(stream.next());
                 self.tap.remove(index);

@@ -189,7 +189,7 @@ impl ExportSession {
         if let Some(index) = peer.parked.iter().position(|tap| tap.topic() == topic) {
             return Ok(peer.parked.swap_remove(index));
         }
-        // An earlier process of the reader may have read from here.
+        // Whether an earlier process of the reader may have read from this process.
         let is_later = self.exports.reader(&peer.node, |reader| reader.is_later) == Some(true);
         let redelivery = self.exports.redelivery(topic);
         let start = match start {

@@ -436,7 +436,8 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
             }
             Event::Memory { token } => self.connect_memory(token, ATTEMPTS),
             Event::Region { stream, number, first } if !self.move_to_memory(stream, number) => {
-                // The control connection may have been lost before it passed the ring.
+                // The ring was not passed, perhaps because the control connection was lost. So the
+                // stream leaves the shared memory.
                 _ = link.leave_memory(stream, first, false);
                 let has_passed_others = self.memory.is_some();
                 let reasons = [CloseReason::Aborted, CloseReason::Protocol];
@@ -472,8 +473,8 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
         self.update_memory(context);
-        // If this process ends, the node's next process gets the messages that subscriptions have
-        // not taken.
+        // Messages that subscriptions have not taken when this process ends stay unconfirmed, for
+        // the node's next process.
         let control = &self.control;
         let at_shutdown = || phase > Phase::Run || control.is_leaving();
         for place in &mut self.streams {

@@ -29,7 +29,8 @@ pub(crate) struct Table {
     waiting: Vec<usize>,
 }
 
-/// A publisher and a key. Edges keep their places while the table has messages.
+/// A publisher, by the index of its edge, and a key. Edges keep their indices while the table has
+/// messages.
 #[derive(Clone, Copy)]
 struct Key {
     edge: usize,

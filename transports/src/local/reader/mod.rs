@@ -624,7 +624,7 @@ impl Drop for Reader {
         self.end_handling(false);
         self.membership.topic.remove_subscriber(&self.membership.state);
         self.add_edges();
-        // Unread messages count as `left`. The publisher counts later ones.
+        // Unread messages count as `left`. The publisher counts the messages that it sends later.
         if let Some(AfterGap { edge, .. }) = self.after_gap.take() {
             self.edges[edge].line.add(EdgeValue::Left, 1);
         }

@@ -157,7 +157,8 @@ impl MappedRing {
         let layout = storage.layout();
         let ring = Arc::new(Broadcast::new(TopicStorage::Foreign(storage), layout).ok()?);
         let floor = Broadcast::gating_from(ring.clone(), FLOOR)?;
-        // Subscriptions join while the floor blocks the publisher (`Broadcast::gating_from`).
+        // Subscriptions join while the floor blocks the publisher, so the floor must have the
+        // lowest entry (`Broadcast::gating_from`).
         debug_assert_eq!(floor.entry(), Some(0), "the floor has the lowest entry");
         let is_gated = proxy.is_some();
         Some(MappedRing { ring, floor: LeftEnd::new(floor), readers, is_gated, area })

@@ -144,7 +144,8 @@ impl Edge {
     #[cold]
     pub(crate) fn count_missing(&self, found: u64, missing: u64, reason: GapReason) {
         let _one = self.publisher.stop_pump();
-        // A pump counts the messages that are missing in its ring.
+        // A pump counts the messages that are missing in its ring, so they are not counted again
+        // here.
         let missing = if self.publisher.origin.pump().is_some() { 0 } else { missing };
         self.line.add(reason.value(), found.saturating_add(missing));
         self.line.add(EdgeValue::Gaps, 1);

@@ -175,8 +175,8 @@ impl Pressure {
             }
             room.exceeded.store(now, Ordering::SeqCst);
             has_changed = true;
-            // Compares again: the other side may have changed the depth before it could see this
-            // state.
+            // Compares again: the publisher or a reader may have changed the depth before it could
+            // see this state.
             announce();
         };
         if has_changed {

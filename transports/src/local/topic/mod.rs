@@ -456,7 +456,7 @@ impl Topic {
 
 /// Adds a member to a list that is sorted by number.
 fn insert<T: Numbered>(members: &mut Vec<T>, member: T) {
-    // The member is usually the newest one.
+    // The member is usually the newest one, whose place is the end of the list.
     let place = members.partition_point(|other| other.number() < member.number());
     members.insert(place, member);
 }

@@ -495,7 +495,7 @@ impl SentAt {
     }
 
     fn signed_age(self, now: u64) -> i64 {
-        // The shift gives the sign of a number of 56 bits.
+        // The two shifts extend the sign of a number of 56 bits.
         let unused = u64::BITS - BITS;
         (now.wrapping_sub(self.0) << unused).cast_signed() >> unused
     }
