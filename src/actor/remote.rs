@@ -230,7 +230,7 @@ impl<R: Request> Future for RemoteReply<R> {
             if lost.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
-            // If the request is still in the mailbox, the deadline removes it.
+            // A deadline of zero removes the request if it is still in the mailbox.
             this.was_lost = true;
             this.reply.set_deadline(Duration::ZERO);
             poll = this.reply.poll_outcome(context);

@@ -201,8 +201,8 @@ impl<S: Service> Context<S> {
         }
     }
 
-    /// Returns the actors of the node, which run on its executor. They end after its services. Needs
-    /// the feature `actors`.
+    /// Returns the actors of the node, which run on its executor. They end after its services.
+    /// Needs the feature `actors`.
     ///
     /// ```
     /// use mycelium::{Context, Result, actor, service};

@@ -58,12 +58,12 @@ impl Strategy {
 #[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "describe", serde(rename_all = "kebab-case"))]
 pub enum Lifetime {
-    /// It runs until the node shuts down.
+    /// The child runs until the node shuts down.
     Permanent,
-    /// It runs until it returns `Ok`.
+    /// The child runs until it returns `Ok`.
     #[default]
     Transient,
-    /// It runs once.
+    /// The child runs once.
     Temporary,
 }
 

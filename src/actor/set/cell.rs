@@ -39,7 +39,7 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
         };
         match sender.try_clone() {
             Some(sender) => Ok(sender),
-            // The queue has one sender: this one.
+            // The queue allows only one sender, which the new reference takes.
             None => master
                 .take()
                 .ok_or_else(|| FindActorError::OneSender { name: name(), queue: Q::NAME }),

@@ -203,7 +203,7 @@ pub enum RemoteActorError {
     Address {
         /// The address.
         address: String,
-        /// What is wrong with it.
+        /// What is wrong with the address.
         problem: &'static str,
     },
     /// The topology has no such node.

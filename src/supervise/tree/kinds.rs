@@ -84,7 +84,7 @@ pub(crate) enum Why {
     /// The child failed permanently, or was restarted too often: beyond its own limit, or the limit
     /// of this supervisor.
     GaveUp { restarts: u32, window: Duration, supervisor: Option<Arc<str>> },
-    /// Its supervisor has ended.
+    /// The supervisor of the child has ended.
     SupervisorEnded,
 }
 
@@ -133,7 +133,7 @@ pub(super) struct Supervisor {
     pub(super) spec: SupervisorSpec,
     /// The restarts of its children within the window.
     pub(super) restarts: Failures,
-    /// Its own failures as a child of its parent.
+    /// The failures of the supervisor itself, as a child of its parent.
     pub(super) failures: Failures,
     /// The children, by their order.
     pub(super) children: BTreeMap<u64, Key>,

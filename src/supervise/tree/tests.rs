@@ -358,7 +358,7 @@ fn exits_while_siblings_stop_are_not_counted() {
     let moment = Moment::default();
     tree.ended(b, RunEnd::Failed, moment);
     assert_eq!(tree.next_command(), Some(Command::Stop { child: c }));
-    // Both fail: one was commanded to stop, and the other would be next.
+    // `a` and `c` fail meanwhile: `c` was commanded to stop, and `a` would be next.
     tree.ended(a, RunEnd::Failed, moment);
     tree.ended(c, RunEnd::Failed, moment);
     start_all(&mut tree);

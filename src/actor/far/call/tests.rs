@@ -21,7 +21,7 @@ struct Sum {
     _pad: [u8; 7],
 }
 
-/// The same topic, with another layout.
+/// A request of the same topic as `Add`, with another layout.
 #[message(topic = "sums", id = 1, reply = Sum)]
 struct Longer {
     one: u64,
@@ -29,7 +29,7 @@ struct Longer {
     third: u64,
 }
 
-/// The same layout, with another reply.
+/// A request of the same layout as `Add`, with another reply.
 #[message(topic = "sums", id = 1, reply = Add)]
 struct Replied2 {
     one: u64,

@@ -61,8 +61,8 @@ impl Supervisor {
         start_children(&mut self.children, acts);
     }
 
-    /// Handles the `'EXIT'` of a worker at any depth. Returns whether the supervisor gave up: it has
-    /// terminated its children and exits.
+    /// Handles the `'EXIT'` of a worker at any depth. Returns whether the supervisor gave up: it
+    /// has terminated its children and exits.
     pub(super) fn exit(
         &mut self,
         name: usize,
