@@ -16,7 +16,7 @@ use super::affinity::Cores;
 /// The environment variable with the job.
 const JOB: &str = "MYCELIUM_BENCHES_JOB";
 
-/// The other side of a job.
+/// The connection with the other side of a job: lines in both directions.
 pub(crate) struct Talk {
     process: u32,
     input: Box<dyn Write>,

@@ -127,7 +127,7 @@ pub(crate) fn ends_among(
     (sender, vec![receiver])
 }
 
-/// Both ends, in one task or in two.
+/// Creates both ends of a topic, in two tasks or, if both budgets are the same, in one.
 pub(crate) fn pair(writer: Arc<TaskBudget>, reader: Arc<TaskBudget>) -> Emits {
     let (sender, mut receivers) = ends(writer, [reader]);
     Ends::new(EMIT, (sender, receivers.remove(0)))

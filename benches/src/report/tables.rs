@@ -32,7 +32,7 @@ impl Header {
 /// slowest point.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Table {
-    /// Its identity.
+    /// The identity of the table.
     #[serde(flatten)]
     pub header: Header,
     /// The part of the job that is timed.
@@ -43,7 +43,7 @@ pub struct Table {
     pub rounds: usize,
     /// Time per operation, as a guide.
     pub figures: Vec<Figures>,
-    /// Comparisons by round, which are what counts.
+    /// Comparisons of the columns, round by round. They decide the goals.
     pub ratios: Vec<Ratio>,
     /// Quantities other than time.
     pub counts: Vec<Counted>,

@@ -129,7 +129,7 @@ impl Runs {
     }
 
     /// Gives the process the copy of the files, as a launcher does. The process can read the copy
-    /// while the result lives.
+    /// until the returned pipe is dropped.
     fn give_files(&self, process: &mut Command) -> io::Result<Option<PipeWriter>> {
         let Some(files) = &self.files else { return Ok(None) };
         let (reader, writer) = pipe()?;

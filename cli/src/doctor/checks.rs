@@ -32,7 +32,7 @@ pub(super) struct Finding {
     pub(super) level: Level,
     /// The values.
     pub(super) found: String,
-    /// Their meaning for a node; may be empty.
+    /// The meaning of the values for a node; may be empty.
     pub(super) meaning: String,
     /// The fix: a command, or what to write. Empty if there is nothing to fix.
     pub(super) fix: String,

@@ -123,7 +123,7 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// Returns the end of the bundle: `None` while it runs, then its error, if it had one.
+    /// Returns the end of the bundle: `None` while it runs, and then `Some` with its error, if any.
     pub fn ended(&self) -> Option<Option<String>> {
         self.lock().ended.clone()
     }

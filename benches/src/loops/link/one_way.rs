@@ -29,7 +29,7 @@ const SLOT: usize = 1 + size_of::<Sample>() / 8;
 const RUN: usize = PIECE / size_of::<[u64; SLOT]>();
 const SHORT: u64 = 8;
 
-/// The same samples in the layout of a ring: the source of runs.
+/// The prepared samples in the layout of a ring, from which runs are written.
 static SLOTS: LazyLock<Vec<[u64; SLOT]>> = LazyLock::new(|| {
     let slot = |sample: &Sample| {
         let mut slot = [0; SLOT];

@@ -74,7 +74,7 @@ pub(crate) struct Slots {
     own: Pages,
     theirs: Pages,
     sent: usize,
-    /// The position of the other side, as of this side's last look.
+    /// The position up to which there was room at the last look at the reader's position.
     room_to: usize,
     taken: usize,
 }

@@ -114,8 +114,8 @@ impl<D: Duplex<W>, const W: usize> Side<D, W> {
         })
     }
 
-    /// Creates a column. Each `round` exchanges messages with the other process, and returns whether
-    /// all of them arrived.
+    /// Creates a column. Each `round` exchanges messages with the other process, and returns
+    /// whether all of them arrived.
     fn column(
         name: &'static str,
         cores: &Cores,
