@@ -19,8 +19,8 @@ impl Clock {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         loop {
             self.number += 1;
-            // After a signal this is the error `ShuttingDown`, and `?` ends the service well. What
-            // it emitted before is received.
+            // After a signal this is the error `ShuttingDown`, and `?` ends the service well. The
+            // ticks that it emitted before are received.
             ctx.emit(Tick { number: self.number }).await?;
         }
     }

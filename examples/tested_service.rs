@@ -56,7 +56,7 @@ impl Detector {
                     ctx.emit(Silence { since_seconds }).await?;
                     continue;
                 }
-                // The node shuts down: receive the rest.
+                // The node shuts down, but ticks may be left: waits for the next one.
                 Either::Right((Err(_), received)) => received.await,
             };
             let tick = match received {

@@ -18,7 +18,7 @@ pub struct RawLog {
     /// The signature's hash and the indexed values.
     #[serde(default)]
     pub topics: Vec<B256>,
-    /// The other values.
+    /// The values that are not indexed.
     #[serde(default)]
     pub data: Bytes,
     /// The block's number.
@@ -34,7 +34,7 @@ pub struct RawLog {
 }
 
 impl RawLog {
-    /// Its position in the chain.
+    /// Returns the position of the log in the chain.
     pub fn key(&self) -> Key {
         Key { block: self.block_number.to(), log_index: self.log_index.to() }
     }
@@ -43,10 +43,10 @@ impl RawLog {
 /// A log was skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Skip {
-    /// No event of a pool.
+    /// The log is not an event of a pool.
     #[error("unknown event")]
     UnknownEvent,
-    /// Less data than the event has, or a number that exceeds its type.
+    /// The log has less data than the event, or a number that exceeds its type.
     #[error("malformed event")]
     Malformed,
 }
@@ -89,7 +89,7 @@ pub fn swap(log: &RawLog) -> Result<Option<Swap>, Skip> {
         ) => return Ok(None),
         _ => return Err(Skip::UnknownEvent),
     }
-    // The same name and types with other indexed fields: an event of another contract.
+    // An event with the same name and types, but other indexed fields, is of another contract.
     if log.topics.len() != <pool::Swap as SolEvent>::TopicList::COUNT {
         return Err(Skip::UnknownEvent);
     }

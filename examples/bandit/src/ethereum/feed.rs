@@ -57,7 +57,7 @@ const LARGEST_REQUEST: usize = 64 << 10;
 pub struct Line {
     /// The log as JSON, exactly as recorded.
     pub json: String,
-    /// The same, parsed.
+    /// The log, parsed from `json`.
     pub log: RawLog,
 }
 
@@ -175,7 +175,7 @@ impl Connection<'_> {
                 let Some(next) = next else { return pending().await };
                 let now = clock.now();
                 match self.feed.due(next, now) {
-                    // At a shutdown this task is dropped.
+                    // Ignores an error: at a shutdown this task is dropped.
                     Some(due) if due > now => _ = clock.sleep(due - now).await,
                     _ => {}
                 }

@@ -9,9 +9,9 @@ use serde_json::value::RawValue;
 pub struct Request {
     #[serde(skip_deserializing)]
     jsonrpc: &'static str,
-    /// Its number, which the answer has, too.
+    /// The number of the request, which the answer has, too.
     pub id: u64,
-    /// What it requests.
+    /// What the request asks for.
     #[serde(flatten)]
     pub call: Call,
 }

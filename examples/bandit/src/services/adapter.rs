@@ -23,7 +23,7 @@ const BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(20), longest: Duration::from_secs(10) };
 /// After this number of consecutive failed connections the service fails.
 const ATTEMPTS: u32 = 6;
-/// The same after a successful connection: a restart of the node takes time.
+/// The same number after a successful connection, greater because a restart of the node takes time.
 const ATTEMPTS_AGAIN: u32 = 30;
 /// The most logs that a new process receives again. After this number no log is handled until the
 /// cursor is saved.

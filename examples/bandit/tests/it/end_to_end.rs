@@ -45,7 +45,8 @@ fn assert_is_the_day(summary: &str) {
     }
 }
 
-/// The file of signals of an undisturbed run, whose positions are those of an independent script.
+/// Returns the file of signals of an undisturbed run. An independent script must find the same
+/// positions.
 async fn reference(directory: &Path) -> String {
     let path = directory.join("reference.jsonl");
     let summary = run(Options { signals: Some(path.clone()), ..Options::default() }).await;

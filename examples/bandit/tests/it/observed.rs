@@ -55,7 +55,7 @@ fn three_processes_are_seen_in_one_trace_and_send_the_same_signals() {
     let directory = tempfile::tempdir().unwrap();
     let expected = undisturbed(directory.path());
     let signals = directory.path().join("signals.jsonl");
-    // Nobody listens there.
+    // The address of a collector at which nobody listens.
     let receiver = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut command = command(&["bundled", "--observe", "--speed", "14400", "--signals"]);
     command.arg(&signals).env("OTLP", format!("http://{receiver}"));
