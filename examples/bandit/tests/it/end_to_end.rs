@@ -22,11 +22,19 @@ use mycelium_tokio::Tokio;
 
 use crate::program::{command, ran};
 
-/// Runs to the end and returns what it has counted.
-async fn run(options: Options) -> String {
+/// Runs the day to its end. Returns what it has counted, and the signals that are in this file.
+async fn run(signals: &Path, options: Options) -> (String, String) {
+    let options = Options { signals: Some(signals.to_owned()), ..options };
     let executor = Tokio::current().unwrap();
     let run = Run::prepare(&options, &executor).await.unwrap();
-    app::summary(&run.finish(executor).await.unwrap())
+    let summary = app::summary(&run.finish(executor).await.unwrap());
+    let counts = ["logs", "swaps", "signals", "drops", "rejected", "skipped"];
+    let counts = counts.map(|name| count(&summary, name));
+    assert_eq!(counts, [6_538, 6_313, 51, 0, 0, 0], "{summary}");
+    for swaps in ["6046 swaps of 0x88", "267 swaps of 0x8a"] {
+        assert!(summary.contains(swaps), "{summary}");
+    }
+    (summary, fs::read_to_string(signals).unwrap())
 }
 
 /// A count of a summary.
@@ -36,23 +44,11 @@ fn count(summary: &str, name: &str) -> u64 {
     count.map_or(0, |(count, _)| count.parse().unwrap())
 }
 
-fn assert_is_the_day(summary: &str) {
-    let counts = ["logs", "swaps", "signals", "drops", "rejected", "skipped"];
-    let counts = counts.map(|name| count(summary, name));
-    assert_eq!(counts, [6_538, 6_313, 51, 0, 0, 0], "{summary}");
-    for swaps in ["6046 swaps of 0x88", "267 swaps of 0x8a"] {
-        assert!(summary.contains(swaps), "{summary}");
-    }
-}
-
 /// Returns the file of signals of an undisturbed run. An independent script must find the same
 /// positions.
 async fn reference(directory: &Path) -> String {
-    let path = directory.join("reference.jsonl");
-    let summary = run(Options { signals: Some(path.clone()), ..Options::default() }).await;
-    assert_is_the_day(&summary);
+    let (summary, text) = run(&directory.join("reference.jsonl"), Options::default()).await;
     assert_eq!(count(&summary, "connections"), 1);
-    let text = fs::read_to_string(path).unwrap();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let oracle = Command::new("python3")
         .arg(here.join("oracle.py"))
@@ -80,18 +76,13 @@ async fn broken_connections_and_panics_change_nothing() {
     for (seed, drop_every, connections) in [(1, None, 1), (2, Some(97), 68)] {
         let path = directory.path().join(format!("{seed}.jsonl"));
         let drop_every = drop_every.and_then(NonZeroUsize::new);
-        let summary = run(Options {
-            signals: Some(path.clone()),
-            feed: Settings { drop_every, speed: None },
-            faults: Some(seed),
-            ..Options::default()
-        })
-        .await;
-        assert_is_the_day(&summary);
+        let feed = Settings { drop_every, speed: None };
+        let options = Options { feed, faults: Some(seed), ..Options::default() };
+        let (summary, signals) = run(&path, options).await;
         assert_eq!(summary.matches("20 panics of ").count(), 4, "{summary}");
         // A panic of the adapter is a reconnect, too.
         assert!(count(&summary, "connections") >= connections, "{summary}");
-        assert_eq!(fs::read_to_string(path).unwrap(), expected);
+        assert_eq!(signals, expected);
     }
 }
 
@@ -101,14 +92,9 @@ async fn one_thread_and_a_database_file_give_the_same_signals() {
     let expected = reference(directory.path()).await;
     for _ in 0..2 {
         let path = directory.path().join("again.jsonl");
-        let summary = run(Options {
-            signals: Some(path.clone()),
-            database: Some(directory.path().join("new.sqlite")),
-            ..Options::default()
-        })
-        .await;
-        assert_is_the_day(&summary);
-        assert_eq!(fs::read_to_string(path).unwrap(), expected);
+        let database = Some(directory.path().join("new.sqlite"));
+        let (_, signals) = run(&path, Options { database, ..Options::default() }).await;
+        assert_eq!(signals, expected);
     }
 }
 

@@ -39,13 +39,12 @@ fn get(address: &str, path: &str) -> Option<(u16, String)> {
 }
 
 /// The services and spans of the tree that was printed, with their nodes.
-fn tree(output: &str) -> Vec<(String, String, String)> {
+fn tree(output: &str) -> Vec<[&str; 3]> {
     let lines = output.lines().skip_while(|line| !line.starts_with("service "));
     let rows = lines.skip(1).take_while(|line| !line.is_empty());
     let columns = rows.map(|line| {
         let mut columns = line.trim_start_matches(['│', '├', '└', '─', ' ']).split("  ");
-        let mut next = || columns.by_ref().map(str::trim).find(|it| !it.is_empty()).unwrap();
-        (next().to_owned(), next().to_owned(), next().to_owned())
+        [(); 3].map(|()| columns.by_ref().map(str::trim).find(|it| !it.is_empty()).unwrap())
     });
     columns.collect()
 }
@@ -79,13 +78,11 @@ fn three_processes_are_seen_in_one_trace_and_send_the_same_signals() {
     let (succeeded, output) = observed.end();
     assert!(succeeded && output.contains("done in "), "{output}");
     assert!(fs::read(&signals).unwrap() == expected, "other signals:\n{output}");
-    let rows = tree(&output);
-    let rows: Vec<_> = rows.iter().map(|(a, b, c)| [a.as_str(), b.as_str(), c.as_str()]).collect();
     let all = [
         ["PolygonAdapter", "send swaps", "collector"],
         ["MetadataService", "process swaps", "detector"],
         ["ArbitrageDetector", "process enriched-swaps", "detector"],
         ["SignalWriter", "process signals", "writer"],
     ];
-    assert_eq!(rows, all, "{output}");
+    assert_eq!(tree(&output), all, "{output}");
 }

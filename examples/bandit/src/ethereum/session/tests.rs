@@ -33,6 +33,11 @@ fn subscribed(session: &mut Session) {
     assert_eq!(answered(session, "\"0xa\""), Call::Subscribe("logs".to_owned(), filter));
 }
 
+fn connected(session: &mut Session) {
+    session.connected();
+    subscribed(session);
+}
+
 fn backfilled(session: &mut Session, from: u64, keys: &[Key]) {
     let logs: Vec<_> = keys.iter().copied().map(log).collect();
     let call = answered(session, &format!("[{}]", logs.join(",")));
@@ -67,8 +72,7 @@ fn the_first_connection_requests_the_newest_block() {
     // Before the first log a new connection keeps the start block.
     live(&mut session, key(10, 0));
     assert_eq!(session.handle_end(None), Ended::Reconnect);
-    session.connected();
-    subscribed(&mut session);
+    connected(&mut session);
     backfilled(&mut session, 9, &[key(10, 0)]);
     assert_eq!(drained(&mut session).0, [key(10, 0)]);
 }
@@ -92,14 +96,12 @@ fn live_logs_wait_for_the_backfill_and_come_out_once() {
 #[test]
 fn too_many_queued_logs_are_an_error() {
     let mut session = starting_at(0);
-    session.connected();
-    subscribed(&mut session);
+    connected(&mut session);
     (0..MOST_WAITING as u64).for_each(|index| live(&mut session, key(1, index)));
     let one_more = session.handle_text(&notification("0xa", &log(key(2, 0))));
     assert!(matches!(one_more, Err(SessionError::TooManyWaiting)));
     // A new connection starts with an empty queue.
-    session.connected();
-    subscribed(&mut session);
+    connected(&mut session);
     backfilled(&mut session, 0, &[key(1, 0)]);
     assert_eq!(drained(&mut session).0.len(), 1);
 }
@@ -108,8 +110,7 @@ fn too_many_queued_logs_are_an_error() {
 fn the_end_counts_only_after_the_backfill() {
     let end = Some((1000, END_OF_RECORDING));
     let mut session = starting_at(1);
-    session.connected();
-    subscribed(&mut session);
+    connected(&mut session);
     assert_eq!(session.handle_end(end), Ended::Reconnect);
     for (close, ended) in [
         (end, Ended::Finished),
@@ -117,8 +118,7 @@ fn the_end_counts_only_after_the_backfill() {
         (Some((1000, "")), Ended::Reconnect),
         (Some((1001, END_OF_RECORDING)), Ended::Reconnect),
     ] {
-        session.connected();
-        subscribed(&mut session);
+        connected(&mut session);
         backfilled(&mut session, 1, &[]);
         assert_eq!(session.handle_end(close), ended);
     }
@@ -139,8 +139,7 @@ fn refused_and_invalid_answers_are_errors() {
 #[test]
 fn invalid_texts_are_skipped() {
     let mut session = starting_at(1);
-    session.connected();
-    subscribed(&mut session);
+    connected(&mut session);
     let backfill = format!("[[],{{}},7,{}]", log(key(2, 0)));
     answered(&mut session, &backfill);
     let events: Vec<_> = std::iter::from_fn(|| session.poll_event()).collect();
