@@ -11,6 +11,11 @@ struct Borrowed {
 }
 
 #[message(topic = "b", id = 2)]
+struct Text {
+    name: String,
+}
+
+#[message(topic = "b", id = 2)]
 struct Sizes {
     count: usize,
     counts: [isize; 2],
@@ -19,7 +24,6 @@ struct Sizes {
 
 #[message(topic = "c", id = 3)]
 struct Collections {
-    text: String,
     list: Vec<u8>,
     map: std::collections::HashMap<u32, FixedStr<4>>,
     set: std::collections::HashSet<u32>,

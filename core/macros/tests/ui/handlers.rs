@@ -1,7 +1,5 @@
 //! Handlers that do not fit the list of `routes!`, or a fast handler that waits.
 
-use std::future::ready;
-
 use mycelium::route::{AsyncHandler, Handler, Out};
 use mycelium::*;
 
@@ -47,5 +45,11 @@ routes! {
 fn main() {
     let _ = Waits::new(Journal).route(&Tick { price: 1 });
     let _ = WithBus::new(Strategy).route(&Tick { price: 1 });
-    Node::builder("main").fast_handler("check", |tick: &Tick| async { ready(tick.price).await });
+    Node::builder("main").fast_handler("check", |tick: &Tick| async {
+        save(tick.price).await
+    });
+}
+
+async fn save(_price: u64) -> Result<()> {
+    Ok(())
 }
