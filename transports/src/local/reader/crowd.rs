@@ -40,7 +40,7 @@ impl Reader {
             }
         }
         if self.edges[index].slot.number >= Touched::MOST {
-            // From now on the reader wakes all publishers, because it cannot note so many slots.
+            // From now on the reader wakes all publishers: it can note the slots below `MOST` only.
             touched.set_used(false);
         }
         self.sync_turn();

@@ -102,33 +102,6 @@ pub struct TracedMessage<'a> {
     pub sequence: u64,
 }
 
-impl TracedMessage<'_> {
-    /// Creates the span of `service` about this message, which begins now.
-    // Inlined, because an out-of-line function would return the span in memory.
-    #[inline(always)]
-    fn span(
-        self,
-        kind: SpanKind,
-        service: &Arc<str>,
-        context: TraceContext,
-        parent: Option<[u8; 8]>,
-        now: SystemTime,
-    ) -> Span {
-        Span {
-            context,
-            parent,
-            kind,
-            service: service.clone(),
-            topic: self.topic.clone(),
-            publisher: self.publisher.clone(),
-            sequence: self.sequence,
-            start: now,
-            end: now,
-            has_failed: false,
-        }
-    }
-}
-
 impl fmt::Debug for Tracer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tracer").field("share", &self.share).field("sink", &self.sink).finish()
@@ -165,9 +138,9 @@ impl Tracer {
         random: &mut fastrand::Rng,
         message: TracedMessage<'_>,
     ) -> Option<TraceContext> {
-        let now = self.executor.get()?.wall_clock();
-        let context = new_trace(random);
-        self.sink.record(message.span(SpanKind::Root, message.publisher, context, None, now));
+        let span = self.open(random, SpanKind::Root, message.publisher, message, None)?;
+        let context = span.context;
+        self.sink.record(span);
         Some(context)
     }
 
@@ -182,11 +155,21 @@ impl Tracer {
         trace: Option<TraceContext>,
     ) -> Option<Span> {
         let now = self.executor.get()?.wall_clock();
-        let context = match trace {
-            Some(trace) => trace.with_span(span_id(random)),
-            None => new_trace(random),
-        };
-        Some(message.span(kind, service, context, trace.map(|trace| trace.span_id), now))
+        Some(Span {
+            context: match trace {
+                Some(trace) => trace.with_span(span_id(random)),
+                None => new_trace(random),
+            },
+            parent: trace.map(|trace| trace.span_id),
+            kind,
+            service: service.clone(),
+            topic: message.topic.clone(),
+            publisher: message.publisher.clone(),
+            sequence: message.sequence,
+            start: now,
+            end: now,
+            has_failed: false,
+        })
     }
 
     /// Ends a span, and hands it over.
@@ -200,9 +183,6 @@ impl Tracer {
 }
 
 /// Creates a trace that begins with this span.
-// Inlined, because an out-of-line function would return the context in memory, where it is read in
-// other pieces than its ids are written.
-#[inline(always)]
 fn new_trace(random: &mut fastrand::Rng) -> TraceContext {
     // The id is never zero.
     let trace_id = random.u128(1..).to_be_bytes();
