@@ -48,8 +48,8 @@ fn nothing_runs(place: &Place) -> String {
     if !left.is_empty() {
         let left = left.join(", ");
         return format!(
-            "the launcher of {title} was killed, and nodes still end: {left}; `up` and `down` wait \
-             for them"
+            "no launcher of {title} responds, and nodes still run: {left}; if the launcher was \
+             killed, they end soon, and `up` and `down` wait for them"
         );
     }
     match place.problem() {

@@ -102,9 +102,9 @@ fn programs_that_do_not_notice_the_end_of_the_launcher_are_shown_and_ended() {
     let status = || world.run(&["status", "app.toml"]);
     world.until(|_| left.iter().all(|node| status().err.contains(node)));
     let Ended { code, err, .. } = status();
-    let start = "error: the launcher of `app.toml` was killed, and nodes still end: `";
+    let start = "error: no launcher of `app.toml` responds, and nodes still run: `";
     assert!(code == Some(3) && err.starts_with(start), "{err}");
-    assert!(err.ends_with("; `up` and `down` wait for them\n"), "{err}");
+    assert!(err.ends_with(", and `up` and `down` wait for them\n"), "{err}");
     let ended = world.run(&["down", "app.toml", "--timeout", "2s"]).expect(1);
     let killed = "error: the launcher of `app.toml` was killed, and nodes did not end by \
                   themselves or at SIGTERM, and were killed: stubborn\n";
@@ -234,6 +234,19 @@ fn a_launcher_that_does_not_respond_is_an_error() {
     for _ in 0..5 {
         assert_eq!(world.until_they_wait(&["feed"]), before);
     }
+}
+
+#[test]
+fn a_launcher_whose_socket_was_removed_is_not_said_to_be_killed() {
+    let (world, _) = World::waiting(&[("feed", "wait")]);
+    let (launcher, bundle) = (world.launcher(), world.bundle().unwrap());
+    fs::remove_file(bundle.join("control")).unwrap();
+    let error = world.run(&["status", "app.toml"]).expect_failure(3);
+    let expected =
+        "error: no launcher of `app.toml` responds, and nodes still run: `feed` (process";
+    assert!(error.starts_with(expected), "{error}");
+    kill(launcher, Signal::TERM);
+    world.until_nothing_runs();
 }
 
 #[test]
