@@ -19,14 +19,14 @@ pub(super) fn without_code(error: TopologyError) -> String {
     text.to_owned()
 }
 
-pub(super) trait Says {
+pub(super) trait Tells {
     /// Checks the text of an error, without its code.
-    fn says(self, expected: &str);
+    fn tells(self, expected: &str);
 }
 
-impl Says for TopologyError {
+impl Tells for TopologyError {
     #[track_caller]
-    fn says(self, expected: &str) {
+    fn tells(self, expected: &str) {
         assert_eq!(without_code(self), expected);
     }
 }
@@ -204,14 +204,14 @@ fn the_nodes_of_a_machine_are_those_of_its_host() {
     assert_eq!(topology.nodes_of(&["one"]).unwrap(), ["a"]);
     assert_eq!(topology.nodes_of(&["two", "one"]).unwrap(), ["a", "b", "c"]);
     let unknown = topology.nodes_of(&["three"]).unwrap_err();
-    unknown.says("t.toml: unknown host `three`: expected one of: one, two");
+    unknown.tells("t.toml: unknown host `three`: expected one of: one, two");
     let none = file("\"203.0.113.1\"", "\"203.0.113.2\"").nodes_of(&nobody).unwrap_err();
-    none.says(
+    none.tells(
         "t.toml: this machine has an address of no host of the file: name the host that it is, \
          one of: one, two",
     );
     let both = file("\"127.0.0.1\"", "\"127.0.0.1\"").nodes_of(&nobody).unwrap_err();
-    both.says(
+    both.tells(
         "t.toml: this machine has an address of the hosts `one` and `two`: name the host that it \
          is, one of: one, two",
     );

@@ -33,7 +33,10 @@ fn alone(test: &str, body: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
         return body();
     }
-    let output = support::in_role(test).env(ALONE, "").output().unwrap();
+    let mut other = support::in_role(test);
+    let kept = ["RUST_BACKTRACE", "RUST_LOG"].map(|name| (name, std::env::var_os(name)));
+    other.envs(kept.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    let output = other.env(ALONE, "").output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     print!("{printed}");
     eprint!("{}", String::from_utf8_lossy(&output.stderr));

@@ -30,7 +30,8 @@ pub struct Client<'p> {
 }
 
 impl<'p> Client<'p> {
-    /// Sends a request to the launcher of a bundle, and waits until the launcher handles it.
+    /// Sends a request to the launcher of a bundle, and waits until the launcher has accepted
+    /// it.
     /// Returns `None` if there is no launcher.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! Processes for the tests: the tool, and the nodes of `examples/ticks`.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -77,7 +78,8 @@ pub(crate) fn ticks() -> PathBuf {
     program
 }
 
-/// Says why a test does not run on this machine. The job `systemd` needs all tests.
+/// Says why a test does not run on this machine. In the job `systemd` no test may be
+/// skipped.
 #[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
 pub(crate) fn skip(test: &str, why: &str) {
     assert!(std::env::var_os("MYCELIUM_TEST_SYSTEMD").is_none(), "{why}");
@@ -145,11 +147,11 @@ impl Process {
 
     /// Waits for its end. Returns the rest of its output, and its errors.
     pub(crate) fn ended(mut self) -> Ended {
-        let mut out = String::new();
-        if let Some(lines) = &mut self.lines {
-            lines.read_to_string(&mut out).expect("UTF-8");
-        }
+        // Reads both at once, because a process waits while a pipe is full.
+        let lines = self.lines.take();
+        let out = thread::spawn(|| lines.map_or(Ok(String::new()), io::read_to_string));
         let err = self.errors();
+        let out = out.join().expect("no panic").expect("UTF-8");
         Ended { code: self.child.wait().expect("its end").code(), out, err }
     }
 

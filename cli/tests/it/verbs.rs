@@ -55,6 +55,7 @@ fn every_verb(carrier: &str, nodes: &[&str], name: &str) {
     let status = run(&["status", "app.toml"]).expect(0);
 
     // Nodes of other tests have the same names, so the commands select processes.
+    run(&["status", "app.toml", "-o", "json"]).expect_success();
     let state = world.status();
     let mut target = Vec::new();
     for node in nodes {

@@ -153,7 +153,10 @@ impl World {
     /// Returns the status of the nodes by name; empty if nothing runs.
     pub(crate) fn status(&self) -> BTreeMap<String, Shown> {
         let ended = self.run(&["status", "app.toml", "-o", "json"]);
-        let nodes: Vec<Shown> = serde_json::from_str(&ended.out).unwrap_or_default();
+        let nodes: Vec<Shown> = match ended.out.as_str() {
+            "" => Vec::new(),
+            rows => serde_json::from_str(rows).expect("a row for each node"),
+        };
         nodes.into_iter().map(|shown| (shown.node.clone(), shown)).collect()
     }
 

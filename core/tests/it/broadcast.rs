@@ -208,6 +208,7 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
                 if let Some(messages) = reader.read(most) {
                     prop_assert_eq!((messages.sequence(), messages.count()), (model.cursor, ready));
                     let is_content = |(message, sequence)| message == content(sequence).as_bytes();
+                    prop_assert_eq!(messages.iter().count(), ready);
                     prop_assert!(messages.iter().zip(model.cursor..).all(is_content));
                     prop_assert_eq!(messages.get(ready), None);
                     messages.release(most / 2);

@@ -15,9 +15,10 @@ const DIGEST: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c
 
 const LIMIT: u32 = 64;
 
-/// The bytes of hexadecimal digits; anything between them does not matter.
+/// Returns the bytes of hexadecimal digits, which may have white space between them.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u32> = text.chars().filter_map(|digit| digit.to_digit(16)).collect();
+    let digits = text.chars().filter(|it| !it.is_whitespace());
+    let digits: Vec<u32> = digits.map(|digit| digit.to_digit(16).unwrap()).collect();
     digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
 }
 

@@ -52,8 +52,8 @@ fn golden_frames_are_written_and_read() {
     assert!(parse(&bytes).unwrap().extensions().map(|it| it.kind).eq([1, 2, 3, 4]));
 
     let envelope = Envelope { type_id: 513, stream: 1, sequence: 1 << 40, ..Envelope::default() };
-    let mut buffer = [0; 256];
-    let len = write_frame(&mut buffer, &envelope, 4, b"\x01\x02\x03\x04hello").unwrap();
+    let buffer = &mut Buffer([0xa5; 256]).0;
+    let len = write_frame(buffer, &envelope, 4, b"\x01\x02\x03\x04hello").unwrap();
     assert_eq!(buffer[..len], offered("tail"));
     let tail = parse(&buffer[..len]).unwrap();
     assert_eq!((tail.fixed(), tail.tail()), (&[1, 2, 3, 4][..], &b"hello"[..]));

@@ -81,7 +81,7 @@ impl Detector {
     }
 
     /// Returns the quote of a swap, if the swap is valid: it has a normal positive price, a fee
-    /// below 1, and the tokens and the fee that the pool had before.
+    /// below 1, and tokens in their order; and the pool, if known, has the same tokens and fee.
     fn quote(&self, swap: &EnrichedSwap) -> Option<Quote> {
         let &EnrichedSwap { token0, token1, fee_millionths, price, .. } = swap;
         let quote = Quote { tokens: [token0, token1], fee_millionths, price };

@@ -4,7 +4,7 @@ use mycelium_core::legacy::ContractDigest;
 use mycelium_transports::endpoint::Endpoint;
 
 use super::*;
-use crate::topology::tests::{Says, without_code};
+use crate::topology::tests::{Tells, without_code};
 
 const FLOOR: &str = "[legacy.floor]\nlisten = \"10.0.0.1:7401\"\nwire = \"plain\"\n";
 
@@ -77,25 +77,25 @@ queue = "2 KiB"
 
 #[test]
 fn mistakes_are_named_with_their_place() {
-    error("[legacy.\"a b\"]\nwire = \"plain\"\n").says(
+    error("[legacy.\"a b\"]\nwire = \"plain\"\n").tells(
         "t.toml:1:9: invalid name of a listener `a b`: expected letters, digits, `-`, `_` and `.`",
     );
     let address = "t.toml:1:9: expected one address: either `listen = \"10.0.0.1:7401\"` for TCP, or `socket = \"/run/me/floor.sock\"`";
-    error("[legacy.a]\nwire = \"plain\"\n").says(address);
-    error_with("socket = \"/a/b\"\n").says(address);
+    error("[legacy.a]\nwire = \"plain\"\n").tells(address);
+    error_with("socket = \"/a/b\"\n").tells(address);
     error(FLOOR)
-        .says("t.toml:1:9: a listener without types serves nothing: add `[legacy.floor.types]`, with lines such as `11 = \"ticks\"`");
-    error(&format!("[node.a]\n[node.b]\n{FLOOR}")).says(
+        .tells("t.toml:1:9: a listener without types serves nothing: add `[legacy.floor.types]`, with lines such as `11 = \"ticks\"`");
+    error(&format!("[node.a]\n[node.b]\n{FLOOR}")).tells(
         "t.toml:3:9: a file with several nodes says which one listens: add `node`, one of: a, b",
     );
     error_with("users = [1]\n")
-        .says("t.toml:2:10: `users`, `group` and `mode` are for a Unix socket (`socket`): a TCP address proves no user");
+        .tells("t.toml:2:10: `users`, `group` and `mode` are for a Unix socket (`socket`): a TCP address proves no user");
     error_with("payload = \"17 MiB\"\n")
-        .says("t.toml:4:11: invalid payload of 17825792 bytes: expected 1 to 16777216");
+        .tells("t.toml:4:11: invalid payload of 17825792 bytes: expected 1 to 16777216");
     let socket =
         "[legacy.a]\nwire = \"plain\"\nsocket = \"/a/b\"\nmode = \"0666\"\ntypes = { 1 = \"a\" }\n";
     error(socket)
-        .says("t.toml:4:8: this mode lets processes of all users connect: list those that may (`users`), or close it to others");
+        .tells("t.toml:4:8: this mode lets processes of all users connect: list those that may (`users`), or close it to others");
 }
 
 #[test]
@@ -108,10 +108,10 @@ fn mistakes_of_the_wire_are_named() {
         assert_eq!(without_code(error(wire)), invalid, "{wire}");
     }
     error("{ digest = \"0a\" }")
-        .says("t.toml:3:8: invalid digest `0a`: expected 64 hexadecimal digits");
+        .tells("t.toml:3:8: invalid digest `0a`: expected 64 hexadecimal digits");
     // The key is needed.
     let missing = "[legacy.a]\nlisten = \"10.0.0.1:1\"\n";
-    super::tests::error(missing).says(&invalid.replace(":3:8:", ":1:1:"));
+    super::tests::error(missing).tells(&invalid.replace(":3:8:", ":1:1:"));
 }
 
 #[test]
@@ -120,15 +120,15 @@ fn mistakes_of_types_are_named() {
     for id in ["65536", "x", "011", "-1"] {
         let expected = "expected a number from 0 to 65535";
         error(&format!("{id} = \"swaps\""))
-            .says(&format!("t.toml:5:1: invalid type `{id}`: {expected}"));
+            .tells(&format!("t.toml:5:1: invalid type `{id}`: {expected}"));
     }
     assert!(error("1 = \"a b\"").to_string().starts_with("t.toml:5:5: invalid topic `a b`: "));
-    error("1 = 2").says(
+    error("1 = 2").tells(
         "t.toml:5:5: invalid type: expected a topic, or { topic = \"..\", clients = \"..\" }",
     );
     error("1 = { topic = \"a\", clients = \"recieve\" }")
-        .says("t.toml:5:5: invalid clients `recieve`: did you mean `receive`? (expected one of: send, receive, both)");
-    error("1 = \"a\"\n2 = { topic = \"a\", clients = \"receive\" }").says(
+        .tells("t.toml:5:5: invalid clients `recieve`: did you mean `receive`? (expected one of: send, receive, both)");
+    error("1 = \"a\"\n2 = { topic = \"a\", clients = \"receive\" }").tells(
         "t.toml:6:5: topic `a` has type 1 already: expected one type in each direction \
          (`clients = \"send\"`, `clients = \"receive\"`)",
     );
@@ -156,7 +156,7 @@ fn a1_a_topic_with_a_list_is_not_served_to_the_network() {
         assert_eq!(parsed.is_err(), is_error, "{clients} {list}");
         assert!(Topology::parse("t.toml", &text("trust = \"network\"\n", clients, list)).is_ok());
         if let Err(error) = parsed {
-            error.says(&format!(
+            error.tells(&format!(
                 "t.toml:8:5: topic `orders` has a list of `{list}`, but any process that can connect to this listener \
                  would be one: if no other process can, write `trust = \"network\"`, or listen at a Unix socket (`socket`)"
             ));
@@ -181,12 +181,12 @@ fn two_listeners_of_one_host_have_two_addresses() {
     same("listen = \"127.0.0.1:7402\"").unwrap();
     for address in ["127.0.0.1:7401", "[0:0::1]:7401"] {
         let shown = address.replace("0:0::1", "::1");
-        same(&format!("listen = \"{address}\"")).unwrap_err().says(&format!(
+        same(&format!("listen = \"{address}\"")).unwrap_err().tells(&format!(
             "t.toml:6:10: legacy listener `b` has the address `{shown}` of legacy listener `a` at \
              t.toml:2:10: expected one of its own"
         ));
     }
-    check(&listener("a", "socket = \"/run/x/main.sock\"")).unwrap_err().says(
+    check(&listener("a", "socket = \"/run/x/main.sock\"")).unwrap_err().tells(
         "t.toml:2:10: legacy listener `a` has the address `/run/x/main.sock` of node `main`: \
          expected one of its own",
     );
@@ -197,7 +197,7 @@ fn two_listeners_of_one_host_have_two_addresses() {
     };
     let any = "0.0.0.0:7401";
     check(&format!("{hosts}{}{}", on("main", any), on("other", any))).unwrap();
-    check(&format!("{hosts}{}", on("main", "10.0.0.1:7400"))).unwrap_err().says(
+    check(&format!("{hosts}{}", on("main", "10.0.0.1:7400"))).unwrap_err().tells(
         "t.toml:12:10: legacy listener `on-main` has the address `10.0.0.1:7400` of node `main` at \
          t.toml:7:8: expected one of its own",
     );

@@ -26,6 +26,7 @@ mod threads;
 
 use std::ops::Range;
 
+use futures_util::FutureExt;
 use mycelium_core::{TraceContext, message};
 use mycelium_executor::conformance::Subject;
 
@@ -279,6 +280,12 @@ async fn emit_all<P: Publish>(mut publisher: P, index: u64, numbers: Range<u64>)
 async fn emitted<P: Publish>(pair: &Pair, publisher: P, index: u64, numbers: Range<u64>) -> P {
     let emits = pair.publish(emit_all(publisher, index, numbers));
     pair.join("the publisher emits", emits).await
+}
+
+/// Emits as [`emit_all`] does, and waits until the publisher has ended on its own executor.
+async fn emitted_to_the_end<P: Publish>(pair: &Pair, publisher: P, index: u64, of: Range<u64>) {
+    let emits = pair.publish(emit_all(publisher, index, of).map(drop));
+    pair.join("the publisher emits and ends", emits).await;
 }
 
 /// Receives messages with these numbers. `what` names them in a panic.

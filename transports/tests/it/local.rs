@@ -16,6 +16,7 @@ use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -60,15 +61,15 @@ impl<M: Message> LocalTopic<M> {
     /// Returns a topic that records this and has not been given its clock.
     fn recording(capacity: usize, recorded: impl Into<Recorded>) -> LocalTopic<M> {
         let start = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let (counters, time) = (Region::new(64), PausedTime::starting_at(NoTasks, start));
+        let (counters, time) = (Region::new(16), PausedTime::starting_at(NoTasks, start));
         let (schema, memory, lines) = (Schema::of::<M>(), RingMemory::Heap, counters.clone());
         let topic =
             Topic::with_recorded("conformance", schema, capacity, 64, memory, recorded, lines);
         LocalTopic { topic: topic.unwrap(), counters, time, message: PhantomData }
     }
 
-    /// Returns a topic with rings of eight messages, with this share of traces and of latencies,
-    /// its spans, and its tracer.
+    /// Returns a topic with rings of eight messages, which begins this share of traces, and
+    /// measures this share of latencies. Also returns its spans and its tracer.
     fn traced(share: f64, latency_sample: Option<f64>) -> (LocalTopic<M>, Spans, Arc<Tracer>) {
         let spans = Spans::default();
         let tracer = Tracer::new(share, Arc::new(spans.clone()));
@@ -122,7 +123,10 @@ pub(crate) fn cases(in_miri: u32) -> ProptestConfig {
 
 /// Receives all messages, and registers for the next one.
 fn waits_for(waiter: &Waiter, reader: &mut Subscription<Probe>) {
-    while reader.poll_recv(&waiter.context()).is_ready() {}
+    while let Poll::Ready(delivery) = reader.poll_recv(&waiter.context()) {
+        assert!(delivery.is_some(), "the topic is open");
+    }
+    assert_eq!(waiter.wakes(), 0, "the task need not yield");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use mycelium_transports::endpoint::unix::own_user;
 
@@ -107,11 +108,14 @@ pub(crate) fn resources() -> (usize, usize) {
 
 /// Waits for a condition that another thread or process makes true.
 pub(crate) fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let is_true_after_others = |_| {
-        std::thread::yield_now();
-        is_true()
+    let is_so = |_| {
+        let holds = is_true();
+        if !holds {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        holds
     };
-    assert!((0..100_000_000).any(is_true_after_others), "it never happens that {what}");
+    assert!((0..60_000).any(is_so), "it never happens that {what}");
 }
 
 /// Prints a line for the process that has started this one.

@@ -135,7 +135,7 @@ fn pieces_that_were_not_requested() {
 }
 
 #[test]
-fn layouts_that_are_none_or_others() {
+fn layouts_that_are_none_others_or_never_sent() {
     let (digest, found) = (Digest([7; 16]), Digest::of_canonical(&swap_form()));
     let silent = "node `liar` has not sent the layout of its messages within 5s [M0323]";
     let none = "topic `swaps` of node `liar`: a layout begins with a struct (0x50), found 0xff";
@@ -291,7 +291,7 @@ fn a_node_that_breaks_the_protocol_or_refuses_while_it_is_read_ends_the_tool() {
 }
 
 #[test]
-fn the_words_of_a_node_that_closes_the_link_are_shown() {
+fn the_reason_of_a_node_that_closes_the_link_is_shown() {
     let ended = played(&["swaps", "--until-end"], |liar| {
         liar.began(&swap_form())?;
         liar.close(5, 3, "")

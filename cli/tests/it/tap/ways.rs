@@ -180,7 +180,7 @@ fn a_node_without_the_key_is_not_reached_and_the_error_says_what_to_set() {
 #[test]
 fn a_directory_of_another_user_is_not_read_unless_the_file_names_that_user() {
     if !rustix::process::geteuid().is_root() {
-        return skip("a directory of another user", "only root can give it away");
+        return skip("a_directory_of_another_user_is_not_read", "only root can give it away");
     }
     let text = "[node.feed]\nservices = [\"Source\"]\nobservers = true\n";
     let (world, _node) = feed(text);

@@ -103,7 +103,7 @@ impl Terminal {
         self.claim(rows, cols);
     }
 
-    /// Tells the tool a size that the screen does not have.
+    /// Tells the tool this size; the screen keeps its own.
     pub(crate) fn claim(&self, rows: u16, cols: u16) {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         self.master.resize(size).expect("a size");

@@ -40,7 +40,9 @@ fn a_manager_is_notified() {
     let before = until(manager, "READY=1");
     assert!(before.contains(&"STATUS=2 of 2 nodes are up".to_owned()), "{before:?}");
     // The variables of the manager are for the launcher, and not passed on to the nodes.
-    for (node, shown) in world.status() {
+    let status = world.status();
+    assert_eq!(status.len(), 2);
+    for (node, shown) in status {
         let environment = fs::read(format!("/proc/{}/environ", shown.pid.unwrap())).unwrap();
         let environment = String::from_utf8_lossy(&environment);
         assert!(environment.contains("XDG_RUNTIME_DIR="), "{node}");

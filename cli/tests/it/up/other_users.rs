@@ -36,7 +36,7 @@ fn forger() -> (Process, TempDir) {
 #[test]
 fn a_launcher_of_another_user_is_not_asked() {
     if !geteuid().is_root() {
-        return skip("a launcher of another user", "only root can run its process");
+        return skip("a_launcher_of_another_user_is_not_asked", "only root can run its process");
     }
     let world = World::of(&[("feed", "wait")]);
     world.up();
@@ -61,7 +61,10 @@ fn a_launcher_of_another_user_is_not_asked() {
 #[test]
 fn a_directory_that_another_user_has_made_is_refused() {
     if !geteuid().is_root() {
-        return skip("a directory of another user", "only root can give it away");
+        return skip(
+            "a_directory_that_another_user_has_made_is_refused",
+            "only root can give it away",
+        );
     }
     let world = World::of(&[("feed", "wait")]);
     let taken = world.runtime().join("mycelium-0-up-mine");

@@ -15,7 +15,7 @@ struct Text {
     name: String,
 }
 
-#[message(topic = "b", id = 2)]
+#[message(topic = "f", id = 6)]
 struct Sizes {
     count: usize,
     counts: [isize; 2],

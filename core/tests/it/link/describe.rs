@@ -32,6 +32,7 @@ fn a_peer_has_the_features_that_it_names() {
     let mut features = offered("features");
     for (bits, named) in [
         (0, [false; 3]),
+        (1, [true, false, false]),
         // Runs, demand, and those of a later version.
         (!1_u32, [false, true, true]),
         (u32::MAX, [true; 3]),
@@ -43,7 +44,7 @@ fn a_peer_has_the_features_that_it_names() {
         assert_eq!(found, named);
         let expected = if named[0] { Ok(()) } else { Err(SendError::Gone) };
         assert_eq!(link.describe(pair.now, name("swaps"), 0), expected);
-        assert_eq!(send_run(&mut pair, outgoing, 1), Ok(usize::from(named[1])));
+        assert_eq!(send_run(&mut pair, outgoing, 3), Ok(3 * usize::from(named[1])));
         pair.settle();
     }
     let link = &mut pair.sides[LEFT].link;

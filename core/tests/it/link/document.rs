@@ -7,7 +7,7 @@ use mycelium_core::link::{CloseReason, Interest, RejectReason, RunShape};
 use mycelium_core::{Digest, Message};
 
 use crate::pair::conversation::{
-    LEFT, RIGHT, name, open, reading, subscribe_to, subscribed, swaps,
+    LEFT, RIGHT, name, open, reading, subscribe_to, subscribed, swaps, try_open,
 };
 use crate::pair::{Pair, first_of_each_kind};
 use crate::portable::bodies::codec::Swap;
@@ -23,7 +23,7 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     pair.pass(Duration::from_secs(6));
     pair.reconnect();
     let export = subscribed(&mut pair);
-    let again = open(&mut pair, export, 77, 105);
+    let again = try_open(&mut pair, export, 77, 105).unwrap();
     pair.sides[LEFT].link.end_stream(pair.now, again).unwrap();
     pair.settle();
     open(&mut pair, export, 78, 0);

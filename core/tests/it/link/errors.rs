@@ -31,7 +31,7 @@ fn topics_and_streams_are_limited() {
     assert_eq!(one_more, Err(SendError::Topics { limit: TOPICS }));
     pair.settle();
     let export = subscribed(&mut pair);
-    (0..STREAMS as u64).for_each(|epoch| _ = open(&mut pair, export, epoch, 0));
+    (0..STREAMS as u64).for_each(|epoch| _ = try_open(&mut pair, export, epoch, 0).unwrap());
     let one_more = try_open(&mut pair, export, 99, 0);
     assert_eq!(one_more, Err(SendError::Streams { limit: STREAMS }));
 }

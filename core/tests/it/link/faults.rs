@@ -66,7 +66,7 @@ fn no_message_has_the_last_sequence() {
 
     let (mut pair, _, export) = subscribe(Pair::new(), 8);
     assert_eq!(try_open(&mut pair, export, 1, u64::MAX), Err(SendError::Exhausted));
-    let stream = open(&mut pair, export, 1, u64::MAX - 1);
+    let stream = try_open(&mut pair, export, 1, u64::MAX - 1).unwrap();
     send(&mut pair, stream, 1).unwrap();
     assert_eq!(send(&mut pair, stream, 1), Err(SendError::Exhausted));
 
@@ -147,7 +147,8 @@ fn only_offered_bytes_count_as_written() {
 #[test]
 fn streams_to_resume_keep_their_places() {
     let (mut pair, _, export) = subscribe(Pair::new(), 8);
-    (0..STREAMS as u64).for_each(|epoch| _ = open(&mut pair, export, epoch, 0));
+    (0..STREAMS as u64).for_each(|epoch| _ = try_open(&mut pair, export, epoch, 0).unwrap());
+    pair.settle();
     pair.reconnect();
     let export = subscribed(&mut pair);
     let fresh = try_open(&mut pair, export, 900, 0);

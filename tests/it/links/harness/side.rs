@@ -1,15 +1,16 @@
 //! One side of a link: its topics, servers and clients.
 
-use std::io;
+use std::io::{self, ErrorKind::AddrInUse};
 use std::sync::Arc;
-use std::thread::yield_now;
+use std::thread::park_timeout;
+use std::time::Duration;
 
 use mycelium_core::Message;
 use mycelium_executor::{Executor, Peer, SendFuture, Stream};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::{Kind, Reading, Region};
 use mycelium_transports::endpoint::unix::{self, BoundSocket};
-use mycelium_transports::endpoint::{Gate, Secured};
+use mycelium_transports::endpoint::{BindError, Gate, Secured};
 use mycelium_transports::link::{
     ExportedTopic, Exports, Identity, Imports, LinkConfig, TopicInterest,
 };
@@ -94,9 +95,17 @@ impl Side {
         }
         // A process that another test starts holds a copy of the last listener until it runs its
         // program.
-        let bind = || place.endpoint().bind();
-        let mut again = (0..100_000).map(|_| bind().inspect_err(|_| yield_now()));
-        let bound = again.find_map(Result::ok).unwrap_or_else(|| bind().unwrap());
+        let mut tries = 0..10_000;
+        let bound = loop {
+            match place.endpoint().bind() {
+                Err(BindError::Tcp { error, .. })
+                    if error.kind() == AddrInUse && tries.next().is_some() =>
+                {
+                    park_timeout(Duration::from_millis(1));
+                }
+                bound => break bound.unwrap(),
+            }
+        };
         let (exports, gate) = (exports.into(), AnyName(bound.gate()));
         let listener = bound.listener(&*self.executor).unwrap();
         tokio::spawn(exports.clone().wait_for_readers());

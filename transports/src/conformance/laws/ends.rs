@@ -4,7 +4,8 @@ use futures_util::FutureExt;
 
 use super::pressure::Progress;
 use crate::conformance::{
-    Pair, Subscribe, TestTransport, cut, emit_all, emitted, expect_all, number, rounds,
+    Pair, Subscribe, TestTransport, cut, emit_all, emitted, emitted_to_the_end, expect_all, number,
+    rounds,
 };
 use crate::local::{Policy, TryRecv};
 
@@ -14,10 +15,10 @@ pub async fn the_end_follows_the_last_message_of_all_publishers<T: TestTransport
     let mut reader = transport.subscribe("reader", Policy::Block);
     assert_eq!(reader.try_recv(), TryRecv::Empty, "a topic without publishers has not ended");
     let (first, second) = (transport.publisher("first"), transport.publisher("second"));
-    drop(emitted(&pair, first, 0, 0..1).await);
+    emitted_to_the_end(&pair, first, 0, 0..1).await;
     assert_eq!(number(pair.within("the last of the first", reader.recv()).await), 0);
     assert_eq!(cut(1, reader.recv()).await, None, "the second publisher exists");
-    drop(emitted(&pair, second, 1, 7..8).await);
+    emitted_to_the_end(&pair, second, 1, 7..8).await;
     assert_eq!(number(pair.within("the last of the second", reader.recv()).await), 7);
     assert_eq!(pair.within("the end", reader.recv()).await, None);
     assert_eq!(pair.within("the end again", reader.recv()).await, None);

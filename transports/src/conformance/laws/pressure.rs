@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::conformance::pair::{Task, watched};
 use crate::conformance::{
-    Account, Pair, Publish, Subscribe, TestTransport, emitted, expect_all, number, probe, rounds,
+    Account, Pair, Publish, Subscribe, TestTransport, emitted_to_the_end, expect_all, number,
+    probe, rounds,
 };
 use crate::local::{Delivery, Policy, Refusal};
 
@@ -178,7 +179,7 @@ pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: T
         other => panic!("expected a gap first, found {other:?}"),
     }
     assert_eq!(number(pair.within("the newest", latest.recv()).await), 4);
-    drop(emitted(&pair, publisher, 0, 5..6).await);
+    emitted_to_the_end(&pair, publisher, 0, 5..6).await;
     assert_eq!(number(pair.within("the next", latest.recv()).await), 5);
 }
 

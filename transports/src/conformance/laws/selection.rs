@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::pressure::send_at_once;
 use crate::conformance::pair::POLL_EVERY;
 use crate::conformance::{
-    Account, Pair, Probe, Publish, Subscribe, TestTransport, emitted, expect_all, probe, rounds,
+    Account, Pair, Probe, Publish, Subscribe, TestTransport, emitted, emitted_to_the_end,
+    expect_all, probe, rounds,
 };
 use crate::local::{Delivery, GapReason, LatestByKey, Policy, Start, SubscribeOptions};
 
@@ -59,7 +60,7 @@ pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: TestTransport>(pa
     let publisher = send_at_once(&pair, publisher, 0..8).await;
     pair.until("the first messages wait", || kept.depth() >= 8).await;
     let (sent, mut account) = (8 + rounds(1000), Account::default());
-    drop(emitted(&pair, publisher, 0, 8..sent).await);
+    emitted_to_the_end(&pair, publisher, 0, 8..sent).await;
     while let Some(delivery) = pair.within("a message, a gap, or the end", kept.recv()).await {
         if let Some(gap) = account.count(delivery) {
             let Account { taken, .. } = account;

@@ -95,7 +95,8 @@ fn runs_out_of_descriptors() {
     std::io::stdin().lines().next();
 }
 
-/// Reads the regions of its parent a thousand times, and prints its open files before and after.
+/// Reads the regions of its parent a thousand times, and says whether that has left files or
+/// mappings open.
 #[test]
 #[ignore = "a part of another test"]
 fn attaches_a_thousand_times() {

@@ -137,9 +137,10 @@ fn a_message_that_finds_no_room_begins_no_trace() {
 
 #[test]
 fn a_handle_without_a_task_has_the_current_delivery_of_the_task_that_uses_it() {
-    let mut swaps = Swaps::read(Policy::Block);
+    let swaps = Swaps::read(Policy::Block);
     let (till, other) = (swaps.task("Till"), TaskBudget::new());
-    let Swaps { spans, feed, .. } = &mut swaps;
+    let Swaps { spans, mut feed, reader, .. } = swaps;
+    drop(reader);
     let trace = till.trace().unwrap();
     poll_traced(&till, || {
         trace.begin("Sale", &"till".into(), None);

@@ -53,6 +53,10 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// The places for subscriptions in the readers' memory.
 const READERS: usize = 3;
 
+/// The regions of the publisher and of the readers as the readers' process has mapped them, and the
+/// entry of the readers in the publisher's ring.
+type MappedByReaders = (ForeignData<Mapping>, CursorRegion<Mapping>, Option<broadcast::Claim>);
+
 /// A publisher, its stream to readers in another process, and that process's topic.
 struct Stream {
     publisher: Publisher<Probe>,
@@ -108,9 +112,9 @@ impl Stream {
         &mut self.egress.as_mut().unwrap().streams()[0]
     }
 
-    /// Moves the stream. Returns the regions of the publisher and of the readers, as their process
-    /// has mapped them, and the entry of the readers in the publisher's ring.
-    fn map(&mut self) -> (ForeignData<Mapping>, CursorRegion<Mapping>, Option<broadcast::Claim>) {
+    /// Maps the regions in both processes. Also returns the region of the readers as the publisher's
+    /// process has mapped it, to which the stream moves.
+    fn map(&mut self) -> (MappedByReaders, ForeignCursors<Mapping>) {
         let stream = self.end();
         let attach = |file: OwnedFd| Mapping::attach(file, 1 << 20, true).unwrap();
         let (file, proxy) = stream.memory().unwrap();
@@ -118,22 +122,23 @@ impl Stream {
         let data = ForeignData::attach(attach(file.try_clone().unwrap()), identity).unwrap();
         let (own, file) = cursor_region("positions", layout, READERS, identity).unwrap();
         let cursors = ForeignCursors::attach(attach(file), layout, READERS, identity).unwrap();
-        stream.move_to_memory(cursors, Arc::new(NoBell));
-        (data, own, proxy)
+        ((data, own, proxy), cursors)
     }
 
     /// Moves the stream: subscriptions of `there` continue in memory after the messages from
     /// `remote`.
     fn move_to_memory(&mut self, remote: &mut Feed) -> MappedFeed {
-        let (data, own, proxy) = self.map();
+        let ((data, own, proxy), cursors) = self.map();
         let ring = MappedRing::new(data, own, READERS, TraceArea::Absent, proxy).unwrap();
+        self.end().move_to_memory(cursors, Arc::new(NoBell));
         remote.continue_in_memory(ring, Arc::new(NoBell)).unwrap()
     }
 
     /// Moves the stream, and returns the ring as the readers see it.
     fn foreign(&mut self) -> Broadcast<ForeignRing<Mapping, Mapping>> {
         let layout = self.end().ring().0;
-        let (data, own, proxy) = self.map();
+        let ((data, own, proxy), cursors) = self.map();
+        self.end().move_to_memory(cursors, Arc::new(NoBell));
         Broadcast::new(ForeignRing::new(data, own, proxy).unwrap(), layout).unwrap()
     }
 

@@ -42,7 +42,7 @@ pub(crate) enum Event {
     Gone(Gone),
 }
 
-/// A handler that records events, and calls a function at each of them before.
+/// A handler that calls a function with each event, and then records the event.
 pub(crate) struct Recorder(Mutex<mpsc::Sender<Event>>, Box<dyn Fn(&Event) + Send + Sync>);
 
 /// The events of a [`Recorder`].
