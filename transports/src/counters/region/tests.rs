@@ -83,7 +83,7 @@ fn lines_are_made_while_all_are_read() {
 fn a_reader_never_sees_half_a_line() {
     // Enough rounds and reads for both sides to run at the same time, even on one processor; fewer
     // under Miri, which is slow.
-    let (rounds, reads) = if cfg!(miri) { (300, 1) } else { (20_000, 10_000) };
+    let (rounds, reads) = if cfg!(miri) { (30, 1) } else { (20_000, 10_000) };
     let is_enough = AtomicBool::new(false);
     // The region is full at once, so that each new line reuses a place.
     let region = Region::with_most(1, 1);
