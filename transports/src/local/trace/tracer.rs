@@ -184,14 +184,14 @@ impl Tracer {
 
 /// Creates a trace that begins with this span.
 fn new_trace(random: &mut fastrand::Rng) -> TraceContext {
-    // The id is never zero.
-    let trace_id = random.u128(1..).to_be_bytes();
+    // An id is never zero. (A range without zero would cost divisions.)
+    let trace_id = random.u128(..).max(1).to_be_bytes();
     TraceContext { trace_id, span_id: span_id(random), flags: TraceContext::SAMPLED }
 }
 
 /// Creates a random id, which is never zero.
 fn span_id(random: &mut fastrand::Rng) -> [u8; 8] {
-    random.u64(1..).to_be_bytes()
+    random.u64(..).max(1).to_be_bytes()
 }
 
 // Random shares: each message is chosen independently. A message that is not chosen costs a
