@@ -22,7 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use mycelium_core::TraceContext;
 use mycelium_executor::Executor;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{FromBytes, IntoBytes, transmute};
 
 use crate::counters::LatencyLines;
 use crate::sync::{AtomicU8, AtomicUsize, Ordering, lock};
@@ -101,11 +101,14 @@ impl Area {
 }
 
 impl From<TraceContext> for Area {
+    #[inline]
     fn from(trace: TraceContext) -> Area {
-        let mut area = Area::EMPTY;
-        let bytes = trace.as_bytes();
-        area.0.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
-        area
+        // Word by word: bytes would be stored in pieces of other sizes than those that are loaded.
+        let TraceContext { trace_id, span_id, flags } = trace;
+        let [first, second]: [u64; 2] = transmute!(trace_id);
+        let span = u64::from_ne_bytes(span_id);
+        let last = u64::from_le_bytes([flags, 0, 0, 0, 0, 0, 0, 0]).to_le();
+        Area(transmute!([first, second, span, last]))
     }
 }
 
@@ -226,14 +229,17 @@ impl TraceSource {
         task: Option<&TaskTrace>,
         message: impl FnOnce() -> TracedMessage<'a>,
     ) -> Option<Area> {
-        match task.map(TaskTrace::current) {
-            None | Some(Current::Nothing) if self.share.leaves_out() => None,
-            None | Some(Current::Nothing) => self.begin_next(message()).map(Area::from),
-            Some(Current::Untraced) => None,
-            Some(Current::Traced) => Some(task?.area.area()),
+        if let Some(task) = task {
+            match task.current() {
+                Current::Traced => return Some(task.area.area()),
+                Current::Untraced => return None,
+                Current::Nothing => {}
+            }
         }
+        if self.share.leaves_out() { None } else { self.begin_next(message()).map(Area::from) }
     }
 
+    #[cold]
     #[inline(never)]
     fn begin_next(&mut self, message: TracedMessage<'_>) -> Option<TraceContext> {
         let TraceSource { tracer, share } = self;
@@ -283,8 +289,11 @@ enum Current {
 
 impl Current {
     fn of(value: u8) -> Current {
-        let all = [Current::Nothing, Current::Untraced];
-        all.into_iter().find(|current| *current as u8 == value).unwrap_or(Current::Traced)
+        match value {
+            0 => Current::Nothing,
+            1 => Current::Untraced,
+            _ => Current::Traced,
+        }
     }
 }
 
