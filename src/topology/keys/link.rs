@@ -19,7 +19,7 @@ pub(crate) struct LinkSection {
     transport: Option<Spanned<Text<Carrier>>>,
     trust: Option<Text<Trust>>,
     preset: Option<Text<LinkConfig>>,
-    batch_bytes: Option<Bytes>,
+    batch_bytes: Option<Buffer>,
     batch_messages: Option<u32>,
     batch_delay: Option<Span>,
     keep_alive: Option<Spanned<Span>>,
@@ -27,7 +27,7 @@ pub(crate) struct LinkSection {
     handshake: Option<Pause>,
     retry: Option<Pause>,
     max_retry: Option<Pause>,
-    buffer: Option<Spanned<Bytes>>,
+    buffer: Option<Spanned<Buffer>>,
     window: Option<Bytes>,
     confirm: Option<Pause>,
 }
@@ -79,6 +79,21 @@ impl<'de> Deserialize<'de> for Pause {
             ));
         }
         Ok(Pause(pause))
+    }
+}
+
+/// A size of the memory that each connection of a link allocates: at most 1 GiB.
+#[derive(Clone, Copy, Debug)]
+struct Buffer(usize);
+
+impl<'de> Deserialize<'de> for Buffer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Buffer, D::Error> {
+        let Bytes(bytes) = Bytes::deserialize(deserializer)?;
+        if bytes > 1 << 30 {
+            let text = format!("invalid size of {bytes} bytes: expected at most 1 GiB");
+            return Err(D::Error::custom(text));
+        }
+        Ok(Buffer(bytes))
     }
 }
 

@@ -105,6 +105,8 @@ fn durations_and_sizes() {
         .says(r#"2:12: invalid duration: expected a text with a unit, such as "250ms""#);
     error_in_editors("[link.default]\nretry = \"0s\"")
         .says("2:9: invalid pause `0`: expected a duration greater than zero");
+    error_of("[link.default]\nbuffer = \"2 GiB\"")
+        .says("2:10: invalid size of 2147483648 bytes: expected at most 1 GiB");
     error_in_editors("[node.a]\nmemory = true").says(
         "2:10: invalid size: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
     );
