@@ -30,8 +30,7 @@ pub struct Client<'p> {
 }
 
 impl<'p> Client<'p> {
-    /// Sends a request to the launcher of a bundle, and waits until the launcher has accepted
-    /// it.
+    /// Sends a request to the launcher of a bundle, and waits until the launcher has accepted it.
     /// Returns `None` if there is no launcher.
     ///
     /// # Errors

@@ -107,7 +107,8 @@ impl From<TraceContext> for Area {
         let TraceContext { trace_id, span_id, flags } = trace;
         let [first, second]: [u64; 2] = transmute!(trace_id);
         let span = u64::from_ne_bytes(span_id);
-        let last = u64::from_le_bytes([flags, 0, 0, 0, 0, 0, 0, 0]).to_le();
+        // The send time follows the flags.
+        let last = u64::from_ne_bytes([flags, 0, 0, 0, 0, 0, 0, 0]);
         Area(transmute!([first, second, span, last]))
     }
 }
@@ -239,6 +240,7 @@ impl TraceSource {
         if self.share.leaves_out() { None } else { self.begin_next(message()).map(Area::from) }
     }
 
+    // Cold: most messages pass a trace on, or begin none.
     #[cold]
     #[inline(never)]
     fn begin_next(&mut self, message: TracedMessage<'_>) -> Option<TraceContext> {

@@ -184,7 +184,7 @@ impl Tracer {
 
 /// Creates a trace that begins with this span.
 fn new_trace(random: &mut fastrand::Rng) -> TraceContext {
-    // An id is never zero. (A range without zero would cost three times as many multiplications.)
+    // An id is never zero. A range without zero would cost more multiplications.
     let trace_id = random.u128(..).max(1).to_be_bytes();
     TraceContext { trace_id, span_id: span_id(random), flags: TraceContext::SAMPLED }
 }
