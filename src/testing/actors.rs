@@ -193,8 +193,7 @@ impl TestActors {
     #[track_caller]
     pub(super) fn wait_for<T>(&self, mut output: impl FnMut() -> Option<T>, of: &str) -> T {
         for _ in 0..MANY {
-            // Calls `output` before anything runs, because its first call may begin a
-            // shutdown.
+            // Calls `output` before anything runs, because its first call may begin a shutdown.
             if let Some(output) = output() {
                 return output;
             }

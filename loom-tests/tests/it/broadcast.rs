@@ -46,8 +46,8 @@ fn publish_and_read() {
 }
 
 /// Pushes four messages through two slots, the first `before` of them before the writer's thread
-/// starts. The reader publishes its position after `lag` messages or when it finds nothing. The writer never
-/// uses a slot before the reader has finished with it, and finally gets the room.
+/// starts. The reader publishes its position after `lag` messages or when it finds nothing. The
+/// writer never uses a slot before the reader has finished with it, and finally gets the room.
 fn around_the_end(lag: usize, before: usize) {
     let (mut producer, reader) = ends();
     let mut reader = reader.with_lag(lag);

@@ -22,7 +22,8 @@ use mycelium_tokio::Tokio;
 
 use crate::program::{command, ran};
 
-/// Runs the day to its end, and checks its counts. Returns the summary, and the signals that are in this file.
+/// Runs the day to its end, and checks its counts. Returns the summary, and the signals that are
+/// in this file.
 async fn run(signals: &Path, options: Options) -> (String, String) {
     let options = Options { signals: Some(signals.to_owned()), ..options };
     let executor = Tokio::current().unwrap();

@@ -112,8 +112,8 @@ impl Stream {
         &mut self.egress.as_mut().unwrap().streams()[0]
     }
 
-    /// Maps the regions in both processes. Also returns the region of the readers as the publisher's
-    /// process has mapped it, to which the stream moves.
+    /// Maps the regions in both processes. Also returns the region of the readers as the process
+    /// of the publisher has mapped it, to which the stream moves.
     fn map(&mut self) -> (MappedByReaders, ForeignCursors<Mapping>) {
         let stream = self.end();
         let attach = |file: OwnedFd| Mapping::attach(file, 1 << 20, true).unwrap();
