@@ -90,6 +90,52 @@ pub enum FieldType {
     Struct(&'static Descriptor),
     /// An enum without fields.
     Enum(&'static EnumDescriptor),
+    /// A Unicode character as a `u32`.
+    Char,
+    /// A `u64` of seconds and a `u32` of nanoseconds below 10⁹, as a struct of both.
+    Duration,
+    /// One byte, 4 or 6, and 16 bytes of an address, of which version 4 uses the first four.
+    IpAddr,
+    /// A byte, 0 or 1, and a value at its alignment, which is zero behind a 0.
+    Option {
+        /// The type of the value.
+        item: &'static FieldType,
+        /// The size in bytes, with a value or without.
+        size: usize,
+        /// The alignment in bytes, and where a value begins.
+        align: usize,
+    },
+    /// UTF-8 of any length: the place and the length of the body, a `u32` each.
+    String,
+    /// Any number of items: the place of the body and the number of items, a `u32` each.
+    Sequence {
+        /// The type of each item.
+        item: &'static FieldType,
+        /// The number of bytes from one item to the next.
+        stride: usize,
+    },
+    /// A sequence of pairs whose first items, the keys, rise.
+    Map {
+        /// The type of a pair.
+        entry: &'static FieldType,
+    },
+    /// An enum with data.
+    Choice(&'static ChoiceDescriptor),
+}
+
+/// The variants of an enum with data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChoiceDescriptor {
+    /// The name of the type, for people; not part of the digest.
+    pub name: &'static str,
+    /// The size of a value in bytes: of the largest variant.
+    pub size: usize,
+    /// The alignment of a value in bytes, and where the fields of each variant begin: the bytes
+    /// before are the number of the variant, one byte, and zeros.
+    pub align: usize,
+    /// The variants, in the order of their declaration, which numbers them from 0. Each is a struct
+    /// whose offsets count from where the fields begin.
+    pub variants: &'static [Descriptor],
 }
 
 /// The values of an enum without fields.
@@ -129,6 +175,24 @@ impl FieldType {
             Self::List { item, capacity } => 2 + item.size() * *capacity,
             Self::Struct(descriptor) => descriptor.size,
             Self::Enum(descriptor) => descriptor.repr.size(),
+            Self::Choice(descriptor) => descriptor.size,
+            Self::Option { size, .. } => *size,
+            _ => self.plain().1,
+        }
+    }
+
+    /// Returns the alignment of a value of this type, in bytes.
+    #[must_use]
+    pub const fn align(&self) -> usize {
+        match self {
+            Self::Array { item, .. } => item.align(),
+            Self::Option { align, .. } => *align,
+            Self::Struct(descriptor) => descriptor.align,
+            Self::Enum(descriptor) => descriptor.repr.align(),
+            Self::Choice(descriptor) => descriptor.align,
+            Self::String | Self::Sequence { .. } | Self::Map { .. } => 4,
+            Self::Duration => 8,
+            Self::U256 | Self::Text { .. } | Self::List { .. } | Self::IpAddr => 1,
             _ => self.plain().1,
         }
     }
@@ -162,11 +226,19 @@ impl FieldType {
             Self::F32 => (0x23, 4, "f32"),
             Self::F64 => (0x24, 8, "f64"),
             Self::Bool => (0x30, 1, "bool"),
+            Self::Char => (0x31, 4, "char"),
+            Self::Duration => (0x32, 16, "duration"),
+            Self::IpAddr => (0x33, 17, "IP address"),
             Self::Array { .. } => (0x40, 0, ""),
             Self::Text { .. } => (0x41, 0, ""),
             Self::List { .. } => (0x42, 0, ""),
+            Self::String => (0x43, 8, "text"),
+            Self::Sequence { .. } => (0x44, 8, ""),
+            Self::Map { .. } => (0x45, 8, ""),
+            Self::Option { .. } => (0x46, 0, ""),
             Self::Struct(_) => (0x50, 0, ""),
             Self::Enum(_) => (0x51, 0, ""),
+            Self::Choice(_) => (0x52, 0, ""),
         }
     }
 }
@@ -218,7 +290,11 @@ impl FieldType {
     const fn nested(&self) -> Option<&'static Descriptor> {
         match self {
             Self::Struct(descriptor) => Some(descriptor),
-            Self::Array { item, .. } | Self::List { item, .. } => item.nested(),
+            Self::Array { item, .. }
+            | Self::List { item, .. }
+            | Self::Sequence { item, .. }
+            | Self::Option { item, .. }
+            | Self::Map { entry: item } => item.nested(),
             _ => None,
         }
     }
@@ -230,6 +306,10 @@ impl fmt::Display for FieldType {
             Self::Array { item, len } => write!(f, "[{item}; {len}]"),
             Self::Text { capacity } => write!(f, "text of at most {capacity} bytes"),
             Self::List { item, capacity } => write!(f, "at most {capacity} of {item}"),
+            Self::Sequence { item, .. } => write!(f, "any number of {item}"),
+            Self::Map { entry } => write!(f, "map of {entry}"),
+            Self::Option { item, .. } => write!(f, "optional {item}"),
+            Self::Choice(descriptor) => descriptor.fmt(f),
             Self::Struct(descriptor) => f.write_str(descriptor.name),
             Self::Enum(descriptor) => descriptor.fmt(f),
             _ => f.write_str(self.plain().2),
@@ -242,6 +322,20 @@ impl fmt::Display for EnumDescriptor {
         write!(f, "{} as {} {{", self.name, self.repr)?;
         for (index, VariantDescriptor { name, value }) in self.variants.iter().enumerate() {
             write!(f, "{} {name} = {value}", if index == 0 { "" } else { "," })?;
+        }
+        f.write_str(" }")
+    }
+}
+
+impl fmt::Display for ChoiceDescriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {{", self.name)?;
+        for (index, variant) in self.variants.iter().enumerate() {
+            write!(f, "{} {}", if index == 0 { "" } else { "," }, variant.name)?;
+            for (index, FieldDescriptor { name, ty, .. }) in variant.fields.iter().enumerate() {
+                write!(f, "{}{name}: {ty}", if index == 0 { " (" } else { ", " })?;
+            }
+            f.write_str(if variant.fields.is_empty() { "" } else { ")" })?;
         }
         f.write_str(" }")
     }
@@ -378,10 +472,24 @@ impl<'p> CanonicalForm<'p> {
         }
     }
 
+    const fn choice(&mut self, descriptor: &ChoiceDescriptor) {
+        self.byte(0x52);
+        self.number(descriptor.size);
+        self.number(descriptor.align);
+        self.number(descriptor.variants.len());
+        let mut index = 0;
+        while index < descriptor.variants.len() {
+            self.text(descriptor.variants[index].name);
+            self.structure(&descriptor.variants[index]);
+            index += 1;
+        }
+    }
+
     const fn ty(&mut self, ty: &FieldType) {
         match ty {
             FieldType::Struct(descriptor) => return self.structure(descriptor),
             FieldType::Enum(descriptor) => return self.enumeration(descriptor),
+            FieldType::Choice(descriptor) => return self.choice(descriptor),
             _ => self.byte(ty.tag()),
         }
         match ty {
@@ -390,6 +498,16 @@ impl<'p> CanonicalForm<'p> {
                 self.ty(item);
             }
             FieldType::Text { capacity } => self.number(*capacity),
+            FieldType::Sequence { item, stride } => {
+                self.number(*stride);
+                self.ty(item);
+            }
+            FieldType::Option { item, size, align } => {
+                self.number(*size);
+                self.number(*align);
+                self.ty(item);
+            }
+            FieldType::Map { entry } => self.ty(entry),
             _ => {}
         }
     }

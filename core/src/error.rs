@@ -66,22 +66,26 @@ pub enum DecodeError {
         /// The message's alignment in bytes.
         expected: usize,
     },
-    /// A `bool` or an enum has an invalid value.
-    #[error("field `{field}` of message `{message}`: invalid value {found}")]
-    Value {
-        /// The message that was expected.
-        message: &'static str,
-        /// The field; if fields are nested, the innermost one.
-        field: &'static str,
-        /// The invalid value.
-        found: i128,
-    },
-    /// A text or a list is invalid.
+    /// A field is invalid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
 }
 
-/// Which text or list is invalid, and why.
+/// The encoded message is too long.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "message `{message}` has {found} bytes, but may have {most}: write `max` in its #[message]"
+)]
+pub struct EncodeError {
+    /// The message.
+    pub message: &'static str,
+    /// The most bytes that it may have.
+    pub most: usize,
+    /// How many bytes it has.
+    pub found: usize,
+}
+
+/// Which field is invalid, and why.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("{}{reason}", subject(message, field))]
 pub struct Invalid {
@@ -89,14 +93,20 @@ pub struct Invalid {
     pub message: &'static str,
     /// The field; empty until its struct has set it.
     pub field: &'static str,
-    /// Why the text or list is invalid.
+    /// Why the field is invalid.
     pub reason: InvalidReason,
 }
 
-/// Why a text or a list is invalid.
+/// Why a field is invalid.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidReason {
+    /// A `bool`, a `char` or an enum has an invalid value.
+    #[error("invalid value {found}")]
+    Value {
+        /// The invalid value.
+        found: i128,
+    },
     /// The count of items (of a text: bytes) exceeds the capacity.
     #[error("count {found} exceeds the capacity {capacity}")]
     Count {
@@ -111,9 +121,34 @@ pub enum InvalidReason {
         /// How many valid bytes precede the first invalid one.
         valid_up_to: usize,
     },
+    /// The body of the field does not begin where the bodies before it end.
+    #[error("its body is at byte {found} of the message, not at {expected}")]
+    Place {
+        /// Where the body must begin; 0 for an empty one.
+        expected: usize,
+        /// Where it begins.
+        found: usize,
+    },
+    /// The message does not have the bytes that its fields claim.
+    #[error("the message has {found} bytes, not {expected}")]
+    Length {
+        /// The number of bytes; `usize::MAX` if the number is larger than a message can be.
+        expected: usize,
+        /// How many bytes were given.
+        found: usize,
+    },
+    /// A byte that means nothing is not zero.
+    #[error("byte {at} of the message is not in use, but is not zero")]
+    Padding {
+        /// The place of the byte.
+        at: usize,
+    },
+    /// A key of a map is not greater than the one before it.
+    #[error("the keys are not in rising order, or one is there twice")]
+    Order,
 }
 
-debug_as_display!(DecodeError, Invalid, InvalidReason);
+debug_as_display!(DecodeError, EncodeError, Invalid, InvalidReason);
 
 impl DecodeError {
     /// Returns the code of the error.
@@ -123,16 +158,25 @@ impl DecodeError {
             DecodeError::Type { .. } => Code::MESSAGE_TYPE,
             DecodeError::Size { .. } => Code::MESSAGE_SIZE,
             DecodeError::Misaligned { .. } => Code::MESSAGE_ALIGNMENT,
-            DecodeError::Value { .. } => Code::FIELD_VALUE,
+            DecodeError::Invalid(Invalid { reason: InvalidReason::Value { .. }, .. }) => {
+                Code::FIELD_VALUE
+            }
             DecodeError::Invalid(_) => Code::FIELD_CONTENT,
         }
     }
 }
 
 impl Invalid {
-    /// Creates an error without a field, as [`Field::check`](crate::Field::check) returns it for a
-    /// text or a list.
+    /// Creates an error without a field, for an invalid value.
     #[cold]
+    #[must_use]
+    pub const fn value(found: i128) -> Self {
+        Self::unnamed(InvalidReason::Value { found })
+    }
+
+    /// Creates an error without a field, for any reason.
+    #[cold]
+    #[must_use]
     pub const fn unnamed(reason: InvalidReason) -> Self {
         Self { message: "", field: "", reason }
     }

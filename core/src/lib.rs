@@ -52,16 +52,18 @@ pub mod __private;
 
 pub use code::{Code, UnknownCode};
 pub use descriptor::{
-    Descriptor, Digest, EnumDescriptor, FieldDescriptor, FieldType, VariantDescriptor,
+    ChoiceDescriptor, Descriptor, Digest, EnumDescriptor, FieldDescriptor, FieldType,
+    VariantDescriptor,
 };
 pub use envelope::Envelope;
-pub use error::{DecodeError, Invalid, InvalidReason};
+pub use error::{DecodeError, EncodeError, Invalid, InvalidReason};
 pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong, TooMany, U256};
 pub use frame::{
     FrameError, FrameView, Frames, Header, Limits, WriteError, write_frame, write_message,
 };
 pub use message::{
-    Field, Message, Request, Words, decode, decode_ref, from_words, to_words, valid_words,
+    Field, Fixed, Message, Request, Words, decode, decode_ref, encode, encoded_len, from_words,
+    to_words, valid_words, view,
 };
 
 /// Integers of 128 bits without alignment, for fields of messages: `U128::from(7)` creates one,
@@ -71,8 +73,7 @@ pub use zerocopy::little_endian::{I128, U128};
 /// # Examples
 ///
 /// ```
-/// use mycelium_core::{FixedStr, Message, decode, message};
-/// use zerocopy::IntoBytes;
+/// use mycelium_core::{Fixed, FixedStr, Message, decode, message};
 ///
 /// #[message]
 /// #[repr(u8)]
@@ -93,7 +94,7 @@ pub use zerocopy::little_endian::{I128, U128};
 /// let swap = Swap::new(Side::Sell, 7, "ETH/USD".try_into()?);
 /// assert_eq!(format!("{swap:?}"), r#"Swap { side: Sell, price: 7, pool: "ETH/USD" }"#);
 /// assert_eq!(size_of::<Swap>(), 1 + 7 + 8 + 12 + 4);
-/// assert_eq!(decode::<Swap>(swap.as_bytes())?, swap);
+/// assert_eq!(decode::<Swap>(swap.encoded())?, swap);
 ///
 /// let cheaper = Swap { price: 6, ..swap };
 /// let Swap { side, price, .. } = cheaper;

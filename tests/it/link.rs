@@ -11,6 +11,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use mycelium_core::Fixed;
 use mycelium_core::FrameView;
 use mycelium_core::link::{
     CloseReason, Config, Event, IncomingId, Interest, Link, LinkError, Name, OutgoingId, ReaderMode,
@@ -19,7 +20,6 @@ use mycelium_core::{Envelope, message};
 use mycelium_executor::{Executor, Stream};
 use mycelium_tokio::Tokio;
 use mycelium_transports::stream::{DriveError, Driver, Traffic};
-use zerocopy::IntoBytes;
 
 use crate::frames::{frame, hello};
 
@@ -81,7 +81,7 @@ impl Traffic<4, 4> for Writer {
             && value < self.count
         {
             let number = Number { value };
-            if link.send(now, stream, &Envelope::default(), 8, number.as_bytes()).is_err() {
+            if link.send(now, stream, &Envelope::default(), 8, number.encoded()).is_err() {
                 return;
             }
         }

@@ -20,6 +20,7 @@ mod refusal;
 mod request;
 mod source;
 mod types;
+mod view;
 
 use arguments::MessageArguments;
 use checks::{little_endian_only, refuse_conditional, refuse_generics, reprs};
@@ -65,14 +66,19 @@ fn expand_struct(
         Some(_) => Some(pad::add_padding(root, &mut item)?),
         None => None,
     };
-    let derives = derives::derives(root, &item.attrs)?;
-    let layout = layout(root, shown, &item.ident, named_fields(&item)?);
-    let impls = struct_impls(root, arguments, &item.ident, named_fields(&item)?);
+    let fields = named_fields(&item)?;
+    let idents: Vec<_> = fields.named.iter().filter_map(|field| field.ident.as_ref()).collect();
+    let types: Vec<_> = fields.named.iter().map(|field| &field.ty).collect();
+    let clone = quote!(Self { #(#idents: ::core::clone::Clone::clone(&self.#idents)),* });
+    let copies = derives::copies(&item.attrs, &item.ident, &types, &clone)?;
+    let layout = layout(root, shown, &item.ident, fields);
+    let view = view::of_struct(root, &item);
+    let impls = struct_impls(root, arguments, &item.ident, fields, &view);
     let request = request::request(root, arguments, &item.ident, expand)?;
     Ok(quote! {
-        #derives
         #add_repr
         #item
+        #copies
         #impls_of_padding
         #layout
         #impls
@@ -99,8 +105,17 @@ fn layout(root: &Path, shown: &str, name: &Ident, fields: &FieldsNamed) -> Token
         impl #root::__private::HasLayout for #name {
             const LAYOUT: &'static #root::__private::Layout = &#root::__private::Layout {
                 name: #text,
-                size: ::core::mem::size_of::<#name>(),
-                align: ::core::mem::align_of::<#name>(),
+                size: if <#name as #root::Field>::IS_FIXED {
+                    ::core::mem::size_of::<#name>()
+                } else {
+                    <#name as #root::Field>::SIZE
+                },
+                align: if <#name as #root::Field>::IS_FIXED {
+                    ::core::mem::align_of::<#name>()
+                } else {
+                    <#name as #root::Field>::ALIGN
+                },
+                is_fixed: <#name as #root::Field>::IS_FIXED,
                 fields: &[#(#root::__private::FieldLayout {
                     name: #names,
                     source: #sources,
@@ -123,6 +138,7 @@ fn struct_impls(
     arguments: &MessageArguments,
     name: &Ident,
     fields: &FieldsNamed,
+    view_item: &TokenStream,
 ) -> TokenStream {
     let idents: Vec<_> = fields.named.iter().filter_map(|field| field.ident.as_ref()).collect();
     let types: Vec<_> = fields.named.iter().map(|field| &field.ty).collect();
@@ -146,6 +162,7 @@ fn struct_impls(
         };
     };
     let hides = arguments.hides();
+    let max = arguments.max;
     let message = arguments.topic_and_id.as_ref().map(|(topic, id)| {
         quote! {
             #hides
@@ -154,64 +171,154 @@ fn struct_impls(
                 const TOPIC: &'static str = #topic;
                 const DESCRIPTOR: &'static #root::Descriptor = &__MYCELIUM_DESCRIPTOR;
                 const DIGEST: #root::Digest = #root::Digest::of(&__MYCELIUM_DESCRIPTOR);
-                type Words = [usize; ::core::mem::size_of::<#name>()
-                    .div_ceil(::core::mem::size_of::<usize>())];
-
-                #[inline]
-                fn check(&self) -> ::core::result::Result<(), #root::Invalid> {
-                    <Self as #root::Field>::check(self)
-                }
+                const MAX: usize = if <Self as #root::Field>::IS_FIXED {
+                    ::core::mem::size_of::<#name>()
+                } else {
+                    #max
+                };
+                type Words = [usize; #root::__private::words_of::<#name>()];
             }
         }
     });
-    let all = quote! {
-        [#(#root::FieldDescriptor {
-            name: #texts,
-            offset: ::core::mem::offset_of!(#name, #idents),
-            size: ::core::mem::size_of::<#types>(),
-            ty: #field_types,
-        }),*]
-    };
-    // Padding of zero bytes is not part of the layout.
-    let fields = if arguments.pad.is_some() {
-        quote! {{
-            const __ALL: &[#root::FieldDescriptor] = &#all;
-            const __IS_PAD: &[bool] = &[#(#is_pad),*];
-            &#root::__private::without_empty::<
-                { #root::__private::count_without_empty(__ALL, __IS_PAD) },
-            >(__ALL, __IS_PAD)
-        }}
-    } else {
-        quote!(&#all)
-    };
+    let count = idents.len();
+    let indices = 0..count;
+    let places: Vec<_> = (0..count).map(|index| quote!(__PLACES.0[#index])).collect();
+    // Padding is not encoded.
+    let kept: Vec<_> = (0..count).filter(|index| !is_pad[*index]).collect();
+    let (kept_idents, kept_places): (Vec<_>, Vec<_>) =
+        kept.iter().map(|index| (idents[*index], &places[*index])).unzip();
+    let view = view::name_of(name);
     quote! {
         #little_endian
         #assertion
         const _: () = {
+            #view_item
+
+            const __IS_PAD: &[bool] = &[#(#is_pad),*];
+            /// The size and the alignment of each part. Only a fixed message has padding.
+            const __PARTS: [(usize, usize); #count] = [#(
+                if #is_pad && !<#name as #root::Field>::IS_FIXED {
+                    (0, 1)
+                } else {
+                    (<#types as #root::Field>::SIZE, <#types as #root::Field>::ALIGN)
+                }
+            ),*];
+            const __PLACES: ([usize; #count], usize) = #root::__private::places(__PARTS);
+            const __ALL: &[#root::FieldDescriptor] = &[#(#root::FieldDescriptor {
+                name: #texts,
+                offset: #places,
+                size: __PARTS[#indices].0,
+                ty: #field_types,
+            }),*];
             const __MYCELIUM_DESCRIPTOR: #root::Descriptor = #root::Descriptor {
                 name: #text,
-                size: ::core::mem::size_of::<#name>(),
-                align: ::core::mem::align_of::<#name>(),
-                fields: #fields,
+                size: <#name as #root::Field>::SIZE,
+                align: <#name as #root::Field>::ALIGN,
+                fields: &#root::__private::without_empty::<
+                    { #root::__private::count_without_empty(__ALL, __IS_PAD) },
+                >(__ALL, __IS_PAD),
             };
 
+            // SAFETY: if each field is fixed, so is the struct: `layout_error` refuses padding, and
+            // `check` checks each field at the offset that it has in memory. Otherwise each field
+            // is viewed and read at the place where it was checked.
             #hides
-            impl #root::Field for #name {
+            unsafe impl #root::Field for #name {
                 const TYPE: #root::FieldType = #root::FieldType::Struct(&__MYCELIUM_DESCRIPTOR);
-                const EMPTY: Self = Self {
-                    #(#idents: <#types as #root::Field>::EMPTY),*
-                };
+                const SIZE: usize = __PLACES.1.next_multiple_of(Self::ALIGN);
+                const ALIGN: usize = #root::__private::most_aligned(&__PARTS);
+                const HAS_UNUSED: bool = #(<#types as #root::Field>::HAS_UNUSED)||*;
+                type Form = #root::__private::IsFixed<{
+                    #(<#types as #root::Field>::IS_FIXED)&&*
+                }>;
+                type View<'a> = <Self::Form as #root::__private::Form>::Part<'a, Self, #view<'a>>;
 
                 #[inline]
-                fn check(&self) -> ::core::result::Result<(), #root::Invalid> {
-                    #(if let ::core::result::Result::Err(invalid) =
-                        <#types as #root::Field>::check(&self.#idents)
-                    {
-                        return ::core::result::Result::Err(invalid.within(#text, #texts));
-                    })*
-                    ::core::result::Result::Ok(())
+                fn end_of_bodies(&self, end: usize) -> usize {
+                    #(let end = #root::Field::end_of_bodies(&self.#idents, end);)*
+                    end
+                }
+
+                #[inline]
+                fn encode(&self, at: usize, message: &mut #root::__private::Encoder<'_>) {
+                    if Self::IS_FIXED && !Self::HAS_UNUSED {
+                        return message.fixed(at, self);
+                    }
+                    #(#root::Field::encode(&self.#kept_idents, at + #kept_places, message);)*
+                }
+
+                #[inline]
+                fn check(
+                    at: usize,
+                    message: &mut #root::__private::Bodies<'_>,
+                ) -> ::core::result::Result<(), #root::Invalid> {
+                    let mut end = at;
+                    #(
+                        // What is not fixed has no padding to check.
+                        if !(#is_pad && !Self::IS_FIXED) {
+                            if !Self::IS_FIXED {
+                                message.check_zeros(end, at + #places)?;
+                                end = at + #places + <#types as #root::Field>::SIZE;
+                            }
+                            if let ::core::result::Result::Err(invalid) =
+                                <#types as #root::Field>::check(at + #places, message)
+                            {
+                                return ::core::result::Result::Err(invalid.within(#text, #texts));
+                            }
+                        }
+                    )*
+                    if Self::IS_FIXED {
+                        return ::core::result::Result::Ok(());
+                    }
+                    message.check_zeros(end, at + Self::SIZE)
+                }
+
+                #[inline]
+                unsafe fn view<'a>(
+                    message: #root::__private::Checked<'a>,
+                    at: usize,
+                ) -> Self::View<'a> {
+                    // SAFETY: this function's contract.
+                    unsafe {
+                        <Self::Form as #root::__private::Form>::part(message, at, |place| {
+                            #view(place)
+                        })
+                    }
+                }
+
+                #[inline]
+                unsafe fn read(message: #root::__private::Checked<'_>, at: usize) -> Self {
+                    if Self::IS_FIXED {
+                        // SAFETY: this function's contract.
+                        return unsafe { message.copy(at) };
+                    }
+                    Self {
+                        // SAFETY: this function's contract; `check` accepted each field.
+                        #(#idents: unsafe {
+                            <#types as #root::Field>::read(message, at + #places)
+                        }),*
+                    }
                 }
             }
+
+            // SAFETY: fixed if all fields are.
+            unsafe impl #root::Fixed for #name
+            where
+                #(for<'__any> #types: #root::Fixed,)*
+            {
+                const EMPTY: Self = Self {
+                    #(#idents: <#types as #root::Fixed>::EMPTY),*
+                };
+            }
+
+            // What `unsafe` relies on, whatever another macro or the host has made of the struct.
+            const _: () = assert!(
+                !<#name as #root::Field>::IS_FIXED
+                    || (::core::mem::size_of::<#name>() == <#name as #root::Field>::SIZE
+                        && <#name as #root::Field>::ALIGN % ::core::mem::align_of::<#name>() == 0
+                        #(&& ::core::mem::offset_of!(#name, #idents) == #places)*),
+                "the layout of this message differs from that on other hosts: add `pad`",
+            );
 
             #message
         };
@@ -224,6 +331,7 @@ fn refuse_fields(fields: &FieldsNamed) -> Result<()> {
     for field in &fields.named {
         let name = field.ident.as_ref().map(plain_name).unwrap_or_default();
         let checked = refuse_conditional(&field.attrs)
+            .and_then(|()| pad::refuse_name(field))
             .and_then(|()| types::refuse_unsuitable(&name, &field.ty));
         match (&mut errors, checked) {
             (_, Ok(())) => {}

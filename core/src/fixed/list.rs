@@ -10,7 +10,7 @@ use core::{
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes, Unalign, Unaligned};
 
 use super::{ItemCount, NoRoom, TooMany};
-use crate::{descriptor::FieldType, error::Invalid, message::Field};
+use crate::message::Fixed;
 
 /// A list of at most `N` items, stored in place: a `u16` count, then room for `N` items, without
 /// alignment. `N` is at most 65535.
@@ -36,8 +36,9 @@ pub struct FixedVec<T: Copy, const N: usize> {
     items: [Unalign<T>; N],
 }
 
-impl<T: Field, const N: usize> FixedVec<T, N> {
-    const FITS: () = assert!(N <= u16::MAX as usize, "a FixedVec has room for 65535 items at most");
+impl<T: Fixed, const N: usize> FixedVec<T, N> {
+    pub(crate) const FITS: () =
+        assert!(N <= u16::MAX as usize, "a FixedVec has room for 65535 items at most");
 
     /// Creates an empty list.
     #[inline]
@@ -148,21 +149,7 @@ impl<T: Copy, const N: usize> FixedVec<T, N> {
     }
 }
 
-impl<T: Field, const N: usize> Field for FixedVec<T, N> {
-    const TYPE: FieldType = {
-        let () = Self::FITS;
-        FieldType::List { item: &T::TYPE, capacity: N }
-    };
-    const EMPTY: Self = Self::new();
-
-    #[inline]
-    fn check(&self) -> Result<(), Invalid> {
-        self.count.check(N)?;
-        self.iter().try_for_each(|item| item.check())
-    }
-}
-
-impl<'a, T: Field, const N: usize> IntoIterator for &'a FixedVec<T, N> {
+impl<'a, T: Fixed, const N: usize> IntoIterator for &'a FixedVec<T, N> {
     type Item = T;
     type IntoIter = iter::Map<slice::Iter<'a, Unalign<T>>, fn(&Unalign<T>) -> T>;
 
@@ -171,13 +158,13 @@ impl<'a, T: Field, const N: usize> IntoIterator for &'a FixedVec<T, N> {
     }
 }
 
-impl<T: Field, const N: usize> Default for FixedVec<T, N> {
+impl<T: Fixed, const N: usize> Default for FixedVec<T, N> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T: Field, const N: usize> TryFrom<&[T]> for FixedVec<T, N> {
+impl<T: Fixed, const N: usize> TryFrom<&[T]> for FixedVec<T, N> {
     type Error = TooMany;
 
     fn try_from(items: &[T]) -> Result<Self, TooMany> {
@@ -185,13 +172,13 @@ impl<T: Field, const N: usize> TryFrom<&[T]> for FixedVec<T, N> {
     }
 }
 
-impl<T: Field + fmt::Debug, const N: usize> fmt::Debug for FixedVec<T, N> {
+impl<T: Fixed + fmt::Debug, const N: usize> fmt::Debug for FixedVec<T, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self).finish()
     }
 }
 
-impl<T: Field + fmt::Display, const N: usize> fmt::Display for FixedVec<T, N> {
+impl<T: Fixed + fmt::Display, const N: usize> fmt::Display for FixedVec<T, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[")?;
         for (index, item) in self.iter().enumerate() {
@@ -202,7 +189,7 @@ impl<T: Field + fmt::Display, const N: usize> fmt::Display for FixedVec<T, N> {
     }
 }
 
-impl<T: Field + PartialEq, const N: usize, const K: usize> PartialEq<FixedVec<T, K>>
+impl<T: Fixed + PartialEq, const N: usize, const K: usize> PartialEq<FixedVec<T, K>>
     for FixedVec<T, N>
 {
     fn eq(&self, other: &FixedVec<T, K>) -> bool {
@@ -210,9 +197,9 @@ impl<T: Field + PartialEq, const N: usize, const K: usize> PartialEq<FixedVec<T,
     }
 }
 
-impl<T: Field + Eq, const N: usize> Eq for FixedVec<T, N> {}
+impl<T: Fixed + Eq, const N: usize> Eq for FixedVec<T, N> {}
 
-impl<T: Field + Hash, const N: usize> Hash for FixedVec<T, N> {
+impl<T: Fixed + Hash, const N: usize> Hash for FixedVec<T, N> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.len().hash(state);
         self.iter().for_each(|item| item.hash(state));

@@ -2,7 +2,7 @@
 //!
 //! Text and lists are a little-endian `u16` count and then the content, without alignment, so a
 //! message can have them at any offset. Their bytes may come from a hostile peer: decoding refuses
-//! a count above the capacity and text that is not UTF-8 ([`Field::check`]).
+//! a count above the capacity and text that is not UTF-8.
 //!
 //! # Panics
 //!
@@ -22,12 +22,6 @@ use core::fmt;
 use thiserror::Error;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, byteorder::little_endian::U16,
-};
-
-use crate::{
-    descriptor::FieldType,
-    error::{Invalid, InvalidReason},
-    message::Field,
 };
 
 /// The text has more bytes than the capacity.
@@ -76,15 +70,6 @@ impl ItemCount {
     #[inline]
     fn clamped(self, capacity: usize) -> usize {
         usize::from(self.0.get()).min(capacity)
-    }
-
-    #[inline]
-    fn check(self, capacity: usize) -> Result<(), Invalid> {
-        let found = usize::from(self.0.get());
-        if found > capacity {
-            return Err(Invalid::unnamed(InvalidReason::Count { capacity, found }));
-        }
-        Ok(())
     }
 }
 
@@ -153,16 +138,6 @@ impl U256 {
     pub fn to_be_bytes(mut self) -> [u8; 32] {
         self.0.reverse();
         self.0
-    }
-}
-
-impl Field for U256 {
-    const TYPE: FieldType = FieldType::U256;
-    const EMPTY: U256 = U256::ZERO;
-
-    #[inline]
-    fn check(&self) -> Result<(), Invalid> {
-        Ok(())
     }
 }
 

@@ -10,12 +10,6 @@ use core::{
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{ItemCount, TooLong};
-use crate::{
-    descriptor::FieldType,
-    error::{Invalid, InvalidReason},
-    message::Field,
-};
-
 /// Text of at most `N` bytes, stored in place: `2 + N` bytes, without alignment. `N` is at most
 /// 65535.
 ///
@@ -37,7 +31,8 @@ pub struct FixedStr<const N: usize> {
 }
 
 impl<const N: usize> FixedStr<N> {
-    const FITS: () = assert!(N <= u16::MAX as usize, "a FixedStr has room for 65535 bytes at most");
+    pub(crate) const FITS: () =
+        assert!(N <= u16::MAX as usize, "a FixedStr has room for 65535 bytes at most");
 
     /// Creates an empty text.
     #[inline]
@@ -111,25 +106,6 @@ impl<const N: usize> FixedStr<N> {
     #[inline]
     pub fn clear(&mut self) {
         *self = Self::new();
-    }
-}
-
-impl<const N: usize> Field for FixedStr<N> {
-    const TYPE: FieldType = {
-        let () = Self::FITS;
-        FieldType::Text { capacity: N }
-    };
-    const EMPTY: Self = Self::new();
-
-    #[inline]
-    fn check(&self) -> Result<(), Invalid> {
-        self.count.check(N)?;
-        match str::from_utf8(self.as_raw_bytes()) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                Err(Invalid::unnamed(InvalidReason::Utf8 { valid_up_to: error.valid_up_to() }))
-            }
-        }
     }
 }
 

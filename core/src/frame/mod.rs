@@ -171,20 +171,19 @@ impl<'a> FrameView<'a> {
         self.payload.get(self.header.fixed_len().into()..).unwrap_or(&[])
     }
 
-    /// Borrows the message in place. It is aligned if the buffer of the frame is aligned to 8
-    /// bytes.
+    /// Returns what reads the message in place: `&M` for a fixed message. It is aligned if the
+    /// buffer of the frame is aligned to 8 bytes.
     ///
     /// # Errors
     ///
     /// [`DecodeError::Type`] if the frame has another type; the other errors are those of
-    /// [`decode_ref`](crate::decode_ref).
+    /// [`view`](crate::view).
     #[inline]
-    pub fn message<M: Message>(&self) -> Result<&'a M, DecodeError> {
-        self.expect::<M>()?;
-        message::decode_ref(self.fixed())
+    pub fn message<M: Message>(&self) -> Result<M::View<'a>, DecodeError> {
+        message::view::<M>(self.expect::<M>()?)
     }
 
-    /// Copies the message out, at any alignment.
+    /// Decodes the message.
     ///
     /// # Errors
     ///
@@ -192,17 +191,18 @@ impl<'a> FrameView<'a> {
     /// [`decode`](crate::decode).
     #[inline]
     pub fn read<M: Message>(&self) -> Result<M, DecodeError> {
-        self.expect::<M>()?;
-        message::decode(self.fixed())
+        message::decode(self.expect::<M>()?)
     }
 
+    /// Returns the bytes of an `M`: for a fixed message, without a tail that a newer writer may
+    /// append.
     #[inline]
-    fn expect<M: Message>(&self) -> Result<(), DecodeError> {
+    fn expect<M: Message>(&self) -> Result<&'a [u8], DecodeError> {
         let found = self.header.type_id();
         if found != M::ID {
             return Err(DecodeError::Type { message: M::DESCRIPTOR.name, expected: M::ID, found });
         }
-        Ok(())
+        Ok(if M::IS_FIXED { self.fixed() } else { self.payload })
     }
 }
 

@@ -8,7 +8,10 @@ use super::{
     Fragment, HEADER_LEN, Header, MAX_LENGTH, WriteError,
     extension::{FRAGMENT_LEN, extensions_len, write_extensions},
 };
-use crate::{envelope::Envelope, message::Message};
+use crate::{
+    envelope::Envelope,
+    message::{Message, encode, encoded_len},
+};
 
 /// Returns the size of a frame in a buffer, with the final padding.
 ///
@@ -89,14 +92,28 @@ fn write_whole(
     fixed_len: u16,
     payload: &[u8],
 ) -> Result<usize, WriteError> {
-    let needed = padded_len(head_len(envelope, fragment), payload.len())?;
+    let write = |room: &mut [u8]| room.copy_from_slice(payload);
+    write_with(buf, envelope, fragment, fixed_len, payload.len(), write)
+}
+
+/// Writes a frame; `write` writes its payload.
+#[inline]
+fn write_with(
+    buf: &mut [u8],
+    envelope: &Envelope,
+    fragment: Option<Fragment>,
+    fixed_len: u16,
+    payload: usize,
+    write: impl FnOnce(&mut [u8]),
+) -> Result<usize, WriteError> {
+    let needed = padded_len(head_len(envelope, fragment), payload)?;
     let available = buf.len();
     let too_small = WriteError::Space { needed, available };
     let frame = buf.get_mut(..needed).ok_or(too_small)?;
-    let head = write_start(frame, envelope, fragment, fixed_len, payload.len())?;
+    let head = write_start(frame, envelope, fragment, fixed_len, payload)?;
     let room = frame.get_mut(head..).ok_or(too_small)?;
-    if let Some((payload_room, padding)) = room.split_at_mut_checked(payload.len()) {
-        payload_room.copy_from_slice(payload);
+    if let Some((payload_room, padding)) = room.split_at_mut_checked(payload) {
+        write(payload_room);
         padding.fill(0);
     }
     Ok(needed)
@@ -114,11 +131,11 @@ pub fn write_message<M: Message>(
     message: &M,
 ) -> Result<usize, WriteError> {
     let envelope = Envelope { type_id: M::ID, ..*envelope };
-    let payload = message.as_bytes();
-    // The length fits in 16 bits: the macro refuses messages of more than 65535 bytes.
-    let fixed_len =
-        u16::try_from(payload.len()).map_err(|_| WriteError::TooLong { payload: payload.len() })?;
-    write_frame(buf, &envelope, fixed_len, payload)
+    let payload =
+        encoded_len(message).map_err(|error| WriteError::TooLong { payload: error.found })?;
+    // It fits in 16 bits: the macro refuses messages with a larger part.
+    let fixed_len = u16::try_from(M::SIZE).map_err(|_| WriteError::TooLong { payload: M::SIZE })?;
+    write_with(buf, &envelope, None, fixed_len, payload, |room| _ = encode(message, room))
 }
 
 /// Writes only the header and the extensions, for a payload that is sent without a copy. Returns

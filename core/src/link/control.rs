@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::error::LinkError;
 use crate::fixed::FixedStr;
 use crate::frame::HEADER_LEN;
-use crate::message::Field;
+use crate::message::check_value;
 
 /// The name of a node, a topic or a publisher, or the text of a close frame.
 pub type Name = FixedStr<62>;
@@ -245,7 +245,7 @@ frames! {
 
 /// Returns a received name, after checking its length and UTF-8.
 pub(super) fn text(name: &Name) -> Result<&str, LinkError> {
-    name.check().map_err(|_| LinkError::Text)?;
+    check_value(name).map_err(|_| LinkError::Text)?;
     Ok(name.as_str())
 }
 

@@ -1,5 +1,6 @@
 //! Defects of an earlier system that this one must not have, each under its name there.
 
+use mycelium_core::Fixed;
 use mycelium_core::{
     DecodeError, Envelope, FixedStr, FixedVec, FrameView, Limits, Message, decode, decode_ref,
     from_words, message, to_words, write_message,
@@ -23,7 +24,7 @@ fn s1_no_byte_of_a_message_is_padding() {
     assert_eq!((fields, size_of::<Batch>()), (216, 216));
     let batch = Batch { id: 1, operations: FixedVec::new(), _gap: [0; 2], count: 2 };
     // Miri reports an error here if a byte is not initialised.
-    assert_eq!(batch.as_bytes().iter().map(|byte| usize::from(*byte)).sum::<usize>(), 3);
+    assert_eq!(batch.encoded().iter().map(|byte| usize::from(*byte)).sum::<usize>(), 3);
 }
 
 /// A list of wide items had padding between its count and the first item.
@@ -57,7 +58,7 @@ fn s12_every_way_to_receive_checks_counts_text_and_values() {
         words.as_mut_bytes()[at] = byte;
         let bytes = words.as_bytes();
         let error = decode::<Swap>(bytes).unwrap_err();
-        assert!(matches!(error, DecodeError::Invalid(_) | DecodeError::Value { .. }), "{error}");
+        assert!(matches!(error, DecodeError::Invalid(_)), "{error}");
         assert_eq!(decode_ref::<Swap>(bytes), Err(error));
         assert_eq!(from_words::<Swap>(&words), Err(error));
 

@@ -1,9 +1,11 @@
 //! Messages: encoding and decoding, layouts, and errors that name the field.
 
 mod allowed;
+mod variable;
 
 use std::hash::{BuildHasher, RandomState};
 
+use mycelium_core::Fixed;
 use mycelium_core::{
     DecodeError, FixedStr, FixedVec, Invalid, InvalidReason, Message, U256, decode, decode_ref,
     from_words, message, to_words, valid_words,
@@ -97,7 +99,10 @@ fn words_after_the_message_are_zero() {
 
 #[test]
 fn an_invalid_value_is_named() {
-    let value = |field, found| Err(DecodeError::Value { message: "Book", field, found });
+    let value = |field, found| {
+        let reason = InvalidReason::Value { found };
+        Err(DecodeError::Invalid(Invalid { message: "Book", field, reason }))
+    };
     assert_eq!(Book::patched(93, 2), value("open", 2));
     assert_eq!(Book::patched(90, 1), value("side", -255));
     assert_eq!(Book::patched(84, 1), value("sides", -255), "an item");
@@ -126,7 +131,7 @@ fn a_wrong_length_is_refused_and_unaligned_bytes_are_copied() {
     let size = DecodeError::Size { message: "Book", expected: 96, found: 104 };
     assert_eq!(decode::<Book>(&[0; 104]), Err(size));
     let mut words = [0_u64; 13];
-    words.as_mut_bytes()[1..97].copy_from_slice(Book::example().as_bytes());
+    words.as_mut_bytes()[1..97].copy_from_slice(Book::example().encoded());
     let odd = &words.as_bytes()[1..97];
     assert_eq!(decode(odd), Ok(Book::example()));
     let misaligned = DecodeError::Misaligned { message: "Book", expected: 8 };
@@ -147,7 +152,7 @@ fn lists_that_are_equal_hash_alike_and_popped_items_are_zero() {
 #[test]
 fn unused_items_are_valid_values() {
     let sides = FixedVec::<Side, 3>::new();
-    assert_eq!(sides.as_bytes(), [0, 0, 1, 0, 1, 0, 1, 0], "no variant is 0: the first is used");
+    assert_eq!(sides.encoded(), [0, 0, 1, 0, 1, 0, 1, 0], "no variant is 0: the first is used");
     #[message]
     #[repr(u8)]
     enum Late {
@@ -155,7 +160,7 @@ fn unused_items_are_valid_values() {
         _Zero = 0,
     }
     let late = FixedVec::<Late, 3>::new();
-    assert_eq!(late.as_bytes(), [0; 5], "the variant 0 is used, also if it is not the first");
+    assert_eq!(late.encoded(), [0; 5], "the variant 0 is used, also if it is not the first");
 }
 
 #[test]

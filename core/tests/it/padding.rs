@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::hash::{BuildHasher, RandomState};
 
+use mycelium_core::Fixed;
 use mycelium_core::{FieldType, FixedStr, FixedVec, Message, decode, message, to_words};
 use zerocopy::IntoBytes;
 
@@ -84,14 +85,14 @@ fn a_struct_that_needs_no_padding_does_not_change() {
     assert_eq!(Padded::DESCRIPTOR.fields.len(), 4, "a field of the user stays");
     let padded = Padded::new(1, [], FixedVec::new(), 2);
     let plain = Plain { price: 1, empty: [], levels: FixedVec::new(), rest: 2 };
-    assert_eq!(padded.as_bytes(), plain.as_bytes());
+    assert_eq!(padded.encoded(), plain.encoded());
     assert_eq!(format!("{padded:?}"), "Padded { price: 1, empty: [], levels: [], rest: 2 }");
 }
 
 #[test]
 fn a_padded_message_survives_bytes_and_its_padding_is_zero() {
     let bytes = swap();
-    let bytes = bytes.as_bytes();
+    let bytes = bytes.encoded();
     assert_eq!(decode::<Swap>(bytes), Ok(swap()));
     let shown = "Swap { open: true, price: 7, level: Level { side: Sell, price: 3, type: 2 }, \
                  name: \"abc\" }";
@@ -110,7 +111,7 @@ fn padding_of_a_peer_is_ignored() {
     bytes[17..20].fill(0xff);
     bytes[33..].fill(0xff);
     let other: Swap = decode(bytes).unwrap();
-    assert_ne!(other.as_bytes(), swap().as_bytes());
+    assert_ne!(other.encoded(), swap().encoded());
     assert_eq!(other, swap());
     let state = RandomState::new();
     assert_eq!(state.hash_one(other), state.hash_one(swap()));
@@ -127,7 +128,7 @@ fn items_of_a_list_may_be_padded() {
     }
     let level = swap().level;
     let levels = Levels::new(1, [level].as_slice().try_into().unwrap());
-    let decoded = decode::<Levels>(levels.as_bytes()).unwrap();
+    let decoded = decode::<Levels>(levels.encoded()).unwrap();
     assert_eq!((decoded.at, decoded.levels.get(0)), (1, Some(level)));
     assert!(matches!(Levels::DESCRIPTOR.fields[1].ty, FieldType::List { capacity: 2, .. }));
 }

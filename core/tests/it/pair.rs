@@ -8,13 +8,13 @@ use std::sync::atomic::AtomicPtr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use mycelium_core::Fixed;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
     Config, Event, ExportId, IncomingId, InterestId, Link, LinkError, Name, OutgoingId, ReaderMode,
     ReaderStart, RejectReason, RunBytes,
 };
 use mycelium_core::{Digest, Envelope, FrameView, Limits};
-use zerocopy::IntoBytes;
 
 use crate::legacy::hex;
 use crate::portable::bodies::codec::Swap;
@@ -263,7 +263,7 @@ impl Pair {
             sides,
             delay: Duration::ZERO,
             written: Default::default(),
-            message: |_| Swap::golden().as_bytes().to_vec(),
+            message: |_| Swap::golden().encoded().to_vec(),
             damage: Vec::new(),
         };
         pair.connect();

@@ -1,11 +1,11 @@
 //! Properties of any message, any envelope and any bytes.
 
+use mycelium_core::Fixed;
 use mycelium_core::{
     Envelope, FixedStr, FixedVec, FrameView, Limits, TraceContext, decode, from_words, to_words,
     write_message,
 };
 use proptest::{collection::vec, option, prelude::*};
-use zerocopy::IntoBytes;
 
 use crate::cases::cases;
 use crate::portable::bodies::codec::{Buffer, Side, Swap};
@@ -57,7 +57,7 @@ proptest! {
     #[test]
     fn a_message_comes_back(swap in swaps(), envelope in envelopes()) {
         prop_assert_eq!(from_words::<Swap>(&to_words(&swap)), Ok(swap));
-        prop_assert_eq!(decode::<Swap>(swap.as_bytes()), Ok(swap));
+        prop_assert_eq!(decode::<Swap>(swap.encoded()), Ok(swap));
 
         let buffer = &mut Buffer([0xa5; 256]).0;
         let len = write_message(buffer, &envelope, &swap).unwrap();

@@ -1,5 +1,6 @@
 //! Frames, extensions and messages: invalid bytes are an error, and valid ones have one encoding.
 
+use mycelium_core::Fixed;
 use mycelium_core::{
     Envelope, FixedStr, FixedVec, FrameError, FrameView, Frames, Limits, decode, decode_ref,
     frame::{Extensions, frame_len, kind, write_fragment},
@@ -122,7 +123,7 @@ pub fn message(data: &[u8]) {
     let decoded = decode::<Book>(data);
     assert_eq!(decode_ref::<Book>(&words.as_bytes()[..data.len()]).copied(), decoded);
     let Ok(book) = decoded else { return };
-    assert_eq!(book.as_bytes(), data);
+    assert_eq!(book.encoded(), data);
     assert_eq!(from_words::<Book>(&to_words(&book)), Ok(book));
 
     // A decoded message needs no further check.

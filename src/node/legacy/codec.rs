@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mycelium_core::{Message, decode};
+use mycelium_core::{Message, decode, encode, encoded_len};
 
 /// Creates a message from a payload, or returns why this is impossible.
 type Decode<M> = dyn Fn(&[u8]) -> Result<M, String> + Send + Sync;
@@ -76,7 +76,12 @@ impl<M: Message> LegacyCodec<M> {
     pub fn same_bytes() -> LegacyCodec<M> {
         LegacyCodec {
             decode: Box::new(|payload| decode::<M>(payload).map_err(|error| error.to_string())),
-            encode: Box::new(|message, payload| payload.extend_from_slice(message.as_bytes())),
+            encode: Box::new(|message, payload| {
+                // One that is too long was refused when it was sent.
+                let end = payload.len();
+                payload.resize(end + encoded_len(message).unwrap_or_default(), 0);
+                _ = encode(message, &mut payload[end..]);
+            }),
         }
     }
 

@@ -205,10 +205,10 @@ fn lost(peers: &Arc<Peers>, node: &ServiceNode, peer: &str) -> SendFuture<()> {
 
 #[cfg(all(test, feature = "topology"))]
 mod tests {
+    use mycelium_core::Fixed;
     use mycelium_core::message;
     use mycelium_tokio::Tokio;
     use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-    use zerocopy::IntoBytes;
 
     use super::*;
     use crate::inbox::request::Asked;
@@ -266,7 +266,7 @@ mod tests {
             // Both processes use the same number. This can happen: each process chooses its first
             // number at random.
             let head = CallHead { number: 1, time_left: u64::MAX - 1 };
-            publisher.push(Ask::to_call(head, Ask { value: epoch }).as_bytes(), false).unwrap();
+            publisher.push(Ask::to_call(head, Ask { value: epoch }).encoded(), false).unwrap();
             publisher.flush();
             publisher
         };

@@ -54,7 +54,7 @@ impl<'c, M: Message> Emitter<'c, M> {
     #[cold]
     #[inline(never)]
     fn refused(self, message: &M) -> Result<(), EmitError<M>> {
-        Err(EmitError::new(self.publisher.topic().clone(), *message, Refusal::ShuttingDown))
+        Err(EmitError::new(self.publisher.topic().clone(), message.clone(), Refusal::ShuttingDown))
     }
 
     /// Creates another publisher of the port, as [`Context::publisher`](crate::Context::publisher)

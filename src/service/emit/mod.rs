@@ -87,7 +87,7 @@ impl<M: Message> Emit<'_, M> {
     #[inline(never)]
     fn refused(&self, refusal: Refusal) -> Poll<Result<(), EmitError<M>>> {
         let topic = self.publisher.topic().clone();
-        Poll::Ready(Err(EmitError::new(topic, self.message, refusal)))
+        Poll::Ready(Err(EmitError::new(topic, self.message.clone(), refusal)))
     }
 }
 

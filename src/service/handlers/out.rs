@@ -148,10 +148,10 @@ impl<'a> Out<'a> {
         emit: impl FnOnce(&mut Publisher<M>, M) -> Result<(), EmitError<M>>,
     ) -> Result<(), OutError<M>> {
         let Some(bus) = &mut self.bus else { return Err(OutError::NoPublisher(message)) };
-        let (is_ending, mut emit, mut result) = (bus.is_ending(), Some(emit), None);
+        let (is_ending, mut given, mut result) = (bus.is_ending(), Some((emit, message)), None);
         bus.each(&mut |publisher| {
             if let Some(publisher) = of_type::<M>(publisher)
-                && let Some(emit) = emit.take()
+                && let Some((emit, message)) = given.take()
             {
                 result = Some(match is_ending {
                     true => {
@@ -162,8 +162,10 @@ impl<'a> Out<'a> {
                 });
             }
         });
-        let result = result.ok_or(OutError::NoPublisher(message))?;
-        result.map_err(OutError::Refused)
+        match (result, given) {
+            (None, Some((_, message))) => Err(OutError::NoPublisher(message)),
+            (result, _) => result.unwrap_or(Ok(())).map_err(OutError::Refused),
+        }
     }
 
     fn poll_emit<M: Message>(
@@ -172,10 +174,10 @@ impl<'a> Out<'a> {
         message: &M,
     ) -> Poll<Result<(), OutError<M>>> {
         let Some(bus) = &mut self.bus else {
-            return Poll::Ready(Err(OutError::NoPublisher(*message)));
+            return Poll::Ready(Err(OutError::NoPublisher(message.clone())));
         };
         let shutting_down = |topic| {
-            let error = EmitError::new(topic, *message, Refusal::ShuttingDown);
+            let error = EmitError::new(topic, message.clone(), Refusal::ShuttingDown);
             Poll::Ready(Err(OutError::Refused(error)))
         };
         let (is_ending, mut polled) = (bus.is_ending(), None);
@@ -192,7 +194,7 @@ impl<'a> Out<'a> {
             }
         });
         let Some(topic) = topic else {
-            return Poll::Ready(Err(OutError::NoPublisher(*message)));
+            return Poll::Ready(Err(OutError::NoPublisher(message.clone())));
         };
         match polled {
             None => return shutting_down(topic),

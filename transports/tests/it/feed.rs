@@ -4,6 +4,7 @@
 use std::num::NonZeroU32;
 use std::ops::Range;
 
+use mycelium_core::Fixed;
 use mycelium_core::link::RunShape;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::{Kind, Region};
@@ -49,7 +50,7 @@ fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
     let mut slots = vec![u64::MAX; words * count as usize];
     for (slot, number) in slots.chunks_mut(words).zip(first..) {
         let probe = probe(number);
-        slot.as_mut_bytes()[skip..skip + length].copy_from_slice(probe.as_bytes());
+        slot.as_mut_bytes()[skip..skip + length].copy_from_slice(probe.encoded());
     }
     (RunShape { stride: words as u32 * 8, skip: skip as u16, length: length as u16 }, slots)
 }
@@ -61,7 +62,7 @@ fn push_run(publisher: &mut Feed, count: u64) {
 }
 
 fn push(publisher: &mut Feed, numbers: Range<u64>) {
-    numbers.for_each(|number| publisher.push(probe(number).as_bytes(), false).unwrap());
+    numbers.for_each(|number| publisher.push(probe(number).encoded(), false).unwrap());
 }
 
 /// Returns a topic, a subscription, and a publisher in another process whose first message is
@@ -277,7 +278,7 @@ fn publishers_that_were_lost_and_read_make_room_for_others() {
 fn a_message_that_any_reader_left_in_flight_is_known() {
     let (local, mut busy, mut publisher) = joined(Policy::Block, 0);
     let idle = local.subscribe("idle", Policy::Block);
-    publisher.push(probe(0).as_bytes(), false).unwrap();
+    publisher.push(probe(0).encoded(), false).unwrap();
     assert!(matches!(busy.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
     drop(busy);
     drop(idle);
@@ -290,7 +291,7 @@ fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
     let (_local, mut reader, mut publisher) = joined(Policy::DropNewest, 0);
     publisher.skip(5, GapReason::Disconnected);
     for number in [5, 6] {
-        publisher.push(probe(number).as_bytes(), number == 5).unwrap();
+        publisher.push(probe(number).encoded(), number == 5).unwrap();
     }
     assert_eq!(assert_gap(&mut reader, 5), GapReason::Disconnected);
     for number in [5, 6] {
@@ -325,7 +326,7 @@ fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
     assert_eq!((publisher.done(|| false), next), (Some(sent), sent));
 
     // The messages that it has not taken are done when it leaves.
-    publisher.push(probe(sent).as_bytes(), false).unwrap();
+    publisher.push(probe(sent).encoded(), false).unwrap();
     waiter.wakes();
     publisher.park(&waiter.1);
     drop(reader);
@@ -338,7 +339,7 @@ fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
     let by_key = LatestByKey::of::<Probe>("publisher", NonZeroU32::MIN).unwrap();
     let (_local, mut reader, mut publisher) = joined(Policy::LatestByKey(by_key), 0);
     for done in 0..3 {
-        publisher.push(probe(done).as_bytes(), false).unwrap();
+        publisher.push(probe(done).encoded(), false).unwrap();
         assert_eq!(publisher.done(|| false), Some(done));
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
         assert_eq!(publisher.done(|| false), Some(done), "it is being handled");
@@ -347,7 +348,7 @@ fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
     }
     // Messages that wait in the reader's table were not delivered.
     for number in 3..5 {
-        publisher.push(Probe { publisher: number, number }.as_bytes(), false).unwrap();
+        publisher.push(Probe { publisher: number, number }.encoded(), false).unwrap();
     }
     assert_gap(&mut reader, 1);
     assert_eq!(publisher.done(|| false), Some(3));
@@ -362,7 +363,7 @@ fn what_a_reader_got_last_is_done_at_its_next_receive() {
         let (mut reader, mut publishers) = joined_by_two(policy);
         for publisher in &mut publishers {
             publisher.skip(2, GapReason::Overwritten);
-            publisher.push(probe(2).as_bytes(), false).unwrap();
+            publisher.push(probe(2).encoded(), false).unwrap();
         }
         let done = || publishers.each_ref().map(|publisher| publisher.done(|| false).unwrap());
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Gap(_))));
@@ -380,7 +381,7 @@ fn an_observers_batch_is_done_at_its_next_receive() {
     let (mut reader, mut publishers) = joined_by_two(Policy::DropOldest);
     for publisher in &mut publishers {
         publisher.skip(2, GapReason::Overwritten);
-        publisher.push(probe(2).as_bytes(), false).unwrap();
+        publisher.push(probe(2).encoded(), false).unwrap();
         publisher.end();
     }
     assert_eq!(receive(&mut reader, 8).len(), 2);
@@ -398,7 +399,7 @@ fn messages_of_a_batch_are_in_flight_at_each_of_its_publishers() {
     for fails in [false, true] {
         let (mut reader, mut publishers) = joined_by_two(Policy::Block);
         for publisher in &mut publishers {
-            publisher.push(probe(0).as_bytes(), false).unwrap();
+            publisher.push(probe(0).encoded(), false).unwrap();
         }
         assert_eq!(receive(&mut reader, 8).len(), 2);
         if fails {
@@ -427,7 +428,7 @@ proptest! {
             match op {
                 Op::Push => {
                     let probe = probe(sent);
-                    sent += u64::from(publisher.push(probe.as_bytes(), false).is_ok());
+                    sent += u64::from(publisher.push(probe.encoded(), false).is_ok());
                 }
                 Op::PushRun(count, aligned) => {
                     let (shape, slots) = run(sent, count, aligned);
@@ -477,7 +478,7 @@ fn a_stream_that_begins_again_is_read_after_its_lost_part() {
             publisher.flush();
             publisher.lose();
         }
-        other.push(Probe { publisher: 1, number: 0 }.as_bytes(), false).unwrap();
+        other.push(Probe { publisher: 1, number: 0 }.encoded(), false).unwrap();
         other.flush();
         let (mut found, mut others) = (Vec::new(), 0);
         while let TryRecv::Delivery(delivery) = reader.try_recv() {

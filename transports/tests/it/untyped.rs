@@ -1,8 +1,8 @@
 //! Layouts and values of messages whose types are unknown.
 
+use mycelium_core::Fixed;
 use mycelium_core::{FixedStr, FixedVec, Message, message};
 use mycelium_transports::untyped::{DEEPEST, Layout, LayoutError};
-use zerocopy::IntoBytes;
 
 #[message]
 #[repr(u8)]
@@ -46,7 +46,7 @@ fn values_are_those_of_the_message() {
     let layout = Layout::parse(&form).unwrap();
     assert_eq!(Layout::of(Order::DESCRIPTOR).as_ref(), Ok(&layout));
     let view = order();
-    let view = layout.view(view.as_bytes()).unwrap();
+    let view = layout.view(view.encoded()).unwrap();
     assert_eq!(
         view.to_string(),
         "price=1.5 legs=[{side=Buy open=true lots=3}, {side=Sell open=true lots=4}] \
@@ -57,13 +57,13 @@ fn values_are_those_of_the_message() {
 #[test]
 fn invalid_bytes_are_shown_as_such() {
     let layout = Layout::of(Order::DESCRIPTOR).unwrap();
-    let mut bytes = order().as_bytes().to_vec();
+    let mut bytes = order().encoded().to_vec();
     (bytes[8], bytes[9], bytes[16], bytes[24]) = (9, 7, 7, 2);
     let text = layout.view(&bytes).unwrap().to_string();
     assert!(text.contains("side=<no variant: 09> open=<invalid bool: 07>"), "{text}");
     assert!(text.contains("symbol=<count above the capacity: 0700"), "{text}");
     assert!(text.contains("amounts=<count above the capacity: 0200"), "{text}");
-    let mut bytes = order().as_bytes().to_vec();
+    let mut bytes = order().encoded().to_vec();
     bytes[18] = 0xff;
     let text = layout.view(&bytes).unwrap().to_string();
     assert!(text.contains("symbol=<not UTF-8: 0300ff"), "{text}");

@@ -13,6 +13,8 @@ pub(super) struct MessageArguments {
     pub(super) topic_and_id: Option<(LitStr, u16)>,
     /// The reply of a request.
     pub(super) reply: Option<Path>,
+    /// The most bytes of a message that is not fixed.
+    pub(super) max: usize,
     /// `pad`.
     pub(super) pad: Option<Ident>,
     /// `hidden`: the compiler does not list the type in errors; for messages that users do not see.
@@ -30,6 +32,7 @@ impl MessageArguments {
         let mut topic = None;
         let mut id = None;
         let mut reply = None;
+        let mut max = None;
         let mut pad = None;
         let mut hidden = None;
         let parser = |input: ParseStream<'_>| {
@@ -41,6 +44,8 @@ impl MessageArguments {
                     id.replace(checked_id(&value(input, &argument, ID)?)?).is_some()
                 } else if argument == "reply" {
                     reply.replace(checked_reply(&value(input, &argument, REPLY)?)?).is_some()
+                } else if argument == "max" {
+                    max.replace(checked_max(&value(input, &argument, MAX)?)?).is_some()
                 } else if argument == "pad" {
                     pad.replace(argument.clone()).is_some()
                 } else if argument == "hidden" {
@@ -89,17 +94,18 @@ impl MessageArguments {
                 ));
             }
         };
-        Ok(Self { topic_and_id, reply, pad, hidden })
+        Ok(Self { topic_and_id, reply, max: max.unwrap_or(64 << 10), pad, hidden })
     }
 }
 
 const TOPIC: &str = "a text, such as `topic = \"swaps\"`";
 const ID: &str = "a number from 1 to 65535, such as `id = 7`";
+const MAX: &str = "a size up to 64 MiB, such as `max = \"256 KiB\"`";
 const REPLY: &str = "a message type, such as `reply = Price`";
 
 fn unknown(error: Error) -> Error {
     let message = "unknown argument: #[message] takes `topic = \"...\"`, `id = ...`, \
-                   `reply = ...` and `pad`";
+                   `reply = ...`, `max = \"...\"` and `pad`";
     Error::new(error.span(), message)
 }
 
@@ -152,6 +158,21 @@ fn checked_id(value: &Expr) -> Result<u16> {
         Ok(number) => Ok(number),
         Err(_) => Err(Error::new_spanned(id, format!("invalid id: expected {ID}"))),
     }
+}
+
+fn checked_max(value: &Expr) -> Result<usize> {
+    let wrong = || Error::new_spanned(value, format!("invalid size: expected {MAX}"));
+    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value else { return Err(wrong()) };
+    let text = text.value();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
+    let unit: usize = match unit.trim_start() {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return Err(wrong()),
+    };
+    let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
+    bytes.filter(|bytes| (1..=64 << 20).contains(bytes)).ok_or_else(wrong)
 }
 
 fn checked_reply(value: &Expr) -> Result<Path> {

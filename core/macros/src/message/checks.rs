@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
-use syn::{Attribute, Error, Generics, Ident, Result};
+use syn::{Attribute, Error, Generics, Ident, Result, ext::IdentExt};
 
 pub(super) fn refuse_generics(generics: &Generics) -> Result<()> {
     if generics.params.is_empty() {
@@ -20,8 +20,7 @@ pub(super) fn refuse_generics(generics: &Generics) -> Result<()> {
 /// Refuses `cfg` attributes: two sides must have the same layout, so it must not depend on the
 /// build.
 pub(super) fn refuse_conditional(attrs: &[Attribute]) -> Result<()> {
-    match attrs.iter().find(|attr| attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr"))
-    {
+    match attrs.iter().find(|attr| is(attr, "cfg") || is(attr, "cfg_attr")) {
         None => Ok(()),
         Some(attr) => Err(Error::new_spanned(
             attr,
@@ -31,10 +30,15 @@ pub(super) fn refuse_conditional(attrs: &[Attribute]) -> Result<()> {
     }
 }
 
+/// Returns whether an attribute has this name, also if it is written as a raw one.
+pub(super) fn is(attr: &Attribute, name: &str) -> bool {
+    attr.path().get_ident().is_some_and(|ident| ident.unraw() == name)
+}
+
 /// Returns the names in all `#[repr(...)]`, without their arguments.
 pub(super) fn reprs(attrs: &[Attribute]) -> Result<Vec<Ident>> {
     let mut reprs = Vec::new();
-    for attr in attrs.iter().filter(|attr| attr.path().is_ident("repr")) {
+    for attr in attrs.iter().filter(|attr| is(attr, "repr")) {
         attr.parse_nested_meta(|meta| {
             if meta.input.peek(syn::token::Paren) {
                 let inner;

@@ -1,41 +1,54 @@
-//! The derives of a type: derives that the macro adds, and derives that the user wrote.
+//! The derives of a type: `Clone` and `Copy`, which the macro implements where the fields have
+//! them, and `Debug`, which it replaces.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Attribute, Ident, Path, Result, Token, parse_quote, punctuated::Punctuated};
+use syn::{Attribute, Ident, Path, Result, Token, Type, parse_quote, punctuated::Punctuated};
 
-/// Returns `Clone`, `Copy` and the derives of zerocopy, except derives that the user wrote below
-/// the attribute.
-pub(super) fn derives(root: &Path, attrs: &[Attribute]) -> Result<TokenStream> {
+use super::checks::is;
+
+/// Implements `Clone` and `Copy`, unless the user derives them, on condition that all these types
+/// have them. `clone` is the body of `clone`.
+///
+/// The bound has a lifetime that it does not use, because the compiler refuses a bound that is never
+/// true unless it has a variable.
+pub(super) fn copies(
+    attrs: &[Attribute],
+    name: &Ident,
+    types: &[&Type],
+    clone: &TokenStream,
+) -> Result<TokenStream> {
     let mut present = Vec::new();
-    for attr in attrs.iter().filter(|attr| attr.path().is_ident("derive")) {
+    for attr in attrs.iter().filter(|attr| is(attr, "derive")) {
         present
             .extend(derived(attr)?.iter().filter_map(|p| Some(p.segments.last()?.ident.clone())));
     }
     let has = |name: &str| present.iter().any(|ident| ident == name);
-    let zerocopy = quote!(#root::__private::zerocopy);
-    let mut missing = Vec::new();
-    if !has("Clone") {
-        missing.push(quote!(::core::clone::Clone));
-    }
-    if !has("Copy") {
-        missing.push(quote!(::core::marker::Copy));
-    }
-    // Each of these two derives also generates `TryFromBytes`.
-    if !has("TryFromBytes") && !has("FromZeros") && !has("FromBytes") {
-        missing.push(quote!(#zerocopy::TryFromBytes));
-    }
-    for name in ["IntoBytes", "KnownLayout", "Immutable"] {
-        if !has(name) {
-            let name = Ident::new(name, Span::call_site());
-            missing.push(quote!(#zerocopy::#name));
+    let clones = (!has("Clone")).then(|| {
+        quote! {
+            #[automatically_derived]
+            impl ::core::clone::Clone for #name
+            where
+                #(for<'__any> #types: ::core::clone::Clone,)*
+            {
+                #[inline]
+                fn clone(&self) -> Self {
+                    #clone
+                }
+            }
         }
-    }
-    let path = zerocopy.to_string().replace(' ', "");
-    Ok(quote! {
-        #[derive(#(#missing),*)]
-        #[zerocopy(crate = #path)]
-    })
+    });
+    let copies = (!has("Copy")).then(|| {
+        quote! {
+            #[automatically_derived]
+            impl ::core::marker::Copy for #name
+            where
+                #(for<'__any> #types: ::core::marker::Copy,)*
+            {
+            }
+        }
+    });
+    Ok(quote!(#clones #copies))
 }
 
 /// Removes `Debug` from the derives. Returns whether it was there.
@@ -43,7 +56,7 @@ pub(super) fn take_debug(attrs: &mut Vec<Attribute>) -> Result<bool> {
     let mut found = false;
     let mut kept = Vec::new();
     for attr in attrs.drain(..) {
-        if !attr.path().is_ident("derive") {
+        if !is(&attr, "derive") {
             kept.push(attr);
             continue;
         }

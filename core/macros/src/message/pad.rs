@@ -6,7 +6,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Field, FieldsNamed, Ident, ItemStruct, Path, Result, Visibility, parse_quote};
+use syn::{Error, Field, FieldsNamed, Ident, ItemStruct, Path, Result, Visibility, parse_quote};
 
 use super::{derives::take_debug, source::plain_name};
 
@@ -22,7 +22,7 @@ pub(super) fn add_padding(root: &Path, item: &mut ItemStruct) -> Result<TokenStr
     let types: Vec<_> = declared.iter().map(|field| &field.ty).collect();
     let sizes: Vec<_> = types
         .iter()
-        .map(|ty| quote!((::core::mem::size_of::<#ty>(), ::core::mem::align_of::<#ty>())))
+        .map(|ty| quote!((<#ty as #root::Field>::SIZE, <#ty as #root::Field>::ALIGN)))
         .collect();
     let mut pads = Vec::new();
     fields.named.clear();
@@ -30,7 +30,7 @@ pub(super) fn add_padding(root: &Path, item: &mut ItemStruct) -> Result<TokenStr
         if index > 0 {
             let (before, ty) = (&sizes[..index], &field.ty);
             let size = quote! {
-                #root::__private::gap(&[#(#before),*], ::core::mem::align_of::<#ty>())
+                #root::__private::gap(&[#(#before),*], <#ty as #root::Field>::ALIGN)
             };
             fields.named.push(pad_field(root, &vis, pad_name(index), &size));
             pads.push(pad_name(index));
@@ -73,6 +73,16 @@ pub(super) fn add_padding(root: &Path, item: &mut ItemStruct) -> Result<TokenStr
 /// Returns whether `add_padding` created this field.
 pub(super) fn is_pad(field: &Field) -> bool {
     field.ident.as_ref().is_some_and(|name| name.to_string().starts_with(PREFIX))
+}
+
+/// Refuses a field of the user that has the name of padding.
+pub(super) fn refuse_name(field: &Field) -> Result<()> {
+    if !is_pad(field) {
+        return Ok(());
+    }
+    let message =
+        "names that begin with `__mycelium_pad_` are those of the padding that `pad` adds";
+    Err(Error::new_spanned(&field.ident, message))
 }
 
 const PREFIX: &str = "__mycelium_pad_";

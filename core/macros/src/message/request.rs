@@ -28,7 +28,7 @@ pub(super) fn request(
     };
     let calls = message(quote!(#call { number: u64, time_left: u64, request: #name }))?;
     let answers = message(quote!(#answer { number: u64, outcome: u64, reply: #reply }))?;
-    let empty = quote_spanned!(reply.span() => <#reply as #root::Field>::EMPTY);
+    let empty = quote_spanned!(reply.span() => <#reply as #root::Fixed>::EMPTY);
     let hides = arguments.hides();
     Ok(Some(quote! {
         const _: () = {

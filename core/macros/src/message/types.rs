@@ -15,7 +15,7 @@ pub(super) fn refuse_unsuitable(field: &str, ty: &Type) -> Result<()> {
         Type::Group(group) => return refuse_unsuitable(field, &group.elem),
         Type::Paren(paren) => return refuse_unsuitable(field, &paren.elem),
         Type::Path(path) => match path.path.segments.last() {
-            Some(last) => match instead_of(field, last) {
+            Some(last) => match instead_of(last) {
                 Some(instead) => instead,
                 None => return refuse_arguments(field, &last.arguments),
             },
@@ -24,11 +24,11 @@ pub(super) fn refuse_unsuitable(field: &str, ty: &Type) -> Result<()> {
         Type::Reference(reference) => match &*reference.elem {
             Type::Path(path) if path.path.is_ident("str") => {
                 "a message holds no references, as they mean nothing in another process: use \
-                 `FixedStr<N>` for text, where N is the most bytes"
+                 `String` for text"
                     .to_owned()
             }
             Type::Slice(_) => "a message holds no references, as they mean nothing in another \
-                               process: use `FixedVec<T, N>` or `[T; N]`"
+                               process: use `Vec<T>`"
                 .to_owned(),
             _ => "a message holds no references, as they mean nothing in another process: use the \
                   value itself"
@@ -42,13 +42,13 @@ pub(super) fn refuse_unsuitable(field: &str, ty: &Type) -> Result<()> {
         Type::Tuple(tuple) if tuple.elems.is_empty() => {
             "`()` has no bytes: remove the field".to_owned()
         }
-        Type::Tuple(_) => "a tuple has no fixed layout: write a struct with #[message], or one \
-                           field for each part"
-            .to_owned(),
-        Type::Slice(_) => "a message has a fixed size: use `FixedVec<T, N>` or `[T; N]`".to_owned(),
+        Type::Tuple(tuple) => {
+            return tuple.elems.iter().try_for_each(|item| refuse_unsuitable(field, item));
+        }
+        Type::Slice(_) => "a field has a size: use `Vec<T>`".to_owned(),
         Type::Never(_) | Type::TraitObject(_) | Type::ImplTrait(_) | Type::Infer(_) => {
-            "a field of a message has one type of fixed layout: use a number, `bool`, \
-             `FixedStr<N>`, `FixedVec<T, N>`, or a type of yours with #[message]"
+            "a field of a message has one type: use a number, `bool`, `String`, `Vec<T>`, \
+             `Option<T>`, or a type of yours with #[message]"
                 .to_owned()
         }
         _ => return Ok(()),
@@ -81,32 +81,27 @@ fn refuse_unsuitable_item(field: &str, ty: &Type) -> Result<()> {
 
 /// Returns what to write instead of a type with arguments. (A user type may have such a name, but
 /// then without arguments.)
-fn instead_of(field: &str, segment: &PathSegment) -> Option<String> {
+fn instead_of(segment: &PathSegment) -> Option<String> {
     let name = segment.ident.to_string();
     // The item type, for the suggestion.
     let mut items = arguments_of(&segment.arguments).map(source);
     let Some(item) = items.next() else { return instead_of_plain(&name) };
     Some(match &*name {
-        "Vec" | "VecDeque" | "HashSet" | "BTreeSet" => format!(
-            "a message has a fixed size: use `FixedVec<{item}, N>` for a list, where N is the most \
-             items"
-        ),
-        "HashMap" | "BTreeMap" => format!(
-            "a message has a fixed size: use `FixedVec<Entry, N>`, with a struct `Entry` that has \
-             #[message], `key: {item}` and `value: {}`",
+        "VecDeque" | "HashSet" | "BTreeSet" | "LinkedList" => {
+            format!("a message has lists in one form: use `Vec<{item}>`")
+        }
+        "HashMap" => format!(
+            "the order of a `HashMap` differs between processes: use `BTreeMap<{item}, {}>`",
             items.next().unwrap_or_else(|| "V".to_owned())
         ),
+        "Box" | "Arc" if item == "str" => return None,
         "Box" | "Rc" | "Arc" | "Cow" | "Cell" | "RefCell" | "Mutex" => format!(
             "a message holds no pointers and no locks, as they mean nothing in another process: \
              use the value itself, `{item}`"
         ),
-        "Option" => format!(
-            "an `Option` has no fixed layout: use `FixedVec<{item}, 1>`, which is empty or has one \
-             item, or two fields, `has_{field}: bool` and `{field}: {item}`"
-        ),
         "Result" => {
-            "a `Result` has no fixed layout: use an enum without data for the outcome, and \
-                     a field for the value"
+            "a message has no `Result`: use an enum of yours with #[message], with one variant for \
+             each outcome"
                 .to_owned()
         }
         _ => return None,
@@ -115,21 +110,19 @@ fn instead_of(field: &str, segment: &PathSegment) -> Option<String> {
 
 fn instead_of_plain(name: &str) -> Option<String> {
     Some(match name {
-        "String" | "str" | "OsString" | "PathBuf" | "CString" => {
-            "a message has a fixed size: use `FixedStr<N>` for text, where N is the most bytes"
-                .to_owned()
+        "OsString" | "PathBuf" | "CString" => {
+            "a message has text in one form: use `String`".to_owned()
         }
         "usize" => "`usize` differs between hosts: use `u64` or `u32`".to_owned(),
         "isize" => "`isize` differs between hosts: use `i64` or `i32`".to_owned(),
-        "char" => "`char` cannot be a field of a message: use `u32`, which `char::from_u32` \
-                   reads, or `FixedStr<4>`"
-            .to_owned(),
         "u128" | "i128" => {
             let instead = name.to_uppercase();
             format!("a message is aligned to 8 bytes at most, `{name}` to 16: use `{instead}`")
         }
-        "Duration" | "Instant" | "SystemTime" => {
-            "times have no fixed layout: use `u64` nanoseconds".to_owned()
+        "Instant" | "SystemTime" => {
+            "a point in time differs between hosts: use `u64` nanoseconds since 1970, or a \
+             `Duration`"
+                .to_owned()
         }
         _ => return None,
     })

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use mycelium_core::Fixed;
 use mycelium_core::frame::{ExtensionError, Fragment, FrameError};
 use mycelium_core::link::{
     CloseReason, Config, ConfigError, FragmentError, Interest, LinkError, RunError, SendError,
 };
 use mycelium_core::{Envelope, Limits};
-use zerocopy::IntoBytes;
 
 use super::memory::pair;
 use crate::pair::conversation::{
@@ -39,7 +39,7 @@ fn topics_and_streams_are_limited() {
 /// A message of the type of `Swap`.
 fn message(stream: u32, sequence: u64) -> Vec<u8> {
     let envelope = Envelope { type_id: 1, stream, sequence, ..Envelope::default() };
-    frame(&envelope, None, Swap::golden().as_bytes())
+    frame(&envelope, None, Swap::golden().encoded())
 }
 
 /// A fragment of a message of this stream.

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use mycelium_core::Fixed;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{IncomingId, Interest, OutgoingId, RejectReason, SendError};
 use mycelium_core::{Digest, Envelope, TraceContext};
-use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{
     LEFT, RIGHT, blob, fragment, name, open, opened, reading, send, send_rest, subscribe,
@@ -168,7 +168,7 @@ fn a_reject_is_sent_before_another_open_message() {
 fn the_document_shows_the_same_bytes() {
     let (mut pair, outgoing, _) = reading(Pair::with(4096, |left, _| left.fragment = 24), 8);
     pair.written[LEFT].clear();
-    through(&mut pair, outgoing, Swap::golden().as_bytes());
+    through(&mut pair, outgoing, Swap::golden().encoded());
     let offered = ["first", "rest"].map(crate::pair::offered).concat();
     assert_eq!(pair.written[LEFT], offered);
 }

@@ -16,6 +16,7 @@ mod writer;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use mycelium_core::Fixed;
 use mycelium_core::link::{
     Batching, Config, Confirms, ExportId, InterestId, OutgoingId, SendError,
 };
@@ -24,7 +25,6 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence::WithSource;
 use reader::ReaderState;
 use writer::PublisherState;
-use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{MS, blob, swaps};
 use crate::pair::{Pair, Received, TestLink, config};
@@ -273,7 +273,7 @@ impl Direction {
 fn message(sequence: u64) -> Vec<u8> {
     match sequence % 8 {
         0 => blob(101 + sequence as usize * 37 % 400),
-        _ => Swap::golden().as_bytes().to_vec(),
+        _ => Swap::golden().encoded().to_vec(),
     }
 }
 

@@ -2,8 +2,8 @@
 #![deny(warnings)]
 #![allow(unreachable_pub, reason = "visibilities are a part of the combinations")]
 
+use mycelium_core::Fixed;
 use mycelium_core::{FixedVec, I128, Message, U128, U256, decode, message};
-use zerocopy::IntoBytes;
 
 const LEVELS: usize = 4;
 
@@ -62,7 +62,7 @@ pub(crate) struct NeverMade {
 #[test]
 fn allowed_combinations_compile_without_a_warning() {
     let padded = Padded::new(true, 1, 2, 3, 4, 5, 6, 7);
-    assert_eq!(decode::<Padded>(padded.as_bytes()).unwrap().price, padded.price);
+    assert_eq!(decode::<Padded>(padded.encoded()).unwrap().price, padded.price);
     let book = Book {
         r#type: 1,
         levels: FixedVec::new(),
@@ -72,6 +72,6 @@ fn allowed_combinations_compile_without_a_warning() {
         signed: I128::new(-1),
         widest: U256::MAX,
     };
-    assert_eq!(decode::<Book>(book.as_bytes()), Ok(book));
+    assert_eq!(decode::<Book>(book.encoded()), Ok(book));
     assert_eq!(Book::DESCRIPTOR.fields[0].name, "type");
 }

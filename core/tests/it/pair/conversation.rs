@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use mycelium_core::Fixed;
 use mycelium_core::frame::{Fragment, write_fragment};
 use mycelium_core::link::{
     ExportId, IncomingId, Interest, InterestId, Name, OutgoingId, ReaderMode, RunShape, SendError,
 };
 use mycelium_core::{Envelope, write_frame};
-use zerocopy::IntoBytes;
 
 use super::{Pair, Received, first_of_each_kind};
 use crate::portable::bodies::codec::Swap;
@@ -87,7 +87,7 @@ pub(crate) fn subscribed(pair: &mut Pair) -> ExportId {
 
 pub(crate) fn send(pair: &mut Pair, stream: OutgoingId, count: usize) -> Result<(), SendError> {
     let (now, swap) = (pair.now, Swap::golden());
-    let payload = swap.as_bytes();
+    let payload = swap.encoded();
     (0..count).try_for_each(|_| {
         let link = &mut pair.sides[LEFT].link;
         link.send(now, stream, &Envelope::default(), payload.len() as u16, payload)

@@ -10,7 +10,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium_core::{Digest, FixedStr, FixedVec, Message, Request, decode};
+use mycelium_core::{Digest, Fixed, FixedStr, FixedVec, Message, Request, decode};
 use mycelium_executor::SendFuture;
 use mycelium_macros::message;
 
@@ -87,7 +87,7 @@ impl ActorCall {
             request: R::DIGEST.0,
             reply: R::Reply::DIGEST.0,
             actor: FixedStr::truncated(actor),
-            bytes: FixedVec::from_slice(request.as_bytes()).unwrap_or_default(),
+            bytes: FixedVec::from_slice(request.encoded()).unwrap_or_default(),
         }
     }
 
@@ -109,9 +109,9 @@ impl ActorCall {
 }
 
 impl ActorReply {
-    pub(crate) fn new<M: Message>(reply: &M) -> ActorReply {
+    pub(crate) fn new<M: Message + Fixed>(reply: &M) -> ActorReply {
         // Cannot fail: a call whose reply would be larger was refused.
-        let bytes = FixedVec::from_slice(reply.as_bytes()).unwrap_or_default();
+        let bytes = FixedVec::from_slice(reply.encoded()).unwrap_or_default();
         ActorReply { outcome: REPLIED, bytes }
     }
 

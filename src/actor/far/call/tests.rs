@@ -1,8 +1,8 @@
 //! Tests of what a peer may send: invalid bytes, and calls with a request of another type.
 
+use mycelium_core::Fixed;
 use mycelium_core::{Message, message};
 use proptest::prelude::*;
-use zerocopy::IntoBytes;
 
 use super::*;
 
@@ -63,7 +63,7 @@ fn a_reply_that_is_none_is_invalid() {
     assert!(matches!(reply.reply::<Sum>(), Replied::Reply(found) if found == sum));
     // The size is that of another type. Below, a byte is not a valid `bool`.
     assert!(matches!(reply.reply::<Longer>(), Replied::Invalid));
-    let mut bytes = sum.as_bytes().to_vec();
+    let mut bytes = sum.encoded().to_vec();
     bytes[8] = 2;
     let lie = ActorReply { bytes: FixedVec::from_slice(&bytes).unwrap(), ..reply };
     assert!(matches!(lie.reply::<Sum>(), Replied::Invalid));
@@ -85,7 +85,7 @@ proptest! {
         counts_are_right: bool,
     ) {
         if layouts_are_right {
-            bytes[..40].copy_from_slice(&call().as_bytes()[..40]);
+            bytes[..40].copy_from_slice(&call().encoded()[..40]);
         }
         if counts_are_right {
             bytes[40..42].copy_from_slice(&[0, 0]);
@@ -109,7 +109,7 @@ proptest! {
 #[test]
 fn the_layout_is_that_of_the_document() {
     let bytes = call();
-    let bytes = bytes.as_bytes();
+    let bytes = bytes.encoded();
     assert_eq!(bytes.len(), 616);
     // FNV-1a of `sums`.
     assert_eq!(bytes[..8], hash("sums").to_le_bytes());

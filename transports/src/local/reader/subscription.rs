@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use mycelium_core::TraceContext;
 use mycelium_core::doorbell::announce;
-use mycelium_core::message::{Message, Words, decode, decode_ref, valid_words};
+use mycelium_core::message::{Message, Words, decode, valid_words};
 use mycelium_core::wait::WaitStrategy;
 use zerocopy::IntoBytes;
 
@@ -361,7 +361,7 @@ impl<M: Message> Subscription<M> {
             Found::Message(header) => {
                 let mut delivery = Poll::Pending;
                 let is_valid = self.reader.read(header, |bytes| {
-                    let Ok(message) = decode_ref::<M>(bytes) else { return false };
+                    let Ok(message) = decode::<M>(bytes) else { return false };
                     delivery = ready(message, header);
                     true
                 });
@@ -379,10 +379,10 @@ impl<M: Message> Subscription<M> {
     }
 }
 
-fn ready<M: Message>(message: &M, header: Header) -> Poll<Option<Delivery<M>>> {
+fn ready<M: Message>(message: M, header: Header) -> Poll<Option<Delivery<M>>> {
     let Header { sequence, redelivered, .. } = header;
     let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
-    Poll::Ready(Some(Delivery::Msg(Received { message: *message, sequence, attempt })))
+    Poll::Ready(Some(Delivery::Msg(Received { message, sequence, attempt })))
 }
 
 fn ready_gap<M>(gap: Gap) -> Poll<Option<Delivery<M>>> {
@@ -399,9 +399,9 @@ fn add_small<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequen
 
 /// Adds a large message of a batch. Returns false if its bytes are invalid.
 fn add_large<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequence: u64) -> bool {
-    let Ok(message) = decode_ref::<M>(bytes) else { return false };
+    let Ok(message) = decode::<M>(bytes) else { return false };
     let attempt = Attempt::First;
-    deliveries.push(Delivery::Msg(Received { message: *message, sequence, attempt }));
+    deliveries.push(Delivery::Msg(Received { message, sequence, attempt }));
     true
 }
 

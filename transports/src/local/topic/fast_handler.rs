@@ -10,7 +10,7 @@ use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
-use mycelium_core::message::{Message, decode, decode_ref};
+use mycelium_core::message::{Message, with_message};
 use mycelium_core::ring::broadcast::Producer;
 
 use crate::local::ring::shared::Ring;
@@ -45,12 +45,7 @@ impl FastHandler {
         name: &str,
         handler: impl Fn(&M) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
     ) -> FastHandler {
-        let call = move |bytes: &[u8]| match decode_ref(bytes) {
-            Ok(message) => handler(message),
-            // Copies the message, because words of 4 bytes may not have the alignment of 8 that a
-            // message needs.
-            Err(_) => handler(&decode(bytes)?),
-        };
+        let call = move |bytes: &[u8]| with_message(bytes, &handler)?;
         FastHandler { name: name.into(), call: Arc::new(call) }
     }
 }

@@ -354,7 +354,7 @@ impl<M: Message> Publisher<M> {
     #[cold]
     #[inline(never)]
     fn refused(&self, message: &M, refusal: Refusal) -> Result<(), EmitError<M>> {
-        Err(EmitError::new(self.topic().clone(), *message, refusal))
+        Err(EmitError::new(self.topic().clone(), message.clone(), refusal))
     }
 }
 

@@ -6,13 +6,13 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use mycelium_core::Fixed;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::local::{
     Delivery, EmitError, HandlerFailure, HandlerMark, HandlerWatch, Policy, Publisher, Recorded,
     Refusal, Topic, TryRecv,
 };
 use proptest::prelude::*;
-use zerocopy::IntoBytes;
 
 use super::{LocalTopic, epoch, probe, take};
 
@@ -109,7 +109,7 @@ fn messages_of_other_processes_run_none() {
     let ran = watch(&local.topic);
     let mut reader = local.subscribe("reader", Policy::DropNewest);
     let mut remote = local.topic.feed("far", epoch(), 0).unwrap();
-    remote.push(probe(1).as_bytes(), false).unwrap();
+    remote.push(probe(1).encoded(), false).unwrap();
     local.publisher("near").try_emit(probe(2)).unwrap();
     let mut numbers: Vec<_> = std::iter::from_fn(|| take(&mut reader)).collect();
     numbers.sort_unstable();

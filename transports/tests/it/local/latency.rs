@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
+use mycelium_core::Fixed;
 use mycelium_core::{Message, message};
 use mycelium_executor::{Executor, PausedTime};
 use mycelium_transports::conformance::{NoTasks, Probe};
@@ -12,7 +13,6 @@ use mycelium_transports::local::{
     Delivery, LatestByKey, Metadata, Policy, Recorded, TaskBudget, TaskTrace, poll_with,
 };
 use mycelium_transports::seam::TapItem;
-use zerocopy::IntoBytes;
 
 use super::{LocalTopic, epoch, numbers, probe, receive, take};
 use crate::deliveries::{assert_each, assert_gap, assert_next, handle_each};
@@ -183,7 +183,7 @@ fn times_that_lie_are_harmless() {
     let (year, modulus) = (365 * 24 * hour, 1_u64 << 56);
     let mut push = |sent_at: Option<u64>| {
         let metadata = Metadata { trace: None, sent_at };
-        remote.push_with(probe(0).as_bytes(), false, metadata).unwrap();
+        remote.push_with(probe(0).encoded(), false, metadata).unwrap();
         remote.flush();
         handle_each(&mut reader, 0..1);
         let Latency { nanoseconds, ahead, .. } = world.latency();
@@ -229,7 +229,7 @@ fn a_link_passes_on_when_a_message_was_sent() {
     assert_next(&mut reader, 1);
     assert_eq!(here.measured(), (1, 7));
     // A previous process may have received this message, so it is not measured.
-    remote.push_with(probe(2).as_bytes(), true, metadata).unwrap();
+    remote.push_with(probe(2).encoded(), true, metadata).unwrap();
     remote.flush();
     assert_next(&mut reader, 2);
     assert_eq!(here.measured(), (1, 7), "it may have been measured there");

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
+use mycelium_core::Fixed;
 use mycelium_core::doorbell::WakePath;
 use mycelium_core::message;
 use mycelium_core::ring::broadcast::{self, Broadcast, BroadcastHandle, Peek, ReaderFault, Word};
@@ -23,7 +24,6 @@ use mycelium_transports::local::{
 };
 use mycelium_transports::memory::{Mapping, cursor_region};
 use mycelium_transports::seam::{Feed, MappedFeed, Tap, TapItem, TapStream};
-use zerocopy::IntoBytes;
 
 use crate::deliveries::{
     assert_each, assert_evicted, assert_gap, assert_next, handle_each, probe, receive,
@@ -166,7 +166,7 @@ impl Stream {
             let stream = self.end();
             assert!(matches!(stream.next_item(), TapItem::Message(..)));
             stream.advance();
-            remote.push(probe(number).as_bytes(), false).unwrap();
+            remote.push(probe(number).encoded(), false).unwrap();
         }
         remote.flush();
     }
@@ -345,7 +345,7 @@ fn a_reader_by_key_gets_the_newest_message_of_each_key_on_both_sides_of_a_move()
     let (mut stream, mut newest, mut remote) = Stream::new(Policy::DropOldest).join(by_key(4));
     let mut other = stream.there.feed("other", 8, 0).unwrap();
     stream.send(0..2, &mut remote);
-    other.push(probe(9).as_bytes(), false).unwrap();
+    other.push(probe(9).encoded(), false).unwrap();
     other.flush();
     let _mapped = stream.move_to_memory(&mut remote);
     stream.emit(1..3);
@@ -439,7 +439,7 @@ fn readers_of_a_publisher_whose_connection_is_lost_continue_with_the_link() {
         mapped.ring().upgrade().unwrap().peer_is_gone(false);
         stream.emit(8..12);
         let mut remote = mapped.continue_on_link(8).unwrap();
-        remote.push(probe(8).as_bytes(), false).unwrap();
+        remote.push(probe(8).encoded(), false).unwrap();
         remote.flush();
         assert_eq!(mapped.needed(|| false), Some(0), "{policy:?}: the other one has read nothing");
         drop(other);
@@ -538,7 +538,7 @@ fn a_gating_reader_passes_an_undecodable_message_when_its_gap_is_handled() {
         for number in numbers {
             stream.emit(number..number + 1);
             if !in_memory {
-                remote.push(probe(number).as_bytes(), false).unwrap();
+                remote.push(probe(number).encoded(), false).unwrap();
             }
         }
         remote.flush();

@@ -1,0 +1,73 @@
+//! The view of a message that is not fixed: what reads its fields in place.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::{Ident, ItemStruct, Path};
+
+use super::{pad::is_pad, source::plain_name};
+
+/// Returns the name of the view of a type.
+pub(super) fn name_of(name: &Ident) -> Ident {
+    format_ident!("{}View", plain_name(name), span = name.span())
+}
+
+/// Returns the view of a struct, which has a method for each field.
+pub(super) fn of_struct(root: &Path, item: &ItemStruct) -> TokenStream {
+    let name = &item.ident;
+    // Public, because it is part of a public trait, but without a name outside.
+    let vis = quote!(pub);
+    let view = name_of(name);
+    let fields: Vec<_> = item.fields.iter().collect();
+    let sizes = fields.iter().map(|field| {
+        let (ty, is_pad) = (&field.ty, is_pad(field));
+        quote! {
+            if #is_pad { (0, 1) } else { (<#ty as #root::Field>::SIZE, <#ty as #root::Field>::ALIGN) }
+        }
+    });
+    let sizes: Vec<_> = sizes.collect();
+    let kept = || fields.iter().enumerate().filter(|(_, field)| !is_pad(field));
+    let methods = kept().filter_map(|(index, field)| {
+        let (ident, ty) = (field.ident.as_ref()?, &field.ty);
+        let docs = field.attrs.iter().filter(|attr| attr.path().is_ident("doc"));
+        Some(quote! {
+            #(#docs)*
+            #[must_use]
+            #[inline]
+            pub fn #ident(&self) -> <#ty as #root::Field>::View<'a> {
+                const __PLACE: usize = #root::__private::places([#(#sizes),*]).0[#index];
+                // SAFETY: the field is at this place.
+                unsafe { self.0.field::<#ty>(__PLACE) }
+            }
+        })
+    });
+    let (idents, types): (Vec<_>, Vec<_>) =
+        kept().map(|(_, field)| (field.ident.as_ref(), &field.ty)).unzip();
+    let texts = idents.iter().flatten().map(|ident| plain_name(ident));
+    let (text, doc) = (plain_name(&view), format!("Reads a [`{name}`] in place."));
+    quote! {
+        #[doc = #doc]
+        #[derive(::core::clone::Clone, ::core::marker::Copy)]
+        #[allow(dead_code, non_camel_case_types)]
+        #vis struct #view<'a>(#root::__private::Place<'a, #name>);
+
+        #[allow(
+            dead_code,
+            non_snake_case,
+            clippy::should_implement_trait,
+            clippy::wrong_self_convention
+        )]
+        impl<'a> #view<'a> {
+            #(#methods)*
+        }
+
+        #[automatically_derived]
+        impl<'a> ::core::fmt::Debug for #view<'a>
+        where
+            #(for<'__any> <#types as #root::Field>::View<'__any>: ::core::fmt::Debug,)*
+        {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.debug_struct(#text)#(.field(#texts, &self.#idents()))*.finish()
+            }
+        }
+    }
+}

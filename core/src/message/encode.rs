@@ -1,0 +1,114 @@
+//! Writing a message: the fixed part first, then the bodies in the order of the fields.
+
+#[cfg(feature = "alloc")]
+use super::field::pair_place;
+use super::{
+    Field,
+    cast::{bytes_of, bytes_of_all},
+};
+
+/// A body begins at a multiple of this number of bytes from the start of its message.
+pub(super) const ALIGNMENT: usize = 8;
+
+/// Returns where a body of `len` bytes ends, if the bodies before it end at `end`. A body without
+/// bytes takes no place.
+#[inline]
+pub(super) fn end_of_body(end: usize, len: usize) -> usize {
+    if len == 0 {
+        return end;
+    }
+    // No message is as long as the largest number, so one that reaches it is refused.
+    let place = end.saturating_add(ALIGNMENT - 1) & !(ALIGNMENT - 1);
+    place.saturating_add(len)
+}
+
+/// The bytes that a message is written to: as many as it has.
+#[derive(Debug)]
+pub struct Encoder<'a> {
+    bytes: &'a mut [u8],
+    /// The end of the bodies so far. From there on nothing is written yet.
+    end: usize,
+}
+
+impl<'a> Encoder<'a> {
+    /// Clears the part of the message, which has `part` bytes, and begins.
+    pub(super) fn new(bytes: &'a mut [u8], part: usize) -> Self {
+        bytes[..part].fill(0);
+        Self { bytes, end: part }
+    }
+
+    /// Writes bytes of a part.
+    #[inline(always)]
+    pub fn write(&mut self, at: usize, bytes: &[u8]) {
+        self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Writes a part that is its own encoding.
+    #[inline(always)]
+    pub fn fixed<T: Field>(&mut self, at: usize, value: &T) {
+        self.write(at, bytes_of(value));
+    }
+
+    /// Writes consecutive parts.
+    #[inline]
+    pub(super) fn items<T: Field>(&mut self, at: usize, items: &[T]) {
+        for (index, item) in items.iter().enumerate() {
+            item.encode(at + index * T::SIZE, self);
+        }
+    }
+
+    /// Writes the part of a field with a body: the body's place and `count`; both are 0 if it has
+    /// no bytes. Appends the body, `len` bytes that are zero so far, and returns its place.
+    #[inline]
+    fn append(&mut self, at: usize, count: usize, len: usize) -> usize {
+        if len == 0 {
+            return self.end;
+        }
+        let place = self.end.next_multiple_of(ALIGNMENT);
+        // Both fit, because a message has 64 MiB at most, which `encoded_len` checks.
+        self.write(at, &(place as u32).to_le_bytes());
+        self.write(at + 4, &(count as u32).to_le_bytes());
+        self.bytes[self.end..place].fill(0);
+        self.end = place + len;
+        place
+    }
+
+    /// Writes a field whose body is the parts of these items; the bodies of the items follow it.
+    #[inline]
+    pub(super) fn list<T: Field>(&mut self, at: usize, items: &[T]) {
+        let place = self.empty_list(at, items.len(), T::SIZE);
+        self.items(place, items);
+    }
+
+    /// Writes a map, as a list of its entries.
+    #[cfg(feature = "alloc")]
+    pub(super) fn map<K: Field, V: Field>(
+        &mut self,
+        at: usize,
+        map: &alloc::collections::BTreeMap<K, V>,
+    ) {
+        let size = <(K, V)>::SIZE;
+        let place = self.empty_list(at, map.len(), size);
+        for (index, (key, value)) in map.iter().enumerate() {
+            key.encode(place + index * size, self);
+            value.encode(place + index * size + pair_place::<K, V>(), self);
+        }
+    }
+
+    /// Appends a list whose items are not written yet. Returns the place of the first.
+    #[inline]
+    fn empty_list(&mut self, at: usize, count: usize, size: usize) -> usize {
+        let len = count * size;
+        let place = self.append(at, count, len);
+        self.bytes[place..place + len].fill(0);
+        place
+    }
+
+    /// Writes a field whose body is a list of fixed items.
+    #[inline]
+    pub(super) fn fixed_list<T: Field>(&mut self, at: usize, items: &[T]) {
+        let bytes = bytes_of_all(items);
+        let place = self.append(at, items.len(), bytes.len());
+        self.write(place, bytes);
+    }
+}
