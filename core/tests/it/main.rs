@@ -1,6 +1,7 @@
 //! The tests of the core, except those of the compiler's messages (`tests/ui.rs`): a module for each
 //! part.
 
+mod arena;
 mod borrowed;
 mod broadcast;
 mod broadcast_edges;

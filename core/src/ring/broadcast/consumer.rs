@@ -428,6 +428,13 @@ impl<H: BroadcastHandle> Consumer<H> {
         let next = self.cursor.wrapping_add(1);
         let last_lap = ring.published(next).wrapping_sub(ring.capacity());
         let mut oldest = if is_after(last_lap, next) { last_lap } else { next };
+        if !ring.storage.arena().is_empty() {
+            // A writer in another process may write any value, so it is clamped to the tail.
+            let whole = ring.storage.writer().state.oldest.load(Ordering::Relaxed);
+            if is_after(whole, oldest) && !is_after(whole, ring.published(next)) {
+                oldest = whole;
+            }
+        }
         // The writer may have begun to overwrite some of these slots.
         for _ in 0..ring.capacity() {
             match ring.stamp_at(oldest) {

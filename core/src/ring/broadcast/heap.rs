@@ -22,6 +22,7 @@ use crate::sync::{AtomicPtr, Ordering, order};
 #[derive(Debug)]
 pub struct HeapStorage {
     slots: Heap<Word>,
+    arena: Heap<Word>,
     writer: WriterWords,
     readers: Entries,
 }
@@ -31,6 +32,11 @@ unsafe impl Storage for HeapStorage {
     #[inline]
     fn slots(&self) -> &[Word] {
         ring::Storage::slots(&self.slots)
+    }
+
+    #[inline]
+    fn arena(&self) -> &[Word] {
+        ring::Storage::slots(&self.arena)
     }
 
     #[inline]
@@ -88,9 +94,10 @@ impl HeapStorage {
         most: usize,
     ) -> Result<HeapStorage, LayoutError> {
         layout.check()?;
-        let slots = Heap::new(layout.words(), Word::new);
+        let words = |count| Heap::new(count, Word::new).map_err(|_| LayoutError::TooLarge);
         Ok(HeapStorage {
-            slots: slots.map_err(|_| LayoutError::TooLarge)?,
+            slots: words(layout.words())?,
+            arena: words(layout.arena_words())?,
             writer: WriterWords::new(),
             readers: Entries::new(readers, most).ok_or(LayoutError::TooLarge)?,
         })

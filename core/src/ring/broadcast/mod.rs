@@ -23,6 +23,8 @@
 //! Read `storage.rs` and `entry.rs` (the words and their layout), this file, `slot.rs` (how an end
 //! finds a slot), `producer.rs` and `consumer.rs`; then `retaining.rs` and `heap.rs`.
 
+#[cfg(feature = "alloc")]
+mod arena;
 mod consumer;
 mod entry;
 #[cfg(feature = "alloc")]
@@ -37,6 +39,8 @@ use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom, order, repe
 use entry::is_gating;
 use storage::Stamp;
 
+#[cfg(feature = "alloc")]
+pub use arena::{ArenaWriter, CONTENT};
 pub use consumer::{Consumer, Peek};
 pub use entry::{Claim, ReaderFault, ReaderWords, SeenReader};
 #[cfg(feature = "alloc")]
@@ -87,6 +91,10 @@ impl<T: Storage> Broadcast<T> {
         let found = storage.slots().len();
         if expected != found {
             return Err(LayoutError::Slots { expected, found });
+        }
+        let (expected, found) = (layout.arena_words(), storage.arena().len());
+        if expected != found {
+            return Err(LayoutError::Arena { expected, found });
         }
         Ok(Broadcast { storage, layout, first_free: AtomicUsize::new(0) }.starting_at(0))
     }

@@ -12,7 +12,7 @@ use crate::sync::{AtomicUsize, Ordering, barrier, order};
 /// continues in its place.
 #[derive(Debug)]
 pub struct Producer<H: BroadcastHandle> {
-    ring: RingRef<H>,
+    pub(super) ring: RingRef<H>,
     /// The writer has room for messages before this sequence, as of its last check.
     limit: usize,
     /// The number of consecutive checks without room.

@@ -89,6 +89,8 @@ pub(super) struct WriterState {
     pub(super) state: AtomicUsize,
     /// The largest number of messages that a gating reader was behind at a check.
     pub(super) high_water: AtomicUsize,
+    /// The oldest message whose bytes in the arena are whole.
+    pub(super) oldest: AtomicUsize,
     /// Whether the writer waits for room; readers in other processes read it.
     #[cfg_attr(loom, allow(dead_code))]
     pub(super) asleep: SleepWord,
@@ -109,6 +111,7 @@ impl WriterWords {
                 state: Padded::new(WriterState {
                     state: AtomicUsize::new(0),
                     high_water: AtomicUsize::new(0),
+                    oldest: AtomicUsize::new(0),
                     asleep: SleepWord::new(),
                 }),
             }
@@ -162,6 +165,13 @@ pub unsafe trait Storage {
 
     /// Returns the slots, back to back: [`Layout::words`](super::Layout::words) words.
     fn slots(&self) -> &[Word];
+    /// Returns the arena: [`Layout::arena_words`](super::Layout::arena_words) words, which belong
+    /// to the writer as the slots do.
+    #[inline]
+    fn arena(&self) -> &[Word] {
+        &[]
+    }
+
     /// Returns the writer's words.
     fn writer(&self) -> &WriterWords;
     /// Returns an entry, one for each gating reader that can exist at once; `None` from the first
@@ -229,6 +239,8 @@ pub struct Layout {
     has_length: bool,
     /// Whether slots are padded. Never true if padding would change nothing.
     in_lines: bool,
+    /// The number of words of the arena, a power of two; 0 without one.
+    arena_words: usize,
 }
 
 /// The number of words in a cache line.
@@ -244,7 +256,7 @@ impl Layout {
     /// Creates the layout of a ring of `capacity` messages that have `message_bytes` bytes each.
     #[must_use]
     pub const fn exact(capacity: usize, message_bytes: usize) -> Layout {
-        Layout { capacity, message_bytes, has_length: false, in_lines: false }
+        Layout { capacity, message_bytes, has_length: false, in_lines: false, arena_words: 0 }
     }
 
     /// Creates the layout of a ring of `capacity` messages that have at most `message_bytes` bytes,
@@ -257,7 +269,7 @@ impl Layout {
             Some(bytes) => bytes,
             None => message_bytes,
         };
-        Layout { capacity, message_bytes, has_length: true, in_lines: false }
+        Layout { capacity, message_bytes, has_length: true, in_lines: false, arena_words: 0 }
     }
 
     /// Pads the slots, to a power of two or to whole lines, so that no slot covers more cache lines
@@ -276,6 +288,23 @@ impl Layout {
     pub const fn in_lines(self) -> Layout {
         let dense = self.dense_words();
         Layout { in_lines: whole_lines(dense) != dense, ..self }
+    }
+
+    /// Adds an arena of at least this number of bytes, rounded up to a power of two.
+    #[must_use]
+    pub const fn with_arena(self, bytes: usize) -> Layout {
+        let words = match bytes.div_ceil(WORD).checked_next_power_of_two() {
+            Some(words) => words,
+            // It exceeds all memory, so `check` refuses it.
+            None => usize::MAX,
+        };
+        Layout { arena_words: words, ..self }
+    }
+
+    /// Returns the number of words of the arena; 0 without one.
+    #[must_use]
+    pub const fn arena_words(&self) -> usize {
+        self.arena_words
     }
 
     /// Returns how many messages fit into the ring.
@@ -321,10 +350,14 @@ impl Layout {
         self.capacity.checked_mul(self.slot_words())
     }
 
-    /// Returns the number of bytes of all slots; `None` if they exceed all memory.
+    /// Returns the number of bytes of all slots and the arena; `None` if they exceed all memory.
     #[must_use]
     pub const fn bytes(&self) -> Option<usize> {
-        let bytes = match self.checked_words() {
+        let words = match self.checked_words() {
+            Some(words) => words.checked_add(self.arena_words),
+            None => None,
+        };
+        let bytes = match words {
             Some(words) => words.checked_mul(WORD),
             None => None,
         };
@@ -373,6 +406,14 @@ pub enum LayoutError {
     #[error("slots take {expected} words, the storage has {found}")]
     Slots {
         /// The number of words that the slots need.
+        expected: usize,
+        /// The number of words in the storage.
+        found: usize,
+    },
+    /// The size of the arena does not fit the layout.
+    #[error("the arena takes {expected} words, the storage has {found}")]
+    Arena {
+        /// The number of words that the arena needs.
         expected: usize,
         /// The number of words in the storage.
         found: usize,

@@ -1,0 +1,212 @@
+//! The arena of a ring: a cyclic area of words for messages that do not fit into a slot.
+//!
+//! The slot of such a message has its place and its length. The arena has one writer, which claims
+//! contiguous places: what is left before the end of the area is skipped. A place is free again when
+//! its slot is: the same cursors of readers free both, so there is no allocator and no count of
+//! references. The writer keeps where each message begins in memory of its own, and loads no slot to
+//! free one.
+//!
+//! A gating reader keeps the writer from its bytes as it does from its slots ([`Full`]). An
+//! observing reader copies: before the writer stores over bytes, it invalidates the stamps of the
+//! slots that they belong to, so a reader that finds its stamp unchanged after the copy has a whole
+//! message.
+//!
+//! A message that fits is in the slot itself, without a place in the arena.
+
+use alloc::boxed::Box;
+
+use super::storage::{Full, Storage};
+use super::{Broadcast, BroadcastHandle, Consumer, Peek, Producer, Word};
+use crate::ring::is_after;
+use crate::sync::{Ordering, barrier, load_all, store_all};
+
+/// The size of a slot's content in a ring with an arena, in words: with its stamp a slot is one
+/// cache line.
+pub const CONTENT: usize = 64 / size_of::<usize>() - 1;
+const WORD: usize = size_of::<usize>();
+
+/// The writer's view of an arena: where the messages of the ring begin.
+///
+/// Places are counted in words and never wrap at the end of the area, only with `usize`.
+#[derive(Debug)]
+pub struct ArenaWriter {
+    /// The number of words, a power of two.
+    size: usize,
+    /// Where the next message may begin.
+    head: usize,
+    /// The writer may store before this place without a look at its readers.
+    limit: usize,
+    /// Where the message in each slot begins.
+    starts: Box<[usize]>,
+    /// The oldest message whose bytes are whole.
+    oldest: usize,
+}
+
+impl ArenaWriter {
+    /// Creates the view for the writer of a new ring. Returns `None` if the ring has no arena, or
+    /// has had messages.
+    pub fn new<H: BroadcastHandle>(producer: &Producer<H>) -> Option<ArenaWriter> {
+        let size = producer.ring.ring.storage.arena().len();
+        let sequence = producer.sequence();
+        (size > 0 && sequence == 0).then(|| ArenaWriter {
+            size,
+            head: 0,
+            limit: size,
+            starts: alloc::vec![0; producer.ring.capacity()].into(),
+            oldest: sequence,
+        })
+    }
+
+    /// Returns the longest message in bytes: half of the area, so that a message always fits into
+    /// an empty one.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.size / 2 * WORD
+    }
+
+    /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its
+    /// sequence. With `exact`, uses positions that readers have not published yet.
+    ///
+    /// # Errors
+    /// [`Full`] if a gating reader still needs the slot or the bytes. Nothing was written then.
+    ///
+    /// # Panics
+    /// If the message is longer than [`longest`](ArenaWriter::longest), or `words` has more or
+    /// fewer words than a message of `length` bytes.
+    pub fn try_push<H: BroadcastHandle>(
+        &mut self,
+        producer: &mut Producer<H>,
+        words: &[usize],
+        length: usize,
+        exact: bool,
+    ) -> Result<usize, Full> {
+        assert!(length <= self.longest(), "the message is longer than half of the arena");
+        assert!(words.len() == length.div_ceil(WORD), "the words do not fit the length");
+        let mut content = [0; CONTENT];
+        content[0] = length;
+        if let Some(room) = content[1..].get_mut(..words.len()) {
+            room.copy_from_slice(words);
+            let sequence = producer.try_push(&content, CONTENT * WORD)?;
+            self.note(sequence, self.head);
+            return Ok(sequence);
+        }
+        producer.claim()?;
+        let start = self.claim(producer, words.len(), exact)?;
+        content[1] = start & (self.size - 1);
+        let places = &producer.ring.ring.storage.arena()[content[1]..][..words.len()];
+        store_all(places, |word: &Word| &word.0, words);
+        let sequence = producer.try_push(&content, CONTENT * WORD)?;
+        self.note(sequence, start);
+        self.head = start.wrapping_add(words.len());
+        Ok(sequence)
+    }
+
+    fn note(&mut self, sequence: usize, start: usize) {
+        let slot = sequence & (self.starts.len() - 1);
+        self.starts[slot] = start;
+    }
+
+    /// Returns where a message begins, or where the next one will begin.
+    fn start_of(&self, message: usize, next: usize) -> usize {
+        if message == next { self.head } else { self.starts[message & (self.starts.len() - 1)] }
+    }
+
+    /// Claims a place for this number of words, and gives up the messages that are there.
+    fn claim<H: BroadcastHandle>(
+        &mut self,
+        producer: &mut Producer<H>,
+        words: usize,
+        exact: bool,
+    ) -> Result<usize, Full> {
+        let (next, offset) = (producer.sequence(), self.head & (self.size - 1));
+        let skipped = if offset + words > self.size { self.size - offset } else { 0 };
+        let start = self.head.wrapping_add(skipped);
+        let end = start.wrapping_add(words);
+        if is_after(end, self.limit) {
+            // With the fence of a check for room: a reader that joins meanwhile either is seen, or
+            // starts at the tail, whose bytes are not reached before the next check.
+            let (limit, reader) = producer.ring.room(next, exact);
+            let kept = limit.wrapping_sub(producer.ring.capacity());
+            self.limit = self.start_of(kept, next).wrapping_add(self.size);
+            if is_after(end, self.limit) {
+                return Err(Full { reader });
+            }
+        }
+        self.give_up_before(producer, end.wrapping_sub(self.size), next);
+        Ok(start)
+    }
+
+    /// Invalidates the stamps of the messages that begin before this place.
+    fn give_up_before<H: BroadcastHandle>(
+        &mut self,
+        producer: &Producer<H>,
+        place: usize,
+        next: usize,
+    ) {
+        let capacity = producer.ring.capacity();
+        // The slot of the message one lap ago is overwritten with the next message.
+        let last_lap = next.wrapping_sub(capacity).wrapping_add(1);
+        if is_after(last_lap, self.oldest) {
+            self.oldest = last_lap;
+        }
+        let before = self.oldest;
+        while self.oldest != next && is_after(place, self.start_of(self.oldest, next)) {
+            // The stamp that the slot has while the message of the next lap is written.
+            let stamp = self.oldest.wrapping_add(capacity);
+            producer.ring.slot(self.oldest).stamp.store(stamp, Ordering::Relaxed);
+            self.oldest = self.oldest.wrapping_add(1);
+        }
+        if self.oldest != before {
+            producer.ring.writer().state.oldest.store(self.oldest, Ordering::Relaxed);
+            // From here on an observer that copies these bytes must not take them for a message
+            // that was there: pairs with `broadcast.recheck-fence`.
+            barrier!("broadcast.arena-fence", Release);
+        }
+    }
+}
+
+impl<H: BroadcastHandle> Consumer<H> {
+    /// Copies the next message of a ring with an arena to `message`, as [`peek`](Consumer::peek)
+    /// does. Ignore the words of `message` unless a message is returned.
+    ///
+    /// If a writer in another process claims bytes outside of its arena, or more than `message` has
+    /// room for, the message has the length 0.
+    pub fn peek_body(&mut self, message: &mut [usize]) -> Peek {
+        loop {
+            let mut content = [0; CONTENT];
+            let sequence = match self.peek(&mut content) {
+                Peek::Message { sequence, .. } => sequence,
+                other => return other,
+            };
+            let length = content[0];
+            let words = length.div_ceil(WORD);
+            if let Some(inside) = content[1..].get(..words) {
+                let room = message.get_mut(..words);
+                room.map(|room| room.copy_from_slice(inside));
+                return Peek::Message { sequence, length };
+            }
+            let ring = &*self.ring;
+            let Some((places, room)) =
+                body(ring, content[1], words).zip(message.get_mut(..words))
+            else {
+                return Peek::Message { sequence, length: 0 };
+            };
+            load_all(places, |word: &Word| &word.0, room);
+            // A gating reader that the writer always waits for needs no second look.
+            if self.ring.may_borrow {
+                return Peek::Message { sequence, length };
+            }
+            barrier!("broadcast.recheck-fence", Acquire);
+            let stamp = self.ring.slot(sequence).stamp.load(Ordering::Relaxed);
+            if stamp == sequence.wrapping_add(1) {
+                return Peek::Message { sequence, length };
+            }
+        }
+    }
+}
+
+/// Returns the words of a body, if the arena has them all. Nothing else computes with a place from
+/// a slot, which a writer in another process may have set to anything.
+fn body<T: Storage>(ring: &Broadcast<T>, place: usize, words: usize) -> Option<&[Word]> {
+    ring.storage.arena().get(place..place.checked_add(words)?)
+}

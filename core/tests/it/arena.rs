@@ -1,0 +1,157 @@
+//! Messages of any length in a ring with an arena.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use mycelium_core::ring::broadcast::{
+    ArenaWriter, Broadcast, CONTENT, Consumer, HeapStorage, Layout, Peek, Producer,
+};
+use proptest::prelude::*;
+
+use crate::cases::cases;
+
+const WORD: usize = size_of::<usize>();
+type Ring = Arc<Broadcast<HeapStorage>>;
+
+/// Creates a ring of this capacity with an arena of this number of words.
+fn ring(capacity: usize, words: usize) -> (Ring, Producer<Ring>, ArenaWriter) {
+    let layout = Layout::exact(capacity, CONTENT * WORD).with_arena(words * WORD);
+    let ring = Arc::new(Broadcast::boxed(layout, 4).unwrap());
+    let producer = Broadcast::producer(ring.clone()).unwrap();
+    let arena = ArenaWriter::new(&producer).unwrap();
+    (ring, producer, arena)
+}
+
+/// Returns the words of a message: each has its number, so that a mixture of two is noticed.
+fn message(number: usize, words: usize) -> Vec<usize> {
+    vec![number.wrapping_mul(31).wrapping_add(words); words]
+}
+
+/// Reads the next message; `Err` with the result that is none.
+fn read(reader: &mut Consumer<Ring>) -> Result<(usize, Vec<usize>), Peek> {
+    let mut words = vec![0; 64];
+    match reader.peek_body(&mut words) {
+        Peek::Message { sequence, length } => {
+            words.truncate(length.div_ceil(WORD));
+            Ok((sequence, words))
+        }
+        other => Err(other),
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push(usize),
+    Read,
+    Observe,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![(0..=32_usize).prop_map(Step::Push), Just(Step::Read), Just(Step::Observe)]
+}
+
+proptest! {
+    #![proptest_config(cases(4))]
+
+    /// A gating reader gets every message, an observer every message or an exact gap, and a
+    /// message that both can have is refused only if the slots or the bytes are in use.
+    #[test]
+    fn any_sequence_of_steps_agrees_with_a_list(
+        steps in prop::collection::vec(step(), 1..if cfg!(miri) { 40 } else { 400 })
+    ) {
+        let (ring, mut producer, mut arena) = ring(8, 64);
+        let mut gating = Broadcast::gating(ring.clone()).unwrap();
+        let mut observer = Broadcast::observing(ring);
+        let (mut sent, mut taken, mut seen) = (Vec::new(), 0, 0);
+        for step in steps {
+            match step {
+                Step::Push(words) => {
+                    let content = message(sent.len(), words);
+                    match arena.try_push(&mut producer, &content, words * WORD, true) {
+                        Ok(sequence) => {
+                            prop_assert_eq!(sequence, sent.len());
+                            sent.push(content);
+                        }
+                        Err(full) => {
+                            prop_assert_eq!(Some(full.reader), gating.claim());
+                            let waiting: usize = sent[taken..].iter().map(Vec::len).sum();
+                            let is_full = sent.len() - taken == 8 || waiting + words > 64 / 2;
+                            prop_assert!(is_full, "{waiting} words wait, {words} more fit");
+                        }
+                    }
+                }
+                Step::Read => match read(&mut gating) {
+                    Ok((sequence, words)) => {
+                        prop_assert_eq!((sequence, &words), (taken, &sent[taken]));
+                        gating.advance();
+                        gating.flush();
+                        taken += 1;
+                    }
+                    Err(other) => prop_assert_eq!((other, taken), (Peek::Empty, sent.len())),
+                },
+                Step::Observe => match read(&mut observer) {
+                    Ok((sequence, words)) => {
+                        prop_assert_eq!((sequence, &words), (seen, &sent[seen]));
+                        observer.advance();
+                        seen += 1;
+                    }
+                    Err(Peek::Gap { missed }) => {
+                        seen += missed;
+                        prop_assert!(missed > 0 && seen < sent.len());
+                    }
+                    Err(other) => prop_assert_eq!((other, seen), (Peek::Empty, sent.len())),
+                },
+            }
+        }
+    }
+}
+
+/// Only observers: the oldest messages give way until a new one fits.
+#[test]
+fn an_observer_that_is_lapped_is_told_exactly() {
+    let (ring, mut producer, mut arena) = ring(8, 64);
+    let mut observer = Broadcast::observing(ring);
+    for number in 0..5 {
+        arena.try_push(&mut producer, &message(number, 30), 30 * WORD, false).unwrap();
+    }
+    assert_eq!(read(&mut observer), Err(Peek::Gap { missed: 3 }));
+    assert_eq!(read(&mut observer), Ok((3, message(3, 30))));
+    observer.advance();
+    assert_eq!(read(&mut observer), Ok((4, message(4, 30))));
+    observer.advance();
+    assert_eq!(read(&mut observer), Err(Peek::Empty));
+}
+
+/// A writer and an observer race: every message is whole, and the sum is exact.
+#[test]
+fn an_observer_never_reads_a_mixture() {
+    let (ring, mut producer, mut arena) = ring(8, 64);
+    let mut observer = Broadcast::observing(ring);
+    let (count, is_done) = (if cfg!(miri) { 300 } else { 200_000 }, AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..count {
+                let words = number % 33;
+                let content = message(number, words);
+                arena.try_push(&mut producer, &content, words * WORD, false).unwrap();
+            }
+            is_done.store(true, Ordering::Release);
+        });
+        let mut next = 0;
+        loop {
+            let was_done = is_done.load(Ordering::Acquire);
+            match read(&mut observer) {
+                Ok((sequence, words)) => {
+                    assert_eq!((sequence, words), (next, message(next, next % 33)));
+                    observer.advance();
+                    next += 1;
+                }
+                Err(Peek::Gap { missed }) => next += missed,
+                Err(_) if was_done => break,
+                Err(_) => thread::yield_now(),
+            }
+        }
+        assert_eq!(next, count);
+    });
+}
