@@ -31,7 +31,7 @@ fn message(number: usize, words: usize) -> Vec<usize> {
 /// Reads the next message; `Err` with the result that is none.
 fn read(reader: &mut Consumer<Ring>) -> Result<(usize, Vec<usize>), Peek> {
     let mut words = vec![0; 64];
-    match reader.peek_body(&mut words) {
+    match reader.peek_body(&mut [0; CONTENT], &mut words) {
         Peek::Message { sequence, length } => {
             words.truncate(length.div_ceil(WORD));
             Ok((sequence, words))
@@ -68,7 +68,7 @@ proptest! {
             match step {
                 Step::Push(words) => {
                     let content = message(sent.len(), words);
-                    match arena.try_push(&mut producer, &content, words * WORD, true) {
+                    match arena.try_push(&mut producer, &content, words * WORD) {
                         Ok(sequence) => {
                             prop_assert_eq!(sequence, sent.len());
                             sent.push(content);
@@ -113,7 +113,7 @@ fn an_observer_that_is_lapped_is_told_exactly() {
     let (ring, mut producer, mut arena) = ring(8, 64);
     let mut observer = Broadcast::observing(ring);
     for number in 0..5 {
-        arena.try_push(&mut producer, &message(number, 30), 30 * WORD, false).unwrap();
+        arena.try_push(&mut producer, &message(number, 30), 30 * WORD).unwrap();
     }
     assert_eq!(read(&mut observer), Err(Peek::Gap { missed: 3 }));
     assert_eq!(read(&mut observer), Ok((3, message(3, 30))));
@@ -134,7 +134,7 @@ fn an_observer_never_reads_a_mixture() {
             for number in 0..count {
                 let words = number % 33;
                 let content = message(number, words);
-                arena.try_push(&mut producer, &content, words * WORD, false).unwrap();
+                arena.try_push(&mut producer, &content, words * WORD).unwrap();
             }
             is_done.store(true, Ordering::Release);
         });

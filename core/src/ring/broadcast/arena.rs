@@ -36,6 +36,8 @@ pub struct ArenaWriter {
     head: usize,
     /// The writer may store before this place without a look at its readers.
     limit: usize,
+    /// The end of the message that was prepared last.
+    end: usize,
     /// Where the message in each slot begins.
     starts: Box<[usize]>,
     /// The oldest message whose bytes are whole.
@@ -51,6 +53,7 @@ impl ArenaWriter {
         (size > 0 && sequence == 0).then(|| ArenaWriter {
             size,
             head: 0,
+            end: 0,
             limit: size,
             starts: alloc::vec![0; producer.ring.capacity()].into(),
             oldest: sequence,
@@ -65,7 +68,28 @@ impl ArenaWriter {
     }
 
     /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its
-    /// sequence. With `exact`, uses positions that readers have not published yet.
+    /// sequence.
+    ///
+    /// # Errors
+    /// [`Full`] if a gating reader still needs the slot or the bytes. Nothing was written then.
+    ///
+    /// # Panics
+    /// As [`prepare`](ArenaWriter::prepare).
+    pub fn try_push<H: BroadcastHandle>(
+        &mut self,
+        producer: &mut Producer<H>,
+        words: &[usize],
+        length: usize,
+    ) -> Result<usize, Full> {
+        let content = self.prepare(producer, words, length)?;
+        let sequence = producer.try_push(&content, CONTENT * WORD)?;
+        self.pushed();
+        Ok(sequence)
+    }
+
+    /// Writes a message of `length` bytes, except for its slot. Returns the content that its slot
+    /// must have. Push it next, which has room, and then call [`pushed`](ArenaWriter::pushed). If
+    /// it is not pushed, readers see nothing.
     ///
     /// # Errors
     /// [`Full`] if a gating reader still needs the slot or the bytes. Nothing was written then.
@@ -73,37 +97,34 @@ impl ArenaWriter {
     /// # Panics
     /// If the message is longer than [`longest`](ArenaWriter::longest), or `words` has more or
     /// fewer words than a message of `length` bytes.
-    pub fn try_push<H: BroadcastHandle>(
+    pub fn prepare<H: BroadcastHandle>(
         &mut self,
         producer: &mut Producer<H>,
         words: &[usize],
         length: usize,
-        exact: bool,
-    ) -> Result<usize, Full> {
+    ) -> Result<[usize; CONTENT], Full> {
         assert!(length <= self.longest(), "the message is longer than half of the arena");
         assert!(words.len() == length.div_ceil(WORD), "the words do not fit the length");
+        producer.claim()?;
         let mut content = [0; CONTENT];
         content[0] = length;
+        let slot = producer.sequence() & (self.starts.len() - 1);
         if let Some(room) = content[1..].get_mut(..words.len()) {
             room.copy_from_slice(words);
-            let sequence = producer.try_push(&content, CONTENT * WORD)?;
-            self.note(sequence, self.head);
-            return Ok(sequence);
+            (self.starts[slot], self.end) = (self.head, self.head);
+            return Ok(content);
         }
-        producer.claim()?;
-        let start = self.claim(producer, words.len(), exact)?;
+        let start = self.claim(producer, words.len())?;
         content[1] = start & (self.size - 1);
         let places = &producer.ring.ring.storage.arena()[content[1]..][..words.len()];
         store_all(places, |word: &Word| &word.0, words);
-        let sequence = producer.try_push(&content, CONTENT * WORD)?;
-        self.note(sequence, start);
-        self.head = start.wrapping_add(words.len());
-        Ok(sequence)
+        (self.starts[slot], self.end) = (start, start.wrapping_add(words.len()));
+        Ok(content)
     }
 
-    fn note(&mut self, sequence: usize, start: usize) {
-        let slot = sequence & (self.starts.len() - 1);
-        self.starts[slot] = start;
+    /// Keeps the bytes of the message that was prepared last, because its slot was pushed.
+    pub fn pushed(&mut self) {
+        self.head = self.end;
     }
 
     /// Returns where a message begins, or where the next one will begin.
@@ -116,7 +137,6 @@ impl ArenaWriter {
         &mut self,
         producer: &mut Producer<H>,
         words: usize,
-        exact: bool,
     ) -> Result<usize, Full> {
         let (next, offset) = (producer.sequence(), self.head & (self.size - 1));
         let skipped = if offset + words > self.size { self.size - offset } else { 0 };
@@ -125,7 +145,7 @@ impl ArenaWriter {
         if is_after(end, self.limit) {
             // With the fence of a check for room: a reader that joins meanwhile either is seen, or
             // starts at the tail, whose bytes are not reached before the next check.
-            let (limit, reader) = producer.ring.room(next, exact);
+            let (limit, reader) = producer.ring.room(next, true);
             let kept = limit.wrapping_sub(producer.ring.capacity());
             self.limit = self.start_of(kept, next).wrapping_add(self.size);
             if is_after(end, self.limit) {
@@ -166,32 +186,19 @@ impl ArenaWriter {
 }
 
 impl<H: BroadcastHandle> Consumer<H> {
-    /// Copies the next message of a ring with an arena to `message`, as [`peek`](Consumer::peek)
-    /// does. Ignore the words of `message` unless a message is returned.
+    /// Copies the next message of a ring with an arena: the content of its slot to `content`, as
+    /// [`peek`](Consumer::peek) does, and the message to `message`. The length in the result is
+    /// that of the message. Ignore the words of both unless a message is returned.
     ///
     /// If a writer in another process claims bytes outside of its arena, or more than `message` has
     /// room for, the message has the length 0.
-    pub fn peek_body(&mut self, message: &mut [usize]) -> Peek {
+    pub fn peek_body(&mut self, content: &mut [usize], message: &mut [usize]) -> Peek {
         loop {
-            let mut content = [0; CONTENT];
-            let sequence = match self.peek(&mut content) {
+            let sequence = match self.peek(content) {
                 Peek::Message { sequence, .. } => sequence,
                 other => return other,
             };
-            let length = content[0];
-            let words = length.div_ceil(WORD);
-            if let Some(inside) = content[1..].get(..words) {
-                let room = message.get_mut(..words);
-                room.map(|room| room.copy_from_slice(inside));
-                return Peek::Message { sequence, length };
-            }
-            let ring = &*self.ring;
-            let Some((places, room)) =
-                body(ring, content[1], words).zip(message.get_mut(..words))
-            else {
-                return Peek::Message { sequence, length: 0 };
-            };
-            load_all(places, |word: &Word| &word.0, room);
+            let length = self.copy_body(content, message);
             // A gating reader that the writer always waits for needs no second look.
             if self.ring.may_borrow {
                 return Peek::Message { sequence, length };
@@ -202,6 +209,25 @@ impl<H: BroadcastHandle> Consumer<H> {
                 return Peek::Message { sequence, length };
             }
         }
+    }
+
+    /// Copies the message whose slot has this content. Returns its length; 0 if the arena or
+    /// `message` has no such bytes. Only a gating reader that the writer always waits for has a
+    /// whole message then.
+    pub fn copy_body(&self, content: &[usize], message: &mut [usize]) -> usize {
+        let (Some([length, place, ..]), content) = (content.first_chunk::<CONTENT>(), content)
+        else {
+            return 0;
+        };
+        let words = length.div_ceil(WORD);
+        let Some(message) = message.get_mut(..words) else { return 0 };
+        if words < CONTENT {
+            message.copy_from_slice(&content[1..=words]);
+            return *length;
+        }
+        let Some(places) = body(&*self.ring, *place, words) else { return 0 };
+        load_all(places, |word: &Word| &word.0, message);
+        *length
     }
 }
 
