@@ -240,6 +240,7 @@ codes! {
     352 MESSAGE_ALIGNMENT "the bytes of a message are not aligned"
     353 FIELD_VALUE "a field has an invalid value"
     354 FIELD_CONTENT "a text or list in a message is invalid"
+    355 MESSAGE_TOO_LONG "a message is longer than its `max`"
     // Counters of processes.
     360 NO_PROCESS "no process has the number"
     361 COUNTERS_OF_OTHERS "the counters of another user cannot be read"

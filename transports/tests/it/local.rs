@@ -11,6 +11,7 @@ mod pressure;
 mod stall;
 mod tasks;
 mod traces;
+mod variable;
 
 use std::marker::PhantomData;
 use std::pin::pin;

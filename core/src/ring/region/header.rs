@@ -19,14 +19,14 @@ const EPOCH: usize = size_of::<u64>() / WORD;
 /// The size of a digest in words.
 const DIGEST: usize = 16 / WORD;
 /// The number of fields; each is one word.
-const FIELDS: usize = 11 + EPOCH + DIGEST;
+const FIELDS: usize = 12 + EPOCH + DIGEST;
 /// The size of a header in words. The words after it begin with a cache line.
 const HEADER: usize = FIELDS.next_multiple_of(ALIGNMENT / WORD);
 
 /// "myc-ring", cut to the bytes of a word.
 #[allow(clippy::cast_possible_truncation)]
 const MAGIC: usize = u64::from_le_bytes(*b"myc-ring") as usize;
-const VERSION: usize = 2;
+const VERSION: usize = 3;
 
 /// The content of a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,13 +91,17 @@ impl Header {
         self.entries_at()?.checked_add(entries)
     }
 
+    /// Returns the offset of the arena in words.
+    fn arena_at(&self) -> Option<usize> {
+        self.slots_at()?.checked_add(self.layout.checked_words()?)
+    }
+
     /// Returns the size of the whole region in words; `None` if it exceeds all memory.
     fn words(&self) -> Option<usize> {
-        let slots = match self.kind {
-            Kind::Data => self.layout.checked_words()?,
-            Kind::Cursors => 0,
+        let words = match self.kind {
+            Kind::Data => self.arena_at()?.checked_add(self.layout.arena_words())?,
+            Kind::Cursors => self.slots_at()?,
         };
-        let words = self.slots_at()?.checked_add(slots)?;
         // The size in bytes must be valid, too.
         words
             .checked_mul(WORD)
@@ -117,6 +121,7 @@ impl Header {
             ("message bytes", self.layout.message_bytes()),
             ("length mark", usize::from(self.layout.has_length())),
             ("slot words", self.layout.slot_words()),
+            ("arena words", self.layout.arena_words()),
             ("number of entries", self.readers),
             ("size", self.words().unwrap_or(0)),
         ];
@@ -139,12 +144,17 @@ impl Header {
         for (value, word) in found.iter_mut().zip(first) {
             *value = word.0.load(Ordering::Relaxed);
         }
-        let [_, _, _, _, _, capacity, bytes, has_length, slot, readers, ..] = found;
+        let [_, _, _, _, _, capacity, bytes, has_length, slot, arena, readers, ..] = found;
         let dense = match has_length {
             0 => Layout::exact(capacity, bytes),
             _ => Layout::up_to(capacity, bytes),
         };
         let layout = if slot == dense.slot_words() { dense } else { dense.in_lines() };
+        // Rounds a size that is no power of two, so that the check below names the field.
+        let layout = match arena {
+            0 => layout,
+            words => layout.with_arena(words.saturating_mul(WORD)),
+        };
         let identity: [usize; EPOCH + DIGEST] =
             core::array::from_fn(|index| found[FIELDS - EPOCH - DIGEST + index]);
         let header = Header { kind, layout, readers, identity: zerocopy::transmute!(identity) };
@@ -251,6 +261,12 @@ impl<M: Memory> Region<M> {
     pub(super) fn slots(&self) -> &[Word] {
         let from = self.header.slots_at().unwrap_or(usize::MAX);
         &self.memory.words()[from..][..self.header.layout.words()]
+    }
+
+    /// Returns the arena of a data region.
+    pub(super) fn arena(&self) -> &[Word] {
+        let from = self.header.arena_at().unwrap_or(usize::MAX);
+        &self.memory.words()[from..][..self.header.layout.arena_words()]
     }
 
     /// Returns the sleep words of a cursor region.

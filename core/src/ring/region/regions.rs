@@ -87,6 +87,10 @@ unsafe impl<M: Memory> Storage for DataRegion<M> {
         self.0.slots()
     }
 
+    fn arena(&self) -> &[Word] {
+        self.0.arena()
+    }
+
     fn writer(&self) -> &WriterWords {
         self.0.writer()
     }
@@ -372,6 +376,10 @@ unsafe impl<D: Memory, C: Memory> Storage for ForeignRing<D, C> {
 
     fn slots(&self) -> &[Word] {
         self.data.0.slots()
+    }
+
+    fn arena(&self) -> &[Word] {
+        self.data.0.arena()
     }
 
     fn writer(&self) -> &WriterWords {

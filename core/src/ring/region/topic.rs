@@ -75,6 +75,14 @@ unsafe impl<M: Memory, I: Import> Storage for TopicStorage<M, I> {
         }
     }
 
+    fn arena(&self) -> &[Word] {
+        match self {
+            TopicStorage::Heap(storage) => storage.arena(),
+            TopicStorage::Shared(storage, _) => storage.arena(),
+            TopicStorage::Foreign(storage) => storage.arena(),
+        }
+    }
+
     fn writer(&self) -> &WriterWords {
         match self {
             TopicStorage::Heap(storage) => storage.writer(),

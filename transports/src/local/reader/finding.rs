@@ -159,10 +159,11 @@ impl Reader {
         // Copies nothing for a gating reader, whose messages stay in the ring.
         let copies = !policy.keeps() || !edge.lends();
         let words: &mut [usize] = if copies { &mut self.words } else { &mut [] };
+        let body: &mut [usize] = if copies { &mut self.body } else { &mut [] };
         let gone_at = edge.gone_at();
-        let mut peek = edge.consumer.peek(words);
+        let mut peek = peek_at(edge, words, body);
         if peek == Peek::Empty && edge.pump() {
-            peek = edge.consumer.peek(words);
+            peek = peek_at(edge, words, body);
         }
         if let (Some(end), Peek::Message { sequence, .. }) = (gone_at, peek)
             && sequence.wrapping_sub(end).cast_signed() >= 0
@@ -238,7 +239,7 @@ impl Reader {
             let gone_at = edge.gone_at();
             let is_read_here =
                 |place: usize| gone_at.is_none_or(|end| end.wrapping_sub(place).cast_signed() > 0);
-            match edge.consumer.peek(&mut self.words) {
+            match peek_at(edge, &mut self.words, &mut self.body) {
                 // Does not read this message here: a process that has lost its readers sends later
                 // messages over the link.
                 Peek::Message { sequence: place, .. } if !is_read_here(place) => {}
@@ -294,6 +295,13 @@ impl Reader {
     fn pass_turn(&mut self) {
         self.set_turn(self.turn + 1);
     }
+}
+
+/// Looks at the next message of an edge. Copies its slot to `words`, and if it is not fixed, the
+/// message to `body`; nothing to empty ones.
+#[inline]
+fn peek_at(edge: &mut Edge, words: &mut [usize], body: &mut [usize]) -> Peek {
+    if body.is_empty() { edge.consumer.peek(words) } else { edge.consumer.peek_body(words, body) }
 }
 
 // Waiting: a reader spins as long as its wait strategy says, and then parks its task.

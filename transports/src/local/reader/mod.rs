@@ -30,6 +30,7 @@ use std::task::Context;
 use bytes::Bytes;
 use mycelium_core::TraceContext;
 use mycelium_core::doorbell::announce;
+use mycelium_core::ring::broadcast::CONTENT;
 use mycelium_core::wait::{SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
@@ -101,6 +102,8 @@ pub(crate) struct Reader {
     /// The last message that an observer copied, with its area if it has one, or the measured
     /// message of a batch.
     words: Box<[usize]>,
+    /// A message that is not fixed, which was copied from the arena.
+    body: Box<[usize]>,
     /// Set only for a topic that records metadata.
     metadata: Option<Box<ReadMetadata>>,
     budget: HandleBudget,
@@ -151,6 +154,8 @@ impl Reader {
         // A gating reader copies no message, except to read the times of a batch.
         let policy = membership.state.policy;
         let size = membership.topic.content_bytes();
+        let schema = membership.topic.schema();
+        let longest = if schema.is_fixed { 0 } else { schema.longest };
         let (topic, reader) = (&membership.topic, &membership.state.name);
         let lines = || topic.counters.latencies(topic.name(), reader);
         let metadata = ReadMetadata::new(&topic.recorded, lines);
@@ -172,6 +177,7 @@ impl Reader {
             has_ends: false,
             has_failed: false,
             words: vec![0; copied.div_ceil(size_of::<usize>())].into(),
+            body: vec![0; longest.div_ceil(size_of::<usize>())].into(),
             metadata,
             membership,
             budget: HandleBudget::default(),
@@ -298,11 +304,13 @@ impl Reader {
             Handling::Delivered => {}
         }
         let index = in_flight.edge;
-        let edge = &mut self.edges[index];
         let size = self.membership.topic.schema().size;
-        let payload = if edge.lends() {
-            Bytes::copy_from_slice(edge.consumer.read(1)?.get(0)?.get(..size)?)
+        let payload = if !self.body.is_empty() {
+            Bytes::copy_from_slice(self.read_body(index)?)
+        } else if self.edges[index].lends() {
+            Bytes::copy_from_slice(self.edges[index].consumer.read(1)?.get(0)?.get(..size)?)
         } else {
+            let edge = &mut self.edges[index];
             let content = edge.publisher.area.content_bytes(size);
             // Uses `peek_ahead`, because `peek` would move past a gap.
             if edge.consumer.peek_ahead(0, &mut self.words, content).is_none() {
@@ -313,6 +321,7 @@ impl Reader {
             }
             Bytes::copy_from_slice(self.words.as_bytes().get(..size)?)
         };
+        let edge = &self.edges[index];
         let undelivered = Undelivered {
             topic: edge.publisher.topic.clone(),
             reader: self.membership.state.name.clone(),
@@ -386,6 +395,9 @@ impl Reader {
     /// Reads the bytes of a message that was found: in its slot, or in an observer's copy.
     #[inline(always)]
     pub(crate) fn read<R>(&mut self, header: Header, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        if !self.body.is_empty() {
+            return self.read_body(header.edge).map(read);
+        }
         let size = self.membership.topic.schema().size;
         if self.membership.state.policy.keeps() && self.edges[header.edge].lends() {
             let messages = self.edges[header.edge].consumer.read(1)?;
@@ -393,6 +405,21 @@ impl Reader {
         } else {
             self.words.as_bytes().get(..size).map(read)
         }
+    }
+
+    /// Reads the bytes of a message that was found and is not fixed.
+    #[inline(never)]
+    fn read_body(&mut self, edge: usize) -> Option<&[u8]> {
+        let length = if self.membership.state.policy.keeps() && self.edges[edge].lends() {
+            let consumer = &mut self.edges[edge].consumer;
+            let mut content = [0; CONTENT];
+            let size = size_of_val(&content);
+            content.as_mut_bytes().copy_from_slice(consumer.read(1)?.get(0)?.get(..size)?);
+            consumer.copy_body(&content, &mut self.body)
+        } else {
+            *self.words.first()?
+        };
+        self.body.as_bytes().get(..length)
     }
 
     /// Takes a message that was found.

@@ -199,6 +199,9 @@ impl<M: Message> Subscription<M> {
 
     /// Adds messages of a gating subscription that can be in flight together with the first one.
     fn add_messages(&mut self, deliveries: &mut Vec<Delivery<M>>, most: usize) {
+        if !M::IS_FIXED {
+            return;
+        }
         let mut words = M::Words::ZERO;
         self.reader.take_more(most, size_of::<M>(), words.as_mut(), |words, sequence| {
             let bytes = words.as_bytes().get(..size_of::<M>()).unwrap_or_default();
@@ -279,6 +282,9 @@ impl<M: Message> Subscription<M> {
     // destination through registers.
     #[inline(always)]
     fn next_fast(&mut self) -> Option<Received<M>> {
+        if !M::IS_FIXED {
+            return None;
+        }
         let mut words = M::Words::ZERO;
         let sequence = self.reader.peek_fast(words.as_mut(), size_of::<M>())?;
         let message = valid_words::<M>(words)?;
@@ -290,6 +296,9 @@ impl<M: Message> Subscription<M> {
     #[cold]
     #[inline(never)]
     fn next_with_area(&mut self) -> Option<Received<M>> {
+        if !M::IS_FIXED {
+            return None;
+        }
         let mut words = M::Words::ZERO;
         let header = self.reader.peek_fast_with_area(words.as_mut(), size_of::<M>())?;
         let message = valid_words::<M>(words)?;

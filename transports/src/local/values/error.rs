@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_core::ring::broadcast::LayoutError;
-use mycelium_core::{Code, debug_as_display};
+use mycelium_core::{Code, EncodeError, debug_as_display};
 use thiserror::Error;
 
 use super::Schema;
@@ -147,6 +147,7 @@ impl Refusal {
             Refusal::Rejected { .. } => Code::TOPIC_REJECTS,
             Refusal::Deadline { .. } => Code::EMIT_DEADLINE,
             Refusal::ShuttingDown => Code::SHUTTING_DOWN,
+            Refusal::TooLong(_) => Code::MESSAGE_TOO_LONG,
             Refusal::FastHandler { failure, .. } => failure.code(),
         }
     }
@@ -164,6 +165,7 @@ impl Refusal {
             Refusal::ShuttingDown => {
                 write!(f, "a message for topic `{topic}` was not sent: {ShuttingDown}")
             }
+            Refusal::TooLong(error) => write!(f, "topic `{topic}`: {error}"),
             Refusal::FastHandler { handler, failure } => match failure {
                 HandlerFailure::Error(error) => {
                     let whole = error.to_string();
@@ -197,7 +199,8 @@ impl Refusal {
             }
             | Refusal::Full { .. }
             | Refusal::Rejected { .. }
-            | Refusal::Deadline { .. } => None,
+            | Refusal::Deadline { .. }
+            | Refusal::TooLong(_) => None,
         }
     }
 }
@@ -265,6 +268,8 @@ pub enum Refusal {
     },
     /// The node shuts down, and the publisher belongs to a service without subscriptions.
     ShuttingDown,
+    /// The encoded message is longer than its `max`.
+    TooLong(EncodeError),
     /// A [fast handler](crate::local::Topic::add_fast_handler) of the topic refused the message.
     FastHandler {
         /// The handler.

@@ -12,7 +12,7 @@ use std::ops::Range;
 use mycelium_core::debug_as_display;
 use mycelium_core::descriptor::{Descriptor, Digest, FieldDescriptor, FieldType};
 use mycelium_core::message::Message;
-use mycelium_core::ring::broadcast::Layout;
+use mycelium_core::ring::broadcast::{CONTENT, Layout};
 use thiserror::Error;
 
 use super::trace::TraceArea;
@@ -29,8 +29,14 @@ pub struct Schema {
     pub id: u16,
     /// The digest of the message's layout.
     pub digest: Digest,
-    /// The message's size in bytes.
+    /// The size of a slot's content in bytes, without a trace area: that of the message if it is
+    /// fixed.
     pub size: usize,
+    /// The most bytes of a message.
+    pub longest: usize,
+    /// Whether all messages have the same size, and are in their slots. If not, they are in the
+    /// [arena](mycelium_core::ring::broadcast::ArenaWriter) of the ring.
+    pub is_fixed: bool,
     /// The message's layout in full. Comparisons use the digest alone.
     pub descriptor: &'static Descriptor,
     /// The message's type with its module path, for people. Comparisons do not use it.
@@ -58,7 +64,9 @@ impl Schema {
     #[must_use]
     pub fn of<M: Message>() -> Schema {
         let (digest, descriptor) = (M::DIGEST, M::DESCRIPTOR);
-        Schema { id: M::ID, digest, size: size_of::<M>(), descriptor, path: type_name::<M>() }
+        let size = if M::IS_FIXED { size_of::<M>() } else { size_of::<[usize; CONTENT]>() };
+        let (longest, is_fixed) = (M::MAX, M::IS_FIXED);
+        Schema { id: M::ID, digest, size, longest, is_fixed, descriptor, path: type_name::<M>() }
     }
 
     /// Returns the message's name in the source code.
@@ -67,12 +75,19 @@ impl Schema {
         self.descriptor.name
     }
 
+    /// Returns the bytes of a ring's arena, if its messages are not fixed: room for four of the
+    /// longest ones, at least 256 KiB.
+    fn arena_bytes(&self) -> usize {
+        self.longest.saturating_mul(4).max(256 << 10)
+    }
+
     /// Returns the layout of a ring of `capacity` such messages. Slots with a trace area take whole
     /// cache lines: otherwise a publisher that writes its next message would take the cache line of
     /// an unchanged area from the readers.
     #[must_use]
     pub fn layout(&self, capacity: usize, area: TraceArea) -> Layout {
         let layout = Layout::exact(capacity, area.content_bytes(self.size));
+        let layout = if self.is_fixed { layout } else { layout.with_arena(self.arena_bytes()) };
         if area.is_present() { layout.in_lines() } else { layout }
     }
 }

@@ -11,8 +11,10 @@ pub(crate) mod publisher;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use mycelium_core::EncodeError;
 use mycelium_core::doorbell::announce;
-use mycelium_core::ring::broadcast::{Broadcast, Producer};
+use mycelium_core::message::{Message, encode, encoded_len};
+use mycelium_core::ring::broadcast::{ArenaWriter, Broadcast, Producer};
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
@@ -33,6 +35,10 @@ pub(crate) struct Writer {
     pub(crate) state: Arc<PublisherState>,
     /// `None` after [`close`](Writer::close), and for a topic with fast handlers.
     pub(crate) producer: Option<Producer<Ring>>,
+    /// Where messages are in the ring's arena; only for messages that are not fixed.
+    arena: Option<Box<ArenaWriter>>,
+    /// The encoded message that is pushed now; only for messages that are not fixed.
+    encoded: Vec<usize>,
     /// The fast handlers and the producer; only for a topic with fast handlers.
     handled: Option<Box<Handled>>,
     pub(crate) line: Arc<Line<PublisherValue>>,
@@ -68,6 +74,7 @@ impl Writer {
             OnStall::EvictAfter(_) | OnStall::Block => None,
         };
         let mut producer = Broadcast::producer(state.ring.clone());
+        let arena = producer.as_ref().and_then(ArenaWriter::new).map(Box::new);
         // Fast handlers run only in the publisher's process, where messages from other processes
         // have passed them already.
         let is_local = matches!(state.origin, Origin::Local);
@@ -77,6 +84,8 @@ impl Writer {
         line.set(PublisherValue::Remote, u64::from(!is_local));
         Ok(Writer {
             topic: topic.clone(),
+            arena,
+            encoded: Vec::new(),
             producer,
             handled,
             line,
@@ -153,6 +162,9 @@ impl Writer {
 
     /// Appends a message, or returns why not.
     pub(crate) fn push(&mut self, words: &[usize], length: usize) -> Result<(), NotPushed> {
+        if self.arena.is_some() {
+            return self.push_into_arena(words, length);
+        }
         let Some(producer) = &mut self.producer else {
             self.push_handled(words, length, &mut None)?;
             self.count();
@@ -171,6 +183,58 @@ impl Writer {
         }
         self.count();
         Ok(())
+    }
+
+    /// Appends a message that is not fixed, or returns why not.
+    fn push_into_arena(&mut self, words: &[usize], length: usize) -> Result<(), NotPushed> {
+        self.run_fast_handlers(words, length)?;
+        let content = loop {
+            let Writer { producer, handled, arena, state, blocked_by, .. } = self;
+            let Some((producer, arena)) = end_of(producer, handled).zip(arena.as_mut()) else {
+                return Ok(());
+            };
+            match arena.prepare(producer, words, length) {
+                Ok(content) => break content,
+                Err(full) if state.pump(full.reader.entry) => {}
+                Err(full) => {
+                    *blocked_by = Some(full.reader.entry);
+                    return Err(NotPushed::Full(full.reader.entry));
+                }
+            }
+        };
+        // There is room for the slot, which belongs to this writer alone.
+        if self.area.is_present() {
+            let length = size_of_val(&content);
+            self.push_with_area(&content, length, &mut None).map_err(NotPushed::Full)?;
+        } else if let Some(producer) = end_of(&mut self.producer, &mut self.handled) {
+            let pushed = producer.try_push(&content, size_of_val(&content));
+            pushed.map_err(|full| NotPushed::Full(full.reader.entry))?;
+        }
+        self.arena.iter_mut().for_each(|arena| arena.pushed());
+        self.count();
+        Ok(())
+    }
+
+    /// Encodes a message that is not fixed, and calls `push` with its words and its length.
+    pub(crate) fn encoded<M: Message, R>(
+        &mut self,
+        message: &M,
+        push: impl FnOnce(&mut Writer, &[usize], usize) -> R,
+    ) -> Result<R, EncodeError> {
+        let length = encoded_len(message)?;
+        let mut words = std::mem::take(&mut self.encoded);
+        let count = length.div_ceil(size_of::<usize>());
+        if words.len() < count {
+            words.resize(count, 0);
+        }
+        let room = &mut words[..count];
+        if let Some(last) = room.last_mut() {
+            *last = 0;
+        }
+        encode(message, room.as_mut_bytes())?;
+        let pushed = push(self, room, length);
+        self.encoded = words;
+        Ok(pushed)
     }
 
     /// Appends messages of `length` bytes, as many as there is room for, and returns how many.

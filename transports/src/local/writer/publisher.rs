@@ -287,13 +287,15 @@ impl<M: Message> Publisher<M> {
     // caller.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn push_fast(&mut self, message: &M) -> bool {
-        !is_large::<M>() && self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())
+        M::IS_FIXED
+            && !is_large::<M>()
+            && self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())
     }
 
     // Like `push_fast`, for a topic whose slots may have areas.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn push_fast_traced(&mut self, message: &M) -> bool {
-        self.writer.push_fast_traced(to_words(message).as_ref(), size_of::<M>())
+        M::IS_FIXED && self.writer.push_fast_traced(to_words(message).as_ref(), size_of::<M>())
     }
 
     // Not inlined: the words are in memory here, while they stay in registers in `push_fast`.
@@ -307,7 +309,11 @@ impl<M: Message> Publisher<M> {
         if self.writer.has_fast_handlers() {
             return false;
         }
-        self.writer.push(to_words(message).as_ref(), size_of::<M>()).is_ok()
+        if M::IS_FIXED {
+            return self.writer.push(to_words(message).as_ref(), size_of::<M>()).is_ok();
+        }
+        let pushed = self.writer.encoded(message, Writer::push);
+        pushed.is_ok_and(|pushed| pushed.is_ok())
     }
 
     #[cold]
@@ -339,7 +345,10 @@ impl<M: Message> Publisher<M> {
         if self.push_fast_traced(message) {
             return Ok(());
         }
-        self.writer.try_push(to_words(message).as_ref(), size_of::<M>())
+        if M::IS_FIXED {
+            return self.writer.try_push(to_words(message).as_ref(), size_of::<M>());
+        }
+        self.writer.encoded(message, Writer::try_push).map_err(Refusal::TooLong)?
     }
 
     #[inline]
@@ -347,7 +356,16 @@ impl<M: Message> Publisher<M> {
         if self.push_fast_traced(message) {
             return Poll::Ready(Ok(()));
         }
-        self.writer.poll_push(context, to_words(message).as_ref(), size_of::<M>())
+        if M::IS_FIXED {
+            return self.writer.poll_push(context, to_words(message).as_ref(), size_of::<M>());
+        }
+        let push = |writer: &mut Writer, words: &[usize], length: usize| {
+            writer.poll_push(context, words, length)
+        };
+        match self.writer.encoded(message, push) {
+            Ok(polled) => polled,
+            Err(error) => Poll::Ready(Err(Refusal::TooLong(error))),
+        }
     }
 
     // Not inlined, because the error would take stack in the caller.
@@ -473,6 +491,9 @@ impl<M: Message> Publisher<M> {
     /// no room. Fails if a fast handler refuses a message, with the number of messages before it.
     #[inline]
     fn push_some(&mut self, messages: &[M]) -> Result<usize, (usize, Refusal)> {
+        if !M::IS_FIXED {
+            return Ok(0);
+        }
         let messages = &messages[..messages.len().min(AT_ONCE)];
         match self.writer.push_all(size_of::<M>(), messages.iter().map(to_words)) {
             Some(count) => Ok(count),

@@ -1,0 +1,101 @@
+//! Topics whose messages are not fixed.
+
+use mycelium_core::message;
+use mycelium_transports::counters::Region;
+use mycelium_transports::local::{
+    Delivery, Policy, Publisher, Refusal, Schema, Subscription, Topic, TryRecv,
+};
+
+#[message(topic = "notes", id = 40, max = "64 KiB")]
+#[derive(Debug, PartialEq)]
+struct Note {
+    number: u64,
+    text: String,
+    parts: Vec<Part>,
+}
+
+#[message]
+#[derive(Debug, PartialEq)]
+enum Part {
+    Nothing,
+    Some { name: String, share: f64 },
+}
+
+fn note(number: u64, len: usize) -> Note {
+    let part = Part::Some { name: "n".repeat(len % 40), share: 0.5 };
+    Note { number, text: "t".repeat(len), parts: vec![Part::Nothing, part] }
+}
+
+fn joined(policy: Policy, capacity: usize) -> (Subscription<Note>, Publisher<Note>) {
+    let topic = Topic::new("notes", Schema::of::<Note>(), capacity, Region::new(16)).unwrap();
+    let reader = topic.subscribe("reader", policy).unwrap();
+    (reader, topic.publisher("publisher", 1).unwrap())
+}
+
+#[test]
+fn a_gating_reader_gets_each_message() {
+    let (mut reader, mut publisher) = joined(Policy::Block, 8);
+    for number in 0..2_000 {
+        let len = (number as usize * 37) % 20_000;
+        publisher.try_emit(note(number, len)).unwrap();
+        let TryRecv::Delivery(Delivery::Msg(received)) = reader.try_recv() else { panic!() };
+        assert_eq!(*received, note(number, len));
+    }
+}
+
+/// The arena is full before the slots are.
+#[test]
+fn a_full_arena_refuses_and_gives_the_message_back() {
+    let (mut reader, mut publisher) = joined(Policy::Block, 1024);
+    let mut sent = 0;
+    let error = loop {
+        match publisher.try_emit(note(sent, 50_000)) {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!((4..6).contains(&sent), "256 KiB hold {sent} messages of 50,000 bytes");
+    assert_eq!(error.refusal, Refusal::Full { by: "reader".into() });
+    assert_eq!(error.message, note(sent, 50_000));
+    for number in 0..sent {
+        let TryRecv::Delivery(Delivery::Msg(received)) = reader.try_recv() else { panic!() };
+        assert_eq!(received.number, number);
+    }
+    assert!(matches!(reader.try_recv(), TryRecv::Empty));
+    publisher.try_emit(note(sent, 50_000)).unwrap();
+}
+
+#[test]
+fn an_observer_is_told_what_gave_way() {
+    let (mut reader, mut publisher) = joined(Policy::DropOldest, 1024);
+    for number in 0..20 {
+        publisher.try_emit(note(number, 50_000)).unwrap();
+    }
+    let (mut received, mut missed) = (0, 0);
+    loop {
+        match reader.try_recv() {
+            TryRecv::Delivery(Delivery::Msg(message)) => {
+                assert_eq!(*message, note(received + missed, 50_000));
+                received += 1;
+            }
+            TryRecv::Delivery(Delivery::Gap(gap)) => missed += gap.count,
+            TryRecv::Empty | TryRecv::Closed => break,
+        }
+    }
+    assert_eq!(received + missed, 20);
+    assert!((4..6).contains(&received), "{received} are left");
+}
+
+#[test]
+fn a_message_that_is_too_long_is_refused() {
+    let (_reader, mut publisher) = joined(Policy::Block, 8);
+    let error = publisher.try_emit(note(0, 70_000)).unwrap_err();
+    assert!(matches!(error.refusal, Refusal::TooLong(_)), "{error}");
+    assert_eq!(error.message, note(0, 70_000));
+    let text = error.to_string();
+    assert!(
+        text.starts_with("topic `notes`: message `Note` has 70128 bytes, but may have 65536"),
+        "{text}"
+    );
+    assert!(text.ends_with("[M0355]"), "{text}");
+}
