@@ -158,7 +158,31 @@ pub struct VariantDescriptor {
     pub value: i128,
 }
 
+impl Descriptor {
+    /// Returns whether all messages have the same size, and are their own encoding.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.fields.iter().all(|field| field.ty.is_fixed())
+    }
+}
+
 impl FieldType {
+    fn is_fixed(&self) -> bool {
+        match self {
+            Self::Array { item, .. } | Self::List { item, .. } => item.is_fixed(),
+            // A tuple has the layout of a struct, but is not fixed.
+            Self::Struct(descriptor) => descriptor.is_fixed() && descriptor.name != "tuple",
+            Self::Duration
+            | Self::IpAddr
+            | Self::Option { .. }
+            | Self::String
+            | Self::Sequence { .. }
+            | Self::Map { .. }
+            | Self::Choice(_) => false,
+            _ => true,
+        }
+    }
+
     /// Returns the size of a value of this type, in bytes.
     ///
     /// # Examples

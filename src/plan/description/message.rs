@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use mycelium_core::ring::broadcast::CONTENT;
 use mycelium_core::descriptor::{
     Descriptor, Digest, EnumDescriptor, FieldDescriptor, FieldType, VariantDescriptor,
 };
@@ -95,7 +96,11 @@ impl MessageForm {
             ));
         }
         let path = if self.path.is_empty() { descriptor.name } else { kept(&self.path)? };
-        Ok(Schema { id: self.id, digest, size: descriptor.size, descriptor, path })
+        let is_fixed = descriptor.is_fixed();
+        let size = if is_fixed { descriptor.size } else { size_of::<[usize; CONTENT]>() };
+        // A description does not say the longest message; this program has none of them.
+        let longest = descriptor.size.max(64 << 10);
+        Ok(Schema { id: self.id, digest, size, longest, is_fixed, descriptor, path })
     }
 }
 
