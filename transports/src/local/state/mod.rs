@@ -23,7 +23,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use mycelium_core::doorbell::{Doorbell, SleepWord, announce, ring_each};
-use mycelium_core::ring::broadcast::{Claim, Consumer, Producer};
+use mycelium_core::ring::broadcast::{ArenaWriter, Claim, Consumer, Producer};
 
 use super::ring::numbering::{KnownNumbering, Numbering};
 use super::ring::ready::{ReadyBit, ReadyList, Slot};
@@ -168,7 +168,11 @@ struct PumpEnds {
     known: Option<KnownNumbering>,
     /// The writing end of the subscription's ring; `None` after the end of the publisher.
     target: Option<Producer<Ring>>,
+    /// The target's arena; only for messages that are not fixed.
+    arena: Option<ArenaWriter>,
     words: Box<[usize]>,
+    /// The message that is moved, if it is not fixed.
+    body: Box<[usize]>,
     /// Whether the last message was marked as redelivered.
     redelivered: bool,
 }

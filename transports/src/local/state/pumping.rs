@@ -12,7 +12,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, Layout, Peek, Producer};
+use mycelium_core::ring::broadcast::{
+    ArenaWriter, Broadcast, CONTENT, Consumer, Layout, Peek, Producer,
+};
 
 use super::{Edge, Origin, PublisherState, Pump, PumpEnds, PumpEntry};
 use crate::counters::{EdgeValue, Line};
@@ -95,15 +97,25 @@ impl Pump {
         line: Arc<Line<EdgeValue>>,
     ) -> Option<(Arc<Pump>, Ring)> {
         let layout = source.ring.layout();
+        let arena_words = layout.arena_words();
         let layout = Layout::exact(layout.capacity(), layout.message_bytes());
+        let layout = match arena_words {
+            0 => layout,
+            words => layout.with_arena(words * size_of::<usize>()),
+        };
         let target = ring::private(layout)?;
+        let producer = Broadcast::producer(target.clone());
+        let arena = producer.as_ref().and_then(ArenaWriter::new);
         let place = end.cursor();
         let known = source.origin.numbering().map(|numbering| numbering.join(place));
         let first = known.as_ref().map_or(place as u64, |known| known.sequence(place));
         let ends = PumpEnds {
             source: Some(end),
             known,
-            target: Broadcast::producer(target.clone()),
+            // The longest message takes half of an arena.
+            body: vec![0; arena_words / 2].into(),
+            arena,
+            target: producer,
             words: vec![0; layout.message_bytes().div_ceil(size_of::<usize>())].into(),
             redelivered: false,
         };
@@ -120,7 +132,8 @@ impl Pump {
     #[cold]
     fn run(&self) -> bool {
         let mut ends = lock(&self.ends);
-        let PumpEnds { source: Some(source), known, target: end, words, redelivered } = &mut *ends
+        let PumpEnds { source: Some(source), known, target: end, arena, words, body, redelivered } =
+            &mut *ends
         else {
             return false;
         };
@@ -131,7 +144,10 @@ impl Pump {
         let (mut room, mut dropped) = (target.room(), 0);
         let (mut has_changed, mut is_over) = (false, false);
         for _ in 0..=source.depth() {
-            let peek = source.peek(words);
+            let peek = match arena {
+                Some(_) => source.peek_body(words, body),
+                None => source.peek(words),
+            };
             if !matches!(peek, Peek::Gap { .. })
                 && let Some((missed, reason)) = self.missed(known, source.cursor())
             {
@@ -142,6 +158,22 @@ impl Pump {
             match peek {
                 Peek::Message { .. } if room == 0 => dropped += 1,
                 Peek::Message { length, .. } => {
+                    let length = match arena {
+                        Some(arena) => {
+                            let words_of_body = &body[..length.div_ceil(size_of::<usize>())];
+                            let Ok(content) = arena.prepare(target, words_of_body, length) else {
+                                dropped += 1;
+                                source.advance();
+                                has_changed = true;
+                                continue;
+                            };
+                            self.skip(target, std::mem::take(&mut dropped), GapReason::Dropped);
+                            words[..CONTENT].copy_from_slice(&content);
+                            arena.pushed();
+                            size_of_val::<[usize]>(words)
+                        }
+                        None => length,
+                    };
                     let is_again = known.as_ref().is_some_and(|known| known.redelivered);
                     if std::mem::replace(redelivered, is_again) != is_again {
                         self.numbering.mark(target.sequence(), is_again);

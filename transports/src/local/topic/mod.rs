@@ -231,7 +231,7 @@ impl Topic {
 
     pub(crate) fn check_key(&self, options: SubscribeOptions) -> Result<(), TopicError> {
         match options.policy {
-            Policy::LatestByKey(key) if !key.is_of(&self.schema) => {
+            Policy::LatestByKey(key) if !key.is_of(&self.schema) || !self.schema.is_fixed => {
                 Err(TopicError::Key { topic: self.name.clone(), carries: self.schema })
             }
             _ => Ok(()),

@@ -86,6 +86,33 @@ fn an_observer_is_told_what_gave_way() {
     assert!((4..6).contains(&received), "{received} are left");
 }
 
+/// The oldest messages stay; what has no room is dropped and told.
+#[test]
+fn a_drop_newest_reader_keeps_the_oldest() {
+    let (mut reader, mut publisher) = joined(Policy::DropNewest, 1024);
+    for number in 0..20 {
+        publisher.try_emit(note(number, 50_000)).unwrap();
+    }
+    publisher.try_emit(note(20, 3)).unwrap();
+    let (mut next, mut missed) = (0, 0);
+    loop {
+        match reader.try_recv() {
+            TryRecv::Delivery(Delivery::Msg(message)) => {
+                let len = if next == 20 { 3 } else { 50_000 };
+                assert_eq!(*message, note(next, len));
+                next += 1;
+            }
+            TryRecv::Delivery(Delivery::Gap(gap)) => {
+                next += gap.count;
+                missed += gap.count;
+            }
+            TryRecv::Empty | TryRecv::Closed => break,
+        }
+    }
+    assert_eq!(next, 21);
+    assert!((5..17).contains(&missed), "{missed} dropped");
+}
+
 #[test]
 fn a_message_that_is_too_long_is_refused() {
     let (_reader, mut publisher) = joined(Policy::Block, 8);
@@ -94,7 +121,7 @@ fn a_message_that_is_too_long_is_refused() {
     assert_eq!(error.message, note(0, 70_000));
     let text = error.to_string();
     assert!(
-        text.starts_with("topic `notes`: message `Note` has 70128 bytes, but may have 65536"),
+        text.starts_with("topic `notes`: message `Note` has 70072 bytes, but may have 65536"),
         "{text}"
     );
     assert!(text.ends_with("[M0355]"), "{text}");
