@@ -66,7 +66,9 @@ impl Feed {
         let origin = Origin::Remote(Numbering::new(first, topic.capacity()));
         let writer = Writer::join(topic, name, epoch, origin, line)?;
         writer.line.set(PublisherValue::Sent, first);
-        let words = vec![0; topic.schema().size.div_ceil(size_of::<usize>())].into();
+        let schema = topic.schema();
+        let longest = if schema.is_fixed { schema.size } else { schema.longest };
+        let words = vec![0; longest.div_ceil(size_of::<usize>())].into();
         Ok(Feed {
             writer,
             sent: 0,
@@ -104,6 +106,12 @@ impl Feed {
     ) -> Result<(), FeedError> {
         self.check_size(message.len())?;
         self.mark(redelivered);
+        if self.writer.arena.is_some() {
+            let words = copy_to_words(&mut self.words, message);
+            self.writer.push_into_arena_with(words, message.len(), metadata)?;
+            self.count(1);
+            return Ok(());
+        }
         let area = self.writer.state.area;
         let Some(producer) = &mut self.writer.producer else {
             return Err(FeedError::Ended);
@@ -250,10 +258,18 @@ impl Feed {
         self.writer.state.lose();
     }
 
-    /// Returns the size of the topic's messages in bytes.
+    /// Returns the size of the topic's messages in bytes, or of the longest one.
     #[must_use]
     pub fn message_bytes(&self) -> usize {
-        self.writer.topic.schema().size
+        let schema = self.writer.topic.schema();
+        if schema.is_fixed { schema.size } else { schema.longest }
+    }
+
+    /// Returns whether a message of the topic may have this number of bytes.
+    #[must_use]
+    pub fn accepts(&self, bytes: usize) -> bool {
+        let most = self.message_bytes();
+        bytes == most || bytes < most && !self.writer.topic.schema().is_fixed
     }
 
     /// Returns the number of pushed messages.
@@ -265,7 +281,7 @@ impl Feed {
     #[inline]
     fn check_size(&self, found: usize) -> Result<(), FeedError> {
         let expected = self.message_bytes();
-        if expected == found { Ok(()) } else { Err(FeedError::Size { expected, found }) }
+        if self.accepts(found) { Ok(()) } else { Err(FeedError::Size { expected, found }) }
     }
 
     /// Records whether the messages from the next one on are redelivered, if this changes.
@@ -503,6 +519,11 @@ fn push_with_area(
 /// Copies a message of any alignment. The bytes after its end stay zero.
 #[inline(never)]
 fn copy_to_words<'a>(words: &'a mut [usize], message: &[u8]) -> &'a [usize] {
+    let count = message.len().div_ceil(size_of::<usize>()).min(words.len());
+    let words = &mut words[..count];
+    if let Some(last) = words.last_mut() {
+        *last = 0;
+    }
     if let Some(bytes) = words.as_mut_bytes().get_mut(..message.len()) {
         bytes.copy_from_slice(message);
     }

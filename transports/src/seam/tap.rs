@@ -187,6 +187,8 @@ pub struct TapStream<T = ()> {
     line: Arc<Line<EdgeValue>>,
     /// A copy of the last message, if it cannot be read in the ring.
     words: Box<[usize]>,
+    /// The last message, if it is not fixed.
+    body: Box<[usize]>,
     /// The gaps between the first kept message and the next message, in their order.
     gaps: VecDeque<Missed>,
     /// The next message at the time when this reader joined. The stream may start with earlier
@@ -240,12 +242,15 @@ impl<T> TapStream<T> {
     fn new(edge: Edge, membership: &Membership, busy: Option<BusyGuard>, state: T) -> Self {
         let Membership { topic, state: subscriber, .. } = membership;
         let Edge { publisher, consumer, line, gates_from, was_evicted: eviction, .. } = edge;
+        let schema = *topic.schema();
+        let longest = if schema.is_fixed { 0 } else { schema.longest };
         TapStream {
             state,
+            body: vec![0; longest.div_ceil(size_of::<usize>())].into(),
             topic: topic.clone(),
             subscriber: subscriber.clone(),
             busy,
-            schema: *topic.schema(),
+            schema,
             line,
             words: Box::default(),
             gaps: VecDeque::new(),
@@ -312,7 +317,7 @@ impl<T> TapStream<T> {
             Reading::There(_) | Reading::Nobody => return TapItem::Empty,
         };
         // A gating reader copies nothing if its messages stay in the ring.
-        let borrows = reader.can_borrow();
+        let borrows = reader.can_borrow() && self.schema.is_fixed;
         let (size, content) =
             (self.schema.size, self.publisher.0.area.content_bytes(self.schema.size));
         let bytes = if borrows { 0 } else { content };
@@ -320,7 +325,17 @@ impl<T> TapStream<T> {
             self.words = vec![0; bytes.div_ceil(size_of::<usize>())].into();
         }
         let words: &mut [usize] = if borrows { &mut [] } else { &mut self.words };
-        match reader.peek(words) {
+        let peek = match self.schema.is_fixed {
+            true => reader.peek(words),
+            false => reader.peek_body(words, &mut self.body),
+        };
+        match peek {
+            Peek::Message { length, .. } if !self.schema.is_fixed => {
+                let slot = item(&self.topic, self.words.as_bytes(), size, content);
+                let TapItem::Message(_, metadata) = slot else { return slot };
+                let message = self.body.as_bytes().get(..length).unwrap_or_default();
+                TapItem::Message(message, metadata)
+            }
             Peek::Message { .. } if borrows => {
                 let [slot, _] = reader.borrow(reader.cursor(), 1).unwrap_or_default();
                 item(&self.topic, content_of(slot), size, content)
@@ -348,7 +363,7 @@ impl<T> TapStream<T> {
     /// and have no metadata.
     #[must_use]
     pub fn ready(&self, most: usize) -> usize {
-        let Some(reader) = self.here() else { return 0 };
+        let Some(reader) = self.here().filter(|_| self.schema.is_fixed) else { return 0 };
         let ready = reader.ready(most);
         if !self.publisher.0.area.is_present() {
             return ready;

@@ -15,6 +15,7 @@
 
 use alloc::boxed::Box;
 
+use super::entry::Claim;
 use super::storage::{Full, Storage};
 use super::{Broadcast, BroadcastHandle, Consumer, Peek, Producer, Word};
 use crate::ring::is_after;
@@ -122,6 +123,15 @@ impl ArenaWriter {
         Ok(content)
     }
 
+    /// Returns how many of the longest messages the arena has room for, by the exact positions of
+    /// the readers. One less than fit in all, because a message may have to skip the end of the
+    /// area.
+    pub fn room<H: BroadcastHandle>(&mut self, producer: &Producer<H>, longest: usize) -> usize {
+        self.look(producer, producer.sequence());
+        let words = longest.div_ceil(WORD).max(1);
+        (self.limit.wrapping_sub(self.head) / words).saturating_sub(1)
+    }
+
     /// Keeps the bytes of the message that was prepared last, because its slot was pushed.
     pub fn pushed(&mut self) {
         self.head = self.end;
@@ -143,17 +153,24 @@ impl ArenaWriter {
         let start = self.head.wrapping_add(skipped);
         let end = start.wrapping_add(words);
         if is_after(end, self.limit) {
-            // With the fence of a check for room: a reader that joins meanwhile either is seen, or
-            // starts at the tail, whose bytes are not reached before the next check.
-            let (limit, reader) = producer.ring.room(next, true);
-            let kept = limit.wrapping_sub(producer.ring.capacity());
-            self.limit = self.start_of(kept, next).wrapping_add(self.size);
+            let reader = self.look(producer, next);
             if is_after(end, self.limit) {
                 return Err(Full { reader });
             }
         }
         self.give_up_before(producer, end.wrapping_sub(self.size), next);
         Ok(start)
+    }
+
+    /// Finds out how far the writer may store, and returns the slowest reader.
+    ///
+    /// With the fence of a check for room: a reader that joins meanwhile either is seen, or starts
+    /// at the tail, whose bytes are not reached before the next check.
+    fn look<H: BroadcastHandle>(&mut self, producer: &Producer<H>, next: usize) -> Claim {
+        let (limit, reader) = producer.ring.room(next, true);
+        let kept = limit.wrapping_sub(producer.ring.capacity());
+        self.limit = self.start_of(kept, next).wrapping_add(self.size);
+        reader
     }
 
     /// Invalidates the stamps of the messages that begin before this place.

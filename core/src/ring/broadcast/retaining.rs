@@ -207,6 +207,12 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         self.held.reader.peek(message)
     }
 
+    /// Does the same as [`Consumer::peek_body`].
+    #[cfg(feature = "alloc")]
+    pub fn peek_body(&mut self, content: &mut [usize], message: &mut [usize]) -> Peek {
+        self.held.reader.peek_body(content, message)
+    }
+
     /// Does the same as [`Consumer::advance`], and retains the message.
     #[inline]
     pub fn advance(&mut self) -> bool {

@@ -213,8 +213,8 @@ impl IncomingStream {
         frame: &FrameView<'_>,
         metadata: Metadata,
     ) -> Result<bool, CloseReason> {
-        let total = self.publisher.message_bytes();
-        if total != fragment.total as usize {
+        let total = fragment.total as usize;
+        if !self.publisher.accepts(total) {
             return Err(CloseReason::Protocol);
         }
         if fragment.offset == 0 {

@@ -18,7 +18,7 @@ use mycelium_core::ring::broadcast::{ArenaWriter, Broadcast, Producer};
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
-use super::metadata::AreaSource;
+use super::metadata::{AreaSource, Metadata};
 use super::ring::shared::{Ring, SharedRing};
 use super::state::stall::{OnStall, StallLimit};
 use super::state::{Origin, PublisherState, ReaderEntry};
@@ -26,7 +26,7 @@ use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudge
 use super::topic::Topic;
 use super::topic::fast_handler::Handled;
 use super::trace::{Area, TraceArea, TracedMessage};
-use super::values::{Refusal, TopicError};
+use super::values::{FeedError, Refusal, TopicError};
 use crate::counters::{Line, PublisherValue};
 
 /// The only writer of its ring. Dropping it ends the publisher; its messages are still delivered.
@@ -36,7 +36,7 @@ pub(crate) struct Writer {
     /// `None` after [`close`](Writer::close), and for a topic with fast handlers.
     pub(crate) producer: Option<Producer<Ring>>,
     /// Where messages are in the ring's arena; only for messages that are not fixed.
-    arena: Option<Box<ArenaWriter>>,
+    pub(crate) arena: Option<Box<ArenaWriter>>,
     /// The encoded message that is pushed now; only for messages that are not fixed.
     encoded: Vec<usize>,
     /// The fast handlers and the producer; only for a topic with fast handlers.
@@ -212,6 +212,33 @@ impl Writer {
         }
         self.arena.iter_mut().for_each(|arena| arena.pushed());
         self.count();
+        Ok(())
+    }
+
+    /// Appends a message that is not fixed and comes from another process, without counting it.
+    pub(crate) fn push_into_arena_with(
+        &mut self,
+        words: &[usize],
+        length: usize,
+        metadata: Metadata,
+    ) -> Result<(), FeedError> {
+        let Some((producer, arena)) = self.producer.as_mut().zip(self.arena.as_mut()) else {
+            return Err(FeedError::Ended);
+        };
+        let content = loop {
+            match arena.prepare(producer, words, length) {
+                Ok(content) => break content,
+                Err(full) if self.state.pump(full.reader.entry) => {}
+                Err(_) => return Err(FeedError::Full),
+            }
+        };
+        // There is room for the slot, which belongs to this writer alone.
+        let mut grant = producer.grant().map_err(|_| FeedError::Full)?;
+        let area = self.area.is_present().then(|| metadata.to_area().unwrap_or(Area::EMPTY));
+        let area = area.as_ref().map_or(&[][..], Area::words);
+        grant.write_parts([&content, area], self.area.content_bytes(size_of_val(&content)));
+        grant.commit();
+        arena.pushed();
         Ok(())
     }
 
@@ -496,7 +523,12 @@ impl Writer {
             }
         };
         self.state.show_high_water(&self.line);
-        room
+        let longest = self.topic.schema().longest;
+        let Writer { producer, handled, arena, .. } = self;
+        match end_of(producer, handled).zip(arena.as_mut()) {
+            Some((producer, arena)) => room.min(arena.room(producer, longest)),
+            None => room,
+        }
     }
 
     /// Whether the ring has room that the readers have not published yet.
