@@ -177,8 +177,51 @@ pub struct Interest {
     pub mode: ReaderMode,
     /// Where a stream starts if this side does not know it.
     pub start: ReaderStart,
-    /// The number of messages of each stream that this side has room for, at least one.
+    /// The credit of each new stream, at least one.
     pub window: u32,
+    /// What a message uses of the credit.
+    pub unit: Unit,
+}
+
+/// What a message uses of its stream's credit: one for each message, or one for each begun number
+/// of bytes, if messages differ in length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// The unit has 2^bits bytes.
+    bits: u8,
+}
+
+impl Unit {
+    /// Every message uses one credit.
+    pub const MESSAGE: Unit = Unit { bits: 63 };
+
+    /// Creates a unit of this number of bytes, rounded up to a power of two.
+    #[must_use]
+    pub const fn of_bytes(bytes: u32) -> Unit {
+        Unit { bits: (u64::BITS - (bytes as u64).saturating_sub(1).leading_zeros()) as u8 }
+    }
+
+    /// Returns the unit of 2^bits bytes.
+    pub(super) fn of_bits(bits: u16) -> Unit {
+        Unit { bits: bits.min(63) as u8 }
+    }
+
+    pub(super) fn bits(self) -> u16 {
+        self.bits.into()
+    }
+
+    /// Returns the credit that a message of `length` bytes uses, at least one.
+    #[must_use]
+    #[inline(always)]
+    pub const fn cost(self, length: usize) -> u64 {
+        1 + ((length as u64).saturating_sub(1) >> self.bits)
+    }
+
+    /// Returns how many messages of `length` bytes this credit is enough for.
+    #[inline]
+    pub(super) fn messages(self, credit: u64, length: usize) -> u64 {
+        if self == Unit::MESSAGE { credit } else { credit / self.cost(length) }
+    }
 }
 
 impl Interest {
@@ -189,7 +232,8 @@ impl Interest {
     pub fn of<M: Message>(mode: ReaderMode, window: u32) -> Result<Interest, TooLong> {
         let topic = Name::try_from(M::TOPIC)?;
         let start = ReaderStart::Next;
-        Ok(Interest { topic, type_id: M::ID, digest: M::DIGEST, mode, start, window })
+        let unit = Unit::MESSAGE;
+        Ok(Interest { topic, type_id: M::ID, digest: M::DIGEST, mode, start, window, unit })
     }
 }
 

@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use super::config::Unit;
 use super::control::{Control, Hello, MAX_CONTROL, text};
 use super::error::{CloseReason, LinkError};
 use super::event::{Event, Input};
@@ -74,7 +75,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 refused = Some(reason);
                 break;
             }
-            stream.received_one(now, &frame);
+            stream.received_one(now, &frame, frame.payload().len());
             rest = next;
         }
         let used = bytes.len() - rest.len();
@@ -170,14 +171,15 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 found: sequence,
             });
         }
-        if stream.used >= stream.granted_sent {
+        let fragment = frame.fragment();
+        let length = fragment.map_or(frame.payload().len(), |fragment| fragment.total as usize);
+        if !stream.has_credit(length) {
             return Err(LinkError::Credit { stream: number });
         }
-        let fragment = frame.fragment();
         if !stream.unsubscribed || fragment.is_some() || stream.open.is_some() {
             return self.input_fragment(now, number, frame, fragment);
         }
-        stream.received_one(now, &frame);
+        stream.received_one(now, &frame, length);
         self.schedule_confirm(now);
         self.discard(number, 1)?;
         Ok(None)
@@ -256,6 +258,11 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             Control::Gap(gap) => self.on_gap(now, number, sequence, gap),
             Control::End(_) => self.on_end(number, sequence),
             Control::Window(window) => self.on_window(number, sequence, window.granted.get()),
+            Control::Unit(unit) => {
+                let bits = Unit::of_bits(unit.bits.get());
+                self.next_unit = Some((unit.subscription.get(), bits));
+                Ok(None)
+            }
             Control::Features(features) => {
                 self.peer.features = features.bits.get();
                 Ok(None)

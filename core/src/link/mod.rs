@@ -80,7 +80,8 @@ use core::time::Duration;
 use heapless::Vec;
 
 pub use config::{
-    Batching, Config, ConfigError, Confirms, Interest, ReaderMode, ReaderStart, UnsubscribeProgress,
+    Batching, Config, ConfigError, Confirms, Interest, ReaderMode, ReaderStart, Unit,
+    UnsubscribeProgress,
 };
 pub use control::Name;
 pub use error::{CloseReason, FragmentError, LinkError, RejectReason, RunError, SendError};
@@ -122,6 +123,8 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     partial: usize,
     /// The number of incoming streams that have finished.
     finished_streams: u64,
+    /// The unit of the subscription that the next frame makes.
+    next_unit: Option<(u32, Unit)>,
     /// The run to which the next bytes of the peer belong.
     incoming_run: Option<IncomingRun>,
     /// The last number given to an interest or a stream.
@@ -172,7 +175,7 @@ const MIN_FRAGMENT: usize = HEADER_LEN + MOST_EXTENSIONS + 16 + 8;
 impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     /// The size of the smallest send buffer.
     pub const MIN_BUFFER: usize = {
-        let topic = MAX_CONTROL + STREAMS * (HEADER_LEN + size_of::<Resume>());
+        let topic = 2 * MAX_CONTROL + STREAMS * (HEADER_LEN + size_of::<Resume>());
         // Room for two fragments, because one uses at most half of the room for messages.
         CONTROL_RESERVE + if topic > 2 * MIN_FRAGMENT { topic } else { 2 * MIN_FRAGMENT }
     };
@@ -203,6 +206,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             confirm_at: None,
             partial: 0,
             finished_streams: 0,
+            next_unit: None,
             incoming_run: None,
             last_number: 0,
             last_number_before: 0,
@@ -363,7 +367,8 @@ mod tests {
         let topic = Name::truncated("topic");
         let (type_id, digest, mode, window) = (1, Digest([0; 16]), ReaderMode::Gating, 4);
         let start = ReaderStart::Next;
-        let interest = Interest { topic, type_id, digest, mode, start, window };
+        let interest =
+            Interest { topic, type_id, digest, mode, start, window, unit: Unit::MESSAGE };
         reader.last_number = u32::MAX - 1;
         reader.subscribe(interest).unwrap();
         assert_eq!(reader.subscribe(interest), Err(SendError::Numbers));

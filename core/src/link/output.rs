@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use zerocopy::{Immutable, IntoBytes};
 
-use super::config::{Batching, Config, ConfigError, Interest};
+use super::config::{Batching, Config, ConfigError, Interest, Unit};
 use super::control::{
-    Accept, CLOSE_RESERVE, Close, FEATURES, Features, Left, MAX_CONTROL, MEMORY, Name, Ping, Pong,
-    Reject, Resume, Subscribe, Unsubscribe, Window,
+    self, Accept, CLOSE_RESERVE, Close, FEATURES, Features, Left, MAX_CONTROL, MEMORY, Name, Ping,
+    Pong, Reject, Resume, Subscribe, Unsubscribe, Window,
 };
 use super::error::{CloseReason, LinkError, SendError};
 use super::event::Transmit;
@@ -203,12 +203,15 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let Some((id, interest)) = interests.at(place) else { return true };
         if interest.is_due() {
             let resumes = incoming.iter().filter(|(_, stream)| stream.interest == id).count();
-            let needed = MAX_CONTROL + resumes * (HEADER_LEN + size_of::<Resume>());
+            let needed = 2 * MAX_CONTROL + resumes * (HEADER_LEN + size_of::<Resume>());
             if out.room() < CLOSE_RESERVE + needed {
                 return false;
             }
             let number = id.number();
-            let Interest { topic, type_id, digest, mode, start, window } = interest.interest;
+            let Interest { topic, type_id, digest, mode, start, window, unit } = interest.interest;
+            if unit != Unit::MESSAGE {
+                out.queue_control(now, 0, 0, &control::Unit::new(unit.bits(), number));
+            }
             let resumes = resumes as u16; // at most `STREAMS`
             let (mode, start) = (mode as u8, start as u8);
             let subscribe =

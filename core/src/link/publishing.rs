@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use super::Link;
-use super::config::{ReaderMode, ReaderStart};
+use super::config::{ReaderMode, ReaderStart, Unit};
 use super::control::{
     CONTROL_RESERVE, End, Gap, Gone, Name, PIECE, Piece, Resume, Stream, Subscribe, text,
 };
@@ -78,7 +78,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(SendError::Streams { limit });
         }
         self.queue_due(now);
-        let ExportEntry { type_id, window, .. } = *self.exports.get(export)?;
+        let ExportEntry { type_id, window, unit, .. } = *self.exports.get(export)?;
         let number = self.next_number().ok_or(SendError::Numbers)?;
         let stream = Stream::new(0, export.number(), epoch, keeps, 0, publisher);
         self.send_control(now, number, first, &stream)?;
@@ -92,7 +92,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         // confirmed, or an end would remove the entry too early.
         let confirmed = if known.is_some() { first.saturating_sub(1) } else { first };
         let (next, sent, state, open) = (first, 0, OutgoingState::Live, None);
-        let stream = Outgoing { export, type_id, next, confirmed, granted, sent, state, open };
+        let stream =
+            Outgoing { export, type_id, next, confirmed, granted, sent, unit, state, open };
         self.outgoing.insert(number, stream).ok_or(SendError::Streams { limit })
     }
 
@@ -129,7 +130,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Returns the credit of a stream: how many messages it may send now.
+    /// Returns the credit of a stream, in its [`Unit`].
     #[must_use]
     #[inline]
     pub fn credit(&mut self, stream: OutgoingId) -> u64 {
@@ -169,7 +170,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let longest = self.longest(envelope);
         let capacity = self.out.capacity();
         let entry = self.outgoing.get(stream)?;
-        entry.check()?;
+        entry.check(payload.len())?;
         if entry.open.is_some() {
             return Err(SendError::Open);
         }
@@ -191,7 +192,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         // Cannot fail, because the frame fits.
         self.out.append(now, needed, |place| _ = write_frame(place, &envelope, fixed_len, payload));
-        entry.sent_one();
+        entry.sent_one(payload.len());
         Ok(())
     }
 
@@ -336,7 +337,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let topic = text(&subscribe.topic)?;
         let (type_id, resumes) = (subscribe.type_id.get(), subscribe.resumes.get());
         let (window, state) = (subscribe.window.get(), ExportState::Undecided);
-        let entry = ExportEntry { type_id, window, resumes, state };
+        let unit = self.next_unit.take().filter(|(subscription, _)| *subscription == number);
+        let unit = unit.map_or(Unit::MESSAGE, |(_, unit)| unit);
+        let entry = ExportEntry { type_id, window, unit, resumes, state };
         let export =
             self.exports.insert(number, entry).ok_or(LinkError::TooMany { limit: TOPICS })?;
         let digest = Digest(subscribe.digest);
@@ -381,7 +384,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let Some((export, entry)) = self.exports.numbered(number) else {
             // A reject frame crossed this frame on the way. `Left` must be sent all the same.
             let state = ExportState::LeftDue;
-            let entry = ExportEntry { type_id: 0, window: 0, resumes: 0, state };
+            let entry =
+                ExportEntry { type_id: 0, window: 0, unit: Unit::MESSAGE, resumes: 0, state };
             return match self.exports.insert(number, entry) {
                 Some(_) => Ok(None),
                 None => Err(LinkError::TooMany { limit: TOPICS }),

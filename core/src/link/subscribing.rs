@@ -73,7 +73,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(UnsubscribeProgress::Pending)
     }
 
-    /// Grants credit for `count` more messages of a stream, at most up to its window.
+    /// Grants `count` more credit to a stream, in its [`Unit`], at most up to its window.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the stream does not exist or has ended.
@@ -213,7 +213,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let publisher = text(&frame.publisher)?;
         let (epoch, keeps) = (frame.epoch.get(), frame.keeps.get());
         let (interest, entry) = self.sent_interest(frame.subscription.get())?;
-        let InterestEntry { interest: Interest { type_id, window, .. }, state, .. } = *entry;
+        let InterestEntry { interest: Interest { type_id, window, unit, .. }, state, .. } = *entry;
         if self.incoming.find(|known| known.remote == Some(remote)).is_some() {
             return Err(LinkError::SecondStream { number: remote });
         }
@@ -248,6 +248,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             epoch,
             next: first,
             window,
+            unit,
             // The peer has credit for the whole window.
             granted: window.into(),
             granted_sent: window.into(),

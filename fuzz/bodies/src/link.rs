@@ -7,6 +7,7 @@ use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
     CloseReason, Config, Event, ExportId, IncomingId, Interest, InterestId, Link, LinkError, Name,
     OutgoingId, ReaderMode, ReaderStart, RejectReason, RunBytes, RunShape, SendError, Transmit,
+    Unit,
 };
 use mycelium_core::{Digest, Envelope};
 
@@ -121,6 +122,7 @@ impl Pair<'_> {
             mode: ReaderMode::Gating,
             start: ReaderStart::Oldest,
             window: 4,
+            unit: Unit::MESSAGE,
         };
         self.interests.extend(self.links[1].subscribe(interest));
     }

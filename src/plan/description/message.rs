@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use mycelium_core::ring::broadcast::CONTENT;
 use mycelium_core::descriptor::{
     Descriptor, Digest, EnumDescriptor, FieldDescriptor, FieldType, VariantDescriptor,
 };
+use mycelium_core::ring::broadcast::CONTENT;
 use mycelium_transports::local::Schema;
 use serde::{Deserialize, Serialize};
 

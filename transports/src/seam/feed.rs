@@ -9,6 +9,7 @@ use mycelium_core::link::RunShape;
 use mycelium_core::ring::broadcast::{Full, Producer};
 use zerocopy::{FromBytes, IntoBytes};
 
+use super::credit::Credit;
 use crate::counters::{Line, PublisherValue};
 use crate::local::Metadata;
 use crate::local::ring::MappedRing;
@@ -28,6 +29,7 @@ use crate::sync::Ordering;
 /// Readers are woken by [`flush`](Feed::flush), not by a push.
 pub struct Feed {
     writer: Writer,
+    credit: Credit,
     /// The number of pushed messages.
     sent: u64,
     /// The sequence of the publisher's next message.
@@ -71,6 +73,7 @@ impl Feed {
         let words = vec![0; longest.div_ceil(size_of::<usize>())].into();
         Ok(Feed {
             writer,
+            credit: Credit::of(topic),
             sent: 0,
             next: first,
             redelivered: false,
@@ -183,10 +186,17 @@ impl Feed {
         self.writer.line.set(PublisherValue::Sent, self.next);
     }
 
-    /// Returns the number of messages for which the gating subscriptions leave room.
+    /// Returns the credit for which the gating subscriptions leave room.
     #[must_use]
     pub fn room(&mut self) -> usize {
-        self.writer.room()
+        let slots = self.writer.room();
+        self.credit.of_room(slots, self.writer.arena_room())
+    }
+
+    /// Returns the credit of the remote publisher while the feed's ring is empty.
+    #[must_use]
+    pub fn credit(&self) -> Credit {
+        self.credit
     }
 
     /// Returns the sequence of the first message that a gating subscription still needs. If none

@@ -57,6 +57,7 @@
 //!    the node, or has left some, this is an error of the node, M0062.
 
 mod control;
+mod credit;
 mod feed;
 mod moved;
 mod tap;
@@ -64,6 +65,7 @@ mod transport;
 
 pub use control::Control;
 pub(crate) use control::{BusyGuard, PeerEnd, Phase};
+pub use credit::Credit;
 pub use feed::{Feed, MappedFeed};
 pub use tap::{Tap, TapItem, TapStream};
 pub use transport::{Audience, Capabilities, Ends, Transport};

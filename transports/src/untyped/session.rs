@@ -13,7 +13,7 @@ use mycelium_core::FrameView;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, ReaderStart,
-    RejectReason, SendError,
+    RejectReason, SendError, Unit,
 };
 use mycelium_executor::{Executor, SendFuture};
 
@@ -279,6 +279,7 @@ impl Session {
             mode: ReaderMode::Observing,
             start,
             window: u32::try_from(window).unwrap_or(u32::MAX),
+            unit: Unit::MESSAGE,
         };
         // Fails only if the type is 0, which no message has: this link has no other interests, so
         // there is room for this one.

@@ -43,7 +43,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(SendError::Down);
         }
         let entry = self.outgoing.get(stream)?;
-        entry.check()?;
+        entry.check(total as usize)?;
         let open = entry.open;
         if open.map_or(offset != 0, |open| open != fragment) {
             return Err(SendError::Fragment { expected: open.map_or(0, |open| open.offset) });
@@ -90,7 +90,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             _ = write_fragment(place, &envelope, fragment, bytes);
         });
         if count == rest {
-            entry.sent_one();
+            entry.sent_one(total as usize);
         } else {
             entry.open = Some(Fragment { offset: offset + count as u32, ..fragment });
         }
@@ -152,7 +152,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         let unsubscribed = stream.unsubscribed;
         if is_last {
-            stream.received_one(now, &frame);
+            stream.received_one(now, &frame, total as usize);
             self.schedule_confirm(now);
         } else {
             stream.open = Some(Fragment { offset: offset + length as u32, ..fragment });

@@ -10,7 +10,7 @@
 
 use core::time::Duration;
 
-use super::config::Interest;
+use super::config::{Interest, Unit};
 use super::error::{LinkError, RejectReason, SendError};
 use super::event::RunShape;
 use super::tables::{ExportId, InterestId};
@@ -79,6 +79,7 @@ pub(super) enum ExportState {
 pub(super) struct ExportEntry {
     pub(super) type_id: u16,
     pub(super) window: u32,
+    pub(super) unit: Unit,
     /// The number of resumes that will still arrive.
     pub(super) resumes: u16,
     pub(super) state: ExportState,
@@ -134,11 +135,12 @@ pub(super) struct Incoming {
     /// The sequence of the next message that can arrive over the link.
     pub(super) next: u64,
     pub(super) window: u32,
-    /// The total number of messages that may arrive on this connection.
+    pub(super) unit: Unit,
+    /// The total credit that messages may use on this connection.
     pub(super) granted: u64,
     /// The value of `granted` that was sent to the peer.
     pub(super) granted_sent: u64,
-    /// The number of messages that have arrived on this connection.
+    /// The credit that messages have used on this connection.
     pub(super) used: u64,
     /// Messages before this sequence are confirmed.
     pub(super) confirmed: u64,
@@ -235,27 +237,33 @@ impl Incoming {
         header.type_id() == self.type_id
             && header.sequence() == self.next
             && self.next != u64::MAX
-            && self.used < self.granted_sent
+            && self.has_credit(frame.payload().len())
             && !self.unsubscribed
             && self.open.is_none()
             && frame.fragment().is_none()
     }
 
-    /// Counts a message that has arrived whole, or with its last fragment.
+    /// Returns whether there is credit for a message of `length` bytes.
+    #[inline(always)]
+    pub(super) fn has_credit(&self, length: usize) -> bool {
+        self.used + self.unit.cost(length) <= self.granted_sent
+    }
+
+    /// Counts a message of `length` bytes that has arrived whole, or with its last fragment.
     #[inline]
-    pub(super) fn received_one(&mut self, now: Duration, frame: &FrameView<'_>) {
+    pub(super) fn received_one(&mut self, now: Duration, frame: &FrameView<'_>, length: usize) {
         if frame.is_redelivered() {
             self.redelivered_before = self.next + 1;
         }
         self.open = None;
-        self.received_many(now, 1);
+        self.received_many(now, 1, length);
     }
 
-    /// Counts the next `count` messages, which have arrived whole.
+    /// Counts the next `count` messages of `length` bytes, which have arrived whole.
     #[inline]
-    pub(super) fn received_many(&mut self, now: Duration, count: u32) {
+    pub(super) fn received_many(&mut self, now: Duration, count: u32, length: usize) {
         self.next += u64::from(count);
-        self.used += u64::from(count);
+        self.used += u64::from(count) * self.unit.cost(length);
         self.confirm_arrived(now);
     }
 
@@ -321,8 +329,14 @@ impl Incoming {
         // will follow.
         let worth = u64::from(self.window / 8).max(1);
         let unconfirmed = self.confirmed - self.confirmed_sent;
+        let new = self.granted - self.granted_sent;
+        let is_low = match self.unit {
+            Unit::MESSAGE => new >= worth && self.granted_sent - self.used <= half,
+            // The next message may use more than half of the window, or all of it.
+            _ => new >= worth || new > 0 && self.granted - self.used == u64::from(self.window),
+        };
         self.remote.is_some()
-            && (self.granted >= self.granted_sent + worth && self.granted_sent - self.used <= half
+            && (is_low
                 || unconfirmed > 0 && self.confirmed_sent < self.redelivered_before
                 || self.has_ended() && self.confirmed == self.next
                 || unconfirmed > half.min(u64::from(self.keeps / 2))
@@ -359,24 +373,25 @@ pub(super) struct Outgoing {
     pub(super) next: u64,
     /// The peer has confirmed the messages before this sequence.
     pub(super) confirmed: u64,
-    /// The total number of messages that may be sent on this connection.
+    /// The total credit that messages may use on this connection.
     pub(super) granted: u64,
-    /// The number of messages that were sent on this connection.
+    /// The credit that messages have used on this connection.
     pub(super) sent: u64,
+    pub(super) unit: Unit,
     pub(super) state: OutgoingState,
     /// The next fragment of a partly sent message.
     pub(super) open: Option<Fragment>,
 }
 
 impl Outgoing {
-    /// Checks that the next message may be sent.
+    /// Checks that the next message may be sent, if it has `length` bytes.
     #[inline]
-    pub(super) fn check(&self) -> Result<(), SendError> {
+    pub(super) fn check(&self, length: usize) -> Result<(), SendError> {
         self.check_live()?;
         if self.next == u64::MAX {
             return Err(SendError::Exhausted);
         }
-        if self.sent >= self.granted {
+        if self.sent + self.unit.cost(length) > self.granted {
             return Err(SendError::Credit);
         }
         Ok(())
@@ -392,17 +407,17 @@ impl Outgoing {
         }
     }
 
-    /// Counts a message that was sent whole, or with its last fragment.
+    /// Counts a message of `length` bytes that was sent whole, or with its last fragment.
     #[inline]
-    pub(super) fn sent_one(&mut self) {
+    pub(super) fn sent_one(&mut self, length: usize) {
         self.open = None;
-        self.sent_many(1);
+        self.sent_many(1, length);
     }
 
-    /// Counts the next `count` messages, which were sent whole.
+    /// Counts the next `count` messages of `length` bytes, which were sent whole.
     #[inline]
-    pub(super) fn sent_many(&mut self, count: u32) {
+    pub(super) fn sent_many(&mut self, count: u32, length: usize) {
         self.next += u64::from(count);
-        self.sent += u64::from(count);
+        self.sent += u64::from(count) * self.unit.cost(length);
     }
 }

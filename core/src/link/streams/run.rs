@@ -57,7 +57,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         let capacity = self.out.capacity();
         let entry = self.outgoing.get(stream)?;
-        entry.check()?;
+        entry.check(shape.length.into())?;
         if entry.open.is_some() {
             return Err(SendError::Open);
         }
@@ -66,7 +66,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             self.out.flush();
             return Err(SendError::Room { needed, capacity });
         }
-        let credit = entry.granted - entry.sent;
+        let credit = entry.unit.messages(entry.granted - entry.sent, shape.length.into());
         // No message has the last sequence.
         let most = credit.min(u64::from(MAX_RUN / shape.stride)).min(u64::MAX - entry.next);
         let count = most.min(count as u64) as u32; // at most `MOST`
@@ -83,7 +83,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         });
         let length = count as usize * shape.stride as usize;
         self.out.append_run(RunBytes { stream, first, shape, offset: 0, length });
-        entry.sent_many(count);
+        entry.sent_many(count, shape.length.into());
         Ok(count as usize)
     }
 
@@ -114,7 +114,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if count == 0 || bytes > u64::from(MAX_RUN) || length + HEADER_LEN as u32 > max_frame {
             return Err(wrong(RunError::Length { found: bytes, limit: MAX_RUN }));
         }
-        if u64::from(count) > stream.granted_sent - stream.used {
+        let credit = stream.granted_sent - stream.used;
+        if u64::from(count) > stream.unit.messages(credit, length as usize) {
             return Err(LinkError::Credit { stream: number });
         }
         if sequence.checked_add(count.into()).is_none() {
@@ -149,7 +150,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Ok(Input { used, needed: 0, event: None });
         };
         let (first, unsubscribed) = (stream.next, stream.unsubscribed);
-        stream.received_many(now, count);
+        stream.received_many(now, count, shape.length.into());
         self.schedule_confirm(now);
         if unsubscribed {
             return match self.discard(number, count) {

@@ -123,13 +123,11 @@ impl ArenaWriter {
         Ok(content)
     }
 
-    /// Returns how many of the longest messages the arena has room for, by the exact positions of
-    /// the readers. One less than fit in all, because a message may have to skip the end of the
-    /// area.
-    pub fn room<H: BroadcastHandle>(&mut self, producer: &Producer<H>, longest: usize) -> usize {
+    /// Returns the number of bytes that no reader needs, by the exact positions of the readers. A
+    /// message may have to skip some of them, before the end of the area.
+    pub fn room<H: BroadcastHandle>(&mut self, producer: &Producer<H>) -> usize {
         self.look(producer, producer.sequence());
-        let words = longest.div_ceil(WORD).max(1);
-        (self.limit.wrapping_sub(self.head) / words).saturating_sub(1)
+        self.limit.wrapping_sub(self.head) * WORD
     }
 
     /// Keeps the bytes of the message that was prepared last, because its slot was pushed.

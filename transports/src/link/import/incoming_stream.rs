@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use mycelium_core::FrameView;
 use mycelium_core::frame::Fragment;
-use mycelium_core::link::{CloseReason, IncomingId, InterestId, RunShape};
+use mycelium_core::link::{CloseReason, IncomingId, InterestId, RunShape, Unit};
 
 use super::incoming_memory::PassedRing;
 use crate::local::{GapReason, Metadata, TopicError};
-use crate::seam::{Feed, MappedFeed};
+use crate::seam::{Credit, Feed, MappedFeed};
 use crate::stream::NodeLink;
 
 pub(super) struct IncomingStream {
@@ -29,8 +29,9 @@ pub(super) struct IncomingStream {
     /// The earlier part of the stream, which subscriptions still read in shared memory that was
     /// lost.
     before: Option<(Feed, MappedFeed)>,
-    /// The number of messages that the peer may still send.
-    credit: usize,
+    /// The credit that the peer may still use.
+    left: usize,
+    credit: Credit,
     /// The readers' demand was signaled to the peer on this connection.
     pub(super) has_signaled: bool,
     /// Messages before this sequence were reported to the link as finished.
@@ -46,14 +47,14 @@ pub(super) struct IncomingStream {
 }
 
 impl IncomingStream {
-    /// Creates a stream that begins with the message `first`. The credit is the whole ring.
+    /// Creates a stream that begins with the message `first`, with credit for the whole ring.
     pub(super) fn new(
         id: IncomingId,
         interest: InterestId,
         publisher: Feed,
-        credit: usize,
         first: u64,
     ) -> IncomingStream {
+        let credit = publisher.credit();
         IncomingStream {
             id,
             interest,
@@ -61,6 +62,7 @@ impl IncomingStream {
             mapped: None,
             has_left: false,
             before: None,
+            left: credit.most,
             credit,
             has_signaled: false,
             done: first,
@@ -191,7 +193,7 @@ impl IncomingStream {
         frame: &FrameView<'_>,
         metadata: Metadata,
     ) -> Result<(), CloseReason> {
-        self.credit = self.credit.saturating_sub(1);
+        self.use_credit(1, frame.payload().len());
         self.redelivered = frame.is_redelivered();
         let pushed = self.publisher.push_with(frame.payload(), self.redelivered, metadata);
         pushed.map_err(|_| CloseReason::Protocol)
@@ -200,7 +202,7 @@ impl IncomingStream {
     /// Puts the messages of a run into the ring, as [`push`](IncomingStream::push) does for one.
     pub(super) fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), CloseReason> {
         let count = bytes.len() / shape.stride.max(1) as usize;
-        self.credit = self.credit.saturating_sub(count);
+        self.use_credit(count, shape.length.into());
         self.redelivered = false;
         self.publisher.push_run(shape, bytes).map_err(|_| CloseReason::Protocol)
     }
@@ -224,12 +226,19 @@ impl IncomingStream {
         if self.fragments.len() < total {
             return Ok(false);
         }
-        self.credit = self.credit.saturating_sub(1);
+        self.use_credit(1, total);
         let metadata = std::mem::take(&mut self.metadata);
         let pushed = self.publisher.push_with(&self.fragments, self.redelivered, metadata);
         pushed.map_err(|_| CloseReason::Protocol)?;
         self.fragments.clear();
         Ok(true)
+    }
+
+    /// Takes the credit of `count` messages of this length, which have arrived.
+    #[inline(always)]
+    fn use_credit(&mut self, count: usize, length: usize) {
+        let cost = self.credit.unit.cost(length) as usize; // at most the length
+        self.left = self.left.saturating_sub(count * cost);
     }
 
     /// Skips the next `missed` messages, which will not arrive.
@@ -305,10 +314,10 @@ impl IncomingStream {
         link: &mut NodeLink<'_>,
         at_shutdown: &impl Fn() -> bool,
     ) -> bool {
-        let more = self.publisher.room().saturating_sub(self.credit);
+        let more = self.publisher.room().saturating_sub(self.left);
         let count = u32::try_from(more).unwrap_or(u32::MAX);
         if count > 0 && link.grant(self.id, count).is_ok() {
-            self.credit += count as usize;
+            self.left += count as usize;
         }
         if !self.has_signaled && self.publisher.is_requested() {
             self.has_signaled = self.ended || link.signal_demand(now, self.id).is_ok();
@@ -330,6 +339,7 @@ impl IncomingStream {
         let waits = open > 0
             && (!link.has_unsent_confirmation(self.id)
                 || self.redelivered
+                || self.credit.unit != Unit::MESSAGE && self.left < self.credit.most / 2
                 || open > self.publisher.capacity() as u64 / 2);
         waits || !self.has_signaled
     }

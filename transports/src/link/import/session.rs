@@ -31,7 +31,7 @@ use crate::link::layout::{LayoutAnswer, LayoutMismatch, LayoutQueries};
 use crate::link::notice::{Notice, Observer};
 use crate::local::{GapReason, KeepOpen, Metadata, Policy, Start, Topic};
 use crate::memory::Token;
-use crate::seam::{BusyGuard, Control, Phase};
+use crate::seam::{BusyGuard, Control, Credit, Phase};
 use crate::stream::{DriveError, Driver, Moved, NodeLink, STREAMS, TOPICS, Traffic};
 
 pub(super) struct ImportSession {
@@ -114,7 +114,8 @@ impl ImportSession {
                     Start::Next => ReaderStart::Next,
                     Start::OldestRetained => ReaderStart::Oldest,
                 },
-                window: u32::try_from(topic.capacity()).unwrap_or(u32::MAX),
+                window: u32::try_from(Credit::of(topic).most).unwrap_or(u32::MAX),
+                unit: Credit::of(topic).unit,
             })?;
             let (topic, keep_open) = (topic.clone(), Some(topic.keep_open()));
             let (is_new, start, has_lost) = (true, *start, false);
@@ -247,7 +248,7 @@ impl ImportSession {
         };
         let publisher = topic.feed(publisher, epoch, first);
         let publisher = publisher.map_err(|error| error.to_string())?;
-        *place = Some(IncomingStream::new(id, interest, publisher, topic.capacity(), first));
+        *place = Some(IncomingStream::new(id, interest, publisher, first));
         Ok(())
     }
 

@@ -119,7 +119,15 @@ fn fields_of_nested_structs_and_enums_are_named_with_their_path() {
 }
 
 fn mismatch(form: &[u8]) -> LayoutMismatch {
-    let own = Schema { id: 1, digest: Digest([1; 16]), size: 64, descriptor: OWN, path: "Order" };
+    let own = Schema {
+        id: 1,
+        digest: Digest([1; 16]),
+        size: 64,
+        longest: 64,
+        is_fixed: true,
+        descriptor: OWN,
+        path: "Order",
+    };
     LayoutMismatch::new(&own, Digest([2; 16]), Some(form))
 }
 

@@ -176,6 +176,12 @@ impl Topic {
         self.shape.layout.capacity()
     }
 
+    /// Returns the size of the arena of each publisher's ring in bytes; 0 for fixed messages.
+    #[must_use]
+    pub fn arena_bytes(&self) -> usize {
+        self.shape.layout.arena_words() * size_of::<usize>()
+    }
+
     /// Sets the threshold of backpressure of publishers that join from now on. The default is 80 %
     /// of the capacity.
     pub fn set_threshold(&self, threshold: Threshold) {

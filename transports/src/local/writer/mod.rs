@@ -511,8 +511,14 @@ impl Writer {
         }
     }
 
-    /// Returns the number of messages for which readers leave room, including room that they have
-    /// not published yet.
+    /// Returns the number of bytes in the ring's arena that no reader needs; `None` without one.
+    pub(crate) fn arena_room(&mut self) -> Option<usize> {
+        let producer = end_of(&mut self.producer, &mut self.handled)?;
+        Some(self.arena.as_mut()?.room(producer))
+    }
+
+    /// Returns the number of messages for which the slots have room, including room that readers
+    /// have not published yet.
     pub(crate) fn room(&mut self) -> usize {
         let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return 0 };
         let room = loop {
@@ -523,12 +529,7 @@ impl Writer {
             }
         };
         self.state.show_high_water(&self.line);
-        let longest = self.topic.schema().longest;
-        let Writer { producer, handled, arena, .. } = self;
-        match end_of(producer, handled).zip(arena.as_mut()) {
-            Some((producer, arena)) => room.min(arena.room(producer, longest)),
-            None => room,
-        }
+        room
     }
 
     /// Whether the ring has room that the readers have not published yet.

@@ -1,0 +1,45 @@
+//! The credit of a remote publisher: how many messages the ring of its feed has room for.
+
+use mycelium_core::link::Unit;
+
+use crate::local::Topic;
+
+/// The credit that a remote publisher of a topic has while the ring of its feed is empty.
+///
+/// Fixed messages use one credit each. All others use the arena of the ring as well as its slots,
+/// which are divided into equally many units: a message uses one for each begun unit of its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Credit {
+    /// What a message uses of the credit.
+    pub unit: Unit,
+    /// The credit for the whole ring.
+    pub most: usize,
+    /// The number of bytes in a unit.
+    unit_bytes: usize,
+    /// The number of bytes of the arena that no credit is given for, because a message may have to
+    /// skip the end of the arena.
+    kept: usize,
+}
+
+impl Credit {
+    /// Returns the credit for a feed of this topic.
+    #[must_use]
+    pub fn of(topic: &Topic) -> Credit {
+        let (capacity, arena) = (topic.capacity(), topic.arena_bytes());
+        if arena == 0 {
+            return Credit { unit: Unit::MESSAGE, most: capacity, unit_bytes: 1, kept: 0 };
+        }
+        // Both are powers of two. A message takes whole words of the arena, of at most 8 bytes.
+        let unit_bytes = (arena / capacity).max(8);
+        let unit = Unit::of_bytes(u32::try_from(unit_bytes).unwrap_or(u32::MAX));
+        let mut credit = Credit { unit, most: capacity, unit_bytes, kept: topic.schema().longest };
+        credit.most = credit.of_room(capacity, Some(arena));
+        credit
+    }
+
+    /// Returns the credit for this number of free slots, and of free bytes in the arena.
+    pub(super) fn of_room(&self, slots: usize, arena: Option<usize>) -> usize {
+        let units = arena.map(|free| free.saturating_sub(self.kept) / self.unit_bytes);
+        slots.min(units.unwrap_or(slots))
+    }
+}
