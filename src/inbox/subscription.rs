@@ -199,6 +199,52 @@ impl<M: Message> Subscription<M> {
         std::future::poll_fn(|context| self.poll_recv(context))
     }
 
+    /// Waits as [`recv`](Subscription::recv) does, but decodes nothing: the message is read in
+    /// place, so this allocates nothing. For a message of one size the result derefs to the
+    /// message; any other has a view with a method for each field. The view borrows the
+    /// subscription until the next receive.
+    ///
+    /// The message is checked before this returns, so reading it never fails. Invalid bytes are a
+    /// gap.
+    ///
+    /// Dropping the future loses nothing: a message is taken only when this returns it.
+    ///
+    /// ```
+    /// use mycelium::{Context, Delivery, Result, message, service};
+    ///
+    /// #[message(topic = "orders", id = 7)]
+    /// struct Order {
+    ///     id: u64,
+    ///     venue: String,
+    ///     legs: Vec<i64>,
+    /// }
+    ///
+    /// struct Book;
+    ///
+    /// #[service(reads(Order))]
+    /// impl Book {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut orders = ctx.subscribe::<Order>()?;
+    ///         while let Some(delivery) = orders.recv_view().await {
+    ///             let Delivery::Msg(order) = delivery else { continue };
+    ///             println!("{} at {}: {}", order.id(), order.venue(), order.legs().len());
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub async fn recv_view(&mut self) -> Option<Delivery<M::View<'_>>> {
+        let next = std::future::poll_fn(|context| {
+            self.apply_failure();
+            match &mut self.subscription {
+                Some(subscription) => subscription.poll_next(context).map(Some),
+                None => Poll::Ready(None),
+            }
+        });
+        let next = next.await?;
+        self.subscription.as_mut()?.view(next)
+    }
+
     /// Like [`recv`](Subscription::recv), for hand-written futures.
     #[inline]
     pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {

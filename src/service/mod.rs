@@ -37,10 +37,10 @@ use crate::observe::metrics::Metrics;
 #[cfg(feature = "metrics")]
 use crate::observe::metrics::Registered;
 use crate::service::course::Course;
-use crate::service::emit::Waits;
 use crate::service::emit::batch::EmitBatch;
 use crate::service::emit::emitter::Emitter;
 use crate::service::emit::traced::Passing;
+use crate::service::emit::{EmitRef, Waits};
 use crate::service::port::{
     Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
 };
@@ -112,6 +112,16 @@ impl<S: Service> Context<S> {
     #[inline]
     pub fn emit<M: EmittedBy<S>>(&mut self, message: M) -> M::Emit<'_> {
         self.emitter().emit(message).into()
+    }
+
+    /// Publishes a message as [`emit`](Context::emit) does, but the caller keeps it: nothing is
+    /// moved or cloned.
+    ///
+    /// # Errors
+    /// The same as [`emit`](Context::emit), without the message.
+    #[inline]
+    pub fn emit_ref<'c, M: EmittedBy<S>>(&'c mut self, message: &'c M) -> EmitRef<'c, M> {
+        self.emitter().emit_ref(message)
     }
 
     /// Returns the trace that this service's next messages get: the trace of the current delivery,

@@ -252,6 +252,18 @@ pub fn view<M: Message>(bytes: &[u8]) -> Result<M::View<'_>, DecodeError> {
     cast::view::<M>(bytes)
 }
 
+/// Returns what reads a checked message in place.
+///
+/// # Safety
+///
+/// [`view`] has accepted these bytes, at this address, as a message of this type.
+#[inline]
+#[allow(unsafe_code)]
+pub unsafe fn view_checked<M: Message>(bytes: &[u8]) -> M::View<'_> {
+    // SAFETY: this function's contract.
+    unsafe { M::view(Checked::new(bytes), 0) }
+}
+
 /// Checks the bytes and borrows a fixed message in place.
 ///
 /// # Errors

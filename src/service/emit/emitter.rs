@@ -5,7 +5,7 @@ use std::fmt;
 use mycelium_core::Message;
 use mycelium_transports::local::{EmitError, Publisher, Refusal};
 
-use super::{Emit, Progress, Waits};
+use super::{Emit, EmitRef, Progress, Waits};
 use crate::error::{PublisherError, ShuttingDown};
 
 /// A named port of a service for emits: [`Context::on`](crate::Context::on). The methods with the
@@ -35,8 +35,17 @@ impl<'c, M: Message> Emitter<'c, M> {
     /// Same as [`Context::emit`](crate::Context::emit).
     #[inline]
     pub fn emit(self, message: M) -> Emit<'c, M> {
-        let Emitter { publisher, waits, progress } = self;
-        Emit { publisher, waits, message, progress }
+        Emit { emitter: self, message }
+    }
+
+    /// Publishes a message that the caller keeps, as
+    /// [`Context::emit_ref`](crate::Context::emit_ref) does.
+    ///
+    /// # Errors
+    /// Same as [`Context::emit_ref`](crate::Context::emit_ref).
+    #[inline]
+    pub fn emit_ref(self, message: &'c M) -> EmitRef<'c, M> {
+        EmitRef { emitter: self, message }
     }
 
     /// Publishes a message, but never waits, as [`Context::try_emit`](crate::Context::try_emit).

@@ -19,6 +19,7 @@ use mycelium_executor::{DeadlineTimer, Executor, SendFuture};
 use mycelium_transports::counters::{Line, ServiceValue};
 use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
 
+use self::emitter::Emitter;
 use crate::error::PublisherError;
 use crate::shared::ServiceNode;
 use crate::support::log;
@@ -27,10 +28,16 @@ use crate::support::log;
 /// message was not sent.
 #[must_use = "a message is sent only when this is awaited: `ctx.emit(message).await?`"]
 pub struct Emit<'c, M: Message> {
-    publisher: &'c mut Publisher<M>,
-    waits: &'c mut Waits,
+    emitter: Emitter<'c, M>,
     message: M,
-    progress: Progress,
+}
+
+/// The future of [`Context::emit_ref`](crate::Context::emit_ref). If it is dropped before it is
+/// ready, the message was not sent.
+#[must_use = "a message is sent only when this is awaited: `ctx.emit_ref(&message).await?`"]
+pub struct EmitRef<'c, M: Message> {
+    emitter: Emitter<'c, M>,
+    message: &'c M,
 }
 
 /// The progress of an emit.
@@ -42,25 +49,25 @@ enum Progress {
     Refused,
 }
 
-impl<M: Message> Emit<'_, M> {
-    /// Polls the emit; its error does not contain the message. Only the outermost frame creates the
-    /// error with the message, so that the message is moved once.
+impl<M: Message> Emitter<'_, M> {
+    /// Polls the emit of a message; the error does not contain the message. Only the outermost
+    /// frame creates the error with the message, so that the message is moved once.
     #[inline]
-    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+    fn poll_sent(&mut self, context: &mut Context<'_>, message: &M) -> Poll<Result<(), Refusal>> {
         if self.progress == Progress::New {
-            match self.publisher.poll_try_emit(context, &self.message) {
+            match self.publisher.poll_try_emit(context, message) {
                 Poll::Ready(true) => return Poll::Ready(Ok(())),
                 Poll::Ready(false) => {}
                 Poll::Pending => return Poll::Pending,
             }
         }
-        self.poll_slow(context)
+        self.poll_slow(context, message)
     }
 
     #[cold]
     #[inline(never)]
-    fn poll_slow(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        let Emit { publisher, waits, message, progress } = self;
+    fn poll_slow(&mut self, context: &mut Context<'_>, message: &M) -> Poll<Result<(), Refusal>> {
+        let Emitter { publisher, waits, progress } = self;
         match progress {
             Progress::Refused if waits.yields() => {
                 context.waker().wake_by_ref();
@@ -83,11 +90,17 @@ impl<M: Message> Emit<'_, M> {
         poll
     }
 
+    /// Returns the error of an emit, with its message.
+    fn error<T>(&self, message: T, refusal: Refusal) -> EmitError<T> {
+        EmitError::new(self.publisher.topic().clone(), message, refusal)
+    }
+}
+
+impl<M: Message> Emit<'_, M> {
     #[cold]
     #[inline(never)]
     fn refused(&self, refusal: Refusal) -> Poll<Result<(), EmitError<M>>> {
-        let topic = self.publisher.topic().clone();
-        Poll::Ready(Err(EmitError::new(topic, self.message.clone(), refusal)))
+        Poll::Ready(Err(self.emitter.error(self.message.clone(), refusal)))
     }
 }
 
@@ -100,7 +113,7 @@ impl<M: Message> Future for Emit<'_, M> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        match this.poll_sent(context) {
+        match this.emitter.poll_sent(context, &this.message) {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(refusal)) => this.refused(refusal),
             Poll::Pending => Poll::Pending,
@@ -108,10 +121,30 @@ impl<M: Message> Future for Emit<'_, M> {
     }
 }
 
+impl<M: Message> Future for EmitRef<'_, M> {
+    type Output = Result<(), EmitError<()>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let EmitRef { emitter, message } = self.get_mut();
+        let poll = emitter.poll_sent(context, message);
+        poll.map_err(|refusal| emitter.error((), refusal))
+    }
+}
+
 impl<M: Message> fmt::Debug for Emit<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let topic = self.publisher.topic();
-        f.debug_struct("Emit").field("topic", topic).field("progress", &self.progress).finish()
+        let Emitter { publisher, progress, .. } = &self.emitter;
+        f.debug_struct("Emit")
+            .field("topic", publisher.topic())
+            .field("progress", progress)
+            .finish()
+    }
+}
+
+impl<M: Message> fmt::Debug for EmitRef<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EmitRef").field(&self.emitter).finish()
     }
 }
 

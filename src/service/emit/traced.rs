@@ -67,7 +67,7 @@ impl<M: Message> Future for EmitTraced<'_, M> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let EmitTraced { emit, trace } = self.get_mut();
-        let _passing = Passing::new(&emit.waits.budget, *trace);
+        let _passing = Passing::new(&emit.emitter.waits.budget, *trace);
         Pin::new(emit).poll(context)
     }
 }

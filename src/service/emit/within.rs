@@ -73,7 +73,7 @@ impl<M: Message> Future for EmitWithin<'_, M> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let poll = match this.emit.poll_sent(context) {
+        let poll = match this.emit.emitter.poll_sent(context, &this.emit.message) {
             Poll::Pending => this.poll_deadline(context).map(Err),
             poll => poll,
         };
@@ -89,7 +89,7 @@ impl<M: Message> EmitWithin<'_, M> {
     #[cold]
     #[inline(never)]
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Refusal> {
-        let EmitWithin { emit, duration, ends_at } = self;
+        let EmitWithin { emit: Emit { emitter: emit, .. }, duration, ends_at } = self;
         let now = || emit.waits.executor.now();
         let end = *ends_at.get_or_insert_with(|| now().saturating_add(*duration));
         // If the task only had to yield, the emit has not yet tried to send the message.

@@ -47,6 +47,7 @@ pub(crate) mod writer;
 
 pub use metadata::{Metadata, Recorded};
 pub use reader::subscription::{Finisher, Subscription};
+pub use reader::view::Next;
 pub use ring::shared::{MemoryFault, RemoteBell, RemoteReaders, SharedRing};
 pub use ring::{MappedRing, PageSize, Readers, RingMemory, cursor_bytes};
 pub use state::RingStatus;

@@ -13,9 +13,14 @@
 //!
 //! A message that fits is in the slot itself, without a place in the arena.
 
+#![allow(unsafe_code)]
+
 use alloc::boxed::Box;
 
+use zerocopy::IntoBytes;
+
 use super::entry::Claim;
+use super::slot::borrow;
 use super::storage::{Full, Storage};
 use super::{Broadcast, BroadcastHandle, Consumer, Peek, Producer, Word};
 use crate::ring::is_after;
@@ -115,12 +120,28 @@ impl ArenaWriter {
             (self.starts[slot], self.end) = (self.head, self.head);
             return Ok(content);
         }
-        let start = self.claim(producer, words.len())?;
+        let start = self.place(producer, words.len())?;
+        let end = start.wrapping_add(words.len());
+        self.give_up_before(producer, end.wrapping_sub(self.size), producer.sequence());
         content[1] = start & (self.size - 1);
         let places = &producer.ring.ring.storage.arena()[content[1]..][..words.len()];
         store_all(places, |word: &Word| &word.0, words);
-        (self.starts[slot], self.end) = (start, start.wrapping_add(words.len()));
+        (self.starts[slot], self.end) = (start, end);
         Ok(content)
+    }
+
+    /// Checks that there is room for a message of `length` bytes. Changes nothing that readers see.
+    ///
+    /// # Errors
+    /// [`Full`] if a gating reader still needs the slot or the bytes.
+    pub fn claim<H: BroadcastHandle>(
+        &mut self,
+        producer: &mut Producer<H>,
+        length: usize,
+    ) -> Result<(), Full> {
+        producer.claim()?;
+        let words = length.div_ceil(WORD);
+        if words < CONTENT { Ok(()) } else { self.place(producer, words).map(drop) }
     }
 
     /// Returns the number of bytes that no reader needs, by the exact positions of the readers. A
@@ -140,10 +161,10 @@ impl ArenaWriter {
         if message == next { self.head } else { self.starts[message & (self.starts.len() - 1)] }
     }
 
-    /// Claims a place for this number of words, and gives up the messages that are there.
-    fn claim<H: BroadcastHandle>(
+    /// Returns a place for this number of words that no gating reader needs.
+    fn place<H: BroadcastHandle>(
         &mut self,
-        producer: &mut Producer<H>,
+        producer: &Producer<H>,
         words: usize,
     ) -> Result<usize, Full> {
         let (next, offset) = (producer.sequence(), self.head & (self.size - 1));
@@ -156,7 +177,6 @@ impl ArenaWriter {
                 return Err(Full { reader });
             }
         }
-        self.give_up_before(producer, end.wrapping_sub(self.size), next);
         Ok(start)
     }
 
@@ -224,6 +244,23 @@ impl<H: BroadcastHandle> Consumer<H> {
                 return Peek::Message { sequence, length };
             }
         }
+    }
+
+    /// Returns the bytes of the next message of a ring with an arena in place, as
+    /// [`front`](Consumer::front) does.
+    #[must_use]
+    pub fn front_body(&self) -> Option<&[u8]> {
+        let (length, content) = self.front()?.split_first()?;
+        let words = length.div_ceil(WORD);
+        if words < CONTENT {
+            return content.as_bytes().get(..*length);
+        }
+        let places = body(&*self.ring, *content.first()?, words)?;
+        // SAFETY: `front` has found that the message is published, and that the writer waits for
+        // this gating reader, whose cursor passes the message only by an exclusive reference. Until
+        // then the writer stores nothing to the bytes that it has claimed for the message, and
+        // nothing else writes to this storage (it is not foreign).
+        unsafe { borrow(places) }.as_bytes().get(..*length)
     }
 
     /// Copies the message whose slot has this content. Returns its length; 0 if the arena or

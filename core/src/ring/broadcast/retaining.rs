@@ -60,6 +60,14 @@ impl<H: BroadcastHandle> Consumer<H> {
         self.ring.may_borrow
     }
 
+    /// Returns the words of the next message in place, if this reader
+    /// [borrows](Consumer::borrows) messages and there is one.
+    #[must_use]
+    pub fn front(&self) -> Option<&[usize]> {
+        let is_there = self.is_there(self.cursor);
+        is_there.then(|| self.borrowed(self.ring.slot(self.cursor)))?
+    }
+
     /// Returns the words of the next message in place; the caller has seen its stamp. Returns
     /// `None` if other threads may write to them.
     #[inline(always)]

@@ -23,6 +23,7 @@ mod crowd;
 mod finding;
 mod key_table;
 pub(crate) mod subscription;
+pub(crate) mod view;
 
 use std::sync::{Arc, Weak};
 use std::task::Context;
@@ -61,6 +62,9 @@ pub(crate) enum Found {
     /// The end of one publisher, or of all publishers.
     Closed,
 }
+
+/// Whether a message in a ring begins at a multiple of 8, because words do.
+const ALIGNS: bool = size_of::<usize>() == 8;
 
 /// A message that was found and not taken.
 #[derive(Clone, Copy, Debug)]
@@ -407,11 +411,34 @@ impl Reader {
         }
     }
 
-    /// Reads the bytes of a message that was found and is not fixed.
+    /// Returns the bytes of a message that was found: in the ring if possible, otherwise in a copy.
+    /// They begin at a multiple of 8.
+    pub(crate) fn bytes(&mut self, header: Header) -> Option<&[u8]> {
+        if !self.body.is_empty() {
+            return self.read_body(header.edge);
+        }
+        let size = self.membership.topic.schema().size;
+        if !self.membership.state.policy.keeps() || !self.edges[header.edge].lends() {
+            return self.words.as_bytes().get(..size);
+        }
+        let consumer = &mut self.edges[header.edge].consumer;
+        if ALIGNS {
+            return consumer.front()?.as_bytes().get(..size);
+        }
+        self.words = vec![0; size.div_ceil(size_of::<usize>())].into();
+        let copy = self.words.as_mut_bytes().get_mut(..size)?;
+        copy.copy_from_slice(consumer.read(1)?.get(0)?.get(..size)?);
+        Some(copy)
+    }
+
+    /// Returns the bytes of a message that was found and is not fixed.
     #[inline(never)]
     fn read_body(&mut self, edge: usize) -> Option<&[u8]> {
         let length = if self.membership.state.policy.keeps() && self.edges[edge].lends() {
             let consumer = &mut self.edges[edge].consumer;
+            if ALIGNS {
+                return consumer.front_body();
+            }
             let mut content = [0; CONTENT];
             let size = size_of_val(&content);
             content.as_mut_bytes().copy_from_slice(consumer.read(1)?.get(0)?.get(..size)?);

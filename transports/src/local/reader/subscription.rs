@@ -31,7 +31,7 @@ use crate::sync::Ordering;
 ///
 /// [`done`]: Subscription::done
 pub struct Subscription<M: Message> {
-    reader: Reader,
+    pub(super) reader: Reader,
     message: PhantomData<M>,
 }
 

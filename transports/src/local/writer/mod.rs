@@ -187,22 +187,24 @@ impl Writer {
 
     /// Appends a message that is not fixed, or returns why not.
     fn push_into_arena(&mut self, words: &[usize], length: usize) -> Result<(), NotPushed> {
-        self.run_fast_handlers(words, length)?;
-        let content = loop {
-            let Writer { producer, handled, arena, state, blocked_by, .. } = self;
-            let Some((producer, arena)) = end_of(producer, handled).zip(arena.as_mut()) else {
-                return Ok(());
-            };
-            match arena.prepare(producer, words, length) {
-                Ok(content) => break content,
-                Err(full) if state.pump(full.reader.entry) => {}
-                Err(full) => {
-                    *blocked_by = Some(full.reader.entry);
-                    return Err(NotPushed::Full(full.reader.entry));
-                }
-            }
+        let Writer { producer, handled, arena, state, blocked_by, .. } = self;
+        let Some((producer, arena)) = end_of(producer, handled).zip(arena.as_mut()) else {
+            return Ok(());
         };
-        // There is room for the slot, which belongs to this writer alone.
+        while let Err(full) = arena.claim(producer, length) {
+            if !state.pump(full.reader.entry) {
+                *blocked_by = Some(full.reader.entry);
+                return Err(NotPushed::Full(full.reader.entry));
+            }
+        }
+        self.run_fast_handlers(words, length)?;
+        // There is room, which belongs to this writer alone.
+        let Writer { producer, handled, arena, .. } = self;
+        let Some((producer, arena)) = end_of(producer, handled).zip(arena.as_mut()) else {
+            return Ok(());
+        };
+        let content = arena.prepare(producer, words, length);
+        let content = content.map_err(|full| NotPushed::Full(full.reader.entry))?;
         if self.area.is_present() {
             let length = size_of_val(&content);
             self.push_with_area(&content, length, &mut None).map_err(NotPushed::Full)?;

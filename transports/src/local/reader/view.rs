@@ -1,0 +1,72 @@
+//! Receiving without a copy: what reads a message in place.
+
+#![allow(unsafe_code)]
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use mycelium_core::message::{Message, view, view_checked};
+
+use super::subscription::Subscription;
+use super::{Found, Header};
+use crate::local::values::{Attempt, Delivery, Gap, Received};
+
+/// What [`Subscription::poll_next`] has found and not taken.
+#[derive(Debug)]
+pub struct Next(NextKind);
+
+#[derive(Debug)]
+enum NextKind {
+    Message(Header),
+    Gap(Gap),
+    Closed,
+}
+
+impl<M: Message> Subscription<M> {
+    /// Receives as [`recv`](Subscription::recv) does, but decodes nothing: the message is read in
+    /// place. For a fixed message this is `&M`, otherwise its view, with a method for each field.
+    ///
+    /// The message is checked before this returns, so reading it never fails. It stays in the ring
+    /// if this subscription gates its publisher and is in the same process; otherwise it is in a
+    /// copy that the subscription uses again.
+    ///
+    /// Cancelling is safe: a message is taken only when this returns it.
+    pub async fn recv_view(&mut self) -> Option<Delivery<M::View<'_>>> {
+        let next = poll_fn(|context| self.poll_next(context)).await;
+        self.view(next)
+    }
+
+    /// Waits for what [`view`](Subscription::view) then takes, for hand-written futures.
+    pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<Next> {
+        if self.reader.is_exhausted(context) {
+            return Poll::Pending;
+        }
+        self.reader.settle();
+        Poll::Ready(Next(match self.reader.find_or_park(context) {
+            Found::Message(header) => NextKind::Message(header),
+            Found::Gap(gap) => NextKind::Gap(gap),
+            Found::Closed => NextKind::Closed,
+            Found::Empty => return Poll::Pending,
+        }))
+    }
+
+    /// Takes what [`poll_next`](Subscription::poll_next) has just found. Returns `None` at the end.
+    pub fn view(&mut self, next: Next) -> Option<Delivery<M::View<'_>>> {
+        let header = match next.0 {
+            NextKind::Message(header) => header,
+            NextKind::Gap(gap) => return Some(Delivery::Gap(gap)),
+            NextKind::Closed => return None,
+        };
+        let bytes = self.reader.bytes(header);
+        if !bytes.is_some_and(|bytes| view::<M>(bytes).is_ok()) {
+            return Some(Delivery::Gap(self.reader.reject(header)));
+        }
+        self.reader.take(header);
+        let Header { sequence, redelivered, .. } = header;
+        let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
+        // SAFETY: these are the bytes that `view` has accepted: `take` changes neither a copy, nor
+        // where in the ring a gating reader is, whose message stays there until `settle`.
+        let message = unsafe { view_checked::<M>(self.reader.bytes(header)?) };
+        Some(Delivery::Msg(Received { message, sequence, attempt }))
+    }
+}
