@@ -250,7 +250,7 @@ where
     let mut may_be_booked = false;
     for _ in 0..ATTEMPTS {
         let reply = match ctx.actors().by_name::<Account>(customer) {
-            Ok(mut account) => ctx.ask(&mut account, request).within(PATIENCE).await,
+            Ok(mut account) => ctx.ask(&mut account, request.clone()).within(PATIENCE).await,
             Err(_) => Err(RequestError::Gone { actor: None }),
         };
         match reply {

@@ -61,6 +61,8 @@ pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong, TooMany, U256};
 pub use frame::{
     FrameError, FrameView, Frames, Header, Limits, WriteError, write_frame, write_message,
 };
+#[cfg(feature = "alloc")]
+pub use message::to_bytes;
 pub use message::{
     Field, Fixed, Message, Request, Words, decode, decode_ref, encode, encoded_len, from_words,
     to_words, valid_words, view,

@@ -17,7 +17,7 @@ use super::reference::ActorRef;
 use super::set::Set;
 use super::set::cell::Cell;
 use super::values::ActorEnd;
-use crate::inbox::request::{Failure, Mismatch};
+use crate::inbox::request::{Failure, Mismatch, is_too_long};
 
 impl Set {
     /// Asks the actor that a call names. If the future is dropped, the request is cancelled.
@@ -83,8 +83,11 @@ impl<A: Actor, Q: Queue> AskVisitor<A> for Dispatch<'_, A, Q> {
                     None => reply,
                 };
                 let answer = async move {
-                    let reply = reply.await;
-                    reply.map(|it| ActorReply::new(&it)).map_err(|error| error.failure())
+                    let reply = reply.await.map_err(|error| error.failure())?;
+                    if is_too_long(&reply) {
+                        return Err(Failure::ReplyTooLong);
+                    }
+                    Ok(ActorReply::new(&reply))
                 };
                 answer.boxed()
             }

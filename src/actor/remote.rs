@@ -15,7 +15,7 @@ use super::actors::Actors;
 use super::far::{ActorCall, OtherNodes, Replied, WatchCall};
 use super::life::{Actor, Replies};
 use super::values::{ActorEnd, NAMES, RemoteActorError, is_name};
-use crate::inbox::request::{Failure, PendingReply, RequestError, Requester};
+use crate::inbox::request::{Failure, PendingReply, RequestError, Requester, is_too_long};
 
 impl Actors {
     /// Creates a reference to an actor of another node: `address` is the name of the node, a `/`,
@@ -91,7 +91,7 @@ impl<A: Actor> RemoteRef<A> {
     /// The future borrows nothing; [`RemoteReply::within`] sets a deadline. Dropping the future
     /// cancels the request.
     ///
-    /// Request and reply have at most 510 bytes each; a larger one does not compile.
+    /// Request and reply have at most 64 KiB each; a type with a larger `max` does not compile.
     ///
     /// # Errors
     /// [`RequestError`], as for an actor of this node, and:
@@ -109,7 +109,11 @@ impl<A: Actor> RemoteRef<A> {
         A: Replies<R>,
     {
         let call = ActorCall::new(self.address.actor(), &request);
-        let (reply, address) = (self.calls.request(call), self.address.clone());
+        let reply = match is_too_long(&request) {
+            true => self.calls.too_long(&call),
+            false => self.calls.request(call),
+        };
+        let address = self.address.clone();
         RemoteReply { reply, request, address, has_deadline: false, lost: None, was_lost: false }
     }
 

@@ -32,7 +32,7 @@ use mycelium_transports::local::{EmitError, Publisher};
 
 use crate::error::{PublisherError, Result, SubscribeError};
 use crate::inbox::Subscription;
-use crate::inbox::request::{MailboxState, PendingReply, Requester, Requests};
+use crate::inbox::request::{Failure, MailboxState, PendingReply, Requester, Requests};
 use crate::observe::metrics::Metrics;
 #[cfg(feature = "metrics")]
 use crate::observe::metrics::Registered;
@@ -345,7 +345,7 @@ impl<S: Service> Context<S> {
         let is_refused = self.is_ending();
         let requester = S::requester(&mut self.outputs);
         match is_refused {
-            true => requester.refuse(&request, &self.waits.executor),
+            true => requester.refuse(&request, &self.waits.executor, Failure::ShuttingDown),
             false => requester.send(&request, &self.waits.executor),
         }
     }

@@ -162,7 +162,10 @@ fn struct_impls(
         };
     };
     let hides = arguments.hides();
-    let max = arguments.max;
+    let max = match (&arguments.carries, arguments.max) {
+        (Some(carried), _) => quote!(<#carried as #root::Message>::MAX + 64),
+        (None, max) => quote!(#max),
+    };
     let message = arguments.topic_and_id.as_ref().map(|(topic, id)| {
         quote! {
             #hides

@@ -17,6 +17,7 @@
 //! let reply = replying.request() + 1;
 //! replying.reply(&reply).expect("it was not cancelled");
 //! assert_eq!(awaiting.outcome(), Outcome::Replied(&21));
+//! assert_eq!(awaiting.take_reply(), Some(21));
 //! drop(awaiting);
 //! assert!(slot.open(&30).is_some());
 //! ```
@@ -41,7 +42,7 @@
 
 use alloc::boxed::Box;
 use core::fmt;
-use core::mem::{ManuallyDrop, MaybeUninit};
+use core::mem::{ManuallyDrop, MaybeUninit, needs_drop};
 use core::ops::Deref;
 use core::ptr::NonNull;
 use core::task::Waker;
@@ -64,6 +65,10 @@ const KEEPER: usize = 0x200;
 const AWAITING: usize = 0x400;
 const REPLYING: usize = 0x800;
 const PARTS: usize = KEEPER | AWAITING | REPLYING;
+/// Set while the slot has a request, from the first `open` on.
+const FULL: usize = 0x1000;
+/// Set once the reply was moved out of its place.
+const EMPTIED: usize = 0x2000;
 
 /// The state of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +88,7 @@ pub enum Outcome<R> {
 struct Slot<T, Q, R> {
     word: AtomicUsize,
     owner: T,
-    /// Written by `open`, while nobody else uses the slot.
+    /// Written by `open`, while nobody else uses the slot. The request stays until the next one.
     request: SharedCell<MaybeUninit<Q>>,
     /// Written by `Replying` before REPLIED, and read by `Awaiting` after it.
     reply: SharedCell<MaybeUninit<R>>,
@@ -100,7 +105,7 @@ pub struct Awaiting<T, Q, R>(Part<T, Q, R, AWAITING>);
 /// The replier's side. Dropping it does not end the request.
 pub struct Replying<T, Q, R>(Part<T, Q, R, REPLYING>);
 
-impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
+impl<T, Q: Clone, R: Clone> ReplySlot<T, Q, R> {
     /// Creates a slot without a request.
     #[must_use]
     pub fn new(owner: T) -> ReplySlot<T, Q, R> {
@@ -135,11 +140,14 @@ impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
         if slot.word.load(order!("reply.open", Acquire)) & PARTS != KEEPER {
             return None;
         }
+        let request = request.clone();
+        // SAFETY: the word says that neither side exists, and this handle is borrowed exclusively.
+        unsafe { slot.clear() };
         // SAFETY: the word says that neither side exists, and only this handle, which is borrowed
         // exclusively, makes them.
-        unsafe { slot.request.with_mut(|place| _ = place.write(*request)) };
+        unsafe { slot.request.with_mut(|place| _ = (*place).write(request)) };
         // Relaxed: the sides go to other threads by other means, which come after this.
-        slot.word.store(PARTS | QUEUED, Ordering::Relaxed);
+        slot.word.store(PARTS | FULL | QUEUED, Ordering::Relaxed);
         Some((Awaiting(Part(self.0.0)), Replying(Part(self.0.0))))
     }
 
@@ -150,7 +158,7 @@ impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
     }
 }
 
-impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
+impl<T, Q: Clone, R: Clone> Awaiting<T, Q, R> {
     /// Returns the state of the request.
     #[inline]
     #[must_use]
@@ -174,6 +182,25 @@ impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
             // The cast is lossless, because the state has eight bits.
             failure => Outcome::Failed((failure - FAILURES) as u8),
         }
+    }
+
+    /// Moves the reply out of the slot. Returns `None` if it has not arrived, or was moved before.
+    #[inline]
+    pub fn take_reply(&mut self) -> Option<R> {
+        // Acquire, pairs with the Release of `reply.end`: the reply.
+        let word = self.0.word.load(order!("reply.look", Acquire));
+        if word & STATE != REPLIED || word & EMPTIED != 0 {
+            return None;
+        }
+        // Relaxed: the next part that reads the bit does so after this one has left.
+        self.0.word.fetch_or(EMPTIED, Ordering::Relaxed);
+        let read = |reply: *const MaybeUninit<R>| {
+            // SAFETY: the other side has written it before REPLIED, and nobody writes it before the
+            // next `open`. With EMPTIED set, nothing reads or drops it again.
+            unsafe { (*reply).assume_init_read() }
+        };
+        // SAFETY: as above.
+        Some(unsafe { self.0.reply.with(read) })
     }
 
     /// Stores `waker`, in place of the previous one, to be woken at the end of the request. Returns
@@ -239,7 +266,7 @@ impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
     }
 }
 
-impl<T, Q: Copy, R: Copy> Replying<T, Q, R> {
+impl<T, Q: Clone, R: Clone> Replying<T, Q, R> {
     /// Takes the request. Returns `false` if it was cancelled or already taken.
     #[inline]
     pub fn take(&self) -> bool {
@@ -252,9 +279,18 @@ impl<T, Q: Copy, R: Copy> Replying<T, Q, R> {
     /// Returns this side if the request was cancelled or not taken.
     #[inline]
     pub fn reply(self, reply: &R) -> Result<(), Replying<T, Q, R>> {
+        let reply = reply.clone();
         // SAFETY: only this side writes the cell, once, and the other one reads it after REPLIED.
-        unsafe { self.0.reply.with_mut(|place| _ = place.write(*reply)) };
-        self.end(TAKEN, REPLIED)
+        unsafe { self.0.reply.with_mut(|place| _ = (*place).write(reply)) };
+        let ended = self.end(TAKEN, REPLIED);
+        if needs_drop::<R>()
+            && let Err(this) = &ended
+        {
+            // SAFETY: the reply was written above, and nobody else reads it, because the state does
+            // not become REPLIED any more.
+            unsafe { this.0.reply.with_mut(|place| (*place).assume_init_drop()) };
+        }
+        ended
     }
 
     /// Ends a taken request with this reason. Returns `false` if it was cancelled.
@@ -365,6 +401,8 @@ impl<T, Q, R, const BIT: usize> Part<T, Q, R, BIT> {
     /// The bits of all parts are gone, and nothing of the slot is used after this.
     #[cold]
     unsafe fn free(&self) {
+        // SAFETY: this function's contract.
+        unsafe { self.clear() };
         // SAFETY: it was made of a box, and is freed once (this function's contract).
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
@@ -383,6 +421,29 @@ impl<T, Q, R> Slot<T, Q, R> {
             }
         }
         false
+    }
+
+    /// Drops the request and the reply, if there are any.
+    ///
+    /// # Safety
+    /// Nobody else uses the slot.
+    #[inline]
+    unsafe fn clear(&self) {
+        if !needs_drop::<Q>() && !needs_drop::<R>() {
+            return;
+        }
+        let word = self.word.load(Ordering::Relaxed);
+        // Before the drops, so that nothing is dropped twice if one of them panics.
+        self.word.store(word & !FULL | EMPTIED, Ordering::Relaxed);
+        if word & STATE == REPLIED && word & EMPTIED == 0 {
+            // SAFETY: the reply was written before REPLIED, and was not moved out. Nobody else uses
+            // the cell (this function's contract).
+            unsafe { self.reply.with_mut(|place| (*place).assume_init_drop()) };
+        }
+        if word & FULL != 0 {
+            // SAFETY: `open` has written the request. Nobody else uses the cell, as above.
+            unsafe { self.request.with_mut(|place| (*place).assume_init_drop()) };
+        }
     }
 
     #[inline]

@@ -6,6 +6,9 @@ use core::marker::PhantomData;
 use core::mem::{MaybeUninit, align_of, size_of};
 use core::slice;
 
+#[cfg(feature = "alloc")]
+use zerocopy::IntoBytes;
+
 use super::{Bodies, Field, Fixed, Message, encode::ALIGNMENT};
 use crate::error::{DecodeError, Invalid};
 
@@ -166,7 +169,23 @@ impl<T> Copy for Place<'_, T> {}
 /// Checks the bytes and decodes the message.
 #[inline(always)]
 pub(super) fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
+    #[cfg(feature = "alloc")]
+    if !M::IS_FIXED && !bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+        return decode_unaligned(bytes);
+    }
     let message = check::<M>(bytes, if M::IS_FIXED { 1 } else { ALIGNMENT })?;
+    // SAFETY: checked.
+    Ok(unsafe { M::read(message, 0) })
+}
+
+/// Checks and decodes a copy of the bytes, which is aligned.
+#[cfg(feature = "alloc")]
+#[cold]
+fn decode_unaligned<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
+    let mut words = alloc::vec![0_u64; bytes.len().div_ceil(ALIGNMENT)];
+    let copy = &mut words.as_mut_bytes()[..bytes.len()];
+    copy.copy_from_slice(bytes);
+    let message = check::<M>(copy, ALIGNMENT)?;
     // SAFETY: checked.
     Ok(unsafe { M::read(message, 0) })
 }

@@ -11,6 +11,8 @@ use super::{Checked, Field, Items, Place, cast::bytes_of};
 pub trait Form: sealed::Sealed {
     /// Whether the type is its own encoding.
     const IS_FIXED: bool;
+    /// `A` if the type is fixed, otherwise `B`.
+    type Choose<A, B>;
     /// What reads a part in place: `&T` if it is fixed, otherwise `V`.
     type Part<'a, T: 'static, V: Copy + 'a>: Copy;
     /// What reads the items of a list in place: `&[T]` if they are fixed, otherwise [`Items`].
@@ -48,6 +50,7 @@ mod sealed {
 
 impl Form for IsFixed<true> {
     const IS_FIXED: bool = true;
+    type Choose<A, B> = A;
     type Part<'a, T: 'static, V: Copy + 'a> = &'a T;
     type List<'a, T: Field> = &'a [T];
 
@@ -70,6 +73,7 @@ impl Form for IsFixed<true> {
 
 impl Form for IsFixed<false> {
     const IS_FIXED: bool = false;
+    type Choose<A, B> = B;
     type Part<'a, T: 'static, V: Copy + 'a> = V;
     type List<'a, T: Field> = Items<'a, T>;
 

@@ -109,15 +109,15 @@ pub trait Message: Field + Send + Sync + 'static {
     message = "`{Self}` is not a request",
     note = "name its reply: `#[message(topic = \"...\", id = ..., reply = Reply)]`"
 )]
-pub trait Request: Message + Fixed {
+pub trait Request: Message {
     /// The message that answers the request.
-    type Reply: Message + Fixed;
+    type Reply: Message;
     /// The message that carries the request to another node.
     #[doc(hidden)]
-    type Call: Message + Fixed;
+    type Call: Message;
     /// The message that carries the reply back.
     #[doc(hidden)]
-    type Answer: Message + Fixed;
+    type Answer: Message;
 
     #[doc(hidden)]
     fn to_call(head: CallHead, request: Self) -> Self::Call;
@@ -130,7 +130,35 @@ pub trait Request: Message + Fixed {
     fn to_answer(head: AnswerHead, reply: Option<Self::Reply>) -> Self::Answer;
 
     #[doc(hidden)]
-    fn of_answer(answer: Self::Answer) -> (AnswerHead, Self::Reply);
+    fn of_answer(answer: Self::Answer) -> (AnswerHead, Option<Self::Reply>);
+}
+
+/// The reply in an answer. If a reply is fixed, it is there even if there is none, and its bytes
+/// are ignored then.
+#[doc(hidden)]
+pub trait ReplyPart<R>: Sized {
+    fn of(reply: Option<R>) -> Self;
+    fn reply(self) -> Option<R>;
+}
+
+impl<R: Fixed> ReplyPart<R> for R {
+    fn of(reply: Option<R>) -> R {
+        reply.unwrap_or(R::EMPTY)
+    }
+
+    fn reply(self) -> Option<R> {
+        Some(self)
+    }
+}
+
+impl<R> ReplyPart<R> for Option<R> {
+    fn of(reply: Option<R>) -> Option<R> {
+        reply
+    }
+
+    fn reply(self) -> Option<R> {
+        self
+    }
 }
 
 /// The fields before the request in a call.
@@ -228,8 +256,20 @@ pub fn encode<M: Message>(message: &M, bytes: &mut [u8]) -> Result<usize, Encode
     Ok(len)
 }
 
-/// Checks the bytes and decodes the message. Those of a fixed message may be unaligned, all others
-/// begin at a multiple of 8.
+/// Returns the encoded message.
+///
+/// # Errors
+///
+/// As [`encoded_len`].
+#[cfg(feature = "alloc")]
+pub fn to_bytes<M: Message>(message: &M) -> Result<alloc::vec::Vec<u8>, EncodeError> {
+    let mut bytes = alloc::vec![0; encoded_len(message)?];
+    encode(message, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Checks the bytes and decodes the message. Bytes of a message that is not fixed are copied first
+/// unless they begin at a multiple of 8; without the feature `alloc` they must.
 ///
 /// # Errors
 ///

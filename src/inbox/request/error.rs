@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium_core::{Code, Request, to_words};
+use mycelium_core::{Code, Message, Request, to_bytes};
 
 use super::slot::Failure;
 use crate::error::ShuttingDown;
@@ -126,6 +126,17 @@ pub enum RequestError<Q: Request> {
         /// The actor that the request was sent to.
         actor: Option<Arc<str>>,
     },
+    /// The request or the reply has more bytes than its type allows: `#[message(.., max = "..")]`.
+    TooLong {
+        /// The name of the message's type.
+        message: &'static str,
+        /// The most bytes.
+        most: usize,
+        /// Whether a service had taken the request: it has if the reply is too long.
+        taken: Taken,
+        /// The actor that the request was sent to; `None` for a service.
+        actor: Option<Arc<str>>,
+    },
     /// The node shuts down: the requesting service should end, or the answering services have
     /// ended. Not taken.
     ShuttingDown,
@@ -144,7 +155,7 @@ impl<Q: Request> RequestError<Q> {
         match failure {
             Failure::Dropped => RequestError::HandlerFailed { actor },
             Failure::Gone => RequestError::Gone { actor },
-            Failure::Refused => RequestError::Refused { request: *request, actor },
+            Failure::Refused => RequestError::Refused { request: request.clone(), actor },
             Failure::Late => deadline(Taken::No, actor),
             Failure::LateHeld => deadline(Taken::Yes, actor),
             Failure::LateSent => deadline(Taken::Unknown, actor),
@@ -152,7 +163,13 @@ impl<Q: Request> RequestError<Q> {
             Failure::Lost => RequestError::Unreachable { taken: Taken::Unknown, actor },
             Failure::Away => RequestError::Unreachable { taken: Taken::No, actor },
             Failure::NotFound => RequestError::NotFound { actor },
+            Failure::TooLong => RequestError::too_long::<Q>(Taken::No, actor),
+            Failure::ReplyTooLong => RequestError::too_long::<Q::Reply>(Taken::Yes, actor),
         }
+    }
+
+    fn too_long<M: Message>(taken: Taken, actor: Option<Arc<str>>) -> RequestError<Q> {
+        RequestError::TooLong { message: M::DESCRIPTOR.name, most: M::MAX, taken, actor }
     }
 
     /// Returns whether a service may have acted on the request.
@@ -164,9 +181,9 @@ impl<Q: Request> RequestError<Q> {
             | RequestError::Refused { .. }
             | RequestError::Mismatch { .. }
             | RequestError::ShuttingDown => Taken::No,
-            RequestError::Deadline { taken, .. } | RequestError::Unreachable { taken, .. } => {
-                *taken
-            }
+            RequestError::Deadline { taken, .. }
+            | RequestError::Unreachable { taken, .. }
+            | RequestError::TooLong { taken, .. } => *taken,
             RequestError::HandlerFailed { .. } => Taken::Yes,
         }
     }
@@ -182,7 +199,8 @@ impl<Q: Request> RequestError<Q> {
             | RequestError::Deadline { actor, .. }
             | RequestError::HandlerFailed { actor }
             | RequestError::Unreachable { actor, .. }
-            | RequestError::Mismatch { actor, .. } => actor.as_deref(),
+            | RequestError::Mismatch { actor, .. }
+            | RequestError::TooLong { actor, .. } => actor.as_deref(),
             RequestError::ShuttingDown => None,
         }
     }
@@ -198,6 +216,7 @@ impl<Q: Request> RequestError<Q> {
             RequestError::HandlerFailed { .. } => Code::REQUEST_FAILED,
             RequestError::Unreachable { .. } => Code::REQUEST_UNREACHABLE,
             RequestError::Mismatch { .. } => Code::REQUEST_MISMATCH,
+            RequestError::TooLong { .. } => Code::MESSAGE_TOO_LONG,
             RequestError::ShuttingDown => Code::SHUTTING_DOWN,
         }
     }
@@ -213,6 +232,8 @@ impl<Q: Request> RequestError<Q> {
             RequestError::Deadline { .. } => Failure::LateSent,
             RequestError::HandlerFailed { .. } => Failure::Dropped,
             RequestError::Unreachable { .. } => Failure::Lost,
+            RequestError::TooLong { taken: Taken::No, .. } => Failure::TooLong,
+            RequestError::TooLong { .. } => Failure::ReplyTooLong,
             RequestError::ShuttingDown => Failure::ShuttingDown,
         }
     }
@@ -222,11 +243,10 @@ impl<Q: Request> RequestError<Q> {
 impl<Q: Request> PartialEq for RequestError<Q> {
     fn eq(&self, other: &RequestError<Q>) -> bool {
         let request = |error: &RequestError<Q>| match error {
-            RequestError::Refused { request, .. } => Some(to_words(request)),
+            RequestError::Refused { request, .. } => to_bytes(request).ok(),
             _ => None,
         };
-        let (own, others) = (request(self), request(other));
-        own.as_ref().map(AsRef::as_ref) == others.as_ref().map(AsRef::as_ref)
+        request(self) == request(other)
             && self.taken() == other.taken()
             && self.to_string() == other.to_string()
     }
@@ -265,6 +285,9 @@ impl<Q: Request> fmt::Display for RequestError<Q> {
                 f.write_str("the connection with the node that answers was lost")
             }
             RequestError::Mismatch { mismatch, .. } => write!(f, "{mismatch}"),
+            RequestError::TooLong { message, most, .. } => {
+                write!(f, "`{message}` has more than {most} bytes, its limit")
+            }
             RequestError::ShuttingDown => write!(f, "{ShuttingDown}"),
         }?;
         write!(f, " [{}]", self.code())

@@ -16,6 +16,8 @@ mod traces;
 
 pub use error::{Mismatch, RequestError, Taken};
 pub(crate) use mailbox::{AnyMailbox, Mailbox, Mailboxes, Queued};
+#[cfg(feature = "actors")]
+pub(crate) use requester::is_too_long;
 pub use requester::{PendingReply, Requester};
 pub(crate) use requester::{Progress, Role, Sent, closed};
 pub use responder::{Answering, Asked, Requests};

@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use mycelium_core::Request;
 use mycelium_core::channel::mpmc::Sender;
 use mycelium_core::channel::reply::{Awaiting, Outcome};
 use mycelium_core::ring::PushError;
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
+use mycelium_core::{Message, Request, encoded_len};
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::{Line, RequesterValue};
 
@@ -96,15 +96,29 @@ impl<Q: Request> Requester<Q> {
     ///
     /// In other respects like [`Context::request`](crate::Context::request).
     pub fn request(&mut self, request: Q) -> PendingReply<Q> {
-        let executor = match &self.role {
+        let executor = self.executor();
+        self.send(&request, &executor)
+    }
+
+    /// Returns the future of a request that is not sent because it carries one that is too long.
+    #[cfg(feature = "actors")]
+    pub(crate) fn too_long(&mut self, request: &Q) -> PendingReply<Q> {
+        let executor = self.executor();
+        self.refuse(request, &executor, Failure::TooLong)
+    }
+
+    fn executor(&self) -> Arc<dyn Executor> {
+        match &self.role {
             Role::Child(executor) | Role::Outside(executor) => executor.clone(),
             Role::Service => unreachable!("a service's own requester is used by its context"),
-        };
-        self.send(&request, &executor)
+        }
     }
 
     /// Sends a request. If the mailbox is full, the future waits for room.
     pub(crate) fn send(&mut self, request: &Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
+        if is_too_long(request) {
+            return self.refuse(request, executor, Failure::TooLong);
+        }
         let (awaiting, replying) = self.open(request, executor);
         let progress = match self.sender.try_send(Queued::new(replying)) {
             Ok(()) => Progress::Waiting,
@@ -128,10 +142,15 @@ impl<Q: Request> Requester<Q> {
         PendingReply::new(awaiting, progress, self.wait)
     }
 
-    /// Returns the future of a refused request: the service should end.
-    pub(crate) fn refuse(&mut self, request: &Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
+    /// Returns the future of a request that is not sent, for this reason.
+    pub(crate) fn refuse(
+        &mut self,
+        request: &Q,
+        executor: &Arc<dyn Executor>,
+        failure: Failure,
+    ) -> PendingReply<Q> {
         let (awaiting, _) = self.open(request, executor);
-        PendingReply::new(awaiting, Progress::Ended(Failure::ShuttingDown), self.wait)
+        PendingReply::new(awaiting, Progress::Ended(failure), self.wait)
     }
 
     /// Counts a request, and opens a slot for it.
@@ -396,9 +415,9 @@ impl<Q: Request> PendingReply<Q> {
         self.awaiting.owner().origin.count(match result {
             Ok(()) => RequesterValue::Replied,
             Err(Failure::Gone | Failure::NotFound) => RequesterValue::Gone,
-            Err(Failure::Refused) => RequesterValue::Refused,
+            Err(Failure::Refused | Failure::TooLong) => RequesterValue::Refused,
             Err(Failure::Late | Failure::LateHeld | Failure::LateSent) => RequesterValue::Deadline,
-            Err(Failure::Dropped) => RequesterValue::HandlerFailed,
+            Err(Failure::Dropped | Failure::ReplyTooLong) => RequesterValue::HandlerFailed,
             Err(Failure::Lost | Failure::Away) => RequesterValue::Unreachable,
             Err(Failure::ShuttingDown) => RequesterValue::ShuttingDown,
         });
@@ -423,10 +442,7 @@ impl<Q: Request> PendingReply<Q> {
         self.progress = Progress::Done;
         self.count(result);
         result?;
-        match self.awaiting.outcome() {
-            Outcome::Replied(reply) => Ok(*reply),
-            _ => unreachable!("a reply stays in its slot"),
-        }
+        Ok(self.awaiting.take_reply().expect("a reply stays in its slot until it is taken"))
     }
 
     #[cold]
@@ -436,6 +452,12 @@ impl<Q: Request> PendingReply<Q> {
         let actor = is_actor.then(|| name.clone());
         Err(RequestError::new(failure, self.awaiting.request(), self.limit(), actor))
     }
+}
+
+/// Returns whether a message has more bytes than its type allows.
+#[inline]
+pub(crate) fn is_too_long<M: Message>(message: &M) -> bool {
+    !M::IS_FIXED && encoded_len(message).is_err()
 }
 
 /// Returns the error of a request whose mailbox is closed.

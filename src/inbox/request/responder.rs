@@ -15,6 +15,7 @@ use mycelium_transports::counters::{Line, RequesterValue, ResponderValue};
 use mycelium_transports::local::TaskBudget;
 
 use super::mailbox::{Mailbox, Queued, Taker};
+use super::requester::is_too_long;
 use super::slot::{Failure, Owner};
 use super::state::MailboxState;
 use super::traces::TakenTraces;
@@ -193,8 +194,15 @@ pub struct Asked<Q: Request> {
 
 impl<Q: Request> Asked<Q> {
     /// Replies. Returns whether the requester was still waiting; a late reply is discarded and
-    /// counted.
+    /// counted. A reply with more bytes than its type allows fails the request, and this returns
+    /// false.
     pub fn reply(mut self, reply: Q::Reply) -> bool {
+        let Some(request) = &self.request else { return false };
+        // An actor's reply may stay in this process, where nothing limits it.
+        if !request.owner().origin.is_actor && is_too_long(&reply) {
+            self.end(Failure::ReplyTooLong);
+            return false;
+        }
         let Some(request) = self.request.take() else { return false };
         let origin = &request.owner().origin;
         origin.mailbox.responders.count(self.responder, ResponderValue::Replied);

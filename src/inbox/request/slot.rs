@@ -38,11 +38,15 @@ pub(crate) enum Failure {
     Away,
     /// No actor of the other node has the name, and none had it recently.
     NotFound,
+    /// The request is longer than its type allows.
+    TooLong,
+    /// The reply is longer than its type allows.
+    ReplyTooLong,
 }
 
 impl Failure {
     /// All reasons, by their numbers.
-    pub(crate) const ALL: [Failure; 10] = [
+    pub(crate) const ALL: [Failure; 12] = [
         Failure::Dropped,
         Failure::Gone,
         Failure::Refused,
@@ -53,6 +57,8 @@ impl Failure {
         Failure::Lost,
         Failure::Away,
         Failure::NotFound,
+        Failure::TooLong,
+        Failure::ReplyTooLong,
     ];
 
     /// Returns the reason with this number.

@@ -37,7 +37,7 @@ impl<Q: Request> Client<Q> {
 
 enum Event<Q: Request> {
     /// A call was sent, or cannot be sent.
-    Sent(Result<(), EmitError<Q::Call>>),
+    Sent(Result<(), EmitError<()>>),
     Answer(Option<Delivery<Q::Answer>>),
     Asked(Option<Asked<Q>>),
     /// Some requesters have stopped waiting.
@@ -73,7 +73,7 @@ impl<Q: Request> Client<Q> {
                     && let Some((call, trace)) = open.unsent()
                     && let Poll::Ready(result) = {
                         let _trace = ctx.pass_trace(trace);
-                        pin!(ctx.on(Self::calls).emit(call)).poll(context)
+                        pin!(ctx.on(Self::calls).emit_ref(&call)).poll(context)
                     }
                 {
                     return Poll::Ready(Event::Sent(result));
@@ -103,7 +103,7 @@ impl<Q: Request> Client<Q> {
                     open.sent(connected);
                 }
                 Event::Answer(Some(Delivery::Msg(answer))) => {
-                    let (head, reply) = Q::of_answer(*answer);
+                    let (head, reply) = Q::of_answer(answer.into_inner());
                     if !open.answer(head.number, head.outcome, reply) {
                         requests.count_late();
                     }

@@ -57,13 +57,16 @@ fn outcome_of(failure: Failure) -> u64 {
         // Never sent: the answering node makes no requests to another node.
         Failure::Lost | Failure::Away => 7,
         Failure::NotFound => 8,
+        // A request that is too long is not sent.
+        Failure::ReplyTooLong | Failure::TooLong => 9,
     }
 }
 
 /// Returns the reason why an answer has no reply. A value that this version does not know counts as
 /// a failure of the service.
 fn failure_of(outcome: u64) -> Failure {
-    let known = Failure::ALL.into_iter().find(|failure| outcome_of(*failure) == outcome);
+    let mut known = Failure::ALL.into_iter().rev();
+    let known = known.find(|failure| outcome_of(*failure) == outcome);
     known.unwrap_or(Failure::Dropped)
 }
 

@@ -81,7 +81,7 @@ impl<Q: Request> OpenCalls<Q> {
                         // At least 1: a call without time left is a cancel.
                         let time_left = asked.time_left().max(1);
                         let head = CallHead { number: *number, time_left };
-                        return Some((Q::to_call(head, **asked), asked.trace()));
+                        return Some((Q::to_call(head, (**asked).clone()), asked.trace()));
                     }
                     // The call is no longer open, so no requester waits for it.
                     self.unsent.pop_front();
@@ -89,7 +89,7 @@ impl<Q: Request> OpenCalls<Q> {
                 // A call without time left cancels the earlier call with its number.
                 Unsent::Cancel(number, request) => {
                     let head = CallHead { number: *number, time_left: 0 };
-                    return Some((Q::to_call(head, *request), None));
+                    return Some((Q::to_call(head, request.clone()), None));
                 }
             }
         }
@@ -104,11 +104,12 @@ impl<Q: Request> OpenCalls<Q> {
     }
 
     /// Handles an answer. False if no open call has its number: the answer is too late.
-    pub(super) fn answer(&mut self, number: u64, outcome: u64, reply: Q::Reply) -> bool {
+    pub(super) fn answer(&mut self, number: u64, outcome: u64, reply: Option<Q::Reply>) -> bool {
         let Some(Call { asked, .. }) = self.calls.remove(&number) else { return false };
-        match outcome {
-            REPLIED => _ = asked.reply(reply),
-            outcome => asked.fail(failure_of(outcome)),
+        match (outcome, reply) {
+            (REPLIED, Some(reply)) => _ = asked.reply(reply),
+            (REPLIED, None) => asked.fail(Failure::Dropped),
+            (outcome, _) => asked.fail(failure_of(outcome)),
         }
         true
     }
@@ -149,7 +150,7 @@ impl<Q: Request> OpenCalls<Q> {
         for (number, Call { asked, .. }) in self.calls.extract_if(|_, call| ends(call)) {
             let was_sent = !unsent.contains(&number);
             if asked.time_left() > 0 && was_sent {
-                self.unsent.push_back(Unsent::Cancel(number, *asked));
+                self.unsent.push_back(Unsent::Cancel(number, asked.clone()));
             }
             asked.fail(if was_sent { Failure::Lost } else { Failure::Away });
         }

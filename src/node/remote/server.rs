@@ -55,7 +55,7 @@ enum Event<Q: Request> {
     /// There is room to open the waiting call.
     Room,
     /// The answer was sent, or cannot be sent.
-    Sent(Result<(), EmitError<Q::Answer>>),
+    Sent(Result<(), EmitError<()>>),
     /// There was no room for the answer in time.
     NoRoom,
 }
@@ -91,8 +91,8 @@ impl<Q: Request> Server<Q> {
                 open.push(Abortable::new(numbered(id, reply, lost), registration));
             }
             let event = poll_fn(|context| {
-                if let Some((_, answer)) = unsent {
-                    let sent = pin!(ctx.on(Self::answers).emit(answer)).poll(context);
+                if let Some((_, answer)) = &unsent {
+                    let sent = pin!(ctx.on(Self::answers).emit_ref(answer)).poll(context);
                     if let Poll::Ready(result) = sent {
                         return Poll::Ready(Event::Sent(result));
                     }
@@ -128,7 +128,7 @@ impl<Q: Request> Server<Q> {
             });
             match event.await {
                 Event::Call(Some(Delivery::Msg(call))) => {
-                    let (CallHead { number, time_left }, request) = Q::of_call(*call);
+                    let (CallHead { number, time_left }, request) = Q::of_call(call.into_inner());
                     let trace = calls.trace();
                     let epoch = calls.epoch_in_flight().unwrap_or_default();
                     calls.done();
@@ -153,7 +153,7 @@ impl<Q: Request> Server<Q> {
                     let of_it = handles.extract_if(|(epoch, _), _| *epoch == gap.epoch);
                     of_it.for_each(|(_, handle)| handle.abort());
                     waiting = waiting.filter(|((epoch, _), ..)| *epoch != gap.epoch);
-                    if unsent.is_some_and(|((epoch, _), _)| epoch == gap.epoch) {
+                    if unsent.as_ref().is_some_and(|((epoch, _), _)| *epoch == gap.epoch) {
                         (unsent, room) = (None, None);
                     }
                 }

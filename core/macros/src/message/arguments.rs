@@ -15,6 +15,9 @@ pub(super) struct MessageArguments {
     pub(super) reply: Option<Path>,
     /// The most bytes of a message that is not fixed.
     pub(super) max: usize,
+    /// `carries = Type`: the most bytes are those of this message and of a few numbers; for messages
+    /// that users do not see.
+    pub(super) carries: Option<Path>,
     /// `pad`.
     pub(super) pad: Option<Ident>,
     /// `hidden`: the compiler does not list the type in errors; for messages that users do not see.
@@ -33,6 +36,7 @@ impl MessageArguments {
         let mut id = None;
         let mut reply = None;
         let mut max = None;
+        let mut carries = None;
         let mut pad = None;
         let mut hidden = None;
         let parser = |input: ParseStream<'_>| {
@@ -46,6 +50,8 @@ impl MessageArguments {
                     reply.replace(checked_reply(&value(input, &argument, REPLY)?)?).is_some()
                 } else if argument == "max" {
                     max.replace(checked_max(&value(input, &argument, MAX)?)?).is_some()
+                } else if argument == "carries" {
+                    carries.replace(checked_reply(&value(input, &argument, REPLY)?)?).is_some()
                 } else if argument == "pad" {
                     pad.replace(argument.clone()).is_some()
                 } else if argument == "hidden" {
@@ -94,7 +100,7 @@ impl MessageArguments {
                 ));
             }
         };
-        Ok(Self { topic_and_id, reply, max: max.unwrap_or(64 << 10), pad, hidden })
+        Ok(Self { topic_and_id, reply, max: max.unwrap_or(64 << 10), carries, pad, hidden })
     }
 }
 

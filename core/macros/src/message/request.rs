@@ -19,16 +19,21 @@ pub(super) fn request(
         return Ok(None);
     };
     let (call, answer) = (format_ident!("{name}Call"), format_ident!("{name}Answer"));
-    let message = |fields: TokenStream| {
+    let message = |carried: TokenStream, fields: TokenStream| {
         expand(
             root.clone(),
-            quote!(topic = #topic, id = #id, pad, hidden),
+            quote!(topic = #topic, id = #id, carries = #carried, pad, hidden),
             quote!(pub struct #fields),
         )
     };
-    let calls = message(quote!(#call { number: u64, time_left: u64, request: #name }))?;
-    let answers = message(quote!(#answer { number: u64, outcome: u64, reply: #reply }))?;
-    let empty = quote_spanned!(reply.span() => <#reply as #root::Fixed>::EMPTY);
+    let form = quote_spanned!(reply.span() => <#reply as #root::Field>::Form);
+    let part = quote! {
+        <#form as #root::__private::Form>::Choose<#reply, ::core::option::Option<#reply>>
+    };
+    let calls =
+        message(quote!(#name), quote!(#call { number: u64, time_left: u64, request: #name }))?;
+    let answers =
+        message(quote!(#reply), quote!(#answer { number: u64, outcome: u64, reply: #part }))?;
     let hides = arguments.hides();
     Ok(Some(quote! {
         const _: () = {
@@ -53,11 +58,14 @@ pub(super) fn request(
                     head: #root::message::AnswerHead,
                     reply: ::core::option::Option<#reply>,
                 ) -> #answer {
-                    #answer::new(head.number, head.outcome, reply.unwrap_or(#empty))
+                    #answer::new(head.number, head.outcome, #root::message::ReplyPart::of(reply))
                 }
 
-                fn of_answer(answer: #answer) -> (#root::message::AnswerHead, #reply) {
+                fn of_answer(
+                    answer: #answer,
+                ) -> (#root::message::AnswerHead, ::core::option::Option<#reply>) {
                     let #answer { number, outcome, reply, .. } = answer;
+                    let reply = #root::message::ReplyPart::reply(reply);
                     (#root::message::AnswerHead { number, outcome }, reply)
                 }
             }

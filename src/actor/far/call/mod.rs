@@ -10,18 +10,19 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium_core::{Digest, Fixed, FixedStr, FixedVec, Message, Request, decode};
+use mycelium_core::{Digest, FixedStr, Message, Request, decode, to_bytes};
 use mycelium_executor::SendFuture;
 use mycelium_macros::message;
 
 use crate::actor::values::LONGEST_NAME;
 use crate::inbox::request::{Failure, Mismatch};
 
-/// The largest request, and the largest reply, of an actor in another node, in bytes.
-pub(crate) const MOST_BYTES: usize = 510;
+/// The largest request, and the largest reply, of an actor in another node, in bytes: the limit of a
+/// message type that sets none.
+pub(crate) const MOST_BYTES: usize = 64 << 10;
 
 /// A request to an actor of another node.
-#[message(topic = "mycelium.actor-calls", id = 0xFFFE, reply = ActorReply, hidden)]
+#[message(topic = "mycelium.actor-calls", id = 0xFFFE, reply = ActorReply, max = "65 KiB", hidden)]
 pub(crate) struct ActorCall {
     /// The hash of the request's topic.
     topic: u64,
@@ -30,15 +31,15 @@ pub(crate) struct ActorCall {
     reply: [u8; 16],
     actor: FixedStr<LONGEST_NAME>,
     /// The bytes of the request.
-    bytes: FixedVec<u8, MOST_BYTES>,
+    bytes: Vec<u8>,
 }
 
 /// The reply of an actor to another node, or why it cannot answer.
-#[message(topic = "mycelium.actor-replies", id = 0xFFFD, hidden)]
+#[message(topic = "mycelium.actor-replies", id = 0xFFFD, max = "65 KiB", hidden)]
 pub(crate) struct ActorReply {
     outcome: u64,
     /// The bytes of the reply; empty if there is none.
-    bytes: FixedVec<u8, MOST_BYTES>,
+    bytes: Vec<u8>,
 }
 
 /// Returns the topic of requests to the actors of a node.
@@ -74,12 +75,13 @@ pub(crate) enum Replied<T> {
 }
 
 impl ActorCall {
-    /// Creates the call that asks this actor.
+    /// Creates the call that asks this actor. It has no bytes if the request has more than its type
+    /// allows.
     pub(crate) fn new<R: Request>(actor: &str, request: &R) -> ActorCall {
         const {
             assert!(
-                size_of::<R>() <= MOST_BYTES && size_of::<R::Reply>() <= MOST_BYTES,
-                "requests to actors of other nodes, and their replies, have at most 510 bytes"
+                R::MAX <= MOST_BYTES && R::Reply::MAX <= MOST_BYTES,
+                "requests to actors of other nodes, and their replies, have at most 64 KiB"
             );
         }
         ActorCall {
@@ -87,7 +89,7 @@ impl ActorCall {
             request: R::DIGEST.0,
             reply: R::Reply::DIGEST.0,
             actor: FixedStr::truncated(actor),
-            bytes: FixedVec::from_slice(request.encoded()).unwrap_or_default(),
+            bytes: to_bytes(request).unwrap_or_default(),
         }
     }
 
@@ -102,27 +104,27 @@ impl ActorCall {
             return None;
         }
         let layouts = (Digest(self.request), Digest(self.reply));
-        let fits = layouts == (R::DIGEST, R::Reply::DIGEST) && size_of::<R::Reply>() <= MOST_BYTES;
-        let request = fits.then(|| decode(self.bytes.as_slice()).ok()).flatten();
+        let fits = layouts == (R::DIGEST, R::Reply::DIGEST) && R::Reply::MAX <= MOST_BYTES;
+        let request = fits.then(|| decode(&self.bytes).ok()).flatten();
         Some(request.ok_or(Mismatch::Layout))
     }
 }
 
 impl ActorReply {
-    pub(crate) fn new<M: Message + Fixed>(reply: &M) -> ActorReply {
-        // Cannot fail: a call whose reply would be larger was refused.
-        let bytes = FixedVec::from_slice(reply.encoded()).unwrap_or_default();
+    pub(crate) fn new<M: Message>(reply: &M) -> ActorReply {
+        // Cannot fail: the caller has refused a reply with more bytes than its type allows.
+        let bytes = to_bytes(reply).unwrap_or_default();
         ActorReply { outcome: REPLIED, bytes }
     }
 
     pub(crate) fn refused(mismatch: Mismatch) -> ActorReply {
-        ActorReply { outcome: outcome_of(mismatch), bytes: FixedVec::new() }
+        ActorReply { outcome: outcome_of(mismatch), bytes: Vec::new() }
     }
 
     /// Returns the reply, if it is an `M`.
     pub(crate) fn reply<M: Message>(&self) -> Replied<M> {
         if self.outcome == REPLIED {
-            return decode(self.bytes.as_slice()).map_or(Replied::Invalid, Replied::Reply);
+            return decode(&self.bytes).map_or(Replied::Invalid, Replied::Reply);
         }
         let known = [Mismatch::Request, Mismatch::Layout, Mismatch::OneSender];
         let mismatch = known.into_iter().find(|mismatch| outcome_of(*mismatch) == self.outcome);

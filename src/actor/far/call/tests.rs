@@ -50,7 +50,7 @@ fn a_request_of_another_layout_is_no_request_of_this_one() {
 #[test]
 fn a_call_that_lies_about_its_request_is_refused() {
     for length in [0, 15, 17, 510] {
-        let bytes = FixedVec::from_slice(&vec![1; length]).unwrap();
+        let bytes = vec![1; length];
         let lie = ActorCall { bytes, ..call() };
         assert_eq!(lie.request::<Add>().unwrap().err(), Some(Mismatch::Layout), "{length}");
     }
@@ -65,9 +65,9 @@ fn a_reply_that_is_none_is_invalid() {
     assert!(matches!(reply.reply::<Longer>(), Replied::Invalid));
     let mut bytes = sum.encoded().to_vec();
     bytes[8] = 2;
-    let lie = ActorReply { bytes: FixedVec::from_slice(&bytes).unwrap(), ..reply };
+    let lie = ActorReply { bytes, ..reply.clone() };
     assert!(matches!(lie.reply::<Sum>(), Replied::Invalid));
-    let unknown = ActorReply { outcome: 4, ..reply };
+    let unknown = ActorReply { outcome: 4, ..reply.clone() };
     assert!(matches!(unknown.reply::<Sum>(), Replied::Invalid));
     for mismatch in [Mismatch::Request, Mismatch::Layout, Mismatch::OneSender] {
         let refused = ActorReply::refused(mismatch).reply::<Sum>();
@@ -80,37 +80,31 @@ proptest! {
     /// reply or an error.
     #[test]
     fn no_bytes_of_a_peer_panic(
-        mut bytes in proptest::collection::vec(any::<u8>(), size_of::<ActorCall>()),
+        topic_is_right: bool,
         layouts_are_right: bool,
-        counts_are_right: bool,
+        layouts: [u8; 16],
+        bytes in proptest::collection::vec(any::<u8>(), 0..32),
+        outcome in 0..5_u64,
     ) {
-        if layouts_are_right {
-            bytes[..40].copy_from_slice(&call().encoded()[..40]);
+        let mut call = ActorCall { bytes: bytes.clone(), ..call() };
+        if !topic_is_right {
+            call.topic ^= 1;
         }
-        if counts_are_right {
-            bytes[40..42].copy_from_slice(&[0, 0]);
-            bytes[104..106].copy_from_slice(&[16, 0]);
+        if !layouts_are_right {
+            call.request = layouts;
         }
-        if let Ok(call) = decode::<ActorCall>(&bytes) {
-            let is_request = matches!(call.request::<Add>(), Some(Ok(_)));
-            prop_assert!(layouts_are_right || !is_request);
-        }
-        let reply = &mut bytes[..size_of::<ActorReply>()];
-        if layouts_are_right {
-            reply[..8].copy_from_slice(&[0; 8]);
-        }
-        if let Ok(reply) = decode::<ActorReply>(reply) {
-            let _ = reply.reply::<Sum>();
-        }
+        let is_request = matches!(call.request::<Add>(), Some(Ok(_)));
+        prop_assert_eq!(is_request, topic_is_right && layouts_are_right && bytes.len() == 16);
+        let reply = ActorReply { outcome, bytes };
+        let _ = reply.reply::<Sum>();
     }
 }
 
 /// Compares with the bytes in `docs/wire-format.md`.
 #[test]
 fn the_layout_is_that_of_the_document() {
-    let bytes = call();
-    let bytes = bytes.encoded();
-    assert_eq!(bytes.len(), 616);
+    let bytes = to_bytes(&call()).unwrap();
+    assert_eq!(bytes.len(), 128);
     // FNV-1a of `sums`.
     assert_eq!(bytes[..8], hash("sums").to_le_bytes());
     assert_eq!(hash(""), 0xcbf2_9ce4_8422_2325);
@@ -118,6 +112,9 @@ fn the_layout_is_that_of_the_document() {
     assert_eq!(bytes[8..24], Add::DIGEST.0);
     assert_eq!(bytes[24..40], Sum::DIGEST.0);
     assert_eq!(bytes[40..46], [4, 0, b'b', b'a', b'n', b'k']);
-    assert_eq!(bytes[104..107], [16, 0, 1]);
-    assert_eq!(size_of::<ActorReply>(), 520);
+    // The place and the length of the request.
+    assert_eq!(bytes[104..112], [112, 0, 0, 0, 16, 0, 0, 0]);
+    assert_eq!(bytes[112], 1);
+    let reply = to_bytes(&ActorReply { outcome: 2, bytes: Vec::new() }).unwrap();
+    assert_eq!(reply, [2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
 }
