@@ -126,3 +126,111 @@ fn a_message_that_is_too_long_is_refused() {
     );
     assert!(text.ends_with("[M0355]"), "{text}");
 }
+
+/// Fast handlers see each message once, also one that had to wait for the arena.
+#[test]
+fn a_fast_handler_sees_each_message_once() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    let topic = Topic::new("notes", Schema::of::<Note>(), 1024, Region::new(16)).unwrap();
+    let handled = Arc::new(AtomicU64::new(0));
+    let count = handled.clone();
+    topic
+        .add_fast_handler::<Note>("counter", move |note| {
+            assert_eq!(note.number, count.fetch_add(1, Ordering::Relaxed));
+            Ok(())
+        })
+        .unwrap();
+    let mut reader = topic.subscribe::<Note>("reader", Policy::Block).unwrap();
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    for number in 0..100 {
+        while publisher.try_emit(note(number, 50_000)).is_err() {
+            while let TryRecv::Delivery(_) = reader.try_recv() {}
+        }
+    }
+    assert_eq!(handled.load(Ordering::Relaxed), 100);
+}
+
+/// A view reads in place what `recv` decodes, for every policy.
+#[test]
+fn a_view_shows_the_message() {
+    pollster::block_on(async {
+        for policy in [Policy::Block, Policy::Reject, Policy::DropOldest, Policy::DropNewest] {
+            let (mut reader, mut publisher) = joined(policy, 8);
+            for number in 0..100 {
+                let len = (number as usize * 37) % 20_000;
+                let sent = note(number, len);
+                publisher.try_emit(sent.clone()).unwrap();
+                let Some(Delivery::Msg(seen)) = reader.recv_view().await else { panic!() };
+                assert_eq!((seen.sequence(), seen.redelivered()), (number, false));
+                assert_eq!((seen.number(), seen.text()), (number, &*sent.text));
+                assert_eq!(seen.parts().len(), 2);
+                let Some(PartView::Some { name, share }) = seen.parts().get(1) else { panic!() };
+                assert_eq!((name.len(), share), (len % 40, 0.5));
+            }
+            publisher.try_emit(note(100, 0)).unwrap();
+            drop(publisher);
+            assert!(matches!(reader.recv_view().await, Some(Delivery::Msg(_))));
+            assert!(reader.recv_view().await.is_none());
+        }
+    });
+}
+
+/// A failed message is delivered again, and then is a dead letter, as a view too.
+#[test]
+fn a_message_that_was_viewed_is_redelivered() {
+    pollster::block_on(async {
+        let (mut reader, mut publisher) = joined(Policy::Block, 8);
+        publisher.try_emit(note(7, 300)).unwrap();
+        assert!(matches!(reader.recv_view().await, Some(Delivery::Msg(_))));
+        assert!(reader.fail().is_none());
+        let Some(Delivery::Msg(again)) = reader.recv_view().await else { panic!() };
+        assert!(again.redelivered() && again.number() == 7);
+        let letter = reader.fail().expect("it failed twice");
+        assert_eq!(mycelium_core::decode::<Note>(&letter.payload), Ok(note(7, 300)));
+    });
+}
+
+/// A batch is sent and received as single messages are.
+#[test]
+fn batches_have_all_messages() {
+    pollster::block_on(async {
+        let (mut reader, mut publisher) = joined(Policy::Block, 1024);
+        let notes: Vec<_> = (0..64).map(|number| note(number, number as usize * 300)).collect();
+        let sent = notes.clone();
+        let sends = std::thread::spawn(move || {
+            pollster::block_on(publisher.emit_batch(&sent)).unwrap();
+            pollster::block_on(publisher.emit_batch(&sent)).unwrap();
+        });
+        let mut deliveries = Vec::new();
+        while reader.recv_many(&mut deliveries, 16).await > 0 {}
+        let received: Vec<_> = deliveries.into_iter().filter_map(Delivery::message).collect();
+        sends.join().unwrap();
+        assert_eq!(received, [&notes[..], &notes[..]].concat());
+    });
+}
+
+/// A fixed message is read in place, too.
+#[test]
+fn a_view_of_a_fixed_message_is_the_message() {
+    pollster::block_on(async {
+        #[message(topic = "ticks", id = 41)]
+        #[derive(Debug, PartialEq)]
+        struct Tick {
+            price: u64,
+            is_bid: bool,
+            _pad: [u8; 7],
+        }
+        for policy in [Policy::Block, Policy::DropOldest] {
+            let topic = Topic::new("ticks", Schema::of::<Tick>(), 8, Region::new(16)).unwrap();
+            let mut reader = topic.subscribe::<Tick>("reader", policy).unwrap();
+            let mut publisher = topic.publisher("publisher", 1).unwrap();
+            for price in 0..20 {
+                publisher.try_emit(Tick { price, is_bid: true, _pad: [0; 7] }).unwrap();
+                let Some(Delivery::Msg(tick)) = reader.recv_view().await else { panic!() };
+                assert_eq!((tick.price, tick.is_bid), (price, true));
+            }
+        }
+    });
+}
