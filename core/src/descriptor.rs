@@ -167,7 +167,9 @@ impl Descriptor {
 }
 
 impl FieldType {
-    fn is_fixed(&self) -> bool {
+    /// Returns whether all values have the same size, and are their own encoding.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
         match self {
             Self::Array { item, .. } | Self::List { item, .. } => item.is_fixed(),
             // A tuple has the layout of a struct, but is not fixed.

@@ -57,7 +57,7 @@ pub(super) fn topics(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, Pl
             planned.readers += 1 - publishers;
             planned.drop_newest += usize::from(port.options.policy == Policy::DropNewest);
             if let Policy::LatestByKey(by_key) = port.options.policy {
-                let table = by_key.table_bytes(port.schema.size);
+                let table = by_key.table_bytes(&port.schema);
                 planned.tables =
                     planned.tables.zip(table).and_then(|(sum, it)| sum.checked_add(it));
             }

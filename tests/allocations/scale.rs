@@ -193,7 +193,7 @@ fn a_table_of_keys_takes_the_planned_memory() {
     for keys in [1, 100, 900, 1000, 5000, 100_000] {
         let by_key = LatestByKey::of::<Order>("number", keys.try_into().unwrap()).unwrap();
         let taken = subscribe(Policy::LatestByKey(by_key)) - subscribe(Policy::Latest);
-        let planned = by_key.table_bytes(size_of::<Order>()).unwrap().cast_signed();
+        let planned = by_key.table_bytes(&Schema::of::<Order>()).unwrap().cast_signed();
         let is_near = taken <= planned + 1024 && planned <= 2 * taken;
         assert!(is_near, "{keys} keys take {taken} bytes, planned {planned}");
     }

@@ -8,7 +8,7 @@ use mycelium_core::ring::broadcast::Peek;
 use mycelium_core::wait::{SpinResult, WaitStrategy};
 use zerocopy::IntoBytes;
 
-use super::key_table::Evicted;
+use super::key_table::{Body, Evicted};
 use super::{AfterGap, BURST, Found, Handling, Header, InFlight, Reader};
 use crate::counters::EdgeValue;
 use crate::local::ring::ready::IN_TURN;
@@ -402,11 +402,12 @@ impl Reader {
             let evicted = std::mem::take(&mut self.edges[index].passed) as u64;
             return Some(Found::Gap(self.gap(index, evicted, 0, GapReason::Overwritten)));
         }
-        let (entry, words) = self.table.as_mut()?.first()?;
+        let (entry, slot, body) = self.table.as_mut()?.first()?;
         let edge = entry.edge();
         match std::mem::take(&mut entry.replaced) as u64 {
             0 => {
-                self.words.copy_from_slice(words);
+                self.words.copy_from_slice(slot);
+                self.body[..body.words.len()].copy_from_slice(body.words);
                 let sequence = entry.sequence;
                 Some(Found::Message(Header { edge, sequence, redelivered: false }))
             }
@@ -420,6 +421,22 @@ impl Reader {
         self.table.as_mut().map(|table| table.pop()).is_some()
     }
 
+    /// Puts the message that was just found at an edge into the table. Returns false if it has no
+    /// valid key.
+    fn put_into_table(&mut self, index: usize, sequence: u64) -> bool {
+        let Reader { table: Some(table), edges, words, body, .. } = self else { return false };
+        let place = edges[index].consumer.cursor();
+        let length = if body.is_empty() { 0 } else { words.first().copied().unwrap_or_default() };
+        let body = body.get(..length.div_ceil(size_of::<usize>())).unwrap_or_default();
+        let body = Body { length, words: body };
+        let Some(key) = table.key_of(index, words, &body) else { return false };
+        while let Some(Evicted { edge, count }) = table.make_room(&key, &body) {
+            edges[edge].passed += count;
+        }
+        table.put(key, place, sequence, words, &body);
+        true
+    }
+
     /// Moves the messages that wait at an edge to the table. Returns a gap if one comes before the
     /// next message.
     fn fill_table(&mut self, index: usize) -> Option<Found> {
@@ -429,14 +446,11 @@ impl Reader {
             match self.find_at(index) {
                 Found::Message(header) => {
                     self.clear_stale_area(index);
-                    let table = self.table.as_mut()?;
-                    let place = self.edges[index].consumer.cursor();
-                    if let Some(Evicted { edge, count }) =
-                        table.put(index, place, header.sequence, &self.words)
-                    {
-                        self.edges[edge].passed += count;
-                    }
+                    let is_put = self.put_into_table(index, header.sequence);
                     self.edges[index].consumer.advance();
+                    if !is_put {
+                        return Some(Found::Gap(self.gap(index, 1, 0, GapReason::Undecodable)));
+                    }
                     self.touch(index);
                     if self.budget.count_operation() {
                         self.wake_publishers(1);

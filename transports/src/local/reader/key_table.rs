@@ -21,6 +21,11 @@ pub(crate) struct Table {
     entries: Box<[Entry]>,
     /// The words of all entries.
     words: Box<[usize]>,
+    /// The messages of all entries that are not fixed, with their lengths.
+    bodies: Box<[(usize, Box<[usize]>)]>,
+    /// The number of words in all bodies, and its limit.
+    body_words: usize,
+    most_words: usize,
     /// The entries that are not in use.
     free: Vec<usize>,
     /// The entries in use. The first one has waited longest.
@@ -32,10 +37,18 @@ pub(crate) struct Table {
 /// A publisher, by the index of its edge, and a key. Edges keep their indices while the table has
 /// messages.
 #[derive(Clone, Copy)]
-struct Key {
+pub(crate) struct Key {
     edge: usize,
     length: usize,
     bytes: [u8; KEY_BYTES],
+}
+
+/// A message that is not fixed; empty for all others.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Body<'a> {
+    /// The number of bytes.
+    pub(crate) length: usize,
+    pub(crate) words: &'a [usize],
 }
 
 #[derive(Clone, Copy)]
@@ -55,7 +68,8 @@ pub(crate) struct Evicted {
 }
 
 impl Table {
-    pub(crate) fn new(by: LatestByKey, size: usize) -> Table {
+    /// Creates an empty table. `bodies` is the most bytes of messages that are not fixed.
+    pub(crate) fn new(by: LatestByKey, size: usize, bodies: usize) -> Table {
         let keys = by.keys().get() as usize;
         let entry = Entry { key: Key::new(0, &[]), place: 0, sequence: 0, replaced: 0 };
         Table {
@@ -66,6 +80,9 @@ impl Table {
             places: HashMap::with_capacity(2 * keys),
             entries: vec![entry; keys].into(),
             words: vec![0; keys * size.div_ceil(size_of::<usize>())].into(),
+            bodies: vec![Default::default(); if bodies > 0 { keys } else { 0 }].into(),
+            body_words: 0,
+            most_words: bodies / size_of::<usize>(),
             free: (0..keys).rev().collect(),
             order: VecDeque::with_capacity(keys),
             waiting: Vec::new(),
@@ -95,49 +112,84 @@ impl Table {
         entries.find(|entry| entry.key.edge == edge).map(|entry| entry.place)
     }
 
-    /// Adds a message at this position in the ring of its edge. If the table has no room for a new
-    /// key, it evicts the oldest entry.
-    pub(crate) fn put(
-        &mut self,
-        edge: usize,
-        at: usize,
-        sequence: u64,
-        message: &[usize],
-    ) -> Option<Evicted> {
-        let bytes = message.as_bytes().get(..self.size).unwrap_or_default();
-        let key = Key::new(edge, self.by.of_message(bytes));
-        if let Some(&place) = self.places.get(&key) {
-            let entry = &mut self.entries[place];
-            (entry.sequence, entry.replaced) = (sequence, entry.replaced + 1);
-            self.words_of(place).copy_from_slice(message);
+    /// Evicts the oldest entry if a message has no room: it has a new key and all entries are in
+    /// use, or it is not fixed and has too many bytes. Call it until it returns `None`.
+    pub(crate) fn make_room(&mut self, key: &Key, body: &Body<'_>) -> Option<Evicted> {
+        let is_full = self.free.is_empty() && !self.places.contains_key(key);
+        if !is_full && self.body_words + body.words.len() <= self.most_words {
             return None;
         }
-        let evicted = if self.free.is_empty() { self.pop() } else { None };
-        if let Some(place) = self.free.pop() {
-            self.places.insert(key, place);
-            self.entries[place] = Entry { key, place: at, sequence, replaced: 0 };
-            self.words_of(place).copy_from_slice(message);
-            self.order.push_back(place);
-            if self.waiting.len() <= edge {
-                self.waiting.resize(edge + 1, 0);
-            }
-            self.waiting[edge] += 1;
-        }
-        evicted.map(|entry| Evicted { edge: entry.key.edge, count: 1 + entry.replaced })
+        let entry = self.pop()?;
+        Some(Evicted { edge: entry.key.edge, count: 1 + entry.replaced })
     }
 
-    /// Returns the message that is delivered next, with its words.
-    pub(crate) fn first(&mut self) -> Option<(&mut Entry, &[usize])> {
+    /// Returns the key of a message; `None` if it is too long.
+    pub(crate) fn key_of(&self, edge: usize, slot: &[usize], body: &Body<'_>) -> Option<Key> {
+        let (bytes, size) = match self.bodies.is_empty() {
+            true => (slot, self.size),
+            false => (body.words, body.length),
+        };
+        let bytes = bytes.as_bytes().get(..size).unwrap_or_default();
+        Some(Key::new(edge, self.by.of_message(bytes)?))
+    }
+
+    /// Adds a message at this position in the ring of its edge. There must be
+    /// [room](Table::make_room).
+    pub(crate) fn put(
+        &mut self,
+        key: Key,
+        at: usize,
+        sequence: u64,
+        slot: &[usize],
+        body: &Body<'_>,
+    ) {
+        let place = match self.places.get(&key) {
+            Some(&place) => {
+                let entry = &mut self.entries[place];
+                (entry.sequence, entry.replaced) = (sequence, entry.replaced + 1);
+                place
+            }
+            None => {
+                let Some(place) = self.free.pop() else { return };
+                self.places.insert(key, place);
+                self.entries[place] = Entry { key, place: at, sequence, replaced: 0 };
+                self.order.push_back(place);
+                if self.waiting.len() <= key.edge {
+                    self.waiting.resize(key.edge + 1, 0);
+                }
+                self.waiting[key.edge] += 1;
+                place
+            }
+        };
+        self.words_of(place).copy_from_slice(slot);
+        if let Some((length, words)) = self.bodies.get_mut(place) {
+            self.body_words -= words.len();
+            if words.len() != body.words.len() {
+                *words = vec![0; body.words.len()].into();
+            }
+            words.copy_from_slice(body.words);
+            *length = body.length;
+            self.body_words += words.len();
+        }
+    }
+
+    /// Returns the message that is delivered next: its entry, its slot and its body.
+    pub(crate) fn first(&mut self) -> Option<(&mut Entry, &[usize], Body<'_>)> {
         let place = *self.order.front()?;
         let stride = self.size.div_ceil(size_of::<usize>());
-        let words = &self.words[place * stride..(place + 1) * stride];
-        Some((&mut self.entries[place], words))
+        let slot = &self.words[place * stride..(place + 1) * stride];
+        let body = self.bodies.get(place);
+        let body = body.map_or(Body::default(), |(length, words)| Body { length: *length, words });
+        Some((&mut self.entries[place], slot, body))
     }
 
     pub(crate) fn pop(&mut self) -> Option<Entry> {
         let place = self.order.pop_front()?;
         let entry = self.entries[place];
         self.places.remove(&entry.key);
+        if let Some(body) = self.bodies.get_mut(place) {
+            self.body_words -= std::mem::take(body).1.len();
+        }
         self.free.push(place);
         self.waiting[entry.key.edge] -= 1;
         Some(entry)

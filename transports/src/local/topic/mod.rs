@@ -237,7 +237,7 @@ impl Topic {
 
     pub(crate) fn check_key(&self, options: SubscribeOptions) -> Result<(), TopicError> {
         match options.policy {
-            Policy::LatestByKey(key) if !key.is_of(&self.schema) || !self.schema.is_fixed => {
+            Policy::LatestByKey(key) if !key.is_of(&self.schema) => {
                 Err(TopicError::Key { topic: self.name.clone(), carries: self.schema })
             }
             _ => Ok(()),

@@ -77,7 +77,7 @@ impl Schema {
 
     /// Returns the bytes of a ring's arena, if its messages are not fixed: room for four of the
     /// longest ones, at least 256 KiB.
-    fn arena_bytes(&self) -> usize {
+    pub(crate) fn arena_bytes(&self) -> usize {
         self.longest.saturating_mul(4).max(256 << 10)
     }
 
@@ -324,8 +324,18 @@ pub struct LatestByKey {
     type_id: u16,
     offset: u16,
     bytes: u16,
+    kind: KeyKind,
+}
+
+/// Where the bytes of a key are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum KeyKind {
+    /// They are the field.
+    Field,
     /// The field begins with the number of its bytes that are in use.
-    is_text: bool,
+    Text,
+    /// The field has the place and the number of the bytes.
+    String,
 }
 
 impl LatestByKey {
@@ -402,6 +412,11 @@ impl LatestByKey {
         if matches!(ty, FieldType::List { .. }) {
             return Err(KeyError::List { field: field() });
         }
+        let has_one_size = ty.is_fixed()
+            || matches!(ty, FieldType::Char | FieldType::Duration | FieldType::IpAddr);
+        if !has_one_size && ty != FieldType::String {
+            return Err(KeyError::Sizes { field: field() });
+        }
         if bytes > KEY_BYTES {
             return Err(KeyError::TooLong { field: field(), bytes });
         }
@@ -409,8 +424,12 @@ impl LatestByKey {
         let too_long = |_| KeyError::TooLong { field: field(), bytes };
         let offset = u16::try_from(offset).map_err(too_long)?;
         let bytes = u16::try_from(bytes).map_err(too_long)?;
-        let is_text = matches!(ty, FieldType::Text { .. });
-        Ok(LatestByKey { keys, type_id: schema.id, offset, bytes, is_text })
+        let kind = match ty {
+            FieldType::Text { .. } => KeyKind::Text,
+            FieldType::String => KeyKind::String,
+            _ => KeyKind::Field,
+        };
+        Ok(LatestByKey { keys, type_id: schema.id, offset, bytes, kind })
     }
 
     /// Returns the name of the field in messages of this schema, or its path, such as
@@ -463,11 +482,12 @@ impl LatestByKey {
     }
 
     /// Returns the bytes of memory that a subscription with this policy needs beside the rings.
-    /// `size` is the size of a message. Returns `None` if that is more than memory can hold.
+    /// Messages that are not fixed have at most as many bytes there as in the arena of a ring.
+    /// Returns `None` if that is more than memory can hold.
     #[must_use]
-    pub fn table_bytes(&self, size: usize) -> Option<usize> {
+    pub fn table_bytes(&self, schema: &Schema) -> Option<usize> {
         let keys = usize::try_from(self.keys.get()).ok()?;
-        let words = size.div_ceil(size_of::<usize>()).checked_mul(size_of::<usize>())?;
+        let words = schema.size.div_ceil(size_of::<usize>()).checked_mul(size_of::<usize>())?;
         // An entry has a key, a position in the ring, a sequence, a number of replaced messages,
         // and places in two lists.
         let entries = words.checked_add(KEY_BYTES + 7 * size_of::<u64>())?.checked_mul(keys)?;
@@ -475,7 +495,13 @@ impl LatestByKey {
         // it uses at most seven in eight. Each place has a key, the index of its entry, and a byte.
         let places = keys.checked_mul(16)?.div_ceil(7).checked_next_power_of_two()?;
         let map = places.checked_mul(KEY_BYTES + 3 * size_of::<usize>() + 1)?;
-        entries.checked_add(map)
+        let bodies = match schema.is_fixed {
+            true => 0,
+            false => {
+                keys.checked_mul(size_of::<[usize; 3]>())?.checked_add(schema.arena_bytes())?
+            }
+        };
+        entries.checked_add(map)?.checked_add(bodies)
     }
 
     /// Whether this is a key of messages with this schema.
@@ -483,19 +509,28 @@ impl LatestByKey {
         self.type_id == schema.id
     }
 
-    /// Returns the bytes of the key in a message, which may have any content.
+    /// Returns the bytes of the key in a message, which may have any content. Returns `None` if the
+    /// key is too long.
     #[inline]
-    pub(crate) fn of_message<'m>(&self, message: &'m [u8]) -> &'m [u8] {
+    pub(crate) fn of_message<'m>(&self, message: &'m [u8]) -> Option<&'m [u8]> {
         let Range { start, mut end } =
             usize::from(self.offset)..usize::from(self.offset) + usize::from(self.bytes);
-        if self.is_text
-            && let Some(count) = message.get(start..start + 2)
-        {
-            // The bytes after the text have no meaning.
-            let count = usize::from(u16::from_le_bytes([count[0], count[1]]));
-            end = end.min(start + 2 + count);
+        let field = message.get(start..end).unwrap_or_default();
+        match (self.kind, field) {
+            (KeyKind::Text, [one, other, ..]) => {
+                // The bytes after the text have no meaning.
+                let count = usize::from(u16::from_le_bytes([*one, *other]));
+                end = end.min(start + 2 + count);
+                message.get(start..end)
+            }
+            (KeyKind::String, [a, b, c, d, e, f, g, h]) => {
+                let place = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+                let count = u32::from_le_bytes([*e, *f, *g, *h]) as usize;
+                let bytes = message.get(place..place.checked_add(count)?);
+                bytes.filter(|bytes| bytes.len() <= KEY_BYTES)
+            }
+            _ => Some(field),
         }
-        message.get(start..end).unwrap_or_default()
     }
 }
 
@@ -522,6 +557,12 @@ pub enum KeyError {
     /// The field is a list. Equal lists may differ in their unused bytes.
     #[error("invalid key `{field}`: a list cannot be a key")]
     List {
+        /// The field.
+        field: String,
+    },
+    /// The size of the field differs between messages, and it is not a text.
+    #[error("invalid key `{field}`: a key is a field of one size, or a `String`")]
+    Sizes {
         /// The field.
         field: String,
     },

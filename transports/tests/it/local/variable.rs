@@ -3,7 +3,8 @@
 use mycelium_core::message;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, Policy, Publisher, Refusal, Schema, Subscription, Topic, TryRecv,
+    Delivery, GapReason, LatestByKey, Policy, Publisher, Refusal, Schema, Subscription, Topic,
+    TryRecv,
 };
 
 #[message(topic = "notes", id = 40, max = "64 KiB")]
@@ -233,4 +234,74 @@ fn a_view_of_a_fixed_message_is_the_message() {
             }
         }
     });
+}
+
+/// The newest message of each key is kept whole, whatever its length; the key is a `String`.
+#[test]
+fn the_newest_of_each_key_is_kept() {
+    #[message(topic = "quotes", id = 42)]
+    #[derive(Debug, PartialEq)]
+    struct Quote {
+        number: u64,
+        symbol: String,
+        levels: Vec<u64>,
+        note: Option<String>,
+    }
+    let quote = |number: u64, symbol: &str, levels: usize| Quote {
+        number,
+        symbol: symbol.to_owned(),
+        levels: vec![number; levels],
+        note: None,
+    };
+    let by = |keys: u32| LatestByKey::of::<Quote>("symbol", keys.try_into().unwrap()).unwrap();
+    let topic = Topic::new("quotes", Schema::of::<Quote>(), 8, Region::new(16)).unwrap();
+    let mut reader = topic.subscribe::<Quote>("reader", Policy::LatestByKey(by(3))).unwrap();
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    let deliveries = |reader: &mut Subscription<Quote>| {
+        let (mut quotes, mut missed) = (Vec::new(), 0);
+        loop {
+            match reader.try_recv() {
+                TryRecv::Delivery(Delivery::Msg(quote)) => quotes.push(quote.into_inner()),
+                TryRecv::Delivery(Delivery::Gap(gap)) => missed += gap.count,
+                TryRecv::Empty | TryRecv::Closed => return (quotes, missed),
+            }
+        }
+    };
+    for (number, symbol, levels) in [(0, "a", 5), (1, "b", 1), (2, "a", 900), (3, "a", 0)] {
+        publisher.try_emit(quote(number, symbol, levels)).unwrap();
+    }
+    assert_eq!(deliveries(&mut reader), (vec![quote(3, "a", 0), quote(1, "b", 1)], 2));
+    // A fourth key: the key that waits longest gives way.
+    for (number, symbol) in [(4, "a"), (5, "b"), (6, "c"), (7, "d")] {
+        publisher.try_emit(quote(number, symbol, 7)).unwrap();
+    }
+    let left = vec![quote(5, "b", 7), quote(6, "c", 7), quote(7, "d", 7)];
+    assert_eq!(deliveries(&mut reader), (left, 1));
+    // The bytes of the table are bounded, too: each message has 60,000 bytes of 256 KiB.
+    let mut by_bytes = topic.subscribe::<Quote>("bytes", Policy::LatestByKey(by(100))).unwrap();
+    let (mut received, mut missed) = (0, 0);
+    for round in 0..10 {
+        for number in 3 * round..3 * round + 3 {
+            publisher.try_emit(quote(number, &format!("key {number}"), 7_500)).unwrap();
+        }
+        match by_bytes.try_recv() {
+            TryRecv::Delivery(Delivery::Msg(_)) => received += 1,
+            TryRecv::Delivery(Delivery::Gap(gap)) => missed += gap.count,
+            other => panic!("{other:?}"),
+        }
+    }
+    let (quotes, more) = deliveries(&mut by_bytes);
+    assert_eq!(received + missed + quotes.len() as u64 + more, 30);
+    let last: Vec<_> = quotes.iter().map(|quote| quote.number).collect();
+    assert_eq!(last, [26, 27, 28, 29], "256 KiB hold four of them");
+    // A key of more than 64 bytes is not decodable.
+    publisher.try_emit(quote(1, &"k".repeat(65), 1)).unwrap();
+    let TryRecv::Delivery(Delivery::Gap(gap)) = by_bytes.try_recv() else { panic!() };
+    assert_eq!((gap.reason, gap.count), (GapReason::Undecodable, 1));
+    let refused = |field| LatestByKey::of::<Quote>(field, 3.try_into().unwrap()).unwrap_err();
+    for field in ["levels", "note"] {
+        let expected =
+            format!("invalid key `{field}`: a key is a field of one size, or a `String`");
+        assert_eq!(refused(field).to_string(), expected);
+    }
 }
