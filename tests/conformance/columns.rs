@@ -1,6 +1,6 @@
 //! The columns of the table: each transport on each executor, and on each pair of executors.
 
-use mycelium_transports::conformance::{self, Link, Local, TestExecutor, TestTransport};
+use mycelium_transports::conformance::{self, Filled, Link, Local, TestExecutor, TestTransport};
 
 use crate::subjects::{self, TcpSockets, UnixSockets};
 use crate::table::Column;
@@ -26,6 +26,7 @@ pub(crate) fn columns() -> Vec<Column> {
         columns.push(traced(column::<Local>(*one, *one), "local, traced"));
         columns.push(traced(column::<Link<UnixSockets>>(*one, *one), "unix, traced"));
         columns.push(traced(column::<Link<UnixSockets, true>>(*one, *one), "shm, traced"));
+        columns.extend(of_any_length(*one));
     }
     let all = [adapters, others.clone()].concat();
     let without = |executor: &TestExecutor| others.iter().any(|other| other.name == executor.name);
@@ -47,6 +48,23 @@ fn traced(mut column: Column, transport: &'static str) -> Column {
     column.transport = transport;
     column.laws.iter_mut().for_each(|law| law.is_traced = true);
     column
+}
+
+/// Returns the columns with messages that are not fixed.
+fn of_any_length(one: TestExecutor) -> Vec<Column> {
+    let named = |mut column: Column, transport| {
+        column.transport = transport;
+        column
+    };
+    vec![
+        named(column::<Local<Filled>>(one, one), "local, any length"),
+        traced(column::<Local<Filled>>(one, one), "local, any length, traced"),
+        named(column::<Link<UnixSockets, false, Filled>>(one, one), "unix, any length"),
+        named(column::<Link<UnixSockets, true, Filled>>(one, one), "shm, any length"),
+        named(column::<Link<TcpSockets, false, Filled>>(one, one), "tcp, any length"),
+        #[cfg(feature = "tls")]
+        named(column::<Link<TlsSockets, false, Filled>>(one, one), "tls, any length"),
+    ]
 }
 
 fn column<T: TestTransport>(publishers: TestExecutor, readers: TestExecutor) -> Column {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use futures_util::StreamExt;
 use mycelium_executor::{Accept, Address, Backoff, Executor, Listener, Peer, SendFuture, Stream};
 
-use super::{Pair, Probe, TestTransport, local};
+use super::{Pair, Probe, Sample, TestTransport, local};
 use crate::counters::{Latency, Region};
 use crate::endpoint::unix::Access;
 use crate::endpoint::{Anyone, Gate};
@@ -68,21 +69,22 @@ pub trait StreamPair: 'static {
 
 /// A topic over a link, as a [`TestTransport`]. Dropping it ends the link. If `IN_MEMORY`, readers
 /// map the publishers' rings.
-pub struct Link<S: StreamPair, const IN_MEMORY: bool = false> {
+pub struct Link<S: StreamPair, const IN_MEMORY: bool = false, M = Probe> {
     there: Arc<Topic>,
     here: Arc<Topic>,
     controls: [Arc<Control>; 2],
     memory: Option<Memory>,
     cuts: Cuts,
     connections: UnboundedSender<S::Socket>,
+    message: PhantomData<fn(M)>,
 }
 
-impl<S: StreamPair, const IN_MEMORY: bool> TestTransport for Link<S, IN_MEMORY> {
+impl<S: StreamPair, const IN_MEMORY: bool, M: Sample> TestTransport for Link<S, IN_MEMORY, M> {
     const NAME: &'static str = if IN_MEMORY { "shm" } else { S::NAME };
     // Two, because a stream in shared memory may begin on the link, in another ring.
     const RINGS: u64 = 2;
-    type Publisher = Publisher<Probe>;
-    type Subscription = Subscription<Probe>;
+    type Publisher = Publisher<M>;
+    type Subscription = Subscription<M>;
 
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self {
         let (link, incoming) = Link::new(pair, capacity);
@@ -109,11 +111,11 @@ impl<S: StreamPair, const IN_MEMORY: bool> TestTransport for Link<S, IN_MEMORY> 
         Latency::of(&self.here.counters.read())
     }
 
-    fn publisher(&self, name: &str) -> Publisher<Probe> {
+    fn publisher(&self, name: &str) -> Publisher<M> {
         local::publisher(&self.there, name)
     }
 
-    fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Subscription<Probe> {
+    fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Subscription<M> {
         self.here.subscribe(name, options).expect("the topic has free entries")
     }
 
@@ -123,7 +125,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> TestTransport for Link<S, IN_MEMORY> 
     }
 }
 
-impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
+impl<S: StreamPair, const IN_MEMORY: bool, M: Sample> Link<S, IN_MEMORY, M> {
     /// Creates the two topics, without their ends, and the receiver of accepted connections.
     fn new(pair: &Pair, capacity: usize) -> (Self, UnboundedReceiver<S::Socket>) {
         let there = if IN_MEMORY {
@@ -133,12 +135,13 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
         };
         let (connections, incoming) = mpsc::unbounded();
         let link = Link {
-            there: local::topic(pair, &pair.publishers, capacity, there),
-            here: local::topic(pair, &pair.readers, capacity, RingMemory::Heap),
+            there: local::topic::<M>(pair, &pair.publishers, capacity, there),
+            here: local::topic::<M>(pair, &pair.readers, capacity, RingMemory::Heap),
             controls: Default::default(),
             memory: IN_MEMORY.then(Memory::new),
             cuts: Cuts::default(),
             connections,
+            message: PhantomData,
         };
         (link, incoming)
     }
@@ -208,7 +211,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
     }
 }
 
-impl<S: StreamPair, const IN_MEMORY: bool> Drop for Link<S, IN_MEMORY> {
+impl<S: StreamPair, const IN_MEMORY: bool, M> Drop for Link<S, IN_MEMORY, M> {
     fn drop(&mut self) {
         self.controls.iter().for_each(|control| control.stop());
     }

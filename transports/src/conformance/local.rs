@@ -1,24 +1,25 @@
 //! Topics within a process as a [`TestTransport`].
 
 use std::future::poll_fn;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mycelium_core::TraceContext;
+use mycelium_core::{Message, TraceContext};
 use mycelium_executor::Executor;
 
-use super::{Pair, Probe, Publish, Subscribe, TestTransport};
+use super::{Pair, Probe, Publish, Sample, Subscribe, TestTransport};
 use crate::counters::{Latency, Region};
 use crate::local::{
-    BatchError, Delivery, EmitError, OnStall, Policy, Publisher, Recorded, RingMemory, Schema,
-    SubscribeOptions, Subscription, Topic, TryRecv, Undelivered,
+    BatchError, Delivery, EmitError, OnStall, Policy, Publisher, Received, Recorded, RingMemory,
+    Schema, SubscribeOptions, Subscription, Topic, TryRecv, Undelivered,
 };
 
 /// A topic within a process.
 #[derive(Debug)]
-pub struct Local(Arc<Topic>);
+pub struct Local<M = Probe>(Arc<Topic>, PhantomData<fn(M)>);
 
-impl Local {
+impl<M> Local<M> {
     /// Returns the topic.
     #[must_use]
     pub fn topic(&self) -> &Arc<Topic> {
@@ -26,17 +27,17 @@ impl Local {
     }
 }
 
-impl TestTransport for Local {
+impl<M: Sample> TestTransport for Local<M> {
     const NAME: &'static str = "local";
     const RINGS: u64 = 1;
-    type Publisher = Publisher<Probe>;
-    type Subscription = Subscription<Probe>;
+    type Publisher = Publisher<M>;
+    type Subscription = Subscription<M>;
 
-    fn open(pair: &Pair, capacity: usize, _: Policy) -> Local {
-        Local(topic(pair, &pair.publishers, capacity, RingMemory::Heap))
+    fn open(pair: &Pair, capacity: usize, _: Policy) -> Self {
+        Local(topic::<M>(pair, &pair.publishers, capacity, RingMemory::Heap), PhantomData)
     }
 
-    fn open_alone(pair: &Pair, capacity: usize) -> Local {
+    fn open_alone(pair: &Pair, capacity: usize) -> Self {
         Local::open(pair, capacity, Policy::default())
     }
 
@@ -51,23 +52,23 @@ impl TestTransport for Local {
         Latency::of(&self.0.counters.read())
     }
 
-    fn publisher(&self, name: &str) -> Publisher<Probe> {
+    fn publisher(&self, name: &str) -> Publisher<M> {
         publisher(&self.0, name)
     }
 
-    fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Subscription<Probe> {
+    fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Subscription<M> {
         self.0.subscribe(name, options).expect("the topic has free entries")
     }
 }
 
 /// Creates a topic that uses this executor, unless the law has a clock of its own.
-pub(super) fn topic(
+pub(super) fn topic<M: Message>(
     pair: &Pair,
     executor: &Arc<dyn Executor>,
     capacity: usize,
     memory: RingMemory,
 ) -> Arc<Topic> {
-    let (schema, counters) = (Schema::of::<Probe>(), Region::new(64));
+    let (schema, counters) = (Schema::of::<M>(), Region::new(64));
     let recorded = Recorded { tracer: pair.tracer.clone(), latency_sample: pair.latency_sample };
     let topic =
         Topic::with_recorded("conformance", schema, capacity, 64, memory, recorded, counters);
@@ -76,24 +77,25 @@ pub(super) fn topic(
     topic
 }
 
-pub(super) fn publisher(topic: &Arc<Topic>, name: &str) -> Publisher<Probe> {
+pub(super) fn publisher<M: Message>(topic: &Arc<Topic>, name: &str) -> Publisher<M> {
     // Unique for each publisher.
     static EPOCH: AtomicU64 = AtomicU64::new(0);
     let epoch = EPOCH.fetch_add(1, Ordering::Relaxed);
     topic.publisher(name, epoch).expect("the topic has free entries")
 }
 
-impl Publish for Publisher<Probe> {
+impl<M: Sample> Publish for Publisher<M> {
     async fn emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>> {
-        Publisher::emit(self, message).await
+        Publisher::emit(self, M::of(message)).await.map_err(error)
     }
 
     fn try_emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>> {
-        Publisher::try_emit(self, message)
+        Publisher::try_emit(self, M::of(message)).map_err(error)
     }
 
     async fn emit_batch(&mut self, messages: &[Probe], sent: &mut usize) -> Result<(), BatchError> {
-        poll_fn(|context| self.poll_emit_batch(context, messages, sent)).await
+        let messages: Vec<_> = messages.iter().cloned().map(M::of).collect();
+        poll_fn(|context| self.poll_emit_batch(context, &messages, sent)).await
     }
 
     fn depth(&self) -> usize {
@@ -113,17 +115,24 @@ impl Publish for Publisher<Probe> {
     }
 }
 
-impl Subscribe for Subscription<Probe> {
+impl<M: Sample> Subscribe for Subscription<M> {
     async fn recv(&mut self) -> Option<Delivery<Probe>> {
-        Subscription::recv(self).await
+        Subscription::recv(self).await.map(delivery)
     }
 
     async fn recv_many(&mut self, deliveries: &mut Vec<Delivery<Probe>>, limit: usize) -> usize {
-        Subscription::recv_many(self, deliveries, limit).await
+        let mut received = Vec::new();
+        let count = Subscription::recv_many(self, &mut received, limit).await;
+        deliveries.extend(received.into_iter().map(delivery));
+        count
     }
 
     fn try_recv(&mut self) -> TryRecv<Probe> {
-        Subscription::try_recv(self)
+        match Subscription::try_recv(self) {
+            TryRecv::Delivery(received) => TryRecv::Delivery(delivery(received)),
+            TryRecv::Empty => TryRecv::Empty,
+            TryRecv::Closed => TryRecv::Closed,
+        }
     }
 
     fn fail(&mut self) -> Option<Undelivered> {
@@ -136,5 +145,18 @@ impl Subscribe for Subscription<Probe> {
 
     fn trace(&self) -> Option<TraceContext> {
         Subscription::trace(self)
+    }
+}
+
+fn error<M: Sample>(EmitError { message, refusal, topic }: EmitError<M>) -> EmitError<Probe> {
+    EmitError { message: message.probe(), refusal, topic }
+}
+
+fn delivery<M: Sample>(delivery: Delivery<M>) -> Delivery<Probe> {
+    match delivery {
+        Delivery::Msg(Received { message, sequence, attempt }) => {
+            Delivery::Msg(Received { message: message.probe(), sequence, attempt })
+        }
+        Delivery::Gap(gap) => Delivery::Gap(gap),
     }
 }

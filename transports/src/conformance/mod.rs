@@ -27,7 +27,7 @@ mod threads;
 use std::ops::Range;
 
 use futures_util::FutureExt;
-use mycelium_core::{TraceContext, message};
+use mycelium_core::{Message, TraceContext, message};
 use mycelium_executor::conformance::Subject;
 
 use crate::counters::Latency;
@@ -52,6 +52,51 @@ pub struct Probe {
     pub publisher: u64,
     /// The message's number among the publisher's messages.
     pub number: u64,
+}
+
+/// What a transport carries for the probes of a law.
+pub trait Sample: Message {
+    /// Returns the message for a probe.
+    fn of(probe: Probe) -> Self;
+
+    /// Returns the probe of a message.
+    fn probe(self) -> Probe;
+}
+
+impl Sample for Probe {
+    fn of(probe: Probe) -> Probe {
+        probe
+    }
+
+    fn probe(self) -> Probe {
+        self
+    }
+}
+
+/// A probe in a message of any length: most fit into a slot or two, and some are fragmented on
+/// links. The key of a law is at the same place as in a [`Probe`].
+#[message(topic = "conformance", id = 0xFFFE)]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Filled {
+    /// The index of the message's publisher.
+    pub publisher: u64,
+    /// The message's number among the publisher's messages.
+    pub number: u64,
+    text: String,
+    bytes: Option<Vec<u8>>,
+}
+
+impl Sample for Filled {
+    fn of(Probe { publisher, number }: Probe) -> Filled {
+        let bytes = (number % 64 == 9).then(|| vec![7; 5_000]);
+        Filled { publisher, number, text: "é".repeat(number as usize % 40), bytes }
+    }
+
+    fn probe(self) -> Probe {
+        let probe = Probe { publisher: self.publisher, number: self.number };
+        assert_eq!(Filled::of(probe.clone()), self, "the message is whole");
+        probe
+    }
 }
 
 /// A transport with one topic.

@@ -102,7 +102,7 @@ pub struct EmitError<M> {
     pub message: M,
     /// The reason.
     pub refusal: Refusal,
-    topic: Arc<str>,
+    pub(crate) topic: Arc<str>,
 }
 
 impl<M> EmitError<M> {
