@@ -42,8 +42,8 @@ pub struct ArenaWriter {
     head: usize,
     /// The writer may store before this place without a look at its readers.
     limit: usize,
-    /// The end of the message that was prepared last.
-    end: usize,
+    /// The slot of the message that was prepared last, and where that message begins and ends.
+    prepared: (usize, usize, usize),
     /// Where the message in each slot begins.
     starts: Box<[usize]>,
     /// The oldest message whose bytes are whole.
@@ -59,7 +59,7 @@ impl ArenaWriter {
         (size > 0 && sequence == 0).then(|| ArenaWriter {
             size,
             head: 0,
-            end: 0,
+            prepared: (0, 0, 0),
             limit: size,
             starts: alloc::vec![0; producer.ring.capacity()].into(),
             oldest: sequence,
@@ -117,7 +117,7 @@ impl ArenaWriter {
         let slot = producer.sequence() & (self.starts.len() - 1);
         if let Some(room) = content[1..].get_mut(..words.len()) {
             room.copy_from_slice(words);
-            (self.starts[slot], self.end) = (self.head, self.head);
+            self.prepared = (slot, self.head, self.head);
             return Ok(content);
         }
         let start = self.place(producer, words.len())?;
@@ -126,7 +126,7 @@ impl ArenaWriter {
         content[1] = start & (self.size - 1);
         let places = &producer.ring.ring.storage.arena()[content[1]..][..words.len()];
         store_all(places, |word: &Word| &word.0, words);
-        (self.starts[slot], self.end) = (start, end);
+        self.prepared = (slot, start, end);
         Ok(content)
     }
 
@@ -153,7 +153,8 @@ impl ArenaWriter {
 
     /// Keeps the bytes of the message that was prepared last, because its slot was pushed.
     pub fn pushed(&mut self) {
-        self.head = self.end;
+        let (slot, start, end) = self.prepared;
+        (self.starts[slot], self.head) = (start, end);
     }
 
     /// Returns where a message begins, or where the next one will begin.
@@ -199,8 +200,8 @@ impl ArenaWriter {
         next: usize,
     ) {
         let capacity = producer.ring.capacity();
-        // The slot of the message one lap ago is overwritten with the next message.
-        let last_lap = next.wrapping_sub(capacity).wrapping_add(1);
+        // Earlier slots were overwritten. That of the last lap will be, but only after these bytes.
+        let last_lap = next.wrapping_sub(capacity);
         if is_after(last_lap, self.oldest) {
             self.oldest = last_lap;
         }
