@@ -11,7 +11,7 @@
 //! colon what becomes visible through the pair. Outside loom these are the plain ordering and the
 //! plain fence. Under loom a model can weaken one site by name (`weaken`) and must then fail. If it
 //! does not fail, the ordering is too strong, or untested, or invisible to the checker
-//! (`docs/proofs.md` has the list).
+//! (`docs/proofs.md` has the list). `needed!("site", ..)` names a store in the same way.
 //!
 //! Under `cfg(lines)` the macro `seen!` also reports each access to simulated caches (`lines`). It
 //! does nothing in any other build.
@@ -89,6 +89,20 @@ macro_rules! barrier {
     }};
 }
 
+/// A named store that a protocol needs; absent if a model weakened the site.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+macro_rules! needed {
+    ($site:literal, $store:expr) => {{
+        #[cfg(loom)]
+        let is_there = !$crate::sync::weakened($site);
+        #[cfg(not(loom))]
+        let is_there = true;
+        if is_there {
+            $store;
+        }
+    }};
+}
+
 /// Reports an access that is about to happen: to all of `$place`, a reference, or to `$bytes` bytes
 /// at an address.
 macro_rules! seen {
@@ -107,6 +121,8 @@ pub(crate) use barrier;
 pub(crate) use const_unless_loom;
 #[cfg(target_has_atomic = "ptr")]
 pub(crate) use copy::{load_all, store_all};
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pub(crate) use needed;
 pub(crate) use order;
 pub(crate) use repeat;
 pub(crate) use seen;
@@ -432,8 +448,8 @@ mod weakening {
         static WEAK: Cell<&'static str> = const { Cell::new("") };
     }
 
-    /// Weakens the ordering named `site` to `Relaxed`, or removes that fence, for all later models
-    /// of this thread. An empty name restores all.
+    /// Weakens the ordering named `site` to `Relaxed`, or removes that fence or store, for all later
+    /// models of this thread. An empty name restores all.
     pub fn weaken(site: &'static str) {
         WEAK.with(|weak| weak.set(site));
     }

@@ -2,6 +2,8 @@
 //! a twin, and that the models were compiled.
 
 #[cfg(loom)]
+mod arena;
+#[cfg(loom)]
 mod broadcast;
 #[cfg(loom)]
 mod channel;

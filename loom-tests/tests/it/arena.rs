@@ -1,0 +1,115 @@
+//! The arena of a broadcast ring under loom: an observer copies while the writer laps the arena, and
+//! a gating reader is never lapped, even if it joins while the arena wraps.
+
+use loom::sync::Arc;
+use loom::thread;
+use mycelium_core::ring::broadcast::{
+    ArenaWriter, Broadcast, CONTENT, Consumer, HeapStorage, Layout, Peek, Producer,
+};
+use mycelium_loom_tests::{beside, content, models};
+
+type Ring = Arc<Broadcast<HeapStorage>>;
+
+/// Creates a ring of this capacity whose arena has room for two messages, and its writer.
+fn ring(capacity: usize) -> (Ring, Writer) {
+    let layout = Layout::exact(capacity, size_of::<[usize; CONTENT]>()).with_arena(32);
+    let ring = Arc::new(Broadcast::new(HeapStorage::new(layout, 1).unwrap(), layout).unwrap());
+    let producer = Broadcast::producer(ring.clone()).unwrap();
+    let arena = ArenaWriter::new(&producer).unwrap();
+    (ring, Writer { producer, arena })
+}
+
+struct Writer {
+    producer: Producer<Ring>,
+    arena: ArenaWriter,
+}
+
+impl Writer {
+    /// Pushes the message of this sequence. Returns whether there was room.
+    fn push(&mut self, sequence: usize) -> bool {
+        self.arena.try_push(&mut self.producer, &content(sequence), 16).is_ok()
+    }
+}
+
+/// Reads messages until the ring reports its end. Returns how many were taken and missed.
+fn read(reader: &mut Consumer<Ring>) -> (usize, usize) {
+    let (mut taken, mut missed, mut message) = (0, 0, [0; 2]);
+    loop {
+        match reader.peek_body(&mut [0; CONTENT], &mut message) {
+            Peek::Message { sequence, length } => {
+                assert_eq!((sequence, length), (reader.cursor(), 16));
+                assert_eq!(message, content(sequence), "a mixture was read");
+                assert!(reader.advance());
+                taken += 1;
+            }
+            Peek::Gap { missed: gap } => missed += gap,
+            Peek::Empty => thread::yield_now(),
+            Peek::Closed | Peek::Evicted => return (taken, missed),
+        }
+    }
+}
+
+/// The writer laps the arena while an observer copies.
+fn observer_is_lapped(capacity: usize) {
+    let (ring, mut writer) = ring(capacity);
+    let mut observer = Broadcast::observing(ring);
+    assert!(writer.push(0) && writer.push(1));
+    let writing = thread::spawn(move || {
+        assert!(writer.push(2));
+        writer.producer.close();
+    });
+    let (taken, missed) = read(&mut observer);
+    assert_eq!(taken + missed, 3, "sent = taken + dropped");
+    writing.join().unwrap();
+}
+
+/// A gating reader joins when the arena is about to wrap. It gets every message from its start on.
+fn a_reader_joins_while_the_arena_wraps() {
+    let (ring, mut writer) = ring(4);
+    assert!(writer.push(0));
+    let writing = beside(&ring, move |_| {
+        _ = (1..4).all(|sequence| writer.push(sequence));
+        writer.producer.close();
+    });
+    let mut reader = Broadcast::gating(ring.clone()).unwrap();
+    let start = reader.cursor();
+    assert_eq!(read(&mut reader), (ring.tail() - start, 0), "a gating reader was lapped");
+    writing.join().unwrap();
+}
+
+/// The writer waits for the bytes that a gating reader reads in place.
+fn a_gating_reader_is_waited_for() {
+    let (ring, mut writer) = ring(4);
+    let mut reader = Broadcast::gating(ring).unwrap();
+    let writing = thread::spawn(move || {
+        for sequence in 0..4 {
+            while !writer.push(sequence) {
+                thread::yield_now();
+            }
+        }
+        writer.producer.close();
+    });
+    assert_eq!(read(&mut reader), (4, 0), "a gating reader was lapped");
+    writing.join().unwrap();
+}
+
+models! {
+    observer_is_lapped_before_its_slot [2] = observer_is_lapped(4) {
+        fails_if_stamps_stay: "broadcast.give-up",
+        fails_without_the_fence_before_the_bytes: "broadcast.arena-fence",
+        fails_without_the_recheck_fence: "broadcast.recheck-fence",
+    }
+    observer_is_lapped_with_its_slot [2] = observer_is_lapped(2) {
+        fails_if_stamps_stay: "broadcast.give-up",
+        fails_without_the_fence_before_the_bytes: "broadcast.arena-fence",
+        fails_without_the_recheck_fence: "broadcast.recheck-fence",
+    }
+    a_reader_joins_while_the_arena_wraps [2] {
+        fails_without_the_join_fence: "broadcast.join-fence",
+        fails_without_the_room_fence: "broadcast.room-fence",
+    }
+    a_gating_reader_is_waited_for [2] {
+        fails_with_a_relaxed_take: "broadcast.take",
+        fails_with_a_relaxed_look_for_room: "broadcast.room",
+    }
+}
