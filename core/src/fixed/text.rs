@@ -1,6 +1,7 @@
 //! [`FixedStr`]: text that is stored in place.
 
 use core::{
+    cmp::Ordering,
     fmt,
     hash::{Hash, Hasher},
     ops::Deref,
@@ -173,6 +174,18 @@ impl<const N: usize, const K: usize> PartialEq<FixedStr<K>> for FixedStr<N> {
 }
 
 impl<const N: usize> Eq for FixedStr<N> {}
+
+impl<const N: usize> PartialOrd for FixedStr<N> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<const N: usize> Ord for FixedStr<N> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
 
 impl<const N: usize> PartialEq<str> for FixedStr<N> {
     fn eq(&self, other: &str) -> bool {

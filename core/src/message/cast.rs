@@ -224,8 +224,9 @@ pub(super) fn with_message<M: Message, R>(
 /// Checks the bytes of a message, which begin at a multiple of `align`.
 #[inline(always)]
 fn check<M: Message>(bytes: &[u8], align: usize) -> Result<Checked<'_>, DecodeError> {
-    let (message, expected, found) = (M::DESCRIPTOR.name, M::SIZE, bytes.len());
-    if found < expected || M::IS_FIXED && found > expected {
+    let (message, found) = (M::DESCRIPTOR.name, bytes.len());
+    if found < M::SIZE || found > M::MAX {
+        let expected = if found < M::SIZE { M::SIZE } else { M::MAX };
         return Err(DecodeError::Size { message, expected, found });
     }
     if !bytes.as_ptr().addr().is_multiple_of(align) {

@@ -1,7 +1,6 @@
 //! Messages of any length in a ring with an arena.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use mycelium_core::ring::broadcast::{
@@ -144,19 +143,18 @@ fn an_observer_reads_no_bytes_of_a_message_that_is_only_prepared() {
 fn an_observer_never_reads_a_mixture() {
     let (ring, mut producer, mut arena) = ring(8, 64);
     let mut observer = Broadcast::observing(ring);
-    let (count, is_done) = (if cfg!(miri) { 300 } else { 200_000 }, AtomicBool::new(false));
+    let count = if cfg!(miri) { 300 } else { 200_000 };
     thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
             for number in 0..count {
                 let words = number % 33;
                 let content = message(number, words);
                 arena.try_push(&mut producer, &content, words * WORD).unwrap();
             }
-            is_done.store(true, Ordering::Release);
+            producer.close();
         });
         let mut next = 0;
         loop {
-            let was_done = is_done.load(Ordering::Acquire);
             match read(&mut observer) {
                 Ok((sequence, words)) => {
                     assert_eq!((sequence, words), (next, message(next, next % 33)));
@@ -164,7 +162,7 @@ fn an_observer_never_reads_a_mixture() {
                     next += 1;
                 }
                 Err(Peek::Gap { missed }) => next += missed,
-                Err(_) if was_done => break,
+                Err(Peek::Closed) => break,
                 Err(_) => thread::yield_now(),
             }
         }

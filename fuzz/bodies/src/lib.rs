@@ -5,16 +5,35 @@
 //! test` on stable replays `fuzz/corpus/<target>/` through them (`tests/replay.rs`). Bytes that
 //! broke a promise become a file of the corpus.
 
+mod arena;
 mod codec;
 mod counters;
+mod heap;
 mod legacy;
 mod link;
 mod region;
 mod untyped;
+mod variable;
 
+pub use arena::arena;
 pub use codec::{extensions, frame, message};
 pub use counters::counters;
 pub use legacy::legacy;
 pub use link::link;
 pub use region::region;
 pub use untyped::untyped;
+pub use variable::variable;
+
+#[cfg(test)]
+mod seeds {
+    use std::{fs, path::Path};
+
+    /// Checks that at least a tenth of a corpus is accepted.
+    pub(crate) fn a_tenth_is_accepted(target: &str, accepts: fn(&[u8]) -> bool) {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
+        let seeds = fs::read_dir(corpus).unwrap().map(|file| file.unwrap().path());
+        let seeds: Vec<_> = seeds.map(|path| accepts(&fs::read(path).unwrap())).collect();
+        let accepted = seeds.iter().filter(|accepted| **accepted).count();
+        assert!(accepted * 10 >= seeds.len(), "{accepted} of {}", seeds.len());
+    }
+}

@@ -18,29 +18,33 @@ const LAYOUTS: [Layout; 4] = [
     Layout::exact(CAPACITY, BYTES).in_lines(),
     Layout::up_to(CAPACITY, BYTES).in_lines(),
 ];
-const IDENTITY: RingIdentity = RingIdentity { epoch: 1, digest: [2; 16] };
+pub(crate) const IDENTITY: RingIdentity = RingIdentity { epoch: 1, digest: [2; 16] };
 /// The number of entries in a data region; `READERS` is the number of entries in a cursor region.
 const ENTRIES: usize = 2;
-const READERS: usize = 3;
+pub(crate) const READERS: usize = 3;
 
 /// Memory that both sides map.
 #[repr(align(256))]
-struct Pages([Word; 256]);
+pub(crate) struct Pages<const WORDS: usize = 256>([Word; WORDS]);
 
-impl Pages {
-    fn new() -> Box<Pages> {
-        Box::new(Pages([const { Word::new() }; 256]))
+impl<const WORDS: usize> Pages<WORDS> {
+    pub(crate) fn new() -> Box<Self> {
+        Box::new(Pages([const { Word::new() }; WORDS]))
     }
 
-    fn data(&self, layout: Layout) -> Broadcast<DataRegion<&[Word]>> {
+    pub(crate) fn words(&self) -> &[Word] {
+        &self.0
+    }
+
+    pub(crate) fn data(&self, layout: Layout) -> Broadcast<DataRegion<&[Word]>> {
         // SAFETY: nothing else writes to the memory, or only where readers of other processes look.
         let region = unsafe { DataRegion::create(&self.0[..], layout, ENTRIES, IDENTITY) };
         Broadcast::new(region.expect("it fits"), layout).expect("a ring")
     }
 
-    fn foreign<'a>(
+    pub(crate) fn foreign<'a>(
         &'a self,
-        own: &'a Pages,
+        own: &'a Self,
         claim: Claim,
     ) -> Option<Broadcast<ForeignRing<&'a [Word], &'a [Word]>>> {
         let data = ForeignData::attach(&self.0[..], IDENTITY).ok()?;
@@ -53,7 +57,7 @@ impl Pages {
     }
 }
 
-fn proxy<'a, 'b>(
+pub(crate) fn proxy<'a, 'b>(
     ring: &'b Broadcast<DataRegion<&'a [Word]>>,
 ) -> ProxyReader<&'b Broadcast<DataRegion<&'a [Word]>>> {
     let reader = Broadcast::gating(ring).expect("an entry is free").retaining();
@@ -73,17 +77,17 @@ pub fn region(data: &[u8]) {
 }
 
 /// The rest of the input, which decides the next steps.
-struct Steps<'a>(&'a [u8]);
+pub(crate) struct Steps<'a>(pub(crate) &'a [u8]);
 
 impl Steps<'_> {
-    fn next(&mut self) -> Option<u8> {
+    pub(crate) fn next(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
     /// Returns a number near zero, near a limit, or any other.
-    fn number(&mut self) -> usize {
+    pub(crate) fn number(&mut self) -> usize {
         let near = usize::from(self.next().unwrap_or(0));
         match self.next().unwrap_or(0) % 4 {
             0 => near,
@@ -95,7 +99,7 @@ impl Steps<'_> {
     }
 
     /// Lets the peer write one of its words: a number, counted from `base`.
-    fn spoil(&mut self, words: &[Word], base: usize) {
+    pub(crate) fn spoil(&mut self, words: &[Word], base: usize) {
         let index = usize::from(self.next().unwrap_or(0)) % words.len();
         let value = base.wrapping_add(self.number());
         // SAFETY: this side only reads them, as those of another process.
@@ -104,7 +108,7 @@ impl Steps<'_> {
 }
 
 fn any_bytes(data: &[u8]) {
-    let (pages, own) = (Pages::new(), Pages::new());
+    let (pages, own) = (Pages::<256>::new(), Pages::new());
     for (word, bytes) in pages.0.iter().zip(data.chunks(size_of::<usize>())) {
         let mut whole = [0; size_of::<usize>()];
         whole[..bytes.len()].copy_from_slice(bytes);
@@ -131,7 +135,7 @@ fn any_bytes(data: &[u8]) {
 }
 
 fn reader_of_a_hostile_writer(layout: Layout, mut steps: Steps<'_>) {
-    let (data, own) = (Pages::new(), Pages::new());
+    let (data, own) = (Pages::<256>::new(), Pages::new());
     let theirs = data.data(layout);
     let proxy = proxy(&theirs);
     let ours = data.foreign(&own, proxy.claim()).expect("just made");
@@ -189,7 +193,7 @@ fn reader_of_a_hostile_writer(layout: Layout, mut steps: Steps<'_>) {
 }
 
 fn writer_with_a_hostile_reader(layout: Layout, mut steps: Steps<'_>) {
-    let (data, own) = (Pages::new(), Pages::new());
+    let (data, own) = (Pages::<256>::new(), Pages::new());
     let ring = data.data(layout);
     let proxy = proxy(&ring);
     // The memory is that of a correct process, before it is spoilt.

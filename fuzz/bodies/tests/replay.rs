@@ -29,4 +29,4 @@ macro_rules! replays {
     )*};
 }
 
-replays!(counters frame extensions message link legacy region untyped);
+replays!(arena counters frame extensions message link legacy region untyped variable);

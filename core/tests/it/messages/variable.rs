@@ -161,6 +161,13 @@ fn a_message_that_is_too_long_is_refused_with_its_length() {
         error.to_string(),
         "message `Note` has 1025 bytes, but may have 1024: write `max` in its #[message]"
     );
+    // A peer whose limit is higher.
+    let mut words = [0; 129];
+    as_bytes_mut(&mut words)[..8].copy_from_slice(&[8, 0, 0, 0, 249, 3, 0, 0]);
+    let found = decode::<Note>(&as_bytes(&words)[..1025]);
+    assert!(matches!(found, Err(DecodeError::Size { expected: 1024, found: 1025, .. })));
+    as_bytes_mut(&mut words)[4] -= 1;
+    assert!(decode::<Note>(&as_bytes(&words)[..1024]).is_ok());
 }
 
 /// A text keeps what a hostile peer wrote behind it, as long as its message is fixed.
