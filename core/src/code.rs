@@ -139,6 +139,7 @@ codes! {
     120 PEER_UNPROVEN "a topic has a list of nodes, but a peer may have any name"
     121 ASKER_UNPROVEN "a node may use actors, but a peer may have any name"
     122 PLACED_TWICE "a service is placed twice"
+    123 TOPIC_ARENA "invalid arena of a topic"
     // Programs of a topology.
     130 NODE_WITHOUT_PROGRAM "no program is known for a node"
     131 PROGRAMS_OF_TWO_MESSAGES "two programs have different messages on a topic"

@@ -34,6 +34,10 @@ pub(super) fn ring_memory(
         let on_heap = if planned.is_shared { remote_publishers } else { planned.publishers };
         add(&mut memory.heap, schema.heap_bytes(capacity, gating.expected, area), on_heap);
         add(&mut memory.heap, planned.tables, 1);
+        if !schema.is_fixed {
+            // Each subscription, and each stream from another node, copies a message at a time.
+            add(&mut memory.heap, Some(schema.longest), planned.readers + remote_publishers);
+        }
         let of_own = planned.drop_newest.saturating_mul(planned.publishers);
         add(&mut memory.heap, schema.heap_bytes(capacity, 1, area), of_own);
         if planned.is_shared {

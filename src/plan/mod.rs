@@ -136,6 +136,7 @@ impl Plan {
         for (topic, planned) in &mut topics {
             let local = gating.get(&**topic).copied().unwrap_or_default();
             let settings = settings.of(topic);
+            planned.schema.arena = arena(settings, topology, topic, &planned.schema)?;
             planned.capacity = capacity(settings, &links, &peer_topics, topic, &planned.schema);
             let in_memory = |peer: &str| in_memory(peer) && !settings.stays_on_socket();
             let expected = local + peer_topics.entries(topic, in_memory);
@@ -177,8 +178,12 @@ impl Plan {
             };
             let problem = format!(
                 "rings of node `{node}` take {} bytes{shared}, but may take {budget}, and topic \
-                 `{topic}` takes most: lower its `capacity`, or raise `memory` of the node{hint}",
-                memory.total()
+                 `{topic}` takes most: lower its {}, or raise `memory` of the node{hint}",
+                memory.total(),
+                match topics.get(topic).is_some_and(|planned| planned.schema.arena > 0) {
+                    true => "`capacity` or `arena`",
+                    false => "`capacity`",
+                }
             );
             return Err(BuildError::at(place, Code::RING_MEMORY, problem));
         }
@@ -417,6 +422,33 @@ fn check_names(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
     });
     topology.check_subscriptions(&subscriptions.collect::<Vec<_>>())?;
     Ok(())
+}
+
+/// Returns the size of the arenas of a topic.
+fn arena(
+    settings: &TopicSettings,
+    topology: &Topology,
+    topic: &str,
+    schema: &Schema,
+) -> Result<usize, BuildError> {
+    let Some(bytes) = settings.arena else { return Ok(schema.arena) };
+    let least = schema.longest.saturating_mul(2);
+    let problem = match schema.is_fixed {
+        true => format!(
+            "topic `{topic}` carries `{}`, whose messages all have {} bytes and are in the slots: \
+             remove `arena`",
+            schema.name(),
+            schema.longest
+        ),
+        false if bytes < least => format!(
+            "topic `{topic}` carries `{}`, whose messages may have {} bytes: expected an `arena` of \
+             at least {least} bytes, found {bytes}",
+            schema.name(),
+            schema.longest
+        ),
+        false => return Ok(bytes),
+    };
+    Err(BuildError::at(topology.place_of(Setting::Arena(topic)), Code::TOPIC_ARENA, problem))
 }
 
 /// Returns the number of slots in the rings of a topic: its capacity and, if a gating subscription

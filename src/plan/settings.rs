@@ -96,6 +96,8 @@ impl NodeSettings {
 #[derive(Clone, Debug)]
 pub(crate) struct TopicSettings {
     pub(crate) capacity: usize,
+    /// The size of the arena of each publisher in bytes, if the file sets it.
+    pub(crate) arena: Option<usize>,
     /// What happens to readers that stall publishers of the topic.
     pub(crate) on_stall: OnStall,
     /// The fill level of a ring at which the publisher is under backpressure.
@@ -207,6 +209,7 @@ impl TopicSettings {
         let sample = topology.latency_sample(topic).or(coded.latency_samples.get(topic).copied());
         TopicSettings {
             capacity: topology.capacity(topic),
+            arena: topology.arena(topic),
             on_stall: on_stall.unwrap_or_default(),
             threshold: threshold.unwrap_or_default(),
             is_traced: topology.is_traced(topic),

@@ -150,6 +150,11 @@ impl Topology {
         capacity.map_or(CAPACITY, |capacity| capacity.as_ref().0)
     }
 
+    /// Returns the size of the arenas of a topic in bytes, if the file sets it.
+    pub(crate) fn arena(&self, topic: &str) -> Option<usize> {
+        Some(self.sections.topic.get(topic)?.arena.as_ref()?.as_ref().0)
+    }
+
     /// Returns whether the messages of a topic have traces, if the node has a tracer.
     pub(crate) fn is_traced(&self, topic: &str) -> bool {
         self.sections.topic.get(topic).and_then(|section| section.trace).unwrap_or(true)

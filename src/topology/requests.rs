@@ -14,6 +14,7 @@ impl Topology {
     pub(crate) fn check_request_topic(&self, topic: &str) -> Result<(), TopologyError> {
         let Some(section) = self.sections.topic.get(topic) else { return Ok(()) };
         let keys = [
+            ("arena", section.arena.as_ref().map(Spanned::span)),
             ("backpressure_threshold", section.backpressure_threshold.as_ref().map(Spanned::span)),
             ("dead_letter_after", section.dead_letter_after.as_ref().map(Spanned::span)),
             ("delivery", section.delivery.as_ref().map(Spanned::span)),

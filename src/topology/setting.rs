@@ -46,6 +46,8 @@ pub(crate) enum Setting<'a> {
     SupervisedChild(&'a str, &'a str),
     /// The capacity of a topic.
     Capacity(&'a str),
+    /// The size of the arenas of a topic.
+    Arena(&'a str),
     /// The transport of a topic.
     Transport(&'a str),
     /// The transport of the link between two nodes.

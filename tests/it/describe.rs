@@ -2,7 +2,9 @@
 //! the nodes can be built, and its errors are the errors of those builds.
 #![cfg(all(feature = "describe", feature = "metrics"))]
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -59,8 +61,29 @@ pub(crate) struct Quote {
     number: u64,
 }
 
+#[message(topic = "notes", id = 4, max = "1 MiB")]
+pub(crate) struct Note {
+    text: String,
+    initial: char,
+    age: Duration,
+    from: IpAddr,
+    legs: Vec<Leg>,
+    more: BTreeMap<String, (u8, Option<i64>)>,
+    kind: Kind,
+}
+
+#[message]
+enum Kind {
+    Plain,
+    #[allow(dead_code, reason = "it is one of the values")]
+    Named {
+        name: String,
+        shares: f64,
+    },
+}
+
 idle_services! {
-    Feed(emits(Tick));
+    Feed(emits(Tick, Note));
     Strategy(reads(Tick, Order as back), emits(Order as orders), requests(Quote));
     Desk(reads(Order as orders), emits(Order as done), answers(Quote));
     Screen(reads(Tick));
@@ -139,6 +162,18 @@ fn a_description_is_read_as_it_was_written() {
     assert_eq!(Description::from_json(&text).unwrap(), *DESCRIPTION);
     assert_eq!(DESCRIPTION.services().collect::<Vec<_>>(), ["Feed", "Strategy", "Desk", "Screen"]);
     assert_eq!(DESCRIPTION.node(), "any");
+}
+
+#[test]
+fn an_overview_has_the_arenas_of_messages_of_any_shape() {
+    let arena = |text: &str| {
+        let overview = overview(&topology(&format!("{NODES}{text}")), &DESCRIPTION).unwrap();
+        let notes = overview.topics.into_iter().find(|topic| topic.name == "notes").unwrap();
+        (notes.size, notes.rings[0].arena_bytes)
+    };
+    assert_eq!(arena(""), (1 << 20, Some(4 << 20)));
+    assert_eq!(arena("[topic.notes]\narena = \"3 MiB\""), (1 << 20, Some(4 << 20)));
+    assert_eq!(arena("[topic.notes]\narena = \"8 MiB\""), (1 << 20, Some(8 << 20)));
 }
 
 #[test]
@@ -268,7 +303,7 @@ fn programs_that_contradict_each_other() {
     ];
     let errors = topology.overview(&programs).unwrap_err();
     errors[0].says(
-        "service `Screen` has reads(ticks) emits(ticks) in `./b`, which runs it in node `screen`, \
+        "service `Screen` has reads(ticks) emits(notes, ticks) in `./b`, which runs it in node `screen`, \
          but has reads(ticks) in `./a`: build both programs from the same service [M0132]",
     );
     let errors = topology.overview(&programs[..1]).unwrap_err();
@@ -330,7 +365,7 @@ fn texts_that_are_no_descriptions() {
         error_of(&form.to_string())
     };
     damaged("/services/0/emits/0/message", 99.into())
-        .says("the description is damaged: service `Feed`: no message has number 99: expected less than 5 [M0134]");
+        .says("the description is damaged: service `Feed`: no message has number 99: expected less than 6 [M0134]");
     damaged("/messages/0/digest", "00".into())
         .mentions("message `Tick` has the digest `00`, but its layout has ");
     damaged("/messages/0/layout/fields/0/offset", usize::MAX.into())

@@ -151,13 +151,21 @@ fn add_topics(text: &mut String, overview: &Overview) {
         let evicts = evicts.map(|time| format!(", stalled readers are evicted after {time}"));
         let carries = if topic.carries_requests { ", for requests" } else { "" };
         let evicts = evicts.unwrap_or_default();
-        line(text, &format!("  {name}: {message} (id {id}, {size} bytes){carries}{evicts}"));
+        let at_most = match topic.rings.iter().any(|ring| ring.arena_bytes.is_some()) {
+            true => "at most ",
+            false => "",
+        };
+        line(
+            text,
+            &format!("  {name}: {message} (id {id}, {at_most}{size} bytes){carries}{evicts}"),
+        );
         words(text, "    from  ", members(&topic.publishers));
         words(text, "    to    ", members(&topic.readers));
         let rings = topic.rings.iter().map(|ring| {
             let place = if ring.is_shared { " shared" } else { "" };
             let (rings, slots, size) = (ring.rings, ring.capacity, ring.slot_bytes);
-            format!("{} {rings} x {slots} x {size} bytes{place}", ring.node)
+            let arena = ring.arena_bytes.map(|bytes| format!(" + {bytes}")).unwrap_or_default();
+            format!("{} {rings} x {slots} x {size}{arena} bytes{place}", ring.node)
         });
         words(text, "    rings ", rings.collect());
     }

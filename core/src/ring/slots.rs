@@ -160,6 +160,8 @@ pub use heap::Heap;
 /// memory and time in the allocator.
 #[cfg(feature = "alloc")]
 mod heap {
+    #[cfg(all(target_has_atomic = "ptr", not(loom)))]
+    use alloc::alloc::alloc_zeroed;
     use alloc::alloc::{alloc, dealloc};
     use core::alloc::Layout;
     use core::ptr::NonNull;
@@ -206,6 +208,25 @@ mod heap {
             Ok(Heap { start, count: capacity })
         }
 
+        /// Creates slots of zeros. The system provides the pages of large ones at their first use, if
+        /// `ALIGN` is that of ordinary allocations.
+        ///
+        /// # Errors
+        /// If there is not enough memory.
+        ///
+        /// # Safety
+        /// Zeros are a valid slot.
+        #[cfg(all(target_has_atomic = "ptr", not(loom)))]
+        pub(in crate::ring) unsafe fn zeroed(
+            capacity: usize,
+        ) -> Result<Heap<S, ALIGN>, CapacityError> {
+            let refused = CapacityError::Memory { given: capacity };
+            let layout = Self::layout(capacity).ok_or(refused)?;
+            // SAFETY: as in `new`; zeros are valid slots, by this function's contract.
+            let start = NonNull::new(unsafe { alloc_zeroed(layout) }.cast::<S>()).ok_or(refused)?;
+            Ok(Heap { start, count: capacity })
+        }
+
         /// Returns `None` if the slots take more than memory can hold.
         fn layout(capacity: usize) -> Option<Layout> {
             let slots = Layout::array::<S>(capacity).ok()?;
@@ -220,7 +241,7 @@ mod heap {
         type Slot = S;
 
         fn slots(&self) -> &[S] {
-            // SAFETY: `new` filled `count` slots, which live until `drop`.
+            // SAFETY: `new` or `zeroed` filled `count` slots, which live until `drop`.
             unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.count) }
         }
     }
@@ -231,7 +252,7 @@ mod heap {
             // SAFETY: this value owns the slots, and nothing accesses them any more.
             unsafe { slots.drop_in_place() };
             if let Some(layout) = Self::layout(self.count) {
-                // SAFETY: allocated by `new` with the same layout.
+                // SAFETY: allocated with the same layout.
                 unsafe { dealloc(self.start.as_ptr().cast(), layout) };
             }
         }

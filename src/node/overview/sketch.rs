@@ -152,11 +152,13 @@ fn topics(built: &[Built<'_>]) -> (Vec<TopicOverview>, Vec<RequestOverview>) {
                 true => planned.schema.shared_layout(planned.capacity, planned.area),
                 false => planned.schema.layout(planned.capacity, planned.area),
             };
+            let arena = layout.arena_words().saturating_mul(size_of::<usize>());
             topic.rings.push(RingOverview {
                 node: plan.node.clone(),
                 rings: planned.publishers,
                 capacity: planned.capacity,
                 slot_bytes: layout.slot_words().saturating_mul(size_of::<usize>()),
+                arena_bytes: (arena > 0).then_some(arena),
                 is_shared: planned.is_shared,
             });
         }
@@ -174,7 +176,7 @@ fn topic<'t>(
         name: topic.to_owned(),
         message: schema.name().to_owned(),
         id: schema.id,
-        size: schema.size,
+        size: schema.longest,
         digest: schema.digest.to_string(),
         carries_requests: plan.topic(topic).carries_requests,
         publishers: Vec::new(),

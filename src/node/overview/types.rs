@@ -149,7 +149,7 @@ pub struct TopicOverview {
     pub message: String,
     /// The id of the message.
     pub id: u16,
-    /// The size of a message in bytes.
+    /// The size of a message in bytes, or of the longest one.
     pub size: usize,
     /// The digest of the layout of the message.
     pub digest: String,
@@ -192,6 +192,9 @@ pub struct RingOverview {
     pub capacity: usize,
     /// The size of a slot in bytes.
     pub slot_bytes: usize,
+    /// The size of the arena of each ring in bytes; `None` if all messages have the same size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arena_bytes: Option<usize>,
     /// Whether the rings of this node's publishers are in shared memory.
     pub is_shared: bool,
 }

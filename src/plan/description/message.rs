@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use mycelium_core::descriptor::{
-    Descriptor, Digest, EnumDescriptor, FieldDescriptor, FieldType, VariantDescriptor,
+    ChoiceDescriptor, Descriptor, Digest, EnumDescriptor, FieldDescriptor, FieldType,
+    VariantDescriptor,
 };
 use mycelium_core::ring::broadcast::CONTENT;
 use mycelium_transports::local::Schema;
@@ -11,8 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::intern;
 
-/// The maximum size of a message in bytes.
+/// The maximum size of a fixed message in bytes, or of the fixed part of another one.
 const LARGEST: usize = 65_535;
+/// The longest message of any size, and the longest one if a description does not say it.
+const LONGEST: usize = 64 << 20;
+const LONGEST_BY_DEFAULT: usize = 64 << 10;
 /// The maximum length of a name in bytes.
 pub(super) const LONGEST_NAME: usize = 1024;
 
@@ -23,6 +27,9 @@ pub(crate) struct MessageForm {
     /// The digest in hexadecimal digits.
     pub(crate) digest: String,
     pub(crate) layout: StructForm,
+    /// The most bytes of a message, unless all have the same size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    longest: Option<usize>,
     /// The type with its module path, for messages to users.
     #[serde(default)]
     path: String,
@@ -61,6 +68,14 @@ enum TypeForm {
     F32,
     F64,
     Bool,
+    Char,
+    Duration,
+    IpAddr,
+    String,
+    Option { item: Box<TypeForm>, size: usize, align: usize },
+    Sequence { item: Box<TypeForm>, stride: usize },
+    Map { entry: Box<TypeForm> },
+    Choice { name: String, size: usize, align: usize, variants: Vec<StructForm> },
     Array { item: Box<TypeForm>, len: usize },
     Text { capacity: usize },
     List { item: Box<TypeForm>, capacity: usize },
@@ -79,7 +94,8 @@ impl MessageForm {
     pub(crate) fn of(schema: &Schema) -> MessageForm {
         let layout = StructForm::of(schema.descriptor);
         let (digest, path) = (schema.digest.to_string(), schema.path.to_owned());
-        MessageForm { id: schema.id, digest, layout, path }
+        let longest = (!schema.is_fixed).then_some(schema.longest);
+        MessageForm { id: schema.id, digest, layout, longest, path }
     }
 
     /// Returns the schema, after checking that its digest matches its layout.
@@ -98,9 +114,18 @@ impl MessageForm {
         let path = if self.path.is_empty() { descriptor.name } else { kept(&self.path)? };
         let is_fixed = descriptor.is_fixed();
         let size = if is_fixed { descriptor.size } else { size_of::<[usize; CONTENT]>() };
-        // A description does not say the longest message; this program has none of them.
-        let longest = descriptor.size.max(64 << 10);
-        Ok(Schema { id: self.id, digest, size, longest, is_fixed, descriptor, path })
+        let longest = match self.longest {
+            _ if is_fixed => descriptor.size,
+            Some(longest) if !(descriptor.size..=LONGEST).contains(&longest) => {
+                return Err(format!(
+                    "message `{name}` has at most {longest} bytes: expected {} to {LONGEST}",
+                    descriptor.size
+                ));
+            }
+            longest => longest.unwrap_or(LONGEST_BY_DEFAULT.max(descriptor.size)),
+        };
+        let arena = if is_fixed { 0 } else { Schema::default_arena(longest) };
+        Ok(Schema { id: self.id, digest, size, longest, is_fixed, arena, descriptor, path })
     }
 }
 
@@ -124,9 +149,7 @@ impl StructForm {
         if self.size > LARGEST {
             return Err(format!("{} bytes: expected at most {LARGEST}", self.size));
         }
-        if !matches!(self.align, 1 | 2 | 4 | 8) {
-            return Err(format!("an alignment of {}: expected 1, 2, 4 or 8", self.align));
-        }
+        check_alignment(self.align)?;
         let mut fields = Vec::new();
         let (mut end, mut names) = (0, BTreeSet::new());
         for field in &self.fields {
@@ -186,6 +209,23 @@ impl TypeForm {
                 repr: Box::new(TypeForm::of(&descriptor.repr)),
                 variants: descriptor.variants.iter().map(VariantForm::of).collect(),
             },
+            FieldType::Char => TypeForm::Char,
+            FieldType::Duration => TypeForm::Duration,
+            FieldType::IpAddr => TypeForm::IpAddr,
+            FieldType::String => TypeForm::String,
+            FieldType::Option { item, size, align } => {
+                TypeForm::Option { item: Box::new(TypeForm::of(item)), size: *size, align: *align }
+            }
+            FieldType::Sequence { item, stride } => {
+                TypeForm::Sequence { item: Box::new(TypeForm::of(item)), stride: *stride }
+            }
+            FieldType::Map { entry } => TypeForm::Map { entry: Box::new(TypeForm::of(entry)) },
+            FieldType::Choice(descriptor) => TypeForm::Choice {
+                name: descriptor.name.to_owned(),
+                size: descriptor.size,
+                align: descriptor.align,
+                variants: descriptor.variants.iter().map(StructForm::of).collect(),
+            },
             // The enum is `non_exhaustive`; `tests/it/describe.rs` covers all of its types.
             other => unreachable!("the type {other:?} has no form"),
         }
@@ -209,6 +249,33 @@ impl TypeForm {
             TypeForm::F32 => plain(FieldType::F32),
             TypeForm::F64 => plain(FieldType::F64),
             TypeForm::Bool => plain(FieldType::Bool),
+            TypeForm::Char => plain(FieldType::Char),
+            TypeForm::Duration => plain(FieldType::Duration),
+            TypeForm::IpAddr => plain(FieldType::IpAddr),
+            TypeForm::String => plain(FieldType::String),
+            TypeForm::Option { item, size, align } => {
+                let (item, _) = item.field_type()?;
+                let item = Box::leak(Box::new(item));
+                check_alignment(*align)?;
+                plain(FieldType::Option { item, size: within_limit(Some(*size))?, align: *align })
+            }
+            TypeForm::Sequence { item, stride } => {
+                let (item, _) = item.field_type()?;
+                plain(FieldType::Sequence { item: Box::leak(Box::new(item)), stride: *stride })
+            }
+            TypeForm::Map { entry } => {
+                let (entry, _) = entry.field_type()?;
+                plain(FieldType::Map { entry: Box::leak(Box::new(entry)) })
+            }
+            TypeForm::Choice { name, size, align, variants } => {
+                check_alignment(*align)?;
+                let (size, align) = (within_limit(Some(*size))?, *align);
+                let variants = variants.iter().map(|variant| variant.descriptor().copied());
+                let variants = Vec::leak(variants.collect::<Result<Vec<_>, String>>()?);
+                let name = kept(name)?;
+                let descriptor = ChoiceDescriptor { name, size, align, variants };
+                plain(FieldType::Choice(Box::leak(Box::new(descriptor))))
+            }
             TypeForm::Array { item, len } => {
                 let (item, size) = item.field_type()?;
                 let size = within_limit(size.checked_mul(*len))?;
@@ -255,6 +322,13 @@ impl VariantForm {
             format!("the value `{}` of an enum: expected an integer", self.value.escape_debug())
         })?;
         Ok(VariantDescriptor { name: kept(&self.name)?, value })
+    }
+}
+
+fn check_alignment(align: usize) -> Result<(), String> {
+    match align {
+        1 | 2 | 4 | 8 => Ok(()),
+        _ => Err(format!("an alignment of {align}: expected 1, 2, 4 or 8")),
     }
 }
 

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error};
 use serde_spanned::Spanned;
 
 use crate::observe::report::Carrier;
-use crate::topology::keys::values::{Bytes, FromText, Span, Text, choice};
+use crate::topology::keys::values::{Buffer, Bytes, FromText, Span, Text, choice};
 
 /// The settings of a link. A missing key has the value in `[link.default]`, or else its default.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -79,21 +79,6 @@ impl<'de> Deserialize<'de> for Pause {
             ));
         }
         Ok(Pause(pause))
-    }
-}
-
-/// A size of the memory that each connection of a link allocates: at most 1 GiB.
-#[derive(Clone, Copy, Debug)]
-struct Buffer(usize);
-
-impl<'de> Deserialize<'de> for Buffer {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Buffer, D::Error> {
-        let Bytes(bytes) = Bytes::deserialize(deserializer)?;
-        if bytes > 1 << 30 {
-            let text = format!("invalid size of {bytes} bytes: expected at most 1 GiB");
-            return Err(D::Error::custom(text));
-        }
-        Ok(Buffer(bytes))
     }
 }
 

@@ -21,8 +21,8 @@ use crate::topology::keys::link::LinkSection;
 use crate::topology::keys::policies::{Keys, StallRule};
 use crate::topology::keys::telemetry_section::{Share, TelemetrySection};
 use crate::topology::keys::values::{
-    Budget, Bytes, Capacity, DeathLimit, Delivery, Latency, Mode, Percentage, Shares, Span, Text,
-    ThreadName, TopicName,
+    Budget, Buffer, Bytes, Capacity, DeathLimit, Delivery, Latency, Mode, Percentage, Shares, Span,
+    Text, ThreadName, TopicName,
 };
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -131,6 +131,7 @@ pub(crate) struct SupervisorSection {
 #[serde(deny_unknown_fields)]
 pub(crate) struct TopicSection {
     pub(crate) capacity: Option<Spanned<Capacity>>,
+    pub(crate) arena: Option<Spanned<Buffer>>,
     pub(crate) backpressure_threshold: Option<Spanned<Percentage>>,
     pub(crate) on_stall: Option<Spanned<StallRule>>,
     pub(crate) delivery: Option<Spanned<Text<Delivery>>>,

@@ -184,6 +184,21 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+/// A size of memory that is allocated at once: at most 1 GiB.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Buffer(pub(crate) usize);
+
+impl<'de> Deserialize<'de> for Buffer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Buffer, D::Error> {
+        let Bytes(bytes) = Bytes::deserialize(deserializer)?;
+        if bytes > 1 << 30 {
+            let text = format!("invalid size of {bytes} bytes: expected at most 1 GiB");
+            return Err(D::Error::custom(text));
+        }
+        Ok(Buffer(bytes))
+    }
+}
+
 /// The number of slots of a ring.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capacity(pub(crate) usize);

@@ -27,7 +27,13 @@ pub(crate) struct Ask {
     pair: u64,
 }
 
+#[message(topic = "notes", id = 4, max = "1 MiB")]
+pub(crate) struct Note {
+    text: String,
+}
+
 idle_services! {
+    Notes(emits(Note));
     Feed(emits(Tick));
     Sum(reads(Tick));
     There(reads(Tick), emits(Tock));
@@ -57,6 +63,7 @@ fn error_in(directory: &str, text: &str) -> String {
         .bind("Merge", "left", "ticks")
         .execution("Local", Execution::dedicated())
         .service(|| Feed)
+        .service(|| Notes)
         .service(|| Sum)
         .service(|| There)
         .service(|| Back)
@@ -81,9 +88,9 @@ async fn names_that_the_program_does_not_have() {
     error_of("[node.b]\nservices = []")
         .says("t.toml: the file has no node `a`, which `Node::builder` names: expected one of: b");
     error_of("[node.a]\nservices = [\"Feet\"]")
-        .says("t.toml:2:13: unknown service `Feet`: did you mean `Feed`? (expected one of: Asking, Back, Feed, Local, Merge, Oracle, Oracle2, Sum, There)");
+        .says("t.toml:2:13: unknown service `Feet`: did you mean `Feed`? (expected one of: Asking, Back, Feed, Local, Merge, Notes, Oracle, Oracle2, Sum, There)");
     error_of("[topic.tick]")
-        .says("t.toml:1:8: unknown topic `tick`: did you mean `ticks`? (expected one of: prices, ticks, tocks)");
+        .says("t.toml:1:8: unknown topic `tick`: did you mean `ticks`? (expected one of: notes, prices, ticks, tocks)");
     error_of("[topic.ticks]\nreaders = [\"b\"]")
         .says("t.toml:2:12: unknown node `b`: there is none");
     error_of("[subscription.\"Merge.ticks\"]")
@@ -126,7 +133,7 @@ async fn nodes_that_may_ask_actors() {
     error_of("[node.a]\nservices = []\nactors_for = [\"b\"]\n[node.b]\nservices = []\n[topic.\"actors@a\"]\nwriters = [\"a\"]")
         .says("t.toml:7:12: node `b` writes topic `actors@a`, but is not on this list: add `b` to `writers`");
     error_of("[node.a]\nservices = []\nactors_for = [\"b\"]\n[node.b]\nservices = []\n[topic.\"actors@b\"]")
-        .says("t.toml:6:8: unknown topic `actors@b`: did you mean `actors@a`? (expected one of: actors@a, actors@a@b.answers, actors@a@b.calls, prices, ticks, tocks, watches@a, watches@a@b.answers, watches@a@b.calls)");
+        .says("t.toml:6:8: unknown topic `actors@b`: did you mean `actors@a`? (expected one of: actors@a, actors@a@b.answers, actors@a@b.calls, notes, prices, ticks, tocks, watches@a, watches@a@b.answers, watches@a@b.calls)");
     error_of("[node.a]\nservices = []\nactors_for = [\"b\"]\naddress = \"127.0.0.1:1\"\n[node.b]\nservices = []\naddress = \"127.0.0.1:2\"\n[link.default]\ntransport = \"tcp\"")
         .says("t.toml:3:15: `actors_for` names a node, but the link between `a` and `b` is plain TCP: a process that can connect may call itself `b`; if no other process can, write `trust = \"network\"` in `[link.\"a-b\"]`");
 }
@@ -137,6 +144,14 @@ async fn services_that_do_not_fit_together() {
         .says("t.toml:2:22: services deadlock, because each waits for the next one's full queue: There -> tocks -> Back -> ticks -> There; let one of these subscriptions drop messages (policy = \"drop-oldest\" or \"latest\" in `[subscription.\"Back.tocks\"]` or `[subscription.\"There.ticks\"]`)");
     error_of("[node.a]\nservices = [\"Feed\", \"Sum\"]\n[topic.ticks]\ncapacity = 1073741824")
         .says("t.toml:4:12: rings of node `a` take 17179869696 bytes, but may take 268435456, and topic `ticks` takes most: lower its `capacity`, or raise `memory` of the node");
+    error_of("[node.a]\nservices = [\"Notes\"]\nmemory = \"2 MiB\"\n[topic.notes]\narena = \"3 MiB\"")
+        .says("t.toml:3:10: rings of node `a` take 4260096 bytes, but may take 2097152, and topic `notes` takes most: lower its `capacity` or `arena`, or raise `memory` of the node");
+    error_of("[node.a]\nservices = [\"Notes\"]\n[topic.notes]\narena = \"1 MiB\"")
+        .says("t.toml:4:9: topic `notes` carries `Note`, whose messages may have 1048576 bytes: expected an `arena` of at least 2097152 bytes, found 1048576");
+    error_of("[node.a]\nservices = [\"Notes\"]\n[topic.notes]\narena = \"2 GiB\"")
+        .says("t.toml:4:9: invalid size of 2147483648 bytes: expected at most 1 GiB");
+    error_of("[node.a]\nservices = [\"Feed\"]\n[topic.ticks]\narena = \"1 MiB\"")
+        .says("t.toml:4:9: topic `ticks` carries `Tick`, whose messages all have 8 bytes and are in the slots: remove `arena`");
     error_of("[node.a]\nservices = [\"Oracle\"]\n[node.b]\nservices = [\"Oracle2\"]")
         .says("t.toml:4:13: requests of topic `prices` are answered in node `a` and in node `b`: place all services with `answers(..)` of this topic in one node");
 }

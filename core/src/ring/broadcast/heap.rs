@@ -22,7 +22,8 @@ use crate::sync::{AtomicPtr, Ordering, order};
 #[derive(Debug)]
 pub struct HeapStorage {
     slots: Heap<Word>,
-    arena: Heap<Word>,
+    /// Only as aligned as its words, so that its pages are provided at their first use.
+    arena: Heap<Word, { align_of::<Word>() }>,
     writer: WriterWords,
     readers: Entries,
 }
@@ -94,10 +95,14 @@ impl HeapStorage {
         most: usize,
     ) -> Result<HeapStorage, LayoutError> {
         layout.check()?;
-        let words = |count| Heap::new(count, Word::new).map_err(|_| LayoutError::TooLarge);
+        // SAFETY: a word may be zero.
+        #[cfg(not(loom))]
+        let arena = unsafe { Heap::zeroed(layout.arena_words()) };
+        #[cfg(loom)]
+        let arena = Heap::new(layout.arena_words(), Word::new);
         Ok(HeapStorage {
-            slots: words(layout.words())?,
-            arena: words(layout.arena_words())?,
+            slots: Heap::new(layout.words(), Word::new).map_err(|_| LayoutError::TooLarge)?,
+            arena: arena.map_err(|_| LayoutError::TooLarge)?,
             writer: WriterWords::new(),
             readers: Entries::new(readers, most).ok_or(LayoutError::TooLarge)?,
         })

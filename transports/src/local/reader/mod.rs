@@ -165,8 +165,7 @@ impl Reader {
         let metadata = ReadMetadata::new(&topic.recorded, lines);
         let measures = metadata.as_ref().is_some_and(|it| it.latencies.is_some());
         let copied = if policy.keeps() && !measures { 0 } else { size };
-        let bodies = if schema.is_fixed { 0 } else { schema.arena_bytes() };
-        let table = policy.by_key().map(|by_key| Box::new(Table::new(by_key, size, bodies)));
+        let table = policy.by_key().map(|by_key| Box::new(Table::new(by_key, size, schema.arena)));
         Reader {
             edges: Vec::new(),
             later: Vec::new(),

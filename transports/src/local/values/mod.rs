@@ -37,6 +37,9 @@ pub struct Schema {
     /// Whether all messages have the same size, and are in their slots. If not, they are in the
     /// [arena](mycelium_core::ring::broadcast::ArenaWriter) of the ring.
     pub is_fixed: bool,
+    /// The size of the arena of each ring in bytes; 0 if the messages are fixed. Comparisons do not
+    /// use it.
+    pub arena: usize,
     /// The message's layout in full. Comparisons use the digest alone.
     pub descriptor: &'static Descriptor,
     /// The message's type with its module path, for people. Comparisons do not use it.
@@ -65,8 +68,16 @@ impl Schema {
     pub fn of<M: Message>() -> Schema {
         let (digest, descriptor) = (M::DIGEST, M::DESCRIPTOR);
         let size = if M::IS_FIXED { size_of::<M>() } else { size_of::<[usize; CONTENT]>() };
-        let (longest, is_fixed) = (M::MAX, M::IS_FIXED);
-        Schema { id: M::ID, digest, size, longest, is_fixed, descriptor, path: type_name::<M>() }
+        let (id, longest, is_fixed, path) = (M::ID, M::MAX, M::IS_FIXED, type_name::<M>());
+        let arena = if is_fixed { 0 } else { Schema::default_arena(longest) };
+        Schema { id, digest, size, longest, is_fixed, arena, descriptor, path }
+    }
+
+    /// Returns the default size of an arena for messages of at most `longest` bytes: room for four
+    /// of them, at least 256 KiB.
+    #[must_use]
+    pub fn default_arena(longest: usize) -> usize {
+        longest.saturating_mul(4).max(256 << 10)
     }
 
     /// Returns the message's name in the source code.
@@ -75,26 +86,22 @@ impl Schema {
         self.descriptor.name
     }
 
-    /// Returns the bytes of a ring's arena, if its messages are not fixed: room for four of the
-    /// longest ones, at least 256 KiB.
-    pub(crate) fn arena_bytes(&self) -> usize {
-        self.longest.saturating_mul(4).max(256 << 10)
-    }
-
     /// Returns the layout of a ring of `capacity` such messages. Slots with a trace area take whole
     /// cache lines: otherwise a publisher that writes its next message would take the cache line of
     /// an unchanged area from the readers.
     #[must_use]
     pub fn layout(&self, capacity: usize, area: TraceArea) -> Layout {
         let layout = Layout::exact(capacity, area.content_bytes(self.size));
-        let layout = if self.is_fixed { layout } else { layout.with_arena(self.arena_bytes()) };
+        let layout = if self.is_fixed { layout } else { layout.with_arena(self.arena) };
         if area.is_present() { layout.in_lines() } else { layout }
     }
 }
 
 impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (id {}, {} bytes, digest {})", self.name(), self.id, self.size, self.digest)
+        let Schema { id, longest, digest, .. } = self;
+        let at_most = if self.is_fixed { "" } else { "at most " };
+        write!(f, "{} (id {id}, {at_most}{longest} bytes, digest {digest})", self.name())
     }
 }
 
@@ -498,7 +505,7 @@ impl LatestByKey {
         let bodies = match schema.is_fixed {
             true => 0,
             false => {
-                keys.checked_mul(size_of::<[usize; 3]>())?.checked_add(schema.arena_bytes())?
+                keys.checked_mul(size_of::<[usize; 3]>())?.checked_add(schema.arena)?
             }
         };
         entries.checked_add(map)?.checked_add(bodies)
