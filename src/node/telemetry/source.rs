@@ -100,6 +100,8 @@ fn rings(topic: &Topic) -> Vec<Ring> {
         depth: ring.depth,
         high_water: ring.high_water,
         capacity: ring.capacity,
+        arena_bytes: ring.arena_bytes,
+        arena_high_water: ring.arena_high_water,
         label: ring.label,
         readers: ring.readers,
     });

@@ -167,14 +167,25 @@ impl Collector {
     }
 
     fn add_rings(&mut self, families: &mut Families, snapshot: &Snapshot) {
-        let mut rings = Sets::default();
-        for Ring { topic, publisher, depth, high_water, capacity, .. } in &snapshot.rings {
-            let sizes = [*depth, *high_water, *capacity].map(gauge);
-            rings.add(Labels::of([("topic", topic), ("publisher", publisher)]), sizes);
+        let (mut rings, mut arenas) = (Sets::default(), Sets::default());
+        for ring in &snapshot.rings {
+            let Ring { topic, publisher, depth, high_water, capacity, .. } = ring;
+            let labels = Labels::of([("topic", topic), ("publisher", publisher)]);
+            if ring.arena_bytes > 0 {
+                arenas.add(labels.clone(), [ring.arena_bytes, ring.arena_high_water].map(gauge));
+            }
+            rings.add(labels, [*depth, *high_water, *capacity].map(gauge));
         }
         for (labels, sizes) in self.limited(Cow::Borrowed("ring"), rings.into_sets()) {
             let families_of = [names::RING_DEPTH, names::RING_HIGH_WATER, names::RING_CAPACITY];
             for (family, size) in families_of.into_iter().zip(sizes) {
+                families.add(family, labels.clone(), size);
+            }
+        }
+        for (labels, sizes) in self.limited(Cow::Borrowed("arena"), arenas.into_sets()) {
+            for (family, size) in
+                [names::ARENA_BYTES, names::ARENA_HIGH_WATER].into_iter().zip(sizes)
+            {
                 families.add(family, labels.clone(), size);
             }
         }

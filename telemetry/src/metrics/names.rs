@@ -55,6 +55,9 @@ const PUBLISHER: &[Name] = &[
         "mycelium_ring_remote",
         "1 if the publisher is in another node, and the ring has copies of its messages.",
     ),
+    // The same for `mycelium_ring_arena_bytes` and `mycelium_ring_arena_high_water_bytes`.
+    NONE,
+    NONE,
 ];
 
 const DROPPED: Name =
@@ -287,6 +290,14 @@ pub(super) const RING_HIGH_WATER: Name = gauge(
     "The greatest depth that the publisher has seen: it checks once a lap, and when the ring is full.",
 );
 pub(super) const RING_CAPACITY: Name = gauge("mycelium_ring_capacity", "Slots of the ring.");
+pub(super) const ARENA_BYTES: Name = gauge(
+    "mycelium_ring_arena_bytes",
+    "The size of the ring's arena, if the topic's messages differ in size.",
+);
+pub(super) const ARENA_HIGH_WATER: Name = gauge(
+    "mycelium_ring_arena_high_water_bytes",
+    "The most bytes of the arena that readers still needed, as far as the publisher has seen.",
+);
 pub(super) const SUBSCRIPTION_DEPTH: Name = gauge(
     "mycelium_subscription_depth",
     "Messages of the publisher that the reader has not taken.",
@@ -311,7 +322,7 @@ pub(super) const LEFT_OUT: Name = gauge(
 );
 
 /// The families that are not made from one value of a line, with the keys of their labels.
-pub(super) const DERIVED: [(Name, &[&str]); 14] = [
+pub(super) const DERIVED: [(Name, &[&str]); 16] = [
     (RESTARTS, &["service"]),
     (RECONNECTS, &["peer", "role"]),
     (LATENCY, &["topic", "reader"]),
@@ -319,6 +330,8 @@ pub(super) const DERIVED: [(Name, &[&str]); 14] = [
     (RING_DEPTH, &["topic", "publisher"]),
     (RING_HIGH_WATER, &["topic", "publisher"]),
     (RING_CAPACITY, &["topic", "publisher"]),
+    (ARENA_BYTES, &["topic", "publisher"]),
+    (ARENA_HIGH_WATER, &["topic", "publisher"]),
     (SUBSCRIPTION_DEPTH, &["topic", "publisher", "reader"]),
     (HEALTH, &["state"]),
     (SERVICE_HEALTH, &["service", "state"]),

@@ -30,6 +30,10 @@ pub struct Ring {
     pub high_water: usize,
     /// The number of slots.
     pub capacity: usize,
+    /// The size of the arena in bytes; 0 if all messages have the same size.
+    pub arena_bytes: usize,
+    /// The greatest number of bytes of the arena that readers still needed.
+    pub arena_high_water: usize,
     /// The label of the publisher's line of counters.
     pub label: String,
     /// The present readers.

@@ -83,6 +83,8 @@ fn the_depth_of_a_subscription_is_what_its_reader_has_not_taken() {
         depth: 20,
         high_water: 60,
         capacity: 64,
+        arena_bytes: 1024,
+        arena_high_water: 800,
         label: of_publisher.to_owned(),
         readers: vec!["Fast".to_owned(), "Slow".to_owned()],
     };
@@ -90,7 +92,13 @@ fn the_depth_of_a_subscription_is_what_its_reader_has_not_taken() {
     let depths = family(&families, "mycelium_subscription_depth").samples.iter();
     let depths: Vec<_> = depths.map(|it| (it.label("reader").unwrap(), it.value.clone())).collect();
     assert_eq!(depths, [("Fast", SampleValue::Gauge(0)), ("Slow", SampleValue::Gauge(20))]);
-    for (name, value) in [("depth", 20), ("high_water", 60), ("capacity", 64)] {
+    for (name, value) in [
+        ("depth", 20),
+        ("high_water", 60),
+        ("capacity", 64),
+        ("arena_bytes", 1024),
+        ("arena_high_water_bytes", 800),
+    ] {
         let family = family(&families, &format!("mycelium_ring_{name}"));
         assert_eq!(family.samples[0].value, SampleValue::Gauge(value));
     }

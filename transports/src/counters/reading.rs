@@ -70,7 +70,10 @@ impl Reading {
         for ((value, other), name) in self.values.iter_mut().zip(other.values).zip(names) {
             *value = match (self.kind, *name) {
                 (Kind::Histogram | Kind::Latency, "least") if !is_one_empty => other.min(*value),
-                (Kind::Publisher, "capacity" | "high_water" | "remote")
+                (
+                    Kind::Publisher,
+                    "capacity" | "high_water" | "remote" | "arena_bytes" | "arena_high_water",
+                )
                 | (Kind::Edge, "joined_at")
                 | (Kind::Service, "spins")
                 | (Kind::Histogram | Kind::Latency, "least" | "most")

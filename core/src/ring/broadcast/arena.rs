@@ -159,6 +159,33 @@ impl ArenaWriter {
         (self.starts[slot], self.head) = (start, end);
     }
 
+    /// Returns the number of words that were claimed so far, with those that were skipped.
+    #[must_use]
+    pub fn claimed(&self) -> usize {
+        self.head
+    }
+
+    /// Returns how many words the messages from `kept` to the `next` one take, with those that were
+    /// skipped. There are at most as many of these messages as the ring has slots.
+    #[must_use]
+    pub fn taken(&self, kept: usize, next: usize) -> usize {
+        self.head.wrapping_sub(self.start_of(kept, next))
+    }
+
+    /// Returns the first message after `kept` from which on the messages take at most `words`.
+    #[must_use]
+    pub fn first_within(&self, words: usize, kept: usize, next: usize) -> usize {
+        let (mut before, mut count) = (kept, next.wrapping_sub(kept));
+        while count > 0 {
+            let middle = before.wrapping_add(count / 2);
+            match self.taken(middle, next) > words {
+                true => (before, count) = (middle.wrapping_add(1), count - count / 2 - 1),
+                false => count /= 2,
+            }
+        }
+        before
+    }
+
     /// Returns where a message begins, or where the next one will begin.
     fn start_of(&self, message: usize, next: usize) -> usize {
         if message == next { self.head } else { self.starts[message & (self.starts.len() - 1)] }

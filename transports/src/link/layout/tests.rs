@@ -125,6 +125,7 @@ fn mismatch(form: &[u8]) -> LayoutMismatch {
         size: 64,
         longest: 64,
         is_fixed: true,
+        arena: 0,
         descriptor: OWN,
         path: "Order",
     };

@@ -79,6 +79,11 @@ pub struct RingStatus {
     pub high_water: usize,
     /// The number of slots.
     pub capacity: usize,
+    /// The size of the arena in bytes; 0 if all messages have the same size.
+    pub arena_bytes: usize,
+    /// The greatest number of bytes of the arena that readers still needed, as far as the publisher
+    /// has seen: it checks when the ring may be under backpressure, and whenever it is full.
+    pub arena_high_water: usize,
     /// The label of the publisher's line of counters.
     pub label: String,
     /// The names of the publisher's present readers, which are subscriptions and other nodes, as in
@@ -322,9 +327,21 @@ impl PublisherState {
             depth: self.depth(),
             high_water: self.ring.high_water(),
             capacity: self.ring.capacity(),
+            arena_bytes: self.arena_bytes(),
+            arena_high_water: self.arena_high_water(),
             label: self.label(),
             readers: self.readers.lock().iter().map(|it| plain(&it.subscriber.name)).collect(),
         }
+    }
+
+    /// Returns the size of the arena in bytes.
+    pub(crate) fn arena_bytes(&self) -> usize {
+        self.ring.layout().arena_words() * size_of::<usize>()
+    }
+
+    /// Returns the greatest fill of the arena in bytes.
+    pub(crate) fn arena_high_water(&self) -> usize {
+        self.pressure.arena().high_water() * size_of::<usize>()
     }
 
     /// Returns the gating subscription with this entry in the ring.

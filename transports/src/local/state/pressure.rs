@@ -9,6 +9,7 @@ use std::ops::Deref;
 use std::sync::{Mutex, OnceLock};
 
 use mycelium_core::doorbell::{Doorbell, announce};
+use mycelium_core::ring::broadcast::{ArenaWriter, Layout};
 
 use crate::local::ring::shared::Ring;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering, lock};
@@ -17,7 +18,8 @@ use crate::sync::{AtomicBool, AtomicUsize, Ordering, lock};
 ///
 /// It is *exceeded* once the slowest gating reader still needs this share of the ring, and until it
 /// needs at most three quarters of that. With 80 %, this is until the depth is at most 60 % of the
-/// capacity.
+/// capacity. If messages differ in length, the same holds for the bytes of the ring's arena:
+/// the fuller of slots and bytes counts.
 ///
 /// ```
 /// use mycelium_transports::local::Threshold;
@@ -114,8 +116,47 @@ impl Deref for Room {
 pub(crate) struct Pressure {
     upper: AtomicUsize,
     lower: AtomicUsize,
+    /// Only the writer knows how full the arena is.
+    arena: ArenaPressure,
     notified: Mutex<Notified>,
     observer: OnceLock<Box<dyn Fn(PressureChange) + Send + Sync>>,
+}
+
+/// The fill of an arena, as far as the writer has seen it, in words.
+#[derive(Default)]
+pub(crate) struct ArenaPressure {
+    upper: AtomicUsize,
+    lower: AtomicUsize,
+    high_water: AtomicUsize,
+    /// The message that all readers must reach before the fill is at the lower mark.
+    relieved_at: AtomicUsize,
+}
+
+impl ArenaPressure {
+    /// Whether a reader needs a message before the one at which the fill is at the lower mark.
+    fn is_exceeded(&self, kept: usize) -> bool {
+        let relieved_at = self.relieved_at.load(Ordering::Relaxed);
+        relieved_at.wrapping_sub(kept).cast_signed() > 0
+    }
+
+    /// Returns the greatest fill so far.
+    pub(crate) fn high_water(&self) -> usize {
+        self.high_water.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of the fill of the arena, whose oldest needed message is `kept`. Returns the
+    /// number of words after which it may be at the upper mark.
+    pub(crate) fn note(&self, arena: &ArenaWriter, kept: usize, next: usize) -> usize {
+        let (upper, lower) = (&self.upper, &self.lower);
+        let (upper, lower) = (upper.load(Ordering::Relaxed), lower.load(Ordering::Relaxed));
+        let taken = arena.taken(kept, next);
+        self.high_water.fetch_max(taken, Ordering::Relaxed);
+        if taken >= upper || self.is_exceeded(kept) {
+            let relieved_at = arena.first_within(lower, kept, next);
+            self.relieved_at.store(relieved_at, Ordering::Relaxed);
+        }
+        if taken < upper { upper - taken } else { (upper - lower).max(1) }
+    }
 }
 
 /// The last change that the observer was notified of.
@@ -132,15 +173,24 @@ impl Pressure {
         Pressure {
             upper: AtomicUsize::new(upper),
             lower: AtomicUsize::new(lower),
+            arena: ArenaPressure::default(),
             notified: Mutex::default(),
             observer: OnceLock::new(),
         }
     }
 
-    pub(crate) fn set_threshold(&self, threshold: Threshold, capacity: usize) {
-        let (upper, lower) = threshold.marks(capacity);
+    pub(crate) fn set_threshold(&self, threshold: Threshold, layout: Layout) {
+        let (upper, lower) = threshold.marks(layout.capacity());
         self.upper.store(upper, Ordering::Relaxed);
         self.lower.store(lower, Ordering::Relaxed);
+        let (upper, lower) = threshold.marks(layout.arena_words());
+        self.arena.upper.store(upper, Ordering::Relaxed);
+        self.arena.lower.store(lower, Ordering::Relaxed);
+    }
+
+    /// Returns the fill of the arena.
+    pub(crate) fn arena(&self) -> &ArenaPressure {
+        &self.arena
     }
 
     /// Calls `observer` at each change from now on. Only the first observer counts.
@@ -165,9 +215,14 @@ impl Pressure {
         let mut has_changed = false;
         let last = loop {
             let (depth, before) = (depth(), room.exceeded.load(Ordering::SeqCst));
-            let now = if before { depth > lower } else { depth >= upper };
+            let tail = ring.tail();
+            let by_arena = self.arena.is_exceeded(tail.wrapping_sub(depth));
+            let now = by_arena || if before { depth > lower } else { depth >= upper };
             if now {
-                let relieved_at = ring.tail().wrapping_sub(lower);
+                let mut relieved_at = tail.wrapping_sub(lower);
+                if self.arena.is_exceeded(relieved_at) {
+                    relieved_at = self.arena.relieved_at.load(Ordering::Relaxed);
+                }
                 room.relieved_at.store(relieved_at, Ordering::Relaxed);
             }
             if now == before {

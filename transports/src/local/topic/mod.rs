@@ -291,7 +291,7 @@ impl Topic {
             }
         })?;
         let threshold = *lock(&self.threshold);
-        publisher.pressure.set_threshold(threshold, publisher.ring.capacity());
+        publisher.pressure.set_threshold(threshold, publisher.ring.layout());
         if publisher.origin.is_local() && self.on_stall() != OnStall::Block {
             publisher.evictions.allow();
         }

@@ -37,6 +37,8 @@ pub(crate) struct Writer {
     pub(crate) producer: Option<Producer<Ring>>,
     /// Where messages are in the ring's arena; only for messages that are not fixed.
     pub(crate) arena: Option<Box<ArenaWriter>>,
+    /// The number of claimed words of the arena at which its fill is noted next.
+    note_at: usize,
     /// The encoded message that is pushed now; only for messages that are not fixed.
     encoded: Vec<usize>,
     /// The fast handlers and the producer; only for a topic with fast handlers.
@@ -82,9 +84,11 @@ impl Writer {
         let line = line.unwrap_or_else(|| Arc::new(topic.counters.line(&state.label())));
         line.set(PublisherValue::Capacity, state.ring.capacity() as u64);
         line.set(PublisherValue::Remote, u64::from(!is_local));
+        line.set(PublisherValue::ArenaBytes, state.arena_bytes() as u64);
         Ok(Writer {
             topic: topic.clone(),
             arena,
+            note_at: 0,
             encoded: Vec::new(),
             producer,
             handled,
@@ -194,6 +198,7 @@ impl Writer {
         while let Err(full) = arena.claim(producer, length) {
             if !state.pump(full.reader.entry) {
                 *blocked_by = Some(full.reader.entry);
+                self.note_arena();
                 return Err(NotPushed::Full(full.reader.entry));
             }
         }
@@ -212,9 +217,28 @@ impl Writer {
             let pushed = producer.try_push(&content, size_of_val(&content));
             pushed.map_err(|full| NotPushed::Full(full.reader.entry))?;
         }
-        self.arena.iter_mut().for_each(|arena| arena.pushed());
+        if let Some(arena) = &mut self.arena {
+            arena.pushed();
+            if arena.claimed().wrapping_sub(self.note_at).cast_signed() >= 0 {
+                self.note_arena();
+            }
+        }
         self.count();
         Ok(())
+    }
+
+    /// Takes note of the fill of the arena, which counts for the threshold of backpressure.
+    #[cold]
+    #[inline(never)]
+    fn note_arena(&mut self) {
+        let Some(arena) = &self.arena else { return };
+        let (state, next) = (&self.state, self.state.ring.tail());
+        state.import();
+        let kept = next.wrapping_sub(state.depth());
+        let words = state.pressure.arena().note(arena, kept, next);
+        self.note_at = arena.claimed().wrapping_add(words);
+        self.line.set(PublisherValue::ArenaHighWater, state.arena_high_water() as u64);
+        state.compare_depth();
     }
 
     /// Appends a message that is not fixed and comes from another process, without counting it.
@@ -490,6 +514,9 @@ impl Writer {
 
     /// Whether the threshold of backpressure is exceeded.
     pub(crate) fn is_threshold_exceeded(&mut self) -> bool {
+        if self.state.room.is_exceeded() {
+            self.note_arena();
+        }
         self.doorbells.is_threshold_exceeded()
     }
 

@@ -304,4 +304,24 @@ fn the_newest_of_each_key_is_kept() {
             format!("invalid key `{field}`: a key is a field of one size, or a `String`");
         assert_eq!(refused(field).to_string(), expected);
     }
+/// The threshold counts bytes as well as slots.
+#[test]
+fn a_full_arena_is_backpressure() {
+    let (mut reader, mut publisher) = joined(Policy::Block, 1024);
+    let mut sent = 0;
+    while !publisher.backpressure_threshold_exceeded() {
+        publisher.try_emit(note(sent, 20_000)).unwrap();
+        sent += 1;
+    }
+    // 80 % and 60 % of 256 KiB.
+    assert_eq!(sent, 11);
+    let mut received = 0;
+    while publisher.backpressure_threshold_exceeded() {
+        let TryRecv::Delivery(Delivery::Msg(_)) = reader.try_recv() else { panic!() };
+        received += 1;
+    }
+    // A message is needed until the next receive.
+    assert_eq!(received, 5);
+    publisher.try_emit(note(sent, 20_000)).unwrap();
+    assert!(!publisher.backpressure_threshold_exceeded());
 }
