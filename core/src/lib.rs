@@ -75,6 +75,55 @@ pub use zerocopy::little_endian::{I128, U128};
 /// # Examples
 ///
 /// ```
+/// # #[cfg(feature = "alloc")] {
+/// use mycelium_core::{decode, encode, message, view};
+/// use zerocopy::IntoBytes;
+///
+/// #[message(topic = "orders", max = "256 KiB")]
+/// #[derive(Debug, PartialEq)]
+/// struct Order {
+///     id: u64,
+///     venue: String,
+///     note: Option<String>,
+///     legs: Vec<Leg>,
+///     kind: Kind,
+/// }
+///
+/// #[message]
+/// #[derive(Debug, PartialEq)]
+/// struct Leg {
+///     price: i64,
+///     amount: u64,
+/// }
+///
+/// #[message]
+/// #[derive(Debug, PartialEq)]
+/// enum Kind {
+///     Market,
+///     Limit { cents: i64 },
+///     Iceberg(u32, i64),
+/// }
+///
+/// let legs = vec![Leg { price: 7, amount: 2 }];
+/// let kind = Kind::Limit { cents: 12 };
+/// let order = Order { id: 1, venue: "Uniswap".into(), note: None, legs, kind };
+///
+/// // The encoding begins at a multiple of 8.
+/// let mut words = [0_u64; 32];
+/// let len = encode(&order, words.as_mut_bytes()).unwrap();
+/// let bytes = &words.as_bytes()[..len];
+///
+/// let read = view::<Order>(bytes).unwrap();
+/// assert_eq!((read.venue(), read.note()), ("Uniswap", None));
+/// assert_eq!(read.legs(), [Leg { price: 7, amount: 2 }]);
+/// assert!(matches!(read.kind(), KindView::Limit { cents: 12 }));
+/// assert_eq!(decode::<Order>(bytes).unwrap(), order);
+/// # }
+/// ```
+///
+/// A fixed message:
+///
+/// ```
 /// use mycelium_core::{Fixed, FixedStr, Message, decode, message};
 ///
 /// #[message]

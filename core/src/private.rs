@@ -14,6 +14,12 @@ use crate::{
 
 pub use crate::message::{Bodies, Checked, Encoder, Form, IsFixed, Place};
 
+/// Clones a field.
+#[inline(always)]
+pub fn clone<F: Field>(field: &F) -> F {
+    field.clone()
+}
+
 // Finds layouts that a message cannot have, and suggests a fix. All of it runs at compile time.
 
 /// A struct as the compiler lays it out.
@@ -55,7 +61,7 @@ pub trait HasLayout {
 /// Returns whether [`layout_error`] finds an error.
 pub const fn is_refused(layout: &Layout) -> bool {
     let Layout { size, align, is_fixed, .. } = *layout;
-    is_fixed && (size > sum(layout.fields) || size == 0) || align > 8 || size > u16::MAX as usize
+    is_fixed && size > sum(layout.fields) || align > 8 || size > u16::MAX as usize
 }
 
 /// Returns the error in the layout of a message, if any: padding, or a size or alignment that does
@@ -74,14 +80,12 @@ pub const fn layout_error(layout: &Layout) -> Option<ConstText> {
         error.text(" bytes by its field `").text(field.name);
         error.text("`, but a message is aligned to 8 at most: give the field a type of smaller ");
         error.text("alignment, such as `U128` in place of `u128`");
-    } else if size == 0 {
-        error.text("message `").text(name).text("` has no bytes: give it a field that has some");
     } else {
         let field = &layout.fields[most(layout.fields, false)];
         error.text("message `").text(name).text("` has ").bytes(size);
-        error.text(", but a message has 65535 at most: make it smaller (its largest field is `");
+        error.text(" of fixed layout, but may have 65535: use a `Vec` for its largest field, `");
         error.text(field.name).text("` with ").bytes(field.size);
-        error.text("), or write its content to a file and send the name of that");
+        error.text(", and `max` if the whole message may have more than 64 KiB");
     }
     Some(error)
 }
@@ -396,7 +400,9 @@ pub const fn without_empty<const N: usize>(
     fields: &[FieldDescriptor],
     is_pad: &[bool],
 ) -> [FieldDescriptor; N] {
-    let mut kept = [fields[0]; N];
+    const NONE: FieldDescriptor =
+        FieldDescriptor { name: "", offset: 0, size: 0, ty: FieldType::U8 };
+    let mut kept = [NONE; N];
     let (mut count, mut index) = (0, 0);
     while index < fields.len() {
         if !(is_pad[index] && fields[index].size == 0) {

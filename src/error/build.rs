@@ -68,7 +68,7 @@ impl BuildError {
     pub(crate) fn id_twice(id: u16, first: &str, second: &str) -> BuildError {
         let name = first.split("::").next().unwrap_or_default();
         let apart = match first == second {
-            false => "give one of them another id (`#[message(id = ..)]`)".to_owned(),
+            false => "give one of them another id (`#[message(id = ..)]`), or none".to_owned(),
             true => format!(
                 "these are two types of one path, as if crate `{name}` were there in two versions, \
                  which `cargo tree --duplicates` lists: use one of them"

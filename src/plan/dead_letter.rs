@@ -11,7 +11,7 @@ use mycelium_transports::local::Undelivered;
 ///
 /// Texts and payloads that are too long for their fields are truncated. `length` is the full length
 /// of the payload.
-#[message(topic = "mycelium.dead-letters", id = 0xFFFF)]
+#[message(topic = "mycelium.dead-letters")]
 #[derive(Debug)]
 pub struct DeadLetter {
     /// The epoch of the publisher: the number that identifies its start.

@@ -26,7 +26,7 @@ mod topics;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mycelium_core::{Code, Message};
+use mycelium_core::{Code, Message, message::NO_ID};
 use mycelium_transports::link::MemoryUse;
 use mycelium_transports::local::{self, PageSize, Readers, Recorded, Schema, TopicError, Tracer};
 
@@ -480,7 +480,7 @@ fn place_of_largest(
     place.or_else(|| topology.place_of(Setting::Node(node)))
 }
 
-/// Checks that each topic has one message type, and each id one layout.
+/// Checks that each topic has one message type, and each id one layout; a message may have no id.
 fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
     let mut topics = BTreeMap::<&str, (&str, &BoundPort)>::new();
     let mut ids = BTreeMap::<u16, &BoundPort>::new();
@@ -497,7 +497,7 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
         // Calls and answers share the id of their request.
         let carries_requests = port.is_request && !port.has_own_topic;
         let same_id = *ids.entry(port.schema.id).or_insert(port);
-        if same_id.schema != port.schema && !carries_requests {
+        if port.schema.id != NO_ID && same_id.schema != port.schema && !carries_requests {
             let (id, first, second) = (port.schema.id, same_id.schema.path, port.schema.path);
             return Err(BuildError::id_twice(id, first, second));
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use mycelium_core::{Code, Message, Request};
+use mycelium_core::{Code, Message, Request, message::NO_ID};
 use mycelium_executor::{Executor, system_entropy};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
@@ -152,7 +152,8 @@ impl Topics {
         }
         let schema = Schema::of::<M>();
         let mut known = registry.topics.values().map(|topic| topic.schema());
-        if let Some(other) = known.find(|other| other.id == M::ID && **other != schema) {
+        let is_twice = |other: &&Schema| M::ID != NO_ID && other.id == M::ID && **other != schema;
+        if let Some(other) = known.find(is_twice) {
             return Err(BuildError::id_twice(M::ID, other.path, schema.path));
         }
         let topic = self.make(name, schema, READERS, RingMemory::Heap)?;

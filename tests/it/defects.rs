@@ -32,7 +32,7 @@ fn l11_two_types_of_one_id_are_refused_by_name() {
     let error = counting("", 1).service(|| OtherSource).build().unwrap_err();
     error.says(
         "messages `it::node::services::Number` and `it::defects::Other` both have id 1: give one of \
-         them another id (`#[message(id = ..)]`) [M0003]",
+         them another id (`#[message(id = ..)]`), or none [M0003]",
     );
 }
 

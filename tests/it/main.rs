@@ -64,6 +64,7 @@ mod ports;
 mod requests;
 mod routes;
 mod seam;
+mod signals;
 mod sockets;
 mod supervision;
 mod telemetry;

@@ -146,7 +146,8 @@ fn add_links(text: &mut String, overview: &Overview) {
 
 fn add_topics(text: &mut String, overview: &Overview) {
     for topic in &overview.topics {
-        let (name, message, id, size) = (&topic.name, &topic.message, topic.id, topic.size);
+        let (name, message, size) = (&topic.name, &topic.message, topic.size);
+        let id = topic.id.map(|id| format!("id {id}, ")).unwrap_or_default();
         let evicts = topic.evict_after.map(humantime::format_duration);
         let evicts = evicts.map(|time| format!(", stalled readers are evicted after {time}"));
         let carries = if topic.carries_requests { ", for requests" } else { "" };
@@ -155,10 +156,7 @@ fn add_topics(text: &mut String, overview: &Overview) {
             true => "at most ",
             false => "",
         };
-        line(
-            text,
-            &format!("  {name}: {message} (id {id}, {at_most}{size} bytes){carries}{evicts}"),
-        );
+        line(text, &format!("  {name}: {message} ({id}{at_most}{size} bytes){carries}{evicts}"));
         words(text, "    from  ", members(&topic.publishers));
         words(text, "    to    ", members(&topic.readers));
         let rings = topic.rings.iter().map(|ring| {

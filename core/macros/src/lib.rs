@@ -14,20 +14,73 @@ mod message;
 mod routes;
 mod service;
 
-/// Gives a struct, or an enum without data, a fixed layout for messages.
+/// Makes a struct a message, or a struct or an enum a part of messages.
 ///
-/// `#[message(topic = "swaps", id = 1)]` on a struct makes it a message. `#[message]` alone makes a
-/// struct, or an enum without data, a type for fields of messages. The macro adds `#[repr(C)]`
-/// (an enum names its own integer, as in `#[repr(u8)]`), `Clone`, `Copy` and the derives of
-/// zerocopy; write your own derives below it. A type that a message cannot hold is a compile error
-/// that says what to use instead: references, `String`, `Vec`, `Option`, `usize`, generics, enums
-/// with data, padding.
+/// ```ignore
+/// #[message(topic = "orders", max = "256 KiB")]
+/// #[derive(Debug)]
+/// struct Order {
+///     id: u64,
+///     venue: String,
+///     note: Option<String>,
+///     legs: Vec<Leg>,
+///     kind: Kind,
+/// }
+///
+/// #[message]
+/// #[derive(Debug)]
+/// struct Leg {
+///     price: i64,
+///     amount: u64,
+/// }
+///
+/// #[message]
+/// #[derive(Debug)]
+/// enum Kind {
+///     Market,
+///     Limit { cents: i64 },
+///     Iceberg(u32, i64),
+/// }
+/// ```
+///
+/// | argument | |
+/// | --- | --- |
+/// | `topic = "orders"` | the topic of the messages. A type without a topic is a *part*: a type for fields of messages |
+/// | `max = "256 KiB"` | the most bytes of an encoded message that is not fixed: 64 KiB if nothing is said, 64 MiB at most. A longer one is refused when it is emitted |
+/// | `reply = Price` | the message is a request, and `Price` is the message that answers it |
+/// | `id = 7` | a number from 1 to 65534, which frames and tools show. No other message of the system may have it. It may be left out: nodes know a message by its topic and its layout, and a listener for clients of the original system has its numbers in the topology |
+/// | `pad` | the macro adds the padding of a fixed struct as fields, see below |
+///
+/// # Types of fields
+///
+/// | field | read in place as |
+/// | --- | --- |
+/// | numbers of up to 64 bits, `U128`, `I128`, `U256`, `bool`, `char`, `Duration`, `IpAddr` | the value |
+/// | enums without data (with an integer, as in `#[repr(u8)]`) | the value |
+/// | `FixedStr<N>`, `FixedVec<T, N>` | a reference |
+/// | `String`, `Box<str>`, `Arc<str>` | `&str` |
+/// | `Vec<T>`, `[T; N]` | a slice (an array) of fixed items, otherwise an iterator of views |
+/// | `BTreeMap<K, V>` | an iterator of keys and values, which also finds the value of a key |
+/// | `Option<T>`, tuples of up to six | an `Option` and a tuple of views |
+/// | structs with `#[message]` | a reference if fixed, otherwise a view with a method for each field |
+/// | enums with data and `#[message]` | an enum called `KindView` |
+///
+/// These may be in each other, but a type cannot contain itself. A struct may have no fields: it is a
+/// signal, or a request without data. A type that a message cannot hold is a compile error that says
+/// what to write instead.
+///
+/// # Fixed messages
+///
+/// A message of numbers, `bool`, `char`, arrays, `FixedStr`, `FixedVec`, enums without data and
+/// structs of these is *fixed*: its bytes in memory are sent and read in place, without an encoding.
+/// It is also `Copy`. The macro adds `#[repr(C)]`, `Clone`, and `Copy` if all fields have it; write
+/// other derives below it.
 ///
 /// # Padding
 ///
 /// Each field starts at a multiple of its alignment, which for a number is its size. A gap before a
-/// field, or at the end, is padding. A message must not have padding, because its bytes in memory
-/// are sent. So either
+/// field, or at the end, is padding. A fixed message must not have padding, because its bytes in
+/// memory are sent; all other messages may. So either
 ///
 /// - order the fields from large to small alignment and fill the end, for example with
 ///   `_pad: [u8; 3]`: the compile error shows this order, ready to paste; or

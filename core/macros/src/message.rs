@@ -9,7 +9,7 @@ use std::iter;
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Error, Fields, FieldsNamed, Ident, Item, ItemStruct, Path, Result, spanned::Spanned};
+use syn::{Error, Fields, Ident, Item, ItemStruct, Path, Result};
 
 mod arguments;
 mod checks;
@@ -38,10 +38,7 @@ pub(crate) fn expand(root: Path, attr: TokenStream, item: TokenStream) -> Result
     match syn::parse2(item)? {
         Item::Struct(item) => expand_struct(&root, &arguments, &shown, item),
         Item::Enum(item) => enums::expand_enum(&root, &arguments, &item),
-        other => Err(Error::new_spanned(
-            other,
-            "#[message] goes on a struct, or on an enum without data",
-        )),
+        other => Err(Error::new_spanned(other, "#[message] goes on a struct or an enum")),
     }
 }
 
@@ -53,7 +50,8 @@ fn expand_struct(
     mut item: ItemStruct,
 ) -> Result<TokenStream> {
     refuse_generics(&item.generics)?;
-    refuse_fields(named_fields(&item)?)?;
+    refuse_unnamed(&item)?;
+    refuse_fields(&item)?;
     if let Some(other) = reprs(&item.attrs)?.iter().find(|repr| *repr != "C") {
         let message = format!(
             "the layout of a message is `#[repr(C)]`, which #[message] adds by itself: remove \
@@ -63,13 +61,17 @@ fn expand_struct(
     }
     let add_repr = reprs(&item.attrs)?.is_empty().then(|| quote!(#[repr(C)]));
     let impls_of_padding = match &arguments.pad {
-        Some(_) => Some(pad::add_padding(root, &mut item)?),
-        None => None,
+        Some(_) if !item.fields.is_empty() => Some(pad::add_padding(root, &mut item)?),
+        _ => None,
     };
-    let fields = named_fields(&item)?;
-    let idents: Vec<_> = fields.named.iter().filter_map(|field| field.ident.as_ref()).collect();
-    let types: Vec<_> = fields.named.iter().map(|field| &field.ty).collect();
-    let clone = quote!(Self { #(#idents: ::core::clone::Clone::clone(&self.#idents)),* });
+    let fields = &item.fields;
+    let idents: Vec<_> = fields.iter().filter_map(|field| field.ident.as_ref()).collect();
+    let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
+    let clones = idents.iter().zip(&types).map(|(ident, ty)| {
+        let clone = derives::clone(root, ty, &quote!(&self.#ident));
+        quote!(#ident: #clone)
+    });
+    let clone = quote!(Self { #(#clones),* });
     let copies = derives::copies(&item.attrs, &item.ident, &types, &clone)?;
     let layout = layout(root, shown, &item.ident, fields);
     let view = view::of_struct(root, &item);
@@ -87,12 +89,12 @@ fn expand_struct(
 }
 
 /// Returns the input of the constant assertion that detects padding and shows a struct without it.
-fn layout(root: &Path, shown: &str, name: &Ident, fields: &FieldsNamed) -> TokenStream {
+fn layout(root: &Path, shown: &str, name: &Ident, fields: &Fields) -> TokenStream {
     let text = plain_name(name);
-    let types: Vec<_> = fields.named.iter().map(|field| &field.ty).collect();
+    let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
     let names: Vec<_> =
-        fields.named.iter().filter_map(|field| field.ident.as_ref().map(plain_name)).collect();
-    let sources = fields.named.iter().map(|field| {
+        fields.iter().filter_map(|field| field.ident.as_ref().map(plain_name)).collect();
+    let sources = fields.iter().map(|field| {
         let name = field.ident.as_ref().map(ToString::to_string).unwrap_or_default();
         with_visibility(&source(&field.vis), &format!("{name}: {}", source(&field.ty)))
     });
@@ -137,21 +139,17 @@ fn struct_impls(
     root: &Path,
     arguments: &MessageArguments,
     name: &Ident,
-    fields: &FieldsNamed,
+    fields: &Fields,
     view_item: &TokenStream,
 ) -> TokenStream {
-    let idents: Vec<_> = fields.named.iter().filter_map(|field| field.ident.as_ref()).collect();
-    let types: Vec<_> = fields.named.iter().map(|field| &field.ty).collect();
-    let is_pad: Vec<_> = fields.named.iter().map(pad::is_pad).collect();
+    let idents: Vec<_> = fields.iter().filter_map(|field| field.ident.as_ref()).collect();
+    let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
+    let is_pad: Vec<_> = fields.iter().map(pad::is_pad).collect();
     let text = plain_name(name);
     let texts: Vec<_> = (idents.iter().zip(&is_pad))
         .map(|(ident, is_pad)| if *is_pad { "_pad".to_owned() } else { plain_name(ident) })
         .collect();
-    // An error about a field's type points to the field, not to the attribute.
-    let field_types = fields.named.iter().map(|field| {
-        let ty = &field.ty;
-        quote_spanned!(ty.span() => <#ty as #root::Field>::TYPE)
-    });
+    let as_fields: Vec<_> = types.iter().map(|ty| types::as_field(root, ty)).collect();
     let little_endian = little_endian_only(name.span());
     let assertion = quote_spanned! { name.span() =>
         const _: () = match #root::__private::layout_error(
@@ -166,7 +164,11 @@ fn struct_impls(
         (Some(carried), _) => quote!(<#carried as #root::Message>::MAX + 64),
         (None, max) => quote!(#max),
     };
-    let message = arguments.topic_and_id.as_ref().map(|(topic, id)| {
+    let message = arguments.topic.as_ref().map(|topic| {
+        let id = match &arguments.id {
+            Some(id) => quote!(#id),
+            None => quote!(#root::message::NO_ID),
+        };
         quote! {
             #hides
             impl #root::Message for #name {
@@ -203,7 +205,7 @@ fn struct_impls(
                 if #is_pad && !<#name as #root::Field>::IS_FIXED {
                     (0, 1)
                 } else {
-                    (<#types as #root::Field>::SIZE, <#types as #root::Field>::ALIGN)
+                    (#as_fields::SIZE, #as_fields::ALIGN)
                 }
             ),*];
             const __PLACES: ([usize; #count], usize) = #root::__private::places(__PARTS);
@@ -211,7 +213,7 @@ fn struct_impls(
                 name: #texts,
                 offset: #places,
                 size: __PARTS[#indices].0,
-                ty: #field_types,
+                ty: #as_fields::TYPE,
             }),*];
             const __MYCELIUM_DESCRIPTOR: #root::Descriptor = #root::Descriptor {
                 name: #text,
@@ -230,9 +232,9 @@ fn struct_impls(
                 const TYPE: #root::FieldType = #root::FieldType::Struct(&__MYCELIUM_DESCRIPTOR);
                 const SIZE: usize = __PLACES.1.next_multiple_of(Self::ALIGN);
                 const ALIGN: usize = #root::__private::most_aligned(&__PARTS);
-                const HAS_UNUSED: bool = #(<#types as #root::Field>::HAS_UNUSED)||*;
+                const HAS_UNUSED: bool = false #(|| #as_fields::HAS_UNUSED)*;
                 type Form = #root::__private::IsFixed<{
-                    #(<#types as #root::Field>::IS_FIXED)&&*
+                    true #(&& #as_fields::IS_FIXED)*
                 }>;
                 type View<'a> = <Self::Form as #root::__private::Form>::Part<'a, Self, #view<'a>>;
 
@@ -261,10 +263,10 @@ fn struct_impls(
                         if !(#is_pad && !Self::IS_FIXED) {
                             if !Self::IS_FIXED {
                                 message.check_zeros(end, at + #places)?;
-                                end = at + #places + <#types as #root::Field>::SIZE;
+                                end = at + #places + #as_fields::SIZE;
                             }
                             if let ::core::result::Result::Err(invalid) =
-                                <#types as #root::Field>::check(at + #places, message)
+                                #as_fields::check(at + #places, message)
                             {
                                 return ::core::result::Result::Err(invalid.within(#text, #texts));
                             }
@@ -298,7 +300,7 @@ fn struct_impls(
                     Self {
                         // SAFETY: this function's contract; `check` accepted each field.
                         #(#idents: unsafe {
-                            <#types as #root::Field>::read(message, at + #places)
+                            #as_fields::read(message, at + #places)
                         }),*
                     }
                 }
@@ -329,13 +331,12 @@ fn struct_impls(
 }
 
 /// Reports each invalid field.
-fn refuse_fields(fields: &FieldsNamed) -> Result<()> {
+fn refuse_fields(item: &ItemStruct) -> Result<()> {
     let mut errors = None;
-    for field in &fields.named {
-        let name = field.ident.as_ref().map(plain_name).unwrap_or_default();
+    for field in &item.fields {
         let checked = refuse_conditional(&field.attrs)
             .and_then(|()| pad::refuse_name(field))
-            .and_then(|()| types::refuse_unsuitable(&name, &field.ty));
+            .and_then(|()| types::refuse_unsuitable(&item.ident, &field.ty));
         match (&mut errors, checked) {
             (_, Ok(())) => {}
             (None, Err(error)) => errors = Some(error),
@@ -345,27 +346,21 @@ fn refuse_fields(fields: &FieldsNamed) -> Result<()> {
     errors.map_or(Ok(()), Err)
 }
 
-fn named_fields(item: &ItemStruct) -> Result<&FieldsNamed> {
-    match &item.fields {
-        Fields::Named(fields) if !fields.named.is_empty() => Ok(fields),
-        Fields::Unnamed(fields) if !fields.unnamed.is_empty() => {
-            let first = fields.unnamed.first().map(|field| source(&field.ty)).unwrap_or_default();
-            let named = match fields.unnamed.len() {
-                1 => format!("value: {first}"),
-                _ => format!("first: {first}, .."),
-            };
-            let message = format!(
-                "the fields of a message have names, which are part of its schema: write \
-                 `struct {} {{ {named} }}`",
-                plain_name(&item.ident)
-            );
-            Err(Error::new_spanned(fields, message))
-        }
-        _ => Err(Error::new_spanned(
-            &item.ident,
-            "a message has at least one field; for a signal add one, such as `_unused: u8`",
-        )),
-    }
+/// Refuses a struct whose fields have no names. One without fields is a signal.
+fn refuse_unnamed(item: &ItemStruct) -> Result<()> {
+    let Fields::Unnamed(fields) = &item.fields else { return Ok(()) };
+    let first = fields.unnamed.first().map(|field| source(&field.ty));
+    let named = match (first, fields.unnamed.len()) {
+        (None, _) => return Ok(()),
+        (Some(first), 1) => format!("value: {first}"),
+        (Some(first), _) => format!("first: {first}, .."),
+    };
+    let message = format!(
+        "the fields of a message have names, which are part of its schema: write \
+         `struct {} {{ {named} }}`",
+        plain_name(&item.ident)
+    );
+    Err(Error::new_spanned(fields, message))
 }
 
 #[cfg(test)]

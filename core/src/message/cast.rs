@@ -82,12 +82,12 @@ impl<'a> Checked<'a> {
         let mut value = MaybeUninit::<T>::uninit();
         let bytes = self.bytes(at, size_of::<T>());
         assert!(bytes.len() == size_of::<T>(), "the bytes were checked");
-        // SAFETY: both have the size of `T`, and a local value overlaps nothing. What was copied is
-        // a valid value, because it was checked (the contracts of this function and of `Field`).
-        unsafe {
-            value.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-            value.assume_init()
-        }
+        let start = value.as_mut_ptr().cast::<u8>();
+        // SAFETY: both have the size of `T`, and a local value overlaps nothing.
+        unsafe { start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        // SAFETY: what was copied is a valid value, because it was checked (the contracts of this
+        // function and of `Field`).
+        unsafe { value.assume_init() }
     }
 
     /// Borrows a fixed value.

@@ -124,8 +124,6 @@ impl<'a> Bodies<'a> {
     /// Checks a list.
     #[inline]
     pub(super) fn list<T: Field>(&mut self, at: usize) -> Result<(usize, usize), Invalid> {
-        const { assert!(T::SIZE > 0, "an item of a list has at least one byte") };
-        const { assert!(T::ALIGN <= ALIGNMENT, "an item of a list is aligned to 8 at most") };
         let (place, count) = self.body(at, T::SIZE)?;
         (0..count).try_for_each(|index| T::check(place + index * T::SIZE, self))?;
         Ok((place, count))

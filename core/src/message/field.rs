@@ -39,8 +39,9 @@ use crate::{
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a field of a message",
     label = "not a type that a message can have",
-    note = "numbers, `bool`, arrays, `FixedStr<N>`, `FixedVec<T, N>`, `String`, `Vec`, `Option`, \
-            tuples and `BTreeMap` can; a struct or enum of yours can once it has `#[message]` too"
+    note = "numbers, `bool`, `char`, `String`, `Vec<T>`, `Option<T>`, `BTreeMap<K, V>`, arrays, \
+            tuples, `Duration`, `IpAddr`, `FixedStr<N>` and `FixedVec<T, N>` can; a struct or enum \
+            of yours can once it has `#[message]` too"
 )]
 pub unsafe trait Field: Clone + 'static {
     /// What the bytes of the field mean.
@@ -231,7 +232,9 @@ unsafe impl<T: Field, const N: usize> Field for [T; N] {
     #[inline]
     unsafe fn view<'a>(message: Checked<'a>, at: usize) -> Self::View<'a> {
         // SAFETY: this function's contract.
-        unsafe { T::Form::part(message, at, |_| Items::new(message, at, N)) }
+        let items = |_| unsafe { Items::new(message, at, N) };
+        // SAFETY: as above.
+        unsafe { T::Form::part(message, at, items) }
     }
 
     #[inline]
@@ -510,6 +513,7 @@ macro_rules! tuple_fields {
         }
 
         // SAFETY: not fixed. Each item was checked at its place.
+        #[diagnostic::do_not_recommend]
         unsafe impl<$($ty: Field),+> Field for ($($ty,)+) {
             const TYPE: FieldType = FieldType::Struct(&Descriptor {
                 name: "tuple",

@@ -64,10 +64,11 @@ pub use items::Items;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a message",
-    note = "put `#[message(topic = \"...\", id = ...)]` on its definition"
+    note = "put `#[message(topic = \"...\")]` on its definition"
 )]
 pub trait Message: Field + Send + Sync + 'static {
-    /// The number of the type in a frame. 0 is reserved for control frames.
+    /// The number of the type in a frame, or [`NO_ID`]. Nothing depends on it: a topic has one type,
+    /// and a digest tells whether two sides have the same. 0 is reserved for control frames.
     const ID: u16;
     /// The default topic, used unless a publisher names another one.
     const TOPIC: &'static str;
@@ -80,6 +81,9 @@ pub trait Message: Field + Send + Sync + 'static {
     /// An array of machine words that can hold the message if it is fixed.
     type Words: Words;
 }
+
+/// The id of messages that have none: `#[message(topic = ..)]` without `id`.
+pub const NO_ID: u16 = u16::MAX;
 
 /// A message to which another message is the reply. `#[message(.., reply = Price)]` implements it.
 ///
@@ -107,7 +111,7 @@ pub trait Message: Field + Send + Sync + 'static {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a request",
-    note = "name its reply: `#[message(topic = \"...\", id = ..., reply = Reply)]`"
+    note = "name its reply: `#[message(topic = \"...\", reply = Reply)]`"
 )]
 pub trait Request: Message {
     /// The message that answers the request.

@@ -6,7 +6,7 @@ use alloc::{boxed::Box, collections::BTreeMap, string::String, sync::Arc, vec::V
 
 use super::{
     Bodies, Checked, Field, Items,
-    encode::{Encoder, end_of_body},
+    encode::{ALIGNMENT, Encoder, end_of_body},
     form::{Form, IsFixed},
 };
 use crate::{
@@ -18,6 +18,16 @@ use crate::{
 const SIZE: usize = 8;
 /// The alignment of such a part.
 const ALIGN: usize = 4;
+
+/// Refuses, at compile time, items that a list cannot have. A check takes time in proportion to the
+/// bytes of a list, so an item has some.
+const fn check_item<T: Field>() {
+    assert!(T::SIZE > 0, "an item of a list has no bytes: send the number of items instead");
+    assert!(
+        T::ALIGN <= ALIGNMENT,
+        "an item of a list is aligned to more than 8 bytes: use `U128` in place of `u128`"
+    );
+}
 
 macro_rules! text_fields {
     ($($ty:ty),*) => {$(
@@ -65,7 +75,10 @@ text_fields!(String, Box<str>, Arc<str>);
 
 // SAFETY: not fixed. Each item was checked.
 unsafe impl<T: Field> Field for Vec<T> {
-    const TYPE: FieldType = FieldType::Sequence { item: &T::TYPE, stride: T::SIZE };
+    const TYPE: FieldType = {
+        check_item::<T>();
+        FieldType::Sequence { item: &T::TYPE, stride: T::SIZE }
+    };
     const SIZE: usize = SIZE;
     const ALIGN: usize = ALIGN;
     type Form = IsFixed<false>;
@@ -114,7 +127,10 @@ unsafe impl<K: Field + Ord, V: Field> Field for BTreeMap<K, V>
 where
     for<'k> K::View<'k>: PartialOrd,
 {
-    const TYPE: FieldType = FieldType::Map { entry: &<(K, V)>::TYPE };
+    const TYPE: FieldType = {
+        check_item::<(K, V)>();
+        FieldType::Map { entry: &<(K, V)>::TYPE }
+    };
     const SIZE: usize = SIZE;
     const ALIGN: usize = ALIGN;
     type Form = IsFixed<false>;

@@ -1,4 +1,6 @@
 //! Messages of any length in a ring with an arena.
+// The flag of a test is not shared memory of the core.
+#![allow(clippy::disallowed_types)]
 
 use std::sync::Arc;
 use std::thread;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mycelium_core::message::NO_ID;
 use mycelium_transports::local::OnStall;
 
 use crate::node::Node;
@@ -175,7 +176,7 @@ fn topic<'t>(
     topics.entry(topic.to_owned()).or_insert_with(|| TopicOverview {
         name: topic.to_owned(),
         message: schema.name().to_owned(),
-        id: schema.id,
+        id: (schema.id != NO_ID).then_some(schema.id),
         size: schema.longest,
         digest: schema.digest.to_string(),
         carries_requests: plan.topic(topic).carries_requests,

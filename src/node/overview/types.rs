@@ -147,8 +147,8 @@ pub struct TopicOverview {
     pub name: String,
     /// The name of the message type of the topic.
     pub message: String,
-    /// The id of the message.
-    pub id: u16,
+    /// The id of the message, if it has one.
+    pub id: Option<u16>,
     /// The size of a message in bytes, or of the longest one.
     pub size: usize,
     /// The digest of the layout of the message.

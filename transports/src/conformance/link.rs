@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +15,7 @@ use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use futures_util::StreamExt;
 use mycelium_executor::{Accept, Address, Backoff, Executor, Listener, Peer, SendFuture, Stream};
 
-use super::{Pair, Probe, Sample, TestTransport, local};
+use super::{Pair, Probe, Sample, TestTransport, key_of, local};
 use crate::counters::{Latency, Region};
 use crate::endpoint::unix::Access;
 use crate::endpoint::{Anyone, Gate};
@@ -22,7 +23,8 @@ use crate::link::{
     ExportedTopic, Exports, Identity, Imports, LinkConfig, MemoryAccess, TopicInterest,
 };
 use crate::local::{
-    OnStall, PageSize, Policy, Publisher, RingMemory, SubscribeOptions, Subscription, Topic,
+    LatestByKey, OnStall, PageSize, Policy, Publisher, RingMemory, SubscribeOptions, Subscription,
+    Topic,
 };
 use crate::memory::{ControlLimits, ControlThread};
 use crate::seam::Control;
@@ -109,6 +111,10 @@ impl<S: StreamPair, const IN_MEMORY: bool, M: Sample> TestTransport for Link<S, 
 
     fn latencies(&self) -> Vec<Latency> {
         Latency::of(&self.here.counters.read())
+    }
+
+    fn by_publisher(keys: NonZeroU32) -> LatestByKey {
+        key_of::<M>(keys)
     }
 
     fn publisher(&self, name: &str) -> Publisher<M> {

@@ -2,17 +2,18 @@
 
 use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mycelium_core::{Message, TraceContext};
 use mycelium_executor::Executor;
 
-use super::{Pair, Probe, Publish, Sample, Subscribe, TestTransport};
+use super::{Pair, Probe, Publish, Sample, Subscribe, TestTransport, key_of};
 use crate::counters::{Latency, Region};
 use crate::local::{
-    BatchError, Delivery, EmitError, OnStall, Policy, Publisher, Received, Recorded, RingMemory,
-    Schema, SubscribeOptions, Subscription, Topic, TryRecv, Undelivered,
+    BatchError, Delivery, EmitError, LatestByKey, OnStall, Policy, Publisher, Received, Recorded,
+    RingMemory, Schema, SubscribeOptions, Subscription, Topic, TryRecv, Undelivered,
 };
 
 /// A topic within a process.
@@ -50,6 +51,10 @@ impl<M: Sample> TestTransport for Local<M> {
 
     fn latencies(&self) -> Vec<Latency> {
         Latency::of(&self.0.counters.read())
+    }
+
+    fn by_publisher(keys: NonZeroU32) -> LatestByKey {
+        key_of::<M>(keys)
     }
 
     fn publisher(&self, name: &str) -> Publisher<M> {

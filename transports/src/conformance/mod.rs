@@ -24,6 +24,7 @@ mod pair;
 mod spans;
 mod threads;
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use futures_util::FutureExt;
@@ -32,7 +33,8 @@ use mycelium_executor::conformance::Subject;
 
 use crate::counters::Latency;
 use crate::local::{
-    BatchError, Delivery, EmitError, Gap, OnStall, Policy, SubscribeOptions, TryRecv, Undelivered,
+    BatchError, Delivery, EmitError, Gap, LatestByKey, OnStall, Policy, SubscribeOptions, TryRecv,
+    Undelivered,
 };
 
 pub use check::{Law, TIME_LIMIT, TestExecutor, check};
@@ -74,7 +76,7 @@ impl Sample for Probe {
 }
 
 /// A probe in a message of any length: most fit into a slot or two, and some are fragmented on
-/// links. The key of a law is at the same place as in a [`Probe`].
+/// links.
 #[message(topic = "conformance", id = 0xFFFE)]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Filled {
@@ -152,6 +154,11 @@ pub trait TestTransport: Sized + 'static {
     /// Causes a fault that the transport must hide, such as a lost connection. Does nothing by
     /// default.
     fn disturb(&self) {}
+
+    /// Returns the key of the messages: the index of their publisher.
+    fn by_publisher(keys: NonZeroU32) -> LatestByKey {
+        key_of::<Probe>(keys)
+    }
 }
 
 /// The publishing end of a [`TestTransport`]: the methods of a
@@ -215,6 +222,10 @@ pub trait Subscribe: Send + 'static {
 
     /// See [`Subscription::trace`](crate::local::Subscription::trace).
     fn trace(&self) -> Option<TraceContext>;
+}
+
+fn key_of<M: Sample>(keys: NonZeroU32) -> LatestByKey {
+    LatestByKey::of::<M>("publisher", keys).expect("a field of the message")
 }
 
 /// Returns all laws, for one transport.

@@ -1,5 +1,5 @@
-//! The arguments of `#[message]`: a topic and an id, the reply of a request, and whether the macro
-//! adds padding.
+//! The arguments of `#[message]`: a topic, an id, the reply of a request, the longest message, and
+//! whether the macro adds padding.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -9,8 +9,10 @@ use syn::{
 };
 
 pub(super) struct MessageArguments {
-    /// `None` for a type that is used only in fields of messages.
-    pub(super) topic_and_id: Option<(LitStr, u16)>,
+    /// `None` for a type that is only a part of messages.
+    pub(super) topic: Option<LitStr>,
+    /// The number of a message that has one.
+    pub(super) id: Option<LitInt>,
     /// The reply of a request.
     pub(super) reply: Option<Path>,
     /// The most bytes of a message that is not fixed.
@@ -73,39 +75,19 @@ impl MessageArguments {
             Ok(())
         };
         syn::parse::Parser::parse2(parser, attr)?;
-        let topic_and_id = match (topic, id) {
-            (Some(topic), Some(id)) => Some((topic, id)),
-            (None, None) => {
-                if let Some(reply) = &reply {
-                    return Err(Error::new_spanned(
-                        reply,
-                        "a request is a message: it needs a topic and an id, \
-                         `#[message(topic = \"...\", id = ..., reply = ...)]`",
-                    ));
-                }
-                None
-            }
-            (None, Some(_)) => {
-                return Err(Error::new(
-                    whole,
-                    "a message needs a topic: #[message(topic = \"...\", id = ...)]; a type that \
-                     is only a field of messages has neither a topic nor an id",
-                ));
-            }
-            (Some(_), None) => {
-                return Err(Error::new(
-                    whole,
-                    "a message needs an id: #[message(topic = \"...\", id = ...)], a number from \
-                     1 to 65535 that no other message of the system has",
-                ));
-            }
-        };
-        Ok(Self { topic_and_id, reply, max: max.unwrap_or(64 << 10), carries, pad, hidden })
+        if topic.is_none() && (id.is_some() || reply.is_some() || max.is_some()) {
+            return Err(Error::new(
+                whole,
+                "a message needs a topic: #[message(topic = \"...\")]; a type that is only a part of \
+                 messages has no topic, and no `id`, `reply` and `max`",
+            ));
+        }
+        Ok(Self { topic, id, reply, max: max.unwrap_or(64 << 10), carries, pad, hidden })
     }
 }
 
 const TOPIC: &str = "a text, such as `topic = \"swaps\"`";
-const ID: &str = "a number from 1 to 65535, such as `id = 7`";
+const ID: &str = "a number from 1 to 65534, such as `id = 7`";
 const MAX: &str = "a size up to 64 MiB, such as `max = \"256 KiB\"`";
 const REPLY: &str = "a message type, such as `reply = Price`";
 
@@ -155,14 +137,14 @@ fn checked_topic(value: &Expr) -> Result<LitStr> {
     Ok(topic.clone())
 }
 
-fn checked_id(value: &Expr) -> Result<u16> {
-    let Expr::Lit(ExprLit { lit: Lit::Int(id), .. }) = value else {
-        return Err(Error::new_spanned(value, format!("invalid id: expected {ID}")));
-    };
-    match LitInt::base10_parse::<u16>(id) {
-        Ok(0) => Err(Error::new_spanned(id, "invalid id 0: expected 1 to 65535")),
-        Ok(number) => Ok(number),
-        Err(_) => Err(Error::new_spanned(id, format!("invalid id: expected {ID}"))),
+fn checked_id(value: &Expr) -> Result<LitInt> {
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Int(id), .. })
+            if matches!(id.base10_parse::<u16>(), Ok(1..=65534)) =>
+        {
+            Ok(id.clone())
+        }
+        _ => Err(Error::new_spanned(value, format!("invalid id: expected {ID}"))),
     }
 }
 

@@ -9,8 +9,8 @@ pub(super) fn refuse_generics(generics: &Generics) -> Result<()> {
         return Ok(());
     }
     let message = if generics.lifetimes().count() == generics.params.len() {
-        "a message holds no references, so it has no lifetimes: use `FixedStr<N>` for text, and \
-         the values themselves"
+        "a message holds no references, so it has no lifetimes: use `String` for text, `Vec<T>` for \
+         slices, and the values themselves"
     } else {
         "a message has one layout, so it has no generics: write one type for each use"
     };

@@ -1,14 +1,17 @@
-//! The derives of a type: `Clone` and `Copy`, which the macro implements where the fields have
-//! them, and `Debug`, which it replaces.
+//! The derives of a type: `Clone`, which each message has, `Copy`, which it has if its fields have it,
+//! and `Debug`, which the macro replaces.
 
 use proc_macro2::TokenStream;
-use quote::quote;
-use syn::{Attribute, Ident, Path, Result, Token, Type, parse_quote, punctuated::Punctuated};
+use quote::{quote, quote_spanned};
+use syn::{
+    Attribute, Ident, Path, Result, Token, Type, parse_quote, punctuated::Punctuated,
+    spanned::Spanned,
+};
 
 use super::checks::is;
 
-/// Implements `Clone` and `Copy`, unless the user derives them, on condition that all these types
-/// have them. `clone` is the body of `clone`.
+/// Implements `Clone` and `Copy`, unless the user derives them; `Copy` on condition that all these
+/// types have it. `clone` is the body of `clone`.
 ///
 /// The bound has a lifetime that it does not use, because the compiler refuses a bound that is never
 /// true unless it has a variable.
@@ -27,10 +30,7 @@ pub(super) fn copies(
     let clones = (!has("Clone")).then(|| {
         quote! {
             #[automatically_derived]
-            impl ::core::clone::Clone for #name
-            where
-                #(for<'__any> #types: ::core::clone::Clone,)*
-            {
+            impl ::core::clone::Clone for #name {
                 #[inline]
                 fn clone(&self) -> Self {
                     #clone
@@ -49,6 +49,11 @@ pub(super) fn copies(
         }
     });
     Ok(quote!(#clones #copies))
+}
+
+/// Returns the clone of a field.
+pub(super) fn clone(root: &Path, ty: &Type, field: &TokenStream) -> TokenStream {
+    quote_spanned!(ty.span() => #root::__private::clone::<#ty>(#field))
 }
 
 /// Removes `Debug` from the derives. Returns whether it was there.

@@ -8,10 +8,10 @@ use syn::{Error, Fields, Ident, ItemEnum, Path, Result, Type};
 use super::{
     arguments::MessageArguments,
     checks::{little_endian_only, refuse_conditional, refuse_generics, reprs},
-    derives::copies,
+    derives::{self, copies},
     source::plain_name,
-    types::refuse_unsuitable,
-    view::name_of,
+    types::{as_field, refuse_unsuitable},
+    view::{is_shown, name_of},
 };
 
 pub(super) fn expand_enum(
@@ -20,7 +20,7 @@ pub(super) fn expand_enum(
     item: &ItemEnum,
 ) -> Result<TokenStream> {
     refuse_generics(&item.generics)?;
-    if let Some((topic, _)) = &arguments.topic_and_id {
+    if let Some(topic) = &arguments.topic {
         let message = "an enum cannot be a message of its own: make it a field of a struct, and \
                        write `#[message]` without arguments here";
         return Err(Error::new_spanned(topic, message));
@@ -135,23 +135,23 @@ fn expand_choice(root: &Path, item: &ItemEnum) -> Result<TokenStream> {
     let mut errors = item.variants.iter().flat_map(|variant| variant.fields.iter());
     errors.try_for_each(|field| {
         refuse_conditional(&field.attrs)?;
-        let name = field.ident.as_ref().map(plain_name).unwrap_or_default();
-        refuse_unsuitable(&name, &field.ty)
+        refuse_unsuitable(&item.ident, &field.ty)
     })?;
     let types: Vec<_> =
         item.variants.iter().flat_map(|variant| variant.fields.iter().map(|f| &f.ty)).collect();
     let variants: Vec<_> = item.variants.iter().map(|variant| Variant::of(root, variant)).collect();
     let clones = variants.iter().map(|v| {
         let (variant, bound) = (v.name, v.bound());
-        let cloned =
-            v.with(v.locals.iter().map(|local| quote!(::core::clone::Clone::clone(#local))));
+        let fields = v.locals.iter().zip(&v.types);
+        let cloned = v.with(fields.map(|(local, ty)| derives::clone(root, ty, &quote!(#local))));
         quote!(Self::#variant #bound => Self::#variant #cloned)
     });
     let copies = copies(&item.attrs, name, &types, &quote!(match self { #(#clones),* }))?;
+    let are_shown = types.iter().map(|ty| is_shown(root, ty));
     let (view, text) = (name_of(name), plain_name(name));
     let view_variants = variants.iter().map(|v| {
         let variant = v.name;
-        let views = v.with(v.types.iter().map(|ty| quote!(<#ty as #root::Field>::View<'a>)));
+        let views = v.with(v.as_fields.iter().map(|as_field| quote!(#as_field::View<'a>)));
         quote!(#variant #views)
     });
     let debugs = variants.iter().map(|v| {
@@ -165,8 +165,8 @@ fn expand_choice(root: &Path, item: &ItemEnum) -> Result<TokenStream> {
         quote!(Self::#variant #bound => #shown)
     });
     let descriptors = variants.iter().map(|v| {
-        let (text, types, texts, parts, count) =
-            (plain_name(v.name), &v.types, &v.texts, &v.parts, v.types.len());
+        let (text, as_fields, texts, parts, count) =
+            (plain_name(v.name), &v.as_fields, &v.texts, &v.parts, v.types.len());
         let indices = 0..count;
         quote! {
             #root::Descriptor {
@@ -176,8 +176,8 @@ fn expand_choice(root: &Path, item: &ItemEnum) -> Result<TokenStream> {
                 fields: &[#(#root::FieldDescriptor {
                     name: #texts,
                     offset: #root::__private::places::<#count>(#parts).0[#indices],
-                    size: <#types as #root::Field>::SIZE,
-                    ty: <#types as #root::Field>::TYPE,
+                    size: #as_fields::SIZE,
+                    ty: #as_fields::TYPE,
                 }),*],
             }
         }
@@ -202,16 +202,16 @@ fn expand_choice(root: &Path, item: &ItemEnum) -> Result<TokenStream> {
         }
     });
     let checks = variants.iter().enumerate().map(|(number, v)| {
-        let (types, texts, places, number) = (&v.types, &v.texts, v.places(), number as u8);
+        let (as_fields, texts, places, number) = (&v.as_fields, &v.texts, v.places(), number as u8);
         let places: Vec<_> = places.collect();
         quote! {
             [#number] => {
                 let mut end = at + 1;
                 #(
                     message.check_zeros(end, at + __ALIGN + #places)?;
-                    end = at + __ALIGN + #places + <#types as #root::Field>::SIZE;
+                    end = at + __ALIGN + #places + #as_fields::SIZE;
                     if let ::core::result::Result::Err(invalid) =
-                        <#types as #root::Field>::check(at + __ALIGN + #places, message)
+                        #as_fields::check(at + __ALIGN + #places, message)
                     {
                         return ::core::result::Result::Err(invalid.within(#text, #texts));
                     }
@@ -223,10 +223,10 @@ fn expand_choice(root: &Path, item: &ItemEnum) -> Result<TokenStream> {
     let of = |method: TokenStream, to: &Ident| {
         let arms = variants.iter().enumerate().map(|(number, v)| {
             let (variant, number) = (v.name, number as u8);
-            let fields = v.types.iter().zip(v.places()).map(|(ty, place)| {
+            let fields = v.as_fields.iter().zip(v.places()).map(|(as_field, place)| {
                 quote! {
                     // SAFETY: this function's contract; `check` accepted each field.
-                    unsafe { <#ty as #root::Field>::#method(message, at + __ALIGN + #place) }
+                    unsafe { #as_field::#method(message, at + __ALIGN + #place) }
                 }
             });
             let fields = v.with(fields);
@@ -264,7 +264,7 @@ fn expand_choice(root: &Path, item: &ItemEnum) -> Result<TokenStream> {
         #[automatically_derived]
         impl<'a> ::core::fmt::Debug for #view<'a>
         where
-            #(for<'__any> <#types as #root::Field>::View<'__any>: ::core::fmt::Debug,)*
+            #(#are_shown,)*
         {
             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                 match self { #(#debugs),* }
@@ -353,6 +353,8 @@ struct Variant<'a> {
     /// Variables for the fields.
     locals: Vec<Ident>,
     types: Vec<&'a Type>,
+    /// The types as fields.
+    as_fields: Vec<TokenStream>,
     /// The size and the alignment of each field, as an array.
     parts: TokenStream,
 }
@@ -374,10 +376,10 @@ impl<'a> Variant<'a> {
         let locals = (0..variant.fields.len()).map(|index| format_ident!("__field_{index}"));
         let locals = locals.collect();
         let types: Vec<_> = variant.fields.iter().map(|field| &field.ty).collect();
-        let parts =
-            quote!([#((<#types as #root::Field>::SIZE, <#types as #root::Field>::ALIGN)),*]);
+        let as_fields: Vec<_> = types.iter().map(|ty| as_field(root, ty)).collect();
+        let parts = quote!([#((#as_fields::SIZE, #as_fields::ALIGN)),*]);
         let idents = idents.into_iter().flatten().collect();
-        Self { root, name: &variant.ident, style, texts, idents, locals, types, parts }
+        Self { root, name: &variant.ident, style, texts, idents, locals, types, as_fields, parts }
     }
 
     /// Returns a pattern that binds the fields.

@@ -6,32 +6,33 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Error, Field, FieldsNamed, Ident, ItemStruct, Path, Result, Visibility, parse_quote};
+use syn::{Error, Field, Fields, Ident, ItemStruct, Path, Result, Visibility, parse_quote};
 
-use super::{derives::take_debug, source::plain_name};
+use super::{derives::take_debug, source::plain_name, types::as_field};
 
 /// Adds the fields to the struct, and removes `Debug` from its derives. Returns the impls: `new`,
 /// and `Debug` without the padding if it was derived.
 pub(super) fn add_padding(root: &Path, item: &mut ItemStruct) -> Result<TokenStream> {
     let is_debug = take_debug(&mut item.attrs)?;
     let name = &item.ident;
-    let syn::Fields::Named(fields) = &mut item.fields else { return Ok(TokenStream::new()) };
-    let vis = least_visible(fields);
+    let vis = least_visible(&item.fields);
+    let Fields::Named(fields) = &mut item.fields else { return Ok(TokenStream::new()) };
     let declared: Vec<Field> = fields.named.iter().cloned().collect();
     let idents: Vec<_> = declared.iter().filter_map(|field| field.ident.as_ref()).collect();
     let types: Vec<_> = declared.iter().map(|field| &field.ty).collect();
     let sizes: Vec<_> = types
         .iter()
-        .map(|ty| quote!((<#ty as #root::Field>::SIZE, <#ty as #root::Field>::ALIGN)))
+        .map(|ty| {
+            let as_field = as_field(root, ty);
+            quote!((#as_field::SIZE, #as_field::ALIGN))
+        })
         .collect();
     let mut pads = Vec::new();
     fields.named.clear();
     for (index, field) in declared.iter().enumerate() {
         if index > 0 {
-            let (before, ty) = (&sizes[..index], &field.ty);
-            let size = quote! {
-                #root::__private::gap(&[#(#before),*], <#ty as #root::Field>::ALIGN)
-            };
+            let (before, as_field) = (&sizes[..index], as_field(root, &field.ty));
+            let size = quote!(#root::__private::gap(&[#(#before),*], #as_field::ALIGN));
             fields.named.push(pad_field(root, &vis, pad_name(index), &size));
             pads.push(pad_name(index));
         }
@@ -103,7 +104,7 @@ fn pad_field(root: &Path, vis: &Visibility, name: Ident, size: &TokenStream) -> 
 
 /// Returns the visibility of `new`: like a struct literal, it is visible where all fields are
 /// visible.
-pub(super) fn least_visible(fields: &FieldsNamed) -> Visibility {
+pub(super) fn least_visible(fields: &Fields) -> Visibility {
     let rank = |vis: &Visibility| match vis {
         Visibility::Inherited => 0,
         Visibility::Restricted(vis) if vis.path.is_ident("self") => 0,
@@ -111,6 +112,6 @@ pub(super) fn least_visible(fields: &FieldsNamed) -> Visibility {
         Visibility::Restricted(_) => 1,
         Visibility::Public(_) => 3,
     };
-    let visibilities = fields.named.iter().map(|field| &field.vis);
+    let visibilities = fields.iter().map(|field| &field.vis);
     visibilities.min_by_key(|vis| rank(vis)).cloned().unwrap_or(Visibility::Inherited)
 }

@@ -8,7 +8,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{Error, Field, Generics, Item, Type};
 
-use super::source::plain_name;
+use super::source::{plain_name, source};
 
 pub(super) fn refuse(item: TokenStream, error: &Error) -> TokenStream {
     let errors = error.to_compile_error();
@@ -45,5 +45,9 @@ pub(super) fn refuse(item: TokenStream, error: &Error) -> TokenStream {
 fn types(generics: &Generics, fields: impl IntoIterator<Item = Field>) -> Vec<Type> {
     let fields = fields.into_iter().filter(|_| generics.params.is_empty());
     let types = fields.map(|field| field.ty);
-    types.filter(|ty| matches!(ty, Type::Path(_) | Type::Array(_) | Type::Reference(_))).collect()
+    let names_self = |ty: &Type| source(ty).contains("Self");
+    types
+        .filter(|ty| matches!(ty, Type::Path(_) | Type::Array(_) | Type::Reference(_)))
+        .filter(|ty| !names_self(ty))
+        .collect()
 }

@@ -15,14 +15,15 @@ pub(super) fn request(
     name: &Ident,
     expand: fn(Path, TokenStream, TokenStream) -> Result<TokenStream>,
 ) -> Result<Option<TokenStream>> {
-    let (Some((topic, id)), Some(reply)) = (&arguments.topic_and_id, &arguments.reply) else {
+    let (Some(topic), Some(reply)) = (&arguments.topic, &arguments.reply) else {
         return Ok(None);
     };
+    let id = arguments.id.as_ref().map(|id| quote!(id = #id,));
     let (call, answer) = (format_ident!("{name}Call"), format_ident!("{name}Answer"));
     let message = |carried: TokenStream, fields: TokenStream| {
         expand(
             root.clone(),
-            quote!(topic = #topic, id = #id, carries = #carried, pad, hidden),
+            quote!(topic = #topic, #id carries = #carried, pad, hidden),
             quote!(pub struct #fields),
         )
     };

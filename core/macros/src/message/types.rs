@@ -3,22 +3,39 @@
 //! An unrecognised type, such as an alias, still lacks the trait `Field`, and the compiler refuses
 //! it. This check reports the type earlier, and says what to write instead.
 
-use syn::{Error, GenericArgument, PathArguments, PathSegment, Result, Type};
+use proc_macro2::TokenStream;
+use quote::quote_spanned;
+use syn::{
+    Error, GenericArgument, Ident, Path, PathArguments, PathSegment, Result, Type, spanned::Spanned,
+};
 
-use super::source::source;
+use super::source::{plain_name, source};
+
+/// Returns the type as a `Field`. An error about it points to the type, not to the attribute.
+pub(super) fn as_field(root: &Path, ty: &Type) -> TokenStream {
+    quote_spanned!(ty.span() => <#ty as #root::Field>)
+}
 
 /// Refuses types that a message cannot have, also in array items and in arguments of paths, such as
-/// `FixedVec<usize, 4>`. `field` is the name of the field.
-pub(super) fn refuse_unsuitable(field: &str, ty: &Type) -> Result<()> {
+/// `FixedVec<usize, 4>`. `of` is the name of the message.
+pub(super) fn refuse_unsuitable(of: &Ident, ty: &Type) -> Result<()> {
     let instead = match ty {
-        Type::Array(array) => return refuse_unsuitable(field, &array.elem),
-        Type::Group(group) => return refuse_unsuitable(field, &group.elem),
-        Type::Paren(paren) => return refuse_unsuitable(field, &paren.elem),
+        Type::Array(array) => return refuse_unsuitable(of, &array.elem),
+        Type::Group(group) => return refuse_unsuitable(of, &group.elem),
+        Type::Paren(paren) => return refuse_unsuitable(of, &paren.elem),
+        Type::Path(path) if path.path.is_ident(of) || path.path.is_ident("Self") => format!(
+            "`{}` contains itself, but a message has a bounded depth: keep all items in one \
+             `Vec`, and refer to another item by its index in it, a `u32`",
+            plain_name(of)
+        ),
         Type::Path(path) => match path.path.segments.last() {
-            Some(last) => match instead_of(last) {
-                Some(instead) => instead,
-                None => return refuse_arguments(field, &last.arguments),
-            },
+            Some(last) => {
+                refuse_arguments(of, last)?;
+                match instead_of(last) {
+                    Some(instead) => instead,
+                    None => return Ok(()),
+                }
+            }
             None => return Ok(()),
         },
         Type::Reference(reference) => match &*reference.elem {
@@ -39,11 +56,9 @@ pub(super) fn refuse_unsuitable(field: &str, ty: &Type) -> Result<()> {
              itself"
                 .to_owned()
         }
-        Type::Tuple(tuple) if tuple.elems.is_empty() => {
-            "`()` has no bytes: remove the field".to_owned()
-        }
+        Type::Tuple(tuple) if tuple.elems.is_empty() => "`()` has no bytes: remove it".to_owned(),
         Type::Tuple(tuple) => {
-            return tuple.elems.iter().try_for_each(|item| refuse_unsuitable(field, item));
+            return tuple.elems.iter().try_for_each(|item| refuse_unsuitable(of, item));
         }
         Type::Slice(_) => "a field has a size: use `Vec<T>`".to_owned(),
         Type::Never(_) | Type::TraitObject(_) | Type::ImplTrait(_) | Type::Infer(_) => {
@@ -56,8 +71,12 @@ pub(super) fn refuse_unsuitable(field: &str, ty: &Type) -> Result<()> {
     Err(Error::new_spanned(ty, instead))
 }
 
-fn refuse_arguments(field: &str, arguments: &PathArguments) -> Result<()> {
-    arguments_of(arguments).try_for_each(|ty| refuse_unsuitable_item(field, ty))
+/// Items of a `FixedVec` have no alignment, so `u128` is allowed there.
+fn refuse_arguments(of: &Ident, segment: &PathSegment) -> Result<()> {
+    let is_allowed =
+        |ty: &Type| segment.ident == "FixedVec" && matches!(&*source(ty), "u128" | "i128");
+    let mut items = arguments_of(&segment.arguments).filter(|ty| !is_allowed(ty));
+    items.try_for_each(|ty| refuse_unsuitable(of, ty))
 }
 
 fn arguments_of(arguments: &PathArguments) -> impl Iterator<Item = &Type> {
@@ -69,14 +88,6 @@ fn arguments_of(arguments: &PathArguments) -> impl Iterator<Item = &Type> {
         GenericArgument::Type(ty) => Some(ty),
         _ => None,
     })
-}
-
-/// Refuses types that a list cannot have as items. Items have no alignment, so `u128` is allowed.
-fn refuse_unsuitable_item(field: &str, ty: &Type) -> Result<()> {
-    match ty {
-        Type::Path(path) if path.path.is_ident("u128") || path.path.is_ident("i128") => Ok(()),
-        _ => refuse_unsuitable(field, ty),
-    }
 }
 
 /// Returns what to write instead of a type with arguments. (A user type may have such a name, but
@@ -95,7 +106,10 @@ fn instead_of(segment: &PathSegment) -> Option<String> {
             items.next().unwrap_or_else(|| "V".to_owned())
         ),
         "Box" | "Arc" if item == "str" => return None,
-        "Box" | "Rc" | "Arc" | "Cow" | "Cell" | "RefCell" | "Mutex" => format!(
+        "Rc" | "Cow" if item == "str" => {
+            "a message has text in one form: use `String`, `Box<str>` or `Arc<str>`".to_owned()
+        }
+        "Box" | "Rc" | "Arc" | "Cow" | "Cell" | "RefCell" | "Mutex" | "RwLock" => format!(
             "a message holds no pointers and no locks, as they mean nothing in another process: \
              use the value itself, `{item}`"
         ),

@@ -8,6 +8,9 @@ struct LinkId;
 #[message(topic = "a", id = 65536)]
 struct LargeId;
 
+#[message(topic = "a", id = 65535)]
+struct LastId;
+
 #[message(topic = "a", id = "1")]
 struct TextId;
 
@@ -20,8 +23,17 @@ struct Unnamed;
 #[message(id = 1)]
 struct NoTopic;
 
-#[message(topic = "a")]
-struct NoId;
+#[message(max = "1 KiB")]
+struct OnlyMax;
+
+#[message(reply = NoTopic)]
+struct OnlyReply;
+
+#[message(topic = "a", max = "65 MiB")]
+struct TooLong;
+
+#[message(topic = "a", max = 1024)]
+struct NoUnit;
 
 #[message(topic, id = 1)]
 struct NoValue;

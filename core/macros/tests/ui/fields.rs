@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use mycelium_core::{FixedStr, FixedVec, message};
@@ -10,11 +12,6 @@ struct Borrowed {
     level: &u64,
 }
 
-#[message(topic = "b", id = 2)]
-struct Text {
-    name: String,
-}
-
 #[message(topic = "f", id = 6)]
 struct Sizes {
     count: usize,
@@ -22,26 +19,51 @@ struct Sizes {
     nested: FixedVec<core::primitive::usize, 4>,
 }
 
+#[message(topic = "listings")]
+struct Listing {
+    venue: &'static str,
+    pools: HashMap<u32, String>,
+}
+
 #[message(topic = "c", id = 3)]
 struct Collections {
-    list: Vec<u8>,
     map: std::collections::HashMap<u32, FixedStr<4>>,
     set: std::collections::HashSet<u32>,
-    next: Option<Box<Collections>>,
+    queue: Option<std::collections::VecDeque<String>>,
     shared: Arc<u64>,
+    name: Rc<str>,
+    boxed: Vec<Box<[u8]>>,
+    of_references: Vec<&str>,
 }
 
 #[message(topic = "d", id = 4)]
 struct Others {
     wide: u128,
-    price: Option<u64>,
-    letter: char,
-    pair: (u32, u32),
+    wider: Vec<i128>,
     nothing: (),
     slice: [u8],
     function: fn(u8) -> u8,
-    after: std::time::Duration,
+    since: std::time::Instant,
     outcome: Result<u8, u8>,
+    path: std::path::PathBuf,
+}
+
+/// Types that contain themselves.
+#[message(topic = "trees")]
+struct Tree {
+    name: String,
+    children: Vec<Tree>,
+}
+
+#[message]
+struct Chain {
+    next: Option<Box<Self>>,
+}
+
+#[message]
+enum Expression {
+    Number(f64),
+    Sum(Vec<Expression>),
 }
 
 #[message(topic = "e", id = 5)]

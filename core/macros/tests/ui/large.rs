@@ -6,16 +6,20 @@ struct Blob {
     bytes: [u8; 70000],
 }
 
-#[message(topic = "empty", id = 2)]
-struct Empty {
-    bytes: [u8; 0],
-}
-
 #[message(topic = "wide", id = 3)]
 struct Wide {
     digest: Digest,
 }
 
 type Digest = u128;
+
+#[message]
+struct Signal {}
+
+#[message(topic = "items", id = 4)]
+struct Items {
+    signals: Vec<Signal>,
+    digests: Vec<Digest>,
+}
 
 fn main() {}

@@ -1,12 +1,14 @@
 //! A refused type is one error. Its uses are none, and other mistakes are still found.
 #![deny(warnings)]
 
-use mycelium_core::{FixedStr, Message, decode, message};
+use std::rc::Rc;
+
+use mycelium_core::{FixedStr, Message, encoded_len, message};
 
 #[message(topic = "swaps", id = 1)]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Swap {
-    pub name: String,
+    pub name: Rc<str>,
     pub symbol: Option<FixedStr<8>>,
     pub side: Side,
 }
@@ -15,7 +17,7 @@ pub struct Swap {
 #[derive(Debug, PartialEq)]
 pub enum Side {
     Buy,
-    Limit(u64),
+    Limit(usize),
 }
 
 impl Side {
@@ -36,12 +38,12 @@ mod inner {
     use super::{Side, Swap};
 
     pub(super) fn make(side: Side) -> Swap {
-        Swap { name: "a".to_owned(), symbol: None, side: side.flip() }
+        Swap { name: "a".into(), symbol: None, side: side.flip() }
     }
 }
 
-fn send<M: Message>(message: M) -> Option<M> {
-    decode(message.as_bytes()).ok()
+fn send<M: Message>(message: M) -> Option<usize> {
+    encoded_len(&message).ok()
 }
 
 fn main() {

@@ -10,12 +10,6 @@ struct Borrowed<'a> {
     value: &'a u8,
 }
 
-#[message(topic = "c", id = 3)]
-struct Empty {}
-
-#[message(topic = "d", id = 4)]
-struct Unit;
-
 #[message(topic = "e", id = 5)]
 struct Tuple(u64);
 
@@ -26,8 +20,14 @@ enum NoInteger {
 
 #[message]
 #[repr(u8)]
-enum WithFields {
+enum DataAndInteger {
     A,
+    B(u8),
+}
+
+#[message]
+enum DataAndNumber {
+    A = 1,
     B(u8),
 }
 
@@ -52,12 +52,6 @@ struct Aligned {
 #[message]
 #[repr(u8)]
 enum Never {}
-
-#[message]
-#[repr(u8)]
-enum Values {
-    A { price: u64, side: Topic },
-}
 
 #[message]
 fn function() {}

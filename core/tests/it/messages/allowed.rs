@@ -2,8 +2,11 @@
 #![deny(warnings)]
 #![allow(unreachable_pub, reason = "visibilities are a part of the combinations")]
 
-use mycelium_core::Fixed;
-use mycelium_core::{FixedVec, I128, Message, U128, U256, decode, message};
+use mycelium_core::{
+    Fixed, FixedVec, I128, Message, U128, U256, decode, encode, from_words, message,
+    message::NO_ID, to_words,
+};
+use zerocopy::IntoBytes;
 
 const LEVELS: usize = 4;
 
@@ -27,7 +30,7 @@ pub(crate) struct Level {
 }
 
 #[rustfmt::skip]
-#[message(id = 0xffff, topic = "md/books.v1",)]
+#[message(id = 0xfffe, topic = "md/books.v1",)]
 #[derive(Debug, PartialEq)]
 pub struct Book {
     r#type: u64,
@@ -39,7 +42,7 @@ pub struct Book {
     widest: U256,
 }
 
-#[message(topic = "padded", id = 0xfffe, pad)]
+#[message(topic = "padded", pad)]
 #[derive(Debug)]
 pub struct Padded {
     open: bool,
@@ -59,6 +62,23 @@ pub(crate) struct NeverMade {
     price: u16,
 }
 
+#[message(topic = "signals")]
+#[derive(Debug, PartialEq, Eq, Default)]
+pub struct Signal;
+
+#[message(topic = "empty", reply = Signal, pad)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Empty {}
+
+#[message(topic = "signaled")]
+#[derive(Debug, PartialEq)]
+pub struct Signaled {
+    signal: Signal,
+    signals: [Signal; 3],
+    maybe: Option<Signal>,
+    price: u64,
+}
+
 #[test]
 fn allowed_combinations_compile_without_a_warning() {
     let padded = Padded::new(true, 1, 2, 3, 4, 5, 6, 7);
@@ -74,4 +94,18 @@ fn allowed_combinations_compile_without_a_warning() {
     };
     assert_eq!(decode::<Book>(book.encoded()), Ok(book));
     assert_eq!(Book::DESCRIPTOR.fields[0].name, "type");
+    assert_eq!((Book::ID, Padded::ID), (0xfffe, NO_ID));
+}
+
+#[test]
+fn a_message_without_fields_has_no_bytes() {
+    assert_eq!((Signal.encoded(), Empty {}.encoded()), (&[][..], &[][..]));
+    assert_eq!(decode(&[]), Ok(Signal));
+    assert_eq!(decode(&[]), Ok(Empty {}));
+    assert!(decode::<Signal>(&[0]).is_err());
+    assert_eq!(from_words::<Signal>(&to_words(&Signal)), Ok(Signal));
+    let signaled = Signaled { signal: Signal, signals: [Signal; 3], maybe: Some(Signal), price: 7 };
+    let mut bytes = [0_u64; 2];
+    let len = encode(&signaled, bytes.as_mut_bytes()).unwrap();
+    assert_eq!(decode::<Signaled>(&bytes.as_bytes()[..len]), Ok(signaled));
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::pressure::send_at_once;
 use crate::conformance::pair::POLL_EVERY;
 use crate::conformance::{
-    Account, Pair, Probe, Publish, Subscribe, TestTransport, emitted, emitted_to_the_end,
-    expect_all, probe, rounds,
+    Account, Pair, Publish, Subscribe, TestTransport, emitted, emitted_to_the_end, expect_all,
+    probe, rounds,
 };
-use crate::local::{Delivery, GapReason, LatestByKey, Policy, Start, SubscribeOptions};
+use crate::local::{Delivery, GapReason, Policy, Start, SubscribeOptions};
 
 /// A sampling reader gets the messages whose sequence is a multiple of its number, and no gaps.
 pub async fn a_sampling_reader_gets_every_nth_message<T: TestTransport>(pair: Pair) {
@@ -30,7 +30,7 @@ pub async fn a_sampling_reader_gets_every_nth_message<T: TestTransport>(pair: Pa
 /// wait. A gap before a message has the number of older messages of the key that it replaced.
 pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: TestTransport>(pair: Pair) {
     let keys = NonZeroU32::new(4).expect("not zero");
-    let by_key = LatestByKey::of::<Probe>("publisher", keys).expect("a field of the message");
+    let by_key = T::by_publisher(keys);
     let policy = Policy::LatestByKey(by_key);
     let (_transport, mut newest, mut publisher) = T::joined(&pair, 16, policy);
     let publishes = pair.publish(async move {

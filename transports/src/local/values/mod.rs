@@ -327,8 +327,8 @@ pub(crate) const KEY_BYTES: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LatestByKey {
     keys: NonZeroU32,
-    /// The id of the message.
-    type_id: u16,
+    /// The digest of the message.
+    digest: Digest,
     offset: u16,
     bytes: u16,
     kind: KeyKind,
@@ -436,7 +436,7 @@ impl LatestByKey {
             FieldType::String => KeyKind::String,
             _ => KeyKind::Field,
         };
-        Ok(LatestByKey { keys, type_id: schema.id, offset, bytes, kind })
+        Ok(LatestByKey { keys, digest: schema.digest, offset, bytes, kind })
     }
 
     /// Returns the name of the field in messages of this schema, or its path, such as
@@ -504,16 +504,14 @@ impl LatestByKey {
         let map = places.checked_mul(KEY_BYTES + 3 * size_of::<usize>() + 1)?;
         let bodies = match schema.is_fixed {
             true => 0,
-            false => {
-                keys.checked_mul(size_of::<[usize; 3]>())?.checked_add(schema.arena)?
-            }
+            false => keys.checked_mul(size_of::<[usize; 3]>())?.checked_add(schema.arena)?,
         };
         entries.checked_add(map)?.checked_add(bodies)
     }
 
     /// Whether this is a key of messages with this schema.
     pub(crate) fn is_of(&self, schema: &Schema) -> bool {
-        self.type_id == schema.id
+        self.digest == schema.digest
     }
 
     /// Returns the bytes of the key in a message, which may have any content. Returns `None` if the

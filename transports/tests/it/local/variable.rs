@@ -304,6 +304,8 @@ fn the_newest_of_each_key_is_kept() {
             format!("invalid key `{field}`: a key is a field of one size, or a `String`");
         assert_eq!(refused(field).to_string(), expected);
     }
+}
+
 /// The threshold counts bytes as well as slots.
 #[test]
 fn a_full_arena_is_backpressure() {
