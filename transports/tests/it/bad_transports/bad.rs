@@ -106,7 +106,7 @@ impl<E: Send> Drop for End<E> {
 
 impl TestTransport for Bad {
     const NAME: &'static str = "bad";
-    const RINGS: u64 = Local::RINGS;
+    const RINGS: u64 = <Local>::RINGS;
     type Publisher = End<Publisher<Probe>>;
     type Subscription = End<Subscription<Probe>>;
 
