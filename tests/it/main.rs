@@ -64,6 +64,7 @@ mod ports;
 mod requests;
 mod routes;
 mod seam;
+mod shapes;
 mod signals;
 mod sockets;
 mod supervision;

@@ -216,7 +216,7 @@ fn receive(handler: &Method, number: usize, root: &TokenStream) -> TokenStream {
             quote!(#accept #outcome)
         }
         HandlerKind::Ask => {
-            let call = handler.call(&quote!(*asked));
+            let call = handler.call(&quote!(::core::clone::Clone::clone(&*asked)));
             let reply = match handler.returns {
                 Returns::Result => quote! {
                     match #call {

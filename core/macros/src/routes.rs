@@ -158,9 +158,9 @@ fn impls(List { message, handlers, bus }: &List) -> Vec<(TokenStream, TokenStrea
     let mut impls = Vec::new();
     if !is_async {
         let call = quote!(::mycelium::route::Routes::<#message>::call(self, message, out));
-        let claim = quote_spanned!(message.span()=> out.claim(*message)?;);
+        let claim = quote_spanned!(message.span()=> out.claim(message)?;);
         let route_to = match bus {
-            true => quote!(#claim #call?; ::core::result::Result::Ok(out.try_emit(*message)?)),
+            true => quote!(#claim #call?; ::core::result::Result::Ok(out.try_emit_ref(message)?)),
             false => call,
         };
         impls.push((
@@ -185,7 +185,7 @@ fn impls(List { message, handlers, bus }: &List) -> Vec<(TokenStream, TokenStrea
     let body = match bus {
         true => quote_spanned! {message.span()=>
             #calls?;
-            ::core::result::Result::Ok(out.emit(*message).await?)
+            ::core::result::Result::Ok(out.emit_ref(message).await?)
         },
         false => calls,
     };

@@ -111,8 +111,7 @@ impl<'a> Out<'a> {
     ///
     /// [`AsyncHandler`]: crate::route::AsyncHandler
     pub async fn emit<M: Message>(&mut self, message: M) -> Result<(), OutError<M>> {
-        self.bus.iter_mut().for_each(|bus| bus.begin());
-        poll_fn(|context| self.poll_emit(context, &message)).await
+        self.emit_ref(&message).await
     }
 
     /// Like [`emit`](Out::emit), but never waits. For [`Handler`](crate::route::Handler)s.
@@ -122,49 +121,63 @@ impl<'a> Out<'a> {
     /// or there is no publisher for its type.
     #[inline]
     pub fn try_emit<M: Message>(&mut self, message: M) -> Result<(), OutError<M>> {
-        self.with(message, |publisher, message| publisher.try_emit(message))
+        self.try_emit_ref(&message)
     }
 
-    /// Claims room for a message of this type: on success, the next [`try_emit`](Out::try_emit) of
-    /// this type has room. `routes!` calls it for a message that goes to the bus, before any
-    /// handler runs.
+    /// Like [`emit`](Out::emit), but the caller keeps the message.
     ///
     /// # Errors
-    /// Same as [`try_emit`](Out::try_emit). A fast handler of the topic may still refuse the
-    /// message.
+    /// The same as for [`emit`](Out::emit), with a copy of the message.
+    pub async fn emit_ref<M: Message>(&mut self, message: &M) -> Result<(), OutError<M>> {
+        self.bus.iter_mut().for_each(|bus| bus.begin());
+        poll_fn(|context| self.poll_emit(context, message)).await
+    }
+
+    /// Like [`try_emit`](Out::try_emit), but the caller keeps the message.
+    ///
+    /// # Errors
+    /// The same as for [`try_emit`](Out::try_emit), with a copy of the message.
     #[inline]
-    pub fn claim<M: Message>(&mut self, message: M) -> Result<(), OutError<M>> {
-        self.with(message, |publisher, message| {
-            let claimed = publisher.try_claim();
-            claimed.map_err(|refusal| EmitError::new(publisher.topic().clone(), message, refusal))
-        })
+    pub fn try_emit_ref<M: Message>(&mut self, message: &M) -> Result<(), OutError<M>> {
+        self.with(message, Publisher::try_emit_ref)
+    }
+
+    /// Claims room for a message: on success, its [`try_emit`](Out::try_emit) has room. `routes!`
+    /// calls it for a message that goes to the bus, before any handler runs.
+    ///
+    /// # Errors
+    /// Same as [`try_emit_ref`](Out::try_emit_ref). A fast handler of the topic may still refuse
+    /// the message.
+    #[inline]
+    pub fn claim<M: Message>(&mut self, message: &M) -> Result<(), OutError<M>> {
+        self.with(message, Publisher::try_claim)
     }
 
     /// Calls `emit` with the publisher of a message.
     #[inline]
     fn with<M: Message>(
         &mut self,
-        message: M,
-        emit: impl FnOnce(&mut Publisher<M>, M) -> Result<(), EmitError<M>>,
+        message: &M,
+        emit: impl FnOnce(&mut Publisher<M>, &M) -> Result<(), Refusal>,
     ) -> Result<(), OutError<M>> {
-        let Some(bus) = &mut self.bus else { return Err(OutError::NoPublisher(message)) };
-        let (is_ending, mut given, mut result) = (bus.is_ending(), Some((emit, message)), None);
+        let Some(bus) = &mut self.bus else { return Err(OutError::NoPublisher(message.clone())) };
+        let (is_ending, mut given, mut result) = (bus.is_ending(), Some(emit), None);
         bus.each(&mut |publisher| {
             if let Some(publisher) = of_type::<M>(publisher)
-                && let Some((emit, message)) = given.take()
+                && let Some(emit) = given.take()
             {
-                result = Some(match is_ending {
-                    true => {
-                        let topic = publisher.topic().clone();
-                        Err(EmitError::new(topic, message, Refusal::ShuttingDown))
-                    }
+                let emitted = match is_ending {
+                    true => Err(Refusal::ShuttingDown),
                     false => emit(publisher, message),
-                });
+                };
+                result = Some(emitted.map_err(|refusal| {
+                    EmitError::new(publisher.topic().clone(), message.clone(), refusal)
+                }));
             }
         });
-        match (result, given) {
-            (None, Some((_, message))) => Err(OutError::NoPublisher(message)),
-            (result, _) => result.unwrap_or(Ok(())).map_err(OutError::Refused),
+        match result {
+            None => Err(OutError::NoPublisher(message.clone())),
+            Some(result) => result.map_err(OutError::Refused),
         }
     }
 

@@ -395,13 +395,18 @@ impl Writer {
         Err(self.refuse(entry))
     }
 
-    /// Checks that there is room for a message, or returns why not.
-    pub(crate) fn try_claim(&mut self) -> Result<(), Refusal> {
-        let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return Ok(()) };
-        let Err(full) = producer.claim() else { return Ok(()) };
+    /// Checks that there is room for a message of `length` bytes, or returns why not.
+    pub(crate) fn try_claim(&mut self, length: usize) -> Result<(), Refusal> {
+        let Writer { producer, handled, arena, .. } = self;
+        let Some(producer) = end_of(producer, handled) else { return Ok(()) };
+        let claimed = match arena {
+            Some(arena) => arena.claim(producer, length),
+            None => producer.claim(),
+        };
+        let Err(full) = claimed else { return Ok(()) };
         let entry = full.reader.entry;
         if self.state.pump(entry) {
-            return self.try_claim();
+            return self.try_claim(length);
         }
         self.blocked_by = Some(entry);
         if (self.is_rejected() && self.find_room()) || self.makes_room_by_evictions() {

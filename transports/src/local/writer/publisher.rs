@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use mycelium_core::message::{Message, to_words};
+use mycelium_core::message::{Message, encoded_len, to_words};
 use mycelium_core::wait::WaitStrategy;
 
 use super::{NotPushed, Writer};
@@ -132,14 +132,23 @@ impl<M: Message> Publisher<M> {
         self.poll_push(context, message)
     }
 
-    /// Checks that there is room for a message, so that the next emit finds it. Fast handlers do
-    /// not run.
+    /// Emits as [`try_emit`](Publisher::try_emit) does, but the caller keeps the message.
     ///
     /// # Errors
-    /// If a gating subscription needs the whole ring.
+    /// The same as for [`try_emit`](Publisher::try_emit), without the message.
     #[inline]
-    pub fn try_claim(&mut self) -> Result<(), Refusal> {
-        self.writer.try_claim()
+    pub fn try_emit_ref(&mut self, message: &M) -> Result<(), Refusal> {
+        if self.push_fast(message) { Ok(()) } else { self.try_push(message) }
+    }
+
+    /// Checks that there is room for the message, so that its emit finds it. Fast handlers do not
+    /// run.
+    ///
+    /// # Errors
+    /// If a gating subscription needs the whole ring, or the message is too long.
+    #[inline]
+    pub fn try_claim(&mut self, message: &M) -> Result<(), Refusal> {
+        self.writer.try_claim(encoded_len(message).map_err(Refusal::TooLong)?)
     }
 
     /// Emits the message if there is room, and returns whether it did. Is pending only if the task
