@@ -56,9 +56,7 @@ struct Receipt {
 }
 
 #[message(topic = "questions", id = 3, reply = Receipt)]
-struct Question {
-    night: u64,
-}
+struct Question;
 
 /// The state of an account: it outlives the actor.
 struct Book {
@@ -195,7 +193,7 @@ impl Teller {
         let mut sum = 0;
         for customer in CUSTOMERS {
             // An account that was closed has no money.
-            sum += ask(customer, Question { night }, ctx).await?.map_or(0, |it| it.balance);
+            sum += ask(customer, Question, ctx).await?.map_or(0, |it| it.balance);
         }
         println!("night {night}: the accounts have {sum} cents");
         Ok(())

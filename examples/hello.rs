@@ -5,13 +5,12 @@
 
 use std::time::Duration;
 
-use mycelium::fields::FixedStr;
 use mycelium::{Context, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
-#[message(topic = "greetings", id = 1)]
+#[message(topic = "greetings")]
 struct Greeting {
-    text: FixedStr<30>,
+    text: String,
 }
 
 struct Greeter;
@@ -19,7 +18,7 @@ struct Greeter;
 impl Greeter {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for _ in 0..10 {
-            ctx.emit(Greeting { text: "hello from far away".try_into()? }).await?;
+            ctx.emit(Greeting { text: "hello from far away".to_owned() }).await?;
             ctx.sleep(Duration::from_millis(200)).await?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The messages between the services.
 
-use mycelium::fields::{FixedStr, I128, U256};
+use mycelium::fields::{I128, U256};
 use mycelium::message;
 use serde::{Deserialize, Serialize};
 
@@ -49,9 +49,9 @@ pub struct EnrichedSwap {
     /// The fee of a swap, in millionths.
     pub fee_millionths: u32,
     /// The symbol of token 0.
-    pub symbol0: FixedStr<14>,
+    pub symbol0: String,
     /// The symbol of token 1.
-    pub symbol1: FixedStr<14>,
+    pub symbol1: String,
 }
 
 /// The prices of two pools differ by more than their fees.

@@ -5,7 +5,6 @@
 use std::{path::PathBuf, time::Duration};
 
 use alloy_primitives::Address;
-use mycelium::fields::FixedStr;
 use rusqlite::{Connection, OptionalExtension, Row, types::Type};
 
 use crate::{
@@ -54,12 +53,10 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A swap of this pool with its metadata. Symbols that are too long are cut.
+    /// Returns a swap of this pool with its metadata.
     pub fn enrich(&self, swap: &Swap) -> EnrichedSwap {
         let [token0, token1] = self.tokens.map(Address::into_array);
-        let [symbol0, symbol1] = self.symbols.each_ref().map(|symbol| {
-            FixedStr::try_from(&symbol[..symbol.floor_char_boundary(14)]).unwrap_or_default()
-        });
+        let [symbol0, symbol1] = self.symbols.clone();
         EnrichedSwap {
             key: swap.key,
             price: price(&swap.sqrt_price_x96.to_be_bytes(), self.decimals),
