@@ -59,6 +59,7 @@ mod service;
 /// | enums without data (with an integer, as in `#[repr(u8)]`) | the value |
 /// | `FixedStr<N>`, `FixedVec<T, N>` | a reference |
 /// | `String`, `Box<str>`, `Arc<str>` | `&str` |
+/// | `bytes::Bytes` (feature `bytes` of `mycelium-core`, on in `mycelium`) | `&[u8]` |
 /// | `Vec<T>`, `[T; N]` | a slice (an array) of fixed items, otherwise an iterator of views |
 /// | `BTreeMap<K, V>` | an iterator of keys and values, which also finds the value of a key |
 /// | `Option<T>`, tuples of up to six | an `Option` and a tuple of views |
@@ -74,7 +75,8 @@ mod service;
 /// A message of numbers, `bool`, `char`, arrays, `FixedStr`, `FixedVec`, enums without data and
 /// structs of these is *fixed*: its bytes in memory are sent and read in place, without an encoding.
 /// It is also `Copy`. The macro adds `#[repr(C)]`, `Clone`, and `Copy` if all fields have it; write
-/// other derives below it.
+/// other derives below it. Those of serde need the feature `serde` for `FixedStr`, `FixedVec` and
+/// `U256`.
 ///
 /// # Padding
 ///
@@ -96,8 +98,8 @@ mod service;
 /// - `Swap { price: 1, ..other }`, which takes the padding from another value, for example from
 ///   `Default::default()` if the struct derives it.
 ///
-/// A pattern must end with `..`. Other derives, such as those of serde, see the padding. A writer
-/// sets it to zero. A reader accepts any bytes there and does not change them. The layout and its
+/// A pattern must end with `..`. Other derives see the padding; those of serde skip it. A writer sets
+/// it to zero. A reader accepts any bytes there and does not change them. The layout and its
 /// digest include the padding as fields called `_pad`, as if written by hand; padding of zero bytes
 /// is left out, so `pad` changes nothing in a struct that needs none.
 #[proc_macro_attribute]

@@ -11,13 +11,16 @@
 //! items are always empty (zero, except for enums without a zero), so removed content is never
 //! sent.
 
+mod heapless;
 mod list;
+#[cfg(feature = "serde")]
+mod serde;
 mod text;
 
 pub use list::FixedVec;
 pub use text::FixedStr;
 
-use core::fmt;
+use core::{cmp::Ordering, fmt};
 
 use thiserror::Error;
 use zerocopy::{
@@ -138,6 +141,18 @@ impl U256 {
     pub fn to_be_bytes(mut self) -> [u8; 32] {
         self.0.reverse();
         self.0
+    }
+}
+
+impl PartialOrd for U256 {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for U256 {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.to_be_bytes().cmp(&other.to_be_bytes())
     }
 }
 

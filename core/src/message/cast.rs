@@ -1,5 +1,7 @@
 //! The casts between fixed values and their bytes, and what may be done with bytes that were checked.
 
+// Only fields on the heap have bodies.
+#![cfg_attr(not(feature = "alloc"), allow(dead_code))]
 #![allow(unsafe_code)]
 
 use core::marker::PhantomData;

@@ -1,5 +1,8 @@
 //! Checking bytes: one pass over a message, before anything is read through it.
 
+// Only fields on the heap have bodies.
+#![cfg_attr(not(feature = "alloc"), allow(dead_code))]
+
 use super::{Checked, Field, Fixed, encode::ALIGNMENT};
 use crate::error::{Invalid, InvalidReason};
 

@@ -1,5 +1,8 @@
 //! Writing a message: the fixed part first, then the bodies in the order of the fields.
 
+// Only fields on the heap have bodies.
+#![cfg_attr(not(feature = "alloc"), allow(dead_code))]
+
 #[cfg(feature = "alloc")]
 use super::field::pair_place;
 use super::{

@@ -41,7 +41,7 @@ pub use check::Bodies;
 pub use encode::Encoder;
 pub use field::Field;
 pub use form::{Fixed, Form, IsFixed};
-pub use items::Items;
+pub use items::{Entries, Items};
 
 /// A type that services send to each other, made by [`#[message]`](macro@crate::message).
 ///

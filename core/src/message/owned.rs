@@ -5,7 +5,7 @@
 use alloc::{boxed::Box, collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 use super::{
-    Bodies, Checked, Field, Items,
+    Bodies, Checked, Entries, Field, Items,
     encode::{ALIGNMENT, Encoder, end_of_body},
     form::{Form, IsFixed},
 };
@@ -122,6 +122,44 @@ unsafe impl<T: Field> Field for Vec<T> {
     }
 }
 
+/// Encoded as a `Vec<u8>`.
+#[cfg(feature = "bytes")]
+// SAFETY: not fixed. Each byte is valid.
+unsafe impl Field for bytes::Bytes {
+    const TYPE: FieldType = <Vec<u8>>::TYPE;
+    const SIZE: usize = SIZE;
+    const ALIGN: usize = ALIGN;
+    type Form = IsFixed<false>;
+    type View<'a> = &'a [u8];
+
+    #[inline]
+    fn end_of_bodies(&self, end: usize) -> usize {
+        end_of_body(end, self.len())
+    }
+
+    #[inline]
+    fn encode(&self, at: usize, message: &mut Encoder<'_>) {
+        message.fixed_list(at, self);
+    }
+
+    #[inline]
+    fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
+        message.body(at, 1).map(drop)
+    }
+
+    #[inline]
+    unsafe fn view<'a>(message: Checked<'a>, at: usize) -> &'a [u8] {
+        let (place, len) = message.body(at);
+        message.bytes(place, len)
+    }
+
+    #[inline]
+    unsafe fn read(message: Checked<'_>, at: usize) -> Self {
+        // SAFETY: this function's contract.
+        Self::copy_from_slice(unsafe { Self::view(message, at) })
+    }
+}
+
 // SAFETY: not fixed. Each entry was checked.
 unsafe impl<K: Field + Ord, V: Field> Field for BTreeMap<K, V>
 where
@@ -134,7 +172,7 @@ where
     const SIZE: usize = SIZE;
     const ALIGN: usize = ALIGN;
     type Form = IsFixed<false>;
-    type View<'a> = Items<'a, (K, V)>;
+    type View<'a> = Entries<'a, K, V>;
 
     fn end_of_bodies(&self, end: usize) -> usize {
         let end = end_of_body(end, self.len().saturating_mul(<(K, V)>::SIZE));
@@ -160,7 +198,7 @@ where
     unsafe fn view<'a>(message: Checked<'a>, at: usize) -> Self::View<'a> {
         let (place, count) = message.body(at);
         // SAFETY: this function's contract.
-        unsafe { Items::new(message, place, count) }
+        Entries(unsafe { Items::new(message, place, count) })
     }
 
     unsafe fn read(message: Checked<'_>, at: usize) -> Self {

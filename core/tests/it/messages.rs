@@ -1,6 +1,7 @@
 //! Messages: encoding and decoding, layouts, and errors that name the field.
 
 mod allowed;
+mod others;
 mod variable;
 
 use std::hash::{BuildHasher, RandomState};

@@ -56,6 +56,21 @@ pub(super) fn clone(root: &Path, ty: &Type, field: &TokenStream) -> TokenStream 
     quote_spanned!(ty.span() => #root::__private::clone::<#ty>(#field))
 }
 
+/// Returns whether serde's traits are among the derives.
+pub(super) fn has_serde(attrs: &[Attribute]) -> Result<bool> {
+    for attr in attrs.iter().filter(|attr| is(attr, "derive")) {
+        let is_serde = |path: &Path| {
+            let is_own = path.segments.len() == 1 || path.segments[0].ident == "serde";
+            let last = path.segments.last().map(|segment| &segment.ident);
+            is_own && last.is_some_and(|last| last == "Serialize" || last == "Deserialize")
+        };
+        if derived(attr)?.iter().any(is_serde) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Removes `Debug` from the derives. Returns whether it was there.
 pub(super) fn take_debug(attrs: &mut Vec<Attribute>) -> Result<bool> {
     let mut found = false;

@@ -8,12 +8,17 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{Error, Field, Fields, Ident, ItemStruct, Path, Result, Visibility, parse_quote};
 
-use super::{derives::take_debug, source::plain_name, types::as_field};
+use super::{
+    derives::{has_serde, take_debug},
+    source::plain_name,
+    types::as_field,
+};
 
 /// Adds the fields to the struct, and removes `Debug` from its derives. Returns the impls: `new`,
 /// and `Debug` without the padding if it was derived.
 pub(super) fn add_padding(root: &Path, item: &mut ItemStruct) -> Result<TokenStream> {
     let is_debug = take_debug(&mut item.attrs)?;
+    let skip = has_serde(&item.attrs)?.then(|| quote!(#[serde(skip)]));
     let name = &item.ident;
     let vis = least_visible(&item.fields);
     let Fields::Named(fields) = &mut item.fields else { return Ok(TokenStream::new()) };
@@ -27,20 +32,34 @@ pub(super) fn add_padding(root: &Path, item: &mut ItemStruct) -> Result<TokenStr
             quote!((#as_field::SIZE, #as_field::ALIGN))
         })
         .collect();
-    let mut pads = Vec::new();
+    let (mut pads, mut aliases) = (Vec::new(), Vec::new());
+    // Types with a name, because serde's derives do not parse a block in a type.
+    let mut pad = |index: usize, size: TokenStream| -> Field {
+        let (field, alias) = (pad_name(index), format_ident!("__mycelium_pad_{index}_of_{name}"));
+        aliases.push(quote! {
+            #[doc(hidden)]
+            #[allow(non_camel_case_types)]
+            type #alias = #root::__private::Pad<{ #size }>;
+        });
+        pads.push(field.clone());
+        parse_quote! {
+            #skip
+            #[doc(hidden)]
+            #[allow(clippy::pub_underscore_fields)]
+            #vis #field: #alias
+        }
+    };
     fields.named.clear();
     for (index, field) in declared.iter().enumerate() {
         if index > 0 {
             let (before, as_field) = (&sizes[..index], as_field(root, &field.ty));
-            let size = quote!(#root::__private::gap(&[#(#before),*], #as_field::ALIGN));
-            fields.named.push(pad_field(root, &vis, pad_name(index), &size));
-            pads.push(pad_name(index));
+            let gap = quote!(#root::__private::gap(&[#(#before),*], #as_field::ALIGN));
+            fields.named.push(pad(index, gap));
         }
         fields.named.push(field.clone());
     }
-    let size = quote!(#root::__private::gap_at_end(&[#(#sizes),*]));
-    fields.named.push(pad_field(root, &vis, pad_name(declared.len()), &size));
-    pads.push(pad_name(declared.len()));
+    let gap = quote!(#root::__private::gap_at_end(&[#(#sizes),*]));
+    fields.named.push(pad(declared.len(), gap));
 
     let debug = is_debug.then(|| {
         let text = plain_name(name);
@@ -55,6 +74,8 @@ pub(super) fn add_padding(root: &Path, item: &mut ItemStruct) -> Result<TokenStr
         }
     });
     Ok(quote! {
+        #(#aliases)*
+
         #[allow(dead_code, clippy::too_many_arguments)]
         impl #name {
             /// A value with these fields, and with zeros as padding.
@@ -92,14 +113,6 @@ const PREFIX: &str = "__mycelium_pad_";
 /// what to write instead.
 fn pad_name(index: usize) -> Ident {
     format_ident!("{PREFIX}{index}_use_new")
-}
-
-fn pad_field(root: &Path, vis: &Visibility, name: Ident, size: &TokenStream) -> Field {
-    parse_quote! {
-        #[doc(hidden)]
-        #[allow(clippy::pub_underscore_fields)]
-        #vis #name: #root::__private::Pad<{ #size }>
-    }
 }
 
 /// Returns the visibility of `new`: like a struct literal, it is visible where all fields are

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use mycelium_core::{
     DecodeError, Field, FixedStr, FixedVec, InvalidReason, decode, encode, encoded_len, message,
     view,
@@ -21,6 +22,7 @@ struct Order {
     legs: Vec<Leg>,
     kind: Kind,
     tags: BTreeMap<String, Vec<u8>>,
+    shares: BTreeMap<FixedStr<6>, Bytes>,
     wait: Duration,
     from: Option<IpAddr>,
     pair: (u8, Arc<str>, Option<u32>),
@@ -71,6 +73,7 @@ fn order() -> Order {
         ],
         kind: Kind::Limit { cents: 12 },
         tags: [("a".into(), vec![1, 2, 3]), ("b".into(), vec![])].into(),
+        shares: ["x", "y", "z"].map(|it| (it.try_into().unwrap(), Bytes::from(it))).into(),
         wait: Duration::new(3, 5),
         from: Some([127, 0, 0, 1].into()),
         pair: (9, "x".into(), None),
@@ -115,6 +118,13 @@ fn a_message_of_any_shape_is_read_as_it_was_written() {
     assert_eq!(read.legs(), order.legs);
     assert!(matches!(read.kind(), KindView::Limit { cents: 12 }));
     assert_eq!(read.tags().collect::<Vec<_>>(), [("a", &[1, 2, 3][..]), ("b", &[])]);
+    assert_eq!(
+        ["a", "b", "c"].map(|tag| read.tags().get(tag).map(<[u8]>::len)),
+        [Some(3), Some(0), None]
+    );
+    for (name, share) in read.shares() {
+        assert_eq!((name.as_bytes(), read.shares().get(name)), (share, Some(share)));
+    }
     assert_eq!((read.wait(), read.from()), (order.wait, order.from));
     assert_eq!((read.pair(), read.grade()), ((9, "x", None), 'ä'));
     let named = read.sides().nth(2);
