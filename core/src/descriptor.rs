@@ -158,25 +158,16 @@ pub struct VariantDescriptor {
     pub value: i128,
 }
 
-impl Descriptor {
-    /// Returns whether all messages have the same size, and are their own encoding.
-    #[must_use]
-    pub fn is_fixed(&self) -> bool {
-        self.fields.iter().all(|field| field.ty.is_fixed())
-    }
-}
-
 impl FieldType {
-    /// Returns whether all values have the same size, and are their own encoding.
+    /// Returns whether all values have the same size, without options, lists and texts of any length.
     #[must_use]
-    pub fn is_fixed(&self) -> bool {
+    pub fn has_one_size(&self) -> bool {
         match self {
-            Self::Array { item, .. } | Self::List { item, .. } => item.is_fixed(),
-            // A tuple has the layout of a struct, but is not fixed.
-            Self::Struct(descriptor) => descriptor.is_fixed() && descriptor.name != "tuple",
-            Self::Duration
-            | Self::IpAddr
-            | Self::Option { .. }
+            Self::Array { item, .. } | Self::List { item, .. } => item.has_one_size(),
+            Self::Struct(descriptor) => {
+                descriptor.fields.iter().all(|field| field.ty.has_one_size())
+            }
+            Self::Option { .. }
             | Self::String
             | Self::Sequence { .. }
             | Self::Map { .. }

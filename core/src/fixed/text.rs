@@ -11,6 +11,7 @@ use core::{
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{ItemCount, TooLong};
+
 /// Text of at most `N` bytes, stored in place: `2 + N` bytes, without alignment. `N` is at most
 /// 65535.
 ///
@@ -196,18 +197,6 @@ impl<const N: usize> PartialEq<str> for FixedStr<N> {
 impl<const N: usize> PartialEq<&str> for FixedStr<N> {
     fn eq(&self, other: &&str) -> bool {
         self.as_str() == *other
-    }
-}
-
-impl<const N: usize> PartialOrd for FixedStr<N> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<const N: usize> Ord for FixedStr<N> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.as_str().cmp(other.as_str())
     }
 }
 

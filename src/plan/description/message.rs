@@ -14,9 +14,8 @@ use super::intern;
 
 /// The maximum size of a fixed message in bytes, or of the fixed part of another one.
 const LARGEST: usize = 65_535;
-/// The longest message of any size, and the longest one if a description does not say it.
+/// The longest message of any size.
 const LONGEST: usize = 64 << 20;
-const LONGEST_BY_DEFAULT: usize = 64 << 10;
 /// The maximum length of a name in bytes.
 pub(super) const LONGEST_NAME: usize = 1024;
 
@@ -27,7 +26,7 @@ pub(crate) struct MessageForm {
     /// The digest in hexadecimal digits.
     pub(crate) digest: String,
     pub(crate) layout: StructForm,
-    /// The most bytes of a message, unless all have the same size.
+    /// The most bytes of a message, unless it is fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     longest: Option<usize>,
     /// The type with its module path, for messages to users.
@@ -112,17 +111,17 @@ impl MessageForm {
             ));
         }
         let path = if self.path.is_empty() { descriptor.name } else { kept(&self.path)? };
-        let is_fixed = descriptor.is_fixed();
+        let is_fixed = self.longest.is_none();
         let size = if is_fixed { descriptor.size } else { size_of::<[usize; CONTENT]>() };
         let longest = match self.longest {
-            _ if is_fixed => descriptor.size,
+            None => descriptor.size,
             Some(longest) if !(descriptor.size..=LONGEST).contains(&longest) => {
                 return Err(format!(
                     "message `{name}` has at most {longest} bytes: expected {} to {LONGEST}",
                     descriptor.size
                 ));
             }
-            longest => longest.unwrap_or(LONGEST_BY_DEFAULT.max(descriptor.size)),
+            Some(longest) => longest,
         };
         let arena = if is_fixed { 0 } else { Schema::default_arena(longest) };
         Ok(Schema { id: self.id, digest, size, longest, is_fixed, arena, descriptor, path })

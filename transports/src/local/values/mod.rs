@@ -419,9 +419,7 @@ impl LatestByKey {
         if matches!(ty, FieldType::List { .. }) {
             return Err(KeyError::List { field: field() });
         }
-        let has_one_size = ty.is_fixed()
-            || matches!(ty, FieldType::Char | FieldType::Duration | FieldType::IpAddr);
-        if !has_one_size && ty != FieldType::String {
+        if !ty.has_one_size() && ty != FieldType::String {
             return Err(KeyError::Sizes { field: field() });
         }
         if bytes > KEY_BYTES {
