@@ -35,6 +35,15 @@ impl Writer {
 fn read(reader: &mut Consumer<Ring>) -> (usize, usize) {
     let (mut taken, mut missed, mut message) = (0, 0, [0; 2]);
     loop {
+        // In place, by plain loads: the checker reports a store that comes too early.
+        if let Some(body) = reader.front_body() {
+            let words = body.chunks(size_of::<usize>()).map(|word| word.try_into().unwrap());
+            let words: Vec<_> = words.map(usize::from_ne_bytes).collect();
+            assert_eq!(words, content(reader.cursor()), "a mixture was read");
+            reader.advance_by(1);
+            taken += 1;
+            continue;
+        }
         match reader.peek_body(&mut [0; CONTENT], &mut message) {
             Peek::Message { sequence, length } => {
                 assert_eq!((sequence, length), (reader.cursor(), 16));
