@@ -262,6 +262,13 @@ impl<T> TapStream<T> {
         }
     }
 
+    /// Returns the size of the fixed part of each message; of a fixed message, that of all of it.
+    #[must_use]
+    pub fn fixed_part(&self) -> u16 {
+        // It fits: the macro refuses messages with a larger part.
+        u16::try_from(self.schema.descriptor.size).unwrap_or(u16::MAX)
+    }
+
     /// Returns the publisher's name.
     #[must_use]
     pub fn publisher(&self) -> &Arc<str> {

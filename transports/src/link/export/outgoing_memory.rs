@@ -305,7 +305,8 @@ impl ConnectionProgress {
         self.offset == 0 && self.missed == 0
     }
 
-    /// Sends a message, or a fragment of it. Returns whether all of it is sent.
+    /// Sends a message, or a fragment of it. The message begins with its fixed part, which has
+    /// `fixed_len` bytes. Returns whether all of it is sent.
     #[inline]
     pub(super) fn send(
         &mut self,
@@ -313,10 +314,9 @@ impl ConnectionProgress {
         link: &mut NodeLink<'_>,
         stream: OutgoingId,
         bytes: &[u8],
+        fixed_len: u16,
         envelope: Envelope,
     ) -> Result<bool, LinkSendError> {
-        // A message has no variable part, so all of it is the fixed part.
-        let fixed_len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
         if self.offset == 0 {
             match link.send(now, stream, &envelope, fixed_len, bytes) {
                 Err(LinkSendError::TooLong { .. }) => {}

@@ -73,6 +73,7 @@ pub(super) fn send(
     if stream.has_moved() {
         return say_in_memory(now, link, id, stream).map(|()| Progress::default());
     }
+    let fixed_len = stream.fixed_part();
     let mut connection = std::mem::take(&mut stream.state.connection);
     let mut sent = 0;
     let mut keeps_back = false;
@@ -122,7 +123,7 @@ pub(super) fn send(
         match stream.next_item() {
             TapItem::Message(bytes, Metadata { trace, sent_at }) => {
                 let envelope = Envelope { redelivered, trace, sent_at, ..Envelope::default() };
-                match connection.send(now, link, id, bytes, envelope) {
+                match connection.send(now, link, id, bytes, fixed_len, envelope) {
                     Ok(true) => {
                         sent += 1;
                         stream.count_sent_again(u64::from(redelivered));
