@@ -2,6 +2,7 @@
 """Decoder of the wire format, version 1, as wire-format.md describes it.
 
     python3 wire_decoder.py [--limit N] [--swap] FILE     FILE may be - for stdin
+    python3 wire_decoder.py --messages FILE
     python3 wire_decoder.py --self-test wire-format.md
 
 Prints one JSON object a line for each frame of a recorded byte stream: the header's fields, the
@@ -25,9 +26,18 @@ then 1:
 
 Incomplete means that the stream ends within a frame. "needed" is the size of the frame, or 24 if
 its header is incomplete.
+
+With --messages, each line of FILE has the canonical form of a layout and a message, both as hex.
+The object of a line has the "digest" of the layout, the "value" of the message, and this value
+"encoded" again. A struct is an object without `_pad`; a tuple, list or map is an array, a map one
+of [key, value]; an enum is the name of its variant, with data an object {name: fields}; an option
+is null or its value, and an option in an option null or [value]; an address is a string; a float
+that is no number of JSON is its bits as a string `0x...`.
 """
 import argparse
+import ipaddress
 import json
+import math
 import re
 import struct
 import sys
@@ -173,6 +183,331 @@ def digest(canonical_bytes):
     for byte in canonical_bytes:
         result = (result ^ byte) * 0x0000000001000000000000000000013B % (1 << 128)
     return result.to_bytes(16, "big")
+
+
+# Sections 3 and 4: a message of any type, by the canonical form of its layout
+
+INTEGERS = {0x01: 1, 0x02: 2, 0x03: 4, 0x04: 8, 0x05: 16, 0x06: 32, 0x11: 1, 0x12: 2, 0x13: 4, 0x14: 8, 0x15: 16}
+FLOATS = {0x23: "<f", 0x24: "<d"}
+BOOL, CHAR, DURATION, ADDRESS = 0x30, 0x31, 0x32, 0x33
+ARRAY, TEXT, LIST, STRING, SEQUENCE, MAP, OPTION = range(0x40, 0x47)
+STRUCT, ENUM, CHOICE = 0x50, 0x51, 0x52
+MAX_MESSAGE = 64 << 20
+
+
+class Type:
+    """A type of the canonical form that begins at form[at:]; the next one begins at `end`."""
+
+    def __init__(self, form, at=0):
+        self.form, self.end = form, at
+        self.of = self.take(1)[0]
+        self.fields, self.item = [], None
+        if self.of in INTEGERS:
+            self.size = self.align = INTEGERS[self.of]
+            self.align = 1 if self.size > 8 else self.size
+        elif self.of in FLOATS:
+            self.size = self.align = struct.calcsize(FLOATS[self.of])
+        elif self.of in (BOOL, CHAR, DURATION, ADDRESS):
+            self.size, self.align = {BOOL: (1, 1), CHAR: (4, 4), DURATION: (16, 8), ADDRESS: (17, 1)}[self.of]
+        elif self.of in (ARRAY, LIST):
+            self.count, self.item = self.number(), self.type()
+            self.size, self.align = self.count * self.item.size, self.item.align
+            if self.of == LIST:
+                self.size, self.align = self.size + 2, 1
+        elif self.of == TEXT:
+            self.count = self.number()
+            self.size, self.align = self.count + 2, 1
+        elif self.of in (STRING, SEQUENCE, MAP):
+            self.size, self.align, self.stride = 8, 4, 1
+            if self.of == SEQUENCE:
+                self.stride, self.item = self.number(), self.type()
+                check(self.stride > 0, "Layout", "items without bytes")
+            elif self.of == MAP:
+                self.item = self.type()
+                self.stride = self.item.size
+        elif self.of == OPTION:
+            self.size, self.align, self.item = self.number(), self.number(), self.type()
+        elif self.of == STRUCT:
+            self.size, self.align, count = self.number(), self.number(), self.number()
+            for _ in range(count):
+                offset, _, name = self.number(), self.number(), self.name()
+                self.fields.append((name, offset, self.type()))
+        elif self.of == ENUM:
+            self.item = self.type()
+            self.size, self.align = self.item.size, self.item.align
+            values = [(integer(self.take(16), signed=True), self.name()) for _ in range(self.number())]
+            self.names, self.numbers = dict(values), {name: value for value, name in values}
+        elif self.of == CHOICE:
+            self.size, self.align = self.number(), self.number()
+            self.variants = [(self.name(), self.type()) for _ in range(self.number())]
+        else:
+            raise WireError("Layout", detail=f"type 0x{self.of:02x}")
+        self.is_tuple = self.of == STRUCT and [name for name, *_ in self.fields] == [*map(str, range(len(self.fields)))]
+        self.is_tuple = self.is_tuple and bool(self.fields)
+
+    def take(self, count):
+        check(self.end + count <= len(self.form), "Layout", "it ends too early")
+        self.end += count
+        return self.form[self.end - count:self.end]
+
+    def number(self):
+        return integer(self.take(8))
+
+    def name(self):
+        return self.take(self.number()).decode("utf-8")
+
+    def type(self):
+        inner = Type(self.form, self.end)
+        self.end = inner.end
+        return inner
+
+    def is_fixed(self):
+        if self.of == STRUCT:
+            return not self.is_tuple and all(of.is_fixed() for _, _, of in self.fields)
+        if self.of in (ARRAY, LIST):
+            return self.item.is_fixed()
+        return self.of not in (DURATION, ADDRESS, STRING, SEQUENCE, MAP, OPTION, CHOICE)
+
+    def empty(self):
+        """The value of items that are not in use."""
+        if self.of in (ARRAY, LIST):
+            return [self.item.empty()] * (self.count if self.of == ARRAY else 0)
+        if self.of == STRUCT:
+            return {name: of.empty() for name, _, of in self.fields if name != "_pad"}
+        if self.of == ENUM:
+            return self.names.get(0, [*self.numbers][0])
+        return {BOOL: False, CHAR: "\0", TEXT: ""}.get(self.of, 0)
+
+    def rank(self, value):
+        """What the order of keys compares."""
+        if self.of == ENUM:
+            return self.numbers[value]
+        if self.of in (ARRAY, LIST):
+            return [self.item.rank(item) for item in value]
+        if self.of == STRUCT:
+            return [of.rank(value[name]) for name, _, of in self.fields if name != "_pad"]
+        return value.encode() if self.of in (TEXT, STRING) else value
+
+
+class Decoder:
+    """Reads a message that has all of these bytes."""
+
+    def __init__(self, layout, data):
+        self.data, self.end, self.strict = data, layout.size, not layout.is_fixed()
+        check(layout.size <= len(data) <= MAX_MESSAGE, "Size", f"{len(data)} bytes, fixed part {layout.size}")
+        self.value = self.read(layout, 0)
+        check(self.end == len(data), "Invalid" if self.strict else "Size", f"ends at {self.end} of {len(data)}")
+
+    def bytes(self, at, count):
+        check(at + count <= len(self.data), "Invalid", f"{count} bytes at {at} of {len(self.data)}")
+        return self.data[at:at + count]
+
+    def integer(self, at, size, signed=False):
+        return integer(self.bytes(at, size), signed)
+
+    def zeros(self, start, end):
+        check(not any(self.bytes(start, max(end - start, 0))), "Invalid", f"{start} to {end} is not zero")
+
+    def text(self, at, count):
+        try:
+            return self.bytes(at, count).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise WireError("Invalid", detail=f"text at {at}: {error}") from None
+
+    def body(self, at, stride):
+        place, count = self.integer(at, 4), self.integer(at + 4, 4)
+        expected = padded(self.end) if count else 0
+        check(place == expected, "Invalid", f"body at {place}, expected {expected}")
+        if count:
+            self.bytes(place, count * stride)
+            self.zeros(self.end, place)
+            self.end = place + count * stride
+        return place, count
+
+    def read(self, of, at):
+        kind = of.of
+        if kind in INTEGERS:
+            return self.integer(at, of.size, signed=kind > 0x10)
+        if kind in FLOATS:
+            value, = struct.unpack(FLOATS[kind], self.bytes(at, of.size))
+            return value if math.isfinite(value) else f"0x{self.integer(at, of.size):0{2 * of.size}x}"
+        if kind == BOOL:
+            value = self.integer(at, 1)
+            check(value < 2, "Value", f"bool {value} at {at}")
+            return value == 1
+        if kind == CHAR:
+            value = self.integer(at, 4)
+            check(value < 0x110000 and not 0xD800 <= value < 0xE000, "Value", f"char {value:#x} at {at}")
+            return chr(value)
+        if kind == ENUM:
+            value = self.read(of.item, at)
+            check(value in of.names, "Value", f"enum {value} at {at}")
+            return of.names[value]
+        if kind == DURATION:
+            seconds, nanoseconds = self.integer(at, 8), self.integer(at + 8, 4)
+            self.zeros(at + 12, at + 16)
+            check(nanoseconds < 10 ** 9, "Value", f"{nanoseconds} nanoseconds at {at}")
+            return {"seconds": seconds, "nanoseconds": nanoseconds}
+        if kind == ADDRESS:
+            version, address = self.integer(at, 1), self.bytes(at + 1, 16)
+            check(version == 6 or version == 4 and not any(address[4:]), "Value", f"address of version {version} at {at}")
+            return str(ipaddress.ip_address(address[:4] if version == 4 else address))
+        if kind == ARRAY:
+            return self.items(of.item, at, of.count, of.item.size)
+        if kind in (TEXT, LIST):
+            count, size = self.integer(at, 2), of.item.size if of.item else 1
+            check(count <= of.count, "Invalid", f"count {count} at {at}, capacity {of.count}")
+            if kind == LIST:
+                items = self.items(of.item, at + 2, of.count, size)
+                unused = Encoder.of_item(of.item, of.item.empty()) * (of.count - count)
+                same = self.bytes(at + 2 + count * size, len(unused)) == unused
+                check(same or not self.strict, "Invalid", f"unused items at {at}")
+                return items[:count]
+            value = self.text(at + 2, count)
+            if self.strict:
+                self.zeros(at + 2 + count, at + of.size)
+            return value
+        if kind == STRING:
+            return self.text(*self.body(at, 1))
+        if kind == SEQUENCE:
+            return self.items(of.item, *self.body(at, of.stride), of.stride)
+        if kind == MAP:
+            entries = self.items(of.item, *self.body(at, of.stride), of.stride)
+            key = of.item.fields[0][2]
+            ranks = [key.rank(entry[0]) for entry in entries]
+            check(all(a < b for a, b in zip(ranks, ranks[1:])), "Invalid", f"keys of the map at {at}")
+            return entries
+        if kind == OPTION:
+            flag = self.integer(at, 1)
+            check(flag < 2, "Value", f"option {flag} at {at}")
+            first = of.align if flag else of.size
+            self.zeros(at + 1, at + first)
+            value = self.read(of.item, at + first) if flag else None
+            if flag:
+                self.zeros(at + first + of.item.size, at + of.size)
+            return [value] if flag and of.item.of == OPTION else value
+        if kind == STRUCT:
+            return self.fields(of, at, at + of.size)
+        number = self.integer(at, 1)
+        check(number < len(of.variants), "Value", f"variant {number} at {at}")
+        name, variant = of.variants[number]
+        self.zeros(at + 1, at + of.align)
+        value = self.fields(variant, at + of.align, at + of.size)
+        return {name: value} if variant.fields else name
+
+    def items(self, item, at, count, stride):
+        return [self.read(item, at + index * stride) for index in range(count)]
+
+    def fields(self, of, at, limit):
+        values, end = {}, at
+        for name, offset, field in of.fields:
+            if self.strict:
+                self.zeros(end, at + offset)
+            value = self.read(field, at + offset)
+            end = at + offset + field.size
+            if name != "_pad":
+                values[name] = value
+        if self.strict:
+            self.zeros(end, limit)
+        return [*values.values()] if of.is_tuple else values
+
+
+class Encoder:
+    """Writes a message with this value, as Decoder reads it."""
+
+    def __init__(self, layout, value):
+        self.data = bytearray(layout.size)
+        self.write(layout, 0, value)
+
+    @staticmethod
+    def of_item(item, value):
+        return bytes(Encoder(item, value).data)
+
+    def integer(self, at, size, value, signed=False):
+        self.data[at:at + size] = value.to_bytes(size, "little", signed=signed)
+
+    def body(self, at, count, stride):
+        if count == 0:
+            return 0
+        place = padded(len(self.data))
+        self.data.extend(bytes(place - len(self.data) + count * stride))
+        self.integer(at, 4, place)
+        self.integer(at + 4, 4, count)
+        return place
+
+    def write(self, of, at, value):
+        kind = of.of
+        if kind in INTEGERS:
+            self.integer(at, of.size, value, signed=kind > 0x10)
+        elif kind in FLOATS:
+            number = int(value, 16).to_bytes(of.size, "little") if isinstance(value, str) else struct.pack(FLOATS[kind], value)
+            self.data[at:at + of.size] = number
+        elif kind == BOOL:
+            self.data[at] = value
+        elif kind == CHAR:
+            self.integer(at, 4, ord(value))
+        elif kind == ENUM:
+            self.write(of.item, at, of.numbers[value])
+        elif kind == DURATION:
+            self.integer(at, 8, value["seconds"])
+            self.integer(at + 8, 4, value["nanoseconds"])
+        elif kind == ADDRESS:
+            address = ipaddress.ip_address(value)
+            self.data[at] = address.version
+            self.data[at + 1:at + 1 + len(address.packed)] = address.packed
+        elif kind == ARRAY:
+            self.items(of.item, at, value, of.item.size)
+        elif kind in (TEXT, LIST):
+            used = value.encode() if kind == TEXT else value
+            self.integer(at, 2, len(used))
+            if kind == TEXT:
+                self.data[at + 2:at + 2 + len(used)] = used
+            else:
+                self.items(of.item, at + 2, used + [of.item.empty()] * (of.count - len(used)), of.item.size)
+        elif kind == STRING:
+            text = value.encode()
+            place = self.body(at, len(text), 1)
+            self.data[place:place + len(text)] = text
+        elif kind in (SEQUENCE, MAP):
+            self.items(of.item, self.body(at, len(value), of.stride), value, of.stride)
+        elif kind == OPTION:
+            if value is not None:
+                self.data[at] = 1
+                self.write(of.item, at + of.align, value[0] if of.item.of == OPTION else value)
+        elif kind == STRUCT:
+            self.fields(of, at, value)
+        else:
+            name, inner = next(iter(value.items())) if isinstance(value, dict) else (value, {})
+            number = [variant for variant, _ in of.variants].index(name)
+            self.data[at] = number
+            self.fields(of.variants[number][1], at + of.align, inner)
+
+    def items(self, item, at, values, stride):
+        for index, value in enumerate(values):
+            self.write(item, at + index * stride, value)
+
+    def fields(self, of, at, value):
+        for name, offset, field in of.fields:
+            if name != "_pad":
+                self.write(field, at + offset, value[int(name)] if of.is_tuple else value[name])
+
+
+def decode_message(form, data):
+    """The digest of a layout, the value of a message as JSON has it, and its encoding from that JSON."""
+    layout = Type(form)
+    check(layout.end == len(form), "Layout", "bytes after the form")
+    value = json.loads(json.dumps(Decoder(layout, data).value))
+    return {"digest": digest(form).hex(), "value": value, "encoded": bytes(Encoder(layout, value).data).hex()}
+
+
+def decode_messages(lines):
+    """Yields an object for each line with a canonical form and a message, both as hex."""
+    for line in lines:
+        form, message = (bytes.fromhex(part) for part in line.split(" "))
+        try:
+            yield decode_message(form, message)
+        except WireError as error:
+            yield error.object
 
 
 # Section 5: the link
@@ -335,6 +670,8 @@ def decode_stream(data, limit=DEFAULT_LIMIT, swap=False):
 
 SWAP_EXAMPLE = {"price": 1234567890123, "amount": -5, "pool": 77, "side": "Sell", "open": True, "symbol": "ETH",
                 "fills": [7, 300]}
+NOTE_EXAMPLE = {"at": {"seconds": 7, "nanoseconds": 500}, "title": "gas", "tags": ["a", "", "bc"], "level": 3,
+                "kind": {"Price": {"cents": -1}}}
 EXAMPLES = {  # the values of the document's frames, by its text and comments
     "plain": {"type": 1, "length": 64, "fixed_length": 40, "stream": 3, "sequence": 9, "extensions": {},
               "swap": SWAP_EXAMPLE},
@@ -367,7 +704,13 @@ LINK_EXAMPLES = {  # stream, sequence and the fields after the kind
 def check_example(name, data, blocks):
     """The error in an example of the document, or None."""
     if name in ("canonical", "digest"):
-        return None if digest(blocks["canonical"]) == blocks["digest"] else "the digest of canonical differs"
+        swap = decode_message(blocks["canonical"], blocks["plain"][24:])["value"]
+        same = digest(blocks["canonical"]) == blocks["digest"] and swap == SWAP_EXAMPLE
+        return None if same else f"the digest of canonical differs, or the value: {swap}"
+    if name in ("note", "note_layout"):
+        found = decode_message(blocks["note_layout"], blocks["note"])
+        same = found["value"] == NOTE_EXAMPLE and found["encoded"] == blocks["note"].hex()
+        return None if same else f"is {found}"
     if name == "rest":
         line = list(decode_stream(blocks["first"] + data, swap=True))[-1]
         if line.get("swap") != SWAP_EXAMPLE:
@@ -389,7 +732,7 @@ def self_test(document):
     with open(document, encoding="utf-8") as file:
         found = re.findall(r"^```hex *(\w*)\n(.*?)^```$", file.read(), re.M | re.S)
     blocks = {name: bytes.fromhex(re.sub(r";.*", "", lines)) for name, lines in found}
-    missing = sorted({*EXAMPLES, *LINK_EXAMPLES, "canonical", "digest"} - blocks.keys())
+    missing = sorted({*EXAMPLES, *LINK_EXAMPLES, "canonical", "digest", "note", "note_layout"} - blocks.keys())
     results = {name: "is not in the document" for name in missing}
     results |= {name: check_example(name, data, blocks) for name, data in blocks.items()} if not missing else {}
     if len(blocks) < len(found):
@@ -405,6 +748,7 @@ def main():
     parser.add_argument("--limit", metavar="N", type=int, default=DEFAULT_LIMIT,
                         help="the longest frame (default: %(default)s)")
     parser.add_argument("--swap", action="store_true", help="decode payloads of type 1 as the document's Swap")
+    parser.add_argument("--messages", action="store_true", help="decode lines with a layout and a message, in hex")
     parser.add_argument("--self-test", action="store_true", help="check all hex examples in the document FILE")
     arguments = parser.parse_args()
     if not 0 <= arguments.limit <= MAX_LIMIT:
@@ -414,7 +758,8 @@ def main():
     with open(0 if arguments.file == "-" else arguments.file, "rb") as file:
         data = file.read()
     line = {}
-    for line in decode_stream(data, arguments.limit, arguments.swap):
+    lines = decode_messages(data.decode().splitlines()) if arguments.messages else None
+    for line in lines or decode_stream(data, arguments.limit, arguments.swap):
         print(json.dumps(line))
     return 1 if "error" in line else 0
 

@@ -202,7 +202,15 @@ impl<'a> FrameView<'a> {
         if found != M::ID {
             return Err(DecodeError::Type { message: M::DESCRIPTOR.name, expected: M::ID, found });
         }
-        Ok(if M::IS_FIXED { self.fixed() } else { self.payload })
+        if M::IS_FIXED {
+            return Ok(self.fixed());
+        }
+        let (message, expected, found) =
+            (M::DESCRIPTOR.name, M::SIZE, self.header.fixed_len().into());
+        if found != expected {
+            return Err(DecodeError::Size { message, expected, found });
+        }
+        Ok(self.payload)
     }
 }
 

@@ -39,4 +39,7 @@ mod cases;
 mod pages;
 #[cfg(target_endian = "little")]
 mod pair;
+#[cfg(all(target_endian = "little", not(miri)))]
+#[path = "../shapes/mod.rs"]
+mod shapes;
 mod sides;

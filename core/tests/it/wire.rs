@@ -1,11 +1,14 @@
 //! The bytes of frames: the examples of `docs/wire-format.md`, and all errors that it names.
 
+use std::time::Duration;
+
 use mycelium_core::{
     DecodeError, Digest, Envelope, FrameError, Frames, Limits, Message, TraceContext, WriteError,
+    decode, encode,
     frame::{
         Extension, ExtensionError, Fragment, MAX_LENGTH, frame_len, write_fragment, write_head,
     },
-    write_frame, write_message,
+    message, write_frame, write_message,
 };
 
 use crate::pair::offered;
@@ -73,6 +76,52 @@ fn the_document_shows_the_layout_and_its_digest() {
     assert_eq!(Swap::DIGEST.0[..], offered("digest"));
     let document = include_str!("../../../docs/wire-format.md");
     assert!(document.contains(&Swap::DESCRIPTOR.to_string()), "the layout is as it prints");
+}
+
+#[message(topic = "notes", id = 2)]
+#[derive(Debug, PartialEq)]
+struct Note {
+    at: Duration,
+    title: String,
+    tags: Vec<String>,
+    level: Option<u16>,
+    kind: Kind,
+}
+
+#[message]
+#[derive(Debug, PartialEq)]
+enum Kind {
+    Plain,
+    Price { cents: i64 },
+}
+
+#[test]
+fn the_document_shows_a_message_of_any_length() {
+    let note = Note {
+        at: Duration::new(7, 500),
+        title: "gas".into(),
+        tags: vec!["a".into(), String::new(), "bc".into()],
+        level: Some(3),
+        kind: Kind::Price { cents: -1 },
+    };
+    let buffer = &mut Buffer([0xa5; 256]).0;
+    let len = encode(&note, buffer).unwrap();
+    let mut form = vec![0; 4096];
+    let (_, total) = Note::DESCRIPTOR.canonical(0, &mut form);
+    assert_eq!(buffer[..len], offered("note"));
+    assert_eq!(decode::<Note>(&buffer[..len]), Ok(note.clone()));
+    assert_eq!((&form[..total], fnv(&form[..total])), (&offered("note_layout")[..], Note::DIGEST));
+    let document = include_str!("../../../docs/wire-format.md");
+    let len = write_message(buffer, &Envelope::of::<Note>(3, 9), &note).unwrap();
+    let frame = parse(&buffer[..len]).unwrap();
+    assert_eq!((frame.fixed().len(), frame.tail().len()), (56, 42));
+    assert_eq!(frame.read::<Note>(), Ok(note));
+    buffer[8] = 55;
+    let error = DecodeError::Size { message: "Note", expected: 56, found: 55 };
+    assert_eq!(parse(&buffer[..len]).unwrap().read::<Note>(), Err(error));
+    for shown in [Note::DESCRIPTOR.to_string(), Note::DIGEST.to_string()] {
+        assert!(document.contains(&shown), "{shown}");
+    }
 }
 
 #[test]

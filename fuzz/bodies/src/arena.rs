@@ -6,7 +6,8 @@ use mycelium_core::ring::broadcast::{
 };
 use mycelium_core::ring::region::ForeignCursors;
 
-use crate::region::{IDENTITY, Pages, READERS, Steps, proxy};
+use crate::region::{IDENTITY, Pages, READERS, proxy};
+use crate::shapes::Steps;
 
 const WORD: usize = size_of::<usize>();
 const LAYOUTS: [Layout; 4] = [layout(2, 16), layout(4, 64), layout(8, 32), layout(8, 128)];

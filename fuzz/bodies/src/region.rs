@@ -9,6 +9,8 @@ use mycelium_core::ring::region::{
     CursorRegion, DataRegion, ForeignCursors, ForeignData, ForeignRing, RingIdentity,
 };
 
+use crate::shapes::Steps;
+
 const CAPACITY: usize = 4;
 /// The bytes of a message: a size that is not a multiple of a word.
 const BYTES: usize = 12;
@@ -76,28 +78,7 @@ pub fn region(data: &[u8]) {
     }
 }
 
-/// The rest of the input, which decides the next steps.
-pub(crate) struct Steps<'a>(pub(crate) &'a [u8]);
-
 impl Steps<'_> {
-    pub(crate) fn next(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    /// Returns a number near zero, near a limit, or any other.
-    pub(crate) fn number(&mut self) -> usize {
-        let near = usize::from(self.next().unwrap_or(0));
-        match self.next().unwrap_or(0) % 4 {
-            0 => near,
-            1 => near.wrapping_sub(256),
-            2 => (1usize << (usize::BITS - 1)).wrapping_sub(128).wrapping_add(near),
-            _ => (0..size_of::<usize>())
-                .fold(near, |number, _| (number << 8) | usize::from(self.next().unwrap_or(0))),
-        }
-    }
-
     /// Lets the peer write one of its words: a number, counted from `base`.
     pub(crate) fn spoil(&mut self, words: &[Word], base: usize) {
         let index = usize::from(self.next().unwrap_or(0)) % words.len();
