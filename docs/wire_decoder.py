@@ -536,6 +536,7 @@ LINK_KINDS = {  # the fields after the kind, a u16; `_` are bytes to ignore
     19: ("run", "skip:u16 count:u32 stride:u32 length:u32"),
     20: ("demand", "_:6"),
     21: ("memory", "_:6 token:16"),
+    23: ("unit", "bits:u16 subscription:u32"),
     0x8016: ("region", "_:2 number:u32"),
 }
 MAX_RUN = 262144
@@ -692,6 +693,7 @@ LINK_EXAMPLES = {  # stream, sequence and the fields after the kind
     "subscribe": (0, 0, 1, 1, "d951b210f68d7797a59308674285af0a", "gating", "next", 0, 8, "swaps"),
     "accept": (0, 0, 1), "stream": (1, 100, 1, 77, 1024, "feed"), "window": (1, 105, 8), "gap": (1, 105, 1, 5),
     "end": (2, 105), "resume": (0, 0, 0, 1, 77, 105), "gone": (0, 0, 1, 78), "unsubscribe": (0, 0, 4), "left": (0, 0, 4),
+    "unit": (0, 0, 12, 4),
     "demand": (1, 0), "memory": (0, 0, bytes(range(0x10, 0x20)).hex()), "region": (1, 105, 3),
     "features": (0, 0, 23), "run": (1, 100, 8, 2, 48, 40), "describe": (0, 0, 168, "swaps"),
     "descriptor": (0, 0, 84, 168, 315,

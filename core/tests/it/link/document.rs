@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mycelium_core::link::{CloseReason, Interest, RejectReason, RunShape};
+use mycelium_core::link::{CloseReason, Interest, RejectReason, RunShape, Unit};
 use mycelium_core::{Digest, Message};
 
 use crate::pair::conversation::{
@@ -31,7 +31,8 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     let export = subscribed(&mut pair);
     pair.sides[LEFT].link.accept(export).unwrap();
     pair.sides[LEFT].link.refuse_resume(pair.now, export, 78).unwrap();
-    let other = Interest { topic: name("others"), ..swaps(8) };
+    let unit = Unit::of_bytes(4096);
+    let other = Interest { topic: name("others"), unit, ..swaps(8) };
     let (interest, _) = subscribe_to(&mut pair, other);
     pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
     pair.settle();
@@ -70,7 +71,7 @@ fn run_and_memory() -> BTreeMap<u16, Vec<u8>> {
     kinds
 }
 
-pub(super) const KINDS: [(u16, &str); 22] = [
+pub(super) const KINDS: [(u16, &str); 23] = [
     (1, "hello"),
     (2, "close"),
     (3, "subscribe"),
@@ -92,6 +93,7 @@ pub(super) const KINDS: [(u16, &str); 22] = [
     (19, "run"),
     (20, "demand"),
     (21, "memory"),
+    (23, "unit"),
     (0x8016, "region"),
 ];
 
