@@ -3,7 +3,8 @@
 //!
 //! The bytes are foreign. They are read once from the front, to a bounded depth. They cannot make
 //! this code panic, loop, or allocate more than a few times their own length. A [`Layout`] that
-//! exists is valid: its fields follow each other without gaps, and have the sizes of their types.
+//! exists is valid: its fields follow each other, with less than 8 bytes between them, and have the
+//! sizes of their types.
 
 use mycelium_core::debug_as_display;
 use mycelium_core::descriptor::{Descriptor, Digest};
@@ -12,8 +13,11 @@ use thiserror::Error;
 /// The limit on the nesting depth of types.
 pub const DEEPEST: usize = 64;
 
-/// The most bytes of a message, and therefore of a type.
+/// The most bytes of a fixed message and of the parts of any other, and therefore of a type.
 const LONGEST: usize = 65_535;
+
+/// The most variants of an enum with data, whose number is one byte.
+const VARIANTS: u64 = 256;
 
 /// The layout of a message, or of a struct in a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub struct Layout {
     size: usize,
     align: usize,
     fields: Vec<Field>,
+    /// Whether a field has a body behind the parts of the message.
+    has_bodies: bool,
 }
 
 /// A field of a struct.
@@ -71,6 +77,45 @@ pub enum FieldKind {
     Struct(Layout),
     /// An enum, whose values the [`EnumLayout`] lists.
     Enum(EnumLayout),
+    /// A character, as its number in Unicode.
+    Char,
+    /// A `u64` of seconds and a `u32` of nanoseconds.
+    Duration,
+    /// One byte, 4 or 6, and 16 bytes of an address.
+    IpAddr,
+    /// Text of any length: the place and the length of its body.
+    String,
+    /// A byte, 0 or 1, and a value.
+    Option {
+        /// The type of the value.
+        item: Box<FieldKind>,
+        /// The size with a value or without.
+        size: usize,
+        /// Where a value begins.
+        align: usize,
+    },
+    /// Any number of items: the place and the length of their body.
+    Sequence {
+        /// The type of each item.
+        item: Box<FieldKind>,
+    },
+    /// A sequence of keys and values, each a struct of two fields.
+    Map {
+        /// The type of an entry.
+        entry: Box<FieldKind>,
+    },
+    /// An enum with data.
+    Choice(ChoiceLayout),
+}
+
+/// The variants of an enum with data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChoiceLayout {
+    size: usize,
+    /// Where the fields of each variant begin.
+    align: usize,
+    variants: Vec<(String, Layout)>,
+    has_bodies: bool,
 }
 
 /// The values of an enum.
@@ -135,6 +180,12 @@ impl Layout {
 
     pub(crate) fn align(&self) -> usize {
         self.align
+    }
+
+    /// Whether messages have bodies behind the fixed part, and therefore different lengths.
+    #[must_use]
+    pub fn has_bodies(&self) -> bool {
+        self.has_bodies
     }
 
     /// Returns the fields, in the order of their offsets.
@@ -214,7 +265,58 @@ impl FieldKind {
             FieldKind::List { item, capacity } => 2 + item.size() * capacity,
             FieldKind::Struct(layout) => layout.size,
             FieldKind::Enum(layout) => layout.bytes,
+            FieldKind::Char => 4,
+            FieldKind::Duration => 16,
+            FieldKind::IpAddr => 17,
+            FieldKind::String | FieldKind::Sequence { .. } | FieldKind::Map { .. } => 8,
+            FieldKind::Option { size, .. } => *size,
+            FieldKind::Choice(layout) => layout.size,
         }
+    }
+
+    /// Whether values have bodies behind the parts of the message.
+    pub(crate) fn has_bodies(&self) -> bool {
+        match self {
+            FieldKind::String | FieldKind::Sequence { .. } | FieldKind::Map { .. } => true,
+            FieldKind::Array { item, .. }
+            | FieldKind::List { item, .. }
+            | FieldKind::Option { item, .. } => item.has_bodies(),
+            FieldKind::Struct(layout) => layout.has_bodies,
+            FieldKind::Choice(layout) => layout.has_bodies,
+            _ => false,
+        }
+    }
+
+    /// Whether the type has a field without bytes, of which there could be any number.
+    fn has_empty(&self) -> bool {
+        let has_empty = |layout: &Layout| layout.fields.iter().any(|it| it.kind.has_empty());
+        match self {
+            FieldKind::Array { item, .. }
+            | FieldKind::List { item, .. }
+            | FieldKind::Option { item, .. } => self.size() == 0 || item.has_empty(),
+            FieldKind::Struct(layout) => layout.size == 0 || has_empty(layout),
+            FieldKind::Choice(layout) => layout.variants.iter().any(|(_, it)| has_empty(it)),
+            _ => false,
+        }
+    }
+}
+
+impl ChoiceLayout {
+    /// Returns where the fields of a variant begin.
+    pub(crate) fn align(&self) -> usize {
+        self.align
+    }
+
+    /// Returns the names of the variants and their fields, in the order of their declaration.
+    pub fn variants(&self) -> impl Iterator<Item = (&str, &Layout)> {
+        self.variants.iter().map(|(name, layout)| (&**name, layout))
+    }
+
+    /// Returns the name and the fields of the variant with this number.
+    #[must_use]
+    pub fn variant(&self, number: u8) -> Option<(&str, &Layout)> {
+        let (name, layout) = self.variants.get(usize::from(number))?;
+        Some((name, layout))
     }
 }
 
@@ -296,10 +398,42 @@ impl<'a> Form<'a> {
             0x41 => FieldKind::Text { capacity: fits(2, self.count()?, 1)? },
             0x42 => {
                 let (capacity, item) = self.items(2, depth)?;
+                if item.has_bodies() {
+                    return Err(LayoutError::Parts { what: "a list" });
+                }
                 FieldKind::List { item, capacity }
             }
             0x50 => FieldKind::Struct(self.structure(depth + 1)?),
             0x51 => FieldKind::Enum(self.enumeration()?),
+            0x31 => FieldKind::Char,
+            0x32 => FieldKind::Duration,
+            0x33 => FieldKind::IpAddr,
+            0x43 => FieldKind::String,
+            0x44 => {
+                let stride = self.count()?;
+                let item = Box::new(self.item(depth)?);
+                if item.size() != stride {
+                    return Err(LayoutError::Parts { what: "a list" });
+                }
+                FieldKind::Sequence { item }
+            }
+            0x45 => {
+                let entry = Box::new(self.item(depth)?);
+                match &*entry {
+                    FieldKind::Struct(layout) if layout.fields.len() == 2 => {}
+                    _ => return Err(LayoutError::Parts { what: "a map" }),
+                }
+                FieldKind::Map { entry }
+            }
+            0x46 => {
+                let (size, align) = (self.count()?, self.count()?);
+                let item = Box::new(self.kind(depth + 1)?);
+                if align == 0 || !is_padded(size, align + item.size()) {
+                    return Err(LayoutError::Parts { what: "an optional value" });
+                }
+                FieldKind::Option { item, size, align }
+            }
+            0x52 => FieldKind::Choice(self.choice(depth + 1)?),
             tag => return Err(LayoutError::Type { tag }),
         })
     }
@@ -315,23 +449,56 @@ impl<'a> Form<'a> {
         Ok((fits(from, count, item.size())?, Box::new(item)))
     }
 
+    /// Decodes the type of items of which there may be any number. Refuses items that have parts
+    /// without bytes, because a few bytes could then be any number of values.
+    fn item(&mut self, depth: usize) -> Result<FieldKind, LayoutError> {
+        let item = self.kind(depth + 1)?;
+        if item.size() == 0 || item.has_empty() { Err(LayoutError::NoBytes) } else { Ok(item) }
+    }
+
+    /// Decodes an enum with data, after its tag.
+    fn choice(&mut self, depth: usize) -> Result<ChoiceLayout, LayoutError> {
+        if depth > DEEPEST {
+            return Err(LayoutError::TooDeep);
+        }
+        let (size, align, count) = (self.count()?, self.count()?, self.number()?);
+        let (mut variants, mut has_bodies) = (Vec::new(), false);
+        for _ in 0..count {
+            let name = self.name()?.to_owned();
+            let layout = match self.byte()? {
+                0x50 => self.structure(depth)?,
+                found => return Err(LayoutError::NotStruct { found }),
+            };
+            has_bodies |= layout.has_bodies;
+            if align == 0 || count > VARIANTS || align + layout.size > size {
+                return Err(LayoutError::Parts { what: "an enum" });
+            }
+            variants.push((name, layout));
+        }
+        match variants.is_empty() {
+            true => Err(LayoutError::Parts { what: "an enum" }),
+            false => Ok(ChoiceLayout { size, align, variants, has_bodies }),
+        }
+    }
+
     /// Decodes a struct, after its tag.
     fn structure(&mut self, depth: usize) -> Result<Layout, LayoutError> {
         let (size, align, count) = (self.count()?, self.count()?, self.number()?);
         // If the count is too large, the loop fails at the end of the bytes.
-        let (mut fields, mut end) = (Vec::new(), 0);
+        let (mut fields, mut end, mut has_bodies) = (Vec::<Field>::new(), 0, false);
         for _ in 0..count {
             let (offset, size, name) = (self.count()?, self.count()?, self.name()?);
             let kind = self.kind(depth)?;
-            if (offset, size) != (end, kind.size()) {
+            has_bodies |= kind.has_bodies();
+            if size != kind.size() || !is_padded(offset, end) {
                 let (field, expected) = (shown(name), kind.size());
                 return Err(LayoutError::Place { field, offset, size, begins: end, expected });
             }
-            end += size;
+            end = offset + size;
             fields.push(Field { name: name.to_owned(), offset, size, kind });
         }
-        match size == end {
-            true => Ok(Layout { size, align, fields }),
+        match is_padded(size, end) {
+            true => Ok(Layout { size, align, fields, has_bodies }),
             false => Err(LayoutError::Size { size, fields: end }),
         }
     }
@@ -350,6 +517,11 @@ impl<'a> Form<'a> {
         }
         Ok(EnumLayout { is_signed, bytes, variants })
     }
+}
+
+/// Whether a place is where the part before it ends, or up to 7 bytes behind it.
+fn is_padded(place: usize, end: usize) -> bool {
+    (end..end + 8).contains(&place)
 }
 
 /// Returns `count` if that many items, beginning at `from`, fit in the longest message.
@@ -422,6 +594,12 @@ pub enum LayoutError {
         begins: usize,
         /// The size of the field's type.
         expected: usize,
+    },
+    /// The sizes of a type's parts do not fit each other.
+    #[error("the layout has {what} whose parts do not fit each other")]
+    Parts {
+        /// The type.
+        what: &'static str,
     },
     /// The size of a struct differs from the sum of its fields.
     #[error("a struct of {size} bytes has fields of {fields} bytes")]

@@ -33,6 +33,7 @@ impl Condition {
         let expected = &*self.value;
         match message.at(&self.path) {
             Some(Value::Text(text)) => text == expected,
+            Some(Value::Char(found)) => expected.parse() == Ok(found),
             Some(Value::Unsigned(found)) => expected.parse() == Ok(found),
             Some(Value::Signed(found)) => expected.parse() == Ok(found),
             Some(Value::U256(found)) => digits(expected) == Some(&*found.to_string()),
@@ -141,6 +142,12 @@ fn accepts(kind: &FieldKind, value: &str) -> bool {
             layout.variants().any(|(_, name)| name.escape_debug().to_string() == value)
                 || is_invalid(ValueProblem::Variant, kind, value)
         }
+        FieldKind::Char => {
+            value.parse::<char>().is_ok() || is_invalid(ValueProblem::Char, kind, value)
+        }
+        FieldKind::Option { item, .. } => {
+            value == "none" || accepts(item, value) || is_invalid(ValueProblem::Option, kind, value)
+        }
         // A type of a later version accepts everything.
         _ => true,
     }
@@ -196,6 +203,8 @@ fn described(kind: &FieldKind) -> String {
         }
         FieldKind::Struct(_) => "a struct, such as `{a=1 b=2}`".to_owned(),
         FieldKind::Enum(_) => "an enum".to_owned(),
+        FieldKind::Char => "a character".to_owned(),
+        FieldKind::Option { item, .. } => format!("`none` or {}", described(item)),
         _ => "of a type of a later version".to_owned(),
     }
 }

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_core::debug_as_display;
-use mycelium_core::descriptor::{Descriptor, Digest, EnumDescriptor, FieldType};
+use mycelium_core::descriptor::{ChoiceDescriptor, Descriptor, Digest, EnumDescriptor, FieldType};
 use mycelium_core::link::{Name, SendError};
 use thiserror::Error;
 
-use crate::layout::{EnumLayout, FieldKind, Layout, shown};
+use crate::layout::{ChoiceLayout, EnumLayout, FieldKind, Layout, shown};
 use crate::local::{Schema, Topic};
 use crate::stream::NodeLink;
 
@@ -55,7 +55,7 @@ impl LayoutMismatch {
         let size_of = |form: &[u8]| Some(u64::from_le_bytes(*form.get(1..)?.first_chunk()?));
         let layout = form.and_then(|form| Layout::parse(form).ok());
         LayoutMismatch {
-            size: own.size,
+            size: own.descriptor.size,
             digest: own.digest,
             peer_size: form.and_then(size_of),
             peer_digest,
@@ -95,6 +95,12 @@ fn difference(own: &FieldType, there: &FieldKind, path: &str) -> Option<Differen
             FieldType::List { item, capacity: here },
             FieldKind::List { item: other, capacity: there },
         ) if here == there => difference(item, other, path),
+        (FieldType::Sequence { item, .. }, FieldKind::Sequence { item: other })
+        | (FieldType::Option { item, .. }, FieldKind::Option { item: other, .. })
+        | (FieldType::Map { entry: item }, FieldKind::Map { entry: other }) => {
+            difference(item, other, path)
+        }
+        (FieldType::Choice(own), FieldKind::Choice(there)) => in_choice(own, there, path),
         (FieldType::Struct(own), FieldKind::Struct(there)) => in_struct(own, there, path),
         (FieldType::Enum(own), FieldKind::Enum(there)) => in_enum(own, there, path),
         // For all other types the text shows every difference.
@@ -154,6 +160,28 @@ fn in_enum(own: &EnumDescriptor, there: &EnumLayout, path: &str) -> Option<Diffe
     if count > known { differ(path, variants(known), variants(count)) } else { None }
 }
 
+fn in_choice(own: &ChoiceDescriptor, there: &ChoiceLayout, path: &str) -> Option<Difference> {
+    let mut others = there.variants();
+    for known in own.variants {
+        match others.next() {
+            None => break,
+            Some((name, _)) if name != known.name => {
+                let variant = |name: &str| format!("an enum with `{name}`");
+                return differ(path, variant(known.name), variant(&shown(name)));
+            }
+            Some((_, other)) => {
+                let found = in_struct(known, other, &inner(path, known.name));
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+    }
+    let (known, count) = (own.variants.len(), there.variants().count());
+    let variants = |count| format!("an enum of {count} variants");
+    if count != known { differ(path, variants(known), variants(count)) } else { None }
+}
+
 /// Describes a type of the peer.
 fn describe(there: &FieldKind) -> String {
     match there {
@@ -168,6 +196,14 @@ fn describe(there: &FieldKind) -> String {
         FieldKind::List { capacity, .. } => format!("a list of at most {capacity}"),
         FieldKind::Struct(layout) => format!("a struct of {} bytes", layout.size()),
         FieldKind::Enum(_) => "an enum".to_owned(),
+        FieldKind::Char => "char".to_owned(),
+        FieldKind::Duration => "duration".to_owned(),
+        FieldKind::IpAddr => "IP address".to_owned(),
+        FieldKind::String => "text".to_owned(),
+        FieldKind::Option { .. } => "an optional value".to_owned(),
+        FieldKind::Sequence { .. } => "a list of any length".to_owned(),
+        FieldKind::Map { .. } => "a map".to_owned(),
+        FieldKind::Choice(_) => "an enum with data".to_owned(),
     }
 }
 

@@ -366,6 +366,12 @@ impl<T> TapStream<T> {
         }
     }
 
+    /// Returns the number of bytes of a message before its bodies: of all bytes, if it is fixed.
+    #[must_use]
+    pub fn fixed_len(&self) -> u16 {
+        u16::try_from(self.schema.descriptor.size).unwrap_or(u16::MAX)
+    }
+
     /// Returns how many of the next messages, at most `most`, can be [borrowed](TapStream::borrow)
     /// and have no metadata.
     #[must_use]

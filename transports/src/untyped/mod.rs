@@ -31,10 +31,10 @@ use crate::stream::DriveError;
 
 pub use super::link::{CatalogueEntry, CatalogueError, Identity, LinkConfig};
 pub use crate::endpoint::{Access, Endpoint};
-pub use crate::layout::{DEEPEST, EnumLayout, Field, FieldKind, Layout, LayoutError};
+pub use crate::layout::{ChoiceLayout, DEEPEST, EnumLayout, Field, FieldKind, Layout, LayoutError};
 pub use queue::Source;
 pub use reader::{UntypedDelivery, UntypedMessage, UntypedPeer, UntypedReader};
-pub use value::{InvalidValue, Items, SizeMismatch, StructView, Value, ValueProblem};
+pub use value::{InvalidValue, Items, StructView, Value, ValueProblem, ViewError};
 
 // Errors of reading a topic without its type.
 
@@ -165,8 +165,8 @@ pub enum UntypedError {
         topic: String,
         /// The publisher.
         publisher: String,
-        /// The difference in size.
-        error: SizeMismatch,
+        /// The reason.
+        error: ViewError,
     },
 }
 

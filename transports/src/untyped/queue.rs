@@ -11,7 +11,7 @@ use std::task::Waker;
 use event_listener::{Event, EventListener};
 use mycelium_core::FrameView;
 use mycelium_core::frame::Fragment;
-use mycelium_core::link::IncomingId;
+use mycelium_core::link::{IncomingId, Unit};
 
 use super::UntypedError;
 use crate::layout::Layout;
@@ -50,7 +50,7 @@ pub(super) enum Item {
 pub(super) struct Batch {
     pub(super) items: Vec<Item>,
     pub(super) bytes: Vec<u8>,
-    /// The number of messages in the batch, by stream.
+    /// The credit of the messages in the batch, by stream.
     counts: Vec<(IncomingId, u32)>,
 }
 
@@ -62,13 +62,14 @@ impl Batch {
         (source, sequence): (&Arc<Source>, u64),
         bytes: &[u8],
         sent_at: Option<u64>,
+        cost: u32,
     ) {
         let (from, length, source) = (self.bytes.len(), bytes.len(), source.clone());
         self.bytes.extend_from_slice(bytes);
         self.items.push(Item::Message { source, sequence, from, length, sent_at });
         match self.counts.iter_mut().find(|(known, _)| *known == stream) {
-            Some((_, count)) => *count += 1,
-            None => self.counts.push((stream, 1)),
+            Some((_, count)) => *count = count.saturating_add(cost),
+            None => self.counts.push((stream, cost)),
         }
     }
 
@@ -172,7 +173,7 @@ impl Queue {
         None
     }
 
-    /// Calls `each` for the messages that the reader has taken since the last call, by stream. The
+    /// Calls `each` with the credit of the messages that the reader has taken since the last call, by stream. The
     /// waker is woken when the reader takes more, or leaves.
     pub(super) fn taken(&self, waker: &Waker, mut each: impl FnMut(IncomingId, u32)) -> Taken {
         let mut state = lock(&self.state);
@@ -233,6 +234,8 @@ pub(super) struct IncomingStreams {
     pub(super) batch: Batch,
     /// Whether messages are discarded, because the reader takes nothing.
     pub(super) discards: bool,
+    /// What a message uses of the credit; `None` if that is one.
+    pub(super) unit: Option<Unit>,
 }
 
 struct IncomingStream {
@@ -242,7 +245,7 @@ struct IncomingStream {
     next: u64,
     /// The number of discarded messages before `next` that are not in a gap yet.
     discarded: u64,
-    /// The number of discarded messages whose credit was not granted again yet.
+    /// The credit of discarded messages that was not granted again yet.
     ungranted: u32,
     /// The arrived fragments of a message, and its send time.
     fragments: Vec<u8>,
@@ -287,21 +290,22 @@ impl IncomingStreams {
 
     /// Handles the next message.
     pub(super) fn push(&mut self, id: IncomingId, bytes: &[u8], sent_at: Option<u64>) {
-        let discards = self.discards;
+        let (discards, unit) = (self.discards, self.unit);
         if let Some((stream, batch)) = self.get(id) {
-            stream.push(batch, bytes, sent_at, discards);
+            stream.push(batch, bytes, sent_at, (discards, unit));
         }
     }
 
-    /// Handles a fragment of the next message.
-    pub(super) fn push_fragment(
+    /// Handles a fragment of the next message. `check` checks the message once it is whole.
+    pub(super) fn push_fragment<E>(
         &mut self,
         id: IncomingId,
         fragment: &Fragment,
         frame: FrameView<'_>,
-    ) {
-        let discards = self.discards;
-        let Some((stream, batch)) = self.get(id) else { return };
+        check: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let how = (self.discards, self.unit);
+        let Some((stream, batch)) = self.get(id) else { return Ok(()) };
         if fragment.offset == 0 {
             stream.fragments.clear();
             stream.sent_at = frame.sent_at();
@@ -309,8 +313,10 @@ impl IncomingStreams {
         stream.fragments.extend_from_slice(frame.payload());
         if stream.fragments.len() >= fragment.total as usize {
             let (bytes, sent_at) = (std::mem::take(&mut stream.fragments), stream.sent_at);
-            stream.push(batch, &bytes, sent_at, discards);
+            check(&bytes)?;
+            stream.push(batch, &bytes, sent_at, how);
         }
+        Ok(())
     }
 
     /// Handles missing messages: the next `missed` ones do not arrive.
@@ -409,13 +415,20 @@ impl IncomingStream {
     }
 
     /// Takes a message, or discards it.
-    fn push(&mut self, batch: &mut Batch, bytes: &[u8], sent_at: Option<u64>, discards: bool) {
+    fn push(
+        &mut self,
+        batch: &mut Batch,
+        bytes: &[u8],
+        sent_at: Option<u64>,
+        (discards, unit): (bool, Option<Unit>),
+    ) {
+        let cost = unit.map_or(1, |unit| u32::try_from(unit.cost(bytes.len())).unwrap_or(u32::MAX));
         if discards {
             self.discarded = self.discarded.saturating_add(1);
-            self.ungranted = self.ungranted.saturating_add(1);
+            self.ungranted = self.ungranted.saturating_add(cost);
         } else {
             self.report_discarded(batch);
-            batch.push(self.id, (&self.source, self.next), bytes, sent_at);
+            batch.push(self.id, (&self.source, self.next), bytes, sent_at, cost);
         }
         self.next = self.next.saturating_add(1);
     }

@@ -13,7 +13,7 @@ use mycelium_executor::{Executor, Stream};
 use super::UntypedError;
 use super::queue::{Batch, Item, Queue, Source};
 use super::session::{Goal, Session};
-use super::value::{SizeMismatch, StructView};
+use super::value::{StructView, ViewError};
 use crate::endpoint::Endpoint;
 use crate::layout::Layout;
 use crate::link::{CatalogueEntry, Identity, LinkConfig};
@@ -89,7 +89,8 @@ impl UntypedPeer {
     /// existing publishers begin at `start`.
     ///
     /// A task of the executor runs the link; received messages wait for
-    /// [`recv`](UntypedReader::recv), up to a quarter MiB for each publisher. Messages that a
+    /// [`recv`](UntypedReader::recv), up to a quarter MiB for each publisher, or up to the longest
+    /// message, 64 MiB, if they differ in length. Messages that a
     /// publisher overwrites meanwhile are a gap with the exact number. After a lost connection the
     /// link connects again, perhaps to a new process of the node. If a peer breaks the protocol, or
     /// refuses this side, the reading ends.
@@ -314,7 +315,7 @@ impl<'a> UntypedMessage<'a> {
     ///
     /// # Errors
     /// Never for a message of an [`UntypedReader`], which has checked the size.
-    pub fn view(&self) -> Result<StructView<'a>, SizeMismatch> {
+    pub fn view(&self) -> Result<StructView<'a>, ViewError> {
         self.layout.view(self.bytes)
     }
 }

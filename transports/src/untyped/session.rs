@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use mycelium_core::FrameView;
 use mycelium_core::descriptor::Digest;
+use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, ReaderStart,
     RejectReason, SendError, Unit,
@@ -19,14 +20,18 @@ use mycelium_executor::{Executor, SendFuture};
 
 use super::UntypedError;
 use super::queue::{IncomingStreams, Item, Queue, Source};
-use super::value::SizeMismatch;
+use super::value::{LONGEST, ViewError};
 use crate::layout::{Layout, check_digest};
 use crate::link::{CatalogueEntry, LONGEST_CATALOGUE, LONGEST_FORM, gap_reason};
 use crate::local::Start;
 use crate::stream::{NodeLink, STREAMS, TOPICS, Traffic};
 
-/// The limit on the bytes of a stream that are in transit or wait for the reader.
+/// The limit on the bytes of a stream that are in transit or wait for the reader, if all messages
+/// have the same size. Otherwise it is that of the longest message.
 const WINDOW: usize = 256 << 10;
+
+/// The bytes for each credit, if messages differ in length.
+const UNIT: u32 = 1 << 10;
 
 /// The time after which messages for a reader that takes nothing are discarded and counted as a
 /// gap. Otherwise a node that has completed would wait until they are taken.
@@ -255,7 +260,11 @@ impl Session {
             let (node, topic) = (self.node.to_string(), self.topic().to_owned());
             UntypedError::Layout { node, topic, error }
         })?;
-        let window = (WINDOW / (layout.size() + 64)).max(8);
+        let window = match layout.has_bodies() {
+            true => LONGEST / UNIT as usize,
+            false => (WINDOW / (layout.size() + 64)).max(8),
+        };
+        self.streams.unit = layout.has_bodies().then(|| Unit::of_bytes(UNIT));
         self.layout = Some(Arc::new(layout));
         self.step = Step::Subscribed;
         self.subscribe(link, type_id, digest, window)
@@ -279,7 +288,7 @@ impl Session {
             mode: ReaderMode::Observing,
             start,
             window: u32::try_from(window).unwrap_or(u32::MAX),
-            unit: Unit::MESSAGE,
+            unit: self.streams.unit.unwrap_or(Unit::MESSAGE),
         };
         // Fails only if the type is 0, which no message has: this link has no other interests, so
         // there is room for this one.
@@ -359,9 +368,59 @@ impl Session {
             self.has_received = true;
             return Ok(());
         }
+        Err(self.invalid(id, ViewError::Size { expected, found }))
+    }
+
+    /// Creates the error of an invalid message.
+    fn invalid(&mut self, id: IncomingId, error: ViewError) -> UntypedError {
         let (node, topic) = (self.node.to_string(), self.topic().to_owned());
-        let (publisher, error) = (self.streams.publisher(id), SizeMismatch { expected, found });
-        Err(UntypedError::Message { node, topic, publisher, error })
+        UntypedError::Message { node, topic, publisher: self.streams.publisher(id), error }
+    }
+
+    /// Handles a message in one piece.
+    fn whole(&mut self, id: IncomingId, frame: &FrameView<'_>) -> Result<(), UntypedError> {
+        self.check(id, frame.header().fixed_len().into())?;
+        let checked = check_bodies(self.layout.as_deref(), frame.payload());
+        checked.map_err(|error| self.invalid(id, error))?;
+        self.streams.push(id, frame.payload(), frame.sent_at());
+        Ok(())
+    }
+
+    /// Handles messages that are the same number of bytes.
+    fn run<'m>(
+        &mut self,
+        id: IncomingId,
+        mut messages: impl Iterator<Item = &'m [u8]>,
+    ) -> Result<(), UntypedError> {
+        let layout = self.layout.clone();
+        let layout = layout.as_deref();
+        messages.try_for_each(|message| {
+            if layout.is_none_or(|layout| !layout.has_bodies()) {
+                self.check(id, message.len())?;
+            }
+            let checked = check_bodies(layout, message);
+            checked.map_err(|error| self.invalid(id, error))?;
+            self.streams.push(id, message, None);
+            Ok(())
+        })
+    }
+
+    /// Handles a fragment of a message.
+    fn fragment(
+        &mut self,
+        id: IncomingId,
+        fragment: &Fragment,
+        frame: FrameView<'_>,
+    ) -> Result<(), UntypedError> {
+        self.check(id, fragment.fixed_len.into())?;
+        let found = fragment.total as usize;
+        if found > LONGEST {
+            return Err(self.invalid(id, ViewError::TooLong { found }));
+        }
+        let layout = self.layout.as_deref();
+        let check = |bytes: &[u8]| check_bodies(layout, bytes);
+        let pushed = self.streams.push_fragment(id, fragment, frame, check);
+        pushed.map_err(|error| self.invalid(id, error))
     }
 
     /// Wakes the task at the deadline of the peer.
@@ -378,14 +437,20 @@ impl Session {
     }
 }
 
+/// Checks that the bodies of a message are those of its fields.
+fn check_bodies(layout: Option<&Layout>, bytes: &[u8]) -> Result<(), ViewError> {
+    match layout.filter(|layout| layout.has_bodies()) {
+        Some(layout) => layout.view(bytes).map(drop),
+        None => Ok(()),
+    }
+}
+
 impl Traffic<TOPICS, STREAMS> for Session {
     fn message(&mut self, id: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
-        if let Err(error) = self.check(id, frame.header().fixed_len().into()) {
+        self.whole(id, &frame).map_err(|error| {
             self.error.get_or_insert(error);
-            return Err(CloseReason::Protocol);
-        }
-        self.streams.push(id, frame.payload(), frame.sent_at());
-        Ok(())
+            CloseReason::Protocol
+        })
     }
 
     fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
@@ -422,17 +487,14 @@ impl Traffic<TOPICS, STREAMS> for Session {
                 self.streams.begin(stream, source, first, resumed);
             }
             Event::Fragment { stream: id, fragment, frame } => {
-                if let Err(error) = self.check(id, fragment.fixed_len.into()) {
-                    return self.fail(now, link, error);
+                if let Err(error) = self.fragment(id, &fragment, frame) {
+                    self.fail(now, link, error);
                 }
-                self.streams.push_fragment(id, &fragment, frame);
             }
             Event::Run { stream: id, shape, bytes, .. } => {
-                if let Err(error) = self.check(id, shape.length.into()) {
-                    return self.fail(now, link, error);
-                }
-                for item in bytes.chunks_exact(shape.stride.max(1) as usize) {
-                    self.streams.push(id, shape.message(item), None);
+                let messages = bytes.chunks_exact(shape.stride.max(1) as usize);
+                if let Err(error) = self.run(id, messages.map(|item| shape.message(item))) {
+                    self.fail(now, link, error);
                 }
             }
             Event::Gap { stream, missed, reason } => {

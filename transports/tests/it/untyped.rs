@@ -1,8 +1,12 @@
 //! Layouts and values of messages whose types are unknown.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
 use mycelium_core::Fixed;
-use mycelium_core::{FixedStr, FixedVec, Message, message};
-use mycelium_transports::untyped::{DEEPEST, Layout, LayoutError};
+use mycelium_core::{FixedStr, FixedVec, Message, encode, encoded_len, message};
+use mycelium_transports::untyped::{DEEPEST, FieldKind, Layout, LayoutError, ViewError};
 
 #[message]
 #[repr(u8)]
@@ -72,6 +76,99 @@ fn invalid_bytes_are_shown_as_such() {
     assert!(layout.view(&bytes[..47]).is_err());
 }
 
+#[message]
+#[derive(Clone)]
+enum Kind {
+    Market,
+    Limit { cents: i64 },
+    Iceberg(u32, String),
+}
+
+#[message(topic = "notes", id = 2)]
+struct Note {
+    initial: char,
+    text: String,
+    note: Option<String>,
+    none: Option<u64>,
+    age: Duration,
+    from: IpAddr,
+    kinds: Vec<Kind>,
+    shares: BTreeMap<String, (u8, f64)>,
+    lines: Vec<Vec<u16>>,
+    pair: [String; 2],
+    symbol: FixedStr<6>,
+}
+
+fn note() -> Note {
+    Note {
+        initial: 'ü',
+        text: "a \"quoted\" text".into(),
+        note: Some("n".into()),
+        none: None,
+        age: Duration::from_millis(1_500),
+        from: [127, 0, 0, 1].into(),
+        kinds: vec![Kind::Market, Kind::Limit { cents: -5 }, Kind::Iceberg(7, "x".into())],
+        shares: [("a".into(), (1, 0.5)), ("b".into(), (2, 1.5))].into(),
+        lines: vec![vec![], vec![1, 2], vec![3]],
+        pair: ["one".into(), "two".into()],
+        symbol: FixedStr::try_from("ETH").unwrap(),
+    }
+}
+
+fn encoded(note: &Note) -> Vec<u8> {
+    let mut bytes = vec![0; encoded_len(note).unwrap()];
+    encode(note, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn messages_of_any_shape_have_their_values() {
+    let layout = Layout::of(Note::DESCRIPTOR).unwrap();
+    assert!(layout.has_bodies());
+    let bytes = encoded(&note());
+    assert_eq!(
+        layout.view(&bytes).unwrap().to_string(),
+        "initial='ü' text=\"a \\\"quoted\\\" text\" note=\"n\" none=none age=1.5s from=127.0.0.1 \
+         kinds=[Market, Limit{cents=-5}, Iceberg{0=7 1=\"x\"}] \
+         shares={\"a\": {0=1 1=0.5}, \"b\": {0=2 1=1.5}} lines=[[], [1, 2], [3]] \
+         pair=[\"one\", \"two\"] symbol=\"ETH\""
+    );
+    let from = IpAddr::from([1, 0, 0, 0, 0, 0, 0, 2]);
+    let bytes = encoded(&Note { from, ..note() });
+    let found = layout.view(&bytes).unwrap().at("from").unwrap().to_string();
+    assert_eq!(found, "1::2");
+}
+
+#[test]
+fn bodies_follow_each_other() {
+    let layout = Layout::of(Note::DESCRIPTOR).unwrap();
+    let bytes = encoded(&note());
+    let longer = [&bytes[..], &[0]].concat();
+    let (expected, found) = (bytes.len(), longer.len());
+    assert_eq!(layout.view(&longer).err(), Some(ViewError::Trailing { expected, found }));
+    let shorter = layout.view(&bytes[..expected - 1]);
+    assert!(matches!(shorter, Err(ViewError::Body { .. })));
+    let (expected, found) = (layout.size(), layout.size() - 1);
+    let shorter = layout.view(&bytes[..found]);
+    assert_eq!(shorter.err(), Some(ViewError::Size { expected, found }));
+    // The place and the number of items of each body are 4 bytes each.
+    let has_body = |kind: &FieldKind| {
+        matches!(kind, FieldKind::String | FieldKind::Sequence { .. } | FieldKind::Map { .. })
+    };
+    let fields: Vec<_> = layout.fields().iter().filter(|it| has_body(it.kind())).collect();
+    assert_eq!(fields.len(), 4);
+    for at in fields.into_iter().map(|field| field.offset()) {
+        for word in [at, at + 4] {
+            for claim in [1, u32::MAX, u32::MAX - 7] {
+                let mut bytes = bytes.clone();
+                bytes[word..word + 4].copy_from_slice(&claim.to_le_bytes());
+                let error = layout.view(&bytes).expect_err("an invalid place or number");
+                assert!(!error.to_string().is_empty());
+            }
+        }
+    }
+}
+
 /// Returns the form of a struct of `size` bytes with one field of this type.
 fn one_field(size: u64, kind: &[u8]) -> Vec<u8> {
     let mut form = vec![0x50];
@@ -92,6 +189,20 @@ fn depth_and_counts_are_bounded() {
     assert_eq!(Layout::parse(&one_field(0, &empty)), Err(LayoutError::NoBytes));
     let long = [count(0x40, 65_535), count(0x40, 2), vec![0x01]].concat();
     assert_eq!(Layout::parse(&one_field(4, &long)), Err(LayoutError::TooLong { found: 131_070 }));
+    // A few bytes could be any number of values.
+    let texts = [count(0x42, 2), vec![0x43]].concat();
+    assert_eq!(
+        Layout::parse(&one_field(18, &texts)),
+        Err(LayoutError::Parts { what: "a list" }),
+        "the items of a list in a slot have no bodies"
+    );
+    let empty = [count(0x44, 0), count(0x40, 0), vec![0x01]].concat();
+    assert_eq!(Layout::parse(&one_field(8, &empty)), Err(LayoutError::NoBytes));
+    let wrong = [count(0x44, 7), vec![0x43]].concat();
+    assert_eq!(Layout::parse(&one_field(8, &wrong)), Err(LayoutError::Parts { what: "a list" }));
+    let deep = |depth| [count(0x44, 8).repeat(depth), vec![0x43]].concat();
+    assert!(Layout::parse(&one_field(8, &deep(DEEPEST - 1))).is_ok());
+    assert_eq!(Layout::parse(&one_field(8, &deep(DEEPEST))), Err(LayoutError::TooDeep));
     let claim = [0x50; 1].into_iter().chain([0xff; 24]).collect::<Vec<u8>>();
     assert_eq!(Layout::parse(&claim), Err(LayoutError::TooLong { found: u64::MAX }));
     let place = Layout::parse(&one_field(2, &[0x01])).unwrap_err().to_string();

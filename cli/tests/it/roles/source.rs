@@ -1,7 +1,10 @@
 //! A node that takes commands from standard input, and answers on standard output.
 
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_channel::mpsc::{UnboundedReceiver, unbounded};
 use futures_util::StreamExt;
@@ -56,6 +59,50 @@ pub(crate) struct AllTypes {
     pub(crate) _pad: [u8; 4],
 }
 
+#[message(topic = "any-shape", id = 3, max = "1 MiB")]
+pub(crate) struct AnyShape {
+    pub(crate) initial: char,
+    pub(crate) text: String,
+    pub(crate) some: Option<u64>,
+    pub(crate) none: Option<String>,
+    pub(crate) age: Duration,
+    pub(crate) from: IpAddr,
+    pub(crate) kinds: Vec<Kind>,
+    pub(crate) shares: BTreeMap<String, (u8, f64)>,
+    pub(crate) numbers: BTreeMap<u16, bool>,
+    pub(crate) orders: Vec<Order>,
+}
+
+#[message]
+pub(crate) enum Kind {
+    Market,
+    Limit { cents: i64 },
+    Named(String),
+    Iceberg(u32, Option<char>),
+}
+
+/// Returns a message with a text of this length.
+fn any_shape(length: usize) -> AnyShape {
+    let kinds = vec![
+        Kind::Market,
+        Kind::Limit { cents: -5 },
+        Kind::Named("n".into()),
+        Kind::Iceberg(7, Some('i')),
+    ];
+    AnyShape {
+        initial: 'ü',
+        text: "\"".repeat(length),
+        some: Some(u64::MAX),
+        none: None,
+        age: Duration::from_millis(1_500),
+        from: [127, 0, 0, 1].into(),
+        kinds,
+        shares: [("a".into(), (1, 0.5)), ("b".into(), (2, 1.5))].into(),
+        numbers: [(7, true)].into(),
+        orders: vec![Order { account: 7, side: Side::Sell, open: true, lots: -3 }],
+    }
+}
+
 fn all_types() -> AllTypes {
     AllTypes {
         unsigned: u64::MAX,
@@ -84,7 +131,7 @@ fn all_types() -> AllTypes {
 /// Emits as standard input commands.
 struct Source(UnboundedReceiver<String>);
 
-#[service(emits(Swap, AllTypes))]
+#[service(emits(Swap, AllTypes, AnyShape))]
 impl Source {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut number = 0;
@@ -101,6 +148,7 @@ impl Source {
                         number += 1;
                     }
                 }
+                Some(("any", length)) => ctx.emit(any_shape(length.parse()?)).await?,
                 _ => ctx.emit(all_types()).await?,
             }
             say(&format!("emitted {number}"));

@@ -68,6 +68,40 @@ fn csv_has_a_column_for_each_field_of_structs() {
     );
 }
 
+/// Returns the output for two messages of any shape, the second one with a text of 200,000 bytes.
+fn any_shape(args: &[&str]) -> [String; 2] {
+    let (world, mut node) = feed(ONE_NODE);
+    let mut tap = world.tapping(&[&["any-shape", "--count", "2"], args].concat());
+    tap.until(if args.last() == Some(&"csv") { "time,node" } else { "beg" });
+    node.send("any 2");
+    node.send("any 200000");
+    let ended = tap.ended().expect(0);
+    let lines: Vec<String> = ended.out.lines().map(str::to_owned).collect();
+    lines.try_into().expect("two lines")
+}
+
+#[test]
+fn messages_of_any_shape_are_shown_in_each_form() {
+    let message = |text: &str| {
+        format!(
+            r#""message":{{"initial":"ü","text":"{text}","some":18446744073709551615,"none":null,"age":1.500000000,"from":"127.0.0.1","kinds":["Market",{{"Limit":{{"cents":-5}}}},{{"Named":"n"}},{{"Iceberg":[7,"i"]}}],"shares":{{"a":[1,0.5],"b":[2,1.5]}},"numbers":{{"7":true}},"orders":[{{"account":7,"side":"Sell","open":true,"lots":-3}}]}}}}"#
+        )
+    };
+    let [short, long] = any_shape(&["-o", "json"]);
+    assert!(short.ends_with(&message(r#"\"\""#)), "{short}");
+    assert!(long.ends_with(&message(&r#"\""#.repeat(200_000))));
+    let _: serde_json::Value = serde_json::from_str(&long).unwrap();
+
+    let [text, _] = any_shape(&[]);
+    let expected = " #0 initial='ü' text=\"\\\"\\\"\" some=18446744073709551615 none=none age=1.5s \
+                    from=127.0.0.1 kinds=[Market, Limit{cents=-5}, Named{0=\"n\"}, \
+                    Iceberg{0=7 1='i'}] shares={\"a\": {0=1 1=0.5}, \"b\": {0=2 1=1.5}} \
+                    numbers={7: true} orders=[{account=7 side=Sell open=true lots=-3}]";
+    assert!(text.ends_with(expected), "{text}");
+    let [_, long] = any_shape(&["--fields", "none,age", "--where", "initial=ü", "-o", "csv"]);
+    assert!(long.ends_with(",1,,none,1.5s"), "{long}");
+}
+
 #[test]
 fn fields_and_conditions_choose_what_is_printed() {
     let args = ["--fields", "order.side,text,order", "--where", "order.side=Sell", "-o", "json"];

@@ -120,6 +120,7 @@ pub(super) fn send(
             Err(_) => break,
         }
         let redelivered = stream.state.history.is_redelivered(next);
+        let fixed_len = stream.fixed_len();
         match stream.next_item() {
             TapItem::Message(bytes, Metadata { trace, sent_at }) => {
                 let envelope = Envelope { redelivered, trace, sent_at, ..Envelope::default() };
