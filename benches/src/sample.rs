@@ -5,10 +5,21 @@ use std::hint::black_box;
 
 use mycelium_core::message;
 use serde::{Deserialize, Serialize};
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 /// The message, 56 bytes without padding.
 #[message(topic = "samples", id = 1)]
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Default,
+    PartialEq,
+    Serialize,
+    Deserialize,
+    Immutable,
+    IntoBytes,
+    KnownLayout,
+    TryFromBytes,
+)]
 pub(crate) struct Sample {
     pub(crate) number: u64,
     pub(crate) time: u64,

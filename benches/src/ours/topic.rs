@@ -65,27 +65,34 @@ impl Pop for Subscription<Sample> {
 /// Both ends of a topic, each in a task.
 pub(crate) type Emits<E = Publisher<Sample>> = Ends<InTask<E>, InTask<Subscription<Sample>>>;
 
-fn topic(name: &str, counters: Arc<Region>) -> Arc<Topic> {
-    let topic = Topic::new(name, Schema::of::<Sample>(), CAPACITY, counters);
+fn topic<M: Message>(name: &str, counters: Arc<Region>) -> Arc<Topic> {
+    let topic = Topic::new(name, Schema::of::<M>(), CAPACITY, counters);
     topic.expect("the capacity is a power of two")
 }
 
 /// A gating subscription in a task.
-fn reader(topic: &Arc<Topic>, budget: Arc<TaskBudget>) -> InTask<Subscription<Sample>> {
-    let mut end = topic.subscribe("reader", Policy::Block).expect("the topic carries samples");
+fn reader<M: Message>(topic: &Arc<Topic>, budget: Arc<TaskBudget>) -> InTask<Subscription<M>> {
+    let mut end = topic.subscribe("reader", Policy::Block).expect("the topic carries them");
     InTask { wakes: [end.attach(&budget)], end, budget }
 }
 
 /// Creates a publisher that `wrap` turns into the sending end, in a task. Its readers exist
 /// already.
-fn writer<E>(
+fn writer<M: Message, E>(
     topic: &Arc<Topic>,
     budget: Arc<TaskBudget>,
-    wrap: impl FnOnce(Publisher<Sample>) -> E,
+    wrap: impl FnOnce(Publisher<M>) -> E,
 ) -> InTask<E> {
     let mut end = topic.publisher("writer", 1).expect("there is an entry for each reader");
     let wakes = [end.attach(&budget)];
     InTask { end: wrap(end), budget, wakes }
+}
+
+/// A publisher of messages of any type in one task, and a gating subscription in another.
+pub(crate) fn of<M: Message>() -> (InTask<Publisher<M>>, InTask<Subscription<M>>) {
+    let topic = topic::<M>(M::TOPIC, Region::new(256));
+    let receiver = reader(&topic, TaskBudget::new());
+    (writer(&topic, TaskBudget::new(), |end| end), receiver)
 }
 
 /// A publisher in one task, and a gating subscription in each of the tasks of `readers`.
@@ -93,7 +100,7 @@ pub(crate) fn ends(
     budget: Arc<TaskBudget>,
     readers: impl IntoIterator<Item = Arc<TaskBudget>>,
 ) -> (InTask<Publisher<Sample>>, Vec<InTask<Subscription<Sample>>>) {
-    let topic = topic(Sample::TOPIC, Region::new(256));
+    let topic = topic::<Sample>(Sample::TOPIC, Region::new(256));
     let receivers = readers.into_iter().map(|budget| reader(&topic, budget)).collect();
     (writer(&topic, budget, |end| end), receivers)
 }
@@ -116,7 +123,7 @@ pub(crate) fn ends_among(
 ) -> (InTask<Publisher<Sample>>, Vec<InTask<Subscription<Sample>>>) {
     let counters = Region::new(64);
     let mut all = (0..topics).map(|number| {
-        let topic = topic(&format!("topic-{number}"), counters.clone());
+        let topic = topic::<Sample>(&format!("topic-{number}"), counters.clone());
         let receiver = reader(&topic, TaskBudget::new());
         (writer(&topic, TaskBudget::new(), |end| end), receiver)
     });

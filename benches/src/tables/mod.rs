@@ -10,6 +10,7 @@ mod executor;
 #[cfg(target_os = "linux")]
 mod link;
 mod mpmc;
+mod shapes;
 #[cfg(target_os = "linux")]
 mod shm;
 mod spsc;
@@ -35,6 +36,7 @@ const TABLES: &[(&str, Sweeps)] = &[
     ("threads", |options, cores| all([emit::threads(options, cores)])),
     ("encode", |options, _| all([codec::encode(options)])),
     ("view", |options, _| all([codec::view(options)])),
+    ("shapes", |options, _| all(shapes::contests(options))),
     ("spsc", |options, cores| all([spsc::numbers(options, cores)])),
     ("spsc-batches", |options, cores| all([spsc::batches(options, cores)])),
     ("spsc-56", |options, cores| all([spsc::messages::<Sample>(options, cores)])),

@@ -251,13 +251,22 @@ pub fn encoded_len<M: Message>(message: &M) -> Result<usize, EncodeError> {
 #[inline]
 pub fn encode<M: Message>(message: &M, bytes: &mut [u8]) -> Result<usize, EncodeError> {
     let len = encoded_len(message)?;
-    let bytes = &mut bytes[..len];
+    encode_exact(message, &mut bytes[..len]);
+    Ok(len)
+}
+
+/// Writes the message to these bytes, which are as many as [`encoded_len`] says.
+///
+/// # Panics
+///
+/// If there are fewer bytes.
+#[inline]
+pub fn encode_exact<M: Message>(message: &M, bytes: &mut [u8]) {
     if M::IS_FIXED {
         bytes.copy_from_slice(cast::bytes_of(message));
     } else {
         message.encode(0, &mut Encoder::new(bytes, M::SIZE));
     }
-    Ok(len)
 }
 
 /// Returns the encoded message.

@@ -264,7 +264,7 @@ impl<T> TapStream<T> {
 
     /// Returns the size of the fixed part of each message; of a fixed message, that of all of it.
     #[must_use]
-    pub fn fixed_part(&self) -> u16 {
+    pub fn fixed_len(&self) -> u16 {
         // It fits: the macro refuses messages with a larger part.
         u16::try_from(self.schema.descriptor.size).unwrap_or(u16::MAX)
     }
@@ -364,12 +364,6 @@ impl<T> TapStream<T> {
             Peek::Empty | Peek::Evicted => TapItem::Empty,
             Peek::Closed => TapItem::Closed,
         }
-    }
-
-    /// Returns the number of bytes of a message before its bodies: of all bytes, if it is fixed.
-    #[must_use]
-    pub fn fixed_len(&self) -> u16 {
-        u16::try_from(self.schema.descriptor.size).unwrap_or(u16::MAX)
     }
 
     /// Returns how many of the next messages, at most `most`, can be [borrowed](TapStream::borrow)

@@ -4,13 +4,13 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use mycelium_core::Fixed;
 use mycelium_core::link::{
     Batching, CloseReason, Event, IncomingId, Interest, Link, Name, OutgoingId, ReaderMode,
 };
 use mycelium_core::{Envelope, FrameView, message};
 use mycelium_executor::Stream;
 use mycelium_transports::stream::Traffic;
-use zerocopy::IntoBytes;
 
 use super::{HEADER, PIECE, Side, Wire};
 use crate::harness::{Column, Mismatch, Round};
@@ -88,7 +88,7 @@ impl Peer {
     fn send_ping(&self, now: Duration, link: &mut Link<'_, 1, 1>, ping: &Ping) -> bool {
         let Some(stream) = self.stream else { return false };
         let fixed = size_of::<Ping>() as u16;
-        link.send(now, stream, &Envelope::default(), fixed, ping.as_bytes()).is_ok()
+        link.send(now, stream, &Envelope::default(), fixed, ping.encoded()).is_ok()
     }
 }
 

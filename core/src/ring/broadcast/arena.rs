@@ -83,6 +83,7 @@ impl ArenaWriter {
     ///
     /// # Panics
     /// As [`prepare`](ArenaWriter::prepare).
+    #[inline]
     pub fn try_push<H: BroadcastHandle>(
         &mut self,
         producer: &mut Producer<H>,
@@ -90,7 +91,10 @@ impl ArenaWriter {
         length: usize,
     ) -> Result<usize, Full> {
         let content = self.prepare(producer, words, length)?;
-        let sequence = producer.try_push(&content, CONTENT * WORD)?;
+        let sequence = producer.sequence();
+        if !producer.push_into_known_room(&content, CONTENT * WORD) {
+            producer.try_push(&content, CONTENT * WORD)?;
+        }
         self.pushed();
         Ok(sequence)
     }
@@ -105,6 +109,7 @@ impl ArenaWriter {
     /// # Panics
     /// If the message is longer than [`longest`](ArenaWriter::longest), or `words` has more or
     /// fewer words than a message of `length` bytes.
+    #[inline]
     pub fn prepare<H: BroadcastHandle>(
         &mut self,
         producer: &mut Producer<H>,

@@ -73,7 +73,6 @@ pub(super) fn send(
     if stream.has_moved() {
         return say_in_memory(now, link, id, stream).map(|()| Progress::default());
     }
-    let fixed_len = stream.fixed_part();
     let mut connection = std::mem::take(&mut stream.state.connection);
     let mut sent = 0;
     let mut keeps_back = false;

@@ -283,13 +283,22 @@ impl<M: Message> Subscription<M> {
     #[inline(always)]
     fn next_fast(&mut self) -> Option<Received<M>> {
         if !M::IS_FIXED {
-            return None;
+            return self.next_in_arena();
         }
         let mut words = M::Words::ZERO;
         let sequence = self.reader.peek_fast(words.as_mut(), size_of::<M>())?;
         let message = valid_words::<M>(words)?;
         self.reader.take_fast();
         Some(Received { message, sequence, attempt: Attempt::First })
+    }
+
+    /// Returns the next message as `next_fast` does, if it is not fixed.
+    #[inline(never)]
+    fn next_in_arena(&mut self) -> Option<Received<M>> {
+        let header = self.reader.find_fast()?;
+        let message = decode::<M>(self.reader.bytes(header)?).ok()?;
+        self.reader.take_fast();
+        Some(Received { message, sequence: header.sequence, attempt: Attempt::First })
     }
 
     /// Returns the next message as `next_fast` does, for slots with areas.

@@ -17,6 +17,8 @@ pub struct Next(NextKind);
 
 #[derive(Debug)]
 enum NextKind {
+    /// A message of [`Reader::find_fast`].
+    Fast(Header),
     Message(Header),
     Gap(Gap),
     Closed,
@@ -42,6 +44,9 @@ impl<M: Message> Subscription<M> {
             return Poll::Pending;
         }
         self.reader.settle();
+        if let Some(header) = self.reader.find_fast() {
+            return Poll::Ready(Next(NextKind::Fast(header)));
+        }
         Poll::Ready(Next(match self.reader.find_or_park(context) {
             Found::Message(header) => NextKind::Message(header),
             Found::Gap(gap) => NextKind::Gap(gap),
@@ -52,8 +57,9 @@ impl<M: Message> Subscription<M> {
 
     /// Takes what [`poll_next`](Subscription::poll_next) has just found. Returns `None` at the end.
     pub fn view(&mut self, next: Next) -> Option<Delivery<M::View<'_>>> {
-        let header = match next.0 {
-            NextKind::Message(header) => header,
+        let (header, is_fast) = match next.0 {
+            NextKind::Fast(header) => (header, true),
+            NextKind::Message(header) => (header, false),
             NextKind::Gap(gap) => return Some(Delivery::Gap(gap)),
             NextKind::Closed => return None,
         };
@@ -61,10 +67,13 @@ impl<M: Message> Subscription<M> {
         if !bytes.is_some_and(|bytes| view::<M>(bytes).is_ok()) {
             return Some(Delivery::Gap(self.reader.reject(header)));
         }
-        self.reader.take(header);
+        match is_fast {
+            true => self.reader.take_fast(),
+            false => self.reader.take(header),
+        }
         let Header { sequence, redelivered, .. } = header;
         let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
-        // SAFETY: these are the bytes that `view` has accepted: `take` changes neither a copy, nor
+        // SAFETY: these are the bytes that `view` has accepted: taking changes neither a copy, nor
         // where in the ring a gating reader is, whose message stays there until `settle`.
         let message = unsafe { view_checked::<M>(self.reader.bytes(header)?) };
         Some(Delivery::Msg(Received { message, sequence, attempt }))

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use mycelium_core::EncodeError;
 use mycelium_core::doorbell::announce;
-use mycelium_core::message::{Message, encode, encoded_len};
+use mycelium_core::message::{Message, encode_exact, encoded_len};
 use mycelium_core::ring::broadcast::{ArenaWriter, Broadcast, Producer};
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
@@ -191,6 +191,22 @@ impl Writer {
 
     /// Appends a message that is not fixed, or returns why not.
     fn push_into_arena(&mut self, words: &[usize], length: usize) -> Result<(), NotPushed> {
+        if !self.area.is_present()
+            && let Writer { producer: Some(producer), arena: Some(arena), .. } = self
+            && arena.try_push(producer, words, length).is_ok()
+        {
+            if arena.claimed().wrapping_sub(self.note_at).cast_signed() >= 0 {
+                self.note_arena();
+            }
+            self.count();
+            return Ok(());
+        }
+        self.push_into_arena_slow(words, length)
+    }
+
+    /// Appends a message with an area, or of a topic with fast handlers, or to a full ring.
+    #[cold]
+    fn push_into_arena_slow(&mut self, words: &[usize], length: usize) -> Result<(), NotPushed> {
         let Writer { producer, handled, arena, state, blocked_by, .. } = self;
         let Some((producer, arena)) = end_of(producer, handled).zip(arena.as_mut()) else {
             return Ok(());
@@ -284,7 +300,7 @@ impl Writer {
         if let Some(last) = room.last_mut() {
             *last = 0;
         }
-        encode(message, room.as_mut_bytes())?;
+        encode_exact(message, &mut room.as_mut_bytes()[..length]);
         let pushed = push(self, room, length);
         self.encoded = words;
         Ok(pushed)
