@@ -309,12 +309,27 @@ pub fn view<M: Message>(bytes: &[u8]) -> Result<M::View<'_>, DecodeError> {
 ///
 /// # Safety
 ///
-/// [`view`] has accepted these bytes, at this address, as a message of this type.
+/// [`view`] would accept these bytes: it has, or they were encoded in this process from a message
+/// with this digest, and begin at a multiple of 8.
 #[inline]
 #[allow(unsafe_code)]
 pub unsafe fn view_checked<M: Message>(bytes: &[u8]) -> M::View<'_> {
+    debug_assert!(view::<M>(bytes).is_ok(), "the bytes are those of a message");
     // SAFETY: this function's contract.
     unsafe { M::view(Checked::new(bytes), 0) }
+}
+
+/// Decodes a checked message.
+///
+/// # Safety
+///
+/// As [`view_checked`].
+#[inline]
+#[allow(unsafe_code)]
+pub unsafe fn decode_checked<M: Message>(bytes: &[u8]) -> M {
+    debug_assert!(view::<M>(bytes).is_ok(), "the bytes are those of a message");
+    // SAFETY: this function's contract.
+    unsafe { M::read(Checked::new(bytes), 0) }
 }
 
 /// Checks the bytes and borrows a fixed message in place.

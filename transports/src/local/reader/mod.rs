@@ -406,6 +406,13 @@ impl Reader {
         Some(Header { edge: self.turn, sequence, redelivered: false })
     }
 
+    /// Whether the bytes of a message that was found need no check, because this process has encoded
+    /// them, and nobody else can write to them.
+    #[inline]
+    pub(crate) fn is_own(&self, header: Header) -> bool {
+        self.edges[header.edge].is_own()
+    }
+
     /// Takes the message of [`peek_fast`](Self::peek_fast).
     #[inline(always)]
     pub(crate) fn take_fast(&mut self) {

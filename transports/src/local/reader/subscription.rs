@@ -292,15 +292,6 @@ impl<M: Message> Subscription<M> {
         Some(Received { message, sequence, attempt: Attempt::First })
     }
 
-    /// Returns the next message as `next_fast` does, if it is not fixed.
-    #[inline(never)]
-    fn next_in_arena(&mut self) -> Option<Received<M>> {
-        let header = self.reader.find_fast()?;
-        let message = decode::<M>(self.reader.bytes(header)?).ok()?;
-        self.reader.take_fast();
-        Some(Received { message, sequence: header.sequence, attempt: Attempt::First })
-    }
-
     /// Returns the next message as `next_fast` does, for slots with areas.
     #[cold]
     #[inline(never)]

@@ -5,7 +5,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use mycelium_core::message::{Message, view, view_checked};
+use mycelium_core::message::{Message, decode, decode_checked, view, view_checked};
 
 use super::subscription::Subscription;
 use super::{Found, Header};
@@ -25,6 +25,22 @@ enum NextKind {
 }
 
 impl<M: Message> Subscription<M> {
+    /// Returns the next message, in the common case, if messages are not fixed. If it returns `None`,
+    /// call the reader, which may still have a message.
+    #[inline(never)]
+    pub(super) fn next_in_arena(&mut self) -> Option<Received<M>> {
+        let header = self.reader.find_fast()?;
+        let message = if self.reader.is_own(header) {
+            // SAFETY: a publisher of this process has encoded these bytes from a message with the
+            // digest of the topic.
+            unsafe { decode_checked::<M>(self.reader.bytes(header)?) }
+        } else {
+            decode::<M>(self.reader.bytes(header)?).ok()?
+        };
+        self.reader.take_fast();
+        Some(Received { message, sequence: header.sequence, attempt: Attempt::First })
+    }
+
     /// Receives as [`recv`](Subscription::recv) does, but decodes nothing: the message is read in
     /// place. For a fixed message this is `&M`, otherwise its view, with a method for each field.
     ///
@@ -63,9 +79,11 @@ impl<M: Message> Subscription<M> {
             NextKind::Gap(gap) => return Some(Delivery::Gap(gap)),
             NextKind::Closed => return None,
         };
-        let bytes = self.reader.bytes(header);
-        if !bytes.is_some_and(|bytes| view::<M>(bytes).is_ok()) {
-            return Some(Delivery::Gap(self.reader.reject(header)));
+        if !self.reader.is_own(header) {
+            let bytes = self.reader.bytes(header);
+            if !bytes.is_some_and(|bytes| view::<M>(bytes).is_ok()) {
+                return Some(Delivery::Gap(self.reader.reject(header)));
+            }
         }
         match is_fast {
             true => self.reader.take_fast(),
@@ -73,7 +91,8 @@ impl<M: Message> Subscription<M> {
         }
         let Header { sequence, redelivered, .. } = header;
         let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
-        // SAFETY: these are the bytes that `view` has accepted: taking changes neither a copy, nor
+        // SAFETY: a publisher of this process has encoded these bytes from a message with the digest
+        // of the topic. Or they are those that `view` has accepted: taking changes neither a copy, nor
         // where in the ring a gating reader is, whose message stays there until `settle`.
         let message = unsafe { view_checked::<M>(self.reader.bytes(header)?) };
         Some(Delivery::Msg(Received { message, sequence, attempt }))

@@ -92,6 +92,14 @@ impl Edge {
         self.consumer.borrows()
     }
 
+    /// Whether the bytes of messages are as this process has encoded them: its publisher is here,
+    /// and no other process can write to the ring.
+    #[inline]
+    pub(crate) fn is_own(&self) -> bool {
+        let is_private = || self.publisher.ring.storage().imports().is_none();
+        matches!(self.publisher.origin, Origin::Local) && self.lends() && is_private()
+    }
+
     /// Whether the subscription must always check this edge, because its publisher does not
     /// announce messages.
     pub(crate) fn is_silent(&self) -> bool {
