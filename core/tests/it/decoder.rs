@@ -64,10 +64,7 @@ type Pair = (String, Option<String>);
 
 /// Makes a random message, and another one with some of its bytes changed.
 fn pair<M: Message + Shape>(random: &mut Random) -> [Pair; 2] {
-    let choices: Vec<_> = (0..random.below(150)).map(|_| random.below(256) as u8).collect();
-    let value = M::build(&mut Steps(&choices));
-    let mut words = vec![0_u64; encoded_len(&value).map_or(0, |len| len.div_ceil(8))];
-    let len = encode(&value, words.as_mut_bytes()).expect("a short message");
+    let (mut words, len) = built::<M>(random);
     let whole = line::<M>(&words.as_bytes()[..len]);
     let bytes = words.as_mut_bytes();
     for _ in 0..=random.below(2) {
@@ -75,6 +72,15 @@ fn pair<M: Message + Shape>(random: &mut Random) -> [Pair; 2] {
     }
     let len = if random.below(8) == 0 { random.below(len + 1) } else { len };
     [whole, line::<M>(&bytes[..len])]
+}
+
+/// Returns the encoding of a random message, aligned, and its length.
+pub(crate) fn built<M: Message + Shape>(random: &mut Random) -> (Vec<u64>, usize) {
+    let choices: Vec<_> = (0..random.below(150)).map(|_| random.below(256) as u8).collect();
+    let value = M::build(&mut Steps(&choices));
+    let mut words = vec![0_u64; encoded_len(&value).expect("a short message").div_ceil(8)];
+    let len = encode(&value, words.as_mut_bytes()).expect("a short message");
+    (words, len)
 }
 
 fn line<M: Message + Shape>(bytes: &[u8]) -> Pair {
@@ -91,11 +97,11 @@ fn line<M: Message + Shape>(bytes: &[u8]) -> Pair {
 }
 
 /// Random numbers.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     /// Returns a number below `end`.
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -8,6 +8,8 @@ mod broadcast_edges;
 mod channel;
 mod channel_futures;
 #[cfg(all(target_endian = "little", not(miri)))]
+mod client;
+#[cfg(all(target_endian = "little", not(miri)))]
 mod decoder;
 #[cfg(target_endian = "little")]
 mod defects;
