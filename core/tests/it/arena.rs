@@ -9,6 +9,7 @@ use mycelium_core::ring::broadcast::{
     ArenaWriter, Broadcast, CONTENT, Consumer, HeapStorage, Layout, Peek, Producer,
 };
 use proptest::prelude::*;
+use zerocopy::IntoBytes;
 
 use crate::cases::cases;
 
@@ -169,5 +170,50 @@ fn an_observer_never_reads_a_mixture() {
             }
         }
         assert_eq!(next, count);
+    });
+}
+
+/// Gating readers join and leave while the arena wraps: each gets every message from its start on,
+/// whole, in place or as a copy.
+#[test]
+fn a_reader_that_joins_is_never_lapped() {
+    let (ring, mut producer, mut arena) = ring(8, 64);
+    let joins = if cfg!(miri) { 20 } else { 5_000 };
+    let is_over = Arc::new(());
+    thread::scope(|scope| {
+        let still_runs = Arc::downgrade(&is_over);
+        scope.spawn(move || {
+            let mut number = 0;
+            while still_runs.strong_count() > 0 {
+                let words = number % 33;
+                match arena.try_push(&mut producer, &message(number, words), words * WORD) {
+                    Ok(_) => number += 1,
+                    Err(_) => thread::yield_now(),
+                }
+            }
+        });
+        for join in 0..joins {
+            let mut reader = Broadcast::gating(ring.clone()).unwrap();
+            let mut taken = 0;
+            while taken < 4 {
+                let next = reader.cursor();
+                let expected = message(next, next % 33);
+                if join % 2 == 0 {
+                    let Some(body) = reader.front_body() else { continue };
+                    assert_eq!(body, expected.as_bytes());
+                } else {
+                    match read(&mut reader) {
+                        Ok(found) => assert_eq!(found, (next, expected)),
+                        Err(found) => {
+                            assert_eq!(found, Peek::Empty);
+                            continue;
+                        }
+                    }
+                }
+                reader.advance_by(1);
+                taken += 1;
+            }
+        }
+        drop(is_over);
     });
 }
