@@ -1,6 +1,12 @@
 //! The tests of the core, except those of the compiler's messages (`tests/ui.rs`): a module for each
 //! part.
 
+// First, because of its macro.
+#[cfg(all(target_endian = "little", not(miri)))]
+#[macro_use]
+#[path = "../shapes/mod.rs"]
+mod shapes;
+
 mod arena;
 mod borrowed;
 mod broadcast;
@@ -41,7 +47,4 @@ mod cases;
 mod pages;
 #[cfg(target_endian = "little")]
 mod pair;
-#[cfg(all(target_endian = "little", not(miri)))]
-#[path = "../shapes/mod.rs"]
-mod shapes;
 mod sides;

@@ -136,7 +136,7 @@ fn a_message_of_any_shape_is_read_as_it_was_written() {
 fn every_byte_of_an_encoding_matters() {
     let order = order();
     let (words, len) = bytes(&order);
-    for place in 0..len {
+    for place in (0..len).step_by(if cfg!(miri) { 19 } else { 1 }) {
         for flip in [1, 2, 0x80, 0xff] {
             let mut words = words.clone();
             as_bytes_mut(&mut words)[place] ^= flip;
@@ -148,7 +148,7 @@ fn every_byte_of_an_encoding_matters() {
             }
         }
     }
-    for short in 0..len {
+    for short in (0..len).step_by(if cfg!(miri) { 19 } else { 1 }) {
         assert!(decode::<Order>(&as_bytes(&words)[..short]).is_err(), "{short} bytes");
     }
     let mut longer = words.clone();
