@@ -1,6 +1,6 @@
 //! Dead letters: messages about messages that could not be handled.
 
-use mycelium_core::{FixedStr, FixedVec};
+use mycelium_core::{FixedStr, Message};
 use mycelium_macros::message;
 use mycelium_transports::local::Undelivered;
 
@@ -9,9 +9,9 @@ use mycelium_transports::local::Undelivered;
 /// `None` when all other services of the node have ended and the node's links have delivered all
 /// sent messages.
 ///
-/// Texts and payloads that are too long for their fields are truncated. `length` is the full length
-/// of the payload.
-#[message(topic = "mycelium.dead-letters")]
+/// Texts that are too long for their fields are truncated, and so are payloads of almost 2 MiB and
+/// more. `length` is the full length of the payload.
+#[message(topic = "mycelium.dead-letters", max = "2 MiB")]
 #[derive(Debug)]
 pub struct DeadLetter {
     /// The epoch of the publisher: the number that identifies its start.
@@ -29,13 +29,25 @@ pub struct DeadLetter {
     /// The subscription that could not handle the message.
     pub reader: FixedStr<62>,
     /// The bytes of the message.
-    pub payload: FixedVec<u8, 1024>,
+    pub payload: Vec<u8>,
 }
 
-impl From<&Undelivered> for DeadLetter {
-    fn from(undelivered: &Undelivered) -> DeadLetter {
+/// More than the bytes of a dead letter beside its payload.
+const REST: usize = 512;
+/// The most bytes of the arena of one writer of dead letters.
+const ARENA: usize = 4 << 20;
+
+impl DeadLetter {
+    /// Returns the longest dead letter in a node whose messages have at most `longest` bytes, and
+    /// the size of the arena for them.
+    pub(crate) fn sizes(longest: usize) -> (usize, usize) {
+        let longest = longest.saturating_add(REST).min(DeadLetter::MAX);
+        (longest, longest.saturating_mul(16).min(ARENA))
+    }
+
+    /// Creates a dead letter of at most `longest` bytes.
+    pub(crate) fn new(undelivered: &Undelivered, longest: usize) -> DeadLetter {
         let bytes = &undelivered.payload;
-        let payload = FixedVec::from_slice(&bytes[..bytes.len().min(1024)]).unwrap_or_default();
         DeadLetter {
             epoch: undelivered.epoch,
             sequence: undelivered.sequence,
@@ -44,7 +56,7 @@ impl From<&Undelivered> for DeadLetter {
             topic: cut(&undelivered.topic),
             publisher: cut(&undelivered.publisher),
             reader: cut(&undelivered.reader),
-            payload,
+            payload: bytes[..bytes.len().min(longest.saturating_sub(REST))].to_vec(),
         }
     }
 }

@@ -127,6 +127,8 @@ impl Plan {
                 planned.remote_publishers += 1;
             }
         }
+        let longest = topics.iter().filter(|(topic, _)| ***topic != *DeadLetter::TOPIC);
+        let longest = longest.map(|(_, planned)| planned.schema.longest).max().unwrap_or_default();
         let in_memory = |peer: &str| carriers.in_memory(peer);
         let mut gating = BTreeMap::<&str, usize>::new();
         let reads = services.iter().flat_map(|(_, ports)| &ports.reads);
@@ -136,6 +138,9 @@ impl Plan {
         for (topic, planned) in &mut topics {
             let local = gating.get(&**topic).copied().unwrap_or_default();
             let settings = settings.of(topic);
+            if **topic == *DeadLetter::TOPIC {
+                (planned.schema.longest, planned.schema.arena) = DeadLetter::sizes(longest);
+            }
             planned.schema.arena = arena(settings, topology, topic, &planned.schema)?;
             planned.capacity = capacity(settings, &links, &peer_topics, topic, &planned.schema);
             let in_memory = |peer: &str| in_memory(peer) && !settings.stays_on_socket();

@@ -69,7 +69,7 @@ impl DeadLetterWriter {
             self.publisher = topics.publisher(DeadLetter::TOPIC, service).ok().map(Box::new);
         }
         if let Some(publisher) = &mut self.publisher {
-            let _ = publisher.try_emit(DeadLetter::from(undelivered));
+            let _ = publisher.try_emit(DeadLetter::new(undelivered, topics.longest_letter()));
         }
     }
 }
@@ -263,8 +263,13 @@ impl Topics {
         {
             // If the ring of dead letters is full, this one is lost; the log and the counters still
             // record it.
-            let _ = dead_letters.try_emit(DeadLetter::from(undelivered));
+            let _ = dead_letters.try_emit(DeadLetter::new(undelivered, self.longest_letter()));
         }
+    }
+
+    /// Returns the most bytes of a dead letter.
+    fn longest_letter(&self) -> usize {
+        self.plan.topics.get(DeadLetter::TOPIC).map_or(0, |planned| planned.schema.longest)
     }
 
     /// Returns the writer of a service's dead letters. It creates no ring before the first one.

@@ -6,7 +6,8 @@ use std::sync::mpsc::{Sender, channel};
 
 use mycelium::subscribe::Received;
 use mycelium::supervision::Kept;
-use mycelium::{Context, Delivery, Error, Node, Result, Subscription, service};
+use mycelium::{Context, Delivery, Error, Node, Result, Subscription, message, service};
+use mycelium_core::decode;
 
 use crate::node::services::{
     Number, Source, conserved, patient, pipeline, run, squares, undertaker,
@@ -59,9 +60,59 @@ async fn a_message_that_always_fails_becomes_a_dead_letter_and_the_rest_arrives(
     let letter = letters.recv().unwrap();
     assert_eq!((letter.topic.as_str(), letter.sequence, letter.type_id), ("numbers", 4, 1));
     assert_eq!((letter.reader.as_str(), letter.publisher.as_str()), ("Squarer", "Source"));
-    assert_eq!(letter.payload.as_slice(), 4u64.to_le_bytes());
+    assert_eq!(letter.payload, 4u64.to_le_bytes());
     assert!(letters.try_recv().is_err(), "one letter");
     conserved(&report.counters);
+}
+
+#[message(topic = "notes", id = 77, max = "3 MiB")]
+struct Note {
+    text: String,
+}
+
+/// Emits a note of each of these lengths.
+struct Author(&'static [usize]);
+
+#[service(emits(Note))]
+impl Author {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for length in self.0 {
+            ctx.emit(Note { text: "t".repeat(*length) }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Fails at each note.
+struct Critic;
+
+#[service(reads(Note))]
+impl Critic {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut notes = ctx.subscribe::<Note>()?;
+        match notes.recv().await {
+            Some(Delivery::Msg(_)) => Err(Error::msg("no")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dead_letter_has_the_whole_message() {
+    let (sender, letters) = channel();
+    let builder = Node::builder("main")
+        .topology(patient(&["Critic"]))
+        .service(|| Author(&[3, 2_000, 1_000_000, 2_500_000]))
+        .service(|| Critic)
+        .service(move || undertaker(&sender));
+    run(builder).await;
+    let letters: Vec<_> = letters.iter().collect();
+    let lengths: Vec<_> =
+        letters.iter().map(|letter| (letter.length, letter.payload.len())).collect();
+    // The body begins behind its place and its length; one that is too long is truncated.
+    assert_eq!(lengths[..3], [11, 2_008, 1_000_008].map(|length| (length, length as usize)));
+    assert_eq!(lengths[3], (2_500_008, (2 << 20) - 512));
+    assert_eq!(decode::<Note>(&letters[2].payload).unwrap().text.len(), 1_000_000);
 }
 
 #[tokio::test]
