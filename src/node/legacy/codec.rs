@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mycelium_core::{Message, decode, encode, encoded_len};
+use mycelium_core::{Fixed, Message, decode};
 
 /// Creates a message from a payload, or returns why this is impossible.
 type Decode<M> = dyn Fn(&[u8]) -> Result<M, String> + Send + Sync;
@@ -52,9 +52,21 @@ pub struct LegacyCodec<M> {
     encode: Box<Encode<M>>,
 }
 
-impl<M: Message> LegacyCodec<M> {
+impl<M: Message + Fixed> LegacyCodec<M> {
     /// Creates a codec whose payload has the same bytes as the message. A payload with another
-    /// length or an invalid value is refused.
+    /// length or an invalid value is refused. Only for messages of one size: the original system
+    /// knows no other bytes. Others need [`new`](LegacyCodec::new):
+    ///
+    /// ```compile_fail,E0277
+    /// # use mycelium::legacy::LegacyCodec;
+    /// # use mycelium::message;
+    /// #[message(topic = "notes", id = 2)]
+    /// struct Note {
+    ///     text: String,
+    /// }
+    ///
+    /// let codec = LegacyCodec::<Note>::same_bytes();
+    /// ```
     ///
     /// ```
     /// use mycelium::legacy::LegacyCodec;
@@ -76,15 +88,12 @@ impl<M: Message> LegacyCodec<M> {
     pub fn same_bytes() -> LegacyCodec<M> {
         LegacyCodec {
             decode: Box::new(|payload| decode::<M>(payload).map_err(|error| error.to_string())),
-            encode: Box::new(|message, payload| {
-                // One that is too long was refused when it was sent.
-                let end = payload.len();
-                payload.resize(end + encoded_len(message).unwrap_or_default(), 0);
-                _ = encode(message, &mut payload[end..]);
-            }),
+            encode: Box::new(|message, payload| payload.extend_from_slice(message.encoded())),
         }
     }
+}
 
+impl<M: Message> LegacyCodec<M> {
     /// Creates a codec that converts the payload. `decode` runs for each received frame, and may
     /// get any bytes; its error is logged. `encode` writes the payload of a message into an empty
     /// buffer; it runs once for each message, for all clients.
