@@ -217,6 +217,12 @@ impl Unit {
         1 + ((length as u64).saturating_sub(1) >> self.bits)
     }
 
+    /// Returns the most bytes of a message that uses this credit.
+    pub(super) fn longest(self, credit: u32) -> u32 {
+        let bytes = u64::from(credit).checked_shl(self.bits.into());
+        bytes.and_then(|bytes| u32::try_from(bytes).ok()).unwrap_or(u32::MAX)
+    }
+
     /// Returns how many messages of `length` bytes this credit is enough for.
     #[inline]
     pub(super) fn messages(self, credit: u64, length: usize) -> u64 {

@@ -93,7 +93,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let confirmed = if known.is_some() { first.saturating_sub(1) } else { first };
         let (next, sent, state, open) = (first, 0, OutgoingState::Live, None);
         let stream =
-            Outgoing { export, type_id, next, confirmed, granted, sent, unit, state, open };
+            Outgoing { export, type_id, next, confirmed, window, granted, sent, unit, state, open };
         self.outgoing.insert(number, stream).ok_or(SendError::Streams { limit })
     }
 

@@ -1,10 +1,10 @@
 //! Topics whose messages have another layout at the other side.
 
 use futures_util::io::AsyncWriteExt;
-use mycelium_core::Message;
+use mycelium_core::{Message, message};
 use mycelium_executor::{Executor, Stream};
 use mycelium_transports::endpoint::unix::BoundSocket;
-use mycelium_transports::local::Policy;
+use mycelium_transports::local::{Delivery, GapReason, Policy};
 use tokio::task::JoinHandle;
 
 use crate::links::harness::{
@@ -12,8 +12,20 @@ use crate::links::harness::{
     over_each_carrier, say, served, sides_over, subscribe, until, within,
 };
 
+/// Messages of one layout, of which two programs allow different lengths.
+#[message(topic = "numbers", id = 1, max = "1 MiB")]
+struct Long {
+    text: String,
+}
+
+#[message(topic = "numbers", id = 1)]
+struct Short {
+    text: String,
+}
+
 over_each_carrier! {
     #[tokio::test]
+    messages_that_are_too_long_for_one_side_are_a_gap_there;
     both_sides_report_a_mismatch_and_the_reader_names_the_field;
 }
 
@@ -25,6 +37,38 @@ async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
             return payload;
         }
     }
+}
+
+async fn messages_that_are_too_long_for_one_side_are_a_gap_there(carrier: Carrier) {
+    let (dir, mut there, mut here) = sides_over(carrier, "layouts-max", 64);
+    there.carry::<Long>(64);
+    here.carry::<Short>(64);
+    let serving = there.serve(there.exports_for("here", Policy::Block), dir.place());
+    let mut texts = here.numbers.subscribe::<Short>("reader", Policy::Block).unwrap();
+    let mut publisher = there.numbers.publisher::<Long>("publisher", 7).unwrap();
+    let reading = here.read("there", dir.place(), Policy::Block);
+    here.notices.until("up", "").await;
+    within("the reader counts", there.control.ready()).await;
+    // In one frame, in fragments, and longer than the window of the reader.
+    let lengths = [3, 65_528, 65_529, 100_000, 7, 150_000, 600_000, 8];
+    for length in lengths {
+        within("room", publisher.emit(Long { text: "t".repeat(length) })).await.unwrap();
+    }
+    let mut found = Vec::new();
+    while found.len() < lengths.len() {
+        match within("a message or a gap", texts.recv()).await.unwrap() {
+            Delivery::Msg(short) => found.push(Some(short.text.len())),
+            Delivery::Gap(gap) => {
+                assert_eq!(gap.reason, GapReason::Undecodable);
+                found.extend((0..gap.count).map(|_| None));
+            }
+        }
+    }
+    let expected = [Some(3), Some(65_528), None, None, Some(7), None, None, Some(8)];
+    assert_eq!(found, expected);
+    assert_eq!((here.notices.count("down", ""), there.notices.count("down", "")), (0, 0));
+    drop(publisher);
+    end(&[&there, &here], [serving, reading]).await;
 }
 
 async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Carrier) {

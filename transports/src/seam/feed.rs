@@ -275,6 +275,13 @@ impl Feed {
         if schema.is_fixed { schema.size } else { schema.longest }
     }
 
+    /// Returns whether a message of this number of bytes is only too long: its publisher may have
+    /// another limit.
+    #[must_use]
+    pub fn is_too_long(&self, bytes: usize) -> bool {
+        !self.writer.topic.schema().is_fixed && bytes > self.message_bytes()
+    }
+
     /// Returns whether a message of the topic may have this number of bytes.
     #[must_use]
     pub fn accepts(&self, bytes: usize) -> bool {

@@ -373,6 +373,8 @@ pub(super) struct Outgoing {
     pub(super) next: u64,
     /// The peer has confirmed the messages before this sequence.
     pub(super) confirmed: u64,
+    /// The credit of the stream while all of its messages are taken.
+    pub(super) window: u32,
     /// The total credit that messages may use on this connection.
     pub(super) granted: u64,
     /// The credit that messages have used on this connection.
@@ -392,9 +394,18 @@ impl Outgoing {
             return Err(SendError::Exhausted);
         }
         if self.sent + self.unit.cost(length) > self.granted {
-            return Err(SendError::Credit);
+            return Err(self.no_credit(length));
         }
         Ok(())
+    }
+
+    /// Returns the error of a message for which there is no credit, or never will be.
+    #[cold]
+    fn no_credit(&self, length: usize) -> SendError {
+        if self.unit.cost(length) <= u64::from(self.window) {
+            return SendError::Credit;
+        }
+        SendError::TooLong { length, limit: self.unit.longest(self.window) }
     }
 
     /// Checks that frames of messages may be sent.

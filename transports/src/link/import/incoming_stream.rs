@@ -196,7 +196,17 @@ impl IncomingStream {
         self.use_credit(1, frame.payload().len());
         self.redelivered = frame.is_redelivered();
         let pushed = self.publisher.push_with(frame.payload(), self.redelivered, metadata);
-        pushed.map_err(|_| CloseReason::Protocol)
+        pushed.or_else(|_| self.skip_too_long(frame.payload().len()))
+    }
+
+    /// Skips a message that is longer than those of this program, which have another `max`.
+    #[cold]
+    fn skip_too_long(&mut self, length: usize) -> Result<(), CloseReason> {
+        if !self.publisher.is_too_long(length) {
+            return Err(CloseReason::Protocol);
+        }
+        self.publisher.skip(1, GapReason::Undecodable);
+        Ok(())
     }
 
     /// Puts the messages of a run into the ring, as [`push`](IncomingStream::push) does for one.
@@ -217,7 +227,12 @@ impl IncomingStream {
     ) -> Result<bool, CloseReason> {
         let total = fragment.total as usize;
         if !self.publisher.accepts(total) {
-            return Err(CloseReason::Protocol);
+            let is_last = fragment.offset as usize + frame.payload().len() >= total;
+            if is_last || !self.publisher.is_too_long(total) {
+                self.use_credit(1, total);
+                self.skip_too_long(total)?;
+            }
+            return Ok(is_last);
         }
         if fragment.offset == 0 {
             (self.redelivered, self.metadata) = (frame.is_redelivered(), metadata);
