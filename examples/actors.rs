@@ -321,7 +321,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     println!("--- an account is closed ---");
     let mut dave = actors.by_name::<Account>("dave")?;
-    let balance = dave.ask(Question { night: 0 }).await?.balance;
+    let balance = dave.ask(Question).await?.balance;
     teller.tell(Transfer { number: 300, from: "dave", to: "alice", cents: balance }).await?;
     when_idle(&mut teller).await?;
     // The account handles the messages in its mailbox, and ends.
