@@ -197,7 +197,7 @@ impl<T, Q: Clone, R: Clone> Awaiting<T, Q, R> {
         let read = |reply: *const MaybeUninit<R>| {
             // SAFETY: the other side has written it before REPLIED, and nobody writes it before the
             // next `open`. With EMPTIED set, nothing reads or drops it again.
-            unsafe { (*reply).assume_init_read() }
+            unsafe { reply.cast::<R>().read() }
         };
         // SAFETY: as above.
         Some(unsafe { self.0.reply.with(read) })
@@ -286,9 +286,13 @@ impl<T, Q: Clone, R: Clone> Replying<T, Q, R> {
         if needs_drop::<R>()
             && let Err(this) = &ended
         {
-            // SAFETY: the reply was written above, and nobody else reads it, because the state does
-            // not become REPLIED any more.
-            unsafe { this.0.reply.with_mut(|place| (*place).assume_init_drop()) };
+            let drop_reply = |place: &mut MaybeUninit<R>| {
+                // SAFETY: the reply was written above, and nobody else reads it, because the state
+                // does not become REPLIED any more.
+                unsafe { place.assume_init_drop() };
+            };
+            // SAFETY: as above.
+            unsafe { this.0.reply.with_mut(drop_reply) };
         }
         ended
     }
@@ -436,13 +440,21 @@ impl<T, Q, R> Slot<T, Q, R> {
         // Before the drops, so that nothing is dropped twice if one of them panics.
         self.word.store(word & !FULL | EMPTIED, Ordering::Relaxed);
         if word & STATE == REPLIED && word & EMPTIED == 0 {
-            // SAFETY: the reply was written before REPLIED, and was not moved out. Nobody else uses
-            // the cell (this function's contract).
-            unsafe { self.reply.with_mut(|place| (*place).assume_init_drop()) };
+            let drop_reply = |place: &mut MaybeUninit<R>| {
+                // SAFETY: the reply was written before REPLIED, and was not moved out. Nobody else
+                // uses the cell (this function's contract).
+                unsafe { place.assume_init_drop() };
+            };
+            // SAFETY: as above.
+            unsafe { self.reply.with_mut(drop_reply) };
         }
         if word & FULL != 0 {
-            // SAFETY: `open` has written the request. Nobody else uses the cell, as above.
-            unsafe { self.request.with_mut(|place| (*place).assume_init_drop()) };
+            let drop_request = |place: &mut MaybeUninit<Q>| {
+                // SAFETY: `open` has written the request. Nobody else uses the cell, as above.
+                unsafe { place.assume_init_drop() };
+            };
+            // SAFETY: as above.
+            unsafe { self.request.with_mut(drop_request) };
         }
     }
 

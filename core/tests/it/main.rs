@@ -4,7 +4,7 @@
 // First, because of its macro.
 #[cfg(all(target_endian = "little", not(miri)))]
 #[macro_use]
-#[path = "../shapes/mod.rs"]
+#[path = "../../../fuzz/bodies/src/shapes.rs"]
 mod shapes;
 
 mod arena;

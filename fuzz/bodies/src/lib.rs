@@ -12,7 +12,6 @@ mod heap;
 mod legacy;
 mod link;
 mod region;
-#[path = "../../../core/tests/shapes/mod.rs"]
 #[allow(dead_code, reason = "only the core's tests need JSON")]
 mod shapes;
 mod untyped;

@@ -96,7 +96,7 @@ impl Sample for Filled {
 
     fn probe(self) -> Probe {
         let probe = Probe { publisher: self.publisher, number: self.number };
-        assert_eq!(Filled::of(probe.clone()), self, "the message is whole");
+        assert_eq!(Filled::of(probe), self, "the message is whole");
         probe
     }
 }

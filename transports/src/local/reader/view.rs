@@ -81,7 +81,7 @@ impl<M: Message> Subscription<M> {
         };
         if !self.reader.is_own(header) {
             let bytes = self.reader.bytes(header);
-            if !bytes.is_some_and(|bytes| view::<M>(bytes).is_ok()) {
+            if bytes.is_none_or(|bytes| view::<M>(bytes).is_err()) {
                 return Some(Delivery::Gap(self.reader.reject(header)));
             }
         }
