@@ -504,9 +504,9 @@ pub mod actors {
 pub mod emit {
     pub use mycelium_transports::local::{BatchError, EmitError, HandlerFailure, Refusal};
 
-    pub use crate::service::emit::Emit;
     pub use crate::service::emit::batch::EmitBatch;
     pub use crate::service::emit::emitter::Emitter;
+    pub use crate::service::emit::emitter::{Emit, EmitRef};
     pub use crate::service::emit::traced::EmitTraced;
     pub use crate::service::emit::within::EmitWithin;
 }

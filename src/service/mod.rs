@@ -37,10 +37,10 @@ use crate::observe::metrics::Metrics;
 #[cfg(feature = "metrics")]
 use crate::observe::metrics::Registered;
 use crate::service::course::Course;
+use crate::service::emit::Waits;
 use crate::service::emit::batch::EmitBatch;
-use crate::service::emit::emitter::Emitter;
+use crate::service::emit::emitter::{EmitRef, Emitter};
 use crate::service::emit::traced::Passing;
-use crate::service::emit::{EmitRef, Waits};
 use crate::service::port::{
     Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
 };

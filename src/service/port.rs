@@ -15,7 +15,7 @@ use crate::error::BuildError;
 use crate::inbox::Inbox;
 use crate::inbox::request::{Answering, Requester};
 use crate::plan::Ports;
-use crate::service::emit::Emit;
+use crate::service::emit::emitter::Emit;
 use crate::service::wiring::Wiring;
 
 /// A type with `#[service]`: its name and its ports.

@@ -247,7 +247,7 @@ fn struct_impls(
                 #[inline]
                 fn encode(&self, at: usize, message: &mut #root::__private::Encoder<'_>) {
                     if Self::IS_FIXED && !Self::HAS_UNUSED {
-                        return message.fixed(at, self);
+                        return #root::__private::encode_fixed(message, at, self);
                     }
                     #(#root::Field::encode(&self.#kept_idents, at + #kept_places, message);)*
                 }

@@ -1,5 +1,7 @@
 //! [`FixedVec`]: a list that is stored in place.
 
+#![allow(unsafe_code)]
+
 use core::{
     fmt,
     hash::{Hash, Hasher},
@@ -9,8 +11,12 @@ use core::{
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes, Unalign, Unaligned};
 
-use super::{ItemCount, NoRoom, TooMany};
-use crate::message::Fixed;
+use super::{COUNT, ItemCount, NoRoom, TooMany, count_of};
+use crate::{
+    descriptor::FieldType,
+    error::Invalid,
+    message::{Bodies, Checked, Encoder, Field, Fixed, IsFixed},
+};
 
 /// A list of at most `N` items, stored in place: a `u16` count, then room for `N` items, without
 /// alignment. `N` is at most 65535.
@@ -204,4 +210,52 @@ impl<T: Fixed + Hash, const N: usize> Hash for FixedVec<T, N> {
         self.len().hash(state);
         self.iter().for_each(|item| item.hash(state));
     }
+}
+
+// SAFETY: every item is checked, also those that are not in use; there is no padding, because the
+// type has no alignment.
+unsafe impl<T: Fixed, const N: usize> Field for FixedVec<T, N> {
+    const TYPE: FieldType = {
+        let () = Self::FITS;
+        FieldType::List { item: &T::TYPE, capacity: N }
+    };
+    const SIZE: usize = COUNT + N * T::SIZE;
+    const ALIGN: usize = 1;
+    const HAS_UNUSED: bool = true;
+    type Form = IsFixed<true>;
+    type View<'a> = &'a Self;
+
+    #[inline]
+    fn encode(&self, at: usize, message: &mut Encoder<'_>) {
+        message.write(at, &(self.len() as u16).to_le_bytes());
+        for index in 0..N {
+            let item = self.get(index).unwrap_or(T::EMPTY);
+            item.encode(at + COUNT + index * T::SIZE, message);
+        }
+    }
+
+    #[inline]
+    fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
+        let count = count_of(at, N, message)?;
+        (0..N).try_for_each(|index| T::check(at + COUNT + index * T::SIZE, message))?;
+        let unused = at + COUNT + count * T::SIZE;
+        message.check_unused_items(unused, N - count, T::EMPTY.encoded())
+    }
+
+    #[inline]
+    unsafe fn view<'a>(message: Checked<'a>, at: usize) -> &'a Self {
+        // SAFETY: this function's contract.
+        unsafe { message.borrow(at) }
+    }
+
+    #[inline]
+    unsafe fn read(message: Checked<'_>, at: usize) -> Self {
+        // SAFETY: this function's contract.
+        unsafe { message.copy(at) }
+    }
+}
+
+// SAFETY: fixed, as its items are.
+unsafe impl<T: Fixed, const N: usize> Fixed for FixedVec<T, N> {
+    const EMPTY: Self = Self::new();
 }

@@ -11,6 +11,8 @@
 //! items are always empty (zero, except for enums without a zero), so removed content is never
 //! sent.
 
+#![allow(unsafe_code)]
+
 mod heapless;
 mod list;
 #[cfg(feature = "serde")]
@@ -25,6 +27,12 @@ use core::{cmp::Ordering, fmt};
 use thiserror::Error;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, byteorder::little_endian::U16,
+};
+
+use crate::{
+    descriptor::FieldType,
+    error::{Invalid, InvalidReason},
+    message::{Bodies, Checked, Encoder, Field, Fixed, IsFixed, bytes_of},
 };
 
 /// The text has more bytes than the capacity.
@@ -192,4 +200,53 @@ impl fmt::Debug for U256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// The size of the count before a text or a list of bounded length.
+const COUNT: usize = size_of::<u16>();
+
+/// Returns the count of a text or a list of bounded length.
+#[inline]
+fn count_of(at: usize, capacity: usize, message: &Bodies<'_>) -> Result<usize, Invalid> {
+    let found = usize::from(u16::from_le_bytes(message.part(at)?));
+    if found > capacity {
+        return Err(Invalid::unnamed(InvalidReason::Count { capacity, found }));
+    }
+    Ok(found)
+}
+
+// SAFETY: 32 bytes, for which all values are valid, without padding.
+unsafe impl Field for U256 {
+    const TYPE: FieldType = FieldType::U256;
+    const SIZE: usize = size_of::<Self>();
+    const ALIGN: usize = 1;
+    type Form = IsFixed<true>;
+    type View<'a> = Self;
+
+    #[inline(always)]
+    fn encode(&self, at: usize, message: &mut Encoder<'_>) {
+        message.write(at, bytes_of(self));
+    }
+
+    #[inline(always)]
+    fn check(_: usize, _: &mut Bodies<'_>) -> Result<(), Invalid> {
+        Ok(())
+    }
+
+    #[inline(always)]
+    unsafe fn view<'a>(message: Checked<'a>, at: usize) -> Self {
+        // SAFETY: this function's contract.
+        unsafe { Self::read(message, at) }
+    }
+
+    #[inline(always)]
+    unsafe fn read(message: Checked<'_>, at: usize) -> Self {
+        // SAFETY: this function's contract.
+        unsafe { message.copy(at) }
+    }
+}
+
+// SAFETY: fixed.
+unsafe impl Fixed for U256 {
+    const EMPTY: Self = U256::ZERO;
 }

@@ -1,5 +1,7 @@
 //! [`FixedStr`]: text that is stored in place.
 
+#![allow(unsafe_code)]
+
 use core::{
     cmp::Ordering,
     fmt,
@@ -10,7 +12,12 @@ use core::{
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{ItemCount, TooLong};
+use super::{COUNT, ItemCount, TooLong, count_of};
+use crate::{
+    descriptor::FieldType,
+    error::Invalid,
+    message::{Bodies, Checked, Encoder, Field, Fixed, IsFixed},
+};
 
 /// Text of at most `N` bytes, stored in place: `2 + N` bytes, without alignment. `N` is at most
 /// 65535.
@@ -204,4 +211,50 @@ impl<const N: usize> Hash for FixedStr<N> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_str().hash(state);
     }
+}
+
+// SAFETY: the bytes of the text that are in use are checked; all others may have any value, and
+// there is no padding, because the type has no alignment.
+unsafe impl<const N: usize> Field for FixedStr<N> {
+    const TYPE: FieldType = {
+        let () = Self::FITS;
+        FieldType::Text { capacity: N }
+    };
+    const SIZE: usize = COUNT + N;
+    const ALIGN: usize = 1;
+    const HAS_UNUSED: bool = true;
+    type Form = IsFixed<true>;
+
+    type View<'a> = &'a Self;
+
+    #[inline]
+    fn encode(&self, at: usize, message: &mut Encoder<'_>) {
+        let text = self.as_raw_bytes();
+        message.write(at, &(text.len() as u16).to_le_bytes());
+        message.write(at + COUNT, text);
+    }
+
+    #[inline]
+    fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
+        let len = count_of(at, N, message)?;
+        message.check_text(at + COUNT, len)?;
+        message.check_unused(at + COUNT + len, at + Self::SIZE)
+    }
+
+    #[inline]
+    unsafe fn view<'a>(message: Checked<'a>, at: usize) -> &'a Self {
+        // SAFETY: this function's contract.
+        unsafe { message.borrow(at) }
+    }
+
+    #[inline]
+    unsafe fn read(message: Checked<'_>, at: usize) -> Self {
+        // SAFETY: this function's contract.
+        unsafe { message.copy(at) }
+    }
+}
+
+// SAFETY: fixed.
+unsafe impl<const N: usize> Fixed for FixedStr<N> {
+    const EMPTY: Self = Self::new();
 }

@@ -1,9 +1,14 @@
-//! Checking bytes: one pass over a message, before anything is read through it.
+//! Checking bytes: one pass over a message, before anything is read through it; and what may be done
+//! with bytes that were checked.
 
 // Only fields on the heap have bodies.
 #![cfg_attr(not(feature = "alloc"), allow(dead_code))]
+#![allow(unsafe_code)]
 
-use super::{Checked, Field, Fixed, encode::ALIGNMENT};
+use core::mem::{MaybeUninit, align_of, size_of};
+use core::slice;
+
+use super::encode::ALIGNMENT;
 use crate::error::{Invalid, InvalidReason};
 
 /// The bytes of a message that is being checked, and how far its bodies were seen.
@@ -23,7 +28,7 @@ pub struct Bodies<'a> {
 impl<'a> Bodies<'a> {
     /// Begins with a message whose bodies follow `part` bytes.
     #[inline(always)]
-    pub(super) fn new(bytes: &'a [u8], part: usize, is_strict: bool) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], part: usize, is_strict: bool) -> Self {
         Self { bytes, end: part, is_strict }
     }
 
@@ -60,18 +65,20 @@ impl<'a> Bodies<'a> {
         if self.is_strict { self.check_zeros(from, to) } else { Ok(()) }
     }
 
-    /// Does the same for the items of a list.
+    /// Does the same for items of a list, which must be the bytes of an `empty` one.
     #[inline(always)]
-    pub(super) fn check_unused_items<T: Fixed>(&self, at: usize, n: usize) -> Result<(), Invalid> {
-        let is_unused = |index| {
-            let place = at + index * T::SIZE;
-            self.bytes.get(place..place + T::SIZE) == Some(T::EMPTY.encoded())
-        };
-        match (0..n).find(|index| self.is_strict && !is_unused(*index)) {
+    pub(crate) fn check_unused_items(
+        &self,
+        at: usize,
+        count: usize,
+        empty: &[u8],
+    ) -> Result<(), Invalid> {
+        let place = |index| at + index * empty.len();
+        let is_unused =
+            |index| self.bytes.get(place(index)..place(index) + empty.len()) == Some(empty);
+        match (0..count).find(|index| self.is_strict && !is_unused(*index)) {
             None => Ok(()),
-            Some(index) => {
-                Err(Invalid::unnamed(InvalidReason::Padding { at: at + index * T::SIZE }))
-            }
+            Some(index) => Err(Invalid::unnamed(InvalidReason::Padding { at: place(index) })),
         }
     }
 
@@ -93,7 +100,7 @@ impl<'a> Bodies<'a> {
 
     /// Checks that these bytes are UTF-8.
     #[inline]
-    pub(super) fn check_text(&self, at: usize, len: usize) -> Result<(), Invalid> {
+    pub(crate) fn check_text(&self, at: usize, len: usize) -> Result<(), Invalid> {
         let to = at.saturating_add(len);
         let bytes = self.bytes.get(at..to).ok_or_else(|| self.too_short(to))?;
         match core::str::from_utf8(bytes) {
@@ -124,16 +131,103 @@ impl<'a> Bodies<'a> {
         Ok((place, count))
     }
 
-    /// Checks a list.
-    #[inline]
-    pub(super) fn list<T: Field>(&mut self, at: usize) -> Result<(usize, usize), Invalid> {
-        let (place, count) = self.body(at, T::SIZE)?;
-        (0..count).try_for_each(|index| T::check(place + index * T::SIZE, self))?;
-        Ok((place, count))
-    }
-
     #[cold]
     fn too_short(&self, expected: usize) -> Invalid {
         Invalid::unnamed(InvalidReason::Length { expected, found: self.bytes.len() })
+    }
+}
+
+/// The bytes of a message that were checked, from its first byte on. A message that is not fixed
+/// begins at an address that is a multiple of 8.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked<'a>(&'a [u8]);
+
+impl<'a> Checked<'a> {
+    /// Marks bytes as checked.
+    #[inline(always)]
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns `len` bytes at this place; fewer if there are fewer.
+    #[inline]
+    pub(super) fn bytes(self, at: usize, len: usize) -> &'a [u8] {
+        self.0.get(at..).map_or(&[], |rest| rest.get(..len).unwrap_or(rest))
+    }
+
+    /// Returns the place of a body, and its number of items.
+    #[inline]
+    pub(super) fn body(self, at: usize) -> (usize, usize) {
+        let number = |at| {
+            let bytes = self.bytes(at, 4).first_chunk();
+            bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
+        };
+        (number(at), number(at + 4))
+    }
+
+    /// Returns the number of a variant.
+    #[inline]
+    pub fn variant(self, at: usize) -> u8 {
+        self.bytes(at, 1).first().copied().unwrap_or_default()
+    }
+
+    /// Returns whether an `Option` has a value.
+    #[inline]
+    pub(super) fn is_some(self, at: usize) -> bool {
+        self.bytes(at, 1) == [1]
+    }
+
+    /// Copies a fixed value out.
+    ///
+    /// # Safety
+    /// `T` is fixed, and its `Field::check` has accepted the bytes at this place.
+    #[inline(always)]
+    pub unsafe fn copy<T>(self, at: usize) -> T {
+        let mut value = MaybeUninit::<T>::uninit();
+        let bytes = self.bytes(at, size_of::<T>());
+        assert!(bytes.len() == size_of::<T>(), "the bytes were checked");
+        let start = value.as_mut_ptr().cast::<u8>();
+        // SAFETY: both have the size of `T`, and a local value overlaps nothing.
+        unsafe { start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        // SAFETY: what was copied is a valid value, because it was checked (the contracts of this
+        // function and of `Field`).
+        unsafe { value.assume_init() }
+    }
+
+    /// Borrows a fixed value.
+    ///
+    /// # Safety
+    /// `T` is fixed, and its `Field::check` has accepted the bytes at this place.
+    #[inline]
+    pub(crate) unsafe fn borrow<T>(self, at: usize) -> &'a T {
+        // SAFETY: this function's contract.
+        unsafe { &self.slice(at, 1)[0] }
+    }
+
+    /// Borrows `count` consecutive fixed values.
+    ///
+    /// # Safety
+    /// `T` is fixed, and its `Field::check` has accepted the bytes of each.
+    #[inline]
+    pub(super) unsafe fn slice<T>(self, at: usize, count: usize) -> &'a [T] {
+        let Some(len) = count.checked_mul(size_of::<T>()) else { return &[] };
+        let bytes = self.bytes(at, len);
+        let start = bytes.as_ptr().cast::<T>();
+        let is_aligned = start.addr().is_multiple_of(align_of::<T>());
+        assert!(bytes.len() == len && is_aligned, "the bytes were checked, and are aligned");
+        // SAFETY: as long and as aligned as these values, and each is valid (the contracts of this
+        // function and of `Field`). The bytes are borrowed for `'a`, and a fixed type has no
+        // interior mutability.
+        unsafe { slice::from_raw_parts(start, count) }
+    }
+
+    /// Borrows a text.
+    ///
+    /// # Safety
+    /// The bytes were checked as UTF-8.
+    #[inline]
+    pub(super) unsafe fn text(self, at: usize, len: usize) -> &'a str {
+        // SAFETY: this function's contract.
+        unsafe { core::str::from_utf8_unchecked(self.bytes(at, len)) }
     }
 }

@@ -3,13 +3,6 @@
 // Only fields on the heap have bodies.
 #![cfg_attr(not(feature = "alloc"), allow(dead_code))]
 
-#[cfg(feature = "alloc")]
-use super::field::pair_place;
-use super::{
-    Field,
-    cast::{bytes_of, bytes_of_all},
-};
-
 /// A body begins at a multiple of this number of bytes from the start of its message.
 pub(super) const ALIGNMENT: usize = 8;
 
@@ -46,20 +39,6 @@ impl<'a> Encoder<'a> {
         self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// Writes a part that is its own encoding.
-    #[inline(always)]
-    pub fn fixed<T: Field>(&mut self, at: usize, value: &T) {
-        self.write(at, bytes_of(value));
-    }
-
-    /// Writes consecutive parts.
-    #[inline]
-    pub(super) fn items<T: Field>(&mut self, at: usize, items: &[T]) {
-        for (index, item) in items.iter().enumerate() {
-            item.encode(at + index * T::SIZE, self);
-        }
-    }
-
     /// Writes the part of a field with a body: the body's place and `count`; both are 0 if it has
     /// no bytes. Appends the body, `len` bytes that are zero so far, and returns its place.
     #[inline]
@@ -76,42 +55,20 @@ impl<'a> Encoder<'a> {
         place
     }
 
-    /// Writes a field whose body is the parts of these items; the bodies of the items follow it.
+    /// Appends the body of a list whose items, of `size` bytes each, are not written yet. Returns the
+    /// place of the first.
     #[inline]
-    pub(super) fn list<T: Field>(&mut self, at: usize, items: &[T]) {
-        let place = self.empty_list(at, items.len(), T::SIZE);
-        self.items(place, items);
-    }
-
-    /// Writes a map, as a list of its entries.
-    #[cfg(feature = "alloc")]
-    pub(super) fn map<K: Field, V: Field>(
-        &mut self,
-        at: usize,
-        map: &alloc::collections::BTreeMap<K, V>,
-    ) {
-        let size = <(K, V)>::SIZE;
-        let place = self.empty_list(at, map.len(), size);
-        for (index, (key, value)) in map.iter().enumerate() {
-            key.encode(place + index * size, self);
-            value.encode(place + index * size + pair_place::<K, V>(), self);
-        }
-    }
-
-    /// Appends a list whose items are not written yet. Returns the place of the first.
-    #[inline]
-    fn empty_list(&mut self, at: usize, count: usize, size: usize) -> usize {
+    pub(super) fn empty_list(&mut self, at: usize, count: usize, size: usize) -> usize {
         let len = count * size;
         let place = self.append(at, count, len);
         self.bytes[place..place + len].fill(0);
         place
     }
 
-    /// Writes a field whose body is a list of fixed items.
+    /// Writes a field whose body is a list of `count` items with these bytes.
     #[inline]
-    pub(super) fn fixed_list<T: Field>(&mut self, at: usize, items: &[T]) {
-        let bytes = bytes_of_all(items);
-        let place = self.append(at, items.len(), bytes.len());
+    pub(super) fn bytes(&mut self, at: usize, count: usize, bytes: &[u8]) {
+        let place = self.append(at, count, bytes.len());
         self.write(place, bytes);
     }
 }

@@ -1,25 +1,14 @@
-//! What a field of a message is, and the fields of one size.
+//! What a field of a message is: [`Field`], and what it is made of.
 
 #![allow(unsafe_code)]
 
-use core::{array, mem, net::IpAddr, time::Duration};
-
-use zerocopy::{
-    Unalign,
-    little_endian::{I128, U128},
-};
+use core::{fmt, iter::FusedIterator, marker::PhantomData, slice};
 
 use super::{
-    Bodies, Checked, Encoder, Items,
-    cast::bytes_of,
-    form::{Fixed, Form, IsFixed},
+    check::{Bodies, Checked},
+    encode::Encoder,
 };
-use crate::{
-    __private::{most_aligned, places},
-    FixedStr, FixedVec, U256,
-    descriptor::{Descriptor, FieldDescriptor, FieldType},
-    error::{Invalid, InvalidReason},
-};
+use crate::{descriptor::FieldType, error::Invalid};
 
 /// A type that can be a field of a message: numbers of up to 64 bits, [`U128`], [`I128`],
 /// [`U256`](crate::U256), `bool`, `char`, arrays, [`FixedStr`](crate::FixedStr),
@@ -91,501 +80,289 @@ pub unsafe trait Field: Clone + 'static {
     unsafe fn read(message: Checked<'_>, at: usize) -> Self;
 }
 
-/// Implements the methods of a fixed field that only copy.
-macro_rules! fixed {
-    () => {
-        const SIZE: usize = mem::size_of::<Self>();
-        type Form = IsFixed<true>;
+/// The form of a field's type, by which the compiler selects code.
+///
+/// There are two: [`IsFixed<true>`](IsFixed) and `IsFixed<false>`.
+pub trait Form: sealed::Sealed {
+    /// Whether the type is its own encoding.
+    const IS_FIXED: bool;
+    /// `A` if the type is fixed, otherwise `B`.
+    type Choose<A, B>;
+    /// What reads a part in place: `&T` if it is fixed, otherwise `V`.
+    type Part<'a, T: 'static, V: Copy + 'a>: Copy;
+    /// What reads the items of a list in place: `&[T]` if they are fixed, otherwise [`Items`].
+    type List<'a, T: Field>: Copy;
 
-        #[inline(always)]
-        fn encode(&self, at: usize, message: &mut Encoder<'_>) {
-            message.write(at, bytes_of(self));
-        }
+    /// Returns what reads a part in place; `view` makes it unless the type is fixed.
+    ///
+    /// # Safety
+    /// [`Field::check`] of `T` accepted the part at `at`.
+    unsafe fn part<'a, T: Field, V: Copy + 'a>(
+        message: Checked<'a>,
+        at: usize,
+        view: impl FnOnce(Place<'a, T>) -> V,
+    ) -> Self::Part<'a, T, V>;
 
-        #[inline(always)]
-        unsafe fn read(message: Checked<'_>, at: usize) -> Self {
-            // SAFETY: this function's contract.
-            unsafe { message.copy(at) }
-        }
-    };
+    /// Returns what reads the items of a list in place.
+    ///
+    /// # Safety
+    /// [`Field::check`] of `T` accepted each of the items.
+    unsafe fn list<'a, T: Field>(
+        message: Checked<'a>,
+        at: usize,
+        count: usize,
+    ) -> Self::List<'a, T>;
 }
 
-/// The view of a small fixed field is a copy of its value.
-macro_rules! view_is_value {
-    () => {
-        type View<'a> = Self;
+/// The [`Form`] of types whose values are their own encoding (`true`), and of all other types.
+#[derive(Clone, Copy, Debug)]
+pub struct IsFixed<const FIXED: bool>;
 
-        #[inline(always)]
-        unsafe fn view<'a>(message: Checked<'a>, at: usize) -> Self {
-            // SAFETY: this function's contract.
-            unsafe { Self::read(message, at) }
-        }
-    };
+mod sealed {
+    pub trait Sealed {}
+    impl<const FIXED: bool> Sealed for super::IsFixed<FIXED> {}
 }
 
-/// All bytes are valid values.
-macro_rules! plain_fields {
-    ($($ty:ty => $variant:ident, $align:literal = $empty:expr;)*) => {$(
-        // SAFETY: a number, for which all bytes are valid, and which is its own encoding.
-        unsafe impl Field for $ty {
-            const TYPE: FieldType = FieldType::$variant;
-            const ALIGN: usize = $align;
-            fixed!();
-            view_is_value!();
-
-            #[inline(always)]
-            fn check(_: usize, _: &mut Bodies<'_>) -> Result<(), Invalid> {
-                Ok(())
-            }
-        }
-
-        // SAFETY: fixed.
-        unsafe impl Fixed for $ty {
-            const EMPTY: Self = $empty;
-        }
-    )*};
-}
-
-plain_fields! {
-    u8 => U8, 1 = 0;
-    u16 => U16, 2 = 0;
-    u32 => U32, 4 = 0;
-    u64 => U64, 8 = 0;
-    u128 => U128, 16 = 0;
-    i8 => I8, 1 = 0;
-    i16 => I16, 2 = 0;
-    i32 => I32, 4 = 0;
-    i64 => I64, 8 = 0;
-    i128 => I128, 16 = 0;
-    f32 => F32, 4 = 0.0;
-    f64 => F64, 8 = 0.0;
-    // The numbers above are aligned to their size, which for 128 bits exceeds the limit of a
-    // message. These types have no alignment.
-    U128 => U128, 1 = U128::ZERO;
-    I128 => I128, 1 = I128::ZERO;
-    U256 => U256, 1 = U256::ZERO;
-}
-
-// SAFETY: a byte that is 0 or 1.
-unsafe impl Field for bool {
-    const TYPE: FieldType = FieldType::Bool;
-    const ALIGN: usize = 1;
-    fixed!();
-    view_is_value!();
+impl Form for IsFixed<true> {
+    const IS_FIXED: bool = true;
+    type Choose<A, B> = A;
+    type Part<'a, T: 'static, V: Copy + 'a> = &'a T;
+    type List<'a, T: Field> = &'a [T];
 
     #[inline(always)]
-    fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
-        match message.part(at)? {
-            [0 | 1] => Ok(()),
-            [other] => Err(Invalid::value(other.into())),
-        }
-    }
-}
-
-// SAFETY: fixed.
-unsafe impl Fixed for bool {
-    const EMPTY: Self = false;
-}
-
-// SAFETY: a number that is checked to be a `char`.
-unsafe impl Field for char {
-    const TYPE: FieldType = FieldType::Char;
-    const ALIGN: usize = 4;
-    fixed!();
-    view_is_value!();
-
-    #[inline]
-    fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
-        let number = u32::from_le_bytes(message.part(at)?);
-        char::from_u32(number).map_or_else(|| Err(Invalid::value(number.into())), |_| Ok(()))
-    }
-}
-
-// SAFETY: fixed.
-unsafe impl Fixed for char {
-    const EMPTY: Self = '\0';
-}
-
-// SAFETY: items without padding between them, each of which is checked.
-unsafe impl<T: Field, const N: usize> Field for [T; N] {
-    const TYPE: FieldType = FieldType::Array { item: &T::TYPE, len: N };
-    const SIZE: usize = N * T::SIZE;
-    const ALIGN: usize = T::ALIGN;
-    const HAS_UNUSED: bool = T::HAS_UNUSED;
-    type Form = T::Form;
-    type View<'a> = <T::Form as Form>::Part<'a, Self, Items<'a, T>>;
-
-    #[inline]
-    fn end_of_bodies(&self, end: usize) -> usize {
-        if T::IS_FIXED { end } else { self.iter().fold(end, |end, item| item.end_of_bodies(end)) }
-    }
-
-    #[inline]
-    fn encode(&self, at: usize, message: &mut Encoder<'_>) {
-        message.items(at, self);
-    }
-
-    #[inline(always)]
-    fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
-        (0..N).try_for_each(|index| T::check(at + index * T::SIZE, message))
-    }
-
-    #[inline]
-    unsafe fn view<'a>(message: Checked<'a>, at: usize) -> Self::View<'a> {
-        // SAFETY: this function's contract.
-        let items = |_| unsafe { Items::new(message, at, N) };
-        // SAFETY: as above.
-        unsafe { T::Form::part(message, at, items) }
-    }
-
-    #[inline]
-    unsafe fn read(message: Checked<'_>, at: usize) -> Self {
-        // SAFETY: this function's contract; `check` accepted each item.
-        array::from_fn(|index| unsafe { T::read(message, at + index * T::SIZE) })
-    }
-}
-
-// SAFETY: fixed, as its items are.
-unsafe impl<T: Fixed, const N: usize> Fixed for [T; N] {
-    const EMPTY: Self = [T::EMPTY; N];
-}
-
-// SAFETY: the bytes of the text that are in use are checked; all others may have any value, and
-// there is no padding, because the type has no alignment.
-unsafe impl<const N: usize> Field for FixedStr<N> {
-    const TYPE: FieldType = {
-        let () = Self::FITS;
-        FieldType::Text { capacity: N }
-    };
-    const SIZE: usize = COUNT + N;
-    const ALIGN: usize = 1;
-    const HAS_UNUSED: bool = true;
-    type Form = IsFixed<true>;
-
-    type View<'a> = &'a Self;
-
-    #[inline]
-    fn encode(&self, at: usize, message: &mut Encoder<'_>) {
-        let text = self.as_raw_bytes();
-        message.write(at, &(text.len() as u16).to_le_bytes());
-        message.write(at + COUNT, text);
-    }
-
-    #[inline]
-    fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
-        let len = count_of(at, N, message)?;
-        message.check_text(at + COUNT, len)?;
-        message.check_unused(at + COUNT + len, at + Self::SIZE)
-    }
-
-    #[inline]
-    unsafe fn view<'a>(message: Checked<'a>, at: usize) -> &'a Self {
+    unsafe fn part<'a, T: Field, V: Copy + 'a>(
+        message: Checked<'a>,
+        at: usize,
+        _: impl FnOnce(Place<'a, T>) -> V,
+    ) -> &'a T {
         // SAFETY: this function's contract.
         unsafe { message.borrow(at) }
     }
 
     #[inline]
-    unsafe fn read(message: Checked<'_>, at: usize) -> Self {
+    unsafe fn list<'a, T: Field>(message: Checked<'a>, at: usize, count: usize) -> &'a [T] {
         // SAFETY: this function's contract.
-        unsafe { message.copy(at) }
+        unsafe { message.slice(at, count) }
     }
 }
 
-// SAFETY: fixed.
-unsafe impl<const N: usize> Fixed for FixedStr<N> {
-    const EMPTY: Self = Self::new();
-}
+impl Form for IsFixed<false> {
+    const IS_FIXED: bool = false;
+    type Choose<A, B> = B;
+    type Part<'a, T: 'static, V: Copy + 'a> = V;
+    type List<'a, T: Field> = Items<'a, T>;
 
-// SAFETY: every item is checked, also those that are not in use; there is no padding, because the
-// type has no alignment.
-unsafe impl<T: Fixed, const N: usize> Field for FixedVec<T, N> {
-    const TYPE: FieldType = {
-        let () = Self::FITS;
-        FieldType::List { item: &T::TYPE, capacity: N }
-    };
-    const SIZE: usize = COUNT + N * T::SIZE;
-    const ALIGN: usize = 1;
-    const HAS_UNUSED: bool = true;
-    type Form = IsFixed<true>;
-    type View<'a> = &'a Self;
-
-    #[inline]
-    fn encode(&self, at: usize, message: &mut Encoder<'_>) {
-        message.write(at, &(self.len() as u16).to_le_bytes());
-        for index in 0..N {
-            let item = self.get(index).unwrap_or(T::EMPTY);
-            item.encode(at + COUNT + index * T::SIZE, message);
-        }
-    }
-
-    #[inline]
-    fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
-        let count = count_of(at, N, message)?;
-        (0..N).try_for_each(|index| T::check(at + COUNT + index * T::SIZE, message))?;
-        message.check_unused_items::<T>(at + COUNT + count * T::SIZE, N - count)
-    }
-
-    #[inline]
-    unsafe fn view<'a>(message: Checked<'a>, at: usize) -> &'a Self {
+    #[inline(always)]
+    unsafe fn part<'a, T: Field, V: Copy + 'a>(
+        message: Checked<'a>,
+        at: usize,
+        view: impl FnOnce(Place<'a, T>) -> V,
+    ) -> V {
         // SAFETY: this function's contract.
-        unsafe { message.borrow(at) }
+        view(unsafe { Place::new(message, at) })
     }
 
     #[inline]
-    unsafe fn read(message: Checked<'_>, at: usize) -> Self {
+    unsafe fn list<'a, T: Field>(message: Checked<'a>, at: usize, count: usize) -> Items<'a, T> {
         // SAFETY: this function's contract.
-        unsafe { message.copy(at) }
+        unsafe { Items::new(message, at, count) }
     }
 }
 
-// SAFETY: fixed, as its items are.
-unsafe impl<T: Fixed, const N: usize> Fixed for FixedVec<T, N> {
-    const EMPTY: Self = Self::new();
+/// A field that is its own encoding and can be copied: one that a [`FixedVec`](crate::FixedVec) can
+/// have.
+///
+/// # Safety
+///
+/// [`IS_FIXED`](Field::IS_FIXED) is true.
+#[diagnostic::on_unimplemented(
+    message = "the size of `{Self}` differs between its values",
+    label = "not a type of fixed layout",
+    note = "numbers, `bool`, arrays, `FixedStr<N>`, `FixedVec<T, N>` and messages of these have a \
+            fixed layout"
+)]
+pub unsafe trait Fixed: Field + Copy {
+    /// The value of unused items in a list: all zero, if that is a valid value.
+    const EMPTY: Self;
+
+    /// Returns the bytes of the value, which are its encoding.
+    #[inline]
+    fn encoded(&self) -> &[u8] {
+        bytes_of(self)
+    }
 }
 
-/// The size of the count before a text or a list of bounded length.
-const COUNT: usize = size_of::<u16>();
+/// A place in a checked message where the part of a `T` is.
+#[derive(Debug)]
+pub struct Place<'a, T> {
+    message: Checked<'a>,
+    at: usize,
+    part: PhantomData<fn() -> T>,
+}
 
-/// Returns the count of a text or a list of bounded length.
+impl<'a, T> Place<'a, T> {
+    /// Names a place.
+    ///
+    /// # Safety
+    /// [`Field::check`] of `T` has accepted the part at `at`.
+    #[inline(always)]
+    pub(super) unsafe fn new(message: Checked<'a>, at: usize) -> Self {
+        Self { message, at, part: PhantomData }
+    }
+
+    /// Returns what reads a field of the `T` in place.
+    ///
+    /// # Safety
+    /// `T` has a field of type `F` at this offset.
+    #[inline(always)]
+    pub unsafe fn field<F: Field>(self, offset: usize) -> F::View<'a> {
+        // SAFETY: the `T` was checked, and so its field (the contracts of `new` and this function).
+        unsafe { F::view(self.message, self.at + offset) }
+    }
+}
+
+impl<T> Clone for Place<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Place<'_, T> {}
+
+/// The items of a list in a checked message. Iterates over the views of its items.
+pub struct Items<'a, T> {
+    message: Checked<'a>,
+    /// Where the part of the next item is.
+    at: usize,
+    /// The number of items left.
+    left: usize,
+    items: PhantomData<fn() -> T>,
+}
+
+impl<'a, T: Field> Items<'a, T> {
+    /// Creates the items whose parts begin at `at`.
+    ///
+    /// # Safety
+    /// [`Field::check`] of `T` accepted each of the items.
+    pub(super) unsafe fn new(message: Checked<'a>, at: usize, count: usize) -> Self {
+        Self { message, at, left: count, items: PhantomData }
+    }
+
+    /// Returns the number of items left.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.left
+    }
+
+    /// Returns whether no items are left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Returns the item at `index`, counted from the next one; `None` if there are fewer.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<T::View<'a>> {
+        // SAFETY: `check` accepted this item (the contract of `new`).
+        (index < self.left).then(|| unsafe { T::view(self.message, self.at + index * T::SIZE) })
+    }
+}
+
+impl<'a, T: Field> Iterator for Items<'a, T> {
+    type Item = T::View<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<T::View<'a>> {
+        self.nth(0)
+    }
+
+    #[inline]
+    fn nth(&mut self, index: usize) -> Option<T::View<'a>> {
+        let item = self.get(index);
+        let passed = index.saturating_add(1).min(self.left);
+        (self.at, self.left) = (self.at + passed * T::SIZE, self.left - passed);
+        item
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<'a, T: Field> ExactSizeIterator for Items<'a, T> {}
+impl<'a, T: Field> FusedIterator for Items<'a, T> {}
+
+impl<T> Clone for Items<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Items<'_, T> {}
+
+impl<'a, T: Field<View<'a>: fmt::Debug> + 'a> fmt::Debug for Items<'a, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(*self).finish()
+    }
+}
+
+// The bytes of fixed values.
+
+/// Returns the bytes of a value whose type is fixed.
+#[inline(always)]
+pub(crate) fn bytes_of<T: Field>(value: &T) -> &[u8] {
+    bytes_of_all(slice::from_ref(value))
+}
+
+/// Returns the bytes of values whose type is fixed.
+#[inline(always)]
+pub(crate) fn bytes_of_all<T: Field>(values: &[T]) -> &[u8] {
+    assert!(T::IS_FIXED, "only fixed values are their own encoding");
+    // SAFETY: a fixed type has no padding and no interior mutability (the contract of `Field`), so
+    // all its bytes are initialized and do not change while it is borrowed.
+    unsafe { slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
+/// Checks a fixed value whose bytes came from elsewhere: the counts and the UTF-8 of texts.
+pub(crate) fn check_value<T: Fixed>(value: &T) -> Result<(), Invalid> {
+    T::check(0, &mut Bodies::new(bytes_of(value), T::SIZE, false))
+}
+
+/// Writes a part that is its own encoding.
+#[inline(always)]
+pub fn encode_fixed<T: Field>(message: &mut Encoder<'_>, at: usize, value: &T) {
+    message.write(at, bytes_of(value));
+}
+
+// Lists.
+
+/// Writes consecutive parts.
 #[inline]
-fn count_of(at: usize, capacity: usize, message: &Bodies<'_>) -> Result<usize, Invalid> {
-    let found = usize::from(u16::from_le_bytes(message.part(at)?));
-    if found > capacity {
-        return Err(Invalid::unnamed(InvalidReason::Count { capacity, found }));
-    }
-    Ok(found)
-}
-
-// SAFETY: the bytes of `T`, without its alignment.
-unsafe impl<T: Fixed> Field for Unalign<T> {
-    const TYPE: FieldType = T::TYPE;
-    const SIZE: usize = T::SIZE;
-    const ALIGN: usize = 1;
-    const HAS_UNUSED: bool = T::HAS_UNUSED;
-    type Form = IsFixed<true>;
-    view_is_value!();
-
-    #[inline]
-    fn encode(&self, at: usize, message: &mut Encoder<'_>) {
-        self.get().encode(at, message);
-    }
-
-    #[inline]
-    unsafe fn read(message: Checked<'_>, at: usize) -> Self {
-        // SAFETY: this function's contract.
-        unsafe { message.copy(at) }
-    }
-
-    #[inline(always)]
-    fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
-        T::check(at, message)
+pub(super) fn encode_items<T: Field>(message: &mut Encoder<'_>, at: usize, items: &[T]) {
+    for (index, item) in items.iter().enumerate() {
+        item.encode(at + index * T::SIZE, message);
     }
 }
 
-// SAFETY: fixed, as its items are.
-unsafe impl<T: Fixed> Fixed for Unalign<T> {
-    const EMPTY: Self = Unalign::new(T::EMPTY);
-}
-
-// SAFETY: not fixed. The part is 0, or 1 and then the part of a value.
-unsafe impl<T: Field> Field for Option<T> {
-    const TYPE: FieldType =
-        FieldType::Option { item: &T::TYPE, size: Self::SIZE, align: Self::ALIGN };
-    const SIZE: usize = T::ALIGN + T::SIZE.next_multiple_of(T::ALIGN);
-    const ALIGN: usize = T::ALIGN;
-    type Form = IsFixed<false>;
-    type View<'a> = Option<T::View<'a>>;
-
-    #[inline]
-    fn end_of_bodies(&self, end: usize) -> usize {
-        self.as_ref().map_or(end, |value| value.end_of_bodies(end))
-    }
-
-    #[inline]
-    fn encode(&self, at: usize, message: &mut Encoder<'_>) {
-        if let Some(value) = self {
-            message.write(at, &[1]);
-            value.encode(at + T::ALIGN, message);
-        }
-    }
-
-    #[inline]
-    fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
-        match message.part(at)? {
-            [0] => message.check_zeros(at + 1, at + Self::SIZE),
-            [1] => {
-                message.check_zeros(at + 1, at + T::ALIGN)?;
-                T::check(at + T::ALIGN, message)?;
-                message.check_zeros(at + T::ALIGN + T::SIZE, at + Self::SIZE)
-            }
-            [other] => Err(Invalid::value(other.into())),
-        }
-    }
-
-    #[inline]
-    unsafe fn view<'a>(message: Checked<'a>, at: usize) -> Self::View<'a> {
-        // SAFETY: this function's contract; `check` accepted a value behind a 1.
-        message.is_some(at).then(|| unsafe { T::view(message, at + T::ALIGN) })
-    }
-
-    #[inline]
-    unsafe fn read(message: Checked<'_>, at: usize) -> Self {
-        // SAFETY: as above.
-        message.is_some(at).then(|| unsafe { T::read(message, at + T::ALIGN) })
-    }
-}
-
-/// A field whose encoding is that of another: how a value becomes the other, and back.
-macro_rules! encoded_as {
-    ($ty:ty, $variant:ident, $parts:ty, $to:expr, $check:expr, $of:expr) => {
-        // SAFETY: not fixed; the parts were checked.
-        unsafe impl Field for $ty {
-            const TYPE: FieldType = FieldType::$variant;
-            const SIZE: usize = <$parts>::SIZE;
-            const ALIGN: usize = <$parts>::ALIGN;
-            type Form = IsFixed<false>;
-            view_is_value!();
-
-            #[inline]
-            fn encode(&self, at: usize, message: &mut Encoder<'_>) {
-                let to: fn(&$ty) -> $parts = $to;
-                to(self).encode(at, message);
-            }
-
-            #[inline]
-            fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
-                <$parts>::check(at, message)?;
-                let check: fn($parts) -> Result<(), Invalid> = $check;
-                // SAFETY: checked.
-                check(unsafe { <$parts>::read(message.seen(), at) })
-            }
-
-            #[inline]
-            unsafe fn read(message: Checked<'_>, at: usize) -> Self {
-                let of: fn($parts) -> $ty = $of;
-                // SAFETY: this function's contract.
-                of(unsafe { <$parts>::read(message, at) })
-            }
-        }
-    };
-}
-
-encoded_as! {
-    Duration, Duration, (u64, u32),
-    |duration| (duration.as_secs(), duration.subsec_nanos()),
-    |(_, nanoseconds)| match nanoseconds {
-        0..1_000_000_000 => Ok(()),
-        _ => Err(Invalid::value(nanoseconds.into())),
-    },
-    |(seconds, nanoseconds)| Duration::new(seconds, nanoseconds)
-}
-
-encoded_as! {
-    IpAddr, IpAddr, (u8, [u8; 16]),
-    |address| match address {
-        IpAddr::V4(address) => {
-            let mut bytes = [0; 16];
-            bytes[..4].copy_from_slice(&address.octets());
-            (4, bytes)
-        }
-        IpAddr::V6(address) => (6, address.octets()),
-    },
-    |(version, bytes)| match (version, &bytes[4..]) {
-        (6, _) | (4, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]) => Ok(()),
-        _ => Err(Invalid::value(version.into())),
-    },
-    |(version, bytes)| match (version, bytes) {
-        (4, [a, b, c, d, ..]) => [a, b, c, d].into(),
-        _ => bytes.into(),
-    }
-}
-
-/// Where the items of a tuple are in its part.
-trait TuplePlaces {
-    const PLACES: &[usize];
-}
-
-/// Tuples: structs whose fields are called `0`, `1` and so on.
-macro_rules! tuple_fields {
-    ($($count:literal: $($name:literal $index:tt $ty:ident)+;)*) => {$(
-        impl<$($ty: Field),+> TuplePlaces for ($($ty,)+) {
-            const PLACES: &[usize] =
-                &const { places::<$count>([$(($ty::SIZE, $ty::ALIGN)),+]).0 };
-        }
-
-        // SAFETY: not fixed. Each item was checked at its place.
-        #[diagnostic::do_not_recommend]
-        unsafe impl<$($ty: Field),+> Field for ($($ty,)+) {
-            const TYPE: FieldType = FieldType::Struct(&Descriptor {
-                name: "tuple",
-                size: Self::SIZE,
-                align: Self::ALIGN,
-                fields: &[$(FieldDescriptor {
-                    name: $name,
-                    offset: Self::PLACES[$index],
-                    size: $ty::SIZE,
-                    ty: $ty::TYPE,
-                }),+],
-            });
-            const SIZE: usize =
-                places([$(($ty::SIZE, $ty::ALIGN)),+]).1.next_multiple_of(Self::ALIGN);
-            const ALIGN: usize = most_aligned(&[$(($ty::SIZE, $ty::ALIGN)),+]);
-            type Form = IsFixed<false>;
-            type View<'a>
-                = ($($ty::View<'a>,)+);
-
-            #[inline]
-            fn end_of_bodies(&self, end: usize) -> usize {
-                $(let end = self.$index.end_of_bodies(end);)+
-                end
-            }
-
-            #[inline]
-            fn encode(&self, at: usize, message: &mut Encoder<'_>) {
-                let places = Self::PLACES;
-                $(self.$index.encode(at + places[$index], message);)+
-            }
-
-            #[inline]
-            fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
-                let places = Self::PLACES;
-                let mut end = at;
-                $(
-                    message.check_zeros(end, at + places[$index])?;
-                    $ty::check(at + places[$index], message)?;
-                    end = at + places[$index] + $ty::SIZE;
-                )+
-                message.check_zeros(end, at + Self::SIZE)
-            }
-
-            #[inline]
-            unsafe fn view<'a>(message: Checked<'a>, at: usize) -> Self::View<'a> {
-                let places = Self::PLACES;
-                // SAFETY: this function's contract; `check` accepted each item.
-                ($(unsafe { $ty::view(message, at + places[$index]) },)+)
-            }
-
-            #[inline]
-            unsafe fn read(message: Checked<'_>, at: usize) -> Self {
-                let places = Self::PLACES;
-                // SAFETY: as above.
-                ($(unsafe { $ty::read(message, at + places[$index]) },)+)
-            }
-        }
-    )*};
-}
-
-tuple_fields! {
-    1: "0" 0 A;
-    2: "0" 0 A "1" 1 B;
-    3: "0" 0 A "1" 1 B "2" 2 C;
-    4: "0" 0 A "1" 1 B "2" 2 C "3" 3 D;
-    5: "0" 0 A "1" 1 B "2" 2 C "3" 3 D "4" 4 E;
-    6: "0" 0 A "1" 1 B "2" 2 C "3" 3 D "4" 4 E "5" 5 F;
-}
-
-/// Returns where the second of two parts begins.
+/// Writes a field whose body is the parts of these items; the bodies of the items follow it.
 #[cfg(feature = "alloc")]
-pub(super) const fn pair_place<A: Field, B: Field>() -> usize {
-    <(A, B)>::PLACES[1]
+#[inline]
+pub(super) fn encode_list<T: Field>(message: &mut Encoder<'_>, at: usize, items: &[T]) {
+    if T::IS_FIXED && !T::HAS_UNUSED {
+        return message.bytes(at, items.len(), bytes_of_all(items));
+    }
+    let place = message.empty_list(at, items.len(), T::SIZE);
+    encode_items(message, place, items);
+}
+
+/// Checks a list. Returns its place and its number of items.
+#[cfg(feature = "alloc")]
+#[inline]
+pub(super) fn check_list<T: Field>(
+    at: usize,
+    message: &mut Bodies<'_>,
+) -> Result<(usize, usize), Invalid> {
+    let (place, count) = message.body(at, T::SIZE)?;
+    (0..count).try_for_each(|index| T::check(place + index * T::SIZE, message))?;
+    Ok((place, count))
 }

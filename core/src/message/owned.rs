@@ -5,9 +5,11 @@
 use alloc::{boxed::Box, collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 use super::{
-    Bodies, Checked, Entries, Field, Items,
+    check::{Bodies, Checked},
     encode::{ALIGNMENT, Encoder, end_of_body},
-    form::{Form, IsFixed},
+    entries::Entries,
+    field::{Field, Form, IsFixed, Items, check_list, encode_list},
+    plain::pair_place,
 };
 use crate::{
     descriptor::FieldType,
@@ -46,7 +48,7 @@ macro_rules! text_fields {
 
             #[inline]
             fn encode(&self, at: usize, message: &mut Encoder<'_>) {
-                message.fixed_list(at, self.as_bytes());
+                message.bytes(at, self.len(), self.as_bytes());
             }
 
             #[inline]
@@ -92,16 +94,12 @@ unsafe impl<T: Field> Field for Vec<T> {
 
     #[inline]
     fn encode(&self, at: usize, message: &mut Encoder<'_>) {
-        if T::IS_FIXED && !T::HAS_UNUSED {
-            message.fixed_list(at, self);
-        } else {
-            message.list(at, self);
-        }
+        encode_list(message, at, self);
     }
 
     #[inline]
     fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
-        message.list::<T>(at).map(drop)
+        check_list::<T>(at, message).map(drop)
     }
 
     #[inline]
@@ -139,7 +137,7 @@ unsafe impl Field for bytes::Bytes {
 
     #[inline]
     fn encode(&self, at: usize, message: &mut Encoder<'_>) {
-        message.fixed_list(at, self);
+        message.bytes(at, self.len(), self);
     }
 
     #[inline]
@@ -180,12 +178,17 @@ where
     }
 
     fn encode(&self, at: usize, message: &mut Encoder<'_>) {
-        message.map(at, self);
+        let size = <(K, V)>::SIZE;
+        let place = message.empty_list(at, self.len(), size);
+        for (index, (key, value)) in self.iter().enumerate() {
+            key.encode(place + index * size, message);
+            value.encode(place + index * size + pair_place::<K, V>(), message);
+        }
     }
 
     /// Also checks that each key is greater than the one before it.
     fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
-        let (place, count) = message.list::<(K, V)>(at)?;
+        let (place, count) = check_list::<(K, V)>(at, message)?;
         // SAFETY: each entry was checked.
         let keys =
             unsafe { Items::<(K, V)>::new(message.seen(), place, count) }.map(|(key, _)| key);

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use mycelium_core::Message;
 use mycelium_transports::local::{BatchError, Publisher, Refusal};
 
-use super::emitter::Emitter;
-use super::{Progress, Waits};
+use super::Waits;
+use super::emitter::{Emitter, Progress};
 
 /// The future of [`Context::emit_batch`](crate::Context::emit_batch). If it is dropped before it is
 /// ready, the messages that were [sent](EmitBatch::sent) stay sent, and the others are not sent.

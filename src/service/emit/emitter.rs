@@ -1,11 +1,14 @@
-//! The port through which a service emits: [`Emitter`].
+//! The port through which a service emits: [`Emitter`]; and the futures of single emits, [`Emit`] and
+//! [`EmitRef`].
 
 use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use mycelium_core::Message;
 use mycelium_transports::local::{EmitError, Publisher, Refusal};
 
-use super::{Emit, EmitRef, Progress, Waits};
+use super::Waits;
 use crate::error::{PublisherError, ShuttingDown};
 
 /// A named port of a service for emits: [`Context::on`](crate::Context::on). The methods with the
@@ -82,5 +85,133 @@ impl<'c, M: Message> Emitter<'c, M> {
 impl<M: Message> fmt::Debug for Emitter<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Emitter").field(self.publisher.topic()).finish()
+    }
+}
+
+/// The future of [`Context::emit`](crate::Context::emit). If it is dropped before it is ready, the
+/// message was not sent.
+#[must_use = "a message is sent only when this is awaited: `ctx.emit(message).await?`"]
+pub struct Emit<'c, M: Message> {
+    pub(super) emitter: Emitter<'c, M>,
+    pub(super) message: M,
+}
+
+/// The future of [`Context::emit_ref`](crate::Context::emit_ref). If it is dropped before it is
+/// ready, the message was not sent.
+#[must_use = "a message is sent only when this is awaited: `ctx.emit_ref(&message).await?`"]
+pub struct EmitRef<'c, M: Message> {
+    emitter: Emitter<'c, M>,
+    message: &'c M,
+}
+
+/// The progress of an emit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Progress {
+    New,
+    Waiting,
+    /// The emit is refused, because the service should end.
+    Refused,
+}
+
+impl<M: Message> Emitter<'_, M> {
+    /// Polls the emit of a message; the error does not contain the message. Only the outermost
+    /// frame creates the error with the message, so that the message is moved once.
+    #[inline]
+    pub(super) fn poll_sent(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &M,
+    ) -> Poll<Result<(), Refusal>> {
+        if self.progress == Progress::New {
+            match self.publisher.poll_try_emit(context, message) {
+                Poll::Ready(true) => return Poll::Ready(Ok(())),
+                Poll::Ready(false) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.poll_slow(context, message)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_slow(&mut self, context: &mut Context<'_>, message: &M) -> Poll<Result<(), Refusal>> {
+        let Emitter { publisher, waits, progress } = self;
+        match progress {
+            Progress::Refused if waits.yields() => {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Progress::Refused => return Poll::Ready(Err(Refusal::ShuttingDown)),
+            Progress::New => {
+                *progress = Progress::Waiting;
+                waits.begin();
+            }
+            Progress::Waiting => {}
+        }
+        let poll = publisher.poll_emit_ref(context, message);
+        if poll.is_pending() {
+            if waits.poll_shutdown(context).is_ready() {
+                return Poll::Ready(Err(Refusal::ShuttingDown));
+            }
+            waits.watch_room(context, "emit", publisher.topic(), || publisher.blocked_by());
+        }
+        poll
+    }
+
+    /// Returns the error of an emit, with its message.
+    pub(super) fn error<T>(&self, message: T, refusal: Refusal) -> EmitError<T> {
+        EmitError::new(self.publisher.topic().clone(), message, refusal)
+    }
+}
+
+impl<M: Message> Emit<'_, M> {
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refused(&self, refusal: Refusal) -> Poll<Result<(), EmitError<M>>> {
+        Poll::Ready(Err(self.emitter.error(self.message.clone(), refusal)))
+    }
+}
+
+/// Nothing in the future is pinned.
+impl<M: Message> Unpin for Emit<'_, M> {}
+
+impl<M: Message> Future for Emit<'_, M> {
+    type Output = Result<(), EmitError<M>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match this.emitter.poll_sent(context, &this.message) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(refusal)) => this.refused(refusal),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<M: Message> Future for EmitRef<'_, M> {
+    type Output = Result<(), EmitError<()>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let EmitRef { emitter, message } = self.get_mut();
+        let poll = emitter.poll_sent(context, message);
+        poll.map_err(|refusal| emitter.error((), refusal))
+    }
+}
+
+impl<M: Message> fmt::Debug for Emit<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Emitter { publisher, progress, .. } = &self.emitter;
+        f.debug_struct("Emit")
+            .field("topic", publisher.topic())
+            .field("progress", progress)
+            .finish()
+    }
+}
+
+impl<M: Message> fmt::Debug for EmitRef<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EmitRef").field(&self.emitter).finish()
     }
 }

@@ -1,6 +1,5 @@
-//! The waits of a service's emits: for room, until a shutdown. [`Emit`] is the future, and
-//! [`Waits`] the state that all emits of a service share. `emitter` is the port on which every emit
-//! begins. `within` is an emit with a deadline, `traced` an emit with its own trace, `batch` an
+//! The waits of a service's emits: for room, until a shutdown. [`Waits`] is the state that all emits
+//! of a service share. `emitter` is the port on which every emit begins, and its future. `within` is an emit with a deadline, `traced` an emit with its own trace, `batch` an
 //! emit of many messages.
 
 pub(crate) mod batch;
@@ -8,8 +7,6 @@ pub(crate) mod emitter;
 pub(crate) mod traced;
 pub(crate) mod within;
 
-use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -17,136 +14,11 @@ use std::time::Duration;
 use mycelium_core::{Code, Message};
 use mycelium_executor::{DeadlineTimer, Executor, SendFuture};
 use mycelium_transports::counters::{Line, ServiceValue};
-use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
+use mycelium_transports::local::{Publisher, TaskBudget};
 
-use self::emitter::Emitter;
 use crate::error::PublisherError;
 use crate::shared::ServiceNode;
 use crate::support::log;
-
-/// The future of [`Context::emit`](crate::Context::emit). If it is dropped before it is ready, the
-/// message was not sent.
-#[must_use = "a message is sent only when this is awaited: `ctx.emit(message).await?`"]
-pub struct Emit<'c, M: Message> {
-    emitter: Emitter<'c, M>,
-    message: M,
-}
-
-/// The future of [`Context::emit_ref`](crate::Context::emit_ref). If it is dropped before it is
-/// ready, the message was not sent.
-#[must_use = "a message is sent only when this is awaited: `ctx.emit_ref(&message).await?`"]
-pub struct EmitRef<'c, M: Message> {
-    emitter: Emitter<'c, M>,
-    message: &'c M,
-}
-
-/// The progress of an emit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Progress {
-    New,
-    Waiting,
-    /// The emit is refused, because the service should end.
-    Refused,
-}
-
-impl<M: Message> Emitter<'_, M> {
-    /// Polls the emit of a message; the error does not contain the message. Only the outermost
-    /// frame creates the error with the message, so that the message is moved once.
-    #[inline]
-    fn poll_sent(&mut self, context: &mut Context<'_>, message: &M) -> Poll<Result<(), Refusal>> {
-        if self.progress == Progress::New {
-            match self.publisher.poll_try_emit(context, message) {
-                Poll::Ready(true) => return Poll::Ready(Ok(())),
-                Poll::Ready(false) => {}
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        self.poll_slow(context, message)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn poll_slow(&mut self, context: &mut Context<'_>, message: &M) -> Poll<Result<(), Refusal>> {
-        let Emitter { publisher, waits, progress } = self;
-        match progress {
-            Progress::Refused if waits.yields() => {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            Progress::Refused => return Poll::Ready(Err(Refusal::ShuttingDown)),
-            Progress::New => {
-                *progress = Progress::Waiting;
-                waits.begin();
-            }
-            Progress::Waiting => {}
-        }
-        let poll = publisher.poll_emit_ref(context, message);
-        if poll.is_pending() {
-            if waits.poll_shutdown(context).is_ready() {
-                return Poll::Ready(Err(Refusal::ShuttingDown));
-            }
-            waits.watch_room(context, "emit", publisher.topic(), || publisher.blocked_by());
-        }
-        poll
-    }
-
-    /// Returns the error of an emit, with its message.
-    fn error<T>(&self, message: T, refusal: Refusal) -> EmitError<T> {
-        EmitError::new(self.publisher.topic().clone(), message, refusal)
-    }
-}
-
-impl<M: Message> Emit<'_, M> {
-    #[cold]
-    #[inline(never)]
-    fn refused(&self, refusal: Refusal) -> Poll<Result<(), EmitError<M>>> {
-        Poll::Ready(Err(self.emitter.error(self.message.clone(), refusal)))
-    }
-}
-
-/// Nothing in the future is pinned.
-impl<M: Message> Unpin for Emit<'_, M> {}
-
-impl<M: Message> Future for Emit<'_, M> {
-    type Output = Result<(), EmitError<M>>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        match this.emitter.poll_sent(context, &this.message) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(refusal)) => this.refused(refusal),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl<M: Message> Future for EmitRef<'_, M> {
-    type Output = Result<(), EmitError<()>>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let EmitRef { emitter, message } = self.get_mut();
-        let poll = emitter.poll_sent(context, message);
-        poll.map_err(|refusal| emitter.error((), refusal))
-    }
-}
-
-impl<M: Message> fmt::Debug for Emit<'_, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Emitter { publisher, progress, .. } = &self.emitter;
-        f.debug_struct("Emit")
-            .field("topic", publisher.topic())
-            .field("progress", progress)
-            .finish()
-    }
-}
-
-impl<M: Message> fmt::Debug for EmitRef<'_, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("EmitRef").field(&self.emitter).finish()
-    }
-}
 
 /// The state for the waits of a service. One is enough: a service waits for one emit at a time.
 pub(crate) struct Waits {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use mycelium_core::{Message, TraceContext};
 use mycelium_transports::local::{EmitError, Replaced, TaskBudget};
 
-use super::Emit;
+use super::emitter::Emit;
 
 /// The future of [`Emit::traced`]. If it is dropped before it is ready, the message was not sent.
 #[must_use = "a message is sent only when this is awaited: `ctx.emit(message).traced(trace).await?`"]

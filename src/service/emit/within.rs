@@ -8,7 +8,7 @@ use std::time::Duration;
 use mycelium_core::Message;
 use mycelium_transports::local::{EmitError, Refusal};
 
-use super::{Emit, Progress};
+use super::emitter::{Emit, Progress};
 
 /// The future of [`Emit::within`]. If it is dropped before it is ready, the message was not sent.
 #[must_use = "a message is sent only when this is awaited: `ctx.emit(message).within(time).await?`"]

@@ -70,7 +70,7 @@ pub(super) fn expand_enum(
 
                 #[inline]
                 fn encode(&self, at: usize, message: &mut #root::__private::Encoder<'_>) {
-                    message.fixed(at, self);
+                    #root::__private::encode_fixed(message, at, self);
                 }
 
                 #[inline]
