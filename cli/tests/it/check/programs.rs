@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{check, check_text, directory, program, write};
+use crate::roles::source;
 
 /// Waits until no process with this id runs: a killed process ends only when it is scheduled, and
 /// may be reaped later.
@@ -34,6 +35,27 @@ fn commands_of_the_file_run_once_each_in_its_directory() {
     assert_eq!(runs[0], format!("{} all --describe", root.display()));
     assert!(runs[1].contains("app writer ") || runs[1].contains(" writer "), "{runs:?}");
     assert!(runs[1].ends_with("t.toml --describe"), "{runs:?} {}", path.display());
+}
+
+#[test]
+fn arenas_are_listed_and_checked() {
+    let directory = directory();
+    write(directory.path(), "feed.json", &source::describe());
+    let checked = |arena: &str| {
+        let text = format!(
+            "[node.feed]\nservices = [\"Source\", \"Store\"]\ndescription = \
+             \"feed.json\"\n{arena}"
+        );
+        check_text(directory.path(), &text, &[])
+    };
+    for (arena, bytes) in [("", 4 << 20), ("[topic.any-shape]\narena = \"8 MiB\"", 8 << 20)] {
+        let out = checked(arena).expect_success();
+        assert!(out.contains("any-shape: AnyShape (id 3, at most 1048576 bytes)"), "{out}");
+        assert!(out.contains(&format!("rings feed 1 x 1024 x 64 + {bytes} bytes")), "{out}");
+    }
+    let errors = checked("[topic.any-shape]\narena = \"1 MiB\"").expect_failure(1);
+    assert!(errors.contains("t.toml:5:9: topic `any-shape` carries `AnyShape`"), "{errors}");
+    assert!(errors.contains("at least 2097152 bytes, found 1048576 [M0123]"), "{errors}");
 }
 
 #[test]

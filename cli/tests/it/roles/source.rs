@@ -177,6 +177,12 @@ impl Store {
     }
 }
 
+/// Returns the description of the node's program.
+pub(crate) fn describe() -> String {
+    let source = || Source(unbounded().1);
+    Node::builder("feed").service(source).service(|| Store { stays: false }).describe().to_json()
+}
+
 /// Prints a line; libtest has already begun one, which is ended first.
 pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout();
