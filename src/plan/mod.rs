@@ -446,8 +446,8 @@ fn arena(
             schema.longest
         ),
         false if bytes < least => format!(
-            "topic `{topic}` carries `{}`, whose messages may have {} bytes: expected an `arena` of \
-             at least {least} bytes, found {bytes}",
+            "topic `{topic}` carries `{}`, whose messages may have {} bytes: expected an `arena` \
+             of at least {least} bytes, found {bytes}",
             schema.name(),
             schema.longest
         ),
