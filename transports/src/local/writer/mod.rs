@@ -590,13 +590,18 @@ impl Writer {
     /// Evicts the readers that have blocked the full ring for too long. Returns whether there is
     /// room now.
     fn makes_room_by_evictions(&mut self) -> bool {
-        if self.stall.is_none() || self.find_room() {
+        // Free slots are no room if the arena is full.
+        if self.stall.is_none() || self.find_room() && self.arena.is_none() {
             // If this publisher has a stall limit, `find_room` has found room that a reader has
             // just made.
             return self.stall.is_some();
         }
         let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return false };
-        let oldest = producer.sequence().wrapping_sub(producer.ring().capacity());
+        let kept = match self.arena {
+            Some(_) => self.state.depth(),
+            None => producer.ring().capacity(),
+        };
+        let oldest = producer.sequence().wrapping_sub(kept);
         self.evict_behind(oldest.wrapping_add(1))
     }
 

@@ -1,10 +1,14 @@
 //! Topics whose messages are not fixed.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use mycelium_core::message;
+use mycelium_transports::conformance::NoTasks;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, GapReason, LatestByKey, Policy, Publisher, Refusal, Schema, Subscription, Topic,
-    TryRecv,
+    Delivery, GapReason, LatestByKey, OnStall, Policy, Publisher, Refusal, Schema, Subscription,
+    Topic, TryRecv,
 };
 
 #[message(topic = "notes", id = 40, max = "64 KiB")]
@@ -326,4 +330,19 @@ fn a_full_arena_is_backpressure() {
     assert_eq!(received, 5);
     publisher.try_emit(note(sent, 20_000)).unwrap();
     assert!(!publisher.backpressure_threshold_exceeded());
+}
+
+/// Slots are free, but no bytes.
+#[test]
+fn a_reader_that_keeps_the_arena_full_is_evicted() {
+    let topic = Topic::new("notes", Schema::of::<Note>(), 1024, Region::new(16)).unwrap();
+    topic.set_on_stall(OnStall::EvictAfter(Duration::ZERO));
+    topic.set_executor(Arc::new(NoTasks));
+    let mut reader = topic.subscribe::<Note>("reader", Policy::Block).unwrap();
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    for number in 0..20 {
+        publisher.try_emit(note(number, 50_000)).unwrap();
+    }
+    let TryRecv::Delivery(Delivery::Gap(gap)) = reader.try_recv() else { panic!("evicted") };
+    assert_eq!(gap.reason, GapReason::Evicted);
 }
