@@ -425,6 +425,10 @@ impl Writer {
             return self.try_claim(length);
         }
         self.blocked_by = Some(entry);
+        if self.arena.is_some() {
+            let has_evicted = self.makes_room_by_evictions();
+            return if has_evicted { self.try_claim(length) } else { Err(self.refuse(entry)) };
+        }
         if (self.is_rejected() && self.find_room()) || self.makes_room_by_evictions() {
             return Ok(());
         }
