@@ -47,7 +47,7 @@ fn order(id: u64) -> Order {
     Order {
         id,
         venue: "Uniswap é".repeat(number % 9),
-        note: (number % 2 == 0).then(|| "a note".repeat(number % 50)),
+        note: number.is_multiple_of(2).then(|| "a note".repeat(number % 50)),
         legs: (0..number % 4)
             .map(|leg| Leg { price: -(leg as i64), venues: vec!["a".repeat(leg); leg] })
             .collect(),
@@ -123,7 +123,7 @@ impl Book {
         while self.0.load(Ordering::Relaxed) < ORDERS {
             let id = self.0.fetch_add(1, Ordering::Relaxed);
             let expected = order(id);
-            if id % 2 == 0 {
+            if id.is_multiple_of(2) {
                 let Some(Delivery::Msg(order)) = orders.recv().await else { panic!() };
                 assert_eq!(*order, expected);
                 continue;

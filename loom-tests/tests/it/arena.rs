@@ -1,6 +1,8 @@
 //! The arena of a broadcast ring under loom: an observer copies while the writer laps the arena, and
 //! a gating reader is never lapped, even if it joins while the arena wraps.
 
+#![allow(unsafe_code)]
+
 use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::ring::broadcast::{
@@ -36,7 +38,8 @@ fn read(reader: &mut Consumer<Ring>) -> (usize, usize) {
     let (mut taken, mut missed, mut message) = (0, 0, [0; 2]);
     loop {
         // In place, by plain loads: the checker reports a store that comes too early.
-        if let Some(body) = reader.front_body() {
+        // SAFETY: the writer pushes what its `ArenaWriter` returns.
+        if let Some(body) = unsafe { reader.front_body() } {
             let words = body.chunks(size_of::<usize>()).map(|word| word.try_into().unwrap());
             let words: Vec<_> = words.map(usize::from_ne_bytes).collect();
             assert_eq!(words, content(reader.cursor()), "a mixture was read");

@@ -286,8 +286,12 @@ impl<H: BroadcastHandle> Consumer<H> {
 
     /// Returns the bytes of the next message of a ring with an arena in place, as
     /// [`front`](Consumer::front) does.
+    ///
+    /// # Safety
+    /// All messages of the ring are pushed with content that an [`ArenaWriter`] has returned for
+    /// them.
     #[must_use]
-    pub fn front_body(&self) -> Option<&[u8]> {
+    pub unsafe fn front_body(&self) -> Option<&[u8]> {
         let (length, content) = self.front()?.split_first()?;
         let words = length.div_ceil(WORD);
         if words < CONTENT {
@@ -296,8 +300,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         let places = body(&*self.ring, *content.first()?, words)?;
         // SAFETY: `front` has found that the message is published, and that the writer waits for
         // this gating reader, whose cursor passes the message only by an exclusive reference. Until
-        // then the writer stores nothing to the bytes that it has claimed for the message, and
-        // nothing else writes to this storage (it is not foreign).
+        // then the arena's writer stores nothing to the bytes that it has claimed for the message
+        // (this function's contract), and nothing else writes to this storage (it is not foreign).
         unsafe { borrow(places) }.as_bytes().get(..*length)
     }
 

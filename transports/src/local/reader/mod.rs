@@ -457,11 +457,14 @@ impl Reader {
 
     /// Returns the bytes of a message that was found and is not fixed.
     #[inline(never)]
+    #[allow(unsafe_code)]
     fn read_body(&mut self, edge: usize) -> Option<&[u8]> {
         let length = if self.membership.state.policy.keeps() && self.edges[edge].lends() {
             let consumer = &mut self.edges[edge].consumer;
             if ALIGNS {
-                return consumer.front_body();
+                // SAFETY: a `Writer` and a `Pump` push to a ring with an arena what their `ArenaWriter`
+                // has returned, and nothing else pushes to the rings of a topic.
+                return unsafe { consumer.front_body() };
             }
             let mut content = [0; CONTENT];
             let size = size_of_val(&content);
