@@ -47,6 +47,7 @@ const OPENING: i64 = 10_000;
 struct Booking {
     transfer: u64,
     cents: i64,
+    memo: String,
 }
 
 #[message(topic = "receipts", id = 2, pad)]
@@ -71,8 +72,8 @@ impl Book {
         let is_known = self.booked.contains(&booking);
         let was_booked = is_known || self.balance + booking.cents >= 0;
         if was_booked && !is_known {
-            self.booked.insert(booking);
             self.balance += booking.cents;
+            self.booked.insert(booking);
         }
         Receipt::new(self.balance, was_booked)
     }
@@ -212,7 +213,8 @@ impl Teller {
     /// Carries out both halves of a transfer. Each request in it may be repeated.
     async fn carry_out(&self, transfer: Transfer, ctx: &mut ActorContext<Self>) -> Result<()> {
         let Transfer { number, from, to, cents } = transfer;
-        let taken = ask(from, Booking { transfer: number, cents: -cents }, ctx).await?;
+        let booking = |cents, memo| Booking { transfer: number, cents, memo };
+        let taken = ask(from, booking(-cents, format!("to {to}")), ctx).await?;
         if !taken.is_some_and(|receipt| receipt.was_booked) {
             println!("transfer {number}: {from} does not have {cents} cents");
             self.cross_out(number, false);
@@ -221,10 +223,10 @@ impl Teller {
         if happens(&self.faults, number, Fault::TellerPanics) {
             panic!("transfer {number}: the teller panics, with {cents} cents in its hands");
         }
-        let given = ask(to, Booking { transfer: number, cents }, ctx).await?;
+        let given = ask(to, booking(cents, format!("from {from}")), ctx).await?;
         if given.is_none() {
             println!("transfer {number}: {to} has no account any more: {from} gets it back");
-            ask(from, Booking { transfer: number, cents }, ctx).await?;
+            ask(from, booking(cents, format!("back from {to}")), ctx).await?;
         }
         self.cross_out(number, given.is_some());
         Ok(())

@@ -126,6 +126,57 @@ impl BatchExchange {
     }
 }
 
+#[message(topic = "notes")]
+struct Note {
+    number: u64,
+    text: String,
+    more: Option<Vec<u64>>,
+}
+
+/// Emits one note again and again, short and long.
+struct NoteFeed;
+
+#[service(emits(Note))]
+impl NoteFeed {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let note = |text: &str, more| Note { number: 0, text: text.to_owned(), more };
+        let mut notes = [note("short", None), note(&"long".repeat(100), Some(vec![7; 90]))];
+        for number in 0..WARM_UP + MEASURED + COOL_DOWN {
+            let note = &mut notes[(number % 2) as usize];
+            note.number = number;
+            ctx.emit_ref(note).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads notes in place, and reports as `Exchange` does.
+struct NoteExchange(SyncSender<u64>);
+
+#[service(reads(Note))]
+impl NoteExchange {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut notes = ctx.subscribe::<Note>()?;
+        let (mut before, mut after) = (0, 0);
+        while let Some(delivery) = notes.recv_view().await {
+            let Delivery::Msg(note) = delivery else { panic!("a gap") };
+            let more = note.more().map_or(0, <[u64]>::len);
+            assert_eq!(
+                (note.text().len(), more),
+                [(5, 0), (400, 90)][(note.number() % 2) as usize]
+            );
+            match note.number() {
+                WARM_UP => before = allocations(),
+                LAST => after = allocations(),
+                _ => {}
+            }
+        }
+        assert!(before > 0 && after > 0, "the allocator counts");
+        self.0.send(after - before)?;
+        Ok(())
+    }
+}
+
 async fn run(node: Builder) -> Report {
     node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap()
 }
@@ -159,6 +210,15 @@ async fn p1_emitted_and_received_messages_allocate_nothing() {
         run(node).await;
         assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
     }
+}
+
+/// Messages of any shape allocate nothing if they are emitted by reference and read in place.
+#[tokio::test(start_paused = true)]
+async fn messages_that_are_viewed_allocate_nothing() {
+    let (sender, allocations) = sync_channel(1);
+    let node = Node::builder("main").service(|| NoteFeed);
+    run(node.service(move || NoteExchange(sender.clone()))).await;
+    assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{descriptor::FieldType, error::Invalid};
 
-/// A type that can be a field of a message: numbers of up to 64 bits, [`U128`], [`I128`],
-/// [`U256`](crate::U256), `bool`, `char`, arrays, [`FixedStr`](crate::FixedStr),
-/// [`FixedVec`](crate::FixedVec), `Option`, tuples, `Duration`, `IpAddr`, types with `#[message]`,
-/// with the feature `alloc` also `String`, `Box<str>`, `Arc<str>`, `Vec` and `BTreeMap`, and with the
+/// A type that can be a field of a message: numbers of up to 64 bits, [`U128`](crate::U128),
+/// [`I128`](crate::I128), [`U256`](crate::U256), `bool`, `char`, arrays,
+/// [`FixedStr`](crate::FixedStr), [`FixedVec`](crate::FixedVec), `Option`, tuples, `Duration`,
+/// `IpAddr`, types with `#[message]`, with the feature `alloc` also `String`, `Box<str>`, `Arc<str>`, `Vec` and `BTreeMap`, and with the
 /// feature `bytes` also `bytes::Bytes`.
 ///
 /// A field is encoded as a *part* of [`SIZE`](Field::SIZE) bytes and, unless all its values have

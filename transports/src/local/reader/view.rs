@@ -17,7 +17,7 @@ pub struct Next(NextKind);
 
 #[derive(Debug)]
 enum NextKind {
-    /// A message of [`Reader::find_fast`].
+    /// A message of `find_fast`.
     Fast(Header),
     Message(Header),
     Gap(Gap),
