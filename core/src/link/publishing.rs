@@ -130,7 +130,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Returns the credit of a stream, in its [`Unit`].
+    /// Returns the credit of a stream, in its [unit](super::Unit).
     #[must_use]
     #[inline]
     pub fn credit(&mut self, stream: OutgoingId) -> u64 {
