@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     envelope::Envelope,
-    message::{Message, encode, encoded_len},
+    message::{Message, bytes_of, encode_exact, encoded_len},
 };
 
 /// Returns the size of a frame in a buffer, with the final padding.
@@ -131,11 +131,14 @@ pub fn write_message<M: Message>(
     message: &M,
 ) -> Result<usize, WriteError> {
     let envelope = Envelope { type_id: M::ID, ..*envelope };
-    let payload =
-        encoded_len(message).map_err(|error| WriteError::TooLong { payload: error.found })?;
     // It fits in 16 bits: the macro refuses messages with a larger part.
     let fixed_len = u16::try_from(M::SIZE).map_err(|_| WriteError::TooLong { payload: M::SIZE })?;
-    write_with(buf, &envelope, None, fixed_len, payload, |room| _ = encode(message, room))
+    if M::IS_FIXED {
+        return write_frame(buf, &envelope, fixed_len, bytes_of(message));
+    }
+    let payload =
+        encoded_len(message).map_err(|error| WriteError::TooLong { payload: error.found })?;
+    write_with(buf, &envelope, None, fixed_len, payload, |room| encode_exact(message, room))
 }
 
 /// Writes only the header and the extensions, for a payload that is sent without a copy. Returns
