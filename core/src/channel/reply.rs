@@ -81,6 +81,8 @@ pub enum Outcome<R> {
     Cancelled,
     /// The reply has arrived.
     Replied(R),
+    /// The reply has arrived, and was [moved out](Awaiting::take_reply).
+    Emptied,
     /// The request failed; the number is the reason.
     Failed(u8),
 }
@@ -164,10 +166,12 @@ impl<T, Q: Clone, R: Clone> Awaiting<T, Q, R> {
     #[must_use]
     pub fn outcome(&self) -> Outcome<&R> {
         // Acquire, pairs with the Release of `reply.end`: the reply.
-        match self.0.word.load(order!("reply.look", Acquire)) & STATE {
+        let word = self.0.word.load(order!("reply.look", Acquire));
+        match word & STATE {
             QUEUED => Outcome::Queued,
             TAKEN => Outcome::Taken,
             CANCELLED => Outcome::Cancelled,
+            REPLIED if word & EMPTIED != 0 => Outcome::Emptied,
             REPLIED => {
                 let borrow = |reply: *const MaybeUninit<R>| {
                     // SAFETY: nobody writes it after REPLIED before the next `open`, for which this

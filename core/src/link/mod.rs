@@ -253,7 +253,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     pub fn lost(&mut self) {
         self.phase = LinkPhase::Down;
         self.out.clear();
-        self.pong = None;
+        (self.pong, self.next_unit) = (None, None);
         self.features_due = false;
         self.exports.retain(|_| false);
         self.outgoing.retain(|_| false);

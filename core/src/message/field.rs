@@ -26,6 +26,8 @@ use crate::{descriptor::FieldType, error::Invalid};
 /// references, its size is [`SIZE`](Field::SIZE), its alignment divides [`ALIGN`](Field::ALIGN), and
 /// bytes that [`check`](Field::check) accepts are those of a valid value. Otherwise
 /// [`view`](Field::view) and [`read`](Field::read) are sound for each place that `check` accepts.
+/// `check` accepts what [`encode`](Field::encode) writes, and two types with the same
+/// [`TYPE`](Field::TYPE) accept the same bytes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a field of a message",
     label = "not a type that a message can have",

@@ -365,7 +365,9 @@ impl<Q: Request> PendingReply<Q> {
                 Failure::Gone => closed(&self.awaiting.owner().origin.mailbox),
                 failure => failure,
             })),
-            Outcome::Cancelled => unreachable!("a request is cancelled once it is not polled"),
+            Outcome::Cancelled | Outcome::Emptied => {
+                unreachable!("a request is cancelled, and its reply taken, once it is not polled")
+            }
         }
     }
 

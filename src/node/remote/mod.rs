@@ -65,9 +65,9 @@ fn outcome_of(failure: Failure) -> u64 {
 /// Returns the reason why an answer has no reply. A value that this version does not know counts as
 /// a failure of the service.
 fn failure_of(outcome: u64) -> Failure {
-    let mut known = Failure::ALL.into_iter().rev();
-    let known = known.find(|failure| outcome_of(*failure) == outcome);
-    known.unwrap_or(Failure::Dropped)
+    // The first of those with the same number, but a request that is too long is never sent.
+    let mut known = Failure::ALL.into_iter().filter(|failure| *failure != Failure::TooLong);
+    known.find(|failure| outcome_of(*failure) == outcome).unwrap_or(Failure::Dropped)
 }
 
 /// Returns the names of the topics of calls and answers, for the requests of one node.

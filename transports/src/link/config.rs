@@ -180,6 +180,9 @@ fn descriptors() -> Option<usize> {
     None
 }
 
+/// The longest message of a link: the longest that `max` allows, in a call with its numbers.
+const MAX_MESSAGE: u32 = (64 << 20) + 64;
+
 impl LinkConfig {
     /// Returns settings by which each message is sent alone and at once.
     #[must_use]
@@ -202,6 +205,7 @@ impl LinkConfig {
         self.link(&Identity { node: Name::default(), boot: 0 }).check()
     }
 
+    /// Returns the settings of the link itself.
     pub(crate) fn link(&self, identity: &Identity) -> Config {
         // The arrival of a message confirms nothing, because the message may still be lost with
         // this process. The session confirms a message when the readers have finished it.
@@ -214,6 +218,7 @@ impl LinkConfig {
             silence: self.silence,
             confirm: self.confirm,
             confirms,
+            max_message: MAX_MESSAGE,
             ..Config::new(identity.node, identity.boot)
         }
     }

@@ -37,6 +37,12 @@ impl Credit {
         credit
     }
 
+    /// Returns the credit below which more is given at once: less than half, or less than the
+    /// longest message needs.
+    pub(crate) fn low(&self) -> usize {
+        (self.most / 2).max(self.unit.cost(self.kept) as usize)
+    }
+
     /// Returns the credit for this number of free slots, and of free bytes in the arena.
     pub(super) fn of_room(&self, slots: usize, arena: Option<usize>) -> usize {
         let units = arena.map(|free| free.saturating_sub(self.kept) / self.unit_bytes);

@@ -30,6 +30,8 @@ use crate::sync::Ordering;
 pub struct Feed {
     writer: Writer,
     credit: Credit,
+    /// The size of a message, or of the longest one.
+    message_bytes: usize,
     /// The number of pushed messages.
     sent: u64,
     /// The sequence of the publisher's next message.
@@ -72,6 +74,7 @@ impl Feed {
         let longest = if schema.is_fixed { schema.size } else { schema.longest };
         let words = vec![0; longest.div_ceil(size_of::<usize>())].into();
         Ok(Feed {
+            message_bytes: longest,
             writer,
             credit: Credit::of(topic),
             sent: 0,
@@ -145,6 +148,10 @@ impl Feed {
     pub fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), FeedError> {
         let length = usize::from(shape.length);
         self.check_size(length)?;
+        if self.writer.arena.is_some() {
+            // Only fixed messages are sent in runs.
+            return Err(FeedError::Size { expected: self.message_bytes, found: length });
+        }
         let stride = shape.stride as usize;
         let (word, skip) = (size_of::<usize>(), usize::from(shape.skip));
         // The ring takes whole words, so the bytes after a message may be those of the next
@@ -271,8 +278,7 @@ impl Feed {
     /// Returns the size of the topic's messages in bytes, or of the longest one.
     #[must_use]
     pub fn message_bytes(&self) -> usize {
-        let schema = self.writer.topic.schema();
-        if schema.is_fixed { schema.size } else { schema.longest }
+        self.message_bytes
     }
 
     /// Returns whether a message of this number of bytes is only too long: its publisher may have
@@ -285,8 +291,8 @@ impl Feed {
     /// Returns whether a message of the topic may have this number of bytes.
     #[must_use]
     pub fn accepts(&self, bytes: usize) -> bool {
-        let most = self.message_bytes();
-        bytes == most || bytes < most && !self.writer.topic.schema().is_fixed
+        let most = self.message_bytes;
+        bytes == most || bytes < most && self.writer.arena.is_some()
     }
 
     /// Returns the number of pushed messages.
@@ -297,7 +303,7 @@ impl Feed {
 
     #[inline]
     fn check_size(&self, found: usize) -> Result<(), FeedError> {
-        let expected = self.message_bytes();
+        let expected = self.message_bytes;
         if self.accepts(found) { Ok(()) } else { Err(FeedError::Size { expected, found }) }
     }
 

@@ -189,6 +189,8 @@ pub struct TapStream<T = ()> {
     words: Box<[usize]>,
     /// The last message, if it is not fixed.
     body: Box<[usize]>,
+    /// The position and the length of that message. A long one is asked for once for each fragment.
+    copied: Option<(usize, usize)>,
     /// The gaps between the first kept message and the next message, in their order.
     gaps: VecDeque<Missed>,
     /// The next message at the time when this reader joined. The stream may start with earlier
@@ -246,6 +248,7 @@ impl<T> TapStream<T> {
         let longest = if schema.is_fixed { 0 } else { schema.longest };
         TapStream {
             state,
+            copied: None,
             body: vec![0; longest.div_ceil(size_of::<usize>())].into(),
             topic: topic.clone(),
             subscriber: subscriber.clone(),
@@ -332,12 +335,16 @@ impl<T> TapStream<T> {
             self.words = vec![0; bytes.div_ceil(size_of::<usize>())].into();
         }
         let words: &mut [usize] = if borrows { &mut [] } else { &mut self.words };
-        let peek = match self.schema.is_fixed {
-            true => reader.peek(words),
-            false => reader.peek_body(words, &mut self.body),
+        let peek = match (self.schema.is_fixed, self.copied) {
+            (true, _) => reader.peek(words),
+            (false, Some((sequence, length))) if sequence == reader.cursor() => {
+                Peek::Message { sequence, length }
+            }
+            (false, _) => reader.peek_body(words, &mut self.body),
         };
         match peek {
-            Peek::Message { length, .. } if !self.schema.is_fixed => {
+            Peek::Message { sequence, length } if !self.schema.is_fixed => {
+                self.copied = Some((sequence, length));
                 let slot = item(&self.topic, self.words.as_bytes(), size, content);
                 let TapItem::Message(_, metadata) = slot else { return slot };
                 let message = self.body.as_bytes().get(..length).unwrap_or_default();

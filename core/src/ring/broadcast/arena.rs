@@ -288,8 +288,9 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// [`front`](Consumer::front) does.
     ///
     /// # Safety
-    /// All messages of the ring are pushed with content that an [`ArenaWriter`] has returned for
-    /// them.
+    /// All messages of the ring are pushed with the content that its only [`ArenaWriter`] has
+    /// returned for them, with this ring's producer, which calls
+    /// [`pushed`](ArenaWriter::pushed) after each.
     #[must_use]
     pub unsafe fn front_body(&self) -> Option<&[u8]> {
         let (length, content) = self.front()?.split_first()?;

@@ -354,7 +354,7 @@ impl IncomingStream {
         let waits = open > 0
             && (!link.has_unsent_confirmation(self.id)
                 || self.redelivered
-                || self.credit.unit != Unit::MESSAGE && self.left < self.credit.most / 2
+                || self.credit.unit != Unit::MESSAGE && self.left < self.credit.low()
                 || open > self.publisher.capacity() as u64 / 2);
         waits || !self.has_signaled
     }

@@ -301,7 +301,15 @@ impl Reader {
 /// message to `body`; nothing to empty ones.
 #[inline]
 fn peek_at(edge: &mut Edge, words: &mut [usize], body: &mut [usize]) -> Peek {
-    if body.is_empty() { edge.consumer.peek(words) } else { edge.consumer.peek_body(words, body) }
+    if body.is_empty() {
+        return edge.consumer.peek(words);
+    }
+    let peek = edge.consumer.peek_body(words, body);
+    if let (Peek::Message { length, .. }, Some(first)) = (peek, words.first_mut()) {
+        // 0 if a writer in another process lied about the place.
+        *first = length;
+    }
+    peek
 }
 
 // Waiting: a reader spins as long as its wait strategy says, and then parks its task.

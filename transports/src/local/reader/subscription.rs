@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use mycelium_core::TraceContext;
 use mycelium_core::doorbell::announce;
-use mycelium_core::message::{Message, Words, decode, valid_words};
+use mycelium_core::message::{Message, Words, decode, valid_words, with_message};
 use mycelium_core::wait::WaitStrategy;
 use zerocopy::IntoBytes;
 
@@ -370,9 +370,7 @@ impl<M: Message> Subscription<M> {
             Found::Message(header) => {
                 let mut delivery = Poll::Pending;
                 let is_valid = self.reader.read(header, |bytes| {
-                    let Ok(message) = decode::<M>(bytes) else { return false };
-                    delivery = ready(message, header);
-                    true
+                    with_message(bytes, |message| delivery = ready(message, header)).is_ok()
                 });
                 if is_valid != Some(true) {
                     let gap = self.reader.reject(header);
@@ -388,9 +386,10 @@ impl<M: Message> Subscription<M> {
     }
 }
 
-fn ready<M: Message>(message: M, header: Header) -> Poll<Option<Delivery<M>>> {
+fn ready<M: Message>(message: &M, header: Header) -> Poll<Option<Delivery<M>>> {
     let Header { sequence, redelivered, .. } = header;
     let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
+    let message = message.clone();
     Poll::Ready(Some(Delivery::Msg(Received { message, sequence, attempt })))
 }
 
@@ -408,10 +407,11 @@ fn add_small<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequen
 
 /// Adds a large message of a batch. Returns false if its bytes are invalid.
 fn add_large<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequence: u64) -> bool {
-    let Ok(message) = decode::<M>(bytes) else { return false };
     let attempt = Attempt::First;
-    deliveries.push(Delivery::Msg(Received { message, sequence, attempt }));
-    true
+    let add = |message: &M| {
+        deliveries.push(Delivery::Msg(Received { message: message.clone(), sequence, attempt }));
+    };
+    with_message(bytes, add).is_ok()
 }
 
 impl<M: Message> fmt::Debug for Subscription<M> {

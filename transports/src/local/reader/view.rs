@@ -12,6 +12,7 @@ use super::{Found, Header};
 use crate::local::values::{Attempt, Delivery, Gap, Received};
 
 /// What [`Subscription::poll_next`] has found and not taken.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct Next(NextKind);
 
@@ -55,6 +56,7 @@ impl<M: Message> Subscription<M> {
     }
 
     /// Waits for what [`view`](Subscription::view) then takes, for hand-written futures.
+    #[doc(hidden)]
     pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<Next> {
         if self.reader.is_exhausted(context) {
             return Poll::Pending;
@@ -72,6 +74,7 @@ impl<M: Message> Subscription<M> {
     }
 
     /// Takes what [`poll_next`](Subscription::poll_next) has just found. Returns `None` at the end.
+    #[doc(hidden)]
     pub fn view(&mut self, next: Next) -> Option<Delivery<M::View<'_>>> {
         let (header, is_fast) = match next.0 {
             NextKind::Fast(header) => (header, true),

@@ -135,6 +135,10 @@ pub(crate) struct ArenaPressure {
 impl ArenaPressure {
     /// Whether a reader needs a message before the one at which the fill is at the lower mark.
     fn is_exceeded(&self, kept: usize) -> bool {
+        if self.high_water() == 0 {
+            // Nothing was in the arena, or there is none.
+            return false;
+        }
         let relieved_at = self.relieved_at.load(Ordering::Relaxed);
         relieved_at.wrapping_sub(kept).cast_signed() > 0
     }
@@ -151,10 +155,12 @@ impl ArenaPressure {
         let (upper, lower) = (upper.load(Ordering::Relaxed), lower.load(Ordering::Relaxed));
         let taken = arena.taken(kept, next);
         self.high_water.fetch_max(taken, Ordering::Relaxed);
-        if taken >= upper || self.is_exceeded(kept) {
-            let relieved_at = arena.first_within(lower, kept, next);
-            self.relieved_at.store(relieved_at, Ordering::Relaxed);
-        }
+        let relieved_at = match taken >= upper || self.is_exceeded(kept) {
+            true => arena.first_within(lower, kept, next),
+            // Stays close to the readers, because sequences wrap on 32-bit hosts.
+            false => kept,
+        };
+        self.relieved_at.store(relieved_at, Ordering::Relaxed);
         if taken < upper { upper - taken } else { (upper - lower).max(1) }
     }
 }

@@ -284,6 +284,16 @@ impl Writer {
         Ok(())
     }
 
+    /// Refuses a message that is longer than the topic allows: its type in this program may have a
+    /// larger `max` than that of the topic.
+    pub(crate) fn check_length(&self, found: usize) -> Result<(), EncodeError> {
+        let schema = self.topic.schema();
+        if found <= schema.longest {
+            return Ok(());
+        }
+        Err(EncodeError { message: schema.name(), most: schema.longest, found })
+    }
+
     /// Encodes a message that is not fixed, and calls `push` with its words and its length.
     pub(crate) fn encoded<M: Message, R>(
         &mut self,
@@ -291,6 +301,7 @@ impl Writer {
         push: impl FnOnce(&mut Writer, &[usize], usize) -> R,
     ) -> Result<R, EncodeError> {
         let length = encoded_len(message)?;
+        self.check_length(length)?;
         let mut words = std::mem::take(&mut self.encoded);
         let count = length.div_ceil(size_of::<usize>());
         if words.len() < count {

@@ -148,7 +148,9 @@ impl<M: Message> Publisher<M> {
     /// If a gating subscription needs the whole ring, or the message is too long.
     #[inline]
     pub fn try_claim(&mut self, message: &M) -> Result<(), Refusal> {
-        self.writer.try_claim(encoded_len(message).map_err(Refusal::TooLong)?)
+        let length = encoded_len(message).map_err(Refusal::TooLong)?;
+        self.writer.check_length(length).map_err(Refusal::TooLong)?;
+        self.writer.try_claim(length)
     }
 
     /// Emits the message if there is room, and returns whether it did. Is pending only if the task
