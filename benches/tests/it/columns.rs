@@ -36,9 +36,9 @@ fn every_column_moves_every_message() {
         keys.push(table["key"].as_str().unwrap());
     }
     keys.dedup();
-    let expected = "emit emit-batch emit-traces scale threads encode view spsc spsc-batches \
-        spsc-56 spsc-64 trip mpmc fairness publish publish-read tasks link tcp tls shm handler \
-        request wake pinned idle actors";
+    let expected = "emit emit-batch emit-traces scale threads encode view shapes spsc \
+        spsc-batches spsc-56 spsc-64 trip mpmc fairness publish publish-read tasks link tcp tls \
+        shm handler request wake pinned idle actors";
     assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
     assert!(each, "some tables time each operation");
     assert_eq!(report["rows"], Value::Array(Vec::new()), "a quick run decides no goals");

@@ -2,7 +2,9 @@
 
 #![allow(unsafe_code)]
 
-use alloc::{boxed::Box, collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+#[cfg(target_has_atomic = "ptr")]
+use alloc::sync::Arc;
+use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 
 use super::{
     check::{Bodies, Checked},
@@ -73,7 +75,9 @@ macro_rules! text_fields {
     )*};
 }
 
-text_fields!(String, Box<str>, Arc<str>);
+text_fields!(String, Box<str>);
+#[cfg(target_has_atomic = "ptr")]
+text_fields!(Arc<str>);
 
 // SAFETY: not fixed. Each item was checked.
 unsafe impl<T: Field> Field for Vec<T> {
