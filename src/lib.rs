@@ -73,9 +73,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`#[message]`](macro@message) makes a struct of numbers, arrays,
-//!   [`FixedStr`](fields::FixedStr) and [`FixedVec`](fields::FixedVec) a [`Message`]: it has a
-//!   topic, and an id that no other message has.
+//! - [`#[message]`](macro@message) makes a struct of numbers, texts, lists, options, maps, tuples, and
+//!   structs and enums that have it too, a [`Message`] with a topic. It is *fixed*, and needs no
+//!   encoding, if all its fields have one size, as numbers, [`FixedStr`](fields::FixedStr) and
+//!   [`FixedVec`](fields::FixedVec) have.
 //! - [`#[service]`](macro@service) makes a type a [`Service`]. Its `run` can use the messages that
 //!   it lists in `reads(..)` and `emits(..)`, and no others.
 //! - `reads(Tick as left, Tick as right)` names **ports**: one message type on several topics. The

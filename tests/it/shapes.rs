@@ -14,7 +14,7 @@ use mycelium_tokio::Tokio;
 use crate::running::within;
 use crate::support::Directory;
 
-#[message(topic = "orders", max = "512 KiB")]
+#[message(topic = "orders", max = "4 MiB")]
 #[derive(Debug, PartialEq)]
 struct Order {
     id: u64,
@@ -41,7 +41,7 @@ enum Kind {
     Iceberg(u32, String),
 }
 
-/// Returns the order with this number. Each 500th has 200 KB.
+/// Returns the order with this number. Each 500th has 200 KB, and the last one 2 MiB.
 fn order(id: u64) -> Order {
     let number = id as usize;
     Order {
@@ -57,7 +57,14 @@ fn order(id: u64) -> Order {
             _ => Kind::Iceberg(7, "hidden".to_owned()),
         },
         tags: (0..number % 3).map(|tag| (format!("tag {tag}"), tag as u32)).collect(),
-        picture: vec![id as u8; if number % 500 == 499 { 200_000 } else { number % 60 }],
+        picture: vec![
+            id as u8;
+            match number {
+                2_999 => 2 << 20,
+                _ if number % 500 == 499 => 200_000,
+                _ => number % 60,
+            }
+        ],
     }
 }
 

@@ -262,6 +262,12 @@ impl<'a, T: Field> Items<'a, T> {
         self.left == 0
     }
 
+    /// Returns the items that are left, as a slice does.
+    #[must_use]
+    pub fn iter(&self) -> Self {
+        *self
+    }
+
     /// Returns the item at `index`, counted from the next one; `None` if there are fewer.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<T::View<'a>> {

@@ -104,3 +104,33 @@ fn the_last_part_frees_the_slot() {
     assert!(replying.reply(&1).is_ok());
     assert_eq!(Arc::strong_count(&owner), 1);
 }
+
+/// Whatever becomes of a request, its value and that of its reply are dropped once.
+#[test]
+fn requests_and_replies_are_dropped_once() {
+    let (request, reply) = (Arc::new(()), Arc::new(()));
+    let mut slot = ReplySlot::<_, Arc<()>, Arc<()>>::new(());
+    let counts = || (Arc::strong_count(&request), Arc::strong_count(&reply));
+    for taken_by in 0..4 {
+        let (mut awaiting, replying) = slot.open(&request).unwrap();
+        assert_eq!(counts(), (2, 1), "the request before is gone");
+        assert!(replying.take());
+        if taken_by == 0 {
+            assert_eq!(awaiting.cancel(), Some(Outcome::Taken));
+            assert!(replying.reply(&reply).is_err());
+            assert_eq!((counts(), awaiting.take_reply()), ((2, 1), None));
+            continue;
+        }
+        assert!(replying.reply(&reply).is_ok());
+        assert_eq!((counts(), awaiting.outcome()), ((2, 2), Outcome::Replied(&reply)));
+        if taken_by > 1 {
+            assert_eq!(awaiting.take_reply(), Some(reply.clone()));
+            assert_eq!((counts(), awaiting.outcome()), ((2, 1), Outcome::Emptied));
+            assert_eq!(awaiting.take_reply(), None);
+        }
+    }
+    let (awaiting, replying) = slot.open(&request).unwrap();
+    assert!(replying.take() && replying.reply(&reply).is_ok());
+    drop((slot, awaiting));
+    assert_eq!(counts(), (1, 1));
+}

@@ -10,6 +10,7 @@ use core::time::Duration;
 use super::IncomingRun;
 use crate::envelope::Envelope;
 use crate::frame::{HEADER_LEN, write_frame};
+use crate::link::config::Unit;
 use crate::link::control::{self, CONTROL_RESERVE, RUNS};
 use crate::link::error::{LinkError, RunError, SendError};
 use crate::link::event::{Event, Input, RunBytes, RunShape};
@@ -107,6 +108,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             skip: run.skip.get(),
             length,
         });
+        // The messages of a run have one length, so only fixed ones come in runs.
+        let shape = shape.filter(|_| stream.unit == Unit::MESSAGE);
         let Some(shape) = shape.filter(RunShape::check) else {
             return Err(wrong(RunError::Shape { stride, length }));
         };

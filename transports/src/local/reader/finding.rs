@@ -416,8 +416,8 @@ impl Reader {
             0 => {
                 self.words.copy_from_slice(slot);
                 self.body[..body.words.len()].copy_from_slice(body.words);
-                let sequence = entry.sequence;
-                Some(Found::Message(Header { edge, sequence, redelivered: false }))
+                let (sequence, redelivered) = (entry.sequence, entry.redelivered);
+                Some(Found::Message(Header { edge, sequence, redelivered }))
             }
             replaced => Some(Found::Gap(self.gap(edge, replaced, 0, GapReason::Skipped))),
         }
@@ -431,7 +431,7 @@ impl Reader {
 
     /// Puts the message that was just found at an edge into the table. Returns false if it has no
     /// valid key.
-    fn put_into_table(&mut self, index: usize, sequence: u64) -> bool {
+    fn put_into_table(&mut self, index: usize, header: Header) -> bool {
         let Reader { table: Some(table), edges, words, body, .. } = self else { return false };
         let place = edges[index].consumer.cursor();
         let length = if body.is_empty() { 0 } else { words.first().copied().unwrap_or_default() };
@@ -441,7 +441,7 @@ impl Reader {
         while let Some(Evicted { edge, count }) = table.make_room(&key, &body) {
             edges[edge].passed += count;
         }
-        table.put(key, place, sequence, words, &body);
+        table.put(key, place, (header.sequence, header.redelivered), words, &body);
         true
     }
 
@@ -454,7 +454,7 @@ impl Reader {
             match self.find_at(index) {
                 Found::Message(header) => {
                     self.clear_stale_area(index);
-                    let is_put = self.put_into_table(index, header.sequence);
+                    let is_put = self.put_into_table(index, header);
                     self.edges[index].consumer.advance();
                     if !is_put {
                         return Some(Found::Gap(self.gap(index, 1, 0, GapReason::Undecodable)));

@@ -58,6 +58,8 @@ pub(crate) struct Entry {
     /// The position in the ring of the first message since the last delivery of this key.
     place: usize,
     pub(crate) sequence: u64,
+    /// Whether an earlier process may have received the message.
+    pub(crate) redelivered: bool,
     /// The number of replaced messages that were not reported yet.
     pub(crate) replaced: usize,
 }
@@ -72,7 +74,8 @@ impl Table {
     /// Creates an empty table. `bodies` is the most bytes of messages that are not fixed.
     pub(crate) fn new(by: LatestByKey, size: usize, bodies: usize) -> Table {
         let keys = by.keys().get() as usize;
-        let entry = Entry { key: Key::new(0, &[]), place: 0, sequence: 0, replaced: 0 };
+        let entry =
+            Entry { key: Key::new(0, &[]), place: 0, sequence: 0, redelivered: false, replaced: 0 };
         Table {
             by,
             size,
@@ -140,20 +143,21 @@ impl Table {
         &mut self,
         key: Key,
         at: usize,
-        sequence: u64,
+        (sequence, redelivered): (u64, bool),
         slot: &[usize],
         body: &Body<'_>,
     ) {
         let place = match self.places.get(&key) {
             Some(&place) => {
                 let entry = &mut self.entries[place];
-                (entry.sequence, entry.replaced) = (sequence, entry.replaced + 1);
+                (entry.sequence, entry.redelivered) = (sequence, redelivered);
+                entry.replaced += 1;
                 place
             }
             None => {
                 let Some(place) = self.free.pop() else { return };
                 self.places.insert(key, place);
-                self.entries[place] = Entry { key, place: at, sequence, replaced: 0 };
+                self.entries[place] = Entry { key, place: at, sequence, redelivered, replaced: 0 };
                 self.order.push_back(place);
                 if self.waiting.len() <= key.edge {
                     self.waiting.resize(key.edge + 1, 0);

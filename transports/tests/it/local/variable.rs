@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mycelium_core::link::RunShape;
 use mycelium_core::message;
 use mycelium_transports::conformance::NoTasks;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, GapReason, LatestByKey, OnStall, Policy, Publisher, Refusal, Schema, Subscription,
-    Topic, TryRecv,
+    Delivery, FeedError, GapReason, LatestByKey, OnStall, Policy, Publisher, Refusal, Schema,
+    Subscription, Topic, TryRecv,
 };
 
 #[message(topic = "notes", id = 40, max = "64 KiB")]
@@ -345,4 +346,44 @@ fn a_reader_that_keeps_the_arena_full_is_evicted() {
     }
     let TryRecv::Delivery(Delivery::Gap(gap)) = reader.try_recv() else { panic!("evicted") };
     assert_eq!(gap.reason, GapReason::Evicted);
+}
+
+/// Bytes of a peer are never taken for slots: only fixed messages come in runs.
+#[test]
+fn a_run_of_messages_of_any_length_is_refused() {
+    let topic = Topic::new("notes", Schema::of::<Note>(), 8, Region::new(16)).unwrap();
+    let mut reader = topic.subscribe::<Note>("reader", Policy::Block).unwrap();
+    let mut feed = topic.feed("publisher", 1, 0).unwrap();
+    for length in [56, 64, 1024] {
+        let shape = RunShape { stride: length.into(), skip: 0, length };
+        let refused = feed.push_run(shape, &vec![7; 4 * usize::from(length)]);
+        assert!(matches!(refused, Err(FeedError::Size { .. })), "{refused:?}");
+    }
+    // What is not a message is a gap.
+    feed.push(&[7; 64], false).unwrap();
+    feed.push(&mycelium_core::to_bytes(&note(1, 200)).unwrap(), false).unwrap();
+    let TryRecv::Delivery(Delivery::Gap(gap)) = reader.try_recv() else { panic!() };
+    assert_eq!((gap.reason, gap.count), (GapReason::Undecodable, 1));
+    let TryRecv::Delivery(Delivery::Msg(received)) = reader.try_recv() else { panic!() };
+    assert_eq!(*received, note(1, 200));
+}
+
+/// A publisher whose type has a larger `max` than that of the topic.
+#[test]
+fn a_message_that_is_too_long_for_its_topic_is_refused() {
+    mod larger {
+        #[mycelium_core::message(topic = "notes", id = 40, max = "1 MiB")]
+        #[derive(Debug, PartialEq)]
+        pub(super) struct Note {
+            pub(super) number: u64,
+            pub(super) text: String,
+            pub(super) parts: Vec<super::Part>,
+        }
+    }
+    let topic = Topic::new("notes", Schema::of::<Note>(), 8, Region::new(16)).unwrap();
+    let mut publisher = topic.publisher::<larger::Note>("publisher", 1).unwrap();
+    let note = |len| larger::Note { number: 1, text: "t".repeat(len), parts: Vec::new() };
+    publisher.try_emit(note(60_000)).unwrap();
+    let error = publisher.try_emit(note(200_000)).unwrap_err();
+    assert!(matches!(error.refusal, Refusal::TooLong(_)), "{error}");
 }
