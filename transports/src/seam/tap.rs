@@ -337,7 +337,9 @@ impl<T> TapStream<T> {
         let words: &mut [usize] = if borrows { &mut [] } else { &mut self.words };
         let peek = match (self.schema.is_fixed, self.copied) {
             (true, _) => reader.peek(words),
-            (false, Some((sequence, length))) if sequence == reader.cursor() => {
+            (false, Some((sequence, length)))
+                if sequence == reader.cursor() && reader.has_peeked() =>
+            {
                 Peek::Message { sequence, length }
             }
             (false, _) => reader.peek_body(words, &mut self.body),

@@ -301,6 +301,13 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         self.skip_to(self.cursor().wrapping_add(count));
     }
 
+    /// Returns whether the message at the cursor was read, so that
+    /// [`advance`](RetainingConsumer::advance) moves past it.
+    #[must_use]
+    pub fn has_peeked(&self) -> bool {
+        self.held.reader.peeked
+    }
+
     /// Returns whether this reader can borrow messages: the writer always waits for it, and no
     /// other process writes to the ring. If not, copy them by [`peek`](RetainingConsumer::peek).
     #[must_use]
