@@ -495,7 +495,7 @@ impl LatestByKey {
         let words = schema.size.div_ceil(size_of::<usize>()).checked_mul(size_of::<usize>())?;
         // An entry has a key, a position in the ring, a sequence, a mark, a number of replaced
         // messages, and places in two lists.
-        let entries = words.checked_add(KEY_BYTES + 8 * size_of::<u64>())?.checked_mul(keys)?;
+        let entries = words.checked_add(KEY_BYTES + size_of::<[u64; 8]>())?.checked_mul(keys)?;
         // The map has room for twice the keys. The number of its places is a power of two, of which
         // it uses at most seven in eight. Each place has a key, the index of its entry, and a byte.
         let places = keys.checked_mul(16)?.div_ceil(7).checked_next_power_of_two()?;
