@@ -1,8 +1,8 @@
 //! The table of the newest message of each key, for a subscription with [`Policy::LatestByKey`].
 //!
 //! A message in the [`Table`] replaces an earlier one with the same publisher and key. The key that
-//! has waited longest is delivered first. The table is allocated once, except for messages that are not
-//! fixed: each is a copy of its own.
+//! has waited longest is delivered first. The table is allocated once, except for messages that are
+//! not fixed: each is a copy of its own.
 //!
 //! [`Policy::LatestByKey`]: crate::local::Policy::LatestByKey
 

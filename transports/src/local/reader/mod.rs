@@ -18,6 +18,7 @@
 //! | `finding` | the next message, gap or end; spinning and parking; several messages in flight |
 //! | `key_table` | the newest message of each key |
 //! | `crowd` | readers with many publishers |
+//! | `view` | the bytes of a message in place, and receiving without a copy |
 
 mod crowd;
 mod finding;
@@ -31,7 +32,6 @@ use std::task::Context;
 use bytes::Bytes;
 use mycelium_core::TraceContext;
 use mycelium_core::doorbell::announce;
-use mycelium_core::ring::broadcast::CONTENT;
 use mycelium_core::wait::{SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
@@ -62,9 +62,6 @@ pub(crate) enum Found {
     /// The end of one publisher, or of all publishers.
     Closed,
 }
-
-/// Whether a message in a ring begins at a multiple of 8, because words do.
-const ALIGNS: bool = size_of::<usize>() == 8;
 
 /// A message that was found and not taken.
 #[derive(Clone, Copy, Debug)]
@@ -389,30 +386,6 @@ impl Reader {
         Some(edge.sequence(place))
     }
 
-    /// Returns the next message at the edge whose turn it is, if it can be read in the ring.
-    /// [`take_fast`](Self::take_fast) then takes it. If this returns `None`, call
-    /// [`find`](Self::find), which may still find a message.
-    #[inline]
-    pub(crate) fn find_fast(&mut self) -> Option<Header> {
-        let is_fast =
-            self.is_fast() && !self.has_metadata() && self.membership.state.policy.keeps();
-        let size = self.membership.topic.schema().size;
-        let edge = self.edges.get_mut(self.turn).filter(|edge| is_fast && edge.lends())?;
-        let place = edge.consumer.peek_exact(&mut [], size)?;
-        if edge.may_miss() {
-            return None;
-        }
-        let sequence = edge.sequence(place);
-        Some(Header { edge: self.turn, sequence, redelivered: false })
-    }
-
-    /// Whether the bytes of a message that was found need no check, because this process has encoded
-    /// them, and nobody else can write to them.
-    #[inline]
-    pub(crate) fn is_own(&self, header: Header) -> bool {
-        self.edges[header.edge].is_own()
-    }
-
     /// Takes the message of [`peek_fast`](Self::peek_fast).
     #[inline(always)]
     pub(crate) fn take_fast(&mut self) {
@@ -433,47 +406,6 @@ impl Reader {
         } else {
             self.words.as_bytes().get(..size).map(read)
         }
-    }
-
-    /// Returns the bytes of a message that was found: in the ring if possible, otherwise in a copy.
-    /// They begin at a multiple of 8.
-    pub(crate) fn bytes(&mut self, header: Header) -> Option<&[u8]> {
-        if !self.body.is_empty() {
-            return self.read_body(header.edge);
-        }
-        let size = self.membership.topic.schema().size;
-        if !self.membership.state.policy.keeps() || !self.edges[header.edge].lends() {
-            return self.words.as_bytes().get(..size);
-        }
-        let consumer = &mut self.edges[header.edge].consumer;
-        if ALIGNS {
-            return consumer.front()?.as_bytes().get(..size);
-        }
-        self.words = vec![0; size.div_ceil(size_of::<usize>())].into();
-        let copy = self.words.as_mut_bytes().get_mut(..size)?;
-        copy.copy_from_slice(consumer.read(1)?.get(0)?.get(..size)?);
-        Some(copy)
-    }
-
-    /// Returns the bytes of a message that was found and is not fixed.
-    #[inline(never)]
-    #[allow(unsafe_code)]
-    fn read_body(&mut self, edge: usize) -> Option<&[u8]> {
-        let length = if self.membership.state.policy.keeps() && self.edges[edge].lends() {
-            let consumer = &mut self.edges[edge].consumer;
-            if ALIGNS {
-                // SAFETY: a `Writer` and a `Pump` push to a ring with an arena what their `ArenaWriter`
-                // has returned, and nothing else pushes to the rings of a topic.
-                return unsafe { consumer.front_body() };
-            }
-            let mut content = [0; CONTENT];
-            let size = size_of_val(&content);
-            content.as_mut_bytes().copy_from_slice(consumer.read(1)?.get(0)?.get(..size)?);
-            consumer.copy_body(&content, &mut self.body)
-        } else {
-            *self.words.first()?
-        };
-        self.body.as_bytes().get(..length)
     }
 
     /// Takes a message that was found.

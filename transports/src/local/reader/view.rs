@@ -6,9 +6,11 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use mycelium_core::message::{Message, decode, decode_checked, view, view_checked};
+use mycelium_core::ring::broadcast::CONTENT;
+use zerocopy::IntoBytes;
 
 use super::subscription::Subscription;
-use super::{Found, Header};
+use super::{Found, Header, Reader};
 use crate::local::values::{Attempt, Delivery, Gap, Received};
 
 /// What [`Subscription::poll_next`] has found and not taken.
@@ -26,8 +28,8 @@ enum NextKind {
 }
 
 impl<M: Message> Subscription<M> {
-    /// Returns the next message, in the common case, if messages are not fixed. If it returns `None`,
-    /// call the reader, which may still have a message.
+    /// Returns the next message, in the common case, if messages are not fixed. If it returns
+    /// `None`, call the reader, which may still have a message.
     #[inline(never)]
     pub(super) fn next_in_arena(&mut self) -> Option<Received<M>> {
         let header = self.reader.find_fast()?;
@@ -94,10 +96,82 @@ impl<M: Message> Subscription<M> {
         }
         let Header { sequence, redelivered, .. } = header;
         let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
-        // SAFETY: a publisher of this process has encoded these bytes from a message with the digest
-        // of the topic. Or they are those that `view` has accepted: taking changes neither a copy, nor
-        // where in the ring a gating reader is, whose message stays there until `settle`.
+        // SAFETY: a publisher of this process has encoded these bytes from a message with the
+        // digest of the topic. Or they are those that `view` has accepted: taking changes neither a
+        // copy, nor where in the ring a gating reader is, whose message stays there until `settle`.
         let message = unsafe { view_checked::<M>(self.reader.bytes(header)?) };
         Some(Delivery::Msg(Received { message, sequence, attempt }))
+    }
+}
+
+/// Whether a message in a ring begins at a multiple of 8, because words do.
+const ALIGNS: bool = size_of::<usize>() == 8;
+
+impl Reader {
+    /// Returns the next message at the edge whose turn it is, if it can be read in the ring.
+    /// [`take_fast`](Self::take_fast) then takes it. If this returns `None`, call
+    /// [`find`](Self::find), which may still find a message.
+    #[inline]
+    pub(crate) fn find_fast(&mut self) -> Option<Header> {
+        let is_fast =
+            self.is_fast() && !self.has_metadata() && self.membership.state.policy.keeps();
+        let size = self.membership.topic.schema().size;
+        let edge = self.edges.get_mut(self.turn).filter(|edge| is_fast && edge.lends())?;
+        let place = edge.consumer.peek_exact(&mut [], size)?;
+        if edge.may_miss() {
+            return None;
+        }
+        let sequence = edge.sequence(place);
+        Some(Header { edge: self.turn, sequence, redelivered: false })
+    }
+
+    /// Whether the bytes of a message that was found need no check, because this process has
+    /// encoded them, and nobody else can write to them.
+    #[inline]
+    pub(crate) fn is_own(&self, header: Header) -> bool {
+        self.edges[header.edge].is_own()
+    }
+
+    /// Returns the bytes of a message that was found: in the ring if possible, otherwise in a copy.
+    /// They begin at a multiple of 8.
+    pub(crate) fn bytes(&mut self, header: Header) -> Option<&[u8]> {
+        if !self.body.is_empty() {
+            return self.read_body(header.edge);
+        }
+        let size = self.membership.topic.schema().size;
+        if !self.membership.state.policy.keeps() || !self.edges[header.edge].lends() {
+            return self.words.as_bytes().get(..size);
+        }
+        let consumer = &mut self.edges[header.edge].consumer;
+        if ALIGNS {
+            return consumer.front()?.as_bytes().get(..size);
+        }
+        let words = size.div_ceil(size_of::<usize>());
+        if self.words.len() < words {
+            self.words = vec![0; words].into();
+        }
+        let copy = self.words.as_mut_bytes().get_mut(..size)?;
+        copy.copy_from_slice(consumer.read(1)?.get(0)?.get(..size)?);
+        Some(copy)
+    }
+
+    /// Returns the bytes of a message that was found and is not fixed.
+    #[inline(never)]
+    pub(super) fn read_body(&mut self, edge: usize) -> Option<&[u8]> {
+        let length = if self.membership.state.policy.keeps() && self.edges[edge].lends() {
+            let consumer = &mut self.edges[edge].consumer;
+            if ALIGNS {
+                // SAFETY: a `Writer` and a `Pump` push to a ring with an arena what their
+                // `ArenaWriter` has returned, and nothing else pushes to the rings of a topic.
+                return unsafe { consumer.front_body() };
+            }
+            let mut content = [0; CONTENT];
+            let size = size_of_val(&content);
+            content.as_mut_bytes().copy_from_slice(consumer.read(1)?.get(0)?.get(..size)?);
+            consumer.copy_body(&content, &mut self.body)
+        } else {
+            *self.words.first()?
+        };
+        self.body.as_bytes().get(..length)
     }
 }

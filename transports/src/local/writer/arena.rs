@@ -1,0 +1,151 @@
+//! Pushing messages that are not fixed: they are encoded, and the long ones are in the ring's arena.
+
+use mycelium_core::EncodeError;
+use mycelium_core::message::{Message, encode_exact, encoded_len};
+use zerocopy::IntoBytes;
+
+use super::{NotPushed, Writer, end_of};
+use crate::counters::PublisherValue;
+use crate::local::metadata::Metadata;
+use crate::local::trace::Area;
+use crate::local::values::FeedError;
+
+impl Writer {
+    /// Appends a message that is not fixed, or returns why not.
+    pub(super) fn push_into_arena(
+        &mut self,
+        words: &[usize],
+        length: usize,
+    ) -> Result<(), NotPushed> {
+        if !self.area.is_present()
+            && let Writer { producer: Some(producer), arena: Some(arena), .. } = self
+            && arena.try_push(producer, words, length).is_ok()
+        {
+            if arena.claimed().wrapping_sub(self.note_at).cast_signed() >= 0 {
+                self.note_arena();
+            }
+            self.count();
+            return Ok(());
+        }
+        self.push_into_arena_slow(words, length)
+    }
+
+    /// Appends a message with an area, or of a topic with fast handlers, or to a full ring.
+    #[cold]
+    fn push_into_arena_slow(&mut self, words: &[usize], length: usize) -> Result<(), NotPushed> {
+        let Writer { producer, handled, arena, state, blocked_by, .. } = self;
+        let Some((producer, arena)) = end_of(producer, handled).zip(arena.as_mut()) else {
+            return Ok(());
+        };
+        while let Err(full) = arena.claim(producer, length) {
+            if !state.pump(full.reader.entry) {
+                *blocked_by = Some(full.reader.entry);
+                self.note_arena();
+                return Err(NotPushed::Full(full.reader.entry));
+            }
+        }
+        self.run_fast_handlers(words, length)?;
+        // There is room, which belongs to this writer alone.
+        let Writer { producer, handled, arena, .. } = self;
+        let Some((producer, arena)) = end_of(producer, handled).zip(arena.as_mut()) else {
+            return Ok(());
+        };
+        let content = arena.prepare(producer, words, length);
+        let content = content.map_err(|full| NotPushed::Full(full.reader.entry))?;
+        if self.area.is_present() {
+            let length = size_of_val(&content);
+            self.push_with_area(&content, length, &mut None).map_err(NotPushed::Full)?;
+        } else if let Some(producer) = end_of(&mut self.producer, &mut self.handled) {
+            let pushed = producer.try_push(&content, size_of_val(&content));
+            pushed.map_err(|full| NotPushed::Full(full.reader.entry))?;
+        }
+        if let Some(arena) = &mut self.arena {
+            arena.pushed();
+            if arena.claimed().wrapping_sub(self.note_at).cast_signed() >= 0 {
+                self.note_arena();
+            }
+        }
+        self.count();
+        Ok(())
+    }
+
+    /// Appends a message that is not fixed and comes from another process, without counting it.
+    pub(crate) fn push_into_arena_with(
+        &mut self,
+        words: &[usize],
+        length: usize,
+        metadata: Metadata,
+    ) -> Result<(), FeedError> {
+        let Some((producer, arena)) = self.producer.as_mut().zip(self.arena.as_mut()) else {
+            return Err(FeedError::Ended);
+        };
+        let content = loop {
+            match arena.prepare(producer, words, length) {
+                Ok(content) => break content,
+                Err(full) if self.state.pump(full.reader.entry) => {}
+                Err(_) => return Err(FeedError::Full),
+            }
+        };
+        // There is room for the slot, which belongs to this writer alone.
+        let mut grant = producer.grant().map_err(|_| FeedError::Full)?;
+        let area = self.area.is_present().then(|| metadata.to_area().unwrap_or(Area::EMPTY));
+        let area = area.as_ref().map_or(&[][..], Area::words);
+        grant.write_parts([&content, area], self.area.content_bytes(size_of_val(&content)));
+        grant.commit();
+        arena.pushed();
+        Ok(())
+    }
+
+    /// Takes note of the fill of the arena, which counts for the threshold of backpressure.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn note_arena(&mut self) {
+        let Some(arena) = &self.arena else { return };
+        let (state, next) = (&self.state, self.state.ring.tail());
+        state.import();
+        let kept = next.wrapping_sub(state.depth());
+        let words = state.pressure.arena().note(arena, kept, next);
+        self.note_at = arena.claimed().wrapping_add(words);
+        self.line.set(PublisherValue::ArenaHighWater, state.arena_high_water() as u64);
+        state.compare_depth();
+    }
+
+    /// Refuses a message that is longer than the topic allows: its type in this program may have a
+    /// larger `max` than that of the topic.
+    pub(crate) fn check_length(&self, found: usize) -> Result<(), EncodeError> {
+        let schema = self.topic.schema();
+        if found <= schema.longest {
+            return Ok(());
+        }
+        Err(EncodeError { message: schema.name(), most: schema.longest, found })
+    }
+
+    /// Encodes a message that is not fixed, and calls `push` with its words and its length.
+    pub(crate) fn encoded<M: Message, R>(
+        &mut self,
+        message: &M,
+        push: impl FnOnce(&mut Writer, &[usize], usize) -> R,
+    ) -> Result<R, EncodeError> {
+        let length = encoded_len(message)?;
+        self.check_length(length)?;
+        let mut words = std::mem::take(&mut self.encoded);
+        let count = length.div_ceil(size_of::<usize>());
+        if words.len() < count {
+            words.resize(count, 0);
+        }
+        let room = &mut words[..count];
+        if let Some(last) = room.last_mut() {
+            *last = 0;
+        }
+        encode_exact(message, &mut room.as_mut_bytes()[..length]);
+        let pushed = push(self, room, length);
+        self.encoded = words;
+        Ok(pushed)
+    }
+
+    /// Returns the number of bytes in the ring's arena that no reader needs; `None` without one.
+    pub(crate) fn arena_room(&mut self) -> Option<usize> {
+        let producer = end_of(&mut self.producer, &mut self.handled)?;
+        Some(self.arena.as_mut()?.room(producer))
+    }
+}
