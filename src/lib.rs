@@ -73,9 +73,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`#[message]`](macro@message) makes a struct of numbers, texts, lists, options, maps, tuples, and
-//!   structs and enums that have it too, a [`Message`] with a topic. It is *fixed*, and needs no
-//!   encoding, if all its fields have one size, as numbers, [`FixedStr`](fields::FixedStr) and
+//! - [`#[message]`](macro@message) makes a struct of numbers, texts, lists, options, maps, tuples,
+//!   and structs and enums that have it too, a [`Message`] with a topic. It is *fixed*, and needs
+//!   no encoding, if all its fields have one size, as numbers, [`FixedStr`](fields::FixedStr) and
 //!   [`FixedVec`](fields::FixedVec) have.
 //! - [`#[service]`](macro@service) makes a type a [`Service`]. Its `run` can use the messages that
 //!   it lists in `reads(..)` and `emits(..)`, and no others.

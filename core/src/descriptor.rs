@@ -159,7 +159,8 @@ pub struct VariantDescriptor {
 }
 
 impl FieldType {
-    /// Returns whether all values have the same size, without options, lists and texts of any length.
+    /// Returns whether all values have the same size, without options, lists and texts of any
+    /// length.
     #[must_use]
     pub fn has_one_size(&self) -> bool {
         match self {

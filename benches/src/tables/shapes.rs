@@ -1,5 +1,5 @@
-//! Messages of any shape: a publisher and a subscription of one thread, beside encoding and decoding
-//! alone.
+//! Messages of any shape: a publisher and a subscription of one thread, beside encoding and
+//! decoding alone.
 
 use std::hint::black_box;
 use std::task::{Context, Poll, Waker};

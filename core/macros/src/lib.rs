@@ -66,17 +66,17 @@ mod service;
 /// | structs with `#[message]` | a reference if fixed, otherwise a view with a method for each field |
 /// | enums with data and `#[message]` | an enum called `KindView` |
 ///
-/// These may be in each other, but a type cannot contain itself. A struct may have no fields: it is a
-/// signal, or a request without data. A type that a message cannot hold is a compile error that says
-/// what to write instead.
+/// These may be in each other, but a type cannot contain itself. A struct may have no fields: it is
+/// a signal, or a request without data. A type that a message cannot hold is a compile error that
+/// says what to write instead.
 ///
 /// # Fixed messages
 ///
 /// A message of numbers, `bool`, `char`, arrays, `FixedStr`, `FixedVec`, enums without data and
-/// structs of these is *fixed*: its bytes in memory are sent and read in place, without an encoding.
-/// It is also `Copy`. The macro adds `#[repr(C)]`, `Clone`, and `Copy` if all fields have it; write
-/// other derives below it. Those of serde need the feature `serde` for `FixedStr`, `FixedVec` and
-/// `U256`.
+/// structs of these is *fixed*: its bytes in memory are sent and read in place, without an
+/// encoding. It is also `Copy`. The macro adds `#[repr(C)]`, `Clone`, and `Copy` if all fields have
+/// it; write other derives below it. Those of serde need the feature `serde` for `FixedStr`,
+/// `FixedVec` and `U256`.
 ///
 /// # Padding
 ///
@@ -98,8 +98,8 @@ mod service;
 /// - `Swap { price: 1, ..other }`, which takes the padding from another value, for example from
 ///   `Default::default()` if the struct derives it.
 ///
-/// A pattern must end with `..`. Other derives see the padding; those of serde skip it. A writer sets
-/// it to zero. A reader accepts any bytes there and does not change them. The layout and its
+/// A pattern must end with `..`. Other derives see the padding; those of serde skip it. A writer
+/// sets it to zero. A reader accepts any bytes there and does not change them. The layout and its
 /// digest include the padding as fields called `_pad`, as if written by hand; padding of zero bytes
 /// is left out, so `pad` changes nothing in a struct that needs none.
 #[proc_macro_attribute]

@@ -214,7 +214,7 @@ impl<const N: usize> Hash for FixedStr<N> {
 }
 
 // SAFETY: the bytes of the text that are in use are checked; all others may have any value, and
-// there is no padding, because the type has no alignment.
+// the alignment is 1, so the type has no padding.
 unsafe impl<const N: usize> Field for FixedStr<N> {
     const TYPE: FieldType = {
         let () = Self::FITS;

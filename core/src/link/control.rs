@@ -231,8 +231,8 @@ frames! {
         _pad: U16,
         number: U32,
     }
-    /// The next frame is the `Subscribe` of this subscription, and a message of its streams uses one
-    /// credit for every begun 2^bits bytes. Without this frame, each message uses one.
+    /// The next frame is the `Subscribe` of this subscription, and a message of its streams uses
+    /// one credit for every begun 2^bits bytes. Without this frame, each message uses one.
     Unit = 23 {
         bits: U16,
         subscription: U32,

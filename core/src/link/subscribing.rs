@@ -73,7 +73,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(UnsubscribeProgress::Pending)
     }
 
-    /// Grants `count` more credit to a stream, in its [unit](super::Unit), at most up to its window.
+    /// Grants `count` more credit to a stream, in its [unit](super::Unit), at most up to its
+    /// window.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the stream does not exist or has ended.

@@ -1,5 +1,5 @@
-//! Checking bytes: one pass over a message, before anything is read through it; and what may be done
-//! with bytes that were checked.
+//! Checking bytes: one pass over a message, before anything is read through it; and what may be
+//! done with bytes that were checked.
 
 // Only fields on the heap have bodies.
 #![cfg_attr(not(feature = "alloc"), allow(dead_code))]
@@ -14,8 +14,8 @@ use crate::error::{Invalid, InvalidReason};
 /// The bytes of a message that is being checked, and how far its bodies were seen.
 ///
 /// Each body must begin where the one before it ended. So every value has one encoding, no byte
-/// belongs to two fields, and the check takes time in proportion to the bytes that are there, not to
-/// the lengths that they claim.
+/// belongs to two fields, and the check takes time in proportion to the bytes that are there, not
+/// to the lengths that they claim.
 #[derive(Debug)]
 pub struct Bodies<'a> {
     bytes: &'a [u8],

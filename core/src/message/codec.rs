@@ -125,8 +125,8 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
 ///
 /// # Errors
 ///
-/// [`DecodeError::Misaligned`] if the bytes do not begin at a multiple of 8 (for a fixed message, of
-/// its alignment); the other errors are those of [`decode`].
+/// [`DecodeError::Misaligned`] if the bytes do not begin at a multiple of 8 (for a fixed message,
+/// of its alignment); the other errors are those of [`decode`].
 #[inline]
 pub fn view<M: Message>(bytes: &[u8]) -> Result<M::View<'_>, DecodeError> {
     let message = check::<M>(bytes, if M::IS_FIXED { align_of::<M>() } else { ALIGNMENT })?;

@@ -55,8 +55,8 @@ impl<'a> Encoder<'a> {
         place
     }
 
-    /// Appends the body of a list whose items, of `size` bytes each, are not written yet. Returns the
-    /// place of the first.
+    /// Appends the body of a list whose items, of `size` bytes each, are not written yet. Returns
+    /// the place of the first.
     #[inline]
     pub(super) fn empty_list(&mut self, at: usize, count: usize, size: usize) -> usize {
         let len = count * size;

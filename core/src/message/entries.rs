@@ -4,8 +4,8 @@ use core::{cmp::Ordering, fmt, iter::FusedIterator};
 
 use super::field::{Field, Items};
 
-/// The entries of a map in a checked message, in the order of their keys. Iterates over the views of
-/// keys and values.
+/// The entries of a map in a checked message, in the order of their keys. Iterates over the views
+/// of keys and values.
 pub struct Entries<'a, K, V>(pub(super) Items<'a, (K, V)>);
 
 impl<'a, K: Field, V: Field> Entries<'a, K, V> {

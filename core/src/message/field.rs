@@ -23,8 +23,8 @@ use crate::{descriptor::FieldType, error::Invalid};
 /// # Safety
 ///
 /// If [`IS_FIXED`](Field::IS_FIXED), the type has no padding, no interior mutability and no
-/// references, its size is [`SIZE`](Field::SIZE), its alignment divides [`ALIGN`](Field::ALIGN), and
-/// bytes that [`check`](Field::check) accepts are those of a valid value. Otherwise
+/// references, its size is [`SIZE`](Field::SIZE), its alignment divides [`ALIGN`](Field::ALIGN),
+/// and bytes that [`check`](Field::check) accepts are those of a valid value. Otherwise
 /// [`view`](Field::view) and [`read`](Field::read) are sound for each place that `check` accepts.
 /// `check` accepts what [`encode`](Field::encode) writes, and two types with the same
 /// [`TYPE`](Field::TYPE) accept the same bytes.

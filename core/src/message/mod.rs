@@ -9,8 +9,8 @@
 //! only the length for a message of numbers; also the bytes of `bool`s and enums, counts, UTF-8,
 //! and the places of bodies.
 //!
-//! Read `encode.rs` and `check.rs` (the two directions), `field.rs` (what a field is), `plain.rs` and
-//! `owned.rs` (the fields), `types.rs` (messages and requests), then `codec.rs`.
+//! Read `encode.rs` and `check.rs` (the two directions), `field.rs` (what a field is), `plain.rs`
+//! and `owned.rs` (the fields), `types.rs` (messages and requests), then `codec.rs`.
 //!
 //! # Panics
 //!

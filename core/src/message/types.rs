@@ -27,8 +27,8 @@ use crate::descriptor::{Descriptor, Digest};
     note = "put `#[message(topic = \"...\")]` on its definition"
 )]
 pub trait Message: Field + Send + Sync + 'static {
-    /// The number of the type in a frame, or [`NO_ID`]. Nothing depends on it: a topic has one type,
-    /// and a digest tells whether two sides have the same. 0 is reserved for control frames.
+    /// The number of the type in a frame, or [`NO_ID`]. Nothing depends on it: a topic has one
+    /// type, and a digest tells whether two sides have the same. 0 is reserved for control frames.
     const ID: u16;
     /// The default topic, used unless a publisher names another one.
     const TOPIC: &'static str;
@@ -89,7 +89,7 @@ pub trait Request: Message {
     #[doc(hidden)]
     fn of_call(call: Self::Call) -> (CallHead, Self);
 
-    /// Creates an answer; `None` if there is no reply.
+    /// Creates an answer; `reply` is `None` if the handler did not reply.
     #[doc(hidden)]
     fn to_answer(head: AnswerHead, reply: Option<Self::Reply>) -> Self::Answer;
 

@@ -208,8 +208,8 @@ mod heap {
             Ok(Heap { start, count: capacity })
         }
 
-        /// Creates slots of zeros. The system provides the pages of large ones at their first use, if
-        /// `ALIGN` is that of ordinary allocations.
+        /// Creates slots of zeros. The system provides the pages of large ones at their first use,
+        /// if `ALIGN` is that of ordinary allocations.
         ///
         /// # Errors
         /// If there is not enough memory.

@@ -448,8 +448,8 @@ mod weakening {
         static WEAK: Cell<&'static str> = const { Cell::new("") };
     }
 
-    /// Weakens the ordering named `site` to `Relaxed`, or removes that fence or store, for all later
-    /// models of this thread. An empty name restores all.
+    /// Weakens the ordering named `site` to `Relaxed`, or removes that fence or store, for all
+    /// later models of this thread. An empty name restores all.
     pub fn weaken(site: &'static str) {
         WEAK.with(|weak| weak.set(site));
     }

@@ -98,8 +98,8 @@ where
     true
 }
 
-/// A hash of what a value prints, without what differs between a value and its view: names of views,
-/// and the brackets of maps.
+/// A hash of what a value prints, without what differs between a value and its view: names of
+/// views, and the brackets of maps.
 struct Letters(u64);
 
 impl Letters {

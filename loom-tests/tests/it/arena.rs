@@ -1,5 +1,5 @@
-//! The arena of a broadcast ring under loom: an observer copies while the writer laps the arena, and
-//! a gating reader is never lapped, even if it joins while the arena wraps.
+//! The arena of a broadcast ring under loom: an observer copies while the writer laps the arena,
+//! and a gating reader is never lapped, even if it joins while the arena wraps.
 
 #![allow(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! The port through which a service emits: [`Emitter`]; and the futures of single emits, [`Emit`] and
-//! [`EmitRef`].
+//! The port through which a service emits: [`Emitter`]; and the futures of single emits, [`Emit`]
+//! and [`EmitRef`].
 
 use std::fmt;
 use std::pin::Pin;

@@ -1,6 +1,7 @@
-//! The waits of a service's emits: for room, until a shutdown. [`Waits`] is the state that all emits
-//! of a service share. `emitter` is the port on which every emit begins, and its future. `within` is an emit with a deadline, `traced` an emit with its own trace, `batch` an
-//! emit of many messages.
+//! The waits of a service's emits: for room, until a shutdown. [`Waits`] is the state that all
+//! emits of a service share. `emitter` is the port on which every emit begins, and its future.
+//! `within` is an emit with a deadline, `traced` an emit with its own trace, `batch` an emit of
+//! many messages.
 
 pub(crate) mod batch;
 pub(crate) mod emitter;

@@ -151,8 +151,8 @@ values! {
         Remote = "remote",
         /// The size of the arena in bytes; 0 if all messages have the same size.
         ArenaBytes = "arena_bytes",
-        /// The greatest number of bytes of the arena that readers still needed. The publisher checks
-        /// it when the ring may be under backpressure, and whenever it is full.
+        /// The greatest number of bytes of the arena that readers still needed. The publisher
+        /// checks it when the ring may be under backpressure, and whenever it is full.
         ArenaHighWater = "arena_high_water",
     }
 

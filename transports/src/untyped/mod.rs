@@ -9,8 +9,8 @@
 //! and values where they are read. Nothing here panics, or allocates memory by sizes that a peer
 //! merely claims.
 //!
-//! Files: `value` does not depend on links; `query`, `queue` and `session` are for one connection at
-//! a time;
+//! Files: `value` does not depend on links; `query`, `queue` and `session` are for one connection
+//! at a time;
 //! `reader` is for all connections.
 
 mod query;

@@ -173,8 +173,8 @@ impl Queue {
         None
     }
 
-    /// Calls `each` with the credit of the messages that the reader has taken since the last call, by stream. The
-    /// waker is woken when the reader takes more, or leaves.
+    /// Calls `each` with the credit of the messages that the reader has taken since the last call,
+    /// by stream. The waker is woken when the reader takes more, or leaves.
     pub(super) fn taken(&self, waker: &Waker, mut each: impl FnMut(IncomingId, u32)) -> Taken {
         let mut state = lock(&self.state);
         let progress = std::mem::take(&mut state.progress);

@@ -1,10 +1,10 @@
 //! Values: what the bytes of a message mean, by its [`Layout`].
 //!
-//! The bytes are foreign. Any bytes of the right length are accepted whose bodies, if the layout has
-//! such, follow each other without gaps: [`Layout::view`] checks this in one pass. A part that is
-//! not valid for its type is [`Value::Invalid`], with its bytes. Nothing here allocates or panics.
-//! The layout limits the depth, and layout and bytes the number of values, because no two bodies
-//! have a byte in common.
+//! The bytes are foreign. Any bytes of the right length are accepted whose bodies, if the layout
+//! has such, follow each other without gaps: [`Layout::view`] checks this in one pass. A part that
+//! is not valid for its type is [`Value::Invalid`], with its bytes. Nothing here allocates or
+//! panics. The layout limits the depth, and layout and bytes the number of values, because no two
+//! bodies have a byte in common.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
-//! The derives of a type: `Clone`, which each message has, `Copy`, which it has if its fields have it,
-//! and `Debug`, which the macro replaces.
+//! The derives of a type: `Clone`, which each message has, `Copy`, which it has if its fields have
+//! it, and `Debug`, which the macro replaces.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -13,8 +13,8 @@ use super::checks::is;
 /// Implements `Clone` and `Copy`, unless the user derives them; `Copy` on condition that all these
 /// types have it. `clone` is the body of `clone`.
 ///
-/// The bound has a lifetime that it does not use, because the compiler refuses a bound that is never
-/// true unless it has a variable.
+/// The bound has a lifetime that it does not use, because the compiler refuses a bound that is
+/// never true unless it has a variable.
 pub(super) fn copies(
     attrs: &[Attribute],
     name: &Ident,

@@ -399,7 +399,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Returns the error of a message for which there is no credit, or never will be.
+    /// Returns the error of a message that lacks credit, or needs more than the window.
     #[cold]
     fn no_credit(&self, length: usize) -> SendError {
         if self.unit.cost(length) <= u64::from(self.window) {

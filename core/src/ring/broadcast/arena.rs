@@ -1,10 +1,10 @@
 //! The arena of a ring: a cyclic area of words for messages that do not fit into a slot.
 //!
 //! The slot of such a message has its place and its length. The arena has one writer, which claims
-//! contiguous places: what is left before the end of the area is skipped. A place is free again when
-//! its slot is: the same cursors of readers free both, so there is no allocator and no count of
-//! references. The writer keeps where each message begins in memory of its own, and loads no slot to
-//! free one.
+//! contiguous places: what is left before the end of the area is skipped. A place is free again
+//! when its slot is: the same cursors of readers free both, so there is no allocator and no count
+//! of references. The writer keeps where each message begins in memory of its own, and loads no
+//! slot to free one.
 //!
 //! A gating reader keeps the writer from its bytes as it does from its slots ([`Full`]). An
 //! observing reader copies: before the writer stores over bytes, it invalidates the stamps of the

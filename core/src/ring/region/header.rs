@@ -150,7 +150,7 @@ impl Header {
             _ => Layout::up_to(capacity, bytes),
         };
         let layout = if slot == dense.slot_words() { dense } else { dense.in_lines() };
-        // Rounds a size that is no power of two, so that the check below names the field.
+        // `with_arena` rounds the size up to a power of two; the check below then names the field.
         let layout = match arena {
             0 => layout,
             words => layout.with_arena(words.saturating_mul(WORD)),

@@ -17,8 +17,8 @@ use mycelium_macros::message;
 use crate::actor::values::LONGEST_NAME;
 use crate::inbox::request::{Failure, Mismatch};
 
-/// The largest request, and the largest reply, of an actor in another node, in bytes: the limit of a
-/// message type that sets none.
+/// The largest request, and the largest reply, of an actor in another node, in bytes: the limit of
+/// a message type that sets none.
 pub(crate) const MOST_BYTES: usize = 64 << 10;
 
 /// A request to an actor of another node.

@@ -1,6 +1,6 @@
 //! Moves the messages of one publisher of the peer from the link into a ring of this process. The
-//! free slots of this ring are the peer's credit, and if messages are not fixed, also the free bytes of
-//! its arena.
+//! free slots of this ring are the peer's credit, and if messages are not fixed, also the free
+//! bytes of its arena.
 //!
 //! A fixed message is copied once here, from the read buffer into the ring; any other is aligned
 //! first. A message that arrives in fragments is assembled first. Each of these is one more copy.
