@@ -212,8 +212,8 @@ impl<T: Fixed + Hash, const N: usize> Hash for FixedVec<T, N> {
     }
 }
 
-// SAFETY: every item is checked, also those that are not in use; the alignment is 1, so the type has
-// no padding.
+// SAFETY: every item is checked, also those that are not in use; the alignment is 1, so the type
+// has no padding.
 unsafe impl<T: Fixed, const N: usize> Field for FixedVec<T, N> {
     const TYPE: FieldType = {
         let () = Self::FITS;

@@ -13,8 +13,8 @@ use crate::{descriptor::FieldType, error::Invalid};
 /// A type that can be a field of a message: numbers of up to 64 bits, [`U128`](crate::U128),
 /// [`I128`](crate::I128), [`U256`](crate::U256), `bool`, `char`, arrays,
 /// [`FixedStr`](crate::FixedStr), [`FixedVec`](crate::FixedVec), `Option`, tuples, `Duration`,
-/// `IpAddr`, types with `#[message]`, with the feature `alloc` also `String`, `Box<str>`, `Arc<str>`, `Vec` and `BTreeMap`, and with the
-/// feature `bytes` also `bytes::Bytes`.
+/// `IpAddr`, types with `#[message]`, with the feature `alloc` also `String`, `Box<str>`,
+/// `Arc<str>`, `Vec` and `BTreeMap`, and with the feature `bytes` also `bytes::Bytes`.
 ///
 /// A field is encoded as a *part* of [`SIZE`](Field::SIZE) bytes and, unless all its values have
 /// one size, *bodies* behind the parts of the message: a part then has the place and the length of

@@ -1,9 +1,9 @@
 //! Messages: how values become bytes and are read again.
 //!
-//! `#[message]` on a struct implements [`Message`]. A message of numbers, bounded texts and the like
-//! is *fixed*: its layout in memory is also its encoding, so that encoding copies its bytes, and
-//! readers use it in place. Every other message is encoded as a part of a constant size, and bodies
-//! behind it ([`Field`]).
+//! `#[message]` on a struct implements [`Message`]. A message of numbers, bounded texts and the
+//! like is *fixed*: its layout in memory is also its encoding, so that encoding copies its bytes,
+//! and readers use it in place. Every other message is encoded as a part of a constant size, and
+//! bodies behind it ([`Field`]).
 //!
 //! Bytes are checked once, before anything is read through them. The compiler selects the checks:
 //! only the length for a message of numbers; also the bytes of `bool`s and enums, counts, UTF-8,

@@ -17,8 +17,8 @@ pub(super) struct MessageArguments {
     pub(super) reply: Option<Path>,
     /// The most bytes of a message that is not fixed.
     pub(super) max: usize,
-    /// `carries = Type`: the most bytes are those of this message and of a few numbers; for messages
-    /// that users do not see.
+    /// `carries = Type`: the most bytes are those of this message and of a few numbers; for
+    /// messages that users do not see.
     pub(super) carries: Option<Path>,
     /// `pad`.
     pub(super) pad: Option<Ident>,

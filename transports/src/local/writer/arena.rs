@@ -1,4 +1,5 @@
-//! Pushing messages that are not fixed: they are encoded, and the long ones are in the ring's arena.
+//! Pushing messages that are not fixed: they are encoded, and the long ones are in the ring's
+//! arena.
 
 use mycelium_core::EncodeError;
 use mycelium_core::message::{Message, encode_exact, encoded_len};
