@@ -242,6 +242,7 @@ codes! {
     353 FIELD_VALUE "a field has an invalid value"
     354 FIELD_CONTENT "a text or list in a message is invalid"
     355 MESSAGE_TOO_LONG "a message is longer than its `max`"
+    356 KEY_TOO_LONG "the key of a message is too long"
     // Counters of processes.
     360 NO_PROCESS "no process has the number"
     361 COUNTERS_OF_OTHERS "the counters of another user cannot be read"

@@ -39,7 +39,7 @@ fn read(reader: &mut Consumer<Ring>) -> (usize, usize) {
     loop {
         // In place, by plain loads: the checker reports a store that comes too early.
         // SAFETY: the writer pushes what its `ArenaWriter` returns.
-        if let Some(body) = unsafe { reader.front_body() } {
+        if let Some(body) = unsafe { reader.borrow_body(0) } {
             let words = body.chunks(size_of::<usize>()).map(|word| word.try_into().unwrap());
             let words: Vec<_> = words.map(usize::from_ne_bytes).collect();
             assert_eq!(words, content(reader.cursor()), "a mixture was read");

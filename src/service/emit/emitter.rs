@@ -1,6 +1,6 @@
-//! The port through which a service emits: [`Emitter`]; and the futures of single emits, [`Emit`]
-//! and [`EmitRef`].
+//! The port through which a service emits: [`Emitter`]; and the future of a single emit, [`Emit`].
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -48,7 +48,7 @@ impl<'c, M: Message> Emitter<'c, M> {
     /// Same as [`Context::emit_ref`](crate::Context::emit_ref).
     #[inline]
     pub fn emit_ref(self, message: &'c M) -> EmitRef<'c, M> {
-        EmitRef { emitter: self, message }
+        Emit { emitter: self, message }
     }
 
     /// Publishes a message, but never waits, as [`Context::try_emit`](crate::Context::try_emit).
@@ -89,19 +89,39 @@ impl<M: Message> fmt::Debug for Emitter<'_, M> {
 }
 
 /// The future of [`Context::emit`](crate::Context::emit). If it is dropped before it is ready, the
-/// message was not sent.
+/// message was not sent. It has the message, or a reference to it ([`EmitRef`]).
 #[must_use = "a message is sent only when this is awaited: `ctx.emit(message).await?`"]
-pub struct Emit<'c, M: Message> {
+pub struct Emit<'c, M: Message, Held: Given<M> = M> {
     pub(super) emitter: Emitter<'c, M>,
-    pub(super) message: M,
+    pub(super) message: Held,
 }
 
 /// The future of [`Context::emit_ref`](crate::Context::emit_ref). If it is dropped before it is
 /// ready, the message was not sent.
-#[must_use = "a message is sent only when this is awaited: `ctx.emit_ref(&message).await?`"]
-pub struct EmitRef<'c, M: Message> {
-    emitter: Emitter<'c, M>,
-    message: &'c M,
+pub type EmitRef<'c, M> = Emit<'c, M, &'c M>;
+
+/// What an emit is given: a message, which its error has, or a reference, which the caller keeps.
+pub trait Given<M>: Borrow<M> {
+    /// What the error of the emit has.
+    type Returned;
+
+    /// Returns what the error of the emit has.
+    #[doc(hidden)]
+    fn returned(&self) -> Self::Returned;
+}
+
+impl<M: Message> Given<M> for M {
+    type Returned = M;
+
+    fn returned(&self) -> M {
+        self.clone()
+    }
+}
+
+impl<M: Message> Given<M> for &M {
+    type Returned = ();
+
+    fn returned(&self) {}
 }
 
 /// The progress of an emit.
@@ -157,31 +177,27 @@ impl<M: Message> Emitter<'_, M> {
         }
         poll
     }
-
-    /// Returns the error of an emit, with its message.
-    pub(super) fn error<T>(&self, message: T, refusal: Refusal) -> EmitError<T> {
-        EmitError::new(self.publisher.topic().clone(), message, refusal)
-    }
 }
 
-impl<M: Message> Emit<'_, M> {
+impl<M: Message, Held: Given<M>> Emit<'_, M, Held> {
     #[cold]
     #[inline(never)]
-    pub(super) fn refused(&self, refusal: Refusal) -> Poll<Result<(), EmitError<M>>> {
-        Poll::Ready(Err(self.emitter.error(self.message.clone(), refusal)))
+    pub(super) fn refused(&self, refusal: Refusal) -> Poll<Result<(), EmitError<Held::Returned>>> {
+        let topic = self.emitter.publisher.topic().clone();
+        Poll::Ready(Err(EmitError::new(topic, self.message.returned(), refusal)))
     }
 }
 
 /// Nothing in the future is pinned.
-impl<M: Message> Unpin for Emit<'_, M> {}
+impl<M: Message, Held: Given<M>> Unpin for Emit<'_, M, Held> {}
 
-impl<M: Message> Future for Emit<'_, M> {
-    type Output = Result<(), EmitError<M>>;
+impl<M: Message, Held: Given<M>> Future for Emit<'_, M, Held> {
+    type Output = Result<(), EmitError<Held::Returned>>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        match this.emitter.poll_sent(context, &this.message) {
+        match this.emitter.poll_sent(context, this.message.borrow()) {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(refusal)) => this.refused(refusal),
             Poll::Pending => Poll::Pending,
@@ -189,29 +205,12 @@ impl<M: Message> Future for Emit<'_, M> {
     }
 }
 
-impl<M: Message> Future for EmitRef<'_, M> {
-    type Output = Result<(), EmitError<()>>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let EmitRef { emitter, message } = self.get_mut();
-        let poll = emitter.poll_sent(context, message);
-        poll.map_err(|refusal| emitter.error((), refusal))
-    }
-}
-
-impl<M: Message> fmt::Debug for Emit<'_, M> {
+impl<M: Message, Held: Given<M>> fmt::Debug for Emit<'_, M, Held> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Emitter { publisher, progress, .. } = &self.emitter;
         f.debug_struct("Emit")
             .field("topic", publisher.topic())
             .field("progress", progress)
             .finish()
-    }
-}
-
-impl<M: Message> fmt::Debug for EmitRef<'_, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("EmitRef").field(&self.emitter).finish()
     }
 }

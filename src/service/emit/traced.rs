@@ -8,16 +8,16 @@ use std::task::{Context, Poll};
 use mycelium_core::{Message, TraceContext};
 use mycelium_transports::local::{EmitError, Replaced, TaskBudget};
 
-use super::emitter::Emit;
+use super::emitter::{Emit, Given};
 
 /// The future of [`Emit::traced`]. If it is dropped before it is ready, the message was not sent.
 #[must_use = "a message is sent only when this is awaited: `ctx.emit(message).traced(trace).await?`"]
-pub struct EmitTraced<'c, M: Message> {
-    emit: Emit<'c, M>,
+pub struct EmitTraced<'c, M: Message, Held: Given<M> = M> {
+    emit: Emit<'c, M, Held>,
     trace: Option<TraceContext>,
 }
 
-impl<'c, M: Message> Emit<'c, M> {
+impl<'c, M: Message, Held: Given<M>> Emit<'c, M, Held> {
     /// Gives the message an external trace, for example from the header of an HTTP request, instead
     /// of the trace of the current delivery. The message has no trace if `trace` is `None` or has
     /// invalid ids, or the node does not trace the topic.
@@ -35,7 +35,7 @@ impl<'c, M: Message> Emit<'c, M> {
     ///     }
     /// }
     /// ```
-    pub fn traced(self, trace: Option<TraceContext>) -> EmitTraced<'c, M> {
+    pub fn traced(self, trace: Option<TraceContext>) -> EmitTraced<'c, M, Held> {
         EmitTraced { emit: self, trace: trace.filter(TraceContext::is_valid) }
     }
 }
@@ -60,10 +60,10 @@ impl Drop for Passing {
 }
 
 /// Nothing in the future is pinned.
-impl<M: Message> Unpin for EmitTraced<'_, M> {}
+impl<M: Message, Held: Given<M>> Unpin for EmitTraced<'_, M, Held> {}
 
-impl<M: Message> Future for EmitTraced<'_, M> {
-    type Output = Result<(), EmitError<M>>;
+impl<M: Message, Held: Given<M>> Future for EmitTraced<'_, M, Held> {
+    type Output = Result<(), EmitError<Held::Returned>>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let EmitTraced { emit, trace } = self.get_mut();
@@ -72,7 +72,7 @@ impl<M: Message> Future for EmitTraced<'_, M> {
     }
 }
 
-impl<M: Message> fmt::Debug for EmitTraced<'_, M> {
+impl<M: Message, Held: Given<M>> fmt::Debug for EmitTraced<'_, M, Held> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let EmitTraced { emit, trace } = self;
         f.debug_struct("EmitTraced").field("emit", emit).field("trace", trace).finish()

@@ -8,18 +8,18 @@ use std::time::Duration;
 use mycelium_core::Message;
 use mycelium_transports::local::{EmitError, Refusal};
 
-use super::emitter::{Emit, Progress};
+use super::emitter::{Emit, Given, Progress};
 
 /// The future of [`Emit::within`]. If it is dropped before it is ready, the message was not sent.
 #[must_use = "a message is sent only when this is awaited: `ctx.emit(message).within(time).await?`"]
-pub struct EmitWithin<'c, M: Message> {
-    emit: Emit<'c, M>,
+pub struct EmitWithin<'c, M: Message, Held: Given<M> = M> {
+    emit: Emit<'c, M, Held>,
     duration: Duration,
     /// When the wait ends; `None` until a poll has to wait.
     ends_at: Option<Duration>,
 }
 
-impl<'c, M: Message> Emit<'c, M> {
+impl<'c, M: Message, Held: Given<M>> Emit<'c, M, Held> {
     /// Limits the wait of the emit to `duration`. A duration of zero does not wait; unlike
     /// [`try_emit`](crate::Context::try_emit), the emit then finds all available room.
     ///
@@ -59,21 +59,21 @@ impl<'c, M: Message> Emit<'c, M> {
     ///     }
     /// }
     /// ```
-    pub fn within(self, duration: Duration) -> EmitWithin<'c, M> {
+    pub fn within(self, duration: Duration) -> EmitWithin<'c, M, Held> {
         EmitWithin { emit: self, duration, ends_at: None }
     }
 }
 
 /// Nothing in the future is pinned.
-impl<M: Message> Unpin for EmitWithin<'_, M> {}
+impl<M: Message, Held: Given<M>> Unpin for EmitWithin<'_, M, Held> {}
 
-impl<M: Message> Future for EmitWithin<'_, M> {
-    type Output = Result<(), EmitError<M>>;
+impl<M: Message, Held: Given<M>> Future for EmitWithin<'_, M, Held> {
+    type Output = Result<(), EmitError<Held::Returned>>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let poll = match this.emit.emitter.poll_sent(context, &this.emit.message) {
+        let poll = match this.emit.emitter.poll_sent(context, this.emit.message.borrow()) {
             Poll::Pending => this.poll_deadline(context).map(Err),
             poll => poll,
         };
@@ -85,7 +85,7 @@ impl<M: Message> Future for EmitWithin<'_, M> {
     }
 }
 
-impl<M: Message> EmitWithin<'_, M> {
+impl<M: Message, Held: Given<M>> EmitWithin<'_, M, Held> {
     #[cold]
     #[inline(never)]
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Refusal> {
@@ -103,7 +103,7 @@ impl<M: Message> EmitWithin<'_, M> {
     }
 }
 
-impl<M: Message> fmt::Debug for EmitWithin<'_, M> {
+impl<M: Message, Held: Given<M>> fmt::Debug for EmitWithin<'_, M, Held> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (emit, within) = (&self.emit, &self.duration);
         f.debug_struct("EmitWithin").field("emit", emit).field("within", within).finish()

@@ -44,8 +44,6 @@ pub struct ArenaWriter {
     head: usize,
     /// The writer may store before this place without a look at its readers.
     limit: usize,
-    /// The slot of the message that was prepared last, and where that message begins and ends.
-    prepared: (usize, usize, usize),
     /// Where the message in each slot begins.
     starts: Box<[usize]>,
     /// The oldest message whose bytes are whole.
@@ -61,7 +59,6 @@ impl ArenaWriter {
         (size > 0 && sequence == 0).then(|| ArenaWriter {
             size,
             head: 0,
-            prepared: (0, 0, 0),
             limit: size,
             starts: alloc::vec![0; producer.ring.capacity()].into(),
             oldest: sequence,
@@ -82,7 +79,8 @@ impl ArenaWriter {
     /// [`Full`] if a gating reader still needs the slot or the bytes. Nothing was written then.
     ///
     /// # Panics
-    /// As [`prepare`](ArenaWriter::prepare).
+    /// If the message is longer than [`longest`](ArenaWriter::longest), or `words` has more or
+    /// fewer words than a message of `length` bytes.
     #[inline]
     pub fn try_push<H: BroadcastHandle>(
         &mut self,
@@ -90,42 +88,56 @@ impl ArenaWriter {
         words: &[usize],
         length: usize,
     ) -> Result<usize, Full> {
-        let content = self.prepare(producer, words, length)?;
+        let (content, places) = self.write(producer, words, length)?;
         let sequence = producer.sequence();
         if !producer.push_into_known_room(&content, CONTENT * WORD) {
             producer.try_push(&content, CONTENT * WORD)?;
         }
-        self.pushed();
+        self.keep(sequence, places);
         Ok(sequence)
     }
 
-    /// Writes a message of `length` bytes, except for its slot. Returns the content that its slot
-    /// must have. Push it next, which has room, and then call [`pushed`](ArenaWriter::pushed). If
-    /// it is not pushed, readers see nothing.
+    /// Appends a message as [`try_push`](ArenaWriter::try_push) does, to a slot that ends with
+    /// `area`. Leaves the end of the slot as it is if `area` is empty.
     ///
     /// # Errors
-    /// [`Full`] if a gating reader still needs the slot or the bytes. Nothing was written then.
+    /// Same as [`try_push`](ArenaWriter::try_push).
     ///
     /// # Panics
-    /// If the message is longer than [`longest`](ArenaWriter::longest), or `words` has more or
-    /// fewer words than a message of `length` bytes.
-    #[inline]
-    pub fn prepare<H: BroadcastHandle>(
+    /// As [`try_push`](ArenaWriter::try_push), or if the slot has no room for `area`.
+    pub fn try_push_with_area<H: BroadcastHandle>(
         &mut self,
         producer: &mut Producer<H>,
         words: &[usize],
         length: usize,
-    ) -> Result<[usize; CONTENT], Full> {
+        area: &[usize],
+    ) -> Result<usize, Full> {
+        let (content, places) = self.write(producer, words, length)?;
+        let bytes = producer.ring.message_bytes;
+        let mut grant = producer.grant()?;
+        grant.write_parts([&content, area], bytes);
+        let sequence = grant.commit();
+        self.keep(sequence, places);
+        Ok(sequence)
+    }
+
+    /// Writes a message, except for its slot, for which there is room. Returns the content that the
+    /// slot must have, and where the message begins and ends.
+    #[inline]
+    fn write<H: BroadcastHandle>(
+        &mut self,
+        producer: &mut Producer<H>,
+        words: &[usize],
+        length: usize,
+    ) -> Result<([usize; CONTENT], [usize; 2]), Full> {
         assert!(length <= self.longest(), "the message is longer than half of the arena");
         assert!(words.len() == length.div_ceil(WORD), "the words do not fit the length");
         producer.claim()?;
         let mut content = [0; CONTENT];
         content[0] = length;
-        let slot = producer.sequence() & (self.starts.len() - 1);
         if let Some(room) = content[1..].get_mut(..words.len()) {
             room.copy_from_slice(words);
-            self.prepared = (slot, self.head, self.head);
-            return Ok(content);
+            return Ok((content, [self.head; 2]));
         }
         let start = self.place(producer, words.len())?;
         let end = start.wrapping_add(words.len());
@@ -133,8 +145,13 @@ impl ArenaWriter {
         content[1] = start & (self.size - 1);
         let places = &producer.ring.ring.storage.arena()[content[1]..][..words.len()];
         store_all(places, |word: &Word| &word.0, words);
-        self.prepared = (slot, start, end);
-        Ok(content)
+        Ok((content, [start, end]))
+    }
+
+    /// Keeps the bytes of the message that was just pushed.
+    #[inline]
+    fn keep(&mut self, sequence: usize, [start, end]: [usize; 2]) {
+        (self.starts[sequence & (self.starts.len() - 1)], self.head) = (start, end);
     }
 
     /// Checks that there is room for a message of `length` bytes. Changes nothing that readers see.
@@ -156,12 +173,6 @@ impl ArenaWriter {
     pub fn room<H: BroadcastHandle>(&mut self, producer: &Producer<H>) -> usize {
         self.look(producer, producer.sequence());
         self.limit.wrapping_sub(self.head) * WORD
-    }
-
-    /// Keeps the bytes of the message that was prepared last, because its slot was pushed.
-    pub fn pushed(&mut self) {
-        let (slot, start, end) = self.prepared;
-        (self.starts[slot], self.head) = (start, end);
     }
 
     /// Returns the number of words that were claimed so far, with those that were skipped.
@@ -270,65 +281,83 @@ impl<H: BroadcastHandle> Consumer<H> {
                 Peek::Message { sequence, .. } => sequence,
                 other => return other,
             };
-            let length = self.copy_body(content, message);
-            // A gating reader that the writer always waits for needs no second look.
-            if self.ring.may_borrow {
-                return Peek::Message { sequence, length };
-            }
-            barrier!("broadcast.recheck-fence", Acquire);
-            let stamp = self.ring.slot(sequence).stamp.load(Ordering::Relaxed);
-            if stamp == sequence.wrapping_add(1) {
+            if let Some(length) = self.copy_body(sequence, content, message) {
                 return Peek::Message { sequence, length };
             }
         }
         Peek::Message { sequence: self.cursor, length: 0 }
     }
 
-    /// Returns the bytes of the next message of a ring with an arena in place, as
-    /// [`front`](Consumer::front) does.
+    /// Returns the bytes of the message `ahead` positions after the cursor of a ring with an arena
+    /// in place, if this reader [borrows](Consumer::borrows) messages and there is one.
     ///
     /// # Safety
-    /// All messages of the ring are pushed with the content that its only [`ArenaWriter`] has
-    /// returned for them, with this ring's producer, which calls
-    /// [`pushed`](ArenaWriter::pushed) after each.
+    /// All messages of the ring are pushed by its only [`ArenaWriter`], with this ring's producer.
     #[must_use]
-    pub unsafe fn front_body(&self) -> Option<&[u8]> {
-        let (length, content) = self.front()?.split_first()?;
+    pub unsafe fn borrow_body(&self, ahead: usize) -> Option<&[u8]> {
+        let (length, content) = self.in_place(ahead)?.split_first()?;
         let words = length.div_ceil(WORD);
         if words < CONTENT {
             return content.as_bytes().get(..*length);
         }
         let places = body(&*self.ring, *content.first()?, words)?;
-        // SAFETY: `front` has found that the message is published, and that the writer waits for
+        // SAFETY: `in_place` has found that the message is published, and that the writer waits for
         // this gating reader, whose cursor passes the message only by an exclusive reference. Until
         // then the arena's writer stores nothing to the bytes that it has claimed for the message
         // (this function's contract), and nothing else writes to this storage (it is not foreign).
         unsafe { borrow(places) }.as_bytes().get(..*length)
     }
 
-    /// Copies the message whose slot has this content. Returns its length; 0 if the arena or
-    /// `message` has no such bytes. Only a gating reader that the writer always waits for has a
-    /// whole message then.
-    pub fn copy_body(&self, content: &[usize], message: &mut [usize]) -> usize {
-        let (Some([length, place, ..]), content) = (content.first_chunk::<CONTENT>(), content)
-        else {
-            return 0;
-        };
+    /// Copies the message `ahead` positions after the cursor of a ring with an arena, for a gating
+    /// reader that takes several messages at once. Returns its length, which is 0 as in
+    /// [`peek_body`](Consumer::peek_body). Returns `None` if there is none, or the writer does not
+    /// wait for this reader and has overwritten it.
+    pub fn peek_body_ahead(&self, ahead: usize, message: &mut [usize]) -> Option<usize> {
+        let (sequence, mut content) = (self.cursor.wrapping_add(ahead), [0; CONTENT]);
+        if ahead >= self.ring.capacity() || self.ring.entry().is_none() {
+            return None;
+        }
+        self.find(self.ring.slot(sequence), sequence, &mut content).ok()?;
+        self.copy_body(sequence, &content, message)
+    }
+
+    /// Copies the message with this sequence, whose slot has this content. Returns its length; 0 if
+    /// the arena or `message` has no such bytes. Returns `None` if the writer may have overwritten
+    /// the message meanwhile.
+    fn copy_body(
+        &self,
+        sequence: usize,
+        content: &[usize],
+        message: &mut [usize],
+    ) -> Option<usize> {
+        let length = self.copy(content, message).unwrap_or(0);
+        // A gating reader that the writer always waits for needs no second look.
+        if self.ring.may_borrow {
+            return Some(length);
+        }
+        barrier!("broadcast.recheck-fence", Acquire);
+        let stamp = self.ring.slot(sequence).stamp.load(Ordering::Relaxed);
+        (stamp == sequence.wrapping_add(1)).then_some(length)
+    }
+
+    /// Copies a message whose slot has this content, if the arena and `message` have such bytes.
+    fn copy(&self, content: &[usize], message: &mut [usize]) -> Option<usize> {
+        let [length, place, ..] = *content.first_chunk::<CONTENT>()?;
         let words = length.div_ceil(WORD);
-        let Some(message) = message.get_mut(..words) else { return 0 };
+        let message = message.get_mut(..words)?;
         if words < CONTENT {
             message.copy_from_slice(&content[1..=words]);
-            return *length;
+            return Some(length);
         }
-        let Some(places) = body(&*self.ring, *place, words) else { return 0 };
+        let places = body(&*self.ring, place, words)?;
         // In place, so that the checker reports a writer that does not wait.
         #[cfg(loom)]
         if let Some(words) = self.borrowed(Slot { words: places, ..self.ring.slot(self.cursor) }) {
             message.copy_from_slice(words);
-            return *length;
+            return Some(length);
         }
         load_all(places, |word: &Word| &word.0, message);
-        *length
+        Some(length)
     }
 }
 

@@ -321,7 +321,12 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// Copies the message of this sequence from its slot if it is published, and returns its
     /// length. Otherwise returns the stamp of the slot.
     #[inline(always)]
-    fn find(&self, slot: Slot<'_>, sequence: usize, message: &mut [usize]) -> Result<usize, usize> {
+    pub(super) fn find(
+        &self,
+        slot: Slot<'_>,
+        sequence: usize,
+        message: &mut [usize],
+    ) -> Result<usize, usize> {
         // Acquire, pairs with the Release of `broadcast.publish`: the words of the message.
         let stamp =
             slot.stamp.acquire(may_be_foreign::<H::Storage>(), order!("broadcast.look", Acquire));

@@ -64,8 +64,15 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// [borrows](Consumer::borrows) messages and there is one.
     #[must_use]
     pub fn front(&self) -> Option<&[usize]> {
-        let is_there = self.is_there(self.cursor);
-        is_there.then(|| self.borrowed(self.ring.slot(self.cursor)))?
+        self.in_place(0)
+    }
+
+    /// Returns the words of the message `ahead` positions after the cursor, as
+    /// [`front`](Consumer::front) does.
+    #[inline]
+    pub(super) fn in_place(&self, ahead: usize) -> Option<&[usize]> {
+        let sequence = self.cursor.wrapping_add(ahead);
+        self.is_there(sequence).then(|| self.borrowed(self.ring.slot(sequence)))?
     }
 
     /// Returns the words of the next message in place; the caller has seen its stamp. Returns

@@ -3,12 +3,14 @@
 
 use std::task::Context;
 
+use mycelium_core::Message;
 use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::ring::broadcast::Peek;
 use mycelium_core::wait::{SpinResult, WaitStrategy};
 use zerocopy::IntoBytes;
 
 use super::key_table::{Body, Evicted};
+use super::view::decode_ahead;
 use super::{AfterGap, BURST, Found, Handling, Header, InFlight, Reader};
 use crate::counters::EdgeValue;
 use crate::local::ring::ready::IN_TURN;
@@ -481,17 +483,38 @@ impl Reader {
 // that end, messages are delivered one at a time, as redelivered: only a message that fails again
 // becomes a dead letter.
 
+/// A message after the one in flight.
+pub(in crate::local) struct Ahead<'a> {
+    /// The content of its slot.
+    words: &'a [usize],
+    edge: &'a Edge,
+    ahead: usize,
+    body: &'a mut [usize],
+}
+
+impl Ahead<'_> {
+    /// Returns the bytes of a message that is fixed and has this length.
+    #[inline]
+    pub(super) fn fixed(&self, length: usize) -> &[u8] {
+        self.words.as_bytes().get(..length).unwrap_or_default()
+    }
+
+    /// Decodes a message that is not fixed; `None` if it is invalid.
+    pub(super) fn decode<M: Message>(self) -> Option<M> {
+        decode_ahead(self.edge, self.ahead, self.body)
+    }
+}
+
 impl Reader {
     /// Adds up to `most` messages to the message in flight, which must be in its first delivery.
-    /// `add` gets the words and the sequence of each message. If it returns false, the message is
-    /// not taken, and no more messages of that publisher are added. Returns the number of added
-    /// messages.
+    /// `add` gets each message and its sequence. If it returns false, the message is not taken, and
+    /// no more messages of that publisher are added. Returns the number of added messages.
     pub(in crate::local) fn take_more(
         &mut self,
         most: usize,
         length: usize,
         words: &mut [usize],
-        mut add: impl FnMut(&[usize], u64) -> bool,
+        mut add: impl FnMut(Ahead<'_>, u64) -> bool,
     ) -> usize {
         let Some(InFlight { edge: first, handling: Handling::Delivered, .. }) = self.in_flight
         else {
@@ -519,7 +542,12 @@ impl Reader {
                 let words: &mut [usize] = if measures { &mut self.words } else { &mut *words };
                 let Some(place) = edge.consumer.peek_ahead(ahead, words, content) else { break };
                 // Stops before a message that may follow a gap: the gap must be delivered first.
-                if edge.may_miss_ahead(ahead) || !add(words, edge.sequence(place)) {
+                if edge.may_miss_ahead(ahead) {
+                    break;
+                }
+                let sequence = edge.sequence(place);
+                let message = Ahead { words, edge, ahead, body: &mut self.body };
+                if !add(message, sequence) {
                     break;
                 }
                 if area.is_present()

@@ -306,10 +306,8 @@ impl Reader {
         }
         let index = in_flight.edge;
         let size = self.membership.topic.schema().size;
-        let payload = if !self.body.is_empty() {
-            Bytes::copy_from_slice(self.read_body(index)?)
-        } else if self.edges[index].lends() {
-            Bytes::copy_from_slice(self.edges[index].consumer.read(1)?.get(0)?.get(..size)?)
+        let payload = if !self.body.is_empty() || self.edges[index].lends() {
+            Bytes::copy_from_slice(self.bytes(index)?)
         } else {
             let edge = &mut self.edges[index];
             let content = edge.publisher.area.content_bytes(size);
@@ -396,16 +394,7 @@ impl Reader {
     /// Reads the bytes of a message that was found: in its slot, or in an observer's copy.
     #[inline(always)]
     pub(crate) fn read<R>(&mut self, header: Header, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        if !self.body.is_empty() {
-            return self.read_body(header.edge).map(read);
-        }
-        let size = self.membership.topic.schema().size;
-        if self.membership.state.policy.keeps() && self.edges[header.edge].lends() {
-            let messages = self.edges[header.edge].consumer.read(1)?;
-            messages.get(0)?.get(..size).map(read)
-        } else {
-            self.words.as_bytes().get(..size).map(read)
-        }
+        self.bytes(header.edge).map(read)
     }
 
     /// Takes a message that was found.

@@ -10,7 +10,6 @@ use mycelium_core::TraceContext;
 use mycelium_core::doorbell::announce;
 use mycelium_core::message::{Message, Words, decode, valid_words, with_message};
 use mycelium_core::wait::WaitStrategy;
-use zerocopy::IntoBytes;
 
 use super::{Found, Header, Reader};
 use crate::local::state::{LastCall, SubscriberState};
@@ -199,13 +198,20 @@ impl<M: Message> Subscription<M> {
 
     /// Adds messages of a gating subscription that can be in flight together with the first one.
     fn add_messages(&mut self, deliveries: &mut Vec<Delivery<M>>, most: usize) {
+        // If a message is invalid, these return false, and the next receive reports it.
         if !M::IS_FIXED {
+            let size = self.reader.membership.topic.schema().size;
+            self.reader.take_more(most, size, &mut [], |ahead, sequence| {
+                let message = ahead.decode::<M>();
+                let attempt = Attempt::First;
+                let received = message.map(|message| Received { message, sequence, attempt });
+                received.map(|received| deliveries.push(Delivery::Msg(received))).is_some()
+            });
             return;
         }
         let mut words = M::Words::ZERO;
-        self.reader.take_more(most, size_of::<M>(), words.as_mut(), |words, sequence| {
-            let bytes = words.as_bytes().get(..size_of::<M>()).unwrap_or_default();
-            // If the bytes are invalid, this returns false, and the next receive reports them.
+        self.reader.take_more(most, size_of::<M>(), words.as_mut(), |ahead, sequence| {
+            let bytes = ahead.fixed(size_of::<M>());
             if is_large::<M>() {
                 add_large(deliveries, bytes, sequence)
             } else {

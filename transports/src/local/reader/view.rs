@@ -6,11 +6,11 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use mycelium_core::message::{Message, decode, decode_checked, view, view_checked};
-use mycelium_core::ring::broadcast::CONTENT;
 use zerocopy::IntoBytes;
 
 use super::subscription::Subscription;
 use super::{Found, Header, Reader};
+use crate::local::state::{ALIGNS, Edge};
 use crate::local::values::{Attempt, Delivery, Gap, Received};
 
 /// What [`Subscription::poll_next`] has found and not taken.
@@ -33,13 +33,8 @@ impl<M: Message> Subscription<M> {
     #[inline(never)]
     pub(super) fn next_in_arena(&mut self) -> Option<Received<M>> {
         let header = self.reader.find_fast()?;
-        let message = if self.reader.is_own(header) {
-            // SAFETY: a publisher of this process has encoded these bytes from a message with the
-            // digest of the topic.
-            unsafe { decode_checked::<M>(self.reader.bytes(header)?) }
-        } else {
-            decode::<M>(self.reader.bytes(header)?).ok()?
-        };
+        let Reader { edges, body, .. } = &mut self.reader;
+        let message = decode_ahead::<M>(&edges[header.edge], 0, body)?;
         self.reader.take_fast();
         Some(Received { message, sequence: header.sequence, attempt: Attempt::First })
     }
@@ -84,8 +79,8 @@ impl<M: Message> Subscription<M> {
             NextKind::Gap(gap) => return Some(Delivery::Gap(gap)),
             NextKind::Closed => return None,
         };
-        if !self.reader.is_own(header) {
-            let bytes = self.reader.bytes(header);
+        if !self.reader.edges[header.edge].is_own() {
+            let bytes = self.reader.bytes(header.edge);
             if bytes.is_none_or(|bytes| view::<M>(bytes).is_err()) {
                 return Some(Delivery::Gap(self.reader.reject(header)));
             }
@@ -99,13 +94,10 @@ impl<M: Message> Subscription<M> {
         // SAFETY: a publisher of this process has encoded these bytes from a message with the
         // digest of the topic. Or they are those that `view` has accepted: taking changes neither a
         // copy, nor where in the ring a gating reader is, whose message stays there until `settle`.
-        let message = unsafe { view_checked::<M>(self.reader.bytes(header)?) };
+        let message = unsafe { view_checked::<M>(self.reader.bytes(header.edge)?) };
         Some(Delivery::Msg(Received { message, sequence, attempt }))
     }
 }
-
-/// Whether a message in a ring begins at a multiple of 8, because words do.
-const ALIGNS: bool = size_of::<usize>() == 8;
 
 impl Reader {
     /// Returns the next message at the edge whose turn it is, if it can be read in the ring.
@@ -125,53 +117,67 @@ impl Reader {
         Some(Header { edge: self.turn, sequence, redelivered: false })
     }
 
-    /// Whether the bytes of a message that was found need no check, because this process has
-    /// encoded them, and nobody else can write to them.
+    /// Returns the bytes of the message that was found at an edge: in the ring if possible,
+    /// otherwise in a copy. They begin at a multiple of 8, if allocations of that size do.
     #[inline]
-    pub(crate) fn is_own(&self, header: Header) -> bool {
-        self.edges[header.edge].is_own()
-    }
-
-    /// Returns the bytes of a message that was found: in the ring if possible, otherwise in a copy.
-    /// They begin at a multiple of 8.
-    pub(crate) fn bytes(&mut self, header: Header) -> Option<&[u8]> {
+    pub(crate) fn bytes(&mut self, edge: usize) -> Option<&[u8]> {
         if !self.body.is_empty() {
-            return self.read_body(header.edge);
+            return self.read_body(edge);
         }
         let size = self.membership.topic.schema().size;
-        if !self.membership.state.policy.keeps() || !self.edges[header.edge].lends() {
+        if !self.membership.state.policy.keeps() || !self.edges[edge].lends() {
             return self.words.as_bytes().get(..size);
         }
-        let consumer = &mut self.edges[header.edge].consumer;
+        let message = self.edges[edge].consumer.front()?.as_bytes().get(..size)?;
         if ALIGNS {
-            return consumer.front()?.as_bytes().get(..size);
+            return Some(message);
         }
         let words = size.div_ceil(size_of::<usize>());
         if self.words.len() < words {
             self.words = vec![0; words].into();
         }
         let copy = self.words.as_mut_bytes().get_mut(..size)?;
-        copy.copy_from_slice(consumer.read(1)?.get(0)?.get(..size)?);
+        copy.copy_from_slice(message);
         Some(copy)
     }
 
     /// Returns the bytes of a message that was found and is not fixed.
     #[inline(never)]
-    pub(super) fn read_body(&mut self, edge: usize) -> Option<&[u8]> {
-        let length = if self.membership.state.policy.keeps() && self.edges[edge].lends() {
-            let consumer = &mut self.edges[edge].consumer;
-            if ALIGNS {
-                // SAFETY: a `Writer` and a `Pump` push to a ring with an arena what their
-                // `ArenaWriter` has returned, and nothing else pushes to the rings of a topic.
-                return unsafe { consumer.front_body() };
-            }
-            let mut content = [0; CONTENT];
-            let size = size_of_val(&content);
-            content.as_mut_bytes().copy_from_slice(consumer.read(1)?.get(0)?.get(..size)?);
-            consumer.copy_body(&content, &mut self.body)
-        } else {
-            *self.words.first()?
-        };
-        self.body.as_bytes().get(..length)
+    fn read_body(&mut self, edge: usize) -> Option<&[u8]> {
+        let Reader { membership, edges, words, body, .. } = self;
+        let edge = &edges[edge];
+        if membership.state.policy.keeps() && edge.lends() {
+            return body_ahead(edge, 0, body);
+        }
+        body.as_bytes().get(..*words.first()?)
     }
+}
+
+/// Returns the bytes of the message `ahead` positions after the next one, in the ring or in `copy`.
+/// Only for a gating reader of messages that are not fixed. Returns `None` if there is none, or
+/// another process has overwritten it.
+pub(super) fn body_ahead<'a>(
+    edge: &'a Edge,
+    ahead: usize,
+    copy: &'a mut [usize],
+) -> Option<&'a [u8]> {
+    let consumer = &edge.consumer;
+    if ALIGNS && edge.lends() {
+        // SAFETY: messages of this ring are pushed by the `ArenaWriter` of its `Writer` or `Pump`,
+        // and nothing else pushes to the rings of a topic.
+        return unsafe { consumer.borrow_body(ahead) };
+    }
+    let length = consumer.peek_body_ahead(ahead, copy)?;
+    copy.as_bytes().get(..length)
+}
+
+/// Decodes the message that [`body_ahead`] returns; `None` also if it is invalid.
+pub(super) fn decode_ahead<M: Message>(edge: &Edge, ahead: usize, copy: &mut [usize]) -> Option<M> {
+    let bytes = body_ahead(edge, ahead, copy)?;
+    if !edge.is_own() {
+        return decode::<M>(bytes).ok();
+    }
+    // SAFETY: a publisher of this process has encoded these bytes from a message with the digest of
+    // the topic, and they begin at a multiple of 8 in the ring of an edge that is own.
+    Some(unsafe { decode_checked::<M>(bytes) })
 }

@@ -10,7 +10,7 @@ use mycelium_core::doorbell::announce;
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, Peek, ReaderWords, Storage as _};
 use mycelium_core::ring::region::TopicStorage;
 
-use super::{Edge, Origin, Progress, PublisherState, ReaderEntry, SubscriberState};
+use super::{ALIGNS, Edge, Origin, Progress, PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{EdgeValue, Line, Region, plain};
 use crate::local::ring::roster::Numbered;
 use crate::local::ring::shared::{MappedOrigin, Ring};
@@ -92,12 +92,12 @@ impl Edge {
         self.consumer.borrows()
     }
 
-    /// Whether the bytes of messages are as this process has encoded them: its publisher is here,
-    /// and no other process can write to the ring.
+    /// Whether the bytes of messages in the ring are as this process has encoded them, and aligned:
+    /// its publisher is here, and no other process can write to the ring.
     #[inline]
     pub(crate) fn is_own(&self) -> bool {
         let is_private = || self.publisher.ring.storage().imports().is_none();
-        matches!(self.publisher.origin, Origin::Local) && self.lends() && is_private()
+        ALIGNS && matches!(self.publisher.origin, Origin::Local) && self.lends() && is_private()
     }
 
     /// Whether the subscription must always check this edge, because its publisher does not

@@ -467,6 +467,9 @@ impl SubscriberState {
     }
 }
 
+/// Whether messages in the arena of a ring begin at a multiple of 8, because words do.
+pub(crate) const ALIGNS: bool = size_of::<usize>() == 8;
+
 /// One publisher's ring as seen by one subscription.
 #[derive(Debug)]
 pub(crate) struct Edge {

@@ -144,9 +144,10 @@ impl Pump {
         let (mut room, mut dropped) = (target.room(), 0);
         let (mut has_changed, mut is_over) = (false, false);
         for _ in 0..=source.depth() {
+            // Copies the body only of a message that there may be room for.
             let peek = match arena {
-                Some(_) => source.peek_body(words, body),
-                None => source.peek(words),
+                Some(_) if room > 0 => source.peek_body(words, body),
+                _ => source.peek(words),
             };
             if !matches!(peek, Peek::Gap { .. })
                 && let Some((missed, reason)) = self.missed(known, source.cursor())
@@ -158,27 +159,21 @@ impl Pump {
             match peek {
                 Peek::Message { .. } if room == 0 => dropped += 1,
                 Peek::Message { length, .. } => {
-                    let length = match arena {
-                        Some(arena) => {
-                            let words_of_body = &body[..length.div_ceil(size_of::<usize>())];
-                            let Ok(content) = arena.prepare(target, words_of_body, length) else {
-                                dropped += 1;
-                                source.advance();
-                                has_changed = true;
-                                continue;
-                            };
-                            self.skip(target, std::mem::take(&mut dropped), GapReason::Dropped);
-                            words[..CONTENT].copy_from_slice(&content);
-                            arena.pushed();
-                            size_of_val::<[usize]>(words)
-                        }
-                        None => length,
-                    };
+                    self.skip(target, std::mem::take(&mut dropped), GapReason::Dropped);
                     let is_again = known.as_ref().is_some_and(|known| known.redelivered);
                     if std::mem::replace(redelivered, is_again) != is_again {
                         self.numbering.mark(target.sequence(), is_again);
                     }
-                    room -= usize::from(target.try_push(words, length).is_ok());
+                    let pushed = match arena {
+                        Some(arena) => {
+                            let body = &body[..length.div_ceil(size_of::<usize>())];
+                            let area = &words[CONTENT..];
+                            arena.try_push_with_area(target, body, length, area).is_ok()
+                        }
+                        None => target.try_push(words, length).is_ok(),
+                    };
+                    room -= usize::from(pushed);
+                    dropped += u64::from(!pushed);
                 }
                 Peek::Gap { missed } => {
                     self.skip(target, std::mem::take(&mut dropped), GapReason::Dropped);

@@ -24,9 +24,9 @@ use super::ring::{Readers, RingError, RingMemory, RingShape};
 use super::state::pressure::Threshold;
 use super::state::stall::OnStall;
 use super::state::{Edge, Origin, PublisherState, RingStatus, SubscriberState};
-use super::values::{Policy, Schema, Start, SubscribeOptions, TopicError};
+use super::values::{Policy, Refusal, Schema, Start, SubscribeOptions, TopicError};
 use crate::counters::Region;
-use crate::sync::{AtomicUsize, Ordering, lock};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering, lock};
 use fast_handler::{FastHandler, Handled, HandlerWatch};
 
 /// The limit on gating subscriptions, if the topic sets no other.
@@ -71,6 +71,8 @@ pub struct Topic {
     members: Mutex<Members>,
     open_guards: OpenGuards,
     fast_handlers: Mutex<Vec<FastHandler>>,
+    /// Whether a subscription by key has joined.
+    has_keys: AtomicBool,
     handler_watch: Arc<OnceLock<Arc<dyn HandlerWatch>>>,
 }
 
@@ -154,6 +156,7 @@ impl Topic {
             members,
             open_guards,
             fast_handlers: Mutex::default(),
+            has_keys: AtomicBool::new(false),
             handler_watch: Arc::default(),
         }))
     }
@@ -241,6 +244,22 @@ impl Topic {
                 Err(TopicError::Key { topic: self.name.clone(), carries: self.schema })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses an encoded message whose key is too long for a present subscription.
+    pub(crate) fn check_keys(&self, message: &[u8]) -> Result<(), Refusal> {
+        if !self.has_keys.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let members = lock(&self.members);
+        let mut keys = members.subscribers.iter().filter_map(|reader| reader.policy.by_key());
+        match keys.find_map(|key| Some((key, key.too_long(message)?))) {
+            None => Ok(()),
+            Some((key, found)) => {
+                let field = key.field(&self.schema).unwrap_or_default();
+                Err(Refusal::KeyTooLong { field, found })
+            }
         }
     }
 
@@ -371,6 +390,7 @@ impl Topic {
         };
         edges.into_iter().for_each(|edge| subscriber.send_edge(edge));
         members.keeping += usize::from(policy.keeps());
+        self.has_keys.fetch_or(policy.by_key().is_some(), Ordering::Relaxed);
         insert(&mut members.subscribers, subscriber.clone());
         let fills = policy.is_gating() && options.start == Start::OldestRetained;
         let filled = if fills { members.publishers.clone() } else { Vec::new() };

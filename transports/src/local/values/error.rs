@@ -8,7 +8,7 @@ use mycelium_core::ring::broadcast::LayoutError;
 use mycelium_core::{Code, EncodeError, debug_as_display};
 use thiserror::Error;
 
-use super::Schema;
+use super::{KEY_BYTES, Schema};
 
 /// Why a topic refused a publisher or a subscription, or could not be created.
 #[derive(Clone, PartialEq, Eq, Error)]
@@ -148,6 +148,7 @@ impl Refusal {
             Refusal::Deadline { .. } => Code::EMIT_DEADLINE,
             Refusal::ShuttingDown => Code::SHUTTING_DOWN,
             Refusal::TooLong(_) => Code::MESSAGE_TOO_LONG,
+            Refusal::KeyTooLong { .. } => Code::KEY_TOO_LONG,
             Refusal::FastHandler { failure, .. } => failure.code(),
         }
     }
@@ -166,6 +167,11 @@ impl Refusal {
                 write!(f, "a message for topic `{topic}` was not sent: {ShuttingDown}")
             }
             Refusal::TooLong(error) => write!(f, "topic `{topic}`: {error}"),
+            Refusal::KeyTooLong { field, found } => write!(
+                f,
+                "topic `{topic}`: the key `{field}` of a message has {found} bytes, but may have \
+                 {KEY_BYTES}"
+            ),
             Refusal::FastHandler { handler, failure } => match failure {
                 HandlerFailure::Error(error) => {
                     let whole = error.to_string();
@@ -200,7 +206,8 @@ impl Refusal {
             | Refusal::Full { .. }
             | Refusal::Rejected { .. }
             | Refusal::Deadline { .. }
-            | Refusal::TooLong(_) => None,
+            | Refusal::TooLong(_)
+            | Refusal::KeyTooLong { .. } => None,
         }
     }
 }
@@ -270,6 +277,14 @@ pub enum Refusal {
     ShuttingDown,
     /// The encoded message is longer than its `max`.
     TooLong(EncodeError),
+    /// The key of a subscription of this process is a `String`, and that of the message is longer
+    /// than a key may be.
+    KeyTooLong {
+        /// The field that is the key.
+        field: String,
+        /// Its length in bytes.
+        found: usize,
+    },
     /// A [fast handler](crate::local::Topic::add_fast_handler) of the topic refused the message.
     FastHandler {
         /// The handler.

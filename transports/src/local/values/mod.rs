@@ -535,6 +535,15 @@ impl LatestByKey {
             _ => Some(field),
         }
     }
+
+    /// Returns the length of the key in a valid message, if it is too long.
+    pub(crate) fn too_long(&self, message: &[u8]) -> Option<usize> {
+        if self.of_message(message).is_some() {
+            return None;
+        }
+        let count = message.get(usize::from(self.offset) + 4..)?.first_chunk()?;
+        Some(u32::from_le_bytes(*count) as usize)
+    }
 }
 
 /// Why a field cannot be a key.

@@ -9,7 +9,7 @@ use super::{NotPushed, Writer, end_of};
 use crate::counters::PublisherValue;
 use crate::local::metadata::Metadata;
 use crate::local::trace::Area;
-use crate::local::values::FeedError;
+use crate::local::values::{FeedError, Refusal};
 
 impl Writer {
     /// Appends a message that is not fixed, or returns why not.
@@ -47,24 +47,16 @@ impl Writer {
         }
         self.run_fast_handlers(words, length)?;
         // There is room, which belongs to this writer alone.
+        let area = if self.area.is_present() { self.next_area(&mut None) } else { None };
         let Writer { producer, handled, arena, .. } = self;
         let Some((producer, arena)) = end_of(producer, handled).zip(arena.as_mut()) else {
             return Ok(());
         };
-        let content = arena.prepare(producer, words, length);
-        let content = content.map_err(|full| NotPushed::Full(full.reader.entry))?;
-        if self.area.is_present() {
-            let length = size_of_val(&content);
-            self.push_with_area(&content, length, &mut None).map_err(NotPushed::Full)?;
-        } else if let Some(producer) = end_of(&mut self.producer, &mut self.handled) {
-            let pushed = producer.try_push(&content, size_of_val(&content));
-            pushed.map_err(|full| NotPushed::Full(full.reader.entry))?;
-        }
-        if let Some(arena) = &mut self.arena {
-            arena.pushed();
-            if arena.claimed().wrapping_sub(self.note_at).cast_signed() >= 0 {
-                self.note_arena();
-            }
+        let area = area.as_ref().map_or(&[][..], Area::words);
+        let pushed = arena.try_push_with_area(producer, words, length, area);
+        pushed.map_err(|full| NotPushed::Full(full.reader.entry))?;
+        if arena.claimed().wrapping_sub(self.note_at).cast_signed() >= 0 {
+            self.note_arena();
         }
         self.count();
         Ok(())
@@ -80,20 +72,13 @@ impl Writer {
         let Some((producer, arena)) = self.producer.as_mut().zip(self.arena.as_mut()) else {
             return Err(FeedError::Ended);
         };
-        let content = loop {
-            match arena.prepare(producer, words, length) {
-                Ok(content) => break content,
-                Err(full) if self.state.pump(full.reader.entry) => {}
-                Err(_) => return Err(FeedError::Full),
-            }
-        };
-        // There is room for the slot, which belongs to this writer alone.
-        let mut grant = producer.grant().map_err(|_| FeedError::Full)?;
         let area = self.area.is_present().then(|| metadata.to_area().unwrap_or(Area::EMPTY));
         let area = area.as_ref().map_or(&[][..], Area::words);
-        grant.write_parts([&content, area], self.area.content_bytes(size_of_val(&content)));
-        grant.commit();
-        arena.pushed();
+        while let Err(full) = arena.try_push_with_area(producer, words, length, area) {
+            if !self.state.pump(full.reader.entry) {
+                return Err(FeedError::Full);
+            }
+        }
         Ok(())
     }
 
@@ -113,7 +98,7 @@ impl Writer {
 
     /// Refuses a message that is longer than the topic allows: its type in this program may have a
     /// larger `max` than that of the topic.
-    pub(crate) fn check_length(&self, found: usize) -> Result<(), EncodeError> {
+    fn check_length(&self, found: usize) -> Result<(), EncodeError> {
         let schema = self.topic.schema();
         if found <= schema.longest {
             return Ok(());
@@ -121,14 +106,15 @@ impl Writer {
         Err(EncodeError { message: schema.name(), most: schema.longest, found })
     }
 
-    /// Encodes a message that is not fixed, and calls `push` with its words and its length.
+    /// Encodes a message that is not fixed, and calls `push` with its words and its length. Refuses
+    /// a message that is too long, or whose key is.
     pub(crate) fn encoded<M: Message, R>(
         &mut self,
         message: &M,
         push: impl FnOnce(&mut Writer, &[usize], usize) -> R,
-    ) -> Result<R, EncodeError> {
-        let length = encoded_len(message)?;
-        self.check_length(length)?;
+    ) -> Result<R, Refusal> {
+        let length = encoded_len(message).map_err(Refusal::TooLong)?;
+        self.check_length(length).map_err(Refusal::TooLong)?;
         let mut words = std::mem::take(&mut self.encoded);
         let count = length.div_ceil(size_of::<usize>());
         if words.len() < count {
@@ -139,9 +125,10 @@ impl Writer {
             *last = 0;
         }
         encode_exact(message, &mut room.as_mut_bytes()[..length]);
-        let pushed = push(self, room, length);
+        let checked = self.topic.check_keys(&room.as_bytes()[..length]);
+        let pushed = checked.map(|()| push(self, room, length));
         self.encoded = words;
-        Ok(pushed)
+        pushed
     }
 
     /// Returns the number of bytes in the ring's arena that no reader needs; `None` without one.

@@ -246,29 +246,11 @@ impl Writer {
         length: usize,
         trace: &mut Option<Option<Area>>,
     ) -> Result<(), usize> {
-        let Writer { topic, state, producer, handled, budget, blocked_by, areas, .. } = self;
-        let Some(producer) = end_of(producer, handled) else { return Ok(()) };
-        let sequence = producer.sequence() as u64;
         loop {
-            match producer.grant() {
-                Ok(mut grant) => {
-                    // Creates the area only after room was found: without room the message begins
-                    // no trace and is not measured.
-                    let area = areas.as_mut().and_then(|areas| {
-                        let (name, publisher) = (&state.topic, &state.name);
-                        let message = || TracedMessage { topic: name, publisher, sequence };
-                        let trace = *trace.get_or_insert_with(|| areas.next_trace(budget, message));
-                        let area = match areas.next_sent_at(topic.executor()) {
-                            Some(sent_at) => Some(Area::with_sent_at(trace, sent_at)),
-                            None => trace,
-                        };
-                        areas.change(sequence, area)
-                    });
-                    let area = area.as_ref().map_or(&[][..], Area::words);
-                    grant.write_parts([words, area], TraceArea::Present.content_bytes(length));
-                    grant.commit();
-                    return Ok(());
-                }
+            let Writer { state, producer, handled, blocked_by, .. } = self;
+            let Some(producer) = end_of(producer, handled) else { return Ok(()) };
+            match producer.claim() {
+                Ok(()) => break,
                 Err(full) if state.pump(full.reader.entry) => {}
                 Err(full) => {
                     *blocked_by = Some(full.reader.entry);
@@ -276,6 +258,31 @@ impl Writer {
                 }
             }
         }
+        // Creates the area only after room was found: without room the message begins no trace and
+        // is not measured.
+        let area = self.next_area(trace);
+        let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return Ok(()) };
+        let area = area.as_ref().map_or(&[][..], Area::words);
+        let mut grant = producer.grant().map_err(|full| full.reader.entry)?;
+        grant.write_parts([words, area], TraceArea::Present.content_bytes(length));
+        grant.commit();
+        Ok(())
+    }
+
+    /// Returns the area of the next message; `None` if the slot has it already. `trace` is the
+    /// trace of the message; if it is `None`, this sets it to the current trace.
+    fn next_area(&mut self, trace: &mut Option<Option<Area>>) -> Option<Area> {
+        let Writer { topic, state, producer, handled, budget, areas, .. } = self;
+        let sequence = end_of(producer, handled)?.sequence() as u64;
+        let areas = areas.as_mut()?;
+        let (name, publisher) = (&state.topic, &state.name);
+        let message = || TracedMessage { topic: name, publisher, sequence };
+        let trace = *trace.get_or_insert_with(|| areas.next_trace(budget, message));
+        let area = match areas.next_sent_at(topic.executor()) {
+            Some(sent_at) => Some(Area::with_sent_at(trace, sent_at)),
+            None => trace,
+        };
+        areas.change(sequence, area)
     }
 
     /// Appends a message, or returns why not.

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use mycelium_core::message::{Message, encoded_len, to_words};
+use mycelium_core::message::{Message, to_words};
 use mycelium_core::wait::WaitStrategy;
 
 use super::{NotPushed, Writer};
@@ -148,9 +148,10 @@ impl<M: Message> Publisher<M> {
     /// If a gating subscription needs the whole ring, or the message is too long.
     #[inline]
     pub fn try_claim(&mut self, message: &M) -> Result<(), Refusal> {
-        let length = encoded_len(message).map_err(Refusal::TooLong)?;
-        self.writer.check_length(length).map_err(Refusal::TooLong)?;
-        self.writer.try_claim(length)
+        if M::IS_FIXED {
+            return self.writer.try_claim(size_of::<M>());
+        }
+        self.writer.encoded(message, |writer, _, length| writer.try_claim(length))?
     }
 
     /// Emits the message if there is room, and returns whether it did. Is pending only if the task
@@ -359,7 +360,7 @@ impl<M: Message> Publisher<M> {
         if M::IS_FIXED {
             return self.writer.try_push(to_words(message).as_ref(), size_of::<M>());
         }
-        self.writer.encoded(message, Writer::try_push).map_err(Refusal::TooLong)?
+        self.writer.encoded(message, Writer::try_push)?
     }
 
     #[inline]
@@ -373,10 +374,7 @@ impl<M: Message> Publisher<M> {
         let push = |writer: &mut Writer, words: &[usize], length: usize| {
             writer.poll_push(context, words, length)
         };
-        match self.writer.encoded(message, push) {
-            Ok(polled) => polled,
-            Err(error) => Poll::Ready(Err(Refusal::TooLong(error))),
-        }
+        self.writer.encoded(message, push).unwrap_or_else(|refusal| Poll::Ready(Err(refusal)))
     }
 
     // Not inlined, because the error would take stack in the caller.

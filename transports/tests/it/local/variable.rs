@@ -204,6 +204,18 @@ fn batches_have_all_messages() {
     pollster::block_on(async {
         let (mut reader, mut publisher) = joined(Policy::Block, 1024);
         let notes: Vec<_> = (0..64).map(|number| note(number, number as usize * 300)).collect();
+        // All messages of a batch are in flight together. After a failure each is delivered alone.
+        let mut batch = Vec::new();
+        publisher.try_emit_batch(&notes[..20]).unwrap();
+        assert_eq!(reader.recv_many(&mut batch, 16).await, 16);
+        assert!(reader.fail().is_none());
+        for number in 0..20 {
+            let Some(Delivery::Msg(again)) = reader.recv().await else { panic!() };
+            assert_eq!(again.redelivered(), number < 16);
+            assert_eq!(*again, notes[number]);
+        }
+        let batch: Vec<_> = batch.into_iter().filter_map(Delivery::message).collect();
+        assert_eq!(batch, notes[..16]);
         let sent = notes.clone();
         let sends = std::thread::spawn(move || {
             pollster::block_on(publisher.emit_batch(&sent)).unwrap();
@@ -299,8 +311,14 @@ fn the_newest_of_each_key_is_kept() {
     assert_eq!(received + missed + quotes.len() as u64 + more, 30);
     let last: Vec<_> = quotes.iter().map(|quote| quote.number).collect();
     assert_eq!(last, [26, 27, 28, 29], "256 KiB hold four of them");
-    // A key of more than 64 bytes is not decodable.
-    publisher.try_emit(quote(1, &"k".repeat(65), 1)).unwrap();
+    // A key of more than 64 bytes is refused, and is not decodable from a peer.
+    let long = quote(1, &"k".repeat(65), 1);
+    let error = publisher.try_emit(long.clone()).unwrap_err();
+    let expected = "topic `quotes`: the key `symbol` of a message has 65 bytes, but may have 64 \
+                    [M0356]";
+    assert_eq!((error.to_string().as_str(), &error.message), (expected, &long));
+    let mut peer = topic.feed("peer", 2, 0).unwrap();
+    peer.push(&mycelium_core::to_bytes(&long).unwrap(), false).unwrap();
     let TryRecv::Delivery(Delivery::Gap(gap)) = by_bytes.try_recv() else { panic!() };
     assert_eq!((gap.reason, gap.count), (GapReason::Undecodable, 1));
     let refused = |field| LatestByKey::of::<Quote>(field, 3.try_into().unwrap()).unwrap_err();
