@@ -34,6 +34,8 @@ pub struct Layout {
     pub align: usize,
     /// Whether all its fields are fixed: only then are its bytes in memory sent.
     pub is_fixed: bool,
+    /// The `max` of `#[message]`, if it is given.
+    pub max: Option<usize>,
     /// The struct's fields, in the order of their declaration.
     pub fields: &'static [FieldLayout],
     /// The visibility and the name of a field for padding.
@@ -63,11 +65,19 @@ pub trait HasLayout {
 /// Returns whether [`layout_error`] finds an error.
 pub const fn is_refused(layout: &Layout) -> bool {
     let Layout { size, align, is_fixed, .. } = *layout;
-    is_fixed && size > sum(layout.fields) || align > 8 || size > u16::MAX as usize
+    let has_padding = is_fixed && size > sum(layout.fields);
+    has_padding || has_wrong_max(layout) || align > 8 || size > u16::MAX as usize
 }
 
-/// Returns the error in the layout of a message, if any: padding, or a size or alignment that does
-/// not fit a frame.
+const fn has_wrong_max(layout: &Layout) -> bool {
+    match layout.max {
+        Some(max) => layout.is_fixed || max < layout.size,
+        None => false,
+    }
+}
+
+/// Returns the error in the layout of a message, if any: padding, a `max` that cannot be, or a size
+/// or alignment that does not fit a frame.
 pub const fn layout_error(layout: &Layout) -> Option<ConstText> {
     if !is_refused(layout) {
         return None;
@@ -76,6 +86,12 @@ pub const fn layout_error(layout: &Layout) -> Option<ConstText> {
     let mut error = ConstText::new();
     if layout.is_fixed && size > sum(layout.fields) {
         padding(layout, &mut error);
+    } else if has_wrong_max(layout) {
+        error.text("message `").text(name).text("` has ").bytes(size);
+        error.text(match layout.is_fixed {
+            true => ", and so has each of them: remove `max`, which is for messages that differ",
+            false => " of fixed layout, and `max` has room for less: raise it",
+        });
     } else if align > 8 {
         let field = &layout.fields[most(layout.fields, true)];
         error.text("message `").text(name).text("` is aligned to ").number(align);

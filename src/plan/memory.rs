@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mycelium_transports::local::{PageSize, cursor_bytes};
+use mycelium_transports::local::{PageSize, Policy, cursor_bytes};
 
 use super::carriers::Carriers;
 use super::peer_topics::PeerTopics;
@@ -22,6 +22,7 @@ use crate::observe::report::RingMemory;
 /// the heap only the readers in the topology count: a ring adds entries for others when they join.
 pub(super) fn ring_memory(
     topics: &BTreeMap<Arc<str>, PlannedTopic>,
+    services: &[(String, BoundPorts)],
     peer_topics: &PeerTopics,
     carriers: &Carriers,
     settings: &AllTopicSettings,
@@ -33,10 +34,10 @@ pub(super) fn ring_memory(
         let own = planned.publishers - remote_publishers;
         let on_heap = if planned.is_shared { remote_publishers } else { planned.publishers };
         add(&mut memory.heap, schema.heap_bytes(capacity, gating.expected, area), on_heap);
-        add(&mut memory.heap, planned.tables, 1);
         if !schema.is_fixed {
-            // Each subscription, and each stream from another node, copies a message at a time.
-            add(&mut memory.heap, Some(schema.longest), planned.readers + remote_publishers);
+            // Each publisher encodes a message, each subscription and each stream from another node
+            // copies one.
+            add(&mut memory.heap, Some(schema.longest), planned.readers + planned.publishers);
         }
         let of_own = planned.drop_newest.saturating_mul(planned.publishers);
         add(&mut memory.heap, schema.heap_bytes(capacity, 1, area), of_own);
@@ -46,6 +47,13 @@ pub(super) fn ring_memory(
             if pages == PageSize::Huge {
                 add(&mut memory.huge_pages, ring.map(|ring| ring / pages.bytes()), own);
             }
+        }
+    }
+    for port in services.iter().flat_map(|(_, ports)| &ports.reads) {
+        if let Policy::LatestByKey(by_key) = port.options.policy
+            && let Some(planned) = topics.get(&port.topic)
+        {
+            add(&mut memory.heap, by_key.table_bytes(&planned.schema), 1);
         }
     }
     let peers = peer_topics.publishers.iter().filter(|(peer, _)| carriers.in_memory(peer));

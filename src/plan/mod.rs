@@ -155,7 +155,7 @@ impl Plan {
         let flows = Flows::new(&all);
         refuse_blocking_cycles(&flows, topology)?;
         let pages = if topology.huge_pages(node) { PageSize::Huge } else { PageSize::Small };
-        let mut memory = ring_memory(&topics, &peer_topics, &carriers, &settings, pages);
+        let mut memory = ring_memory(&topics, services, &peer_topics, &carriers, &settings, pages);
         let mailboxes = mailbox_memory(&settings, services);
         memory.heap = mailboxes.values().fold(memory.heap, |sum, bytes| sum.saturating_add(*bytes));
         let of_node = NodeSettings::new(node, topology);
@@ -165,7 +165,8 @@ impl Plan {
             let place = place.or_else(|| place_of_largest(topology, node, &topics));
             let rings = topics.iter().map(|(topic, planned)| {
                 let alone = BTreeMap::from([(topic.clone(), *planned)]);
-                let memory = ring_memory(&alone, &peer_topics, &carriers, &settings, pages);
+                let memory =
+                    ring_memory(&alone, services, &peer_topics, &carriers, &settings, pages);
                 (&**topic, memory.total())
             });
             let of_all = rings.chain(mailboxes);

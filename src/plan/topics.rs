@@ -25,9 +25,6 @@ pub(crate) struct PlannedTopic {
     pub(crate) gating: Readers,
     /// The number of `drop-newest` subscriptions: each has a ring for each publisher.
     pub(crate) drop_newest: usize,
-    /// The size in bytes of the tables of `latest` subscriptions by key; `None` if it exceeds the
-    /// address space.
-    pub(crate) tables: Option<usize>,
     /// Whether another node reads the topic through shared memory. The rings of this node's
     /// publishers are then in shared memory.
     pub(crate) is_shared: bool,
@@ -49,18 +46,12 @@ pub(super) fn topics(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, Pl
                 capacity: 0,
                 gating: Readers::from(0),
                 drop_newest: 0,
-                tables: Some(0),
                 is_shared: false,
                 area: TraceArea::Absent,
             });
             planned.publishers += publishers;
             planned.readers += 1 - publishers;
             planned.drop_newest += usize::from(port.options.policy == Policy::DropNewest);
-            if let Policy::LatestByKey(by_key) = port.options.policy {
-                let table = by_key.table_bytes(&port.schema);
-                planned.tables =
-                    planned.tables.zip(table).and_then(|(sum, it)| sum.checked_add(it));
-            }
         }
     }
     if let Some(letters) = topics.get_mut(DeadLetter::TOPIC) {

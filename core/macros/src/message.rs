@@ -73,7 +73,7 @@ fn expand_struct(
     });
     let clone = quote!(Self { #(#clones),* });
     let copies = derives::copies(&item.attrs, &item.ident, &types, &clone)?;
-    let layout = layout(root, shown, &item.ident, fields);
+    let layout = layout(root, (shown, arguments.max), &item.ident, fields);
     let view = view::of_struct(root, &item);
     let impls = struct_impls(root, arguments, &item.ident, fields, &view);
     let request = request::request(root, arguments, &item.ident, expand)?;
@@ -89,7 +89,12 @@ fn expand_struct(
 }
 
 /// Returns the input of the constant assertion that detects padding and shows a struct without it.
-fn layout(root: &Path, shown: &str, name: &Ident, fields: &Fields) -> TokenStream {
+fn layout(
+    root: &Path,
+    (shown, max): (&str, Option<usize>),
+    name: &Ident,
+    fields: &Fields,
+) -> TokenStream {
     let text = plain_name(name);
     let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
     let names: Vec<_> =
@@ -102,6 +107,10 @@ fn layout(root: &Path, shown: &str, name: &Ident, fields: &Fields) -> TokenStrea
     let free = iter::once("_pad".to_owned()).chain(numbered).find(|pad| !names.contains(pad));
     let pad = with_visibility(&source(&pad::least_visible(fields)), &free.unwrap_or_default());
     let shown = shown.trim_end_matches(',');
+    let max = match max {
+        Some(max) => quote!(::core::option::Option::Some(#max)),
+        None => quote!(::core::option::Option::None),
+    };
     let arguments = if shown.is_empty() { "pad".to_owned() } else { format!("{shown}, pad") };
     quote! {
         impl #root::__private::HasLayout for #name {
@@ -118,6 +127,7 @@ fn layout(root: &Path, shown: &str, name: &Ident, fields: &Fields) -> TokenStrea
                     <#name as #root::Field>::ALIGN
                 },
                 is_fixed: <#name as #root::Field>::IS_FIXED,
+                max: #max,
                 fields: &[#(#root::__private::FieldLayout {
                     name: #names,
                     source: #sources,
@@ -162,7 +172,10 @@ fn struct_impls(
     let hides = arguments.hides();
     let max = match (&arguments.carries, arguments.max) {
         (Some(carried), _) => quote!(<#carried as #root::Message>::MAX + 64),
-        (None, max) => quote!(#max),
+        (None, max) => {
+            let max = max.unwrap_or(64 << 10);
+            quote!(#max)
+        }
     };
     let message = arguments.topic.as_ref().map(|topic| {
         let id = match &arguments.id {

@@ -16,7 +16,7 @@ pub(super) struct MessageArguments {
     /// The reply of a request.
     pub(super) reply: Option<Path>,
     /// The most bytes of a message that is not fixed.
-    pub(super) max: usize,
+    pub(super) max: Option<usize>,
     /// `carries = Type`: the most bytes are those of this message and of a few numbers; for
     /// messages that users do not see.
     pub(super) carries: Option<Path>,
@@ -82,7 +82,7 @@ impl MessageArguments {
                  messages has no topic, and no `id`, `reply` and `max`",
             ));
         }
-        Ok(Self { topic, id, reply, max: max.unwrap_or(64 << 10), carries, pad, hidden })
+        Ok(Self { topic, id, reply, max, carries, pad, hidden })
     }
 }
 

@@ -22,4 +22,16 @@ struct Items {
     digests: Vec<Digest>,
 }
 
+#[message(topic = "ticks", max = "1 KiB")]
+struct Tick {
+    price: u64,
+}
+
+#[message(topic = "notes", max = "16 B")]
+struct Note {
+    at: u64,
+    author: String,
+    text: String,
+}
+
 fn main() {}
