@@ -144,7 +144,7 @@ struct Gateway(Vec<Option<TraceContext>>);
 impl Gateway {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for (value, trace) in (0..).zip(&self.0) {
-            ctx.emit(Square { value }).traced(*trace).await?;
+            ctx.emit_ref(&Square { value }).traced(*trace).await?;
         }
         Ok(())
     }

@@ -80,10 +80,14 @@ fn accepts(data: &[u8]) -> bool {
             }
             5 => proxy.import(|| cursors.position(observes)),
             6 => {
-                let content = std::array::from_fn::<_, CONTENT, _>(|_| steps.number());
-                let mut message = [0; LONGEST];
-                let length = readers.gating.copy_body(&content, &mut message);
-                assert!(length <= size_of_val(&message));
+                let (ahead, mut found) = (usize::from(step / 16), [0; LONGEST]);
+                let length = readers.gating.peek_body_ahead(ahead, &mut found);
+                assert!(length.is_none_or(|length| length <= size_of_val(&found)));
+                if let (Some(length), Some(sent)) = (length, &readers.sent) {
+                    let sequence = readers.gating.cursor() + ahead;
+                    assert_eq!(length, sent[sequence], "another length than was sent");
+                    assert_eq!(found, message(sequence, length.div_ceil(WORD)), "a mixture");
+                }
             }
             _ if step & 16 == 0 => readers.read(observes),
             _ => {

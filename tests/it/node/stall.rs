@@ -21,7 +21,7 @@ impl Organ {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for tone in numbers(0..20) {
             // The deadline is shorter than the time until the eviction, so several deadlines pass.
-            while ctx.emit(tone).within(Duration::from_secs(2)).await.is_err() {}
+            while ctx.emit_ref(&tone).within(Duration::from_secs(2)).await.is_err() {}
         }
         ctx.emit_batch(&numbers(20..40)).await?;
         for tone in numbers(40..TONES) {

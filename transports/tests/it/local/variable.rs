@@ -209,10 +209,9 @@ fn batches_have_all_messages() {
         publisher.try_emit_batch(&notes[..20]).unwrap();
         assert_eq!(reader.recv_many(&mut batch, 16).await, 16);
         assert!(reader.fail().is_none());
-        for number in 0..20 {
+        for note in &notes[..20] {
             let Some(Delivery::Msg(again)) = reader.recv().await else { panic!() };
-            assert_eq!(again.redelivered(), number < 16);
-            assert_eq!(*again, notes[number]);
+            assert_eq!((again.redelivered(), &*again), (note.number < 16, note));
         }
         let batch: Vec<_> = batch.into_iter().filter_map(Delivery::message).collect();
         assert_eq!(batch, notes[..16]);
