@@ -145,7 +145,7 @@ async fn services_that_do_not_fit_together() {
     error_of("[node.a]\nservices = [\"Feed\", \"Sum\"]\n[topic.ticks]\ncapacity = 1073741824")
         .says("t.toml:4:12: rings of node `a` take 17179869696 bytes, but may take 268435456, and topic `ticks` takes most: lower its `capacity`, or raise `memory` of the node");
     error_of("[node.a]\nservices = [\"Notes\"]\nmemory = \"2 MiB\"\n[topic.notes]\narena = \"3 MiB\"")
-        .says("t.toml:3:10: rings of node `a` take 4260096 bytes, but may take 2097152, and topic `notes` takes most: lower its `capacity` or `arena`, or raise `memory` of the node");
+        .says("t.toml:3:10: rings of node `a` take 5308672 bytes, but may take 2097152, and topic `notes` takes most: lower its `capacity` or `arena`, or raise `memory` of the node");
     error_of("[node.a]\nservices = [\"Notes\"]\n[topic.notes]\narena = \"1 MiB\"")
         .says("t.toml:4:9: topic `notes` carries `Note`, whose messages may have 1048576 bytes: expected an `arena` of at least 2097152 bytes, found 1048576");
     error_of("[node.a]\nservices = [\"Notes\"]\n[topic.notes]\narena = \"2 GiB\"")
