@@ -55,19 +55,20 @@ window = "8KiB"
 "#;
 
 /// The number of slots of the largest ring, which bounds the messages in flight on a link: in a
-/// window of 8 KiB, each message takes 32 bytes.
+/// window of 8 KiB, each message takes at least 32 bytes.
 pub(crate) const SLOTS: u64 = 256;
 
 /// The topics, each with the service that publishes it.
 static PUBLISHED: [(&str, &str); 4] =
     [("orders", "Orders"), ("ticks", "Ticks"), ("notes", "Notes"), ("results", "Processor")];
 
-/// A message of each topic.
-#[message(topic = "items", id = 1)]
+/// A message of each topic. Most fit into a slot of a ring, and some take two pages.
+#[message(topic = "items", id = 1, max = "16 KiB")]
 struct Item {
     life: u64,
     number: u64,
     content: u64,
+    rest: Vec<u8>,
 }
 
 impl Item {
@@ -76,13 +77,15 @@ impl Item {
     fn new(topic: &str, life: u64, number: u64) -> Item {
         let topic = PUBLISHED.iter().position(|(known, _)| *known == topic).unwrap() as u64;
         let content = (topic << 60 ^ life << 40 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Item { life, number, content }
+        let most = if content >> 61 == 0 { 8_000 } else { 80 };
+        let rest = vec![content as u8; (content >> 32) as usize % most];
+        Item { life, number, content, rest }
     }
 
-    /// Returns the values that a record of this message has.
-    fn seen(&self, topic: &str) -> (u64, u64, bool) {
-        let Item { life, number, content } = *self;
-        (life, number, content == Item::new(topic, life, number).content)
+    /// Returns the values that a record of a message has.
+    fn seen(topic: &str, life: u64, number: u64, content: u64, rest: &[u8]) -> (u64, u64, bool) {
+        let whole = Item::new(topic, life, number);
+        (life, number, (content, rest) == (whole.content, &whole.rest))
     }
 }
 
@@ -165,9 +168,11 @@ impl Sink {
         let mut messages = ctx.subscribe_on(Self::input)?;
         loop {
             self.mark.is_at(Phase::Receive)?;
-            let Some(delivery) = messages.recv().await else { break };
+            let Some(delivery) = messages.recv_view().await else { break };
             self.mark.is_at(Phase::InFlight)?;
-            self.log.delivery(&delivery, |item: &Item| item.seen(self.topic))?;
+            self.log.delivery(&delivery, |item| {
+                Item::seen(self.topic, item.life(), item.number(), item.content(), item.rest())
+            })?;
             let random = ctx.random();
             if random.is_multiple_of(2048) {
                 // A shutdown ends the pause.
@@ -202,7 +207,9 @@ impl Processor {
             self.hand.is_at(Phase::Receive)?;
             let Some(delivery) = orders.recv().await else { break };
             self.hand.is_at(Phase::InFlight)?;
-            self.orders.delivery(&delivery, |item: &Item| item.seen("orders"))?;
+            self.orders.delivery(&delivery, |item| {
+                Item::seen("orders", item.life, item.number, item.content, &item.rest)
+            })?;
             if delivery.message().is_none() {
                 continue;
             }

@@ -39,19 +39,20 @@ pub(crate) const WAYS: &str = "MYCELIUM_KILLED_WAYS";
 /// The slots of each ring: few, so that rings are soon full and pass many laps.
 pub(crate) const SLOTS: usize = 64;
 
-/// A message of several cache lines; its words must match each other.
+/// A message of one to a hundred cache lines; its words must match each other.
 #[message(topic = "words", id = 20)]
 pub(crate) struct Words {
     pub(crate) life: u64,
     pub(crate) number: u64,
-    pub(crate) rest: [u64; 14],
+    pub(crate) rest: Vec<u64>,
 }
 
 impl Words {
     pub(crate) fn new(life: u64, number: u64) -> Words {
         let mix =
             |index: u64| (life << 40 ^ number << 4 ^ index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Words { life, number, rest: std::array::from_fn(|index| mix(index as u64)) }
+        let most = if number.is_multiple_of(8) { 800 } else { 14 };
+        Words { life, number, rest: (0..mix(0) % most).map(mix).collect() }
     }
 
     pub(crate) fn is_whole(&self) -> bool {
