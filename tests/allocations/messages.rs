@@ -63,24 +63,41 @@ impl Strategy {
     }
 }
 
-/// Reports the number of allocations while the measured messages pass.
+/// Counts the allocations while the measured messages pass.
+#[derive(Default)]
+struct Meter {
+    before: u64,
+    after: u64,
+}
+
+impl Meter {
+    /// Notes that the message with this number has arrived.
+    fn arrived(&mut self, number: u64) {
+        match number {
+            WARM_UP => self.before = allocations(),
+            LAST => self.after = allocations(),
+            _ => {}
+        }
+    }
+
+    fn report(&self, to: &SyncSender<u64>) -> Result<()> {
+        assert!(self.before > 0 && self.after > 0, "the allocator counts");
+        Ok(to.send(self.after - self.before)?)
+    }
+}
+
+/// Reports the number of allocations.
 struct Exchange(SyncSender<u64>);
 
 #[service(reads(Order))]
 impl Exchange {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut orders = ctx.subscribe::<Order>()?;
-        let (mut before, mut after) = (0, 0);
+        let mut meter = Meter::default();
         while let Some(Delivery::Msg(order)) = orders.recv().await {
-            match order.number {
-                WARM_UP => before = allocations(),
-                LAST => after = allocations(),
-                _ => {}
-            }
+            meter.arrived(order.number);
         }
-        assert!(before > 0 && after > 0, "the allocator counts");
-        self.0.send(after - before)?;
-        Ok(())
+        meter.report(&self.0)
     }
 }
 
@@ -106,23 +123,16 @@ struct BatchExchange(SyncSender<u64>);
 impl BatchExchange {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut orders = ctx.subscribe::<Order>()?;
-        let (mut batch, mut next) = (Vec::with_capacity(64), 0);
-        let (mut before, mut after) = (0, 0);
+        let (mut batch, mut next, mut meter) = (Vec::with_capacity(64), 0, Meter::default());
         while orders.recv_many(&mut batch, 64).await > 0 {
             for delivery in batch.drain(..) {
                 let Delivery::Msg(order) = delivery else { panic!("a gap") };
                 assert_eq!(order.number, next);
                 next += 1;
-                match order.number {
-                    WARM_UP => before = allocations(),
-                    LAST => after = allocations(),
-                    _ => {}
-                }
+                meter.arrived(order.number);
             }
         }
-        assert!(before > 0 && after > 0, "the allocator counts");
-        self.0.send(after - before)?;
-        Ok(())
+        meter.report(&self.0)
     }
 }
 
@@ -157,7 +167,7 @@ struct NoteExchange(SyncSender<u64>);
 impl NoteExchange {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut notes = ctx.subscribe::<Note>()?;
-        let (mut before, mut after) = (0, 0);
+        let mut meter = Meter::default();
         while let Some(delivery) = notes.recv_view().await {
             let Delivery::Msg(note) = delivery else { panic!("a gap") };
             let more = note.more().map_or(0, <[u64]>::len);
@@ -165,15 +175,9 @@ impl NoteExchange {
                 (note.text().len(), more),
                 [(5, 0), (400, 90)][(note.number() % 2) as usize]
             );
-            match note.number() {
-                WARM_UP => before = allocations(),
-                LAST => after = allocations(),
-                _ => {}
-            }
+            meter.arrived(note.number());
         }
-        assert!(before > 0 && after > 0, "the allocator counts");
-        self.0.send(after - before)?;
-        Ok(())
+        meter.report(&self.0)
     }
 }
 

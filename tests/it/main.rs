@@ -65,7 +65,6 @@ mod requests;
 mod routes;
 mod seam;
 mod shapes;
-mod signals;
 mod sockets;
 mod supervision;
 mod telemetry;

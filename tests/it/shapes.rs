@@ -1,5 +1,5 @@
-//! Messages of any shape through services, requests and actors, in one process and over each
-//! carrier.
+//! Messages of any shape, and without fields, through services, requests and actors, in one process
+//! and over each carrier.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "actors", feature = "topology"))]
 
@@ -84,6 +84,18 @@ struct Found {
     more: Option<Box<str>>,
 }
 
+#[message(topic = "signals")]
+struct Signal;
+
+#[message(topic = "questions", reply = Answer)]
+struct Question {}
+
+#[message(topic = "answers")]
+struct Answer;
+
+/// More than fit into the rings and the window of a link.
+const SIGNALS: u64 = 20_000;
+
 fn search(name: &str) -> Search {
     Search { name: name.to_owned(), most: Some(2) }
 }
@@ -102,7 +114,7 @@ fn code<T: std::fmt::Debug>(result: Result<T, RequestError<Search>>) -> (String,
 
 struct Trader;
 
-#[service(emits(Order), requests(Search))]
+#[service(emits(Order, Signal), requests(Search, Question))]
 impl Trader {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for id in (0..ORDERS).step_by(3) {
@@ -117,6 +129,10 @@ impl Trader {
         assert_eq!(code(ctx.request(search("everything")).await), ("M0355".to_owned(), Taken::Yes));
         // The requester goes on.
         assert_eq!(ctx.request(search("a")).await?.names.len(), 2);
+        for _ in 0..SIGNALS {
+            ctx.emit(Signal).await?;
+        }
+        let Answer = ctx.request(Question {}).await?;
         Ok(())
     }
 }
@@ -158,15 +174,37 @@ impl Book {
     }
 }
 
+/// Counts the signals, which have no fields.
+struct Counter(Arc<AtomicU64>);
+
+#[service(reads(Signal), answers(Question))]
+impl Counter {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut signals = ctx.subscribe::<Signal>()?;
+        while self.0.load(Ordering::Relaxed) < SIGNALS {
+            assert!(matches!(signals.recv().await, Some(Delivery::Msg(_))), "no gap");
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut questions = ctx.requests::<Question>();
+        while let Some(question) = questions.recv().await {
+            question.reply(Answer);
+        }
+        Ok(())
+    }
+}
+
 /// Runs the services in these nodes.
 async fn run(name: &str, nodes: &[&str], more: &str) {
     let directory = Directory::new(&format!("shapes-{name}"));
-    let read = Arc::new(AtomicU64::new(0));
-    let text =
-        format!("[node.far]\nservices = [\"Trader\"]\n[node.near]\nservices = [\"Book\"]\n{more}");
+    let (read, counted) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let text = format!(
+        "[node.far]\nservices = [\"Trader\"]\n[node.near]\nservices = [\"Book\", \"Counter\"]\n{more}"
+    );
     let start = |node: &&str| -> Running {
-        let (read, builder) = (read.clone(), Node::builder(node).service(|| Trader));
+        let (read, counted) = (read.clone(), counted.clone());
+        let builder = Node::builder(node).service(|| Trader);
         let builder = builder.service(move || Book(read.clone()));
+        let builder = builder.service(move || Counter(counted.clone()));
         let builder = match nodes {
             [_] => builder,
             _ => {
@@ -179,7 +217,8 @@ async fn run(name: &str, nodes: &[&str], more: &str) {
     for node in nodes.iter().map(start).collect::<Vec<_>>() {
         within(node.join()).await.unwrap();
     }
-    assert_eq!(read.load(Ordering::Relaxed), ORDERS, "{name}");
+    let arrived = (read.load(Ordering::Relaxed), counted.load(Ordering::Relaxed));
+    assert_eq!(arrived, (ORDERS, SIGNALS), "{name}");
 }
 
 #[tokio::test]
