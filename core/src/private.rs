@@ -103,7 +103,9 @@ pub const fn layout_error(layout: &Layout) -> Option<ConstText> {
         error.text("message `").text(name).text("` has ").bytes(size);
         error.text(" of fixed layout, but may have 65535: use a `Vec` for its largest field, `");
         error.text(field.name).text("` with ").bytes(field.size);
-        error.text(", and `max` if the whole message may have more than 64 KiB");
+        if layout.max.is_none() {
+            error.text(", and `max` if the whole message may have more than 64 KiB");
+        }
     }
     Some(error)
 }

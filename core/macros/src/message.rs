@@ -131,7 +131,11 @@ fn layout(
                 fields: &[#(#root::__private::FieldLayout {
                     name: #names,
                     source: #sources,
-                    size: ::core::mem::size_of::<#types>(),
+                    size: if <#name as #root::Field>::IS_FIXED {
+                        ::core::mem::size_of::<#types>()
+                    } else {
+                        <#types as #root::Field>::SIZE
+                    },
                     align: ::core::mem::align_of::<#types>(),
                 }),*],
                 pad: #pad,

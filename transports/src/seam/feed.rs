@@ -196,8 +196,9 @@ impl Feed {
     /// Returns the credit for which the gating subscriptions leave room.
     #[must_use]
     pub fn room(&mut self) -> usize {
-        let slots = self.writer.room();
-        self.credit.of_room(slots, self.writer.arena_room())
+        // The arena first: this makes room for slots, too.
+        let arena = self.writer.arena_room();
+        self.credit.of_room(self.writer.room(), arena)
     }
 
     /// Returns the credit of the remote publisher while the feed's ring is empty.

@@ -168,11 +168,11 @@ impl ArenaWriter {
         if words < CONTENT { Ok(()) } else { self.place(producer, words).map(drop) }
     }
 
-    /// Returns the number of bytes that no reader needs, by the exact positions of the readers. A
-    /// message may have to skip some of them, before the end of the area.
-    pub fn room<H: BroadcastHandle>(&mut self, producer: &Producer<H>) -> usize {
-        self.look(producer, producer.sequence());
-        self.limit.wrapping_sub(self.head) * WORD
+    /// Returns the number of bytes that no reader needs, by the exact positions of the readers, and
+    /// the slowest reader. A message may have to skip some of them, before the end of the area.
+    pub fn room<H: BroadcastHandle>(&mut self, producer: &Producer<H>) -> (usize, Claim) {
+        let reader = self.look(producer, producer.sequence());
+        (self.limit.wrapping_sub(self.head) * WORD, reader)
     }
 
     /// Returns the number of words that were claimed so far, with those that were skipped.

@@ -330,11 +330,6 @@ impl IncomingStream {
         link: &mut NodeLink<'_>,
         at_shutdown: &impl Fn() -> bool,
     ) -> bool {
-        let more = self.publisher.room().saturating_sub(self.left);
-        let count = u32::try_from(more).unwrap_or(u32::MAX);
-        if count > 0 && link.grant(self.id, count).is_ok() {
-            self.left += count as usize;
-        }
         if !self.has_signaled && self.publisher.is_requested() {
             self.has_signaled = self.ended || link.signal_demand(now, self.id).is_ok();
         }
@@ -347,16 +342,23 @@ impl IncomingStream {
             (None, None) if at_shutdown() => self.done,
             (None, None) => self.publisher.next(),
         };
+        // Comes after `done`: room that a reader makes in between is granted although the reader's
+        // progress is reported later, and never the other way round.
+        let more = self.publisher.room().saturating_sub(self.left);
+        let count = u32::try_from(more).unwrap_or(u32::MAX);
+        if count > 0 && link.grant(self.id, count).is_ok() {
+            self.left += count as usize;
+        }
         // Ignores the error: a stream that no longer exists needs no confirmation.
         _ = link.confirm(now, self.id, self.done);
         let open = self.next() - self.done;
         // Wakes the link only if the ring fills up, or if no confirmation is on its way that would
         // reach the peer in time.
+        let is_full = self.credit.unit != Unit::MESSAGE && self.left < self.credit.low();
         let waits = open > 0
             && (!link.has_unsent_confirmation(self.id)
                 || self.redelivered
-                || self.credit.unit != Unit::MESSAGE && self.left < self.credit.low()
                 || open > self.publisher.capacity() as u64 / 2);
-        waits || !self.has_signaled
+        is_full || waits || !self.has_signaled
     }
 }

@@ -479,9 +479,9 @@ impl Reader {
 // Batches of a gating reader: several messages are in flight until the next receive.
 //
 // Each edge counts its messages of the batch; the cursors move when the batch is settled. If the
-// handling of the batch fails, each edge keeps the end of its part. Until the cursor has passed
-// that end, messages are delivered one at a time, as redelivered: only a message that fails again
-// becomes a dead letter.
+// handling of the batch fails or is interrupted, each edge keeps the end of its part. Until the
+// cursor has passed that end, messages are delivered one at a time, as redelivered. After a failure
+// of the batch, only a message that fails again becomes a dead letter.
 
 /// A message after the one in flight.
 pub(in crate::local) struct Ahead<'a> {
@@ -597,12 +597,14 @@ impl Reader {
         }
     }
 
-    /// Notes that the handling of the batch in flight failed.
-    pub(super) fn fail_batch(&mut self) {
+    /// Notes that the handling of the batch in flight failed, or was interrupted after this number
+    /// of failures.
+    pub(super) fn fail_batch(&mut self, failures: u32) {
         for edge in &mut self.edges {
             let ahead = std::mem::take(&mut edge.ahead);
             if ahead > 0 {
-                edge.failed_until = Some(edge.consumer.cursor().wrapping_add(ahead));
+                let until = edge.consumer.cursor().wrapping_add(ahead);
+                edge.failed_until = Some((until, failures));
             }
         }
         if let Some(in_flight) = &mut self.in_flight {
@@ -611,7 +613,7 @@ impl Reader {
         self.has_failed = true;
     }
 
-    /// Checks whether messages of a failed batch are left. The fast path must not read them.
+    /// Checks whether messages of such a batch are left. The fast path must not read them.
     #[cold]
     #[inline(never)]
     pub(super) fn find_failed(&mut self) {

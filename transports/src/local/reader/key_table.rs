@@ -119,8 +119,11 @@ impl Table {
     /// Evicts the oldest entry if a message has no room: it has a new key and all entries are in
     /// use, or it is not fixed and has too many bytes. Call it until it returns `None`.
     pub(crate) fn make_room(&mut self, key: &Key, body: &Body<'_>) -> Option<Evicted> {
-        let is_full = self.free.is_empty() && !self.places.contains_key(key);
-        if !is_full && self.body_words + body.words.len() <= self.most_words {
+        let replaced = self.places.get(key);
+        let is_full = self.free.is_empty() && replaced.is_none();
+        let given_up = replaced.and_then(|place| self.bodies.get(*place));
+        let kept = self.body_words - given_up.map_or(0, |(_, words)| words.len());
+        if !is_full && kept + body.words.len() <= self.most_words {
             return None;
         }
         let entry = self.pop()?;

@@ -98,7 +98,7 @@ pub(crate) struct Reader {
     has_sleepers: bool,
     /// The edges have an [`end`](Edge::end).
     has_ends: bool,
-    /// Edges may have messages of a batch whose handling failed.
+    /// Edges may have messages of a batch whose handling failed or was interrupted.
     has_failed: bool,
     /// The last message that an observer copied, with its area if it has one, or the measured
     /// message of a batch.
@@ -295,7 +295,7 @@ impl Reader {
                 return None;
             }
             Handling::InBatch => {
-                self.fail_batch();
+                self.fail_batch(1);
                 return None;
             }
             Handling::Delivered if in_flight.failures < DELIVERIES => {
@@ -344,7 +344,7 @@ impl Reader {
         let Some(in_flight) = &mut self.in_flight else { return };
         match in_flight.handling {
             Handling::Delivered => in_flight.handling = Handling::Redeliver,
-            Handling::InBatch => self.fail_batch(),
+            Handling::InBatch => self.fail_batch(0),
             Handling::Redeliver => {}
         }
     }
@@ -410,7 +410,7 @@ impl Reader {
         if redelivered {
             self.edges[index].line.add(EdgeValue::Redelivered, 1);
         }
-        let failures = self.failures().max(u32::from(self.edges[index].has_failed(0)));
+        let failures = self.failures().max(self.edges[index].failures(0).unwrap_or(0));
         self.hold(index, failures);
     }
 

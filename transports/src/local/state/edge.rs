@@ -79,11 +79,20 @@ impl Edge {
         self.gates
     }
 
-    /// Whether the message `ahead` of the cursor was in a batch whose handling failed.
+    /// Whether the message `ahead` of the cursor was in a batch whose handling failed or was
+    /// interrupted.
     #[inline]
     pub(crate) fn has_failed(&self, ahead: usize) -> bool {
+        self.failures(ahead).is_some()
+    }
+
+    /// Returns how often the message `ahead` of the cursor has failed in a batch; `None` if it was
+    /// in none.
+    #[inline]
+    pub(crate) fn failures(&self, ahead: usize) -> Option<u32> {
         let place = self.consumer.cursor().wrapping_add(ahead);
-        self.failed_until.is_some_and(|until| until.wrapping_sub(place).cast_signed() > 0)
+        let (until, failures) = self.failed_until?;
+        (until.wrapping_sub(place).cast_signed() > 0).then_some(failures)
     }
 
     /// Whether messages can be read in the ring, without a copy.

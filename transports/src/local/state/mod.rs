@@ -502,8 +502,9 @@ pub(crate) struct Edge {
     pub(crate) end: Option<usize>,
     /// How many messages from the cursor on are in flight in a batch.
     pub(crate) ahead: usize,
-    /// The position after a batch whose handling failed. Each message of the batch has failed once.
-    pub(crate) failed_until: Option<usize>,
+    /// The position after a batch whose handling failed or was interrupted, and how often each of
+    /// its messages has failed.
+    pub(crate) failed_until: Option<(usize, u32)>,
 }
 
 // How a publisher and its subscriptions sleep and wake each other: by doorbells within a process,

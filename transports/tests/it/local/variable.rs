@@ -215,6 +215,19 @@ fn batches_have_all_messages() {
         }
         let batch: Vec<_> = batch.into_iter().filter_map(Delivery::message).collect();
         assert_eq!(batch, notes[..16]);
+        reader.done();
+        // After an interruption, too; but this is no failure.
+        let mut batch = Vec::new();
+        publisher.try_emit_batch(&notes[..2]).unwrap();
+        assert_eq!(reader.recv_many(&mut batch, 16).await, 2);
+        reader.interrupt();
+        for note in &notes[..2] {
+            for is_last in [false, true] {
+                let Some(Delivery::Msg(again)) = reader.recv().await else { panic!() };
+                assert_eq!((again.redelivered(), &*again), (true, note));
+                assert_eq!(reader.fail().is_some(), is_last);
+            }
+        }
         let sent = notes.clone();
         let sends = std::thread::spawn(move || {
             pollster::block_on(publisher.emit_batch(&sent)).unwrap();
@@ -310,6 +323,17 @@ fn the_newest_of_each_key_is_kept() {
     assert_eq!(received + missed + quotes.len() as u64 + more, 30);
     let last: Vec<_> = quotes.iter().map(|quote| quote.number).collect();
     assert_eq!(last, [26, 27, 28, 29], "256 KiB hold four of them");
+    // A message that replaces one of its key needs no other room.
+    for (number, symbol) in [(30, "a"), (31, "b"), (32, "c"), (33, "d")] {
+        publisher.try_emit(quote(number, symbol, 7_500)).unwrap();
+    }
+    let TryRecv::Delivery(Delivery::Msg(_)) = by_bytes.try_recv() else { panic!() };
+    for (number, symbol) in [(34, "a"), (35, "d")] {
+        publisher.try_emit(quote(number, symbol, 7_500)).unwrap();
+    }
+    let left = [(31, "b"), (32, "c"), (35, "d"), (34, "a")];
+    let left = left.map(|(number, symbol)| quote(number, symbol, 7_500)).to_vec();
+    assert_eq!(deliveries(&mut by_bytes), (left, 1));
     // A key of more than 64 bytes is refused, and is not decodable from a peer.
     let long = quote(1, &"k".repeat(65), 1);
     let error = publisher.try_emit(long.clone()).unwrap_err();
@@ -383,6 +407,29 @@ fn a_run_of_messages_of_any_length_is_refused() {
     assert_eq!((gap.reason, gap.count), (GapReason::Undecodable, 1));
     let TryRecv::Delivery(Delivery::Msg(received)) = reader.try_recv() else { panic!() };
     assert_eq!(*received, note(1, 200));
+}
+
+/// Messages that only a `drop-newest` subscription has not read use no credit: they move to its own
+/// ring.
+#[test]
+fn a_drop_newest_reader_holds_no_credit() {
+    let mut schema = Schema::of::<Note>();
+    schema.arena = 128 << 10;
+    for lens in [[60_000, 10], [10, 10]] {
+        let topic = Topic::new("notes", schema, 64, Region::new(16)).unwrap();
+        let mut block = topic.subscribe::<Note>("block", Policy::Block).unwrap();
+        let mut newest = topic.subscribe::<Note>("newest", Policy::DropNewest).unwrap();
+        let mut feed = topic.feed("publisher", 1, 0).unwrap();
+        newest.try_recv();
+        for number in 0..60 {
+            let len = lens[usize::from(number > 0)];
+            let bytes = mycelium_core::to_bytes(&note(number, len)).unwrap();
+            feed.push(&bytes, false).unwrap();
+            let TryRecv::Delivery(Delivery::Msg(_)) = block.try_recv() else { panic!() };
+        }
+        block.done();
+        assert_eq!(feed.room(), feed.credit().most, "{lens:?}");
+    }
 }
 
 /// A publisher whose type has a larger `max` than that of the topic.
