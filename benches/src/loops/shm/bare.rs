@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use vm_memory::{FileOffset, MmapRegion, VolatileMemory};
+use zerocopy::IntoBytes;
 
 use super::duplex::{CAPACITY, Duplex};
 use crate::machine::processes::{Talk, number};
@@ -110,7 +111,7 @@ impl<const W: usize> Duplex<W> for Slots {
             let message: [u64; FEW] = std::array::from_fn(|index| message[index % W] as u64);
             pages.get_ref(at + WORD).expect(INSIDE).store(message);
         } else {
-            pages.get_slice(at + WORD, W * WORD).expect(INSIDE).copy_from(message);
+            pages.get_slice(at + WORD, W * WORD).expect(INSIDE).copy_from(message.as_bytes());
         }
         self.own.word(at).store(self.sent as u64, Ordering::Release);
         true
@@ -127,7 +128,7 @@ impl<const W: usize> Duplex<W> for Slots {
             let found: [u64; FEW] = pages.get_ref(at + WORD).expect(INSIDE).load();
             message.iter_mut().zip(found).for_each(|(word, found)| *word = found as usize);
         } else {
-            pages.get_slice(at + WORD, W * WORD).expect(INSIDE).copy_to(message);
+            pages.get_slice(at + WORD, W * WORD).expect(INSIDE).copy_to(message.as_mut_bytes());
         }
         self.taken += 1;
         if self.taken.is_multiple_of(CAPACITY / 8) {
