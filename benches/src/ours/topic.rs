@@ -24,6 +24,14 @@ pub(crate) struct InTask<E> {
     wakes: [DeferredWakes; 1],
 }
 
+impl<E> InTask<E> {
+    /// Wraps the end, within its task.
+    pub(crate) fn map<F>(self, wrap: impl FnOnce(E) -> F) -> InTask<F> {
+        let InTask { end, budget, wakes } = self;
+        InTask { end: wrap(end), budget, wakes }
+    }
+}
+
 impl<E: Send> Task for InTask<E> {
     type End = E;
 
@@ -88,10 +96,11 @@ fn writer<M: Message, E>(
     InTask { end: wrap(end), budget, wakes }
 }
 
-/// A publisher of messages of any type in one task, and a gating subscription in another.
+/// A publisher of messages of any type in one task, and a gating subscription in another, which may
+/// receive any number of messages in a poll.
 pub(crate) fn of<M: Message>() -> (InTask<Publisher<M>>, InTask<Subscription<M>>) {
     let topic = topic::<M>(M::TOPIC, Region::new(256));
-    let receiver = reader(&topic, TaskBudget::new());
+    let receiver = reader(&topic, TaskBudget::with_limit(u32::MAX));
     (writer(&topic, TaskBudget::new(), |end| end), receiver)
 }
 

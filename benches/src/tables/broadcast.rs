@@ -10,6 +10,7 @@ use crate::ours::broadcast as ring;
 #[cfg(feature = "rivals")]
 use crate::rivals::broadcast as photon;
 use crate::rivals::tokio;
+use crate::sample::Sample;
 
 const ROW: &str = "broadcast: publish, publish and read";
 
@@ -73,7 +74,7 @@ fn columns(timed: Timed) -> Vec<Column> {
         }
         [
             column!(OURS, ring::many(CAPACITY, readers)),
-            column!(TOKIO, tokio::many(readers)),
+            column!(TOKIO, tokio::many::<Sample>(readers)),
             #[cfg(feature = "rivals")]
             column!(PHOTON, photon::many(readers)),
         ]

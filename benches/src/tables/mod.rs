@@ -36,7 +36,7 @@ const TABLES: &[(&str, Sweeps)] = &[
     ("threads", |options, cores| all([emit::threads(options, cores)])),
     ("encode", |options, _| all([codec::encode(options)])),
     ("view", |options, _| all([codec::view(options)])),
-    ("shapes", |options, _| all(shapes::contests(options))),
+    ("shapes", |options, cores| shapes::contests(options, cores).into()),
     ("spsc", |options, cores| all([spsc::numbers(options, cores)])),
     ("spsc-batches", |options, cores| all([spsc::batches(options, cores)])),
     ("spsc-56", |options, cores| all([spsc::messages::<Sample>(options, cores)])),
