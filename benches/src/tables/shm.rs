@@ -11,13 +11,18 @@ use crate::loops::shm::nodes::{self, Between, Place, in_one_process, two_process
 use crate::loops::shm::ring::Rings;
 use crate::machine::affinity::Cores;
 use crate::options::Options;
+#[cfg(feature = "rivals")]
+use crate::rivals::shm::Ringfire;
 
 const OURS: &str = "our rings";
 const RAW: &str = "raw atomics, same pages";
 const TWO: &str = "two processes";
 const ONE: &str = "one process";
 
-pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 6] {
+const SLOTS: &str = "bare stamped slots";
+const RINGFIRE: &str = "ringfire blobs";
+
+pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 8] {
     // A slot of 48 bytes takes one line, a slot of 64 bytes two.
     let mut small = trip::<6>(options, cores, 1.2);
     let pair = nodes::Pair::Trip;
@@ -29,6 +34,8 @@ pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 6] {
         flow::<8>(options, cores, 100_000),
         flow::<128>(options, cores, 20_000),
         emit_to_receive(options, cores),
+        lists::<512>(options, cores, 20_000),
+        lists::<8192>(options, cores, 2_000),
         asleep(options, cores),
     ]
 }
@@ -46,7 +53,6 @@ fn trip<const W: usize>(options: &Options, cores: &Cores, most: f64) -> Contest 
 }
 
 fn flow<const W: usize>(options: &Options, cores: &Cores, messages: usize) -> Contest {
-    const SLOTS: &str = "bare stamped slots";
     let size = size_of::<[usize; W]>();
     let title = format!("{size} bytes one way to another process, 16 pauses");
     Contest {
@@ -70,6 +76,30 @@ fn emit_to_receive(options: &Options, cores: &Cores) -> Contest {
         ],
         pairs: vec![Pair::new(TWO, ONE).at_least(0.8)],
         ..Contest::new("shm", "services through shared memory", title).at("services")
+    }
+}
+
+/// Measures lists of bytes between two services, beside a copy in and a copy out of shared memory.
+fn lists<const W: usize>(options: &Options, cores: &Cores, messages: usize) -> Contest {
+    let size = size_of::<[usize; W]>();
+    let row = "a list of bytes through shared memory";
+    let title = format!("a list of {size} bytes from emit_ref to recv_view of services");
+    let pair = nodes::Pair::Bytes(size);
+    let beside = Pair::new(TWO, SLOTS).throughput();
+    Contest {
+        timed: "from the first message to the answer to the last one",
+        operations: options.operations(messages, 200),
+        columns: vec![
+            two_processes(TWO, pair, Between::Memory, Place::Spinning, cores),
+            one_way::<Slots, W>(SLOTS, cores),
+            #[cfg(feature = "rivals")]
+            one_way::<Ringfire, W>(RINGFIRE, cores),
+        ],
+        pairs: vec![
+            if W == 8192 { beside.at_least(0.8) } else { beside },
+            Pair::new(TWO, RINGFIRE).at_least(1.0),
+        ],
+        ..Contest::new("shm", row, title).at(format!("list-{size}"))
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use vm_memory::{FileOffset, MmapRegion, VolatileMemory};
 use zerocopy::IntoBytes;
 
-use super::duplex::{CAPACITY, Duplex};
+use super::duplex::{Duplex, capacity};
 use crate::machine::processes::{Talk, number};
 
 const LINE: usize = 64;
@@ -83,23 +83,23 @@ pub(crate) struct Slots {
 /// Returns the offset of a position's slot: positions are in the first page, slots behind it.
 #[inline]
 const fn slot<const W: usize>(position: usize) -> usize {
-    4096 + position % CAPACITY * ((W + 1) * WORD).next_multiple_of(LINE)
+    4096 + position % capacity::<W>() * ((W + 1) * WORD).next_multiple_of(LINE)
 }
 
 impl<const W: usize> Duplex<W> for Slots {
     const KIND: &'static str = "slots";
 
     fn meet(other: &mut Talk) -> Slots {
-        let bytes = slot::<W>(CAPACITY - 1) + ((W + 1) * WORD).next_multiple_of(LINE);
+        let bytes = slot::<W>(capacity::<W>() - 1) + ((W + 1) * WORD).next_multiple_of(LINE);
         let [own, theirs] = Pages::meet(other, bytes);
-        Slots { own, theirs, sent: 0, room_to: CAPACITY, taken: 0 }
+        Slots { own, theirs, sent: 0, room_to: capacity::<W>(), taken: 0 }
     }
 
     #[inline]
     fn send(&mut self, message: &[usize; W]) -> bool {
         if self.sent == self.room_to {
             let taken = self.theirs.word(0).load(Ordering::Acquire) as usize;
-            self.room_to = taken + CAPACITY;
+            self.room_to = taken + capacity::<W>();
             if self.sent == self.room_to {
                 return false;
             }
@@ -131,7 +131,7 @@ impl<const W: usize> Duplex<W> for Slots {
             pages.get_slice(at + WORD, W * WORD).expect(INSIDE).copy_to(message.as_mut_bytes());
         }
         self.taken += 1;
-        if self.taken.is_multiple_of(CAPACITY / 8) {
+        if self.taken.is_multiple_of(capacity::<W>() / 8) {
             fence(Ordering::Release);
             self.own.word(0).store(self.taken as u64, Ordering::Relaxed);
         }

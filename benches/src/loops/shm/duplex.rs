@@ -2,8 +2,11 @@
 
 use crate::machine::processes::Talk;
 
-/// The messages that a ring holds.
-pub(super) const CAPACITY: usize = 1024;
+/// Returns the number of messages of `W` words that a ring holds: 1,024, or those of 1 MiB.
+pub(crate) const fn capacity<const W: usize>() -> usize {
+    let most = (1 << 20) / size_of::<[usize; W]>();
+    if most < 1024 { most } else { 1024 }
+}
 
 /// An end for messages of `W` words in each direction.
 pub(crate) trait Duplex<const W: usize>: Sized + 'static {

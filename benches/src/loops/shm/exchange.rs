@@ -12,20 +12,24 @@ use super::ring::Rings;
 use crate::harness::{Column, Mismatch, Round};
 use crate::machine::affinity::Cores;
 use crate::machine::processes::{Talk, Worker};
+#[cfg(feature = "rivals")]
+use crate::rivals::shm::Ringfire;
 use crate::stats::Times;
 use crate::wait::{DEADLINE, Idle, Retry};
 
 /// Does the job of the other process.
 pub(super) fn serve(kind: &str, words: &str, parent: &mut Talk) {
-    match (kind, words) {
-        ("numbers", "1") => Side::<Numbers, 1>::meet(parent).serve(parent),
-        ("rings", "6") => Side::<Rings, 6>::meet(parent).serve(parent),
-        ("rings", "8") => Side::<Rings, 8>::meet(parent).serve(parent),
-        ("rings", "128") => Side::<Rings, 128>::meet(parent).serve(parent),
-        ("slots", "8") => Side::<Slots, 8>::meet(parent).serve(parent),
-        ("slots", "128") => Side::<Slots, 128>::meet(parent).serve(parent),
-        _ => panic!("there are no {kind} of {words} words"),
+    macro_rules! ends {
+        ($($end:ident: $($words:literal)+;)+) => {$($(
+            if (kind, words) == (<$end as Duplex<$words>>::KIND, stringify!($words)) {
+                return Side::<$end, $words>::meet(parent).serve(parent);
+            }
+        )+)+};
     }
+    ends!(Numbers: 1; Rings: 6 8 128; Slots: 8 128 512 8192;);
+    #[cfg(feature = "rivals")]
+    ends!(Ringfire: 512 8192;);
+    panic!("there are no {kind} of {words} words")
 }
 
 /// An end, and the numbers of its messages, which never repeat.

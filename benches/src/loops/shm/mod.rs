@@ -6,7 +6,7 @@
 
 pub(crate) mod asleep;
 pub(crate) mod bare;
-mod duplex;
+pub(crate) mod duplex;
 pub(crate) mod exchange;
 pub(crate) mod nodes;
 pub(crate) mod ring;

@@ -14,7 +14,7 @@ use std::{env, fs, thread};
 use mycelium::execution::{Execution, WaitStrategy};
 use mycelium::{Builder, Node, Topology};
 
-use super::services::{Client, Echo, Sink, Source};
+use super::services::{Client, Drain, Echo, Filler, Sink, Source};
 use crate::harness::{Column, Mismatch, Round};
 use crate::loops::executor::host::Runtime;
 use crate::loops::executor::services::{FITS, Found, Task};
@@ -33,6 +33,8 @@ pub(crate) enum Pair {
     Trip,
     /// 56 bytes one way.
     Flow,
+    /// A list of this number of bytes one way.
+    Bytes(usize),
 }
 
 impl Pair {
@@ -41,6 +43,7 @@ impl Pair {
         match self {
             Pair::Trip => ["Client", "Echo", "pongs"],
             Pair::Flow => ["Source", "Sink", "tallies"],
+            Pair::Bytes(_) => ["Filler", "Drain", "tallies"],
         }
     }
 
@@ -84,6 +87,9 @@ impl Pair {
         match self {
             Pair::Trip => builder.service(move || Client(task.clone())).service(|| Echo),
             Pair::Flow => builder.service(move || Source(task.clone())).service(|| Sink),
+            Pair::Bytes(size) => {
+                builder.service(move || Filler(task.clone(), size)).service(|| Drain)
+            }
         }
     }
 
@@ -92,7 +98,7 @@ impl Pair {
         match self {
             _ if !right => Err(Mismatch::new(name, "a message was lost or changed")),
             Pair::Trip => Ok(Round::Each(times)),
-            Pair::Flow => Ok(Round::Total(took)),
+            Pair::Flow | Pair::Bytes(_) => Ok(Round::Total(took)),
         }
     }
 }
@@ -226,7 +232,8 @@ pub(super) fn serve(place: &str, directory: &str, cores: &Cores) {
     parent.say("");
     while let Some(line) = parent.hear() {
         let named = |pair: &Pair| pair.names()[0] == line;
-        let pair = [Pair::Trip, Pair::Flow].into_iter().find(named).expect("a name of a service");
+        let pairs = [Pair::Trip, Pair::Flow, Pair::Bytes(0)];
+        let pair = pairs.into_iter().find(named).expect("a name of a service");
         let builder = Node::builder("there").topology(directory.topology());
         let execution = place.execution(cores, Side::Reader);
         let builder = pair.add(builder, &Arc::default()).execution(pair.names()[1], execution);

@@ -11,7 +11,7 @@ use mycelium_core::ring::region::{
 };
 use mycelium_transports::memory::{Mapping, cursor_region, data_region};
 
-use super::duplex::{CAPACITY, Duplex};
+use super::duplex::{Duplex, capacity};
 use crate::machine::processes::{Talk, number};
 
 /// The positions of a process that reads a ring of this one. They are read when the writer looks
@@ -49,7 +49,7 @@ impl<const W: usize> Duplex<W> for Rings {
     const KIND: &'static str = "rings";
 
     fn meet(other: &mut Talk) -> Rings {
-        let layout = Layout::exact(CAPACITY, W * size_of::<usize>()).in_lines();
+        let layout = Layout::exact(capacity::<W>(), W * size_of::<usize>()).in_lines();
         let positions = Positions::default();
         let region = data_region("ring of a bench", layout, 1, IDENTITY, false);
         let (region, file) = region.expect(FITS);

@@ -122,38 +122,33 @@ impl Echo {
     }
 }
 
-/// Emits samples, and notes the time until the last one was taken.
-pub(super) struct Source(pub(super) Arc<Task>);
-
 /// The flags of a sample that requests the tally. No other sample has them.
 const ASKS: u32 = u32::MAX;
 
-/// How many samples are sent before those that are timed.
+/// How many messages are sent before those that are timed.
 const FIRST: usize = 512;
 
-#[mycelium::service(reads(Tally), emits(Sample))]
-impl Source {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut tallies = ctx.subscribe::<Tally>()?;
-        let samples = samples();
-        // A last sample of each part requests the tally.
-        let ask = Sample { flags: ASKS, ..Sample::default() };
+/// Emits messages, and notes the time until the last one was taken: `$emit` sends the one with this
+/// number, and `$ask` a last one of each part, which requests the tally.
+macro_rules! flow {
+    ($ctx:ident, $task:expr, $expected:expr, $ask:expr, |$number:ident| $emit:expr) => {{
+        let mut tallies = $ctx.subscribe::<Tally>()?;
         let mut found = Found::default();
         loop {
-            ctx.emit(ask).await?;
-            if answered!(ctx, tallies, |taken| taken.count == 0) {
+            $ask;
+            if answered!($ctx, tallies, |taken| taken.count == 0) {
                 break;
             }
         }
         let first = Instant::now();
         loop {
             let timed = first.elapsed() >= MOVES;
-            let count = if timed { self.0.operations } else { FIRST };
+            let count = if timed { $task.operations } else { FIRST };
             let start = Instant::now();
-            for number in 0..count {
-                ctx.emit(samples[number % SAMPLES]).await?;
+            for $number in 0..count {
+                $emit;
             }
-            ctx.emit(ask).await?;
+            $ask;
             let taken = loop {
                 match tallies.recv().await {
                     // A late answer to one of the first requests.
@@ -164,12 +159,26 @@ impl Source {
             let Some(Delivery::Msg(taken)) = taken else { break };
             if timed {
                 found.took = start.elapsed();
-                found.right = *taken == Sample::expected(count);
+                found.right = *taken == $expected(count);
                 break;
             }
         }
-        self.0.note(|noted| *noted = found);
+        $task.note(|noted| *noted = found);
         Ok(())
+    }};
+}
+
+/// Emits samples.
+pub(super) struct Source(pub(super) Arc<Task>);
+
+#[mycelium::service(reads(Tally), emits(Sample))]
+impl Source {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let samples = samples();
+        let ask = Sample { flags: ASKS, ..Sample::default() };
+        flow!(ctx, self.0, Sample::expected, ctx.emit(ask).await?, |number| {
+            ctx.emit(samples[number % SAMPLES]).await?
+        })
     }
 }
 
@@ -187,6 +196,50 @@ impl Sink {
                 ctx.emit(std::mem::take(&mut tally)).await?;
             } else {
                 sample.add(&mut tally);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A list of bytes. Its first and its last eight are its number; an empty one requests the tally.
+#[message(topic = "blobs", id = 26, max = "256 KiB")]
+pub(super) struct Blob {
+    bytes: Vec<u8>,
+}
+
+/// Emits lists of this number of bytes.
+pub(super) struct Filler(pub(super) Arc<Task>, pub(super) usize);
+
+#[mycelium::service(reads(Tally), emits(Blob))]
+impl Filler {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let [ask, mut blob] = [0, self.1].map(|size| Blob { bytes: vec![0; size] });
+        flow!(ctx, self.0, u64::expected, ctx.emit_ref(&ask).await?, |number| {
+            for place in [0, self.1 - 8] {
+                blob.bytes[place..][..8].copy_from_slice(&number.to_ne_bytes());
+            }
+            ctx.emit_ref(&blob).await?
+        })
+    }
+}
+
+/// Adds up the numbers of lists, and answers with the tally.
+pub(super) struct Drain;
+
+#[mycelium::service(reads(Blob), emits(Tally))]
+impl Drain {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut blobs = ctx.subscribe::<Blob>()?;
+        let mut tally = Tally::default();
+        while let Some(delivery) = blobs.recv_view().await {
+            let Delivery::Msg(blob) = delivery else { continue };
+            let bytes = blob.bytes();
+            if let Some((first, last)) = bytes.first_chunk().zip(bytes.last_chunk()) {
+                u64::from_ne_bytes(*first).add(&mut tally);
+                tally.sum |= u64::from_ne_bytes(*first) ^ u64::from_ne_bytes(*last);
+            } else {
+                ctx.emit(std::mem::take(&mut tally)).await?;
             }
         }
         Ok(())
