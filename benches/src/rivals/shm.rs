@@ -1,5 +1,10 @@
-//! Bytes through memory that two processes share: ringfire's blobs, which are copied out.
+//! Bytes through memory that two processes share: ringfire's blobs, which are copied out, and
+//! slices of iceoryx2, which are read in place.
 
+use iceoryx2::config::Config;
+use iceoryx2::node::{Node, NodeBuilder};
+use iceoryx2::port::{publisher::Publisher, subscriber::Subscriber};
+use iceoryx2::prelude::{BackpressureStrategy, SignalHandlingMode, ipc};
 use ringfire::{BlobConsumer, BlobProducer, BlobProducerBuilder};
 use rustix::fs::{MemfdFlags, memfd_create};
 use zerocopy::IntoBytes;
@@ -48,5 +53,56 @@ impl<const W: usize> Duplex<W> for Ringfire {
     #[inline]
     fn receive(&mut self, message: &mut [usize; W]) -> bool {
         matches!(self.reader.recv_payload(message.as_mut_bytes()), Ok(Some(_)))
+    }
+}
+
+/// Slices in each direction. A sender without room waits within iceoryx2, which yields.
+pub(crate) struct Iceoryx {
+    publisher: Publisher<ipc::Service, [usize], ()>,
+    subscriber: Subscriber<ipc::Service, [usize], ()>,
+    /// Removes what the other process leaves when it is killed.
+    _node: Node<ipc::Service>,
+}
+
+impl<const W: usize> Duplex<W> for Iceoryx {
+    const KIND: &'static str = "iceoryx2";
+
+    fn meet(other: &mut Talk) -> Iceoryx {
+        let node = NodeBuilder::new().config(&Config::default());
+        let node = node.signal_handling_mode(SignalHandlingMode::Disabled);
+        let node = node.create::<ipc::Service>().expect(FITS);
+        let service = |name: &str| {
+            let name = name.try_into().expect("a name");
+            let service = node.service_builder(&name).publish_subscribe::<[usize]>();
+            let service = service.enable_safe_overflow(false);
+            service.subscriber_max_buffer_size(capacity::<W>()).open_or_create().expect(FITS)
+        };
+        let name = format!("mycelium-benches/{}/{W}", std::process::id());
+        let publisher = service(&name)
+            .publisher_builder()
+            .initial_max_slice_len(W)
+            .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered)
+            .create()
+            .expect(FITS);
+        other.say(name);
+        let theirs = other.hear().expect("the other process runs");
+        let subscriber = service(&theirs).subscriber_builder().create().expect(FITS);
+        other.say("");
+        other.hear();
+        Iceoryx { publisher, subscriber, _node: node }
+    }
+
+    #[inline]
+    fn send(&mut self, message: &[usize; W]) -> bool {
+        let Ok(slice) = self.publisher.loan_slice_uninit(W) else { return false };
+        slice.write_from_slice(message).send().is_ok()
+    }
+
+    #[inline]
+    fn receive(&mut self, message: &mut [usize; W]) -> bool {
+        let Ok(Some(slice)) = self.subscriber.receive() else { return false };
+        // Only what the loop looks at is copied.
+        (message[0], message[W - 1]) = (slice[0], slice[W - 1]);
+        true
     }
 }

@@ -12,7 +12,7 @@ use crate::loops::shm::ring::Rings;
 use crate::machine::affinity::Cores;
 use crate::options::Options;
 #[cfg(feature = "rivals")]
-use crate::rivals::shm::Ringfire;
+use crate::rivals::shm::{Iceoryx, Ringfire};
 
 const OURS: &str = "our rings";
 const RAW: &str = "raw atomics, same pages";
@@ -21,6 +21,7 @@ const ONE: &str = "one process";
 
 const SLOTS: &str = "bare stamped slots";
 const RINGFIRE: &str = "ringfire blobs";
+const ICEORYX: &str = "iceoryx2 slices, lent";
 
 pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 8] {
     // A slot of 48 bytes takes one line, a slot of 64 bytes two.
@@ -94,10 +95,13 @@ fn lists<const W: usize>(options: &Options, cores: &Cores, messages: usize) -> C
             one_way::<Slots, W>(SLOTS, cores),
             #[cfg(feature = "rivals")]
             one_way::<Ringfire, W>(RINGFIRE, cores),
+            #[cfg(feature = "rivals")]
+            one_way::<Iceoryx, W>(ICEORYX, cores),
         ],
         pairs: vec![
             if W == 8192 { beside.at_least(0.8) } else { beside },
             Pair::new(TWO, RINGFIRE).at_least(1.0),
+            Pair::new(TWO, ICEORYX).throughput(),
         ],
         ..Contest::new("shm", row, title).at(format!("list-{size}"))
     }

@@ -13,7 +13,7 @@ use crate::harness::{Column, Mismatch, Round};
 use crate::machine::affinity::Cores;
 use crate::machine::processes::{Talk, Worker};
 #[cfg(feature = "rivals")]
-use crate::rivals::shm::Ringfire;
+use crate::rivals::shm::{Iceoryx, Ringfire};
 use crate::stats::Times;
 use crate::wait::{DEADLINE, Idle, Retry};
 
@@ -28,7 +28,7 @@ pub(super) fn serve(kind: &str, words: &str, parent: &mut Talk) {
     }
     ends!(Numbers: 1; Rings: 6 8 128; Slots: 8 128 512 8192;);
     #[cfg(feature = "rivals")]
-    ends!(Ringfire: 512 8192;);
+    ends!(Ringfire: 512 8192; Iceoryx: 512 8192;);
     panic!("there are no {kind} of {words} words")
 }
 
