@@ -22,14 +22,20 @@ pub(super) fn end_of_body(end: usize, len: usize) -> usize {
 #[derive(Debug)]
 pub struct Encoder<'a> {
     bytes: &'a mut [u8],
-    /// The end of the bodies so far. From there on nothing is written yet.
+    /// The end of the bodies so far. From there on nothing is written yet, but the bytes up to where
+    /// the next body begins are zero.
     end: usize,
 }
 
 impl<'a> Encoder<'a> {
     /// Clears the part of the message, which has `part` bytes, and begins.
+    #[inline]
     pub(super) fn new(bytes: &'a mut [u8], part: usize) -> Self {
-        bytes[..part].fill(0);
+        match bytes.get_mut(..part.next_multiple_of(ALIGNMENT)) {
+            Some(padded) => padded.fill(0),
+            // A message without bodies ends with its part.
+            None => bytes[..part].fill(0),
+        }
         Self { bytes, end: part }
     }
 
@@ -40,7 +46,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// Writes the part of a field with a body: the body's place and `count`; both are 0 if it has
-    /// no bytes. Appends the body, `len` bytes that are zero so far, and returns its place.
+    /// no bytes. Appends the body, whose `len` bytes the caller must write, and returns its place.
     #[inline]
     fn append(&mut self, at: usize, count: usize, len: usize) -> usize {
         if len == 0 {
@@ -50,8 +56,12 @@ impl<'a> Encoder<'a> {
         // Both fit, because a message has 64 MiB at most, which `encoded_len` checks.
         self.write(at, &(place as u32).to_le_bytes());
         self.write(at + 4, &(count as u32).to_le_bytes());
-        self.bytes[self.end..place].fill(0);
         self.end = place + len;
+        // Clears the last bytes and those behind them at once: a call for some of them costs more.
+        let last = self.end & !(ALIGNMENT - 1);
+        if let Some(word) = self.bytes.get_mut(last..last + ALIGNMENT) {
+            word.fill(0);
+        }
         place
     }
 

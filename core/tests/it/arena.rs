@@ -71,7 +71,7 @@ proptest! {
             match step {
                 Step::Push(words) => {
                     let content = message(sent.len(), words);
-                    match arena.try_push(&mut producer, &content, words * WORD) {
+                    match arena.try_push(&mut producer, &content, words * WORD, &[]) {
                         Ok(sequence) => {
                             prop_assert_eq!(sequence, sent.len());
                             sent.push(content);
@@ -116,7 +116,7 @@ fn an_observer_that_is_lapped_is_told_exactly() {
     let (ring, mut producer, mut arena) = ring(8, 64);
     let mut observer = Broadcast::observing(ring);
     for number in 0..5 {
-        arena.try_push(&mut producer, &message(number, 30), 30 * WORD).unwrap();
+        arena.try_push(&mut producer, &message(number, 30), 30 * WORD, &[]).unwrap();
     }
     assert_eq!(read(&mut observer), Err(Peek::Gap { missed: 3 }));
     assert_eq!(read(&mut observer), Ok((3, message(3, 30))));
@@ -137,7 +137,7 @@ fn an_observer_never_reads_a_mixture() {
             for number in 0..count {
                 let words = number % 33;
                 let content = message(number, words);
-                arena.try_push(&mut producer, &content, words * WORD).unwrap();
+                arena.try_push(&mut producer, &content, words * WORD, &[]).unwrap();
             }
             producer.close();
         });
@@ -171,7 +171,7 @@ fn a_reader_that_joins_is_never_lapped() {
             let mut number = 0;
             while still_runs.strong_count() > 0 {
                 let words = number % 33;
-                match arena.try_push(&mut producer, &message(number, words), words * WORD) {
+                match arena.try_push(&mut producer, &message(number, words), words * WORD, &[]) {
                     Ok(_) => number += 1,
                     Err(_) => thread::yield_now(),
                 }

@@ -57,7 +57,7 @@ fn accepts(data: &[u8]) -> bool {
                 let words = usize::from(step / 16) * 4 % (layout.arena_words() / 2 + 1);
                 let length = (words * WORD).saturating_sub(usize::from(step & 1));
                 let message = message(writer.sequence(), words);
-                if let Ok(sequence) = arena.try_push(&mut writer, &message[..words], length)
+                if let Ok(sequence) = arena.try_push(&mut writer, &message[..words], length, &[])
                     && let Some(sent) = &mut readers.sent
                 {
                     assert_eq!(sequence, sent.len());

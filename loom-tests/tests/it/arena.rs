@@ -29,7 +29,7 @@ struct Writer {
 impl Writer {
     /// Pushes the message of this sequence. Returns whether there was room.
     fn push(&mut self, sequence: usize) -> bool {
-        self.arena.try_push(&mut self.producer, &content(sequence), 16).is_ok()
+        self.arena.try_push(&mut self.producer, &content(sequence), 16, &[]).is_ok()
     }
 }
 

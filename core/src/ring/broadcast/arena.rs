@@ -26,12 +26,14 @@ use super::slot::borrow;
 use super::storage::{Full, Storage};
 use super::{Broadcast, BroadcastHandle, Consumer, Peek, Producer, Word};
 use crate::ring::is_after;
-use crate::sync::{Ordering, barrier, load_all, needed, store_all};
+use crate::sync::{Ordering, barrier, load_all, needed, prefetch, store_all};
 
 /// The size of a slot's content in a ring with an arena, in words: with its stamp a slot is one
 /// cache line. Models have short messages in the arena.
 pub const CONTENT: usize = if cfg!(loom) { 2 } else { 64 / size_of::<usize>() - 1 };
 const WORD: usize = size_of::<usize>();
+/// The size of a cache line in bytes, on most processors.
+const LINE: usize = 64;
 
 /// The writer's view of an arena: where the messages of the ring begin.
 ///
@@ -72,86 +74,80 @@ impl ArenaWriter {
         self.size / 2 * WORD
     }
 
-    /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its
-    /// sequence.
+    /// Appends a message: `words` are copied, `length` is its length in bytes. Its slot ends with
+    /// `area`; if that is empty, the end of the slot stays as it is. Returns the message's sequence.
     ///
     /// # Errors
     /// [`Full`] if a gating reader still needs the slot or the bytes. Nothing was written then.
     ///
     /// # Panics
-    /// If the message is longer than [`longest`](ArenaWriter::longest), or `words` has more or
-    /// fewer words than a message of `length` bytes.
+    /// If the message is longer than [`longest`](ArenaWriter::longest), `words` has more or fewer
+    /// words than a message of `length` bytes, or the slot has no room for `area`.
     #[inline]
     pub fn try_push<H: BroadcastHandle>(
         &mut self,
         producer: &mut Producer<H>,
         words: &[usize],
         length: usize,
-    ) -> Result<usize, Full> {
-        let (content, places) = self.write(producer, words, length)?;
-        let sequence = producer.sequence();
-        if !producer.push_into_known_room(&content, CONTENT * WORD) {
-            producer.try_push(&content, CONTENT * WORD)?;
-        }
-        self.keep(sequence, places);
-        Ok(sequence)
-    }
-
-    /// Appends a message as [`try_push`](ArenaWriter::try_push) does, to a slot that ends with
-    /// `area`. Leaves the end of the slot as it is if `area` is empty.
-    ///
-    /// # Errors
-    /// Same as [`try_push`](ArenaWriter::try_push).
-    ///
-    /// # Panics
-    /// As [`try_push`](ArenaWriter::try_push), or if the slot has no room for `area`.
-    pub fn try_push_with_area<H: BroadcastHandle>(
-        &mut self,
-        producer: &mut Producer<H>,
-        words: &[usize],
-        length: usize,
         area: &[usize],
     ) -> Result<usize, Full> {
-        let (content, places) = self.write(producer, words, length)?;
-        let bytes = producer.ring.message_bytes;
-        let mut grant = producer.grant()?;
-        grant.write_parts([&content, area], bytes);
-        let sequence = grant.commit();
-        self.keep(sequence, places);
-        Ok(sequence)
-    }
-
-    /// Writes a message, except for its slot, for which there is room. Returns the content that the
-    /// slot must have, and where the message begins and ends.
-    #[inline]
-    fn write<H: BroadcastHandle>(
-        &mut self,
-        producer: &mut Producer<H>,
-        words: &[usize],
-        length: usize,
-    ) -> Result<([usize; CONTENT], [usize; 2]), Full> {
         assert!(length <= self.longest(), "the message is longer than half of the arena");
         assert!(words.len() == length.div_ceil(WORD), "the words do not fit the length");
         producer.claim()?;
-        let mut content = [0; CONTENT];
-        content[0] = length;
-        if let Some(room) = content[1..].get_mut(..words.len()) {
-            room.copy_from_slice(words);
-            return Ok((content, [self.head; 2]));
+        let is_short = words.len() < CONTENT;
+        let [start, end] = match is_short {
+            true => [self.head; 2],
+            false => self.write(producer, words)?,
+        };
+        // The slot is written word by word, and its unused words keep what they had: a copy that is
+        // made here and loaded again at once would wait until all earlier stores have left the core.
+        let head = [length, start & (self.size - 1)];
+        let content = if is_short { [&head[..1], words] } else { [&head[..], &[]] };
+        let bytes = producer.ring.message_bytes;
+        let mut grant = producer.grant()?;
+        if area.is_empty() {
+            grant.write_parts(content, bytes);
+        } else {
+            let mut whole = [0; CONTENT];
+            let words = content.into_iter().flatten();
+            whole.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
+            grant.write_parts([&whole, area], bytes);
         }
+        let sequence = grant.commit();
+        self.keep(producer, sequence, [start, end]);
+        Ok(sequence)
+    }
+
+    /// Writes a message to the arena. Returns where it begins and ends.
+    #[inline]
+    fn write<H: BroadcastHandle>(
+        &mut self,
+        producer: &Producer<H>,
+        words: &[usize],
+    ) -> Result<[usize; 2], Full> {
         let start = self.place(producer, words.len())?;
         let end = start.wrapping_add(words.len());
         self.give_up_before(producer, end.wrapping_sub(self.size), producer.sequence());
-        content[1] = start & (self.size - 1);
-        let places = &producer.ring.ring.storage.arena()[content[1]..][..words.len()];
+        let at = start & (self.size - 1);
+        let places = &producer.ring.ring.storage.arena()[at..][..words.len()];
         store_all(places, |word: &Word| &word.0, words);
-        Ok((content, [start, end]))
+        Ok([start, end])
     }
 
-    /// Keeps the bytes of the message that was just pushed.
+    /// Keeps the bytes of the message that was just pushed, and requests the lines of the next one
+    /// from the cores of the readers.
     #[inline]
-    fn keep(&mut self, sequence: usize, [start, end]: [usize; 2]) {
+    fn keep<H: BroadcastHandle>(
+        &mut self,
+        producer: &Producer<H>,
+        sequence: usize,
+        [start, end]: [usize; 2],
+    ) {
         (self.starts[sequence & (self.starts.len() - 1)], self.head) = (start, end);
+        let next = producer.ring.ring.storage.arena().get(end & (self.size - 1)..);
+        for line in next.unwrap_or_default().chunks(LINE / WORD).take(2) {
+            prefetch::<true>(line.as_ptr().cast());
+        }
     }
 
     /// Checks that there is room for a message of `length` bytes. Changes nothing that readers see.

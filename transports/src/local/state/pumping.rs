@@ -168,7 +168,7 @@ impl Pump {
                         Some(arena) => {
                             let body = &body[..length.div_ceil(size_of::<usize>())];
                             let area = &words[CONTENT..];
-                            arena.try_push_with_area(target, body, length, area).is_ok()
+                            arena.try_push(target, body, length, area).is_ok()
                         }
                         None => target.try_push(words, length).is_ok(),
                     };

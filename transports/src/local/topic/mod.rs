@@ -247,11 +247,15 @@ impl Topic {
         }
     }
 
+    /// Whether a subscription by key has joined.
+    #[inline]
+    pub(crate) fn has_keys(&self) -> bool {
+        self.has_keys.load(Ordering::Relaxed)
+    }
+
     /// Refuses an encoded message whose key is too long for a present subscription.
+    #[cold]
     pub(crate) fn check_keys(&self, message: &[u8]) -> Result<(), Refusal> {
-        if !self.has_keys.load(Ordering::Relaxed) {
-            return Ok(());
-        }
         let members = lock(&self.members);
         let mut keys = members.subscribers.iter().filter_map(|reader| reader.policy.by_key());
         match keys.find_map(|key| Some((key, key.too_long(message)?))) {

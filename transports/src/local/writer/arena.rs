@@ -13,6 +13,7 @@ use crate::local::values::{FeedError, Refusal};
 
 impl Writer {
     /// Appends a message that is not fixed, or returns why not.
+    #[inline]
     pub(super) fn push_into_arena(
         &mut self,
         words: &[usize],
@@ -20,7 +21,7 @@ impl Writer {
     ) -> Result<(), NotPushed> {
         if !self.area.is_present()
             && let Writer { producer: Some(producer), arena: Some(arena), .. } = self
-            && arena.try_push(producer, words, length).is_ok()
+            && arena.try_push(producer, words, length, &[]).is_ok()
         {
             if arena.claimed().wrapping_sub(self.note_at).cast_signed() >= 0 {
                 self.note_arena();
@@ -53,7 +54,7 @@ impl Writer {
             return Ok(());
         };
         let area = area.as_ref().map_or(&[][..], Area::words);
-        let pushed = arena.try_push_with_area(producer, words, length, area);
+        let pushed = arena.try_push(producer, words, length, area);
         pushed.map_err(|full| NotPushed::Full(full.reader.entry))?;
         if arena.claimed().wrapping_sub(self.note_at).cast_signed() >= 0 {
             self.note_arena();
@@ -74,7 +75,7 @@ impl Writer {
         };
         let area = self.area.is_present().then(|| metadata.to_area().unwrap_or(Area::EMPTY));
         let area = area.as_ref().map_or(&[][..], Area::words);
-        while let Err(full) = arena.try_push_with_area(producer, words, length, area) {
+        while let Err(full) = arena.try_push(producer, words, length, area) {
             if !self.state.pump(full.reader.entry) {
                 return Err(FeedError::Full);
             }
@@ -106,27 +107,39 @@ impl Writer {
         Err(EncodeError { message: schema.name(), most: schema.longest, found })
     }
 
-    /// Encodes a message that is not fixed, and calls `push` with its words and its length. Refuses
-    /// a message that is too long, or whose key is.
-    pub(crate) fn encoded<M: Message, R>(
-        &mut self,
-        message: &M,
-        push: impl FnOnce(&mut Writer, &[usize], usize) -> R,
-    ) -> Result<R, Refusal> {
+    /// Encodes a message that is not fixed, and returns its length. Refuses a message that is too
+    /// long, or whose key is. [`with_encoded`](Writer::with_encoded) has its words.
+    // The two are apart because a result that passes through both would be copied in memory, which
+    // takes as long as the encoding.
+    #[inline]
+    pub(crate) fn encode<M: Message>(&mut self, message: &M) -> Result<usize, Refusal> {
         let length = encoded_len(message).map_err(Refusal::TooLong)?;
         self.check_length(length).map_err(Refusal::TooLong)?;
-        let mut words = std::mem::take(&mut self.encoded);
         let count = length.div_ceil(size_of::<usize>());
-        if words.len() < count {
-            words.resize(count, 0);
+        if self.encoded.len() < count {
+            self.encoded.resize(count, 0);
         }
-        let room = &mut words[..count];
+        let room = &mut self.encoded[..count];
         if let Some(last) = room.last_mut() {
             *last = 0;
         }
-        encode_exact(message, &mut room.as_mut_bytes()[..length]);
-        let checked = self.topic.check_keys(&room.as_bytes()[..length]);
-        let pushed = checked.map(|()| push(self, room, length));
+        let bytes = &mut room.as_mut_bytes()[..length];
+        encode_exact(message, bytes);
+        if self.topic.has_keys() {
+            self.topic.check_keys(bytes)?;
+        }
+        Ok(length)
+    }
+
+    /// Calls `push` with the words and the length of the message that was encoded last.
+    #[inline]
+    pub(crate) fn with_encoded<R>(
+        &mut self,
+        length: usize,
+        push: impl FnOnce(&mut Writer, &[usize], usize) -> R,
+    ) -> R {
+        let words = std::mem::take(&mut self.encoded);
+        let pushed = push(self, &words[..length.div_ceil(size_of::<usize>())], length);
         self.encoded = words;
         pushed
     }

@@ -151,7 +151,8 @@ impl<M: Message> Publisher<M> {
         if M::IS_FIXED {
             return self.writer.try_claim(size_of::<M>());
         }
-        self.writer.encoded(message, |writer, _, length| writer.try_claim(length))?
+        let length = self.writer.encode(message)?;
+        self.writer.try_claim(length)
     }
 
     /// Emits the message if there is room, and returns whether it did. Is pending only if the task
@@ -324,8 +325,8 @@ impl<M: Message> Publisher<M> {
         if M::IS_FIXED {
             return self.writer.push(to_words(message).as_ref(), size_of::<M>()).is_ok();
         }
-        let pushed = self.writer.encoded(message, Writer::push);
-        pushed.is_ok_and(|pushed| pushed.is_ok())
+        let Ok(length) = self.writer.encode(message) else { return false };
+        self.writer.with_encoded(length, Writer::push).is_ok()
     }
 
     #[cold]
@@ -360,7 +361,8 @@ impl<M: Message> Publisher<M> {
         if M::IS_FIXED {
             return self.writer.try_push(to_words(message).as_ref(), size_of::<M>());
         }
-        self.writer.encoded(message, Writer::try_push)?
+        let length = self.writer.encode(message)?;
+        self.writer.with_encoded(length, Writer::try_push)
     }
 
     #[inline]
@@ -374,7 +376,10 @@ impl<M: Message> Publisher<M> {
         let push = |writer: &mut Writer, words: &[usize], length: usize| {
             writer.poll_push(context, words, length)
         };
-        self.writer.encoded(message, push).unwrap_or_else(|refusal| Poll::Ready(Err(refusal)))
+        match self.writer.encode(message) {
+            Ok(length) => self.writer.with_encoded(length, push),
+            Err(refusal) => Poll::Ready(Err(refusal)),
+        }
     }
 
     // Not inlined, because the error would take stack in the caller.
