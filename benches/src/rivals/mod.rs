@@ -10,8 +10,6 @@ pub(crate) mod broadcast;
 pub(crate) mod many;
 #[cfg(feature = "rivals")]
 pub(crate) mod pair;
-#[cfg(all(feature = "rivals", target_os = "linux"))]
-pub(crate) mod shm;
 pub(crate) mod tasks;
 pub(crate) mod tokio;
 

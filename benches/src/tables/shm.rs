@@ -9,10 +9,10 @@ use crate::loops::shm::bare::{Numbers, Slots};
 use crate::loops::shm::exchange::{one_way, trips};
 use crate::loops::shm::nodes::{self, Between, Place, in_one_process, two_processes};
 use crate::loops::shm::ring::Rings;
+#[cfg(feature = "rivals")]
+use crate::loops::shm::rivals::{Iceoryx, Ringfire};
 use crate::machine::affinity::Cores;
 use crate::options::Options;
-#[cfg(feature = "rivals")]
-use crate::rivals::shm::{Iceoryx, Ringfire};
 
 const OURS: &str = "our rings";
 const RAW: &str = "raw atomics, same pages";

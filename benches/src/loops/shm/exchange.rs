@@ -9,11 +9,11 @@ use std::time::Instant;
 use super::bare::{Numbers, Slots};
 use super::duplex::Duplex;
 use super::ring::Rings;
+#[cfg(feature = "rivals")]
+use super::rivals::{Iceoryx, Ringfire};
 use crate::harness::{Column, Mismatch, Round};
 use crate::machine::affinity::Cores;
 use crate::machine::processes::{Talk, Worker};
-#[cfg(feature = "rivals")]
-use crate::rivals::shm::{Iceoryx, Ringfire};
 use crate::stats::Times;
 use crate::wait::{DEADLINE, Idle, Retry};
 

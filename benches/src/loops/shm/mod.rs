@@ -1,15 +1,17 @@
 //! Messages between two processes through shared memory. The process of the run is one side; the
 //! other one is a job ([`processes`]).
 //!
-//! `exchange` has the loops of bare ends: `ring` and `bare`. `nodes` has the columns of services,
-//! `asleep` the columns beside them for processes that sleep.
+//! `exchange` has the loops of bare ends: `ring`, `bare` and `rivals`. `nodes` has the columns of
+//! services, `asleep` the columns beside them for processes that sleep.
 
 pub(crate) mod asleep;
 pub(crate) mod bare;
-pub(crate) mod duplex;
+mod duplex;
 pub(crate) mod exchange;
 pub(crate) mod nodes;
 pub(crate) mod ring;
+#[cfg(feature = "rivals")]
+pub(crate) mod rivals;
 mod services;
 
 use std::process::ExitCode;

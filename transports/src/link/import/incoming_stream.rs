@@ -342,8 +342,8 @@ impl IncomingStream {
             (None, None) if at_shutdown() => self.done,
             (None, None) => self.publisher.next(),
         };
-        // Comes after `done`: room that a reader makes in between is granted although the reader's
-        // progress is reported later, and never the other way round.
+        // Comes after `done`: if readers finished all messages between the two, the other way round,
+        // nothing would wake this task to grant the room that they have made.
         let more = self.publisher.room().saturating_sub(self.left);
         let count = u32::try_from(more).unwrap_or(u32::MAX);
         if count > 0 && link.grant(self.id, count).is_ok() {

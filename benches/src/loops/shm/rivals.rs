@@ -9,7 +9,7 @@ use ringfire::{BlobConsumer, BlobProducer, BlobProducerBuilder};
 use rustix::fs::{MemfdFlags, memfd_create};
 use zerocopy::IntoBytes;
 
-use crate::loops::shm::duplex::{Duplex, capacity};
+use super::duplex::{Duplex, capacity};
 use crate::machine::processes::{Talk, number};
 
 const FITS: &str = "the processes can share memory";
