@@ -85,7 +85,8 @@
 //!   [`Output`](ports::Output) and returns an [`Emitter`](emit::Emitter).
 //! - [`Context`] is what a service sees: [`emit`](Context::emit) (an [`Emit`](emit::Emit) to await,
 //!   or with a deadline an [`EmitWithin`](emit::EmitWithin), or with a trace of its own an
-//!   [`EmitTraced`](emit::EmitTraced)), [`emit_batch`](Context::emit_batch) (an
+//!   [`EmitTraced`](emit::EmitTraced)), [`reserve`](Context::reserve) (a
+//!   [`Reserve`](emit::Reserve)), [`emit_batch`](Context::emit_batch) (an
 //!   [`EmitBatch`](emit::EmitBatch)), [`subscribe`](Context::subscribe),
 //!   [`sleep`](Context::sleep), [`interval`](Context::interval) (an
 //!   [`Interval`](execution::Interval)), [`spawn`](Context::spawn) (a
@@ -503,11 +504,15 @@ pub mod actors {
 
 /// The results of [`Context::emit`] and similar methods, and why a message was not accepted.
 pub mod emit {
-    pub use mycelium_transports::local::{BatchError, EmitError, HandlerFailure, Refusal};
+    pub use mycelium_core::message::Tail;
+    pub use mycelium_transports::local::{
+        BatchError, EmitError, HandlerFailure, Refusal, Reservation,
+    };
 
     pub use crate::service::emit::batch::EmitBatch;
     pub use crate::service::emit::emitter::Emitter;
     pub use crate::service::emit::emitter::{Emit, EmitRef};
+    pub use crate::service::emit::reserve::Reserve;
     pub use crate::service::emit::traced::EmitTraced;
     pub use crate::service::emit::within::EmitWithin;
 }

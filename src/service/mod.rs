@@ -27,6 +27,7 @@ use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use mycelium_core::message::Tail;
 use mycelium_core::{Message, Request, TraceContext};
 use mycelium_transports::local::{EmitError, Publisher};
 
@@ -40,6 +41,7 @@ use crate::service::course::Course;
 use crate::service::emit::Waits;
 use crate::service::emit::batch::EmitBatch;
 use crate::service::emit::emitter::{EmitRef, Emitter};
+use crate::service::emit::reserve::Reserve;
 use crate::service::emit::traced::Passing;
 use crate::service::port::{
     Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
@@ -122,6 +124,48 @@ impl<S: Service> Context<S> {
     #[inline]
     pub fn emit_ref<'c, M: EmittedBy<S>>(&'c mut self, message: &'c M) -> EmitRef<'c, M> {
         self.emitter().emit_ref(message)
+    }
+
+    /// Reserves room for a message whose last field is a list of `len` bytes or numbers, which the
+    /// service then writes in place: `Vec<u8>`, a `Vec` of other numbers, or `Bytes`. The items that
+    /// `message` has in that list are left out. Waits for room as [`emit`](Context::emit) does.
+    ///
+    /// The list is in the memory of the ring if every reader of the topic in this process is waited
+    /// for (`block`, `reject`, `drop-newest`) and cannot be evicted; `mycelium check` prints it.
+    /// Otherwise it is in a buffer that is used again, and is copied when it is sent.
+    ///
+    /// If the future or the reservation is dropped, nothing is sent; a reservation that is
+    /// forgotten blocks nobody. Other emits of the service wait until the reservation is gone.
+    ///
+    /// # Errors
+    /// The same as [`emit`](Context::emit), with the message, whose list is empty then.
+    ///
+    /// ```
+    /// # use mycelium::{Context, Result, message, service};
+    /// #[message(topic = "frames", max = "8 MiB")]
+    /// struct Frame {
+    ///     number: u64,
+    ///     pixels: Vec<u8>,
+    /// }
+    ///
+    /// # struct Camera;
+    /// # impl Camera { async fn capture(&mut self, pixels: &mut [u8]) -> usize { 0 } }
+    /// #[service(emits(Frame))]
+    /// impl Camera {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         for number in 0.. {
+    ///             let frame = Frame { number, pixels: Vec::new() };
+    ///             let mut frame = ctx.reserve(frame, 4 << 20).await?;
+    ///             let count = self.capture(frame.bytes_mut()).await;
+    ///             frame.truncate(count);
+    ///             frame.send()?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn reserve<M: EmittedBy<S> + Tail>(&mut self, message: M, len: usize) -> Reserve<'_, M> {
+        self.emitter().reserve(message, len)
     }
 
     /// Returns the trace that this service's next messages get: the trace of the current delivery,

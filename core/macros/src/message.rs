@@ -9,7 +9,7 @@ use std::iter;
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Error, Fields, Ident, Item, ItemStruct, Path, Result};
+use syn::{Error, Fields, Ident, Item, ItemStruct, Path, Result, Type};
 
 mod arguments;
 mod checks;
@@ -210,6 +210,10 @@ fn struct_impls(
     let (kept_idents, kept_places): (Vec<_>, Vec<_>) =
         kept.iter().map(|index| (idents[*index], &places[*index])).unzip();
     let view = view::name_of(name);
+    let tail = arguments.topic.as_ref().and_then(|_| {
+        let (last, ident, place) = (types.last()?, idents.last()?, places.last()?);
+        Some(tail(root, (name, &hides), (last, ident), place, &types::item_of_list(last)?))
+    });
     quote! {
         #little_endian
         #assertion
@@ -343,7 +347,34 @@ fn struct_impls(
             );
 
             #message
+            #tail
         };
+    }
+}
+
+/// Returns the impl of a message whose last field is a list of numbers, as far as its tokens show.
+/// The bounds hold if they are right.
+fn tail(
+    root: &Path,
+    (name, hides): (&Ident, &Option<TokenStream>),
+    (last, ident): (&Type, &Ident),
+    place: &TokenStream,
+    item: &Ident,
+) -> TokenStream {
+    quote! {
+        // SAFETY: the place of the last field, which is a list of such items.
+        #hides
+        unsafe impl #root::message::Tail for #name
+        where
+            for<'__any> #last: #root::message::List<Item = #item>,
+        {
+            type Item = #item;
+            const PLACE: usize = #place;
+
+            fn clear(&mut self) {
+                self.#ident = ::core::default::Default::default();
+            }
+        }
     }
 }
 

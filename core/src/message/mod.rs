@@ -27,6 +27,7 @@ mod field;
 mod owned;
 mod places;
 mod plain;
+mod tail;
 mod types;
 
 pub use check::{Bodies, Checked};
@@ -40,6 +41,7 @@ pub use encode::Encoder;
 #[cfg(feature = "alloc")]
 pub use entries::Entries;
 pub use field::{Field, Fixed, Form, IsFixed, Items, Place};
+pub use tail::{List, Tail};
 pub use types::{AnswerHead, CallHead, Message, NO_ID, ReplyPart, Request, Words};
 
 pub(crate) use field::{bytes_of, check_value};

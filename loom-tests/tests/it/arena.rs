@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code)]
 
-use loom::sync::Arc;
+use loom::sync::{Arc, Mutex};
 use loom::thread;
 use mycelium_core::ring::broadcast::{
     ArenaWriter, Broadcast, CONTENT, Consumer, HeapStorage, Layout, Peek, Producer,
@@ -105,6 +105,34 @@ fn a_gating_reader_is_waited_for() {
     writing.join().unwrap();
 }
 
+/// A message is written in place, by plain stores, while an observer joins at the oldest message.
+/// The writer looks for observers under the lock under which they join.
+fn an_observer_joins_while_a_message_is_written_in_place() {
+    let (ring, mut writer) = ring(4);
+    assert!(writer.push(0) && writer.push(1));
+    let observers = Arc::new(Mutex::new(0));
+    let writing = beside(&observers, move |observers| {
+        let is_alone = || *observers.lock().unwrap() == 0;
+        if is_alone() {
+            let Writer { producer, arena } = &mut writer;
+            let place = arena.reserve(producer, 16).unwrap();
+            match is_alone() {
+                // SAFETY: the place was just reserved, and the only reader has not joined yet.
+                true => unsafe { place.write_in_place(producer, &content(2)) },
+                false => place.write(producer, 0, &content(2)),
+            }
+            arena.commit(producer, place, 16, &[]).unwrap();
+        } else {
+            assert!(writer.push(2));
+        }
+        writer.producer.close();
+    });
+    *observers.lock().unwrap() += 1;
+    let (taken, missed) = read(&mut Broadcast::observing_from(ring, 0));
+    assert_eq!(taken + missed, 3, "sent = taken + dropped");
+    writing.join().unwrap();
+}
+
 models! {
     observer_is_lapped_before_its_slot [2] = observer_is_lapped(4) {
         fails_if_stamps_stay: "broadcast.give-up",
@@ -119,6 +147,9 @@ models! {
     a_reader_joins_while_the_arena_wraps [2] {
         fails_without_the_join_fence: "broadcast.join-fence",
         fails_without_the_room_fence: "broadcast.room-fence",
+    }
+    an_observer_joins_while_a_message_is_written_in_place [2] {
+        fails_if_stamps_stay: "broadcast.give-up",
     }
     a_gating_reader_is_waited_for [2] {
         fails_with_a_relaxed_take: "broadcast.take",

@@ -6,9 +6,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use mycelium_core::Message;
+use mycelium_core::message::Tail;
 use mycelium_transports::local::{EmitError, Publisher, Refusal};
 
 use super::Waits;
+use super::reserve::Reserve;
 use crate::error::{PublisherError, ShuttingDown};
 
 /// A named port of a service for emits: [`Context::on`](crate::Context::on). The methods with the
@@ -49,6 +51,18 @@ impl<'c, M: Message> Emitter<'c, M> {
     #[inline]
     pub fn emit_ref(self, message: &'c M) -> EmitRef<'c, M> {
         Emit { emitter: self, message }
+    }
+
+    /// Reserves room for a message whose last list is written in place, as
+    /// [`Context::reserve`](crate::Context::reserve) does.
+    ///
+    /// # Errors
+    /// Same as [`Context::reserve`](crate::Context::reserve).
+    pub fn reserve(self, message: M, len: usize) -> Reserve<'c, M>
+    where
+        M: Tail,
+    {
+        Reserve::new(self, message, len)
     }
 
     /// Publishes a message, but never waits, as [`Context::try_emit`](crate::Context::try_emit).
@@ -155,6 +169,19 @@ impl<M: Message> Emitter<'_, M> {
     #[cold]
     #[inline(never)]
     fn poll_slow(&mut self, context: &mut Context<'_>, message: &M) -> Poll<Result<(), Refusal>> {
+        self.poll_room(context, "emit", |publisher, context| {
+            publisher.poll_emit_ref(context, message)
+        })
+    }
+
+    /// Polls what needs room in the publisher's ring, unless the service should end. Reports a long
+    /// wait of `call`.
+    pub(super) fn poll_room(
+        &mut self,
+        context: &mut Context<'_>,
+        call: &str,
+        poll: impl FnOnce(&mut Publisher<M>, &mut Context<'_>) -> Poll<Result<(), Refusal>>,
+    ) -> Poll<Result<(), Refusal>> {
         let Emitter { publisher, waits, progress } = self;
         match progress {
             Progress::Refused if waits.yields() => {
@@ -168,12 +195,12 @@ impl<M: Message> Emitter<'_, M> {
             }
             Progress::Waiting => {}
         }
-        let poll = publisher.poll_emit_ref(context, message);
+        let poll = poll(publisher, context);
         if poll.is_pending() {
             if waits.poll_shutdown(context).is_ready() {
                 return Poll::Ready(Err(Refusal::ShuttingDown));
             }
-            waits.watch_room(context, "emit", publisher.topic(), || publisher.blocked_by());
+            waits.watch_room(context, call, publisher.topic(), || publisher.blocked_by());
         }
         poll
     }

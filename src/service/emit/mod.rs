@@ -5,6 +5,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod emitter;
+pub(crate) mod reserve;
 pub(crate) mod traced;
 pub(crate) mod within;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mycelium_core::Message;
 use mycelium_transports::local::{EmitError, Refusal};
 
-use super::emitter::{Emit, Given, Progress};
+use super::emitter::{Emit, Emitter, Given, Progress};
 
 /// The future of [`Emit::within`]. If it is dropped before it is ready, the message was not sent.
 #[must_use = "a message is sent only when this is awaited: `ctx.emit(message).within(time).await?`"]
@@ -74,7 +74,10 @@ impl<M: Message, Held: Given<M>> Future for EmitWithin<'_, M, Held> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let poll = match this.emit.emitter.poll_sent(context, this.emit.message.borrow()) {
-            Poll::Pending => this.poll_deadline(context).map(Err),
+            Poll::Pending => {
+                let emitter = &mut this.emit.emitter;
+                emitter.poll_deadline(context, this.duration, &mut this.ends_at).map(Err)
+            }
             poll => poll,
         };
         match poll {
@@ -85,21 +88,27 @@ impl<M: Message, Held: Given<M>> Future for EmitWithin<'_, M, Held> {
     }
 }
 
-impl<M: Message, Held: Given<M>> EmitWithin<'_, M, Held> {
+impl<M: Message> Emitter<'_, M> {
+    /// Returns the refusal of a wait that was pending now, once it has lasted for `duration`.
+    /// `ends_at`: `None` until the wait has begun.
     #[cold]
     #[inline(never)]
-    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Refusal> {
-        let EmitWithin { emit: Emit { emitter: emit, .. }, duration, ends_at } = self;
-        let now = || emit.waits.executor.now();
-        let end = *ends_at.get_or_insert_with(|| now().saturating_add(*duration));
+    pub(super) fn poll_deadline(
+        &mut self,
+        context: &mut Context<'_>,
+        duration: Duration,
+        ends_at: &mut Option<Duration>,
+    ) -> Poll<Refusal> {
+        let now = || self.waits.executor.now();
+        let end = *ends_at.get_or_insert_with(|| now().saturating_add(duration));
         // If the task only had to yield, the emit has not yet tried to send the message.
-        let has_tried = emit.progress == Progress::Waiting;
-        if !has_tried || emit.waits.poll_deadline(context, end).is_pending() {
+        let has_tried = self.progress == Progress::Waiting;
+        if !has_tried || self.waits.poll_deadline(context, end).is_pending() {
             return Poll::Pending;
         }
-        let by = emit.publisher.blocked_by();
+        let by = self.publisher.blocked_by();
         let by = by.unwrap_or_else(|| "a reader that joins or leaves right now".into());
-        Poll::Ready(Refusal::Deadline { by, within: *duration })
+        Poll::Ready(Refusal::Deadline { by, within: duration })
     }
 }
 

@@ -68,3 +68,4 @@ pub use values::{
     TopicError, TryRecv, Undelivered,
 };
 pub use writer::publisher::Publisher;
+pub use writer::reservation::Reservation;

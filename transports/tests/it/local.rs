@@ -8,6 +8,7 @@ mod joins;
 mod latency;
 mod policies;
 mod pressure;
+mod reserve;
 mod stall;
 mod tasks;
 mod traces;

@@ -16,6 +16,27 @@ pub(super) fn as_field(root: &Path, ty: &Type) -> TokenStream {
     quote_spanned!(ty.span() => <#ty as #root::Field>)
 }
 
+/// Returns the items of a list of bytes or numbers, as far as its tokens show: another type may
+/// have the same name.
+pub(super) fn item_of_list(ty: &Type) -> Option<Ident> {
+    let Type::Path(path) = ty else { return None };
+    let last = path.path.segments.last()?;
+    match last.ident.to_string().as_str() {
+        "Bytes" => Some(Ident::new("u8", last.span())),
+        "Vec" => arguments_of(&last.arguments).find_map(|item| match item {
+            Type::Path(item) => item.path.get_ident().filter(|item| is_number(item)).cloned(),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
+fn is_number(ty: &Ident) -> bool {
+    const NUMBERS: [&str; 10] =
+        ["u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "f32", "f64"];
+    NUMBERS.iter().any(|number| ty == number)
+}
+
 /// Refuses types that a message cannot have, also in array items and in arguments of paths, such as
 /// `FixedVec<usize, 4>`. `of` is the name of the message.
 pub(super) fn refuse_unsuitable(of: &Ident, ty: &Type) -> Result<()> {

@@ -91,18 +91,81 @@ impl ArenaWriter {
         length: usize,
         area: &[usize],
     ) -> Result<usize, Full> {
-        assert!(length <= self.longest(), "the message is longer than half of the arena");
         assert!(words.len() == length.div_ceil(WORD), "the words do not fit the length");
-        producer.claim()?;
         let is_short = words.len() < CONTENT;
-        let [start, end] = match is_short {
-            true => [self.head; 2],
-            false => self.write(producer, words)?,
+        let place = match is_short {
+            true => {
+                producer.claim()?;
+                Place { start: self.head, words: 0 }
+            }
+            false => {
+                let place = self.reserve(producer, length)?;
+                place.write(producer, 0, words);
+                place
+            }
         };
+        let inline = if is_short { words } else { &[] };
+        self.push_slot(producer, (place, length), inline, area)
+    }
+
+    /// Reserves the place of the next message, which has `length` bytes, at least
+    /// [`CONTENT`] words. From now on no reader finds the messages whose bytes it takes. The caller
+    /// writes the message ([`Place::write`], [`Place::words`]) and [sends](ArenaWriter::commit) it;
+    /// if it does not, the next message takes the place.
+    ///
+    /// # Errors
+    /// As [`try_push`](ArenaWriter::try_push).
+    ///
+    /// # Panics
+    /// If the message is longer than [`longest`](ArenaWriter::longest).
+    #[inline]
+    pub fn reserve<H: BroadcastHandle>(
+        &mut self,
+        producer: &mut Producer<H>,
+        length: usize,
+    ) -> Result<Place, Full> {
+        assert!(length <= self.longest(), "the message is longer than half of the arena");
+        producer.claim()?;
+        let words = length.div_ceil(WORD);
+        let start = self.place(producer, words)?;
+        let end = start.wrapping_add(words);
+        self.give_up_before(producer, end.wrapping_sub(self.size), producer.sequence());
+        Ok(Place { start, words })
+    }
+
+    /// Appends the message of `length` bytes that was written to the place which was reserved last.
+    /// `area`: as for [`try_push`](ArenaWriter::try_push). Returns the message's sequence.
+    ///
+    /// # Errors
+    /// [`Full`], but only if a message was appended since.
+    ///
+    /// # Panics
+    /// If the message has fewer than [`CONTENT`] words, or more than were reserved.
+    pub fn commit<H: BroadcastHandle>(
+        &mut self,
+        producer: &mut Producer<H>,
+        place: Place,
+        length: usize,
+        area: &[usize],
+    ) -> Result<usize, Full> {
+        let words = length.div_ceil(WORD);
+        assert!(words >= CONTENT && words <= place.words, "the length is not that of the place");
+        self.push_slot(producer, (Place { words, ..place }, length), &[], area)
+    }
+
+    /// Appends the slot of a message, which is `inline`, or at its place in the arena.
+    #[inline(always)]
+    fn push_slot<H: BroadcastHandle>(
+        &mut self,
+        producer: &mut Producer<H>,
+        (place, length): (Place, usize),
+        inline: &[usize],
+        area: &[usize],
+    ) -> Result<usize, Full> {
         // The slot is written word by word, and its unused words keep what they had: a copy that is
         // made here and loaded again at once would wait until all earlier stores have left the core.
-        let head = [length, start & (self.size - 1)];
-        let content = if is_short { [&head[..1], words] } else { [&head[..], &[]] };
+        let head = [length, place.start & (self.size - 1)];
+        let content = if place.words == 0 { [&head[..1], inline] } else { [&head[..], &[]] };
         let bytes = producer.ring.message_bytes;
         let mut grant = producer.grant()?;
         if area.is_empty() {
@@ -114,24 +177,8 @@ impl ArenaWriter {
             grant.write_parts([&whole, area], bytes);
         }
         let sequence = grant.commit();
-        self.keep(producer, sequence, [start, end]);
+        self.keep(producer, sequence, [place.start, place.start.wrapping_add(place.words)]);
         Ok(sequence)
-    }
-
-    /// Writes a message to the arena. Returns where it begins and ends.
-    #[inline]
-    fn write<H: BroadcastHandle>(
-        &mut self,
-        producer: &Producer<H>,
-        words: &[usize],
-    ) -> Result<[usize; 2], Full> {
-        let start = self.place(producer, words.len())?;
-        let end = start.wrapping_add(words.len());
-        self.give_up_before(producer, end.wrapping_sub(self.size), producer.sequence());
-        let at = start & (self.size - 1);
-        let places = &producer.ring.ring.storage.arena()[at..][..words.len()];
-        store_all(places, |word: &Word| &word.0, words);
-        Ok([start, end])
     }
 
     /// Keeps the bytes of the message that was just pushed, and requests the lines of the next one
@@ -260,6 +307,66 @@ impl ArenaWriter {
             // that was there: pairs with `broadcast.recheck-fence`.
             barrier!("broadcast.arena-fence", Release);
         }
+    }
+}
+
+/// A place in an arena that is reserved for one message: [`ArenaWriter::reserve`].
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    start: usize,
+    words: usize,
+}
+
+impl Place {
+    /// Writes words of the message, from its word `at` on.
+    ///
+    /// # Panics
+    /// If the place has fewer words.
+    #[inline]
+    pub fn write<H: BroadcastHandle>(self, producer: &Producer<H>, at: usize, words: &[usize]) {
+        store_all(&self.cells(producer)[at..][..words.len()], |word: &Word| &word.0, words);
+    }
+
+    /// Returns the words of the message in place. They are zero, or those of earlier messages and
+    /// places of this writer.
+    ///
+    /// # Safety
+    /// The place is the last that was reserved at the arena of `producer`, and no message was
+    /// appended since. When it was reserved, the ring had no reader in this process that the writer
+    /// does not wait for, and none that had joined at an earlier message than the next one; readers
+    /// that have joined since see what the writer had stored by then.
+    #[cfg(not(loom))]
+    pub unsafe fn words<H: BroadcastHandle>(self, producer: &mut Producer<H>) -> &mut [usize] {
+        let cells = self.cells(producer);
+        // SAFETY: a `Word` is an atomic word and nothing else, and may be written through a shared
+        // reference. Nobody else reads or writes these: readers that the writer waits for have
+        // passed the messages whose bytes these were, and readers that have joined since do not
+        // find those (this function's contract); `producer` is borrowed as long as the result, so
+        // nothing is pushed.
+        unsafe { core::slice::from_raw_parts_mut(cells.as_ptr().cast_mut().cast(), cells.len()) }
+    }
+
+    /// Does the same for the model checker: stores plain words, which report a race with a reader.
+    ///
+    /// # Safety
+    /// As above.
+    #[cfg(loom)]
+    pub unsafe fn write_in_place<H: BroadcastHandle>(
+        self,
+        producer: &Producer<H>,
+        words: &[usize],
+    ) {
+        for (cell, word) in self.cells(producer).iter().zip(words) {
+            // SAFETY: this function's contract; loom reports it if the caller is wrong.
+            let cell = unsafe { &mut *core::ptr::from_ref(&cell.0).cast_mut() };
+            cell.with_mut(|it| *it = *word);
+        }
+    }
+
+    #[inline]
+    fn cells<H: BroadcastHandle>(self, producer: &Producer<H>) -> &[Word] {
+        let arena = producer.ring.ring.storage.arena();
+        &arena[self.start & (arena.len() - 1)..][..self.words]
     }
 }
 

@@ -40,7 +40,7 @@ use entry::is_gating;
 use storage::Stamp;
 
 #[cfg(feature = "alloc")]
-pub use arena::{ArenaWriter, CONTENT};
+pub use arena::{ArenaWriter, CONTENT, Place};
 pub use consumer::{Consumer, Peek};
 pub use entry::{Claim, ReaderFault, ReaderWords, SeenReader};
 #[cfg(feature = "alloc")]

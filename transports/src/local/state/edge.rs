@@ -360,6 +360,7 @@ impl PublisherState {
             was_evicted: was_evicted.clone(),
             remote: None,
             ready,
+            is_waited_for: consumer.borrows(),
         };
         publisher.readers.add(reader);
         // Wakes the publisher, which may have parked because the ring seemed full while the reader
@@ -400,14 +401,24 @@ impl PublisherState {
             Start::Next => Broadcast::gating(ring)?,
         };
         let line = publisher.new_line(subscriber, counters);
+        let is_waited_for = end.borrows();
         let own = publisher.add_pump(end, line.clone())?;
         let edge = PublisherState::attach(&own, subscriber, counters, None)?;
         // The subscription does not gate at this ring, because the publisher runs the pump.
         let subscriber = subscriber.clone();
         let own = Some(Arc::downgrade(&own));
         let (entry, progress, was_evicted, remote, ready) = (None, None, None, None, None);
-        let reader =
-            ReaderEntry { subscriber, entry, progress, own, line, was_evicted, remote, ready };
+        let reader = ReaderEntry {
+            subscriber,
+            entry,
+            progress,
+            own,
+            line,
+            was_evicted,
+            remote,
+            ready,
+            is_waited_for,
+        };
         publisher.readers.add(reader);
         publisher.wake();
         Some(edge)

@@ -207,6 +207,9 @@ pub(crate) struct ReaderEntry {
     pub(crate) remote: Option<Arc<RemoteReaders>>,
     /// Tells the subscription to check this publisher; `None` if it always checks this publisher.
     pub(crate) ready: Option<ReadyBit>,
+    /// The ring keeps each message from the one on with which the subscription has begun, until the
+    /// subscription has taken it.
+    is_waited_for: bool,
 }
 
 /// The progress of a reader of a feed. Observers write it for each message, so it has its own cache
@@ -342,6 +345,13 @@ impl PublisherState {
     /// Returns the greatest fill of the arena in bytes.
     pub(crate) fn arena_high_water(&self) -> usize {
         self.pressure.arena().high_water() * size_of::<usize>()
+    }
+
+    /// Whether the publisher waits for all of its readers, and has from their beginning. So none of
+    /// them reads a message that the publisher may overwrite. A reader that joins after this call
+    /// sees what the publisher has stored before.
+    pub(crate) fn waits_for_all(&self) -> bool {
+        self.readers.lock().iter().all(|reader| reader.is_waited_for)
     }
 
     /// Returns the gating subscription with this entry in the ring.

@@ -3,7 +3,7 @@
 
 use mycelium_core::EncodeError;
 use mycelium_core::message::{Message, encode_exact, encoded_len};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::{NotPushed, Writer, end_of};
 use crate::counters::PublisherValue;
@@ -99,7 +99,7 @@ impl Writer {
 
     /// Refuses a message that is longer than the topic allows: its type in this program may have a
     /// larger `max` than that of the topic.
-    fn check_length(&self, found: usize) -> Result<(), EncodeError> {
+    pub(super) fn check_length(&self, found: usize) -> Result<(), EncodeError> {
         let schema = self.topic.schema();
         if found <= schema.longest {
             return Ok(());
@@ -115,11 +115,8 @@ impl Writer {
     pub(crate) fn encode<M: Message>(&mut self, message: &M) -> Result<usize, Refusal> {
         let length = encoded_len(message).map_err(Refusal::TooLong)?;
         self.check_length(length).map_err(Refusal::TooLong)?;
-        let count = length.div_ceil(size_of::<usize>());
-        if self.encoded.len() < count {
-            self.encoded.resize(count, 0);
-        }
-        let room = &mut self.encoded[..count];
+        self.grow_encoded(length);
+        let room = &mut self.encoded[..length.div_ceil(size_of::<u64>())];
         if let Some(last) = room.last_mut() {
             *last = 0;
         }
@@ -138,9 +135,10 @@ impl Writer {
         length: usize,
         push: impl FnOnce(&mut Writer, &[usize], usize) -> R,
     ) -> R {
-        let words = std::mem::take(&mut self.encoded);
-        let pushed = push(self, &words[..length.div_ceil(size_of::<usize>())], length);
-        self.encoded = words;
+        let encoded = std::mem::take(&mut self.encoded);
+        let words = &words_of(&encoded)[..length.div_ceil(size_of::<usize>())];
+        let pushed = push(self, words, length);
+        self.encoded = encoded;
         pushed
     }
 
@@ -160,4 +158,10 @@ impl Writer {
             }
         }
     }
+}
+
+/// Returns the words of an encode buffer.
+#[inline]
+pub(super) fn words_of(encoded: &[u64]) -> &[usize] {
+    <[usize]>::ref_from_bytes(encoded.as_bytes()).expect("a word has no more bytes than these")
 }

@@ -8,6 +8,7 @@
 
 mod arena;
 pub(crate) mod publisher;
+pub(crate) mod reservation;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -38,8 +39,9 @@ pub(crate) struct Writer {
     pub(crate) arena: Option<Box<ArenaWriter>>,
     /// The number of claimed words of the arena at which its fill is noted next.
     note_at: usize,
-    /// The encoded message that is pushed now; only for messages that are not fixed.
-    encoded: Vec<usize>,
+    /// The encoded message that is pushed now; only for messages that are not fixed. Not words,
+    /// because bodies begin at multiples of 8 bytes.
+    encoded: Vec<u64>,
     /// The fast handlers and the producer; only for a topic with fast handlers.
     handled: Option<Box<Handled>>,
     pub(crate) line: Arc<Line<PublisherValue>>,
@@ -302,26 +304,32 @@ impl Writer {
 
     /// Checks that there is room for a message of `length` bytes, or returns why not.
     pub(crate) fn try_claim(&mut self, length: usize) -> Result<(), Refusal> {
-        let Writer { producer, handled, arena, .. } = self;
-        let Some(producer) = end_of(producer, handled) else { return Ok(()) };
-        let claimed = match arena {
-            Some(arena) => arena.claim(producer, length),
-            None => producer.claim(),
-        };
-        let Err(full) = claimed else { return Ok(()) };
-        let entry = full.reader.entry;
-        if self.state.pump(entry) {
-            return self.try_claim(length);
-        }
-        self.blocked_by = Some(entry);
+        let Err(why) = self.claim(length) else { return Ok(()) };
         if self.arena.is_some() {
             let has_evicted = self.makes_room_by_evictions();
-            return if has_evicted { self.try_claim(length) } else { Err(self.refuse(entry)) };
+            return if has_evicted { self.try_claim(length) } else { Err(self.refusal(why)) };
         }
         if (self.is_rejected() && self.find_room()) || self.makes_room_by_evictions() {
             return Ok(());
         }
-        Err(self.refuse(entry))
+        Err(self.refusal(why))
+    }
+
+    /// Checks that there is room for a message of `length` bytes, or returns who blocks it.
+    fn claim(&mut self, length: usize) -> Result<(), NotPushed> {
+        let Writer { producer, handled, arena, state, blocked_by, .. } = self;
+        let Some(producer) = end_of(producer, handled) else { return Ok(()) };
+        loop {
+            let claimed = match arena {
+                Some(arena) => arena.claim(producer, length),
+                None => producer.claim(),
+            };
+            let Err(full) = claimed else { return Ok(()) };
+            if !state.pump(full.reader.entry) {
+                *blocked_by = Some(full.reader.entry);
+                return Err(NotPushed::Full(full.reader.entry));
+            }
+        }
     }
 
     /// Appends a message, and waits for room while a `block` subscription needs the whole ring.
@@ -331,7 +339,25 @@ impl Writer {
         words: &[usize],
         length: usize,
     ) -> Poll<Result<(), Refusal>> {
-        if let Some(result) = self.push_or_refuse(words, length) {
+        self.poll_until(context, |writer| writer.push(words, length))
+    }
+
+    /// Calls `attempt` until it succeeds or is refused, and waits for room in between.
+    fn poll_until(
+        &mut self,
+        context: &Context<'_>,
+        mut attempt: impl FnMut(&mut Writer) -> Result<(), NotPushed>,
+    ) -> Poll<Result<(), Refusal>> {
+        /// Returns `None` if there is no room.
+        fn settled(attempt: Result<(), NotPushed>) -> Option<Result<(), Refusal>> {
+            match attempt {
+                Ok(()) => Some(Ok(())),
+                Err(NotPushed::Refused(refusal)) => Some(Err(refusal)),
+                Err(NotPushed::Full(_)) => None,
+            }
+        }
+
+        if let Some(result) = settled(attempt(self)) {
             return Poll::Ready(result);
         }
         // Detects a new wait here, so that an emit that does not wait costs nothing.
@@ -342,7 +368,7 @@ impl Writer {
         }
         if self.spin_wait.strategy() != WaitStrategy::Park && !self.is_rejected() {
             let (spins, mut spin_wait) = (self.budget.spins(), self.spin_wait);
-            let spun = spin_wait.spin(spins, || self.push_or_refuse(words, length));
+            let spun = spin_wait.spin(spins, || settled(attempt(self)));
             self.spin_wait = spin_wait;
             match spun {
                 SpinResult::Found(result) => return Poll::Ready(result),
@@ -358,7 +384,7 @@ impl Writer {
             // Reads the exact positions: a reader may have taken messages and not published its
             // position yet.
             self.find_room();
-            let refusal = match self.push(words, length) {
+            let refusal = match attempt(self) {
                 Ok(()) => break,
                 Err(NotPushed::Full(_)) if self.makes_room_by_evictions() => continue,
                 Err(why) => self.refusal(why),
@@ -373,16 +399,6 @@ impl Writer {
         }
         self.state.room.unpark();
         Poll::Ready(Ok(()))
-    }
-
-    /// Appends a message, or returns why a fast handler refused it. Returns `None` if there is no
-    /// room.
-    fn push_or_refuse(&mut self, words: &[usize], length: usize) -> Option<Result<(), Refusal>> {
-        match self.push(words, length) {
-            Ok(()) => Some(Ok(())),
-            Err(NotPushed::Refused(refusal)) => Some(Err(refusal)),
-            Err(NotPushed::Full(_)) => None,
-        }
     }
 
     /// Waits while the threshold of backpressure is exceeded.

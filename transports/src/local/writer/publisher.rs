@@ -21,7 +21,7 @@ use crate::local::values::{BatchError, EmitError, Refusal, Schema, TopicError, i
 /// Emits messages to one topic. It is the only writer of its ring: to emit from another task,
 /// create another publisher. Dropping it ends its stream; sent messages are still delivered.
 pub struct Publisher<M: Message> {
-    writer: Writer,
+    pub(super) writer: Writer,
     message: PhantomData<M>,
 }
 

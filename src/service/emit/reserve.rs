@@ -1,0 +1,77 @@
+//! The future of a message whose last list is written in place: [`Reserve`].
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mycelium_core::message::Tail;
+use mycelium_transports::local::{EmitError, Publisher, Refusal, Reservation};
+
+use super::emitter::Emitter;
+
+/// The future of [`Context::reserve`](crate::Context::reserve). If it is dropped, nothing was
+/// reserved.
+#[must_use = "room is reserved only when this is awaited: `ctx.reserve(message, len).await?`"]
+pub struct Reserve<'c, M: Tail> {
+    /// `None` once the future was ready.
+    wait: Option<(Emitter<'c, M>, M)>,
+    len: usize,
+    /// The limit of the wait.
+    within: Option<Duration>,
+    /// When the wait ends; `None` until a poll has to wait.
+    ends_at: Option<Duration>,
+}
+
+impl<'c, M: Tail> Reserve<'c, M> {
+    pub(super) fn new(emitter: Emitter<'c, M>, mut message: M, len: usize) -> Reserve<'c, M> {
+        message.clear();
+        Reserve { wait: Some((emitter, message)), len, within: None, ends_at: None }
+    }
+
+    /// Limits the wait for room, as [`Emit::within`](crate::emit::Emit::within) does.
+    pub fn within(self, duration: Duration) -> Reserve<'c, M> {
+        Reserve { within: Some(duration), ..self }
+    }
+
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        let Some((emitter, message)) = &mut self.wait else { return Poll::Pending };
+        let len = self.len;
+        let poll = |publisher: &mut Publisher<M>, context: &mut Context<'_>| {
+            publisher.poll_room(context, message, len)
+        };
+        match emitter.poll_room(context, "reserve", poll) {
+            Poll::Pending => {
+                let Some(within) = self.within else { return Poll::Pending };
+                emitter.poll_deadline(context, within, &mut self.ends_at).map(Err)
+            }
+            poll => poll,
+        }
+    }
+}
+
+/// Nothing in the future is pinned.
+impl<M: Tail> Unpin for Reserve<'_, M> {}
+
+impl<'c, M: Tail> Future for Reserve<'c, M> {
+    type Output = Result<Reservation<'c, M>, EmitError<M>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Poll::Ready(room) = this.poll_room(context) else { return Poll::Pending };
+        let (emitter, message) = this.wait.take().expect("polled after it was ready");
+        Poll::Ready(match room {
+            Ok(()) => emitter.publisher.try_reserve(message, this.len),
+            Err(refusal) => {
+                Err(EmitError::new(emitter.publisher.topic().clone(), message, refusal))
+            }
+        })
+    }
+}
+
+impl<M: Tail> fmt::Debug for Reserve<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topic = self.wait.as_ref().map(|(emitter, _)| emitter.publisher.topic());
+        f.debug_struct("Reserve").field("topic", &topic).field("len", &self.len).finish()
+    }
+}
