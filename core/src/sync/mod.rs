@@ -177,6 +177,21 @@ impl AtomicUsize {
         unsafe { self.0.unsync_load() }
     }
 
+    /// Stores plainly; the model checker reports a race with a load.
+    ///
+    /// # Safety
+    /// No thread loads the word until this returns, or knows a reference to it meanwhile.
+    #[cfg(loom)]
+    #[expect(
+        invalid_reference_casting,
+        reason = "loom has no plain store by a shared reference, and runs one thread at a time"
+    )]
+    pub(crate) unsafe fn unsync_store(&self, value: usize) {
+        let word = core::ptr::from_ref(&self.0).cast_mut();
+        // SAFETY: this function's contract, which loom checks.
+        unsafe { &mut *word }.with_mut(|word| *word = value);
+    }
+
     #[inline]
     pub(crate) fn store(&self, value: usize, order: Ordering) {
         seen!(Store, self);

@@ -358,8 +358,7 @@ impl Place {
     ) {
         for (cell, word) in self.cells(producer).iter().zip(words) {
             // SAFETY: this function's contract; loom reports it if the caller is wrong.
-            let cell = unsafe { &mut *core::ptr::from_ref(&cell.0).cast_mut() };
-            cell.with_mut(|it| *it = *word);
+            unsafe { cell.0.unsync_store(*word) };
         }
     }
 
