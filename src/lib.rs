@@ -552,7 +552,7 @@ pub mod metrics {
 #[cfg(feature = "describe")]
 pub mod overview {
     pub use crate::node::overview::types::{
-        FlowOverview, LinkOverview, ListenerOverview, MemberOverview, MemoryOverview, NodeOverview,
+        FlowOverview, LinkOverview, ListOverview, ListenerOverview, MemberOverview, MemoryOverview, NodeOverview,
         NodeProgram, Overview, OverviewWarning, PortOverview, RequestOverview, RingOverview,
         ServiceOverview, SupervisorOverview, TopicOverview,
     };

@@ -19,11 +19,13 @@ const RAW: &str = "raw atomics, same pages";
 const TWO: &str = "two processes";
 const ONE: &str = "one process";
 
+const IN_PLACE: &str = "reserve";
+const EMIT_REF: &str = "emit_ref";
 const SLOTS: &str = "bare stamped slots";
 const RINGFIRE: &str = "ringfire blobs";
 const ICEORYX: &str = "iceoryx2 slices, lent";
 
-pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 8] {
+pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 10] {
     // A slot of 48 bytes takes one line, a slot of 64 bytes two.
     let mut small = trip::<6>(options, cores, 1.2);
     let pair = nodes::Pair::Trip;
@@ -37,6 +39,8 @@ pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 8] {
         emit_to_receive(options, cores),
         lists::<512>(options, cores, 20_000),
         lists::<8192>(options, cores, 2_000),
+        lists::<{ 1 << 17 }>(options, cores, 200),
+        lists::<{ 1 << 21 }>(options, cores, 20),
         asleep(options, cores),
     ]
 }
@@ -83,15 +87,16 @@ fn emit_to_receive(options: &Options, cores: &Cores) -> Contest {
 /// Measures lists of bytes between two services, beside a copy in and a copy out of shared memory.
 fn lists<const W: usize>(options: &Options, cores: &Cores, messages: usize) -> Contest {
     let size = size_of::<[usize; W]>();
-    let row = "a list of bytes through shared memory";
-    let title = format!("a list of {size} bytes from emit_ref to recv_view of services");
-    let pair = nodes::Pair::Bytes(size);
-    let beside = Pair::new(TWO, SLOTS).throughput();
+    let title = format!("a list of {size} bytes from a service to recv_view of another one");
+    let ours = |name, pair| two_processes(name, pair, Between::Memory, Place::Spinning, cores);
+    let least = if W < 8192 { None } else { Some(0.8) };
+    let beside = Pair::new(IN_PLACE, SLOTS).throughput();
     Contest {
         timed: "from the first message to the answer to the last one",
-        operations: options.operations(messages, 200),
+        operations: options.operations(messages, messages / 10),
         columns: vec![
-            two_processes(TWO, pair, Between::Memory, Place::Spinning, cores),
+            ours(IN_PLACE, nodes::Pair::InPlace(size)),
+            ours(EMIT_REF, nodes::Pair::Bytes(size)),
             one_way::<Slots, W>(SLOTS, cores),
             #[cfg(feature = "rivals")]
             one_way::<Ringfire, W>(RINGFIRE, cores),
@@ -99,11 +104,13 @@ fn lists<const W: usize>(options: &Options, cores: &Cores, messages: usize) -> C
             one_way::<Iceoryx, W>(ICEORYX, cores),
         ],
         pairs: vec![
-            if W == 8192 { beside.at_least(0.8) } else { beside },
-            Pair::new(TWO, RINGFIRE).at_least(1.0),
-            Pair::new(TWO, ICEORYX).throughput(),
+            least.map_or(beside, |least| beside.at_least(least)),
+            Pair::new(IN_PLACE, RINGFIRE).at_least(1.0),
+            Pair::new(IN_PLACE, ICEORYX).throughput(),
+            Pair::new(EMIT_REF, SLOTS).throughput(),
         ],
-        ..Contest::new("shm", row, title).at(format!("list-{size}"))
+        ..Contest::new("shm", "a list of bytes through shared memory", title)
+            .at(format!("list-{size}"))
     }
 }
 

@@ -159,6 +159,13 @@ fn add_topics(text: &mut String, overview: &Overview) {
         line(text, &format!("  {name}: {message} ({id}{at_most}{size} bytes){carries}{evicts}"));
         words(text, "    from  ", members(&topic.publishers));
         words(text, "    to    ", members(&topic.readers));
+        if let Some(list) = &topic.list {
+            let where_to = match &list.copied_because {
+                None => "`reserve` writes it in the ring".to_owned(),
+                Some(because) => format!("`reserve` copies it, because {because}"),
+            };
+            line(text, &format!("    list  {}: {where_to}", list.field));
+        }
         let rings = topic.rings.iter().map(|ring| {
             let place = if ring.is_shared { " shared" } else { "" };
             let (rings, slots, size) = (ring.rings, ring.capacity, ring.slot_bytes);

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use mycelium_core::descriptor::FieldType;
 use mycelium_core::message::NO_ID;
-use mycelium_transports::local::OnStall;
+use mycelium_transports::local::{OnStall, Schema};
 
 use crate::node::Node;
 use crate::node::overview::types::{
-    FlowOverview, LinkOverview, ListenerOverview, MemberOverview, MemoryOverview, NodeOverview,
+    FlowOverview, LinkOverview, ListOverview, ListenerOverview, MemberOverview, MemoryOverview, NodeOverview,
     NodeProgram, Overview, OverviewWarning, PortOverview, RequestOverview, RingOverview,
     ServiceOverview, SupervisorOverview, TopicOverview,
 };
@@ -164,6 +165,10 @@ fn topics(built: &[Built<'_>]) -> (Vec<TopicOverview>, Vec<RequestOverview>) {
             });
         }
     }
+    for topic in topics.values_mut() {
+        let because = copied_because(topic);
+        topic.list.iter_mut().for_each(|list| list.copied_because.clone_from(&because));
+    }
     (topics.into_values().collect(), requests.into_values().collect())
 }
 
@@ -186,8 +191,45 @@ fn topic<'t>(
             OnStall::Block => None,
             OnStall::EvictAfter(time) => Some(time),
         },
+        list: list_at_end(schema).map(|field| ListOverview { field, copied_because: None }),
         rings: Vec::new(),
     })
+}
+
+/// Returns the last field of a message, if it is a list of bytes or numbers.
+fn list_at_end(schema: &Schema) -> Option<String> {
+    let last = schema.descriptor.fields.last()?;
+    let FieldType::Sequence { item, .. } = last.ty else { return None };
+    let is_number = matches!(
+        item,
+        FieldType::U8
+            | FieldType::U16
+            | FieldType::U32
+            | FieldType::U64
+            | FieldType::I8
+            | FieldType::I16
+            | FieldType::I32
+            | FieldType::I64
+            | FieldType::F32
+            | FieldType::F64
+    );
+    is_number.then(|| last.name.to_owned())
+}
+
+/// Returns why lists of a topic are copied when they are sent; `None` if they are not.
+fn copied_because(topic: &TopicOverview) -> Option<String> {
+    if topic.evict_after.is_some() {
+        return Some("its readers can be evicted".to_owned());
+    }
+    // A link observes for a `drop-newest` reader of another node.
+    let is_far = |member: &MemberOverview| topic.publishers.iter().any(|it| it.node != member.node);
+    let observes = |member: &&MemberOverview| {
+        member.port.policy.is_some_and(|it| !it.keeps() || !it.is_gating() && is_far(member))
+    };
+    let reader = topic.readers.iter().find(observes)?;
+    let MemberOverview { node, service, port } = reader;
+    let policy = port.policy.map(|policy| policy.to_string()).unwrap_or_default();
+    Some(format!("{node}.{service} ({policy}) is not waited for"))
 }
 
 fn request<'r>(

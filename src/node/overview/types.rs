@@ -162,8 +162,22 @@ pub struct TopicOverview {
     /// How long a reader may stall its publishers before it is evicted; `None`: without a limit.
     #[serde(serialize_with = "as_text_if_any")]
     pub evict_after: Option<Duration>,
+    /// The list at the end of the message, which a publisher can write in place; `None` if it does
+    /// not end with a list of numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<ListOverview>,
     /// The rings of the topic in each node that publishes or reads the topic.
     pub rings: Vec<RingOverview>,
+}
+
+/// The list at the end of a message, which [`Context::reserve`](crate::Context::reserve) writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ListOverview {
+    /// The field.
+    pub field: String,
+    /// Why the list is copied when it is sent; `None` if it is written in the ring.
+    pub copied_because: Option<String>,
 }
 
 /// A service that publishes, reads, requests or answers a topic.

@@ -131,7 +131,7 @@ impl<const W: usize> Duplex<W> for Slots {
             pages.get_slice(at + WORD, W * WORD).expect(INSIDE).copy_to(message.as_mut_bytes());
         }
         self.taken += 1;
-        if self.taken.is_multiple_of(capacity::<W>() / 8) {
+        if self.taken.is_multiple_of(capacity::<W>().div_ceil(8)) {
             fence(Ordering::Release);
             self.own.word(0).store(self.taken as u64, Ordering::Relaxed);
         }

@@ -2,10 +2,13 @@
 
 use crate::machine::processes::Talk;
 
-/// Returns the number of messages of `W` words that a ring holds: 1,024, or those of 1 MiB.
+/// Returns the number of messages of `W` words that a ring holds: 1,024, or those of 1 MiB, or 4.
 pub(crate) const fn capacity<const W: usize>() -> usize {
-    let most = (1 << 20) / size_of::<[usize; W]>();
-    if most < 1024 { most } else { 1024 }
+    match (1 << 20) / size_of::<[usize; W]>() {
+        ..4 => 4,
+        1024.. => 1024,
+        most => most,
+    }
 }
 
 /// An end for messages of `W` words in each direction.

@@ -26,9 +26,12 @@ pub(super) fn serve(kind: &str, words: &str, parent: &mut Talk) {
             }
         )+)+};
     }
-    ends!(Numbers: 1; Rings: 6 8 128; Slots: 8 128 512 8192;);
+    ends!(Numbers: 1; Rings: 6 8 128; Slots: 8 128 512 8192 131072 2097152;);
     #[cfg(feature = "rivals")]
-    ends!(Ringfire: 512 8192; Iceoryx: 512 8192;);
+    ends!(
+        Ringfire: 512 8192 131072 2097152;
+        Iceoryx: 512 8192 131072 2097152;
+    );
     panic!("there are no {kind} of {words} words")
 }
 
@@ -38,13 +41,14 @@ struct Side<D, const W: usize> {
     sent: usize,
     received: usize,
     wrong: usize,
-    message: [usize; W],
+    message: Box<[usize; W]>,
     retry: Retry,
 }
 
 impl<D: Duplex<W>, const W: usize> Side<D, W> {
     fn meet(other: &mut Talk) -> Side<D, W> {
-        let (message, retry) = ([0; W], Retry::new(Idle::Busy, DEADLINE));
+        let message = vec![0; W].try_into().expect("as many words");
+        let retry = Retry::new(Idle::Busy, DEADLINE);
         Side { end: D::meet(other), sent: 0, received: 0, wrong: 0, message, retry }
     }
 

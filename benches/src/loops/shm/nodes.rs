@@ -14,7 +14,7 @@ use std::{env, fs, thread};
 use mycelium::execution::{Execution, WaitStrategy};
 use mycelium::{Builder, Node, Topology};
 
-use super::services::{Client, Drain, Echo, Filler, Sink, Source};
+use super::services::{Client, Echo, Sink, Source, long, longest, short};
 use crate::harness::{Column, Mismatch, Round};
 use crate::loops::executor::host::Runtime;
 use crate::loops::executor::services::{FITS, Found, Task};
@@ -35,6 +35,8 @@ pub(crate) enum Pair {
     Flow,
     /// A list of this number of bytes one way.
     Bytes(usize),
+    /// The same, written in place.
+    InPlace(usize),
 }
 
 impl Pair {
@@ -44,6 +46,7 @@ impl Pair {
             Pair::Trip => ["Client", "Echo", "pongs"],
             Pair::Flow => ["Source", "Sink", "tallies"],
             Pair::Bytes(_) => ["Filler", "Drain", "tallies"],
+            Pair::InPlace(_) => ["Writer", "Drain", "tallies"],
         }
     }
 
@@ -68,10 +71,17 @@ impl Pair {
                 format!("{kind}preset = \"high-throughput\"\n[topic.samples]\ncapacity = 16384\n")
             }
         };
+        let arena = match self {
+            // As much as the rivals have.
+            Pair::Bytes(size) | Pair::InPlace(size) if size > 64 << 10 => {
+                format!("[topic.blobs]\narena = {}\n", 4 * size)
+            }
+            _ => String::new(),
+        };
         let mut text = format!(
-            "[node.here]\n{at_here}services = [\"{here}\"]\n\
-             [node.there]\n{at_there}services = [\"{there}\"]\n\
-             {policy}[link.default]\nretry = \"1ms\"\nmax_retry = \"5ms\"\n{more}"
+            "[node.here]\n{at_here}services = [\"{here}\"]\nmemory = \"1 GiB\"\n\
+             [node.there]\n{at_there}services = [\"{there}\"]\nmemory = \"1 GiB\"\n\
+             {arena}{policy}[link.default]\nretry = \"1ms\"\nmax_retry = \"5ms\"\n{more}"
         );
         if tcp {
             text += "[host.here]\naddress = \"127.0.0.2\"\n[host.there]\naddress = \"127.0.0.3\"\n";
@@ -87,10 +97,40 @@ impl Pair {
         match self {
             Pair::Trip => builder.service(move || Client(task.clone())).service(|| Echo),
             Pair::Flow => builder.service(move || Source(task.clone())).service(|| Sink),
-            Pair::Bytes(size) => {
-                builder.service(move || Filler(task.clone(), size)).service(|| Drain)
+            Pair::Bytes(size) | Pair::InPlace(size) => {
+                macro_rules! add {
+                    ($module:ident) => {{
+                        let builder = builder.service(|| $module::Drain);
+                        match self {
+                            Pair::InPlace(_) => {
+                                builder.service(move || $module::Writer(task.clone(), size))
+                            }
+                            _ => builder.service(move || $module::Filler(task.clone(), size)),
+                        }
+                    }};
+                }
+                match size >> 10 {
+                    ..=64 => add!(short),
+                    ..=1024 => add!(long),
+                    _ => add!(longest),
+                }
             }
         }
+    }
+
+    /// Returns the line that names the pair to the other process.
+    fn line(self) -> String {
+        let size = if let Pair::Bytes(size) | Pair::InPlace(size) = self { size } else { 0 };
+        format!("{} {size}", self.names()[0])
+    }
+
+    /// Returns the pair with this line.
+    fn of(line: &str) -> Pair {
+        let (name, size) = line.split_once(' ').expect("a name and a size");
+        let size = size.parse().expect("a size");
+        let mut pairs =
+            [Pair::Trip, Pair::Flow, Pair::Bytes(size), Pair::InPlace(size)].into_iter();
+        pairs.find(|pair| pair.names()[0] == name).expect("a name of a service")
     }
 
     fn round(self, name: &'static str, task: &Task) -> Result<Round, Mismatch> {
@@ -98,7 +138,7 @@ impl Pair {
         match self {
             _ if !right => Err(Mismatch::new(name, "a message was lost or changed")),
             Pair::Trip => Ok(Round::Each(times)),
-            Pair::Flow | Pair::Bytes(_) => Ok(Round::Total(took)),
+            Pair::Flow | Pair::Bytes(_) | Pair::InPlace(_) => Ok(Round::Total(took)),
         }
     }
 }
@@ -202,7 +242,7 @@ pub(crate) fn two_processes(
         let builder = Node::builder("here").topology(directory.topology());
         let execution = place.execution(&cores, Side::Writer);
         let builder = pair.add(builder, &task).execution(pair.names()[0], execution);
-        other.say(pair.names()[0]);
+        other.say(pair.line());
         let _watch = watch(name, &directory.0);
         place.run(name, builder)?;
         other.hear().ok_or_else(|| Mismatch::new(name, "the other process failed"))?;
@@ -231,9 +271,7 @@ pub(super) fn serve(place: &str, directory: &str, cores: &Cores) {
     let mut parent = Talk::parent();
     parent.say("");
     while let Some(line) = parent.hear() {
-        let named = |pair: &Pair| pair.names()[0] == line;
-        let pairs = [Pair::Trip, Pair::Flow, Pair::Bytes(0)];
-        let pair = pairs.into_iter().find(named).expect("a name of a service");
+        let pair = Pair::of(&line);
         let builder = Node::builder("there").topology(directory.topology());
         let execution = place.execution(cores, Side::Reader);
         let builder = pair.add(builder, &Arc::default()).execution(pair.names()[1], execution);

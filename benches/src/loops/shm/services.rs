@@ -202,46 +202,83 @@ impl Sink {
     }
 }
 
-/// A list of bytes. Its first and its last eight are its number; an empty one requests the tally.
-#[message(topic = "blobs", id = 26, max = "256 KiB")]
-pub(super) struct Blob {
-    bytes: Vec<u8>,
-}
-
-/// Emits lists of this number of bytes.
-pub(super) struct Filler(pub(super) Arc<Task>, pub(super) usize);
-
-#[mycelium::service(reads(Tally), emits(Blob))]
-impl Filler {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let [ask, mut blob] = [0, self.1].map(|size| Blob { bytes: vec![0; size] });
-        flow!(ctx, self.0, u64::expected, ctx.emit_ref(&ask).await?, |number| {
-            for place in [0, self.1 - 8] {
-                blob.bytes[place..][..8].copy_from_slice(&number.to_ne_bytes());
-            }
-            ctx.emit_ref(&blob).await?
-        })
+fn number_ends(bytes: &mut [u8], number: usize) {
+    for place in [0, bytes.len() - 8] {
+        bytes[place..][..8].copy_from_slice(&number.to_ne_bytes());
     }
 }
 
-/// Adds up the numbers of lists, and answers with the tally.
-pub(super) struct Drain;
+/// Defines services that send lists of bytes. A ring has room for two of the longest messages, so
+/// each length has a type of its own.
+macro_rules! lists {
+    ($($module:ident: $max:literal;)+) => {$(
+        pub(super) mod $module {
+            use super::*;
 
-#[mycelium::service(reads(Blob), emits(Tally))]
-impl Drain {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut blobs = ctx.subscribe::<Blob>()?;
-        let mut tally = Tally::default();
-        while let Some(delivery) = blobs.recv_view().await {
-            let Delivery::Msg(blob) = delivery else { continue };
-            let bytes = blob.bytes();
-            if let Some((first, last)) = bytes.first_chunk().zip(bytes.last_chunk()) {
-                u64::from_ne_bytes(*first).add(&mut tally);
-                tally.sum |= u64::from_ne_bytes(*first) ^ u64::from_ne_bytes(*last);
-            } else {
-                ctx.emit(std::mem::take(&mut tally)).await?;
+            /// A list of bytes. Its first and its last eight are its number; an empty one requests
+            /// the tally.
+            #[message(topic = "blobs", id = 26, max = $max)]
+            pub(crate) struct Blob {
+                bytes: Vec<u8>,
+            }
+
+            /// Emits lists of this number of bytes.
+            pub(crate) struct Filler(pub(crate) Arc<Task>, pub(crate) usize);
+
+            #[mycelium::service(reads(Tally), emits(Blob))]
+            impl Filler {
+                async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                    let [ask, mut blob] = [0, self.1].map(|size| Blob { bytes: vec![0; size] });
+                    flow!(ctx, self.0, u64::expected, ctx.emit_ref(&ask).await?, |number| {
+                        number_ends(&mut blob.bytes, number);
+                        ctx.emit_ref(&blob).await?
+                    })
+                }
+            }
+
+            /// Writes lists of this number of bytes in place, as copies of one list.
+            pub(crate) struct Writer(pub(crate) Arc<Task>, pub(crate) usize);
+
+            #[mycelium::service(reads(Tally), emits(Blob))]
+            impl Writer {
+                async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                    let (ask, mut bytes) = (Blob { bytes: Vec::new() }, vec![0; self.1]);
+                    flow!(ctx, self.0, u64::expected, ctx.emit_ref(&ask).await?, |number| {
+                        number_ends(&mut bytes, number);
+                        let mut blob = ctx.reserve(Blob { bytes: Vec::new() }, bytes.len()).await?;
+                        blob.bytes_mut().copy_from_slice(&bytes);
+                        blob.send()?
+                    })
+                }
+            }
+
+            /// Adds up the numbers of lists, and answers with the tally.
+            pub(crate) struct Drain;
+
+            #[mycelium::service(reads(Blob), emits(Tally))]
+            impl Drain {
+                async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                    let mut blobs = ctx.subscribe::<Blob>()?;
+                    let mut tally = Tally::default();
+                    while let Some(delivery) = blobs.recv_view().await {
+                        let Delivery::Msg(blob) = delivery else { continue };
+                        let bytes = blob.bytes();
+                        if let Some((first, last)) = bytes.first_chunk().zip(bytes.last_chunk()) {
+                            u64::from_ne_bytes(*first).add(&mut tally);
+                            tally.sum |= u64::from_ne_bytes(*first) ^ u64::from_ne_bytes(*last);
+                        } else {
+                            ctx.emit(std::mem::take(&mut tally)).await?;
+                        }
+                    }
+                    Ok(())
+                }
             }
         }
-        Ok(())
-    }
+    )+};
+}
+
+lists! {
+    short: "256 KiB";
+    long: "1025 KiB";
+    longest: "16385 KiB";
 }
