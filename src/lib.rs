@@ -552,9 +552,9 @@ pub mod metrics {
 #[cfg(feature = "describe")]
 pub mod overview {
     pub use crate::node::overview::types::{
-        FlowOverview, LinkOverview, ListOverview, ListenerOverview, MemberOverview, MemoryOverview, NodeOverview,
-        NodeProgram, Overview, OverviewWarning, PortOverview, RequestOverview, RingOverview,
-        ServiceOverview, SupervisorOverview, TopicOverview,
+        FlowOverview, LinkOverview, ListOverview, ListenerOverview, MemberOverview, MemoryOverview,
+        NodeOverview, NodeProgram, Overview, OverviewWarning, PortOverview, RequestOverview,
+        RingOverview, ServiceOverview, SupervisorOverview, TopicOverview,
     };
     pub use crate::plan::description::Description;
 }

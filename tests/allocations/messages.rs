@@ -143,10 +143,15 @@ struct Note {
     more: Option<Vec<u64>>,
 }
 
-/// Emits one note again and again, short and long.
+#[message(topic = "images")]
+struct Image {
+    pixels: Vec<u8>,
+}
+
+/// Emits one note again and again, short and long, and images that are written in place.
 struct NoteFeed;
 
-#[service(emits(Note))]
+#[service(emits(Note, Image))]
 impl NoteFeed {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let note = |text: &str, more| Note { number: 0, text: text.to_owned(), more };
@@ -155,6 +160,9 @@ impl NoteFeed {
             let note = &mut notes[(number % 2) as usize];
             note.number = number;
             ctx.emit_ref(note).await?;
+            let mut image = ctx.reserve(Image { pixels: Vec::new() }, 500).await?;
+            image.bytes_mut().fill(7);
+            image.send()?;
         }
         Ok(())
     }

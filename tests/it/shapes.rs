@@ -117,10 +117,16 @@ struct Trader;
 #[service(emits(Order, Signal), requests(Search, Question))]
 impl Trader {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for id in (0..ORDERS).step_by(3) {
+        for id in (0..ORDERS).step_by(4) {
             ctx.emit(order(id)).await?;
             ctx.emit_ref(&order(id + 1)).await?;
             ctx.emit_batch(&[order(id + 2)]).await?;
+            let Order { picture, .. } = order(id + 3);
+            // Some bytes more, because a camera may deliver fewer.
+            let mut last = ctx.reserve(order(id + 3), picture.len() + 9).await?;
+            last.bytes_mut()[..picture.len()].copy_from_slice(&picture);
+            last.truncate(picture.len());
+            last.send()?;
         }
         let reply = ctx.request(search("pool")).await?;
         assert_eq!(reply, found(&search("pool")));

@@ -6,5 +6,6 @@ mod actor;
 mod before_start;
 mod large;
 mod mistakes;
+mod reserved;
 mod service_test;
 mod time;

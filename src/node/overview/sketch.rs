@@ -8,9 +8,9 @@ use mycelium_transports::local::{OnStall, Schema};
 
 use crate::node::Node;
 use crate::node::overview::types::{
-    FlowOverview, LinkOverview, ListOverview, ListenerOverview, MemberOverview, MemoryOverview, NodeOverview,
-    NodeProgram, Overview, OverviewWarning, PortOverview, RequestOverview, RingOverview,
-    ServiceOverview, SupervisorOverview, TopicOverview,
+    FlowOverview, LinkOverview, ListOverview, ListenerOverview, MemberOverview, MemoryOverview,
+    NodeOverview, NodeProgram, Overview, OverviewWarning, PortOverview, RequestOverview,
+    RingOverview, ServiceOverview, SupervisorOverview, TopicOverview,
 };
 use crate::observe::report::StartWarning;
 use crate::plan::{BoundPort, Plan, PlannedChild};

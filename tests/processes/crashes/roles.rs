@@ -135,7 +135,14 @@ impl Source {
             for _ in 0..random % 100 {
                 let item = Item::new(self.topic, self.life, self.next);
                 self.mark.is_at(Phase::Emit)?;
-                ctx.on(Self::output).emit(item).await?;
+                if self.next.is_multiple_of(2) {
+                    ctx.on(Self::output).emit(item).await?;
+                } else {
+                    let rest = item.rest.clone();
+                    let mut item = ctx.on(Self::output).reserve(item, rest.len()).await?;
+                    item.bytes_mut().copy_from_slice(&rest);
+                    item.send()?;
+                }
                 self.mark.is_at(Phase::Emitted)?;
                 self.log.put(Record::Sent(self.next))?;
                 self.next += 1;

@@ -256,7 +256,15 @@ async fn publish(side: &Side, life: u64, forks: bool) {
     side.serve("publisher.sock", &topic, &["survivor"]);
     let mut publisher = topic.publisher::<Words>("publisher", life).unwrap();
     for number in 0.. {
-        publisher.emit(Words::new(life, number)).await.unwrap();
+        let words = Words::new(life, number);
+        if number % 2 == 0 {
+            publisher.emit(words).await.unwrap();
+        } else {
+            let rest = words.rest.clone();
+            let mut words = publisher.reserve(words, rest.len()).await.unwrap();
+            words.items_mut().copy_from_slice(&rest);
+            words.send().unwrap();
+        }
         count.write_all_at(&(number + 1).to_le_bytes(), 0).unwrap();
         if forks && number == 100 {
             fork_a_sleeper(2);

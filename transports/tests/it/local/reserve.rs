@@ -271,8 +271,10 @@ fn a_reservation_waits_for_room() {
     let mut reader = topic.subscribe::<Image>("reader", Policy::Block).unwrap();
     let mut publisher = topic.publisher::<Image>("publisher", 1).unwrap();
     let mut sent = 0;
-    while publisher.try_reserve(head(sent), 30_000).is_ok() {
-        assert!(send(&mut publisher, sent, 30_000, 30_000));
+    // The items are not looked at, because Miri takes minutes for them.
+    while let Ok(place) = publisher.try_reserve(head(sent), 30_000) {
+        assert!(place.is_in_place());
+        place.send().unwrap();
         sent += 1;
     }
     let task = &mut Context::from_waker(Waker::noop());
@@ -282,7 +284,7 @@ fn a_reservation_waits_for_room() {
         assert!(reserve.as_mut().poll(task).is_pending());
         // The first message had no name, so its place alone is too short.
         for number in 0..2 {
-            assert_eq!(received(&mut reader), Some(image(number, 30_000)));
+            assert_eq!(received(&mut reader).map(|it| it.number), Some(number));
         }
         reader.done();
         let Poll::Ready(Ok(mut place)) = reserve.poll(task) else { panic!("there is room") };
@@ -292,7 +294,7 @@ fn a_reservation_waits_for_room() {
     assert!(send(&mut publisher, sent, 30_000, 10));
     drop(publisher);
     for number in 2..sent {
-        assert_eq!(received(&mut reader), Some(image(number, 30_000)));
+        assert_eq!(received(&mut reader).map(|it| it.number), Some(number));
     }
     assert_eq!(received(&mut reader), Some(image(sent, 10)));
 }
