@@ -18,15 +18,15 @@ use mycelium_core::ring::broadcast::Producer;
 use mycelium_executor::Executor;
 
 use super::metadata::Recorded;
-use super::ring::roster::Numbered;
+use super::ring::roster::{Numbered, Versioned};
 use super::ring::shared::Ring;
 use super::ring::{Readers, RingError, RingMemory, RingShape};
 use super::state::pressure::Threshold;
 use super::state::stall::OnStall;
 use super::state::{Edge, Origin, PublisherState, RingStatus, SubscriberState};
-use super::values::{Policy, Refusal, Schema, Start, SubscribeOptions, TopicError};
+use super::values::{LatestByKey, Policy, Schema, Start, SubscribeOptions, TopicError};
 use crate::counters::Region;
-use crate::sync::{AtomicBool, AtomicUsize, Ordering, lock};
+use crate::sync::{AtomicUsize, Ordering, lock};
 use fast_handler::{FastHandler, Handled, HandlerWatch};
 
 /// The limit on gating subscriptions, if the topic sets no other.
@@ -71,8 +71,8 @@ pub struct Topic {
     members: Mutex<Members>,
     open_guards: OpenGuards,
     fast_handlers: Mutex<Vec<FastHandler>>,
-    /// Whether a subscription by key has joined.
-    has_keys: AtomicBool,
+    /// The keys of the subscriptions.
+    pub(crate) keys: Versioned<Vec<LatestByKey>>,
     handler_watch: Arc<OnceLock<Arc<dyn HandlerWatch>>>,
 }
 
@@ -156,7 +156,7 @@ impl Topic {
             members,
             open_guards,
             fast_handlers: Mutex::default(),
-            has_keys: AtomicBool::new(false),
+            keys: Versioned::default(),
             handler_watch: Arc::default(),
         }))
     }
@@ -244,26 +244,6 @@ impl Topic {
                 Err(TopicError::Key { topic: self.name.clone(), carries: self.schema })
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Whether a subscription by key has joined.
-    #[inline]
-    pub(crate) fn has_keys(&self) -> bool {
-        self.has_keys.load(Ordering::Relaxed)
-    }
-
-    /// Refuses an encoded message whose key is too long for a present subscription.
-    #[cold]
-    pub(crate) fn check_keys(&self, message: &[u8]) -> Result<(), Refusal> {
-        let members = lock(&self.members);
-        let mut keys = members.subscribers.iter().filter_map(|reader| reader.policy.by_key());
-        match keys.find_map(|key| Some((key, key.too_long(message)?))) {
-            None => Ok(()),
-            Some((key, found)) => {
-                let field = key.field(&self.schema).unwrap_or_default();
-                Err(Refusal::KeyTooLong { field, found })
-            }
         }
     }
 
@@ -394,7 +374,9 @@ impl Topic {
         };
         edges.into_iter().for_each(|edge| subscriber.send_edge(edge));
         members.keeping += usize::from(policy.keeps());
-        self.has_keys.fetch_or(policy.by_key().is_some(), Ordering::Relaxed);
+        if let Some(key) = policy.by_key() {
+            self.keys.change(|keys| keys.push(key));
+        }
         insert(&mut members.subscribers, subscriber.clone());
         let fills = policy.is_gating() && options.start == Start::OldestRetained;
         let filled = if fills { members.publishers.clone() } else { Vec::new() };
@@ -424,6 +406,12 @@ impl Topic {
         let mut members = lock(&self.members);
         if remove(&mut members.subscribers, subscriber) {
             members.keeping -= usize::from(subscriber.policy.keeps());
+            if let Some(key) = subscriber.policy.by_key() {
+                self.keys.change(|keys| {
+                    let place = keys.iter().position(|it| *it == key);
+                    place.map(|place| keys.swap_remove(place))
+                });
+            }
         }
     }
 

@@ -113,18 +113,38 @@ impl Writer {
     // takes as long as the encoding.
     #[inline]
     pub(crate) fn encode<M: Message>(&mut self, message: &M) -> Result<usize, Refusal> {
-        let length = encoded_len(message).map_err(Refusal::TooLong)?;
-        self.check_length(length).map_err(Refusal::TooLong)?;
+        let length = self.length_of(message)?;
         self.grow_encoded(length);
+        if self.keys_version != self.topic.keys.version() {
+            self.update_keys();
+        }
         let room = &mut self.encoded[..length.div_ceil(size_of::<u64>())];
         if let Some(last) = room.last_mut() {
             *last = 0;
         }
         let bytes = &mut room.as_mut_bytes()[..length];
         encode_exact(message, bytes);
-        if self.topic.has_keys() {
-            self.topic.check_keys(bytes)?;
+        let too_long = self.keys.iter().find_map(|key| Some((key, key.too_long(bytes)?)));
+        match too_long {
+            None => Ok(length),
+            Some((key, found)) => {
+                let field = key.field(self.topic.schema()).unwrap_or_default();
+                Err(Refusal::KeyTooLong { field, found })
+            }
         }
+    }
+
+    #[cold]
+    fn update_keys(&mut self) {
+        let keys = self.topic.keys.lock();
+        self.keys.clone_from(&keys);
+        self.keys_version = self.topic.keys.version();
+    }
+
+    /// Returns the length of a message that is not fixed. Refuses one that is too long.
+    pub(crate) fn length_of<M: Message>(&self, message: &M) -> Result<usize, Refusal> {
+        let length = encoded_len(message).map_err(Refusal::TooLong)?;
+        self.check_length(length).map_err(Refusal::TooLong)?;
         Ok(length)
     }
 

@@ -26,7 +26,7 @@ use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudge
 use super::topic::Topic;
 use super::topic::fast_handler::Handled;
 use super::trace::{Area, TraceArea, TracedMessage};
-use super::values::{Refusal, TopicError};
+use super::values::{LatestByKey, Refusal, TopicError};
 use crate::counters::{Line, PublisherValue};
 
 /// The only writer of its ring. Dropping it ends the publisher; its messages are still delivered.
@@ -42,6 +42,9 @@ pub(crate) struct Writer {
     /// The encoded message that is pushed now; only for messages that are not fixed. Not words,
     /// because bodies begin at multiples of 8 bytes.
     encoded: Vec<u64>,
+    /// A copy of the topic's keys, with its version.
+    keys: Vec<LatestByKey>,
+    keys_version: usize,
     /// The fast handlers and the producer; only for a topic with fast handlers.
     handled: Option<Box<Handled>>,
     pub(crate) line: Arc<Line<PublisherValue>>,
@@ -91,6 +94,8 @@ impl Writer {
             arena,
             note_at: 0,
             encoded: Vec::new(),
+            keys: Vec::new(),
+            keys_version: 0,
             producer,
             handled,
             line,

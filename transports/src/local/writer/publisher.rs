@@ -142,7 +142,7 @@ impl<M: Message> Publisher<M> {
     }
 
     /// Checks that there is room for the message, so that its emit finds it. Fast handlers do not
-    /// run.
+    /// run, and keys are not checked.
     ///
     /// # Errors
     /// If a gating subscription needs the whole ring, or the message is too long.
@@ -151,8 +151,7 @@ impl<M: Message> Publisher<M> {
         if M::IS_FIXED {
             return self.writer.try_claim(size_of::<M>());
         }
-        let length = self.writer.encode(message)?;
-        self.writer.try_claim(length)
+        self.writer.try_claim(self.writer.length_of(message)?)
     }
 
     /// Emits the message if there is room, and returns whether it did. Is pending only if the task
