@@ -17,6 +17,7 @@ const UNIX: &str = "link over a Unix socket";
 const EMIT: &str = "emit to receive";
 const FAST: &str = "link, high throughput";
 const RAW: &str = "raw 64 KiB";
+const IN_PLACE: &str = "reserve to recv_view";
 const LOW: &str = "link, low latency";
 const RAW_TRIP: &str = "raw socket";
 
@@ -35,6 +36,11 @@ struct Over {
 pub(super) fn unix(options: &Options, cores: &Cores) -> Vec<Contest> {
     let over = Over { sockets: SocketKind::Unix, table: "link", row: UNIX, emit: 0.65, link: 0.85 };
     let mut contests = over.contests(options, cores);
+    for runtime in Runtime::all() {
+        let wire = Wire { sockets: SocketKind::Unix, runtime, cores: cores.clone() };
+        contests.extend([64 << 10, 1 << 20].map(|size| lists(options, &wire, size)));
+    }
+    contests.push(beside(options, cores));
     let title = "peak memory of an end of a link on tokio: link, buffers and task";
     contests.push(Contest {
         counts: true,
@@ -54,6 +60,43 @@ pub(super) fn tcp(options: &Options, cores: &Cores) -> Vec<Contest> {
 pub(super) fn tls(options: &Options, cores: &Cores) -> Vec<Contest> {
     let (sockets, row) = (SocketKind::Tls, "link over TLS");
     Over { sockets, table: "tls", row, emit: 0.6, link: 0.8 }.contests(options, cores)
+}
+
+/// Measures lists of bytes from one service to another.
+fn lists(options: &Options, wire: &Wire, size: usize) -> Contest {
+    let (between, place) = (Between::Socket(wire.sockets), Place::On(wire.runtime));
+    let executor = wire.runtime.name();
+    let title = format!("a list of {size} bytes over a Unix socket on {executor}");
+    let messages = (256 << 20) / size;
+    Contest {
+        timed: "from the first message to the answer to the last one",
+        operations: options.operations(messages, messages / 32),
+        columns: vec![
+            two_processes(IN_PLACE, Pair::InPlace(size), between, place, &wire.cores),
+            raw(RAW, size, wire.clone()),
+        ],
+        pairs: vec![goals::Pair::new(IN_PLACE, RAW).at_least(0.85)],
+        ..Contest::new("link", "a list of bytes over a Unix socket", title)
+            .at(format!("list-{size}-{executor}"))
+    }
+}
+
+/// Measures trips while long messages use the same link.
+fn beside(options: &Options, cores: &Cores) -> Contest {
+    const ALONE: &str = "alone";
+    const BESIDE: &str = "beside 64 MiB";
+    let trips = |name, size| {
+        let (between, place) = (Between::Socket(SocketKind::Unix), Place::On(Runtime::Tokio));
+        two_processes(name, Pair::SlowTrip(size), between, place, cores)
+    };
+    let title = "48 bytes to another process and back, p99, beside messages of 64 MiB on the link";
+    Contest {
+        timed: "each trip; the figure of a round is the 99th percentile",
+        operations: options.operations(2_000, 200),
+        columns: vec![trips(BESIDE, (64 << 20) - 64), trips(ALONE, 0)],
+        pairs: vec![goals::Pair::new(BESIDE, ALONE).within(2.0)],
+        ..Contest::new("link", "short messages beside long ones", title).at("beside")
+    }
 }
 
 impl Over {

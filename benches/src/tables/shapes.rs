@@ -84,10 +84,12 @@ const POSTCARD: &str = "postcard, to a buffer and back";
 const LIST: &str = "Vec<u8> of 200";
 const FIXED: &str = "FixedVec<u8, 200>";
 
+const IN_PLACE: &str = "reserve, recv_view";
+const ONCE: &str = "written once";
 const IN_BYTES: &str = "postcard, tokio broadcast";
 const IN_ARC: &str = "Arc, tokio broadcast";
 
-pub(super) fn contests(options: &Options, cores: &Cores) -> [Sweep; 3] {
+pub(super) fn contests(options: &Options, cores: &Cores) -> [Sweep; 4] {
     let contest = |row, title: &str, columns, pairs| Contest {
         timed: "128 sends, 128 receives, and the ends of the polls",
         operations: options.operations(16 * BATCH, BATCH).next_multiple_of(BATCH),
@@ -108,7 +110,85 @@ pub(super) fn contests(options: &Options, cores: &Cores) -> [Sweep; 3] {
     let order = contest("an order with texts and a list", "one thread, 112 bytes", orders, pairs);
     let pairs = vec![Pair::new(LIST, FIXED).within(1.2)];
     let list = contest("a list of 200 bytes", "one thread, 200 bytes", blobs, pairs);
-    [order.at("order").into(), list.at("list").into(), to_another_core(options, cores)]
+    let pairs = vec![Pair::new(IN_PLACE, ONCE).within(1.05)];
+    let columns = vec![in_place(), written_once()];
+    let long = Contest {
+        timed: "each message, from its first byte on",
+        operations: options.operations(500, 20),
+        ..contest("a list of 1 MiB, in place", "one thread, 1 MiB", columns, pairs)
+    };
+    [
+        order.at("order").into(),
+        list.at("list").into(),
+        long.at("in-place").into(),
+        to_another_core(options, cores),
+    ]
+}
+
+/// 1 MiB.
+const LONG: usize = 1 << 20;
+
+#[message(topic = "images", max = "1025 KiB")]
+struct Image {
+    pixels: Vec<u8>,
+}
+
+/// Copies a list into its place in the ring, and looks at its ends there.
+fn in_place() -> Column {
+    let (mut sender, mut receiver) = topic::of::<Image>();
+    let mut source = vec![7; LONG];
+    Column::new(IN_PLACE, move |operations| {
+        let start = Instant::now();
+        let mut equal = 0;
+        for number in 0..operations {
+            source[0] = number as u8;
+            sender.poll(|images| {
+                let image = Image { pixels: Vec::new() };
+                let mut image = images.try_reserve(image, LONG).expect("the ring has room");
+                image.bytes_mut().copy_from_slice(black_box(&source));
+                image.send().expect("there are no fast handlers");
+            });
+            receiver.poll(|images| {
+                let Poll::Ready(next) = images.poll_next(&Context::from_waker(Waker::noop()))
+                else {
+                    return;
+                };
+                let Some(Delivery::Msg(image)) = images.view(next) else { return };
+                let pixels = black_box(image.pixels());
+                equal += usize::from([pixels[0], pixels[LONG - 1]] == [number as u8, 7]);
+            });
+        }
+        all_are_equal(IN_PLACE, (equal, operations), start)
+    })
+}
+
+/// Copies the list into one of as many buffers as the ring has room for.
+fn written_once() -> Column {
+    let (mut source, mut buffers) = (vec![7; LONG], vec![vec![0; LONG]; 8]);
+    Column::new(ONCE, move |operations| {
+        let start = Instant::now();
+        let mut equal = 0;
+        for number in 0..operations {
+            source[0] = number as u8;
+            let buffer = &mut buffers[number % 8];
+            buffer.copy_from_slice(black_box(&source));
+            let pixels = black_box(&*buffer);
+            equal += usize::from([pixels[0], pixels[LONG - 1]] == [number as u8, 7]);
+        }
+        all_are_equal(ONCE, (equal, operations), start)
+    })
+}
+
+fn all_are_equal(
+    name: &'static str,
+    (equal, operations): (usize, usize),
+    start: Instant,
+) -> Result<Round, Mismatch> {
+    let took = start.elapsed();
+    if equal == operations {
+        return Ok(Round::Total(took));
+    }
+    Err(Mismatch::new(name, format!("{equal} of {operations} are equal")))
 }
 
 /// Emits a message, and receives it with `receive`, which returns whether it is that message.
@@ -298,11 +378,6 @@ fn in_postcard() -> Column {
             let bytes = bytes.map(|bytes| &*bytes).unwrap_or_default();
             postcard::from_bytes::<Order>(bytes).is_ok_and(|decoded| decoded == order)
         });
-        let equal = equal.count();
-        let took = start.elapsed();
-        if equal != operations {
-            return Err(Mismatch::new(POSTCARD, format!("{equal} of {operations} are equal")));
-        }
-        Ok(Round::Total(took))
+        all_are_equal(POSTCARD, (equal.count(), operations), start)
     })
 }

@@ -25,6 +25,8 @@ pub(crate) struct Found {
     pub(crate) times: Times,
     /// Whether the services saw every message.
     pub(crate) right: bool,
+    /// Whether the measurement is over.
+    pub(crate) over: bool,
 }
 
 impl Task {

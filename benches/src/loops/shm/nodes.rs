@@ -14,7 +14,7 @@ use std::{env, fs, thread};
 use mycelium::execution::{Execution, WaitStrategy};
 use mycelium::{Builder, Node, Topology};
 
-use super::services::{Client, Echo, Sink, Source, long, longest, short};
+use super::services::{Basin, Client, Echo, Flooder, Sink, Source, long, longest, short};
 use crate::harness::{Column, Mismatch, Round};
 use crate::loops::executor::host::Runtime;
 use crate::loops::executor::services::{FITS, Found, Task};
@@ -31,6 +31,9 @@ const TOPOLOGY: &str = "bench.toml";
 pub(crate) enum Pair {
     /// Round trips of 48 bytes.
     Trip,
+    /// The same, of which the slow ones count, beside messages of this number of bytes from the
+    /// first service's node; 0 for none.
+    SlowTrip(usize),
     /// 56 bytes one way.
     Flow,
     /// A list of this number of bytes one way.
@@ -44,6 +47,7 @@ impl Pair {
     fn names(self) -> [&'static str; 3] {
         match self {
             Pair::Trip => ["Client", "Echo", "pongs"],
+            Pair::SlowTrip(_) => ["Client", "Echo", "pongs"],
             Pair::Flow => ["Source", "Sink", "tallies"],
             Pair::Bytes(_) => ["Filler", "Drain", "tallies"],
             Pair::InPlace(_) => ["Writer", "Drain", "tallies"],
@@ -68,7 +72,12 @@ impl Pair {
             Between::Memory => "transport = \"shm\"\n".to_owned(),
             Between::Socket(_) => {
                 let kind = if tcp { "" } else { "transport = \"unix\"\n" };
-                format!("{kind}preset = \"high-throughput\"\n[topic.samples]\ncapacity = 16384\n")
+                match self {
+                    Pair::SlowTrip(_) => kind.to_owned(),
+                    _ => format!(
+                        "{kind}preset = \"high-throughput\"\n[topic.samples]\ncapacity = 16384\n"
+                    ),
+                }
             }
         };
         let arena = match self {
@@ -78,9 +87,13 @@ impl Pair {
             }
             _ => String::new(),
         };
+        let [and_here, and_there] = match self {
+            Pair::SlowTrip(1..) => [", \"Flooder\"", ", \"Basin\""],
+            _ => ["", ""],
+        };
         let mut text = format!(
-            "[node.here]\n{at_here}services = [\"{here}\"]\nmemory = \"1 GiB\"\n\
-             [node.there]\n{at_there}services = [\"{there}\"]\nmemory = \"1 GiB\"\n\
+            "[node.here]\n{at_here}services = [\"{here}\"{and_here}]\nmemory = \"1 GiB\"\n\
+             [node.there]\n{at_there}services = [\"{there}\"{and_there}]\nmemory = \"1 GiB\"\n\
              {arena}{policy}[link.default]\nretry = \"1ms\"\nmax_retry = \"5ms\"\n{more}"
         );
         if tcp {
@@ -95,7 +108,14 @@ impl Pair {
     fn add(self, builder: Builder, task: &Arc<Task>) -> Builder {
         let task = task.clone();
         match self {
-            Pair::Trip => builder.service(move || Client(task.clone())).service(|| Echo),
+            Pair::Trip | Pair::SlowTrip(0) => {
+                builder.service(move || Client(task.clone())).service(|| Echo)
+            }
+            Pair::SlowTrip(size) => {
+                let other = task.clone();
+                let builder = builder.service(move || Client(task.clone())).service(|| Echo);
+                builder.service(move || Flooder(other.clone(), size)).service(|| Basin)
+            }
             Pair::Flow => builder.service(move || Source(task.clone())).service(|| Sink),
             Pair::Bytes(size) | Pair::InPlace(size) => {
                 macro_rules! add {
@@ -120,14 +140,21 @@ impl Pair {
 
     /// Returns the line that names the pair to the other process.
     fn line(self) -> String {
-        let size = if let Pair::Bytes(size) | Pair::InPlace(size) = self { size } else { 0 };
-        format!("{} {size}", self.names()[0])
+        let (kind, size) = match self {
+            Pair::Bytes(size) | Pair::InPlace(size) => ("", size),
+            Pair::SlowTrip(size) => ("Slow", size),
+            Pair::Trip | Pair::Flow => ("", 0),
+        };
+        format!("{kind}{} {size}", self.names()[0])
     }
 
     /// Returns the pair with this line.
     fn of(line: &str) -> Pair {
         let (name, size) = line.split_once(' ').expect("a name and a size");
         let size = size.parse().expect("a size");
+        if name == "SlowClient" {
+            return Pair::SlowTrip(size);
+        }
         let mut pairs =
             [Pair::Trip, Pair::Flow, Pair::Bytes(size), Pair::InPlace(size)].into_iter();
         pairs.find(|pair| pair.names()[0] == name).expect("a name of a service")
@@ -138,6 +165,7 @@ impl Pair {
         match self {
             _ if !right => Err(Mismatch::new(name, "a message was lost or changed")),
             Pair::Trip => Ok(Round::Each(times)),
+            Pair::SlowTrip(_) => Ok(Round::Slow(times)),
             Pair::Flow | Pair::Bytes(_) | Pair::InPlace(_) => Ok(Round::Total(took)),
         }
     }

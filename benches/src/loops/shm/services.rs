@@ -101,7 +101,7 @@ impl Client {
             }
             before = now;
         }
-        self.0.note(|found| (found.times, found.right) = (times, right));
+        self.0.note(|found| (found.times, found.right, found.over) = (times, right, true));
         Ok(())
     }
 }
@@ -118,6 +118,38 @@ impl Echo {
                 ctx.emit(Pong { words: ping.words }).await?;
             }
         }
+        Ok(())
+    }
+}
+
+/// A long message that uses the link of others.
+#[message(topic = "floods", max = "64 MiB")]
+pub(super) struct Flood {
+    bytes: Vec<u8>,
+}
+
+/// Emits long messages until the measurement of others is over.
+pub(super) struct Flooder(pub(super) Arc<Task>, pub(super) usize);
+
+#[mycelium::service(emits(Flood))]
+impl Flooder {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let flood = Flood { bytes: vec![7; self.1] };
+        while !self.0.found().over {
+            ctx.emit_ref(&flood).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes long messages.
+pub(super) struct Basin;
+
+#[mycelium::service(reads(Flood))]
+impl Basin {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut floods = ctx.subscribe::<Flood>()?;
+        while floods.recv_view().await.is_some() {}
         Ok(())
     }
 }
