@@ -72,11 +72,11 @@ impl Pair {
             Between::Memory => "transport = \"shm\"\n".to_owned(),
             Between::Socket(_) => {
                 let kind = if tcp { "" } else { "transport = \"unix\"\n" };
+                let fast = "preset = \"high-throughput\"\n";
                 match self {
-                    Pair::SlowTrip(_) => kind.to_owned(),
-                    _ => format!(
-                        "{kind}preset = \"high-throughput\"\n[topic.samples]\ncapacity = 16384\n"
-                    ),
+                    Pair::Trip | Pair::SlowTrip(_) => kind.to_owned(),
+                    Pair::Flow => format!("{kind}{fast}[topic.samples]\ncapacity = 16384\n"),
+                    Pair::Bytes(_) | Pair::InPlace(_) => format!("{kind}{fast}"),
                 }
             }
         };
