@@ -6,11 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use mycelium_core::Message;
-use mycelium_core::message::Tail;
 use mycelium_transports::local::{EmitError, Publisher, Refusal};
 
 use super::Waits;
-use super::reserve::Reserve;
 use crate::error::{PublisherError, ShuttingDown};
 
 /// A named port of a service for emits: [`Context::on`](crate::Context::on). The methods with the
@@ -51,18 +49,6 @@ impl<'c, M: Message> Emitter<'c, M> {
     #[inline]
     pub fn emit_ref(self, message: &'c M) -> EmitRef<'c, M> {
         Emit { emitter: self, message }
-    }
-
-    /// Reserves room for a message whose last list is written in place, as
-    /// [`Context::reserve`](crate::Context::reserve) does.
-    ///
-    /// # Errors
-    /// Same as [`Context::reserve`](crate::Context::reserve).
-    pub fn reserve(self, message: M, len: usize) -> Reserve<'c, M>
-    where
-        M: Tail,
-    {
-        Reserve::new(self, message, len)
     }
 
     /// Publishes a message, but never waits, as [`Context::try_emit`](crate::Context::try_emit).

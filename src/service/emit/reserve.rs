@@ -23,12 +23,19 @@ pub struct Reserve<'c, M: Tail> {
     ends_at: Option<Duration>,
 }
 
-impl<'c, M: Tail> Reserve<'c, M> {
-    pub(super) fn new(emitter: Emitter<'c, M>, mut message: M, len: usize) -> Reserve<'c, M> {
+impl<'c, M: Tail> Emitter<'c, M> {
+    /// Reserves room for a message whose last list is written in place, as
+    /// [`Context::reserve`](crate::Context::reserve) does.
+    ///
+    /// # Errors
+    /// Same as [`Context::reserve`](crate::Context::reserve).
+    pub fn reserve(self, mut message: M, len: usize) -> Reserve<'c, M> {
         message.clear();
-        Reserve { wait: Some((emitter, message)), len, within: None, ends_at: None }
+        Reserve { wait: Some((self, message)), len, within: None, ends_at: None }
     }
+}
 
+impl<'c, M: Tail> Reserve<'c, M> {
     /// Limits the wait for room, as [`Emit::within`](crate::emit::Emit::within) does.
     pub fn within(self, duration: Duration) -> Reserve<'c, M> {
         Reserve { within: Some(duration), ..self }

@@ -245,7 +245,17 @@ fn number_ends(bytes: &mut [u8], number: usize) {
 macro_rules! lists {
     ($($module:ident: $max:literal;)+) => {$(
         pub(super) mod $module {
-            use super::*;
+            use std::pin::pin;
+            use std::sync::Arc;
+            use std::time::Instant;
+
+            use futures_util::future::{Either, select};
+            use mycelium::{Context, Delivery, Result};
+            use mycelium_core::message;
+
+            use crate::loops::executor::services::{Found, Task};
+            use crate::loops::shm::services::{AGAIN, FIRST, MOVES, number_ends};
+            use crate::sample::{Item, Tally};
 
             /// A list of bytes. Its first and its last eight are its number; an empty one requests
             /// the tally.
