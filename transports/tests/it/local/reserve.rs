@@ -15,6 +15,8 @@ use mycelium_transports::local::{
 };
 use proptest::prelude::*;
 
+use super::cases;
+
 #[message(topic = "images", max = "64 KiB")]
 #[derive(Debug, PartialEq)]
 struct Image {
@@ -77,7 +79,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let len = || prop_oneof![0..40_usize, 0..8_000_usize];
+    let len = || prop_oneof![0..40_usize, 0..if cfg!(miri) { 400 } else { 8_000_usize }];
     prop_oneof![
         len().prop_map(Step::Emit),
         (len(), len()).prop_map(|(one, other)| Step::Send(one.max(other), one.min(other))),
@@ -90,7 +92,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
+    #![proptest_config(cases(2))]
 
     /// A gating reader gets what was sent, and nothing that was only reserved; an observer that
     /// comes and goes gets nothing else. The list is in place while there is no observer.
@@ -164,8 +166,8 @@ fn no_reader_sees_what_is_not_sent() {
     let topic = topic(64);
     let mut reader = topic.subscribe::<Image>("reader", Policy::Block).unwrap();
     let mut publisher = topic.publisher::<Image>("publisher", 1).unwrap();
-    let count = if cfg!(miri) { 60 } else { 20_000 };
-    let len = |number: u32| 40 + number as usize * 97 % 4_000;
+    let count = if cfg!(miri) { 30 } else { 20_000 };
+    let len = |number: u32| 40 + number as usize * 97 % if cfg!(miri) { 300 } else { 4_000 };
     thread::scope(|scope| {
         scope.spawn(move || {
             let task = &mut Context::from_waker(Waker::noop());
