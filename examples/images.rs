@@ -3,7 +3,6 @@
 #![allow(clippy::print_stdout, reason = "this is a command-line program")]
 
 use std::process::Command;
-use std::time::Instant;
 
 use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
@@ -48,7 +47,7 @@ struct Viewer;
 impl Viewer {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut images = ctx.subscribe::<Image>()?;
-        let (mut start, mut bytes, mut sum) = (Instant::now(), 0, 0);
+        let (mut start, mut bytes, mut sum) = (ctx.now(), 0, 0);
         while let Some(delivery) = images.recv_view().await {
             // The camera waits for this subscription, so there are no gaps.
             let Delivery::Msg(image) = delivery else { continue };
@@ -57,11 +56,11 @@ impl Viewer {
                 sum += row.iter().map(|pixel| u64::from(*pixel)).sum::<u64>();
             }
             match image.number() {
-                0 => start = Instant::now(),
+                0 => start = ctx.now(),
                 _ => bytes += image.pixels().len(),
             }
             if image.number() == COUNT - 1 {
-                let seconds = start.elapsed().as_secs_f64();
+                let seconds = (ctx.now() - start).as_secs_f64();
                 let (rate, gib) = (f64::from(COUNT - 1) / seconds, bytes as f64 / (1 << 30) as f64);
                 println!("{COUNT} images of 1 MiB: {rate:.0} a second, {:.1} GiB/s", gib / seconds);
                 println!("the sum of all pixels is {sum}");

@@ -134,8 +134,8 @@ impl<S: Service> Context<S> {
     /// for (`block`, `reject`, `drop-newest`) and cannot be evicted; `mycelium check` prints it.
     /// Otherwise it is in a buffer that is used again, and is copied when it is sent.
     ///
-    /// If the future or the reservation is dropped, nothing is sent; a reservation that is
-    /// forgotten blocks nobody. Other emits of the service wait until the reservation is gone.
+    /// If the future or the reservation is dropped, nothing is sent. Other emits of the service wait
+    /// until the reservation is gone.
     ///
     /// # Errors
     /// The same as [`emit`](Context::emit), with the message, whose list is empty then.

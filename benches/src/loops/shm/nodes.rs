@@ -131,7 +131,7 @@ impl Pair {
                 }
                 match size >> 10 {
                     ..=64 => add!(short),
-                    ..=1024 => add!(long),
+                    65..=1024 => add!(long),
                     _ => add!(longest),
                 }
             }

@@ -73,7 +73,6 @@ enum Step {
     Emit(usize),
     Send(usize, usize),
     Drop(usize),
-    Forget(usize),
     Observe(bool),
     Read,
 }
@@ -84,7 +83,6 @@ fn step() -> impl Strategy<Value = Step> {
         len().prop_map(Step::Emit),
         (len(), len()).prop_map(|(one, other)| Step::Send(one.max(other), one.min(other))),
         len().prop_map(Step::Drop),
-        len().prop_map(Step::Forget),
         any::<bool>().prop_map(Step::Observe),
         Just(Step::Read),
         Just(Step::Read),
@@ -121,12 +119,9 @@ proptest! {
                         sent.push(part);
                     }
                 }
-                Step::Drop(len) | Step::Forget(len) => {
+                Step::Drop(len) => {
                     if let Ok(mut place) = publisher.try_reserve(head(number), len) {
                         place.items_mut().fill(u16::MAX);
-                        if matches!(step, Step::Forget(_)) {
-                            std::mem::forget(place);
-                        }
                     }
                 }
                 Step::Observe(true) => {
