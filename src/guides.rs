@@ -9,6 +9,10 @@ pub struct ActorsGuide;
 #[doc = include_str!("../docs/choosing.md")]
 pub struct Choosing;
 
+#[cfg(feature = "serde")]
+#[doc = include_str!("../docs/coming-from.md")]
+pub struct ComingFrom;
+
 #[doc = include_str!("../docs/embedding.md")]
 pub struct Embedding;
 

@@ -243,6 +243,7 @@ codes! {
     354 FIELD_CONTENT "a text or list in a message is invalid"
     355 MESSAGE_TOO_LONG "a message is longer than its `max`"
     356 KEY_TOO_LONG "the key of a message is too long"
+    357 MESSAGE_SERIALIZE "serde cannot encode a message"
     // Counters of processes.
     360 NO_PROCESS "no process has the number"
     361 COUNTERS_OF_OTHERS "the counters of another user cannot be read"

@@ -34,6 +34,15 @@ pub struct FieldDescriptor {
     pub ty: FieldType,
 }
 
+impl FieldDescriptor {
+    /// Returns the type and the schema of a value in postcard, if the field is a list of bytes that
+    /// holds one: its name then begins with `postcard` and a space, which no name in Rust has.
+    #[must_use]
+    pub fn postcard(&self) -> Option<&'static str> {
+        self.name.strip_prefix("postcard ")
+    }
+}
+
 /// What the bytes of a field mean. Numbers are little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -71,18 +71,31 @@ pub enum DecodeError {
     Invalid(#[from] Invalid),
 }
 
-/// The encoded message is too long.
+/// Why a message cannot be encoded.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
-#[error(
-    "message `{message}` has {found} bytes, but may have {most}: write `max` in its #[message]"
-)]
-pub struct EncodeError {
-    /// The message.
-    pub message: &'static str,
-    /// The most bytes that it may have.
-    pub most: usize,
-    /// How many bytes it has.
-    pub found: usize,
+pub enum EncodeError {
+    /// The encoded message is too long.
+    #[error(
+        "message `{message}` has {found} bytes, but may have {most}: write `max` in its #[message]"
+    )]
+    TooLong {
+        /// The message.
+        message: &'static str,
+        /// The most bytes that it may have.
+        most: usize,
+        /// How many bytes it has.
+        found: usize,
+    },
+    /// The `Serialize` of the message returns an error, has a list of unknown length, or does not
+    /// write the same bytes twice.
+    #[error(
+        "message `{message}` cannot be encoded: its `Serialize` fails, or has a list of unknown \
+         length"
+    )]
+    Serialize {
+        /// The message.
+        message: &'static str,
+    },
 }
 
 /// Which field is invalid, and why.
@@ -146,6 +159,12 @@ pub enum InvalidReason {
     /// A key of a map is not greater than the one before it.
     #[error("the keys are not in rising order, or one is there twice")]
     Order,
+    /// The bytes are not a value of its type in postcard.
+    #[error("invalid postcard: {problem}")]
+    Postcard {
+        /// What is wrong with them.
+        problem: &'static str,
+    },
 }
 
 debug_as_display!(DecodeError, EncodeError, Invalid, InvalidReason);

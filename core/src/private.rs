@@ -13,8 +13,27 @@ use crate::{
 };
 
 pub use crate::message::{
-    Bodies, Checked, Encoder, Form, IsFixed, Place, encode_fixed, most_aligned, places,
+    Bodies, Checked, Decoded, Encoder, Form, IsFixed, Place, encode_fixed, most_aligned, places,
 };
+
+/// Expands to the impls of a message of serde's.
+#[doc(hidden)]
+#[macro_export]
+#[cfg(feature = "serde")]
+macro_rules! __with_serde {
+    ($($impls:tt)*) => { $($impls)* };
+}
+
+#[doc(hidden)]
+#[macro_export]
+#[cfg(not(feature = "serde"))]
+macro_rules! __with_serde {
+    ($($impls:tt)*) => {
+        ::core::compile_error!(
+            "`codec = \"postcard\"` needs the feature `serde` of `mycelium` or `mycelium-core`"
+        );
+    };
+}
 
 /// Clones a field.
 #[inline(always)]

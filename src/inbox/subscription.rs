@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
+use mycelium_core::message::Form;
 use mycelium_core::{Message, TraceContext};
 use mycelium_transports::local::{self, Delivery, Finisher, Policy, TryRecv, Undelivered};
 
@@ -202,7 +203,8 @@ impl<M: Message> Subscription<M> {
     /// Waits as [`recv`](Subscription::recv) does, but decodes nothing: the message is read in
     /// place, so this allocates nothing. For a message of one size the result derefs to the
     /// message; any other has a view with a method for each field. The view borrows the
-    /// subscription until the next receive.
+    /// subscription until the next receive. A message that serde decodes is decoded nevertheless,
+    /// and there as itself.
     ///
     /// The message is checked before this returns, so reading it never fails. Invalid bytes are a
     /// gap.
@@ -233,7 +235,7 @@ impl<M: Message> Subscription<M> {
     ///     }
     /// }
     /// ```
-    pub async fn recv_view(&mut self) -> Option<Delivery<M::View<'_>>> {
+    pub async fn recv_view(&mut self) -> Option<Delivery<<M::Form as Form>::Lent<'_, M>>> {
         let next = std::future::poll_fn(|context| {
             self.apply_failure();
             match &mut self.subscription {

@@ -49,6 +49,8 @@ mod service;
 /// | `max = "256 KiB"` | the most bytes of an encoded message that is not fixed: 64 KiB if nothing is said, 64 MiB at most. A longer one is refused when it is emitted |
 /// | `reply = Price` | the message is a request, and `Price` is the message that answers it |
 /// | `id = 7` | a number from 1 to 65534, which frames and tools show. No other message of the system may have it. It may be left out: nodes know a message by its topic and its layout, and a listener for clients of the original system has its numbers in the topology |
+/// | `codec = "postcard"` | serde encodes the struct or enum, see below |
+/// | `schema = 1` | the schema of a type that serde encodes, as a number that is raised with each change |
 /// | `pad` | the macro adds the padding of a fixed struct as fields, see below |
 ///
 /// # Types of fields
@@ -77,6 +79,24 @@ mod service;
 /// encoding. It is also `Copy`. The macro adds `#[repr(C)]`, `Clone`, and `Copy` if all fields have
 /// it; write other derives below it. Those of serde need the feature `serde` for `FixedStr`,
 /// `FixedVec` and `U256`.
+///
+/// # Types of serde
+///
+/// With `codec = "postcard"` (feature `serde`) the fields may be any types with `Serialize` and
+/// `Deserialize`, such as those of other crates and `HashMap`:
+///
+/// ```ignore
+/// #[message(topic = "quotes", codec = "postcard", schema = 3)]
+/// #[derive(Serialize, Deserialize)]
+/// struct Quote(other_crate::Quote);
+/// ```
+///
+/// Two sides must agree on the type. Derive `postcard_schema::Schema` too, and leave out `schema`:
+/// then a different type has a different digest, and tools print the values. Otherwise raise the
+/// number with each change. The message is decoded when it is received, which allocates as its
+/// `Deserialize` does; a view has no methods for its fields. What needs the bytes to say their own
+/// type cannot be decoded: untagged and internally tagged enums, `flatten`, `skip_serializing_if`.
+/// `Clone` is added. Needs `std`, because a panic of `Deserialize` is caught.
 ///
 /// # Padding
 ///

@@ -13,6 +13,7 @@ use syn::{Error, Fields, Ident, Item, ItemStruct, Path, Result, Type};
 
 mod arguments;
 mod checks;
+mod codec;
 mod derives;
 mod enums;
 mod pad;
@@ -35,12 +36,25 @@ pub(crate) fn expand_or_explain(root: Path, attr: TokenStream, item: TokenStream
 pub(crate) fn expand(root: Path, attr: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let shown = source(&attr);
     let arguments = MessageArguments::parse(attr)?;
-    match syn::parse2(item)? {
+    let item = syn::parse2(item)?;
+    if arguments.has_codec {
+        let parts = match &item {
+            Item::Struct(item) => (&item.ident, &item.generics, &item.attrs[..]),
+            Item::Enum(item) => (&item.ident, &item.generics, &item.attrs[..]),
+            _ => return Err(Error::new_spanned(item, NOT_A_TYPE)),
+        };
+        let request = request::request(&root, &arguments, parts.0, expand)?;
+        let (derives, impls) = codec::expand_decoded(&root, &arguments, parts, &request)?;
+        return Ok(quote!(#derives #item #impls));
+    }
+    match item {
         Item::Struct(item) => expand_struct(&root, &arguments, &shown, item),
         Item::Enum(item) => enums::expand_enum(&root, &arguments, &item),
-        other => Err(Error::new_spanned(other, "#[message] goes on a struct or an enum")),
+        other => Err(Error::new_spanned(other, NOT_A_TYPE)),
     }
 }
+
+const NOT_A_TYPE: &str = "#[message] goes on a struct or an enum";
 
 /// Expands a struct. `shown` has the arguments as the user wrote them.
 fn expand_struct(
@@ -174,34 +188,7 @@ fn struct_impls(
         };
     };
     let hides = arguments.hides();
-    let max = match (&arguments.carries, arguments.max) {
-        (Some(carried), _) => quote!(<#carried as #root::Message>::MAX + 64),
-        (None, max) => {
-            let max = max.unwrap_or(64 << 10);
-            quote!(#max)
-        }
-    };
-    let message = arguments.topic.as_ref().map(|topic| {
-        let id = match &arguments.id {
-            Some(id) => quote!(#id),
-            None => quote!(#root::message::NO_ID),
-        };
-        quote! {
-            #hides
-            impl #root::Message for #name {
-                const ID: u16 = #id;
-                const TOPIC: &'static str = #topic;
-                const DESCRIPTOR: &'static #root::Descriptor = &__MYCELIUM_DESCRIPTOR;
-                const DIGEST: #root::Digest = #root::Digest::of(&__MYCELIUM_DESCRIPTOR);
-                const MAX: usize = if <Self as #root::Field>::IS_FIXED {
-                    ::core::mem::size_of::<#name>()
-                } else {
-                    #max
-                };
-                type Words = [usize; #root::__private::words_of::<#name>()];
-            }
-        }
-    });
+    let message = arguments.message_impl(root, name);
     let count = idents.len();
     let indices = 0..count;
     let places: Vec<_> = (0..count).map(|index| quote!(__PLACES.0[#index])).collect();
@@ -209,6 +196,38 @@ fn struct_impls(
     let kept: Vec<_> = (0..count).filter(|index| !is_pad[*index]).collect();
     let (kept_idents, kept_places): (Vec<_>, Vec<_>) =
         kept.iter().map(|index| (idents[*index], &places[*index])).unzip();
+    // What carries a message of serde's decodes it once.
+    let decode = arguments.carries.as_ref().map(|_| {
+        let pads = (0..count).filter(|index| is_pad[*index]).map(|index| idents[index]);
+        let (as_fields, texts): (Vec<_>, Vec<_>) =
+            kept.iter().map(|index| (&as_fields[*index], &texts[*index])).unzip();
+        quote! {
+            fn decode(
+                at: usize,
+                message: &mut #root::__private::Bodies<'_>,
+            ) -> ::core::result::Result<Self, #root::Invalid> {
+                if !<Self as #root::Field>::DECODES {
+                    <Self as #root::Field>::check(at, message)?;
+                    // SAFETY: checked.
+                    return ::core::result::Result::Ok(unsafe {
+                        <Self as #root::Field>::read(message.seen(), at)
+                    });
+                }
+                let mut end = at;
+                #(
+                    message.check_zeros(end, at + #kept_places)?;
+                    end = at + #kept_places + #as_fields::SIZE;
+                    let #kept_idents = #as_fields::decode(at + #kept_places, message)
+                        .map_err(|invalid| invalid.within(#text, #texts))?;
+                )*
+                message.check_zeros(end, at + <Self as #root::Field>::SIZE)?;
+                ::core::result::Result::Ok(Self {
+                    #(#kept_idents,)*
+                    #(#pads: #root::__private::Pad::ZERO,)*
+                })
+            }
+        }
+    });
     let view = view::name_of(name);
     let tail = arguments.topic.as_ref().and_then(|_| {
         let (last, ident, place) = (types.last()?, idents.last()?, places.last()?);
@@ -254,6 +273,7 @@ fn struct_impls(
                 const SIZE: usize = __PLACES.1.next_multiple_of(Self::ALIGN);
                 const ALIGN: usize = #root::__private::most_aligned(&__PARTS);
                 const HAS_UNUSED: bool = false #(|| #as_fields::HAS_UNUSED)*;
+                const DECODES: bool = false #(|| #as_fields::DECODES)*;
                 type Form = #root::__private::IsFixed<{
                     true #(&& #as_fields::IS_FIXED)*
                 }>;
@@ -298,6 +318,8 @@ fn struct_impls(
                     }
                     message.check_zeros(end, at + Self::SIZE)
                 }
+
+                #decode
 
                 #[inline]
                 unsafe fn view<'a>(

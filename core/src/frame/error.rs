@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::error::EncodeError;
+
 /// Why bytes are not a valid frame.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -115,7 +117,7 @@ pub enum ExtensionError {
     },
 }
 
-/// Why a frame could not be written. The buffer is unchanged.
+/// Why a frame could not be written. The buffer is unchanged, but for [`WriteError::Message`].
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -141,6 +143,9 @@ pub enum WriteError {
         /// The length of the payload.
         payload: usize,
     },
+    /// The message cannot be encoded.
+    #[error(transparent)]
+    Message(#[from] EncodeError),
 }
 
 crate::debug_as_display!(FrameError, ExtensionError, WriteError);

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     envelope::Envelope,
+    error::EncodeError,
     message::{Message, bytes_of, encode_exact, encoded_len},
 };
 
@@ -92,7 +93,10 @@ fn write_whole(
     fixed_len: u16,
     payload: &[u8],
 ) -> Result<usize, WriteError> {
-    let write = |room: &mut [u8]| room.copy_from_slice(payload);
+    let write = |room: &mut [u8]| {
+        room.copy_from_slice(payload);
+        Ok(())
+    };
     write_with(buf, envelope, fragment, fixed_len, payload.len(), write)
 }
 
@@ -104,7 +108,7 @@ fn write_with(
     fragment: Option<Fragment>,
     fixed_len: u16,
     payload: usize,
-    write: impl FnOnce(&mut [u8]),
+    write: impl FnOnce(&mut [u8]) -> Result<(), EncodeError>,
 ) -> Result<usize, WriteError> {
     let needed = padded_len(head_len(envelope, fragment), payload)?;
     let available = buf.len();
@@ -113,7 +117,7 @@ fn write_with(
     let head = write_start(frame, envelope, fragment, fixed_len, payload)?;
     let room = frame.get_mut(head..).ok_or(too_small)?;
     if let Some((payload_room, padding)) = room.split_at_mut_checked(payload) {
-        write(payload_room);
+        write(payload_room)?;
         padding.fill(0);
     }
     Ok(needed)
@@ -123,7 +127,8 @@ fn write_with(
 ///
 /// # Errors
 ///
-/// [`WriteError::Space`] if the buffer is too small.
+/// [`WriteError::Space`] if the buffer is too small, [`WriteError::Message`] if the message cannot be
+/// encoded.
 #[inline]
 pub fn write_message<M: Message>(
     buf: &mut [u8],
@@ -136,8 +141,7 @@ pub fn write_message<M: Message>(
     if M::IS_FIXED {
         return write_frame(buf, &envelope, fixed_len, bytes_of(message));
     }
-    let payload =
-        encoded_len(message).map_err(|error| WriteError::TooLong { payload: error.found })?;
+    let payload = encoded_len(message)?;
     write_with(buf, &envelope, None, fixed_len, payload, |room| encode_exact(message, room))
 }
 

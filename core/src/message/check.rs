@@ -43,7 +43,9 @@ impl<'a> Bodies<'a> {
     }
 
     /// Returns the bytes as checked: whoever reads a field has checked it.
-    pub(super) fn seen(&self) -> Checked<'a> {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn seen(&self) -> Checked<'a> {
         Checked::new(self.bytes)
     }
 
@@ -131,6 +133,16 @@ impl<'a> Bodies<'a> {
         Ok((place, count))
     }
 
+    /// Returns the bytes of a list of bytes, whose part is at `at`.
+    ///
+    /// # Errors
+    /// If its body is not where it must be.
+    #[inline]
+    pub fn list(&mut self, at: usize) -> Result<&'a [u8], Invalid> {
+        let (place, len) = self.body(at, 1)?;
+        Ok(self.seen().bytes(place, len))
+    }
+
     #[cold]
     fn too_short(&self, expected: usize) -> Invalid {
         Invalid::unnamed(InvalidReason::Length { expected, found: self.bytes.len() })
@@ -163,6 +175,14 @@ impl<'a> Checked<'a> {
             bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
         };
         (number(at), number(at + 4))
+    }
+
+    /// Returns the bytes of a list of bytes, whose part is at `at`.
+    #[inline]
+    #[must_use]
+    pub fn list(self, at: usize) -> &'a [u8] {
+        let (place, len) = self.body(at);
+        self.bytes(place, len)
     }
 
     /// Returns the number of a variant.

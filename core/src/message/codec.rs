@@ -8,8 +8,8 @@ use zerocopy::IntoBytes;
 
 use super::{
     check::{Bodies, Checked},
-    encode::{ALIGNMENT, Encoder},
-    field::{Fixed, bytes_of},
+    encode::{ALIGNMENT, Encoder, UNKNOWN_END},
+    field::{Fixed, Form, bytes_of},
     types::{Message, Words},
 };
 use crate::error::{DecodeError, EncodeError};
@@ -47,7 +47,8 @@ pub fn valid_words<M: Message>(words: M::Words) -> Option<M> {
 ///
 /// # Errors
 ///
-/// [`EncodeError`] if these are more than the message may have.
+/// [`EncodeError::TooLong`] if these are more than the message may have, and
+/// [`EncodeError::Serialize`] if serde cannot encode it.
 #[inline]
 pub fn encoded_len<M: Message>(message: &M) -> Result<usize, EncodeError> {
     if M::IS_FIXED {
@@ -55,9 +56,18 @@ pub fn encoded_len<M: Message>(message: &M) -> Result<usize, EncodeError> {
     }
     let found = message.end_of_bodies(M::SIZE);
     if found > M::MAX {
-        return Err(EncodeError { message: M::DESCRIPTOR.name, most: M::MAX, found });
+        return Err(refused::<M>(found));
     }
     Ok(found)
+}
+
+#[cold]
+fn refused<M: Message>(found: usize) -> EncodeError {
+    let message = M::DESCRIPTOR.name;
+    match M::DECODES && found == UNKNOWN_END {
+        true => EncodeError::Serialize { message },
+        false => EncodeError::TooLong { message, most: M::MAX, found },
+    }
 }
 
 /// Writes the message to the start of `bytes`. Returns how many bytes it has.
@@ -72,22 +82,32 @@ pub fn encoded_len<M: Message>(message: &M) -> Result<usize, EncodeError> {
 #[inline]
 pub fn encode<M: Message>(message: &M, bytes: &mut [u8]) -> Result<usize, EncodeError> {
     let len = encoded_len(message)?;
-    encode_exact(message, &mut bytes[..len]);
+    encode_exact(message, &mut bytes[..len])?;
     Ok(len)
 }
 
 /// Writes the message to these bytes, which are as many as [`encoded_len`] says.
 ///
+/// # Errors
+///
+/// [`EncodeError::Serialize`] if serde encodes the message differently each time.
+///
 /// # Panics
 ///
 /// If there are fewer bytes.
 #[inline]
-pub fn encode_exact<M: Message>(message: &M, bytes: &mut [u8]) {
+pub fn encode_exact<M: Message>(message: &M, bytes: &mut [u8]) -> Result<(), EncodeError> {
     if M::IS_FIXED {
         bytes.copy_from_slice(bytes_of(message));
-    } else {
-        message.encode(0, &mut Encoder::new(bytes, M::SIZE));
+        return Ok(());
     }
+    let mut encoder = Encoder::new(bytes, M::SIZE);
+    message.encode(0, &mut encoder);
+    #[cfg(feature = "serde")]
+    if M::DECODES && !encoder.is_complete() {
+        return Err(refused::<M>(UNKNOWN_END));
+    }
+    Ok(())
 }
 
 /// Returns the encoded message.
@@ -116,9 +136,33 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     if !M::IS_FIXED && !bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
         return decode_unaligned(bytes);
     }
-    let message = check::<M>(bytes, if M::IS_FIXED { 1 } else { ALIGNMENT })?;
+    decode_aligned(bytes)
+}
+
+/// Checks and decodes bytes that begin at a multiple of 8, or are those of a fixed message.
+#[inline(always)]
+fn decode_aligned<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
+    let align = if M::IS_FIXED { 1 } else { ALIGNMENT };
+    if M::DECODES {
+        let mut bodies = begin::<M>(bytes, align)?;
+        let message = M::decode(0, &mut bodies)?;
+        bodies.finish()?;
+        return Ok(message);
+    }
+    let message = check::<M>(bytes, align)?;
     // SAFETY: checked.
     Ok(unsafe { M::read(message, 0) })
+}
+
+/// Checks the bytes of a message, and decodes it if there is no other way to check it.
+/// [`Form::lend`] then returns what a reader gets.
+///
+/// # Errors
+///
+/// As [`view`].
+#[inline]
+pub fn keep<M: Message>(bytes: &[u8]) -> Result<<M::Form as Form>::Kept<M>, DecodeError> {
+    M::Form::keep(|| decode(bytes), || view::<M>(bytes).map(drop))
 }
 
 /// Checks the bytes and returns what reads the message in place: `&M` for a fixed message.
@@ -139,7 +183,8 @@ pub fn view<M: Message>(bytes: &[u8]) -> Result<M::View<'_>, DecodeError> {
 /// # Safety
 ///
 /// [`view`] would accept these bytes: it has, or they were encoded in this process from a message
-/// with this digest, and begin at a multiple of 8.
+/// with this digest that does not [decode](super::Field::DECODES) to check, and begin at a multiple
+/// of 8.
 #[inline]
 pub unsafe fn view_checked<M: Message>(bytes: &[u8]) -> M::View<'_> {
     debug_assert!(view::<M>(bytes).is_ok(), "the bytes are those of a message");
@@ -197,14 +242,23 @@ fn decode_unaligned<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     let mut words = alloc::vec![0_u64; bytes.len().div_ceil(ALIGNMENT)];
     let copy = &mut words.as_mut_bytes()[..bytes.len()];
     copy.copy_from_slice(bytes);
-    let message = check::<M>(copy, ALIGNMENT)?;
-    // SAFETY: checked.
-    Ok(unsafe { M::read(message, 0) })
+    decode_aligned(copy)
 }
 
 /// Checks the bytes of a message, which begin at a multiple of `align`.
 #[inline(always)]
 fn check<M: Message>(bytes: &[u8], align: usize) -> Result<Checked<'_>, DecodeError> {
+    let mut bodies = begin::<M>(bytes, align)?;
+    M::check(0, &mut bodies)?;
+    if !M::IS_FIXED {
+        bodies.finish()?;
+    }
+    Ok(Checked::new(bytes))
+}
+
+/// Checks the number of bytes of a message and their alignment.
+#[inline(always)]
+fn begin<M: Message>(bytes: &[u8], align: usize) -> Result<Bodies<'_>, DecodeError> {
     let (message, found) = (M::DESCRIPTOR.name, bytes.len());
     if found < M::SIZE || found > M::MAX {
         let expected = if found < M::SIZE { M::SIZE } else { M::MAX };
@@ -213,10 +267,5 @@ fn check<M: Message>(bytes: &[u8], align: usize) -> Result<Checked<'_>, DecodeEr
     if !bytes.as_ptr().addr().is_multiple_of(align) {
         return Err(DecodeError::Misaligned { message, expected: align });
     }
-    let mut bodies = Bodies::new(bytes, M::SIZE, !M::IS_FIXED);
-    M::check(0, &mut bodies)?;
-    if !M::IS_FIXED {
-        bodies.finish()?;
-    }
-    Ok(Checked::new(bytes))
+    Ok(Bodies::new(bytes, M::SIZE, !M::IS_FIXED))
 }

@@ -6,6 +6,9 @@
 /// A body begins at a multiple of this number of bytes from the start of its message.
 pub(super) const ALIGNMENT: usize = 8;
 
+/// The end of the bodies of a message that serde cannot encode.
+pub(super) const UNKNOWN_END: usize = usize::MAX;
+
 /// Returns where a body of `len` bytes ends, if the bodies before it end at `end`. A body without
 /// bytes takes no place.
 #[inline]
@@ -25,6 +28,9 @@ pub struct Encoder<'a> {
     /// The end of the bodies so far. From there on nothing is written yet, but the bytes up to where
     /// the next body begins are zero.
     end: usize,
+    /// Whether a field could not be written.
+    #[cfg(feature = "serde")]
+    has_failed: bool,
 }
 
 impl<'a> Encoder<'a> {
@@ -36,7 +42,37 @@ impl<'a> Encoder<'a> {
             // A message without bodies ends with its part.
             None => bytes[..part].fill(0),
         }
-        Self { bytes, end: part }
+        Self {
+            bytes,
+            end: part,
+            #[cfg(feature = "serde")]
+            has_failed: false,
+        }
+    }
+
+    /// Returns whether each field was written, and the message has all its bytes.
+    #[cfg(feature = "serde")]
+    pub(super) fn is_complete(&self) -> bool {
+        !self.has_failed && self.end == self.bytes.len()
+    }
+
+    /// Writes a field whose body is a list of bytes: `write` gets the room that is left, and returns
+    /// how much of it it has used, or `None` if it fails.
+    #[cfg(feature = "serde")]
+    pub(super) fn list_with(&mut self, at: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
+        let place = self.end.next_multiple_of(ALIGNMENT).min(self.bytes.len());
+        let Some(len) = write(&mut self.bytes[place..]) else {
+            self.has_failed = true;
+            return;
+        };
+        if len == 0 {
+            return;
+        }
+        self.write(at, &(place as u32).to_le_bytes());
+        self.write(at + 4, &(len as u32).to_le_bytes());
+        self.end = place + len;
+        let padded = self.end.next_multiple_of(ALIGNMENT).min(self.bytes.len());
+        self.bytes[self.end..padded].fill(0);
     }
 
     /// Writes bytes of a part.

@@ -33,7 +33,8 @@ use crate::{descriptor::FieldType, error::Invalid};
     label = "not a type that a message can have",
     note = "numbers, `bool`, `char`, `String`, `Vec<T>`, `Option<T>`, `BTreeMap<K, V>`, arrays, \
             tuples, `Duration`, `IpAddr`, `FixedStr<N>` and `FixedVec<T, N>` can; a struct or enum \
-            of yours can once it has `#[message]` too"
+            of yours can once it has `#[message]` too, and with `#[message(codec = \"postcard\")]` it \
+            can have any type of serde"
 )]
 pub unsafe trait Field: Clone + 'static {
     /// What the bytes of the field mean.
@@ -42,12 +43,17 @@ pub unsafe trait Field: Clone + 'static {
     const SIZE: usize;
     /// The alignment of the field's part in bytes, the same on all hosts.
     const ALIGN: usize;
-    /// Whether the type is its own encoding: [`IsFixed<true>`](IsFixed) or `IsFixed<false>`.
+    /// Whether the type is its own encoding: [`IsFixed<true>`](IsFixed) or `IsFixed<false>`, or
+    /// [`Decoded`].
     type Form: Form;
     /// Whether the type is its own encoding.
     const IS_FIXED: bool = <Self::Form as Form>::IS_FIXED;
     /// Whether a fixed value has bytes that mean nothing, such as those behind a text.
     const HAS_UNUSED: bool = false;
+    /// Whether a value is decoded to be checked, because the code that decodes it is the user's and
+    /// may fail on any bytes. Readers then call [`decode`](Field::decode), also for bytes that were
+    /// encoded in this process.
+    const DECODES: bool = false;
     /// What reads the field in place.
     type View<'a>: Copy;
 
@@ -69,6 +75,18 @@ pub unsafe trait Field: Clone + 'static {
     /// The first error found.
     fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid>;
 
+    /// Checks and decodes the field in one pass.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Field::check).
+    #[inline]
+    fn decode(at: usize, message: &mut Bodies<'_>) -> Result<Self, Invalid> {
+        Self::check(at, message)?;
+        // SAFETY: checked.
+        Ok(unsafe { Self::read(message.seen(), at) })
+    }
+
     /// Returns what reads the field in place.
     ///
     /// # Safety
@@ -84,7 +102,7 @@ pub unsafe trait Field: Clone + 'static {
 
 /// The form of a field's type, by which the compiler selects code.
 ///
-/// There are two: [`IsFixed<true>`](IsFixed) and `IsFixed<false>`.
+/// There are three: [`IsFixed<true>`](IsFixed), `IsFixed<false>` and [`Decoded`].
 pub trait Form: sealed::Sealed {
     /// Whether the type is its own encoding.
     const IS_FIXED: bool;
@@ -94,6 +112,26 @@ pub trait Form: sealed::Sealed {
     type Part<'a, T: 'static, V: Copy + 'a>: Copy;
     /// What reads the items of a list in place: `&[T]` if they are fixed, otherwise [`Items`].
     type List<'a, T: Field>: Copy;
+    /// What a check of a message keeps for its reader: the message if it was decoded.
+    type Kept<T>;
+    /// What a reader that does not take the message gets: its view, or the message if it was
+    /// decoded.
+    type Lent<'a, T: Field>;
+
+    /// Decodes a message and keeps it, or only checks it.
+    ///
+    /// # Errors
+    /// That of the called function.
+    fn keep<T, E>(
+        decode: impl FnOnce() -> Result<T, E>,
+        check: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Self::Kept<T>, E>;
+
+    /// Returns what was kept, or else the view.
+    fn lend<'a, T: Field>(
+        kept: Option<Self::Kept<T>>,
+        view: impl FnOnce() -> Option<T::View<'a>>,
+    ) -> Option<Self::Lent<'a, T>>;
 
     /// Returns what reads a part in place; `view` makes it unless the type is fixed.
     ///
@@ -120,9 +158,68 @@ pub trait Form: sealed::Sealed {
 #[derive(Clone, Copy, Debug)]
 pub struct IsFixed<const FIXED: bool>;
 
+/// The [`Form`] of types that serde decodes: `#[message(.., codec = "postcard")]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoded;
+
 mod sealed {
     pub trait Sealed {}
     impl<const FIXED: bool> Sealed for super::IsFixed<FIXED> {}
+    impl Sealed for super::Decoded {}
+}
+
+/// Implements what forms have in common that are read in place.
+macro_rules! read_in_place {
+    () => {
+        type Kept<T> = ();
+        type Lent<'a, T: Field> = T::View<'a>;
+
+        #[inline(always)]
+        fn keep<T, E>(
+            _: impl FnOnce() -> Result<T, E>,
+            check: impl FnOnce() -> Result<(), E>,
+        ) -> Result<(), E> {
+            check()
+        }
+
+        #[inline(always)]
+        fn lend<'a, T: Field>(
+            _: Option<()>,
+            view: impl FnOnce() -> Option<T::View<'a>>,
+        ) -> Option<T::View<'a>> {
+            view()
+        }
+    };
+}
+
+/// Implements what forms have in common that are not fixed.
+macro_rules! not_fixed {
+    () => {
+        const IS_FIXED: bool = false;
+        type Choose<A, B> = B;
+        type Part<'a, T: 'static, V: Copy + 'a> = V;
+        type List<'a, T: Field> = Items<'a, T>;
+
+        #[inline(always)]
+        unsafe fn part<'a, T: Field, V: Copy + 'a>(
+            message: Checked<'a>,
+            at: usize,
+            view: impl FnOnce(Place<'a, T>) -> V,
+        ) -> V {
+            // SAFETY: this function's contract.
+            view(unsafe { Place::new(message, at) })
+        }
+
+        #[inline]
+        unsafe fn list<'a, T: Field>(
+            message: Checked<'a>,
+            at: usize,
+            count: usize,
+        ) -> Items<'a, T> {
+            // SAFETY: this function's contract.
+            unsafe { Items::new(message, at, count) }
+        }
+    };
 }
 
 impl Form for IsFixed<true> {
@@ -130,6 +227,7 @@ impl Form for IsFixed<true> {
     type Choose<A, B> = A;
     type Part<'a, T: 'static, V: Copy + 'a> = &'a T;
     type List<'a, T: Field> = &'a [T];
+    read_in_place!();
 
     #[inline(always)]
     unsafe fn part<'a, T: Field, V: Copy + 'a>(
@@ -149,25 +247,26 @@ impl Form for IsFixed<true> {
 }
 
 impl Form for IsFixed<false> {
-    const IS_FIXED: bool = false;
-    type Choose<A, B> = B;
-    type Part<'a, T: 'static, V: Copy + 'a> = V;
-    type List<'a, T: Field> = Items<'a, T>;
+    not_fixed!();
+    read_in_place!();
+}
 
-    #[inline(always)]
-    unsafe fn part<'a, T: Field, V: Copy + 'a>(
-        message: Checked<'a>,
-        at: usize,
-        view: impl FnOnce(Place<'a, T>) -> V,
-    ) -> V {
-        // SAFETY: this function's contract.
-        view(unsafe { Place::new(message, at) })
+impl Form for Decoded {
+    not_fixed!();
+    type Kept<T> = T;
+    type Lent<'a, T: Field> = T;
+
+    #[inline]
+    fn keep<T, E>(
+        decode: impl FnOnce() -> Result<T, E>,
+        _: impl FnOnce() -> Result<(), E>,
+    ) -> Result<T, E> {
+        decode()
     }
 
     #[inline]
-    unsafe fn list<'a, T: Field>(message: Checked<'a>, at: usize, count: usize) -> Items<'a, T> {
-        // SAFETY: this function's contract.
-        unsafe { Items::new(message, at, count) }
+    fn lend<'a, T: Field>(kept: Option<T>, _: impl FnOnce() -> Option<T::View<'a>>) -> Option<T> {
+        kept
     }
 }
 

@@ -9,6 +9,9 @@
 //! only the length for a message of numbers; also the bytes of `bool`s and enums, counts, UTF-8,
 //! and the places of bodies.
 //!
+//! A message of serde's is one list of bytes, which hold its value in postcard. It is decoded to be
+//! checked (`postcard/`).
+//!
 //! Read `encode.rs` and `check.rs` (the two directions), `field.rs` (what a field is), `plain.rs`
 //! and `owned.rs` (the fields), `types.rs` (messages and requests), then `codec.rs`.
 //!
@@ -27,6 +30,8 @@ mod field;
 mod owned;
 mod places;
 mod plain;
+#[cfg(feature = "serde")]
+pub mod postcard;
 mod tail;
 mod types;
 
@@ -34,13 +39,13 @@ pub use check::{Bodies, Checked};
 #[cfg(feature = "alloc")]
 pub use codec::to_bytes;
 pub use codec::{
-    decode, decode_checked, decode_ref, encode, encode_exact, encoded_len, from_words, to_words,
-    valid_words, view, view_checked, with_message,
+    decode, decode_checked, decode_ref, encode, encode_exact, encoded_len, from_words, keep,
+    to_words, valid_words, view, view_checked, with_message,
 };
 pub use encode::Encoder;
 #[cfg(feature = "alloc")]
 pub use entries::Entries;
-pub use field::{Field, Fixed, Form, IsFixed, Items, Place};
+pub use field::{Decoded, Field, Fixed, Form, IsFixed, Items, Place};
 pub use tail::{List, Tail};
 pub use types::{AnswerHead, CallHead, Message, NO_ID, ReplyPart, Request, Words};
 

@@ -87,6 +87,7 @@ unsafe impl<T: Field> Field for Vec<T> {
     };
     const SIZE: usize = SIZE;
     const ALIGN: usize = ALIGN;
+    const DECODES: bool = T::DECODES;
     type Form = IsFixed<false>;
     type View<'a> = <T::Form as Form>::List<'a, T>;
 
@@ -146,13 +147,12 @@ unsafe impl Field for bytes::Bytes {
 
     #[inline]
     fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
-        message.body(at, 1).map(drop)
+        message.list(at).map(drop)
     }
 
     #[inline]
     unsafe fn view<'a>(message: Checked<'a>, at: usize) -> &'a [u8] {
-        let (place, len) = message.body(at);
-        message.bytes(place, len)
+        message.list(at)
     }
 
     #[inline]
@@ -173,6 +173,7 @@ where
     };
     const SIZE: usize = SIZE;
     const ALIGN: usize = ALIGN;
+    const DECODES: bool = <(K, V)>::DECODES;
     type Form = IsFixed<false>;
     type View<'a> = Entries<'a, K, V>;
 

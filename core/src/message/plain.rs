@@ -140,6 +140,7 @@ unsafe impl<T: Field, const N: usize> Field for [T; N] {
     const SIZE: usize = N * T::SIZE;
     const ALIGN: usize = T::ALIGN;
     const HAS_UNUSED: bool = T::HAS_UNUSED;
+    const DECODES: bool = T::DECODES;
     type Form = T::Form;
     type View<'a> = <T::Form as Form>::Part<'a, Self, Items<'a, T>>;
 
@@ -215,6 +216,7 @@ unsafe impl<T: Field> Field for Option<T> {
         FieldType::Option { item: &T::TYPE, size: Self::SIZE, align: Self::ALIGN };
     const SIZE: usize = T::ALIGN + T::SIZE.next_multiple_of(T::ALIGN);
     const ALIGN: usize = T::ALIGN;
+    const DECODES: bool = T::DECODES;
     type Form = IsFixed<false>;
     type View<'a> = Option<T::View<'a>>;
 
@@ -233,15 +235,12 @@ unsafe impl<T: Field> Field for Option<T> {
 
     #[inline]
     fn check(at: usize, message: &mut Bodies<'_>) -> Result<(), Invalid> {
-        match message.part(at)? {
-            [0] => message.check_zeros(at + 1, at + Self::SIZE),
-            [1] => {
-                message.check_zeros(at + 1, at + T::ALIGN)?;
-                T::check(at + T::ALIGN, message)?;
-                message.check_zeros(at + T::ALIGN + T::SIZE, at + Self::SIZE)
-            }
-            [other] => Err(Invalid::value(other.into())),
-        }
+        check_option::<T, _>(at, message, T::check).map(drop)
+    }
+
+    #[inline]
+    fn decode(at: usize, message: &mut Bodies<'_>) -> Result<Self, Invalid> {
+        check_option::<T, _>(at, message, T::decode)
     }
 
     #[inline]
@@ -254,6 +253,26 @@ unsafe impl<T: Field> Field for Option<T> {
     unsafe fn read(message: Checked<'_>, at: usize) -> Self {
         // SAFETY: as above.
         message.is_some(at).then(|| unsafe { T::read(message, at + T::ALIGN) })
+    }
+}
+
+/// Checks an option; `check` checks its value.
+#[inline(always)]
+fn check_option<T: Field, R>(
+    at: usize,
+    message: &mut Bodies<'_>,
+    check: impl FnOnce(usize, &mut Bodies<'_>) -> Result<R, Invalid>,
+) -> Result<Option<R>, Invalid> {
+    let size = <Option<T>>::SIZE;
+    match message.part(at)? {
+        [0] => message.check_zeros(at + 1, at + size).map(|()| None),
+        [1] => {
+            message.check_zeros(at + 1, at + T::ALIGN)?;
+            let value = check(at + T::ALIGN, message)?;
+            message.check_zeros(at + T::ALIGN + T::SIZE, at + size)?;
+            Ok(Some(value))
+        }
+        [other] => Err(Invalid::value(other.into())),
     }
 }
 
@@ -352,6 +371,7 @@ macro_rules! tuple_fields {
             const SIZE: usize =
                 places([$(($ty::SIZE, $ty::ALIGN)),+]).1.next_multiple_of(Self::ALIGN);
             const ALIGN: usize = most_aligned(&[$(($ty::SIZE, $ty::ALIGN)),+]);
+            const DECODES: bool = $($ty::DECODES)||+;
             type Form = IsFixed<false>;
             type View<'a>
                 = ($($ty::View<'a>,)+);

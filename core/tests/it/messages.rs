@@ -2,6 +2,7 @@
 
 mod allowed;
 mod others;
+mod serde;
 mod variable;
 
 use std::hash::{BuildHasher, RandomState};

@@ -126,7 +126,8 @@ pub enum RequestError<Q: Request> {
         /// The actor that the request was sent to.
         actor: Option<Arc<str>>,
     },
-    /// The request or the reply has more bytes than its type allows: `#[message(.., max = "..")]`.
+    /// The request or the reply has more bytes than its type allows, `#[message(.., max = "..")]`, or
+    /// is a type of serde that cannot be encoded.
     TooLong {
         /// The name of the message's type.
         message: &'static str,
@@ -286,7 +287,7 @@ impl<Q: Request> fmt::Display for RequestError<Q> {
             }
             RequestError::Mismatch { mismatch, .. } => write!(f, "{mismatch}"),
             RequestError::TooLong { message, most, .. } => {
-                write!(f, "`{message}` has more than {most} bytes, its limit")
+                write!(f, "`{message}` cannot be encoded in {most} bytes, its limit")
             }
             RequestError::ShuttingDown => write!(f, "{ShuttingDown}"),
         }?;

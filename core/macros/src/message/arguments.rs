@@ -1,5 +1,5 @@
-//! The arguments of `#[message]`: a topic, an id, the reply of a request, the longest message, and
-//! whether the macro adds padding.
+//! The arguments of `#[message]`: a topic, an id, the reply of a request, the longest message, whether
+//! serde encodes it, and whether the macro adds padding.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -20,6 +20,10 @@ pub(super) struct MessageArguments {
     /// `carries = Type`: the most bytes are those of this message and of a few numbers; for
     /// messages that users do not see.
     pub(super) carries: Option<Path>,
+    /// `codec = "postcard"`: serde encodes the type.
+    pub(super) has_codec: bool,
+    /// The number of the schema of a type that serde encodes.
+    pub(super) schema: Option<LitInt>,
     /// `pad`.
     pub(super) pad: Option<Ident>,
     /// `hidden`: the compiler does not list the type in errors; for messages that users do not see.
@@ -32,6 +36,38 @@ impl MessageArguments {
         self.hidden.as_ref().map(|_| quote!(#[diagnostic::do_not_recommend]))
     }
 
+    /// Returns the impl of `Message`; `None` for a type that is only a part of messages.
+    pub(super) fn message_impl(&self, root: &Path, name: &Ident) -> Option<TokenStream> {
+        let topic = self.topic.as_ref()?;
+        let hides = self.hides();
+        let max = match (&self.carries, self.max) {
+            (Some(carried), _) => quote!(<#carried as #root::Message>::MAX + 64),
+            (None, max) => {
+                let max = max.unwrap_or(64 << 10);
+                quote!(#max)
+            }
+        };
+        let id = match &self.id {
+            Some(id) => quote!(#id),
+            None => quote!(#root::message::NO_ID),
+        };
+        Some(quote! {
+            #hides
+            impl #root::Message for #name {
+                const ID: u16 = #id;
+                const TOPIC: &'static str = #topic;
+                const DESCRIPTOR: &'static #root::Descriptor = &__MYCELIUM_DESCRIPTOR;
+                const DIGEST: #root::Digest = #root::Digest::of(&__MYCELIUM_DESCRIPTOR);
+                const MAX: usize = if <Self as #root::Field>::IS_FIXED {
+                    ::core::mem::size_of::<#name>()
+                } else {
+                    #max
+                };
+                type Words = [usize; #root::__private::words_of::<#name>()];
+            }
+        })
+    }
+
     pub(super) fn parse(attr: TokenStream) -> Result<Self> {
         let whole = attr.span();
         let mut topic = None;
@@ -39,6 +75,7 @@ impl MessageArguments {
         let mut reply = None;
         let mut max = None;
         let mut carries = None;
+        let (mut codec, mut schema) = (None, None);
         let mut pad = None;
         let mut hidden = None;
         let parser = |input: ParseStream<'_>| {
@@ -54,6 +91,10 @@ impl MessageArguments {
                     max.replace(checked_max(&value(input, &argument, MAX)?)?).is_some()
                 } else if argument == "carries" {
                     carries.replace(checked_reply(&value(input, &argument, REPLY)?)?).is_some()
+                } else if argument == "codec" {
+                    codec.replace(checked_codec(&value(input, &argument, CODEC)?)?).is_some()
+                } else if argument == "schema" {
+                    schema.replace(checked_schema(&value(input, &argument, SCHEMA)?)?).is_some()
                 } else if argument == "pad" {
                     pad.replace(argument.clone()).is_some()
                 } else if argument == "hidden" {
@@ -82,18 +123,27 @@ impl MessageArguments {
                  messages has no topic, and no `id`, `reply` and `max`",
             ));
         }
-        Ok(Self { topic, id, reply, max, carries, pad, hidden })
+        if let (None, Some(schema)) = (codec, &schema) {
+            let message = "`schema` is the number of a type that serde encodes: add \
+                           `codec = \"postcard\"`, or remove it, because other types have a digest \
+                           of their fields";
+            return Err(Error::new_spanned(schema, message));
+        }
+        let has_codec = codec.is_some();
+        Ok(Self { topic, id, reply, max, carries, has_codec, schema, pad, hidden })
     }
 }
 
 const TOPIC: &str = "a text, such as `topic = \"swaps\"`";
 const ID: &str = "a number from 1 to 65534, such as `id = 7`";
 const MAX: &str = "a size up to 64 MiB, such as `max = \"256 KiB\"`";
+const CODEC: &str = "\"postcard\"";
+const SCHEMA: &str = "a number, such as `schema = 1`";
 const REPLY: &str = "a message type, such as `reply = Price`";
 
 fn unknown(error: Error) -> Error {
     let message = "unknown argument: #[message] takes `topic = \"...\"`, `id = ...`, \
-                   `reply = ...`, `max = \"...\"` and `pad`";
+                   `reply = ...`, `max = \"...\"`, `codec = \"postcard\"`, `schema = ...` and `pad`";
     Error::new(error.span(), message)
 }
 
@@ -161,6 +211,24 @@ fn checked_max(value: &Expr) -> Result<usize> {
     };
     let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
     bytes.filter(|bytes| (1..=64 << 20).contains(bytes)).ok_or_else(wrong)
+}
+
+fn checked_codec(value: &Expr) -> Result<()> {
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if text.value() == "postcard" => Ok(()),
+        _ => Err(Error::new_spanned(value, format!("unknown codec: expected {CODEC}"))),
+    }
+}
+
+fn checked_schema(value: &Expr) -> Result<LitInt> {
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. })
+            if number.base10_parse::<u64>().is_ok() =>
+        {
+            Ok(number.clone())
+        }
+        _ => Err(Error::new_spanned(value, format!("invalid schema: expected {SCHEMA}"))),
+    }
 }
 
 fn checked_reply(value: &Expr) -> Result<Path> {

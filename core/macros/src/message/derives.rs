@@ -21,13 +21,7 @@ pub(super) fn copies(
     types: &[&Type],
     clone: &TokenStream,
 ) -> Result<TokenStream> {
-    let mut present = Vec::new();
-    for attr in attrs.iter().filter(|attr| is(attr, "derive")) {
-        present
-            .extend(derived(attr)?.iter().filter_map(|p| Some(p.segments.last()?.ident.clone())));
-    }
-    let has = |name: &str| present.iter().any(|ident| ident == name);
-    let clones = (!has("Clone")).then(|| {
+    let clones = (!has(attrs, "Clone")?).then(|| {
         quote! {
             #[automatically_derived]
             impl ::core::clone::Clone for #name {
@@ -38,7 +32,7 @@ pub(super) fn copies(
             }
         }
     });
-    let copies = (!has("Copy")).then(|| {
+    let copies = (!has(attrs, "Copy")?).then(|| {
         quote! {
             #[automatically_derived]
             impl ::core::marker::Copy for #name
@@ -49,6 +43,18 @@ pub(super) fn copies(
         }
     });
     Ok(quote!(#clones #copies))
+}
+
+/// Returns whether a trait of this name is among the derives.
+pub(super) fn has(attrs: &[Attribute], name: &str) -> Result<bool> {
+    for attr in attrs.iter().filter(|attr| is(attr, "derive")) {
+        let mut last =
+            derived(attr)?.into_iter().filter_map(|path| path.segments.into_iter().last());
+        if last.any(|last| last.ident == name) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Returns the clone of a field.

@@ -244,6 +244,7 @@ fn expand_choice(root: &Path, item: &ItemEnum) -> Result<TokenStream> {
             (parts, quote!(#root::__private::places::<#count>(#parts).1))
         })
         .unzip();
+    let all_fields = variants.iter().flat_map(|v| &v.as_fields);
     let little_endian = little_endian_only(name.span());
     let too_aligned = format!(
         "a field of `{name}` is aligned to more than 8 bytes: use `U128` in place of `u128`"
@@ -290,6 +291,7 @@ fn expand_choice(root: &Path, item: &ItemEnum) -> Result<TokenStream> {
                 const SIZE: usize = __ALIGN
                     + #root::__private::largest(&[#(#sizes),*]).next_multiple_of(__ALIGN);
                 const ALIGN: usize = __ALIGN;
+                const DECODES: bool = false #(|| #all_fields::DECODES)*;
                 type Form = #root::__private::IsFixed<false>;
                 type View<'a> = #view<'a>;
 

@@ -123,7 +123,8 @@ fn instead_of(segment: &PathSegment) -> Option<String> {
             format!("a message has lists in one form: use `Vec<{item}>`")
         }
         "HashMap" => format!(
-            "the order of a `HashMap` differs between processes: use `BTreeMap<{item}, {}>`",
+            "the order of a `HashMap` differs between processes: use `BTreeMap<{item}, {}>`, or let \
+             serde encode the type: `codec = \"postcard\"`",
             items.next().unwrap_or_else(|| "V".to_owned())
         ),
         "Box" | "Arc" if item == "str" => return None,

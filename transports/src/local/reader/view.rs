@@ -5,7 +5,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use mycelium_core::message::{Message, decode, decode_checked, view, view_checked};
+use mycelium_core::message::{Form, Message, decode, decode_checked, keep, view_checked};
 use zerocopy::IntoBytes;
 
 use super::subscription::Subscription;
@@ -41,13 +41,14 @@ impl<M: Message> Subscription<M> {
 
     /// Receives as [`recv`](Subscription::recv) does, but decodes nothing: the message is read in
     /// place. For a fixed message this is `&M`, otherwise its view, with a method for each field.
+    /// A message that serde decodes is there as `M`.
     ///
     /// The message is checked before this returns, so reading it never fails. It stays in the ring
     /// if this subscription gates its publisher and is in the same process; otherwise it is in a
     /// copy that the subscription uses again.
     ///
     /// Cancelling is safe: a message is taken only when this returns it.
-    pub async fn recv_view(&mut self) -> Option<Delivery<M::View<'_>>> {
+    pub async fn recv_view(&mut self) -> Option<Delivery<<M::Form as Form>::Lent<'_, M>>> {
         let next = poll_fn(|context| self.poll_next(context)).await;
         self.view(next)
     }
@@ -72,16 +73,17 @@ impl<M: Message> Subscription<M> {
 
     /// Takes what [`poll_next`](Subscription::poll_next) has just found. Returns `None` at the end.
     #[doc(hidden)]
-    pub fn view(&mut self, next: Next) -> Option<Delivery<M::View<'_>>> {
+    pub fn view(&mut self, next: Next) -> Option<Delivery<<M::Form as Form>::Lent<'_, M>>> {
         let (header, is_fast) = match next.0 {
             NextKind::Fast(header) => (header, true),
             NextKind::Message(header) => (header, false),
             NextKind::Gap(gap) => return Some(Delivery::Gap(gap)),
             NextKind::Closed => return None,
         };
-        if !self.reader.edges[header.edge].is_own() {
-            let bytes = self.reader.bytes(header.edge);
-            if bytes.is_none_or(|bytes| view::<M>(bytes).is_err()) {
+        let mut kept = None;
+        if M::DECODES || !self.reader.edges[header.edge].is_own() {
+            kept = self.reader.bytes(header.edge).and_then(|bytes| keep::<M>(bytes).ok());
+            if kept.is_none() {
                 return Some(Delivery::Gap(self.reader.reject(header)));
             }
         }
@@ -91,10 +93,14 @@ impl<M: Message> Subscription<M> {
         }
         let Header { sequence, redelivered, .. } = header;
         let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
-        // SAFETY: a publisher of this process has encoded these bytes from a message with the
-        // digest of the topic. Or they are those that `view` has accepted: taking changes neither a
-        // copy, nor where in the ring a gating reader is, whose message stays there until `settle`.
-        let message = unsafe { view_checked::<M>(self.reader.bytes(header.edge)?) };
+        let message = M::Form::lend(kept, || {
+            let bytes = self.reader.bytes(header.edge)?;
+            // SAFETY: a publisher of this process has encoded these bytes from a message with the
+            // digest of the topic. Or they are those that `keep` has accepted: taking changes
+            // neither a copy, nor where in the ring a gating reader is, whose message stays there
+            // until `settle`.
+            Some(unsafe { view_checked::<M>(bytes) })
+        })?;
         Some(Delivery::Msg(Received { message, sequence, attempt }))
     }
 }
@@ -174,7 +180,7 @@ pub(super) fn body_ahead<'a>(
 /// Decodes the message that [`body_ahead`] returns; `None` also if it is invalid.
 pub(super) fn decode_ahead<M: Message>(edge: &Edge, ahead: usize, copy: &mut [usize]) -> Option<M> {
     let bytes = body_ahead(edge, ahead, copy)?;
-    if !edge.is_own() {
+    if M::DECODES || !edge.is_own() {
         return decode::<M>(bytes).ok();
     }
     // SAFETY: a publisher of this process has encoded these bytes from a message with the digest of

@@ -148,6 +148,7 @@ impl Refusal {
             Refusal::Deadline { .. } => Code::EMIT_DEADLINE,
             Refusal::ShuttingDown => Code::SHUTTING_DOWN,
             Refusal::TooLong(_) => Code::MESSAGE_TOO_LONG,
+            Refusal::Serialize(_) => Code::MESSAGE_SERIALIZE,
             Refusal::KeyTooLong { .. } => Code::KEY_TOO_LONG,
             Refusal::FastHandler { failure, .. } => failure.code(),
         }
@@ -166,7 +167,9 @@ impl Refusal {
             Refusal::ShuttingDown => {
                 write!(f, "a message for topic `{topic}` was not sent: {ShuttingDown}")
             }
-            Refusal::TooLong(error) => write!(f, "topic `{topic}`: {error}"),
+            Refusal::TooLong(error) | Refusal::Serialize(error) => {
+                write!(f, "topic `{topic}`: {error}")
+            }
             Refusal::KeyTooLong { field, found } => write!(
                 f,
                 "topic `{topic}`: the key `{field}` of a message has {found} bytes, but may have \
@@ -207,6 +210,7 @@ impl Refusal {
             | Refusal::Rejected { .. }
             | Refusal::Deadline { .. }
             | Refusal::TooLong(_)
+            | Refusal::Serialize(_)
             | Refusal::KeyTooLong { .. } => None,
         }
     }
@@ -277,6 +281,8 @@ pub enum Refusal {
     ShuttingDown,
     /// The encoded message is longer than its `max`.
     TooLong(EncodeError),
+    /// The message is a type of serde, and its `Serialize` fails.
+    Serialize(EncodeError),
     /// The key of a subscription of this process is a `String`, and that of the message is longer
     /// than a key may be.
     KeyTooLong {
@@ -292,6 +298,15 @@ pub enum Refusal {
         /// The reason.
         failure: HandlerFailure,
     },
+}
+
+impl From<EncodeError> for Refusal {
+    fn from(error: EncodeError) -> Refusal {
+        match error {
+            EncodeError::TooLong { .. } => Refusal::TooLong(error),
+            EncodeError::Serialize { .. } => Refusal::Serialize(error),
+        }
+    }
 }
 
 /// Why a fast handler refused a message.

@@ -390,6 +390,10 @@ impl LatestByKey {
         let mut descriptor = schema.descriptor;
         let (mut offset, mut parts) = (0, field.split('.').peekable());
         while let Some(part) = parts.next() {
+            if descriptor.fields.iter().any(|it| it.postcard().is_some()) {
+                let (field, message) = (part.to_owned(), descriptor.name);
+                return Err(KeyError::Serde { field, message });
+            }
             let Some(found) = descriptor.fields.iter().find(|it| it.name == part) else {
                 let known = descriptor.fields.iter().map(|it| it.name).collect();
                 let (field, message) = (part.to_owned(), descriptor.name);
@@ -559,6 +563,17 @@ pub enum KeyError {
         message: &'static str,
         /// The fields of that message or struct.
         known: Vec<&'static str>,
+    },
+    /// The message is a type of serde.
+    #[error(
+        "unknown field `{field}` of `{message}`: serde encodes the message, so it has no field for \
+         a key"
+    )]
+    Serde {
+        /// The name.
+        field: String,
+        /// The name of the message, or of a struct in it.
+        message: &'static str,
     },
     /// A part of the path is not a struct.
     #[error("invalid key `{field}`: a part of this path is not a struct")]

@@ -104,11 +104,12 @@ impl Writer {
         if found <= schema.longest {
             return Ok(());
         }
-        Err(EncodeError { message: schema.name(), most: schema.longest, found })
+        Err(EncodeError::TooLong { message: schema.name(), most: schema.longest, found })
     }
 
     /// Encodes a message that is not fixed, and returns its length. Refuses a message that is too
-    /// long, or whose key is. [`with_encoded`](Writer::with_encoded) has its words.
+    /// long, or whose key is, or that serde cannot encode. [`with_encoded`](Writer::with_encoded)
+    /// has its words.
     // The two are apart because a result that passes through both would be copied in memory, which
     // takes as long as the encoding.
     #[inline]
@@ -123,7 +124,7 @@ impl Writer {
             *last = 0;
         }
         let bytes = &mut room.as_mut_bytes()[..length];
-        encode_exact(message, bytes);
+        encode_exact(message, bytes)?;
         let too_long = self.keys.iter().find_map(|key| Some((key, key.too_long(bytes)?)));
         match too_long {
             None => Ok(length),
@@ -143,8 +144,8 @@ impl Writer {
 
     /// Returns the length of a message that is not fixed. Refuses one that is too long.
     pub(crate) fn length_of<M: Message>(&self, message: &M) -> Result<usize, Refusal> {
-        let length = encoded_len(message).map_err(Refusal::TooLong)?;
-        self.check_length(length).map_err(Refusal::TooLong)?;
+        let length = encoded_len(message)?;
+        self.check_length(length)?;
         Ok(length)
     }
 

@@ -236,10 +236,10 @@ impl Writer {
         let bytes = len.saturating_mul(size_of::<M::Item>());
         let length = if bytes == 0 { rest } else { start_of_list(rest).saturating_add(bytes) };
         if length > M::MAX {
-            let error = EncodeError { message: M::DESCRIPTOR.name, most: M::MAX, found: length };
-            return Err(Refusal::TooLong(error));
+            let message = M::DESCRIPTOR.name;
+            return Err(EncodeError::TooLong { message, most: M::MAX, found: length }.into());
         }
-        self.check_length(length).map_err(Refusal::TooLong)?;
+        self.check_length(length)?;
         Ok([rest, length])
     }
 
