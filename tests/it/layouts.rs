@@ -18,7 +18,18 @@ mod old {
         size: u64,
     }
 
-    idle_services! { Counter(emits(Order)); Taker(reads(Order)); }
+    /// A type of serde.
+    #[message(topic = "quotes", codec = "postcard")]
+    #[derive(serde::Serialize, serde::Deserialize, postcard_schema::Schema)]
+    pub(crate) struct Quote {
+        venue: String,
+        prices: std::collections::HashMap<String, u64>,
+    }
+
+    idle_services! {
+        Counter(emits(Order)); Taker(reads(Order));
+        Quoter(emits(Quote)); Buyer(reads(Quote));
+    }
 }
 
 mod new {
@@ -33,7 +44,17 @@ mod new {
         flags: u64,
     }
 
-    idle_services! { Counter(emits(Order)); Taker(reads(Order)); }
+    #[message(topic = "quotes", codec = "postcard")]
+    #[derive(serde::Serialize, serde::Deserialize, postcard_schema::Schema)]
+    pub(crate) struct Quote {
+        venue: String,
+        prices: std::collections::HashMap<String, f64>,
+    }
+
+    idle_services! {
+        Counter(emits(Order)); Taker(reads(Order));
+        Quoter(emits(Quote)); Buyer(reads(Quote));
+    }
 }
 
 const TOPOLOGY: &str = r#"
@@ -92,4 +113,27 @@ async fn a_layout_that_differs_fails_the_reader_whichever_side_is_older() {
         let left = within(far.join()).await;
         assert!(left.is_ok() || matches!(left, Err(StartError::Undelivered { .. })), "{left:?}");
     }
+}
+
+/// The layouts are alike, but their schemas are not.
+#[tokio::test]
+async fn a_schema_of_serde_that_differs_fails_the_reader() {
+    let directory = Directory::new("schemas");
+    let text = TOPOLOGY.replace("Counter", "Quoter").replace("Taker", "Buyer");
+    let topology = Topology::parse("schemas.toml", &text).unwrap().in_directory(&directory.0);
+    let far = Node::builder("far").topology(topology.clone());
+    let far = start(far.service(|| old::Quoter).service(|| old::Buyer));
+    let near = Node::builder("near").topology(topology);
+    let near = start(near.service(|| new::Quoter).service(|| new::Buyer));
+    let error = within(near.join()).await.unwrap_err();
+    let StartError::Layout { topic, mismatch, .. } = &error else { panic!("{error}") };
+    assert_eq!((&**topic, mismatch.size, mismatch.peer_size), ("quotes", 8, Some(8)));
+    assert_eq!((mismatch.digest, mismatch.peer_digest), (new::Quote::DIGEST, old::Quote::DIGEST));
+    let text = error.to_string();
+    let said = "the message is `postcard Quote={venue:str,prices:[str:f64]}` here and \
+                `postcard Quote={venue:str,prices:[str:u64]}` there";
+    assert!(text.contains(said), "{text}");
+    far.shutdown();
+    let left = within(far.join()).await;
+    assert!(left.is_ok() || matches!(left, Err(StartError::Undelivered { .. })), "{left:?}");
 }

@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "actors", feature = "topology"))]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -70,6 +70,69 @@ fn order(id: u64) -> Order {
 
 const ORDERS: u64 = 3_000;
 
+/// What another crate would have.
+mod foreign {
+    use std::collections::HashMap;
+
+    #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    pub(super) struct Quote<T> {
+        pub(super) id: u64,
+        pub(super) prices: HashMap<String, T>,
+        pub(super) kind: Kind,
+    }
+
+    #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    pub(super) enum Kind {
+        Plain,
+        Nested(Option<Box<Kind>>),
+        Named { name: String, picture: Vec<u8> },
+    }
+}
+
+/// A type of serde.
+#[message(topic = "quotes", codec = "postcard", schema = 1, max = "1 MiB")]
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Quote(foreign::Quote<i64>);
+
+#[message(topic = "offers", codec = "postcard", schema = 1, reply = Sold)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Offer(HashMap<String, u8>);
+
+#[message(topic = "sales", codec = "postcard", schema = 1)]
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+enum Sold {
+    No,
+    Yes(BTreeMap<String, f32>),
+}
+
+/// Returns the quote with this number. Each 100th has 200 KB.
+fn quote(id: u64) -> Quote {
+    let number = id as usize;
+    let prices = (0..number % 5).map(|price| (format!("price {price}"), -(price as i64)));
+    let kind = match number % 3 {
+        _ if number % 100 == 99 => {
+            foreign::Kind::Named { name: "large".to_owned(), picture: vec![id as u8; 200_000] }
+        }
+        0 => foreign::Kind::Plain,
+        1 => foreign::Kind::Nested(Some(Box::new(foreign::Kind::Nested(None)))),
+        _ => foreign::Kind::Named { name: "n".repeat(number % 90), picture: Vec::new() },
+    };
+    Quote(foreign::Quote { id, prices: prices.collect(), kind })
+}
+
+const QUOTES: u64 = 500;
+
+fn offer(count: u8) -> Offer {
+    Offer((0..count).map(|number| (format!("{number}"), number)).collect())
+}
+
+fn sold(Offer(offer): &Offer) -> Sold {
+    match offer.len() {
+        0 => Sold::No,
+        count => Sold::Yes((0..count).map(|price| (format!("{price}"), price as f32)).collect()),
+    }
+}
+
 #[message(topic = "searches", reply = Found)]
 #[derive(Debug)]
 struct Search {
@@ -114,7 +177,7 @@ fn code<T: std::fmt::Debug>(result: Result<T, RequestError<Search>>) -> (String,
 
 struct Trader;
 
-#[service(emits(Order, Signal), requests(Search, Question))]
+#[service(emits(Order, Quote, Signal), requests(Search, Question, Offer))]
 impl Trader {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for id in (0..ORDERS).step_by(4) {
@@ -128,6 +191,10 @@ impl Trader {
             last.truncate(picture.len());
             last.send()?;
         }
+        for id in (0..QUOTES).step_by(2) {
+            ctx.emit(quote(id)).await?;
+            ctx.emit_ref(&quote(id + 1)).await?;
+        }
         let reply = ctx.request(search("pool")).await?;
         assert_eq!(reply, found(&search("pool")));
         let long = "l".repeat(70_000);
@@ -139,13 +206,16 @@ impl Trader {
             ctx.emit(Signal).await?;
         }
         let Answer = ctx.request(Question {}).await?;
+        for count in [0, 1, 200] {
+            assert_eq!(ctx.request(offer(count)).await?, sold(&offer(count)));
+        }
         Ok(())
     }
 }
 
 struct Book(Arc<AtomicU64>);
 
-#[service(reads(Order), answers(Search))]
+#[service(reads(Order, Quote), answers(Search))]
 impl Book {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut orders = ctx.subscribe::<Order>()?;
@@ -172,6 +242,16 @@ impl Book {
                 (found, expected) => panic!("{found:?} is not {expected:?}"),
             }
         }
+        let mut quotes = ctx.subscribe::<Quote>()?;
+        for id in 0..QUOTES {
+            if id.is_multiple_of(2) {
+                let Some(Delivery::Msg(found)) = quotes.recv().await else { panic!() };
+                assert_eq!(*found, quote(id));
+                continue;
+            }
+            let Some(Delivery::Msg(found)) = quotes.recv_view().await else { panic!() };
+            assert_eq!((found.0.id, &*found), (id, &quote(id)));
+        }
         let mut searches = ctx.requests::<Search>();
         while let Some(search) = searches.recv().await {
             search.reply_with(found);
@@ -183,7 +263,7 @@ impl Book {
 /// Counts the signals, which have no fields.
 struct Counter(Arc<AtomicU64>);
 
-#[service(reads(Signal), answers(Question))]
+#[service(reads(Signal), answers(Question, Offer))]
 impl Counter {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut signals = ctx.subscribe::<Signal>()?;
@@ -192,8 +272,11 @@ impl Counter {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
         let mut questions = ctx.requests::<Question>();
-        while let Some(question) = questions.recv().await {
-            question.reply(Answer);
+        let Some(question) = questions.recv().await else { panic!() };
+        question.reply(Answer);
+        let mut offers = ctx.requests::<Offer>();
+        while let Some(offer) = offers.recv().await {
+            offer.reply_with(sold);
         }
         Ok(())
     }

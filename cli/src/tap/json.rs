@@ -176,6 +176,7 @@ fn value(out: &mut Vec<u8>, found: &Value<'_>) {
             write!(out, "{}.{:09}", time.as_secs(), time.subsec_nanos())
         }
         Value::Absent => write!(out, "null"),
+        Value::Postcard(found) => write!(out, "{}", found.json()),
         Value::Invalid(invalid) => {
             let (problem, bytes) = (invalid.problem, hex(invalid.bytes));
             write!(out, "{{\"invalid\":\"{problem}\",\"bytes\":\"{bytes}\"}}")

@@ -345,6 +345,8 @@ pub(crate) fn kept(name: &str) -> Result<&'static str, String> {
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     match name.len() {
         ..=LONGEST_NAME => Ok(()),
+        // Has a schema.
+        ..=LARGEST if name.starts_with("postcard ") => Ok(()),
         bytes => Err(format!("a name of {bytes} bytes: expected at most {LONGEST_NAME}")),
     }
 }

@@ -7,11 +7,14 @@
 //! sizes of their types.
 
 mod error;
+mod postcard;
 
 use mycelium_core::descriptor::{Descriptor, Digest};
 
 use error::LONGEST;
 pub use error::{DEEPEST, LayoutError};
+pub use postcard::Postcard;
+pub(crate) use postcard::Schema;
 
 /// The most variants of an enum with data, whose number is one byte.
 const VARIANTS: u64 = 256;
@@ -96,6 +99,8 @@ pub enum FieldKind {
         /// The type of each item.
         item: Box<FieldKind>,
     },
+    /// A sequence of bytes that hold a value in postcard.
+    Postcard(Postcard),
     /// A sequence of keys and values, each a struct of two fields.
     Map {
         /// The type of an entry.
@@ -215,7 +220,7 @@ pub(super) fn check_digest(form: &[u8], said: Digest) -> Result<(), LayoutError>
 }
 
 impl Field {
-    /// Returns the field's name.
+    /// Returns the field's name; of a value in postcard, that of its type.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -265,7 +270,10 @@ impl FieldKind {
             FieldKind::Char => 4,
             FieldKind::Duration => 16,
             FieldKind::IpAddr => 17,
-            FieldKind::String | FieldKind::Sequence { .. } | FieldKind::Map { .. } => 8,
+            FieldKind::String
+            | FieldKind::Sequence { .. }
+            | FieldKind::Postcard(_)
+            | FieldKind::Map { .. } => 8,
             FieldKind::Option { size, .. } => *size,
             FieldKind::Choice(layout) => layout.size,
         }
@@ -274,7 +282,10 @@ impl FieldKind {
     /// Whether values have bodies behind the parts of the message.
     pub(crate) fn has_bodies(&self) -> bool {
         match self {
-            FieldKind::String | FieldKind::Sequence { .. } | FieldKind::Map { .. } => true,
+            FieldKind::String
+            | FieldKind::Sequence { .. }
+            | FieldKind::Postcard(_)
+            | FieldKind::Map { .. } => true,
             FieldKind::Array { item, .. }
             | FieldKind::List { item, .. }
             | FieldKind::Option { item, .. } => item.has_bodies(),
@@ -492,7 +503,17 @@ impl<'a> Form<'a> {
                 return Err(LayoutError::Place { field, offset, size, begins: end, expected });
             }
             end = offset + size;
-            fields.push(Field { name: name.to_owned(), offset, size, kind });
+            let postcard = match &kind {
+                FieldKind::Sequence { item } if **item == FieldKind::Unsigned(1) => {
+                    Postcard::parse(name)
+                }
+                _ => None,
+            };
+            let (name, kind) = match postcard {
+                Some((of, postcard)) => (of, FieldKind::Postcard(postcard)),
+                None => (name.to_owned(), kind),
+            };
+            fields.push(Field { name, offset, size, kind });
         }
         match is_padded(size, end) {
             true => Ok(Layout { size, align, fields, has_bodies }),

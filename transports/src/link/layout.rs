@@ -121,6 +121,14 @@ fn in_struct(own: &Descriptor, there: &Layout, path: &str) -> Option<Difference>
         let Some(other) = there.fields().get(index) else {
             return differ(&here, field.ty, "missing");
         };
+        match (field.postcard(), other.kind()) {
+            (Some(_), FieldKind::Postcard(there)) if there.field() != field.name => {
+                let [here, there] = from_difference([field.name, there.field()]);
+                return differ(path, here, there);
+            }
+            (Some(_), FieldKind::Postcard(_)) => continue,
+            _ => {}
+        }
         if other.name() != field.name {
             return differ(&here, "there", format!("`{}` in its place", shown(other.name())));
         }
@@ -135,6 +143,16 @@ fn in_struct(own: &Descriptor, there: &Layout, path: &str) -> Option<Difference>
     let shape = |size, align| format!("{size} bytes, aligned to {align}");
     let (here, there) = (shape(own.size, own.align), shape(there.size(), there.align()));
     if here == there { None } else { differ(path, here, there) }
+}
+
+/// Returns two schemas of postcard from a little before their first difference.
+fn from_difference(schemas: [&str; 2]) -> [String; 2] {
+    let common = schemas[0].chars().zip(schemas[1].chars()).take_while(|(a, b)| a == b).count();
+    schemas.map(|schema| {
+        let skipped = common.saturating_sub(40);
+        let rest: String = schema.chars().skip(skipped).collect();
+        format!("`{}{}`", if skipped > 0 { "…" } else { "" }, shown(&rest))
+    })
 }
 
 fn in_enum(own: &EnumDescriptor, there: &EnumLayout, path: &str) -> Option<Difference> {
@@ -202,6 +220,7 @@ fn describe(there: &FieldKind) -> String {
         FieldKind::String => "text".to_owned(),
         FieldKind::Option { .. } => "an optional value".to_owned(),
         FieldKind::Sequence { .. } => "a list of any length".to_owned(),
+        FieldKind::Postcard(_) => "a value in postcard".to_owned(),
         FieldKind::Map { .. } => "a map".to_owned(),
         FieldKind::Choice(_) => "an enum with data".to_owned(),
     }

@@ -13,6 +13,7 @@
 //! at a time;
 //! `reader` is for all connections.
 
+mod postcard;
 mod query;
 mod queue;
 mod reader;
@@ -33,7 +34,10 @@ use crate::stream::DriveError;
 
 pub use super::link::{CatalogueEntry, CatalogueError, Identity, LinkConfig};
 pub use crate::endpoint::{Access, Endpoint};
-pub use crate::layout::{ChoiceLayout, DEEPEST, EnumLayout, Field, FieldKind, Layout, LayoutError};
+pub use crate::layout::{
+    ChoiceLayout, DEEPEST, EnumLayout, Field, FieldKind, Layout, LayoutError, Postcard,
+};
+pub use postcard::PostcardValue;
 pub use queue::Source;
 pub use reader::{UntypedDelivery, UntypedMessage, UntypedPeer, UntypedReader};
 pub use value::{InvalidValue, Items, StructView, Value, ValueProblem, ViewError};

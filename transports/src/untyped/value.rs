@@ -13,6 +13,7 @@ use std::time::Duration;
 use mycelium_core::{U256, debug_as_display};
 use thiserror::Error;
 
+use super::postcard::{PostcardValue, hex};
 use crate::layout::{EnumLayout, Field, FieldKind, Layout};
 
 /// The values of a message, or of a struct in a message.
@@ -62,6 +63,8 @@ pub enum Value<'a> {
     },
     /// The entries of a map: structs of two fields, the key and the value.
     Map(Items<'a>),
+    /// A value in postcard.
+    Postcard(PostcardValue<'a>),
     /// The items of an array, or the used items of a list.
     Items(Items<'a>),
     /// The fields of a struct.
@@ -231,7 +234,7 @@ impl Bodies<'_> {
     /// Checks the bodies of a value whose part begins here. Its depth is that of the layout.
     fn check(&mut self, kind: &FieldKind, at: usize) -> Result<(), ViewError> {
         match kind {
-            FieldKind::String => self.body(at, 1).map(drop),
+            FieldKind::String | FieldKind::Postcard(_) => self.body(at, 1).map(drop),
             FieldKind::Sequence { item } | FieldKind::Map { entry: item } => {
                 let (place, count) = self.body(at, item.size())?;
                 self.check_items(item, place, count)
@@ -403,6 +406,11 @@ impl<'a> Value<'a> {
                 std::str::from_utf8(text)
                     .map_or_else(|_| invalid(ValueProblem::Utf8, text), Value::Text)
             }
+            FieldKind::Postcard(postcard) => {
+                let (place, count) = place_and_count(message, at);
+                let bytes = message.get(place..place + count).unwrap_or_default();
+                Value::Postcard(PostcardValue { postcard, bytes })
+            }
             FieldKind::Sequence { item } => {
                 let (place, count) = place_and_count(message, at);
                 Value::Items(items(item, place, count))
@@ -529,6 +537,7 @@ impl fmt::Display for Value<'_> {
                 }
                 f.write_str("}")
             }
+            Value::Postcard(value) => value.fmt(f),
             Value::Invalid(invalid) => invalid.fmt(f),
         }
     }
@@ -540,10 +549,6 @@ impl fmt::Display for InvalidValue<'_> {
         hex(f, self.bytes)?;
         f.write_str(">")
     }
-}
-
-fn hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
 impl fmt::Debug for StructView<'_> {

@@ -6,6 +6,7 @@ mod deliveries;
 mod feed;
 mod local;
 mod memory;
+mod postcard;
 mod support;
 mod unix;
 mod untyped;

@@ -1,6 +1,6 @@
 //! A node that takes commands from standard input, and answers on standard output.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -81,6 +81,25 @@ pub(crate) enum Kind {
     Iceberg(u32, Option<char>),
 }
 
+/// A type of serde.
+#[message(topic = "of-serde", codec = "postcard")]
+#[derive(serde::Serialize, serde::Deserialize, postcard_schema::Schema)]
+pub(crate) struct Quote {
+    pub(crate) prices: HashMap<String, i64>,
+    pub(crate) side: Option<Way>,
+}
+
+#[derive(Clone, serde::Serialize, serde::Deserialize, postcard_schema::Schema)]
+pub(crate) enum Way {
+    Near,
+    Far { hops: u8 },
+}
+
+/// One without a schema.
+#[message(topic = "of-serde-alone", codec = "postcard", schema = 1)]
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct Entry(pub(crate) HashMap<u8, String>);
+
 /// Returns a message with a text of this length.
 fn any_shape(length: usize) -> AnyShape {
     let kinds = vec![
@@ -131,7 +150,7 @@ fn all_types() -> AllTypes {
 /// Emits as standard input commands.
 struct Source(UnboundedReceiver<String>);
 
-#[service(emits(Swap, AllTypes, AnyShape))]
+#[service(emits(Swap, AllTypes, AnyShape, Quote, Entry))]
 impl Source {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut number = 0;
@@ -147,6 +166,12 @@ impl Source {
                         ctx.emit(Swap { number, size: 10 * number }).await?;
                         number += 1;
                     }
+                }
+                Some(("serde", price)) => {
+                    let prices = [("ETH".to_owned(), price.parse()?)].into();
+                    ctx.emit(Quote { prices, side: Some(Way::Far { hops: 2 }) }).await?;
+                    ctx.emit(Quote { prices: HashMap::new(), side: Some(Way::Near) }).await?;
+                    ctx.emit(Entry([(7, "x".to_owned())].into())).await?;
                 }
                 Some(("any", length)) => ctx.emit(any_shape(length.parse()?)).await?,
                 _ => ctx.emit(all_types()).await?,

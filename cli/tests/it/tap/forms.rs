@@ -103,6 +103,30 @@ fn messages_of_any_shape_are_shown_in_each_form() {
 }
 
 #[test]
+fn messages_of_serde_are_shown_by_their_schema() {
+    let shown = |topic: &str, args: &[&str]| {
+        let (world, mut node) = feed(ONE_NODE);
+        let mut tap = world.tapping(&[&[topic, "--count", "1"], args].concat());
+        tap.until(if args.last() == Some(&"csv") { "time,node" } else { "beg" });
+        node.send("serde -5");
+        tap.ended().expect(0).out
+    };
+    let text = shown("of-serde", &[]);
+    assert!(text.ends_with(" #0 Quote={prices={\"ETH\": -5} side=Far{hops=2}}\n"), "{text}");
+    let json = shown("of-serde", &["-o", "json"]);
+    let expected = r#""message":{"Quote":{"prices":{"ETH":-5},"side":{"Far":{"hops":2}}}}}"#;
+    assert!(json.trim_end().ends_with(expected), "{json}");
+    let near = ["--fields", "Quote", "--where", "Quote={prices={} side=Near}", "-o", "csv"];
+    let csv = shown("of-serde", &near);
+    assert!(csv.ends_with(",1,,{prices={} side=Near}\n"), "{csv}");
+
+    let text = shown("of-serde-alone", &[]);
+    assert!(text.ends_with(" #0 Entry=<postcard, 4 bytes: 01070178>\n"), "{text}");
+    let json = shown("of-serde-alone", &["-o", "json"]);
+    assert!(json.trim_end().ends_with(r#""message":{"Entry":{"postcard":"01070178"}}}"#), "{json}");
+}
+
+#[test]
 fn fields_and_conditions_choose_what_is_printed() {
     let args = ["--fields", "order.side,text,order", "--where", "order.side=Sell", "-o", "json"];
     let output = all_types(&args);
