@@ -11,12 +11,14 @@ mod counters;
 mod heap;
 mod legacy;
 mod link;
+mod postcard;
 mod region;
 #[allow(dead_code, reason = "only the core's tests need JSON")]
 mod shapes;
 mod untyped;
 mod variable;
 
+pub use self::postcard::postcard;
 pub use arena::arena;
 pub use codec::{extensions, frame, message};
 pub use counters::counters;
