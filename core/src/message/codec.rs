@@ -64,7 +64,7 @@ pub fn encoded_len<M: Message>(message: &M) -> Result<usize, EncodeError> {
 #[cold]
 fn refused<M: Message>(found: usize) -> EncodeError {
     let message = M::DESCRIPTOR.name;
-    match M::DECODES && found == UNKNOWN_END {
+    match M::DECODES && found >= UNKNOWN_END {
         true => EncodeError::Serialize { message },
         false => EncodeError::TooLong { message, most: M::MAX, found },
     }
@@ -103,7 +103,6 @@ pub fn encode_exact<M: Message>(message: &M, bytes: &mut [u8]) -> Result<(), Enc
     }
     let mut encoder = Encoder::new(bytes, M::SIZE);
     message.encode(0, &mut encoder);
-    #[cfg(feature = "serde")]
     if M::DECODES && !encoder.is_complete() {
         return Err(refused::<M>(UNKNOWN_END));
     }

@@ -1,13 +1,14 @@
 //! Writing a message: the fixed part first, then the bodies in the order of the fields.
 
-// Only fields on the heap have bodies.
-#![cfg_attr(not(feature = "alloc"), allow(dead_code))]
+// Only fields on the heap, and types of serde, have bodies.
+#![cfg_attr(not(all(feature = "alloc", feature = "serde")), allow(dead_code))]
 
 /// A body begins at a multiple of this number of bytes from the start of its message.
 pub(super) const ALIGNMENT: usize = 8;
 
-/// The end of the bodies of a message that serde cannot encode.
-pub(super) const UNKNOWN_END: usize = usize::MAX;
+/// The end of the bodies of a message that serde cannot encode; with more bodies behind it it is one
+/// of the last numbers too.
+pub(super) const UNKNOWN_END: usize = usize::MAX & !(ALIGNMENT - 1);
 
 /// Returns where a body of `len` bytes ends, if the bodies before it end at `end`. A body without
 /// bytes takes no place.
@@ -29,7 +30,6 @@ pub struct Encoder<'a> {
     /// the next body begins are zero.
     end: usize,
     /// Whether a field could not be written.
-    #[cfg(feature = "serde")]
     has_failed: bool,
 }
 
@@ -42,23 +42,16 @@ impl<'a> Encoder<'a> {
             // A message without bodies ends with its part.
             None => bytes[..part].fill(0),
         }
-        Self {
-            bytes,
-            end: part,
-            #[cfg(feature = "serde")]
-            has_failed: false,
-        }
+        Self { bytes, end: part, has_failed: false }
     }
 
     /// Returns whether each field was written, and the message has all its bytes.
-    #[cfg(feature = "serde")]
     pub(super) fn is_complete(&self) -> bool {
         !self.has_failed && self.end == self.bytes.len()
     }
 
     /// Writes a field whose body is a list of bytes: `write` gets the room that is left, and returns
     /// how much of it it has used, or `None` if it fails.
-    #[cfg(feature = "serde")]
     pub(super) fn list_with(&mut self, at: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
         let place = self.end.next_multiple_of(ALIGNMENT).min(self.bytes.len());
         let Some(len) = write(&mut self.bytes[place..]) else {

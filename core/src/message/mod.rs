@@ -30,11 +30,15 @@ mod field;
 mod owned;
 mod places;
 mod plain;
+// For generated code.
 #[cfg(feature = "serde")]
+#[doc(hidden)]
 pub mod postcard;
 mod tail;
 mod types;
 
+#[cfg(feature = "serde")]
+pub use self::postcard::PostcardView;
 pub use check::{Bodies, Checked};
 #[cfg(feature = "alloc")]
 pub use codec::to_bytes;

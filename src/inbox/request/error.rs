@@ -240,7 +240,8 @@ impl<Q: Request> RequestError<Q> {
     }
 }
 
-/// Errors are equal if their texts are equal. Returned requests are compared by their bytes.
+/// Errors are equal if their texts are equal. Returned requests are compared by their bytes, of which
+/// one that serde encodes may have others each time.
 impl<Q: Request> PartialEq for RequestError<Q> {
     fn eq(&self, other: &RequestError<Q>) -> bool {
         let request = |error: &RequestError<Q>| match error {

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 #[message(topic = "quotes", codec = "postcard")]
 #[derive(Serialize, Deserialize, Schema)]
 struct Quote {
-    numbers: ((u8, i8, u16, i16, u32), (i32, u64, i64, u128, i128)),
+    small: (u8, i8, u16, i16, u32),
+    large: (i32, u64, i64, u128, i128),
     floats: [f64; 2],
     flag: bool,
     grade: char,
@@ -36,7 +37,8 @@ struct Newtype(String);
 
 fn quote() -> Quote {
     Quote {
-        numbers: ((255, -128, 65_535, -1, 7), (i32::MIN, u64::MAX, i64::MIN, u128::MAX, i128::MIN)),
+        small: (255, -128, 65_535, -1, 7),
+        large: (i32::MIN, u64::MAX, i64::MIN, u128::MAX, i128::MIN),
         floats: [-0.5, f64::INFINITY],
         flag: true,
         grade: 'ß',
@@ -68,18 +70,18 @@ fn values_are_printed_by_their_schema() {
     let (text, json) = printed(&layout, &to_bytes(&quote()).unwrap());
     assert_eq!(
         text,
-        "Quote={numbers=((255, -128, 65535, -1, 7), (-2147483648, 18446744073709551615, \
+        "Quote={small=(255, -128, 65535, -1, 7) large=(-2147483648, 18446744073709551615, \
          -9223372036854775808, 340282366920938463463374607431768211455, \
-         -170141183460469231731687303715884105728)) floats=(-0.5, inf) flag=true grade='ß' \
+         -170141183460469231731687303715884105728) floats=(-0.5, inf) flag=true grade='ß' \
          venue=\"a \\\"b\\\"\\n\" note=none kinds=[Market, Limit(-300), Range{low=1 high=300}, \
          Pair('x', \"y\")] by_name={\"one\": [1, 2], \"two\": []} by_kind={Limit(5): ()} \
          a, b}=\"odd\"}"
     );
     assert_eq!(
         json,
-        "{\"numbers\":[[255,-128,65535,-1,7],[-2147483648,18446744073709551615,\
+        "{\"small\":[255,-128,65535,-1,7],\"large\":[-2147483648,18446744073709551615,\
          -9223372036854775808,340282366920938463463374607431768211455,\
-         -170141183460469231731687303715884105728]],\"floats\":[-0.5,\"inf\"],\"flag\":true,\
+         -170141183460469231731687303715884105728],\"floats\":[-0.5,\"inf\"],\"flag\":true,\
          \"grade\":\"ß\",\"venue\":\"a \\\"b\\\"\\u000a\",\"note\":null,\"kinds\":[\"Market\",\
          {\"Limit\":-300},{\"Range\":{\"low\":1,\"high\":300}},{\"Pair\":[\"x\",\"y\"]}],\
          \"by_name\":{\"one\":[1,2],\"two\":[]},\"by_kind\":{\"Limit(5)\":null},\

@@ -72,7 +72,7 @@ pub(super) fn expand_decoded(
                 const ALIGN: usize = 4;
                 const DECODES: bool = true;
                 type Form = #root::__private::Decoded;
-                type View<'a> = &'a [u8];
+                type View<'a> = #root::message::PostcardView<'a, Self>;
 
                 fn end_of_bodies(&self, end: usize) -> usize {
                     #postcard::end_of_bytes(self, end)
@@ -99,8 +99,8 @@ pub(super) fn expand_decoded(
                 unsafe fn view<'a>(
                     message: #root::__private::Checked<'a>,
                     at: usize,
-                ) -> &'a [u8] {
-                    message.list(at)
+                ) -> Self::View<'a> {
+                    #root::message::PostcardView::new(message.list(at))
                 }
 
                 unsafe fn read(message: #root::__private::Checked<'_>, at: usize) -> Self {

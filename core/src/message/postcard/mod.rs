@@ -13,14 +13,61 @@
 mod decode;
 mod schema;
 
+use core::{fmt, marker::PhantomData};
+
 use ::postcard::{ser_flavors::Size, serialize_with_flavor, to_slice};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::encode::{Encoder, UNKNOWN_END, end_of_body};
 use crate::error::{Invalid, InvalidReason};
 
 pub use decode::decode;
 pub use schema::{HasSchema, Schema, name};
+
+/// What is read in place of a `T` that serde encodes: its bytes.
+pub struct PostcardView<'a, T> {
+    bytes: &'a [u8],
+    of: PhantomData<fn() -> T>,
+}
+
+impl<'a, T> PostcardView<'a, T> {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, of: PhantomData }
+    }
+
+    /// Returns the postcard.
+    #[must_use]
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Decodes the value.
+    ///
+    /// # Errors
+    /// Only if its `Deserialize`, which has accepted the bytes before, now refuses them.
+    pub fn decode(self) -> Result<T, Invalid>
+    where
+        T: DeserializeOwned,
+    {
+        decode(self.bytes)
+    }
+}
+
+impl<T> Clone for PostcardView<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for PostcardView<'_, T> {}
+
+impl<T> fmt::Debug for PostcardView<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PostcardView").field(&self.bytes).finish()
+    }
+}
 
 /// Returns where the bytes of a value end, if the bodies before it end at `end`.
 pub fn end_of_bytes<T: Serialize>(value: &T, end: usize) -> usize {

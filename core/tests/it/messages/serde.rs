@@ -107,7 +107,8 @@ fn the_bytes_are_a_list_of_postcard() {
     let bytes = to_bytes(&quote).unwrap();
     let postcard = postcard::to_stdvec(&quote).unwrap();
     assert_eq!(bytes, with(&postcard));
-    assert_eq!(view::<Quote>(&bytes), Ok(&postcard[..]));
+    let read = view::<Quote>(&bytes).unwrap();
+    assert_eq!((read.bytes(), read.decode().as_ref()), (&postcard[..], Ok(&quote)));
 
     #[message(topic = "nothing", codec = "postcard", schema = 1)]
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -133,7 +134,7 @@ fn a_part_of_serde_is_in_a_message_that_is_read_in_place() {
         })
         .collect();
     let aligned = &zerocopy::IntoBytes::as_bytes(&words[..])[..bytes.len()];
-    assert_eq!(view::<Order>(aligned).unwrap().meta(), [0]);
+    assert_eq!(view::<Order>(aligned).unwrap().meta().decode(), Ok(Meta(BTreeMap::new())));
 }
 
 #[test]
@@ -400,6 +401,21 @@ fn a_serialize_that_fails_is_refused() {
     }
     let mut bytes = [0; 9];
     assert_eq!(encode_exact(&Odds(Odd(1)), &mut bytes), Err(error));
+
+    #[message(topic = "a")]
+    struct Part {
+        odds: Odds,
+        name: String,
+        names: Vec<u8>,
+    }
+    let part =
+        |odd, name: &str| Part { odds: Odds(Odd(odd)), name: name.into(), names: vec![1; 3] };
+    assert!(encoded_len(&part(7, "name")).is_ok());
+    for name in ["", "abc", "more than eight bytes"] {
+        let error = EncodeError::Serialize { message: "Part" };
+        assert_eq!(encoded_len(&part(1, name)), Err(error));
+    }
+
     let long = Quote(foreign::Quote { venue: Some("a".repeat(1024)), ..quote().0 });
     let Err(EncodeError::TooLong { message: "Quote", most: 1024, found }) = encoded_len(&long)
     else {
