@@ -15,7 +15,7 @@
 //! assert!(awaiting.register(Waker::noop()));
 //! assert!(replying.take());
 //! let reply = replying.request() + 1;
-//! replying.reply(&reply).expect("it was not cancelled");
+//! replying.reply(reply).expect("it was not cancelled");
 //! assert_eq!(awaiting.outcome(), Outcome::Replied(&21));
 //! assert_eq!(awaiting.take_reply(), Some(21));
 //! drop(awaiting);
@@ -37,6 +37,9 @@
 //! ended. A [`Replying`] that ends the request while the bit is set wakes by reference, and only
 //! then leaves the slot. The waker stays in the cell, so that a task that waits again clones and
 //! drops nothing.
+//!
+//! A [detached](Awaiting::detach) request is handled, and nobody waits for its reply, which is
+//! dropped at once instead of in the slot.
 
 #![allow(unsafe_code)]
 
@@ -69,6 +72,8 @@ const PARTS: usize = KEEPER | AWAITING | REPLYING;
 const FULL: usize = 0x1000;
 /// Set once the reply was moved out of its place.
 const EMPTIED: usize = 0x2000;
+/// Set once nobody waits for the reply of a request that was not cancelled.
+const DETACHED: usize = 0x4000;
 
 /// The state of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +112,7 @@ pub struct Awaiting<T, Q, R>(Part<T, Q, R, AWAITING>);
 /// The replier's side. Dropping it does not end the request.
 pub struct Replying<T, Q, R>(Part<T, Q, R, REPLYING>);
 
-impl<T, Q: Clone, R: Clone> ReplySlot<T, Q, R> {
+impl<T, Q: Clone, R> ReplySlot<T, Q, R> {
     /// Creates a slot without a request.
     #[must_use]
     pub fn new(owner: T) -> ReplySlot<T, Q, R> {
@@ -160,7 +165,7 @@ impl<T, Q: Clone, R: Clone> ReplySlot<T, Q, R> {
     }
 }
 
-impl<T, Q: Clone, R: Clone> Awaiting<T, Q, R> {
+impl<T, Q: Clone, R> Awaiting<T, Q, R> {
     /// Returns the state of the request.
     #[inline]
     #[must_use]
@@ -257,6 +262,25 @@ impl<T, Q: Clone, R: Clone> Awaiting<T, Q, R> {
         self.0.change(QUEUED, CANCELLED)
     }
 
+    /// Leaves the request to its replier: its reply is dropped as soon as it is there. Returns the
+    /// state of the request, without its reply.
+    pub fn detach(&mut self) -> Outcome<()> {
+        // Relaxed: no other data depends on it. The other side reads the bit when it ends the
+        // request, in the same word.
+        let word = self.0.word.fetch_or(DETACHED, Ordering::Relaxed);
+        match word & STATE {
+            QUEUED => Outcome::Queued,
+            TAKEN => Outcome::Taken,
+            CANCELLED => Outcome::Cancelled,
+            REPLIED => match self.take_reply() {
+                Some(_) => Outcome::Replied(()),
+                None => Outcome::Emptied,
+            },
+            // The cast is lossless, because the state has eight bits.
+            failure => Outcome::Failed((failure - FAILURES) as u8),
+        }
+    }
+
     /// Returns the request.
     #[must_use]
     pub fn request(&self) -> &Q {
@@ -270,7 +294,7 @@ impl<T, Q: Clone, R: Clone> Awaiting<T, Q, R> {
     }
 }
 
-impl<T, Q: Clone, R: Clone> Replying<T, Q, R> {
+impl<T, Q: Clone, R> Replying<T, Q, R> {
     /// Takes the request. Returns `false` if it was cancelled or already taken.
     #[inline]
     pub fn take(&self) -> bool {
@@ -280,10 +304,9 @@ impl<T, Q: Clone, R: Clone> Replying<T, Q, R> {
     /// Ends a taken request with this reply.
     ///
     /// # Errors
-    /// Returns this side if the request was cancelled or not taken.
+    /// Drops the reply, and returns this side, if the request was cancelled, detached or not taken.
     #[inline]
-    pub fn reply(self, reply: &R) -> Result<(), Replying<T, Q, R>> {
-        let reply = reply.clone();
+    pub fn reply(self, reply: R) -> Result<(), Replying<T, Q, R>> {
         // SAFETY: only this side writes the cell, once, and the other one reads it after REPLIED.
         unsafe { self.0.reply.with_mut(|place| _ = (*place).write(reply)) };
         let ended = self.end(TAKEN, REPLIED);
@@ -317,6 +340,12 @@ impl<T, Q: Clone, R: Clone> Replying<T, Q, R> {
         self.0.word.load(Ordering::Relaxed) & STATE == CANCELLED
     }
 
+    /// Returns whether the request was [detached](Awaiting::detach).
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        self.0.word.load(Ordering::Relaxed) & DETACHED != 0
+    }
+
     /// Returns the request.
     #[inline]
     #[must_use]
@@ -334,7 +363,9 @@ impl<T, Q: Clone, R: Clone> Replying<T, Q, R> {
     fn end(self, from: usize, to: usize) -> Result<(), Replying<T, Q, R>> {
         let mut word = self.0.word.load(Ordering::Relaxed);
         loop {
-            if word & STATE != from {
+            // The reply of a detached request would stay in the slot.
+            let refused = if to == REPLIED { DETACHED } else { 0 };
+            if word & (STATE | refused) != from {
                 return Err(self);
             }
             // If no waker waits, this is the last access, so this side's bit is cleared, too.
@@ -384,21 +415,32 @@ fn failure(reason: u8) -> usize {
 struct Part<T, Q, R, const BIT: usize>(NonNull<Slot<T, Q, R>>);
 
 // SAFETY: a part is a shared reference to the owner and the request, and by turns the place of the
-// reply and of a waker, both of which may be used on any thread.
+// reply and of a waker, both of which may be used on any thread. The reply moves from one side to
+// the other.
 unsafe impl<T, Q, R, const BIT: usize> Send for Part<T, Q, R, BIT>
 where
     T: Send + Sync,
     Q: Send + Sync,
-    R: Send + Sync,
+    R: Send,
 {
 }
 
-// SAFETY: as for `Send`: a shared reference to a part reads, and changes the word.
-unsafe impl<T, Q, R, const BIT: usize> Sync for Part<T, Q, R, BIT>
+// SAFETY: a shared reference to the slot's owner reads the value of the owner.
+unsafe impl<T, Q, R> Sync for Part<T, Q, R, KEEPER>
 where
     T: Send + Sync,
     Q: Send + Sync,
-    R: Send + Sync,
+    R: Send,
+{
+}
+
+// SAFETY: a shared reference to this side reads the value of the owner and the request, and changes
+// the word. It does not reach the reply, as one to `Awaiting` does, which is not `Sync`.
+unsafe impl<T, Q, R> Sync for Part<T, Q, R, REPLYING>
+where
+    T: Send + Sync,
+    Q: Send + Sync,
+    R: Send,
 {
 }
 

@@ -15,7 +15,7 @@ fn a_slot_is_opened_again_once_both_sides_are_gone() {
     assert!(slot.open(&2).is_none(), "the other side is there");
     assert!(replying.take());
     assert_eq!(*replying.request(), 1);
-    assert!(replying.reply(&10).is_ok(), "nobody cancelled it");
+    assert!(replying.reply(10).is_ok(), "nobody cancelled it");
     let (awaiting, replying) = slot.open(&2).unwrap();
     assert_eq!(awaiting.outcome(), Outcome::Queued, "nothing is left of the request before");
     drop(replying);
@@ -38,7 +38,7 @@ fn a_cancelled_request_gets_no_reply() {
     assert_eq!(awaiting.outcome(), Outcome::Taken);
     assert!(!awaiting.withdraw(), "it was taken");
     assert_eq!(awaiting.cancel(), Some(Outcome::Taken));
-    assert!(replying.reply(&3).is_err());
+    assert!(replying.reply(3).is_err());
     assert_eq!(awaiting.outcome(), Outcome::Cancelled);
 }
 
@@ -66,14 +66,14 @@ fn the_end_of_a_request_wakes_the_last_waker() {
     let (mut awaiting, replying) = slot.open(&1).unwrap();
     assert!(awaiting.register(&one) && awaiting.register(&one) && awaiting.register(&other));
     assert!(replying.take());
-    assert!(replying.reply(&2).is_ok());
+    assert!(replying.reply(2).is_ok());
     assert_eq!((first.times(), second.times()), (0, 1));
     assert!(!awaiting.register(&one), "it has ended");
     drop(awaiting);
     // The waker stayed, and wakes again only if it is registered again.
     let (mut awaiting, replying) = slot.open(&2).unwrap();
     assert!(replying.take());
-    assert!(replying.reply(&3).is_ok());
+    assert!(replying.reply(3).is_ok());
     assert_eq!(second.times(), 1);
     drop(awaiting);
     let kept = Arc::strong_count(&second);
@@ -101,7 +101,7 @@ fn the_last_part_frees_the_slot() {
     let (awaiting, replying) = slot.open(&1).unwrap();
     drop((slot, awaiting));
     assert!(replying.take());
-    assert!(replying.reply(&1).is_ok());
+    assert!(replying.reply(1).is_ok());
     assert_eq!(Arc::strong_count(&owner), 1);
 }
 
@@ -117,11 +117,11 @@ fn requests_and_replies_are_dropped_once() {
         assert!(replying.take());
         if taken_by == 0 {
             assert_eq!(awaiting.cancel(), Some(Outcome::Taken));
-            assert!(replying.reply(&reply).is_err());
+            assert!(replying.reply(reply.clone()).is_err());
             assert_eq!((counts(), awaiting.take_reply()), ((2, 1), None));
             continue;
         }
-        assert!(replying.reply(&reply).is_ok());
+        assert!(replying.reply(reply.clone()).is_ok());
         assert_eq!((counts(), awaiting.outcome()), ((2, 2), Outcome::Replied(&reply)));
         if taken_by > 1 {
             assert_eq!(awaiting.take_reply(), Some(reply.clone()));
@@ -130,7 +130,32 @@ fn requests_and_replies_are_dropped_once() {
         }
     }
     let (awaiting, replying) = slot.open(&request).unwrap();
-    assert!(replying.take() && replying.reply(&reply).is_ok());
+    assert!(replying.take() && replying.reply(reply.clone()).is_ok());
     drop((slot, awaiting));
     assert_eq!(counts(), (1, 1));
+}
+
+/// Nobody waits for the reply of a detached request, so it is dropped at once, and not in the slot.
+#[test]
+fn the_reply_of_a_detached_request_does_not_stay() {
+    let reply = Arc::new(());
+    let mut slot = ReplySlot::<_, (), Arc<()>>::new(());
+    for replied_before in [false, true] {
+        let (mut awaiting, replying) = slot.open(&()).unwrap();
+        assert!(replying.take() && !replying.is_detached());
+        if replied_before {
+            assert!(replying.reply(reply.clone()).is_ok());
+            assert_eq!(awaiting.detach(), Outcome::Replied(()));
+        } else {
+            assert_eq!(awaiting.detach(), Outcome::Taken);
+            assert!(replying.is_detached() && !replying.is_cancelled());
+            assert!(replying.reply(reply.clone()).is_err());
+        }
+        drop(awaiting);
+        assert_eq!(Arc::strong_count(&reply), 1);
+    }
+    let (mut awaiting, replying) = slot.open(&()).unwrap();
+    assert_eq!(awaiting.detach(), Outcome::Queued);
+    assert!(replying.abandon(3));
+    assert_eq!(awaiting.detach(), Outcome::Failed(3));
 }

@@ -16,6 +16,7 @@ models! {
         fails_with_a_relaxed_leave: "reply.leave",
     }
     cancelled [3] {}
+    detached [3] {}
     waits_with_another_waker [3] {}
     freed_by_the_last [2] {}
 }
@@ -27,7 +28,7 @@ fn answer(replying: Replying<(), usize, usize>) -> thread::JoinHandle<bool> {
     thread::spawn(move || {
         let taken = replying.take();
         let reply = replying.request() + 1;
-        taken && replying.reply(&reply).is_ok()
+        taken && replying.reply(reply).is_ok()
     })
 }
 
@@ -60,7 +61,7 @@ fn used_again() {
             let second = Woken::new();
             assert!(awaiting.register(&second.waker()));
             assert!(replying.take());
-            assert!(replying.reply(&21).is_ok());
+            assert!(replying.reply(21).is_ok());
             assert!(second.get());
             assert_eq!(awaiting.outcome(), Outcome::Replied(&21));
         }
@@ -78,6 +79,17 @@ fn cancelled() {
     assert_eq!(cancelled.is_none(), replied);
     let outcome = if replied { Outcome::Replied(&8) } else { Outcome::Cancelled };
     assert_eq!(awaiting.outcome(), outcome);
+}
+
+/// A request is detached while it is answered: its reply is refused, or was there before.
+fn detached() {
+    let mut slot = Slot::new(());
+    let (mut awaiting, replying) = slot.open(&7).unwrap();
+    let answers = answer(replying);
+    let detached = awaiting.detach();
+    drop(awaiting);
+    assert_eq!(answers.join().unwrap(), detached == Outcome::Replied(()));
+    assert!(slot.open(&20).is_some());
 }
 
 /// The task moves: it waits with one waker, and then with another.

@@ -206,7 +206,7 @@ impl<Q: Request> Asked<Q> {
         let Some(request) = self.request.take() else { return false };
         let origin = &request.owner().origin;
         origin.mailbox.responders.count(self.responder, ResponderValue::Replied);
-        let refused = request.reply(&reply);
+        let refused = request.reply(reply);
         if let Err(late) = &refused {
             let origin = &late.owner().origin;
             origin.mailbox.responders.count(self.responder, ResponderValue::Late);
