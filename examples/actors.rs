@@ -9,8 +9,8 @@
 //!
 //! 1. State that must outlive a panic is in a `Kept`, outside of the actor: the books of accounts,
 //!    and the journal of the teller.
-//! 2. Each request to an account has the number of its transfer, and a book applies a number once.
-//!    So a request whose outcome is unknown can be repeated.
+//! 2. Each call of an account has the number of its transfer, and a book applies a number once.
+//!    So a call whose outcome is unknown can be repeated.
 //! 3. The teller writes a transfer to its journal before it begins, and crosses it out when the
 //!    outcome is known. A new teller first finishes what is open.
 //!
@@ -21,10 +21,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::error::Error;
 use std::time::Duration;
 
-use mycelium::actors::{ActorContext, ActorRef, Actors, Gone, TellError, WhenFull};
-use mycelium::requests::{RequestError, Taken};
+use mycelium::actors::{ActorContext, ActorRef, Actors, CallError, Gone, TellError, WhenFull};
+use mycelium::requests::{Call, PendingReply, Taken};
 use mycelium::supervision::{Kept, Restart};
-use mycelium::{Request, Result, actor, message};
+use mycelium::{Result, actor};
 use mycelium_tokio::Tokio;
 
 /// How long the teller waits for an account.
@@ -42,22 +42,12 @@ const CUSTOMERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 const OPENING: i64 = 10_000;
 
 /// Changes an account. The number of the transfer makes it safe to send a booking twice.
-#[message(topic = "bookings", id = 1, reply = Receipt)]
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Booking {
     transfer: u64,
     cents: i64,
     memo: String,
 }
-
-#[message(topic = "receipts", id = 2, pad)]
-struct Receipt {
-    balance: i64,
-    was_booked: bool,
-}
-
-#[message(topic = "questions", id = 3, reply = Receipt)]
-struct Question;
 
 /// The state of an account: it outlives the actor.
 struct Book {
@@ -66,16 +56,16 @@ struct Book {
 }
 
 impl Book {
-    /// Applies a booking, once. A balance below zero is refused: a reply, and not an error, because
+    /// Applies a booking, once, and returns whether it is booked. A balance below zero is refused: a reply, and not an error, because
     /// an error would restart the actor.
-    fn apply(&mut self, booking: Booking) -> Receipt {
+    fn apply(&mut self, booking: Booking) -> bool {
         let is_known = self.booked.contains(&booking);
         let was_booked = is_known || self.balance + booking.cents >= 0;
         if was_booked && !is_known {
             self.balance += booking.cents;
             self.booked.insert(booking);
         }
-        Receipt::new(self.balance, was_booked)
+        was_booked
     }
 }
 
@@ -95,25 +85,23 @@ struct Account {
 
 #[actor]
 impl Account {
-    #[ask]
-    async fn book(&mut self, booking: Booking, ctx: &mut ActorContext<Self>) -> Result<Receipt> {
+    async fn book(&mut self, booking: Booking, ctx: &mut ActorContext<Self>) -> Result<bool> {
         let Booking { transfer, .. } = booking;
         if happens(&self.faults, transfer, Fault::PanicsBeforeBooking) {
             panic!("transfer {transfer}: {} panics before it has booked", ctx.label());
         }
-        let receipt = self.book.commit(|book| book.apply(booking));
+        let was_booked = self.book.commit(|book| book.apply(booking));
         if happens(&self.faults, transfer, Fault::PanicsAfterBooking) {
             panic!("transfer {transfer}: {} panics after it has booked", ctx.label());
         }
         if happens(&self.faults, transfer, Fault::IsSlow) {
             ctx.sleep(PATIENCE * 3).await?;
         }
-        Ok(receipt)
+        Ok(was_booked)
     }
 
-    #[ask]
-    fn balance(&mut self, _question: Question) -> Receipt {
-        Receipt::new(self.book.read(|book| book.balance), true)
+    fn balance(&self) -> i64 {
+        self.book.read(|book| book.balance)
     }
 }
 
@@ -137,12 +125,6 @@ struct Transfer {
 #[derive(Clone, Copy)]
 struct Night;
 
-#[message(topic = "status-requests", id = 4, reply = Status)]
-struct StatusRequest {
-    unused: u64,
-}
-
-#[message(topic = "status", id = 5)]
 struct Status {
     nights: u64,
     done: u64,
@@ -194,14 +176,13 @@ impl Teller {
         let mut sum = 0;
         for customer in CUSTOMERS {
             // An account that was closed has no money.
-            sum += ask(customer, Question, ctx).await?.map_or(0, |it| it.balance);
+            sum += ask(customer, |account| account.balance(), ctx).await?.unwrap_or_default();
         }
         println!("night {night}: the accounts have {sum} cents");
         Ok(())
     }
 
-    #[ask]
-    fn status(&mut self, _request: StatusRequest) -> Status {
+    fn status(&self) -> Status {
         self.journal.read(|journal| Status {
             nights: journal.nights,
             done: journal.done,
@@ -209,13 +190,18 @@ impl Teller {
             open: journal.open.len() as u64,
         })
     }
+}
 
-    /// Carries out both halves of a transfer. Each request in it may be repeated.
+impl Teller {
+    /// Carries out both halves of a transfer. Each call in it may be repeated.
     async fn carry_out(&self, transfer: Transfer, ctx: &mut ActorContext<Self>) -> Result<()> {
         let Transfer { number, from, to, cents } = transfer;
-        let booking = |cents, memo| Booking { transfer: number, cents, memo };
+        let booking = |cents, memo| {
+            let booking = Booking { transfer: number, cents, memo };
+            move |account: &mut ActorRef<Account>| account.book(booking.clone())
+        };
         let taken = ask(from, booking(-cents, format!("to {to}")), ctx).await?;
-        if !taken.is_some_and(|receipt| receipt.was_booked) {
+        if taken != Some(true) {
             println!("transfer {number}: {from} does not have {cents} cents");
             self.cross_out(number, false);
             return Ok(());
@@ -240,24 +226,24 @@ impl Teller {
     }
 }
 
-/// Asks an account until the outcome is known: a receipt, or `None` if there is no such account.
-async fn ask<R>(customer: &str, request: R, ctx: &ActorContext<Teller>) -> Result<Option<Receipt>>
-where
-    R: Request<Reply = Receipt>,
-    Account: mycelium::actors::Replies<R>,
-{
+/// Calls an account until the outcome is known: the reply, or `None` if there is no such account.
+async fn ask<C: Call<Error = CallError>>(
+    customer: &str,
+    call: impl Fn(&mut ActorRef<Account>) -> PendingReply<C>,
+    ctx: &ActorContext<Teller>,
+) -> Result<Option<C::Reply>> {
     // Whether an earlier attempt may have changed the account.
     let mut may_be_booked = false;
     for _ in 0..ATTEMPTS {
         let reply = match ctx.actors().by_name::<Account>(customer) {
-            Ok(mut account) => ctx.ask(&mut account, request.clone()).within(PATIENCE).await,
-            Err(_) => Err(RequestError::Gone { actor: None }),
+            Ok(mut account) => Some(ctx.ask(call(&mut account).within(PATIENCE)).await),
+            Err(_) => None,
         };
         match reply {
-            Ok(receipt) => return Ok(Some(receipt)),
-            Err(RequestError::Gone { .. }) if may_be_booked => break,
-            Err(RequestError::Gone { .. }) => return Ok(None),
-            Err(error) => {
+            Some(Ok(reply)) => return Ok(Some(reply)),
+            None | Some(Err(CallError::Gone { .. })) if may_be_booked => break,
+            None | Some(Err(CallError::Gone { .. })) => return Ok(None),
+            Some(Err(error)) => {
                 may_be_booked |= error.taken() != Taken::No;
                 println!("{customer}: {error} (taken: {:?}), and is asked again", error.taken());
             }
@@ -323,7 +309,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     println!("--- an account is closed ---");
     let mut dave = actors.by_name::<Account>("dave")?;
-    let balance = dave.ask(Question).await?.balance;
+    let balance = dave.balance().await?;
     teller.tell(Transfer { number: 300, from: "dave", to: "alice", cents: balance }).await?;
     when_idle(&mut teller).await?;
     // The account handles the messages in its mailbox, and ends.
@@ -385,10 +371,10 @@ fn open_bank(
 /// queues, and the first night is over.
 async fn when_idle(teller: &mut ActorRef<Teller>) -> Result<Status, Box<dyn Error>> {
     for _ in 0..10_000 {
-        match teller.ask(StatusRequest { unused: 0 }).await {
+        match teller.status().await {
             Ok(status) if status.nights > 0 => return Ok(status),
             // The mailbox is full, and has refused the request; or it is still the first day.
-            Ok(_) | Err(RequestError::Refused { .. }) => {
+            Ok(_) | Err(CallError::Refused { .. }) => {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             Err(error) => return Err(error.into()),

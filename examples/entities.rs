@@ -125,7 +125,7 @@ impl Entity {
         self.world.bumps.fetch_add(1, Ordering::Release);
     }
 
-    #[ask]
+    #[remote]
     fn place(&mut self, _: GetPlace) -> Place {
         Place { moves: self.state.moves, x: self.state.x }
     }

@@ -192,17 +192,7 @@
 //!
 //! ```
 //! use mycelium::actors::Actors;
-//! use mycelium::{Result, actor, message};
-//!
-//! #[message(topic = "sum-requests", id = 1, reply = Sum)]
-//! struct GetSum {
-//!     since: u64,
-//! }
-//!
-//! #[message(topic = "sums", id = 2)]
-//! struct Sum {
-//!     value: u64,
-//! }
+//! use mycelium::actor;
 //!
 //! #[derive(Default)]
 //! struct Adder {
@@ -211,34 +201,30 @@
 //!
 //! #[actor]
 //! impl Adder {
-//!     #[tell]
-//!     fn add(&mut self, number: u64) {
+//!     fn add(&mut self, number: u64) -> u64 {
 //!         self.sum += number;
-//!     }
-//!
-//!     #[ask]
-//!     fn sum(&mut self, request: GetSum) -> Sum {
-//!         Sum { value: self.sum - request.since }
+//!         self.sum
 //!     }
 //! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! let actors = Actors::on(mycelium_tokio::Tokio::current()?);
 //! let mut adder = actors.spawn(Adder::default)?;
-//! adder.tell(7).await?;
-//! assert_eq!(adder.ask(GetSum { since: 0 }).await?.value, 7);
+//! assert_eq!(adder.add(7).await?, 7);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`#[actor]`](macro@actor) makes a type an [`Actor`](actors::Actor): methods with `#[tell]`
-//!   handle messages, methods with `#[ask]` handle [`Request`]s.
+//! - [`#[actor]`](macro@actor) makes a type an [`Actor`](actors::Actor): its methods are calls, which
+//!   its references have; [`CallError`](actors::CallError) says why a call has no reply. Methods
+//!   with `#[tell]` handle messages, methods with `#[remote]` handle [`Request`]s, also from other
+//!   nodes.
 //! - [`Actors`](actors::Actors) spawns and finds them: [`Actors::on`](actors::Actors::on) creates a
 //!   set on an executor; [`Context::actors`] and [`Running::actors`] return the set of the node. An
 //!   [`ActorBuilder`](actors::ActorBuilder) sets the name, the queue of the mailbox ([`channel`]),
 //!   its capacity, and what happens when it is full.
-//! - An [`ActorRef`](actors::ActorRef) tells and asks; a [`WeakRef`](actors::WeakRef) does not keep
+//! - An [`ActorRef`](actors::ActorRef) calls, tells and asks; a [`WeakRef`](actors::WeakRef) does not keep
 //!   the actor alive. [`ActorEnd`](actors::ActorEnd) says how an actor has ended.
 //! - A [`RemoteRef`](actors::RemoteRef) is for an actor of another node.
 //!   [`RemoteActorError`](actors::RemoteActorError) says why a reference cannot be created,
@@ -496,9 +482,9 @@ pub use topology::Topology;
 pub mod actors {
     pub use crate::actor::{
         Actor, ActorBuilder, ActorContext, ActorEnd, ActorRef, ActorSupervisor, Actors, Asking,
-        DeadMail, FindActorError, Gone, Handles, Keyed, KeyedBuilder, KeyedTellError, OnError,
-        RemoteActorError, RemoteRef, RemoteReply, Replies, SpawnActorError, TellError, Timer,
-        WeakRef, WhenFull,
+        CallError, DeadMail, FindActorError, Gone, Handles, Keyed, KeyedBuilder, KeyedTellError,
+        OnError, RemoteActorError, RemoteRef, RemoteReply, Replies, SpawnActorError, TellError,
+        Timer, WeakRef, WhenFull,
     };
 }
 
@@ -570,7 +556,7 @@ pub mod ports {
 /// Requests of services, and their replies.
 pub mod requests {
     pub use crate::inbox::request::{
-        Asked, Mismatch, PendingReply, RequestError, Requester, Requests, Taken,
+        Asked, Call, Mismatch, PendingReply, RequestError, Requester, Requests, Taken,
     };
 }
 
@@ -619,7 +605,10 @@ pub mod __private {
     pub use mycelium_transports::local::TraceCell;
 
     #[cfg(feature = "actors")]
-    pub use crate::actor::{ActorLife, Ask, AskVisitor, Mail, MailContent, run_actor};
+    pub use crate::actor::{
+        ActorLife, Ask, AskVisitor, Caller, InThisProcess, Mail, MailContent, Methods, Outcome,
+        Plain, Probe, RemoteCaller, Returns, number, run_actor,
+    };
     pub use crate::inbox::Inbox;
     pub use crate::inbox::request::{Answering, SlotPool};
     pub use crate::plan::{Port, Ports};

@@ -5,29 +5,19 @@ use std::fmt::{self, Debug};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
-use std::time::Duration;
-
-use mycelium_core::Request;
+use std::task::{Context, Poll, ready};
 
 use super::set::Set;
 use super::set::core::AnyCell;
-use crate::inbox::request::{PendingReply, RequestError};
+use crate::inbox::request::{Call, Failure, PendingReply};
 use crate::support::log;
 
 /// The future of a reply to [`ActorContext::ask`](super::ActorContext::ask).
 #[must_use = "dropping it cancels the request"]
-pub struct Asking<R: Request> {
-    pub(super) reply: PendingReply<R>,
-    pub(super) asks: Asks,
-}
-
-impl<R: Request> Asking<R> {
-    /// Sets a deadline: see [`PendingReply::within`].
-    pub fn within(self, duration: Duration) -> Asking<R> {
-        let Asking { reply, asks } = self;
-        Asking { reply: reply.within(duration), asks }
-    }
+pub struct Asking<C: Call> {
+    pub(super) reply: PendingReply<C>,
+    /// `None` if no actor is asked.
+    pub(super) asks: Option<Asks>,
 }
 
 /// Removes, when dropped, the mark that one actor waits for the reply of another one.
@@ -49,22 +39,24 @@ impl Drop for Asks {
     }
 }
 
-impl<R: Request> Future for Asking<R> {
-    type Output = Result<R::Reply, RequestError<R>>;
+impl<C: Call> Future for Asking<C> {
+    type Output = Result<C::Reply, C::Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let reply = Pin::new(&mut this.reply).poll(context);
-        if let Poll::Ready(Err(RequestError::Deadline { .. })) = &reply {
-            report_circle(&this.asks);
+        let outcome = ready!(this.reply.poll_outcome(context));
+        if let Err(Failure::Late | Failure::LateHeld) = outcome
+            && let Some(asks) = &this.asks
+        {
+            report_circle(asks);
         }
-        reply
+        Poll::Ready(this.reply.finish(outcome))
     }
 }
 
-impl<R: Request> Debug for Asking<R> {
+impl<C: Call> Debug for Asking<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asking").field("topic", &R::TOPIC).finish_non_exhaustive()
+        f.debug_struct("Asking").field("call", &C::NAME).finish_non_exhaustive()
     }
 }
 

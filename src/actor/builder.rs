@@ -179,7 +179,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
 
 /// Returns the kind of an actor type in a set of actors.
 pub(super) fn kind<A: Actor>(set: &Set) -> Arc<ActorKind> {
-    set.kind(TypeId::of::<A>(), A::NAME, A::REQUESTS)
+    set.kind(TypeId::of::<A>(), A::NAME, A::CALLS)
 }
 
 /// Spawns the task of an actor. If the executor refuses the task, the life is dropped, which ends

@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use mycelium_core::Request;
 use mycelium_core::channel::{Mpsc, Queue};
 use mycelium_executor::Executor;
 use mycelium_transports::counters::ActorValue;
@@ -17,7 +16,7 @@ use mycelium_transports::counters::ActorValue;
 use super::actors::Actors;
 use super::asking::{Asking, Asks};
 use super::builder::ActorBuilder;
-use super::life::{Actor, ActorContext, Handles, Replies, exclusive};
+use super::life::{Actor, ActorContext, Handles, exclusive};
 use super::reference::ActorRef;
 use super::remote::RemoteRef;
 use super::set::Set;
@@ -26,6 +25,7 @@ use super::set::core::{AnyCell, Relation};
 use super::set::timers::{Message, Timer, Timers};
 use super::values::{Gone, SpawnActorError};
 use crate::error::{Problem, ShuttingDown, zero_period};
+use crate::inbox::request::{Call, PendingReply};
 use crate::support::log;
 
 impl<A: Actor> ActorContext<A> {
@@ -182,21 +182,16 @@ impl<A: Actor> ActorContext<A> {
         self.timers().cancel(timer)
     }
 
-    /// Asks another actor, as [`ActorRef::ask`]. If the reply is late because the other actor also
-    /// waits, by an `ask` of its context, directly or indirectly for this one, a log line names the
-    /// cycle.
-    ///
-    /// # Errors
-    /// Same as [`ActorRef::ask`].
-    pub fn ask<B, Q, R>(&self, other: &mut ActorRef<B, Q>, request: R) -> Asking<R>
-    where
-        B: Replies<R>,
-        Q: Queue,
-        R: Request,
-    {
-        let (cell, set, asked) = (self.cell.clone(), self.set.clone(), other.id());
-        cell.core().asks.store(asked, Ordering::Relaxed);
-        Asking { reply: other.ask(request), asks: Asks { cell, set, asked } }
+    /// Waits for the reply of another actor: `ctx.ask(bank.open(file))`, or `ctx.ask(bank.ask(q))`.
+    /// If the reply is late because the other actor also waits, by an `ask` of its context,
+    /// directly or indirectly for this one, a log line names the cycle.
+    pub fn ask<C: Call>(&self, reply: PendingReply<C>) -> Asking<C> {
+        let asks = reply.actor().map(|asked| {
+            let (cell, set) = (self.cell.clone(), self.set.clone());
+            cell.core().asks.store(asked, Ordering::Relaxed);
+            Asks { cell, set, asked }
+        });
+        Asking { reply, asks }
     }
 
     /// Ends this actor after the current message.

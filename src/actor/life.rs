@@ -15,14 +15,14 @@ use super::set::timers::Timers;
 use super::set::traces::ActorTraces;
 use super::values::{Ask, Gone, Mail};
 use crate::error::{Error, Result};
-use crate::inbox::request::SlotPool;
+use crate::inbox::request::{Call, SlotPool};
 use crate::supervise::member::Member;
 use crate::task::launch::Launch;
 
 /// A value with its own mailbox. [`#[actor]`](macro@crate::actor) implements this trait.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an actor",
-    note = "put `#[mycelium::actor]` on `impl {Self} {{ #[tell] fn ..(&mut self, message: ..) .. }}`"
+    note = "put `#[mycelium::actor]` on `impl {Self} {{ fn ..(&mut self, ..) -> .. }}`"
 )]
 pub trait Actor: Sized + 'static {
     /// The name of the type in logs and counters.
@@ -36,9 +36,13 @@ pub trait Actor: Sized + 'static {
     #[doc(hidden)]
     type Slots: Default + Send + 'static;
 
-    /// The topics of the requests that the actor answers, in the order of their numbers.
+    /// The calls of the actor, as methods of a struct around a `T` that sends them.
     #[doc(hidden)]
-    const REQUESTS: &'static [&'static str];
+    type Calls<T: Send + 'static>: Methods<T> + Send + 'static;
+
+    /// The names of the calls and requests that the actor answers.
+    #[doc(hidden)]
+    const CALLS: &'static [&'static str];
 
     /// Calls `visitor` with each type of request that the actor answers.
     #[doc(hidden)]
@@ -88,21 +92,50 @@ pub trait Handles<M>: Actor {
     fn unwrap(mail: Self::Mail) -> M;
 }
 
-/// The actor answers requests of type `Q`: it has a method with `#[ask]`.
+/// The actor answers the call or request `C`. For a request it has a method with `#[remote]`.
 #[diagnostic::on_unimplemented(
-    message = "actor `{Self}` does not answer `{Q}`",
-    note = "write a handler: `#[ask] fn ..(&mut self, request: {Q}) -> Result<..>`"
+    message = "actor `{Self}` does not answer `{C}`",
+    note = "write a handler: `#[remote] fn ..(&mut self, request: {C}) -> ..`"
 )]
-pub trait Replies<Q: Request>: Actor {
+pub trait Replies<C: Call>: Actor {
     #[doc(hidden)]
-    fn wrap(request: Ask<Q>) -> Self::Mail;
+    fn wrap(call: Ask<C>) -> Self::Mail;
 
-    /// Returns the request in `mail` if it is of this type; otherwise returns `mail` as an error.
+    /// Returns the call in `mail` if it is of this type; otherwise returns `mail` as an error.
     #[doc(hidden)]
-    fn unwrap(mail: Self::Mail) -> Result<Ask<Q>, Self::Mail>;
+    fn unwrap(mail: Self::Mail) -> Result<Ask<C>, Self::Mail>;
 
     #[doc(hidden)]
-    fn slots(slots: &mut Self::Slots) -> &mut SlotPool<Q>;
+    fn slots(slots: &mut Self::Slots) -> &mut SlotPool<C>;
+}
+
+/// A struct around a `T` that sends the calls of an actor: [`Actor::Calls`].
+pub trait Methods<T> {
+    #[doc(hidden)]
+    fn around(inner: T) -> Self;
+
+    #[doc(hidden)]
+    fn inner(&self) -> &T;
+
+    #[doc(hidden)]
+    fn inner_mut(&mut self) -> &mut T;
+}
+
+/// Returns the number of a call in the list of all calls of its actor.
+#[must_use]
+pub const fn number(calls: &[&str], call: &str) -> usize {
+    const fn is_same(one: &[u8], other: &[u8]) -> bool {
+        let mut index = 0;
+        while index < one.len() && index < other.len() && one[index] == other[index] {
+            index += 1;
+        }
+        index == one.len() && index == other.len()
+    }
+    let mut number = 0;
+    while !is_same(calls[number].as_bytes(), call.as_bytes()) {
+        number += 1;
+    }
+    number
 }
 
 /// A visitor of the request types that an actor answers.

@@ -5,10 +5,11 @@
 //! actors, and the state that an actor shares with others; `life` has the trait, and the state of
 //! the handlers and of the task. `reference` has [`ActorRef`] and [`WeakRef`]; `answer` asks an
 //! actor on behalf of another node; `builder` spawns an actor, and `task` runs, restarts and ends
-//! it; `actors` is the handle of all actors. `context` is the context of handlers, `asking` has
-//! their requests; `supervised` restarts several actors together; `keyed` has one actor for each
-//! key, created on first use; `remote` has [`RemoteRef`]. For tests, `recorded` runs an actor whose
-//! messages are recorded instead of handled.
+//! it; `returns` says what the method of a call returns; `actors` is the handle of all actors.
+//! `context` is the context of handlers, `asking` has their requests; `supervised` restarts several
+//! actors together; `keyed` has one actor for each key, created on first use; `remote` has
+//! [`RemoteRef`]. For tests, `recorded` runs an actor whose messages are recorded instead of
+//! handled.
 //!
 //! **Control** bypasses the mailbox: a stop, the end of a watched actor and the failure of a child
 //! are bits of a word beside the mailbox, which the task reads before each message.
@@ -25,6 +26,7 @@ mod life;
 mod recorded;
 mod reference;
 mod remote;
+mod returns;
 mod set;
 mod supervised;
 mod task;
@@ -35,18 +37,21 @@ pub use asking::Asking;
 pub use builder::ActorBuilder;
 pub(crate) use far::{ActorCall, OtherNodes, WatchCall, calls_topic, watches_topic};
 pub use keyed::{Keyed, KeyedBuilder, KeyedTellError};
-pub use life::{Actor, ActorContext, ActorLife, AskVisitor, Handles, OnError, Replies};
+pub use life::{
+    Actor, ActorContext, ActorLife, AskVisitor, Handles, Methods, OnError, Replies, number,
+};
 #[cfg(feature = "testing")]
 pub(crate) use recorded::Record;
-pub use reference::{ActorRef, WeakRef};
-pub use remote::{RemoteRef, RemoteReply};
+pub use reference::{ActorRef, Caller, WeakRef};
+pub use remote::{InThisProcess, RemoteCaller, RemoteRef, RemoteReply};
+pub use returns::{Outcome, Plain, Probe, Returns};
 pub use set::timers::Timer;
 pub use supervised::ActorSupervisor;
 pub use task::run_actor;
 #[cfg(feature = "testing")]
 pub(crate) use values::Notes;
 pub use values::{
-    ActorEnd, Ask, DeadMail, FindActorError, Gone, Mail, MailContent, RemoteActorError,
+    ActorEnd, Ask, CallError, DeadMail, FindActorError, Gone, Mail, MailContent, RemoteActorError,
     SpawnActorError, TellError, WhenFull,
 };
 #[cfg(feature = "testing")]

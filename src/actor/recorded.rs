@@ -4,15 +4,14 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
-use mycelium_core::Request;
 use mycelium_core::channel::Queue;
 
 use super::builder::ActorBuilder;
-use super::life::{Actor, ActorLife, Handles, Replies};
+use super::life::{Actor, ActorLife, Handles, Replies, number};
 use super::reference::ActorRef;
 use super::task::run::{Next, attended};
 use super::values::{ActorEnd, Mail, MailContent, SpawnActorError};
-use crate::inbox::request::Asked;
+use crate::inbox::request::{Asked, Call};
 use crate::support::lock::lock;
 use crate::task::launch::Launch;
 
@@ -44,23 +43,23 @@ impl<A: Actor> Record<A> {
         recorded.mail.remove(place).map(<A as Handles<M>>::unwrap)
     }
 
-    /// Takes the first request of this type whose requester is still waiting.
-    pub(crate) fn take_request<R: Request>(&self) -> Option<Asked<R>>
+    /// Takes the first request or call of this type whose requester is still waiting.
+    pub(crate) fn take_call<C: Call>(&self) -> Option<(Asked<C>, C::Args)>
     where
-        A: Replies<R>,
+        A: Replies<C>,
     {
-        let number = A::REQUESTS.iter().position(|topic| *topic == R::TOPIC)?;
+        let number = number(A::CALLS, C::NAME);
         let mut recorded = lock(&self.0);
-        let (mut asked, mut others) = (None, VecDeque::new());
+        let (mut call, mut others) = (None, VecDeque::new());
         for mail in recorded.mail.drain(..) {
-            let mail = if asked.is_none() { <A as Replies<R>>::unwrap(mail) } else { Err(mail) };
+            let mail = if call.is_none() { <A as Replies<C>>::unwrap(mail) } else { Err(mail) };
             match mail {
-                Ok(request) => asked = request.accept(number),
+                Ok(request) => call = request.accept(number),
                 Err(other) => others.push_back(other),
             }
         }
         recorded.mail = others;
-        asked
+        call
     }
 
     /// Returns the number of recorded messages and requests.

@@ -2,6 +2,7 @@
 //! actor alive.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use mycelium_core::Request;
@@ -11,21 +12,27 @@ use mycelium_core::wait::WaitStrategy;
 use mycelium_transports::counters::{ActorValue, RequesterValue};
 use mycelium_transports::local::TaskBudget;
 
-use super::life::{Actor, Handles, Replies};
+use super::life::{Actor, Handles, Methods, Replies};
 use super::set::cell::Cell;
 use super::set::core::{AnyCell, Core};
 use super::values::{ActorEnd, Ask, FindActorError, TellError, WhenFull};
 #[cfg(doc)]
 use crate::inbox::request::RequestError;
-use crate::inbox::request::{Failure, Origin, PendingReply, Progress, Queued, Sent, closed};
+use crate::inbox::request::{Call, Failure, Origin, PendingReply, Progress, Queued, Sent, closed};
 
 /// Refers to an actor, and sends to its mailbox. The actor ends when all references are dropped and
 /// its mailbox is empty, unless it was spawned with [`keep`](super::ActorBuilder::keep).
 ///
-/// Messages and requests of one reference are handled in the order in which they are sent. A
-/// reference to a queue with one sender, such as [`Spsc`](mycelium_core::channel::Spsc), cannot be
-/// cloned.
-pub struct ActorRef<A: Actor, Q: Queue = Mpsc> {
+/// The calls of the actor are methods of its references, by the name of the actor's method:
+/// [`#[actor]`](macro@crate::actor). Messages, calls and requests of one reference are handled in
+/// the order in which they are sent. A reference to a queue with one sender, such as
+/// [`Spsc`](mycelium_core::channel::Spsc), cannot be cloned.
+//
+// The macro has the names of all methods, which no call may have: a new one belongs there, too.
+pub struct ActorRef<A: Actor, Q: Queue = Mpsc>(A::Calls<Caller<A, Q>>);
+
+/// The sending side of a reference, inside the struct with the actor's calls.
+pub struct Caller<A: Actor, Q: Queue> {
     cell: Arc<Cell<A::Mail, Q>>,
     sender: Q::Sender<A::Mail>,
     slots: A::Slots,
@@ -36,7 +43,7 @@ pub struct ActorRef<A: Actor, Q: Queue = Mpsc> {
 impl<A: Actor, Q: Queue> ActorRef<A, Q> {
     /// Creates a reference. The caller has already counted it.
     pub(super) fn new(cell: Arc<Cell<A::Mail, Q>>, sender: Q::Sender<A::Mail>) -> ActorRef<A, Q> {
-        ActorRef { cell, sender, slots: A::Slots::default(), sent: 0 }
+        ActorRef(Methods::around(Caller { cell, sender, slots: A::Slots::default(), sent: 0 }))
     }
 
     /// Creates a reference to the actor of a cell.
@@ -65,10 +72,11 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
         A: Handles<M>,
     {
         match self.try_tell(message) {
-            Err(TellError::Full(message)) if self.waits() => {
-                let sent = self.sender.send(<A as Handles<M>>::wrap(message)).await;
+            Err(TellError::Full(message)) if self.0.inner().waits() => {
+                let caller = self.0.inner_mut();
+                let sent = caller.sender.send(<A as Handles<M>>::wrap(message)).await;
                 sent.map_err(|SendError(mail)| TellError::Gone(A::unwrap(mail)))?;
-                self.sent += 1;
+                caller.sent += 1;
                 Ok(())
             }
             told => told,
@@ -84,18 +92,15 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
     where
         A: Handles<M>,
     {
-        match self.sender.try_send(<A as Handles<M>>::wrap(message)) {
+        let caller = self.0.inner_mut();
+        match caller.sender.try_send(<A as Handles<M>>::wrap(message)) {
             Ok(()) => {
-                self.sent += 1;
+                caller.sent += 1;
                 Ok(())
             }
             Err(PushError::Closed(mail)) => Err(TellError::Gone(A::unwrap(mail))),
-            Err(PushError::Full(mail)) => full(&self.cell.core, A::unwrap(mail)),
+            Err(PushError::Full(mail)) => full(&caller.cell.core, A::unwrap(mail)),
         }
-    }
-
-    fn waits(&self) -> bool {
-        self.cell.core.when_full == WhenFull::Wait
     }
 
     /// Asks the actor, and waits for its reply, as [`Context::request`](crate::Context::request)
@@ -110,11 +115,97 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
     where
         A: Replies<R>,
     {
+        self.0.inner_mut().call(request, ())
+    }
+
+    /// Ends the actor after the current message; `stopped` runs. The messages in its mailbox become
+    /// [`DeadMail`](super::DeadMail), and requests there are `Gone`. Its children end first.
+    pub fn stop(&self) {
+        self.0.inner().cell.core.stop();
+    }
+
+    /// Makes the actor refuse further messages, handle the messages in its mailbox, and end.
+    pub fn drain(&self) {
+        self.0.inner().cell.core.drain();
+    }
+
+    /// Waits until the actor has ended, and returns how it ended. A restart is not an end.
+    pub fn ended(&self) -> impl Future<Output = ActorEnd> + Send + use<A, Q> {
+        let cell = self.0.inner().cell.clone();
+        async move { cell.core.ended().await }
+    }
+
+    /// Returns whether the actor has ended.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.0.inner().cell.core.end().is_some()
+    }
+
+    /// Returns the actor's number, which no other actor of this process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.0.inner().cell.core.id
+    }
+
+    /// Returns the actor's name, or its type and number.
+    #[must_use]
+    pub fn label(&self) -> Arc<str> {
+        self.0.inner().cell.core.label()
+    }
+
+    /// Returns the approximate number of messages and requests that wait in the mailbox.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.0.inner().sender.len()
+    }
+
+    /// Returns the capacity of the mailbox, in messages and requests.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.0.inner().sender.capacity()
+    }
+
+    /// Returns a reference that does not keep the actor alive.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakRef<A, Q> {
+        WeakRef { cell: self.0.inner().cell.clone() }
+    }
+
+    pub(super) fn any(&self) -> Arc<dyn AnyCell> {
+        self.0.inner().cell.clone()
+    }
+}
+
+/// The calls of the actor: [`#[actor]`](macro@crate::actor).
+impl<A: Actor, Q: Queue> Deref for ActorRef<A, Q> {
+    type Target = A::Calls<Caller<A, Q>>;
+
+    #[inline]
+    fn deref(&self) -> &A::Calls<Caller<A, Q>> {
+        &self.0
+    }
+}
+
+impl<A: Actor, Q: Queue> DerefMut for ActorRef<A, Q> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut A::Calls<Caller<A, Q>> {
+        &mut self.0
+    }
+}
+
+impl<A: Actor, Q: Queue> Caller<A, Q> {
+    /// Sends a call with its parameters, or a request. If the mailbox has room, it is there when
+    /// this returns.
+    #[inline]
+    pub fn call<C: Call>(&mut self, call: C, args: C::Args) -> PendingReply<C>
+    where
+        A: Replies<C>,
+    {
         let core = &self.cell.core;
-        let (awaiting, replying) = A::slots(&mut self.slots).open(&request, || {
+        let (awaiting, replying) = A::slots(&mut self.slots).open(&call, || {
             let (name, executor) = (core.label(), self.cell.set.executor.clone());
-            let line = core.kind.requester(R::TOPIC, &self.cell.set.region);
-            Arc::new(Origin { mailbox: core.mailbox(), name, is_actor: true, executor, line })
+            let line = core.kind.requester(C::NAME, &self.cell.set.region);
+            Arc::new(Origin { mailbox: core.mailbox(), name, actor: Some(core.id), executor, line })
         });
         let origin = &awaiting.owner().origin;
         origin.line.count(RequesterValue::Requested);
@@ -122,7 +213,7 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
             let task = TaskBudget::traced();
             awaiting.owner().trace.pass(task.as_ref().and_then(|task| task.trace()));
         }
-        let mail = <A as Replies<R>>::wrap(Ask::new(Queued::new(replying)));
+        let mail = <A as Replies<C>>::wrap(Ask::new(Queued::new(replying), args));
         let progress = match self.sender.try_send(mail) {
             Ok(()) => Progress::Waiting,
             Err(PushError::Closed(mail)) => {
@@ -142,65 +233,12 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
         PendingReply::new(awaiting, progress, WaitStrategy::Park)
     }
 
-    /// Ends the actor after the current message; `stopped` runs. The messages in its mailbox become
-    /// [`DeadMail`](super::DeadMail), and requests there are `Gone`. Its children end first.
-    pub fn stop(&self) {
-        self.cell.core.stop();
-    }
-
-    /// Makes the actor refuse further messages, handle the messages in its mailbox, and end.
-    pub fn drain(&self) {
-        self.cell.core.drain();
-    }
-
-    /// Waits until the actor has ended, and returns how it ended. A restart is not an end.
-    pub fn ended(&self) -> impl Future<Output = ActorEnd> + Send + use<A, Q> {
-        let cell = self.cell.clone();
-        async move { cell.core.ended().await }
-    }
-
-    /// Returns whether the actor has ended.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
-        self.cell.core.end().is_some()
-    }
-
-    /// Returns the actor's number, which no other actor of this process has.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.cell.core.id
-    }
-
-    /// Returns the actor's name, or its type and number.
-    #[must_use]
-    pub fn label(&self) -> Arc<str> {
-        self.cell.core.label()
-    }
-
-    /// Returns the approximate number of messages and requests that wait in the mailbox.
-    #[must_use]
-    pub fn depth(&self) -> usize {
-        self.sender.len()
-    }
-
-    /// Returns the capacity of the mailbox, in messages and requests.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.sender.capacity()
-    }
-
-    /// Returns a reference that does not keep the actor alive.
-    #[must_use]
-    pub fn downgrade(&self) -> WeakRef<A, Q> {
-        WeakRef { cell: self.cell.clone() }
-    }
-
-    pub(super) fn any(&self) -> Arc<dyn AnyCell> {
-        self.cell.clone()
+    fn waits(&self) -> bool {
+        self.cell.core.when_full == WhenFull::Wait
     }
 }
 
-impl<A: Actor, Q: Queue> Drop for ActorRef<A, Q> {
+impl<A: Actor, Q: Queue> Drop for Caller<A, Q> {
     fn drop(&mut self) {
         if !Q::SHARED {
             self.cell.count_unseen(self.sent);
@@ -231,9 +269,10 @@ where
     Q::Sender<A::Mail>: Clone,
 {
     fn clone(&self) -> ActorRef<A, Q> {
+        let Caller { cell, sender, .. } = self.0.inner();
         // Cannot fail: this reference is counted, so at least one exists.
-        let _ = self.cell.core.try_refer();
-        ActorRef::new(self.cell.clone(), self.sender.clone())
+        let _ = cell.core.try_refer();
+        ActorRef::new(cell.clone(), sender.clone())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,9 +14,11 @@ use mycelium_executor::SendFuture;
 
 use super::actors::Actors;
 use super::far::{ActorCall, OtherNodes, Replied, WatchCall};
-use super::life::{Actor, Replies};
+use super::life::{Actor, Methods, Replies};
 use super::values::{ActorEnd, NAMES, RemoteActorError, is_name};
-use crate::inbox::request::{Failure, PendingReply, RequestError, Requester, is_too_long};
+use crate::inbox::request::{
+    Failure, PendingReply, RequestError, Requester, Unanswered, is_too_long,
+};
 
 impl Actors {
     /// Creates a reference to an actor of another node: `address` is the name of the node, a `/`,
@@ -52,7 +55,7 @@ impl Actors {
             id: self.set().next_id(),
             nodes,
         });
-        Ok(RemoteRef { address, calls, actor: PhantomData })
+        Ok(RemoteRef(Methods::around(RemoteCaller { address, calls, actor: PhantomData })))
     }
 }
 
@@ -76,15 +79,35 @@ impl Address {
 }
 
 /// Refers to an actor of another node by its name; created by [`Actors::remote`]. It can ask and
-/// watch. For messages without a reply use [topics](crate::Context::emit).
+/// watch. The actor's methods with `#[remote]` are its methods. For messages without a reply use
+/// [topics](crate::Context::emit).
 ///
 /// The requests of one reference arrive in the order in which they are made, as long as the mailbox
 /// of the actor has room.
-pub struct RemoteRef<A: Actor> {
+//
+// The macro has the names of all methods, which no call may have: a new one belongs there, too.
+pub struct RemoteRef<A: Actor>(A::Calls<RemoteCaller<A>>);
+
+/// The sending side of a reference to an actor of another node, inside the struct with the actor's
+/// calls. `N` is [`OtherNode`]: a parameter, so that the compiler checks [`InThisProcess`] where a
+/// method is called.
+pub struct RemoteCaller<A: Actor, N = OtherNode> {
     address: Arc<Address>,
     calls: Requester<ActorCall>,
-    actor: PhantomData<fn() -> A>,
+    actor: PhantomData<fn() -> (A, N)>,
 }
+
+/// The place of an actor in another node.
+pub enum OtherNode {}
+
+/// Implemented by nothing: the bound of methods that are not offered to other processes.
+#[diagnostic::on_unimplemented(
+    message = "this method is not offered to other processes",
+    label = "the method has no `#[remote]`",
+    note = "write `#[remote]` above the method: it then takes one message, which is a request, and \
+            returns the reply of the request"
+)]
+pub trait InThisProcess {}
 
 impl<A: Actor> RemoteRef<A> {
     /// Asks the actor, and waits for its reply, as [`ActorRef::ask`](crate::actor::ActorRef::ask).
@@ -108,13 +131,7 @@ impl<A: Actor> RemoteRef<A> {
     where
         A: Replies<R>,
     {
-        let call = ActorCall::new(self.address.actor(), &request);
-        let reply = match is_too_long(&request) {
-            true => self.calls.too_long(&call),
-            false => self.calls.request(call),
-        };
-        let address = self.address.clone();
-        RemoteReply { reply, request, address, has_deadline: false, lost: None, was_lost: false }
+        self.0.inner_mut().ask(request)
     }
 
     /// Waits until the actor has ended, and returns how it ended: [`ActorEnd::Unreachable`] if its
@@ -122,32 +139,53 @@ impl<A: Actor> RemoteRef<A> {
     /// down; [`ActorEnd::NotFound`] if no actor has the name; [`ActorEnd::TooManyWatches`] if this
     /// node already has its maximum of watches of that node.
     pub fn ended(&self) -> impl Future<Output = ActorEnd> + Send + use<A> + 'static {
-        ended(self.address.clone())
+        ended(self.address().clone())
     }
 
     /// Returns the address: `node/actor`.
     #[must_use]
     pub fn label(&self) -> Arc<str> {
-        self.address.label.clone()
+        self.address().label.clone()
     }
 
     /// Returns the name of the actor's node.
     #[must_use]
     pub fn node(&self) -> &str {
-        self.address.node()
+        self.address().node()
     }
 
     /// Returns the name of the actor in its node.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.address.actor()
+        self.address().actor()
     }
 
     /// Returns the number of this reference and its clones; no actor of this process has the same
     /// number.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.address.id
+        self.address().id
+    }
+
+    fn address(&self) -> &Arc<Address> {
+        &self.0.inner().address
+    }
+}
+
+impl<A: Actor, N> RemoteCaller<A, N> {
+    /// Implements [`RemoteRef::ask`].
+    pub fn ask<R: Request>(&mut self, request: R) -> RemoteReply<R>
+    where
+        A: Replies<R>,
+    {
+        let RemoteCaller { address, calls, .. } = self;
+        let call = ActorCall::new(address.actor(), &request);
+        let reply = match is_too_long(&request) {
+            true => calls.too_long(&call),
+            false => calls.request(call),
+        };
+        let address = address.clone();
+        RemoteReply { reply, request, address, has_deadline: false, lost: None, was_lost: false }
     }
 }
 
@@ -170,14 +208,30 @@ async fn ended(address: Arc<Address>) -> ActorEnd {
 
 impl<A: Actor> Clone for RemoteRef<A> {
     fn clone(&self) -> RemoteRef<A> {
-        let (address, calls) = (self.address.clone(), self.calls.another());
-        RemoteRef { address, calls, actor: PhantomData }
+        let RemoteCaller { address, calls, .. } = self.0.inner();
+        let (address, calls) = (address.clone(), calls.another());
+        RemoteRef(Methods::around(RemoteCaller { address, calls, actor: PhantomData }))
+    }
+}
+
+/// The methods of the actor with `#[remote]`: [`#[actor]`](macro@crate::actor).
+impl<A: Actor> Deref for RemoteRef<A> {
+    type Target = A::Calls<RemoteCaller<A>>;
+
+    fn deref(&self) -> &A::Calls<RemoteCaller<A>> {
+        &self.0
+    }
+}
+
+impl<A: Actor> DerefMut for RemoteRef<A> {
+    fn deref_mut(&mut self) -> &mut A::Calls<RemoteCaller<A>> {
+        &mut self.0
     }
 }
 
 impl<A: Actor> fmt::Debug for RemoteRef<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RemoteRef({})", self.address.label)
+        write!(f, "RemoteRef({})", self.address().label)
     }
 }
 

@@ -12,7 +12,7 @@ use mycelium_core::channel::{Mpsc, Queue};
 
 use super::actors::TestActors;
 use crate::actor::{Actor, ActorBuilder, ActorEnd, ActorRef, Handles, Replies, TellError};
-use crate::inbox::request::{Failure, PendingReply, RequestError};
+use crate::inbox::request::{Call, Failure, PendingReply, RequestError};
 
 /// An actor in a test, with its mailbox, and with time that only the test advances.
 ///
@@ -53,7 +53,7 @@ use crate::inbox::request::{Failure, PendingReply, RequestError};
 ///         self.cents += cents;
 ///     }
 ///
-///     #[ask]
+///     #[remote]
 ///     fn balance(&mut self, _request: GetBalance) -> Balance {
 ///         Balance { cents: self.cents }
 ///     }
@@ -107,7 +107,7 @@ impl TestActors {
 impl TestActors {
     /// Runs the actors until a request has an outcome, or all wait.
     #[track_caller]
-    fn run_for<R: Request>(&self, reply: &mut PendingReply<R>) -> Option<Result<(), Failure>> {
+    fn run_for<C: Call>(&self, reply: &mut PendingReply<C>) -> Option<Result<(), Failure>> {
         // Runs at most three times: a request without room is sent after the first run, and
         // answered in the second.
         for _ in 0..3 {
@@ -199,14 +199,31 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
     where
         A: Replies<R>,
     {
-        let mut reply = self.reference.ask(request);
+        self.call(|actor| actor.ask(request))
+    }
+
+    /// Calls a method of the actor, [runs](TestActors::run) the actors, and returns the outcome:
+    /// `bank.call(|bank| bank.open(file))`.
+    ///
+    /// # Errors
+    /// Same as the call.
+    ///
+    /// # Panics
+    /// If there is no outcome because the actor waits for time or for the test: use
+    /// [`start_call`](TestActor::start_call) instead. Also as [`run`](TestActors::run).
+    #[track_caller]
+    pub fn call<C: Call>(
+        &mut self,
+        call: impl FnOnce(&mut ActorRef<A, Q>) -> PendingReply<C>,
+    ) -> Result<C::Reply, C::Error> {
+        let mut reply = call(&mut self.reference);
         match self.set.run_for(&mut reply) {
             Some(result) => reply.finish(result),
             None => panic!(
-                "`{}` has not replied to `{}`: it waits, perhaps for time; use `start_ask` and \
-                 `advance`",
+                "`{}` has not replied to `{}`: it waits, perhaps for time; use `start_ask` or \
+                 `start_call`, and `advance`",
                 self.label(),
-                R::TOPIC
+                C::NAME
             ),
         }
     }
@@ -220,11 +237,21 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
     where
         A: Replies<R>,
     {
-        let mut reply = TestReply {
-            reply: Some(self.reference.ask(request)),
-            outcome: None,
-            set: self.set.clone(),
-        };
+        self.start_call(|actor| actor.ask(request))
+    }
+
+    /// Calls a method of the actor as [`call`](TestActor::call), and [runs](TestActors::run) the
+    /// actors. The outcome may come later.
+    ///
+    /// # Panics
+    /// Same as [`run`](TestActors::run).
+    #[track_caller]
+    pub fn start_call<C: Call>(
+        &mut self,
+        call: impl FnOnce(&mut ActorRef<A, Q>) -> PendingReply<C>,
+    ) -> TestReply<C> {
+        let reply = Some(call(&mut self.reference));
+        let mut reply = TestReply { reply, outcome: None, set: self.set.clone() };
         reply.poll();
         reply
     }
@@ -296,23 +323,24 @@ impl<A: Actor, Q: Queue> fmt::Debug for TestActor<A, Q> {
     }
 }
 
-/// A request of a test that may not have an outcome yet: [`TestActor::start_ask`]. Dropping it
+/// A request or a call of a test that may not have an outcome yet: [`TestActor::start_ask`],
+/// [`TestActor::start_call`]. Dropping it
 /// cancels the request.
 #[must_use = "dropping it cancels the request"]
-pub struct TestReply<R: Request> {
+pub struct TestReply<C: Call> {
     /// `None` once the outcome was returned.
-    reply: Option<PendingReply<R>>,
-    outcome: Option<Result<R::Reply, RequestError<R>>>,
+    reply: Option<PendingReply<C>>,
+    outcome: Option<Result<C::Reply, C::Error>>,
     set: TestActors,
 }
 
-impl<R: Request> TestReply<R> {
+impl<C: Call> TestReply<C> {
     /// Limits the wait for the reply, starting now: see [`PendingReply::within`].
     ///
     /// # Panics
     /// Same as [`TestActors::run`].
     #[track_caller]
-    pub fn within(mut self, duration: Duration) -> TestReply<R> {
+    pub fn within(mut self, duration: Duration) -> TestReply<C> {
         self.reply = self.reply.map(|reply| reply.within(duration));
         self.poll();
         self
@@ -324,7 +352,7 @@ impl<R: Request> TestReply<R> {
     /// # Panics
     /// Same as [`TestActors::run`].
     #[track_caller]
-    pub fn outcome(&mut self) -> Option<Result<R::Reply, RequestError<R>>> {
+    pub fn outcome(&mut self) -> Option<Result<C::Reply, C::Error>> {
         self.poll();
         self.outcome.take()
     }
@@ -339,8 +367,8 @@ impl<R: Request> TestReply<R> {
     }
 }
 
-impl<R: Request> fmt::Debug for TestReply<R> {
+impl<C: Call> fmt::Debug for TestReply<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestReply").field("topic", &R::TOPIC).finish_non_exhaustive()
+        f.debug_struct("TestReply").field("call", &C::NAME).finish_non_exhaustive()
     }
 }

@@ -10,7 +10,16 @@ use mycelium_core::channel::{Mpsc, Queue};
 
 use super::actors::TestActors;
 use crate::actor::{Actor, ActorBuilder, ActorRef, Handles, Record, Replies, WeakRef};
-use crate::inbox::request::Asked;
+use crate::inbox::request::{Asked, Call, PendingReply};
+
+/// Stands for any parameter of a method in [`MockActor::called`].
+///
+/// # Panics
+/// Always: the method is not called.
+#[must_use]
+pub fn any<T>() -> T {
+    unreachable!("the closure names a method, and is not called")
+}
 
 /// Replaces an actor of type `A` in a test: [`TestActors::mock`]. No `A` is created. Messages are
 /// kept for the test, and the test replies to requests. It has a mailbox, a name and an end like
@@ -35,7 +44,7 @@ use crate::inbox::request::Asked;
 ///
 /// #[actor]
 /// impl Rates {
-///     #[ask]
+///     #[remote]
 ///     async fn rate(&mut self, _: RateRequest) -> Result<Rate> {
 ///         todo!("asks a server")
 ///     }
@@ -57,7 +66,7 @@ use crate::inbox::request::Asked;
 ///
 /// #[actor]
 /// impl Shop {
-///     #[ask]
+///     #[remote]
 ///     async fn price(&mut self, request: PriceRequest) -> Result<Price> {
 ///         let rate = self.rates.ask(RateRequest { pair: 1 }).await?;
 ///         Ok(Price { cents: request.cents * rate.percent / 100 })
@@ -178,7 +187,49 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         A: Replies<R>,
     {
         self.set.run();
-        self.record.take_request()
+        self.record.take_call().map(|(asked, ())| asked)
+    }
+
+    /// Returns the next call of a method of the mock, with its parameters, as
+    /// [`asked`](MockActor::asked) returns a request. `method` names the method by a call that is
+    /// never made: [`any`] stands for each parameter.
+    ///
+    /// ```
+    /// use mycelium::testing::{TestActors, any};
+    /// use mycelium::actor;
+    ///
+    /// struct Rates;
+    ///
+    /// #[actor]
+    /// impl Rates {
+    ///     async fn rate(&mut self, from: String, to: String) -> f64 {
+    ///         todo!("asks a server")
+    ///     }
+    /// }
+    ///
+    /// let actors = TestActors::new();
+    /// let rates = actors.mock::<Rates>();
+    /// let mut reference = rates.reference();
+    /// let call = reference.rate("EUR".into(), "USD".into());
+    /// let (asked, (from, to)) = rates.called(|rates| rates.rate(any(), any())).unwrap();
+    /// assert_eq!((&*from, &*to), ("EUR", "USD"));
+    /// asked.reply(1.1);
+    /// # assert_eq!(futures_util::FutureExt::now_or_never(call), Some(Ok(1.1)));
+    /// ```
+    ///
+    /// # Panics
+    /// Same as [`TestActors::run`].
+    #[track_caller]
+    pub fn called<C: Call>(
+        &self,
+        method: impl FnOnce(&mut ActorRef<A, Q>) -> PendingReply<C>,
+    ) -> Option<(Asked<C>, C::Args)>
+    where
+        A: Replies<C>,
+    {
+        let _ = method;
+        self.set.run();
+        self.record.take_call()
     }
 
     /// Returns the number of messages and requests, of all types, that the test has not taken.

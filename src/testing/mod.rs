@@ -56,7 +56,7 @@ pub use actor::{TestActor, TestReply};
 #[cfg(feature = "actors")]
 pub use actors::TestActors;
 #[cfg(feature = "actors")]
-pub use mock_actor::MockActor;
+pub use mock_actor::{MockActor, any};
 
 /// The default limit of steps at one time of the clock. Beyond it, the call panics.
 const STEPS: usize = 100_000;

@@ -1,6 +1,7 @@
 //! Actors: their messages and requests, how they end, and how they are found.
 #![expect(clippy::type_complexity, reason = "jobs of a test are closures")]
 
+mod calls;
 #[cfg(feature = "tracing")]
 mod circle;
 #[cfg(all(feature = "metrics", feature = "topology"))]

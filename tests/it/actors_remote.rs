@@ -55,7 +55,7 @@ struct Bank {
 
 #[actor]
 impl Bank {
-    #[ask]
+    #[remote]
     fn deposit(&mut self, asked: Asked<Deposit>, ctx: &mut ActorContext<Self>) -> Result<()> {
         match (asked.cents, &self.kept) {
             (FAIL, _) => return Err(Error::msg("told to fail")),

@@ -322,7 +322,7 @@ struct Library;
 
 #[actor]
 impl Library {
-    #[ask]
+    #[remote]
     fn search(&mut self, search: Search) -> Found {
         found(&search)
     }

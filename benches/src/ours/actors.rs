@@ -32,8 +32,8 @@ impl Counter {
         Ok(())
     }
 
-    #[ask]
-    fn ask(&mut self, question: Ask) -> Result<Answer> {
+    #[remote]
+    fn answer(&mut self, question: Ask) -> Result<Answer> {
         Ok(Answer { number: self.0.handle(question.number) })
     }
 }

@@ -1,18 +1,22 @@
 //! `#[actor]`: generates the mailbox of an actor from its methods.
 //!
-//! The impl block stays, without `#[tell]` and `#[ask]`. In addition the macro generates an enum of
-//! all items of the mailbox, and the impls through which a reference wraps a message in the enum
-//! and the task passes it to its method. As for a service, the future of the task is created at the
+//! The impl block stays, without `#[tell]` and `#[remote]`. In addition the macro generates an enum
+//! of all items of the mailbox, and the impls through which a reference wraps a message in the enum
+//! and the task passes it to its method; and a struct with a method for each call, to which
+//! references dereference. As for a service, the future of the task is created at the
 //! concrete type, where the compiler knows whether it is `Send`.
 
 mod block;
+mod call;
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{Error, Generics, Ident, Result, Type};
+use syn::spanned::Spanned;
+use syn::{Error, Generics, Ident, Result};
 
 use block::{ActorImpl, HandlerKind, Method, Returns};
+use call::{marker, markers, methods, returned, returns, without_self};
 
 use crate::impl_block::Head;
 use crate::launch::TaskKind;
@@ -59,38 +63,51 @@ fn unknown_argument(attr: &TokenStream) -> Error {
 /// Returns the generated items, without the impl block.
 fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
     actor.check()?;
-    let ActorImpl { head: Head { generics, self_ty, .. }, handlers, .. } = actor;
+    let ActorImpl { head, handlers, .. } = actor;
+    let Head { generics, self_ty, .. } = head;
     let root = quote!(::mycelium::__private);
-    let name = actor.head.name("an actor")?.unraw().to_string();
+    let name = head.name("an actor")?.unraw().to_string();
     let (impl_generics, ty_generics, bounds) = generics.split_for_impl();
-    let mail = mail(handlers, generics, &root);
-    let slots = slots(handlers, generics, &root);
-    let requests: Vec<_> = asked(handlers).map(|(_, request)| request).collect();
-    let arms = handlers.iter().enumerate().map(|(index, handler)| {
-        let variant = variant(index);
-        let number = asked(handlers).take_while(|(place, _)| *place < index).count();
-        let body = receive(handler, number, &root);
-        quote!(Mail::#variant(mail) => { #body })
+    let mail = mail(actor, &root);
+    let slots = slots(actor, &root);
+    let (markers, methods) = (markers(actor, &root)?, methods(actor, &root));
+    let calls = handlers.iter().filter(|it| it.kind != HandlerKind::Tell).map(|handler| {
+        let (cfgs, call) = (handler.cfgs(), call(handler, head));
+        quote!(#(#cfgs)* <#call as ::mycelium::requests::Call>::NAME,)
     });
-    let unused = unused_arm(generics);
+    let requests = handlers.iter().filter(|it| is_request(it)).map(|handler| {
+        let (cfgs, request) = (handler.cfgs(), handler.message());
+        quote!(#(#cfgs)* visitor.visit::<#request>();)
+    });
+    let arms = handlers.iter().enumerate().map(|(index, handler)| {
+        let (variant, cfgs) = (variant(index), handler.cfgs());
+        let body = receive(handler, head, &root);
+        quote!(#(#cfgs)* __Mail::#variant(mail) => { #body })
+    });
+    let unused = unused_arm(generics, &quote!(never));
     let hooks = hooks(actor, &root);
     let impls = handler_impls(actor, &root);
     let hint = "a generic actor says whether it may move between threads: `#[actor(send)]` or \
                 `#[actor(local)]`";
-    let launch = kind.launch(&quote!(#root::run_actor::<Self, Q>), generics, hint)?;
+    let launch = kind.launch(&quote!(#root::run_actor::<Self, __Q>), generics, hint)?;
     Ok(quote! {
+        #[allow(unused_imports)]
+        use #root::Plain as _;
+
         #mail
         #slots
+        #markers
+        #methods
 
         impl #impl_generics ::mycelium::actors::Actor for #self_ty #bounds {
             const NAME: &'static str = #name;
-            type Mail = Mail #ty_generics;
-            type Slots = Slots #ty_generics;
-            const REQUESTS: &'static [&'static str] =
-                &[#(<#requests as ::mycelium::Message>::TOPIC),*];
+            type Mail = __Mail #ty_generics;
+            type Slots = __Slots #ty_generics;
+            type Calls<__T: ::core::marker::Send + 'static> = __Calls<__T>;
+            const CALLS: &'static [&'static str] = &[#(#calls)*];
 
             fn each_request(visitor: &mut impl #root::AskVisitor<Self>) {
-                #(visitor.visit::<#requests>();)*
+                #(#requests)*
             }
 
             #[inline]
@@ -105,7 +122,7 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
 
             #hooks
 
-            fn launch<Q: ::mycelium::channel::Queue>() -> #root::Launch<#root::ActorLife<Self, Q>> {
+            fn launch<__Q: ::mycelium::channel::Queue>() -> #root::Launch<#root::ActorLife<Self, __Q>> {
                 #launch
             }
         }
@@ -113,35 +130,54 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
     })
 }
 
+/// Returns whether a handler handles a request.
+fn is_request(handler: &Method) -> bool {
+    matches!(handler.kind, HandlerKind::Remote | HandlerKind::Asked)
+}
+
+/// Returns the type of a call: the request, or the type that the macro generates.
+fn call(handler: &Method, head: &Head) -> TokenStream {
+    if is_request(handler) {
+        return without_self(handler.message().to_token_stream(), &head.self_ty);
+    }
+    let (marker, (_, ty_generics, _)) = (marker(handler), head.generics.split_for_impl());
+    quote!(#marker #ty_generics)
+}
+
 /// Returns the enum of all items of the mailbox.
-fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> TokenStream {
+fn mail(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
+    let ActorImpl { head, handlers, .. } = actor;
+    let generics = &head.generics;
     let (impl_generics, ty_generics, bounds) = generics.split_for_impl();
     let variants = handlers.iter().enumerate().map(|(index, handler)| {
-        let (variant, message) = (variant(index), &handler.message);
-        match handler.kind {
-            HandlerKind::Tell => quote!(#variant(#message)),
-            HandlerKind::Ask | HandlerKind::Asked => quote!(#variant(#root::Ask<#message>)),
-        }
+        let (variant, cfgs) = (variant(index), handler.cfgs());
+        let content = match handler.kind {
+            HandlerKind::Tell => without_self(handler.message().to_token_stream(), &head.self_ty),
+            HandlerKind::Remote | HandlerKind::Asked | HandlerKind::Call => {
+                let call = call(handler, head);
+                quote!(#root::Ask<#call>)
+            }
+        };
+        quote!(#(#cfgs)* #variant(#content))
     });
     let contents = handlers.iter().enumerate().map(|(index, handler)| {
-        let variant = variant(index);
-        match handler.kind {
-            HandlerKind::Tell => quote! {
-                Mail::#variant(mail) => #root::MailContent::Message(::core::any::type_name_of_val(mail), mail),
-            },
-            HandlerKind::Ask | HandlerKind::Asked => {
-                quote!(Mail::#variant(mail) => mail.content(),)
+        let (variant, cfgs) = (variant(index), handler.cfgs());
+        let content = match handler.kind {
+            HandlerKind::Tell => {
+                quote!(#root::MailContent::Message(::core::any::type_name_of_val(mail), mail))
             }
-        }
+            HandlerKind::Remote | HandlerKind::Asked | HandlerKind::Call => quote!(mail.content()),
+        };
+        quote!(#(#cfgs)* __Mail::#variant(mail) => #content,)
     });
-    let (unused, unused_arm) = (unused_variant(generics), unused_arm(generics));
+    let (unused, unused_arm) = (unused_variant(generics), unused_arm(generics, &quote!(*never)));
     // A match without arms is valid for an enum without variants, but not for a reference to one.
     let matched = if handlers.is_empty() { quote!(*self) } else { quote!(self) };
     quote! {
         #[allow(private_interfaces, private_bounds, clippy::large_enum_variant)]
-        pub enum Mail #impl_generics #bounds { #(#variants,)* #unused }
+        pub enum __Mail #impl_generics #bounds { #(#variants,)* #unused }
 
-        impl #impl_generics #root::Mail for Mail #ty_generics #bounds {
+        impl #impl_generics #root::Mail for __Mail #ty_generics #bounds {
             #[inline]
             fn content(&self) -> #root::MailContent<'_> {
                 match #matched { #(#contents)* #unused_arm }
@@ -161,40 +197,43 @@ fn unused_variant(generics: &Generics) -> Option<TokenStream> {
     })
 }
 
-fn unused_arm(generics: &Generics) -> Option<TokenStream> {
-    unused_variant(generics).map(|_| quote!(Mail::Unused(never, _) => match *(&never) {},))
+/// Returns the arm for that variant, which has a `place` of an uninhabited type.
+fn unused_arm(generics: &Generics, place: &TokenStream) -> Option<TokenStream> {
+    unused_variant(generics).map(|_| quote!(__Mail::Unused(never, _) => match #place {},))
 }
 
-/// Returns the slots for the requests of one reference.
-fn slots(handlers: &[Method], generics: &Generics, root: &TokenStream) -> TokenStream {
-    let (impl_generics, ty_generics, bounds) = generics.split_for_impl();
-    let requests: Vec<_> = asked(handlers).map(|(_, request)| request).collect();
-    let parameters = generics.type_params().map(|parameter| &parameter.ident);
+/// Returns the slots for the calls and requests of one reference.
+fn slots(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
+    let ActorImpl { head, handlers, .. } = actor;
+    let (impl_generics, ty_generics, bounds) = head.generics.split_for_impl();
+    let parameters = head.generics.type_params().map(|parameter| &parameter.ident);
+    let handlers = handlers.iter().enumerate();
+    let handlers = handlers.filter(|(_, handler)| handler.kind != HandlerKind::Tell);
+    let fields = handlers.clone().map(|(index, handler)| {
+        let (slot, cfgs, call) = (slot(index), handler.cfgs(), call(handler, head));
+        quote!(#(#cfgs)* #slot: #root::SlotPool<#call>)
+    });
+    let values = handlers.map(|(index, handler)| {
+        let (slot, cfgs) = (slot(index), handler.cfgs());
+        quote!(#(#cfgs)* #slot: ::core::default::Default::default())
+    });
     quote! {
         #[allow(private_interfaces, private_bounds)]
-        pub struct Slots #impl_generics (
-            #(#root::SlotPool<#requests>,)*
-            ::core::marker::PhantomData<fn() -> (#(#parameters,)*)>,
-        ) #bounds;
+        pub struct __Slots #impl_generics #bounds {
+            #(#fields,)*
+            unused: ::core::marker::PhantomData<fn() -> (#(#parameters,)*)>,
+        }
 
-        impl #impl_generics ::core::default::Default for Slots #ty_generics #bounds {
+        impl #impl_generics ::core::default::Default for __Slots #ty_generics #bounds {
             fn default() -> Self {
-                Slots(
-                    #(<#root::SlotPool<#requests> as ::core::default::Default>::default(),)*
-                    ::core::marker::PhantomData,
-                )
+                __Slots { #(#values,)* unused: ::core::marker::PhantomData }
             }
         }
     }
 }
 
-/// Returns the handlers of requests: their indices among all handlers, and the types of the
-/// requests.
-fn asked(handlers: &[Method]) -> impl Iterator<Item = (usize, &Type)> {
-    let handlers = handlers.iter().enumerate();
-    handlers
-        .filter(|(_, handler)| handler.kind != HandlerKind::Tell)
-        .map(|(index, handler)| (index, &handler.message))
+fn slot(index: usize) -> Ident {
+    format_ident!("slot{index}")
 }
 
 fn variant(index: usize) -> Ident {
@@ -202,39 +241,64 @@ fn variant(index: usize) -> Ident {
 }
 
 /// Returns the code that passes the content of its variant to a handler.
-fn receive(handler: &Method, number: usize, root: &TokenStream) -> TokenStream {
+fn receive(handler: &Method, head: &Head, root: &TokenStream) -> TokenStream {
+    if handler.kind == HandlerKind::Tell {
+        return handler.outcome(&handler.call(&quote!(mail,)), root);
+    }
+    let call = call(handler, head);
+    let arguments = (0..handler.parameters.len()).map(|number| format_ident!("argument{number}"));
+    let arguments = match handler.kind {
+        HandlerKind::Call => quote!(#(#arguments,)*),
+        HandlerKind::Tell | HandlerKind::Remote | HandlerKind::Asked => quote!(),
+    };
     let accept = quote! {
-        let ::core::option::Option::Some(asked) = mail.accept(#number) else {
+        let number =
+            const { #root::number(<Self as ::mycelium::actors::Actor>::CALLS, <#call as ::mycelium::requests::Call>::NAME) };
+        let ::core::option::Option::Some((asked, (#arguments))) = mail.accept(number) else {
             // The request is dropped, because its requester no longer waits.
             return ::core::result::Result::Ok(());
         };
     };
-    match handler.kind {
-        HandlerKind::Tell => handler.outcome(&handler.call(&quote!(mail)), root),
-        HandlerKind::Asked => {
-            let outcome = handler.outcome(&handler.call(&quote!(asked)), root);
-            quote!(#accept #outcome)
-        }
-        HandlerKind::Ask => {
-            let call = handler.call(&quote!(::core::clone::Clone::clone(&*asked)));
-            let reply = match handler.returns {
-                Returns::Result => quote! {
-                    match #call {
-                        ::core::result::Result::Ok(reply) => { asked.reply(reply); }
-                        ::core::result::Result::Err(error) => {
-                            ::core::mem::drop(asked);
-                            return ::core::result::Result::Err(::core::convert::Into::into(error));
-                        }
-                    }
-                },
-                Returns::Value | Returns::Nothing => quote! {
-                    let reply = #call;
+    let replied = |outcome: TokenStream| {
+        quote! {
+            match #outcome {
+                ::core::result::Result::Ok(reply) => {
                     asked.reply(reply);
-                },
-            };
-            quote!(#accept #reply ::core::result::Result::Ok(()))
+                    ::core::result::Result::Ok(())
+                }
+                ::core::result::Result::Err(error) => {
+                    ::core::mem::drop(asked);
+                    ::core::result::Result::Err(::core::convert::Into::into(error))
+                }
+            }
         }
-    }
+    };
+    let reply = match handler.kind {
+        HandlerKind::Asked => handler.outcome(&handler.call(&quote!(asked,)), root),
+        HandlerKind::Call => {
+            let (returned, returns) =
+                (returned(handler, &head.self_ty), returns(handler, head, root));
+            let call = handler.call(&arguments);
+            replied(quote!(<#returns as #root::Outcome<#returned>>::outcome(#call)))
+        }
+        HandlerKind::Tell | HandlerKind::Remote => {
+            let call = handler.call(&quote!(::core::clone::Clone::clone(&*asked),));
+            match handler.returns {
+                Returns::Result => replied(call),
+                Returns::Value | Returns::Nothing => {
+                    // At the type that the method returns, where a reply of another type is wrong.
+                    let place = handler.signature.output.span();
+                    let reply = quote_spanned!(place=> asked.reply(reply););
+                    quote! {
+                        let reply = #call;
+                        #reply
+                        ::core::result::Result::Ok(())
+                    }
+                }
+            }
+        }
+    };
+    quote!(#accept #reply)
 }
 
 /// Returns the hooks: the hooks of the block, and defaults for the missing ones.
@@ -249,11 +313,11 @@ fn hooks(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
         quote!(let () = #call;)
     });
     let gone = match &actor.gone {
-        Some(hook) => hook.outcome(&hook.call(&quote!(gone)), root),
+        Some(hook) => hook.outcome(&hook.call(&quote!(gone,)), root),
         None => quote!(::core::result::Result::Ok(())),
     };
     let on_error = match &actor.on_error {
-        Some(hook) => hook.call(&quote!(error)),
+        Some(hook) => hook.call(&quote!(error,)),
         None => quote!(::mycelium::actors::OnError::Restart),
     };
     quote! {
@@ -285,51 +349,54 @@ fn hooks(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
 
 /// Returns the impls that tell a reference which messages its actor handles.
 fn handler_impls(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
-    let ActorImpl { head: Head { generics, self_ty, .. }, handlers, .. } = actor;
+    let ActorImpl { head, handlers, .. } = actor;
+    let Head { generics, self_ty, .. } = head;
     let (impl_generics, _, bounds) = generics.split_for_impl();
     let impls = handlers.iter().enumerate().map(|(index, handler)| {
-        let (variant, message) = (variant(index), &handler.message);
+        let (variant, cfgs) = (variant(index), handler.cfgs());
         if handler.kind == HandlerKind::Tell {
+            let message = handler.message();
             return quote! {
+                #(#cfgs)*
                 impl #impl_generics ::mycelium::actors::Handles<#message> for #self_ty #bounds {
                     #[inline]
                     fn wrap(message: #message) -> Self::Mail {
-                        Mail::#variant(message)
+                        __Mail::#variant(message)
                     }
 
                     #[inline]
                     #[allow(unreachable_patterns)]
                     fn unwrap(mail: Self::Mail) -> #message {
                         match mail {
-                            Mail::#variant(message) => message,
+                            __Mail::#variant(message) => message,
                             _ => ::core::unreachable!("it was wrapped by this impl"),
                         }
                     }
                 }
             };
         }
-        let number = asked(handlers).take_while(|(place, _)| *place < index).count();
-        let place = syn::Index::from(number);
+        let (slot, call) = (slot(index), call(handler, head));
         quote! {
-            impl #impl_generics ::mycelium::actors::Replies<#message> for #self_ty #bounds {
+            #(#cfgs)*
+            impl #impl_generics ::mycelium::actors::Replies<#call> for #self_ty #bounds {
                 #[inline]
-                fn wrap(request: #root::Ask<#message>) -> Self::Mail {
-                    Mail::#variant(request)
+                fn wrap(call: #root::Ask<#call>) -> Self::Mail {
+                    __Mail::#variant(call)
                 }
 
                 #[allow(unreachable_patterns)]
                 fn unwrap(
                     mail: Self::Mail,
-                ) -> ::core::result::Result<#root::Ask<#message>, Self::Mail> {
+                ) -> ::core::result::Result<#root::Ask<#call>, Self::Mail> {
                     match mail {
-                        Mail::#variant(request) => ::core::result::Result::Ok(request),
+                        __Mail::#variant(call) => ::core::result::Result::Ok(call),
                         other => ::core::result::Result::Err(other),
                     }
                 }
 
                 #[inline]
-                fn slots(slots: &mut Self::Slots) -> &mut #root::SlotPool<#message> {
-                    &mut slots.#place
+                fn slots(slots: &mut Self::Slots) -> &mut #root::SlotPool<#call> {
+                    &mut slots.#slot
                 }
             }
         }

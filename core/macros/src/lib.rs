@@ -159,15 +159,18 @@ pub fn service(attr: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | method | is called with |
 /// | --- | --- |
+/// | `fn f(&mut self, a: A, b: B) -> R`, or with `&self` | each call `actor.f(a, b)` of a reference in the same process. The parameters and `R` are `Send` and `'static` |
+/// | `#[remote] fn f(&mut self, request: Q) -> Q::Reply` | the same, also of other processes; `Q` is a `#[message(.., reply = ..)]`. Or `ask` by type |
+/// | `#[remote] fn f(&mut self, asked: Asked<Q>) -> Result<()>` | the same, to reply later |
 /// | `#[tell] fn f(&mut self, message: M) -> Result<()>` | each message of type `M`; `M` is any type that is `Send` and `'static` |
-/// | `#[ask] fn f(&mut self, request: Q) -> Result<Q::Reply>` | each request of type `Q`, a `#[message(.., reply = ..)]` |
-/// | `#[ask] fn f(&mut self, asked: Asked<Q>) -> Result<()>` | the same, to reply later |
 /// | `fn started(&mut self) -> Result<()>` | nothing, before the first message of each run |
 /// | `fn stopped(&mut self)` | nothing, at the end, unless the last run panicked |
 /// | `fn gone(&mut self, gone: Gone) -> Result<()>` | the end of an actor that it watches |
 /// | `fn on_error(&mut self, error: &Error) -> OnError` | each error of a handler; without it, an error restarts the actor |
 ///
-/// A handler may also return a plain value instead of a `Result`. The compiler infers whether the
+/// What a call returns is the reply, but the `Err` of a `mycelium::Result` fails the actor. Methods
+/// that are none of these belong in another block. A handler of a message or a request may return a
+/// plain value or a `Result`, whose error fails the actor. The compiler infers whether the
 /// actor may move between threads; a generic actor states `#[actor(send)]` or `#[actor(local)]`.
 /// Needs the feature `actors` of `mycelium`.
 #[proc_macro_attribute]

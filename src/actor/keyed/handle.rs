@@ -180,10 +180,10 @@ where
         A: Replies<R>,
     {
         let plan = &self.map.plan;
-        let origin = |mailbox, name| {
+        let origin = |mailbox, name, id| {
             let executor = plan.set.executor.clone();
             let line = plan.kind.requester(R::TOPIC, &plan.set.region);
-            Arc::new(Origin { mailbox, name, is_actor: true, executor, line })
+            Arc::new(Origin { mailbox, name, actor: Some(id), executor, line })
         };
         loop {
             // New slots for each try, because a slot belongs to one mailbox.
@@ -197,14 +197,14 @@ where
                         _ => Failure::Refused,
                     };
                     let mailbox = Arc::new(plan.kind.mailbox());
-                    let (awaiting, _) = slots.open(&request, || origin(mailbox, A::NAME.into()));
+                    let (awaiting, _) = slots.open(&request, || origin(mailbox, A::NAME.into(), 0));
                     return PendingReply::new(awaiting, Progress::Ended(error), WaitStrategy::Park);
                 }
             };
             let core = &cell.core;
             let (awaiting, replying) =
-                slots.open(&request, || origin(core.mailbox(), core.label()));
-            let mail = <A as Replies<R>>::wrap(Ask::new(Queued::new(replying)));
+                slots.open(&request, || origin(core.mailbox(), core.label(), core.id));
+            let mail = <A as Replies<R>>::wrap(Ask::new(Queued::new(replying), ()));
             let progress = match cell.try_send(mail) {
                 Ok(()) => Progress::Waiting,
                 Err(PushError::Closed(mail)) => {

@@ -311,8 +311,10 @@ impl Core {
     pub(crate) fn mailbox(&self) -> Arc<MailboxState> {
         let mailbox = self.mailbox.get_or_init(|| {
             let mailbox = self.kind.mailbox();
-            if self.when_full != WhenFull::Wait {
-                mailbox.reject();
+            match self.when_full {
+                WhenFull::Wait => {}
+                WhenFull::Refuse => mailbox.reject(),
+                WhenFull::DropNewest => mailbox.drop_told(),
             }
             Arc::new(mailbox)
         });

@@ -12,20 +12,20 @@ use crate::support::lock::lock;
 pub(crate) struct ActorKind {
     pub(crate) name: &'static str,
     pub(crate) line: Line<ActorValue>,
-    /// The counters of the requests that the actors answer, by number.
+    /// The counters of the requests and calls that the actors answer, by number.
     responders: Arc<Responders>,
-    /// The counters of the requests that are made to the actors, by topic.
+    /// The counters of the requests and calls that are made to the actors, by topic or name.
     requesters: Mutex<BTreeMap<&'static str, Arc<Line<RequesterValue>>>>,
 }
 
 impl ActorKind {
     pub(crate) fn new(
         name: &'static str,
-        requests: &[&'static str],
+        calls: &[&'static str],
         region: &Arc<Region>,
     ) -> ActorKind {
         let responders = Responders::default();
-        for topic in requests {
+        for topic in calls {
             responders.add(region.line(&format!("topic={topic} responder={name}")));
         }
         ActorKind {
@@ -45,7 +45,8 @@ impl ActorKind {
         self.line.count(value);
     }
 
-    /// Returns the counters of the requests of this topic that references make.
+    /// Returns the counters of the requests of this topic, or the calls of this name, that
+    /// references make.
     pub(crate) fn requester(
         &self,
         topic: &'static str,

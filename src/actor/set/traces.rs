@@ -27,7 +27,9 @@ impl ActorTraces {
         let Some(trace) = self.budget.trace() else { return };
         match mail.content() {
             MailContent::Message(message_type, _) => trace.begin(message_type, &self.actor, None),
-            MailContent::Request(topic, passed) => trace.begin(topic, &self.actor, passed),
+            MailContent::Request { name, trace: passed, .. } => {
+                trace.begin(name, &self.actor, passed);
+            }
         }
     }
 

@@ -42,9 +42,15 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// Reports a message as dead mail. The hook may panic, and the message's drop too.
     fn bury(&mut self, mail: A::Mail) {
         let mut outcome = Ok(());
-        if let MailContent::Message(message_type, message) = mail.content() {
+        let (message_type, message) = match mail.content() {
+            MailContent::Message(message_type, message) => {
+                self.context.taken += 1;
+                (message_type, Some(message))
+            }
+            MailContent::Request { name, told, .. } => (name, told),
+        };
+        if let Some(message) = message {
             self.count(ActorValue::DeadLetters);
-            self.context.taken += 1;
             let actor = self.core().label();
             let dead = DeadMail { actor: &actor, message_type, message };
             outcome = catch_unwind(AssertUnwindSafe(|| self.cell.set.dead_mail(&dead)));

@@ -4,10 +4,9 @@
 use std::any::Any;
 use std::fmt;
 
-use mycelium_core::Request;
 use mycelium_transports::local::TraceCell;
 
-use crate::inbox::request::{Asked, Queued};
+use crate::inbox::request::{Asked, Call, Queued};
 
 /// A message or a request in the mailbox of an actor.
 pub trait Mail: Send + 'static {
@@ -20,8 +19,15 @@ pub trait Mail: Send + 'static {
 pub enum MailContent<'a> {
     /// A message, with the name of its type.
     Message(&'static str, &'a dyn Any),
-    /// The topic and the trace of a request.
-    Request(&'static str, Option<&'a TraceCell>),
+    /// A request or a call.
+    Request {
+        /// The topic of the request, or the name of the call.
+        name: &'static str,
+        /// Its trace.
+        trace: Option<&'a TraceCell>,
+        /// The parameters of a call for whose reply nobody waits.
+        told: Option<&'a dyn Any>,
+    },
 }
 
 /// What happens to a message when the mailbox of its actor is full.
@@ -38,35 +44,41 @@ pub enum WhenFull {
     DropNewest,
 }
 
-/// A request in a mailbox. If it is dropped there, its requester gets an error.
-pub struct Ask<Q: Request>(Queued<Q>);
+/// A request or a call in a mailbox, with the parameters of a call. If it is dropped there, its
+/// requester gets an error.
+pub struct Ask<C: Call> {
+    queued: Queued<C>,
+    args: C::Args,
+}
 
-impl<Q: Request> Ask<Q> {
-    pub(crate) fn new(queued: Queued<Q>) -> Ask<Q> {
-        Ask(queued)
+impl<C: Call> Ask<C> {
+    pub(crate) fn new(queued: Queued<C>, args: C::Args) -> Ask<C> {
+        Ask { queued, args }
     }
 
     /// Returns the content, for [`Mail::content`].
     #[doc(hidden)]
     #[must_use]
     pub fn content(&self) -> MailContent<'_> {
-        MailContent::Request(Q::TOPIC, self.0.trace())
+        let told = self.queued.is_told().then_some(&self.args as &dyn Any);
+        MailContent::Request { name: C::NAME, trace: self.queued.trace(), told }
     }
 
-    /// Takes the request if its requester is still waiting.
+    /// Takes the request if its requester is still waiting, or does not wait for the reply.
     #[doc(hidden)]
-    pub fn accept(self, number: usize) -> Option<Asked<Q>> {
-        self.0.accept(number)
+    #[inline]
+    pub fn accept(self, number: usize) -> Option<(Asked<C>, C::Args)> {
+        Some((self.queued.accept(number)?, self.args))
     }
 }
 
-impl<Q: Request> fmt::Debug for Ask<Q> {
+impl<C: Call> fmt::Debug for Ask<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ask").field(&Q::TOPIC).finish()
+        f.debug_tuple("Ask").field(&C::NAME).finish()
     }
 }
 
-/// A told message that was not handled, because its actor ended first.
+/// A told message or call that was not handled, because its actor ended first.
 #[derive(Clone, Copy)]
 pub struct DeadMail<'a> {
     pub(crate) actor: &'a str,
@@ -81,13 +93,13 @@ impl DeadMail<'_> {
         self.actor
     }
 
-    /// Returns the name of the message's type.
+    /// Returns the name of the message's type, or of the call.
     #[must_use]
     pub fn message_type(&self) -> &'static str {
         self.message_type
     }
 
-    /// Returns the message if it is an `M`.
+    /// Returns the message if it is an `M`. That of a call is the tuple of its parameters.
     #[must_use]
     pub fn message<M: 'static>(&self) -> Option<&M> {
         self.message.downcast_ref()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mycelium_core::{Code, Message, Request, to_bytes};
 
-use super::slot::Failure;
+use super::call::{Call, Failure, Unanswered, is_too_long};
 use crate::error::ShuttingDown;
 
 /// Whether a service had taken a request that got no reply.
@@ -35,7 +35,10 @@ pub enum Mismatch {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Mismatch::Request => "the actor does not answer requests of this topic",
+            Mismatch::Request => {
+                "the actor does not offer this request to other processes: its method needs \
+                 `#[remote]`"
+            }
             Mismatch::Layout => "the node of the actor has another layout of it, or of its reply",
             Mismatch::OneSender => "the mailbox of the actor has one sender, in its own node",
         })
@@ -144,31 +147,6 @@ pub enum RequestError<Q: Request> {
 }
 
 impl<Q: Request> RequestError<Q> {
-    /// Returns the error for a failure. `within` is how long the requester waited, if it had a
-    /// deadline.
-    pub(crate) fn new(
-        failure: Failure,
-        request: &Q,
-        within: Duration,
-        actor: Option<Arc<str>>,
-    ) -> RequestError<Q> {
-        let deadline = |taken, actor| RequestError::Deadline { taken, within, actor };
-        match failure {
-            Failure::Dropped => RequestError::HandlerFailed { actor },
-            Failure::Gone => RequestError::Gone { actor },
-            Failure::Refused => RequestError::Refused { request: request.clone(), actor },
-            Failure::Late => deadline(Taken::No, actor),
-            Failure::LateHeld => deadline(Taken::Yes, actor),
-            Failure::LateSent => deadline(Taken::Unknown, actor),
-            Failure::ShuttingDown => RequestError::ShuttingDown,
-            Failure::Lost => RequestError::Unreachable { taken: Taken::Unknown, actor },
-            Failure::Away => RequestError::Unreachable { taken: Taken::No, actor },
-            Failure::NotFound => RequestError::NotFound { actor },
-            Failure::TooLong => RequestError::too_long::<Q>(Taken::No, actor),
-            Failure::ReplyTooLong => RequestError::too_long::<Q::Reply>(Taken::Yes, actor),
-        }
-    }
-
     fn too_long<M: Message>(taken: Taken, actor: Option<Arc<str>>) -> RequestError<Q> {
         RequestError::TooLong { message: M::DESCRIPTOR.name, most: M::MAX, taken, actor }
     }
@@ -237,6 +215,43 @@ impl<Q: Request> RequestError<Q> {
             RequestError::TooLong { .. } => Failure::ReplyTooLong,
             RequestError::ShuttingDown => Failure::ShuttingDown,
         }
+    }
+}
+
+impl<Q: Request> Unanswered<Q> for RequestError<Q> {
+    fn new(
+        failure: Failure,
+        request: &Q,
+        within: Duration,
+        actor: Option<Arc<str>>,
+    ) -> RequestError<Q> {
+        let deadline = |taken, actor| RequestError::Deadline { taken, within, actor };
+        match failure {
+            Failure::Dropped => RequestError::HandlerFailed { actor },
+            Failure::Gone => RequestError::Gone { actor },
+            Failure::Refused => RequestError::Refused { request: request.clone(), actor },
+            Failure::Late => deadline(Taken::No, actor),
+            Failure::LateHeld => deadline(Taken::Yes, actor),
+            Failure::LateSent => deadline(Taken::Unknown, actor),
+            Failure::ShuttingDown => RequestError::ShuttingDown,
+            Failure::Lost => RequestError::Unreachable { taken: Taken::Unknown, actor },
+            Failure::Away => RequestError::Unreachable { taken: Taken::No, actor },
+            Failure::NotFound => RequestError::NotFound { actor },
+            Failure::TooLong => RequestError::too_long::<Q>(Taken::No, actor),
+            Failure::ReplyTooLong => RequestError::too_long::<Q::Reply>(Taken::Yes, actor),
+        }
+    }
+}
+
+impl<Q: Request> Call for Q {
+    type Args = ();
+    type Reply = <Q as Request>::Reply;
+    type Error = RequestError<Q>;
+    const NAME: &'static str = Q::TOPIC;
+
+    #[inline]
+    fn is_too_long(reply: &Self::Reply) -> bool {
+        is_too_long(reply)
     }
 }
 

@@ -11,16 +11,17 @@ use mycelium_core::channel::reply::Replying;
 use mycelium_core::ring::CapacityError;
 use mycelium_transports::local::{TraceCell, Tracer};
 
-use super::slot::{Failure, Owner};
+use super::call::{Call, Failure};
+use super::slot::Owner;
 use super::state::MailboxState;
 use super::traces::RequestTraces;
 use crate::support::lock::lock;
 
 /// A request in a mailbox. If it is dropped there, its requester gets an error.
-pub(crate) struct Queued<Q: Request>(pub(super) Option<Replying<Owner, Q, Q::Reply>>);
+pub(crate) struct Queued<C: Call>(pub(super) Option<Replying<Owner, C, C::Reply>>);
 
-impl<Q: Request> Queued<Q> {
-    pub(crate) fn new(request: Replying<Owner, Q, Q::Reply>) -> Queued<Q> {
+impl<C: Call> Queued<C> {
+    pub(crate) fn new(request: Replying<Owner, C, C::Reply>) -> Queued<C> {
         Queued(Some(request))
     }
 
@@ -29,13 +30,19 @@ impl<Q: Request> Queued<Q> {
         self.0.as_ref().map(|request| &request.owner().trace)
     }
 
+    /// Returns whether nobody waits for the reply, but the request is to be handled.
+    #[cfg(feature = "actors")]
+    pub(crate) fn is_told(&self) -> bool {
+        self.0.as_ref().is_some_and(|request| request.is_detached() && !request.is_cancelled())
+    }
+
     /// Discards a request that was not sent, without reporting an outcome.
     pub(super) fn withdraw(mut self) {
         self.0 = None;
     }
 }
 
-impl<Q: Request> Drop for Queued<Q> {
+impl<C: Call> Drop for Queued<C> {
     fn drop(&mut self) {
         if let Some(request) = self.0.take() {
             request.abandon(Failure::Gone as u8);

@@ -1,23 +1,25 @@
 //! The requesting side: [`Requester`], and the future of a reply, [`PendingReply`].
 
 use std::fmt;
+use std::future::poll_fn;
+use std::mem::needs_drop;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::sync::atomic::{Ordering, fence};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use mycelium_core::Request;
 use mycelium_core::channel::mpmc::Sender;
 use mycelium_core::channel::reply::{Awaiting, Outcome};
 use mycelium_core::ring::PushError;
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
-use mycelium_core::{Message, Request, encoded_len};
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::{Line, RequesterValue};
 
-use super::error::RequestError;
+use super::call::{Call, Failure, Unanswered, is_too_long};
 use super::mailbox::{Mailbox, Queued};
-use super::slot::{Failure, Origin, Owner, SlotPool, SlotSides};
+use super::slot::{Origin, Owner, SlotPool, SlotSides};
 use super::state::MailboxState;
 use super::traces::RequestTraces;
 
@@ -165,7 +167,7 @@ impl<Q: Request> Requester<Q> {
                 Arc::new(Origin {
                     mailbox: mailbox.state().clone(),
                     name: name.clone(),
-                    is_actor: false,
+                    actor: None,
                     executor: executor.clone(),
                     line: line.clone(),
                 })
@@ -199,18 +201,18 @@ impl<Q: Request> fmt::Debug for Requester<Q> {
 ///
 /// Dropping the future before it is ready cancels the request: if no service has taken it yet, none
 /// will; otherwise the reply is discarded and counted as late.
-#[must_use = "dropping it cancels the request: `ctx.request(request).await?`"]
-pub struct PendingReply<Q: Request> {
-    awaiting: Awaiting<Owner, Q, Q::Reply>,
-    progress: Progress<Q>,
+#[must_use = "dropping it cancels the request: await it"]
+pub struct PendingReply<C: Call> {
+    awaiting: Awaiting<Owner, C, C::Reply>,
+    progress: Progress<C>,
     spin: SpinWait,
     deadline: Option<Deadline>,
 }
 
-pub(crate) enum Progress<Q: Request> {
+pub(crate) enum Progress<C: Call> {
     /// The mailbox was full. The future sends the request when there is room. Dropping it discards
     /// the request.
-    Full(SendFuture<Sent<Q>>),
+    Full(SendFuture<Sent<C>>),
     /// The request was sent.
     Waiting,
     /// The request was not sent, for this reason.
@@ -220,16 +222,16 @@ pub(crate) enum Progress<Q: Request> {
 }
 
 /// The result of waiting for room in a mailbox.
-pub(crate) enum Sent<Q: Request> {
+pub(crate) enum Sent<C: Call> {
     Yes,
     /// The mailbox was closed, so nobody will take the request.
     No,
     /// The request was sent to another mailbox.
-    Elsewhere(Box<PendingReply<Q>>),
+    Elsewhere(Box<PendingReply<C>>),
 }
 
-impl<Q: Request> Sent<Q> {
-    pub(crate) fn by_one(is_sent: bool) -> Sent<Q> {
+impl<C: Call> Sent<C> {
+    pub(crate) fn by_one(is_sent: bool) -> Sent<C> {
         if is_sent { Sent::Yes } else { Sent::No }
     }
 }
@@ -240,12 +242,12 @@ struct Deadline {
     timer: Option<SendFuture<()>>,
 }
 
-impl<Q: Request> PendingReply<Q> {
+impl<C: Call> PendingReply<C> {
     pub(crate) fn new(
-        awaiting: Awaiting<Owner, Q, Q::Reply>,
-        progress: Progress<Q>,
+        awaiting: Awaiting<Owner, C, C::Reply>,
+        progress: Progress<C>,
         wait: WaitStrategy,
-    ) -> PendingReply<Q> {
+    ) -> PendingReply<C> {
         PendingReply { awaiting, progress, spin: SpinWait::new(wait), deadline: None }
     }
 
@@ -276,7 +278,7 @@ impl<Q: Request> PendingReply<Q> {
     ///     }
     /// }
     /// ```
-    pub fn within(mut self, duration: Duration) -> PendingReply<Q> {
+    pub fn within(mut self, duration: Duration) -> PendingReply<C> {
         self.set_deadline(duration);
         self
     }
@@ -289,35 +291,81 @@ impl<Q: Request> PendingReply<Q> {
         self.deadline = Some(Deadline { within: duration, end, timer: None });
     }
 
+    /// Does not wait for the reply: completes when the request is in the mailbox, where dropping
+    /// the future no longer cancels it, and the reply is dropped. If the mailbox is full, this does
+    /// what `tell` does: it waits for room, or does what
+    /// [`WhenFull`](crate::actors::WhenFull) says. A request that is left when its actor has ended
+    /// is dead mail.
+    ///
+    /// # Errors
+    /// Same as the future itself, if the request was not sent: it is not taken.
+    pub async fn tell(mut self) -> Result<(), C::Error> {
+        let told = poll_fn(|context| self.poll_told(context)).await;
+        self.progress = Progress::Done;
+        let origin = &self.awaiting.owner().origin;
+        match told {
+            Ok(()) => origin.count(RequesterValue::Cancelled),
+            Err(failure) => self.count(Err(failure)),
+        }
+        match told {
+            Err(Failure::Refused) if origin.mailbox.drops.load(Ordering::Relaxed) => Ok(()),
+            Err(failure) => Err(self.error(failure)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Completes when the request is in the mailbox, and no longer needs this future.
+    fn poll_told(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Poll::Ready(sent) = self.poll_sent(context) else {
+            return self.poll_deadline(context);
+        };
+        sent?;
+        let state = self.awaiting.detach();
+        let mailbox = &self.awaiting.owner().origin.mailbox;
+        // If the last taker drops the request, it sees that the request was told, or this sees that
+        // there is no taker: the fence pairs with the fence of `end_reading`.
+        fence(Ordering::SeqCst);
+        Poll::Ready(match state {
+            Outcome::Queued if mailbox.is_unread() => Err(closed(mailbox)),
+            Outcome::Failed(reason) if Failure::of(reason) == Failure::Gone => Err(closed(mailbox)),
+            _ => Ok(()),
+        })
+    }
+
     /// Completes when the reply is in its slot, or with the reason why there is none.
     pub(crate) fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        match &mut self.progress {
-            Progress::Ended(failure) => return Poll::Ready(Err(*failure)),
-            Progress::Full(sending) => match sending.as_mut().poll(context) {
-                Poll::Ready(Sent::Yes) => self.progress = Progress::Waiting,
-                Poll::Ready(Sent::No) => {
-                    return Poll::Ready(Err(closed(&self.awaiting.owner().origin.mailbox)));
-                }
-                Poll::Ready(Sent::Elsewhere(other)) => {
-                    self.replace_by(*other);
-                    return self.poll_outcome(context);
-                }
-                Poll::Pending => {}
-            },
-            Progress::Waiting => {}
-            Progress::Done => panic!("a reply was polled after it had been returned"),
-        }
-        if matches!(self.progress, Progress::Waiting)
-            && let Some(result) = self.poll_slot(context)
-        {
-            return Poll::Ready(result);
+        if let Poll::Ready(sent) = self.poll_sent(context) {
+            sent?;
+            if let Some(result) = self.poll_slot(context) {
+                return Poll::Ready(result);
+            }
         }
         self.poll_deadline(context)
     }
 
+    /// Completes when the request was sent, or with the reason why it was not.
+    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        match &mut self.progress {
+            Progress::Ended(failure) => Poll::Ready(Err(*failure)),
+            Progress::Full(sending) => match ready!(sending.as_mut().poll(context)) {
+                Sent::Yes => {
+                    self.progress = Progress::Waiting;
+                    Poll::Ready(Ok(()))
+                }
+                Sent::No => Poll::Ready(Err(closed(&self.awaiting.owner().origin.mailbox))),
+                Sent::Elsewhere(other) => {
+                    self.replace_by(*other);
+                    self.poll_sent(context)
+                }
+            },
+            Progress::Waiting => Poll::Ready(Ok(())),
+            Progress::Done => panic!("a reply was polled after it had been returned"),
+        }
+    }
+
     /// Waits for `other` instead of this request, which was not sent. The deadline stays.
     #[cold]
-    fn replace_by(&mut self, mut other: PendingReply<Q>) {
+    fn replace_by(&mut self, mut other: PendingReply<C>) {
         std::mem::swap(&mut self.awaiting, &mut other.awaiting);
         self.progress = std::mem::replace(&mut other.progress, Progress::Done);
         if let Some(Deadline { end, .. }) = &self.deadline {
@@ -369,6 +417,12 @@ impl<Q: Request> PendingReply<Q> {
                 unreachable!("a request is cancelled, and its reply taken, once it is not polled")
             }
         }
+    }
+
+    /// Returns the number of the actor that the request was sent to; `None` for a service.
+    #[cfg(feature = "actors")]
+    pub(crate) fn actor(&self) -> Option<u64> {
+        self.awaiting.owner().origin.actor
     }
 
     /// Returns how long the requester waits; zero without a deadline.
@@ -428,19 +482,16 @@ impl<Q: Request> PendingReply<Q> {
     /// Completes the future with the result of [`poll_outcome`](PendingReply::poll_outcome), and
     /// copies the reply out of its slot.
     #[inline]
-    pub(crate) fn finish(
-        &mut self,
-        result: Result<(), Failure>,
-    ) -> Result<Q::Reply, RequestError<Q>> {
+    pub(crate) fn finish(&mut self, result: Result<(), Failure>) -> Result<C::Reply, C::Error> {
         match self.settle(result) {
             Ok(reply) => Ok(reply),
-            Err(failure) => self.refused(failure),
+            Err(failure) => Err(self.error(failure)),
         }
     }
 
     /// Completes the future as [`finish`](PendingReply::finish) does.
     #[inline]
-    pub(crate) fn settle(&mut self, result: Result<(), Failure>) -> Result<Q::Reply, Failure> {
+    pub(crate) fn settle(&mut self, result: Result<(), Failure>) -> Result<C::Reply, Failure> {
         self.progress = Progress::Done;
         self.count(result);
         result?;
@@ -449,17 +500,11 @@ impl<Q: Request> PendingReply<Q> {
 
     #[cold]
     #[inline(never)]
-    fn refused(&self, failure: Failure) -> Result<Q::Reply, RequestError<Q>> {
-        let Origin { name, is_actor, .. } = &*self.awaiting.owner().origin;
-        let actor = is_actor.then(|| name.clone());
-        Err(RequestError::new(failure, self.awaiting.request(), self.limit(), actor))
+    fn error(&self, failure: Failure) -> C::Error {
+        let Origin { name, actor, .. } = &*self.awaiting.owner().origin;
+        let actor = actor.map(|_| name.clone());
+        C::Error::new(failure, self.awaiting.request(), self.limit(), actor)
     }
-}
-
-/// Returns whether a message has more bytes than its type allows.
-#[inline]
-pub(crate) fn is_too_long<M: Message>(message: &M) -> bool {
-    !M::IS_FIXED && encoded_len(message).is_err()
 }
 
 /// Returns the error of a request whose mailbox is closed.
@@ -468,10 +513,10 @@ pub(crate) fn closed(mailbox: &MailboxState) -> Failure {
 }
 
 /// Nothing in the future is pinned.
-impl<Q: Request> Unpin for PendingReply<Q> {}
+impl<C: Call> Unpin for PendingReply<C> {}
 
-impl<Q: Request> Future for PendingReply<Q> {
-    type Output = Result<Q::Reply, RequestError<Q>>;
+impl<C: Call> Future for PendingReply<C> {
+    type Output = Result<C::Reply, C::Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
@@ -482,13 +527,16 @@ impl<Q: Request> Future for PendingReply<Q> {
     }
 }
 
-impl<Q: Request> Drop for PendingReply<Q> {
+impl<C: Call> Drop for PendingReply<C> {
     fn drop(&mut self) {
         match &mut self.progress {
             Progress::Done => return,
             Progress::Full(_) | Progress::Waiting | Progress::Ended(_) => {
-                if matches!(self.awaiting.cancel(), Some(Outcome::Taken)) {
-                    self.awaiting.owner().origin.mailbox.cancel();
+                match self.awaiting.cancel() {
+                    Some(Outcome::Taken) => self.awaiting.owner().origin.mailbox.cancel(),
+                    // A reply that has come does not stay in the slot.
+                    None if needs_drop::<C::Reply>() => drop(self.awaiting.take_reply()),
+                    _ => {}
                 }
             }
         }
@@ -496,8 +544,8 @@ impl<Q: Request> Drop for PendingReply<Q> {
     }
 }
 
-impl<Q: Request> fmt::Debug for PendingReply<Q> {
+impl<C: Call> fmt::Debug for PendingReply<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PendingReply").field("topic", &Q::TOPIC).finish_non_exhaustive()
+        f.debug_struct("PendingReply").field("call", &C::NAME).finish_non_exhaustive()
     }
 }

@@ -14,9 +14,9 @@ use mycelium_core::{Request, TraceContext};
 use mycelium_transports::counters::{Line, RequesterValue, ResponderValue};
 use mycelium_transports::local::TaskBudget;
 
+use super::call::{Call, Failure};
 use super::mailbox::{Mailbox, Queued, Taker};
-use super::requester::is_too_long;
-use super::slot::{Failure, Owner};
+use super::slot::Owner;
 use super::state::MailboxState;
 use super::traces::TakenTraces;
 use crate::inbox::{AnyInbox, Takes};
@@ -166,11 +166,11 @@ impl<Q: Request> fmt::Debug for Requests<Q> {
     }
 }
 
-impl<Q: Request> Queued<Q> {
+impl<C: Call> Queued<C> {
     /// Takes the request for the service with the number `responder`, and counts it. `None` if its
     /// requester no longer waits.
     #[inline]
-    pub(crate) fn accept(mut self, responder: usize) -> Option<Asked<Q>> {
+    pub(crate) fn accept(mut self, responder: usize) -> Option<Asked<C>> {
         let request = self.0.take()?;
         let is_taken = request.take();
         let value = if is_taken { ResponderValue::Taken } else { ResponderValue::Cancelled };
@@ -185,21 +185,21 @@ impl<Q: Request> Queued<Q> {
 /// example by a panic, its requester gets
 /// [`RequestError::HandlerFailed`](crate::requests::RequestError).
 #[must_use = "dropping it fails the request: answer it by `reply`"]
-pub struct Asked<Q: Request> {
+pub struct Asked<C: Call> {
     /// `None` once the request has an outcome.
-    request: Option<Replying<Owner, Q, Q::Reply>>,
+    request: Option<Replying<Owner, C, C::Reply>>,
     /// The number, in the mailbox, of the service that holds the request.
     responder: usize,
 }
 
-impl<Q: Request> Asked<Q> {
+impl<C: Call> Asked<C> {
     /// Replies. Returns whether the requester was still waiting; a late reply is discarded and
     /// counted. A reply with more bytes than its type allows fails the request, and this returns
     /// false.
-    pub fn reply(mut self, reply: Q::Reply) -> bool {
+    pub fn reply(mut self, reply: C::Reply) -> bool {
         let Some(request) = &self.request else { return false };
         // An actor's reply may stay in this process, where nothing limits it.
-        if !request.owner().origin.is_actor && is_too_long(&reply) {
+        if request.owner().origin.actor.is_none() && C::is_too_long(&reply) {
             self.end(Failure::ReplyTooLong);
             return false;
         }
@@ -207,7 +207,9 @@ impl<Q: Request> Asked<Q> {
         let origin = &request.owner().origin;
         origin.mailbox.responders.count(self.responder, ResponderValue::Replied);
         let refused = request.reply(reply);
-        if let Err(late) = &refused {
+        if let Err(late) = &refused
+            && !late.is_detached()
+        {
             let origin = &late.owner().origin;
             origin.mailbox.responders.count(self.responder, ResponderValue::Late);
             origin.count(RequesterValue::Late);
@@ -217,7 +219,7 @@ impl<Q: Request> Asked<Q> {
 
     /// Replies with the value that `reply` computes from the request. In other respects like
     /// [`reply`](Asked::reply).
-    pub fn reply_with(self, reply: impl FnOnce(&Q) -> Q::Reply) -> bool {
+    pub fn reply_with(self, reply: impl FnOnce(&C) -> C::Reply) -> bool {
         let reply = reply(&self);
         self.reply(reply)
     }
@@ -262,23 +264,23 @@ impl<Q: Request> Asked<Q> {
     }
 }
 
-impl<Q: Request> Deref for Asked<Q> {
-    type Target = Q;
+impl<C: Call> Deref for Asked<C> {
+    type Target = C;
 
-    fn deref(&self) -> &Q {
+    fn deref(&self) -> &C {
         let request = self.request.as_ref();
         request.expect("only `reply` and drop take the request").request()
     }
 }
 
-impl<Q: Request> Drop for Asked<Q> {
+impl<C: Call> Drop for Asked<C> {
     fn drop(&mut self) {
         self.end(Failure::Dropped);
     }
 }
 
-impl<Q: Request> fmt::Debug for Asked<Q> {
+impl<C: Call> fmt::Debug for Asked<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asked").field("topic", &Q::TOPIC).finish_non_exhaustive()
+        f.debug_struct("Asked").field("call", &C::NAME).finish_non_exhaustive()
     }
 }

@@ -6,73 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mycelium_core::Request;
 use mycelium_core::channel::reply::{Awaiting, ReplySlot, Replying};
 use mycelium_executor::Executor;
 use mycelium_transports::counters::{Line, RequesterValue};
 use mycelium_transports::local::TraceCell;
 
+use super::call::Call;
 use super::state::MailboxState;
-
-/// Why a request has no reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Failure {
-    /// The service that had taken the request dropped it.
-    Dropped,
-    /// No service takes the request any more.
-    Gone,
-    /// The mailbox was full, and is configured to reject requests then.
-    Refused,
-    /// The deadline passed before a service had taken the request.
-    Late,
-    /// The deadline passed after a service had taken the request.
-    LateHeld,
-    /// The deadline passed after the request was sent to another node.
-    LateSent,
-    /// The node shuts down: this one, or the other one.
-    ShuttingDown,
-    /// The connection with the other node was lost after the request was sent.
-    Lost,
-    /// The connection with the other node was lost before the request was sent.
-    Away,
-    /// No actor of the other node has the name, and none had it recently.
-    NotFound,
-    /// The request is longer than its type allows.
-    TooLong,
-    /// The reply is longer than its type allows.
-    ReplyTooLong,
-}
-
-impl Failure {
-    /// All reasons, by their numbers.
-    pub(crate) const ALL: [Failure; 12] = [
-        Failure::Dropped,
-        Failure::Gone,
-        Failure::Refused,
-        Failure::Late,
-        Failure::LateHeld,
-        Failure::LateSent,
-        Failure::ShuttingDown,
-        Failure::Lost,
-        Failure::Away,
-        Failure::NotFound,
-        Failure::TooLong,
-        Failure::ReplyTooLong,
-    ];
-
-    /// Returns the reason with this number.
-    pub(super) fn of(number: u8) -> Failure {
-        Failure::ALL.get(usize::from(number)).copied().unwrap_or(Failure::Dropped)
-    }
-}
 
 /// The state that all requests of one requester share.
 pub(crate) struct Origin {
     pub(crate) mailbox: Arc<MailboxState>,
     /// The name of the requester; for requests to an actor, the name of the actor.
     pub(crate) name: Arc<str>,
-    pub(crate) is_actor: bool,
+    /// The number of the actor that the requests go to; `None` for requests of topics.
+    pub(crate) actor: Option<u64>,
     /// The executor of the thread where the requester runs.
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) line: Arc<Line<RequesterValue>>,
@@ -127,35 +75,31 @@ impl Owner {
 const SLOTS: usize = 64;
 
 /// Both sides of an open slot.
-pub(crate) type SlotSides<Q> =
-    (Awaiting<Owner, Q, <Q as Request>::Reply>, Replying<Owner, Q, <Q as Request>::Reply>);
+pub(crate) type SlotSides<C> =
+    (Awaiting<Owner, C, <C as Call>::Reply>, Replying<Owner, C, <C as Call>::Reply>);
 
 /// The reusable slots of one requester.
-pub struct SlotPool<Q: Request> {
-    slots: Vec<ReplySlot<Owner, Q, Q::Reply>>,
+pub struct SlotPool<C: Call> {
+    slots: Vec<ReplySlot<Owner, C, C::Reply>>,
     /// The index of the least recently used slot.
     next: usize,
 }
 
-impl<Q: Request> Default for SlotPool<Q> {
-    fn default() -> SlotPool<Q> {
+impl<C: Call> Default for SlotPool<C> {
+    fn default() -> SlotPool<C> {
         SlotPool { slots: Vec::new(), next: 0 }
     }
 }
 
-impl<Q: Request> SlotPool<Q> {
+impl<C: Call> SlotPool<C> {
     /// Opens a slot for a request: the least recently used slot if the other side has released it,
     /// or a new one.
     #[inline]
-    pub(crate) fn open(
-        &mut self,
-        request: &Q,
-        origin: impl FnOnce() -> Arc<Origin>,
-    ) -> SlotSides<Q> {
+    pub(crate) fn open(&mut self, call: &C, origin: impl FnOnce() -> Arc<Origin>) -> SlotSides<C> {
         let oldest = self.slots.get_mut(self.next);
-        let sides = match oldest.and_then(|oldest| oldest.open(request)) {
+        let sides = match oldest.and_then(|oldest| oldest.open(call)) {
             Some(sides) => sides,
-            None => self.open_new(request, origin()),
+            None => self.open_new(call, origin()),
         };
         self.next = if self.next + 1 < self.slots.len() { self.next + 1 } else { 0 };
         sides.0.owner().renew();
@@ -163,9 +107,9 @@ impl<Q: Request> SlotPool<Q> {
     }
 
     #[cold]
-    fn open_new(&mut self, request: &Q, origin: Arc<Origin>) -> SlotSides<Q> {
+    fn open_new(&mut self, call: &C, origin: Arc<Origin>) -> SlotSides<C> {
         let mut slot = ReplySlot::new(Owner::new(origin));
-        let sides = slot.open(request).expect("it is new");
+        let sides = slot.open(call).expect("it is new");
         if self.slots.len() < SLOTS {
             self.slots.insert(self.next, slot);
         } else {

@@ -12,6 +12,8 @@ use mycelium_transports::counters::{Line, ResponderValue};
 pub(crate) struct MailboxState {
     /// Requests are rejected when the mailbox is full; otherwise they wait.
     pub(super) rejects: AtomicBool,
+    /// A told call that has no room is dropped, which is no error.
+    pub(super) drops: AtomicBool,
     /// The node shuts down, and has closed the mailbox.
     pub(super) shuts_down: AtomicBool,
     /// The mailbox's requests go to another node.
@@ -81,6 +83,12 @@ impl MailboxState {
     /// Makes the mailbox reject requests when it is full.
     pub(crate) fn reject(&self) {
         self.rejects.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes the mailbox drop told calls when it is full, and reject requests.
+    pub(crate) fn drop_told(&self) {
+        self.drops.store(true, Ordering::Relaxed);
+        self.reject();
     }
 
     /// Notes that requests go to another node, and whether that node is connected.

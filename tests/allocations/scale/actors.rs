@@ -4,7 +4,7 @@ use mycelium::actor;
 use mycelium::actors::{ActorContext, ActorEnd, ActorRef, Actors};
 use mycelium_tokio::Tokio;
 
-use super::bytes;
+use crate::{allocations, bytes};
 
 /// A message of 64 bytes.
 struct Block([u64; 8]);
@@ -80,4 +80,33 @@ async fn an_actor_is_about_as_large_as_its_mailbox() {
     let mailbox = 64 * (64 + 8 + 8);
     assert!(each < mailbox + 2_048, "{each} bytes, and its mailbox has {mailbox}");
     drop(all);
+}
+
+/// An actor whose calls take and return values.
+#[derive(Default)]
+struct Sum(u64);
+
+#[actor]
+impl Sum {
+    fn add(&mut self, first: u64, second: Box<u64>) -> (u64, Box<u64>) {
+        self.0 += first + *second;
+        (self.0, second)
+    }
+}
+
+#[tokio::test]
+async fn a_call_allocates_nothing_once_its_slots_are_there() {
+    let actors = Actors::on(Tokio::current().unwrap());
+    let mut sum = actors.spawn(Sum::default).unwrap();
+    let mut boxed = Box::new(1);
+    for _ in 0..100 {
+        sum.add(0, Box::default()).tell().await.unwrap();
+        boxed = sum.add(1, boxed).await.unwrap().1;
+    }
+    let before = allocations();
+    assert!(before > 0, "the allocator counts");
+    for _ in 0..1_000 {
+        boxed = sum.add(1, boxed).await.unwrap().1;
+    }
+    assert_eq!(allocations() - before, 0);
 }

@@ -33,13 +33,13 @@ struct Member {
 
 #[actor(send)]
 impl Member {
-    #[ask]
+    #[remote]
     async fn pass(&mut self, request: Pass, ctx: &mut ActorContext<Self>) -> Result<Passed> {
         if request.left == 0 {
             return Ok(Passed { left: 0 });
         }
         let mut next = self.next.lock().unwrap().clone().expect("the circle is closed");
-        let asking = ctx.ask(&mut next, Pass { left: request.left - 1 }).within(self.within);
+        let asking = ctx.ask(next.ask(Pass { left: request.left - 1 }).within(self.within));
         if self.gives_up {
             drop(asking);
             return Ok(Passed { left: request.left });

@@ -117,8 +117,8 @@ impl Entity {
         self.handle(step.sender, step.number);
     }
 
-    #[ask]
-    fn ask(&mut self, AskStep { sender, number }: AskStep) -> Reply {
+    #[remote]
+    fn answer(&mut self, AskStep { sender, number }: AskStep) -> Reply {
         self.handle(sender as u32, number);
         Reply { number }
     }

@@ -319,7 +319,7 @@ impl Clerk {
         drop(gate.await);
     }
 
-    #[ask]
+    #[remote]
     async fn answer(&mut self, ask: Ask, ctx: &mut ActorContext<Self>) -> Result<Reply> {
         let _busy = Busy::begin(&self.book);
         self.book.asked.lock().unwrap().push(ask.number);

@@ -158,7 +158,7 @@ impl Probe {
         self.log.0.lock().unwrap().push(number);
     }
 
-    #[ask]
+    #[remote]
     async fn answer(&mut self, ask: Ask, ctx: &mut ActorContext<Self>) -> Result<Answer> {
         let Ask { number, kind, has_timers } = ask;
         let act = act(u8::try_from(kind)?, number, has_timers == 1);

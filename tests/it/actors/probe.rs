@@ -95,7 +95,7 @@ impl Probe {
         self.seen.add("waited");
     }
 
-    #[ask]
+    #[remote]
     fn answer(&mut self, request: Ask) -> Result<Reply> {
         match request.value {
             FAIL => Err(Error::msg("told to fail")),

@@ -62,7 +62,7 @@ struct Holds(Arc<Notify>);
 
 #[actor]
 impl Holds {
-    #[ask]
+    #[remote]
     async fn answer(&mut self, _: Ask) -> Result<Reply> {
         self.0.notify_one();
         pending().await

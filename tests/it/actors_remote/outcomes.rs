@@ -52,9 +52,19 @@ struct Door;
 
 #[actor]
 impl Door {
-    #[ask]
+    #[remote]
     fn close(&mut self, close: Close) -> Total {
         Total { cents: close._cents }
+    }
+}
+
+/// An actor that takes deposits of its own process only.
+struct Safe;
+
+#[actor]
+impl Safe {
+    fn deposit(&mut self, deposit: Deposit) -> Total {
+        Total { cents: deposit.cents }
     }
 }
 
@@ -68,7 +78,7 @@ async fn an_actor_that_cannot_answer_is_a_typed_error() {
     assert!(matches!(nobody, RequestError::NotFound { .. }));
     assert_eq!(nobody.taken(), Taken::No);
 
-    let door = pair.vault.actors().actor(Door::default).name("door").spawn().unwrap();
+    let mut door = pair.vault.actors().actor(Door::default).name("door").spawn().unwrap();
     let other = within(pair.remote("door").ask(Deposit { cents: 1 })).await.unwrap_err();
     assert_eq!(other.taken(), Taken::No);
     let (mismatch, actor) = (Mismatch::Request, Some("vault/door".into()));
@@ -76,7 +86,19 @@ async fn an_actor_that_cannot_answer_is_a_typed_error() {
     // This type handles the request.
     let mut typed = pair.desk.actors().remote::<Door>("vault/door").unwrap();
     assert_eq!(within(typed.ask(Close { _cents: 7 })).await, Ok(Total { cents: 7 }));
+    // By the name of the method, too, and to the actor of its own node.
+    assert_eq!(within(typed.close(Close { _cents: 8 })).await, Ok(Total { cents: 8 }));
+    assert_eq!(door.close(Close { _cents: 9 }).await, Ok(Total { cents: 9 }));
     drop(door);
+
+    let mut safe = pair.vault.actors().actor(|| Safe).name("safe").spawn().unwrap();
+    assert_eq!(safe.deposit(Deposit { cents: 1 }).await, Ok(Total { cents: 1 }));
+    let kept = within(pair.remote("safe").deposit(Deposit { cents: 1 })).await.unwrap_err();
+    kept.says(
+        "request `deposits` to actor `vault/safe` has no reply: the actor does not offer this \
+         request to other processes: its method needs `#[remote]` [M0255]",
+    );
+    assert_eq!(kept.taken(), Taken::No);
 
     let single = pair.vault.actors().actor(Bank::default).name("single").queue::<Spsc>();
     let mut single = single.spawn().unwrap();
@@ -116,7 +138,7 @@ struct Slow(UnboundedSender<tokio::sync::oneshot::Sender<()>>);
 
 #[actor]
 impl Slow {
-    #[ask]
+    #[remote]
     async fn deposit(&mut self, deposit: Deposit) -> Result<Total> {
         let (release, released) = tokio::sync::oneshot::channel();
         self.0.send(release)?;

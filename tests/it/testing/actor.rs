@@ -66,13 +66,13 @@ impl Adder {
         Ok(())
     }
 
-    #[ask]
+    #[remote]
     async fn sum(&mut self, request: GetSum, ctx: &mut ActorContext<Self>) -> Result<Sum> {
         ctx.sleep(SECOND * u32::try_from(request.after_seconds)?).await?;
         Ok(Sum { sum: self.sum })
     }
 
-    #[ask]
+    #[remote]
     fn count(&mut self, request: GetCount) -> Sum {
         Sum { sum: request.of }
     }
@@ -205,7 +205,7 @@ impl Client {
         Ok(())
     }
 
-    #[ask]
+    #[remote]
     async fn sum(&mut self, request: GetSum) -> Result<Sum> {
         match self.adder.ask(request).await {
             Ok(sum) => Ok(sum),

@@ -35,7 +35,7 @@ impl Keeps {
         self.last = large.bytes[65_534];
     }
 
-    #[ask]
+    #[remote]
     fn last(&mut self, _: Ask) -> Reply {
         Reply { bytes: [self.last; 65_512] }
     }

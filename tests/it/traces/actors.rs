@@ -23,7 +23,7 @@ struct Till {
 impl Till {
     #[tell]
     async fn sell(&mut self, sale: Sale) -> Result<()> {
-        self.ask(Ask { number: sale.0 }).await.map(|_| ())
+        self.price(Ask { number: sale.0 }).await.map(|_| ())
     }
 
     #[tell]
@@ -31,8 +31,8 @@ impl Till {
         Err(io::Error::other("told to fail").into())
     }
 
-    #[ask]
-    async fn ask(&mut self, ask: Ask) -> Result<Price> {
+    #[remote]
+    async fn price(&mut self, ask: Ask) -> Result<Price> {
         let price = self.prices.request(ask).await?;
         self.squares.emit(Square { value: price.value }).await?;
         Ok(price)
@@ -74,7 +74,7 @@ impl Clerk {
     #[tell]
     async fn order(&mut self, number: u64, ctx: &mut ActorContext<Self>) -> Result<()> {
         let mut till = ctx.actors().by_name::<Till>("till")?;
-        ctx.ask(&mut till, Ask { number }).await?;
+        ctx.ask(till.ask(Ask { number })).await?;
         Ok(())
     }
 }
@@ -209,7 +209,7 @@ actors_for = ["branch"]
         crate::running::start(node.service(|| Oracle).named_service("Writer", writer))
     });
     let till = spawn_till(&main);
-    let till_of_main = branch.actors().remote("main/till").unwrap();
+    let till_of_main = branch.actors().remote::<Till>("main/till").unwrap();
     let mut asks = branch.actors().spawn(move || Branch(till_of_main.clone())).unwrap();
     asks.tell(5).await.unwrap();
     asks.drain();

@@ -5,7 +5,10 @@ use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{
     Attribute, Error, FnArg, GenericArgument, PathArguments, Result, ReturnType, Signature, Type,
+    Visibility,
 };
+
+use super::call::{check_name, parameters};
 
 use crate::impl_block::{BlockMethod, Head, parse_method, parse_other};
 
@@ -17,7 +20,7 @@ pub(super) struct ActorImpl {
     pub(super) stopped: Option<Method>,
     pub(super) gone: Option<Method>,
     pub(super) on_error: Option<Method>,
-    /// All items, without `#[tell]` and `#[ask]`.
+    /// All items, without `#[tell]` and `#[remote]`.
     items: TokenStream,
     /// The error of the first method that cannot be a handler or a hook. It is reported together
     /// with the block, without the attributes that the compiler does not know.
@@ -27,9 +30,12 @@ pub(super) struct ActorImpl {
 /// A method that the task of the actor calls.
 pub(super) struct Method {
     pub(super) kind: HandlerKind,
-    signature: Signature,
-    /// The type that a handler handles. Not used for a hook.
-    pub(super) message: Type,
+    pub(super) attributes: Vec<Attribute>,
+    pub(super) visibility: Visibility,
+    pub(super) signature: Signature,
+    /// The parameters without `self` and the context: the message of a handler, the values of a
+    /// call, none for a hook.
+    pub(super) parameters: Vec<Type>,
     pub(super) returns: Returns,
     has_context: bool,
 }
@@ -40,9 +46,11 @@ pub(super) enum HandlerKind {
     /// Handles a message.
     Tell,
     /// Handles a request, and returns the reply.
-    Ask,
+    Remote,
     /// Handles a request, and answers it by `reply`, possibly later.
     Asked,
+    /// Handles a call inside the process.
+    Call,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +61,7 @@ pub(super) enum Returns {
 }
 
 const TELL: &str = "#[tell] fn handle(&mut self, message: Message) -> Result<()>";
-const ASK: &str = "#[ask] fn handle(&mut self, request: Request) -> Result<Reply>";
+const REMOTE: &str = "#[remote] fn handle(&mut self, request: Request) -> Reply";
 
 impl Parse for ActorImpl {
     fn parse(input: ParseStream<'_>) -> Result<ActorImpl> {
@@ -83,33 +91,41 @@ impl ActorImpl {
         let BlockMethod { attributes, visibility, signature, body } = method;
         let is = |attribute: &Attribute, name: &str| attribute.path().is_ident(name);
         let kind = attributes.iter().find_map(|attribute| {
-            let kinds = [("tell", HandlerKind::Tell), ("ask", HandlerKind::Ask)];
+            let kinds = [("tell", HandlerKind::Tell), ("remote", HandlerKind::Remote)];
             kinds.into_iter().find(|(name, _)| is(attribute, name)).map(|(_, kind)| kind)
         });
-        match kind {
-            Some(kind) => match Method::handler(kind, &signature) {
-                Ok(handler) => self.handlers.push(handler),
-                Err(error) => _ = self.error.get_or_insert(error),
-            },
-            None => {
-                let place = match signature.ident.to_string().as_str() {
-                    "started" => Some(&mut self.started),
-                    "stopped" => Some(&mut self.stopped),
-                    "gone" => Some(&mut self.gone),
-                    "on_error" => Some(&mut self.on_error),
-                    _ => None,
-                };
-                if let Some(place) = place {
-                    match Method::hook(&signature) {
-                        Ok(hook) => *place = Some(hook),
-                        Err(error) => _ = self.error.get_or_insert(error),
-                    }
-                }
-            }
-        }
-        let attributes =
-            attributes.iter().filter(|attribute| !is(attribute, "tell") && !is(attribute, "ask"));
+        let (ours, attributes): (Vec<_>, Vec<_>) = attributes
+            .into_iter()
+            .partition(|attribute| is(attribute, "tell") || is(attribute, "remote"));
+        drop(ours);
         self.items.extend(quote!(#(#attributes)* #visibility #signature #body));
+        let place = match signature.ident.to_string().as_str() {
+            "started" => Some(&mut self.started),
+            "stopped" => Some(&mut self.stopped),
+            "gone" => Some(&mut self.gone),
+            "on_error" => Some(&mut self.on_error),
+            _ => None,
+        };
+        let is_method = matches!(
+            signature.inputs.first(),
+            Some(FnArg::Receiver(receiver)) if receiver.reference.is_some()
+        );
+        let method = match (kind, place) {
+            (Some(kind), _) => Method::handler(kind, signature),
+            (None, Some(place)) => match Method::hook(signature) {
+                Ok(hook) => {
+                    *place = Some(hook);
+                    return;
+                }
+                Err(error) => Err(error),
+            },
+            (None, None) if is_method => Method::of_call(signature),
+            (None, None) => return,
+        };
+        match method {
+            Ok(method) => self.handlers.push(Method { attributes, visibility, ..method }),
+            Err(error) => _ = self.error.get_or_insert(error),
+        }
     }
 
     /// Returns the block as it is passed to the compiler.
@@ -124,12 +140,16 @@ impl ActorImpl {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
-        for (index, handler) in self.handlers.iter().enumerate() {
-            let text = handler.message.to_token_stream().to_string();
-            let same = |other: &&Method| other.message.to_token_stream().to_string() == text;
-            if let Some(other) = self.handlers[..index].iter().find(same) {
+        let by_type: Vec<_> =
+            self.handlers.iter().filter(|it| it.kind != HandlerKind::Call).collect();
+        for (index, handler) in by_type.iter().enumerate() {
+            let text = handler.message().to_token_stream().to_string();
+            let same = |other: &&&Method| other.message().to_token_stream().to_string() == text;
+            if let Some(other) = by_type[..index].iter().find(same)
+                && handler.cfgs().next().is_none()
+            {
                 let message = format!("`{}` handles this type already", other.signature.ident);
-                return Err(Error::new_spanned(&handler.message, message));
+                return Err(Error::new_spanned(handler.message(), message));
             }
         }
         Ok(())
@@ -137,8 +157,15 @@ impl ActorImpl {
 }
 
 impl Method {
-    fn handler(kind: HandlerKind, signature: &Signature) -> Result<Method> {
-        let shape = if kind == HandlerKind::Tell { TELL } else { ASK };
+    fn new(kind: HandlerKind, signature: Signature, parameters: Vec<Type>) -> Method {
+        let has_context = signature.inputs.len() > 1 + parameters.len();
+        let returns = Returns::of(&signature.output);
+        let (attributes, visibility) = (Vec::new(), Visibility::Inherited);
+        Method { kind, attributes, visibility, signature, parameters, returns, has_context }
+    }
+
+    fn handler(kind: HandlerKind, signature: Signature) -> Result<Method> {
+        let shape = if kind == HandlerKind::Tell { TELL } else { REMOTE };
         let expected = |what: &str, tokens: &dyn ToTokens| {
             let message = format!("{what}: write `{shape}`");
             Error::new_spanned(tokens.to_token_stream(), message)
@@ -151,32 +178,46 @@ impl Method {
         let Some(FnArg::Typed(message)) = inputs.next() else {
             return Err(expected("a handler takes a message", &signature.ident));
         };
-        let has_context = inputs.next().is_some();
-        if let Some(extra) = inputs.next() {
+        if let Some(extra) = inputs.nth(1) {
             return Err(expected("a handler takes a message and a context", extra));
         }
         if let Type::Reference(reference) = &*message.ty {
             return Err(expected("a handler takes its message by value", reference));
         }
-        let returns = Returns::of(&signature.output);
-        let asked = (kind == HandlerKind::Ask).then(|| asked_type(&message.ty)).flatten();
-        match (kind, asked) {
-            (_, Some(request)) => {
-                let (kind, signature) = (HandlerKind::Asked, signature.clone());
-                Ok(Method { kind, signature, message: request, returns, has_context })
-            }
-            (HandlerKind::Ask, None) if returns == Returns::Nothing => {
+        if kind == HandlerKind::Tell {
+            let message = Type::clone(&message.ty);
+            return Ok(Method::new(kind, signature, vec![message]));
+        }
+        check_name(&signature.ident, true)?;
+        match asked_type(&message.ty) {
+            Some(request) => Ok(Method::new(HandlerKind::Asked, signature, vec![request])),
+            None if Returns::of(&signature.output) == Returns::Nothing => {
                 Err(expected("a handler of a request returns its reply", &signature.ident))
             }
-            (kind, None) => {
-                let (signature, message) = (signature.clone(), Type::clone(&message.ty));
-                Ok(Method { kind, signature, message, returns, has_context })
+            None => {
+                let request = Type::clone(&message.ty);
+                Ok(Method::new(kind, signature, vec![request]))
             }
         }
     }
 
+    fn of_call(signature: Signature) -> Result<Method> {
+        let parameters = parameters(&signature)?;
+        Ok(Method::new(HandlerKind::Call, signature, parameters))
+    }
+
+    /// Returns the type of the message of a handler.
+    pub(super) fn message(&self) -> &Type {
+        &self.parameters[0]
+    }
+
+    /// Returns the attributes that decide whether the method exists.
+    pub(super) fn cfgs(&self) -> impl Iterator<Item = &Attribute> {
+        self.attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"))
+    }
+
     /// Parses a hook: `started`, `stopped`, `gone` or `on_error`.
-    fn hook(signature: &Signature) -> Result<Method> {
+    fn hook(signature: Signature) -> Result<Method> {
         let name = signature.ident.to_string();
         let (shape, others) = match name.as_str() {
             "started" => {
@@ -199,22 +240,16 @@ impl Method {
             let message = format!("`{name}` is a hook of the actor: write `{shape}`");
             return Err(Error::new_spanned(&signature.ident, message));
         }
-        Ok(Method {
-            kind: HandlerKind::Tell,
-            signature: signature.clone(),
-            message: Type::Verbatim(TokenStream::new()),
-            returns: Returns::of(&signature.output),
-            has_context: parameters > others,
-        })
+        let has_context = parameters > others;
+        Ok(Method { has_context, ..Method::new(HandlerKind::Tell, signature, Vec::new()) })
     }
 
-    /// Returns the call, with this argument.
-    pub(super) fn call(&self, argument: &TokenStream) -> TokenStream {
+    /// Returns the call, with these arguments, each followed by a comma.
+    pub(super) fn call(&self, arguments: &TokenStream) -> TokenStream {
         let name = &self.signature.ident;
-        let argument = (!argument.is_empty()).then(|| quote!(#argument,));
         let context = self.has_context.then(|| quote!(context));
         let wait = self.signature.asyncness.map(|_| quote!(.await));
-        quote!(Self::#name(self, #argument #context) #wait)
+        quote!(Self::#name(self, #arguments #context) #wait)
     }
 
     /// Returns a call, converted to the result of a handler.

@@ -19,7 +19,7 @@ struct Silent;
 
 #[actor]
 impl Silent {
-    #[ask]
+    #[remote]
     fn balance(&mut self, _account: u64) {}
 }
 

@@ -135,8 +135,8 @@ impl Hasty {
     async fn wait(&mut self, Polls(polls): Polls, ctx: &mut ActorContext<Self>) {
         let ms = Duration::from_millis(1);
         let _ = cut(polls, ctx.sleep(ms)).await;
-        let _ = cut(polls, ctx.ask(&mut self.clerk, Ask { number: 1 })).await;
-        let _ = cut(polls, ctx.ask(&mut self.clerk, Ask { number: 5 }).within(ms)).await;
+        let _ = cut(polls, ctx.ask(self.clerk.ask(Ask { number: 1 }))).await;
+        let _ = cut(polls, ctx.ask(self.clerk.ask(Ask { number: 5 }).within(ms))).await;
     }
 
     #[tell]

@@ -1,0 +1,397 @@
+//! Calls: the methods that a reference of the same process has by name. This file checks their
+//! shape, and generates the type of a call and the methods of references.
+
+use proc_macro2::{Group, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::parse::Parser;
+use syn::spanned::Spanned;
+use syn::{
+    Attribute, Error, FnArg, GenericArgument, Generics, Ident, Pat, PathArguments, Result,
+    ReturnType, Signature, Type,
+};
+
+use super::ActorImpl;
+use super::block::{HandlerKind, Method};
+use crate::impl_block::Head;
+
+/// The methods of `ActorRef`, and those that the prelude gives it.
+const OF_REFERENCES: &[&str] = &[
+    "tell",
+    "try_tell",
+    "ask",
+    "stop",
+    "drain",
+    "ended",
+    "is_gone",
+    "id",
+    "label",
+    "depth",
+    "capacity",
+    "downgrade",
+    "clone",
+    "to_owned",
+    "into",
+    "try_into",
+];
+
+/// The other methods of `RemoteRef`.
+const OF_REMOTE_REFERENCES: &[&str] = &["node", "name"];
+
+/// Refuses the name of a call that its reference has already.
+pub(super) fn check_name(name: &Ident, is_remote: bool) -> Result<()> {
+    let text = name.unraw().to_string();
+    let reference = if OF_REFERENCES.contains(&&*text) {
+        "ActorRef"
+    } else if is_remote && OF_REMOTE_REFERENCES.contains(&&*text) {
+        "RemoteRef"
+    } else {
+        return Ok(());
+    };
+    let message = format!(
+        "`{reference}` has a method `{text}` of its own: give the call another name, or move a \
+         method that is not a call to an impl block without `#[actor]`"
+    );
+    Err(Error::new(name.span(), message))
+}
+
+/// Returns the types of the parameters of a call, without the context.
+pub(super) fn parameters(signature: &Signature) -> Result<Vec<Type>> {
+    let refuse = |what: &str, tokens: &dyn ToTokens| {
+        let message = format!(
+            "{what}; a method that is not a call belongs in an impl block without `#[actor]`"
+        );
+        Err(Error::new_spanned(tokens.to_token_stream(), message))
+    };
+    check_name(&signature.ident, false)?;
+    if !signature.generics.params.is_empty() {
+        return refuse("a call has no generic parameters: write the types", &signature.generics);
+    }
+    if let Some(token) = &signature.unsafety {
+        return refuse("a call is safe: others cannot keep a contract", token);
+    }
+    let mut types = Vec::new();
+    let inputs = signature.inputs.iter().skip(1);
+    for input in inputs.clone() {
+        let FnArg::Typed(parameter) = input else { continue };
+        let is_last = types.len() + 1 == inputs.len();
+        match borrowed(&parameter.ty) {
+            _ if is_last && is_context(&parameter.ty) => {}
+            Some(_) if is_context(&parameter.ty) => {
+                return refuse("the context is the last parameter of a call", parameter);
+            }
+            Some(Borrowed::Reference) => {
+                return refuse(
+                    "the parameters of a call move to the actor: take an owned value, such as \
+                     `String` in place of `&str`",
+                    parameter,
+                );
+            }
+            Some(Borrowed::Opaque) => {
+                return refuse("a call has no generic parameters: write the type", parameter);
+            }
+            None => types.push(Type::clone(&parameter.ty)),
+        }
+    }
+    if let ReturnType::Type(_, returned) = &signature.output {
+        match borrowed(returned) {
+            Some(Borrowed::Reference) => {
+                return refuse(
+                    "the reply of a call moves to the caller: return an owned value",
+                    returned,
+                );
+            }
+            Some(Borrowed::Opaque) => {
+                return refuse("the reply of a call has a type with a name", returned);
+            }
+            None => {}
+        }
+    }
+    Ok(types)
+}
+
+/// Why a type cannot move between tasks, as far as its tokens say.
+enum Borrowed {
+    /// It is a reference or has one, or a lifetime.
+    Reference,
+    /// It is or has an `impl Trait`.
+    Opaque,
+}
+
+fn borrowed(ty: &Type) -> Option<Borrowed> {
+    let is_static = |lifetime: &syn::Lifetime| lifetime.ident == "static";
+    match ty {
+        Type::Reference(reference) if !reference.lifetime.as_ref().is_some_and(is_static) => {
+            Some(Borrowed::Reference)
+        }
+        Type::Reference(reference) => borrowed(&reference.elem),
+        Type::ImplTrait(_) => Some(Borrowed::Opaque),
+        Type::Array(array) => borrowed(&array.elem),
+        Type::Slice(slice) => borrowed(&slice.elem),
+        Type::Paren(paren) => borrowed(&paren.elem),
+        Type::Group(group) => borrowed(&group.elem),
+        Type::Tuple(tuple) => tuple.elems.iter().find_map(borrowed),
+        Type::Path(path) => path.path.segments.iter().find_map(|segment| {
+            let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+            arguments.args.iter().find_map(|argument| match argument {
+                GenericArgument::Lifetime(lifetime) if !is_static(lifetime) => {
+                    Some(Borrowed::Reference)
+                }
+                GenericArgument::Type(ty) => borrowed(ty),
+                GenericArgument::AssocType(ty) => borrowed(&ty.ty),
+                _ => None,
+            })
+        }),
+        _ => None,
+    }
+}
+
+/// Returns whether a parameter is `ctx: &mut ActorContext<Self>`.
+fn is_context(ty: &Type) -> bool {
+    let Type::Reference(reference) = ty else { return false };
+    let Type::Path(path) = &*reference.elem else { return false };
+    path.path.segments.last().is_some_and(|last| last.ident == "ActorContext")
+}
+
+/// Returns the name of the type of a call.
+pub(super) fn marker(method: &Method) -> Ident {
+    let words = method.signature.ident.unraw().to_string();
+    let camel = words.split('_').map(|word| {
+        let mut letters = word.chars();
+        let first = letters.next().map(char::to_uppercase);
+        first.into_iter().flatten().chain(letters).collect::<String>()
+    });
+    format_ident!("__{}", camel.collect::<String>())
+}
+
+/// Returns tokens of a type in which `Self` is the actor.
+pub(super) fn without_self(tokens: TokenStream, actor: &Type) -> TokenStream {
+    let mut tokens = tokens.into_iter().peekable();
+    let mut replaced = TokenStream::new();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Ident(ident) if ident == "Self" => match tokens.peek() {
+                Some(TokenTree::Punct(punct)) if punct.as_char() == ':' => {
+                    replaced.extend(quote!(<#actor>));
+                }
+                _ => replaced.extend(actor.to_token_stream()),
+            },
+            TokenTree::Group(group) => {
+                let inner = without_self(group.stream(), actor);
+                let mut inner = Group::new(group.delimiter(), inner);
+                inner.set_span(group.span());
+                replaced.extend([TokenTree::Group(inner)]);
+            }
+            token => replaced.extend([token]),
+        }
+    }
+    replaced
+}
+
+/// Returns the type that says what a call returns: `Returns<true>` for a `mycelium::Result`.
+pub(super) fn returns(method: &Method, head: &Head, root: &TokenStream) -> TokenStream {
+    let Head { generics, self_ty, .. } = head;
+    let returned = returned(method, self_ty);
+    if !mentions(&returned, generics) {
+        return quote!(#root::Returns<{ #root::Probe::<#returned>::FAILS }>);
+    }
+    // A constant in a type cannot depend on generic parameters. What is left of a `Result` without
+    // them still says whether it is that of mycelium.
+    match Parser::parse2(<Type as syn::parse::Parse>::parse, returned) {
+        Ok(Type::Path(mut path)) => {
+            let last = path.path.segments.last_mut();
+            let Some(last) = last.filter(|last| last.ident.to_string().ends_with("Result")) else {
+                return quote!(#root::Returns<false>);
+            };
+            if let PathArguments::AngleBracketed(arguments) = &mut last.arguments {
+                for argument in &mut arguments.args {
+                    if mentions(&argument.to_token_stream(), generics) {
+                        *argument = syn::parse_quote!(());
+                    }
+                }
+            }
+            quote!(#root::Returns<{ #root::Probe::<#path>::FAILS }>)
+        }
+        _ => quote!(#root::Returns<false>),
+    }
+}
+
+/// Returns the return type of a method, in which `Self` is the actor.
+pub(super) fn returned(method: &Method, actor: &Type) -> TokenStream {
+    match &method.signature.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, ty) => without_self(ty.to_token_stream(), actor),
+    }
+}
+
+fn mentions(tokens: &TokenStream, generics: &Generics) -> bool {
+    let names: Vec<_> = generics
+        .params
+        .iter()
+        .filter_map(|parameter| match parameter {
+            syn::GenericParam::Type(ty) => Some(&ty.ident),
+            syn::GenericParam::Const(constant) => Some(&constant.ident),
+            syn::GenericParam::Lifetime(_) => None,
+        })
+        .collect();
+    has_one_of(tokens, &names)
+}
+
+fn has_one_of(tokens: &TokenStream, names: &[&Ident]) -> bool {
+    tokens.clone().into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => names.contains(&&ident),
+        TokenTree::Group(group) => has_one_of(&group.stream(), names),
+        _ => false,
+    })
+}
+
+/// Returns the types of the calls.
+pub(super) fn markers(actor: &ActorImpl, root: &TokenStream) -> Result<TokenStream> {
+    let ActorImpl { head, handlers, .. } = actor;
+    let Head { generics, self_ty, .. } = head;
+    let (impl_generics, ty_generics, bounds) = generics.split_for_impl();
+    let parameters: Vec<_> = generics.type_params().map(|parameter| &parameter.ident).collect();
+    let actor_name = head.name("an actor")?.unraw().to_string();
+    let markers = handlers.iter().filter(|it| it.kind == HandlerKind::Call).map(|method| {
+        let (marker, cfgs) = (marker(method), method.cfgs().collect::<Vec<_>>());
+        let name = format!("{actor_name}.{}", method.signature.ident.unraw());
+        let types = method.parameters.iter().map(|ty| without_self(ty.to_token_stream(), self_ty));
+        // At a parameter, which perhaps is not `Send`.
+        let place = method.parameters.first().map_or(method.signature.ident.span(), Spanned::span);
+        let types = quote_spanned!(place=> (#(#types,)*));
+        let (returned, returns) = (returned(method, self_ty), returns(method, head, root));
+        quote! {
+            #(#cfgs)*
+            struct #marker #impl_generics (
+                ::core::marker::PhantomData<fn() -> (#(#parameters,)*)>,
+            ) #bounds;
+
+            #(#cfgs)*
+            impl #impl_generics ::core::clone::Clone for #marker #ty_generics #bounds {
+                fn clone(&self) -> Self {
+                    #marker(::core::marker::PhantomData)
+                }
+            }
+
+            #(#cfgs)*
+            impl #impl_generics ::mycelium::requests::Call for #marker #ty_generics #bounds {
+                type Args = #types;
+                type Reply = <#returns as #root::Outcome<#returned>>::Reply;
+                type Error = ::mycelium::actors::CallError;
+                const NAME: &'static str = #name;
+            }
+        }
+    });
+    Ok(quote!(#(#markers)*))
+}
+
+/// Returns the struct around the sending side of a reference, with a method for each call.
+pub(super) fn methods(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
+    let ActorImpl { head: Head { generics, self_ty, .. }, handlers, .. } = actor;
+    let (_, ty_generics, _) = generics.split_for_impl();
+    let turbofish = ty_generics.as_turbofish();
+    let (mut local, mut remote) = (Vec::new(), Vec::new());
+    for method in handlers.iter().filter(|it| it.kind != HandlerKind::Tell) {
+        let Method { attributes, visibility, signature, parameters, .. } = method;
+        let name = &signature.ident;
+        let kept = |attribute: &&Attribute| {
+            ["doc", "cfg", "deprecated"].iter().any(|name| attribute.path().is_ident(name))
+        };
+        let attributes = attributes.iter().filter(kept).collect::<Vec<_>>();
+        let cfgs = method.cfgs().collect::<Vec<_>>();
+        let names: Vec<_> = signature.inputs.iter().skip(1).zip(0..).map(argument).collect();
+        let names = &names[..parameters.len()];
+        let types: Vec<_> =
+            parameters.iter().map(|ty| without_self(ty.to_token_stream(), self_ty)).collect();
+        let head = quote!(fn #name(&mut self, #(#names: #types),*));
+        if method.kind == HandlerKind::Call {
+            let marker = marker(method);
+            local.push(quote! {
+                #(#attributes)*
+                #[inline]
+                #visibility #head -> ::mycelium::requests::PendingReply<#marker #ty_generics> {
+                    let call = #marker #turbofish (::core::marker::PhantomData);
+                    #root::Caller::call(&mut self.0, call, (#(#names,)*))
+                }
+            });
+            remote.push(quote! {
+                #(#cfgs)*
+                #[doc(hidden)]
+                #visibility #head -> !
+                where
+                    __Node: #root::InThisProcess,
+                {
+                    let _ = (#(#names,)*);
+                    ::core::unreachable!("no node is in this process")
+                }
+            });
+        } else {
+            local.push(quote! {
+                #(#attributes)*
+                #[inline]
+                #visibility #head -> ::mycelium::requests::PendingReply<#(#types)*> {
+                    #root::Caller::call(&mut self.0, #(#names)*, ())
+                }
+            });
+            remote.push(quote! {
+                #(#attributes)*
+                #visibility #head -> ::mycelium::actors::RemoteReply<#(#types)*> {
+                    #root::RemoteCaller::ask(&mut self.0, #(#names)*)
+                }
+            });
+        }
+    }
+    let with = |parameter: TokenStream| {
+        let mut generics = generics.clone();
+        let parameter: syn::GenericParam = syn::parse_quote!(#parameter);
+        generics.params.push(parameter);
+        generics
+    };
+    let (queued, placed) =
+        (with(quote!(__Queue: ::mycelium::channel::Queue)), with(quote!(__Node)));
+    let (of_local, _, local_bounds) = queued.split_for_impl();
+    let (of_remote, _, remote_bounds) = placed.split_for_impl();
+    quote! {
+        #[doc(hidden)]
+        pub struct __Calls<T>(T);
+
+        impl<T> #root::Methods<T> for __Calls<T> {
+            #[inline]
+            fn around(inner: T) -> Self {
+                __Calls(inner)
+            }
+
+            #[inline]
+            fn inner(&self) -> &T {
+                &self.0
+            }
+
+            #[inline]
+            fn inner_mut(&mut self) -> &mut T {
+                &mut self.0
+            }
+        }
+
+        #[allow(dead_code, private_interfaces, private_bounds, clippy::all, clippy::pedantic)]
+        impl #of_local __Calls<#root::Caller<#self_ty, __Queue>> #local_bounds {
+            #(#local)*
+        }
+
+        #[allow(dead_code, private_interfaces, private_bounds, clippy::all, clippy::pedantic)]
+        impl #of_remote __Calls<#root::RemoteCaller<#self_ty, __Node>> #remote_bounds {
+            #(#remote)*
+        }
+    }
+}
+
+/// Returns the name of a parameter of a generated method: that of the method, if it has one.
+fn argument((input, number): (&FnArg, usize)) -> Ident {
+    if let FnArg::Typed(parameter) = input
+        && let Pat::Ident(pattern) = &*parameter.pat
+        && pattern.subpat.is_none()
+        && pattern.ident.to_string().starts_with(|c: char| c.is_lowercase() || c == '_')
+    {
+        return pattern.ident.clone();
+    }
+    format_ident!("argument{number}")
+}
