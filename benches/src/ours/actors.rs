@@ -9,6 +9,10 @@ use crate::loops::actors::{Asks, Library, Plan, State, Tells};
 
 pub(crate) struct Ours(Actors);
 
+/// Our actors, whose methods are called by name.
+#[derive(Default)]
+pub(crate) struct Called(Ours);
+
 /// An actor that counts.
 pub(crate) struct Counter(State);
 
@@ -35,6 +39,10 @@ impl Counter {
     #[remote]
     fn answer(&mut self, question: Ask) -> Result<Answer> {
         Ok(Answer { number: self.0.handle(question.number) })
+    }
+
+    fn number(&mut self, number: u64) -> u64 {
+        self.0.handle(number)
     }
 }
 
@@ -72,5 +80,25 @@ impl Tells for Ours {
 impl Asks for Ours {
     async fn ask(counter: &mut ActorRef<Counter>, number: u64) -> Option<u64> {
         Some(counter.ask(Ask { number }).await.ok()?.number)
+    }
+}
+
+impl Library for Called {
+    const NAME: &'static str = "our actor, called";
+
+    type Address = ActorRef<Counter>;
+
+    async fn spawn(&self, plan: Plan) -> Option<ActorRef<Counter>> {
+        self.0.spawn(plan).await
+    }
+
+    async fn stop(counter: ActorRef<Counter>) {
+        Ours::stop(counter).await;
+    }
+}
+
+impl Asks for Called {
+    async fn ask(counter: &mut ActorRef<Counter>, number: u64) -> Option<u64> {
+        counter.number(number).await.ok()
     }
 }

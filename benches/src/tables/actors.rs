@@ -5,7 +5,7 @@ use crate::harness::Contest;
 use crate::loops::actors::{Library, Place, asked, asleep, awake, lives, ring};
 use crate::machine::affinity::Cores;
 use crate::options::Options;
-use crate::ours::actors::Ours;
+use crate::ours::actors::{Called, Ours};
 #[cfg(feature = "rivals")]
 use crate::rivals::actors::Kameo;
 use crate::rivals::actors::{Channel, ChannelAndOneshot, KAMEO};
@@ -82,12 +82,17 @@ fn told_asleep(options: &Options) -> Contest {
 }
 
 fn asked_by(options: &Options, point: &'static str, place: &Place, open: usize) -> Contest {
+    let mut columns = every!(ChannelAndOneshot, L => asked::<L>(place.clone(), open));
+    columns.insert(0, asked::<Called>(place.clone(), open));
+    let mut pairs = goals(0.5, ChannelAndOneshot::NAME, 1.0);
+    pairs.push(Pair::new(Called::NAME, KAMEO).within(0.5));
+    pairs.push(Pair::new(Called::NAME, ChannelAndOneshot::NAME).within(1.0));
     let title = format!("8 bytes to an actor {} and back, {open} open at a time", on(place));
     Contest {
         timed: "from the first question to the last answer",
         operations: options.operations(20_000, 200),
-        columns: every!(ChannelAndOneshot, L => asked::<L>(place.clone(), open)),
-        pairs: goals(0.5, ChannelAndOneshot::NAME, 1.0),
+        columns,
+        pairs,
         ..Contest::new("actors", "request of an actor", title).at(point)
     }
 }

@@ -8,6 +8,7 @@
 
 mod block;
 mod call;
+mod shape;
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -287,6 +288,63 @@ async fn a_told_call_runs_or_is_dead_mail() {
     let [dead] = &actors.dead_mail()[..] else { panic!("one call was told") };
     assert_eq!(dead.message_type, "Bank.deposit");
     assert!(asked.now_or_never().unwrap().is_err());
+}
+
+/// A told call is handled, or it is dead mail, or its `tell` fails; also if its actor ends meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn told_calls_are_not_lost_while_their_actor_ends() {
+    for _ in 0..if cfg!(miri) { 3 } else { 200 } {
+        let [handled, dead] = [(); 2].map(|()| Arc::<AtomicU64>::default());
+        let (actors, count) = (actors(), dead.clone());
+        actors.on_dead_mail(move |_| _ = count.fetch_add(1, Ordering::Relaxed));
+        let count = handled.clone();
+        let mut counts = actors.actor(move || Counts(count.clone())).capacity(4).spawn().unwrap();
+        let stops = counts.clone();
+        let told = tokio::spawn(async move {
+            let mut told = 0;
+            while counts.count().tell().await.is_ok() {
+                told += 1;
+            }
+            told
+        });
+        while handled.load(Ordering::Relaxed) < 10 {
+            tokio::task::yield_now().await;
+        }
+        stops.stop();
+        stops.ended().await;
+        let told: u64 = told.await.unwrap();
+        let (handled, dead) = (handled.load(Ordering::Relaxed), dead.load(Ordering::Relaxed));
+        assert!(handled <= told && told <= handled + dead, "{handled} + {dead} of {told}");
+    }
+}
+
+struct Counts(Arc<AtomicU64>);
+
+#[actor]
+impl Counts {
+    fn count(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The macro refuses the names of all methods of references.
+#[test]
+fn no_call_has_the_name_of_a_method_of_its_reference() {
+    let refused = include_str!("../../../core/macros/src/actor/shape.rs");
+    for file in [
+        include_str!("../../../src/actor/reference.rs"),
+        include_str!("../../../src/actor/remote.rs"),
+    ] {
+        let methods =
+            file.lines().filter_map(|line| line.strip_prefix("    pub ")?.split_once("fn "));
+        for (_, method) in methods.filter(|(_, method)| method.contains("self")) {
+            let name = method.split(['(', '<']).next().unwrap();
+            // Methods of other types in these files.
+            if !["call", "remote", "upgrade", "within"].contains(&name) {
+                assert!(refused.contains(&format!("\"{name}\"")), "{name}");
+            }
+        }
+    }
 }
 
 /// An actor that stays on its thread, and a generic one.

@@ -8,7 +8,7 @@ use syn::{
     Visibility,
 };
 
-use super::call::{check_name, parameters};
+use super::shape::{check_name, parameters};
 
 use crate::impl_block::{BlockMethod, Head, parse_method, parse_other};
 
