@@ -89,8 +89,8 @@ impl Address {
 pub struct RemoteRef<A: Actor>(A::Calls<RemoteCaller<A>>);
 
 /// The sending side of a reference to an actor of another node, inside the struct with the actor's
-/// calls. `N` is [`OtherNode`]: a parameter, so that the compiler checks [`InThisProcess`] where a
-/// method is called.
+/// calls. `N` is always the default: it is a parameter, so that the compiler checks
+/// [`InThisProcess`] where a method is called, and not where it is declared.
 pub struct RemoteCaller<A: Actor, N = OtherNode> {
     address: Arc<Address>,
     calls: Requester<ActorCall>,
