@@ -9,8 +9,8 @@
 //!
 //! 1. State that must outlive a panic is in a `Kept`, outside of the actor: the books of accounts,
 //!    and the journal of the teller.
-//! 2. Each call of an account has the number of its transfer, and a book applies a number once.
-//!    So a call whose outcome is unknown can be repeated.
+//! 2. Each booking has the number of its transfer, its amount and its purpose, and a book applies a
+//!    booking once. So a call whose outcome is unknown can be repeated.
 //! 3. The teller writes a transfer to its journal before it begins, and crosses it out when the
 //!    outcome is known. A new teller first finishes what is open.
 //!
@@ -56,8 +56,8 @@ struct Book {
 }
 
 impl Book {
-    /// Applies a booking, once, and returns whether it is booked. A balance below zero is refused: a reply, and not an error, because
-    /// an error would restart the actor.
+    /// Applies a booking, once, and returns whether it is booked. A balance below zero is refused: a
+    /// reply, and not an error, because an error would restart the actor.
     fn apply(&mut self, booking: Booking) -> bool {
         let is_known = self.booked.contains(&booking);
         let was_booked = is_known || self.balance + booking.cents >= 0;
@@ -176,7 +176,9 @@ impl Teller {
         let mut sum = 0;
         for customer in CUSTOMERS {
             // An account that was closed has no money.
-            sum += ask(customer, |account| account.balance(), ctx).await?.unwrap_or_default();
+            sum += call_until_known(customer, |account| account.balance(), ctx)
+                .await?
+                .unwrap_or_default();
         }
         println!("night {night}: the accounts have {sum} cents");
         Ok(())
@@ -200,7 +202,7 @@ impl Teller {
             let booking = Booking { transfer: number, cents, memo };
             move |account: &mut ActorRef<Account>| account.book(booking.clone())
         };
-        let taken = ask(from, booking(-cents, format!("to {to}")), ctx).await?;
+        let taken = call_until_known(from, booking(-cents, format!("to {to}")), ctx).await?;
         if taken != Some(true) {
             println!("transfer {number}: {from} does not have {cents} cents");
             self.cross_out(number, false);
@@ -209,10 +211,10 @@ impl Teller {
         if happens(&self.faults, number, Fault::TellerPanics) {
             panic!("transfer {number}: the teller panics, with {cents} cents in its hands");
         }
-        let given = ask(to, booking(cents, format!("from {from}")), ctx).await?;
+        let given = call_until_known(to, booking(cents, format!("from {from}")), ctx).await?;
         if given.is_none() {
             println!("transfer {number}: {to} has no account any more: {from} gets it back");
-            ask(from, booking(cents, format!("back from {to}")), ctx).await?;
+            call_until_known(from, booking(cents, format!("back from {to}")), ctx).await?;
         }
         self.cross_out(number, given.is_some());
         Ok(())
@@ -227,7 +229,7 @@ impl Teller {
 }
 
 /// Calls an account until the outcome is known: the reply, or `None` if there is no such account.
-async fn ask<C: Call<Error = CallError>>(
+async fn call_until_known<C: Call<Error = CallError>>(
     customer: &str,
     call: impl Fn(&mut ActorRef<Account>) -> PendingReply<C>,
     ctx: &ActorContext<Teller>,

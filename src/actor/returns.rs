@@ -1,7 +1,7 @@
 //! What the method of a call returns: its reply; or a [`mycelium::Result`](crate::Result), whose
 //! error fails the actor.
 //!
-//! The type decides, and not its name: in the macro's code, `Probe::<R>::FAILS` is the constant of
+//! The type decides, and not its name (but in generic actors, see `returns` in the macro): in the macro's code, `Probe::<R>::FAILS` is the constant of
 //! the impl below if `R` is a `mycelium::Result`, and that of the trait [`Plain`] otherwise: an
 //! inherent constant takes precedence.
 #![expect(missing_docs, reason = "what the macro writes, hidden from users")]

@@ -130,12 +130,13 @@ impl<S: Service> Context<S> {
     /// service then writes in place: `Vec<u8>`, a `Vec` of other numbers, or `Bytes`. The items that
     /// `message` has in that list are left out. Waits for room as [`emit`](Context::emit) does.
     ///
-    /// The list is in the memory of the ring if every reader of the topic in this process is waited
-    /// for (`block`, `reject`, `drop-newest`) and cannot be evicted; `mycelium check` prints it.
-    /// Otherwise it is in a buffer that is used again, and is copied when it is sent.
+    /// The list is written in the memory of the ring if nobody can read it there before it is sent:
+    /// [choosing](https://docs.rs/mycelium) has the rules, `mycelium check` prints the policies that
+    /// decide, and [`is_in_place`](crate::emit::Reservation::is_in_place) says what happened.
+    /// Otherwise it is written in a buffer that is used again, and is copied when it is sent.
     ///
-    /// If the future or the reservation is dropped, nothing is sent. Other emits of the service wait
-    /// until the reservation is gone.
+    /// If the future or the reservation is dropped, nothing is sent. The reservation borrows the
+    /// context: to use it meanwhile, reserve at a [`publisher`](Context::publisher) of its own.
     ///
     /// # Errors
     /// The same as [`emit`](Context::emit), with the message, whose list is empty then.

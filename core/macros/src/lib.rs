@@ -95,8 +95,9 @@ mod service;
 /// then a different type has a different digest, and tools print the values. Otherwise raise the
 /// number with each change. The message is decoded when it is received, which allocates as its
 /// `Deserialize` does; a view has no methods for its fields. What needs the bytes to say their own
-/// type cannot be decoded: untagged and internally tagged enums, `flatten`, `skip_serializing_if`.
-/// `Clone` is added. Needs `std`, because a panic of `Deserialize` is caught.
+/// type cannot be decoded: untagged and internally tagged enums, and `flatten`. A field that is
+/// skipped by `skip_serializing_if` would shift those behind it. The macro refuses all of these in
+/// the type itself. `Clone` is added. Needs `std`, because a panic of `Deserialize` is caught.
 ///
 /// # Padding
 ///

@@ -38,11 +38,18 @@ pub(crate) fn expand(root: Path, attr: TokenStream, item: TokenStream) -> Result
     let arguments = MessageArguments::parse(attr)?;
     let item = syn::parse2(item)?;
     if arguments.has_codec {
-        let parts = match &item {
-            Item::Struct(item) => (&item.ident, &item.generics, &item.attrs[..]),
-            Item::Enum(item) => (&item.ident, &item.generics, &item.attrs[..]),
+        let (parts, fields): (_, Vec<_>) = match &item {
+            Item::Struct(item) => {
+                ((&item.ident, &item.generics, &item.attrs[..]), item.fields.iter().collect())
+            }
+            Item::Enum(item) => (
+                (&item.ident, &item.generics, &item.attrs[..]),
+                item.variants.iter().flat_map(|variant| &variant.fields).collect(),
+            ),
             _ => return Err(Error::new_spanned(item, NOT_A_TYPE)),
         };
+        let of_fields = fields.iter().flat_map(|field| &field.attrs);
+        codec::refuse_undecodable(parts.2.iter().chain(of_fields))?;
         let request = request::request(&root, &arguments, parts.0, expand)?;
         let (derives, impls) = codec::expand_decoded(&root, &arguments, parts, &request)?;
         return Ok(quote!(#derives #item #impls));

@@ -71,7 +71,11 @@ impl<'a> Encoder<'a> {
     /// Writes bytes of a part.
     #[inline(always)]
     pub fn write(&mut self, at: usize, bytes: &[u8]) {
-        self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+        match self.bytes.get_mut(at..at + bytes.len()) {
+            Some(place) => place.copy_from_slice(bytes),
+            // A value of serde has taken the room of this one: it has more bytes than a moment ago.
+            None => self.has_failed = true,
+        }
     }
 
     /// Writes the part of a field with a body: the body's place and `count`; both are 0 if it has
@@ -100,7 +104,10 @@ impl<'a> Encoder<'a> {
     pub(super) fn empty_list(&mut self, at: usize, count: usize, size: usize) -> usize {
         let len = count * size;
         let place = self.append(at, count, len);
-        self.bytes[place..place + len].fill(0);
+        match self.bytes.get_mut(place..place + len) {
+            Some(list) => list.fill(0),
+            None => self.has_failed = true,
+        }
         place
     }
 

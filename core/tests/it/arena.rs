@@ -78,10 +78,10 @@ proptest! {
                     let pushed = match step {
                         Step::Reserve(_, sent_words) => {
                             arena.reserve(&mut producer, words * WORD).map(|place| {
-                                place.write(&producer, 0, &message(usize::MAX, words));
+                                arena.write(&producer, place, 0, &message(usize::MAX, words));
                                 sent_words.map(|words| {
                                     let content = message(sent.len(), words);
-                                    place.write(&producer, 0, &content);
+                                    arena.write(&producer, place, 0, &content);
                                     let length = words * WORD;
                                     arena.commit(&mut producer, place, length, &[]).unwrap();
                                     content

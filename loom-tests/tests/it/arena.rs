@@ -119,7 +119,7 @@ fn an_observer_joins_while_a_message_is_written_in_place() {
             match is_alone() {
                 // SAFETY: the place was just reserved, and the only reader has not joined yet.
                 true => unsafe { place.write_in_place(producer, &content(2)) },
-                false => place.write(producer, 0, &content(2)),
+                false => arena.write(producer, place, 0, &content(2)),
             }
             arena.commit(producer, place, 16, &[]).unwrap();
         } else {

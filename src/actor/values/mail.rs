@@ -33,14 +33,16 @@ pub enum MailContent<'a> {
 /// What happens to a message when the mailbox of its actor is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// [`tell`](crate::actor::ActorRef::tell) and [`ask`](crate::actor::ActorRef::ask) wait for
-    /// room.
+    /// [`tell`](crate::actor::ActorRef::tell), calls and [`ask`](crate::actor::ActorRef::ask) wait
+    /// for room; a call or a request is refused if the queue has one sender.
     #[default]
     Wait,
-    /// `tell` fails with [`TellError::Full`](crate::actor::TellError::Full), and `ask` with
+    /// `tell` fails with [`TellError::Full`](crate::actor::TellError::Full), a call with
+    /// [`CallError::Refused`](crate::actor::CallError::Refused), and `ask` with
     /// `RequestError::Refused`.
     Refuse,
-    /// `tell` drops the message, counts it, and returns `Ok`. A request is refused.
+    /// `tell` and the `tell` of a call drop it, count it, and return `Ok`. Other calls and requests
+    /// are refused.
     DropNewest,
 }
 

@@ -294,7 +294,7 @@ impl<C: Call> PendingReply<C> {
     /// Does not wait for the reply: completes when the request is in the mailbox, where dropping
     /// the future no longer cancels it, and the reply is dropped. If the mailbox is full, this does
     /// what `tell` does: it waits for room, or does what
-    /// [`WhenFull`](crate::actors::WhenFull) says. A request that is left when its actor has ended
+    /// [`WhenFull`](crate::actors::WhenFull) says; if the queue has one sender, the call is refused. A request that is left when its actor has ended
     /// is dead mail.
     ///
     /// # Errors
@@ -326,7 +326,10 @@ impl<C: Call> PendingReply<C> {
         // there is no taker: the fence pairs with the fence of `end_reading`.
         fence(Ordering::SeqCst);
         Poll::Ready(match state {
-            Outcome::Queued if mailbox.is_unread() => Err(closed(mailbox)),
+            // What is withdrawn is not dead mail.
+            Outcome::Queued if mailbox.is_unread() && self.awaiting.withdraw() => {
+                Err(closed(mailbox))
+            }
             Outcome::Failed(reason) if Failure::of(reason) == Failure::Gone => Err(closed(mailbox)),
             _ => Ok(()),
         })
@@ -480,7 +483,7 @@ impl<C: Call> PendingReply<C> {
     }
 
     /// Completes the future with the result of [`poll_outcome`](PendingReply::poll_outcome), and
-    /// copies the reply out of its slot.
+    /// moves the reply out of its slot.
     #[inline]
     pub(crate) fn finish(&mut self, result: Result<(), Failure>) -> Result<C::Reply, C::Error> {
         match self.settle(result) {

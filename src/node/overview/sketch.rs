@@ -196,9 +196,10 @@ fn topic<'t>(
     })
 }
 
-/// Returns the last field of a message, if it is a list of bytes or numbers.
+/// Returns the last field of a message, if it is a list of bytes or numbers. That of a message of
+/// serde is its encoding.
 fn list_at_end(schema: &Schema) -> Option<String> {
-    let last = schema.descriptor.fields.last()?;
+    let last = schema.descriptor.fields.last().filter(|field| field.postcard().is_none())?;
     let FieldType::Sequence { item, .. } = last.ty else { return None };
     let is_number = matches!(
         item,

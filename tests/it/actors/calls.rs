@@ -435,3 +435,41 @@ async fn a_call_in_the_mailbox_outlives_a_restart() {
     let (panics, cents) = (bank.panics(), bank.cents());
     assert_eq!((panics.await.is_err(), cents.await), (true, Ok(5)));
 }
+
+/// Names that the macro's own items have, or that differ in an underscore.
+#[derive(Default)]
+struct Named;
+
+#[actor]
+impl Named {
+    fn mail(&mut self, call: u64) -> u64 {
+        call
+    }
+
+    fn slots(&mut self) {}
+
+    fn calls(&mut self) {}
+
+    fn queue(&mut self, asked: u64, number: u64) -> u64 {
+        asked + number
+    }
+
+    fn a1(&mut self) -> u8 {
+        1
+    }
+
+    fn a_1(&mut self) -> u8 {
+        2
+    }
+}
+
+#[test]
+fn a_call_may_have_any_name() {
+    let mut named = TestActor::new(Named::default);
+    assert_eq!(named.call(|named| named.mail(3)), Ok(3));
+    assert_eq!(named.call(|named| named.slots()), Ok(()));
+    assert_eq!(named.call(|named| named.calls()), Ok(()));
+    assert_eq!(named.call(|named| named.queue(1, 2)), Ok(3));
+    assert_eq!(named.call(|named| named.a1()), Ok(1));
+    assert_eq!(named.call(|named| named.a_1()), Ok(2));
+}

@@ -121,6 +121,8 @@ impl Moved {
     /// Ends the reading in shared memory. The stream continues over a link, after the messages that
     /// were read there.
     pub(crate) fn back(mut self) -> RetainingConsumer<Ring> {
+        // The publisher may import a last position meanwhile, behind which this end then reads.
+        self.publisher.stop_writing_beside(self.number);
         self.readers.peer_is_gone(false);
         self.readers.deactivate();
         let kept = self.kept();

@@ -1,6 +1,7 @@
 //! Values in postcard, by their schema. The bytes are foreign: all of them are checked before the
 //! first is printed. The schema limits the depth, and the bytes the number of items, also of those
-//! without bytes.
+//! without bytes. What is printed is limited, because a name of the schema may be printed for each
+//! byte.
 
 use std::fmt::{self, Write};
 
@@ -40,7 +41,9 @@ impl<'a> PostcardValue<'a> {
 
     /// Writes the whole value; fails too if the bytes are no such value.
     fn write(&self, schema: &Schema, out: &mut dyn Write, is_json: bool) -> fmt::Result {
-        let mut rest = Rest { bytes: self.bytes, items: self.bytes.len(), out, is_json };
+        let left = LONGEST.max(64 * self.bytes.len());
+        let mut out = Limited { out, left };
+        let mut rest = Rest { bytes: self.bytes, items: self.bytes.len(), out: &mut out, is_json };
         rest.value(schema)?;
         if rest.bytes.is_empty() { Ok(()) } else { Err(fmt::Error) }
     }
@@ -61,6 +64,23 @@ impl fmt::Display for PostcardValue<'_> {
     }
 }
 
+/// The most bytes that a value is printed as, or 64 times its own bytes if that is more. A longer
+/// one is printed in hex.
+const LONGEST: usize = 64 << 10;
+
+/// Fails once more bytes are written than are left.
+struct Limited<'o> {
+    out: &'o mut dyn Write,
+    left: usize,
+}
+
+impl Write for Limited<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.left = self.left.checked_sub(text.len()).ok_or(fmt::Error)?;
+        self.out.write_str(text)
+    }
+}
+
 struct Nothing;
 
 impl Write for Nothing {
@@ -75,15 +95,15 @@ pub(super) fn hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 }
 
 /// The bytes that are not read yet, and where their values are written.
-struct Rest<'a, 'o> {
+struct Rest<'a, 'o, 'w> {
     bytes: &'a [u8],
     /// How many items lists and maps may still have.
     items: usize,
-    out: &'o mut dyn Write,
+    out: &'o mut Limited<'w>,
     is_json: bool,
 }
 
-impl<'a> Rest<'a, '_> {
+impl<'a> Rest<'a, '_, '_> {
     fn value(&mut self, schema: &Schema) -> fmt::Result {
         match schema {
             Schema::Bool => match self.take(1)? {
@@ -125,7 +145,7 @@ impl<'a> Rest<'a, '_> {
                 self.text(text)
             }
             Schema::Bytes => {
-                let count = self.count()?;
+                let count = usize::try_from(self.number(64)?).map_err(|_| fmt::Error)?;
                 let bytes = self.take(count)?;
                 self.list("[", bytes.iter(), "]", |rest, byte| write!(rest.out, "{byte}"))
             }
@@ -201,8 +221,9 @@ impl<'a> Rest<'a, '_> {
             return self.value(schema);
         }
         let mut key = String::new();
+        let mut out = Limited { out: &mut key, left: self.out.left };
         let mut inner =
-            Rest { bytes: self.bytes, items: self.items, out: &mut key, is_json: false };
+            Rest { bytes: self.bytes, items: self.items, out: &mut out, is_json: false };
         inner.value(schema)?;
         (self.bytes, self.items) = (inner.bytes, inner.items);
         self.text(&key)

@@ -175,7 +175,7 @@ macro_rules! flow {
         let first = Instant::now();
         loop {
             let timed = first.elapsed() >= MOVES;
-            let count = if timed { $task.operations } else { FIRST };
+            let count = if timed { $task.operations } else { FIRST.min($task.operations) };
             let start = Instant::now();
             for $number in 0..count {
                 $emit;

@@ -12,13 +12,7 @@ use crate::impl_block::Head;
 
 /// Returns the name of the type of a call.
 pub(super) fn marker(method: &Method) -> Ident {
-    let words = method.signature.ident.unraw().to_string();
-    let camel = words.split('_').map(|word| {
-        let mut letters = word.chars();
-        let first = letters.next().map(char::to_uppercase);
-        first.into_iter().flatten().chain(letters).collect::<String>()
-    });
-    format_ident!("__{}", camel.collect::<String>())
+    format_ident!("__Call_{}", method.signature.ident.unraw())
 }
 
 /// Returns tokens of a type in which `Self` is the actor.
@@ -119,6 +113,7 @@ pub(super) fn markers(actor: &ActorImpl, root: &TokenStream) -> Result<TokenStre
         let (returned, returns) = (returned(method, self_ty), returns(method, head, root));
         quote! {
             #(#cfgs)*
+            #[allow(non_camel_case_types)]
             struct #marker #impl_generics (
                 ::core::marker::PhantomData<fn() -> (#(#parameters,)*)>,
             ) #bounds;
@@ -167,8 +162,11 @@ pub(super) fn methods(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
                 #(#attributes)*
                 #[inline]
                 #visibility #head -> ::mycelium::requests::PendingReply<#marker #ty_generics> {
-                    let call = #marker #turbofish (::core::marker::PhantomData);
-                    #root::Caller::call(&mut self.0, call, (#(#names,)*))
+                    #root::Caller::call(
+                        &mut self.0,
+                        #marker #turbofish (::core::marker::PhantomData),
+                        (#(#names,)*),
+                    )
                 }
             });
             remote.push(quote! {

@@ -1,7 +1,7 @@
 //! `codec = "postcard"`: a struct or an enum whose bytes are those of serde, in the one field of a
 //! message.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::{Attribute, Error, Generics, Ident, Path, Result};
 
@@ -11,6 +11,34 @@ use super::{
     derives,
     source::plain_name,
 };
+
+/// Refuses attributes of serde whose values cannot be decoded from bytes without names and types.
+pub(super) fn refuse_undecodable<'a>(mut attrs: impl Iterator<Item = &'a Attribute>) -> Result<()> {
+    attrs.try_for_each(|attr| {
+        let Some(list) = attr.meta.require_list().ok().filter(|it| it.path.is_ident("serde"))
+        else {
+            return Ok(());
+        };
+        let words = list.tokens.clone().into_iter().filter_map(|token| match token {
+            TokenTree::Ident(word) => Some(word),
+            _ => None,
+        });
+        let words: Vec<_> = words.collect();
+        let has = |name: &str| words.iter().any(|word| word == name);
+        let is_wrong = |word: &&Ident| match word.to_string().as_str() {
+            "flatten" | "skip_serializing_if" | "untagged" => true,
+            "tag" => !has("content"),
+            _ => false,
+        };
+        words.iter().find(is_wrong).map_or(Ok(()), |word| {
+            let message = format!(
+                "a message in postcard has no names and types in its bytes, so a value with \
+                 `{word}` cannot be decoded: remove it"
+            );
+            Err(Error::new_spanned(word, message))
+        })
+    })
+}
 
 /// Returns what is added to the type: its derives, and its impls with those of a request.
 pub(super) fn expand_decoded(

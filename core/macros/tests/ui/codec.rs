@@ -34,4 +34,18 @@ union Union {
     a: u8,
 }
 
+#[message(topic = "a", codec = "postcard", schema = 1)]
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Shifted {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    list: Vec<u8>,
+}
+
+#[message(topic = "a", codec = "postcard", schema = 1)]
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind")]
+enum Tagged {
+    One,
+}
+
 fn main() {}

@@ -100,7 +100,7 @@ impl ArenaWriter {
             }
             false => {
                 let place = self.reserve(producer, length)?;
-                place.write(producer, 0, words);
+                place.store(producer, 0, words);
                 place
             }
         };
@@ -110,8 +110,8 @@ impl ArenaWriter {
 
     /// Reserves the place of the next message, which has `length` bytes, at least
     /// [`CONTENT`] words. From now on no reader finds the messages whose bytes it takes. The caller
-    /// writes the message ([`Place::write`], [`Place::words`]) and [sends](ArenaWriter::commit) it;
-    /// if it does not, the next message takes the place.
+    /// writes the message ([`write`](ArenaWriter::write), [`Place::words`]) and
+    /// [sends](ArenaWriter::commit) it; if it does not, the next message takes the place.
     ///
     /// # Errors
     /// As [`try_push`](ArenaWriter::try_push).
@@ -137,10 +137,11 @@ impl ArenaWriter {
     /// `area`: as for [`try_push`](ArenaWriter::try_push). Returns the message's sequence.
     ///
     /// # Errors
-    /// [`Full`], but only if a message was appended since.
+    /// [`Full`] if the slot is not free, which [`reserve`](ArenaWriter::reserve) has checked.
     ///
     /// # Panics
-    /// If the message has fewer than [`CONTENT`] words, or more than were reserved.
+    /// If the message has fewer than [`CONTENT`] words, or more than were reserved, or the place was
+    /// not reserved here, or not since the last message.
     pub fn commit<H: BroadcastHandle>(
         &mut self,
         producer: &mut Producer<H>,
@@ -150,7 +151,28 @@ impl ArenaWriter {
     ) -> Result<usize, Full> {
         let words = length.div_ceil(WORD);
         assert!(words >= CONTENT && words <= place.words, "the length is not that of the place");
+        assert!(self.is_free(place), "the place is taken");
         self.push_slot(producer, (Place { words, ..place }, length), &[], area)
+    }
+
+    /// Writes words of a message to the place that was reserved last, from its word `at` on.
+    ///
+    /// # Panics
+    /// If the place has fewer words, or is not free, as for [`commit`](ArenaWriter::commit).
+    pub fn write<H: BroadcastHandle>(
+        &self,
+        producer: &Producer<H>,
+        place: Place,
+        at: usize,
+        words: &[usize],
+    ) {
+        assert!(self.is_free(place), "the place is taken");
+        place.store(producer, at, words);
+    }
+
+    /// Whether no message has taken the place, and no reader needs its bytes.
+    fn is_free(&self, Place { start, words }: Place) -> bool {
+        !is_after(self.head, start) && !is_after(start.wrapping_add(words), self.limit)
     }
 
     /// Appends the slot of a message, which is `inline`, or at its place in the arena.
@@ -318,12 +340,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// Writes words of the message, from its word `at` on.
-    ///
-    /// # Panics
-    /// If the place has fewer words.
     #[inline]
-    pub fn write<H: BroadcastHandle>(self, producer: &Producer<H>, at: usize, words: &[usize]) {
+    fn store<H: BroadcastHandle>(self, producer: &Producer<H>, at: usize, words: &[usize]) {
         store_all(&self.cells(producer)[at..][..words.len()], |word: &Word| &word.0, words);
     }
 
@@ -331,10 +349,11 @@ impl Place {
     /// places of this writer.
     ///
     /// # Safety
-    /// The place is the last that was reserved at the arena of `producer`, and no message was
-    /// appended since. When it was reserved, the ring had no reader in this process that the writer
-    /// does not wait for, and none that had joined at an earlier message than the next one; readers
-    /// that have joined since see what the writer had stored by then.
+    /// - The place is the last one that was reserved at the arena of `producer`, and no message was
+    ///   appended since.
+    /// - At that moment, every reader in this process was one that the writer waits for, and had
+    ///   begun at the tail of the time of its join, not at an older message.
+    /// - A reader that joins later sees the stamps that the reservation has invalidated.
     #[cfg(not(loom))]
     pub unsafe fn words<H: BroadcastHandle>(self, producer: &mut Producer<H>) -> &mut [usize] {
         let cells = self.cells(producer);

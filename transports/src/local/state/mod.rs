@@ -207,8 +207,8 @@ pub(crate) struct ReaderEntry {
     pub(crate) remote: Option<Arc<RemoteReaders>>,
     /// Tells the subscription to check this publisher; `None` if it always checks this publisher.
     pub(crate) ready: Option<ReadyBit>,
-    /// The ring keeps each message from the one on with which the subscription has begun, until the
-    /// subscription has taken it.
+    /// Whether the publisher has waited for the subscription from its first message on, so that it
+    /// never reads bytes that are overwritten.
     is_waited_for: bool,
 }
 
@@ -347,11 +347,16 @@ impl PublisherState {
         self.pressure.arena().high_water() * size_of::<usize>()
     }
 
-    /// Whether the publisher waits for all of its readers, and has from their beginning. So none of
-    /// them reads a message that the publisher may overwrite. A reader that joins after this call
-    /// sees what the publisher has stored before.
+    /// Whether the publisher has waited for all of its readers from their first messages on, so that
+    /// none of them reads bytes that are overwritten. A reader that joins after this call sees what
+    /// the publisher has stored before.
     pub(crate) fn waits_for_all(&self) -> bool {
         self.readers.lock().iter().all(|reader| reader.is_waited_for)
+    }
+
+    /// Ends that for good, because this subscription may read bytes that are overwritten.
+    pub(crate) fn stop_writing_beside(&self, number: u64) {
+        self.readers.update(number, |reader| reader.is_waited_for = false);
     }
 
     /// Returns the gating subscription with this entry in the ring.

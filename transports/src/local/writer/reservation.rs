@@ -155,7 +155,8 @@ impl<M: Tail> Reservation<'_, M> {
         self.len == 0
     }
 
-    /// Returns whether the list is in the memory of the ring, and is not copied when it is sent.
+    /// Returns whether the list is in the memory of the ring, and is not copied when it is sent; a
+    /// message that [`truncate`](Reservation::truncate) has made as short as a slot is.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
         self.place.is_some()
@@ -283,7 +284,7 @@ impl Writer {
         let Writer { producer: Some(producer), arena: Some(arena), encoded, .. } = self else {
             return Ok(());
         };
-        place.write(producer, 0, &words_of(encoded)[..rest]);
+        arena.write(producer, place, 0, &words_of(encoded)[..rest]);
         if let Err(full) = arena.commit(producer, place, length, area) {
             return Err(self.refuse(full.reader.entry));
         }
