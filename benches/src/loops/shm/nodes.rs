@@ -114,7 +114,10 @@ impl Pair {
             Pair::SlowTrip(size) => {
                 let other = task.clone();
                 let builder = builder.service(move || Client(task.clone())).service(|| Echo);
-                builder.service(move || Flooder(other.clone(), size)).service(|| Basin)
+                let builder = builder.service(move || Flooder(other.clone(), size));
+                // On threads of their own: only the link is shared.
+                let own = || Execution::dedicated();
+                builder.service(|| Basin).execution("Flooder", own()).execution("Basin", own())
             }
             Pair::Flow => builder.service(move || Source(task.clone())).service(|| Sink),
             Pair::Bytes(size) | Pair::InPlace(size) => {
