@@ -107,7 +107,10 @@ fn the_bytes_are_a_list_of_postcard() {
     let bytes = to_bytes(&quote).unwrap();
     let postcard = postcard::to_stdvec(&quote).unwrap();
     assert_eq!(bytes, with(&postcard));
-    let read = view::<Quote>(&bytes).unwrap();
+    let mut aligned = vec![0_u64; bytes.len().div_ceil(8)];
+    let aligned = &mut zerocopy::IntoBytes::as_mut_bytes(&mut aligned[..])[..bytes.len()];
+    aligned.copy_from_slice(&bytes);
+    let read = view::<Quote>(aligned).unwrap();
     assert_eq!((read.bytes(), read.decode().as_ref()), (&postcard[..], Ok(&quote)));
 
     #[message(topic = "nothing", codec = "postcard", schema = 1)]
