@@ -161,7 +161,7 @@ fn no_reader_sees_what_is_not_sent() {
     let topic = topic(64);
     let mut reader = topic.subscribe::<Image>("reader", Policy::Block).unwrap();
     let mut publisher = topic.publisher::<Image>("publisher", 1).unwrap();
-    let count = if cfg!(miri) { 30 } else { 20_000 };
+    let count = if cfg!(miri) { 8 } else { 20_000 };
     let len = |number: u32| 40 + number as usize * 97 % if cfg!(miri) { 300 } else { 4_000 };
     thread::scope(|scope| {
         scope.spawn(move || {
