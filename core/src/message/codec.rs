@@ -90,7 +90,7 @@ pub fn encode<M: Message>(message: &M, bytes: &mut [u8]) -> Result<usize, Encode
 ///
 /// # Errors
 ///
-/// [`EncodeError::Serialize`] if serde encodes the message differently each time.
+/// [`EncodeError::Serialize`] if serde encodes a part of the message differently each time.
 ///
 /// # Panics
 ///
@@ -103,7 +103,7 @@ pub fn encode_exact<M: Message>(message: &M, bytes: &mut [u8]) -> Result<(), Enc
     }
     let mut encoder = Encoder::new(bytes, M::SIZE);
     message.encode(0, &mut encoder);
-    if M::DECODES && !encoder.is_complete() {
+    if !encoder.is_complete() {
         return Err(refused::<M>(UNKNOWN_END));
     }
     Ok(())

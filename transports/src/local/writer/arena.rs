@@ -23,13 +23,20 @@ impl Writer {
             && let Writer { producer: Some(producer), arena: Some(arena), .. } = self
             && arena.try_push(producer, words, length, &[]).is_ok()
         {
-            if arena.claimed().wrapping_sub(self.note_at).cast_signed() >= 0 {
-                self.note_arena();
-            }
-            self.count();
+            self.count_in_arena();
             return Ok(());
         }
         self.push_into_arena_slow(words, length)
+    }
+
+    /// Counts a message that is in the ring, and notes the fill of the arena if that is due.
+    #[inline]
+    pub(super) fn count_in_arena(&mut self) {
+        let claimed = self.arena.as_ref().map_or(0, |arena| arena.claimed());
+        if claimed.wrapping_sub(self.note_at).cast_signed() >= 0 {
+            self.note_arena();
+        }
+        self.count();
     }
 
     /// Appends a message with an area, or of a topic with fast handlers, or to a full ring.
@@ -56,10 +63,7 @@ impl Writer {
         let area = area.as_ref().map_or(&[][..], Area::words);
         let pushed = arena.try_push(producer, words, length, area);
         pushed.map_err(|full| NotPushed::Full(full.reader.entry))?;
-        if arena.claimed().wrapping_sub(self.note_at).cast_signed() >= 0 {
-            self.note_arena();
-        }
-        self.count();
+        self.count_in_arena();
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! Messages that end with a list which the caller writes in place: [`Reservation`].
 //!
-//! The list is in the ring's arena if the writer waits for all readers of this process: nobody reads
-//! there what is not sent yet. Otherwise an observing reader may be copying the bytes that the list
-//! takes, so the list is in the buffer in which the publisher encodes messages, and is copied when
-//! it is sent. The rest of the message is always encoded there.
+//! The list is in the ring's arena if the writer waits for all readers of this process, so that none
+//! of them reads there. Otherwise an observing reader may be copying the bytes that the list takes:
+//! the list is then in the buffer in which the publisher encodes messages, and is copied when it is
+//! sent. The rest of the message is always encoded there.
 
 #![allow(unsafe_code)]
 
@@ -102,7 +102,8 @@ impl<M: Tail> Publisher<M> {
         len: usize,
     ) -> Result<Reservation<'_, M>, EmitError<M>> {
         message.clear();
-        let reserved = self.writer.encode_rest(&message, len).and_then(|[rest, length]| {
+        let reserved = self.writer.lengths(&message, len).and_then(|[rest, length]| {
+            self.writer.encode(&message)?;
             self.writer.try_claim(length)?;
             Ok((rest, self.writer.reserve(length)))
         });
@@ -127,7 +128,7 @@ impl<M: Tail> Publisher<M> {
         if self.writer.is_exhausted(context) {
             return Poll::Pending;
         }
-        match self.writer.encode_rest(message, len) {
+        match self.writer.lengths(message, len) {
             Ok([_, length]) => self.writer.poll_claim(context, length),
             Err(refusal) => Poll::Ready(Err(refusal)),
         }
@@ -230,10 +231,10 @@ fn start_of_list(rest: usize) -> usize {
 }
 
 impl Writer {
-    /// Encodes a message whose last list is empty, with room for `len` items. Returns its length
-    /// without and with the list.
-    fn encode_rest<M: Tail>(&mut self, message: &M, len: usize) -> Result<[usize; 2], Refusal> {
-        let rest = self.encode(message)?;
+    /// Returns the length of a message whose last list is empty, without and with `len` items in
+    /// that list. Refuses one that is too long.
+    fn lengths<M: Tail>(&self, message: &M, len: usize) -> Result<[usize; 2], Refusal> {
+        let rest = self.length_of(message)?;
         let bytes = len.saturating_mul(size_of::<M::Item>());
         let length = if bytes == 0 { rest } else { start_of_list(rest).saturating_add(bytes) };
         if length > M::MAX {
@@ -288,10 +289,7 @@ impl Writer {
         if let Err(full) = arena.commit(producer, place, length, area) {
             return Err(self.refuse(full.reader.entry));
         }
-        if arena.claimed().wrapping_sub(self.note_at).cast_signed() >= 0 {
-            self.note_arena();
-        }
-        self.count();
+        self.count_in_arena();
         Ok(())
     }
 }
