@@ -1,9 +1,10 @@
 //! What the method of a call returns: its reply; or a [`mycelium::Result`](crate::Result), whose
 //! error fails the actor.
 //!
-//! The type decides, and not its name (but in generic actors, see `returns` in the macro): in the macro's code, `Probe::<R>::FAILS` is the constant of
-//! the impl below if `R` is a `mycelium::Result`, and that of the trait [`Plain`] otherwise: an
-//! inherent constant takes precedence.
+//! The type decides, and not its name (but in generic actors: see `returns` in the macro). In the
+//! macro's code, `Probe::<R>::FAILS` is the constant of the impl below if `R` is a
+//! `mycelium::Result`, and that of the trait [`Plain`] otherwise, because an inherent constant takes
+//! precedence.
 #![expect(missing_docs, reason = "what the macro writes, hidden from users")]
 
 use std::marker::PhantomData;

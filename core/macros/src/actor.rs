@@ -123,7 +123,8 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
 
             #hooks
 
-            fn launch<__Q: ::mycelium::channel::Queue>() -> #root::Launch<#root::ActorLife<Self, __Q>> {
+            fn launch<__Q: ::mycelium::channel::Queue>()
+            -> #root::Launch<#root::ActorLife<Self, __Q>> {
                 #launch
             }
         }
@@ -161,16 +162,17 @@ fn mail(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
         };
         quote!(#(#cfgs)* #variant(#content))
     });
-    let contents = handlers.iter().enumerate().map(|(index, handler)| {
-        let (variant, cfgs) = (variant(index), handler.cfgs());
-        let content = match handler.kind {
-            HandlerKind::Tell => {
-                quote!(#root::MailContent::Message(::core::any::type_name_of_val(mail), mail))
-            }
-            HandlerKind::Remote | HandlerKind::Asked | HandlerKind::Call => quote!(mail.content()),
-        };
-        quote!(#(#cfgs)* __Mail::#variant(mail) => #content,)
-    });
+    let arms = |of_told: TokenStream, of_asked: TokenStream| {
+        let arms = handlers.iter().enumerate().map(|(index, handler)| {
+            let (variant, cfgs) = (variant(index), handler.cfgs());
+            let arm = if handler.kind == HandlerKind::Tell { &of_told } else { &of_asked };
+            quote!(#(#cfgs)* __Mail::#variant(mail) => #arm,)
+        });
+        quote!(#(#arms)*)
+    };
+    let told = quote!((::core::any::type_name_of_val(mail), mail));
+    let contents = arms(quote!(#root::MailContent::Message #told), quote!(mail.content()));
+    let buried = arms(quote!(::core::option::Option::Some(#told)), quote!(mail.bury()));
     let (unused, unused_arm) = (unused_variant(generics), unused_arm(generics, &quote!(*never)));
     // A match without arms is valid for an enum without variants, but not for a reference to one.
     let matched = if handlers.is_empty() { quote!(*self) } else { quote!(self) };
@@ -181,7 +183,13 @@ fn mail(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
         impl #impl_generics #root::Mail for __Mail #ty_generics #bounds {
             #[inline]
             fn content(&self) -> #root::MailContent<'_> {
-                match #matched { #(#contents)* #unused_arm }
+                match #matched { #contents #unused_arm }
+            }
+
+            fn bury(
+                &mut self,
+            ) -> ::core::option::Option<(&'static str, &dyn ::core::any::Any)> {
+                match #matched { #buried #unused_arm }
             }
         }
     }
@@ -253,8 +261,12 @@ fn receive(handler: &Method, head: &Head, root: &TokenStream) -> TokenStream {
         HandlerKind::Tell | HandlerKind::Remote | HandlerKind::Asked => quote!(),
     };
     let accept = quote! {
-        let number =
-            const { #root::number(<Self as ::mycelium::actors::Actor>::CALLS, <#call as ::mycelium::requests::Call>::NAME) };
+        let number = const {
+            #root::number(
+                <Self as ::mycelium::actors::Actor>::CALLS,
+                <#call as ::mycelium::requests::Call>::NAME,
+            )
+        };
         let ::core::option::Option::Some((asked, (#arguments))) = mail.accept(number) else {
             // The request is dropped, because its requester no longer waits.
             return ::core::result::Result::Ok(());

@@ -309,7 +309,7 @@ impl<T, Q: Clone, R> Replying<T, Q, R> {
     pub fn reply(self, reply: R) -> Result<(), Replying<T, Q, R>> {
         // SAFETY: only this side writes the cell, once, and the other one reads it after REPLIED.
         unsafe { self.0.reply.with_mut(|place| _ = (*place).write(reply)) };
-        let ended = self.end(TAKEN, REPLIED);
+        let ended = self.end(TAKEN, REPLIED).map(drop);
         if needs_drop::<R>()
             && let Err(this) = &ended
         {
@@ -329,9 +329,11 @@ impl<T, Q: Clone, R> Replying<T, Q, R> {
         self.end(TAKEN, failure(reason)).is_ok()
     }
 
-    /// Ends a request that was not taken, with this reason. Returns `false` if it was cancelled.
-    pub fn abandon(self, reason: u8) -> bool {
-        self.end(QUEUED, failure(reason)).is_ok()
+    /// Ends a request that was not taken, with this reason. Returns whether it was
+    /// [detached](Awaiting::detach) before; `None` if it was cancelled.
+    pub fn abandon(self, reason: u8) -> Option<bool> {
+        let before = self.end(QUEUED, failure(reason)).ok()?;
+        Some(before & DETACHED != 0)
     }
 
     /// Returns whether the request was cancelled.
@@ -359,8 +361,9 @@ impl<T, Q: Clone, R> Replying<T, Q, R> {
         &self.0.owner
     }
 
+    /// Ends the request, and returns the word that it had.
     #[inline]
-    fn end(self, from: usize, to: usize) -> Result<(), Replying<T, Q, R>> {
+    fn end(self, from: usize, to: usize) -> Result<usize, Replying<T, Q, R>> {
         let mut word = self.0.word.load(Ordering::Relaxed);
         loop {
             // The reply of a detached request would stay in the slot.
@@ -382,7 +385,7 @@ impl<T, Q: Clone, R> Replying<T, Q, R> {
                         // SAFETY: no other part is left, and this one is not used any more.
                         unsafe { part.0.free() };
                     }
-                    return Ok(());
+                    return Ok(word);
                 }
                 Ok(_) => break,
                 Err(now) => word = now,
@@ -397,7 +400,7 @@ impl<T, Q: Clone, R> Replying<T, Q, R> {
         };
         // SAFETY: as above.
         unsafe { self.0.waker.with(wake) };
-        Ok(())
+        Ok(word)
     }
 }
 

@@ -50,7 +50,7 @@ fn a_failure_has_its_number_and_only_in_its_state() {
     assert_eq!(awaiting.outcome(), Outcome::Queued);
     drop(awaiting);
     let (awaiting, replying) = slot.open(&2).unwrap();
-    assert!(replying.abandon(0));
+    assert_eq!(replying.abandon(0), Some(false));
     assert_eq!(awaiting.outcome(), Outcome::Failed(0));
     drop(awaiting);
     let (awaiting, replying) = slot.open(&3).unwrap();
@@ -156,6 +156,6 @@ fn the_reply_of_a_detached_request_does_not_stay() {
     }
     let (mut awaiting, replying) = slot.open(&()).unwrap();
     assert_eq!(awaiting.detach(), Outcome::Queued);
-    assert!(replying.abandon(3));
+    assert_eq!(replying.abandon(3), Some(true));
     assert_eq!(awaiting.detach(), Outcome::Failed(3));
 }

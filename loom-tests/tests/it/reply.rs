@@ -17,6 +17,7 @@ models! {
     }
     cancelled [3] {}
     detached [3] {}
+    detached_or_abandoned [3] {}
     waits_with_another_waker [3] {}
     freed_by_the_last [2] {}
 }
@@ -90,6 +91,17 @@ fn detached() {
     drop(awaiting);
     assert_eq!(answers.join().unwrap(), detached == Outcome::Replied(()));
     assert!(slot.open(&20).is_some());
+}
+
+/// A request is detached while it is abandoned: exactly one side learns that nobody handles it.
+fn detached_or_abandoned() {
+    let mut slot = Slot::new(());
+    let (mut awaiting, replying) = slot.open(&7).unwrap();
+    let abandons = thread::spawn(move || replying.abandon(3));
+    let is_left = awaiting.detach() == Outcome::Queued;
+    let is_withdrawn = is_left && awaiting.withdraw();
+    let expected = if is_withdrawn { None } else { Some(is_left) };
+    assert_eq!(abandons.join().unwrap(), expected);
 }
 
 /// The task moves: it waits with one waker, and then with another.

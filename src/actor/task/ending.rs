@@ -40,16 +40,10 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// Reports a message as dead mail. The hook may panic, and the message's drop too.
-    fn bury(&mut self, mail: A::Mail) {
+    fn bury(&mut self, mut mail: A::Mail) {
         let mut outcome = Ok(());
-        let (message_type, message) = match mail.content() {
-            MailContent::Message(message_type, message) => {
-                self.context.taken += 1;
-                (message_type, Some(message))
-            }
-            MailContent::Request { name, told, .. } => (name, told),
-        };
-        if let Some(message) = message {
+        self.context.taken += u64::from(matches!(mail.content(), MailContent::Message(..)));
+        if let Some((message_type, message)) = mail.bury() {
             self.count(ActorValue::DeadLetters);
             let actor = self.core().label();
             let dead = DeadMail { actor: &actor, message_type, message };

@@ -10,9 +10,14 @@ use crate::inbox::request::{Asked, Call, Queued};
 
 /// A message or a request in the mailbox of an actor.
 pub trait Mail: Send + 'static {
-    /// Returns the content, for dead mail and traces.
+    /// Returns the content, for traces and counters.
     #[doc(hidden)]
     fn content(&self) -> MailContent<'_>;
+
+    /// Ends an item that no handler gets. Returns the name and the content of dead mail: a message,
+    /// or the parameters of a call for whose reply nobody waits.
+    #[doc(hidden)]
+    fn bury(&mut self) -> Option<(&'static str, &dyn Any)>;
 }
 
 /// The content of an item of a mailbox.
@@ -25,8 +30,6 @@ pub enum MailContent<'a> {
         name: &'static str,
         /// Its trace.
         trace: Option<&'a TraceCell>,
-        /// The parameters of a call for whose reply nobody waits.
-        told: Option<&'a dyn Any>,
     },
 }
 
@@ -62,8 +65,14 @@ impl<C: Call> Ask<C> {
     #[doc(hidden)]
     #[must_use]
     pub fn content(&self) -> MailContent<'_> {
-        let told = self.queued.is_told().then_some(&self.args as &dyn Any);
-        MailContent::Request { name: C::NAME, trace: self.queued.trace(), told }
+        MailContent::Request { name: C::NAME, trace: self.queued.trace() }
+    }
+
+    /// Ends the request, for [`Mail::bury`]. Returns the parameters of a call for whose reply
+    /// nobody waits.
+    #[doc(hidden)]
+    pub fn bury(&mut self) -> Option<(&'static str, &dyn Any)> {
+        self.queued.bury().then_some((C::NAME, &self.args as &dyn Any))
     }
 
     /// Takes the request if its requester is still waiting, or does not wait for the reply.

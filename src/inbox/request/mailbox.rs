@@ -30,10 +30,10 @@ impl<C: Call> Queued<C> {
         self.0.as_ref().map(|request| &request.owner().trace)
     }
 
-    /// Returns whether nobody waits for the reply, but the request is to be handled.
+    /// Ends a request that nobody handles. Returns whether it was told: nobody waits for its reply.
     #[cfg(feature = "actors")]
-    pub(crate) fn is_told(&self) -> bool {
-        self.0.as_ref().is_some_and(|request| request.is_detached() && !request.is_cancelled())
+    pub(crate) fn bury(&mut self) -> bool {
+        self.0.take().and_then(|request| request.abandon(Failure::Gone as u8)) == Some(true)
     }
 
     /// Discards a request that was not sent, without reporting an outcome.

@@ -21,6 +21,7 @@ const OF_REFERENCES: &[&str] = &[
     "capacity",
     "downgrade",
     "clone",
+    "clone_from",
     "to_owned",
     "into",
     "try_into",
