@@ -1,10 +1,16 @@
 //! Bytes through memory that two processes share: ringfire's blobs, which are copied out, and
 //! slices of iceoryx2, which are read in place.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::{env, fs};
+
 use iceoryx2::config::Config;
 use iceoryx2::node::{Node, NodeBuilder};
 use iceoryx2::port::{publisher::Publisher, subscriber::Subscriber};
-use iceoryx2::prelude::{BackpressureStrategy, SignalHandlingMode, ipc};
+use iceoryx2::prelude::{
+    BackpressureStrategy, FileName, Path, SemanticString, SignalHandlingMode, ipc,
+};
 use ringfire::{BlobConsumer, BlobProducer, BlobProducerBuilder};
 use rustix::fs::{MemfdFlags, memfd_create};
 use zerocopy::IntoBytes;
@@ -60,15 +66,47 @@ impl<const W: usize> Duplex<W> for Ringfire {
 pub(crate) struct Iceoryx {
     publisher: Publisher<ipc::Service, [usize], ()>,
     subscriber: Subscriber<ipc::Service, [usize], ()>,
-    /// Removes what the other process leaves when it is killed.
     _node: Node<ipc::Service>,
+    _left: Left,
+}
+
+/// Removes, when dropped, the files of iceoryx2 with this prefix: the other process, which is killed,
+/// and a node that ends leave some.
+struct Left(String);
+
+impl Left {
+    fn directory(&self) -> PathBuf {
+        env::temp_dir().join(&self.0)
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(self.directory());
+        for file in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+            if file.file_name().to_string_lossy().starts_with(&self.0) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
+    }
 }
 
 impl<const W: usize> Duplex<W> for Iceoryx {
     const KIND: &'static str = "iceoryx2";
 
     fn meet(other: &mut Talk) -> Iceoryx {
-        let node = NodeBuilder::new().config(&Config::default());
+        // Both processes use the prefix of the one that was first.
+        let own = std::process::id();
+        other.say(own);
+        let [theirs] = other.numbers();
+        let first = own.min(u32::try_from(theirs).expect("a process"));
+        let left = Left(format!("mycelium-benches-{first}-{W}-"));
+        let mut config = Config::default();
+        let text = "a name of a file";
+        config.global.prefix = FileName::new(left.0.as_bytes()).expect(text);
+        let directory = left.directory();
+        config.global.set_root_path(&Path::new(directory.as_os_str().as_bytes()).expect(text));
+        let node = NodeBuilder::new().config(&config);
         let node = node.signal_handling_mode(SignalHandlingMode::Disabled);
         let node = node.create::<ipc::Service>().expect(FITS);
         let service = |name: &str| {
@@ -89,7 +127,7 @@ impl<const W: usize> Duplex<W> for Iceoryx {
         let subscriber = service(&theirs).subscriber_builder().create().expect(FITS);
         other.say("");
         other.hear();
-        Iceoryx { publisher, subscriber, _node: node }
+        Iceoryx { publisher, subscriber, _node: node, _left: left }
     }
 
     #[inline]
