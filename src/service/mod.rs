@@ -130,10 +130,10 @@ impl<S: Service> Context<S> {
     /// service then writes in place: `Vec<u8>`, a `Vec` of other numbers, or `Bytes`. The items that
     /// `message` has in that list are left out. Waits for room as [`emit`](Context::emit) does.
     ///
-    /// The list is written in the memory of the ring if nobody can read it there before it is sent:
-    /// [choosing](https://docs.rs/mycelium) has the rules, `mycelium check` prints the policies that
-    /// decide, and [`is_in_place`](crate::emit::Reservation::is_in_place) says what happened.
-    /// Otherwise it is written in a buffer that is used again, and is copied when it is sent.
+    /// The list is written in the memory of the ring if nobody can read it there before it is sent;
+    /// otherwise in a buffer that is used again, from which it is copied when it is sent.
+    /// `docs/choosing.md` has the rules, `mycelium check` prints what follows from the policies, and
+    /// [`is_in_place`](crate::emit::Reservation::is_in_place) says what happened.
     ///
     /// If the future or the reservation is dropped, nothing is sent. The reservation borrows the
     /// context: to use it meanwhile, reserve at a [`publisher`](Context::publisher) of its own.

@@ -117,7 +117,8 @@ pub enum ExtensionError {
     },
 }
 
-/// Why a frame could not be written. The buffer is unchanged, but for [`WriteError::Message`].
+/// Why a frame could not be written. The buffer is unchanged, except after
+/// [`WriteError::Message`].
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WriteError {

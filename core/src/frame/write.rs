@@ -127,8 +127,8 @@ fn write_with(
 ///
 /// # Errors
 ///
-/// [`WriteError::Space`] if the buffer is too small, [`WriteError::Message`] if the message cannot be
-/// encoded.
+/// [`WriteError::Space`] if the buffer is too small, [`WriteError::Message`] if the message cannot
+/// be encoded.
 #[inline]
 pub fn write_message<M: Message>(
     buf: &mut [u8],

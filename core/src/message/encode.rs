@@ -6,8 +6,7 @@
 /// A body begins at a multiple of this number of bytes from the start of its message.
 pub(super) const ALIGNMENT: usize = 8;
 
-/// The end of the bodies of a message that serde cannot encode; with more bodies behind it it is one
-/// of the last numbers too.
+/// The end of the bodies of a message that serde cannot encode. More bodies do not make it smaller.
 pub(super) const UNKNOWN_END: usize = usize::MAX & !(ALIGNMENT - 1);
 
 /// Returns where a body of `len` bytes ends, if the bodies before it end at `end`. A body without
@@ -50,8 +49,8 @@ impl<'a> Encoder<'a> {
         !self.has_failed && self.end == self.bytes.len()
     }
 
-    /// Writes a field whose body is a list of bytes: `write` gets the room that is left, and returns
-    /// how much of it it has used, or `None` if it fails.
+    /// Writes a field whose body is a list of bytes. `write` gets the room that is left. It returns
+    /// how many bytes it has used, or `None` if it fails.
     pub(super) fn list_with(&mut self, at: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
         let place = self.end.next_multiple_of(ALIGNMENT).min(self.bytes.len());
         let Some(len) = write(&mut self.bytes[place..]) else {

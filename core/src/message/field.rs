@@ -33,8 +33,8 @@ use crate::{descriptor::FieldType, error::Invalid};
     label = "not a type that a message can have",
     note = "numbers, `bool`, `char`, `String`, `Vec<T>`, `Option<T>`, `BTreeMap<K, V>`, arrays, \
             tuples, `Duration`, `IpAddr`, `FixedStr<N>` and `FixedVec<T, N>` can; a struct or enum \
-            of yours can once it has `#[message]` too, and with `#[message(codec = \"postcard\")]` it \
-            can have any type of serde"
+            of yours can once it has `#[message]` too, and can have any type of serde with \
+            `#[message(codec = \"postcard\")]`"
 )]
 pub unsafe trait Field: Clone + 'static {
     /// What the bytes of the field mean.

@@ -129,8 +129,8 @@ pub enum RequestError<Q: Request> {
         /// The actor that the request was sent to.
         actor: Option<Arc<str>>,
     },
-    /// The request or the reply has more bytes than its type allows, `#[message(.., max = "..")]`, or
-    /// is a type of serde that cannot be encoded.
+    /// The request or the reply has more bytes than its type allows (`#[message(.., max = "..")]`),
+    /// or is a type of serde that cannot be encoded.
     TooLong {
         /// The name of the message's type.
         message: &'static str,
@@ -255,8 +255,8 @@ impl<Q: Request> Call for Q {
     }
 }
 
-/// Errors are equal if their texts are equal. Returned requests are compared by their bytes, of which
-/// one that serde encodes may have others each time.
+/// Errors are equal if their texts are equal. Returned requests are compared by their bytes; a
+/// request that serde encodes may have other bytes each time.
 impl<Q: Request> PartialEq for RequestError<Q> {
     fn eq(&self, other: &RequestError<Q>) -> bool {
         let request = |error: &RequestError<Q>| match error {

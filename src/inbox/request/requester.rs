@@ -293,8 +293,8 @@ impl<C: Call> PendingReply<C> {
 
     /// Does not wait for the reply: completes when the request is in the mailbox, where dropping
     /// the future no longer cancels it, and the reply is dropped. If the mailbox is full, this does
-    /// what `tell` does: it waits for room, or does what
-    /// [`WhenFull`](crate::actors::WhenFull) says; if the queue has one sender, the call is refused. A request that is left when its actor has ended
+    /// what `tell` does: it waits for room, or does what [`WhenFull`](crate::actors::WhenFull) says;
+    /// if the queue has one sender, the call is refused. A call that is left when its actor has ended
     /// is dead mail.
     ///
     /// # Errors

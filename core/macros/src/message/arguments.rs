@@ -1,5 +1,5 @@
-//! The arguments of `#[message]`: a topic, an id, the reply of a request, the longest message, whether
-//! serde encodes it, and whether the macro adds padding.
+//! The arguments of `#[message]`: a topic, an id, the reply of a request, the longest message,
+//! whether serde encodes it, and whether the macro adds padding.
 
 use proc_macro2::TokenStream;
 use quote::quote;

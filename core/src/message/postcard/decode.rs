@@ -1,7 +1,7 @@
-//! Decoding bytes of a peer: a deserializer of postcard whose depth and number of items are bounded.
+//! Decodes bytes of a peer: a deserializer of postcard that bounds the depth and the number of items.
 //!
-//! The crate `postcard` decodes what has no parts. What has parts is decoded here: each nested value
-//! is one level deeper. A list or map has at most as many items as bytes are left, and all of them
+//! The crate `postcard` decodes values without parts, and this file those with parts: each nested
+//! value is one level deeper. A list or map has at most as many items as bytes are left, and all of them
 //! together as many as the message has bytes, so that items without bytes take no longer than
 //! others.
 

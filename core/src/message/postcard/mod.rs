@@ -1,5 +1,5 @@
-//! Messages that are types of serde, `#[message(.., codec = "postcard")]`: a message of one field, a
-//! list of bytes, which hold the value in postcard.
+//! Messages that are types of serde, `#[message(.., codec = "postcard")]`. Such a message has one
+//! field, a list of bytes, which hold the value in postcard.
 //!
 //! The name of the field says so, and has the schema (`schema.rs`). So everything that knows only
 //! layouts works as for any list of bytes. `decode.rs` decodes bytes that may come from a hostile
@@ -8,7 +8,7 @@
 //! # Panics
 //!
 //! The `Serialize` and the `Deserialize` of a user may panic. The generated code catches a panic of
-//! `Deserialize`; one of `Serialize` is that of the emitter.
+//! `Deserialize`. A panic of `Serialize` goes on to the caller of `emit`.
 
 mod decode;
 mod schema;
@@ -24,7 +24,7 @@ use crate::error::{Invalid, InvalidReason};
 pub use decode::decode;
 pub use schema::{HasSchema, Schema, name};
 
-/// What is read in place of a `T` that serde encodes: its bytes.
+/// The bytes of a `T` that serde encodes, in the view of a message.
 pub struct PostcardView<'a, T> {
     bytes: &'a [u8],
     of: PhantomData<fn() -> T>,
@@ -37,7 +37,7 @@ impl<'a, T> PostcardView<'a, T> {
         Self { bytes, of: PhantomData }
     }
 
-    /// Returns the postcard.
+    /// Returns the bytes.
     #[must_use]
     pub fn bytes(self) -> &'a [u8] {
         self.bytes
