@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use mycelium_core::link::{
-    CloseReason, ConfigError, Event, IncomingId, Link, LinkError, RunBytes, Transmit,
+    CloseReason, ConfigError, Event, IncomingId, LentBytes, Link, LinkError, Transmit,
 };
 use mycelium_core::{Code, FrameView, debug_as_display};
 use mycelium_executor::{Executor, SendFuture, Stream};
@@ -62,7 +62,7 @@ impl Moved {
 // The driver of a link: reads from its stream, writes to it, and waits.
 //
 // Bytes are decoded in the read buffer. A batch is written from the send buffer of the link, and a
-// run of messages directly from the ring of its publisher.
+// run of messages or a long message directly from the ring of its publisher.
 
 /// The grace period after a link ends: the driver still flushes to a peer that has stopped reading,
 /// and reads from a peer whose write side failed.
@@ -85,11 +85,11 @@ pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
         Err(CloseReason::Protocol)
     }
 
-    /// Returns the bytes of a run that was sent ([`Link::send_run`]) but not written yet:
-    /// `run.length` bytes from `run.offset` on, in two pieces. If it returns `None`, the connection
-    /// ends.
-    fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
-        let _ = run;
+    /// Returns the bytes of a run ([`Link::send_run`]) or a fragment ([`Link::lend_fragment`]) that
+    /// was sent but not written yet: `lent.length` bytes from `lent.offset` on, in two pieces. If it
+    /// returns `None`, the connection ends.
+    fn lent_bytes(&self, lent: &LentBytes) -> Option<[&[u8]; 2]> {
+        let _ = lent;
         None
     }
 
@@ -273,12 +273,12 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         traffic: &mut impl Traffic<TOPICS, STREAMS>,
     ) -> io::Result<bool> {
         let mut moved = false;
-        while let Some(Transmit { bytes, run }) = self.link.poll_vectored(now) {
+        while let Some(Transmit { bytes, lent }) = self.link.poll_vectored(now) {
             let stream = Pin::new(&mut self.stream);
-            let written = match run {
+            let written = match lent {
                 None => stream.poll_write(context, bytes),
-                Some(run) => {
-                    let [one, other] = run_bytes(traffic, &run)?;
+                Some(lent) => {
+                    let [one, other] = lent_bytes(traffic, &lent)?;
                     let parts = [bytes, one, other].map(IoSlice::new);
                     // Skips an empty first piece, because some adapters write only the first piece.
                     let first = usize::from(bytes.is_empty());
@@ -330,16 +330,16 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
     }
 }
 
-/// Returns the bytes of a run, after a check of their number.
-fn run_bytes<'t, const TOPICS: usize, const STREAMS: usize>(
+/// Returns lent bytes, after a check of their number.
+fn lent_bytes<'t, const TOPICS: usize, const STREAMS: usize>(
     traffic: &'t impl Traffic<TOPICS, STREAMS>,
-    run: &RunBytes,
+    lent: &LentBytes,
 ) -> io::Result<[&'t [u8]; 2]> {
-    let pieces = traffic.run_bytes(run);
-    let fits = |[one, other]: &[&[u8]; 2]| one.len() + other.len() == run.length;
+    let pieces = traffic.lent_bytes(lent);
+    let fits = |[one, other]: &[&[u8]; 2]| one.len() + other.len() == lent.length;
     pieces
         .filter(fits)
-        .ok_or_else(|| io::Error::other("the bytes of a run are no longer in its ring"))
+        .ok_or_else(|| io::Error::other("the bytes of a message are no longer in its ring"))
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> fmt::Debug for Driver<'_, '_, TOPICS, STREAMS> {

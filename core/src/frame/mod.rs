@@ -21,8 +21,8 @@ mod write;
 pub use error::{ExtensionError, FrameError, WriteError};
 pub(crate) use extension::MOST_EXTENSIONS;
 pub use extension::{Extension, Extensions, Fragment, kind};
-pub(crate) use write::head_len;
 pub use write::{frame_len, write_fragment, write_frame, write_head, write_message};
+pub(crate) use write::{head_len, write_fragment_head};
 
 use core::mem::size_of;
 
@@ -99,6 +99,18 @@ impl<'a> FrameView<'a> {
         }
         let extensions = Extensions::parse(extensions)?;
         Ok((Self { header, extensions, payload }, rest))
+    }
+
+    /// Checks the start of a frame whose payload is not complete. Returns the frame with whole words
+    /// of its payload, the number of bytes up to their end, and the length of the whole payload.
+    /// Returns `None` if there are no such words, or the header or the extensions are invalid.
+    pub(crate) fn start(bytes: &'a [u8], limits: &Limits) -> Option<(Self, usize, usize)> {
+        let (header, _) = Header::ref_from_prefix(bytes).ok()?;
+        let (head, length) = header.check(limits).ok()?;
+        let used = bytes.len() & !7;
+        let payload = bytes.get(head..used).filter(|it| !it.is_empty() && used < length)?;
+        let extensions = Extensions::parse(bytes.get(HEADER_LEN..head)?).ok()?;
+        Some((Self { header, extensions, payload }, used, length - head))
     }
 
     /// Returns the header.

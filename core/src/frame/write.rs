@@ -161,6 +161,16 @@ pub fn write_head(
     write_start(buf, envelope, None, fixed_len, payload)
 }
 
+/// Writes only the header and the extensions of a fragment, as [`write_head`] does.
+pub(crate) fn write_fragment_head(
+    buf: &mut [u8],
+    envelope: &Envelope,
+    fragment: Fragment,
+    bytes: usize,
+) -> Result<usize, WriteError> {
+    write_start(buf, envelope, Some(fragment), 0, bytes)
+}
+
 #[inline]
 fn write_start(
     buf: &mut [u8],

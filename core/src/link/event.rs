@@ -1,12 +1,14 @@
 //! The output of a link to its caller: events, which report what the peer did, and the bytes to
 //! write to the connection. Most bytes are in the link's buffer. The messages of a *run*
-//! (consecutive messages of a stream that share one header) stay in the caller's memory.
+//! (consecutive messages of a stream that share one header) and long fragments are *lent*: they stay
+//! in the caller's memory.
 
 use super::config::{ReaderMode, ReaderStart};
 use super::error::RejectReason;
 use super::tables::{ExportId, IncomingId, InterestId, OutgoingId};
 use crate::descriptor::Digest;
-use crate::frame::{Fragment, FrameView};
+use crate::envelope::Envelope;
+use crate::frame::Fragment;
 
 /// The result of a call of [`Link::input`](super::Link::input).
 #[derive(Debug)]
@@ -113,18 +115,20 @@ pub enum Event<'a> {
         /// message of the region, even if later ones were already read.
         resumed: Option<u64>,
     },
-    /// A fragment of a long message, in place. The fragments arrive in order and without holes, and
-    /// no other message of the stream arrives between them. Only the first has the message's
-    /// extensions. The last fragment ends at `fragment.total`. The rest is not sent after a
-    /// [`Gap`](Event::Gap), after the topic is [`Rejected`](Event::Rejected) or unsubscribed, or
-    /// after a lost connection; only then is the message sent again from its start.
+    /// A part of a long message, in place: a fragment, or as much of it as is there. The parts arrive
+    /// in order and without holes, and no other message of the stream arrives between them. The last
+    /// part ends at `fragment.total`; all others have a multiple of 8 bytes. The rest is not sent
+    /// after a [`Gap`](Event::Gap), after the topic is [`Rejected`](Event::Rejected) or
+    /// unsubscribed, or after a lost connection; only then is the message sent again from its start.
     Fragment {
         /// The stream.
         stream: IncomingId,
-        /// The place of this fragment in the message.
+        /// The place of this part in the message.
         fragment: Fragment,
-        /// The frame, whose payload is the fragment's bytes.
-        frame: FrameView<'a>,
+        /// The envelope. Only the first part has that of the message; the others have the sequence.
+        envelope: Envelope,
+        /// The bytes.
+        bytes: &'a [u8],
     },
     /// Consecutive messages of a stream that share one header (a *run*), in place. The next event
     /// may have more messages of the same run.
@@ -242,26 +246,27 @@ impl RunShape {
     }
 }
 
-/// The bytes of a run that the caller must write from its own memory.
+/// Bytes of a run or a fragment that the caller must write from its own memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunBytes {
-    /// The stream of the run.
+pub struct LentBytes {
+    /// The stream of the messages.
     pub stream: OutgoingId,
-    /// The sequence of the run's first message.
+    /// The sequence of the run's first message, or of the message in fragments.
     pub first: u64,
-    /// The layout of the run's messages.
-    pub shape: RunShape,
-    /// The number of bytes that are already written.
+    /// The layout of the run's messages; `None` for a fragment.
+    pub shape: Option<RunShape>,
+    /// The number of bytes before these: bytes of the run that are already written, or the bytes of
+    /// the message before these.
     pub offset: usize,
     /// The number of bytes left to write, at least one.
     pub length: usize,
 }
 
-/// What to write next: bytes of the link, then bytes of a run.
+/// What to write next: bytes of the link, then lent ones.
 #[derive(Debug)]
 pub struct Transmit<'a> {
-    /// Bytes of the link's buffer. Empty if only bytes of a run are left.
+    /// Bytes of the link's buffer. Empty if only lent bytes are left.
     pub bytes: &'a [u8],
-    /// The bytes of a run to write after `bytes`.
-    pub run: Option<RunBytes>,
+    /// The lent bytes to write after `bytes`.
+    pub lent: Option<LentBytes>,
 }

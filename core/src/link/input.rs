@@ -9,7 +9,7 @@ use super::error::{CloseReason, LinkError};
 use super::event::{Event, Input};
 use super::streams::InterestState;
 use super::tables::IncomingId;
-use super::{Link, LinkPhase, PeerLimits};
+use super::{Link, LinkPhase, PeerLimits, Rest};
 use crate::frame::{ExtensionError, FrameError, FrameView, VERSION, kind};
 
 /// The longest frame before the handshake is complete, in bytes.
@@ -22,8 +22,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// until there are as many bytes as it needs. If the bytes start at a multiple of 8, messages
     /// can be read in place.
     ///
-    /// A [run](Link::send_run) is returned in parts: each call returns the messages that are
-    /// complete, as an [`Event::Run`].
+    /// A [run](Link::send_run) and a [fragment](Link::send_fragment) are returned in parts, as their
+    /// bytes arrive.
     ///
     /// If `take` refuses a message, that message counts as not received, and the link closes with
     /// the given reason.
@@ -38,8 +38,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         bytes: &'a [u8],
         take: impl FnMut(IncomingId, FrameView<'a>) -> Result<(), CloseReason>,
     ) -> Result<Input<'a>, LinkError> {
-        if let Some(run) = self.incoming_run {
-            return self.input_run(now, bytes, run);
+        if let Some(rest) = self.rest {
+            return self.input_rest(now, bytes, rest);
         }
         match self.input_messages(now, bytes, take) {
             0 => self.input_other(now, bytes),
@@ -89,6 +89,23 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         used
     }
 
+    /// Handles bytes of a run or a fragment whose header was handled before.
+    #[inline(never)]
+    fn input_rest<'a>(
+        &mut self,
+        now: Duration,
+        bytes: &'a [u8],
+        rest: Rest,
+    ) -> Result<Input<'a>, LinkError> {
+        if let LinkPhase::Over(error) = self.phase {
+            return Err(error);
+        }
+        match rest {
+            Rest::Run(run) => self.input_run(now, bytes, run),
+            Rest::Fragment { number, left } => self.input_part(now, bytes, number, left),
+        }
+    }
+
     /// Handles the first frame that `input_messages` did not handle.
     #[inline(never)]
     fn input_other<'a>(&mut self, now: Duration, bytes: &'a [u8]) -> Result<Input<'a>, LinkError> {
@@ -99,17 +116,22 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if self.phase != LinkPhase::Up {
             limits.max_frame = limits.max_frame.min(MAX_HELLO);
         }
-        let (frame, used) = match FrameView::parse(bytes, &limits) {
-            Ok((frame, rest)) => (frame, bytes.len() - rest.len()),
+        let (frame, used, length) = match FrameView::parse(bytes, &limits) {
+            Ok((frame, rest)) => (frame, bytes.len() - rest.len(), frame.payload().len()),
             Err(FrameError::Incomplete { needed }) => {
-                return Ok(self.incomplete(now, bytes, needed));
+                let has_part = bytes.len() >= self.least_part();
+                let start = FrameView::start(bytes, &limits).filter(|_| has_part);
+                match start.filter(|(frame, ..)| frame.fragment().is_some()) {
+                    Some((frame, used, length)) => (frame, used, length),
+                    None => return Ok(self.incomplete(now, bytes, needed)),
+                }
             }
             Err(error) => return Err(self.fail(now, error.into())),
         };
         (self.last_received, self.partial) = (now, 0);
         let event = match frame.header().type_id() {
             0 => self.input_control(now, &frame),
-            _ => self.input_message(now, frame),
+            _ => self.input_message(now, frame, length),
         };
         match event {
             Ok(event) => Ok(Input { used, needed: 0, event }),
@@ -147,11 +169,13 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
     }
 
-    /// Handles a fragment, a message to discard, or an invalid message.
+    /// Handles a fragment, a message to discard, or an invalid message. The payload of a fragment has
+    /// `here` bytes, of which some may be missing.
     fn input_message<'a>(
         &mut self,
         now: Duration,
         frame: FrameView<'a>,
+        here: usize,
     ) -> Result<Option<Event<'a>>, LinkError> {
         let header = frame.header();
         let (number, sequence) = (header.stream(), header.sequence());
@@ -177,7 +201,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(LinkError::Credit { stream: number });
         }
         if !stream.unsubscribed || fragment.is_some() || stream.open.is_some() {
-            return self.input_fragment(now, number, frame, fragment);
+            return self.input_fragment(now, number, frame, (fragment, here));
         }
         stream.received_one(now, &frame, length);
         self.schedule_confirm(now);

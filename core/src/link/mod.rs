@@ -85,14 +85,12 @@ pub use config::{
 };
 pub use control::Name;
 pub use error::{CloseReason, FragmentError, LinkError, RejectReason, RunError, SendError};
-pub use event::{Event, Input, RunBytes, RunShape, Transmit};
+pub use event::{Event, Input, LentBytes, RunShape, Transmit};
 pub use tables::{ExportId, IncomingId, InterestId, OutgoingId};
 
 use control::{CONTROL_RESERVE, Hello, MAX_CONTROL, Resume};
 use outbox::Outbox;
-use streams::{
-    ExportEntry, Incoming, IncomingRun, InterestEntry, InterestState, Outgoing, PendingResume,
-};
+use streams::{ExportEntry, Incoming, InterestEntry, InterestState, Outgoing, PendingResume, Rest};
 use tables::Table;
 
 use crate::frame::{HEADER_LEN, MOST_EXTENSIONS, VERSION};
@@ -125,8 +123,8 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     finished_streams: u64,
     /// The unit of the subscription that the next frame makes.
     next_unit: Option<(u32, Unit)>,
-    /// The run to which the next bytes of the peer belong.
-    incoming_run: Option<IncomingRun>,
+    /// The run or the fragment to which the next bytes of the peer belong.
+    rest: Option<Rest>,
     /// The last number given to an interest or a stream.
     last_number: u32,
     /// The last number given before this connection.
@@ -207,7 +205,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             partial: 0,
             finished_streams: 0,
             next_unit: None,
-            incoming_run: None,
+            rest: None,
             last_number: 0,
             last_number_before: 0,
             last_received: Duration::ZERO,
@@ -260,7 +258,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         self.resumes.clear();
         (self.stalled, self.partial, self.confirm_at) = (false, 0, None);
         (self.memory_offered, self.memory_received) = (false, false);
-        self.incoming_run = None;
+        self.rest = None;
         for (_, stream) in self.incoming.iter_mut() {
             stream.lost(&mut self.finished_streams);
         }

@@ -10,7 +10,7 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::config::Batching;
 use super::control::CLOSE_RESERVE;
-use super::event::{RunBytes, Transmit};
+use super::event::{LentBytes, Transmit};
 use super::tables::OutgoingId;
 use crate::envelope::Envelope;
 use crate::frame::{frame_len, write_frame};
@@ -31,22 +31,22 @@ pub(super) struct Outbox<'b> {
     offered: usize,
     /// The end of the last fragment, if some of it may be unwritten.
     fragment_end: usize,
-    /// A run (messages with one header, in the caller's memory) that is not completely written.
-    run: Option<QueuedRun>,
+    /// A run or a fragment in the caller's memory that is not completely written.
+    lent: Option<QueuedLoan>,
 }
 
-/// A run, and its place between the bytes of the buffer.
+/// Lent bytes, and their place between the bytes of the buffer.
 #[derive(Debug)]
-struct QueuedRun {
-    bytes: RunBytes,
-    /// The position in the buffer at which the run follows: the end of its header.
+struct QueuedLoan {
+    bytes: LentBytes,
+    /// The position in the buffer at which the lent bytes follow: the end of their header.
     at: usize,
-    /// Whether the peer discards the run. Zeros are then sent instead, and the caller need not keep
-    /// the bytes.
+    /// Whether the peer discards the messages. Zeros are then sent instead, and the caller need not
+    /// keep the bytes.
     is_discarded: bool,
 }
 
-/// Bytes that replace a run that the peer discards.
+/// Bytes that replace lent ones that the peer discards.
 const ZEROS: [u8; 512] = [0; 512];
 
 impl<'b> Outbox<'b> {
@@ -61,7 +61,7 @@ impl<'b> Outbox<'b> {
             due: false,
             offered: 0,
             fragment_end: 0,
-            run: None,
+            lent: None,
         }
     }
 
@@ -74,30 +74,31 @@ impl<'b> Outbox<'b> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.start == self.end && self.run.is_none()
+        self.start == self.end && self.lent.is_none()
     }
 
-    /// Returns whether a run is not completely written.
-    pub(super) fn has_run(&self) -> bool {
-        self.run.is_some()
+    /// Returns whether lent bytes are not completely written.
+    pub(super) fn has_lent(&self) -> bool {
+        self.lent.is_some()
     }
 
-    /// Inserts a run after the bytes of the buffer.
-    pub(super) fn append_run(&mut self, bytes: RunBytes) {
-        self.run = Some(QueuedRun { bytes, at: self.end, is_discarded: false });
+    /// Inserts lent bytes after the bytes of the buffer.
+    pub(super) fn append_lent(&mut self, bytes: LentBytes) {
+        self.lent = Some(QueuedLoan { bytes, at: self.end, is_discarded: false });
         self.due = true;
     }
 
-    /// Returns the first message of a stream's run that is not completely written.
+    /// Returns the first message of a stream with lent bytes that are not completely written.
     pub(super) fn first_untransmitted(&self, stream: OutgoingId) -> Option<u64> {
-        let run = self.run.as_ref().map(|run| run.bytes).filter(|run| run.stream == stream)?;
-        Some(run.first + (run.offset / run.shape.stride as usize) as u64)
+        let lent = self.lent.as_ref().map(|lent| lent.bytes).filter(|it| it.stream == stream)?;
+        let written = lent.shape.map_or(0, |shape| lent.offset / shape.stride as usize);
+        Some(lent.first + written as u64)
     }
 
-    /// Sends zeros for the rest of the run if the peer discards its stream.
-    pub(super) fn discard_run(&mut self, is_discarded: impl FnOnce(OutgoingId) -> bool) {
-        if let Some(run) = &mut self.run {
-            run.is_discarded = run.is_discarded || is_discarded(run.bytes.stream);
+    /// Sends zeros for the rest of the lent bytes if the peer discards their stream.
+    pub(super) fn discard_lent(&mut self, is_discarded: impl FnOnce(OutgoingId) -> bool) {
+        if let Some(lent) = &mut self.lent {
+            lent.is_discarded = lent.is_discarded || is_discarded(lent.bytes.stream);
         }
     }
 
@@ -185,8 +186,8 @@ impl<'b> Outbox<'b> {
         }
         self.buffer.copy_within(self.start..self.end, 0);
         self.fragment_end = self.fragment_end.saturating_sub(self.start);
-        if let Some(run) = &mut self.run {
-            run.at -= self.start;
+        if let Some(lent) = &mut self.lent {
+            lent.at -= self.start;
         }
         (self.start, self.end) = (0, self.end - self.start);
         true
@@ -213,19 +214,19 @@ impl<'b> Outbox<'b> {
         }
         // A partly written batch stays due, including frames that are appended later.
         self.due = true;
-        let Some(run) = &self.run else {
+        let Some(lent) = &self.lent else {
             self.offered = self.end - self.start;
             let bytes = self.buffer.get(self.start..self.end)?;
-            return Some(Transmit { bytes, run: None });
+            return Some(Transmit { bytes, lent: None });
         };
-        let before = run.at - self.start;
-        let (bytes, run) = match (run.is_discarded, before) {
-            (true, 0) => (ZEROS.get(..run.bytes.length.min(ZEROS.len()))?, None),
-            (true, _) => (self.buffer.get(self.start..run.at)?, None),
-            (false, _) => (self.buffer.get(self.start..run.at)?, Some(run.bytes)),
+        let before = lent.at - self.start;
+        let (bytes, lent) = match (lent.is_discarded, before) {
+            (true, 0) => (ZEROS.get(..lent.bytes.length.min(ZEROS.len()))?, None),
+            (true, _) => (self.buffer.get(self.start..lent.at)?, None),
+            (false, _) => (self.buffer.get(self.start..lent.at)?, Some(lent.bytes)),
         };
-        self.offered = bytes.len() + run.map_or(0, |run| run.length);
-        Some(Transmit { bytes, run })
+        self.offered = bytes.len() + lent.map_or(0, |lent| lent.length);
+        Some(Transmit { bytes, lent })
     }
 
     /// Returns when the batch becomes due without another frame. Returns `None` if it is due
@@ -240,19 +241,19 @@ impl<'b> Outbox<'b> {
     pub(super) fn sent(&mut self, count: usize) -> usize {
         let count = count.min(self.offered);
         self.offered -= count;
-        let Some(run) = &mut self.run else {
+        let Some(lent) = &mut self.lent else {
             self.start += count;
             if self.start == self.end {
                 self.clear();
             }
             return count;
         };
-        let before = count.min(run.at - self.start);
+        let before = count.min(lent.at - self.start);
         self.start += before;
-        run.bytes.offset += count - before;
-        run.bytes.length -= count - before;
-        if run.bytes.length == 0 {
-            self.run = None;
+        lent.bytes.offset += count - before;
+        lent.bytes.length -= count - before;
+        if lent.bytes.length == 0 {
+            self.lent = None;
             if self.start == self.end {
                 self.clear();
             }
@@ -263,6 +264,6 @@ impl<'b> Outbox<'b> {
     pub(super) fn clear(&mut self) {
         (self.start, self.end, self.offered, self.fragment_end) = (0, 0, 0, 0);
         (self.count, self.begun, self.due) = (0, None, false);
-        self.run = None;
+        self.lent = None;
     }
 }

@@ -397,7 +397,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         // The peer discards messages of this topic, so zeros may replace the rest of a run. A run
         // of a topic that this side has rejected keeps its bytes, because the peer still reads it.
         let Link { out, outgoing, .. } = self;
-        out.discard_run(|stream| outgoing.get(stream).is_ok_and(|stream| stream.export == export));
+        out.discard_lent(|stream| outgoing.get(stream).is_ok_and(|stream| stream.export == export));
         self.forget_streams(export);
         Ok(was_open.then_some(Event::Unsubscribe { export }))
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use mycelium_core::Fixed;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
-    Config, Event, ExportId, IncomingId, InterestId, Link, LinkError, Name, OutgoingId, ReaderMode,
-    ReaderStart, RejectReason, RunBytes,
+    Config, Event, ExportId, IncomingId, InterestId, LentBytes, Link, LinkError, Name, OutgoingId,
+    ReaderMode, ReaderStart, RejectReason,
 };
 use mycelium_core::{Digest, Envelope, FrameView, Limits};
 
@@ -122,13 +122,10 @@ impl Received {
             Event::Stream { stream, epoch, first, resumed, .. } => {
                 Received::Stream { stream, epoch, first, resumed }
             }
-            Event::Fragment { stream, fragment, frame } => Received::Fragment {
-                stream,
-                sequence: frame.header().sequence(),
-                fragment,
-                bytes: frame.payload().to_vec(),
-                envelope: frame.envelope(),
-            },
+            Event::Fragment { stream, fragment, envelope, bytes } => {
+                let (sequence, bytes) = (envelope.sequence, bytes.to_vec());
+                Received::Fragment { stream, sequence, fragment, bytes, envelope }
+            }
             Event::Gap { stream, missed, reason } => Received::Gap { stream, missed, reason },
             Event::End { stream, next } => Received::End { stream, next },
             Event::Memory { token } => Received::Memory(token),
@@ -322,7 +319,7 @@ impl Pair {
         let (now, due) = (self.now, self.now + self.delay);
         let Some(parts) = self.sides[from].link.poll_vectored(now) else { return false };
         let mut bytes = parts.bytes.to_vec();
-        bytes.extend(parts.run.iter().flat_map(|run| run_bytes(self.message, run)));
+        bytes.extend(parts.lent.iter().flat_map(|lent| lent_bytes(self.message, lent)));
         bytes.truncate(most);
         self.sides[from].link.transmitted(now, bytes.len());
         let written = !bytes.is_empty();
@@ -381,16 +378,19 @@ impl Pair {
     }
 }
 
-/// The unwritten bytes of a run. The bytes around the messages are not zero.
-pub(crate) fn run_bytes(message: fn(u64) -> Vec<u8>, run: &RunBytes) -> Vec<u8> {
-    let stride = run.shape.stride as usize;
+/// The unwritten bytes of a run or a fragment. The bytes around the messages of a run are not zero.
+pub(crate) fn lent_bytes(message: fn(u64) -> Vec<u8>, run: &LentBytes) -> Vec<u8> {
+    let Some(shape) = run.shape else {
+        return message(run.first)[run.offset..][..run.length].to_vec();
+    };
+    let stride = shape.stride as usize;
     let (out, within) = ((run.offset / stride) as u64, run.offset % stride);
     let count = (within + run.length) / stride;
     let item = |sequence| {
         let mut item = vec![0xee; stride];
-        let skip = usize::from(run.shape.skip);
+        let skip = usize::from(shape.skip);
         let message = message(sequence);
-        assert_eq!(message.len(), usize::from(run.shape.length));
+        assert_eq!(message.len(), usize::from(shape.length));
         item[skip..skip + message.len()].copy_from_slice(&message);
         item
     };

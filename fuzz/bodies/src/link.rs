@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
-    CloseReason, Config, Event, ExportId, IncomingId, Interest, InterestId, Link, LinkError, Name,
-    OutgoingId, ReaderMode, ReaderStart, RejectReason, RunBytes, RunShape, SendError, Transmit,
-    Unit,
+    CloseReason, Config, Event, ExportId, IncomingId, Interest, InterestId, LentBytes, Link,
+    LinkError, Name, OutgoingId, ReaderMode, ReaderStart, RejectReason, RunShape, SendError,
+    Transmit, Unit,
 };
 use mycelium_core::{Digest, Envelope};
 
@@ -129,14 +129,15 @@ impl Pair<'_> {
 
     /// Moves bytes from one side to the other, and changes one of them if requested.
     fn write(&mut self, from: usize, most: usize, tamper: Option<usize>) {
-        let Some(Transmit { bytes, run }) = self.links[from].poll_vectored(self.now) else {
+        let Some(Transmit { bytes, lent }) = self.links[from].poll_vectored(self.now) else {
             return;
         };
         assert!(bytes.len() <= TestLink::MIN_BUFFER + 300);
         let mut bytes = bytes.to_vec();
-        assert!(!bytes.is_empty() || run.is_some());
-        if let Some(RunBytes { shape, offset, length, .. }) = run {
-            assert!(length > 0 && (offset + length).is_multiple_of(shape.stride as usize));
+        assert!(!bytes.is_empty() || lent.is_some());
+        if let Some(LentBytes { shape, offset, length, .. }) = lent {
+            let stride = shape.map_or(1, |shape| shape.stride as usize);
+            assert!(length > 0 && (offset + length).is_multiple_of(stride));
             bytes.resize(bytes.len() + length, 7);
         }
         bytes.truncate(most);
@@ -247,11 +248,11 @@ impl Pair<'_> {
                 *expected = (expected.0.saturating_add(missed), 0);
                 let _ = self.links[1].grant(stream, 1);
             }
-            Event::Fragment { stream, fragment, frame } => {
+            Event::Fragment { stream, fragment, envelope, bytes } => {
                 assert!(!self.in_memory.contains(&stream), "a part of a message in memory");
-                let sequence = frame.header().sequence();
+                let sequence = envelope.sequence;
                 let here = (sequence, fragment.offset);
-                let end = fragment.offset + frame.payload().len() as u32;
+                let end = fragment.offset + bytes.len() as u32;
                 assert!(end <= fragment.total, "a fragment passes the end");
                 let is_last = end == fragment.total;
                 let next = if is_last { (sequence + 1, 0) } else { (sequence, end) };
@@ -370,8 +371,17 @@ impl Pair<'_> {
         let (length, sent) = self.open.unwrap_or((length, 0));
         let payload = [7; 255 * 7];
         let fragment = Fragment { offset: sent as u32, total: length as u32, fixed_len: 0 };
-        let rest = &payload[sent..length];
-        match self.links[0].send_fragment(self.now, stream, &Envelope::default(), fragment, rest) {
+        let (rest, plain) = (&payload[sent..length], Envelope::default());
+        let link = &mut self.links[0];
+        let lent = match (length + sent).is_multiple_of(3) {
+            true => link.lend_fragment(self.now, stream, &plain, fragment),
+            false => Ok(0),
+        };
+        let sent_now = match lent {
+            Ok(0) => link.send_fragment(self.now, stream, &plain, fragment, rest),
+            lent => lent,
+        };
+        match sent_now {
             Ok(count) => {
                 assert!(count > 0 || length == 0);
                 let sent = sent + count;

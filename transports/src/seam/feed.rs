@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
+use mycelium_core::frame::Fragment;
 use mycelium_core::link::RunShape;
-use mycelium_core::ring::broadcast::{Full, Producer};
+use mycelium_core::ring::broadcast::{CONTENT, Full, Place, Producer};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::credit::Credit;
@@ -44,7 +45,20 @@ pub struct Feed {
     /// Messages before this sequence are counted: by their readers, or by this feed if no
     /// subscription got them.
     counted: u64,
+    /// Room for a fixed message, and for fragments of a short one.
     words: Box<[usize]>,
+    /// The message of which some [fragments](Feed::push_fragment) have arrived.
+    open: Option<OpenMessage>,
+}
+
+/// A message whose last fragments are missing.
+struct OpenMessage {
+    total: usize,
+    arrived: usize,
+    /// Where its bytes are in the arena; `None` if they are in the feed's `words`.
+    place: Option<Place>,
+    redelivered: bool,
+    metadata: Metadata,
 }
 
 impl Topic {
@@ -72,7 +86,7 @@ impl Feed {
         writer.line.set(PublisherValue::Sent, first);
         let schema = topic.schema();
         let longest = if schema.is_fixed { schema.size } else { schema.longest };
-        let words = vec![0; longest.div_ceil(size_of::<usize>())].into();
+        let words = if schema.is_fixed { longest.div_ceil(size_of::<usize>()) } else { CONTENT };
         Ok(Feed {
             message_bytes: longest,
             writer,
@@ -82,7 +96,8 @@ impl Feed {
             redelivered: false,
             plain_from: first,
             counted: first,
-            words,
+            words: vec![0; words].into(),
+            open: None,
         })
     }
 
@@ -112,24 +127,90 @@ impl Feed {
     ) -> Result<(), FeedError> {
         self.check_size(message.len())?;
         self.mark(redelivered);
+        self.open = None;
         if self.writer.arena.is_some() {
-            let words = copy_to_words(&mut self.words, message);
-            self.writer.push_into_arena_with(words, message.len(), metadata)?;
+            self.writer.push_into_arena_with(message, metadata)?;
             self.count(1);
             return Ok(());
         }
+        // Links nearly always pass aligned messages. These are copied only once, into the ring.
+        if let Ok(words) = <[usize]>::ref_from_bytes(message) {
+            return self.push_words(words, message.len(), metadata);
+        }
+        let mut own = std::mem::take(&mut self.words);
+        let words = copy_to_words(&mut own, message);
+        let pushed = self.push_words(words, message.len(), metadata);
+        self.words = own;
+        pushed
+    }
+
+    /// Takes a fragment of the next message. The message is appended with its last fragment, and
+    /// has the mark and the metadata of its first. Returns whether it is appended. A message that is
+    /// not complete is dropped by another first fragment, any other push, and
+    /// [`skip`](Feed::skip).
+    ///
+    /// # Errors
+    /// The same as for [`push`](Feed::push); [`FeedError::Size`] also if the fragment does not
+    /// continue the message, or neither is its last nor has a multiple of 8 bytes. The message is
+    /// dropped then.
+    pub fn push_fragment(
+        &mut self,
+        Fragment { offset, total, .. }: Fragment,
+        bytes: &[u8],
+        redelivered: bool,
+        metadata: Metadata,
+    ) -> Result<bool, FeedError> {
+        let (at, total) = (offset as usize, total as usize);
+        let open = self.open.take().filter(|open| (open.total, open.arrived) == (total, at));
+        let open = match open {
+            Some(open) if at > 0 => open,
+            _ => {
+                self.check_size(total)?;
+                let place = self.writer.reserve_for_feed(total)?;
+                OpenMessage { total, arrived: 0, place, redelivered, metadata }
+            }
+        };
+        let end = at.saturating_add(bytes.len());
+        let is_aligned = end == total || bytes.len().is_multiple_of(8);
+        if at != open.arrived || end > total || !is_aligned {
+            return Err(FeedError::Size { expected: total, found: end });
+        }
+        match open.place {
+            Some(place) => self.writer.write_for_feed(place, at / size_of::<usize>(), bytes),
+            None => self.words.as_mut_bytes()[at..end].copy_from_slice(bytes),
+        }
+        if end < total {
+            self.open = Some(OpenMessage { arrived: end, ..open });
+            return Ok(false);
+        }
+        let OpenMessage { place, redelivered, metadata, .. } = open;
+        if let Some(place) = place {
+            self.mark(redelivered);
+            self.writer.commit_for_feed(place, total, metadata)?;
+            self.count(1);
+            return Ok(true);
+        }
+        let own = std::mem::take(&mut self.words);
+        let pushed = self.push_with(&own.as_bytes()[..total], redelivered, metadata);
+        self.words = own;
+        pushed.map(|()| true)
+    }
+
+    /// Appends a message of a topic without an arena.
+    #[inline]
+    fn push_words(
+        &mut self,
+        words: &[usize],
+        length: usize,
+        metadata: Metadata,
+    ) -> Result<(), FeedError> {
         let area = self.writer.state.area;
         let Some(producer) = &mut self.writer.producer else {
             return Err(FeedError::Ended);
         };
-        // Links nearly always pass aligned messages. These are copied only once, into the ring.
-        let words = match <[usize]>::ref_from_bytes(message) {
-            Ok(words) => words,
-            Err(_) => copy_to_words(&mut self.words, message),
-        };
         while let Err(full) = match area {
-            TraceArea::Absent => producer.try_push(words, message.len()).map(drop),
-            TraceArea::Present => push_with_area(producer, words, message.len(), metadata),
+            TraceArea::Absent => producer.try_push(words, length).map(drop),
+            TraceArea::Present => push_with_area(producer, words, length, metadata),
         } {
             if !self.writer.state.pump(full.reader.entry) {
                 return Err(FeedError::Full);
@@ -184,6 +265,7 @@ impl Feed {
 
     /// Records that the publisher's next `missed` messages are missing.
     pub fn skip(&mut self, missed: u64, reason: GapReason) {
+        self.open = None;
         let Some((producer, numbering)) = self.numbering() else { return };
         numbering.skip(producer.sequence(), missed, reason);
         // Missing messages count as sent. Each reader counts them as missed; without readers

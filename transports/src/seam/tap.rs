@@ -17,6 +17,7 @@ use super::moved::Moved;
 use crate::counters::{EdgeValue, Line};
 use crate::descriptor::OwnedFd;
 use crate::local::Metadata;
+use crate::local::reader::view::kept_body;
 use crate::local::ring::shared::{MemoryFault, RemoteBell, RemoteReaders, Ring};
 use crate::local::state::{Edge, PublisherState, SubscriberState};
 use crate::local::topic::{Membership, Topic};
@@ -327,7 +328,7 @@ impl<T> TapStream<T> {
             Reading::There(_) | Reading::Nobody => return TapItem::Empty,
         };
         // A gating reader copies nothing if its messages stay in the ring.
-        let borrows = reader.can_borrow() && self.schema.is_fixed;
+        let borrows = reader.can_borrow();
         let (size, content) =
             (self.schema.size, self.publisher.0.area.content_bytes(self.schema.size));
         let bytes = if borrows { 0 } else { content };
@@ -336,25 +337,26 @@ impl<T> TapStream<T> {
         }
         let words: &mut [usize] = if borrows { &mut [] } else { &mut self.words };
         let peek = match (self.schema.is_fixed, self.copied) {
-            (true, _) => reader.peek(words),
-            (false, Some((sequence, length)))
-                if sequence == reader.cursor() && reader.has_peeked() =>
-            {
+            (is_fixed, _) if is_fixed || borrows => reader.peek(words),
+            (_, Some((sequence, length))) if sequence == reader.cursor() && reader.has_peeked() => {
                 Peek::Message { sequence, length }
             }
-            (false, _) => reader.peek_body(words, &mut self.body),
+            _ => reader.peek_body(words, &mut self.body),
         };
         match peek {
+            Peek::Message { sequence, .. } if borrows => {
+                let (slot, message) = kept(reader, &self.schema, sequence).unwrap_or_default();
+                let TapItem::Message(_, metadata) = item(&self.topic, slot, size, content) else {
+                    return TapItem::Empty;
+                };
+                TapItem::Message(message, metadata)
+            }
             Peek::Message { sequence, length } if !self.schema.is_fixed => {
                 self.copied = Some((sequence, length));
                 let slot = item(&self.topic, self.words.as_bytes(), size, content);
                 let TapItem::Message(_, metadata) = slot else { return slot };
                 let message = self.body.as_bytes().get(..length).unwrap_or_default();
                 TapItem::Message(message, metadata)
-            }
-            Peek::Message { .. } if borrows => {
-                let [slot, _] = reader.borrow(reader.cursor(), 1).unwrap_or_default();
-                item(&self.topic, content_of(slot), size, content)
             }
             Peek::Message { .. } => item(&self.topic, self.words.as_bytes(), size, content),
             Peek::Gap { missed } => {
@@ -421,6 +423,19 @@ impl<T> TapStream<T> {
     pub fn borrow(&self, first: u64, count: usize) -> Option<[&[u8]; 2]> {
         let slots = self.here()?.borrow(first as usize, count)?;
         Some(slots.map(IntoBytes::as_bytes))
+    }
+
+    /// Whether the stream lends its messages, as [`message`](TapStream::message) does.
+    #[must_use]
+    pub fn lends(&self) -> bool {
+        self.here().is_some_and(RetainingConsumer::can_borrow)
+    }
+
+    /// Returns the bytes of a kept message in the ring; `None` if it is not kept, or the stream does
+    /// not [lend](TapStream::lends).
+    #[must_use]
+    pub fn message(&self, sequence: u64) -> Option<&[u8]> {
+        kept(self.here()?, &self.schema, sequence as usize).map(|(_, message)| message)
     }
 
     /// Moves past the message of [`next_item`](TapStream::next_item), and keeps it.
@@ -695,6 +710,21 @@ fn add_missed(gaps: &mut VecDeque<Missed>, capacity: usize, missed: Missed) {
         let earlier = &mut gaps[second - 1];
         (earlier.before, earlier.count) = (later.before, earlier.count + later.count);
     }
+}
+
+/// Borrows a kept message: returns the content of its slot, and its bytes.
+#[inline]
+fn kept<'a>(
+    reader: &'a RetainingConsumer<Ring>,
+    schema: &Schema,
+    sequence: usize,
+) -> Option<(&'a [u8], &'a [u8])> {
+    if !schema.is_fixed {
+        return kept_body(reader, sequence).map(|(slot, message)| (slot.as_bytes(), message));
+    }
+    let [slot, _] = reader.borrow(sequence, 1)?;
+    let slot = content_of(slot);
+    Some((slot, slot.get(..schema.size)?))
 }
 
 /// Returns the bytes of a borrowed slot after its stamp.

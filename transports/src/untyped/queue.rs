@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use event_listener::{Event, EventListener};
-use mycelium_core::FrameView;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{IncomingId, Unit};
 
@@ -296,21 +295,21 @@ impl IncomingStreams {
         }
     }
 
-    /// Handles a fragment of the next message. `check` checks the message once it is whole.
+    /// Handles a part of the next message. `check` checks the message once it is whole.
     pub(super) fn push_fragment<E>(
         &mut self,
         id: IncomingId,
         fragment: &Fragment,
-        frame: FrameView<'_>,
+        (bytes, sent_at): (&[u8], Option<u64>),
         check: impl FnOnce(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let how = (self.discards, self.unit);
         let Some((stream, batch)) = self.get(id) else { return Ok(()) };
         if fragment.offset == 0 {
             stream.fragments.clear();
-            stream.sent_at = frame.sent_at();
+            stream.sent_at = sent_at;
         }
-        stream.fragments.extend_from_slice(frame.payload());
+        stream.fragments.extend_from_slice(bytes);
         if stream.fragments.len() >= fragment.total as usize {
             let (bytes, sent_at) = (std::mem::take(&mut stream.fragments), stream.sent_at);
             check(&bytes)?;

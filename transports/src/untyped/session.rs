@@ -406,12 +406,13 @@ impl Session {
         })
     }
 
-    /// Handles a fragment of a message.
+    /// Handles a part of a long message.
     fn fragment(
         &mut self,
         id: IncomingId,
         fragment: &Fragment,
-        frame: FrameView<'_>,
+        bytes: &[u8],
+        sent_at: Option<u64>,
     ) -> Result<(), UntypedError> {
         self.check(id, fragment.fixed_len.into())?;
         let found = fragment.total as usize;
@@ -420,7 +421,7 @@ impl Session {
         }
         let layout = self.layout.as_deref();
         let check = |bytes: &[u8]| check_bodies(layout, bytes);
-        let pushed = self.streams.push_fragment(id, fragment, frame, check);
+        let pushed = self.streams.push_fragment(id, fragment, (bytes, sent_at), check);
         pushed.map_err(|error| self.invalid(id, error))
     }
 
@@ -487,8 +488,8 @@ impl Traffic<TOPICS, STREAMS> for Session {
                 }
                 self.streams.begin(stream, source, first, resumed);
             }
-            Event::Fragment { stream: id, fragment, frame } => {
-                if let Err(error) = self.fragment(id, &fragment, frame) {
+            Event::Fragment { stream: id, fragment, envelope, bytes } => {
+                if let Err(error) = self.fragment(id, &fragment, bytes, envelope.sent_at) {
                     self.fail(now, link, error);
                 }
             }

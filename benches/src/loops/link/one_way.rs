@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use mycelium_core::link::{
-    Batching, CloseReason, Event, IncomingId, Interest, Link, Name, OutgoingId, ReaderMode,
-    RunBytes, RunShape,
+    Batching, CloseReason, Event, IncomingId, Interest, LentBytes, Link, Name, OutgoingId,
+    ReaderMode, RunShape,
 };
 use mycelium_core::message::decode_ref;
 use mycelium_core::{Envelope, FrameView};
@@ -82,7 +82,7 @@ impl Writer {
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Writer {
-    fn run_bytes(&self, lent: &RunBytes) -> Option<[&[u8]; 2]> {
+    fn lent_bytes(&self, lent: &LentBytes) -> Option<[&[u8]; 2]> {
         let from = lent.first as usize % SAMPLES * size_of::<[u64; SLOT]>() + lent.offset;
         Some([SLOTS.as_bytes().get(from..from + lent.length)?, &[]])
     }

@@ -134,9 +134,10 @@ pub(super) struct Flooder(pub(super) Arc<Task>, pub(super) usize);
 #[mycelium::service(emits(Flood))]
 impl Flooder {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let flood = Flood { bytes: vec![7; self.1] };
         while !self.0.found().over {
-            ctx.emit_ref(&flood).await?;
+            // Nothing is written, so that only the link needs the core.
+            let flood = ctx.reserve(Flood { bytes: Vec::new() }, self.1).await?;
+            _ = flood.send();
         }
         Ok(())
     }

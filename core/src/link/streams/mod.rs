@@ -344,6 +344,20 @@ impl Incoming {
     }
 }
 
+/// What the next bytes of the peer belong to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rest {
+    /// Messages of a run.
+    Run(IncomingRun),
+    /// Bytes of a fragment.
+    Fragment {
+        /// The peer's number for the stream.
+        number: u32,
+        /// The number of bytes that have not arrived yet, without padding.
+        left: usize,
+    },
+}
+
 /// A run that has not completely arrived.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IncomingRun {

@@ -7,15 +7,15 @@
 
 use core::time::Duration;
 
-use super::IncomingRun;
+use super::{IncomingRun, Rest};
 use crate::envelope::Envelope;
 use crate::frame::{HEADER_LEN, write_frame};
+use crate::link::Link;
 use crate::link::config::Unit;
 use crate::link::control::{self, CONTROL_RESERVE, RUNS};
 use crate::link::error::{LinkError, RunError, SendError};
-use crate::link::event::{Event, Input, RunBytes, RunShape};
+use crate::link::event::{Event, Input, LentBytes, RunShape};
 use crate::link::tables::{Id, OutgoingId};
-use crate::link::{Link, LinkPhase};
 
 /// The longest run in bytes.
 const MAX_RUN: u32 = 256 << 10;
@@ -40,7 +40,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     ///
     /// # Errors
     /// The call has no effect then. The errors of [`send`](Link::send); also [`SendError::Room`]
-    /// until the previous run is written.
+    /// until the previous run, or a lent fragment, is written.
     pub fn send_run(
         &mut self,
         now: Duration,
@@ -63,7 +63,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(SendError::Open);
         }
         let needed = RUN_HEADER + CONTROL_RESERVE;
-        if self.stalled || self.out.has_run() || self.out.room() < needed {
+        if self.stalled || self.out.has_lent() || self.out.room() < needed {
             self.out.flush();
             return Err(SendError::Room { needed, capacity });
         }
@@ -83,7 +83,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             _ = write_frame(place, &envelope, payload.len() as u16, payload);
         });
         let length = count as usize * shape.stride as usize;
-        self.out.append_run(RunBytes { stream, first, shape, offset: 0, length });
+        let lent = LentBytes { stream, first, shape: Some(shape), offset: 0, length };
+        self.out.append_lent(lent);
         entry.sent_many(count, shape.length.into());
         Ok(count as usize)
     }
@@ -124,7 +125,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if sequence.checked_add(count.into()).is_none() {
             return Err(LinkError::Sequence { stream: number, expected: 0, found: sequence });
         }
-        self.incoming_run = Some(IncomingRun { number, shape, left: count });
+        self.rest = Some(Rest::Run(IncomingRun { number, shape, left: count }));
         Ok(())
     }
 
@@ -135,9 +136,6 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         bytes: &'a [u8],
         run: IncomingRun,
     ) -> Result<Input<'a>, LinkError> {
-        if let LinkPhase::Over(error) = self.phase {
-            return Err(error);
-        }
         let IncomingRun { number, shape, left } = run;
         let stride = shape.stride as usize;
         let count = (bytes.len() / stride).min(left as usize) as u32; // at most `left`
@@ -145,7 +143,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Ok(self.incomplete(now, bytes, stride));
         }
         (self.last_received, self.partial) = (now, 0);
-        self.incoming_run = (count < left).then_some(IncomingRun { left: left - count, ..run });
+        self.rest = (count < left).then_some(Rest::Run(IncomingRun { left: left - count, ..run }));
         let used = count as usize * stride;
         let bytes = bytes.get(..used).unwrap_or(bytes);
         let Ok((id, stream)) = self.live_stream(number) else {

@@ -24,7 +24,7 @@ use super::entry::Claim;
 use super::slot::Slot;
 use super::slot::borrow;
 use super::storage::{Full, Storage};
-use super::{Broadcast, BroadcastHandle, Consumer, Peek, Producer, Word};
+use super::{Broadcast, BroadcastHandle, Consumer, Peek, Producer, RetainingConsumer, Word};
 use crate::ring::is_after;
 use crate::sync::{Ordering, barrier, load_all, needed, prefetch, store_all};
 
@@ -416,17 +416,12 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// All messages of the ring are pushed by its only [`ArenaWriter`], with this ring's producer.
     #[must_use]
     pub unsafe fn borrow_body(&self, ahead: usize) -> Option<&[u8]> {
-        let (length, content) = self.in_place(ahead)?.split_first()?;
-        let words = length.div_ceil(WORD);
-        if words < CONTENT {
-            return content.as_bytes().get(..*length);
-        }
-        let places = body(&*self.ring, *content.first()?, words)?;
+        let content = self.in_place(ahead)?;
         // SAFETY: `in_place` has found that the message is published, and that the writer waits for
         // this gating reader, whose cursor passes the message only by an exclusive reference. Until
         // then the arena's writer stores nothing to the bytes that it has claimed for the message
         // (this function's contract), and nothing else writes to this storage (it is not foreign).
-        unsafe { borrow(places) }.as_bytes().get(..*length)
+        unsafe { borrowed_body(&*self.ring, content) }
     }
 
     /// Copies the message `ahead` positions after the cursor of a ring with an arena, for a gating
@@ -480,6 +475,43 @@ impl<H: BroadcastHandle> Consumer<H> {
         load_all(places, |word: &Word| &word.0, message);
         Some(length)
     }
+}
+
+impl<H: BroadcastHandle> RetainingConsumer<H> {
+    /// Borrows a message of a ring with an arena, which is retained or
+    /// [ready](RetainingConsumer::ready), in place: returns the content of its slot, and its bytes.
+    /// Returns `None` if it cannot be borrowed, as [`borrow`](RetainingConsumer::borrow).
+    ///
+    /// # Safety
+    /// As for [`Consumer::borrow_body`].
+    #[must_use]
+    pub unsafe fn borrow_body(&self, sequence: usize) -> Option<(&[usize], &[u8])> {
+        let [slot, _] = self.borrow(sequence, 1)?;
+        let (_stamp, content) = slot.split_first()?;
+        // SAFETY: `borrow` has found that the message is published and retained, and that the
+        // writer waits for this gating reader, which releases it only by an exclusive reference.
+        // The rest is as for a `Consumer`.
+        let bytes = unsafe { borrowed_body(self.ring(), content) }?;
+        Some((content, bytes))
+    }
+}
+
+/// Returns the bytes of a message whose slot has this content.
+///
+/// # Safety
+/// The slot and its bytes in the arena stay unchanged as long as the result exists.
+unsafe fn borrowed_body<'a, T: Storage>(
+    ring: &'a Broadcast<T>,
+    content: &'a [usize],
+) -> Option<&'a [u8]> {
+    let (length, content) = content.split_first()?;
+    let words = length.div_ceil(WORD);
+    if words < CONTENT {
+        return content.as_bytes().get(..*length);
+    }
+    let places = body(ring, *content.first()?, words)?;
+    // SAFETY: this function's contract.
+    unsafe { borrow(places) }.as_bytes().get(..*length)
 }
 
 /// Returns the words of a body, if the arena has them all. Nothing else computes with a place from

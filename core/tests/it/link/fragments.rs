@@ -98,6 +98,33 @@ fn other_streams_send_between_fragments() {
 }
 
 #[test]
+fn a_lent_message_stays_with_the_caller_until_it_is_written() {
+    let (mut pair, outgoing, incoming) = reading(Pair::with(2048, |_, _| {}), 8);
+    pair.message = |_| blob(200_003);
+    let (message, plain, now) = (blob(200_003), Envelope::default(), pair.now);
+    let short = fragment(&message[..64], 0);
+    let lend =
+        |pair: &mut Pair, part| pair.sides[LEFT].link.lend_fragment(now, outgoing, &plain, part);
+    assert_eq!(lend(&mut pair, short), Ok(0), "a short message is copied");
+    let (mut sent, mut events) = (0, Vec::new());
+    while sent < message.len() {
+        // Four parts of one length.
+        let part = lend(&mut pair, fragment(&message, sent)).unwrap();
+        sent += part;
+        assert_eq!(part, if sent < message.len() { 50_008 } else { 49_979 });
+        if sent < message.len() {
+            let refused = lend(&mut pair, fragment(&message, sent));
+            assert!(matches!(refused, Err(SendError::Room { .. })), "{refused:?}");
+        }
+        while pair.write(LEFT, 7001) {}
+        pair.deliver();
+        events.extend(pair.sides[RIGHT].take_events());
+    }
+    assert_eq!(whole(&events, incoming), [message]);
+    assert_eq!(pair.failed(), [None, None]);
+}
+
+#[test]
 fn an_open_message_is_completed_or_aborted() {
     let (mut pair, outgoing, incoming) = reading(Pair::with(2048, |_, _| {}), 1);
     let (now, message, mut sent) = (pair.now, blob(8000), 0);

@@ -305,15 +305,15 @@ impl ConnectionProgress {
         self.offset == 0 && self.missed == 0
     }
 
-    /// Sends a message, or a fragment of it. The message begins with its fixed part, which has
-    /// `fixed_len` bytes. Returns whether all of it is sent.
+    /// Sends a message, or a fragment of it, without a copy if its stream `lends`. The message begins
+    /// with its fixed part, which has `fixed_len` bytes. Returns whether all of it is sent.
     #[inline]
     pub(super) fn send(
         &mut self,
         now: Duration,
         link: &mut NodeLink<'_>,
         stream: OutgoingId,
-        bytes: &[u8],
+        (bytes, lends): (&[u8], bool),
         fixed_len: u16,
         envelope: Envelope,
     ) -> Result<bool, LinkSendError> {
@@ -330,7 +330,11 @@ impl ConnectionProgress {
         let trace = envelope.trace.filter(|_| offset == 0);
         let sent_at = envelope.sent_at.filter(|_| offset == 0);
         let envelope = Envelope { trace, sent_at, ..envelope };
-        self.offset += link.send_fragment(now, stream, &envelope, fragment, rest)?;
+        let lent = if lends { link.lend_fragment(now, stream, &envelope, fragment)? } else { 0 };
+        self.offset += match lent {
+            0 => link.send_fragment(now, stream, &envelope, fragment, rest)?,
+            lent => lent,
+        };
         Ok(self.offset == bytes.len())
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! A [`StreamState`] is kept with each stream of a [`Tap`](crate::seam::Tap), whether or not its
 //! reader is connected. [`send`] hands messages to the link until the link takes no more. A run of
-//! messages stays in the ring until the driver writes it to the socket ([`run_bytes`]); a single
-//! message is copied into the link's buffer.
+//! messages and a long message stay in the ring until the driver writes them to the socket
+//! ([`lent_bytes`]); a single short message is copied into the link's buffer.
 
 use std::time::Duration;
 
 use mycelium_core::Envelope;
-use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
+use mycelium_core::link::{ExportId, LentBytes, Name, OutgoingId, SendError};
 
 use super::outgoing_memory::{ConnectionProgress, MemoryStep, OutgoingMemory, StreamState};
 use crate::link::gap;
@@ -28,16 +28,20 @@ pub(super) fn is_sent_as(id: OutgoingId) -> impl Fn(&TapStream<StreamState>) -> 
     move |stream| stream.state.connection.stream == Some(id)
 }
 
-/// Returns the bytes of a run that was sent, in place in the ring.
-pub(super) fn run_bytes<'a>(
+/// Returns the bytes of a run or a fragment that was sent, in place in the ring.
+pub(super) fn lent_bytes<'a>(
     stream: &'a TapStream<StreamState>,
-    run: &RunBytes,
+    lent: &LentBytes,
 ) -> Option<[&'a [u8]; 2]> {
-    let stride = run.shape.stride as usize;
+    let Some(shape) = lent.shape else {
+        let bytes = stream.message(lent.first)?.get(lent.offset..)?.get(..lent.length)?;
+        return Some([bytes, &[]]);
+    };
+    let stride = shape.stride as usize;
     // What is left of the run may begin within a message.
-    let (written, within) = (run.offset / stride, run.offset % stride);
-    let count = (within + run.length) / stride;
-    let [one, other] = stream.borrow(run.first + written as u64, count)?;
+    let (written, within) = (lent.offset / stride, lent.offset % stride);
+    let count = (within + lent.length) / stride;
+    let [one, other] = stream.borrow(lent.first + written as u64, count)?;
     Some([one.get(within..)?, other])
 }
 
@@ -119,11 +123,11 @@ pub(super) fn send(
             Err(_) => break,
         }
         let redelivered = stream.state.history.is_redelivered(next);
-        let fixed_len = stream.fixed_len();
+        let (fixed_len, lends) = (stream.fixed_len(), stream.lends());
         match stream.next_item() {
             TapItem::Message(bytes, Metadata { trace, sent_at }) => {
                 let envelope = Envelope { redelivered, trace, sent_at, ..Envelope::default() };
-                match connection.send(now, link, id, bytes, fixed_len, envelope) {
+                match connection.send(now, link, id, (bytes, lends), fixed_len, envelope) {
                     Ok(true) => {
                         sent += 1;
                         stream.count_sent_again(u64::from(redelivered));

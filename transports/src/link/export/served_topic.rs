@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
+use mycelium_core::link::{ExportId, LentBytes, Name, OutgoingId, SendError};
 
 use super::outgoing_memory::{ConnectionProgress, MemoryStep, OutgoingMemory, StreamState};
 use super::outgoing_stream::{self, Progress, is_sent_as};
@@ -259,10 +259,10 @@ impl ServedTopic {
     }
 
     /// Returns the bytes of a run that was sent, if its stream is one of this topic.
-    pub(super) fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
+    pub(super) fn lent_bytes(&self, lent: &LentBytes) -> Option<[&[u8]; 2]> {
         let streams = self.tap.reader.known_streams();
-        let index = streams.iter().position(is_sent_as(run.stream))?;
-        outgoing_stream::run_bytes(&streams[index], run)
+        let index = streams.iter().position(is_sent_as(lent.stream))?;
+        outgoing_stream::lent_bytes(&streams[index], lent)
     }
 
     /// Records that the peer's readers have asked for messages of a stream.

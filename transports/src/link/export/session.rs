@@ -10,7 +10,7 @@ use std::time::Duration;
 use event_listener::EventListener;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
-    CloseReason, Event, LinkError, ReaderMode, ReaderStart, RejectReason, RunBytes,
+    CloseReason, Event, LentBytes, LinkError, ReaderMode, ReaderStart, RejectReason,
 };
 
 use super::Exports;
@@ -262,8 +262,8 @@ impl ExportSession {
 }
 
 impl Traffic<TOPICS, STREAMS> for ExportSession {
-    fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
-        self.topics.iter().find_map(|served| served.run_bytes(run))
+    fn lent_bytes(&self, lent: &LentBytes) -> Option<[&[u8]; 2]> {
+        self.topics.iter().find_map(|served| served.lent_bytes(lent))
     }
 
     fn moved(&mut self, moved: Moved) {

@@ -2,8 +2,8 @@
 //! free slots of this ring are the peer's credit, and if messages are not fixed, also the free
 //! bytes of its arena.
 //!
-//! A fixed message is copied once here, from the read buffer into the ring; any other is aligned
-//! first. A message that arrives in fragments is assembled first. Each of these is one more copy.
+//! A message is copied once, from the read buffer to its place in the ring; each fragment of a long
+//! one, too. Only fixed messages in fragments, or without alignment, are assembled first.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -39,10 +39,6 @@ pub(super) struct IncomingStream {
     done: u64,
     /// The peer has ended the stream.
     ended: bool,
-    /// The fragments of a message that have arrived.
-    fragments: Vec<u8>,
-    /// The metadata of the message in fragments.
-    metadata: Metadata,
     /// The message that arrived last was also sent to an earlier process.
     redelivered: bool,
 }
@@ -68,8 +64,6 @@ impl IncomingStream {
             has_signaled: false,
             done: first,
             ended: false,
-            fragments: Vec::new(),
-            metadata: Metadata::default(),
             redelivered: false,
         }
     }
@@ -218,17 +212,17 @@ impl IncomingStream {
         self.publisher.push_run(shape, bytes).map_err(|_| CloseReason::Protocol)
     }
 
-    /// Adds a fragment of a message, and puts the message into the ring once it is complete, as
+    /// Puts a fragment of a message into the ring, and the message once it is complete, as
     /// [`push`](IncomingStream::push) does. Returns whether it was the last one.
     pub(super) fn push_fragment(
         &mut self,
         fragment: Fragment,
-        frame: &FrameView<'_>,
+        (bytes, redelivered): (&[u8], bool),
         metadata: Metadata,
     ) -> Result<bool, CloseReason> {
         let total = fragment.total as usize;
         if !self.publisher.accepts(total) {
-            let is_last = fragment.offset as usize + frame.payload().len() >= total;
+            let is_last = fragment.offset as usize + bytes.len() >= total;
             if is_last || !self.publisher.is_too_long(total) {
                 self.use_credit(1, total);
                 self.skip_too_long(total)?;
@@ -236,18 +230,14 @@ impl IncomingStream {
             return Ok(is_last);
         }
         if fragment.offset == 0 {
-            (self.redelivered, self.metadata) = (frame.is_redelivered(), metadata);
+            self.redelivered = redelivered;
         }
-        self.fragments.extend_from_slice(frame.payload());
-        if self.fragments.len() < total {
-            return Ok(false);
+        let pushed = self.publisher.push_fragment(fragment, bytes, self.redelivered, metadata);
+        let is_last = pushed.map_err(|_| CloseReason::Protocol)?;
+        if is_last {
+            self.use_credit(1, total);
         }
-        self.use_credit(1, total);
-        let metadata = std::mem::take(&mut self.metadata);
-        let pushed = self.publisher.push_with(&self.fragments, self.redelivered, metadata);
-        pushed.map_err(|_| CloseReason::Protocol)?;
-        self.fragments.clear();
-        Ok(true)
+        Ok(is_last)
     }
 
     /// Takes the credit of `count` messages of this length, which have arrived.
@@ -259,7 +249,6 @@ impl IncomingStream {
 
     /// Skips the next `missed` messages, which will not arrive.
     pub(super) fn skip(&mut self, missed: u64, reason: GapReason) {
-        self.fragments.clear();
         if missed > 0 {
             self.publisher.skip(missed, reason);
         }

@@ -17,7 +17,7 @@ use mycelium_core::link::{
     CloseReason, Config, ConfigError, Event, IncomingId, Interest, InterestId, LinkError, Name,
     ReaderMode, ReaderStart, RejectReason, SendError,
 };
-use mycelium_core::{FrameView, debug_as_display};
+use mycelium_core::{FrameView, TraceContext, debug_as_display};
 use mycelium_executor::{Executor, SendFuture, Stream};
 use thiserror::Error;
 
@@ -328,12 +328,15 @@ impl ImportSession {
         if frame.extensions().is_empty() {
             return Metadata::default();
         }
-        let mut trace = frame.trace();
+        self.metadata(frame.trace(), frame.sent_at())
+    }
+
+    fn metadata(&self, mut trace: Option<TraceContext>, sent_at: Option<u64>) -> Metadata {
         if trace.is_some_and(|trace| !trace.is_valid()) {
             self.line.add(LinkValue::InvalidTraces, 1);
             trace = None;
         }
-        Metadata { trace, sent_at: frame.sent_at() }
+        Metadata { trace, sent_at }
     }
 
     fn stream(&mut self, id: IncomingId) -> Option<&mut IncomingStream> {
@@ -366,10 +369,11 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
     fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
         self.lost_memory.read();
         match event {
-            Event::Fragment { stream, fragment, frame } => {
-                let metadata = self.metadata_of(&frame);
+            Event::Fragment { stream, fragment, envelope, bytes } => {
+                let metadata = self.metadata(envelope.trace, envelope.sent_at);
                 let stream = self.stream(stream);
-                let taken = stream.map(|stream| stream.push_fragment(fragment, &frame, metadata));
+                let part = (bytes, envelope.redelivered);
+                let taken = stream.map(|stream| stream.push_fragment(fragment, part, metadata));
                 self.line.add(LinkValue::Received, u64::from(taken == Some(Ok(true))));
                 if let Some(Err(reason)) = taken {
                     link.close(now, reason);

@@ -6,10 +6,12 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use mycelium_core::message::{Form, Message, decode, decode_checked, keep, view_checked};
+use mycelium_core::ring::broadcast::RetainingConsumer;
 use zerocopy::IntoBytes;
 
 use super::subscription::Subscription;
 use super::{Found, Header, Reader};
+use crate::local::ring::shared::Ring;
 use crate::local::state::{ALIGNS, Edge};
 use crate::local::values::{Attempt, Delivery, Gap, Received};
 
@@ -175,6 +177,16 @@ pub(super) fn body_ahead<'a>(
     }
     let length = consumer.peek_body_ahead(ahead, copy)?;
     copy.as_bytes().get(..length)
+}
+
+/// Returns the content of the slot and the bytes of a message that is kept and not fixed, in the
+/// ring; `None` if it cannot be borrowed.
+pub(crate) fn kept_body(
+    reader: &RetainingConsumer<Ring>,
+    sequence: usize,
+) -> Option<(&[usize], &[u8])> {
+    // SAFETY: as in `body_ahead`.
+    unsafe { reader.borrow_body(sequence) }
 }
 
 /// Decodes the message that [`body_ahead`] returns; `None` also if it is invalid.

@@ -3,13 +3,17 @@
 
 use mycelium_core::EncodeError;
 use mycelium_core::message::{Message, encode_exact, encoded_len};
+use mycelium_core::ring::broadcast::{ArenaWriter, CONTENT, Full, Place, Producer};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{NotPushed, Writer, end_of};
 use crate::counters::PublisherValue;
 use crate::local::metadata::Metadata;
+use crate::local::ring::shared::Ring;
 use crate::local::trace::Area;
 use crate::local::values::{FeedError, Refusal};
+
+const WORD: usize = size_of::<usize>();
 
 impl Writer {
     /// Appends a message that is not fixed, or returns why not.
@@ -70,16 +74,78 @@ impl Writer {
     /// Appends a message that is not fixed and comes from another process, without counting it.
     pub(crate) fn push_into_arena_with(
         &mut self,
-        words: &[usize],
+        message: &[u8],
+        metadata: Metadata,
+    ) -> Result<(), FeedError> {
+        if let Some(place) = self.reserve_for_feed(message.len())? {
+            self.write_for_feed(place, 0, message);
+            return self.commit_for_feed(place, message.len(), metadata);
+        }
+        let mut words = [0; CONTENT];
+        words.as_mut_bytes()[..message.len()].copy_from_slice(message);
+        let words = &words[..message.len().div_ceil(WORD)];
+        self.append_for_feed(metadata, |arena, producer, area| {
+            arena.try_push(producer, words, message.len(), area).map(drop)
+        })
+    }
+
+    /// Reserves a place in the arena for a message of `length` bytes from another process; `None`
+    /// if it fits into a slot.
+    pub(crate) fn reserve_for_feed(&mut self, length: usize) -> Result<Option<Place>, FeedError> {
+        if self.arena.is_none() || length.div_ceil(WORD) < CONTENT {
+            return Ok(None);
+        }
+        let mut place = None;
+        self.append_for_feed(Metadata::default(), |arena, producer, _| {
+            place = Some(arena.reserve(producer, length)?);
+            Ok(())
+        })?;
+        Ok(place)
+    }
+
+    /// Writes bytes of a message to the place that was reserved last, from its word `at` on.
+    pub(crate) fn write_for_feed(&self, place: Place, at: usize, bytes: &[u8]) {
+        let Some((producer, arena)) = self.producer.as_ref().zip(self.arena.as_ref()) else {
+            return;
+        };
+        let (whole, rest) = bytes.split_at(bytes.len() / WORD * WORD);
+        match <[usize]>::ref_from_bytes(whole) {
+            Ok(words) => arena.write(producer, place, at, words),
+            Err(_) => {
+                for (index, word) in whole.chunks_exact(WORD).enumerate() {
+                    arena.write(producer, place, at + index, &[word_of(word)]);
+                }
+            }
+        }
+        if !rest.is_empty() {
+            arena.write(producer, place, at + whole.len() / WORD, &[word_of(rest)]);
+        }
+    }
+
+    /// Appends the message of `length` bytes that was written to this place, without counting it.
+    pub(crate) fn commit_for_feed(
+        &mut self,
+        place: Place,
         length: usize,
         metadata: Metadata,
+    ) -> Result<(), FeedError> {
+        self.append_for_feed(metadata, |arena, producer, area| {
+            arena.commit(producer, place, length, area).map(drop)
+        })
+    }
+
+    /// Calls `append` with the trace area of a message, until a gating reader leaves room for it.
+    fn append_for_feed(
+        &mut self,
+        metadata: Metadata,
+        mut append: impl FnMut(&mut ArenaWriter, &mut Producer<Ring>, &[usize]) -> Result<(), Full>,
     ) -> Result<(), FeedError> {
         let Some((producer, arena)) = self.producer.as_mut().zip(self.arena.as_mut()) else {
             return Err(FeedError::Ended);
         };
         let area = self.area.is_present().then(|| metadata.to_area().unwrap_or(Area::EMPTY));
         let area = area.as_ref().map_or(&[][..], Area::words);
-        while let Err(full) = arena.try_push(producer, words, length, area) {
+        while let Err(full) = append(arena, producer, area) {
             if !self.state.pump(full.reader.entry) {
                 return Err(FeedError::Full);
             }
@@ -183,6 +249,13 @@ impl Writer {
             }
         }
     }
+}
+
+/// Returns the word that begins with these bytes; the others are zero.
+fn word_of(bytes: &[u8]) -> usize {
+    let mut word = [0; WORD];
+    word[..bytes.len()].copy_from_slice(bytes);
+    usize::from_ne_bytes(word)
 }
 
 /// Returns the words of an encode buffer.

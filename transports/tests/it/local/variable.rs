@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mycelium_core::frame::Fragment;
 use mycelium_core::link::RunShape;
 use mycelium_core::message;
 use mycelium_transports::conformance::NoTasks;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, FeedError, GapReason, LatestByKey, OnStall, Policy, Publisher, Refusal, Schema,
-    Subscription, Topic, TryRecv,
+    Delivery, FeedError, GapReason, LatestByKey, Metadata, OnStall, Policy, Publisher, Refusal,
+    Schema, Subscription, Topic, TryRecv,
 };
 
 #[message(topic = "notes", id = 40, max = "64 KiB")]
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Note {
     number: u64,
     text: String,
@@ -21,7 +22,7 @@ struct Note {
 }
 
 #[message]
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Part {
     Nothing,
     Some { name: String, share: f64 },
@@ -407,6 +408,50 @@ fn a_run_of_messages_of_any_length_is_refused() {
     assert_eq!((gap.reason, gap.count), (GapReason::Undecodable, 1));
     let TryRecv::Delivery(Delivery::Msg(received)) = reader.try_recv() else { panic!() };
     assert_eq!(*received, note(1, 200));
+}
+
+/// Bytes of a message that is given up are never those of a later one, whatever its length.
+#[test]
+fn fragments_of_a_peer_make_whole_messages() {
+    let topic = Topic::new("notes", Schema::of::<Note>(), 8, Region::new(16)).unwrap();
+    let mut reader = topic.subscribe::<Note>("reader", Policy::Block).unwrap();
+    let mut feed = topic.feed("publisher", 1, 0).unwrap();
+    let mut push = |bytes: &[u8], at: usize, count: usize| {
+        let fragment = Fragment { offset: at as u32, total: bytes.len() as u32, fixed_len: 0 };
+        // At an odd address, so that the words are not those of the message.
+        let part = [&[0], &bytes[at..][..count]].concat();
+        feed.push_fragment(fragment, &part[1..], false, Metadata::default())
+    };
+    let mut take = || {
+        let TryRecv::Delivery(Delivery::Msg(received)) = reader.try_recv() else { panic!() };
+        Note::clone(&received)
+    };
+    let (given_up, long) = (note(7, 901), note(0, 901));
+    // This one is in its slot, not in the arena.
+    let short = Note { number: 1, text: "short".to_owned(), parts: Vec::new() };
+    let [given_up, bytes, few] =
+        [&given_up, &long, &short].map(|note| mycelium_core::to_bytes(note).unwrap());
+    assert!(few.len() < 56);
+    assert_eq!(push(&given_up, 0, 160), Ok(false));
+    for at in (0..bytes.len()).step_by(160) {
+        let count = (bytes.len() - at).min(160);
+        assert_eq!(push(&bytes, at, count), Ok(at + count == bytes.len()));
+    }
+    assert_eq!(take(), long);
+    for _ in 0..20 {
+        assert_eq!(push(&given_up, 0, 160), Ok(false));
+        assert_eq!(push(&few, 0, 8), Ok(false));
+        assert_eq!(push(&few, 8, few.len() - 8), Ok(true));
+        assert_eq!(take(), short);
+    }
+    for (at, count) in [(160, 8), (0, 7), (8, 8)] {
+        let refused = push(&bytes, at, count);
+        assert!(matches!(refused, Err(FeedError::Size { .. })), "{at}: {refused:?}");
+    }
+    assert_eq!(push(&bytes, 0, 160), Ok(false));
+    assert!(push(&bytes, 168, 8).is_err(), "a hole");
+    assert_eq!(push(&bytes, 0, bytes.len()), Ok(true));
+    assert_eq!(take(), long);
 }
 
 /// Messages that only a `drop-newest` subscription has not read use no credit: they move to its own

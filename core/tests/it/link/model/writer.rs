@@ -138,7 +138,15 @@ impl Direction {
                 }
                 let message = message(next);
                 let (fragment, rest) = (fragment(&message, *sent), &message[*sent..]);
-                let part = link.send_fragment(now, id, &Envelope::default(), fragment, rest);
+                let plain = Envelope::default();
+                let lent = match (*sent + next as usize).is_multiple_of(3) {
+                    true => link.lend_fragment(now, id, &plain, fragment),
+                    false => Ok(0),
+                };
+                let part = match lent {
+                    Ok(0) => link.send_fragment(now, id, &plain, fragment, rest),
+                    lent => lent,
+                };
                 result = part.map(|count| *sent = (*sent + count) % message.len());
             }
             if result.is_ok() && publisher.ended {
