@@ -18,6 +18,7 @@ use super::set::Set;
 use super::set::cell::Cell;
 use super::values::ActorEnd;
 use crate::inbox::request::{Failure, Mismatch, is_too_long};
+use crate::supervise::caught;
 
 impl Set {
     /// Asks the actor that a call names. If the future is dropped, the request is cancelled.
@@ -84,10 +85,16 @@ impl<A: Actor, Q: Queue> AskVisitor<A> for Dispatch<'_, A, Q> {
                 };
                 let answer = async move {
                     let reply = reply.await.map_err(|error| error.failure())?;
-                    if is_too_long(&reply) {
-                        return Err(Failure::ReplyTooLong);
-                    }
-                    Ok(ActorReply::new(&reply))
+                    // A `Serialize` of the user that panics ends this request alone.
+                    let mut encoded = Err(Failure::Dropped);
+                    let encode = &mut || {
+                        encoded = match is_too_long(&reply) {
+                            true => Err(Failure::ReplyTooLong),
+                            false => Ok(ActorReply::new(&reply)),
+                        };
+                    };
+                    _ = caught(encode);
+                    encoded
                 };
                 answer.boxed()
             }

@@ -17,7 +17,7 @@ use syn::spanned::Spanned;
 use syn::{Error, Generics, Ident, Result};
 
 use block::{ActorImpl, HandlerKind, Method, Returns};
-use call::{marker, markers, methods, returned, returns, without_self};
+use call::{call, markers, methods, returned, returns, without_self};
 
 use crate::impl_block::Head;
 use crate::launch::TaskKind;
@@ -76,7 +76,7 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
         let (cfgs, call) = (handler.cfgs(), call(handler, head));
         quote!(#(#cfgs)* <#call as ::mycelium::requests::Call>::NAME,)
     });
-    let requests = handlers.iter().filter(|it| is_request(it)).map(|handler| {
+    let requests = handlers.iter().filter(|it| it.is_request()).map(|handler| {
         let (cfgs, request) = (handler.cfgs(), handler.message());
         quote!(#(#cfgs)* visitor.visit::<#request>();)
     });
@@ -130,20 +130,6 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
         }
         #impls
     })
-}
-
-/// Returns whether a handler handles a request.
-fn is_request(handler: &Method) -> bool {
-    matches!(handler.kind, HandlerKind::Remote | HandlerKind::Asked)
-}
-
-/// Returns the type of a call: the request, or the type that the macro generates.
-fn call(handler: &Method, head: &Head) -> TokenStream {
-    if is_request(handler) {
-        return without_self(handler.message().to_token_stream(), &head.self_ty);
-    }
-    let (marker, (_, ty_generics, _)) = (marker(handler), head.generics.split_for_impl());
-    quote!(#marker #ty_generics)
 }
 
 /// Returns the enum of all items of the mailbox.

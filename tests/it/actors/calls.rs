@@ -347,6 +347,40 @@ fn no_call_has_the_name_of_a_method_of_its_reference() {
     }
 }
 
+/// Actors whose calls other modules use: a call is as visible as its method.
+mod of_others {
+    use mycelium::actor;
+
+    #[derive(Default)]
+    pub(super) struct Till(u64);
+
+    /// Only this module can make one.
+    pub(super) struct Coin(u64);
+
+    #[actor]
+    impl Till {
+        pub(super) fn put(&mut self, coin: Coin) -> u64 {
+            self.0 += coin.0;
+            self.0
+        }
+
+        #[expect(clippy::needless_arbitrary_self_type, reason = "this is a call, too")]
+        pub(super) fn coin(self: &Self) -> Coin {
+            Coin(self.0)
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_as_visible_as_its_method() {
+    let mut till: ActorRef<of_others::Till> =
+        actors().spawn(of_others::Till::default).expect("nothing limits it");
+    let coin = till.coin().await.unwrap();
+    assert_eq!(till.put(coin).within(Duration::from_secs(9)).await.unwrap(), 0);
+    let coin = till.coin().await.unwrap();
+    till.put(coin).tell().await.unwrap();
+}
+
 /// An actor that stays on its thread, and a generic one.
 struct Local(Rc<u64>);
 

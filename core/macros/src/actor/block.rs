@@ -108,7 +108,7 @@ impl ActorImpl {
         };
         let is_method = matches!(
             signature.inputs.first(),
-            Some(FnArg::Receiver(receiver)) if receiver.reference.is_some()
+            Some(FnArg::Receiver(receiver)) if matches!(*receiver.ty, Type::Reference(_))
         );
         let method = match (kind, place) {
             (Some(kind), _) => Method::handler(kind, signature),
@@ -162,6 +162,11 @@ impl Method {
         let returns = Returns::of(&signature.output);
         let (attributes, visibility) = (Vec::new(), Visibility::Inherited);
         Method { kind, attributes, visibility, signature, parameters, returns, has_context }
+    }
+
+    /// Returns whether the method handles a request.
+    pub(super) fn is_request(&self) -> bool {
+        matches!(self.kind, HandlerKind::Remote | HandlerKind::Asked)
     }
 
     fn handler(kind: HandlerKind, signature: Signature) -> Result<Method> {
@@ -232,7 +237,7 @@ impl Method {
         };
         let is_method = matches!(
             signature.inputs.first(),
-            Some(FnArg::Receiver(receiver)) if receiver.reference.is_some()
+            Some(FnArg::Receiver(receiver)) if matches!(*receiver.ty, Type::Reference(_))
         );
         let parameters = signature.inputs.len().saturating_sub(1);
         let most = others + usize::from(name != "on_error");

@@ -5,13 +5,15 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::Parser;
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, Generics, Ident, Pat, PathArguments, Result, ReturnType, Type};
+use syn::{
+    Attribute, FnArg, GenericParam, Generics, Ident, Pat, PathArguments, Result, ReturnType, Type,
+};
 
 use super::block::{ActorImpl, HandlerKind, Method};
 use crate::impl_block::Head;
 
-/// Returns the name of the type of a call.
-pub(super) fn marker(method: &Method) -> Ident {
+/// Returns the name of the type that stands for a method.
+fn marker(method: &Method) -> Ident {
     format_ident!("__Call_{}", method.signature.ident.unraw())
 }
 
@@ -80,9 +82,9 @@ fn mentions(tokens: &TokenStream, generics: &Generics) -> bool {
         .params
         .iter()
         .filter_map(|parameter| match parameter {
-            syn::GenericParam::Type(ty) => Some(&ty.ident),
-            syn::GenericParam::Const(constant) => Some(&constant.ident),
-            syn::GenericParam::Lifetime(_) => None,
+            GenericParam::Type(ty) => Some(&ty.ident),
+            GenericParam::Const(constant) => Some(&constant.ident),
+            GenericParam::Lifetime(_) => None,
         })
         .collect();
     has_one_of(tokens, &names)
@@ -96,37 +98,63 @@ fn has_one_of(tokens: &TokenStream, names: &[&Ident]) -> bool {
     })
 }
 
-/// Returns the types of the calls.
+/// Returns the type of a call: the request, or the type that the macro generates.
+pub(super) fn call(method: &Method, head: &Head) -> TokenStream {
+    if method.is_request() {
+        return without_self(method.message().to_token_stream(), &head.self_ty);
+    }
+    let marker = marker(method);
+    let generics = head.generics.params.iter().map(|parameter| match parameter {
+        GenericParam::Lifetime(lifetime) => lifetime.lifetime.to_token_stream(),
+        GenericParam::Type(ty) => ty.ident.to_token_stream(),
+        GenericParam::Const(constant) => constant.ident.to_token_stream(),
+    });
+    let (types, returned) = (types(method, head), returned(method, &head.self_ty));
+    quote!(#marker<#(#generics,)* (#types, #returned)>)
+}
+
+/// Returns the parameters of a call as a tuple.
+fn types(method: &Method, head: &Head) -> TokenStream {
+    let types = method.parameters.iter();
+    let types = types.map(|ty| without_self(ty.to_token_stream(), &head.self_ty));
+    // At a parameter, which perhaps is not `Send`.
+    let place = method.parameters.first().map_or(method.signature.ident.span(), Spanned::span);
+    quote_spanned!(place=> (#(#types,)*))
+}
+
+/// Returns the types of the calls. Each is public, so that others can make the call if its method
+/// is; and it has a parameter for the types of the parameters and the returned value, so that the
+/// compiler takes it for as private as they are.
 pub(super) fn markers(actor: &ActorImpl, root: &TokenStream) -> Result<TokenStream> {
     let ActorImpl { head, handlers, .. } = actor;
-    let Head { generics, self_ty, .. } = head;
-    let (impl_generics, ty_generics, bounds) = generics.split_for_impl();
-    let parameters: Vec<_> = generics.type_params().map(|parameter| &parameter.ident).collect();
+    let (impl_generics, _, bounds) = head.generics.split_for_impl();
+    let parameters = head.generics.type_params().map(|parameter| &parameter.ident);
+    let parameters: Vec<_> = parameters.collect();
+    let mut generics = head.generics.clone();
+    generics.params.push(syn::parse_quote!(__Values));
+    let (all_impl_generics, all_ty_generics, _) = generics.split_for_impl();
     let actor_name = head.name("an actor")?.unraw().to_string();
     let markers = handlers.iter().filter(|it| it.kind == HandlerKind::Call).map(|method| {
         let (marker, cfgs) = (marker(method), method.cfgs().collect::<Vec<_>>());
         let name = format!("{actor_name}.{}", method.signature.ident.unraw());
-        let types = method.parameters.iter().map(|ty| without_self(ty.to_token_stream(), self_ty));
-        // At a parameter, which perhaps is not `Send`.
-        let place = method.parameters.first().map_or(method.signature.ident.span(), Spanned::span);
-        let types = quote_spanned!(place=> (#(#types,)*));
-        let (returned, returns) = (returned(method, self_ty), returns(method, head, root));
+        let (call, types) = (call(method, head), types(method, head));
+        let (returned, returns) = (returned(method, &head.self_ty), returns(method, head, root));
         quote! {
             #(#cfgs)*
-            #[allow(non_camel_case_types)]
-            struct #marker #impl_generics (
-                ::core::marker::PhantomData<fn() -> (#(#parameters,)*)>,
+            #[allow(non_camel_case_types, private_bounds)]
+            pub struct #marker #all_impl_generics (
+                ::core::marker::PhantomData<fn() -> (#(#parameters,)* __Values,)>,
             ) #bounds;
 
             #(#cfgs)*
-            impl #impl_generics ::core::clone::Clone for #marker #ty_generics #bounds {
+            impl #all_impl_generics ::core::clone::Clone for #marker #all_ty_generics #bounds {
                 fn clone(&self) -> Self {
                     #marker(::core::marker::PhantomData)
                 }
             }
 
             #(#cfgs)*
-            impl #impl_generics ::mycelium::requests::Call for #marker #ty_generics #bounds {
+            impl #impl_generics ::mycelium::requests::Call for #call #bounds {
                 type Args = #types;
                 type Reply = <#returns as #root::Outcome<#returned>>::Reply;
                 type Error = ::mycelium::actors::CallError;
@@ -139,9 +167,7 @@ pub(super) fn markers(actor: &ActorImpl, root: &TokenStream) -> Result<TokenStre
 
 /// Returns the struct around the sending side of a reference, with a method for each call.
 pub(super) fn methods(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
-    let ActorImpl { head: Head { generics, self_ty, .. }, handlers, .. } = actor;
-    let (_, ty_generics, _) = generics.split_for_impl();
-    let turbofish = ty_generics.as_turbofish();
+    let ActorImpl { head: actor_head @ Head { generics, self_ty, .. }, handlers, .. } = actor;
     let (mut local, mut remote) = (Vec::new(), Vec::new());
     for method in handlers.iter().filter(|it| it.kind != HandlerKind::Tell) {
         let Method { attributes, visibility, signature, parameters, .. } = method;
@@ -157,14 +183,14 @@ pub(super) fn methods(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
             parameters.iter().map(|ty| without_self(ty.to_token_stream(), self_ty)).collect();
         let head = quote!(fn #name(&mut self, #(#names: #types),*));
         if method.kind == HandlerKind::Call {
-            let marker = marker(method);
+            let (marker, call) = (marker(method), call(method, actor_head));
             local.push(quote! {
                 #(#attributes)*
                 #[inline]
-                #visibility #head -> ::mycelium::requests::PendingReply<#marker #ty_generics> {
+                #visibility #head -> ::mycelium::requests::PendingReply<#call> {
                     #root::Caller::call(
                         &mut self.0,
-                        #marker #turbofish (::core::marker::PhantomData),
+                        #marker(::core::marker::PhantomData),
                         (#(#names,)*),
                     )
                 }
@@ -198,7 +224,7 @@ pub(super) fn methods(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
     }
     let with = |parameter: TokenStream| {
         let mut generics = generics.clone();
-        let parameter: syn::GenericParam = syn::parse_quote!(#parameter);
+        let parameter: GenericParam = syn::parse_quote!(#parameter);
         generics.params.push(parameter);
         generics
     };

@@ -156,11 +156,12 @@ fn expand_choice(root: &Path, item: &ItemEnum) -> Result<TokenStream> {
     });
     let debugs = variants.iter().map(|v| {
         let (variant, bound, text) = (v.name, v.bound(), plain_name(v.name));
-        let (locals, texts) = (&v.locals, &v.texts);
+        let (texts, views) = (&v.texts, v.locals.iter().zip(&v.types));
+        let views = views.map(|(local, ty)| quote!(&#root::__private::Shown::<#ty>(*#local)));
         let shown = match v.style {
             Style::Unit => quote!(f.write_str(#text)),
-            Style::Tuple => quote!(f.debug_tuple(#text)#(.field(#locals))*.finish()),
-            Style::Named => quote!(f.debug_struct(#text)#(.field(#texts, #locals))*.finish()),
+            Style::Tuple => quote!(f.debug_tuple(#text)#(.field(#views))*.finish()),
+            Style::Named => quote!(f.debug_struct(#text)#(.field(#texts, #views))*.finish()),
         };
         quote!(Self::#variant #bound => #shown)
     });

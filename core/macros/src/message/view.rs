@@ -14,9 +14,11 @@ pub(super) fn name_of(name: &Ident) -> Ident {
 /// Returns the condition that the view of a type is `Debug`.
 ///
 /// It has a lifetime that its type does not need, because the compiler refuses a condition that is
-/// never true unless it has one.
+/// never true unless it has one; and it names the type, because the compiler refuses two equal
+/// conditions with a lifetime, and types may have the same view.
 pub(super) fn is_shown(root: &Path, ty: &Type) -> TokenStream {
-    quote_spanned!(ty.span() => for<'__any> <#ty as #root::Field>::View<'__any>: ::core::fmt::Debug)
+    let shown = quote_spanned!(ty.span() => #root::__private::Shown<'__any, #ty>);
+    quote_spanned!(ty.span() => for<'__any> #shown: ::core::fmt::Debug)
 }
 
 /// Returns the view of a struct, which has a method for each field.
@@ -53,7 +55,10 @@ pub(super) fn of_struct(root: &Path, item: &ItemStruct) -> TokenStream {
         })
     });
     let texts = kept().filter_map(|(_, field)| field.ident.as_ref().map(plain_name));
-    let values = kept().map(|(index, field)| read(index, &field.ty));
+    let values = kept().map(|(index, field)| {
+        let (ty, value) = (&field.ty, read(index, &field.ty));
+        quote!(#root::__private::Shown::<#ty>(#value))
+    });
     let are_shown = kept().map(|(_, field)| is_shown(root, &field.ty));
     let (text, doc) = (plain_name(&view), format!("Reads a [`{name}`] in place."));
     quote! {
