@@ -41,6 +41,15 @@ pub fn clone<F: Field>(field: &F) -> F {
     field.clone()
 }
 
+/// The view of a field, as the view of its message shows it.
+pub struct Shown<'v, F: Field>(pub F::View<'v>);
+
+impl<'v, F: Field<View<'v>: fmt::Debug>> fmt::Debug for Shown<'v, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 // Finds layouts that a message cannot have, and suggests a fix. All of it runs at compile time.
 
 /// A struct as the compiler lays it out.

@@ -201,3 +201,32 @@ fn bytes_that_mean_nothing_are_not_sent_on() {
     assert_eq!(decode::<More>(&as_bytes(&words)[..len]), Ok(more));
     assert_eq!(as_bytes(&words)[..8], [1, 0, b'a', 0, 0, 0, 0, 0]);
 }
+
+/// Fields of several types may have the same view, which is shown.
+#[test]
+fn fields_with_the_same_view_are_shown() {
+    #[message(topic = "texts", id = 11)]
+    #[derive(Debug)]
+    struct Texts {
+        owned: String,
+        boxed: Box<str>,
+        maybe: Option<Arc<str>>,
+        list: Vec<u8>,
+        bytes: Bytes,
+        either: Either,
+    }
+    #[message]
+    #[derive(Debug)]
+    enum Either {
+        Both(Vec<u8>, Bytes),
+    }
+    let either = Either::Both(vec![3], Bytes::from_static(&[4]));
+    let (maybe, bytes) = (Some("c".into()), Bytes::from_static(&[2]));
+    let texts = Texts { owned: "a".into(), boxed: "b".into(), maybe, list: vec![1], bytes, either };
+    let mut words = [0; 32];
+    let len = encode(&texts, as_bytes_mut(&mut words)).unwrap();
+    let seen = view::<Texts>(&as_bytes(&words)[..len]).unwrap();
+    let shown = "TextsView { owned: \"a\", boxed: \"b\", maybe: Some(\"c\"), list: [1], bytes: [2], \
+                 either: Both([3], [4]) }";
+    assert_eq!(format!("{seen:?}"), shown);
+}
