@@ -68,8 +68,9 @@ impl Moved {
 /// and reads from a peer whose write side failed.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The limit on rounds in one poll. After them, other tasks of the executor run.
+/// The limits on rounds and on moved bytes in one poll. After them, other tasks of the executor run.
 const BURST: u32 = 16;
+const BURST_BYTES: usize = 128 << 10;
 
 /// The messages that a link carries: takes messages from rings to send them, and handles arriving
 /// messages.
@@ -123,6 +124,8 @@ pub struct Driver<'l, 'b, const TOPICS: usize, const STREAMS: usize> {
     timer: Option<(Duration, SendFuture<()>)>,
     /// The timer has fired, and the link's timeouts were not checked since.
     is_late: bool,
+    /// The number of bytes that were moved in this poll.
+    moved: usize,
     /// Written bytes may still be in the stream's buffer.
     unflushed: bool,
     /// The error of a write, after which nothing more can be written.
@@ -146,6 +149,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             buffer: ReadBuffer::new(),
             timer: None,
             is_late: false,
+            moved: 0,
             unflushed: false,
             unwritable: None,
             linger: None,
@@ -167,7 +171,11 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         context: &mut Context<'_>,
         traffic: &mut impl Traffic<TOPICS, STREAMS>,
     ) -> Poll<DriveError> {
+        self.moved = 0;
         for _ in 0..BURST {
+            if self.moved > BURST_BYTES {
+                break;
+            }
             match self.round(context, traffic) {
                 Ok(true) => {}
                 Ok(false) if self.waits(context) => return Poll::Pending,
@@ -245,6 +253,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             Poll::Ready(Ok(0)) => return Err(DriveError::Closed),
             Poll::Ready(Ok(count)) => {
                 self.buffer.filled(count);
+                self.moved += count;
                 traffic.moved(Moved::Read(count));
             }
             Poll::Ready(Err(error)) => return Err(DriveError::Io(error)),
@@ -290,6 +299,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     self.link.transmitted(now, count);
+                    self.moved += count;
                     traffic.moved(Moved::Written(count));
                 }
                 Poll::Ready(Err(error)) => return Err(error),
