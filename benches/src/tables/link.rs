@@ -93,7 +93,7 @@ fn beside(options: &Options, cores: &Cores) -> Contest {
     let title = "48 bytes to another process and back, p99, beside messages of 64 MiB on the link";
     Contest {
         timed: "each trip; the figure of a round is the 99th percentile",
-        operations: options.operations(400, 200),
+        operations: options.operations(4_000, 200),
         columns: vec![trips(BESIDE, long), trips(ALONE, 0)],
         pairs: vec![goals::Pair::new(BESIDE, ALONE).within(2.0)],
         ..Contest::new("link", "short messages beside long ones", title).at("beside")

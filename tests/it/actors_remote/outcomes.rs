@@ -248,3 +248,42 @@ async fn an_address_that_names_no_actor_that_may_be_asked_is_refused() {
     end(other).await;
     pair.end().await;
 }
+
+/// The request fails alone: the actor, its node and other requests go on.
+#[cfg(feature = "serde")]
+#[tokio::test]
+async fn a_reply_whose_serialize_panics_is_dropped() {
+    use serde::{Deserialize, Serialize, Serializer};
+
+    #[message(topic = "riddles", id = 53, reply = Answer)]
+    struct Riddle {
+        number: u8,
+    }
+    #[message(topic = "answers", codec = "postcard", schema = 1)]
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Answer(#[serde(serialize_with = "small")] u8);
+
+    fn small<S: Serializer>(number: &u8, to: S) -> std::result::Result<S::Ok, S::Error> {
+        assert!(*number < 10, "told to panic");
+        number.serialize(to)
+    }
+
+    struct Sphinx;
+    #[actor]
+    impl Sphinx {
+        #[remote]
+        fn guess(&mut self, riddle: Riddle) -> Answer {
+            Answer(riddle.number)
+        }
+    }
+
+    let pair = Pair::new("panics", "unix");
+    let _sphinx = pair.vault.actors().actor(|| Sphinx).name("sphinx").spawn().unwrap();
+    let mut sphinx = pair.desk.actors().remote::<Sphinx>("vault/sphinx").unwrap();
+    for _ in 0..12 {
+        let dropped = within(sphinx.guess(Riddle { number: 10 })).await.unwrap_err();
+        assert!(matches!(dropped, RequestError::HandlerFailed { .. }), "{dropped:?}");
+        assert_eq!(within(sphinx.guess(Riddle { number: 9 })).await, Ok(Answer(9)));
+    }
+    pair.end().await;
+}
