@@ -32,6 +32,9 @@ pub struct FieldDescriptor {
     pub size: usize,
     /// What the bytes of the field mean.
     pub ty: FieldType,
+    /// The bytes that the field has if it is missing in a message, because the program that sent it
+    /// is older. Not part of the digest.
+    pub default: Option<&'static [u8]>,
 }
 
 impl FieldDescriptor {
@@ -302,7 +305,7 @@ impl fmt::Display for Descriptor {
 
 fn write_fields(f: &mut fmt::Formatter<'_>, of: &Descriptor, depth: usize) -> fmt::Result {
     for field in of.fields {
-        let FieldDescriptor { name, offset, size, ty } = field;
+        let FieldDescriptor { name, offset, size, ty, .. } = field;
         write!(f, "\n{:indent$}{offset:>5} {size:>5}  {name}: {ty}", "", indent = 2 * depth)?;
         if let Some(nested) = ty.nested() {
             write_fields(f, nested, depth + 1)?;

@@ -13,7 +13,8 @@ use crate::{
 };
 
 pub use crate::message::{
-    Bodies, Checked, Decoded, Encoder, Form, IsFixed, Place, encode_fixed, most_aligned, places,
+    Bodies, Checked, Decoded, Encoder, Form, IsFixed, Place, bytes_of_default, encode_fixed,
+    most_aligned, places,
 };
 
 /// Expands to the impls of a message of serde's.
@@ -422,7 +423,7 @@ pub const fn without_empty<const N: usize>(
     is_pad: &[bool],
 ) -> [FieldDescriptor; N] {
     const NONE: FieldDescriptor =
-        FieldDescriptor { name: "", offset: 0, size: 0, ty: FieldType::U8 };
+        FieldDescriptor { name: "", offset: 0, size: 0, ty: FieldType::U8, default: None };
     let mut kept = [NONE; N];
     let (mut count, mut index) = (0, 0);
     while index < fields.len() {

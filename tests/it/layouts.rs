@@ -2,6 +2,8 @@
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "topology"))]
 
+use std::sync::{Arc, Mutex};
+
 use mycelium::error::{LayoutMismatch, StartError};
 use mycelium::{Context, Message, Node, Result, Running, Topology, message, service};
 
@@ -136,4 +138,109 @@ async fn a_schema_of_serde_that_differs_fails_the_reader() {
     far.shutdown();
     let left = within(far.join()).await;
     assert!(left.is_ok() || matches!(left, Err(StartError::Undelivered { .. })), "{left:?}");
+}
+
+/// A message as a program of some version sees it: `None` for fields that it does not know.
+type Seen = (u64, String, Option<Option<String>>, Option<u8>);
+
+/// The programs of three versions, whose messages have more fields each time.
+macro_rules! programs {
+    ($($name:ident { $($field:ident: $ty:ty = $value:expr $(, $default:literal)?;)* } |$order:ident| $seen:expr;)*) => {$(
+        mod $name {
+            use mycelium::Delivery;
+
+            use super::*;
+
+            #[message(topic = "orders", max = "1 MiB")]
+            pub(crate) struct Order {
+                id: u64,
+                text: String,
+                $(
+                    $(#[message(default = $default)])?
+                    $field: $ty,
+                )*
+            }
+
+            pub(crate) struct Writer;
+
+            #[service(emits(Order))]
+            impl Writer {
+                async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                    for id in 0..ORDERS {
+                        ctx.emit(Order { id, text: text(id), $($field: $value),* }).await?;
+                    }
+                    Ok(())
+                }
+            }
+
+            pub(crate) struct Reader(pub(crate) Arc<Mutex<Vec<Seen>>>);
+
+            #[service(reads(Order))]
+            impl Reader {
+                async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                    let mut orders = ctx.subscribe::<Order>()?;
+                    while let Some(delivery) = orders.recv().await {
+                        let Delivery::Msg($order) = delivery else { panic!("a gap") };
+                        self.0.lock().unwrap().push($seen);
+                    }
+                    Ok(())
+                }
+            }
+        }
+    )*};
+}
+
+programs! {
+    first {} |order| (order.id, order.text.clone(), None, None);
+    second { note: Option<String> = Some("a note".to_owned()); }
+        |order| (order.id, order.text.clone(), Some(order.note.clone()), None);
+    third { note: Option<String> = Some("a note".to_owned()); flags: u8 = 9, 7; }
+        |order| (order.id, order.text.clone(), Some(order.note.clone()), Some(order.flags));
+}
+
+const ORDERS: u64 = 300;
+
+/// Returns the text of an order. Each 100th needs fragments.
+fn text(id: u64) -> String {
+    "text ".repeat(if id % 100 == 99 { 20_000 } else { id as usize % 40 })
+}
+
+/// Runs a writer and a reader of these versions, from 0 on, and returns what the reader saw.
+async fn read_by(reader: usize, writer: usize, transport: &str) -> Vec<Seen> {
+    let directory = Directory::new(&format!("grown-{reader}-{writer}-{transport}"));
+    let text = TOPOLOGY.replace("Counter", "Writer").replace("Taker", "Reader");
+    let text =
+        text.replace("shutdown = \"200ms\"\n", "") + &format!("transport = \"{transport}\"\n");
+    let topology = Topology::parse("grown.toml", &text).unwrap().in_directory(&directory.0);
+    let seen = Arc::new(Mutex::default());
+    let node = |name, version| {
+        let builder = Node::builder(name).topology(topology.clone());
+        let seen = Arc::clone(&seen);
+        start(match version {
+            0 => builder.service(|| first::Writer).service(move || first::Reader(seen.clone())),
+            1 => builder.service(|| second::Writer).service(move || second::Reader(seen.clone())),
+            _ => builder.service(|| third::Writer).service(move || third::Reader(seen.clone())),
+        })
+    };
+    for node in [node("far", writer), node("near", reader)] {
+        within(node.join()).await.unwrap();
+    }
+    std::mem::take(&mut *seen.lock().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_of_three_versions_read_each_other() {
+    for transport in crate::support::TRANSPORTS {
+        for (reader, writer) in (0..9).map(|pair| (pair / 3, pair % 3)) {
+            let seen = read_by(reader, writer, transport).await;
+            let note = (writer > 0).then(|| "a note".to_owned());
+            let flags = if writer > 1 { 9 } else { 7 };
+            for (id, order) in (0..ORDERS).zip(&seen) {
+                let (known, numbered) =
+                    ((reader > 0).then(|| note.clone()), (reader > 1).then_some(flags));
+                assert_eq!(*order, (id, text(id), known, numbered), "{writer} to {reader}");
+            }
+            assert_eq!(seen.len() as u64, ORDERS);
+        }
+    }
 }

@@ -14,6 +14,7 @@ use syn::{Error, Fields, Ident, Item, ItemStruct, Path, Result, Type};
 mod arguments;
 mod checks;
 mod codec;
+mod defaults;
 mod derives;
 mod enums;
 mod pad;
@@ -25,6 +26,7 @@ mod view;
 
 use arguments::MessageArguments;
 use checks::{little_endian_only, refuse_conditional, refuse_generics, reprs};
+use defaults::Defaults;
 use source::{plain_name, source};
 
 /// Returns the expansion, or only the error.
@@ -81,6 +83,7 @@ fn expand_struct(
         return Err(Error::new(other.span(), message));
     }
     let add_repr = reprs(&item.attrs)?.is_empty().then(|| quote!(#[repr(C)]));
+    let defaults = defaults::take(&mut item.fields)?;
     let impls_of_padding = match &arguments.pad {
         Some(_) if !item.fields.is_empty() => Some(pad::add_padding(root, &mut item)?),
         _ => None,
@@ -96,7 +99,7 @@ fn expand_struct(
     let copies = derives::copies(&item.attrs, &item.ident, &types, &clone)?;
     let layout = layout(root, (shown, arguments.max), &item.ident, fields);
     let view = view::of_struct(root, &item);
-    let impls = struct_impls(root, arguments, &item.ident, fields, &view);
+    let impls = struct_impls(root, arguments, (&item.ident, &defaults), fields, &view);
     let request = request::request(root, arguments, &item.ident, expand)?;
     Ok(quote! {
         #add_repr
@@ -173,7 +176,7 @@ fn with_visibility(vis: &str, rest: &str) -> String {
 fn struct_impls(
     root: &Path,
     arguments: &MessageArguments,
-    name: &Ident,
+    (name, defaults): (&Ident, &Defaults),
     fields: &Fields,
     view_item: &TokenStream,
 ) -> TokenStream {
@@ -185,6 +188,7 @@ fn struct_impls(
         .map(|(ident, is_pad)| if *is_pad { "_pad".to_owned() } else { plain_name(ident) })
         .collect();
     let as_fields: Vec<_> = types.iter().map(|ty| types::as_field(root, ty)).collect();
+    let defaults = idents.iter().zip(&types).map(|(ident, ty)| defaults.of(root, ident, ty));
     let little_endian = little_endian_only(name.span());
     let assertion = quote_spanned! { name.span() =>
         const _: () = match #root::__private::layout_error(
@@ -261,6 +265,7 @@ fn struct_impls(
                 offset: #places,
                 size: __PARTS[#indices].0,
                 ty: #as_fields::TYPE,
+                default: #defaults,
             }),*];
             const __MYCELIUM_DESCRIPTOR: #root::Descriptor = #root::Descriptor {
                 name: #text,

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use core::{fmt, iter::FusedIterator, marker::PhantomData, slice};
+use core::{fmt, iter::FusedIterator, marker::PhantomData, mem, slice};
 
 use super::{
     check::{Bodies, Checked},
@@ -433,6 +433,14 @@ pub(crate) fn bytes_of_all<T: Field>(values: &[T]) -> &[u8] {
 /// Checks a fixed value whose bytes came from elsewhere: the counts and the UTF-8 of texts.
 pub(crate) fn check_value<T: Fixed>(value: &T) -> Result<(), Invalid> {
     T::check(0, &mut Bodies::new(bytes_of(value), T::SIZE, false))
+}
+
+/// Returns the bytes of a fixed value, which has `N` bytes.
+#[doc(hidden)]
+pub const fn bytes_of_default<T: Fixed, const N: usize>(value: T) -> [u8; N] {
+    assert!(size_of::<T>() == N);
+    // SAFETY: both have `N` bytes, and a fixed type has no padding: each of its bytes has a value.
+    unsafe { mem::transmute_copy(&value) }
 }
 
 /// Writes a part that is its own encoding.

@@ -57,6 +57,6 @@ pub(crate) use field::{bytes_of, check_value};
 
 // What `__private` re-exports for generated code.
 #[doc(hidden)]
-pub use field::encode_fixed;
+pub use field::{bytes_of_default, encode_fixed};
 #[doc(hidden)]
 pub use places::{most_aligned, places};

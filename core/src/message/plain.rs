@@ -366,6 +366,7 @@ macro_rules! tuple_fields {
                     offset: Self::PLACES[$index],
                     size: $ty::SIZE,
                     ty: $ty::TYPE,
+                    default: None,
                 }),+],
             });
             const SIZE: usize =

@@ -167,7 +167,7 @@ impl StructForm {
             }
             end = after;
             let name = kept(&field.name)?;
-            fields.push(FieldDescriptor { name, offset: field.offset, size, ty });
+            fields.push(FieldDescriptor { name, offset: field.offset, size, ty, default: None });
         }
         Ok(Box::leak(Box::new(Descriptor {
             name: kept(&self.name)?,

@@ -78,7 +78,7 @@ async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Ca
     let reading = here.read("there", dir.place(), Policy::Block);
     let words = format!(
         "8 bytes, digest {} here; 16 bytes, digest {} there; \
-         first difference: field `rest` is missing here and u64 there",
+         first difference: field `value` is there here and `rest` in its place there",
         Number::DIGEST,
         Wide::DIGEST
     );
@@ -88,11 +88,11 @@ async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Ca
         Wide::DIGEST,
         Number::DIGEST
     );
-    there.notices.until("reader differs", &words).await;
     assert_eq!((there.link("here", "refused"), here.link("there", "refused")), (1, 1));
     within("the reader counts it as found", here.control.ready()).await;
     within("so does the server", there.control.ready()).await;
     end(&[&there, &here], [serving, reading]).await;
+    there.notices.until("reader differs", &words).await;
 }
 
 /// Returns a reader's side that has connected to the returned stream.

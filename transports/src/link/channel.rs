@@ -285,6 +285,7 @@ fn executor_id(executor: &Arc<dyn Executor>) -> usize {
 
 const NO_DESCRIPTOR: &str = "a process has no file descriptor left for the ring: raise `ulimit -n`";
 const DROP_NEWEST: &str = "a `drop-newest` subscription of the topic has a ring of its own";
+const LAYOUT: &str = "messages of a program of another version are converted";
 const TOO_MANY: &str = "too many rings wait for streams that are not known";
 
 /// Why the readers' side does not read a ring in shared memory.
@@ -302,6 +303,8 @@ pub(crate) enum MemoryRefusal {
     DropNewest,
     /// Too many passed rings wait for their streams, which may have ended.
     TooMany,
+    /// The messages of the ring have another layout than those of the topic here.
+    Layout,
 }
 
 impl MemoryRefusal {
@@ -314,6 +317,7 @@ impl MemoryRefusal {
             MemoryRefusal::Descriptors => 4,
             MemoryRefusal::TooMany => 5,
             MemoryRefusal::DropNewest => 6,
+            MemoryRefusal::Layout => 7,
         }
     }
 
@@ -326,6 +330,7 @@ impl MemoryRefusal {
             4 => NO_DESCRIPTOR,
             5 => TOO_MANY,
             6 => DROP_NEWEST,
+            7 => LAYOUT,
             _ => "it refused the memory of the ring",
         }
     }
@@ -342,6 +347,7 @@ impl fmt::Display for MemoryRefusal {
             MemoryRefusal::Descriptors => f.write_str(NO_DESCRIPTOR),
             MemoryRefusal::TooMany => f.write_str(TOO_MANY),
             MemoryRefusal::DropNewest => f.write_str(DROP_NEWEST),
+            MemoryRefusal::Layout => f.write_str(LAYOUT),
         }
     }
 }

@@ -15,6 +15,7 @@ use mycelium_core::descriptor::{ChoiceDescriptor, Descriptor, Digest, EnumDescri
 use mycelium_core::link::{Name, SendError};
 use thiserror::Error;
 
+use super::growth::Growth;
 use crate::layout::{ChoiceLayout, EnumLayout, FieldKind, Layout, shown};
 use crate::local::{Schema, Topic};
 use crate::stream::NodeLink;
@@ -88,7 +89,7 @@ impl fmt::Display for LayoutMismatch {
 }
 
 /// Returns the first difference between a type here and a type of a peer, in a field at this path.
-fn difference(own: &FieldType, there: &FieldKind, path: &str) -> Option<Difference> {
+pub(super) fn difference(own: &FieldType, there: &FieldKind, path: &str) -> Option<Difference> {
     match (own, there) {
         (FieldType::Array { item, len: here }, FieldKind::Array { item: other, len: there })
         | (
@@ -109,7 +110,7 @@ fn difference(own: &FieldType, there: &FieldKind, path: &str) -> Option<Differen
     }
 }
 
-fn differ(field: &str, here: impl ToString, there: impl ToString) -> Option<Difference> {
+pub(super) fn differ(field: &str, here: impl ToString, there: impl ToString) -> Option<Difference> {
     let (field, here, there) = (field.to_owned(), here.to_string(), there.to_string());
     Some(Difference { field, here, there })
 }
@@ -237,6 +238,9 @@ fn inner(path: &str, name: &str) -> String {
 /// The time limit for a peer to send a layout.
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 
+/// How a topic whose layout differs can be read, and the layout's digest; or why it cannot.
+pub(crate) type Fit = Result<(Growth, Digest), LayoutMismatch>;
+
 /// The topics whose layout differs at the peer. One layout is requested at a time.
 #[derive(Default)]
 pub(crate) struct LayoutQueries(VecDeque<LayoutQuery>);
@@ -268,7 +272,7 @@ impl LayoutQueries {
         &mut self,
         now: Duration,
         link: &mut NodeLink<'_>,
-    ) -> Option<(Arc<Topic>, LayoutMismatch)> {
+    ) -> Option<(Arc<Topic>, Fit)> {
         let query = self.0.front_mut()?;
         let deadline = *query.deadline.get_or_insert(now.saturating_add(DESCRIBE_WITHIN));
         if now < deadline && query.is_requested {
@@ -287,14 +291,14 @@ impl LayoutQueries {
         }
     }
 
-    /// Takes a piece of a layout that the peer has sent. Returns the mismatch if this was the last
-    /// piece, or was not the requested one.
+    /// Takes a piece of a layout that the peer has sent. Returns the result of the comparison if this
+    /// was the last piece, or was not the requested one.
     pub(crate) fn on_piece(
         &mut self,
         offset: u32,
         total: u32,
         bytes: &[u8],
-    ) -> Option<(Arc<Topic>, LayoutMismatch)> {
+    ) -> Option<(Arc<Topic>, Fit)> {
         let query = self.0.front_mut().filter(|first| first.is_requested)?;
         let total = total as usize;
         let is_next = offset as usize == query.form.len() && !bytes.is_empty();
@@ -306,13 +310,24 @@ impl LayoutQueries {
         if query.form.len() >= total { self.finish(true) } else { None }
     }
 
-    /// Removes the first query, and returns its mismatch. The mismatch names a field only if the
-    /// peer has sent all of its layout.
-    pub(crate) fn finish(&mut self, is_whole: bool) -> Option<(Arc<Topic>, LayoutMismatch)> {
+    /// Removes the first query, and compares the layouts. Without the peer's whole layout, the
+    /// mismatch names no field.
+    pub(crate) fn finish(&mut self, is_whole: bool) -> Option<(Arc<Topic>, Fit)> {
         let LayoutQuery { topic, peer_digest, form, .. } = self.0.pop_front()?;
-        let form = is_whole.then_some(&*form);
-        let mismatch = LayoutMismatch::new(topic.schema(), peer_digest, form);
-        Some((topic, mismatch))
+        let (own, form) = (topic.schema(), is_whole.then_some(&*form));
+        let is_theirs = |form: &&[u8]| Digest::of_canonical(form) == peer_digest;
+        let layout = form.filter(is_theirs).and_then(|form| Layout::parse(form).ok());
+        let layout = layout.filter(|_| peer_digest != own.digest);
+        let mut mismatch = LayoutMismatch::new(own, peer_digest, form);
+        let fit = match layout.map(|layout| Growth::between(own, &layout)) {
+            Some(Ok(growth)) => Ok((growth, peer_digest)),
+            Some(Err(reason)) => {
+                mismatch.first = reason.or(mismatch.first);
+                Err(mismatch)
+            }
+            None => Err(mismatch),
+        };
+        Some((topic, fit))
     }
 }
 

@@ -31,6 +31,7 @@ mod channel;
 mod config;
 mod export;
 mod gap;
+mod growth;
 mod import;
 mod layout;
 mod notice;

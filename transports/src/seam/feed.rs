@@ -101,6 +101,12 @@ impl Feed {
         })
     }
 
+    /// Gives less credit, because messages take up to `more` bytes more here than at their
+    /// publisher.
+    pub(crate) fn gives_less(&mut self, more: usize) {
+        self.credit = Credit::of_longer(&self.writer.topic, more);
+    }
+
     /// Appends the next message. `redelivered`: an earlier process of the readers may have received
     /// it.
     ///

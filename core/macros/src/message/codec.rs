@@ -81,6 +81,7 @@ pub(super) fn expand_decoded(
                     offset: 0,
                     size: 8,
                     ty: #root::FieldType::Sequence { item: &#root::FieldType::U8, stride: 1 },
+                    default: ::core::option::Option::None,
                 }],
             };
 

@@ -179,6 +179,7 @@ fn expand_choice(root: &Path, item: &ItemEnum) -> Result<TokenStream> {
                     offset: #root::__private::places::<#count>(#parts).0[#indices],
                     size: #as_fields::SIZE,
                     ty: #as_fields::TYPE,
+                    default: ::core::option::Option::None,
                 }),*],
             }
         }

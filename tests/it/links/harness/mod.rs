@@ -47,8 +47,8 @@ pub(crate) struct Number {
 /// A message of the topic of numbers with another layout.
 #[message(topic = "numbers", id = 1)]
 pub(crate) struct Wide {
-    pub(crate) value: u64,
     pub(crate) rest: u64,
+    pub(crate) value: u64,
 }
 
 #[message(topic = "ticks", id = 2)]

@@ -37,6 +37,9 @@ pub(super) struct ExportSession {
     turn: usize,
     listener: Option<EventListener>,
     answer: LayoutAnswer,
+    /// The topics that the peer has asked for with another layout, and not with this one since: it
+    /// perhaps compares the layouts, and converts the messages.
+    differs: Vec<(String, LayoutMismatch)>,
     /// The shared memory in which the peer can read streams.
     memory: Option<OutgoingMemory>,
     lost_memory: LostMemory,
@@ -66,6 +69,7 @@ impl ExportSession {
             turn: 0,
             listener: None,
             answer: LayoutAnswer::default(),
+            differs: Vec::new(),
             memory: None,
             lost_memory: LostMemory::default(),
             observer_grace: QuietTimer::default(),
@@ -81,6 +85,10 @@ impl ExportSession {
     /// the peer may restart.
     pub(super) fn ended(&mut self, error: &DriveError) {
         let Some(peer) = &mut self.peer else { return };
+        for (topic, mismatch) in &self.differs {
+            let peer = &*peer.node;
+            (self.exports.observer)(Notice::ReaderLayoutDiffers { peer, topic, mismatch });
+        }
         if let DriveError::Link(LinkError::PeerClosed(
             CloseReason::Shutdown | CloseReason::Away | CloseReason::Aborted,
         )) = error
@@ -159,11 +167,11 @@ impl ExportSession {
         }
         let schema = *exported.topic.schema();
         if (schema.id, schema.digest) != (type_id, digest) {
-            let mismatch = &LayoutMismatch::new(&schema, digest, None);
-            let peer = &*peer.node;
-            (self.exports.observer)(Notice::ReaderLayoutDiffers { peer, topic, mismatch });
+            self.differs.retain(|(known, _)| known != topic);
+            self.differs.push((topic.to_owned(), LayoutMismatch::new(&schema, digest, None)));
             return Err((RejectReason::Digest, schema.digest));
         }
+        self.differs.retain(|(known, _)| known != topic);
         let policy = match mode {
             ReaderMode::Gating => Policy::Block,
             ReaderMode::Rejecting => Policy::Reject,

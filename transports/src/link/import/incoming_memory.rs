@@ -72,10 +72,10 @@ impl IncomingMemory {
     }
 
     /// Takes the packets that have arrived. Returns why the connection has ended, if it has.
-    /// `stream` finds the topic of the stream with an epoch.
+    /// `topic` finds the topic of the stream with an epoch, and whether its messages are converted.
     pub(super) fn update<'t>(
         &mut self,
-        topic: impl Fn(u64) -> Option<&'t Topic>,
+        topic: impl Fn(u64) -> Option<(&'t Topic, bool)>,
         context: &mut Context<'_>,
     ) -> Option<Gone> {
         while let Some(arrival) = self.channel.next(context) {
@@ -94,7 +94,8 @@ impl IncomingMemory {
         for (packet, ring) in std::mem::take(&mut self.passed) {
             let [epoch, ..] = packet.args;
             match topic(epoch) {
-                Some(topic) => self.answer(packet, ring, topic, &tie),
+                Some((_, true)) => self.refuse(packet, &MemoryRefusal::Layout),
+                Some((topic, false)) => self.answer(packet, ring, topic, &tie),
                 None => self.passed.push((packet, ring)),
             }
         }

@@ -14,6 +14,7 @@ use mycelium_core::frame::Fragment;
 use mycelium_core::link::{CloseReason, IncomingId, InterestId, RunShape, Unit};
 
 use super::incoming_memory::PassedRing;
+use crate::link::growth::Growth;
 use crate::local::{GapReason, Metadata, TopicError};
 use crate::seam::{Credit, Feed, MappedFeed};
 use crate::stream::NodeLink;
@@ -41,6 +42,11 @@ pub(super) struct IncomingStream {
     ended: bool,
     /// The message that arrived last was also sent to an earlier process.
     redelivered: bool,
+    /// The metadata of a message in fragments, if its layout differs.
+    metadata: Metadata,
+    /// How the peer's messages become those of this program, if its layout differs; and the
+    /// fragments of a message that have arrived.
+    growth: Option<(Growth, Vec<u8>)>,
 }
 
 impl IncomingStream {
@@ -48,9 +54,13 @@ impl IncomingStream {
     pub(super) fn new(
         id: IncomingId,
         interest: InterestId,
-        publisher: Feed,
+        mut publisher: Feed,
         first: u64,
+        growth: Option<Growth>,
     ) -> IncomingStream {
+        if let Some(growth) = growth {
+            publisher.gives_less(growth.more());
+        }
         let credit = publisher.credit();
         IncomingStream {
             id,
@@ -65,6 +75,8 @@ impl IncomingStream {
             done: first,
             ended: false,
             redelivered: false,
+            metadata: Metadata::default(),
+            growth: growth.map(|growth| (growth, Vec::new())),
         }
     }
 
@@ -188,10 +200,32 @@ impl IncomingStream {
         frame: &FrameView<'_>,
         metadata: Metadata,
     ) -> Result<(), CloseReason> {
+        if self.growth.is_some() {
+            return self.push_grown(frame.payload(), frame.is_redelivered(), metadata);
+        }
         self.use_credit(1, frame.payload().len());
         self.redelivered = frame.is_redelivered();
         let pushed = self.publisher.push_with(frame.payload(), self.redelivered, metadata);
         pushed.or_else(|_| self.skip_too_long(frame.payload().len()))
+    }
+
+    /// Puts a message with another layout into the ring.
+    #[cold]
+    fn push_grown(
+        &mut self,
+        bytes: &[u8],
+        redelivered: bool,
+        metadata: Metadata,
+    ) -> Result<(), CloseReason> {
+        self.use_credit(1, bytes.len());
+        self.redelivered = redelivered;
+        let message = self.growth.as_ref().and_then(|(growth, _)| growth.convert(bytes));
+        let Some(message) = message else {
+            self.publisher.skip(1, GapReason::Undecodable);
+            return Ok(());
+        };
+        let pushed = self.publisher.push_with(&message, redelivered, metadata);
+        pushed.or_else(|_| self.skip_too_long(message.len()))
     }
 
     /// Skips a message that is longer than those of this program, which have another `max`.
@@ -207,6 +241,12 @@ impl IncomingStream {
     /// Puts the messages of a run into the ring, as [`push`](IncomingStream::push) does for one.
     pub(super) fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), CloseReason> {
         let count = bytes.len() / shape.stride.max(1) as usize;
+        if self.growth.is_some() {
+            let mut items = bytes.chunks_exact(shape.stride.max(1) as usize);
+            return items.try_for_each(|item| {
+                self.push_grown(shape.message(item), false, Metadata::default())
+            });
+        }
         self.use_credit(count, shape.length.into());
         self.redelivered = false;
         self.publisher.push_run(shape, bytes).map_err(|_| CloseReason::Protocol)
@@ -221,6 +261,18 @@ impl IncomingStream {
         metadata: Metadata,
     ) -> Result<bool, CloseReason> {
         let total = fragment.total as usize;
+        if let Some((_, fragments)) = &mut self.growth {
+            if fragment.offset == 0 {
+                (self.redelivered, self.metadata) = (redelivered, metadata);
+                fragments.clear();
+            }
+            fragments.extend_from_slice(bytes);
+            if fragments.len() < total {
+                return Ok(false);
+            }
+            let (bytes, metadata) = (std::mem::take(fragments), std::mem::take(&mut self.metadata));
+            return self.push_grown(&bytes, self.redelivered, metadata).map(|()| true);
+        }
         if !self.publisher.accepts(total) {
             let is_last = fragment.offset as usize + bytes.len() >= total;
             if is_last || !self.publisher.is_too_long(total) {

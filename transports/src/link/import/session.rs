@@ -27,7 +27,8 @@ use crate::counters::{Line, LinkValue, Region, plain};
 use crate::link::channel::LostMemory;
 use crate::link::config::{Identity, LinkConfig, MemoryUse, TopicInterest};
 use crate::link::gap;
-use crate::link::layout::{LayoutAnswer, LayoutMismatch, LayoutQueries};
+use crate::link::growth::Growth;
+use crate::link::layout::{Fit, LayoutAnswer, LayoutMismatch, LayoutQueries};
 use crate::link::notice::{Notice, Observer};
 use crate::local::{GapReason, KeepOpen, Metadata, Policy, Start, Topic};
 use crate::memory::Token;
@@ -86,6 +87,12 @@ struct RemoteTopic {
     /// A stream was lost on this connection. On the next one, this side subscribes from the next
     /// message on, so that the peer sends no earlier message again.
     has_lost: bool,
+    /// What this side subscribes to.
+    interest: Interest,
+    /// How the peer's messages become those of this program, if the layout differs.
+    growth: Option<Growth>,
+    /// The layout was compared on this connection.
+    is_compared: bool,
 }
 
 impl ImportSession {
@@ -97,7 +104,7 @@ impl ImportSession {
     ) -> Result<ImportSession, SendError> {
         let topics = imports.interests.iter().map(|TopicInterest { topic, policy, start }| {
             let schema = topic.schema();
-            let id = link.subscribe(Interest {
+            let interest = Interest {
                 topic: Name::try_from(topic.name()).unwrap_or_default(),
                 type_id: schema.id,
                 digest: schema.digest,
@@ -116,10 +123,18 @@ impl ImportSession {
                 },
                 window: u32::try_from(Credit::of(topic).most).unwrap_or(u32::MAX),
                 unit: Credit::of(topic).unit,
-            })?;
-            let (topic, keep_open) = (topic.clone(), Some(topic.keep_open()));
-            let (is_new, start, has_lost) = (true, *start, false);
-            Ok(RemoteTopic { id, topic, keep_open, is_new, start, has_lost })
+            };
+            Ok(RemoteTopic {
+                id: link.subscribe(interest)?,
+                topic: topic.clone(),
+                keep_open: Some(topic.keep_open()),
+                is_new: true,
+                start: *start,
+                has_lost: false,
+                interest,
+                growth: None,
+                is_compared: false,
+            })
         });
         Ok(ImportSession {
             peer: imports.peer.clone(),
@@ -171,9 +186,10 @@ impl ImportSession {
                 lose(&mut self.topics, stream);
             }
         }
-        while let Some((topic, mismatch)) = self.queries.finish(false) {
-            self.report_mismatch(&topic, &mismatch);
+        while let Some((topic, fit)) = self.queries.finish(false) {
+            self.compared(link, &topic, fit);
         }
+        self.topics.iter_mut().for_each(|topic| topic.is_compared = false);
     }
 
     /// Returns the topic that the peer has accepted or rejected.
@@ -186,17 +202,30 @@ impl ImportSession {
         Some(topic)
     }
 
-    fn rejected(&mut self, interest: InterestId, reason: RejectReason, digest: Digest) {
+    fn rejected(
+        &mut self,
+        link: &mut NodeLink<'_>,
+        interest: InterestId,
+        reason: RejectReason,
+        digest: Digest,
+    ) {
         let Some(rejected) = self.answered(interest) else { return };
-        if reason == RejectReason::Ended {
-            rejected.keep_open = None;
-        } else {
-            let topic = rejected.topic.clone();
-            self.line.add(LinkValue::Refused, 1);
-            (self.observer)(Notice::TopicRefused { peer: &self.peer, topic: topic.name(), reason });
-            if reason == RejectReason::Digest {
-                self.queries.add(topic, digest);
+        let topic = rejected.topic.clone();
+        match reason {
+            RejectReason::Ended => rejected.keep_open = None,
+            RejectReason::Digest if !std::mem::replace(&mut rejected.is_compared, true) => {
+                if rejected.growth.is_some() && digest == topic.schema().digest {
+                    // The peer was replaced by a program with the layout of this one.
+                    rejected.resubscribe(link, digest, None);
+                } else {
+                    self.queries.add(topic, digest);
+                }
             }
+            RejectReason::Digest => {
+                let mismatch = LayoutMismatch::new(topic.schema(), digest, None);
+                self.compared(link, &topic, Err(mismatch));
+            }
+            _ => self.report_refused(&topic, reason),
         }
         for place in &mut self.streams {
             let stream = place.take_if(|stream| stream.interest == interest);
@@ -215,8 +244,25 @@ impl ImportSession {
         (self.observer)(Notice::StaysOnSocket { peer, reason, is_required });
     }
 
-    fn report_mismatch(&self, topic: &Topic, mismatch: &LayoutMismatch) {
-        let (peer, topic) = (&*self.peer, topic.name());
+    fn report_refused(&self, topic: &Topic, reason: RejectReason) {
+        self.line.add(LinkValue::Refused, 1);
+        (self.observer)(Notice::TopicRefused { peer: &self.peer, topic: topic.name(), reason });
+    }
+
+    /// Subscribes with the peer's layout of a topic if its messages can be converted; otherwise
+    /// reports why not.
+    fn compared(&mut self, link: &mut NodeLink<'_>, topic: &Arc<Topic>, fit: Fit) {
+        let mismatch = match fit {
+            Ok((growth, digest)) => {
+                let mut topics = self.topics.iter_mut();
+                let known = topics.find(|known| Arc::ptr_eq(&known.topic, topic));
+                known.into_iter().for_each(|it| it.resubscribe(link, digest, Some(growth)));
+                return;
+            }
+            Err(mismatch) => mismatch,
+        };
+        self.report_refused(topic, RejectReason::Digest);
+        let (peer, topic, mismatch) = (&*self.peer, topic.name(), &mismatch);
         (self.observer)(Notice::TopicLayoutDiffers { peer, topic, mismatch });
     }
 
@@ -243,12 +289,12 @@ impl ImportSession {
             return Ok(());
         }
         let topic = self.topics.iter().find(|topic| topic.id == interest);
-        let Some(RemoteTopic { topic, .. }) = topic else {
+        let Some(RemoteTopic { topic, growth, .. }) = topic else {
             return Err(format!("publisher `{publisher}` sends a topic that nobody reads here"));
         };
         let publisher = topic.feed(publisher, epoch, first);
         let publisher = publisher.map_err(|error| error.to_string())?;
-        *place = Some(IncomingStream::new(id, interest, publisher, first));
+        *place = Some(IncomingStream::new(id, interest, publisher, first, *growth));
         Ok(())
     }
 
@@ -298,7 +344,7 @@ impl ImportSession {
             let mut streams = streams.iter().flatten();
             let stream = streams.find(|stream| stream.epoch() == epoch && stream.may_move())?;
             let topic = topics.iter().find(|topic| topic.id == stream.interest)?;
-            Some(&*topic.topic)
+            Some((&*topic.topic, topic.growth.is_some()))
         };
         let gone = memory.update(topic, context);
         for problem in memory.channel.take_problems() {
@@ -341,6 +387,20 @@ impl ImportSession {
 
     fn stream(&mut self, id: IncomingId) -> Option<&mut IncomingStream> {
         self.streams.get_mut(id.place())?.as_mut().filter(|stream| stream.id == id)
+    }
+}
+
+impl RemoteTopic {
+    /// Subscribes to messages with another layout.
+    fn resubscribe(&mut self, link: &mut NodeLink<'_>, digest: Digest, growth: Option<Growth>) {
+        let more = growth.map_or(0, |growth| growth.more());
+        let window = u32::try_from(Credit::of_longer(&self.topic, more).most).unwrap_or(u32::MAX);
+        let interest = Interest { digest, window, ..self.interest };
+        // Fails only if the link has no more places or numbers; the topic then stays refused.
+        if let Ok(id) = link.subscribe(interest) {
+            _ = link.unsubscribe(self.id);
+            (self.id, self.interest, self.growth) = (id, interest, growth);
+        }
     }
 }
 
@@ -419,10 +479,12 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                     self.report_on_socket("it does not share memory");
                 }
             }
-            Event::Rejected { interest, reason, digest } => self.rejected(interest, reason, digest),
+            Event::Rejected { interest, reason, digest } => {
+                self.rejected(link, interest, reason, digest);
+            }
             Event::Described { offset, total, bytes } => {
-                if let Some((topic, mismatch)) = self.queries.on_piece(offset, total, bytes) {
-                    self.report_mismatch(&topic, &mismatch);
+                if let Some((topic, fit)) = self.queries.on_piece(offset, total, bytes) {
+                    self.compared(link, &topic, fit);
                 }
             }
             Event::Stream { stream, interest, publisher, epoch, first, resumed } => {
@@ -498,8 +560,8 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
             self.lost_memory.notice(now, self.times.1, link);
         }
         self.lost_memory.check(now, link, &*self.executor, context);
-        while let Some((topic, mismatch)) = self.queries.request(now, link) {
-            self.report_mismatch(&topic, &mismatch);
+        while let Some((topic, fit)) = self.queries.request(now, link) {
+            self.compared(link, &topic, fit);
         }
         self.answer.retry(now, link);
         if phase > Phase::Run || self.is_over() {

@@ -24,7 +24,7 @@ const ORDER: [FieldDescriptor; 5] = [
 ];
 
 const fn field(name: &'static str, offset: usize, ty: FieldType) -> FieldDescriptor {
-    FieldDescriptor { name, offset, size: ty.size(), ty }
+    FieldDescriptor { name, offset, size: ty.size(), ty, default: None }
 }
 
 /// The layout here.
