@@ -80,6 +80,27 @@ mod service;
 /// it; write other derives below it. Those of serde need the feature `serde` for `FixedStr`,
 /// `FixedVec` and `U256`.
 ///
+/// # Messages that grow
+///
+/// A message may get more fields at its end while programs of several versions run: a reader that
+/// knows fewer fields drops the others, and a reader that knows more takes `None`, or a default:
+///
+/// ```ignore
+/// #[message(topic = "orders")]
+/// struct Order {
+///     id: u64,
+///     note: String,
+///     // Since version 2:
+///     venue: Option<String>,
+///     #[message(default = 5)]
+///     priority: u8,
+/// }
+/// ```
+///
+/// A default is a constant of a fixed type. Only the message itself grows, not the structs and enums
+/// in it, and a fixed message only by fixed fields. Programs with other differences refuse each
+/// other's messages, and name the first difference.
+///
 /// # Types of serde
 ///
 /// With `codec = "postcard"` (feature `serde`) the fields may be any types with `Serialize` and
