@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mycelium_core::{Code, Message, message::NO_ID};
-use mycelium_transports::link::MemoryUse;
+use mycelium_transports::link::{MemoryUse, check_readable};
 use mycelium_transports::local::{self, PageSize, Readers, Recorded, Schema, TopicError, Tracer};
 
 use crate::error::{BuildError, StartError};
@@ -488,7 +488,19 @@ fn place_of_largest(
 
 /// Checks that each topic has one message type, and each id one layout; a message may have no id.
 fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
-    let mut topics = BTreeMap::<&str, (&str, &BoundPort)>::new();
+    let nodes: BTreeMap<&str, &str> = topology
+        .placements()
+        .flat_map(|(node, services)| services.into_iter().map(move |service| (service, node)))
+        .collect();
+    // Programs of two nodes may have two versions of a message.
+    let is_readable = |(one, first): (&str, &BoundPort), (other, second): (&str, &BoundPort)| {
+        let are_apart = nodes.get(one) != nodes.get(other);
+        first.schema == second.schema
+            || are_apart
+                && !first.is_request
+                && check_readable(&first.schema, &second.schema).is_ok()
+    };
+    let mut topics = BTreeMap::<&str, Vec<(&str, &BoundPort)>>::new();
     let mut ids = BTreeMap::<u16, &BoundPort>::new();
     // Publishers first, so that an error names the wrong reader and the topic's publisher.
     let ports = known
@@ -503,13 +515,17 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
         // Calls and answers share the id of their request.
         let carries_requests = port.is_request && !port.has_own_topic;
         let same_id = *ids.entry(port.schema.id).or_insert(port);
-        if port.schema.id != NO_ID && same_id.schema != port.schema && !carries_requests {
+        let has_same = same_id.topic == port.topic || same_id.schema == port.schema;
+        if port.schema.id != NO_ID && !has_same && !carries_requests {
             let (id, first, second) = (port.schema.id, same_id.schema.path, port.schema.path);
             return Err(BuildError::id_twice(id, first, second));
         }
-        let (other, first) = *topics.entry(&port.topic).or_insert((service, port));
-        if first.schema != port.schema {
-            return Err(wrong_type(topology, (other, first), (service, port)));
+        let known = topics.entry(&port.topic).or_default();
+        if let Some(first) = known.iter().find(|first| !is_readable(**first, (service, port))) {
+            return Err(wrong_type(topology, *first, (service, port)));
+        }
+        if known.iter().all(|(_, first)| first.schema != port.schema) {
+            known.push((service, port));
         }
     }
     Ok(())
@@ -525,9 +541,12 @@ fn wrong_type(
         true => "give one message another topic (`#[message(topic = ..)]`), or use a named port",
         false => "bind one of them to another topic",
     };
+    let difference = check_readable(&first.schema, &second.schema).err();
+    let of_versions = difference.filter(|_| first.schema.name() == second.schema.name());
+    let difference = of_versions.map(|it| format!("; {it}")).unwrap_or_default();
     let text = format!(
         "topic `{}` carries `{}` messages at `{}`, but `{}` messages at `{}`: a topic has one \
-         message type, so {way_out}",
+         message type, so {way_out}{difference}",
         first.topic,
         first.schema.name(),
         first.member_name(first_service),

@@ -330,6 +330,63 @@ fn programs_that_contradict_each_other() {
     error.mentions(" in `./b`: a topic has one message type");
 }
 
+/// Programs of two versions can be deployed together if their messages have only grown.
+#[test]
+fn programs_whose_messages_have_grown() {
+    macro_rules! version {
+        ($name:ident { $($field:tt)* }) => {
+            mod $name {
+                use super::*;
+
+                #[message(topic = "orders", id = 7)]
+                pub(crate) struct Order {
+                    id: u64,
+                    note: String,
+                    $($field)*
+                }
+                idle_services! { Maker(emits(Order)); Taker(reads(Order)); }
+            }
+        };
+    }
+    version!(old {});
+    version!(new {
+        #[message(default = 7)]
+        flags: u64,
+        more: Option<u8>,
+    });
+    version!(other { flags: u64 });
+    let topology =
+        topology("[node.feed]\nservices = [\"Maker\"]\n[node.screen]\nservices = [\"Taker\"]\n");
+    let of = |node, description| NodeProgram { node, program: node, description };
+    let old = Node::builder("any").service(|| old::Maker).service(|| old::Taker).describe();
+    let new = Node::builder("any").service(|| new::Maker).service(|| new::Taker).describe();
+    let other = Node::builder("any").service(|| other::Maker).service(|| other::Taker).describe();
+    let new = Description::from_json(&new.to_json()).unwrap();
+    for (feed, screen) in [(&old, &new), (&new, &old)] {
+        topology.overview(&[of("feed", feed), of("screen", screen)]).unwrap();
+    }
+    let error = &topology.overview(&[of("feed", &old), of("screen", &other)]).unwrap_err()[0];
+    error.mentions(
+        "build both programs from the same one, or add fields only at the end, each an `Option` or \
+         with a default; first difference: field `flags` is missing here and u64 without a default \
+         there",
+    );
+    // A program with the code of its own service alone knows the other from its description.
+    let directory = Directory::new("grown");
+    fs::create_dir_all(&directory.0).unwrap();
+    let text = "[node.feed]\nservices = [\"Maker\"]\ndescription = \"old.json\"\n\
+                [node.screen]\nservices = [\"Taker\"]\n";
+    fs::write(directory.0.join("app.toml"), text).unwrap();
+    fs::write(directory.0.join("old.json"), old.to_json()).unwrap();
+    let topology = Topology::load(directory.0.join("app.toml")).unwrap();
+    let topology = topology.in_directory(directory.0.join("run"));
+    let near = Node::builder("screen").service(|| new::Taker);
+    near.topology(topology.clone()).build().unwrap();
+    let near = Node::builder("screen").service(|| other::Taker);
+    let error = near.topology(topology).build().unwrap_err().to_string();
+    error.as_str().mentions("field `flags` is missing here and u64 without a default there");
+}
+
 #[test]
 fn a_program_without_actors_cannot_be_asked() {
     let topology = topology(

@@ -12,6 +12,7 @@ use mycelium_core::Code;
 use super::builder::Builder;
 use crate::error::BuildError;
 use crate::node::overview::types::{NodeProgram, Overview};
+use crate::plan::description::message::MessageForm;
 use crate::plan::description::{Description, Descriptions};
 use crate::support::names::expected_instead_of;
 use crate::support::problem::Problem;
@@ -180,34 +181,39 @@ fn distinct<'a, 'd>(programs: &'a [NodeProgram<'d>]) -> Vec<&'a NodeProgram<'d>>
 
 /// Returns an error for each topic that carries different messages in two programs.
 fn different_messages(programs: &[&NodeProgram<'_>]) -> Vec<Problem> {
-    let mut topics = BTreeMap::<&str, (String, &str)>::new();
+    let mut topics = BTreeMap::<&str, Vec<(&MessageForm, &str)>>::new();
     let mut errors = Vec::new();
     for of in programs {
         let form = &of.description.form;
-        let services = form.services.iter();
-        let ports = services
-            .flat_map(|it| it.reads.iter().chain(&it.emits).chain(&it.requests).chain(&it.answers));
+        let ports = form.services.iter().flat_map(|it| {
+            let messages = it.reads.iter().chain(&it.emits).map(|port| (port, false));
+            messages.chain(it.requests.iter().chain(&it.answers).map(|port| (port, true)))
+        });
         let mut seen = BTreeMap::new();
-        for port in ports.filter(|port| !port.is_named) {
+        for (port, is_request) in ports.filter(|(port, _)| !port.is_named) {
             let Some(message) = form.messages.get(port.message) else { continue };
-            let (name, id) = (&message.layout.name, message.id);
-            let text = format!("`{name}` (id {id}, digest {})", message.digest);
             // Ignores a second message of the same program: that is an error of its build.
-            seen.entry(port.key.as_str()).or_insert(text);
+            seen.entry(port.key.as_str()).or_insert((message, is_request));
         }
-        for (topic, second) in seen {
-            match topics.get(topic) {
-                Some((first, first_program)) if *first != second => {
-                    let text = format!(
-                        "topic `{topic}` carries {first} in `{first_program}`, but {second} in \
-                         `{}`: a topic has one message type, so build both programs from the same \
-                         one",
-                        of.program
-                    );
-                    errors.push(Problem::new(Code::PROGRAMS_OF_TWO_MESSAGES, text));
-                }
-                Some(_) => {}
-                None => drop(topics.insert(topic, (second, of.program))),
+        for (topic, (second, is_request)) in seen {
+            let known = topics.entry(topic).or_default();
+            let shown = |of: &MessageForm| {
+                format!("`{}` (id {}, digest {})", of.layout.name, of.id, of.digest)
+            };
+            if let Some((first, program, difference)) = known.iter().find_map(|(first, program)| {
+                Some((first, program, first.difference(second, is_request)?))
+            }) {
+                let text = format!(
+                    "topic `{topic}` carries {} in `{program}`, but {} in `{}`: a topic has one \
+                     message type, so build both programs from the same one, or add fields only at \
+                     the end, each an `Option` or with a default; {difference}",
+                    shown(first),
+                    shown(second),
+                    of.program
+                );
+                errors.push(Problem::new(Code::PROGRAMS_OF_TWO_MESSAGES, text));
+            } else if known.iter().all(|(first, _)| first.digest != second.digest) {
+                known.push((second, of.program));
             }
         }
     }

@@ -7,6 +7,7 @@ use mycelium_core::descriptor::{
     VariantDescriptor,
 };
 use mycelium_core::ring::broadcast::CONTENT;
+use mycelium_transports::link::check_readable;
 use mycelium_transports::local::Schema;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,9 @@ struct FieldForm {
     offset: usize,
     size: usize,
     r#type: TypeForm,
+    /// The bytes of the field in messages of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    default: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +101,25 @@ impl MessageForm {
         MessageForm { id: schema.id, digest, layout, longest, path }
     }
 
+    /// Returns why programs with these messages of one topic cannot read each other's; `None` if
+    /// they can. A request does not grow.
+    pub(crate) fn difference(&self, other: &MessageForm, is_request: bool) -> Option<String> {
+        if (&self.layout.name, self.id, &self.digest)
+            == (&other.layout.name, other.id, &other.digest)
+        {
+            return None;
+        }
+        // The schemas were checked when the descriptions were read.
+        let (Ok(here), Ok(there)) = (self.schema(), other.schema()) else {
+            return Some("a layout is invalid".to_owned());
+        };
+        match check_readable(&here, &there) {
+            Ok(()) if is_request => Some("a request does not grow".to_owned()),
+            Ok(()) => None,
+            Err(difference) => Some(difference.to_string()),
+        }
+    }
+
     /// Returns the schema, after checking that its digest matches its layout.
     pub(crate) fn schema(&self) -> Result<Schema, String> {
         let name = self.layout.name.escape_debug();
@@ -135,6 +158,7 @@ impl StructForm {
             offset: field.offset,
             size: field.size,
             r#type: TypeForm::of(&field.ty),
+            default: field.default.map(<[u8]>::to_vec),
         });
         StructForm {
             name: descriptor.name.to_owned(),
@@ -166,8 +190,15 @@ impl StructForm {
                 return Err(format!("two fields `{own}`: expected one of each name"));
             }
             end = after;
+            if let Some(bytes) = field.default.as_ref().filter(|bytes| bytes.len() != size) {
+                let found = bytes.len();
+                return Err(format!(
+                    "default of field `{own}`: expected {size} bytes, found {found}"
+                ));
+            }
             let name = kept(&field.name)?;
-            fields.push(FieldDescriptor { name, offset: field.offset, size, ty, default: None });
+            let default = field.default.clone().map(|bytes| &*Vec::leak(bytes));
+            fields.push(FieldDescriptor { name, offset: field.offset, size, ty, default });
         }
         Ok(Box::leak(Box::new(Descriptor {
             name: kept(&self.name)?,

@@ -76,15 +76,51 @@ impl fmt::Display for LayoutMismatch {
             Some(size) => write!(f, "{size} bytes, digest {peer_digest} there")?,
             None => write!(f, "digest {peer_digest} there")?,
         }
-        match first {
-            Some(Difference { field, here, there }) if field.is_empty() => {
-                write!(f, "; the message is {here} here and {there} there")
-            }
-            Some(Difference { field, here, there }) => {
-                write!(f, "; first difference: field `{field}` is {here} here and {there} there")
-            }
-            None => Ok(()),
+        first.iter().try_for_each(|first| write!(f, "; {first}"))
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Difference { field, here, there } = self;
+        match &**field {
+            "" => write!(f, "the message is {here} here and {there} there"),
+            _ => write!(f, "first difference: field `{field}` is {here} here and {there} there"),
         }
+    }
+}
+
+/// Checks that programs with these messages of one topic can read each other's: the messages are the
+/// same, or have grown.
+///
+/// # Errors
+/// The first difference, with the first of the two as here.
+pub fn check_readable(here: &Schema, there: &Schema) -> Result<(), Difference> {
+    if here == there {
+        return Ok(());
+    }
+    let [of_here, of_there] = [here, there].map(|schema| Layout::of(schema.descriptor));
+    let (Ok(of_here), Ok(of_there)) = (of_here, of_there) else {
+        let [here, there] = [here, there].map(|schema| schema.name().to_owned());
+        return Err(Difference { field: String::new(), here, there });
+    };
+    let ids = [here, there].map(|schema| format!("`{}` with id {}", schema.name(), schema.id));
+    if (here.name(), here.id) != (there.name(), there.id) {
+        let [here, there] = ids;
+        return Err(Difference { field: String::new(), here, there });
+    }
+    let first = || in_struct(here.descriptor, &of_there, "");
+    let forth = Growth::between(here, &of_there).map_err(|reason| reason.or_else(first));
+    let back = Growth::between(there, &of_here).map_err(|reason| {
+        let reason = reason.map(|it| Difference { here: it.there, there: it.here, ..it });
+        reason.or_else(first)
+    });
+    match forth.and(back) {
+        Ok(_) => Ok(()),
+        Err(difference) => Err(difference.unwrap_or_else(|| {
+            let [here, there] = ids;
+            Difference { field: String::new(), here, there }
+        })),
     }
 }
 

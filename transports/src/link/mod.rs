@@ -40,6 +40,6 @@ pub use config::{ExportedTopic, Identity, LinkConfig, MemoryUse, TopicInterest, 
 pub use export::{Exports, Redelivery};
 pub(crate) use gap::reason as gap_reason;
 pub use import::{Connect, ImportError, Imports, MemoryAccess};
-pub use layout::{CatalogueEntry, CatalogueError, Difference, LayoutMismatch};
+pub use layout::{CatalogueEntry, CatalogueError, Difference, LayoutMismatch, check_readable};
 pub(crate) use layout::{LONGEST_CATALOGUE, LONGEST_FORM};
 pub use notice::{Notice, Observer};
