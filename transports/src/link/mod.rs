@@ -24,11 +24,13 @@
 //! event.
 //!
 //! `export` has the publishers' side, `import` the readers' side. Both use these modules: `config`
-//! (settings and topics), `notice` (events), `layout` (exchange and comparison of layouts and
-//! catalogues), `channel` (the control connection of shared memory), `gap` (the reasons of gaps).
+//! (settings and topics), `notice` (events), `layout` (comparison of layouts, catalogues), `growth`
+//! (messages of other versions), `describing` (exchange of layouts), `channel` (the control
+//! connection of shared memory), `gap` (the reasons of gaps).
 
 mod channel;
 mod config;
+mod describing;
 mod export;
 mod gap;
 mod growth;
@@ -37,9 +39,10 @@ mod layout;
 mod notice;
 
 pub use config::{ExportedTopic, Identity, LinkConfig, MemoryUse, TopicInterest, Window};
+pub use describing::check_readable;
 pub use export::{Exports, Redelivery};
 pub(crate) use gap::reason as gap_reason;
 pub use import::{Connect, ImportError, Imports, MemoryAccess};
-pub use layout::{CatalogueEntry, CatalogueError, Difference, LayoutMismatch, check_readable};
+pub use layout::{CatalogueEntry, CatalogueError, Difference, LayoutMismatch};
 pub(crate) use layout::{LONGEST_CATALOGUE, LONGEST_FORM};
 pub use notice::{Notice, Observer};
