@@ -501,7 +501,7 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
                 && check_readable(&first.schema, &second.schema).is_ok()
     };
     let mut topics = BTreeMap::<&str, Vec<(&str, &BoundPort)>>::new();
-    let mut ids = BTreeMap::<u16, &BoundPort>::new();
+    let mut ids = BTreeMap::<u16, (&str, &BoundPort)>::new();
     // Publishers first, so that an error names the wrong reader and the topic's publisher.
     let ports = known
         .iter()
@@ -514,9 +514,10 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
     for (service, port) in ports {
         // Calls and answers share the id of their request.
         let carries_requests = port.is_request && !port.has_own_topic;
-        let same_id = *ids.entry(port.schema.id).or_insert(port);
-        let has_same = same_id.topic == port.topic || same_id.schema == port.schema;
-        if port.schema.id != NO_ID && !has_same && !carries_requests {
+        let (other, same_id) = *ids.entry(port.schema.id).or_insert((service, port));
+        let is_version = same_id.topic == port.topic && nodes.get(other) != nodes.get(service);
+        let is_same = same_id.schema == port.schema || is_version;
+        if port.schema.id != NO_ID && !is_same && !carries_requests {
             let (id, first, second) = (port.schema.id, same_id.schema.path, port.schema.path);
             return Err(BuildError::id_twice(id, first, second));
         }
