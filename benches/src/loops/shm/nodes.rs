@@ -83,9 +83,7 @@ impl Pair {
         let arena = match self {
             // As much as the rivals have.
             Pair::Bytes(size) | Pair::InPlace(size) if size > 64 << 10 => {
-                // At least twice the longest message of the type.
-                let least = if size > 1 << 20 { 40 << 20 } else { 0 };
-                format!("[topic.blobs]\narena = {}\n", least.max(4 * size))
+                format!("[topic.blobs]\narena = {}\n", 4 * size)
             }
             _ => String::new(),
         };
