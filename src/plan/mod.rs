@@ -493,15 +493,15 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
         .flat_map(|(node, services)| services.into_iter().map(move |service| (service, node)))
         .collect();
     // Programs of two nodes may have two versions of a message.
+    let are_apart = |one: &str, other: &str| nodes.get(one) != nodes.get(other);
     let is_readable = |(one, first): (&str, &BoundPort), (other, second): (&str, &BoundPort)| {
-        let are_apart = nodes.get(one) != nodes.get(other);
         first.schema == second.schema
-            || are_apart
-                && !first.is_request
+            || are_apart(one, other)
+                && !(first.is_request || second.is_request)
                 && check_readable(&first.schema, &second.schema).is_ok()
     };
     let mut topics = BTreeMap::<&str, Vec<(&str, &BoundPort)>>::new();
-    let mut ids = BTreeMap::<u16, (&str, &BoundPort)>::new();
+    let mut ids = BTreeMap::<u16, Vec<(&str, &BoundPort)>>::new();
     // Publishers first, so that an error names the wrong reader and the topic's publisher.
     let ports = known
         .iter()
@@ -514,20 +514,23 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
     for (service, port) in ports {
         // Calls and answers share the id of their request.
         let carries_requests = port.is_request && !port.has_own_topic;
-        let (other, same_id) = *ids.entry(port.schema.id).or_insert((service, port));
-        let is_version = same_id.topic == port.topic && nodes.get(other) != nodes.get(service);
-        let is_same = same_id.schema == port.schema || is_version;
-        if port.schema.id != NO_ID && !is_same && !carries_requests {
-            let (id, first, second) = (port.schema.id, same_id.schema.path, port.schema.path);
-            return Err(BuildError::id_twice(id, first, second));
+        if port.schema.id != NO_ID && !carries_requests {
+            let known = ids.entry(port.schema.id).or_default();
+            let other = known.iter().find(|(other, same_id)| {
+                let is_version = same_id.topic == port.topic && are_apart(other, service);
+                same_id.schema != port.schema && !is_version
+            });
+            if let Some((_, other)) = other {
+                let (id, first, second) = (port.schema.id, other.schema.path, port.schema.path);
+                return Err(BuildError::id_twice(id, first, second));
+            }
+            known.push((service, port));
         }
         let known = topics.entry(&port.topic).or_default();
         if let Some(first) = known.iter().find(|first| !is_readable(**first, (service, port))) {
             return Err(wrong_type(topology, *first, (service, port)));
         }
-        if known.iter().all(|(_, first)| first.schema != port.schema) {
-            known.push((service, port));
-        }
+        known.push((service, port));
     }
     Ok(())
 }

@@ -344,7 +344,7 @@ fn programs_whose_messages_have_grown() {
                     note: String,
                     $($field)*
                 }
-                idle_services! { Maker(emits(Order)); Taker(reads(Order)); }
+                idle_services! { Maker(emits(Order)); Taker(reads(Order)); Other(reads(Order)); }
             }
         };
     }
@@ -385,6 +385,20 @@ fn programs_whose_messages_have_grown() {
     let near = Node::builder("screen").service(|| other::Taker);
     let error = near.topology(topology).build().unwrap_err().to_string();
     error.as_str().mentions("field `flags` is missing here and u64 without a default there");
+    // One node has one version, also if each can be read from another node.
+    let text = fs::read_to_string(directory.0.join("app.toml")).unwrap();
+    fs::write(directory.0.join("app.toml"), text.replace("Taker\"", "Taker\", \"Other\"")).unwrap();
+    let topology = Topology::load(directory.0.join("app.toml")).unwrap();
+    let topology = topology.in_directory(directory.0.join("run"));
+    for is_new in [true, false] {
+        let near = Node::builder("screen").topology(topology.clone());
+        let error = match is_new {
+            true => near.service(|| new::Taker).service(|| old::Other),
+            false => near.service(|| old::Taker).service(|| new::Other),
+        };
+        let error = error.build().unwrap_err().to_string();
+        error.as_str().mentions("both have id 7");
+    }
 }
 
 #[test]

@@ -200,17 +200,20 @@ programs! {
 
 const ORDERS: u64 = 300;
 
-/// Returns the text of an order. Each 100th needs fragments.
+/// The smallest rings that the topic may have.
+const RINGS: &str = "[topic.orders]\ncapacity = 2\narena = \"2 MiB\"\n";
+
+/// Returns the text of an order. Each 100th makes it nearly as long as it may be.
 fn text(id: u64) -> String {
-    "text ".repeat(if id % 100 == 99 { 20_000 } else { id as usize % 40 })
+    "text ".repeat(if id % 100 == 99 { 209_690 } else { id as usize % 40 })
 }
 
 /// Runs a writer and a reader of these versions, from 0 on, and returns what the reader saw.
 async fn read_by(reader: usize, writer: usize, transport: &str) -> Vec<Seen> {
     let directory = Directory::new(&format!("grown-{reader}-{writer}-{transport}"));
     let text = TOPOLOGY.replace("Counter", "Writer").replace("Taker", "Reader");
-    let text =
-        text.replace("shutdown = \"200ms\"\n", "") + &format!("transport = \"{transport}\"\n");
+    let text = text.replace("shutdown = \"200ms\"\n", "");
+    let text = format!("{text}transport = \"{transport}\"\n{RINGS}");
     let topology = Topology::parse("grown.toml", &text).unwrap().in_directory(&directory.0);
     let seen = Arc::new(Mutex::default());
     let node = |name, version| {

@@ -25,13 +25,6 @@ impl Credit {
     /// Returns the credit for a feed of this topic.
     #[must_use]
     pub fn of(topic: &Topic) -> Credit {
-        Credit::of_longer(topic, 0)
-    }
-
-    /// Returns the credit for a feed whose messages take up to `more` bytes more here than at their
-    /// publisher.
-    #[must_use]
-    pub(crate) fn of_longer(topic: &Topic, more: usize) -> Credit {
         let (capacity, arena) = (topic.capacity(), topic.arena_bytes());
         if arena == 0 {
             return Credit { unit: Unit::MESSAGE, most: capacity, unit_bytes: 1, kept: 0 };
@@ -40,7 +33,6 @@ impl Credit {
         let unit_bytes = (arena / capacity).max(8);
         let unit = Unit::of_bytes(u32::try_from(unit_bytes).unwrap_or(u32::MAX));
         let mut credit = Credit { unit, most: capacity, unit_bytes, kept: topic.schema().longest };
-        credit.unit_bytes += more.next_multiple_of(8);
         credit.most = credit.of_room(capacity, Some(arena));
         credit
     }

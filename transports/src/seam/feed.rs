@@ -31,6 +31,9 @@ use crate::sync::Ordering;
 pub struct Feed {
     writer: Writer,
     credit: Credit,
+    /// The bytes that the arena has more than the topic's other rings, for messages that are longer
+    /// here than at their publisher. No credit is given for them.
+    spare: usize,
     /// The size of a message, or of the longest one.
     message_bytes: usize,
     /// The number of pushed messages.
@@ -69,7 +72,22 @@ impl Topic {
     /// If the topic has too many gating subscriptions, or too many ended publishers of other
     /// processes with unread messages.
     pub fn feed(self: &Arc<Topic>, name: &str, epoch: u64, first: u64) -> Result<Feed, TopicError> {
-        Feed::join(self, name, epoch, first, None)
+        self.feed_of_longer(name, epoch, first, 0)
+    }
+
+    /// Creates a feed whose messages take up to `more` bytes more here than at their publisher. The
+    /// arena of its ring is as much larger, so the publisher has the same credit as without.
+    ///
+    /// # Errors
+    /// The same as for [`feed`](Topic::feed).
+    pub(crate) fn feed_of_longer(
+        self: &Arc<Topic>,
+        name: &str,
+        epoch: u64,
+        first: u64,
+        more: usize,
+    ) -> Result<Feed, TopicError> {
+        Feed::join(self, name, epoch, first, more, None)
     }
 }
 
@@ -79,9 +97,10 @@ impl Feed {
         name: &str,
         epoch: u64,
         first: u64,
+        more: usize,
         line: Option<Arc<Line<PublisherValue>>>,
     ) -> Result<Feed, TopicError> {
-        let origin = Origin::Remote(Numbering::new(first, topic.capacity()));
+        let origin = Origin::Remote(Numbering::new(first, topic.capacity()), more);
         let writer = Writer::join(topic, name, epoch, origin, line)?;
         writer.line.set(PublisherValue::Sent, first);
         let schema = topic.schema();
@@ -89,8 +108,9 @@ impl Feed {
         let words = if schema.is_fixed { longest.div_ceil(size_of::<usize>()) } else { CONTENT };
         Ok(Feed {
             message_bytes: longest,
-            writer,
             credit: Credit::of(topic),
+            spare: writer.state.arena_bytes().saturating_sub(topic.arena_bytes()),
+            writer,
             sent: 0,
             next: first,
             redelivered: false,
@@ -99,12 +119,6 @@ impl Feed {
             words: vec![0; words].into(),
             open: None,
         })
-    }
-
-    /// Gives less credit, because messages take up to `more` bytes more here than at their
-    /// publisher.
-    pub(crate) fn gives_less(&mut self, more: usize) {
-        self.credit = Credit::of_longer(&self.writer.topic, more);
     }
 
     /// Appends the next message. `redelivered`: an earlier process of the readers may have received
@@ -285,7 +299,7 @@ impl Feed {
     #[must_use]
     pub fn room(&mut self) -> usize {
         // The arena first: this makes room for slots, too.
-        let arena = self.writer.arena_room();
+        let arena = self.writer.arena_room(self.spare);
         self.credit.of_room(self.writer.room(), arena)
     }
 
@@ -542,7 +556,7 @@ impl MappedFeed {
     pub fn continue_on_link(&self, first: u64) -> Result<Feed, TopicError> {
         self.end();
         let line = self.state.origin.mapped().map(|mapped| mapped.line.clone());
-        Feed::join(&self.topic, &self.state.name, self.state.epoch, first, line)
+        Feed::join(&self.topic, &self.state.name, self.state.epoch, first, 0, line)
     }
 
     /// Whether the publisher has ended, and every subscription has left or has read it to the end.

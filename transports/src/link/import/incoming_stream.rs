@@ -54,13 +54,10 @@ impl IncomingStream {
     pub(super) fn new(
         id: IncomingId,
         interest: InterestId,
-        mut publisher: Feed,
+        publisher: Feed,
         first: u64,
         growth: Option<Growth>,
     ) -> IncomingStream {
-        if let Some(growth) = growth {
-            publisher.gives_less(growth.more());
-        }
         let credit = publisher.credit();
         IncomingStream {
             id,
@@ -264,7 +261,7 @@ impl IncomingStream {
         if let Some((_, fragments)) = &mut self.growth {
             if fragment.offset == 0 {
                 (self.redelivered, self.metadata) = (redelivered, metadata);
-                fragments.clear();
+                *fragments = Vec::new();
             }
             fragments.extend_from_slice(bytes);
             if fragments.len() < total {
@@ -301,8 +298,13 @@ impl IncomingStream {
 
     /// Skips the next `missed` messages, which will not arrive.
     pub(super) fn skip(&mut self, missed: u64, reason: GapReason) {
-        if missed > 0 {
-            self.publisher.skip(missed, reason);
+        if missed == 0 {
+            return;
+        }
+        self.publisher.skip(missed, reason);
+        // What has arrived of a message in fragments is among the missing ones.
+        if let Some((_, fragments)) = &mut self.growth {
+            *fragments = Vec::new();
         }
     }
 

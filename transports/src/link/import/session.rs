@@ -210,6 +210,15 @@ impl ImportSession {
         reason: RejectReason,
         digest: Digest,
     ) {
+        for place in &mut self.streams {
+            let stream = place.take_if(|stream| stream.interest == interest);
+            // A topic ends after all of its messages are confirmed, so no message is lost, unless
+            // the peer takes messages for confirmed that this side does not have.
+            let is_lost = |it: &IncomingStream| reason != RejectReason::Ended || it.is_incomplete();
+            if let Some(stream) = stream.filter(is_lost) {
+                lose(&mut self.topics, stream);
+            }
+        }
         let Some(rejected) = self.answered(interest) else { return };
         let topic = rejected.topic.clone();
         match reason {
@@ -217,7 +226,9 @@ impl ImportSession {
             RejectReason::Digest if !std::mem::replace(&mut rejected.is_compared, true) => {
                 if rejected.growth.is_some() && digest == topic.schema().digest {
                     // The peer was replaced by a program with the layout of this one.
-                    rejected.resubscribe(link, digest, None);
+                    if !rejected.resubscribe(link, digest, None) {
+                        self.report_refused(&topic, RejectReason::TooMany);
+                    }
                 } else {
                     self.queries.add(topic, digest);
                 }
@@ -227,15 +238,6 @@ impl ImportSession {
                 self.compared(link, &topic, Err(mismatch));
             }
             _ => self.report_refused(&topic, reason),
-        }
-        for place in &mut self.streams {
-            let stream = place.take_if(|stream| stream.interest == interest);
-            // A topic ends after all of its messages are confirmed, so no message is lost, unless
-            // the peer takes messages for confirmed that this side does not have.
-            let is_lost = |it: &IncomingStream| reason != RejectReason::Ended || it.is_incomplete();
-            if let Some(stream) = stream.filter(is_lost) {
-                lose(&mut self.topics, stream);
-            }
         }
     }
 
@@ -257,7 +259,9 @@ impl ImportSession {
             Ok((growth, digest)) => {
                 let mut topics = self.topics.iter_mut();
                 let known = topics.find(|known| Arc::ptr_eq(&known.topic, topic));
-                known.into_iter().for_each(|it| it.resubscribe(link, digest, Some(growth)));
+                if !known.is_some_and(|known| known.resubscribe(link, digest, Some(growth))) {
+                    self.report_refused(topic, RejectReason::TooMany);
+                }
                 return;
             }
             Err(mismatch) => mismatch,
@@ -293,7 +297,8 @@ impl ImportSession {
         let Some(RemoteTopic { topic, growth, .. }) = topic else {
             return Err(format!("publisher `{publisher}` sends a topic that nobody reads here"));
         };
-        let publisher = topic.feed(publisher, epoch, first);
+        let more = growth.map_or(0, |growth| growth.more());
+        let publisher = topic.feed_of_longer(publisher, epoch, first, more);
         let publisher = publisher.map_err(|error| error.to_string())?;
         *place = Some(IncomingStream::new(id, interest, publisher, first, *growth));
         Ok(())
@@ -392,16 +397,19 @@ impl ImportSession {
 }
 
 impl RemoteTopic {
-    /// Subscribes to messages with another layout.
-    fn resubscribe(&mut self, link: &mut NodeLink<'_>, digest: Digest, growth: Option<Growth>) {
-        let more = growth.map_or(0, |growth| growth.more());
-        let window = u32::try_from(Credit::of_longer(&self.topic, more).most).unwrap_or(u32::MAX);
-        let interest = Interest { digest, window, ..self.interest };
-        // Fails only if the link has no more places or numbers; the topic then stays refused.
-        if let Ok(id) = link.subscribe(interest) {
-            _ = link.unsubscribe(self.id);
-            (self.id, self.interest, self.growth) = (id, interest, growth);
-        }
+    /// Subscribes to messages with another layout. Returns false if the link has no more places or
+    /// numbers.
+    fn resubscribe(
+        &mut self,
+        link: &mut NodeLink<'_>,
+        digest: Digest,
+        growth: Option<Growth>,
+    ) -> bool {
+        let interest = Interest { digest, ..self.interest };
+        let Ok(id) = link.subscribe(interest) else { return false };
+        _ = link.unsubscribe(self.id);
+        (self.id, self.interest, self.growth) = (id, interest, growth);
+        true
     }
 }
 
@@ -464,6 +472,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                 // The subscriptions of this connection are not sent yet, so they can still change.
                 for topic in self.topics.iter_mut().filter(|topic| topic.has_lost) {
                     (topic.start, topic.has_lost) = (Start::Next, false);
+                    topic.interest.start = ReaderStart::Next;
                     _ = link.start_at_next(topic.id);
                 }
             }

@@ -38,6 +38,21 @@ pub(crate) struct RingShape {
     pub(crate) memory: RingMemory,
 }
 
+impl RingShape {
+    /// Returns the shape of a ring for messages that take up to `more` bytes more than those of the
+    /// topic's other publishers.
+    pub(crate) fn for_longer(self, more: usize) -> RingShape {
+        let arena = self.layout.arena_words() * size_of::<usize>();
+        if arena == 0 || more == 0 {
+            return self;
+        }
+        // One more than there are messages in the ring, because a message may have to skip the end
+        // of the arena.
+        let most = (self.layout.capacity() + 1).saturating_mul(more.next_multiple_of(8));
+        RingShape { layout: self.layout.with_arena(arena.saturating_add(most)), ..self }
+    }
+}
+
 /// The numbers of gating subscriptions of a topic. Each such subscription takes an entry of 256
 /// bytes in each ring.
 ///

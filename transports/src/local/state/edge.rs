@@ -38,14 +38,14 @@ impl Edge {
     #[inline]
     pub(crate) fn may_miss_ahead(&self, ahead: usize) -> bool {
         match (&self.publisher.origin, &self.known) {
-            (Origin::Remote(numbering), Some(known)) => {
+            (Origin::Remote(numbering, _), Some(known)) => {
                 numbering.may_miss(known, self.consumer.cursor().wrapping_add(ahead))
             }
             (Origin::Pumped(pump), Some(known)) => {
                 pump.numbering.may_miss(known, self.consumer.cursor().wrapping_add(ahead))
             }
             (Origin::Mapped(mapped), _) => mapped.is_gone(),
-            (Origin::Local, _) | (Origin::Remote(_) | Origin::Pumped(_), None) => false,
+            (Origin::Local, _) | (Origin::Remote(..) | Origin::Pumped(_), None) => false,
         }
     }
 
@@ -61,13 +61,13 @@ impl Edge {
     /// publisher counts the messages that it sends later.
     pub(crate) fn leave_unread(&self) -> u64 {
         let unread = match (&self.publisher.origin, &self.known) {
-            (Origin::Remote(numbering), Some(known)) => {
+            (Origin::Remote(numbering, _), Some(known)) => {
                 // The tail is stored once for each run of messages, so the reader may be past it.
                 let (next, unread) = (self.consumer.cursor(), self.consumer.depth());
                 numbering.leave(known.sequence(next), next.wrapping_add(unread))
             }
             (Origin::Pumped(pump), _) => self.consumer.depth() as u64 + pump.leave_unmoved(),
-            (Origin::Local | Origin::Mapped(_), _) | (Origin::Remote(_), None) => {
+            (Origin::Local | Origin::Mapped(_), _) | (Origin::Remote(..), None) => {
                 self.waiting() as u64
             }
         };
@@ -312,7 +312,7 @@ impl PublisherState {
         };
         let sleeper = match &publisher.origin {
             Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
-            Origin::Local | Origin::Remote(_) | Origin::Pumped(_) => None,
+            Origin::Local | Origin::Remote(..) | Origin::Pumped(_) => None,
         };
         let can_be_evicted = publisher.evictions.are_possible();
         let consumer = match from {

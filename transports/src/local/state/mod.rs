@@ -96,8 +96,9 @@ pub struct RingStatus {
 pub(crate) enum Origin {
     /// From a publisher of this process. The sequence of a message is its position in the ring.
     Local,
-    /// From a publisher in another process, over a link. The messages keep their sequences.
-    Remote(Numbering),
+    /// From a publisher in another process, over a link. The messages keep their sequences, and take
+    /// up to this number of bytes more than there.
+    Remote(Numbering, usize),
     /// From a publisher in another process, whose ring this process has mapped. The sequence of a
     /// message is its position in the ring.
     Mapped(Box<MappedOrigin>),
@@ -109,7 +110,7 @@ impl Origin {
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Origin::Local | Origin::Pumped(_) => true,
-            Origin::Remote(_) | Origin::Mapped(_) => false,
+            Origin::Remote(..) | Origin::Mapped(_) => false,
         }
     }
 
@@ -117,7 +118,7 @@ impl Origin {
     pub(crate) fn numbering(&self) -> Option<&Numbering> {
         match self {
             Origin::Local | Origin::Mapped(_) => None,
-            Origin::Remote(numbering) => Some(numbering),
+            Origin::Remote(numbering, _) => Some(numbering),
             Origin::Pumped(pump) => Some(&pump.numbering),
         }
     }
@@ -126,7 +127,7 @@ impl Origin {
     pub(crate) fn mapped(&self) -> Option<&MappedOrigin> {
         match self {
             Origin::Mapped(mapped) => Some(mapped),
-            Origin::Local | Origin::Remote(_) | Origin::Pumped(_) => None,
+            Origin::Local | Origin::Remote(..) | Origin::Pumped(_) => None,
         }
     }
 
@@ -134,7 +135,7 @@ impl Origin {
     /// process, or the subscription itself fills the ring.
     pub(crate) fn is_silent(&self) -> bool {
         match self {
-            Origin::Local | Origin::Remote(_) => false,
+            Origin::Local | Origin::Remote(..) => false,
             Origin::Mapped(_) | Origin::Pumped(_) => true,
         }
     }
@@ -148,7 +149,7 @@ impl Origin {
     fn pump(&self) -> Option<&Pump> {
         match self {
             Origin::Pumped(pump) => Some(pump),
-            Origin::Local | Origin::Remote(_) | Origin::Mapped(_) => None,
+            Origin::Local | Origin::Remote(..) | Origin::Mapped(_) => None,
         }
     }
 }
@@ -537,7 +538,7 @@ impl PublisherState {
     pub(crate) fn ring_room(&self) {
         match &self.origin {
             Origin::Mapped(mapped) => mapped.ring(&self.ring),
-            Origin::Local | Origin::Remote(_) => {
+            Origin::Local | Origin::Remote(..) => {
                 self.room.ring();
                 self.relieve();
             }

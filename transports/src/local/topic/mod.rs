@@ -267,6 +267,10 @@ impl Topic {
         origin: Origin,
         continues: bool,
     ) -> Result<Arc<PublisherState>, TopicError> {
+        let shape = match origin {
+            Origin::Remote(_, more) => self.shape.for_longer(more),
+            _ => self.shape,
+        };
         let mut members = lock(&self.members);
         if origin.is_local() {
             if members.epochs.contains(&epoch) {
@@ -277,13 +281,13 @@ impl Topic {
             // its state still exists does not matter, because a task may keep a copy of it.
             let is_read = |it: &PublisherState| it.readers.lock().is_empty();
             members.unread.retain(|it| it.upgrade().is_some_and(|it| !is_read(&it)));
-            let ring_bytes = self.shape.layout.bytes().unwrap_or(usize::MAX);
+            let ring_bytes = shape.layout.bytes().unwrap_or(usize::MAX);
             let most = UNREAD.max(UNREAD_BYTES / ring_bytes);
             if members.unread.len() >= most && !continues {
                 return Err(TopicError::Unread { topic: self.name.clone(), most });
             }
         }
-        let made = PublisherState::new(&self.name, &self.schema, self.shape, name, epoch, origin);
+        let made = PublisherState::new(&self.name, &self.schema, shape, name, epoch, origin);
         let publisher = made.map_err(|error| {
             let topic = self.name.clone();
             match error {

@@ -233,19 +233,21 @@ impl Writer {
         pushed
     }
 
-    /// Returns the number of bytes in the ring's arena that no reader needs; `None` without one.
-    pub(crate) fn arena_room(&mut self) -> Option<usize> {
+    /// Returns the number of bytes in the ring's arena that no reader needs, without `spare` ones;
+    /// `None` without an arena.
+    pub(crate) fn arena_room(&mut self, spare: usize) -> Option<usize> {
         let producer = end_of(&mut self.producer, &mut self.handled)?;
         let arena = self.arena.as_mut()?;
         // The longest message must find a place even if it has to skip as much. It uses at most as
         // much credit as half of the slots.
-        let enough = arena.longest().max(2 * self.topic.schema().longest);
+        let longest = arena.longest() - spare / 2;
+        let enough = longest.max(2 * self.topic.schema().longest) + spare;
         let half = producer.ring().capacity() / 2;
         loop {
             let (room, slowest) = arena.room(producer);
             let has_enough = room >= enough && producer.find_room().is_ok_and(|it| it >= half);
             if has_enough || !self.state.pump(slowest.entry) {
-                return Some(room);
+                return Some(room.saturating_sub(spare));
             }
         }
     }
