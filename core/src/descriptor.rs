@@ -35,6 +35,9 @@ pub struct FieldDescriptor {
     /// The bytes that the field has if it is missing in a message, because the program that sent it
     /// is older. Not part of the digest.
     pub default: Option<&'static [u8]>,
+    /// Whether the field is the message that this one carries: the request of a call, or the reply
+    /// of an answer. It may grow as that message does. Not part of the digest.
+    pub is_carried: bool,
 }
 
 impl FieldDescriptor {

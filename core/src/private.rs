@@ -422,8 +422,14 @@ pub const fn without_empty<const N: usize>(
     fields: &[FieldDescriptor],
     is_pad: &[bool],
 ) -> [FieldDescriptor; N] {
-    const NONE: FieldDescriptor =
-        FieldDescriptor { name: "", offset: 0, size: 0, ty: FieldType::U8, default: None };
+    const NONE: FieldDescriptor = FieldDescriptor {
+        name: "",
+        offset: 0,
+        size: 0,
+        ty: FieldType::U8,
+        default: None,
+        is_carried: false,
+    };
     let mut kept = [NONE; N];
     let (mut count, mut index) = (0, 0);
     while index < fields.len() {

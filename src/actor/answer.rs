@@ -76,8 +76,9 @@ impl<A: Actor, Q: Queue> AskVisitor<A> for Dispatch<'_, A, Q> {
     {
         let answer = match self.call.request::<R>() {
             None => return,
-            Some(Err(mismatch)) => ready(Ok(ActorReply::refused(mismatch))).boxed(),
+            Some(Err(refused)) => ready(Ok(refused)).boxed(),
             Some(Ok(request)) => {
+                let answer = self.call.replied::<R::Reply>();
                 let reply = self.reference.ask(request);
                 let reply = match self.within {
                     Some(within) => reply.within(within),
@@ -90,7 +91,7 @@ impl<A: Actor, Q: Queue> AskVisitor<A> for Dispatch<'_, A, Q> {
                     let encode = &mut || {
                         encoded = match is_too_long(&reply) {
                             true => Err(Failure::ReplyTooLong),
-                            false => Ok(ActorReply::new(&reply)),
+                            false => Ok(answer.clone().with(&reply)),
                         };
                     };
                     _ = caught(encode);

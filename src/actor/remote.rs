@@ -17,7 +17,7 @@ use super::far::{ActorCall, OtherNodes, Replied, WatchCall};
 use super::life::{Actor, Methods, Replies};
 use super::values::{ActorEnd, NAMES, RemoteActorError, is_name};
 use crate::inbox::request::{
-    Failure, PendingReply, RequestError, Requester, Unanswered, is_too_long,
+    Failure, Mismatch, PendingReply, RequestError, Requester, Unanswered, is_too_long,
 };
 
 impl Actors {
@@ -27,7 +27,8 @@ impl Actors {
     /// sends nothing.
     ///
     /// `A` defines which requests the reference can make. The other node compares only the layout
-    /// of each request: an actor of another type that answers the same request replies too.
+    /// of each request, which may have [grown](macro@crate::message): an actor of another type that
+    /// answers the same request replies too.
     ///
     /// In the topology, `actors_for` of the node with the actors lists the nodes that may ask.
     /// `docs/actors.md` has an example.
@@ -184,8 +185,15 @@ impl<A: Actor, N> RemoteCaller<A, N> {
             true => calls.too_long(&call),
             false => calls.request(call),
         };
-        let address = address.clone();
-        RemoteReply { reply, request, address, has_deadline: false, lost: None, was_lost: false }
+        RemoteReply {
+            reply,
+            request,
+            address: address.clone(),
+            has_deadline: false,
+            lost: None,
+            was_lost: false,
+            has_layout: false,
+        }
     }
 }
 
@@ -247,6 +255,8 @@ pub struct RemoteReply<R: Request> {
     /// if the request has no deadline.
     lost: Option<SendFuture<()>>,
     was_lost: bool,
+    /// The call was sent again with its layout.
+    has_layout: bool,
 }
 
 impl<R: Request> RemoteReply<R> {
@@ -256,6 +266,17 @@ impl<R: Request> RemoteReply<R> {
         self.reply.set_deadline(duration);
         self.has_deadline = true;
         self
+    }
+
+    /// Sends the call again, because the other node has another version of the request and has not
+    /// asked the actor. Returns false if this node shuts down.
+    #[cold]
+    fn send_with_layout(&mut self) -> bool {
+        let Some(mut calls) = self.address.nodes.calls(self.address.node()) else { return false };
+        let call = ActorCall::with_layout(self.address.actor(), &self.request);
+        self.reply.replace_by(calls.request(call));
+        self.has_layout = true;
+        true
     }
 
     /// Converts the failure of the call to the error of the request. If the other node has taken
@@ -279,8 +300,8 @@ impl<R: Request> Unpin for RemoteReply<R> {}
 impl<R: Request> Future for RemoteReply<R> {
     type Output = Result<R::Reply, RequestError<R>>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
         let mut poll = this.reply.poll_outcome(context);
         if poll.is_pending() && !this.has_deadline {
             let Address { nodes, .. } = &*this.address;
@@ -293,15 +314,22 @@ impl<R: Request> Future for RemoteReply<R> {
             this.reply.set_deadline(Duration::ZERO);
             poll = this.reply.poll_outcome(context);
         }
-        poll.map(|result| match this.reply.settle(result).map(|reply| reply.reply::<R::Reply>()) {
-            Ok(Replied::Reply(reply)) => Ok(reply),
-            Ok(Replied::Mismatch(mismatch)) => {
-                let actor = Some(this.address.label.clone());
-                Err(RequestError::Mismatch { mismatch, actor })
+        let Poll::Ready(result) = poll else { return Poll::Pending };
+        let mismatch = match this.reply.settle(result).map(|reply| reply.reply::<R::Reply>()) {
+            Ok(Replied::Reply(reply)) => return Poll::Ready(Ok(reply)),
+            Ok(Replied::AsksLayout) if !this.has_layout => {
+                return match this.send_with_layout() {
+                    true => self.poll(context),
+                    false => Poll::Ready(Err(this.error(Failure::ShuttingDown))),
+                };
             }
-            Ok(Replied::Invalid) => Err(this.error(Failure::Dropped)),
-            Err(failure) => Err(this.error(failure)),
-        })
+            Ok(Replied::AsksLayout) => Mismatch::Layout,
+            Ok(Replied::Mismatch(mismatch)) => mismatch,
+            Ok(Replied::Invalid) => return Poll::Ready(Err(this.error(Failure::Dropped))),
+            Err(failure) => return Poll::Ready(Err(this.error(failure))),
+        };
+        let actor = Some(this.address.label.clone());
+        Poll::Ready(Err(RequestError::Mismatch { mismatch, actor }))
     }
 }
 

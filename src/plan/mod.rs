@@ -492,13 +492,19 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
         .placements()
         .flat_map(|(node, services)| services.into_iter().map(move |service| (service, node)))
         .collect();
-    // Programs of two nodes may have two versions of a message.
-    let are_apart = |one: &str, other: &str| nodes.get(one) != nodes.get(other);
+    // Programs of two nodes may have two versions of a message. What carries requests between them
+    // is planned here for both, in the version of this program.
+    let carriers: BTreeSet<&str> = known
+        .iter()
+        .filter(|(_, ports)| ports.carries_requests())
+        .map(|(service, _)| &**service)
+        .collect();
+    let are_apart = |one: &str, other: &str| {
+        nodes.get(one) != nodes.get(other) || carriers.contains(one) || carriers.contains(other)
+    };
     let is_readable = |(one, first): (&str, &BoundPort), (other, second): (&str, &BoundPort)| {
         first.schema == second.schema
-            || are_apart(one, other)
-                && !(first.is_request || second.is_request)
-                && check_readable(&first.schema, &second.schema).is_ok()
+            || are_apart(one, other) && check_readable(&first.schema, &second.schema).is_ok()
     };
     let mut topics = BTreeMap::<&str, Vec<(&str, &BoundPort)>>::new();
     let mut ids = BTreeMap::<u16, Vec<(&str, &BoundPort)>>::new();

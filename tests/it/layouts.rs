@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use mycelium::error::{LayoutMismatch, StartError};
 use mycelium::{Context, Message, Node, Result, Running, Topology, message, service};
+use tokio::sync::Notify;
 
-use crate::running::{of_links, start, within};
-use crate::support::{Directory, idle_services};
+use crate::loopback::host;
+use crate::running::{end, of_links, start, within};
+use crate::support::{Directory, TRANSPORTS, idle_services};
 
 mod old {
     use super::*;
@@ -143,16 +145,45 @@ async fn a_schema_of_serde_that_differs_fails_the_reader() {
 /// A message as a program of some version sees it: `None` for fields that it does not know.
 type Seen = (u64, String, Option<Option<String>>, Option<u8>);
 
+/// What the program of a reader has seen.
+#[derive(Clone, Default)]
+struct Log {
+    orders: Arc<Mutex<Vec<Seen>>>,
+    /// The replies of a service and of an actor. Their texts say how these have seen the request.
+    replies: Arc<Mutex<Vec<Seen>>>,
+    is_whole: Arc<Notify>,
+}
+
 /// The programs of three versions, whose messages have more fields each time.
 macro_rules! programs {
     ($($name:ident { $($field:ident: $ty:ty = $value:expr $(, $default:literal)?;)* } |$order:ident| $seen:expr;)*) => {$(
         mod $name {
-            use mycelium::Delivery;
+            use mycelium::{Delivery, actor};
 
             use super::*;
 
             #[message(topic = "orders", max = "1 MiB")]
             pub(crate) struct Order {
+                id: u64,
+                text: String,
+                $(
+                    $(#[message(default = $default)])?
+                    $field: $ty,
+                )*
+            }
+
+            #[message(topic = "asks", reply = Told)]
+            pub(crate) struct Ask {
+                id: u64,
+                text: String,
+                $(
+                    $(#[message(default = $default)])?
+                    $field: $ty,
+                )*
+            }
+
+            #[message(topic = "replies")]
+            pub(crate) struct Told {
                 id: u64,
                 text: String,
                 $(
@@ -173,16 +204,56 @@ macro_rules! programs {
                 }
             }
 
-            pub(crate) struct Reader(pub(crate) Arc<Mutex<Vec<Seen>>>);
+            fn told($order: &Ask) -> Told {
+                let seen: Seen = $seen;
+                let text = format!("{seen:?}");
+                Told { id: $order.id, text, $($field: $value),* }
+            }
 
-            #[service(reads(Order))]
+            pub(crate) struct Desk;
+
+            #[service(answers(Ask))]
+            impl Desk {
+                async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                    let _clerk = ctx.actors().actor(|| Clerk).name("clerk").spawn()?;
+                    let mut asks = ctx.requests::<Ask>();
+                    while let Some(asked) = asks.recv().await {
+                        let told = told(&asked);
+                        asked.reply(told);
+                    }
+                    Ok(())
+                }
+            }
+
+            pub(crate) struct Clerk;
+
+            #[actor]
+            impl Clerk {
+                #[remote]
+                fn reply_to(&mut self, ask: Ask) -> Told {
+                    told(&ask)
+                }
+            }
+
+            pub(crate) struct Reader(pub(crate) Log);
+
+            #[service(reads(Order), requests(Ask))]
             impl Reader {
                 async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                    let mut clerk = ctx.actors().remote::<Clerk>("far/clerk")?;
+                    for id in 0..ASKS {
+                        let ask = || Ask { id, text: text(id), $($field: $value),* };
+                        let by_service = ctx.request(ask()).await?;
+                        for $order in [by_service, clerk.ask(ask()).await?] {
+                            self.0.replies.lock().unwrap().push($seen);
+                        }
+                    }
                     let mut orders = ctx.subscribe::<Order>()?;
                     while let Some(delivery) = orders.recv().await {
                         let Delivery::Msg($order) = delivery else { panic!("a gap") };
-                        self.0.lock().unwrap().push($seen);
+                        self.0.orders.lock().unwrap().push($seen);
                     }
+                    self.0.is_whole.notify_one();
                     Ok(())
                 }
             }
@@ -199,9 +270,7 @@ programs! {
 }
 
 const ORDERS: u64 = 300;
-
-/// The smallest rings that the topic may have.
-const RINGS: &str = "[topic.orders]\ncapacity = 2\narena = \"2 MiB\"\n";
+const ASKS: u64 = 20;
 
 /// Returns the text of an order. Each 100th makes it nearly as long as it may be.
 fn text(id: u64) -> String {
@@ -209,41 +278,78 @@ fn text(id: u64) -> String {
 }
 
 /// Runs a writer and a reader of these versions, from 0 on, and returns what the reader saw.
-async fn read_by(reader: usize, writer: usize, transport: &str) -> Vec<Seen> {
+async fn read_by(reader: usize, writer: usize, transport: &str) -> Log {
     let directory = Directory::new(&format!("grown-{reader}-{writer}-{transport}"));
-    let text = TOPOLOGY.replace("Counter", "Writer").replace("Taker", "Reader");
-    let text = text.replace("shutdown = \"200ms\"\n", "");
-    let text = format!("{text}transport = \"{transport}\"\n{RINGS}");
+    let host = host();
+    // The rings are as small as they may be.
+    let text = format!(
+        r#"
+[node.far]
+services = ["Writer", "Desk"]
+actors_for = ["near"]
+address = "{host}:7400"
+[node.near]
+services = ["Reader"]
+address = "{host}:7401"
+[link.default]
+transport = "{transport}"
+trust = "network"
+retry = "1ms"
+max_retry = "20ms"
+[topic.orders]
+capacity = 2
+arena = "2 MiB"
+"#
+    );
     let topology = Topology::parse("grown.toml", &text).unwrap().in_directory(&directory.0);
-    let seen = Arc::new(Mutex::default());
+    let log = Log::default();
     let node = |name, version| {
-        let builder = Node::builder(name).topology(topology.clone());
-        let seen = Arc::clone(&seen);
+        macro_rules! of {
+            ($version:ident) => {{
+                let log = log.clone();
+                let builder = Node::builder(name).topology(topology.clone());
+                let builder = builder.service(|| $version::Writer).service(|| $version::Desk);
+                builder.service(move || $version::Reader(log.clone()))
+            }};
+        }
         start(match version {
-            0 => builder.service(|| first::Writer).service(move || first::Reader(seen.clone())),
-            1 => builder.service(|| second::Writer).service(move || second::Reader(seen.clone())),
-            _ => builder.service(|| third::Writer).service(move || third::Reader(seen.clone())),
+            0 => of!(first),
+            1 => of!(second),
+            _ => of!(third),
         })
     };
-    for node in [node("far", writer), node("near", reader)] {
-        within(node.join()).await.unwrap();
+    let nodes = [node("far", writer), node("near", reader)];
+    within(log.is_whole.notified()).await;
+    for node in nodes {
+        end(node).await;
     }
-    std::mem::take(&mut *seen.lock().unwrap())
+    log
+}
+
+/// Returns a message with this text of a writer of one version, as a reader of another sees it.
+fn seen_by(reader: usize, writer: usize, id: u64, text: String) -> Seen {
+    let note = (writer > 0).then(|| "a note".to_owned());
+    let flags = if writer > 1 { 9 } else { 7 };
+    (id, text, (reader > 0).then_some(note), (reader > 1).then_some(flags))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn programs_of_three_versions_read_each_other() {
-    for transport in crate::support::TRANSPORTS {
+async fn programs_of_three_versions_read_and_ask_each_other() {
+    for transport in TRANSPORTS.iter().chain(&["tcp"]) {
         for (reader, writer) in (0..9).map(|pair| (pair / 3, pair % 3)) {
-            let seen = read_by(reader, writer, transport).await;
-            let note = (writer > 0).then(|| "a note".to_owned());
-            let flags = if writer > 1 { 9 } else { 7 };
-            for (id, order) in (0..ORDERS).zip(&seen) {
-                let (known, numbered) =
-                    ((reader > 0).then(|| note.clone()), (reader > 1).then_some(flags));
-                assert_eq!(*order, (id, text(id), known, numbered), "{writer} to {reader}");
+            let log = read_by(reader, writer, transport).await;
+            let orders = log.orders.lock().unwrap();
+            for (id, order) in (0..ORDERS).zip(&*orders) {
+                assert_eq!(*order, seen_by(reader, writer, id, text(id)), "{writer} to {reader}");
             }
-            assert_eq!(seen.len() as u64, ORDERS);
+            assert_eq!(orders.len() as u64, ORDERS);
+            let replies = log.replies.lock().unwrap();
+            for (id, replies) in (0..ASKS).zip(replies.chunks(2)) {
+                let request = format!("{:?}", seen_by(writer, reader, id, text(id)));
+                let reply = seen_by(reader, writer, id, request);
+                assert_eq!(replies, [reply.clone(), reply], "{reader} asks {writer}");
+            }
+            assert_eq!(replies.len() as u64, 2 * ASKS);
         }
     }
 }

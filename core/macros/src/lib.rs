@@ -83,7 +83,8 @@ mod service;
 /// # Messages that grow
 ///
 /// A message may get more fields at its end while programs of several versions run: a reader that
-/// knows fewer fields drops the others, and a reader that knows more takes `None`, or a default:
+/// knows fewer fields drops the others, and a reader that knows more takes `None`, or a default. The
+/// same holds for requests and replies:
 ///
 /// ```ignore
 /// #[message(topic = "orders")]

@@ -207,6 +207,8 @@ fn struct_impls(
     let kept: Vec<_> = (0..count).filter(|index| !is_pad[*index]).collect();
     let (kept_idents, kept_places): (Vec<_>, Vec<_>) =
         kept.iter().map(|index| (idents[*index], &places[*index])).unzip();
+    let carried = kept.last().filter(|_| arguments.carries.is_some());
+    let is_carried: Vec<_> = (0..count).map(|index| Some(&index) == carried).collect();
     // What carries a message of serde's decodes it once.
     let decode = arguments.carries.as_ref().map(|_| {
         let pads = (0..count).filter(|index| is_pad[*index]).map(|index| idents[index]);
@@ -266,6 +268,7 @@ fn struct_impls(
                 size: __PARTS[#indices].0,
                 ty: #as_fields::TYPE,
                 default: #defaults,
+                is_carried: #is_carried,
             }),*];
             const __MYCELIUM_DESCRIPTOR: #root::Descriptor = #root::Descriptor {
                 name: #text,

@@ -367,6 +367,7 @@ macro_rules! tuple_fields {
                     size: $ty::SIZE,
                     ty: $ty::TYPE,
                     default: None,
+                    is_carried: false,
                 }),+],
             });
             const SIZE: usize =

@@ -368,7 +368,7 @@ impl<C: Call> PendingReply<C> {
 
     /// Waits for `other` instead of this request, which was not sent. The deadline stays.
     #[cold]
-    fn replace_by(&mut self, mut other: PendingReply<C>) {
+    pub(crate) fn replace_by(&mut self, mut other: PendingReply<C>) {
         std::mem::swap(&mut self.awaiting, &mut other.awaiting);
         self.progress = std::mem::replace(&mut other.progress, Progress::Done);
         if let Some(Deadline { end, .. }) = &self.deadline {

@@ -181,30 +181,34 @@ fn distinct<'a, 'd>(programs: &'a [NodeProgram<'d>]) -> Vec<&'a NodeProgram<'d>>
 
 /// Returns an error for each topic that carries different messages in two programs.
 fn different_messages(programs: &[&NodeProgram<'_>]) -> Vec<Problem> {
-    let mut topics = BTreeMap::<&str, Vec<(&MessageForm, &str)>>::new();
+    let mut topics = BTreeMap::<(&str, &str), Vec<(&MessageForm, &str)>>::new();
     let mut errors = Vec::new();
     for of in programs {
         let form = &of.description.form;
         let ports = form.services.iter().flat_map(|it| {
-            let messages = it.reads.iter().chain(&it.emits).map(|port| (port, false));
-            messages.chain(it.requests.iter().chain(&it.answers).map(|port| (port, true)))
+            let ports = [&it.reads, &it.emits, &it.requests, &it.answers];
+            ports.into_iter().flatten().filter(|port| !port.is_named)
         });
+        let messages = ports.map(|port| (("topic", &*port.key), port.message));
+        let answers = form.requests.iter().map(|it| (("answers of topic", &*it.topic), it.answer));
         let mut seen = BTreeMap::new();
-        for (port, is_request) in ports.filter(|(port, _)| !port.is_named) {
-            let Some(message) = form.messages.get(port.message) else { continue };
+        for (topic, message) in messages.chain(answers) {
+            let Some(message) = form.messages.get(message) else { continue };
             // Ignores a second message of the same program: that is an error of its build.
-            seen.entry(port.key.as_str()).or_insert((message, is_request));
+            seen.entry(topic).or_insert(message);
         }
-        for (topic, (second, is_request)) in seen {
-            let known = topics.entry(topic).or_default();
+        for (of_topic, second) in seen {
+            let known = topics.entry(of_topic).or_default();
+            let (what, topic) = of_topic;
             let shown = |of: &MessageForm| {
                 format!("`{}` (id {}, digest {})", of.layout.name, of.id, of.digest)
             };
-            if let Some((first, program, difference)) = known.iter().find_map(|(first, program)| {
-                Some((first, program, first.difference(second, is_request)?))
-            }) {
+            if let Some((first, program, difference)) = known
+                .iter()
+                .find_map(|(first, program)| Some((first, program, first.difference(second)?)))
+            {
                 let text = format!(
-                    "topic `{topic}` carries {} in `{program}`, but {} in `{}`: a topic has one \
+                    "{what} `{topic}` carries {} in `{program}`, but {} in `{}`: a topic has one \
                      message type, so build both programs from the same one, or add fields only at \
                      the end, each an `Option` or with a default; {difference}",
                     shown(first),

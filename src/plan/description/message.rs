@@ -52,6 +52,8 @@ struct FieldForm {
     /// The bytes of the field in messages of older programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     default: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_carried: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,8 +104,8 @@ impl MessageForm {
     }
 
     /// Returns why programs with these messages of one topic cannot read each other's; `None` if
-    /// they can. A request does not grow.
-    pub(crate) fn difference(&self, other: &MessageForm, is_request: bool) -> Option<String> {
+    /// they can.
+    pub(crate) fn difference(&self, other: &MessageForm) -> Option<String> {
         if (&self.layout.name, self.id, &self.digest)
             == (&other.layout.name, other.id, &other.digest)
         {
@@ -113,11 +115,7 @@ impl MessageForm {
         let (Ok(here), Ok(there)) = (self.schema(), other.schema()) else {
             return Some("a layout is invalid".to_owned());
         };
-        match check_readable(&here, &there) {
-            Ok(()) if is_request => Some("a request does not grow".to_owned()),
-            Ok(()) => None,
-            Err(difference) => Some(difference.to_string()),
-        }
+        check_readable(&here, &there).err().map(|difference| difference.to_string())
     }
 
     /// Returns the schema, after checking that its digest matches its layout.
@@ -159,6 +157,7 @@ impl StructForm {
             size: field.size,
             r#type: TypeForm::of(&field.ty),
             default: field.default.map(<[u8]>::to_vec),
+            is_carried: field.is_carried,
         });
         StructForm {
             name: descriptor.name.to_owned(),
@@ -198,7 +197,8 @@ impl StructForm {
             }
             let name = kept(&field.name)?;
             let default = field.default.clone().map(|bytes| &*Vec::leak(bytes));
-            fields.push(FieldDescriptor { name, offset: field.offset, size, ty, default });
+            let FieldForm { offset, is_carried, .. } = *field;
+            fields.push(FieldDescriptor { name, offset, size, ty, default, is_carried });
         }
         Ok(Box::leak(Box::new(Descriptor {
             name: kept(&self.name)?,

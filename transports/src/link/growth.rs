@@ -17,24 +17,46 @@ const ALIGNMENT: usize = 8;
 
 /// How messages with a peer's layout become messages with that of this program.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Growth {
+pub struct Growth {
     own: &'static Descriptor,
-    /// The fields before this one are those of both layouts.
+    part: Part,
+    /// The fields of the part before this one are those of both layouts.
     common: usize,
     /// The size of the peer's fixed part.
     there: usize,
     is_fixed: bool,
 }
 
+/// What may have grown: a message, or the one that it carries in its last field.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    own: &'static Descriptor,
+    /// Where it begins here, and at the peer.
+    at: usize,
+    at_peer: usize,
+    /// The end of what both have before it. For an optional part, this is the byte that says
+    /// whether it is there.
+    head: usize,
+    is_optional: bool,
+}
+
 impl Growth {
+    /// Compares a message here with a peer's, whose layout has this canonical form. Returns `None`
+    /// if its messages cannot be converted, or if the bytes are not a layout.
+    #[must_use]
+    pub fn of_form(own: &Schema, form: &[u8]) -> Option<Growth> {
+        Growth::between(own, &Layout::parse(form).ok()?).ok()
+    }
+
     /// Compares the layout of a topic here with that of a peer.
     ///
     /// # Errors
     /// If messages cannot be converted: the difference that is the reason, if it is not one of the
     /// fields that both have.
     pub(crate) fn between(own: &Schema, there: &Layout) -> Result<Growth, Option<Difference>> {
-        let fields = own.descriptor.fields;
-        let mut others = there.fields().iter().filter(|field| !field.is_padding());
+        let (part, of_peer) = Part::of(own.descriptor, there)?;
+        let fields = part.own.fields;
+        let mut others = of_peer.fields().iter().filter(|field| !field.is_padding());
         let mut common = fields.len();
         for (index, field) in fields.iter().enumerate() {
             if is_padding(field) {
@@ -54,12 +76,10 @@ impl Growth {
             return Err(differ(field.name, here, "missing"));
         }
         if own.is_fixed != there.fields().iter().all(|field| may_be_fixed(field.kind())) {
-            const GAINED: &str = "not fixed, and a fixed message cannot gain fields of any length";
-            let (here, there) = if own.is_fixed { ("fixed", GAINED) } else { (GAINED, "fixed") };
-            return Err(differ("", here, there));
+            return Err(differ_as_fixed(own.is_fixed));
         }
         let (own, is_fixed, there) = (own.descriptor, own.is_fixed, there.size());
-        Ok(Growth { own, common, there, is_fixed })
+        Ok(Growth { own, part, common, there, is_fixed })
     }
 
     /// Returns how many bytes a message may have more here than at the peer.
@@ -68,34 +88,90 @@ impl Growth {
     }
 
     /// Returns the message here. Returns `None` if the bytes are not those of a message of the peer.
-    pub(crate) fn convert(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let (part, end) = (self.own.size, self.there);
+    #[must_use]
+    pub fn convert(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let (size, end) = (self.own.size, self.there);
         if bytes.len() < end || self.is_fixed && bytes.len() != end {
             return None;
         }
-        let [first, here] = [end, part].map(|size| size.next_multiple_of(ALIGNMENT));
+        let [first, here] = [end, size].map(|size| size.next_multiple_of(ALIGNMENT));
         let bodies = bytes.get(first..).unwrap_or_default();
-        let mut message = vec![0; part];
+        let mut message = vec![0; size];
         if !bodies.is_empty() {
             message.resize(here, 0);
             message.extend_from_slice(bodies);
         }
-        for (index, field) in self.own.fields.iter().enumerate() {
-            let place = message.get_mut(field.offset..)?.get_mut(..field.size)?;
-            if index >= self.common {
-                place.copy_from_slice(field.default.unwrap_or(&vec![0; field.size]));
-            } else if !is_padding(field) {
-                place.copy_from_slice(bytes.get(field.offset..)?.get(..field.size)?);
+        let Part { own, at, at_peer, head, is_optional } = self.part;
+        message.get_mut(..head)?.copy_from_slice(bytes.get(..head)?);
+        let is_there = !is_optional || message.get(head.checked_sub(1)?) != Some(&0);
+        let mut bodies = Bodies { message, end: size, moved: first.wrapping_sub(here) };
+        if is_there {
+            for (index, field) in own.fields.iter().enumerate() {
+                let place = bodies.message.get_mut(at + field.offset..)?.get_mut(..field.size)?;
+                if index >= self.common {
+                    place.copy_from_slice(field.default.unwrap_or(&vec![0; field.size]));
+                } else if !is_padding(field) {
+                    place.copy_from_slice(bytes.get(at_peer + field.offset..)?.get(..field.size)?);
+                }
             }
-        }
-        let mut bodies = Bodies { message, end: part, moved: first.wrapping_sub(here) };
-        for field in &self.own.fields[..self.common] {
-            bodies.shift(&field.ty, field.offset)?;
+            for field in &own.fields[..self.common] {
+                bodies.shift(&field.ty, at + field.offset)?;
+            }
         }
         let Bodies { mut message, end, .. } = bodies;
         message.truncate(end);
         Some(message)
     }
+}
+
+impl Part {
+    /// Returns what may have grown of a message here, and its layout at the peer.
+    fn of<'a>(
+        own: &'static Descriptor,
+        there: &'a Layout,
+    ) -> Result<(Part, &'a Layout), Option<Difference>> {
+        let Some(index) = own.fields.iter().position(|field| field.is_carried) else {
+            return Ok((Part { own, at: 0, at_peer: 0, head: 0, is_optional: false }, there));
+        };
+        let (field, before) = (&own.fields[index], &own.fields[..index]);
+        let mut others = there.fields().iter().filter(|field| !field.is_padding());
+        let before = before.iter().filter(|field| !is_padding(field));
+        for field in before {
+            if !others.next().is_some_and(|other| is_same(field, other)) {
+                return Err(None);
+            }
+        }
+        let other = others.next().filter(|other| other.name() == field.name).ok_or(None)?;
+        if others.next().is_some() || other.offset() != field.offset {
+            return Err(None);
+        }
+        let (at, is_optional) = (field.offset, matches!(field.ty, FieldType::Option { .. }));
+        match (&field.ty, other.kind()) {
+            (FieldType::Struct(own), FieldKind::Struct(of_peer)) => {
+                Ok((Part { own, at, at_peer: at, head: at, is_optional }, of_peer))
+            }
+            (
+                FieldType::Option { item: FieldType::Struct(own), align, .. },
+                FieldKind::Option { item, align: align_there, .. },
+            ) => {
+                let FieldKind::Struct(of_peer) = &**item else { return Err(None) };
+                let (head, at_peer) = (at + 1, at.saturating_add(*align_there));
+                Ok((Part { own, at: at + align, at_peer, head, is_optional }, of_peer))
+            }
+            (FieldType::Struct(_), FieldKind::Option { .. })
+            | (FieldType::Option { .. }, FieldKind::Struct(_)) => {
+                Err(differ_as_fixed(!is_optional))
+            }
+            _ => Err(None),
+        }
+    }
+}
+
+/// Returns the difference of a message that is fixed on one side only.
+fn differ_as_fixed(is_fixed_here: bool) -> Option<Difference> {
+    const GAINED: &str = "not fixed, and a fixed message cannot gain fields of any length";
+    let (here, there) = if is_fixed_here { ("fixed", GAINED) } else { (GAINED, "fixed") };
+    differ("", here, there)
 }
 
 /// The bodies of a message that was copied, whose parts still have their places at the peer.

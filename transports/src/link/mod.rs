@@ -42,6 +42,7 @@ pub use config::{ExportedTopic, Identity, LinkConfig, MemoryUse, TopicInterest, 
 pub use describing::check_readable;
 pub use export::{Exports, Redelivery};
 pub(crate) use gap::reason as gap_reason;
+pub use growth::Growth;
 pub use import::{Connect, ImportError, Imports, MemoryAccess};
 pub use layout::{CatalogueEntry, CatalogueError, Difference, LayoutMismatch};
 pub(crate) use layout::{LONGEST_CATALOGUE, LONGEST_FORM};

@@ -82,6 +82,7 @@ pub(super) fn expand_decoded(
                     size: 8,
                     ty: #root::FieldType::Sequence { item: &#root::FieldType::U8, stride: 1 },
                     default: ::core::option::Option::None,
+                    is_carried: false,
                 }],
             };
 

@@ -180,6 +180,7 @@ fn expand_choice(root: &Path, item: &ItemEnum) -> Result<TokenStream> {
                     size: #as_fields::SIZE,
                     ty: #as_fields::TYPE,
                     default: ::core::option::Option::None,
+                    is_carried: false,
                 }),*],
             }
         }

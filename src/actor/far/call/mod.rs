@@ -13,6 +13,8 @@ use std::time::Duration;
 use mycelium_core::{Digest, FixedStr, Message, Request, decode, to_bytes};
 use mycelium_executor::SendFuture;
 use mycelium_macros::message;
+use mycelium_transports::link::Growth;
+use mycelium_transports::local::Schema;
 
 use crate::actor::values::LONGEST_NAME;
 use crate::inbox::request::{Failure, Mismatch};
@@ -22,7 +24,7 @@ use crate::inbox::request::{Failure, Mismatch};
 pub(crate) const MOST_BYTES: usize = 64 << 10;
 
 /// A request to an actor of another node.
-#[message(topic = "mycelium.actor-calls", id = 0xFFFE, reply = ActorReply, max = "65 KiB", hidden)]
+#[message(topic = "mycelium.actor-calls", id = 0xFFFE, reply = ActorReply, max = "127 KiB", hidden)]
 pub(crate) struct ActorCall {
     /// The hash of the request's topic.
     topic: u64,
@@ -32,14 +34,19 @@ pub(crate) struct ActorCall {
     actor: FixedStr<LONGEST_NAME>,
     /// The bytes of the request.
     bytes: Vec<u8>,
+    /// The canonical form of the layout of the request, if the actor's node has asked for it.
+    layout: Vec<u8>,
 }
 
 /// The reply of an actor to another node, or why it cannot answer.
-#[message(topic = "mycelium.actor-replies", id = 0xFFFD, max = "65 KiB", hidden)]
+#[message(topic = "mycelium.actor-replies", id = 0xFFFD, max = "127 KiB", hidden)]
+#[derive(Debug)]
 pub(crate) struct ActorReply {
     outcome: u64,
     /// The bytes of the reply; empty if there is none.
     bytes: Vec<u8>,
+    /// The canonical form of the layout of the reply, if it differs from that of the call.
+    layout: Vec<u8>,
 }
 
 /// Returns the topic of requests to the actors of a node.
@@ -49,6 +56,7 @@ pub(crate) fn calls_topic(node: &str) -> String {
 
 /// The values of `outcome` in [`ActorReply`].
 const REPLIED: u64 = 0;
+const ASKS_LAYOUT: u64 = 4;
 
 fn outcome_of(mismatch: Mismatch) -> u64 {
     match mismatch {
@@ -70,6 +78,9 @@ pub(crate) type AnswerCall = fn(Arc<dyn Any + Send + Sync>, &ActorCall, Option<D
 pub(crate) enum Replied<T> {
     Reply(T),
     Mismatch(Mismatch),
+    /// The other node has another version of the request or of its reply. It has not asked the
+    /// actor, and converts the request if a call [with its layout](ActorCall::with_layout) follows.
+    AsksLayout,
     /// The other node has sent invalid bytes.
     Invalid,
 }
@@ -90,7 +101,13 @@ impl ActorCall {
             reply: R::Reply::DIGEST.0,
             actor: FixedStr::truncated(actor),
             bytes: to_bytes(request).unwrap_or_default(),
+            layout: Vec::new(),
         }
+    }
+
+    /// Creates the call with the layout of the request.
+    pub(crate) fn with_layout<R: Request>(actor: &str, request: &R) -> ActorCall {
+        ActorCall { layout: form_of::<R>(), ..ActorCall::new(actor, request) }
     }
 
     /// Returns the name of the actor.
@@ -98,38 +115,80 @@ impl ActorCall {
         &self.actor
     }
 
-    /// Returns the request if it is an `R`; `None` if it has another topic.
-    pub(crate) fn request<R: Request>(&self) -> Option<Result<R, Mismatch>> {
+    /// Returns the request if it is an `R`, or has grown to one; `None` if it has another topic. An
+    /// error is the reply that says why there is no request.
+    pub(crate) fn request<R: Request>(&self) -> Option<Result<R, ActorReply>> {
         if self.topic != hash(R::TOPIC) {
             return None;
         }
-        let layouts = (Digest(self.request), Digest(self.reply));
-        let fits = layouts == (R::DIGEST, R::Reply::DIGEST) && R::Reply::MAX <= MOST_BYTES;
-        let request = fits.then(|| decode(&self.bytes).ok()).flatten();
-        Some(request.ok_or(Mismatch::Layout))
+        let is_known = Digest(self.request) == R::DIGEST;
+        if self.layout.is_empty() && !(is_known && Digest(self.reply) == R::Reply::DIGEST) {
+            return Some(Err(ActorReply { outcome: ASKS_LAYOUT, ..self.replied::<R::Reply>() }));
+        }
+        let request = match is_known {
+            true => decode(&self.bytes).ok(),
+            false => converted(&self.layout, &self.bytes),
+        };
+        let request = request.filter(|_| R::Reply::MAX <= MOST_BYTES);
+        Some(request.ok_or(ActorReply::refused(Mismatch::Layout)))
+    }
+
+    /// Returns the reply to this call without its bytes, with the layout of `M` if the caller has
+    /// another one.
+    pub(crate) fn replied<M: Message>(&self) -> ActorReply {
+        let is_known = Digest(self.reply) == M::DIGEST;
+        let layout = if is_known { Vec::new() } else { form_of::<M>() };
+        ActorReply { outcome: REPLIED, bytes: Vec::new(), layout }
     }
 }
 
 impl ActorReply {
-    pub(crate) fn new<M: Message>(reply: &M) -> ActorReply {
+    /// Adds the bytes of the reply.
+    pub(crate) fn with<M: Message>(self, reply: &M) -> ActorReply {
         // Cannot fail: the caller has refused a reply with more bytes than its type allows.
-        let bytes = to_bytes(reply).unwrap_or_default();
-        ActorReply { outcome: REPLIED, bytes }
+        ActorReply { bytes: to_bytes(reply).unwrap_or_default(), ..self }
     }
 
     pub(crate) fn refused(mismatch: Mismatch) -> ActorReply {
-        ActorReply { outcome: outcome_of(mismatch), bytes: Vec::new() }
+        ActorReply { outcome: outcome_of(mismatch), bytes: Vec::new(), layout: Vec::new() }
     }
 
-    /// Returns the reply, if it is an `M`.
+    /// Returns the reply, if it is an `M`, or has grown to one.
     pub(crate) fn reply<M: Message>(&self) -> Replied<M> {
-        if self.outcome == REPLIED {
-            return decode(&self.bytes).map_or(Replied::Invalid, Replied::Reply);
+        let has_grown = !self.layout.is_empty();
+        match self.outcome {
+            REPLIED if has_grown => {
+                let reply = converted(&self.layout, &self.bytes);
+                return reply.map_or(Replied::Invalid, Replied::Reply);
+            }
+            REPLIED => return decode(&self.bytes).map_or(Replied::Invalid, Replied::Reply),
+            ASKS_LAYOUT if has_grown => {
+                let is_readable = Growth::of_form(&Schema::of::<M>(), &self.layout).is_some();
+                return match is_readable {
+                    true => Replied::AsksLayout,
+                    false => Replied::Mismatch(Mismatch::Layout),
+                };
+            }
+            ASKS_LAYOUT => return Replied::AsksLayout,
+            _ => {}
         }
         let known = [Mismatch::Request, Mismatch::Layout, Mismatch::OneSender];
         let mismatch = known.into_iter().find(|mismatch| outcome_of(*mismatch) == self.outcome);
         mismatch.map_or(Replied::Invalid, Replied::Mismatch)
     }
+}
+
+/// Returns a message of this program from the bytes of one whose layout has this canonical form.
+fn converted<M: Message>(form: &[u8], bytes: &[u8]) -> Option<M> {
+    decode(&Growth::of_form(&Schema::of::<M>(), form)?.convert(bytes)?).ok()
+}
+
+/// Returns the canonical form of the layout of `M`.
+fn form_of<M: Message>() -> Vec<u8> {
+    let (_, total) = M::DESCRIPTOR.canonical(0, &mut []);
+    let mut form = vec![0; total];
+    _ = M::DESCRIPTOR.canonical(0, &mut form);
+    form
 }
 
 /// Returns the 64-bit FNV-1a hash of a text.

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use mycelium_core::{Message, decode, message, to_bytes};
+use mycelium_core::message::{AnswerHead, CallHead};
+use mycelium_core::{Message, Request, decode, message, to_bytes};
 use proptest::prelude::*;
 
 use super::*;
@@ -152,6 +153,71 @@ fn a_fixed_message_grows_by_fixed_fields() {
     let new: new::Tick = converted(&old::Tick::new(5, 1));
     assert_eq!(new, new::Tick::new(5, 1, -3, 0.5));
     assert_eq!(converted::<old::Tick, _>(&new), old::Tick::new(5, 1));
+}
+
+/// A call and an answer grow as the messages that they carry, whether these are fixed or not.
+#[test]
+fn requests_and_replies_grow() {
+    macro_rules! requests {
+        ($name:ident, $ty:ty, { $($more:tt)* }) => {
+            mod $name {
+                #[mycelium_core::message(topic = "asks", reply = Reply)]
+                #[derive(Clone, Debug, PartialEq)]
+                pub(super) struct Ask { pub(super) what: $ty, $($more)* }
+
+                #[mycelium_core::message(topic = "replies")]
+                #[derive(Clone, Debug, PartialEq)]
+                pub(super) struct Reply { pub(super) what: $ty, $($more)* }
+            }
+        };
+    }
+    macro_rules! check {
+        ($old:ident, $new:ident, $what:expr, { $($more:ident: $value:expr, $default:expr;)* }) => {{
+            type Call<Q> = <Q as Request>::Call;
+            type Answer<Q> = <Q as Request>::Answer;
+            let head = CallHead { number: 3, time_left: 4 };
+            let (old, new) =
+                ($old::Ask { what: $what }, $new::Ask { what: $what, $($more: $value),* });
+            let sent = $old::Ask::to_call(head, old.clone());
+            let grown: Call<$new::Ask> = converted(&sent);
+            let (found, request) = $new::Ask::of_call(grown);
+            assert_eq!((found.number, found.time_left), (3, 4));
+            assert_eq!(request, $new::Ask { $($more: $default,)* ..new.clone() });
+            let back: Call<$old::Ask> = converted(&$new::Ask::to_call(head, new));
+            assert_eq!($old::Ask::of_call(back).1, old);
+
+            let (old, new) =
+                ($old::Reply { what: $what }, $new::Reply { what: $what, $($more: $value),* });
+            for reply in [Some(old), None] {
+                let head = AnswerHead { number: 3, outcome: u64::from(reply.is_none()) };
+                let sent = $old::Ask::to_answer(head, reply.clone());
+                let grown: Answer<$new::Ask> = converted(&sent);
+                let (found, found_reply) = $new::Ask::of_answer(grown);
+                assert_eq!((found.number, found.outcome), (3, head.outcome));
+                if let Some(reply) = reply {
+                    let $old::Reply { what } = reply.clone();
+                    assert_eq!(found_reply, Some($new::Reply { what, $($more: $default),* }));
+                    let back = $new::Ask::to_answer(head, Some(new.clone()));
+                    let back: Answer<$old::Ask> = converted(&back);
+                    assert_eq!($old::Ask::of_answer(back).1, Some(reply));
+                }
+            }
+        }};
+    }
+    requests!(fixed, u32, {});
+    requests!(fixed_more, u32, { #[message(default = 9)] pub(super) more: u32 });
+    check!(fixed, fixed_more, 7, { more: 8, 9; });
+    // The new fields have another alignment.
+    requests!(text, String, {});
+    requests!(text_more, String, {
+        pub(super) more: Option<String>,
+        #[message(default = 0.5)] pub(super) share: f64
+    });
+    let more = || Some("more".to_owned());
+    check!(text, text_more, "a text".to_owned(), { more: more(), None; share: 2.5, 0.5; });
+    let error = growth::<<text::Ask as Request>::Answer, <fixed::Ask as Request>::Answer>();
+    let error = error.unwrap_err().unwrap();
+    assert!(error.here.starts_with("not fixed, and a fixed message cannot"), "{error}");
 }
 
 #[test]

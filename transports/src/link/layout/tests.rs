@@ -24,7 +24,7 @@ const ORDER: [FieldDescriptor; 5] = [
 ];
 
 const fn field(name: &'static str, offset: usize, ty: FieldType) -> FieldDescriptor {
-    FieldDescriptor { name, offset, size: ty.size(), ty, default: None }
+    FieldDescriptor { name, offset, size: ty.size(), ty, default: None, is_carried: false }
 }
 
 /// The layout here.
