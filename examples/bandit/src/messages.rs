@@ -28,7 +28,8 @@ pub struct Swap {
     pub sqrt_price_x96: U256,
     /// The pool.
     pub pool: [u8; 20],
-    /// The tick after the swap.
+    /// The tick after the swap; 0 in the swaps of a program that does not know it.
+    #[message(default = 0)]
     pub tick: i32,
 }
 

@@ -9,15 +9,16 @@ use std::{
 };
 
 use bandit::{
-    app::{self, Options, Run},
+    app::{self, Member, Options, Run},
+    durable::Durable,
     ethereum::feed::Settings,
     faults::Faults,
     messages::{EnrichedSwap, Key, Swap},
     metadata::Db,
-    services::MetadataService,
+    services::{ArbitrageDetector, MetadataService},
 };
 use mycelium::fields::{I128, U256};
-use mycelium::{Node, Policy};
+use mycelium::{Node, Policy, Topology};
 use mycelium_tokio::Tokio;
 
 use crate::program::{command, ran};
@@ -96,6 +97,100 @@ async fn one_thread_and_a_database_file_give_the_same_signals() {
         let database = Some(directory.path().join("new.sqlite"));
         let (_, signals) = run(&path, Options { database, ..Options::default() }).await;
         assert_eq!(signals, expected);
+    }
+}
+
+mod yesterday {
+    use bandit::messages::{self, EnrichedSwap, Key};
+    use bandit::metadata::Db;
+    use mycelium::fields::{I128, U256};
+    use mycelium::{Context, Delivery, Result, message, service};
+
+    /// A swap before it had a tick.
+    #[message(topic = "swaps", id = 1, pad)]
+    pub(crate) struct Swap {
+        key: Key,
+        amount0: I128,
+        amount1: I128,
+        sqrt_price_x96: U256,
+        pool: [u8; 20],
+    }
+
+    pub(crate) struct MetadataService(pub(crate) Db);
+
+    #[service(reads(Swap), emits(EnrichedSwap))]
+    impl MetadataService {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut swaps = ctx.subscribe::<Swap>()?;
+            while let Some(delivery) = swaps.recv().await {
+                let Delivery::Msg(swap) = delivery else { panic!("a gap") };
+                let Swap { key, amount0, amount1, sqrt_price_x96, pool, .. } = *swap;
+                let swap = messages::Swap { key, amount0, amount1, sqrt_price_x96, pool, tick: 0 };
+                let metadata = self.0.pool(&pool)?.expect("the adapter follows known pools");
+                ctx.emit(metadata.enrich(&swap)).await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The collector is newer than the detector.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_of_today_and_a_detector_of_yesterday_give_the_same_signals() {
+    let directory = tempfile::tempdir().unwrap();
+    let expected = reference(directory.path()).await;
+    let bundled = include_str!("../../bundled.toml");
+    for transport in ["shm", "unix", "tcp"] {
+        let directory = directory.path().join(transport);
+        fs::create_dir_all(&directory).unwrap();
+        let mut text = format!("{bundled}\n[link.default]\ntransport = \"{transport}\"\n");
+        if transport == "tcp" {
+            text += "trust = \"network\"\n";
+            for (place, node) in ["collector", "detector", "writer"].into_iter().enumerate() {
+                let line = format!("[node.{node}]\n");
+                let address = format!("{line}address = \"127.0.0.{}:7411\"\n", 41 + place);
+                text = text.replace(&line, &address);
+            }
+        }
+        // The program of the detector does not have the other services.
+        for node in ["[node.collector]\n", "[node.writer]\n"] {
+            text = text.replace(node, &format!("{node}description = \"bandit.json\"\n"));
+        }
+        let description = app::describe(&Options::default()).unwrap();
+        fs::write(directory.join("bandit.json"), description.to_json()).unwrap();
+        let topology = directory.join("versions.toml");
+        fs::write(&topology, text).unwrap();
+        let executor = Tokio::current().unwrap();
+        let (url, feed) = app::source(&Options::default(), &executor).await.unwrap();
+        let signals = directory.join("signals.jsonl");
+        let sockets = directory.join("sockets");
+        let member = |node: &str| Options {
+            url: Some(url.clone()),
+            signals: Some(signals.clone()),
+            topology: Some(topology.clone()),
+            member: Some(Member { node: node.into(), directory: sockets.clone(), state: None }),
+            ..Options::default()
+        };
+        let [collector, writer] = ["collector", "writer"].map(|node| {
+            let (options, executor) = (member(node), executor.clone());
+            tokio::spawn(async move {
+                let run = Run::prepare(&options, &executor).await.unwrap();
+                run.finish(executor).await
+            })
+        });
+        let detector = Node::builder("detector")
+            .service(|| yesterday::MetadataService(Db::open(None).unwrap()))
+            .service(|| ArbitrageDetector {
+                detector: Durable::load(None, "ArbitrageDetector").unwrap(),
+                faults: Faults::default(),
+            });
+        let topology = Topology::load(&topology).unwrap().in_directory(&sockets);
+        detector.topology(topology).build().unwrap().run(executor).await.unwrap();
+        for node in [collector, writer] {
+            node.await.unwrap().unwrap();
+        }
+        feed.unwrap().shutdown();
+        assert_eq!(fs::read_to_string(&signals).unwrap(), expected, "{transport}");
     }
 }
 
