@@ -14,6 +14,8 @@ mod launcher;
 mod pipeline;
 mod restarts;
 mod roles;
+#[cfg(target_os = "linux")]
+mod upgrade;
 
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, pipe};
 use std::iter;

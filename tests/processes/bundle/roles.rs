@@ -25,6 +25,8 @@ fn enter() {
         "launch" => launch("wait"),
         #[cfg(target_os = "linux")]
         "source" | "middle" | "sink" => exit(crate::bundle::pipeline::run(&role).into()),
+        #[cfg(target_os = "linux")]
+        "upgrade" => crate::bundle::upgrade::run(),
         "fail-at-the-end" => {
             wait_for_the_end();
             exit(5)

@@ -1,0 +1,211 @@
+//! A bundle is upgraded process by process while its messages flow: the programs of two versions
+//! read each other's messages, none is lost, and none is misread.
+
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{fs, iter};
+
+use mycelium::execution::end_with_launcher;
+use mycelium::{Node, Topology};
+use mycelium_bundle::{Change, Member};
+use mycelium_tokio::Tokio;
+
+use crate::bundle::pipeline::{DIRECTORY, DOES};
+use crate::bundle::roles::{NAME, say};
+use crate::bundle::{SOON, end, program, speaking};
+use crate::support::Directory;
+
+/// The programs of two versions. A source numbers its messages, and keeps the next number in a file.
+macro_rules! programs {
+    ($($version:ident { $($field:ident: $ty:ty = $value:expr, $default:literal;)* } |$message:ident| $flags:expr;)*) => {$(
+        mod $version {
+            use mycelium::{Context, Delivery, Result, message, service};
+
+            use super::{said, stored};
+            use crate::bundle::roles::say;
+
+            #[message(topic = "raw", id = 1)]
+            pub(super) struct Raw {
+                value: u64,
+                text: String,
+                $(
+                    #[message(default = $default)]
+                    $field: $ty,
+                )*
+            }
+
+            #[message(topic = "refined", id = 2)]
+            pub(super) struct Refined {
+                value: u64,
+                text: String,
+                /// The flags that the middle has read.
+                read: u8,
+                $(
+                    #[message(default = $default)]
+                    $field: $ty,
+                )*
+            }
+
+            pub(super) struct Source;
+
+            #[service(emits(Raw))]
+            impl Source {
+                async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                    let mut value = stored("source", None);
+                    while !ctx.is_shutting_down() {
+                        ctx.emit(Raw { value, text: said(value), $($field: $value),* }).await?;
+                        value += 1;
+                        stored("source", Some(value));
+                    }
+                    Ok(())
+                }
+            }
+
+            pub(super) struct Middle;
+
+            #[service(reads(Raw), emits(Refined))]
+            impl Middle {
+                async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                    let mut raw = ctx.subscribe::<Raw>()?;
+                    while let Some(delivery) = raw.recv().await {
+                        let Delivery::Msg($message) = delivery else { panic!("a gap") };
+                        let (value, read) = ($message.value, $flags);
+                        assert_eq!($message.text, said(value));
+                        ctx.emit(Refined { value, text: said(value), read, $($field: $value),* }).await?;
+                    }
+                    Ok(())
+                }
+            }
+
+            pub(super) struct Sink;
+
+            #[service(reads(Refined))]
+            impl Sink {
+                async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                    let (mut next, mut count) = (stored("sink", None), 0);
+                    let mut refined = ctx.subscribe::<Refined>()?;
+                    while let Some(delivery) = refined.recv().await {
+                        let Delivery::Msg($message) = delivery else { panic!("a gap") };
+                        let value = $message.value;
+                        // A process that ends leaves the message in flight to the next one.
+                        assert!(value <= next, "{value} comes after {next}");
+                        assert_eq!($message.text, said(value));
+                        assert!([1, 7, 9].contains(&$message.read) && [7, 9].contains(&$flags));
+                        next = next.max(value + 1);
+                        stored("sink", Some(next));
+                        count += 1;
+                        if count == 100 {
+                            say(concat!("has read as ", stringify!($version)));
+                        }
+                    }
+                    Ok(())
+                }
+            }
+        }
+    )*};
+}
+
+programs! {
+    old {} |message| 7;
+    new { flags: u8 = 9, 7; } |message| message.flags;
+}
+
+fn said(value: u64) -> String {
+    "text ".repeat(value as usize % 50)
+}
+
+/// Returns the number in the file of a member, and replaces it if one is given.
+fn stored(member: &str, number: Option<u64>) -> u64 {
+    let path = PathBuf::from(std::env::var(DIRECTORY).unwrap()).with_extension(member);
+    if let Some(number) = number {
+        fs::write(&path, number.to_le_bytes()).unwrap();
+    }
+    fs::read(&path).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
+}
+
+const TOPOLOGY: &str = r#"
+[node.source]
+services = ["Source"]
+[node.middle]
+services = ["Middle"]
+[node.sink]
+services = ["Sink"]
+[service.Middle]
+max_restarts = 0
+[service.Sink]
+max_restarts = 0
+[link.default]
+transport = "TRANSPORT"
+retry = "1ms"
+max_retry = "20ms"
+"#;
+
+/// Runs the node of this process in the version that the test has set, as `main` of a member does.
+pub(crate) fn run() {
+    end_with_launcher(Duration::from_secs(30)).unwrap();
+    let directory = PathBuf::from(std::env::var(DIRECTORY).unwrap());
+    let does = std::env::var(DOES).unwrap();
+    let (version, transport) = does.split_once(' ').unwrap();
+    let text = TOPOLOGY.replace("TRANSPORT", transport);
+    let node = Node::builder(&std::env::var(NAME).unwrap())
+        .topology(Topology::parse("upgrade.toml", &text).unwrap().in_directory(directory));
+    let node = match version {
+        "old" => node.service(|| old::Source).service(|| old::Middle).service(|| old::Sink),
+        _ => node.service(|| new::Source).service(|| new::Middle).service(|| new::Sink),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let node = node.build().unwrap();
+    let ended = runtime.block_on(async { node.run(Tokio::current().unwrap()).await });
+    if let Err(error) = ended {
+        say(&format!("failed: {error}"));
+        std::process::exit(1);
+    }
+}
+
+#[test]
+fn a_bundle_is_upgraded_process_by_process() {
+    const MEMBERS: [(&str, &[&str]); 3] =
+        [("source", &[]), ("middle", &["source"]), ("sink", &["middle"])];
+    for transport in crate::support::TRANSPORTS {
+        for order in [["source", "middle", "sink"], ["sink", "middle", "source"]] {
+            let directory = Directory::new(&format!("upgrade-{transport}-{}", order[0]));
+            let mut bundle = speaking();
+            let member = |(name, feeders): (&'static str, &[&str]), version: &'static str| {
+                let (writer, place) = (bundle.writer.try_clone().unwrap(), directory.0.clone());
+                let command = move || {
+                    let mut command = program("upgrade", name);
+                    command.stdout(writer.try_clone().unwrap()).env(DIRECTORY, &place);
+                    command.env(DOES, format!("{version} {transport}"));
+                    command
+                };
+                let member = Member::new(name, command).restart(SOON);
+                feeders.iter().fold(member, |member, feeder| member.ends_after(feeder))
+            };
+            let old = MEMBERS.map(|it| member(it, "old"));
+            let new = MEMBERS.map(|it| (it.0, member(it, "new")));
+            bundle.bundle = old.into_iter().fold(bundle.bundle, |all, member| all.member(member));
+            let (handle, running) = bundle.run();
+            let mut said = iter::from_fn(|| Some(bundle.said.next()));
+            assert_eq!(said.next().unwrap(), "sink has read as old");
+            // These are about the start of all.
+            bundle.events.try_iter().for_each(drop);
+            let mut new: Vec<_> = new.into_iter().collect();
+            for name in order {
+                let place = new.iter().position(|(it, _)| *it == name).unwrap();
+                handle.change([Change::Replace(new.swap_remove(place).1)]).unwrap();
+                bundle.wait_for(&format!("{name}: started"));
+            }
+            let heard = said.find(|it| !it.starts_with("sink has read as old"));
+            assert_eq!(heard.unwrap(), "sink has read as new");
+            drop(said);
+            end(&handle, running);
+            let sent = |name| {
+                let bytes = fs::read(directory.0.with_extension(name)).unwrap();
+                u64::from_le_bytes(bytes.try_into().unwrap())
+            };
+            assert_eq!(sent("sink"), sent("source"), "{transport} {order:?}");
+            drop(bundle.writer);
+            assert_eq!(bundle.said.rest(), [""; 0], "{transport} {order:?}");
+        }
+    }
+}
