@@ -1,9 +1,11 @@
 //! A bundle is upgraded process by process while its messages flow: the programs of two versions
 //! read each other's messages, none is lost, and none is misread.
 
+use std::fs::{self, File};
+use std::iter;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
-use std::{fs, iter};
 
 use mycelium::execution::end_with_launcher;
 use mycelium::{Node, Topology};
@@ -21,7 +23,7 @@ macro_rules! programs {
         mod $version {
             use mycelium::{Context, Delivery, Result, message, service};
 
-            use super::{said, stored};
+            use super::{Stored, said};
             use crate::bundle::roles::say;
 
             #[message(topic = "raw", id = 1)]
@@ -51,11 +53,12 @@ macro_rules! programs {
             #[service(emits(Raw))]
             impl Source {
                 async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-                    let mut value = stored("source", None);
+                    let stored = Stored::of("source");
+                    let mut value = stored.get();
                     while !ctx.is_shutting_down() {
                         ctx.emit(Raw { value, text: said(value), $($field: $value),* }).await?;
                         value += 1;
-                        stored("source", Some(value));
+                        stored.set(value);
                     }
                     Ok(())
                 }
@@ -82,7 +85,8 @@ macro_rules! programs {
             #[service(reads(Refined))]
             impl Sink {
                 async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-                    let (mut next, mut count) = (stored("sink", None), 0);
+                    let stored = Stored::of("sink");
+                    let (mut next, mut count) = (stored.get(), 0);
                     let mut refined = ctx.subscribe::<Refined>()?;
                     while let Some(delivery) = refined.recv().await {
                         let Delivery::Msg($message) = delivery else { panic!("a gap") };
@@ -92,7 +96,7 @@ macro_rules! programs {
                         assert_eq!($message.text, said(value));
                         assert!([1, 7, 9].contains(&$message.read) && [7, 9].contains(&$flags));
                         next = next.max(value + 1);
-                        stored("sink", Some(next));
+                        stored.set(next);
                         count += 1;
                         if count == 100 {
                             say(concat!("has read as ", stringify!($version)));
@@ -114,22 +118,38 @@ fn said(value: u64) -> String {
     "text ".repeat(value as usize % 50)
 }
 
-/// Returns the number in the file of a member, and replaces it if one is given.
-fn stored(member: &str, number: Option<u64>) -> u64 {
-    let path = PathBuf::from(std::env::var(DIRECTORY).unwrap()).with_extension(member);
-    if let Some(number) = number {
-        fs::write(&path, number.to_le_bytes()).unwrap();
+/// The number that the processes of a member keep in a file.
+struct Stored(File);
+
+impl Stored {
+    fn of(member: &str) -> Stored {
+        let path = PathBuf::from(std::env::var(DIRECTORY).unwrap()).with_extension(member);
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        Stored(file.unwrap())
     }
-    fs::read(&path).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
+
+    fn get(&self) -> u64 {
+        let mut number = [0; 8];
+        // A new file is empty.
+        _ = self.0.read_exact_at(&mut number, 0);
+        u64::from_le_bytes(number)
+    }
+
+    fn set(&self, number: u64) {
+        self.0.write_all_at(&number.to_le_bytes(), 0).unwrap();
+    }
 }
 
 const TOPOLOGY: &str = r#"
 [node.source]
 services = ["Source"]
+shutdown = "4s"
 [node.middle]
 services = ["Middle"]
+shutdown = "4s"
 [node.sink]
 services = ["Sink"]
+shutdown = "4s"
 [service.Middle]
 max_restarts = 0
 [service.Sink]
