@@ -571,7 +571,7 @@ pub mod route {
 /// How subscriptions read, and what they deliver.
 pub mod subscribe {
     pub use mycelium_transports::local::{
-        GapReason, KeyError, LatestByKey, Received, SubscribeOptions, TryRecv,
+        GapReason, KeyError, KeyValue, LatestByKey, Received, SubscribeOptions, TryRecv,
     };
 }
 

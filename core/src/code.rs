@@ -140,6 +140,7 @@ codes! {
     121 ASKER_UNPROVEN "a node may use actors, but a peer may have any name"
     122 PLACED_TWICE "a service is placed twice"
     123 TOPIC_ARENA "invalid arena of a topic"
+    124 TOPIC_RETAINS "a topic that retains messages is in two nodes"
     // Programs of a topology.
     130 NODE_WITHOUT_PROGRAM "no program is known for a node"
     131 PROGRAMS_OF_TWO_MESSAGES "two programs have different messages on a topic"
@@ -170,6 +171,7 @@ codes! {
     227 NO_PUBLISHER "a handler emits a message that has no publisher"
     228 ZERO_PERIOD "invalid period of an interval"
     229 READER_WAITED_FOR "a publisher waits for a reader"
+    230 TOO_MANY_KEYS "a topic retains messages of no more keys"
     // Metrics of services.
     240 METRIC_NAME "invalid name of a metric"
     241 METRIC_LABEL "invalid key of a label"

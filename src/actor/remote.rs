@@ -121,11 +121,13 @@ impl<A: Actor> RemoteRef<A> {
     /// [`RequestError`], as for an actor of this node, and:
     ///
     /// - `Unreachable`: the node was not connected until the deadline, or for a second if there is
-    ///   no deadline; or its process ended after the request was sent. A request is never sent
-    ///   again automatically.
+    ///   no deadline; or its process ended after the request was sent. A request is never given to
+    ///   an actor twice: only one that a node of another version has not understood is sent again,
+    ///   with its layout, and counts twice.
     /// - `NotFound`: no actor has the name.
     /// - `Gone`: the actor has ended.
-    /// - `Mismatch`: the actor does not answer the request, or has another layout of it.
+    /// - `Mismatch`: the actor does not answer the request, or has another layout of it or of the
+    ///   reply, which has not only grown.
     /// - `Deadline` with `Taken::Unknown`: the deadline passed after the request was sent.
     /// - `ShuttingDown`: this node or the other one shuts down.
     pub fn ask<R: Request>(&mut self, request: R) -> RemoteReply<R>
@@ -325,6 +327,7 @@ impl<R: Request> Future for RemoteReply<R> {
             }
             Ok(Replied::AsksLayout) => Mismatch::Layout,
             Ok(Replied::Mismatch(mismatch)) => mismatch,
+            Ok(Replied::TooLong) => return Poll::Ready(Err(this.error(Failure::ReplyTooLong))),
             Ok(Replied::Invalid) => return Poll::Ready(Err(this.error(Failure::Dropped))),
             Err(failure) => return Poll::Ready(Err(this.error(failure))),
         };

@@ -39,6 +39,9 @@ pub(super) fn ring_memory(
             // copies one.
             add(&mut memory.heap, Some(schema.longest), planned.readers + planned.publishers);
         }
+        if let Some(retain) = planned.retain {
+            add(&mut memory.heap, retain.bytes(&schema), own);
+        }
         let of_own = planned.drop_newest.saturating_mul(planned.publishers);
         add(&mut memory.heap, schema.heap_bytes(capacity, 1, area), of_own);
         if planned.is_shared {

@@ -28,13 +28,15 @@ use std::sync::Arc;
 
 use mycelium_core::{Code, Message, message::NO_ID};
 use mycelium_transports::link::{MemoryUse, check_readable};
-use mycelium_transports::local::{self, PageSize, Readers, Recorded, Schema, TopicError, Tracer};
+use mycelium_transports::local::{
+    self, LatestByKey, PageSize, Readers, Recorded, Retain, Schema, TopicError, Tracer,
+};
 
 use crate::error::{BuildError, StartError};
 use crate::observe::report::{Carrier, RingMemory, StartWarning};
 use crate::plan::dead_letter::DeadLetter;
 use crate::support::names::nearest;
-use crate::topology::{Places, Problem, Setting, Topology};
+use crate::topology::{Places, Problem, Retention, Setting, Topology};
 pub(crate) use carriers::Carriers;
 use dead_letters::DeadLetterPlan;
 pub(crate) use flows::Feedback;
@@ -142,6 +144,7 @@ impl Plan {
                 (planned.schema.longest, planned.schema.arena) = DeadLetter::sizes(longest);
             }
             planned.schema.arena = arena(settings, topology, topic, &planned.schema)?;
+            planned.retain = retain(node, topology, &peer_topics, topic, &planned.schema)?;
             planned.capacity = capacity(settings, &links, &peer_topics, topic, &planned.schema);
             let in_memory = |peer: &str| in_memory(peer) && !settings.stays_on_socket();
             let expected = local + peer_topics.entries(topic, in_memory);
@@ -186,9 +189,11 @@ impl Plan {
                 "rings of node `{node}` take {} bytes{shared}, but may take {budget}, and topic \
                  `{topic}` takes most: lower its {}, or raise `memory` of the node{hint}",
                 memory.total(),
-                match topics.get(topic).is_some_and(|planned| planned.schema.arena > 0) {
-                    true => "`capacity` or `arena`",
-                    false => "`capacity`",
+                match topics.get(topic).map(|it| (it.schema.arena > 0, it.retain.is_some())) {
+                    Some((true, true)) => "`capacity`, `arena` or `retain`",
+                    Some((false, true)) => "`capacity` or `retain`",
+                    Some((true, false)) => "`capacity` or `arena`",
+                    _ => "`capacity`",
                 }
             );
             return Err(BuildError::at(place, Code::RING_MEMORY, problem));
@@ -455,6 +460,36 @@ fn arena(
         false => return Ok(bytes),
     };
     Err(BuildError::at(topology.place_of(Setting::Arena(topic)), Code::TOPIC_ARENA, problem))
+}
+
+/// Returns what each publisher of a topic retains for later readers.
+fn retain(
+    node: &str,
+    topology: &Topology,
+    peer_topics: &PeerTopics,
+    topic: &str,
+    schema: &Schema,
+) -> Result<Option<Retain>, BuildError> {
+    let Some(retention) = topology.retention(topic) else { return Ok(None) };
+    let at =
+        |code, problem| BuildError::at(topology.place_of(Setting::Retain(topic)), code, problem);
+    let other = peer_topics.sharing(topic).next();
+    if let Some(other) = other {
+        let problem = format!(
+            "topic `{topic}` retains messages, and is in node `{node}` and in node `{other}`: \
+             messages are retained for readers of one process, so place all services of the topic \
+             in one node, or remove `retain`"
+        );
+        return Err(at(Code::TOPIC_RETAINS, problem));
+    }
+    Ok(Some(match retention {
+        Retention::Last(count) => Retain::Last(*count),
+        Retention::ByKey { key, keys, when_full } => {
+            let key = LatestByKey::in_schema(schema, key, *keys);
+            let key = key.map_err(|error| at(Code::KEY_FIELD, error.to_string()))?;
+            Retain::ByKey { key, when_full: *when_full }
+        }
+    }))
 }
 
 /// Returns the number of slots in the rings of a topic: its capacity and, if a gating subscription

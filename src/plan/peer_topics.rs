@@ -43,7 +43,7 @@ impl PeerTopics {
     ) -> Result<PeerTopics, BuildError> {
         let mut peer_topics = PeerTopics::default();
         let reads = services.iter().flat_map(|(_, ports)| &ports.reads);
-        let late = reads.filter(|port| port.options.start == Start::OldestRetained);
+        let late = reads.filter(|port| port.options.start == Start::Oldest);
         peer_topics.late = late.map(|port| port.topic.clone()).collect();
         let here = strictest(services.iter());
         let dropped_here = dropped(services.iter());
@@ -114,7 +114,7 @@ impl PeerTopics {
     /// Returns where this node begins to read `topic` from other nodes that have kept no messages
     /// of it for this node.
     pub(crate) fn start(&self, topic: &str) -> Start {
-        if self.late.contains(topic) { Start::OldestRetained } else { Start::Next }
+        if self.late.contains(topic) { Start::Oldest } else { Start::Next }
     }
 
     /// Returns whether this node shares no topic with any other.

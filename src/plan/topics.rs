@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mycelium_core::Message;
-use mycelium_transports::local::{Policy, Readers, Schema, TraceArea};
+use mycelium_transports::local::{Policy, Readers, Retain, Schema, TraceArea};
 
 use super::ports::BoundPorts;
 use crate::plan::dead_letter::DeadLetter;
@@ -30,6 +30,8 @@ pub(crate) struct PlannedTopic {
     pub(crate) is_shared: bool,
     /// Whether the slots of the rings have an area for the trace and the time of each message.
     pub(crate) area: TraceArea,
+    /// What each publisher of this node retains for later readers.
+    pub(crate) retain: Option<Retain>,
 }
 
 /// Collects the topics of this node.
@@ -48,6 +50,7 @@ pub(super) fn topics(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, Pl
                 drop_newest: 0,
                 is_shared: false,
                 area: TraceArea::Absent,
+                retain: None,
             });
             planned.publishers += publishers;
             planned.readers += 1 - publishers;

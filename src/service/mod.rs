@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use mycelium_core::message::Tail;
 use mycelium_core::{Message, Request, TraceContext};
-use mycelium_transports::local::{EmitError, Publisher};
+use mycelium_transports::local::{EmitError, KeyValue, Publisher};
 
 use crate::error::{PublisherError, Result, SubscribeError};
 use crate::inbox::Subscription;
@@ -187,6 +187,33 @@ impl<S: Service> Context<S> {
     {
         let (_, is_refused) = (port, self.is_ending());
         Emitter::new(S::publisher(&mut self.outputs), &mut self.waits, is_refused)
+    }
+
+    /// Forgets the message of a key that this service retains, on a topic with `retain = { key = ..
+    /// }`: no reader that joins later gets it. `key` is a text, a number or an array of bytes, as
+    /// the field. Returns whether the service retained one.
+    ///
+    /// ```
+    /// # use mycelium::{Context, Result, message, service};
+    /// #[message(topic = "positions")]
+    /// struct Position {
+    ///     entity: u64,
+    ///     x: f64,
+    /// }
+    ///
+    /// # struct World;
+    /// #[service(emits(Position))]
+    /// impl World {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         ctx.emit(Position { entity: 7, x: 0.5 }).await?;
+    ///         // The entity is gone.
+    ///         ctx.forget::<Position>(7_u64);
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn forget<'k, M: EmittedBy<S>>(&mut self, key: impl Into<KeyValue<'k>>) -> bool {
+        self.emitter::<M>().forget(key)
     }
 
     /// Returns the port of the topic of this type.
@@ -392,6 +419,20 @@ impl<S: Service> Context<S> {
         match is_refused {
             true => requester.refuse(&request, &self.waits.executor, Failure::ShuttingDown),
             false => requester.send(&request, &self.waits.executor),
+        }
+    }
+
+    /// Makes a request of another node, which may be longer than its type allows: that node's
+    /// program may have another version.
+    pub(crate) fn pass_request<Q: Request>(&mut self, request: &Q) -> PendingReply<Q>
+    where
+        S: Asks<Q>,
+    {
+        let is_refused = self.is_ending();
+        let requester = S::requester(&mut self.outputs);
+        match is_refused {
+            true => requester.refuse(request, &self.waits.executor, Failure::ShuttingDown),
+            false => requester.pass(request, &self.waits.executor),
         }
     }
 

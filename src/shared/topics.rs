@@ -118,6 +118,9 @@ impl Topics {
             Topic::with_recorded(name, schema, capacity, readers, memory, recorded, counters)?;
         topic.set_threshold(plan.topic(name).threshold);
         topic.set_on_stall(plan.topic(name).on_stall);
+        if let Some(retain) = plan.topics.get(name).and_then(|planned| planned.retain) {
+            topic.retain(retain)?;
+        }
         fast_handlers.add_to(&topic)?;
         handler_watch.get().into_iter().for_each(|watch| topic.watch_fast_handlers(watch.clone()));
         executor.get().into_iter().for_each(|executor| topic.set_executor(executor.clone()));

@@ -37,6 +37,7 @@ use mycelium_transports::local::{OnStall, Threshold};
 use serde_spanned::Spanned;
 
 use keys::defaults::{CAPACITY, MEMORY, SHUTDOWN};
+pub(crate) use keys::policies::Retention;
 use keys::sections::Sections;
 use keys::values::DeathLimit;
 use source::Source;
@@ -153,6 +154,11 @@ impl Topology {
     /// Returns the size of the arenas of a topic in bytes, if the file sets it.
     pub(crate) fn arena(&self, topic: &str) -> Option<usize> {
         Some(self.sections.topic.get(topic)?.arena.as_ref()?.as_ref().0)
+    }
+
+    /// Returns what each publisher of a topic retains.
+    pub(crate) fn retention(&self, topic: &str) -> Option<&Retention> {
+        Some(self.sections.topic.get(topic)?.retain.as_ref()?.as_ref())
     }
 
     /// Returns whether the messages of a topic have traces, if the node has a tracer.

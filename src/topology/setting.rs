@@ -48,6 +48,8 @@ pub(crate) enum Setting<'a> {
     Capacity(&'a str),
     /// The size of the arenas of a topic.
     Arena(&'a str),
+    /// What a topic retains.
+    Retain(&'a str),
     /// The transport of a topic.
     Transport(&'a str),
     /// The transport of the link between two nodes.

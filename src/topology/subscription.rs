@@ -1,18 +1,14 @@
 //! The options of subscriptions, from their sections: the policy, the key of `latest`, and the
 //! start.
 
-use std::num::NonZeroU32;
-
 use mycelium_core::Code;
 use mycelium_transports::local::{LatestByKey, Policy, Schema, SubscribeOptions};
 use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
+use crate::topology::keys::policies::KEYS;
 use crate::topology::keys::sections::SubscriptionSection;
-
-/// The default number of keys of a `latest` subscription by key.
-const KEYS: NonZeroU32 = NonZeroU32::new(1024).unwrap();
 
 impl Topology {
     /// Returns the options of a subscription: `key` is the name of its port, or its topic. The file

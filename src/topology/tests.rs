@@ -141,11 +141,11 @@ fn the_file_overrides_the_options_of_a_subscription_key_by_key() {
 
     let number = |number| NonZeroU32::new(number).unwrap();
     let by = |field, keys| ByKey(LatestByKey::of::<Tick>(field, number(keys)).unwrap());
-    let (next, oldest) = (Start::Next, Start::OldestRetained);
+    let (next, oldest) = (Start::Next, Start::Oldest);
     for (text, coded, expected) in [
         ("", (Block, next), (Block, next)),
         ("policy = \"sample(1/10)\"", (Block, oldest), (Sample(number(10)), oldest)),
-        ("start = \"oldest-retained\"", (Reject, next), (Reject, oldest)),
+        ("start = \"oldest\"", (Reject, next), (Reject, oldest)),
         ("start = \"next\"", (by("price", 7), oldest), (by("price", 7), next)),
         ("policy = \"latest\"", (Block, next), (Latest, next)),
         ("policy = \"latest\"", (by("price", 7), next), (by("price", 7), next)),

@@ -103,7 +103,7 @@ fn bound_services(node: &str) -> mycelium::Builder {
 
 fn builder(node: &str) -> mycelium::Builder {
     let keys = LatestByKey::of::<Tick>("price", 16.try_into().unwrap()).unwrap();
-    let latest = SubscribeOptions::new(Policy::LatestByKey(keys), Start::OldestRetained);
+    let latest = SubscribeOptions::new(Policy::LatestByKey(keys), Start::Oldest);
     bound_services(node)
         .subscription("Strategy", "back", Policy::DropOldest)
         .subscription("Screen", "ticks", latest)
@@ -373,7 +373,7 @@ fn programs_whose_messages_have_grown() {
         topology.overview(&[of("feed", feed), of("screen", screen)]).unwrap();
     }
     let errors = topology.overview(&[of("feed", &old), of("screen", &other)]).unwrap_err();
-    errors[0].begins("answers of topic `asks` carries `AskAnswer` (id 8");
+    errors[0].begins("the reply to requests of `asks` carries `AskAnswer` (id 8");
     errors[1].begins("topic `orders` carries `Order` (id 7");
     errors[1].mentions(
         "build both programs from the same one, or add fields only at the end, each an `Option` or \

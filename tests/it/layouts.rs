@@ -172,7 +172,7 @@ macro_rules! programs {
                 )*
             }
 
-            #[message(topic = "asks", reply = Told)]
+            #[message(topic = "asks", reply = Told, max = "4 KiB")]
             pub(crate) struct Ask {
                 id: u64,
                 text: String,
@@ -182,7 +182,7 @@ macro_rules! programs {
                 )*
             }
 
-            #[message(topic = "replies")]
+            #[message(topic = "replies", max = "4 KiB")]
             pub(crate) struct Told {
                 id: u64,
                 text: String,
@@ -204,9 +204,16 @@ macro_rules! programs {
                 }
             }
 
+            /// Others have more fields, and so less room for a text.
+            const IS_FIRST: bool = matches!(stringify!($name).as_bytes(), b"first");
+
             fn told($order: &Ask) -> Told {
                 let seen: Seen = $seen;
-                let text = format!("{seen:?}");
+                let text = match $order.id {
+                    LONG_REQUEST if seen.1.len() == LONGEST => "as long as it may be".to_owned(),
+                    LONG_REPLY if IS_FIRST => "r".repeat(LONGEST),
+                    _ => format!("{seen:?}"),
+                };
                 Told { id: $order.id, text, $($field: $value),* }
             }
 
@@ -242,9 +249,10 @@ macro_rules! programs {
                 async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
                     let mut clerk = ctx.actors().remote::<Clerk>("far/clerk")?;
                     for id in 0..ASKS {
-                        let ask = || Ask { id, text: text(id), $($field: $value),* };
-                        let by_service = ctx.request(ask()).await?;
-                        for $order in [by_service, clerk.ask(ask()).await?] {
+                        let ask = |id, text| Ask { id, text, $($field: $value),* };
+                        let by_service = ctx.request(ask(id, asked(id, IS_FIRST))).await?;
+                        let id = id + 2;
+                        for $order in [by_service, clerk.ask(ask(id, text(id))).await?] {
                             self.0.replies.lock().unwrap().push($seen);
                         }
                     }
@@ -267,6 +275,15 @@ programs! {
         |order| (order.id, order.text.clone(), Some(order.note.clone()), None);
     third { note: Option<String> = Some("a note".to_owned()); flags: u8 = 9, 7; }
         |order| (order.id, order.text.clone(), Some(order.note.clone()), Some(order.flags));
+}
+
+/// A request, and a reply, of the first version that are as long as they may be.
+const LONG_REQUEST: u64 = 0;
+const LONG_REPLY: u64 = 1;
+const LONGEST: usize = 4096 - 16;
+
+fn asked(id: u64, is_first: bool) -> String {
+    if is_first && id == LONG_REQUEST { "a".repeat(LONGEST) } else { text(id) }
 }
 
 const ORDERS: u64 = 300;
@@ -345,9 +362,17 @@ async fn programs_of_three_versions_read_and_ask_each_other() {
             assert_eq!(orders.len() as u64, ORDERS);
             let replies = log.replies.lock().unwrap();
             for (id, replies) in (0..ASKS).zip(replies.chunks(2)) {
-                let request = format!("{:?}", seen_by(writer, reader, id, text(id)));
+                let request = seen_by(writer, reader, id, asked(id, reader == 0));
+                let request = match id {
+                    LONG_REQUEST if reader == 0 => "as long as it may be".to_owned(),
+                    LONG_REPLY if writer == 0 => "r".repeat(LONGEST),
+                    _ => format!("{request:?}"),
+                };
                 let reply = seen_by(reader, writer, id, request);
-                assert_eq!(replies, [reply.clone(), reply], "{reader} asks {writer}");
+                let id = id + 2;
+                let request = format!("{:?}", seen_by(writer, reader, id, text(id)));
+                let by_actor = seen_by(reader, writer, id, request);
+                assert_eq!(replies, [reply, by_actor], "{reader} asks {writer}");
             }
             assert_eq!(replies.len() as u64, 2 * ASKS);
         }

@@ -62,6 +62,7 @@ mod node;
 mod nodes;
 mod ports;
 mod requests;
+mod retained;
 mod routes;
 mod seam;
 mod shapes;

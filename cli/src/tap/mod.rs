@@ -90,7 +90,7 @@ async fn read(
     let found = find::nodes(args, smol).await?;
     let start = match args.from {
         From::Next => Start::Next,
-        From::Oldest => Start::OldestRetained,
+        From::Oldest => Start::Oldest,
     };
     for Tapped { name, peer, .. } in found {
         let reader = peer.read(&args.topic, start);

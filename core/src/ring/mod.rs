@@ -16,6 +16,9 @@
 //! faster for batches and for items of a few bytes; `stamped` marks each slot, and is faster for
 //! messages and for round trips.
 //!
+//! `retained` has slots beside a broadcast ring, for the values that its writer keeps for readers
+//! that join later.
+//!
 //! Shared parts: this file (the traits and errors of the ends, and the handle from an end to its
 //! ring), `slots.rs` (memory), `cell.rs` (one value).
 
@@ -32,6 +35,8 @@ pub mod broadcast;
 pub mod mpmc;
 #[cfg(all(target_has_atomic = "ptr", not(loom)))]
 pub mod region;
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pub mod retained;
 pub mod spsc;
 pub mod stamped;
 

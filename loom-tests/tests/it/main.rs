@@ -18,6 +18,8 @@ mod ready;
 #[cfg(loom)]
 mod reply;
 #[cfg(loom)]
+mod retained;
+#[cfg(loom)]
 mod shared;
 #[cfg(loom)]
 mod spsc;

@@ -121,6 +121,12 @@ impl<Q: Request> Requester<Q> {
         if is_too_long(request) {
             return self.refuse(request, executor, Failure::TooLong);
         }
+        self.pass(request, executor)
+    }
+
+    /// Sends a request as [`send`](Requester::send) does, also one that is longer than its type
+    /// allows: that of another node, whose program has another version.
+    pub(crate) fn pass(&mut self, request: &Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
         let (awaiting, replying) = self.open(request, executor);
         let progress = match self.sender.try_send(Queued::new(replying)) {
             Ok(()) => Progress::Waiting,
@@ -366,7 +372,7 @@ impl<C: Call> PendingReply<C> {
         }
     }
 
-    /// Waits for `other` instead of this request, which was not sent. The deadline stays.
+    /// Waits for `other` instead of this request, which was not sent or is over. The deadline stays.
     #[cold]
     pub(crate) fn replace_by(&mut self, mut other: PendingReply<C>) {
         std::mem::swap(&mut self.awaiting, &mut other.awaiting);

@@ -203,6 +203,12 @@ impl<C: Call> Asked<C> {
             self.end(Failure::ReplyTooLong);
             return false;
         }
+        self.pass(reply)
+    }
+
+    /// Replies as [`reply`](Asked::reply) does, also with a reply of another node that is longer
+    /// than its type allows here.
+    pub(crate) fn pass(mut self, reply: C::Reply) -> bool {
         let Some(request) = self.request.take() else { return false };
         let origin = &request.owner().origin;
         origin.mailbox.responders.count(self.responder, ResponderValue::Replied);

@@ -129,7 +129,7 @@ fn what_happens_to_a_topic_is_a_line_for_each_topic() {
         );
         let starts = format!(
             "topic `{topic}` starts with the next message: node `keeper` does not know \
-             `start = \"oldest-retained\"`"
+             `start = \"oldest\"`"
         );
         [moved, starts]
     };

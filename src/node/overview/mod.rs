@@ -190,7 +190,8 @@ fn different_messages(programs: &[&NodeProgram<'_>]) -> Vec<Problem> {
             ports.into_iter().flatten().filter(|port| !port.is_named)
         });
         let messages = ports.map(|port| (("topic", &*port.key), port.message));
-        let answers = form.requests.iter().map(|it| (("answers of topic", &*it.topic), it.answer));
+        let answers =
+            form.requests.iter().map(|it| (("the reply to requests of", &*it.topic), it.answer));
         let mut seen = BTreeMap::new();
         for (topic, message) in messages.chain(answers) {
             let Some(message) = form.messages.get(message) else { continue };

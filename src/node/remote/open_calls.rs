@@ -107,7 +107,7 @@ impl<Q: Request> OpenCalls<Q> {
     pub(super) fn answer(&mut self, number: u64, outcome: u64, reply: Option<Q::Reply>) -> bool {
         let Some(Call { asked, .. }) = self.calls.remove(&number) else { return false };
         match (outcome, reply) {
-            (REPLIED, Some(reply)) => _ = asked.reply(reply),
+            (REPLIED, Some(reply)) => _ = asked.pass(reply),
             (REPLIED, None) => asked.fail(Failure::Dropped),
             (outcome, _) => asked.fail(failure_of(outcome)),
         }

@@ -80,7 +80,7 @@ impl<Q: Request> Server<Q> {
                 && let Some((id, time_left, request, trace)) = waiting.take()
             {
                 let passed = ctx.pass_trace(trace);
-                let reply = ctx.request(request);
+                let reply = ctx.pass_request(&request);
                 drop(passed);
                 let (reply, lost) = match time_left {
                     u64::MAX => (reply, Some(lost(&self.peers, &node, &self.peer))),

@@ -38,7 +38,7 @@ enum PolicyForm {
 #[serde(rename_all = "kebab-case")]
 enum StartForm {
     Next,
-    OldestRetained,
+    Oldest,
 }
 
 impl OptionsForm {
@@ -61,7 +61,7 @@ impl OptionsForm {
             _ => PolicyForm::Latest,
         };
         let start = match options.start {
-            Start::OldestRetained => StartForm::OldestRetained,
+            Start::Oldest => StartForm::Oldest,
             _ => StartForm::Next,
         };
         OptionsForm { policy, start }
@@ -84,7 +84,7 @@ impl OptionsForm {
         };
         let start = match self.start {
             StartForm::Next => Start::Next,
-            StartForm::OldestRetained => Start::OldestRetained,
+            StartForm::Oldest => Start::Oldest,
         };
         Ok(SubscribeOptions::new(policy, start))
     }

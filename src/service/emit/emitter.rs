@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use mycelium_core::Message;
-use mycelium_transports::local::{EmitError, Publisher, Refusal};
+use mycelium_transports::local::{EmitError, KeyValue, Publisher, Refusal};
 
 use super::Waits;
 use crate::error::{PublisherError, ShuttingDown};
@@ -67,6 +67,12 @@ impl<'c, M: Message> Emitter<'c, M> {
     #[inline(never)]
     fn refused(self, message: &M) -> Result<(), EmitError<M>> {
         Err(EmitError::new(self.publisher.topic().clone(), message.clone(), Refusal::ShuttingDown))
+    }
+
+    /// Forgets the message of a key that the port retains, as
+    /// [`Context::forget`](crate::Context::forget) does.
+    pub fn forget<'k>(self, key: impl Into<KeyValue<'k>>) -> bool {
+        self.publisher.forget(key)
     }
 
     /// Creates another publisher of the port, as [`Context::publisher`](crate::Context::publisher)

@@ -1,10 +1,10 @@
-//! Types of the values that set how a subscription reads and what happens when it stalls, with the
-//! errors of invalid ones.
+//! Types of the values that set how a subscription reads, what happens when it stalls, and what is
+//! retained for later ones, with the errors of invalid values.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use mycelium_transports::local::{OnStall, Policy, Start};
+use mycelium_transports::local::{OnStall, Policy, Start, WhenFull};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
@@ -53,6 +53,56 @@ impl<'de> Deserialize<'de> for Keys {
                 "invalid number of keys {number}: expected a number from 1 to {MOST_KEYS}"
             ))
         })
+    }
+}
+
+/// The number of keys of a subscription or of a topic, if the file sets none.
+pub(crate) const KEYS: NonZeroU32 = NonZeroU32::new(1024).unwrap();
+
+/// What each publisher of a topic retains: a number of messages, or the last one of each key, as in
+/// `{ key = "symbol", keys = 1000, when_full = "forget-oldest" }`.
+#[derive(Clone, Debug)]
+pub(crate) enum Retention {
+    Last(NonZeroU32),
+    ByKey { key: String, keys: NonZeroU32, when_full: WhenFull },
+}
+
+impl<'de> Deserialize<'de> for Retention {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Retention, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Number(i64),
+            Table(Table),
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            key: String,
+            keys: Option<Keys>,
+            when_full: Option<String>,
+        }
+        let expected = "expected a number of messages, such as 100, or { key = \"symbol\" } with \
+                        `keys` and `when_full` if they differ from 1024 and \"refuse\"";
+        match Raw::deserialize(deserializer) {
+            Ok(Raw::Number(number)) => {
+                let count = u32::try_from(number).ok().filter(|count| *count <= MOST_KEYS);
+                count.and_then(NonZeroU32::new).map(Retention::Last).ok_or_else(|| {
+                    D::Error::custom(format!(
+                        "invalid retain {number}: expected a number from 1 to {MOST_KEYS}"
+                    ))
+                })
+            }
+            Ok(Raw::Table(Table { key, keys, when_full })) => {
+                let known =
+                    [("refuse", WhenFull::Refuse), ("forget-oldest", WhenFull::ForgetOldest)];
+                let when_full = when_full.as_deref().map(|it| choice("when_full", it, &known));
+                let when_full = when_full.transpose().map_err(D::Error::custom)?;
+                let keys = keys.map_or(KEYS, |keys| keys.0);
+                Ok(Retention::ByKey { key, keys, when_full: when_full.unwrap_or_default() })
+            }
+            Err(_) => Err(D::Error::custom(format!("invalid retain: {expected}"))),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::topology::keys::addresses::{Addresses, HostAddresses, Port};
 #[cfg(feature = "topology")]
 use crate::topology::keys::legacy_section::LegacySection;
 use crate::topology::keys::link::LinkSection;
-use crate::topology::keys::policies::{Keys, StallRule};
+use crate::topology::keys::policies::{Keys, Retention, StallRule};
 use crate::topology::keys::telemetry_section::{Share, TelemetrySection};
 use crate::topology::keys::values::{
     Budget, Buffer, Bytes, Capacity, DeathLimit, Delivery, Latency, Mode, Percentage, Shares, Span,
@@ -134,6 +134,7 @@ pub(crate) struct TopicSection {
     pub(crate) arena: Option<Spanned<Buffer>>,
     pub(crate) backpressure_threshold: Option<Spanned<Percentage>>,
     pub(crate) on_stall: Option<Spanned<StallRule>>,
+    pub(crate) retain: Option<Spanned<Retention>>,
     pub(crate) delivery: Option<Spanned<Text<Delivery>>>,
     pub(crate) dead_letter_after: Option<Spanned<DeathLimit>>,
     pub(crate) readers: Option<Vec<Spanned<String>>>,

@@ -217,7 +217,6 @@ fn a_bundle_is_upgraded_process_by_process() {
             }
             let heard = said.find(|it| !it.starts_with("sink has read as old"));
             assert_eq!(heard.unwrap(), "sink has read as new");
-            drop(said);
             end(&handle, running);
             let sent = |name| {
                 let bytes = fs::read(directory.0.with_extension(name)).unwrap();

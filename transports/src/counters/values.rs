@@ -184,6 +184,9 @@ values! {
         Evicted = "evicted",
         /// Gaps that were reported to the reader.
         Gaps = "gaps",
+        /// Retained messages that the subscription got when it joined. They count as none of the
+        /// others.
+        Retained = "retained",
     }
 
     /// Values of a [`Kind::Service`].

@@ -85,7 +85,7 @@ pub enum MemoryUse {
     #[default]
     IfPossible,
     /// Every stream must use shared memory. A stream that cannot is reported as an error, and stays
-    /// on the socket.
+    /// on the socket. One of messages that have grown is only reported.
     Required,
 }
 

@@ -8,7 +8,7 @@
 
 use mycelium_core::descriptor::{Descriptor, FieldDescriptor, FieldType};
 
-use super::layout::{Difference, differ, difference};
+use super::layout::{Difference, LONGEST_FORM, differ, difference};
 use crate::layout::{Field, FieldKind, Layout};
 use crate::local::Schema;
 
@@ -45,6 +45,7 @@ impl Growth {
     /// if its messages cannot be converted, or if the bytes are not a layout.
     #[must_use]
     pub fn of_form(own: &Schema, form: &[u8]) -> Option<Growth> {
+        let form = Some(form).filter(|form| form.len() <= LONGEST_FORM)?;
         Growth::between(own, &Layout::parse(form).ok()?).ok()
     }
 

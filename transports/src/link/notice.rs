@@ -106,7 +106,7 @@ pub enum Notice<'a> {
         peer: &'a str,
         /// The reason.
         reason: &'a str,
-        /// Whether the link [requires](super::MemoryUse::Required) shared memory.
+        /// Whether the link [requires](super::MemoryUse::Required) shared memory for this stream.
         is_required: bool,
     },
     /// A peer has broken the protocol in the memory that it shares: it wrote a value that no
@@ -228,7 +228,7 @@ impl fmt::Display for Notice<'_> {
             ),
             Notice::StartsAtNext { peer, topic } => write!(
                 f,
-                "topic `{}` starts with the next message: node `{}` does not know `start = \"oldest-retained\"`",
+                "topic `{}` starts with the next message: node `{}` does not know `start = \"oldest\"`",
                 shown(topic),
                 shown(peer)
             ),

@@ -37,6 +37,7 @@
 
 mod metadata;
 pub(crate) mod reader;
+pub(crate) mod retained;
 pub(crate) mod ring;
 pub(crate) mod state;
 mod task_budget;
@@ -48,6 +49,7 @@ pub(crate) mod writer;
 pub use metadata::{Metadata, Recorded};
 pub use reader::subscription::{Finisher, Subscription};
 pub use reader::view::Next;
+pub use retained::{KeyValue, Retain, WhenFull};
 pub use ring::shared::{MemoryFault, RemoteBell, RemoteReaders, SharedRing};
 pub use ring::{MappedRing, PageSize, Readers, RingMemory, cursor_bytes};
 pub use state::RingStatus;

@@ -37,6 +37,20 @@ impl Credit {
         credit
     }
 
+    /// Returns the credit for a feed whose messages take up to `more` bytes more here than at their
+    /// publisher, and the number of bytes that its arena must have more. These are at most as many
+    /// as the arena has, unless the longest message needs more.
+    pub(crate) fn of_longer(topic: &Topic, more: usize) -> (Credit, usize) {
+        let (credit, more) = (Credit::of(topic), more.next_multiple_of(8));
+        let arena = topic.arena_bytes();
+        if arena == 0 || more == 0 {
+            return (credit, 0);
+        }
+        let longest = credit.unit.cost(credit.kept) as usize;
+        let most = credit.most.min(longest.max(arena / more));
+        (Credit { most, ..credit }, most.saturating_mul(more))
+    }
+
     /// Returns the credit below which more is given at once: less than half, or less than the
     /// longest message needs.
     pub(crate) fn low(&self) -> usize {
@@ -46,6 +60,6 @@ impl Credit {
     /// Returns the credit for this number of free slots, and of free bytes in the arena.
     pub(super) fn of_room(&self, slots: usize, arena: Option<usize>) -> usize {
         let units = arena.map(|free| free.saturating_sub(self.kept) / self.unit_bytes);
-        slots.min(units.unwrap_or(slots))
+        slots.min(units.unwrap_or(slots)).min(self.most)
     }
 }

@@ -75,8 +75,8 @@ impl Topic {
         self.feed_of_longer(name, epoch, first, 0)
     }
 
-    /// Creates a feed whose messages take up to `more` bytes more here than at their publisher. The
-    /// arena of its ring is as much larger, so the publisher has the same credit as without.
+    /// Creates a feed whose messages take up to `more` bytes more here than at their publisher, with
+    /// the credit and the arena of [`Credit::of_longer`].
     ///
     /// # Errors
     /// The same as for [`feed`](Topic::feed).
@@ -100,7 +100,8 @@ impl Feed {
         more: usize,
         line: Option<Arc<Line<PublisherValue>>>,
     ) -> Result<Feed, TopicError> {
-        let origin = Origin::Remote(Numbering::new(first, topic.capacity()), more);
+        let (credit, spare) = Credit::of_longer(topic, more);
+        let origin = Origin::Remote(Numbering::new(first, topic.capacity()), spare);
         let writer = Writer::join(topic, name, epoch, origin, line)?;
         writer.line.set(PublisherValue::Sent, first);
         let schema = topic.schema();
@@ -108,7 +109,7 @@ impl Feed {
         let words = if schema.is_fixed { longest.div_ceil(size_of::<usize>()) } else { CONTENT };
         Ok(Feed {
             message_bytes: longest,
-            credit: Credit::of(topic),
+            credit,
             spare: writer.state.arena_bytes().saturating_sub(topic.arena_bytes()),
             writer,
             sent: 0,

@@ -279,7 +279,7 @@ impl Session {
         window: usize,
     ) -> Result<(), UntypedError> {
         let start = match &self.goal {
-            Goal::Read { start: Start::OldestRetained, .. } => ReaderStart::Oldest,
+            Goal::Read { start: Start::Oldest, .. } => ReaderStart::Oldest,
             Goal::Read { start: Start::Next, .. } | Goal::List => ReaderStart::Next,
         };
         let interest = Interest {

@@ -40,12 +40,12 @@ const NOTICED: &[(Fault, &str, &str)] = &[
     (Stays, "a_restarted_reader_starts_with_new_messages", "timeout: the publisher continues"),
     (
         ForgetsTheStart,
-        "a_late_reader_may_start_at_the_oldest_retained_message",
+        "a_late_reader_may_start_at_the_oldest_message",
         "timeout: a retained message",
     ),
     (
         ForgetsTheStart,
-        "the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_message",
+        "the_first_reader_of_a_late_node_may_start_at_the_oldest_message",
         "timeout: a retained message",
     ),
     (NeverBlocks, "a_full_block_subscription_blocks_the_publisher", "timeout: the publisher waits"),

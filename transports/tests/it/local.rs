@@ -9,6 +9,7 @@ mod latency;
 mod policies;
 mod pressure;
 mod reserve;
+mod retained;
 mod serde;
 mod stall;
 mod tasks;

@@ -41,7 +41,10 @@ impl MessageArguments {
         let topic = self.topic.as_ref()?;
         let hides = self.hides();
         let max = match (&self.carries, self.max) {
-            (Some(carried), _) => quote!(<#carried as #root::Message>::MAX + 64),
+            // With the numbers, and with what one of an older program may gain.
+            (Some(carried), _) => quote! {
+                <#carried as #root::Message>::MAX + 64 + <#carried as #root::Field>::SIZE
+            },
             (None, max) => {
                 let max = max.unwrap_or(64 << 10);
                 quote!(#max)

@@ -23,6 +23,9 @@ use crate::inbox::request::{Failure, Mismatch};
 /// a message type that sets none.
 pub(crate) const MOST_BYTES: usize = 64 << 10;
 
+/// The longest layout of a request or a reply that has grown, in bytes of its canonical form.
+const MOST_FORM_BYTES: usize = 60 << 10;
+
 /// A request to an actor of another node.
 #[message(topic = "mycelium.actor-calls", id = 0xFFFE, reply = ActorReply, max = "127 KiB", hidden)]
 pub(crate) struct ActorCall {
@@ -81,6 +84,8 @@ pub(crate) enum Replied<T> {
     /// The other node has another version of the request or of its reply. It has not asked the
     /// actor, and converts the request if a call [with its layout](ActorCall::with_layout) follows.
     AsksLayout,
+    /// The reply has grown, and is longer than its type allows.
+    TooLong,
     /// The other node has sent invalid bytes.
     Invalid,
 }
@@ -123,7 +128,12 @@ impl ActorCall {
         }
         let is_known = Digest(self.request) == R::DIGEST;
         if self.layout.is_empty() && !(is_known && Digest(self.reply) == R::Reply::DIGEST) {
-            return Some(Err(ActorReply { outcome: ASKS_LAYOUT, ..self.replied::<R::Reply>() }));
+            let replied = self.replied::<R::Reply>();
+            let fits = form_of::<R>().len().max(replied.layout.len()) <= MOST_FORM_BYTES;
+            return Some(Err(match fits {
+                true => ActorReply { outcome: ASKS_LAYOUT, ..replied },
+                false => ActorReply::refused(Mismatch::Layout),
+            }));
         }
         let request = match is_known {
             true => decode(&self.bytes).ok(),
@@ -158,8 +168,13 @@ impl ActorReply {
         let has_grown = !self.layout.is_empty();
         match self.outcome {
             REPLIED if has_grown => {
-                let reply = converted(&self.layout, &self.bytes);
-                return reply.map_or(Replied::Invalid, Replied::Reply);
+                let growth = Growth::of_form(&Schema::of::<M>(), &self.layout);
+                let bytes = growth.and_then(|growth| growth.convert(&self.bytes));
+                return match bytes {
+                    Some(bytes) if bytes.len() > M::MAX => Replied::TooLong,
+                    Some(bytes) => decode(&bytes).map_or(Replied::Invalid, Replied::Reply),
+                    None => Replied::Invalid,
+                };
             }
             REPLIED => return decode(&self.bytes).map_or(Replied::Invalid, Replied::Reply),
             ASKS_LAYOUT if has_grown => {

@@ -90,7 +90,7 @@ fn a_request_that_has_grown_is_converted() {
     let newer = ActorCall::with_layout("bank", &More { one: 1, other: 2, third: 3 });
     assert_eq!(newer.request::<Add>().unwrap().unwrap(), add);
     let reply = newer.replied::<Sum>().with(&old);
-    let grown = Newer { count: 5, ..sum.clone() };
+    let grown = Newer { count: 5, ..sum };
     assert!(matches!(reply.reply::<Newer>(), Replied::Reply(found) if found == grown));
     // A caller that could not read the reply is refused before its actor is asked.
     let refused = call().request::<Replied2>().unwrap().unwrap_err();

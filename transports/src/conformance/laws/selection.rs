@@ -72,11 +72,11 @@ pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: TestTransport>(pa
 }
 
 /// A late reader may start with the messages that are still in the ring.
-pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: TestTransport>(pair: Pair) {
+pub async fn a_late_reader_may_start_at_the_oldest_message<T: TestTransport>(pair: Pair) {
     let (transport, mut first, publisher) = T::joined(&pair, 8, Policy::DropOldest);
     let publisher = emitted(&pair, publisher, 0, 0..5).await;
     expect_all(&pair, &mut first, "the first reader", 0..5).await;
-    let oldest = SubscribeOptions::new(Policy::DropOldest, Start::OldestRetained);
+    let oldest = SubscribeOptions::new(Policy::DropOldest, Start::Oldest);
     let mut late = transport.subscribe("late", oldest);
     expect_all(&pair, &mut late, "a retained message", 0..5).await;
     // Drops this reader, because at its end the publisher would wait until the reader has handled
@@ -89,15 +89,13 @@ pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: TestTrans
 /// The first reader of a node may start with the messages that the publisher's ring still has, even
 /// if the publisher does not know this node. It gets each of them once and in order, and then the
 /// newer messages.
-pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_message<
-    T: TestTransport,
->(
+pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_message<T: TestTransport>(
     pair: Pair,
 ) {
     for policy in [Policy::DropOldest, Policy::Block, Policy::Reject] {
         let transport = T::open_alone(&pair, 8);
         let publisher = send_at_once(&pair, transport.publisher("publisher"), 0..12).await;
-        let oldest = SubscribeOptions::new(policy, Start::OldestRetained);
+        let oldest = SubscribeOptions::new(policy, Start::Oldest);
         transport.meet(&pair, oldest);
         let mut late = transport.subscribe("late", oldest);
         expect_all(&pair, &mut late, "a retained message", 4..12).await;
@@ -137,7 +135,7 @@ pub async fn a_late_node_gets_no_message_twice<T: TestTransport>(pair: Pair) {
             }
         }
     });
-    let oldest = SubscribeOptions::new(Policy::DropOldest, Start::OldestRetained);
+    let oldest = SubscribeOptions::new(Policy::DropOldest, Start::Oldest);
     transport.meet(&pair, oldest);
     let mut late = transport.subscribe("late", oldest);
     let (mut next, mut exact) = (None, true);

@@ -203,7 +203,7 @@ impl ExportSession {
         let redelivery = self.exports.redelivery(topic);
         let start = match start {
             ReaderStart::Oldest if !(is_later && redelivery == Redelivery::AtMostOnce) => {
-                Start::OldestRetained
+                Start::Oldest
             }
             ReaderStart::Oldest | ReaderStart::Next => Start::Next,
         };

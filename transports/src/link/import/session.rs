@@ -120,7 +120,7 @@ impl ImportSession {
                 },
                 start: match start {
                     Start::Next => ReaderStart::Next,
-                    Start::OldestRetained => ReaderStart::Oldest,
+                    Start::Oldest => ReaderStart::Oldest,
                 },
                 window: u32::try_from(Credit::of(topic).most).unwrap_or(u32::MAX),
                 unit: Credit::of(topic).unit,
@@ -405,7 +405,10 @@ impl RemoteTopic {
         digest: Digest,
         growth: Option<Growth>,
     ) -> bool {
-        let interest = Interest { digest, ..self.interest };
+        let more = growth.map_or(0, |growth| growth.more());
+        let (credit, _) = Credit::of_longer(&self.topic, more);
+        let window = u32::try_from(credit.most).unwrap_or(u32::MAX);
+        let interest = Interest { digest, window, ..self.interest };
         let Ok(id) = link.subscribe(interest) else { return false };
         _ = link.unsubscribe(self.id);
         (self.id, self.interest, self.growth) = (id, interest, growth);
@@ -477,7 +480,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                 }
             }
             Event::Accepted { interest } => {
-                let is_late = |topic: &&mut RemoteTopic| topic.start == Start::OldestRetained;
+                let is_late = |topic: &&mut RemoteTopic| topic.start == Start::Oldest;
                 let late = self.answered(interest).filter(is_late).map(|topic| topic.topic.clone());
                 if let Some(topic) = late.filter(|_| !link.peer_reads_starts()) {
                     let (peer, topic) = (&*self.peer, topic.name());

@@ -54,7 +54,8 @@ impl Reader {
         }
         if let Some(AfterGap { edge, sequence, .. }) = self.after_gap {
             let redelivered = self.edges[edge].is_redelivered();
-            return Found::Message(Header { edge, sequence, redelivered });
+            let retained = self.edges[edge].is_retained();
+            return Found::Message(Header { edge, sequence, redelivered, retained });
         }
         if let Some(found) = self.find_by_key() {
             return found;
@@ -192,8 +193,8 @@ impl Reader {
             Peek::Message { .. } if !edge.is_selected(policy) => Found::Empty,
             Peek::Message { sequence: place, .. } => {
                 let redelivered = edge.is_redelivered() || is_again || edge.has_failed(0);
-                let sequence = edge.sequence(place);
-                Found::Message(Header { edge: index, sequence, redelivered })
+                let (sequence, retained) = (edge.sequence_of(place), edge.is_retained());
+                Found::Message(Header { edge: index, sequence, redelivered, retained })
             }
             Peek::Gap { missed } => {
                 let reason = edge.gap_reason(missed);
@@ -419,7 +420,8 @@ impl Reader {
                 self.words.copy_from_slice(slot);
                 self.body[..body.words.len()].copy_from_slice(body.words);
                 let (sequence, redelivered) = (entry.sequence, entry.redelivered);
-                Some(Found::Message(Header { edge, sequence, redelivered }))
+                let retained = self.edges[edge].is_retained();
+                Some(Found::Message(Header { edge, sequence, redelivered, retained }))
             }
             replaced => Some(Found::Gap(self.gap(edge, replaced, 0, GapReason::Skipped))),
         }

@@ -22,7 +22,7 @@
 
 mod crowd;
 mod finding;
-mod key_table;
+pub(in crate::local) mod key_table;
 pub(crate) mod subscription;
 pub(crate) mod view;
 
@@ -41,7 +41,7 @@ use super::state::Edge;
 use super::task_budget::{DeferredWakes, HandleBudget, TaskBudget};
 use super::topic::Membership;
 use super::trace::{TraceArea, TracedMessage, measure_latency, sent_at_in, trace_in};
-use super::values::{Gap, GapReason, Undelivered};
+use super::values::{Attempt, Gap, GapReason, Undelivered};
 use crate::counters::EdgeValue;
 use key_table::Table;
 
@@ -70,6 +70,19 @@ pub(crate) struct Header {
     pub(crate) sequence: u64,
     /// The message was, or may have been, delivered before.
     pub(crate) redelivered: bool,
+    /// The publisher has retained the message for this reader, which joined later.
+    pub(crate) retained: bool,
+}
+
+impl Header {
+    pub(crate) fn attempt(&self) -> Attempt {
+        match (self.retained, self.redelivered) {
+            (false, false) => Attempt::First,
+            (false, true) => Attempt::Redelivered,
+            (true, false) => Attempt::Retained,
+            (true, true) => Attempt::RetainedAgain,
+        }
+    }
 }
 
 /// Reads the messages of all publishers of a topic in turn.
@@ -327,7 +340,7 @@ impl Reader {
             type_id: self.membership.topic.schema().id,
             publisher: edge.publisher.name.clone(),
             epoch: edge.publisher.epoch,
-            sequence: edge.sequence(edge.consumer.cursor()),
+            sequence: edge.sequence_of(edge.consumer.cursor()),
             payload,
         };
         let publisher = edge.publisher.clone();
@@ -682,7 +695,12 @@ impl Reader {
         if edge.may_miss() {
             return None;
         }
-        Some(Header { edge: index, sequence: edge.sequence(place), redelivered: false })
+        Some(Header {
+            edge: index,
+            sequence: edge.sequence(place),
+            redelivered: false,
+            retained: false,
+        })
     }
 
     /// Takes the message of [`peek_fast_with_area`](Reader::peek_fast_with_area).

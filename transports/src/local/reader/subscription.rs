@@ -37,7 +37,7 @@ pub struct Subscription<M: Message> {
 impl Topic {
     /// Subscribes to all publishers, present and future. Delivery starts with messages whose emit
     /// begins after this call has returned, unless the options say
-    /// [otherwise](Start::OldestRetained).
+    /// [otherwise](Start::Oldest).
     ///
     /// # Errors
     /// If the topic carries another message type, or has too many gating subscriptions.
@@ -364,8 +364,7 @@ impl<M: Message> Subscription<M> {
             return Poll::Ready(Some(Delivery::Gap(self.reader.reject(header))));
         };
         self.reader.take(header);
-        let Header { sequence, redelivered, .. } = header;
-        let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
+        let (sequence, attempt) = (header.sequence, header.attempt());
         Poll::Ready(Some(Delivery::Msg(Received { message, sequence, attempt })))
     }
 
@@ -393,8 +392,7 @@ impl<M: Message> Subscription<M> {
 }
 
 fn ready<M: Message>(message: &M, header: Header) -> Poll<Option<Delivery<M>>> {
-    let Header { sequence, redelivered, .. } = header;
-    let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
+    let (sequence, attempt) = (header.sequence, header.attempt());
     let message = message.clone();
     Poll::Ready(Some(Delivery::Msg(Received { message, sequence, attempt })))
 }

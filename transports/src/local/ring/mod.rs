@@ -39,17 +39,14 @@ pub(crate) struct RingShape {
 }
 
 impl RingShape {
-    /// Returns the shape of a ring for messages that take up to `more` bytes more than those of the
+    /// Returns the shape of a ring whose arena has this number of bytes more than those of the
     /// topic's other publishers.
-    pub(crate) fn for_longer(self, more: usize) -> RingShape {
-        let arena = self.layout.arena_words() * size_of::<usize>();
-        if arena == 0 || more == 0 {
+    pub(crate) fn with_spare(self, spare: usize) -> RingShape {
+        if spare == 0 {
             return self;
         }
-        // One more than there are messages in the ring, because a message may have to skip the end
-        // of the arena.
-        let most = (self.layout.capacity() + 1).saturating_mul(more.next_multiple_of(8));
-        RingShape { layout: self.layout.with_arena(arena.saturating_add(most)), ..self }
+        let arena = self.layout.arena_words() * size_of::<usize>();
+        RingShape { layout: self.layout.with_arena(arena.saturating_add(spare)), ..self }
     }
 }
 

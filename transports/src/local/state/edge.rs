@@ -25,6 +25,19 @@ impl Edge {
         self.known.as_ref().map_or(place as u64, |known| known.sequence(place))
     }
 
+    /// Returns the sequence of the message at a position, also of a retained one.
+    pub(crate) fn sequence_of(&self, place: usize) -> u64 {
+        match &self.publisher.origin {
+            Origin::Retained(values) => values.sequences.get(place).copied().unwrap_or_default(),
+            _ => self.sequence(place),
+        }
+    }
+
+    /// Whether the edge has the values that its publisher has retained.
+    pub(crate) fn is_retained(&self) -> bool {
+        self.publisher.origin.is_retained()
+    }
+
     /// Whether the next message needs more than a read of the ring: [`missed`](Self::missed) must
     /// be called, or the publisher is gone.
     #[inline]
@@ -45,6 +58,7 @@ impl Edge {
                 pump.numbering.may_miss(known, self.consumer.cursor().wrapping_add(ahead))
             }
             (Origin::Mapped(mapped), _) => mapped.is_gone(),
+            (Origin::Retained(_), _) => true,
             (Origin::Local, _) | (Origin::Remote(..) | Origin::Pumped(_), None) => false,
         }
     }
@@ -67,6 +81,8 @@ impl Edge {
                 numbering.leave(known.sequence(next), next.wrapping_add(unread))
             }
             (Origin::Pumped(pump), _) => self.consumer.depth() as u64 + pump.leave_unmoved(),
+            // Retained messages are counted apart.
+            (Origin::Retained(_), _) => 0,
             (Origin::Local | Origin::Mapped(_), _) | (Origin::Remote(..), None) => {
                 self.waiting() as u64
             }
@@ -297,7 +313,8 @@ impl PublisherState {
         counters: &Arc<Region>,
         after: Option<(usize, &Arc<PublisherState>)>,
     ) -> Option<Edge> {
-        if subscriber.policy == Policy::DropNewest && publisher.origin.pump().is_none() {
+        let has_own_ring = publisher.origin.is_pump() || publisher.origin.is_retained();
+        if subscriber.policy == Policy::DropNewest && !has_own_ring {
             return PublisherState::attach_pump(publisher, subscriber, counters);
         }
         let ring = publisher.ring.clone();
@@ -307,12 +324,13 @@ impl PublisherState {
         let gates = subscriber.policy.keeps() && is_gated;
         let from = match (after, subscriber.start) {
             (Some((from, _)), _) => Some(from),
-            (None, Start::OldestRetained) => Some(publisher.oldest()),
+            (None, _) if publisher.origin.is_retained() => Some(0),
+            (None, Start::Oldest) => Some(publisher.oldest()),
             (None, Start::Next) => None,
         };
         let sleeper = match &publisher.origin {
             Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
-            Origin::Local | Origin::Remote(..) | Origin::Pumped(_) => None,
+            Origin::Local | Origin::Remote(..) | Origin::Pumped(_) | Origin::Retained(_) => None,
         };
         let can_be_evicted = publisher.evictions.are_possible();
         let consumer = match from {
@@ -339,7 +357,7 @@ impl PublisherState {
         let place = consumer.cursor();
         // If the reader starts at retained messages, the publisher may learn of it too late to keep
         // them.
-        let is_late = after.is_none() && subscriber.start == Start::OldestRetained;
+        let is_late = from.is_some() && after.is_none() && !publisher.origin.is_retained();
         let gates_from = if is_late { publisher.ring.tail() } else { place };
         let was_evicted = (is_late && gates).then(Arc::default);
         let known = publisher.origin.numbering().map(|numbering| numbering.join(place));
@@ -397,7 +415,7 @@ impl PublisherState {
     ) -> Option<Edge> {
         let ring = publisher.ring.clone();
         let end = match subscriber.start {
-            Start::OldestRetained => Broadcast::gating_from(ring, publisher.oldest())?,
+            Start::Oldest => Broadcast::gating_from(ring, publisher.oldest())?,
             Start::Next => Broadcast::gating(ring)?,
         };
         let line = publisher.new_line(subscriber, counters);
@@ -431,7 +449,7 @@ impl PublisherState {
         self.wake();
     }
 
-    fn new_line(
+    pub(crate) fn new_line(
         &self,
         subscriber: &SubscriberState,
         counters: &Arc<Region>,

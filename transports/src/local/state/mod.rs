@@ -18,12 +18,13 @@ pub(crate) mod pressure;
 mod pumping;
 pub(crate) mod stall;
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
 use mycelium_core::doorbell::{Doorbell, SleepWord, announce, ring_each};
 use mycelium_core::ring::broadcast::{ArenaWriter, Claim, Consumer, Producer};
+use mycelium_core::ring::retained::RetainedSlots;
 
 use super::ring::numbering::{KnownNumbering, Numbering};
 use super::ring::ready::{ReadyBit, ReadyList, Slot};
@@ -62,6 +63,8 @@ pub(crate) struct PublisherState {
     pub(crate) area: TraceArea,
     /// The descriptor of the ring's memory, or why other processes cannot map it.
     pub(crate) file: Result<OwnedFd, String>,
+    /// The slots in which the publisher retains values, if its topic does.
+    pub(crate) retained: OnceLock<Arc<RetainedSlots>>,
 }
 
 /// The fill level of one publisher's ring: [`Topic::rings`](super::Topic::rings).
@@ -96,20 +99,31 @@ pub struct RingStatus {
 pub(crate) enum Origin {
     /// From a publisher of this process. The sequence of a message is its position in the ring.
     Local,
-    /// From a publisher in another process, over a link. The messages keep their sequences, and take
-    /// up to this number of bytes more than there.
+    /// From a publisher in another process, over a link. The messages keep their sequences. The
+    /// arena has this number of bytes more, for messages that are longer than there.
     Remote(Numbering, usize),
     /// From a publisher in another process, whose ring this process has mapped. The sequence of a
     /// message is its position in the ring.
     Mapped(Box<MappedOrigin>),
+    /// The values that a publisher had retained when a subscription joined.
+    Retained(RetainedOrigin),
     /// From another publisher, by the pump of the `drop-newest` subscription that has this ring.
     Pumped(Arc<Pump>),
+}
+
+/// The values in the ring of one subscription.
+#[derive(Debug, Default)]
+pub(crate) struct RetainedOrigin {
+    /// The sequence of each value.
+    pub(crate) sequences: Box<[u64]>,
+    /// The counters of a subscription that has no others with the publisher, because it has ended.
+    pub(crate) line: OnceLock<Arc<Line<EdgeValue>>>,
 }
 
 impl Origin {
     pub(crate) fn is_local(&self) -> bool {
         match self {
-            Origin::Local | Origin::Pumped(_) => true,
+            Origin::Local | Origin::Pumped(_) | Origin::Retained(_) => true,
             Origin::Remote(..) | Origin::Mapped(_) => false,
         }
     }
@@ -117,7 +131,7 @@ impl Origin {
     #[inline]
     pub(crate) fn numbering(&self) -> Option<&Numbering> {
         match self {
-            Origin::Local | Origin::Mapped(_) => None,
+            Origin::Local | Origin::Mapped(_) | Origin::Retained(_) => None,
             Origin::Remote(numbering, _) => Some(numbering),
             Origin::Pumped(pump) => Some(&pump.numbering),
         }
@@ -127,7 +141,7 @@ impl Origin {
     pub(crate) fn mapped(&self) -> Option<&MappedOrigin> {
         match self {
             Origin::Mapped(mapped) => Some(mapped),
-            Origin::Local | Origin::Remote(..) | Origin::Pumped(_) => None,
+            Origin::Local | Origin::Remote(..) | Origin::Pumped(_) | Origin::Retained(_) => None,
         }
     }
 
@@ -136,8 +150,13 @@ impl Origin {
     pub(crate) fn is_silent(&self) -> bool {
         match self {
             Origin::Local | Origin::Remote(..) => false,
-            Origin::Mapped(_) | Origin::Pumped(_) => true,
+            Origin::Mapped(_) | Origin::Pumped(_) | Origin::Retained(_) => true,
         }
+    }
+
+    /// Whether the ring has retained values.
+    pub(crate) fn is_retained(&self) -> bool {
+        matches!(self, Origin::Retained(_))
     }
 
     /// Whether a pump fills the ring, for a `drop-newest` subscription.
@@ -149,7 +168,7 @@ impl Origin {
     fn pump(&self) -> Option<&Pump> {
         match self {
             Origin::Pumped(pump) => Some(pump),
-            Origin::Local | Origin::Remote(..) | Origin::Mapped(_) => None,
+            Origin::Local | Origin::Remote(..) | Origin::Mapped(_) | Origin::Retained(_) => None,
         }
     }
 }
@@ -264,6 +283,7 @@ impl PublisherState {
             lost: AtomicBool::new(false),
             abandoned: Mutex::default(),
             pumps: Versioned::default(),
+            retained: OnceLock::new(),
         })
     }
 
@@ -449,7 +469,7 @@ pub(crate) struct SubscriberState {
     /// A [`LastCall`]; 0 if there was none.
     pub(crate) last_call: AtomicU8,
     /// The subscription stands for the readers of another process.
-    is_tap: bool,
+    pub(crate) is_tap: bool,
 }
 
 impl SubscriberState {
@@ -544,6 +564,7 @@ impl PublisherState {
             }
             // No task waits at a pump's ring. If the pump's source is a feed, its transport is
             // woken to confirm taken messages.
+            Origin::Retained(_) => {}
             Origin::Pumped(pump) if pump.source.origin.is_local() => {}
             Origin::Pumped(pump) => pump.source.ring_room(),
         }

@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use mycelium_core::message::{Message, with_message};
 use mycelium_core::ring::broadcast::Producer;
 
+use crate::local::retained::Retainer;
 use crate::local::ring::shared::Ring;
 use crate::local::values::HandlerFailure;
 
@@ -55,6 +56,8 @@ pub(crate) struct Handled {
     /// The end of the ring; `None` after the end of the publisher.
     pub(crate) producer: Option<Producer<Ring>>,
     handlers: Vec<FastHandler>,
+    /// Retains each message that the handlers have not refused.
+    pub(crate) retainer: Option<Retainer>,
     watch: Arc<OnceLock<Arc<dyn HandlerWatch>>>,
     mark: Option<Box<dyn HandlerMark>>,
 }
@@ -64,14 +67,15 @@ impl Handled {
     /// handlers, returns `None` and leaves the end.
     pub(crate) fn new(
         handlers: Vec<FastHandler>,
+        retainer: Option<Retainer>,
         watch: &Arc<OnceLock<Arc<dyn HandlerWatch>>>,
         producer: &mut Option<Producer<Ring>>,
     ) -> Option<Box<Handled>> {
-        if handlers.is_empty() {
+        if handlers.is_empty() && retainer.is_none() {
             return None;
         }
         let (producer, watch) = (producer.take(), watch.clone());
-        Some(Box::new(Handled { producer, handlers, watch, mark: None }))
+        Some(Box::new(Handled { producer, handlers, retainer, watch, mark: None }))
     }
 
     /// Runs the handlers in their order, until one refuses the message. `topic` is a unique number
@@ -82,6 +86,9 @@ impl Handled {
         names: (&str, &str),
         message: &[u8],
     ) -> Result<(), (Arc<str>, HandlerFailure)> {
+        if self.handlers.is_empty() {
+            return Ok(());
+        }
         if let (None, Some(watch)) = (&self.mark, self.watch.get()) {
             let handlers: Vec<_> = self.handlers.iter().map(|it| it.name.clone()).collect();
             self.mark = Some(watch.mark(names.0, names.1, &handlers));

@@ -18,6 +18,7 @@ use mycelium_core::ring::broadcast::Producer;
 use mycelium_executor::Executor;
 
 use super::metadata::Recorded;
+use super::retained::{Ended, Retain, Retainer};
 use super::ring::roster::{Numbered, Versioned};
 use super::ring::shared::Ring;
 use super::ring::{Readers, RingError, RingMemory, RingShape};
@@ -35,6 +36,8 @@ const READERS: usize = 64;
 /// as have rings of `UNREAD_BYTES` in all, if that is more.
 const UNREAD: usize = 64;
 const UNREAD_BYTES: usize = 16 << 20;
+/// The limit on ended publishers whose retained values are kept.
+const ENDED: usize = 64;
 
 /// A named stream of messages of one type within a process. See the [module](super).
 ///
@@ -71,6 +74,7 @@ pub struct Topic {
     members: Mutex<Members>,
     open_guards: OpenGuards,
     fast_handlers: Mutex<Vec<FastHandler>>,
+    retain: OnceLock<Retain>,
     /// The keys of the subscriptions.
     pub(crate) keys: Versioned<Vec<LatestByKey>>,
     handler_watch: Arc<OnceLock<Arc<dyn HandlerWatch>>>,
@@ -86,6 +90,8 @@ struct Members {
     subscribers: Vec<Arc<SubscriberState>>,
     /// The number of subscriptions that take an entry in each ring.
     keeping: usize,
+    /// What ended publishers of this process have retained.
+    ended: Vec<Ended>,
     /// Ended publishers of other processes, until every subscription has read them to the end.
     unread: Vec<Weak<PublisherState>>,
 }
@@ -156,6 +162,7 @@ impl Topic {
             members,
             open_guards,
             fast_handlers: Mutex::default(),
+            retain: OnceLock::new(),
             keys: Versioned::default(),
             handler_watch: Arc::default(),
         }))
@@ -268,7 +275,7 @@ impl Topic {
         continues: bool,
     ) -> Result<Arc<PublisherState>, TopicError> {
         let shape = match origin {
-            Origin::Remote(_, more) => self.shape.for_longer(more),
+            Origin::Remote(_, spare) => self.shape.with_spare(spare),
             _ => self.shape,
         };
         let mut members = lock(&self.members);
@@ -297,6 +304,16 @@ impl Topic {
                 }
             }
         })?;
+        if publisher.origin.is_local() {
+            members.ended.retain(|ended| *ended.name != *name);
+        }
+        if let Some(retain) = self.retain.get().filter(|_| publisher.origin.is_local()) {
+            let slots = retain.slots(&self.schema).ok_or_else(|| TopicError::Memory {
+                topic: self.name.clone(),
+                problem: "there is no room for the values that it retains".to_owned(),
+            })?;
+            _ = publisher.retained.set(slots);
+        }
         let threshold = *lock(&self.threshold);
         publisher.pressure.set_threshold(threshold, publisher.ring.layout());
         if publisher.origin.is_local() && self.on_stall() != OnStall::Block {
@@ -370,19 +387,26 @@ impl Topic {
         }
         let publishers = || members.publishers.iter().filter(|it| subscriber.reads(it));
         let edges: Option<Vec<Edge>> = publishers()
-            .map(|publisher| PublisherState::attach(publisher, &subscriber, &self.counters, None))
-            .collect();
+            .map(|it| PublisherState::attach_late(it, &subscriber, &self.schema, &self.counters))
+            .collect::<Option<Vec<Vec<Edge>>>>()
+            .map(|edges| edges.into_iter().flatten().collect());
         let Some(edges) = edges else {
             publishers().for_each(|publisher| publisher.detach(&subscriber));
             return Err(self.too_many_readers());
         };
+        if !is_tap {
+            let topic = (&*self.name, &self.schema);
+            let ended = members.ended.iter();
+            let retained = ended.filter_map(|it| it.attach(&subscriber, topic, &self.counters));
+            retained.for_each(|edge| subscriber.send_edge(edge));
+        }
         edges.into_iter().for_each(|edge| subscriber.send_edge(edge));
         members.keeping += usize::from(policy.keeps());
         if let Some(key) = policy.by_key() {
             self.keys.change(|keys| keys.push(key));
         }
         insert(&mut members.subscribers, subscriber.clone());
-        let fills = policy.is_gating() && options.start == Start::OldestRetained;
+        let fills = policy.is_gating() && options.start == Start::Oldest;
         let filled = if fills { members.publishers.clone() } else { Vec::new() };
         drop(members);
         // The new reader may add to the depth of publishers, which compare only after sending.
@@ -401,6 +425,11 @@ impl Topic {
         }
         if publisher.origin.is_local() {
             members.epochs.remove(&publisher.epoch);
+            let has_successor = || members.publishers.iter().any(|it| it.name == publisher.name);
+            let ended = Ended::of(publisher).filter(|_| !has_successor());
+            members.ended.extend(ended);
+            let surplus = members.ended.len().saturating_sub(ENDED);
+            members.ended.drain(..surplus);
         } else {
             members.unread.push(Arc::downgrade(publisher));
         }
@@ -636,8 +665,28 @@ impl Topic {
     /// `None` if the topic has none.
     pub(in crate::local) fn handled(
         &self,
+        publisher: &PublisherState,
         producer: &mut Option<Producer<Ring>>,
     ) -> Option<Box<Handled>> {
-        Handled::new(lock(&self.fast_handlers).clone(), &self.handler_watch, producer)
+        let slots = publisher.retained.get();
+        let retainer =
+            slots.zip(self.retain.get()).and_then(|(slots, retain)| Retainer::new(*retain, slots));
+        let handlers = lock(&self.fast_handlers).clone();
+        Handled::new(handlers, retainer, &self.handler_watch, producer)
+    }
+
+    /// Makes each publisher of this process that joins from now on retain messages for
+    /// subscriptions that join later: they get these messages before all others, marked
+    /// ([`Received::retained`](crate::local::Received::retained)), also after the publisher has
+    /// ended, until one of the same name joins. Only the first call counts.
+    ///
+    /// # Errors
+    /// If the key is that of another message.
+    pub fn retain(&self, retain: Retain) -> Result<(), TopicError> {
+        if let Retain::ByKey { key, .. } = retain {
+            self.check_key(Policy::LatestByKey(key).into())?;
+        }
+        _ = self.retain.set(retain);
+        Ok(())
     }
 }

@@ -42,6 +42,8 @@ pub struct Received<M> {
 pub(crate) enum Attempt {
     First,
     Redelivered,
+    Retained,
+    RetainedAgain,
 }
 
 impl<M> Received<M> {
@@ -61,7 +63,14 @@ impl<M> Received<M> {
     /// message.
     #[must_use]
     pub fn redelivered(&self) -> bool {
-        self.attempt == Attempt::Redelivered
+        matches!(self.attempt, Attempt::Redelivered | Attempt::RetainedAgain)
+    }
+
+    /// Whether the publisher has [retained](crate::local::Retain) the message for this
+    /// subscription, which joined later. Such messages come first, and not all that were sent.
+    #[must_use]
+    pub fn retained(&self) -> bool {
+        matches!(self.attempt, Attempt::Retained | Attempt::RetainedAgain)
     }
 }
 

@@ -150,6 +150,7 @@ impl Refusal {
             Refusal::TooLong(_) => Code::MESSAGE_TOO_LONG,
             Refusal::Serialize(_) => Code::MESSAGE_SERIALIZE,
             Refusal::KeyTooLong { .. } => Code::KEY_TOO_LONG,
+            Refusal::Keys { .. } => Code::TOO_MANY_KEYS,
             Refusal::FastHandler { failure, .. } => failure.code(),
         }
     }
@@ -170,6 +171,11 @@ impl Refusal {
             Refusal::TooLong(error) | Refusal::Serialize(error) => {
                 write!(f, "topic `{topic}`: {error}")
             }
+            Refusal::Keys { most } => write!(
+                f,
+                "topic `{topic}` retains a message for each of {most} keys, and the message has a \
+                 new one: raise the number of keys, let it forget the oldest, or forget a key"
+            ),
             Refusal::KeyTooLong { field, found } => write!(
                 f,
                 "topic `{topic}`: the key `{field}` of a message has {found} bytes, but may have \
@@ -211,7 +217,8 @@ impl Refusal {
             | Refusal::Deadline { .. }
             | Refusal::TooLong(_)
             | Refusal::Serialize(_)
-            | Refusal::KeyTooLong { .. } => None,
+            | Refusal::KeyTooLong { .. }
+            | Refusal::Keys { .. } => None,
         }
     }
 }
@@ -290,6 +297,12 @@ pub enum Refusal {
         field: String,
         /// Its length in bytes.
         found: usize,
+    },
+    /// The message has a new key, and its publisher already [retains](crate::local::Retain) the
+    /// messages of as many keys as it may; or the key is longer than a key may be.
+    Keys {
+        /// The most keys.
+        most: u32,
     },
     /// A [fast handler](crate::local::Topic::add_fast_handler) of the topic refused the message.
     FastHandler {

@@ -257,7 +257,7 @@ impl fmt::Display for Policy {
 ///
 /// let next: SubscribeOptions = Policy::DropOldest.into();
 /// assert_eq!(next.start, Start::Next);
-/// let oldest = SubscribeOptions::new(Policy::DropOldest, Start::OldestRetained);
+/// let oldest = SubscribeOptions::new(Policy::DropOldest, Start::Oldest);
 /// assert_eq!(oldest.policy, next.policy);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -294,15 +294,15 @@ pub enum Start {
     /// The oldest message that is still in the publisher's ring. Until the publisher next checks
     /// for room, at the latest after one more lap of its ring, it may overwrite messages before a
     /// `block` or `reject` subscription has taken them: then the reader gets a gap.
-    OldestRetained,
+    Oldest,
 }
 
 impl Start {
     /// Returns both starts.
     pub fn all() -> impl Iterator<Item = Start> {
         std::iter::successors(Some(Start::Next), |start| match start {
-            Start::Next => Some(Start::OldestRetained),
-            Start::OldestRetained => None,
+            Start::Next => Some(Start::Oldest),
+            Start::Oldest => None,
         })
     }
 
@@ -311,7 +311,7 @@ impl Start {
     pub fn name(self) -> &'static str {
         match self {
             Start::Next => "next",
-            Start::OldestRetained => "oldest-retained",
+            Start::Oldest => "oldest",
         }
     }
 }
@@ -537,6 +537,21 @@ impl LatestByKey {
                 bytes.filter(|bytes| bytes.len() <= KEY_BYTES)
             }
             _ => Some(field),
+        }
+    }
+
+    /// Returns the bytes of the key in messages whose field has this value; `None` if the field is
+    /// of another kind, or the value too long.
+    pub(crate) fn of_field(&self, value: &[u8], is_text: bool) -> Option<Vec<u8>> {
+        let most = usize::from(self.bytes);
+        match (self.kind, is_text) {
+            (KeyKind::Field, false) if value.len() == most => Some(value.to_vec()),
+            (KeyKind::String, true) if value.len() <= KEY_BYTES => Some(value.to_vec()),
+            (KeyKind::Text, true) if value.len() + 2 <= most => {
+                let count = u16::try_from(value.len()).ok()?;
+                Some([&count.to_le_bytes(), value].concat())
+            }
+            _ => None,
         }
     }
 

@@ -19,6 +19,7 @@ use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
 use super::metadata::AreaSource;
+use super::retained::KeyValue;
 use super::ring::shared::{Ring, SharedRing};
 use super::state::stall::{OnStall, StallLimit};
 use super::state::{Origin, PublisherState, ReaderEntry};
@@ -84,7 +85,7 @@ impl Writer {
         // Fast handlers run only in the publisher's process, where messages from other processes
         // have passed them already.
         let is_local = matches!(state.origin, Origin::Local);
-        let handled = if is_local { topic.handled(&mut producer) } else { None };
+        let handled = if is_local { topic.handled(&state, &mut producer) } else { None };
         let line = line.unwrap_or_else(|| Arc::new(topic.counters.line(&state.label())));
         line.set(PublisherValue::Capacity, state.ring.capacity() as u64);
         line.set(PublisherValue::Remote, u64::from(!is_local));
@@ -163,6 +164,12 @@ impl Writer {
             self.count();
         }
         done
+    }
+
+    /// Forgets the retained message of a key. Returns whether there was one.
+    pub(crate) fn forget(&mut self, key: KeyValue<'_>) -> bool {
+        let retainer = self.handled.as_mut().and_then(|handled| handled.retainer.as_mut());
+        retainer.is_some_and(|retainer| retainer.forget(key))
     }
 
     /// Whether the topic has fast handlers.
@@ -706,7 +713,12 @@ impl Writer {
         }
         let number = Arc::as_ptr(topic).addr();
         let bytes = words.as_bytes().get(..length).unwrap_or_default();
+        let position = producer.sequence();
         let ran = handled.run(number, (&state.topic, &state.name), bytes);
+        if let (Ok(()), Some(retainer)) = (&ran, &mut handled.retainer) {
+            // The message has a slot, so it will be pushed.
+            retainer.put(position, words, length).map_err(NotPushed::Refused)?;
+        }
         ran.map_err(|(handler, failure)| {
             line.add(PublisherValue::HandlerRefused, 1);
             // The wait has ended, because there is room now.

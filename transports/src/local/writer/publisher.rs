@@ -11,6 +11,7 @@ use mycelium_core::message::{Message, to_words};
 use mycelium_core::wait::WaitStrategy;
 
 use super::{NotPushed, Writer};
+use crate::local::retained::KeyValue;
 use crate::local::state::Origin;
 use crate::local::state::pressure::PressureChange;
 use crate::local::state::stall::Eviction;
@@ -287,6 +288,12 @@ impl<M: Message> Publisher<M> {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.writer.state.epoch
+    }
+
+    /// Forgets the message of a key that this publisher [retains](crate::local::Retain): no
+    /// subscription that joins later gets it. Returns whether it retained one.
+    pub fn forget<'k>(&mut self, key: impl Into<KeyValue<'k>>) -> bool {
+        self.writer.forget(key.into())
     }
 
     /// Returns the number of sent messages.

@@ -47,7 +47,7 @@ impl Reader {
     }
 
     fn receive(&mut self, delivery: Delivery<Probe>) {
-        let (name, is_oldest) = (&self.name, self.options.start == Start::OldestRetained);
+        let (name, is_oldest) = (&self.name, self.options.start == Start::Oldest);
         let (publisher, sequence) = match delivery {
             Delivery::Msg(probe) => {
                 let message @ (publisher, sequence) = (probe.publisher, probe.sequence());
@@ -185,19 +185,19 @@ impl Model {
         let by_key = Policy::LatestByKey(LatestByKey::of::<Probe>(field, some).unwrap());
         let policies: Vec<_> = Policy::all().chain([Policy::Sample(some), by_key]).collect();
         let policy = policies[self.random.usize(..policies.len())];
-        let start = if self.random.u8(..3) == 0 { Start::OldestRetained } else { Start::Next };
+        let start = if self.random.u8(..3) == 0 { Start::Oldest } else { Start::Next };
         let options = SubscribeOptions::new(policy, start);
         let name = self.readers_made.to_string();
         self.readers_made += 1;
         let next = match start {
-            Start::OldestRetained => BTreeMap::new(),
+            Start::Oldest => BTreeMap::new(),
             _ => self.publishers.iter().map(|(epoch, it)| (*epoch, it.sent())).collect(),
         };
         self.readers.push(Reader {
             subscription: self.local.subscribe(&name, options),
             name,
             options,
-            may_miss: self.evicts || start == Start::OldestRetained,
+            may_miss: self.evicts || start == Start::Oldest,
             next,
             in_flight: Vec::new(),
             failed: BTreeSet::new(),

@@ -36,7 +36,7 @@ fn a_reader_that_joins_with_a_depth_may_exceed_the_threshold() {
         let (sender, changes) = mpsc::channel();
         publisher.observe_pressure(move |change| _ = sender.send(change.depth));
         (0..8).for_each(|number| publisher.try_emit(probe(number)).unwrap());
-        let options = SubscribeOptions::new(policy, Start::OldestRetained);
+        let options = SubscribeOptions::new(policy, Start::Oldest);
         let _late = local.subscribe("late", options);
         let expected: &[usize] = if policy.is_gating() { &[8] } else { &[] };
         assert_eq!(changes.try_iter().collect::<Vec<_>>(), expected, "{policy}");

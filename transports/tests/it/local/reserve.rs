@@ -125,7 +125,7 @@ proptest! {
                     }
                 }
                 Step::Observe(true) => {
-                    let start = SubscribeOptions::new(Policy::DropOldest, Start::OldestRetained);
+                    let start = SubscribeOptions::new(Policy::DropOldest, Start::Oldest);
                     observer = Some(topic.subscribe::<Image>("observer", start).unwrap());
                 }
                 Step::Observe(false) => observer = None,
@@ -184,7 +184,7 @@ fn no_reader_sees_what_is_not_sent() {
         let still_runs = Arc::downgrade(&is_over);
         scope.spawn(move || {
             while still_runs.strong_count() > 0 {
-                let start = SubscribeOptions::new(Policy::DropOldest, Start::OldestRetained);
+                let start = SubscribeOptions::new(Policy::DropOldest, Start::Oldest);
                 let mut observer = observed.subscribe::<Image>("observer", start).unwrap();
                 for _ in 0..10 {
                     match observer.try_recv() {
@@ -218,7 +218,7 @@ fn no_reader_sees_what_is_not_sent() {
 /// Only readers that the publisher waits for from their beginning let it write in place.
 #[test]
 fn readers_decide_where_a_list_is_written() {
-    let late = SubscribeOptions::new(Policy::Block, Start::OldestRetained);
+    let late = SubscribeOptions::new(Policy::Block, Start::Oldest);
     let cases: [(SubscribeOptions, bool, bool); 7] = [
         (Policy::Block.into(), true, true),
         (Policy::Reject.into(), true, true),

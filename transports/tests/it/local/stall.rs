@@ -108,7 +108,7 @@ fn a_late_reader_is_told_whether_it_was_evicted() {
     let local = evicting(4);
     let (mut publisher, _) = full(&local);
     assert!(emit(&mut publisher), "there is no reader");
-    let oldest = SubscribeOptions::new(Policy::Block, Start::OldestRetained);
+    let oldest = SubscribeOptions::new(Policy::Block, Start::Oldest);
     let mut late = local.subscribe("late", oldest);
     assert!(emit(&mut publisher), "its room is from an earlier check");
     assert_eq!(assert_gap(&mut late, 1), GapReason::Overwritten);

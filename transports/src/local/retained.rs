@@ -1,0 +1,339 @@
+//! Retained values: each publisher of a topic keeps its last messages, or the last one of each key,
+//! for subscriptions that join later.
+//!
+//! They lie in slots beside the ring ([`mycelium_core::ring::retained`]), so no message in the ring
+//! stays longer. The publisher fills them as the last of its fast handlers. A subscription that
+//! joins gets them in a ring of its own, which it reads before the publisher's ring.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
+
+use mycelium_core::ring::broadcast::{ArenaWriter, Broadcast, CONTENT, Layout};
+use mycelium_core::ring::retained::{RetainedSlots, RetainedWriter};
+use zerocopy::IntoBytes;
+
+use super::reader::key_table::Key;
+use super::ring;
+use super::state::{Edge, Origin, PublisherState, RetainedOrigin, SubscriberState};
+use super::trace::TraceArea;
+use super::values::{LatestByKey, Policy, Refusal, Schema};
+use crate::counters::{EdgeValue, Region};
+
+const WORD: usize = size_of::<usize>();
+
+/// Which messages of each publisher a topic retains for subscriptions that join later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Retain {
+    /// The last messages, at most this number.
+    Last(NonZeroU32),
+    /// The last message of each key, for at most the number of keys that it has.
+    ByKey {
+        /// The key.
+        key: LatestByKey,
+        /// What happens to a message with one key more.
+        when_full: WhenFull,
+    },
+}
+
+/// What happens to a message with a new key if its publisher retains messages of as many keys as it
+/// may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// The message is refused ([`Refusal::Keys`]).
+    #[default]
+    Refuse,
+    /// It replaces the oldest retained message, which is forgotten.
+    ForgetOldest,
+}
+
+impl Retain {
+    /// Returns the most messages that a publisher retains.
+    #[must_use]
+    pub fn most(self) -> usize {
+        match self {
+            Retain::Last(count) => count.get() as usize,
+            Retain::ByKey { key, .. } => key.keys().get() as usize,
+        }
+    }
+
+    /// Returns the bytes of memory that the values of one publisher take. Returns `None` if that is
+    /// more than memory can hold.
+    #[must_use]
+    pub fn bytes(self, schema: &Schema) -> Option<usize> {
+        schema.longest.checked_add(RetainedSlots::HEAD_BYTES)?.checked_mul(self.most())
+    }
+
+    /// Returns the slots of one publisher. Returns `None` if memory cannot hold them.
+    pub(crate) fn slots(self, schema: &Schema) -> Option<Arc<RetainedSlots>> {
+        RetainedSlots::new(self.most(), schema.longest).map(Arc::new)
+    }
+}
+
+/// The writing side of a publisher's retained values.
+pub(crate) struct Retainer {
+    writer: RetainedWriter<Arc<RetainedSlots>>,
+    retain: Retain,
+    /// The slots of the keys.
+    places: HashMap<Key, usize>,
+    /// The position of the message in each slot that a key has, and the key.
+    used: Vec<Option<(usize, Key)>>,
+    /// Slots that keys had before.
+    free: Vec<usize>,
+}
+
+impl Retainer {
+    pub(crate) fn new(retain: Retain, slots: &Arc<RetainedSlots>) -> Option<Retainer> {
+        let writer = RetainedWriter::new(slots.clone())?;
+        let (places, used, free) = (HashMap::new(), Vec::new(), Vec::new());
+        Some(Retainer { writer, retain, places, used, free })
+    }
+
+    /// Retains the message that is pushed next, at this position in the ring.
+    ///
+    /// # Errors
+    /// If the message has a key more than there may be, or its key is too long; nothing is retained
+    /// then.
+    pub(crate) fn put(
+        &mut self,
+        position: usize,
+        words: &[usize],
+        length: usize,
+    ) -> Result<(), Refusal> {
+        let slot = match self.retain {
+            Retain::Last(count) => position % count.get() as usize,
+            Retain::ByKey { key, when_full } => {
+                let bytes = words.as_bytes().get(..length).unwrap_or_default();
+                let most = key.keys().get();
+                let Some(bytes) = key.of_message(bytes) else {
+                    return Err(Refusal::Keys { most });
+                };
+                let key = Key::new(0, bytes);
+                let slot = self.slot_of(key, when_full).ok_or(Refusal::Keys { most })?;
+                self.used[slot] = Some((position, key));
+                slot
+            }
+        };
+        self.writer.put(slot, position, &words[..length.div_ceil(WORD)], length);
+        Ok(())
+    }
+
+    /// Returns the slot of a key, which may be new; `None` if there is none for it.
+    fn slot_of(&mut self, key: Key, when_full: WhenFull) -> Option<usize> {
+        if let Some(slot) = self.places.get(&key) {
+            return Some(*slot);
+        }
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None if self.used.len() < self.retain.most() => {
+                self.used.push(None);
+                self.used.len() - 1
+            }
+            None if when_full == WhenFull::Refuse => return None,
+            None => {
+                let used = self.used.iter().enumerate();
+                let used = used.filter_map(|(slot, used)| Some((slot, (*used)?)));
+                let (slot, (_, oldest)) = used.min_by_key(|(_, (position, _))| *position)?;
+                self.places.remove(&oldest);
+                slot
+            }
+        };
+        self.places.insert(key, slot);
+        Some(slot)
+    }
+
+    /// Forgets the message of a key. Returns whether there was one.
+    pub(crate) fn forget(&mut self, key: KeyValue<'_>) -> bool {
+        let Retain::ByKey { key: by_key, .. } = self.retain else { return false };
+        let key = key.in_messages(by_key).map(|bytes| Key::new(0, &bytes));
+        let Some(slot) = key.and_then(|key| self.places.remove(&key)) else { return false };
+        self.used[slot] = None;
+        self.writer.clear(slot);
+        self.free.push(slot);
+        true
+    }
+}
+
+/// The key of a retained message, which a service [forgets](crate::local::Publisher::forget): a
+/// text, a number or an array of bytes, as the field of the message that is the key.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyValue<'a>(Value<'a>);
+
+#[derive(Clone, Copy, Debug)]
+enum Value<'a> {
+    Text(&'a str),
+    Bytes(&'a [u8]),
+    /// The little-endian bytes of a number, and how many it has.
+    Number([u8; 16], usize),
+}
+
+impl KeyValue<'_> {
+    /// Returns the bytes that [`LatestByKey::of_message`] returns for a message with this key;
+    /// `None` if no message can have it.
+    fn in_messages(self, by_key: LatestByKey) -> Option<Vec<u8>> {
+        let bytes = match &self.0 {
+            Value::Text(text) => text.as_bytes(),
+            Value::Bytes(bytes) => bytes,
+            Value::Number(bytes, count) => &bytes[..*count],
+        };
+        by_key.of_field(bytes, matches!(self.0, Value::Text(_)))
+    }
+}
+
+impl<'a> From<&'a str> for KeyValue<'a> {
+    fn from(text: &'a str) -> KeyValue<'a> {
+        KeyValue(Value::Text(text))
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for KeyValue<'a> {
+    fn from(bytes: &'a [u8; N]) -> KeyValue<'a> {
+        KeyValue(Value::Bytes(bytes))
+    }
+}
+
+macro_rules! number_keys {
+    ($($ty:ty)*) => {$(
+        impl From<$ty> for KeyValue<'_> {
+            fn from(number: $ty) -> Self {
+                let (mut bytes, count) = ([0; 16], size_of::<$ty>());
+                bytes[..count].copy_from_slice(&number.to_le_bytes());
+                KeyValue(Value::Number(bytes, count))
+            }
+        }
+    )*};
+}
+
+number_keys!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
+
+/// What a publisher retained until its end, for subscriptions that join later.
+pub(crate) struct Ended {
+    pub(crate) name: Arc<str>,
+    epoch: u64,
+    /// The position after the publisher's last message.
+    end: usize,
+    slots: Arc<RetainedSlots>,
+}
+
+impl Ended {
+    /// Returns what a publisher that ends retains.
+    pub(crate) fn of(publisher: &PublisherState) -> Option<Ended> {
+        let slots = publisher.retained.get()?.clone();
+        let (name, epoch) = (publisher.name.clone(), publisher.epoch);
+        Some(Ended { name, epoch, end: publisher.ring.tail(), slots })
+    }
+
+    /// Returns the edge with the retained values; `None` if there are none for the subscription.
+    pub(crate) fn attach(
+        &self,
+        subscriber: &Arc<SubscriberState>,
+        (topic, schema): (&str, &Schema),
+        counters: &Arc<Region>,
+    ) -> Option<Edge> {
+        let values = Values::read(&self.slots, self.end, subscriber.policy, schema)?;
+        let count = values.0.len() as u64;
+        let state = values.into_state((topic, &self.name, self.epoch), schema)?;
+        let line = state.new_line(subscriber, counters);
+        line.add(EdgeValue::Retained, count);
+        if let Origin::Retained(values) = &state.origin {
+            _ = values.line.set(line);
+        }
+        PublisherState::attach(&state, subscriber, &Region::new(1), None)
+    }
+}
+
+impl PublisherState {
+    /// Joins a subscription as [`attach`](PublisherState::attach) does. If the publisher retains
+    /// values, the first edge has those from before the join, and the second one follows it.
+    pub(crate) fn attach_late(
+        publisher: &Arc<PublisherState>,
+        subscriber: &Arc<SubscriberState>,
+        schema: &Schema,
+        counters: &Arc<Region>,
+    ) -> Option<Vec<Edge>> {
+        let mut edge = PublisherState::attach(publisher, subscriber, counters, None)?;
+        let slots = publisher.retained.get().filter(|_| !subscriber.is_tap);
+        // A message of a publisher of this process has its position as its sequence. The cast is
+        // lossless.
+        let joined = edge.sequence(edge.consumer.cursor()) as usize;
+        let values = slots.and_then(|it| Values::read(it, joined, subscriber.policy, schema));
+        let Some(values) = values else { return Some(vec![edge]) };
+        let (count, names) =
+            (values.0.len(), (&*publisher.topic, &*publisher.name, publisher.epoch));
+        let Some(state) = values.into_state(names, schema) else { return Some(vec![edge]) };
+        edge.line.add(EdgeValue::Retained, count as u64);
+        edge.after = Some(Arc::downgrade(&state));
+        // The counters of the first edge are not listed: what it delivers is counted apart.
+        let before = PublisherState::attach(&state, subscriber, &Region::new(1), None)?;
+        Some(vec![before, edge])
+    }
+}
+
+/// Retained messages in the order in which they were sent: their positions, lengths and words.
+struct Values(Vec<(usize, usize, Box<[usize]>)>);
+
+impl Values {
+    /// Reads the values for a subscription that has joined at this position. Returns `None` if
+    /// there are none for it: one that samples gets none, and one that gets the latest message gets
+    /// the last.
+    fn read(
+        slots: &RetainedSlots,
+        joined: usize,
+        policy: Policy,
+        schema: &Schema,
+    ) -> Option<Values> {
+        if policy.every().is_some() {
+            return None;
+        }
+        let mut words = vec![0; schema.longest.div_ceil(WORD)];
+        let values = (0..slots.slots()).filter_map(|slot| {
+            let (position, length) = slots.read(slot, joined, &mut words)?;
+            Some((position, length, words[..length.div_ceil(WORD)].into()))
+        });
+        let mut values: Vec<_> = values.collect();
+        values.sort_unstable_by_key(|(position, ..)| Reverse(joined.wrapping_sub(*position)));
+        if policy.skips() {
+            values.drain(..values.len().saturating_sub(1));
+        }
+        (!values.is_empty()).then_some(Values(values))
+    }
+
+    /// Puts the values into a ring of their own, which ends after them. Returns its publisher, with
+    /// the names and the epoch of the one that retains them; `None` if memory cannot hold it.
+    fn into_state(
+        self,
+        (topic, name, epoch): (&str, &str, u64),
+        schema: &Schema,
+    ) -> Option<Arc<PublisherState>> {
+        let capacity = self.0.len().next_power_of_two().max(2);
+        let size = if schema.is_fixed { schema.size } else { size_of::<[usize; CONTENT]>() };
+        let layout = Layout::exact(capacity, size);
+        let all: usize = self.0.iter().map(|(_, length, _)| length.next_multiple_of(8)).sum();
+        let layout = match schema.is_fixed {
+            true => layout,
+            // A message takes at most half of an arena.
+            false => layout.with_arena(all.max(2 * schema.longest)),
+        };
+        let ring = ring::private(layout)?;
+        let mut producer = Broadcast::producer(ring.clone())?;
+        let mut arena = ArenaWriter::new(&producer);
+        for (_, length, words) in &self.0 {
+            match &mut arena {
+                Some(arena) => arena.try_push(&mut producer, words, *length, &[]).ok()?,
+                None => producer.try_push(words, *length).ok()?,
+            };
+        }
+        producer.close();
+        let sequences = self.0.iter().map(|(position, ..)| *position as u64);
+        let sequences = sequences.collect();
+        let origin = Origin::Retained(RetainedOrigin { sequences, line: OnceLock::new() });
+        let (area, file) = (TraceArea::Absent, Err(OF_VALUES.to_owned()));
+        Some(PublisherState::over(topic, ring, area, file, name, epoch, origin))
+    }
+}
+
+/// The reason why the ring of retained values has no descriptor.
+const OF_VALUES: &str = "the ring has retained values";
