@@ -540,7 +540,7 @@ pub mod overview {
     pub use crate::node::overview::types::{
         FlowOverview, LinkOverview, ListOverview, ListenerOverview, MemberOverview, MemoryOverview,
         NodeOverview, NodeProgram, Overview, OverviewWarning, PortOverview, RequestOverview,
-        RingOverview, ServiceOverview, SupervisorOverview, TopicOverview,
+        RetainedOverview, RingOverview, ServiceOverview, SupervisorOverview, TopicOverview,
     };
     pub use crate::plan::description::Description;
 }

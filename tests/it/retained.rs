@@ -66,6 +66,21 @@ async fn a_late_reader_gets_what_is_retained() {
     assert_eq!((found, forgotten), (vec![(3, true), (4, true), (5, false)], [false; 3]));
 }
 
+#[cfg(feature = "describe")]
+#[test]
+fn an_overview_has_what_is_retained() {
+    use mycelium::overview::NodeProgram;
+
+    let topology = "[node.main]\nservices = [\"Feed\"]\n[topic.quotes]\nretain = 3\n";
+    let topology = Topology::parse("t.toml", topology).unwrap();
+    let description = Node::builder("main").service(|| Feed(None)).describe();
+    let program = NodeProgram { node: "main", program: "./a", description: &description };
+    let overview = topology.overview(&[program]).unwrap();
+    let retained = overview.topics[0].rings[0].retained.as_ref().unwrap();
+    let head = 3 * size_of::<usize>();
+    assert_eq!((retained.most, retained.bytes), (3, 3 * ((64 << 10) + head)));
+}
+
 /// A service that may not send a message with one key more.
 struct Full;
 

@@ -170,7 +170,11 @@ fn add_topics(text: &mut String, overview: &Overview) {
             let place = if ring.is_shared { " shared" } else { "" };
             let (rings, slots, size) = (ring.rings, ring.capacity, ring.slot_bytes);
             let arena = ring.arena_bytes.map(|bytes| format!(" + {bytes}")).unwrap_or_default();
-            format!("{} {rings} x {slots} x {size}{arena} bytes{place}", ring.node)
+            let retained = ring.retained.as_ref();
+            let retained =
+                retained.map(|it| format!(", {} retained in {} bytes", it.most, it.bytes));
+            let retained = retained.unwrap_or_default();
+            format!("{} {rings} x {slots} x {size}{arena} bytes{place}{retained}", ring.node)
         });
         words(text, "    rings ", rings.collect());
     }

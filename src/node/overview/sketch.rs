@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::node::overview::types::{
     FlowOverview, LinkOverview, ListOverview, ListenerOverview, MemberOverview, MemoryOverview,
     NodeOverview, NodeProgram, Overview, OverviewWarning, PortOverview, RequestOverview,
-    RingOverview, ServiceOverview, SupervisorOverview, TopicOverview,
+    RetainedOverview, RingOverview, ServiceOverview, SupervisorOverview, TopicOverview,
 };
 use crate::observe::report::StartWarning;
 use crate::plan::{BoundPort, Plan, PlannedChild};
@@ -161,6 +161,10 @@ fn topics(built: &[Built<'_>]) -> (Vec<TopicOverview>, Vec<RequestOverview>) {
                 capacity: planned.capacity,
                 slot_bytes: layout.slot_words().saturating_mul(size_of::<usize>()),
                 arena_bytes: (arena > 0).then_some(arena),
+                retained: planned.retain.map(|retain| RetainedOverview {
+                    most: retain.most(),
+                    bytes: retain.bytes(&planned.schema).unwrap_or(usize::MAX),
+                }),
                 is_shared: planned.is_shared,
             });
         }
@@ -221,6 +225,9 @@ fn list_at_end(schema: &Schema) -> Option<String> {
 fn copied_because(topic: &TopicOverview) -> Option<String> {
     if topic.evict_after.is_some() {
         return Some("its readers can be evicted".to_owned());
+    }
+    if topic.rings.iter().any(|ring| ring.retained.is_some()) {
+        return Some("the topic retains messages".to_owned());
     }
     // A link observes for a `drop-newest` reader of another node.
     let is_far = |member: &MemberOverview| topic.publishers.iter().any(|it| it.node != member.node);

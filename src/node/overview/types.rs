@@ -209,8 +209,21 @@ pub struct RingOverview {
     /// The size of the arena of each ring in bytes; `None` if all messages have the same size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arena_bytes: Option<usize>,
+    /// What each publisher retains for later readers; `None` if nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retained: Option<RetainedOverview>,
     /// Whether the rings of this node's publishers are in shared memory.
     pub is_shared: bool,
+}
+
+/// What a publisher retains for readers that join later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RetainedOverview {
+    /// The most messages.
+    pub most: usize,
+    /// The bytes of memory for all of them.
+    pub bytes: usize,
 }
 
 /// A link between two nodes.

@@ -14,7 +14,6 @@ use mycelium_core::ring::broadcast::{ArenaWriter, Broadcast, CONTENT, Layout};
 use mycelium_core::ring::retained::{RetainedSlots, RetainedWriter};
 use zerocopy::IntoBytes;
 
-use super::reader::key_table::Key;
 use super::ring;
 use super::state::{Edge, Origin, PublisherState, RetainedOrigin, SubscriberState};
 use super::trace::TraceArea;
@@ -77,19 +76,19 @@ impl Retain {
 pub(crate) struct Retainer {
     writer: RetainedWriter<Arc<RetainedSlots>>,
     retain: Retain,
-    /// The slots of the keys.
-    places: HashMap<Key, usize>,
-    /// The position of the message in each slot that a key has, and the key.
-    used: Vec<Option<(usize, Key)>>,
-    /// Slots that keys had before.
+    /// The slot of each key.
+    places: HashMap<Box<[u8]>, usize>,
+    /// The position of the last message in each slot that a key has, or had.
+    positions: Vec<usize>,
+    /// The slots of keys that were forgotten.
     free: Vec<usize>,
 }
 
 impl Retainer {
     pub(crate) fn new(retain: Retain, slots: &Arc<RetainedSlots>) -> Option<Retainer> {
         let writer = RetainedWriter::new(slots.clone())?;
-        let (places, used, free) = (HashMap::new(), Vec::new(), Vec::new());
-        Some(Retainer { writer, retain, places, used, free })
+        let (places, positions, free) = (HashMap::new(), Vec::new(), Vec::new());
+        Some(Retainer { writer, retain, places, positions, free })
     }
 
     /// Retains the message that is pushed next, at this position in the ring.
@@ -108,12 +107,9 @@ impl Retainer {
             Retain::ByKey { key, when_full } => {
                 let bytes = words.as_bytes().get(..length).unwrap_or_default();
                 let most = key.keys().get();
-                let Some(bytes) = key.of_message(bytes) else {
-                    return Err(Refusal::Keys { most });
-                };
-                let key = Key::new(0, bytes);
-                let slot = self.slot_of(key, when_full).ok_or(Refusal::Keys { most })?;
-                self.used[slot] = Some((position, key));
+                let slot = key.of_message(bytes).and_then(|key| self.slot_of(key, when_full));
+                let slot = slot.ok_or(Refusal::Keys { most })?;
+                self.positions[slot] = position;
                 slot
             }
         };
@@ -122,35 +118,33 @@ impl Retainer {
     }
 
     /// Returns the slot of a key, which may be new; `None` if there is none for it.
-    fn slot_of(&mut self, key: Key, when_full: WhenFull) -> Option<usize> {
-        if let Some(slot) = self.places.get(&key) {
+    fn slot_of(&mut self, key: &[u8], when_full: WhenFull) -> Option<usize> {
+        if let Some(slot) = self.places.get(key) {
             return Some(*slot);
         }
         let slot = match self.free.pop() {
             Some(slot) => slot,
-            None if self.used.len() < self.retain.most() => {
-                self.used.push(None);
-                self.used.len() - 1
+            None if self.positions.len() < self.retain.most() => {
+                self.positions.push(0);
+                self.positions.len() - 1
             }
             None if when_full == WhenFull::Refuse => return None,
             None => {
-                let used = self.used.iter().enumerate();
-                let used = used.filter_map(|(slot, used)| Some((slot, (*used)?)));
-                let (slot, (_, oldest)) = used.min_by_key(|(_, (position, _))| *position)?;
+                let oldest = self.places.iter().min_by_key(|(_, slot)| self.positions[**slot]);
+                let (oldest, slot) = oldest.map(|(key, slot)| (key.clone(), *slot))?;
                 self.places.remove(&oldest);
                 slot
             }
         };
-        self.places.insert(key, slot);
+        self.places.insert(key.into(), slot);
         Some(slot)
     }
 
     /// Forgets the message of a key. Returns whether there was one.
     pub(crate) fn forget(&mut self, key: KeyValue<'_>) -> bool {
         let Retain::ByKey { key: by_key, .. } = self.retain else { return false };
-        let key = key.in_messages(by_key).map(|bytes| Key::new(0, &bytes));
-        let Some(slot) = key.and_then(|key| self.places.remove(&key)) else { return false };
-        self.used[slot] = None;
+        let key = key.in_messages(by_key);
+        let Some(slot) = key.and_then(|key| self.places.remove(&*key)) else { return false };
         self.writer.clear(slot);
         self.free.push(slot);
         true

@@ -217,7 +217,7 @@ impl Entry {
 }
 
 impl Key {
-    pub(in crate::local) fn new(edge: usize, key: &[u8]) -> Key {
+    fn new(edge: usize, key: &[u8]) -> Key {
         let (mut bytes, length) = ([0; KEY_BYTES], key.len().min(KEY_BYTES));
         bytes[..length].copy_from_slice(&key[..length]);
         Key { edge, length, bytes }

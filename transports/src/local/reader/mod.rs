@@ -22,7 +22,7 @@
 
 mod crowd;
 mod finding;
-pub(in crate::local) mod key_table;
+mod key_table;
 pub(crate) mod subscription;
 pub(crate) mod view;
 
