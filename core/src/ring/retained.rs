@@ -77,16 +77,22 @@ impl RetainedSlots {
         let version = words[VERSION].load(order!("retained.version", Acquire));
         let position = words[POSITION].load(Ordering::Relaxed);
         let length = words[LENGTH].load(Ordering::Relaxed);
-        if length == NONE || !is_after(joined, position) {
+        if length == NONE {
             return None;
         }
         let count = length.div_ceil(size_of::<usize>());
         let (from, into) = (words.get(HEAD..HEAD + count)?, into.get_mut(..count)?);
         load_all(from, |word| word, into);
         barrier!("retained.recheck-fence", Acquire);
-        let is_whole =
-            version.is_multiple_of(2) && words[VERSION].load(Ordering::Relaxed) == version;
-        is_whole.then_some((position, length))
+        let is_whole = version.is_multiple_of(2);
+        if !is_whole || words[VERSION].load(Ordering::Relaxed) != version {
+            return None;
+        }
+        // Relaxed: the writer stored the end before this value, which is whole. Values of any age
+        // are before `joined`, although positions wrap: only those from there to the end are not.
+        let end = self.end.load(Ordering::Relaxed);
+        let is_live = position.wrapping_sub(joined) <= end.wrapping_sub(joined);
+        (!is_live).then_some((position, length))
     }
 
     fn slot(&self, slot: usize) -> &[AtomicUsize] {

@@ -76,6 +76,8 @@ impl Retain {
 pub(crate) struct Retainer {
     writer: RetainedWriter<Arc<RetainedSlots>>,
     retain: Retain,
+    /// The slot of the next message, if the last ones are retained.
+    next: usize,
     /// The slot of each key.
     places: HashMap<Box<[u8]>, usize>,
     /// The position of the last message in each slot that a key has, or had.
@@ -88,7 +90,7 @@ impl Retainer {
     pub(crate) fn new(retain: Retain, slots: &Arc<RetainedSlots>) -> Option<Retainer> {
         let writer = RetainedWriter::new(slots.clone())?;
         let (places, positions, free) = (HashMap::new(), Vec::new(), Vec::new());
-        Some(Retainer { writer, retain, places, positions, free })
+        Some(Retainer { writer, retain, next: 0, places, positions, free })
     }
 
     /// Retains the message that is pushed next, at this position in the ring.
@@ -103,11 +105,15 @@ impl Retainer {
         length: usize,
     ) -> Result<(), Refusal> {
         let slot = match self.retain {
-            Retain::Last(count) => position % count.get() as usize,
+            Retain::Last(count) => {
+                let next = (self.next + 1) % count.get() as usize;
+                std::mem::replace(&mut self.next, next)
+            }
             Retain::ByKey { key, when_full } => {
                 let bytes = words.as_bytes().get(..length).unwrap_or_default();
                 let most = key.keys().get();
-                let slot = key.of_message(bytes).and_then(|key| self.slot_of(key, when_full));
+                let key = key.of_message(bytes);
+                let slot = key.and_then(|key| self.slot_of(key, position, when_full));
                 let slot = slot.ok_or(Refusal::Keys { most })?;
                 self.positions[slot] = position;
                 slot
@@ -118,7 +124,7 @@ impl Retainer {
     }
 
     /// Returns the slot of a key, which may be new; `None` if there is none for it.
-    fn slot_of(&mut self, key: &[u8], when_full: WhenFull) -> Option<usize> {
+    fn slot_of(&mut self, key: &[u8], position: usize, when_full: WhenFull) -> Option<usize> {
         if let Some(slot) = self.places.get(key) {
             return Some(*slot);
         }
@@ -130,7 +136,8 @@ impl Retainer {
             }
             None if when_full == WhenFull::Refuse => return None,
             None => {
-                let oldest = self.places.iter().min_by_key(|(_, slot)| self.positions[**slot]);
+                let age = |slot: usize| position.wrapping_sub(self.positions[slot]);
+                let oldest = self.places.iter().max_by_key(|(_, slot)| age(**slot));
                 let (oldest, slot) = oldest.map(|(key, slot)| (key.clone(), *slot))?;
                 self.places.remove(&oldest);
                 slot
