@@ -83,6 +83,7 @@ const EDGE: &[Name] = &[
         "How often the publisher stopped waiting for the reader.",
     ),
     counter("mycelium_subscription_gaps", "Gaps that were reported to the reader."),
+    counter("mycelium_messages_retained", "Retained messages that the reader got when it joined."),
 ];
 
 const FAILURES: Name =

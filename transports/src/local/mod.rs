@@ -28,6 +28,7 @@
 //! | `values` | the values that users see: schema, policy, options, deliveries, errors |
 //! | `ring` | the ring of a publisher, rings shared with another process, ready bits for many rings |
 //! | `state` | the state that a publisher and its subscriptions share, and the edge between them; stalls and pressure |
+//! | `retained` | the messages that publishers keep for subscriptions that join later |
 //! | `task_budget`, then `metadata` | deferred wakes, and the yields of a task; traces and send times beside messages |
 //! | `topic` | joining and leaving; fast handlers |
 //! | `writer` | the writing end without a message type, and its typed front, the [`Publisher`] |

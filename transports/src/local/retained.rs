@@ -96,8 +96,8 @@ impl Retainer {
     /// Retains the message that is pushed next, at this position in the ring.
     ///
     /// # Errors
-    /// If the message has a key more than there may be, or its key is too long; nothing is retained
-    /// then.
+    /// If the message has a key more than there may be; nothing is retained then. A key that is too
+    /// long was refused before.
     pub(crate) fn put(
         &mut self,
         position: usize,

@@ -683,10 +683,17 @@ impl Topic {
     /// # Errors
     /// If the key is that of another message.
     pub fn retain(&self, retain: Retain) -> Result<(), TopicError> {
-        if let Retain::ByKey { key, .. } = retain {
+        let key = match retain {
+            Retain::ByKey { key, .. } => Some(key),
+            Retain::Last(_) => None,
+        };
+        if let Some(key) = key {
             self.check_key(Policy::LatestByKey(key).into())?;
         }
-        _ = self.retain.set(retain);
+        if self.retain.set(retain).is_ok() {
+            // Publishers refuse messages whose keys are too long.
+            key.into_iter().for_each(|key| self.keys.change(|keys| keys.push(key)));
+        }
         Ok(())
     }
 }

@@ -290,8 +290,8 @@ pub enum Refusal {
     TooLong(EncodeError),
     /// The message is a type of serde, and its `Serialize` fails.
     Serialize(EncodeError),
-    /// The key of a subscription of this process is a `String`, and that of the message is longer
-    /// than a key may be.
+    /// The key of a subscription of this process, or of what the topic retains, is a `String`, and
+    /// that of the message is longer than a key may be.
     KeyTooLong {
         /// The field that is the key.
         field: String,
@@ -299,7 +299,7 @@ pub enum Refusal {
         found: usize,
     },
     /// The message has a new key, and its publisher already [retains](crate::local::Retain) the
-    /// messages of as many keys as it may; or the key is longer than a key may be.
+    /// messages of as many keys as it may.
     Keys {
         /// The most keys.
         most: u32,

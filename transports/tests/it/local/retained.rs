@@ -198,6 +198,18 @@ proptest! {
     }
 }
 
+#[test]
+fn a_key_that_is_too_long_is_refused() {
+    let (topic, _) = topic(by_key(WhenFull::ForgetOldest));
+    let mut publisher = topic.publisher::<Quote>("writer", 1).unwrap();
+    let long = Quote { symbol: "s".repeat(65), ..quote(0, 1) };
+    let refused = publisher.try_emit(long).unwrap_err().refusal;
+    assert!(matches!(refused, Refusal::KeyTooLong { found: 65, .. }), "{refused:?}");
+    publisher.try_emit(quote(0, 1)).unwrap();
+    assert!(publisher.forget("symbol 0") && !publisher.forget("symbol 0"));
+    assert!(!publisher.forget(0_u64) && !publisher.forget(b"symbol 0"));
+}
+
 /// Readers join while a publisher sends as fast as it can: no value is missing, and none comes
 /// twice.
 #[test]
