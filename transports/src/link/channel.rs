@@ -285,10 +285,7 @@ fn executor_id(executor: &Arc<dyn Executor>) -> usize {
 
 const NO_DESCRIPTOR: &str = "a process has no file descriptor left for the ring: raise `ulimit -n`";
 const DROP_NEWEST: &str = "a `drop-newest` subscription of the topic has a ring of its own";
-
-/// Why a topic whose layout differs uses the socket even if memory is required: it does so until
-/// both programs have the same version.
-pub(crate) const LAYOUT: &str = "messages of a program of another version are converted";
+pub(super) const LAYOUT: &str = "messages of a program of another version are converted";
 const TOO_MANY: &str = "too many rings wait for streams that are not known";
 
 /// Why the readers' side does not read a ring in shared memory.

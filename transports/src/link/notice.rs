@@ -8,6 +8,7 @@ use mycelium_core::Code;
 use mycelium_core::link::{CloseReason, RejectReason};
 use mycelium_executor::Peer;
 
+use super::channel::LAYOUT;
 use super::layout::LayoutMismatch;
 use crate::endpoint::{Endpoint, connect_code};
 use crate::local::{MemoryFault, Undelivered};
@@ -186,6 +187,15 @@ impl Notice<'_> {
 }
 
 /// Shows names that a peer has sent, with control characters escaped.
+impl<'a> Notice<'a> {
+    /// Creates the notice of streams that stay on the socket, with the reason.
+    pub(crate) fn stays_on_socket(peer: &'a str, reason: &'a str, needs_memory: bool) -> Self {
+        // Messages that have grown use the socket until both programs have one version.
+        let is_required = needs_memory && reason != LAYOUT;
+        Notice::StaysOnSocket { peer, reason, is_required }
+    }
+}
+
 impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

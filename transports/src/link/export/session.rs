@@ -19,7 +19,7 @@ use super::outgoing_memory::OutgoingMemory;
 use super::redelivery::Redelivery;
 use super::served_topic::{ServedTopic, TopicTap};
 use crate::counters::{Line, LinkValue, plain};
-use crate::link::channel::{LAYOUT, LostMemory, QuietTimer};
+use crate::link::channel::{LostMemory, QuietTimer};
 use crate::link::config::MemoryUse;
 use crate::link::describing::LayoutAnswer;
 use crate::link::layout::LayoutMismatch;
@@ -241,8 +241,7 @@ impl ExportSession {
         let peer = self.node();
         let needs_memory = self.exports.link_with(peer).memory == MemoryUse::Required;
         for reason in reasons {
-            let is_required = needs_memory && reason != LAYOUT;
-            (self.exports.observer)(Notice::StaysOnSocket { peer, reason, is_required });
+            (self.exports.observer)(Notice::stays_on_socket(peer, reason, needs_memory));
         }
     }
 

@@ -24,7 +24,7 @@ use thiserror::Error;
 use super::incoming_memory::{IncomingMemory, MemoryAccess};
 use super::incoming_stream::IncomingStream;
 use crate::counters::{Line, LinkValue, Region, plain};
-use crate::link::channel::{LAYOUT, LostMemory};
+use crate::link::channel::LostMemory;
 use crate::link::config::{Identity, LinkConfig, MemoryUse, TopicInterest};
 use crate::link::describing::{Fit, LayoutAnswer, LayoutQueries};
 use crate::link::gap;
@@ -243,8 +243,7 @@ impl ImportSession {
 
     /// Reports why streams stay on the link instead of using shared memory.
     fn report_on_socket(&self, reason: &str) {
-        let (peer, is_required) = (&*self.peer, self.needs_memory && reason != LAYOUT);
-        (self.observer)(Notice::StaysOnSocket { peer, reason, is_required });
+        (self.observer)(Notice::stays_on_socket(&self.peer, reason, self.needs_memory));
     }
 
     fn report_refused(&self, topic: &Topic, reason: RejectReason) {
