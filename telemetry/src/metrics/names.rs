@@ -47,7 +47,10 @@ const PUBLISHER: &[Name] = &[
     ),
     counter("mycelium_emits_waited", "Emits that waited for room in the ring."),
     counter("mycelium_emits_rejected", "Emits that failed because a reader had no room."),
-    counter("mycelium_emits_refused_by_handlers", "Messages that a fast handler did not accept."),
+    counter(
+        "mycelium_emits_refused_by_handlers",
+        "Messages that a fast handler did not accept, or with more keys than are retained.",
+    ),
     // `mycelium_ring_capacity` and `mycelium_ring_high_water` show these, for rings that exist.
     NONE,
     NONE,

@@ -139,7 +139,7 @@ values! {
         Waited = "waited",
         /// Emits that were rejected because the ring was full.
         Rejected = "rejected",
-        /// Messages that a fast handler refused.
+        /// Messages that a fast handler refused, or that have a key more than the topic retains.
         HandlerRefused = "handler_refused",
         /// The number of slots of the ring.
         Capacity = "capacity",

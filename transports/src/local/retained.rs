@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
-use mycelium_core::ring::broadcast::{ArenaWriter, Broadcast, CONTENT, Layout};
+use mycelium_core::ring::CapacityError;
+use mycelium_core::ring::broadcast::{ArenaWriter, Broadcast, CONTENT, Layout, LayoutError};
 use mycelium_core::ring::retained::{RetainedSlots, RetainedWriter};
 use zerocopy::IntoBytes;
 
@@ -66,8 +67,8 @@ impl Retain {
         schema.longest.checked_add(RetainedSlots::HEAD_BYTES)?.checked_mul(self.most())
     }
 
-    /// Returns the slots of one publisher. Returns `None` if memory cannot hold them.
-    pub(crate) fn slots(self, schema: &Schema) -> Option<Arc<RetainedSlots>> {
+    /// Creates the slots of one publisher.
+    pub(crate) fn slots(self, schema: &Schema) -> Result<Arc<RetainedSlots>, CapacityError> {
         RetainedSlots::new(self.most(), schema.longest).map(Arc::new)
     }
 }
@@ -228,13 +229,18 @@ impl Ended {
     }
 
     /// Returns the edge with the retained values; `None` if there are none for the subscription.
+    ///
+    /// # Errors
+    /// If memory cannot hold them.
     pub(crate) fn attach(
         &self,
+        topic: &str,
         subscriber: &Arc<SubscriberState>,
-        (topic, schema): (&str, &Schema),
+        schema: &Schema,
         counters: &Arc<Region>,
-    ) -> Option<Edge> {
-        let values = Values::read(&self.slots, self.end, subscriber.policy, schema)?;
+    ) -> Result<Option<Edge>, LayoutError> {
+        let values = Values::read(&self.slots, self.end, subscriber.policy, schema);
+        let Some(values) = values else { return Ok(None) };
         let count = values.0.len() as u64;
         let state = values.into_state((topic, &self.name, self.epoch), schema)?;
         let line = state.new_line(subscriber, counters);
@@ -242,35 +248,40 @@ impl Ended {
         if let Origin::Retained(values) = &state.origin {
             _ = values.line.set(line);
         }
-        PublisherState::attach(&state, subscriber, &Region::new(1), None)
+        Ok(attach(&state, subscriber))
     }
 }
 
-impl PublisherState {
-    /// Joins a subscription as [`attach`](PublisherState::attach) does. If the publisher retains
-    /// values, the first edge has those from before the join, and the second one follows it.
-    pub(crate) fn attach_late(
-        publisher: &Arc<PublisherState>,
+impl Edge {
+    /// Returns an edge with what the publisher had retained when the subscription joined; `None` if
+    /// it has nothing for the subscription. This edge follows it.
+    ///
+    /// # Errors
+    /// If memory cannot hold the values.
+    pub(crate) fn retained_before(
+        &mut self,
         subscriber: &Arc<SubscriberState>,
         schema: &Schema,
-        counters: &Arc<Region>,
-    ) -> Option<Vec<Edge>> {
-        let mut edge = PublisherState::attach(publisher, subscriber, counters, None)?;
-        let slots = publisher.retained.get().filter(|_| !subscriber.is_tap);
+    ) -> Result<Option<Edge>, LayoutError> {
+        let Some(slots) = self.retained_slots() else { return Ok(None) };
         // A message of a publisher of this process has its position as its sequence. The cast is
         // lossless.
-        let joined = edge.sequence(edge.consumer.cursor()) as usize;
-        let values = slots.and_then(|it| Values::read(it, joined, subscriber.policy, schema));
-        let Some(values) = values else { return Some(vec![edge]) };
-        let (count, names) =
-            (values.0.len(), (&*publisher.topic, &*publisher.name, publisher.epoch));
-        let Some(state) = values.into_state(names, schema) else { return Some(vec![edge]) };
-        edge.line.add(EdgeValue::Retained, count as u64);
-        edge.after = Some(Arc::downgrade(&state));
-        // The counters of the first edge are not listed: what it delivers is counted apart.
-        let before = PublisherState::attach(&state, subscriber, &Region::new(1), None)?;
-        Some(vec![before, edge])
+        let joined = self.sequence(self.consumer.cursor()) as usize;
+        let values = Values::read(slots, joined, subscriber.policy, schema);
+        let Some(values) = values else { return Ok(None) };
+        let PublisherState { topic, name, epoch, .. } = &*self.publisher;
+        let count = values.0.len() as u64;
+        let state = values.into_state((topic, name, *epoch), schema)?;
+        self.line.add(EdgeValue::Retained, count);
+        self.after = Some(Arc::downgrade(&state));
+        Ok(attach(&state, subscriber))
     }
+}
+
+/// Joins the only subscription to retained values. Its counters are not listed: what it delivers is
+/// counted apart.
+fn attach(state: &Arc<PublisherState>, subscriber: &Arc<SubscriberState>) -> Option<Edge> {
+    PublisherState::attach(state, subscriber, &Region::new(1), None)
 }
 
 /// Retained messages in the order in which they were sent: their positions, lengths and words.
@@ -303,12 +314,15 @@ impl Values {
     }
 
     /// Puts the values into a ring of their own, which ends after them. Returns its publisher, with
-    /// the names and the epoch of the one that retains them; `None` if memory cannot hold it.
+    /// the names and the epoch of the one that retains them.
+    ///
+    /// # Errors
+    /// If memory cannot hold the ring.
     fn into_state(
         self,
         (topic, name, epoch): (&str, &str, u64),
         schema: &Schema,
-    ) -> Option<Arc<PublisherState>> {
+    ) -> Result<Arc<PublisherState>, LayoutError> {
         let capacity = self.0.len().next_power_of_two().max(2);
         let size = if schema.is_fixed { schema.size } else { size_of::<[usize; CONTENT]>() };
         let layout = Layout::exact(capacity, size);
@@ -318,21 +332,23 @@ impl Values {
             // A message takes at most half of an arena.
             false => layout.with_arena(all.max(2 * schema.longest)),
         };
-        let ring = ring::private(layout)?;
-        let mut producer = Broadcast::producer(ring.clone())?;
-        let mut arena = ArenaWriter::new(&producer);
-        for (_, length, words) in &self.0 {
-            match &mut arena {
-                Some(arena) => arena.try_push(&mut producer, words, *length, &[]).ok()?,
-                None => producer.try_push(words, *length).ok()?,
-            };
+        let ring = ring::private(layout).ok_or(LayoutError::TooLarge)?;
+        if let Some(mut producer) = Broadcast::producer(ring.clone()) {
+            let mut arena = ArenaWriter::new(&producer);
+            for (_, length, words) in &self.0 {
+                // Nobody reads the ring yet, so nothing refuses a message.
+                _ = match &mut arena {
+                    Some(arena) => arena.try_push(&mut producer, words, *length, &[]),
+                    None => producer.try_push(words, *length),
+                };
+            }
+            producer.close();
         }
-        producer.close();
         let sequences = self.0.iter().map(|(position, ..)| *position as u64);
         let sequences = sequences.collect();
         let origin = Origin::Retained(RetainedOrigin { sequences, line: OnceLock::new() });
         let (area, file) = (TraceArea::Absent, Err(OF_VALUES.to_owned()));
-        Some(PublisherState::over(topic, ring, area, file, name, epoch, origin))
+        Ok(PublisherState::over(topic, ring, area, file, name, epoch, origin))
     }
 }
 

@@ -63,3 +63,6 @@ impl Credit {
         slots.min(units.unwrap_or(slots)).min(self.most)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,8 +101,8 @@ impl Feed {
         line: Option<Arc<Line<PublisherValue>>>,
     ) -> Result<Feed, TopicError> {
         let (credit, spare) = Credit::of_longer(topic, more);
-        let origin = Origin::Remote(Numbering::new(first, topic.capacity()), spare);
-        let writer = Writer::join(topic, name, epoch, origin, line)?;
+        let origin = Origin::Remote(Numbering::new(first, topic.capacity()));
+        let writer = Writer::join(topic, name, epoch, origin, spare, line)?;
         writer.line.set(PublisherValue::Sent, first);
         let schema = topic.schema();
         let longest = if schema.is_fixed { schema.size } else { schema.longest };

@@ -15,15 +15,14 @@ use core::ptr;
 use super::Broadcast;
 use super::entry::ReaderWords;
 use super::storage::{Layout, LayoutError, Storage, Word, WriterWords};
-use crate::ring::{self, Heap};
+use crate::ring::{self, CapacityError, Heap};
 use crate::sync::{AtomicPtr, Ordering, order};
 
 /// Storage on the heap.
 #[derive(Debug)]
 pub struct HeapStorage {
     slots: Heap<Word>,
-    /// Only as aligned as its words, so that its pages are provided at their first use.
-    arena: Heap<Word, { align_of::<Word>() }>,
+    arena: LazyWords,
     writer: WriterWords,
     readers: Entries,
 }
@@ -95,11 +94,7 @@ impl HeapStorage {
         most: usize,
     ) -> Result<HeapStorage, LayoutError> {
         layout.check()?;
-        // SAFETY: a word may be zero.
-        #[cfg(not(loom))]
-        let arena = unsafe { Heap::zeroed(layout.arena_words()) };
-        #[cfg(loom)]
-        let arena = Heap::new(layout.arena_words(), Word::new);
+        let arena = lazy_words(layout.arena_words());
         Ok(HeapStorage {
             slots: Heap::new(layout.words(), Word::new).map_err(|_| LayoutError::TooLarge)?,
             arena: arena.map_err(|_| LayoutError::TooLarge)?,
@@ -107,6 +102,23 @@ impl HeapStorage {
             readers: Entries::new(readers, most).ok_or(LayoutError::TooLarge)?,
         })
     }
+}
+
+/// Words on the heap, only as aligned as a word, so that large ones get their pages at their first
+/// use.
+pub(in crate::ring) type LazyWords = Heap<Word, { align_of::<Word>() }>;
+
+/// Creates words of zero.
+///
+/// # Errors
+/// If there is not enough memory.
+pub(in crate::ring) fn lazy_words(count: usize) -> Result<LazyWords, CapacityError> {
+    // SAFETY: a word may be zero.
+    #[cfg(not(loom))]
+    let words = unsafe { Heap::zeroed(count) };
+    #[cfg(loom)]
+    let words = Heap::new(count, Word::new);
+    words
 }
 
 /// The number of entries in the first block.

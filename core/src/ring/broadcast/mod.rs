@@ -45,6 +45,8 @@ pub use consumer::{Consumer, Peek};
 pub use entry::{Claim, ReaderFault, ReaderWords, SeenReader};
 #[cfg(feature = "alloc")]
 pub use heap::HeapStorage;
+#[cfg(feature = "alloc")]
+pub(super) use heap::{LazyWords, lazy_words};
 pub use producer::{Grant, Producer};
 pub use retaining::{Messages, ProxyReader, RetainingConsumer};
 pub use storage::{Full, Layout, LayoutError, Storage, Word, WriterWords};

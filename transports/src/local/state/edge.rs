@@ -9,6 +9,7 @@ use std::sync::{Arc, MutexGuard, Weak};
 use mycelium_core::doorbell::announce;
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, Peek, ReaderWords, Storage as _};
 use mycelium_core::ring::region::TopicStorage;
+use mycelium_core::ring::retained::RetainedSlots;
 
 use super::{ALIGNS, Edge, Origin, Progress, PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{EdgeValue, Line, Region, plain};
@@ -33,6 +34,12 @@ impl Edge {
         }
     }
 
+    /// Returns the slots in which the publisher retains values, if it does.
+    pub(crate) fn retained_slots(&self) -> Option<&Arc<RetainedSlots>> {
+        let publisher = self.publisher.origin.pump().map_or(&self.publisher, |pump| &pump.source);
+        publisher.retained.get()
+    }
+
     /// Whether the edge has the values that its publisher has retained.
     pub(crate) fn is_retained(&self) -> bool {
         self.publisher.origin.is_retained()
@@ -51,7 +58,7 @@ impl Edge {
     #[inline]
     pub(crate) fn may_miss_ahead(&self, ahead: usize) -> bool {
         match (&self.publisher.origin, &self.known) {
-            (Origin::Remote(numbering, _), Some(known)) => {
+            (Origin::Remote(numbering), Some(known)) => {
                 numbering.may_miss(known, self.consumer.cursor().wrapping_add(ahead))
             }
             (Origin::Pumped(pump), Some(known)) => {
@@ -59,7 +66,7 @@ impl Edge {
             }
             (Origin::Mapped(mapped), _) => mapped.is_gone(),
             (Origin::Retained(_), _) => true,
-            (Origin::Local, _) | (Origin::Remote(..) | Origin::Pumped(_), None) => false,
+            (Origin::Local, _) | (Origin::Remote(_) | Origin::Pumped(_), None) => false,
         }
     }
 
@@ -75,7 +82,7 @@ impl Edge {
     /// publisher counts the messages that it sends later.
     pub(crate) fn leave_unread(&self) -> u64 {
         let unread = match (&self.publisher.origin, &self.known) {
-            (Origin::Remote(numbering, _), Some(known)) => {
+            (Origin::Remote(numbering), Some(known)) => {
                 // The tail is stored once for each run of messages, so the reader may be past it.
                 let (next, unread) = (self.consumer.cursor(), self.consumer.depth());
                 numbering.leave(known.sequence(next), next.wrapping_add(unread))
@@ -83,7 +90,7 @@ impl Edge {
             (Origin::Pumped(pump), _) => self.consumer.depth() as u64 + pump.leave_unmoved(),
             // Retained messages are counted apart.
             (Origin::Retained(_), _) => 0,
-            (Origin::Local | Origin::Mapped(_), _) | (Origin::Remote(..), None) => {
+            (Origin::Local | Origin::Mapped(_), _) | (Origin::Remote(_), None) => {
                 self.waiting() as u64
             }
         };
@@ -330,7 +337,7 @@ impl PublisherState {
         };
         let sleeper = match &publisher.origin {
             Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
-            Origin::Local | Origin::Remote(..) | Origin::Pumped(_) | Origin::Retained(_) => None,
+            Origin::Local | Origin::Remote(_) | Origin::Pumped(_) | Origin::Retained(_) => None,
         };
         let can_be_evicted = publisher.evictions.are_possible();
         let consumer = match from {
@@ -357,7 +364,8 @@ impl PublisherState {
         let place = consumer.cursor();
         // If the reader starts at retained messages, the publisher may learn of it too late to keep
         // them.
-        let is_late = from.is_some() && after.is_none() && !publisher.origin.is_retained();
+        let is_retained = publisher.origin.is_retained();
+        let is_late = after.is_none() && subscriber.start == Start::Oldest && !is_retained;
         let gates_from = if is_late { publisher.ring.tail() } else { place };
         let was_evicted = (is_late && gates).then(Arc::default);
         let known = publisher.origin.numbering().map(|numbering| numbering.join(place));

@@ -99,9 +99,8 @@ pub struct RingStatus {
 pub(crate) enum Origin {
     /// From a publisher of this process. The sequence of a message is its position in the ring.
     Local,
-    /// From a publisher in another process, over a link. The messages keep their sequences. The
-    /// arena has this number of bytes more, for messages that are longer than there.
-    Remote(Numbering, usize),
+    /// From a publisher in another process, over a link. The messages keep their sequences.
+    Remote(Numbering),
     /// From a publisher in another process, whose ring this process has mapped. The sequence of a
     /// message is its position in the ring.
     Mapped(Box<MappedOrigin>),
@@ -112,7 +111,7 @@ pub(crate) enum Origin {
 }
 
 /// The values in the ring of one subscription.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RetainedOrigin {
     /// The sequence of each value.
     pub(crate) sequences: Box<[u64]>,
@@ -124,7 +123,7 @@ impl Origin {
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Origin::Local | Origin::Pumped(_) | Origin::Retained(_) => true,
-            Origin::Remote(..) | Origin::Mapped(_) => false,
+            Origin::Remote(_) | Origin::Mapped(_) => false,
         }
     }
 
@@ -132,7 +131,7 @@ impl Origin {
     pub(crate) fn numbering(&self) -> Option<&Numbering> {
         match self {
             Origin::Local | Origin::Mapped(_) | Origin::Retained(_) => None,
-            Origin::Remote(numbering, _) => Some(numbering),
+            Origin::Remote(numbering) => Some(numbering),
             Origin::Pumped(pump) => Some(&pump.numbering),
         }
     }
@@ -141,7 +140,7 @@ impl Origin {
     pub(crate) fn mapped(&self) -> Option<&MappedOrigin> {
         match self {
             Origin::Mapped(mapped) => Some(mapped),
-            Origin::Local | Origin::Remote(..) | Origin::Pumped(_) | Origin::Retained(_) => None,
+            Origin::Local | Origin::Remote(_) | Origin::Pumped(_) | Origin::Retained(_) => None,
         }
     }
 
@@ -149,7 +148,7 @@ impl Origin {
     /// process, or the subscription itself fills the ring.
     pub(crate) fn is_silent(&self) -> bool {
         match self {
-            Origin::Local | Origin::Remote(..) => false,
+            Origin::Local | Origin::Remote(_) => false,
             Origin::Mapped(_) | Origin::Pumped(_) | Origin::Retained(_) => true,
         }
     }
@@ -168,7 +167,7 @@ impl Origin {
     fn pump(&self) -> Option<&Pump> {
         match self {
             Origin::Pumped(pump) => Some(pump),
-            Origin::Local | Origin::Remote(..) | Origin::Mapped(_) | Origin::Retained(_) => None,
+            Origin::Local | Origin::Remote(_) | Origin::Mapped(_) | Origin::Retained(_) => None,
         }
     }
 }
@@ -558,13 +557,13 @@ impl PublisherState {
     pub(crate) fn ring_room(&self) {
         match &self.origin {
             Origin::Mapped(mapped) => mapped.ring(&self.ring),
-            Origin::Local | Origin::Remote(..) => {
+            Origin::Local | Origin::Remote(_) => {
                 self.room.ring();
                 self.relieve();
             }
+            Origin::Retained(_) => {}
             // No task waits at a pump's ring. If the pump's source is a feed, its transport is
             // woken to confirm taken messages.
-            Origin::Retained(_) => {}
             Origin::Pumped(pump) if pump.source.origin.is_local() => {}
             Origin::Pumped(pump) => pump.source.ring_room(),
         }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use mycelium_core::doorbell::announce;
 use mycelium_core::message::Message;
-use mycelium_core::ring::broadcast::Producer;
+use mycelium_core::ring::broadcast::{LayoutError, Producer};
 use mycelium_executor::Executor;
 
 use super::metadata::Recorded;
@@ -265,19 +265,21 @@ impl Topic {
         })
     }
 
-    /// Adds a publisher, with an edge to each present subscription. `continues`: an earlier
-    /// publisher with the same stream, which these subscriptions read before.
+    /// Adds a publisher, with an edge to each present subscription. `spare`: the bytes that its
+    /// arena has more than others. `continues`: an earlier publisher with the same stream, which
+    /// these subscriptions read before.
     pub(crate) fn add_publisher(
         &self,
         name: &str,
         epoch: u64,
         origin: Origin,
+        spare: usize,
         continues: bool,
     ) -> Result<Arc<PublisherState>, TopicError> {
-        let shape = match origin {
-            Origin::Remote(_, spare) => self.shape.with_spare(spare),
-            _ => self.shape,
-        };
+        let shape = self.shape.with_spare(spare);
+        let retain = self.retain.get().filter(|_| origin.is_local());
+        let slots = retain.map(|retain| retain.slots(&self.schema)).transpose();
+        let slots = slots.map_err(|error| self.without_memory(error))?;
         let mut members = lock(&self.members);
         if origin.is_local() {
             if members.epochs.contains(&epoch) {
@@ -299,21 +301,10 @@ impl Topic {
             let topic = self.name.clone();
             match error {
                 RingError::Layout(error) => TopicError::Capacity { topic, error },
-                RingError::Memory(error) => {
-                    TopicError::Memory { topic, problem: error.to_string() }
-                }
+                RingError::Memory(error) => self.without_memory(error),
             }
         })?;
-        if publisher.origin.is_local() {
-            members.ended.retain(|ended| *ended.name != *name);
-        }
-        if let Some(retain) = self.retain.get().filter(|_| publisher.origin.is_local()) {
-            let slots = retain.slots(&self.schema).ok_or_else(|| TopicError::Memory {
-                topic: self.name.clone(),
-                problem: "there is no room for the values that it retains".to_owned(),
-            })?;
-            _ = publisher.retained.set(slots);
-        }
+        slots.into_iter().for_each(|slots| _ = publisher.retained.set(slots));
         let threshold = *lock(&self.threshold);
         publisher.pressure.set_threshold(threshold, publisher.ring.layout());
         if publisher.origin.is_local() && self.on_stall() != OnStall::Block {
@@ -325,7 +316,13 @@ impl Topic {
         let lost = members.unread.iter().rev().filter_map(Weak::upgrade).find(is_same);
         let lost = lost.filter(|_| !publisher.origin.is_local());
         self.join(&mut members, &publisher, lost.as_ref().map(|lost| (0, lost)))?;
+        // What an earlier one of the name has retained is replaced by what this one will.
+        members.ended.retain(|ended| *ended.name != *name);
         Ok(publisher)
+    }
+
+    fn without_memory(&self, problem: impl ToString) -> TopicError {
+        TopicError::Memory { topic: self.name.clone(), problem: problem.to_string() }
     }
 
     /// Adds a publisher of another process whose ring this process has mapped. Present
@@ -387,20 +384,15 @@ impl Topic {
         }
         let publishers = || members.publishers.iter().filter(|it| subscriber.reads(it));
         let edges: Option<Vec<Edge>> = publishers()
-            .map(|it| PublisherState::attach_late(it, &subscriber, &self.schema, &self.counters))
-            .collect::<Option<Vec<Vec<Edge>>>>()
-            .map(|edges| edges.into_iter().flatten().collect());
-        let Some(edges) = edges else {
-            publishers().for_each(|publisher| publisher.detach(&subscriber));
-            return Err(self.too_many_readers());
-        };
-        if !is_tap {
-            let topic = (&*self.name, &self.schema);
-            let ended = members.ended.iter();
-            let retained = ended.filter_map(|it| it.attach(&subscriber, topic, &self.counters));
-            retained.for_each(|edge| subscriber.send_edge(edge));
-        }
-        edges.into_iter().for_each(|edge| subscriber.send_edge(edge));
+            .map(|publisher| PublisherState::attach(publisher, &subscriber, &self.counters, None))
+            .collect();
+        let edges = edges.ok_or_else(|| self.too_many_readers()).and_then(|mut edges| {
+            let retained = self.retained(&members, &mut edges, &subscriber);
+            retained.map_err(|error| self.without_memory(error)).map(|before| (before, edges))
+        });
+        let (before, edges) =
+            edges.inspect_err(|_| publishers().for_each(|it| it.detach(&subscriber)))?;
+        before.into_iter().chain(edges).for_each(|edge| subscriber.send_edge(edge));
         members.keeping += usize::from(policy.keeps());
         if let Some(key) = policy.by_key() {
             self.keys.change(|keys| keys.push(key));
@@ -414,6 +406,24 @@ impl Topic {
         // topic.
         filled.iter().for_each(|publisher| _ = publisher.compare_depth());
         Ok(subscriber)
+    }
+
+    /// Returns edges with what the publishers of these edges, and ended ones, retain for a
+    /// subscription that joins.
+    fn retained(
+        &self,
+        members: &Members,
+        edges: &mut [Edge],
+        subscriber: &Arc<SubscriberState>,
+    ) -> Result<Vec<Edge>, LayoutError> {
+        if self.retain.get().is_none() || subscriber.is_tap {
+            return Ok(Vec::new());
+        }
+        let (schema, counters) = (&self.schema, &self.counters);
+        let of_present = edges.iter_mut().map(|edge| edge.retained_before(subscriber, schema));
+        let of_ended = members.ended.iter();
+        let of_ended = of_ended.map(|it| it.attach(&self.name, subscriber, schema, counters));
+        of_present.chain(of_ended).filter_map(Result::transpose).collect()
     }
 
     /// Removes a publisher that has ended. If it ran in another process, it counts as unread while

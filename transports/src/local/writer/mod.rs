@@ -65,15 +65,17 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Creates a writer and joins a topic. Every present subscription gets all of its messages.
-    /// `line`: existing counters to continue.
+    /// `spare`: the bytes that the arena has more than the topic's others. `line`: existing counters
+    /// to continue.
     pub(crate) fn join(
         topic: &Arc<Topic>,
         name: &str,
         epoch: u64,
         origin: Origin,
+        spare: usize,
         line: Option<Arc<Line<PublisherValue>>>,
     ) -> Result<Writer, TopicError> {
-        let state = topic.add_publisher(name, epoch, origin, line.is_some())?;
+        let state = topic.add_publisher(name, epoch, origin, spare, line.is_some())?;
         let stall = match topic.on_stall() {
             OnStall::EvictAfter(limit) if state.evictions.are_possible() => {
                 Some(Box::new(StallLimit::new(limit)))
@@ -172,7 +174,7 @@ impl Writer {
         retainer.is_some_and(|retainer| retainer.forget(key))
     }
 
-    /// Whether the topic has fast handlers.
+    /// Whether the topic has fast handlers, or retains messages.
     pub(crate) fn has_fast_handlers(&self) -> bool {
         self.handled.is_some()
     }
@@ -700,7 +702,7 @@ impl Writer {
             .map_err(|full| NotPushed::Full(full.reader.entry))
     }
 
-    /// Runs the fast handlers of the topic with a message, once it has a slot.
+    /// Runs the fast handlers of the topic with a message, once it has a slot, and retains it.
     fn run_fast_handlers(&mut self, words: &[usize], length: usize) -> Result<(), NotPushed> {
         let Writer { topic, state, handled, blocked_by, line, waits_at, .. } = self;
         let Some(handled) = handled else { return Ok(()) };
@@ -715,15 +717,17 @@ impl Writer {
         let bytes = words.as_bytes().get(..length).unwrap_or_default();
         let position = producer.sequence();
         let ran = handled.run(number, (&state.topic, &state.name), bytes);
-        if let (Ok(()), Some(retainer)) = (&ran, &mut handled.retainer) {
-            // The message has a slot, so it will be pushed.
-            retainer.put(position, words, length).map_err(NotPushed::Refused)?;
-        }
-        ran.map_err(|(handler, failure)| {
+        let ran = ran.map_err(|(handler, failure)| Refusal::FastHandler { handler, failure });
+        // The message has a slot, so it is pushed if nothing refuses it.
+        let retained = ran.and_then(|()| match &mut handled.retainer {
+            Some(retainer) => retainer.put(position, words, length),
+            None => Ok(()),
+        });
+        retained.map_err(|refusal| {
             line.add(PublisherValue::HandlerRefused, 1);
             // The wait has ended, because there is room now.
             *waits_at = None;
-            NotPushed::Refused(Refusal::FastHandler { handler, failure })
+            NotPushed::Refused(refusal)
         })
     }
 }

@@ -42,7 +42,7 @@ impl Topic {
         epoch: u64,
     ) -> Result<Publisher<M>, TopicError> {
         self.check_schema(Schema::of::<M>())?;
-        let writer = Writer::join(self, name, epoch, Origin::Local, None)?;
+        let writer = Writer::join(self, name, epoch, Origin::Local, 0, None)?;
         Ok(Publisher { writer, message: PhantomData })
     }
 }

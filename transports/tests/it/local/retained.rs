@@ -198,6 +198,56 @@ proptest! {
     }
 }
 
+/// The ring of the late reader is as large as the values.
+#[test]
+fn values_of_the_longest_messages_are_all_there() {
+    let text = |byte: &str| byte.repeat(1024 - 24 - 8);
+    let long = |price| Quote { symbol: "s".repeat(8), price, text: text("t") };
+    for most in [1, 3, 4, 8] {
+        let (topic, _) = topic(Retain::Last(NonZeroU32::new(most).unwrap()));
+        let mut publisher = topic.publisher::<Quote>("writer", 1).unwrap();
+        (0..20).for_each(|price| publisher.try_emit(long(price)).unwrap());
+        let mut reader = topic.subscribe::<Quote>("reader", Policy::Block).unwrap();
+        for price in 20 - u64::from(most)..20 {
+            let TryRecv::Delivery(Delivery::Msg(found)) = reader.try_recv() else { panic!() };
+            assert_eq!((found.retained(), found.into_inner()), (true, long(price)));
+        }
+        assert!(matches!(reader.try_recv(), TryRecv::Empty));
+    }
+}
+
+/// More values than are read of one publisher in a row.
+#[test]
+fn retained_messages_come_before_later_ones() {
+    let (topic, _) = topic(Retain::Last(NonZeroU32::new(64).unwrap()));
+    let mut publisher = topic.publisher::<Quote>("writer", 1).unwrap();
+    (0..50).for_each(|price| publisher.try_emit(quote(0, price)).unwrap());
+    let mut reader = topic.subscribe::<Quote>("reader", Policy::Block).unwrap();
+    (50..55).for_each(|price| publisher.try_emit(quote(0, price)).unwrap());
+    for price in 0..55 {
+        let TryRecv::Delivery(Delivery::Msg(found)) = reader.try_recv() else { panic!() };
+        assert_eq!((found.price, found.retained()), (price, price < 50));
+    }
+}
+
+/// A retained message whose handling fails is redelivered, and then becomes a dead letter.
+#[test]
+fn a_retained_message_is_redelivered() {
+    let (topic, _) = topic(Retain::Last(MOST));
+    let mut publisher = topic.publisher::<Quote>("writer", 7).unwrap();
+    (0..3).for_each(|price| publisher.try_emit(quote(0, price)).unwrap());
+    let mut reader = topic.subscribe::<Quote>("reader", Policy::Block).unwrap();
+    for (price, redelivered) in [(0, false), (0, true), (1, false), (2, false)] {
+        let TryRecv::Delivery(Delivery::Msg(found)) = reader.try_recv() else { panic!() };
+        let marks = (found.retained(), found.redelivered());
+        assert_eq!((found.price, found.sequence(), marks), (price, price, (true, redelivered)));
+        if price == 0 {
+            let dead = reader.fail();
+            assert_eq!(dead.map(|it| (it.epoch, it.sequence)), redelivered.then_some((7, 0)));
+        }
+    }
+}
+
 #[test]
 fn a_key_that_is_too_long_is_refused() {
     let (topic, _) = topic(by_key(WhenFull::ForgetOldest));
@@ -207,6 +257,8 @@ fn a_key_that_is_too_long_is_refused() {
     assert!(matches!(refused, Refusal::KeyTooLong { found: 65, .. }), "{refused:?}");
     publisher.try_emit(quote(0, 1)).unwrap();
     assert!(publisher.forget("symbol 0") && !publisher.forget("symbol 0"));
+    let mut reader = topic.subscribe::<Quote>("reader", Policy::Block).unwrap();
+    assert!(matches!(reader.try_recv(), TryRecv::Empty), "it is forgotten");
     assert!(!publisher.forget(0_u64) && !publisher.forget(b"symbol 0"));
 }
 
