@@ -270,15 +270,23 @@ impl<R: Request> RemoteReply<R> {
         self
     }
 
-    /// Sends the call again, because the other node has another version of the request and has not
-    /// asked the actor. Returns false if this node shuts down.
+    /// Sends the call again with its layout, because the other node has another version of the
+    /// request and has not asked the actor. Returns the error if that is impossible.
     #[cold]
-    fn send_with_layout(&mut self) -> bool {
-        let Some(mut calls) = self.address.nodes.calls(self.address.node()) else { return false };
-        let call = ActorCall::with_layout(self.address.actor(), &self.request);
-        self.reply.replace_by(calls.request(call));
+    fn send_with_layout(&mut self) -> Result<(), RequestError<R>> {
+        let Some(call) = ActorCall::with_layout(self.address.actor(), &self.request) else {
+            return Err(self.mismatch(Mismatch::Layout));
+        };
+        let Some(mut calls) = self.address.nodes.calls(self.address.node()) else {
+            return Err(self.error(Failure::ShuttingDown));
+        };
+        self.reply.replace_by(calls.request_until(&call, self.reply.end()));
         self.has_layout = true;
-        true
+        Ok(())
+    }
+
+    fn mismatch(&self, mismatch: Mismatch) -> RequestError<R> {
+        RequestError::Mismatch { mismatch, actor: Some(self.address.label.clone()) }
     }
 
     /// Converts the failure of the call to the error of the request. If the other node has taken
@@ -317,22 +325,19 @@ impl<R: Request> Future for RemoteReply<R> {
             poll = this.reply.poll_outcome(context);
         }
         let Poll::Ready(result) = poll else { return Poll::Pending };
-        let mismatch = match this.reply.settle(result).map(|reply| reply.reply::<R::Reply>()) {
-            Ok(Replied::Reply(reply)) => return Poll::Ready(Ok(reply)),
-            Ok(Replied::AsksLayout) if !this.has_layout => {
-                return match this.send_with_layout() {
-                    true => self.poll(context),
-                    false => Poll::Ready(Err(this.error(Failure::ShuttingDown))),
-                };
-            }
-            Ok(Replied::AsksLayout) => Mismatch::Layout,
-            Ok(Replied::Mismatch(mismatch)) => mismatch,
-            Ok(Replied::TooLong) => return Poll::Ready(Err(this.error(Failure::ReplyTooLong))),
-            Ok(Replied::Invalid) => return Poll::Ready(Err(this.error(Failure::Dropped))),
-            Err(failure) => return Poll::Ready(Err(this.error(failure))),
-        };
-        let actor = Some(this.address.label.clone());
-        Poll::Ready(Err(RequestError::Mismatch { mismatch, actor }))
+        let replied = this.reply.settle(result).map(|reply| reply.reply::<R::Reply>());
+        Poll::Ready(match replied {
+            Ok(Replied::Reply(reply)) => Ok(reply),
+            Ok(Replied::AsksLayout) if !this.has_layout => match this.send_with_layout() {
+                Ok(()) => return self.poll(context),
+                Err(error) => Err(error),
+            },
+            Ok(Replied::AsksLayout) => Err(this.mismatch(Mismatch::Layout)),
+            Ok(Replied::Mismatch(mismatch)) => Err(this.mismatch(mismatch)),
+            Ok(Replied::TooLong) => Err(this.error(Failure::ReplyTooLong)),
+            Ok(Replied::Invalid) => Err(this.error(Failure::Dropped)),
+            Err(failure) => Err(this.error(failure)),
+        })
     }
 }
 

@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use mycelium_core::message::Tail;
 use mycelium_core::{Message, Request, TraceContext};
+use mycelium_executor::Executor;
 use mycelium_transports::local::{EmitError, KeyValue, Publisher};
 
 use crate::error::{PublisherError, Result, SubscribeError};
@@ -414,12 +415,7 @@ impl<S: Service> Context<S> {
     where
         S: Asks<Q>,
     {
-        let is_refused = self.is_ending();
-        let requester = S::requester(&mut self.outputs);
-        match is_refused {
-            true => requester.refuse(&request, &self.waits.executor, Failure::ShuttingDown),
-            false => requester.send(&request, &self.waits.executor),
-        }
+        self.request_by(&request, Requester::send)
     }
 
     /// Makes a request of another node, which may be longer than its type allows: that node's
@@ -428,11 +424,25 @@ impl<S: Service> Context<S> {
     where
         S: Asks<Q>,
     {
+        self.request_by(request, |requester, request, executor| {
+            requester.pass(request, executor, None)
+        })
+    }
+
+    #[inline]
+    fn request_by<Q: Request>(
+        &mut self,
+        request: &Q,
+        send: impl FnOnce(&mut Requester<Q>, &Q, &Arc<dyn Executor>) -> PendingReply<Q>,
+    ) -> PendingReply<Q>
+    where
+        S: Asks<Q>,
+    {
         let is_refused = self.is_ending();
         let requester = S::requester(&mut self.outputs);
         match is_refused {
             true => requester.refuse(request, &self.waits.executor, Failure::ShuttingDown),
-            false => requester.pass(request, &self.waits.executor),
+            false => send(requester, request, &self.waits.executor),
         }
     }
 

@@ -214,8 +214,8 @@ impl Topics {
         })?;
         mailbox.ok_or_else(|| {
             let problem = format!(
-                "topic `{topic}` has two request types: give one of them another topic \
-                 (`#[message(topic = ..)]`)"
+                "topic `{topic}` has two request types: build both from one version, or give one of \
+                 them another topic (`#[message(topic = ..)]`)"
             );
             BuildError::new(Code::REQUEST_TYPE, problem)
         })

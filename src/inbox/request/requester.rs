@@ -102,6 +102,17 @@ impl<Q: Request> Requester<Q> {
         self.send(&request, &executor)
     }
 
+    /// Makes a request as [`request`](Requester::request) does, which ends at this time, if one is
+    /// given.
+    #[cfg(feature = "actors")]
+    pub(crate) fn request_until(&mut self, request: &Q, end: Option<Duration>) -> PendingReply<Q> {
+        let executor = self.executor();
+        match is_too_long(request) {
+            true => self.refuse(request, &executor, Failure::TooLong),
+            false => self.pass(request, &executor, end),
+        }
+    }
+
     /// Returns the future of a request that is not sent because it carries one that is too long.
     #[cfg(feature = "actors")]
     pub(crate) fn too_long(&mut self, request: &Q) -> PendingReply<Q> {
@@ -121,13 +132,20 @@ impl<Q: Request> Requester<Q> {
         if is_too_long(request) {
             return self.refuse(request, executor, Failure::TooLong);
         }
-        self.pass(request, executor)
+        self.pass(request, executor, None)
     }
 
     /// Sends a request as [`send`](Requester::send) does, also one that is longer than its type
-    /// allows: that of another node, whose program has another version.
-    pub(crate) fn pass(&mut self, request: &Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
+    /// allows: that of another node, whose program has another version. Its taker sees the `end`
+    /// from the start, if one is given.
+    pub(crate) fn pass(
+        &mut self,
+        request: &Q,
+        executor: &Arc<dyn Executor>,
+        end: Option<Duration>,
+    ) -> PendingReply<Q> {
         let (awaiting, replying) = self.open(request, executor);
+        end.into_iter().for_each(|end| awaiting.owner().end_at(end));
         let progress = match self.sender.try_send(Queued::new(replying)) {
             Ok(()) => Progress::Waiting,
             Err(PushError::Full(queued))
@@ -372,7 +390,8 @@ impl<C: Call> PendingReply<C> {
         }
     }
 
-    /// Waits for `other` instead of this request, which was not sent or is over. The deadline stays.
+    /// Waits for `other` instead of this request, which was not sent, or is over. The deadline
+    /// stays.
     #[cold]
     pub(crate) fn replace_by(&mut self, mut other: PendingReply<C>) {
         std::mem::swap(&mut self.awaiting, &mut other.awaiting);
@@ -432,6 +451,12 @@ impl<C: Call> PendingReply<C> {
     #[cfg(feature = "actors")]
     pub(crate) fn actor(&self) -> Option<u64> {
         self.awaiting.owner().origin.actor
+    }
+
+    /// Returns the time of the deadline, if there is one.
+    #[cfg(feature = "actors")]
+    pub(crate) fn end(&self) -> Option<Duration> {
+        self.deadline.as_ref().map(|deadline| deadline.end)
     }
 
     /// Returns how long the requester waits; zero without a deadline.

@@ -110,9 +110,10 @@ impl ActorCall {
         }
     }
 
-    /// Creates the call with the layout of the request.
-    pub(crate) fn with_layout<R: Request>(actor: &str, request: &R) -> ActorCall {
-        ActorCall { layout: form_of::<R>(), ..ActorCall::new(actor, request) }
+    /// Creates the call with the layout of the request; `None` if the layout is too long.
+    pub(crate) fn with_layout<R: Request>(actor: &str, request: &R) -> Option<ActorCall> {
+        let fits = form_bytes::<R>() <= MOST_FORM_BYTES;
+        fits.then(|| ActorCall { layout: form_of::<R>(), ..ActorCall::new(actor, request) })
     }
 
     /// Returns the name of the actor.
@@ -128,16 +129,15 @@ impl ActorCall {
         }
         let is_known = Digest(self.request) == R::DIGEST;
         if self.layout.is_empty() && !(is_known && Digest(self.reply) == R::Reply::DIGEST) {
-            let replied = self.replied::<R::Reply>();
-            let fits = form_of::<R>().len().max(replied.layout.len()) <= MOST_FORM_BYTES;
-            return Some(Err(match fits {
-                true => ActorReply { outcome: ASKS_LAYOUT, ..replied },
+            let longest = form_bytes::<R>().max(form_bytes::<R::Reply>());
+            return Some(Err(match longest <= MOST_FORM_BYTES {
+                true => ActorReply { outcome: ASKS_LAYOUT, ..self.replied::<R::Reply>() },
                 false => ActorReply::refused(Mismatch::Layout),
             }));
         }
         let request = match is_known {
             true => decode(&self.bytes).ok(),
-            false => converted(&self.layout, &self.bytes),
+            false => converted::<R>(&self.layout, &self.bytes).and_then(|it| decode(&it).ok()),
         };
         let request = request.filter(|_| R::Reply::MAX <= MOST_BYTES);
         Some(request.ok_or(ActorReply::refused(Mismatch::Layout)))
@@ -165,43 +165,46 @@ impl ActorReply {
 
     /// Returns the reply, if it is an `M`, or has grown to one.
     pub(crate) fn reply<M: Message>(&self) -> Replied<M> {
-        let has_grown = !self.layout.is_empty();
+        let of_bytes = |bytes: &[u8]| decode(bytes).map_or(Replied::Invalid, Replied::Reply);
         match self.outcome {
-            REPLIED if has_grown => {
-                let growth = Growth::of_form(&Schema::of::<M>(), &self.layout);
-                let bytes = growth.and_then(|growth| growth.convert(&self.bytes));
-                return match bytes {
-                    Some(bytes) if bytes.len() > M::MAX => Replied::TooLong,
-                    Some(bytes) => decode(&bytes).map_or(Replied::Invalid, Replied::Reply),
-                    None => Replied::Invalid,
-                };
+            REPLIED if self.layout.is_empty() => of_bytes(&self.bytes),
+            REPLIED => match converted::<M>(&self.layout, &self.bytes) {
+                Some(bytes) if bytes.len() > M::MAX => Replied::TooLong,
+                Some(bytes) => of_bytes(&bytes),
+                None => Replied::Invalid,
+            },
+            ASKS_LAYOUT if self.layout.is_empty() || growth::<M>(&self.layout).is_some() => {
+                Replied::AsksLayout
             }
-            REPLIED => return decode(&self.bytes).map_or(Replied::Invalid, Replied::Reply),
-            ASKS_LAYOUT if has_grown => {
-                let is_readable = Growth::of_form(&Schema::of::<M>(), &self.layout).is_some();
-                return match is_readable {
-                    true => Replied::AsksLayout,
-                    false => Replied::Mismatch(Mismatch::Layout),
-                };
+            ASKS_LAYOUT => Replied::Mismatch(Mismatch::Layout),
+            outcome => {
+                let mut known =
+                    [Mismatch::Request, Mismatch::Layout, Mismatch::OneSender].into_iter();
+                let mismatch = known.find(|mismatch| outcome_of(*mismatch) == outcome);
+                mismatch.map_or(Replied::Invalid, Replied::Mismatch)
             }
-            ASKS_LAYOUT => return Replied::AsksLayout,
-            _ => {}
         }
-        let known = [Mismatch::Request, Mismatch::Layout, Mismatch::OneSender];
-        let mismatch = known.into_iter().find(|mismatch| outcome_of(*mismatch) == self.outcome);
-        mismatch.map_or(Replied::Invalid, Replied::Mismatch)
     }
 }
 
-/// Returns a message of this program from the bytes of one whose layout has this canonical form.
-fn converted<M: Message>(form: &[u8], bytes: &[u8]) -> Option<M> {
-    decode(&Growth::of_form(&Schema::of::<M>(), form)?.convert(bytes)?).ok()
+/// Returns how a message whose layout has this canonical form becomes an `M`; `None` if it cannot.
+fn growth<M: Message>(form: &[u8]) -> Option<Growth> {
+    Growth::of_form(&Schema::of::<M>(), form)
+}
+
+/// Returns the bytes of an `M`, from those of a message whose layout has this canonical form.
+fn converted<M: Message>(form: &[u8], bytes: &[u8]) -> Option<Vec<u8>> {
+    growth::<M>(form)?.convert(bytes)
+}
+
+/// Returns the length of the canonical form of the layout of `M`.
+fn form_bytes<M: Message>() -> usize {
+    M::DESCRIPTOR.canonical(0, &mut []).1
 }
 
 /// Returns the canonical form of the layout of `M`.
 fn form_of<M: Message>() -> Vec<u8> {
-    let (_, total) = M::DESCRIPTOR.canonical(0, &mut []);
-    let mut form = vec![0; total];
+    let mut form = vec![0; form_bytes::<M>()];
     _ = M::DESCRIPTOR.canonical(0, &mut form);
     form
 }

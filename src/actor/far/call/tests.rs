@@ -51,7 +51,7 @@ const LAYOUT: u64 = 2;
 
 #[test]
 fn a_request_of_another_layout_is_no_request_of_this_one() {
-    let with_layout = ActorCall::with_layout("bank", &Add { one: 1, other: 2 });
+    let with_layout = ActorCall::with_layout("bank", &Add { one: 1, other: 2 }).unwrap();
     assert_eq!(refused::<Longer>(&call()), ASKS_LAYOUT);
     assert_eq!(refused::<Longer>(&with_layout), LAYOUT);
     assert_eq!(refused::<Replied2>(&call()), ASKS_LAYOUT);
@@ -80,14 +80,14 @@ fn a_request_that_has_grown_is_converted() {
     let add = Add { one: 1, other: 2 };
     let refused = call().request::<More>().unwrap().unwrap_err();
     assert!(matches!(refused.reply::<Sum>(), Replied::AsksLayout));
-    let asked = ActorCall::with_layout("bank", &add);
+    let asked = ActorCall::with_layout("bank", &add).unwrap();
     assert_eq!(asked.request::<More>().unwrap().unwrap(), More { one: 1, other: 2, third: 7 });
     let sum = Newer { sum: 3, is_odd: true, _pad: [0; 7], count: 9 };
     let reply = asked.replied::<Newer>().with(&sum);
     let old = Sum { sum: 3, is_odd: true, _pad: [0; 7] };
     assert!(matches!(reply.reply::<Sum>(), Replied::Reply(found) if found == old));
     // The other way round.
-    let newer = ActorCall::with_layout("bank", &More { one: 1, other: 2, third: 3 });
+    let newer = ActorCall::with_layout("bank", &More { one: 1, other: 2, third: 3 }).unwrap();
     assert_eq!(newer.request::<Add>().unwrap().unwrap(), add);
     let reply = newer.replied::<Sum>().with(&old);
     let grown = Newer { count: 5, ..sum };
