@@ -473,8 +473,7 @@ fn retain(
     let Some(retention) = topology.retention(topic) else { return Ok(None) };
     let at =
         |code, problem| BuildError::at(topology.place_of(Setting::Retain(topic)), code, problem);
-    let other = peer_topics.sharing(topic).next();
-    if let Some(other) = other {
+    if let Some(other) = peer_topics.sharing(topic).next() {
         let problem = format!(
             "topic `{topic}` retains messages, and is in node `{node}` and in node `{other}`: \
              messages are retained for readers of one process, so place all services of the topic \
@@ -527,22 +526,24 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
         .placements()
         .flat_map(|(node, services)| services.into_iter().map(move |service| (service, node)))
         .collect();
-    // Programs of two nodes may have two versions of a message. What carries requests between them
-    // is planned here for both, in the version of this program.
-    let carriers: BTreeSet<&str> = known
-        .iter()
-        .filter(|(_, ports)| ports.carries_requests())
-        .map(|(service, _)| &**service)
-        .collect();
-    let are_apart = |one: &str, other: &str| {
-        nodes.get(one) != nodes.get(other) || carriers.contains(one) || carriers.contains(other)
-    };
+    // Programs of two nodes may have two versions of a message. The services that carry requests
+    // between them are planned here for both, in the version of this program.
+    let carrying = known.iter().filter(|(_, ports)| ports.carries_requests());
+    let carrying: BTreeSet<&str> = carrying.map(|(service, _)| &**service).collect();
+    let place = |service: &str| (!carrying.contains(service)).then(|| nodes.get(service));
+    let are_apart = |one: &str, other: &str| place(one).is_none() || place(one) != place(other);
     let is_readable = |(one, first): (&str, &BoundPort), (other, second): (&str, &BoundPort)| {
         first.schema == second.schema
             || are_apart(one, other) && check_readable(&first.schema, &second.schema).is_ok()
     };
-    let mut topics = BTreeMap::<&str, Vec<(&str, &BoundPort)>>::new();
-    let mut ids = BTreeMap::<u16, Vec<(&str, &BoundPort)>>::new();
+    // One service for each version and place: a topic may have many.
+    type Known<'a> = Vec<(&'a str, &'a BoundPort)>;
+    let is_known = |known: &Known<'_>, service: &str, port: &BoundPort| {
+        let mut known = known.iter();
+        known.any(|(other, it)| it.schema == port.schema && place(other) == place(service))
+    };
+    let mut topics = BTreeMap::<&str, Known<'_>>::new();
+    let mut ids = BTreeMap::<u16, Known<'_>>::new();
     // Publishers first, so that an error names the wrong reader and the topic's publisher.
     let ports = known
         .iter()
@@ -565,13 +566,17 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
                 let (id, first, second) = (port.schema.id, other.schema.path, port.schema.path);
                 return Err(BuildError::id_twice(id, first, second));
             }
-            known.push((service, port));
+            if !is_known(known, service, port) {
+                known.push((service, port));
+            }
         }
         let known = topics.entry(&port.topic).or_default();
         if let Some(first) = known.iter().find(|first| !is_readable(**first, (service, port))) {
             return Err(wrong_type(topology, *first, (service, port)));
         }
-        known.push((service, port));
+        if !is_known(known, service, port) {
+            known.push((service, port));
+        }
     }
     Ok(())
 }

@@ -119,11 +119,12 @@ impl Reader {
 
 #[test]
 fn what_cannot_be_retained() {
-    let error = |topology: &str| {
+    let error_in = |name: &str, topology: &str| {
         let topology = Topology::parse("t.toml", topology).unwrap();
-        let node = Node::builder("main").topology(topology).service(|| Feed(None));
+        let node = Node::builder(name).topology(topology).service(|| Feed(None));
         node.service(|| Reader).build().unwrap_err().to_string()
     };
+    let error = |topology: &str| error_in("main", topology);
     error("[topic.quotes]\nretain = { key = \"symbl\" }")
         .as_str()
         .mentions("t.toml:2:10: unknown field `symbl` of `Quote`: expected one of: symbol, price");
@@ -131,7 +132,9 @@ fn what_cannot_be_retained() {
         "topic `quotes` takes most: lower its `capacity`, `arena` or `retain`, or raise `memory`",
     );
     let apart = "[node.main]\nservices = [\"Feed\"]\n[node.other]\nservices = [\"Reader\"]\n";
-    error(&format!("{apart}[topic.quotes]\nretain = 1")).as_str().says(
+    let apart = format!("{apart}[topic.quotes]\nretain = 1");
+    error_in("other", &apart).as_str().mentions("is in node `other` and in node `main`");
+    error(&apart).as_str().says(
         "t.toml:6:10: topic `quotes` retains messages, and is in node `main` and in node `other`: \
          messages are retained for readers of one process, so place all services of the topic in \
          one node, or remove `retain` [M0124]",

@@ -170,10 +170,10 @@ fn add_topics(text: &mut String, overview: &Overview) {
             let place = if ring.is_shared { " shared" } else { "" };
             let (rings, slots, size) = (ring.rings, ring.capacity, ring.slot_bytes);
             let arena = ring.arena_bytes.map(|bytes| format!(" + {bytes}")).unwrap_or_default();
-            let retained = ring.retained.as_ref();
+            let retained = ring.retained.iter();
             let retained =
                 retained.map(|it| format!(", {} retained in {} bytes", it.most, it.bytes));
-            let retained = retained.unwrap_or_default();
+            let retained: String = retained.collect();
             format!("{} {rings} x {slots} x {size}{arena} bytes{place}{retained}", ring.node)
         });
         words(text, "    rings ", rings.collect());

@@ -52,6 +52,7 @@ struct FieldForm {
     /// The bytes of the field in messages of older programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     default: Option<Vec<u8>>,
+    /// Whether the field is the message that this one carries.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_carried: bool,
 }

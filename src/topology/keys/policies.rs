@@ -47,13 +47,16 @@ pub(crate) struct Keys(pub(crate) NonZeroU32);
 impl<'de> Deserialize<'de> for Keys {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Keys, D::Error> {
         let number = i64::deserialize(deserializer)?;
-        let keys = u32::try_from(number).ok().filter(|keys| *keys <= MOST_KEYS);
-        keys.and_then(NonZeroU32::new).map(Keys).ok_or_else(|| {
-            D::Error::custom(format!(
-                "invalid number of keys {number}: expected a number from 1 to {MOST_KEYS}"
-            ))
-        })
+        within_most("number of keys", number).map(Keys).map_err(D::Error::custom)
     }
+}
+
+/// Checks the value of a key called `what`: a number from 1 to the most keys.
+fn within_most(what: &str, number: i64) -> Result<NonZeroU32, String> {
+    let count = u32::try_from(number).ok().filter(|count| *count <= MOST_KEYS);
+    count
+        .and_then(NonZeroU32::new)
+        .ok_or_else(|| format!("invalid {what} {number}: expected a number from 1 to {MOST_KEYS}"))
 }
 
 /// The number of keys of a subscription or of a topic, if the file sets none.
@@ -79,26 +82,22 @@ impl<'de> Deserialize<'de> for Retention {
         #[serde(deny_unknown_fields)]
         struct Table {
             key: String,
-            keys: Option<Keys>,
+            keys: Option<i64>,
             when_full: Option<String>,
         }
         let expected = "expected a number of messages, such as 100, or { key = \"symbol\" } with \
                         `keys` and `when_full` if they differ from 1024 and \"refuse\"";
         match Raw::deserialize(deserializer) {
             Ok(Raw::Number(number)) => {
-                let count = u32::try_from(number).ok().filter(|count| *count <= MOST_KEYS);
-                count.and_then(NonZeroU32::new).map(Retention::Last).ok_or_else(|| {
-                    D::Error::custom(format!(
-                        "invalid retain {number}: expected a number from 1 to {MOST_KEYS}"
-                    ))
-                })
+                within_most("retain", number).map(Retention::Last).map_err(D::Error::custom)
             }
             Ok(Raw::Table(Table { key, keys, when_full })) => {
                 let known =
                     [("refuse", WhenFull::Refuse), ("forget-oldest", WhenFull::ForgetOldest)];
                 let when_full = when_full.as_deref().map(|it| choice("when_full", it, &known));
                 let when_full = when_full.transpose().map_err(D::Error::custom)?;
-                let keys = keys.map_or(KEYS, |keys| keys.0);
+                let keys = keys.map(|keys| within_most("number of keys", keys)).transpose();
+                let keys = keys.map_err(D::Error::custom)?.unwrap_or(KEYS);
                 Ok(Retention::ByKey { key, keys, when_full: when_full.unwrap_or_default() })
             }
             Err(_) => Err(D::Error::custom(format!("invalid retain: {expected}"))),

@@ -30,6 +30,8 @@ fn unknown_sections_and_keys() {
         .says(r#"2:12: invalid on_stall: expected "block" or { evict_after = "5s" }"#);
     error_in_editors("[topic.a]\nretain = 0")
         .says("2:10: invalid retain 0: expected a number from 1 to 16777216");
+    error_in_editors("[topic.a]\nretain = { key = \"a\", keys = 0 }")
+        .says("2:10: invalid number of keys 0: expected a number from 1 to 16777216");
     error_in_editors("[topic.a]\nretain = { keys = 3 }")
         .says(r#"2:10: invalid retain: expected a number of messages, such as 100, or { key = "symbol" } with `keys` and `when_full` if they differ from 1024 and "refuse""#);
 }
