@@ -298,7 +298,7 @@ fn text(id: u64) -> String {
 async fn read_by(reader: usize, writer: usize, transport: &str) -> Log {
     let directory = Directory::new(&format!("grown-{reader}-{writer}-{transport}"));
     let host = host();
-    // The rings are as small as they may be.
+    // The rings have room for two of the longest messages, or for 64 short ones.
     let text = format!(
         r#"
 [node.far]
@@ -313,6 +313,7 @@ transport = "{transport}"
 trust = "network"
 retry = "1ms"
 max_retry = "20ms"
+window = "4 KiB"
 [topic.orders]
 capacity = 2
 arena = "2 MiB"

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mycelium::error::StartError;
 use mycelium::execution::end_with_launcher;
-use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
+use mycelium::{Builder, Context, Delivery, Node, Result, Topology, message, service};
 use mycelium_bundle::Bundle;
 use mycelium_tokio::Tokio;
 use tokio::signal::unix::{SignalKind, signal};
@@ -120,16 +120,17 @@ silence = "500ms"
 
 /// Runs the node with this name, as `main` of a member does, and returns its exit code.
 pub(crate) fn run(name: &str) -> u8 {
-    end_with_launcher(Duration::from_secs(30)).unwrap();
     tracing::subscriber::set_global_default(Each(report)).unwrap();
+    let node = Node::builder(name).service(|| Source).service(|| Middle).service(|| Sink);
+    run_member(node, TOPOLOGY)
+}
+
+/// Runs a node of this topology in the test's directory, and returns its exit code.
+pub(crate) fn run_member(node: Builder, topology: &str) -> u8 {
+    end_with_launcher(Duration::from_secs(30)).unwrap();
     let directory = PathBuf::from(std::env::var(DIRECTORY).unwrap());
-    let node = Node::builder(name)
-        .topology(Topology::parse("pipe.toml", TOPOLOGY).unwrap().in_directory(directory))
-        .service(|| Source)
-        .service(|| Middle)
-        .service(|| Sink)
-        .build()
-        .unwrap();
+    let topology = Topology::parse("pipe.toml", topology).unwrap().in_directory(directory);
+    let node = node.topology(topology).build().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ended = runtime.block_on(async { node.run(Tokio::current().unwrap()).await });
     let Err(error) = ended else { return 0 };

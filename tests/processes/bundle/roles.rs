@@ -26,7 +26,9 @@ fn enter() {
         #[cfg(target_os = "linux")]
         "source" | "middle" | "sink" => exit(crate::bundle::pipeline::run(&role).into()),
         #[cfg(target_os = "linux")]
-        "upgrade" => crate::bundle::upgrade::run(),
+        "upgrade" => {
+            exit(crate::bundle::upgrade::run(&std::env::var(NAME).unwrap()).into());
+        }
         "fail-at-the-end" => {
             wait_for_the_end();
             exit(5)

@@ -5,21 +5,21 @@ use std::fs::{self, File};
 use std::iter;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use mycelium::execution::end_with_launcher;
-use mycelium::{Node, Topology};
+use mycelium::Node;
 use mycelium_bundle::{Change, Member};
-use mycelium_tokio::Tokio;
 
-use crate::bundle::pipeline::{DIRECTORY, DOES};
-use crate::bundle::roles::{NAME, say};
+use crate::bundle::pipeline::{DIRECTORY, DOES, run_member};
 use crate::bundle::{SOON, end, program, speaking};
 use crate::support::Directory;
 
-/// The programs of two versions. A source numbers its messages, and keeps the next number in a file.
+/// The programs of two versions. A source numbers its messages, and keeps the next number in a
+/// file.
 macro_rules! programs {
-    ($($version:ident { $($field:ident: $ty:ty = $value:expr, $default:literal;)* } |$message:ident| $flags:expr;)*) => {$(
+    ($(
+        $version:ident { $($field:ident: $ty:ty = $value:expr, $default:literal;)* }
+            |$message:ident| $flags:expr;
+    )*) => {$(
         mod $version {
             use mycelium::{Context, Delivery, Result, message, service};
 
@@ -74,7 +74,8 @@ macro_rules! programs {
                         let Delivery::Msg($message) = delivery else { panic!("a gap") };
                         let (value, read) = ($message.value, $flags);
                         assert_eq!($message.text, said(value));
-                        ctx.emit(Refined { value, text: said(value), read, $($field: $value),* }).await?;
+                        let text = said(value);
+                        ctx.emit(Refined { value, text, read, $($field: $value),* }).await?;
                     }
                     Ok(())
                 }
@@ -160,26 +161,17 @@ retry = "1ms"
 max_retry = "20ms"
 "#;
 
-/// Runs the node of this process in the version that the test has set, as `main` of a member does.
-pub(crate) fn run() {
-    end_with_launcher(Duration::from_secs(30)).unwrap();
-    let directory = PathBuf::from(std::env::var(DIRECTORY).unwrap());
+/// Runs the node of this process in the version that the test has set, as `main` of a member does,
+/// and returns its exit code.
+pub(crate) fn run(name: &str) -> u8 {
     let does = std::env::var(DOES).unwrap();
     let (version, transport) = does.split_once(' ').unwrap();
-    let text = TOPOLOGY.replace("TRANSPORT", transport);
-    let node = Node::builder(&std::env::var(NAME).unwrap())
-        .topology(Topology::parse("upgrade.toml", &text).unwrap().in_directory(directory));
+    let node = Node::builder(name);
     let node = match version {
         "old" => node.service(|| old::Source).service(|| old::Middle).service(|| old::Sink),
         _ => node.service(|| new::Source).service(|| new::Middle).service(|| new::Sink),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let node = node.build().unwrap();
-    let ended = runtime.block_on(async { node.run(Tokio::current().unwrap()).await });
-    if let Err(error) = ended {
-        say(&format!("failed: {error}"));
-        std::process::exit(1);
-    }
+    run_member(node, &TOPOLOGY.replace("TRANSPORT", transport))
 }
 
 #[test]
