@@ -140,7 +140,6 @@ codes! {
     121 ASKER_UNPROVEN "a node may use actors, but a peer may have any name"
     122 PLACED_TWICE "a service is placed twice"
     123 TOPIC_ARENA "invalid arena of a topic"
-    124 TOPIC_RETAINS "a topic that retains messages is in two nodes"
     // Programs of a topology.
     130 NODE_WITHOUT_PROGRAM "no program is known for a node"
     131 PROGRAMS_OF_TWO_MESSAGES "two programs have different messages on a topic"

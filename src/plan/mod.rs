@@ -144,7 +144,7 @@ impl Plan {
                 (planned.schema.longest, planned.schema.arena) = DeadLetter::sizes(longest);
             }
             planned.schema.arena = arena(settings, topology, topic, &planned.schema)?;
-            planned.retain = retain(node, topology, &peer_topics, topic, &planned.schema)?;
+            planned.retain = retain(topology, topic, &planned.schema)?;
             planned.capacity = capacity(settings, &links, &peer_topics, topic, &planned.schema);
             let in_memory = |peer: &str| in_memory(peer) && !settings.stays_on_socket();
             let expected = local + peer_topics.entries(topic, in_memory);
@@ -463,24 +463,11 @@ fn arena(
 }
 
 /// Returns what each publisher of a topic retains for later readers.
-fn retain(
-    node: &str,
-    topology: &Topology,
-    peer_topics: &PeerTopics,
-    topic: &str,
-    schema: &Schema,
-) -> Result<Option<Retain>, BuildError> {
+fn retain(topology: &Topology, topic: &str, schema: &Schema) -> Result<Option<Retain>, BuildError> {
     let Some(retention) = topology.retention(topic) else { return Ok(None) };
-    let at =
-        |code, problem| BuildError::at(topology.place_of(Setting::Retain(topic)), code, problem);
-    if let Some(other) = peer_topics.sharing(topic).next() {
-        let problem = format!(
-            "topic `{topic}` retains messages, and is in node `{node}` and in node `{other}`: \
-             messages are retained for readers of one process, so place all services of the topic \
-             in one node, or remove `retain`"
-        );
-        return Err(at(Code::TOPIC_RETAINS, problem));
-    }
+    let at = |code, problem: String| {
+        BuildError::at(topology.place_of(Setting::Retain(topic)), code, problem)
+    };
     Ok(Some(match retention {
         Retention::Last(count) => Retain::Last(*count),
         Retention::ByKey { key, keys, when_full } => {

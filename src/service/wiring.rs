@@ -100,6 +100,7 @@ impl<'a> Wiring<'a> {
         }
         let mut publisher = self.node.topics.publisher::<M>(&port.topic, &name)?;
         publisher.set_wait_strategy(self.wait);
+        publisher.retain_after_end();
         self.node.observe_publisher(self.service, &publisher);
         self.wired.deferred_wakes.push(publisher.attach(&self.wired.budget));
         Ok(publisher)

@@ -14,7 +14,8 @@ use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::Fixed;
 use mycelium_core::FrameView;
 use mycelium_core::link::{
-    CloseReason, Config, Event, IncomingId, Interest, Link, LinkError, Name, OutgoingId, ReaderMode,
+    CloseReason, Config, Event, IncomingId, Interest, Link, LinkError, Name, OutgoingId,
+    ReaderMode, StreamStart,
 };
 use mycelium_core::{Envelope, message};
 use mycelium_executor::{Executor, Stream};
@@ -68,7 +69,8 @@ impl Traffic<4, 4> for Writer {
         let name = Name::try_from("writer").unwrap();
         match event {
             Event::Subscribe { export: serve, resumes: 0, .. } => {
-                self.stream = Some(link.open_stream(now, serve, name, 5, 0, 1024).unwrap());
+                self.stream =
+                    Some(link.open_stream(now, serve, name, StreamStart::new(5, 0, 1024)).unwrap());
             }
             Event::Window { confirmed: taken, .. } => self.kept = self.kept.max(taken),
             _ => {}

@@ -107,36 +107,138 @@ async fn a_message_with_one_key_more_is_refused() {
     within(running.join()).await.unwrap();
 }
 
-struct Reader;
-
-#[service(reads(Quote))]
-impl Reader {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.shutdown_requested().await;
-        Ok(())
-    }
-}
-
 #[test]
 fn what_cannot_be_retained() {
-    let error_in = |name: &str, topology: &str| {
+    let error = |topology: &str| {
         let topology = Topology::parse("t.toml", topology).unwrap();
-        let node = Node::builder(name).topology(topology).service(|| Feed(None));
-        node.service(|| Reader).build().unwrap_err().to_string()
+        let node = Node::builder("main").topology(topology).service(|| Feed(None));
+        node.build().unwrap_err().to_string()
     };
-    let error = |topology: &str| error_in("main", topology);
     error("[topic.quotes]\nretain = { key = \"symbl\" }")
         .as_str()
         .mentions("t.toml:2:10: unknown field `symbl` of `Quote`: expected one of: symbol, price");
     error("[node.main]\nmemory = \"8 MiB\"\n[topic.quotes]\nretain = 1000").as_str().mentions(
         "topic `quotes` takes most: lower its `capacity`, `arena` or `retain`, or raise `memory`",
     );
-    let apart = "[node.main]\nservices = [\"Feed\"]\n[node.other]\nservices = [\"Reader\"]\n";
-    let apart = format!("{apart}[topic.quotes]\nretain = 1");
-    error_in("other", &apart).as_str().mentions("is in node `other` and in node `main`");
-    error(&apart).as_str().says(
-        "t.toml:6:10: topic `quotes` retains messages, and is in node `main` and in node `other`: \
-         messages are retained for readers of one process, so place all services of the topic in \
-         one node, or remove `retain` [M0124]",
-    );
+}
+
+/// Nodes whose readers are in another process of the topology, and start again.
+#[cfg(all(target_os = "linux", feature = "metrics"))]
+mod nodes {
+    use mycelium::Running;
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    use super::*;
+    use crate::loopback::host;
+    use crate::running::end;
+    use crate::support::{Directory, TRANSPORTS, idle_services};
+
+    /// The price of a quote, and whether it was retained.
+    type Seen = (u64, bool);
+
+    macro_rules! reader {
+        (|$it:ident| $check:expr) => {
+            pub(super) struct Reader(pub(super) UnboundedSender<Seen>);
+
+            #[service(reads(Quote))]
+            impl Reader {
+                async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                    let mut quotes = ctx.subscribe::<Quote>()?;
+                    while let Some(delivery) = quotes.recv().await {
+                        let Delivery::Msg($it) = delivery else { panic!("{delivery:?}") };
+                        assert!($check);
+                        self.0.send(($it.price, $it.retained()))?;
+                    }
+                    Ok(())
+                }
+            }
+        };
+    }
+
+    mod grown {
+        use super::*;
+
+        /// A quote of a later version.
+        #[message(topic = "quotes")]
+        #[derive(Debug, PartialEq)]
+        pub(crate) struct Quote {
+            symbol: String,
+            pub(crate) price: u64,
+            #[message(default = 7)]
+            pub(crate) size: u32,
+        }
+
+        idle_services! { Feed(emits(Quote)); }
+        reader!(|quote| quote.size == 7);
+    }
+
+    reader!(|quote| !quote.symbol.is_empty());
+
+    fn node(
+        name: &str,
+        topology: &Topology,
+        is_new: bool,
+        sender: UnboundedSender<Seen>,
+    ) -> Running {
+        let builder = Node::builder(name).topology(topology.clone());
+        start(match is_new {
+            true => builder.service(|| grown::Feed).service(move || grown::Reader(sender.clone())),
+            false => builder.service(|| Feed(None)).service(move || Reader(sender.clone())),
+        })
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn readers_of_other_nodes_get_what_is_retained() {
+        for transport in TRANSPORTS.iter().chain(&["tcp"]) {
+            let directory = Directory::new(&format!("retained-{transport}"));
+            let (host, retain) = (host(), "{ key = \"symbol\" }");
+            let text = format!(
+                r#"
+[node.far]
+services = ["Feed"]
+address = "{host}:7400"
+[node.near]
+services = ["Reader"]
+address = "{host}:7401"
+[link.default]
+transport = "{transport}"
+trust = "network"
+retry = "1ms"
+max_retry = "20ms"
+[topic.quotes]
+retain = {retain}
+"#
+            );
+            let topology = Topology::parse("t.toml", &text).unwrap().in_directory(&directory.0);
+            let (sender, mut seen) = unbounded_channel();
+            let far = node("far", &topology, false, sender.clone());
+            let mut next = async || within(seen.recv()).await.unwrap();
+            // The topology names the first reader, so all messages are kept for it.
+            let near = node("near", &topology, false, sender.clone());
+            for price in 1..=4 {
+                assert_eq!(next().await, (price, false), "{transport}");
+            }
+            let mut later = near.subscribe::<Quote>("later", Policy::Block).unwrap();
+            for price in [3, 4] {
+                let Some(Delivery::Msg(quote)) = within(later.recv()).await else { panic!() };
+                assert_eq!((quote.price, quote.retained()), (price, true), "{transport}");
+            }
+            drop(later);
+            end(near).await;
+            for is_new in [false, true] {
+                let near = node("near", &topology, is_new, sender.clone());
+                assert_eq!([next().await, next().await], [(3, true), (4, true)], "{transport}");
+                end(near).await;
+            }
+            // What the next start of the publisher retains, replaces this.
+            end(far).await;
+            let near = node("near", &topology, false, sender.clone());
+            let far = node("far", &topology, false, sender.clone());
+            for price in 1..=4 {
+                assert_eq!(next().await, (price, false), "{transport}");
+            }
+            end(near).await;
+            end(far).await;
+        }
+    }
 }

@@ -164,6 +164,29 @@ pub enum ConfigError {
 
 crate::debug_as_display!(ConfigError);
 
+/// Where a stream starts that a publishing side opens.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamStart {
+    /// The publisher's epoch.
+    pub epoch: u64,
+    /// The sequence of the next message. If the peer wants to resume this stream
+    /// ([`Event::Resume`](super::Event::Resume)), the peer's sequence or a later one.
+    pub first: u64,
+    /// How many unconfirmed messages the publisher can keep.
+    pub keeps: u32,
+    /// [Retained messages](super::Link::send_retained) and [their end](super::Link::end_retained)
+    /// follow before all messages. Only for a peer that [reads them](super::Link::peer_retains).
+    pub retains: bool,
+}
+
+impl StreamStart {
+    /// Returns the start of a stream without retained messages.
+    #[must_use]
+    pub const fn new(epoch: u64, first: u64, keeps: u32) -> StreamStart {
+        StreamStart { epoch, first, keeps, retains: false }
+    }
+}
+
 /// A topic to subscribe to.
 #[derive(Clone, Copy, Debug)]
 pub struct Interest {

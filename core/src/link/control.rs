@@ -50,6 +50,9 @@ macro_rules! frames {
                 let Ok((kind, _)) = U16::ref_from_prefix(payload) else {
                     return Err(LinkError::ControlSize { kind: 0, expected: 2, found });
                 };
+                // This kind has bytes of a message behind its fields.
+                let fields = if kind.get() == 25 { size_of::<Retained>() } else { found };
+                let payload = payload.get(..fields).unwrap_or(payload);
                 match kind.get() {
                     $($kind => match $name::ref_from_bytes(payload) {
                         Ok(frame) => Ok(Control::$name(frame)),
@@ -78,8 +81,10 @@ pub(super) const DEMAND: u32 = 4;
 pub(super) const MEMORY: u32 = 8;
 /// Feature: this side reads the start of a `Subscribe`.
 pub(super) const STARTS: u32 = 16;
+/// Feature: this side sends and reads `Retained`, and reads `Recall`.
+pub(super) const RETAINED: u32 = 32;
 /// The features of every side of this version.
-pub(super) const FEATURES: u32 = LAYOUTS | RUNS | DEMAND | STARTS;
+pub(super) const FEATURES: u32 = LAYOUTS | RUNS | DEMAND | STARTS | RETAINED;
 
 /// Set in kinds that a reader must not skip.
 const CRITICAL: u16 = 0x8000;
@@ -151,7 +156,8 @@ frames! {
     /// Opens a stream: header.stream is its number, header.sequence the sequence of its next
     /// message.
     Stream = 8 {
-        _pad: U16,
+        /// 1 if the messages that the publisher retains follow, before all others of the stream.
+        retains: U16,
         subscription: U32,
         epoch: U64,
         /// How many unconfirmed messages the publisher can keep.
@@ -236,6 +242,23 @@ frames! {
     Unit = 23 {
         bits: U16,
         subscription: U32,
+    }
+    /// Requests what the publisher of a stream retains, for readers that join before this sequence.
+    Recall = 24 {
+        _pad: U16,
+        subscription: U32,
+        epoch: U64,
+        before: U64,
+    }
+    /// A part of a retained message, whose sequence is header.sequence: the rest of the frame, from
+    /// `offset` on, of `total` bytes.
+    Retained = 25 {
+        /// 1 if all retained messages were sent. The frame then has no message.
+        end: U16,
+        subscription: U32,
+        epoch: U64,
+        total: U32,
+        offset: U32,
     }
     /// Requests a pong.
     Ping = 13 {

@@ -149,6 +149,18 @@ pub enum LinkError {
         /// The length of the piece.
         length: u16,
     },
+    /// A part of a retained message is empty, or passes the end of the message.
+    #[error(
+        "invalid part of a retained message: {length} bytes at offset {offset} of {total} bytes"
+    )]
+    Retained {
+        /// Where the part starts.
+        offset: u32,
+        /// The length of the message.
+        total: u32,
+        /// The length of the part.
+        length: usize,
+    },
     /// The peer sent a frame about shared memory, although one side does not support it.
     #[error("unexpected frame about shared memory: one of the two sides does not support it")]
     NoMemory,
@@ -254,6 +266,7 @@ impl LinkError {
             | LinkError::Run { .. }
             | LinkError::Window { .. }
             | LinkError::Piece { .. }
+            | LinkError::Retained { .. }
             | LinkError::NoMemory
             | LinkError::SecondMemory
             | LinkError::Moved { .. } => Code::LINK_PROTOCOL,

@@ -114,6 +114,9 @@ pub enum Event<'a> {
         /// then. For a stream that [moved](Event::Region), this is 0, and `first` is the first
         /// message of the region, even if later ones were already read.
         resumed: Option<u64>,
+        /// Whether what the publisher retains follows, as [`Retained`](Event::Retained)s and a
+        /// [`RetainedEnd`](Event::RetainedEnd), before all other events of the stream.
+        retains: bool,
     },
     /// A part of a long message, in place: a fragment, or as much of it as is there. The parts arrive
     /// in order and without holes, and no other message of the stream arrives between them. The last
@@ -204,6 +207,40 @@ pub enum Event<'a> {
         total: u32,
         /// Some bytes of the canonical form; empty at its end.
         bytes: &'a [u8],
+    },
+    /// The peer [requests](super::Link::recall) what the publisher with this epoch retains. The
+    /// caller answers now or later, with nothing if it does not know the publisher. A later request
+    /// for the topic replaces this one.
+    Recall {
+        /// The subscription, for the answer.
+        export: ExportId,
+        /// The publisher's epoch.
+        epoch: u64,
+        /// The peer's readers get the messages from this sequence on in the stream.
+        before: u64,
+    },
+    /// A part of a message that the publisher with this epoch retains. The parts of a message come
+    /// one after the other; nothing checks that they do.
+    Retained {
+        /// The topic.
+        interest: InterestId,
+        /// The publisher's epoch.
+        epoch: u64,
+        /// The sequence of the message.
+        sequence: u64,
+        /// The place of the bytes in the message.
+        offset: u32,
+        /// The length of the message.
+        total: u32,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// All that the publisher with this epoch retains was sent.
+    RetainedEnd {
+        /// The topic.
+        interest: InterestId,
+        /// The publisher's epoch.
+        epoch: u64,
     },
     /// Messages are confirmed, or credit is granted. For a stream that was ended, the last such
     /// event confirms all its messages; for a stream that [moved](super::Link::move_stream), all

@@ -303,6 +303,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 Ok(Some(Event::Describe { topic, offset }))
             }
             Control::Piece(piece) => self.on_piece(piece),
+            Control::Recall(recall) => Ok(self.on_recall(recall)),
+            Control::Retained(retained) => {
+                let fields = size_of::<super::control::Retained>();
+                let bytes = frame.payload().get(fields..).unwrap_or_default();
+                self.on_retained(sequence, retained, bytes)
+            }
             Control::Ping(ping) => {
                 self.pong = Some(ping.token.get());
                 Ok(None)

@@ -71,6 +71,7 @@ mod input;
 mod outbox;
 mod output;
 mod publishing;
+mod retained;
 mod streams;
 mod subscribing;
 mod tables;
@@ -80,7 +81,7 @@ use core::time::Duration;
 use heapless::Vec;
 
 pub use config::{
-    Batching, Config, ConfigError, Confirms, Interest, ReaderMode, ReaderStart, Unit,
+    Batching, Config, ConfigError, Confirms, Interest, ReaderMode, ReaderStart, StreamStart, Unit,
     UnsubscribeProgress,
 };
 pub use control::Name;
@@ -382,8 +383,11 @@ mod tests {
         });
         writer.last_number = u32::MAX - 1;
         let export = subscribed.unwrap();
-        writer.open_stream(now, export, topic, 5, 0, 64).unwrap();
-        assert_eq!(writer.open_stream(now, export, topic, 6, 0, 64), Err(SendError::Numbers));
+        writer.open_stream(now, export, topic, StreamStart::new(5, 0, 64)).unwrap();
+        assert_eq!(
+            writer.open_stream(now, export, topic, StreamStart::new(6, 0, 64)),
+            Err(SendError::Numbers)
+        );
         carry(&mut writer, &mut reader, |event| assert!(!matches!(event, Event::Stream { .. })));
         assert_eq!(reader.ended(), Some(LinkError::Numbers));
     }

@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use super::Link;
-use super::config::{ReaderMode, ReaderStart, Unit};
+use super::config::{ReaderMode, ReaderStart, StreamStart, Unit};
 use super::control::{
     CONTROL_RESERVE, End, Gap, Gone, Name, PIECE, Piece, Resume, Stream, Subscribe, text,
 };
@@ -47,9 +47,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Opens a stream of a topic: one run of a publisher, whose next message is `first`, and which
-    /// can keep `keeps` unconfirmed messages. Accepts the subscription. If the peer wants to resume
-    /// this stream ([`Event::Resume`]), `first` must be the peer's sequence or a later one.
+    /// Opens a stream of a topic: one run of a publisher. Accepts the subscription.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the peer is no longer subscribed, [`SendError::Streams`] if the peer
@@ -61,9 +59,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         now: Duration,
         export: ExportId,
         publisher: Name,
-        epoch: u64,
-        first: u64,
-        keeps: u32,
+        StreamStart { epoch, first, keeps, retains }: StreamStart,
     ) -> Result<OutgoingId, SendError> {
         if first == u64::MAX {
             return Err(SendError::Exhausted);
@@ -80,7 +76,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.queue_due(now);
         let ExportEntry { type_id, window, unit, .. } = *self.exports.get(export)?;
         let number = self.next_number().ok_or(SendError::Numbers)?;
-        let stream = Stream::new(0, export.number(), epoch, keeps, 0, publisher);
+        let stream = Stream::new(u16::from(retains), export.number(), epoch, keeps, 0, publisher);
         self.send_control(now, number, first, &stream)?;
         self.last_number = number;
         // A resumed stream has no credit until a window frame says how much is left.
@@ -317,7 +313,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Returns an export that is neither rejected nor unsubscribed.
-    fn open_export(&mut self, export: ExportId) -> Result<&mut ExportEntry, SendError> {
+    pub(super) fn open_export(&mut self, export: ExportId) -> Result<&mut ExportEntry, SendError> {
         let entry = self.exports.get(export)?;
         if entry.is_open() { Ok(entry) } else { Err(SendError::Gone) }
     }

@@ -225,8 +225,16 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(LinkError::Sequence { stream: remote, expected: first - 1, found: first });
         }
         let unsubscribed = state != InterestState::Subscribed;
-        let event =
-            |stream, resumed| Event::Stream { stream, interest, publisher, epoch, first, resumed };
+        let retains = frame.retains.get() != 0;
+        let event = |stream, resumed| Event::Stream {
+            stream,
+            interest,
+            publisher,
+            epoch,
+            first,
+            resumed,
+            retains,
+        };
         let known = |known: &Incoming| known.interest == interest && known.epoch == epoch;
         if let Some((id, stream)) = self.incoming.find(known) {
             if stream.remote.is_some() {

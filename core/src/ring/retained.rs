@@ -60,11 +60,7 @@ impl RetainedSlots {
     /// # Panics
     /// If the slots are fewer.
     pub fn read(&self, slot: usize, joined: usize, into: &mut [usize]) -> Option<(usize, usize)> {
-        // The writer has put all values before `joined`. It waits for nothing between that and the
-        // push, which this reader has seen, so this loop only waits for the stores to arrive.
-        while is_after(joined, self.end.load(order!("retained.seen", Acquire))) {
-            pause();
-        }
+        self.see(joined);
         let words = self.slot(slot);
         let version = words[VERSION].0.load(order!("retained.version", Acquire));
         let position = words[POSITION].0.load(Ordering::Relaxed);
@@ -82,6 +78,26 @@ impl RetainedSlots {
         let end = self.end.load(Ordering::Relaxed);
         let is_live = position.wrapping_sub(joined) <= end.wrapping_sub(joined);
         (!is_live).then_some((position, length))
+    }
+
+    /// Returns the position in the ring of the value in a slot, for a reader that has joined at
+    /// `joined`; `None` if it has none. The writer may have changed the slot meanwhile.
+    ///
+    /// # Panics
+    /// If the slots are fewer.
+    pub fn position(&self, slot: usize, joined: usize) -> Option<usize> {
+        self.see(joined);
+        let words = self.slot(slot);
+        let has_value = words[LENGTH].0.load(Ordering::Relaxed) > 0;
+        has_value.then(|| words[POSITION].0.load(Ordering::Relaxed))
+    }
+
+    /// Waits for the values before `joined`. The writer has put them, and waits for nothing between
+    /// that and the push, which this reader has seen: so the stores are about to arrive.
+    fn see(&self, joined: usize) {
+        while is_after(joined, self.end.load(order!("retained.seen", Acquire))) {
+            pause();
+        }
     }
 
     fn slot(&self, slot: usize) -> &[Word] {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use mycelium_core::Envelope;
 use mycelium_core::link::{
-    Config, Event, Interest, Link, Name, ReaderMode, ReaderStart, SendError, Unit,
+    Config, Event, Interest, Link, Name, ReaderMode, ReaderStart, SendError, StreamStart, Unit,
 };
 use zerocopy::IntoBytes;
 
@@ -129,7 +129,10 @@ fn sent_back(schema: &Schema, random: &mut Random, count: u64) {
                 Some(Event::Subscribe { export, digest, .. }) => {
                     assert_eq!(digest, schema.digest);
                     let name = Name::try_from("publisher").unwrap();
-                    stream = Some(link.open_stream(now(), export, name, 1, 0, WINDOW).unwrap());
+                    stream = Some(
+                        link.open_stream(now(), export, name, StreamStart::new(1, 0, WINDOW))
+                            .unwrap(),
+                    );
                 }
                 Some(Event::Stream { stream, .. }) => incoming = Some(stream),
                 _ => {}

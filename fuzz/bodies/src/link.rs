@@ -7,7 +7,7 @@ use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
     CloseReason, Config, Event, ExportId, IncomingId, Interest, InterestId, LentBytes, Link,
     LinkError, Name, OutgoingId, ReaderMode, ReaderStart, RejectReason, RunShape, SendError,
-    Transmit, Unit,
+    StreamStart, Transmit, Unit,
 };
 use mycelium_core::{Digest, Envelope};
 
@@ -288,7 +288,12 @@ impl Pair<'_> {
     fn open_stream(&mut self, export: ExportId, epoch: u64, first: u64) {
         if self.outgoing.is_none() {
             let name = Name::truncated("feed");
-            let offered = self.links[0].open_stream(self.now, export, name, epoch, first, 1024);
+            let offered = self.links[0].open_stream(
+                self.now,
+                export,
+                name,
+                StreamStart::new(epoch, first, 1024),
+            );
             self.outgoing = offered.ok().map(|stream| (stream, export));
             (self.epoch, self.move_due) = (epoch, false);
         }

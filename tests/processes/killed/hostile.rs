@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use mycelium_core::FrameView;
 use mycelium_core::Message;
 use mycelium_core::link::{
-    CloseReason, Config, Event, IncomingId, Interest, Name, OutgoingId, ReaderMode,
+    CloseReason, Config, Event, IncomingId, Interest, Name, OutgoingId, ReaderMode, StreamStart,
 };
 use mycelium_core::ring::broadcast::{Layout, Word};
 use mycelium_core::ring::region::{CursorRegion, DataRegion, ForeignData, Memory, RingIdentity};
@@ -231,7 +231,12 @@ impl Traffic<TOPICS, STREAMS> for HostileLink {
             Event::Subscribe { export, .. } => {
                 _ = link.accept(export);
                 let name = Name::try_from("hostile").unwrap();
-                let stream = link.open_stream(now, export, name, self.attacker.epoch, 0, 64);
+                let stream = link.open_stream(
+                    now,
+                    export,
+                    name,
+                    StreamStart::new(self.attacker.epoch, 0, 64),
+                );
                 self.stream = stream.ok();
                 let token = random_token();
                 self.control.expect(token, None, self.attacker.clone());

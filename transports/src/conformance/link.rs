@@ -23,8 +23,8 @@ use crate::link::{
     ExportedTopic, Exports, Identity, Imports, LinkConfig, MemoryAccess, TopicInterest,
 };
 use crate::local::{
-    LatestByKey, OnStall, PageSize, Policy, Publisher, RingMemory, SubscribeOptions, Subscription,
-    Topic,
+    LatestByKey, OnStall, PageSize, Policy, Publisher, Retain, RingMemory, SubscribeOptions,
+    Subscription, Topic,
 };
 use crate::memory::{ControlLimits, ControlThread};
 use crate::seam::Control;
@@ -107,6 +107,12 @@ impl<S: StreamPair, const IN_MEMORY: bool, M: Sample> TestTransport for Link<S, 
 
     fn set_on_stall(&self, _: &Pair, on_stall: OnStall) {
         self.there.set_on_stall(on_stall);
+    }
+
+    fn retain(&self, retain: Retain) {
+        for topic in [&self.there, &self.here] {
+            topic.retain(retain).expect("the key is that of the message");
+        }
     }
 
     fn latencies(&self) -> Vec<Latency> {

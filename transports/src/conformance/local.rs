@@ -13,7 +13,7 @@ use super::{Pair, Probe, Publish, Sample, Subscribe, TestTransport, key_of};
 use crate::counters::{Latency, Region};
 use crate::local::{
     BatchError, Delivery, EmitError, LatestByKey, OnStall, Policy, Publisher, Received, Recorded,
-    RingMemory, Schema, SubscribeOptions, Subscription, Topic, TryRecv, Undelivered,
+    Retain, RingMemory, Schema, SubscribeOptions, Subscription, Topic, TryRecv, Undelivered,
 };
 
 /// A topic within a process.
@@ -47,6 +47,10 @@ impl<M: Sample> TestTransport for Local<M> {
 
     fn set_on_stall(&self, _: &Pair, on_stall: OnStall) {
         self.0.set_on_stall(on_stall);
+    }
+
+    fn retain(&self, retain: Retain) {
+        self.topic().retain(retain).expect("the key is that of the message");
     }
 
     fn latencies(&self) -> Vec<Latency> {

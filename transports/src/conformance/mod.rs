@@ -33,8 +33,8 @@ use mycelium_executor::conformance::Subject;
 
 use crate::counters::Latency;
 use crate::local::{
-    BatchError, Delivery, EmitError, Gap, LatestByKey, OnStall, Policy, SubscribeOptions, TryRecv,
-    Undelivered,
+    BatchError, Delivery, EmitError, Gap, LatestByKey, OnStall, Policy, Retain, SubscribeOptions,
+    TryRecv, Undelivered,
 };
 
 pub use check::{Law, TIME_LIMIT, TestExecutor, check};
@@ -139,6 +139,9 @@ pub trait TestTransport: Sized + 'static {
     /// Sets what happens to readers that stall, for publishers created later. The time comes from
     /// the publishers' executor.
     fn set_on_stall(&self, pair: &Pair, on_stall: OnStall);
+
+    /// Makes publishers that are created later retain messages.
+    fn retain(&self, retain: Retain);
 
     /// Creates a publisher that runs on the publishers' executor.
     fn publisher(&self, name: &str) -> Self::Publisher;
@@ -279,6 +282,8 @@ macro_rules! conformance {
             a_late_reader_may_start_at_the_oldest_message,
             the_first_reader_of_a_late_node_may_start_at_the_oldest_message,
             a_late_node_gets_no_message_twice,
+            late_readers_get_what_is_retained,
+            readers_join_while_retained_messages_are_replaced,
             the_end_follows_the_last_message_of_all_publishers,
             a_late_reader_starts_with_the_next_message,
             a_late_publisher_is_read_from_its_first_message,

@@ -181,7 +181,7 @@ fn descriptors() -> Option<usize> {
 }
 
 /// The longest message of a link: the longest that `max` allows, in a call with its numbers.
-const MAX_MESSAGE: u32 = (64 << 20) + 64;
+pub(super) const MAX_MESSAGE: u32 = (64 << 20) + 64;
 
 impl LinkConfig {
     /// Returns settings by which each message is sent alone and at once.

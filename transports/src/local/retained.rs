@@ -5,21 +5,22 @@
 //! stays longer. The publisher fills them as the last of its fast handlers. A subscription that
 //! joins gets them in a ring of its own, which it reads before the publisher's ring.
 
-use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroU32;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use mycelium_core::ring::CapacityError;
 use mycelium_core::ring::broadcast::{ArenaWriter, Broadcast, CONTENT, Layout, LayoutError};
 use mycelium_core::ring::retained::{RetainedSlots, RetainedWriter};
 use zerocopy::IntoBytes;
 
+use super::joining::Joiners;
 use super::ring;
-use super::state::{Edge, Origin, PublisherState, RetainedOrigin, SubscriberState};
+use super::state::{Edge, Origin, PublisherState, SubscriberState};
 use super::trace::TraceArea;
-use super::values::{LatestByKey, Policy, Refusal, Schema};
+use super::values::{LatestByKey, Refusal, Schema};
 use crate::counters::{EdgeValue, Region};
+use crate::sync::AtomicBool;
 
 const WORD: usize = size_of::<usize>();
 
@@ -68,8 +69,9 @@ impl Retain {
     }
 
     /// Creates the slots of one publisher.
-    pub(crate) fn slots(self, schema: &Schema) -> Result<Arc<RetainedSlots>, CapacityError> {
-        RetainedSlots::new(self.most(), schema.longest).map(Arc::new)
+    pub(crate) fn slots(self, schema: &Schema) -> Result<KeptSlots, CapacityError> {
+        let slots = RetainedSlots::new(self.most(), schema.longest)?;
+        Ok(KeptSlots { slots: Arc::new(slots), retain: self, outlive: AtomicBool::new(false) })
     }
 }
 
@@ -77,21 +79,30 @@ impl Retain {
 pub(crate) struct Retainer {
     writer: RetainedWriter<Arc<RetainedSlots>>,
     retain: Retain,
-    /// The slot of the next message, if the last ones are retained.
+    /// The slot of the next message, if the last ones are retained; otherwise the first slot that no
+    /// key ever had.
     next: usize,
-    /// The slot of each key.
-    places: HashMap<Box<[u8]>, usize>,
-    /// The position of the last message in each slot that a key has, or had.
-    positions: Vec<usize>,
+    places: HashMap<Arc<[u8]>, Place>,
+    /// The keys by the turns of their last messages, if the oldest one may have to be forgotten.
+    turns: BTreeMap<u64, Arc<[u8]>>,
+    turn: u64,
     /// The slots of keys that were forgotten.
     free: Vec<usize>,
 }
 
+/// Where the message of a key is.
+#[derive(Clone, Copy)]
+struct Place {
+    slot: usize,
+    /// Messages have ascending turns.
+    turn: u64,
+}
+
 impl Retainer {
-    pub(crate) fn new(retain: Retain, slots: &Arc<RetainedSlots>) -> Option<Retainer> {
-        let writer = RetainedWriter::new(slots.clone())?;
-        let (places, positions, free) = (HashMap::new(), Vec::new(), Vec::new());
-        Some(Retainer { writer, retain, next: 0, places, positions, free })
+    pub(crate) fn new(slots: &KeptSlots) -> Option<Retainer> {
+        let (retain, writer) = (slots.retain, RetainedWriter::new(slots.slots.clone())?);
+        let (places, turns, free) = (HashMap::new(), BTreeMap::new(), Vec::new());
+        Some(Retainer { writer, retain, next: 0, places, turns, turn: 0, free })
     }
 
     /// Retains the message that is pushed next, at this position in the ring.
@@ -113,11 +124,8 @@ impl Retainer {
             Retain::ByKey { key, when_full } => {
                 let bytes = words.as_bytes().get(..length).unwrap_or_default();
                 let most = key.keys().get();
-                let key = key.of_message(bytes);
-                let slot = key.and_then(|key| self.slot_of(key, position, when_full));
-                let slot = slot.ok_or(Refusal::Keys { most })?;
-                self.positions[slot] = position;
-                slot
+                let slot = key.of_message(bytes).and_then(|key| self.slot_of(key, when_full));
+                slot.ok_or(Refusal::Keys { most })?
             }
         };
         self.writer.put(slot, position, &words[..length.div_ceil(WORD)], length);
@@ -125,26 +133,33 @@ impl Retainer {
     }
 
     /// Returns the slot of a key, which may be new; `None` if there is none for it.
-    fn slot_of(&mut self, key: &[u8], position: usize, when_full: WhenFull) -> Option<usize> {
-        if let Some(slot) = self.places.get(key) {
-            return Some(*slot);
+    fn slot_of(&mut self, key: &[u8], when_full: WhenFull) -> Option<usize> {
+        let forgets = when_full == WhenFull::ForgetOldest;
+        self.turn += 1;
+        let turn = self.turn;
+        if let Some(place) = self.places.get_mut(key) {
+            let before = std::mem::replace(&mut place.turn, turn);
+            if let Some(key) = self.turns.remove(&before) {
+                self.turns.insert(turn, key);
+            }
+            return Some(place.slot);
         }
         let slot = match self.free.pop() {
             Some(slot) => slot,
-            None if self.positions.len() < self.retain.most() => {
-                self.positions.push(0);
-                self.positions.len() - 1
+            None if self.next < self.retain.most() => {
+                self.next += 1;
+                self.next - 1
             }
-            None if when_full == WhenFull::Refuse => return None,
             None => {
-                let age = |slot: usize| position.wrapping_sub(self.positions[slot]);
-                let oldest = self.places.iter().max_by_key(|(_, slot)| age(**slot));
-                let (oldest, slot) = oldest.map(|(key, slot)| (key.clone(), *slot))?;
-                self.places.remove(&oldest);
-                slot
+                let (_, oldest) = self.turns.pop_first()?;
+                self.places.remove(&oldest)?.slot
             }
         };
-        self.places.insert(key.into(), slot);
+        let key: Arc<[u8]> = key.into();
+        if forgets {
+            self.turns.insert(turn, key.clone());
+        }
+        self.places.insert(key, Place { slot, turn });
         Some(slot)
     }
 
@@ -152,9 +167,10 @@ impl Retainer {
     pub(crate) fn forget(&mut self, key: KeyValue<'_>) -> bool {
         let Retain::ByKey { key: by_key, .. } = self.retain else { return false };
         let key = key.in_messages(by_key);
-        let Some(slot) = key.and_then(|key| self.places.remove(&*key)) else { return false };
-        self.writer.clear(slot);
-        self.free.push(slot);
+        let Some(place) = key.and_then(|key| self.places.remove(&*key)) else { return false };
+        self.turns.remove(&place.turn);
+        self.writer.clear(place.slot);
+        self.free.push(place.slot);
         true
     }
 }
@@ -162,10 +178,10 @@ impl Retainer {
 /// The key of a retained message, which a service [forgets](crate::local::Publisher::forget): a
 /// text, a number or an array of bytes, as the field of the message that is the key.
 #[derive(Clone, Copy, Debug)]
-pub struct KeyValue<'a>(Value<'a>);
+pub struct KeyValue<'a>(Key<'a>);
 
 #[derive(Clone, Copy, Debug)]
-enum Value<'a> {
+enum Key<'a> {
     Text(&'a str),
     Bytes(&'a [u8]),
     /// The little-endian bytes of a number, and how many it has.
@@ -177,23 +193,23 @@ impl KeyValue<'_> {
     /// `None` if no message can have it.
     fn in_messages(self, by_key: LatestByKey) -> Option<Vec<u8>> {
         let bytes = match &self.0 {
-            Value::Text(text) => text.as_bytes(),
-            Value::Bytes(bytes) => bytes,
-            Value::Number(bytes, count) => &bytes[..*count],
+            Key::Text(text) => text.as_bytes(),
+            Key::Bytes(bytes) => bytes,
+            Key::Number(bytes, count) => &bytes[..*count],
         };
-        by_key.of_field(bytes, matches!(self.0, Value::Text(_)))
+        by_key.of_field(bytes, matches!(self.0, Key::Text(_)))
     }
 }
 
 impl<'a> From<&'a str> for KeyValue<'a> {
     fn from(text: &'a str) -> KeyValue<'a> {
-        KeyValue(Value::Text(text))
+        KeyValue(Key::Text(text))
     }
 }
 
 impl<'a, const N: usize> From<&'a [u8; N]> for KeyValue<'a> {
     fn from(bytes: &'a [u8; N]) -> KeyValue<'a> {
-        KeyValue(Value::Bytes(bytes))
+        KeyValue(Key::Bytes(bytes))
     }
 }
 
@@ -203,7 +219,7 @@ macro_rules! number_keys {
             fn from(number: $ty) -> Self {
                 let (mut bytes, count) = ([0; 16], size_of::<$ty>());
                 bytes[..count].copy_from_slice(&number.to_le_bytes());
-                KeyValue(Value::Number(bytes, count))
+                KeyValue(Key::Number(bytes, count))
             }
         }
     )*};
@@ -211,50 +227,18 @@ macro_rules! number_keys {
 
 number_keys!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
 
-/// What a publisher retained until its end, for subscriptions that join later.
-pub(crate) struct Ended {
-    pub(crate) name: Arc<str>,
-    epoch: u64,
-    /// The position after the publisher's last message.
-    end: usize,
-    slots: Arc<RetainedSlots>,
-}
-
-impl Ended {
-    /// Returns what a publisher that ends retains.
-    pub(crate) fn of(publisher: &PublisherState) -> Option<Ended> {
-        let slots = publisher.retained.get()?.clone();
-        let (name, epoch) = (publisher.name.clone(), publisher.epoch);
-        Some(Ended { name, epoch, end: publisher.ring.tail(), slots })
-    }
-
-    /// Returns the edge with the retained values; `None` if there are none for the subscription.
-    ///
-    /// # Errors
-    /// If memory cannot hold them.
-    pub(crate) fn attach(
-        &self,
-        topic: &str,
-        subscriber: &Arc<SubscriberState>,
-        schema: &Schema,
-        counters: &Arc<Region>,
-    ) -> Result<Option<Edge>, LayoutError> {
-        let values = Values::read(&self.slots, self.end, subscriber.policy, schema);
-        let Some(values) = values else { return Ok(None) };
-        let count = values.0.len() as u64;
-        let state = values.into_state((topic, &self.name, self.epoch), schema)?;
-        let line = state.new_line(subscriber, counters);
-        line.add(EdgeValue::Retained, count);
-        if let Origin::Retained(values) = &state.origin {
-            _ = values.line.set(line);
-        }
-        Ok(attach(&state, subscriber))
-    }
+/// What a publisher retains for subscriptions that join later.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// Slots in this process.
+    Here(KeptSlots),
+    /// It is in the publisher's process. Subscriptions that join wait for it.
+    There(Arc<Joiners>),
 }
 
 impl Edge {
     /// Returns an edge with what the publisher had retained when the subscription joined; `None` if
-    /// it has nothing for the subscription. This edge follows it.
+    /// it has nothing for the subscription, or is in another process. This edge follows it.
     ///
     /// # Errors
     /// If memory cannot hold the values.
@@ -263,93 +247,142 @@ impl Edge {
         subscriber: &Arc<SubscriberState>,
         schema: &Schema,
     ) -> Result<Option<Edge>, LayoutError> {
-        let Some(slots) = self.retained_slots() else { return Ok(None) };
-        // A message of a publisher of this process has its position as its sequence. The cast is
-        // lossless.
-        let joined = self.sequence(self.consumer.cursor()) as usize;
-        let values = Values::read(slots, joined, subscriber.policy, schema);
-        let Some(values) = values else { return Ok(None) };
-        let PublisherState { topic, name, epoch, .. } = &*self.publisher;
-        let count = values.0.len() as u64;
-        let state = values.into_state((topic, name, *epoch), schema)?;
-        self.line.add(EdgeValue::Retained, count);
-        self.after = Some(Arc::downgrade(&state));
-        Ok(attach(&state, subscriber))
-    }
-}
-
-/// Joins the only subscription to retained values. Its counters are not listed: what it delivers is
-/// counted apart.
-fn attach(state: &Arc<PublisherState>, subscriber: &Arc<SubscriberState>) -> Option<Edge> {
-    PublisherState::attach(state, subscriber, &Region::new(1), None)
-}
-
-/// Retained messages in the order in which they were sent: their positions, lengths and words.
-struct Values(Vec<(usize, usize, Box<[usize]>)>);
-
-impl Values {
-    /// Reads the values for a subscription that has joined at this position. Returns `None` if
-    /// there are none for it: one that samples gets none, and one that gets the latest message gets
-    /// the last.
-    fn read(
-        slots: &RetainedSlots,
-        joined: usize,
-        policy: Policy,
-        schema: &Schema,
-    ) -> Option<Values> {
-        if policy.every().is_some() {
-            return None;
-        }
-        let mut words = vec![0; schema.longest.div_ceil(WORD)];
-        let values = (0..slots.slots()).filter_map(|slot| {
-            let (position, length) = slots.read(slot, joined, &mut words)?;
-            Some((position, length, words[..length.div_ceil(WORD)].into()))
-        });
-        let mut values: Vec<_> = values.collect();
-        values.sort_unstable_by_key(|(position, ..)| Reverse(joined.wrapping_sub(*position)));
-        if policy.skips() {
-            values.drain(..values.len().saturating_sub(1));
-        }
-        (!values.is_empty()).then_some(Values(values))
+        let Some(Kept::Here(slots)) = self.kept() else { return Ok(None) };
+        let values = slots.values(self.joined_at(), schema);
+        self.begin_after(&values.0.iter().collect::<Vec<_>>(), subscriber, schema)
     }
 
-    /// Puts the values into a ring of their own, which ends after them. Returns its publisher, with
-    /// the names and the epoch of the one that retains them.
+    /// Makes this edge follow another one with these values, and returns that one; `None` if there
+    /// are none for the subscription: one that samples gets none, and one that gets the latest
+    /// message gets the last.
     ///
     /// # Errors
-    /// If memory cannot hold the ring.
-    fn into_state(
-        self,
-        (topic, name, epoch): (&str, &str, u64),
+    /// If memory cannot hold them.
+    pub(crate) fn begin_after(
+        &mut self,
+        mut values: &[&Value],
+        subscriber: &Arc<SubscriberState>,
         schema: &Schema,
-    ) -> Result<Arc<PublisherState>, LayoutError> {
-        let capacity = self.0.len().next_power_of_two().max(2);
-        let size = if schema.is_fixed { schema.size } else { size_of::<[usize; CONTENT]>() };
-        let layout = Layout::exact(capacity, size);
-        let all: usize = self.0.iter().map(|(_, length, _)| length.next_multiple_of(8)).sum();
-        let layout = match schema.is_fixed {
-            true => layout,
-            // A message takes at most half of an arena.
-            false => layout.with_arena(all.max(2 * schema.longest)),
-        };
-        let ring = ring::private(layout).ok_or(LayoutError::TooLarge)?;
-        if let Some(mut producer) = Broadcast::producer(ring.clone()) {
-            let mut arena = ArenaWriter::new(&producer);
-            for (_, length, words) in &self.0 {
-                // Nobody reads the ring yet, so nothing refuses a message.
-                _ = match &mut arena {
-                    Some(arena) => arena.try_push(&mut producer, words, *length, &[]),
-                    None => producer.try_push(words, *length),
-                };
-            }
-            producer.close();
+    ) -> Result<Option<Edge>, LayoutError> {
+        if subscriber.policy.skips() {
+            values = &values[values.len().saturating_sub(1)..];
         }
-        let sequences = self.0.iter().map(|(position, ..)| *position as u64);
-        let sequences = sequences.collect();
-        let origin = Origin::Retained(RetainedOrigin { sequences, line: OnceLock::new() });
-        let (area, file) = (TraceArea::Absent, Err(OF_VALUES.to_owned()));
-        Ok(PublisherState::over(topic, ring, area, file, name, epoch, origin))
+        if values.is_empty() || !subscriber.gets_retained() {
+            return Ok(None);
+        }
+        let PublisherState { topic, name, epoch, .. } = &*self.publisher;
+        let state = state_with(values, (topic, name, *epoch), schema)?;
+        // The counters of this edge are not listed: what it delivers is counted apart.
+        let before = PublisherState::attach(&state, subscriber, &Region::new(1), None);
+        Ok(before.map(|mut before| {
+            self.line.add(EdgeValue::Retained, values.len() as u64);
+            before.after = self.after.replace(Arc::downgrade(&state));
+            before
+        }))
     }
+}
+
+/// The slots of a publisher in this process.
+#[derive(Debug)]
+pub(crate) struct KeptSlots {
+    slots: Arc<RetainedSlots>,
+    retain: Retain,
+    /// They are kept after the end of the publisher.
+    pub(crate) outlive: AtomicBool,
+}
+
+/// Retained messages in the order in which they were sent.
+#[derive(Debug, Default)]
+pub(crate) struct Values(pub(crate) VecDeque<Value>);
+
+/// A retained message.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub(crate) sequence: u64,
+    length: usize,
+    words: Box<[usize]>,
+}
+
+impl Value {
+    /// Creates a message of these bytes.
+    pub(crate) fn new(sequence: u64, bytes: &[u8]) -> Value {
+        let mut words = vec![0; bytes.len().div_ceil(WORD)];
+        words.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+        Value { sequence, length: bytes.len(), words: words.into() }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.words.as_bytes()[..self.length]
+    }
+}
+
+impl KeptSlots {
+    /// Reads the values for a subscription whose first message in the ring has this sequence.
+    ///
+    /// The last messages are read from the newest on, until one was replaced meanwhile, as all
+    /// before it were: so none is missing between those that are read and the first in the ring.
+    pub(crate) fn values(&self, joined: u64, schema: &Schema) -> Values {
+        // The sequence of a message of a publisher in this process is its position, so the cast is
+        // lossless.
+        let joined = joined as usize;
+        let age = |position: usize| joined.wrapping_sub(position).wrapping_sub(1);
+        let slots = 0..self.slots.slots();
+        let aged = |slot| self.slots.position(slot, joined).map(|position| (age(position), slot));
+        let mut order: Vec<_> = slots.filter_map(aged).collect();
+        order.sort_unstable();
+        let is_last = matches!(self.retain, Retain::Last(_));
+        let mut words = vec![0; schema.longest.div_ceil(WORD)];
+        let mut values = VecDeque::new();
+        for (place, (_, slot)) in order.into_iter().enumerate() {
+            let read = self.slots.read(slot, joined, &mut words);
+            match read.filter(|(position, _)| !is_last || age(*position) == place) {
+                Some((position, length)) => {
+                    let words = words[..length.div_ceil(WORD)].into();
+                    values.push_front(Value { sequence: position as u64, length, words });
+                }
+                None if is_last => break,
+                None => {}
+            }
+        }
+        Values(values)
+    }
+}
+
+/// Puts values into a ring of their own, which ends after them. Returns its publisher, with the
+/// names and the epoch of the one that retains them.
+///
+/// # Errors
+/// If memory cannot hold the ring.
+fn state_with(
+    values: &[&Value],
+    (topic, name, epoch): (&str, &str, u64),
+    schema: &Schema,
+) -> Result<Arc<PublisherState>, LayoutError> {
+    let capacity = values.len().next_power_of_two().max(2);
+    let size = if schema.is_fixed { schema.size } else { size_of::<[usize; CONTENT]>() };
+    let layout = Layout::exact(capacity, size);
+    let all: usize = values.iter().map(|value| value.length.next_multiple_of(8)).sum();
+    let layout = match schema.is_fixed {
+        true => layout,
+        // A message takes at most half of an arena.
+        false => layout.with_arena(all.max(2 * schema.longest)),
+    };
+    let ring = ring::private(layout).ok_or(LayoutError::TooLarge)?;
+    if let Some(mut producer) = Broadcast::producer(ring.clone()) {
+        let mut arena = ArenaWriter::new(&producer);
+        for Value { length, words, .. } in values {
+            // Nobody reads the ring yet, so nothing refuses a message.
+            _ = match &mut arena {
+                Some(arena) => arena.try_push(&mut producer, words, *length, &[]),
+                None => producer.try_push(words, *length),
+            };
+        }
+        producer.close();
+    }
+    let sequences = values.iter().map(|value| value.sequence).collect();
+    let (area, file) = (TraceArea::Absent, Err(OF_VALUES.to_owned()));
+    let origin = Origin::Retained(sequences);
+    Ok(PublisherState::over(topic, ring, area, file, name, epoch, origin))
 }
 
 /// The reason why the ring of retained values has no descriptor.

@@ -13,6 +13,8 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::credit::Credit;
 use crate::counters::{Line, PublisherValue};
 use crate::local::Metadata;
+use crate::local::joining::Joiners;
+use crate::local::retained::Kept;
 use crate::local::ring::MappedRing;
 use crate::local::ring::numbering::Numbering;
 use crate::local::ring::shared::{MappedOrigin, RemoteBell, Ring, SharedRing};
@@ -72,22 +74,24 @@ impl Topic {
     /// If the topic has too many gating subscriptions, or too many ended publishers of other
     /// processes with unread messages.
     pub fn feed(self: &Arc<Topic>, name: &str, epoch: u64, first: u64) -> Result<Feed, TopicError> {
-        self.feed_of_longer(name, epoch, first, 0)
+        self.feed_with(name, epoch, first, 0, None)
     }
 
     /// Creates a feed whose messages take up to `more` bytes more here than at their publisher, with
-    /// the credit and the arena of [`Credit::of_longer`].
+    /// the credit and the arena of [`Credit::of_longer`]. `joiners`: the subscriptions wait for what
+    /// the publisher retains.
     ///
     /// # Errors
     /// The same as for [`feed`](Topic::feed).
-    pub(crate) fn feed_of_longer(
+    pub(crate) fn feed_with(
         self: &Arc<Topic>,
         name: &str,
         epoch: u64,
         first: u64,
         more: usize,
+        joiners: Option<Arc<Joiners>>,
     ) -> Result<Feed, TopicError> {
-        Feed::join(self, name, epoch, first, more, None)
+        Feed::join(self, name, epoch, (first, more), None, joiners)
     }
 }
 
@@ -96,13 +100,13 @@ impl Feed {
         topic: &Arc<Topic>,
         name: &str,
         epoch: u64,
-        first: u64,
-        more: usize,
+        (first, more): (u64, usize),
         line: Option<Arc<Line<PublisherValue>>>,
+        joiners: Option<Arc<Joiners>>,
     ) -> Result<Feed, TopicError> {
         let (credit, spare) = Credit::of_longer(topic, more);
         let origin = Origin::Remote(Numbering::new(first, topic.capacity()));
-        let writer = Writer::join(topic, name, epoch, origin, spare, line)?;
+        let writer = Writer::join(topic, name, epoch, origin, spare, line, joiners)?;
         writer.line.set(PublisherValue::Sent, first);
         let schema = topic.schema();
         let longest = if schema.is_fixed { schema.size } else { schema.longest };
@@ -491,6 +495,8 @@ impl Feed {
             epoch,
             origin,
         );
+        let joiners = joiners_of(earlier).map(Kept::There);
+        joiners.into_iter().for_each(|joiners| _ = state.kept.set(joiners));
         if let Some(numbering) = earlier.origin.numbering() {
             let is_gated = earlier.readers.lock().iter().any(|reader| reader.entry.is_some());
             numbering.was_gated.store(is_gated, Ordering::Release);
@@ -557,7 +563,8 @@ impl MappedFeed {
     pub fn continue_on_link(&self, first: u64) -> Result<Feed, TopicError> {
         self.end();
         let line = self.state.origin.mapped().map(|mapped| mapped.line.clone());
-        Feed::join(&self.topic, &self.state.name, self.state.epoch, first, 0, line)
+        let PublisherState { name, epoch, .. } = &*self.state;
+        Feed::join(&self.topic, name, *epoch, (first, 0), line, joiners_of(&self.state))
     }
 
     /// Whether the publisher has ended, and every subscription has left or has read it to the end.
@@ -626,6 +633,14 @@ impl fmt::Debug for Feed {
             .field("publisher", &self.writer.state.name)
             .field("sent", &self.sent)
             .finish_non_exhaustive()
+    }
+}
+
+/// Returns the subscriptions that wait for what a publisher in another process retains.
+fn joiners_of(publisher: &PublisherState) -> Option<Arc<Joiners>> {
+    match publisher.kept.get() {
+        Some(Kept::There(joiners)) => Some(joiners.clone()),
+        Some(Kept::Here(_)) | None => None,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::counters::{EdgeValue, Line};
 use crate::descriptor::OwnedFd;
 use crate::local::Metadata;
 use crate::local::reader::view::kept_body;
+use crate::local::retained::{Kept, Values};
 use crate::local::ring::shared::{MemoryFault, RemoteBell, RemoteReaders, Ring};
 use crate::local::state::{Edge, PublisherState, SubscriberState};
 use crate::local::topic::{Membership, Topic};
@@ -283,6 +284,19 @@ impl<T> TapStream<T> {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.publisher.0.epoch
+    }
+
+    /// Whether the publisher retains messages for readers that join later.
+    pub(crate) fn retains(&self) -> bool {
+        matches!(self.publisher.0.kept.get(), Some(Kept::Here(_)))
+    }
+
+    /// Returns what the publisher retains, for readers whose first message has this sequence.
+    pub(crate) fn retained(&self, before: u64) -> Values {
+        match self.publisher.0.kept.get() {
+            Some(Kept::Here(slots)) => slots.values(before, &self.schema),
+            Some(Kept::There(_)) | None => Values::default(),
+        }
     }
 
     /// Returns the most messages that the stream can keep.

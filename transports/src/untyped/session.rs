@@ -473,7 +473,7 @@ impl Traffic<TOPICS, STREAMS> for Session {
             Event::Rejected { interest, reason, .. } if self.interest == Some(interest) => {
                 self.rejected(now, link, reason);
             }
-            Event::Stream { stream, interest, publisher, epoch, first, resumed }
+            Event::Stream { stream, interest, publisher, epoch, first, resumed, .. }
                 if self.interest == Some(interest) =>
             {
                 let source = Source { publisher: Arc::from(publisher), epoch };

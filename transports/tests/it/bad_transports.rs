@@ -48,6 +48,8 @@ const NOTICED: &[(Fault, &str, &str)] = &[
         "the_first_reader_of_a_late_node_may_start_at_the_oldest_message",
         "timeout: a retained message",
     ),
+    (RetainsNothing, "late_readers_get_what_is_retained", "timeout: retained message 9"),
+    (Doubles, "readers_join_while_retained_messages_are_replaced", "left == right"),
     (NeverBlocks, "a_full_block_subscription_blocks_the_publisher", "timeout: the publisher waits"),
     (NeverBlocks, "try_emit_returns_the_message_of_a_full_ring", "more than the ring holds"),
     (NeverBlocks, "a_full_reject_subscription_returns_the_message", "rejected"),

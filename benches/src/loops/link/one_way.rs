@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use mycelium_core::link::{
     Batching, CloseReason, Event, IncomingId, Interest, LentBytes, Link, Name, OutgoingId,
-    ReaderMode, RunShape,
+    ReaderMode, RunShape, StreamStart,
 };
 use mycelium_core::message::decode_ref;
 use mycelium_core::{Envelope, FrameView};
@@ -90,7 +90,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Wri
     fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
         if let Event::Subscribe { export: serve, .. } = event {
             let name = Name::truncated("samples");
-            let stream = link.open_stream(now, serve, name, 1, 0, self.window).ok();
+            let stream =
+                link.open_stream(now, serve, name, StreamStart::new(1, 0, self.window)).ok();
             self.stream = stream.zip(Some(Instant::now()));
             self.gate().arrive();
         }

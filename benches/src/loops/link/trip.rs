@@ -7,6 +7,7 @@ use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::Fixed;
 use mycelium_core::link::{
     Batching, CloseReason, Event, IncomingId, Interest, Link, Name, OutgoingId, ReaderMode,
+    StreamStart,
 };
 use mycelium_core::{Envelope, FrameView, message};
 use mycelium_executor::Stream;
@@ -95,7 +96,9 @@ impl Peer {
 impl Traffic<1, 1> for Peer {
     fn on_event(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
         if let Event::Subscribe { export: serve, .. } = event {
-            self.stream = link.open_stream(now, serve, Name::truncated("pings"), 1, 0, WINDOW).ok();
+            self.stream = link
+                .open_stream(now, serve, Name::truncated("pings"), StreamStart::new(1, 0, WINDOW))
+                .ok();
         }
     }
 

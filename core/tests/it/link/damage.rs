@@ -7,7 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mycelium_core::link::{Confirms, IncomingId, OutgoingId, ReaderMode, RejectReason, SendError};
+use mycelium_core::link::{
+    Confirms, IncomingId, OutgoingId, ReaderMode, RejectReason, SendError, StreamStart,
+};
 use mycelium_core::{Digest, Envelope, Message};
 use proptest::prelude::*;
 
@@ -158,7 +160,12 @@ impl Talk {
             }
             self.mode = Some(mode);
             for (epoch, plan) in PLANS {
-                let opened = link.open_stream(now, export, name("feed"), epoch, FIRST, 1024);
+                let opened = link.open_stream(
+                    now,
+                    export,
+                    name("feed"),
+                    StreamStart::new(epoch, FIRST, 1024),
+                );
                 let (plan, sent) = (plan.iter().rev().copied().collect(), 0);
                 let publisher = opened.map(|stream| Publisher { epoch, stream, plan, sent });
                 self.publishers.extend(publisher);

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use mycelium_core::link::{
-    Batching, CloseReason, Interest, LinkError, RejectReason, SendError, UnsubscribeProgress,
+    Batching, CloseReason, Interest, LinkError, RejectReason, SendError, StreamStart,
+    UnsubscribeProgress,
 };
 use mycelium_core::{Digest, Envelope, Frames, Limits};
 use zerocopy::IntoBytes;
@@ -93,7 +94,8 @@ fn a_closed_link_has_no_timer_and_confirms_what_arrived() {
 fn a_sender_with_little_room_gets_early_confirmations() {
     let (mut pair, _, export) = subscribe(Pair::with(1 << 16, |_, _| {}), 1024);
     let link = &mut pair.sides[LEFT].link;
-    let stream = link.open_stream(pair.now, export, name("feed"), 77, 0, 64).unwrap();
+    let stream =
+        link.open_stream(pair.now, export, name("feed"), StreamStart::new(77, 0, 64)).unwrap();
     for _ in 0..10 {
         send(&mut pair, stream, 64).unwrap();
         pair.deliver();

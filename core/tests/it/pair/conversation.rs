@@ -6,6 +6,7 @@ use mycelium_core::Fixed;
 use mycelium_core::frame::{Fragment, write_fragment};
 use mycelium_core::link::{
     ExportId, IncomingId, Interest, InterestId, Name, OutgoingId, ReaderMode, RunShape, SendError,
+    StreamStart,
 };
 use mycelium_core::{Envelope, write_frame};
 
@@ -53,7 +54,7 @@ pub(crate) fn try_open(
     first: u64,
 ) -> Result<OutgoingId, SendError> {
     let link = &mut pair.sides[LEFT].link;
-    link.open_stream(pair.now, export, name("feed"), epoch, first, 1024)
+    link.open_stream(pair.now, export, name("feed"), StreamStart::new(epoch, first, 1024))
 }
 
 /// Subscribes on the right side and opens a stream on the left: both ends of the stream.

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use mycelium_core::Envelope;
-use mycelium_core::link::{ExportId, LentBytes, Name, OutgoingId, SendError};
+use mycelium_core::link::{ExportId, LentBytes, Name, OutgoingId, SendError, StreamStart};
 
 use super::outgoing_memory::{ConnectionProgress, MemoryStep, OutgoingMemory, StreamState};
 use crate::link::gap;
@@ -65,8 +65,16 @@ pub(super) fn send(
     memory: Option<&mut OutgoingMemory>,
 ) -> Result<Progress, SendError> {
     let id = match stream.state.connection.stream {
+        Some(_) if stream.state.connection.retains => return Ok(Progress::default()),
         Some(id) => id,
-        None => open(now, link, export, stream)?,
+        None => {
+            let id = open(now, link, export, stream)?;
+            if stream.state.connection.retains {
+                // The caller sends what is retained, and calls again.
+                return Ok(Progress { messages: 0, keeps_back: true });
+            }
+            id
+        }
     };
     if let Some(memory) = memory
         && stream.state.connection.is_between_messages()
@@ -214,9 +222,18 @@ fn open(
     let (name, epoch) = (Name::truncated(stream.publisher()), stream.epoch());
     // A stream in shared memory resumes where it moved.
     let first = stream.moved_at().unwrap_or(stream.next());
-    let id = link.open_stream(now, export, name, epoch, first, keeps)?;
+    let is_resumed = stream.state.connection.resume_at.is_some();
+    let retains = stream.retains() && !is_resumed && link.peer_retains();
+    let start = StreamStart { epoch, first, keeps, retains };
+    let id = link.open_stream(now, export, name, start)?;
     let has_forgotten = stream.state.connection.has_forgotten;
     link.unconfirmed_from(id, if has_forgotten { 0 } else { kept.min(first) })?;
-    stream.state.connection.stream = Some(id);
+    if retains && let TapItem::Gap(missed) = stream.next_item() {
+        // What was retained before these messages may have been replaced by one of them, so the
+        // peer gets what is retained before the first message that is left.
+        stream.state.connection.missed = missed;
+    }
+    let connection = &mut stream.state.connection;
+    (connection.stream, connection.retains) = (Some(id), retains);
     Ok(id)
 }

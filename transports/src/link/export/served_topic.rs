@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use mycelium_core::link::{ExportId, LentBytes, Name, OutgoingId, SendError};
+use mycelium_core::link::{ExportId, LentBytes, Name, OutgoingId, SendError, StreamStart};
 
 use super::outgoing_memory::{ConnectionProgress, MemoryStep, OutgoingMemory, StreamState};
 use super::outgoing_stream::{self, Progress, is_sent_as};
 use super::redelivery::{AfterDeath, Redelivery};
+use crate::local::retained::Values;
 use crate::local::{MemoryFault, SubscribeOptions, Topic, TopicError, Undelivered};
 use crate::seam::{BusyGuard, Tap, TapStream};
 use crate::stream::{NodeLink, STREAMS};
@@ -140,7 +141,22 @@ pub(super) struct ServedTopic {
     /// No stream of this topic moves to shared memory.
     is_on_socket: bool,
     redelivery: Redelivery,
+    /// What the reader has last requested of a publisher: what it retains for readers that join at
+    /// this sequence.
+    recall: Option<(u64, u64)>,
+    handover: Option<Handover>,
 }
+
+/// The sending of what the publisher with this epoch retains.
+struct Handover {
+    epoch: u64,
+    left: Values,
+    /// The number of sent bytes of the first message that is left.
+    offset: usize,
+}
+
+/// The bytes of retained messages after which other topics have their turn.
+const HANDOVER_BYTES: usize = 128 << 10;
 
 /// The answer to a reader that resumes a stream that no longer exists.
 enum ResumeAnswer {
@@ -173,7 +189,18 @@ impl ServedTopic {
         }
         let answers = Vec::new();
         let at_stream_limit = false;
-        ServedTopic { export, tap, resumes, answers, at_stream_limit, is_on_socket, redelivery }
+        let (recall, handover) = (None, None);
+        ServedTopic {
+            export,
+            tap,
+            resumes,
+            answers,
+            at_stream_limit,
+            is_on_socket,
+            redelivery,
+            recall,
+            handover,
+        }
     }
 
     /// Whether all publishers have ended and all of their messages are confirmed; at the end of the
@@ -265,6 +292,11 @@ impl ServedTopic {
         outgoing_stream::lent_bytes(&streams[index], lent)
     }
 
+    /// Records that the reader requests what the publisher with this epoch retains.
+    pub(super) fn recalled(&mut self, epoch: u64, before: u64) {
+        self.recall = Some((epoch, before));
+    }
+
     /// Records that the peer's readers have asked for messages of a stream.
     pub(super) fn demanded(&mut self, id: OutgoingId) {
         let streams = self.tap.reader.streams();
@@ -297,8 +329,9 @@ impl ServedTopic {
         }
         let first = self.send_streams(now, turn, link, memory.as_deref_mut());
         self.tap.reader.park(waker);
+        let hands_over = self.hand_over(now, link);
         let then = self.send_streams(now, turn, link, memory);
-        if then.keeps_back {
+        if then.keeps_back || hands_over {
             // Wakes the task at once, so that publishers on this thread run before the next call.
             waker.wake_by_ref();
         }
@@ -307,6 +340,46 @@ impl ServedTopic {
             confirmed: first.confirmed + then.confirmed,
             keeps_back: then.keeps_back,
         }
+    }
+
+    /// Sends what publishers retain: first of new streams, then what the reader has requested.
+    /// Returns whether more is left, and the link may take it.
+    fn hand_over(&mut self, now: Duration, link: &mut NodeLink<'_>) -> bool {
+        let (export, mut sent) = (self.export, 0);
+        while sent < HANDOVER_BYTES {
+            let streams = self.tap.reader.streams();
+            let Some(Handover { epoch, left, offset }) = &mut self.handover else {
+                let new = streams.iter().find(|stream| stream.state.connection.retains);
+                let new = new.map(|stream| (stream.epoch(), stream.next()));
+                let Some((epoch, before)) = new.or_else(|| self.recall.take()) else {
+                    return false;
+                };
+                let known = streams.iter().find(|stream| stream.epoch() == epoch);
+                let left = known.map(|stream| stream.retained(before)).unwrap_or_default();
+                self.handover = Some(Handover { epoch, left, offset: 0 });
+                continue;
+            };
+            let Some(value) = left.0.front() else {
+                if link.end_retained(now, export, *epoch).is_err() {
+                    return false;
+                }
+                let new = streams.iter_mut().find(|stream| stream.epoch() == *epoch);
+                new.into_iter().for_each(|stream| stream.state.connection.retains = false);
+                self.handover = None;
+                continue;
+            };
+            let part = (value.bytes(), *offset);
+            // If the link refuses, the next call tries again.
+            let Ok(end) = link.send_retained(now, export, *epoch, value.sequence, part) else {
+                return false;
+            };
+            sent += 1 + end - *offset;
+            *offset = end;
+            if end == value.bytes().len() {
+                (_, *offset) = (left.0.pop_front(), 0);
+            }
+        }
+        true
     }
 
     fn send_streams(
@@ -390,7 +463,8 @@ impl ResumeAnswer {
             ResumeAnswer::Ended(_, Some(stream)) => link.end_stream(now, *stream),
             ResumeAnswer::Ended(EndedStream { publisher, epoch, next }, opened) => {
                 let name = Name::truncated(publisher);
-                let stream = link.open_stream(now, export, name, *epoch, *next, 1)?;
+                let stream =
+                    link.open_stream(now, export, name, StreamStart::new(*epoch, *next, 1))?;
                 *opened = Some(stream);
                 link.end_stream(now, stream)
             }

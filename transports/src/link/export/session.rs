@@ -317,6 +317,10 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
             Event::Demand { stream } => {
                 self.topics.iter_mut().for_each(|served| served.demanded(stream));
             }
+            Event::Recall { export, epoch, before } => {
+                let topics = self.topics.iter_mut().filter(|served| served.export == export);
+                topics.for_each(|served| served.recalled(epoch, before));
+            }
             Event::Window { stream, confirmed } => {
                 let mut topics = self.topics.iter_mut();
                 let count = topics.find_map(|served| served.confirmed(stream, confirmed));

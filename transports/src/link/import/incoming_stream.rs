@@ -14,6 +14,7 @@ use mycelium_core::frame::Fragment;
 use mycelium_core::link::{CloseReason, IncomingId, InterestId, RunShape, Unit};
 
 use super::incoming_memory::PassedRing;
+use super::recalls::StreamJoiners;
 use crate::link::growth::Growth;
 use crate::local::{GapReason, Metadata, TopicError};
 use crate::seam::{Credit, Feed, MappedFeed};
@@ -47,6 +48,8 @@ pub(super) struct IncomingStream {
     /// How the peer's messages become those of this program, if its layout differs; and the
     /// fragments of a message that have arrived.
     growth: Option<(Growth, Vec<u8>)>,
+    /// The subscriptions that wait for what the publisher retains.
+    pub(super) joiners: Option<StreamJoiners>,
 }
 
 impl IncomingStream {
@@ -57,6 +60,7 @@ impl IncomingStream {
         publisher: Feed,
         first: u64,
         growth: Option<Growth>,
+        joiners: Option<StreamJoiners>,
     ) -> IncomingStream {
         let credit = publisher.credit();
         IncomingStream {
@@ -74,6 +78,7 @@ impl IncomingStream {
             redelivered: false,
             metadata: Metadata::default(),
             growth: growth.map(|growth| (growth, Vec::new())),
+            joiners,
         }
     }
 
@@ -87,7 +92,7 @@ impl IncomingStream {
     }
 
     /// Returns the sequence after the last message that is confirmed over the link.
-    fn next(&self) -> u64 {
+    pub(super) fn next(&self) -> u64 {
         let in_memory = self.mapped.as_ref().filter(|_| self.has_left);
         in_memory.map_or_else(|| self.publisher.next(), MappedFeed::next)
     }

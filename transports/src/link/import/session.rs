@@ -23,6 +23,7 @@ use thiserror::Error;
 
 use super::incoming_memory::{IncomingMemory, MemoryAccess};
 use super::incoming_stream::IncomingStream;
+use super::recalls::{Recalls, StreamJoiners};
 use crate::counters::{Line, LinkValue, Region, plain};
 use crate::link::channel::LostMemory;
 use crate::link::config::{Identity, LinkConfig, MemoryUse, TopicInterest};
@@ -31,6 +32,8 @@ use crate::link::gap;
 use crate::link::growth::Growth;
 use crate::link::layout::LayoutMismatch;
 use crate::link::notice::{Notice, Observer};
+use crate::local::joining::{Joiners, Known};
+use crate::local::state::next_number;
 use crate::local::{GapReason, KeepOpen, Metadata, Policy, Start, Topic};
 use crate::memory::Token;
 use crate::seam::{BusyGuard, Control, Credit, Phase};
@@ -94,6 +97,9 @@ struct RemoteTopic {
     growth: Option<Growth>,
     /// The layout was compared on this connection.
     is_compared: bool,
+    recalls: Recalls,
+    /// The lost streams of the peer's process whose publishers retain messages, by epoch.
+    known: Vec<(u64, Known)>,
 }
 
 impl ImportSession {
@@ -135,6 +141,8 @@ impl ImportSession {
                 interest,
                 growth: None,
                 is_compared: false,
+                recalls: Recalls::default(),
+                known: Vec::new(),
             })
         });
         Ok(ImportSession {
@@ -190,7 +198,11 @@ impl ImportSession {
         while let Some((topic, fit)) = self.queries.finish(false) {
             self.compared(link, &topic, fit);
         }
-        self.topics.iter_mut().for_each(|topic| topic.is_compared = false);
+        for RemoteTopic { id, topic, is_compared, recalls, .. } in &mut self.topics {
+            *is_compared = false;
+            let streams = self.streams.iter_mut().flatten();
+            recalls.disconnected(topic, streams.filter(|stream| stream.interest == *id));
+        }
     }
 
     /// Returns the topic that the peer has accepted or rejected.
@@ -221,6 +233,7 @@ impl ImportSession {
         }
         let Some(rejected) = self.answered(interest) else { return };
         let topic = rejected.topic.clone();
+        rejected.recalls.disconnected(&topic, std::iter::empty());
         match reason {
             RejectReason::Ended => rejected.keep_open = None,
             RejectReason::Digest if !std::mem::replace(&mut rejected.is_compared, true) => {
@@ -273,12 +286,11 @@ impl ImportSession {
     /// Begins or resumes a stream. The error says why this process has no room for the stream.
     fn begin(
         &mut self,
-        id: IncomingId,
-        interest: InterestId,
-        publisher: &str,
-        epoch: u64,
+        (id, interest): (IncomingId, InterestId),
+        (publisher, epoch): (&str, u64),
         first: u64,
         resumed: Option<u64>,
+        retains: bool,
     ) -> Result<(), String> {
         // The list is as long as the highest place so far needs, at most the number of streams of a
         // link.
@@ -293,13 +305,17 @@ impl ImportSession {
             return Ok(());
         }
         let topic = self.topics.iter().find(|topic| topic.id == interest);
-        let Some(RemoteTopic { topic, growth, .. }) = topic else {
+        let Some(RemoteTopic { topic, growth, known, .. }) = topic else {
             return Err(format!("publisher `{publisher}` sends a topic that nobody reads here"));
         };
         let more = growth.map_or(0, |growth| growth.more());
-        let publisher = topic.feed_of_longer(publisher, epoch, first, more);
+        let known = known.iter().find(|(known, _)| *known == epoch).map(|(_, known)| *known);
+        let joiners = (retains && topic.retained_most().is_some()).then(|| Joiners::new(known));
+        let joiners = joiners.map(Arc::new);
+        let publisher = topic.feed_with(publisher, epoch, first, more, joiners.clone());
         let publisher = publisher.map_err(|error| error.to_string())?;
-        *place = Some(IncomingStream::new(id, interest, publisher, first, *growth));
+        let joiners = joiners.map(|joiners| StreamJoiners::new(topic, joiners));
+        *place = Some(IncomingStream::new(id, interest, publisher, first, *growth, joiners));
         Ok(())
     }
 
@@ -417,8 +433,17 @@ impl RemoteTopic {
 
 /// Ends a stream as lost, because its end has not arrived.
 fn lose(topics: &mut [RemoteTopic], stream: IncomingStream) {
-    let topic = topics.iter_mut().find(|topic| topic.id == stream.interest);
-    topic.into_iter().for_each(|topic| topic.has_lost = true);
+    if let Some(topic) = topics.iter_mut().find(|topic| topic.id == stream.interest) {
+        topic.has_lost = true;
+        if stream.joiners.is_some() {
+            topic.known.retain(|(epoch, _)| *epoch != stream.epoch());
+            topic
+                .known
+                .push((stream.epoch(), Known { next: stream.next(), number: next_number() }));
+            let surplus = topic.known.len().saturating_sub(STREAMS);
+            topic.known.drain(..surplus);
+        }
+    }
     stream.lose();
 }
 
@@ -499,8 +524,9 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                     self.compared(link, &topic, fit);
                 }
             }
-            Event::Stream { stream, interest, publisher, epoch, first, resumed } => {
-                let begun = self.begin(stream, interest, publisher, epoch, first, resumed);
+            Event::Stream { stream, interest, publisher, epoch, first, resumed, retains } => {
+                let (ids, publisher) = ((stream, interest), (publisher, epoch));
+                let begun = self.begin(ids, publisher, first, resumed, retains);
                 if let Err(reason) = begun {
                     let (peer, cause, reason) = (&*self.peer, CloseReason::Busy, &*reason);
                     (self.observer)(Notice::PeerRejected { peer, from: None, cause, reason });
@@ -512,6 +538,22 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                     stream.skip(missed, gap::reason(reason));
                     self.line.add(LinkValue::Missed, missed);
                 }
+            }
+            Event::Retained { interest, epoch, sequence, offset, total, bytes } => {
+                let known = self.topics.iter_mut().find(|topic| topic.id == interest);
+                let Some(RemoteTopic { topic, growth, recalls, .. }) = known else { return };
+                let (name, place) = ((epoch, sequence), (offset, total));
+                match recalls.part((topic, growth.as_ref()), name, place, bytes) {
+                    Ok(refused) => self.line.add(LinkValue::Missed, refused),
+                    Err(reason) => link.close(now, reason),
+                }
+            }
+            Event::RetainedEnd { interest, epoch } => {
+                let known = self.topics.iter_mut().find(|topic| topic.id == interest);
+                let Some(RemoteTopic { topic, recalls, .. }) = known else { return };
+                let of_epoch =
+                    |it: &&mut IncomingStream| (it.interest, it.epoch()) == (interest, epoch);
+                recalls.end(topic, epoch, self.streams.iter_mut().flatten().find(of_epoch));
             }
             Event::Memory { token } => self.connect_memory(token, ATTEMPTS),
             Event::Region { stream, number, first } if !self.move_to_memory(stream, number) => {
@@ -559,7 +601,11 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
         for place in &mut self.streams {
             let Some(stream) = place else { continue };
             stream.update(now, link, context.waker(), &at_shutdown);
-            if stream.is_over() {
+            let mut topics = self.topics.iter_mut().filter(|_| stream.joiners.is_some());
+            let topic = topics.find(|topic| topic.id == stream.interest);
+            let recalls = topic.map(|topic| &mut topic.recalls);
+            let waits = recalls.is_some_and(|it| it.update(now, link, stream, context.waker()));
+            if stream.is_over() && !waits {
                 if let Some(end) = stream.memory_end() {
                     _ = link.leave_memory(stream.id, end, true);
                 }
@@ -596,6 +642,9 @@ impl Drop for ImportSession {
         // The streams that have not ended count as lost, because the rest of their messages will
         // not arrive.
         self.streams.drain(..).flatten().for_each(IncomingStream::lose);
+        for RemoteTopic { topic, recalls, .. } in &mut self.topics {
+            recalls.disconnected(topic, std::iter::empty());
+        }
     }
 }
 

@@ -67,6 +67,11 @@ impl Reader {
         } else if let Some(found) = self.find_in_turn() {
             return found;
         }
+        let may_end = self.edges.is_empty() || last_call > 0;
+        if may_end && !self.membership.state.held().is_empty() {
+            // Edges that are held back may have messages.
+            return Found::Empty;
+        }
         if last_call == LastCall::AfterSent as u8 {
             return Found::Closed;
         }
@@ -80,6 +85,23 @@ impl Reader {
             return Found::Closed;
         }
         Found::Empty
+    }
+
+    /// Sets the last message that the reader takes from each edge. From edges that join later it
+    /// takes none.
+    #[cold]
+    fn set_ends(&mut self) {
+        let is_first = !std::mem::replace(&mut self.has_ends, true);
+        let mut held = self.membership.state.held();
+        for edge in self.edges.iter_mut().chain(&mut self.later).chain(held.iter_mut().flatten()) {
+            edge.pump();
+            let (tail, cursor) = (edge.publisher.ring.tail(), edge.consumer.cursor());
+            let has_earlier = is_first || edge.is_retained();
+            edge.end.get_or_insert(if has_earlier { tail } else { cursor });
+        }
+        drop(held);
+        // The fast path does not check ends, so it must not be used.
+        self.membership.forget_version();
     }
 
     /// Returns the next message, gap or end at any edge, in turn; `None` if there is none.

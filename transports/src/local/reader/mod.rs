@@ -364,8 +364,10 @@ impl Reader {
 
     /// Returns the number of messages that wait for this reader, including the one in flight.
     pub(crate) fn depth(&self) -> usize {
+        let held = self.membership.state.held();
         let incoming = self.membership.state.incoming.lock();
         let edges = self.edges.iter().chain(&self.later).chain(incoming.iter());
+        let edges = edges.chain(held.iter().flatten());
         let in_rings: usize = edges.map(|edge| edge.waiting() + edge.unmoved() + edge.passed).sum();
         let in_table: usize = (0..self.edges.len()).map(|edge| self.in_table(edge)).sum();
         in_rings + in_table + usize::from(self.after_gap.is_some())
@@ -599,20 +601,6 @@ impl Reader {
         self.joined_crowd();
     }
 
-    /// Sets the last message that the reader takes from each edge. From edges that join later it
-    /// takes none.
-    #[cold]
-    fn set_ends(&mut self) {
-        let is_first = !std::mem::replace(&mut self.has_ends, true);
-        for edge in self.edges.iter_mut().chain(&mut self.later) {
-            edge.pump();
-            let tail = edge.publisher.ring.tail();
-            edge.end.get_or_insert(if is_first { tail } else { edge.consumer.cursor() });
-        }
-        // The fast path does not check ends, so it must not be used.
-        self.membership.forget_version();
-    }
-
     fn remove_edge(&mut self, index: usize, in_flight: bool) {
         let edge = self.edges.swap_remove(index);
         let moved = self.edges.len();
@@ -638,6 +626,8 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.end_handling(false);
         self.membership.topic.remove_subscriber(&self.membership.state);
+        let held = std::mem::take(&mut *self.membership.state.held());
+        self.later.extend(held.into_iter().flatten());
         self.add_edges();
         // Unread messages count as `left`. The publisher counts the messages that it sends later.
         if let Some(AfterGap { edge, .. }) = self.after_gap.take() {

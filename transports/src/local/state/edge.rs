@@ -9,10 +9,10 @@ use std::sync::{Arc, MutexGuard, Weak};
 use mycelium_core::doorbell::announce;
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, Peek, ReaderWords, Storage as _};
 use mycelium_core::ring::region::TopicStorage;
-use mycelium_core::ring::retained::RetainedSlots;
 
 use super::{ALIGNS, Edge, Origin, Progress, PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{EdgeValue, Line, Region, plain};
+use crate::local::retained::Kept;
 use crate::local::ring::roster::Numbered;
 use crate::local::ring::shared::{MappedOrigin, Ring};
 use crate::local::ring::{Abandoned, first};
@@ -29,15 +29,20 @@ impl Edge {
     /// Returns the sequence of the message at a position, also of a retained one.
     pub(crate) fn sequence_of(&self, place: usize) -> u64 {
         match &self.publisher.origin {
-            Origin::Retained(values) => values.sequences.get(place).copied().unwrap_or_default(),
+            Origin::Retained(sequences) => sequences.get(place).copied().unwrap_or_default(),
             _ => self.sequence(place),
         }
     }
 
-    /// Returns the slots in which the publisher retains values, if it does.
-    pub(crate) fn retained_slots(&self) -> Option<&Arc<RetainedSlots>> {
+    /// Returns what the publisher retains, if it does.
+    pub(crate) fn kept(&self) -> Option<&Kept> {
         let publisher = self.publisher.origin.pump().map_or(&self.publisher, |pump| &pump.source);
-        publisher.retained.get()
+        publisher.kept.get()
+    }
+
+    /// Returns the sequence of the first message in the ring, before any is read.
+    pub(crate) fn joined_at(&self) -> u64 {
+        self.sequence(self.consumer.cursor())
     }
 
     /// Whether the edge has the values that its publisher has retained.
@@ -495,19 +500,65 @@ impl Progress {
 }
 
 impl SubscriberState {
-    /// Gives the subscription an edge to a new publisher.
+    /// Gives the subscription an edge to a new publisher. It is held back if it continues one that
+    /// is.
     pub(crate) fn send_edge(&self, edge: Edge) {
         self.publishers.add(edge.publisher.clone());
+        let mut held = lock(&self.held);
+        let mut groups = held.iter_mut();
+        match groups.find(|group| group.iter().any(|earlier| edge.follows(earlier))) {
+            Some(group) => group.push(edge),
+            None => self.begin([edge]),
+        }
+    }
+
+    /// Holds an edge back until its [release](Self::release).
+    pub(crate) fn hold(&self, edge: Edge) {
+        self.publishers.add(edge.publisher.clone());
+        lock(&self.held).push(vec![edge]);
+    }
+
+    /// Gives the subscription the edge to this publisher that was held back, and those that continue
+    /// it. `before` returns the edge that it is to follow. Does nothing if the subscription has left.
+    pub(crate) fn release(
+        &self,
+        publisher: &Weak<PublisherState>,
+        before: impl FnOnce(&mut Edge) -> Option<Edge>,
+    ) {
+        let mut held = lock(&self.held);
+        let is_first = |group: &Vec<Edge>| {
+            group.first().is_some_and(|edge| Arc::as_ptr(&edge.publisher) == publisher.as_ptr())
+        };
+        let Some(place) = held.iter().position(is_first) else { return };
+        let mut group = held.swap_remove(place);
+        let before = group.first_mut().and_then(before);
+        before.iter().for_each(|edge| self.publishers.add(edge.publisher.clone()));
+        // Still under the lock: a subscription that leaves takes all edges from either list.
+        self.begin(before.into_iter().chain(group));
+    }
+
+    fn begin(&self, edges: impl IntoIterator<Item = Edge>) {
         self.incoming.change(|incoming| {
             if incoming.is_empty() {
                 // Allocates room for one edge only, because often it is the only one, and there may
                 // be many subscriptions.
                 incoming.reserve_exact(1);
             }
-            incoming.push(edge);
+            incoming.extend(edges);
         });
         announce();
         self.bell.ring();
+    }
+
+    /// Returns the edges that are held back.
+    pub(crate) fn held(&self) -> MutexGuard<'_, Vec<Vec<Edge>>> {
+        lock(&self.held)
+    }
+
+    /// Whether the subscription gets what publishers retain: one that samples does not, nor do the
+    /// readers of another process, who join by themselves.
+    pub(crate) fn gets_retained(&self) -> bool {
+        !self.is_tap && self.policy.every().is_none()
     }
 
     /// Removes this subscription and the publisher from each other's lists.

@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use mycelium_core::doorbell::{Doorbell, SleepWord, announce, ring_each};
 use mycelium_core::ring::broadcast::{ArenaWriter, Claim, Consumer, Producer};
-use mycelium_core::ring::retained::RetainedSlots;
 
+use super::retained::Kept;
 use super::ring::numbering::{KnownNumbering, Numbering};
 use super::ring::ready::{ReadyBit, ReadyList, Slot};
 use super::ring::roster::{Numbered, Roster, Versioned};
@@ -63,8 +63,8 @@ pub(crate) struct PublisherState {
     pub(crate) area: TraceArea,
     /// The descriptor of the ring's memory, or why other processes cannot map it.
     pub(crate) file: Result<OwnedFd, String>,
-    /// The slots in which the publisher retains values, if its topic does.
-    pub(crate) retained: OnceLock<Arc<RetainedSlots>>,
+    /// What the publisher retains, if its topic does.
+    pub(crate) kept: OnceLock<Kept>,
 }
 
 /// The fill level of one publisher's ring: [`Topic::rings`](super::Topic::rings).
@@ -104,19 +104,10 @@ pub(crate) enum Origin {
     /// From a publisher in another process, whose ring this process has mapped. The sequence of a
     /// message is its position in the ring.
     Mapped(Box<MappedOrigin>),
-    /// The values that a publisher had retained when a subscription joined.
-    Retained(RetainedOrigin),
+    /// The values that a publisher had retained when a subscription joined. Each has this sequence.
+    Retained(Box<[u64]>),
     /// From another publisher, by the pump of the `drop-newest` subscription that has this ring.
     Pumped(Arc<Pump>),
-}
-
-/// The values in the ring of one subscription.
-#[derive(Debug)]
-pub(crate) struct RetainedOrigin {
-    /// The sequence of each value.
-    pub(crate) sequences: Box<[u64]>,
-    /// The counters of a subscription that has no others with the publisher, because it has ended.
-    pub(crate) line: OnceLock<Arc<Line<EdgeValue>>>,
 }
 
 impl Origin {
@@ -282,7 +273,7 @@ impl PublisherState {
             lost: AtomicBool::new(false),
             abandoned: Mutex::default(),
             pumps: Versioned::default(),
-            retained: OnceLock::new(),
+            kept: OnceLock::new(),
         })
     }
 
@@ -412,7 +403,7 @@ impl PublisherState {
 }
 
 /// Returns the number of the next publisher or subscription of this process.
-fn next_number() -> u64 {
+pub(crate) fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
@@ -459,6 +450,9 @@ pub(crate) struct SubscriberState {
     pub(crate) bell: Doorbell,
     /// Edges to new publishers that the subscription has not added to its own list yet.
     pub(crate) incoming: Versioned<Vec<Edge>>,
+    /// Edges that are held back until [`joining`](super::joining) releases them: the first one of
+    /// each publisher, and those that continue it.
+    held: Mutex<Vec<Vec<Edge>>>,
     /// Shows which of the subscription's publishers have messages.
     pub(crate) ready: Arc<ReadyList>,
     /// All publishers that the subscription reads.
@@ -482,6 +476,7 @@ impl SubscriberState {
             is_tap,
             bell: Doorbell::new(),
             incoming: Versioned::default(),
+            held: Mutex::default(),
             ready: Arc::default(),
             publishers: Roster::default(),
             has_requested: AtomicBool::new(false),

@@ -17,8 +17,9 @@ use mycelium_core::message::Message;
 use mycelium_core::ring::broadcast::{LayoutError, Producer};
 use mycelium_executor::Executor;
 
+use super::joining::Joiners;
 use super::metadata::Recorded;
-use super::retained::{Ended, Retain, Retainer};
+use super::retained::{Kept, Retain, Retainer};
 use super::ring::roster::{Numbered, Versioned};
 use super::ring::shared::Ring;
 use super::ring::{Readers, RingError, RingMemory, RingShape};
@@ -90,8 +91,8 @@ struct Members {
     subscribers: Vec<Arc<SubscriberState>>,
     /// The number of subscriptions that take an entry in each ring.
     keeping: usize,
-    /// What ended publishers of this process have retained.
-    ended: Vec<Ended>,
+    /// Ended publishers of this process that retain values, the last one of each name.
+    ended: Vec<Arc<PublisherState>>,
     /// Ended publishers of other processes, until every subscription has read them to the end.
     unread: Vec<Weak<PublisherState>>,
 }
@@ -267,7 +268,8 @@ impl Topic {
 
     /// Adds a publisher, with an edge to each present subscription. `spare`: the bytes that its
     /// arena has more than others. `continues`: an earlier publisher with the same stream, which
-    /// these subscriptions read before.
+    /// these subscriptions read before. `joiners`: for a publisher in another process that retains
+    /// values.
     pub(crate) fn add_publisher(
         &self,
         name: &str,
@@ -275,6 +277,7 @@ impl Topic {
         origin: Origin,
         spare: usize,
         continues: bool,
+        joiners: Option<Arc<Joiners>>,
     ) -> Result<Arc<PublisherState>, TopicError> {
         let shape = self.shape.with_spare(spare);
         let retain = self.retain.get().filter(|_| origin.is_local());
@@ -304,7 +307,8 @@ impl Topic {
                 RingError::Memory(error) => self.without_memory(error),
             }
         })?;
-        slots.into_iter().for_each(|slots| _ = publisher.retained.set(slots));
+        let kept = slots.map(Kept::Here).or(joiners.map(Kept::There));
+        kept.into_iter().for_each(|kept| _ = publisher.kept.set(kept));
         let threshold = *lock(&self.threshold);
         publisher.pressure.set_threshold(threshold, publisher.ring.layout());
         if publisher.origin.is_local() && self.on_stall() != OnStall::Block {
@@ -315,7 +319,7 @@ impl Topic {
         let is_same = |it: &Arc<PublisherState>| it.epoch == epoch && *it.name == *name;
         let lost = members.unread.iter().rev().filter_map(Weak::upgrade).find(is_same);
         let lost = lost.filter(|_| !publisher.origin.is_local());
-        self.join(&mut members, &publisher, lost.as_ref().map(|lost| (0, lost)))?;
+        self.join(&mut members, &publisher, lost.as_ref().map(|lost| (0, lost)), continues)?;
         // What an earlier one of the name has retained is replaced by what this one will.
         members.ended.retain(|ended| *ended.name != *name);
         Ok(publisher)
@@ -338,7 +342,7 @@ impl Topic {
         if members.subscribers.iter().any(|it| it.policy == Policy::DropNewest) {
             return Err(self.not_in_memory());
         }
-        self.join(&mut members, publisher, Some((from, earlier)))?;
+        self.join(&mut members, publisher, Some((from, earlier)), true)?;
         remove(&mut members.publishers, earlier);
         Ok(())
     }
@@ -349,13 +353,17 @@ impl Topic {
         members: &mut Members,
         publisher: &Arc<PublisherState>,
         after: Option<(usize, &Arc<PublisherState>)>,
+        continues: bool,
     ) -> Result<(), TopicError> {
         let readers = || members.subscribers.iter().filter(|reader| reader.reads(publisher));
         let edges: Option<Vec<Edge>> = readers()
             .map(|reader| PublisherState::attach(publisher, reader, &self.counters, after))
             .collect();
         let edges = edges.ok_or_else(|| self.too_many_readers())?;
-        readers().zip(edges).for_each(|(reader, edge)| reader.send_edge(edge));
+        readers().zip(edges).for_each(|(reader, edge)| match publisher.kept.get() {
+            Some(Kept::There(joiners)) if !continues => joiners.add(reader, edge),
+            _ => reader.send_edge(edge),
+        });
         if publisher.origin.is_local() {
             members.epochs.insert(publisher.epoch);
         }
@@ -382,17 +390,26 @@ impl Topic {
         if policy == Policy::DropNewest && members.publishers.iter().any(is_mapped) {
             return Err(self.not_in_memory());
         }
-        let publishers = || members.publishers.iter().filter(|it| subscriber.reads(it));
+        // Readers of another process get what a publisher retains only while it runs.
+        let ended = if is_tap { &[] } else { &*members.ended };
+        let publishers =
+            || members.publishers.iter().chain(ended).filter(|it| subscriber.reads(it));
         let edges: Option<Vec<Edge>> = publishers()
             .map(|publisher| PublisherState::attach(publisher, &subscriber, &self.counters, None))
             .collect();
         let edges = edges.ok_or_else(|| self.too_many_readers()).and_then(|mut edges| {
-            let retained = self.retained(&members, &mut edges, &subscriber);
+            let retained = self.retained(&mut edges, &subscriber);
             retained.map_err(|error| self.without_memory(error)).map(|before| (before, edges))
         });
         let (before, edges) =
             edges.inspect_err(|_| publishers().for_each(|it| it.detach(&subscriber)))?;
-        before.into_iter().chain(edges).for_each(|edge| subscriber.send_edge(edge));
+        before.into_iter().for_each(|edge| subscriber.send_edge(edge));
+        for edge in edges {
+            match edge.kept() {
+                Some(Kept::There(joiners)) => joiners.clone().add(&subscriber, edge),
+                _ => subscriber.send_edge(edge),
+            }
+        }
         members.keeping += usize::from(policy.keeps());
         if let Some(key) = policy.by_key() {
             self.keys.change(|keys| keys.push(key));
@@ -408,22 +425,17 @@ impl Topic {
         Ok(subscriber)
     }
 
-    /// Returns edges with what the publishers of these edges, and ended ones, retain for a
-    /// subscription that joins.
+    /// Returns edges with what the publishers of these edges retain for a subscription that joins.
     fn retained(
         &self,
-        members: &Members,
         edges: &mut [Edge],
         subscriber: &Arc<SubscriberState>,
     ) -> Result<Vec<Edge>, LayoutError> {
-        if self.retain.get().is_none() || subscriber.is_tap {
+        if self.retain.get().is_none() || !subscriber.gets_retained() {
             return Ok(Vec::new());
         }
-        let (schema, counters) = (&self.schema, &self.counters);
-        let of_present = edges.iter_mut().map(|edge| edge.retained_before(subscriber, schema));
-        let of_ended = members.ended.iter();
-        let of_ended = of_ended.map(|it| it.attach(&self.name, subscriber, schema, counters));
-        of_present.chain(of_ended).filter_map(Result::transpose).collect()
+        let before = edges.iter_mut().map(|edge| edge.retained_before(subscriber, &self.schema));
+        before.filter_map(Result::transpose).collect()
     }
 
     /// Removes a publisher that has ended. If it ran in another process, it counts as unread while
@@ -435,11 +447,19 @@ impl Topic {
         }
         if publisher.origin.is_local() {
             members.epochs.remove(&publisher.epoch);
-            let has_successor = || members.publishers.iter().any(|it| it.name == publisher.name);
-            let ended = Ended::of(publisher).filter(|_| !has_successor());
-            members.ended.extend(ended);
-            let surplus = members.ended.len().saturating_sub(ENDED);
-            members.ended.drain(..surplus);
+            let is_same = |it: &Arc<PublisherState>| it.name == publisher.name;
+            let mut others = members.publishers.iter().chain(&members.ended);
+            let is_last = !others.any(|it| is_same(it) && it.number() > publisher.number());
+            let outlives = |kept: &Kept| match kept {
+                Kept::Here(slots) => slots.outlive.load(Ordering::Relaxed),
+                Kept::There(_) => false,
+            };
+            if publisher.kept.get().is_some_and(outlives) && is_last {
+                members.ended.retain(|it| !is_same(it));
+                members.ended.push(publisher.clone());
+                let surplus = members.ended.len().saturating_sub(ENDED);
+                members.ended.drain(..surplus);
+            }
         } else {
             members.unread.push(Arc::downgrade(publisher));
         }
@@ -678,17 +698,24 @@ impl Topic {
         publisher: &PublisherState,
         producer: &mut Option<Producer<Ring>>,
     ) -> Option<Box<Handled>> {
-        let slots = publisher.retained.get();
-        let retainer =
-            slots.zip(self.retain.get()).and_then(|(slots, retain)| Retainer::new(*retain, slots));
+        let retainer = match publisher.kept.get() {
+            Some(Kept::Here(slots)) => Retainer::new(slots),
+            Some(Kept::There(_)) | None => None,
+        };
         let handlers = lock(&self.fast_handlers).clone();
         Handled::new(handlers, retainer, &self.handler_watch, producer)
     }
 
+    /// Returns the most messages that a publisher retains; `None` if none does.
+    pub(crate) fn retained_most(&self) -> Option<usize> {
+        self.retain.get().map(|retain| retain.most())
+    }
+
     /// Makes each publisher of this process that joins from now on retain messages for
     /// subscriptions that join later: they get these messages before all others, marked
-    /// ([`Received::retained`](crate::local::Received::retained)), also after the publisher has
-    /// ended, until one of the same name joins. Only the first call counts.
+    /// ([`Received::retained`](crate::local::Received::retained)). A publisher in another process
+    /// retains what its own topic says, and sends it to this one if this topic retains, too. Only
+    /// the first call counts.
     ///
     /// # Errors
     /// If the key is that of another message.

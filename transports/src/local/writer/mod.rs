@@ -18,8 +18,9 @@ use mycelium_core::ring::broadcast::{ArenaWriter, Broadcast, Producer};
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
+use super::joining::Joiners;
 use super::metadata::AreaSource;
-use super::retained::KeyValue;
+use super::retained::{Kept, KeyValue};
 use super::ring::shared::{Ring, SharedRing};
 use super::state::stall::{OnStall, StallLimit};
 use super::state::{Origin, PublisherState, ReaderEntry};
@@ -66,7 +67,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Creates a writer and joins a topic. Every present subscription gets all of its messages.
     /// `spare`: the bytes that the arena has more than the topic's others. `line`: existing counters
-    /// to continue.
+    /// to continue. `joiners`: for a publisher in another process that retains values.
     pub(crate) fn join(
         topic: &Arc<Topic>,
         name: &str,
@@ -74,8 +75,9 @@ impl Writer {
         origin: Origin,
         spare: usize,
         line: Option<Arc<Line<PublisherValue>>>,
+        joiners: Option<Arc<Joiners>>,
     ) -> Result<Writer, TopicError> {
-        let state = topic.add_publisher(name, epoch, origin, spare, line.is_some())?;
+        let state = topic.add_publisher(name, epoch, origin, spare, line.is_some(), joiners)?;
         let stall = match topic.on_stall() {
             OnStall::EvictAfter(limit) if state.evictions.are_possible() => {
                 Some(Box::new(StallLimit::new(limit)))
@@ -166,6 +168,13 @@ impl Writer {
             self.count();
         }
         done
+    }
+
+    /// Keeps what the publisher retains after its end.
+    pub(super) fn retain_after_end(&self) {
+        if let Some(Kept::Here(slots)) = self.state.kept.get() {
+            slots.outlive.store(true, crate::sync::Ordering::Relaxed);
+        }
     }
 
     /// Forgets the retained message of a key. Returns whether there was one.

@@ -42,7 +42,7 @@ impl Topic {
         epoch: u64,
     ) -> Result<Publisher<M>, TopicError> {
         self.check_schema(Schema::of::<M>())?;
-        let writer = Writer::join(self, name, epoch, Origin::Local, 0, None)?;
+        let writer = Writer::join(self, name, epoch, Origin::Local, 0, None, None)?;
         Ok(Publisher { writer, message: PhantomData })
     }
 }
@@ -288,6 +288,12 @@ impl<M: Message> Publisher<M> {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.writer.state.epoch
+    }
+
+    /// Keeps what this publisher [retains](crate::local::Retain) after its end, until one of the same
+    /// name joins. Without this call, it is forgotten then.
+    pub fn retain_after_end(&self) {
+        self.writer.retain_after_end();
     }
 
     /// Forgets the message of a key that this publisher [retains](crate::local::Retain): no

@@ -12,7 +12,7 @@ use mycelium_executor::yield_now;
 use mycelium_transports::conformance::{Local, Pair, Probe, Publish, Subscribe, TestTransport};
 use mycelium_transports::counters::Latency;
 use mycelium_transports::local::{
-    BatchError, Delivery, EmitError, OnStall, Policy, Publisher, Start, SubscribeOptions,
+    BatchError, Delivery, EmitError, OnStall, Policy, Publisher, Retain, Start, SubscribeOptions,
     Subscription, TryRecv, Undelivered,
 };
 
@@ -34,6 +34,7 @@ pub(super) enum Fault {
     /// Keeps dropped subscriptions subscribed.
     Stays,
     ForgetsTheStart,
+    RetainsNothing,
     NeverBlocks,
     AlwaysBlocks,
     HidesGaps,
@@ -129,6 +130,12 @@ impl TestTransport for Bad {
             _ => on_stall,
         };
         self.0.set_on_stall(pair, on_stall);
+    }
+
+    fn retain(&self, retain: Retain) {
+        if self.1 != Fault::RetainsNothing {
+            self.0.retain(retain);
+        }
     }
 
     fn latencies(&self) -> Vec<Latency> {

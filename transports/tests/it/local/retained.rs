@@ -119,7 +119,9 @@ fn runs(retain: Retain, ops: &[Op]) {
     let (mut epochs, mut price) = (0_u64, 0_u64);
     let mut join = |name: usize| {
         epochs += 1;
-        (epochs, topic.publisher::<Quote>(["one", "two"][name], epochs).unwrap())
+        let publisher = topic.publisher::<Quote>(["one", "two"][name], epochs).unwrap();
+        publisher.retain_after_end();
+        (epochs, publisher)
     };
     let mut publishers: [(u64, Publisher<Quote>); 2] = [join(0), join(1)];
     let (mut oracle, mut readers) = (Oracle::default(), Vec::<Reader>::new());
@@ -262,12 +264,46 @@ fn a_key_that_is_too_long_is_refused() {
     assert!(!publisher.forget(0_u64) && !publisher.forget(b"symbol 0"));
 }
 
+/// A publisher that ends is remembered, until one of its name joins that is newer.
+#[test]
+fn the_newest_publisher_of_a_name_counts() {
+    let (topic, _) = topic(Retain::Last(MOST));
+    let join = |epoch| {
+        let mut publisher = topic.publisher::<Quote>("writer", epoch).unwrap();
+        publisher.try_emit(quote(0, epoch)).unwrap();
+        publisher
+    };
+    let retained = || {
+        let mut reader = topic.subscribe::<Quote>("reader", Policy::Block).unwrap();
+        let mut prices = Vec::new();
+        while let TryRecv::Delivery(Delivery::Msg(found)) = reader.try_recv() {
+            prices.push(found.price);
+        }
+        prices
+    };
+    let (older, newer) = (join(1), join(2));
+    older.retain_after_end();
+    newer.retain_after_end();
+    drop(newer);
+    assert_eq!(retained(), [1, 2], "the older one still runs");
+    drop(older);
+    assert_eq!(retained(), [2]);
+    drop(join(3));
+    assert_eq!(retained(), [], "it is not kept after its end");
+}
+
 /// Readers join while a publisher sends as fast as it can: no value is missing, and none comes
 /// twice.
 #[test]
 fn readers_join_while_values_are_replaced() {
+    for retain in [by_key(WhenFull::Refuse), Retain::Last(MOST), Retain::Last(NonZeroU32::MIN)] {
+        joins_while_values_are_replaced(retain);
+    }
+}
+
+fn joins_while_values_are_replaced(retain: Retain) {
     let count = if cfg!(miri) { 20 } else { 20_000 };
-    let (topic, _) = topic(by_key(WhenFull::Refuse));
+    let (topic, _) = topic(retain);
     let mut publisher = topic.publisher::<Quote>("writer", 1).unwrap();
     let writing = thread::spawn(move || {
         for price in 0..count {
@@ -284,7 +320,7 @@ fn readers_join_while_values_are_replaced() {
     });
     while !writing.is_finished() {
         let mut reader = topic.subscribe::<Quote>("reader", Policy::Block).unwrap();
-        let (mut retained, mut next) = (BTreeMap::new(), None::<u64>);
+        let (mut retained, mut next) = (Vec::new(), None::<u64>);
         while next.is_none_or(|next| next % 7 != 0) {
             let found = match reader.try_recv() {
                 TryRecv::Delivery(Delivery::Msg(found)) => found,
@@ -294,19 +330,20 @@ fn readers_join_while_values_are_replaced() {
             let price = found.price;
             assert_eq!(found.sequence(), price);
             if found.retained() {
-                assert!(next.is_none() && retained.insert(price % 3, price).is_none());
+                assert!(next.is_none() && retained.last().is_none_or(|last| *last < price));
+                retained.push(price);
             } else if next.is_some() {
                 assert_eq!(next, Some(price), "a message is missing, or comes twice");
                 next = Some(price + 1);
             } else {
-                // Each message before this one is retained, or replaced by a later one.
-                for key in 0..price.min(3) {
-                    let last = (0..price).rev().find(|it| it % 3 == key).unwrap();
-                    assert!(
-                        retained.get(&key).is_none_or(|it| *it == last),
-                        "{retained:?} {price}"
-                    );
-                }
+                // Each retained message is the last one of its key before this one, and the last
+                // messages are those just before this one.
+                let is_last = |place: usize, it: &u64| match retain {
+                    Retain::Last(_) => *it == price - (retained.len() - place) as u64,
+                    _ => (it + 1..price).all(|later| later % 3 != it % 3),
+                };
+                let all_last = retained.iter().enumerate().all(|(place, it)| is_last(place, it));
+                assert!(all_last, "{retained:?} {price}");
                 next = Some(price + 1);
             }
         }

@@ -1,6 +1,6 @@
 //! The side that publishes: the messages it sends, and the answers to them.
 
-use mycelium_core::link::{Confirms, RejectReason, SendError};
+use mycelium_core::link::{Confirms, RejectReason, SendError, StreamStart};
 use mycelium_core::{Digest, Envelope};
 
 use super::{Direction, message};
@@ -86,10 +86,11 @@ impl Direction {
             } else {
                 // The reader may have more than it confirmed, and less than was dropped since.
                 let first = next.max(publisher.kept);
-                link.open_stream(now, export, name("feed"), epoch, first, 1024).map(|id| {
-                    link.unconfirmed_from(id, publisher.kept).unwrap();
-                    self.outgoing.push((epoch, id));
-                })
+                link.open_stream(now, export, name("feed"), StreamStart::new(epoch, first, 1024))
+                    .map(|id| {
+                        link.unconfirmed_from(id, publisher.kept).unwrap();
+                        self.outgoing.push((epoch, id));
+                    })
             };
             if done.is_err() {
                 self.resumes.push((epoch, next));
@@ -100,7 +101,12 @@ impl Direction {
             let epoch = publisher.epoch;
             if !self.outgoing.iter().any(|(known, _)| *known == epoch) && !publisher.ended {
                 let first = publisher.emitted;
-                let opened = link.open_stream(now, export, name("feed"), epoch, first, 1024);
+                let opened = link.open_stream(
+                    now,
+                    export,
+                    name("feed"),
+                    StreamStart::new(epoch, first, 1024),
+                );
                 let Ok(id) = opened else { continue };
                 (publisher.kept, publisher.moved) = (publisher.emitted, None);
                 self.outgoing.push((epoch, id));
