@@ -29,7 +29,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// later request for the topic replaces one that is not answered.
     ///
     /// # Errors
-    /// [`SendError::Gone`] if the peer has no subscription to the topic on this connection,
+    /// [`SendError::Gone`] if the peer has no subscription to the topic on this connection, or does
+    /// not [send](Link::peer_retains) retained messages,
     /// [`SendError::Room`] until bytes are transmitted, [`SendError::Down`] if the link is not up.
     pub fn recall(
         &mut self,
@@ -38,7 +39,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         epoch: u64,
         before: u64,
     ) -> Result<(), SendError> {
-        if self.interests.get(interest)?.is_due() {
+        let is_due = self.interests.get(interest)?.is_due();
+        if self.is_up() && (is_due || !self.peer_retains()) {
             return Err(SendError::Gone);
         }
         self.send_control(now, 0, 0, &Recall::new(0, interest.number(), epoch, before))

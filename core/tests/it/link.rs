@@ -14,6 +14,7 @@ mod fragments;
 mod memory;
 #[cfg(not(miri))]
 mod model;
+mod retained;
 #[cfg(not(miri))]
 mod runs;
 

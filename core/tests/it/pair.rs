@@ -87,6 +87,10 @@ pub(crate) enum Received {
     /// About a layout.
     Describe,
     Demand(OutgoingId),
+    Recall(ExportId, u64, u64),
+    /// The epoch, the sequence, the offset, the total and the bytes of a part.
+    Retained(u64, u64, [u32; 2], Vec<u8>),
+    RetainedEnd(u64),
     Window {
         stream: OutgoingId,
         confirmed: u64,
@@ -133,6 +137,11 @@ impl Received {
             Event::Gone { stream } => Received::Gone(stream),
             Event::Describe { .. } | Event::Described { .. } => Received::Describe,
             Event::Demand { stream } => Received::Demand(stream),
+            Event::Recall { export, epoch, before } => Received::Recall(export, epoch, before),
+            Event::Retained { epoch, sequence, offset, total, bytes, .. } => {
+                Received::Retained(epoch, sequence, [offset, total], bytes.to_vec())
+            }
+            Event::RetainedEnd { epoch, .. } => Received::RetainedEnd(epoch),
             Event::Window { stream, confirmed } => Received::Window { stream, confirmed },
             other => panic!("unknown event: {other:?}"),
         }

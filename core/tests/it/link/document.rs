@@ -45,6 +45,11 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     pair.settle();
     pair.sides[LEFT].link.answer(pair.now, Some(Swap::DESCRIPTOR), 168).unwrap();
     pair.settle();
+    let (interest, export) =
+        subscribe_to(&mut pair, Interest { topic: name("quotes"), ..swaps(8) });
+    pair.sides[RIGHT].link.recall(pair.now, interest, 79, 300).unwrap();
+    pair.sides[LEFT].link.send_retained(pair.now, export, 79, 299, (b"retained", 0)).unwrap();
+    pair.settle();
     pair.sides[LEFT].link.close(pair.now, CloseReason::Shutdown);
     pair.settle();
     let [left, right] = &pair.written;
@@ -71,7 +76,7 @@ fn run_and_memory() -> BTreeMap<u16, Vec<u8>> {
     kinds
 }
 
-pub(super) const KINDS: [(u16, &str); 23] = [
+pub(super) const KINDS: [(u16, &str); 25] = [
     (1, "hello"),
     (2, "close"),
     (3, "subscribe"),
@@ -94,6 +99,8 @@ pub(super) const KINDS: [(u16, &str); 23] = [
     (20, "demand"),
     (21, "memory"),
     (23, "unit"),
+    (24, "recall"),
+    (25, "retained"),
     (0x8016, "region"),
 ];
 
