@@ -522,7 +522,7 @@ LINK_KINDS = {  # the fields after the kind, a u16; `_` are bytes to ignore
     5: ("unsubscribe", "_:2 subscription:u32"),
     6: ("accept", "_:2 subscription:u32"),
     7: ("reject", "reason:u16 subscription:u32 digest:16"),
-    8: ("stream", "_:2 subscription:u32 epoch:u64 keeps:u32 _:4 publisher:name"),
+    8: ("stream", "retains:u16 subscription:u32 epoch:u64 keeps:u32 _:4 publisher:name"),
     9: ("gone", "_:2 subscription:u32 epoch:u64"),
     10: ("gap", "reason:u16 _:4 missed:u64"),
     11: ("end", "_:6"),
@@ -537,6 +537,8 @@ LINK_KINDS = {  # the fields after the kind, a u16; `_` are bytes to ignore
     20: ("demand", "_:6"),
     21: ("memory", "_:6 token:16"),
     23: ("unit", "bits:u16 subscription:u32"),
+    24: ("recall", "_:2 subscription:u32 epoch:u64 before:u64"),
+    25: ("retained", "end:u16 subscription:u32 epoch:u64 total:u32 offset:u32"),  # and bytes of the message
     0x8016: ("region", "_:2 number:u32"),
 }
 MAX_RUN = 262144
@@ -599,6 +601,7 @@ def decode_link(payload):
     name, fields = LINK_KINDS[kind]
     fields = [(field, of, SIZES.get(of) or int(of)) for field, of in (part.split(":") for part in fields.split())]
     size = 2 + sum(size for _, _, size in fields)
+    payload, rest = (payload[:size], payload[size:]) if name == "retained" else (payload, b"")
     check(len(payload) == size, "ControlSize", f"{name}: {len(payload)} bytes, expected {size}")
     values, at = {"kind": kind, "name": name}, 2
     for field, of, size in fields:
@@ -617,6 +620,10 @@ def decode_link(payload):
     if name == "descriptor":
         length, end = values["length"], values["offset"] + values["length"]
         check(length <= 84 and (length == 0 or end <= values["total"]), "Piece", f"{length} bytes up to {end}")
+    if name == "retained" and not values["end"]:
+        end, total = values["offset"] + len(rest), values["total"]
+        check(end <= total and (rest or not total), "Retained", f"{len(rest)} bytes up to {end} of {total}")
+        values["bytes"] = rest.hex()
     return values
 
 
@@ -640,7 +647,8 @@ def describe(frame, swap=False, message=None):
     if frame["type"] == 0:
         del line["payload"]
         line["link"] = decode_link(payload)
-        if frame["extensions_length"] or frame["fixed_length"] != len(payload):
+        has_tail = frame["fixed_length"] != len(payload) and line["link"]["name"] != "retained"
+        if frame["extensions_length"] or has_tail:
             line["notes"] = ["a control frame with extensions or with a tail"]
     elif "fragment" in frame["extensions"]:
         if message is not None:
@@ -691,11 +699,11 @@ EXAMPLES = {  # the values of the document's frames, by its text and comments
 LINK_EXAMPLES = {  # stream, sequence and the fields after the kind
     "hello": (0, 0, 1, 1, 1048576, 7, 5000, 3, 4, 1048576, 8, 0, "right"),
     "subscribe": (0, 0, 1, 1, "d951b210f68d7797a59308674285af0a", "gating", "next", 0, 8, "swaps"),
-    "accept": (0, 0, 1), "stream": (1, 100, 1, 77, 1024, "feed"), "window": (1, 105, 8), "gap": (1, 105, 1, 5),
+    "accept": (0, 0, 1), "stream": (1, 100, 0, 1, 77, 1024, "feed"), "window": (1, 105, 8), "gap": (1, 105, 1, 5),
     "end": (2, 105), "resume": (0, 0, 0, 1, 77, 105), "gone": (0, 0, 1, 78), "unsubscribe": (0, 0, 4), "left": (0, 0, 4),
-    "unit": (0, 0, 12, 4),
+    "unit": (0, 0, 12, 4), "recall": (0, 0, 6, 79, 300), "retained": (0, 299, 0, 6, 79, 8, 0, b"retained".hex()),
     "demand": (1, 0), "memory": (0, 0, bytes(range(0x10, 0x20)).hex()), "region": (1, 105, 3),
-    "features": (0, 0, 23), "run": (1, 100, 8, 2, 48, 40), "describe": (0, 0, 168, "swaps"),
+    "features": (0, 0, 55), "run": (1, 100, 8, 2, 48, 40), "describe": (0, 0, 168, "swaps"),
     "descriptor": (0, 0, 84, 168, 315,
                    "00030000000000000042757902000000000000000000000000000000040000000000000053656c6c"
                    "1500000000000000010000000000000004000000000000006f70656e3016000000000000000a000000000000"),

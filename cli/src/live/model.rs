@@ -125,6 +125,8 @@ pub struct Input {
     pub dropped: BTreeMap<&'static str, u64>,
     /// The number of messages that wait for the reader.
     pub depth: u64,
+    /// The retained messages that it got when it joined.
+    pub retained: u64,
     /// The number of messages that were delivered again.
     pub redelivered: u64,
     /// The number of times that the publisher stopped waiting for the reader.
@@ -253,6 +255,7 @@ impl Node {
                 }
             }
             add(&mut input.done, done);
+            add(&mut input.retained, count(line, "retained"));
             add(&mut input.redelivered, count(line, "redelivered"));
             add(&mut input.evicted, count(line, "evicted"));
             add(&mut input.gaps, count(line, "gaps"));

@@ -10,7 +10,7 @@ use crate::shared::exit::Failure;
 use crate::shared::output::{csv_line, printable};
 
 /// The columns before the fields.
-const COLUMNS: [&str; 6] = ["time", "node", "publisher", "epoch", "sequence", "gap"];
+const COLUMNS: [&str; 7] = ["time", "node", "publisher", "epoch", "sequence", "gap", "retained"];
 
 pub(super) struct Csv {
     is_terminal: bool,
@@ -27,7 +27,7 @@ impl Csv {
         out: &mut Vec<u8>,
         line: &Line<'_>,
         source: &Source,
-        (sequence, gap): (u64, Option<u64>),
+        (sequence, gap, retained): (u64, Option<u64>, bool),
         values: impl Iterator<Item = String> + 'a,
     ) {
         let fixed = [
@@ -37,6 +37,7 @@ impl Csv {
             format!("{:016x}", source.epoch),
             sequence.to_string(),
             gap.map(|gap| gap.to_string()).unwrap_or_default(),
+            if retained { "true".to_owned() } else { String::new() },
         ];
         csv_line(out, fixed.into_iter().chain(values));
     }
@@ -75,14 +76,14 @@ impl Output for Csv {
         let columns = self.columns.iter().flatten();
         let values =
             columns.map(|path| view.at(path).map(|value| self.cell(&value)).unwrap_or_default());
-        Csv::row(out, line, message.source, (message.sequence, None), values);
+        Csv::row(out, line, message.source, (message.sequence, None, message.retained), values);
     }
 
     fn other(&mut self, out: &mut Vec<u8>, line: &Line<'_>, delivery: &UntypedDelivery<'_>) {
         if let UntypedDelivery::Gap { source, next, missed, .. } = delivery {
             let values = self.columns.iter().flatten().map(|_| String::new());
             let first = next.saturating_sub(*missed);
-            Csv::row(out, line, source, (first, Some(*missed)), values);
+            Csv::row(out, line, source, (first, Some(*missed), false), values);
         }
     }
 }

@@ -15,6 +15,9 @@ impl Output for Json {
     fn message(&mut self, out: &mut Vec<u8>, line: &Line<'_>, message: &UntypedMessage<'_>) {
         begin(out, line, Some(message.source));
         let _ = write!(out, ",\"sequence\":{}", message.sequence);
+        if message.retained {
+            out.extend_from_slice(b",\"retained\":true");
+        }
         if let Some(sent_at) = message.sent_at {
             let _ = write!(out, ",\"sent_at\":{sent_at}");
         }

@@ -55,6 +55,9 @@ impl Output for Text {
         self.sequence = self.sequence.max(sequence.len());
         let [cyan, plain] = self.coloured(CYAN);
         let _ = write!(out, "{cyan}{sequence:>width$}{plain}", width = self.sequence);
+        if message.retained {
+            let _ = write!(out, " {cyan}retained{plain}");
+        }
         let Ok(view) = message.view() else { return };
         if line.fields.is_empty() {
             for (field, value) in view.fields() {

@@ -411,6 +411,7 @@ fn members(change: &Change<'_>, node: &Node) -> Vec<(String, Vec<Row>)> {
         row.details = vec![
             ("taken", input.taken),
             ("gaps", input.gaps),
+            ("retained", input.retained),
             ("redelivered", input.redelivered),
             ("evicted", input.evicted),
         ];

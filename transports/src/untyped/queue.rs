@@ -22,6 +22,9 @@ use crate::sync::lock;
 /// gaps, starts and ends between messages.
 const MOST_ITEMS: usize = 1 << 20;
 
+/// The limit on waiting bytes of retained messages.
+const MOST_RETAINED: usize = 256 << 20;
+
 /// One start of a publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -34,13 +37,39 @@ pub struct Source {
 /// A delivery, in the order of arrival.
 #[derive(Debug)]
 pub(super) enum Item {
-    Subscribed { node: Arc<str>, layout: Arc<Layout> },
-    Disconnected { reason: String },
-    Began { source: Arc<Source>, first: u64 },
-    Message { source: Arc<Source>, sequence: u64, from: usize, length: usize, sent_at: Option<u64> },
-    Gap { source: Arc<Source>, next: u64, missed: u64, reason: GapReason },
-    Ended { source: Arc<Source>, next: u64 },
-    Lost { source: Arc<Source>, next: u64 },
+    Subscribed {
+        node: Arc<str>,
+        layout: Arc<Layout>,
+    },
+    Disconnected {
+        reason: String,
+    },
+    Began {
+        source: Arc<Source>,
+        first: u64,
+    },
+    Message {
+        source: Arc<Source>,
+        sequence: u64,
+        from: usize,
+        length: usize,
+        sent_at: Option<u64>,
+        retained: bool,
+    },
+    Gap {
+        source: Arc<Source>,
+        next: u64,
+        missed: u64,
+        reason: GapReason,
+    },
+    Ended {
+        source: Arc<Source>,
+        next: u64,
+    },
+    Lost {
+        source: Arc<Source>,
+        next: u64,
+    },
     TopicEnded,
 }
 
@@ -51,6 +80,8 @@ pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
     /// The credit of the messages in the batch, by stream.
     counts: Vec<(IncomingId, u32)>,
+    /// The bytes of retained messages, which use no credit.
+    retained: usize,
 }
 
 impl Batch {
@@ -65,14 +96,25 @@ impl Batch {
     ) {
         let (from, length, source) = (self.bytes.len(), bytes.len(), source.clone());
         self.bytes.extend_from_slice(bytes);
-        self.items.push(Item::Message { source, sequence, from, length, sent_at });
+        let retained = false;
+        self.items.push(Item::Message { source, sequence, from, length, sent_at, retained });
         match self.counts.iter_mut().find(|(known, _)| *known == stream) {
             Some((_, count)) => *count = count.saturating_add(cost),
             None => self.counts.push((stream, cost)),
         }
     }
 
+    /// Appends a retained message.
+    fn push_retained(&mut self, source: &Arc<Source>, sequence: u64, bytes: &[u8]) {
+        let (from, length, source) = (self.bytes.len(), bytes.len(), source.clone());
+        self.bytes.extend_from_slice(bytes);
+        self.retained += length;
+        let (sent_at, retained) = (None, true);
+        self.items.push(Item::Message { source, sequence, from, length, sent_at, retained });
+    }
+
     fn clear(&mut self) {
+        self.retained = 0;
         self.items.clear();
         self.bytes.clear();
         self.counts.clear();
@@ -93,6 +135,7 @@ impl Batch {
             }
             item
         }));
+        self.retained += std::mem::take(&mut other.retained);
         self.add_counts(&mut other.counts);
     }
 
@@ -148,7 +191,8 @@ impl Queue {
         }
         let mut state = lock(&self.state);
         state.batch.append(batch);
-        let is_bounded = state.batch.items.len() <= MOST_ITEMS;
+        let Batch { items, retained, .. } = &state.batch;
+        let is_bounded = items.len() <= MOST_ITEMS && *retained <= MOST_RETAINED;
         drop(state);
         self.filled.notify(usize::MAX);
         is_bounded
@@ -314,6 +358,31 @@ impl IncomingStreams {
             let (bytes, sent_at) = (std::mem::take(&mut stream.fragments), stream.sent_at);
             check(&bytes)?;
             stream.push(batch, &bytes, sent_at, how);
+        }
+        Ok(())
+    }
+
+    /// Handles a part of a message that the publisher with this epoch retains. `check` checks the
+    /// message once it is whole.
+    pub(super) fn push_retained<E>(
+        &mut self,
+        (epoch, sequence): (u64, u64),
+        (offset, total): (u32, u32),
+        bytes: &[u8],
+        check: impl FnOnce(IncomingId, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut streams = self.places.iter_mut().flatten();
+        let Some(stream) = streams.find(|stream| stream.source.epoch == epoch) else {
+            return Ok(());
+        };
+        if offset == 0 {
+            stream.fragments.clear();
+        }
+        stream.fragments.extend_from_slice(bytes);
+        if stream.fragments.len() >= total as usize {
+            let bytes = std::mem::take(&mut stream.fragments);
+            check(stream.id, &bytes)?;
+            self.batch.push_retained(&stream.source, sequence, &bytes);
         }
         Ok(())
     }

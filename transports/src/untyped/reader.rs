@@ -304,6 +304,8 @@ pub struct UntypedMessage<'a> {
     /// The send time, in nanoseconds since 1970 UTC, by the clock of the sender. A peer can send
     /// any number. `None` if the topic is not measured.
     pub sent_at: Option<u64>,
+    /// The publisher has retained the message for readers that join later, as this one did.
+    pub retained: bool,
     /// The bytes of the message, with its tail if it has one.
     pub bytes: &'a [u8],
     /// The layout of the message.
@@ -389,8 +391,9 @@ impl UntypedReader {
             Item::Subscribed { node, layout } => UntypedDelivery::Subscribed { node, layout },
             Item::Disconnected { reason } => UntypedDelivery::Disconnected { reason },
             Item::Began { source, first } => UntypedDelivery::Began { source, first: *first },
-            Item::Message { source, sequence, from, length, sent_at } => {
+            Item::Message { source, sequence, from, length, sent_at, retained } => {
                 UntypedDelivery::Message(UntypedMessage {
+                    retained: *retained,
                     source,
                     sequence: *sequence,
                     sent_at: *sent_at,

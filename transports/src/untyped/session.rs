@@ -425,6 +425,26 @@ impl Session {
         pushed.map_err(|error| self.invalid(id, error))
     }
 
+    /// Handles a part of a retained message.
+    fn retained(
+        &mut self,
+        name: (u64, u64),
+        (offset, total): (u32, u32),
+        bytes: &[u8],
+    ) -> Result<(), UntypedError> {
+        let layout = self.layout.clone();
+        let found = total as usize;
+        let check = |id, message: &[u8]| match layout.as_deref() {
+            _ if found > LONGEST => Err((id, ViewError::TooLong { found })),
+            Some(layout) => layout.view(message).map(drop).map_err(|error| (id, error)),
+            None => Ok(()),
+        };
+        // A message that is too long is refused with its first part.
+        let total = if found > LONGEST { 0 } else { total };
+        let pushed = self.streams.push_retained(name, (offset, total), bytes, check);
+        pushed.map_err(|(id, error)| self.invalid(id, error))
+    }
+
     /// Wakes the task at the deadline of the peer.
     fn wake_at(&mut self, deadline: Duration, context: &mut Context<'_>) {
         if self.timer.as_ref().is_none_or(|(set, _)| *set != deadline) {
@@ -496,6 +516,11 @@ impl Traffic<TOPICS, STREAMS> for Session {
             Event::Run { stream: id, shape, bytes, .. } => {
                 let messages = bytes.chunks_exact(shape.stride.max(1) as usize);
                 if let Err(error) = self.run(id, messages.map(|item| shape.message(item))) {
+                    self.fail(now, link, error);
+                }
+            }
+            Event::Retained { epoch, sequence, offset, total, bytes, .. } => {
+                if let Err(error) = self.retained((epoch, sequence), (offset, total), bytes) {
                     self.fail(now, link, error);
                 }
             }

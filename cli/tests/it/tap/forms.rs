@@ -54,14 +54,14 @@ fn csv_has_a_column_for_each_field_of_structs() {
     let (header, line) = output.split_once('\n').unwrap();
     assert_eq!(
         header,
-        "time,node,publisher,epoch,sequence,gap,unsigned,signed,wide,order.account,order.side,\
+        "time,node,publisher,epoch,sequence,gap,retained,unsigned,signed,wide,order.account,order.side,\
          order.open,order.lots,medium,below,single,short,less,byte,tiny,yes,side,pair,text,amounts,\
          debts,paid,price"
     );
-    let at = line.find(",0,,").unwrap();
+    let at = line.find(",0,,,").unwrap();
     assert_eq!(
         &line[at..],
-        ",0,,18446744073709551615,-9223372036854775808,NaN,7,Sell,true,-3,4000000000,-5,1.5,65535,\
+        ",0,,,18446744073709551615,-9223372036854775808,NaN,7,Sell,true,-3,4000000000,-5,1.5,65535,\
          -32768,255,-128,false,Buy,\"[1, 2]\",\"a \"\"b\"\",\u{1b}c\",\
          [340282366920938463463374607431768211455],[-170141183460469231731687303715884105728],\
          -36690000000000000000,115792089237316195423570985008687907853269984665640564039457584007913129639935\n"

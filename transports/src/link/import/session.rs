@@ -14,8 +14,8 @@ use event_listener::EventListener;
 use futures_util::future::{Either, select};
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
-    CloseReason, Config, ConfigError, Event, IncomingId, Interest, InterestId, LinkError, Name,
-    ReaderMode, ReaderStart, RejectReason, SendError,
+    CloseReason, Config, ConfigError, Event, IncomingId, InterestId, LinkError, Name, ReaderStart,
+    RejectReason, SendError,
 };
 use mycelium_core::{FrameView, TraceContext, debug_as_display};
 use mycelium_executor::{Executor, SendFuture, Stream};
@@ -23,20 +23,19 @@ use thiserror::Error;
 
 use super::incoming_memory::{IncomingMemory, MemoryAccess};
 use super::incoming_stream::IncomingStream;
-use super::recalls::{Recalls, StreamJoiners};
+use super::recalls::StreamJoiners;
+use super::remote_topic::RemoteTopic;
 use crate::counters::{Line, LinkValue, Region, plain};
 use crate::link::channel::LostMemory;
 use crate::link::config::{Identity, LinkConfig, MemoryUse, TopicInterest};
 use crate::link::describing::{Fit, LayoutAnswer, LayoutQueries};
 use crate::link::gap;
-use crate::link::growth::Growth;
 use crate::link::layout::LayoutMismatch;
 use crate::link::notice::{Notice, Observer};
-use crate::local::joining::{Joiners, Known};
-use crate::local::state::next_number;
-use crate::local::{GapReason, KeepOpen, Metadata, Policy, Start, Topic};
+use crate::local::joining::Joiners;
+use crate::local::{GapReason, Metadata, Start, Topic};
 use crate::memory::Token;
-use crate::seam::{BusyGuard, Control, Credit, Phase};
+use crate::seam::{BusyGuard, Control, Phase};
 use crate::stream::{DriveError, Driver, Moved, NodeLink, STREAMS, TOPICS, Traffic};
 
 pub(super) struct ImportSession {
@@ -79,29 +78,6 @@ struct OfferedMemory {
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(10);
 const ATTEMPTS: usize = 100;
 
-/// A topic that is read from the peer.
-struct RemoteTopic {
-    id: InterestId,
-    topic: Arc<Topic>,
-    /// Prevents the subscriptions from ending until the peer has ended the topic.
-    keep_open: Option<KeepOpen>,
-    /// The peer has never answered for this topic.
-    is_new: bool,
-    start: Start,
-    /// A stream was lost on this connection. On the next one, this side subscribes from the next
-    /// message on, so that the peer sends no earlier message again.
-    has_lost: bool,
-    /// What this side subscribes to.
-    interest: Interest,
-    /// How the peer's messages become those of this program, if the layout differs.
-    growth: Option<Growth>,
-    /// The layout was compared on this connection.
-    is_compared: bool,
-    recalls: Recalls,
-    /// The lost streams of the peer's process whose publishers retain messages, by epoch.
-    known: Vec<(u64, Known)>,
-}
-
 impl ImportSession {
     /// Creates a session that subscribes to the topics, on this connection and on each later one.
     pub(super) fn new(
@@ -109,42 +85,7 @@ impl ImportSession {
         line: Line<LinkValue>,
         link: &mut NodeLink<'_>,
     ) -> Result<ImportSession, SendError> {
-        let topics = imports.interests.iter().map(|TopicInterest { topic, policy, start }| {
-            let schema = topic.schema();
-            let interest = Interest {
-                topic: Name::try_from(topic.name()).unwrap_or_default(),
-                type_id: schema.id,
-                digest: schema.digest,
-                mode: match policy {
-                    Policy::Block => ReaderMode::Gating,
-                    Policy::Reject => ReaderMode::Rejecting,
-                    Policy::DropNewest
-                    | Policy::DropOldest
-                    | Policy::Latest
-                    | Policy::LatestByKey(_)
-                    | Policy::Sample(_) => ReaderMode::Observing,
-                },
-                start: match start {
-                    Start::Next => ReaderStart::Next,
-                    Start::Oldest => ReaderStart::Oldest,
-                },
-                window: u32::try_from(Credit::of(topic).most).unwrap_or(u32::MAX),
-                unit: Credit::of(topic).unit,
-            };
-            Ok(RemoteTopic {
-                id: link.subscribe(interest)?,
-                topic: topic.clone(),
-                keep_open: Some(topic.keep_open()),
-                is_new: true,
-                start: *start,
-                has_lost: false,
-                interest,
-                growth: None,
-                is_compared: false,
-                recalls: Recalls::default(),
-                known: Vec::new(),
-            })
-        });
+        let topics = imports.interests.iter().map(|interest| RemoteTopic::new(interest, link));
         Ok(ImportSession {
             peer: imports.peer.clone(),
             topics: topics.collect::<Result<_, SendError>>()?,
@@ -192,7 +133,7 @@ impl ImportSession {
         // it.
         for place in &mut self.streams {
             if let Some(stream) = place.take_if(|stream| stream.is_exhausted()) {
-                lose(&mut self.topics, stream);
+                RemoteTopic::lose(&mut self.topics, stream);
             }
         }
         while let Some((topic, fit)) = self.queries.finish(false) {
@@ -228,7 +169,7 @@ impl ImportSession {
             // the peer takes messages for confirmed that this side does not have.
             let is_lost = |it: &IncomingStream| reason != RejectReason::Ended || it.is_incomplete();
             if let Some(stream) = stream.filter(is_lost) {
-                lose(&mut self.topics, stream);
+                RemoteTopic::lose(&mut self.topics, stream);
             }
         }
         let Some(rejected) = self.answered(interest) else { return };
@@ -384,7 +325,7 @@ impl ImportSession {
         for place in &mut self.streams {
             let is_lost = |it: &mut IncomingStream| it.has_lost_memory() && !it.leave_memory(link);
             if let Some(stream) = place.take_if(is_lost).filter(|it| !it.is_whole_in_memory()) {
-                lose(&mut self.topics, stream);
+                RemoteTopic::lose(&mut self.topics, stream);
             }
         }
     }
@@ -409,42 +350,6 @@ impl ImportSession {
     fn stream(&mut self, id: IncomingId) -> Option<&mut IncomingStream> {
         self.streams.get_mut(id.place())?.as_mut().filter(|stream| stream.id == id)
     }
-}
-
-impl RemoteTopic {
-    /// Subscribes to messages with another layout. Returns false if the link has no more places or
-    /// numbers.
-    fn resubscribe(
-        &mut self,
-        link: &mut NodeLink<'_>,
-        digest: Digest,
-        growth: Option<Growth>,
-    ) -> bool {
-        let more = growth.map_or(0, |growth| growth.more());
-        let (credit, _) = Credit::of_longer(&self.topic, more);
-        let window = u32::try_from(credit.most).unwrap_or(u32::MAX);
-        let interest = Interest { digest, window, ..self.interest };
-        let Ok(id) = link.subscribe(interest) else { return false };
-        _ = link.unsubscribe(self.id);
-        (self.id, self.interest, self.growth) = (id, interest, growth);
-        true
-    }
-}
-
-/// Ends a stream as lost, because its end has not arrived.
-fn lose(topics: &mut [RemoteTopic], stream: IncomingStream) {
-    if let Some(topic) = topics.iter_mut().find(|topic| topic.id == stream.interest) {
-        topic.has_lost = true;
-        if stream.joiners.is_some() {
-            topic.known.retain(|(epoch, _)| *epoch != stream.epoch());
-            topic
-                .known
-                .push((stream.epoch(), Known { next: stream.next(), number: next_number() }));
-            let surplus = topic.known.len().saturating_sub(STREAMS);
-            topic.known.drain(..surplus);
-        }
-    }
-    stream.lose();
 }
 
 impl Traffic<TOPICS, STREAMS> for ImportSession {
@@ -573,7 +478,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                 let place = self.streams.get_mut(id.place());
                 if let Some(stream) = place.and_then(|place| place.take_if(|known| known.id == id))
                 {
-                    lose(&mut self.topics, stream);
+                    RemoteTopic::lose(&mut self.topics, stream);
                 }
             }
             // The peer reads no topic here, so it may not learn any layout.

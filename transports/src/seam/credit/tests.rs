@@ -35,7 +35,7 @@ proptest! {
     ) {
         let topic = topic(1 << capacity, arena * 8192);
         let mut reader = topic.subscribe::<Note>("reader", Policy::Block).unwrap();
-        let mut feed = topic.feed_of_longer("peer", 1, 0, more).unwrap();
+        let mut feed = topic.feed_with("peer", 1, 0, more, None).unwrap();
         let credit = feed.credit();
         prop_assert!(credit.most >= credit.unit.cost(4096) as usize, "the longest one has no room");
         let mut left = credit.most;
