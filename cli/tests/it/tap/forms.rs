@@ -99,7 +99,7 @@ fn messages_of_any_shape_are_shown_in_each_form() {
                     numbers={7: true} orders=[{account=7 side=Sell open=true lots=-3}]";
     assert!(text.ends_with(expected), "{text}");
     let [_, long] = any_shape(&["--fields", "none,age", "--where", "initial=ü", "-o", "csv"]);
-    assert!(long.ends_with(",1,,none,1.5s"), "{long}");
+    assert!(long.ends_with(",1,,,none,1.5s"), "{long}");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn messages_of_serde_are_shown_by_their_schema() {
     assert!(json.trim_end().ends_with(expected), "{json}");
     let near = ["--fields", "Quote", "--where", "Quote={prices={} side=Near}", "-o", "csv"];
     let csv = shown("of-serde", &near);
-    assert!(csv.ends_with(",1,,{prices={} side=Near}\n"), "{csv}");
+    assert!(csv.ends_with(",1,,,{prices={} side=Near}\n"), "{csv}");
 
     let text = shown("of-serde-alone", &[]);
     assert!(text.ends_with(" #0 Entry=<postcard, 4 bytes: 01070178>\n"), "{text}");
@@ -176,4 +176,18 @@ fn the_output_may_be_closed() {
     node.emit(10_000);
     node.emit(10_000);
     tap.ended().expect_success();
+}
+
+#[test]
+fn what_a_publisher_retains_comes_first_and_says_so() {
+    let (world, mut node) = feed(&format!("{ONE_NODE}[topic.all-types]\nretain = 1\n"));
+    node.send("all");
+    node.send("all");
+    let begins =
+        ["#1 retained unsigned=", "\"sequence\":1,\"retained\":true,\"message\"", ",1,,true,"];
+    for (form, begin) in ["text", "json", "csv"].into_iter().zip(begins) {
+        let tap = world.tapping(&["all-types", "--count", "1", "-o", form]);
+        let shown = tap.ended().expect(0).out;
+        assert!(shown.contains(begin), "{shown}");
+    }
 }
