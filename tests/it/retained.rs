@@ -125,6 +125,8 @@ fn what_cannot_be_retained() {
 /// Nodes whose readers are in another process of the topology, and start again.
 #[cfg(all(target_os = "linux", feature = "metrics"))]
 mod nodes {
+    use std::time::Duration;
+
     use mycelium::Running;
     use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -174,6 +176,28 @@ mod nodes {
 
     reader!(|quote| !quote.symbol.is_empty());
 
+    fn topology(transport: &str, retain: &str, directory: &Directory) -> Topology {
+        let host = host();
+        let text = format!(
+            r#"
+[node.far]
+services = ["Feed"]
+address = "{host}:7400"
+[node.near]
+services = ["Reader"]
+address = "{host}:7401"
+[link.default]
+transport = "{transport}"
+trust = "network"
+retry = "1ms"
+max_retry = "20ms"
+[topic.quotes]
+retain = {retain}
+"#
+        );
+        Topology::parse("t.toml", &text).unwrap().in_directory(&directory.0)
+    }
+
     fn node(
         name: &str,
         topology: &Topology,
@@ -191,25 +215,7 @@ mod nodes {
     async fn readers_of_other_nodes_get_what_is_retained() {
         for transport in TRANSPORTS.iter().chain(&["tcp"]) {
             let directory = Directory::new(&format!("retained-{transport}"));
-            let (host, retain) = (host(), "{ key = \"symbol\" }");
-            let text = format!(
-                r#"
-[node.far]
-services = ["Feed"]
-address = "{host}:7400"
-[node.near]
-services = ["Reader"]
-address = "{host}:7401"
-[link.default]
-transport = "{transport}"
-trust = "network"
-retry = "1ms"
-max_retry = "20ms"
-[topic.quotes]
-retain = {retain}
-"#
-            );
-            let topology = Topology::parse("t.toml", &text).unwrap().in_directory(&directory.0);
+            let topology = topology(transport, "{ key = \"symbol\" }", &directory);
             let (sender, mut seen) = unbounded_channel();
             let far = node("far", &topology, false, sender.clone());
             let mut next = async || within(seen.recv()).await.unwrap();
@@ -239,6 +245,56 @@ retain = {retain}
             }
             end(near).await;
             end(far).await;
+        }
+    }
+
+    /// 10,000 readers join and leave while a publisher sends.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn readers_that_join_under_load_miss_nothing_and_get_nothing_twice() {
+        let transports: Vec<_> = TRANSPORTS.iter().chain(&["tcp"]).collect();
+        for transport in &transports {
+            let directory = Directory::new(&format!("joining-{transport}"));
+            let topology = topology(transport, "8", &directory);
+            let (sender, _seen) = unbounded_channel();
+            let far = node("far", &topology, false, sender.clone());
+            let near = node("near", &topology, false, sender);
+            let mut publisher = far.publisher::<Quote>("load").unwrap();
+            let (stop, mut is_over) = oneshot::channel::<()>();
+            let sending = tokio::spawn(async move {
+                let mut sent = 0;
+                while is_over.try_recv().is_err() {
+                    let quote = Quote { symbol: "load".repeat(1 + sent % 20), price: sent as u64 };
+                    publisher.emit(quote).await.unwrap();
+                    sent += 1;
+                    if sent % 32 == 0 {
+                        tokio::time::sleep(Duration::from_micros(200)).await;
+                    }
+                }
+                publisher.sent()
+            });
+            for round in 0..10_000 / transports.len() {
+                let policy = [Policy::Block, Policy::DropOldest][round % 2];
+                let mut reader = near.subscribe::<Quote>("late", policy).unwrap();
+                let (mut next, mut is_live) = (None, false);
+                for _ in 0..round % 12 {
+                    match within(reader.recv()).await.unwrap() {
+                        Delivery::Msg(quote) if quote.symbol.starts_with("load") => {
+                            assert!(!quote.retained() || !is_live, "{transport}, {round}");
+                            assert_eq!(quote.price, next.unwrap_or(quote.price), "{round}");
+                            (next, is_live) = (Some(quote.price + 1), !quote.retained());
+                        }
+                        Delivery::Msg(_) => {}
+                        Delivery::Gap(gap) => {
+                            assert!(policy == Policy::DropOldest && gap.exact, "{gap}");
+                            next = next.map(|next| next + gap.count);
+                        }
+                    }
+                }
+            }
+            stop.send(()).unwrap();
+            assert!(within(sending).await.unwrap() > 1000);
+            end(far).await;
+            end(near).await;
         }
     }
 }
