@@ -19,6 +19,7 @@ use crate::descriptor::OwnedFd;
 use crate::local::Metadata;
 use crate::local::reader::view::kept_body;
 use crate::local::retained::{Kept, Values};
+use crate::local::ring::first;
 use crate::local::ring::shared::{MemoryFault, RemoteBell, RemoteReaders, Ring};
 use crate::local::state::{Edge, PublisherState, SubscriberState};
 use crate::local::topic::{Membership, Topic};
@@ -291,10 +292,12 @@ impl<T> TapStream<T> {
         matches!(self.publisher.0.kept.get(), Some(Kept::Here(_)))
     }
 
-    /// Returns what the publisher retains, for readers whose first message has this sequence.
+    /// Returns what the publisher retains, for readers whose first message has this sequence. They
+    /// may be in another process, which may ask for any.
     pub(crate) fn retained(&self, before: u64) -> Values {
+        let before = first(before as usize, self.publisher.0.ring.tail());
         match self.publisher.0.kept.get() {
-            Some(Kept::Here(slots)) => slots.values(before, &self.schema),
+            Some(Kept::Here(slots)) => slots.values(before as u64, &self.schema),
             Some(Kept::There(_)) | None => Values::default(),
         }
     }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::conformance::Probe;
 use crate::counters::Region;
-use crate::local::{Policy, Publisher};
+use crate::local::{Policy, Publisher, Retain};
 
 /// Returns a tap of a topic, and a publisher.
 fn tapped(capacity: usize, policy: Policy) -> (Tap<()>, Publisher<Probe>) {
@@ -114,4 +114,23 @@ fn a_tap_with_any_policy_that_lets_publishers_go_on_gets_or_misses_each_message(
         }
         assert_eq!((messages, missed), (8, 12), "{policy}");
     }
+}
+
+/// A reader of another process may ask for what is retained before any sequence.
+#[test]
+fn what_is_retained_ends_with_the_last_message() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), 8, Region::new(8)).unwrap();
+    topic.retain(Retain::Last(std::num::NonZeroU32::new(3).unwrap())).unwrap();
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    emit(&mut publisher, 5);
+    let mut reader: Tap<()> = topic.tap("far", Policy::DropOldest).unwrap();
+    let stream = &reader.streams()[0];
+    let retained = |before| {
+        let values = stream.retained(before).0;
+        values.iter().map(|value| value.sequence).collect::<Vec<_>>()
+    };
+    for (before, expected) in [(0, vec![]), (4, vec![2, 3]), (5, vec![2, 3, 4])] {
+        assert_eq!(retained(before), expected);
+    }
+    assert_eq!(retained(1 << 30), [2, 3, 4]);
 }
