@@ -28,7 +28,6 @@
 //! | `values` | the values that users see: schema, policy, options, deliveries, errors |
 //! | `ring` | the ring of a publisher, rings shared with another process, ready bits for many rings |
 //! | `state` | the state that a publisher and its subscriptions share, and the edge between them; stalls and pressure |
-//! | `joining` | the subscriptions that wait for what a publisher in another process retains |
 //! | `retained` | the messages that publishers keep for subscriptions that join later |
 //! | `task_budget`, then `metadata` | deferred wakes, and the yields of a task; traces and send times beside messages |
 //! | `topic` | joining and leaving; fast handlers |
@@ -37,7 +36,6 @@
 //!
 //! The ends of a topic for other processes, `Feed` and `Tap`, are in [`seam`](crate::seam).
 
-pub(crate) mod joining;
 mod metadata;
 pub(crate) mod reader;
 pub(crate) mod retained;

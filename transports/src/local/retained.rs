@@ -10,16 +10,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use mycelium_core::ring::CapacityError;
-use mycelium_core::ring::broadcast::{ArenaWriter, Broadcast, CONTENT, Layout, LayoutError};
 use mycelium_core::ring::retained::{RetainedSlots, RetainedWriter};
 use zerocopy::IntoBytes;
 
-use super::joining::Joiners;
-use super::ring;
-use super::state::{Edge, Origin, PublisherState, SubscriberState};
-use super::trace::TraceArea;
 use super::values::{LatestByKey, Refusal, Schema};
-use crate::counters::{EdgeValue, Region};
 use crate::sync::AtomicBool;
 
 const WORD: usize = size_of::<usize>();
@@ -227,61 +221,6 @@ macro_rules! number_keys {
 
 number_keys!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
 
-/// What a publisher retains for subscriptions that join later.
-#[derive(Debug)]
-pub(crate) enum Kept {
-    /// Slots in this process.
-    Here(KeptSlots),
-    /// It is in the publisher's process. Subscriptions that join wait for it.
-    There(Arc<Joiners>),
-}
-
-impl Edge {
-    /// Returns an edge with what the publisher had retained when the subscription joined; `None` if
-    /// it has nothing for the subscription, or is in another process. This edge follows it.
-    ///
-    /// # Errors
-    /// If memory cannot hold the values.
-    pub(crate) fn retained_before(
-        &mut self,
-        subscriber: &Arc<SubscriberState>,
-        schema: &Schema,
-    ) -> Result<Option<Edge>, LayoutError> {
-        let Some(Kept::Here(slots)) = self.kept() else { return Ok(None) };
-        let values = slots.values(self.joined_at(), schema);
-        self.begin_after(&values.0.iter().collect::<Vec<_>>(), subscriber, schema)
-    }
-
-    /// Makes this edge follow another one with these values, and returns that one; `None` if there
-    /// are none for the subscription: one that samples gets none, and one that gets the latest
-    /// message gets the last.
-    ///
-    /// # Errors
-    /// If memory cannot hold them.
-    pub(crate) fn begin_after(
-        &mut self,
-        mut values: &[&Value],
-        subscriber: &Arc<SubscriberState>,
-        schema: &Schema,
-    ) -> Result<Option<Edge>, LayoutError> {
-        if subscriber.policy.skips() {
-            values = &values[values.len().saturating_sub(1)..];
-        }
-        if values.is_empty() || !subscriber.gets_retained() {
-            return Ok(None);
-        }
-        let PublisherState { topic, name, epoch, .. } = &*self.publisher;
-        let state = state_with(values, (topic, name, *epoch), schema)?;
-        // The counters of this edge are not listed: what it delivers is counted apart.
-        let before = PublisherState::attach(&state, subscriber, &Region::new(1), None);
-        Ok(before.map(|mut before| {
-            self.line.add(EdgeValue::Retained, values.len() as u64);
-            before.after = self.after.replace(Arc::downgrade(&state));
-            before
-        }))
-    }
-}
-
 /// The slots of a publisher in this process.
 #[derive(Debug)]
 pub(crate) struct KeptSlots {
@@ -299,8 +238,8 @@ pub(crate) struct Values(pub(crate) VecDeque<Value>);
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
     pub(crate) sequence: u64,
-    length: usize,
-    words: Box<[usize]>,
+    pub(crate) length: usize,
+    pub(crate) words: Box<[usize]>,
 }
 
 impl Value {
@@ -347,43 +286,3 @@ impl KeptSlots {
         Values(values)
     }
 }
-
-/// Puts values into a ring of their own, which ends after them. Returns its publisher, with the
-/// names and the epoch of the one that retains them.
-///
-/// # Errors
-/// If memory cannot hold the ring.
-fn state_with(
-    values: &[&Value],
-    (topic, name, epoch): (&str, &str, u64),
-    schema: &Schema,
-) -> Result<Arc<PublisherState>, LayoutError> {
-    let capacity = values.len().next_power_of_two().max(2);
-    let size = if schema.is_fixed { schema.size } else { size_of::<[usize; CONTENT]>() };
-    let layout = Layout::exact(capacity, size);
-    let all: usize = values.iter().map(|value| value.length.next_multiple_of(8)).sum();
-    let layout = match schema.is_fixed {
-        true => layout,
-        // A message takes at most half of an arena.
-        false => layout.with_arena(all.max(2 * schema.longest)),
-    };
-    let ring = ring::private(layout).ok_or(LayoutError::TooLarge)?;
-    if let Some(mut producer) = Broadcast::producer(ring.clone()) {
-        let mut arena = ArenaWriter::new(&producer);
-        for Value { length, words, .. } in values {
-            // Nobody reads the ring yet, so nothing refuses a message.
-            _ = match &mut arena {
-                Some(arena) => arena.try_push(&mut producer, words, *length, &[]),
-                None => producer.try_push(words, *length),
-            };
-        }
-        producer.close();
-    }
-    let sequences = values.iter().map(|value| value.sequence).collect();
-    let (area, file) = (TraceArea::Absent, Err(OF_VALUES.to_owned()));
-    let origin = Origin::Retained(sequences);
-    Ok(PublisherState::over(topic, ring, area, file, name, epoch, origin))
-}
-
-/// The reason why the ring of retained values has no descriptor.
-const OF_VALUES: &str = "the ring has retained values";

@@ -14,9 +14,9 @@ use mycelium_core::frame::Fragment;
 use mycelium_core::link::{CloseReason, IncomingId, InterestId, RunShape, Unit};
 
 use super::incoming_memory::PassedRing;
-use super::recalls::StreamJoiners;
 use crate::link::growth::Growth;
-use crate::local::{GapReason, Metadata, TopicError};
+use crate::local::state::Joiners;
+use crate::local::{GapReason, Metadata, Topic, TopicError};
 use crate::seam::{Credit, Feed, MappedFeed};
 use crate::stream::NodeLink;
 
@@ -408,5 +408,26 @@ impl IncomingStream {
                 || self.redelivered
                 || open > self.publisher.capacity() as u64 / 2);
         is_full || waits || !self.has_signaled
+    }
+}
+
+/// The subscriptions that wait for what the publisher of a stream retains. When this is dropped,
+/// they wait no longer.
+pub(super) struct StreamJoiners {
+    topic: Arc<Topic>,
+    pub(super) joiners: Arc<Joiners>,
+    /// The peer sends what the publisher retains without a request.
+    pub(super) is_new: bool,
+}
+
+impl StreamJoiners {
+    pub(super) fn new(topic: &Arc<Topic>, joiners: Arc<Joiners>) -> StreamJoiners {
+        StreamJoiners { topic: topic.clone(), joiners, is_new: true }
+    }
+}
+
+impl Drop for StreamJoiners {
+    fn drop(&mut self) {
+        self.joiners.end(self.topic.schema());
     }
 }

@@ -1,43 +1,21 @@
 //! What the publishers of a topic of the peer retain: it arrives beside their streams, for the
-//! subscriptions that wait for it ([`joining`](crate::local::joining)).
+//! subscriptions that wait for it ([`Joiners`](crate::local::state::Joiners)).
 //!
 //! The peer sends it with each new stream. For subscriptions that join later, this side requests it,
 //! for one publisher of the topic after the other.
 
-use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
 use mycelium_core::link::CloseReason;
 
-use super::incoming_stream::IncomingStream;
+use super::incoming_stream::{IncomingStream, StreamJoiners};
 use crate::link::config::MAX_MESSAGE;
 use crate::link::growth::Growth;
 use crate::local::Topic;
-use crate::local::joining::{Joiner, Joiners};
 use crate::local::retained::{Value, Values};
+use crate::local::state::Joiner;
 use crate::stream::NodeLink;
-
-/// The subscriptions that wait for what the publisher of a stream retains. When this is dropped,
-/// they wait no longer.
-pub(super) struct StreamJoiners {
-    topic: Arc<Topic>,
-    joiners: Arc<Joiners>,
-    /// The peer sends what the publisher retains without a request.
-    is_new: bool,
-}
-
-impl StreamJoiners {
-    pub(super) fn new(topic: &Arc<Topic>, joiners: Arc<Joiners>) -> StreamJoiners {
-        StreamJoiners { topic: topic.clone(), joiners, is_new: true }
-    }
-}
-
-impl Drop for StreamJoiners {
-    fn drop(&mut self) {
-        self.joiners.end(&self.topic);
-    }
-}
 
 /// The retained messages of a topic that arrive, and the subscriptions that wait for them.
 #[derive(Default)]
@@ -114,7 +92,7 @@ impl Recalls {
             let asked = self.asked.take_if(|(asked, _)| *asked == epoch);
             asked.map(|(_, joiners)| joiners).unwrap_or_default()
         };
-        joiners.into_iter().for_each(|joiner| joiner.release(topic, &values));
+        joiners.into_iter().for_each(|joiner| joiner.release(topic.schema(), &values));
     }
 
     /// Requests what the publisher of a stream retains, if subscriptions wait for it. Returns
@@ -161,6 +139,6 @@ impl Recalls {
             }
         }
         let asked = asked.into_iter().flat_map(|(_, joiners)| joiners);
-        asked.for_each(|joiner| joiner.release(topic, &Values::default()));
+        asked.for_each(|joiner| joiner.release(topic.schema(), &Values::default()));
     }
 }

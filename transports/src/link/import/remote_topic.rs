@@ -9,7 +9,7 @@ use super::incoming_stream::IncomingStream;
 use super::recalls::Recalls;
 use crate::link::config::TopicInterest;
 use crate::link::growth::Growth;
-use crate::local::joining::Known;
+use crate::local::state::Known;
 use crate::local::state::next_number;
 use crate::local::{KeepOpen, Policy, Start, Topic};
 use crate::seam::Credit;

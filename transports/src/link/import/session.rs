@@ -22,8 +22,7 @@ use mycelium_executor::{Executor, SendFuture, Stream};
 use thiserror::Error;
 
 use super::incoming_memory::{IncomingMemory, MemoryAccess};
-use super::incoming_stream::IncomingStream;
-use super::recalls::StreamJoiners;
+use super::incoming_stream::{IncomingStream, StreamJoiners};
 use super::remote_topic::RemoteTopic;
 use crate::counters::{Line, LinkValue, Region, plain};
 use crate::link::channel::LostMemory;
@@ -32,7 +31,7 @@ use crate::link::describing::{Fit, LayoutAnswer, LayoutQueries};
 use crate::link::gap;
 use crate::link::layout::LayoutMismatch;
 use crate::link::notice::{Notice, Observer};
-use crate::local::joining::Joiners;
+use crate::local::state::Joiners;
 use crate::local::{GapReason, Metadata, Start, Topic};
 use crate::memory::Token;
 use crate::seam::{BusyGuard, Control, Phase};

@@ -10,9 +10,8 @@ use mycelium_core::doorbell::announce;
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, Peek, ReaderWords, Storage as _};
 use mycelium_core::ring::region::TopicStorage;
 
-use super::{ALIGNS, Edge, Origin, Progress, PublisherState, ReaderEntry, SubscriberState};
+use super::{ALIGNS, Edge, Kept, Origin, Progress, PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{EdgeValue, Line, Region, plain};
-use crate::local::retained::Kept;
 use crate::local::ring::roster::Numbered;
 use crate::local::ring::shared::{MappedOrigin, Ring};
 use crate::local::ring::{Abandoned, first};
@@ -512,32 +511,7 @@ impl SubscriberState {
         }
     }
 
-    /// Holds an edge back until its [release](Self::release).
-    pub(crate) fn hold(&self, edge: Edge) {
-        self.publishers.add(edge.publisher.clone());
-        lock(&self.held).push(vec![edge]);
-    }
-
-    /// Gives the subscription the edge to this publisher that was held back, and those that continue
-    /// it. `before` returns the edge that it is to follow. Does nothing if the subscription has left.
-    pub(crate) fn release(
-        &self,
-        publisher: &Weak<PublisherState>,
-        before: impl FnOnce(&mut Edge) -> Option<Edge>,
-    ) {
-        let mut held = lock(&self.held);
-        let is_first = |group: &Vec<Edge>| {
-            group.first().is_some_and(|edge| Arc::as_ptr(&edge.publisher) == publisher.as_ptr())
-        };
-        let Some(place) = held.iter().position(is_first) else { return };
-        let mut group = held.swap_remove(place);
-        let before = group.first_mut().and_then(before);
-        before.iter().for_each(|edge| self.publishers.add(edge.publisher.clone()));
-        // Still under the lock: a subscription that leaves takes all edges from either list.
-        self.begin(before.into_iter().chain(group));
-    }
-
-    fn begin(&self, edges: impl IntoIterator<Item = Edge>) {
+    pub(super) fn begin(&self, edges: impl IntoIterator<Item = Edge>) {
         self.incoming.change(|incoming| {
             if incoming.is_empty() {
                 // Allocates room for one edge only, because often it is the only one, and there may
@@ -548,17 +522,6 @@ impl SubscriberState {
         });
         announce();
         self.bell.ring();
-    }
-
-    /// Returns the edges that are held back.
-    pub(crate) fn held(&self) -> MutexGuard<'_, Vec<Vec<Edge>>> {
-        lock(&self.held)
-    }
-
-    /// Whether the subscription gets what publishers retain: one that samples does not, nor do the
-    /// readers of another process, who join by themselves.
-    pub(crate) fn gets_retained(&self) -> bool {
-        !self.is_tap && self.policy.every().is_none()
     }
 
     /// Removes this subscription and the publisher from each other's lists.

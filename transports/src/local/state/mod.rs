@@ -9,11 +9,13 @@
 //! | file | content |
 //! | --- | --- |
 //! | `edge` | how an edge is created, read and ended, and the progress of its subscription |
+//! | `joining` | how subscriptions get what publishers have retained |
 //! | `pumping` | the separate ring of a `drop-newest` subscription |
 //! | `pressure` | the threshold of the depth |
 //! | `stall` | the eviction of stalled readers |
 
 mod edge;
+mod joining;
 pub(crate) mod pressure;
 mod pumping;
 pub(crate) mod stall;
@@ -25,7 +27,7 @@ use std::time::Duration;
 use mycelium_core::doorbell::{Doorbell, SleepWord, announce, ring_each};
 use mycelium_core::ring::broadcast::{ArenaWriter, Claim, Consumer, Producer};
 
-use super::retained::Kept;
+use super::retained::KeptSlots;
 use super::ring::numbering::{KnownNumbering, Numbering};
 use super::ring::ready::{ReadyBit, ReadyList, Slot};
 use super::ring::roster::{Numbered, Roster, Versioned};
@@ -65,6 +67,53 @@ pub(crate) struct PublisherState {
     pub(crate) file: Result<OwnedFd, String>,
     /// What the publisher retains, if its topic does.
     pub(crate) kept: OnceLock<Kept>,
+}
+
+/// What a publisher retains for subscriptions that join later.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// Slots in this process.
+    Here(KeptSlots),
+    /// It is in the publisher's process. Subscriptions that join wait for it.
+    There(Arc<Joiners>),
+}
+
+/// The subscriptions that wait for the values of a publisher in another process.
+#[derive(Debug, Default)]
+pub(crate) struct Joiners {
+    waiting: Mutex<WaitingJoiners>,
+    /// What earlier subscriptions have had of the publisher.
+    known: Option<Known>,
+}
+
+#[derive(Debug, Default)]
+struct WaitingJoiners {
+    joiners: Vec<Joiner>,
+    /// The link's task.
+    waker: Option<Waker>,
+    /// The link fetches no values any more.
+    has_ended: bool,
+}
+
+/// An earlier stream of the same publisher, which was lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// The sequence after its last message.
+    pub(crate) next: u64,
+    /// Subscriptions with lower numbers have had its messages.
+    pub(crate) number: u64,
+}
+
+/// A subscription that waits.
+#[derive(Debug)]
+pub(crate) struct Joiner {
+    subscriber: Arc<SubscriberState>,
+    /// The publisher of the edge that is held back.
+    publisher: Weak<PublisherState>,
+    /// The subscription has had the messages before this sequence.
+    from: u64,
+    /// The sequence of its first message in the ring.
+    pub(crate) before: u64,
 }
 
 /// The fill level of one publisher's ring: [`Topic::rings`](super::Topic::rings).
@@ -450,7 +499,7 @@ pub(crate) struct SubscriberState {
     pub(crate) bell: Doorbell,
     /// Edges to new publishers that the subscription has not added to its own list yet.
     pub(crate) incoming: Versioned<Vec<Edge>>,
-    /// Edges that are held back until [`joining`](super::joining) releases them: the first one of
+    /// Edges that are held back until [`joining`] releases them: the first one of
     /// each publisher, and those that continue it.
     held: Mutex<Vec<Vec<Edge>>>,
     /// Shows which of the subscription's publishers have messages.

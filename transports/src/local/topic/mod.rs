@@ -17,15 +17,15 @@ use mycelium_core::message::Message;
 use mycelium_core::ring::broadcast::{LayoutError, Producer};
 use mycelium_executor::Executor;
 
-use super::joining::Joiners;
 use super::metadata::Recorded;
-use super::retained::{Kept, Retain, Retainer};
+use super::retained::{Retain, Retainer};
 use super::ring::roster::{Numbered, Versioned};
 use super::ring::shared::Ring;
 use super::ring::{Readers, RingError, RingMemory, RingShape};
 use super::state::pressure::Threshold;
 use super::state::stall::OnStall;
 use super::state::{Edge, Origin, PublisherState, RingStatus, SubscriberState};
+use super::state::{Joiners, Kept};
 use super::values::{LatestByKey, Policy, Schema, Start, SubscribeOptions, TopicError};
 use crate::counters::Region;
 use crate::sync::{AtomicUsize, Ordering, lock};

@@ -18,11 +18,11 @@ use mycelium_core::ring::broadcast::{ArenaWriter, Broadcast, Producer};
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
-use super::joining::Joiners;
 use super::metadata::AreaSource;
-use super::retained::{Kept, KeyValue};
+use super::retained::KeyValue;
 use super::ring::shared::{Ring, SharedRing};
 use super::state::stall::{OnStall, StallLimit};
+use super::state::{Joiners, Kept};
 use super::state::{Origin, PublisherState, ReaderEntry};
 use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudget};
 use super::topic::Topic;
