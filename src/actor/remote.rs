@@ -17,7 +17,7 @@ use super::far::{ActorCall, OtherNodes, Replied, WatchCall};
 use super::life::{Actor, Methods, Replies};
 use super::values::{ActorEnd, NAMES, RemoteActorError, is_name};
 use crate::inbox::request::{
-    Failure, Mismatch, PendingReply, RequestError, Requester, Unanswered, is_too_long,
+    Failure, Mismatch, PendingReply, RequestError, Requester, Taken, Unanswered, is_too_long,
 };
 
 impl Actors {
@@ -286,7 +286,8 @@ impl<R: Request> RemoteReply<R> {
     }
 
     fn mismatch(&self, mismatch: Mismatch) -> RequestError<R> {
-        RequestError::Mismatch { mismatch, actor: Some(self.address.label.clone()) }
+        let (taken, actor) = (Taken::No, Some(self.address.label.clone()));
+        RequestError::Mismatch { mismatch, taken, actor }
     }
 
     /// Converts the failure of the call to the error of the request. If the other node has taken

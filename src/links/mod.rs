@@ -103,7 +103,9 @@ impl Links {
         }
         let log = Log::new(&setup.plan.node, setup.executor.clone());
         let far = Far::load(setup.plan, &log)?;
-        let identity = Identity::new(&setup.plan.node, setup.executor.entropy()).map_err(|_| {
+        let boot = setup.executor.entropy();
+        setup.peers.set_own(boot);
+        let identity = Identity::new(&setup.plan.node, boot).map_err(|_| {
             let place = setup.plan.places.of(Setting::Node(&setup.plan.node));
             setup.failed(place, "the name of the node has more than 62 bytes")
         })?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use event_listener::Event;
@@ -20,6 +20,11 @@ pub(crate) const RECONNECT: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     connected: Mutex<BTreeMap<String, Option<u64>>>,
+    /// The topics of calls and answers that this node cannot read, each with the boot number of the
+    /// process that has another layout of it.
+    unreadable: Mutex<BTreeMap<String, u64>>,
+    /// The boot number of this process.
+    own: OnceLock<u64>,
     changed: Event,
 }
 
@@ -35,9 +40,40 @@ impl Peers {
         lock(&self.connected).get(peer).copied().flatten()
     }
 
+    /// Sets the boot number of this process.
+    pub(crate) fn set_own(&self, boot: u64) {
+        _ = self.own.set(boot);
+    }
+
+    /// Returns a number that identifies the connected process of node `peer` together with this one.
+    pub(crate) fn pair(&self, peer: &str) -> Option<u64> {
+        Some(self.get(peer)? ^ self.own.get()?)
+    }
+
+    /// Notes that the layouts of the requests of `topic`, or of their replies, differ from those of
+    /// the connected process of node `peer`. `topic` carries the calls or the answers from there.
+    pub(crate) fn set_unreadable(&self, peer: &str, topic: &str) {
+        if let Some(boot) = self.get(peer) {
+            lock(&self.unreadable).insert(topic.to_owned(), boot);
+            self.changed.notify(usize::MAX);
+        }
+    }
+
+    /// Returns whether [`set_unreadable`](Peers::set_unreadable) was called for the process of node
+    /// `peer` that is connected.
+    pub(crate) fn is_unreadable(&self, peer: &str, topic: &str) -> bool {
+        let boot = self.get(peer);
+        boot.is_some() && boot == lock(&self.unreadable).get(topic).copied()
+    }
+
+    /// Waits until a condition on the connections holds.
+    pub(crate) async fn until(&self, holds: impl Fn() -> bool) {
+        until(&self.changed, holds).await;
+    }
+
     /// Waits until the connected process of node `peer` is not `seen`.
     pub(crate) async fn until_not(&self, peer: &str, seen: Option<u64>) {
-        until(&self.changed, || self.get(peer) != seen).await;
+        self.until(|| self.get(peer) != seen).await;
     }
 
     /// Waits until there was no connection with node `peer` for longer than [`RECONNECT`].

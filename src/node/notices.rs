@@ -31,6 +31,12 @@ impl LinkNotices {
             let Some(lifecycle) = of.lifecycle.upgrade() else { return };
             let changes = |peer: &str, is_over| of.link_changes(&lifecycle, peer, reads, is_over);
             match notice {
+                // Only these requests fail: the node answers those of others.
+                Notice::TopicLayoutDiffers { peer, topic, .. }
+                    if of.plan.topic(topic).carries_requests =>
+                {
+                    of.peers.set_unreadable(peer, topic);
+                }
                 Notice::TopicLayoutDiffers { peer, topic, mismatch } => {
                     lifecycle.fail(of.cannot_read(peer, topic, mismatch));
                 }

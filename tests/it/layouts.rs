@@ -5,8 +5,10 @@
 use std::sync::{Arc, Mutex};
 
 use mycelium::error::{LayoutMismatch, StartError};
+use mycelium::requests::Taken;
 use mycelium::{Context, Message, Node, Result, Running, Topology, message, service};
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::loopback::host;
 use crate::running::{end, of_links, start, within};
@@ -140,6 +142,115 @@ async fn a_schema_of_serde_that_differs_fails_the_reader() {
     far.shutdown();
     let left = within(far.join()).await;
     assert!(left.is_ok() || matches!(left, Err(StartError::Undelivered { .. })), "{left:?}");
+}
+
+/// Programs whose requests, or the replies, are alike or differ.
+macro_rules! askers {
+    ($($name:ident: $request:ty => $reply:ty;)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[message(topic = "asks", reply = Told)]
+            pub(crate) struct Ask {
+                value: $request,
+            }
+
+            #[message(topic = "replies")]
+            pub(crate) struct Told {
+                value: $reply,
+            }
+
+            pub(crate) struct Desk;
+
+            #[service(answers(Ask))]
+            impl Desk {
+                async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                    let mut asks = ctx.requests::<Ask>();
+                    while let Some(ask) = asks.recv().await {
+                        let value = ask.value as $reply;
+                        ask.reply(Told { value });
+                    }
+                    Ok(())
+                }
+            }
+
+            pub(crate) struct Asker(pub(crate) UnboundedSender<Outcome>);
+
+            #[service(requests(Ask))]
+            impl Asker {
+                async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                    while !ctx.is_shutting_down() {
+                        let reply = ctx.request(Ask { value: 7 }).await;
+                        let outcome = reply.map(|told| assert_eq!(told.value, 7));
+                        self.0.send(outcome.map_err(|error| (error.to_string(), error.taken())))?;
+                    }
+                    Ok(())
+                }
+            }
+
+            pub(crate) fn node(
+                name: &str,
+                topology: &Topology,
+                [sent, of_mate]: [&UnboundedSender<Outcome>; 2],
+            ) -> Running {
+                let (sent, of_mate) = (sent.clone(), of_mate.clone());
+                let node = Node::builder(name).topology(topology.clone()).service(|| Desk);
+                let node = node.service(move || Asker(sent.clone()));
+                start(node.named_service("Mate", move || Asker(of_mate.clone())))
+            }
+        }
+    )*};
+}
+
+askers! {
+    alike: u64 => u64;
+    by_request: i64 => u64;
+    by_reply: u64 => i64;
+    by_both: i64 => i64;
+}
+
+type Outcome = Result<(), (String, Taken)>;
+
+/// A requester with another layout has errors. Neither its node ends, nor the one that answers, which
+/// answers others.
+#[tokio::test]
+async fn a_requester_whose_layout_differs_ends_no_node() {
+    let text = r#"
+[node.far]
+services = ["Desk"]
+[node.near]
+services = ["Asker"]
+[node.mate]
+services = ["Mate"]
+[link.default]
+retry = "1ms"
+max_retry = "20ms"
+"#;
+    for of_near in [by_request::node, by_reply::node, by_both::node] {
+        let directory = Directory::new("asks");
+        let topology = Topology::parse("asks.toml", text).unwrap().in_directory(&directory.0);
+        let (sent, mut outcomes) = unbounded_channel();
+        let (of_mate, mut replies) = unbounded_channel();
+        let node = |name, of: fn(_, _, _) -> _| of(name, &topology, [&sent, &of_mate]);
+        let nodes = [node("far", alike::node), node("mate", alike::node), node("near", of_near)];
+        // The first one was perhaps sent before the layouts were compared.
+        for expected in [None, Some(Taken::No)] {
+            let (text, taken) = within(outcomes.recv()).await.unwrap().unwrap_err();
+            assert_eq!(
+                text,
+                "request `asks` has no reply: the node that answers has another layout of it, or \
+                 of its reply [M0255]"
+            );
+            assert!(expected.is_none_or(|expected| taken == expected), "{taken:?}");
+        }
+        while replies.try_recv().is_ok() {}
+        for _ in 0..2 {
+            assert_eq!(within(replies.recv()).await.unwrap(), Ok(()));
+        }
+        for node in nodes {
+            end(node).await;
+        }
+    }
 }
 
 /// A message as a program of some version sees it: `None` for fields that it does not know.

@@ -117,6 +117,8 @@ impl<C: Call> Unanswered<C> for CallError {
             | Failure::Lost
             | Failure::Away
             | Failure::NotFound
+            | Failure::Differs
+            | Failure::DiffersSent
             | Failure::TooLong
             | Failure::ReplyTooLong => unreachable!("a call stays in its process"),
         }

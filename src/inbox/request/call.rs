@@ -66,6 +66,10 @@ pub enum Failure {
     Away,
     /// No actor of the other node has the name, and none had it recently.
     NotFound,
+    /// The other node has another layout of the request or the reply, and has not got the request.
+    Differs,
+    /// The other node has another layout of the request or the reply, and has perhaps taken it.
+    DiffersSent,
     /// The request is longer than its type allows.
     TooLong,
     /// The reply is longer than its type allows.
@@ -74,7 +78,7 @@ pub enum Failure {
 
 impl Failure {
     /// All reasons, by their numbers.
-    pub(crate) const ALL: [Failure; 12] = [
+    pub(crate) const ALL: [Failure; 14] = [
         Failure::Dropped,
         Failure::Gone,
         Failure::Refused,
@@ -85,6 +89,8 @@ impl Failure {
         Failure::Lost,
         Failure::Away,
         Failure::NotFound,
+        Failure::Differs,
+        Failure::DiffersSent,
         Failure::TooLong,
         Failure::ReplyTooLong,
     ];

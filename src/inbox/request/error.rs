@@ -20,13 +20,13 @@ pub enum Taken {
     Unknown,
 }
 
-/// Why an actor of another node cannot answer a request.
+/// Why another node cannot answer a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mismatch {
     /// The actor does not answer requests of this topic: it has another type.
     Request,
-    /// The actor's node has another layout of the request, or of the reply.
+    /// The other node has another layout of the request, or of the reply.
     Layout,
     /// The actor's mailbox allows only one sender.
     OneSender,
@@ -39,7 +39,7 @@ impl fmt::Display for Mismatch {
                 "the actor does not offer this request to other processes: its method needs \
                  `#[remote]`"
             }
-            Mismatch::Layout => "the node of the actor has another layout of it, or of its reply",
+            Mismatch::Layout => "the node that answers has another layout of it, or of its reply",
             Mismatch::OneSender => "the mailbox of the actor has one sender, in its own node",
         })
     }
@@ -122,11 +122,14 @@ pub enum RequestError<Q: Request> {
         /// The actor that the request was sent to; `None` for a service.
         actor: Option<Arc<str>>,
     },
-    /// The actor of another node cannot answer this request. Not taken.
+    /// The service or the actor of another node cannot answer this request.
     Mismatch {
         /// The reason.
         mismatch: Mismatch,
-        /// The actor that the request was sent to.
+        /// Whether a service had taken the request: unknown if it was sent before the layouts were
+        /// compared.
+        taken: Taken,
+        /// The actor that the request was sent to; `None` for a service.
         actor: Option<Arc<str>>,
     },
     /// The request or the reply has more bytes than its type allows (`#[message(.., max = "..")]`),
@@ -158,9 +161,9 @@ impl<Q: Request> RequestError<Q> {
             RequestError::Gone { .. }
             | RequestError::NotFound { .. }
             | RequestError::Refused { .. }
-            | RequestError::Mismatch { .. }
             | RequestError::ShuttingDown => Taken::No,
             RequestError::Deadline { taken, .. }
+            | RequestError::Mismatch { taken, .. }
             | RequestError::Unreachable { taken, .. }
             | RequestError::TooLong { taken, .. } => *taken,
             RequestError::HandlerFailed { .. } => Taken::Yes,
@@ -226,6 +229,8 @@ impl<Q: Request> Unanswered<Q> for RequestError<Q> {
         actor: Option<Arc<str>>,
     ) -> RequestError<Q> {
         let deadline = |taken, actor| RequestError::Deadline { taken, within, actor };
+        let mismatch = Mismatch::Layout;
+        let differs = |taken, actor| RequestError::Mismatch { mismatch, taken, actor };
         match failure {
             Failure::Dropped => RequestError::HandlerFailed { actor },
             Failure::Gone => RequestError::Gone { actor },
@@ -237,6 +242,8 @@ impl<Q: Request> Unanswered<Q> for RequestError<Q> {
             Failure::Lost => RequestError::Unreachable { taken: Taken::Unknown, actor },
             Failure::Away => RequestError::Unreachable { taken: Taken::No, actor },
             Failure::NotFound => RequestError::NotFound { actor },
+            Failure::Differs => differs(Taken::No, actor),
+            Failure::DiffersSent => differs(Taken::Unknown, actor),
             Failure::TooLong => RequestError::too_long::<Q>(Taken::No, actor),
             Failure::ReplyTooLong => RequestError::too_long::<Q::Reply>(Taken::Yes, actor),
         }

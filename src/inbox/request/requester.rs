@@ -508,7 +508,9 @@ impl<C: Call> PendingReply<C> {
             Err(Failure::Refused | Failure::TooLong) => RequesterValue::Refused,
             Err(Failure::Late | Failure::LateHeld | Failure::LateSent) => RequesterValue::Deadline,
             Err(Failure::Dropped | Failure::ReplyTooLong) => RequesterValue::HandlerFailed,
-            Err(Failure::Lost | Failure::Away) => RequesterValue::Unreachable,
+            Err(Failure::Lost | Failure::Away | Failure::Differs | Failure::DiffersSent) => {
+                RequesterValue::Unreachable
+            }
             Err(Failure::ShuttingDown) => RequesterValue::ShuttingDown,
         });
     }

@@ -15,7 +15,7 @@ use crate::links::Peers;
 use crate::node::prepare::Registered;
 #[cfg(feature = "actors")]
 use crate::node::remote::ActorDesk;
-use crate::node::remote::{Client, Server, services, topics};
+use crate::node::remote::{Client, OtherNode, Server, services, topics};
 use crate::plan::BoundPorts;
 #[cfg(feature = "describe")]
 use crate::plan::{Port, Ports};
@@ -34,10 +34,10 @@ struct RequestLink {
 #[derive(Clone, Copy)]
 enum LinkServices {
     Typed {
-        /// Creates the client from its name, the answering node, and the capacity of the topic.
-        client: fn(&str, &str, usize, Arc<Peers>) -> Registered,
-        /// Creates the server from its name, the requesting node, and the capacity of the topic.
-        server: fn(&str, &str, usize, Arc<Peers>) -> Registered,
+        /// Creates the client from its name and the answering node.
+        client: fn(&str, OtherNode) -> Registered,
+        /// Creates the server from its name and the requesting node.
+        server: fn(&str, OtherNode) -> Registered,
     },
     /// The messages of a request type of another process: its services are planned and never run.
     #[cfg(feature = "describe")]
@@ -94,7 +94,13 @@ impl RequestLinks {
     /// Returns the topic and the messages of each request type.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&'static str, RequestMessages)> {
         self.by_topic.iter().filter_map(|(topic, link)| {
-            let client = link.client("client", "peer", 2, &self.peers).ports;
+            let other = OtherNode {
+                name: String::new(),
+                topic: String::new(),
+                capacity: 2,
+                peers: self.peers.clone(),
+            };
+            let client = link.client("client", other).ports;
             let schema = |ports: &[Port]| Some(ports.first()?.schema());
             let request = schema(&client.answers)?;
             let (call, answer) = (schema(&client.emits)?, schema(&client.reads)?);
@@ -196,10 +202,13 @@ impl RequestLinks {
         topology.place_service(there, &server);
         topology.add_request_topic(&calls, topic, there, is_of_actors);
         topology.add_request_topic(&answers, topic, node, is_of_actors);
-        let peers = &self.peers;
+        let other = |name: &str, topic: &String| {
+            let (name, topic, peers) = (name.to_owned(), topic.clone(), self.peers.clone());
+            OtherNode { name, topic, capacity, peers }
+        };
         let services = [
-            link.client(&client, there, capacity, peers),
-            link.server(&server, node, capacity, peers),
+            link.client(&client, other(there, &answers)),
+            link.server(&server, other(node, &calls)),
         ];
         Ok(services.map(|mut service| {
             let mut bindings = vec![("calls", calls.clone()), ("answers", answers.clone())];
@@ -217,24 +226,20 @@ impl RequestLink {
         RequestLink {
             own_topic: Q::TOPIC,
             services: LinkServices::Typed {
-                client: |name, peer, capacity, peers| {
-                    let peer = peer.to_owned();
-                    let client = move || Client::<Q>::new(&peer, capacity, peers.clone());
-                    Registered::carrying_requests(name, client)
+                client: |name, other| {
+                    Registered::carrying_requests(name, move || Client::<Q>::new(other.clone()))
                 },
-                server: |name, peer, capacity, peers| {
-                    let peer = peer.to_owned();
-                    let server = move || Server::<Q>::new(&peer, capacity, peers.clone());
-                    Registered::carrying_requests(name, server)
+                server: |name, other| {
+                    Registered::carrying_requests(name, move || Server::<Q>::new(other.clone()))
                 },
             },
         }
     }
 
-    /// Creates the client with this name; `peer` is the answering node.
-    fn client(&self, name: &str, peer: &str, capacity: usize, peers: &Arc<Peers>) -> Registered {
+    /// Creates the client with this name; `other` is the answering node.
+    fn client(&self, name: &str, other: OtherNode) -> Registered {
         match self.services {
-            LinkServices::Typed { client, .. } => client(name, peer, capacity, peers.clone()),
+            LinkServices::Typed { client, .. } => client(name, other),
             #[cfg(feature = "describe")]
             LinkServices::Described(messages) => {
                 let [calls, answers, answers_own] = messages.ports(self.own_topic);
@@ -249,10 +254,10 @@ impl RequestLink {
         }
     }
 
-    /// Creates the server with this name; `peer` is the requesting node.
-    fn server(&self, name: &str, peer: &str, capacity: usize, peers: &Arc<Peers>) -> Registered {
+    /// Creates the server with this name; `other` is the requesting node.
+    fn server(&self, name: &str, other: OtherNode) -> Registered {
         match self.services {
-            LinkServices::Typed { server, .. } => server(name, peer, capacity, peers.clone()),
+            LinkServices::Typed { server, .. } => server(name, other),
             #[cfg(feature = "describe")]
             LinkServices::Described(messages) => {
                 let [calls, answers, requests] = messages.ports(self.own_topic);

@@ -3,7 +3,6 @@
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 
 use mycelium_core::Request;
@@ -12,26 +11,22 @@ use mycelium_macros::service;
 use mycelium_transports::local::{Delivery, EmitError};
 
 use super::open_calls::OpenCalls;
-use super::{is_watch, most_open};
+use super::{OTHER_LAYOUT, OtherNode, is_watch, most_open};
 use crate::error::Result;
 use crate::inbox::request::{Asked, Failure};
-use crate::links::{Peers, RECONNECT};
+use crate::links::RECONNECT;
 use crate::service::Context;
 
 /// Answers the requests of this node by calls to another node.
 pub(crate) struct Client<Q> {
     /// The answering node.
-    peer: String,
-    /// The capacity of the topic.
-    capacity: usize,
-    /// The connections with other nodes.
-    peers: Arc<Peers>,
+    other: OtherNode,
     request: PhantomData<fn(Q)>,
 }
 
 impl<Q: Request> Client<Q> {
-    pub(crate) fn new(peer: &str, capacity: usize, peers: Arc<Peers>) -> Client<Q> {
-        Client { peer: peer.to_owned(), capacity, peers, request: PhantomData }
+    pub(crate) fn new(other: OtherNode) -> Client<Q> {
+        Client { other, request: PhantomData }
     }
 }
 
@@ -42,7 +37,7 @@ enum Event<Q: Request> {
     Asked(Option<Asked<Q>>),
     /// Some requesters have stopped waiting.
     Cancelled,
-    /// The connection was lost, or another process has connected.
+    /// The connection was lost, another process has connected, or its layouts differ.
     Connection,
     /// The connection did not come back in time.
     Overdue,
@@ -51,21 +46,21 @@ enum Event<Q: Request> {
 #[service(send, reads(Q::Answer as answers), emits(Q::Call as calls), answers(Q))]
 impl<Q: Request> Client<Q> {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let (peers, executor) = (self.peers.clone(), ctx.waits.executor.clone());
+        let (other, executor) = (self.other.clone(), ctx.waits.executor.clone());
         let mut answers = ctx.subscribe_on(Self::answers)?;
         let (mut requests, mailbox) = (ctx.requests::<Q>(), ctx.mailbox::<Q>());
-        let mut open = OpenCalls::<Q>::new(most_open(self.capacity), ctx.random());
+        let mut open = OpenCalls::<Q>::new(most_open(other.capacity), ctx.random());
         let mut has_requesters = true;
-        let mut connected = peers.get(&self.peer);
+        let (mut connected, mut differs) = (other.process(), other.differs());
         mailbox.set_remote(connected.is_some());
-        let mut change = changed(&peers, &self.peer, connected);
+        let mut change = changed(&other, connected, differs);
         let mut overdue: Option<SendFuture<()>> = None;
         while has_requesters || !open.is_empty() {
             // While a call waits for room, no call is added. A watch could wait for room forever,
             // because the other watches end only with their actors, so it is refused.
             let refuses = open.is_full() && is_watch(Q::TOPIC);
             let has_room = connected.is_some() && !open.is_full() && open.are_sent();
-            let takes = has_requesters && (has_room || refuses);
+            let takes = has_requesters && (has_room || refuses || differs);
             let event = poll_fn(|context| {
                 // If the other process is paused, there is no room for calls. Answers, deadlines
                 // and the end of the connection do not wait for room.
@@ -104,7 +99,12 @@ impl<Q: Request> Client<Q> {
                 }
                 Event::Answer(Some(Delivery::Msg(answer))) => {
                     let (head, reply) = Q::of_answer(answer.into_inner());
-                    if !open.answer(head.number, head.outcome, reply) {
+                    if head.outcome == OTHER_LAYOUT {
+                        // A number of another pair comes from an earlier connection.
+                        if other.peers.pair(&other.name) == Some(head.number) {
+                            other.peers.set_unreadable(&other.name, &other.topic);
+                        }
+                    } else if !open.answer(head.number, head.outcome, reply) {
                         requests.count_late();
                     }
                     answers.done();
@@ -114,6 +114,7 @@ impl<Q: Request> Client<Q> {
                 Event::Answer(Some(Delivery::Gap(_))) => {}
                 // Ends, because no further answers can come.
                 Event::Answer(None) => break,
+                Event::Asked(Some(asked)) if differs => asked.fail(Failure::Differs),
                 Event::Asked(Some(asked)) if refuses => asked.fail(Failure::Refused),
                 Event::Asked(Some(asked)) if asked.time_left() == 0 => asked.fail(Failure::Late),
                 Event::Asked(Some(asked)) => open.add(asked),
@@ -123,9 +124,9 @@ impl<Q: Request> Client<Q> {
                     open.cancel();
                 }
                 Event::Connection => {
-                    connected = peers.get(&self.peer);
+                    (connected, differs) = (other.process(), other.differs());
                     mailbox.set_remote(connected.is_some());
-                    change = changed(&peers, &self.peer, connected);
+                    change = changed(&other, connected, differs);
                     overdue = match connected {
                         Some(process) => {
                             open.connected(process);
@@ -135,6 +136,9 @@ impl<Q: Request> Client<Q> {
                             Some(executor.sleep_until(executor.now().saturating_add(RECONNECT)))
                         }
                     };
+                    if differs {
+                        open.refuse_all();
+                    }
                 }
                 Event::Overdue => {
                     open.lose_without_deadline();
@@ -153,8 +157,11 @@ impl<Q: Request> Client<Q> {
     }
 }
 
-/// Waits until the connected process of node `peer` is not `seen`.
-fn changed(peers: &Arc<Peers>, peer: &str, seen: Option<u64>) -> SendFuture<()> {
-    let (peers, peer) = (peers.clone(), peer.to_owned());
-    Box::pin(async move { peers.until_not(&peer, seen).await })
+/// Waits until another process of the other node is connected, or none, or its layouts `differ`.
+fn changed(other: &OtherNode, process: Option<u64>, differ: bool) -> SendFuture<()> {
+    let other = other.clone();
+    Box::pin(async move {
+        let is_new = || other.process() != process || other.differs() != differ;
+        other.peers.until(is_new).await;
+    })
 }

@@ -27,12 +27,15 @@ mod nodes;
 mod open_calls;
 mod server;
 
+use std::sync::Arc;
+
 #[cfg(feature = "actors")]
 use mycelium_core::Message;
 
 #[cfg(feature = "actors")]
 use crate::actor::WatchCall;
 use crate::inbox::request::Failure;
+use crate::links::Peers;
 
 pub(crate) use client::Client;
 #[cfg(feature = "actors")]
@@ -43,6 +46,33 @@ pub(crate) use server::Server;
 
 /// The value of `outcome` in an answer with a reply.
 const REPLIED: u64 = 0;
+
+/// The value of `outcome` in an answer whose number is that of a [pair](Peers::pair): the node that
+/// answers cannot read the calls.
+const OTHER_LAYOUT: u64 = 10;
+
+/// What a client and a server know of the other node.
+#[derive(Clone)]
+pub(crate) struct OtherNode {
+    pub(crate) name: String,
+    /// The topic that this node reads from it: the calls or the answers.
+    pub(crate) topic: String,
+    /// The capacity of the topic of requests.
+    pub(crate) capacity: usize,
+    /// The connections with other nodes.
+    pub(crate) peers: Arc<Peers>,
+}
+
+impl OtherNode {
+    fn process(&self) -> Option<u64> {
+        self.peers.get(&self.name)
+    }
+
+    /// Returns whether the layouts of the other node differ.
+    fn differs(&self) -> bool {
+        self.peers.is_unreadable(&self.name, &self.topic)
+    }
+}
 
 /// Returns the value of `outcome` in an answer without a reply. `docs/wire-format.md` lists the
 /// values.
@@ -57,6 +87,7 @@ fn outcome_of(failure: Failure) -> u64 {
         // Never sent: the answering node makes no requests to another node.
         Failure::Lost | Failure::Away => 7,
         Failure::NotFound => 8,
+        Failure::Differs | Failure::DiffersSent => OTHER_LAYOUT,
         // A request that is too long is not sent.
         Failure::ReplyTooLong | Failure::TooLong => 9,
     }

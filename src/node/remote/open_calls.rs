@@ -9,6 +9,9 @@ use mycelium_core::{Request, TraceContext};
 use super::{REPLIED, failure_of};
 use crate::inbox::request::{Asked, Failure};
 
+/// The failures of calls whose connection is lost: of those that were sent, and of the others.
+const LOST: [Failure; 2] = [Failure::Lost, Failure::Away];
+
 /// The open calls, at most `most`.
 pub(super) struct OpenCalls<Q: Request> {
     calls: HashMap<u64, Call<Q>>,
@@ -116,7 +119,7 @@ impl<Q: Request> OpenCalls<Q> {
 
     /// Ends the calls whose requesters have stopped waiting.
     pub(super) fn cancel(&mut self) {
-        self.end(|call| call.asked.is_cancelled());
+        self.end(LOST, |call| call.asked.is_cancelled());
     }
 
     /// Notes that this process of the other node is connected. It gets the calls that were sent
@@ -129,30 +132,36 @@ impl<Q: Request> OpenCalls<Q> {
                 call.process.get_or_insert(process);
             }
         }
-        self.end(|call| call.process.is_some_and(|of| of != process));
+        self.end(LOST, |call| call.process.is_some_and(|of| of != process));
     }
 
     /// Ends the calls without a deadline, because the connection may never come back. Calls with a
     /// deadline wait for it.
     pub(super) fn lose_without_deadline(&mut self) {
-        self.end(|call| call.asked.time_left() == u64::MAX);
+        self.end(LOST, |call| call.asked.time_left() == u64::MAX);
     }
 
     /// Ends all calls, because no further answers can come.
     pub(super) fn lose_all(&mut self) {
-        self.end(|_| true);
+        self.end(LOST, |_| true);
     }
 
-    /// Ends the calls for which `ends` is true. The other node gets a cancel for each call that it
-    /// got, unless the deadline of the call has passed there, too.
-    fn end(&mut self, ends: impl Fn(&Call<Q>) -> bool) {
+    /// Ends all calls, because the layouts of the other node differ.
+    pub(super) fn refuse_all(&mut self) {
+        self.end([Failure::DiffersSent, Failure::Differs], |_| true);
+    }
+
+    /// Ends the calls for which `ends` is true, with one failure for those that were sent and one for
+    /// the others. The other node gets a cancel for each call that it got, unless the deadline of
+    /// the call has passed there, too.
+    fn end(&mut self, [of_sent, of_unsent]: [Failure; 2], ends: impl Fn(&Call<Q>) -> bool) {
         let unsent = self.unsent_calls();
         for (number, Call { asked, .. }) in self.calls.extract_if(|_, call| ends(call)) {
             let was_sent = !unsent.contains(&number);
             if asked.time_left() > 0 && was_sent {
                 self.unsent.push_back(Unsent::Cancel(number, asked.clone()));
             }
-            asked.fail(if was_sent { Failure::Lost } else { Failure::Away });
+            asked.fail(if was_sent { of_sent } else { of_unsent });
         }
         let calls = &self.calls;
         self.unsent.retain(|it| it.call().is_none_or(|number| calls.contains_key(&number)));

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::future::{Future, pending, poll_fn};
 use std::marker::PhantomData;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,10 +16,9 @@ use mycelium_executor::SendFuture;
 use mycelium_macros::service;
 use mycelium_transports::local::{Delivery, EmitError, GapReason};
 
-use super::{REPLIED, most_open, outcome_of};
+use super::{OTHER_LAYOUT, OtherNode, REPLIED, most_open, outcome_of};
 use crate::error::Result;
 use crate::inbox::request::{PendingReply, RequestError, Taken};
-use crate::links::Peers;
 use crate::service::Context;
 use crate::shared::ServiceNode;
 
@@ -31,17 +29,13 @@ const ROOM: Duration = Duration::from_secs(1);
 /// Makes the requests that another node calls for, and sends the answers back.
 pub(crate) struct Server<Q> {
     /// The requesting node.
-    peer: String,
-    /// The capacity of the topic.
-    capacity: usize,
-    /// The connections with other nodes.
-    peers: Arc<Peers>,
+    other: OtherNode,
     request: PhantomData<fn(Q)>,
 }
 
 impl<Q: Request> Server<Q> {
-    pub(crate) fn new(peer: &str, capacity: usize, peers: Arc<Peers>) -> Server<Q> {
-        Server { peer: peer.to_owned(), capacity, peers, request: PhantomData }
+    pub(crate) fn new(other: OtherNode) -> Server<Q> {
+        Server { other, request: PhantomData }
     }
 }
 
@@ -58,6 +52,8 @@ enum Event<Q: Request> {
     Sent(Result<(), EmitError<()>>),
     /// There was no room for the answer in time.
     NoRoom,
+    /// The requesting node must learn that this one cannot read its calls.
+    Differs,
 }
 
 #[service(send, reads(Q::Call as calls), emits(Q::Answer as answers), requests(Q))]
@@ -66,7 +62,7 @@ impl<Q: Request> Server<Q> {
         let (node, executor) = (ctx.waits.node.clone(), ctx.waits.executor.clone());
         let mut shutdown = pin!(ctx.shutdown_requested().fuse());
         let mut calls = ctx.subscribe_on(Self::calls)?;
-        let most = most_open(self.capacity);
+        let most = most_open(self.other.capacity);
         let mut open = FuturesUnordered::new();
         let mut handles = HashMap::<Id, AbortHandle>::new();
         let (mut has_callers, mut ends) = (true, false);
@@ -75,6 +71,7 @@ impl<Q: Request> Server<Q> {
         // An answer that waits for room in its ring. Further answers wait behind it.
         let mut unsent = None;
         let mut room: Option<SendFuture<()>> = None;
+        let mut differing = differing(&self.other, None);
         while has_callers || !open.is_empty() || waiting.is_some() || unsent.is_some() {
             if open.len() < most
                 && let Some((id, time_left, request, trace)) = waiting.take()
@@ -83,7 +80,7 @@ impl<Q: Request> Server<Q> {
                 let reply = ctx.pass_request(&request);
                 drop(passed);
                 let (reply, lost) = match time_left {
-                    u64::MAX => (reply, Some(lost(&self.peers, &node, &self.peer))),
+                    u64::MAX => (reply, Some(lost(&self.other, &node))),
                     nanos => (reply.within(Duration::from_nanos(nanos)), None),
                 };
                 let (handle, registration) = AbortHandle::new_pair();
@@ -109,6 +106,9 @@ impl<Q: Request> Server<Q> {
                     if let Ok((id, outcome)) = outcome {
                         return Poll::Ready(Event::Outcome(id, outcome));
                     }
+                }
+                if unsent.is_none() && differing.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Event::Differs);
                 }
                 if waiting.is_some() {
                     if open.len() < most {
@@ -148,6 +148,15 @@ impl<Q: Request> Server<Q> {
                     (unsent, room) = (None, None);
                 }
                 Event::NoRoom => break,
+                Event::Differs => {
+                    let pair = self.other.peers.pair(&self.other.name);
+                    differing = self::differing(&self.other, pair);
+                    let to_answer = |number| {
+                        let head = AnswerHead { number, outcome: OTHER_LAYOUT };
+                        ((0, number), Q::to_answer(head, None))
+                    };
+                    unsent = pair.map(to_answer);
+                }
                 // The calling process is gone, so no requester waits for its calls.
                 Event::Call(Some(Delivery::Gap(gap))) if gap.reason == GapReason::Disconnected => {
                     let of_it = handles.extract_if(|(epoch, _), _| *epoch == gap.epoch);
@@ -192,14 +201,24 @@ async fn numbered<Q: Request>(
 
 /// Waits until the requesting node has been disconnected for too long. Never completes during a
 /// shutdown: this node then reads no calls any more, and finishes the open ones.
-fn lost(peers: &Arc<Peers>, node: &ServiceNode, peer: &str) -> SendFuture<()> {
-    let (peers, peer) = (peers.clone(), peer.to_owned());
+fn lost(other: &OtherNode, node: &ServiceNode) -> SendFuture<()> {
+    let OtherNode { peers, name: peer, .. } = other.clone();
     let (executor, lifecycle) = (node.executor.clone(), node.lifecycle.clone());
     Box::pin(async move {
         peers.until_lost(&peer, &*executor).await;
         if lifecycle.shutdown.is_set() {
             pending::<()>().await;
         }
+    })
+}
+
+/// Waits until the layouts of a process of the requesting node differ that does not make the pair
+/// `known` with this process.
+fn differing(other: &OtherNode, known: Option<u64>) -> SendFuture<()> {
+    let other = other.clone();
+    Box::pin(async move {
+        let is_new = || other.differs() && other.peers.pair(&other.name) != known;
+        other.peers.until(is_new).await;
     })
 }
 

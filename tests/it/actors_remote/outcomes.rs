@@ -82,7 +82,7 @@ async fn an_actor_that_cannot_answer_is_a_typed_error() {
     let other = within(pair.remote("door").ask(Deposit { cents: 1 })).await.unwrap_err();
     assert_eq!(other.taken(), Taken::No);
     let (mismatch, actor) = (Mismatch::Request, Some("vault/door".into()));
-    assert_eq!(other, RequestError::Mismatch { mismatch, actor });
+    assert_eq!(other, RequestError::Mismatch { mismatch, taken: Taken::No, actor });
     // This type handles the request.
     let mut typed = pair.desk.actors().remote::<Door>("vault/door").unwrap();
     assert_eq!(within(typed.ask(Close { _cents: 7 })).await, Ok(Total { cents: 7 }));
@@ -104,7 +104,7 @@ async fn an_actor_that_cannot_answer_is_a_typed_error() {
     let mut single = single.spawn().unwrap();
     let refused = within(pair.remote("single").ask(Deposit { cents: 1 })).await;
     let (mismatch, actor) = (Mismatch::OneSender, Some("vault/single".into()));
-    assert_eq!(refused, Err(RequestError::Mismatch { mismatch, actor }));
+    assert_eq!(refused, Err(RequestError::Mismatch { mismatch, taken: Taken::No, actor }));
     // The bank's own sender still works.
     assert_eq!(single.ask(Deposit { cents: 1 }).await, Ok(Total { cents: 1 }));
     pair.end().await;
