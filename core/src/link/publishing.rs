@@ -268,7 +268,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 
     /// Answers an [`Event::Describe`] with a piece of the layout, or with an empty piece if the
     /// peer may not read the topic. The peer requests the canonical form piece by piece; the link
-    /// stores nothing between pieces.
+    /// stores nothing between pieces. Returns whether no piece follows.
     ///
     /// # Errors
     /// [`SendError::Room`] and [`SendError::Down`] as [`describe`](Link::describe).
@@ -277,13 +277,15 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         now: Duration,
         descriptor: Option<&Descriptor>,
         offset: u32,
-    ) -> Result<(), SendError> {
+    ) -> Result<bool, SendError> {
         let mut bytes = [0; PIECE];
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let (length, total) = descriptor.map_or((0, 0), |known| known.canonical(from, &mut bytes));
+        let is_last = from.saturating_add(length) >= total;
         // Cannot overflow, because no layout that compiles has more bytes than 32 bits can count.
         let (length, total) = (length as u16, u32::try_from(total).unwrap_or(u32::MAX));
-        self.send_control(now, 0, 0, &Piece::new(length, offset, total, bytes))
+        self.send_control(now, 0, 0, &Piece::new(length, offset, total, bytes))?;
+        Ok(is_last)
     }
 
     /// Answers an [`Event::Describe`] without a topic with a piece of `catalogue`, which is the

@@ -1,8 +1,11 @@
 //! Topics whose messages have another layout at the other side.
 
+use std::time::Duration;
+
 use futures_util::io::AsyncWriteExt;
+use mycelium_core::descriptor::Digest;
 use mycelium_core::{Message, message};
-use mycelium_executor::{Executor, Stream};
+use mycelium_executor::{Executor, Listener, Stream};
 use mycelium_transports::endpoint::unix::BoundSocket;
 use mycelium_transports::local::{Delivery, GapReason, Policy};
 use tokio::task::JoinHandle;
@@ -95,28 +98,39 @@ async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Ca
     there.notices.until("reader differs", &words).await;
 }
 
-/// Returns a reader's side that has connected to the returned stream.
-async fn dialed(test: &str) -> (TestDir, Side, Stream, JoinHandle<()>) {
+/// Returns a reader's side that connects to the returned listener, while the socket is kept.
+fn listening(test: &str) -> (TestDir, Side, (BoundSocket, Listener), JoinHandle<()>) {
     let (dir, here) = (TestDir::new(test), Side::new("here", 2, 8));
     let bound = BoundSocket::at(dir.socket()).unwrap();
-    let mut listener = here.executor.unix_listener(bound.socket().unwrap()).unwrap();
+    let listener = here.executor.unix_listener(bound.socket().unwrap()).unwrap();
     let reading = here.read("there", dir.place(), Policy::Block);
+    (dir, here, (bound, listener), reading)
+}
+
+/// Returns a reader's side that has connected to the returned stream.
+async fn dialed(test: &str) -> (TestDir, Side, Stream, JoinHandle<()>) {
+    let (dir, here, (_bound, mut listener), reading) = listening(test);
     let (stream, _) = within("it connects", listener.accept()).await.unwrap();
     (dir, here, stream, reading)
+}
+
+/// Plays a server with these features, which rejects a subscription because of this layout.
+async fn reject(stream: &mut Stream, features: Option<u32>, digest: Digest) {
+    let mut said = hello("there", 1, 1);
+    if let Some(bits) = features {
+        said.extend(frame(0, 0, 0, &[&[16, 0, 0, 0], &bits.to_le_bytes()[..]].concat()));
+    }
+    say(stream, &said).await;
+    let subscribed = next_of(stream, 3).await;
+    let reject = [&[7, 0, 2, 0], &subscribed[4..8], &digest.0].concat();
+    say(stream, &frame(0, 0, 0, &reject)).await;
 }
 
 /// Plays a server with these features, which rejects the layout and answers a request for it with
 /// these frames. Returns the reader's side.
 async fn answers(test: &str, features: Option<u32>, answers: &[Vec<u8>]) -> Side {
     let (_dir, here, mut stream, reading) = dialed(test).await;
-    let mut said = hello("there", 1, 1);
-    if let Some(bits) = features {
-        said.extend(frame(0, 0, 0, &[&[16, 0, 0, 0], &bits.to_le_bytes()[..]].concat()));
-    }
-    say(&mut stream, &said).await;
-    let subscribed = next_of(&mut stream, 3).await;
-    let reject = [&[7, 0, 2, 0], &subscribed[4..8], &[9; 16]].concat();
-    say(&mut stream, &frame(0, 0, 0, &reject)).await;
+    reject(&mut stream, features, Digest([9; 16])).await;
     for answer in answers {
         // The client sends no request after the last answer.
         let asked = tokio::select! {
@@ -215,6 +229,43 @@ async fn only_permitted_readers_get_a_layout() {
     while next_of(&mut stream, 18).await[4..8] != 54_u32.to_le_bytes() {}
     drop(stream);
     end(&[&there], [serving]).await;
+}
+
+/// A server that ends waits for a peer that compares the layouts, but not for long.
+#[tokio::test]
+async fn a_layout_is_sent_after_the_end_of_the_server_has_begun() {
+    let (dir, there, serving) = served(Carrier::Unix, "layouts-late", 8);
+    let bytes = [hello("reader", 3, 1), subscribe::<Wide>(1, 8)].concat();
+    let mut stream = connect_and_say(dir.place(), &bytes).await;
+    assert_eq!(next_of(&mut stream, 7).await[2..4], [2, 0]);
+    there.control.drain();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    say(&mut stream, &ask("numbers", 0)).await;
+    assert_eq!(next_of(&mut stream, 18).await[2..4], [55, 0]);
+    // The reason of the end is the shutdown.
+    assert_eq!(next_of(&mut stream, 2).await[2..4], [1, 0]);
+    drop(stream);
+    end(&[&there], [serving]).await;
+}
+
+/// A connection that ends before the layouts were compared is followed by another one.
+#[tokio::test]
+async fn a_layout_is_requested_again_on_the_next_connection() {
+    let (_dir, here, (_bound, mut listener), reading) = listening("layouts-again");
+    let mut form = [0; 84];
+    let (length, total) = Wide::DESCRIPTOR.canonical(0, &mut form);
+    assert_eq!(length, total);
+    for answer in [None, Some(piece(length as u16, 0, total as u32, &form[..length]))] {
+        let (mut stream, _) = within("it connects", listener.accept()).await.unwrap();
+        reject(&mut stream, Some(1), Wide::DIGEST).await;
+        next_of(&mut stream, 17).await;
+        assert_eq!(here.notices.count("layout differs", ""), 0);
+        if let Some(answer) = answer {
+            say(&mut stream, &answer).await;
+            here.notices.until("layout differs", "first difference: field `value`").await;
+        }
+    }
+    end(&[&here], [reading]).await;
 }
 
 #[tokio::test]

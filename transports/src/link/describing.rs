@@ -70,6 +70,10 @@ struct LayoutQuery {
 }
 
 impl LayoutQueries {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds a topic that the peer has rejected because its layout differs. Does nothing if there is
     /// a query for the topic already, because the peer may reject the topic again meanwhile.
     pub(crate) fn add(&mut self, topic: Arc<Topic>, peer_digest: Digest) {
@@ -161,15 +165,16 @@ enum Pending {
 
 impl LayoutAnswer {
     /// Answers with the layout from the byte `offset` on; `None` if the peer may not know it. Drops
-    /// a pending answer, because a peer waits for an answer before its next request.
+    /// a pending answer, because a peer waits for an answer before its next request. Returns whether
+    /// the last piece was sent.
     pub(crate) fn answer(
         &mut self,
         now: Duration,
         link: &mut NodeLink<'_>,
         descriptor: Option<&'static Descriptor>,
         offset: u32,
-    ) {
-        self.try_answer(now, link, Pending::Layout(descriptor, offset));
+    ) -> bool {
+        self.try_answer(now, link, Pending::Layout(descriptor, offset))
     }
 
     /// Answers with the catalogue from the byte `offset` on, as [`answer`](LayoutAnswer::answer)
@@ -187,19 +192,20 @@ impl LayoutAnswer {
         self.try_answer(now, link, Pending::Catalogue(offset));
     }
 
-    /// Tries again to send the answer.
-    pub(crate) fn retry(&mut self, now: Duration, link: &mut NodeLink<'_>) {
-        if let Some(pending) = self.pending {
-            self.try_answer(now, link, pending);
-        }
+    /// Tries again to send the answer. Returns whether the last piece of a layout was sent.
+    pub(crate) fn retry(&mut self, now: Duration, link: &mut NodeLink<'_>) -> bool {
+        self.pending.is_some_and(|pending| self.try_answer(now, link, pending))
     }
 
-    fn try_answer(&mut self, now: Duration, link: &mut NodeLink<'_>, pending: Pending) {
+    fn try_answer(&mut self, now: Duration, link: &mut NodeLink<'_>, pending: Pending) -> bool {
         let answered = match pending {
             Pending::Layout(descriptor, offset) => link.answer(now, descriptor, offset),
-            Pending::Catalogue(offset) => link.answer_catalogue(now, &self.catalogue, offset),
+            Pending::Catalogue(offset) => {
+                link.answer_catalogue(now, &self.catalogue, offset).map(|()| false)
+            }
         };
         let no_room = matches!(answered, Err(SendError::Room { .. }));
         self.pending = no_room.then_some(pending);
+        answered == Ok(true)
     }
 }

@@ -41,6 +41,11 @@ pub(super) struct ExportSession {
     /// The topics that the peer has asked for with another layout, and not with this one since: it
     /// perhaps compares the layouts, and converts the messages.
     differs: Vec<(String, LayoutMismatch)>,
+    /// The number of rejections whose layout the peer has not got yet. A node that ends waits until
+    /// the peer has it.
+    uncompared: usize,
+    /// The time since the last of these rejections, or the last request for a piece of a layout.
+    comparing: QuietTimer,
     /// The shared memory in which the peer can read streams.
     memory: Option<OutgoingMemory>,
     lost_memory: LostMemory,
@@ -71,6 +76,8 @@ impl ExportSession {
             listener: None,
             answer: LayoutAnswer::default(),
             differs: Vec::new(),
+            uncompared: 0,
+            comparing: QuietTimer::default(),
             memory: None,
             lost_memory: LostMemory::default(),
             observer_grace: QuietTimer::default(),
@@ -170,6 +177,7 @@ impl ExportSession {
         if (schema.id, schema.digest) != (type_id, digest) {
             self.differs.retain(|(known, _)| known != topic);
             self.differs.push((topic.to_owned(), LayoutMismatch::new(&schema, digest, None)));
+            (self.uncompared, self.comparing) = (self.uncompared + 1, QuietTimer::default());
             return Err((RejectReason::Digest, schema.digest));
         }
         self.differs.retain(|(known, _)| known != topic);
@@ -332,12 +340,14 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
                 self.answer.answer_catalogue(now, link, topics, offset);
             }
             Event::Describe { topic, offset } => {
+                self.comparing = QuietTimer::default();
                 let exported = self.peer.as_ref().and_then(|peer| {
                     let exported = self.exports.exported.get(topic)?;
                     self.exports.admits(exported, &peer.node, &self.ticket).then_some(exported)
                 });
                 let descriptor = exported.map(|exported| exported.topic.schema().descriptor);
-                self.answer.answer(now, link, descriptor, offset);
+                let is_whole = self.answer.answer(now, link, descriptor, offset);
+                self.uncompared = self.uncompared.saturating_sub(usize::from(is_whole));
             }
             // Other events are for the readers' side.
             _ => {}
@@ -361,7 +371,8 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
         if !self.keeps_its_name() {
             return link.close(now, CloseReason::NotAllowed);
         }
-        self.answer.retry(now, link);
+        let is_whole = self.answer.retry(now, link);
+        self.uncompared = self.uncompared.saturating_sub(usize::from(is_whole));
         self.update_memory(now, link, context);
         // Counts only streams of this connection, because streams of an earlier one have their own
         // control connection.
@@ -392,6 +403,8 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
             return self.let_go(now, link, fault, &topic);
         }
         self.turn = self.turn.wrapping_add(1);
+        let compares = self.uncompared > 0
+            && !self.comparing.is_over(false, GRACE, &*self.exports.executor, context);
         let draining = phase == Phase::Drain;
         // At a requested shutdown topics do not end for good, because readers wait until this node
         // runs again.
@@ -404,7 +417,7 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
             }
             !(over && (for_good || draining))
         });
-        if draining {
+        if draining && !compares {
             let has_taken = sent + confirmed > 0;
             let executor = &*self.exports.executor;
             // Waits for gating readers as long as the node may take to end.
@@ -428,5 +441,6 @@ impl Drop for ExportSession {
     }
 }
 
-/// The time for which an observer may take nothing while the node ends.
+/// The time for which an observer may take nothing, or a peer that compares layouts may ask for
+/// nothing, while the node ends.
 const GRACE: Duration = Duration::from_secs(1);

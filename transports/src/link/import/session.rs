@@ -50,6 +50,8 @@ pub(super) struct ImportSession {
     /// The peer has answered since the last `take_was_admitted`, so it has admitted this side.
     was_admitted: bool,
     queries: LayoutQueries,
+    /// The number of connections in a row that ended before the layouts were compared.
+    cut_off: usize,
     answer: LayoutAnswer,
     executor: Arc<dyn Executor>,
     access: Option<MemoryAccess>,
@@ -64,6 +66,9 @@ pub(super) struct ImportSession {
     /// The link's keep-alive interval and silence limit.
     times: (Duration, Duration),
 }
+
+/// The limit on connections in a row that end before the layouts are compared.
+const MOST_CUT_OFF: usize = 4;
 
 /// The next attempt to connect with a token.
 struct OfferedMemory {
@@ -95,6 +100,7 @@ impl ImportSession {
             listener: None,
             was_admitted: false,
             queries: LayoutQueries::default(),
+            cut_off: 0,
             answer: LayoutAnswer::default(),
             executor: imports.executor.clone(),
             access: imports.memory.clone(),
@@ -135,13 +141,23 @@ impl ImportSession {
                 RemoteTopic::lose(&mut self.topics, stream);
             }
         }
-        while let Some((topic, fit)) = self.queries.finish(false) {
-            self.compared(link, &topic, fit);
+        // The next connection compares the layouts, so that the difference is known.
+        self.cut_off = if self.queries.is_empty() { 0 } else { self.cut_off + 1 };
+        if self.cut_off == MOST_CUT_OFF {
+            self.stop_comparing(link);
         }
         for RemoteTopic { id, topic, is_compared, recalls, .. } in &mut self.topics {
             *is_compared = false;
             let streams = self.streams.iter_mut().flatten();
             recalls.disconnected(topic, streams.filter(|stream| stream.interest == *id));
+        }
+    }
+
+    /// Reports the topics whose layouts were not compared before the connection ended, because no
+    /// connection will tell how they differ.
+    fn stop_comparing(&mut self, link: &mut NodeLink<'_>) {
+        while let Some((topic, fit)) = self.queries.finish(false) {
+            self.compared(link, &topic, fit);
         }
     }
 
@@ -400,6 +416,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                 self.line.add(LinkValue::Connections, 1);
                 (self.observer)(Notice::Connected { peer: &self.peer, boot });
                 self.knows_features = false;
+                self.queries = LayoutQueries::default();
                 // The subscriptions of this connection are not sent yet, so they can still change.
                 for topic in self.topics.iter_mut().filter(|topic| topic.has_lost) {
                     (topic.start, topic.has_lost) = (Start::Next, false);
@@ -481,7 +498,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                 }
             }
             // The peer reads no topic here, so it may not learn any layout.
-            Event::Describe { offset, .. } => self.answer.answer(now, link, None, offset),
+            Event::Describe { offset, .. } => _ = self.answer.answer(now, link, None, offset),
             Event::Subscribe { export, .. } => {
                 _ = link.reject(export, RejectReason::Unknown, Digest([0; 16]));
             }
@@ -624,6 +641,7 @@ impl Imports {
             while self.control.phase() == Phase::Run && !session.is_over() {
                 if self.control.peer_end(&self.peer).is_some() {
                     (self.observer)(Notice::PeerEnded { peer: &self.peer });
+                    session.stop_comparing(&mut link);
                     return session.abandon();
                 }
                 match self.connected().await {
@@ -651,8 +669,9 @@ impl Imports {
                     Some(Err(error)) => {
                         // The peer listens, but its queue is full, so the next attempt may succeed
                         // at once.
-                        if error.kind() == io::ErrorKind::WouldBlock {
-                            failures = 0;
+                        match error.kind() {
+                            io::ErrorKind::WouldBlock => failures = 0,
+                            _ => session.stop_comparing(&mut link),
                         }
                         self.pause(&mut failures, random.u64(..), Some(&error)).await;
                     }
