@@ -81,7 +81,7 @@ async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Ca
     let reading = here.read("there", dir.place(), Policy::Block);
     let words = format!(
         "8 bytes, digest {} here; 16 bytes, digest {} there; \
-         first difference: field `value` is there here and `rest` in its place there",
+         first difference: field `rest` is missing here and u64 there",
         Number::DIGEST,
         Wide::DIGEST
     );
@@ -262,7 +262,7 @@ async fn a_layout_is_requested_again_on_the_next_connection() {
         assert_eq!(here.notices.count("layout differs", ""), 0);
         if let Some(answer) = answer {
             say(&mut stream, &answer).await;
-            here.notices.until("layout differs", "first difference: field `value`").await;
+            here.notices.until("layout differs", "first difference: field `rest`").await;
         }
     }
     end(&[&here], [reading]).await;

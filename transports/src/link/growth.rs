@@ -168,10 +168,13 @@ impl Part {
     }
 }
 
-/// Returns the difference of a message that is fixed on one side only.
+/// Returns the difference of a message that is fixed on one side only: a fixed message cannot gain
+/// fields of any length.
 fn differ_as_fixed(is_fixed_here: bool) -> Option<Difference> {
-    const GAINED: &str = "not fixed, and a fixed message cannot gain fields of any length";
-    let (here, there) = if is_fixed_here { ("fixed", GAINED) } else { (GAINED, "fixed") };
+    let (mut here, mut there) = ("of any length", "of a fixed length");
+    if is_fixed_here {
+        std::mem::swap(&mut here, &mut there);
+    }
     differ("", here, there)
 }
 

@@ -126,7 +126,7 @@ pub(super) fn in_struct(own: &Descriptor, there: &Layout, path: &str) -> Option<
             _ => {}
         }
         if other.name() != field.name {
-            return differ(&here, "there", format!("`{}` in its place", shown(other.name())));
+            return differ_in_name(own, there, index, path);
         }
         let found = difference(&field.ty, other.kind(), &here);
         if found.is_some() {
@@ -136,9 +136,29 @@ pub(super) fn in_struct(own: &Descriptor, there: &Layout, path: &str) -> Option<
     if let Some(more) = there.fields().get(own.fields.len()) {
         return differ(&inner(path, &shown(more.name())), "missing", describe(more.kind()));
     }
-    let shape = |size, align| format!("{size} bytes, aligned to {align}");
+    let shape = |size, align| format!("{size} bytes aligned to {align}");
     let (here, there) = (shape(own.size, own.align), shape(there.size(), there.align()));
     if here == there { None } else { differ(path, here, there) }
+}
+
+/// Returns the difference of two fields in one place that have different names.
+fn differ_in_name(
+    own: &Descriptor,
+    there: &Layout,
+    index: usize,
+    path: &str,
+) -> Option<Difference> {
+    let (field, other) = (&own.fields[index], &there.fields()[index]);
+    let found = there.fields().iter().position(|it| it.name() == field.name);
+    let is_known = own.fields.iter().any(|it| it.name == other.name());
+    let (here, name) = (inner(path, field.name), shown(other.name()));
+    let place = |index| format!("in place {}", index + 1);
+    match found {
+        Some(found) if is_known => differ(&here, place(index), place(found)),
+        Some(_) => differ(&inner(path, &name), "missing", describe(other.kind())),
+        None if is_known => differ(&here, field.ty, "missing"),
+        None => differ(&here, field.ty, format!("replaced by `{name}`")),
+    }
 }
 
 /// Returns two schemas of postcard from a little before their first difference.
@@ -156,44 +176,43 @@ fn in_enum(own: &EnumDescriptor, there: &EnumLayout, path: &str) -> Option<Diffe
     if here != repr {
         return differ(path, format!("stored as {here}"), format!("stored as {repr}"));
     }
-    let count = there.variants().count();
-    let variants = |count| format!("an enum of {count} variants");
-    let variant = |name: &str, value| format!("an enum with `{name} = {value}`");
-    let mut others = there.variants();
-    for known in own.variants {
-        let here = variant(known.name, known.value);
-        match others.next() {
-            None => return differ(path, here, variants(count)),
-            Some((value, name)) if (name, value) != (known.name, known.value) => {
-                return differ(path, here, variant(&shown(name), value));
-            }
-            Some(_) => {}
-        }
-    }
-    let known = own.variants.len();
-    if count > known { differ(path, variants(known), variants(count)) } else { None }
+    let here = own.variants.iter().map(|known| format!("{} = {}", known.name, known.value));
+    let there = there.variants().map(|(value, name)| format!("{} = {value}", shown(name)));
+    differ_in_variant(path, here, there)
 }
 
 fn in_choice(own: &ChoiceDescriptor, there: &ChoiceLayout, path: &str) -> Option<Difference> {
-    let mut others = there.variants();
-    for known in own.variants {
-        match others.next() {
-            None => break,
-            Some((name, _)) if name != known.name => {
-                let variant = |name: &str| format!("an enum with `{name}`");
-                return differ(path, variant(known.name), variant(&shown(name)));
-            }
-            Some((_, other)) => {
-                let found = in_struct(known, other, &inner(path, known.name));
-                if found.is_some() {
-                    return found;
-                }
-            }
+    for (known, (name, other)) in own.variants.iter().zip(there.variants()) {
+        if known.name != name {
+            break;
+        }
+        let found = in_struct(known, other, &inner(path, known.name));
+        if found.is_some() {
+            return found;
         }
     }
-    let (known, count) = (own.variants.len(), there.variants().count());
-    let variants = |count| format!("an enum of {count} variants");
-    if count != known { differ(path, variants(known), variants(count)) } else { None }
+    let here = own.variants.iter().map(|known| known.name.to_owned());
+    differ_in_variant(path, here, there.variants().map(|(name, _)| shown(name).to_string()))
+}
+
+/// Returns the first difference between the variants of two enums.
+fn differ_in_variant(
+    path: &str,
+    mut here: impl Iterator<Item = String>,
+    mut there: impl Iterator<Item = String>,
+) -> Option<Difference> {
+    let with = |variant| format!("an enum with `{variant}`");
+    loop {
+        return match (here.next(), there.next()) {
+            (None, None) => None,
+            (Some(here), Some(there)) if here == there => continue,
+            (Some(here), Some(there)) => differ(path, with(here), with(there)),
+            (Some(here), None) => differ(path, with(here), "an enum without it"),
+            (None, Some(there)) => {
+                differ(path, format!("an enum without `{there}`"), "an enum with it")
+            }
+        };
+    }
 }
 
 /// Describes a type of the peer.
@@ -205,17 +224,17 @@ fn describe(there: &FieldKind) -> String {
         FieldKind::F32 => "f32".to_owned(),
         FieldKind::F64 => "f64".to_owned(),
         FieldKind::Bool => "bool".to_owned(),
-        FieldKind::Array { len, .. } => format!("an array of {len}"),
+        FieldKind::Array { item, len } => format!("[{}; {len}]", describe(item)),
         FieldKind::Text { capacity } => format!("text of at most {capacity} bytes"),
-        FieldKind::List { capacity, .. } => format!("a list of at most {capacity}"),
+        FieldKind::List { item, capacity } => format!("at most {capacity} of {}", describe(item)),
         FieldKind::Struct(layout) => format!("a struct of {} bytes", layout.size()),
         FieldKind::Enum(_) => "an enum".to_owned(),
         FieldKind::Char => "char".to_owned(),
         FieldKind::Duration => "duration".to_owned(),
         FieldKind::IpAddr => "IP address".to_owned(),
         FieldKind::String => "text".to_owned(),
-        FieldKind::Option { .. } => "an optional value".to_owned(),
-        FieldKind::Sequence { .. } => "a list of any length".to_owned(),
+        FieldKind::Option { item, .. } => format!("optional {}", describe(item)),
+        FieldKind::Sequence { item } => format!("any number of {}", describe(item)),
         FieldKind::Postcard(_) => "a value in postcard".to_owned(),
         FieldKind::Map { .. } => "a map".to_owned(),
         FieldKind::Choice(_) => "an enum with data".to_owned(),

@@ -78,10 +78,10 @@ fn the_first_field_that_differs_is_named() {
     for (index, name, ty, expected) in [
         (0, "id", FieldType::I64, "id: u64 / i64"),
         // The peer's names reach the log without their control characters.
-        (0, "key\nall", FieldType::U64, "id: there / `key\\nall` in its place"),
+        (0, "key\nall", FieldType::U64, "id: u64 / replaced by `key\\nall`"),
         (4, "name", TEXT, "name: text of at most 5 bytes / text of at most 4 bytes"),
-        (4, "name", LIST, "name: text of at most 5 bytes / a list of at most 5"),
-        (2, "levels", SHORTER, "levels: [Price; 2] / an array of 1"),
+        (4, "name", LIST, "name: text of at most 5 bytes / at most 5 of u8"),
+        (2, "levels", SHORTER, "levels: [Price; 2] / [a struct of 16 bytes; 1]"),
         (1, "price", FieldType::U128, "price: Price / u128"),
     ] {
         assert_eq!(changed(index, name, ty), expected);
@@ -89,6 +89,15 @@ fn the_first_field_that_differs_is_named() {
     assert_eq!(said(&ORDER[..4]), "name: text of at most 5 bytes / missing");
     let longer = [&ORDER[..], &[field("new\n", 64, FieldType::F32)]].concat();
     assert_eq!(said(&longer), "new\\n: missing / f32");
+    let [id, price, levels, side, name] = ORDER;
+    let new = field("new", 0, FieldType::Option { item: &FieldType::U8, size: 2, align: 1 });
+    for (fields, expected) in [
+        (&[id, new, price, levels, side, name][..], "new: missing / optional u8"),
+        (&[id, levels, side, name], "price: Price / missing"),
+        (&[id, levels, price, side, name], "price: in place 2 / in place 3"),
+    ] {
+        assert_eq!(said(fields), expected);
+    }
 }
 
 #[test]
@@ -108,10 +117,15 @@ fn fields_of_nested_structs_and_enums_are_named_with_their_path() {
         variants: &[SIDES[0], VariantDescriptor { name: "Ask", value: 2 }],
     };
     static FEWER: EnumDescriptor = EnumDescriptor { variants: &[SIDES[0]], ..RENAMED };
+    static MORE: EnumDescriptor = EnumDescriptor {
+        variants: &[SIDES[0], SIDES[1], VariantDescriptor { name: "Hold", value: 3 }],
+        ..RENAMED
+    };
     static WIDER: EnumDescriptor = EnumDescriptor { repr: FieldType::I16, ..RENAMED };
     for (side, expected) in [
         (&RENAMED, "side: an enum with `Sell = 2` / an enum with `Ask = 2`"),
-        (&FEWER, "side: an enum with `Sell = 2` / an enum of 1 variants"),
+        (&FEWER, "side: an enum with `Sell = 2` / an enum without it"),
+        (&MORE, "side: an enum without `Hold = 3` / an enum with it"),
         (&WIDER, "side: stored as u8 / stored as i16"),
     ] {
         assert_eq!(changed(3, "side", FieldType::Enum(side)), expected);
@@ -137,8 +151,8 @@ fn a_shape_differs_only_if_no_field_does() {
     let mismatch = |there| mismatch(&form(&there)).to_string();
     let (here, there) = ("01".repeat(16), "02".repeat(16));
     let text = format!(
-        "64 bytes, digest {here} here; 64 bytes, digest {there} there; the message is 64 bytes, \
-         aligned to 8 here and 64 bytes, aligned to 4 there"
+        "64 bytes, digest {here} here; 64 bytes, digest {there} there; the message is 64 bytes \
+         aligned to 8 here and 64 bytes aligned to 4 there"
     );
     assert_eq!(mismatch(Descriptor { align: 4, ..*OWN }), text);
     assert!(mismatch(layout(56, &ORDER[..3])).ends_with(
