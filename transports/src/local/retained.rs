@@ -126,6 +126,18 @@ impl Retainer {
         Ok(())
     }
 
+    /// Refuses a message that [`put`](Retainer::put) would refuse.
+    pub(crate) fn check(&self, message: &[u8]) -> Result<(), Refusal> {
+        let Retain::ByKey { key, when_full: WhenFull::Refuse } = self.retain else {
+            return Ok(());
+        };
+        let most = key.keys().get();
+        let is_full = self.free.is_empty() && self.next >= self.retain.most();
+        let has_slot = |key: &[u8]| !is_full || self.places.contains_key(key);
+        let known = key.of_message(message).filter(|key| has_slot(key));
+        known.map(drop).ok_or(Refusal::Keys { most })
+    }
+
     /// Returns the slot of a key, which may be new; `None` if there is none for it.
     fn slot_of(&mut self, key: &[u8], when_full: WhenFull) -> Option<usize> {
         let forgets = when_full == WhenFull::ForgetOldest;

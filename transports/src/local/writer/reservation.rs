@@ -19,6 +19,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::Writer;
 use super::arena::words_of;
 use super::publisher::Publisher;
+use crate::counters::PublisherValue;
 use crate::local::state::ALIGNS;
 use crate::local::trace::Area;
 use crate::local::values::{EmitError, Refusal};
@@ -105,6 +106,7 @@ impl<M: Tail> Publisher<M> {
         let reserved = self.writer.lengths(&message, len).and_then(|[rest, length]| {
             self.writer.encode(&message)?;
             self.writer.try_claim(length)?;
+            self.writer.check_key(rest)?;
             Ok((rest, self.writer.reserve(length)))
         });
         match reserved {
@@ -248,6 +250,15 @@ impl Writer {
     /// Waits until there is room for a message of `length` bytes.
     fn poll_claim(&mut self, context: &Context<'_>, length: usize) -> Poll<Result<(), Refusal>> {
         self.poll_until(context, |writer| writer.claim(length))
+    }
+
+    /// Refuses the message whose first `rest` bytes are in the encode buffer if it has a key more
+    /// than the publisher may retain.
+    fn check_key(&self, rest: usize) -> Result<(), Refusal> {
+        let retainer = self.handled.as_ref().and_then(|handled| handled.retainer.as_ref());
+        let bytes = &self.encoded.as_bytes()[..rest];
+        let checked = retainer.map_or(Ok(()), |retainer| retainer.check(bytes));
+        checked.inspect_err(|_| self.line.add(PublisherValue::HandlerRefused, 1))
     }
 
     /// Reserves a place in the arena for a message of `length` bytes, for which there is room. If

@@ -1,5 +1,6 @@
 //! Messages whose last list is written in place.
 
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -10,8 +11,8 @@ use mycelium_core::message;
 use mycelium_transports::conformance::NoTasks;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, OnStall, Policy, Publisher, Refusal, Schema, Start, SubscribeOptions, Subscription,
-    Topic, TryRecv,
+    Delivery, LatestByKey, OnStall, Policy, Publisher, Refusal, Retain, Schema, Start,
+    SubscribeOptions, Subscription, Topic, TryRecv, WhenFull,
 };
 use proptest::prelude::*;
 
@@ -318,6 +319,21 @@ fn a_fast_handler_can_refuse_a_reservation() {
     assert_eq!(received(&mut reader), Some(image(0, 50)));
     assert_eq!(received(&mut reader), Some(image(2, 50)));
     assert_eq!(received(&mut reader), None);
+}
+
+/// The key is known before the list is written, so the reservation is refused as an emit is.
+#[test]
+fn a_key_too_many_is_refused_before_the_list_is_written() {
+    let (topic, most) = (topic(8), NonZeroU32::MIN);
+    let key = LatestByKey::of::<Image>("number", most).unwrap();
+    topic.retain(Retain::ByKey { key, when_full: WhenFull::Refuse }).unwrap();
+    let mut publisher = topic.publisher::<Image>("publisher", 1).unwrap();
+    send(&mut publisher, 0, 60, 50);
+    let error = publisher.try_reserve(head(1), 50).unwrap_err();
+    assert_eq!(error.refusal, Refusal::Keys { most: 1 });
+    send(&mut publisher, 0, 60, 50);
+    assert!(publisher.forget(0_u32));
+    send(&mut publisher, 1, 60, 50);
 }
 
 #[message(topic = "blobs", max = "64 KiB")]
