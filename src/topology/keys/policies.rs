@@ -2,13 +2,15 @@
 //! retained for later ones, with the errors of invalid values.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 
 use mycelium_transports::local::{OnStall, Policy, Start, WhenFull};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use crate::topology::keys::values::{FromText, Span, Written, choice};
+use crate::topology::keys::values::{FromText, Span, Text, Written, choice};
 
 /// The largest number of keys that a subscription may have.
 const MOST_KEYS: u32 = 1 << 24;
@@ -70,38 +72,51 @@ pub(crate) enum Retention {
     ByKey { key: String, keys: NonZeroU32, when_full: WhenFull },
 }
 
+impl FromText for WhenFull {
+    fn from_text(text: &str) -> Result<WhenFull, String> {
+        let known = [("refuse", WhenFull::Refuse), ("forget-oldest", WhenFull::ForgetOldest)];
+        choice("when_full", text, &known)
+    }
+}
+
+/// What a topic may retain, for errors.
+const RETENTION: &str = "a number of messages, such as 100, or { key = \"symbol\" } with `keys` and \
+                         `when_full` if they differ from 1024 and \"refuse\"";
+
+/// Reads the table where it is in the file, so that each mistake in it has its place.
 impl<'de> Deserialize<'de> for Retention {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Retention, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Raw {
-            Number(i64),
-            Table(Table),
-        }
-        #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Table {
-            key: String,
-            keys: Option<i64>,
-            when_full: Option<String>,
+            key: Option<String>,
+            keys: Option<Keys>,
+            when_full: Option<Text<WhenFull>>,
         }
-        let expected = "expected a number of messages, such as 100, or { key = \"symbol\" } with \
-                        `keys` and `when_full` if they differ from 1024 and \"refuse\"";
-        match Raw::deserialize(deserializer) {
-            Ok(Raw::Number(number)) => {
-                within_most("retain", number).map(Retention::Last).map_err(D::Error::custom)
+        struct Raw;
+        impl<'de> Visitor<'de> for Raw {
+            type Value = Retention;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(RETENTION)
             }
-            Ok(Raw::Table(Table { key, keys, when_full })) => {
-                let known =
-                    [("refuse", WhenFull::Refuse), ("forget-oldest", WhenFull::ForgetOldest)];
-                let when_full = when_full.as_deref().map(|it| choice("when_full", it, &known));
-                let when_full = when_full.transpose().map_err(D::Error::custom)?;
-                let keys = keys.map(|keys| within_most("number of keys", keys)).transpose();
-                let keys = keys.map_err(D::Error::custom)?.unwrap_or(KEYS);
-                Ok(Retention::ByKey { key, keys, when_full: when_full.unwrap_or_default() })
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Retention, E> {
+                within_most("retain", number).map(Retention::Last).map_err(E::custom)
             }
-            Err(_) => Err(D::Error::custom(format!("invalid retain: {expected}"))),
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Retention, A::Error> {
+                let Table { key, keys, when_full } =
+                    Table::deserialize(MapAccessDeserializer::new(map))?;
+                let missing = || A::Error::custom(format!("invalid retain: expected {RETENTION}"));
+                Ok(Retention::ByKey {
+                    key: key.ok_or_else(missing)?,
+                    keys: keys.map_or(KEYS, |Keys(keys)| keys),
+                    when_full: when_full.map_or_else(WhenFull::default, |Text(it)| it),
+                })
+            }
         }
+        deserializer.deserialize_any(Raw)
     }
 }
 

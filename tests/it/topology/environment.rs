@@ -32,6 +32,10 @@ fn values_of_all_types_may_have_variables() {
         capacity = "${NONE:-4096}"
         dead_letter_after = "${DEATHS}"
         on_stall = { evict_after = "${SECONDS}s" }
+        [topic.quotes]
+        retain = { key = "${KEY}", keys = "${NONE:-2}", when_full = "${NONE:-refuse}" }
+        [topic.orders]
+        retain = "${DEATHS}"
         [service.Feed]
         thread = "feed-${USER}"
         run = "dedicated"
@@ -44,6 +48,7 @@ fn values_of_all_types_may_have_variables() {
         ("USER", "1000"),
         ("SECONDS", "5"),
         ("DEATHS", "3"),
+        ("KEY", "symbol"),
     ];
     // Variables in keys are not replaced. `"$${NOT}"` is the text `${NOT}`.
     let topology = parse(text, variables).unwrap();

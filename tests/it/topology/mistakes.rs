@@ -31,7 +31,14 @@ fn unknown_sections_and_keys() {
     error_in_editors("[topic.a]\nretain = 0")
         .says("2:10: invalid retain 0: expected a number from 1 to 16777216");
     error_in_editors("[topic.a]\nretain = { key = \"a\", keys = 0 }")
-        .says("2:10: invalid number of keys 0: expected a number from 1 to 16777216");
+        .says("2:30: invalid number of keys 0: expected a number from 1 to 16777216");
+    error_in_editors("[topic.a]\nretain = { key = \"a\", key_s = 3 }").says(
+        "2:23: unknown key `key_s`: did you mean `keys`? (expected one of: key, keys, when_full)",
+    );
+    error_in_editors("[topic.a]\nretain = { key = \"a\", when_full = \"drop\" }")
+        .says("2:35: invalid when_full `drop`: expected one of: refuse, forget-oldest");
+    error_in_editors("[topic.a]\nretain = [3]")
+        .says(r#"2:10: invalid value, sequence: expected a number of messages, such as 100, or { key = "symbol" } with `keys` and `when_full` if they differ from 1024 and "refuse""#);
     error_in_editors("[topic.a]\nretain = { keys = 3 }")
         .says(r#"2:10: invalid retain: expected a number of messages, such as 100, or { key = "symbol" } with `keys` and `when_full` if they differ from 1024 and "refuse""#);
 }
