@@ -151,7 +151,7 @@ codes! {
     200 TOPIC_LAYOUT "a topic carries another message"
     201 TOPIC_KEY "the key of a subscription is a field of another message"
     202 TOPIC_CAPACITY "invalid capacity of a topic"
-    203 TOPIC_MEMORY "the memory of a topic cannot be shared"
+    203 TOPIC_MEMORY "a topic cannot have its memory"
     204 DROP_NEWEST_IN_MEMORY "a drop-newest subscription cannot read shared memory"
     205 EPOCH_TAKEN "a topic has a publisher with this epoch"
     206 UNREAD_PUBLISHERS "too many ended publishers have unread messages"

@@ -256,8 +256,13 @@ impl Plan {
     /// Converts the error of a topic. If shared memory is the reason, the result names the place in
     /// the topology that requests it.
     pub(crate) fn start_error(&self, error: BuildError) -> StartError {
-        let BuildError::Topic(TopicError::Memory { topic, problem }) = error else {
-            return error.into();
+        let (topic, problem) = match error {
+            BuildError::Topic(TopicError::Memory { topic, problem }) => (topic, problem),
+            BuildError::Topic(ref lack @ TopicError::Retained { ref topic, .. }) => {
+                let place = self.places.of(Setting::Retain(topic));
+                return StartError::at(place, lack.code(), lack.to_string());
+            }
+            error => return error.into(),
         };
         let of_topic = || self.places.of(Setting::Transport(&topic));
         let of_link =

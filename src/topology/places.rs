@@ -72,7 +72,7 @@ impl Topology {
         });
         let of_topics = self.sections.topic.keys().flat_map(|topic| {
             let topic = topic.as_ref().as_str();
-            [Setting::Capacity(topic), Setting::Transport(topic)]
+            [Setting::Capacity(topic), Setting::Retain(topic), Setting::Transport(topic)]
         });
         let of_links = peers.map(|peer| Setting::LinkTransport(node, peer));
         let all = of_node.into_iter().chain(of_services).chain(of_topics).chain(of_links);

@@ -2,6 +2,7 @@
 #![cfg(feature = "topology")]
 
 use mycelium::{Context, Delivery, Node, Policy, Result, Topology, message, service};
+use mycelium_tokio::Tokio;
 use tokio::sync::oneshot;
 
 use crate::running::{Says, start, within};
@@ -105,6 +106,42 @@ async fn a_message_with_one_key_more_is_refused() {
     let topology = Topology::parse("t.toml", topology).unwrap();
     let running = start(Node::builder("main").topology(topology).service(|| Full));
     within(running.join()).await.unwrap();
+}
+
+#[message(topic = "images", max = "64 MiB")]
+struct Image {
+    pixels: Vec<u8>,
+}
+
+struct Camera;
+
+#[service(emits(Image))]
+impl Camera {
+    async fn run(&mut self, _: &mut Context<Self>) -> Result<()> {
+        unreachable!("there is no memory for it")
+    }
+}
+
+#[tokio::test]
+async fn more_than_memory_can_hold_is_an_error_of_the_start() {
+    let topology = "[node.main]\nmemory = \"2097152 GiB\"\n[topic.images]\nretain = 16777216\n";
+    let topology = Topology::parse("t.toml", topology).unwrap();
+    let node = Node::builder("main").topology(topology).service(|| Camera).build().unwrap();
+    let error = node.start(Tokio::current().unwrap()).unwrap_err();
+    error.to_string().as_str().says(
+        "t.toml:4:10: topic `images`: no memory for the 16777216 messages that each publisher \
+         retains, 1125900309495808 bytes: lower `retain` [M0203]",
+    );
+}
+
+struct Reader;
+
+#[service(reads(Quote))]
+impl Reader {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
 }
 
 #[test]

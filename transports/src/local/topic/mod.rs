@@ -281,8 +281,13 @@ impl Topic {
     ) -> Result<Arc<PublisherState>, TopicError> {
         let shape = self.shape.with_spare(spare);
         let retain = self.retain.get().filter(|_| origin.is_local());
-        let slots = retain.map(|retain| retain.slots(&self.schema)).transpose();
-        let slots = slots.map_err(|error| self.without_memory(error))?;
+        let slots = retain.map(|retain| {
+            let bytes = retain.bytes(&self.schema).unwrap_or(usize::MAX);
+            let (topic, most) = (self.name.clone(), retain.most());
+            let slots = retain.slots(&self.schema);
+            slots.map_err(|_| TopicError::Retained { topic, most, bytes })
+        });
+        let slots = slots.transpose()?;
         let mut members = lock(&self.members);
         if origin.is_local() {
             if members.epochs.contains(&epoch) {

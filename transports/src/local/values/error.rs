@@ -50,6 +50,19 @@ pub enum TopicError {
         /// The reason.
         problem: String,
     },
+    /// There is no memory for the messages that a publisher retains.
+    #[error(
+        "topic `{topic}`: no memory for the {most} messages that each publisher retains, {bytes} \
+         bytes: lower `retain`"
+    )]
+    Retained {
+        /// The topic.
+        topic: String,
+        /// The number of messages.
+        most: usize,
+        /// The bytes that they take.
+        bytes: usize,
+    },
     /// A publisher in memory of another process cannot have `drop-newest` subscriptions.
     #[error(
         "topic `{topic}`: a `drop-newest` subscription cannot read a publisher of another node in \
@@ -406,7 +419,7 @@ impl TopicError {
             TopicError::Schema { .. } => Code::TOPIC_LAYOUT,
             TopicError::Key { .. } => Code::TOPIC_KEY,
             TopicError::Capacity { .. } => Code::TOPIC_CAPACITY,
-            TopicError::Memory { .. } => Code::TOPIC_MEMORY,
+            TopicError::Memory { .. } | TopicError::Retained { .. } => Code::TOPIC_MEMORY,
             TopicError::DropNewestInMemory { .. } => Code::DROP_NEWEST_IN_MEMORY,
             TopicError::Epoch { .. } => Code::EPOCH_TAKEN,
             TopicError::Unread { .. } => Code::UNREAD_PUBLISHERS,
