@@ -134,16 +134,6 @@ async fn more_than_memory_can_hold_is_an_error_of_the_start() {
     );
 }
 
-struct Reader;
-
-#[service(reads(Quote))]
-impl Reader {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.shutdown_requested().await;
-        Ok(())
-    }
-}
-
 #[test]
 fn what_cannot_be_retained() {
     let error = |topology: &str| {
