@@ -6,8 +6,10 @@
 //! joins gets them in a ring of its own, which it reads before the publisher's ring.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::iter::Enumerate;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::vec;
 
 use mycelium_core::ring::CapacityError;
 use mycelium_core::ring::retained::{RetainedSlots, RetainedWriter};
@@ -268,33 +270,61 @@ impl Value {
 }
 
 impl KeptSlots {
-    /// Reads the values for a subscription whose first message in the ring has this sequence.
-    ///
-    /// The last messages are read from the newest on, until one was replaced meanwhile, as all
-    /// before it were: so none is missing between those that are read and the first in the ring.
-    pub(crate) fn values(&self, joined: u64, schema: &Schema) -> Values {
-        // The sequence of a message of a publisher in this process is its position, so the cast is
-        // lossless.
-        let joined = joined as usize;
-        let age = |position: usize| joined.wrapping_sub(position).wrapping_sub(1);
-        let slots = 0..self.slots.slots();
-        let aged = |slot| self.slots.position(slot, joined).map(|position| (age(position), slot));
-        let mut order: Vec<_> = slots.filter_map(aged).collect();
-        order.sort_unstable();
+    /// Begins to read the values for a subscription whose first message in the ring is at this
+    /// position.
+    pub(crate) fn read(&self, joined: usize, schema: &Schema) -> SlotReading {
+        let slots = self.slots.clone();
+        let aged =
+            |slot| slots.position(slot, joined).map(|position| (age(position, joined), slot));
+        let mut left: Vec<_> = (0..slots.slots()).filter_map(aged).collect();
+        left.sort_unstable();
+        let words = vec![0; schema.longest.div_ceil(WORD)].into();
         let is_last = matches!(self.retain, Retain::Last(_));
-        let mut words = vec![0; schema.longest.div_ceil(WORD)];
-        let mut values = VecDeque::new();
-        for (place, (_, slot)) in order.into_iter().enumerate() {
-            let read = self.slots.read(slot, joined, &mut words);
-            match read.filter(|(position, _)| !is_last || age(*position) == place) {
-                Some((position, length)) => {
-                    let words = words[..length.div_ceil(WORD)].into();
-                    values.push_front(Value { sequence: position as u64, length, words });
-                }
-                None if is_last => break,
-                None => {}
-            }
-        }
-        Values(values)
+        let (left, values) = (left.into_iter().enumerate(), Values::default());
+        SlotReading { slots, joined, is_last, left, words, values }
     }
+}
+
+/// The reading of a publisher's values, one after the other.
+///
+/// The newest one is read first. The last messages are read until one was replaced meanwhile, as all
+/// before it were: so none is missing between those that are read and the first in the ring.
+#[derive(Debug)]
+pub(crate) struct SlotReading {
+    slots: Arc<RetainedSlots>,
+    joined: usize,
+    /// Whether the values are the last messages.
+    is_last: bool,
+    /// The ages and the slots that are left.
+    left: Enumerate<vec::IntoIter<(usize, usize)>>,
+    words: Box<[usize]>,
+    /// What was read.
+    pub(crate) values: Values,
+}
+
+impl SlotReading {
+    /// Reads the next value. Returns how many bytes were read; `None` if all values are.
+    pub(crate) fn step(&mut self) -> Option<usize> {
+        let (place, (_, slot)) = self.left.next()?;
+        let read = self.slots.read(slot, self.joined, &mut self.words);
+        let is_next = |position| !self.is_last || age(position, self.joined) == place;
+        let Some((position, length)) = read.filter(|(position, _)| is_next(*position)) else {
+            return if self.is_last { None } else { Some(0) };
+        };
+        let words = self.words[..length.div_ceil(WORD)].into();
+        self.values.0.push_front(Value { sequence: position as u64, length, words });
+        Some(length)
+    }
+
+    /// Reads all values.
+    pub(crate) fn finish(mut self) -> Values {
+        while self.step().is_some() {}
+        self.values
+    }
+}
+
+/// Returns how many messages were sent between this position and the one where a subscription has
+/// joined. Positions wrap.
+fn age(position: usize, joined: usize) -> usize {
+    joined.wrapping_sub(position).wrapping_sub(1)
 }

@@ -18,7 +18,7 @@ use crate::counters::{EdgeValue, Line};
 use crate::descriptor::OwnedFd;
 use crate::local::Metadata;
 use crate::local::reader::view::kept_body;
-use crate::local::retained::Values;
+use crate::local::retained::SlotReading;
 use crate::local::ring::first;
 use crate::local::ring::shared::{MemoryFault, RemoteBell, RemoteReaders, Ring};
 use crate::local::state::Kept;
@@ -293,13 +293,13 @@ impl<T> TapStream<T> {
         matches!(self.publisher.0.kept.get(), Some(Kept::Here(_)))
     }
 
-    /// Returns what the publisher retains, for readers whose first message has this sequence. They
-    /// may be in another process, which may ask for any.
-    pub(crate) fn retained(&self, before: u64) -> Values {
+    /// Begins to read what the publisher retains, for readers whose first message has this sequence.
+    /// They are in another process, which may ask for any.
+    pub(crate) fn retained(&self, before: u64) -> Option<SlotReading> {
         let before = first(before as usize, self.publisher.0.ring.tail());
-        match self.publisher.0.kept.get() {
-            Some(Kept::Here(slots)) => slots.values(before as u64, &self.schema),
-            Some(Kept::There(_)) | None => Values::default(),
+        match self.publisher.0.kept.get()? {
+            Kept::Here(slots) => Some(slots.read(before, &self.schema)),
+            Kept::There(_) => None,
         }
     }
 

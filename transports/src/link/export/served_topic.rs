@@ -11,7 +11,7 @@ use mycelium_core::link::{ExportId, LentBytes, Name, OutgoingId, SendError, Stre
 use super::outgoing_memory::{ConnectionProgress, MemoryStep, OutgoingMemory, StreamState};
 use super::outgoing_stream::{self, Progress, is_sent_as};
 use super::redelivery::{AfterDeath, Redelivery};
-use crate::local::retained::Values;
+use crate::local::retained::{SlotReading, Values};
 use crate::local::{MemoryFault, SubscribeOptions, Topic, TopicError, Undelivered};
 use crate::seam::{BusyGuard, Tap, TapStream};
 use crate::stream::{NodeLink, STREAMS};
@@ -150,12 +150,14 @@ pub(super) struct ServedTopic {
 /// The sending of what the publisher with this epoch retains.
 struct Handover {
     epoch: u64,
+    /// The values are read first, in parts, so that other tasks run between them.
+    reading: Option<SlotReading>,
     left: Values,
     /// The number of sent bytes of the first message that is left.
     offset: usize,
 }
 
-/// The bytes of retained messages after which other topics have their turn.
+/// The bytes of retained messages, read and sent, after which other tasks have their turn.
 const HANDOVER_BYTES: usize = 128 << 10;
 
 /// The answer to a reader that resumes a stream that no longer exists.
@@ -348,17 +350,25 @@ impl ServedTopic {
         let (export, mut sent) = (self.export, 0);
         while sent < HANDOVER_BYTES {
             let streams = self.tap.reader.streams();
-            let Some(Handover { epoch, left, offset }) = &mut self.handover else {
+            let Some(Handover { epoch, reading, left, offset }) = &mut self.handover else {
                 let new = streams.iter().find(|stream| stream.state.connection.retains);
                 let new = new.map(|stream| (stream.epoch(), stream.next()));
                 let Some((epoch, before)) = new.or_else(|| self.recall.take()) else {
                     return false;
                 };
                 let known = streams.iter().find(|stream| stream.epoch() == epoch);
-                let left = known.map(|stream| stream.retained(before)).unwrap_or_default();
-                self.handover = Some(Handover { epoch, left, offset: 0 });
+                let reading = known.and_then(|stream| stream.retained(before));
+                let (left, offset) = (Values::default(), 0);
+                self.handover = Some(Handover { epoch, reading, left, offset });
                 continue;
             };
+            if let Some(part) = reading {
+                match part.step() {
+                    Some(bytes) => sent += 1 + bytes,
+                    None => *left = reading.take().map(|read| read.values).unwrap_or_default(),
+                }
+                continue;
+            }
             let Some(value) = left.0.front() else {
                 if link.end_retained(now, export, *epoch).is_err() {
                     return false;

@@ -33,7 +33,9 @@ impl Edge {
         schema: &Schema,
     ) -> Result<Option<Edge>, LayoutError> {
         let Some(Kept::Here(slots)) = self.kept() else { return Ok(None) };
-        let values = slots.values(self.joined_at(), schema);
+        // The sequence of a message of a publisher in this process is its position, so the cast is
+        // lossless.
+        let values = slots.read(self.joined_at() as usize, schema).finish();
         self.begin_after(&values.0.iter().collect::<Vec<_>>(), subscriber, schema)
     }
 

@@ -126,7 +126,7 @@ fn what_is_retained_ends_with_the_last_message() {
     let mut reader: Tap<()> = topic.tap("far", Policy::DropOldest).unwrap();
     let stream = &reader.streams()[0];
     let retained = |before| {
-        let values = stream.retained(before).0;
+        let values = stream.retained(before).unwrap().finish().0;
         values.iter().map(|value| value.sequence).collect::<Vec<_>>()
     };
     for (before, expected) in [(0, vec![]), (4, vec![2, 3]), (5, vec![2, 3, 4])] {
