@@ -4,13 +4,13 @@
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-use mycelium_core::Fixed;
 use mycelium_core::link::RunShape;
+use mycelium_core::{Fixed, encode, encoded_len, message};
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, FeedError, GapReason, LatestByKey, Policy, Subscription, TaskBudget, TryRecv,
-    poll_with,
+    Delivery, FeedError, GapReason, LatestByKey, Policy, Schema, Start, SubscribeOptions,
+    Subscription, TaskBudget, Topic, TryRecv, poll_with,
 };
 use mycelium_transports::seam::Feed;
 use proptest::prelude::*;
@@ -494,5 +494,28 @@ fn a_stream_that_begins_again_is_read_after_its_lost_part() {
         let part = |first: u64| (first..first + 4).map(Some).chain([None]);
         let expected: Vec<_> = [0, 10, 20].into_iter().flat_map(part).collect();
         assert_eq!((found, others), (expected, 1), "{policy:?}");
+    }
+}
+
+#[message(topic = "texts", max = "128 KiB")]
+struct Text {
+    text: String,
+}
+
+/// A reader may begin at messages whose bytes the peer already has credit for.
+#[test]
+fn no_room_is_left_in_an_arena_whose_bytes_are_needed_again() {
+    let region = Region::new(8);
+    let topic = Topic::new("texts", Schema::of::<Text>(), CAPACITY, region).unwrap();
+    let mut feed = topic.feed("peer", 1, 0).unwrap();
+    let text = Text { text: "text".repeat(30_000) };
+    let mut bytes = vec![0; encoded_len(&text).unwrap()];
+    encode(&text, &mut bytes).unwrap();
+    (0..20).for_each(|_| feed.push(&bytes, false).unwrap());
+    let credit = feed.credit().most;
+    for policy in [Policy::Block, Policy::Reject, Policy::DropNewest] {
+        let oldest = SubscribeOptions::new(policy, Start::Oldest);
+        let _reader = topic.subscribe::<Text>("reader", oldest).unwrap();
+        assert!(feed.room() <= credit, "{policy}");
     }
 }

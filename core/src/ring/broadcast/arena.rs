@@ -234,10 +234,12 @@ impl ArenaWriter {
     }
 
     /// Returns the number of bytes that no reader needs, by the exact positions of the readers, and
-    /// the slowest reader. A message may have to skip some of them, before the end of the area.
+    /// the slowest reader. A message may have to skip some of them, before the end of the area. There
+    /// is none while a reader that has joined late stands at bytes that are given away.
     pub fn room<H: BroadcastHandle>(&mut self, producer: &Producer<H>) -> (usize, Claim) {
         let reader = self.look(producer, producer.sequence());
-        (self.limit.wrapping_sub(self.head) * WORD, reader)
+        let free = self.limit.wrapping_sub(self.head);
+        (if free > self.size { 0 } else { free * WORD }, reader)
     }
 
     /// Returns the number of words that were claimed so far, with those that were skipped.
