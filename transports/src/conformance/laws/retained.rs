@@ -36,6 +36,9 @@ pub async fn late_readers_get_what_is_retained<T: TestTransport>(pair: Pair) {
             readers.push(transport.subscribe(name, policy));
         }
         expect_retained(&pair, &mut readers[3], 9..12).await;
+        let mut by_key = transport.subscribe("by key", Policy::LatestByKey(key));
+        expect_retained(&pair, &mut by_key, 9..12).await;
+        drop(by_key);
         let executor = pair.publishers.clone();
         let publishes = pair.publish(async move {
             for number in 12..16 {

@@ -244,8 +244,8 @@ pub(super) struct ConnectionProgress {
     pub(super) offset: usize,
     /// The number of missing messages for which no gap was sent yet.
     pub(super) missed: u64,
-    /// What the publisher retains must be sent before all else.
-    pub(super) retains: bool,
+    /// What the publisher retains before this sequence must be sent before all else.
+    pub(super) retains: Option<u64>,
     pub(super) ended: bool,
     /// The frame that moves the stream to shared memory was sent.
     pub(super) is_moved: bool,

@@ -65,11 +65,11 @@ pub(super) fn send(
     memory: Option<&mut OutgoingMemory>,
 ) -> Result<Progress, SendError> {
     let id = match stream.state.connection.stream {
-        Some(_) if stream.state.connection.retains => return Ok(Progress::default()),
+        Some(_) if stream.state.connection.retains.is_some() => return Ok(Progress::default()),
         Some(id) => id,
         None => {
             let id = open(now, link, export, stream)?;
-            if stream.state.connection.retains {
+            if stream.state.connection.retains.is_some() {
                 // The caller sends what is retained, and calls again.
                 return Ok(Progress { messages: 0, keeps_back: true });
             }
@@ -228,12 +228,21 @@ fn open(
     let id = link.open_stream(now, export, name, start)?;
     let has_forgotten = stream.state.connection.has_forgotten;
     link.unconfirmed_from(id, if has_forgotten { 0 } else { kept.min(first) })?;
-    if retains && let TapItem::Gap(missed) = stream.next_item() {
-        // What was retained before these messages may have been replaced by one of them, so the
-        // peer gets what is retained before the first message that is left.
+    stream.state.connection.stream = Some(id);
+    if retains {
+        stream.state.connection.retains = Some(before(stream));
+    }
+    Ok(id)
+}
+
+/// Returns the first message that a new stream sends: the peer gets what is retained before it. Some
+/// of it may have replaced what was retained before the messages that are not sent.
+fn before(stream: &mut TapStream<StreamState>) -> u64 {
+    if let Some(skip) = stream.state.history.skip(stream.next()) {
+        return skip.before;
+    }
+    if let TapItem::Gap(missed) = stream.next_item() {
         stream.state.connection.missed = missed;
     }
-    let connection = &mut stream.state.connection;
-    (connection.stream, connection.retains) = (Some(id), retains);
-    Ok(id)
+    stream.next()
 }

@@ -351,8 +351,10 @@ impl ServedTopic {
         while sent < HANDOVER_BYTES {
             let streams = self.tap.reader.streams();
             let Some(Handover { epoch, reading, left, offset }) = &mut self.handover else {
-                let new = streams.iter().find(|stream| stream.state.connection.retains);
-                let new = new.map(|stream| (stream.epoch(), stream.next()));
+                let due = |stream: &TapStream<StreamState>| {
+                    Some((stream.epoch(), stream.state.connection.retains?))
+                };
+                let new = streams.iter().find_map(due);
                 let Some((epoch, before)) = new.or_else(|| self.recall.take()) else {
                     return false;
                 };
@@ -374,7 +376,7 @@ impl ServedTopic {
                     return false;
                 }
                 let new = streams.iter_mut().find(|stream| stream.epoch() == *epoch);
-                new.into_iter().for_each(|stream| stream.state.connection.retains = false);
+                new.into_iter().for_each(|stream| stream.state.connection.retains = None);
                 self.handover = None;
                 continue;
             };

@@ -28,8 +28,8 @@ pub(super) struct Recalls {
 struct Arriving {
     epoch: u64,
     values: Values,
-    /// The bytes of the next message that have arrived.
-    open: Vec<u8>,
+    /// The sequence and the length of the next message, and its bytes that have arrived.
+    open: Option<(u64, u32, Vec<u8>)>,
 }
 
 impl Recalls {
@@ -37,7 +37,7 @@ impl Recalls {
     /// they are too long or have another layout.
     ///
     /// # Errors
-    /// If the part does not continue the message before it.
+    /// If the part does not continue the message before it, or begins another one before its end.
     pub(super) fn part(
         &mut self,
         (topic, growth): (&Topic, Option<&Growth>),
@@ -51,23 +51,30 @@ impl Recalls {
             return Ok(u64::from(offset == 0));
         }
         self.arriving.take_if(|arriving| arriving.epoch != epoch);
-        let new = || Arriving { epoch, values: Values::default(), open: Vec::new() };
+        let new = || Arriving { epoch, values: Values::default(), open: None };
         let Arriving { values, open, .. } = self.arriving.get_or_insert_with(new);
-        if offset == 0 {
-            open.clear();
-        } else if offset as usize != open.len() {
-            return Err(CloseReason::Protocol);
-        }
-        open.extend_from_slice(bytes);
-        if open.len() < total as usize {
+        let mut message = match (offset, open.take()) {
+            (0, None) => Vec::new(),
+            (_, Some((of, all, message)))
+                if (of, all, message.len()) == (sequence, total, offset as usize) =>
+            {
+                message
+            }
+            _ => return Err(CloseReason::Protocol),
+        };
+        message.extend_from_slice(bytes);
+        if message.len() < total as usize {
+            *open = Some((sequence, total, message));
             return Ok(0);
         }
-        let converted = growth.map(|growth| growth.convert(open));
-        let message = converted.as_ref().map_or(Some(&*open), Option::as_ref);
+        let message = match growth {
+            Some(growth) => growth.convert(&message),
+            None => Some(message),
+        };
         let fits =
             |length| if schema.is_fixed { length == schema.size } else { length <= schema.longest };
         let Some(message) = message.filter(|it| fits(it.len())) else { return Ok(1) };
-        values.0.push_back(Value::new(sequence, message));
+        values.0.push_back(Value::new(sequence, &message));
         if values.0.len() > most {
             values.0.pop_front();
         }
@@ -140,5 +147,41 @@ impl Recalls {
         }
         let asked = asked.into_iter().flat_map(|(_, joiners)| joiners);
         asked.for_each(|joiner| joiner.release(topic.schema(), &Values::default()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::conformance::Probe;
+    use crate::counters::Region;
+    use crate::local::{Retain, Schema};
+
+    /// A peer may send anything.
+    #[test]
+    fn only_whole_messages_are_taken_and_at_most_as_many_as_are_retained() {
+        let topic = Topic::new("probes", Schema::of::<Probe>(), 8, Region::new(1)).unwrap();
+        topic.retain(Retain::Last(NonZeroU32::new(2).unwrap())).unwrap();
+        let sequences = |parts: &[(u64, [u32; 2], usize)]| {
+            let mut recalls = Recalls::default();
+            let mut refused = 0;
+            for (sequence, [offset, total], length) in parts {
+                let (name, place) = ((7, *sequence), (*offset, *total));
+                refused += recalls.part((&topic, None), name, place, &vec![0; *length])?;
+            }
+            let values = recalls.arriving.map(|arriving| arriving.values.0).unwrap_or_default();
+            Ok((values.iter().map(|value| value.sequence).collect::<Vec<_>>(), refused))
+        };
+        let whole = |sequence| (sequence, [0, 16], 16);
+        let halves = [(3, [0, 16], 8), (3, [8, 16], 8)];
+        assert_eq!(sequences(&[halves[0], halves[1], whole(4), whole(5)]), Ok((vec![4, 5], 0)));
+        // Other sizes than that of a fixed message.
+        let others = [(1, [0, 8], 8), (2, [0, u32::MAX], 8), (2, [8, u32::MAX], 8), whole(3)];
+        assert_eq!(sequences(&others), Ok((vec![3], 2)));
+        for second in [(4, [8, 16], 8), (3, [0, 16], 16), (3, [4, 16], 8), (3, [8, 12], 4)] {
+            assert_eq!(sequences(&[halves[0], second]), Err(CloseReason::Protocol), "{second:?}");
+        }
     }
 }

@@ -208,7 +208,8 @@ impl Edge {
     /// Whether no message is lost between `earlier` and this edge: the publisher's stream has moved
     /// to shared memory, or back.
     pub(crate) fn continues(&self, earlier: &Edge) -> bool {
-        self.follows(earlier) && (self.is_mapped() || earlier.may_continue())
+        let may_continue = self.is_mapped() && !earlier.is_retained() || earlier.may_continue();
+        self.follows(earlier) && may_continue
     }
 
     /// Moves to the newest message, or past it. Returns the number of skipped messages, including
