@@ -98,7 +98,10 @@ where
     let (other, rest) = ::postcard::take_from_bytes::<M>(data).expect("decoded above");
     assert!(other == value && rest.is_empty(), "{value:?} is {other:?} for `postcard`");
     let again = to_bytes(&value).expect("it is not longer");
-    assert_eq!(decode(&again).as_ref(), Ok(&value));
+    // With fewer entries of a map, there may be fewer bytes than a list of units has items.
+    if again.len() == bytes.len() {
+        assert_eq!(decode(&again).as_ref(), Ok(&value));
+    }
     true
 }
 
