@@ -50,7 +50,7 @@ macro_rules! frames {
                 let Ok((kind, _)) = U16::ref_from_prefix(payload) else {
                     return Err(LinkError::ControlSize { kind: 0, expected: 2, found });
                 };
-                // This kind has bytes of a message behind its fields.
+                // Only `Retained` has bytes of a message behind its fields.
                 let fields = if kind.get() == 25 { size_of::<Retained>() } else { found };
                 let payload = payload.get(..fields).unwrap_or(payload);
                 match kind.get() {

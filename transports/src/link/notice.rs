@@ -186,7 +186,6 @@ impl Notice<'_> {
     }
 }
 
-/// Shows names that a peer has sent, with control characters escaped.
 impl<'a> Notice<'a> {
     /// Creates the notice of streams that stay on the socket, with the reason.
     pub(crate) fn stays_on_socket(peer: &'a str, reason: &'a str, needs_memory: bool) -> Self {
@@ -196,6 +195,7 @@ impl<'a> Notice<'a> {
     }
 }
 
+/// Shows names that a peer has sent, with control characters escaped.
 impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

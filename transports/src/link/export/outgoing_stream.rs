@@ -64,18 +64,15 @@ pub(super) fn send(
     stream: &mut TapStream<StreamState>,
     memory: Option<&mut OutgoingMemory>,
 ) -> Result<Progress, SendError> {
-    let id = match stream.state.connection.stream {
-        Some(_) if stream.state.connection.retains.is_some() => return Ok(Progress::default()),
+    let known = stream.state.connection.stream;
+    let id = match known {
         Some(id) => id,
-        None => {
-            let id = open(now, link, export, stream)?;
-            if stream.state.connection.retains.is_some() {
-                // The caller sends what is retained, and calls again.
-                return Ok(Progress { messages: 0, keeps_back: true });
-            }
-            id
-        }
+        None => open(now, link, export, stream)?,
     };
+    if stream.state.connection.retains.is_some() {
+        // The caller sends what is retained, and calls again.
+        return Ok(Progress { messages: 0, keeps_back: known.is_none() });
+    }
     if let Some(memory) = memory
         && stream.state.connection.is_between_messages()
         && !stream.state.connection.ended
