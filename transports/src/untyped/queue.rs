@@ -94,22 +94,24 @@ impl Batch {
         sent_at: Option<u64>,
         cost: u32,
     ) {
-        let (from, length, source) = (self.bytes.len(), bytes.len(), source.clone());
-        self.bytes.extend_from_slice(bytes);
-        let retained = false;
-        self.items.push(Item::Message { source, sequence, from, length, sent_at, retained });
+        self.add(source, sequence, bytes, sent_at, false);
         match self.counts.iter_mut().find(|(known, _)| *known == stream) {
             Some((_, count)) => *count = count.saturating_add(cost),
             None => self.counts.push((stream, cost)),
         }
     }
 
-    /// Appends a retained message.
-    fn push_retained(&mut self, source: &Arc<Source>, sequence: u64, bytes: &[u8]) {
+    fn add(
+        &mut self,
+        source: &Arc<Source>,
+        sequence: u64,
+        bytes: &[u8],
+        sent_at: Option<u64>,
+        retained: bool,
+    ) {
         let (from, length, source) = (self.bytes.len(), bytes.len(), source.clone());
         self.bytes.extend_from_slice(bytes);
-        self.retained += length;
-        let (sent_at, retained) = (None, true);
+        self.retained += if retained { length } else { 0 };
         self.items.push(Item::Message { source, sequence, from, length, sent_at, retained });
     }
 
@@ -382,7 +384,7 @@ impl IncomingStreams {
         if stream.fragments.len() >= total as usize {
             let bytes = std::mem::take(&mut stream.fragments);
             check(stream.id, &bytes)?;
-            self.batch.push_retained(&stream.source, sequence, &bytes);
+            self.batch.add(&stream.source, sequence, &bytes, None, true);
         }
         Ok(())
     }

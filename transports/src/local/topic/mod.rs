@@ -325,8 +325,10 @@ impl Topic {
         let lost = members.unread.iter().rev().filter_map(Weak::upgrade).find(is_same);
         let lost = lost.filter(|_| !publisher.origin.is_local());
         self.join(&mut members, &publisher, lost.as_ref().map(|lost| (0, lost)), continues)?;
-        // What an earlier one of the name has retained is replaced by what this one will.
-        members.ended.retain(|ended| *ended.name != *name);
+        if publisher.origin.is_local() {
+            // What an earlier one of the name has retained is replaced by what this one will.
+            members.ended.retain(|ended| *ended.name != *name);
+        }
         Ok(publisher)
     }
 

@@ -288,6 +288,9 @@ fn the_newest_publisher_of_a_name_counts() {
     assert_eq!(retained(), [1, 2], "the older one still runs");
     drop(older);
     assert_eq!(retained(), [2]);
+    // One of another process, with the same name.
+    drop(topic.feed("writer", 4, 0).unwrap());
+    assert_eq!(retained(), [2]);
     drop(join(3));
     assert_eq!(retained(), [], "it is not kept after its end");
 }
