@@ -22,6 +22,8 @@ enum Operation {
     Read(usize, usize),
     Latest(usize),
     JoinGating,
+    /// Joins the given number of messages before the tail.
+    JoinLate(usize),
     JoinObserving,
     Leave(usize),
     Restart,
@@ -39,6 +41,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (0..6usize, 1..6usize).prop_map(|(index, most)| Operation::Read(index, most)),
         1 => (0..6usize).prop_map(Operation::Latest),
         2 => Just(Operation::JoinGating),
+        2 => (0..=CAPACITY).prop_map(Operation::JoinLate),
         2 => Just(Operation::JoinObserving),
         1 => (0..6usize).prop_map(Operation::Leave),
         1 => Just(Operation::Restart),
@@ -48,9 +51,11 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// The model of a reader: it wants `cursor` next, and has shown `shown`.
+/// The model of a reader: it wants `cursor` next, and has shown `shown`. A late reader shows nothing
+/// until it is there.
 struct Model {
     gating: bool,
+    late: bool,
     cursor: usize,
     shown: usize,
     lag: usize,
@@ -58,18 +63,23 @@ struct Model {
 
 impl Model {
     fn new(gating: bool, cursor: usize, lag: usize) -> Model {
-        Model { gating, cursor, shown: cursor, lag }
+        Model { gating, late: false, cursor, shown: cursor, lag }
+    }
+
+    /// The writer keeps the messages from here on.
+    fn taken(&self) -> usize {
+        self.cursor.max(self.shown)
     }
 
     fn move_to(&mut self, cursor: usize) {
         self.cursor = cursor;
-        if cursor - self.shown >= self.lag {
+        if cursor >= self.shown + self.lag {
             self.flush();
         }
     }
 
     fn flush(&mut self) {
-        self.shown = self.cursor;
+        self.shown = self.taken();
     }
 }
 
@@ -129,7 +139,7 @@ fn check_peek(
     // A slot that was begun and aborted no longer contains the message of the lap before.
     let oldest = touched.saturating_sub(CAPACITY);
     if model.cursor < oldest {
-        prop_assert!(!model.gating, "a gating reader was passed");
+        prop_assert!(!model.gating || model.cursor < model.shown, "a gating reader was passed");
         prop_assert_eq!(look, Peek::Gap { missed: oldest - model.cursor });
         model.move_to(oldest);
         return Ok(false);
@@ -153,7 +163,7 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
     for operation in operations {
         let closed = producer.is_none();
         let gating = || readers.iter().filter(|(_, model)| model.gating).map(|(_, model)| model);
-        let first_taken = gating().map(|model| model.cursor).min().unwrap_or(published);
+        let first_taken = gating().map(Model::taken).min().unwrap_or(published);
         let first_shown = gating().map(|model| model.shown).min().unwrap_or(published);
         match *operation {
             Operation::Push => {
@@ -204,7 +214,8 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
             }
             Operation::Read(index, most) => {
                 let Some((reader, model)) = readers.get_mut(index) else { continue };
-                let ready = if model.gating { most.min(published - model.cursor) } else { 0 };
+                let borrows = model.gating && !model.late;
+                let ready = if borrows { most.min(published - model.cursor) } else { 0 };
                 if let Some(messages) = reader.read(most) {
                     prop_assert_eq!((messages.sequence(), messages.count()), (model.cursor, ready));
                     let is_content = |(message, sequence)| message == content(sequence).as_bytes();
@@ -215,7 +226,7 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
                     model.move_to(model.cursor + ready.min(most / 2));
                 } else {
                     prop_assert_eq!(ready, 0);
-                    if model.gating {
+                    if borrows {
                         model.flush();
                     }
                 }
@@ -234,6 +245,15 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
                 if let Some(reader) = reader {
                     prop_assert_eq!(reader.cursor(), published);
                     readers.push((reader.with_lag(lag), Model::new(true, published, lag)));
+                }
+            }
+            Operation::JoinLate(back) => {
+                let from = published.saturating_sub(back);
+                if let Some(reader) = Broadcast::gating_late(&ring, from) {
+                    prop_assert_eq!(reader.cursor(), from);
+                    let mut model = Model::new(true, published, lag);
+                    (model.late, model.cursor) = (from < published, from);
+                    readers.push((reader.with_lag(lag), model));
                 }
             }
             Operation::JoinObserving => {
@@ -280,7 +300,7 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
         for (reader, model) in gating() {
             prop_assert_eq!(reader.depth(), published - model.cursor);
         }
-        let slowest = gating().map(|(_, model)| published - model.cursor).max();
+        let slowest = gating().map(|(_, model)| published - model.taken()).max();
         prop_assert_eq!(ring.depth(), slowest.unwrap_or(0));
     }
     Ok(())

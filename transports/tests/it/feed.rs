@@ -502,11 +502,38 @@ struct Text {
     text: String,
 }
 
-/// A reader may begin at messages whose bytes the peer already has credit for.
+/// A reader that begins at messages in the ring takes back no slot and no byte for which the peer
+/// has credit: it gets a gap if the peer uses them first.
 #[test]
-fn no_room_is_left_in_an_arena_whose_bytes_are_needed_again() {
-    let region = Region::new(8);
-    let topic = Topic::new("texts", Schema::of::<Text>(), CAPACITY, region).unwrap();
+fn late_readers_leave_the_credit_of_the_peer() {
+    for policy in [Policy::Block, Policy::Reject, Policy::DropNewest] {
+        let local = LocalTopic::open(CAPACITY);
+        let mut feed = local.topic.feed("publisher", 1, 0).unwrap();
+        let kept = CAPACITY as u64;
+        push(&mut feed, 0..2 * kept);
+        let oldest = SubscribeOptions::new(policy, Start::Oldest);
+        let mut reader = local.topic.subscribe::<Probe>("reader", oldest).unwrap();
+        let mut next = || match reader.try_recv().delivery() {
+            Some(Delivery::Msg(message)) => Ok(message.sequence()),
+            Some(Delivery::Gap(gap)) => Err(Some((gap.count, gap.reason))),
+            None => Err(None),
+        };
+        assert_eq!(next(), Ok(kept), "{policy:?}");
+        push_run(&mut feed, kept);
+        feed.flush();
+        if policy != Policy::DropNewest {
+            assert_eq!(feed.room(), 0, "{policy:?}: it is waited for from here on");
+            assert_eq!(next(), Err(Some((kept - 1, GapReason::Overwritten))));
+        } else {
+            assert_eq!(next(), Ok(kept + 1), "its own ring has them");
+            (kept + 2..2 * kept).for_each(|sequence| assert_eq!(next(), Ok(sequence)));
+        }
+        (2 * kept..3 * kept).for_each(|sequence| assert_eq!(next(), Ok(sequence), "{policy:?}"));
+        assert_eq!(next(), Err(None));
+        assert_eq!(feed.room(), CAPACITY, "{policy:?}");
+    }
+
+    let topic = Topic::new("texts", Schema::of::<Text>(), CAPACITY, Region::new(8)).unwrap();
     let mut feed = topic.feed("peer", 1, 0).unwrap();
     let text = Text { text: "text".repeat(30_000) };
     let mut bytes = vec![0; encoded_len(&text).unwrap()];
@@ -516,6 +543,6 @@ fn no_room_is_left_in_an_arena_whose_bytes_are_needed_again() {
     for policy in [Policy::Block, Policy::Reject, Policy::DropNewest] {
         let oldest = SubscribeOptions::new(policy, Start::Oldest);
         let _reader = topic.subscribe::<Text>("reader", oldest).unwrap();
-        assert!(feed.room() <= credit, "{policy}");
+        assert_eq!(feed.room(), credit, "{policy}");
     }
 }

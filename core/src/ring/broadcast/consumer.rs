@@ -51,7 +51,8 @@ pub struct Consumer<H: BroadcastHandle> {
     pub(super) cursor: usize,
     /// Whether the message at the cursor was read.
     pub(super) peeked: bool,
-    /// The position that a gating reader has published last.
+    /// The position that a gating reader has published last. It is after the cursor of a [late
+    /// reader](Broadcast::gating_late) that has not reached it.
     shown: usize,
     /// The number of messages after which a gating reader publishes its position.
     lag: usize,
@@ -192,7 +193,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[inline]
     pub fn show_passed(&mut self) {
         if let Some(words) = self.ring.reader()
-            && words.taken.load(Ordering::Relaxed) != self.cursor
+            && is_after(self.cursor, words.taken.load(Ordering::Relaxed))
         {
             words.show(self.cursor);
             self.shown = self.cursor;
@@ -202,7 +203,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// Publishes the position of this gating reader now.
     #[inline]
     pub fn flush(&mut self) {
-        if self.shown != self.cursor
+        if is_after(self.cursor, self.shown)
             && let Some(words) = self.ring.reader()
         {
             words.show(self.cursor);
@@ -302,6 +303,14 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// Returns the ring.
     pub fn ring(&self) -> &H {
         &self.ring.ring
+    }
+
+    /// Sets the cursor of a new gating reader to an earlier message.
+    fn begin_at(&mut self, sequence: usize) {
+        if is_after(self.cursor, sequence) {
+            self.cursor = sequence;
+            self.ring.may_borrow = false;
+        }
     }
 
     /// Sets the cursor of a reader without an entry.
@@ -462,8 +471,11 @@ impl<H: BroadcastHandle> Consumer<H> {
         self.cursor = sequence;
         if let Some(words) = self.ring.reader() {
             if sequence.wrapping_sub(self.shown) >= self.lag {
-                words.show(sequence);
-                self.shown = sequence;
+                // A late reader moves to what it has published already.
+                if is_after(sequence, self.shown) {
+                    words.show(sequence);
+                    self.shown = sequence;
+                }
             } else {
                 words.take(sequence);
             }
@@ -520,6 +532,20 @@ impl<T: Storage> Broadcast<T> {
         sequence: usize,
     ) -> Option<Consumer<H>> {
         Broadcast::join(ring, GATING, Some(sequence))
+    }
+
+    /// Creates a reader that starts with the message of this sequence, as an
+    /// [observer](Broadcast::observing_from) does, and for which the writer waits from the
+    /// [tail](Broadcast::tail) on: it may get a [gap](Peek::Gap) before that. For writers whose free
+    /// slots are promised to somebody, so that no reader may take any back. It copies messages and
+    /// borrows none if it starts before the tail.
+    pub fn gating_late<H: BroadcastHandle<Storage = T>>(
+        ring: H,
+        sequence: usize,
+    ) -> Option<Consumer<H>> {
+        let mut reader = Broadcast::join(ring, GATING, None)?;
+        reader.begin_at(sequence);
+        Some(reader)
     }
 
     /// Creates a [gating](Broadcast::gating) reader that can be evicted ([`Broadcast::evict`]) and

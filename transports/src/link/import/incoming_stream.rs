@@ -242,16 +242,22 @@ impl IncomingStream {
 
     /// Puts the messages of a run into the ring, as [`push`](IncomingStream::push) does for one.
     pub(super) fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), CloseReason> {
-        let count = bytes.len() / shape.stride.max(1) as usize;
-        if self.growth.is_some() {
-            let mut items = bytes.chunks_exact(shape.stride.max(1) as usize);
-            return items.try_for_each(|item| {
+        let stride = shape.stride.max(1) as usize;
+        let count = bytes.len() / stride;
+        let end = self.publisher.next().wrapping_add(count as u64);
+        let pushed = if self.growth.is_some() {
+            bytes.chunks_exact(stride).try_for_each(|item| {
                 self.push_grown(shape.message(item), false, Metadata::default())
-            });
-        }
-        self.use_credit(count, shape.length.into());
-        self.redelivered = false;
-        self.publisher.push_run(shape, bytes).map_err(|_| CloseReason::Protocol)
+            })
+        } else {
+            self.use_credit(count, shape.length.into());
+            self.redelivered = false;
+            self.publisher.push_run(shape, bytes).map_err(|_| CloseReason::Protocol)
+        };
+        // The link counts all of them as received.
+        pushed.inspect_err(|_| {
+            self.skip(end.wrapping_sub(self.publisher.next()), GapReason::Disconnected);
+        })
     }
 
     /// Puts a fragment of a message into the ring, and the message once it is complete, as
@@ -275,8 +281,8 @@ impl IncomingStream {
             let (bytes, metadata) = (std::mem::take(fragments), std::mem::take(&mut self.metadata));
             return self.push_grown(&bytes, self.redelivered, metadata).map(|()| true);
         }
+        let is_last = fragment.offset as usize + bytes.len() >= total;
         if !self.publisher.accepts(total) {
-            let is_last = fragment.offset as usize + bytes.len() >= total;
             if is_last || !self.publisher.is_too_long(total) {
                 self.use_credit(1, total);
                 self.skip_too_long(total)?;
@@ -287,7 +293,10 @@ impl IncomingStream {
             self.redelivered = redelivered;
         }
         let pushed = self.publisher.push_fragment(fragment, bytes, self.redelivered, metadata);
-        let is_last = pushed.map_err(|_| CloseReason::Protocol)?;
+        if pushed.is_err() {
+            self.skip(is_last.into(), GapReason::Disconnected);
+            return Err(CloseReason::Protocol);
+        }
         if is_last {
             self.use_credit(1, total);
         }

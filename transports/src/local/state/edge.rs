@@ -348,7 +348,7 @@ impl PublisherState {
         let consumer = match from {
             Some(from) if gates && can_be_evicted => Broadcast::gating_evictable_from(ring, from)?,
             None if gates && can_be_evicted => Broadcast::gating_evictable(ring)?,
-            Some(from) if gates => Broadcast::gating_from(ring, from)?,
+            Some(from) if gates => gating_from(publisher, from)?,
             None if gates => Broadcast::gating(ring)?,
             // Stores the position of an observer, too, because a publisher in another process reads
             // it.
@@ -426,10 +426,9 @@ impl PublisherState {
         subscriber: &Arc<SubscriberState>,
         counters: &Arc<Region>,
     ) -> Option<Edge> {
-        let ring = publisher.ring.clone();
         let end = match subscriber.start {
-            Start::Oldest => Broadcast::gating_from(ring, publisher.oldest())?,
-            Start::Next => Broadcast::gating(ring)?,
+            Start::Oldest => gating_from(publisher, publisher.oldest())?,
+            Start::Next => Broadcast::gating(publisher.ring.clone())?,
         };
         let line = publisher.new_line(subscriber, counters);
         let is_waited_for = end.borrows();
@@ -483,6 +482,16 @@ impl PublisherState {
         if self.evictions.are_possible() {
             self.evictions.returned(subscriber.number);
         }
+    }
+}
+
+/// Joins a gating reader that starts with this message. The peer of a feed has credit for the free
+/// slots, so this takes none of them back.
+fn gating_from(publisher: &PublisherState, from: usize) -> Option<Consumer<Ring>> {
+    let ring = publisher.ring.clone();
+    match publisher.origin {
+        Origin::Remote(_) => Broadcast::gating_late(ring, from),
+        _ => Broadcast::gating_from(ring, from),
     }
 }
 
