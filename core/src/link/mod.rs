@@ -120,8 +120,8 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     confirm_at: Option<Duration>,
     /// The number of bytes of an incomplete frame in the last call of `input`.
     partial: usize,
-    /// The number of incoming streams that have finished.
-    finished_streams: u64,
+    /// The number of sent confirmations.
+    confirmations: u64,
     /// The unit of the subscription that the next frame makes.
     next_unit: Option<(u32, Unit)>,
     /// The run or the fragment to which the next bytes of the peer belong.
@@ -204,7 +204,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             streams_changed: false,
             confirm_at: None,
             partial: 0,
-            finished_streams: 0,
+            confirmations: 0,
             next_unit: None,
             rest: None,
             last_number: 0,
@@ -261,7 +261,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         (self.memory_offered, self.memory_received) = (false, false);
         self.rest = None;
         for (_, stream) in self.incoming.iter_mut() {
-            stream.lost(&mut self.finished_streams);
+            stream.lost();
         }
         self.incoming.retain(|stream| stream.next != u64::MAX);
         for place in 0..TOPICS {

@@ -162,7 +162,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 
     /// Queues window frames, which grant credit and confirm.
     fn queue_windows(&mut self, now: Duration, is_due: impl Fn(&Incoming) -> bool) {
-        let Link { incoming, out, stalled, finished_streams, .. } = self;
+        let Link { incoming, out, stalled, confirmations, .. } = self;
         for (_, stream) in incoming.iter_mut() {
             let Some(remote) = stream.remote.filter(|_| is_due(stream)) else { continue };
             let window = Window::new([0; 6], stream.granted);
@@ -170,10 +170,14 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 || out.queue_control(now, remote, stream.confirmed, &window)
             {
                 stream.granted_sent = stream.granted;
+                if stream.confirmed_sent != stream.confirmed {
+                    *confirmations += 1;
+                    stream.last_confirmation = Some(*confirmations);
+                }
                 stream.confirmed_sent = stream.confirmed;
                 stream.unconfirmed = None;
                 if stream.has_ended() && stream.confirmed == stream.next {
-                    stream.finish(finished_streams);
+                    stream.finish();
                 }
             } else {
                 *stalled = true;
@@ -217,7 +221,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             let subscribe =
                 Subscribe::new(type_id, number, digest.0, mode, start, resumes, window, topic);
             out.queue_control(now, 0, 0, &subscribe);
-            for (_, stream) in incoming.iter_mut().filter(|(_, stream)| stream.interest == id) {
+            for (_, stream) in incoming.iter().filter(|(_, stream)| stream.interest == id) {
                 let moved = u16::from(stream.in_memory);
                 out.queue_control(
                     now,
@@ -225,7 +229,6 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                     0,
                     &Resume::new(moved, number, stream.epoch, stream.next),
                 );
-                stream.resuming = true;
             }
             interest.state =
                 if unsubscribe { InterestState::UnsubscribeDue } else { InterestState::Subscribed };

@@ -272,8 +272,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             in_memory: false,
             left: None,
             finished: false,
-            finish_order: 0,
-            resuming: false,
+            last_confirmation: Some(0),
             keeps,
             open: None,
         };
@@ -287,11 +286,11 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// lost connection.
     fn insert_incoming(&mut self, number: u32, stream: Incoming) -> Option<IncomingId> {
         if self.incoming.iter().count() == STREAMS {
-            // Replaces the oldest one: the peer opens another stream, so it knows that this one has
-            // ended.
-            let spare = self.incoming.iter().filter(|(_, stream)| stream.is_spare());
-            let (oldest, _) = spare.min_by_key(|(_, stream)| stream.finish_order)?;
-            self.incoming.remove(oldest);
+            // The peer opens another stream, so it knows of at least one of these that it is
+            // confirmed, and learns that of the others later.
+            let spare = self.incoming.iter().filter_map(|(id, it)| Some((it.spare_since()?, id)));
+            let (_, first) = spare.min_by_key(|(since, _)| *since)?;
+            self.incoming.remove(first);
         }
         self.incoming.insert(number, stream)
     }
@@ -350,7 +349,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         // The peer must learn that all messages are confirmed, unless it already knows.
         stream.state = IncomingState::Ended;
         if stream.next == stream.confirmed_sent {
-            stream.finish(&mut self.finished_streams);
+            stream.finish();
         }
         Ok(event)
     }

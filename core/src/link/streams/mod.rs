@@ -163,10 +163,9 @@ pub(super) struct Incoming {
     /// Whether the stream has ended and the caller knows. After a lost connection the peer may not
     /// know that all messages arrived, and open the stream again.
     pub(super) finished: bool,
-    /// The place of this stream in the order in which streams finished.
-    pub(super) finish_order: u64,
-    /// Whether a resume was sent and not answered.
-    pub(super) resuming: bool,
+    /// The place of the last sent confirmation among those of all streams of this connection; 0 if
+    /// the peer needs none. `None` if the peer may not know what was confirmed on an earlier one.
+    pub(super) last_confirmation: Option<u64>,
     /// The number of unconfirmed messages that the publisher can keep.
     pub(super) keeps: u32,
     /// The next fragment of a partly received message.
@@ -179,7 +178,8 @@ impl Incoming {
     pub(super) fn resume(&mut self, remote: u32, first: u64) {
         (self.granted, self.granted_sent) = (self.granted - self.used, 0);
         (self.remote, self.next) = (Some(remote), first);
-        self.resuming = false;
+        // Without messages, the peer needs no confirmation.
+        self.last_confirmation = (first == 0).then_some(0);
         (self.used, self.open) = (0, None);
         if !self.by_caller {
             self.confirmed = first;
@@ -190,18 +190,16 @@ impl Incoming {
     }
 
     /// Finishes the stream: it has ended, and nothing is left to send about it on this connection.
-    pub(super) fn finish(&mut self, finished_streams: &mut u64) {
-        *finished_streams += 1;
-        self.finish_order = *finished_streams;
+    pub(super) fn finish(&mut self) {
         (self.remote, self.open, self.unconfirmed) = (None, None, None);
         (self.state, self.finished) = (IncomingState::Live, true);
     }
 
     /// Handles the loss of the connection.
-    pub(super) fn lost(&mut self, finished_streams: &mut u64) {
-        (self.remote, self.open, self.resuming) = (None, None, false);
+    pub(super) fn lost(&mut self) {
+        (self.remote, self.open, self.last_confirmation) = (None, None, None);
         match self.state {
-            IncomingState::Ended => self.finish(finished_streams),
+            IncomingState::Ended => self.finish(),
             IncomingState::Moved => self.state = IncomingState::MoveDue,
             IncomingState::Live | IncomingState::MoveDue => {}
         }
@@ -216,9 +214,11 @@ impl Incoming {
         }
     }
 
-    /// Returns whether the stream is kept only in case the peer opens it again.
-    pub(super) fn is_spare(&self) -> bool {
-        self.finished && self.remote.is_none() && !self.resuming && self.confirmed == self.next
+    /// If the stream is kept only in case the peer opens it again, returns the place of its last
+    /// confirmation. Of such streams, the peer learns in this order that they are confirmed.
+    pub(super) fn spare_since(&self) -> Option<u64> {
+        let is_spare = self.finished && self.remote.is_none() && self.confirmed == self.next;
+        self.last_confirmation.filter(|_| is_spare)
     }
 
     /// Returns an error unless the frame is at the next sequence.

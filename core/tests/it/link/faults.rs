@@ -162,6 +162,36 @@ fn streams_to_resume_keep_their_places() {
     assert_eq!(pair.failed(), [None, None]);
 }
 
+/// The reader makes room for another stream by forgetting one of which its peer knows that it has
+/// ended and is confirmed: not one whose confirmation is on its way.
+#[test]
+fn a_stream_is_kept_until_the_peer_knows_that_it_is_confirmed() {
+    let (mut pair, _, export) = subscribe(Pair::new(), 8);
+    let streams: Vec<_> = (0..STREAMS as u64).map(|it| open(&mut pair, export, it, 0)).collect();
+    // The bytes of the right side stay on their way.
+    let arrive = |pair: &mut Pair| {
+        pair.write(LEFT, usize::MAX);
+        pair.sides[RIGHT].read(pair.now, usize::MAX);
+        pair.write(RIGHT, usize::MAX);
+    };
+    send(&mut pair, streams[0], 1).unwrap();
+    pair.sides[LEFT].link.end_stream(pair.now, streams[0]).unwrap();
+    pair.sides[LEFT].link.flush();
+    arrive(&mut pair);
+    // This stream has no message, so its place is free at once.
+    pair.sides[LEFT].link.end_stream(pair.now, streams[1]).unwrap();
+    try_open(&mut pair, export, 900, 0).unwrap();
+    arrive(&mut pair);
+    pair.reconnect();
+    let resumed = pair.sides[LEFT].take_events().into_iter().filter_map(|event| match event {
+        Received::Resume { epoch, .. } => Some(epoch),
+        _ => None,
+    });
+    let mut resumed: Vec<_> = resumed.collect();
+    resumed.sort_unstable();
+    assert_eq!(resumed, [0, 2, 3, 900]);
+}
+
 #[test]
 fn resumes_of_an_unsubscribed_topic_are_ignored() {
     let mut pair = Pair::new();

@@ -265,10 +265,14 @@ impl ServedTopic {
             stream.state.connection.resume_at = Some(next);
             return;
         }
-        let mut ended = self.tap.ended.iter();
-        let ended = ended.find(|ended| (ended.epoch, ended.next) == (epoch, next));
-        let ended = ended.map(|ended| ResumeAnswer::Ended(ended.clone(), None));
-        self.answers.push(ended.unwrap_or(ResumeAnswer::Unknown(epoch)));
+        let ended = &mut self.tap.ended;
+        let found = ended.iter().position(|ended| (ended.epoch, ended.next) == (epoch, next));
+        let Some(found) = found.and_then(|index| ended.remove(index)) else {
+            return self.answers.push(ResumeAnswer::Unknown(epoch));
+        };
+        // The reader does not know of this end, so it is remembered as long as later ones.
+        ended.push_back(found.clone());
+        self.answers.push(ResumeAnswer::Ended(found, None));
     }
 
     /// Records that the messages of a stream before `next` are confirmed. Returns how many of them
