@@ -1,15 +1,17 @@
 //! Connections that are lost at any moment: no message is delivered twice, missing messages are
 //! gaps, and the ends of publishers arrive.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_core::message;
 use mycelium_transports::counters::Kind;
-use mycelium_transports::local::{Delivery, Policy};
+use mycelium_transports::local::{Delivery, GapReason, LatestByKey, Policy, Retain, WhenFull};
+use tokio::time::timeout;
 
 use crate::links::accounts::fates;
-use crate::links::harness::{Number, Wire, sides, take, until, within};
+use crate::links::harness::{Number, Side, TestDir, Wire, end, next, sides, take, until, within};
 
 #[tokio::test]
 async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_the_end() {
@@ -126,4 +128,45 @@ async fn fragmented_messages_survive_lost_connections() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gaps_stay_exact_when_connections_are_lost_within_messages() {
     big_ones_with_cuts("lost-big-observing", Policy::DropOldest).await;
+}
+
+/// A link that is behind loses what the publisher overwrites, but not what it retains: that comes
+/// in its place within the gap.
+#[tokio::test]
+async fn what_is_retained_is_missing_in_no_gap() {
+    let (there, here) = (Side::new("there", 1, 8), Side::new("here", 2, 64));
+    let dir = TestDir::new("gap-retained");
+    let key = LatestByKey::of::<Number>("value", NonZeroU32::new(4).unwrap()).unwrap();
+    for side in [&there, &here] {
+        side.numbers.retain(Retain::ByKey { key, when_full: WhenFull::Refuse }).unwrap();
+    }
+    let serving = there.serve(there.exports(None), dir.place());
+    let reading = here.read("there", dir.place(), Policy::DropOldest);
+    let mut reader = here.numbers.subscribe::<Number>("reader", Policy::DropOldest).unwrap();
+    let mut publisher = there.publisher();
+    publisher.try_emit(Number { value: 0 }).unwrap();
+    assert_eq!(next(&mut reader).await.value, 0);
+    // The link does not run meanwhile.
+    for sequence in 1..=100 {
+        let value = [sequence, 3][usize::from(sequence > 2)];
+        publisher.try_emit(Number { value }).unwrap();
+    }
+    let mut received = Vec::new();
+    while received.last() != Some(&(100, 3)) {
+        match within("a message or a gap", reader.recv()).await {
+            Some(Delivery::Msg(message)) => received.push((message.sequence(), message.value)),
+            Some(Delivery::Gap(gap)) => {
+                assert_eq!((gap.count, gap.reason), (90, GapReason::Overwritten));
+            }
+            None => panic!("the publisher has not ended"),
+        }
+    }
+    let kept = (93..=100).map(|sequence| (sequence, 3));
+    assert!(received.iter().copied().eq([(1, 1), (2, 2)].into_iter().chain(kept)), "{received:?}");
+    // It has finished a message when it waits for the next.
+    assert!(timeout(Duration::ZERO, reader.recv()).await.is_err());
+    until("all is confirmed", || there.sum(Kind::Edge, "taken") == 10).await;
+    assert_eq!(there.sum(Kind::Edge, "overwritten"), 90);
+    drop((publisher, reader));
+    end(&[&there, &here], [serving, reading]).await;
 }

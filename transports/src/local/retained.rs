@@ -6,7 +6,6 @@
 //! joins gets them in a ring of its own, which it reads before the publisher's ring.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::iter::Enumerate;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::vec;
@@ -273,22 +272,32 @@ impl KeptSlots {
     /// Begins to read the values for a subscription whose first message in the ring is at this
     /// position.
     pub(crate) fn read(&self, joined: usize, schema: &Schema) -> SlotReading {
+        let mut reading = self.read_from(joined, joined, schema);
+        reading.is_last = matches!(self.retain, Retain::Last(_));
+        reading
+    }
+
+    /// Begins to read the values of messages from a position on, before another one. If both are
+    /// the same, reads all before it.
+    pub(crate) fn read_from(&self, from: usize, joined: usize, schema: &Schema) -> SlotReading {
         let slots = self.slots.clone();
-        let aged =
-            |slot| slots.position(slot, joined).map(|position| (age(position, joined), slot));
+        let oldest = age(from, joined);
+        let aged = |slot| Some((age(slots.position(slot, joined)?, joined), slot));
         let mut left: Vec<_> = (0..slots.slots()).filter_map(aged).collect();
+        left.retain(|(age, _)| *age <= oldest);
         left.sort_unstable();
         let words = vec![0; schema.longest.div_ceil(WORD)].into();
-        let is_last = matches!(self.retain, Retain::Last(_));
-        let (left, values) = (left.into_iter().enumerate(), Values::default());
-        SlotReading { slots, joined, is_last, left, words, values }
+        let (left, values) = (left.into_iter(), Values::default());
+        SlotReading { slots, joined, is_last: false, left, place: 0, words, values }
     }
 }
 
 /// The reading of a publisher's values, one after the other.
 ///
-/// The newest one is read first. The last messages are read until one was replaced meanwhile, as all
-/// before it were: so none is missing between those that are read and the first in the ring.
+/// Values of keys, and those of a gap, are read from the oldest on: a subscription gets each that
+/// was not replaced before it was read. The last messages are read from the newest on, until one was
+/// replaced meanwhile, as all before it were: so none is missing between those that are read and the
+/// first in the ring.
 #[derive(Debug)]
 pub(crate) struct SlotReading {
     slots: Arc<RetainedSlots>,
@@ -296,30 +305,62 @@ pub(crate) struct SlotReading {
     /// Whether the values are the last messages.
     is_last: bool,
     /// The ages and the slots that are left.
-    left: Enumerate<vec::IntoIter<(usize, usize)>>,
+    left: vec::IntoIter<(usize, usize)>,
+    /// The number of last messages that were read.
+    place: usize,
     words: Box<[usize]>,
-    /// What was read.
-    pub(crate) values: Values,
+    /// The last messages that were read.
+    values: Values,
+}
+
+/// A step of reading values.
+pub(crate) enum Step {
+    /// The next value, in the order in which they were sent.
+    Value(Value),
+    /// This number of bytes was read, or a value was replaced meanwhile.
+    Read(usize),
+    /// No value is left.
+    End,
 }
 
 impl SlotReading {
-    /// Reads the next value. Returns how many bytes were read; `None` if all values are.
-    pub(crate) fn step(&mut self) -> Option<usize> {
-        let (place, (_, slot)) = self.left.next()?;
-        let read = self.slots.read(slot, self.joined, &mut self.words);
-        let is_next = |position| !self.is_last || age(position, self.joined) == place;
-        let Some((position, length)) = read.filter(|(position, _)| is_next(*position)) else {
-            return if self.is_last { None } else { Some(0) };
+    /// Reads the next value.
+    pub(crate) fn step(&mut self) -> Step {
+        if !self.is_last {
+            let Some((age, slot)) = self.left.next_back() else { return Step::End };
+            return self.value(slot, age).map_or(Step::Read(0), Step::Value);
+        }
+        let Some((_, slot)) = self.left.next() else {
+            return self.values.0.pop_front().map_or(Step::End, Step::Value);
         };
+        let Some(value) = self.value(slot, self.place) else {
+            self.left = vec::IntoIter::default();
+            return Step::Read(0);
+        };
+        self.place += 1;
+        let length = value.length;
+        self.values.0.push_front(value);
+        Step::Read(length)
+    }
+
+    /// Reads a slot, if it still has the value of this age.
+    fn value(&mut self, slot: usize, of: usize) -> Option<Value> {
+        let (position, length) = self.slots.read(slot, self.joined, &mut self.words)?;
         let words = self.words[..length.div_ceil(WORD)].into();
-        self.values.0.push_front(Value { sequence: position as u64, length, words });
-        Some(length)
+        let value = Value { sequence: position as u64, length, words };
+        (age(position, self.joined) == of).then_some(value)
     }
 
     /// Reads all values.
     pub(crate) fn finish(mut self) -> Values {
-        while self.step().is_some() {}
-        self.values
+        let mut values = Values::default();
+        loop {
+            match self.step() {
+                Step::Value(value) => values.0.push_back(value),
+                Step::Read(_) => {}
+                Step::End => return values,
+            }
+        }
     }
 }
 

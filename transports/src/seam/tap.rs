@@ -1,7 +1,6 @@
 //! The reading end of a topic for readers in another process: one [`TapStream`] of bytes for
 //! each publisher.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
@@ -12,13 +11,14 @@ use mycelium_core::ring::broadcast::{Claim, Layout, Peek, RetainingConsumer};
 use mycelium_core::ring::region::{ForeignCursors, RingIdentity};
 use zerocopy::IntoBytes;
 
+use self::missed::{Gaps, Missed};
 use super::control::BusyGuard;
 use super::moved::Moved;
 use crate::counters::{EdgeValue, Line};
 use crate::descriptor::OwnedFd;
 use crate::local::Metadata;
 use crate::local::reader::view::kept_body;
-use crate::local::retained::SlotReading;
+use crate::local::retained::{KeptSlots, SlotReading};
 use crate::local::ring::first;
 use crate::local::ring::shared::{MemoryFault, RemoteBell, RemoteReaders, Ring};
 use crate::local::state::Kept;
@@ -161,10 +161,6 @@ impl<T> fmt::Debug for Tap<T> {
 
 // One publisher's messages as bytes, kept in the ring until the other process confirms them.
 
-/// The limit on gaps between unreleased messages that keep their positions, or the ring's capacity
-/// if that is more. Beyond it the two oldest gaps are joined.
-const EXACT_GAPS: usize = 1024;
-
 /// The next item of a [`TapStream`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TapItem<'a> {
@@ -195,8 +191,7 @@ pub struct TapStream<T = ()> {
     body: Box<[usize]>,
     /// The position and the length of that message. A long one is asked for once for each fragment.
     copied: Option<(usize, usize)>,
-    /// The gaps between the first kept message and the next message, in their order.
-    gaps: VecDeque<Missed>,
+    gaps: Gaps,
     /// The next message at the time when this reader joined. The stream may start with earlier
     /// ones, which the publisher may overwrite even if it waits for the reader.
     joined_at: usize,
@@ -217,15 +212,6 @@ enum Reading {
     There(Moved),
     /// A placeholder while one side replaces the other.
     Nobody,
-}
-
-/// `count` missed messages between two sequences, and their counter. If the count is less than the
-/// distance, it is unknown which of the messages are missing.
-struct Missed {
-    from: u64,
-    before: u64,
-    count: u64,
-    value: EdgeValue,
 }
 
 /// Wakes the publisher when dropped, which is after the reader has left.
@@ -260,7 +246,7 @@ impl<T> TapStream<T> {
             schema,
             line,
             words: Box::default(),
-            gaps: VecDeque::new(),
+            gaps: Gaps::default(),
             joined_at: gates_from,
             eviction,
             was_evicted: false,
@@ -290,15 +276,32 @@ impl<T> TapStream<T> {
 
     /// Whether the publisher retains messages for readers that join later.
     pub(crate) fn retains(&self) -> bool {
-        matches!(self.publisher.0.kept.get(), Some(Kept::Here(_)))
+        self.slots().is_some()
     }
 
     /// Begins to read what the publisher retains, for readers whose first message has this sequence.
     /// They are in another process, which may ask for any.
     pub(crate) fn retained(&self, before: u64) -> Option<SlotReading> {
         let before = first(before as usize, self.publisher.0.ring.tail());
+        Some(self.slots()?.read(before, &self.schema))
+    }
+
+    /// Begins to read what the publisher retains of the last [gap](TapItem::Gap), which had this
+    /// number of messages. Call [`find_one`](TapStream::find_one) for each that is sent.
+    pub(crate) fn retained_in_gap(&self, missed: u64) -> Option<SlotReading> {
+        let before = self.next() as usize;
+        Some(self.slots()?.read_from(before.wrapping_sub(missed as usize), before, &self.schema))
+    }
+
+    /// Takes a message of the last gap for sent, because the publisher retains it.
+    pub(crate) fn find_one(&mut self, sequence: u64) {
+        let capacity = self.capacity();
+        self.gaps.find_one(capacity, sequence);
+    }
+
+    fn slots(&self) -> Option<&KeptSlots> {
         match self.publisher.0.kept.get()? {
-            Kept::Here(slots) => Some(slots.read(before, &self.schema)),
+            Kept::Here(slots) => Some(slots),
             Kept::There(_) => None,
         }
     }
@@ -387,7 +390,7 @@ impl<T> TapStream<T> {
                 self.was_evicted = self.subscriber.policy.is_gating() && was_waited_for;
                 let value = EdgeValue::Overwritten;
                 let capacity = self.publisher.0.ring.capacity();
-                add_missed(&mut self.gaps, capacity, Missed { from, before, count, value });
+                self.gaps.add(capacity, Missed { from, before, count, value });
                 TapItem::Gap(count)
             }
             Peek::Empty | Peek::Evicted => TapItem::Empty,
@@ -475,7 +478,7 @@ impl<T> TapStream<T> {
         let (before, capacity) = (self.next(), self.capacity());
         let count = before - from;
         if count > 0 {
-            add_missed(&mut self.gaps, capacity, Missed { from, before, count, value });
+            self.gaps.add(capacity, Missed { from, before, count, value });
         }
         count
     }
@@ -669,64 +672,16 @@ impl<T> TapStream<T> {
         if let Reading::Here(reader) = &mut self.reader {
             reader.rewind(sequence as usize);
         }
-        while let Some(gap) = self.gaps.pop_back_if(|gap| gap.before > sequence) {
-            if gap.from < sequence {
-                let count = gap.count.min(sequence - gap.from);
-                self.gaps.push_back(Missed { before: sequence, count, ..gap });
-            }
-        }
+        self.gaps.rewind(sequence);
     }
 
     /// Counts messages that were just confirmed.
     fn count_taken(&mut self, confirmed: u64) {
-        let missed = self.count_missed(self.kept());
+        let missed = self.gaps.count(self.kept(), &self.line);
         self.line.add(EdgeValue::Taken, confirmed.saturating_sub(missed));
         if let Some(busy) = &self.busy {
             busy.control().count_confirmed(confirmed);
         }
-    }
-
-    /// Counts the missed messages before a sequence, and returns their number.
-    fn count_missed(&mut self, before: u64) -> u64 {
-        let mut missed = 0;
-        while let Some(gap) = self.gaps.front_mut()
-            && gap.from < before
-        {
-            let end = gap.before.min(before);
-            let count = gap.count.min(end - gap.from);
-            (gap.from, gap.count) = (end, gap.count - count);
-            self.line.add(gap.value, count);
-            missed += count;
-            if gap.from == gap.before {
-                self.gaps.pop_front();
-            }
-        }
-        missed
-    }
-}
-
-/// Adds the last missed messages of a ring. A reader that confirms nothing may get gaps without
-/// limit, so the two oldest entries are joined. The next confirmation is usually after both. If it
-/// is between them, released messages count as missed first, and as taken only after that.
-fn add_missed(gaps: &mut VecDeque<Missed>, capacity: usize, missed: Missed) {
-    match gaps.back_mut() {
-        Some(last) if last.value == missed.value && last.before == missed.from => {
-            last.before = missed.before;
-            last.count += missed.count;
-        }
-        _ => gaps.push_back(missed),
-    }
-    if gaps.len() <= EXACT_GAPS.max(capacity) {
-        return;
-    }
-    // Joins two neighbouring entries with the same counter; nearly all entries have the same
-    // counter.
-    let mut pairs = 1..gaps.len();
-    if let Some(second) = pairs.find(|second| gaps[*second].value == gaps[*second - 1].value)
-        && let Some(later) = gaps.remove(second)
-    {
-        let earlier = &mut gaps[second - 1];
-        (earlier.before, earlier.count) = (later.before, earlier.count + later.count);
     }
 }
 
@@ -767,7 +722,7 @@ fn item<'a>(topic: &Topic, bytes: &'a [u8], size: usize, content: usize) -> TapI
 impl<T> Drop for TapStream<T> {
     fn drop(&mut self) {
         self.update(false);
-        let missed = self.count_missed(u64::MAX);
+        let missed = self.gaps.count(u64::MAX, &self.line);
         let unread = (self.depth() as u64).saturating_sub(missed);
         let left = unread.min(self.capacity() as u64);
         self.line.add(EdgeValue::Left, left);
@@ -792,5 +747,6 @@ impl<T> fmt::Debug for TapStream<T> {
     }
 }
 
+mod missed;
 #[cfg(test)]
 mod tests;

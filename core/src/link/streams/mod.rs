@@ -218,7 +218,9 @@ impl Incoming {
     /// confirmation. Of such streams, the peer learns in this order that they are confirmed.
     pub(super) fn spare_since(&self) -> Option<u64> {
         let is_spare = self.finished && self.remote.is_none() && self.confirmed == self.next;
-        self.last_confirmation.filter(|_| is_spare)
+        // If the caller has lost the memory too early, the next connection sends the rest.
+        let is_left = self.left.is_some_and(|left| !left.ended);
+        self.last_confirmation.filter(|_| is_spare && !is_left)
     }
 
     /// Returns an error unless the frame is at the next sequence.

@@ -4,7 +4,7 @@ use mycelium_core::Envelope;
 use mycelium_core::link::{ExportId, IncomingId, LinkError, OutgoingId, SendError};
 
 use crate::pair::conversation::{
-    ITEMS, LEFT, RIGHT, fragment, open, reading, send, send_run, sequences,
+    ITEMS, LEFT, RIGHT, fragment, open, reading, send, send_run, sequences, subscribe,
 };
 use crate::pair::{Pair, Received};
 
@@ -127,6 +127,28 @@ fn a_stream_that_has_had_the_last_sequence_is_forgotten_with_its_connection() {
     let granted = pair.sides[RIGHT].link.grant(incoming, 1);
     assert_eq!(granted, Err(SendError::Gone), "the link has forgotten it");
     assert_eq!(pair.failed(), [None; 2]);
+}
+
+/// The caller has lost the memory before it had read all of a stream that has ended. The peer takes
+/// the stream for confirmed.
+#[test]
+fn a_stream_that_has_left_its_memory_keeps_its_place() {
+    let both = Pair::with(4096, |left, right| [left.memory, right.memory] = [true; 2]);
+    let (mut pair, _, export) = subscribe(both, 8);
+    let streams = [77, 1, 2, 3].map(|epoch| open(&mut pair, export, epoch, 100));
+    pair.settle();
+    let begun = pair.sides[RIGHT].take_events().into_iter().find_map(|event| match event {
+        Received::Stream { stream, epoch: 77, .. } => Some(stream),
+        _ => None,
+    });
+    move_stream(&mut pair, streams[0]).unwrap();
+    pair.sides[LEFT].link.end_moved_stream(pair.now, streams[0], 130).unwrap();
+    pair.settle();
+    pair.sides[RIGHT].link.leave_memory(begun.unwrap(), 104, false).unwrap();
+    pair.sides[LEFT].link.end_stream(pair.now, streams[1]).unwrap();
+    open(&mut pair, export, 900, 0);
+    pair.settle();
+    assert_eq!(reconnect(&mut pair).1, 104);
 }
 
 #[test]

@@ -22,6 +22,7 @@ use mycelium_executor::Executor;
 use super::redelivery::DeliveryHistory;
 use crate::descriptor::{AsFd, OwnedFd};
 use crate::link::channel::{Arrival, Channel, MemoryRefusal, SessionChannel};
+use crate::local::retained::{SlotReading, Value};
 use crate::memory::{
     ControlThread, Gone, Mapping, Packet, PacketKind, SendError, Token, random_token,
 };
@@ -244,6 +245,8 @@ pub(super) struct ConnectionProgress {
     pub(super) offset: usize,
     /// The number of missing messages for which no gap was sent yet.
     pub(super) missed: u64,
+    /// The reading of those that the publisher retains, and the first that was read.
+    pub(super) found: Option<(SlotReading, Option<Value>)>,
     /// What the publisher retains before this sequence must be sent before all else.
     pub(super) retains: Option<u64>,
     pub(super) ended: bool,

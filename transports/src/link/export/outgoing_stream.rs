@@ -13,6 +13,7 @@ use mycelium_core::link::{ExportId, LentBytes, Name, OutgoingId, SendError, Stre
 use super::outgoing_memory::{ConnectionProgress, MemoryStep, OutgoingMemory, StreamState};
 use crate::link::gap;
 use crate::local::Metadata;
+use crate::local::retained::Step;
 use crate::seam::{TapItem, TapStream};
 use crate::stream::NodeLink;
 
@@ -83,15 +84,21 @@ pub(super) fn send(
         return say_in_memory(now, link, id, stream).map(|()| Progress::default());
     }
     let mut connection = std::mem::take(&mut stream.state.connection);
-    let mut sent = 0;
+    let (mut sent, mut looks) = (0, 0);
     let mut keeps_back = false;
     while !connection.ended && sent < BURST && !link.is_due() {
         if connection.missed > 0 {
-            let reason = if stream.was_evicted() { gap::EVICTED } else { gap::OVERWRITTEN };
-            if link.skip(now, id, connection.missed, reason).is_err() {
+            match send_gap(now, link, id, stream, &mut connection) {
+                Ok(found) => sent += u64::from(found),
+                Err(_) => break,
+            }
+            // Other tasks run between the reading of many retained messages.
+            looks += 1;
+            keeps_back = looks == BURST;
+            if keeps_back {
                 break;
             }
-            connection.missed = 0;
+            continue;
         }
         let next = stream.next();
         if stream.state.history.is_in_doubt {
@@ -145,7 +152,10 @@ pub(super) fn send(
                 connection.offset = 0;
                 stream.advance();
             }
-            TapItem::Gap(missed) => (connection.missed, connection.offset) = (missed, 0),
+            TapItem::Gap(missed) => {
+                (connection.missed, connection.offset) = (missed, 0);
+                connection.found = stream.retained_in_gap(missed).map(|reading| (reading, None));
+            }
             TapItem::Empty => break,
             TapItem::Closed => {
                 connection.ended = link.end_stream(now, id).is_ok();
@@ -156,6 +166,57 @@ pub(super) fn send(
     stream.state.connection = connection;
     stream.state.history.sent(stream.next());
     Ok(Progress { messages: sent, keeps_back })
+}
+
+/// Sends the next part of a gap: a message that the publisher retains, or the number of messages
+/// that are missing before it. Returns whether it has sent a message.
+fn send_gap(
+    now: Duration,
+    link: &mut NodeLink<'_>,
+    id: OutgoingId,
+    stream: &mut TapStream<StreamState>,
+    connection: &mut ConnectionProgress,
+) -> Result<bool, SendError> {
+    let reason = if stream.was_evicted() { gap::EVICTED } else { gap::OVERWRITTEN };
+    let Some((mut reading, found)) = connection.found.take() else {
+        link.skip(now, id, connection.missed, reason)?;
+        connection.missed = 0;
+        return Ok(false);
+    };
+    let Some(value) = found else {
+        connection.found = match reading.step() {
+            Step::Value(value) => Some((reading, Some(value))),
+            Step::Read(_) => Some((reading, None)),
+            Step::End => None,
+        };
+        return Ok(false);
+    };
+    let first = stream.next() - connection.missed;
+    let sent = if value.sequence > first {
+        link.skip(now, id, value.sequence - first, reason).map(|()| {
+            connection.missed -= value.sequence - first;
+            false
+        })
+    } else {
+        let redelivered = stream.state.history.is_redelivered(value.sequence);
+        let envelope = Envelope { redelivered, ..Envelope::default() };
+        let fixed_len = stream.fixed_len();
+        connection.send(now, link, id, (value.bytes(), false), fixed_len, envelope)
+    };
+    match sent {
+        Ok(true) => {
+            (connection.missed, connection.offset) = (connection.missed - 1, 0);
+            stream.find_one(value.sequence);
+            connection.found = Some((reading, None));
+        }
+        Err(SendError::TooLong { .. }) => {
+            // It stays in the gap.
+            connection.found = Some((reading, None));
+            return Ok(false);
+        }
+        Ok(false) | Err(_) => connection.found = Some((reading, Some(value))),
+    }
+    sent
 }
 
 /// Tells the peer that the stream is in shared memory, and later that the stream has ended, each

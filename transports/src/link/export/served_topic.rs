@@ -11,7 +11,7 @@ use mycelium_core::link::{ExportId, LentBytes, Name, OutgoingId, SendError, Stre
 use super::outgoing_memory::{ConnectionProgress, MemoryStep, OutgoingMemory, StreamState};
 use super::outgoing_stream::{self, Progress, is_sent_as};
 use super::redelivery::{AfterDeath, Redelivery};
-use crate::local::retained::{SlotReading, Values};
+use crate::local::retained::{SlotReading, Step, Value};
 use crate::local::{MemoryFault, SubscribeOptions, Topic, TopicError, Undelivered};
 use crate::seam::{BusyGuard, Tap, TapStream};
 use crate::stream::{NodeLink, STREAMS};
@@ -150,11 +150,9 @@ pub(super) struct ServedTopic {
 /// The sending of what the publisher with this epoch retains.
 struct Handover {
     epoch: u64,
-    /// The values are read first, in parts, so that other tasks run between them.
     reading: Option<SlotReading>,
-    left: Values,
-    /// The number of sent bytes of the first message that is left.
-    offset: usize,
+    /// The message that is sent, and the number of its sent bytes.
+    value: Option<(Value, usize)>,
 }
 
 /// The bytes of retained messages, read and sent, after which other tasks have their turn.
@@ -354,7 +352,7 @@ impl ServedTopic {
         let (export, mut sent) = (self.export, 0);
         while sent < HANDOVER_BYTES {
             let streams = self.tap.reader.streams();
-            let Some(Handover { epoch, reading, left, offset }) = &mut self.handover else {
+            let Some(Handover { epoch, reading, value }) = &mut self.handover else {
                 let due = |stream: &TapStream<StreamState>| {
                     Some((stream.epoch(), stream.state.connection.retains?))
                 };
@@ -364,18 +362,21 @@ impl ServedTopic {
                 };
                 let known = streams.iter().find(|stream| stream.epoch() == epoch);
                 let reading = known.and_then(|stream| stream.retained(before));
-                let (left, offset) = (Values::default(), 0);
-                self.handover = Some(Handover { epoch, reading, left, offset });
+                self.handover = Some(Handover { epoch, reading, value: None });
                 continue;
             };
-            if let Some(part) = reading {
-                match part.step() {
-                    Some(bytes) => sent += 1 + bytes,
-                    None => *left = reading.take().map(|read| read.values).unwrap_or_default(),
+            let Some((message, offset)) = value else {
+                match reading.as_mut().map_or(Step::End, SlotReading::step) {
+                    Step::Value(next) => {
+                        *value = Some((next, 0));
+                        continue;
+                    }
+                    Step::Read(bytes) => {
+                        sent += 1 + bytes;
+                        continue;
+                    }
+                    Step::End => {}
                 }
-                continue;
-            }
-            let Some(value) = left.0.front() else {
                 if link.end_retained(now, export, *epoch).is_err() {
                     return false;
                 }
@@ -384,15 +385,15 @@ impl ServedTopic {
                 self.handover = None;
                 continue;
             };
-            let part = (value.bytes(), *offset);
+            let part = (message.bytes(), *offset);
             // If the link refuses, the next call tries again.
-            let Ok(end) = link.send_retained(now, export, *epoch, value.sequence, part) else {
+            let Ok(end) = link.send_retained(now, export, *epoch, message.sequence, part) else {
                 return false;
             };
             sent += 1 + end - *offset;
             *offset = end;
-            if end == value.bytes().len() {
-                (_, *offset) = (left.0.pop_front(), 0);
+            if end == message.bytes().len() {
+                *value = None;
             }
         }
         true

@@ -324,11 +324,16 @@ impl IncomingStream {
 
     /// Ends the stream, because its publisher has ended. Readers get the messages that arrived, and
     /// then the end.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self, link: &mut NodeLink<'_>) {
         self.ended = true;
         match &self.mapped {
             Some(mapped) => mapped.end(),
             None => self.publisher.end(),
+        }
+        let is_lost = self.has_lost_memory() && self.is_incomplete();
+        if let Some(end) = self.memory_end().filter(|_| is_lost) {
+            // The link keeps the stream, so that the next connection sends the rest.
+            _ = link.leave_memory(self.id, end, false);
         }
     }
 

@@ -487,7 +487,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
             }
             Event::End { stream, .. } => {
                 if let Some(stream) = self.stream(stream) {
-                    stream.end();
+                    stream.end(link);
                 }
             }
             Event::Gone { stream: id } => {

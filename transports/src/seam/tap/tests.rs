@@ -1,3 +1,4 @@
+use super::missed::EXACT_GAPS;
 use super::*;
 use crate::conformance::Probe;
 use crate::counters::Region;
