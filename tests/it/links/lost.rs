@@ -170,3 +170,37 @@ async fn what_is_retained_is_missing_in_no_gap() {
     drop((publisher, reader));
     end(&[&there, &here], [serving, reading]).await;
 }
+
+/// A process that observes dies. Its next one gets what the publisher retains, also of what the
+/// first may have had.
+#[tokio::test]
+async fn the_next_process_gets_what_is_retained_before_its_gap() {
+    let (there, dir) = (Side::new("there", 1, 8), TestDir::new("lost-retained"));
+    let last = Retain::Last(NonZeroU32::new(2).unwrap());
+    let serving = there.serve(there.exports_for("here", Policy::DropOldest), dir.place());
+    let [dead, here] = [2, 3].map(|boot| Side::new("here", boot, 8));
+    [&there, &dead, &here].iter().for_each(|side| side.numbers.retain(last).unwrap());
+    let mut publisher = there.publisher();
+    let reading = dead.read("there", dir.place(), Policy::DropOldest);
+    let mut reader = dead.numbers.subscribe::<Number>("reader", Policy::DropOldest).unwrap();
+    publisher.try_emit(Number { value: 0 }).unwrap();
+    take(&mut reader, 0..1).await;
+    (1..4).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    // It has the last one in flight.
+    take(&mut reader, 1..4).await;
+    reading.abort();
+    _ = reading.await;
+
+    let reading = here.read("there", dir.place(), Policy::DropOldest);
+    let mut reader = here.numbers.subscribe::<Number>("reader", Policy::DropOldest).unwrap();
+    for value in [2, 3] {
+        let message = next(&mut reader).await;
+        assert_eq!((message.value, message.retained()), (value, true));
+    }
+    publisher.try_emit(Number { value: 4 }).unwrap();
+    let Some(Delivery::Gap(gap)) = within("a gap", reader.recv()).await else { panic!("no gap") };
+    assert_eq!(gap.reason, GapReason::Disconnected);
+    assert_eq!(next(&mut reader).await.value, 4);
+    drop((publisher, reader));
+    end(&[&there, &here], [serving, reading]).await;
+}
