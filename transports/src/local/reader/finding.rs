@@ -425,15 +425,18 @@ impl Reader {
 impl Reader {
     /// Returns the next message of the table, or a gap; `None` if there is neither.
     pub(super) fn find_by_key(&mut self) -> Option<Found> {
-        self.table.as_ref()?;
-        for index in 0..self.edges.len() {
-            if let Some(gap) = self.fill_table(index) {
-                return Some(gap);
+        let table = self.table.as_ref()?;
+        if !table.follows_gap || table.is_empty() {
+            for index in 0..self.edges.len() {
+                if let Some(gap) = self.fill_table(index) {
+                    return self.found_by_key(gap);
+                }
             }
-        }
-        if let Some(index) = self.edges.iter().position(|edge| edge.passed > 0) {
-            let evicted = std::mem::take(&mut self.edges[index].passed) as u64;
-            return Some(Found::Gap(self.gap(index, evicted, 0, GapReason::Overwritten)));
+            if let Some(index) = self.edges.iter().position(|edge| edge.passed > 0) {
+                let evicted = std::mem::take(&mut self.edges[index].passed) as u64;
+                let gap = self.gap(index, evicted, 0, GapReason::Overwritten);
+                return self.found_by_key(gap);
+            }
         }
         let (entry, slot, body) = self.table.as_mut()?.first()?;
         let edge = entry.edge();
@@ -445,14 +448,26 @@ impl Reader {
                 let retained = self.edges[edge].is_retained();
                 Some(Found::Message(Header { edge, sequence, redelivered, retained }))
             }
-            replaced => Some(Found::Gap(self.gap(edge, replaced, 0, GapReason::Skipped))),
+            replaced => {
+                let gap = self.gap(edge, replaced, 0, GapReason::Skipped);
+                self.found_by_key(gap)
+            }
         }
+    }
+
+    /// Returns a gap that was found before a message of the table.
+    fn found_by_key(&mut self, gap: Gap) -> Option<Found> {
+        self.table.as_mut()?.follows_gap = true;
+        Some(Found::Gap(gap))
     }
 
     /// Removes the message that [`find_by_key`](Reader::find_by_key) returned and that was taken or
     /// is invalid. Returns false if the reader has no table.
     pub(super) fn remove_from_table(&mut self) -> bool {
-        self.table.as_mut().map(|table| table.pop()).is_some()
+        let Some(table) = &mut self.table else { return false };
+        table.pop();
+        table.follows_gap = false;
+        true
     }
 
     /// Puts the message that was just found at an edge into the table. Returns false if it has no
@@ -471,32 +486,45 @@ impl Reader {
         true
     }
 
-    /// Moves the messages that wait at an edge to the table. Returns a gap if one comes before the
-    /// next message.
-    fn fill_table(&mut self, index: usize) -> Option<Found> {
+    /// Moves the messages that wait at an edge to the table. Returns a gap if there is one before
+    /// any of them; after one of overwritten messages, also moves those that follow.
+    fn fill_table(&mut self, index: usize) -> Option<Gap> {
+        let mut gap: Option<Gap> = None;
         // Moves at most one ring of messages, because the publisher may be faster than this loop.
         let most = self.membership.topic.capacity();
         for _ in 0..most {
+            let edge = &self.edges[index];
+            if gap.is_some() && (edge.may_miss() || edge.waiting() == 0) {
+                // A later find reports what is missing for other reasons.
+                break;
+            }
             match self.find_at(index) {
                 Found::Message(header) => {
                     self.clear_stale_area(index);
                     let is_put = self.put_into_table(index, header);
+                    if !is_put && gap.is_some() {
+                        break;
+                    }
                     self.edges[index].consumer.advance();
                     if !is_put {
-                        return Some(Found::Gap(self.gap(index, 1, 0, GapReason::Undecodable)));
+                        return Some(self.gap(index, 1, 0, GapReason::Undecodable));
                     }
                     self.touch(index);
                     if self.budget.count_operation() {
                         self.wake_publishers(1);
                     }
                 }
-                gap @ Found::Gap(_) => return Some(gap),
+                Found::Gap(more) => match &mut gap {
+                    Some(gap) => gap.count = gap.count.saturating_add(more.count),
+                    None if more.reason == GapReason::Overwritten => gap = Some(more),
+                    None => return Some(more),
+                },
                 Found::Empty | Found::Closed
                     if !self.is_unshown(index) && self.continue_later(index) => {}
                 Found::Empty | Found::Closed => break,
             }
         }
-        None
+        gap
     }
 }
 

@@ -33,6 +33,9 @@ pub(crate) struct Table {
     order: VecDeque<usize>,
     /// The number of entries in use, by edge.
     waiting: Vec<usize>,
+    /// The last delivery was a gap, so a message of the table follows before others are moved to it.
+    /// Otherwise a reader that is always too slow would get only gaps.
+    pub(super) follows_gap: bool,
 }
 
 /// A publisher, by the index of its edge, and a key. Edges keep their indices while the table has
@@ -90,6 +93,7 @@ impl Table {
             free: (0..keys).rev().collect(),
             order: VecDeque::with_capacity(keys),
             waiting: Vec::new(),
+            follows_gap: false,
         }
     }
 

@@ -78,6 +78,31 @@ fn a_key_beyond_the_number_of_keys_evicts_the_oldest() {
     assert_eq!(["taken", "overwritten"].map(|value| line.value(value)), [2, 3]);
 }
 
+/// The publisher overwrites its ring, and replaces each key, while the reader handles a delivery.
+#[test]
+fn a_slow_reader_by_key_does_not_get_gaps_alone() {
+    let (_prices, mut newest, mut publisher) = prices(4).join(by_symbol(2));
+    let (mut numbers, mut missed) = (Vec::new(), 0);
+    for _ in 0..30 {
+        (0..20).for_each(|number| emit(&mut publisher, 1 + number % 2));
+        match newest.try_recv().delivery().expect("there are messages") {
+            Delivery::Msg(price) => numbers.push(price.number),
+            Delivery::Gap(gap) => missed += gap.count,
+        }
+    }
+    assert!(numbers.len() >= 10, "{numbers:?}, {missed} missed");
+    drop(publisher);
+    while let Some(delivery) = newest.try_recv().delivery() {
+        match delivery {
+            Delivery::Msg(price) => numbers.push(price.number),
+            Delivery::Gap(gap) => missed += gap.count,
+        }
+    }
+    assert!(numbers.is_sorted(), "{numbers:?}");
+    assert_eq!(numbers.len() as u64 + missed, 30 * 20);
+    assert_eq!(numbers[numbers.len() - 2..], [598, 599], "the last of each key");
+}
+
 /// The table refers to messages by the index of their publisher in the reader's list.
 #[test]
 fn publishers_that_come_and_go_do_not_mix_up_the_newest_messages() {
