@@ -288,7 +288,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if self.incoming.iter().count() == STREAMS {
             // The peer opens another stream, so it knows of at least one of these that it is
             // confirmed, and learns that of the others later.
-            let spare = self.incoming.iter().filter_map(|(id, it)| Some((it.spare_since()?, id)));
+            let spare =
+                self.incoming.iter().filter_map(|(id, it)| Some((it.forgettable_since()?, id)));
             let (_, first) = spare.min_by_key(|(since, _)| *since)?;
             self.incoming.remove(first);
         }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use mycelium_core::message;
 use mycelium_transports::counters::Kind;
-use mycelium_transports::local::{Delivery, GapReason, LatestByKey, Policy, Retain, WhenFull};
+use mycelium_transports::local::{
+    Delivery, GapReason, LatestByKey, Policy, Retain, TryRecv, WhenFull,
+};
 use tokio::time::timeout;
 
 use crate::links::accounts::fates;
@@ -203,4 +205,66 @@ async fn the_next_process_gets_what_is_retained_before_its_gap() {
     assert_eq!(next(&mut reader).await.value, 4);
     drop((publisher, reader));
     end(&[&there, &here], [serving, reading]).await;
+}
+
+/// Two fragments.
+#[message(topic = "numbers", id = 1)]
+struct Page {
+    key: u64,
+    number: u64,
+    rest: [u64; 4000],
+}
+
+/// A message of which a part was sent is overwritten, and the publisher retains it.
+#[tokio::test]
+async fn a_gap_that_begins_within_a_message_goes_on_with_it_if_it_is_retained() {
+    let dir = TestDir::new("gap-within");
+    let [mut there, mut here] = ["there", "here"].map(|name| Side::new(name, 1, 32));
+    let key = LatestByKey::of::<Page>("key", NonZeroU32::new(256).unwrap()).unwrap();
+    for side in [&mut there, &mut here] {
+        side.carry::<Page>(32);
+        side.numbers.retain(Retain::ByKey { key, when_full: WhenFull::Refuse }).unwrap();
+    }
+    let serving = there.serve(there.exports(None), dir.place());
+    let reading = here.read("there", dir.place(), Policy::DropOldest);
+    let mut reader = here.numbers.subscribe::<Page>("reader", Policy::DropOldest).unwrap();
+    let mut publisher = there.numbers.publisher::<Page>("publisher", 7).unwrap();
+    let mut emit = |key| {
+        let number = publisher.sent();
+        publisher.try_emit(Page { key, number, rest: [number; 4000] }).unwrap();
+    };
+    emit(0);
+    let (mut next, mut keys) = (0, 0);
+    for key in 1..=200 {
+        // The link sends for a while.
+        for _ in 0..fastrand::u32(0..4) {
+            tokio::task::yield_now().await;
+        }
+        emit(key);
+        (0..fastrand::u32(0..48)).for_each(|_| emit(0));
+        while let TryRecv::Delivery(delivery) = reader.try_recv() {
+            take_page(delivery, &mut next, &mut keys);
+        }
+    }
+    emit(0);
+    while next < publisher.sent() {
+        let delivery = within("a page or a gap", reader.recv()).await.unwrap();
+        take_page(delivery, &mut next, &mut keys);
+    }
+    assert!(keys > 0);
+    drop((publisher, reader));
+    end(&[&there, &here], [serving, reading]).await;
+}
+
+fn take_page(delivery: Delivery<Page>, next: &mut u64, keys: &mut u64) {
+    match delivery {
+        // The first ones may be retained.
+        Delivery::Msg(page) => {
+            assert!(page.number == *next || page.retained(), "{} not {next}", page.number);
+            assert!(page.rest.iter().all(|it| *it == page.number), "page {next} is whole");
+            *next = page.number + 1;
+            *keys += u64::from(page.key > 0);
+        }
+        Delivery::Gap(gap) => *next += gap.count,
+    }
 }

@@ -272,19 +272,17 @@ impl KeptSlots {
     /// Begins to read the values for a subscription whose first message in the ring is at this
     /// position.
     pub(crate) fn read(&self, joined: usize, schema: &Schema) -> SlotReading {
-        let mut reading = self.read_from(joined, joined, schema);
+        let mut reading = self.read_last(usize::MAX, joined, schema);
         reading.is_last = matches!(self.retain, Retain::Last(_));
         reading
     }
 
-    /// Begins to read the values of messages from a position on, before another one. If both are
-    /// the same, reads all before it.
-    pub(crate) fn read_from(&self, from: usize, joined: usize, schema: &Schema) -> SlotReading {
+    /// Begins to read the values among the last `most` messages before this position.
+    pub(crate) fn read_last(&self, most: usize, joined: usize, schema: &Schema) -> SlotReading {
         let slots = self.slots.clone();
-        let oldest = age(from, joined);
         let aged = |slot| Some((age(slots.position(slot, joined)?, joined), slot));
         let mut left: Vec<_> = (0..slots.slots()).filter_map(aged).collect();
-        left.retain(|(age, _)| *age <= oldest);
+        left.retain(|(age, _)| *age < most);
         left.sort_unstable();
         let words = vec![0; schema.longest.div_ceil(WORD)].into();
         let (left, values) = (left.into_iter(), Values::default());
@@ -306,7 +304,7 @@ pub(crate) struct SlotReading {
     is_last: bool,
     /// The ages and the slots that are left.
     left: vec::IntoIter<(usize, usize)>,
-    /// The number of last messages that were read.
+    /// How many of the last messages were read, which is the age of the next one.
     place: usize,
     words: Box<[usize]>,
     /// The last messages that were read.
@@ -344,11 +342,14 @@ impl SlotReading {
     }
 
     /// Reads a slot, if it still has the value of this age.
-    fn value(&mut self, slot: usize, of: usize) -> Option<Value> {
+    fn value(&mut self, slot: usize, expected: usize) -> Option<Value> {
         let (position, length) = self.slots.read(slot, self.joined, &mut self.words)?;
-        let words = self.words[..length.div_ceil(WORD)].into();
-        let value = Value { sequence: position as u64, length, words };
-        (age(position, self.joined) == of).then_some(value)
+        let words = || self.words[..length.div_ceil(WORD)].into();
+        (age(position, self.joined) == expected).then(|| Value {
+            sequence: position as u64,
+            length,
+            words: words(),
+        })
     }
 
     /// Reads all values.

@@ -287,16 +287,16 @@ impl<T> TapStream<T> {
     }
 
     /// Begins to read what the publisher retains of the last [gap](TapItem::Gap), which had this
-    /// number of messages. Call [`find_one`](TapStream::find_one) for each that is sent.
+    /// number of messages. Call [`mark_sent`](TapStream::mark_sent) for each that is sent.
     pub(crate) fn retained_in_gap(&self, missed: u64) -> Option<SlotReading> {
         let before = self.next() as usize;
-        Some(self.slots()?.read_from(before.wrapping_sub(missed as usize), before, &self.schema))
+        Some(self.slots()?.read_last(missed as usize, before, &self.schema))
     }
 
-    /// Takes a message of the last gap for sent, because the publisher retains it.
-    pub(crate) fn find_one(&mut self, sequence: u64) {
+    /// Marks a message of the last gap as sent.
+    pub(crate) fn mark_sent(&mut self, sequence: u64) {
         let capacity = self.capacity();
-        self.gaps.find_one(capacity, sequence);
+        self.gaps.mark_sent(capacity, sequence);
     }
 
     fn slots(&self) -> Option<&KeptSlots> {

@@ -214,9 +214,9 @@ impl Incoming {
         }
     }
 
-    /// If the stream is kept only in case the peer opens it again, returns the place of its last
-    /// confirmation. Of such streams, the peer learns in this order that they are confirmed.
-    pub(super) fn spare_since(&self) -> Option<u64> {
+    /// Returns `None` if the stream must be kept; otherwise the place of its last confirmation.
+    /// Confirmations arrive in their order, so the peer knows of the lowest first.
+    pub(super) fn forgettable_since(&self) -> Option<u64> {
         let is_spare = self.finished && self.remote.is_none() && self.confirmed == self.next;
         // If the caller has lost the memory too early, the next connection sends the rest.
         let is_left = self.left.is_some_and(|left| !left.ended);

@@ -28,8 +28,9 @@ use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order, repeat};
 #[repr(C)]
 pub struct ReaderWords {
     pub(super) shown: Padded<Shown, { padding::<Shown>() }>,
-    /// The reader's next sequence. The reader stores it for each message, so the writer loads it
-    /// only if it finds no room otherwise.
+    /// The writer keeps the messages from here on: the reader's next sequence, or one after it for a
+    /// [late](super::Broadcast::gating_late) reader. The reader stores it for each message, so the
+    /// writer loads it only if it finds no room otherwise.
     pub(super) taken: Padded<AtomicUsize, { padding::<AtomicUsize>() }>,
 }
 

@@ -240,7 +240,10 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
             return;
         }
         self.kept = sequence;
-        if let Some(words) = self.held.words() {
+        // A late reader moves to what it has published already.
+        if let Some(words) = self.held.words()
+            && is_after(sequence, words.taken.load(Ordering::Relaxed))
+        {
             words.show(sequence);
         }
     }

@@ -245,7 +245,7 @@ pub(super) struct ConnectionProgress {
     pub(super) offset: usize,
     /// The number of missing messages for which no gap was sent yet.
     pub(super) missed: u64,
-    /// The reading of those that the publisher retains, and the first that was read.
+    /// The reading of those that the publisher retains, and the next one to send.
     pub(super) found: Option<(SlotReading, Option<Value>)>,
     /// What the publisher retains before this sequence must be sent before all else.
     pub(super) retains: Option<u64>,

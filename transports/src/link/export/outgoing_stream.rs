@@ -153,8 +153,11 @@ pub(super) fn send(
                 stream.advance();
             }
             TapItem::Gap(missed) => {
-                (connection.missed, connection.offset) = (missed, 0);
-                connection.found = stream.retained_in_gap(missed).map(|reading| (reading, None));
+                connection.missed = missed;
+                // Messages that need special care stay in the gap.
+                let is_plain = stream.state.history.is_over(next);
+                let reading = if is_plain { stream.retained_in_gap(missed) } else { None };
+                connection.found = reading.map(|reading| (reading, None));
             }
             TapItem::Empty => break,
             TapItem::Closed => {
@@ -180,7 +183,7 @@ fn send_gap(
     let reason = if stream.was_evicted() { gap::EVICTED } else { gap::OVERWRITTEN };
     let Some((mut reading, found)) = connection.found.take() else {
         link.skip(now, id, connection.missed, reason)?;
-        connection.missed = 0;
+        (connection.missed, connection.offset) = (0, 0);
         return Ok(false);
     };
     let Some(value) = found else {
@@ -191,23 +194,24 @@ fn send_gap(
         };
         return Ok(false);
     };
-    let first = stream.next() - connection.missed;
-    let sent = if value.sequence > first {
-        link.skip(now, id, value.sequence - first, reason).map(|()| {
-            connection.missed -= value.sequence - first;
+    // Sequences of publishers of this process are positions, which wrap.
+    let left = (stream.next() as usize).wrapping_sub(value.sequence as usize) as u64;
+    let before = connection.missed - left;
+    let sent = if before > 0 {
+        link.skip(now, id, before, reason).map(|()| {
+            (connection.missed, connection.offset) = (left, 0);
             false
         })
     } else {
-        let redelivered = stream.state.history.is_redelivered(value.sequence);
-        let envelope = Envelope { redelivered, ..Envelope::default() };
-        let fixed_len = stream.fixed_len();
-        connection.send(now, link, id, (value.bytes(), false), fixed_len, envelope)
+        // A part of this message may have been sent before it was overwritten.
+        let (bytes, fixed_len) = (value.bytes(), stream.fixed_len());
+        connection.send(now, link, id, (bytes, false), fixed_len, Envelope::default())
     };
     match sent {
         Ok(true) => {
-            (connection.missed, connection.offset) = (connection.missed - 1, 0);
-            stream.find_one(value.sequence);
-            connection.found = Some((reading, None));
+            (connection.missed, connection.offset) = (left - 1, 0);
+            stream.mark_sent(value.sequence);
+            connection.found = Some((reading, None)).filter(|_| left > 1);
         }
         Err(SendError::TooLong { .. }) => {
             // It stays in the gap.

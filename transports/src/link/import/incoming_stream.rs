@@ -279,7 +279,9 @@ impl IncomingStream {
                 return Ok(false);
             }
             let (bytes, metadata) = (std::mem::take(fragments), std::mem::take(&mut self.metadata));
-            return self.push_grown(&bytes, self.redelivered, metadata).map(|()| true);
+            let pushed = self.push_grown(&bytes, self.redelivered, metadata);
+            // The link counts it as received.
+            return pushed.map(|()| true).inspect_err(|_| self.skip(1, GapReason::Disconnected));
         }
         let is_last = fragment.offset as usize + bytes.len() >= total;
         if !self.publisher.accepts(total) {

@@ -427,8 +427,11 @@ impl Reader {
     pub(super) fn find_by_key(&mut self) -> Option<Found> {
         let table = self.table.as_ref()?;
         if !table.follows_gap || table.is_empty() {
-            for index in 0..self.edges.len() {
+            // Begins after the edge of the last gap, so that a fast publisher leaves no other unread.
+            let (first, edges) = (table.next_edge, self.edges.len());
+            for index in (0..edges).map(|index| (first + index) % edges) {
                 if let Some(gap) = self.fill_table(index) {
+                    self.table.as_mut()?.next_edge = index + 1;
                     return self.found_by_key(gap);
                 }
             }
@@ -455,7 +458,7 @@ impl Reader {
         }
     }
 
-    /// Returns a gap that was found before a message of the table.
+    /// Delivers a gap. The next delivery is a message of the table, if there is one.
     fn found_by_key(&mut self, gap: Gap) -> Option<Found> {
         self.table.as_mut()?.follows_gap = true;
         Some(Found::Gap(gap))
@@ -486,8 +489,8 @@ impl Reader {
         true
     }
 
-    /// Moves the messages that wait at an edge to the table. Returns a gap if there is one before
-    /// any of them; after one of overwritten messages, also moves those that follow.
+    /// Moves the messages that wait at an edge to the table, up to the first gap, which it returns.
+    /// After one of overwritten messages it also moves those that follow.
     fn fill_table(&mut self, index: usize) -> Option<Gap> {
         let mut gap: Option<Gap> = None;
         // Moves at most one ring of messages, because the publisher may be faster than this loop.

@@ -36,6 +36,8 @@ pub(crate) struct Table {
     /// The last delivery was a gap, so a message of the table follows before others are moved to it.
     /// Otherwise a reader that is always too slow would get only gaps.
     pub(super) follows_gap: bool,
+    /// The edge from which on messages are moved next. There may be fewer edges by now.
+    pub(super) next_edge: usize,
 }
 
 /// A publisher, by the index of its edge, and a key. Edges keep their indices while the table has
@@ -94,6 +96,7 @@ impl Table {
             order: VecDeque::with_capacity(keys),
             waiting: Vec::new(),
             follows_gap: false,
+            next_edge: 0,
         }
     }
 

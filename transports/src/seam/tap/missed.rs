@@ -43,10 +43,10 @@ impl Gaps {
         self.limit(capacity);
     }
 
-    /// Takes this message of the last gap for sent.
-    pub(super) fn find_one(&mut self, capacity: usize, sequence: u64) {
+    /// Marks this message of the last gap as sent.
+    pub(super) fn mark_sent(&mut self, capacity: usize, sequence: u64) {
         let Some(gap) = self.0.pop_back() else { return };
-        if gap.count < gap.before - gap.from {
+        if gap.count < gap.before.wrapping_sub(gap.from) {
             let count = gap.count.saturating_sub(1);
             return self.0.push_back(Missed { count, ..gap });
         }

@@ -103,6 +103,22 @@ fn a_slow_reader_by_key_does_not_get_gaps_alone() {
     assert_eq!(numbers[numbers.len() - 2..], [598, 599], "the last of each key");
 }
 
+/// The first publisher overwrites its ring between two receives.
+#[test]
+fn a_fast_publisher_leaves_no_other_unread() {
+    let (prices, mut newest, mut fast) = prices(4).join(by_symbol(2));
+    let mut slow = prices.topic.publisher("slow", 9).unwrap();
+    emit(&mut slow, 3);
+    let is_slow = |delivery: Option<Delivery<Price>>| {
+        delivery.and_then(Delivery::message).is_some_and(|price| price.symbol == SYMBOLS[3])
+    };
+    let received = (0..10).any(|_| {
+        (0..20).for_each(|_| emit(&mut fast, 1));
+        is_slow(newest.try_recv().delivery())
+    });
+    assert!(received);
+}
+
 /// The table refers to messages by the index of their publisher in the reader's list.
 #[test]
 fn publishers_that_come_and_go_do_not_mix_up_the_newest_messages() {
