@@ -340,6 +340,36 @@ fn peek_at(edge: &mut Edge, words: &mut [usize], body: &mut [usize]) -> Peek {
 // Waiting: a reader spins as long as its wait strategy says, and then parks its task.
 
 impl Reader {
+    /// Parks the task in the most frequent case: the reader has one publisher in this process, which
+    /// has nothing new. Returns whether the task is parked; if not, call
+    /// [`find_or_park`](Self::find_or_park).
+    #[inline]
+    pub(in crate::local) fn parks(&mut self, context: &Context<'_>) -> bool {
+        let may_park = self.spin_wait.strategy() == WaitStrategy::Park
+            && self.edges.len() == 1
+            && self.metadata.is_none()
+            && !self.has_sleepers
+            && self.is_fast();
+        if !may_park {
+            return false;
+        }
+        self.membership.state.bell.park(context.waker());
+        let is_parked = self.waits_for_one();
+        if !is_parked {
+            self.membership.state.bell.unpark();
+        }
+        is_parked
+    }
+
+    /// Whether the reader has one publisher, which has nothing new.
+    #[inline(always)]
+    fn waits_for_one(&mut self) -> bool {
+        let last_call = self.membership.state.last_call.load(Ordering::Acquire);
+        let is_fast = self.is_fast() && last_call == 0;
+        let [edge] = self.edges.as_mut_slice() else { return false };
+        is_fast && edge.consumer.is_waiting() && !edge.may_miss()
+    }
+
     /// Finds as [`find`](Self::find) does, and parks the task if there is nothing.
     #[inline(never)]
     pub(in crate::local) fn find_or_park(&mut self, context: &Context<'_>) -> Found {
@@ -379,16 +409,7 @@ impl Reader {
     /// nothing new.
     #[inline(always)]
     fn find_again(&mut self) -> Found {
-        let last_call = self.membership.state.last_call.load(Ordering::Acquire);
-        let is_fast = self.is_fast() && last_call == 0;
-        if let [edge] = self.edges.as_mut_slice()
-            && is_fast
-            && edge.consumer.is_waiting()
-            && !edge.may_miss()
-        {
-            return Found::Empty;
-        }
-        self.find()
+        if self.waits_for_one() { Found::Empty } else { self.find() }
     }
 
     /// Searches again, up to the number of spins of the wait strategy.

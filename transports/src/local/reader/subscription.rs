@@ -326,6 +326,9 @@ impl<M: Message> Subscription<M> {
         {
             return Poll::Ready(Some(Delivery::Msg(received)));
         }
+        if self.reader.parks(context) {
+            return Poll::Pending;
+        }
         let found = self.reader.find_or_park(context);
         self.deliver_small(found)
     }
