@@ -28,7 +28,7 @@ struct PublisherMark(Arc<PollMark>, Arc<WatchedHandlers>);
 
 impl HandlerMark for PublisherMark {
     fn begins(&self, handler: usize) {
-        // Stores the handler before the mark, which is `SeqCst`: a thread that sees the mark also
+        // Stores the handler before the mark, which is `Release`: a thread that sees the mark also
         // sees the handler.
         self.1.running.store(handler, Ordering::Relaxed);
         self.0.enter();

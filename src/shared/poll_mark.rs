@@ -9,15 +9,14 @@
 //!
 //! | poll | watchdog |
 //! | --- | --- |
-//! | make the word odd | set `asleep` |
+//! | make the word odd | set `asleep`, and wait for [`SETTLE`] |
 //! | if `asleep` is set, wake the watchdog | if a word is odd, stay awake |
 //!
-//! All four are `SeqCst`, so they have one order in which each load sees the stores before it. If
-//! the store of the word comes before the watchdog's load of it, the watchdog stays awake. If it
-//! comes after, then the poll's load of `asleep` comes after the watchdog's store of it, so the
-//! poll wakes the watchdog. With weaker orderings each side could miss the store of the other. The
-//! end of a poll wakes nothing: until the next check, the watchdog may treat an ended poll as
-//! running.
+//! A poll that loads `asleep` before the watchdog has set it has begun, and its store of the word is
+//! at most a store buffer behind: microseconds. The watchdog waits for a thousand times as long
+//! before it loads the words, so it sees that one. A fence in each poll would do the same, and costs
+//! as much as a small message. The end of a poll wakes nothing: until the next check, the watchdog
+//! may treat an ended poll as running.
 //!
 //! The wake itself cannot be lost: after an `unpark`, the next `park` returns immediately.
 //!
@@ -26,11 +25,15 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use mycelium_transports::counters::{Line, WatchdogValue};
 
 use super::threads::Threads;
 use crate::support::lock::lock;
+
+/// How long the watchdog waits before it relies on the words.
+const SETTLE: Duration = Duration::from_millis(1);
 
 /// The word of a service, or of one of its child tasks: says whether it is in a poll.
 #[derive(Debug)]
@@ -57,9 +60,10 @@ impl PollMark {
     /// Begins a poll, which [`leave`](PollMark::leave) ends.
     #[inline]
     pub(super) fn enter(&self) {
-        self.polls.store(self.polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::SeqCst);
-        if self.watchdog.asleep.load(Ordering::SeqCst) {
-            self.watchdog.wake();
+        let PollMark { polls, watchdog } = self;
+        polls.store(polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+        if watchdog.asleep.load(Ordering::Relaxed) {
+            watchdog.wake();
         }
     }
 
@@ -70,7 +74,7 @@ impl PollMark {
     }
 
     pub(crate) fn polls(&self) -> u64 {
-        self.polls.load(Ordering::SeqCst)
+        self.polls.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_in_poll(&self) -> bool {
@@ -163,7 +167,9 @@ impl WatchdogHandle {
     /// Parks until a poll begins, unless one has begun.
     pub(crate) fn sleep(&self, is_idle: impl Fn() -> bool) {
         self.asleep.store(true, Ordering::SeqCst);
-        if is_idle() && !self.stopped.load(Ordering::SeqCst) {
+        // A poll that sees `asleep` ends this wait.
+        thread::park_timeout(SETTLE);
+        if self.asleep.load(Ordering::SeqCst) && is_idle() && !self.stopped.load(Ordering::SeqCst) {
             thread::park();
         }
         self.asleep.store(false, Ordering::SeqCst);
@@ -178,10 +184,8 @@ impl WatchdogHandle {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
-    use std::time::Duration;
-
     use super::*;
+    use std::sync::mpsc::channel;
 
     /// Each poll begins while the watchdog is about to park, and ends only after it was seen.
     #[test]
