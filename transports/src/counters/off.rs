@@ -105,4 +105,8 @@ impl<V: Value> Line<V> {
     /// Does nothing.
     #[inline(always)]
     pub fn follow(&self, _value: V, _position: usize) {}
+
+    /// Does nothing.
+    #[inline(always)]
+    pub fn trail(&self, _value: V, _position: usize) {}
 }

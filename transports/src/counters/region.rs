@@ -566,6 +566,18 @@ impl<V: Value> Line<V> {
         }
     }
 
+    /// Advances a value as [`follow`](Line::follow) does, by a load and a store. If another thread
+    /// advances it at the same time, it may be behind until the next call.
+    #[inline]
+    pub fn trail(&self, value: V, position: usize) {
+        let word = self.word(value);
+        let before = word.load(Ordering::Relaxed);
+        let ahead = position.wrapping_sub(before as usize);
+        if ahead.cast_signed() > 0 {
+            word.store(before.wrapping_add(ahead as u64), Ordering::Relaxed);
+        }
+    }
+
     #[inline]
     fn word(&self, value: V) -> &AtomicU64 {
         &self.words[value.index() % VALUES]

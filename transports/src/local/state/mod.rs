@@ -349,7 +349,7 @@ impl PublisherState {
         if cfg!(feature = "metrics") && self.origin.is_local() {
             let lap = || line.get(PublisherValue::Sent) >> self.ring.capacity().trailing_zeros();
             let before = lap();
-            line.follow(PublisherValue::Sent, self.ring.tail());
+            line.trail(PublisherValue::Sent, self.ring.tail());
             // Stores this word only once a lap, when it changes, because readers load its cache
             // line.
             if lap() != before {
