@@ -38,6 +38,8 @@ struct EndedStream {
     publisher: Arc<str>,
     epoch: u64,
     next: u64,
+    /// The first message that the reader has read in shared memory, if it has.
+    moved_at: Option<u64>,
 }
 
 impl TopicTap {
@@ -110,7 +112,8 @@ impl TopicTap {
     fn remove(&mut self, index: usize) {
         let stream = self.reader.streams().swap_remove(index);
         let (publisher, epoch) = (stream.publisher().clone(), stream.epoch());
-        self.ended.push_back(EndedStream { publisher, epoch, next: stream.next() });
+        let (next, moved_at) = (stream.next(), stream.moved_at());
+        self.ended.push_back(EndedStream { publisher, epoch, next, moved_at });
         if self.ended.len() > ENDS {
             self.ended.pop_front();
         }
@@ -161,7 +164,7 @@ const HANDOVER_BYTES: usize = 128 << 10;
 /// The answer to a reader that resumes a stream that no longer exists.
 enum ResumeAnswer {
     /// The publisher has ended, and the reader has all of its messages. The stream is opened again
-    /// to end it.
+    /// to end it; if the reader still reads it in shared memory, it moves again before.
     Ended(EndedStream, Option<OutgoingId>),
     /// No stream has this epoch.
     Unknown(u64),
@@ -264,13 +267,16 @@ impl ServedTopic {
             return;
         }
         let ended = &mut self.tap.ended;
-        let found = ended.iter().position(|ended| (ended.epoch, ended.next) == (epoch, next));
+        let resumes_at = |it: &EndedStream| if has_moved { it.moved_at } else { Some(it.next) };
+        let is_this = |it: &EndedStream| it.epoch == epoch && resumes_at(it) == Some(next);
+        let found = ended.iter().position(is_this);
         let Some(found) = found.and_then(|index| ended.remove(index)) else {
             return self.answers.push(ResumeAnswer::Unknown(epoch));
         };
         // The reader does not know of this end, so it is remembered as long as later ones.
         ended.push_back(found.clone());
-        self.answers.push(ResumeAnswer::Ended(found, None));
+        let moved_at = found.moved_at.filter(|_| has_moved);
+        self.answers.push(ResumeAnswer::Ended(EndedStream { moved_at, ..found }, None));
     }
 
     /// Records that the messages of a stream before `next` are confirmed. Returns how many of them
@@ -477,13 +483,24 @@ impl ResumeAnswer {
     ) -> Result<(), SendError> {
         match self {
             ResumeAnswer::Unknown(epoch) => link.refuse_resume(now, export, *epoch),
-            ResumeAnswer::Ended(_, Some(stream)) => link.end_stream(now, *stream),
-            ResumeAnswer::Ended(EndedStream { publisher, epoch, next }, opened) => {
-                let name = Name::truncated(publisher);
-                let stream =
-                    link.open_stream(now, export, name, StreamStart::new(*epoch, *next, 1))?;
+            ResumeAnswer::Ended(EndedStream { publisher, epoch, next, moved_at }, opened) => {
+                let stream = match *opened {
+                    Some(stream) => stream,
+                    None => {
+                        let first = moved_at.unwrap_or(*next);
+                        let start = StreamStart::new(*epoch, first, 1);
+                        link.open_stream(now, export, Name::truncated(publisher), start)?
+                    }
+                };
                 *opened = Some(stream);
-                link.end_stream(now, stream)
+                if moved_at.is_none() {
+                    return link.end_stream(now, stream);
+                }
+                // The reader still has the memory, so the region needs no number.
+                match link.move_stream(now, stream, 0) {
+                    Ok(_) | Err(SendError::Moved) => link.end_moved_stream(now, stream, *next),
+                    Err(error) => Err(error),
+                }
             }
         }
     }
