@@ -2,6 +2,7 @@
 //! way, and connections that end before, during and after the move: no message is lost, nobody
 //! waits for ever, and no descriptor or mapping leaks.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::future::poll_fn;
 use std::sync::mpsc;
@@ -382,6 +383,47 @@ async fn publishers_that_come_and_go_repeat_nothing_when_connections_are_cut() {
             }
         }
         emitting.await.unwrap();
+    });
+    all(worlds).await;
+}
+
+/// Publishers wait in shared memory with nothing left to read, and end as a connection is cut.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_that_end_as_connections_are_cut_end_once() {
+    const PUBLISHERS: u64 = 120;
+    let worlds = (0..4).map(|world| async move {
+        let name = format!("moves-ending-{world}");
+        let (world, mut reader, _lasting) = World::moved(&name, 16).await;
+        let ending = async {
+            let mut alive = VecDeque::new();
+            for number in 0..PUBLISHERS {
+                let publisher = world.there.numbers.publisher::<Number>("short", 100 + number);
+                let publisher = emit(publisher.unwrap(), 2 * number..2 * number + 2).await.unwrap();
+                alive.push_back(publisher);
+                tokio::time::sleep(Duration::from_micros(fastrand::u64(0..3000))).await;
+                if alive.len() > 10 {
+                    drop(alive.pop_front());
+                    tokio::time::sleep(Duration::from_micros(fastrand::u64(0..200))).await;
+                    if fastrand::bool() {
+                        world.cut();
+                    }
+                }
+            }
+        };
+        let reading = async {
+            let mut received = vec![0; PUBLISHERS as usize];
+            for _ in 0..2 * PUBLISHERS {
+                let number = next(&mut reader).await.value;
+                let found = &mut received[number as usize / 2];
+                assert_eq!(number % 2, *found, "{name}: of publisher {}", number / 2);
+                *found += 1;
+                reader.done();
+            }
+        };
+        tokio::join!(ending, reading);
+        let protocol_errors = world.here.notices.count("down", "protocol");
+        let unexpected = world.here.notices.count("down", "unexpected");
+        assert_eq!((protocol_errors, unexpected), (0, 0), "{name}: {:?}", world.here.notices);
     });
     all(worlds).await;
 }
