@@ -12,9 +12,9 @@
 //! | make the word odd | set `asleep`, and wait for [`SETTLE`] |
 //! | if `asleep` is set, wake the watchdog | if a word is odd, stay awake |
 //!
-//! A poll that loads `asleep` before the watchdog has set it has begun, and its store of the word is
-//! at most a store buffer behind: microseconds. The watchdog waits for a thousand times as long
-//! before it loads the words, so it sees that one. A fence in each poll would do the same, and costs
+//! A poll that finds `asleep` unset has stored its word, and that store arrives after microseconds
+//! at most, because a processor's store buffer is short. The watchdog waits longer before it loads
+//! the words, so it sees that poll. A fence in each poll would do the same, and costs
 //! as much as a small message. The end of a poll wakes nothing: until the next check, the watchdog
 //! may treat an ended poll as running.
 //!

@@ -344,12 +344,11 @@ impl SlotReading {
     /// Reads a slot, if it still has the value of this age.
     fn value(&mut self, slot: usize, expected: usize) -> Option<Value> {
         let (position, length) = self.slots.read(slot, self.joined, &mut self.words)?;
-        let words = || self.words[..length.div_ceil(WORD)].into();
-        (age(position, self.joined) == expected).then(|| Value {
-            sequence: position as u64,
-            length,
-            words: words(),
-        })
+        if age(position, self.joined) != expected {
+            return None;
+        }
+        let words = self.words[..length.div_ceil(WORD)].into();
+        Some(Value { sequence: position as u64, length, words })
     }
 
     /// Reads all values.

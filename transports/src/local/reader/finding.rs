@@ -340,15 +340,14 @@ fn peek_at(edge: &mut Edge, words: &mut [usize], body: &mut [usize]) -> Peek {
 // Waiting: a reader spins as long as its wait strategy says, and then parks its task.
 
 impl Reader {
-    /// Parks the task in the most frequent case: the reader has one publisher in this process, which
-    /// has nothing new. Returns whether the task is parked; if not, call
+    /// Parks the task in the most frequent case: the reader has one publisher, which announces its
+    /// messages and has nothing new. Returns whether the task is parked; if not, call
     /// [`find_or_park`](Self::find_or_park).
     #[inline]
     pub(in crate::local) fn parks(&mut self, context: &Context<'_>) -> bool {
         let may_park = self.spin_wait.strategy() == WaitStrategy::Park
-            && self.edges.len() == 1
+            && matches!(self.edges.as_slice(), [edge] if !edge.is_silent())
             && self.metadata.is_none()
-            && !self.has_sleepers
             && self.is_fast();
         if !may_park {
             return false;
