@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
+mod killed;
 mod letters;
 
 use std::time::Duration;

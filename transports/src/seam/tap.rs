@@ -516,6 +516,15 @@ impl<T> TapStream<T> {
         }
     }
 
+    /// Returns the sequence of the first message that the readers' process cannot have had. In
+    /// shared memory that is the [next](TapStream::next) message, or the first one that was
+    /// published after the process was found dead.
+    #[must_use]
+    pub fn unseen(&self) -> u64 {
+        let at_death = self.remote_readers().and_then(|readers| readers.tail_at_death());
+        at_death.map_or_else(|| self.next(), |tail| tail as u64)
+    }
+
     /// Returns the sequence after the last published message, as far as this thread can see.
     #[must_use]
     pub fn end(&self) -> u64 {

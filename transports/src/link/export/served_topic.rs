@@ -94,9 +94,10 @@ impl TopicTap {
         let waited_for = self.reader.policy().is_gating();
         let mut dead_letters = Vec::new();
         for stream in self.reader.streams() {
+            let unseen = stream.unseen();
             stream.move_back();
-            let (next, kept) = (stream.next(), stream.kept());
-            stream.state.history.sent(next);
+            let kept = stream.kept();
+            stream.state.history.sent(unseen);
             let after = stream.state.history.died(kept, redelivery, waited_for);
             // Continues at the first unconfirmed message, because no message was sent to the next
             // process yet.

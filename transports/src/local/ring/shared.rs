@@ -79,6 +79,8 @@ pub struct RemoteReaders {
 struct LastPositions {
     gating: Option<usize>,
     observing: Option<usize>,
+    /// The ring's tail when the process was found dead; `None` if the process may live.
+    tail_at_death: Option<usize>,
 }
 
 impl RemoteReaders {
@@ -106,6 +108,12 @@ impl RemoteReaders {
 
     pub(crate) fn is_gone(&self) -> bool {
         self.last.get().is_some()
+    }
+
+    /// Returns the sequence before which the process had all messages that it can have had, once it
+    /// was found dead.
+    pub(crate) fn tail_at_death(&self) -> Option<usize> {
+        self.last.get()?.tail_at_death
     }
 
     /// Whether the readers' process is gone or has unmapped the ring, and before that each reader
@@ -207,7 +215,12 @@ impl RemoteReaders {
 
     /// Ignores the words of these readers from now on, and uses `kept` as their position.
     pub(crate) fn disbelieve(&self, kept: usize) {
-        self.last.get_or_init(|| LastPositions { gating: Some(kept), observing: Some(kept) });
+        let kept = Some(kept);
+        self.last.get_or_init(|| LastPositions {
+            gating: kept,
+            observing: kept,
+            tail_at_death: None,
+        });
         self.look();
     }
 }
@@ -231,14 +244,16 @@ impl SharedRing for RemoteReaders {
     }
 
     /// Keeps the last positions of the process; its memory is not read afterwards.
-    fn peer_is_gone(&self, _: bool) {
-        if let Some(ring) = self.ring.upgrade() {
-            self.import(&ring);
+    fn peer_is_gone(&self, has_died: bool) {
+        let ring = self.ring.upgrade();
+        if let Some(ring) = &ring {
+            self.import(ring);
         }
         // Stores the positions even if the entry does not follow them yet.
         self.last.get_or_init(|| LastPositions {
             gating: self.cursors.position(true),
             observing: self.cursors.observed(),
+            tail_at_death: ring.filter(|_| has_died).map(|ring| ring.tail()),
         });
         self.look();
     }

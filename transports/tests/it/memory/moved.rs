@@ -235,6 +235,19 @@ fn positions_after_the_end_of_a_connection_do_not_count() {
     stream.assert_resumes_at(3);
 }
 
+/// What is published after the death of a process goes to the next one without doubt.
+#[test]
+fn messages_after_the_death_of_a_process_were_not_seen_by_it() {
+    for has_died in [true, false] {
+        let (mut stream, _reader, _mapped) =
+            Stream::new(Policy::DropOldest).moved(Policy::DropOldest);
+        stream.emit(0..4);
+        stream.end().remote_readers().unwrap().peer_is_gone(has_died);
+        stream.emit(4..6);
+        assert_eq!((stream.end().unseen(), stream.end().next()), (if has_died { 4 } else { 6 }, 6));
+    }
+}
+
 /// A process unmaps an ended publisher's ring once its readers have read it to the end. If its
 /// connection is lost before it has confirmed messages that came over the link, it confirms them on
 /// the next connection, and gets nothing again.
