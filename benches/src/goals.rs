@@ -1,15 +1,18 @@
 //! Pairs of columns whose ratio is taken, and the goals that the ratio has to meet.
 
+use crate::harness::Figure;
 use crate::report::{Limit, Measure, Ratio, WorstPoint};
 use crate::stats::Quartiles;
 
-/// Two columns: the times of each round are divided.
+/// Two columns: the times of each round are divided or subtracted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair {
     ours: &'static str,
     rival: Rival,
     measure: Measure,
     limit: Option<Limit>,
+    /// The figures of both columns that are compared.
+    figures: [Figure; 2],
     /// Whether only the ratio is printed: the goal is decided over the whole sweep.
     printed: bool,
 }
@@ -32,7 +35,19 @@ impl Pair {
     }
 
     const fn of(ours: &'static str, rival: Rival) -> Pair {
-        Pair { ours, rival, measure: Measure::Time, limit: None, printed: false }
+        let (measure, figures) = (Measure::Time, [Figure::Round; 2]);
+        Pair { ours, rival, measure, limit: None, figures, printed: false }
+    }
+
+    /// Compares the slow operations of both columns, whose operations are timed one by one.
+    pub(crate) const fn of_slow(self) -> Pair {
+        Pair { figures: [Figure::Slow; 2], ..self }
+    }
+
+    /// Compares a column's slow operations with its median ones.
+    pub(crate) const fn spread(ours: &'static str) -> Pair {
+        let pair = Pair::new(ours, ours);
+        Pair { figures: [Figure::Slow, Figure::Round], ..pair }
     }
 
     /// Compares throughputs instead of times.
@@ -50,6 +65,11 @@ impl Pair {
         Pair { limit: Some(Limit::MedianAtMost(most)), ..self }
     }
 
+    /// Goal: our time is at most this number of nanoseconds more than the rival's, at the median.
+    pub(crate) const fn adds(self, most: f64) -> Pair {
+        Pair { measure: Measure::Difference, ..self.within_at_median(most) }
+    }
+
     /// Goal: our throughput is at least `least` times the rival's.
     pub(crate) const fn at_least(self, least: f64) -> Pair {
         Pair { limit: Some(Limit::AtLeast(least)), ..self.throughput() }
@@ -65,6 +85,11 @@ impl Pair {
         self.limit.is_some() && !self.printed
     }
 
+    /// Returns the figures of both columns that are compared.
+    pub(crate) fn figures(&self) -> [Figure; 2] {
+        self.figures
+    }
+
     /// Returns the slowest points of both columns. `worst` returns the median and the place of a
     /// column's slowest point, or `None` if the column did not take part.
     pub(crate) fn worst<P>(&self, worst: impl Fn(&str) -> Option<(f64, P)>) -> Option<[P; 2]> {
@@ -78,12 +103,13 @@ impl Pair {
         Some([worst(self.ours)?.1, rival])
     }
 
-    /// Returns the ratio of both columns' times, by round. `judge` is false in a quick run.
+    /// Returns the ratio or the difference of both columns' times, by round. `judge` is false in a quick run.
     pub(crate) fn ratio(&self, worst: [WorstPoint; 2], times: [&[f64]; 2], judge: bool) -> Ratio {
         let rounds = times[0].iter().zip(times[1]);
         let ratio = Quartiles::of(rounds.map(|(ours, rival)| match self.measure {
             Measure::Time => ours / rival,
             Measure::Throughput => rival / ours,
+            Measure::Difference => ours - rival,
         }));
         let [ours, rival] = worst;
         Ratio {
@@ -137,5 +163,8 @@ mod tests {
         assert_eq!(verdict(pair.within_at_median(0.5)), Verdict::Met);
         assert_eq!(verdict(pair.within_at_median(0.4)), Verdict::Missed);
         assert!(ratio(pair.within(1.0).printed()).verdict.is_none());
+        // The differences are -2 -2 -2 0 0.
+        assert_eq!(verdict(pair.adds(-2.0)), Verdict::Met);
+        assert_eq!(verdict(pair.adds(-3.0)), Verdict::Missed);
     }
 }

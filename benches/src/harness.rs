@@ -43,8 +43,9 @@ pub(crate) enum Round {
 impl Round {
     /// Returns the time of an operation in nanoseconds: the mean; or the median if each one was
     /// timed, because single messages have a long tail, which the system causes.
-    fn nanoseconds(&self, operations: usize) -> f64 {
+    fn nanoseconds(&self, operations: usize, figure: Figure) -> f64 {
         match self {
+            Round::Each(times) if figure == Figure::Slow => times.quantile(0.99) as f64,
             Round::Total(took) => took.as_secs_f64() * 1e9 / operations as f64,
             Round::Each(times) => times.quantile(0.5) as f64,
             Round::Slow(times) => times.quantile(0.99) as f64,
@@ -55,6 +56,15 @@ impl Round {
     fn times(&self) -> Option<&Times> {
         if let Round::Each(times) | Round::Slow(times) = self { Some(times) } else { None }
     }
+}
+
+/// A figure of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// The one that tables show.
+    Round,
+    /// The 99th percentile.
+    Slow,
 }
 
 /// Columns that do the same job, and the goals about them.
@@ -105,7 +115,8 @@ impl Contest {
                 continue;
             }
             let each: Vec<_> = rounds.iter().filter_map(Round::times).collect();
-            let taken: Vec<_> = rounds.iter().map(|round| round.nanoseconds(operations)).collect();
+            let taken: Vec<_> =
+                rounds.iter().map(|it| it.nanoseconds(operations, Figure::Round)).collect();
             let nanoseconds = Quartiles::of(taken.iter().copied());
             table.figures.push(Figures { name, nanoseconds, percentiles: Percentiles::of(&each) });
             times.push(taken);
@@ -202,7 +213,7 @@ fn decide(
         worst
     };
     let Some(spots) = pair.worst(worst) else { return Ok(None) };
-    let points = spots.map(|spot| WorstPoint {
+    let mut points = spots.map(|spot| WorstPoint {
         column: contests[spot.contest].columns[spot.column].name.to_owned(),
         // A single contest has its point in the table's header, so only a sweep repeats it here.
         point: contests[spot.contest].header.point.clone().filter(|_| contests.len() > 1),
@@ -215,8 +226,15 @@ fn decide(
         // worst point and deciding the goal at once.
         let times = rounds(options.warm_up(), options.rounds(), 2, |turn| {
             let Contest { columns, operations, .. } = &mut contests[spots[turn].contest];
-            Ok((columns[spots[turn].column].round)(*operations)?.nanoseconds(*operations))
+            let round = (columns[spots[turn].column].round)(*operations)?;
+            Ok(round.nanoseconds(*operations, pair.figures()[turn]))
         })?;
+        for (point, (figure, times)) in points.iter_mut().zip(pair.figures().iter().zip(&times)) {
+            if *figure == Figure::Slow {
+                point.column.push_str(", p99");
+                point.nanoseconds = Quartiles::of(times.iter().copied()).median;
+            }
+        }
         return Ok(Some(pair.ratio(points, [&times[0], &times[1]], true)));
     }
     let times = spots.map(|spot| times[spot.contest][spot.column].as_slice());

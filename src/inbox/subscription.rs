@@ -353,11 +353,18 @@ impl<M: Message> Subscription<M> {
 
     /// If the service's run failed or was dropped while this handle was taken, redelivers the
     /// message that was in flight.
-    #[inline]
+    #[inline(always)]
     fn apply_failure(&mut self) {
-        if let (Some(inbox), Some(subscription)) = (&self.inbox, &mut self.subscription)
-            && inbox.ended.load(Ordering::Relaxed) != WELL
-        {
+        let is_well = |inbox: &Arc<Inbox<M>>| inbox.ended.load(Ordering::Relaxed) == WELL;
+        if !self.inbox.as_ref().is_none_or(is_well) {
+            self.apply_seen_failure();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn apply_seen_failure(&mut self) {
+        if let (Some(inbox), Some(subscription)) = (&self.inbox, &mut self.subscription) {
             match inbox.ended.swap(WELL, Ordering::AcqRel) {
                 FAILED => lock(&inbox.undelivered).extend(subscription.fail()),
                 INTERRUPTED => subscription.interrupt(),

@@ -74,7 +74,7 @@ impl Account {
                 self.next += 1;
             }
             Delivery::Gap(gap) => {
-                assert!(gap.exact, "its publisher has not died");
+                assert!(gap.exact(), "its publisher has not died");
                 (self.next, self.missed) = (self.next + gap.count, self.missed + gap.count);
             }
         }

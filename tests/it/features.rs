@@ -57,7 +57,7 @@ impl Sink {
                     taken += 1;
                 }
                 Delivery::Gap(gap) => {
-                    assert_eq!((gap.exact, gap.reason), (true, GapReason::Overwritten));
+                    assert_eq!((gap.exact(), gap.reason), (true, GapReason::Overwritten));
                     missed += gap.count;
                 }
             }

@@ -312,7 +312,7 @@ retain = {retain}
                         }
                         Delivery::Msg(_) => {}
                         Delivery::Gap(gap) => {
-                            assert!(policy == Policy::DropOldest && gap.exact, "{gap}");
+                            assert!(policy == Policy::DropOldest && gap.exact(), "{gap}");
                             next = next.map(|next| next + gap.count);
                         }
                     }

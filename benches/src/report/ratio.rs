@@ -19,7 +19,7 @@ pub struct Ratio {
     pub measure: Measure,
     /// The goal in words, such as `<= 1.3`.
     pub goal: Option<String>,
-    /// Our quantity divided by the rival's, over all rounds.
+    /// Our quantity divided by the rival's, over all rounds; for a difference less the rival's.
     pub ratio: Quartiles,
     /// Whether the goal is met, if it was decided.
     pub verdict: Option<Verdict>,
@@ -30,11 +30,12 @@ impl Ratio {
     /// the two medians, because a column was in another state when the goal was decided.
     pub(crate) fn is_unsteady(&self) -> bool {
         const FAR: f64 = 1.5;
+        let Quartiles { lower, median, upper } = self.ratio;
         let before = match self.measure {
             Measure::Time => self.ours.nanoseconds / self.rival.nanoseconds,
             Measure::Throughput => self.rival.nanoseconds / self.ours.nanoseconds,
+            Measure::Difference => return upper - lower > (FAR - 1.0) * self.rival.nanoseconds,
         };
-        let Quartiles { lower, median, upper } = self.ratio;
         upper > FAR * lower || !(1.0 / FAR..=FAR).contains(&(median / before))
     }
 
@@ -44,7 +45,7 @@ impl Ratio {
             _ if self.goal.as_ref().is_some_and(|goal| goal.ends_with(AT_MEDIAN)) => {
                 self.ratio.median
             }
-            Measure::Time => self.ratio.upper,
+            Measure::Time | Measure::Difference => self.ratio.upper,
             Measure::Throughput => self.ratio.lower,
         }
     }
@@ -78,7 +79,7 @@ impl fmt::Display for WorstPoint {
     }
 }
 
-/// The quantity whose ratio is taken.
+/// How the quantities of two columns are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Measure {
@@ -86,11 +87,17 @@ pub enum Measure {
     Time,
     /// Throughput: above 1, ours is better.
     Throughput,
+    /// The nanoseconds that ours takes more.
+    Difference,
 }
 
 impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Measure::Time { "time" } else { "throughput" })
+        f.write_str(match self {
+            Measure::Time => "time",
+            Measure::Throughput => "throughput",
+            Measure::Difference => "ns more",
+        })
     }
 }
 

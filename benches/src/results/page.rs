@@ -90,14 +90,15 @@ fn line(runs: &[&Goal]) -> String {
     let Goal { row, table, ratio: last } = runs[runs.len() - 1];
     let ratios = || runs.iter().map(|goal| &goal.ratio);
     let worst = ratios().max_by(|one, other| match last.measure {
-        Measure::Time => one.judged().total_cmp(&other.judged()),
+        Measure::Time | Measure::Difference => one.judged().total_cmp(&other.judged()),
         Measure::Throughput => other.judged().total_cmp(&one.judged()),
     });
     let worst = worst.expect("a goal has a run");
     let rivals: BTreeSet<_> = ratios().map(|ratio| ratio.rival.column.as_str()).collect();
     let rivals = rivals.into_iter().collect::<Vec<_>>().join(" or ");
+    let sign = if last.measure == Measure::Difference { "less" } else { "/" };
     format!(
-        "| {row} | `{table}` | {} / {}{rivals} | {} {} | {} | {:.2} | {:.2} ({}, {}) | {} |\n",
+        "| {row} | `{table}` | {} {sign} {}{rivals} | {} {} | {} | {:.2} | {:.2} ({}, {}) | {} |\n",
         last.ours.column,
         if last.best { "the best: " } else { "" },
         last.measure,

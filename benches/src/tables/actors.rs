@@ -47,9 +47,8 @@ pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 9] {
 }
 
 /// Compares ours with the best library, and with the means that a program uses without one.
-fn goals(library: f64, channel: &'static str, most: f64) -> Vec<Pair> {
-    let ours = Ours::NAME;
-    vec![Pair::new(ours, KAMEO).within(library), Pair::new(ours, channel).within(most)]
+fn goals(ours: &'static str, channel: &'static str, most: f64) -> Vec<Pair> {
+    vec![Pair::new(ours, KAMEO).within(1.0), Pair::new(ours, channel).within(most)]
 }
 
 fn on(place: &Place) -> &'static str {
@@ -65,7 +64,7 @@ fn told_awake(options: &Options, point: &'static str, place: &Place) -> Contest 
         timed: "from the first send to the last handled message",
         operations: options.operations(100_000, 500),
         columns: every!(Channel, L => awake::<L>(place.clone())),
-        pairs: goals(0.3, Channel::NAME, 0.6),
+        pairs: goals(Ours::NAME, Channel::NAME, 0.9),
         ..Contest::new("actors", "tell to an actor", title).at(point)
     }
 }
@@ -76,7 +75,7 @@ fn told_asleep(options: &Options) -> Contest {
         timed: "from the first send until all have handled the last, 16 messages at a time",
         operations: options.operations(16_000, 160),
         columns: every!(Channel, L => asleep::<L>()),
-        pairs: goals(0.3, Channel::NAME, 0.7),
+        pairs: goals(Ours::NAME, Channel::NAME, 0.9),
         ..Contest::new("actors", "tell to an actor", title).at("tell-asleep")
     }
 }
@@ -84,15 +83,13 @@ fn told_asleep(options: &Options) -> Contest {
 fn asked_by(options: &Options, point: &'static str, place: &Place, open: usize) -> Contest {
     let mut columns = every!(ChannelAndOneshot, L => asked::<L>(place.clone(), open));
     columns.insert(0, asked::<Called>(place.clone(), open));
-    let mut pairs = goals(0.5, ChannelAndOneshot::NAME, 1.0);
-    pairs.push(Pair::new(Called::NAME, KAMEO).within(0.5));
-    pairs.push(Pair::new(Called::NAME, ChannelAndOneshot::NAME).within(1.0));
+    let goals = [Ours::NAME, Called::NAME].map(|ours| goals(ours, ChannelAndOneshot::NAME, 0.9));
     let title = format!("8 bytes to an actor {} and back, {open} open at a time", on(place));
     Contest {
         timed: "from the first question to the last answer",
         operations: options.operations(20_000, 200),
         columns,
-        pairs,
+        pairs: goals.concat(),
         ..Contest::new("actors", "request of an actor", title).at(point)
     }
 }
@@ -103,7 +100,7 @@ fn started(options: &Options) -> Contest {
         timed: "one after the other, until the state of each is dropped, on one thread",
         operations: options.operations(5_000, 50),
         columns: every!(Channel, L => lives::<L>()),
-        pairs: goals(0.5, Channel::NAME, 0.5),
+        pairs: goals(Ours::NAME, Channel::NAME, 1.3),
         ..Contest::new("actors", "start and end of an actor", title).at("start")
     }
 }
@@ -116,7 +113,7 @@ fn passed(options: &Options, point: &'static str, place: &Place) -> Contest {
         timed: "from the first hop to the last",
         operations: options.operations(1_000_000, 500),
         columns: every!(Channel, L => ring::<L>(place.clone(), actors)),
-        pairs: vec![Pair::new(Ours::NAME, KAMEO).within(0.3), Pair::new(Ours::NAME, Channel::NAME)],
+        pairs: goals(Ours::NAME, Channel::NAME, 0.9),
         ..Contest::new("actors", "ring of actors", title).at(point)
     }
 }

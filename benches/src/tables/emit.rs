@@ -65,7 +65,7 @@ pub(super) fn emit_batch(options: &Options) -> Contest {
             #[cfg(feature = "rivals")]
             in_batches(RTRB_CHUNKS, pair::rtrb::<Sample>(RTRB_CHUNKS, CAPACITY).bare()),
         ],
-        pairs: vec![Pair::new(EMIT_BATCH, RTRB_CHUNKS).within(1.0), Pair::new(EMIT_BATCH, EMIT)],
+        pairs: vec![Pair::new(EMIT_BATCH, RTRB_CHUNKS).within(1.3), Pair::new(EMIT_BATCH, EMIT)],
         ..Contest::new("emit-batch", ROW, "one thread, 56 bytes in batches of 16")
     }
 }
@@ -83,8 +83,8 @@ pub(super) fn emit_traces(options: &Options) -> Contest {
             to_one(traces::copying()),
         ],
         pairs: vec![
-            Pair::new(LEFT_OUT, COPYING).within(1.2),
-            Pair::new(PASSED_ON, COPYING).within(1.2),
+            Pair::new(LEFT_OUT, COPYING).within(1.3),
+            Pair::new(PASSED_ON, COPYING).within(1.3),
             Pair::new(LEFT_OUT, EMIT),
             Pair::new(PASSED_ON, EMIT),
             Pair::new(BEGUN, EMIT),

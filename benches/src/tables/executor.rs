@@ -48,7 +48,7 @@ pub(super) fn tasks(options: &Options) -> Contest {
 pub(super) fn handler(options: &Options) -> [Contest; 2] {
     let busy = "8 bytes to a handler on the same thread, one after the other";
     let parked = "8 bytes to a sleeping handler on the same thread and back";
-    let points = [("busy", busy, 0.4, 100_000), ("parked", parked, 0.7, 4_000)];
+    let points = [("busy", busy, 0.55, 100_000), ("parked", parked, 0.9, 40_000)];
     points.map(|(point, title, limit, operations)| {
         let parked = point == "parked";
         let ours = Runtime::all().into_iter().map(|runtime| services(on(runtime), runtime, parked));
@@ -63,7 +63,7 @@ pub(super) fn handler(options: &Options) -> [Contest; 2] {
             columns: ours.chain(rivals).collect(),
             pairs: vec![
                 Pair::new(on(Runtime::Tokio), TOKIO_MPSC).within(limit),
-                Pair::new(on(Runtime::Smol), ASYNC_CHANNEL).within(0.7),
+                Pair::new(on(Runtime::Smol), ASYNC_CHANNEL).within(limit),
             ],
             ..Contest::new("handler", "to a service's handler", title).at(point)
         }
@@ -72,17 +72,17 @@ pub(super) fn handler(options: &Options) -> [Contest; 2] {
 
 pub(super) fn request(options: &Options) -> [Contest; 2] {
     let points = [
-        ("one", 1, "a number to a service on the same thread and back, one at a time"),
-        ("many", 16, "the same, 16 requests open at a time"),
+        ("one", 1, "a number to a service on the same thread and back, one at a time", 0.95),
+        ("many", 16, "the same, 16 requests open at a time", 0.7),
     ];
-    points.map(|(point, open, title)| {
+    points.map(|(point, open, title, most)| {
         let ours = Runtime::all().into_iter();
         let ours = ours.map(|runtime| requesting::services(on(runtime), runtime, open));
         Contest {
             timed: "from the first request to the last reply, on one thread",
             operations: options.operations(20_000, 200),
             columns: ours.chain([asked::<ChannelAndOneshot>(Threads::One, open)]).collect(),
-            pairs: vec![Pair::new(on(Runtime::Tokio), ChannelAndOneshot::NAME).within(1.0)],
+            pairs: vec![Pair::new(on(Runtime::Tokio), ChannelAndOneshot::NAME).within(most)],
             ..Contest::new("request", "request and reply", title).at(point)
         }
     })
@@ -100,7 +100,7 @@ const PAIRS: [(&str, [Runtime; 2]); 6] = [
 
 pub(super) fn wake(options: &Options, cores: &Cores) -> [Contest; 2] {
     const EVENTFD: &str = "eventfd";
-    let across = |point, wait, rival: Column, most, trips| {
+    let across = |point, wait, rival: Column, goal: fn(Pair) -> Pair, trips| {
         let name = rival.name;
         // On machines that do not support glommio, its columns are absent.
         let all = Runtime::all();
@@ -111,15 +111,15 @@ pub(super) fn wake(options: &Options, cores: &Cores) -> [Contest; 2] {
             timed: "each trip, two wakes; the figure of a round is its median",
             operations: options.operations(trips, 100),
             columns: ours.chain([rival]).collect(),
-            pairs: PAIRS.map(|(pair, _)| Pair::new(pair, name).within(most)).into(),
+            pairs: PAIRS.map(|(pair, _)| goal(Pair::new(pair, name))).into(),
             ..Contest::new("wake", "wake of a service on another executor", title).at(point)
         }
     };
     let eventfd = eventfds(EVENTFD, Place::Thread, cores);
     let raw = trip::trips(raw, Idle::Busy, cores, true);
     [
-        across("parked", WaitStrategy::Park, eventfd, 1.15, 300),
-        across("spinning", WaitStrategy::Spin, raw, 1.3, 4_000),
+        across("parked", WaitStrategy::Park, eventfd, |pair| pair.within_at_median(1.3), 300),
+        across("spinning", WaitStrategy::Spin, raw, |pair| pair.adds(100.0), 4_000),
     ]
 }
 
@@ -133,7 +133,7 @@ pub(super) fn pinned(options: &Options, cores: &Cores) -> Contest {
             waking::pinned(PINNED, cores.clone()),
             trip::trips(raw, Idle::Busy, cores, true),
         ],
-        pairs: vec![Pair::new(PINNED, RAW).within(1.15)],
+        pairs: vec![Pair::new(PINNED, RAW).adds(100.0)],
         ..Contest::new("pinned", "round trip of pinned services", title)
     }
 }

@@ -27,13 +27,15 @@ const ICEORYX: &str = "iceoryx2 slices, lent";
 
 pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 10] {
     // A slot of 48 bytes takes one line, a slot of 64 bytes two.
-    let mut small = trip::<6>(options, cores, 1.2);
+    let mut small = trip::<6>(options, cores, 60.0);
     let pair = nodes::Pair::Trip;
     small.columns.push(two_processes(TWO, pair, Between::Memory, Place::Spinning, cores));
-    small.pairs.push(Pair::new(TWO, RAW).within_at_median(1.2));
+    let services = Pair::new(TWO, RAW);
+    let slow = [Pair::spread(TWO).within_at_median(2.5), services.of_slow().adds(300.0)];
+    small.pairs.extend([services.adds(120.0)].into_iter().chain(slow));
     [
         small,
-        trip::<8>(options, cores, 1.6),
+        trip::<8>(options, cores, 60.0),
         flow::<8>(options, cores, 100_000),
         flow::<128>(options, cores, 20_000),
         emit_to_receive(options, cores),
@@ -52,7 +54,7 @@ fn trip<const W: usize>(options: &Options, cores: &Cores, most: f64) -> Contest 
         timed: "each trip; the figure of a round is the median of its trips",
         operations: options.operations(5_000, 200),
         columns: vec![trips::<Rings, W>(OURS, cores), trips::<Numbers, 1>(RAW, cores)],
-        pairs: vec![Pair::new(OURS, RAW).within_at_median(most)],
+        pairs: vec![Pair::new(OURS, RAW).adds(most)],
         ..Contest::new("shm", "round trip through shared memory", title).at(format!("trip-{size}"))
     }
 }
@@ -79,7 +81,7 @@ fn emit_to_receive(options: &Options, cores: &Cores) -> Contest {
             two_processes(TWO, pair, Between::Memory, Place::Spinning, cores),
             in_one_process(ONE, pair, cores),
         ],
-        pairs: vec![Pair::new(TWO, ONE).at_least(0.8)],
+        pairs: vec![Pair::new(TWO, ONE).at_least(0.9)],
         ..Contest::new("shm", "services through shared memory", title).at("services")
     }
 }
@@ -135,7 +137,7 @@ fn asleep(options: &Options, cores: &Cores) -> Contest {
     columns.push(eventfds(ON_TOKIO, Place::On(Runtime::Tokio), cores));
     columns.push(eventfds(ON_SMOL, Place::On(Runtime::Smol), cores));
     columns.push(eventfds(BLOCKING, Place::Thread, cores));
-    let pair = |((name, _), rival)| Pair::new(name, rival).within_at_median(1.2);
+    let pair = |((name, _), rival)| Pair::new(name, rival).within_at_median(1.3);
     let title = "48 bytes to a sleeping service in another process and back";
     Contest {
         timed: "each trip, two wakes; the figure of a round is its median",

@@ -39,8 +39,20 @@ pub fn from_words<M: Message>(words: &M::Words) -> Result<M, DecodeError> {
 /// registers.
 #[inline(always)]
 pub fn valid_words<M: Message>(words: M::Words) -> Option<M> {
-    let bytes = words.as_ref().as_bytes().get(..size_of::<M>())?;
-    decode(bytes).ok()
+    valid(words.as_ref().as_bytes().get(..size_of::<M>())?)
+}
+
+/// Decodes as [`decode`] does; `None` if the bytes are invalid.
+// Not `decode(..).ok()`: a result with an error has a byte where the message has a word, so the
+// compiler would copy the message in pieces.
+#[inline(always)]
+pub fn valid<M: Message>(bytes: &[u8]) -> Option<M> {
+    if !M::IS_FIXED {
+        return decode(bytes).ok();
+    }
+    let message = check::<M>(bytes, 1).ok()?;
+    // SAFETY: checked.
+    Some(unsafe { M::read(message, 0) })
 }
 
 /// Returns how many bytes the message is encoded as.

@@ -44,7 +44,7 @@ pub use check::{Bodies, Checked};
 pub use codec::to_bytes;
 pub use codec::{
     decode, decode_checked, decode_ref, encode, encode_exact, encoded_len, from_words, keep,
-    to_words, valid_words, view, view_checked, with_message,
+    to_words, valid, valid_words, view, view_checked, with_message,
 };
 pub use encode::Encoder;
 #[cfg(feature = "alloc")]

@@ -75,8 +75,12 @@ mod wide {
             // SAFETY: as many words; the places may be written through a shared reference.
             unsafe { copy_lines(places.as_ptr().cast_mut().cast(), words.as_ptr(), first) };
         }
-        let (places, pairs) = (&places[first * 8..], &words[first * 8..]);
-        for (places, pair) in places.chunks_exact(2).zip(pairs.chunks_exact(2)) {
+        // Not `zip`: for chunks of slices it divides, in a function of its own.
+        let (mut next_places, mut next_words) = (&places[first * 8..], &words[first * 8..]);
+        while let Some((pair, after)) = next_words.split_first_chunk::<2>()
+            && let Some((places, more)) = next_places.split_first_chunk::<2>()
+        {
+            (next_places, next_words) = (more, after);
             // SAFETY: two words.
             let pair = unsafe { _mm_loadu_si128(pair.as_ptr().cast()) };
             seen!(Store, places);
@@ -101,8 +105,12 @@ mod wide {
             // SAFETY: as many words; the places may be read at any time.
             unsafe { copy_lines(words.as_mut_ptr(), places.as_ptr().cast(), first) };
         }
-        let (places, pairs) = (&places[first * 8..], &mut words[first * 8..]);
-        for (places, pair) in places.chunks_exact(2).zip(pairs.chunks_exact_mut(2)) {
+        let done = words.len() & !1;
+        let (mut next_places, mut next_words) = (&places[first * 8..], &mut words[first * 8..]);
+        while let Some((pair, after)) = next_words.split_first_chunk_mut::<2>()
+            && let Some((places, more)) = next_places.split_first_chunk::<2>()
+        {
+            (next_places, next_words) = (more, after);
             seen!(Load, places);
             let loaded: __m128i;
             // SAFETY: two words, which may be read at any time.
@@ -117,7 +125,7 @@ mod wide {
             // SAFETY: two words.
             unsafe { _mm_storeu_si128(pair.as_mut_ptr().cast(), loaded) };
         }
-        words.len() & !1
+        done
     }
 
     /// Copies 64 bytes `count` times, at least once, in order.

@@ -21,7 +21,7 @@ async fn a_lost_publisher_that_ended_for_good_leaves_a_gap() {
             false => here.control.completed("there"),
         }
         let Some(Delivery::Gap(gap)) = within("a gap", reader.recv()).await else { panic!() };
-        assert!(!gap.exact, "{gap}");
+        assert!(!gap.exact(), "{gap}");
         assert_eq!(within("the end", reader.recv()).await, None);
         within("the task ends", reading).await.unwrap();
     }

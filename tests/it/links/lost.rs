@@ -110,7 +110,7 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
                 next += 1;
             }
             Delivery::Gap(gap) => {
-                assert!(gap.exact && gap.count > 0, "{gap:?}");
+                assert!(gap.exact() && gap.count > 0, "{gap:?}");
                 next += gap.count;
                 gaps += gap.count;
             }

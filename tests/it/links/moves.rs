@@ -332,7 +332,7 @@ async fn an_observer_gets_or_misses_each_message_once_when_control_connections_a
                         assert_eq!(found, (next, false), "{name} {round}: {cuts:?}");
                         next += 1;
                     }
-                    Some(Delivery::Gap(gap)) if gap.exact => next += gap.count,
+                    Some(Delivery::Gap(gap)) if gap.exact() => next += gap.count,
                     other => panic!("{name} {round}: {other:?} at {next}, {cuts:?}"),
                 }
             }

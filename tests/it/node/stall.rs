@@ -50,7 +50,7 @@ impl Stalls {
                     self.0.send(Ok(tone.value))?;
                 }
                 Delivery::Gap(gap) => {
-                    assert!(gap.exact && gap.reason == GapReason::Evicted, "{gap}");
+                    assert!(gap.exact() && gap.reason == GapReason::Evicted, "{gap}");
                     self.0.send(Err(gap.count))?;
                 }
             }

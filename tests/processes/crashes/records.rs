@@ -87,7 +87,7 @@ impl Log {
                 Record::Got { life, number, sequence, whole, again }
             }
             Delivery::Gap(gap) => {
-                Record::Gap { epoch: gap.epoch, count: gap.count, exact: gap.exact }
+                Record::Gap { epoch: gap.epoch, count: gap.count, exact: gap.exact() }
             }
         })
     }

@@ -203,7 +203,7 @@ impl Follow {
             Delivery::Msg(message) => message,
             Delivery::Gap(gap) => {
                 let start = self.0.entry(gap.epoch).or_default();
-                start.is_lost |= !gap.exact && gap.reason == GapReason::Disconnected;
+                start.is_lost |= !gap.exact() && gap.reason == GapReason::Disconnected;
                 start.next = start.next.map(|next| next + gap.count);
                 let is_told = !begins_at_0 || gap.count == 0;
                 return if is_told { Ok(None) } else { Err(format!("{gap}")) };

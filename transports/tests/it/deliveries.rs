@@ -59,7 +59,7 @@ pub(crate) fn assert_gap<M: Message + Debug>(
     let TryRecv::Delivery(Delivery::Gap(gap)) = received else {
         panic!("expected a gap of {count}, found {received:?}")
     };
-    assert_eq!((gap.count, gap.exact), (count, true));
+    assert_eq!((gap.count, gap.exact()), (count, true));
     gap.reason
 }
 

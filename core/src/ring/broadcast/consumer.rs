@@ -244,13 +244,19 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[inline]
     #[must_use]
     pub fn is_waiting(&mut self) -> bool {
-        let waiting = self.ring.stamp_at(self.cursor) == Stamp::Before
-            && !self.ring.is_closed()
-            && !self.is_evicted();
+        let waiting = self.is_before_next() && !self.ring.is_closed() && !self.is_evicted();
         if waiting {
             self.flush();
         }
         waiting
+    }
+
+    /// Returns whether the next message is not published yet, by its slot alone: neither the end of
+    /// the ring nor an eviction changes the result.
+    #[inline]
+    #[must_use]
+    pub fn is_before_next(&self) -> bool {
+        self.ring.stamp_at(self.cursor) == Stamp::Before
     }
 
     /// Returns how many messages wait for this reader, as far as this thread can see, including
@@ -349,9 +355,10 @@ impl<H: BroadcastHandle> Consumer<H> {
         let most = most.min(message.len());
         let message = &mut message[..most];
         if let Some(words) = self.borrowed(slot) {
-            // Copies word by word, as a caller does that copies the message again: the processor is
-            // fastest if both copies use the same pieces.
-            message.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
+            // In the largest pieces that there are, as a caller does that copies the message again:
+            // a load waits for the stores of smaller pieces.
+            let most = message.len().min(words.len());
+            message[..most].copy_from_slice(&words[..most]);
             return Ok(length);
         }
         if self.evicted {
@@ -451,7 +458,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
         // The writer may have begun to overwrite some of these slots.
         for _ in 0..ring.capacity() {
-            match ring.stamp_at(oldest) {
+            match self.ring.stamp_at(oldest) {
                 Stamp::Overwritten { .. } => oldest = oldest.wrapping_add(1),
                 Stamp::Before | Stamp::Published => break,
             }

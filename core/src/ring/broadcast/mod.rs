@@ -37,7 +37,6 @@ mod storage;
 use super::is_after;
 use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom, order, repeat};
 use entry::is_gating;
-use storage::Stamp;
 
 #[cfg(feature = "alloc")]
 pub use arena::{ArenaWriter, CONTENT, Place};
@@ -312,12 +311,6 @@ impl<T: Storage> Broadcast<T> {
     /// Returns the stamp of a slot, for code without a [`RingRef`](slot::RingRef).
     fn stamp_of(&self, sequence: usize) -> &Word {
         &self.storage.slots()[(sequence & (self.capacity() - 1)) * self.layout.slot_words()]
-    }
-
-    #[inline]
-    fn stamp_at(&self, sequence: usize) -> Stamp {
-        let stamp = self.stamp_of(sequence).0.load(Ordering::Relaxed);
-        Stamp::of(stamp, sequence, self.capacity())
     }
 }
 

@@ -8,7 +8,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 
 use super::entry::ReaderWords;
-use super::storage::{Storage, Word, WriterWords, whole_lines};
+use super::storage::{Stamp, Storage, Word, WriterWords, whole_lines};
 use super::{Broadcast, BroadcastHandle};
 use crate::sync::{AtomicUsize, Ordering, load_all, store_all};
 
@@ -201,6 +201,13 @@ impl<H: BroadcastHandle> RingRef<H> {
     #[inline]
     pub(super) fn evictable_entry(&self) -> Option<usize> {
         if self.can_be_evicted { self.entry() } else { None }
+    }
+
+    /// Returns the state of a slot.
+    #[inline]
+    pub(super) fn stamp_at(&self, sequence: usize) -> Stamp {
+        let stamp = self.slot_for(sequence, 0).stamp.load(Ordering::Relaxed);
+        Stamp::of(stamp, sequence, self.mask + 1)
     }
 
     /// Returns the words of the writer.

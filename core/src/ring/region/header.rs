@@ -237,6 +237,9 @@ pub unsafe fn words_at<'a>(start: *const usize, count: usize) -> &'a [Word] {
 pub(super) struct Region<M> {
     pub(super) memory: M,
     pub(super) header: Header,
+    /// The offsets of the entries and of the slots in words.
+    entries_at: usize,
+    slots_at: usize,
 }
 
 impl<M: Memory> Region<M> {
@@ -247,7 +250,14 @@ impl<M: Memory> Region<M> {
         for (word, (_, value)) in words.iter().zip(header.fields()) {
             word.0.store(value, Ordering::Relaxed);
         }
-        Ok(Region { memory, header })
+        Ok(Region::of(memory, header))
+    }
+
+    /// Returns the region in memory that it [fits](Header::fit).
+    pub(super) fn of(memory: M, header: Header) -> Region<M> {
+        let [entries_at, slots_at] =
+            [header.entries_at(), header.slots_at()].map(|at| at.unwrap_or(usize::MAX));
+        Region { memory, header, entries_at, slots_at }
     }
 
     /// Returns the words of the writer in a data region.
@@ -259,8 +269,7 @@ impl<M: Memory> Region<M> {
 
     /// Returns the slots of a data region.
     pub(super) fn slots(&self) -> &[Word] {
-        let from = self.header.slots_at().unwrap_or(usize::MAX);
-        &self.memory.words()[from..][..self.header.layout.words()]
+        &self.memory.words()[self.slots_at..][..self.header.layout.words()]
     }
 
     /// Returns the arena of a data region.
@@ -289,9 +298,8 @@ impl<M: Memory> Region<M> {
 
     /// Returns the entries of any region.
     pub(super) fn entries(&self) -> &[ReaderWords] {
-        let from = self.header.entries_at().unwrap_or(usize::MAX);
         // SAFETY: these are atomic words in the order of C.
-        unsafe { self.part(from, self.header.readers) }
+        unsafe { self.part(self.entries_at, self.header.readers) }
     }
 
     /// Returns the part of the memory with `count` values from word `from` on.

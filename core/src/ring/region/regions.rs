@@ -114,7 +114,7 @@ impl<M: Memory> ForeignData<M> {
     pub fn attach(memory: M, identity: RingIdentity) -> Result<ForeignData<M>, RegionError> {
         let header = Header::read(memory.words(), Kind::Data)?;
         header.compare(&Header { identity, ..header })?;
-        Ok(ForeignData(Region { memory, header }))
+        Ok(ForeignData(Region::of(memory, header)))
     }
 
     /// Returns the layout of the ring.
@@ -241,7 +241,7 @@ impl<M: Memory> ForeignCursors<M> {
     ) -> Result<ForeignCursors<M>, RegionError> {
         let header = Header::read(memory.words(), Kind::Cursors)?;
         header.compare(&Header { kind: Kind::Cursors, layout, readers, identity })?;
-        Ok(ForeignCursors(Region { memory, header }))
+        Ok(ForeignCursors(Region::of(memory, header)))
     }
 
     /// Returns the position of the slowest gating reader of the process; `None` if there is none.

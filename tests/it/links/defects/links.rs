@@ -75,7 +75,7 @@ async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end(carrier: 
                 }
                 // The reader cannot know whether the previous publisher had sent more.
                 Delivery::Gap(gap) => {
-                    assert_eq!((gap.epoch, gap.count, gap.exact), (99 + boot, 0, false));
+                    assert_eq!((gap.epoch, gap.count, gap.exact()), (99 + boot, 0, false));
                 }
             }
         }

@@ -95,7 +95,7 @@ pub async fn readers_join_while_retained_messages_are_replaced<T: TestTransport>
                         live += u64::from(!probe.retained());
                     }
                     Some(Delivery::Gap(gap)) => {
-                        next = next.filter(|_| gap.exact).map(|next| next + gap.count);
+                        next = next.filter(|_| gap.exact()).map(|next| next + gap.count);
                     }
                     None => panic!("round {round}: the publisher has not ended"),
                 }

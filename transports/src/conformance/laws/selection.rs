@@ -44,7 +44,7 @@ pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: TestTranspor
     pair.until("five messages are in the ring", || newest.depth() == 5).await;
     match pair.within("a gap", newest.recv()).await {
         Some(Delivery::Gap(gap)) => {
-            assert_eq!((gap.count, gap.exact, gap.reason), (2, true, GapReason::Skipped));
+            assert_eq!((gap.count, gap.exact(), gap.reason), (2, true, GapReason::Skipped));
         }
         other => panic!("expected a gap first, found {other:?}"),
     }
@@ -64,7 +64,7 @@ pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: TestTransport>(pa
     while let Some(delivery) = pair.within("a message, a gap, or the end", kept.recv()).await {
         if let Some(gap) = account.count(delivery) {
             let Account { taken, .. } = account;
-            assert!(gap.exact && taken >= 8, "the oldest messages stay: {gap} after {taken}");
+            assert!(gap.exact() && taken >= 8, "the oldest messages stay: {gap} after {taken}");
         }
     }
     assert_eq!(sent, account.sum(), "sent = taken + missed");
@@ -153,7 +153,7 @@ pub async fn a_late_node_gets_no_message_twice<T: TestTransport>(pair: Pair) {
                     taken += 1;
                 }
                 Some(Delivery::Gap(gap)) => {
-                    exact &= gap.exact;
+                    exact &= gap.exact();
                     next = next.map(|next| if exact { next + gap.count } else { next });
                 }
                 None => panic!("round {round}: the publisher has not ended"),

@@ -88,7 +88,7 @@ async fn read(pair: &Pair, reader: &mut impl Subscribe, account: &mut Account, s
     while account.sum() < sent {
         if let Some(gap) = account.receive(pair, reader, sent).await {
             let evicted = (true, GapReason::Evicted);
-            assert_eq!((gap.exact, gap.reason), evicted, "the reason of {gap}");
+            assert_eq!((gap.exact(), gap.reason), evicted, "the reason of {gap}");
         }
     }
     // The last message was taken, too.

@@ -17,7 +17,7 @@ use crate::local::ring::ready::IN_TURN;
 use crate::local::ring::roster::Numbered;
 use crate::local::state::{Edge, LastCall};
 use crate::local::trace::{measure_latency, sent_at_in};
-use crate::local::values::{Gap, GapReason};
+use crate::local::values::{Certainty, Gap, GapReason};
 use crate::sync::Ordering;
 
 impl Reader {
@@ -296,7 +296,8 @@ impl Reader {
         let count = found.saturating_add(missing);
         let (publisher, epoch) = (edge.publisher.name.clone(), edge.publisher.epoch);
         self.touch(index);
-        Gap { count, exact, reason, publisher, epoch }
+        let certainty = if exact { Certainty::Exact } else { Certainty::AtLeast };
+        Gap { count, reason, publisher, epoch, certainty }
     }
 
     /// Skips messages that are not in the reader's sample. Returns the missing messages before the
@@ -339,25 +340,66 @@ fn peek_at(edge: &mut Edge, words: &mut [usize], body: &mut [usize]) -> Peek {
 
 // Waiting: a reader spins as long as its wait strategy says, and then parks its task.
 
+/// One of this number of checks of a reader that spins is complete.
+const CHECKS: u32 = 16;
+
+/// What to do after a [wait](Reader::wait_for_one) in the most frequent case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::local) enum Waited {
+    /// Something is new. It may be a message that [`peek_fast`](Reader::peek_fast) returns.
+    New,
+    /// Return: the task is parked, or has spun long enough and runs again after others.
+    Pending,
+    /// Call [`find_or_park`](Reader::find_or_park): it is another case.
+    Unknown,
+}
+
 impl Reader {
-    /// Parks the task in the most frequent case: the reader has one publisher, which announces its
-    /// messages and has nothing new. Returns whether the task is parked; if not, call
-    /// [`find_or_park`](Self::find_or_park).
+    /// Waits in the most frequent case: the reader has one publisher, which has nothing new.
     #[inline]
-    pub(in crate::local) fn parks(&mut self, context: &Context<'_>) -> bool {
-        let may_park = self.spin_wait.strategy() == WaitStrategy::Park
-            && matches!(self.edges.as_slice(), [edge] if !edge.is_silent())
-            && self.metadata.is_none()
-            && self.is_fast();
-        if !may_park {
-            return false;
+    pub(in crate::local) fn wait_for_one(&mut self, context: &Context<'_>) -> Waited {
+        let [edge] = self.edges.as_slice() else { return Waited::Unknown };
+        let spins = self.spin_wait.strategy() != WaitStrategy::Park;
+        // A publisher that announces nothing must be told before this reader parks.
+        let is_silent = !spins && edge.is_silent();
+        if is_silent || self.metadata.is_some() || !self.is_fast() {
+            return Waited::Unknown;
+        }
+        if spins {
+            return self.spin_for_one(context);
         }
         self.membership.state.bell.park(context.waker());
-        let is_parked = self.waits_for_one();
-        if !is_parked {
-            self.membership.state.bell.unpark();
+        if self.waits_for_one() {
+            return Waited::Pending;
         }
-        is_parked
+        self.membership.state.bell.unpark();
+        Waited::Unknown
+    }
+
+    #[inline(never)]
+    fn spin_for_one(&mut self, context: &Context<'_>) -> Waited {
+        if !self.waits_for_one() {
+            return Waited::Unknown;
+        }
+        // Mostly checks the next slot alone: the other words that end a wait are on lines that the
+        // publisher writes for other reasons.
+        let mut checks = 0;
+        let is_new = |reader: &mut Reader| {
+            checks += 1;
+            let is_waiting = match reader.edges.as_slice() {
+                [edge] if checks % CHECKS != 0 => edge.consumer.is_before_next(),
+                _ => reader.waits_for_one(),
+            };
+            (!is_waiting).then_some(())
+        };
+        match self.spin(is_new) {
+            SpinResult::Found(()) => Waited::New,
+            SpinResult::Again => {
+                context.waker().wake_by_ref();
+                Waited::Pending
+            }
+            SpinResult::Park => Waited::Unknown,
+        }
     }
 
     /// Whether the reader has one publisher, which has nothing new.
@@ -380,7 +422,11 @@ impl Reader {
             return found;
         }
         if self.spin_wait.strategy() != WaitStrategy::Park {
-            match self.spin() {
+            let found = |reader: &mut Reader| match reader.find_again() {
+                Found::Empty => None,
+                found => Some(found),
+            };
+            match self.spin(found) {
                 SpinResult::Found(found) => return found,
                 SpinResult::Again => {
                     context.waker().wake_by_ref();
@@ -412,7 +458,7 @@ impl Reader {
     }
 
     /// Searches again, up to the number of spins of the wait strategy.
-    fn spin(&mut self) -> SpinResult<Found> {
+    fn spin<R>(&mut self, mut check: impl FnMut(&mut Reader) -> Option<R>) -> SpinResult<R> {
         // Detects a new wait here, so that a receive that does not wait costs nothing. The first
         // edges are enough for a reader with many: if it takes a new wait for the previous one, it
         // only spins less.
@@ -427,10 +473,7 @@ impl Reader {
             self.spin_wait.reset();
         }
         let (spins, mut spin_wait) = (self.budget.spins(), self.spin_wait);
-        let spun = spin_wait.spin(spins, || match self.find_again() {
-            Found::Empty => None,
-            found => Some(found),
-        });
+        let spun = spin_wait.spin(spins, || check(self));
         self.spin_wait = spin_wait;
         spun
     }

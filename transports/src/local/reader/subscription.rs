@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 
 use mycelium_core::TraceContext;
 use mycelium_core::doorbell::announce;
-use mycelium_core::message::{Message, Words, decode, valid_words, with_message};
+use mycelium_core::message::{Message, Words, valid, valid_words, with_message};
 use mycelium_core::wait::WaitStrategy;
 
+use super::finding::Waited;
 use super::{Found, Header, Reader};
 use crate::local::state::{LastCall, SubscriberState};
 use crate::local::task_budget::{DeferredWakes, TaskBudget};
@@ -318,16 +319,21 @@ impl<M: Message> Subscription<M> {
     // each copy.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn poll_small(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
-        if let Some(received) = self.next_fast() {
-            return Poll::Ready(Some(Delivery::Msg(received)));
-        }
-        if self.reader.has_metadata()
-            && let Some(received) = self.next_with_area()
-        {
-            return Poll::Ready(Some(Delivery::Msg(received)));
-        }
-        if self.reader.parks(context) {
-            return Poll::Pending;
+        loop {
+            if let Some(received) = self.next_fast() {
+                return Poll::Ready(Some(Delivery::Msg(received)));
+            }
+            if self.reader.has_metadata()
+                && let Some(received) = self.next_with_area()
+            {
+                return Poll::Ready(Some(Delivery::Msg(received)));
+            }
+            match self.reader.wait_for_one(context) {
+                // At most once in a row: what is new and no message leads to another case.
+                Waited::New => {}
+                Waited::Pending => return Poll::Pending,
+                Waited::Unknown => break,
+            }
         }
         let found = self.reader.find_or_park(context);
         self.deliver_small(found)
@@ -363,7 +369,7 @@ impl<M: Message> Subscription<M> {
             Found::Empty => return Poll::Pending,
             Found::Closed => return Poll::Ready(None),
         };
-        let Some(Ok(message)) = self.reader.read(header, decode::<M>) else {
+        let Some(Some(message)) = self.reader.read(header, valid::<M>) else {
             return Poll::Ready(Some(Delivery::Gap(self.reader.reject(header))));
         };
         self.reader.take(header);
@@ -407,7 +413,7 @@ fn ready_gap<M>(gap: Gap) -> Poll<Option<Delivery<M>>> {
 /// Adds a message of a batch. Returns false if its bytes are invalid.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn add_small<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequence: u64) -> bool {
-    let Ok(message) = decode::<M>(bytes) else { return false };
+    let Some(message) = valid::<M>(bytes) else { return false };
     deliveries.push(Delivery::Msg(Received { message, sequence, attempt: Attempt::First }));
     true
 }

@@ -28,15 +28,19 @@ impl<M> Delivery<M> {
 }
 
 /// A message with its sequence and its number of deliveries.
+// In this order, so that the pieces in which the message is copied alone, and with the rest, begin
+// at the same bytes.
 #[derive(Clone, Debug, PartialEq)]
+#[repr(C)]
 pub struct Received<M> {
     pub(crate) message: M,
     pub(crate) sequence: u64,
     pub(crate) attempt: Attempt,
 }
 
-/// Whether a message is delivered for the first time. It takes a whole word, because beside a
-/// single byte the compiler would copy the other seven bytes one by one.
+/// Whether a message is delivered for the first time. It takes a whole word: beside a single byte,
+/// in this or another variant of [`Delivery`], the compiler copies the other seven bytes of a
+/// message in pieces, and the next copy of the message then waits for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Attempt {
@@ -88,19 +92,37 @@ impl<M> Deref for Received<M> {
 pub struct Gap {
     /// The number of missing messages, or a lower bound if it is not exact.
     pub count: u64,
-    /// Whether `count` is exact. It is, unless the publisher's process ended while it was
-    /// disconnected.
-    pub exact: bool,
     /// Why the messages are missing.
     pub reason: GapReason,
     /// The publisher's name.
     pub publisher: Arc<str>,
     /// The publisher's epoch.
     pub epoch: u64,
+    pub(crate) certainty: Certainty,
+}
+
+impl Gap {
+    /// Returns whether `count` is exact. It is, unless the publisher's process ended while it was
+    /// disconnected.
+    #[must_use]
+    pub fn exact(&self) -> bool {
+        self.certainty == Certainty::Exact
+    }
+}
+
+/// Whether the number of missing messages is known. It takes a whole word for the same reason as
+/// [`Attempt`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Certainty {
+    Exact,
+    AtLeast,
 }
 
 /// Why messages are missing.
+// It takes a whole word for the same reason as `Attempt`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 #[non_exhaustive]
 pub enum GapReason {
     /// This `drop-oldest` or `latest` reader was too slow, and the publisher overwrote the
@@ -141,7 +163,7 @@ impl GapReason {
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let about = if self.exact { "" } else { "at least " };
+        let about = if self.exact() { "" } else { "at least " };
         let reason = match self.reason {
             GapReason::Overwritten => "overwritten",
             GapReason::Skipped => "skipped",

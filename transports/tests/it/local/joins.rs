@@ -62,7 +62,7 @@ impl Reader {
                 (publisher, Ok(sequence))
             }
             Delivery::Gap(gap) => {
-                assert!(gap.exact && gap.count > 0, "{name}: {gap}");
+                assert!(gap.exact() && gap.count > 0, "{name}: {gap}");
                 (gap.epoch, Err(gap.count))
             }
         };

@@ -476,7 +476,7 @@ fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
     stream.emit(8..12);
     assert_each(&mut reader, 3..8);
     let gap = reader.try_recv();
-    assert!(matches!(gap, TryRecv::Delivery(Delivery::Gap(gap)) if !gap.exact));
+    assert!(matches!(gap, TryRecv::Delivery(Delivery::Gap(gap)) if !gap.exact()));
     assert!(matches!(reader.try_recv(), TryRecv::Closed), "it has no other publisher");
     mapped.settle(|| false);
     stream.end().update(false);
