@@ -66,7 +66,7 @@ use mycelium_executor::{
     Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
     Thread, ThreadError, contain,
 };
-use tokio::runtime::{Builder, Handle, RuntimeFlavor};
+use tokio::runtime::{Builder, Handle, LocalOptions, RuntimeFlavor};
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 
@@ -145,8 +145,8 @@ impl Executor for Tokio {
             return Err(SpawnError::WrongThread);
         }
         let task = make();
-        // tokio panics outside a running `LocalSet`, which means that this executor has outlived
-        // `local`.
+        // tokio panics outside a running `LocalSet` and a local runtime, which means that this
+        // executor has outlived them.
         catch_unwind(AssertUnwindSafe(|| drop(tokio::task::spawn_local(task))))
             .map_err(|_| SpawnError::Ended)
     }
@@ -162,14 +162,20 @@ impl Executor for Tokio {
                 // Resets the placement of new threads, because threads for blocking work would
                 // inherit the cores and the class of this thread.
                 .on_thread_start(|| drop(Thread::default().apply_to_current()))
-                .build()
+                .build_local(LocalOptions::default())
                 .map_err(|error| ThreadError::Executor {
                     executor: "tokio".to_owned(),
                     error: error.to_string(),
                 })?;
             Ok(move || {
-                // Cannot fail, because this is inside a runtime.
-                let _ = runtime.block_on(local(|executor| contain(make(Arc::new(executor)))));
+                runtime.block_on(async {
+                    let Ok(executor) = Tokio::current() else { return };
+                    let executor = Tokio { local_thread: Some(thread::current().id()), ..executor };
+                    // A task: the future of `block_on` would cost two system calls whenever it
+                    // yields. The task does not panic.
+                    let task = contain(make(Arc::new(executor)));
+                    _ = tokio::task::spawn_local(task).await;
+                });
                 // Ends the runtime without waiting for blocking work.
                 runtime.shutdown_background();
             })

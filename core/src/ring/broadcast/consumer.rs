@@ -244,19 +244,13 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[inline]
     #[must_use]
     pub fn is_waiting(&mut self) -> bool {
-        let waiting = self.is_before_next() && !self.ring.is_closed() && !self.is_evicted();
+        let waiting = self.ring.stamp_at(self.cursor) == Stamp::Before
+            && !self.ring.is_closed()
+            && !self.is_evicted();
         if waiting {
             self.flush();
         }
         waiting
-    }
-
-    /// Returns whether the next message is not published yet, by its slot alone: neither the end of
-    /// the ring nor an eviction changes the result.
-    #[inline]
-    #[must_use]
-    pub fn is_before_next(&self) -> bool {
-        self.ring.stamp_at(self.cursor) == Stamp::Before
     }
 
     /// Returns how many messages wait for this reader, as far as this thread can see, including

@@ -340,9 +340,6 @@ fn peek_at(edge: &mut Edge, words: &mut [usize], body: &mut [usize]) -> Peek {
 
 // Waiting: a reader spins as long as its wait strategy says, and then parks its task.
 
-/// One of this number of checks of a reader that spins is complete.
-const CHECKS: u32 = 16;
-
 /// What to do after a [wait](Reader::wait_for_one) in the most frequent case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::local) enum Waited {
@@ -381,18 +378,7 @@ impl Reader {
         if !self.waits_for_one() {
             return Waited::Unknown;
         }
-        // Mostly checks the next slot alone: the other words that end a wait are on lines that the
-        // publisher writes for other reasons.
-        let mut checks = 0;
-        let is_new = |reader: &mut Reader| {
-            checks += 1;
-            let is_waiting = match reader.edges.as_slice() {
-                [edge] if checks % CHECKS != 0 => edge.consumer.is_before_next(),
-                _ => reader.waits_for_one(),
-            };
-            (!is_waiting).then_some(())
-        };
-        match self.spin(is_new) {
+        match self.spin(|reader| (!reader.waits_for_one()).then_some(())) {
             SpinResult::Found(()) => Waited::New,
             SpinResult::Again => {
                 context.waker().wake_by_ref();
