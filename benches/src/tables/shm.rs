@@ -4,6 +4,8 @@
 use crate::goals::Pair;
 use crate::harness::Contest;
 use crate::loops::executor::host::Runtime;
+use crate::loops::link::trip::raw;
+use crate::loops::link::{SocketKind, Wire};
 use crate::loops::shm::asleep::eventfds;
 use crate::loops::shm::bare::{Numbers, Slots};
 use crate::loops::shm::exchange::{one_way, trips};
@@ -124,10 +126,11 @@ fn asleep(options: &Options, cores: &Cores) -> Contest {
     const BLOCKING: &str = "eventfd";
     const ON_TOKIO: &str = "eventfd on tokio";
     const ON_SMOL: &str = "eventfd on smol";
+    const ON_GLOMMIO: &str = "socket on glommio";
     let on = |runtime: Runtime| (runtime.name(), Place::On(runtime));
-    // Each is compared with an eventfd that is awaited in the same executor; glommio has no such
-    // rival.
-    let rivals = [ON_TOKIO, ON_SMOL, BLOCKING];
+    // Each is compared with an eventfd that is awaited in the same executor. A task of glommio
+    // cannot await one, but bytes on a socket.
+    let rivals = [ON_TOKIO, ON_SMOL, ON_GLOMMIO];
     let mut places: Vec<_> = Runtime::all().into_iter().map(on).zip(rivals).collect();
     places.push((("bare loop", Place::Thread), BLOCKING));
     let ours = places.iter().map(|((name, place), _)| {
@@ -137,6 +140,10 @@ fn asleep(options: &Options, cores: &Cores) -> Contest {
     columns.push(eventfds(ON_TOKIO, Place::On(Runtime::Tokio), cores));
     columns.push(eventfds(ON_SMOL, Place::On(Runtime::Smol), cores));
     columns.push(eventfds(BLOCKING, Place::Thread, cores));
+    if Runtime::all().contains(&Runtime::Glommio) {
+        let (sockets, runtime) = (SocketKind::Unix, Runtime::Glommio);
+        columns.push(raw(ON_GLOMMIO, Wire { sockets, runtime, cores: cores.clone() }));
+    }
     let pair = |((name, _), rival)| Pair::new(name, rival).within_at_median(1.3);
     let title = "48 bytes to a sleeping service in another process and back";
     Contest {
