@@ -1,6 +1,5 @@
 //! Pairs of columns whose ratio is taken, and the goals that the ratio has to meet.
 
-use crate::harness::Figure;
 use crate::report::{Limit, Measure, Ratio, WorstPoint};
 use crate::stats::Quartiles;
 
@@ -22,6 +21,15 @@ enum Rival {
     Column(&'static str),
     /// The one of these rivals whose slowest point is the fastest.
     Best(&'static [&'static str]),
+}
+
+/// A figure of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// The one that tables show.
+    Round,
+    /// The 99th percentile.
+    Slow,
 }
 
 impl Pair {

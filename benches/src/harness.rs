@@ -3,7 +3,7 @@
 use std::slice;
 use std::time::Duration;
 
-use crate::goals::Pair;
+use crate::goals::{Figure, Pair};
 use crate::options::Options;
 use crate::report::{Counted, Figures, Header, Limit, Percentiles, Ratio, Table, WorstPoint};
 use crate::sample::Tally;
@@ -56,15 +56,6 @@ impl Round {
     fn times(&self) -> Option<&Times> {
         if let Round::Each(times) | Round::Slow(times) = self { Some(times) } else { None }
     }
-}
-
-/// A figure of a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Figure {
-    /// The one that tables show.
-    Round,
-    /// The 99th percentile.
-    Slow,
 }
 
 /// Columns that do the same job, and the goals about them.

@@ -1,7 +1,7 @@
 //! The process of a reader that does not hold the publisher is killed: its next process gets what
 //! was sent while no process lived.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write, stdout};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -26,7 +26,7 @@ impl Printer {
         let mut numbers = ctx.subscribe::<Number>()?;
         while let Some(delivery) = numbers.recv().await {
             if let Delivery::Msg(number) = delivery {
-                println!("number {}", number.value);
+                writeln!(stdout(), "number {}", number.value)?;
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use zerocopy::IntoBytes;
 
 use super::key_table::{Body, Evicted};
 use super::view::decode_ahead;
-use super::{AfterGap, BURST, Found, Handling, Header, InFlight, Reader};
+use super::{AfterGap, BURST, Found, Handling, Header, InFlight, Reader, Waited};
 use crate::counters::EdgeValue;
 use crate::local::ring::ready::IN_TURN;
 use crate::local::ring::roster::Numbered;
@@ -339,17 +339,6 @@ fn peek_at(edge: &mut Edge, words: &mut [usize], body: &mut [usize]) -> Peek {
 }
 
 // Waiting: a reader spins as long as its wait strategy says, and then parks its task.
-
-/// What to do after a [wait](Reader::wait_for_one) in the most frequent case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::local) enum Waited {
-    /// Something is new. It may be a message that [`peek_fast`](Reader::peek_fast) returns.
-    New,
-    /// Return: the task is parked, or has spun long enough and runs again after others.
-    Pending,
-    /// Call [`find_or_park`](Reader::find_or_park): it is another case.
-    Unknown,
-}
 
 impl Reader {
     /// Waits in the most frequent case: the reader has one publisher, which has nothing new.

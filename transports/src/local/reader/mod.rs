@@ -63,6 +63,17 @@ pub(crate) enum Found {
     Closed,
 }
 
+/// What to do after a [wait](Reader::wait_for_one) in the most frequent case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// Something is new. It may be a message that [`peek_fast`](Reader::peek_fast) returns.
+    New,
+    /// Return: the task is parked, or has spun long enough and runs again after others.
+    Pending,
+    /// Call [`find_or_park`](Reader::find_or_park): it is another case.
+    Unknown,
+}
+
 /// A message that was found and not taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {

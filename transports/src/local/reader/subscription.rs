@@ -11,8 +11,7 @@ use mycelium_core::doorbell::announce;
 use mycelium_core::message::{Message, Words, valid, valid_words, with_message};
 use mycelium_core::wait::WaitStrategy;
 
-use super::finding::Waited;
-use super::{Found, Header, Reader};
+use super::{Found, Header, Reader, Waited};
 use crate::local::state::{LastCall, SubscriberState};
 use crate::local::task_budget::{DeferredWakes, TaskBudget};
 use crate::local::topic::{Membership, Topic};
