@@ -111,7 +111,8 @@ impl Pair {
         Some([worst(self.ours)?.1, rival])
     }
 
-    /// Returns the ratio or the difference of both columns' times, by round. `judge` is false in a quick run.
+    /// Returns the ratio or the difference of both columns' times, by round. `judge` is false in a
+    /// quick run.
     pub(crate) fn ratio(&self, worst: [WorstPoint; 2], times: [&[f64]; 2], judge: bool) -> Ratio {
         let rounds = times[0].iter().zip(times[1]);
         let ratio = Quartiles::of(rounds.map(|(ours, rival)| match self.measure {

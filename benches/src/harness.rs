@@ -34,8 +34,6 @@ pub(crate) enum Round {
     Total(Duration),
     /// The time of each operation.
     Each(Times),
-    /// The time of each operation, of which the slow ones count: the 99th percentile.
-    Slow(Times),
     /// A quantity other than time, and its goal.
     Count(&'static str, f64, Option<Limit>),
 }
@@ -45,16 +43,15 @@ impl Round {
     /// timed, because single messages have a long tail, which the system causes.
     fn nanoseconds(&self, operations: usize, figure: Figure) -> f64 {
         match self {
-            Round::Each(times) if figure == Figure::Slow => times.quantile(0.99) as f64,
             Round::Total(took) => took.as_secs_f64() * 1e9 / operations as f64,
+            Round::Each(times) if figure == Figure::Slow => times.quantile(0.99) as f64,
             Round::Each(times) => times.quantile(0.5) as f64,
-            Round::Slow(times) => times.quantile(0.99) as f64,
             Round::Count(_, value, _) => *value,
         }
     }
 
     fn times(&self) -> Option<&Times> {
-        if let Round::Each(times) | Round::Slow(times) = self { Some(times) } else { None }
+        if let Round::Each(times) = self { Some(times) } else { None }
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Ratio {
     pub measure: Measure,
     /// The goal in words, such as `<= 1.3`.
     pub goal: Option<String>,
-    /// Our quantity divided by the rival's, over all rounds; for a difference less the rival's.
+    /// Our quantity divided by the rival's, over all rounds; for a difference, minus the rival's.
     pub ratio: Quartiles,
     /// Whether the goal is met, if it was decided.
     pub verdict: Option<Verdict>,

@@ -96,7 +96,7 @@ fn line(runs: &[&Goal]) -> String {
     let worst = worst.expect("a goal has a run");
     let rivals: BTreeSet<_> = ratios().map(|ratio| ratio.rival.column.as_str()).collect();
     let rivals = rivals.into_iter().collect::<Vec<_>>().join(" or ");
-    let sign = if last.measure == Measure::Difference { "less" } else { "/" };
+    let sign = if last.measure == Measure::Difference { "minus" } else { "/" };
     format!(
         "| {row} | `{table}` | {} {sign} {}{rivals} | {} {} | {} | {:.2} | {:.2} ({}, {}) | {} |\n",
         last.ours.column,

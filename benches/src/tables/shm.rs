@@ -30,7 +30,7 @@ const ICEORYX: &str = "iceoryx2 slices, lent";
 pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 10] {
     // A slot of 48 bytes takes one line, a slot of 64 bytes two.
     let mut small = trip::<6>(options, cores, 60.0);
-    let pair = nodes::Pair::Trip;
+    let pair = nodes::Pair::Trip(0);
     small.columns.push(two_processes(TWO, pair, Between::Memory, Place::Spinning, cores));
     let services = Pair::new(TWO, RAW);
     let slow = [Pair::spread(TWO).within_at_median(2.5), services.of_slow().adds(300.0)];
@@ -134,7 +134,7 @@ fn asleep(options: &Options, cores: &Cores) -> Contest {
     let mut places: Vec<_> = Runtime::all().into_iter().map(on).zip(rivals).collect();
     places.push((("bare loop", Place::Thread), BLOCKING));
     let ours = places.iter().map(|((name, place), _)| {
-        two_processes(name, nodes::Pair::Trip, Between::Memory, *place, cores)
+        two_processes(name, nodes::Pair::Trip(0), Between::Memory, *place, cores)
     });
     let mut columns: Vec<_> = ours.collect();
     columns.push(eventfds(ON_TOKIO, Place::On(Runtime::Tokio), cores));

@@ -29,11 +29,9 @@ const TOPOLOGY: &str = "bench.toml";
 /// The two services of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pair {
-    /// Round trips of 48 bytes.
-    Trip,
-    /// The same, of which the slow ones count, beside messages of this number of bytes from the
-    /// first service's node; 0 for none.
-    SlowTrip(usize),
+    /// Round trips of 48 bytes, beside messages of this number of bytes from the first service's
+    /// node; 0 for none.
+    Trip(usize),
     /// 56 bytes one way.
     Flow,
     /// A list of this number of bytes one way.
@@ -46,8 +44,7 @@ impl Pair {
     /// The names of the services, and the topic that the first one reads.
     fn names(self) -> [&'static str; 3] {
         match self {
-            Pair::Trip => ["Client", "Echo", "pongs"],
-            Pair::SlowTrip(_) => ["Client", "Echo", "pongs"],
+            Pair::Trip(_) => ["Client", "Echo", "pongs"],
             Pair::Flow => ["Source", "Sink", "tallies"],
             Pair::Bytes(_) => ["Filler", "Drain", "tallies"],
             Pair::InPlace(_) => ["Writer", "Drain", "tallies"],
@@ -74,7 +71,7 @@ impl Pair {
                 let kind = if tcp { "" } else { "transport = \"unix\"\n" };
                 let fast = "preset = \"high-throughput\"\n";
                 match self {
-                    Pair::Trip | Pair::SlowTrip(_) => kind.to_owned(),
+                    Pair::Trip(_) => kind.to_owned(),
                     Pair::Flow => format!("{kind}{fast}[topic.samples]\ncapacity = 16384\n"),
                     Pair::Bytes(_) | Pair::InPlace(_) => format!("{kind}{fast}"),
                 }
@@ -88,7 +85,7 @@ impl Pair {
             _ => String::new(),
         };
         let [and_here, and_there] = match self {
-            Pair::SlowTrip(1..) => [", \"Flooder\"", ", \"Basin\""],
+            Pair::Trip(1..) => [", \"Flooder\"", ", \"Basin\""],
             _ => ["", ""],
         };
         let mut text = format!(
@@ -108,10 +105,8 @@ impl Pair {
     fn add(self, builder: Builder, task: &Arc<Task>) -> Builder {
         let task = task.clone();
         match self {
-            Pair::Trip | Pair::SlowTrip(0) => {
-                builder.service(move || Client(task.clone())).service(|| Echo)
-            }
-            Pair::SlowTrip(size) => {
+            Pair::Trip(0) => builder.service(move || Client(task.clone())).service(|| Echo),
+            Pair::Trip(size) => {
                 let other = task.clone();
                 let builder = builder.service(move || Client(task.clone())).service(|| Echo);
                 let builder = builder.service(move || Flooder(other.clone(), size));
@@ -143,23 +138,19 @@ impl Pair {
 
     /// Returns the line that names the pair to the other process.
     fn line(self) -> String {
-        let (kind, size) = match self {
-            Pair::Bytes(size) | Pair::InPlace(size) => ("", size),
-            Pair::SlowTrip(size) => ("Slow", size),
-            Pair::Trip | Pair::Flow => ("", 0),
+        let size = match self {
+            Pair::Trip(size) | Pair::Bytes(size) | Pair::InPlace(size) => size,
+            Pair::Flow => 0,
         };
-        format!("{kind}{} {size}", self.names()[0])
+        format!("{} {size}", self.names()[0])
     }
 
     /// Returns the pair with this line.
     fn of(line: &str) -> Pair {
         let (name, size) = line.split_once(' ').expect("a name and a size");
         let size = size.parse().expect("a size");
-        if name == "SlowClient" {
-            return Pair::SlowTrip(size);
-        }
         let mut pairs =
-            [Pair::Trip, Pair::Flow, Pair::Bytes(size), Pair::InPlace(size)].into_iter();
+            [Pair::Trip(size), Pair::Flow, Pair::Bytes(size), Pair::InPlace(size)].into_iter();
         pairs.find(|pair| pair.names()[0] == name).expect("a name of a service")
     }
 
@@ -167,8 +158,7 @@ impl Pair {
         let Found { took, times, right, .. } = task.found();
         match self {
             _ if !right => Err(Mismatch::new(name, "a message was lost or changed")),
-            Pair::Trip => Ok(Round::Each(times)),
-            Pair::SlowTrip(_) => Ok(Round::Slow(times)),
+            Pair::Trip(_) => Ok(Round::Each(times)),
             Pair::Flow | Pair::Bytes(_) | Pair::InPlace(_) => Ok(Round::Total(took)),
         }
     }
