@@ -43,8 +43,8 @@ pub fn valid_words<M: Message>(words: M::Words) -> Option<M> {
 }
 
 /// Decodes as [`decode`] does; `None` if the bytes are invalid.
-// Not `decode(..).ok()`: a result with an error has a byte where the message has a word, so the
-// compiler would copy the message in pieces.
+// Not `decode(..).ok()`: an error has single bytes where the message has words, and in a result of
+// both the compiler copies the message in such pieces.
 #[inline(always)]
 pub fn valid<M: Message>(bytes: &[u8]) -> Option<M> {
     if !M::IS_FIXED {

@@ -75,7 +75,7 @@ mod wide {
             // SAFETY: as many words; the places may be written through a shared reference.
             unsafe { copy_lines(places.as_ptr().cast_mut().cast(), words.as_ptr(), first) };
         }
-        // Not `zip`: for chunks of slices it divides, in a function of its own.
+        // Not `chunks_exact(2).zip(..)`: that is a call which divides twice.
         let (mut next_places, mut next_words) = (&places[first * 8..], &words[first * 8..]);
         while let Some((pair, after)) = next_words.split_first_chunk::<2>()
             && let Some((places, more)) = next_places.split_first_chunk::<2>()

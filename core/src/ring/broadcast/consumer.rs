@@ -349,8 +349,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         let most = most.min(message.len());
         let message = &mut message[..most];
         if let Some(words) = self.borrowed(slot) {
-            // In the largest pieces that there are, as a caller does that copies the message again:
-            // a load waits for the stores of smaller pieces.
+            // Copies in the largest pieces, as the caller's next copy does: a load of bytes that two
+            // stores have just written waits until both have reached the cache.
             let most = message.len().min(words.len());
             message[..most].copy_from_slice(&words[..most]);
             return Ok(length);

@@ -237,9 +237,10 @@ pub unsafe fn words_at<'a>(start: *const usize, count: usize) -> &'a [Word] {
 pub(super) struct Region<M> {
     pub(super) memory: M,
     pub(super) header: Header,
-    /// The offsets of the entries and of the slots in words.
+    /// The offsets of the parts in words, which each access needs.
     entries_at: usize,
     slots_at: usize,
+    arena_at: usize,
 }
 
 impl<M: Memory> Region<M> {
@@ -255,9 +256,9 @@ impl<M: Memory> Region<M> {
 
     /// Returns the region in memory that it [fits](Header::fit).
     pub(super) fn of(memory: M, header: Header) -> Region<M> {
-        let [entries_at, slots_at] =
-            [header.entries_at(), header.slots_at()].map(|at| at.unwrap_or(usize::MAX));
-        Region { memory, header, entries_at, slots_at }
+        let offsets = [header.entries_at(), header.slots_at(), header.arena_at()];
+        let [entries_at, slots_at, arena_at] = offsets.map(|at| at.unwrap_or(usize::MAX));
+        Region { memory, header, entries_at, slots_at, arena_at }
     }
 
     /// Returns the words of the writer in a data region.
@@ -274,8 +275,7 @@ impl<M: Memory> Region<M> {
 
     /// Returns the arena of a data region.
     pub(super) fn arena(&self) -> &[Word] {
-        let from = self.header.arena_at().unwrap_or(usize::MAX);
-        &self.memory.words()[from..][..self.header.layout.arena_words()]
+        &self.memory.words()[self.arena_at..][..self.header.layout.arena_words()]
     }
 
     /// Returns the sleep words of a cursor region.
