@@ -100,6 +100,11 @@ impl Tokio {
         let _entered = handle.enter();
         Ok(Tokio { origin: Instant::now(), local_thread: None, handle: handle.clone() })
     }
+
+    /// Returns the runtime of the caller, for local tasks on this thread, too.
+    fn current_with_local() -> Result<Tokio, NoRuntime> {
+        Ok(Tokio { local_thread: Some(thread::current().id()), ..Tokio::current()? })
+    }
 }
 
 /// Runs `body` in the current runtime with an executor that also takes local tasks, on the calling
@@ -108,8 +113,7 @@ impl Tokio {
 /// # Errors
 /// If the caller is not in a runtime.
 pub async fn local<F: Future>(body: impl FnOnce(Tokio) -> F) -> Result<F::Output, NoRuntime> {
-    let executor = Tokio { local_thread: Some(thread::current().id()), ..Tokio::current()? };
-    Ok(LocalSet::new().run_until(body(executor)).await)
+    Ok(LocalSet::new().run_until(body(Tokio::current_with_local()?)).await)
 }
 
 /// Checks that tokio has accepted a task. A runtime that has ended drops the task, and only the
@@ -169,8 +173,8 @@ impl Executor for Tokio {
                 })?;
             Ok(move || {
                 runtime.block_on(async {
-                    let Ok(executor) = Tokio::current() else { return };
-                    let executor = Tokio { local_thread: Some(thread::current().id()), ..executor };
+                    // Cannot fail, because this is inside a runtime.
+                    let Ok(executor) = Tokio::current_with_local() else { return };
                     // A task: the future of `block_on` would cost two system calls whenever it
                     // yields. The task does not panic.
                     let task = contain(make(Arc::new(executor)));

@@ -341,9 +341,10 @@ fn peek_at(edge: &mut Edge, words: &mut [usize], body: &mut [usize]) -> Peek {
 // Waiting: a reader spins as long as its wait strategy says, and then parks its task.
 
 impl Reader {
-    /// Waits in the most frequent case: the reader has one publisher, which has nothing new.
+    /// Waits in the most frequent case: the reader has one publisher, which has nothing new. Call it
+    /// after [`peek_fast`](Self::peek_fast) has found nothing.
     #[inline]
-    pub(in crate::local) fn wait_for_one(&mut self, context: &Context<'_>) -> Waited {
+    pub(in crate::local) fn wait_fast(&mut self, context: &Context<'_>) -> Waited {
         let [edge] = self.edges.as_slice() else { return Waited::Unknown };
         let spins = self.spin_wait.strategy() != WaitStrategy::Park;
         // A publisher that announces nothing must be told before this reader parks.
@@ -352,22 +353,23 @@ impl Reader {
             return Waited::Unknown;
         }
         if spins {
-            return self.spin_for_one(context);
+            return self.spin_fast(context);
         }
         self.membership.state.bell.park(context.waker());
-        if self.waits_for_one() {
+        if self.has_nothing_new() {
             return Waited::Pending;
         }
         self.membership.state.bell.unpark();
         Waited::Unknown
     }
 
+    /// Spins as the wait strategy says, until the publisher has something new.
     #[inline(never)]
-    fn spin_for_one(&mut self, context: &Context<'_>) -> Waited {
-        if !self.waits_for_one() {
+    fn spin_fast(&mut self, context: &Context<'_>) -> Waited {
+        if !self.has_nothing_new() {
             return Waited::Unknown;
         }
-        match self.spin(|reader| (!reader.waits_for_one()).then_some(())) {
+        match self.spin(|reader| (!reader.has_nothing_new()).then_some(())) {
             SpinResult::Found(()) => Waited::New,
             SpinResult::Again => {
                 context.waker().wake_by_ref();
@@ -379,7 +381,7 @@ impl Reader {
 
     /// Whether the reader has one publisher, which has nothing new.
     #[inline(always)]
-    fn waits_for_one(&mut self) -> bool {
+    fn has_nothing_new(&mut self) -> bool {
         let last_call = self.membership.state.last_call.load(Ordering::Acquire);
         let is_fast = self.is_fast() && last_call == 0;
         let [edge] = self.edges.as_mut_slice() else { return false };
@@ -429,7 +431,7 @@ impl Reader {
     /// nothing new.
     #[inline(always)]
     fn find_again(&mut self) -> Found {
-        if self.waits_for_one() { Found::Empty } else { self.find() }
+        if self.has_nothing_new() { Found::Empty } else { self.find() }
     }
 
     /// Searches again, up to the number of spins of the wait strategy.

@@ -63,7 +63,7 @@ pub(crate) enum Found {
     Closed,
 }
 
-/// What to do after a [wait](Reader::wait_for_one) in the most frequent case.
+/// The result of [`wait_fast`](Reader::wait_fast).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
     /// Something is new. It may be a message that [`peek_fast`](Reader::peek_fast) returns.

@@ -327,7 +327,7 @@ impl<M: Message> Subscription<M> {
             {
                 return Poll::Ready(Some(Delivery::Msg(received)));
             }
-            match self.reader.wait_for_one(context) {
+            match self.reader.wait_fast(context) {
                 // At most once in a row: what is new and no message leads to another case.
                 Waited::New => {}
                 Waited::Pending => return Poll::Pending,

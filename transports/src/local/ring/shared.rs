@@ -110,8 +110,8 @@ impl RemoteReaders {
         self.last.get().is_some()
     }
 
-    /// Returns the sequence before which the process had all messages that it can have had, once it
-    /// was found dead.
+    /// Returns the ring's tail when the process was found dead, if it was: it has had no later
+    /// messages.
     pub(crate) fn tail_at_death(&self) -> Option<usize> {
         self.last.get()?.tail_at_death
     }

@@ -28,8 +28,8 @@ impl<M> Delivery<M> {
 }
 
 /// A message with its sequence and its number of deliveries.
-// In this order, so that the pieces in which the message is copied alone, and with the rest, begin
-// at the same bytes.
+// The message is first, so that a copy of the whole value loads the same pieces that the copy of the
+// message has stored.
 #[derive(Clone, Debug, PartialEq)]
 #[repr(C)]
 pub struct Received<M> {
