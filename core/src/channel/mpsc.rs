@@ -1,6 +1,6 @@
 //! A channel on the heap with any number of senders and one receiver: the ring of
-//! [`mpmc`](super::mpmc), with waiters that need a few words. For many small queues, such as the
-//! mailboxes of actors.
+//! [`mpmc`](super::mpmc), whose only reader needs no compare-and-swap, with waiters that need a few
+//! words. For many small queues, such as the mailboxes of actors.
 //!
 //! ```
 //! use mycelium_core::channel::mpsc;
@@ -38,6 +38,9 @@ pub struct Mpsc<T> {
 impl<T> Ring for Mpsc<T> {
     type Item = T;
     type Layout = Compact;
+
+    /// A doorbell has one place, so there is no second receiver.
+    const HAS_ONE_READER: bool = true;
 
     #[inline]
     fn indices(&self) -> &Indices<Compact> {

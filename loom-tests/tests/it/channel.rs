@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use loom::sync::Arc;
 use loom::thread;
-use mycelium_core::channel::{ChannelWaiters, Receiver, Reserve, Sender, Sides};
+use mycelium_core::channel::{ChannelWaiters, Receiver, Reserve, Sender, Sides, mpsc};
 use mycelium_core::doorbell::{Doorbell, WaiterList, Waiters};
 use mycelium_core::ring::Consumer;
 use mycelium_core::ring::mpmc::{self, Mpmc};
@@ -151,6 +151,15 @@ fn all_of_several_ends_park() {
     ]);
     assert!(taken[0].is_sorted_by_key(|item| item % 10) || taken[0][0] / 10 != taken[0][1] / 10);
     assert_eq!(taken.concat().iter().sum::<usize>(), 62);
+}
+
+/// Two senders and the one receiver, which moves the head by a store, all of which may park.
+fn several_senders_and_one_receiver_park() {
+    let (sender, receiver) = mpsc::bounded(2).unwrap();
+    let taken =
+        run(vec![receives(receiver, 3), sends(sender.clone(), &[10]), sends(sender, &[20, 21])]);
+    let (one, other): (Items, Items) = taken[0].iter().partition(|item| **item < 20);
+    assert_eq!((one, other), (vec![10], vec![20, 21]));
 }
 
 /// Two receivers wait for one item, and one of them is cancelled: the other one gets the item.
@@ -301,6 +310,7 @@ models! {
     a_receiver_goes_while_the_sender_parks [3] {}
     a_permit_is_sent_or_aborted [2] {}
     all_of_several_ends_park [1] {}
+    several_senders_and_one_receiver_park [2] {}
     a_cancelled_receiver_passes_its_wake_on [2] {}
     a_cancelled_sender_passes_its_wake_on [2] {}
     skipping_aborted_slots_makes_room [2] {}

@@ -195,6 +195,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         while let Err(now) = indices.head.compare_exchange_weak(position, tail, relaxed, relaxed) {
             position = now;
         }
+        self.known = tail;
         Rest { end: self, position, tail }.discard();
     }
 
@@ -206,6 +207,23 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         // the slot.
         let check = order!("mpmc.look", Acquire);
         let done = FULL.cast_signed()..=SKIP.cast_signed();
+        if H::Target::HAS_ONE_READER {
+            // Nobody else moves the head, so `known` is the head, and a store moves it.
+            let position = self.known;
+            let is_done = |count: &usize| {
+                let next = position.wrapping_add(count * STEP);
+                // SAFETY: the ring is alive.
+                let stamp = unsafe { self.slots.at(next / STEP) }.stamp.load(check);
+                done.contains(&stamp.wrapping_sub(lap(&self.slots, next)).cast_signed())
+            };
+            let count = (0..most).take_while(is_done).count();
+            if count == 0 {
+                return Err(indices.pop_error());
+            }
+            self.known = position.wrapping_add(count * STEP);
+            indices.head.store(self.known, Ordering::Relaxed);
+            return Ok(Claim { position, count });
+        }
         // SAFETY: the ring is alive.
         unsafe { claim(&indices.head, &mut self.known, &self.slots, done, check, 1, most) }
             .map_err(|_| indices.pop_error())

@@ -231,6 +231,9 @@ pub trait Ring {
     /// The layout of the words in `indices`.
     type Layout: Layout;
 
+    /// Whether one reader at a time uses the ring. It then moves the head by a store.
+    const HAS_ONE_READER: bool = false;
+
     /// Returns the words that all ends share.
     fn indices(&self) -> &Indices<Self::Layout>;
 
