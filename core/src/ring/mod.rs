@@ -225,7 +225,10 @@ impl<T> PushError<T> {
 crate::debug_as_display!(<T> PushError);
 
 /// Why there is no item to take.
+//
+// A word: a byte at the place of an item's first word would split the copies of the item there.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[repr(usize)]
 pub enum PopError {
     /// There is no item now. In [`mpmc`]: the next slot is not filled, though later slots may be.
     #[error("the ring is empty")]
