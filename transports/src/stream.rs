@@ -102,10 +102,6 @@ pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
     /// Handles an event of the link.
     fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>);
 
-    /// Called when the link has ended: [`send`](Traffic::send) is not called any more. The driver
-    /// may still write for some time, and then calls this again.
-    fn link_ended(&mut self) {}
-
     /// Sends messages until the link takes no more, and registers the waker for later messages.
     fn send(
         &mut self,
@@ -225,9 +221,6 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         }
         if self.link.ended().is_none() && self.unwritable.is_none() {
             return Ok(moved);
-        }
-        if self.link.ended().is_some() {
-            traffic.link_ended();
         }
         // Writes the reason of the end, if the peer still reads. Reads the peer's last bytes, which
         // may have the reason for a failed write.
@@ -411,9 +404,9 @@ impl DriveError {
 // further while bytes arrive, to twice the bytes that have arrived, and never to the length that
 // the frame merely claims.
 
-/// The size of the buffer of an idle connection, in words: enough for 8 KiB of messages and the
-/// header of their run, which has 40 bytes. A batch of that length takes one read.
-const IDLE: usize = (1 << 10) + 8;
+/// The size of the buffer of an idle connection, in words. Four times as much has room for 8 KiB of
+/// messages and the header of their run, which has 40 bytes: a batch of that length takes one read.
+const IDLE: usize = (1 << 8) + 2;
 /// The size of the buffer of a busy connection, in words.
 const BUSY: usize = 1 << 13;
 
@@ -541,7 +534,12 @@ mod tests {
     #[test]
     fn a_batch_of_8_kib_and_its_header_fit_one_read() {
         let mut buffer = ReadBuffer::new();
+        // Two reads fill the buffer of an idle connection, and double it.
+        for _ in 0..2 {
+            let count = read(&mut buffer, &mut 0, usize::MAX);
+            buffer.used(count);
+        }
         assert_eq!(read(&mut buffer, &mut 0, 40 + (8 << 10)), 40 + (8 << 10));
-        assert_eq!(buffer.suits, IDLE);
+        assert_eq!(buffer.suits, 4 * IDLE);
     }
 }

@@ -172,7 +172,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 stream.granted_sent = stream.granted;
                 if stream.confirmed_sent != stream.confirmed {
                     *confirmations += 1;
-                    stream.last_confirmation = Some(*confirmations);
+                    stream.last_confirmation = *confirmations;
                 }
                 stream.confirmed_sent = stream.confirmed;
                 stream.unconfirmed = None;

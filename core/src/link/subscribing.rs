@@ -272,7 +272,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             in_memory: false,
             left: None,
             finished: false,
-            last_confirmation: Some(0),
+            last_confirmation: 0,
             keeps,
             open: None,
         };

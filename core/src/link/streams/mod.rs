@@ -125,6 +125,10 @@ pub(super) struct LeftMemory {
     pub(super) ended: bool,
 }
 
+/// The place of a confirmation that was not sent on this connection. Not an `Option`, because a link
+/// has many streams, each of which would be a word longer.
+const UNSENT: u64 = u64::MAX;
+
 #[derive(Debug)]
 pub(super) struct Incoming {
     /// The peer's number for the stream; `None` while it is not open on this connection.
@@ -164,8 +168,8 @@ pub(super) struct Incoming {
     /// know that all messages arrived, and open the stream again.
     pub(super) finished: bool,
     /// The place of the last sent confirmation among those of all streams of this connection; 0 if
-    /// the peer needs none. `None` if the peer may not know what was confirmed on an earlier one.
-    pub(super) last_confirmation: Option<u64>,
+    /// the peer needs none. [`UNSENT`] if the peer may not know what was confirmed on an earlier one.
+    pub(super) last_confirmation: u64,
     /// The number of unconfirmed messages that the publisher can keep.
     pub(super) keeps: u32,
     /// The next fragment of a partly received message.
@@ -179,7 +183,7 @@ impl Incoming {
         (self.granted, self.granted_sent) = (self.granted - self.used, 0);
         (self.remote, self.next) = (Some(remote), first);
         // Without messages, the peer needs no confirmation.
-        self.last_confirmation = (first == 0).then_some(0);
+        self.last_confirmation = if first == 0 { 0 } else { UNSENT };
         (self.used, self.open) = (0, None);
         if !self.by_caller {
             self.confirmed = first;
@@ -197,7 +201,7 @@ impl Incoming {
 
     /// Handles the loss of the connection.
     pub(super) fn lost(&mut self) {
-        (self.remote, self.open, self.last_confirmation) = (None, None, None);
+        (self.remote, self.open, self.last_confirmation) = (None, None, UNSENT);
         match self.state {
             IncomingState::Ended => self.finish(),
             IncomingState::Moved => self.state = IncomingState::MoveDue,
@@ -220,7 +224,8 @@ impl Incoming {
         let is_spare = self.finished && self.remote.is_none() && self.confirmed == self.next;
         // If the caller has lost the memory too early, the next connection sends the rest.
         let is_left = self.left.is_some_and(|left| !left.ended);
-        self.last_confirmation.filter(|_| is_spare && !is_left)
+        let is_known = self.last_confirmation != UNSENT;
+        (is_known && is_spare && !is_left).then_some(self.last_confirmation)
     }
 
     /// Returns an error unless the frame is at the next sequence.
