@@ -1,9 +1,12 @@
 //! Sockets of the standard library that [`async_io`] watches. Vectored writes take all buffers.
 
-use std::io;
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use async_io::Async;
+use futures_io::{AsyncRead, AsyncWrite};
 use mycelium_executor::{Listener, Stream, connect_first, prepare_tcp};
 
 pub(crate) async fn connect(address: String) -> io::Result<Stream> {
@@ -22,7 +25,81 @@ pub(crate) fn tcp_listener(socket: TcpListener) -> io::Result<Listener> {
 pub(crate) fn tcp_stream(stream: Async<TcpStream>) -> io::Result<Stream> {
     prepare_tcp(stream.get_ref())?;
     // `async_io` does not shut down the write direction when a stream is closed.
-    Ok(Stream::closing(stream, |stream| stream.get_ref().shutdown(Shutdown::Write)))
+    Ok(Stream::closing(Socket::new(stream), |it| it.socket.get_ref().shutdown(Shutdown::Write)))
+}
+
+/// A connected socket. After a read that did not fill its buffer the socket is empty, so the next
+/// one waits before it asks the system; `async_io` alone asks twice before it waits.
+struct Socket<S> {
+    socket: Async<S>,
+    is_empty: bool,
+}
+
+impl<S> Socket<S> {
+    fn new(socket: Async<S>) -> Socket<S> {
+        Socket { socket, is_empty: false }
+    }
+}
+
+impl<S> AsyncRead for Socket<S>
+where
+    for<'a> &'a S: Read,
+{
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if self.is_empty {
+                // Bytes that have arrived since the last read make it ready, too.
+                ready!(self.socket.poll_readable(context))?;
+                self.is_empty = false;
+            }
+            let read = self.socket.get_ref().read(buffer);
+            match &read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_empty = true;
+                    continue;
+                }
+                // No bytes mean the end of the stream, of which no event tells twice.
+                Ok(count) => self.is_empty = (1..buffer.len()).contains(count),
+                Err(_) => {}
+            }
+            return Poll::Ready(read);
+        }
+    }
+}
+
+impl<S> AsyncWrite for Socket<S>
+where
+    S: Unpin,
+    for<'a> &'a S: Write,
+    Async<S>: AsyncWrite,
+{
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(context, parts)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_close(context)
+    }
 }
 
 #[cfg(unix)]
@@ -34,9 +111,11 @@ pub(crate) mod unix {
     use async_io::Async;
     use mycelium_executor::{Listener, Stream};
 
+    use super::Socket;
+
     pub(crate) fn stream(socket: UnixStream) -> io::Result<Stream> {
-        Ok(Stream::closing(Async::new(socket)?, |socket| {
-            socket.get_ref().shutdown(Shutdown::Write)
+        Ok(Stream::closing(Socket::new(Async::new(socket)?), |it| {
+            it.socket.get_ref().shutdown(Shutdown::Write)
         }))
     }
 
