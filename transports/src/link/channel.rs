@@ -202,40 +202,26 @@ impl SessionChannel {
         SessionChannel { channel, tie: None, executor, wakes: None, problems }
     }
 
-    /// Registers the session's task for later events, wakes the tasks for which the peer has rung,
-    /// and returns the next packet or the end of the connection.
-    pub(crate) fn next(&mut self, context: &mut Context<'_>) -> Option<Arrival> {
-        let arrival = self.channel.take(context.waker());
+    /// Registers the session's task for later events, and returns the next packet or the end of the
+    /// connection.
+    pub(crate) fn next(&mut self, waker: &Waker) -> Option<Arrival> {
+        let arrival = self.channel.take(waker);
         if let Some(tie) = self.channel.take_established() {
-            self.wakes = WakeSocket::open(&tie.connection, &*self.executor).ok();
-            *lock(&tie.wakes) = self.wakes.is_some().then(|| executor_id(&self.executor));
+            let (id, channel) = (executor_id(&self.executor), self.channel.clone());
+            PRESENT.set(Some(id));
+            let ring = move || {
+                PRESENT.set(Some(id));
+                channel.wake();
+            };
+            self.wakes = WakeSocket::open(&tie.connection, &*self.executor, ring).ok();
+            *lock(&tie.wakes) = self.wakes.is_some().then_some(id);
             self.tie = Some(tie);
         }
         // Comes after the tie is taken: whether the end is a problem depends on the tie.
         if let Some(Arrival::Gone(reason)) = &arrival {
             self.problems.extend(self.problem(reason));
         }
-        if arrival.is_none()
-            && let Some(wakes) = &mut self.wakes
-        {
-            PRESENT.set(Some(executor_id(&self.executor)));
-            if wakes.take_rung(context) {
-                self.channel.wake();
-            }
-        }
         arrival
-    }
-
-    /// Closes the wake socket, because the session's task may wait for other events. From now on
-    /// the peer wakes the control thread.
-    pub(crate) fn end_wakes(&mut self) {
-        if let Some(tie) = &self.tie {
-            *lock(&tie.wakes) = None;
-        }
-        if self.wakes.take().is_some() {
-            // The peer may have rung at the closed socket since the last call of `next`.
-            self.channel.wake();
-        }
     }
 
     /// Describes the end of the control connection, for streams that are not in shared memory.
@@ -265,12 +251,19 @@ impl SessionChannel {
 impl Drop for SessionChannel {
     fn drop(&mut self) {
         self.channel.leave();
-        self.end_wakes();
+        // From now on the peer wakes the control thread.
+        if let Some(tie) = &self.tie {
+            *lock(&tie.wakes) = None;
+        }
+        if self.wakes.take().is_some() {
+            // The peer may have rung at the closed socket, and the task has not read it yet.
+            self.channel.wake();
+        }
     }
 }
 
 thread_local! {
-    /// The executor that has run a session on this thread, by its id.
+    /// The executor on this thread that the peer wakes, by its id.
     static PRESENT: Cell<Option<usize>> = const { Cell::new(None) };
 }
 

@@ -108,13 +108,12 @@ impl WakeSocket {
     ///
     /// # Errors
     /// Never: there is no connection.
-    pub fn open(connection: &Connection, _: &dyn Executor) -> io::Result<WakeSocket> {
+    pub fn open(
+        connection: &Connection,
+        _: &dyn Executor,
+        _: impl Fn() + Send + 'static,
+    ) -> io::Result<WakeSocket> {
         match *connection {}
-    }
-
-    /// Is never called, because no connection exists on this system.
-    pub fn take_rung(&mut self, _: &mut Context<'_>) -> bool {
-        match *self {}
     }
 }
 

@@ -77,7 +77,7 @@ impl OutgoingMemory {
         if !self.is_offered {
             self.is_offered = link.offer_memory(now, self.token).is_ok();
         }
-        while let Some(arrival) = self.channel.next(context) {
+        while let Some(arrival) = self.channel.next(context.waker()) {
             match arrival {
                 Arrival::Packet(packet, descriptor) => self.answered(packet, descriptor),
                 Arrival::Gone(reason) => return Some(reason),

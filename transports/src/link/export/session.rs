@@ -354,12 +354,6 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
         }
     }
 
-    fn link_ended(&mut self) {
-        if let Some(memory) = &mut self.memory {
-            memory.channel.end_wakes();
-        }
-    }
-
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.exports.control.watch(context, &mut self.listener);
         if phase >= Phase::Stop {

@@ -78,7 +78,7 @@ impl IncomingMemory {
         topic: impl Fn(u64) -> Option<(&'t Topic, bool)>,
         context: &mut Context<'_>,
     ) -> Option<Gone> {
-        while let Some(arrival) = self.channel.next(context) {
+        while let Some(arrival) = self.channel.next(context.waker()) {
             match arrival {
                 Arrival::Packet(packet, ring) if packet.kind == PacketKind::Region => {
                     self.was_passed(packet, ring);

@@ -506,12 +506,6 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
         }
     }
 
-    fn link_ended(&mut self) {
-        if let Some(memory) = &mut self.memory {
-            memory.channel.end_wakes();
-        }
-    }
-
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
         self.update_memory(context);

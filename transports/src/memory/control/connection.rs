@@ -2,12 +2,13 @@
 //! sessions on both sides wake each other.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use futures_io::AsyncRead;
 use mycelium_executor::{Credentials, Executor, Stream};
@@ -294,52 +295,35 @@ impl PeerSocket {
 //
 // A `Wake` packet takes two threads, one after the other: it wakes the control thread, which wakes
 // the executor's thread, which runs the task. A byte on a socket that the executor itself watches
-// needs the second thread only.
+// needs the second thread only. A task of its own reads it, because the session of the link has
+// more to do in each poll.
 
-/// The limit on consecutive reads, because the peer may write continuously.
-const READS: usize = 4;
-
-/// One end of a socket by which the peer wakes a task of an executor. Until the peer has the other
-/// end, and once this is dropped, the peer's wakes go to the control thread.
+/// A socket by which the peer wakes tasks of an executor. Until the peer has its other end, and
+/// once this is dropped, the peer's wakes go to the control thread.
 #[derive(Debug)]
 pub struct WakeSocket {
-    stream: Stream,
-    /// The same end of the socket as `stream`. The executor may close the stream only after its
-    /// drop; a shutdown of this handle takes effect at once.
+    /// The end that the task reads. A shutdown takes effect at once, and ends the task.
     socket: UnixStream,
-    /// The peer has closed its end.
-    has_ended: bool,
 }
 
 impl WakeSocket {
-    /// Creates a socket, and passes its other end to the peer. The stream belongs to the task that
-    /// calls this.
+    /// Creates a socket, passes its other end to the peer, and spawns the task that calls `ring`
+    /// after the peer has rung. The peer may ring several times before that.
     ///
     /// # Errors
-    /// If the executor has no sockets, or the system has no descriptor left.
-    pub fn open(connection: &Connection, executor: &dyn Executor) -> io::Result<WakeSocket> {
+    /// If the executor has no sockets or has ended, or the system has no descriptor left.
+    pub fn open(
+        connection: &Connection,
+        executor: &dyn Executor,
+        ring: impl Fn() + Send + 'static,
+    ) -> io::Result<WakeSocket> {
         let (socket, theirs) = UnixStream::pair()?;
         let stream = executor.unix_stream(socket.try_clone()?)?;
+        executor.spawn(Box::pin(listen(stream, ring))).map_err(io::Error::other)?;
+        let socket = WakeSocket { socket };
         let packet = Packet::empty(PacketKind::WakeSocket);
         connection.send(packet, Some(theirs.as_fd())).map_err(io::Error::other)?;
-        Ok(WakeSocket { stream, socket, has_ended: false })
-    }
-
-    /// Whether the peer has rung since the last call. The task is woken when it rings again.
-    pub fn take_rung(&mut self, context: &mut Context<'_>) -> bool {
-        let mut has_rung = false;
-        for _ in 0..READS {
-            if self.has_ended {
-                return has_rung;
-            }
-            match Pin::new(&mut self.stream).poll_read(context, &mut [0; 64]) {
-                Poll::Ready(Ok(count)) if count > 0 => has_rung = true,
-                Poll::Ready(_) => self.has_ended = true,
-                Poll::Pending => return has_rung,
-            }
-        }
-        context.waker().wake_by_ref();
-        has_rung
+        Ok(socket)
     }
 }
 
@@ -350,4 +334,18 @@ impl Drop for WakeSocket {
         // Fails if the peer has closed its end.
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
+}
+
+/// Calls `ring` after the peer has rung, until one side closes the socket.
+fn listen(mut stream: Stream, ring: impl Fn()) -> impl Future<Output = ()> {
+    poll_fn(move |context| match Pin::new(&mut stream).poll_read(context, &mut [0; 64]) {
+        Poll::Ready(Ok(1..)) => {
+            ring();
+            // Waits for the next byte only after the rung tasks have run, because to wait may take
+            // a system call.
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+        read => read.map(drop),
+    })
 }
