@@ -33,6 +33,25 @@ pub(crate) trait Library: Default + Send + Sync + 'static {
 
     /// Requests the end of an actor. `actor` is its last address.
     fn stop(actor: Self::Address) -> impl Future<Output = ()> + Send;
+
+    /// Runs `body` as a task of tokio, and returns its result. Actors that are left over end with
+    /// the runtime.
+    fn run<T: Send + 'static>(
+        place: &Place,
+        body: impl Future<Output = Option<T>> + Send + 'static,
+    ) -> Option<T> {
+        let runtime = match place {
+            Place::One => Builder::new_current_thread().enable_all().build(),
+            Place::Workers(cores) => {
+                let (cores, started) = (cores.clone(), AtomicUsize::new(0));
+                let pin = move || cores.pin_in_turn(started.fetch_add(1, Ordering::Relaxed));
+                let mut builder = Builder::new_multi_thread();
+                builder.worker_threads(2).on_thread_start(pin).enable_all().build()
+            }
+        };
+        let runtime = runtime.expect("the process may make a runtime");
+        runtime.block_on(async { tokio::spawn(body).await }).ok().flatten()
+    }
 }
 
 /// Sends numbers, for which no reply is awaited.
@@ -198,25 +217,12 @@ pub(crate) enum Place {
     Workers(Cores),
 }
 
-/// Runs `body` as a task of tokio, and returns its result. Actors that are left over end with the
-/// runtime.
-fn run<T: Send + 'static>(
-    name: &'static str,
+/// Runs `body` where the library runs its actors.
+fn run<L: Library, T: Send + 'static>(
     place: &Place,
     body: impl Future<Output = Option<T>> + Send + 'static,
 ) -> Result<T, Mismatch> {
-    let runtime = match place {
-        Place::One => Builder::new_current_thread().enable_all().build(),
-        Place::Workers(cores) => {
-            let (cores, started) = (cores.clone(), AtomicUsize::new(0));
-            let pin = move || cores.pin_in_turn(started.fetch_add(1, Ordering::Relaxed));
-            let mut builder = Builder::new_multi_thread();
-            builder.worker_threads(2).on_thread_start(pin).enable_all().build()
-        }
-    };
-    let runtime = runtime.expect("the process may make a runtime");
-    let result = runtime.block_on(async { tokio::spawn(body).await });
-    result.ok().flatten().ok_or_else(|| Mismatch::new(name, "an actor ended"))
+    L::run(place, body).ok_or_else(|| Mismatch::new(L::NAME, "an actor ended"))
 }
 
 /// Creates a column of `work`, which returns how long it took, and checks the messages that its
@@ -227,7 +233,7 @@ where
 {
     Column::new(L::NAME, move |count| {
         let report = Arc::new(Report::default());
-        let took = run(L::NAME, &place, work(report.clone(), count))?;
+        let took = run::<L, _>(&place, work(report.clone(), count))?;
         Mismatch::check(L::NAME, u64::expected(count), report.found())?;
         Ok(Round::Total(took))
     })
@@ -259,7 +265,7 @@ pub(crate) fn asleep<L: Tells>() -> Column {
         let report = Arc::new(Report::default());
         let shared = report.clone();
         let rounds = count.div_ceil(SLEEPERS) as u64;
-        let took = run(L::NAME, &Place::One, async move {
+        let took = run::<L, _>(&Place::One, async move {
             let plan = Plan::new(CAPACITY, 1, &shared);
             let (world, mut actors) = (L::default(), Vec::new());
             for _ in 0..SLEEPERS {
@@ -293,7 +299,7 @@ pub(crate) fn asked<L: Asks>(place: Place, open: usize) -> Column {
         let report = Arc::new(Report::default());
         // The answers say that the numbers were handled, so the actor never reports it.
         let plan = Plan::new(CAPACITY, usize::MAX, &report);
-        let (tally, took) = run(L::NAME, &place, async move {
+        let (tally, took) = run::<L, _>(&place, async move {
             let world = L::default();
             let mut actors = vec![world.spawn(plan).await?; open];
             let start = Instant::now();

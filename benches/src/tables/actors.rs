@@ -7,28 +7,30 @@ use crate::machine::affinity::Cores;
 use crate::options::Options;
 use crate::ours::actors::{Called, Ours};
 #[cfg(feature = "rivals")]
-use crate::rivals::actors::Kameo;
-use crate::rivals::actors::{Channel, ChannelAndOneshot, KAMEO};
+use crate::rivals::actors::{Actix, Kameo, Ractor};
+use crate::rivals::actors::{Channel, ChannelAndOneshot, LIBRARIES};
 
-/// Makes a column of each library: ours, `$channel`, and the rivals.
+/// Makes a column of each library: ours, `$channel`, and the rivals. Actors of actix stay on one
+/// thread.
 macro_rules! every {
-    ($channel:ident, $library:ident => $column:expr) => {
-        vec![
-            {
-                use Ours as $library;
+    ($channel:ident, $place:expr, $library:ident => $column:expr) => {{
+        macro_rules! column {
+            ($one:ident) => {{
+                use $one as $library;
                 $column
-            },
-            {
-                use $channel as $library;
-                $column
-            },
-            #[cfg(feature = "rivals")]
-            {
-                use Kameo as $library;
-                $column
-            },
-        ]
-    };
+            }};
+        }
+        #[cfg_attr(not(feature = "rivals"), expect(unused_mut, reason = "rivals follow"))]
+        let mut columns = vec![column!(Ours), column!($channel)];
+        #[cfg(feature = "rivals")]
+        {
+            columns.extend([column!(Kameo), column!(Ractor)]);
+            if matches!($place, Place::One) {
+                columns.push(column!(Actix));
+            }
+        }
+        columns
+    }};
 }
 
 pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 9] {
@@ -48,7 +50,7 @@ pub(super) fn contests(options: &Options, cores: &Cores) -> [Contest; 9] {
 
 /// Compares ours with the best library, and with the means that a program uses without one.
 fn goals(ours: &'static str, channel: &'static str, most: f64) -> Vec<Pair> {
-    vec![Pair::new(ours, KAMEO).within(1.0), Pair::new(ours, channel).within(most)]
+    vec![Pair::best(ours, LIBRARIES).within(1.0), Pair::new(ours, channel).within(most)]
 }
 
 fn on(place: &Place) -> &'static str {
@@ -63,7 +65,7 @@ fn told_awake(options: &Options, point: &'static str, place: &Place) -> Contest 
     Contest {
         timed: "from the first send to the last handled message",
         operations: options.operations(100_000, 500),
-        columns: every!(Channel, L => awake::<L>(place.clone())),
+        columns: every!(Channel, *place, L => awake::<L>(place.clone())),
         pairs: goals(Ours::NAME, Channel::NAME, 0.9),
         ..Contest::new("actors", "tell to an actor", title).at(point)
     }
@@ -74,14 +76,14 @@ fn told_asleep(options: &Options) -> Contest {
     Contest {
         timed: "from the first send until all have handled the last, 16 messages at a time",
         operations: options.operations(16_000, 160),
-        columns: every!(Channel, L => asleep::<L>()),
+        columns: every!(Channel, Place::One, L => asleep::<L>()),
         pairs: goals(Ours::NAME, Channel::NAME, 0.9),
         ..Contest::new("actors", "tell to an actor", title).at("tell-asleep")
     }
 }
 
 fn asked_by(options: &Options, point: &'static str, place: &Place, open: usize) -> Contest {
-    let mut columns = every!(ChannelAndOneshot, L => asked::<L>(place.clone(), open));
+    let mut columns = every!(ChannelAndOneshot, *place, L => asked::<L>(place.clone(), open));
     columns.insert(0, asked::<Called>(place.clone(), open));
     let goals = [Ours::NAME, Called::NAME].map(|ours| goals(ours, ChannelAndOneshot::NAME, 0.9));
     let title = format!("8 bytes to an actor {} and back, {open} open at a time", on(place));
@@ -99,7 +101,7 @@ fn started(options: &Options) -> Contest {
     Contest {
         timed: "one after the other, until the state of each is dropped, on one thread",
         operations: options.operations(5_000, 50),
-        columns: every!(Channel, L => lives::<L>()),
+        columns: every!(Channel, Place::One, L => lives::<L>()),
         pairs: goals(Ours::NAME, Channel::NAME, 1.3),
         ..Contest::new("actors", "start and end of an actor", title).at("start")
     }
@@ -112,7 +114,7 @@ fn passed(options: &Options, point: &'static str, place: &Place) -> Contest {
     Contest {
         timed: "from the first hop to the last",
         operations: options.operations(1_000_000, 500),
-        columns: every!(Channel, L => ring::<L>(place.clone(), actors)),
+        columns: every!(Channel, *place, L => ring::<L>(place.clone(), actors)),
         pairs: goals(Ours::NAME, Channel::NAME, 0.9),
         ..Contest::new("actors", "ring of actors", title).at(point)
     }
