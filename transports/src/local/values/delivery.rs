@@ -28,14 +28,14 @@ impl<M> Delivery<M> {
 }
 
 /// A message with its sequence and its number of deliveries.
-// The message is first, so that a copy of the whole value loads the same pieces that the copy of the
-// message has stored.
+// The message follows two words, so that a copy of the whole value, in pieces of two words, loads the
+// pieces that the copy of the message has stored; its last word, if their number is odd, too.
 #[derive(Clone, Debug, PartialEq)]
 #[repr(C)]
 pub struct Received<M> {
-    pub(crate) message: M,
     pub(crate) sequence: u64,
     pub(crate) attempt: Attempt,
+    pub(crate) message: M,
 }
 
 /// Whether a message is delivered for the first time. It takes a whole word: beside a single byte,
