@@ -1,9 +1,10 @@
 //! Sockets of the standard library that [`async_io`] watches. Vectored writes take all buffers.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::mem;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -33,11 +34,13 @@ pub(crate) fn tcp_stream(stream: Async<TcpStream>) -> io::Result<Stream> {
 struct Socket<S> {
     socket: Async<S>,
     is_empty: bool,
+    /// The task is registered for the next bytes.
+    waits: bool,
 }
 
 impl<S> Socket<S> {
     fn new(socket: Async<S>) -> Socket<S> {
-        Socket { socket, is_empty: false }
+        Socket { socket, is_empty: false, waits: false }
     }
 }
 
@@ -51,22 +54,26 @@ where
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         loop {
-            if self.is_empty {
-                // Bytes that have arrived since the last read make it ready, too.
-                ready!(self.socket.poll_readable(context))?;
-                self.is_empty = false;
-            }
-            let read = self.socket.get_ref().read(buffer);
-            match &read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.is_empty = true;
-                    continue;
+            if self.is_empty || self.waits {
+                self.waits = self.socket.poll_readable(context)?.is_pending();
+                if mem::take(&mut self.is_empty) && self.waits {
+                    return Poll::Pending;
                 }
-                // No bytes mean the end of the stream, of which no event tells twice.
-                Ok(count) => self.is_empty = (1..buffer.len()).contains(count),
-                Err(_) => {}
             }
-            return Poll::Ready(read);
+            // A task that waits may be polled before the reactor has seen its bytes. It asks the
+            // system, because a link counts the time without bytes.
+            match self.socket.get_ref().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.waits {
+                        return Poll::Pending;
+                    }
+                    self.is_empty = true;
+                }
+                read => {
+                    self.is_empty = matches!(read, Ok(count) if (1..buffer.len()).contains(&count));
+                    return Poll::Ready(read);
+                }
+            }
         }
     }
 }
