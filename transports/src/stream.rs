@@ -408,20 +408,25 @@ impl DriveError {
 /// messages and the header of their run, which has 40 bytes: a batch of that length takes one read.
 const IDLE: usize = (1 << 8) + 2;
 /// The size of the buffer of a busy connection, in words.
-const BUSY: usize = 1 << 13;
+const BUSY: usize = 32 * IDLE;
+/// The number of reads in a row that fill little of the buffer, after which it shrinks: short frames
+/// between long ones do not make it smaller.
+const PATIENCE: u32 = 16;
 
 #[derive(Debug)]
 struct ReadBuffer {
     words: Vec<u64>,
     start: usize,
     end: usize,
-    /// The size in words that suits the bytes of the last read.
+    /// The size in words that suits the bytes of the last reads.
     suits: usize,
+    /// The number of reads in a row that filled little of the space.
+    small_reads: u32,
 }
 
 impl ReadBuffer {
     fn new() -> ReadBuffer {
-        ReadBuffer { words: vec![0; IDLE], start: 0, end: 0, suits: IDLE }
+        ReadBuffer { words: vec![0; IDLE], start: 0, end: 0, suits: IDLE, small_reads: 0 }
     }
 
     /// Returns the bytes that were read and not used.
@@ -454,8 +459,10 @@ impl ReadBuffer {
         let space = self.words.len() * 8 - self.end;
         if count == space {
             self.suits = (self.suits * 2).min(BUSY);
-        } else if count < space / 16 {
-            self.suits = (self.suits / 2).max(IDLE);
+        }
+        self.small_reads = if count < space / 16 { self.small_reads + 1 } else { 0 };
+        if self.small_reads == PATIENCE {
+            (self.suits, self.small_reads) = ((self.suits / 2).max(IDLE), 0);
         }
         self.end += count;
     }
@@ -524,7 +531,7 @@ mod tests {
         }
         assert!(buffer.words.len() * 8 <= 2 << 20);
         buffer.used(buffer.bytes().len());
-        for _ in 0..20 {
+        for _ in 0..5 * PATIENCE + 1 {
             let count = read(&mut buffer, &mut next, 8);
             buffer.used(count);
         }
@@ -534,7 +541,7 @@ mod tests {
     #[test]
     fn a_batch_of_8_kib_and_its_header_fit_one_read() {
         let mut buffer = ReadBuffer::new();
-        // Two reads fill the buffer of an idle connection, and double it.
+        // Each of two reads fills the buffer of an idle connection, and doubles it.
         for _ in 0..2 {
             let count = read(&mut buffer, &mut 0, usize::MAX);
             buffer.used(count);
