@@ -11,6 +11,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -207,15 +208,21 @@ impl SessionChannel {
     pub(crate) fn next(&mut self, waker: &Waker) -> Option<Arrival> {
         let arrival = self.channel.take(waker);
         if let Some(tie) = self.channel.take_established() {
-            let (id, channel) = (executor_id(&self.executor), self.channel.clone());
-            PRESENT.set(Some(id));
+            let id = executor_id(&self.executor);
+            let (channel, connection) = (self.channel.clone(), tie.connection.clone());
             let ring = move || {
                 PRESENT.set(Some(id));
-                channel.wake();
+                // A panic, of a waker, ends the connection, as on the control thread.
+                if catch_unwind(AssertUnwindSafe(|| channel.wake())).is_err() {
+                    connection.close();
+                }
             };
             self.wakes = WakeSocket::open(&tie.connection, &*self.executor, ring).ok();
             *lock(&tie.wakes) = self.wakes.is_some().then_some(id);
             self.tie = Some(tie);
+        }
+        if self.wakes.is_some() {
+            PRESENT.set(Some(executor_id(&self.executor)));
         }
         // Comes after the tie is taken: whether the end is a problem depends on the tie.
         if let Some(Arrival::Gone(reason)) = &arrival {
@@ -263,7 +270,7 @@ impl Drop for SessionChannel {
 }
 
 thread_local! {
-    /// The executor on this thread that the peer wakes, by its id.
+    /// The id of the executor that has last run a session, or taken a wake, on this thread.
     static PRESENT: Cell<Option<usize>> = const { Cell::new(None) };
 }
 

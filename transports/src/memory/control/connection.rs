@@ -302,13 +302,14 @@ impl PeerSocket {
 /// once this is dropped, the peer's wakes go to the control thread.
 #[derive(Debug)]
 pub struct WakeSocket {
-    /// The end that the task reads. A shutdown takes effect at once, and ends the task.
+    /// The end that the task reads. A shutdown takes effect at once, and ends the task, which has
+    /// another handle of it: if the task ends first, that shuts the socket down, too.
     socket: UnixStream,
 }
 
 impl WakeSocket {
     /// Creates a socket, passes its other end to the peer, and spawns the task that calls `ring`
-    /// after the peer has rung. The peer may ring several times before that.
+    /// after the peer has rung, perhaps several times, and at the end. `ring` must not panic.
     ///
     /// # Errors
     /// If the executor has no sockets or has ended, or the system has no descriptor left.
@@ -319,7 +320,8 @@ impl WakeSocket {
     ) -> io::Result<WakeSocket> {
         let (socket, theirs) = UnixStream::pair()?;
         let stream = executor.unix_stream(socket.try_clone()?)?;
-        executor.spawn(Box::pin(listen(stream, ring))).map_err(io::Error::other)?;
+        let task = listen(stream, WakeSocket { socket: socket.try_clone()? }, ring);
+        executor.spawn(Box::pin(task)).map_err(io::Error::other)?;
         let socket = WakeSocket { socket };
         let packet = Packet::empty(PacketKind::WakeSocket);
         connection.send(packet, Some(theirs.as_fd())).map_err(io::Error::other)?;
@@ -336,8 +338,9 @@ impl Drop for WakeSocket {
     }
 }
 
-/// Calls `ring` after the peer has rung, until one side closes the socket.
-fn listen(mut stream: Stream, ring: impl Fn()) -> impl Future<Output = ()> {
+/// Calls `ring` after the peer has rung, until one side closes the socket, and then once more.
+fn listen(mut stream: Stream, socket: WakeSocket, ring: impl Fn()) -> impl Future<Output = ()> {
+    let mut socket = Some(socket);
     poll_fn(move |context| match Pin::new(&mut stream).poll_read(context, &mut [0; 64]) {
         Poll::Ready(Ok(1..)) => {
             ring();
@@ -346,6 +349,11 @@ fn listen(mut stream: Stream, ring: impl Fn()) -> impl Future<Output = ()> {
             context.waker().wake_by_ref();
             Poll::Pending
         }
-        read => read.map(drop),
+        Poll::Ready(_) => {
+            drop(socket.take());
+            ring();
+            Poll::Ready(())
+        }
+        Poll::Pending => Poll::Pending,
     })
 }

@@ -135,7 +135,7 @@ fn a_peer_is_woken_on_its_socket_and_then_by_its_control_thread() {
     settle(&pair);
 
     drop(socket);
-    assert!(!here.has_rung() && here.has_ended());
+    assert!(here.has_rung() && here.has_ended(), "it looks once more");
     pair.accepted.0.wake();
     assert!(matches!(pair.connected.1.next(), Event::Wake));
 }
@@ -155,6 +155,17 @@ fn a_peer_that_closes_its_socket_is_woken_by_its_control_thread() {
     settle(&pair);
     pair.accepted.0.wake();
     assert!(here.has_rung());
+}
+
+#[test]
+fn a_peer_whose_task_was_dropped_is_woken_by_its_control_thread() {
+    let pair = Pair::new("dropped-wake-task");
+    let here = Sockets::default();
+    let _socket = here.open(&pair);
+    settle(&pair);
+    *here.task.lock().unwrap() = None;
+    pair.accepted.0.wake();
+    assert!(matches!(pair.connected.1.next(), Event::Wake));
 }
 
 #[test]
