@@ -163,7 +163,8 @@ fn mail(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
     // A match without arms is valid for an enum without variants, but not for a reference to one.
     let matched = if handlers.is_empty() { quote!(*self) } else { quote!(self) };
     // A tag of a whole word: the copies of a mail, on its way through the mailbox, then consist of
-    // words, and none waits for a shorter store before it. Without variants it is not allowed.
+    // words, and none waits for a shorter store before it. One variant needs no tag; without
+    // variants `repr` is not allowed.
     let has_variant = handlers.len() > 1 && handlers.iter().any(|it| it.cfgs().next().is_none());
     let repr = has_variant.then(|| quote!(#[repr(usize)]));
     quote! {

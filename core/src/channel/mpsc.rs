@@ -1,5 +1,5 @@
-//! A channel on the heap with any number of senders and one receiver: the ring of
-//! [`mpmc`](super::mpmc), whose only reader needs no compare-and-swap, with waiters that need a few
+//! A channel on the heap with any number of senders and one receiver, which needs no
+//! compare-and-swap: otherwise the ring of [`mpmc`](super::mpmc), with waiters that need a few
 //! words. For many small queues, such as the mailboxes of actors.
 //!
 //! ```

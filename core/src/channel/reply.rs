@@ -98,7 +98,7 @@ struct Slot<T, Q, R> {
     /// Written by `Replying` before REPLIED, and read by `Awaiting` after it.
     reply: SharedCell<MaybeUninit<R>>,
     /// Whether the reply was moved out of its place, or there is none to drop. Only `Awaiting`
-    /// uses it, and who uses the slot alone.
+    /// uses it, and whoever uses the slot alone.
     is_emptied: SharedCell<bool>,
     waker: SharedCell<Option<Waker>>,
 }

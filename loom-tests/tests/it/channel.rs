@@ -162,6 +162,24 @@ fn several_senders_and_one_receiver_park() {
     assert_eq!((one, other), (vec![10], vec![20, 21]));
 }
 
+/// The one receiver goes while a sender sends, behind a slot that it has aborted: each item is dropped
+/// once, in the channel or with the error.
+fn the_one_receiver_goes_beside_a_send() {
+    let (mut sender, mut receiver) = mpsc::bounded(2).unwrap();
+    let item = std::sync::Arc::new(());
+    let sent = item.clone();
+    let sends = thread::spawn(move || {
+        drop(once(sender.reserve()));
+        drop(sender.try_send(sent));
+        // Returned, because loom does not see that the last handle frees the channel.
+        sender
+    });
+    drop(receiver.try_recv());
+    drop(receiver);
+    drop(sends.join().unwrap());
+    assert_eq!(std::sync::Arc::strong_count(&item), 1);
+}
+
 /// Two receivers wait for one item, and one of them is cancelled: the other one gets the item.
 fn a_cancelled_receiver_passes_its_wake_on() {
     let (mut sender, mut tired) = many();
@@ -311,6 +329,7 @@ models! {
     a_permit_is_sent_or_aborted [2] {}
     all_of_several_ends_park [1] {}
     several_senders_and_one_receiver_park [2] {}
+    the_one_receiver_goes_beside_a_send [3] {}
     a_cancelled_receiver_passes_its_wake_on [2] {}
     a_cancelled_sender_passes_its_wake_on [2] {}
     skipping_aborted_slots_makes_room [2] {}

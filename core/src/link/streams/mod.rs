@@ -125,8 +125,8 @@ pub(super) struct LeftMemory {
     pub(super) ended: bool,
 }
 
-/// The place of a confirmation that was not sent on this connection. Not an `Option`, because a link
-/// has many streams, each of which would be a word longer.
+/// The place of a confirmation that was not sent on this connection. Not an `Option`, because a
+/// link has many streams, each of which would be a word longer.
 const UNSENT: u64 = u64::MAX;
 
 #[derive(Debug)]
@@ -168,7 +168,8 @@ pub(super) struct Incoming {
     /// know that all messages arrived, and open the stream again.
     pub(super) finished: bool,
     /// The place of the last sent confirmation among those of all streams of this connection; 0 if
-    /// the peer needs none. [`UNSENT`] if the peer may not know what was confirmed on an earlier one.
+    /// the peer needs none. [`UNSENT`] if the peer may not know what was confirmed on an earlier
+    /// one.
     pub(super) last_confirmation: u64,
     /// The number of unconfirmed messages that the publisher can keep.
     pub(super) keeps: u32,

@@ -137,7 +137,8 @@ impl<H: Handle<Target: Ring> + Clone> Clone for Producer<H> {
 pub struct Consumer<H: Handle<Target: Ring>> {
     ring: H,
     slots: Slots<Slot<ItemOf<H>>>,
-    /// An earlier value of the ring's head: the next claim checks there first.
+    /// An earlier value of the ring's head: the next claim checks there first. It is the head if the
+    /// ring has one reader.
     pub(super) known: usize,
 }
 

@@ -4,7 +4,8 @@
 //! that position, and then marks the slot as full in its stamp. A reader claims a position with the
 //! head in the same way. A batch is one claim: one compare-and-swap takes `k` consecutive slots,
 //! after a check that each of them is ready. Only the thread that moves the word can change the
-//! stamps of this range, so the claim succeeds for all slots or fails.
+//! stamps of this range, so the claim succeeds for all slots or fails. The ring of
+//! [`channel::mpsc`](crate::channel::mpsc) has one reader, which claims by a store.
 //!
 //! **What an end loads.** An end remembers the last position that it knew, and checks the slot of
 //! that position before it loads the head or the tail. It loads these words only after another end
@@ -231,7 +232,7 @@ pub trait Ring {
     /// The layout of the words in `indices`.
     type Layout: Layout;
 
-    /// Whether one reader at a time uses the ring. It then moves the head by a store.
+    /// Whether only one reader ever pops. It then moves the head by a store.
     const HAS_ONE_READER: bool = false;
 
     /// Returns the words that all ends share.

@@ -28,8 +28,8 @@ impl<M> Delivery<M> {
 }
 
 /// A message with its sequence and its number of deliveries.
-// The message follows two words, so that a copy of the whole value, in pieces of two words, loads the
-// pieces that the copy of the message has stored; its last word, if their number is odd, too.
+// Two words precede the message. So a copy of the whole value, in pieces of two words, loads the
+// pieces that the copy of the message has stored, and a single last word alone.
 #[derive(Clone, Debug, PartialEq)]
 #[repr(C)]
 pub struct Received<M> {
