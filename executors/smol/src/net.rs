@@ -131,3 +131,28 @@ pub(crate) mod unix {
         Ok(Listener::watching(socket, |socket, context| socket.poll_readable(context), stream))
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_task_that_waits_finds_its_bytes_before_the_reactor_does() {
+        let (socket, mut peer) = UnixStream::pair().unwrap();
+        let mut stream = unix::stream(socket).unwrap();
+        let mut read = || {
+            let mut context = Context::from_waker(Waker::noop());
+            Pin::new(&mut stream).poll_read(&mut context, &mut [0; 8]).map(Result::unwrap)
+        };
+        for count in 1..4 {
+            peer.write_all(&[7; 8][..count]).unwrap();
+            assert_eq!(read(), Poll::Ready(count), "at once, also if it has waited");
+            assert_eq!(read(), Poll::Pending);
+        }
+        drop(peer);
+        assert_eq!(read(), Poll::Ready(0));
+    }
+}
