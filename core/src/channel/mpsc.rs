@@ -39,7 +39,7 @@ impl<T> Ring for Mpsc<T> {
     type Item = T;
     type Layout = Compact;
 
-    /// A doorbell has one place, so there is no second receiver.
+    /// The doorbell has one place, so the channel never has two receivers.
     const HAS_ONE_READER: bool = true;
 
     #[inline]

@@ -20,9 +20,9 @@ use crate::memory::support::Event;
 const WAKE_SOCKET: Packet = Packet { kind: PacketKind::WakeSocket, number: 0, args: [0; 4] };
 
 /// An executor that has only sockets, and one task. It wakes no task: the tests poll.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Sockets {
-    task: Arc<Mutex<Option<SendFuture<()>>>>,
+    task: Mutex<Option<SendFuture<()>>>,
     rung: Arc<AtomicBool>,
 }
 
