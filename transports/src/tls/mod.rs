@@ -41,6 +41,10 @@ use files::{Contents, Credentials, can_prove};
 pub use error::{TlsError, TlsFile, TlsProblem};
 pub use files::TlsFiles;
 
+/// The most bytes of a link that one write encrypts: 64 KiB of messages and the header of their run.
+/// Without room for the header each such batch would take two writes.
+const WRITE: usize = 65 << 10;
+
 /// The proof of a node's name, and the authorities that it trusts. See the [module](self).
 pub struct Tls(Arc<Shared>);
 
@@ -111,7 +115,9 @@ impl Tls {
         let name = ServerName::try_from(peer.to_owned()).map_err(io::Error::other)?;
         let settings = Shared::settings(&self.0).await;
         let connected = TlsConnector::from(settings.client).connect(name, stream).await;
-        Ok(Stream::new(TlsStream(connected.map_err(handshake_failed)?)))
+        let mut connected = connected.map_err(handshake_failed)?;
+        connected.get_mut().1.set_buffer_limit(Some(WRITE));
+        Ok(Stream::new(TlsStream(connected)))
     }
 
     /// Connects as [`connect`](Tls::connect) does, but fails once `late` is ready, which is after
@@ -217,8 +223,9 @@ impl Gate for Tls {
         Box::pin(async move {
             let settings = Shared::settings(&shared).await;
             let accepted = TlsAcceptor::from(settings.server).accept(stream).await;
-            let accepted = accepted.map_err(handshake_failed)?;
-            let (_, connection) = accepted.get_ref();
+            let mut accepted = accepted.map_err(handshake_failed)?;
+            let (_, connection) = accepted.get_mut();
+            connection.set_buffer_limit(Some(WRITE));
             let certificates = connection.peer_certificates().unwrap_or_default();
             let certificate =
                 certificates.first().map(|first| Certificate(first.clone().into_owned()));

@@ -298,19 +298,19 @@ impl<M: Message> Subscription<M> {
         Some(Received { message, sequence, attempt: Attempt::First })
     }
 
-    /// Returns the next message as `next_fast` does, for slots with areas.
+    /// Takes the next message into `message`, for slots with areas. Like `next_fast`, it may miss
+    /// one.
     #[cold]
     #[inline(never)]
-    fn next_with_area(&mut self) -> Option<Received<M>> {
+    fn next_with_area(&mut self, message: &mut Option<M>) -> Option<Header> {
         if !M::IS_FIXED {
             return None;
         }
         let mut words = M::Words::ZERO;
         let header = self.reader.peek_fast_with_area(words.as_mut(), size_of::<M>())?;
-        let message = valid_words::<M>(words)?;
+        *message = Some(valid_words::<M>(words)?);
         self.reader.take_fast_with_area(header);
-        let Header { sequence, .. } = header;
-        Some(Received { message, sequence, attempt: Attempt::First })
+        Some(header)
     }
 
     /// Returns the next message or gap of a small type, or parks the task.
@@ -322,10 +322,11 @@ impl<M: Message> Subscription<M> {
             if let Some(received) = self.next_fast() {
                 return Poll::Ready(Some(Delivery::Msg(received)));
             }
+            let mut message = None;
             if self.reader.has_metadata()
-                && let Some(received) = self.next_with_area()
+                && let Some(header) = self.next_with_area(&mut message)
             {
-                return Poll::Ready(Some(Delivery::Msg(received)));
+                return deliver(Found::Message(header), message);
             }
             match self.reader.wait_fast(context) {
                 // At most once in a row: what is new and no message leads to another case.
@@ -344,36 +345,41 @@ impl<M: Message> Subscription<M> {
         if let Some(received) = self.next_fast() {
             return TryRecv::Delivery(Delivery::Msg(received));
         }
-        if self.reader.has_metadata()
-            && let Some(received) = self.next_with_area()
+        let mut message = None;
+        let found = if self.reader.has_metadata()
+            && let Some(header) = self.next_with_area(&mut message)
         {
-            return TryRecv::Delivery(Delivery::Msg(received));
-        }
-        let found = self.reader.find();
-        match self.deliver_small(found) {
+            deliver(Found::Message(header), message)
+        } else {
+            let found = self.reader.find();
+            self.deliver_small(found)
+        };
+        match found {
             Poll::Ready(Some(delivery)) => TryRecv::Delivery(delivery),
             Poll::Ready(None) => TryRecv::Closed,
             Poll::Pending => TryRecv::Empty,
         }
     }
 
-    /// Decodes the result of a find. Returns `None` at the end; is pending if nothing was found.
-    /// Invalid bytes become a gap.
-    // Inlined, because an out-of-line function would return the message in memory.
+    /// Decodes and takes what was found. Returns `None` at the end; is pending if nothing was
+    /// found. Invalid bytes become a gap.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn deliver_small(&mut self, found: Found) -> Poll<Option<Delivery<M>>> {
-        let header = match found {
-            Found::Message(header) => header,
-            Found::Gap(gap) => return Poll::Ready(Some(Delivery::Gap(gap))),
-            Found::Empty => return Poll::Pending,
-            Found::Closed => return Poll::Ready(None),
-        };
-        let Some(Some(message)) = self.reader.read(header, valid::<M>) else {
-            return Poll::Ready(Some(Delivery::Gap(self.reader.reject(header))));
-        };
+        let mut message = None;
+        let found = self.take_small(found, &mut message);
+        deliver(found, message)
+    }
+
+    /// Takes a message that was found into `message`. Invalid bytes become a gap.
+    #[inline(never)]
+    fn take_small(&mut self, found: Found, message: &mut Option<M>) -> Found {
+        let Found::Message(header) = found else { return found };
+        *message = self.reader.read(header, valid::<M>).flatten();
+        if message.is_none() {
+            return Found::Gap(self.reader.reject(header));
+        }
         self.reader.take(header);
-        let (sequence, attempt) = (header.sequence, header.attempt());
-        Poll::Ready(Some(Delivery::Msg(Received { message, sequence, attempt })))
+        found
     }
 
     /// Delivers a large message: validates it in place, and copies it once.
@@ -396,6 +402,22 @@ impl<M: Message> Subscription<M> {
             Found::Empty => Poll::Pending,
             Found::Closed => Poll::Ready(None),
         }
+    }
+}
+
+/// Returns what was found and taken, with its message.
+// No function that is not inlined writes to this result, so that it can stay in registers: a
+// receive returns a message of the fast path by way of it, too.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn deliver<M>(found: Found, message: Option<M>) -> Poll<Option<Delivery<M>>> {
+    match (found, message) {
+        (Found::Message(header), Some(message)) => {
+            let (sequence, attempt) = (header.sequence, header.attempt());
+            Poll::Ready(Some(Delivery::Msg(Received { message, sequence, attempt })))
+        }
+        (Found::Gap(gap), _) => Poll::Ready(Some(Delivery::Gap(gap))),
+        (Found::Closed, _) => Poll::Ready(None),
+        (Found::Empty | Found::Message(_), _) => Poll::Pending,
     }
 }
 
