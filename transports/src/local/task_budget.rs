@@ -353,9 +353,13 @@ enum Side {
     Publisher {
         doorbells: ReaderDoorbells,
         line: Arc<Line<PublisherValue>>,
+        /// The end of the ring at the last wake.
+        woken_at: Option<usize>,
     },
     Subscription {
         subscriber: Arc<SubscriberState>,
+        /// The number of operations at the last wake.
+        woken_at: Option<usize>,
         version: usize,
         publishers: Vec<Arc<PublisherState>>,
     },
@@ -366,23 +370,34 @@ impl DeferredWakes {
         publisher: Arc<PublisherState>,
         line: Arc<Line<PublisherValue>>,
     ) -> DeferredWakes {
-        DeferredWakes(Side::Publisher { doorbells: ReaderDoorbells::new(publisher), line })
+        let doorbells = ReaderDoorbells::new(publisher);
+        DeferredWakes(Side::Publisher { doorbells, line, woken_at: None })
     }
 
     pub(super) fn of_subscription(subscriber: Arc<SubscriberState>) -> DeferredWakes {
         let (version, publishers) = (OUTDATED, Vec::new());
-        DeferredWakes(Side::Subscription { subscriber, version, publishers })
+        DeferredWakes(Side::Subscription { subscriber, woken_at: None, version, publishers })
     }
 
-    /// Wakes the parked tasks and updates the counters. The caller has announced the operations.
+    /// Wakes the parked tasks and updates the counters, if the handle had operations since the last
+    /// call: other handles of its task may have had all of them. The caller has announced the
+    /// operations.
     fn wake(&mut self) {
         match &mut self.0 {
-            Side::Publisher { doorbells, line } => {
+            Side::Publisher { doorbells, line, woken_at } => {
+                let end = doorbells.publisher.ring.tail();
+                if woken_at.replace(end) == Some(end) {
+                    return;
+                }
                 doorbells.publisher.show_sent(line);
                 doorbells.ring();
                 doorbells.check_pressure();
             }
-            Side::Subscription { subscriber, version, publishers } => {
+            Side::Subscription { subscriber, woken_at, version, publishers } => {
+                let operations = subscriber.operations.load(Ordering::Relaxed);
+                if woken_at.replace(operations) == Some(operations) {
+                    return;
+                }
                 if *version != subscriber.publishers.version() {
                     subscriber.publishers.refresh(publishers, version);
                 }

@@ -10,6 +10,7 @@ use mycelium_core::doorbell::ring_each;
 use super::{BURST, Found, Reader};
 use crate::local::ring::ready::{Crowd, IN_TURN, Touched};
 use crate::local::ring::roster::Numbered;
+use crate::sync::Ordering;
 
 impl Reader {
     /// Adds the last edge of the reader's list to the crowd.
@@ -156,6 +157,19 @@ impl Reader {
     pub(super) fn touch(&self, index: usize) {
         if self.crowd.is_some() {
             self.membership.state.ready.touched().touch(self.edges[index].slot.number);
+        }
+    }
+
+    /// Counts operations of this reader. Returns whether its publishers must be woken now.
+    #[inline(always)]
+    pub(super) fn count(&self, operations: u32) -> bool {
+        let counted = &self.membership.state.operations;
+        // A load and a store are enough: only the reader writes.
+        let before = counted.load(Ordering::Relaxed);
+        counted.store(before.wrapping_add(operations as usize), Ordering::Relaxed);
+        match operations {
+            1 => self.budget.count_operation(),
+            several => self.budget.count_operations(several),
         }
     }
 

@@ -553,7 +553,7 @@ impl Reader {
                         return Some(self.gap(index, 1, 0, GapReason::Undecodable));
                     }
                     self.touch(index);
-                    if self.budget.count_operation() {
+                    if self.count(1) {
                         self.wake_publishers(1);
                     }
                 }
@@ -687,7 +687,7 @@ impl Reader {
                 self.touch(index);
             }
         }
-        if self.budget.count_operations(taken as u32) {
+        if self.count(taken as u32) {
             self.wake_publishers(taken as u32);
         }
     }

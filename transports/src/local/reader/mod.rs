@@ -254,7 +254,7 @@ impl Reader {
             Unshown::One(index) => self.show_place(index),
             Unshown::Several => (0..self.edges.len()).for_each(|index| self.show_place(index)),
         }
-        if self.budget.count_operation() {
+        if self.count(1) {
             self.wake_publishers(1);
         }
     }
@@ -294,7 +294,7 @@ impl Reader {
             Unshown::One(_) | Unshown::Several => self.unshown = Unshown::Several,
         }
         // `show_places` counts the first delivery of a batch; the others are counted here.
-        _ = self.budget.count_operation();
+        _ = self.count(1);
     }
 
     /// Whether the last delivery of an edge counts as handled only at the next receive.
@@ -450,7 +450,7 @@ impl Reader {
                 edge.consumer.advance_unshown();
             } else {
                 edge.consumer.advance();
-                if self.budget.count_operation() {
+                if self.count(1) {
                     self.wake_publishers(1);
                 }
             }
@@ -502,7 +502,7 @@ impl Reader {
         if index != self.turn {
             self.touch(index);
         }
-        if self.budget.count_operation() {
+        if self.count(1) {
             self.wake_publishers(1);
         }
     }
@@ -628,7 +628,7 @@ impl Reader {
         edge.leave(&self.membership.state, in_flight);
         // Counts an operation, because a task renews its copy of the list of publishers only at the
         // end of a poll with operations. Nothing was taken, so no publisher has to be woken for it.
-        _ = self.budget.count_operation();
+        _ = self.count(1);
         self.begin_later();
     }
 }

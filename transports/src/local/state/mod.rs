@@ -506,6 +506,8 @@ pub(crate) struct SubscriberState {
     pub(crate) ready: Arc<ReadyList>,
     /// All publishers that the subscription reads.
     pub(crate) publishers: Roster<Arc<PublisherState>>,
+    /// The number of operations that may have made room for publishers.
+    pub(crate) operations: AtomicUsize,
     /// The subscription has requested a message.
     pub(crate) has_requested: AtomicBool,
     /// A [`LastCall`]; 0 if there was none.
@@ -528,6 +530,7 @@ impl SubscriberState {
             held: Mutex::default(),
             ready: Arc::default(),
             publishers: Roster::default(),
+            operations: AtomicUsize::new(0),
             has_requested: AtomicBool::new(false),
             last_call: AtomicU8::new(0),
         })

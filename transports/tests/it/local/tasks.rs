@@ -69,6 +69,55 @@ fn a_task_with_deferred_wakes_spins_less() {
 }
 
 #[test]
+fn a_task_wakes_only_the_others_of_the_handles_that_it_used() {
+    let budget = TaskBudget::new();
+    let [busy, quiet] = [(); 2].map(|()| LocalTopic::open(2).join(Policy::Block));
+    let ((_busy, mut busy_reader, mut busy), (_quiet, mut quiet_reader, mut quiet)) = (busy, quiet);
+    let mut deferred = [busy.attach(&budget), quiet.attach(&budget)];
+    let [reads_busy, reads_quiet] = [(); 2].map(|()| Waiter::new());
+    // The first poll with an operation wakes all.
+    poll_with(&budget, &mut deferred, || busy.try_emit(probe(0)).unwrap());
+    waits_for(&reads_quiet, &mut quiet_reader);
+    for _ in 0..3 {
+        waits_for(&reads_busy, &mut busy_reader);
+        poll_with(&budget, &mut deferred, || busy.try_emit(probe(0)).unwrap());
+        assert_eq!((reads_busy.wakes(), reads_quiet.wakes()), (1, 0));
+        assert!(busy_reader.try_recv().delivery().is_some());
+        busy_reader.done();
+    }
+    poll_with(&budget, &mut deferred, || quiet.try_emit(probe(0)).unwrap());
+    assert_eq!(reads_quiet.wakes(), 1);
+
+    // The same task takes messages of both topics.
+    let mut deferred = [busy_reader.attach(&budget), quiet_reader.attach(&budget)];
+    let [mut busy, mut quiet] = [(busy, 2), (quiet, 1)].map(|(mut publisher, room)| {
+        (0..room).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+        publisher
+    });
+    let [writes_busy, writes_quiet] = [(); 2].map(|()| Waiter::new());
+    poll_with(&budget, &mut deferred, || {
+        assert!(busy_reader.try_recv().delivery().is_some());
+        busy_reader.done();
+    });
+    busy.try_emit(probe(2)).unwrap();
+    assert!(quiet.poll_emit(&writes_quiet.context(), &probe(2)).is_pending());
+    for _ in 0..3 {
+        assert!(busy.poll_emit(&writes_busy.context(), &probe(2)).is_pending());
+        poll_with(&budget, &mut deferred, || {
+            assert!(busy_reader.try_recv().delivery().is_some());
+            busy_reader.done();
+        });
+        assert_eq!((writes_busy.wakes(), writes_quiet.wakes()), (1, 0));
+        assert!(busy.poll_emit(&writes_busy.context(), &probe(2)).is_ready());
+    }
+    poll_with(&budget, &mut deferred, || {
+        assert!(quiet_reader.try_recv().delivery().is_some());
+        quiet_reader.done();
+    });
+    assert_eq!(writes_quiet.wakes(), 1);
+}
+
+#[test]
 fn a_spinning_publisher_is_rejected_at_once() {
     let (_local, _reader, mut publisher) = LocalTopic::open(2).join(Policy::Reject);
     publisher.set_wait_strategy(WaitStrategy::Spin);
