@@ -15,16 +15,17 @@
 
 use alloc::sync::Arc;
 
+use super::sender::Inside;
 use super::waiters::{Side, Sides};
 use crate::doorbell::{Doorbell, RareWaiterList};
 use crate::ring::CapacityError;
 use crate::ring::mpmc::{Compact, Consumer, Indices, Producer, Ring, Slot, Small};
 
 /// A sender. It can be cloned without a limit.
-pub type Sender<T> = super::Sender<Producer<Arc<Mpsc<T>>>, Arc<Mpsc<T>>>;
+pub type Sender<T> = super::Sender<Producer<Inside<Mpsc<T>>>, Arc<Mpsc<T>>>;
 
 /// The receiver.
-pub type Receiver<T> = super::Receiver<Consumer<Arc<Mpsc<T>>>, Arc<Mpsc<T>>>;
+pub type Receiver<T> = super::Receiver<Consumer<Inside<Mpsc<T>>>, Arc<Mpsc<T>>>;
 
 /// The ring and the waiters of both sides. They may share cache lines, because a queue that is one
 /// of many is seldom used by several threads at a time.
@@ -75,7 +76,8 @@ pub fn bounded<T>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), CapacityE
     let ring = Small::with_capacity(capacity)?;
     let (senders, receiver) = (Side::new(RareWaiterList::new()), Side::new(Doorbell::new()));
     let channel = Arc::new(Mpsc { ring, senders, receiver });
-    let sender = super::Sender::new(Producer::of(channel.clone()), channel.clone());
-    let receiver = super::Receiver::new(Consumer::of(channel.clone()), channel);
+    let ring = Inside::of(&channel);
+    let sender = super::Sender::new(Producer::of(ring.clone()), channel.clone());
+    let receiver = super::Receiver::new(Consumer::of(ring), channel);
     Ok(sender.zip(receiver).expect("the channel is new"))
 }

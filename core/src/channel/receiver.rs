@@ -18,6 +18,8 @@ use crate::wait::WaitStrategy;
 pub struct Receiver<C: Consumer, L: Deref<Target: Sides>> {
     consumer: ManuallyDrop<C>,
     waiter: Waiter<<L::Target as Sides>::Receivers>,
+    /// Whether no sender sleeps or ever will, because the channel is closed.
+    is_closed: bool,
     waiters: L,
 }
 
@@ -26,7 +28,8 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
     /// share. Returns `None` if all places of receivers are taken.
     pub fn new(consumer: C, waiters: L) -> Option<Receiver<C, L>> {
         let waiter = Waiter::join(waiters.receivers())?;
-        Some(Receiver { consumer: ManuallyDrop::new(consumer), waiter, waiters })
+        let consumer = ManuallyDrop::new(consumer);
+        Some(Receiver { consumer, waiter, is_closed: false, waiters })
     }
 
     /// Returns another receiver, or `None` if the channel allows no further one.
@@ -53,6 +56,9 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
     #[inline]
     pub fn try_recv(&mut self) -> Result<C::Item, PopError> {
         let taken = self.consumer.try_pop();
+        if let Err(PopError::Closed) = taken {
+            self.is_closed = true;
+        }
         if taken.is_ok() || self.may_have_skipped() {
             notify(&mut *self.consumer, &self.waiters);
         }
@@ -109,6 +115,7 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
     pub fn refuse_sends(&mut self) {
         self.consumer.refuse_pushes();
         self.waiters.senders().notify_all();
+        self.is_closed = true;
     }
 
     /// Drops this end. When all receivers are gone, senders get their items back.
@@ -231,7 +238,7 @@ impl<C: Consumer, L: Deref<Target: Sides>> Drop for Receiver<C, L> {
         let consumer = unsafe { ManuallyDrop::take(&mut self.consumer) };
         self.waiter.unregister(self.waiters.receivers());
         if self.waiters.receivers().leave() {
-            close_and_empty(consumer, &self.waiters);
+            close_and_empty(consumer, &self.waiters, self.is_closed);
         }
     }
 }
@@ -241,7 +248,11 @@ impl<C: Consumer, L: Deref<Target: Sides>> Drop for Receiver<C, L> {
 ///
 /// Closes the channel first, so that no item follows the dropped ones. Items of sends that run at
 /// that moment stay until the channel is dropped.
-fn close_and_empty<C: Consumer, L: Deref<Target: Sides>>(mut consumer: C, waiters: &L) {
+fn close_and_empty<C: Consumer, L: Deref<Target: Sides>>(
+    mut consumer: C,
+    waiters: &L,
+    is_closed: bool,
+) {
     /// Wakes the senders when it is dropped, even if the drop of an item panics. Items are dropped
     /// even if a waker panics.
     struct NotifyOnDrop<'a, L: Deref<Target: Sides>>(&'a L);
@@ -252,7 +263,7 @@ fn close_and_empty<C: Consumer, L: Deref<Target: Sides>>(mut consumer: C, waiter
         }
     }
 
-    let _notify = NotifyOnDrop(waiters);
+    let _notify = (!is_closed).then(|| NotifyOnDrop(waiters));
     consumer.discard();
 }
 

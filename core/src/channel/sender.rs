@@ -7,6 +7,8 @@ use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::pin::Pin;
+#[cfg(feature = "alloc")]
+use core::ptr::NonNull;
 use core::task::{Context, Poll, ready};
 
 use super::SendError;
@@ -241,6 +243,53 @@ impl<P: Producer, L: Deref<Target: Sides>> Drop for Sender<P, L> {
             producer.close();
             self.waiters.receivers().notify_all();
         }
+    }
+}
+
+/// The pointer of a producer or a consumer to a ring that its sender or receiver owns by an `Arc`,
+/// so that an end is counted once there.
+#[cfg(feature = "alloc")]
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Inside<R>(NonNull<R>);
+
+#[cfg(feature = "alloc")]
+impl<R> Inside<R> {
+    /// The pointer is for ends that own `ring`.
+    pub(super) fn of(ring: &alloc::sync::Arc<R>) -> Inside<R> {
+        Inside(NonNull::from(&**ring))
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<R> Deref for Inside<R> {
+    type Target = R;
+
+    #[inline]
+    fn deref(&self) -> &R {
+        // SAFETY: `of` and `clone` make such pointers for producers and consumers in a sender or
+        // receiver with the `Arc` in `waiters`. It gives them to nobody, and its `drop` drops them,
+        // before the `Arc`.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+// SAFETY: what is in an `Arc` does not move.
+#[cfg(feature = "alloc")]
+unsafe impl<R> Handle for Inside<R> {}
+
+// SAFETY: used as `&R` is.
+#[cfg(feature = "alloc")]
+unsafe impl<R: Sync> Send for Inside<R> {}
+// SAFETY: as above.
+#[cfg(feature = "alloc")]
+unsafe impl<R: Sync> Sync for Inside<R> {}
+
+// Written by hand, because a ring need not be `Clone`.
+#[cfg(feature = "alloc")]
+impl<R> Clone for Inside<R> {
+    fn clone(&self) -> Inside<R> {
+        Inside(self.0)
     }
 }
 

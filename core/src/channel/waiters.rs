@@ -22,7 +22,7 @@ pub struct ChannelWaiters<S, R> {
 #[derive(Debug)]
 pub struct Side<W> {
     waiters: W,
-    /// The number of ends of this side.
+    /// The number of ends of this side, if it may have several.
     ends: AtomicUsize,
     may_abort: AtomicUsize,
 }
@@ -47,10 +47,14 @@ impl<W> Side<W> {
         self.may_abort.load(Ordering::Relaxed) != 0
     }
 
-    /// Removes an end from the count. Returns whether it was the last one.
-    pub(super) fn leave(&self) -> bool {
+    /// Removes an end from the count. Returns whether it was the last one: always on a side with
+    /// one place, whose ends are not counted.
+    pub(super) fn leave(&self) -> bool
+    where
+        W: Waiters,
+    {
         // Release and Acquire: the last end sees everything that the other ends did before.
-        self.ends.fetch_sub(1, order!("channel-waiters.leave", AcqRel)) == 1
+        !W::SHARED || self.ends.fetch_sub(1, order!("channel-waiters.leave", AcqRel)) == 1
     }
 }
 
@@ -124,10 +128,13 @@ pub(super) struct Waiter<W: Waiters> {
 }
 
 impl<W: Waiters> Waiter<W> {
-    /// Registers an end and counts it; returns `None` if all places are taken.
+    /// Registers an end, and counts it if there may be several; returns `None` if all places are
+    /// taken.
     pub(super) fn join(side: &Side<W>) -> Option<Waiter<W>> {
         let key = side.waiters.register()?;
-        side.ends.fetch_add(1, Ordering::Relaxed);
+        if W::SHARED {
+            side.ends.fetch_add(1, Ordering::Relaxed);
+        }
         Some(Waiter { key, spin_wait: SpinWait::default(), parked: false })
     }
 

@@ -193,7 +193,9 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         // writer, and is skipped.
         let mut position = indices.head.load(Ordering::Relaxed);
         let relaxed = Ordering::Relaxed;
-        while let Err(now) = indices.head.compare_exchange_weak(position, tail, relaxed, relaxed) {
+        while position != tail
+            && let Err(now) = indices.head.compare_exchange_weak(position, tail, relaxed, relaxed)
+        {
             position = now;
         }
         self.known = tail;

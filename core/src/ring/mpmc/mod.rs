@@ -134,7 +134,8 @@ impl<T, L: Layout, const ALIGN: usize> Mpmc<T, super::Heap<Slot<T>, ALIGN>, L> {
     /// If the capacity is not a power of two or is less than 2, or there is not enough memory.
     pub fn with_capacity(capacity: usize) -> Result<Self, CapacityError> {
         CapacityError::check(capacity)?;
-        Mpmc::in_slots(super::Heap::new(capacity, Slot::new)?)
+        let slots = super::Heap::new(capacity, Slot::new)?;
+        Ok(Mpmc { indices: Indices::new(), slots, items: PhantomData })
     }
 }
 
@@ -206,6 +207,10 @@ impl<T, S: Storage<Slot = Slot<T>>, L: Layout> Mpmc<T, S, L> {
 
 impl<T, S: Storage<Slot = Slot<T>>, L> Drop for Mpmc<T, S, L> {
     fn drop(&mut self) {
+        let is_full = |slot: &Slot<T>| slot.stamp.load(Ordering::Relaxed) & (STEP - 1) == FULL;
+        if !self.slots.slots().iter().any(is_full) {
+            return;
+        }
         let slots = Slots::new(self.slots.slots());
         let tail = self.indices.tail.load(Ordering::Relaxed) & !CLOSED;
         // Checks all slots, because `discard` moves the head over slots that are filled later.
@@ -214,7 +219,7 @@ impl<T, S: Storage<Slot = Slot<T>>, L> Drop for Mpmc<T, S, L> {
             // SAFETY: this value owns the slots.
             let slot = unsafe { slots.at(position / STEP) };
             // The slots of a forgotten grant may contain items or not, so nothing is dropped there.
-            if slot.stamp.load(Ordering::Relaxed) == lap(&slots, position) | FULL {
+            if is_full(slot) {
                 // SAFETY: no end exists; the stamp says that the slot contains an item, and each
                 // position comes once.
                 drop(unsafe { slot.cell.take() });
@@ -391,7 +396,9 @@ impl<L: Layout> Indices<L> {
 
     pub(crate) fn close(&self) {
         // Relaxed: the tail alone decides which pushes came before. The bit publishes nothing else.
-        self.tail.fetch_or(CLOSED, Ordering::Relaxed);
+        if self.tail.load(Ordering::Relaxed) & CLOSED == 0 {
+            self.tail.fetch_or(CLOSED, Ordering::Relaxed);
+        }
         self.rare.closed.store(1, Ordering::Relaxed);
     }
 
