@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
-use super::set::Set;
-use super::set::core::AnyCell;
+use super::set::cell::SetCell;
 use crate::inbox::request::{Call, Failure, PendingReply};
 use crate::support::log;
 
@@ -22,8 +21,7 @@ pub struct Asking<C: Call> {
 
 /// Removes, when dropped, the mark that one actor waits for the reply of another one.
 pub(super) struct Asks {
-    pub(super) cell: Arc<dyn AnyCell>,
-    pub(super) set: Arc<Set>,
+    pub(super) cell: Arc<dyn SetCell>,
     pub(super) asked: u64,
 }
 
@@ -62,7 +60,7 @@ impl<C: Call> Debug for Asking<C> {
 
 /// Logs the names of the actors in a cycle of requests, if there is one. The cycle may have changed
 /// since it was detected.
-fn report_circle(Asks { cell, set, asked }: &Asks) {
+fn report_circle(Asks { cell, asked }: &Asks) {
     /// The longest cycle that is found, in actors.
     const LONGEST: usize = 32;
 
@@ -75,7 +73,7 @@ fn report_circle(Asks { cell, set, asked }: &Asks) {
             log::warn!(actor = %core.label(), circle, "actors ask each other in a circle");
             return;
         }
-        let Some(other) = set.by_id(next) else { return };
+        let Some(other) = cell.set().by_id(next) else { return };
         names.push(other.core().label());
         next = other.core().asks.load(Ordering::Relaxed);
     }

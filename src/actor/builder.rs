@@ -6,16 +6,16 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use mycelium_bundle::Restart;
-use mycelium_core::channel::{Mpsc, Queue};
+use mycelium_core::channel::{Mpsc, Queue, QueueSender};
 use mycelium_executor::Executor;
 
 use super::answer::answer;
-use super::life::{Actor, ActorLife, Maker};
+use super::life::{Actor, ActorLife, Maker, Restarts};
 use super::reference::ActorRef;
 use super::set::Set;
 use super::set::cell::Cell;
 use super::set::core::{AnyCell, Core, Relation};
-use super::set::kind::ActorKind;
+use super::set::kind::ActorType;
 use super::values::{SpawnActorError, WhenFull, is_name};
 use crate::supervise::tree::SupervisorId;
 use crate::task::launch::Launch;
@@ -38,8 +38,7 @@ struct Settings<A: Actor> {
     name: Option<Arc<str>>,
     capacity: usize,
     when_full: WhenFull,
-    /// When the actor is restarted; `None`: never.
-    restart: Option<Arc<Restart>>,
+    restarts: Restarts,
     keeps: bool,
     /// The executor of the actor's task; `None`: the executor of the set.
     executor: Option<Arc<dyn Executor>>,
@@ -59,7 +58,7 @@ impl<A: Actor> ActorBuilder<A> {
             name: None,
             capacity: CAPACITY,
             when_full: WhenFull::default(),
-            restart: Some(set.restart.clone()),
+            restarts: Restarts::Default,
             keeps: false,
             executor: None,
         };
@@ -113,13 +112,13 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
 
     /// Sets when the actor is restarted after failures. The default is the same as for services.
     pub fn restart(mut self, restart: Restart) -> Self {
-        self.settings.restart = Some(Arc::new(restart));
+        self.settings.restarts = Restarts::By(Arc::new(restart));
         self
     }
 
     /// Lets the first failure end the actor, without a restart.
     pub fn temporary(mut self) -> Self {
-        self.settings.restart = None;
+        self.settings.restarts = Restarts::Never;
         self
     }
 
@@ -143,43 +142,43 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         self,
         task: Launch<ActorLife<A, Q>>,
     ) -> Result<ActorRef<A, Q>, SpawnActorError> {
-        let Settings { set, parent, maker, name, restart, keeps, .. } = self.settings;
+        let Settings { set, parent, maker, name, restarts, keeps, .. } = self.settings;
         if let Some(name) = name.as_deref().filter(|name| !is_name(name)) {
             return Err(SpawnActorError::Name { actor: A::NAME, name: name.to_owned() });
         }
         let executor = self.settings.executor.as_ref().unwrap_or(&set.executor);
         let (sender, receiver) = Q::bounded::<A::Mail>(self.settings.capacity)
             .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
-        let (kind, answer) = (kind::<A>(&set), answer::<A, Q>);
-        let core = Core::new(set.next_id(), name, kind, self.settings.when_full, answer);
-        let cell = Arc::new(Cell::<A::Mail, Q>::new(core, set.clone(), sender));
-        // Cannot fail, because the queue is new. The new core counts one reference: this one.
-        let Ok(sender) = cell.sender() else { unreachable!("a new queue has a sender") };
-        if keeps {
-            let _ = cell.core.try_refer();
-        }
-        let any: Arc<dyn AnyCell> = cell.clone();
         let member = match self.settings.supervisor {
             None => None,
             Some(supervisor) => {
-                let member = set.member(supervisor, restart.clone());
+                let member = set.member(supervisor, restarts.limits(&set).cloned());
                 Some(member.ok_or(SpawnActorError::ShuttingDown { actor: A::NAME })?)
             }
         };
-        set.add(&any, keeps, parent.is_some())?;
+        let (further, when_full) = (sender.try_clone(), self.settings.when_full);
+        let named = name.clone();
+        let make = |id, kind| {
+            let core = Core::new(id, name, kind, when_full, answer::<A, Q>);
+            if keeps {
+                let _ = core.try_refer();
+            }
+            Arc::new(Cell::<A::Mail, Q>::new(core, set.clone(), further))
+        };
+        // The new core counts one reference: the one that is returned.
+        let cell = set.add(actor_type::<A>(), named.as_deref(), (keeps, parent.is_some()), make)?;
         let reference = ActorRef::new(cell.clone(), sender);
         if let Some(parent) = parent {
             cell.core.watch(parent, Relation::Parent);
         }
-        let life = ActorLife::new(cell, receiver, maker, restart, member);
+        let life = ActorLife::new(cell, receiver, maker, restarts, member);
         launch(&**executor, life, task)?;
         Ok(reference)
     }
 }
 
-/// Returns the kind of an actor type in a set of actors.
-pub(super) fn kind<A: Actor>(set: &Set) -> Arc<ActorKind> {
-    set.kind(TypeId::of::<A>(), A::NAME, A::CALLS)
+pub(super) fn actor_type<A: Actor>() -> ActorType {
+    ActorType { id: TypeId::of::<A>(), name: A::NAME, calls: A::CALLS }
 }
 
 /// Spawns the task of an actor. If the executor refuses the task, the life is dropped, which ends

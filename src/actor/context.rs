@@ -19,8 +19,7 @@ use super::builder::ActorBuilder;
 use super::life::{Actor, ActorContext, Handles, exclusive};
 use super::reference::ActorRef;
 use super::remote::RemoteRef;
-use super::set::Set;
-use super::set::cell::Cell;
+use super::set::cell::{Cell, SetCell};
 use super::set::core::{AnyCell, Relation};
 use super::set::timers::{Message, Timer, Timers};
 use super::values::{Gone, SpawnActorError};
@@ -29,9 +28,9 @@ use crate::inbox::request::{Call, PendingReply};
 use crate::support::log;
 
 impl<A: Actor> ActorContext<A> {
-    pub(super) fn new(cell: Arc<dyn AnyCell>, set: Arc<Set>) -> ActorContext<A> {
+    pub(super) fn new(cell: Arc<dyn SetCell>) -> ActorContext<A> {
         let (timers, children) = (None, BTreeMap::new());
-        ActorContext { cell, set, timers, children, handled: 0, taken: 0 }
+        ActorContext { cell, timers, children, handled: 0, taken: 0 }
     }
 
     /// Adds the number of messages handled since the last call to the counters.
@@ -73,7 +72,7 @@ impl<A: Actor> ActorContext<A> {
     /// Returns the handle of all actors of the actor's node or program.
     #[must_use]
     pub fn actors(&self) -> Actors {
-        Actors(self.set.clone())
+        Actors(self.cell.set().clone())
     }
 
     /// Spawns a child. The child ends when this actor ends or is restarted, before `stopped` runs.
@@ -98,8 +97,8 @@ impl<A: Actor> ActorContext<A> {
         factory: impl FnMut() -> C + Send + 'static,
         set: impl FnOnce(ActorBuilder<C>) -> ActorBuilder<C, Q>,
     ) -> Result<ActorRef<C, Q>, SpawnActorError> {
-        let parent = Some(self.cell.clone());
-        let builder = ActorBuilder::new(&self.set, parent, factory);
+        let parent: Arc<dyn AnyCell> = self.cell.clone();
+        let builder = ActorBuilder::new(self.cell.set(), Some(parent), factory);
         let child = set(builder).spawn()?;
         self.children.insert(child.id(), child.any());
         Ok(child)
@@ -187,9 +186,9 @@ impl<A: Actor> ActorContext<A> {
     /// directly or indirectly for this one, a log line names the cycle.
     pub fn ask<C: Call>(&self, reply: PendingReply<C>) -> Asking<C> {
         let asks = reply.actor().map(|asked| {
-            let (cell, set) = (self.cell.clone(), self.set.clone());
+            let cell = self.cell.clone();
             cell.core().asks.store(asked, Ordering::Relaxed);
-            Asks { cell, set, asked }
+            Asks { cell, asked }
         });
         Asking { reply, asks }
     }
@@ -251,7 +250,7 @@ impl<A: Actor> ActorContext<A> {
     }
 
     fn executor(&self) -> &Arc<dyn Executor> {
-        &self.set.executor
+        &self.cell.set().executor
     }
 }
 

@@ -9,7 +9,7 @@ use mycelium_core::Request;
 use mycelium_core::channel::Queue;
 
 use super::set::Set;
-use super::set::cell::Cell;
+use super::set::cell::{Cell, SetCell};
 use super::set::core::{AnyCell, Core};
 use super::set::timers::Timers;
 use super::set::traces::ActorTraces;
@@ -160,8 +160,7 @@ pub enum OnError {
 
 /// Gives an actor access to itself and to others: time, timers, children, and watched actors.
 pub struct ActorContext<A: Actor> {
-    pub(super) cell: Arc<dyn AnyCell>,
-    pub(super) set: Arc<Set>,
+    pub(super) cell: Arc<dyn SetCell>,
     /// Created with the first timer. Never locked: the mutex only makes the context `Sync`, so that
     /// a future that holds a `&ActorContext` can move between threads.
     pub(super) timers: Option<Box<Mutex<Timers<A::Mail>>>>,
@@ -199,14 +198,33 @@ impl<A, F: FnMut() -> A + Send> Maker<A> for F {
     }
 }
 
+/// When an actor is restarted after failures.
+#[derive(Clone)]
+pub(crate) enum Restarts {
+    /// By the default limits of its set.
+    Default,
+    Never,
+    By(Arc<Restart>),
+}
+
+impl Restarts {
+    /// Returns the limits, unless the actor is never restarted.
+    pub(super) fn limits<'a>(&'a self, set: &'a Set) -> Option<&'a Arc<Restart>> {
+        match self {
+            Restarts::Default => Some(&set.restart),
+            Restarts::Never => None,
+            Restarts::By(restart) => Some(restart),
+        }
+    }
+}
+
 /// The *life* of an actor: the state of its task, from its spawn to its end.
 pub struct ActorLife<A: Actor, Q: Queue> {
     pub(super) cell: Arc<Cell<A::Mail, Q>>,
     pub(super) receiver: Q::Receiver<A::Mail>,
     pub(super) maker: Box<dyn Maker<A>>,
     pub(super) context: ActorContext<A>,
-    /// When the actor is restarted; `None`: never.
-    pub(super) restart: Option<Arc<Restart>>,
+    pub(super) restarts: Restarts,
     /// The traces of the actor, in a node with traces.
     pub(super) traces: Option<Box<ActorTraces>>,
     /// The actor's place under its supervisor, if it has one. `None` once the actor runs.

@@ -48,7 +48,7 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
 
     /// Creates a reference to the actor of a cell.
     pub(super) fn of(cell: &Arc<Cell<A::Mail, Q>>) -> Result<ActorRef<A, Q>, FindActorError> {
-        if cell.core.end().is_some() || !cell.core.try_refer() {
+        if cell.core.has_ended() || !cell.core.try_refer() {
             return Err(FindActorError::Ending { name: cell.core.label().to_string() });
         }
         match cell.sender() {
@@ -138,7 +138,7 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
     /// Returns whether the actor has ended.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.0.inner().cell.core.end().is_some()
+        self.0.inner().cell.core.has_ended()
     }
 
     /// Returns the actor's number, which no other actor of this process has.
@@ -302,7 +302,7 @@ impl<A: Actor, Q: Queue> WeakRef<A, Q> {
     /// Returns whether the actor has ended.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.cell.core.end().is_some()
+        self.cell.core.has_ended()
     }
 
     /// Returns the actor's number, which no other actor of this process has.

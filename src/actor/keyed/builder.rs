@@ -14,8 +14,8 @@ use super::handle::Keyed;
 use super::idle::clock;
 use super::map::{Map, Plan};
 use crate::actor::actors::Actors;
-use crate::actor::builder::kind;
-use crate::actor::life::Actor;
+use crate::actor::builder::actor_type;
+use crate::actor::life::{Actor, Restarts};
 use crate::actor::values::{SpawnActorError, WhenFull};
 
 /// The default capacity of a mailbox, in messages. It is small because there may be many actors.
@@ -97,11 +97,11 @@ impl Actors {
     {
         let set = self.set().clone();
         let plan = Plan {
-            kind: kind::<A>(&set),
+            kind: set.kind(actor_type::<A>()),
             factory: Box::new(factory),
             capacity: CAPACITY,
             when_full: WhenFull::default(),
-            restart: Some(Arc::default()),
+            restarts: Restarts::Default,
             executors: [set.executor.clone()].into(),
             limit: usize::MAX,
             set,
@@ -131,14 +131,14 @@ where
 
     /// Sets when an actor is restarted after failures. The default is the same as for services.
     pub fn restart(mut self, restart: Restart) -> Self {
-        self.plan.restart = Some(Arc::new(restart));
+        self.plan.restarts = Restarts::By(Arc::new(restart));
         self
     }
 
     /// Ends an actor at its first failure, without a restart. The next use of its key creates
     /// another one.
     pub fn temporary(mut self) -> Self {
-        self.plan.restart = None;
+        self.plan.restarts = Restarts::Never;
         self
     }
 

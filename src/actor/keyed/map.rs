@@ -14,13 +14,12 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use mycelium_bundle::Restart;
 use mycelium_core::channel::Queue;
 use mycelium_executor::Executor;
 
 use crate::actor::answer::answer;
-use crate::actor::builder::launch;
-use crate::actor::life::{Actor, ActorLife, Maker};
+use crate::actor::builder::{actor_type, launch};
+use crate::actor::life::{Actor, ActorLife, Maker, Restarts};
 use crate::actor::set::Set;
 use crate::actor::set::cell::Cell;
 use crate::actor::set::core::{AnyCell, Core};
@@ -41,8 +40,7 @@ pub(super) struct Plan<K, A> {
     pub(super) factory: Box<dyn Fn(&K) -> A + Send + Sync>,
     pub(super) capacity: usize,
     pub(super) when_full: WhenFull,
-    /// When the actors are restarted; `None`: never.
-    pub(super) restart: Option<Arc<Restart>>,
+    pub(super) restarts: Restarts,
     /// The executors of the actors; never empty once the map exists.
     pub(super) executors: Box<[Arc<dyn Executor>]>,
     /// The maximum number of living actors.
@@ -126,8 +124,8 @@ where
             cell as Arc<dyn AnyCell>
         });
         let maker = Box::new(KeyedMaker { map: self.clone(), key: own_key, predecessor });
-        let restart = self.plan.restart.clone();
-        let life = ActorLife::new(cell.clone(), receiver, maker, restart, None);
+        let restarts = self.plan.restarts.clone();
+        let life = ActorLife::new(cell.clone(), receiver, maker, restarts, None);
         // Launches the actor after the lock is released, because the actor leaves the map if the
         // executor refuses its task.
         launch(&**self.plan.executor(hash), life, A::launch())?;
@@ -145,15 +143,14 @@ where
     /// Creates an actor without a task. It has one reference.
     #[expect(clippy::type_complexity, reason = "an actor and the end of its mailbox")]
     fn cell(&self) -> Result<(Arc<Cell<A::Mail, Q>>, Q::Receiver<A::Mail>), SpawnActorError> {
-        let Plan { set, kind, capacity, when_full, .. } = &self.plan;
+        let Plan { set, capacity, when_full, .. } = &self.plan;
         let (sender, receiver) = Q::bounded::<A::Mail>(*capacity)
             .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
-        let (id, answer) = (set.next_id(), answer::<A, Q>);
-        let core = Core::new(id, None, kind.clone(), *when_full, answer);
-        let cell = Arc::new(Cell::new(core, set.clone(), sender));
-        let any: Arc<dyn AnyCell> = cell.clone();
-        set.add(&any, false, false)?;
-        Ok((cell, receiver))
+        let make = |id, kind| {
+            let core = Core::new(id, None, kind, *when_full, answer::<A, Q>);
+            Arc::new(Cell::new(core, set.clone(), Some(sender)))
+        };
+        Ok((set.add(actor_type::<A>(), None, (false, false), make)?, receiver))
     }
 
     /// Removes an actor that has ended. If its successor is already in the map, the successor

@@ -26,8 +26,9 @@ pub(crate) struct Cell<M: Mail, Q: Queue> {
 }
 
 impl<M: Mail, Q: Queue> Cell<M, Q> {
-    pub(crate) fn new(core: Core, set: Arc<Set>, sender: Q::Sender<M>) -> Cell<M, Q> {
-        Cell { core, set, master: Mutex::new(Some(sender)), unseen: AtomicU64::new(0) }
+    /// `sender`: `None` if the queue has one sender, which the first reference takes.
+    pub(crate) fn new(core: Core, set: Arc<Set>, sender: Option<Q::Sender<M>>) -> Cell<M, Q> {
+        Cell { core, set, master: Mutex::new(sender), unseen: AtomicU64::new(0) }
     }
 
     /// Returns a sender for a new reference.
@@ -91,6 +92,17 @@ impl<M: Mail, Q: Queue> AnyCell for Cell<M, Q> {
 
     fn release(&self) {
         self.end_refer();
+    }
+}
+
+/// A cell of any type, with its set.
+pub(crate) trait SetCell: AnyCell {
+    fn set(&self) -> &Arc<Set>;
+}
+
+impl<M: Mail, Q: Queue> SetCell for Cell<M, Q> {
+    fn set(&self) -> &Arc<Set> {
+        &self.set
     }
 }
 

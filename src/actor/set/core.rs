@@ -4,7 +4,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 
@@ -37,8 +37,14 @@ const STARTED: u32 = 64;
 /// A task waits for a bit of the word, for example for the end. Changes notify `ending` only then,
 /// because notifying an event allocates.
 const AWAITED: u32 = 512;
-/// The actor has ended, and `end` says how.
+/// The actor has ended: as `rare` says, otherwise it was stopped.
 const ENDED: u32 = 1024;
+/// The state of the mailbox for requesters exists.
+const REQUESTED: u32 = 2048;
+/// The actor has ended because nobody referred to it.
+const UNREFERENCED: u32 = 4096;
+/// Another actor may watch this one.
+const WATCHED: u32 = 8192;
 
 /// The next action of the task, besides messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,16 +82,23 @@ pub(crate) struct Core {
     refs: AtomicUsize,
     /// The number of the actor that this actor asks through its context; 0 if it asks none.
     pub(crate) asks: AtomicU64,
-    end: OnceLock<ActorEnd>,
     /// Notified when a bit of the control word is set that a task waits for.
     ending: Event,
+    rare: Mutex<Rare>,
+}
+
+/// The state that changes rarely.
+#[derive(Default)]
+struct Rare {
+    /// How the actor has ended, if no bit says it.
+    end: Option<ActorEnd>,
     /// Created on first use.
-    rare: Mutex<Option<Box<Rare>>>,
+    more: Option<Box<More>>,
 }
 
 /// The state that few actors use.
 #[derive(Default)]
-struct Rare {
+struct More {
     /// Ended actors that this actor has not yet been told about.
     events: VecDeque<(Relation, Gone)>,
     /// The actors to notify of the end, by number and relation: each pair is present once, even if
@@ -97,13 +110,13 @@ struct Rare {
     watched: BTreeSet<Arc<str>>,
 }
 
-impl Rare {
+impl More {
     fn add(&mut self, cell: Arc<dyn AnyCell>, relation: Relation) {
         /// Ended watchers are not removed up to this number of watchers.
         const FEW: usize = 32;
 
         if self.watchers.len() >= self.most_watchers.max(FEW) {
-            self.watchers.retain(|_, cell| cell.core().end().is_none());
+            self.watchers.retain(|_, cell| !cell.core().has_ended());
             self.most_watchers = 2 * self.watchers.len();
         }
         self.watchers.insert((cell.core().id, relation), cell);
@@ -139,7 +152,6 @@ impl Core {
             waker: Mutex::default(),
             refs: AtomicUsize::new(1),
             asks: AtomicU64::new(0),
-            end: OnceLock::new(),
             ending: Event::new(),
             rare: Mutex::default(),
         }
@@ -207,20 +219,22 @@ impl Core {
     }
 
     fn request(&self, bit: u32) {
-        self.set_and_notify(bit);
+        let _ = self.set_and_notify(bit);
         // Reads the waker after setting the bit: a task that registers its waker later sees the bit
         // at its next check.
         let waker = lock(&self.waker).clone();
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Sets a bit, and wakes the tasks that wait for it.
-    fn set_and_notify(&self, bit: u32) {
+    /// Sets bits, and wakes the tasks that wait for one of them. Returns the bits from before.
+    fn set_and_notify(&self, bits: u32) -> u32 {
         // Release: pairs with the Acquire of `control` and of `wait`, which then see what the
         // caller did before.
-        if self.control.fetch_or(bit, Ordering::AcqRel) & AWAITED != 0 {
+        let before = self.control.fetch_or(bits, Ordering::AcqRel);
+        if before & AWAITED != 0 {
             self.ending.notify(usize::MAX);
         }
+        before
     }
 
     /// Waits for a bit that [`set_and_notify`](Core::set_and_notify) sets. Both functions change
@@ -232,13 +246,13 @@ impl Core {
     }
 
     fn tell_event(&self, relation: Relation, gone: Gone) {
-        lock(&self.rare).get_or_insert_default().events.push_back((relation, gone));
+        lock(&self.rare).more.get_or_insert_default().events.push_back((relation, gone));
         self.request(EVENTS);
     }
 
     pub(crate) fn next_event(&self) -> Option<(Relation, Gone)> {
         let mut rare = lock(&self.rare);
-        let events = &mut rare.get_or_insert_default().events;
+        let events = &mut rare.more.get_or_insert_default().events;
         let event = events.pop_front();
         if events.is_empty() {
             self.control.fetch_and(!EVENTS, Ordering::Relaxed);
@@ -318,10 +332,8 @@ impl Core {
             }
             Arc::new(mailbox)
         });
-        // Applies what happened before the state was created. The fence pairs with the fence of
-        // `tell_mailbox`.
-        fence(Ordering::SeqCst);
-        let bits = self.control.load(Ordering::Relaxed);
+        // Applies what happened before the state was created.
+        let bits = self.control.fetch_or(REQUESTED, Ordering::AcqRel);
         if bits & SHUTS_DOWN != 0 {
             mailbox.set_shuts_down();
         }
@@ -342,12 +354,13 @@ impl Core {
         self.tell_mailbox(SHUTS_DOWN, MailboxState::set_shuts_down);
     }
 
-    /// Sets a bit, and updates the state of the mailbox if it exists. Either this finds the state,
-    /// or the call that creates the state finds the bit.
+    /// Sets a bit, and updates the state of the mailbox if it exists. Both this and the call that
+    /// creates the state change the control word, so one of them sees the bit of the other.
     fn tell_mailbox(&self, bit: u32, tell: fn(&MailboxState)) {
-        self.control.fetch_or(bit, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if let Some(mailbox) = self.mailbox.get() {
+        let bits = self.control.fetch_or(bit, Ordering::AcqRel);
+        if bits & REQUESTED != 0
+            && let Some(mailbox) = self.mailbox.get()
+        {
             tell(mailbox);
         }
     }
@@ -369,14 +382,23 @@ impl Core {
         self.refs.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    pub(crate) fn end(&self) -> Option<&ActorEnd> {
-        self.end.get()
+    pub(crate) fn has_ended(&self) -> bool {
+        self.control.load(Ordering::Acquire) & ENDED != 0
     }
 
     /// Waits for the end of the actor.
     pub(crate) async fn ended(&self) -> ActorEnd {
         self.wait(ENDED).await;
-        self.end.get().cloned().unwrap_or(ActorEnd::Stopped)
+        self.end()
+    }
+
+    /// Returns how the actor has ended.
+    fn end(&self) -> ActorEnd {
+        let is_unreferenced = self.control.load(Ordering::Relaxed) & UNREFERENCED != 0;
+        match is_unreferenced {
+            true => ActorEnd::Unreferenced,
+            false => lock(&self.rare).end.clone().unwrap_or(ActorEnd::Stopped),
+        }
     }
 
     pub(crate) fn gone(&self, end: ActorEnd) -> Gone {
@@ -386,41 +408,46 @@ impl Core {
     /// Notifies `watcher` of the end of this actor: now if it has already ended, otherwise later.
     pub(crate) fn watch(&self, watcher: Arc<dyn AnyCell>, relation: Relation) {
         let mut rare = lock(&self.rare);
-        match self.end.get() {
-            None => rare.get_or_insert_default().add(watcher, relation),
-            Some(end) => {
-                let gone = self.gone(end.clone());
-                // Releases this lock before another lock of the same kind is taken, which may be
-                // this actor's own.
-                drop(rare);
-                watcher.core().tell_event(relation, gone);
-            }
+        // Both this and `set_end` change the control word, so one of them sees the bit of the
+        // other.
+        if self.control.fetch_or(WATCHED, Ordering::AcqRel) & ENDED == 0 {
+            rare.more.get_or_insert_default().add(watcher, relation);
+            return;
         }
+        // Releases this lock before another lock of the same kind is taken, which may be this
+        // actor's own.
+        drop(rare);
+        watcher.core().tell_event(relation, self.gone(self.end()));
     }
 
     /// Notes that the actor watches an actor of another node. False if it already does.
     pub(crate) fn begin_watch(&self, other: Arc<str>) -> bool {
-        lock(&self.rare).get_or_insert_default().watched.insert(other)
+        lock(&self.rare).more.get_or_insert_default().watched.insert(other)
     }
 
     /// Notifies the actor of the end of an actor of another node.
     pub(crate) fn end_watch(&self, gone: Gone) {
-        lock(&self.rare).get_or_insert_default().watched.remove(&gone.actor);
+        lock(&self.rare).more.get_or_insert_default().watched.remove(&gone.actor);
         self.tell_event(Relation::Watching, gone);
     }
 
-    /// Sets the end, and notifies waiting tasks and watchers.
+    /// Sets the end, and notifies waiting tasks and watchers. Called once.
     pub(crate) fn set_end(&self, end: ActorEnd) {
-        // Releases the lock at the end of this block: a watcher has the same kind of lock, and may
-        // end at the same time.
-        let rare = {
-            let mut rare = lock(&self.rare);
-            // Ignores an error, because a second end changes nothing.
-            let _ = self.end.set(end.clone());
-            std::mem::take(&mut *rare)
+        let how = match end {
+            ActorEnd::Stopped => 0,
+            ActorEnd::Unreferenced => UNREFERENCED,
+            _ => {
+                lock(&self.rare).end = Some(end.clone());
+                0
+            }
         };
-        let watchers = rare.map(|rare| rare.watchers).unwrap_or_default();
-        self.set_and_notify(ENDED);
+        if self.set_and_notify(ENDED | how) & WATCHED == 0 {
+            return;
+        }
+        // Releases the lock at the end of the statement: a watcher has the same kind of lock, and
+        // may end at the same time.
+        let more = lock(&self.rare).more.take();
+        let watchers = more.map(|more| more.watchers).unwrap_or_default();
         if !watchers.is_empty() {
             let gone = self.gone(end);
             for ((_, relation), cell) in watchers {

@@ -1,5 +1,6 @@
 //! The *kind* of an actor: the counters that all actors of one type share.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -7,6 +8,14 @@ use mycelium_transports::counters::{ActorValue, Line, Region, RequesterValue};
 
 use crate::inbox::request::{MailboxState, Responders};
 use crate::support::lock::lock;
+
+/// The type of an actor, from which its kind is made.
+#[derive(Clone, Copy)]
+pub(crate) struct ActorType {
+    pub(crate) id: TypeId,
+    pub(crate) name: &'static str,
+    pub(crate) calls: &'static [&'static str],
+}
 
 /// A type of actors in one set of actors.
 pub(crate) struct ActorKind {
@@ -19,11 +28,7 @@ pub(crate) struct ActorKind {
 }
 
 impl ActorKind {
-    pub(crate) fn new(
-        name: &'static str,
-        calls: &[&'static str],
-        region: &Arc<Region>,
-    ) -> ActorKind {
+    pub(crate) fn new(ActorType { name, calls, .. }: ActorType, region: &Arc<Region>) -> ActorKind {
         let responders = Responders::default();
         for topic in calls {
             responders.add(region.line(&format!("topic={topic} responder={name}")));

@@ -10,9 +10,9 @@ pub(super) mod timers;
 pub(super) mod traces;
 
 use std::any::TypeId;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use slab::Slab;
 
 use crate::actor::far::OtherNodes;
 use crate::actor::set::core::{AnyCell, Core};
-use crate::actor::set::kind::ActorKind;
+use crate::actor::set::kind::{ActorKind, ActorType};
 #[cfg(feature = "testing")]
 use crate::actor::values::Notes;
 use crate::actor::values::{ActorEnd, DeadMail, SpawnActorError};
@@ -45,9 +45,11 @@ pub(crate) struct Set {
     /// The default restart limits of actors.
     pub(crate) restart: Arc<Restart>,
     registry: Mutex<Registry>,
-    next_id: AtomicU64,
-    /// The number of actors that live, or whose watchers are not all notified of the end.
-    living: AtomicUsize,
+    /// Whether the set refuses to spawn actors. Changed with the registry locked.
+    is_closing: AtomicBool,
+    /// The number of actors that have ended, and whose watchers are all notified of the end.
+    ended: AtomicUsize,
+    /// Notified of ends once the set is closing.
     changed: Event,
     pub(crate) on_dead_mail: OnceLock<DeadMailHook>,
     /// The notes for a test.
@@ -70,8 +72,10 @@ struct Registry {
     names: HashMap<Arc<str>, Arc<dyn AnyCell>>,
     /// The names of ended actors, the most recent one last.
     ended: VecDeque<Arc<str>>,
-    kinds: HashMap<TypeId, Arc<ActorKind>>,
-    is_closing: bool,
+    kinds: BTreeMap<TypeId, Arc<ActorKind>>,
+    /// The number of actors that were added.
+    added: usize,
+    last_id: u64,
 }
 
 struct Living {
@@ -80,6 +84,19 @@ struct Living {
     is_kept: bool,
     /// Whether the actor ends with its parent.
     is_child: bool,
+}
+
+impl Registry {
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// Returns the kind of actors of this type.
+    fn kind(&mut self, of: ActorType, region: &Arc<Region>) -> Arc<ActorKind> {
+        let kind = self.kinds.entry(of.id);
+        kind.or_insert_with(|| Arc::new(ActorKind::new(of, region))).clone()
+    }
 }
 
 impl Set {
@@ -94,8 +111,8 @@ impl Set {
             tracer,
             restart: Arc::default(),
             registry: Mutex::default(),
-            next_id: AtomicU64::new(1),
-            living: AtomicUsize::new(0),
+            is_closing: AtomicBool::new(false),
+            ended: AtomicUsize::new(0),
             changed: Event::new(),
             on_dead_mail: OnceLock::new(),
             #[cfg(feature = "testing")]
@@ -106,19 +123,12 @@ impl Set {
     }
 
     pub(crate) fn next_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+        lock(&self.registry).next_id()
     }
 
-    /// Returns the kind of actors with this id, name and topics of requests.
-    pub(crate) fn kind(
-        &self,
-        id: TypeId,
-        name: &'static str,
-        requests: &[&'static str],
-    ) -> Arc<ActorKind> {
-        let mut registry = lock(&self.registry);
-        let kind = registry.kinds.entry(id);
-        kind.or_insert_with(|| Arc::new(ActorKind::new(name, requests, &self.region))).clone()
+    /// Returns the kind of actors of this type.
+    pub(crate) fn kind(&self, of: ActorType) -> Arc<ActorKind> {
+        lock(&self.registry).kind(of, &self.region)
     }
 
     pub(crate) fn supervision(&self) -> &Arc<Supervision> {
@@ -138,34 +148,35 @@ impl Set {
         self.supervision().add(supervisor, spec, self.executor.now()).map(Box::new)
     }
 
-    /// Adds a new actor.
-    pub(crate) fn add(
+    /// Adds a new actor, whose cell `make` creates with the registry locked.
+    pub(crate) fn add<C: AnyCell>(
         &self,
-        cell: &Arc<dyn AnyCell>,
-        is_kept: bool,
-        is_child: bool,
-    ) -> Result<(), SpawnActorError> {
-        let core = cell.core();
+        of: ActorType,
+        name: Option<&str>,
+        (is_kept, is_child): (bool, bool),
+        make: impl FnOnce(u64, Arc<ActorKind>) -> Arc<C>,
+    ) -> Result<Arc<C>, SpawnActorError> {
         let mut registry = lock(&self.registry);
-        if registry.is_closing {
-            return Err(SpawnActorError::ShuttingDown { actor: core.kind.name });
+        if self.is_closing() {
+            return Err(SpawnActorError::ShuttingDown { actor: of.name });
         }
+        if let Some(name) = name
+            && let Some(other) = registry.names.get(name)
+        {
+            let (name, other) = (name.to_owned(), other.core().kind.name);
+            return Err(SpawnActorError::NameTaken { actor: of.name, name, other });
+        }
+        let made = make(registry.next_id(), registry.kind(of, &self.region));
+        let core = made.core();
         if let Some(name) = &core.name {
-            if let Some(other) = registry.names.get(name) {
-                return Err(SpawnActorError::NameTaken {
-                    actor: core.kind.name,
-                    name: name.to_string(),
-                    other: other.core().kind.name,
-                });
-            }
-            registry.names.insert(name.clone(), cell.clone());
+            registry.names.insert(name.clone(), made.clone());
         }
-        let place = registry.living.insert(Living { cell: cell.clone(), is_kept, is_child });
+        let place = registry.living.insert(Living { cell: made.clone(), is_kept, is_child });
         core.place.store(place, Ordering::Relaxed);
-        self.living.fetch_add(1, Ordering::AcqRel);
-        drop(registry);
-        core.kind.count(ActorValue::Spawned);
-        Ok(())
+        registry.added += 1;
+        // The lock makes this thread the only writer of the value.
+        core.kind.line.add(ActorValue::Spawned, 1);
+        Ok(made)
     }
 
     /// Removes an actor that has ended, and notifies others of its end.
@@ -179,20 +190,25 @@ impl Set {
             registry.ended.push_back(name.clone());
         }
         let living = registry.living.try_remove(core.place.load(Ordering::Relaxed));
+        // The lock makes this thread the only writer of the value.
+        core.kind.line.add(ActorValue::Ended, 1);
         drop(registry);
-        core.kind.count(ActorValue::Ended);
         core.set_end(end);
         // Drops the set's reference, and with it a sender of the mailbox.
         if let Some(Living { cell, is_kept: true, .. }) = living {
             cell.release();
         }
-        self.living.fetch_sub(1, Ordering::AcqRel);
-        self.changed.notify(usize::MAX);
+        // Notifies only if it must, because that locks. Both are SeqCst, and so are the store of
+        // `close` and the load of `shutdown`: one of the two threads sees what the other has done.
+        self.ended.fetch_add(1, Ordering::SeqCst);
+        if self.is_closing.load(Ordering::SeqCst) {
+            self.changed.notify(usize::MAX);
+        }
     }
 
     /// See [`Actors::shutdown`](super::Actors::shutdown).
     pub(crate) async fn shutdown(&self, within: Duration) -> Vec<Arc<str>> {
-        let parents = self.close();
+        let (parents, added) = self.close();
         if let Some(supervision) = self.supervision.get() {
             supervision.drain(self.executor.now());
         }
@@ -200,7 +216,7 @@ impl Set {
         parents.iter().for_each(|cell| cell.core().drain());
         let executor = &self.executor;
         let deadline = executor.sleep_until(executor.now().saturating_add(within));
-        let ended = pin!(until(&self.changed, || self.living.load(Ordering::Acquire) == 0));
+        let ended = pin!(until(&self.changed, || self.ended.load(Ordering::SeqCst) == added));
         if let Either::Left(_) = select(ended, deadline).await {
             return Vec::new();
         }
@@ -215,17 +231,18 @@ impl Set {
         names
     }
 
-    /// Refuses to spawn actors from now on. Returns the living actors that have no parent.
-    fn close(&self) -> Vec<Arc<dyn AnyCell>> {
-        let mut registry = lock(&self.registry);
-        registry.is_closing = true;
+    /// Refuses to spawn actors from now on. Returns the living actors that have no parent, and how
+    /// many actors were added.
+    fn close(&self) -> (Vec<Arc<dyn AnyCell>>, usize) {
+        let registry = lock(&self.registry);
+        self.is_closing.store(true, Ordering::SeqCst);
         let parents = registry.living.iter().filter(|(_, living)| !living.is_child);
-        parents.map(|(_, living)| living.cell.clone()).collect()
+        (parents.map(|(_, living)| living.cell.clone()).collect(), registry.added)
     }
 
     /// Returns whether the set refuses to spawn actors.
     pub(crate) fn is_closing(&self) -> bool {
-        lock(&self.registry).is_closing
+        self.is_closing.load(Ordering::Relaxed)
     }
 
     /// Returns the number of living actors. An actor is no longer counted when others are notified

@@ -30,7 +30,14 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     fn close(&mut self) -> PopError {
         self.flush();
         self.core().end_reading();
+        let first = self.receiver.try_recv();
+        if let Err(PopError::Closed) = first {
+            return PopError::Closed;
+        }
         self.receiver.refuse_sends();
+        if let Ok(mail) = first {
+            self.bury(mail);
+        }
         loop {
             match self.receiver.try_recv() {
                 Ok(mail) => self.bury(mail),

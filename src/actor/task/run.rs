@@ -5,17 +5,18 @@ use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::ptr;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use mycelium_bundle::{Failures, Restart};
+use mycelium_bundle::Failures;
 use mycelium_core::Code;
 use mycelium_core::channel::{Queue, QueueReceiver};
 use mycelium_transports::counters::ActorValue;
 
-use crate::actor::life::{Actor, ActorContext, ActorLife, Maker, OnError, exclusive};
+use crate::actor::life::{Actor, ActorContext, ActorLife, Maker, OnError, Restarts, exclusive};
 use crate::actor::set::cell::Cell;
 use crate::actor::set::core::{Control, Core, Relation};
 use crate::actor::set::traces::ActorTraces;
@@ -49,13 +50,16 @@ pub(crate) fn attended<M: Mail, Q: Queue, F: Future>(
     cell: Arc<Cell<M, Q>>,
     mut living: Pin<&mut F>,
 ) -> impl Future<Output = Option<F::Output>> {
-    let mut waker: Option<Waker> = None;
+    // No waker's.
+    let mut registered = (0, 0);
     poll_fn(move |context| {
         // Registers the waker before the control word is read, so that a later change wakes the
-        // task.
-        if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
-            cell.core.register(context.waker());
-            waker = Some(context.waker().clone());
+        // task. The core keeps the waker, so no other waker has the same data pointer.
+        let waker = context.waker();
+        let identity = (waker.data().addr(), ptr::from_ref(waker.vtable()).addr());
+        if registered != identity {
+            cell.core.register(waker);
+            registered = identity;
         }
         if cell.core.is_killed() {
             return Poll::Ready(None);
@@ -99,17 +103,17 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         cell: Arc<Cell<A::Mail, Q>>,
         receiver: Q::Receiver<A::Mail>,
         maker: Box<dyn Maker<A>>,
-        restart: Option<Arc<Restart>>,
+        restarts: Restarts,
         member: Option<Box<Member>>,
     ) -> ActorLife<A, Q> {
-        let context = ActorContext::new(cell.clone(), cell.set.clone());
+        let context = ActorContext::new(cell.clone());
         let traces = cell.set.tracer.clone().map(|tracer| ActorTraces::new(tracer, &cell.core));
         ActorLife {
             cell,
             receiver,
             maker,
             context,
-            restart,
+            restarts,
             traces,
             is_supervised: member.is_some(),
             member,
@@ -179,7 +183,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     ) -> ControlFlow<ActorEnd> {
         self.forget_run().await;
         let now = self.cell.set.executor.now();
-        let pause = match &self.restart {
+        let pause = match self.restarts.limits(&self.cell.set) {
             Some(restart) if !failure.is_permanent => {
                 failures.pause(restart, now, self.cell.set.executor.entropy())
             }
