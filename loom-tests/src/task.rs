@@ -35,6 +35,19 @@ impl<T> Task<T> {
         Task { future: Some(Box::pin(future)), woken, output: None }
     }
 
+    /// Wakes the task for no reason.
+    #[must_use]
+    pub fn woken(self) -> Task<T> {
+        self.woken.clone().wake();
+        self
+    }
+
+    /// Returns whether the task has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.output.is_some()
+    }
+
     /// Polls up to `polls` times, while the task is awake, and returns the task, so that a thread
     /// can return it.
     #[must_use]

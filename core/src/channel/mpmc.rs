@@ -2,7 +2,10 @@
 //! receiver, and all receivers see one order.
 //!
 //! Waiting ends are woken one at a time, in turn; a sender or receiver that arrives meanwhile may
-//! be served first.
+//! be served first. An end that was overtaken in this way is woken before others from then on, and
+//! the last free slot is kept for a sender that was overtaken: while it waits, each other sender
+//! takes that slot at most twice, and by sends that began before. So a send may find the channel
+//! full, or wait, although one slot is free.
 //!
 //! ```
 //! use mycelium_core::channel::mpmc;
@@ -177,6 +180,11 @@ impl<H: Handle<Target: Ring> + Clone> Reserve for Producer<H> {
     #[inline]
     fn reserve_slot(&mut self) -> Result<Grant<'_, H>, GrantError> {
         self.grant(1)
+    }
+
+    #[inline(never)]
+    fn reserve_leaving_one(&mut self) -> Result<Grant<'_, H>, GrantError> {
+        self.grant_leaving(1, 1)
     }
 
     #[inline]

@@ -125,7 +125,7 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
     #[inline]
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<C::Item>> {
         let consumer = &mut *self.consumer;
-        let taken = self.waiter.poll(self.waiters.receivers(), context.waker(), |is_last| {
+        let taken = self.waiter.poll(self.waiters.receivers(), context.waker(), |_, is_last| {
             if is_last {
                 consumer.force_check();
             }
@@ -150,7 +150,7 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
             return Poll::Ready(0);
         }
         let on_panic = NotifyOnPanic { consumer: &mut *self.consumer, waiters: &self.waiters };
-        let taken = self.waiter.poll(self.waiters.receivers(), context.waker(), |is_last| {
+        let taken = self.waiter.poll(self.waiters.receivers(), context.waker(), |_, is_last| {
             if is_last {
                 on_panic.consumer.force_check();
             }

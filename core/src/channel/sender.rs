@@ -50,13 +50,14 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         self.waiter.set_strategy(strategy);
     }
 
-    /// Sends an item if there is room now.
+    /// Sends an item if there is room now. The last free slot is kept for a sender that waits and
+    /// was overtaken, if there is one.
     ///
     /// # Errors
     /// [`PushError`] with the item, if the ring is full or the receivers are gone.
     #[inline]
     pub fn try_send(&mut self, item: P::Item) -> Result<(), PushError<P::Item>> {
-        self.producer.try_push(item)?;
+        self.try_push(item)?;
         self.notify();
         Ok(())
     }
@@ -96,6 +97,12 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         self.waiters.receivers().notify_one();
     }
 
+    /// Pushes an item, and leaves the last slot to a sender that comes first.
+    #[inline]
+    pub(super) fn try_push(&mut self, item: P::Item) -> Result<(), PushError<P::Item>> {
+        push(&mut *self.producer, self.waiter.must_yield(self.waiters.senders()), item)
+    }
+
     /// Polls as [`send`](Sender::send) does, for your own futures. Takes the item out of the option
     /// once it is sent; an error returns the item.
     #[inline]
@@ -104,9 +111,9 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         context: &mut Context<'_>,
         item: &mut Option<P::Item>,
     ) -> Poll<Result<(), SendError<P::Item>>> {
-        let producer = &mut *self.producer;
-        let sent = ready!(self.waiter.poll(self.waiters.senders(), context.waker(), |_| {
-            match producer.try_push(item.take()?) {
+        let (producer, senders) = (&mut *self.producer, self.waiters.senders());
+        let sent = self.waiter.poll(senders, context.waker(), |key, _| {
+            match push(producer, senders.must_yield(key), item.take()?) {
                 Ok(()) => Some(Ok(())),
                 Err(PushError::Closed(back)) => Some(Err(SendError(back))),
                 Err(PushError::Full(back)) => {
@@ -114,12 +121,11 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
                     None
                 }
             }
-        }));
-        if sent.is_ok() {
+        });
+        if matches!(sent, Poll::Ready(Ok(()))) {
             self.notify();
         }
-        self.end_wait();
-        Poll::Ready(sent)
+        self.end_poll(sent)
     }
 
     fn poll_reserve(
@@ -131,15 +137,16 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     {
         let producer: *mut P = &mut *self.producer;
         let senders = self.waiters.senders();
-        let slot = ready!(self.waiter.poll(senders, context.waker(), |_| {
+        let slot = self.waiter.poll(senders, context.waker(), |key, _| {
             // SAFETY: the producer is borrowed as long as the permit lives, and by each check in
             // turn: no check follows one that got a slot.
-            match unsafe { &mut *producer }.reserve_slot() {
+            match reserve(unsafe { &mut *producer }, senders.must_yield(key)) {
                 Ok(slot) => Some(Ok(slot)),
                 Err(GrantError::Closed) => Some(Err(SendError(()))),
                 Err(_) => None,
             }
-        }));
+        });
+        let Poll::Ready(slot) = slot else { return self.end_poll(Poll::Pending) };
         // The slot borrows the producer, so this end cannot check for more room. It wakes another
         // sender to check instead.
         self.waiter.succeeded(senders, || true);
@@ -179,10 +186,10 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
 
         let before = *sent;
         let notify = NotifyOnDrop { waiters: &self.waiters, before, sent };
-        let producer = &mut *self.producer;
+        let (producer, senders) = (&mut *self.producer, self.waiters.senders());
         // Limits one poll: with a receiver that keeps pace, this task would otherwise never yield.
         let most = before.saturating_add(producer.capacity());
-        let stop = self.waiter.poll(self.waiters.senders(), context.waker(), |_| {
+        let stop = self.waiter.poll(senders, context.waker(), |key, _| {
             loop {
                 if items.size_hint().1 == Some(0) {
                     return Some(Stop::Done);
@@ -192,7 +199,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
                 }
                 // Holds the slot in a permit, whose drop aborts the slot correctly if the iterator
                 // ends or panics.
-                let permit = match producer.reserve_slot() {
+                let permit = match reserve(producer, senders.must_yield(key)) {
                     Ok(slot) => Permit::<P, L>::new(slot, notify.waiters),
                     Err(GrantError::Closed) => return Some(Stop::Closed),
                     Err(_) => return None,
@@ -206,9 +213,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         });
         // Wakes receivers even if this sender waits on, because they must make the room.
         drop(notify);
-        let stop = ready!(stop);
-        self.end_wait();
-        match stop {
+        match ready!(self.end_poll(stop)) {
             Stop::Done => Poll::Ready(Ok(*sent)),
             Stop::Closed => Poll::Ready(Err(SendError(*sent))),
             Stop::Enough => {
@@ -218,12 +223,33 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         }
     }
 
-    /// Ends a wait that got room or found the channel closed.
+    /// Ends the wait unless the poll is pending.
     #[inline]
-    fn end_wait(&mut self) {
-        let producer = &mut *self.producer;
-        self.waiter.succeeded(self.waiters.senders(), || !producer.is_full());
+    fn end_poll<R>(&mut self, polled: Poll<R>) -> Poll<R> {
+        let (producer, senders) = (&mut *self.producer, self.waiters.senders());
+        if polled.is_ready() {
+            self.waiter.succeeded(senders, || !producer.is_full());
+        } else {
+            self.waiter.yielded(senders, || !producer.is_full());
+        }
+        polled
     }
+}
+
+/// Pushes an item; if this sender `yields`, only if one more slot is free.
+#[inline]
+fn push<P: Producer>(
+    producer: &mut P,
+    yields: bool,
+    item: P::Item,
+) -> Result<(), PushError<P::Item>> {
+    if yields { producer.try_push_leaving_one(item) } else { producer.try_push(item) }
+}
+
+/// Reserves a slot; if this sender `yields`, only if one more slot is free.
+#[inline]
+fn reserve<P: Reserve>(producer: &mut P, yields: bool) -> Result<P::Slot<'_>, GrantError> {
+    if yields { producer.reserve_leaving_one() } else { producer.reserve_slot() }
 }
 
 impl<P: Producer, L: Deref<Target: Sides>> End for Sender<P, L> {
@@ -405,6 +431,15 @@ pub trait Reserve: Producer + Sized {
     /// # Errors
     /// [`GrantError`] if the ring is full or the consumers are gone.
     fn reserve_slot(&mut self) -> Result<Self::Slot<'_>, GrantError>;
+
+    /// Reserves a slot if this leaves a free slot for another producer. With one producer this is
+    /// [`reserve_slot`](Reserve::reserve_slot).
+    ///
+    /// # Errors
+    /// [`GrantError`] if there are fewer free slots, or the consumers are gone.
+    fn reserve_leaving_one(&mut self) -> Result<Self::Slot<'_>, GrantError> {
+        self.reserve_slot()
+    }
 
     /// Writes an item into a reserved slot and commits it.
     fn fill_slot(slot: Self::Slot<'_>, item: Self::Item);

@@ -63,7 +63,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sink<P::Item> for SenderSink<P, L> {
         let (Some(sender), None) = (&mut this.sender, &this.held) else {
             return Err(SendError(item));
         };
-        match sender.producer.try_push(item) {
+        match sender.try_push(item) {
             Ok(()) => this.unannounced = true,
             Err(PushError::Full(item)) => this.held = Some(item),
             Err(PushError::Closed(item)) => return Err(SendError(item)),

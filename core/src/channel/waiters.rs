@@ -59,6 +59,12 @@ impl<W> Side<W> {
 }
 
 impl<W: Waiters> Side<W> {
+    /// Returns whether another end of this side starves and comes first.
+    #[inline]
+    pub(super) fn must_yield(&self, key: &W::Key) -> bool {
+        self.waiters.must_yield(key)
+    }
+
     /// Wakes one waiting end of this side. The caller has published what it waits for.
     #[inline]
     pub(super) fn notify_one(&self) {
@@ -125,6 +131,11 @@ pub(super) struct Waiter<W: Waiters> {
     spin_wait: SpinWait,
     /// Whether this end has parked and has not ended that wait.
     parked: bool,
+    /// Whether it has parked again in that wait: it was woken and found nothing.
+    starving: bool,
+    /// Whether its last wait got the last thing and no more. Its turn then includes its next wait,
+    /// so that the turns of all are worth the same if things come in batches.
+    keeps_turn: bool,
 }
 
 impl<W: Waiters> Waiter<W> {
@@ -135,7 +146,13 @@ impl<W: Waiters> Waiter<W> {
         if W::SHARED {
             side.ends.fetch_add(1, Ordering::Relaxed);
         }
-        Some(Waiter { key, spin_wait: SpinWait::default(), parked: false })
+        Some(Waiter {
+            key,
+            spin_wait: SpinWait::default(),
+            parked: false,
+            starving: false,
+            keeps_turn: false,
+        })
     }
 
     pub(super) fn strategy(&self) -> WaitStrategy {
@@ -147,16 +164,17 @@ impl<W: Waiters> Waiter<W> {
     }
 
     /// Calls `check` until it finds something or the strategy says to park; then parks and checks
-    /// once more. The argument of `check` is true in that last call, which must see every published
-    /// item. If `check` found something, the caller ends the wait by [`Waiter::succeeded`].
+    /// once more. `check` gets this end's key, and true in that last call, which must see every
+    /// published item. If `check` found something, the caller ends the wait by
+    /// [`Waiter::succeeded`].
     #[inline]
     pub(super) fn poll<R>(
         &mut self,
         side: &Side<W>,
         waker: &Waker,
-        mut check: impl FnMut(bool) -> Option<R>,
+        mut check: impl FnMut(&W::Key, bool) -> Option<R>,
     ) -> Poll<R> {
-        match check(false) {
+        match check(&self.key, false) {
             Some(found) => Poll::Ready(found),
             None => self.poll_slow(side, waker, check),
         }
@@ -166,9 +184,9 @@ impl<W: Waiters> Waiter<W> {
         &mut self,
         side: &Side<W>,
         waker: &Waker,
-        mut check: impl FnMut(bool) -> Option<R>,
+        mut check: impl FnMut(&W::Key, bool) -> Option<R>,
     ) -> Poll<R> {
-        match self.spin_wait.spin(WaitStrategy::SPINS, || check(false)) {
+        match self.spin_wait.spin(WaitStrategy::SPINS, || check(&self.key, false)) {
             SpinResult::Found(found) => return Poll::Ready(found),
             SpinResult::Again => {
                 waker.wake_by_ref();
@@ -176,9 +194,13 @@ impl<W: Waiters> Waiter<W> {
             }
             SpinResult::Park => {}
         }
+        if W::SHARED && (self.parked || self.keeps_turn) && !self.starving {
+            self.starving = true;
+            side.waiters.starve(&self.key);
+        }
         self.parked = true;
         side.waiters.park(&self.key, waker);
-        check(true).map_or(Poll::Pending, Poll::Ready)
+        check(&self.key, true).map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Ends a successful wait. If this end had parked and there may be `more`, wakes another end.
@@ -188,7 +210,16 @@ impl<W: Waiters> Waiter<W> {
         if self.parked {
             self.parked = false;
             side.waiters.unpark(&self.key);
-            if W::SHARED && more() {
+            let first = self.starving && self.relieve(side);
+            if !W::SHARED {
+                return;
+            }
+            let more = more();
+            self.keeps_turn = first && !more && !self.keeps_turn;
+            if first && !self.keeps_turn {
+                side.waiters.pass_turn(&self.key);
+            }
+            if more {
                 side.waiters.ring();
             }
         }
@@ -200,10 +231,37 @@ impl<W: Waiters> Waiter<W> {
         self.spin_wait.reset();
         if self.parked {
             self.parked = false;
-            if side.waiters.unpark(&self.key) && W::SHARED {
+            self.keeps_turn = false;
+            let woken = side.waiters.unpark(&self.key);
+            let starved = self.starving;
+            if starved && self.relieve(side) {
+                side.waiters.pass_turn(&self.key);
+            }
+            if (starved || woken) && W::SHARED {
                 side.waiters.ring();
             }
         }
+    }
+
+    /// Ends the starving of this end. Returns whether it was the first one.
+    fn relieve(&mut self, side: &Side<W>) -> bool {
+        self.starving = false;
+        side.waiters.relieve(&self.key)
+    }
+
+    /// Ends a poll that is pending although there may be `more`, if it is for an end that starves:
+    /// wakes that end, in case the ring for it came to this one.
+    #[inline]
+    pub(super) fn yielded(&self, side: &Side<W>, more: impl FnOnce() -> bool) {
+        if self.must_yield(side) && more() {
+            side.waiters.ring_first();
+        }
+    }
+
+    /// Returns whether another end starves and comes first.
+    #[inline]
+    pub(super) fn must_yield(&self, side: &Side<W>) -> bool {
+        side.must_yield(&self.key)
     }
 
     /// Removes the registration.

@@ -160,6 +160,34 @@ impl Waiters for RareWaiterList {
             list.ring_all();
         }
     }
+
+    fn starve(&self, key: &RareKey) {
+        if let Some(key) = key.get() {
+            self.list().starve(&key);
+        }
+    }
+
+    fn relieve(&self, key: &RareKey) -> bool {
+        key.get().is_some_and(|key| self.list().relieve(&key))
+    }
+
+    fn pass_turn(&self, key: &RareKey) {
+        if let Some(key) = key.get() {
+            self.list().pass_turn(&key);
+        }
+    }
+
+    #[inline]
+    fn must_yield(&self, key: &RareKey) -> bool {
+        // `NO_PLACE` is not the place of another task.
+        self.0.next().is_some_and(|list| list.must_yield(&Key(key.0.load(Ordering::Relaxed))))
+    }
+
+    fn ring_first(&self) {
+        if let Some(list) = self.0.next() {
+            list.ring_first();
+        }
+    }
 }
 
 impl Growth for OnHeap {

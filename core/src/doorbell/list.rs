@@ -24,6 +24,13 @@ use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom, order, repe
 ///   item behind a slot that was not filled yet came too early;
 /// - a task that stops waiting without success calls [`unpark`](Waiters::unpark), and rings if that
 ///   says that it was woken.
+///
+/// **Turns.** A woken task may find that another one was faster. It then calls
+/// [`starve`](Waiters::starve) before it parks again, and [`relieve`](Waiters::relieve) when its
+/// wait ends. Starving tasks are woken before others, in the order of their places from the one
+/// that passed its turn last. Tasks that ask [`must_yield`](Waiters::must_yield) leave the last thing
+/// to the first of them. So the others cannot take it for ever, and with room for more they need
+/// not wait.
 pub trait Waiters {
     /// Whether more than one task may wait here, so that a wake must be passed on.
     const SHARED: bool;
@@ -51,6 +58,30 @@ pub trait Waiters {
 
     /// Wakes all sleeping tasks. Call [`announce`] first.
     fn ring_all(&self);
+
+    /// Marks a task as starving. It has parked before, and parks now.
+    fn starve(&self, _key: &Self::Key) {}
+
+    /// Ends what [`starve`](Waiters::starve) began. Other tasks may have parked only because of this
+    /// one, so the caller then checks whether there is more, and rings if so. Returns whether the
+    /// task was the first one; it then still has its turn.
+    fn relieve(&self, _key: &Self::Key) -> bool {
+        false
+    }
+
+    /// Gives the turn of a task to the next place.
+    fn pass_turn(&self, _key: &Self::Key) {}
+
+    /// Returns whether another task starves and comes first. If so, this one must leave something
+    /// for it, and call [`ring_first`](Waiters::ring_first) if it left something and parks.
+    #[inline]
+    fn must_yield(&self, _key: &Self::Key) -> bool {
+        false
+    }
+
+    /// Wakes the first starving task if it sleeps. Call [`announce`] first, or
+    /// [`park`](Waiters::park).
+    fn ring_first(&self) {}
 
     /// Calls [`announce`] and [`ring`](Waiters::ring), for one set of waiters. Cheaper where it can
     /// wake without the fence.
@@ -139,8 +170,10 @@ pub struct WaiterList<const N: usize, G = Fixed> {
     parked: AtomicUsize,
     /// A bit for each registered place.
     taken: AtomicUsize,
+    /// A bit for each place with a starving task.
+    starving: AtomicUsize,
     /// The place, counted over all blocks, at which the next ringer begins its search, so that all
-    /// get their turn. Used in the first block.
+    /// get their turn. While tasks starve, only they move it. Used in the first block.
     turn: AtomicUsize,
     bells: [Doorbell; N],
     growth: G,
@@ -211,6 +244,7 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
             WaiterList {
                 parked: AtomicUsize::new(0),
                 taken: AtomicUsize::new(0),
+                starving: AtomicUsize::new(0),
                 turn: AtomicUsize::new(0),
                 bells: repeat!(Doorbell::new(); N),
                 growth,
@@ -219,7 +253,8 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
     }
 
     fn block(&self, start: usize) -> Block<'_> {
-        Block { start, parked: &self.parked, taken: &self.taken, bells: &self.bells }
+        let WaiterList { parked, taken, starving, bells, .. } = self;
+        Block { start, parked, taken, starving, bells }
     }
 
     /// Returns all blocks, in order.
@@ -241,15 +276,37 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
         }
     }
 
-    /// Wakes the next sleeping task, in turn over all places. Returns whether there was one.
+    #[inline]
+    fn has_starving(&self) -> bool {
+        self.starving.load(Ordering::Relaxed) != 0
+            || self.growth.next().is_some_and(|list| list.has_starving())
+    }
+
+    /// Returns the starving task whose turn is next.
+    #[cold]
+    fn first_starving(&self) -> Option<(Block<'_>, usize)> {
+        let turn = self.turn.load(Ordering::Relaxed);
+        [turn, 0].into_iter().find_map(|turn| {
+            self.blocks().find_map(|block| Some((block, block.next(block.starving, turn)?)))
+        })
+    }
+
+    /// Wakes the first starving task if it sleeps, or else the next sleeping one, in turn over all
+    /// places. Returns whether there was one.
     #[cold]
     fn wake_one(&self) -> bool {
+        let starving = self.has_starving();
+        if starving && self.wake_first() {
+            return true;
+        }
         let mut turn = self.turn.load(Ordering::Relaxed);
         loop {
-            match self.blocks().find_map(|block| Some((block.next_parked(turn)?, block))) {
+            match self.blocks().find_map(|block| Some((block.next(block.parked, turn)?, block))) {
                 Some((place, block)) => {
                     turn = place + 1;
-                    self.turn.store(turn, Ordering::Relaxed);
+                    if !starving {
+                        self.turn.store(turn, Ordering::Relaxed);
+                    }
                     if block.wake(place) {
                         return true;
                     }
@@ -259,6 +316,13 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
                 None => turn = 0,
             }
         }
+    }
+
+    /// Wakes the first starving task. Returns whether it slept.
+    fn wake_first(&self) -> bool {
+        self.first_starving().is_some_and(|(block, place)| {
+            block.parked() & block.bit(place) != 0 && block.wake(place)
+        })
     }
 
     #[cold]
@@ -324,6 +388,34 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
         }
     }
 
+    fn starve(&self, key: &Key) {
+        let block = self.block_of(key);
+        block.starving.fetch_or(block.bit(key.0), Ordering::Relaxed);
+    }
+
+    fn relieve(&self, key: &Key) -> bool {
+        let block = self.block_of(key);
+        let was_first = !self.must_yield(key);
+        block.starving.fetch_and(!block.bit(key.0), Ordering::Relaxed);
+        // Either the next ring wakes a task that parked because of this one, or that task no longer
+        // finds this one.
+        barrier!("waiter-list.relieve", SeqCst);
+        was_first
+    }
+
+    fn pass_turn(&self, key: &Key) {
+        self.turn.store(key.0 + 1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn must_yield(&self, key: &Key) -> bool {
+        self.has_starving() && self.first_starving().is_some_and(|(_, first)| first != key.0)
+    }
+
+    fn ring_first(&self) {
+        _ = self.wake_first();
+    }
+
     /// Raises no fence if a task was woken. The ringer took the task's bit back by a Release; each
     /// task that parks later changes the same word, and so acquires it before it checks. If the
     /// woken task passes the wake on, it sees the tasks that parked earlier. The fence is for a
@@ -348,6 +440,7 @@ struct Block<'a> {
     start: usize,
     parked: &'a AtomicUsize,
     taken: &'a AtomicUsize,
+    starving: &'a AtomicUsize,
     bells: &'a [Doorbell],
 }
 
@@ -371,12 +464,12 @@ impl Block<'_> {
         self.parked.load(Ordering::Relaxed) & self.all()
     }
 
-    /// Returns the first place from `turn` on with a sleeping task.
-    fn next_parked(&self, turn: usize) -> Option<usize> {
+    /// Returns the first place from `turn` on whose bit is set in `word`.
+    fn next(&self, word: &AtomicUsize, turn: usize) -> Option<usize> {
         let skipped = turn.saturating_sub(self.start);
         let later = usize::MAX.checked_shl(skipped as u32).unwrap_or(0);
-        let parked = self.parked() & later;
-        (parked != 0).then(|| self.start + parked.trailing_zeros() as usize)
+        let places = word.load(Ordering::Relaxed) & self.all() & later;
+        (places != 0).then(|| self.start + places.trailing_zeros() as usize)
     }
 
     /// Wakes the task of a place, unless another ringer did, or the task stopped waiting. Returns

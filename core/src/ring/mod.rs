@@ -62,6 +62,15 @@ pub trait Producer {
     /// [`PushError`] with the item, if the ring is full or the readers have closed the ring.
     fn try_push(&mut self, item: Self::Item) -> Result<(), PushError<Self::Item>>;
 
+    /// Appends an item if this leaves a free slot for another writer. In a ring for one writer this
+    /// is [`try_push`](Producer::try_push).
+    ///
+    /// # Errors
+    /// [`PushError`] with the item; `Full` also if there is only one free slot.
+    fn try_push_leaving_one(&mut self, item: Self::Item) -> Result<(), PushError<Self::Item>> {
+        self.try_push(item)
+    }
+
     /// Returns whether a push would be refused with [`PushError::Full`], as far as this end can
     /// see.
     fn is_full(&mut self) -> bool;

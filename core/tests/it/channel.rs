@@ -10,6 +10,7 @@ mod faults;
 mod notified;
 mod plan;
 mod scheduler;
+mod turns;
 mod waiters;
 pub(crate) mod wakers;
 

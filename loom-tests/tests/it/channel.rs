@@ -219,6 +219,71 @@ fn a_cancelled_sender_passes_its_wake_on() {
     assert_eq!(finish(vec![waits]).len(), 1);
 }
 
+/// A full channel, and a sender that was polled twice in its wait for room: it starves.
+fn one_starves() -> (SenderOfMany<usize>, Task<Items>, ReceiverOfMany<usize>) {
+    let (mut other, receiver) = many();
+    other.try_send(0).unwrap();
+    other.try_send(1).unwrap();
+    let starving = sends(other.try_clone().unwrap(), &[2]).run(1).woken().run(1);
+    (other, starving, receiver)
+}
+
+/// One slot becomes free. Another sender never gets it before the one that starves, which is woken.
+fn the_last_slot_is_kept_for_a_starving_sender() {
+    let (mut other, starving, mut receiver) = one_starves();
+    let takes = thread::spawn(move || {
+        assert_eq!(receiver.try_recv(), Ok(0));
+        receiver
+    });
+    let tries = thread::spawn(move || {
+        (0..2).for_each(|_| assert!(other.try_send(3).is_err(), "it passed the other one"));
+        other
+    });
+    let starving = starving.run(1);
+    let mut receiver = takes.join().unwrap();
+    let _open = tries.join().unwrap();
+    assert_eq!(finish(vec![starving]).len(), 1);
+    assert_eq!([1, 2].map(|_| receiver.try_recv()), [Ok(1), Ok(2)]);
+}
+
+/// A sender leaves the last slot to another one, which starves. That one gets its slot while there
+/// is one more, or goes: the first one then gets the slot that is left.
+fn a_sender_that_yielded_is_woken(goes: bool) {
+    let (other, starving, mut receiver) = one_starves();
+    (0..if goes { 1 } else { 2 }).for_each(|_| _ = receiver.try_recv().unwrap());
+    let yields = thread::spawn(move || sends(other, &[3]).run(2));
+    let mut tasks = Vec::new();
+    if goes {
+        drop(starving);
+    } else {
+        tasks.push(starving.run(1));
+    }
+    tasks.push(yields.join().unwrap());
+    assert!(finish(tasks).concat().is_empty());
+}
+
+/// Two senders wait for room, and one begins to starve, so the other one yields to it although the
+/// ring for one slot may have come to the other one.
+fn a_ring_for_a_sender_that_yields_is_passed_on() {
+    let (mut one, mut receiver) = many();
+    one.try_send(0).unwrap();
+    one.try_send(1).unwrap();
+    let other = sends(one.try_clone().unwrap(), &[2]).run(1).woken();
+    let one = sends(one, &[3]).run(1);
+    let starves = thread::spawn(move || other.run(1));
+    let takes = thread::spawn(move || {
+        receiver.try_recv().unwrap();
+        receiver
+    });
+    let tasks = vec![one.run(2), starves.join().unwrap()];
+    let mut receiver = takes.join().unwrap();
+    let tasks: Vec<_> = tasks.into_iter().map(|task| task.run(2)).collect();
+    let tasks: Vec<_> = tasks.into_iter().map(|task| task.run(2)).collect();
+    assert!(tasks.iter().any(Task::has_ended), "a wake was lost");
+    receiver.try_recv().unwrap();
+    assert_eq!(finish(tasks).len(), 2);
+}
+
 /// An item is behind a reserved slot. After that slot is filled or aborted, all receivers get their
 /// items.
 fn a_late_permit(fills: bool) {
@@ -332,6 +397,14 @@ models! {
     the_one_receiver_goes_beside_a_send [3] {}
     a_cancelled_receiver_passes_its_wake_on [2] {}
     a_cancelled_sender_passes_its_wake_on [2] {}
+    the_last_slot_is_kept_for_a_starving_sender [2] {}
+    a_sender_that_yielded_is_woken_by_the_one_that_starved [3] = a_sender_that_yielded_is_woken(false) {
+        fails_without_the_fence_of_a_relieved_sender: "waiter-list.relieve" => "a wake was lost",
+    }
+    a_sender_that_yielded_is_woken_by_the_one_that_goes [3] = a_sender_that_yielded_is_woken(true) {
+        fails_without_the_fence_of_a_sender_that_goes: "waiter-list.relieve" => "a wake was lost",
+    }
+    a_ring_for_a_sender_that_yields_is_passed_on [2] {}
     skipping_aborted_slots_makes_room [2] {}
     the_last_sender_closes [1] {}
     a_closed_channel_ends_for_both_sides [2] {}

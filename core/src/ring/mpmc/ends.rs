@@ -45,7 +45,13 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// does not mean that every slot is in use: see the [module](super).
     #[inline]
     pub fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
-        match self.claim(1, 1) {
+        self.push(item, 0)
+    }
+
+    /// Appends an item if this leaves `spare` slots free.
+    #[inline]
+    fn push(&mut self, item: ItemOf<H>, spare: usize) -> Result<(), PushError<ItemOf<H>>> {
+        match self.claim(1, 1, spare) {
             Ok(Claim { position, .. }) => {
                 // SAFETY: the ring is alive, and this thread has claimed the slot.
                 unsafe { self.slot(position).cell.put(item) };
@@ -75,7 +81,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     }
 
     #[inline]
-    fn claim(&mut self, least: usize, most: usize) -> Result<Claim, Refused> {
+    fn claim(&mut self, least: usize, most: usize, spare: usize) -> Result<Claim, Refused> {
         let indices = self.ring.indices();
         // Acquire, pairs with the Release of `mpmc.free` of the lap before: its reader no longer
         // uses the value.
@@ -83,7 +89,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         let free = FREE.cast_signed();
         // SAFETY: the ring is alive.
         let claim = unsafe {
-            claim(&indices.tail, &mut self.known, &self.slots, free..=free, check, least, most)
+            let free = free..=free;
+            claim(&indices.tail, &mut self.known, &self.slots, free, check, least, most, spare)
         };
         let claim = match claim {
             // A full slot is refused before the tail is loaded, so the claim cannot see the close.
@@ -228,7 +235,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
             return Ok(Claim { position, count });
         }
         // SAFETY: the ring is alive.
-        unsafe { claim(&indices.head, &mut self.known, &self.slots, done, check, 1, most) }
+        unsafe { claim(&indices.head, &mut self.known, &self.slots, done, check, 1, most, 0) }
             .map_err(|_| indices.pop_error())
     }
 
@@ -311,7 +318,17 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         if count == 0 || count > self.slots.capacity() {
             return Err(GrantError::Count { asked: count, capacity: self.slots.capacity() });
         }
-        match self.claim(count, count) {
+        self.grant_leaving(count, 0)
+    }
+
+    /// Claims slots to fill if this leaves `spare` slots free.
+    #[inline]
+    pub(crate) fn grant_leaving(
+        &mut self,
+        count: usize,
+        spare: usize,
+    ) -> Result<Grant<'_, H>, GrantError> {
+        match self.claim(count, count, spare) {
             Ok(claim) => Ok(Grant { producer: self, claim, filled: 0 }),
             Err(Refused::Short(room)) => Err(GrantError::Full { room }),
             Err(Refused::Closed) => Err(GrantError::Closed),
@@ -331,7 +348,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         let mut pushed = 0;
         while pushed < items.len() {
             let rest = &items[pushed..];
-            let claim = match self.claim(1, rest.len().min(CLAIM)) {
+            let claim = match self.claim(1, rest.len().min(CLAIM), 0) {
                 Ok(claim) => claim,
                 Err(_) if pushed > 0 => break,
                 Err(Refused::Short(_)) => return Err(PushError::Full(())),
@@ -521,6 +538,11 @@ impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
     #[inline]
     fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
         Producer::try_push(self, item)
+    }
+
+    #[inline(never)]
+    fn try_push_leaving_one(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
+        self.push(item, 1)
     }
 
     #[inline]

@@ -453,7 +453,7 @@ fn depth(head: usize, tail: usize, capacity: usize) -> usize {
 }
 
 /// Moves `word`, the head or the tail, over `least` to `most` slots whose stamps, minus their lap,
-/// are in `ready`.
+/// are in `ready`, if those of `spare` slots behind them are, too.
 ///
 /// The first check is at `known`, an earlier value of the word. If other ends have moved the word
 /// since, either a stamp shows a later state, or the compare-and-swap fails; the call then
@@ -468,6 +468,7 @@ fn depth(head: usize, tail: usize, capacity: usize) -> usize {
 /// # Safety
 /// The slots are alive.
 #[inline]
+#[allow(clippy::too_many_arguments)]
 unsafe fn claim<T>(
     word: &AtomicUsize,
     known: &mut usize,
@@ -476,6 +477,7 @@ unsafe fn claim<T>(
     check: Ordering,
     least: usize,
     most: usize,
+    spare: usize,
 ) -> Result<Claim, Refused> {
     let mut backoff = 0;
     // Whether `known` was loaded from the word in this call.
@@ -483,7 +485,7 @@ unsafe fn claim<T>(
     loop {
         let position = *known;
         let (mut count, mut overtaken) = (0, false);
-        while count < most {
+        while count < most + spare {
             let next = position.wrapping_add(count * STEP);
             // SAFETY: the slots are alive (this function's contract).
             let stamp = unsafe { slots.at(next / STEP) }.stamp.load(check);
@@ -494,7 +496,8 @@ unsafe fn claim<T>(
             }
             count += 1;
         }
-        let now = if !overtaken && count >= least {
+        let now = if !overtaken && count >= least + spare {
+            count -= spare;
             let end = position.wrapping_add(count * STEP);
             let moved =
                 word.compare_exchange_weak(position, end, Ordering::Relaxed, Ordering::Relaxed);
