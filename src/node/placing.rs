@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::AbortRegistration;
 use mycelium_executor::{Class, Executor, GrantedPlacement, SpawnError, Thread, ThreadError};
+use mycelium_transports::link::dedicated_to;
 
 use super::prepare::Prepared;
 use super::service_task::ServiceTask;
@@ -145,6 +146,7 @@ fn dedicate(
         thread,
         Box::new(move |own| {
             thread_guard.of_this_thread();
+            dedicated_to(&own);
             let events = ThreadEvents::begin(observers, name, service.name.clone());
             let task = ServiceTask::new(service.launch.here(own), service.poll_hooks, registration);
             Box::pin(async {

@@ -4,8 +4,7 @@
 //! A [`Doorbell`](super::Doorbell) keeps a waker, which is useless in another process. A sleep word
 //! is a plain word that its owner writes and the other side only reads. It is odd while the owner
 //! sleeps, and each sleep has its own value, so the other side rings once for each. The caller
-//! rings (a packet on a socket, an `eventfd`); one bit of the word chooses between two
-//! [`WakePath`]s.
+//! rings (a packet or a byte on a socket); some bits of the word choose the [`WakePath`].
 //!
 //! The protocol is the Dekker handshake of a doorbell:
 //!
@@ -30,19 +29,41 @@ use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 /// How to ring the process of a sleeping owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WakePath {
-    /// By the executor that runs the owner's task.
-    Executor,
-    /// By a thread that runs no tasks, because the owner is not on a thread of that executor and
-    /// does not wait for it.
+    /// By a thread that runs no tasks.
     Thread,
+    /// By the wake socket with this number, which the executor of the owner's task watches. A number
+    /// from [`SOCKETS`](WakePath::SOCKETS) on stands for the thread.
+    Socket(u8),
+}
+
+impl WakePath {
+    /// The number of wake sockets that a word can name.
+    pub const SOCKETS: u8 = 15;
+
+    /// Returns the path as a number from 0 to 15.
+    pub(crate) fn to_index(self) -> usize {
+        match self {
+            WakePath::Socket(number @ ..WakePath::SOCKETS) => usize::from(number) + 1,
+            WakePath::Thread | WakePath::Socket(_) => 0,
+        }
+    }
+
+    /// Returns the path with this number, of which only the low four bits count.
+    pub(crate) fn of_index(index: usize) -> WakePath {
+        match (index & 15) as u8 {
+            0 => WakePath::Thread,
+            next => WakePath::Socket(next - 1),
+        }
+    }
 }
 
 /// Set while the owner sleeps.
 const ASLEEP: usize = 1;
-/// Set for [`WakePath::Thread`].
-const BY_THREAD: usize = 2;
+/// The place of the path's number, and its bits.
+const PATH_SHIFT: u32 = 1;
+const PATH: usize = 15 << PATH_SHIFT;
 /// The difference between the values of two sleeps.
-const SLEEP: usize = 4;
+const SLEEP: usize = 32;
 
 /// Shows whether its owner sleeps. See the [module](super).
 ///
@@ -57,8 +78,8 @@ const SLEEP: usize = 4;
 /// word.wake();
 /// word.sleep();
 /// assert!(alarm.rings(&word).is_some(), "it sleeps again");
-/// word.sleep_by(WakePath::Thread);
-/// assert_eq!(alarm.rings(&word), Some(WakePath::Thread));
+/// word.sleep_by(WakePath::Socket(2));
+/// assert_eq!(alarm.rings(&word), Some(WakePath::Socket(2)));
 /// ```
 #[derive(Debug, Default)]
 #[repr(transparent)]
@@ -84,11 +105,8 @@ impl SleepWord {
     /// Owner: marks itself as asleep, like [`sleep`](SleepWord::sleep), to be rung by this path.
     #[inline]
     pub fn sleep_by(&self, path: WakePath) {
-        let before = self.0.load(Ordering::Relaxed) & !BY_THREAD;
-        self.begin_sleep(match path {
-            WakePath::Executor => before,
-            WakePath::Thread => before | BY_THREAD,
-        });
+        let before = self.0.load(Ordering::Relaxed) & !PATH;
+        self.begin_sleep(before | path.to_index() << PATH_SHIFT);
     }
 
     /// Stores the next sleep's value; `before` is the current value.
@@ -138,8 +156,7 @@ impl Alarm {
     pub fn rings(&self, word: &SleepWord) -> Option<WakePath> {
         // Relaxed: the word may be in memory that is mapped read-only.
         let value = word.0.load(Ordering::Relaxed);
-        let path = if value & BY_THREAD == 0 { WakePath::Executor } else { WakePath::Thread };
-        (value & ASLEEP != 0 && self.take(value)).then_some(path)
+        (value & ASLEEP != 0 && self.take(value)).then(|| WakePath::of_index(value >> PATH_SHIFT))
     }
 
     #[cold]

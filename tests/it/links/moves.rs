@@ -5,17 +5,21 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::future::poll_fn;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use mycelium_core::message;
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+use mycelium_transports::link::dedicated_to;
 use mycelium_transports::local::{Delivery, Policy, TryRecv};
 use mycelium_transports::memory::{ControlLimits, ControlThread};
+use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-use world::{World, emit};
+use world::{World, emit, watched};
 
 use crate::links::harness::{Number, PATIENCE, next, take};
 
@@ -468,4 +472,37 @@ impl Cuts {
 
 async fn all(worlds: impl Iterator<Item: Future<Output = ()> + Send + 'static>) {
     try_join_all(worlds.map(tokio::spawn)).await.unwrap();
+}
+
+/// The thread of the sessions has no part in it, nor have the control threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thread_with_an_executor_of_its_own_wakes_itself() {
+    let (world, mut reader, mut publisher) = World::moved("moves-own-thread", 16).await;
+    let (taken, next) = mpsc::channel();
+    let reading = thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let wakes = Arc::<Mutex<Vec<_>>>::default();
+        let by_itself = wakes.clone();
+        let read = async move {
+            let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
+            dedicated_to(&executor);
+            // Until the publisher's node has the socket, the control thread wakes.
+            let here = thread::current().id();
+            while let Some(_) = reader.recv().await
+                && by_itself.lock().unwrap().iter().filter(|it| **it == here).count() < 100
+            {
+                taken.send(()).unwrap();
+            }
+        };
+        runtime.block_on(watched(read, wakes));
+    });
+    loop {
+        _ = publisher.emit(Number { value: 0 }).await;
+        let heard = tokio::task::block_in_place(|| next.recv());
+        if heard.is_err() {
+            break;
+        }
+    }
+    reading.join().unwrap();
+    drop(world);
 }

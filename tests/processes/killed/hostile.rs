@@ -18,6 +18,7 @@ use fastrand::Rng;
 use futures_util::future::join_all;
 use mycelium_core::FrameView;
 use mycelium_core::Message;
+use mycelium_core::doorbell::WakePath;
 use mycelium_core::link::{
     CloseReason, Config, Event, IncomingId, Interest, Name, OutgoingId, ReaderMode, StreamStart,
 };
@@ -113,7 +114,7 @@ impl Attacker {
             8 => pass(number, [u64::MAX, 7, 7, 7], &own),
             9 => {
                 for _ in 0..2000 {
-                    connection.wake();
+                    connection.wake(WakePath::Socket(0));
                     pass(number, args, &own);
                 }
             }

@@ -8,7 +8,7 @@
 //! Also in this file: why streams stay on the link ([`MemoryRefusal`]), what happens when they lose
 //! their memory ([`LostMemory`]), and a timer for silence ([`QuietTimer`]).
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,14 +33,14 @@ use crate::sync::lock;
 const MOST: usize = 2 * STREAMS;
 
 /// A control connection, and its packets that no session has taken yet.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Channel {
     state: Mutex<State>,
     /// Wakes the session's task.
     bell: Doorbell,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     /// The connection, from the time it is established until the session takes it.
     established: Option<Arc<Tie>>,
@@ -160,21 +160,20 @@ impl Handler for Channel {
 #[derive(Debug)]
 pub(crate) struct Tie {
     pub(super) connection: Arc<Connection>,
-    /// The executor that the peer wakes directly. If `None`, the peer wakes the control thread.
-    wakes: Mutex<Option<usize>>,
+    /// The executors that the peer wakes directly. It wakes the control thread if this is `None`,
+    /// as before the session has the tie, and after the session's end.
+    wakes: Mutex<Option<Wakes>>,
 }
 
 impl RemoteBell for Tie {
     fn ring(&self, path: WakePath) {
-        match path {
-            WakePath::Executor => self.connection.wake(),
-            WakePath::Thread => self.connection.wake_by_thread(),
-        }
+        self.connection.wake(path);
     }
 
     fn own_path(&self) -> WakePath {
-        let is_there = lock(&self.wakes).is_some_and(|it| Some(it) == PRESENT.get());
-        if is_there { WakePath::Executor } else { WakePath::Thread }
+        let mut wakes = lock(&self.wakes);
+        let number = wakes.as_mut().and_then(|wakes| wakes.number_here(&self.connection));
+        number.map_or(WakePath::Thread, WakePath::Socket)
     }
 }
 
@@ -190,9 +189,6 @@ pub(crate) struct SessionChannel {
     /// `None` until the connection is established.
     tie: Option<Arc<Tie>>,
     executor: Arc<dyn Executor>,
-    /// The socket by which the peer wakes the executor. If `None`, the peer wakes the control
-    /// thread.
-    wakes: Option<WakeSocket>,
     /// The reasons why streams stay on the link. `take_problems` returns them.
     pub(super) problems: Vec<String>,
 }
@@ -200,7 +196,7 @@ pub(crate) struct SessionChannel {
 impl SessionChannel {
     pub(crate) fn new(channel: Arc<Channel>, executor: &Arc<dyn Executor>) -> SessionChannel {
         let (executor, problems) = (executor.clone(), Vec::new());
-        SessionChannel { channel, tie: None, executor, wakes: None, problems }
+        SessionChannel { channel, tie: None, executor, problems }
     }
 
     /// Registers the session's task for later events, and returns the next packet or the end of the
@@ -208,22 +204,12 @@ impl SessionChannel {
     pub(crate) fn next(&mut self, waker: &Waker) -> Option<Arrival> {
         let arrival = self.channel.take(waker);
         if let Some(tie) = self.channel.take_established() {
-            let id = executor_id(&self.executor);
-            let (channel, connection) = (self.channel.clone(), tie.connection.clone());
-            let ring = move || {
-                PRESENT.set(Some(id));
-                // A panic, of a waker, ends the connection, as on the control thread.
-                if catch_unwind(AssertUnwindSafe(|| channel.wake())).is_err() {
-                    connection.close();
-                }
-            };
-            self.wakes = WakeSocket::open(&tie.connection, &*self.executor, ring).ok();
-            *lock(&tie.wakes) = self.wakes.is_some().then_some(id);
+            let mut wakes = Wakes { channel: self.channel.clone(), sockets: Vec::new() };
+            wakes.open(&tie.connection, &self.executor);
+            *lock(&tie.wakes) = Some(wakes);
             self.tie = Some(tie);
         }
-        if self.wakes.is_some() {
-            PRESENT.set(Some(executor_id(&self.executor)));
-        }
+        PRESENT.set(Arc::as_ptr(&self.executor).addr());
         // Comes after the tie is taken: whether the end is a problem depends on the tie.
         if let Some(Arrival::Gone(reason)) = &arrival {
             self.problems.extend(self.problem(reason));
@@ -259,26 +245,86 @@ impl Drop for SessionChannel {
     fn drop(&mut self) {
         self.channel.leave();
         // From now on the peer wakes the control thread.
-        if let Some(tie) = &self.tie {
-            *lock(&tie.wakes) = None;
-        }
-        if self.wakes.take().is_some() {
-            // The peer may have rung at the closed socket, and the task has not read it yet.
+        let wakes = self.tie.as_ref().and_then(|tie| lock(&tie.wakes).take());
+        if wakes.is_some() {
+            drop(wakes);
+            // The peer may have rung at a closed socket, and its task has not read it yet.
             self.channel.wake();
         }
     }
 }
 
+// The executors that a peer wakes directly: that of the session, and those of threads that run one
+// service.
+//
+// An executor may be used to wake a task that sleeps on a thread of that executor: while the thread
+// is busy, the task could not run anyway. Tasks on other threads must not depend on it.
+
 thread_local! {
-    /// The id of the executor that has last run a session, or taken a wake, on this thread.
-    static PRESENT: Cell<Option<usize>> = const { Cell::new(None) };
+    /// The address of the executor that has last run a session, or taken a wake, on this thread.
+    static PRESENT: Cell<usize> = const { Cell::new(0) };
+    /// The executor that alone runs on this thread.
+    static OWN: OnceCell<Weak<dyn Executor>> = const { OnceCell::new() };
 }
 
-/// Returns a number that identifies an executor. The executor that runs the sessions of links on a
-/// thread may be used to wake a task that sleeps on the same thread: while the executor is busy,
-/// that task could not run anyway. Tasks on other threads must not depend on it.
-fn executor_id(executor: &Arc<dyn Executor>) -> usize {
-    Arc::as_ptr(executor).cast::<()>().addr()
+/// Notes that the calling thread runs only this executor, until the thread ends. Peers then wake
+/// the thread's tasks, which sleep at rings in shared memory, through this executor.
+pub fn dedicated_to(executor: &Arc<dyn Executor>) {
+    OWN.with(|own| _ = own.set(Arc::downgrade(executor)));
+}
+
+/// The executors that the peer wakes directly, and their sockets.
+#[derive(Debug)]
+struct Wakes {
+    channel: Arc<Channel>,
+    /// Each socket's place is its number. The first one is that of the session's executor. A place
+    /// without a socket is one of an executor that cannot have one.
+    sockets: Vec<(Weak<dyn Executor>, Option<WakeSocket>)>,
+}
+
+impl Wakes {
+    /// Returns the number of the socket by which the peer wakes tasks of the calling thread, if it
+    /// has one. Opens the socket at the first call on a thread that runs one service.
+    fn number_here(&mut self, connection: &Arc<Connection>) -> Option<u8> {
+        OWN.try_with(|own| {
+            let here = [PRESENT.get(), own.get().map_or(0, |own| own.as_ptr().addr())];
+            let is_here = |(it, _): &(Weak<dyn Executor>, _)| here.contains(&it.as_ptr().addr());
+            let place = self.sockets.iter().position(is_here);
+            let place = place.or_else(|| self.open(connection, &own.get()?.upgrade()?))?;
+            self.sockets[place].1.as_ref()?;
+            u8::try_from(place).ok()
+        })
+        .ok()?
+    }
+
+    /// Opens the socket of an executor, in place of that of one that has ended if there is one.
+    /// Returns its place, unless all are taken.
+    fn open(
+        &mut self,
+        connection: &Arc<Connection>,
+        executor: &Arc<dyn Executor>,
+    ) -> Option<usize> {
+        let ended = self.sockets.iter().position(|(executor, _)| executor.strong_count() == 0);
+        let place = ended.unwrap_or(self.sockets.len());
+        let number = u8::try_from(place).ok().filter(|number| *number < WakePath::SOCKETS)?;
+        let present = Arc::as_ptr(executor).addr();
+        let (channel, peer) = (self.channel.clone(), connection.clone());
+        let ring = move || {
+            PRESENT.set(present);
+            // A panic, of a waker, ends the connection, as on the control thread.
+            if catch_unwind(AssertUnwindSafe(|| channel.wake())).is_err() {
+                peer.close();
+            }
+        };
+        let entry = (Arc::downgrade(executor), None);
+        match self.sockets.get_mut(place) {
+            // Closes the earlier socket before the peer can have the new one.
+            Some(earlier) => *earlier = entry,
+            None => self.sockets.push(entry),
+        }
+        self.sockets[place].1 = WakeSocket::open(connection, number, &**executor, ring).ok();
+        Some(place)
+    }
 }
 
 // Reasons why a stream stays on its link although its ring could be read in shared memory.

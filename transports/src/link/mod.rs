@@ -38,6 +38,7 @@ mod import;
 mod layout;
 mod notice;
 
+pub use channel::dedicated_to;
 pub use config::{ExportedTopic, Identity, LinkConfig, MemoryUse, TopicInterest, Window};
 pub use describing::check_readable;
 pub use export::{Exports, Redelivery};

@@ -18,7 +18,7 @@ pub type Token = [u8; 16];
 pub struct Packet {
     /// The kind.
     pub kind: PacketKind,
-    /// The number of the region to which the packet belongs.
+    /// The number of the region to which the packet belongs, or of the wake socket.
     pub number: u64,
     /// More values, whose meaning depends on the kind.
     pub args: [u64; 4],
@@ -39,8 +39,9 @@ pub enum PacketKind {
     Cursors,
     /// Refuses a region, or a `Hello`.
     Refused,
-    /// Passes one end of a Unix socket. From now on a byte on it wakes the sender's tasks, as long
-    /// as the sender reads it. It replaces `Wake` packets.
+    /// Passes one end of a Unix socket, with a number. From now on a byte on it wakes the sender's
+    /// tasks whose sleep words have that number, as long as the sender reads it. It replaces their
+    /// `Wake` packets, and the previous socket with the number.
     WakeSocket,
     /// Wakes the peer's sleeping tasks. It has no content.
     Wake,

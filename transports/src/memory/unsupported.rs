@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::Context;
 
+use mycelium_core::doorbell::WakePath;
 use mycelium_core::ring::broadcast::{Layout, Word};
 use mycelium_core::ring::region::{CursorRegion, DataRegion, Memory, RingIdentity};
 use mycelium_executor::Executor;
@@ -84,12 +85,7 @@ impl Connection {
     }
 
     /// Is never called, because no connection exists on this system.
-    pub fn wake(&self) {
-        match *self {}
-    }
-
-    /// Is never called, because no connection exists on this system.
-    pub fn wake_by_thread(&self) {
+    pub fn wake(&self, _: WakePath) {
         match *self {}
     }
 
@@ -110,6 +106,7 @@ impl WakeSocket {
     /// Never: there is no connection.
     pub fn open(
         connection: &Connection,
+        _: u8,
         _: &dyn Executor,
         _: impl Fn() + Send + 'static,
     ) -> io::Result<WakeSocket> {

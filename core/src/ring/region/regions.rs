@@ -294,19 +294,21 @@ impl<M: Memory> ForeignCursors<M> {
     /// Ringer: does the same as [`rings`](ForeignCursors::rings) for all readers, each with its
     /// alarm. Calls `ring` once for each path by which a reader must be rung.
     #[inline]
-    pub fn ring_all(&self, alarms: &[Alarm], ring: impl FnMut(WakePath)) {
-        let (mut by_executor, mut by_thread) = (None, None);
+    pub fn ring_all(&self, alarms: &[Alarm], mut ring: impl FnMut(WakePath)) {
+        // A bit for each path.
+        let mut paths = 0_u16;
         // Another process writes this number, so it may be any value; `zip` limits the loop anyway.
         let sleepers = self.0.sleepers().load(Ordering::Relaxed);
         // Checks all of them, because each alarm remembers for which sleep it has rung.
         for (word, alarm) in self.0.sleep_words().iter().zip(alarms).take(sleepers) {
-            match alarm.rings(word) {
-                path @ Some(WakePath::Executor) => by_executor = path,
-                path @ Some(WakePath::Thread) => by_thread = path,
-                None => {}
+            if let Some(path) = alarm.rings(word) {
+                paths |= 1 << path.to_index();
             }
         }
-        by_executor.into_iter().chain(by_thread).for_each(ring);
+        while paths != 0 {
+            ring(WakePath::of_index(paths.trailing_zeros() as usize));
+            paths &= paths - 1;
+        }
     }
 
     /// Returns the number of the region's entries.

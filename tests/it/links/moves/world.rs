@@ -238,7 +238,7 @@ pub(crate) fn emit<M: Message + From<u64> + Send>(
 }
 
 /// Runs the task, and records the threads that wake it.
-async fn watched(task: impl Future<Output = ()>, wakes: Arc<Mutex<Vec<ThreadId>>>) {
+pub(crate) async fn watched(task: impl Future<Output = ()>, wakes: Arc<Mutex<Vec<ThreadId>>>) {
     struct Recorder(Waker, Arc<Mutex<Vec<ThreadId>>>);
     impl Wake for Recorder {
         fn wake(self: Arc<Self>) {

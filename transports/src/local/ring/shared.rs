@@ -282,12 +282,11 @@ impl Imports {
 
     /// Returns the path by which the processes of all readers must wake a task of this thread.
     pub(crate) fn own_path(&self) -> WakePath {
-        let is_elsewhere = |it: &Arc<RemoteReaders>| it.bell.own_path() == WakePath::Thread;
-        if lock(&self.readers).iter().any(is_elsewhere) {
-            WakePath::Thread
-        } else {
-            WakePath::Executor
-        }
+        let readers = lock(&self.readers);
+        let mut paths = readers.iter().map(|readers| readers.bell.own_path());
+        let first = paths.next().unwrap_or(WakePath::Thread);
+        // Sockets of several processes may have different numbers.
+        if paths.all(|path| path == first) { first } else { WakePath::Thread }
     }
 
     /// Imports the positions of all readers into the ring.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use futures_io::AsyncRead;
+use mycelium_core::doorbell::WakePath;
 use mycelium_executor::{Credentials, Executor, Stream};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown};
@@ -60,8 +61,8 @@ struct State {
     waiting: VecDeque<(Packet, Option<OwnedFd>)>,
     /// Whether a `Wake` follows the waiting packets.
     wake_waits: bool,
-    /// The socket on which the peer is woken, if not by a `Wake` packet.
-    wake_socket: Option<PeerSocket>,
+    /// The sockets on which threads of the peer are woken, if not by a `Wake` packet.
+    wake_sockets: PeerSockets,
 }
 
 /// The limit on packets that wait for a peer that does not read, besides packets in the socket. One
@@ -80,7 +81,7 @@ impl Connection {
             reason: None,
             waiting: VecDeque::new(),
             wake_waits: false,
-            wake_socket: None,
+            wake_sockets: PeerSockets::default(),
         };
         Connection { id, peer, poller, state: Mutex::new(state) }
     }
@@ -105,22 +106,19 @@ impl Connection {
         sent
     }
 
-    /// Wakes the peer's sleeping tasks, from any thread, without waiting: through the peer's
-    /// executor if that has passed a [`WakeSocket`], or else by the peer's control thread.
-    pub fn wake(&self) {
+    /// Wakes the peer's sleeping tasks, from any thread, without waiting: through an executor of
+    /// the peer if that has passed the [`WakeSocket`] of this path, or else by the peer's control
+    /// thread. If the socket of the control thread has no room, the tasks are woken once the peer
+    /// has read.
+    pub fn wake(&self, path: WakePath) {
         let mut state = lock(&self.state);
-        if state.reason.is_none() && state.wake_socket.as_mut().is_some_and(PeerSocket::ring) {
+        if state.reason.is_none()
+            && let WakePath::Socket(number) = path
+            && let Some(Some(socket)) = state.wake_sockets.get_mut(usize::from(number))
+            && socket.ring()
+        {
             return;
         }
-        drop(state);
-        self.wake_by_thread();
-    }
-
-    /// Wakes the peer's tasks as [`wake`](Connection::wake) does, but always by the peer's control
-    /// thread, so that it works while the executor is busy. If the socket has no room, the tasks
-    /// are woken once the peer has read.
-    pub fn wake_by_thread(&self) {
-        let mut state = lock(&self.state);
         let Some(socket) = state.open() else { return };
         if state.wake_waits {
             return;
@@ -153,19 +151,25 @@ impl Connection {
         lock(&self.state).reason.clone()
     }
 
-    /// Sets the socket on which the peer is woken from now on. Returns the previous one.
-    pub(super) fn wake_by(&self, socket: PeerSocket) -> Option<PeerSocket> {
-        lock(&self.state).wake_socket.replace(socket)
+    /// Sets the socket with this number, on which the peer is woken from now on. Returns a socket
+    /// that must be closed: the previous one, or this one if there is no such number.
+    pub(super) fn wake_by(&self, number: u64, socket: PeerSocket) -> Option<PeerSocket> {
+        let mut state = lock(&self.state);
+        let place = usize::try_from(number).ok();
+        match place.and_then(|number| state.wake_sockets.get_mut(number)) {
+            Some(place) => place.replace(socket),
+            None => Some(socket),
+        }
     }
 
     /// Closes the socket. Returns why the connection ended (`reason`, unless this side ended it
-    /// before), and a socket of the peer that must be closed.
-    pub(super) fn finish(&self, reason: Gone) -> (Gone, Option<PeerSocket>) {
+    /// before), and sockets of the peer that must be closed.
+    pub(super) fn finish(&self, reason: Gone) -> (Gone, PeerSockets) {
         let mut state = lock(&self.state);
         state.end(reason);
         state.socket = None;
         state.waiting = VecDeque::new();
-        (state.reason.clone().unwrap_or(Gone::Closed), state.wake_socket.take())
+        (state.reason.clone().unwrap_or(Gone::Closed), std::mem::take(&mut state.wake_sockets))
     }
 
     /// Sends the waiting packets, now that the socket has room.
@@ -261,7 +265,10 @@ fn ended(error: Errno) -> SendError {
     }
 }
 
-// The sockets by which two sessions wake each other: the peer's end, and this process's.
+// The sockets by which two processes wake each other: the peer's end, and this process's.
+
+/// The sockets that the peer has passed, by number.
+pub(super) type PeerSockets = [Option<PeerSocket>; WakePath::SOCKETS as usize];
 
 /// A socket that the peer has passed: a byte there wakes the peer's task.
 #[derive(Debug)]
@@ -308,13 +315,15 @@ pub struct WakeSocket {
 }
 
 impl WakeSocket {
-    /// Creates a socket, passes its other end to the peer, and spawns the task that calls `ring`
-    /// after the peer has rung, perhaps several times, and at the end. `ring` must not panic.
+    /// Creates a socket, passes its other end to the peer with this number, and spawns the task
+    /// that calls `ring` after the peer has rung, perhaps several times, and at the end. `ring` must
+    /// not panic. Replaces the previous socket with the number.
     ///
     /// # Errors
     /// If the executor has no sockets or has ended, or the system has no descriptor left.
     pub fn open(
         connection: &Connection,
+        number: u8,
         executor: &dyn Executor,
         ring: impl Fn() + Send + 'static,
     ) -> io::Result<WakeSocket> {
@@ -323,7 +332,7 @@ impl WakeSocket {
         let task = listen(stream, WakeSocket { socket: socket.try_clone()? }, ring);
         executor.spawn(Box::pin(task)).map_err(io::Error::other)?;
         let socket = WakeSocket { socket };
-        let packet = Packet::empty(PacketKind::WakeSocket);
+        let packet = Packet::new(PacketKind::WakeSocket, number.into(), [0; 4]);
         connection.send(packet, Some(theirs.as_fd())).map_err(io::Error::other)?;
         Ok(socket)
     }

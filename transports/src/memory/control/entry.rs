@@ -120,13 +120,13 @@ impl Entry {
     /// Ends the connection: closes its descriptors and notifies its handler.
     pub(super) fn end(self, poller: &Poller, closers: &Closers, reason: Gone) {
         let Entry { connection, socket, peer, handler, .. } = self;
-        let (reason, wake_socket) = connection.finish(reason);
+        let (reason, wake_sockets) = connection.finish(reason);
         poller.remove(&*socket);
         poller.remove(&peer.process);
         drop(peer);
         // Another thread closes the sockets, because they may contain descriptors that were never
         // received.
-        closers.close((socket, wake_socket));
+        closers.close((socket, wake_sockets));
         if let Some(handler) = handler {
             // The panic hook has reported the panic.
             let _ = contained(|| handler.gone(reason));
@@ -210,8 +210,9 @@ impl Entry {
             }
             (Phase::Connected, PacketKind::WakeSocket) => {
                 let passed = descriptor.map(PeerSocket::new);
-                if let Some(before) = passed.and_then(|socket| self.connection.wake_by(socket)) {
-                    closers.close(before);
+                let wake_by = |socket| self.connection.wake_by(packet.number, socket);
+                if let Some(unused) = passed.and_then(wake_by) {
+                    closers.close(unused);
                 }
                 Ok(())
             }

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use mycelium_core::doorbell::WakePath;
 use mycelium_core::ring::region::Memory;
 use mycelium_transports::endpoint::BindError;
 use mycelium_transports::endpoint::unix::Access;
@@ -69,7 +70,7 @@ fn packets_and_descriptors_arrive_in_order() {
             assert_eq!((packet.kind, packet.number), (PacketKind::Refused, number));
             assert!(descriptor.is_none());
         }
-        pair.connected.0.wake();
+        pair.connected.0.wake(WakePath::Thread);
         assert!(matches!(pair.accepted.1.next(), Event::Wake));
         assert!(pair.connected.1.is_empty());
     }
@@ -87,7 +88,7 @@ fn each_end_is_told_once() {
     assert_eq!(pair.accepted.1.packet().0, last, "it was sent before");
     assert_eq!(pair.accepted.1.gone(), Gone::PeerClosed);
     assert_eq!(pair.accepted.0.send(last, None), Err(SendError::Closed));
-    pair.accepted.0.wake();
+    pair.accepted.0.wake(WakePath::Thread);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
+use mycelium_core::doorbell::WakePath;
 use mycelium_transports::memory::{
     ControlLimits, ControlThread, Gone, Mapping, Packet, PacketError, PacketKind, RefusedHello,
     SendError, VERSION,
@@ -256,7 +257,7 @@ fn a_peer_that_reads_nothing_blocks_nobody() {
     assert_eq!(deaf_events.gone(), Gone::Send(error));
     until("copies that waited are closed", || open_files("for-the-deaf") == 1);
 
-    other_end.wake();
+    other_end.wake(WakePath::Thread);
     assert_eq!(other.receive(), Some(WAKE));
 }
 
@@ -266,7 +267,7 @@ fn a_wake_that_finds_no_room_arrives_later() {
     let (raw, (connection, events)) = Raw::established(&dir, &listening, TOKEN);
     let mark = |number| Packet::new(PacketKind::Refused, number, [0; 4]);
     (0..1000).for_each(|number| connection.send(mark(number), None).unwrap());
-    (0..10_000).for_each(|_| connection.wake());
+    (0..10_000).for_each(|_| connection.wake(WakePath::Thread));
     (0..1000).for_each(|_| assert_eq!(raw.receive(), Some(REFUSED)));
     assert_eq!(raw.receive(), Some(WAKE));
     connection.send(mark(0), None).unwrap();

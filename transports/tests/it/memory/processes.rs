@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use mycelium_core::doorbell::WakePath;
 use mycelium_core::ring::region::Memory;
 use mycelium_transports::endpoint::UntrustedSocket;
 use mycelium_transports::endpoint::unix::{Access, own_user};
@@ -259,8 +260,8 @@ fn leaves_nothing() {
             if number % 2 == 0 {
                 let (a, b) = (events.connected(), other.connected());
                 let mapped = Mapping::attach(other.packet().1.unwrap(), 512, false).unwrap();
-                a.wake();
-                b.wake();
+                a.wake(WakePath::Thread);
+                b.wake(WakePath::Thread);
                 drop(mapped);
             }
             if number % 3 != 0 {

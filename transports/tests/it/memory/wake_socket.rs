@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
+use mycelium_core::doorbell::WakePath;
 use mycelium_executor::{Executor, SendFuture, SpawnError, Stream};
 use mycelium_transports::memory::{Gone, Packet, PacketError, PacketKind, WakeSocket};
 
@@ -18,6 +19,8 @@ use crate::memory::support::Event;
 
 /// The packet with which the peer gets the sending end of a socket.
 const WAKE_SOCKET: Packet = Packet { kind: PacketKind::WakeSocket, number: 0, args: [0; 4] };
+
+const FIRST: WakePath = WakePath::Socket(0);
 
 /// An executor that has only sockets, and one task. It wakes no task: the tests poll.
 #[derive(Default)]
@@ -28,10 +31,11 @@ struct Sockets {
 
 impl Sockets {
     /// Opens a wake socket, whose task is this executor's from now on.
-    fn open(&self, pair: &Pair) -> WakeSocket {
+    fn open(&self, pair: &Pair, path: WakePath) -> WakeSocket {
+        let WakePath::Socket(number) = path else { panic!("no socket") };
         let rung = self.rung.clone();
         let ring = move || rung.store(true, Ordering::Relaxed);
-        WakeSocket::open(&pair.connected.0, self, ring).unwrap()
+        WakeSocket::open(&pair.connected.0, number, self, ring).unwrap()
     }
 
     /// Polls the task. Returns whether it has seen that the peer has rung.
@@ -117,26 +121,26 @@ fn settle(pair: &Pair) {
 fn a_peer_is_woken_on_its_socket_and_then_by_its_control_thread() {
     let pair = Pair::new("wake-socket");
     let here = Sockets::default();
-    let socket = here.open(&pair);
+    let socket = here.open(&pair, FIRST);
     settle(&pair);
     assert!(!here.has_rung());
-    pair.accepted.0.wake();
+    pair.accepted.0.wake(FIRST);
     assert!(here.has_rung(), "within this process a byte arrives at once");
     assert!(!here.has_rung());
     // More wakes than the socket has room for: none waits, and none is lost.
-    (0..10_000).for_each(|_| pair.accepted.0.wake());
+    (0..10_000).for_each(|_| pair.accepted.0.wake(FIRST));
     assert!(here.has_rung());
     while here.has_rung() {}
-    pair.accepted.0.wake();
+    pair.accepted.0.wake(FIRST);
     assert!(here.has_rung());
     // The opposite direction has no socket.
-    pair.connected.0.wake();
+    pair.connected.0.wake(FIRST);
     assert!(matches!(pair.accepted.1.next(), Event::Wake));
     settle(&pair);
 
     drop(socket);
     assert!(here.has_rung() && here.has_ended(), "it looks once more");
-    pair.accepted.0.wake();
+    pair.accepted.0.wake(FIRST);
     assert!(matches!(pair.connected.1.next(), Event::Wake));
 }
 
@@ -147,24 +151,51 @@ fn a_peer_that_closes_its_socket_is_woken_by_its_control_thread() {
     pair.connected.0.send(WAKE_SOCKET, Some(theirs.as_fd())).unwrap();
     settle(&pair);
     drop((socket, theirs));
-    pair.accepted.0.wake();
+    pair.accepted.0.wake(FIRST);
     assert!(matches!(pair.connected.1.next(), Event::Wake));
     // A new socket replaces the previous one.
     let here = Sockets::default();
-    let _socket = here.open(&pair);
+    let _socket = here.open(&pair, FIRST);
     settle(&pair);
-    pair.accepted.0.wake();
+    pair.accepted.0.wake(FIRST);
     assert!(here.has_rung());
+}
+
+#[test]
+fn each_path_has_a_socket() {
+    let pair = Pair::new("wake-sockets");
+    let paths = [0, 3, WakePath::SOCKETS - 1].map(WakePath::Socket);
+    let here = paths.map(|path| {
+        let executor = Sockets::default();
+        let socket = executor.open(&pair, path);
+        (executor, socket)
+    });
+    // A socket with a number that no path has is closed.
+    let (mut unused, theirs) = UnixStream::pair().unwrap();
+    let packet = Packet { number: WakePath::SOCKETS.into(), ..WAKE_SOCKET };
+    pair.connected.0.send(packet, Some(theirs.as_fd())).unwrap();
+    drop(theirs);
+    assert_eq!(unused.read(&mut [0]).unwrap(), 0);
+    settle(&pair);
+    for (place, path) in paths.into_iter().enumerate() {
+        pair.accepted.0.wake(path);
+        let rung = here.each_ref().map(|(executor, _)| executor.has_rung());
+        assert_eq!(rung, std::array::from_fn(|other| other == place));
+    }
+    for path in [WakePath::Thread, WakePath::Socket(1), WakePath::Socket(WakePath::SOCKETS)] {
+        pair.accepted.0.wake(path);
+        assert!(matches!(pair.connected.1.next(), Event::Wake), "{path:?} has no socket");
+    }
 }
 
 #[test]
 fn a_peer_whose_task_was_dropped_is_woken_by_its_control_thread() {
     let pair = Pair::new("dropped-wake-task");
     let here = Sockets::default();
-    let _socket = here.open(&pair);
+    let _socket = here.open(&pair, FIRST);
     settle(&pair);
     *here.task.lock().unwrap() = None;
-    pair.accepted.0.wake();
+    pair.accepted.0.wake(FIRST);
     assert!(matches!(pair.connected.1.next(), Event::Wake));
 }
 
