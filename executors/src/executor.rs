@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mycelium_core::{Code, debug_as_display};
 
-use crate::network::{Listener, Stream};
+use crate::network::{Listener, Stream, WakeStream};
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
 /// A boxed future that may move between threads.
@@ -162,6 +162,16 @@ pub trait Executor: Send + Sync + 'static {
         Err(no_network(self, "a Unix socket"))
     }
 
+    /// Adopts a connected Unix socket to which the peer writes only to wake this side. The default
+    /// reads it as a [`unix_stream`](Executor::unix_stream).
+    ///
+    /// # Errors
+    /// If the executor cannot watch the socket, or has no network.
+    #[cfg(unix)]
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
+        self.unix_stream(socket).map(WakeStream::reading)
+    }
+
     /// Adopts a listening Unix socket.
     ///
     /// # Errors
@@ -299,6 +309,11 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
     #[cfg(unix)]
     fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
         (**self).unix_stream(socket)
+    }
+
+    #[cfg(unix)]
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
+        (**self).wake_stream(socket)
     }
 
     #[cfg(unix)]

@@ -39,8 +39,8 @@ pub use executor::{
     system_entropy,
 };
 pub use network::{
-    Accept, Address, Credentials, Duplex, Listener, ListeningSocket, Peer, Stream, bind_tcp,
-    connect_first, prepare_tcp,
+    Accept, Address, Credentials, Duplex, Listener, ListeningSocket, Peer, Stream, WakeStream,
+    bind_tcp, connect_first, prepare_tcp,
 };
 #[cfg(all(unix, feature = "signals"))]
 pub use signal::interrupted;

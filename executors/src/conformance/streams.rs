@@ -391,6 +391,25 @@ pub fn two_listeners_accept_as_one<S: Subject>() {
     });
 }
 
+/// Each byte is reported, and then the end.
+pub fn a_wake_stream_reports_each_byte<S: Subject>() {
+    inside::<S>(async |executor| {
+        let (ours, mut other) = UnixStream::pair().expect("a pair");
+        let mut stream = executor.wake_stream(ours).expect("adopted");
+        // More bytes than a stream may leave unread.
+        for _ in 0..1_000 {
+            other.write_all(&[7]).expect("it has room");
+            assert!(soon(&executor, stream.woken()).await);
+            while stream.woken().now_or_never().is_some() {}
+        }
+        other.set_nonblocking(true).expect("a socket");
+        while other.write(&[7; 1_000]).is_ok() {}
+        assert!(soon(&executor, stream.woken()).await, "also if it is full");
+        drop(other);
+        soon(&executor, async { while stream.woken().await {} }).await;
+    });
+}
+
 /// The peer reads the end of file, whether or not the dropped stream was read before.
 pub fn a_socket_may_be_dropped_on_any_thread<S: Subject>() {
     inside::<S>(async |executor| {

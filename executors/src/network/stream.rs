@@ -4,6 +4,7 @@
 //! compatibility layers write only the first buffer of `poll_write_vectored`.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -78,6 +79,47 @@ impl AsyncWrite for Stream {
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.poll_close(context)
+    }
+}
+
+/// A socket to which a peer writes only to wake this side: the bytes have no meaning.
+#[expect(clippy::type_complexity, reason = "the type is used once")]
+pub struct WakeStream(Box<dyn FnMut(&mut Context<'_>) -> Poll<bool> + Send>);
+
+impl WakeStream {
+    /// Wraps a function that is ready with true after the peer has written, perhaps several times,
+    /// and with false at the end of the stream and after an error. It reports each byte that arrives
+    /// after it was ready, and may report more often.
+    pub fn new(poll: impl FnMut(&mut Context<'_>) -> Poll<bool> + Send + 'static) -> WakeStream {
+        WakeStream(Box::new(poll))
+    }
+
+    /// Reads the bytes from a stream.
+    #[must_use]
+    pub fn reading(mut stream: Stream) -> WakeStream {
+        let mut has_read = false;
+        WakeStream::new(move |context| {
+            if std::mem::take(&mut has_read) {
+                // Waits for the next byte only after the woken tasks have run, because to wait may
+                // take a system call.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let count = ready!(Pin::new(&mut stream).poll_read(context, &mut [0; 64]));
+            has_read = matches!(count, Ok(1..));
+            Poll::Ready(has_read)
+        })
+    }
+
+    /// Waits until the peer has written. Returns false at the end of the stream and after an error.
+    pub async fn woken(&mut self) -> bool {
+        poll_fn(|context| (self.0)(context)).await
+    }
+}
+
+impl fmt::Debug for WakeStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WakeStream").finish_non_exhaustive()
     }
 }
 

@@ -12,8 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use crate::executor::{Executor, MakeDedicated, MakeLocal, SendFuture, SpawnError};
-use crate::network::Listener;
-use crate::network::Stream;
+use crate::network::{Listener, Stream, WakeStream};
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
 /// An executor with paused time. It uses the tasks, threads and streams of another executor, but
@@ -243,6 +242,11 @@ impl<E: Executor> Executor for PausedTime<E> {
     #[cfg(unix)]
     fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
         self.executor.unix_stream(socket)
+    }
+
+    #[cfg(unix)]
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
+        self.executor.wake_stream(socket)
     }
 
     #[cfg(unix)]

@@ -64,7 +64,7 @@ use std::time::Duration;
 
 use mycelium_executor::{
     Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
-    Thread, ThreadError, contain,
+    Thread, ThreadError, WakeStream, contain,
 };
 use tokio::runtime::{Builder, Handle, LocalOptions, RuntimeFlavor};
 use tokio::task::{JoinHandle, LocalSet};
@@ -230,6 +230,12 @@ impl Executor for Tokio {
     fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
         let _entered = self.handle.enter();
         net::unix::stream(socket)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
+        let _entered = self.handle.enter();
+        net::unix::wake_stream(socket)
     }
 
     #[cfg(unix)]

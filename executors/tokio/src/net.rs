@@ -88,11 +88,13 @@ impl Accept for Tcp {
 
 #[cfg(unix)]
 pub(crate) mod unix {
-    use std::io;
+    use std::io::{self, ErrorKind};
+    use std::mem;
     use std::os::unix::net;
     use std::task::{Context, Poll, ready};
 
-    use mycelium_executor::{Accept, Address, Credentials, Listener, Peer, Stream};
+    use mycelium_executor::{Accept, Address, Credentials, Listener, Peer, Stream, WakeStream};
+    use tokio::io::Interest;
     use tokio::net::{UnixListener, UnixStream};
 
     use super::Socket;
@@ -101,6 +103,40 @@ pub(crate) mod unix {
     pub(crate) fn stream(socket: net::UnixStream) -> io::Result<Stream> {
         socket.set_nonblocking(true)?;
         Ok(Stream::new(Socket(UnixStream::from_std(socket)?)))
+    }
+
+    /// The most reports of a wake stream's bytes until they are read.
+    #[cfg(target_os = "linux")]
+    const UNREAD: usize = 64;
+
+    /// Adopts a socket. Call it inside the runtime.
+    ///
+    /// tokio's epoll is edge-triggered: while bytes are unread, it reports each one that arrives. So
+    /// a wake needs no read, except that the socket must not become full.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wake_stream(socket: net::UnixStream) -> io::Result<WakeStream> {
+        socket.set_nonblocking(true)?;
+        let (socket, mut unread, mut has_waited) = (UnixStream::from_std(socket)?, 0, true);
+        Ok(WakeStream::new(move |context| {
+            match socket.poll_read_ready(context) {
+                Poll::Ready(Ok(())) => unread += 1,
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => {
+                    has_waited = true;
+                    return Poll::Pending;
+                }
+            }
+            // A report without a wait may be the end, which tokio reports again and again.
+            if !mem::take(&mut has_waited) || unread == UNREAD {
+                unread = 0;
+                if let Ok(0) = socket.try_read(&mut [0; 4096]) {
+                    return Poll::Ready(false);
+                }
+            }
+            // Makes the next poll wait for a later byte.
+            _ = socket.try_io(Interest::READABLE, || Err::<(), _>(ErrorKind::WouldBlock.into()));
+            Poll::Ready(true)
+        }))
     }
 
     /// Adopts a socket. Call it inside the runtime.

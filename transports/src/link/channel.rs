@@ -49,6 +49,8 @@ struct State {
     /// allocation.
     rings: Arc<[Weak<dyn SharedRing>]>,
     gone: Option<Gone>,
+    /// The peer has rung by the control thread since the session looked.
+    has_rung: bool,
     /// Whether the peer's process has died; `None` as long as the connection is open.
     has_died: Option<bool>,
     /// The session has ended and takes no more packets.
@@ -77,6 +79,11 @@ impl Channel {
     /// Returns the connection, once, after it is established. Packets arrive only after that.
     pub(crate) fn take_established(&self) -> Option<Arc<Tie>> {
         lock(&self.state).established.take()
+    }
+
+    /// Returns whether the peer has rung by the control thread since the last call.
+    fn take_rung(&self) -> bool {
+        std::mem::take(&mut lock(&self.state).has_rung)
     }
 
     /// Adds a ring, which is then notified when the peer rings and when the connection ends.
@@ -114,6 +121,11 @@ impl Channel {
     fn notify(&self) {
         self.bell.announce_and_ring();
     }
+
+    /// Wakes the tasks that wait at the rings, because the peer has rung.
+    fn look(&self) {
+        self.notify_rings(|ring| ring.look());
+    }
 }
 
 impl Handler for Channel {
@@ -142,7 +154,8 @@ impl Handler for Channel {
     }
 
     fn wake(&self) {
-        self.notify_rings(|ring| ring.look());
+        lock(&self.state).has_rung = true;
+        self.look();
     }
 
     fn gone(&self, reason: Gone) {
@@ -210,6 +223,13 @@ impl SessionChannel {
             self.tie = Some(tie);
         }
         PRESENT.set(Arc::as_ptr(&self.executor).addr());
+        if let Some(tie) = &self.tie
+            && self.channel.take_rung()
+        {
+            // Perhaps because a socket is full.
+            lock(&tie.wakes).iter().for_each(Wakes::empty);
+            self.channel.look();
+        }
         // Comes after the tie is taken: whether the end is a problem depends on the tie.
         if let Some(Arrival::Gone(reason)) = &arrival {
             self.problems.extend(self.problem(reason));
@@ -248,8 +268,8 @@ impl Drop for SessionChannel {
         let wakes = self.tie.as_ref().and_then(|tie| lock(&tie.wakes).take());
         if wakes.is_some() {
             drop(wakes);
-            // The peer may have rung at a closed socket, and its task has not read it yet.
-            self.channel.wake();
+            // The peer may have rung at a closed socket, and its task has not noticed it yet.
+            self.channel.look();
         }
     }
 }
@@ -297,6 +317,11 @@ impl Wakes {
         .ok()?
     }
 
+    /// Reads all sockets. The caller must then wake the tasks that wait at the rings.
+    fn empty(&self) {
+        self.sockets.iter().filter_map(|(_, socket)| socket.as_ref()).for_each(WakeSocket::empty);
+    }
+
     /// Opens the socket of an executor, in place of that of one that has ended if there is one.
     /// Returns its place, unless all are taken.
     fn open(
@@ -312,7 +337,7 @@ impl Wakes {
         let ring = move || {
             PRESENT.set(present);
             // A panic, of a waker, ends the connection, as on the control thread.
-            if catch_unwind(AssertUnwindSafe(|| channel.wake())).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| channel.look())).is_err() {
                 peer.close();
             }
         };

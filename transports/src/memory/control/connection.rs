@@ -2,19 +2,15 @@
 //! sessions on both sides wake each other.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 
-use futures_io::AsyncRead;
 use mycelium_core::doorbell::WakePath;
-use mycelium_executor::{Credentials, Executor, Stream};
+use mycelium_executor::{Credentials, Executor, WakeStream};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, Shutdown};
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
 use super::socket::{self, Poller};
 use crate::memory::error::{Gone, SendError};
@@ -283,14 +279,16 @@ impl PeerSocket {
         PeerSocket { socket, has_ended: false }
     }
 
-    /// Wakes the peer, without waiting. Returns false if the peer no longer reads there.
+    /// Wakes the peer, without waiting. Returns false if the socket is full, or the peer no longer
+    /// reads there.
     pub(super) fn ring(&mut self) -> bool {
         while !self.has_ended {
             let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
             match rustix::net::send(&self.socket, b"w", flags) {
-                // If the socket is full, its unread bytes will wake the peer.
-                Ok(_) | Err(Errno::AGAIN) => return true,
+                Ok(_) => return true,
                 Err(Errno::INTR) => {}
+                // The socket is full, and the peer may have been woken for all of its bytes.
+                Err(Errno::AGAIN) => return false,
                 Err(_) => self.has_ended = true,
             }
         }
@@ -302,7 +300,7 @@ impl PeerSocket {
 //
 // A `Wake` packet takes two threads, one after the other: it wakes the control thread, which wakes
 // the executor's thread, which runs the task. A byte on a socket that the executor itself watches
-// needs the second thread only. A task of its own reads it, because the session of the link has
+// needs the second thread only. A task of its own waits for it, because the session of the link has
 // more to do in each poll.
 
 /// A socket by which the peer wakes tasks of an executor. Until the peer has its other end, and
@@ -328,13 +326,20 @@ impl WakeSocket {
         ring: impl Fn() + Send + 'static,
     ) -> io::Result<WakeSocket> {
         let (socket, theirs) = UnixStream::pair()?;
-        let stream = executor.unix_stream(socket.try_clone()?)?;
+        let stream = executor.wake_stream(socket.try_clone()?)?;
         let task = listen(stream, WakeSocket { socket: socket.try_clone()? }, ring);
         executor.spawn(Box::pin(task)).map_err(io::Error::other)?;
         let socket = WakeSocket { socket };
         let packet = Packet::new(PacketKind::WakeSocket, number.into(), [0; 4]);
         connection.send(packet, Some(theirs.as_fd())).map_err(io::Error::other)?;
         Ok(socket)
+    }
+
+    /// Reads the bytes that the peer has written, without waiting. After this, the caller must check
+    /// everything for which the peer may have rung.
+    pub fn empty(&self) {
+        // Nothing is there, or the peer has closed its end, which the task notices.
+        let _ = rustix::net::recv(&self.socket, &mut [0; 4096], RecvFlags::DONTWAIT);
     }
 }
 
@@ -348,21 +353,10 @@ impl Drop for WakeSocket {
 }
 
 /// Calls `ring` after the peer has rung, until one side closes the socket, and then once more.
-fn listen(mut stream: Stream, socket: WakeSocket, ring: impl Fn()) -> impl Future<Output = ()> {
-    let mut socket = Some(socket);
-    poll_fn(move |context| match Pin::new(&mut stream).poll_read(context, &mut [0; 64]) {
-        Poll::Ready(Ok(1..)) => {
-            ring();
-            // Waits for the next byte only after the rung tasks have run, because to wait may take
-            // a system call.
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-        Poll::Ready(_) => {
-            drop(socket.take());
-            ring();
-            Poll::Ready(())
-        }
-        Poll::Pending => Poll::Pending,
-    })
+async fn listen(mut stream: WakeStream, socket: WakeSocket, ring: impl Fn()) {
+    while stream.woken().await {
+        ring();
+    }
+    drop(socket);
+    ring();
 }
