@@ -6,10 +6,10 @@ use std::sync::Arc;
 use mycelium_core::TraceContext;
 use mycelium_executor::Executor;
 
-use super::task_budget::{HandleBudget, TaskBudget};
+use super::task_budget::TaskBudget;
 use super::trace::{
-    Area, CurrentTrace, FilledAreas, RandomShare, SentAt, TraceArea, TraceSource, TracedMessage,
-    Tracer,
+    Area, CurrentTrace, FilledAreas, RandomShare, SentAt, TaskTrace, TraceArea, TraceCell,
+    TraceSource, TracedMessage, Tracer,
 };
 use crate::counters::LatencyLines;
 
@@ -102,24 +102,25 @@ impl AreaSource {
         Some(Box::new(AreaSource { traces, times, filled: FilledAreas::new(capacity) }))
     }
 
-    /// Returns the trace of a message that is sent now, as an area.
+    /// Returns the trace of a message that is sent now, as an area. `task` is the publisher's own
+    /// task, if this thread polls it.
     #[inline(always)]
     pub(super) fn next_trace<'a>(
         &mut self,
-        task: &HandleBudget,
+        task: Option<&TaskTrace>,
         message: impl FnOnce() -> TracedMessage<'a>,
     ) -> Option<Area> {
         let traces = self.traces.as_mut()?;
-        match task.trace() {
-            None => next_of_other_task(traces, message),
-            task => traces.next_area(task, message),
+        match task {
+            Some(task) => traces.next_area(task, message),
+            None => next_of_other_task(traces, message()).map(TraceCell::area),
         }
     }
 
     /// Returns the new content of the slot's area for this message; `None` if the area stays as it
     /// is.
     #[inline(always)]
-    pub(super) fn change(&mut self, sequence: u64, area: Option<Area>) -> Option<Area> {
+    pub(super) fn change(&mut self, sequence: usize, area: Option<Area>) -> Option<Area> {
         self.filled.change(sequence, area)
     }
 
@@ -145,11 +146,11 @@ impl AreaSource {
 /// Returns the trace as `next_trace` does, for a publisher that is used outside its own task.
 #[inline(never)]
 fn next_of_other_task<'a>(
-    traces: &mut TraceSource,
-    message: impl FnOnce() -> TracedMessage<'a>,
-) -> Option<Area> {
+    traces: &'a mut TraceSource,
+    message: TracedMessage<'_>,
+) -> Option<&'a TraceCell> {
     let task = TaskBudget::traced();
-    traces.next_area(task.as_ref().and_then(|task| task.trace()), message)
+    traces.next_in_cell(task.as_ref().and_then(|task| task.trace()), message)
 }
 
 /// How one reader uses the areas of messages.

@@ -113,13 +113,10 @@ impl TaskBudget {
         TRACED.with_borrow(|task| task.clone().filter(|task| task.is_current()))
     }
 
-    /// Counts one operation. Returns whether the other side must be woken now: after every
-    /// `FLUSH_EVERY` operations, and always outside the task's poll.
+    /// Counts one operation in the task's poll. Returns whether the other side must be woken now:
+    /// after every `FLUSH_EVERY` operations.
     #[inline]
-    fn count_operation(&self) -> bool {
-        if !self.is_current() {
-            return true;
-        }
+    pub(super) fn count_operation(&self) -> bool {
         // A load and a store are enough: only one thread writes.
         let count = self.count.load(Ordering::Relaxed) + 1;
         self.count.store(count, Ordering::Relaxed);
@@ -180,7 +177,18 @@ impl HandleBudget {
     /// Counts one operation. Returns whether the other side must be woken now.
     #[inline(always)]
     pub(super) fn count_operation(&self) -> bool {
-        self.task.as_ref().is_none_or(|task| task.count_operation())
+        self.current().is_none_or(TaskBudget::count_operation)
+    }
+
+    /// Returns the handle's task, if this thread polls it. If not, each operation must wake the
+    /// other side.
+    // Not `filter`, which the compiler turns into conditional moves.
+    #[inline(always)]
+    pub(super) fn current(&self) -> Option<&TaskBudget> {
+        match &self.task {
+            Some(task) if task.is_current() => Some(task),
+            _ => None,
+        }
     }
 
     /// Counts many operations. Returns whether the other side must be woken now.
@@ -222,7 +230,7 @@ impl HandleBudget {
 
     /// Returns the traces of the handle's task, if that task is polled now.
     pub(super) fn trace(&self) -> Option<&TaskTrace> {
-        self.task.as_ref()?.current_trace()
+        self.current()?.trace()
     }
 
     /// Returns the traces of the handle's task, whether or not it is polled now.

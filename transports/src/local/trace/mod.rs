@@ -17,6 +17,7 @@
 
 mod tracer;
 
+use std::mem;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -113,34 +114,27 @@ impl From<TraceContext> for Area {
     }
 }
 
-/// The slots of a ring whose areas are not empty. With them a publisher skips empty areas without a
-/// load of the slot, which would take the cache line from a reader.
+/// For each slot of a ring, whether its area is not empty. With this a publisher skips empty areas
+/// without a load of the slot, which would take the cache line from a reader.
 #[derive(Debug)]
-pub(crate) struct FilledAreas {
-    /// A bit for each slot.
-    bits: Box<[u64]>,
-    mask: usize,
-}
+pub(crate) struct FilledAreas(Box<[bool]>);
 
 impl FilledAreas {
-    /// Creates the bits for a new ring with `capacity` slots, a power of two.
+    /// Creates the state of a new ring with `capacity` slots, a power of two.
     pub(crate) fn new(capacity: usize) -> FilledAreas {
-        FilledAreas { bits: vec![0; capacity.div_ceil(64)].into(), mask: capacity - 1 }
+        FilledAreas(vec![false; capacity].into())
     }
 
     /// Returns the new content of the slot's area for this message; `None` if the area is empty and
     /// stays empty.
     #[inline(always)]
-    pub(crate) fn change(&mut self, sequence: u64, area: Option<Area>) -> Option<Area> {
-        let slot = sequence as usize & self.mask;
-        let (word, bit) = (&mut self.bits[slot / 64], 1 << (slot % 64));
-        if area.is_some() {
-            *word |= bit;
-            return area;
+    pub(crate) fn change(&mut self, sequence: usize, area: Option<Area>) -> Option<Area> {
+        let mask = self.0.len() - 1;
+        let was_filled = mem::replace(&mut self.0[sequence & mask], area.is_some());
+        match area {
+            None if was_filled => Some(Area::EMPTY),
+            area => area,
         }
-        let was_filled = *word & bit != 0;
-        *word &= !bit;
-        was_filled.then_some(Area::EMPTY)
     }
 }
 
@@ -185,7 +179,8 @@ impl TraceCell {
         trace_in(self.area().words().as_bytes())
     }
 
-    fn area(&self) -> Area {
+    #[inline]
+    pub(crate) fn area(&self) -> Area {
         Area(self.0.each_ref().map(|word| word.load(Ordering::Relaxed)))
     }
 
@@ -200,13 +195,15 @@ impl TraceCell {
 pub struct TraceSource {
     tracer: Arc<Tracer>,
     share: RandomShare,
+    /// The last trace of [`next_in_cell`](TraceSource::next_in_cell).
+    last: TraceCell,
 }
 
 impl TraceSource {
     /// Creates the source of a new sender.
     #[must_use]
     pub fn new(tracer: Arc<Tracer>) -> TraceSource {
-        TraceSource { share: tracer.random_share(), tracer }
+        TraceSource { share: tracer.random_share(), tracer, last: TraceCell::default() }
     }
 
     /// Returns the trace of a message that the task sends now.
@@ -227,24 +224,39 @@ impl TraceSource {
     #[inline(always)]
     pub(crate) fn next_area<'a>(
         &mut self,
-        task: Option<&TaskTrace>,
+        task: &TaskTrace,
         message: impl FnOnce() -> TracedMessage<'a>,
     ) -> Option<Area> {
-        if let Some(task) = task {
-            match task.current() {
-                Current::Traced => return Some(task.area.area()),
-                Current::Untraced => return None,
-                Current::Nothing => {}
-            }
+        // Compares numbers: a match on a `Current` would convert the number first.
+        let current = task.current.load(Ordering::Relaxed);
+        if current == Current::Traced as u8 {
+            return Some(task.area.area());
         }
-        if self.share.leaves_out() { None } else { self.begin_next(message()).map(Area::from) }
+        if current == Current::Untraced as u8 || self.share.leaves_out() {
+            return None;
+        }
+        self.next_in_cell(Some(task), message()).map(TraceCell::area)
+    }
+
+    /// Returns the trace as [`next`](TraceSource::next) does, in a cell. So every path of a push
+    /// loads it word by word: if this function stored an area, the copy to the slot would load
+    /// larger pieces than were stored, and wait.
+    #[inline(never)]
+    pub(crate) fn next_in_cell(
+        &mut self,
+        task: Option<&TaskTrace>,
+        message: TracedMessage<'_>,
+    ) -> Option<&TraceCell> {
+        let trace = self.next(task, message)?;
+        self.last.set(Some(trace));
+        Some(&self.last)
     }
 
     // Cold: most messages pass a trace on, or begin none.
     #[cold]
     #[inline(never)]
     fn begin_next(&mut self, message: TracedMessage<'_>) -> Option<TraceContext> {
-        let TraceSource { tracer, share } = self;
+        let TraceSource { tracer, share, .. } = self;
         tracer.begin(share.choose(|| tracer.random())?, message)
     }
 }

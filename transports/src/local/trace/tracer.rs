@@ -218,9 +218,9 @@ impl RandomShare {
     /// [`choose`](RandomShare::choose) next.
     #[inline(always)]
     pub(crate) fn leaves_out(&mut self) -> bool {
-        let leaves_out = self.left_out > 0;
-        self.left_out -= u64::from(leaves_out);
-        leaves_out
+        let rest = self.left_out.checked_sub(1);
+        self.left_out = rest.unwrap_or_default();
+        rest.is_some()
     }
 
     /// Returns random numbers for the next message; `None` if it is not chosen after all. `first`

@@ -153,18 +153,20 @@ impl Writer {
         if !producer.has_known_room() || !areas.leaves_out() {
             return false;
         }
-        let sequence = producer.sequence() as u64;
-        let message = || TracedMessage { topic: &state.topic, publisher: &state.name, sequence };
+        let (sequence, task) = (producer.sequence(), budget.current());
+        let (topic, publisher) = (&state.topic, &state.name);
+        let message = || TracedMessage { topic, publisher, sequence: sequence as u64 };
         let length = TraceArea::Present.content_bytes(length);
         // Makes two calls, so that the number of words is constant in each of them.
-        let area = areas.next_trace(budget, message);
+        let area = areas.next_trace(task.and_then(TaskBudget::trace), message);
         let done = match areas.change(sequence, area) {
             Some(area) => producer.push_parts_into_known_room([words, area.words()], length),
             None => producer.push_parts_into_known_room([words, &[]], length),
         };
         debug_assert!(done, "slots with areas have one length, and there is room");
         if done {
-            self.count();
+            let flush = task.is_none_or(TaskBudget::count_operation);
+            self.flush_if(flush);
         }
         done
     }
@@ -297,16 +299,16 @@ impl Writer {
     /// trace of the message; if it is `None`, this sets it to the current trace.
     fn next_area(&mut self, trace: &mut Option<Option<Area>>) -> Option<Area> {
         let Writer { topic, state, producer, handled, budget, areas, .. } = self;
-        let sequence = end_of(producer, handled)?.sequence() as u64;
+        let place = end_of(producer, handled)?.sequence();
         let areas = areas.as_mut()?;
-        let (name, publisher) = (&state.topic, &state.name);
+        let (name, publisher, sequence) = (&state.topic, &state.name, place as u64);
         let message = || TracedMessage { topic: name, publisher, sequence };
-        let trace = *trace.get_or_insert_with(|| areas.next_trace(budget, message));
+        let trace = *trace.get_or_insert_with(|| areas.next_trace(budget.trace(), message));
         let area = match areas.next_sent_at(topic.executor()) {
             Some(sent_at) => Some(Area::with_sent_at(trace, sent_at)),
             None => trace,
         };
-        areas.change(sequence, area)
+        areas.change(place, area)
     }
 
     /// Appends a message, or returns why not.
@@ -571,6 +573,12 @@ impl Writer {
     #[inline(always)]
     fn count(&mut self) {
         let flush = self.budget.count_operation();
+        self.flush_if(flush);
+    }
+
+    /// Wakes the readers of a counted message if that is due.
+    #[inline(always)]
+    fn flush_if(&mut self, flush: bool) {
         if flush || self.must_count_readers() {
             self.notify(flush, 1);
         }
