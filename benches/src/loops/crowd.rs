@@ -1,13 +1,11 @@
-//! Many senders and many receivers of one queue, possibly more threads than cores: throughput, and
-//! the share of each sender.
+//! Many senders and many receivers of one queue, possibly more threads than cores: throughput.
 //!
 //! An item contains its sender and its number, so every receiver can check that the items of one
 //! sender arrive in order. That holds for a FIFO queue, and for one that is FIFO per sender only.
 
 use std::fmt;
 use std::iter;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
@@ -16,14 +14,11 @@ use crate::ends::{Ends, Pop, Push};
 use crate::harness::{Column, Mismatch, Round};
 use crate::machine::affinity::Cores;
 use crate::machine::threads;
-use crate::report::Limit;
 use crate::sample::Tally;
 use crate::wait::{DEADLINE, Idle, Retry, repeat};
 
 /// The maximum number of senders.
 const SENDERS: usize = 8;
-/// The windows of time in which shares are measured.
-pub(crate) const WINDOWS: u32 = 2;
 
 fn item(sender: usize, number: u64) -> u64 {
     (sender as u64) << 32 | number
@@ -186,73 +181,13 @@ where
                 (Instant::now(), receipt)
             }
         });
-        let (starts, received, ()) =
-            threads::crowd(&self.cores, senders.collect(), receivers.collect(), || {});
+        let (starts, received) =
+            threads::crowd(&self.cores, senders.collect(), receivers.collect());
         let (ends, receipts): (Vec<Instant>, Vec<Receipt>) = received.into_iter().unzip();
         self.check(&vec![share; self.senders.len()], &receipts)?;
         let took = starts.iter().min().zip(ends.iter().max());
         Ok(Round::Total(took.map_or(Duration::ZERO, |(start, end)| *end - *start)))
     }
-
-    /// Creates a column of the least share of a sender: the items that it sends in a window of
-    /// time, as part of an equal share. The goal is the least share that any sender may get.
-    pub(crate) fn shares(mut self, window: Duration, goal: Option<f64>) -> Column {
-        Column::new(self.name, move |_| {
-            let share = self.least_share(window)?;
-            Ok(Round::Count("least share of a sender", share, goal.map(Limit::AtLeast)))
-        })
-    }
-
-    fn least_share(&mut self, window: Duration) -> Result<f64, Mismatch> {
-        let Crowd { senders, receivers, idle, cores, .. } = self;
-        let sent: Vec<_> = senders.iter().map(|_| CachePadded::new(AtomicU64::new(0))).collect();
-        let (stop, sending) = (&AtomicBool::new(false), &AtomicUsize::new(senders.len()));
-        let retry = || Retry::new(*idle, DEADLINE);
-        let senders = senders.iter_mut().zip(&sent).enumerate().map(|(index, (sender, sent))| {
-            let mut retry = retry();
-            move || {
-                let mut number = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    let count = send::<BATCH>(&mut **sender, index, number, u64::MAX);
-                    number += count;
-                    sent.store(number, Ordering::Relaxed);
-                    if count == 0 && !retry.wait() {
-                        break;
-                    }
-                }
-                sending.fetch_sub(1, Ordering::Release);
-            }
-        });
-        let receivers = receivers.iter_mut().map(|receiver| {
-            let retry = retry();
-            move || receive_all::<BATCH>(&mut **receiver, sending, retry)
-        });
-        let read =
-            || -> Vec<u64> { sent.iter().map(|sent| sent.load(Ordering::Relaxed)).collect() };
-        let watch = || {
-            let start = Instant::now();
-            let reads = (0..=WINDOWS).map(|number| {
-                thread::sleep((window * number).saturating_sub(start.elapsed()));
-                read()
-            });
-            let reads: Vec<_> = reads.collect();
-            stop.store(true, Ordering::Relaxed);
-            reads
-        };
-        let (_, receipts, reads) =
-            threads::crowd(cores, senders.collect(), receivers.collect(), watch);
-        self.check(&read(), &receipts)?;
-        let windows = reads.windows(2).map(|pair| least_share(&pair[0], &pair[1]));
-        Ok(windows.fold(f64::INFINITY, f64::min))
-    }
-}
-
-/// Returns the least number that any sender moved between two reads, as part of an equal share.
-fn least_share(before: &[u64], after: &[u64]) -> f64 {
-    let moved = before.iter().zip(after).map(|(before, after)| after - before);
-    let (least, all) =
-        moved.fold((u64::MAX, 0), |(least, all), moved| (moved.min(least), all + moved));
-    if all == 0 { 0.0 } else { least as f64 * before.len() as f64 / all as f64 }
 }
 
 #[cfg(test)]
@@ -269,12 +204,5 @@ mod tests {
         assert!(!receipt(&[(1, 0), (0, 0), (1, 4), (0, 1)]).disorder);
         assert!(receipt(&[(1, 1), (0, 0), (1, 0)]).disorder);
         assert!(receipt(&[(1, 1), (1, 1)]).disorder);
-    }
-
-    #[test]
-    fn the_least_share_is_of_the_window() {
-        assert_eq!(least_share(&[10, 10], &[20, 40]), 0.5);
-        assert_eq!(least_share(&[7], &[9]), 1.0);
-        assert_eq!(least_share(&[7, 7], &[7, 7]), 0.0);
     }
 }

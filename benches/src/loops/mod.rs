@@ -12,3 +12,4 @@ pub(crate) mod one_way;
 #[cfg(target_os = "linux")]
 pub(crate) mod shm;
 pub(crate) mod trip;
+pub(crate) mod turns;

@@ -28,14 +28,12 @@ pub(crate) fn both<S, R: Send>(
     (sent, received.expect("the scope has ended"))
 }
 
-/// Runs each of `senders` and `receivers` on its own pinned thread, from the same moment, and
-/// `watch` on this one.
-pub(crate) fn crowd<S: Send, R: Send, W>(
+/// Runs each of `senders` and `receivers` on its own pinned thread, from the same moment.
+pub(crate) fn crowd<S: Send, R: Send>(
     cores: &Cores,
     senders: Vec<impl FnOnce() -> S + Send>,
     receivers: Vec<impl FnOnce() -> R + Send>,
-    watch: impl FnOnce() -> W,
-) -> (Vec<S>, Vec<R>, W) {
+) -> (Vec<S>, Vec<R>) {
     let start = &Start::of(senders.len() + receivers.len());
     thread::scope(|scope| {
         let begin = move |number| {
@@ -56,11 +54,10 @@ pub(crate) fn crowd<S: Send, R: Send, W>(
             })
         });
         let receivers: Vec<_> = receivers.collect();
-        let watched = watch();
         let join = "the loops do not panic";
         let sent = senders.into_iter().map(|sender| sender.join().expect(join)).collect();
         let received = receivers.into_iter().map(|receiver| receiver.join().expect(join)).collect();
-        (sent, received, watched)
+        (sent, received)
     })
 }
 

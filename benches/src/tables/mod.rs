@@ -43,7 +43,7 @@ const TABLES: &[(&str, Sweeps)] = &[
     ("spsc-64", |options, cores| all([spsc::messages::<Wide>(options, cores)])),
     ("trip", |options, cores| all([spsc::trips(options, cores)])),
     ("mpmc", |options, cores| all(mpmc::throughput(options, cores))),
-    ("fairness", |options, cores| all([mpmc::fairness(options, cores)])),
+    ("fairness", |options, cores| all(mpmc::fairness(options, cores))),
     ("publish", |options, _| all([broadcast::publish(options)])),
     ("publish-read", |options, _| all([broadcast::publish_and_read(options)])),
 ];

@@ -1,17 +1,17 @@
 //! Many senders and many receivers of one queue: throughput, and the share of each sender.
 
-use std::time::Duration;
-
 use crate::ends::columns;
 use crate::goals::Pair;
 use crate::harness::Contest;
-use crate::loops::crowd::{Crowd, Shape, WINDOWS};
+use crate::loops::crowd::{Crowd, Shape};
+use crate::loops::turns::{Place, SENDERS, WINDOWS, shares};
 use crate::machine::affinity::Cores;
 use crate::options::Options;
+use crate::ours::channels;
 use crate::ours::rings::{MPMC, MPMC_BATCHES, mpmc};
 #[cfg(feature = "rivals")]
 use crate::rivals::many;
-use crate::rivals::{ARRAY_QUEUE, CONCURRENT_QUEUE, CROSSBEAM, GIL_MPMC, KANAL, RAPIDFIRE};
+use crate::rivals::{ARRAY_QUEUE, CONCURRENT_QUEUE, CROSSBEAM, GIL_MPMC, KANAL, RAPIDFIRE, tasks};
 use crate::wait::{Idle, SHARED};
 
 const RIVALS: &[&str] = &[ARRAY_QUEUE, CONCURRENT_QUEUE, CROSSBEAM, KANAL, GIL_MPMC, RAPIDFIRE];
@@ -27,26 +27,35 @@ const SHAPES: [Shape; 4] = [
     Shape { senders: 4, receivers: 4 },
 ];
 
-pub(super) fn fairness(options: &Options, cores: &Cores) -> Contest {
+/// The least share of a task that waits for room in a full channel. Threads that spin on a ring have
+/// no turn: which of them runs, the system decides.
+pub(super) fn fairness(options: &Options, cores: &Cores) -> [Contest; 2] {
     /// The part of an equal share that each sender has to get.
     const LEAST: Option<f64> = Some(0.25);
-    let (shape, idle) = (SHAPES[2], Idle::Mixed);
-    let window = Duration::from_millis(if options.quick { 10 } else { 1_000 });
-    let title = format!(
-        "{shape}, 8 bytes, alternating over two cores, waiting: {idle}; {WINDOWS} windows of {} ms",
-        window.as_millis()
-    );
-    Contest {
-        counts: true,
-        columns: columns!(ends => ends;
-            Crowd::<_, _, 1>::of(mpmc(MPMC), shape, idle, cores).shares(window, LEAST),
-            Crowd::<_, _, BATCH>::of(mpmc(MPMC_BATCHES), shape, idle, cores).shares(window, LEAST);
-            rivals:
-            // Without a goal: it shows how the system's scheduler divides time between threads.
-            Crowd::<_, _, 1>::of(many::array_queue(), shape, idle, cores).shares(window, None),
-        ),
-        ..Contest::new("fairness", ROW, title).at("4-1-mixed")
-    }
+    let window = if options.quick { 4_096 } else { 400_000 };
+    let points = [
+        ("one-thread", "one thread of tokio", Place::One),
+        ("two-workers", "two workers of tokio", Place::Workers(cores.clone())),
+    ];
+    points.map(|(point, threads, place)| {
+        let title = format!(
+            "{SENDERS} tasks send to one through a full channel, 8 bytes, on {threads}; \
+             {} windows of {window} items",
+            WINDOWS - 1
+        );
+        Contest {
+            counts: true,
+            columns: columns!(ends => ends;
+                shares(channels::several, &place, window, LEAST),
+                shares(channels::mailbox, &place, window, LEAST),
+                shares(tasks::tokio_mpsc, &place, window, None);
+                rivals:
+                shares(tasks::async_channel, &place, window, None),
+                shares(tasks::kanal, &place, window, None),
+            ),
+            ..Contest::new("fairness", ROW, title).at(format!("4-1-{point}"))
+        }
+    })
 }
 
 pub(super) fn throughput(options: &Options, cores: &Cores) -> impl Iterator<Item = Contest> {
