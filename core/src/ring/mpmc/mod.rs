@@ -28,6 +28,10 @@
 //! `Empty` or `Full` at its slot until it continues. Forgetting a grant (`mem::forget`) stops the
 //! ring there.
 //!
+//! **Fairness.** A ring gives no turns: a thread that calls `try_push` until there is room may find
+//! the ring full each time, because others fill it while this thread does not run. In
+//! [`channel::mpmc`](crate::channel::mpmc) each sender that waits gets its turn.
+//!
 //! **Closing.** [`Mpmc::close`] closes the ring for all writers. It is atomic with the claims: a
 //! push was either claimed before and will be read before [`PopError::Closed`], or is refused.
 //! Dropping an end does not close the ring.
