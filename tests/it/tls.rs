@@ -40,7 +40,9 @@ async fn a_full_batch_and_its_header_take_one_write() {
     let [left, right] = [left, right].map(|socket| executor.unix_stream(socket).unwrap());
     let (connected, accepted) = join(near.connect(left, "far"), far.secure(right)).await;
     let (header, messages) = ([1; 40], vec![2; 64 << 10]);
-    for mut stream in [connected.unwrap(), accepted.unwrap().stream] {
+    // Neither is closed before the other has written.
+    let mut streams = [connected.unwrap(), accepted.unwrap().stream];
+    for stream in &mut streams {
         let parts = [IoSlice::new(&header), IoSlice::new(&messages)];
         assert_eq!(stream.write_vectored(&parts).await.unwrap(), header.len() + messages.len());
     }
