@@ -84,8 +84,8 @@ impl Contest {
     /// Runs the rounds and decides the goals of this contest. Also returns the time of an
     /// operation, by column and round.
     fn measure(&mut self, options: &Options) -> Result<(Table, Vec<Vec<f64>>), Mismatch> {
-        let only = options.column.as_ref();
-        self.columns.retain(|column| only.is_none_or(|only| only == column.name));
+        let only = &options.column;
+        self.columns.retain(|it| only.is_empty() || only.iter().any(|only| only == it.name));
         let (operations, timed) = (self.operations, self.timed);
         let (warm_up, count) =
             if self.counts { (0, 1) } else { (options.warm_up(), options.rounds()) };

@@ -15,9 +15,9 @@ pub(crate) struct Options {
     /// Run only these tables (separated by commas)
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
-    /// Run only this column of each table, for a profiler
+    /// Run only this column of each table, for a profiler; may be given several times
     #[arg(long)]
-    pub column: Option<String>,
+    pub column: Vec<String>,
     /// Write the report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

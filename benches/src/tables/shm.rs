@@ -55,7 +55,11 @@ fn trip<const W: usize>(options: &Options, cores: &Cores, most: f64) -> Contest 
     Contest {
         timed: "each trip; the figure of a round is the median of its trips",
         operations: options.operations(5_000, 200),
-        columns: vec![trips::<Rings, W>(OURS, cores), trips::<Numbers, 1>(RAW, cores)],
+        columns: vec![
+            trips::<Rings, W>(OURS, cores),
+            trips::<Slots, W>(SLOTS, cores),
+            trips::<Numbers, 1>(RAW, cores),
+        ],
         pairs: vec![Pair::new(OURS, RAW).adds(most)],
         ..Contest::new("shm", "round trip through shared memory", title).at(format!("trip-{size}"))
     }
@@ -148,7 +152,9 @@ fn asleep(options: &Options, cores: &Cores) -> Contest {
     let title = "48 bytes to a sleeping service in another process and back";
     Contest {
         timed: "each trip, two wakes; the figure of a round is its median",
-        operations: options.operations(500, 100),
+        // So many that most trips see the steady state: at first, the system still polls before it
+        // lets a processor sleep, because the column before was busy.
+        operations: options.operations(5_000, 100),
         columns,
         pairs: places.into_iter().map(pair).collect(),
         ..Contest::new("shm", "wakes through shared memory", title).at("asleep")

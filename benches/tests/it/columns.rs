@@ -46,7 +46,8 @@ fn every_column_moves_every_message() {
 
 #[test]
 fn tables_and_columns_can_be_chosen() {
-    let (_, report) = ran(&["--quick", "--only", "emit", "--column", "emit"]);
+    let columns = ["--column", "emit to 4", "--column", "emit to 16"];
+    let (_, report) = ran(&[["--quick", "--only", "scale"].as_slice(), &columns].concat());
     let tables = report["tables"].as_array().unwrap();
-    assert_eq!((tables.len(), tables[0]["figures"].as_array().unwrap().len()), (1, 1));
+    assert_eq!((tables.len(), tables[0]["figures"].as_array().unwrap().len()), (1, 2));
 }

@@ -26,7 +26,7 @@ pub(super) fn serve(kind: &str, words: &str, parent: &mut Talk) {
             }
         )+)+};
     }
-    ends!(Numbers: 1; Rings: 6 8 128; Slots: 8 128 512 8192 131072 2097152;);
+    ends!(Numbers: 1; Rings: 6 8 128; Slots: 6 8 128 512 8192 131072 2097152;);
     #[cfg(feature = "rivals")]
     ends!(
         Ringfire: 512 8192 131072 2097152;
