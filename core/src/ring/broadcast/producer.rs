@@ -479,9 +479,10 @@ impl<H: BroadcastHandle> Producer<H> {
         // `pushed` stores the tail when it is dropped, even if the iterator panics, because
         // published messages must not be overwritten.
         let mut pushed = Pushed { producer: self, next: first };
+        // A copy, because the compiler loads fields again after each fence.
+        let slots = self.ring.slots();
         for message in messages.take(most) {
-            let slot =
-                self.ring.slot_of(pushed.next, length).expect("all messages have this length");
+            let slot = slots.slot_of(pushed.next, length).expect("all messages have this length");
             let words = message.as_ref();
             assert!(words.len() == slot.words.len(), "the number of words does not fit the length");
             // As in `Grant`: an observer that copies these bytes must not take them for the message

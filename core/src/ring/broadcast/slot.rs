@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code)]
 
+use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
@@ -232,37 +233,16 @@ impl<H: BroadcastHandle> RingRef<H> {
         if self.reader.is_none() { self.ring.storage.reader(self.entry()?) } else { None }
     }
 
-    /// Returns the slot of a sequence, if all messages of the ring have `bytes` bytes. If that is a
-    /// constant, so are the size of a slot and the offsets in it.
+    /// Returns the slots of a ring whose messages have one length.
+    #[inline(always)]
+    pub(super) fn slots(&self) -> Slots<'_> {
+        Slots { first: self.slots, mask: self.mask, exact: self.exact, ring: PhantomData }
+    }
+
+    /// Does the same as [`Slots::slot_of`].
     #[inline(always)]
     pub(super) fn slot_of(&self, sequence: usize, bytes: usize) -> Option<Slot<'_>> {
-        // If the length is a constant, the compiler removes this comparison.
-        if bytes >= TOO_LONG {
-            return None;
-        }
-        let words = bytes.div_ceil(size_of::<usize>());
-        let (place, dense) = (sequence & self.mask, 1 + words);
-        let padded = whole_lines(dense);
-        let start = if bytes == self.exact {
-            place * dense
-        } else if padded != dense && !bytes == self.exact {
-            // Written as a shift: otherwise the compiler would merge the multiplications of both
-            // branches into one by a variable.
-            let shift = padded.trailing_zeros();
-            (place * (padded >> shift)) << shift
-        } else {
-            return None;
-        };
-        // SAFETY: such slots have the stamp and these words, the storage has as many as its slots
-        // take (`Broadcast::new`), and this is one of the slots.
-        let start = unsafe { self.slots.add(start) };
-        // SAFETY: as above; the handle keeps the words where they are.
-        let stamp = unsafe { start.as_ref() };
-        // SAFETY: as above.
-        let message = unsafe { start.add(1) };
-        // SAFETY: as above.
-        let words = unsafe { core::slice::from_raw_parts(message.as_ptr(), words) };
-        Some(Slot { stamp: &stamp.0, length: None, words })
+        self.slots().slot_of(sequence, bytes)
     }
 
     /// Returns the slot of a sequence, with all its words.
@@ -295,6 +275,50 @@ impl<H: BroadcastHandle> RingRef<H> {
         // SAFETY: as above.
         let words = unsafe { core::slice::from_raw_parts(message.as_ptr(), words) };
         Slot { stamp: &stamp.0, length: length.map(|word| &word.0), words }
+    }
+}
+
+/// The slots of a ring, apart from its other fields.
+#[derive(Clone, Copy)]
+pub(super) struct Slots<'a> {
+    first: NonNull<Word>,
+    mask: usize,
+    exact: usize,
+    ring: PhantomData<&'a [Word]>,
+}
+
+impl<'a> Slots<'a> {
+    /// Returns the slot of a sequence, if all messages of the ring have `bytes` bytes. If that is a
+    /// constant, so are the size of a slot and the offsets in it.
+    #[inline(always)]
+    pub(super) fn slot_of(self, sequence: usize, bytes: usize) -> Option<Slot<'a>> {
+        // If the length is a constant, the compiler removes this comparison.
+        if bytes >= TOO_LONG {
+            return None;
+        }
+        let words = bytes.div_ceil(size_of::<usize>());
+        let (place, dense) = (sequence & self.mask, 1 + words);
+        let padded = whole_lines(dense);
+        let start = if bytes == self.exact {
+            place * dense
+        } else if padded != dense && !bytes == self.exact {
+            // Written as a shift: otherwise the compiler would merge the multiplications of both
+            // branches into one by a variable.
+            let shift = padded.trailing_zeros();
+            (place * (padded >> shift)) << shift
+        } else {
+            return None;
+        };
+        // SAFETY: such slots have the stamp and these words, the storage has as many as its slots
+        // take (`Broadcast::new`), and this is one of the slots.
+        let start = unsafe { self.first.add(start) };
+        // SAFETY: as above; the ring keeps the words where they are.
+        let stamp = unsafe { start.as_ref() };
+        // SAFETY: as above.
+        let message = unsafe { start.add(1) };
+        // SAFETY: as above.
+        let words = unsafe { core::slice::from_raw_parts(message.as_ptr(), words) };
+        Some(Slot { stamp: &stamp.0, length: None, words })
     }
 }
 
