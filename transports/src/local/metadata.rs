@@ -87,6 +87,8 @@ pub(super) struct AreaSource {
     traces: Option<TraceSource>,
     /// Chooses the messages that get a send time; `None` if no latency is measured.
     times: Option<RandomShare>,
+    /// The number of next messages that both shares leave out. They count as passed in both.
+    left_out: u64,
     filled: FilledAreas,
 }
 
@@ -99,58 +101,81 @@ impl AreaSource {
         }
         let traces = recorded.tracer.clone().map(TraceSource::new);
         let times = recorded.latency_sample.map(RandomShare::new);
-        Some(Box::new(AreaSource { traces, times, filled: FilledAreas::new(capacity) }))
+        let filled = FilledAreas::new(capacity);
+        Some(Box::new(AreaSource { traces, times, left_out: 0, filled }))
     }
 
-    /// Returns the trace of a message that is sent now, as an area. `task` is the publisher's own
-    /// task, if this thread polls it.
+    /// Returns the new content of the slot's area for a message that the publisher's own task sends
+    /// now; `Some(None)` if the area stays empty. Returns `None`, and changes nothing, if the
+    /// message may begin a trace or be measured, or the area must be cleared: then call
+    /// [`next`](AreaSource::next).
     #[inline(always)]
-    pub(super) fn next_trace<'a>(
+    pub(super) fn next_left_out<'a>(
         &mut self,
-        task: Option<&TaskTrace>,
-        message: impl FnOnce() -> TracedMessage<'a>,
-    ) -> Option<Area> {
-        let traces = self.traces.as_mut()?;
-        match task {
-            Some(task) => traces.next_area(task, message),
-            None => next_of_other_task(traces, message()).map(TraceCell::area),
-        }
+        sequence: usize,
+        task: Option<&'a TaskTrace>,
+    ) -> Option<Option<&'a TraceCell>> {
+        let left_out = self.left_out.checked_sub(1)?;
+        let is_filled = self.filled.of(sequence);
+        // Not `filter`, which the compiler turns into conditional moves.
+        let trace = match task {
+            Some(task) if task.is_traced() && self.traces.is_some() => {
+                *is_filled = true;
+                Some(task.area())
+            }
+            _ if *is_filled => return None,
+            _ => None,
+        };
+        self.left_out = left_out;
+        Some(trace)
     }
 
-    /// Returns the new content of the slot's area for this message; `None` if the area stays as it
-    /// is.
-    #[inline(always)]
-    pub(super) fn change(&mut self, sequence: usize, area: Option<Area>) -> Option<Area> {
+    /// Returns the new content of the slot's area for a message that is sent now; `None` if the
+    /// area stays as it is. `trace` is the trace of the message; if it is `None`, this sets it to
+    /// the current trace. `task` is the publisher's own task, if this thread polls it. Without an
+    /// executor no message is measured.
+    pub(super) fn next(
+        &mut self,
+        trace: &mut Option<Option<Area>>,
+        task: Option<&TaskTrace>,
+        message: TracedMessage<'_>,
+        executor: Option<&Arc<dyn Executor>>,
+    ) -> Option<Area> {
+        let other = if task.is_none() { TaskBudget::traced() } else { None };
+        let task = task.or_else(|| other.as_ref()?.trace());
+        let sequence = message.sequence as usize;
+        if let Some(rest) = self.left_out.checked_sub(1) {
+            self.left_out = rest;
+            let traces = self.traces.as_ref();
+            let task = task.filter(|task| task.is_traced() && traces.is_some());
+            let area = *trace.get_or_insert_with(|| Some(task?.area().area()));
+            return self.filled.change(sequence, area);
+        }
+        let traces = self.traces.as_mut();
+        let trace = match *trace {
+            Some(trace) => {
+                traces.into_iter().for_each(TraceSource::leave_out);
+                trace
+            }
+            None => *trace.insert(traces.and_then(|it| it.next_area(task, message))),
+        };
+        let sent_at = self.times.as_mut().and_then(|times| {
+            times.next(|| Some(fastrand::Rng::with_seed(executor?.entropy())))?;
+            Some(SentAt::at(executor?.wall_clock()))
+        });
+        self.left_out = self.leave_out();
+        let area = sent_at.map_or(trace, |sent_at| Some(Area::with_sent_at(trace, sent_at)));
         self.filled.change(sequence, area)
     }
 
-    /// Whether the next message is not measured. If so, it must be sent without a send time.
-    #[inline(always)]
-    pub(super) fn leaves_out(&mut self) -> bool {
-        self.times.as_mut().is_none_or(RandomShare::leaves_out)
+    /// Counts the messages that both shares leave out next as passed, and returns their number.
+    fn leave_out(&mut self) -> u64 {
+        let mut shares = [self.traces.as_mut().map(TraceSource::share), self.times.as_mut()];
+        let left_out = shares.iter().flatten().map(|share| share.left_out()).min();
+        let count = left_out.unwrap_or_default();
+        shares.iter_mut().flatten().for_each(|share| share.leave_out(count));
+        count
     }
-
-    /// Returns the send time for a message that is sent now, if it is measured. Without an executor
-    /// no message is measured.
-    pub(super) fn next_sent_at(&mut self, executor: Option<&Arc<dyn Executor>>) -> Option<SentAt> {
-        let times = self.times.as_mut()?;
-        if times.leaves_out() {
-            return None;
-        }
-        let executor = executor?;
-        times.choose(|| Some(fastrand::Rng::with_seed(executor.entropy())))?;
-        Some(SentAt::at(executor.wall_clock()))
-    }
-}
-
-/// Returns the trace as `next_trace` does, for a publisher that is used outside its own task.
-#[inline(never)]
-fn next_of_other_task<'a>(
-    traces: &'a mut TraceSource,
-    message: TracedMessage<'_>,
-) -> Option<&'a TraceCell> {
-    let task = TaskBudget::traced();
-    traces.next_in_cell(task.as_ref().and_then(|task| task.trace()), message)
 }
 
 /// How one reader uses the areas of messages.

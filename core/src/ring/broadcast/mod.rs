@@ -46,7 +46,7 @@ pub use entry::{Claim, ReaderFault, ReaderWords, SeenReader};
 pub use heap::HeapStorage;
 #[cfg(feature = "alloc")]
 pub(super) use heap::{LazyWords, lazy_words};
-pub use producer::{Grant, Producer};
+pub use producer::{Grant, KnownRoom, Producer};
 pub use retaining::{Messages, ProxyReader, RetainingConsumer};
 pub use storage::{Full, Layout, LayoutError, Storage, Word, WriterWords};
 

@@ -90,22 +90,28 @@ impl<H: BroadcastHandle> Producer<H> {
         true
     }
 
-    /// Does the same as [`push_into_known_room`](Producer::push_into_known_room), for a message in
-    /// two parts, like those of [`Grant::write_parts`].
+    /// Returns the room for the next message, if an earlier check has found it. Calls no function.
     ///
-    /// # Panics
-    /// If the parts have more words than a message of `length` bytes.
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
+    ///
+    /// let layout = Layout::exact(2, 3 * size_of::<usize>());
+    /// let ring = Broadcast::boxed(layout, 1)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+    /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
+    /// writer.claim().expect("there is room");
+    /// let room = writer.known_room().expect("a check has found it");
+    /// assert_eq!(room.sequence(), 0);
+    /// assert!(room.push([&[1, 2], &[3]], layout.message_bytes()));
+    /// let mut message = [0; 3];
+    /// reader.peek(&mut message);
+    /// assert_eq!(message, [1, 2, 3]);
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
     #[inline(always)]
-    pub fn push_parts_into_known_room(&mut self, parts: [&[usize]; 2], length: usize) -> bool {
+    pub fn known_room(&mut self) -> Option<KnownRoom<'_, H>> {
         let sequence = self.sequence();
-        if sequence == self.limit {
-            return false;
-        }
-        let Some(slot) = self.ring.slot_of(sequence, length) else { return false };
-        let mut grant = Grant::begin(slot, None, sequence, &self.ring.writer().tail);
-        grant.write_parts(parts, length);
-        grant.commit();
-        true
+        if sequence == self.limit { None } else { Some(KnownRoom { ring: &self.ring, sequence }) }
     }
 
     /// Grants the next slot, to be written in place. [`Grant::commit`] publishes the message;
@@ -231,15 +237,8 @@ impl<H: BroadcastHandle> Producer<H> {
         state.store(WRITING | CLOSED, order!("broadcast.close", Release));
     }
 
-    /// Returns whether the last check found room for another message.
-    #[inline(always)]
-    #[must_use]
-    pub fn has_known_room(&self) -> bool {
-        self.sequence() != self.limit
-    }
-
     /// Returns for how many messages the last check found room.
-    fn known_room(&self) -> usize {
+    fn known_count(&self) -> usize {
         self.limit.wrapping_sub(self.sequence())
     }
 
@@ -282,6 +281,38 @@ impl<H: BroadcastHandle> Drop for Producer<H> {
         // Release, pairs with the Acquire of `broadcast.take-over`: the next writer continues from
         // the tail.
         state.store(rest, order!("broadcast.hand-over", Release));
+    }
+}
+
+/// Room for a message. See [`Producer::known_room`].
+#[derive(Debug)]
+pub struct KnownRoom<'a, H: BroadcastHandle> {
+    ring: &'a RingRef<H>,
+    sequence: usize,
+}
+
+impl<H: BroadcastHandle> KnownRoom<'_, H> {
+    /// Returns the sequence of the message that the room is for.
+    #[inline(always)]
+    #[must_use]
+    pub fn sequence(&self) -> usize {
+        self.sequence
+    }
+
+    /// Appends a message in two parts, like those of [`Grant::write_parts`], if all messages of the
+    /// ring have `length` bytes; otherwise does nothing and returns `false`. If the length is a
+    /// constant, so is the size of a slot.
+    ///
+    /// # Panics
+    /// If the parts have more words than a message of `length` bytes.
+    #[inline(always)]
+    pub fn push(self, parts: [&[usize]; 2], length: usize) -> bool {
+        let KnownRoom { ring, sequence } = self;
+        let Some(slot) = ring.slot_of(sequence, length) else { return false };
+        let mut grant = Grant::begin(slot, None, sequence, &ring.writer().tail);
+        grant.write_parts(parts, length);
+        grant.commit();
+        true
     }
 }
 
@@ -473,7 +504,7 @@ impl<H: BroadcastHandle> Producer<H> {
         messages: impl ExactSizeIterator<Item = W>,
     ) -> Result<usize, Full> {
         let first = self.sequence();
-        let known = self.known_room();
+        let known = self.known_count();
         let most = messages.len();
         let most = if most <= known { most } else { self.room_for(most)? };
         // `pushed` stores the tail when it is dropped, even if the iterator panics, because
@@ -501,7 +532,7 @@ impl<H: BroadcastHandle> Producer<H> {
     /// Returns how many of `count` messages there is room for, at least one.
     #[cold]
     fn room_for(&mut self, count: usize) -> Result<usize, Full> {
-        let known = self.known_room();
+        let known = self.known_count();
         if known >= count {
             return Ok(count);
         }

@@ -125,12 +125,17 @@ impl FilledAreas {
         FilledAreas(vec![false; capacity].into())
     }
 
+    /// Returns whether the area of the slot for this message is not empty.
+    #[inline(always)]
+    pub(crate) fn of(&mut self, sequence: usize) -> &mut bool {
+        let mask = self.0.len() - 1;
+        &mut self.0[sequence & mask]
+    }
+
     /// Returns the new content of the slot's area for this message; `None` if the area is empty and
     /// stays empty.
-    #[inline(always)]
     pub(crate) fn change(&mut self, sequence: usize, area: Option<Area>) -> Option<Area> {
-        let mask = self.0.len() - 1;
-        let was_filled = mem::replace(&mut self.0[sequence & mask], area.is_some());
+        let was_filled = mem::replace(self.of(sequence), area.is_some());
         match area {
             None if was_filled => Some(Area::EMPTY),
             area => area,
@@ -195,15 +200,13 @@ impl TraceCell {
 pub struct TraceSource {
     tracer: Arc<Tracer>,
     share: RandomShare,
-    /// The last trace of [`next_in_cell`](TraceSource::next_in_cell).
-    last: TraceCell,
 }
 
 impl TraceSource {
     /// Creates the source of a new sender.
     #[must_use]
     pub fn new(tracer: Arc<Tracer>) -> TraceSource {
-        TraceSource { share: tracer.random_share(), tracer, last: TraceCell::default() }
+        TraceSource { share: tracer.random_share(), tracer }
     }
 
     /// Returns the trace of a message that the task sends now.
@@ -212,52 +215,33 @@ impl TraceSource {
         task: Option<&TaskTrace>,
         message: TracedMessage<'_>,
     ) -> Option<TraceContext> {
-        match task.map(TaskTrace::current) {
-            None | Some(Current::Nothing) if self.share.leaves_out() => None,
-            None | Some(Current::Nothing) => self.begin_next(message),
-            Some(Current::Untraced) => None,
-            Some(Current::Traced) => task?.context(),
-        }
+        trace_in(self.next_area(task, message)?.words().as_bytes())
     }
 
     /// Returns the trace as [`next`](TraceSource::next) does, as the content of a trace area.
-    #[inline(always)]
-    pub(crate) fn next_area<'a>(
-        &mut self,
-        task: &TaskTrace,
-        message: impl FnOnce() -> TracedMessage<'a>,
-    ) -> Option<Area> {
-        // Compares numbers: a match on a `Current` would convert the number first.
-        let current = task.current.load(Ordering::Relaxed);
-        if current == Current::Traced as u8 {
-            return Some(task.area.area());
-        }
-        if current == Current::Untraced as u8 || self.share.leaves_out() {
-            return None;
-        }
-        self.next_in_cell(Some(task), message()).map(TraceCell::area)
-    }
-
-    /// Returns the trace as [`next`](TraceSource::next) does, in a cell. So every path of a push
-    /// loads it word by word: if this function stored an area, the copy to the slot would load
-    /// larger pieces than were stored, and wait.
-    #[inline(never)]
-    pub(crate) fn next_in_cell(
+    pub(crate) fn next_area(
         &mut self,
         task: Option<&TaskTrace>,
         message: TracedMessage<'_>,
-    ) -> Option<&TraceCell> {
-        let trace = self.next(task, message)?;
-        self.last.set(Some(trace));
-        Some(&self.last)
+    ) -> Option<Area> {
+        let TraceSource { tracer, share } = self;
+        // Every message takes part in the choice, but only one without a delivery begins a trace.
+        let random = share.next(|| tracer.random());
+        match task.map(TaskTrace::current) {
+            None | Some(Current::Nothing) => tracer.begin(random?, message),
+            Some(Current::Untraced) => None,
+            Some(Current::Traced) => Some(task?.area.area()),
+        }
     }
 
-    // Cold: most messages pass a trace on, or begin none.
-    #[cold]
-    #[inline(never)]
-    fn begin_next(&mut self, message: TracedMessage<'_>) -> Option<TraceContext> {
-        let TraceSource { tracer, share, .. } = self;
-        tracer.begin(share.choose(|| tracer.random())?, message)
+    /// Counts a message that begins no trace.
+    pub(crate) fn leave_out(&mut self) {
+        let TraceSource { tracer, share } = self;
+        share.next(|| tracer.random());
+    }
+
+    pub(crate) fn share(&mut self) -> &mut RandomShare {
+        &mut self.share
     }
 }
 
@@ -361,6 +345,18 @@ impl TaskTrace {
         }
     }
 
+    /// Whether messages of the task pass on the trace in its [`area`](TaskTrace::area).
+    #[inline(always)]
+    pub(crate) fn is_traced(&self) -> bool {
+        // Compares numbers: a comparison of `Current` would convert the number first.
+        self.current.load(Ordering::Relaxed) == Current::Traced as u8
+    }
+
+    #[inline(always)]
+    pub(crate) fn area(&self) -> &TraceCell {
+        &self.area
+    }
+
     /// Returns the number of the current delivery's message, if the delivery has a trace.
     #[must_use]
     pub fn sequence(&self) -> Option<u64> {
@@ -406,7 +402,7 @@ impl TaskTrace {
         let sequence = *handled;
         *handled += 1;
         let trace = passed.and_then(TraceCell::get);
-        let mut begins = || !share.leaves_out() && share.choose(|| self.tracer.random()).is_some();
+        let mut begins = || share.next(|| self.tracer.random()).is_some();
         let is_untraced = |cell: &TraceCell| cell.area().0 == Area::UNTRACED.0;
         if trace.is_none() && (passed.is_some_and(is_untraced) || !begins()) {
             return self.handle_untraced();

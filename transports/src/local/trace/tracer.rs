@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use mycelium_core::TraceContext;
 use mycelium_executor::Executor;
 
+use super::Area;
+
 /// A part of a trace that has ended: the sending of the message that began the trace, or the
 /// handling of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,11 +139,11 @@ impl Tracer {
         &self,
         random: &mut fastrand::Rng,
         message: TracedMessage<'_>,
-    ) -> Option<TraceContext> {
+    ) -> Option<Area> {
         let span = self.open(random, SpanKind::Root, message.publisher, message, None)?;
-        let context = span.context;
+        let area = span.context.into();
         self.sink.record(span);
-        Some(context)
+        Some(area)
     }
 
     /// Opens the span of `service`, which sends or handles a message. A message without a trace
@@ -214,19 +216,22 @@ impl RandomShare {
         RandomShare { share, random: None, left_out: 0 }
     }
 
-    /// Whether the next message is left out. If so, the message counts as passed; if not, call
-    /// [`choose`](RandomShare::choose) next.
-    #[inline(always)]
-    pub(crate) fn leaves_out(&mut self) -> bool {
-        let rest = self.left_out.checked_sub(1);
-        self.left_out = rest.unwrap_or_default();
-        rest.is_some()
+    /// Returns random numbers for the next message, which counts as passed; `None` if it is not
+    /// chosen. `first` creates the generator; while it returns `None`, no message is chosen.
+    #[inline]
+    pub(crate) fn next(
+        &mut self,
+        first: impl FnOnce() -> Option<fastrand::Rng>,
+    ) -> Option<&mut fastrand::Rng> {
+        if self.left_out > 0 {
+            self.left_out -= 1;
+            return None;
+        }
+        self.choose(first)
     }
 
-    /// Returns random numbers for the next message; `None` if it is not chosen after all. `first`
-    /// creates the generator; while it returns `None`, no message is chosen.
     #[inline(never)]
-    pub(crate) fn choose(
+    fn choose(
         &mut self,
         first: impl FnOnce() -> Option<fastrand::Rng>,
     ) -> Option<&mut fastrand::Rng> {
@@ -234,14 +239,24 @@ impl RandomShare {
         if random.is_none() {
             let first = random.insert(first()?);
             *left_out = gap(*share, first);
-            if self.leaves_out() {
+            if *left_out > 0 {
+                *left_out -= 1;
                 return None;
             }
         }
-        let RandomShare { share, random, left_out } = self;
         let random = random.as_mut()?;
         *left_out = gap(*share, random);
         Some(random)
+    }
+
+    /// Returns the number of messages that are left out before the next chosen one.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Counts so many messages as passed, at most [`left_out`](RandomShare::left_out).
+    pub(crate) fn leave_out(&mut self, messages: u64) {
+        self.left_out -= messages;
     }
 }
 

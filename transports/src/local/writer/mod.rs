@@ -144,29 +144,48 @@ impl Writer {
         done
     }
 
-    /// Appends a message as [`push_fast`](Writer::push_fast) does, for slots that may have areas,
-    /// if the message is not measured.
+    /// Appends a message as [`push_fast`](Writer::push_fast) does, for slots with areas, if this
+    /// thread polls the publisher's task, and the message is in no sample.
     #[inline(always)]
     pub(crate) fn push_fast_traced(&mut self, words: &[usize], length: usize) -> bool {
-        let Writer { state, producer, budget, areas, .. } = self;
-        let (Some(producer), Some(areas)) = (producer, areas) else { return false };
-        if !producer.has_known_room() || !areas.leaves_out() {
+        let Writer { producer, budget, areas, .. } = self;
+        let (Some(producer), Some(areas), Some(task)) = (producer, areas, budget.current()) else {
             return false;
-        }
-        let (sequence, task) = (producer.sequence(), budget.current());
-        let (topic, publisher) = (&state.topic, &state.name);
-        let message = || TracedMessage { topic, publisher, sequence: sequence as u64 };
+        };
+        let Some(room) = producer.known_room() else { return false };
+        let Some(area) = areas.next_left_out(room.sequence(), task.trace()) else { return false };
         let length = TraceArea::Present.content_bytes(length);
         // Makes two calls, so that the number of words is constant in each of them.
-        let area = areas.next_trace(task.and_then(TaskBudget::trace), message);
-        let done = match areas.change(sequence, area) {
-            Some(area) => producer.push_parts_into_known_room([words, area.words()], length),
-            None => producer.push_parts_into_known_room([words, &[]], length),
+        let done = match area {
+            Some(area) => room.push([words, area.area().words()], length),
+            None => room.push([words, &[]], length),
         };
-        debug_assert!(done, "slots with areas have one length, and there is room");
+        debug_assert!(done, "slots with areas have one length");
         if done {
-            let flush = task.is_none_or(TaskBudget::count_operation);
+            let flush = task.count_operation();
             self.flush_if(flush);
+        }
+        done
+    }
+
+    /// Does the same as [`push_fast_traced`](Writer::push_fast_traced), for a message that may be in
+    /// a sample, or that this thread sends outside the publisher's task.
+    #[inline(always)]
+    pub(crate) fn push_fast_chosen(&mut self, words: &[usize], length: usize) -> bool {
+        let Writer { topic, state, producer, budget, areas, .. } = self;
+        let (Some(producer), Some(areas)) = (producer, areas) else { return false };
+        let Some(room) = producer.known_room() else { return false };
+        let (name, publisher, sequence) = (&state.topic, &state.name, room.sequence() as u64);
+        let message = TracedMessage { topic: name, publisher, sequence };
+        let area = areas.next(&mut None, budget.trace(), message, topic.executor());
+        let length = TraceArea::Present.content_bytes(length);
+        let done = match area {
+            Some(area) => room.push([words, area.words()], length),
+            None => room.push([words, &[]], length),
+        };
+        debug_assert!(done, "slots with areas have one length");
+        if done {
+            self.count();
         }
         done
     }
@@ -302,13 +321,8 @@ impl Writer {
         let place = end_of(producer, handled)?.sequence();
         let areas = areas.as_mut()?;
         let (name, publisher, sequence) = (&state.topic, &state.name, place as u64);
-        let message = || TracedMessage { topic: name, publisher, sequence };
-        let trace = *trace.get_or_insert_with(|| areas.next_trace(budget.trace(), message));
-        let area = match areas.next_sent_at(topic.executor()) {
-            Some(sent_at) => Some(Area::with_sent_at(trace, sent_at)),
-            None => trace,
-        };
-        areas.change(place, area)
+        let message = TracedMessage { topic: name, publisher, sequence };
+        areas.next(trace, budget.trace(), message, topic.executor())
     }
 
     /// Appends a message, or returns why not.

@@ -320,7 +320,15 @@ impl<M: Message> Publisher<M> {
     // Like `push_fast`, for a topic whose slots may have areas.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn push_fast_traced(&mut self, message: &M) -> bool {
-        M::IS_FIXED && self.writer.push_fast_traced(to_words(message).as_ref(), size_of::<M>())
+        M::IS_FIXED
+            && (self.writer.push_fast_traced(to_words(message).as_ref(), size_of::<M>())
+                || self.push_fast_chosen(message))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_fast_chosen(&mut self, message: &M) -> bool {
+        self.writer.push_fast_chosen(to_words(message).as_ref(), size_of::<M>())
     }
 
     // Not inlined: the words are in memory here, while they stay in registers in `push_fast`.
@@ -341,9 +349,19 @@ impl<M: Message> Publisher<M> {
         self.writer.with_encoded(length, Writer::push).is_ok()
     }
 
+    // Ends with a call, so that a message that is in no sample saves few registers.
     #[cold]
     #[inline(never)]
     fn try_emit_slow(&mut self, message: &M) -> Result<(), EmitError<M>> {
+        if M::IS_FIXED && self.writer.push_fast_traced(to_words(message).as_ref(), size_of::<M>()) {
+            return Ok(());
+        }
+        self.try_emit_slower(message)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_emit_slower(&mut self, message: &M) -> Result<(), EmitError<M>> {
         match self.try_push(message) {
             Ok(()) => Ok(()),
             Err(refusal) => self.refused(message, refusal),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use mycelium_core::TraceContext;
 use mycelium_transports::conformance::{Probe, Spans};
 use mycelium_transports::local::{
     GapReason, Policy, Publisher, SpanKind, Subscription, TaskBudget, TaskTrace, Tracer,
@@ -97,6 +98,38 @@ fn a_share_of_the_traces_is_in_the_sample() {
     (0..4_000).for_each(|number| feed.try_emit(probe(number)).unwrap());
     // The number of samples has a standard deviation of 27.
     assert!((800..1_200).contains(&spans.take().len()));
+    // A batch counts once, whatever its length.
+    (0..4_000).for_each(|number| feed.try_emit_batch(&[number; 3].map(probe)).unwrap());
+    assert!((800..1_200).contains(&spans.take().len()));
+}
+
+#[test]
+fn a_task_passes_traces_on_and_begins_its_share_of_the_others() {
+    let (local, spans, tracer) = LocalTopic::traced(0.25, Some(0.25));
+    let (_local, mut reader, mut feed) = local.join(Policy::Block);
+    let task = TaskBudget::with_trace(256, TaskTrace::new(tracer, "Strategy".into()));
+    let _wakes = feed.attach(&task);
+    let passed = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 0 };
+    let mut begun = 0;
+    for number in 0..6_000 {
+        let mut emit = || poll_with(&task, &mut [], || feed.try_emit(probe(number)).unwrap());
+        let expected = if number % 3 == 0 {
+            let trace = task.trace().unwrap();
+            let before = trace.replace(Some(passed));
+            emit();
+            trace.restore(before);
+            assert_eq!(spans.take(), []);
+            Some(passed)
+        } else {
+            emit();
+            spans.take().first().map(|root| root.context)
+        };
+        assert_next(&mut reader, number);
+        assert_eq!(reader.trace(), expected, "message {number}");
+        begun += usize::from(number % 3 != 0 && expected.is_some());
+    }
+    // As above.
+    assert!((800..1_200).contains(&begun), "{begun}");
 }
 
 #[test]
