@@ -48,6 +48,15 @@ pub trait Actor: Sized + 'static {
     #[doc(hidden)]
     fn each_request(visitor: &mut impl AskVisitor<Self>);
 
+    /// Handles an item whose handler does not wait. Returns another item as an error.
+    #[doc(hidden)]
+    fn receive_now(
+        &mut self,
+        mail: Self::Mail,
+        context: &mut ActorContext<Self>,
+    ) -> Result<Result<()>, Self::Mail>;
+
+    /// Handles an item that `receive_now` has returned.
     #[doc(hidden)]
     fn receive(
         &mut self,
@@ -159,13 +168,17 @@ pub enum OnError {
 }
 
 /// Gives an actor access to itself and to others: time, timers, children, and watched actors.
+//
+// The fields that each message uses are next to each other here and in `ActorLife`, because a poll
+// of an actor that has slept for long loads each of its cache lines.
+#[repr(C)]
 pub struct ActorContext<A: Actor> {
+    /// The living children, in the order in which they were spawned.
+    pub(super) children: BTreeMap<u64, Arc<dyn AnyCell>>,
     pub(super) cell: Arc<dyn SetCell>,
     /// Created with the first timer. Never locked: the mutex only makes the context `Sync`, so that
     /// a future that holds a `&ActorContext` can move between threads.
     pub(super) timers: Option<Box<Mutex<Timers<A::Mail>>>>,
-    /// The living children, in the order in which they were spawned.
-    pub(super) children: BTreeMap<u64, Arc<dyn AnyCell>>,
     /// The number of handled messages that are not yet in the counters.
     pub(super) handled: u64,
     /// The number of messages taken from the mailbox or from timers, without requests.
@@ -219,21 +232,22 @@ impl Restarts {
 }
 
 /// The *life* of an actor: the state of its task, from its spawn to its end.
+#[repr(C)]
 pub struct ActorLife<A: Actor, Q: Queue> {
-    pub(super) cell: Arc<Cell<A::Mail, Q>>,
-    pub(super) receiver: Q::Receiver<A::Mail>,
     pub(super) maker: Box<dyn Maker<A>>,
-    pub(super) context: ActorContext<A>,
     pub(super) restarts: Restarts,
-    /// The traces of the actor, in a node with traces.
-    pub(super) traces: Option<Box<ActorTraces>>,
     /// The actor's place under its supervisor, if it has one. `None` once the actor runs.
     pub(super) member: Option<Box<Member>>,
     pub(super) is_supervised: bool,
-    /// The number of messages since the task last yielded.
-    pub(super) since_yield: u32,
-    /// Whether the mailbox refuses new messages while the actor handles the remaining ones.
-    pub(super) is_draining: bool,
     /// Whether the end was reported.
     pub(super) has_ended: bool,
+    pub(super) context: ActorContext<A>,
+    /// The traces of the actor, in a node with traces.
+    pub(super) traces: Option<Box<ActorTraces>>,
+    pub(super) cell: Arc<Cell<A::Mail, Q>>,
+    /// Whether the mailbox refuses new messages while the actor handles the remaining ones.
+    pub(super) is_draining: bool,
+    /// The number of messages since the task last yielded.
+    pub(super) since_yield: u32,
+    pub(super) receiver: Q::Receiver<A::Mail>,
 }

@@ -80,11 +80,16 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
         let (cfgs, request) = (handler.cfgs(), handler.message());
         quote!(#(#cfgs)* visitor.visit::<#request>();)
     });
-    let arms = handlers.iter().enumerate().map(|(index, handler)| {
-        let (variant, cfgs) = (variant(index), handler.cfgs());
-        let body = receive(handler, head, &root);
-        quote!(#(#cfgs)* __Mail::#variant(mail) => { #body })
-    });
+    let arms = |waits: bool| {
+        let handlers = handlers.iter().enumerate();
+        let handlers = handlers.filter(move |(_, it)| it.signature.asyncness.is_some() == waits);
+        handlers.map(|(index, handler)| {
+            let (variant, cfgs) = (variant(index), handler.cfgs());
+            let body = receive(handler, head, &root);
+            quote!(#(#cfgs)* __Mail::#variant(mail) => { #body })
+        })
+    };
+    let (arms_now, arms) = (arms(false), arms(true));
     let unused = unused_arm(generics, &quote!(never));
     let hooks = hooks(actor, &root);
     let impls = handler_impls(actor, &root);
@@ -112,13 +117,34 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
             }
 
             #[inline]
+            #[allow(unreachable_code, unreachable_patterns)]
+            fn receive_now(
+                &mut self,
+                mail: Self::Mail,
+                context: &mut ::mycelium::actors::ActorContext<Self>,
+            ) -> ::core::result::Result<::mycelium::Result<()>, Self::Mail> {
+                let _ = &context;
+                let done: ::mycelium::Result<()> = match mail {
+                    #(#arms_now)*
+                    #unused
+                    other => return ::core::result::Result::Err(other),
+                };
+                ::core::result::Result::Ok(done)
+            }
+
+            #[allow(unreachable_patterns)]
             async fn receive(
                 &mut self,
                 mail: Self::Mail,
                 context: &mut ::mycelium::actors::ActorContext<Self>,
             ) -> ::mycelium::Result<()> {
                 let _ = &context;
-                match mail { #(#arms)* #unused }
+                match mail {
+                    #(#arms)*
+                    #unused
+                    // `receive_now` handles these.
+                    _ => ::core::result::Result::Ok(()),
+                }
             }
 
             #hooks
@@ -252,6 +278,10 @@ fn receive(handler: &Method, head: &Head, root: &TokenStream) -> TokenStream {
         HandlerKind::Call => quote!(#(#arguments,)*),
         HandlerKind::Tell | HandlerKind::Remote | HandlerKind::Asked => quote!(),
     };
+    let ended = match handler.signature.asyncness {
+        Some(_) => quote!(::core::result::Result::Ok(())),
+        None => quote!(::core::result::Result::Ok(::core::result::Result::Ok(()))),
+    };
     let accept = quote! {
         let number = const {
             #root::number(
@@ -261,7 +291,7 @@ fn receive(handler: &Method, head: &Head, root: &TokenStream) -> TokenStream {
         };
         let ::core::option::Option::Some((asked, (#arguments))) = mail.accept(number) else {
             // The request is dropped, because its requester no longer waits.
-            return ::core::result::Result::Ok(());
+            return #ended;
         };
     };
     let replied = |outcome: TokenStream| {

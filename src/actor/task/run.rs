@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::ptr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -108,18 +108,19 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     ) -> ActorLife<A, Q> {
         let context = ActorContext::new(cell.clone());
         let traces = cell.set.tracer.clone().map(|tracer| ActorTraces::new(tracer, &cell.core));
+        let is_supervised = member.is_some();
         ActorLife {
-            cell,
-            receiver,
             maker,
-            context,
             restarts,
-            traces,
-            is_supervised: member.is_some(),
             member,
-            since_yield: 0,
-            is_draining: false,
+            is_supervised,
             has_ended: false,
+            context,
+            traces,
+            cell,
+            is_draining: false,
+            since_yield: 0,
+            receiver,
         }
     }
 
@@ -293,7 +294,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             let done = actor.call_started(&mut self.context).await;
             self.judge_start(actor, done)?;
             loop {
-                let mail = match self.next().await {
+                let mail = match self.handle_until_wait(actor).await? {
                     Next::Message(mail) => mail,
                     Next::Event(event) => {
                         let done = Box::pin(self.see(actor, *event)).await?;
@@ -302,9 +303,6 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                     }
                     Next::Stop | Next::Closed => break,
                 };
-                if let Some(traces) = &self.traces {
-                    traces.begin(&mail);
-                }
                 let done = actor.receive(mail, &mut self.context).await;
                 self.judge(actor, done)?;
             }
@@ -315,6 +313,30 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             self.call_stopped(actor).await;
             Ok(self.core().end_of_run())
         }
+    }
+
+    /// Handles messages until one has a handler that waits, which it returns, or something else
+    /// comes. The other messages never move into the task's memory. `Err` if the actor fails.
+    #[inline]
+    fn handle_until_wait<'a>(
+        &'a mut self,
+        actor: &'a mut A,
+    ) -> impl Future<Output = Result<Next<A::Mail>, Failure>> + use<'a, A, Q> {
+        poll_fn(move |task| {
+            loop {
+                let mail = match ready!(self.poll_next(task)) {
+                    Next::Message(mail) => mail,
+                    other => return Poll::Ready(Ok(other)),
+                };
+                if let Some(traces) = &self.traces {
+                    traces.begin(&mail);
+                }
+                match actor.receive_now(mail, &mut self.context) {
+                    Ok(done) => self.judge(actor, done)?,
+                    Err(mail) => return Poll::Ready(Ok(Next::Message(mail))),
+                }
+            }
+        })
     }
 
     fn judge_start(&mut self, actor: &mut A, done: Result<()>) -> Result<(), Failure> {
@@ -379,7 +401,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// Waits for the next message or event.
-    #[inline]
+    #[cfg(feature = "testing")]
     pub(crate) fn next(&mut self) -> impl Future<Output = Next<A::Mail>> + use<'_, A, Q> {
         poll_fn(|task| self.poll_next(task))
     }
