@@ -35,7 +35,8 @@ pub struct ActorRef<A: Actor, Q: Queue = Mpsc>(A::Calls<Caller<A, Q>>);
 pub struct Caller<A: Actor, Q: Queue> {
     cell: Arc<Cell<A::Mail, Q>>,
     sender: Q::Sender<A::Mail>,
-    slots: A::Slots,
+    /// Created with the first call: a reference that only tells is small, and cheap to move.
+    slots: Option<Box<A::Slots>>,
     /// The number of messages that this reference has sent, if it is the only sender of its queue.
     sent: u64,
 }
@@ -43,7 +44,7 @@ pub struct Caller<A: Actor, Q: Queue> {
 impl<A: Actor, Q: Queue> ActorRef<A, Q> {
     /// Creates a reference. The caller has already counted it.
     pub(super) fn new(cell: Arc<Cell<A::Mail, Q>>, sender: Q::Sender<A::Mail>) -> ActorRef<A, Q> {
-        ActorRef(Methods::around(Caller { cell, sender, slots: A::Slots::default(), sent: 0 }))
+        ActorRef(Methods::around(Caller { cell, sender, slots: None, sent: 0 }))
     }
 
     /// Creates a reference to the actor of a cell.
@@ -76,7 +77,7 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
                 let caller = self.0.inner_mut();
                 let sent = caller.sender.send(<A as Handles<M>>::wrap(message)).await;
                 sent.map_err(|SendError(mail)| TellError::Gone(A::unwrap(mail)))?;
-                caller.sent += 1;
+                caller.count_sent();
                 Ok(())
             }
             told => told,
@@ -95,7 +96,7 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
         let caller = self.0.inner_mut();
         match caller.sender.try_send(<A as Handles<M>>::wrap(message)) {
             Ok(()) => {
-                caller.sent += 1;
+                caller.count_sent();
                 Ok(())
             }
             Err(PushError::Closed(mail)) => Err(TellError::Gone(A::unwrap(mail))),
@@ -202,7 +203,7 @@ impl<A: Actor, Q: Queue> Caller<A, Q> {
         A: Replies<C>,
     {
         let core = &self.cell.core;
-        let (awaiting, replying) = A::slots(&mut self.slots).open(&call, || {
+        let (awaiting, replying) = A::slots(self.slots.get_or_insert_default()).open(&call, || {
             let (name, executor) = (core.label(), self.cell.set.executor.clone());
             let line = core.kind.requester(C::NAME, &self.cell.set.region);
             Arc::new(Origin { mailbox: core.mailbox(), name, actor: Some(core.id), executor, line })
@@ -231,6 +232,13 @@ impl<A: Actor, Q: Queue> Caller<A, Q> {
             },
         };
         PendingReply::new(awaiting, progress, WaitStrategy::Park)
+    }
+
+    #[inline]
+    fn count_sent(&mut self) {
+        if !Q::SHARED {
+            self.sent += 1;
+        }
     }
 
     fn waits(&self) -> bool {
