@@ -199,6 +199,10 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         // Claims all slots, so that no other end can. A slot that is not filled yet belongs to its
         // writer, and is skipped.
         let mut position = indices.head.load(Ordering::Relaxed);
+        if position != tail {
+            // Relaxed: read when no other end is left.
+            indices.rare.discarded.store(1, Ordering::Relaxed);
+        }
         let relaxed = Ordering::Relaxed;
         while position != tail
             && let Err(now) = indices.head.compare_exchange_weak(position, tail, relaxed, relaxed)

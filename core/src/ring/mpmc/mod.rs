@@ -211,12 +211,18 @@ impl<T, S: Storage<Slot = Slot<T>>, L: Layout> Mpmc<T, S, L> {
 
 impl<T, S: Storage<Slot = Slot<T>>, L> Drop for Mpmc<T, S, L> {
     fn drop(&mut self) {
-        let is_full = |slot: &Slot<T>| slot.stamp.load(Ordering::Relaxed) & (STEP - 1) == FULL;
+        let Indices { tail, head, rare, .. } = &self.indices;
+        let relaxed = Ordering::Relaxed;
+        // Readers have taken every item.
+        if head.load(relaxed) == tail.load(relaxed) & !CLOSED && rare.discarded.load(relaxed) == 0 {
+            return;
+        }
+        let is_full = |slot: &Slot<T>| slot.stamp.load(relaxed) & (STEP - 1) == FULL;
         if !self.slots.slots().iter().any(is_full) {
             return;
         }
         let slots = Slots::new(self.slots.slots());
-        let tail = self.indices.tail.load(Ordering::Relaxed) & !CLOSED;
+        let tail = tail.load(relaxed) & !CLOSED;
         // Checks all slots, because `discard` moves the head over slots that are filled later.
         for index in (1..=slots.capacity()).rev() {
             let position = tail.wrapping_sub(index * STEP);
@@ -365,6 +371,8 @@ struct Rare {
     /// Set after the tail's bit, so that a reader that finds nothing need not take the tail's cache
     /// line from the writers.
     closed: AtomicUsize,
+    /// Set once a reader has claimed slots that were not filled yet.
+    discarded: AtomicUsize,
     high_water: AtomicUsize,
 }
 
@@ -393,7 +401,11 @@ impl<L: Layout> Indices<L> {
                 readers: L::GAP,
                 head: AtomicUsize::new(0),
                 others: L::GAP,
-                rare: Rare { closed: AtomicUsize::new(0), high_water: AtomicUsize::new(0) },
+                rare: Rare {
+                    closed: AtomicUsize::new(0),
+                    discarded: AtomicUsize::new(0),
+                    high_water: AtomicUsize::new(0),
+                },
             }
         }
     }
