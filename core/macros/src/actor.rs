@@ -142,8 +142,7 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
                 match mail {
                     #(#arms)*
                     #unused
-                    // `receive_now` handles these.
-                    _ => ::core::result::Result::Ok(()),
+                    _ => ::core::unreachable!("`receive_now` handles the others"),
                 }
             }
 

@@ -116,7 +116,7 @@ impl AreaSource {
         task: Option<&'a TaskTrace>,
     ) -> Option<Option<&'a TraceCell>> {
         let left_out = self.left_out.checked_sub(1)?;
-        let is_filled = self.filled.of(sequence);
+        let is_filled = self.filled.is_filled(sequence);
         // Not `filter`, which the compiler turns into conditional moves.
         let trace = match task {
             Some(task) if task.is_traced() && self.traces.is_some() => {

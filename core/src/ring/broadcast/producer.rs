@@ -90,7 +90,9 @@ impl<H: BroadcastHandle> Producer<H> {
         true
     }
 
-    /// Returns the room for the next message, if an earlier check has found it. Calls no function.
+    /// Returns the room for the next message, if an earlier check has found it. Like
+    /// [`push_into_known_room`](Producer::push_into_known_room), it calls no function, nor does what
+    /// it returns.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};

@@ -371,7 +371,8 @@ struct Rare {
     /// Set after the tail's bit, so that a reader that finds nothing need not take the tail's cache
     /// line from the writers.
     closed: AtomicUsize,
-    /// Set once a reader has claimed slots that were not filled yet.
+    /// Set once a reader has claimed slots without taking their items: those that are filled later
+    /// still have theirs.
     discarded: AtomicUsize,
     high_water: AtomicUsize,
 }

@@ -125,9 +125,9 @@ impl FilledAreas {
         FilledAreas(vec![false; capacity].into())
     }
 
-    /// Returns whether the area of the slot for this message is not empty.
+    /// Returns the note of the slot for this message: whether its area is not empty.
     #[inline(always)]
-    pub(crate) fn of(&mut self, sequence: usize) -> &mut bool {
+    pub(crate) fn is_filled(&mut self, sequence: usize) -> &mut bool {
         let mask = self.0.len() - 1;
         &mut self.0[sequence & mask]
     }
@@ -135,7 +135,7 @@ impl FilledAreas {
     /// Returns the new content of the slot's area for this message; `None` if the area is empty and
     /// stays empty.
     pub(crate) fn change(&mut self, sequence: usize, area: Option<Area>) -> Option<Area> {
-        let was_filled = mem::replace(self.of(sequence), area.is_some());
+        let was_filled = mem::replace(self.is_filled(sequence), area.is_some());
         match area {
             None if was_filled => Some(Area::EMPTY),
             area => area,

@@ -3,8 +3,10 @@
 //! Messages wait in this ring, and only here, while a gating reader is slow. Messages are words.
 //! [`Publisher`](super::Publisher) is the front for a message type, [`Feed`](crate::seam::Feed) for
 //! bytes from a link. There are three ways to push: the inlined [`push_fast`](Writer::push_fast),
-//! [`try_push`](Writer::try_push), and [`poll_push`](Writer::poll_push), which waits for room. For
-//! a topic with fast handlers `push_fast` does nothing, and `push_handled` pushes the messages.
+//! [`try_push`](Writer::try_push), and [`poll_push`](Writer::poll_push), which waits for room.
+//! `push_fast` does nothing for a topic whose messages may have traces or send times, where
+//! `push_fast_traced` and `push_fast_chosen` do the same, nor for one with fast handlers, whose
+//! messages `push_handled` pushes.
 
 mod arena;
 pub(crate) mod publisher;
