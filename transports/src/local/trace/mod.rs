@@ -228,7 +228,7 @@ impl TraceSource {
         // Every message takes part in the choice, but only one without a delivery begins a trace.
         let random = share.next(|| tracer.random());
         match task.map(TaskTrace::current) {
-            None | Some(Current::Nothing) => tracer.begin(random?, message),
+            None | Some(Current::Nothing) => tracer.begin(random?, message).map(Area::from),
             Some(Current::Untraced) => None,
             Some(Current::Traced) => Some(task?.area.area()),
         }

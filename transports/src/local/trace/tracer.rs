@@ -7,8 +7,6 @@ use std::time::SystemTime;
 use mycelium_core::TraceContext;
 use mycelium_executor::Executor;
 
-use super::Area;
-
 /// A part of a trace that has ended: the sending of the message that began the trace, or the
 /// handling of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,11 +137,11 @@ impl Tracer {
         &self,
         random: &mut fastrand::Rng,
         message: TracedMessage<'_>,
-    ) -> Option<Area> {
+    ) -> Option<TraceContext> {
         let span = self.open(random, SpanKind::Root, message.publisher, message, None)?;
-        let area = span.context.into();
+        let context = span.context;
         self.sink.record(span);
-        Some(area)
+        Some(context)
     }
 
     /// Opens the span of `service`, which sends or handles a message. A message without a trace
