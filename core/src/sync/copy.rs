@@ -75,38 +75,26 @@ mod wide {
             // SAFETY: as many words; the places may be written through a shared reference.
             unsafe { copy_lines(places.as_ptr().cast_mut().cast(), words.as_ptr(), first) };
         }
+        // Not `chunks_exact(2).zip(..)`: that is a call which divides twice.
         let (mut next_places, mut next_words) = (&places[first * 8..], &words[first * 8..]);
-        // Four pairs from each address, because an address costs an instruction, and an offset none.
-        while store_pair::<0, W>(next_places, next_words)
-            && store_pair::<1, W>(next_places, next_words)
-            && store_pair::<2, W>(next_places, next_words)
-            && store_pair::<3, W>(next_places, next_words)
+        while let Some((pair, after)) = next_words.split_first_chunk::<2>()
+            && let Some((places, more)) = next_places.split_first_chunk::<2>()
         {
-            (next_places, next_words) = (&next_places[8..], &next_words[8..]);
+            (next_places, next_words) = (more, after);
+            // SAFETY: two words.
+            let pair = unsafe { _mm_loadu_si128(pair.as_ptr().cast()) };
+            seen!(Store, places);
+            // SAFETY: two words, which may be written through a shared reference.
+            unsafe {
+                asm!(
+                    "movups [{}], {}",
+                    in(reg) places.as_ptr(),
+                    in(xmm_reg) pair,
+                    options(nostack, preserves_flags)
+                );
+            }
         }
         words.len() & !1
-    }
-
-    /// Stores the pair of words number `AT`, if there is one. Returns whether it did.
-    #[inline(always)]
-    fn store_pair<const AT: usize, W>(places: &[W], words: &[usize]) -> bool {
-        if places.len() < 2 * AT + 2 || words.len() < 2 * AT + 2 {
-            return false;
-        }
-        // SAFETY: two words.
-        let pair = unsafe { _mm_loadu_si128(words[2 * AT..].as_ptr().cast()) };
-        seen!(Store, &places[2 * AT..2 * AT + 2]);
-        // SAFETY: two words, which may be written through a shared reference.
-        unsafe {
-            asm!(
-                "movups [{} + {}], {}",
-                in(reg) places.as_ptr(),
-                const 16 * AT,
-                in(xmm_reg) pair,
-                options(nostack, preserves_flags)
-            );
-        }
-        true
     }
 
     #[inline(always)]
