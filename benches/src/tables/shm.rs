@@ -152,8 +152,8 @@ fn asleep(options: &Options, cores: &Cores) -> Contest {
     let title = "48 bytes to a sleeping service in another process and back";
     Contest {
         timed: "each trip, two wakes; the figure of a round is its median",
-        // So many that most trips see the steady state: at first, the system still polls before it
-        // lets a processor sleep, because the column before was busy.
+        // Enough trips for a steady state: after a busy column the system polls for a while before
+        // it lets a processor sleep.
         operations: options.operations(5_000, 100),
         columns,
         pairs: places.into_iter().map(pair).collect(),

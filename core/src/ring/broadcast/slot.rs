@@ -235,11 +235,11 @@ impl<H: BroadcastHandle> RingRef<H> {
 
     /// Returns the slots of a ring whose messages have one length.
     #[inline(always)]
-    pub(super) fn slots(&self) -> Slots<'_> {
-        Slots { first: self.slots, mask: self.mask, exact: self.exact, ring: PhantomData }
+    pub(super) fn slots(&self) -> FixedSlots<'_> {
+        FixedSlots { first: self.slots, mask: self.mask, exact: self.exact, ring: PhantomData }
     }
 
-    /// Does the same as [`Slots::slot_of`].
+    /// Does the same as [`FixedSlots::slot_of`].
     #[inline(always)]
     pub(super) fn slot_of(&self, sequence: usize, bytes: usize) -> Option<Slot<'_>> {
         self.slots().slot_of(sequence, bytes)
@@ -280,14 +280,14 @@ impl<H: BroadcastHandle> RingRef<H> {
 
 /// The slots of a ring, apart from its other fields.
 #[derive(Clone, Copy)]
-pub(super) struct Slots<'a> {
+pub(super) struct FixedSlots<'a> {
     first: NonNull<Word>,
     mask: usize,
     exact: usize,
     ring: PhantomData<&'a [Word]>,
 }
 
-impl<'a> Slots<'a> {
+impl<'a> FixedSlots<'a> {
     /// Returns the slot of a sequence, if all messages of the ring have `bytes` bytes. If that is a
     /// constant, so are the size of a slot and the offsets in it.
     #[inline(always)]

@@ -252,7 +252,7 @@ impl RandomShare {
         self.left_out
     }
 
-    /// Counts so many messages as passed, at most [`left_out`](RandomShare::left_out).
+    /// Counts this number of messages as passed, at most [`left_out`](RandomShare::left_out).
     pub(crate) fn leave_out(&mut self, messages: u64) {
         self.left_out -= messages;
     }
