@@ -6,6 +6,7 @@
 //! | [`local`] | topics within one process: rings and subscriptions | `counters`, `memory` |
 //! | [`seam`] | where transports attach to topics | `local`, `memory`, the executor trait |
 //! | [`stream`] | a link over a stream of bytes | the core, the executor trait |
+//! | [`engine`] | topics as packets, for engines of others | `seam` |
 //! | [`endpoint`] | where a node listens, and how others connect | the executor trait, `tls` |
 //! | `tls` (a feature) | proofs of the names of nodes on several machines | the executor trait |
 //! | [`memory`] | shared memory, and the socket that passes it | `endpoint` |
@@ -24,6 +25,7 @@ pub mod conformance;
 pub mod counters;
 mod descriptor;
 pub mod endpoint;
+pub mod engine;
 mod gate;
 mod layout;
 pub mod link;

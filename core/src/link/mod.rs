@@ -62,6 +62,7 @@
 //! buffer). This file has the link and its connections. `input` dispatches received frames.
 //! `publishing` and `subscribing` have the calls of each side and handle the frames of the other
 //! side; `streams/` does both for fragments, runs and shared memory. `output` sends what is due.
+//! [`packet`] uses the same frames without a link.
 
 mod config;
 mod control;
@@ -70,6 +71,7 @@ mod event;
 mod input;
 mod outbox;
 mod output;
+pub mod packet;
 mod publishing;
 mod retained;
 mod streams;

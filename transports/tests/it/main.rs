@@ -3,6 +3,7 @@
 mod bad_transports;
 mod counters;
 mod deliveries;
+mod engine;
 mod feed;
 mod local;
 mod memory;

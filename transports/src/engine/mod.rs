@@ -1,0 +1,39 @@
+//! Topics as packets, for transports over the engines of others (Zenoh, NATS).
+//!
+//! An engine carries packets of bytes from a node to all nodes that read the topic, and may lose
+//! any of them. [`Outgoing`] makes packets from the publishers of this process; [`Incoming`] passes
+//! packets to the subscriptions of a topic. Each packet says where in its stream it begins
+//! ([`packet`](mycelium_core::link::packet)), so a lost one is a gap with the exact number of
+//! messages. A stream that is idle says so each [`HEARTBEAT`], so the loss of its last messages is
+//! noticed, too.
+//!
+//! A transport over an engine opens a connection, sends what [`Outgoing::poll`] returns under a key
+//! with the topic, the digest of its layout and a name of this process, passes received packets to
+//! [`Incoming::take`], and tells it which processes [have left](Incoming::lose).
+
+mod incoming;
+mod outgoing;
+
+pub use incoming::{Incoming, PacketError};
+pub use outgoing::{HEARTBEAT, Outgoing, Progress};
+
+/// Returns a name as a part of a key or subject of an engine: bytes other than ASCII letters,
+/// digits, `-` and `_` become `%` and two hexadecimal digits.
+///
+/// ```
+/// assert_eq!(mycelium_transports::engine::key_part("best-bid/EUR*"), "best-bid%2fEUR%2a");
+/// ```
+#[must_use]
+pub fn key_part(name: &str) -> String {
+    let mut part = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            part.push(char::from(byte));
+        } else {
+            let digits = [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16));
+            part.push('%');
+            part.extend(digits.into_iter().flatten());
+        }
+    }
+    part
+}
