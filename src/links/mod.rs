@@ -414,6 +414,10 @@ impl LinkSetup<'_> {
         let (node, executor) = (&self.plan.node, self.executor.clone());
         let ends = Ends::new(node, sends, receives, executor, self.control);
         let (node, transport) = (node.clone(), attached.transport.name().to_owned());
+        let (from, of) = (transport.clone(), node.clone());
+        let ends = ends.warning(move |problem| {
+            crate::support::log::warn!(transport = from, node = of, "warns: {problem}");
+        });
         let failed = move |problem: String| {
             let problem = format!("transport `{transport}` of node `{node}` failed: {problem}");
             StartError::at(None, Code::TRANSPORT, problem)

@@ -108,6 +108,7 @@ pub struct Ends {
     executor: Arc<dyn Executor>,
     /// Prevent the subscriptions of received topics from ending.
     open: Vec<KeepOpen>,
+    warn: Option<Box<dyn Fn(&str) + Send + Sync>>,
     _busy: BusyGuard,
     control: Arc<Control>,
 }
@@ -125,6 +126,7 @@ impl Ends {
         Ends {
             node: node.to_owned(),
             open: receives.iter().map(|topic| topic.keep_open()).collect(),
+            warn: None,
             _busy: BusyGuard::new(control),
             control: control.clone(),
             sends,
@@ -133,10 +135,24 @@ impl Ends {
         }
     }
 
+    /// Passes the transport's [warnings](Ends::warn) to this function.
+    #[must_use]
+    pub fn warning(self, warn: impl Fn(&str) + Send + Sync + 'static) -> Ends {
+        Ends { warn: Some(Box::new(warn)), ..self }
+    }
+
     /// Returns the name of the node.
     #[must_use]
     pub fn node(&self) -> &str {
         &self.node
+    }
+
+    /// Warns of a problem that does not end the transport: the node logs it. Call it once for each
+    /// problem, whatever others send.
+    pub fn warn(&self, problem: &str) {
+        if let Some(warn) = &self.warn {
+            warn(problem);
+        }
     }
 
     /// Returns the topics whose messages the transport sends: the topics that this process

@@ -1,0 +1,241 @@
+//! The thread of a node's peer: it opens the session, sends packets, and ends both.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::task::{Context, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use futures_channel::oneshot;
+use mycelium_transports::engine::{Incoming, Outgoing, key_part};
+use mycelium_transports::local::Topic;
+use mycelium_transports::seam::Ends;
+use zenoh::liveliness::LivelinessToken;
+use zenoh::pubsub::Publisher;
+use zenoh::sample::{Locality, Sample, SampleKind};
+use zenoh::{Config, Session, Wait};
+
+/// The first part of all keys.
+const PREFIX: &str = "mycelium";
+
+/// How long the streams of a process stay open after Zenoh has reported that it cannot be reached.
+/// If it comes back within this time, what it has sent meanwhile is an exact gap.
+const ABSENT: Duration = Duration::from_secs(10);
+
+/// Runs the transport of a node until it has to end. `started` is told whether it has begun, and
+/// `_running` is dropped at the end.
+pub(crate) fn run(
+    config: Config,
+    ends: Ends,
+    outgoing: Outgoing,
+    started: &mpsc::Sender<Result<(), String>>,
+    _running: oneshot::Sender<()>,
+) {
+    let shared = Arc::new(Shared::new(&ends));
+    let peer = match Peer::open(config, &ends, &shared) {
+        Ok(peer) => peer,
+        Err(problem) => {
+            // The start may not wait any more.
+            let _ = started.send(Err(problem));
+            return;
+        }
+    };
+    let _ = started.send(Ok(()));
+    peer.carry(&ends, outgoing, &shared);
+    peer.close();
+}
+
+/// What the callbacks of Zenoh share with the thread.
+struct Shared {
+    topics: Vec<Mutex<Incoming>>,
+    /// The senders that cannot be reached: the index of the topic, the name, and since when.
+    absent: Mutex<Vec<(usize, String, Instant)>>,
+    /// A reader has come, which must learn where the streams are.
+    has_new_reader: AtomicBool,
+    warnings: Mutex<Warnings>,
+    thread: Thread,
+}
+
+/// The problems with other processes.
+#[derive(Default)]
+struct Warnings {
+    /// The processes of which the node is warned only once.
+    senders: HashSet<String>,
+    /// What was not passed on yet.
+    pending: Vec<String>,
+}
+
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        self.thread.unpark();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn new(ends: &Ends) -> Shared {
+        let incoming = |topic: &Arc<Topic>| Mutex::new(Incoming::new(topic.clone()));
+        Shared {
+            topics: ends.receives().iter().map(incoming).collect(),
+            absent: Mutex::default(),
+            has_new_reader: AtomicBool::new(false),
+            warnings: Mutex::default(),
+            thread: thread::current(),
+        }
+    }
+
+    /// Takes a packet of the topic with this index.
+    fn receive(&self, index: usize, sample: &Sample) {
+        let Some(sender) = sample.key_expr().as_str().rsplit('/').next() else { return };
+        let taken = lock(&self.topics[index]).take(sender, &sample.payload().to_bytes());
+        if let Err(error) = taken {
+            self.warn(sender, &error.to_string());
+        }
+    }
+
+    /// Notes that a process has come or cannot be reached.
+    fn note_presence(&self, index: usize, digest: &str, sample: &Sample) {
+        let key = sample.key_expr().as_str();
+        let mut parts = key.rsplit('/');
+        let (Some(sender), Some(found)) = (parts.next(), parts.next()) else { return };
+        if found != digest {
+            let topic = lock(&self.topics[index]).topic().clone();
+            let topic = topic.name();
+            let problem = format!(
+                "it publishes topic `{topic}` with another layout (digest {found}, expected \
+                 {digest}): its messages are not read"
+            );
+            return self.warn(sender, &problem);
+        }
+        let mut absent = lock(&self.absent);
+        absent.retain(|(of, name, _)| (*of, name.as_str()) != (index, sender));
+        if sample.kind() == SampleKind::Delete {
+            absent.push((index, sender.to_owned(), Instant::now()));
+        }
+    }
+
+    /// Loses the streams of the processes that have been absent for too long.
+    fn lose_absent(&self) {
+        let mut absent = lock(&self.absent);
+        absent.retain(|(index, sender, since)| {
+            let stays = since.elapsed() < ABSENT;
+            if !stays {
+                lock(&self.topics[*index]).lose(sender);
+            }
+            stays
+        });
+    }
+
+    /// Warns once of each process.
+    fn warn(&self, sender: &str, problem: &str) {
+        let mut warnings = lock(&self.warnings);
+        // A hostile peer may have any number of names.
+        if warnings.senders.len() < 1024 && warnings.senders.insert(sender.to_owned()) {
+            warnings.pending.push(format!("process `{sender}`: {problem}"));
+            self.thread.unpark();
+        }
+    }
+}
+
+/// The session and what it has declared.
+struct Peer {
+    session: Session,
+    publishers: Vec<Publisher<'static>>,
+    _tokens: Vec<LivelinessToken>,
+}
+
+impl Peer {
+    fn open(config: Config, ends: &Ends, shared: &Arc<Shared>) -> Result<Peer, String> {
+        let session = zenoh::open(config).wait();
+        let session = session.map_err(|error| format!("cannot open its session: {error}"))?;
+        let process = format!("{}-{:016x}", key_part(ends.node()), ends.executor().entropy());
+        let declared = Peer::declare(&session, ends, &process, shared);
+        let (publishers, _tokens) =
+            declared.map_err(|error| format!("cannot declare its topics: {error}"))?;
+        Ok(Peer { session, publishers, _tokens })
+    }
+
+    fn declare(
+        session: &Session,
+        ends: &Ends,
+        process: &str,
+        shared: &Arc<Shared>,
+    ) -> zenoh::Result<(Vec<Publisher<'static>>, Vec<LivelinessToken>)> {
+        for (index, topic) in ends.receives().iter().enumerate() {
+            let (own, all) = (key(topic, "*"), any_layout(topic));
+            let digest = topic.schema().digest.to_string();
+            let receiver = shared.clone();
+            let subscriber = session.declare_subscriber(own).allowed_origin(Locality::Remote);
+            subscriber.callback(move |sample| receiver.receive(index, &sample)).background().wait()?;
+            let watcher = shared.clone();
+            let note = move |sample| watcher.note_presence(index, &digest, &sample);
+            let presence = session.liveliness().declare_subscriber(all).history(true);
+            presence.callback(note).background().wait()?;
+        }
+        let (mut publishers, mut tokens) = (Vec::new(), Vec::new());
+        for topic in ends.sends() {
+            let key = key(topic, process);
+            let publisher = session.declare_publisher(key.clone());
+            let publisher = publisher.allowed_destination(Locality::Remote).wait()?;
+            let reader = shared.clone();
+            let listener = publisher.matching_listener().callback(move |status| {
+                if status.matching() {
+                    reader.has_new_reader.store(true, Ordering::Release);
+                    reader.thread.unpark();
+                }
+            });
+            listener.background().wait()?;
+            publishers.push(publisher);
+            tokens.push(session.liveliness().declare_token(key).wait()?);
+        }
+        Ok((publishers, tokens))
+    }
+
+    /// Sends the packets of the node's publishers until all have ended, or the node stops.
+    fn carry(&self, ends: &Ends, mut outgoing: Outgoing, shared: &Arc<Shared>) {
+        let waker = Waker::from(shared.clone());
+        let context = &mut Context::from_waker(&waker);
+        let (mut draining, mut stopped) = (pin!(ends.draining()), pin!(ends.stopped()));
+        let (begun, mut drains) = (Instant::now(), false);
+        loop {
+            if stopped.as_mut().poll(context).is_ready() {
+                return;
+            }
+            drains = drains || draining.as_mut().poll(context).is_ready();
+            if shared.has_new_reader.swap(false, Ordering::Acquire) {
+                outgoing.announce();
+            }
+            let progress = outgoing.poll(&waker, begun.elapsed(), |topic, packet| {
+                // What cannot be sent is a gap of the readers, like any lost packet.
+                let _ = self.publishers[topic].put(packet).wait();
+            });
+            if drains && progress.is_over {
+                return;
+            }
+            shared.lose_absent();
+            let warnings = std::mem::take(&mut lock(&shared.warnings).pending);
+            warnings.iter().for_each(|warning| ends.warn(warning));
+            thread::park_timeout(progress.again_at.saturating_sub(begun.elapsed()));
+        }
+    }
+
+    fn close(self) {
+        // Nothing is left to do if it fails: the process ends its connections anyway.
+        let _ = self.session.close().wait();
+    }
+}
+
+/// Returns the key of a topic for this process, or for any, `*`.
+fn key(topic: &Topic, process: &str) -> String {
+    format!("{PREFIX}/{}/{}/{process}", key_part(topic.name()), topic.schema().digest)
+}
+
+/// Returns the keys of a topic with any layout.
+fn any_layout(topic: &Topic) -> String {
+    format!("{PREFIX}/{}/*/*", key_part(topic.name()))
+}
