@@ -1,14 +1,53 @@
-//! Transports that the program attaches to a node, in addition to the links of the topology.
+//! Transports that the program attaches to a node, in addition to the links of the topology: for
+//! topics that it names, or as an engine, for those that the topology names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use mycelium_core::Code;
-use mycelium_transports::seam::Transport;
+use mycelium_transports::seam::{Engine, Transport};
 
 use crate::error::BuildError;
-use crate::plan::BoundPorts;
+use crate::plan::{BoundPorts, EngineTopics, Plan};
 use crate::support::names::expected_instead_of;
+use crate::topology::{EngineName, Setting};
+
+/// Creates an engine with its configuration file.
+type Configure = fn(Option<&Path>) -> Box<dyn Transport>;
+
+/// The engines that a program brings along, by their names in the topology.
+#[derive(Default)]
+pub(crate) struct Engines(BTreeMap<&'static str, Configure>);
+
+impl Engines {
+    pub(crate) fn add<E: Engine>(&mut self) {
+        self.0.insert(E::NAME, |config| Box::new(E::configured(config)));
+    }
+
+    /// Creates the engines that carry topics of a node.
+    pub(crate) fn attach(&self, plan: &Plan) -> Result<Vec<Attached>, BuildError> {
+        let attach = |(engine, topics): (&EngineName, &EngineTopics)| {
+            let Some(configure) = self.0.get(engine.key()) else {
+                let topic = topics.sends.iter().chain(&topics.receives).next();
+                let topic = topic.map(String::as_str).unwrap_or_default();
+                let (key, node) = (engine.key(), &plan.node);
+                let problem = format!(
+                    "topic `{topic}` has `transport = \"{key}\"`, but the program of node `{node}` \
+                     has no {engine}: add `.engine::<mycelium_{key}::{engine}>()` to its builder \
+                     (package `mycelium-{key}`)"
+                );
+                let place = plan.places.of(Setting::Transport(topic));
+                return Err(BuildError::at(place, Code::TOPIC_TRANSPORT, problem));
+            };
+            let transport = configure(topics.config.as_deref());
+            let [sends, receives] =
+                [&topics.sends, &topics.receives].map(|topics| topics.iter().cloned().collect());
+            Ok(Attached { transport, sends, receives })
+        };
+        plan.engines.iter().map(attach).collect()
+    }
+}
 
 /// A transport with its topics.
 pub(crate) struct Attached {

@@ -40,7 +40,7 @@ use crate::supervise::{Failure, caught};
 use crate::support::latch::Latch;
 use crate::support::members::{MEMBERS, MemberState, Watch};
 use crate::topology::Setting;
-pub(crate) use attached::Attached;
+pub(crate) use attached::{Attached, Engines};
 use far::Far;
 use listen::Listening;
 pub(crate) use listen::bind_error;

@@ -73,6 +73,9 @@ pub enum Carrier {
 }
 
 impl Carrier {
+    pub(crate) const ALL: [Carrier; 4] =
+        [Carrier::SharedMemory, Carrier::UnixSocket, Carrier::Tcp, Carrier::Tls];
+
     /// Returns the name of the carrier in the topology: `shm`, `unix`, `tcp` or `tls`.
     pub(crate) const fn key(self) -> &'static str {
         match self {

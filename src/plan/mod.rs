@@ -14,6 +14,7 @@ pub(crate) mod dead_letter;
 mod dead_letters;
 #[cfg(feature = "describe")]
 pub(crate) mod description;
+mod engines;
 mod flows;
 mod graph;
 mod memory;
@@ -36,9 +37,11 @@ use crate::error::{BuildError, StartError};
 use crate::observe::report::{Carrier, RingMemory, StartWarning};
 use crate::plan::dead_letter::DeadLetter;
 use crate::support::names::nearest;
-use crate::topology::{Places, Problem, Retention, Setting, Topology};
+use crate::topology::{EngineName, Places, Problem, Retention, Setting, Topology};
 pub(crate) use carriers::Carriers;
 use dead_letters::DeadLetterPlan;
+pub(crate) use engines::EngineTopics;
+use engines::engine_topics;
 pub(crate) use flows::Feedback;
 use flows::{Flows, refuse_blocking_cycles};
 use memory::{mailbox_memory, ring_memory};
@@ -78,6 +81,8 @@ pub(crate) struct Plan {
     pub(crate) feedback: Feedback,
     /// The topics that the node shares with other nodes.
     pub(crate) peer_topics: PeerTopics,
+    /// The topics of the node that engines carry.
+    pub(crate) engines: BTreeMap<EngineName, EngineTopics>,
     /// The carriers of the links: shared memory or a kind of socket.
     pub(crate) carriers: Carriers,
     /// The supervisors of the node, and how its services are supervised.
@@ -110,6 +115,7 @@ impl Plan {
         let names: BTreeSet<&str> =
             ports.map(|port| &*port.topic).chain(topology.topics()).collect();
         let settings = AllTopicSettings::new(node, topology, names, coded);
+        let engines = engine_topics(topology, known, services)?;
         let peer_topics = PeerTopics::new(node, topology, known, services)?;
         let obstacle = MemoryUse::obstacle();
         let carriers = Carriers::new(node, topology, &settings, &peer_topics, obstacle)?;
@@ -214,6 +220,7 @@ impl Plan {
             tracer,
             feedback,
             peer_topics,
+            engines,
             carriers,
             dead_letters,
             supervision: SupervisionPlan::default(),

@@ -11,7 +11,7 @@ use mycelium_core::{Code, Message};
 use mycelium_transports::local::{Policy, Start};
 use mycelium_transports::stream::{STREAMS, TOPICS};
 
-use super::ports::BoundPorts;
+use super::ports::{BoundPort, BoundPorts};
 use crate::error::BuildError;
 use crate::plan::dead_letter::DeadLetter;
 use crate::topology::{Setting, Topology};
@@ -67,13 +67,14 @@ impl PeerTopics {
                 continue;
             }
             let publishers = peer_topics.publishers.entry(other.to_owned()).or_default();
-            for port in theirs().flat_map(|(_, ports)| &ports.emits) {
+            let over_links = |port: &&BoundPort| topology.engine(&port.topic).is_none();
+            for port in theirs().flat_map(|(_, ports)| &ports.emits).filter(over_links) {
                 let policy = here.get(&*port.topic);
                 publishers.extend(policy.map(|policy| (port.topic.clone(), *policy)));
             }
             check_limits(topology, other, node, publishers.iter().map(|(topic, _)| &**topic))?;
             let readers = peer_topics.readers.entry(other.to_owned()).or_default();
-            let mine = services.iter().flat_map(|(_, ports)| &ports.emits);
+            let mine = services.iter().flat_map(|(_, ports)| &ports.emits).filter(over_links);
             let (mut sent, mut seen) = (Vec::new(), BTreeSet::new());
             for topic in mine.map(|port| &port.topic) {
                 let Some(policy) = there.get(&**topic) else { continue };

@@ -94,6 +94,11 @@ impl Topology {
         Some(readers.iter().map(|node| node.as_ref().clone()).collect())
     }
 
+    /// Returns whether a topic has a list of the nodes that may write it.
+    pub(crate) fn has_writers(&self, topic: &str) -> bool {
+        self.sections.topic.get(topic).is_some_and(|section| section.writers.is_some())
+    }
+
     /// Checks that a node may read or write a topic, if the topic has a list.
     pub(crate) fn check_access(
         &self,

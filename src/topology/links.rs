@@ -74,11 +74,6 @@ impl Topology {
         self.sections_of_link(node, other).filter_map(LinkSection::transport).last()
     }
 
-    /// Returns the carrier of a topic's messages on each of its links, if the file sets it.
-    pub(crate) fn topic_transport(&self, topic: &str) -> Option<Carrier> {
-        Some(self.sections.topic.get(topic)?.transport.as_ref()?.as_ref().0)
-    }
-
     /// Returns whether the link between two nodes uses TCP, plain or with TLS: because the file
     /// sets it, or because they run on different hosts.
     pub(crate) fn is_over_tcp(&self, node: &str, other: &str) -> bool {

@@ -10,6 +10,7 @@
 //! expected value: nothing is ignored silently.
 
 mod check;
+mod engines;
 mod error;
 mod keys;
 #[cfg(feature = "topology")]
@@ -37,6 +38,7 @@ use mycelium_transports::local::{OnStall, Threshold};
 use serde_spanned::Spanned;
 
 use keys::defaults::{CAPACITY, MEMORY, SHUTDOWN};
+pub(crate) use keys::engine::EngineName;
 pub(crate) use keys::policies::Retention;
 use keys::sections::Sections;
 use keys::values::DeathLimit;

@@ -42,6 +42,7 @@ mod codes;
 mod defects;
 mod describe;
 mod documents;
+mod engines;
 mod errors;
 mod execution;
 mod features;

@@ -58,6 +58,7 @@ impl Builder {
         plan.supervision = supervision;
         warnings.extend(plan.warnings());
         warnings.extend(self.fast_handlers.check(&all)?);
+        self.attached.extend(self.engines.attach(&plan)?);
         self.attached.iter().try_for_each(|attached| attached.check(&own))?;
         let plan = Arc::new(plan);
         let topics = Topics::new(plan.clone(), self.fast_handlers)?;

@@ -24,13 +24,13 @@ use mycelium_bundle::Restart;
 use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::local::{OnStall, SpanSink, SubscribeOptions};
-use mycelium_transports::seam::Transport;
+use mycelium_transports::seam::{Engine, Transport};
 
 use super::Node;
 use super::prepare::{Registered, StopHook};
 use super::telemetry::Telemetry;
 use crate::inbox::fast_handler::FastHandlers;
-use crate::links::Attached;
+use crate::links::{Attached, Engines};
 #[cfg(feature = "topology")]
 use crate::node::legacy::LegacyCodec;
 #[cfg(feature = "topology")]
@@ -79,6 +79,7 @@ pub struct Builder {
     #[cfg(feature = "topology")]
     listeners: Vec<Arc<Hub>>,
     attached: Vec<Attached>,
+    engines: Engines,
     hooks: Vec<StopHook>,
     observers: Observers,
     watchdog: Option<Duration>,
@@ -538,6 +539,15 @@ impl Builder {
         let owned = |topics: &[&str]| topics.iter().map(|&topic| topic.to_owned()).collect();
         let (sends, receives) = (owned(sends), owned(receives));
         self.attached.push(Attached { transport: Box::new(transport), sends, receives });
+        self
+    }
+
+    /// Brings an engine along, such as `mycelium_zenoh::Zenoh`. It carries the topics of this node
+    /// whose sections in the topology file name it, in place of links. A program may bring engines
+    /// that its file does not use; they do nothing.
+    #[must_use]
+    pub fn engine<E: Engine>(mut self) -> Builder {
+        self.engines.add::<E>();
         self
     }
 

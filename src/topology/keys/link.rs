@@ -42,8 +42,7 @@ pub(crate) struct Trust {
 /// The transport of a link or a topic.
 impl FromText for Carrier {
     fn from_text(text: &str) -> Result<Carrier, String> {
-        let all = [Carrier::SharedMemory, Carrier::UnixSocket, Carrier::Tcp, Carrier::Tls];
-        choice("transport", text, &all.map(|carrier| (carrier.key(), carrier)))
+        choice("transport", text, &Carrier::ALL.map(|carrier| (carrier.key(), carrier)))
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod addresses;
 pub(crate) mod defaults;
+pub(crate) mod engine;
 #[cfg(feature = "topology")]
 pub(crate) mod legacy_config;
 #[cfg(feature = "topology")]

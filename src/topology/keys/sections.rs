@@ -11,10 +11,10 @@ use mycelium_transports::local::{Policy, Start};
 use serde::Deserialize;
 use serde_spanned::Spanned;
 
-use crate::observe::report::Carrier;
 use crate::supervise::execution::Run;
 use crate::supervise::{Lifetime, Strategy};
 use crate::topology::keys::addresses::{Addresses, HostAddresses, Port};
+use crate::topology::keys::engine::{EngineSections, Route};
 #[cfg(feature = "topology")]
 use crate::topology::keys::legacy_section::LegacySection;
 use crate::topology::keys::link::LinkSection;
@@ -38,6 +38,7 @@ pub(crate) struct Sections {
     pub(crate) topic: BTreeMap<Spanned<String>, TopicSection>,
     pub(crate) subscription: BTreeMap<Spanned<String>, SubscriptionSection>,
     pub(crate) link: BTreeMap<Spanned<String>, LinkSection>,
+    pub(crate) engine: EngineSections,
     #[cfg(feature = "topology")]
     pub(crate) legacy: BTreeMap<Spanned<String>, LegacySection>,
 }
@@ -139,7 +140,7 @@ pub(crate) struct TopicSection {
     pub(crate) dead_letter_after: Option<Spanned<DeathLimit>>,
     pub(crate) readers: Option<Vec<Spanned<String>>>,
     pub(crate) writers: Option<Vec<Spanned<String>>>,
-    pub(crate) transport: Option<Spanned<Text<Carrier>>>,
+    pub(crate) transport: Option<Spanned<Text<Route>>>,
     pub(crate) trace: Option<bool>,
     pub(crate) latency_sample: Option<Spanned<Share>>,
     /// Whether the program has added the topic for the requests of another topic, or for their

@@ -68,4 +68,4 @@ pub(crate) use control::{BusyGuard, PeerEnd, Phase};
 pub use credit::Credit;
 pub use feed::{Feed, MappedFeed};
 pub use tap::{Tap, TapItem, TapStream};
-pub use transport::{Audience, Capabilities, Ends, Transport};
+pub use transport::{Audience, Capabilities, Ends, Engine, Transport};

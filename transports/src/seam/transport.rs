@@ -1,6 +1,7 @@
 //! The trait of a transport, its promises, and the topics that it gets from a node.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use mycelium_executor::{Executor, SendFuture};
@@ -25,6 +26,17 @@ pub trait Transport: Send + 'static {
     /// If the transport cannot carry these topics: the reason, and what was expected. The node does
     /// not start.
     fn carry(self: Box<Self>, ends: Ends) -> Result<SendFuture<()>, String>;
+}
+
+/// A transport that topology files can name: it carries the topics whose sections have `transport =
+/// "NAME"`.
+pub trait Engine: Transport + Sized {
+    /// The engine's name in topology files.
+    const NAME: &'static str;
+
+    /// Creates the transport of a node. `config` is the file that the section of the engine names.
+    /// If it cannot be used, this is an error of [`carry`](Transport::carry).
+    fn configured(config: Option<&Path>) -> Self;
 }
 
 /// The promises of a transport for the messages of each publisher.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mycelium_executor::SendFuture;
 use mycelium_transports::engine::Outgoing;
-use mycelium_transports::seam::{Capabilities, Ends, Transport};
+use mycelium_transports::seam::{Capabilities, Ends, Engine, Transport};
 use zenoh::Config;
 
 use crate::run::run;
@@ -64,9 +64,17 @@ impl fmt::Debug for Zenoh {
     }
 }
 
+impl Engine for Zenoh {
+    const NAME: &'static str = "zenoh";
+
+    fn configured(config: Option<&Path>) -> Zenoh {
+        config.map_or_else(Zenoh::peer, Zenoh::from_file)
+    }
+}
+
 impl Transport for Zenoh {
     fn name(&self) -> &str {
-        "zenoh"
+        Zenoh::NAME
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -75,7 +83,7 @@ impl Transport for Zenoh {
 
     fn carry(self: Box<Self>, ends: Ends) -> Result<SendFuture<()>, String> {
         let config = self.config?;
-        let outgoing = Outgoing::new(&ends, "zenoh").map_err(|error| error.to_string())?;
+        let outgoing = Outgoing::new(&ends, Zenoh::NAME).map_err(|error| error.to_string())?;
         let (started, is_started) = mpsc::channel();
         let (running, ended) = futures_channel::oneshot::channel::<()>();
         // Zenoh's calls wait for its own threads, and panic on a thread of a tokio that has only
@@ -90,7 +98,7 @@ impl Transport for Zenoh {
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 return Err(format!(
-                    "it was not ready within {START:?}: no router or peer could be reached at the \
+                    "it was not ready within {START:?}: expected that a router or peer answers at the \
                      configured addresses"
                 ));
             }

@@ -1,0 +1,112 @@
+//! The topics that an engine of others carries between nodes, in place of links, and what it can do
+//! for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use mycelium_core::Code;
+use mycelium_transports::local::Start;
+
+use super::ports::{BoundPort, BoundPorts};
+use crate::error::BuildError;
+use crate::topology::{EngineName, Problem, Setting, Topology};
+
+/// The topics of a node that an engine carries.
+#[derive(Debug, Default)]
+pub(crate) struct EngineTopics {
+    /// The engine's configuration file, if the topology names one.
+    pub(crate) config: Option<PathBuf>,
+    /// The topics that services of this node emit.
+    pub(crate) sends: BTreeSet<String>,
+    /// The topics that services of this node read.
+    pub(crate) receives: BTreeSet<String>,
+}
+
+/// Checks that the engines of the topology can carry their topics for the services of all nodes,
+/// `known`, and returns those of a node that runs `services`.
+pub(super) fn engine_topics(
+    topology: &Topology,
+    known: &[(String, BoundPorts)],
+    services: &[(String, BoundPorts)],
+) -> Result<BTreeMap<EngineName, EngineTopics>, BuildError> {
+    for (service, ports) in known {
+        for port in ports.inputs().chain(ports.outputs()) {
+            if let Some(engine) = topology.engine(&port.topic) {
+                check_topic(topology, engine, port)?;
+            }
+        }
+        for port in &ports.reads {
+            if let Some(engine) = topology.engine(&port.topic) {
+                check_reader(topology, engine, service, port)?;
+            }
+        }
+    }
+    let mut engines = BTreeMap::<EngineName, EngineTopics>::new();
+    let mut add = |topic: &str, list: fn(&mut EngineTopics) -> &mut BTreeSet<String>| {
+        let Some(engine) = topology.engine(topic) else { return };
+        let new = || EngineTopics { config: topology.engine_config(engine), ..Default::default() };
+        list(engines.entry(engine).or_insert_with(new)).insert(topic.to_owned());
+    };
+    for (_, ports) in services {
+        ports.emits.iter().for_each(|port| add(&port.topic, |topics| &mut topics.sends));
+        ports.reads.iter().for_each(|port| add(&port.topic, |topics| &mut topics.receives));
+    }
+    Ok(engines)
+}
+
+/// Checks what the topic itself needs.
+fn check_topic(
+    topology: &Topology,
+    engine: EngineName,
+    port: &BoundPort,
+) -> Result<(), BuildError> {
+    let topic = &*port.topic;
+    let problem = if port.is_request {
+        "it has requests, which need links: an engine does not say who answers"
+    } else if topology.retention(topic).is_some() {
+        "it has `retain`, and nobody would send the retained messages to nodes that come later: \
+         remove one of the two keys"
+    } else if topology.readers(topic).is_some() || topology.has_writers(topic) {
+        "it has a list of nodes (`readers` or `writers`), which only links enforce: use the \
+         engine's own access control in the file that `config` of its section names"
+    } else {
+        return Ok(());
+    };
+    Err(wrong(topology, Setting::Transport(topic), engine, topic, problem))
+}
+
+fn check_reader(
+    topology: &Topology,
+    engine: EngineName,
+    service: &str,
+    port: &BoundPort,
+) -> Result<(), BuildError> {
+    let (topic, policy) = (&*port.topic, port.options.policy);
+    let subscription = format!("{service}.{}", port.key);
+    let problem = if let Some(what) = engine.capabilities().lacks(policy) {
+        format!(
+            "{engine} cannot {what}, which the policy `{policy}` of `{subscription}` needs: let \
+             that subscription drop messages (`policy = \"drop-oldest\"` or `\"latest\"` in \
+             `[subscription.\"{subscription}\"]`), or use links"
+        )
+    } else if port.options.start == Start::Oldest {
+        format!("{engine} keeps no messages for `{subscription}`, which has `start = \"oldest\"`")
+    } else {
+        return Ok(());
+    };
+    let setting = Setting::Policy(service, port.key);
+    let setting = topology.place_of(setting).map_or(Setting::Transport(topic), |_| setting);
+    Err(wrong(topology, setting, engine, topic, &problem))
+}
+
+fn wrong(
+    topology: &Topology,
+    setting: Setting<'_>,
+    engine: EngineName,
+    topic: &str,
+    problem: &str,
+) -> BuildError {
+    let key = engine.key();
+    let text = format!("topic `{topic}` has `transport = \"{key}\"`, but {problem}");
+    topology.error_at(setting, Problem::new(Code::TOPIC_TRANSPORT, text)).into()
+}

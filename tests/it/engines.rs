@@ -1,0 +1,144 @@
+//! Topics that the topology gives to an engine: what the file and the program must say.
+#![cfg(all(feature = "signals", feature = "topology"))]
+
+use std::path::Path;
+
+use mycelium::transport::{Capabilities, Ends, Engine, Transport};
+use mycelium::{Builder, Context, Node, Result, Topology, message, service};
+use mycelium_executor::SendFuture;
+use mycelium_tokio::Tokio;
+
+use crate::running::Says;
+
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    number: u64,
+}
+
+struct Clock;
+
+#[service(emits(Tick))]
+impl Clock {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.emit(Tick { number: 1 }).await?;
+        Ok(())
+    }
+}
+
+struct Reader;
+
+#[service(reads(Tick))]
+impl Reader {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut ticks = ctx.subscribe::<Tick>()?;
+        while ticks.recv().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// Takes the place of Zenoh: refuses to start, and says with which file and topics.
+struct Fake(String);
+
+impl Engine for Fake {
+    const NAME: &'static str = "zenoh";
+
+    fn configured(config: Option<&Path>) -> Fake {
+        Fake(config.map_or_else(|| "no file".to_owned(), |path| path.display().to_string()))
+    }
+}
+
+impl Transport for Fake {
+    fn name(&self) -> &str {
+        Fake::NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::NONE
+    }
+
+    fn carry(self: Box<Self>, ends: Ends) -> std::result::Result<SendFuture<()>, String> {
+        let [sends, receives] = [ends.sends(), ends.receives()]
+            .map(|topics| topics.iter().map(|topic| topic.name().to_owned()).collect::<Vec<_>>());
+        Err(format!("{}, sends {sends:?}, receives {receives:?}", self.0))
+    }
+}
+
+const NODES: &str = "[node.a]\nservices = [\"Clock\"]\n[node.b]\nservices = [\"Reader\"]\n";
+const DROPS: &str = "[subscription.\"Reader.ticks\"]\npolicy = \"drop-oldest\"\n";
+
+fn node(name: &str, text: &str) -> Builder {
+    let topology = Topology::parse("t.toml", &format!("{NODES}{text}")).unwrap();
+    Node::builder(name).topology(topology).service(|| Clock).service(|| Reader)
+}
+
+/// Returns the text of the build error of node `a`, whose topic has these further keys.
+#[track_caller]
+fn refused(topic: &str, rest: &str, text: &str) {
+    let file = format!("[topic.ticks]\ntransport = \"zenoh\"\n{topic}{rest}");
+    let error = node("a", &file).engine::<Fake>().build().unwrap_err();
+    error.says(text);
+}
+
+#[tokio::test]
+async fn an_engine_gets_its_file_and_the_topics_of_its_node_in_place_of_links() {
+    let file = format!("[topic.ticks]\ntransport = \"zenoh\"\n{DROPS}");
+    let with_file = format!("{file}[engine.zenoh]\nconfig = \"z.json5\"\n");
+    let nodes = [
+        ("a", &file, "no file, sends [\"ticks\"], receives []"),
+        ("b", &with_file, "z.json5, sends [], receives [\"ticks\"]"),
+    ];
+    for (name, file, says) in nodes {
+        let node = node(name, file).engine::<Fake>().build().unwrap();
+        let error = node.start(Tokio::current().unwrap()).unwrap_err();
+        error.says(&format!("transport `zenoh` of node `{name}` failed: {says} [M0023]"));
+    }
+}
+
+#[test]
+fn a_program_without_the_engine_is_told_what_to_add() {
+    let file = format!("[topic.ticks]\ntransport = \"zenoh\"\n{DROPS}");
+    let error = node("a", &file).build().unwrap_err();
+    error.says(
+        "t.toml:6:13: topic `ticks` has `transport = \"zenoh\"`, but the program of node `a` has \
+         no Zenoh: add `.engine::<mycelium_zenoh::Zenoh>()` to its builder (package \
+         `mycelium-zenoh`) [M0118]",
+    );
+}
+
+#[test]
+fn what_an_engine_cannot_keep_is_an_error_that_names_the_way_out() {
+    let gating = "t.toml:6:13: topic `ticks` has `transport = \"zenoh\"`, but Zenoh cannot hold up \
+                  publishers for slow readers, which the policy `block` of `Reader.ticks` needs: \
+                  let that subscription drop messages (`policy = \"drop-oldest\"` or `\"latest\"` \
+                  in `[subscription.\"Reader.ticks\"]`), or use links [M0118]";
+    refused("", "", gating);
+    let late = format!("{DROPS}start = \"oldest\"\n");
+    refused(
+        "",
+        &late,
+        "t.toml:8:10: topic `ticks` has `transport = \"zenoh\"`, but Zenoh keeps no messages for \
+         `Reader.ticks`, which has `start = \"oldest\"` [M0118]",
+    );
+    refused(
+        "retain = 5\n",
+        DROPS,
+        "t.toml:6:13: topic `ticks` has `transport = \"zenoh\"`, but it has `retain`, and nobody \
+         would send the retained messages to nodes that come later: remove one of the two keys [M0118]",
+    );
+    refused(
+        "readers = [\"b\"]\n",
+        DROPS,
+        "t.toml:6:13: topic `ticks` has `transport = \"zenoh\"`, but it has a list of nodes \
+         (`readers` or `writers`), which only links enforce: use the engine's own access control \
+         in the file that `config` of its section names [M0118]",
+    );
+}
+
+#[test]
+fn an_unknown_engine_or_key_is_an_error() {
+    let error = Topology::parse("t.toml", "[engine.kafka]\n").unwrap_err().to_string();
+    assert!(error.starts_with("t.toml:1:9: "), "{error}");
+    assert!(error.contains("zenoh"), "{error}");
+    let error = Topology::parse("t.toml", "[topic.a]\ntransport = \"zeno\"\n").unwrap_err();
+    assert!(error.to_string().contains("zenoh"), "{error}");
+}
