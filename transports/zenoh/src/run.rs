@@ -24,6 +24,9 @@ const PREFIX: &str = "mycelium";
 /// If it comes back within this time, what it has sent meanwhile is an exact gap.
 const ABSENT: Duration = Duration::from_secs(10);
 
+/// Of how many processes a node is warned.
+const WARNINGS: usize = 64;
+
 /// Runs the transport of a node until it has to end. `started` is told whether it has begun, and
 /// `_running` is dropped at the end.
 pub(crate) fn run(
@@ -135,7 +138,7 @@ impl Shared {
     fn warn(&self, sender: &str, problem: &str) {
         let mut warnings = lock(&self.warnings);
         // A hostile peer may have any number of names.
-        if warnings.senders.len() < 1024 && warnings.senders.insert(sender.to_owned()) {
+        if warnings.senders.len() < WARNINGS && warnings.senders.insert(sender.to_owned()) {
             warnings.pending.push(format!("process `{sender}`: {problem}"));
             self.thread.unpark();
         }
@@ -171,7 +174,10 @@ impl Peer {
             let digest = topic.schema().digest.to_string();
             let receiver = shared.clone();
             let subscriber = session.declare_subscriber(own).allowed_origin(Locality::Remote);
-            subscriber.callback(move |sample| receiver.receive(index, &sample)).background().wait()?;
+            subscriber
+                .callback(move |sample| receiver.receive(index, &sample))
+                .background()
+                .wait()?;
             let watcher = shared.clone();
             let note = move |sample| watcher.note_presence(index, &digest, &sample);
             let presence = session.liveliness().declare_subscriber(all).history(true);

@@ -1,0 +1,105 @@
+//! What readers are told when something fails.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use mycelium::{Node, Policy};
+use mycelium_tokio::Tokio;
+use mycelium_zenoh::Zenoh;
+use zenoh::Wait;
+
+use crate::support::{Cable, Found, Reader, Ticking, connecting, end, free, listening, reading};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_heals_is_an_exact_gap() {
+    let (found, at) = (Found::default(), free());
+    let there = reading(&found, listening(at));
+    let cable = Cable::to(at);
+    let clock = Ticking::start(connecting(cable.at));
+    found.more(50).await;
+    for _ in 0..3 {
+        cable.cut();
+        let before = clock.sent.load(Ordering::Relaxed);
+        found.until(|_| clock.sent.load(Ordering::Relaxed) > before + 200).await;
+        cable.mend();
+        found.more(50).await;
+    }
+    clock.end().await;
+    found.until(Found::is_whole).await;
+    assert!(found.missed.load(Ordering::Relaxed) > 400, "{found:?}");
+    assert_eq!(found.inexact.load(Ordering::Relaxed), 0);
+    end(there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_that_stays_away_ends_with_an_inexact_gap() {
+    let (found, at) = (Found::default(), free());
+    let there = reading(&found, listening(at));
+    let cable = Cable::to(at);
+    let clock = Ticking::start(connecting(cable.at));
+    found.more(50).await;
+    cable.cut();
+    found.until(|found| found.inexact.load(Ordering::Relaxed) == 1).await;
+    clock.end().await;
+    end(there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_packet_is_ignored_and_the_others_arrive() {
+    let (found, at) = (Found::default(), free());
+    let there = reading(&found, listening(at));
+    let clock = Ticking::start(connecting(at));
+    found.more(50).await;
+    let lies = tokio::task::spawn_blocking(move || {
+        let text = format!(
+            "{{ mode: \"client\", connect: {{ endpoints: [\"tcp/{at}\"] }},
+                scouting: {{ multicast: {{ enabled: false }} }} }}"
+        );
+        let liar = zenoh::open(zenoh::Config::from_json5(&text).unwrap()).wait().unwrap();
+        let digest = <mycelium_transports::local::Schema>::of::<crate::support::Tick>().digest;
+        for sender in 0..3000 {
+            let key = format!("mycelium/ticks/{digest}/liar-{sender}");
+            let lie: Vec<u8> = (0..sender as usize % 300).map(|byte| byte as u8 ^ 0xa1).collect();
+            liar.put(&key, lie).wait().unwrap();
+            liar.put(&key, Vec::new()).wait().unwrap();
+        }
+        let _ = liar.close().wait();
+    });
+    lies.await.unwrap();
+    found.more(200).await;
+    clock.end().await;
+    found.until(Found::is_whole).await;
+    assert_eq!(found.inexact.load(Ordering::Relaxed), 0);
+    end(there).await;
+}
+
+fn start_of(zenoh: Zenoh) -> String {
+    let node = Node::builder("there").service(|| Reader(Found::default()));
+    let node = node.subscription("Reader", "ticks", Policy::DropOldest);
+    let node = node.transport(zenoh, &[], &["ticks"]).build().unwrap();
+    node.start(Tokio::current().unwrap()).unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_router_that_cannot_be_reached_is_an_error_of_the_start() {
+    let (begun, at) = (Instant::now(), free());
+    let client = format!(
+        "{{ mode: \"client\", connect: {{ endpoints: [\"tcp/{at}\"] }},
+            scouting: {{ multicast: {{ enabled: false }} }} }}"
+    );
+    let error = start_of(Zenoh::from_json5(&client));
+    let begins = "transport `zenoh` of node `there` failed: cannot open its session: ";
+    assert!(error.starts_with(begins) && error.contains(&at.to_string()), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_not_valid_is_an_error_of_the_start() {
+    let error = start_of(Zenoh::from_json5("{ mode: \"boss\" }"));
+    let begins = "transport `zenoh` of node `there` failed: cannot use the configuration: ";
+    assert!(error.starts_with(begins), "{error}");
+    let error = start_of(Zenoh::from_file("/nowhere/z.json5"));
+    let begins =
+        "transport `zenoh` of node `there` failed: cannot use the file `/nowhere/z.json5`: ";
+    assert!(error.starts_with(begins), "{error}");
+}

@@ -1,0 +1,6 @@
+//! Nodes that share topics over Zenoh, each with a session of its own, on loopback.
+
+mod faults;
+mod nodes;
+mod processes;
+mod support;
