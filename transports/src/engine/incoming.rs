@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use mycelium_core::frame::{FrameView, HEADER_LEN, Limits};
-use mycelium_core::link::LinkError;
 use mycelium_core::link::packet::{Item, Packet};
+use mycelium_core::link::{LinkError, RunShape};
 use thiserror::Error;
 
 use crate::local::{FeedError, GapReason, Metadata, Topic, TopicError};
@@ -72,43 +72,42 @@ impl Incoming {
     /// # Errors
     /// If the packet is not valid. The items before the error count.
     pub fn take(&mut self, sender: &str, packet: &[u8]) -> Result<(), PacketError> {
-        let mut current: Option<u64> = None;
         let mut is_list = packet.is_empty();
-        let items = Packet::new(packet, self.topic.schema().id, self.limits);
+        // The feed of the items that follow, out of its map.
+        let mut current: Option<(u64, Feed)> = None;
         let mut taken = Ok(());
-        for item in items {
-            let item = match item {
-                Ok(item) => item,
+        for item in Packet::new(packet, self.topic.schema().id, self.limits) {
+            match item {
                 Err(error) => {
                     taken = Err(error.into());
                     break;
                 }
-            };
-            if let Item::Stream { publisher, epoch, next, is_listed } = item {
-                is_list |= is_listed;
-                self.flush(sender, current.replace(epoch));
-                if let Err(error) = self.join(sender, publisher, epoch, next) {
-                    (taken, current) = (Err(error), None);
+                Ok(Item::Stream { publisher, epoch, next, is_listed }) => {
+                    is_list |= is_listed;
+                    self.put_back(sender, current.take());
+                    match self.join(sender, publisher, epoch, next) {
+                        Ok(feed) => current = feed.map(|feed| (epoch, feed)),
+                        Err(error) => taken = Err(error),
+                    }
                 }
-                continue;
-            }
-            let Some(epoch) = current else { continue };
-            let Some(from) = self.senders.get_mut(sender) else { continue };
-            let Some(feed) = from.feeds.get_mut(&epoch) else { continue };
-            match item {
-                Item::Message(frame) => push(feed, &frame),
-                Item::End(next) => {
-                    skip_to(feed, next);
+                Ok(Item::Message(frame)) => {
+                    current.iter_mut().for_each(|(_, feed)| push(feed, &frame));
+                }
+                Ok(Item::Run { first, shape, bytes }) => {
+                    current.iter_mut().for_each(|(_, feed)| push_run(feed, first, shape, bytes));
+                }
+                Ok(Item::End(next)) => {
+                    let Some((epoch, mut feed)) = current.take() else { continue };
+                    skip_to(&mut feed, next);
                     feed.end();
-                    from.feeds.remove(&epoch);
                     self.streams -= 1;
-                    from.ended.truncate(ENDED - 1);
-                    from.ended.push_front(epoch);
+                    let ended = &mut self.sender(sender)?.ended;
+                    ended.truncate(ENDED - 1);
+                    ended.push_front(epoch);
                 }
-                Item::Stream { .. } => {}
             }
         }
-        self.flush(sender, current);
+        self.put_back(sender, current);
         if is_list && taken.is_ok() {
             self.sender(sender)?.has_listed = true;
         }
@@ -134,47 +133,48 @@ impl Incoming {
         &self.topic
     }
 
-    /// Finds or creates the feed of a stream whose next message has this sequence.
+    /// Takes the feed of a stream, whose next message has this sequence, out of its map, or creates
+    /// it; `None` if the stream has ended.
     fn join(
         &mut self,
         sender: &str,
         publisher: &str,
         epoch: u64,
         next: u64,
-    ) -> Result<(), PacketError> {
-        let streams = self.streams;
-        let topic = self.topic.clone();
+    ) -> Result<Option<Feed>, PacketError> {
         let from = self.sender(sender)?;
-        if let Some(feed) = from.feeds.get_mut(&epoch) {
-            skip_to(feed, next);
-        } else if !from.ended.contains(&epoch) {
-            if streams >= STREAMS {
-                return Err(PacketError::TooMany { what: "publishers", limit: STREAMS });
+        let mut feed = match from.feeds.remove(&epoch) {
+            Some(feed) => feed,
+            None if from.ended.contains(&epoch) => return Ok(None),
+            None => {
+                let first = if from.has_listed { 0 } else { next };
+                if self.streams >= STREAMS {
+                    return Err(PacketError::TooMany { what: "publishers", limit: STREAMS });
+                }
+                let feed = self.topic.feed(publisher, epoch, first)?;
+                self.streams += 1;
+                feed
             }
-            let first = if from.has_listed { 0 } else { next };
-            let feed = from.feeds.entry(epoch).or_insert(topic.feed(publisher, epoch, first)?);
-            skip_to(feed, next);
-            self.streams += 1;
+        };
+        skip_to(&mut feed, next);
+        Ok(Some(feed))
+    }
+
+    /// Wakes the readers of a stream, and puts its feed back.
+    fn put_back(&mut self, sender: &str, stream: Option<(u64, Feed)>) {
+        let Some((epoch, mut feed)) = stream else { return };
+        feed.flush();
+        if let Some(from) = self.senders.get_mut(sender) {
+            from.feeds.insert(epoch, feed);
         }
-        Ok(())
     }
 
     fn sender(&mut self, name: &str) -> Result<&mut Sender, PacketError> {
-        if !self.senders.contains_key(name) {
-            if self.senders.len() >= SENDERS {
-                return Err(PacketError::TooMany { what: "processes", limit: SENDERS });
-            }
-            self.senders.insert(name.to_owned(), Sender::default());
+        let is_new = !self.senders.contains_key(name);
+        if is_new && self.senders.len() >= SENDERS {
+            return Err(PacketError::TooMany { what: "processes", limit: SENDERS });
         }
-        // It is there.
         Ok(self.senders.entry(name.to_owned()).or_default())
-    }
-
-    /// Wakes the readers of a stream.
-    fn flush(&mut self, sender: &str, epoch: Option<u64>) {
-        let from = self.senders.get_mut(sender).zip(epoch);
-        let feed = from.and_then(|(from, epoch)| from.feeds.get_mut(&epoch));
-        feed.into_iter().for_each(Feed::flush);
     }
 }
 
@@ -198,4 +198,19 @@ fn push(feed: &mut Feed, frame: &FrameView<'_>) {
         Err(FeedError::Size { .. }) => feed.skip(1, GapReason::Undecodable),
         Err(FeedError::Full) => feed.skip(1, GapReason::Dropped),
     }
+}
+
+fn push_run(feed: &mut Feed, first: u64, shape: RunShape, bytes: &[u8]) {
+    skip_to(feed, first);
+    let stride = shape.stride as usize;
+    let end = first + (bytes.len() / stride) as u64;
+    // The messages before the next one were overtaken, and are in a gap.
+    let late = usize::try_from(feed.next() - first).unwrap_or(usize::MAX);
+    let Some(new @ [_, ..]) = bytes.get(late.saturating_mul(stride)..) else { return };
+    let reason = match feed.push_run(shape, new) {
+        Ok(()) | Err(FeedError::Ended) => return,
+        Err(FeedError::Size { .. }) => GapReason::Undecodable,
+        Err(FeedError::Full) => GapReason::Dropped,
+    };
+    feed.skip(end - feed.next(), reason);
 }

@@ -4,8 +4,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 use mycelium_core::frame::{frame_len, write_frame};
-use mycelium_core::link::Name;
-use mycelium_core::link::packet::{END_LEN, STREAM_LEN, envelope, write_end, write_stream};
+use mycelium_core::link::packet::{
+    END_LEN, RUN_HEADER_LEN, STREAM_LEN, envelope, write_end, write_run, write_stream,
+};
+use mycelium_core::link::{Name, RunShape};
 use mycelium_core::{Envelope, WriteError};
 
 use crate::local::{Policy, TopicError};
@@ -16,6 +18,8 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// A packet with this number of bytes is sent even if more messages wait.
 const PACKET: usize = 32 * 1024;
+/// The fewest messages that are sent as a run: below, a header for each takes less than one for all.
+const RUN: usize = 4;
 /// How many packets of a stream are sent before [`Outgoing::poll`] returns.
 const TURN: usize = 64;
 /// How often the end of a stream is sent again, each time with the heartbeat.
@@ -52,13 +56,14 @@ pub struct Progress {
 
 impl Outgoing {
     /// Creates the packets of the topics that the transport sends. `reader` stands for all readers
-    /// in counters. They do not block publishers.
+    /// in counters. A publisher whose ring is full waits until [`poll`](Outgoing::poll) has made
+    /// packets of its messages, whoever receives them.
     ///
     /// # Errors
     /// The same as for [`Ends::tap`].
     pub fn new(ends: &Ends, reader: &str) -> Result<Outgoing, TopicError> {
         let tap = |topic| {
-            let tap = ends.tap(topic, reader, Policy::DropOldest)?;
+            let tap = ends.tap(topic, reader, Policy::Block)?;
             Ok(OutgoingTopic { tap, ended: Vec::new() })
         };
         let topics = ends.sends().iter().map(tap).collect::<Result<_, _>>()?;
@@ -166,15 +171,28 @@ enum Fill {
 fn fill(stream: &mut TapStream, type_id: u16, packet: &mut Vec<u8>) -> Fill {
     let (fixed, epoch) = (stream.fixed_len(), stream.epoch());
     let publisher = Name::truncated(stream.publisher());
-    while packet.len() < PACKET {
+    let begin = |packet: &mut Vec<u8>, next| {
+        if packet.is_empty() {
+            append(packet, STREAM_LEN, |buf| write_stream(buf, publisher, epoch, next, false));
+        }
+    };
+    let filled = loop {
+        if packet.len() >= PACKET {
+            break Fill::More;
+        }
         let next = stream.next();
+        if let Some((shape, count)) = run(stream)
+            && let Some(pieces) = stream.borrow(next, count)
+        {
+            begin(packet, next);
+            let length = RUN_HEADER_LEN + pieces[0].len() + pieces[1].len();
+            append(packet, length, |buf| write_run(buf, next, shape, pieces));
+            stream.pass_ready(count);
+            continue;
+        }
         match stream.next_item() {
             TapItem::Message(bytes, metadata) => {
-                if packet.is_empty() {
-                    append(packet, STREAM_LEN, |buf| {
-                        write_stream(buf, publisher, epoch, next, false)
-                    });
-                }
+                begin(packet, next);
                 let (trace, sent_at) = (metadata.trace, metadata.sent_at);
                 let envelope = Envelope { trace, sent_at, ..envelope(type_id, next) };
                 // It fits: a message is shorter than its ring.
@@ -184,12 +202,20 @@ fn fill(stream: &mut TapStream, type_id: u16, packet: &mut Vec<u8>) -> Fill {
             }
             // The sequence of the next frame tells.
             TapItem::Gap(_) => {}
-            TapItem::Empty => return Fill::Empty,
-            TapItem::Closed => return Fill::Ended(Ended { publisher, epoch, next, left: ENDS }),
+            TapItem::Empty => break Fill::Empty,
+            TapItem::Closed => break Fill::Ended(Ended { publisher, epoch, next, left: ENDS }),
         }
-        stream.release(stream.next());
-    }
-    Fill::More
+    };
+    // Once for the packet: it may wake the publisher.
+    stream.release(stream.next());
+    filled
+}
+
+/// Returns the layout and the number of the next messages if they can be sent as a run.
+fn run(stream: &TapStream) -> Option<(RunShape, usize)> {
+    let shape = stream.shape()?;
+    let ready = stream.ready(PACKET / shape.stride as usize);
+    (ready >= RUN).then_some((shape, ready))
 }
 
 fn append(

@@ -28,7 +28,8 @@
 //!    that other code creates later.
 //! 2. Create the taps by [`Ends::tap`] in [`carry`](Transport::carry), before it returns its
 //!    future. No service runs before that, so no message is missed. Without credit, tap with
-//!    [`DropOldest`](crate::local::Policy::DropOldest).
+//!    [`DropOldest`](crate::local::Policy::DropOldest), or take messages at the pace of the engine,
+//!    as [`engine`](crate::engine) does.
 //! 3. In the future, park the waker at each [tap](Tap::park), then visit its
 //!    [streams](Tap::streams): new ones appear by themselves. Send each
 //!    [item](TapStream::next_item) with the publisher's name, its epoch and the

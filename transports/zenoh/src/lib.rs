@@ -7,7 +7,25 @@
 //! messages (`drop-oldest`, `latest` or `drop-newest`), and each message that is lost is a gap with
 //! the exact number. A loss at the very end is told within 2 seconds.
 //!
-//! ```no_run
+//! A publisher waits only for the peer in its own process: while its ring is full, until the peer
+//! has passed the messages to Zenoh, which drops a packet of some 400 messages if its queue to a
+//! reader has no room for a millisecond.
+//!
+//! With a topology file, a topic takes this way by one line, and the program by another:
+//!
+//! ```toml
+//! [topic.prices]
+//! transport = "zenoh"
+//! ```
+//!
+//! ```
+//! # use mycelium::Node;
+//! let builder = Node::builder("feed").engine::<mycelium_zenoh::Zenoh>();
+//! ```
+//!
+//! Without one, the program names the topics:
+//!
+//! ```
 //! use mycelium::{Context, Node, Result, message, service};
 //! use mycelium_zenoh::Zenoh;
 //!
