@@ -28,6 +28,8 @@ mod link;
 mod messages;
 mod mpmc;
 #[cfg(target_endian = "little")]
+mod packet;
+#[cfg(target_endian = "little")]
 mod padding;
 mod portable;
 #[cfg(target_endian = "little")]

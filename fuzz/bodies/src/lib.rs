@@ -11,6 +11,7 @@ mod counters;
 mod heap;
 mod legacy;
 mod link;
+mod packet;
 mod postcard;
 mod region;
 #[allow(dead_code, reason = "only the core's tests need JSON")]
@@ -24,6 +25,7 @@ pub use codec::{extensions, frame, message};
 pub use counters::counters;
 pub use legacy::legacy;
 pub use link::link;
+pub use packet::packet;
 pub use region::region;
 pub use untyped::untyped;
 pub use variable::variable;
