@@ -16,19 +16,33 @@ use crate::topology::{EngineName, Setting};
 /// Creates an engine with its configuration file.
 type Configure = fn(Option<&Path>) -> Box<dyn Transport>;
 
-/// The engines that a program brings along, by their names in the topology.
-#[derive(Default)]
-pub(crate) struct Engines(BTreeMap<&'static str, Configure>);
+/// The engines that a program brings along, by their names in the topology; `None` for a program
+/// that is only described.
+pub(crate) struct Engines(Option<BTreeMap<&'static str, Configure>>);
+
+impl Default for Engines {
+    fn default() -> Engines {
+        Engines(Some(BTreeMap::new()))
+    }
+}
 
 impl Engines {
+    /// Returns the engines of a program whose node is not started.
+    #[cfg(feature = "describe")]
+    pub(crate) fn of_others() -> Engines {
+        Engines(None)
+    }
+
     pub(crate) fn add<E: Engine>(&mut self) {
-        self.0.insert(E::NAME, |config| Box::new(E::configured(config)));
+        let engines = self.0.get_or_insert_default();
+        engines.insert(E::NAME, |config| Box::new(E::configured(config)));
     }
 
     /// Creates the engines that carry topics of a node.
     pub(crate) fn attach(&self, plan: &Plan) -> Result<Vec<Attached>, BuildError> {
+        let Some(engines) = &self.0 else { return Ok(Vec::new()) };
         let attach = |(engine, topics): (&EngineName, &EngineTopics)| {
-            let Some(configure) = self.0.get(engine.key()) else {
+            let Some(configure) = engines.get(engine.key()) else {
                 let topic = topics.sends.iter().chain(&topics.receives).next();
                 let topic = topic.map(String::as_str).unwrap_or_default();
                 let (key, node) = (engine.key(), &plan.node);

@@ -70,19 +70,23 @@ pub enum Carrier {
     Tcp,
     /// A TCP connection with TLS, where both nodes authenticate.
     Tls,
+    /// No link: topics that go through Zenoh. Only in an [overview](crate::overview::Overview).
+    Zenoh,
 }
 
 impl Carrier {
-    pub(crate) const ALL: [Carrier; 4] =
+    /// The carriers of links.
+    pub(crate) const OF_LINKS: [Carrier; 4] =
         [Carrier::SharedMemory, Carrier::UnixSocket, Carrier::Tcp, Carrier::Tls];
 
-    /// Returns the name of the carrier in the topology: `shm`, `unix`, `tcp` or `tls`.
+    /// Returns the name of the carrier in the topology: `shm`, `unix`, `tcp`, `tls` or `zenoh`.
     pub(crate) const fn key(self) -> &'static str {
         match self {
             Carrier::SharedMemory => "shm",
             Carrier::UnixSocket => "unix",
             Carrier::Tcp => "tcp",
             Carrier::Tls => "tls",
+            Carrier::Zenoh => "zenoh",
         }
     }
 }
@@ -94,6 +98,7 @@ impl fmt::Display for Carrier {
             Carrier::UnixSocket => "Unix socket",
             Carrier::Tcp => "TCP",
             Carrier::Tls => "TLS",
+            Carrier::Zenoh => "Zenoh",
         })
     }
 }

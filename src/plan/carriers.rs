@@ -37,7 +37,8 @@ impl Carriers {
             let asked = topology.transport(node, peer);
             let obstacle = obstacle.map(str::to_owned);
             let (used, reason) = match (asked, topology.is_over_tcp(node, peer)) {
-                (None, true) => (topology.far_carrier(), Some(distance(topology, node, peer))),
+                // No key gives Zenoh to a link.
+                (None | Some(Carrier::Zenoh), true) => (topology.far_carrier(), Some(distance(topology, node, peer))),
                 (Some(carrier @ (Carrier::Tcp | Carrier::Tls)), _) => {
                     (carrier, Some(place_of_transport(topology, node, peer)))
                 }
@@ -65,7 +66,7 @@ impl Carriers {
                         return Err(wrong_link(topology, [node, peer], code, text));
                     }
                 },
-                (None, false) => match obstacle {
+                (None | Some(Carrier::Zenoh), false) => match obstacle {
                     None => (Carrier::SharedMemory, None),
                     reason => (Carrier::UnixSocket, reason),
                 },

@@ -22,6 +22,26 @@ pub(crate) struct EngineTopics {
     pub(crate) receives: BTreeSet<String>,
 }
 
+impl EngineTopics {
+    /// Returns whether the engine carries this topic of the node.
+    pub(super) fn has(&self, topic: &str) -> bool {
+        self.sends.contains(topic) || self.receives.contains(topic)
+    }
+}
+
+/// Returns the topics that services of other nodes emit over engines, once for each service.
+pub(super) fn remote_publishers<'k>(
+    topology: &Topology,
+    node: &str,
+    known: &'k [(String, BoundPorts)],
+) -> Vec<&'k str> {
+    let others = topology.placements().filter(|(other, _)| *other != node);
+    let others: BTreeSet<&str> = others.flat_map(|(_, services)| services).collect();
+    let services = known.iter().filter(|(name, _)| others.contains(name.as_str()));
+    let topics = services.flat_map(|(_, ports)| &ports.emits).map(|port| &*port.topic);
+    topics.filter(|topic| topology.engine(topic).is_some()).collect()
+}
+
 /// Checks that the engines of the topology can carry their topics for the services of all nodes,
 /// `known`, and returns those of a node that runs `services`.
 pub(super) fn engine_topics(

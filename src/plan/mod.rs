@@ -41,7 +41,7 @@ use crate::topology::{EngineName, Places, Problem, Retention, Setting, Topology}
 pub(crate) use carriers::Carriers;
 use dead_letters::DeadLetterPlan;
 pub(crate) use engines::EngineTopics;
-use engines::engine_topics;
+use engines::{engine_topics, remote_publishers};
 pub(crate) use flows::Feedback;
 use flows::{Flows, refuse_blocking_cycles};
 use memory::{mailbox_memory, ring_memory};
@@ -128,7 +128,8 @@ impl Plan {
         let all = placed(topology, known).unwrap_or_else(|| services.to_vec());
         check_types(topology, &all)?;
         let mut topics = topics(services);
-        for (topic, _) in peer_topics.publishers.values().flatten() {
+        let over_links = peer_topics.publishers.values().flatten().map(|(topic, _)| &**topic);
+        for topic in over_links.chain(remote_publishers(topology, node, known)) {
             // Each publisher of another node has a ring in this node, too.
             if let Some(planned) = topics.get_mut(topic) {
                 planned.publishers += 1;
@@ -229,6 +230,13 @@ impl Plan {
             by_name,
             members,
         })
+    }
+
+    /// Returns the strictest policy of this node's subscriptions to a topic.
+    #[cfg(feature = "describe")]
+    pub(crate) fn strictest(&self, topic: &str) -> Option<local::Policy> {
+        let reads = self.services.iter().flat_map(|(_, ports)| &ports.reads);
+        reads.filter(|port| *port.topic == *topic).map(|port| port.options.policy).min()
     }
 
     /// Returns the settings of a topic. The topology takes precedence over the program.
@@ -355,6 +363,8 @@ impl Plan {
             }
         }
         let topics = self.topics.iter().filter(|(topic, _)| ***topic != *DeadLetter::TOPIC);
+        // Behind an engine there may be nodes of other topologies.
+        let topics = topics.filter(|(topic, _)| !self.engines.values().any(|of| of.has(topic)));
         for (topic, planned) in topics {
             match (planned.publishers, planned.readers) {
                 (0, _) => {

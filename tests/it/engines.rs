@@ -142,3 +142,22 @@ fn an_unknown_engine_or_key_is_an_error() {
     let error = Topology::parse("t.toml", "[topic.a]\ntransport = \"zeno\"\n").unwrap_err();
     assert!(error.to_string().contains("zenoh"), "{error}");
 }
+
+#[cfg(feature = "describe")]
+#[test]
+fn the_overview_has_the_topics_of_an_engine_without_its_code() {
+    use mycelium::observe::Carrier;
+    use mycelium::overview::NodeProgram;
+
+    let description = Node::builder("any").service(|| Clock).service(|| Reader).describe();
+    let text = format!("{NODES}[topic.ticks]\ntransport = \"zenoh\"\n{DROPS}");
+    let topology = Topology::parse("t.toml", &text).unwrap();
+    let program = |node| NodeProgram { node, program: "app", description: &description };
+    let overview = topology.overview(&[program("a"), program("b")]).unwrap();
+    let [link] = &overview.links[..] else { panic!("{:?}", overview.links) };
+    assert_eq!((link.carrier, link.carrier.to_string()), (Carrier::Zenoh, "Zenoh".to_owned()));
+    let [flow] = &link.flows[..] else { panic!("{:?}", link.flows) };
+    assert_eq!((&*flow.topic, &*flow.from, &*flow.to), ("ticks", "a", "b"));
+    assert_eq!(flow.policy, Some(mycelium::Policy::DropOldest));
+    assert!(overview.warnings.is_empty(), "{:?}", overview.warnings);
+}

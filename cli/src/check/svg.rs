@@ -22,8 +22,8 @@ const COLOURS: [&str; 10] = [
     "#2f6fd6", "#d9480f", "#2b8a3e", "#9c36b5", "#c2255c", "#0c8599", "#e8890c", "#5f3dc4",
     "#5c940d", "#495057",
 ];
-const CARRIERS: [Carrier; 4] =
-    [Carrier::SharedMemory, Carrier::UnixSocket, Carrier::Tls, Carrier::Tcp];
+const CARRIERS: [Carrier; 5] =
+    [Carrier::SharedMemory, Carrier::UnixSocket, Carrier::Tls, Carrier::Tcp, Carrier::Zenoh];
 
 /// Returns the picture of an overview.
 pub(super) fn svg(file: &str, overview: &Overview) -> String {
@@ -241,6 +241,7 @@ fn style(carrier: Carrier) -> (&'static str, &'static str) {
         Carrier::SharedMemory => ("#2b8a3e", ""),
         Carrier::UnixSocket => ("#2f6fd6", r#" stroke-dasharray="7 4""#),
         Carrier::Tls => ("#5f3dc4", ""),
+        Carrier::Zenoh => ("#0c8599", r#" stroke-dasharray="9 3 2 3""#),
         _ => ("#d9480f", r#" stroke-dasharray="3 3""#),
     }
 }

@@ -13,6 +13,7 @@ use mycelium_transports::local::{Schema, Span, SpanSink};
 use super::request_links::RequestMessages;
 use super::{Builder, Supervisor};
 use crate::error::BuildError;
+use crate::links::Engines;
 use crate::node::Node;
 use crate::node::placing::kind;
 use crate::node::prepare::Registered;
@@ -152,6 +153,7 @@ impl Builder {
         let message = |place| schema(schemas, place).copied();
         let mut builder = Node::builder(node).topology(topology);
         builder.descriptions = read;
+        builder.engines = Engines::of_others();
         builder.add_described_services(description, |_| true)?;
         for HandlerForm { name, topic, message: place } in &form.fast_handlers {
             builder.fast_handlers.add_described(topic, name, message(*place)?);

@@ -114,12 +114,43 @@ fn links(built: &[Built<'_>]) -> Vec<LinkOverview> {
             });
         }
     }
-    let links = links.into_values().map(|mut link| {
+    let links = links.into_values().chain(engine_links(built)).map(|mut link| {
         link.flows.sort_by(|a, b| (&a.from, &a.topic).cmp(&(&b.from, &b.topic)));
         link.flows.dedup();
         link
     });
     links.collect()
+}
+
+/// Returns the topics that two nodes exchange through an engine, as a link with its name.
+fn engine_links(built: &[Built<'_>]) -> Vec<LinkOverview> {
+    let mut links = BTreeMap::new();
+    let plans = || built.iter().map(|built| &*built.node.plan);
+    let readers = plans().flat_map(|plan| plan.engines.iter().map(move |of| (plan, of)));
+    for (reader, (engine, topics)) in readers {
+        for writer in plans().filter(|writer| writer.node != reader.node) {
+            let Some(sends) = writer.engines.get(engine).map(|of| &of.sends) else { continue };
+            for topic in topics.receives.intersection(sends) {
+                let mut nodes = [writer.node.clone(), reader.node.clone()];
+                nodes.sort_unstable();
+                let new = || LinkOverview {
+                    nodes: nodes.clone(),
+                    carrier: engine.carrier(),
+                    reason: None,
+                    flows: Vec::new(),
+                };
+                let link = links.entry((nodes.clone(), *engine)).or_insert_with(new);
+                link.flows.push(FlowOverview {
+                    topic: topic.clone(),
+                    from: writer.node.clone(),
+                    to: reader.node.clone(),
+                    policy: reader.strictest(topic),
+                    is_on_socket: false,
+                });
+            }
+        }
+    }
+    links.into_values().collect()
 }
 
 /// Returns the topics of messages and of requests, with the services on both sides.

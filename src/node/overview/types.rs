@@ -226,7 +226,7 @@ pub struct RetainedOverview {
     pub bytes: usize,
 }
 
-/// A link between two nodes.
+/// A link between two nodes, or the topics that they exchange through an engine.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct LinkOverview {
@@ -235,7 +235,7 @@ pub struct LinkOverview {
     /// The carrier of the messages.
     #[serde(serialize_with = "carrier_as_text")]
     pub carrier: Carrier,
-    /// Why the carrier is not shared memory; `None` if it is.
+    /// Why the carrier of a link is not shared memory; `None` if it is.
     pub reason: Option<String>,
     /// The topics that cross the link.
     pub flows: Vec<FlowOverview>,

@@ -22,8 +22,13 @@ impl EngineName {
 
     /// Returns the name of the engine in the topology.
     pub(crate) const fn key(self) -> &'static str {
+        self.carrier().key()
+    }
+
+    /// Returns what carries the messages in an overview.
+    pub(crate) const fn carrier(self) -> Carrier {
         match self {
-            EngineName::Zenoh => "zenoh",
+            EngineName::Zenoh => Carrier::Zenoh,
         }
     }
 
@@ -37,9 +42,7 @@ impl EngineName {
 
 impl fmt::Display for EngineName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            EngineName::Zenoh => "Zenoh",
-        })
+        self.carrier().fmt(f)
     }
 }
 
@@ -53,7 +56,7 @@ pub(crate) enum Route {
 
 impl FromText for Route {
     fn from_text(text: &str) -> Result<Route, String> {
-        let links = Carrier::ALL.map(|carrier| (carrier.key(), Route::Links(carrier)));
+        let links = Carrier::OF_LINKS.map(|carrier| (carrier.key(), Route::Links(carrier)));
         let engines = EngineName::ALL.map(|engine| (engine.key(), Route::Engine(engine)));
         choice("transport", text, &[&links[..], &engines].concat())
     }

@@ -42,7 +42,7 @@ pub(crate) struct Trust {
 /// The transport of a link or a topic.
 impl FromText for Carrier {
     fn from_text(text: &str) -> Result<Carrier, String> {
-        choice("transport", text, &Carrier::ALL.map(|carrier| (carrier.key(), carrier)))
+        choice("transport", text, &Carrier::OF_LINKS.map(|carrier| (carrier.key(), carrier)))
     }
 }
 
@@ -133,7 +133,7 @@ impl LinkSection {
 fn memory_use(carrier: Carrier) -> MemoryUse {
     match carrier {
         Carrier::SharedMemory => MemoryUse::Required,
-        Carrier::UnixSocket | Carrier::Tcp | Carrier::Tls => MemoryUse::Never,
+        Carrier::UnixSocket | Carrier::Tcp | Carrier::Tls | Carrier::Zenoh => MemoryUse::Never,
     }
 }
 

@@ -16,7 +16,7 @@ fn what_is_not_toml() {
 #[test]
 fn unknown_sections_and_keys() {
     error_in_editors("[nodes.main]")
-        .says("1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, bundle, node, service, supervisor, topic, subscription, link, legacy)");
+        .says("1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, bundle, node, service, supervisor, topic, subscription, link, engine, legacy)");
     error_in_editors("[node.main]\nservices = []\ncolour = \"red\"")
         .says("3:1: unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 10 more");
     error_in_editors("[host.one]").says("1:1: this section needs the key `address`");

@@ -124,6 +124,7 @@ fn with_key(section: &str, key: &str, value: &Value) -> Value {
     let name = match section {
         "link" => "default",
         "subscription" => "A.b",
+        "engine" => "zenoh",
         _ => "a",
     };
     if section == "tls" {
