@@ -111,6 +111,8 @@ impl Capabilities {
     }
 }
 
+type Warn = dyn Fn(&str) + Send + Sync;
+
 /// The topics that a node gives to a [`Transport`]. Dropping it and its taps tells the node that
 /// the transport has ended: then neither subscriptions nor the node wait for it.
 pub struct Ends {
@@ -120,7 +122,7 @@ pub struct Ends {
     executor: Arc<dyn Executor>,
     /// Prevent the subscriptions of received topics from ending.
     open: Vec<KeepOpen>,
-    warn: Option<Box<dyn Fn(&str) + Send + Sync>>,
+    warn: Option<Box<Warn>>,
     _busy: BusyGuard,
     control: Arc<Control>,
 }
