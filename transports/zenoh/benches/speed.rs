@@ -1,5 +1,6 @@
 //! The speed of topics over Zenoh, beside Zenoh by hand, on loopback with two sessions in one
 //! process. `cargo bench` prints each row with its goal.
+#![expect(clippy::disallowed_methods, reason = "real time is measured")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -282,7 +283,8 @@ fn by_hand_trip() -> f64 {
 }
 
 fn row(name: &str, ours: &[f64], theirs: &[f64], goal: f64, is_most: bool) {
-    let mut ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
+    let mut ratios: Vec<f64> =
+        ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
     ratios.sort_by(f64::total_cmp);
     let middle = |mut values: Vec<f64>| {
         values.sort_by(f64::total_cmp);

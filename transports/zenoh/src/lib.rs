@@ -1,7 +1,7 @@
 //! Topics over [Zenoh](https://zenoh.io): nodes on any number of hosts find each other, without
 //! addresses in a file.
 //!
-//! [`Zenoh`] is a [`Transport`] for the topics of a node. It runs an embedded peer of Zenoh, or a
+//! [`Zenoh`] is a [`Transport`](mycelium_transports::seam::Transport) for the topics of a node. It runs an embedded peer of Zenoh, or a
 //! client of a router, on threads of its own, so it serves services on every executor. Readers may
 //! come and go. They never block publishers: Zenoh has no credit, so a subscription over it drops
 //! messages (`drop-oldest`, `latest` or `drop-newest`), and each message that is lost is a gap with

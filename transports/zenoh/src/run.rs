@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_channel::oneshot;
+use mycelium_executor::Executor;
 use mycelium_transports::engine::{Incoming, Outgoing, key_part};
 use mycelium_transports::local::Topic;
 use mycelium_transports::seam::Ends;
@@ -54,10 +55,11 @@ pub(crate) fn run(
 struct Shared {
     topics: Vec<Mutex<Incoming>>,
     /// The senders that cannot be reached: the index of the topic, the name, and since when.
-    absent: Mutex<Vec<(usize, String, Instant)>>,
+    absent: Mutex<Vec<(usize, String, Duration)>>,
     /// A reader has come, which must learn where the streams are.
     has_new_reader: AtomicBool,
     warnings: Mutex<Warnings>,
+    executor: Arc<dyn Executor>,
     thread: Thread,
 }
 
@@ -88,6 +90,7 @@ impl Shared {
             absent: Mutex::default(),
             has_new_reader: AtomicBool::new(false),
             warnings: Mutex::default(),
+            executor: ends.executor().clone(),
             thread: thread::current(),
         }
     }
@@ -118,7 +121,7 @@ impl Shared {
         let mut absent = lock(&self.absent);
         absent.retain(|(of, name, _)| (*of, name.as_str()) != (index, sender));
         if sample.kind() == SampleKind::Delete {
-            absent.push((index, sender.to_owned(), Instant::now()));
+            absent.push((index, sender.to_owned(), self.executor.now()));
         }
     }
 
@@ -126,7 +129,7 @@ impl Shared {
     fn lose_absent(&self) {
         let mut absent = lock(&self.absent);
         absent.retain(|(index, sender, since)| {
-            let stays = since.elapsed() < ABSENT;
+            let stays = self.executor.now() < since.saturating_add(ABSENT);
             if !stays {
                 lock(&self.topics[*index]).lose(sender);
             }
@@ -207,7 +210,7 @@ impl Peer {
         let waker = Waker::from(shared.clone());
         let context = &mut Context::from_waker(&waker);
         let (mut draining, mut stopped) = (pin!(ends.draining()), pin!(ends.stopped()));
-        let (begun, mut drains) = (Instant::now(), false);
+        let mut drains = false;
         loop {
             if stopped.as_mut().poll(context).is_ready() {
                 return;
@@ -216,7 +219,7 @@ impl Peer {
             if shared.has_new_reader.swap(false, Ordering::Acquire) {
                 outgoing.announce();
             }
-            let progress = outgoing.poll(&waker, begun.elapsed(), |topic, packet| {
+            let progress = outgoing.poll(&waker, shared.executor.now(), |topic, packet| {
                 // What cannot be sent is a gap of the readers, like any lost packet.
                 let _ = self.publishers[topic].put(packet).wait();
             });
@@ -226,7 +229,7 @@ impl Peer {
             shared.lose_absent();
             let warnings = std::mem::take(&mut lock(&shared.warnings).pending);
             warnings.iter().for_each(|warning| ends.warn(warning));
-            thread::park_timeout(progress.again_at.saturating_sub(begun.elapsed()));
+            thread::park_timeout(progress.again_at.saturating_sub(shared.executor.now()));
         }
     }
 

@@ -1,4 +1,5 @@
 //! What readers are told when something fails.
+#![expect(clippy::disallowed_methods, reason = "Zenoh has real time")]
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

@@ -62,7 +62,7 @@ async fn a_flood_by_the_topology_is_received_or_missed() {
              [subscription.\"Reader.ticks\"]\npolicy = \"drop-oldest\"\n"
         );
         let file = directory.join("t.toml");
-        let topology = Topology::parse(&file.display().to_string(), &text).unwrap();
+        let topology = Topology::parse(file.display().to_string(), &text).unwrap();
         let found = found.clone();
         let node = Node::builder(name).topology(topology).service(|| Flood);
         let node = node.service(move || Reader(found.clone())).engine::<Zenoh>();
