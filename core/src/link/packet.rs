@@ -5,9 +5,9 @@
 //! messages it has missed before it. Messages of that start and its end may follow, and other
 //! starts. Messages of one length may come as a run, with one header for all of them.
 //!
-//! A *list* is a packet that names all starts of its sender, and has no messages. A reader that has
-//! a list knows that a start that it finds later has begun after it, with sequence 0. A sender
-//! without publishers has an empty packet as its list.
+//! A sender numbers its starts on the topic, and each packet says how many there were. So a reader
+//! that finds a start knows whether it has begun after the first packet that it has had, with the
+//! sequence 0. A *list* is a packet that names all starts that live or have ended recently.
 
 use zerocopy::{Immutable, IntoBytes};
 
@@ -17,42 +17,56 @@ use super::event::RunShape;
 use crate::envelope::Envelope;
 use crate::frame::{FrameError, FrameView, Frames, HEADER_LEN, Limits, WriteError, write_frame};
 
-/// The number of the streams in a list. In other packets a reader accepts any other number.
-const LISTED: u32 = 0;
-/// The number of the streams in the other packets.
+/// The number of each stream in a packet that is written here. A reader accepts any.
 const STREAM: u32 = 1;
 
-/// The size of the frame that [`write_stream`] writes, in bytes.
-pub const STREAM_LEN: usize = HEADER_LEN + size_of::<Stream>();
+/// The size of the frame that [`write_start`] or [`write_list`] writes, in bytes.
+pub const START_LEN: usize = HEADER_LEN + size_of::<Stream>();
 /// The size of the frame that [`write_end`] writes, in bytes.
 pub const END_LEN: usize = HEADER_LEN + size_of::<End>();
 /// The size of the header that [`write_run`] writes, in bytes.
 pub const RUN_HEADER_LEN: usize = HEADER_LEN + size_of::<Run>();
 
-/// Writes the frame with which a packet begins: the messages after it are those of `publisher` in
-/// this `epoch`, and the next one has the sequence `next`. In a list, `is_listed` is set. Returns
-/// its size.
+/// A start of a publisher, as a packet names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start<N> {
+    /// The publisher's name.
+    pub publisher: N,
+    /// The publisher's epoch.
+    pub epoch: u64,
+    /// The sequence of its next message; the messages before it were sent in other packets.
+    pub next: u64,
+    /// The number of this start among those of its sender on the topic, from 0 on.
+    pub ordinal: u32,
+    /// How many starts the sender has had.
+    pub starts: u32,
+}
+
+/// Writes the frame with which a packet begins: the messages after it are those of this start.
+/// Returns its size. The name is not empty.
 ///
 /// # Errors
 /// [`WriteError::Space`] if the buffer is too small.
-pub fn write_stream(
-    buf: &mut [u8],
-    publisher: Name,
-    epoch: u64,
-    next: u64,
-    is_listed: bool,
-) -> Result<usize, WriteError> {
-    let number = if is_listed { LISTED } else { STREAM };
-    write(buf, number, next, &Stream::new(0, 0, epoch, 0, 0, publisher))
+pub fn write_start(buf: &mut [u8], start: &Start<Name>) -> Result<usize, WriteError> {
+    let Start { publisher, epoch, next, ordinal, starts } = *start;
+    write(buf, next, &Stream::new(0, ordinal, epoch, starts, 0, publisher))
+}
+
+/// Writes the frame with which a list begins. Its starts follow. Returns its size.
+///
+/// # Errors
+/// [`WriteError::Space`] if the buffer is too small.
+pub fn write_list(buf: &mut [u8], starts: u32) -> Result<usize, WriteError> {
+    write(buf, 0, &Stream::new(0, 0, 0, starts, 0, Name::default()))
 }
 
 /// Writes the frame that ends a start of a publisher, which has sent the messages before `next`. It
-/// belongs after the start's messages, not in a list. Returns its size.
+/// belongs after the start and its messages. Returns its size.
 ///
 /// # Errors
 /// [`WriteError::Space`] if the buffer is too small.
 pub fn write_end(buf: &mut [u8], next: u64) -> Result<usize, WriteError> {
-    write(buf, STREAM, next, &End::new([0; 6]))
+    write(buf, next, &End::new([0; 6]))
 }
 
 /// Writes a run: messages with the sequences from `first` on, which are in the two `pieces`, one
@@ -75,12 +89,7 @@ pub fn write_run(
     };
     let count = (bytes as u64).checked_div(shape.stride.into()).unwrap_or_default();
     let count = u32::try_from(count).map_err(|_| WriteError::TooLong { payload: bytes })?;
-    write(
-        header,
-        STREAM,
-        first,
-        &Run::new(shape.skip, count, shape.stride, u32::from(shape.length)),
-    )?;
+    write(header, first, &Run::new(shape.skip, count, shape.stride, u32::from(shape.length)))?;
     let (one, other) = rest.split_at_mut(pieces[0].len());
     one.copy_from_slice(pieces[0]);
     other.copy_from_slice(pieces[1]);
@@ -89,13 +98,12 @@ pub fn write_run(
 
 fn write(
     buf: &mut [u8],
-    stream: u32,
     sequence: u64,
     frame: &(impl IntoBytes + Immutable),
 ) -> Result<usize, WriteError> {
     let payload = frame.as_bytes();
     // Control frames have at most some hundred bytes.
-    let envelope = Envelope { stream, sequence, ..Envelope::default() };
+    let envelope = Envelope { stream: STREAM, sequence, ..Envelope::default() };
     write_frame(buf, &envelope, payload.len() as u16, payload)
 }
 
@@ -108,17 +116,10 @@ pub fn envelope(type_id: u16, sequence: u64) -> Envelope {
 /// A part of a packet.
 #[derive(Clone, Copy, Debug)]
 pub enum Item<'a> {
+    /// The packet is a list, of a sender that has had this many starts.
+    List(u32),
     /// The items up to the next one of this kind belong to this start of a publisher.
-    Stream {
-        /// The publisher's name.
-        publisher: &'a str,
-        /// The publisher's epoch.
-        epoch: u64,
-        /// The sequence of its next message; the messages before it were sent in other packets.
-        next: u64,
-        /// Whether the packet is a list.
-        is_listed: bool,
-    },
+    Start(Start<&'a str>),
     /// A message.
     Message(FrameView<'a>),
     /// Messages of one length.
@@ -171,10 +172,11 @@ impl<'a> Packet<'a> {
         }
         match Control::parse(frame.payload())? {
             Control::Stream(stream) => {
-                self.stream = Some(number);
+                let (ordinal, starts) = (stream.subscription.get(), stream.keeps.get());
                 let (publisher, epoch) = (text(&stream.publisher)?, stream.epoch.get());
-                let is_listed = number == LISTED;
-                Ok(Some(Item::Stream { publisher, epoch, next: sequence, is_listed }))
+                self.stream = (!publisher.is_empty()).then_some(number);
+                let start = Start { publisher, epoch, next: sequence, ordinal, starts };
+                Ok(Some(if publisher.is_empty() { Item::List(starts) } else { Item::Start(start) }))
             }
             Control::End(_) => known.map(|()| Some(Item::End(sequence))),
             Control::Run(run) => known.and_then(|()| self.run(number, sequence, run).map(Some)),

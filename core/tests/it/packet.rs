@@ -2,7 +2,8 @@
 
 use mycelium_core::frame::{Limits, write_message};
 use mycelium_core::link::packet::{
-    END_LEN, Item, Packet, RUN_HEADER_LEN, STREAM_LEN, envelope, write_end, write_run, write_stream,
+    END_LEN, Item, Packet, RUN_HEADER_LEN, START_LEN, Start, envelope, write_end, write_list,
+    write_run, write_start,
 };
 use mycelium_core::link::{LinkError, Name, RunError, RunShape};
 use mycelium_core::{Message, WriteError};
@@ -12,11 +13,15 @@ use crate::portable::bodies::codec::Swap;
 
 const SHAPE: RunShape = RunShape { stride: 48, skip: 8, length: 40 };
 
+fn start<N>(publisher: N) -> Start<N> {
+    Start { publisher, epoch: 77, next: 9, ordinal: 2, starts: 5 }
+}
+
 /// Returns the packet of the example: a message, a run of two, and the end.
 fn packet() -> Vec<u8> {
     let mut bytes = vec![0; 1024];
-    let mut at = write_stream(&mut bytes, Name::truncated("Feed"), 77, 9, false).unwrap();
-    assert_eq!(at, STREAM_LEN);
+    let mut at = write_start(&mut bytes, &start(Name::truncated("Feed"))).unwrap();
+    assert_eq!(at, START_LEN);
     let swap = Swap::golden();
     at += write_message(&mut bytes[at..], &envelope(Swap::ID, 9), &swap).unwrap();
     let mut items = [[0; 48]; 2];
@@ -44,7 +49,7 @@ fn a_golden_packet_is_written_and_read() {
     let items: Result<Vec<_>, _> = items(&bytes).collect();
     let items = items.unwrap();
     let [
-        Item::Stream { publisher, epoch, next, is_listed },
+        Item::Start(found),
         Item::Message(frame),
         Item::Run { first, shape, bytes },
         Item::End(end),
@@ -52,24 +57,28 @@ fn a_golden_packet_is_written_and_read() {
     else {
         panic!("{items:?}")
     };
-    assert_eq!((publisher, epoch, next, is_listed), ("Feed", 77, 9, false));
+    assert_eq!(found, start("Feed"));
     assert_eq!((frame.header().sequence(), frame.message::<Swap>()), (9, Ok(&Swap::golden())));
     assert_eq!((first, shape, bytes.len(), end), (10, SHAPE, 96, 12));
 }
 
 #[test]
-fn a_list_names_streams_and_has_no_messages() {
-    let mut list = [0; STREAM_LEN];
-    write_stream(&mut list, Name::truncated("Feed"), 77, 9, true).unwrap();
+fn a_list_says_how_many_starts_there_were() {
+    let mut list = [0; START_LEN];
+    write_list(&mut list, 5).unwrap();
     let found = items(&list).next();
-    assert!(matches!(found, Some(Ok(Item::Stream { is_listed: true, next: 9, .. }))), "{found:?}");
+    assert!(matches!(found, Some(Ok(Item::List(5)))), "{found:?}");
     assert!(items(&[]).next().is_none());
+    // It names no start by itself.
+    let end = [&list[..], &packet()[START_LEN..]].concat();
+    let found = items(&end).nth(1);
+    assert!(matches!(found, Some(Err(LinkError::Stream { number: 1 }))), "{found:?}");
 }
 
 #[test]
 fn bytes_that_are_no_packet_are_an_error_and_the_last_item() {
     let bytes = packet();
-    let message = &bytes[STREAM_LEN..];
+    let message = &bytes[START_LEN..];
     let mut without_name = items(message);
     let found = without_name.next();
     assert!(matches!(found, Some(Err(LinkError::Stream { number: 1 }))), "{found:?}");
@@ -78,18 +87,18 @@ fn bytes_that_are_no_packet_are_an_error_and_the_last_item() {
     let found = other_type.next();
     assert!(matches!(found, Some(Err(LinkError::Type { expected: 2, found: 1 }))), "{found:?}");
     // A run that claims more than the packet has.
-    let run = STREAM_LEN + 64;
+    let run = START_LEN + 64;
     let cut = &bytes[..run + RUN_HEADER_LEN + 95];
     let found = items(cut).nth(2);
     let error = RunError::Length { found: 96, limit: 95 };
     assert!(matches!(found, Some(Err(LinkError::Run { stream: 1, error: is })) if is == error));
     for cut in 1..bytes.len() {
         let found: Vec<_> = items(&bytes[..cut]).collect();
-        let ends = [STREAM_LEN, run, bytes.len() - END_LEN].contains(&cut);
+        let ends = [START_LEN, run, bytes.len() - END_LEN].contains(&cut);
         assert_eq!(found.iter().all(Result::is_ok), ends, "{cut}");
         assert!(found.iter().rev().skip(1).all(Result::is_ok), "nothing follows an error");
     }
-    let needed = STREAM_LEN;
-    let written = write_stream(&mut [0; 8], Name::default(), 1, 1, false);
+    let needed = START_LEN;
+    let written = write_list(&mut [0; 8], 1);
     assert_eq!(written, Err(WriteError::Space { needed, available: 8 }));
 }

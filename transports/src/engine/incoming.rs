@@ -1,22 +1,23 @@
 //! Passes packets to the subscriptions of a topic.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mycelium_core::frame::{FrameView, HEADER_LEN, Limits};
-use mycelium_core::link::packet::{Item, Packet};
+use mycelium_core::link::packet::{Item, Packet, Start};
 use mycelium_core::link::{LinkError, RunShape};
 use thiserror::Error;
 
 use crate::local::{FeedError, GapReason, Metadata, Topic, TopicError};
 use crate::seam::Feed;
 
-/// How many starts of publishers the senders of a topic may have at once.
+/// How many streams the senders of a topic may have at once, and how many bytes their rings may
+/// take. A few are always allowed.
 const STREAMS: usize = 4096;
+const BYTES: usize = 64 << 20;
+const FEW: usize = 64;
 /// How many senders a topic may have at once.
 const SENDERS: usize = 1024;
-/// How many ended streams of a sender are remembered, so that their repeated ends are known.
-const ENDED: usize = 64;
 
 /// The packets of a topic from other processes.
 pub struct Incoming {
@@ -25,14 +26,23 @@ pub struct Incoming {
     senders: BTreeMap<String, Sender>,
     /// The number of feeds of all senders.
     streams: usize,
+    most_streams: usize,
 }
 
-#[derive(Default)]
+/// A process that publishes the topic.
 struct Sender {
-    /// Whether the sender has listed its streams: one that is found now has begun since then.
-    has_listed: bool,
-    feeds: BTreeMap<u64, Feed>,
-    ended: VecDeque<u64>,
+    streams: BTreeMap<u64, Stream>,
+    /// The starts from this number on have begun after the sender's first packet arrived.
+    new_from: u32,
+    /// No start from this number on was found so far.
+    next: u32,
+    /// The starts between these two that were not found so far.
+    missing: BTreeSet<u32>,
+}
+
+struct Stream {
+    feed: Box<Feed>,
+    ordinal: u32,
 }
 
 /// Why a packet, or the rest of it, was ignored. Its messages are a gap of their readers as soon as
@@ -64,7 +74,8 @@ impl Incoming {
         let longest = HEADER_LEN + usize::from(u16::MAX) + topic.schema().longest;
         let max_frame = u32::try_from(longest).unwrap_or(u32::MAX);
         let limits = Limits { max_frame };
-        Incoming { topic, limits, senders: BTreeMap::new(), streams: 0 }
+        let most_streams = (BYTES / topic.ring_bytes().max(1)).clamp(FEW, STREAMS);
+        Incoming { topic, limits, senders: BTreeMap::new(), streams: 0, most_streams }
     }
 
     /// Takes a packet. `sender` is a name of the process that has sent it. The bytes may be any.
@@ -72,44 +83,40 @@ impl Incoming {
     /// # Errors
     /// If the packet is not valid. The items before the error count.
     pub fn take(&mut self, sender: &str, packet: &[u8]) -> Result<(), PacketError> {
-        let mut is_list = packet.is_empty();
-        // The feed of the items that follow, out of its map.
-        let mut current: Option<(u64, Feed)> = None;
+        // The number of starts, and the streams of a list.
+        let mut listed: Option<(u32, BTreeSet<u64>)> = None;
+        let mut current = Current::Nothing;
         let mut taken = Ok(());
         for item in Packet::new(packet, self.topic.schema().id, self.limits) {
-            match item {
+            let item = match item {
+                Ok(item) => item,
                 Err(error) => {
                     taken = Err(error.into());
+                    listed = None;
                     break;
                 }
-                Ok(Item::Stream { publisher, epoch, next, is_listed }) => {
-                    is_list |= is_listed;
-                    self.put_back(sender, current.take());
-                    match self.join(sender, publisher, epoch, next) {
-                        Ok(feed) => current = feed.map(|feed| (epoch, feed)),
-                        Err(error) => taken = Err(error),
-                    }
+            };
+            let done = match item {
+                Item::List(starts) => {
+                    listed = Some((starts, BTreeSet::new()));
+                    self.sender(sender, starts).map(drop)
                 }
-                Ok(Item::Message(frame)) => {
-                    current.iter_mut().for_each(|(_, feed)| push(feed, &frame));
+                Item::Start(start) => {
+                    listed.iter_mut().for_each(|(_, listed)| _ = listed.insert(start.epoch));
+                    let before = self.put_back(sender, std::mem::take(&mut current));
+                    before.and(self.find(sender, start).map(|found| current = found))
                 }
-                Ok(Item::Run { first, shape, bytes }) => {
-                    current.iter_mut().for_each(|(_, feed)| push_run(feed, first, shape, bytes));
+                Item::Message(frame) => self.with(sender, &mut current, |feed| push(feed, &frame)),
+                Item::Run { first, shape, bytes } => {
+                    self.with(sender, &mut current, |feed| push_run(feed, first, shape, bytes))
                 }
-                Ok(Item::End(next)) => {
-                    let Some((epoch, mut feed)) = current.take() else { continue };
-                    skip_to(&mut feed, next);
-                    feed.end();
-                    self.streams -= 1;
-                    let ended = &mut self.sender(sender)?.ended;
-                    ended.truncate(ENDED - 1);
-                    ended.push_front(epoch);
-                }
-            }
+                Item::End(next) => self.end(sender, std::mem::take(&mut current), next),
+            };
+            taken = taken.and(done);
         }
-        self.put_back(sender, current);
-        if is_list && taken.is_ok() {
-            self.sender(sender)?.has_listed = true;
+        taken = taken.and(self.put_back(sender, current));
+        if let Some((starts, listed)) = listed {
+            self.lose_unlisted(sender, starts, &listed);
         }
         taken
     }
@@ -117,14 +124,15 @@ impl Incoming {
     /// Ends what this process has published, because it has left or cannot be reached. Readers get
     /// an inexact gap, and then the end. If it comes back, its next packet begins the streams anew.
     pub fn lose(&mut self, sender: &str) {
-        let Some(Sender { feeds, .. }) = self.senders.remove(sender) else { return };
-        self.streams -= feeds.len();
-        feeds.into_values().for_each(Feed::lose);
+        let Some(Sender { streams, .. }) = self.senders.remove(sender) else { return };
+        self.streams -= streams.len();
+        streams.into_values().for_each(|stream| stream.feed.lose());
     }
 
-    /// Returns the names of the processes that publish the topic.
-    pub fn senders(&self) -> impl Iterator<Item = &str> {
-        self.senders.keys().map(String::as_str)
+    /// Returns whether this process has sent packets and was not lost.
+    #[must_use]
+    pub fn knows(&self, sender: &str) -> bool {
+        self.senders.contains_key(sender)
     }
 
     /// Returns the topic.
@@ -133,48 +141,151 @@ impl Incoming {
         &self.topic
     }
 
-    /// Takes the feed of a stream, whose next message has this sequence, out of its map, or creates
-    /// it; `None` if the stream has ended.
-    fn join(
-        &mut self,
-        sender: &str,
-        publisher: &str,
-        epoch: u64,
-        next: u64,
-    ) -> Result<Option<Feed>, PacketError> {
-        let from = self.sender(sender)?;
-        let mut feed = match from.feeds.remove(&epoch) {
-            Some(feed) => feed,
-            None if from.ended.contains(&epoch) => return Ok(None),
-            None => {
-                let first = if from.has_listed { 0 } else { next };
-                if self.streams >= STREAMS {
-                    return Err(PacketError::TooMany { what: "publishers", limit: STREAMS });
-                }
-                let feed = self.topic.feed(publisher, epoch, first)?;
-                self.streams += 1;
-                feed
-            }
-        };
-        skip_to(&mut feed, next);
-        Ok(Some(feed))
-    }
-
-    /// Wakes the readers of a stream, and puts its feed back.
-    fn put_back(&mut self, sender: &str, stream: Option<(u64, Feed)>) {
-        let Some((epoch, mut feed)) = stream else { return };
-        feed.flush();
-        if let Some(from) = self.senders.get_mut(sender) {
-            from.feeds.insert(epoch, feed);
-        }
-    }
-
-    fn sender(&mut self, name: &str) -> Result<&mut Sender, PacketError> {
-        let is_new = !self.senders.contains_key(name);
-        if is_new && self.senders.len() >= SENDERS {
+    /// Returns the sender, which has had this many starts if this is its first packet.
+    fn sender(&mut self, name: &str, starts: u32) -> Result<&mut Sender, PacketError> {
+        if !self.knows(name) && self.senders.len() >= SENDERS {
             return Err(PacketError::TooMany { what: "processes", limit: SENDERS });
         }
-        Ok(self.senders.entry(name.to_owned()).or_default())
+        Ok(self.senders.entry(name.to_owned()).or_insert_with(|| Sender {
+            streams: BTreeMap::new(),
+            new_from: starts,
+            next: starts,
+            missing: BTreeSet::new(),
+        }))
+    }
+
+    /// Finds the stream of the next items, and takes it out of its map.
+    fn find<'a>(
+        &mut self,
+        sender: &str,
+        start: Start<&'a str>,
+    ) -> Result<Current<'a>, PacketError> {
+        let from = self.sender(sender, start.starts)?;
+        if let Some(mut stream) = from.streams.remove(&start.epoch) {
+            skip_to(&mut stream.feed, start.next);
+            return Ok(Current::Stream(start.epoch, stream));
+        }
+        Ok(if from.has_ended(start.ordinal) { Current::Nothing } else { Current::New(start) })
+    }
+
+    /// Calls a function with the feed of the current stream, and creates it before if it is new.
+    fn with(
+        &mut self,
+        sender: &str,
+        current: &mut Current<'_>,
+        act: impl FnOnce(&mut Feed),
+    ) -> Result<(), PacketError> {
+        if let Current::New(start) = *current {
+            // If there is no room for it, it may be found again in another packet.
+            *current = Current::Nothing;
+            *current = Current::Stream(start.epoch, self.join(sender, start)?);
+        }
+        if let Current::Stream(_, stream) = current {
+            act(&mut stream.feed);
+        }
+        Ok(())
+    }
+
+    /// Creates the feed of a stream that is new here.
+    fn join(&mut self, sender: &str, start: Start<&str>) -> Result<Stream, PacketError> {
+        let Start { publisher, epoch, next, ordinal, starts } = start;
+        let (streams, limit, topic) = (self.streams, self.most_streams, self.topic.clone());
+        let from = self.sender(sender, starts)?;
+        if streams >= limit {
+            return Err(PacketError::TooMany { what: "publishers", limit });
+        }
+        let first = if from.is_new(ordinal) { 0 } else { next };
+        let mut feed = Box::new(topic.feed(publisher, epoch, first)?);
+        from.note(ordinal);
+        self.streams += 1;
+        skip_to(&mut feed, next);
+        Ok(Stream { feed, ordinal })
+    }
+
+    fn end(
+        &mut self,
+        sender: &str,
+        mut current: Current<'_>,
+        next: u64,
+    ) -> Result<(), PacketError> {
+        if let Current::New(Start { ordinal, starts, .. }) = current {
+            let from = self.sender(sender, starts)?;
+            if !from.is_new(ordinal) || next == 0 {
+                // It ended before it was known here, or has sent nothing.
+                from.note(ordinal);
+                return Ok(());
+            }
+        }
+        self.with(sender, &mut current, |feed| {
+            skip_to(feed, next);
+            feed.end();
+        })?;
+        self.streams -= usize::from(matches!(current, Current::Stream(..)));
+        Ok(())
+    }
+
+    /// Wakes the readers of a stream, and puts it into its map.
+    fn put_back(&mut self, sender: &str, mut current: Current<'_>) -> Result<(), PacketError> {
+        self.with(sender, &mut current, Feed::flush)?;
+        if let Current::Stream(epoch, stream) = current
+            && let Some(from) = self.senders.get_mut(sender)
+        {
+            from.streams.insert(epoch, stream);
+        }
+        Ok(())
+    }
+
+    /// Loses the streams that a list of their sender does not name, although they are among the
+    /// starts that there were: they have ended, and all packets that told so were lost.
+    fn lose_unlisted(&mut self, sender: &str, starts: u32, listed: &BTreeSet<u64>) {
+        let Some(from) = self.senders.get_mut(sender) else { return };
+        let lost = from
+            .streams
+            .extract_if(.., |epoch, stream| stream.ordinal < starts && !listed.contains(epoch));
+        for (_, stream) in lost {
+            stream.feed.lose();
+            self.streams -= 1;
+        }
+    }
+}
+
+/// The stream to which the items of a packet belong, out of its map.
+#[derive(Default)]
+enum Current<'a> {
+    /// The stream has ended, or there is no room for it.
+    #[default]
+    Nothing,
+    /// The stream has no feed yet.
+    New(Start<&'a str>),
+    Stream(u64, Stream),
+}
+
+impl Sender {
+    /// Returns whether a start has begun after the sender's first packet: its first message has the
+    /// sequence 0.
+    fn is_new(&self, ordinal: u32) -> bool {
+        ordinal >= self.new_from
+    }
+
+    /// Returns whether a start that has no feed was known before.
+    fn has_ended(&self, ordinal: u32) -> bool {
+        self.is_new(ordinal) && ordinal < self.next && !self.missing.contains(&ordinal)
+    }
+
+    /// Notes that a start was found.
+    fn note(&mut self, ordinal: u32) {
+        if ordinal < self.next {
+            self.missing.remove(&ordinal);
+            return;
+        }
+        let passed = self.next..ordinal;
+        if self.missing.len() + passed.len() > STREAMS {
+            // Nobody has so many. The earlier ones count as begun before.
+            (self.new_from, self.missing) = (ordinal, BTreeSet::new());
+        } else {
+            self.missing.extend(passed);
+        }
+        self.next = ordinal.saturating_add(1);
     }
 }
 

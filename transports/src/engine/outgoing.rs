@@ -1,11 +1,13 @@
 //! Makes packets from the publishers of this process.
 
+use std::collections::VecDeque;
 use std::task::Waker;
 use std::time::Duration;
 
 use mycelium_core::frame::{frame_len, write_frame};
 use mycelium_core::link::packet::{
-    END_LEN, RUN_HEADER_LEN, STREAM_LEN, envelope, write_end, write_run, write_stream,
+    END_LEN, RUN_HEADER_LEN, START_LEN, Start, envelope, write_end, write_list, write_run,
+    write_start,
 };
 use mycelium_core::link::{Name, RunShape};
 use mycelium_core::{Envelope, WriteError};
@@ -22,8 +24,10 @@ const PACKET: usize = 32 * 1024;
 const RUN: usize = 4;
 /// How many packets of a stream are sent before [`Outgoing::poll`] returns.
 const TURN: usize = 64;
-/// How often the end of a stream is sent again, each time with the heartbeat.
-const ENDS: u32 = 2;
+/// How long lists have a stream that has ended. Readers give up a sender that is away for longer.
+const ENDED: Duration = Duration::from_secs(15);
+/// How many ended streams of a topic lists have at most.
+const MOST_ENDED: usize = 4096;
 
 /// The publishers of this process, as packets.
 pub struct Outgoing {
@@ -32,18 +36,16 @@ pub struct Outgoing {
 }
 
 struct OutgoingTopic {
-    tap: Tap,
-    ended: Vec<Ended>,
+    tap: Tap<Ordinal>,
+    /// How many streams there were.
+    starts: u32,
+    /// The streams that have ended, and how long they stay here.
+    ended: VecDeque<(Start<Name>, Duration)>,
 }
 
-/// A stream whose end was sent.
-struct Ended {
-    publisher: Name,
-    epoch: u64,
-    next: u64,
-    /// How often it is sent again.
-    left: u32,
-}
+/// The number of a stream, once it has one.
+#[derive(Default)]
+struct Ordinal(Option<u32>);
 
 /// What the caller of [`Outgoing::poll`] has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +66,7 @@ impl Outgoing {
     pub fn new(ends: &Ends, reader: &str) -> Result<Outgoing, TopicError> {
         let tap = |topic| {
             let tap = ends.tap(topic, reader, Policy::Block)?;
-            Ok(OutgoingTopic { tap, ended: Vec::new() })
+            Ok(OutgoingTopic { tap, starts: 0, ended: VecDeque::new() })
         };
         let topics = ends.sends().iter().map(tap).collect::<Result<_, _>>()?;
         Ok(Outgoing { topics, heartbeat_at: Duration::ZERO })
@@ -85,7 +87,7 @@ impl Outgoing {
         let mut progress = Progress { again_at: self.heartbeat_at, is_over: true };
         for (index, topic) in self.topics.iter_mut().enumerate() {
             topic.tap.park(waker);
-            if topic.send(beats, |packet| send(index, packet)) {
+            if topic.send(now, beats, |packet| send(index, packet)) {
                 progress.again_at = now;
             }
             progress.is_over &= topic.tap.streams().is_empty();
@@ -102,29 +104,32 @@ impl Outgoing {
 impl OutgoingTopic {
     /// Sends what the streams have, and with `beats` the list of all streams. Returns whether there
     /// is more.
-    fn send(&mut self, beats: bool, mut send: impl FnMut(Vec<u8>)) -> bool {
+    fn send(&mut self, now: Duration, beats: bool, mut send: impl FnMut(Vec<u8>)) -> bool {
         let type_id = self.tap.topic().schema().id;
-        if beats {
-            self.ended.retain_mut(|ended| {
-                send(ended.packet());
-                ended.left -= 1;
-                ended.left > 0
-            });
+        let (starts, ended) = (&mut self.starts, &mut self.ended);
+        let new = self.tap.streams().iter_mut().filter(|stream| stream.state.0.is_none());
+        for stream in new {
+            stream.state.0 = Some(*starts);
+            *starts = starts.wrapping_add(1);
         }
-        let (mut has_more, ended) = (false, &mut self.ended);
+        let (starts, mut has_more) = (*starts, false);
         self.tap.streams().retain_mut(|stream| {
             for _ in 0..TURN {
-                let mut packet = Vec::new();
-                let filled = fill(stream, type_id, &mut packet);
+                let (mut packet, start) = (Vec::new(), start_of(stream, starts));
+                let filled = fill(stream, &start, type_id, &mut packet);
                 if !packet.is_empty() {
                     send(packet);
                 }
                 match filled {
                     Fill::More => {}
                     Fill::Empty => return true,
-                    Fill::Ended(end) => {
-                        send(end.packet());
-                        ended.push(end);
+                    Fill::Ended => {
+                        let start = start_of(stream, starts);
+                        let mut packet = Vec::new();
+                        add_ended(&mut packet, &start);
+                        send(packet);
+                        ended.truncate(MOST_ENDED - 1);
+                        ended.push_front((start, now.saturating_add(ENDED)));
                         return false;
                     }
                 }
@@ -133,47 +138,61 @@ impl OutgoingTopic {
             true
         });
         if beats {
+            self.ended.retain(|(_, until)| *until > now);
             send(self.list());
         }
         has_more
     }
 
     fn list(&mut self) -> Vec<u8> {
-        let mut list = Vec::new();
+        let (starts, mut list) = (self.starts, Vec::new());
+        append(&mut list, START_LEN, |buf| write_list(buf, starts));
+        for (ended, _) in &self.ended {
+            add_ended(&mut list, &Start { starts, ..*ended });
+        }
         for stream in self.tap.streams() {
-            let (publisher, epoch) = (Name::truncated(stream.publisher()), stream.epoch());
-            append(&mut list, STREAM_LEN, |buf| {
-                write_stream(buf, publisher, epoch, stream.next(), true)
-            });
+            // The others begin with the next packet.
+            if stream.state.0.is_some() {
+                append(&mut list, START_LEN, |buf| write_start(buf, &start_of(stream, starts)));
+            }
         }
         list
     }
 }
 
-impl Ended {
-    fn packet(&self) -> Vec<u8> {
-        let Ended { publisher, epoch, next, .. } = *self;
-        let mut packet = Vec::new();
-        append(&mut packet, STREAM_LEN, |buf| write_stream(buf, publisher, epoch, next, false));
-        append(&mut packet, END_LEN, |buf| write_end(buf, next));
-        packet
+fn start_of(stream: &TapStream<Ordinal>, starts: u32) -> Start<Name> {
+    Start {
+        publisher: Name::truncated(stream.publisher()),
+        epoch: stream.epoch(),
+        next: stream.next(),
+        ordinal: stream.state.0.unwrap_or_default(),
+        starts,
     }
+}
+
+fn add_ended(packet: &mut Vec<u8>, start: &Start<Name>) {
+    append(packet, START_LEN, |buf| write_start(buf, start));
+    append(packet, END_LEN, |buf| write_end(buf, start.next));
 }
 
 enum Fill {
     /// The packet is full.
     More,
     Empty,
-    Ended(Ended),
+    Ended,
 }
 
 /// Moves the next messages of a stream into an empty packet.
-fn fill(stream: &mut TapStream, type_id: u16, packet: &mut Vec<u8>) -> Fill {
-    let (fixed, epoch) = (stream.fixed_len(), stream.epoch());
-    let publisher = Name::truncated(stream.publisher());
+fn fill(
+    stream: &mut TapStream<Ordinal>,
+    start: &Start<Name>,
+    type_id: u16,
+    packet: &mut Vec<u8>,
+) -> Fill {
+    let fixed = stream.fixed_len();
     let begin = |packet: &mut Vec<u8>, next| {
         if packet.is_empty() {
-            append(packet, STREAM_LEN, |buf| write_stream(buf, publisher, epoch, next, false));
+            append(packet, START_LEN, |buf| write_start(buf, &Start { next, ..*start }));
         }
     };
     let filled = loop {
@@ -181,7 +200,7 @@ fn fill(stream: &mut TapStream, type_id: u16, packet: &mut Vec<u8>) -> Fill {
             break Fill::More;
         }
         let next = stream.next();
-        if let Some((shape, count)) = run(stream)
+        if let Some((shape, count)) = run(stream, PACKET - packet.len())
             && let Some(pieces) = stream.borrow(next, count)
         {
             begin(packet, next);
@@ -203,7 +222,7 @@ fn fill(stream: &mut TapStream, type_id: u16, packet: &mut Vec<u8>) -> Fill {
             // The sequence of the next frame tells.
             TapItem::Gap(_) => {}
             TapItem::Empty => break Fill::Empty,
-            TapItem::Closed => break Fill::Ended(Ended { publisher, epoch, next, left: ENDS }),
+            TapItem::Closed => break Fill::Ended,
         }
     };
     // Once for the packet: it may wake the publisher.
@@ -211,10 +230,11 @@ fn fill(stream: &mut TapStream, type_id: u16, packet: &mut Vec<u8>) -> Fill {
     filled
 }
 
-/// Returns the layout and the number of the next messages if they can be sent as a run.
-fn run(stream: &TapStream) -> Option<(RunShape, usize)> {
+/// Returns the layout and the number of the next messages, in at most this number of bytes, if they
+/// can be sent as a run.
+fn run(stream: &TapStream<Ordinal>, most: usize) -> Option<(RunShape, usize)> {
     let shape = stream.shape()?;
-    let ready = stream.ready(PACKET / shape.stride as usize);
+    let ready = stream.ready(most / shape.stride as usize);
     (ready >= RUN).then_some((shape, ready))
 }
 

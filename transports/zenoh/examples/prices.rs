@@ -63,7 +63,8 @@ impl Board {
                     Some(Delivery::Gap(gap)) => missed += gap.count,
                     None => return Ok(()),
                 },
-                _ = second.tick() => {
+                tick = second.tick() => {
+                    tick?;
                     println!("{got} prices, {missed} missed, the last one {last} cents");
                 }
             }

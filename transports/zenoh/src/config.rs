@@ -103,7 +103,7 @@ impl Transport for Zenoh {
                 ));
             }
         }
-        // An error: the thread has dropped its end, because it is over.
-        Ok(Box::pin(async { ended.await.unwrap_or_default() }))
+        // The node ends with an error if its transport panics.
+        Ok(Box::pin(async { ended.await.expect("the thread of Zenoh ends without a panic") }))
     }
 }

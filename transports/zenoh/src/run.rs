@@ -1,6 +1,6 @@
 //! The thread of a node's peer: it opens the session, sends packets, and ends both.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -24,18 +24,27 @@ const PREFIX: &str = "mycelium";
 /// How long the streams of a process stay open after Zenoh has reported that it cannot be reached.
 /// If it comes back within this time, what it has sent meanwhile is an exact gap.
 const ABSENT: Duration = Duration::from_secs(10);
+/// Of how many processes the presence is known for each topic. More are not distinguished from
+/// absent ones.
+const PRESENT: usize = 4096;
+/// How often the last lists are sent at the end, and how long apart.
+const FAREWELLS: u32 = 3;
+const FAREWELL: Duration = Duration::from_millis(50);
+/// How long the end of a node waits until the session is closed. Zenoh itself waits for 10 seconds
+/// for a reader that takes nothing.
+const CLOSE: Duration = Duration::from_secs(1);
 
 /// Of how many processes a node is warned.
 const WARNINGS: usize = 64;
 
 /// Runs the transport of a node until it has to end. `started` is told whether it has begun, and
-/// `_running` is dropped at the end.
+/// `running` that it has ended; if nobody waits for that any more, it ends.
 pub(crate) fn run(
     config: Config,
     ends: Ends,
     outgoing: Outgoing,
     started: &mpsc::Sender<Result<(), String>>,
-    _running: oneshot::Sender<()>,
+    mut running: oneshot::Sender<()>,
 ) {
     let shared = Arc::new(Shared::new(&ends));
     let peer = match Peer::open(config, &ends, &shared) {
@@ -47,20 +56,27 @@ pub(crate) fn run(
         }
     };
     let _ = started.send(Ok(()));
-    peer.carry(&ends, outgoing, &shared);
+    peer.carry(&ends, outgoing, &shared, &mut running);
     peer.close();
+    let _ = running.send(());
 }
 
 /// What the callbacks of Zenoh share with the thread.
 struct Shared {
-    topics: Vec<Mutex<Incoming>>,
-    /// The senders that cannot be reached: the index of the topic, the name, and since when.
-    absent: Mutex<Vec<(usize, String, Duration)>>,
+    topics: Vec<Mutex<Received>>,
     /// A reader has come, which must learn where the streams are.
     has_new_reader: AtomicBool,
     warnings: Mutex<Warnings>,
     executor: Arc<dyn Executor>,
     thread: Thread,
+}
+
+/// What has arrived of a topic.
+struct Received {
+    incoming: Incoming,
+    /// The processes that publish it, each with the time since which it is absent, if it is: it
+    /// cannot be reached, or was never said to be present.
+    senders: BTreeMap<String, Option<Duration>>,
 }
 
 /// The problems with other processes.
@@ -84,10 +100,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     fn new(ends: &Ends) -> Shared {
-        let incoming = |topic: &Arc<Topic>| Mutex::new(Incoming::new(topic.clone()));
+        let received = |topic: &Arc<Topic>| {
+            let incoming = Incoming::new(topic.clone());
+            Mutex::new(Received { incoming, senders: BTreeMap::new() })
+        };
         Shared {
-            topics: ends.receives().iter().map(incoming).collect(),
-            absent: Mutex::default(),
+            topics: ends.receives().iter().map(received).collect(),
             has_new_reader: AtomicBool::new(false),
             warnings: Mutex::default(),
             executor: ends.executor().clone(),
@@ -98,7 +116,15 @@ impl Shared {
     /// Takes a packet of the topic with this index.
     fn receive(&self, index: usize, sample: &Sample) {
         let Some(sender) = sample.key_expr().as_str().rsplit('/').next() else { return };
-        let taken = lock(&self.topics[index]).take(sender, &sample.payload().to_bytes());
+        if sample.kind() != SampleKind::Put {
+            return;
+        }
+        let mut received = lock(&self.topics[index]);
+        let taken = received.incoming.take(sender, &sample.payload().to_bytes());
+        if received.incoming.knows(sender) && !received.senders.contains_key(sender) {
+            received.senders.insert(sender.to_owned(), Some(self.executor.now()));
+        }
+        drop(received);
         if let Err(error) = taken {
             self.warn(sender, &error.to_string());
         }
@@ -109,32 +135,37 @@ impl Shared {
         let key = sample.key_expr().as_str();
         let mut parts = key.rsplit('/');
         let (Some(sender), Some(found)) = (parts.next(), parts.next()) else { return };
+        let mut received = lock(&self.topics[index]);
         if found != digest {
-            let topic = lock(&self.topics[index]).topic().clone();
-            let topic = topic.name();
             let problem = format!(
-                "it publishes topic `{topic}` with another layout (digest {found}, expected \
-                 {digest}): its messages are not read"
+                "it publishes topic `{}` with another layout (digest {found}, expected {digest}): \
+                 its messages are not read",
+                received.incoming.topic().name()
             );
+            drop(received);
             return self.warn(sender, &problem);
         }
-        let mut absent = lock(&self.absent);
-        absent.retain(|(of, name, _)| (*of, name.as_str()) != (index, sender));
-        if sample.kind() == SampleKind::Delete {
-            absent.push((index, sender.to_owned(), self.executor.now()));
+        let absent = (sample.kind() == SampleKind::Delete).then(|| self.executor.now());
+        if let Some(known) = received.senders.get_mut(sender) {
+            *known = absent;
+        } else if absent.is_none() && received.senders.len() < PRESENT {
+            received.senders.insert(sender.to_owned(), None);
         }
     }
 
     /// Loses the streams of the processes that have been absent for too long.
     fn lose_absent(&self) {
-        let mut absent = lock(&self.absent);
-        absent.retain(|(index, sender, since)| {
-            let stays = self.executor.now() < since.saturating_add(ABSENT);
-            if !stays {
-                lock(&self.topics[*index]).lose(sender);
-            }
-            stays
-        });
+        let now = self.executor.now();
+        for received in &self.topics {
+            let Received { incoming, senders } = &mut *lock(received);
+            senders.retain(|sender, absent| {
+                let stays = absent.is_none_or(|since| now < since.saturating_add(ABSENT));
+                if !stays {
+                    incoming.lose(sender);
+                }
+                stays
+            });
+        }
     }
 
     /// Warns once of each process.
@@ -206,36 +237,63 @@ impl Peer {
     }
 
     /// Sends the packets of the node's publishers until all have ended, or the node stops.
-    fn carry(&self, ends: &Ends, mut outgoing: Outgoing, shared: &Arc<Shared>) {
+    fn carry(
+        &self,
+        ends: &Ends,
+        mut outgoing: Outgoing,
+        shared: &Arc<Shared>,
+        running: &mut oneshot::Sender<()>,
+    ) {
         let waker = Waker::from(shared.clone());
         let context = &mut Context::from_waker(&waker);
         let (mut draining, mut stopped) = (pin!(ends.draining()), pin!(ends.stopped()));
-        let mut drains = false;
+        let (mut drains, mut farewells) = (false, 0);
         loop {
-            if stopped.as_mut().poll(context).is_ready() {
+            if stopped.as_mut().poll(context).is_ready()
+                || running.poll_canceled(context).is_ready()
+            {
                 return;
             }
             drains = drains || draining.as_mut().poll(context).is_ready();
-            if shared.has_new_reader.swap(false, Ordering::Acquire) {
+            if shared.has_new_reader.swap(false, Ordering::Acquire) || farewells > 0 {
                 outgoing.announce();
             }
             let progress = outgoing.poll(&waker, shared.executor.now(), |topic, packet| {
                 // What cannot be sent is a gap of the readers, like any lost packet.
                 let _ = self.publishers[topic].put(packet).wait();
             });
-            if drains && progress.is_over {
-                return;
-            }
             shared.lose_absent();
             let warnings = std::mem::take(&mut lock(&shared.warnings).pending);
             warnings.iter().for_each(|warning| ends.warn(warning));
-            thread::park_timeout(progress.again_at.saturating_sub(shared.executor.now()));
+            let mut pause = progress.again_at.saturating_sub(shared.executor.now());
+            if drains && progress.is_over {
+                // Repeats the ends, for readers to whose queues the first ones found no room.
+                if farewells == FAREWELLS || !self.has_readers() {
+                    return;
+                }
+                (farewells, pause) = (farewells + 1, FAREWELL);
+            }
+            thread::park_timeout(pause);
         }
     }
 
+    fn has_readers(&self) -> bool {
+        let matches = |publisher: &Publisher<'_>| publisher.matching_status().wait();
+        self.publishers.iter().any(|publisher| matches(publisher).is_ok_and(|it| it.matching()))
+    }
+
+    /// Closes the session, on another thread if that takes long.
     fn close(self) {
-        // Nothing is left to do if it fails: the process ends its connections anyway.
-        let _ = self.session.close().wait();
+        let (closed, is_closed) = mpsc::channel::<()>();
+        let close = move || {
+            // Nothing is left to do if it fails: the end of the process closes its connections.
+            let _ = self.session.close().wait();
+            drop((self, closed));
+        };
+        if thread::Builder::new().name("zenoh-close".to_owned()).spawn(close).is_ok() {
+            // An error: the other end was dropped, or the time is over.
+            let _ = is_closed.recv_timeout(CLOSE);
+        }
     }
 }
 

@@ -193,6 +193,11 @@ impl Topic {
         self.shape.layout.arena_words() * size_of::<usize>()
     }
 
+    /// Returns the size of each publisher's ring in bytes, with its arena.
+    pub(crate) fn ring_bytes(&self) -> usize {
+        self.shape.layout.bytes().unwrap_or(usize::MAX)
+    }
+
     /// Sets the threshold of backpressure of publishers that join from now on. The default is 80 %
     /// of the capacity.
     pub fn set_threshold(&self, threshold: Threshold) {
@@ -298,8 +303,7 @@ impl Topic {
             // its state still exists does not matter, because a task may keep a copy of it.
             let is_read = |it: &PublisherState| it.readers.lock().is_empty();
             members.unread.retain(|it| it.upgrade().is_some_and(|it| !is_read(&it)));
-            let ring_bytes = shape.layout.bytes().unwrap_or(usize::MAX);
-            let most = UNREAD.max(UNREAD_BYTES / ring_bytes);
+            let most = UNREAD.max(UNREAD_BYTES / shape.layout.bytes().unwrap_or(usize::MAX));
             if members.unread.len() >= most && !continues {
                 return Err(TopicError::Unread { topic: self.name.clone(), most });
             }

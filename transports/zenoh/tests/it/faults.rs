@@ -1,15 +1,20 @@
 //! What readers are told when something fails.
 #![expect(clippy::disallowed_methods, reason = "Zenoh has real time")]
 
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mycelium::{Node, Policy};
+use mycelium_core::link::packet::{START_LEN, write_list};
 use mycelium_tokio::Tokio;
+use mycelium_transports::local::Schema;
 use mycelium_zenoh::Zenoh;
 use zenoh::Wait;
 
-use crate::support::{Cable, Found, Reader, Ticking, connecting, end, free, listening, reading};
+use crate::support::{
+    Cable, Found, Reader, Tick, Ticking, connecting, end, free, listening, reading,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_that_heals_is_an_exact_gap() {
@@ -45,6 +50,15 @@ async fn a_publisher_that_stays_away_ends_with_an_inexact_gap() {
     end(there).await;
 }
 
+/// Opens a session that no node has.
+fn client(at: SocketAddr) -> zenoh::Session {
+    let text = format!(
+        "{{ mode: \"client\", connect: {{ endpoints: [\"tcp/{at}\"] }},
+            scouting: {{ multicast: {{ enabled: false }} }} }}"
+    );
+    zenoh::open(zenoh::Config::from_json5(&text).unwrap()).wait().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_packet_is_ignored_and_the_others_arrive() {
     let (found, at) = (Found::default(), free());
@@ -52,12 +66,8 @@ async fn what_is_no_packet_is_ignored_and_the_others_arrive() {
     let clock = Ticking::start(connecting(at));
     found.more(50).await;
     let lies = tokio::task::spawn_blocking(move || {
-        let text = format!(
-            "{{ mode: \"client\", connect: {{ endpoints: [\"tcp/{at}\"] }},
-                scouting: {{ multicast: {{ enabled: false }} }} }}"
-        );
-        let liar = zenoh::open(zenoh::Config::from_json5(&text).unwrap()).wait().unwrap();
-        let digest = <mycelium_transports::local::Schema>::of::<crate::support::Tick>().digest;
+        let liar = client(at);
+        let digest = Schema::of::<Tick>().digest;
         for sender in 0..3000 {
             let key = format!("mycelium/ticks/{digest}/liar-{sender}");
             let lie: Vec<u8> = (0..sender as usize % 300).map(|byte| byte as u8 ^ 0xa1).collect();
@@ -71,6 +81,28 @@ async fn what_is_no_packet_is_ignored_and_the_others_arrive() {
     clock.end().await;
     found.until(Found::is_whole).await;
     assert_eq!(found.inexact.load(Ordering::Relaxed), 0);
+    end(there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_were_never_present_are_forgotten() {
+    let (found, at) = (Found::default(), free());
+    let there = reading(&found, listening(at));
+    let lies = tokio::task::spawn_blocking(move || {
+        let liar = client(at);
+        let digest = Schema::of::<Tick>().digest;
+        let mut list = [0; START_LEN];
+        write_list(&mut list, 0).unwrap();
+        for sender in 0..3000 {
+            liar.put(format!("mycelium/ticks/{digest}/liar-{sender}"), list).wait().unwrap();
+        }
+        let _ = liar.close().wait();
+    });
+    lies.await.unwrap();
+    // It finds no place among them at first.
+    let clock = Ticking::start(connecting(at));
+    found.more(100).await;
+    clock.end().await;
     end(there).await;
 }
 

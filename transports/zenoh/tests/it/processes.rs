@@ -89,6 +89,21 @@ async fn a_reader_that_is_stopped_for_15_seconds_comes_back() {
     a_stopped_reader_gets_an_exact_gap(Duration::from_secs(15)).await;
 }
 
+/// Zenoh waits for 10 seconds until a reader that takes nothing has taken what it was sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_reader_does_not_delay_the_end_of_a_publisher() {
+    let at = free();
+    let clock = Ticking::start(connecting(at));
+    let mut reader = Reading::start(at);
+    reader.line("reads");
+    reader.signal("-STOP");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let ended = tokio::time::timeout(Duration::from_secs(6), clock.end()).await;
+    reader.signal("-KILL");
+    reader.child.wait().unwrap();
+    ended.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_reader_does_not_disturb_the_others() {
     let at = free();
