@@ -455,11 +455,12 @@ impl Driver {
         }
     }
 
-    /// Ends the subscriptions to topics of other nodes. Those nodes keep untaken messages for the
-    /// next process of this node.
+    /// Ends the subscriptions to topics of other nodes. Those that are joined by a link keep untaken
+    /// messages for the next process of this node.
     fn leave_remote_topics(&self) {
+        let (plan, topics) = (&self.node.plan, &self.node.topics);
         for (topic, ending) in self.services.iter().flat_map(|service| &service.endings) {
-            if self.node.plan.peer_topics.writes(topic) {
+            if plan.peer_topics.writes(topic) || topics.is_received(topic) {
                 ending.finish(Finisher::finish_now);
             }
         }

@@ -38,7 +38,9 @@ impl Carriers {
             let obstacle = obstacle.map(str::to_owned);
             let (used, reason) = match (asked, topology.is_over_tcp(node, peer)) {
                 // No key gives Zenoh to a link.
-                (None | Some(Carrier::Zenoh), true) => (topology.far_carrier(), Some(distance(topology, node, peer))),
+                (None | Some(Carrier::Zenoh), true) => {
+                    (topology.far_carrier(), Some(distance(topology, node, peer)))
+                }
                 (Some(carrier @ (Carrier::Tcp | Carrier::Tls)), _) => {
                     (carrier, Some(place_of_transport(topology, node, peer)))
                 }

@@ -103,7 +103,8 @@ fn check_reader(
 ) -> Result<(), BuildError> {
     let (topic, policy) = (&*port.topic, port.options.policy);
     let subscription = format!("{service}.{}", port.key);
-    let problem = if let Some(what) = engine.capabilities().lacks(policy) {
+    let gating = engine.capabilities().lacks(policy);
+    let problem = if let Some(what) = gating {
         format!(
             "{engine} cannot {what}, which the policy `{policy}` of `{subscription}` needs: let \
              that subscription drop messages (`policy = \"drop-oldest\"` or `\"latest\"` in \
@@ -115,7 +116,8 @@ fn check_reader(
         return Ok(());
     };
     let setting = Setting::Policy(service, port.key);
-    let setting = topology.place_of(setting).map_or(Setting::Transport(topic), |_| setting);
+    let has_place = gating.is_some() && topology.place_of(setting).is_some();
+    let setting = if has_place { setting } else { Setting::Transport(topic) };
     Err(wrong(topology, setting, engine, topic, &problem))
 }
 

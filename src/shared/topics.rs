@@ -47,6 +47,8 @@ struct Registry {
     topics: BTreeMap<Arc<str>, Arc<Topic>>,
     /// Topics with a publisher outside the services.
     from_outside: BTreeSet<String>,
+    /// Topics that a transport of the program receives, or an engine.
+    received: BTreeSet<String>,
     /// Topics that had a subscription outside the services.
     to_outside: BTreeSet<String>,
     /// Keeps the subscriptions to dead letters open while a service or a link may write some.
@@ -200,6 +202,7 @@ impl Topics {
         let mut registry = lock(&self.registry);
         registry.to_outside.extend(sends.iter().cloned());
         registry.from_outside.extend(receives.iter().cloned());
+        registry.received.extend(receives.iter().cloned());
     }
 
     /// Returns the mailbox of a topic of requests; creates it if no service declared it.
@@ -247,6 +250,11 @@ impl Topics {
     /// Returns whether a topic has a publisher outside the services.
     pub(crate) fn has_outside_publisher(&self, topic: &str) -> bool {
         lock(&self.registry).from_outside.contains(topic)
+    }
+
+    /// Returns whether a transport of the program, or an engine, receives the topic.
+    pub(crate) fn is_received(&self, topic: &str) -> bool {
+        lock(&self.registry).received.contains(topic)
     }
 
     /// Returns how many topics have a publisher outside the services.

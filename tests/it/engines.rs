@@ -116,7 +116,7 @@ fn what_an_engine_cannot_keep_is_an_error_that_names_the_way_out() {
     refused(
         "",
         &late,
-        "t.toml:8:10: topic `ticks` has `transport = \"zenoh\"`, but Zenoh keeps no messages for \
+        "t.toml:6:13: topic `ticks` has `transport = \"zenoh\"`, but Zenoh keeps no messages for \
          `Reader.ticks`, which has `start = \"oldest\"` [M0118]",
     );
     refused(
@@ -126,7 +126,7 @@ fn what_an_engine_cannot_keep_is_an_error_that_names_the_way_out() {
          would send the retained messages to nodes that come later: remove one of the two keys [M0118]",
     );
     refused(
-        "readers = [\"b\"]\n",
+        "writers = [\"a\"]\n",
         DROPS,
         "t.toml:6:13: topic `ticks` has `transport = \"zenoh\"`, but it has a list of nodes \
          (`readers` or `writers`), which only links enforce: use the engine's own access control \

@@ -18,7 +18,7 @@ struct Number {
 /// Reads packets of one sender. Before each stand two bytes with its length.
 ///
 /// # Panics
-/// If an item is not in its packet, or a reader gets messages out of order.
+/// If an item is not in its packet, or a gap is empty.
 pub fn packet(data: &[u8]) {
     let topic = Topic::new("numbers", Schema::of::<Number>(), 8, Region::new(16));
     let Ok(topic) = topic else { unreachable!("the capacity is a power of two") };

@@ -11,13 +11,16 @@ use thiserror::Error;
 use crate::local::{FeedError, GapReason, Metadata, Topic, TopicError};
 use crate::seam::Feed;
 
-/// How many streams the senders of a topic may have at once, and how many bytes their rings may
-/// take. A few are always allowed.
+/// How many streams the senders of a topic may have at once, and how many starts of a sender are
+/// distinguished.
 const STREAMS: usize = 4096;
+/// The most bytes of the rings of these streams. Four are allowed whatever they take.
 const BYTES: usize = 64 << 20;
-const FEW: usize = 64;
+const FEW: usize = 4;
 /// How many senders a topic may have at once.
 const SENDERS: usize = 1024;
+/// The longest name of a sender in bytes.
+const LONGEST_NAME: usize = 256;
 
 /// The packets of a topic from other processes.
 pub struct Incoming {
@@ -38,6 +41,8 @@ struct Sender {
     next: u32,
     /// The starts between these two that were not found so far.
     missing: BTreeSet<u32>,
+    /// The starts before `new_from` that were found.
+    old: BTreeSet<u32>,
 }
 
 struct Stream {
@@ -56,6 +61,12 @@ pub enum PacketError {
     /// The topic has no room for another publisher.
     #[error(transparent)]
     Topic(#[from] TopicError),
+    /// The name of the sender is too long.
+    #[error("the name of its sender has {found} bytes: expected at most {LONGEST_NAME}")]
+    Name {
+        /// The length of the name in bytes.
+        found: usize,
+    },
     /// The topic has too many senders or publishers in other processes.
     #[error("more than {limit} {what} of other processes publish the topic")]
     TooMany {
@@ -83,8 +94,7 @@ impl Incoming {
     /// # Errors
     /// If the packet is not valid. The items before the error count.
     pub fn take(&mut self, sender: &str, packet: &[u8]) -> Result<(), PacketError> {
-        // The number of starts, and the streams of a list.
-        let mut listed: Option<(u32, BTreeSet<u64>)> = None;
+        let mut list: Option<List> = None;
         let mut current = Current::Nothing;
         let mut taken = Ok(());
         for item in Packet::new(packet, self.topic.schema().id, self.limits) {
@@ -92,17 +102,17 @@ impl Incoming {
                 Ok(item) => item,
                 Err(error) => {
                     taken = Err(error.into());
-                    listed = None;
+                    list = None;
                     break;
                 }
             };
             let done = match item {
                 Item::List(starts) => {
-                    listed = Some((starts, BTreeSet::new()));
+                    list = Some(List { starts, named: BTreeSet::new() });
                     self.sender(sender, starts).map(drop)
                 }
                 Item::Start(start) => {
-                    listed.iter_mut().for_each(|(_, listed)| _ = listed.insert(start.epoch));
+                    list.iter_mut().for_each(|list| _ = list.named.insert(start.ordinal));
                     let before = self.put_back(sender, std::mem::take(&mut current));
                     before.and(self.find(sender, start).map(|found| current = found))
                 }
@@ -115,10 +125,10 @@ impl Incoming {
             taken = taken.and(done);
         }
         taken = taken.and(self.put_back(sender, current));
-        if let Some((starts, listed)) = listed {
-            self.lose_unlisted(sender, starts, &listed);
+        match list {
+            Some(list) => taken.and(self.lose_unlisted(sender, &list)),
+            None => taken,
         }
-        taken
     }
 
     /// Ends what this process has published, because it has left or cannot be reached. Readers get
@@ -143,15 +153,17 @@ impl Incoming {
 
     /// Returns the sender, which has had this many starts if this is its first packet.
     fn sender(&mut self, name: &str, starts: u32) -> Result<&mut Sender, PacketError> {
-        if !self.knows(name) && self.senders.len() >= SENDERS {
-            return Err(PacketError::TooMany { what: "processes", limit: SENDERS });
+        if !self.knows(name) {
+            if name.len() > LONGEST_NAME {
+                return Err(PacketError::Name { found: name.len() });
+            }
+            if self.senders.len() >= SENDERS {
+                return Err(PacketError::TooMany { what: "processes", limit: SENDERS });
+            }
+            self.senders.insert(name.to_owned(), Sender::new(starts));
         }
-        Ok(self.senders.entry(name.to_owned()).or_insert_with(|| Sender {
-            streams: BTreeMap::new(),
-            new_from: starts,
-            next: starts,
-            missing: BTreeSet::new(),
-        }))
+        let Some(sender) = self.senders.get_mut(name) else { unreachable!("it was inserted") };
+        Ok(sender)
     }
 
     /// Finds the stream of the next items, and takes it out of its map.
@@ -236,16 +248,33 @@ impl Incoming {
     }
 
     /// Loses the streams that a list of their sender does not name, although they are among the
-    /// starts that there were: they have ended, and all packets that told so were lost.
-    fn lose_unlisted(&mut self, sender: &str, starts: u32, listed: &BTreeSet<u64>) {
-        let Some(from) = self.senders.get_mut(sender) else { return };
-        let lost = from
-            .streams
-            .extract_if(.., |epoch, stream| stream.ordinal < starts && !listed.contains(epoch));
-        for (_, stream) in lost {
-            stream.feed.lose();
-            self.streams -= 1;
+    /// starts that there were: they have ended, and all packets that told so were lost. For starts
+    /// of which nothing was found, readers get one inexact gap, with the name of the sender.
+    fn lose_unlisted(&mut self, sender: &str, list: &List) -> Result<(), PacketError> {
+        let from = self.sender(sender, list.starts)?;
+        let are_lost = from.pass(list);
+        let lost = from.streams.extract_if(.., |_, stream| list.lacks(stream.ordinal));
+        let lost: Vec<Stream> = lost.map(|(_, stream)| stream).collect();
+        self.streams -= lost.len();
+        lost.into_iter().for_each(|stream| stream.feed.lose());
+        if are_lost {
+            // No publisher of this process has this epoch: they are random.
+            self.topic.feed(sender, list.starts.into(), 0)?.lose();
         }
+        Ok(())
+    }
+}
+
+/// The starts that a sender has named, of all that it has had.
+struct List {
+    starts: u32,
+    named: BTreeSet<u32>,
+}
+
+impl List {
+    /// Returns whether a start has ended long ago.
+    fn lacks(&self, ordinal: u32) -> bool {
+        ordinal < self.starts && !self.named.contains(&ordinal)
     }
 }
 
@@ -261,31 +290,64 @@ enum Current<'a> {
 }
 
 impl Sender {
+    fn new(starts: u32) -> Sender {
+        Sender {
+            streams: BTreeMap::new(),
+            new_from: starts,
+            next: starts,
+            missing: BTreeSet::new(),
+            old: BTreeSet::new(),
+        }
+    }
+
     /// Returns whether a start has begun after the sender's first packet: its first message has the
     /// sequence 0.
     fn is_new(&self, ordinal: u32) -> bool {
         ordinal >= self.new_from
     }
 
-    /// Returns whether a start that has no feed was known before.
+    /// Returns whether a start that has no feed had one.
     fn has_ended(&self, ordinal: u32) -> bool {
-        self.is_new(ordinal) && ordinal < self.next && !self.missing.contains(&ordinal)
+        match self.is_new(ordinal) {
+            true => ordinal < self.next && !self.missing.contains(&ordinal),
+            false => self.old.contains(&ordinal),
+        }
     }
 
     /// Notes that a start was found.
     fn note(&mut self, ordinal: u32) {
-        if ordinal < self.next {
-            self.missing.remove(&ordinal);
+        if !self.is_new(ordinal) {
+            self.old.insert(ordinal);
+            if self.old.len() > STREAMS {
+                self.old.pop_first();
+            }
             return;
         }
-        let passed = self.next..ordinal;
-        if self.missing.len() + passed.len() > STREAMS {
-            // Nobody has so many. The earlier ones count as begun before.
-            (self.new_from, self.missing) = (ordinal, BTreeSet::new());
+        self.expect(ordinal);
+        self.missing.remove(&ordinal);
+        self.next = self.next.max(ordinal.saturating_add(1));
+    }
+
+    /// Notes that there were this many starts. Returns whether there are too many new ones, which
+    /// then count as begun before.
+    fn expect(&mut self, starts: u32) -> bool {
+        let new = self.next..starts;
+        let are_too_many = self.missing.len() + new.len() > STREAMS;
+        if are_too_many {
+            (self.new_from, self.missing) = (starts, BTreeSet::new());
         } else {
-            self.missing.extend(passed);
+            self.missing.extend(new);
         }
-        self.next = ordinal.saturating_add(1);
+        self.next = self.next.max(starts);
+        are_too_many
+    }
+
+    /// Notes which starts a list lacks. Returns whether there are any of which nothing was found.
+    fn pass(&mut self, list: &List) -> bool {
+        let are_too_many = self.expect(list.starts);
+        let before = self.missing.len();
+        self.missing.retain(|ordinal| !list.lacks(*ordinal));
+        are_too_many || self.missing.len() < before
     }
 }
 
@@ -300,7 +362,7 @@ fn push(feed: &mut Feed, frame: &FrameView<'_>) {
     let sequence = frame.header().sequence();
     skip_to(feed, sequence);
     if sequence < feed.next() {
-        // It was overtaken, and is in a gap.
+        // It was overtaken, and is in a gap, or arrives a second time.
         return;
     }
     let metadata = Metadata { trace: frame.trace(), sent_at: frame.sent_at() };
@@ -315,7 +377,7 @@ fn push_run(feed: &mut Feed, first: u64, shape: RunShape, bytes: &[u8]) {
     skip_to(feed, first);
     let stride = shape.stride as usize;
     let end = first + (bytes.len() / stride) as u64;
-    // The messages before the next one were overtaken, and are in a gap.
+    // As in `push`.
     let late = usize::try_from(feed.next() - first).unwrap_or(usize::MAX);
     let Some(new @ [_, ..]) = bytes.get(late.saturating_mul(stride)..) else { return };
     let reason = match feed.push_run(shape, new) {

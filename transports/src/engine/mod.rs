@@ -4,12 +4,12 @@
 //! any of them. [`Outgoing`] makes packets from the publishers of this process; [`Incoming`] passes
 //! packets to the subscriptions of a topic. Each packet says where in its stream it begins
 //! ([`packet`](mycelium_core::link::packet)), so a lost one is a gap with the exact number of
-//! messages. A stream that is idle says so each [`HEARTBEAT`], so the loss of its last messages is
+//! messages. Each [`HEARTBEAT`] has a list of all streams, so the loss of the last messages is
 //! noticed, too.
 //!
-//! A transport over an engine opens a connection, sends what [`Outgoing::poll`] returns under a key
-//! with the topic, the digest of its layout and a name of this process, passes received packets to
-//! [`Incoming::take`], and tells it which processes [have left](Incoming::lose).
+//! A transport over an engine opens a connection, sends the packets of [`Outgoing::poll`] under a
+//! key with the topic, the digest of its layout and a name of this process, passes received packets
+//! to [`Incoming::take`], and tells it which processes [have left](Incoming::lose).
 
 mod incoming;
 mod outgoing;

@@ -20,13 +20,13 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// A packet with this number of bytes is sent even if more messages wait.
 const PACKET: usize = 32 * 1024;
-/// The fewest messages that are sent as a run: below, a header for each takes less than one for all.
+/// The fewest messages that are sent as a run. For fewer it saves little.
 const RUN: usize = 4;
-/// How many packets of a stream are sent before [`Outgoing::poll`] returns.
-const TURN: usize = 64;
-/// How long lists have a stream that has ended. Readers give up a sender that is away for longer.
+/// How many packets of each stream are sent before [`Outgoing::poll`] returns.
+const TURN: usize = 8;
+/// How long lists name a stream that has ended: longer than readers keep a sender that is away.
 const ENDED: Duration = Duration::from_secs(15);
-/// How many ended streams of a topic lists have at most.
+/// The most ended streams that the lists of a topic name.
 const MOST_ENDED: usize = 4096;
 
 /// The publishers of this process, as packets.
@@ -37,13 +37,13 @@ pub struct Outgoing {
 
 struct OutgoingTopic {
     tap: Tap<Ordinal>,
-    /// How many streams there were.
+    /// How many starts of publishers there were.
     starts: u32,
     /// The streams that have ended, and how long they stay here.
     ended: VecDeque<(Start<Name>, Duration)>,
 }
 
-/// The number of a stream, once it has one.
+/// The number of a start, once it has one.
 #[derive(Default)]
 struct Ordinal(Option<u32>);
 
@@ -84,27 +84,36 @@ impl Outgoing {
         if beats {
             self.heartbeat_at = now.saturating_add(HEARTBEAT);
         }
-        let mut progress = Progress { again_at: self.heartbeat_at, is_over: true };
-        for (index, topic) in self.topics.iter_mut().enumerate() {
-            topic.tap.park(waker);
-            if topic.send(now, beats, |packet| send(index, packet)) {
-                progress.again_at = now;
+        self.topics.iter().for_each(|topic| topic.tap.park(waker));
+        let mut has_more = true;
+        for _ in 0..TURN {
+            has_more = false;
+            for (index, topic) in self.topics.iter_mut().enumerate() {
+                has_more |= topic.send(now, |packet| send(index, packet));
             }
-            progress.is_over &= topic.tap.streams().is_empty();
+            if !has_more {
+                break;
+            }
         }
-        progress
+        if beats {
+            for (index, topic) in self.topics.iter_mut().enumerate() {
+                topic.ended.retain(|(_, until)| *until > now);
+                send(index, topic.list());
+            }
+        }
+        let is_over = self.topics.iter_mut().all(|topic| topic.tap.streams().is_empty());
+        Progress { again_at: if has_more { now } else { self.heartbeat_at }, is_over }
     }
 
-    /// Lists all streams at the next call of [`poll`](Outgoing::poll), because a reader has come.
+    /// Lists all streams at the next call of [`poll`](Outgoing::poll), for readers that have come.
     pub fn announce(&mut self) {
         self.heartbeat_at = Duration::ZERO;
     }
 }
 
 impl OutgoingTopic {
-    /// Sends what the streams have, and with `beats` the list of all streams. Returns whether there
-    /// is more.
-    fn send(&mut self, now: Duration, beats: bool, mut send: impl FnMut(Vec<u8>)) -> bool {
+    /// Sends the next packet of each stream. Returns whether there is more.
+    fn send(&mut self, now: Duration, mut send: impl FnMut(Vec<u8>)) -> bool {
         let type_id = self.tap.topic().schema().id;
         let (starts, ended) = (&mut self.starts, &mut self.ended);
         let new = self.tap.streams().iter_mut().filter(|stream| stream.state.0.is_none());
@@ -114,33 +123,20 @@ impl OutgoingTopic {
         }
         let (starts, mut has_more) = (*starts, false);
         self.tap.streams().retain_mut(|stream| {
-            for _ in 0..TURN {
-                let (mut packet, start) = (Vec::new(), start_of(stream, starts));
-                let filled = fill(stream, &start, type_id, &mut packet);
-                if !packet.is_empty() {
-                    send(packet);
-                }
-                match filled {
-                    Fill::More => {}
-                    Fill::Empty => return true,
-                    Fill::Ended => {
-                        let start = start_of(stream, starts);
-                        let mut packet = Vec::new();
-                        add_ended(&mut packet, &start);
-                        send(packet);
-                        ended.truncate(MOST_ENDED - 1);
-                        ended.push_front((start, now.saturating_add(ENDED)));
-                        return false;
-                    }
-                }
+            let (mut packet, start) = (Vec::new(), start_of(stream, starts));
+            let filled = fill(stream, &start, type_id, &mut packet);
+            if matches!(filled, Fill::Ended) {
+                let start = start_of(stream, starts);
+                add_ended(&mut packet, &start);
+                ended.truncate(MOST_ENDED - 1);
+                ended.push_front((start, now.saturating_add(ENDED)));
             }
-            has_more = true;
-            true
+            has_more |= matches!(filled, Fill::More);
+            if !packet.is_empty() {
+                send(packet);
+            }
+            !matches!(filled, Fill::Ended)
         });
-        if beats {
-            self.ended.retain(|(_, until)| *until > now);
-            send(self.list());
-        }
         has_more
     }
 

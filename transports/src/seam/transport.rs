@@ -161,8 +161,8 @@ impl Ends {
         &self.node
     }
 
-    /// Warns of a problem that does not end the transport: the node logs it. Call it once for each
-    /// problem, whatever others send.
+    /// Warns of a problem that does not end the transport: the node logs it. Limit the calls if
+    /// others can cause any number of problems.
     pub fn warn(&self, problem: &str) {
         if let Some(warn) = &self.warn {
             warn(problem);

@@ -230,6 +230,36 @@ fn an_end_that_no_packet_told_is_an_inexact_gap() {
 }
 
 #[test]
+fn publishers_of_which_nothing_was_found_are_an_inexact_gap() {
+    let mut pair = Pair::new();
+    pair.beat();
+    emit(&mut pair.publisher(8), 0..5);
+    for _ in 0..17 {
+        pair.packets();
+        pair.now += HEARTBEAT;
+    }
+    (0..3).for_each(|_| pair.beat());
+    assert_eq!(found(&mut pair), (0, 0, 1));
+}
+
+#[test]
+fn an_old_publisher_that_has_ended_does_not_come_back() {
+    let mut pair = Pair::new();
+    pair.emit(0..4);
+    // Before the reader.
+    pair.packets();
+    pair.beat();
+    pair.emit(4..9);
+    let late = pair.packets();
+    pair.publisher = None;
+    pair.pass();
+    assert_eq!(found(&mut pair), (0, 5, 0));
+    late.iter().for_each(|packet| pair.incoming.take("there", packet).unwrap());
+    pair.beat();
+    assert_eq!(found(&mut pair), (0, 0, 0));
+}
+
+#[test]
 fn a_hundred_publishers_may_end_at_once() {
     let mut pair = Pair::new();
     pair.beat();

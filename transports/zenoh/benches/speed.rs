@@ -304,7 +304,7 @@ fn row(name: &str, ours: &[f64], theirs: &[f64], goal: f64, is_most: bool) {
 
 fn main() {
     // The bytes of a packet of 64-byte messages.
-    let batch = 32 * 1024 / 64 * 64;
+    let batch = 32 * 1024;
     let [mut ours, mut single, mut batches] = [const { Vec::new() }; 3];
     let [mut trips, mut trips_by_hand] = [const { Vec::new() }; 2];
     for _ in 0..ROUNDS {

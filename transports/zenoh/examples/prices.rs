@@ -1,4 +1,5 @@
-//! Two programs that find each other, on one host or in one network, without any address:
+//! Two programs that find each other, on one host or in one network, without any address. In
+//! `transports/zenoh`:
 //!
 //! ```text
 //! cargo run --example prices -- feed      # in one terminal

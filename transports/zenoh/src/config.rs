@@ -48,7 +48,8 @@ impl Zenoh {
     }
 }
 
-/// Prints the effective configuration as JSON, or the problem with it.
+/// Prints the configuration with the defaults of all other keys, as JSON, or the problem with it.
+/// Passwords are part of it.
 impl fmt::Display for Zenoh {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.config {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use mycelium_executor::Executor;
-use mycelium_transports::engine::{Incoming, Outgoing, key_part};
+use mycelium_transports::engine::{HEARTBEAT, Incoming, Outgoing, key_part};
 use mycelium_transports::local::Topic;
 use mycelium_transports::seam::Ends;
 use zenoh::liveliness::LivelinessToken;
@@ -24,9 +24,11 @@ const PREFIX: &str = "mycelium";
 /// How long the streams of a process stay open after Zenoh has reported that it cannot be reached.
 /// If it comes back within this time, what it has sent meanwhile is an exact gap.
 const ABSENT: Duration = Duration::from_secs(10);
-/// Of how many processes the presence is known for each topic. More are not distinguished from
-/// absent ones.
+/// Of how many processes the presence is known for each topic. The others count as absent a time
+/// after each of their packets.
 const PRESENT: usize = 4096;
+/// The longest name of a process in bytes.
+const LONGEST_NAME: usize = 256;
 /// How often the last lists are sent at the end, and how long apart.
 const FAREWELLS: u32 = 3;
 const FAREWELL: Duration = Duration::from_millis(50);
@@ -34,7 +36,7 @@ const FAREWELL: Duration = Duration::from_millis(50);
 /// for a reader that takes nothing.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// Of how many processes a node is warned.
+/// How many warnings a node gets.
 const WARNINGS: usize = 64;
 
 /// Runs the transport of a node until it has to end. `started` is told whether it has begun, and
@@ -64,7 +66,7 @@ pub(crate) fn run(
 /// What the callbacks of Zenoh share with the thread.
 struct Shared {
     topics: Vec<Mutex<Received>>,
-    /// A reader has come, which must learn where the streams are.
+    /// Readers have come after there were none, and must learn where the streams are.
     has_new_reader: AtomicBool,
     warnings: Mutex<Warnings>,
     executor: Arc<dyn Executor>,
@@ -74,16 +76,16 @@ struct Shared {
 /// What has arrived of a topic.
 struct Received {
     incoming: Incoming,
-    /// The processes that publish it, each with the time since which it is absent, if it is: it
-    /// cannot be reached, or was never said to be present.
+    /// The processes that publish it, each with the time of its last sign if it is absent: Zenoh
+    /// has reported that it cannot be reached, or never that it is present.
     senders: BTreeMap<String, Option<Duration>>,
 }
 
 /// The problems with other processes.
 #[derive(Default)]
 struct Warnings {
-    /// The processes of which the node is warned only once.
-    senders: HashSet<String>,
+    /// The processes of which the node was warned, each with the index of the topic.
+    senders: HashSet<(usize, String)>,
     /// What was not passed on yet.
     pending: Vec<String>,
 }
@@ -120,13 +122,19 @@ impl Shared {
             return;
         }
         let mut received = lock(&self.topics[index]);
-        let taken = received.incoming.take(sender, &sample.payload().to_bytes());
-        if received.incoming.knows(sender) && !received.senders.contains_key(sender) {
-            received.senders.insert(sender.to_owned(), Some(self.executor.now()));
+        let Received { incoming, senders } = &mut *received;
+        let taken = incoming.take(sender, &sample.payload().to_bytes());
+        match senders.get_mut(sender) {
+            Some(None) => {}
+            Some(absent) => *absent = Some(self.executor.now()),
+            None if incoming.knows(sender) => {
+                senders.insert(sender.to_owned(), Some(self.executor.now()));
+            }
+            None => {}
         }
         drop(received);
         if let Err(error) = taken {
-            self.warn(sender, &error.to_string());
+            self.warn(index, sender, &error.to_string());
         }
     }
 
@@ -135,15 +143,19 @@ impl Shared {
         let key = sample.key_expr().as_str();
         let mut parts = key.rsplit('/');
         let (Some(sender), Some(found)) = (parts.next(), parts.next()) else { return };
+        if sender.len() > LONGEST_NAME || found.len() > LONGEST_NAME {
+            return;
+        }
         let mut received = lock(&self.topics[index]);
         if found != digest {
             let problem = format!(
-                "it publishes topic `{}` with another layout (digest {found}, expected {digest}): \
-                 its messages are not read",
-                received.incoming.topic().name()
+                "it publishes topic `{}` with another layout (digest {}, expected {digest}): its \
+                 messages are not read",
+                received.incoming.topic().name(),
+                found.escape_debug()
             );
             drop(received);
-            return self.warn(sender, &problem);
+            return self.warn(index, sender, &problem);
         }
         let absent = (sample.kind() == SampleKind::Delete).then(|| self.executor.now());
         if let Some(known) = received.senders.get_mut(sender) {
@@ -168,11 +180,15 @@ impl Shared {
         }
     }
 
-    /// Warns once of each process.
-    fn warn(&self, sender: &str, problem: &str) {
+    /// Warns once of each process on a topic.
+    fn warn(&self, index: usize, sender: &str, problem: &str) {
         let mut warnings = lock(&self.warnings);
         // A hostile peer may have any number of names.
-        if warnings.senders.len() < WARNINGS && warnings.senders.insert(sender.to_owned()) {
+        if warnings.senders.len() < WARNINGS
+            && sender.len() <= LONGEST_NAME
+            && warnings.senders.insert((index, sender.to_owned()))
+        {
+            let sender = sender.escape_debug();
             warnings.pending.push(format!("process `{sender}`: {problem}"));
             self.thread.unpark();
         }
@@ -247,7 +263,8 @@ impl Peer {
         let waker = Waker::from(shared.clone());
         let context = &mut Context::from_waker(&waker);
         let (mut draining, mut stopped) = (pin!(ends.draining()), pin!(ends.stopped()));
-        let (mut drains, mut farewells) = (false, 0);
+        let (mut drains, mut farewells, mut farewell_at) = (false, 0, Duration::ZERO);
+        let mut check_at = Duration::ZERO;
         loop {
             if stopped.as_mut().poll(context).is_ready()
                 || running.poll_canceled(context).is_ready()
@@ -255,25 +272,33 @@ impl Peer {
                 return;
             }
             drains = drains || draining.as_mut().poll(context).is_ready();
-            if shared.has_new_reader.swap(false, Ordering::Acquire) || farewells > 0 {
+            let now = shared.executor.now();
+            let says_farewell = farewells > 0 && now >= farewell_at;
+            if shared.has_new_reader.swap(false, Ordering::Acquire) || says_farewell {
                 outgoing.announce();
             }
-            let progress = outgoing.poll(&waker, shared.executor.now(), |topic, packet| {
+            let progress = outgoing.poll(&waker, now, |topic, packet| {
                 // What cannot be sent is a gap of the readers, like any lost packet.
                 let _ = self.publishers[topic].put(packet).wait();
             });
-            shared.lose_absent();
+            if now >= check_at {
+                shared.lose_absent();
+                check_at = now.saturating_add(HEARTBEAT);
+            }
             let warnings = std::mem::take(&mut lock(&shared.warnings).pending);
             warnings.iter().for_each(|warning| ends.warn(warning));
-            let mut pause = progress.again_at.saturating_sub(shared.executor.now());
+            let mut again_at = progress.again_at;
             if drains && progress.is_over {
                 // Repeats the ends, for readers to whose queues the first ones found no room.
-                if farewells == FAREWELLS || !self.has_readers() {
-                    return;
+                if farewells == 0 || says_farewell {
+                    if farewells == FAREWELLS || !self.has_readers() {
+                        return;
+                    }
+                    (farewells, farewell_at) = (farewells + 1, now.saturating_add(FAREWELL));
                 }
-                (farewells, pause) = (farewells + 1, FAREWELL);
+                again_at = farewell_at;
             }
-            thread::park_timeout(pause);
+            thread::park_timeout(again_at.saturating_sub(shared.executor.now()));
         }
     }
 

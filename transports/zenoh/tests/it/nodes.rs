@@ -68,9 +68,14 @@ async fn a_flood_by_the_topology_is_received_or_missed() {
         let node = node.service(move || Reader(found.clone())).engine::<Zenoh>();
         node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
     };
-    let there = node("there", &listening(at));
-    let main = node("main", &connecting(at));
+    let main = node("main", &listening(at));
+    let there = node("there", &connecting(at));
     found.more(100_000).await;
+    // A second reader ends while the flood goes on.
+    let other = Found::default();
+    let late = reading(&other, connecting(at));
+    other.more(10_000).await;
+    end(late).await;
     main.shutdown();
     let _ = main.join().await;
     tokio::time::sleep(Duration::from_millis(100)).await;
