@@ -36,6 +36,8 @@ fn the_schema_has_the_keys_of_the_parser() {
         let named = &schema["properties"][&section]["additionalProperties"]["$ref"];
         let own = &schema["properties"][&section]["$ref"];
         let (header, definition) = match named.as_str() {
+            // An engine has a known name.
+            Some(definition) if section == "engine" => ("[engine.zenoh]".to_owned(), definition),
             Some(definition) => (format!("[{section}.x]"), definition),
             None => (format!("[{section}]"), own.as_str().expect("a definition")),
         };
