@@ -20,7 +20,7 @@ const FEW: usize = 4;
 /// How many senders a topic may have at once.
 const SENDERS: usize = 1024;
 /// The longest name of a sender in bytes.
-const LONGEST_NAME: usize = 256;
+pub const LONGEST_NAME: usize = 256;
 
 /// The packets of a topic from other processes.
 pub struct Incoming {

@@ -14,7 +14,7 @@
 mod incoming;
 mod outgoing;
 
-pub use incoming::{Incoming, PacketError};
+pub use incoming::{Incoming, LONGEST_NAME, PacketError};
 pub use outgoing::{HEARTBEAT, Outgoing, Progress};
 
 /// Returns a name as a part of a key or subject of an engine: bytes other than ASCII letters,

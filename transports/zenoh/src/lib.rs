@@ -3,10 +3,10 @@
 //!
 //! [`Zenoh`] is a [`Transport`](mycelium_transports::seam::Transport) for the topics of a node. It
 //! runs an embedded peer of Zenoh, or a client of a router, on threads of its own, so it serves
-//! services on every executor. Readers may come and go. They never block publishers: Zenoh has no credit, so a subscription over it drops
-//! messages (`drop-oldest`, `latest` or `drop-newest`). A lost packet is a gap with the exact number
-//! of messages; the loss of the last ones before a pause is told by the next list of streams, one a
-//! second. A process that is away for 10 seconds ends with an inexact gap.
+//! services on every executor. Readers may come and go. Zenoh has no credit, so a subscription over
+//! it drops messages (`drop-oldest`, `latest` or `drop-newest`). A lost packet is a gap with the
+//! exact number of messages; the loss of the last ones before a pause is told by the next list of
+//! streams, one a second. A process that is away for 10 seconds ends with an inexact gap.
 //!
 //! A publisher waits only for the peer in its own process: while its ring is full, until the peer
 //! has passed the messages to Zenoh. If the queue to a reader is full, that takes a millisecond for

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use mycelium_executor::Executor;
-use mycelium_transports::engine::{HEARTBEAT, Incoming, Outgoing, key_part};
+use mycelium_transports::engine::{HEARTBEAT, Incoming, LONGEST_NAME, Outgoing, key_part};
 use mycelium_transports::local::Topic;
 use mycelium_transports::seam::Ends;
 use zenoh::liveliness::LivelinessToken;
@@ -27,8 +27,6 @@ const ABSENT: Duration = Duration::from_secs(10);
 /// Of how many processes the presence is known for each topic. The others count as absent a time
 /// after each of their packets.
 const PRESENT: usize = 4096;
-/// The longest name of a process in bytes.
-const LONGEST_NAME: usize = 256;
 /// How often the last lists are sent at the end, and how long apart.
 const FAREWELLS: u32 = 3;
 const FAREWELL: Duration = Duration::from_millis(50);

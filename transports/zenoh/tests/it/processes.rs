@@ -17,7 +17,7 @@ const ADDRESS: &str = "MYCELIUM_ZENOH_ADDRESS";
 async fn role_read() {
     let at: SocketAddr = std::env::var(ADDRESS).unwrap().parse().unwrap();
     let found = Found::default();
-    let node = reading(&found, listening(at));
+    let node = reading(&found, connecting(at));
     found.more(1).await;
     let mut out = std::io::stdout();
     writeln!(out, "reads").unwrap();
@@ -59,7 +59,7 @@ impl Reading {
 
 async fn a_stopped_reader_gets_an_exact_gap(stopped: Duration) {
     let at = free();
-    let clock = Ticking::start(connecting(at));
+    let clock = Ticking::start(listening(at));
     let mut reader = Reading::start(at);
     reader.line("reads");
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -93,7 +93,7 @@ async fn a_reader_that_is_stopped_for_15_seconds_comes_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_reader_does_not_delay_the_end_of_a_publisher() {
     let at = free();
-    let clock = Ticking::start(connecting(at));
+    let clock = Ticking::start(listening(at));
     let mut reader = Reading::start(at);
     reader.line("reads");
     reader.signal("-STOP");
@@ -106,13 +106,19 @@ async fn a_stopped_reader_does_not_delay_the_end_of_a_publisher() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_reader_does_not_disturb_the_others() {
-    let at = free();
-    let clock = Ticking::start(connecting(at));
+    let (found, at) = (Found::default(), free());
+    let clock = Ticking::start(listening(at));
+    let other = reading(&found, connecting(at));
     for _ in 0..3 {
         let mut reader = Reading::start(at);
         reader.line("reads");
         reader.signal("-KILL");
         reader.child.wait().unwrap();
+        found.more(300).await;
     }
-    assert!(clock.end().await > 0);
+    let sent = clock.end().await;
+    found.until(|found| found.next.load(Ordering::Relaxed) == sent).await;
+    assert!(found.is_whole(), "{found:?}");
+    assert_eq!(found.missed.load(Ordering::Relaxed), 0);
+    end(other).await;
 }
