@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mycelium_core::link::LinkError;
 use mycelium_core::link::Name;
-use mycelium_core::link::packet::{START_LEN, Start, write_list, write_start};
+use mycelium_core::link::packet::{END_LEN, START_LEN, Start, write_end, write_list, write_start};
 use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::engine::{HEARTBEAT, Incoming, Outgoing, PacketError};
 use mycelium_transports::local::{
@@ -322,6 +322,30 @@ fn publishers_that_found_no_room_are_told_when_there_is_some() {
     assert_eq!((all.0 + all.1, all.2), (700, 0));
 }
 
+/// Returns the frame that names a start, which is the only one of its packet.
+fn name(start: Start<Name>) -> [u8; START_LEN] {
+    let mut name = [0; START_LEN];
+    write_start(&mut name, &start).unwrap();
+    name
+}
+
+#[test]
+fn streams_that_have_ended_or_are_lost_make_room_for_others() {
+    let there = LocalTopic::<Probe>::open(16 * 1024);
+    let mut incoming = Incoming::new(there.topic.clone());
+    let mut end = [0; END_LEN];
+    write_end(&mut end, 2).unwrap();
+    // There is room for some 150 at once.
+    for ordinal in 0..500 {
+        let (publisher, epoch) = (Name::truncated("Clock"), ordinal.into());
+        let packet = name(Start { publisher, epoch, next: 1, ordinal, starts: 0 });
+        incoming.take("ends", &packet).unwrap();
+        incoming.take("ends", &[&packet[..], &end].concat()).unwrap();
+        incoming.take("leaves", &packet).unwrap();
+        incoming.lose("leaves");
+    }
+}
+
 #[test]
 fn names_of_streams_take_only_so_much_memory() {
     let there = LocalTopic::open(16 * 1024);
@@ -331,10 +355,7 @@ fn names_of_streams_take_only_so_much_memory() {
     for epoch in 0..5000 {
         let publisher = Name::truncated("x");
         let ordinal = epoch as u32;
-        let start = Start { publisher, epoch, next: 1, ordinal, starts: 0 };
-        let mut name = [0; START_LEN];
-        write_start(&mut name, &start).unwrap();
-        packet.extend(name);
+        packet.extend(name(Start { publisher, epoch, next: 1, ordinal, starts: 0 }));
     }
     let error = incoming.take("liar", &packet).unwrap_err();
     // Each has a ring of some 400 KiB.
