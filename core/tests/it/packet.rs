@@ -86,6 +86,11 @@ fn bytes_that_are_no_packet_are_an_error_and_the_last_item() {
     let mut other_type = Packet::new(&bytes, 2, Limits::default()).skip(1);
     let found = other_type.next();
     assert!(matches!(found, Some(Err(LinkError::Type { expected: 2, found: 1 }))), "{found:?}");
+    // No message follows after the last number.
+    let mut last = bytes[..START_LEN + 64].to_vec();
+    last[START_LEN + 16..][..8].fill(0xff);
+    let found = items(&last).nth(1);
+    assert!(matches!(found, Some(Err(LinkError::Sequence { found: u64::MAX, .. }))), "{found:?}");
     // A run that claims more than the packet has.
     let run = START_LEN + 64;
     let cut = &bytes[..run + RUN_HEADER_LEN + 95];

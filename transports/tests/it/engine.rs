@@ -343,6 +343,10 @@ fn streams_that_have_ended_or_are_lost_make_room_for_others() {
         incoming.take("ends", &[&packet[..], &end].concat()).unwrap();
         incoming.take("leaves", &packet).unwrap();
         incoming.lose("leaves");
+        incoming.take("forgets", &packet).unwrap();
+        let mut list = [0; START_LEN];
+        write_list(&mut list, ordinal + 1).unwrap();
+        incoming.take("forgets", &list).unwrap();
     }
 }
 
