@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mycelium_core::frame::{FrameView, HEADER_LEN, Limits};
 use mycelium_core::link::packet::{Item, Packet, Start};
@@ -20,7 +21,10 @@ const FEW: usize = 4;
 /// How many senders a topic may have at once.
 const SENDERS: usize = 1024;
 /// The longest name of a sender in bytes.
-pub const LONGEST_NAME: usize = 256;
+pub(super) const LONGEST_NAME: usize = 256;
+/// How long a sender may be silent. If it comes back within this time, what it has sent meanwhile is
+/// an exact gap.
+const ABSENT: Duration = Duration::from_secs(10);
 
 /// The packets of a topic from other processes.
 pub struct Incoming {
@@ -30,10 +34,14 @@ pub struct Incoming {
     /// The number of feeds of all senders.
     streams: usize,
     most_streams: usize,
+    /// When [`lose_absent`](Incoming::lose_absent) was called last.
+    checked_at: Duration,
 }
 
 /// A process that publishes the topic.
 struct Sender {
+    /// When its last packet arrived.
+    heard_at: Duration,
     streams: BTreeMap<u64, Stream>,
     /// The starts from this number on have begun after the sender's first packet arrived.
     new_from: u32,
@@ -86,14 +94,16 @@ impl Incoming {
         let max_frame = u32::try_from(longest).unwrap_or(u32::MAX);
         let limits = Limits { max_frame };
         let most_streams = (BYTES / topic.ring_bytes().max(1)).clamp(FEW, STREAMS);
-        Incoming { topic, limits, senders: BTreeMap::new(), streams: 0, most_streams }
+        let (senders, checked_at) = (BTreeMap::new(), Duration::ZERO);
+        Incoming { topic, limits, senders, streams: 0, most_streams, checked_at }
     }
 
     /// Takes a packet. `sender` is a name of the process that has sent it. The bytes may be any.
+    /// `now` is the time since any fixed instant.
     ///
     /// # Errors
     /// If the packet is not valid. The items before the error count.
-    pub fn take(&mut self, sender: &str, packet: &[u8]) -> Result<(), PacketError> {
+    pub fn take(&mut self, sender: &str, packet: &[u8], now: Duration) -> Result<(), PacketError> {
         let mut list: Option<List> = None;
         let mut current = Current::Nothing;
         let mut taken = Ok(());
@@ -125,6 +135,9 @@ impl Incoming {
             taken = taken.and(done);
         }
         taken = taken.and(self.put_back(sender, current));
+        if let Some(sender) = self.senders.get_mut(sender) {
+            sender.heard_at = now;
+        }
         match list {
             Some(list) => taken.and(self.lose_unlisted(sender, &list)),
             None => taken,
@@ -139,10 +152,19 @@ impl Incoming {
         streams.into_values().for_each(|stream| stream.feed.lose());
     }
 
-    /// Returns whether this process has sent packets and was not lost.
-    #[must_use]
-    pub fn knows(&self, sender: &str) -> bool {
-        self.senders.contains_key(sender)
+    /// [Loses](Incoming::lose) the processes that have sent nothing for 10 seconds, in which they
+    /// list their streams ten times. It is called each [`HEARTBEAT`](super::HEARTBEAT): after a
+    /// longer pause this process was stopped, and the others get their time anew.
+    pub fn lose_absent(&mut self, now: Duration) {
+        let was_stopped = now > self.checked_at.saturating_add(ABSENT / 2);
+        self.checked_at = now;
+        if was_stopped {
+            self.senders.values_mut().for_each(|sender| sender.heard_at = now);
+        }
+        let is_absent = |sender: &Sender| now > sender.heard_at.saturating_add(ABSENT);
+        let absent = self.senders.iter().filter(|(_, sender)| is_absent(sender));
+        let absent: Vec<String> = absent.map(|(name, _)| name.clone()).collect();
+        absent.iter().for_each(|sender| self.lose(sender));
     }
 
     /// Returns the topic.
@@ -153,7 +175,7 @@ impl Incoming {
 
     /// Returns the sender, which has had this many starts if this is its first packet.
     fn sender(&mut self, name: &str, starts: u32) -> Result<&mut Sender, PacketError> {
-        if !self.knows(name) {
+        if !self.senders.contains_key(name) {
             if name.len() > LONGEST_NAME {
                 return Err(PacketError::Name { found: name.len() });
             }
@@ -292,6 +314,7 @@ enum Current<'a> {
 impl Sender {
     fn new(starts: u32) -> Sender {
         Sender {
+            heard_at: Duration::ZERO,
             streams: BTreeMap::new(),
             new_from: starts,
             next: starts,

@@ -9,13 +9,15 @@
 //!
 //! A transport over an engine opens a connection, sends the packets of [`Outgoing::poll`] under a
 //! key with the topic, the digest of its layout and a name of this process, passes received packets
-//! to [`Incoming::take`], and tells it which processes [have left](Incoming::lose).
+//! to [`Incoming::take`], and calls [`Incoming::lose_absent`] regularly.
 
 mod incoming;
 mod outgoing;
+mod warnings;
 
-pub use incoming::{Incoming, LONGEST_NAME, PacketError};
+pub use incoming::{Incoming, PacketError};
 pub use outgoing::{HEARTBEAT, Outgoing, Progress};
+pub use warnings::Warnings;
 
 /// Returns a name as a part of a key or subject of an engine: bytes other than ASCII letters,
 /// digits, `-` and `_` become `%` and two hexadecimal digits.

@@ -29,10 +29,18 @@ const ENDED: Duration = Duration::from_secs(15);
 /// The most ended streams that the lists of a topic name.
 const MOST_ENDED: usize = 4096;
 
+/// How often the last lists are sent, and how long apart, for readers to whose queues the first one
+/// finds no room.
+const FAREWELLS: u32 = 3;
+const FAREWELL: Duration = Duration::from_millis(50);
+
 /// The publishers of this process, as packets.
 pub struct Outgoing {
     topics: Vec<OutgoingTopic>,
-    heartbeat_at: Duration,
+    /// When the next lists are due.
+    list_at: Duration,
+    /// How many of the last lists were sent.
+    farewells: u32,
 }
 
 struct OutgoingTopic {
@@ -52,7 +60,7 @@ struct Ordinal(Option<u32>);
 pub struct Progress {
     /// When it must call again even if its waker is not woken.
     pub again_at: Duration,
-    /// Whether no publisher is left, and everything was sent.
+    /// Whether everything was sent, and no publisher comes any more.
     pub is_over: bool,
 }
 
@@ -69,21 +77,19 @@ impl Outgoing {
             Ok(OutgoingTopic { tap, starts: 0, ended: VecDeque::new() })
         };
         let topics = ends.sends().iter().map(tap).collect::<Result<_, _>>()?;
-        Ok(Outgoing { topics, heartbeat_at: Duration::ZERO })
+        Ok(Outgoing { topics, list_at: Duration::ZERO, farewells: 0 })
     }
 
     /// Passes the next packets to `send`, each with the index of its topic in [`Ends::sends`]. The
-    /// waker is woken when there are more. `now` is the time since any fixed instant.
+    /// waker is woken when there are more. `now` is the time since any fixed instant; `drains` says
+    /// that no publisher [comes any more](Ends::draining).
     pub fn poll(
         &mut self,
         waker: &Waker,
         now: Duration,
+        drains: bool,
         mut send: impl FnMut(usize, Vec<u8>),
     ) -> Progress {
-        let beats = now >= self.heartbeat_at;
-        if beats {
-            self.heartbeat_at = now.saturating_add(HEARTBEAT);
-        }
         self.topics.iter().for_each(|topic| topic.tap.park(waker));
         let mut has_more = true;
         for _ in 0..TURN {
@@ -95,19 +101,22 @@ impl Outgoing {
                 break;
             }
         }
-        if beats {
+        let ends = drains && self.topics.iter_mut().all(|topic| topic.tap.streams().is_empty());
+        if now >= self.list_at || ends && self.farewells == 0 {
+            self.farewells += u32::from(ends);
+            self.list_at = now.saturating_add(if ends { FAREWELL } else { HEARTBEAT });
             for (index, topic) in self.topics.iter_mut().enumerate() {
                 topic.ended.retain(|(_, until)| *until > now);
                 send(index, topic.list());
             }
         }
-        let is_over = self.topics.iter_mut().all(|topic| topic.tap.streams().is_empty());
-        Progress { again_at: if has_more { now } else { self.heartbeat_at }, is_over }
+        let again_at = if has_more { now } else { self.list_at };
+        Progress { again_at, is_over: self.farewells >= FAREWELLS }
     }
 
     /// Lists all streams at the next call of [`poll`](Outgoing::poll), for readers that have come.
     pub fn announce(&mut self) {
-        self.heartbeat_at = Duration::ZERO;
+        self.list_at = Duration::ZERO;
     }
 }
 

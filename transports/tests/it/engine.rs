@@ -62,14 +62,14 @@ impl Pair {
     /// Returns the packets that are due.
     fn packets(&mut self) -> Vec<Vec<u8>> {
         let mut packets = Vec::new();
-        self.outgoing.poll(Waker::noop(), self.now, |_, packet| packets.push(packet));
+        self.outgoing.poll(Waker::noop(), self.now, false, |_, packet| packets.push(packet));
         packets
     }
 
     /// Delivers the packets that are due.
     fn pass(&mut self) {
         for packet in self.packets() {
-            self.incoming.take("there", &packet).unwrap();
+            self.incoming.take("there", &packet, self.now).unwrap();
         }
     }
 
@@ -121,6 +121,39 @@ fn the_loss_of_the_first_messages_of_a_publisher_that_starts_later_is_told() {
 }
 
 #[test]
+fn the_last_lists_are_repeated_before_the_transport_ends() {
+    let mut pair = Pair::new();
+    pair.emit(0..2);
+    pair.pass();
+    pair.publisher = None;
+    let (mut lists, mut is_over) = (0, false);
+    while !is_over {
+        let progress = pair.outgoing.poll(Waker::noop(), pair.now, true, |_, _| lists += 1);
+        (is_over, pair.now) = (progress.is_over, progress.again_at);
+    }
+    // The end is in a packet of its own, too.
+    assert_eq!(lists, 4);
+}
+
+#[test]
+fn a_process_that_is_silent_for_ten_seconds_is_lost_unless_this_one_was_stopped() {
+    let mut pair = Pair::new();
+    pair.emit(0..1);
+    pair.pass();
+    assert_next(&mut pair.reader, 0);
+    pair.now += Duration::from_secs(100);
+    pair.incoming.lose_absent(pair.now);
+    for _ in 0..10 {
+        pair.now += HEARTBEAT;
+        pair.incoming.lose_absent(pair.now);
+    }
+    assert_eq!(found(&mut pair), (0, 0, 0));
+    pair.now += HEARTBEAT;
+    pair.incoming.lose_absent(pair.now);
+    assert_eq!(found(&mut pair), (0, 0, 1));
+}
+
+#[test]
 fn the_end_is_told_even_if_its_packet_is_lost() {
     let mut pair = Pair::new();
     pair.emit(0..2);
@@ -128,7 +161,6 @@ fn the_end_is_told_even_if_its_packet_is_lost() {
     pair.emit(2..4);
     pair.publisher = None;
     assert!(!pair.packets().is_empty());
-    assert!(pair.outgoing.poll(Waker::noop(), pair.now, |_, _| {}).is_over);
     pair.beat();
     assert_each(&mut pair.reader, 0..2);
     assert_gap(&mut pair.reader, 2);
@@ -158,7 +190,7 @@ fn a_sender_that_is_gone_ends_with_an_inexact_gap_and_may_come_back() {
 fn bytes_that_are_no_packet_of_the_topic_are_an_error() {
     let mut pair = Pair::new();
     let mut refuses = |packet: &[u8], text: &str| {
-        let error = pair.incoming.take("liar", packet).unwrap_err();
+        let error = pair.incoming.take("liar", packet, Duration::ZERO).unwrap_err();
         assert_eq!(error.to_string(), text);
     };
     refuses(
@@ -169,10 +201,10 @@ fn bytes_that_are_no_packet_of_the_topic_are_an_error() {
     let packet = pair.packets().swap_remove(0);
     // A message before the name of its stream.
     let message = &packet[START_LEN..];
-    let error = pair.incoming.take("liar", message).unwrap_err();
+    let error = pair.incoming.take("liar", message, Duration::ZERO).unwrap_err();
     assert!(matches!(error, PacketError::Invalid(LinkError::Stream { number: 1 })), "{error}");
     for cut in (1..packet.len()).filter(|cut| *cut != START_LEN) {
-        pair.incoming.take("liar", &packet[..cut]).unwrap_err();
+        pair.incoming.take("liar", &packet[..cut], Duration::ZERO).unwrap_err();
     }
     assert_eq!(take(&mut pair.reader), None);
 }
@@ -254,7 +286,7 @@ fn an_old_publisher_that_has_ended_does_not_come_back() {
     pair.publisher = None;
     pair.pass();
     assert_eq!(found(&mut pair), (0, 5, 0));
-    late.iter().for_each(|packet| pair.incoming.take("there", packet).unwrap());
+    late.iter().for_each(|packet| pair.incoming.take("there", packet, Duration::ZERO).unwrap());
     pair.beat();
     assert_eq!(found(&mut pair), (0, 0, 0));
 }
@@ -305,7 +337,7 @@ fn publishers_that_found_no_room_are_told_when_there_is_some() {
     for epoch in 100..800 {
         emit(&mut pair.publisher(epoch), 0..1);
         for packet in pair.packets() {
-            refused += u64::from(pair.incoming.take("there", &packet).is_err());
+            refused += u64::from(pair.incoming.take("there", &packet, Duration::ZERO).is_err());
         }
     }
     assert!(refused > 0);
@@ -314,7 +346,7 @@ fn publishers_that_found_no_room_are_told_when_there_is_some() {
         pair.now += HEARTBEAT;
         for packet in pair.packets() {
             // There is room for some of them.
-            let _ = pair.incoming.take("there", &packet);
+            let _ = pair.incoming.take("there", &packet, Duration::ZERO);
         }
         let more = found(&mut pair);
         all = (all.0 + more.0, all.1 + more.1, all.2 + more.2);
@@ -339,14 +371,14 @@ fn streams_that_have_ended_or_are_lost_make_room_for_others() {
     for ordinal in 0..500 {
         let (publisher, epoch) = (Name::truncated("Clock"), ordinal.into());
         let packet = name(Start { publisher, epoch, next: 1, ordinal, starts: 0 });
-        incoming.take("ends", &packet).unwrap();
-        incoming.take("ends", &[&packet[..], &end].concat()).unwrap();
-        incoming.take("leaves", &packet).unwrap();
+        incoming.take("ends", &packet, Duration::ZERO).unwrap();
+        incoming.take("ends", &[&packet[..], &end].concat(), Duration::ZERO).unwrap();
+        incoming.take("leaves", &packet, Duration::ZERO).unwrap();
         incoming.lose("leaves");
-        incoming.take("forgets", &packet).unwrap();
+        incoming.take("forgets", &packet, Duration::ZERO).unwrap();
         let mut list = [0; START_LEN];
         write_list(&mut list, ordinal + 1).unwrap();
-        incoming.take("forgets", &list).unwrap();
+        incoming.take("forgets", &list, Duration::ZERO).unwrap();
     }
 }
 
@@ -361,7 +393,7 @@ fn names_of_streams_take_only_so_much_memory() {
         let ordinal = epoch as u32;
         packet.extend(name(Start { publisher, epoch, next: 1, ordinal, starts: 0 }));
     }
-    let error = incoming.take("liar", &packet).unwrap_err();
+    let error = incoming.take("liar", &packet, Duration::ZERO).unwrap_err();
     // Each has a ring of some 400 KiB.
     let PacketError::TooMany { limit, .. } = error else { panic!("{error}") };
     assert!((100..200).contains(&limit), "{limit}");
@@ -430,7 +462,7 @@ proptest! {
                 Op::Deliver(index, twice) => {
                     let packet = flying.remove(index.index(flying.len().min(4)));
                     for _ in 0..=u8::from(twice) {
-                        pair.incoming.take("there", &packet).unwrap();
+                        pair.incoming.take("there", &packet, Duration::ZERO).unwrap();
                     }
                     receive(&mut pair);
                 }

@@ -1,6 +1,5 @@
 //! The thread of a node's peer: it opens the session, sends packets, and ends both.
 
-use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -10,7 +9,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use mycelium_executor::Executor;
-use mycelium_transports::engine::{HEARTBEAT, Incoming, LONGEST_NAME, Outgoing, key_part};
+use mycelium_transports::engine::{HEARTBEAT, Incoming, Outgoing, Warnings, key_part};
 use mycelium_transports::local::Topic;
 use mycelium_transports::seam::Ends;
 use zenoh::liveliness::LivelinessToken;
@@ -21,21 +20,9 @@ use zenoh::{Config, Session, Wait};
 /// The first part of all keys.
 const PREFIX: &str = "mycelium";
 
-/// How long the streams of a process stay open after Zenoh has reported that it cannot be reached.
-/// If it comes back within this time, what it has sent meanwhile is an exact gap.
-const ABSENT: Duration = Duration::from_secs(10);
-/// Of how many processes the presence is known for each topic. The others count as absent a time
-/// after each of their packets.
-const PRESENT: usize = 4096;
-/// How often the last lists are sent at the end, and how long apart.
-const FAREWELLS: u32 = 3;
-const FAREWELL: Duration = Duration::from_millis(50);
 /// How long the end of a node waits until the session is closed. Zenoh itself waits for 10 seconds
 /// for a reader that takes nothing.
 const CLOSE: Duration = Duration::from_secs(1);
-
-/// How many warnings a node gets.
-const WARNINGS: usize = 64;
 
 /// Runs the transport of a node until it has to end. `started` is told whether it has begun, and
 /// `running` that it has ended; if nobody waits for that any more, it ends.
@@ -63,29 +50,14 @@ pub(crate) fn run(
 
 /// What the callbacks of Zenoh share with the thread.
 struct Shared {
-    topics: Vec<Mutex<Received>>,
+    topics: Vec<Mutex<Incoming>>,
     /// Readers have come after there were none, and must learn where the streams are.
     has_new_reader: AtomicBool,
     warnings: Mutex<Warnings>,
+    /// The warnings that the node did not get yet.
+    pending: Mutex<Vec<String>>,
     executor: Arc<dyn Executor>,
     thread: Thread,
-}
-
-/// What has arrived of a topic.
-struct Received {
-    incoming: Incoming,
-    /// The processes that publish it, each with the time of its last sign if it is absent: Zenoh
-    /// has reported that it cannot be reached, or never that it is present.
-    senders: BTreeMap<String, Option<Duration>>,
-}
-
-/// The problems with other processes.
-#[derive(Default)]
-struct Warnings {
-    /// The processes of which the node was warned, each with the index of the topic.
-    senders: HashSet<(usize, String)>,
-    /// What was not passed on yet.
-    pending: Vec<String>,
 }
 
 impl Wake for Shared {
@@ -100,14 +72,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     fn new(ends: &Ends) -> Shared {
-        let received = |topic: &Arc<Topic>| {
-            let incoming = Incoming::new(topic.clone());
-            Mutex::new(Received { incoming, senders: BTreeMap::new() })
-        };
+        let incoming = |topic: &Arc<Topic>| Mutex::new(Incoming::new(topic.clone()));
         Shared {
-            topics: ends.receives().iter().map(received).collect(),
+            topics: ends.receives().iter().map(incoming).collect(),
             has_new_reader: AtomicBool::new(false),
             warnings: Mutex::default(),
+            pending: Mutex::default(),
             executor: ends.executor().clone(),
             thread: thread::current(),
         }
@@ -119,75 +89,27 @@ impl Shared {
         if sample.kind() != SampleKind::Put {
             return;
         }
-        let mut received = lock(&self.topics[index]);
-        let Received { incoming, senders } = &mut *received;
-        let taken = incoming.take(sender, &sample.payload().to_bytes());
-        match senders.get_mut(sender) {
-            Some(None) => {}
-            Some(absent) => *absent = Some(self.executor.now()),
-            None if incoming.knows(sender) => {
-                senders.insert(sender.to_owned(), Some(self.executor.now()));
-            }
-            None => {}
-        }
-        drop(received);
-        if let Err(error) = taken {
-            self.warn(index, sender, &error.to_string());
+        let (packet, now) = (sample.payload().to_bytes(), self.executor.now());
+        let mut incoming = lock(&self.topics[index]);
+        if let Err(error) = incoming.take(sender, &packet, now) {
+            let problem = error.to_string();
+            self.warn(lock(&self.warnings).of(incoming.topic(), sender, &problem));
         }
     }
 
-    /// Notes that a process has come or cannot be reached.
-    fn note_presence(&self, index: usize, digest: &str, sample: &Sample) {
+    /// Checks the layout of a process that has come.
+    fn check_layout(&self, topic: &Topic, sample: &Sample) {
         let key = sample.key_expr().as_str();
         let mut parts = key.rsplit('/');
         let (Some(sender), Some(found)) = (parts.next(), parts.next()) else { return };
-        if sender.len() > LONGEST_NAME || found.len() > LONGEST_NAME {
-            return;
-        }
-        let mut received = lock(&self.topics[index]);
-        if found != digest {
-            let problem = format!(
-                "it publishes topic `{}` with another layout (digest {}, expected {digest}): its \
-                 messages are not read",
-                received.incoming.topic().name(),
-                found.escape_debug()
-            );
-            drop(received);
-            return self.warn(index, sender, &problem);
-        }
-        let absent = (sample.kind() == SampleKind::Delete).then(|| self.executor.now());
-        if let Some(known) = received.senders.get_mut(sender) {
-            *known = absent;
-        } else if absent.is_none() && received.senders.len() < PRESENT {
-            received.senders.insert(sender.to_owned(), None);
+        if sample.kind() == SampleKind::Put && found != topic.schema().digest.to_string() {
+            self.warn(lock(&self.warnings).of_layout(topic, sender, found));
         }
     }
 
-    /// Loses the streams of the processes that have been absent for too long.
-    fn lose_absent(&self) {
-        let now = self.executor.now();
-        for received in &self.topics {
-            let Received { incoming, senders } = &mut *lock(received);
-            senders.retain(|sender, absent| {
-                let stays = absent.is_none_or(|since| now < since.saturating_add(ABSENT));
-                if !stays {
-                    incoming.lose(sender);
-                }
-                stays
-            });
-        }
-    }
-
-    /// Warns once of each process on a topic.
-    fn warn(&self, index: usize, sender: &str, problem: &str) {
-        let mut warnings = lock(&self.warnings);
-        // A hostile peer may have any number of names.
-        if warnings.senders.len() < WARNINGS
-            && sender.len() <= LONGEST_NAME
-            && warnings.senders.insert((index, sender.to_owned()))
-        {
-            let sender = sender.escape_debug();
-            warnings.pending.push(format!("process `{sender}`: {problem}"));
+    fn warn(&self, warning: Option<String>) {
+        if let Some(warning) = warning {
+            lock(&self.pending).push(warning);
             self.thread.unpark();
         }
     }
@@ -219,17 +141,16 @@ impl Peer {
     ) -> zenoh::Result<(Vec<Publisher<'static>>, Vec<LivelinessToken>)> {
         for (index, topic) in ends.receives().iter().enumerate() {
             let (own, all) = (key(topic, "*"), any_layout(topic));
-            let digest = topic.schema().digest.to_string();
             let receiver = shared.clone();
             let subscriber = session.declare_subscriber(own).allowed_origin(Locality::Remote);
             subscriber
                 .callback(move |sample| receiver.receive(index, &sample))
                 .background()
                 .wait()?;
-            let watcher = shared.clone();
-            let note = move |sample| watcher.note_presence(index, &digest, &sample);
+            let (watcher, topic) = (shared.clone(), topic.clone());
+            let check = move |sample| watcher.check_layout(&topic, &sample);
             let presence = session.liveliness().declare_subscriber(all).history(true);
-            presence.callback(note).background().wait()?;
+            presence.callback(check).background().wait()?;
         }
         let (mut publishers, mut tokens) = (Vec::new(), Vec::new());
         for topic in ends.sends() {
@@ -261,8 +182,7 @@ impl Peer {
         let waker = Waker::from(shared.clone());
         let context = &mut Context::from_waker(&waker);
         let (mut draining, mut stopped) = (pin!(ends.draining()), pin!(ends.stopped()));
-        let (mut drains, mut farewells, mut farewell_at) = (false, 0, Duration::ZERO);
-        let mut check_at = Duration::ZERO;
+        let (mut drains, mut check_at) = (false, Duration::ZERO);
         loop {
             if stopped.as_mut().poll(context).is_ready()
                 || running.poll_canceled(context).is_ready()
@@ -270,39 +190,25 @@ impl Peer {
                 return;
             }
             drains = drains || draining.as_mut().poll(context).is_ready();
-            let now = shared.executor.now();
-            let says_farewell = farewells > 0 && now >= farewell_at;
-            if shared.has_new_reader.swap(false, Ordering::Acquire) || says_farewell {
+            if shared.has_new_reader.swap(false, Ordering::Acquire) {
                 outgoing.announce();
             }
-            let progress = outgoing.poll(&waker, now, |topic, packet| {
+            let now = shared.executor.now();
+            let progress = outgoing.poll(&waker, now, drains, |topic, packet| {
                 // What cannot be sent is a gap of the readers, like any lost packet.
                 let _ = self.publishers[topic].put(packet).wait();
             });
+            if progress.is_over {
+                return;
+            }
             if now >= check_at {
-                shared.lose_absent();
+                shared.topics.iter().for_each(|topic| lock(topic).lose_absent(now));
                 check_at = now.saturating_add(HEARTBEAT);
             }
-            let warnings = std::mem::take(&mut lock(&shared.warnings).pending);
-            warnings.iter().for_each(|warning| ends.warn(warning));
-            let mut again_at = progress.again_at;
-            if drains && progress.is_over {
-                // Repeats the ends, for readers to whose queues the first ones found no room.
-                if farewells == 0 || says_farewell {
-                    if farewells == FAREWELLS || !self.has_readers() {
-                        return;
-                    }
-                    (farewells, farewell_at) = (farewells + 1, now.saturating_add(FAREWELL));
-                }
-                again_at = farewell_at;
-            }
-            thread::park_timeout(again_at.saturating_sub(shared.executor.now()));
+            let pending = std::mem::take(&mut *lock(&shared.pending));
+            pending.iter().for_each(|warning| ends.warn(warning));
+            thread::park_timeout(progress.again_at.saturating_sub(shared.executor.now()));
         }
-    }
-
-    fn has_readers(&self) -> bool {
-        let matches = |publisher: &Publisher<'_>| publisher.matching_status().wait();
-        self.publishers.iter().any(|publisher| matches(publisher).is_ok_and(|it| it.matching()))
     }
 
     /// Closes the session, on another thread if that takes long.
