@@ -46,10 +46,11 @@ impl Engines {
                 let topic = topics.sends.iter().chain(&topics.receives).next();
                 let topic = topic.map(String::as_str).unwrap_or_default();
                 let (key, node) = (engine.key(), &plan.node);
+                let (package, name) = (engine.package(), engine.type_name());
                 let problem = format!(
                     "topic `{topic}` has `transport = \"{key}\"`, but the program of node `{node}` \
-                     has no {engine}: add `.engine::<mycelium_{key}::{engine}>()` to its builder \
-                     (package `mycelium-{key}`)"
+                     has no {engine}: add `.engine::<mycelium_{package}::{name}>()` to its builder \
+                     (package `mycelium-{package}`)"
                 );
                 let place = plan.places.of(Setting::Transport(topic));
                 return Err(BuildError::at(place, Code::TOPIC_TRANSPORT, problem));

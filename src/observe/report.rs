@@ -72,6 +72,12 @@ pub enum Carrier {
     Tls,
     /// No link: topics that go through Zenoh. Only in an [overview](crate::overview::Overview).
     Zenoh,
+    /// No link: topics that go through a server of NATS. Only in an
+    /// [overview](crate::overview::Overview).
+    Nats,
+    /// No link: topics whose messages a server of NATS stores. Only in an
+    /// [overview](crate::overview::Overview).
+    JetStream,
 }
 
 impl Carrier {
@@ -79,7 +85,8 @@ impl Carrier {
     pub(crate) const OF_LINKS: [Carrier; 4] =
         [Carrier::SharedMemory, Carrier::UnixSocket, Carrier::Tcp, Carrier::Tls];
 
-    /// Returns the name of the carrier in the topology: `shm`, `unix`, `tcp`, `tls` or `zenoh`.
+    /// Returns the name of the carrier in the topology: `shm`, `unix`, `tcp`, `tls`, or
+    /// that of an engine.
     pub(crate) const fn key(self) -> &'static str {
         match self {
             Carrier::SharedMemory => "shm",
@@ -87,6 +94,8 @@ impl Carrier {
             Carrier::Tcp => "tcp",
             Carrier::Tls => "tls",
             Carrier::Zenoh => "zenoh",
+            Carrier::Nats => "nats",
+            Carrier::JetStream => "jetstream",
         }
     }
 }
@@ -99,6 +108,8 @@ impl fmt::Display for Carrier {
             Carrier::Tcp => "TCP",
             Carrier::Tls => "TLS",
             Carrier::Zenoh => "Zenoh",
+            Carrier::Nats => "NATS",
+            Carrier::JetStream => "JetStream",
         })
     }
 }

@@ -37,8 +37,8 @@ impl Carriers {
             let asked = topology.transport(node, peer);
             let obstacle = obstacle.map(str::to_owned);
             let (used, reason) = match (asked, topology.is_over_tcp(node, peer)) {
-                // No key gives Zenoh to a link.
-                (None | Some(Carrier::Zenoh), true) => {
+                // No key gives an engine to a link.
+                (None | Some(Carrier::Zenoh | Carrier::Nats | Carrier::JetStream), true) => {
                     (topology.far_carrier(), Some(distance(topology, node, peer)))
                 }
                 (Some(carrier @ (Carrier::Tcp | Carrier::Tls)), _) => {
@@ -68,7 +68,7 @@ impl Carriers {
                         return Err(wrong_link(topology, [node, peer], code, text));
                     }
                 },
-                (None | Some(Carrier::Zenoh), false) => match obstacle {
+                (None | Some(Carrier::Zenoh | Carrier::Nats | Carrier::JetStream), false) => match obstacle {
                     None => (Carrier::SharedMemory, None),
                     reason => (Carrier::UnixSocket, reason),
                 },

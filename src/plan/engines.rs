@@ -108,10 +108,14 @@ fn check_reader(
         format!(
             "{engine} cannot {what}, which the policy `{policy}` of `{subscription}` needs: let \
              that subscription drop messages (`policy = \"drop-oldest\"` or `\"latest\"` in \
-             `[subscription.\"{subscription}\"]`), or use links"
+             `[subscription.\"{subscription}\"]`), let a stream store \
+             them (`transport = \"jetstream\"`), or use links"
         )
-    } else if port.options.start == Start::Oldest {
-        format!("{engine} keeps no messages for `{subscription}`, which has `start = \"oldest\"`")
+    } else if port.options.start == Start::Oldest && !engine.capabilities().stores {
+        format!(
+            "{engine} keeps no messages for `{subscription}`, which has `start = \"oldest\"`: let \
+             a stream store them (`transport = \"jetstream\"`)"
+        )
     } else {
         return Ok(());
     };

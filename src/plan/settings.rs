@@ -227,7 +227,8 @@ impl TopicSettings {
     pub(crate) fn stays_on_socket(&self) -> bool {
         match self.transport {
             Some(Carrier::UnixSocket | Carrier::Tcp | Carrier::Tls) => true,
-            Some(Carrier::SharedMemory | Carrier::Zenoh) | None => false,
+            Some(Carrier::SharedMemory | Carrier::Zenoh | Carrier::Nats | Carrier::JetStream)
+            | None => false,
         }
     }
 }

@@ -25,9 +25,11 @@ impl Topology {
 
     /// Returns the configuration file of an engine, if the file names one.
     pub(crate) fn engine_config(&self, engine: EngineName) -> Option<PathBuf> {
-        let EngineSections { zenoh } = &self.sections.engine;
+        let EngineSections { zenoh, nats, jetstream } = &self.sections.engine;
         let section = match engine {
             EngineName::Zenoh => zenoh,
+            EngineName::Nats => nats,
+            EngineName::JetStream => jetstream,
         };
         let key = section.config.as_ref()?;
         let directory = self.file.file(&key.span()).parent().unwrap_or(Path::new(""));

@@ -110,14 +110,16 @@ fn what_an_engine_cannot_keep_is_an_error_that_names_the_way_out() {
     let gating = "t.toml:6:13: topic `ticks` has `transport = \"zenoh\"`, but Zenoh cannot hold up \
                   publishers for slow readers, which the policy `block` of `Reader.ticks` needs: \
                   let that subscription drop messages (`policy = \"drop-oldest\"` or `\"latest\"` \
-                  in `[subscription.\"Reader.ticks\"]`), or use links [M0118]";
+                  in `[subscription.\"Reader.ticks\"]`), let a stream store them (`transport = \
+                  \"jetstream\"`), or use links [M0118]";
     refused("", "", gating);
     let late = format!("{DROPS}start = \"oldest\"\n");
     refused(
         "",
         &late,
         "t.toml:6:13: topic `ticks` has `transport = \"zenoh\"`, but Zenoh keeps no messages for \
-         `Reader.ticks`, which has `start = \"oldest\"` [M0118]",
+         `Reader.ticks`, which has `start = \"oldest\"`: let a stream store them (`transport = \
+         \"jetstream\"`) [M0118]",
     );
     refused(
         "retain = 5\n",
@@ -131,6 +133,18 @@ fn what_an_engine_cannot_keep_is_an_error_that_names_the_way_out() {
         "t.toml:6:13: topic `ticks` has `transport = \"zenoh\"`, but it has a list of nodes \
          (`readers` or `writers`), which only links enforce: use the engine's own access control \
          in the file that `config` of its section names [M0118]",
+    );
+}
+
+#[test]
+fn a_stream_may_have_readers_that_take_each_message_from_the_oldest_on() {
+    let text = "[topic.ticks]\ntransport = \"jetstream\"\n\
+                [subscription.\"Reader.ticks\"]\nstart = \"oldest\"\n";
+    let error = node("a", text).build().unwrap_err();
+    error.says(
+        "t.toml:6:13: topic `ticks` has `transport = \"jetstream\"`, but the program of node `a` \
+         has no JetStream: add `.engine::<mycelium_nats::JetStream>()` to its builder (package \
+         `mycelium-nats`) [M0118]",
     );
 }
 

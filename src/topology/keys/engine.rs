@@ -15,27 +15,49 @@ use crate::topology::keys::values::{FromText, choice};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum EngineName {
     Zenoh,
+    Nats,
+    JetStream,
 }
 
 impl EngineName {
-    const ALL: [EngineName; 1] = [EngineName::Zenoh];
+    const ALL: [EngineName; 3] = [EngineName::Zenoh, EngineName::Nats, EngineName::JetStream];
 
     /// Returns the name of the engine in the topology.
     pub(crate) const fn key(self) -> &'static str {
         self.carrier().key()
     }
 
+    /// Returns the package with the engine.
+    pub(crate) const fn package(self) -> &'static str {
+        match self {
+            EngineName::Zenoh => "zenoh",
+            EngineName::Nats | EngineName::JetStream => "nats",
+        }
+    }
+
+    /// Returns the name of the engine in Rust.
+    pub(crate) const fn type_name(self) -> &'static str {
+        match self {
+            EngineName::Zenoh => "Zenoh",
+            EngineName::Nats => "Nats",
+            EngineName::JetStream => "JetStream",
+        }
+    }
+
     /// Returns what carries the messages in an overview.
     pub(crate) const fn carrier(self) -> Carrier {
         match self {
             EngineName::Zenoh => Carrier::Zenoh,
+            EngineName::Nats => Carrier::Nats,
+            EngineName::JetStream => Carrier::JetStream,
         }
     }
 
     /// Returns the engine's promises, which the checks of a file need without its code.
     pub(crate) const fn capabilities(self) -> Capabilities {
         match self {
-            EngineName::Zenoh => Capabilities::NONE,
+            EngineName::Zenoh | EngineName::Nats => Capabilities::NONE,
+            EngineName::JetStream => Capabilities::STORED,
         }
     }
 }
@@ -66,6 +88,8 @@ impl FromText for Route {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct EngineSections {
     pub(crate) zenoh: EngineSection,
+    pub(crate) nats: EngineSection,
+    pub(crate) jetstream: EngineSection,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -133,7 +133,12 @@ impl LinkSection {
 fn memory_use(carrier: Carrier) -> MemoryUse {
     match carrier {
         Carrier::SharedMemory => MemoryUse::Required,
-        Carrier::UnixSocket | Carrier::Tcp | Carrier::Tls | Carrier::Zenoh => MemoryUse::Never,
+        Carrier::UnixSocket
+        | Carrier::Tcp
+        | Carrier::Tls
+        | Carrier::Zenoh
+        | Carrier::Nats
+        | Carrier::JetStream => MemoryUse::Never,
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium_core::frame::{FrameView, HEADER_LEN, Limits};
+use mycelium_core::frame::Limits;
+use mycelium_core::link::LinkError;
 use mycelium_core::link::packet::{Item, Packet, Start};
-use mycelium_core::link::{LinkError, RunShape};
 use thiserror::Error;
 
-use crate::local::{FeedError, GapReason, Metadata, Topic, TopicError};
+use super::push::{push_message, push_run, skip_to};
+use crate::local::{GapReason, Topic, TopicError};
 use crate::seam::Feed;
 
 /// How many streams the senders of a topic may have at once, and how many starts of a sender are
@@ -25,6 +26,11 @@ pub(super) const LONGEST_NAME: usize = 256;
 /// How long a sender may be silent. If it comes back within this time, what it has sent meanwhile is
 /// an exact gap.
 const ABSENT: Duration = Duration::from_secs(10);
+
+/// Returns how many streams of other processes a topic may have at once.
+pub(super) fn most_streams(topic: &Topic) -> usize {
+    (BYTES / topic.ring_bytes().max(1)).clamp(FEW, STREAMS)
+}
 
 /// The packets of a topic from other processes.
 pub struct Incoming {
@@ -90,10 +96,8 @@ impl Incoming {
     /// message of publishers that start later.
     #[must_use]
     pub fn new(topic: Arc<Topic>) -> Incoming {
-        let longest = HEADER_LEN + usize::from(u16::MAX) + topic.schema().longest;
-        let max_frame = u32::try_from(longest).unwrap_or(u32::MAX);
-        let limits = Limits { max_frame };
-        let most_streams = (BYTES / topic.ring_bytes().max(1)).clamp(FEW, STREAMS);
+        let limits = super::limits(&topic);
+        let most_streams = most_streams(&topic);
         let (senders, checked_at) = (BTreeMap::new(), Duration::ZERO);
         Incoming { topic, limits, senders, streams: 0, most_streams, checked_at }
     }
@@ -126,10 +130,17 @@ impl Incoming {
                     let before = self.put_back(sender, std::mem::take(&mut current));
                     before.and(self.find(sender, start).map(|found| current = found))
                 }
-                Item::Message(frame) => self.with(sender, &mut current, |feed| push(feed, &frame)),
-                Item::Run { first, shape, bytes } => {
-                    self.with(sender, &mut current, |feed| push_run(feed, first, shape, bytes))
-                }
+                Item::Message(frame) => self.with(sender, &mut current, |feed| {
+                    if push_message(feed, &frame, false).is_err() {
+                        feed.skip(1, GapReason::Dropped);
+                    }
+                }),
+                Item::Run { first, shape, bytes } => self.with(sender, &mut current, |feed| {
+                    if push_run(feed, first, shape, bytes, false).is_err() {
+                        let end = first + (bytes.len() / shape.stride as usize) as u64;
+                        feed.skip(end - feed.next(), GapReason::Dropped);
+                    }
+                }),
                 Item::End(next) => self.end(sender, std::mem::take(&mut current), next),
             };
             taken = taken.and(done);
@@ -372,41 +383,4 @@ impl Sender {
         self.missing.retain(|ordinal| !list.lacks(*ordinal));
         are_too_many || self.missing.len() < before
     }
-}
-
-/// Records that the messages before `next` are missing, unless the feed has them.
-fn skip_to(feed: &mut Feed, next: u64) {
-    if let Some(missed @ 1..) = next.checked_sub(feed.next()) {
-        feed.skip(missed, GapReason::Disconnected);
-    }
-}
-
-fn push(feed: &mut Feed, frame: &FrameView<'_>) {
-    let sequence = frame.header().sequence();
-    skip_to(feed, sequence);
-    if sequence < feed.next() {
-        // It was overtaken, and is in a gap, or arrives a second time.
-        return;
-    }
-    let metadata = Metadata { trace: frame.trace(), sent_at: frame.sent_at() };
-    match feed.push_with(frame.payload(), frame.is_redelivered(), metadata) {
-        Ok(()) | Err(FeedError::Ended) => {}
-        Err(FeedError::Size { .. }) => feed.skip(1, GapReason::Undecodable),
-        Err(FeedError::Full) => feed.skip(1, GapReason::Dropped),
-    }
-}
-
-fn push_run(feed: &mut Feed, first: u64, shape: RunShape, bytes: &[u8]) {
-    skip_to(feed, first);
-    let stride = shape.stride as usize;
-    let end = first + (bytes.len() / stride) as u64;
-    // As in `push`.
-    let late = usize::try_from(feed.next() - first).unwrap_or(usize::MAX);
-    let Some(new @ [_, ..]) = bytes.get(late.saturating_mul(stride)..) else { return };
-    let reason = match feed.push_run(shape, new) {
-        Ok(()) | Err(FeedError::Ended) => return,
-        Err(FeedError::Size { .. }) => GapReason::Undecodable,
-        Err(FeedError::Full) => GapReason::Dropped,
-    };
-    feed.skip(end - feed.next(), reason);
 }

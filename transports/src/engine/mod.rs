@@ -13,11 +13,24 @@
 
 mod incoming;
 mod outgoing;
+mod push;
+mod replay;
 mod warnings;
 
+use mycelium_core::frame::{HEADER_LEN, Limits};
+
+use crate::local::Topic;
+
 pub use incoming::{Incoming, PacketError};
-pub use outgoing::{HEARTBEAT, Outgoing, Progress};
+pub use outgoing::{HEARTBEAT, Outgoing, OutgoingPacket, Progress};
+pub use replay::{Place, Replay, Stored};
 pub use warnings::Warnings;
+
+/// Returns the limits of the frames in packets of a topic.
+fn limits(topic: &Topic) -> Limits {
+    let longest = HEADER_LEN + usize::from(u16::MAX) + topic.schema().longest;
+    Limits { max_frame: u32::try_from(longest).unwrap_or(u32::MAX) }
+}
 
 /// Returns a name as a part of a key or subject of an engine: bytes other than ASCII letters,
 /// digits, `-` and `_` become `%` and two hexadecimal digits.

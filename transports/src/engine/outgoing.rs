@@ -20,6 +20,8 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// A packet with this number of bytes is sent even if more messages wait.
 const PACKET: usize = 32 * 1024;
+/// The same for packets that are confirmed: there is one of each stream at a time.
+const CONFIRMED_PACKET: usize = 256 * 1024;
 /// The fewest messages that are sent as a run. For fewer it saves little.
 const RUN: usize = 4;
 /// How many packets of each stream are sent before [`Outgoing::poll`] returns.
@@ -41,19 +43,39 @@ pub struct Outgoing {
     list_at: Duration,
     /// How many of the last lists were sent.
     farewells: u32,
+    /// The engine confirms packets.
+    confirms: bool,
+}
+
+/// A packet that is to be sent.
+#[derive(Debug)]
+pub struct OutgoingPacket {
+    /// The index of its topic in [`Ends::sends`].
+    pub topic: usize,
+    /// The epoch of its publisher, for [`Outgoing::confirm`].
+    pub epoch: u64,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
 }
 
 struct OutgoingTopic {
-    tap: Tap<Ordinal>,
+    tap: Tap<State>,
     /// How many starts of publishers there were.
     starts: u32,
     /// The streams that have ended, and how long they stay here.
     ended: VecDeque<(Start<Name>, Duration)>,
 }
 
-/// The number of a start, once it has one.
+/// What is known of a stream.
 #[derive(Default)]
-struct Ordinal(Option<u32>);
+struct State {
+    /// The number of its start, once it has one.
+    ordinal: Option<u32>,
+    /// A packet was sent, and is not confirmed yet.
+    is_sent: bool,
+    /// The last packet has its end.
+    has_ended: bool,
+}
 
 /// What the caller of [`Outgoing::poll`] has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,46 +94,79 @@ impl Outgoing {
     /// # Errors
     /// The same as for [`Ends::tap`].
     pub fn new(ends: &Ends, reader: &str) -> Result<Outgoing, TopicError> {
+        Outgoing::with(ends, reader, false)
+    }
+
+    /// Creates packets that the engine [confirms](Outgoing::confirm). Until then their messages
+    /// stay in the ring of their publisher, which waits if it is full, and the stream has no other
+    /// packet. There are no lists: no packet is lost.
+    ///
+    /// # Errors
+    /// The same as for [`Ends::tap`].
+    pub fn confirmed(ends: &Ends, reader: &str) -> Result<Outgoing, TopicError> {
+        Outgoing::with(ends, reader, true)
+    }
+
+    fn with(ends: &Ends, reader: &str, confirms: bool) -> Result<Outgoing, TopicError> {
         let tap = |topic| {
             let tap = ends.tap(topic, reader, Policy::Block)?;
             Ok(OutgoingTopic { tap, starts: 0, ended: VecDeque::new() })
         };
         let topics = ends.sends().iter().map(tap).collect::<Result<_, _>>()?;
-        Ok(Outgoing { topics, list_at: Duration::ZERO, farewells: 0 })
+        Ok(Outgoing { topics, list_at: Duration::ZERO, farewells: 0, confirms })
     }
 
-    /// Passes the next packets to `send`, each with the index of its topic in [`Ends::sends`]. The
-    /// waker is woken when there are more. `now` is the time since any fixed instant; `drains` says
+    /// Passes the next packets to `send`. The waker is woken when there are more. `now` is the time since any fixed instant; `drains` says
     /// that no publisher [comes any more](Ends::draining).
     pub fn poll(
         &mut self,
         waker: &Waker,
         now: Duration,
         drains: bool,
-        mut send: impl FnMut(usize, Vec<u8>),
+        mut send: impl FnMut(OutgoingPacket),
     ) -> Progress {
+        let confirms = self.confirms;
         self.topics.iter().for_each(|topic| topic.tap.park(waker));
         let mut has_more = true;
         for _ in 0..TURN {
             has_more = false;
             for (index, topic) in self.topics.iter_mut().enumerate() {
-                has_more |= topic.send(now, |packet| send(index, packet));
+                has_more |= topic.send(now, confirms, |epoch, bytes| {
+                    send(OutgoingPacket { topic: index, epoch, bytes });
+                });
             }
             if !has_more {
                 break;
             }
         }
         let ends = drains && self.topics.iter_mut().all(|topic| topic.tap.streams().is_empty());
+        if confirms {
+            let again_at = if has_more { now } else { Duration::MAX };
+            return Progress { again_at, is_over: ends };
+        }
         if now >= self.list_at || ends && self.farewells == 0 {
             self.farewells += u32::from(ends);
             self.list_at = now.saturating_add(if ends { FAREWELL } else { HEARTBEAT });
             for (index, topic) in self.topics.iter_mut().enumerate() {
                 topic.ended.retain(|(_, until)| *until > now);
-                send(index, topic.list());
+                send(OutgoingPacket { topic: index, epoch: 0, bytes: topic.list() });
             }
         }
         let again_at = if has_more { now } else { self.list_at };
         Progress { again_at, is_over: self.farewells >= FAREWELLS }
+    }
+
+    /// Notes that the packet of a stream is confirmed: its publisher has room again.
+    pub fn confirm(&mut self, topic: usize, epoch: u64) {
+        let Some(topic) = self.topics.get_mut(topic) else { return };
+        let streams = topic.tap.streams();
+        let Some(at) = streams.iter().position(|stream| stream.epoch() == epoch) else { return };
+        let stream = &mut streams[at];
+        stream.release(stream.next());
+        stream.state.is_sent = false;
+        if stream.state.has_ended {
+            streams.remove(at);
+        }
     }
 
     /// Lists all streams at the next call of [`poll`](Outgoing::poll), for readers that have come.
@@ -122,29 +177,40 @@ impl Outgoing {
 
 impl OutgoingTopic {
     /// Sends the next packet of each stream. Returns whether there is more.
-    fn send(&mut self, now: Duration, mut send: impl FnMut(Vec<u8>)) -> bool {
+    fn send(&mut self, now: Duration, confirms: bool, mut send: impl FnMut(u64, Vec<u8>)) -> bool {
         let type_id = self.tap.topic().schema().id;
         let (starts, ended) = (&mut self.starts, &mut self.ended);
-        let new = self.tap.streams().iter_mut().filter(|stream| stream.state.0.is_none());
+        let new = self.tap.streams().iter_mut().filter(|stream| stream.state.ordinal.is_none());
         for stream in new {
-            stream.state.0 = Some(*starts);
+            stream.state.ordinal = Some(*starts);
             *starts = starts.wrapping_add(1);
         }
         let (starts, mut has_more) = (*starts, false);
         self.tap.streams().retain_mut(|stream| {
+            if stream.state.is_sent {
+                return true;
+            }
             let (mut packet, start) = (Vec::new(), start_of(stream, starts));
-            let filled = fill(stream, &start, type_id, &mut packet);
-            if matches!(filled, Fill::Ended) {
+            let most = if confirms { CONFIRMED_PACKET } else { PACKET };
+            let filled = fill(stream, &start, type_id, most, &mut packet);
+            let has_ended = matches!(filled, Fill::Ended);
+            if has_ended {
+                // A list tells it again; without lists it is told once.
                 let start = start_of(stream, starts);
                 add_ended(&mut packet, &start);
                 ended.truncate(MOST_ENDED - 1);
                 ended.push_front((start, now.saturating_add(ENDED)));
             }
-            has_more |= matches!(filled, Fill::More);
             if !packet.is_empty() {
-                send(packet);
+                send(stream.epoch(), packet);
+                (stream.state.is_sent, stream.state.has_ended) = (confirms, has_ended);
             }
-            !matches!(filled, Fill::Ended)
+            if !confirms {
+                // Once for the packet: it may wake the publisher.
+                stream.release(stream.next());
+                has_more |= matches!(filled, Fill::More);
+            }
+            confirms || !has_ended
         });
         has_more
     }
@@ -157,7 +223,7 @@ impl OutgoingTopic {
         }
         for stream in self.tap.streams() {
             // The others begin with the next packet.
-            if stream.state.0.is_some() {
+            if stream.state.ordinal.is_some() {
                 append(&mut list, START_LEN, |buf| write_start(buf, &start_of(stream, starts)));
             }
         }
@@ -165,12 +231,12 @@ impl OutgoingTopic {
     }
 }
 
-fn start_of(stream: &TapStream<Ordinal>, starts: u32) -> Start<Name> {
+fn start_of(stream: &TapStream<State>, starts: u32) -> Start<Name> {
     Start {
         publisher: Name::truncated(stream.publisher()),
         epoch: stream.epoch(),
         next: stream.next(),
-        ordinal: stream.state.0.unwrap_or_default(),
+        ordinal: stream.state.ordinal.unwrap_or_default(),
         starts,
     }
 }
@@ -189,9 +255,10 @@ enum Fill {
 
 /// Moves the next messages of a stream into an empty packet.
 fn fill(
-    stream: &mut TapStream<Ordinal>,
+    stream: &mut TapStream<State>,
     start: &Start<Name>,
     type_id: u16,
+    most: usize,
     packet: &mut Vec<u8>,
 ) -> Fill {
     let fixed = stream.fixed_len();
@@ -200,12 +267,12 @@ fn fill(
             append(packet, START_LEN, |buf| write_start(buf, &Start { next, ..*start }));
         }
     };
-    let filled = loop {
-        if packet.len() >= PACKET {
-            break Fill::More;
+    loop {
+        if packet.len() >= most {
+            return Fill::More;
         }
         let next = stream.next();
-        if let Some((shape, count)) = run(stream, PACKET - packet.len())
+        if let Some((shape, count)) = run(stream, most - packet.len())
             && let Some(pieces) = stream.borrow(next, count)
         {
             begin(packet, next);
@@ -226,18 +293,15 @@ fn fill(
             }
             // The sequence of the next frame tells.
             TapItem::Gap(_) => {}
-            TapItem::Empty => break Fill::Empty,
-            TapItem::Closed => break Fill::Ended,
+            TapItem::Empty => return Fill::Empty,
+            TapItem::Closed => return Fill::Ended,
         }
-    };
-    // Once for the packet: it may wake the publisher.
-    stream.release(stream.next());
-    filled
+    }
 }
 
 /// Returns the layout and the number of the next messages, in at most this number of bytes, if they
 /// can be sent as a run.
-fn run(stream: &TapStream<Ordinal>, most: usize) -> Option<(RunShape, usize)> {
+fn run(stream: &TapStream<State>, most: usize) -> Option<(RunShape, usize)> {
     let shape = stream.shape()?;
     let ready = stream.ready(most / shape.stride as usize);
     (ready >= RUN).then_some((shape, ready))

@@ -51,6 +51,8 @@ pub struct Capabilities {
     pub resumes: bool,
     /// A slow reader blocks its publishers.
     pub holds_up: bool,
+    /// Messages are stored for readers that are slow, or come later.
+    pub stores: bool,
     /// The readers at the other side of a tap.
     pub audience: Audience,
 }
@@ -71,7 +73,16 @@ impl Capabilities {
         confirms: true,
         resumes: true,
         holds_up: true,
+        stores: false,
         audience: Audience::One,
+    };
+
+    /// The promises of a carrier that stores messages and brings each of them to a group, in order.
+    pub const STORED: Capabilities = Capabilities {
+        holds_up: false,
+        stores: true,
+        audience: Audience::Group,
+        ..Capabilities::ALL
     };
 
     /// No promises, for a group: messages may be lost or overtake each other, which readers see as
@@ -81,6 +92,7 @@ impl Capabilities {
         confirms: false,
         resumes: false,
         holds_up: false,
+        stores: false,
         audience: Audience::Group,
     };
 
@@ -101,7 +113,7 @@ impl Capabilities {
     #[must_use]
     pub fn lacks(&self, policy: Policy) -> Option<&'static str> {
         let needed = [
-            (self.holds_up, "hold up publishers for slow readers"),
+            (self.holds_up || self.stores, "hold up publishers for slow readers"),
             (self.confirms, "confirm what readers are done with"),
             (self.keeps_order, "keep the order of messages"),
             (self.resumes, "resume after a lost connection"),
@@ -209,6 +221,13 @@ impl Ends {
     /// ended.
     pub fn close(&mut self) {
         self.open.clear();
+    }
+
+    /// Whether readers that leave do so because the node ends: a feed's [`done`](super::Feed::done)
+    /// needs to know.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.control.is_leaving()
     }
 
     /// Waits until the services have ended. Then deliver the remaining messages of the taps.

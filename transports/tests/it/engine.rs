@@ -62,7 +62,7 @@ impl Pair {
     /// Returns the packets that are due.
     fn packets(&mut self) -> Vec<Vec<u8>> {
         let mut packets = Vec::new();
-        self.outgoing.poll(Waker::noop(), self.now, false, |_, packet| packets.push(packet));
+        self.outgoing.poll(Waker::noop(), self.now, false, |packet| packets.push(packet.bytes));
         packets
     }
 
@@ -128,7 +128,7 @@ fn the_last_lists_are_repeated_before_the_transport_ends() {
     pair.publisher = None;
     let (mut lists, mut is_over) = (0, false);
     while !is_over {
-        let progress = pair.outgoing.poll(Waker::noop(), pair.now, true, |_, _| lists += 1);
+        let progress = pair.outgoing.poll(Waker::noop(), pair.now, true, |_| lists += 1);
         (is_over, pair.now) = (progress.is_over, progress.again_at);
     }
     // The end is in a packet of its own, too.

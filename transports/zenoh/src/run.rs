@@ -194,9 +194,9 @@ impl Peer {
                 outgoing.announce();
             }
             let now = shared.executor.now();
-            let progress = outgoing.poll(&waker, now, drains, |topic, packet| {
+            let progress = outgoing.poll(&waker, now, drains, |packet| {
                 // What cannot be sent is a gap of the readers, like any lost packet.
-                let _ = self.publishers[topic].put(packet).wait();
+                let _ = self.publishers[packet.topic].put(packet.bytes).wait();
             });
             if progress.is_over {
                 return;

@@ -494,7 +494,7 @@ pub(crate) struct SubscriberState {
     number: u64,
     pub(crate) name: Arc<str>,
     pub(crate) policy: Policy,
-    start: Start,
+    pub(crate) start: Start,
     /// The doorbell at which the subscription waits for messages.
     pub(crate) bell: Doorbell,
     /// Edges to new publishers that the subscription has not added to its own list yet.

@@ -271,6 +271,14 @@ impl Topic {
         })
     }
 
+    /// Returns the options of the subscriptions that there are.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<SubscribeOptions> {
+        let members = lock(&self.members);
+        let readers = members.subscribers.iter().filter(|reader| !reader.is_tap);
+        readers.map(|reader| SubscribeOptions::new(reader.policy, reader.start)).collect()
+    }
+
     /// Adds a publisher, with an edge to each present subscription. `spare`: the bytes that its
     /// arena has more than others. `continues`: an earlier publisher with the same stream, which
     /// these subscriptions read before. `joiners`: for a publisher in another process that retains

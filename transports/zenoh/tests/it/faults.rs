@@ -12,9 +12,8 @@ use mycelium_transports::local::Schema;
 use mycelium_zenoh::Zenoh;
 use zenoh::Wait;
 
-use crate::support::{
-    Cable, Found, Reader, Tick, Ticking, connecting, end, free, listening, reading,
-};
+use crate::support::{connecting, listening};
+use crate::ticks::{Cable, Found, Reader, Tick, Ticking, end, free, reading};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_that_heals_is_an_exact_gap() {

@@ -4,3 +4,4 @@ mod faults;
 mod nodes;
 mod processes;
 mod support;
+mod ticks;

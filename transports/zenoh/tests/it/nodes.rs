@@ -6,7 +6,8 @@ use mycelium::{Context, Node, Result, Topology, service};
 use mycelium_tokio::Tokio;
 use mycelium_zenoh::Zenoh;
 
-use crate::support::{Found, Reader, Tick, Ticking, connecting, end, free, listening, reading};
+use crate::support::{connecting, listening};
+use crate::ticks::{Found, Reader, Tick, Ticking, end, free, reading};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_tick_arrives_to_the_last_one() {

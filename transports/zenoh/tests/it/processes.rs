@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::support::{Found, Ticking, connecting, end, free, listening, reading};
+use crate::support::{connecting, listening};
+use crate::ticks::{Found, Ticking, end, free, reading};
 
 /// The variable with the address of a role.
 const ADDRESS: &str = "MYCELIUM_ZENOH_ADDRESS";

@@ -1,0 +1,219 @@
+//! The thread of a transport, and its connection to the server.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use async_nats::client::RequestErrorKind;
+use async_nats::{Client, ConnectOptions, Event, Subject};
+use bytes::Bytes;
+use futures_channel::oneshot;
+use mycelium_executor::SendFuture;
+use mycelium_transports::engine::key_part;
+use mycelium_transports::local::Topic;
+use mycelium_transports::seam::Ends;
+use tokio::runtime;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{sleep, timeout};
+
+use crate::config::Server;
+
+/// The first part of all subjects.
+pub(crate) const PREFIX: &str = "mycelium";
+
+/// How long the start of a node waits for the server.
+const START: Duration = Duration::from_secs(10);
+/// How long apart the attempts to reach it are meanwhile.
+const RETRY: Duration = Duration::from_millis(100);
+/// How long a node waits for one answer of the server.
+pub(crate) const ANSWER: Duration = Duration::from_secs(3);
+/// The most bytes that a packet has beside its messages.
+const AROUND: usize = 1024;
+/// How many events of the connection wait to be logged. Further ones are not.
+const EVENTS: usize = 64;
+
+/// What a transport has of its node and its server.
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) server: Server,
+    /// How often the connection was opened.
+    pub(crate) opened: watch::Sender<u64>,
+    pub(crate) ends: Ends,
+    /// The name of this process in subjects.
+    pub(crate) process: String,
+    /// What happens to the connection, until it is logged.
+    events: RefCell<Option<Receiver<Event>>>,
+    /// What the server has refused last.
+    refused: RefCell<Option<String>>,
+}
+
+/// Starts the thread of a transport, and waits until `prepare` is done, before any service runs. Then
+/// `carry` runs until it ends or the node does not wait any more; its tasks end with it.
+pub(crate) fn start<P: 'static>(
+    name: &'static str,
+    server: Server,
+    ends: Ends,
+    prepare: impl AsyncFnOnce(&Rc<Connection>) -> Result<P, String> + Send + 'static,
+    carry: impl AsyncFnOnce(Rc<Connection>, P) + Send + 'static,
+) -> Result<SendFuture<()>, String> {
+    let (started, is_started) = mpsc::channel();
+    let (mut running, ended) = oneshot::channel::<()>();
+    let address = server.urls();
+    let body = move || {
+        // The start may not wait any more for what is sent to it.
+        let runtime = match runtime::Builder::new_current_thread().enable_io().enable_time().build()
+        {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                return drop(started.send(Err(format!("cannot create its runtime: {error}"))));
+            }
+        };
+        LocalSet::new().block_on(&runtime, async {
+            let prepared = async {
+                let connection = Rc::new(Connection::open(server, ends).await?);
+                connection.log_events();
+                let prepared = prepare(&connection).await?;
+                Ok((connection, prepared))
+            };
+            match prepared.await {
+                Ok((connection, prepared)) => {
+                    let _ = started.send(Ok(()));
+                    tokio::select! {
+                        () = carry(connection, prepared) => {}
+                        () = running.cancellation() => {}
+                    }
+                }
+                Err(problem) => drop(started.send(Err(problem))),
+            }
+        });
+        let _ = running.send(());
+    };
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
+    spawned.map_err(|error| format!("cannot create a thread: {error}"))?;
+    match is_started.recv_timeout(START + ANSWER) {
+        Ok(started) => started?,
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            return Err("its thread has ended by a panic".to_owned());
+        }
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            return Err(format!("the server at {address} did not answer within {START:?}"));
+        }
+    }
+    // The node ends with an error if its transport panics.
+    Ok(Box::pin(async { ended.await.expect("the thread of NATS ends without a panic") }))
+}
+
+impl Connection {
+    /// Connects to the server, which may start later than this node.
+    async fn open(server: Server, ends: Ends) -> Result<Connection, String> {
+        let process = format!("{}-{:016x}", key_part(ends.node()), ends.executor().entropy());
+        let (event, events) = tokio::sync::mpsc::channel(EVENTS);
+        let give_up_at = ends.executor().now().saturating_add(START);
+        let client = loop {
+            let event = event.clone();
+            let options = ConnectOptions::new().name(&process).event_callback(move |it| {
+                let _ = event.try_send(it);
+                async {}
+            });
+            match server.connect(options).await {
+                Ok(client) => break client,
+                Err(error) if error.may_pass && ends.executor().now() < give_up_at => {
+                    sleep(RETRY).await;
+                }
+                Err(error) => {
+                    let (urls, problem) = (server.urls(), error.problem);
+                    return Err(format!("cannot connect to the server at {urls}: {problem}"));
+                }
+            }
+        };
+        let (opened, events) = (watch::Sender::new(0), RefCell::new(Some(events)));
+        Ok(Connection {
+            client,
+            server,
+            opened,
+            ends,
+            process,
+            events,
+            refused: RefCell::default(),
+        })
+    }
+
+    /// Logs what happens to the connection from now on.
+    fn log_events(self: &Rc<Connection>) {
+        let Some(mut events) = self.events.take() else { return };
+        let connection = self.clone();
+        spawn_local(async move {
+            let mut was_lost = false;
+            while let Some(event) = events.recv().await {
+                match event {
+                    Event::Disconnected => {
+                        connection.ends.warn("the connection to the server is lost");
+                        was_lost = true;
+                    }
+                    Event::Connected if was_lost => {
+                        connection.ends.warn("the server is connected again");
+                        connection.opened.send_modify(|opened| *opened += 1);
+                        was_lost = false;
+                    }
+                    Event::ServerError(_) | Event::LameDuckMode => {
+                        connection.ends.warn(&event.to_string());
+                        *connection.refused.borrow_mut() = Some(event.to_string());
+                    }
+                    // Each failed attempt to connect; packets for which there is no room.
+                    _ => {}
+                }
+            }
+        });
+    }
+
+    /// Checks that the server takes a packet with this number of bytes and the longest message after
+    /// them, for each topic that the node sends.
+    pub(crate) fn check_lengths(&self, before: usize) -> Result<(), String> {
+        let most = self.client.max_payload();
+        for topic in self.ends.sends() {
+            let (name, longest) = (topic.name(), topic.schema().longest);
+            let packet = before + longest + AROUND;
+            if packet > most {
+                return Err(format!(
+                    "topic `{name}` has messages of up to {longest} bytes, which need packets of \
+                     {packet} bytes, but the server takes at most {most} (`max_payload`)"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the server has accepted all that was asked of it before.
+    pub(crate) async fn check_accepted(&self) -> Result<(), String> {
+        // A refusal comes before the first answer, and is noted before the second one.
+        self.round_trip().await?;
+        self.round_trip().await?;
+        self.refused.take().map_or(Ok(()), Err)
+    }
+
+    /// Waits until the server has processed all that was sent before.
+    pub(crate) async fn round_trip(&self) -> Result<(), String> {
+        // Nobody subscribes to a subject of two parts: the server itself answers.
+        let subject = format!("{PREFIX}.{}", self.process);
+        let asked = self.client.request(subject, Bytes::new());
+        match timeout(ANSWER, asked).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!(
+                "the server did not answer within {ANSWER:?}: expected that this user may publish \
+                 below `{PREFIX}.` and subscribe to its inbox"
+            )),
+        }
+    }
+
+    /// Returns the subject of a topic's packets from this process, or from any, `*`.
+    pub(crate) fn subject(&self, prefix: &str, topic: &Topic) -> Subject {
+        let (name, digest) = (key_part(topic.name()), topic.schema().digest);
+        format!("{prefix}.{name}.{digest}.{}", self.process).into()
+    }
+}

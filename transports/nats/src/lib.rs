@@ -1,0 +1,112 @@
+//! Topics over [NATS](https://nats.io): nodes on any number of hosts that know the address of a
+//! server or cluster alone.
+//!
+//! There are two [transports](mycelium_transports::seam::Transport):
+//!
+//! | | [`Nats`] | [`JetStream`] |
+//! | --- | --- | --- |
+//! | the server | passes messages to the readers that there are | stores them in a stream for each topic |
+//! | a slow or absent reader | loses messages, which are an exact gap | gets them later |
+//! | policies of subscriptions | those that drop messages | all |
+//! | `start = "oldest"` | an error | begins with the oldest stored message |
+//! | while the server is away | messages are dropped, which is an exact gap | publishers wait when their rings are full |
+//!
+//! With a topology file, a topic takes one of these ways by one line, and the program by another:
+//!
+//! ```toml
+//! [topic.swaps]
+//! transport = "jetstream"
+//!
+//! [engine.jetstream]
+//! config = "nats.json"     # { "url": "nats://10.0.0.1:4222" }
+//! ```
+//!
+//! ```
+//! # use mycelium::Node;
+//! let builder = Node::builder("feed").engine::<mycelium_nats::JetStream>();
+//! ```
+//!
+//! Without one, the program names the topics:
+//!
+//! ```
+//! use mycelium::{Context, Node, Result, message, service};
+//! use mycelium_nats::JetStream;
+//!
+//! #[message(topic = "swaps", id = 1)]
+//! struct Swap {
+//!     amount: u64,
+//! }
+//!
+//! struct Feed;
+//!
+//! #[service(emits(Swap))]
+//! impl Feed {
+//!     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+//!         ctx.emit(Swap { amount: 1250 }).await?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! struct Ledger;
+//!
+//! #[service(reads(Swap))]
+//! impl Ledger {
+//!     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+//!         let mut swaps = ctx.subscribe::<Swap>()?;
+//!         while swaps.recv().await.is_some() {}
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let server = || JetStream::server("nats://10.0.0.1:4222");
+//! let feed = Node::builder("feed").service(|| Feed);
+//! let feed = feed.transport(server(), &["swaps"], &[]).build()?;
+//!
+//! let ledger = Node::builder("ledger").service(|| Ledger);
+//! let ledger = ledger.transport(server(), &[], &["swaps"]).build()?;
+//! # Ok::<(), mycelium::error::BuildError>(())
+//! ```
+//!
+//! # Readers of a stream
+//!
+//! A `block` or `reject` subscription has a place in the stream, which the server stores under the
+//! name of the node, ten times a second and at the end of the node. The next process of the node
+//! goes on there. After a kill it gets the messages again that were finished since, and those are
+//! marked as `redelivered`. Other subscriptions begin at their `start`
+//! each time.
+//!
+//! A process that is killed has perhaps not stored its last messages: readers get an inexact gap
+//! when another process of its node has stored messages for 10 seconds. What the server removes
+//! before it is read is an inexact gap, and an exact one for publishers that go on.
+//!
+//! # Subjects and streams
+//!
+//! [Packets](mycelium_transports::engine) of a topic have the subject
+//! `mycelium.<topic>.<digest of the layout>.<node>-<number of the process>`, and
+//! `mycelium-stored.…` in the stream `mycelium-<topic>`. Names have [other
+//! characters](mycelium_transports::engine::key_part) escaped. A stream that is missing is created:
+//! in files, without limits, so it grows until it is purged. One that exists is used as it is, with
+//! the limits, replicas and placement that it has; it needs the retention `limits` and the subject
+//! `mycelium-stored.<topic>.>`. With `discard: new` a full stream makes publishers wait, with
+//! `discard: old` it loses messages that nobody has read yet. Places are in the stream
+//! `mycelium-places`.
+//!
+//! # Configuration
+//!
+//! A context, as the command `nats context save` writes it:
+//!
+//! ```json
+//! { "url": "tls://10.0.0.1:4222", "creds": "feed.creds", "ca": "ca.pem" }
+//! ```
+//!
+//! Relative paths begin in its directory. A user needs to publish and subscribe to `mycelium.>`, or
+//! `mycelium-stored.>`, `mycelium-places.>` and the interface of JetStream, and to subscribe to its
+//! inbox. Without a context, the server is at `127.0.0.1:4222`.
+
+mod config;
+mod connection;
+mod live;
+mod stored;
+
+pub use live::Nats;
+pub use stored::JetStream;

@@ -1,0 +1,562 @@
+//! Topics over streams of the server, which stores their messages.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::{Future, pending, poll_fn};
+use std::path::Path;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_nats::Subject;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
+};
+use async_nats::jetstream::{self, Message};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use mycelium_executor::SendFuture;
+use mycelium_transports::engine::{
+    Outgoing, OutgoingPacket, PacketError, Place, Replay, Stored, Warnings, key_part,
+};
+use mycelium_transports::local::{Start, Topic};
+use mycelium_transports::seam::{Capabilities, Ends, Engine, Transport};
+use tokio::task::spawn_local;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::config::Server;
+use crate::connection::{self, ANSWER, Connection};
+
+/// The first part of the subjects of stored packets.
+const STORED: &str = "mycelium-stored";
+/// The stream with the places of readers, and the first part of its subjects.
+const PLACES: &str = "mycelium-places";
+/// How often the place of readers is stored.
+const SAVE: Duration = Duration::from_millis(100);
+/// How long apart the attempts are to store a packet that the server refuses, or to read again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How many bytes of packets are read ahead, and how many packets.
+const AHEAD: i64 = 4 << 20;
+const PACKETS_AHEAD: i64 = 256;
+/// The most bytes that a packet has before its last message.
+const PACKET: usize = 256 << 10;
+
+/// A transport over JetStream of NATS, which stores messages for readers. See the [crate](crate).
+pub struct JetStream {
+    server: Result<Server, String>,
+}
+
+impl JetStream {
+    /// Creates a client of the server at this address, such as `nats://10.0.0.1:4222`, or of the
+    /// first of several that answers, with commas between them.
+    #[must_use]
+    pub fn server(url: &str) -> JetStream {
+        JetStream { server: Ok(Server::at(url)) }
+    }
+
+    /// Creates a client with a context, as [`Nats::from_file`](crate::Nats::from_file) does.
+    #[must_use]
+    pub fn from_file(path: impl AsRef<Path>) -> JetStream {
+        JetStream { server: Server::from_file(path.as_ref()) }
+    }
+}
+
+/// Prints the context with all keys, as JSON, or the problem with it. Secrets are left out.
+impl fmt::Display for JetStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.server {
+            Ok(server) => server.fmt(f),
+            Err(problem) => f.write_str(problem),
+        }
+    }
+}
+
+impl fmt::Debug for JetStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JetStream").finish_non_exhaustive()
+    }
+}
+
+impl Engine for JetStream {
+    const NAME: &'static str = "jetstream";
+
+    fn configured(config: Option<&Path>) -> JetStream {
+        config.map_or_else(|| JetStream::server(""), JetStream::from_file)
+    }
+}
+
+impl Transport for JetStream {
+    fn name(&self) -> &str {
+        JetStream::NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::STORED
+    }
+
+    fn carry(self: Box<Self>, ends: Ends) -> Result<SendFuture<()>, String> {
+        let outgoing = Outgoing::confirmed(&ends, JetStream::NAME);
+        let outgoing = outgoing.map_err(|error| error.to_string())?;
+        connection::start(JetStream::NAME, self.server?, ends, prepare, |connection, readers| {
+            carry(connection, readers, outgoing)
+        })
+    }
+}
+
+/// Creates the streams that are missing, and finds the places of the readers.
+async fn prepare(connection: &Rc<Connection>) -> Result<Vec<Reader>, String> {
+    connection.check_lengths(PACKET)?;
+    let context = connection.server.jetstream(connection.client.clone());
+    for topic in connection.ends.sends() {
+        open_stream(&context, topic).await?;
+    }
+    let mut readers = Vec::new();
+    for topic in connection.ends.receives() {
+        readers.push(Reader::open(connection, &context, topic).await?);
+    }
+    connection.check_accepted().await?;
+    Ok(readers)
+}
+
+/// Opens the stream of a topic, and creates it if it is missing.
+async fn open_stream(context: &jetstream::Context, topic: &Topic) -> Result<Stream, String> {
+    let (name, part) = (topic.name(), key_part(topic.name()));
+    let subjects = format!("{STORED}.{part}.>");
+    let config = Config {
+        name: format!("mycelium-{part}"),
+        description: Some(format!("messages of topic {name}")),
+        subjects: vec![subjects.clone()],
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::New,
+        storage: StorageType::File,
+        ..Config::default()
+    };
+    let stream = context.get_or_create_stream(config).await;
+    let stream =
+        stream.map_err(|error| format!("cannot open the stream of topic `{name}`: {error}"))?;
+    let found = &stream.cached_info().config;
+    if found.retention != RetentionPolicy::Limits || !found.subjects.contains(&subjects) {
+        let (stream, retention, subjects_found) = (&found.name, found.retention, &found.subjects);
+        return Err(format!(
+            "stream `{stream}` cannot have topic `{name}`: it has the retention {retention:?} and \
+             the subjects {subjects_found:?}, expected Limits and `{subjects}`"
+        ));
+    }
+    Ok(stream)
+}
+
+async fn carry(connection: Rc<Connection>, readers: Vec<Reader>, outgoing: Outgoing) {
+    let context = connection.server.jetstream(connection.client.clone());
+    let readers: Vec<_> = readers.into_iter().map(|reader| spawn_local(reader.run())).collect();
+    let work = async {
+        send(&connection, &context, outgoing).await;
+        for reader in readers {
+            // An error: it has panicked, and its readers wait without an end.
+            reader.await.expect("the readers of a topic end without a panic");
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = connection.ends.stopped() => {}
+    }
+}
+
+/// Stores the packets of the node's publishers until all have ended.
+async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut outgoing: Outgoing) {
+    let ends = &connection.ends;
+    let subject = |topic: &Arc<Topic>| connection.subject(STORED, topic);
+    let subjects: Vec<Subject> = ends.sends().iter().map(subject).collect();
+    let mut draining = pin!(ends.draining());
+    let (mut drains, mut count) = (false, 0_u64);
+    let mut storing = FuturesUnordered::new();
+    poll_fn(|task| {
+        drains = drains || draining.as_mut().poll(task).is_ready();
+        loop {
+            let mut packets = Vec::new();
+            let now = ends.executor().now();
+            let progress = outgoing.poll(task.waker(), now, drains, |packet| packets.push(packet));
+            if progress.is_over {
+                return Poll::Ready(());
+            }
+            for OutgoingPacket { topic, epoch, bytes } in packets {
+                count += 1;
+                let id = format!("{}-{count}", connection.process);
+                let (name, subject) = (ends.sends()[topic].name(), subjects[topic].clone());
+                let stored = store(connection, context, name, subject, id, bytes.into());
+                storing.push(async move {
+                    stored.await;
+                    (topic, epoch)
+                });
+            }
+            match storing.poll_next_unpin(task) {
+                Poll::Ready(Some((topic, epoch))) => outgoing.confirm(topic, epoch),
+                _ => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+}
+
+/// Stores a packet. Tries again until the server has confirmed it: the id makes it recognise a
+/// packet that it has.
+async fn store(
+    connection: &Connection,
+    context: &jetstream::Context,
+    topic: &str,
+    subject: Subject,
+    id: String,
+    packet: Bytes,
+) {
+    let mut has_warned = false;
+    loop {
+        let mut opened = connection.opened.subscribe();
+        let message = PublishMessage::build().payload(packet.clone()).message_id(&id);
+        let stored = async {
+            let sent = context.send_publish(subject.clone(), message).await?;
+            sent.await
+        };
+        let problem = tokio::select! {
+            stored = timeout(ANSWER, stored) => match stored {
+                Ok(Ok(_)) => break,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("it did not answer within {ANSWER:?}"),
+            },
+            // What was on its way over the last connection may be lost.
+            _ = opened.changed() => continue,
+        };
+        if !has_warned {
+            connection.ends.warn(&format!(
+                "topic `{topic}`: the server does not store its messages, and publishers wait when \
+                 their rings are full: {problem}"
+            ));
+            has_warned = true;
+        }
+        tokio::select! {
+            () = sleep(RETRY) => {}
+            _ = opened.changed() => {}
+        }
+    }
+    if has_warned {
+        connection.ends.warn(&format!("topic `{topic}`: the server stores its messages again"));
+    }
+}
+
+/// The readers of a topic in this node.
+struct Reader {
+    connection: Rc<Connection>,
+    context: jetstream::Context,
+    /// When the stream was created, as the place says it.
+    created: i128,
+    replay: Replay,
+    /// The position of the next packet.
+    next: u64,
+    /// The packets before this position may have been passed on by an earlier process.
+    redelivered_before: u64,
+    /// The subject of the place; `None` if no reader needs it.
+    place: Option<Subject>,
+    saved: Place,
+    warnings: Warnings,
+}
+
+impl Reader {
+    async fn open(
+        connection: &Rc<Connection>,
+        context: &jetstream::Context,
+        topic: &Arc<Topic>,
+    ) -> Result<Reader, String> {
+        let name = topic.name();
+        let stream = open_stream(context, topic).await?;
+        let info = stream.cached_info();
+        let (state, created) = (&info.state, info.created.unix_timestamp_nanos());
+        let subscriptions = topic.subscriptions();
+        let from_oldest = subscriptions.iter().filter(|it| it.start == Start::Oldest).count();
+        if from_oldest > 0 && from_oldest < subscriptions.len() {
+            return Err(format!(
+                "the subscriptions of topic `{name}` have different values of `start`: expected one, \
+                 because the node reads the stream once"
+            ));
+        }
+        let begins_at =
+            if from_oldest > 0 { state.first_sequence.max(1) } else { state.last_sequence + 1 };
+        let gates = subscriptions.iter().any(|it| it.policy.is_gating());
+        let mut begun = Place { position: begins_at - 1, streams: BTreeMap::new() };
+        let (mut place, mut redelivered_before) = (None, 0);
+        if gates {
+            let subject =
+                format!("{PLACES}.{}.{}", key_part(connection.ends.node()), key_part(name));
+            match load(context, &subject).await? {
+                Some((of, found)) if of == created => {
+                    (begun, redelivered_before) = (found, state.last_sequence + 1);
+                }
+                Some(_) => connection.ends.warn(&format!(
+                    "topic `{name}`: its stream is another one than that which this node has read: it \
+                     is read from `start` on"
+                )),
+                None => {}
+            }
+            place = Some(subject.into());
+        }
+        let mut reader = Reader {
+            connection: connection.clone(),
+            context: context.clone(),
+            created,
+            next: begun.position + 1,
+            redelivered_before,
+            replay: Replay::new(topic.clone(), begun.clone()),
+            place,
+            saved: Place { position: u64::MAX, ..begun },
+            warnings: Warnings::default(),
+        };
+        if let Some(saving) = reader.save() {
+            saving.await.map_err(|error| format!("cannot store the place of `{name}`: {error}"))?;
+        }
+        Ok(reader)
+    }
+}
+
+/// A place that is being stored.
+type Saving = Pin<Box<dyn Future<Output = Result<(), String>>>>;
+/// The packets of a stream from a position on, and when the stream was created.
+type Opened = (Ordered, u64, i128);
+
+impl Reader {
+    /// Passes packets on until the services have ended.
+    async fn run(mut self) {
+        let connection = self.connection.clone();
+        let mut draining = pin!(connection.ends.draining());
+        let mut opened = connection.opened.subscribe();
+        let mut tick = interval(SAVE);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut messages, mut packet) = (None::<Ordered>, None::<Packet>);
+        let (mut opening, mut saving) = (Some(self.open_at(Duration::ZERO)), None::<Saving>);
+        let mut has_warned = false;
+        loop {
+            tokio::select! {
+                () = &mut draining => break,
+                _ = opened.changed() => (messages, opening) = (None, Some(self.open_at(Duration::ZERO))),
+                found = or_pending(&mut opening) => {
+                    opening = None;
+                    match found {
+                        Ok(found) => messages = Some(self.begin(found)),
+                        Err(problem) => {
+                            if !has_warned {
+                                connection.ends.warn(&problem);
+                                has_warned = true;
+                            }
+                            opening = Some(self.open_at(RETRY));
+                        }
+                    }
+                }
+                message = next(&mut messages), if packet.is_none() => match message {
+                    Some(message) => {
+                        packet = self.check(message);
+                        has_warned = false;
+                    }
+                    None => (messages, opening) = (None, Some(self.open_at(RETRY))),
+                },
+                taken = poll_fn(|task| take(&mut self.replay, packet.as_ref(), task)) => {
+                    if let (Err(error), Some(Packet { process, .. })) = (taken, packet.take()) {
+                        let problem = error.to_string();
+                        let warning = self.warnings.of(self.replay.topic(), &process, &problem);
+                        warning.iter().for_each(|warning| connection.ends.warn(warning));
+                    }
+                }
+                _ = tick.tick(), if saving.is_none() => saving = self.save(),
+                saved = or_pending(&mut saving) => {
+                    saving = None;
+                    if saved.is_err() {
+                        // The next tick tries again.
+                        self.saved.position = u64::MAX;
+                    }
+                }
+            }
+        }
+        // The services have ended: what they have finished does not change any more.
+        drop(messages);
+        if let Some(saving) = saving {
+            let _ = saving.await;
+        }
+        while let Some(saving) = self.save() {
+            if saving.await.is_err() {
+                self.saved.position = u64::MAX;
+                sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// Opens the packets from the next one on, after this time.
+    fn open_at(&self, after: Duration) -> Pin<Box<dyn Future<Output = Result<Opened, String>>>> {
+        let (context, topic) = (self.context.clone(), self.replay.topic().clone());
+        let (next, created, client) = (self.next, self.created, self.connection.client.clone());
+        Box::pin(async move {
+            sleep(after).await;
+            let name = topic.name();
+            let failed = |error: &dyn fmt::Display| {
+                format!("cannot read the stream of topic `{name}`: {error}")
+            };
+            let stream = open_stream(&context, &topic).await?;
+            let info = stream.cached_info();
+            let longest = i64::try_from(client.max_payload() * 2).unwrap_or(i64::MAX);
+            let found = info.created.unix_timestamp_nanos();
+            // The server may have lost its last packets, and a new stream has others.
+            let from = if found == created { next.min(info.state.last_sequence + 1) } else { 1 };
+            let consumer = stream.create_consumer(OrderedConfig {
+                deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
+                max_batch: PACKETS_AHEAD,
+                max_bytes: AHEAD.max(longest),
+                ..OrderedConfig::default()
+            });
+            let consumer = timeout(ANSWER, consumer).await.map_err(|error| failed(&error))?;
+            let messages = consumer.map_err(|error| failed(&error))?.messages().await;
+            Ok((messages.map_err(|error| failed(&error))?, from, found))
+        })
+    }
+
+    fn begin(&mut self, (messages, from, created): Opened) -> Ordered {
+        if from < self.next || created != self.created {
+            let name = self.replay.topic().name();
+            self.connection.ends.warn(&format!(
+                "topic `{name}`: the server has lost packets of its stream after position {from}"
+            ));
+            self.replay.miss(JetStream::NAME);
+            (self.next, self.created, self.redelivered_before) = (from, created, 0);
+        }
+        messages
+    }
+
+    /// Returns the packet in a message, if it is for the readers of this node.
+    fn check(&mut self, message: Message) -> Option<Packet> {
+        let info = message.info().ok()?;
+        let (position, stored_at) = (info.stream_sequence, info.published);
+        if position < self.next {
+            return None;
+        }
+        if position > self.next {
+            self.replay.miss(JetStream::NAME);
+        }
+        self.next = position + 1;
+        let topic = self.replay.topic();
+        let mut parts = message.subject.rsplit('.');
+        let (process, found) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let is_own = process == self.connection.process;
+        if is_own || found != topic.schema().digest.to_string() {
+            let warning =
+                if is_own { None } else { self.warnings.of_layout(topic, process, found) };
+            warning.iter().for_each(|warning| self.connection.ends.warn(warning));
+            self.replay.pass_over(position);
+            return None;
+        }
+        let nanos = u64::try_from(stored_at.unix_timestamp_nanos()).unwrap_or_default();
+        Some(Packet {
+            position,
+            process: process.to_owned(),
+            stored_at: Duration::from_nanos(nanos),
+            redelivered: position < self.redelivered_before,
+            bytes: message.message.payload,
+        })
+    }
+
+    /// Stores the place of the readers, if there is another one.
+    fn save(&mut self) -> Option<Saving> {
+        let subject = self.place.clone()?;
+        let place = self.replay.place(self.connection.ends.is_leaving());
+        if place == self.saved {
+            return None;
+        }
+        let mut text = format!("{} {}\n", self.created, place.position);
+        for (epoch, next) in &place.streams {
+            text += &format!("{epoch} {next}\n");
+        }
+        self.saved = place;
+        let context = self.context.clone();
+        Some(Box::pin(async move {
+            let stored = async { context.publish(subject, text.into()).await?.await };
+            match timeout(ANSWER, stored).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!("no answer within {ANSWER:?}")),
+            }
+        }))
+    }
+}
+
+/// A packet that readers get.
+struct Packet {
+    position: u64,
+    process: String,
+    stored_at: Duration,
+    redelivered: bool,
+    bytes: Bytes,
+}
+
+fn take(
+    replay: &mut Replay,
+    packet: Option<&Packet>,
+    task: &mut Context<'_>,
+) -> Poll<Result<(), PacketError>> {
+    let Some(packet) = packet else { return Poll::Pending };
+    let Packet { position, process, stored_at, redelivered, bytes } = packet;
+    let (position, stored_at, redelivered) = (*position, *stored_at, *redelivered);
+    let stored = Stored { position, process, stored_at, redelivered, packet: bytes };
+    replay.take(&stored, task.waker())
+}
+
+/// Waits for a future that there may be.
+async fn or_pending<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}
+
+/// Waits for the next message. Returns `None` if there are no more.
+async fn next(messages: &mut Option<Ordered>) -> Option<Message> {
+    match messages {
+        Some(messages) => messages.next().await?.ok(),
+        None => pending().await,
+    }
+}
+
+/// Loads the place of the readers of a topic in a node, and when the stream was created.
+async fn load(
+    context: &jetstream::Context,
+    subject: &str,
+) -> Result<Option<(i128, Place)>, String> {
+    let config = Config {
+        name: PLACES.to_owned(),
+        description: Some("what readers of topics have finished".to_owned()),
+        subjects: vec![format!("{PLACES}.>")],
+        max_messages_per_subject: 1,
+        storage: StorageType::File,
+        ..Config::default()
+    };
+    let stream = context.get_or_create_stream(config).await;
+    let stream = stream.map_err(|error| format!("cannot open the stream `{PLACES}`: {error}"))?;
+    match stream.get_last_raw_message_by_subject(subject).await {
+        Ok(message) => {
+            let place = parse(&message.payload);
+            let problem = || format!("the last message of subject `{subject}` is not a place");
+            place.map(Some).ok_or_else(problem)
+        }
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(format!("cannot read the place at subject `{subject}`: {error}")),
+    }
+}
+
+fn parse(place: &[u8]) -> Option<(i128, Place)> {
+    let mut lines = str::from_utf8(place).ok()?.lines();
+    let (created, position) = lines.next()?.split_once(' ')?;
+    let stream = |line: &str| {
+        let (epoch, next) = line.split_once(' ')?;
+        Some((epoch.parse().ok()?, next.parse().ok()?))
+    };
+    let streams = lines.map(stream).collect::<Option<_>>()?;
+    let position = position.parse::<u64>().ok().filter(|position| *position < u64::MAX)?;
+    Some((created.parse().ok()?, Place { position, streams }))
+}

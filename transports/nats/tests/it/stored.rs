@@ -1,0 +1,271 @@
+//! Messages that the server stores for readers.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy};
+use mycelium::subscribe::SubscribeOptions;
+use mycelium::{Context, Node, Policy, Result, Running, Topology, service};
+use mycelium_nats::JetStream;
+use mycelium_tokio::Tokio;
+use mycelium_transports::local::{Schema, Start};
+
+use crate::server::Server;
+use crate::ticks::{Cable, Found, Reader, Tick, Ticking, end};
+
+fn try_reading(
+    found: &Found,
+    server: &str,
+    options: SubscribeOptions,
+) -> std::result::Result<Running, String> {
+    let found = found.clone();
+    let node = Node::builder("there").service(move || Reader(found.clone()));
+    let node = node.subscription("Reader", "ticks", options);
+    let node = node.transport(JetStream::server(server), &[], &["ticks"]).build().unwrap();
+    node.start(Tokio::current().unwrap()).map_err(|error| error.to_string())
+}
+
+/// Starts a node whose reader takes each message, from the oldest on.
+fn reading(found: &Found, server: &Server) -> Running {
+    let options = SubscribeOptions::new(Policy::Block, Start::Oldest);
+    try_reading(found, &server.url(), options).unwrap()
+}
+
+fn ticking(server: &Server) -> Ticking {
+    Ticking::start(JetStream::server(&server.url()))
+}
+
+/// Checks that all of these messages have arrived, each once.
+async fn assert_all(found: &Found, sent: u64) {
+    found.until(|found| found.next.load(Ordering::Relaxed) == sent).await;
+    assert_eq!(found.messages(), sent, "{found:?}");
+    assert_eq!(found.missed.load(Ordering::Relaxed), 0);
+    assert_eq!(found.inexact.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_get_all_messages_also_those_from_before_their_start() {
+    let Some(server) = Server::start().await else { return };
+    let clock = ticking(&server);
+    let found = Found::default();
+    let there = reading(&found, &server);
+    found.more(300).await;
+    let sent = clock.end().await;
+    assert_all(&found, sent).await;
+    end(there).await;
+    // The stream outlives both nodes. A reader that drops messages has no place in it.
+    for _ in 0..2 {
+        let found = Found::default();
+        let options = SubscribeOptions::new(Policy::DropOldest, Start::Oldest);
+        let there = try_reading(&found, &server.url(), options).unwrap();
+        assert_all(&found, sent).await;
+        end(there).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_comes_back_goes_on_where_it_was() {
+    let Some(server) = Server::start().await else { return };
+    let (clock, found) = (ticking(&server), Found::default());
+    for _ in 0..5 {
+        let there = reading(&found, &server);
+        found.more(100).await;
+        end(there).await;
+    }
+    let sent = clock.end().await;
+    let there = reading(&found, &server);
+    assert_all(&found, sent).await;
+    end(there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_wait_while_the_server_is_away() {
+    let Some(mut server) = Server::start().await else { return };
+    let found = Found::default();
+    let there = reading(&found, &server);
+    let clock = ticking(&server);
+    for millis in [0, 100, 1000, 5000] {
+        found.more(100).await;
+        server.kill();
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        server.start_again().await;
+    }
+    found.more(2000).await;
+    let sent = clock.end().await;
+    assert_all(&found, sent).await;
+    end(there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_loses_nothing() {
+    let Some(server) = Server::start().await else { return };
+    let cables = [Cable::to(server.at), Cable::to(server.at)];
+    let [here, over] = cables.each_ref().map(|cable| format!("nats://{}", cable.at));
+    let found = Found::default();
+    let options = SubscribeOptions::new(Policy::Block, Start::Oldest);
+    let there = try_reading(&found, &over, options).unwrap();
+    let clock = Ticking::start(JetStream::server(&here));
+    for round in 0..6 {
+        found.more(100).await;
+        cables[round % 2].cut();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        cables[round % 2].mend();
+    }
+    let sent = clock.end().await;
+    assert_all(&found, sent).await;
+    end(there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_stream_makes_publishers_wait() {
+    let Some(server) = Server::start().await else { return };
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let context = jetstream::new(client);
+    let config = Config {
+        name: "mycelium-ticks".to_owned(),
+        subjects: vec!["mycelium-stored.ticks.>".to_owned()],
+        discard: DiscardPolicy::New,
+        max_messages: 30,
+        ..Config::default()
+    };
+    let stream = context.create_stream(config).await.unwrap();
+    let (found, clock) = (Found::default(), ticking(&server));
+    let there = reading(&found, &server);
+    found.more(1).await;
+    let mut before = 0;
+    while clock.sent.load(Ordering::Relaxed) > before {
+        before = clock.sent.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    for _ in 0..5 {
+        found.until(|found| found.messages() > 0).await;
+        stream.purge().await.unwrap();
+        found.more(1).await;
+    }
+    // What the server has removed was read before.
+    let purging = async {
+        loop {
+            stream.purge().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let sent = tokio::select! { sent = clock.end() => sent, () = purging => 0 };
+    found.until(Found::is_whole).await;
+    found.until(|found| found.next.load(Ordering::Relaxed) == sent).await;
+    end(there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_removed_before_it_was_read_is_a_gap() {
+    let Some(server) = Server::start().await else { return };
+    let found = Found::default();
+    let clock = ticking(&server);
+    let there = reading(&found, &server);
+    found.more(100).await;
+    end(there).await;
+    let sent = clock.sent.load(Ordering::Relaxed);
+    found.until(|_| clock.sent.load(Ordering::Relaxed) > sent + 200).await;
+    let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    context.get_stream("mycelium-ticks").await.unwrap().purge().await.unwrap();
+    let there = reading(&found, &server);
+    found.more(100).await;
+    clock.end().await;
+    assert_eq!(found.inexact.load(Ordering::Relaxed), 1);
+    end(there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_packet_is_ignored() {
+    let Some(server) = Server::start().await else { return };
+    let found = Found::default();
+    let there = reading(&found, &server);
+    let clock = ticking(&server);
+    found.more(50).await;
+    let liar = async_nats::connect(server.url()).await.unwrap();
+    let digest = Schema::of::<Tick>().digest.to_string();
+    for sender in 0..1000 {
+        let lie: Vec<u8> = (0..sender as usize % 300).map(|byte| byte as u8 ^ 0xa1).collect();
+        for digest in [&digest, "other"] {
+            let subject = format!("mycelium-stored.ticks.{digest}.liar-{sender}");
+            liar.publish(subject, lie.clone().into()).await.unwrap();
+        }
+    }
+    found.more(200).await;
+    let sent = clock.end().await;
+    assert_all(&found, sent).await;
+    end(there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topology_may_ask_for_it() {
+    let Some(server) = Server::start().await else { return };
+    let found = Found::default();
+    let config = server.directory().join("context.json");
+    std::fs::write(&config, format!("{{ \"url\": \"{}\" }}", server.url())).unwrap();
+    let text = "[node.main]\nservices = [\"Count\"]\n[node.there]\nservices = [\"Reader\"]\n\
+         [engine.jetstream]\nconfig = \"context.json\"\n[topic.ticks]\ntransport = \"jetstream\"\n\
+         [subscription.\"Reader.ticks\"]\nstart = \"oldest\"\n";
+    let file = server.directory().join("t.toml");
+    let topology = || Topology::parse(file.display().to_string(), text).unwrap();
+    let node = |name: &str| {
+        let found = found.clone();
+        let node = Node::builder(name).topology(topology()).service(|| Count);
+        let node = node.service(move || Reader(found.clone())).engine::<JetStream>();
+        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    let main = node("main");
+    main.join().await.unwrap();
+    let there = node("there");
+    assert_all(&found, 10_000).await;
+    end(there).await;
+}
+
+/// Emits some ticks.
+struct Count;
+
+#[service(emits(Tick))]
+impl Count {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..10_000 {
+            ctx.emit(Tick { number }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns why a reader does not start.
+async fn refusal(server: &Server) -> String {
+    let options = SubscribeOptions::new(Policy::Block, Start::Next);
+    let error = try_reading(&Found::default(), &server.url(), options).unwrap_err();
+    let begins = "transport `jetstream` of node `there` failed: ";
+    error.strip_prefix(begins).unwrap_or_else(|| panic!("{error}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_cannot_have_the_topic_is_an_error_of_the_start() {
+    let Some(server) = Server::start().await else { return };
+    let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    let config = Config {
+        name: "mycelium-ticks".to_owned(),
+        subjects: vec!["mycelium-stored.ticks.>".to_owned()],
+        retention: RetentionPolicy::WorkQueue,
+        ..Config::default()
+    };
+    context.create_stream(config).await.unwrap();
+    let error = refusal(&server).await;
+    assert!(error.contains("it has the retention WorkQueue"), "{error}");
+    context.delete_stream("mycelium-ticks").await.unwrap();
+    context
+        .get_or_create_stream(Config {
+            name: "mycelium-places".to_owned(),
+            subjects: vec!["mycelium-places.>".to_owned()],
+            ..Config::default()
+        })
+        .await
+        .unwrap();
+    let place = context.publish("mycelium-places.there.ticks", "nonsense".into()).await.unwrap();
+    place.await.unwrap();
+    let error = refusal(&server).await;
+    assert!(error.contains("subject `mycelium-places.there.ticks` is not a place"), "{error}");
+}

@@ -1,0 +1,266 @@
+//! Passes the packets of a log to the subscriptions of a topic.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::task::{Poll, Waker, ready};
+use std::time::Duration;
+
+use mycelium_core::frame::Limits;
+use mycelium_core::link::packet::{Item, Packet, Start};
+
+use super::incoming::{PacketError, most_streams};
+use super::push::{push_message, push_run, skip_to};
+use crate::local::Topic;
+use crate::seam::Feed;
+
+/// How long a process has stored nothing, while another one of its node has, before its streams are
+/// lost.
+const REPLACED: Duration = Duration::from_secs(10);
+/// How many of the streams that have ended last are known.
+const GONE: usize = 256;
+/// Of how many processes it is known when they have stored a packet.
+const PROCESSES: usize = 1024;
+
+/// The readers of a log: packets that are stored in one order, each at a position.
+///
+/// A packet waits until the gating readers have room. No packet is lost between others, so each
+/// stream begins where its first packet says; what was removed from the log before it was read is a
+/// gap. The [place](Replay::place) says what readers have finished, for the next process that reads
+/// for them.
+pub struct Replay {
+    topic: Arc<Topic>,
+    limits: Limits,
+    most_streams: usize,
+    streams: BTreeMap<u64, Stream>,
+    /// The streams that have ended, until their readers have finished them.
+    ended: BTreeMap<u64, Feed>,
+    /// The streams that have ended last.
+    gone: VecDeque<u64>,
+    /// When the last packet of each process was stored.
+    processes: BTreeMap<Arc<str>, Duration>,
+    /// What readers have not finished.
+    open: VecDeque<Open>,
+    /// Where the readers were when this process began.
+    begun: Place,
+    /// The position of the last packet, and how many of its items were passed.
+    taken: (u64, usize),
+    /// How often packets were missing.
+    misses: u64,
+}
+
+/// Where the readers of a log are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// They have finished all packets up to this position.
+    pub position: u64,
+    /// What they have finished of later packets: epochs, each with the sequence of its next message.
+    pub streams: BTreeMap<u64, u64>,
+}
+
+struct Stream {
+    feed: Feed,
+    process: Arc<str>,
+}
+
+/// Messages of a packet: those of this stream before `next`.
+struct Open {
+    position: u64,
+    epoch: u64,
+    next: u64,
+}
+
+/// A packet of a log.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// Its place in the log.
+    pub position: u64,
+    /// A name of the process that has sent it: that of its node, `-` and a number.
+    pub process: &'a str,
+    /// When it was stored, since any fixed instant.
+    pub stored_at: Duration,
+    /// Whether an earlier process of this node may have passed it to the readers.
+    pub redelivered: bool,
+    /// The packet. The bytes may be any.
+    pub packet: &'a [u8],
+}
+
+impl Replay {
+    /// Creates the readers of a topic. Their next packet is the one after the place.
+    #[must_use]
+    pub fn new(topic: Arc<Topic>, begun: Place) -> Replay {
+        Replay {
+            limits: super::limits(&topic),
+            most_streams: most_streams(&topic),
+            topic,
+            streams: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            gone: VecDeque::new(),
+            processes: BTreeMap::new(),
+            open: VecDeque::new(),
+            taken: (begun.position, 0),
+            begun,
+            misses: 0,
+        }
+    }
+
+    /// Returns the topic.
+    #[must_use]
+    pub fn topic(&self) -> &Arc<Topic> {
+        &self.topic
+    }
+
+    /// Passes a packet to the readers. If they have no room, it passes what there is room for: call
+    /// it again with the same packet when the waker was woken.
+    ///
+    /// # Errors
+    /// If the packet is not valid. The items before the error count.
+    pub fn take(&mut self, stored: &Stored<'_>, waker: &Waker) -> Poll<Result<(), PacketError>> {
+        if self.taken.0 != stored.position {
+            self.taken = (stored.position, 0);
+            self.lose_replaced(stored);
+        }
+        let mut current = None;
+        let packet = Packet::new(stored.packet, self.topic.schema().id, self.limits);
+        for (index, item) in packet.enumerate() {
+            let item = item?;
+            if let Item::Start(start) = item {
+                current = Some(start);
+            }
+            if index < self.taken.1 {
+                continue;
+            }
+            // A packet may be stored twice, also the last one of a stream.
+            if let Some(start) = current.as_ref().filter(|start| !self.gone.contains(&start.epoch))
+            {
+                ready!(self.pass(stored, start, item, waker))?;
+            }
+            self.taken.1 = index + 1;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Notes that the packet at a position is not for these readers.
+    pub fn pass_over(&mut self, position: u64) {
+        self.taken = (position, 0);
+    }
+
+    /// Tells readers that packets were removed from the log before they were read: an inexact gap,
+    /// from a publisher with this name. Streams that go on have exact gaps, too.
+    pub fn miss(&mut self, name: &str) {
+        self.misses += 1;
+        // No publisher has this epoch: they are random.
+        if let Ok(feed) = self.topic.feed(name, self.misses, 0) {
+            feed.lose();
+        }
+    }
+
+    /// Returns what the gating readers have finished, and without any, what the others have
+    /// received. `leaves` says that they [leave](crate::seam::Ends::is_leaving) because the node
+    /// ends: what they have not finished then stays unfinished.
+    pub fn place(&mut self, leaves: bool) -> Place {
+        let Replay { streams, ended, open, .. } = self;
+        let done = |feed: &Feed| feed.done(|| leaves).unwrap_or(feed.next());
+        ended.retain(|_, feed| done(feed) < feed.next());
+        let finished = |epoch| {
+            let feed = streams.get(&epoch).map(|stream| &stream.feed).or_else(|| ended.get(&epoch));
+            feed.map_or(u64::MAX, done)
+        };
+        while open.pop_front_if(|it| finished(it.epoch) >= it.next).is_some() {}
+        Place {
+            position: open.front().map_or(self.taken.0, |first| first.position - 1),
+            streams: open.iter().map(|it| (it.epoch, finished(it.epoch))).collect(),
+        }
+    }
+
+    /// Passes an item of a stream.
+    fn pass(
+        &mut self,
+        stored: &Stored<'_>,
+        start: &Start<&str>,
+        item: Item<'_>,
+        waker: &Waker,
+    ) -> Poll<Result<(), PacketError>> {
+        let Stream { feed, .. } = ready!(self.find(stored, start, waker))?;
+        // First: room that is made afterwards wakes.
+        feed.park(waker);
+        let passed = match item {
+            Item::Message(frame) => push_message(feed, &frame, stored.redelivered),
+            Item::Run { first, shape, bytes } => {
+                push_run(feed, first, shape, bytes, stored.redelivered)
+            }
+            Item::Start(Start { next, .. }) | Item::End(next) => {
+                skip_to(feed, next);
+                Ok(())
+            }
+            Item::List(_) => Ok(()),
+        };
+        feed.flush();
+        let (position, epoch, next) = (stored.position, start.epoch, feed.next());
+        match self.open.back_mut() {
+            Some(last) if (last.position, last.epoch) == (position, epoch) => last.next = next,
+            _ => self.open.push_back(Open { position, epoch, next }),
+        }
+        if passed.is_err() {
+            return Poll::Pending;
+        }
+        if let Item::End(_) = item
+            && let Some(Stream { mut feed, .. }) = self.streams.remove(&epoch)
+        {
+            feed.end();
+            self.ended.insert(epoch, feed);
+            self.gone.truncate(GONE - 1);
+            self.gone.push_front(epoch);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Finds the stream of a start, or creates it.
+    fn find(
+        &mut self,
+        stored: &Stored<'_>,
+        start: &Start<&str>,
+        waker: &Waker,
+    ) -> Poll<Result<&mut Stream, PacketError>> {
+        let Start { publisher, epoch, next, .. } = *start;
+        if !self.streams.contains_key(&epoch) {
+            if self.streams.len() + self.ended.len() >= self.most_streams {
+                self.ended.values().for_each(|feed| feed.park(waker));
+                self.place(false);
+                if self.streams.len() >= self.most_streams {
+                    let limit = self.most_streams;
+                    return Poll::Ready(Err(PacketError::TooMany { what: "publishers", limit }));
+                }
+                if self.streams.len() + self.ended.len() >= self.most_streams {
+                    return Poll::Pending;
+                }
+            }
+            let finished = self.begun.streams.get(&epoch).copied().unwrap_or_default();
+            let feed = self.topic.feed(publisher, epoch, finished.max(next))?;
+            self.streams.insert(epoch, Stream { feed, process: stored.process.into() });
+        }
+        let Some(stream) = self.streams.get_mut(&epoch) else { unreachable!("it was inserted") };
+        Poll::Ready(Ok(stream))
+    }
+
+    /// Loses the streams of earlier processes of the node that has stored a packet. They did not
+    /// end: they were killed.
+    fn lose_replaced(&mut self, stored: &Stored<'_>) {
+        let Stored { process, stored_at, .. } = *stored;
+        let node = |process: &str| process.rsplit_once('-').map(|(node, _)| node.to_owned());
+        if let Some(last) = self.processes.get_mut(process) {
+            *last = stored_at;
+        } else if self.processes.len() < PROCESSES {
+            self.processes.insert(process.into(), stored_at);
+        }
+        let of = node(process);
+        let replaced = |other: &str, last: Duration| {
+            other != process && last.saturating_add(REPLACED) < stored_at && node(other) == of
+        };
+        let lost = self.processes.extract_if(.., |other, last| replaced(other, *last));
+        let lost: BTreeSet<Arc<str>> = lost.map(|(process, _)| process).collect();
+        if !lost.is_empty() {
+            let streams = self.streams.extract_if(.., |_, stream| lost.contains(&stream.process));
+            streams.for_each(|(_, stream)| stream.feed.lose());
+        }
+    }
+}
