@@ -162,7 +162,8 @@ frames! {
         epoch: U64,
         /// How many unconfirmed messages the publisher can keep.
         keeps: U32,
-        _pad2: U32,
+        /// Only in packets: how many messages before the next one are perhaps not stored.
+        unstored: U32,
         publisher: Name,
     }
     /// Answers a resume: the stream has ended, and its last sequence is unknown.

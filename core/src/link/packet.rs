@@ -40,6 +40,9 @@ pub struct Start<N> {
     pub ordinal: u32,
     /// How many starts the sender has had.
     pub starts: u32,
+    /// How many messages before the next one are perhaps not stored, or after it: the sender did
+    /// not know it yet. For carriers that store packets.
+    pub unstored: u32,
 }
 
 /// Writes the frame with which a packet begins: the messages after it are those of this start.
@@ -48,8 +51,8 @@ pub struct Start<N> {
 /// # Errors
 /// [`WriteError::Space`] if the buffer is too small.
 pub fn write_start(buf: &mut [u8], start: &Start<Name>) -> Result<usize, WriteError> {
-    let Start { publisher, epoch, next, ordinal, starts } = *start;
-    write(buf, next, &Stream::new(0, ordinal, epoch, starts, 0, publisher))
+    let Start { publisher, epoch, next, ordinal, starts, unstored } = *start;
+    write(buf, next, &Stream::new(0, ordinal, epoch, starts, unstored, publisher))
 }
 
 /// Writes the frame with which a list begins. Its starts follow. Returns its size.
@@ -175,7 +178,8 @@ impl<'a> Packet<'a> {
                 let (ordinal, starts) = (stream.subscription.get(), stream.keeps.get());
                 let (publisher, epoch) = (text(&stream.publisher)?, stream.epoch.get());
                 self.stream = (!publisher.is_empty()).then_some(number);
-                let start = Start { publisher, epoch, next: sequence, ordinal, starts };
+                let (next, unstored) = (sequence, stream.unstored.get());
+                let start = Start { publisher, epoch, next, ordinal, starts, unstored };
                 Ok(Some(if publisher.is_empty() { Item::List(starts) } else { Item::Start(start) }))
             }
             Control::End(_) => known.map(|()| Some(Item::End(sequence))),

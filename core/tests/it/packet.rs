@@ -14,7 +14,7 @@ use crate::portable::bodies::codec::Swap;
 const SHAPE: RunShape = RunShape { stride: 48, skip: 8, length: 40 };
 
 fn start<N>(publisher: N) -> Start<N> {
-    Start { publisher, epoch: 77, next: 9, ordinal: 2, starts: 5 }
+    Start { publisher, epoch: 77, next: 9, ordinal: 2, starts: 5, unstored: 0 }
 }
 
 /// Returns the packet of the example: a message, a run of two, and the end.

@@ -13,7 +13,6 @@ use std::time::Duration;
 use async_nats::Subject;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
-use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
@@ -45,7 +44,7 @@ const RETRY: Duration = Duration::from_millis(500);
 const AHEAD: i64 = 4 << 20;
 const PACKETS_AHEAD: i64 = 256;
 /// The most bytes that a packet has before its last message.
-const PACKET: usize = 256 << 10;
+const PACKET: usize = 128 << 10;
 
 /// A transport over JetStream of NATS, which stores messages for readers. See the [crate](crate).
 pub struct JetStream {
@@ -173,7 +172,7 @@ async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut out
     let subject = |topic: &Arc<Topic>| connection.subject(STORED, topic);
     let subjects: Vec<Subject> = ends.sends().iter().map(subject).collect();
     let mut draining = pin!(ends.draining());
-    let (mut drains, mut count) = (false, 0_u64);
+    let (mut drains, mut has_warned) = (false, false);
     let mut storing = FuturesUnordered::new();
     poll_fn(|task| {
         drains = drains || draining.as_mut().poll(task).is_ready();
@@ -184,67 +183,62 @@ async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut out
             if progress.is_over {
                 return Poll::Ready(());
             }
-            for OutgoingPacket { topic, epoch, bytes } in packets {
-                count += 1;
-                let id = format!("{}-{count}", connection.process);
-                let (name, subject) = (ends.sends()[topic].name(), subjects[topic].clone());
-                let stored = store(connection, context, name, subject, id, bytes.into());
-                storing.push(async move {
-                    stored.await;
-                    (topic, epoch)
-                });
+            for OutgoingPacket { topic, epoch, number, bytes } in packets {
+                let stored = store(connection, context, subjects[topic].clone(), bytes.into());
+                storing.push(async move { (topic, epoch, number, stored.await) });
             }
-            match storing.poll_next_unpin(task) {
-                Poll::Ready(Some((topic, epoch))) => outgoing.confirm(topic, epoch),
-                _ => return Poll::Pending,
+            let Poll::Ready(Some((topic, epoch, number, stored))) = storing.poll_next_unpin(task)
+            else {
+                return Poll::Pending;
+            };
+            match stored {
+                Ok(()) => {
+                    if std::mem::take(&mut has_warned) {
+                        ends.warn("the server stores messages again");
+                    }
+                    outgoing.confirm(topic, epoch, number);
+                }
+                Err(problem) => {
+                    if let Some(problem) = problem.filter(|_| !has_warned) {
+                        let name = ends.sends()[topic].name();
+                        ends.warn(&format!(
+                            "topic `{name}`: the server does not store its messages, and publishers \
+                             wait when their rings are full: {problem}"
+                        ));
+                        has_warned = true;
+                    }
+                    outgoing.repeat(topic, epoch, number);
+                }
             }
         }
     })
     .await;
 }
 
-/// Stores a packet. Tries again until the server has confirmed it: the id makes it recognise a
-/// packet that it has.
+/// Stores a packet. If the server did not confirm it, it is time to send it again when this returns:
+/// with a problem, or without one if the connection was lost and there is a new one.
 async fn store(
     connection: &Connection,
     context: &jetstream::Context,
-    topic: &str,
     subject: Subject,
-    id: String,
     packet: Bytes,
-) {
-    let mut has_warned = false;
-    loop {
-        let mut opened = connection.opened.subscribe();
-        let message = PublishMessage::build().payload(packet.clone()).message_id(&id);
-        let stored = async {
-            let sent = context.send_publish(subject.clone(), message).await?;
-            sent.await
-        };
-        let problem = tokio::select! {
-            stored = timeout(ANSWER, stored) => match stored {
-                Ok(Ok(_)) => break,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("it did not answer within {ANSWER:?}"),
-            },
-            // What was on its way over the last connection may be lost.
-            _ = opened.changed() => continue,
-        };
-        if !has_warned {
-            connection.ends.warn(&format!(
-                "topic `{topic}`: the server does not store its messages, and publishers wait when \
-                 their rings are full: {problem}"
-            ));
-            has_warned = true;
-        }
-        tokio::select! {
-            () = sleep(RETRY) => {}
-            _ = opened.changed() => {}
-        }
+) -> Result<(), Option<String>> {
+    let mut opened = connection.opened.subscribe();
+    let stored = async { context.publish(subject, packet).await?.await };
+    let problem = tokio::select! {
+        stored = timeout(ANSWER, stored) => match stored {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("it did not answer within {ANSWER:?}"),
+        },
+        // What was on its way over the last connection may be lost.
+        _ = opened.changed() => return Err(None),
+    };
+    tokio::select! {
+        () = sleep(RETRY) => {}
+        _ = opened.changed() => {}
     }
-    if has_warned {
-        connection.ends.warn(&format!("topic `{topic}`: the server stores its messages again"));
-    }
+    Err(Some(problem))
 }
 
 /// The readers of a topic in this node.

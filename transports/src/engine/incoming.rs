@@ -233,7 +233,7 @@ impl Incoming {
 
     /// Creates the feed of a stream that is new here.
     fn join(&mut self, sender: &str, start: Start<&str>) -> Result<Stream, PacketError> {
-        let Start { publisher, epoch, next, ordinal, starts } = start;
+        let Start { publisher, epoch, next, ordinal, starts, .. } = start;
         let (streams, limit, topic) = (self.streams, self.most_streams, self.topic.clone());
         let from = self.sender(sender, starts)?;
         if streams >= limit {

@@ -20,8 +20,9 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// A packet with this number of bytes is sent even if more messages wait.
 const PACKET: usize = 32 * 1024;
-/// The same for packets that are confirmed: there is one of each stream at a time.
-const CONFIRMED_PACKET: usize = 256 * 1024;
+/// The same for packets that are confirmed, and how many of each stream there are at a time.
+const CONFIRMED_PACKET: usize = 128 * 1024;
+const UNCONFIRMED: usize = 16;
 /// The fewest messages that are sent as a run. For fewer it saves little.
 const RUN: usize = 4;
 /// How many packets of each stream are sent before [`Outgoing::poll`] returns.
@@ -52,8 +53,10 @@ pub struct Outgoing {
 pub struct OutgoingPacket {
     /// The index of its topic in [`Ends::sends`].
     pub topic: usize,
-    /// The epoch of its publisher, for [`Outgoing::confirm`].
+    /// The epoch of its publisher.
     pub epoch: u64,
+    /// Its number among those of this publisher, from 0 on.
+    pub number: u64,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
@@ -71,10 +74,20 @@ struct OutgoingTopic {
 struct State {
     /// The number of its start, once it has one.
     ordinal: Option<u32>,
-    /// A packet was sent, and is not confirmed yet.
-    is_sent: bool,
-    /// The last packet has its end.
-    has_ended: bool,
+    /// The packets that were sent and are not confirmed, in order.
+    unconfirmed: VecDeque<Unconfirmed>,
+    /// The number of the next packet.
+    number: u64,
+}
+
+struct Unconfirmed {
+    number: u64,
+    /// The sequence after its last message.
+    next: u64,
+    /// It has the end of the stream.
+    is_last: bool,
+    /// It is confirmed, and an earlier one is not.
+    is_confirmed: bool,
 }
 
 /// What the caller of [`Outgoing::poll`] has to do.
@@ -98,8 +111,8 @@ impl Outgoing {
     }
 
     /// Creates packets that the engine [confirms](Outgoing::confirm). Until then their messages
-    /// stay in the ring of their publisher, which waits if it is full, and the stream has no other
-    /// packet. There are no lists: no packet is lost.
+    /// stay in the ring of their publisher, which waits if it is full. There are no lists: no
+    /// packet is lost.
     ///
     /// # Errors
     /// The same as for [`Ends::tap`].
@@ -131,8 +144,8 @@ impl Outgoing {
         for _ in 0..TURN {
             has_more = false;
             for (index, topic) in self.topics.iter_mut().enumerate() {
-                has_more |= topic.send(now, confirms, |epoch, bytes| {
-                    send(OutgoingPacket { topic: index, epoch, bytes });
+                has_more |= topic.send(now, confirms, |epoch, number, bytes| {
+                    send(OutgoingPacket { topic: index, epoch, number, bytes });
                 });
             }
             if !has_more {
@@ -149,23 +162,47 @@ impl Outgoing {
             self.list_at = now.saturating_add(if ends { FAREWELL } else { HEARTBEAT });
             for (index, topic) in self.topics.iter_mut().enumerate() {
                 topic.ended.retain(|(_, until)| *until > now);
-                send(OutgoingPacket { topic: index, epoch: 0, bytes: topic.list() });
+                let bytes = topic.list();
+                send(OutgoingPacket { topic: index, epoch: 0, number: 0, bytes });
             }
         }
         let again_at = if has_more { now } else { self.list_at };
         Progress { again_at, is_over: self.farewells >= FAREWELLS }
     }
 
-    /// Notes that the packet of a stream is confirmed: its publisher has room again.
-    pub fn confirm(&mut self, topic: usize, epoch: u64) {
-        let Some(topic) = self.topics.get_mut(topic) else { return };
-        let streams = topic.tap.streams();
+    /// Notes that the engine has confirmed a packet: its publisher has room again, once the earlier
+    /// ones are confirmed, too.
+    pub fn confirm(&mut self, topic: usize, epoch: u64, number: u64) {
+        let Some(streams) = self.topics.get_mut(topic).map(|topic| topic.tap.streams()) else {
+            return;
+        };
         let Some(at) = streams.iter().position(|stream| stream.epoch() == epoch) else { return };
         let stream = &mut streams[at];
-        stream.release(stream.next());
-        stream.state.is_sent = false;
-        if stream.state.has_ended {
+        let packets = &mut stream.state.unconfirmed;
+        if let Some(packet) = packets.iter_mut().find(|packet| packet.number == number) {
+            packet.is_confirmed = true;
+        }
+        let (mut done, mut is_over) = (None, false);
+        while let Some(packet) = packets.pop_front_if(|packet| packet.is_confirmed) {
+            (done, is_over) = (Some(packet.next), packet.is_last);
+        }
+        if let Some(next) = done {
+            stream.release(next);
+        }
+        if is_over {
             streams.remove(at);
+        }
+    }
+
+    /// Notes that a packet was perhaps not stored. The next calls of [`poll`](Outgoing::poll) send
+    /// its messages again, and all later ones of the stream.
+    pub fn repeat(&mut self, topic: usize, epoch: u64, number: u64) {
+        let Some(topic) = self.topics.get_mut(topic) else { return };
+        let mut streams = topic.tap.streams().iter_mut();
+        let Some(stream) = streams.find(|stream| stream.epoch() == epoch) else { return };
+        if stream.state.unconfirmed.iter().any(|packet| packet.number == number) {
+            stream.state.unconfirmed.clear();
+            stream.rewind(stream.kept());
         }
     }
 
@@ -177,7 +214,12 @@ impl Outgoing {
 
 impl OutgoingTopic {
     /// Sends the next packet of each stream. Returns whether there is more.
-    fn send(&mut self, now: Duration, confirms: bool, mut send: impl FnMut(u64, Vec<u8>)) -> bool {
+    fn send(
+        &mut self,
+        now: Duration,
+        confirms: bool,
+        mut send: impl FnMut(u64, u64, Vec<u8>),
+    ) -> bool {
         let type_id = self.tap.topic().schema().id;
         let (starts, ended) = (&mut self.starts, &mut self.ended);
         let new = self.tap.streams().iter_mut().filter(|stream| stream.state.ordinal.is_none());
@@ -187,30 +229,44 @@ impl OutgoingTopic {
         }
         let (starts, mut has_more) = (*starts, false);
         self.tap.streams().retain_mut(|stream| {
-            if stream.state.is_sent {
+            let unconfirmed = &stream.state.unconfirmed;
+            if unconfirmed.len() >= UNCONFIRMED || unconfirmed.back().is_some_and(|it| it.is_last) {
                 return true;
             }
             let (mut packet, start) = (Vec::new(), start_of(stream, starts));
             let most = if confirms { CONFIRMED_PACKET } else { PACKET };
             let filled = fill(stream, &start, type_id, most, &mut packet);
-            let has_ended = matches!(filled, Fill::Ended);
-            if has_ended {
-                // A list tells it again; without lists it is told once.
-                let start = start_of(stream, starts);
-                add_ended(&mut packet, &start);
-                ended.truncate(MOST_ENDED - 1);
-                ended.push_front((start, now.saturating_add(ENDED)));
+            let is_last = matches!(filled, Fill::Ended);
+            if is_last {
+                add_ended(&mut packet, &start_of(stream, starts));
             }
+            let next = stream.next();
+            let State { number, unconfirmed, .. } = &mut stream.state;
+            has_more |= matches!(filled, Fill::More);
             if !packet.is_empty() {
-                send(stream.epoch(), packet);
-                (stream.state.is_sent, stream.state.has_ended) = (confirms, has_ended);
+                let this = *number;
+                *number += 1;
+                if confirms {
+                    let is_confirmed = false;
+                    unconfirmed.push_back(Unconfirmed {
+                        number: this,
+                        next,
+                        is_last,
+                        is_confirmed,
+                    });
+                }
+                send(stream.epoch(), this, packet);
             }
-            if !confirms {
-                // Once for the packet: it may wake the publisher.
-                stream.release(stream.next());
-                has_more |= matches!(filled, Fill::More);
+            if confirms {
+                return true;
             }
-            confirms || !has_ended
+            // Once for the packet: it may wake the publisher.
+            stream.release(stream.next());
+            if is_last {
+                ended.truncate(MOST_ENDED - 1);
+                ended.push_front((start_of(stream, starts), now.saturating_add(ENDED)));
+            }
+            !is_last
         });
         has_more
     }
@@ -232,7 +288,10 @@ impl OutgoingTopic {
 }
 
 fn start_of(stream: &TapStream<State>, starts: u32) -> Start<Name> {
+    // What a stream without confirmations has sent is released.
+    let unstored = stream.next().saturating_sub(stream.kept());
     Start {
+        unstored: u32::try_from(unstored).unwrap_or(u32::MAX),
         publisher: Name::truncated(stream.publisher()),
         epoch: stream.epoch(),
         next: stream.next(),
@@ -262,9 +321,9 @@ fn fill(
     packet: &mut Vec<u8>,
 ) -> Fill {
     let fixed = stream.fixed_len();
-    let begin = |packet: &mut Vec<u8>, next| {
+    let begin = |packet: &mut Vec<u8>| {
         if packet.is_empty() {
-            append(packet, START_LEN, |buf| write_start(buf, &Start { next, ..*start }));
+            append(packet, START_LEN, |buf| write_start(buf, start));
         }
     };
     loop {
@@ -275,7 +334,7 @@ fn fill(
         if let Some((shape, count)) = run(stream, most - packet.len())
             && let Some(pieces) = stream.borrow(next, count)
         {
-            begin(packet, next);
+            begin(packet);
             let length = RUN_HEADER_LEN + pieces[0].len() + pieces[1].len();
             append(packet, length, |buf| write_run(buf, next, shape, pieces));
             stream.pass_ready(count);
@@ -283,7 +342,7 @@ fn fill(
         }
         match stream.next_item() {
             TapItem::Message(bytes, metadata) => {
-                begin(packet, next);
+                begin(packet);
                 let (trace, sent_at) = (metadata.trace, metadata.sent_at);
                 let envelope = Envelope { trace, sent_at, ..envelope(type_id, next) };
                 // It fits: a message is shorter than its ring.

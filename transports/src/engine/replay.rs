@@ -17,7 +17,7 @@ use crate::seam::Feed;
 /// lost.
 const REPLACED: Duration = Duration::from_secs(10);
 /// How many of the streams that have ended last are known.
-const GONE: usize = 256;
+const GONE: usize = 64;
 /// Of how many processes it is known when they have stored a packet.
 const PROCESSES: usize = 1024;
 
@@ -53,7 +53,8 @@ pub struct Replay {
 pub struct Place {
     /// They have finished all packets up to this position.
     pub position: u64,
-    /// What they have finished of later packets: epochs, each with the sequence of its next message.
+    /// What they have finished of each stream that is open, also of later packets: its epoch and the
+    /// sequence of the next message. It is `u64::MAX` for streams that have ended.
     pub streams: BTreeMap<u64, u64>,
 }
 
@@ -88,13 +89,14 @@ impl Replay {
     /// Creates the readers of a topic. Their next packet is the one after the place.
     #[must_use]
     pub fn new(topic: Arc<Topic>, begun: Place) -> Replay {
+        let gone = begun.streams.iter().filter(|(_, next)| **next == u64::MAX);
         Replay {
             limits: super::limits(&topic),
             most_streams: most_streams(&topic),
             topic,
             streams: BTreeMap::new(),
             ended: BTreeMap::new(),
-            gone: VecDeque::new(),
+            gone: gone.map(|(epoch, _)| *epoch).collect(),
             processes: BTreeMap::new(),
             open: VecDeque::new(),
             taken: (begun.position, 0),
@@ -158,7 +160,7 @@ impl Replay {
     /// received. `leaves` says that they [leave](crate::seam::Ends::is_leaving) because the node
     /// ends: what they have not finished then stays unfinished.
     pub fn place(&mut self, leaves: bool) -> Place {
-        let Replay { streams, ended, open, .. } = self;
+        let Replay { streams, ended, gone, open, .. } = self;
         let done = |feed: &Feed| feed.done(|| leaves).unwrap_or(feed.next());
         ended.retain(|_, feed| done(feed) < feed.next());
         let finished = |epoch| {
@@ -166,9 +168,12 @@ impl Replay {
             feed.map_or(u64::MAX, done)
         };
         while open.pop_front_if(|it| finished(it.epoch) >= it.next).is_some() {}
+        let live = streams.iter().map(|(epoch, stream)| (*epoch, &stream.feed));
+        let live = live.chain(ended.iter().map(|(epoch, feed)| (*epoch, feed)));
+        let live = live.map(|(epoch, feed)| (epoch, done(feed)));
         Place {
             position: open.front().map_or(self.taken.0, |first| first.position - 1),
-            streams: open.iter().map(|it| (it.epoch, finished(it.epoch))).collect(),
+            streams: gone.iter().map(|epoch| (*epoch, u64::MAX)).chain(live).collect(),
         }
     }
 
@@ -181,6 +186,12 @@ impl Replay {
         waker: &Waker,
     ) -> Poll<Result<(), PacketError>> {
         let Stream { feed, .. } = ready!(self.find(stored, start, waker))?;
+        // Before it, the log had all messages up to here, and some of them were removed.
+        skip_to(feed, stored_before(start));
+        if feed.next() < start.next {
+            // Packets before this one are stored later, and then this one again.
+            return Poll::Ready(Ok(()));
+        }
         // First: room that is made afterwards wakes.
         feed.park(waker);
         let passed = match item {
@@ -188,11 +199,11 @@ impl Replay {
             Item::Run { first, shape, bytes } => {
                 push_run(feed, first, shape, bytes, stored.redelivered)
             }
-            Item::Start(Start { next, .. }) | Item::End(next) => {
+            Item::End(next) => {
                 skip_to(feed, next);
                 Ok(())
             }
-            Item::List(_) => Ok(()),
+            Item::Start(_) | Item::List(_) => Ok(()),
         };
         feed.flush();
         let (position, epoch, next) = (stored.position, start.epoch, feed.next());
@@ -221,7 +232,7 @@ impl Replay {
         start: &Start<&str>,
         waker: &Waker,
     ) -> Poll<Result<&mut Stream, PacketError>> {
-        let Start { publisher, epoch, next, .. } = *start;
+        let Start { publisher, epoch, .. } = *start;
         if !self.streams.contains_key(&epoch) {
             if self.streams.len() + self.ended.len() >= self.most_streams {
                 self.ended.values().for_each(|feed| feed.park(waker));
@@ -234,8 +245,14 @@ impl Replay {
                     return Poll::Pending;
                 }
             }
-            let finished = self.begun.streams.get(&epoch).copied().unwrap_or_default();
-            let feed = self.topic.feed(publisher, epoch, finished.max(next))?;
+            // A stream that is not known began before the first packet that is read here, or begins
+            // now: then it has no packet that is known to be stored.
+            let first = match self.begun.streams.get(&epoch) {
+                Some(finished) => *finished,
+                None if stored_before(start) == 0 => 0,
+                None => start.next,
+            };
+            let feed = self.topic.feed(publisher, epoch, first)?;
             self.streams.insert(epoch, Stream { feed, process: stored.process.into() });
         }
         let Some(stream) = self.streams.get_mut(&epoch) else { unreachable!("it was inserted") };
@@ -263,4 +280,9 @@ impl Replay {
             streams.for_each(|(_, stream)| stream.feed.lose());
         }
     }
+}
+
+/// Returns the sequence before which all messages were stored when this packet was sent.
+fn stored_before(start: &Start<&str>) -> u64 {
+    start.next.saturating_sub(start.unstored.into())
 }

@@ -23,6 +23,9 @@ use crate::local::values::{FeedError, GapReason, TopicError};
 use crate::local::writer::Writer;
 use crate::sync::Ordering;
 
+/// How many words of a run are aligned at once.
+const BLOCK: usize = 512;
+
 /// Stands for one start of a publisher in another process. A transport pushes the bytes of the
 /// publisher's messages and reports missing ones. Readers see the publisher's own name, epoch and
 /// sequences; the bytes are checked when they are received. Dropping the feed ends the publisher.
@@ -265,18 +268,42 @@ impl Feed {
             && length.is_multiple_of(word)
             && skip + length <= stride
             && !self.writer.state.area.is_present();
-        let words = <[usize]>::ref_from_bytes(bytes).ok().filter(|_| is_aligned);
-        let Some(words) = words else {
+        if !is_aligned || stride > BLOCK * word {
             return bytes.chunks(stride).try_for_each(|item| self.push(shape.message(item), false));
-        };
+        }
         self.mark(false);
+        self.open = None;
+        let (stride, skip) = (stride / word, skip / word);
+        match <[usize]>::ref_from_bytes(bytes) {
+            Ok(words) => self.push_items(words, stride, skip),
+            Err(_) => self.push_by_blocks(bytes, stride, skip),
+        }
+    }
+
+    /// Appends the messages of a run whose bytes are anywhere.
+    #[inline(never)]
+    fn push_by_blocks(
+        &mut self,
+        bytes: &[u8],
+        stride: usize,
+        skip: usize,
+    ) -> Result<(), FeedError> {
+        let mut block = [0; BLOCK];
+        bytes.chunks(BLOCK / stride * stride * size_of::<usize>()).try_for_each(|part| {
+            let words = &mut block[..part.len() / size_of::<usize>()];
+            words.as_mut_bytes().copy_from_slice(part);
+            self.push_items(words, stride, skip)
+        })
+    }
+
+    /// Appends the messages of a run that is aligned.
+    fn push_items(&mut self, words: &[usize], stride: usize, skip: usize) -> Result<(), FeedError> {
         let Some(producer) = &mut self.writer.producer else {
             return Err(FeedError::Ended);
         };
-        let (mut pushed, count) = (0, bytes.len() / stride);
+        let (mut pushed, count) = (0, words.len() / stride);
         while pushed < count {
-            let rest = &words[pushed * (stride / word)..];
-            match producer.push_items(rest, stride / word, skip / word) {
+            match producer.push_items(&words[pushed * stride..], stride, skip) {
                 Ok(more) => pushed += more,
                 Err(full) if self.writer.state.pump(full.reader.entry) => {}
                 Err(_) => break,

@@ -370,7 +370,7 @@ fn streams_that_have_ended_or_are_lost_make_room_for_others() {
     // There is room for some 150 at once.
     for ordinal in 0..500 {
         let (publisher, epoch) = (Name::truncated("Clock"), ordinal.into());
-        let packet = name(Start { publisher, epoch, next: 1, ordinal, starts: 0 });
+        let packet = name(Start { publisher, epoch, next: 1, ordinal, starts: 0, unstored: 0 });
         incoming.take("ends", &packet, Duration::ZERO).unwrap();
         incoming.take("ends", &[&packet[..], &end].concat(), Duration::ZERO).unwrap();
         incoming.take("leaves", &packet, Duration::ZERO).unwrap();
@@ -391,7 +391,7 @@ fn names_of_streams_take_only_so_much_memory() {
     for epoch in 0..5000 {
         let publisher = Name::truncated("x");
         let ordinal = epoch as u32;
-        packet.extend(name(Start { publisher, epoch, next: 1, ordinal, starts: 0 }));
+        packet.extend(name(Start { publisher, epoch, next: 1, ordinal, starts: 0, unstored: 0 }));
     }
     let error = incoming.take("liar", &packet, Duration::ZERO).unwrap_err();
     // Each has a ring of some 400 KiB.
@@ -462,7 +462,10 @@ proptest! {
                 Op::Deliver(index, twice) => {
                     let packet = flying.remove(index.index(flying.len().min(4)));
                     for _ in 0..=u8::from(twice) {
-                        pair.incoming.take("there", &packet, Duration::ZERO).unwrap();
+                        // The bytes of a packet may be anywhere.
+                        let moved = [&[0; 8][..sent as usize % 8], &packet].concat();
+                        let moved = &moved[sent as usize % 8..];
+                        pair.incoming.take("there", moved, Duration::ZERO).unwrap();
                     }
                     receive(&mut pair);
                 }
