@@ -192,11 +192,11 @@ async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut out
                 return Poll::Pending;
             };
             match stored {
-                Ok(()) => {
+                Ok(position) => {
                     if std::mem::take(&mut has_warned) {
                         ends.warn("the server stores messages again");
                     }
-                    outgoing.confirm(topic, epoch, number);
+                    outgoing.confirm(topic, epoch, number, position);
                 }
                 Err(problem) => {
                     if let Some(problem) = problem.filter(|_| !has_warned) {
@@ -215,19 +215,19 @@ async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut out
     .await;
 }
 
-/// Stores a packet. If the server did not confirm it, it is time to send it again when this returns:
-/// with a problem, or without one if the connection was lost and there is a new one.
+/// Stores a packet, and returns its position. If the server did not confirm it, it is time to send it
+/// again when this returns: with a problem, or without one if the connection was lost and there is a new one.
 async fn store(
     connection: &Connection,
     context: &jetstream::Context,
     subject: Subject,
     packet: Bytes,
-) -> Result<(), Option<String>> {
+) -> Result<u64, Option<String>> {
     let mut opened = connection.opened.subscribe();
     let stored = async { context.publish(subject, packet).await?.await };
     let problem = tokio::select! {
         stored = timeout(ANSWER, stored) => match stored {
-            Ok(Ok(_)) => return Ok(()),
+            Ok(Ok(ack)) => return Ok(ack.sequence),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("it did not answer within {ANSWER:?}"),
         },

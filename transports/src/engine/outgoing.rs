@@ -78,6 +78,8 @@ struct State {
     unconfirmed: VecDeque<Unconfirmed>,
     /// The number of the next packet.
     number: u64,
+    /// The position of the last packet before those.
+    position: u64,
 }
 
 struct Unconfirmed {
@@ -86,8 +88,8 @@ struct Unconfirmed {
     next: u64,
     /// It has the end of the stream.
     is_last: bool,
-    /// It is confirmed, and an earlier one is not.
-    is_confirmed: bool,
+    /// Its position in the log, if it is confirmed and an earlier one is not.
+    position: Option<u64>,
 }
 
 /// What the caller of [`Outgoing::poll`] has to do.
@@ -170,27 +172,33 @@ impl Outgoing {
         Progress { again_at, is_over: self.farewells >= FAREWELLS }
     }
 
-    /// Notes that the engine has confirmed a packet: its publisher has room again, once the earlier
-    /// ones are confirmed, too.
-    pub fn confirm(&mut self, topic: usize, epoch: u64, number: u64) {
+    /// Notes that the engine has stored a packet at a position of its log. Its publisher has room
+    /// again, once the earlier ones are confirmed, too. A packet that has overtaken an earlier one is
+    /// [repeated](Outgoing::repeat).
+    pub fn confirm(&mut self, topic: usize, epoch: u64, number: u64, position: u64) {
         let Some(streams) = self.topics.get_mut(topic).map(|topic| topic.tap.streams()) else {
             return;
         };
         let Some(at) = streams.iter().position(|stream| stream.epoch() == epoch) else { return };
         let stream = &mut streams[at];
-        let packets = &mut stream.state.unconfirmed;
-        if let Some(packet) = packets.iter_mut().find(|packet| packet.number == number) {
-            packet.is_confirmed = true;
+        let State { unconfirmed, position: last, .. } = &mut stream.state;
+        if let Some(packet) = unconfirmed.iter_mut().find(|packet| packet.number == number) {
+            packet.position = Some(position);
         }
         let (mut done, mut is_over) = (None, false);
-        while let Some(packet) = packets.pop_front_if(|packet| packet.is_confirmed) {
+        while let Some(packet) = unconfirmed.pop_front_if(|it| it.position > Some(*last)) {
+            *last = packet.position.unwrap_or_default();
             (done, is_over) = (Some(packet.next), packet.is_last);
         }
+        let has_overtaken = unconfirmed.front().filter(|packet| packet.position.is_some());
+        let early = has_overtaken.map(|packet| packet.number);
         if let Some(next) = done {
             stream.release(next);
         }
         if is_over {
             streams.remove(at);
+        } else if let Some(early) = early {
+            self.repeat(topic, epoch, early);
         }
     }
 
@@ -247,12 +255,11 @@ impl OutgoingTopic {
                 let this = *number;
                 *number += 1;
                 if confirms {
-                    let is_confirmed = false;
                     unconfirmed.push_back(Unconfirmed {
                         number: this,
                         next,
                         is_last,
-                        is_confirmed,
+                        position: None,
                     });
                 }
                 send(stream.epoch(), this, packet);

@@ -18,6 +18,8 @@ use crate::seam::Feed;
 const REPLACED: Duration = Duration::from_secs(10);
 /// How many of the streams that have ended last are known.
 const GONE: usize = 64;
+/// How many streams of an earlier process, which may never come again, a place has.
+const BEGUN: usize = 1024;
 /// Of how many processes it is known when they have stored a packet.
 const PROCESSES: usize = 1024;
 
@@ -40,8 +42,10 @@ pub struct Replay {
     processes: BTreeMap<Arc<str>, Duration>,
     /// What readers have not finished.
     open: VecDeque<Open>,
-    /// Where the readers were when this process began.
-    begun: Place,
+    /// What an earlier process has finished of streams that this one has not found yet.
+    begun: BTreeMap<u64, u64>,
+    /// The position of the last packet that was passed as a whole.
+    passed: u64,
     /// The position of the last packet, and how many of its items were passed.
     taken: (u64, usize),
     /// How often packets were missing.
@@ -99,8 +103,9 @@ impl Replay {
             gone: gone.map(|(epoch, _)| *epoch).collect(),
             processes: BTreeMap::new(),
             open: VecDeque::new(),
+            passed: begun.position,
             taken: (begun.position, 0),
-            begun,
+            begun: begun.streams.into_iter().filter(|(_, next)| *next < u64::MAX).collect(),
             misses: 0,
         }
     }
@@ -121,6 +126,12 @@ impl Replay {
             self.taken = (stored.position, 0);
             self.lose_replaced(stored);
         }
+        let passed = ready!(self.pass_items(stored, waker));
+        self.passed = stored.position;
+        Poll::Ready(passed)
+    }
+
+    fn pass_items(&mut self, stored: &Stored<'_>, waker: &Waker) -> Poll<Result<(), PacketError>> {
         let mut current = None;
         let packet = Packet::new(stored.packet, self.topic.schema().id, self.limits);
         for (index, item) in packet.enumerate() {
@@ -143,7 +154,7 @@ impl Replay {
 
     /// Notes that the packet at a position is not for these readers.
     pub fn pass_over(&mut self, position: u64) {
-        self.taken = (position, 0);
+        (self.passed, self.taken) = (position, (position, 0));
     }
 
     /// Tells readers that packets were removed from the log before they were read: an inexact gap,
@@ -160,7 +171,7 @@ impl Replay {
     /// received. `leaves` says that they [leave](crate::seam::Ends::is_leaving) because the node
     /// ends: what they have not finished then stays unfinished.
     pub fn place(&mut self, leaves: bool) -> Place {
-        let Replay { streams, ended, gone, open, .. } = self;
+        let Replay { streams, ended, gone, open, begun, .. } = self;
         let done = |feed: &Feed| feed.done(|| leaves).unwrap_or(feed.next());
         ended.retain(|_, feed| done(feed) < feed.next());
         let finished = |epoch| {
@@ -172,8 +183,13 @@ impl Replay {
         let live = live.chain(ended.iter().map(|(epoch, feed)| (*epoch, feed)));
         let live = live.map(|(epoch, feed)| (epoch, done(feed)));
         Place {
-            position: open.front().map_or(self.taken.0, |first| first.position - 1),
-            streams: gone.iter().map(|epoch| (*epoch, u64::MAX)).chain(live).collect(),
+            position: open.front().map_or(self.passed, |first| first.position - 1),
+            streams: gone
+                .iter()
+                .map(|epoch| (*epoch, u64::MAX))
+                .chain(begun.iter().map(|(epoch, next)| (*epoch, *next)).take(BEGUN))
+                .chain(live)
+                .collect(),
         }
     }
 
@@ -247,8 +263,8 @@ impl Replay {
             }
             // A stream that is not known began before the first packet that is read here, or begins
             // now: then it has no packet that is known to be stored.
-            let first = match self.begun.streams.get(&epoch) {
-                Some(finished) => *finished,
+            let first = match self.begun.remove(&epoch) {
+                Some(finished) => finished,
                 None if stored_before(start) == 0 => 0,
                 None => start.next,
             };

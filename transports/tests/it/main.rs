@@ -8,6 +8,7 @@ mod feed;
 mod local;
 mod memory;
 mod postcard;
+mod replay;
 mod support;
 mod unix;
 mod untyped;
