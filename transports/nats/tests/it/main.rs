@@ -3,6 +3,7 @@
 
 mod faults;
 mod nodes;
+mod processes;
 mod server;
 mod stored;
 #[path = "../../../zenoh/tests/it/ticks.rs"]

@@ -1,6 +1,7 @@
 //! Messages that the server stores for readers.
 
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use async_nats::jetstream;
@@ -27,7 +28,7 @@ fn try_reading(
 }
 
 /// Starts a node whose reader takes each message, from the oldest on.
-fn reading(found: &Found, server: &Server) -> Running {
+pub(crate) fn reading(found: &Found, server: &Server) -> Running {
     let options = SubscribeOptions::new(Policy::Block, Start::Oldest);
     try_reading(found, &server.url(), options).unwrap()
 }
@@ -268,4 +269,37 @@ async fn a_stream_that_cannot_have_the_topic_is_an_error_of_the_start() {
     place.await.unwrap();
     let error = refusal(&server).await;
     assert!(error.contains("subject `mycelium-places.there.ticks` is not a place"), "{error}");
+}
+
+/// Emits some ticks, and tells when they are stored.
+struct Sure(mpsc::Sender<()>);
+
+#[service(emits(Tick))]
+impl Sure {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..5000 {
+            ctx.emit(Tick { number }).await?;
+        }
+        ctx.confirmed().await;
+        let _ = self.0.send(());
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_confirmed_survives_a_kill_of_the_server_and_of_the_publisher() {
+    let Some(mut server) = Server::start().await else { return };
+    let (sender, stored) = mpsc::channel();
+    let node = Node::builder("main").service(move || Sure(sender.clone()));
+    let node = node.transport(JetStream::server(&server.url()), &["ticks"], &[]).build().unwrap();
+    let main = node.start(Tokio::current().unwrap()).unwrap();
+    tokio::task::spawn_blocking(move || stored.recv().unwrap()).await.unwrap();
+    server.kill();
+    main.shutdown();
+    let _ = main.join().await;
+    server.start_again().await;
+    let found = Found::default();
+    let there = reading(&found, &server);
+    assert_all(&found, 5000).await;
+    end(there).await;
 }

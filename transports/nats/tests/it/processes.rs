@@ -1,0 +1,143 @@
+//! Readers and publishers in processes of their own, which are killed.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mycelium::subscribe::SubscribeOptions;
+use mycelium::{Context, Delivery, Node, Policy, Result, service};
+use mycelium_nats::JetStream;
+use mycelium_tokio::Tokio;
+use mycelium_transports::local::Start;
+
+use crate::server::Server;
+use crate::stored::reading;
+use crate::ticks::{Found, Tick, Ticking};
+
+/// The variables with the address of the server, and with the file of a reader.
+const SERVER: &str = "MYCELIUM_NATS_SERVER";
+const FILE: &str = "MYCELIUM_NATS_FILE";
+
+/// Writes each tick to a file.
+struct Ledger(fs::File);
+
+#[service(reads(Tick))]
+impl Ledger {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut ticks = ctx.subscribe::<Tick>()?;
+        while let Some(delivery) = ticks.recv().await {
+            match delivery {
+                Delivery::Msg(tick) => {
+                    let mark = if tick.redelivered() { "again" } else { "new" };
+                    writeln!(self.0, "{} {mark}", tick.number).unwrap();
+                }
+                Delivery::Gap(gap) => writeln!(self.0, "{gap} gap").unwrap(),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A role: reads until it is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a role of other tests"]
+async fn role_read() {
+    let file = PathBuf::from(std::env::var_os(FILE).unwrap());
+    let open = move || {
+        let mut file = OpenOptions::new().create(true).append(true).open(&file).unwrap();
+        writeln!(file, "start").unwrap();
+        Ledger(file)
+    };
+    let node = Node::builder("there").service(open);
+    let options = SubscribeOptions::new(Policy::Block, Start::Oldest);
+    let node = node.subscription("Ledger", "ticks", options);
+    let server = JetStream::server(&std::env::var(SERVER).unwrap());
+    let node = node.transport(server, &[], &["ticks"]).build().unwrap();
+    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+}
+
+/// A role: publishes until it is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a role of other tests"]
+async fn role_publish() {
+    let clock = Ticking::start(JetStream::server(&std::env::var(SERVER).unwrap()));
+    std::future::pending::<()>().await;
+    clock.end().await;
+}
+
+fn role(name: &str, server: &Server, file: &Path) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", &format!("processes::{name}"), "--ignored", "--nocapture"]);
+    command.env(SERVER, server.url()).env(FILE, file).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn lines(file: &Path) -> usize {
+    fs::read_to_string(file).unwrap_or_default().lines().count()
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(40), waiting).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_is_killed_gets_each_message_and_twice_only_with_a_mark() {
+    let Some(server) = Server::start().await else { return };
+    let file = server.directory().join("ledger");
+    let clock = Ticking::start(JetStream::server(&server.url()));
+    for round in 0..10 {
+        let reader = role("role_read", &server, &file);
+        let before = lines(&file);
+        until(|| lines(&file) > before + 50 + 37 * round).await;
+        kill(reader);
+    }
+    let reader = role("role_read", &server, &file);
+    let sent = clock.end().await;
+    let last = [format!("{} new", sent - 1), format!("{} again", sent - 1)];
+    until(|| last.contains(&fs::read_to_string(&file).unwrap().lines().last().unwrap().into()))
+        .await;
+    kill(reader);
+    // The next tick, if the process has not just started, and the first one that never came before.
+    let (mut next, mut new) = (None, 0);
+    for line in fs::read_to_string(&file).unwrap().lines() {
+        if line == "start" {
+            next = None;
+            continue;
+        }
+        let (number, mark) = line.rsplit_once(' ').unwrap();
+        let number: u64 = number.parse().unwrap_or_else(|_| panic!("{line}"));
+        assert!(number <= new && next.is_none_or(|next| number == next), "{line} after {next:?}");
+        assert!(number == new || mark == "again", "{line} before {new}");
+        (next, new) = (Some(number + 1), new.max(number + 1));
+    }
+    assert_eq!(new, sent);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_that_is_killed_ends_when_its_next_process_has_stored_messages() {
+    let Some(server) = Server::start().await else { return };
+    let found = Found::default();
+    let there = reading(&found, &server);
+    let file = server.directory().join("none");
+    let first = role("role_publish", &server, &file);
+    found.more(100).await;
+    kill(first);
+    let second = role("role_publish", &server, &file);
+    found.until(|found| found.inexact.load(Ordering::Relaxed) == 1).await;
+    assert_eq!(found.missed.load(Ordering::Relaxed), 0);
+    kill(second);
+    crate::ticks::end(there).await;
+}
