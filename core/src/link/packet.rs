@@ -40,8 +40,8 @@ pub struct Start<N> {
     pub ordinal: u32,
     /// How many starts the sender has had.
     pub starts: u32,
-    /// How many messages before the next one are perhaps not stored, or after it: the sender did
-    /// not know it yet. For carriers that store packets.
+    /// The number of messages before the next one that the carrier had not confirmed when the packet
+    /// was made. It is 0 if it confirms none.
     pub unstored: u32,
 }
 

@@ -178,7 +178,7 @@ fn services_stored() -> (f64, usize) {
     let rate = services_emit(JetStream::server(&server.url));
     let state = runtime().block_on(async {
         let context = jetstream::new(async_nats::connect(&server.url).await.unwrap());
-        let stream = context.get_stream("mycelium-pings").await.unwrap();
+        let stream = context.get_stream("mycelium-stored-pings").await.unwrap();
         stream.cached_info().state.clone()
     });
     (rate, (state.bytes / state.messages) as usize)

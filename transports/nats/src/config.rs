@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 /// How often a silent server is asked whether it is there. The second missing answer ends the
 /// connection.
 const PING: Duration = Duration::from_secs(5);
-/// How many packets wait for the connection. Then publishers wait.
+/// The most packets that wait for the connection. Publishers wait when there are so many.
 const OUTGOING: usize = 64;
-/// How many packets of a topic wait to be taken. Then they are lost.
+/// The most received packets of a topic that wait. Further ones are dropped.
 const INCOMING: usize = 1024;
 
 /// How a node reaches its server.
@@ -48,7 +48,7 @@ struct Context {
     inbox_prefix: String,
     jetstream_domain: String,
     jetstream_api_prefix: String,
-    /// What only the command line uses.
+    /// Keys that only the command line reads.
     #[serde(skip_serializing)]
     color_scheme: String,
     #[serde(skip_serializing)]
@@ -93,19 +93,16 @@ impl Server {
 
     /// Returns the addresses, without passwords in them.
     pub(crate) fn urls(&self) -> String {
-        let without_secret = |url: &str| match (url.find("://"), url.rfind('@')) {
-            (Some(scheme), Some(at)) => format!("{}…{}", &url[..scheme + 3], &url[at..]),
-            _ => url.to_owned(),
-        };
         self.context.urls().map(without_secret).collect::<Vec<_>>().join(", ")
     }
 
-    /// Opens a connection; if the server cannot be reached, once.
+    /// Tries once to connect.
     pub(crate) async fn connect(&self, options: ConnectOptions) -> Result<Client, ConnectError> {
         let context = &self.context;
         let parse = |url: &str| {
             let address = url.parse::<ServerAddr>();
-            address.map_err(|error| ConnectError::fatal(format!("`{url}`: {error}")))
+            address
+                .map_err(|error| ConnectError::fatal(format!("`{}`: {error}", without_secret(url))))
         };
         let addresses = context.urls().map(parse).collect::<Result<Vec<_>, _>>()?;
         let options = match addresses.iter().find_map(named) {
@@ -179,6 +176,15 @@ impl Server {
             options = options.custom_inbox_prefix(&context.inbox_prefix);
         }
         Ok(options)
+    }
+}
+
+/// Returns an address without the user and the password in it.
+fn without_secret(url: &str) -> String {
+    let scheme = url.find("://").map_or(0, |at| at + 3);
+    match url.rfind('@') {
+        Some(at) if at >= scheme => format!("{}…{}", &url[..scheme], &url[at..]),
+        _ => url.to_owned(),
     }
 }
 

@@ -17,7 +17,7 @@ use mycelium_transports::seam::Ends;
 use tokio::runtime;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{JoinSet, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
 use crate::config::Server;
@@ -45,8 +45,6 @@ pub(crate) struct Connection {
     pub(crate) ends: Ends,
     /// The name of this process in subjects.
     pub(crate) process: String,
-    /// What happens to the connection, until it is logged.
-    events: RefCell<Option<Receiver<Event>>>,
     /// What the server has refused last.
     refused: RefCell<Option<String>>,
 }
@@ -63,6 +61,9 @@ pub(crate) fn start<P: 'static>(
     let (started, is_started) = mpsc::channel();
     let (mut running, ended) = oneshot::channel::<()>();
     let address = server.urls();
+    // Each topic takes some requests.
+    let topics = u32::try_from(ends.sends().len() + ends.receives().len()).unwrap_or(u32::MAX);
+    let limit = START + ANSWER.saturating_mul(topics.saturating_add(2));
     let body = move || {
         // The start may not wait any more for what is sent to it.
         let runtime = match runtime::Builder::new_current_thread().enable_io().enable_time().build()
@@ -74,8 +75,9 @@ pub(crate) fn start<P: 'static>(
         };
         LocalSet::new().block_on(&runtime, async {
             let prepared = async {
-                let connection = Rc::new(Connection::open(server, ends).await?);
-                connection.log_events();
+                let (connection, events) = Connection::open(server, ends).await?;
+                let connection = Rc::new(connection);
+                connection.log(events);
                 let prepared = prepare(&connection).await?;
                 Ok((connection, prepared))
             };
@@ -94,13 +96,13 @@ pub(crate) fn start<P: 'static>(
     };
     let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
     spawned.map_err(|error| format!("cannot create a thread: {error}"))?;
-    match is_started.recv_timeout(START + ANSWER) {
+    match is_started.recv_timeout(limit) {
         Ok(started) => started?,
         Err(mpsc::RecvTimeoutError::Disconnected) => {
             return Err("its thread has ended by a panic".to_owned());
         }
         Err(mpsc::RecvTimeoutError::Timeout) => {
-            return Err(format!("the server at {address} did not answer within {START:?}"));
+            return Err(format!("the server at {address} was not ready within {limit:?}"));
         }
     }
     // The node ends with an error if its transport panics.
@@ -109,7 +111,7 @@ pub(crate) fn start<P: 'static>(
 
 impl Connection {
     /// Connects to the server, which may start later than this node.
-    async fn open(server: Server, ends: Ends) -> Result<Connection, String> {
+    async fn open(server: Server, ends: Ends) -> Result<(Connection, Receiver<Event>), String> {
         let process = format!("{}-{:016x}", key_part(ends.node()), ends.executor().entropy());
         let (event, events) = tokio::sync::mpsc::channel(EVENTS);
         let give_up_at = ends.executor().now().saturating_add(START);
@@ -130,21 +132,12 @@ impl Connection {
                 }
             }
         };
-        let (opened, events) = (watch::Sender::new(0), RefCell::new(Some(events)));
-        Ok(Connection {
-            client,
-            server,
-            opened,
-            ends,
-            process,
-            events,
-            refused: RefCell::default(),
-        })
+        let (opened, refused) = (watch::Sender::new(0), RefCell::default());
+        Ok((Connection { client, server, opened, ends, process, refused }, events))
     }
 
     /// Logs what happens to the connection from now on.
-    fn log_events(self: &Rc<Connection>) {
-        let Some(mut events) = self.events.take() else { return };
+    fn log(self: &Rc<Connection>, mut events: Receiver<Event>) {
         let connection = self.clone();
         spawn_local(async move {
             let mut was_lost = false;
@@ -159,10 +152,11 @@ impl Connection {
                         connection.opened.send_modify(|opened| *opened += 1);
                         was_lost = false;
                     }
-                    Event::ServerError(_) | Event::LameDuckMode => {
+                    Event::ServerError(_) => {
                         connection.ends.warn(&event.to_string());
                         *connection.refused.borrow_mut() = Some(event.to_string());
                     }
+                    Event::LameDuckMode => connection.ends.warn(&event.to_string()),
                     // Each failed attempt to connect; packets for which there is no room.
                     _ => {}
                 }
@@ -170,13 +164,18 @@ impl Connection {
         });
     }
 
-    /// Checks that the server takes a packet with this number of bytes and the longest message after
-    /// them, for each topic that the node sends.
-    pub(crate) fn check_lengths(&self, before: usize) -> Result<(), String> {
+    /// Returns how many bytes a packet may have.
+    pub(crate) fn most_bytes(&self) -> usize {
+        self.client.max_payload().saturating_sub(AROUND)
+    }
+
+    /// Checks that the server takes a packet with the longest message of each topic that the node
+    /// sends.
+    pub(crate) fn check_lengths(&self) -> Result<(), String> {
         let most = self.client.max_payload();
         for topic in self.ends.sends() {
             let (name, longest) = (topic.name(), topic.schema().longest);
-            let packet = before + longest + AROUND;
+            let packet = longest + AROUND;
             if packet > most {
                 return Err(format!(
                     "topic `{name}` has messages of up to {longest} bytes, which need packets of \
@@ -190,9 +189,12 @@ impl Connection {
     /// Checks that the server has accepted all that was asked of it before.
     pub(crate) async fn check_accepted(&self) -> Result<(), String> {
         // A refusal comes before the first answer, and is noted before the second one.
-        self.round_trip().await?;
-        self.round_trip().await?;
-        self.refused.take().map_or(Ok(()), Err)
+        let answered = async {
+            self.round_trip().await?;
+            self.round_trip().await
+        };
+        let answered = answered.await;
+        self.refused.take().map_or(answered, Err)
     }
 
     /// Waits until the server has processed all that was sent before.
@@ -211,9 +213,16 @@ impl Connection {
         }
     }
 
-    /// Returns the subject of a topic's packets from this process, or from any, `*`.
+    /// Returns the subject of a topic's packets from this process.
     pub(crate) fn subject(&self, prefix: &str, topic: &Topic) -> Subject {
         let (name, digest) = (key_part(topic.name()), topic.schema().digest);
         format!("{prefix}.{name}.{digest}.{}", self.process).into()
+    }
+}
+
+/// Waits until all tasks have ended. A panic of one goes on here.
+pub(crate) async fn finish(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("a task of NATS ends without a panic");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
@@ -19,11 +19,11 @@ use mycelium_transports::engine::{
 };
 use mycelium_transports::local::Topic;
 use mycelium_transports::seam::{Capabilities, Ends, Engine, Transport};
-use tokio::task::spawn_local;
+use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
 use crate::config::Server;
-use crate::connection::{self, Connection, PREFIX};
+use crate::connection::{self, Connection, PREFIX, finish};
 
 /// How long a packet waits for a connection that takes nothing. Then this and the next ones are
 /// dropped, until it takes some.
@@ -98,7 +98,7 @@ type Received = (Incoming, Subscriber);
 /// Subscribes to the topics. The server knows the subscriptions then.
 async fn prepare(connection: &Rc<Connection>) -> Result<Vec<Received>, String> {
     let Connection { client, ends, .. } = &**connection;
-    connection.check_lengths(0)?;
+    connection.check_lengths()?;
     let mut received = Vec::new();
     for topic in ends.receives() {
         let all = format!("{PREFIX}.{}.*.*", key_part(topic.name()));
@@ -109,17 +109,24 @@ async fn prepare(connection: &Rc<Connection>) -> Result<Vec<Received>, String> {
     Ok(received)
 }
 
-async fn carry(connection: Rc<Connection>, received: Vec<Received>, outgoing: Outgoing) {
+async fn carry(connection: Rc<Connection>, received: Vec<Received>, mut outgoing: Outgoing) {
     let warnings = Rc::<RefCell<Warnings>>::default();
+    outgoing.limit(connection.most_bytes());
+    let mut tasks = JoinSet::new();
     for (incoming, subscriber) in received {
-        spawn_local(receive(connection.clone(), incoming, subscriber, warnings.clone()));
+        tasks.spawn_local(receive(connection.clone(), incoming, subscriber, warnings.clone()));
     }
+    let reading = async {
+        finish(&mut tasks).await;
+        pending().await
+    };
     tokio::select! {
         () = send(&connection, outgoing) => {
             // The server has the last packets before the connection ends. If it does not answer, its
             // readers hear nothing of this process any more, and lose it.
             let _ = connection.round_trip().await;
         }
+        () = reading => {}
         () = connection.ends.stopped() => {}
     }
 }

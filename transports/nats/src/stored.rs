@@ -11,8 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_nats::Subject;
-use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
@@ -22,15 +21,15 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use mycelium_executor::SendFuture;
 use mycelium_transports::engine::{
-    Outgoing, OutgoingPacket, PacketError, Place, Replay, Stored, Warnings, key_part,
+    Outgoing, OutgoingPacket, PacketError, Place, Replay, Stored, Warnings, key_part, node_of,
 };
 use mycelium_transports::local::{Start, Topic};
 use mycelium_transports::seam::{Capabilities, Ends, Engine, Transport};
-use tokio::task::spawn_local;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::Server;
-use crate::connection::{self, ANSWER, Connection};
+use crate::connection::{self, ANSWER, Connection, finish};
 
 /// The first part of the subjects of stored packets.
 const STORED: &str = "mycelium-stored";
@@ -41,10 +40,13 @@ const SAVE: Duration = Duration::from_millis(100);
 /// How long apart the attempts are to store a packet that the server refuses, or to read again.
 const RETRY: Duration = Duration::from_millis(500);
 /// How many bytes of packets are read ahead, and how many packets.
-const AHEAD: i64 = 4 << 20;
-const PACKETS_AHEAD: i64 = 256;
-/// The most bytes that a packet has before its last message.
-const PACKET: usize = 128 << 10;
+const AHEAD: usize = 4 << 20;
+const PACKETS_AHEAD: usize = 256;
+/// How often the server says that there are no packets. The second time that it does not, they are
+/// asked for again.
+const BEAT: Duration = Duration::from_secs(5);
+/// How long the server keeps what a reader has asked for that is gone.
+const INACTIVE: Duration = Duration::from_secs(60);
 
 /// A transport over JetStream of NATS, which stores messages for readers. See the [crate](crate).
 pub struct JetStream {
@@ -110,7 +112,7 @@ impl Transport for JetStream {
 
 /// Creates the streams that are missing, and finds the places of the readers.
 async fn prepare(connection: &Rc<Connection>) -> Result<Vec<Reader>, String> {
-    connection.check_lengths(PACKET)?;
+    connection.check_lengths()?;
     let context = connection.server.jetstream(connection.client.clone());
     for topic in connection.ends.sends() {
         open_stream(&context, topic).await?;
@@ -128,7 +130,7 @@ async fn open_stream(context: &jetstream::Context, topic: &Topic) -> Result<Stre
     let (name, part) = (topic.name(), key_part(topic.name()));
     let subjects = format!("{STORED}.{part}.>");
     let config = Config {
-        name: format!("mycelium-{part}"),
+        name: format!("{STORED}-{part}"),
         description: Some(format!("messages of topic {name}")),
         subjects: vec![subjects.clone()],
         retention: RetentionPolicy::Limits,
@@ -150,18 +152,16 @@ async fn open_stream(context: &jetstream::Context, topic: &Topic) -> Result<Stre
     Ok(stream)
 }
 
-async fn carry(connection: Rc<Connection>, readers: Vec<Reader>, outgoing: Outgoing) {
+async fn carry(connection: Rc<Connection>, readers: Vec<Reader>, mut outgoing: Outgoing) {
     let context = connection.server.jetstream(connection.client.clone());
-    let readers: Vec<_> = readers.into_iter().map(|reader| spawn_local(reader.run())).collect();
-    let work = async {
-        send(&connection, &context, outgoing).await;
-        for reader in readers {
-            // An error: it has panicked, and its readers wait without an end.
-            reader.await.expect("the readers of a topic end without a panic");
-        }
-    };
+    outgoing.limit(connection.most_bytes());
+    let mut tasks = JoinSet::new();
+    for reader in readers {
+        tasks.spawn_local(reader.run());
+    }
+    let work = async { tokio::join!(send(&connection, &context, outgoing), finish(&mut tasks)) };
     tokio::select! {
-        () = work => {}
+        _ = work => {}
         () = connection.ends.stopped() => {}
     }
 }
@@ -285,8 +285,9 @@ impl Reader {
             let subject =
                 format!("{PLACES}.{}.{}", key_part(connection.ends.node()), key_part(name));
             match load(context, &subject).await? {
-                Some((of, found)) if of == created => {
-                    (begun, redelivered_before) = (found, state.last_sequence + 1);
+                Some(Saved { created: of, read, place }) if of == created => {
+                    redelivered_before = read.min(state.last_sequence) + 1;
+                    begun = place;
                 }
                 Some(_) => connection.ends.warn(&format!(
                     "topic `{name}`: its stream is another one than that which this node has read: it \
@@ -302,12 +303,12 @@ impl Reader {
             created,
             next: begun.position + 1,
             redelivered_before,
-            replay: Replay::new(topic.clone(), begun.clone()),
+            replay: Replay::new(topic.clone(), begun.clone(), JetStream::NAME),
             place,
             saved: Place { position: u64::MAX, ..begun },
             warnings: Warnings::default(),
         };
-        if let Some(saving) = reader.save() {
+        if let Some(saving) = reader.save(false) {
             saving.await.map_err(|error| format!("cannot store the place of `{name}`: {error}"))?;
         }
         Ok(reader)
@@ -316,8 +317,15 @@ impl Reader {
 
 /// A place that is being stored.
 type Saving = Pin<Box<dyn Future<Output = Result<(), String>>>>;
-/// The packets of a stream from a position on, and when the stream was created.
-type Opened = (Ordered, u64, i128);
+/// The packets of a stream from a position on.
+struct Opened {
+    packets: pull::Stream,
+    /// How many of them have arrived.
+    delivered: u64,
+    from: u64,
+    /// When the stream was created.
+    created: i128,
+}
 
 impl Reader {
     /// Passes packets on until the services have ended.
@@ -327,17 +335,20 @@ impl Reader {
         let mut opened = connection.opened.subscribe();
         let mut tick = interval(SAVE);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut messages, mut packet) = (None::<Ordered>, None::<Packet>);
+        let (mut messages, mut packet) = (None::<Opened>, None::<Packet>);
         let (mut opening, mut saving) = (Some(self.open_at(Duration::ZERO)), None::<Saving>);
         let mut has_warned = false;
         loop {
             tokio::select! {
                 () = &mut draining => break,
                 _ = opened.changed() => (messages, opening) = (None, Some(self.open_at(Duration::ZERO))),
-                found = or_pending(&mut opening) => {
+                found = or_pending(&mut opening), if packet.is_none() => {
                     opening = None;
                     match found {
-                        Ok(found) => messages = Some(self.begin(found)),
+                        Ok(found) => {
+                            self.begin(&found);
+                            messages = Some(found);
+                        }
                         Err(problem) => {
                             if !has_warned {
                                 connection.ends.warn(&problem);
@@ -361,7 +372,7 @@ impl Reader {
                         warning.iter().for_each(|warning| connection.ends.warn(warning));
                     }
                 }
-                _ = tick.tick(), if saving.is_none() => saving = self.save(),
+                _ = tick.tick(), if saving.is_none() => saving = self.save(false),
                 saved = or_pending(&mut saving) => {
                     saving = None;
                     if saved.is_err() {
@@ -376,7 +387,9 @@ impl Reader {
         if let Some(saving) = saving {
             let _ = saving.await;
         }
-        while let Some(saving) = self.save() {
+        // At least once.
+        self.saved.position = u64::MAX;
+        while let Some(saving) = self.save(true) {
             if saving.await.is_err() {
                 self.saved.position = u64::MAX;
                 sleep(RETRY).await;
@@ -396,32 +409,38 @@ impl Reader {
             };
             let stream = open_stream(&context, &topic).await?;
             let info = stream.cached_info();
-            let longest = i64::try_from(client.max_payload() * 2).unwrap_or(i64::MAX);
             let found = info.created.unix_timestamp_nanos();
             // The server may have lost its last packets, and a new stream has others.
             let from = if found == created { next.min(info.state.last_sequence + 1) } else { 1 };
-            let consumer = stream.create_consumer(OrderedConfig {
+            let consumer = stream.create_consumer(pull::Config {
                 deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
-                max_batch: PACKETS_AHEAD,
-                max_bytes: AHEAD.max(longest),
-                ..OrderedConfig::default()
+                ack_policy: AckPolicy::None,
+                inactive_threshold: INACTIVE,
+                memory_storage: true,
+                num_replicas: 1,
+                ..pull::Config::default()
             });
             let consumer = timeout(ANSWER, consumer).await.map_err(|error| failed(&error))?;
-            let messages = consumer.map_err(|error| failed(&error))?.messages().await;
-            Ok((messages.map_err(|error| failed(&error))?, from, found))
+            let consumer = consumer.map_err(|error| failed(&error))?;
+            let batches = consumer.stream().max_messages_per_batch(PACKETS_AHEAD);
+            let batches = batches.max_bytes_per_batch(AHEAD.max(2 * client.max_payload()));
+            let batches = batches.heartbeat(BEAT).expires(BEAT * 4);
+            let packets = batches.messages().await.map_err(|error| failed(&error))?;
+            Ok(Opened { packets, delivered: 0, from, created: found })
         })
     }
 
-    fn begin(&mut self, (messages, from, created): Opened) -> Ordered {
+    fn begin(&mut self, opened: &Opened) {
+        let Opened { from, created, .. } = *opened;
         if from < self.next || created != self.created {
             let name = self.replay.topic().name();
             self.connection.ends.warn(&format!(
-                "topic `{name}`: the server has lost packets of its stream after position {from}"
+                "topic `{name}`: the server has lost the end of its stream, and goes on at position \
+                 {from}"
             ));
-            self.replay.miss(JetStream::NAME);
+            self.replay.restart(from - 1);
             (self.next, self.created, self.redelivered_before) = (from, created, 0);
         }
-        messages
     }
 
     /// Returns the packet in a message, if it is for the readers of this node.
@@ -432,13 +451,14 @@ impl Reader {
             return None;
         }
         if position > self.next {
-            self.replay.miss(JetStream::NAME);
+            self.replay.miss();
         }
         self.next = position + 1;
         let topic = self.replay.topic();
         let mut parts = message.subject.rsplit('.');
         let (process, found) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let is_own = process == self.connection.process;
+        // What this node has emitted, also earlier, its readers had in their own process.
+        let is_own = node_of(process) == node_of(&self.connection.process);
         if is_own || found != topic.schema().digest.to_string() {
             let warning =
                 if is_own { None } else { self.warnings.of_layout(topic, process, found) };
@@ -456,14 +476,12 @@ impl Reader {
         })
     }
 
-    /// Stores the place of the readers, if there is another one.
-    fn save(&mut self) -> Option<Saving> {
-        let subject = self.place.clone()?;
+    /// Stores the place of the readers, if there is another one. `is_last`: they get no more packets.
+    fn save(&mut self, is_last: bool) -> Option<Saving> {
         let place = self.replay.place(self.connection.ends.is_leaving());
-        if place == self.saved {
-            return None;
-        }
-        let mut text = format!("{} {}\n", self.created, place.position);
+        let subject = self.place.clone().filter(|_| place != self.saved)?;
+        let read = if is_last { self.replay.read() } else { u64::MAX };
+        let mut text = format!("{} {} {read}\n", self.created, place.position);
         for (epoch, next) in &place.streams {
             text += &format!("{epoch} {next}\n");
         }
@@ -509,19 +527,27 @@ async fn or_pending<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
     }
 }
 
-/// Waits for the next message. Returns `None` if there are no more.
-async fn next(messages: &mut Option<Ordered>) -> Option<Message> {
-    match messages {
-        Some(messages) => messages.next().await?.ok(),
-        None => pending().await,
-    }
+/// Waits for the next message. Returns `None` if they have to be opened again.
+async fn next(opened: &mut Option<Opened>) -> Option<Message> {
+    let Some(Opened { packets, delivered, .. }) = opened else { return pending().await };
+    let message = packets.next().await?.ok()?;
+    *delivered += 1;
+    // The client drops messages for which it has no room.
+    let is_next = message.info().is_ok_and(|info| info.consumer_sequence == *delivered);
+    is_next.then_some(message)
 }
 
-/// Loads the place of the readers of a topic in a node, and when the stream was created.
-async fn load(
-    context: &jetstream::Context,
-    subject: &str,
-) -> Result<Option<(i128, Place)>, String> {
+/// A place as it is stored.
+struct Saved {
+    /// When the stream was created.
+    created: i128,
+    /// The readers had perhaps packets up to this position.
+    read: u64,
+    place: Place,
+}
+
+/// Loads the place of the readers of a topic in a node.
+async fn load(context: &jetstream::Context, subject: &str) -> Result<Option<Saved>, String> {
     let config = Config {
         name: PLACES.to_owned(),
         description: Some("what readers of topics have finished".to_owned()),
@@ -532,6 +558,13 @@ async fn load(
     };
     let stream = context.get_or_create_stream(config).await;
     let stream = stream.map_err(|error| format!("cannot open the stream `{PLACES}`: {error}"))?;
+    let subjects = &stream.cached_info().config.subjects;
+    if !subjects.iter().any(|it| *it == format!("{PLACES}.>")) {
+        return Err(format!(
+            "stream `{PLACES}` cannot have places: it has the subjects {subjects:?}, expected \
+             `{PLACES}.>`"
+        ));
+    }
     match stream.get_last_raw_message_by_subject(subject).await {
         Ok(message) => {
             let place = parse(&message.payload);
@@ -543,14 +576,16 @@ async fn load(
     }
 }
 
-fn parse(place: &[u8]) -> Option<(i128, Place)> {
+fn parse(place: &[u8]) -> Option<Saved> {
     let mut lines = str::from_utf8(place).ok()?.lines();
-    let (created, position) = lines.next()?.split_once(' ')?;
+    let mut first = lines.next()?.split(' ');
+    let created = first.next()?.parse().ok()?;
+    let position = first.next()?.parse().ok().filter(|position| *position < u64::MAX)?;
+    let read = first.next()?.parse().ok()?;
     let stream = |line: &str| {
         let (epoch, next) = line.split_once(' ')?;
         Some((epoch.parse().ok()?, next.parse().ok()?))
     };
     let streams = lines.map(stream).collect::<Option<_>>()?;
-    let position = position.parse::<u64>().ok().filter(|position| *position < u64::MAX)?;
-    Some((created.parse().ok()?, Place { position, streams }))
+    Some(Saved { created, read, place: Place { position, streams } })
 }

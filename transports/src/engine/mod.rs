@@ -10,6 +10,9 @@
 //! A transport over an engine opens a connection, sends the packets of [`Outgoing::poll`] under a
 //! key with the topic, the digest of its layout and a name of this process, passes received packets
 //! to [`Incoming::take`], and calls [`Incoming::lose_absent`] regularly.
+//!
+//! A transport over an engine that stores packets in a log sends those of [`Outgoing::confirmed`], and
+//! passes stored ones to [`Replay`], which waits for readers and knows what they have finished.
 
 mod incoming;
 mod outgoing;
@@ -23,7 +26,7 @@ use crate::local::Topic;
 
 pub use incoming::{Incoming, PacketError};
 pub use outgoing::{HEARTBEAT, Outgoing, OutgoingPacket, Progress};
-pub use replay::{Place, Replay, Stored};
+pub use replay::{Place, Replay, Stored, node_of};
 pub use warnings::Warnings;
 
 /// Returns the limits of the frames in packets of a topic.

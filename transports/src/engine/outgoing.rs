@@ -46,6 +46,8 @@ pub struct Outgoing {
     farewells: u32,
     /// The engine confirms packets.
     confirms: bool,
+    /// A packet has at most this number of bytes, or one message.
+    most: usize,
 }
 
 /// A packet that is to be sent.
@@ -128,7 +130,13 @@ impl Outgoing {
             Ok(OutgoingTopic { tap, starts: 0, ended: VecDeque::new() })
         };
         let topics = ends.sends().iter().map(tap).collect::<Result<_, _>>()?;
-        Ok(Outgoing { topics, list_at: Duration::ZERO, farewells: 0, confirms })
+        let most = if confirms { CONFIRMED_PACKET } else { PACKET };
+        Ok(Outgoing { topics, list_at: Duration::ZERO, farewells: 0, confirms, most })
+    }
+
+    /// Sets how many bytes a packet has at most, unless one message needs more.
+    pub fn limit(&mut self, bytes: usize) {
+        self.most = self.most.min(bytes);
     }
 
     /// Passes the next packets to `send`. The waker is woken when there are more. `now` is the time since any fixed instant; `drains` says
@@ -140,13 +148,13 @@ impl Outgoing {
         drains: bool,
         mut send: impl FnMut(OutgoingPacket),
     ) -> Progress {
-        let confirms = self.confirms;
+        let (confirms, most) = (self.confirms, self.most);
         self.topics.iter().for_each(|topic| topic.tap.park(waker));
         let mut has_more = true;
         for _ in 0..TURN {
             has_more = false;
             for (index, topic) in self.topics.iter_mut().enumerate() {
-                has_more |= topic.send(now, confirms, |epoch, number, bytes| {
+                has_more |= topic.send(now, confirms, most, |epoch, number, bytes| {
                     send(OutgoingPacket { topic: index, epoch, number, bytes });
                 });
             }
@@ -169,7 +177,10 @@ impl Outgoing {
             }
         }
         let again_at = if has_more { now } else { self.list_at };
-        Progress { again_at, is_over: self.farewells >= FAREWELLS }
+        Progress {
+            again_at,
+            is_over: self.farewells >= FAREWELLS || ends && self.topics.is_empty(),
+        }
     }
 
     /// Notes that the engine has stored a packet at a position of its log. Its publisher has room
@@ -226,6 +237,7 @@ impl OutgoingTopic {
         &mut self,
         now: Duration,
         confirms: bool,
+        most: usize,
         mut send: impl FnMut(u64, u64, Vec<u8>),
     ) -> bool {
         let type_id = self.tap.topic().schema().id;
@@ -242,7 +254,6 @@ impl OutgoingTopic {
                 return true;
             }
             let (mut packet, start) = (Vec::new(), start_of(stream, starts));
-            let most = if confirms { CONFIRMED_PACKET } else { PACKET };
             let filled = fill(stream, &start, type_id, most, &mut packet);
             let is_last = matches!(filled, Fill::Ended);
             if is_last {
@@ -354,6 +365,9 @@ fn fill(
                 let envelope = Envelope { trace, sent_at, ..envelope(type_id, next) };
                 // It fits: a message is shorter than its ring.
                 let length = frame_len(&envelope, bytes.len()).unwrap_or(0);
+                if packet.len() > START_LEN && packet.len() + length > most {
+                    return Fill::More;
+                }
                 append(packet, length, |buf| write_frame(buf, &envelope, fixed, bytes));
                 stream.advance();
             }

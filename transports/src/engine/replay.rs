@@ -16,11 +16,11 @@ use crate::seam::Feed;
 /// How long a process has stored nothing, while another one of its node has, before its streams are
 /// lost.
 const REPLACED: Duration = Duration::from_secs(10);
-/// How many of the streams that have ended last are known.
+/// The most ended streams that are remembered, to drop packets that are stored twice.
 const GONE: usize = 64;
-/// How many streams of an earlier process, which may never come again, a place has.
+/// The most streams in a place that this process has not found: they may never come again.
 const BEGUN: usize = 1024;
-/// Of how many processes it is known when they have stored a packet.
+/// The most processes of which it is known when they have stored a packet.
 const PROCESSES: usize = 1024;
 
 /// The readers of a log: packets that are stored in one order, each at a position.
@@ -50,6 +50,10 @@ pub struct Replay {
     taken: (u64, usize),
     /// How often packets were missing.
     misses: u64,
+    /// Readers have not been told of it yet.
+    owes_gap: bool,
+    /// The name of the log in gaps.
+    log: &'static str,
 }
 
 /// Where the readers of a log are.
@@ -65,6 +69,8 @@ pub struct Place {
 struct Stream {
     feed: Feed,
     process: Arc<str>,
+    /// Packets of the log, perhaps of this stream, were missing since its last one.
+    has_missed: bool,
 }
 
 /// Messages of a packet: those of this stream before `next`.
@@ -90,9 +96,10 @@ pub struct Stored<'a> {
 }
 
 impl Replay {
-    /// Creates the readers of a topic. Their next packet is the one after the place.
+    /// Creates the readers of a topic. Their next packet is the one after the place. The log has this
+    /// name in gaps.
     #[must_use]
-    pub fn new(topic: Arc<Topic>, begun: Place) -> Replay {
+    pub fn new(topic: Arc<Topic>, begun: Place, log: &'static str) -> Replay {
         let gone = begun.streams.iter().filter(|(_, next)| **next == u64::MAX);
         Replay {
             limits: super::limits(&topic),
@@ -100,13 +107,15 @@ impl Replay {
             topic,
             streams: BTreeMap::new(),
             ended: BTreeMap::new(),
-            gone: gone.map(|(epoch, _)| *epoch).collect(),
+            gone: gone.map(|(epoch, _)| *epoch).take(GONE).collect(),
             processes: BTreeMap::new(),
             open: VecDeque::new(),
             passed: begun.position,
             taken: (begun.position, 0),
             begun: begun.streams.into_iter().filter(|(_, next)| *next < u64::MAX).collect(),
             misses: 0,
+            owes_gap: false,
+            log,
         }
     }
 
@@ -125,6 +134,7 @@ impl Replay {
         if self.taken.0 != stored.position {
             self.taken = (stored.position, 0);
             self.lose_replaced(stored);
+            self.tell_gap();
         }
         let passed = ready!(self.pass_items(stored, waker));
         self.passed = stored.position;
@@ -144,12 +154,21 @@ impl Replay {
             }
             // A packet may be stored twice, also the last one of a stream.
             if let Some(start) = current.as_ref().filter(|start| !self.gone.contains(&start.epoch))
+                && let Err(error) = ready!(self.pass(stored, start, item, waker))
             {
-                ready!(self.pass(stored, start, item, waker))?;
+                // Its messages are lost, and the publisher may be found later.
+                (self.misses, self.owes_gap) = (self.misses + 1, true);
+                return Poll::Ready(Err(error));
             }
             self.taken.1 = index + 1;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Returns the position of the last packet, which readers have perhaps had in part.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.taken.0
     }
 
     /// Notes that the packet at a position is not for these readers.
@@ -158,12 +177,29 @@ impl Replay {
     }
 
     /// Tells readers that packets were removed from the log before they were read: an inexact gap,
-    /// from a publisher with this name. Streams that go on have exact gaps, too.
-    pub fn miss(&mut self, name: &str) {
+    /// from a publisher with the name of the log. Streams that go on have exact gaps, too.
+    pub fn miss(&mut self) {
+        self.streams.values_mut().for_each(|stream| stream.has_missed = true);
         self.misses += 1;
-        // No publisher has this epoch: they are random.
-        if let Ok(feed) = self.topic.feed(name, self.misses, 0) {
+        self.owes_gap = true;
+        self.tell_gap();
+    }
+
+    /// Goes on with another log, or an earlier position of this one: the next packet is the one
+    /// after this position.
+    pub fn restart(&mut self, position: u64) {
+        self.open.clear();
+        self.pass_over(position);
+        self.miss();
+    }
+
+    fn tell_gap(&mut self) {
+        // No publisher has this epoch: they are random. If there is no room for it, it comes later.
+        if self.owes_gap
+            && let Ok(feed) = self.topic.feed(self.log, self.misses, 0)
+        {
             feed.lose();
+            self.owes_gap = false;
         }
     }
 
@@ -201,9 +237,12 @@ impl Replay {
         item: Item<'_>,
         waker: &Waker,
     ) -> Poll<Result<(), PacketError>> {
-        let Stream { feed, .. } = ready!(self.find(stored, start, waker))?;
-        // Before it, the log had all messages up to here, and some of them were removed.
-        skip_to(feed, stored_before(start));
+        let Stream { feed, has_missed, .. } = ready!(self.find(stored, start, waker))?;
+        if *has_missed || feed.next() < stored_before(start) {
+            // Packets before this one were in the log, and are not any more.
+            skip_to(feed, start.next);
+            *has_missed = false;
+        }
         if feed.next() < start.next {
             // Packets before this one are stored later, and then this one again.
             return Poll::Ready(Ok(()));
@@ -268,8 +307,9 @@ impl Replay {
                 None if stored_before(start) == 0 => 0,
                 None => start.next,
             };
-            let feed = self.topic.feed(publisher, epoch, first)?;
-            self.streams.insert(epoch, Stream { feed, process: stored.process.into() });
+            let (feed, process) =
+                (self.topic.feed(publisher, epoch, first)?, stored.process.into());
+            self.streams.insert(epoch, Stream { feed, process, has_missed: false });
         }
         let Some(stream) = self.streams.get_mut(&epoch) else { unreachable!("it was inserted") };
         Poll::Ready(Ok(stream))
@@ -279,23 +319,38 @@ impl Replay {
     /// end: they were killed.
     fn lose_replaced(&mut self, stored: &Stored<'_>) {
         let Stored { process, stored_at, .. } = *stored;
-        let node = |process: &str| process.rsplit_once('-').map(|(node, _)| node.to_owned());
         if let Some(last) = self.processes.get_mut(process) {
             *last = stored_at;
-        } else if self.processes.len() < PROCESSES {
+        } else {
+            if self.processes.len() >= PROCESSES
+                && let Some((oldest, _)) = self.processes.iter().min_by_key(|(_, last)| **last)
+            {
+                let oldest = oldest.clone();
+                self.processes.remove(&oldest);
+            }
             self.processes.insert(process.into(), stored_at);
         }
-        let of = node(process);
         let replaced = |other: &str, last: Duration| {
-            other != process && last.saturating_add(REPLACED) < stored_at && node(other) == of
+            other != process
+                && last.saturating_add(REPLACED) < stored_at
+                && node_of(other) == node_of(process)
         };
         let lost = self.processes.extract_if(.., |other, last| replaced(other, *last));
         let lost: BTreeSet<Arc<str>> = lost.map(|(process, _)| process).collect();
         if !lost.is_empty() {
             let streams = self.streams.extract_if(.., |_, stream| lost.contains(&stream.process));
-            streams.for_each(|(_, stream)| stream.feed.lose());
+            for (epoch, Stream { mut feed, .. }) in streams {
+                feed.end_as_lost();
+                self.ended.insert(epoch, feed);
+            }
         }
     }
+}
+
+/// Returns the node of a process.
+#[must_use]
+pub fn node_of(process: &str) -> &str {
+    process.rsplit_once('-').map_or(process, |(node, _)| node)
 }
 
 /// Returns the sequence before which all messages were stored when this packet was sent.

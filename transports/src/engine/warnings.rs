@@ -1,4 +1,4 @@
-//! The problems with other processes, each told once.
+//! Warns of each other process once for each topic.
 
 use std::collections::HashSet;
 

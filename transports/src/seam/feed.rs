@@ -404,8 +404,15 @@ impl Feed {
     }
 
     /// Ends the publisher as lost: the number of messages that it had sent is unknown.
-    pub fn lose(self) {
+    pub fn lose(mut self) {
+        self.end_as_lost();
+    }
+
+    /// Ends the publisher as [`lose`](Feed::lose) does. The feed still knows what readers have
+    /// [done](Feed::done).
+    pub fn end_as_lost(&mut self) {
         self.writer.state.lose();
+        self.end();
     }
 
     /// Returns the size of the topic's messages in bytes, or of the longest one.

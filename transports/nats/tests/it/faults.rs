@@ -139,7 +139,7 @@ async fn a_user_that_the_server_does_not_know_is_an_error_of_the_start() {
     assert!(error.contains("authorization violation"), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(5));
     let error = start_of(Nats::server(&format!("nats://mute:right@{}", server.at)));
-    assert!(error.contains("may publish below `mycelium.`"), "{error}");
+    assert!(error.contains("Permissions Violation"), "{error}");
 }
 
 #[tokio::test]

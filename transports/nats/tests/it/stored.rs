@@ -124,7 +124,7 @@ async fn a_full_stream_makes_publishers_wait() {
     let client = async_nats::connect(server.url()).await.unwrap();
     let context = jetstream::new(client);
     let config = Config {
-        name: "mycelium-ticks".to_owned(),
+        name: "mycelium-stored-ticks".to_owned(),
         subjects: vec!["mycelium-stored.ticks.>".to_owned()],
         discard: DiscardPolicy::New,
         max_messages: 30,
@@ -168,7 +168,7 @@ async fn what_was_removed_before_it_was_read_is_a_gap() {
     let sent = clock.sent.load(Ordering::Relaxed);
     found.until(|_| clock.sent.load(Ordering::Relaxed) > sent + 200).await;
     let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
-    context.get_stream("mycelium-ticks").await.unwrap().purge().await.unwrap();
+    context.get_stream("mycelium-stored-ticks").await.unwrap().purge().await.unwrap();
     let there = reading(&found, &server);
     found.more(100).await;
     clock.end().await;
@@ -248,7 +248,7 @@ async fn a_stream_that_cannot_have_the_topic_is_an_error_of_the_start() {
     let Some(server) = Server::start().await else { return };
     let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
     let config = Config {
-        name: "mycelium-ticks".to_owned(),
+        name: "mycelium-stored-ticks".to_owned(),
         subjects: vec!["mycelium-stored.ticks.>".to_owned()],
         retention: RetentionPolicy::WorkQueue,
         ..Config::default()
@@ -256,7 +256,7 @@ async fn a_stream_that_cannot_have_the_topic_is_an_error_of_the_start() {
     context.create_stream(config).await.unwrap();
     let error = refusal(&server).await;
     assert!(error.contains("it has the retention WorkQueue"), "{error}");
-    context.delete_stream("mycelium-ticks").await.unwrap();
+    context.delete_stream("mycelium-stored-ticks").await.unwrap();
     context
         .get_or_create_stream(Config {
             name: "mycelium-places".to_owned(),
