@@ -71,9 +71,10 @@
 //!
 //! A `block` or `reject` subscription has a place in the stream, which the server stores under the
 //! name of the node, ten times a second and at the end of the node. The next process of the node
-//! goes on there. After a kill it gets the messages again that were finished since, and those are
-//! marked as `redelivered`. Other subscriptions begin at their `start`
-//! each time.
+//! goes on there. After a kill it gets the messages again that were finished since, and all that
+//! were stored before its start are marked as `redelivered`. If no subscription of the topic in the
+//! node has a place, they begin at their `start` each time. A node gets its own messages in its
+//! process alone, not from the stream.
 //!
 //! A process that is killed has perhaps not stored its last messages: readers get an inexact gap
 //! when another process of its node has stored messages for 10 seconds. What the server removes
@@ -83,7 +84,7 @@
 //!
 //! [Packets](mycelium_transports::engine) of a topic have the subject
 //! `mycelium.<topic>.<digest of the layout>.<node>-<number of the process>`, and
-//! `mycelium-stored.…` in the stream `mycelium-<topic>`. Names have [other
+//! `mycelium-stored.…` in the stream `mycelium-stored-<topic>`. Names have [other
 //! characters](mycelium_transports::engine::key_part) escaped. A stream that is missing is created:
 //! in files, without limits, so it grows until it is purged. One that exists is used as it is, with
 //! the limits, replicas and placement that it has; it needs the retention `limits` and the subject
@@ -99,9 +100,9 @@
 //! { "url": "tls://10.0.0.1:4222", "creds": "feed.creds", "ca": "ca.pem" }
 //! ```
 //!
-//! Relative paths begin in its directory. A user needs to publish and subscribe to `mycelium.>`, or
-//! `mycelium-stored.>`, `mycelium-places.>` and the interface of JetStream, and to subscribe to its
-//! inbox. Without a context, the server is at `127.0.0.1:4222`.
+//! Relative paths begin in its directory. A user needs to publish and subscribe to `mycelium.>`, and
+//! to subscribe to its inbox; for JetStream also to publish to `mycelium-stored.>` and
+//! `mycelium-places.>`, and to use the interface of JetStream. Without a context, the server is at `127.0.0.1:4222`.
 
 mod config;
 mod connection;

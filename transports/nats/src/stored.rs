@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_nats::Subject;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
@@ -42,6 +43,8 @@ const RETRY: Duration = Duration::from_millis(500);
 /// How many bytes of packets are read ahead, and how many packets.
 const AHEAD: usize = 4 << 20;
 const PACKETS_AHEAD: usize = 256;
+/// How many packets before its first one a reader looks at: more than publishers have on their way.
+const BEFORE: u64 = 64;
 /// How often the server says that there are no packets. The second time that it does not, they are
 /// asked for again.
 const BEAT: Duration = Duration::from_secs(5);
@@ -184,7 +187,8 @@ async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut out
                 return Poll::Ready(());
             }
             for OutgoingPacket { topic, epoch, number, bytes } in packets {
-                let stored = store(connection, context, subjects[topic].clone(), bytes.into());
+                let of = &ends.sends()[topic];
+                let stored = store(connection, context, of, subjects[topic].clone(), bytes.into());
                 storing.push(async move { (topic, epoch, number, stored.await) });
             }
             let Poll::Ready(Some((topic, epoch, number, stored))) = storing.poll_next_unpin(task)
@@ -220,6 +224,7 @@ async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut out
 async fn store(
     connection: &Connection,
     context: &jetstream::Context,
+    topic: &Topic,
     subject: Subject,
     packet: Bytes,
 ) -> Result<u64, Option<String>> {
@@ -228,6 +233,14 @@ async fn store(
     let problem = tokio::select! {
         stored = timeout(ANSWER, stored) => match stored {
             Ok(Ok(ack)) => return Ok(ack.sequence),
+            Ok(Err(error)) if error.kind() == PublishErrorKind::StreamNotFound => {
+                // Somebody has deleted it.
+                match timeout(ANSWER, open_stream(context, topic)).await {
+                    Ok(Ok(_)) => return Err(None),
+                    Ok(Err(problem)) => problem,
+                    Err(_) => error.to_string(),
+                }
+            }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("it did not answer within {ANSWER:?}"),
         },
@@ -250,11 +263,15 @@ struct Reader {
     replay: Replay,
     /// The position of the next packet.
     next: u64,
+    /// Packets before this position only tell where their streams are.
+    begins_at: u64,
     /// The packets before this position may have been passed on by an earlier process.
     redelivered_before: u64,
     /// The subject of the place; `None` if no reader needs it.
     place: Option<Subject>,
     saved: Place,
+    /// The node knows that the place is not stored.
+    has_warned: bool,
     warnings: Warnings,
 }
 
@@ -276,9 +293,11 @@ impl Reader {
                  because the node reads the stream once"
             ));
         }
-        let begins_at =
+        let mut begins_at =
             if from_oldest > 0 { state.first_sequence.max(1) } else { state.last_sequence + 1 };
         let gates = subscriptions.iter().any(|it| it.policy.is_gating());
+        // Some packets from before, of streams that are in the middle of something.
+        let mut next = begins_at.saturating_sub(BEFORE).max(state.first_sequence).max(1);
         let mut begun = Place { position: begins_at - 1, streams: BTreeMap::new() };
         let (mut place, mut redelivered_before) = (None, 0);
         if gates {
@@ -287,6 +306,7 @@ impl Reader {
             match load(context, &subject).await? {
                 Some(Saved { created: of, read, place }) if of == created => {
                     redelivered_before = read.min(state.last_sequence) + 1;
+                    (next, begins_at) = (place.position + 1, 0);
                     begun = place;
                 }
                 Some(_) => connection.ends.warn(&format!(
@@ -301,11 +321,13 @@ impl Reader {
             connection: connection.clone(),
             context: context.clone(),
             created,
-            next: begun.position + 1,
+            next,
+            begins_at,
             redelivered_before,
             replay: Replay::new(topic.clone(), begun.clone(), JetStream::NAME),
             place,
             saved: Place { position: u64::MAX, ..begun },
+            has_warned: false,
             warnings: Warnings::default(),
         };
         if let Some(saving) = reader.save(false) {
@@ -375,10 +397,7 @@ impl Reader {
                 _ = tick.tick(), if saving.is_none() => saving = self.save(false),
                 saved = or_pending(&mut saving) => {
                     saving = None;
-                    if saved.is_err() {
-                        // The next tick tries again.
-                        self.saved.position = u64::MAX;
-                    }
+                    self.note_saved(saved);
                 }
             }
         }
@@ -390,8 +409,9 @@ impl Reader {
         // At least once.
         self.saved.position = u64::MAX;
         while let Some(saving) = self.save(true) {
-            if saving.await.is_err() {
-                self.saved.position = u64::MAX;
+            let saved = saving.await;
+            if saved.is_err() {
+                self.note_saved(saved);
                 sleep(RETRY).await;
             }
         }
@@ -439,7 +459,8 @@ impl Reader {
                  {from}"
             ));
             self.replay.restart(from - 1);
-            (self.next, self.created, self.redelivered_before) = (from, created, 0);
+            (self.next, self.created) = (from, created);
+            (self.begins_at, self.redelivered_before) = (0, 0);
         }
     }
 
@@ -459,6 +480,10 @@ impl Reader {
         let (process, found) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         // What this node has emitted, also earlier, its readers had in their own process.
         let is_own = node_of(process) == node_of(&self.connection.process);
+        if position < self.begins_at && found == topic.schema().digest.to_string() {
+            self.replay.note(&message.payload);
+            return None;
+        }
         if is_own || found != topic.schema().digest.to_string() {
             let warning =
                 if is_own { None } else { self.warnings.of_layout(topic, process, found) };
@@ -476,6 +501,23 @@ impl Reader {
         })
     }
 
+    /// Notes whether a place was stored. If it was not, the next tick tries again.
+    fn note_saved(&mut self, saved: Result<(), String>) {
+        let Err(problem) = saved else {
+            self.has_warned = false;
+            return;
+        };
+        self.saved.position = u64::MAX;
+        if !self.has_warned {
+            let name = self.replay.topic().name();
+            self.connection.ends.warn(&format!(
+                "topic `{name}`: the server does not store what its readers have finished, and they \
+                 get it again after a restart: {problem}"
+            ));
+            self.has_warned = true;
+        }
+    }
+
     /// Stores the place of the readers, if there is another one. `is_last`: they get no more packets.
     fn save(&mut self, is_last: bool) -> Option<Saving> {
         let place = self.replay.place(self.connection.ends.is_leaving());
@@ -491,7 +533,13 @@ impl Reader {
             let stored = async { context.publish(subject, text.into()).await?.await };
             match timeout(ANSWER, stored).await {
                 Ok(Ok(_)) => Ok(()),
-                Ok(Err(error)) => Err(error.to_string()),
+                Ok(Err(error)) => {
+                    if error.kind() == PublishErrorKind::StreamNotFound {
+                        // Somebody has deleted it. The next attempt finds another one.
+                        let _ = timeout(ANSWER, open_places(&context)).await;
+                    }
+                    Err(error.to_string())
+                }
                 Err(_) => Err(format!("no answer within {ANSWER:?}")),
             }
         }))
@@ -546,25 +594,32 @@ struct Saved {
     place: Place,
 }
 
-/// Loads the place of the readers of a topic in a node.
-async fn load(context: &jetstream::Context, subject: &str) -> Result<Option<Saved>, String> {
+/// Opens the stream of places, and creates it if it is missing.
+async fn open_places(context: &jetstream::Context) -> Result<Stream, String> {
+    let subjects = format!("{PLACES}.>");
     let config = Config {
         name: PLACES.to_owned(),
         description: Some("what readers of topics have finished".to_owned()),
-        subjects: vec![format!("{PLACES}.>")],
+        subjects: vec![subjects.clone()],
         max_messages_per_subject: 1,
         storage: StorageType::File,
         ..Config::default()
     };
     let stream = context.get_or_create_stream(config).await;
     let stream = stream.map_err(|error| format!("cannot open the stream `{PLACES}`: {error}"))?;
-    let subjects = &stream.cached_info().config.subjects;
-    if !subjects.iter().any(|it| *it == format!("{PLACES}.>")) {
+    let found = &stream.cached_info().config.subjects;
+    if !found.contains(&subjects) {
         return Err(format!(
-            "stream `{PLACES}` cannot have places: it has the subjects {subjects:?}, expected \
-             `{PLACES}.>`"
+            "stream `{PLACES}` cannot have places: it has the subjects {found:?}, expected \
+             `{subjects}`"
         ));
     }
+    Ok(stream)
+}
+
+/// Loads the place of the readers of a topic in a node.
+async fn load(context: &jetstream::Context, subject: &str) -> Result<Option<Saved>, String> {
+    let stream = open_places(context).await?;
     match stream.get_last_raw_message_by_subject(subject).await {
         Ok(message) => {
             let place = parse(&message.payload);

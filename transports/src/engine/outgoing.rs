@@ -221,6 +221,8 @@ impl Outgoing {
         let Some(stream) = streams.find(|stream| stream.epoch() == epoch) else { return };
         if stream.state.unconfirmed.iter().any(|packet| packet.number == number) {
             stream.state.unconfirmed.clear();
+            // What is sent from now on is stored after what was confirmed, perhaps in a new log.
+            stream.state.position = 0;
             stream.rewind(stream.kept());
         }
     }

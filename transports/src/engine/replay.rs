@@ -42,7 +42,8 @@ pub struct Replay {
     processes: BTreeMap<Arc<str>, Duration>,
     /// What readers have not finished.
     open: VecDeque<Open>,
-    /// What an earlier process has finished of streams that this one has not found yet.
+    /// The next message of streams that have begun before, in an earlier process or before the
+    /// first packet that is passed on, and were not found since.
     begun: BTreeMap<u64, u64>,
     /// The position of the last packet that was passed as a whole.
     passed: u64,
@@ -69,6 +70,8 @@ pub struct Place {
 struct Stream {
     feed: Feed,
     process: Arc<str>,
+    /// When its last packet was stored.
+    stored_at: Duration,
     /// Packets of the log, perhaps of this stream, were missing since its last one.
     has_missed: bool,
 }
@@ -112,7 +115,10 @@ impl Replay {
             open: VecDeque::new(),
             passed: begun.position,
             taken: (begun.position, 0),
-            begun: begun.streams.into_iter().filter(|(_, next)| *next < u64::MAX).collect(),
+            begun: { begun.streams.into_iter() }
+                .filter(|(_, next)| *next < u64::MAX)
+                .take(BEGUN)
+                .collect(),
             misses: 0,
             owes_gap: false,
             log,
@@ -163,6 +169,34 @@ impl Replay {
             self.taken.1 = index + 1;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Notes a packet from before the first one that is passed on: where its streams are.
+    pub fn note(&mut self, packet: &[u8]) {
+        let mut epoch = None;
+        for item in Packet::new(packet, self.topic.schema().id, self.limits).map_while(Result::ok) {
+            let next = match item {
+                Item::Start(start) => {
+                    epoch = Some(start.epoch);
+                    start.next
+                }
+                Item::Message(frame) => frame.header().sequence() + 1,
+                Item::Run { first, shape, bytes } => {
+                    first + (bytes.len() / shape.stride as usize) as u64
+                }
+                Item::End(next) => next,
+                Item::List(_) => continue,
+            };
+            let Some(epoch) = epoch else { continue };
+            self.remember(epoch, next);
+        }
+    }
+
+    fn remember(&mut self, epoch: u64, next: u64) {
+        if self.begun.len() >= BEGUN {
+            self.begun.pop_first();
+        }
+        self.begun.insert(epoch, next);
     }
 
     /// Returns the position of the last packet, which readers have perhaps had in part.
@@ -223,7 +257,7 @@ impl Replay {
             streams: gone
                 .iter()
                 .map(|epoch| (*epoch, u64::MAX))
-                .chain(begun.iter().map(|(epoch, next)| (*epoch, *next)).take(BEGUN))
+                .chain(begun.iter().map(|(epoch, next)| (*epoch, *next)))
                 .chain(live)
                 .collect(),
         }
@@ -237,7 +271,8 @@ impl Replay {
         item: Item<'_>,
         waker: &Waker,
     ) -> Poll<Result<(), PacketError>> {
-        let Stream { feed, has_missed, .. } = ready!(self.find(stored, start, waker))?;
+        let Stream { feed, has_missed, stored_at, .. } = ready!(self.find(stored, start, waker))?;
+        *stored_at = stored.stored_at;
         if *has_missed || feed.next() < stored_before(start) {
             // Packets before this one were in the log, and are not any more.
             skip_to(feed, start.next);
@@ -280,6 +315,28 @@ impl Replay {
         Poll::Ready(Ok(()))
     }
 
+    /// Waits until there is room for another stream. The one that was silent for longest ends for
+    /// its readers; if it comes back, it goes on where it was.
+    fn make_room(&mut self, epoch: u64, waker: &Waker) -> Poll<()> {
+        if self.streams.len() >= self.most_streams
+            && let Some((&silent, _)) = self.streams.iter().min_by_key(|(_, it)| it.stored_at)
+            && let Some(Stream { mut feed, .. }) = self.streams.remove(&silent)
+        {
+            feed.end();
+            self.remember(silent, feed.next());
+            self.ended.insert(silent, feed);
+        }
+        let waits = |it: &Replay| {
+            let is_full = it.streams.len() + it.ended.len() >= it.most_streams;
+            is_full || it.ended.contains_key(&epoch)
+        };
+        if waits(self) {
+            self.ended.values().for_each(|feed| feed.park(waker));
+            self.place(false);
+        }
+        if waits(self) { Poll::Pending } else { Poll::Ready(()) }
+    }
+
     /// Finds the stream of a start, or creates it.
     fn find(
         &mut self,
@@ -289,17 +346,7 @@ impl Replay {
     ) -> Poll<Result<&mut Stream, PacketError>> {
         let Start { publisher, epoch, .. } = *start;
         if !self.streams.contains_key(&epoch) {
-            if self.streams.len() + self.ended.len() >= self.most_streams {
-                self.ended.values().for_each(|feed| feed.park(waker));
-                self.place(false);
-                if self.streams.len() >= self.most_streams {
-                    let limit = self.most_streams;
-                    return Poll::Ready(Err(PacketError::TooMany { what: "publishers", limit }));
-                }
-                if self.streams.len() + self.ended.len() >= self.most_streams {
-                    return Poll::Pending;
-                }
-            }
+            ready!(self.make_room(epoch, waker));
             // A stream that is not known began before the first packet that is read here, or begins
             // now: then it has no packet that is known to be stored.
             let first = match self.begun.remove(&epoch) {
@@ -307,9 +354,9 @@ impl Replay {
                 None if stored_before(start) == 0 => 0,
                 None => start.next,
             };
-            let (feed, process) =
-                (self.topic.feed(publisher, epoch, first)?, stored.process.into());
-            self.streams.insert(epoch, Stream { feed, process, has_missed: false });
+            let feed = self.topic.feed(publisher, epoch, first)?;
+            let (process, stored_at) = (stored.process.into(), stored.stored_at);
+            self.streams.insert(epoch, Stream { feed, process, stored_at, has_missed: false });
         }
         let Some(stream) = self.streams.get_mut(&epoch) else { unreachable!("it was inserted") };
         Poll::Ready(Ok(stream))

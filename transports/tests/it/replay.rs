@@ -110,7 +110,11 @@ struct Reading {
 
 impl Reading {
     fn new(place: Place, last: usize) -> Reading {
-        let topic = LocalTopic::open(8);
+        Reading::with(8, place, last)
+    }
+
+    fn with(capacity: usize, place: Place, last: usize) -> Reading {
+        let topic = LocalTopic::open(capacity);
         let reader = topic.topic.subscribe("Reader", Policy::Block).unwrap();
         let next = place.position as usize + 1;
         let redelivered_before = if place == Place::default() { 0 } else { last + 1 };
@@ -212,6 +216,39 @@ fn a_killed_process_ends_when_its_node_has_stored_packets_for_ten_seconds() {
     let mut reading = Reading::new(Place::default(), 0);
     assert_eq!(reading.take_all(&log[..3]), (6, 0, 0));
     assert_eq!(reading.take_all(&log), (1, 0, 1));
+}
+
+#[test]
+fn more_publishers_than_there_is_room_for_take_turns() {
+    let mut sender = Sender::new(6);
+    for _ in 0..3 {
+        for of in 0..6 {
+            sender.emit(of, 5);
+            sender.store_all();
+        }
+    }
+    // Its rings are so large that four are allowed.
+    let mut reading = Reading::with(1 << 20, Place::default(), 0);
+    assert_eq!(reading.take_all(&sender.log), (90, 0, 0));
+}
+
+#[test]
+fn a_log_that_is_created_anew_is_stored_and_read_from_its_beginning() {
+    let mut sender = Sender::new(1);
+    let mut reading = Reading::new(Place::default(), 0);
+    for _ in 0..3 {
+        sender.emit(0, 4);
+        sender.store_all();
+    }
+    assert_eq!(reading.take_all(&sender.log), (12, 0, 0));
+    sender.log.clear();
+    reading.next = 1;
+    reading.replay.restart(0);
+    sender.emit(0, 4);
+    sender.store_all();
+    assert_eq!(sender.log.len(), 2);
+    assert_eq!(reading.take_all(&sender.log), (4, 0, 1));
+    assert_eq!(reading.replay.place(false).position, 2);
 }
 
 #[test]

@@ -271,6 +271,55 @@ async fn a_stream_that_cannot_have_the_topic_is_an_error_of_the_start() {
     assert!(error.contains("subject `mycelium-places.there.ticks` is not a place"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_deleted_is_created_again_and_the_next_messages_arrive() {
+    let Some(server) = Server::start().await else { return };
+    let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    let found = Found::default();
+    let there = reading(&found, &server);
+    // The new stream begins with positions that the old one had long ago.
+    for lie in 0..1000 {
+        let subject = format!("mycelium-stored.ticks.other.liar-{lie}");
+        context.publish(subject, "".into()).await.unwrap().await.unwrap();
+    }
+    let clock = ticking(&server);
+    for _ in 0..3 {
+        found.more(200).await;
+        context.delete_stream("mycelium-stored-ticks").await.unwrap();
+        found.more(200).await;
+        context.delete_stream("mycelium-places").await.unwrap();
+    }
+    found.more(200).await;
+    clock.end().await;
+    let packets = context.get_stream("mycelium-stored-ticks").await.unwrap();
+    assert!(packets.cached_info().state.messages < 3000, "{:?}", packets.cached_info().state);
+    assert!(found.inexact.load(Ordering::Relaxed) > 0, "{found:?}");
+    end(there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_starts_in_the_middle_gets_all_that_follows() {
+    let Some(server) = Server::start().await else { return };
+    for round in 0..8 {
+        let text = "[node.main]\nshutdown = \"1s\"\n[topic.ticks]\ncapacity = 65536\n";
+        let topology = Topology::parse("t.toml", text).unwrap();
+        let flood = Node::builder("main").topology(topology).service(|| crate::nodes::Flood);
+        let flood = flood.transport(JetStream::server(&server.url()), &["ticks"], &[]);
+        let main = flood.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+        tokio::time::sleep(Duration::from_millis(3 * round)).await;
+        let found = Found::default();
+        let options = SubscribeOptions::new(Policy::Block, Start::Next);
+        let there = try_reading(&found, &server.url(), options).unwrap();
+        found.more(10_000).await;
+        main.shutdown();
+        let _ = main.join().await;
+        end(there).await;
+        assert_eq!(found.missed.load(Ordering::Relaxed), 0, "{found:?}");
+        let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        context.delete_stream("mycelium-stored-ticks").await.unwrap();
+    }
+}
+
 /// Emits some ticks, and tells when they are stored.
 struct Sure(mpsc::Sender<()>);
 
