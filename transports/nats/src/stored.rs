@@ -219,8 +219,8 @@ async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut out
     .await;
 }
 
-/// Stores a packet, and returns its position. If the server did not confirm it, it is time to send it
-/// again when this returns: with a problem, or without one if the connection was lost and there is a new one.
+/// Stores a packet, and returns its position. If the server did not confirm it, this returns when it
+/// is time to send it again: with a problem, or without one if there is a new connection.
 async fn store(
     connection: &Connection,
     context: &jetstream::Context,
@@ -339,6 +339,7 @@ impl Reader {
 
 /// A place that is being stored.
 type Saving = Pin<Box<dyn Future<Output = Result<(), String>>>>;
+
 /// The packets of a stream from a position on.
 struct Opened {
     packets: pull::Stream,
@@ -406,7 +407,7 @@ impl Reader {
         if let Some(saving) = saving {
             let _ = saving.await;
         }
-        // At least once.
+        // Once more even if it is the same place: now it is known what they have read.
         self.saved.position = u64::MAX;
         while let Some(saving) = self.save(true) {
             let saved = saving.await;
@@ -471,7 +472,7 @@ impl Reader {
         if position < self.next {
             return None;
         }
-        if position > self.next {
+        if position > self.next.max(self.begins_at) {
             self.replay.miss();
         }
         self.next = position + 1;

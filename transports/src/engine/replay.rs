@@ -25,9 +25,9 @@ const PROCESSES: usize = 1024;
 
 /// The readers of a log: packets that are stored in one order, each at a position.
 ///
-/// A packet waits until the gating readers have room. No packet is lost between others, so each
-/// stream begins where its first packet says; what was removed from the log before it was read is a
-/// gap. The [place](Replay::place) says what readers have finished, for the next process that reads
+/// A packet waits until the gating readers have room. One that has overtaken an earlier one of its
+/// stream is passed over, because its sender repeats it; what was removed from the log before it was
+/// read is a gap. The [place](Replay::place) says what readers have finished, for the next process that reads
 /// for them.
 pub struct Replay {
     topic: Arc<Topic>,
@@ -104,6 +104,7 @@ impl Replay {
     #[must_use]
     pub fn new(topic: Arc<Topic>, begun: Place, log: &'static str) -> Replay {
         let gone = begun.streams.iter().filter(|(_, next)| **next == u64::MAX);
+        let live = begun.streams.iter().filter(|(_, next)| **next < u64::MAX);
         Replay {
             limits: super::limits(&topic),
             most_streams: most_streams(&topic),
@@ -115,10 +116,7 @@ impl Replay {
             open: VecDeque::new(),
             passed: begun.position,
             taken: (begun.position, 0),
-            begun: { begun.streams.into_iter() }
-                .filter(|(_, next)| *next < u64::MAX)
-                .take(BEGUN)
-                .collect(),
+            begun: live.map(|(epoch, next)| (*epoch, *next)).take(BEGUN).collect(),
             misses: 0,
             owes_gap: false,
             log,
