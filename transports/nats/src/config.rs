@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// How often a silent server is asked whether it is there. The second missing answer ends the
 /// connection.
 const PING: Duration = Duration::from_secs(5);
-/// The most packets that wait for the connection. Publishers wait when there are so many.
+/// The most packets that wait for the connection. Publishers wait when this many do.
 const OUTGOING: usize = 64;
 /// The most received packets of a topic that wait. Further ones are dropped.
 const INCOMING: usize = 1024;
@@ -198,7 +198,7 @@ fn has(path: &Path) -> bool {
     !path.as_os_str().is_empty()
 }
 
-/// Why there is no connection.
+/// Why the client did not connect.
 pub(crate) struct ConnectError {
     pub(crate) problem: String,
     /// It may help to try again.
@@ -232,6 +232,13 @@ impl Context {
             Some((key, _)) => Err(format!("`{key}` is not supported: expected \"\"")),
             None => Ok(()),
         }
+    }
+}
+
+/// Without the context, which has secrets.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("urls", &self.urls()).finish_non_exhaustive()
     }
 }
 

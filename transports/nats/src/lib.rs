@@ -69,12 +69,12 @@
 //!
 //! # Readers of a stream
 //!
-//! A `block` or `reject` subscription has a place in the stream, which the server stores under the
-//! name of the node, ten times a second and at the end of the node. The next process of the node
-//! goes on there. After a kill it gets the messages again that were finished since, and all that
-//! were stored before its start are marked as `redelivered`. If no subscription of the topic in the
-//! node has a place, they begin at their `start` each time. A node gets its own messages in its
-//! process alone, not from the stream.
+//! A `block` or `reject` subscription has a place in the stream, which the server stores under
+//! the name of the node, ten times a second and at the end of the node. The next process of the
+//! node goes on there. After a kill it gets the messages again that were finished since, and all
+//! that were stored before its start are marked as `redelivered`. If no subscription of the topic
+//! in the node has a place, they begin at their `start` each time. A node gets its own messages
+//! in its process alone, not from the stream.
 //!
 //! A process that is killed has perhaps not stored its last messages: readers get an inexact gap
 //! when another process of its node has stored messages for 10 seconds. What the server removes
@@ -100,9 +100,10 @@
 //! { "url": "tls://10.0.0.1:4222", "creds": "feed.creds", "ca": "ca.pem" }
 //! ```
 //!
-//! Relative paths begin in its directory. A user needs to publish and subscribe to `mycelium.>`, and
-//! to subscribe to its inbox; for JetStream also to publish to `mycelium-stored.>` and
-//! `mycelium-places.>`, and to use the interface of JetStream. Without a context, the server is at `127.0.0.1:4222`.
+//! Relative paths begin in its directory. A user needs to publish and subscribe to `mycelium.>`,
+//! and to subscribe to its inbox; for JetStream also to publish to `mycelium-stored.>` and
+//! `mycelium-places.>`, and to use the interface of JetStream. Without a context, the server is
+//! at `127.0.0.1:4222`.
 
 mod config;
 mod connection;

@@ -30,6 +30,7 @@ use crate::connection::{self, Connection, PREFIX, finish};
 const STALLED: Duration = Duration::from_secs(1);
 
 /// A transport over NATS, which may lose messages. See the [crate](crate).
+#[derive(Debug)]
 pub struct Nats {
     server: Result<Server, String>,
 }
@@ -58,12 +59,6 @@ impl fmt::Display for Nats {
             Ok(server) => server.fmt(f),
             Err(problem) => f.write_str(problem),
         }
-    }
-}
-
-impl fmt::Debug for Nats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nats").finish_non_exhaustive()
     }
 }
 

@@ -52,6 +52,7 @@ const BEAT: Duration = Duration::from_secs(5);
 const INACTIVE: Duration = Duration::from_secs(60);
 
 /// A transport over JetStream of NATS, which stores messages for readers. See the [crate](crate).
+#[derive(Debug)]
 pub struct JetStream {
     server: Result<Server, String>,
 }
@@ -78,12 +79,6 @@ impl fmt::Display for JetStream {
             Ok(server) => server.fmt(f),
             Err(problem) => f.write_str(problem),
         }
-    }
-}
-
-impl fmt::Debug for JetStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JetStream").finish_non_exhaustive()
     }
 }
 
@@ -260,6 +255,8 @@ struct Reader {
     context: jetstream::Context,
     /// When the stream was created, as the place says it.
     created: i128,
+    /// The digest of the topic's layout.
+    digest: String,
     replay: Replay,
     /// The position of the next packet.
     next: u64,
@@ -321,6 +318,7 @@ impl Reader {
             connection: connection.clone(),
             context: context.clone(),
             created,
+            digest: topic.schema().digest.to_string(),
             next,
             begins_at,
             redelivered_before,
@@ -364,7 +362,9 @@ impl Reader {
         loop {
             tokio::select! {
                 () = &mut draining => break,
-                _ = opened.changed() => (messages, opening) = (None, Some(self.open_at(Duration::ZERO))),
+                _ = opened.changed() => {
+                    (messages, opening) = (None, Some(self.open_at(Duration::ZERO)));
+                }
                 found = or_pending(&mut opening), if packet.is_none() => {
                     opening = None;
                     match found {
@@ -481,11 +481,14 @@ impl Reader {
         let (process, found) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         // What this node has emitted, also earlier, its readers had in their own process.
         let is_own = node_of(process) == node_of(&self.connection.process);
-        if position < self.begins_at && found == topic.schema().digest.to_string() {
-            self.replay.note(&message.payload);
+        let is_of_layout = found == self.digest;
+        if position < self.begins_at {
+            if is_of_layout {
+                self.replay.note(&message.payload);
+            }
             return None;
         }
-        if is_own || found != topic.schema().digest.to_string() {
+        if is_own || !is_of_layout {
             let warning =
                 if is_own { None } else { self.warnings.of_layout(topic, process, found) };
             warning.iter().for_each(|warning| self.connection.ends.warn(warning));

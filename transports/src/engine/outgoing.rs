@@ -139,8 +139,8 @@ impl Outgoing {
         self.most = self.most.min(bytes);
     }
 
-    /// Passes the next packets to `send`. The waker is woken when there are more. `now` is the time since any fixed instant; `drains` says
-    /// that no publisher [comes any more](Ends::draining).
+    /// Passes the next packets to `send`. The waker is woken when there are more. `now` is the time
+    /// since any fixed instant; `drains` says that no publisher [comes any more](Ends::draining).
     pub fn poll(
         &mut self,
         waker: &Waker,
@@ -257,6 +257,10 @@ impl OutgoingTopic {
             }
             let (mut packet, start) = (Vec::new(), start_of(stream, starts));
             let filled = fill(stream, &start, type_id, most, &mut packet);
+            if !confirms {
+                // Once for the packet: it may wake the publisher.
+                stream.release(stream.next());
+            }
             let is_last = matches!(filled, Fill::Ended);
             if is_last {
                 add_ended(&mut packet, &start_of(stream, starts));
@@ -277,16 +281,12 @@ impl OutgoingTopic {
                 }
                 send(stream.epoch(), this, packet);
             }
-            if confirms {
-                return true;
-            }
-            // Once for the packet: it may wake the publisher.
-            stream.release(stream.next());
-            if is_last {
+            if is_last && !confirms {
                 ended.truncate(MOST_ENDED - 1);
                 ended.push_front((start_of(stream, starts), now.saturating_add(ENDED)));
             }
-            !is_last
+            // A stream whose packets are confirmed stays until its last one is.
+            confirms || !is_last
         });
         has_more
     }

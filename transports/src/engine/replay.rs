@@ -9,7 +9,7 @@ use mycelium_core::frame::Limits;
 use mycelium_core::link::packet::{Item, Packet, Start};
 
 use super::incoming::{PacketError, most_streams};
-use super::push::{push_message, push_run, skip_to};
+use super::push::{Full, push_message, push_run, skip_to};
 use crate::local::Topic;
 use crate::seam::Feed;
 
@@ -26,9 +26,9 @@ const PROCESSES: usize = 1024;
 /// The readers of a log: packets that are stored in one order, each at a position.
 ///
 /// A packet waits until the gating readers have room. One that has overtaken an earlier one of its
-/// stream is passed over, because its sender repeats it; what was removed from the log before it was
-/// read is a gap. The [place](Replay::place) says what readers have finished, for the next process that reads
-/// for them.
+/// stream is passed over, because its sender repeats it; what was removed from the log before it
+/// was read is a gap. The [place](Replay::place) says what readers have finished, for the next
+/// process that reads for them.
 pub struct Replay {
     topic: Arc<Topic>,
     limits: Limits,
@@ -99,8 +99,8 @@ pub struct Stored<'a> {
 }
 
 impl Replay {
-    /// Creates the readers of a topic. Their next packet is the one after the place. The log has this
-    /// name in gaps.
+    /// Creates the readers of a topic. Their next packet is the one after the place. Gaps of removed
+    /// packets have `log` as the name of their publisher.
     #[must_use]
     pub fn new(topic: Arc<Topic>, begun: Place, log: &'static str) -> Replay {
         let gone = begun.streams.iter().filter(|(_, next)| **next == u64::MAX);
@@ -149,15 +149,22 @@ impl Replay {
         let mut current = None;
         let packet = Packet::new(stored.packet, self.topic.schema().id, self.limits);
         for (index, item) in packet.enumerate() {
-            let item = item?;
+            let item = match item {
+                Ok(item) => item,
+                Err(error) => {
+                    self.flush(current.as_ref());
+                    return Poll::Ready(Err(error.into()));
+                }
+            };
             if let Item::Start(start) = item {
-                current = Some(start);
+                self.flush(current.as_ref());
+                // A packet may be stored twice, also the last one of a stream.
+                current = Some(start).filter(|start| !self.gone.contains(&start.epoch));
             }
             if index < self.taken.1 {
                 continue;
             }
-            // A packet may be stored twice, also the last one of a stream.
-            if let Some(start) = current.as_ref().filter(|start| !self.gone.contains(&start.epoch))
+            if let Some(start) = &current
                 && let Err(error) = ready!(self.pass(stored, start, item, waker))
             {
                 // Its messages are lost, and the publisher may be found later.
@@ -166,7 +173,15 @@ impl Replay {
             }
             self.taken.1 = index + 1;
         }
+        self.flush(current.as_ref());
         Poll::Ready(Ok(()))
+    }
+
+    /// Wakes the readers of a stream.
+    fn flush(&mut self, start: Option<&Start<&str>>) {
+        if let Some(stream) = start.and_then(|start| self.streams.get_mut(&start.epoch)) {
+            stream.feed.flush();
+        }
     }
 
     /// Notes a packet from before the first one that is passed on: where its streams are.
@@ -280,20 +295,14 @@ impl Replay {
             // Packets before this one are stored later, and then this one again.
             return Poll::Ready(Ok(()));
         }
-        // First: room that is made afterwards wakes.
-        feed.park(waker);
-        let passed = match item {
-            Item::Message(frame) => push_message(feed, &frame, stored.redelivered),
-            Item::Run { first, shape, bytes } => {
-                push_run(feed, first, shape, bytes, stored.redelivered)
-            }
-            Item::End(next) => {
-                skip_to(feed, next);
-                Ok(())
-            }
-            Item::Start(_) | Item::List(_) => Ok(()),
-        };
-        feed.flush();
+        let mut passed = push(feed, &item, stored.redelivered);
+        if passed.is_err() {
+            feed.flush();
+            feed.park(waker);
+            // There may have been room before it was parked.
+            passed = push(feed, &item, stored.redelivered);
+            feed.flush();
+        }
         let (position, epoch, next) = (stored.position, start.epoch, feed.next());
         match self.open.back_mut() {
             Some(last) if (last.position, last.epoch) == (position, epoch) => last.next = next,
@@ -389,6 +398,19 @@ impl Replay {
                 self.ended.insert(epoch, feed);
             }
         }
+    }
+}
+
+/// Passes an item to the readers of its stream.
+fn push(feed: &mut Feed, item: &Item<'_>, redelivered: bool) -> Result<(), Full> {
+    match *item {
+        Item::Message(frame) => push_message(feed, &frame, redelivered),
+        Item::Run { first, shape, bytes } => push_run(feed, first, shape, bytes, redelivered),
+        Item::End(next) => {
+            skip_to(feed, next);
+            Ok(())
+        }
+        Item::Start(_) | Item::List(_) => Ok(()),
     }
 }
 
