@@ -46,7 +46,8 @@ pub struct Outgoing {
     farewells: u32,
     /// The engine confirms packets.
     confirms: bool,
-    /// A packet has at most this number of bytes, or one message.
+    /// A packet has at most this number of bytes, or one message. The end of a stream comes in
+    /// addition.
     most: usize,
 }
 
@@ -134,7 +135,8 @@ impl Outgoing {
         Ok(Outgoing { topics, list_at: Duration::ZERO, farewells: 0, confirms, most })
     }
 
-    /// Sets how many bytes a packet has at most, unless one message needs more.
+    /// Sets how many bytes a packet has at most, unless one message needs more. The last packet of a
+    /// stream may have 256 bytes more.
     pub fn limit(&mut self, bytes: usize) {
         self.most = self.most.min(bytes);
     }
@@ -351,7 +353,8 @@ fn fill(
             return Fill::More;
         }
         let next = stream.next();
-        if let Some((shape, count)) = run(stream, most - packet.len())
+        let around = packet.len().max(START_LEN) + RUN_HEADER_LEN;
+        if let Some((shape, count)) = run(stream, most.saturating_sub(around))
             && let Some(pieces) = stream.borrow(next, count)
         {
             begin(packet);

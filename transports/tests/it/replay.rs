@@ -218,6 +218,65 @@ fn a_killed_process_ends_when_its_node_has_stored_packets_for_ten_seconds() {
     assert_eq!(reading.take_all(&log), (1, 0, 1));
 }
 
+/// Puts four messages in each of some packets, of which none is confirmed, into the log.
+fn unconfirmed(sender: &mut Sender, count: usize) {
+    for _ in 0..count {
+        sender.emit(0, 4);
+        sender.poll(false);
+    }
+    let stored = sender.flying.iter().map(|it| (Duration::ZERO, "main-1", it.bytes.clone()));
+    sender.log.extend(stored);
+}
+
+#[test]
+fn after_a_removed_packet_a_busy_stream_goes_on_with_the_next_one() {
+    let mut sender = Sender::new(1);
+    unconfirmed(&mut sender, 4);
+    let mut reading = Reading::new(Place::default(), 0);
+    assert!(reading.pass(&sender.log));
+    reading.next += 1;
+    reading.replay.miss();
+    assert_eq!(reading.take_all(&sender.log), (12, 4, 1));
+}
+
+#[test]
+fn after_a_damaged_packet_a_stream_goes_on_when_its_sender_knows_that_it_was_stored() {
+    let mut sender = Sender::new(1);
+    unconfirmed(&mut sender, 3);
+    sender.log[1].2.truncate(START_LEN + 1);
+    let (mut position, mut reading) = (0, Reading::new(Place::default(), 0));
+    let flying = std::mem::take(&mut sender.flying);
+    for OutgoingPacket { topic, epoch, number, .. } in flying {
+        position += 1;
+        sender.outgoing.confirm(topic, epoch, number, position);
+    }
+    sender.emit(0, 4);
+    sender.store_all();
+    assert!(reading.pass(&sender.log));
+    let (_, process, packet) = &sender.log[1];
+    let stored =
+        Stored { position: 2, process, stored_at: Duration::ZERO, redelivered: false, packet };
+    assert!(matches!(reading.replay.take(&stored, Waker::noop()), Poll::Ready(Err(_))));
+    reading.next += 1;
+    assert_eq!(reading.take_all(&sender.log), (8, 8, 0));
+}
+
+#[test]
+fn packets_have_the_length_that_the_engine_takes_and_only_so_many_are_on_their_way() {
+    let mut sender = Sender::new(1);
+    sender.outgoing.limit(200);
+    sender.emit(0, 64);
+    for _ in 0..10 {
+        sender.poll(false);
+    }
+    assert_eq!(sender.flying.len(), 16);
+    let longest = sender.flying.iter().map(|packet| packet.bytes.len()).max();
+    assert!(longest <= Some(200), "{longest:?}");
+    sender.store_all();
+    let mut reading = Reading::new(Place::default(), 0);
+    assert_eq!(reading.take_all(&sender.log), (64, 0, 0));
+}
+
 #[test]
 fn more_publishers_than_there_is_room_for_take_turns() {
     let mut sender = Sender::new(6);
