@@ -22,7 +22,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use mycelium_core::{Code, Message};
-use mycelium_executor::Executor;
+use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::Region;
 use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::link::{
@@ -31,7 +31,7 @@ use mycelium_transports::link::{
 };
 use mycelium_transports::local::{Policy, Topic};
 use mycelium_transports::memory::{ControlLimits, ControlThread};
-use mycelium_transports::seam::{Control, Ends};
+use mycelium_transports::seam::{Control, Ends, Transport};
 
 use crate::error::{BuildError, StartError};
 use crate::plan::dead_letter::DeadLetter;
@@ -381,6 +381,19 @@ fn share_memory(setup: &LinkSetup<'_>) -> Result<Arc<ControlThread>, String> {
     Ok(control)
 }
 
+/// Starts a transport, unless a topic needs what it cannot.
+fn carry(transport: Box<dyn Transport>, ends: Ends) -> Result<SendFuture<()>, String> {
+    let mut topics = ends.sends().iter().chain(ends.receives());
+    match topics.find(|topic| topic.work_queue().is_some()) {
+        Some(queue) if !transport.capabilities().has_work_queues => Err(format!(
+            "topic `{}` is a work queue, and this transport does not give each message to one \
+             reader",
+            queue.name()
+        )),
+        _ => transport.carry(ends),
+    }
+}
+
 /// A process id that no process has.
 const NO_PROCESS: u32 = 0;
 
@@ -418,11 +431,14 @@ impl LinkSetup<'_> {
         let ends = ends.warning(move |problem| {
             crate::support::log::warn!(transport = from, node = of, "warns: {problem}");
         });
+        let on_notice = self.on_notice.clone();
+        let ends =
+            ends.dead_letters(move |undelivered| on_notice(&Notice::DeadLettered { undelivered }));
         let failed = move |problem: String| {
             let problem = format!("transport `{transport}` of node `{node}` failed: {problem}");
             StartError::at(None, Code::TRANSPORT, problem)
         };
-        let mut carried = match attached.transport.carry(ends) {
+        let mut carried = match carry(attached.transport, ends) {
             Ok(carried) => AssertUnwindSafe(carried).catch_unwind(),
             Err(problem) => return Err(failed(problem)),
         };

@@ -61,6 +61,13 @@ pub(super) fn engine_topics(
             }
         }
     }
+    for (service, ports) in known {
+        check_queues(topology, service, ports)?;
+    }
+    for (node, services) in topology.placements() {
+        let of_node = known.iter().filter(|(name, _)| services.contains(&name.as_str()));
+        check_queues_of_node(topology, node, of_node)?;
+    }
     let mut engines = BTreeMap::<EngineName, EngineTopics>::new();
     let mut add = |topic: &str, list: fn(&mut EngineTopics) -> &mut BTreeSet<String>| {
         let Some(engine) = topology.engine(topic) else { return };
@@ -123,6 +130,76 @@ fn check_reader(
     let has_place = gating.is_some() && topology.place_of(setting).is_some();
     let setting = if has_place { setting } else { Setting::Transport(topic) };
     Err(wrong(topology, setting, engine, topic, &problem))
+}
+
+/// Checks that an engine carries the work queues of a service, and that it finishes what it gets.
+fn check_queues(
+    topology: &Topology,
+    service: &str,
+    ports: &BoundPorts,
+) -> Result<(), BuildError> {
+    let is_queue = |port: &&BoundPort| topology.work_queue(&port.topic).is_some();
+    for port in ports.reads.iter().chain(&ports.emits).filter(is_queue) {
+        let engine = topology.engine(&port.topic);
+        if !engine.is_some_and(|engine| engine.capabilities().has_work_queues) {
+            let problem = "only a stream gives each message to one reader: write `transport = \
+                           \"jetstream\"`";
+            return Err(wrong_queue(topology, &port.topic, problem));
+        }
+    }
+    for port in ports.reads.iter().filter(is_queue) {
+        let subscription = format!("{service}.{}", port.key);
+        let problem = if !port.options.policy.is_gating() {
+            "which loses messages that nobody else gets: expected the policy `block`"
+        } else if port.options.start == Start::Oldest {
+            "which has `start = \"oldest\"`, and a queue always gives the oldest message that nobody \
+             has finished: remove the key"
+        } else {
+            continue;
+        };
+        let problem = format!("it is read by `{subscription}`, {problem}");
+        return Err(wrong_queue(topology, &port.topic, &problem));
+    }
+    Ok(())
+}
+
+/// Checks that a node has one reader of a work queue, or publishers.
+fn check_queues_of_node<'k>(
+    topology: &Topology,
+    node: &str,
+    services: impl Iterator<Item = &'k (String, BoundPorts)> + Clone,
+) -> Result<(), BuildError> {
+    let is_queue = |port: &&BoundPort| topology.work_queue(&port.topic).is_some();
+    let mut readers = BTreeMap::new();
+    for (service, ports) in services.clone() {
+        for port in ports.reads.iter().filter(is_queue) {
+            if let Some(other) = readers.insert(&*port.topic, service) {
+                let problem = format!(
+                    "both `{other}` and `{service}` read it in node `{node}`, and would get the same \
+                     messages: place them in different nodes"
+                );
+                return Err(wrong_queue(topology, &port.topic, &problem));
+            }
+        }
+    }
+    for (service, ports) in services {
+        for port in ports.emits.iter().filter(is_queue) {
+            if let Some(reader) = readers.get(&*port.topic) {
+                let problem = format!(
+                    "node `{node}` has both `{service}`, which emits it, and `{reader}`, which reads \
+                     it and would get all of these messages: place them in different nodes"
+                );
+                return Err(wrong_queue(topology, &port.topic, &problem));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn wrong_queue(topology: &Topology, topic: &str, problem: &str) -> BuildError {
+    let text = format!("topic `{topic}` has `work_queue = true`, but {problem}");
+    let problem = Problem::new(Code::TOPIC_TRANSPORT, text);
+    topology.error_at(Setting::WorkQueue(topic), problem).into()
 }
 
 fn wrong(

@@ -10,7 +10,7 @@ use mycelium_core::Code;
 use mycelium_executor::TaskQueue;
 use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::link::{LinkConfig, MemoryUse, Redelivery};
-use mycelium_transports::local::{OnStall, Threshold};
+use mycelium_transports::local::{OnStall, Threshold, WorkQueue};
 
 use super::peer_topics::PeerTopics;
 use super::ports::BoundPorts;
@@ -112,6 +112,8 @@ pub(crate) struct TopicSettings {
     pub(crate) readers: Option<Vec<String>>,
     /// The nodes in `readers` whose names are trusted even over plain TCP.
     pub(crate) believed: Vec<String>,
+    /// The settings of a work queue, if the file makes the topic one.
+    pub(crate) work_queue: Option<WorkQueue>,
     /// The carrier of the messages on each link, if the file sets it.
     pub(crate) transport: Option<Carrier>,
     /// Whether the topic carries requests, or their answers.
@@ -217,6 +219,7 @@ impl TopicSettings {
             redelivery: topology.redelivery(topic),
             believed: believed.cloned().collect(),
             readers,
+            work_queue: topology.work_queue(topic),
             transport: topology.topic_transport(topic),
             carries_requests: topology.carries_requests(topic),
         }

@@ -120,6 +120,7 @@ impl Topics {
             Topic::with_recorded(name, schema, capacity, readers, memory, recorded, counters)?;
         topic.set_threshold(plan.topic(name).threshold);
         topic.set_on_stall(plan.topic(name).on_stall);
+        plan.topic(name).work_queue.into_iter().for_each(|queue| topic.set_work_queue(queue));
         if let Some(retain) = plan.topics.get(name).and_then(|planned| planned.retain) {
             topic.retain(retain)?;
         }

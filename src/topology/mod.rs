@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mycelium_transports::link::Redelivery;
-use mycelium_transports::local::{OnStall, Threshold};
+use mycelium_transports::local::{OnStall, Threshold, WorkQueue};
 
 use serde_spanned::Spanned;
 
@@ -195,6 +195,17 @@ impl Topology {
             Some(&DeathLimit(deaths)) => Redelivery::AtLeastOnce { deaths },
             None => Redelivery::default(),
         }
+    }
+
+    /// Returns the settings of a topic as a work queue, if the file makes it one.
+    pub(crate) fn work_queue(&self, topic: &str) -> Option<WorkQueue> {
+        let is_queue = self.sections.topic.get(topic)?.work_queue.as_ref()?;
+        let most_deliveries = match self.redelivery(topic) {
+            Redelivery::AtLeastOnce { deaths: 0 } => None,
+            Redelivery::AtLeastOnce { deaths } => Some(deaths),
+            _ => Some(1),
+        };
+        is_queue.as_ref().then_some(WorkQueue { most_deliveries })
     }
 
     /// Returns the topic to which the file binds a service's named port, if it does.

@@ -157,6 +157,7 @@ impl Topology {
             Setting::Capacity(topic) => sections.topic.get(topic)?.capacity.as_ref()?.span(),
             Setting::Arena(topic) => sections.topic.get(topic)?.arena.as_ref()?.span(),
             Setting::Retain(topic) => sections.topic.get(topic)?.retain.as_ref()?.span(),
+            Setting::WorkQueue(topic) => sections.topic.get(topic)?.work_queue.as_ref()?.span(),
             Setting::Transport(topic) => sections.topic.get(topic)?.transport.as_ref()?.span(),
             Setting::LinkTransport(node, other) => self.span_of_transport(node, other)?,
             #[cfg(feature = "tls")]

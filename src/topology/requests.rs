@@ -21,6 +21,7 @@ impl Topology {
             ("latency_sample", section.latency_sample.as_ref().map(Spanned::span)),
             ("on_stall", section.on_stall.as_ref().map(Spanned::span)),
             ("retain", section.retain.as_ref().map(Spanned::span)),
+            ("work_queue", section.work_queue.as_ref().map(Spanned::span)),
         ];
         match keys.into_iter().find_map(|(key, place)| Some((key, place?))) {
             Some((key, place)) => {

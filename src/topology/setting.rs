@@ -50,6 +50,8 @@ pub(crate) enum Setting<'a> {
     Arena(&'a str),
     /// What a topic retains.
     Retain(&'a str),
+    /// Whether a topic is a work queue.
+    WorkQueue(&'a str),
     /// The transport of a topic.
     Transport(&'a str),
     /// The transport of the link between two nodes.

@@ -141,6 +141,7 @@ pub(crate) struct TopicSection {
     pub(crate) readers: Option<Vec<Spanned<String>>>,
     pub(crate) writers: Option<Vec<Spanned<String>>>,
     pub(crate) transport: Option<Spanned<Text<Route>>>,
+    pub(crate) work_queue: Option<Spanned<bool>>,
     pub(crate) trace: Option<bool>,
     pub(crate) latency_sample: Option<Spanned<Share>>,
     /// Whether the program has added the topic for the requests of another topic, or for their

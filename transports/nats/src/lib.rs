@@ -108,6 +108,7 @@
 mod config;
 mod connection;
 mod live;
+mod queue;
 mod stored;
 
 pub use live::Nats;

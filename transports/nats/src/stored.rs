@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_nats::Subject;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
@@ -24,22 +25,23 @@ use mycelium_executor::SendFuture;
 use mycelium_transports::engine::{
     Outgoing, OutgoingPacket, PacketError, Place, Replay, Stored, Warnings, key_part, node_of,
 };
-use mycelium_transports::local::{Start, Topic};
+use mycelium_transports::local::{Start, Topic, WorkQueue};
 use mycelium_transports::seam::{Capabilities, Ends, Engine, Transport};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::Server;
 use crate::connection::{self, ANSWER, Connection, finish};
+use crate::queue::Queue;
 
 /// The first part of the subjects of stored packets.
-const STORED: &str = "mycelium-stored";
+pub(crate) const STORED: &str = "mycelium-stored";
 /// The stream with the places of readers, and the first part of its subjects.
 const PLACES: &str = "mycelium-places";
 /// How often the place of readers is stored.
 const SAVE: Duration = Duration::from_millis(100);
 /// How long apart the attempts are to store a packet that the server refuses, or to read again.
-const RETRY: Duration = Duration::from_millis(500);
+pub(crate) const RETRY: Duration = Duration::from_millis(500);
 /// How many bytes of packets are read ahead, and how many packets.
 const AHEAD: usize = 4 << 20;
 const PACKETS_AHEAD: usize = 256;
@@ -55,6 +57,8 @@ const INACTIVE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct JetStream {
     server: Result<Server, String>,
+    /// The topics that the program makes work queues.
+    queues: Vec<String>,
 }
 
 impl JetStream {
@@ -62,13 +66,21 @@ impl JetStream {
     /// first of several that answers, with commas between them.
     #[must_use]
     pub fn server(url: &str) -> JetStream {
-        JetStream { server: Ok(Server::at(url)) }
+        JetStream { server: Ok(Server::at(url)), queues: Vec::new() }
     }
 
     /// Creates a client with a context, as [`Nats::from_file`](crate::Nats::from_file) does.
     #[must_use]
     pub fn from_file(path: impl AsRef<Path>) -> JetStream {
-        JetStream { server: Server::from_file(path.as_ref()) }
+        JetStream { server: Server::from_file(path.as_ref()), queues: Vec::new() }
+    }
+
+    /// Makes a topic a [work queue](crate#work-queues), as `work_queue = true` of a topology does. A
+    /// topic that the transport does not carry is an error of the node's start.
+    #[must_use]
+    pub fn work_queue(mut self, topic: &str) -> JetStream {
+        self.queues.push(topic.to_owned());
+        self
     }
 }
 
@@ -100,38 +112,62 @@ impl Transport for JetStream {
     }
 
     fn carry(self: Box<Self>, ends: Ends) -> Result<SendFuture<()>, String> {
+        for queue in &self.queues {
+            let mut topics = ends.sends().iter().chain(ends.receives());
+            let Some(topic) = topics.find(|topic| topic.name() == queue) else {
+                return Err(format!("it does not carry topic `{queue}`, the work queue"));
+            };
+            topic.set_work_queue(WorkQueue::default());
+        }
         let outgoing = Outgoing::confirmed(&ends, JetStream::NAME);
         let outgoing = outgoing.map_err(|error| error.to_string())?;
-        connection::start(JetStream::NAME, self.server?, ends, prepare, |connection, readers| {
-            carry(connection, readers, outgoing)
+        connection::start(JetStream::NAME, self.server?, ends, prepare, |connection, prepared| {
+            carry(connection, prepared, outgoing)
         })
     }
 }
 
 /// Creates the streams that are missing, and finds the places of the readers.
-async fn prepare(connection: &Rc<Connection>) -> Result<Vec<Reader>, String> {
+async fn prepare(connection: &Rc<Connection>) -> Result<Prepared, String> {
     connection.check_lengths()?;
     let context = connection.server.jetstream(connection.client.clone());
     for topic in connection.ends.sends() {
         open_stream(&context, topic).await?;
     }
-    let mut readers = Vec::new();
+    let mut prepared = Prepared::default();
     for topic in connection.ends.receives() {
-        readers.push(Reader::open(connection, &context, topic).await?);
+        match topic.work_queue() {
+            Some(_) => prepared.queues.push(Queue::open(connection, &context, topic).await?),
+            None => prepared.readers.push(Reader::open(connection, &context, topic).await?),
+        }
     }
     connection.check_accepted().await?;
-    Ok(readers)
+    Ok(prepared)
+}
+
+/// What reads the topics of a node.
+#[derive(Default)]
+struct Prepared {
+    readers: Vec<Reader>,
+    queues: Vec<Queue>,
 }
 
 /// Opens the stream of a topic, and creates it if it is missing.
-async fn open_stream(context: &jetstream::Context, topic: &Topic) -> Result<Stream, String> {
+pub(crate) async fn open_stream(
+    context: &jetstream::Context,
+    topic: &Topic,
+) -> Result<Stream, String> {
     let (name, part) = (topic.name(), key_part(topic.name()));
     let subjects = format!("{STORED}.{part}.>");
+    let retention = match topic.work_queue() {
+        Some(_) => RetentionPolicy::WorkQueue,
+        None => RetentionPolicy::Limits,
+    };
     let config = Config {
         name: format!("{STORED}-{part}"),
         description: Some(format!("messages of topic {name}")),
         subjects: vec![subjects.clone()],
-        retention: RetentionPolicy::Limits,
+        retention,
         discard: DiscardPolicy::New,
         storage: StorageType::File,
         ..Config::default()
@@ -140,23 +176,23 @@ async fn open_stream(context: &jetstream::Context, topic: &Topic) -> Result<Stre
     let stream =
         stream.map_err(|error| format!("cannot open the stream of topic `{name}`: {error}"))?;
     let found = &stream.cached_info().config;
-    if found.retention != RetentionPolicy::Limits || !found.subjects.contains(&subjects) {
-        let (stream, retention, subjects_found) = (&found.name, found.retention, &found.subjects);
+    if found.retention != retention || !found.subjects.contains(&subjects) {
+        let (stream, other, subjects_found) = (&found.name, found.retention, &found.subjects);
         return Err(format!(
-            "stream `{stream}` cannot have topic `{name}`: it has the retention {retention:?} and \
-             the subjects {subjects_found:?}, expected Limits and `{subjects}`"
+            "stream `{stream}` cannot have topic `{name}`: it has the retention {other:?} and \
+             the subjects {subjects_found:?}, expected {retention:?} and `{subjects}`"
         ));
     }
     Ok(stream)
 }
 
-async fn carry(connection: Rc<Connection>, readers: Vec<Reader>, mut outgoing: Outgoing) {
+async fn carry(connection: Rc<Connection>, prepared: Prepared, mut outgoing: Outgoing) {
     let context = connection.server.jetstream(connection.client.clone());
     outgoing.limit(connection.most_bytes());
     let mut tasks = JoinSet::new();
-    for reader in readers {
-        tasks.spawn_local(reader.run());
-    }
+    let Prepared { readers, queues } = prepared;
+    readers.into_iter().for_each(|reader| _ = tasks.spawn_local(reader.run()));
+    queues.into_iter().for_each(|queue| _ = tasks.spawn_local(queue.run()));
     let work = async { tokio::join!(send(&connection, &context, outgoing), finish(&mut tasks)) };
     tokio::select! {
         _ = work => {}
@@ -181,9 +217,14 @@ async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut out
             if progress.is_over {
                 return Poll::Ready(());
             }
-            for OutgoingPacket { topic, epoch, number, bytes } in packets {
+            for OutgoingPacket { topic, epoch, number, first, bytes } in packets {
                 let of = &ends.sends()[topic];
-                let stored = store(connection, context, of, subjects[topic].clone(), bytes.into());
+                let mut packet = PublishMessage::build().payload(bytes.into());
+                if of.work_queue().is_some() {
+                    // One that is sent again is stored once.
+                    packet = packet.message_id(format!("{epoch:016x}-{first}"));
+                }
+                let stored = store(connection, context, of, subjects[topic].clone(), packet);
                 storing.push(async move { (topic, epoch, number, stored.await) });
             }
             let Poll::Ready(Some((topic, epoch, number, stored))) = storing.poll_next_unpin(task)
@@ -221,10 +262,10 @@ async fn store(
     context: &jetstream::Context,
     topic: &Topic,
     subject: Subject,
-    packet: Bytes,
+    packet: PublishMessage,
 ) -> Result<u64, Option<String>> {
     let mut opened = connection.opened.subscribe();
-    let stored = async { context.publish(subject, packet).await?.await };
+    let stored = async { context.send_publish(subject, packet).await?.await };
     let problem = tokio::select! {
         stored = timeout(ANSWER, stored) => match stored {
             Ok(Ok(ack)) => return Ok(ack.sequence),
@@ -572,7 +613,7 @@ fn take(
 }
 
 /// Waits for a future that there may be.
-async fn or_pending<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+pub(crate) async fn or_pending<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
     match future {
         Some(future) => future.await,
         None => pending().await,
@@ -600,23 +641,28 @@ struct Saved {
 
 /// Opens the stream of places, and creates it if it is missing.
 async fn open_places(context: &jetstream::Context) -> Result<Stream, String> {
-    let subjects = format!("{PLACES}.>");
     let config = Config {
         name: PLACES.to_owned(),
         description: Some("what readers of topics have finished".to_owned()),
-        subjects: vec![subjects.clone()],
+        subjects: vec![format!("{PLACES}.>")],
         max_messages_per_subject: 1,
         storage: StorageType::File,
         ..Config::default()
     };
+    open_own_stream(context, config).await
+}
+
+/// Opens a stream that is for no topic, and creates it if it is missing.
+pub(crate) async fn open_own_stream(
+    context: &jetstream::Context,
+    config: Config,
+) -> Result<Stream, String> {
+    let (name, subjects) = (config.name.clone(), config.subjects.clone());
     let stream = context.get_or_create_stream(config).await;
-    let stream = stream.map_err(|error| format!("cannot open the stream `{PLACES}`: {error}"))?;
+    let stream = stream.map_err(|error| format!("cannot open the stream `{name}`: {error}"))?;
     let found = &stream.cached_info().config.subjects;
-    if !found.contains(&subjects) {
-        return Err(format!(
-            "stream `{PLACES}` cannot have places: it has the subjects {found:?}, expected \
-             `{subjects}`"
-        ));
+    if subjects.iter().any(|subject| !found.contains(subject)) {
+        return Err(format!("stream `{name}` has the subjects {found:?}, expected {subjects:?}"));
     }
     Ok(stream)
 }

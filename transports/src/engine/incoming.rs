@@ -10,7 +10,7 @@ use mycelium_core::link::packet::{Item, Packet, Start};
 use thiserror::Error;
 
 use super::push::{push_message, push_run, skip_to};
-use crate::local::{GapReason, Topic, TopicError};
+use crate::local::{FeedError, GapReason, Topic, TopicError};
 use crate::seam::Feed;
 
 /// How many streams the senders of a topic may have at once, and how many starts of a sender are
@@ -72,6 +72,12 @@ pub enum PacketError {
     /// The bytes are not a packet of this topic.
     #[error("invalid packet: {0}")]
     Invalid(#[from] LinkError),
+    /// A packet of a work queue does not have one message.
+    #[error("invalid packet of a work queue: expected one message")]
+    Messages,
+    /// The message does not fit the topic.
+    #[error("invalid message: {0}")]
+    Message(FeedError),
     /// The topic has no room for another publisher.
     #[error(transparent)]
     Topic(#[from] TopicError),

@@ -12,13 +12,15 @@
 //! to [`Incoming::take`], and calls [`Incoming::lose_absent`] regularly.
 //!
 //! A transport over an engine that stores packets in a log sends those of [`Outgoing::confirmed`], and
-//! passes stored ones to [`Replay`], which waits for readers and knows what they have finished.
+//! passes stored ones to [`Replay`], which waits for readers and knows what they have finished. Those
+//! of a work queue, which it gives to one process each, it passes to a [`Worker`].
 
 mod incoming;
 mod outgoing;
 mod push;
 mod replay;
 mod warnings;
+mod worker;
 
 use mycelium_core::frame::{HEADER_LEN, Limits};
 
@@ -28,6 +30,7 @@ pub use incoming::{Incoming, PacketError};
 pub use outgoing::{HEARTBEAT, Outgoing, OutgoingPacket, Progress};
 pub use replay::{Place, Replay, Stored, node_of};
 pub use warnings::Warnings;
+pub use worker::{Finished, Worker};
 
 /// Returns the limits of the frames in packets of a topic.
 fn limits(topic: &Topic) -> Limits {

@@ -23,6 +23,8 @@ const PACKET: usize = 32 * 1024;
 /// The same for packets that are confirmed, and how many of each stream there are at a time.
 const CONFIRMED_PACKET: usize = 128 * 1024;
 const UNCONFIRMED: usize = 16;
+/// The same for a work queue.
+const UNCONFIRMED_OF_QUEUE: usize = 256;
 /// The fewest messages that are sent as a run. For fewer it saves little.
 const RUN: usize = 4;
 /// How many packets of each stream are sent before [`Outgoing::poll`] returns.
@@ -60,12 +62,16 @@ pub struct OutgoingPacket {
     pub epoch: u64,
     /// Its number among those of this publisher, from 0 on.
     pub number: u64,
+    /// The sequence of its first message.
+    pub first: u64,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
 struct OutgoingTopic {
     tap: Tap<State>,
+    /// It is a work queue: each message has a packet of its own, and they are stored in any order.
+    is_queue: bool,
     /// How many starts of publishers there were.
     starts: u32,
     /// The streams that have ended, and how long they stay here.
@@ -117,7 +123,7 @@ impl Outgoing {
 
     /// Creates packets that the engine [confirms](Outgoing::confirm). Until then their messages
     /// stay in the ring of their publisher, which waits if it is full. There are no lists: no
-    /// packet is lost.
+    /// packet is lost. Each message of a [work queue](crate::local::WorkQueue) has a packet of its own.
     ///
     /// # Errors
     /// The same as for [`Ends::tap`].
@@ -128,7 +134,8 @@ impl Outgoing {
     fn with(ends: &Ends, reader: &str, confirms: bool) -> Result<Outgoing, TopicError> {
         let tap = |topic| {
             let tap = ends.tap(topic, reader, Policy::Block)?;
-            Ok(OutgoingTopic { tap, starts: 0, ended: VecDeque::new() })
+            let is_queue = topic.work_queue().is_some();
+            Ok(OutgoingTopic { tap, is_queue, starts: 0, ended: VecDeque::new() })
         };
         let topics = ends.sends().iter().map(tap).collect::<Result<_, _>>()?;
         let most = if confirms { CONFIRMED_PACKET } else { PACKET };
@@ -156,8 +163,8 @@ impl Outgoing {
         for _ in 0..TURN {
             has_more = false;
             for (index, topic) in self.topics.iter_mut().enumerate() {
-                has_more |= topic.send(now, confirms, most, |epoch, number, bytes| {
-                    send(OutgoingPacket { topic: index, epoch, number, bytes });
+                has_more |= topic.send(now, confirms, most, |packet| {
+                    send(OutgoingPacket { topic: index, ..packet });
                 });
             }
             if !has_more {
@@ -175,7 +182,7 @@ impl Outgoing {
             for (index, topic) in self.topics.iter_mut().enumerate() {
                 topic.ended.retain(|(_, until)| *until > now);
                 let bytes = topic.list();
-                send(OutgoingPacket { topic: index, epoch: 0, number: 0, bytes });
+                send(OutgoingPacket { topic: index, epoch: 0, number: 0, first: 0, bytes });
             }
         }
         let again_at = if has_more { now } else { self.list_at };
@@ -187,11 +194,10 @@ impl Outgoing {
 
     /// Notes that the engine has stored a packet at a position of its log. Its publisher has room
     /// again, once the earlier ones are confirmed, too. A packet that has overtaken an earlier one is
-    /// [repeated](Outgoing::repeat).
+    /// [repeated](Outgoing::repeat), unless the topic is a work queue.
     pub fn confirm(&mut self, topic: usize, epoch: u64, number: u64, position: u64) {
-        let Some(streams) = self.topics.get_mut(topic).map(|topic| topic.tap.streams()) else {
-            return;
-        };
+        let Some(OutgoingTopic { tap, is_queue, .. }) = self.topics.get_mut(topic) else { return };
+        let (streams, is_queue) = (tap.streams(), *is_queue);
         let Some(at) = streams.iter().position(|stream| stream.epoch() == epoch) else { return };
         let stream = &mut streams[at];
         let State { unconfirmed, position: last, .. } = &mut stream.state;
@@ -199,7 +205,10 @@ impl Outgoing {
             packet.position = Some(position);
         }
         let (mut done, mut is_over) = (None, false);
-        while let Some(packet) = unconfirmed.pop_front_if(|it| it.position > Some(*last)) {
+        let is_stored = |it: &mut Unconfirmed, last: u64| {
+            it.position.is_some_and(|position| is_queue || position > last)
+        };
+        while let Some(packet) = unconfirmed.pop_front_if(|it| is_stored(it, *last)) {
             *last = packet.position.unwrap_or_default();
             (done, is_over) = (Some(packet.next), packet.is_last);
         }
@@ -242,7 +251,7 @@ impl OutgoingTopic {
         now: Duration,
         confirms: bool,
         most: usize,
-        mut send: impl FnMut(u64, u64, Vec<u8>),
+        mut send: impl FnMut(OutgoingPacket),
     ) -> bool {
         let type_id = self.tap.topic().schema().id;
         let (starts, ended) = (&mut self.starts, &mut self.ended);
@@ -252,9 +261,13 @@ impl OutgoingTopic {
             *starts = starts.wrapping_add(1);
         }
         let (starts, mut has_more) = (*starts, false);
+        let (most, most_unconfirmed) =
+            if self.is_queue { (0, UNCONFIRMED_OF_QUEUE) } else { (most, UNCONFIRMED) };
         self.tap.streams().retain_mut(|stream| {
             let unconfirmed = &stream.state.unconfirmed;
-            if unconfirmed.len() >= UNCONFIRMED || unconfirmed.back().is_some_and(|it| it.is_last) {
+            if unconfirmed.len() >= most_unconfirmed
+                || unconfirmed.back().is_some_and(|it| it.is_last)
+            {
                 return true;
             }
             let (mut packet, start) = (Vec::new(), start_of(stream, starts));
@@ -264,6 +277,11 @@ impl OutgoingTopic {
                 stream.release(stream.next());
             }
             let is_last = matches!(filled, Fill::Ended);
+            if is_last && self.is_queue {
+                // Nobody needs to know.
+                let last = stream.state.unconfirmed.back_mut();
+                return last.map(|last| last.is_last = true).is_some();
+            }
             if is_last {
                 add_ended(&mut packet, &start_of(stream, starts));
             }
@@ -281,7 +299,8 @@ impl OutgoingTopic {
                         position: None,
                     });
                 }
-                send(stream.epoch(), this, packet);
+                let (epoch, first) = (stream.epoch(), start.next);
+                send(OutgoingPacket { topic: 0, epoch, number: this, first, bytes: packet });
             }
             if is_last && !confirms {
                 ended.truncate(MOST_ENDED - 1);
@@ -349,7 +368,7 @@ fn fill(
         }
     };
     loop {
-        if packet.len() >= most {
+        if packet.len() >= most && !packet.is_empty() {
             return Fill::More;
         }
         let next = stream.next();

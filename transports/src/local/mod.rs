@@ -68,7 +68,7 @@ pub use trace::{
 pub use values::{
     BatchError, Delivery, EmitError, FeedError, Gap, GapReason, HandlerFailure, KeyError,
     LatestByKey, Policy, Received, Refusal, Schema, ShuttingDown, Start, SubscribeOptions,
-    TopicError, TryRecv, Undelivered,
+    TopicError, TryRecv, Undelivered, WorkQueue,
 };
 pub use writer::publisher::Publisher;
 pub use writer::reservation::Reservation;

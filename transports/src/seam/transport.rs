@@ -8,7 +8,7 @@ use mycelium_executor::{Executor, SendFuture};
 
 use super::control::{BusyGuard, Control, Phase};
 use super::tap::Tap;
-use crate::local::{KeepOpen, Policy, SubscribeOptions, Topic, TopicError};
+use crate::local::{KeepOpen, Policy, SubscribeOptions, Topic, TopicError, Undelivered};
 
 /// Carries messages between the topics of this process and others. See the [module](super).
 pub trait Transport: Send + 'static {
@@ -53,6 +53,8 @@ pub struct Capabilities {
     pub holds_up: bool,
     /// Messages are stored for readers that are slow, or come later.
     pub stores: bool,
+    /// Each message of a [work queue](crate::local::WorkQueue) goes to one of the reading processes.
+    pub has_work_queues: bool,
     /// The readers at the other side of a tap.
     pub audience: Audience,
 }
@@ -74,6 +76,7 @@ impl Capabilities {
         resumes: true,
         holds_up: true,
         stores: false,
+        has_work_queues: false,
         audience: Audience::One,
     };
 
@@ -81,6 +84,7 @@ impl Capabilities {
     pub const STORED: Capabilities = Capabilities {
         holds_up: false,
         stores: true,
+        has_work_queues: true,
         audience: Audience::Group,
         ..Capabilities::ALL
     };
@@ -93,6 +97,7 @@ impl Capabilities {
         resumes: false,
         holds_up: false,
         stores: false,
+        has_work_queues: false,
         audience: Audience::Group,
     };
 
@@ -124,6 +129,7 @@ impl Capabilities {
 }
 
 type Warn = dyn Fn(&str) + Send + Sync;
+type OnDeadLetter = dyn Fn(&Undelivered) + Send + Sync;
 
 /// The topics that a node gives to a [`Transport`]. Dropping it and its taps tells the node that
 /// the transport has ended: then neither subscriptions nor the node wait for it.
@@ -135,6 +141,7 @@ pub struct Ends {
     /// Prevent the subscriptions of received topics from ending.
     open: Vec<KeepOpen>,
     warn: Option<Box<Warn>>,
+    on_dead_letter: Option<Box<OnDeadLetter>>,
     _busy: BusyGuard,
     control: Arc<Control>,
 }
@@ -153,6 +160,7 @@ impl Ends {
             node: node.to_owned(),
             open: receives.iter().map(|topic| topic.keep_open()).collect(),
             warn: None,
+            on_dead_letter: None,
             _busy: BusyGuard::new(control),
             control: control.clone(),
             sends,
@@ -167,6 +175,12 @@ impl Ends {
         Ends { warn: Some(Box::new(warn)), ..self }
     }
 
+    /// Passes the transport's [dead letters](Ends::dead_letter) to this function.
+    #[must_use]
+    pub fn dead_letters(self, write: impl Fn(&Undelivered) + Send + Sync + 'static) -> Ends {
+        Ends { on_dead_letter: Some(Box::new(write)), ..self }
+    }
+
     /// Returns the name of the node.
     #[must_use]
     pub fn node(&self) -> &str {
@@ -178,6 +192,14 @@ impl Ends {
     pub fn warn(&self, problem: &str) {
         if let Some(warn) = &self.warn {
             warn(problem);
+        }
+    }
+
+    /// Reports a message that no reader gets any more, because those that got it died or ended
+    /// before they had finished it: the node publishes it as a dead letter.
+    pub fn dead_letter(&self, undelivered: &Undelivered) {
+        if let Some(write) = &self.on_dead_letter {
+            write(undelivered);
         }
     }
 
@@ -228,6 +250,11 @@ impl Ends {
     #[must_use]
     pub fn is_leaving(&self) -> bool {
         self.control.is_leaving()
+    }
+
+    /// Waits until the shutdown of the node has begun: the services finish what they have received.
+    pub async fn shutting_down(&self) {
+        self.control.until(|| self.control.is_leaving()).await;
     }
 
     /// Waits until the services have ended. Then deliver the remaining messages of the taps.

@@ -4,6 +4,7 @@
 mod faults;
 mod nodes;
 mod processes;
+mod queues;
 mod server;
 mod stored;
 #[path = "../../../zenoh/tests/it/ticks.rs"]

@@ -1,5 +1,6 @@
 //! Readers and publishers in processes of their own, which are killed.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,18 @@ impl Ledger {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a role of other tests"]
 async fn role_read() {
+    read(JetStream::server(&std::env::var(SERVER).unwrap()), Start::Oldest).await;
+}
+
+/// A role: takes ticks from a work queue until it is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a role of other tests"]
+async fn role_work() {
+    let server = JetStream::server(&std::env::var(SERVER).unwrap());
+    read(server.work_queue("ticks"), Start::Next).await;
+}
+
+async fn read(server: JetStream, start: Start) {
     let file = PathBuf::from(std::env::var_os(FILE).unwrap());
     let open = move || {
         let mut file = OpenOptions::new().create(true).append(true).open(&file).unwrap();
@@ -52,9 +65,8 @@ async fn role_read() {
         Ledger(file)
     };
     let node = Node::builder("there").service(open);
-    let options = SubscribeOptions::new(Policy::Block, Start::Oldest);
+    let options = SubscribeOptions::new(Policy::Block, start);
     let node = node.subscription("Ledger", "ticks", options);
-    let server = JetStream::server(&std::env::var(SERVER).unwrap());
     let node = node.transport(server, &[], &["ticks"]).build().unwrap();
     node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
 }
@@ -140,4 +152,33 @@ async fn a_publisher_that_is_killed_ends_when_its_next_process_has_stored_messag
     assert_eq!(found.missed.load(Ordering::Relaxed), 0);
     kill(second);
     crate::ticks::end(there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_process_had_of_a_work_queue_goes_to_another() {
+    let Some(server) = Server::start().await else { return };
+    let file = server.directory().join("ledger");
+    let clock = Ticking::start(JetStream::server(&server.url()).work_queue("ticks"));
+    let mut workers = [(); 2].map(|()| role("role_work", &server, &file));
+    for round in 0..6 {
+        let before = lines(&file);
+        until(|| lines(&file) > before + 100).await;
+        kill(std::mem::replace(&mut workers[round % 2], role("role_work", &server, &file)));
+    }
+    let sent = clock.end().await;
+    let done = || {
+        let mut done = BTreeMap::<u64, Vec<String>>::new();
+        for line in fs::read_to_string(&file).unwrap().lines() {
+            if let Some((number, mark)) = line.split_once(' ') {
+                done.entry(number.parse().unwrap()).or_default().push(mark.to_owned());
+            }
+        }
+        done
+    };
+    until(|| done().len() as u64 == sent).await;
+    workers.into_iter().for_each(kill);
+    for (number, marks) in done() {
+        let again = marks.iter().filter(|mark| *mark == "again").count();
+        assert!(again + 1 >= marks.len(), "{number}: {marks:?}");
+    }
 }

@@ -355,6 +355,7 @@ impl Reader {
             payload,
         };
         let publisher = edge.publisher.clone();
+        self.membership.topic.note_dead_letter(&undelivered);
         let _one = publisher.stop_pump();
         self.advance(index, EdgeValue::DeadLettered);
         Some(undelivered)

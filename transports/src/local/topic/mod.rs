@@ -26,7 +26,9 @@ use super::state::pressure::Threshold;
 use super::state::stall::OnStall;
 use super::state::{Edge, Origin, PublisherState, RingStatus, SubscriberState};
 use super::state::{Joiners, Kept};
-use super::values::{LatestByKey, Policy, Schema, Start, SubscribeOptions, TopicError};
+use super::values::{
+    LatestByKey, Policy, Schema, Start, SubscribeOptions, TopicError, Undelivered, WorkQueue,
+};
 use crate::counters::Region;
 use crate::sync::{AtomicUsize, Ordering, lock};
 use fast_handler::{FastHandler, Handled, HandlerWatch};
@@ -76,10 +78,14 @@ pub struct Topic {
     open_guards: OpenGuards,
     fast_handlers: Mutex<Vec<FastHandler>>,
     retain: OnceLock<Retain>,
+    work_queue: OnceLock<WorkQueue>,
+    on_dead_letter: OnceLock<Box<OnDeadLetter>>,
     /// The keys of the subscriptions.
     pub(crate) keys: Versioned<Vec<LatestByKey>>,
     handler_watch: Arc<OnceLock<Arc<dyn HandlerWatch>>>,
 }
+
+type OnDeadLetter = dyn Fn(&Undelivered) + Send + Sync;
 
 #[derive(Default)]
 struct Members {
@@ -164,6 +170,8 @@ impl Topic {
             open_guards,
             fast_handlers: Mutex::default(),
             retain: OnceLock::new(),
+            work_queue: OnceLock::new(),
+            on_dead_letter: OnceLock::new(),
             keys: Versioned::default(),
             handler_watch: Arc::default(),
         }))
@@ -209,6 +217,28 @@ impl Topic {
     /// [executor](Topic::set_executor).
     pub fn set_on_stall(&self, on_stall: OnStall) {
         *lock(&self.on_stall) = on_stall;
+    }
+
+    /// Makes the topic a work queue: its transport gives each message to one of the processes that
+    /// read it. Only the first call counts.
+    pub fn set_work_queue(&self, queue: WorkQueue) {
+        let _ = self.work_queue.set(queue);
+    }
+
+    /// Returns the settings of the topic as a work queue, if it is one.
+    #[must_use]
+    pub fn work_queue(&self) -> Option<WorkQueue> {
+        self.work_queue.get().copied()
+    }
+
+    /// Calls this function with each message at which a reader has failed twice, before the
+    /// publisher sees that the reader has passed it. Only the first function counts.
+    pub fn on_dead_letter(&self, note: impl Fn(&Undelivered) + Send + Sync + 'static) {
+        let _ = self.on_dead_letter.set(Box::new(note));
+    }
+
+    pub(crate) fn note_dead_letter(&self, undelivered: &Undelivered) {
+        self.on_dead_letter.get().into_iter().for_each(|note| note(undelivered));
     }
 
     /// Sets the executor whose clock and timers decide when readers are evicted, and whose calendar

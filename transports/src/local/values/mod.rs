@@ -283,6 +283,20 @@ impl From<Policy> for SubscribeOptions {
     }
 }
 
+/// A topic whose transport gives each message to one of the processes that read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkQueue {
+    /// A message that was delivered this number of times, and finished by none of its readers, is a
+    /// dead letter. `None`: it is delivered again and again.
+    pub most_deliveries: Option<u32>,
+}
+
+impl Default for WorkQueue {
+    fn default() -> WorkQueue {
+        WorkQueue { most_deliveries: Some(3) }
+    }
+}
+
 /// Where a subscription starts with publishers that exist already. From later publishers it gets
 /// all messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

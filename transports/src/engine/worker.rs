@@ -1,0 +1,181 @@
+//! Passes the messages of a work queue to the readers of this process, and says which of them are
+//! finished.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use mycelium_core::frame::{FrameView, Limits};
+use mycelium_core::link::packet::{Item, Packet, Start};
+
+use super::PacketError;
+use super::push::{Full, push_next};
+use crate::local::{Topic, TopicError, Undelivered};
+use crate::seam::Feed;
+use crate::sync::lock;
+
+/// The most messages that are asked for ahead of the readers.
+const AHEAD: usize = 32;
+/// Readers that finish all messages within this time get twice as many at once.
+const QUICK: Duration = Duration::from_millis(10);
+/// Readers that need longer for a message get one at a time.
+const SLOW: Duration = Duration::from_millis(50);
+
+/// The readers of a work queue in this process. They see one publisher, with the name of the engine;
+/// its messages are those that the engine has given to this process, in the order of their arrival.
+/// `J` is what the engine needs to confirm a message.
+pub struct Worker<J> {
+    topic: Arc<Topic>,
+    limits: Limits,
+    feed: Feed,
+    /// The messages that are not finished, in order.
+    jobs: VecDeque<Job<J>>,
+    /// The sequences of messages at which a reader has failed twice.
+    dead: Arc<Mutex<BTreeSet<u64>>>,
+    /// How many messages the process has at most.
+    ahead: usize,
+}
+
+struct Job<J> {
+    of: J,
+    arrived_at: Duration,
+}
+
+/// A message that is finished.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Finished<J> {
+    /// What was passed with it.
+    pub of: J,
+    /// A reader has failed at it twice.
+    pub is_dead: bool,
+}
+
+impl<J> Worker<J> {
+    /// Creates the readers of a topic. Their messages come from a publisher with this name and
+    /// epoch.
+    ///
+    /// # Errors
+    /// The same as for [`Topic::feed`].
+    pub fn new(topic: Arc<Topic>, name: &str, epoch: u64) -> Result<Worker<J>, TopicError> {
+        let (feed, dead) = (topic.feed(name, epoch, 0)?, Arc::<Mutex<BTreeSet<u64>>>::default());
+        let noted = dead.clone();
+        topic.on_dead_letter(move |undelivered| {
+            if undelivered.epoch == epoch {
+                lock(&noted).insert(undelivered.sequence);
+            }
+        });
+        let limits = super::limits(&topic);
+        Ok(Worker { topic, limits, feed, jobs: VecDeque::new(), dead, ahead: 1 })
+    }
+
+    /// Returns the topic.
+    #[must_use]
+    pub fn topic(&self) -> &Arc<Topic> {
+        &self.topic
+    }
+
+    /// Returns how many messages to ask for now: one, if readers take long, and more if they are
+    /// quick. 0 if they have enough, or there are none.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        // Asks again when half of them are finished.
+        let is_enough = self.jobs.len() > self.ahead / 2;
+        if is_enough || self.topic.subscriptions().is_empty() {
+            return 0;
+        }
+        self.ahead - self.jobs.len()
+    }
+
+    /// Passes a packet with one message to the readers, and with it `job`, which is returned when they
+    /// have finished it. If they have no room, call it again with the same packet when the waker was
+    /// woken. `redelivered` says that a reader may have had it.
+    ///
+    /// # Errors
+    /// If the packet does not have one valid message of the topic.
+    pub fn take(
+        &mut self,
+        packet: &[u8],
+        redelivered: bool,
+        job: impl FnOnce() -> J,
+        now: Duration,
+        waker: &Waker,
+    ) -> Poll<Result<(), PacketError>> {
+        let (_, frame) = self.message(packet)?;
+        let mut pushed = push_next(&mut self.feed, &frame, redelivered)?;
+        if pushed.is_err() {
+            self.feed.park(waker);
+            // There may have been room before it was parked.
+            pushed = push_next(&mut self.feed, &frame, redelivered)?;
+        }
+        self.feed.flush();
+        if let Err(Full) = pushed {
+            return Poll::Pending;
+        }
+        self.jobs.push_back(Job { of: job(), arrived_at: now });
+        Poll::Ready(Ok(()))
+    }
+
+    /// Returns the next message that is finished. If there is none, the waker is woken when there may
+    /// be one. `leaves` says that the node [ends](crate::seam::Ends::is_leaving).
+    pub fn finished(&mut self, leaves: bool, now: Duration, waker: &Waker) -> Poll<Finished<J>> {
+        let first = self.feed.next() - self.jobs.len() as u64;
+        let is_finished = |feed: &Feed| feed.done(|| leaves).is_some_and(|done| done > first);
+        if !is_finished(&self.feed) {
+            self.feed.park(waker);
+            if !is_finished(&self.feed) {
+                return Poll::Pending;
+            }
+        }
+        let Some(Job { of, arrived_at }) = self.jobs.pop_front() else { return Poll::Pending };
+        let time = now.saturating_sub(arrived_at);
+        if time > SLOW {
+            self.ahead = 1;
+        } else if self.jobs.is_empty() && time < QUICK {
+            self.ahead = (2 * self.ahead).min(AHEAD).min(self.feed.capacity());
+        }
+        Poll::Ready(Finished { of, is_dead: lock(&self.dead).remove(&first) })
+    }
+
+    /// Returns the messages that are not finished.
+    pub fn jobs(&self) -> impl Iterator<Item = &J> {
+        self.jobs.iter().map(|job| &job.of)
+    }
+
+    /// Gives up the messages that are not finished.
+    pub fn give_up(&mut self) -> impl Iterator<Item = J> {
+        self.jobs.drain(..).map(|job| job.of)
+    }
+
+    /// Returns the message of a packet, and its publisher.
+    fn message<'a>(
+        &self,
+        packet: &'a [u8],
+    ) -> Result<(Start<&'a str>, FrameView<'a>), PacketError> {
+        let items = Packet::new(packet, self.topic.schema().id, self.limits);
+        let (mut start, mut message) = (None, None);
+        for item in items {
+            match item? {
+                Item::Start(found) if start.is_none() => start = Some(found),
+                Item::Message(frame) if message.is_none() => message = Some(frame),
+                _ => return Err(PacketError::Messages),
+            }
+        }
+        start.zip(message).ok_or(PacketError::Messages)
+    }
+
+    /// Returns the dead letter of a packet that was delivered too often; `None` if it is not valid.
+    #[must_use]
+    pub fn dead_letter(&self, packet: &[u8], reader: &str) -> Option<Undelivered> {
+        let (publisher, frame) = self.message(packet).ok()?;
+        Some(Undelivered {
+            topic: self.topic.name().into(),
+            reader: reader.into(),
+            type_id: self.topic.schema().id,
+            publisher: publisher.publisher.into(),
+            epoch: publisher.epoch,
+            sequence: frame.header().sequence(),
+            payload: frame.payload().to_vec().into(),
+        })
+    }
+}
