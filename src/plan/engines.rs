@@ -133,11 +133,7 @@ fn check_reader(
 }
 
 /// Checks that an engine carries the work queues of a service, and that it finishes what it gets.
-fn check_queues(
-    topology: &Topology,
-    service: &str,
-    ports: &BoundPorts,
-) -> Result<(), BuildError> {
+fn check_queues(topology: &Topology, service: &str, ports: &BoundPorts) -> Result<(), BuildError> {
     let is_queue = |port: &&BoundPort| topology.work_queue(&port.topic).is_some();
     for port in ports.reads.iter().chain(&ports.emits).filter(is_queue) {
         let engine = topology.engine(&port.topic);

@@ -149,6 +149,50 @@ fn a_stream_may_have_readers_that_take_each_message_from_the_oldest_on() {
 }
 
 #[test]
+fn a_work_queue_needs_a_stream_and_one_reader_in_each_node() {
+    let refused = |nodes: &str, text: &str, says: &str| {
+        let topology = Topology::parse("t.toml", &format!("{nodes}[topic.ticks]\n{text}")).unwrap();
+        let node = Node::builder("b").topology(topology).service(|| Clock).service(|| Reader);
+        node.named_service("Other", || Reader).build().unwrap_err().says(says);
+    };
+    let other = "[node.c]\nservices = [\"Other\"]\n";
+    let three = format!("{NODES}{other}");
+    let stored = "transport = \"jetstream\"\nwork_queue = true\n";
+    refused(
+        &three,
+        "work_queue = true\n",
+        "t.toml:8:14: topic `ticks` has `work_queue = true`, but only a stream gives each message to \
+         one reader: write `transport = \"jetstream\"` [M0118]",
+    );
+    refused(
+        &three,
+        &format!("{stored}{DROPS}"),
+        "t.toml:9:14: topic `ticks` has `work_queue = true`, but it is read by `Reader.ticks`, which \
+         loses messages that nobody else gets: expected the policy `block` [M0118]",
+    );
+    refused(
+        &three,
+        &format!("{stored}[subscription.\"Reader.ticks\"]\nstart = \"oldest\"\n"),
+        "t.toml:9:14: topic `ticks` has `work_queue = true`, but it is read by `Reader.ticks`, which \
+         has `start = \"oldest\"`, and a queue always gives the oldest message that nobody has \
+         finished: remove the key [M0118]",
+    );
+    refused(
+        "[node.a]\nservices = [\"Clock\"]\n[node.b]\nservices = [\"Reader\", \"Other\"]\n",
+        stored,
+        "t.toml:7:14: topic `ticks` has `work_queue = true`, but both `Reader` and `Other` read it in \
+         node `b`, and would get the same messages: place them in different nodes [M0118]",
+    );
+    refused(
+        &format!("[node.b]\nservices = [\"Reader\", \"Clock\"]\n{other}"),
+        stored,
+        "t.toml:7:14: topic `ticks` has `work_queue = true`, but node `b` has both `Clock`, which \
+         emits it, and `Reader`, which reads it and would get all of these messages: place them in \
+         different nodes [M0118]",
+    );
+}
+
+#[test]
 fn an_unknown_engine_or_key_is_an_error() {
     let error = Topology::parse("t.toml", "[engine.kafka]\n").unwrap_err().to_string();
     assert!(error.starts_with("t.toml:1:9: "), "{error}");

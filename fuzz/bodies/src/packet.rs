@@ -1,15 +1,16 @@
 //! Packets that an engine passes on: any bytes give an error, or items within the packet, and a
-//! topic that takes them, as they come or from a log, tells its readers of missing messages.
+//! topic that takes them, as they come, from a log or from a work queue, tells its readers of missing
+//! messages.
 
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use mycelium_core::frame::Limits;
 use mycelium_core::link::packet::{Item, Packet};
 use mycelium_core::message;
 use mycelium_transports::counters::Region;
-use mycelium_transports::engine::{Incoming, Place, Replay, Stored};
+use mycelium_transports::engine::{Incoming, Place, Replay, Stored, Worker};
 use mycelium_transports::local::{Delivery, Policy, Schema, Subscription, Topic, TryRecv};
 
 #[message(topic = "numbers", id = 7)]
@@ -26,6 +27,8 @@ pub fn packet(data: &[u8]) {
     let mut incoming = Incoming::new(topic);
     let (topic, mut slow_reader) = self::topic(Policy::Block);
     let mut replay = Replay::new(topic, Place::default(), "log");
+    let (topic, mut busy_reader) = self::topic(Policy::Block);
+    let Ok(mut worker) = Worker::new(topic, "queue", 1) else { unreachable!("one publisher") };
     let mut position = 0;
     let mut rest = data;
     while let [low, high, bytes @ ..] = rest {
@@ -57,6 +60,21 @@ pub fn packet(data: &[u8]) {
             assert!(take_all(&mut slow_reader) > 0, "a packet waits for its readers alone");
         }
         assert!(replay.place(false).position <= position);
+        let mut take = || worker.take(packet, false, || position, stored_at, Waker::noop());
+        let taken = loop {
+            match take() {
+                Poll::Ready(taken) => break taken.is_ok(),
+                Poll::Pending => {
+                    assert!(take_all(&mut busy_reader) > 0, "a packet waits for its readers alone");
+                }
+            }
+        };
+        take_all(&mut busy_reader);
+        let mut last = None;
+        while let Poll::Ready(finished) = worker.finished(false, stored_at, Waker::noop()) {
+            last = Some(finished.of);
+        }
+        assert_eq!(last.filter(|_| taken), taken.then_some(position), "it is finished");
     }
 }
 

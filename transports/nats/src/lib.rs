@@ -80,6 +80,32 @@
 //! when another process of its node has stored messages for 10 seconds. What the server removes
 //! before it is read is an inexact gap, and an exact one for publishers that go on.
 //!
+//! # Work queues
+//!
+//! With `work_queue = true` of its topic, or [`JetStream::work_queue`], each message goes to one of the
+//! nodes that read the topic, and is gone when that one has finished it:
+//!
+//! ```toml
+//! [topic.jobs]
+//! transport = "jetstream"
+//! work_queue = true
+//! ```
+//!
+//! - A node asks for the next message when it has finished one; for up to 32 at once while its reader
+//!   is quick. So a slow node holds up no message that another one could take.
+//! - What a node has not finished goes to another one: at once if the node ends, and 10 seconds after
+//!   the server has heard from it last if it was killed, or its connection is cut. Then a message may
+//!   have been finished twice; the second time it is marked as `redelivered`.
+//! - A message at which a service has failed twice, one that was delivered `dead_letter_after` times (3)
+//!   and finished by nobody, and what is no message, are moved to the stream
+//!   `mycelium-dead-letters`, with a reason (`Mycelium-Reason`), and logged. The first two are also a
+//!   `DeadLetter` in the node that had them last.
+//! - Readers see one publisher, `jetstream`, whose messages are those that came to their node. Messages
+//!   are in no order. A message that is stored twice within the server's `duplicate_window` is one.
+//! - A node has one `block` or `reject` subscription of the topic, and does not emit it. `start` has no
+//!   effect: the oldest message that nobody has comes first.
+//! - Nodes with another layout of the messages do not get them, so they wait for one with this layout.
+//!
 //! # Subjects and streams
 //!
 //! [Packets](mycelium_transports::engine) of a topic have the subject
@@ -87,8 +113,10 @@
 //! `mycelium-stored.…` in the stream `mycelium-stored-<topic>`. Names have [other
 //! characters](mycelium_transports::engine::key_part) escaped. A stream that is missing is created:
 //! in files, without limits, so it grows until it is purged. One that exists is used as it is, with
-//! the limits, replicas and placement that it has; it needs the retention `limits` and the subject
-//! `mycelium-stored.<topic>.>`. With `discard: new` a full stream makes publishers wait, with
+//! the limits, replicas and placement that it has; it needs the retention `limits`, or `workqueue` for
+//! a work queue, and the subject `mycelium-stored.<topic>.>`. The nodes that take messages of a work
+//! queue share its consumer `workers-<digest>`; if it exists, its `ack_wait` takes the place of the 10
+//! seconds. With `discard: new` a full stream makes publishers wait, with
 //! `discard: old` it loses messages that nobody has read yet. Places are in the stream
 //! `mycelium-places`.
 //!
@@ -101,8 +129,8 @@
 //! ```
 //!
 //! Relative paths begin in its directory. A user needs to publish and subscribe to `mycelium.>`,
-//! and to subscribe to its inbox; for JetStream also to publish to `mycelium-stored.>` and
-//! `mycelium-places.>`, and to use the interface of JetStream. Without a context, the server is
+//! and to subscribe to its inbox; for JetStream also to publish to `mycelium-stored.>`,
+//! `mycelium-places.>` and `mycelium-dead-letters.>`, and to use the interface of JetStream. Without a context, the server is
 //! at `127.0.0.1:4222`.
 
 mod config;

@@ -13,3 +13,4 @@ mod support;
 mod unix;
 mod untyped;
 mod waiter;
+mod worker;

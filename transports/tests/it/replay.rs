@@ -73,7 +73,7 @@ impl Sender {
 
     /// Stores a packet that is on its way, and confirms it unless the confirmation is lost.
     fn store(&mut self, index: usize, confirms: bool) {
-        let OutgoingPacket { topic, epoch, number, bytes } = self.flying.remove(index);
+        let OutgoingPacket { topic, epoch, number, bytes, .. } = self.flying.remove(index);
         self.log.push((Duration::ZERO, "main-1", bytes));
         match confirms {
             true => self.outgoing.confirm(topic, epoch, number, self.log.len() as u64),
