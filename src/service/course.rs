@@ -133,10 +133,11 @@ impl Course {
     fn settle(&mut self, waits: &Waits, ended: RunEnded) -> (RunEnd, Option<String>) {
         let failure = match ended {
             RunEnded::Well => return (RunEnd::Returned, None),
-            RunEnded::Stopped => {
+            RunEnded::LeftOff | RunEnded::Stopped => {
                 self.inboxes.iter().for_each(|inbox| inbox.interrupt());
                 self.write_dead_letters(waits);
-                return (RunEnd::Stopped, None);
+                let is_stopped = matches!(ended, RunEnded::Stopped);
+                return (if is_stopped { RunEnd::Stopped } else { RunEnd::Returned }, None);
             }
             RunEnded::Failed(failure) => failure,
         };

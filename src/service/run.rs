@@ -21,8 +21,10 @@ use crate::support::log;
 
 /// How a run ended.
 pub(super) enum RunEnded {
-    /// The service returned `Ok`, or the error of a shutdown.
+    /// The service returned `Ok`.
     Well,
+    /// The service returned the error of a shutdown: it may have left off in the middle of a message.
+    LeftOff,
     Failed(Box<Failure>),
     /// The supervisor has stopped the run.
     Stopped,
@@ -76,7 +78,7 @@ fn judge_result(result: Result<()>, shuts_down: bool) -> RunEnded {
         // Moves the error here: its drop may panic, too.
         let error = error;
         if shuts_down && error.is_of_shutdown() {
-            return RunEnded::Well;
+            return RunEnded::LeftOff;
         }
         is_permanent = error.is_permanent();
         let error = error.to_string();
@@ -94,7 +96,7 @@ pub(super) fn count_end(ended: &RunEnded, waits: &Waits) {
             count(waits, ServiceValue::Panics, |runs| runs.panics += 1);
         }
         RunEnded::Failed(_) => count(waits, ServiceValue::Errors, |runs| runs.errors += 1),
-        RunEnded::Well | RunEnded::Stopped => {}
+        RunEnded::Well | RunEnded::LeftOff | RunEnded::Stopped => {}
     }
 }
 

@@ -22,10 +22,14 @@ pub(crate) mod services;
 mod shutdown;
 mod stall;
 
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use mycelium::error::SubscribeError;
 use mycelium::{Context, Node, Result, Subscription, message, service};
+use mycelium_tokio::Tokio;
+use tokio::sync::Notify;
 
 use crate::running::{Says, until};
 use crate::support::idle_services;
@@ -121,6 +125,33 @@ async fn a_message_in_flight_at_a_good_end_is_not_left() {
         let feed = report.counters.iter().find(|line| line.label("reader") == reader).unwrap();
         assert_eq!((feed.value("taken"), feed.value("left")), (1, 0), "{reader}");
     }
+}
+
+/// A service that a shutdown interrupts has not finished its message.
+#[tokio::test]
+async fn a_message_in_flight_when_a_shutdown_interrupts_its_service_is_left() {
+    struct Reader(Arc<Notify>);
+    #[service(reads(Number))]
+    impl Reader {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.subscribe::<Number>()?;
+            while numbers.recv().await.is_some() {
+                self.0.notify_one();
+                ctx.sleep(Duration::from_secs(3600)).await?;
+            }
+            Ok(())
+        }
+    }
+    let has_begun = Arc::<Notify>::default();
+    let begins = has_begun.clone();
+    let node = Node::builder("main").service(|| Source::of(1));
+    let node = node.service(move || Reader(begins.clone())).build().unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    has_begun.notified().await;
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    let feed = report.counters.iter().find(|line| line.label("reader") == "Reader").unwrap();
+    assert_eq!((feed.value("taken"), feed.value("left")), (0, 1));
 }
 
 /// Two versions of a crate in one program give two types the same path. Here, types in two blocks

@@ -173,8 +173,11 @@ pub fn describe(options: &Options) -> Result<Description> {
     Ok(builder(&options, "ws://localhost".to_owned())?.describe())
 }
 
-/// Returns the builder of the node with its services.
-fn builder(options: &Options, url: String) -> Result<Builder> {
+/// Returns the builder of the node with its services, without a topology.
+///
+/// # Errors
+/// If an option is invalid, or a saved state cannot be used.
+pub fn builder(options: &Options, url: String) -> Result<Builder> {
     let address = address_of(&url)?;
     let pools: Vec<_> =
         Db::open(options.database.clone())?.pools()?.into_iter().map(|it| it.address).collect();
