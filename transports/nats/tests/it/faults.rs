@@ -4,8 +4,8 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use mycelium::{Node, Policy};
-use mycelium_nats::Nats;
+use mycelium::{Node, Policy, Running};
+use mycelium_nats::{JetStream, Nats};
 use mycelium_tokio::Tokio;
 use mycelium_transports::local::Schema;
 
@@ -68,6 +68,48 @@ async fn a_server_that_is_away_shortly_is_an_exact_gap() {
 async fn a_server_that_is_away_for_15_seconds_ends_what_was_open() {
     let inexact = a_server_that_is_away_for(Duration::from_secs(15)).await;
     assert!(inexact.is_none_or(|inexact| inexact == 1), "{inexact:?}");
+}
+
+/// Kills the server at random moments while a node publishes as fast as it can, and checks that each
+/// message is received or missed. Returns how many were missed. `NATS_KILLS` has the number of kills.
+async fn a_server_that_is_killed(
+    read: impl Fn(&Found, &str) -> Running,
+    publish: impl Fn(&str) -> Ticking,
+) -> Option<u64> {
+    let mut server = Server::start().await?;
+    let kills = std::env::var("NATS_KILLS").map_or(20, |kills| kills.parse().unwrap());
+    let found = Found::default();
+    let there = read(&found, &server.url());
+    let clock = publish(&server.url());
+    let mut random = 42_u64;
+    for _ in 0..kills {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        found.more(1).await;
+        tokio::time::sleep(Duration::from_micros((random >> 32) % 20_000)).await;
+        server.kill();
+        server.start_again().await;
+    }
+    found.more(1).await;
+    let sent = clock.end().await;
+    found.until(|found| found.next.load(Ordering::Relaxed) == sent).await;
+    assert!(found.is_whole(), "{found:?} of {sent}");
+    assert_eq!(found.inexact.load(Ordering::Relaxed), 0);
+    end(there).await;
+    Some(found.missed.load(Ordering::Relaxed))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_often_the_server_is_killed_each_message_is_received_or_missed() {
+    let read = |found: &Found, url: &str| reading(found, Nats::server(url));
+    a_server_that_is_killed(read, |url| Ticking::flood(Nats::server(url))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_often_the_server_is_killed_each_stored_message_is_received() {
+    let read = |found: &Found, url: &str| crate::stored::reading(found, url);
+    let publish = |url: &str| Ticking::flood(JetStream::server(url));
+    let missed = a_server_that_is_killed(read, publish).await;
+    assert!(missed.is_none_or(|missed| missed == 0), "{missed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

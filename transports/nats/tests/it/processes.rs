@@ -142,7 +142,7 @@ async fn a_reader_that_is_killed_gets_each_message_and_twice_only_with_a_mark() 
 async fn a_publisher_that_is_killed_ends_when_its_next_process_has_stored_messages() {
     let Some(server) = Server::start().await else { return };
     let found = Found::default();
-    let there = reading(&found, &server);
+    let there = reading(&found, &server.url());
     let file = server.directory().join("none");
     let first = role("role_publish", &server, &file);
     found.more(100).await;

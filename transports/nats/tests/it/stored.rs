@@ -28,9 +28,9 @@ fn try_reading(
 }
 
 /// Starts a node whose reader takes each message, from the oldest on.
-pub(crate) fn reading(found: &Found, server: &Server) -> Running {
+pub(crate) fn reading(found: &Found, server: &str) -> Running {
     let options = SubscribeOptions::new(Policy::Block, Start::Oldest);
-    try_reading(found, &server.url(), options).unwrap()
+    try_reading(found, server, options).unwrap()
 }
 
 fn ticking(server: &Server) -> Ticking {
@@ -50,7 +50,7 @@ async fn readers_get_all_messages_also_those_from_before_their_start() {
     let Some(server) = Server::start().await else { return };
     let clock = ticking(&server);
     let found = Found::default();
-    let there = reading(&found, &server);
+    let there = reading(&found, &server.url());
     found.more(300).await;
     let sent = clock.end().await;
     assert_all(&found, sent).await;
@@ -70,12 +70,12 @@ async fn a_reader_that_comes_back_goes_on_where_it_was() {
     let Some(server) = Server::start().await else { return };
     let (clock, found) = (ticking(&server), Found::default());
     for _ in 0..5 {
-        let there = reading(&found, &server);
+        let there = reading(&found, &server.url());
         found.more(100).await;
         end(there).await;
     }
     let sent = clock.end().await;
-    let there = reading(&found, &server);
+    let there = reading(&found, &server.url());
     assert_all(&found, sent).await;
     end(there).await;
 }
@@ -84,7 +84,7 @@ async fn a_reader_that_comes_back_goes_on_where_it_was() {
 async fn publishers_wait_while_the_server_is_away() {
     let Some(mut server) = Server::start().await else { return };
     let found = Found::default();
-    let there = reading(&found, &server);
+    let there = reading(&found, &server.url());
     let clock = ticking(&server);
     for millis in [0, 100, 1000, 5000] {
         found.more(100).await;
@@ -132,7 +132,7 @@ async fn a_full_stream_makes_publishers_wait() {
     };
     let stream = context.create_stream(config).await.unwrap();
     let (found, clock) = (Found::default(), ticking(&server));
-    let there = reading(&found, &server);
+    let there = reading(&found, &server.url());
     found.more(1).await;
     let mut before = 0;
     while clock.sent.load(Ordering::Relaxed) > before {
@@ -162,14 +162,14 @@ async fn what_was_removed_before_it_was_read_is_a_gap() {
     let Some(server) = Server::start().await else { return };
     let found = Found::default();
     let clock = ticking(&server);
-    let there = reading(&found, &server);
+    let there = reading(&found, &server.url());
     found.more(100).await;
     end(there).await;
     let sent = clock.sent.load(Ordering::Relaxed);
     found.until(|_| clock.sent.load(Ordering::Relaxed) > sent + 200).await;
     let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
     context.get_stream("mycelium-stored-ticks").await.unwrap().purge().await.unwrap();
-    let there = reading(&found, &server);
+    let there = reading(&found, &server.url());
     found.more(100).await;
     clock.end().await;
     assert_eq!(found.inexact.load(Ordering::Relaxed), 1);
@@ -180,7 +180,7 @@ async fn what_was_removed_before_it_was_read_is_a_gap() {
 async fn what_is_no_packet_is_ignored() {
     let Some(server) = Server::start().await else { return };
     let found = Found::default();
-    let there = reading(&found, &server);
+    let there = reading(&found, &server.url());
     let clock = ticking(&server);
     found.more(50).await;
     let liar = async_nats::connect(server.url()).await.unwrap();
@@ -276,7 +276,7 @@ async fn a_stream_that_is_deleted_is_created_again_and_the_next_messages_arrive(
     let Some(server) = Server::start().await else { return };
     let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
     let found = Found::default();
-    let there = reading(&found, &server);
+    let there = reading(&found, &server.url());
     // The new stream begins with positions that the old one had long ago.
     for lie in 0..1000 {
         let subject = format!("mycelium-stored.ticks.other.liar-{lie}");
@@ -348,7 +348,7 @@ async fn what_is_confirmed_survives_a_kill_of_the_server_and_of_the_publisher() 
     let _ = main.join().await;
     server.start_again().await;
     let found = Found::default();
-    let there = reading(&found, &server);
+    let there = reading(&found, &server.url());
     assert_all(&found, 5000).await;
     end(there).await;
 }

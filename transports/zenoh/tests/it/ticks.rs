@@ -17,8 +17,9 @@ pub(crate) struct Tick {
     pub(crate) number: u64,
 }
 
-/// Emits a tick each millisecond until `stops`.
+/// Emits ticks until `stops`.
 pub(crate) struct Clock {
+    pause: Duration,
     next: Arc<AtomicU64>,
     stops: Arc<AtomicBool>,
 }
@@ -29,7 +30,9 @@ impl Clock {
         while !self.stops.load(Ordering::Relaxed) {
             ctx.emit(Tick { number: self.next.load(Ordering::Relaxed) }).await?;
             self.next.fetch_add(1, Ordering::Relaxed);
-            ctx.sleep(Duration::from_millis(1)).await?;
+            if !self.pause.is_zero() {
+                ctx.sleep(self.pause).await?;
+            }
         }
         Ok(())
     }
@@ -43,10 +46,20 @@ pub(crate) struct Ticking {
 }
 
 impl Ticking {
+    /// Emits a tick each millisecond.
     pub(crate) fn start(transport: impl Transport) -> Ticking {
+        Ticking::with(transport, Duration::from_millis(1))
+    }
+
+    /// Emits ticks as fast as it can.
+    pub(crate) fn flood(transport: impl Transport) -> Ticking {
+        Ticking::with(transport, Duration::ZERO)
+    }
+
+    fn with(transport: impl Transport, pause: Duration) -> Ticking {
         let (sent, stops) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let (next, stop) = (sent.clone(), stops.clone());
-        let clock = move || Clock { next: next.clone(), stops: stop.clone() };
+        let clock = move || Clock { pause, next: next.clone(), stops: stop.clone() };
         let node = Node::builder("main").service(clock).transport(transport, &["ticks"], &[]);
         Ticking { node: start(node), sent, stops }
     }
