@@ -71,7 +71,7 @@ pub fn packet(data: &[u8]) {
         };
         take_all(&mut busy_reader);
         let mut last = None;
-        while let Poll::Ready(finished) = worker.finished(false, stored_at, Waker::noop()) {
+        while let Poll::Ready(finished) = worker.finished(stored_at, Waker::noop()) {
             last = Some(finished.of);
         }
         assert_eq!(last.filter(|_| taken), taken.then_some(position), "it is finished");

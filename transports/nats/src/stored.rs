@@ -37,7 +37,7 @@ use crate::queue::Queue;
 /// The first part of the subjects of stored packets.
 pub(crate) const STORED: &str = "mycelium-stored";
 /// The stream with the places of readers, and the first part of its subjects.
-const PLACES: &str = "mycelium-places";
+pub(crate) const PLACES: &str = "mycelium-places";
 /// How often the place of readers is stored.
 const SAVE: Duration = Duration::from_millis(100);
 /// How long apart the attempts are to store a packet that the server refuses, or to read again.
@@ -640,7 +640,7 @@ struct Saved {
 }
 
 /// Opens the stream of places, and creates it if it is missing.
-async fn open_places(context: &jetstream::Context) -> Result<Stream, String> {
+pub(crate) async fn open_places(context: &jetstream::Context) -> Result<Stream, String> {
     let config = Config {
         name: PLACES.to_owned(),
         description: Some("what readers of topics have finished".to_owned()),

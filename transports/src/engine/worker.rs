@@ -15,11 +15,13 @@ use crate::local::{Topic, TopicError, Undelivered};
 use crate::seam::Feed;
 use crate::sync::lock;
 
-/// The most messages that are asked for ahead of the readers.
+/// The most messages that a process has.
 const AHEAD: usize = 32;
-/// Readers that finish all messages within this time get twice as many at once.
-const QUICK: Duration = Duration::from_millis(10);
-/// Readers that need longer for a message get one at a time.
+/// The most of them in the ring, which cannot be given to another process any more.
+const IN_RING: usize = 2;
+/// Readers that finish a message within this time get twice as many.
+const QUICK: Duration = Duration::from_millis(5);
+/// Readers that need longer get one at a time.
 const SLOW: Duration = Duration::from_millis(50);
 
 /// The readers of a work queue in this process. They see one publisher, with the name of the engine;
@@ -75,16 +77,37 @@ impl<J> Worker<J> {
         &self.topic
     }
 
-    /// Returns how many messages to ask for now: one, if readers take long, and more if they are
-    /// quick. 0 if they have enough, or there are none.
+    /// Returns how many messages to ask for, if this number waits for the readers: one, if they take
+    /// long, and more if they are quick. 0 if they have enough, or there are none.
     #[must_use]
-    pub fn room(&self) -> usize {
+    pub fn wants(&self, waiting: usize) -> usize {
         // Asks again when half of them are finished.
-        let is_enough = self.jobs.len() > self.ahead / 2;
-        if is_enough || self.topic.subscriptions().is_empty() {
-            return 0;
+        let has = self.jobs.len() + waiting;
+        let is_enough = has > self.ahead / 2;
+        if is_enough || !self.is_read() { 0 } else { self.ahead - has }
+    }
+
+    /// Whether there is a reader.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        !self.topic.subscriptions().is_empty()
+    }
+
+    /// Whether to [take](Worker::take) the next message now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.jobs.len() < self.ahead.min(IN_RING)
+    }
+
+    /// Whether the readers take long: give messages that wait for them to another process. From now
+    /// on they get one at a time.
+    pub fn is_slow(&mut self, now: Duration) -> bool {
+        let first = self.jobs.front();
+        let is_slow = first.is_some_and(|job| now.saturating_sub(job.arrived_at) > SLOW);
+        if is_slow {
+            self.ahead = 1;
         }
-        self.ahead - self.jobs.len()
+        is_slow
     }
 
     /// Passes a packet with one message to the readers, and with it `job`, which is returned when they
@@ -117,10 +140,11 @@ impl<J> Worker<J> {
     }
 
     /// Returns the next message that is finished. If there is none, the waker is woken when there may
-    /// be one. `leaves` says that the node [ends](crate::seam::Ends::is_leaving).
-    pub fn finished(&mut self, leaves: bool, now: Duration, waker: &Waker) -> Poll<Finished<J>> {
+    /// be one.
+    pub fn finished(&mut self, now: Duration, waker: &Waker) -> Poll<Finished<J>> {
         let first = self.feed.next() - self.jobs.len() as u64;
-        let is_finished = |feed: &Feed| feed.done(|| leaves).is_some_and(|done| done > first);
+        // What readers have left counts until `give_up`.
+        let is_finished = |feed: &Feed| feed.done(|| true).is_some_and(|done| done > first);
         if !is_finished(&self.feed) {
             self.feed.park(waker);
             if !is_finished(&self.feed) {
@@ -131,20 +155,21 @@ impl<J> Worker<J> {
         let time = now.saturating_sub(arrived_at);
         if time > SLOW {
             self.ahead = 1;
-        } else if self.jobs.is_empty() && time < QUICK {
-            self.ahead = (2 * self.ahead).min(AHEAD).min(self.feed.capacity());
+        } else if time < QUICK {
+            self.ahead = (2 * self.ahead).min(AHEAD);
         }
         Poll::Ready(Finished { of, is_dead: lock(&self.dead).remove(&first) })
     }
 
     /// Returns the messages that are not finished.
-    pub fn jobs(&self) -> impl Iterator<Item = &J> {
-        self.jobs.iter().map(|job| &job.of)
+    pub fn jobs(&mut self) -> impl Iterator<Item = &mut J> {
+        self.jobs.iter_mut().map(|job| &mut job.of)
     }
 
-    /// Gives up the messages that are not finished.
-    pub fn give_up(&mut self) -> impl Iterator<Item = J> {
-        self.jobs.drain(..).map(|job| job.of)
+    /// Gives up the messages that are not finished, because their readers have left.
+    pub fn give_up(&mut self) -> Vec<J> {
+        let _ = self.feed.done(|| false);
+        self.jobs.drain(..).map(|job| job.of).collect()
     }
 
     /// Returns the message of a packet, and its publisher.

@@ -53,7 +53,7 @@ impl Process {
     fn finished(&mut self) -> Vec<(u64, u64)> {
         let mut finished = Vec::new();
         while let Poll::Ready(Finished { of, is_dead }) =
-            self.worker.finished(false, Duration::ZERO, Waker::noop())
+            self.worker.finished(Duration::ZERO, Waker::noop())
         {
             assert!(!is_dead);
             finished.push(of);

@@ -253,35 +253,6 @@ async fn a_job_at_which_a_service_fails_twice_is_a_dead_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_that_nobody_finishes_is_a_dead_letter() {
-    let Some(server) = Server::start().await else { return };
-    let (url, done) = (server.url(), Done::default());
-    // Creates the consumer.
-    end(work(&url, &done).start("anna")).await;
-    emit(&url, 3).await;
-    let context = jetstream::new(async_nats::connect(&url).await.unwrap());
-    let stream = context.get_stream("mycelium-stored-jobs").await.unwrap();
-    let workers = format!("workers-{}", Schema::of::<Job>().digest);
-    let consumer: jetstream::consumer::PullConsumer = stream.get_consumer(&workers).await.unwrap();
-    for _ in 0..3 {
-        use futures_util::StreamExt;
-        let mut batch = consumer.fetch().max_messages(1).messages().await.unwrap();
-        let message = batch.next().await.unwrap().unwrap();
-        assert_eq!(message.info().unwrap().stream_sequence, 1);
-        message.double_ack_with(jetstream::AckKind::Nak(None)).await.unwrap();
-    }
-    let letters = Arc::<Mutex<Vec<_>>>::default();
-    let work = Work { letters: Some(letters.clone()), ..work(&url, &done) };
-    let node = work.start("bert");
-    done.all(2).await;
-    end(node).await;
-    assert_eq!(*letters.lock().unwrap(), [("Desk".to_owned(), 0)]);
-    assert_eq!(done.once().into_iter().collect::<Vec<_>>(), [("bert".to_owned(), 2)]);
-    assert_eq!(stored(&url, "mycelium-dead-letters").await, 1);
-    assert_eq!(stored(&url, "mycelium-stored-jobs").await, 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_job_is_a_dead_letter() {
     let Some(server) = Server::start().await else { return };
     let (url, done) = (server.url(), Done::default());
