@@ -40,7 +40,7 @@ const DEAD: &str = "mycelium-dead-letters";
 /// node.
 const SILENT: Duration = Duration::from_secs(10);
 /// How long a request for messages waits at the server.
-const WAIT: Duration = Duration::from_secs(1);
+const WAIT: Duration = Duration::from_millis(500);
 /// How often a node looks whether its readers are slow.
 const LOOK: Duration = Duration::from_millis(50);
 /// The most dead letters on their way to their stream.
@@ -192,12 +192,11 @@ impl Queue {
             let asked_until = self.asked.map(|(_, until)| until);
             tokio::select! {
                 () = &mut draining => break,
-                () = &mut leaving, if !leaves => {
-                    // The services finish what they have, and then end.
-                    leaves = true;
-                    let _ = self.messages.drain().await;
+                // The services finish what they have, and then end.
+                () = &mut leaving, if !leaves => leaves = true,
+                _ = reconnected.changed() => {
+                    (self.asked, opening) = (None, Some(self.open_at(Duration::ZERO)));
                 }
-                _ = reconnected.changed() => opening = Some(self.open_at(Duration::ZERO)),
                 opened = or_pending(&mut opening) => {
                     opening = None;
                     match opened {
@@ -220,7 +219,13 @@ impl Queue {
                         problem = self.accept(message).err();
                     }
                 },
-                _ = beat.tick() => self.keep().await,
+                _ = beat.tick() => {
+                    self.keep().await;
+                    if opening.is_none() && self.worker.has_jobs() {
+                        // Perhaps there is another stream, with other messages at their positions.
+                        opening = Some(self.open_at(Duration::ZERO));
+                    }
+                }
                 _ = look.tick(), if is_waiting => {
                     if self.worker.is_slow(ends.executor().now()) {
                         self.give_back_waiting().await;
@@ -244,11 +249,14 @@ impl Queue {
 
     /// Gives back what is not finished.
     async fn end(mut self) {
-        if self.is_connected() {
-            // The server knows then that it cannot send any more here.
-            let _ = self.messages.drain().await;
-            while let Ok(Some(message)) = timeout(ANSWER, self.messages.next()).await {
-                let _ = self.accept(message);
+        // What the server sends before it has ended the request would be lost for `SILENT`.
+        while let Some((_, until)) = self.asked
+            && self.is_connected()
+        {
+            let rest = until.saturating_sub(self.connection.ends.executor().now());
+            match timeout(rest, self.messages.next()).await {
+                Ok(Some(message)) => drop(self.accept(message)),
+                _ => self.asked = None,
             }
         }
         self.give_back_all().await;
@@ -285,11 +293,13 @@ impl Queue {
         match message.status {
             None => {}
             Some(StatusCode::IDLE_HEARTBEAT) => return Ok(()),
-            Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => {
+            Some(status) => {
                 self.asked = None;
-                return Ok(());
+                if matches!(status, StatusCode::TIMEOUT | StatusCode::NOT_FOUND) {
+                    return Ok(());
+                }
+                return Err(message.description.unwrap_or_else(|| status.to_string()));
             }
-            Some(other) => return Err(message.description.unwrap_or_else(|| other.to_string())),
         }
         let message = Message { message, context: self.context.clone() };
         self.asked = self.asked.map(|(left, until)| (left - 1, until)).filter(|it| it.0 > 0);
@@ -308,7 +318,7 @@ impl Queue {
     }
 
     fn begin(&mut self, consumer: PullConsumer, created: i128) {
-        (self.consumer, self.asked) = (consumer, None);
+        self.consumer = consumer;
         self.drop_late();
         if created != self.created {
             // Others have the positions of these messages there.
@@ -334,7 +344,7 @@ impl Queue {
     fn count_deaths(&mut self) -> Option<Counting> {
         let first = self.waiting.front()?;
         let is_new = first.delivered <= 1 || first.deaths.is_some();
-        if is_new || self.worker.jobs().next().is_some() {
+        if is_new || self.worker.has_jobs() {
             return None;
         }
         let (deaths, context) = (self.deaths.clone(), self.context.clone());
@@ -390,7 +400,7 @@ impl Queue {
     /// Returns what has happened next.
     fn step(&mut self, task: &mut Context<'_>) -> Poll<Step> {
         let now = self.connection.ends.executor().now();
-        self.is_alone &= self.worker.jobs().next().is_some();
+        self.is_alone &= self.worker.has_jobs();
         let has_room = self.worker.has_room() && !self.is_alone;
         let is_next = |job: &mut Job| job.delivered <= 1 || job.deaths.is_some();
         if has_room && let Some(job) = self.waiting.pop_front_if(is_next) {

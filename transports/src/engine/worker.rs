@@ -161,6 +161,12 @@ impl<J> Worker<J> {
         Poll::Ready(Finished { of, is_dead: lock(&self.dead).remove(&first) })
     }
 
+    /// Whether there are messages that are not finished.
+    #[must_use]
+    pub fn has_jobs(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
     /// Returns the messages that are not finished.
     pub fn jobs(&mut self) -> impl Iterator<Item = &mut J> {
         self.jobs.iter_mut().map(|job| &mut job.of)
