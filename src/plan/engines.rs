@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use mycelium_core::Code;
+use mycelium_transports::link::Redelivery;
 use mycelium_transports::local::Start;
 
 use super::ports::{BoundPort, BoundPorts};
@@ -140,6 +141,11 @@ fn check_queues(topology: &Topology, service: &str, ports: &BoundPorts) -> Resul
         if !engine.is_some_and(|engine| engine.capabilities().has_work_queues) {
             let problem = "only a stream gives each message to one reader: write `transport = \
                            \"jetstream\"`";
+            return Err(wrong_queue(topology, &port.topic, problem));
+        }
+        if topology.redelivery(&port.topic) == Redelivery::AtMostOnce {
+            let problem = "it has `delivery = \"at-most-once\"`, and a message whose first node died \
+                           would go to nobody: remove one of the two keys";
             return Err(wrong_queue(topology, &port.topic, problem));
         }
     }

@@ -200,12 +200,13 @@ impl Topology {
     /// Returns the settings of a topic as a work queue, if the file makes it one.
     pub(crate) fn work_queue(&self, topic: &str) -> Option<WorkQueue> {
         let is_queue = self.sections.topic.get(topic)?.work_queue.as_ref()?;
-        let most_deliveries = match self.redelivery(topic) {
+        let most_deaths = match self.redelivery(topic) {
             Redelivery::AtLeastOnce { deaths: 0 } => None,
             Redelivery::AtLeastOnce { deaths } => Some(deaths),
-            _ => Some(1),
+            // It is refused.
+            _ => None,
         };
-        is_queue.as_ref().then_some(WorkQueue { most_deliveries })
+        is_queue.as_ref().then_some(WorkQueue { most_deaths })
     }
 
     /// Returns the topic to which the file binds a service's named port, if it does.

@@ -166,6 +166,13 @@ fn a_work_queue_needs_a_stream_and_one_reader_in_each_node() {
     );
     refused(
         &three,
+        &format!("{stored}delivery = \"at-most-once\"\n"),
+        "t.toml:9:14: topic `ticks` has `work_queue = true`, but it has `delivery = \
+         \"at-most-once\"`, and a message whose first node died would go to nobody: remove one of the \
+         two keys [M0118]",
+    );
+    refused(
+        &three,
         &format!("{stored}{DROPS}"),
         "t.toml:9:14: topic `ticks` has `work_queue = true`, but it is read by `Reader.ticks`, which \
          loses messages that nobody else gets: expected the policy `block` [M0118]",

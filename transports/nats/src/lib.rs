@@ -92,16 +92,18 @@
 //! ```
 //!
 //! - A node asks for the next message when it has finished one; for up to 32 at once while its reader
-//!   is quick. So a slow node holds up no message that another one could take.
-//! - What a node has not finished goes to another one: at once if the node ends, and 10 seconds after
-//!   the server has heard from it last if it was killed, or its connection is cut. Then a message may
-//!   have been finished twice; the second time it is marked as `redelivered`.
-//! - A message at which a service has failed twice, one that was delivered `dead_letter_after` times (3)
-//!   and finished by nobody, and what is no message, are moved to the stream
-//!   `mycelium-dead-letters`, with a reason (`Mycelium-Reason`), and logged. The first two are also a
-//!   `DeadLetter` in the node that had them last.
-//! - Readers see one publisher, `jetstream`, whose messages are those that came to their node. Messages
-//!   are in no order. A message that is stored twice within the server's `duplicate_window` is one.
+//!   is quick. When the reader gets slow, all but two go to other nodes.
+//! - What a node has not finished goes to another one: at once if the node ends in order, and 10 seconds
+//!   after the server has heard from it last if it was killed or frozen, or its connection was cut. Then
+//!   it is marked as `redelivered`, and a message may be finished twice.
+//! - A message that was delivered before is with the readers alone. One of which `dead_letter_after`
+//!   processes (3) have died, one at which a service has failed twice, and what is no message, are
+//!   moved to the stream `mycelium-dead-letters`, with a reason (`Mycelium-Reason`), and logged, at
+//!   most once a minute for each publisher. The first two are also a `DeadLetter` in the node that had
+//!   them last.
+//! - Readers see one publisher, `jetstream`, whose messages are those that came to their node, in no
+//!   order. A publisher whose connection was cut for longer than the stream's `duplicate_window` (two
+//!   minutes) may store its last messages twice.
 //! - A node has one `block` or `reject` subscription of the topic, and does not emit it. `start` has no
 //!   effect: the oldest message that nobody has comes first.
 //! - Nodes with another layout of the messages do not get them, so they wait for one with this layout.
@@ -116,7 +118,7 @@
 //! the limits, replicas and placement that it has; it needs the retention `limits`, or `workqueue` for
 //! a work queue, and the subject `mycelium-stored.<topic>.>`. The nodes that take messages of a work
 //! queue share its consumer `workers-<digest>`; if it exists, its `ack_wait` takes the place of the 10
-//! seconds. With `discard: new` a full stream makes publishers wait, with
+//! seconds. How many processes have died of a message is in the stream `mycelium-places`. With `discard: new` a full stream makes publishers wait, with
 //! `discard: old` it loses messages that nobody has read yet. Places are in the stream
 //! `mycelium-places`.
 //!
@@ -130,7 +132,8 @@
 //!
 //! Relative paths begin in its directory. A user needs to publish and subscribe to `mycelium.>`,
 //! and to subscribe to its inbox; for JetStream also to publish to `mycelium-stored.>`,
-//! `mycelium-places.>` and `mycelium-dead-letters.>`, and to use the interface of JetStream. Without a context, the server is
+//! `mycelium-places.>` and `mycelium-dead-letters.>`, and to use the interface of JetStream
+//! (`$JS.API.>`, and `$JS.ACK.>` for work queues). Without a context, the server is
 //! at `127.0.0.1:4222`.
 
 mod config;

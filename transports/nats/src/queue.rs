@@ -378,7 +378,7 @@ impl Queue {
             }
         };
         job.deaths = Some(deaths);
-        let most = self.worker.topic().work_queue().and_then(|queue| queue.most_deliveries);
+        let most = self.worker.topic().work_queue().and_then(|queue| queue.most_deaths);
         // Perhaps the first process had died of it, too.
         if most.is_none_or(|most| deaths.saturating_add(1) < most) {
             return self.waiting.push_front(job);

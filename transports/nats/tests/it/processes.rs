@@ -8,19 +8,22 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_nats::jetstream;
 use mycelium::subscribe::SubscribeOptions;
 use mycelium::{Context, Delivery, Node, Policy, Result, service};
 use mycelium_nats::JetStream;
 use mycelium_tokio::Tokio;
-use mycelium_transports::local::Start;
+use mycelium_transports::local::{Schema, Start};
 
 use crate::server::Server;
 use crate::stored::reading;
 use crate::ticks::{Found, Tick, Ticking};
 
-/// The variables with the address of the server, and with the file of a reader.
+/// The variables with the address of the server, with the file of a reader, and with the number of a
+/// tick of which it dies.
 const SERVER: &str = "MYCELIUM_NATS_SERVER";
 const FILE: &str = "MYCELIUM_NATS_FILE";
+const POISON: &str = "MYCELIUM_NATS_POISON";
 
 /// Writes each tick to a file.
 struct Ledger(fs::File);
@@ -32,8 +35,13 @@ impl Ledger {
         while let Some(delivery) = ticks.recv().await {
             match delivery {
                 Delivery::Msg(tick) => {
+                    if std::env::var(POISON).is_ok_and(|poison| poison == tick.number.to_string()) {
+                        std::process::abort();
+                    }
                     let mark = if tick.redelivered() { "again" } else { "new" };
-                    writeln!(self.0, "{} {mark}", tick.number).unwrap();
+                    // At once: others write there, too.
+                    let line = format!("{} {mark}\n", tick.number);
+                    self.0.write_all(line.as_bytes()).unwrap();
                 }
                 Delivery::Gap(gap) => writeln!(self.0, "{gap} gap").unwrap(),
             }
@@ -81,10 +89,19 @@ async fn role_publish() {
 }
 
 fn role(name: &str, server: &Server, file: &Path) -> Child {
+    command(name, server, file).spawn().unwrap()
+}
+
+/// Starts a process that takes ticks from a work queue, and dies of the one with the number 7.
+fn poisoned(server: &Server, file: &Path) -> Child {
+    command("role_work", server, file).env(POISON, "7").spawn().unwrap()
+}
+
+fn command(name: &str, server: &Server, file: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", &format!("processes::{name}"), "--ignored", "--nocapture"]);
     command.env(SERVER, server.url()).env(FILE, file).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().unwrap()
+    command
 }
 
 fn kill(mut child: Child) {
@@ -94,6 +111,17 @@ fn kill(mut child: Child) {
 
 fn lines(file: &Path) -> usize {
     fs::read_to_string(file).unwrap_or_default().lines().count()
+}
+
+/// Returns the marks of each tick in a file.
+fn done(file: &Path) -> BTreeMap<u64, Vec<String>> {
+    let mut done = BTreeMap::<u64, Vec<String>>::new();
+    for line in fs::read_to_string(file).unwrap_or_default().lines() {
+        if let Some((number, mark)) = line.split_once(' ') {
+            done.entry(number.parse().unwrap()).or_default().push(mark.to_owned());
+        }
+    }
+    done
 }
 
 async fn until(is_so: impl Fn() -> bool) {
@@ -166,19 +194,50 @@ async fn what_a_killed_process_had_of_a_work_queue_goes_to_another() {
         kill(std::mem::replace(&mut workers[round % 2], role("role_work", &server, &file)));
     }
     let sent = clock.end().await;
-    let done = || {
-        let mut done = BTreeMap::<u64, Vec<String>>::new();
-        for line in fs::read_to_string(&file).unwrap().lines() {
-            if let Some((number, mark)) = line.split_once(' ') {
-                done.entry(number.parse().unwrap()).or_default().push(mark.to_owned());
-            }
-        }
-        done
-    };
-    until(|| done().len() as u64 == sent).await;
+    until(|| done(&file).len() as u64 == sent).await;
     workers.into_iter().for_each(kill);
-    for (number, marks) in done() {
+    for (number, marks) in done(&file) {
         let again = marks.iter().filter(|mark| *mark == "again").count();
         assert!(again + 1 >= marks.len(), "{number}: {marks:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_which_three_processes_die_is_a_dead_letter_and_no_other() {
+    let Some(server) = Server::start().await else { return };
+    let file = server.directory().join("ledger");
+    let clock = Ticking::start(JetStream::server(&server.url()).work_queue("ticks"));
+    until(|| clock.sent.load(Ordering::Relaxed) >= 200).await;
+    let sent = clock.end().await;
+    // The server gives what a process had to the next one after a second.
+    let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    let stream = context.get_stream("mycelium-stored-ticks").await.unwrap();
+    let digest = Schema::of::<Tick>().digest;
+    let config = jetstream::consumer::pull::Config {
+        durable_name: Some(format!("workers-{digest}")),
+        ack_policy: jetstream::consumer::AckPolicy::Explicit,
+        ack_wait: Duration::from_secs(1),
+        filter_subject: format!("mycelium-stored.ticks.{digest}.>"),
+        ..Default::default()
+    };
+    stream.create_consumer(config).await.unwrap();
+    let (mut worker, mut deaths) = (poisoned(&server, &file), 0);
+    while done(&file).len() as u64 + 1 < sent {
+        if worker.try_wait().unwrap().is_some() {
+            (worker, deaths) = (poisoned(&server, &file), deaths + 1);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let letters = || async {
+        context.get_stream("mycelium-dead-letters").await.unwrap().cached_info().state.messages
+    };
+    while letters().await == 0 {
+        if worker.try_wait().unwrap().is_some() {
+            (worker, deaths) = (poisoned(&server, &file), deaths + 1);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!((letters().await, deaths), (1, 3));
+    assert!(!done(&file).contains_key(&7));
+    kill(worker);
 }

@@ -1,6 +1,7 @@
 //! Work queues: the server gives each message to one of the nodes that read it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,13 +21,13 @@ struct Job {
     number: u64,
 }
 
-/// Emits jobs with the numbers from 0 on.
-struct Desk(u64);
+/// Emits jobs with these numbers.
+struct Desk(Range<u64>);
 
 #[service(emits(Job))]
 impl Desk {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..self.0 {
+        for number in self.0.clone() {
             ctx.emit(Job { number }).await?;
         }
         Ok(())
@@ -61,11 +62,12 @@ impl Done {
     }
 }
 
-/// Does jobs, each of which takes some time, and fails at those with this number.
+/// Does jobs, each of which takes some time from one on, and fails at one of them.
 struct Smith {
     name: String,
     time: Duration,
     done: Done,
+    slow_from: Option<u64>,
     fails_at: Option<u64>,
 }
 
@@ -80,8 +82,8 @@ impl Smith {
             if self.fails_at == Some(job.number) {
                 return Err(std::io::Error::other("this job cannot be done").into());
             }
-            if !self.time.is_zero() {
-                tokio::time::sleep(self.time).await;
+            if !self.time.is_zero() && self.slow_from.is_none_or(|slow| job.number >= slow) {
+                ctx.sleep(self.time).await?;
             }
             let mut done = self.done.0.lock().unwrap();
             done.entry(job.number).or_default().push(self.name.clone());
@@ -110,7 +112,7 @@ fn queue(url: &str) -> JetStream {
 
 /// Emits jobs, and waits until all are stored.
 async fn emit(url: &str, jobs: u64) {
-    let node = Node::builder("desk").service(move || Desk(jobs));
+    let node = Node::builder("desk").service(move || Desk(0..jobs));
     let node = node.transport(queue(url), &["jobs"], &[]).build().unwrap();
     node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
 }
@@ -119,6 +121,7 @@ struct Work<'a> {
     url: &'a str,
     done: &'a Done,
     time: Duration,
+    slow_from: Option<u64>,
     fails_at: Option<u64>,
     letters: Option<Arc<Mutex<Vec<(String, u64)>>>>,
 }
@@ -126,9 +129,10 @@ struct Work<'a> {
 impl Work<'_> {
     /// Starts a node that does jobs.
     fn start(&self, name: &str) -> Running {
-        let Work { time, fails_at, .. } = *self;
+        let Work { time, slow_from, fails_at, .. } = *self;
         let (done, of) = (self.done.clone(), name.to_owned());
-        let smith = move || Smith { name: of.clone(), time, done: done.clone(), fails_at };
+        let smith =
+            move || Smith { name: of.clone(), time, done: done.clone(), slow_from, fails_at };
         let node = Node::builder(name).service(smith);
         let node = node.transport(queue(self.url), &[], &["jobs"]);
         let letters = self.letters.clone();
@@ -140,7 +144,7 @@ impl Work<'_> {
 }
 
 fn work<'a>(url: &'a str, done: &'a Done) -> Work<'a> {
-    Work { url, done, time: Duration::ZERO, fails_at: None, letters: None }
+    Work { url, done, time: Duration::ZERO, slow_from: None, fails_at: None, letters: None }
 }
 
 /// Returns how many messages a stream has.
@@ -253,6 +257,70 @@ async fn a_job_at_which_a_service_fails_twice_is_a_dead_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_end_in_order_make_no_dead_letters() {
+    let Some(server) = Server::start().await else { return };
+    let (url, done) = (server.url(), Done::default());
+    emit(&url, 20).await;
+    // They get messages, and end in the middle of one.
+    let work = Work { time: Duration::from_secs(3600), ..work(&url, &done) };
+    for _ in 0..5 {
+        let node = work.start("anna");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        end(node).await;
+    }
+    let node = Work { time: Duration::ZERO, ..work }.start("anna");
+    done.all(20).await;
+    end(node).await;
+    done.once();
+    assert_eq!(stored(&url, "mycelium-dead-letters").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quick_node_that_gets_slow_gives_jobs_to_others() {
+    let Some(server) = Server::start().await else { return };
+    let (url, done) = (server.url(), Done::default());
+    let work = Work { slow_from: Some(500), time: Duration::from_millis(300), ..work(&url, &done) };
+    let first = work.start("anna");
+    emit(&url, 500).await;
+    done.all(500).await;
+    // Only the first one has been quick.
+    let others = ["bert", "carl", "dora"].map(|name| work.start(name));
+    let desk = Node::builder("desk").service(|| Desk(500..516));
+    let desk = desk.transport(queue(&url), &["jobs"], &[]).build().unwrap();
+    desk.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+    done.all(516).await;
+    let by_node = done.once();
+    assert!(by_node["anna"] <= 500 + 8, "{by_node:?}");
+    for node in others.into_iter().chain([first]) {
+        end(node).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_that_cannot_be_stored_hold_up_nothing() {
+    let Some(server) = Server::start().await else { return };
+    let (url, done) = (server.url(), Done::default());
+    let context = jetstream::new(async_nats::connect(&url).await.unwrap());
+    let silent = Config {
+        name: "mycelium-dead-letters".to_owned(),
+        subjects: vec!["mycelium-dead-letters.>".to_owned()],
+        no_ack: true,
+        ..Config::default()
+    };
+    context.create_stream(silent).await.unwrap();
+    let node = work(&url, &done).start("anna");
+    let digest = Schema::of::<Job>().digest;
+    for sender in 0..3 {
+        let subject = format!("mycelium-stored.jobs.{digest}.liar-{sender}");
+        context.publish(subject, "lie".into()).await.unwrap().await.unwrap();
+    }
+    emit(&url, 200).await;
+    done.all(200).await;
+    assert_eq!(stored(&url, "mycelium-stored-jobs").await, 3);
+    end(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_job_is_a_dead_letter() {
     let Some(server) = Server::start().await else { return };
     let (url, done) = (server.url(), Done::default());
@@ -295,14 +363,23 @@ async fn what_cannot_be_a_work_queue_is_an_error_of_the_start() {
     };
     let node = reader().named_service("Another", || Other);
     refused(node.transport(queue(&url), &[], &["jobs"]), "several subscriptions in this node");
-    let node = reader().service(|| Desk(1));
+    let node = reader().service(|| Desk(0..1));
     refused(node.transport(queue(&url), &["jobs"], &["jobs"]), "is emitted in this node, too");
     let node = reader().subscription("Other", "jobs", Policy::DropOldest);
     refused(node.transport(queue(&url), &[], &["jobs"]), "expected the policy `block`");
     let node = reader().transport(queue(&url).work_queue("job"), &[], &["jobs"]);
     refused(node, "it does not carry topic `job`");
-    // Somebody reads the topic otherwise.
+    // Somebody has set up the queue otherwise.
+    end(work(&url, &Done::default()).start("anna")).await;
     let context = jetstream::new(async_nats::connect(&url).await.unwrap());
+    let stream = context.get_stream("mycelium-stored-jobs").await.unwrap();
+    let workers = format!("workers-{}", Schema::of::<Job>().digest);
+    let mut config = stream.consumer_info(&workers).await.unwrap().config;
+    config.max_deliver = 1;
+    stream.create_consumer(config).await.unwrap();
+    let node = reader().transport(queue(&url), &[], &["jobs"]);
+    refused(node, "its `max_deliver` is not that of a work queue: expected no limit");
+    // Somebody reads the topic otherwise.
     let config = Config {
         name: "mycelium-stored-jobs".to_owned(),
         subjects: vec!["mycelium-stored.jobs.>".to_owned()],

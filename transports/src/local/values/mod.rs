@@ -286,14 +286,14 @@ impl From<Policy> for SubscribeOptions {
 /// A topic whose transport gives each message to one of the processes that read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkQueue {
-    /// A message that was delivered this number of times, and finished by none of its readers, is a
-    /// dead letter. `None`: it is delivered again and again.
-    pub most_deliveries: Option<u32>,
+    /// A message of which this number of processes have died is a dead letter. `None`: it is delivered
+    /// again and again.
+    pub most_deaths: Option<u32>,
 }
 
 impl Default for WorkQueue {
     fn default() -> WorkQueue {
-        WorkQueue { most_deliveries: Some(3) }
+        WorkQueue { most_deaths: Some(3) }
     }
 }
 
