@@ -8,6 +8,7 @@ use mycelium::{Node, Policy, Running};
 use mycelium_nats::{JetStream, Nats};
 use mycelium_tokio::Tokio;
 use mycelium_transports::local::Schema;
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use crate::server::Server;
 use crate::ticks::{Cable, Found, Reader, Tick, Ticking, end, free, reading};
@@ -182,6 +183,26 @@ async fn a_user_that_the_server_does_not_know_is_an_error_of_the_start() {
     assert!(begun.elapsed() < Duration::from_secs(5));
     let error = start_of(Nats::server(&format!("nats://mute:right@{}", server.at)));
     assert!(error.contains("Permissions Violation"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_an_error_of_the_start() {
+    let directory = std::env::temp_dir().join(format!("mycelium-nats-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let mut expired = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    expired.not_after = date_time_ymd(2020, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let certificate = expired.self_signed(&key).unwrap().pem();
+    std::fs::write(directory.join("server.pem"), certificate).unwrap();
+    std::fs::write(directory.join("server.key"), key.serialize_pem()).unwrap();
+    let at = directory.display();
+    let tls = format!("tls {{ cert_file: \"{at}/server.pem\", key_file: \"{at}/server.key\" }}");
+    let Some(server) = Server::with(&tls).await else { return };
+    let context = format!("{{ \"url\": \"tls://{}\", \"ca\": \"server.pem\" }}", server.at);
+    std::fs::write(directory.join("context.json"), context).unwrap();
+    let error = start_of(Nats::from_file(directory.join("context.json")));
+    assert!(error.contains("expired"), "{error}");
+    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 #[tokio::test]

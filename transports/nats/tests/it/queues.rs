@@ -92,8 +92,11 @@ impl Smith {
     }
 }
 
-/// Counts dead letters.
-struct Mourner(Arc<Mutex<Vec<(String, u64)>>>);
+/// The publishers and sequences of dead letters.
+type Letters = Arc<Mutex<Vec<(String, u64)>>>;
+
+/// Notes dead letters.
+struct Mourner(Letters);
 
 #[service(reads(DeadLetter))]
 impl Mourner {
@@ -123,7 +126,7 @@ struct Work<'a> {
     time: Duration,
     slow_from: Option<u64>,
     fails_at: Option<u64>,
-    letters: Option<Arc<Mutex<Vec<(String, u64)>>>>,
+    letters: Option<Letters>,
 }
 
 impl Work<'_> {
@@ -244,7 +247,7 @@ async fn jobs_outlive_the_server_and_cut_connections() {
 async fn a_job_at_which_a_service_fails_twice_is_a_dead_letter() {
     let Some(server) = Server::start().await else { return };
     let (url, done) = (server.url(), Done::default());
-    let letters = Arc::<Mutex<Vec<_>>>::default();
+    let letters = Letters::default();
     let work = Work { fails_at: Some(7), letters: Some(letters.clone()), ..work(&url, &done) };
     let node = work.start("anna");
     emit(&url, 20).await;

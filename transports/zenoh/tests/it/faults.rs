@@ -105,6 +105,37 @@ async fn processes_that_were_never_present_are_forgotten() {
     end(there).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_that_come_and_go_with_ten_thousand_declarations_disturb_nobody() {
+    let (found, at) = (Found::default(), free());
+    let there = reading(&found, listening(at));
+    let clock = Ticking::start(connecting(at));
+    found.more(50).await;
+    let crowd = tokio::task::spawn_blocking(move || {
+        let mut sessions = Vec::new();
+        for peer in 0..50 {
+            let session = client(at);
+            for number in 0..200 {
+                let key = format!("crowd/{peer}/{number}");
+                let background = session.declare_subscriber(&key).callback(|_| {}).background();
+                background.wait().unwrap();
+            }
+            sessions.push(session);
+            if peer % 2 == 1 {
+                let _ = sessions.remove(0).close().wait();
+            }
+        }
+        sessions.into_iter().for_each(|session| _ = session.close().wait());
+    });
+    crowd.await.unwrap();
+    found.more(200).await;
+    let sent = clock.end().await;
+    found.until(|found| found.next.load(Ordering::Relaxed) == sent).await;
+    assert!(found.is_whole(), "{found:?}");
+    assert_eq!(found.inexact.load(Ordering::Relaxed), 0);
+    end(there).await;
+}
+
 fn start_of(zenoh: Zenoh) -> String {
     let node = Node::builder("there").service(|| Reader(Found::default()));
     let node = node.subscription("Reader", "ticks", Policy::DropOldest);

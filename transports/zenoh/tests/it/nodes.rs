@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mycelium::{Context, Node, Result, Topology, service};
+use mycelium::{Context, Delivery, Node, Policy, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 use mycelium_zenoh::Zenoh;
 
@@ -83,4 +83,79 @@ async fn a_flood_by_the_topology_is_received_or_missed() {
     found.until(Found::is_whole).await;
     end(there).await;
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// A tick that was received.
+#[message(topic = "echoes", id = 2)]
+struct Echo {
+    number: u64,
+}
+
+/// Sends each tick back.
+struct Wall;
+
+#[service(reads(Tick), emits(Echo))]
+impl Wall {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut ticks = ctx.subscribe::<Tick>()?;
+        while let Some(delivery) = ticks.recv().await {
+            let number = match delivery {
+                Delivery::Msg(tick) => tick.number,
+                Delivery::Gap(_) => continue,
+            };
+            ctx.emit(Echo { number }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Emits ticks, of which at most a hundred have not come back, until a million have.
+struct Caller(tokio::sync::mpsc::Sender<u64>);
+
+#[service(reads(Echo), emits(Tick))]
+impl Caller {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut echoes = ctx.subscribe::<Echo>()?;
+        let (mut sent, mut back, mut next) = (0, 0, 0);
+        while back < ROUNDS {
+            while sent < next + 100 {
+                ctx.emit(Tick { number: sent }).await?;
+                sent += 1;
+            }
+            tokio::select! {
+                delivery = echoes.recv() => match delivery {
+                    Some(Delivery::Msg(echo)) => {
+                        assert!(echo.number >= next, "{} after {next}", echo.number);
+                        (back, next) = (back + 1, echo.number + 1);
+                    }
+                    Some(Delivery::Gap(gap)) => panic!("{gap}"),
+                    None => return Ok(()),
+                },
+                // The other node was not there.
+                () = tokio::time::sleep(Duration::from_secs(1)) => next = sent,
+            }
+        }
+        let _ = self.0.send(back).await;
+        Ok(())
+    }
+}
+
+const ROUNDS: u64 = 1_000_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_million_messages_are_answered_where_they_are_received() {
+    let at = free();
+    let wall = Node::builder("wall").service(|| Wall);
+    let wall = wall.subscription("Wall", "ticks", Policy::DropOldest);
+    let wall = wall.transport(listening(at), &["echoes"], &["ticks"]).build().unwrap();
+    let wall = wall.start(Tokio::current().unwrap()).unwrap();
+    let (back, mut all_back) = tokio::sync::mpsc::channel(1);
+    let caller = Node::builder("caller").service(move || Caller(back.clone()));
+    let caller = caller.subscription("Caller", "echoes", Policy::DropOldest);
+    let caller = caller.transport(connecting(at), &["ticks"], &["echoes"]).build().unwrap();
+    let caller = caller.start(Tokio::current().unwrap()).unwrap();
+    let waited = tokio::time::timeout(Duration::from_secs(120), all_back.recv()).await;
+    assert_eq!(waited.unwrap(), Some(ROUNDS));
+    end(caller).await;
+    end(wall).await;
 }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::support::{connecting, listening};
+use crate::support::{client_of, connecting, listening};
 use crate::ticks::{Found, Ticking, end, free, reading};
 
 /// The variable with the address of a role.
@@ -29,6 +29,21 @@ async fn role_read() {
     end(node).await;
 }
 
+/// A role: a router that runs until it is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a role of other tests"]
+async fn role_route() {
+    let at = std::env::var(ADDRESS).unwrap();
+    let text = format!(
+        "{{ mode: \"router\", listen: {{ endpoints: [\"tcp/{at}\"] }},
+            scouting: {{ multicast: {{ enabled: false }} }} }}"
+    );
+    let router = zenoh::open(zenoh::Config::from_json5(&text).unwrap()).await.unwrap();
+    writeln!(std::io::stdout(), "reads").unwrap();
+    std::future::pending::<()>().await;
+    drop(router);
+}
+
 struct Reading {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
@@ -36,9 +51,14 @@ struct Reading {
 
 impl Reading {
     fn start(at: SocketAddr) -> Reading {
+        Reading::role("role_read", at)
+    }
+
+    fn role(name: &str, at: SocketAddr) -> Reading {
         let program = std::env::current_exe().unwrap();
         let mut command = Command::new(program);
-        command.args(["--exact", "processes::role_read", "--ignored", "--nocapture"]);
+        let role = format!("processes::{name}");
+        command.args(["--exact", &role, "--ignored", "--nocapture"]);
         command.env(ADDRESS, at.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -122,4 +142,46 @@ async fn a_killed_reader_does_not_disturb_the_others() {
     assert!(found.is_whole(), "{found:?}");
     assert_eq!(found.missed.load(Ordering::Relaxed), 0);
     end(other).await;
+}
+
+/// Kills the router between two nodes, starts another one after this time, and returns the number of
+/// inexact gaps.
+async fn a_router_that_is_away_for(time: Duration) -> u64 {
+    let (at, found) = (free(), Found::default());
+    let start = || {
+        let mut router = Reading::role("role_route", at);
+        router.line("reads");
+        router
+    };
+    let mut router = start();
+    let there = reading(&found, client_of(at));
+    let clock = Ticking::start(client_of(at));
+    found.more(50).await;
+    router.signal("-KILL");
+    router.child.wait().unwrap();
+    tokio::time::sleep(time).await;
+    router = start();
+    found.more(200).await;
+    clock.end().await;
+    let inexact = found.inexact.load(Ordering::Relaxed);
+    if inexact == 0 {
+        found.until(Found::is_whole).await;
+    }
+    end(there).await;
+    router.signal("-KILL");
+    router.child.wait().unwrap();
+    inexact
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_that_is_away_shortly_is_an_exact_gap() {
+    for millis in [0, 100, 1000, 4000] {
+        let inexact = a_router_that_is_away_for(Duration::from_millis(millis)).await;
+        assert_eq!(inexact, 0, "{millis} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_that_is_away_for_15_seconds_ends_what_was_open() {
+    assert_eq!(a_router_that_is_away_for(Duration::from_secs(15)).await, 1);
 }

@@ -17,6 +17,15 @@ pub(crate) fn connecting(to: SocketAddr) -> Zenoh {
     ))
 }
 
+/// Returns a client of the router at this address.
+pub(crate) fn client_of(router: SocketAddr) -> Zenoh {
+    Zenoh::from_json5(&format!(
+        "{{ mode: \"client\",
+            connect: {{ endpoints: [\"tcp/{router}\"], retry: {{ period_init_ms: 50, period_max_ms: 200 }} }},
+            scouting: {{ multicast: {{ enabled: false }} }} }}"
+    ))
+}
+
 fn configured(endpoints: &str) -> Zenoh {
     Zenoh::from_json5(&format!(
         "{{ {endpoints},
