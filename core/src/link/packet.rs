@@ -72,8 +72,8 @@ pub fn write_end(buf: &mut [u8], next: u64) -> Result<usize, WriteError> {
     write(buf, next, &End::new([0; 6]))
 }
 
-/// Writes a run: messages with the sequences from `first` on, which are in the two `pieces`, one
-/// after the other, as `shape` describes. Returns its size.
+/// Writes the header of a run: messages with the sequences from `first` on, as `shape` describes. The
+/// caller appends this number of bytes with them. Returns the size of the header.
 ///
 /// # Errors
 /// [`WriteError::Space`] if the buffer is too small.
@@ -81,22 +81,11 @@ pub fn write_run(
     buf: &mut [u8],
     first: u64,
     shape: RunShape,
-    pieces: [&[u8]; 2],
+    bytes: usize,
 ) -> Result<usize, WriteError> {
-    let bytes = pieces[0].len() + pieces[1].len();
-    let needed = RUN_HEADER_LEN.saturating_add(bytes);
-    let Some((header, rest)) =
-        buf.get_mut(..needed).and_then(|buf| buf.split_at_mut_checked(RUN_HEADER_LEN))
-    else {
-        return Err(WriteError::Space { needed, available: buf.len() });
-    };
     let count = (bytes as u64).checked_div(shape.stride.into()).unwrap_or_default();
     let count = u32::try_from(count).map_err(|_| WriteError::TooLong { payload: bytes })?;
-    write(header, first, &Run::new(shape.skip, count, shape.stride, u32::from(shape.length)))?;
-    let (one, other) = rest.split_at_mut(pieces[0].len());
-    one.copy_from_slice(pieces[0]);
-    other.copy_from_slice(pieces[1]);
-    Ok(needed)
+    write(buf, first, &Run::new(shape.skip, count, shape.stride, u32::from(shape.length)))
 }
 
 fn write(

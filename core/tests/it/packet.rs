@@ -28,10 +28,10 @@ fn packet() -> Vec<u8> {
     for item in &mut items {
         item[8..].copy_from_slice(mycelium_core::Fixed::encoded(&swap));
     }
-    let [one, other] = &items;
-    let length = write_run(&mut bytes[at..], 10, SHAPE, [one, other]).unwrap();
-    assert_eq!(length, RUN_HEADER_LEN + 96);
-    at += length;
+    let items = items.concat();
+    at += write_run(&mut bytes[at..], 10, SHAPE, items.len()).unwrap();
+    bytes[at..at + items.len()].copy_from_slice(&items);
+    at += items.len();
     let length = write_end(&mut bytes[at..], 12).unwrap();
     assert_eq!(length, END_LEN);
     bytes.truncate(at + length);

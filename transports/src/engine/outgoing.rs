@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::Waker;
 use std::time::Duration;
 
-use mycelium_core::frame::{frame_len, write_frame};
+use mycelium_core::frame::{frame_len, write_head};
 use mycelium_core::link::packet::{
     END_LEN, RUN_HEADER_LEN, START_LEN, Start, envelope, write_end, write_list, write_run,
     write_start,
@@ -377,8 +377,10 @@ fn fill(
             && let Some(pieces) = stream.borrow(next, count)
         {
             begin(packet);
-            let length = RUN_HEADER_LEN + pieces[0].len() + pieces[1].len();
-            append(packet, length, |buf| write_run(buf, next, shape, pieces));
+            let bytes = pieces[0].len() + pieces[1].len();
+            packet.reserve(RUN_HEADER_LEN + bytes);
+            append(packet, RUN_HEADER_LEN, |buf| write_run(buf, next, shape, bytes));
+            pieces.iter().for_each(|piece| packet.extend_from_slice(piece));
             stream.pass_ready(count);
             continue;
         }
@@ -392,7 +394,11 @@ fn fill(
                 if packet.len() > START_LEN && packet.len() + length > most {
                     return Fill::More;
                 }
-                append(packet, length, |buf| write_frame(buf, &envelope, fixed, bytes));
+                packet.reserve(length);
+                let head = frame_len(&envelope, 0).unwrap_or(0);
+                append(packet, head, |buf| write_head(buf, &envelope, fixed, bytes.len()));
+                packet.extend_from_slice(bytes);
+                packet.resize(packet.len().next_multiple_of(8), 0);
                 stream.advance();
             }
             // The sequence of the next frame tells.

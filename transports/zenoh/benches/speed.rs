@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use mycelium::{Context, Node, Policy, Result, Topology, message, service};
 use mycelium_zenoh::Zenoh;
 use zenoh::sample::Sample;
 use zenoh::{Config, Session, Wait};
 
-use crate::services::{ROUNDS, TRIPS, median, rate, row, runtime, services_one_way, services_trip};
+use crate::services::{
+    ROUNDS, TRIPS, median, rate, row, run, runtime, services_one_way, services_trip,
+};
 
 /// Returns the configurations of two sessions that only find each other.
 fn configs() -> [String; 2] {
@@ -115,20 +118,87 @@ fn by_hand_trip() -> f64 {
     median(trips)
 }
 
+/// A long message.
+#[message(topic = "images", id = 3, max = "1100 KiB")]
+struct Image {
+    pixels: Vec<u8>,
+}
+
+/// Emits long messages as fast as it can.
+struct Camera(Vec<u8>);
+
+#[service(emits(Image))]
+impl Camera {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let image = Image { pixels: self.0.clone() };
+        loop {
+            ctx.emit_ref(&image).await?;
+        }
+    }
+}
+
+/// Counts them.
+struct Screen(Arc<AtomicU64>);
+
+#[service(reads(Image))]
+impl Screen {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut images = ctx.subscribe::<Image>()?;
+        while let Some(delivery) = images.recv_view().await {
+            if delivery.message().is_some() {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the long messages per second that a service gets from another one.
+fn services_long(bytes: usize) -> f64 {
+    let [there_over, here_over] = peers();
+    let count = Arc::<AtomicU64>::default();
+    let counting = count.clone();
+    let topology = |node: &str| {
+        let text = format!(
+            "[node.{node}]\nshutdown = \"1s\"\n[topic.images]\ncapacity = 64\narena = \"64 MiB\"\n"
+        );
+        Topology::parse("bench.toml", &text).unwrap()
+    };
+    let there = Node::builder("there").topology(topology("there"));
+    let there = there.service(move || Screen(counting.clone()));
+    let there = there.subscription("Screen", "images", Policy::DropOldest);
+    let stop_there = run(there.transport(there_over, &[], &["images"]).build().unwrap());
+    let here = Node::builder("here").topology(topology("here"));
+    let here = here.service(move || Camera(vec![7; bytes]));
+    let stop_here = run(here.transport(here_over, &["images"], &[]).build().unwrap());
+    while count.load(Ordering::Relaxed) == 0 {
+        std::thread::yield_now();
+    }
+    let rate = rate(|| count.load(Ordering::Relaxed));
+    stop_here();
+    stop_there();
+    rate
+}
+
 fn main() {
+    let long = 1 << 20;
     // The bytes of a packet of 64-byte messages.
     let batch = 32 * 1024;
     let [mut ours, mut single, mut batches] = [const { Vec::new() }; 3];
+    let [mut images, mut images_by_hand] = [const { Vec::new() }; 2];
     let [mut trips, mut trips_by_hand] = [const { Vec::new() }; 2];
     for _ in 0..ROUNDS {
         ours.push(services_one_way(peers()) / 1e3);
         single.push(by_hand_one_way(64) / 1e3);
         // Each message of ours takes 72 bytes of a packet: a run has whole slots.
         batches.push(by_hand_one_way(batch) / 1e3 * 64.0 / 72.0);
+        images.push(services_long(long));
+        images_by_hand.push(by_hand_one_way(long) * 64.0 / long as f64);
         trips.push(services_trip(peers()));
         trips_by_hand.push(by_hand_trip());
     }
     row("one way, 64 B, thousand a second, beside one put a message", &ours, &single, 3.0, false);
     row("one way, 64 B, thousand a second, beside the same batches", &ours, &batches, 0.8, false);
+    row("one way, 1 MiB, a second", &images, &images_by_hand, 0.9, false);
     row("round trip, 64 B, microseconds", &trips, &trips_by_hand, 1.15, true);
 }
