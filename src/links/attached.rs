@@ -9,7 +9,7 @@ use mycelium_core::Code;
 use mycelium_transports::seam::{Engine, Transport};
 
 use crate::error::BuildError;
-use crate::plan::{BoundPorts, EngineTopics, Plan};
+use crate::plan::{BoundPort, BoundPorts, EngineTopics, Plan};
 use crate::support::names::expected_instead_of;
 use crate::topology::{EngineName, Setting};
 
@@ -62,6 +62,37 @@ impl Engines {
         };
         plan.engines.iter().map(attach).collect()
     }
+
+    /// Checks that subscriptions whose start only a stream has are to topics of a transport.
+    pub(crate) fn check_starts(
+        &self,
+        attached: &[Attached],
+        services: &[(String, BoundPorts)],
+    ) -> Result<(), BuildError> {
+        if self.0.is_none() {
+            return Ok(());
+        }
+        for (service, ports) in services {
+            for port in ports.reads.iter().filter(|port| port.options.start.is_of_stream()) {
+                let is_received =
+                    |it: &Attached| it.receives.iter().any(|topic| **topic == *port.topic);
+                if !attached.iter().any(is_received) {
+                    let problem = format!(
+                        "topic `{}` is not stored, and {}: let a stream store it (`transport = \
+                         \"jetstream\"`)",
+                        port.topic,
+                        of_stream(service, port)
+                    );
+                    return Err(BuildError::new(Code::TRANSPORT, problem));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn of_stream(service: &str, port: &BoundPort) -> String {
+    format!("`{service}.{}` starts at a place of a stream", port.key)
 }
 
 /// A transport with its topics.
@@ -87,6 +118,12 @@ impl Attached {
                 ports.reads.iter().filter(|port| self.receives.iter().any(|it| **it == *port.topic))
             {
                 let policy = port.options.policy;
+                let start = port.options.start;
+                if start.is_of_stream() && !capabilities.stores {
+                    let problem =
+                        format!("it stores no messages, and {}", of_stream(service, port));
+                    return Err(self.refused(&port.topic, &problem));
+                }
                 let Some(what) = capabilities.lacks(policy) else { continue };
                 let key = format!("{service}.{}", port.key);
                 return Err(self.refused(

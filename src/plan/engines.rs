@@ -119,10 +119,10 @@ fn check_reader(
              `[subscription.\"{subscription}\"]`), let a stream store \
              them (`transport = \"jetstream\"`), or use links"
         )
-    } else if port.options.start == Start::Oldest && !engine.capabilities().stores {
+    } else if port.options.start != Start::Next && !engine.capabilities().stores {
         format!(
-            "{engine} keeps no messages for `{subscription}`, which has `start = \"oldest\"`: let \
-             a stream store them (`transport = \"jetstream\"`)"
+            "{engine} keeps no messages for `{subscription}`, whose `start` is an earlier one: let a \
+             stream store them (`transport = \"jetstream\"`)"
         )
     } else {
         return Ok(());
@@ -153,8 +153,8 @@ fn check_queues(topology: &Topology, service: &str, ports: &BoundPorts) -> Resul
         let subscription = format!("{service}.{}", port.key);
         let problem = if !port.options.policy.is_gating() {
             "which loses messages that nobody else gets: expected the policy `block`"
-        } else if port.options.start == Start::Oldest {
-            "which has `start = \"oldest\"`, and a queue always gives the oldest message that nobody \
+        } else if port.options.start != Start::Next {
+            "which has a `start`, and a queue always gives the oldest message that nobody \
              has finished: remove the key"
         } else {
             continue;

@@ -2,6 +2,7 @@ mod execution;
 mod keys;
 
 use std::num::NonZeroU32;
+use std::time::{Duration, UNIX_EPOCH};
 
 use mycelium_core::{Code, FixedStr, message};
 use mycelium_transports::endpoint::Endpoint;
@@ -217,4 +218,23 @@ fn the_nodes_of_a_machine_are_those_of_its_host() {
     );
     let without = Topology::parse("t.toml", "[node.a]\n[node.b]\n").unwrap();
     assert_eq!(without.nodes_of(&nobody).unwrap(), ["a", "b"]);
+}
+
+#[test]
+fn a_start_may_be_a_time_with_any_offset() {
+    let start = |text: &str| {
+        let file = format!("[subscription.\"A.b\"]\nstart = \"{text}\"\n");
+        let topology = Topology::parse("t.toml", &file).unwrap();
+        let schema = Schema::of::<Tick>();
+        topology.subscription("A", "b", &schema, SubscribeOptions::default()).unwrap().start
+    };
+    let at = |seconds, millis| {
+        let since = Duration::from_secs(seconds) + Duration::from_millis(millis);
+        Start::Since(UNIX_EPOCH + since)
+    };
+    assert_eq!(start("1970-01-01T00:00:00Z"), at(0, 0));
+    assert_eq!(start("2000-02-29T23:59:59Z"), at(951_868_799, 0));
+    assert_eq!(start("2026-11-29T10:00:00.250+01:30"), at(1_795_941_000, 250));
+    assert_eq!(start("2100-03-01T00:00:00-00:30"), at(4_107_544_200, 0));
+    assert_eq!(start("position 4711"), Start::Position(4711));
 }

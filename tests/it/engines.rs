@@ -118,7 +118,7 @@ fn what_an_engine_cannot_keep_is_an_error_that_names_the_way_out() {
         "",
         &late,
         "t.toml:6:13: topic `ticks` has `transport = \"zenoh\"`, but Zenoh keeps no messages for \
-         `Reader.ticks`, which has `start = \"oldest\"`: let a stream store them (`transport = \
+         `Reader.ticks`, whose `start` is an earlier one: let a stream store them (`transport = \
          \"jetstream\"`) [M0118]",
     );
     refused(
@@ -181,8 +181,8 @@ fn a_work_queue_needs_a_stream_and_one_reader_in_each_node() {
         &three,
         &format!("{stored}[subscription.\"Reader.ticks\"]\nstart = \"oldest\"\n"),
         "t.toml:9:14: topic `ticks` has `work_queue = true`, but it is read by `Reader.ticks`, which \
-         has `start = \"oldest\"`, and a queue always gives the oldest message that nobody has \
-         finished: remove the key [M0118]",
+         has a `start`, and a queue always gives the oldest message that nobody has finished: remove \
+         the key [M0118]",
     );
     refused(
         "[node.a]\nservices = [\"Clock\"]\n[node.b]\nservices = [\"Reader\", \"Other\"]\n",
@@ -197,6 +197,25 @@ fn a_work_queue_needs_a_stream_and_one_reader_in_each_node() {
          emits it, and `Reader`, which reads it and would get all of these messages: place them in \
          different nodes [M0118]",
     );
+}
+
+#[test]
+fn a_start_at_a_place_of_a_stream_needs_a_stream() {
+    let starts = |start: &str| format!("[subscription.\"Reader.ticks\"]\nstart = \"{start}\"\n");
+    for start in ["2026-11-29T10:00:00Z", "2026-11-29T10:00:00.5+01:00", "position 4711"] {
+        node("b", &starts(start)).build().unwrap_err().says(
+            "topic `ticks` is not stored, and `Reader.ticks` starts at a place of a stream: let a \
+             stream store it (`transport = \"jetstream\"`) [M0023]",
+        );
+    }
+    for start in
+        ["2026-11-29", "2026-11-29T10:00:00", "10:00:00Z", "position -1", "1960-01-01T00:00:00Z"]
+    {
+        let text = format!("{NODES}{}", starts(start));
+        let error = Topology::parse("t.toml", &text).unwrap_err().to_string();
+        assert!(error.contains(&format!("invalid start `{start}`")), "{error}");
+        assert!(error.contains("(of a stream also a time such as"), "{error}");
+    }
 }
 
 #[test]

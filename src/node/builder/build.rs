@@ -60,6 +60,7 @@ impl Builder {
         warnings.extend(self.fast_handlers.check(&all)?);
         self.attached.extend(self.engines.attach(&plan)?);
         self.attached.iter().try_for_each(|attached| attached.check(&own))?;
+        self.engines.check_starts(&self.attached, &own)?;
         let plan = Arc::new(plan);
         let topics = Topics::new(plan.clone(), self.fast_handlers)?;
         for attached in &self.attached {

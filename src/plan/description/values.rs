@@ -2,7 +2,7 @@
 //! read.
 
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Class, PlacementFallback, TaskQueue};
@@ -39,6 +39,8 @@ enum PolicyForm {
 enum StartForm {
     Next,
     Oldest,
+    Since(SystemTime),
+    Position(u64),
 }
 
 impl OptionsForm {
@@ -62,6 +64,8 @@ impl OptionsForm {
         };
         let start = match options.start {
             Start::Oldest => StartForm::Oldest,
+            Start::Since(time) => StartForm::Since(time),
+            Start::Position(position) => StartForm::Position(position),
             _ => StartForm::Next,
         };
         OptionsForm { policy, start }
@@ -85,6 +89,8 @@ impl OptionsForm {
         let start = match self.start {
             StartForm::Next => Start::Next,
             StartForm::Oldest => Start::Oldest,
+            StartForm::Since(time) => Start::Since(time),
+            StartForm::Position(position) => Start::Position(position),
         };
         Ok(SubscribeOptions::new(policy, start))
     }

@@ -73,7 +73,9 @@
 //! the name of the node, ten times a second and at the end of the node. The next process of the
 //! node goes on there. After a kill it gets the messages again that were finished since, and all
 //! that were stored before its start are marked as `redelivered`. If no subscription of the topic
-//! in the node has a place, they begin at their `start` each time. A node gets its own messages
+//! in the node has a place, they begin at their `start` each time: at the next message, the oldest
+//! stored one, the first one since a time, or at a position of the stream, in the middle of the
+//! streams of publishers that have begun before. A node gets its own messages
 //! in its process alone, not from the stream.
 //!
 //! A process that is killed has perhaps not stored its last messages: readers get an inexact gap

@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_nats::Subject;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
@@ -324,15 +324,20 @@ impl Reader {
         let info = stream.cached_info();
         let (state, created) = (&info.state, info.created.unix_timestamp_nanos());
         let subscriptions = topic.subscriptions();
-        let from_oldest = subscriptions.iter().filter(|it| it.start == Start::Oldest).count();
-        if from_oldest > 0 && from_oldest < subscriptions.len() {
+        let start = subscriptions.first().map_or(Start::Next, |it| it.start);
+        if subscriptions.iter().any(|it| it.start != start) {
             return Err(format!(
                 "the subscriptions of topic `{name}` have different values of `start`: expected one, \
                  because the node reads the stream once"
             ));
         }
-        let mut begins_at =
-            if from_oldest > 0 { state.first_sequence.max(1) } else { state.last_sequence + 1 };
+        let oldest = state.first_sequence.max(1);
+        let mut begins_at = match start {
+            Start::Oldest => oldest,
+            Start::Position(position) => position.clamp(oldest, state.last_sequence + 1),
+            Start::Since(time) => position_at(&stream, time).await?,
+            _ => state.last_sequence + 1,
+        };
         let gates = subscriptions.iter().any(|it| it.policy.is_gating());
         // Some packets from before, of streams that are in the middle of something.
         let mut next = begins_at.saturating_sub(BEFORE).max(state.first_sequence).max(1);
@@ -373,6 +378,29 @@ impl Reader {
             saving.await.map_err(|error| format!("cannot store the place of `{name}`: {error}"))?;
         }
         Ok(reader)
+    }
+}
+
+/// Returns the position of the first packet that was stored at this time or later.
+async fn position_at(stream: &Stream, time: SystemTime) -> Result<u64, String> {
+    let failed = |error: &dyn fmt::Display| format!("cannot find the start of a stream: {error}");
+    let consumer = stream.create_consumer(pull::Config {
+        deliver_policy: DeliverPolicy::ByStartTime { start_time: time.into() },
+        ack_policy: AckPolicy::None,
+        inactive_threshold: INACTIVE,
+        memory_storage: true,
+        num_replicas: 1,
+        ..pull::Config::default()
+    });
+    let found = async {
+        let consumer = consumer.await.map_err(|error| failed(&error))?;
+        let first = consumer.fetch().max_messages(1).messages().await;
+        let first = first.map_err(|error| failed(&error))?.next().await;
+        first.transpose().map_err(|error| failed(&error))
+    };
+    match timeout(ANSWER, found).await.map_err(|error| failed(&error))?? {
+        Some(first) => Ok(first.info().map_err(|error| failed(&error))?.stream_sequence),
+        None => Ok(stream.cached_info().state.last_sequence + 1),
     }
 }
 

@@ -279,8 +279,8 @@ impl Session {
         window: usize,
     ) -> Result<(), UntypedError> {
         let start = match &self.goal {
-            Goal::Read { start: Start::Oldest, .. } => ReaderStart::Oldest,
-            Goal::Read { start: Start::Next, .. } | Goal::List => ReaderStart::Next,
+            Goal::Read { start, .. } if start.is_earlier() => ReaderStart::Oldest,
+            Goal::Read { .. } | Goal::List => ReaderStart::Next,
         };
         let interest = Interest {
             topic: self.name(),

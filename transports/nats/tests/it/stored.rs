@@ -1,8 +1,9 @@
 //! Messages that the server stores for readers.
+#![expect(clippy::disallowed_methods, reason = "NATS has real time")]
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy};
@@ -63,6 +64,43 @@ async fn readers_get_all_messages_also_those_from_before_their_start() {
         assert_all(&found, sent).await;
         end(there).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_may_begin_at_a_time_or_a_position() {
+    let Some(server) = Server::start().await else { return };
+    let clock = ticking(&server);
+    let sent = || clock.sent.load(Ordering::Relaxed);
+    Found::default().until(|_| sent() > 200).await;
+    // The clock of this machine is the server's.
+    let (time, before) = (SystemTime::now(), sent());
+    Found::default().until(|_| sent() > before + 200).await;
+    let start = |start| {
+        let found = Found::default();
+        let options = SubscribeOptions::new(Policy::Block, start);
+        (try_reading(&found, &server.url(), options).unwrap(), found)
+    };
+    let (there, found) = start(Start::Since(time));
+    found.more(100).await;
+    let first = found.first.load(Ordering::Relaxed);
+    assert!(first + 50 > before && first <= before + 50, "{first}, {before} before");
+    end(there).await;
+    // Its node has a place now: another one has none.
+    let found = Found::default();
+    let options = SubscribeOptions::new(Policy::DropOldest, Start::Position(5));
+    let there = try_reading(&found, &server.url(), options).unwrap();
+    found.more(100).await;
+    let first = found.first.load(Ordering::Relaxed);
+    assert!(first >= 4 && first < before, "{first}");
+    end(there).await;
+    // A time that is yet to come.
+    let found = Found::default();
+    let late = SystemTime::now() + Duration::from_secs(3600);
+    let options = SubscribeOptions::new(Policy::DropOldest, Start::Since(late));
+    let there = try_reading(&found, &server.url(), options).unwrap();
+    found.more(10).await;
+    end(there).await;
+    clock.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

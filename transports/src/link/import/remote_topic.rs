@@ -60,10 +60,7 @@ impl RemoteTopic {
                 | Policy::LatestByKey(_)
                 | Policy::Sample(_) => ReaderMode::Observing,
             },
-            start: match start {
-                Start::Next => ReaderStart::Next,
-                Start::Oldest => ReaderStart::Oldest,
-            },
+            start: if start.is_earlier() { ReaderStart::Oldest } else { ReaderStart::Next },
             window: u32::try_from(Credit::of(topic).most).unwrap_or(u32::MAX),
             unit: Credit::of(topic).unit,
         };

@@ -425,7 +425,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                 }
             }
             Event::Accepted { interest } => {
-                let is_late = |topic: &&mut RemoteTopic| topic.start == Start::Oldest;
+                let is_late = |topic: &&mut RemoteTopic| topic.start.is_earlier();
                 let late = self.answered(interest).filter(is_late).map(|topic| topic.topic.clone());
                 if let Some(topic) = late.filter(|_| !link.peer_reads_starts()) {
                     let (peer, topic) = (&*self.peer, topic.name());

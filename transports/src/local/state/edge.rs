@@ -15,7 +15,7 @@ use crate::counters::{EdgeValue, Line, Region, plain};
 use crate::local::ring::roster::Numbered;
 use crate::local::ring::shared::{MappedOrigin, Ring};
 use crate::local::ring::{Abandoned, first};
-use crate::local::values::{GapReason, Policy, Start};
+use crate::local::values::{GapReason, Policy};
 use crate::sync::{AtomicUsize, Ordering, lock};
 
 impl Edge {
@@ -337,8 +337,7 @@ impl PublisherState {
         let from = match (after, subscriber.start) {
             (Some((from, _)), _) => Some(from),
             (None, _) if publisher.origin.is_retained() => Some(0),
-            (None, Start::Oldest) => Some(publisher.oldest()),
-            (None, Start::Next) => None,
+            (None, start) => start.is_earlier().then(|| publisher.oldest()),
         };
         let sleeper = match &publisher.origin {
             Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
@@ -370,7 +369,7 @@ impl PublisherState {
         // If the reader starts at retained messages, the publisher may learn of it too late to keep
         // them.
         let is_retained = publisher.origin.is_retained();
-        let is_late = after.is_none() && subscriber.start == Start::Oldest && !is_retained;
+        let is_late = after.is_none() && subscriber.start.is_earlier() && !is_retained;
         let gates_from = if is_late { publisher.ring.tail() } else { place };
         let was_evicted = (is_late && gates).then(Arc::default);
         let known = publisher.origin.numbering().map(|numbering| numbering.join(place));
@@ -426,9 +425,9 @@ impl PublisherState {
         subscriber: &Arc<SubscriberState>,
         counters: &Arc<Region>,
     ) -> Option<Edge> {
-        let end = match subscriber.start {
-            Start::Oldest => gating_from(publisher, publisher.oldest())?,
-            Start::Next => Broadcast::gating(publisher.ring.clone())?,
+        let end = match subscriber.start.is_earlier() {
+            true => gating_from(publisher, publisher.oldest())?,
+            false => Broadcast::gating(publisher.ring.clone())?,
         };
         let line = publisher.new_line(subscriber, counters);
         let is_waited_for = end.borrows();

@@ -27,7 +27,7 @@ use super::state::stall::OnStall;
 use super::state::{Edge, Origin, PublisherState, RingStatus, SubscriberState};
 use super::state::{Joiners, Kept};
 use super::values::{
-    LatestByKey, Policy, Schema, Start, SubscribeOptions, TopicError, Undelivered, WorkQueue,
+    LatestByKey, Policy, Schema, SubscribeOptions, TopicError, Undelivered, WorkQueue,
 };
 use crate::counters::Region;
 use crate::sync::{AtomicUsize, Ordering, lock};
@@ -464,7 +464,7 @@ impl Topic {
             self.keys.change(|keys| keys.push(key));
         }
         insert(&mut members.subscribers, subscriber.clone());
-        let fills = policy.is_gating() && options.start == Start::Oldest;
+        let fills = policy.is_gating() && options.start.is_earlier();
         let filled = if fills { members.publishers.clone() } else { Vec::new() };
         drop(members);
         // The new reader may add to the depth of publishers, which compare only after sending.

@@ -8,6 +8,7 @@ use std::any::type_name;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
+use std::time::SystemTime;
 
 use mycelium_core::debug_as_display;
 use mycelium_core::descriptor::{Descriptor, Digest, FieldDescriptor, FieldType};
@@ -309,24 +310,25 @@ pub enum Start {
     /// for room, at the latest after one more lap of its ring, it may overwrite messages before a
     /// `block` or `reject` subscription has taken them: then the reader gets a gap.
     Oldest,
+    /// The first message that was stored at this time or later. Only a stream
+    /// [stores](crate::seam::Capabilities::stores) messages: of publishers in this process, and over
+    /// links, it counts as [`Oldest`](Start::Oldest).
+    Since(SystemTime),
+    /// The message at this position of a stream, as the engine counts its packets. Otherwise it counts
+    /// as [`Oldest`](Start::Oldest).
+    Position(u64),
 }
 
 impl Start {
-    /// Returns both starts.
-    pub fn all() -> impl Iterator<Item = Start> {
-        std::iter::successors(Some(Start::Next), |start| match start {
-            Start::Next => Some(Start::Oldest),
-            Start::Oldest => None,
-        })
+    /// Whether messages from before the subscription come, too.
+    pub(crate) fn is_earlier(self) -> bool {
+        self != Start::Next
     }
 
-    /// Returns the name of this start in a topology file.
+    /// Whether only a stream has this start.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Start::Next => "next",
-            Start::Oldest => "oldest",
-        }
+    pub fn is_of_stream(self) -> bool {
+        matches!(self, Start::Since(_) | Start::Position(_))
     }
 }
 

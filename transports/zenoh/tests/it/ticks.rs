@@ -78,7 +78,7 @@ pub(crate) struct Found {
     pub(crate) messages: Arc<AtomicU64>,
     pub(crate) missed: Arc<AtomicU64>,
     pub(crate) inexact: Arc<AtomicU64>,
-    first: Arc<AtomicU64>,
+    pub(crate) first: Arc<AtomicU64>,
     pub(crate) next: Arc<AtomicU64>,
 }
 
