@@ -22,8 +22,15 @@ const COLOURS: [&str; 10] = [
     "#2f6fd6", "#d9480f", "#2b8a3e", "#9c36b5", "#c2255c", "#0c8599", "#e8890c", "#5f3dc4",
     "#5c940d", "#495057",
 ];
-const CARRIERS: [Carrier; 5] =
-    [Carrier::SharedMemory, Carrier::UnixSocket, Carrier::Tls, Carrier::Tcp, Carrier::Zenoh];
+const CARRIERS: [Carrier; 7] = [
+    Carrier::SharedMemory,
+    Carrier::UnixSocket,
+    Carrier::Tls,
+    Carrier::Tcp,
+    Carrier::Zenoh,
+    Carrier::Nats,
+    Carrier::JetStream,
+];
 
 /// Returns the picture of an overview.
 pub(super) fn svg(file: &str, overview: &Overview) -> String {
@@ -242,6 +249,8 @@ fn style(carrier: Carrier) -> (&'static str, &'static str) {
         Carrier::UnixSocket => ("#2f6fd6", r#" stroke-dasharray="7 4""#),
         Carrier::Tls => ("#5f3dc4", ""),
         Carrier::Zenoh => ("#0c8599", r#" stroke-dasharray="9 3 2 3""#),
+        Carrier::Nats => ("#9c36b5", r#" stroke-dasharray="9 3 2 3""#),
+        Carrier::JetStream => ("#9c36b5", ""),
         _ => ("#d9480f", r#" stroke-dasharray="3 3""#),
     }
 }
