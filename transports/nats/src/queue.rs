@@ -22,8 +22,8 @@ use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, Message};
 use async_nats::{StatusCode, Subject, Subscriber};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use mycelium_transports::engine::{Finished, PacketError, Warnings, Worker, key_part};
 use mycelium_transports::local::{Topic, Undelivered};
 use mycelium_transports::seam::Engine;
@@ -61,6 +61,8 @@ pub(crate) struct Queue {
     worker: Worker<Job>,
     /// What waits for the readers, in order.
     waiting: VecDeque<Job>,
+    /// How many processes have died of the first of them, while the server is asked.
+    counting: Option<Counting>,
     /// The readers have a message that perhaps kills them.
     is_alone: bool,
     /// Has how many processes have died of each message.
@@ -104,7 +106,7 @@ struct Buried {
 
 /// A queue that is opened again, and when its stream was created.
 type Opening = Pin<Box<dyn Future<Output = Result<(PullConsumer, i128), String>>>>;
-/// How many processes have died of the first waiting message. It is stored that one more may.
+/// How many processes have died of a message. It is stored that one more may.
 type Counting = Pin<Box<dyn Future<Output = Result<u32, String>>>>;
 
 impl Queue {
@@ -142,6 +144,7 @@ impl Queue {
             asked: None,
             worker: worker.map_err(|error| error.to_string())?,
             waiting: VecDeque::new(),
+            counting: None,
             is_alone: false,
             deaths: open_places(context).await?,
             burying: FuturesUnordered::new(),
@@ -178,15 +181,15 @@ impl Queue {
         for tick in [&mut beat, &mut look] {
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
-        let (mut opening, mut counting) = (None::<Opening>, None::<Counting>);
+        let mut opening = None::<Opening>;
         let (mut leaves, mut has_warned) = (false, false);
         loop {
             let mut problem = None;
             if opening.is_none() && !leaves {
                 problem = self.ask_for_more().await.err();
             }
-            if counting.is_none() {
-                counting = self.count_deaths();
+            if self.counting.is_none() {
+                self.counting = self.count_deaths();
             }
             let is_waiting = !self.waiting.is_empty();
             let asked_until = self.asked.map(|(_, until)| until);
@@ -205,15 +208,12 @@ impl Queue {
                     }
                 }
                 () = until(&connection, asked_until) => self.asked = None,
-                counted = or_pending(&mut counting) => {
-                    counting = None;
-                    self.note_deaths(counted).await;
-                }
                 step = poll_fn(|task| self.step(task)) => match step {
                     Step::Taken(Ok(())) => {}
                     Step::Taken(Err((job, error))) => self.bury(job, error.to_string(), None),
                     Step::Finished(finished) => self.finish(finished).await,
                     Step::Buried(buried) => self.note_buried(buried).await,
+                    Step::Counted(counted) => self.note_deaths(counted).await,
                     Step::Arrived(message) => {
                         has_warned &= message.status.is_some();
                         problem = self.accept(message).err();
@@ -323,7 +323,7 @@ impl Queue {
         if created != self.created {
             // Others have the positions of these messages there.
             self.created = created;
-            self.waiting.clear();
+            self.forget_waiting();
             self.worker.jobs().for_each(|job| job.state = JobState::Gone);
         }
     }
@@ -332,7 +332,7 @@ impl Queue {
     fn drop_late(&mut self) {
         let now = self.connection.ends.executor().now();
         if now > self.beat_at.saturating_add(self.ack_wait()) {
-            self.waiting.clear();
+            self.forget_waiting();
             for job in self.worker.jobs().filter(|job| job.state == JobState::Own) {
                 job.state = JobState::Late;
             }
@@ -425,6 +425,12 @@ impl Queue {
         }
         if let Poll::Ready(Some(buried)) = self.burying.poll_next_unpin(task) {
             return Poll::Ready(Step::Buried(buried));
+        }
+        if let Some(counting) = &mut self.counting
+            && let Poll::Ready(counted) = counting.poll_unpin(task)
+        {
+            self.counting = None;
+            return Poll::Ready(Step::Counted(counted));
         }
         match self.messages.poll_next_unpin(task) {
             Poll::Ready(Some(message)) => Poll::Ready(Step::Arrived(message)),
@@ -527,9 +533,15 @@ impl Queue {
         self.beat_at = self.connection.ends.executor().now();
     }
 
+    /// Returns what waits for the readers, which do not get it.
+    fn forget_waiting(&mut self) -> VecDeque<Job> {
+        self.counting = None;
+        std::mem::take(&mut self.waiting)
+    }
+
     /// Gives what waits for the readers to other nodes.
     async fn give_back_waiting(&mut self) {
-        for job in std::mem::take(&mut self.waiting) {
+        for job in self.forget_waiting() {
             self.give_back(job).await;
         }
     }
@@ -572,6 +584,7 @@ enum Step {
     Taken(Result<(), (Job, PacketError)>),
     Finished(Finished<Job>),
     Buried(Buried),
+    Counted(Result<u32, String>),
     Arrived(async_nats::Message),
 }
 
