@@ -133,12 +133,8 @@ impl Course {
     fn settle(&mut self, waits: &Waits, ended: RunEnded) -> (RunEnd, Option<String>) {
         let failure = match ended {
             RunEnded::Well => return (RunEnd::Returned, None),
-            RunEnded::LeftOff | RunEnded::Stopped => {
-                self.inboxes.iter().for_each(|inbox| inbox.interrupt());
-                self.write_dead_letters(waits);
-                let is_stopped = matches!(ended, RunEnded::Stopped);
-                return (if is_stopped { RunEnd::Stopped } else { RunEnd::Returned }, None);
-            }
+            RunEnded::LeftOff => return (self.interrupted(waits, RunEnd::Returned), None),
+            RunEnded::Stopped => return (self.interrupted(waits, RunEnd::Stopped), None),
             RunEnded::Failed(failure) => failure,
         };
         let text = failure.to_string();
@@ -151,6 +147,13 @@ impl Course {
         self.write_dead_letters(waits);
         let end = if failure.is_permanent { RunEnd::FailedForGood } else { RunEnd::Failed };
         (end, Some(text))
+    }
+
+    /// Notes that messages in flight are not finished. Returns the end.
+    fn interrupted(&mut self, waits: &Waits, end: RunEnd) -> RunEnd {
+        self.inboxes.iter().for_each(|inbox| inbox.interrupt());
+        self.write_dead_letters(waits);
+        end
     }
 
     /// Reports that the service has ended permanently.

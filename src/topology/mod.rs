@@ -201,9 +201,8 @@ impl Topology {
     pub(crate) fn work_queue(&self, topic: &str) -> Option<WorkQueue> {
         let is_queue = self.sections.topic.get(topic)?.work_queue.as_ref()?;
         let most_deaths = match self.redelivery(topic) {
-            Redelivery::AtLeastOnce { deaths: 0 } => None,
-            Redelivery::AtLeastOnce { deaths } => Some(deaths),
-            // It is refused.
+            Redelivery::AtLeastOnce { deaths } if deaths > 0 => Some(deaths),
+            // At most once: it is refused.
             _ => None,
         };
         is_queue.as_ref().then_some(WorkQueue { most_deaths })

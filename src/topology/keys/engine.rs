@@ -57,7 +57,7 @@ impl EngineName {
     pub(crate) const fn capabilities(self) -> Capabilities {
         match self {
             EngineName::Zenoh | EngineName::Nats => Capabilities::NONE,
-            EngineName::JetStream => Capabilities::STORED,
+            EngineName::JetStream => Capabilities { has_work_queues: true, ..Capabilities::STORED },
         }
     }
 }

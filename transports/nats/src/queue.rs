@@ -1,8 +1,8 @@
 //! Topics that are work queues: the server gives each message to one of the nodes that read it.
 //!
-//! A node asks for some messages, of which two at most are in the ring of its readers; the others can
-//! be given to another node. A message that was delivered before is with the readers alone, and how
-//! many processes have died of it is stored: so one that kills its readers takes no others with it.
+//! At most two messages of a node are in the ring of its readers; the rest can still go to another node.
+//! A redelivered message is passed alone, and the number of processes that have died with it is
+//! stored, so a message that kills its readers takes no other with it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,9 +24,10 @@ use async_nats::{StatusCode, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use mycelium_transports::engine::{Finished, PacketError, Warnings, Worker, key_part};
+use mycelium_transports::engine::{Finished, PacketError, Worker, key_part};
 use mycelium_transports::local::{Topic, Undelivered};
 use mycelium_transports::seam::Engine;
+use tokio::task::spawn_local;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::connection::{ANSWER, Connection};
@@ -36,8 +37,7 @@ use crate::stored::{
 
 /// The stream with dead letters, and the first part of their subjects.
 const DEAD: &str = "mycelium-dead-letters";
-/// How long the server hears nothing of a message that was delivered before it gives it to another
-/// node.
+/// The time without progress after which the server gives a message to another node.
 const SILENT: Duration = Duration::from_secs(10);
 /// How long a request for messages waits at the server.
 const WAIT: Duration = Duration::from_millis(500);
@@ -56,22 +56,29 @@ pub(crate) struct Queue {
     /// Where messages come to.
     inbox: Subject,
     messages: Subscriber,
-    /// How many more messages were asked for, and how long the request is open.
+    /// The open request: the messages still to come, and when to stop waiting for it.
     asked: Option<(usize, Duration)>,
     worker: Worker<Job>,
     /// What waits for the readers, in order.
     waiting: VecDeque<Job>,
     /// How many processes have died of the first of them, while the server is asked.
     counting: Option<Counting>,
-    /// The readers have a message that perhaps kills them.
+    /// A redelivered message is in the ring. Nothing else is passed until it is finished.
     is_alone: bool,
     /// Has how many processes have died of each message.
     deaths: Stream,
     burying: FuturesUnordered<Burying>,
-    /// When the server has heard last that messages are not forgotten.
-    beat_at: Duration,
-    warnings: Warnings,
+    /// When the server was told last that messages are in progress.
+    progress_at: Duration,
+    /// The server does not count deaths, or store dead letters, and this was logged.
+    has_warned_of: [bool; 2],
+    /// When a dead letter was logged last, and the number of dead letters since.
+    logged: (Duration, u64),
 }
+
+/// The two things that a server may refuse, in `has_warned_of`.
+const DEATHS: usize = 0;
+const LETTERS: usize = 1;
 
 /// A message that was delivered.
 struct Job {
@@ -79,17 +86,10 @@ struct Job {
     delivered: i64,
     /// How many processes have died of it, if this was asked.
     deaths: Option<u32>,
-    state: JobState,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum JobState {
-    /// It is that of this node.
-    Own,
-    /// The server has perhaps given it to another node.
-    Late,
-    /// It is in a stream that is gone.
-    Gone,
+    /// When its stream was created.
+    created: i128,
+    /// The server may have given it to another node.
+    is_late: bool,
 }
 
 /// A dead letter on its way to its stream.
@@ -148,8 +148,9 @@ impl Queue {
             is_alone: false,
             deaths: open_places(context).await?,
             burying: FuturesUnordered::new(),
-            beat_at: ends.executor().now(),
-            warnings: Warnings::default(),
+            progress_at: ends.executor().now(),
+            has_warned_of: [false; 2],
+            logged: (Duration::ZERO, 0),
         };
         queue.check_permissions().await?;
         Ok(queue)
@@ -176,9 +177,9 @@ impl Queue {
         let mut leaving = pin!(ends.shutting_down());
         let mut draining = pin!(ends.draining());
         let mut reconnected = connection.opened.subscribe();
-        let mut beat = interval(self.ack_wait() / 3);
+        let mut progress = interval(self.ack_wait() / 3);
         let mut look = interval(LOOK);
-        for tick in [&mut beat, &mut look] {
+        for tick in [&mut progress, &mut look] {
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         let mut opening = None::<Opening>;
@@ -203,7 +204,10 @@ impl Queue {
                 opened = or_pending(&mut opening) => {
                     opening = None;
                     match opened {
-                        Ok((consumer, created)) => self.begin(consumer, created),
+                        Ok((consumer, created)) => {
+                            self.begin(consumer, created).await;
+                            progress = interval(self.ack_wait() / 3);
+                        }
                         Err(error) => problem = Some(error),
                     }
                 }
@@ -215,12 +219,12 @@ impl Queue {
                     Step::Buried(buried) => self.note_buried(buried).await,
                     Step::Counted(counted) => self.note_deaths(counted).await,
                     Step::Arrived(message) => {
-                        has_warned &= message.status.is_some();
                         problem = self.accept(message).err();
+                        has_warned &= problem.is_some();
                     }
                 },
-                _ = beat.tick() => {
-                    self.keep().await;
+                _ = progress.tick() => {
+                    self.send_progress().await;
                     if opening.is_none() && self.worker.has_jobs() {
                         // Perhaps there is another stream, with other messages at their positions.
                         opening = Some(self.open_at(Duration::ZERO));
@@ -249,7 +253,7 @@ impl Queue {
 
     /// Gives back what is not finished.
     async fn end(mut self) {
-        // What the server sends before it has ended the request would be lost for `SILENT`.
+        // Otherwise messages that are still on their way would wait for `SILENT`.
         while let Some((_, until)) = self.asked
             && self.is_connected()
         {
@@ -304,7 +308,8 @@ impl Queue {
         let message = Message { message, context: self.context.clone() };
         self.asked = self.asked.map(|(left, until)| (left - 1, until)).filter(|it| it.0 > 0);
         let delivered = message.info().map_or(1, |info| info.delivered);
-        self.waiting.push_back(Job { message, delivered, deaths: None, state: JobState::Own });
+        let (created, deaths, is_late) = (self.created, None, false);
+        self.waiting.push_back(Job { message, delivered, deaths, created, is_late });
         Ok(())
     }
 
@@ -317,25 +322,23 @@ impl Queue {
         })
     }
 
-    fn begin(&mut self, consumer: PullConsumer, created: i128) {
+    async fn begin(&mut self, consumer: PullConsumer, created: i128) {
         self.consumer = consumer;
-        self.drop_late();
+        self.drop_late().await;
+        self.progress_at = self.connection.ends.executor().now();
         if created != self.created {
             // Others have the positions of these messages there.
             self.created = created;
-            self.forget_waiting();
-            self.worker.jobs().for_each(|job| job.state = JobState::Gone);
+            self.forget_waiting().await;
         }
     }
 
     /// Forgets what waits, if the server has heard nothing for so long that it has given it to others.
-    fn drop_late(&mut self) {
+    async fn drop_late(&mut self) {
         let now = self.connection.ends.executor().now();
-        if now > self.beat_at.saturating_add(self.ack_wait()) {
-            self.forget_waiting();
-            for job in self.worker.jobs().filter(|job| job.state == JobState::Own) {
-                job.state = JobState::Late;
-            }
+        if now > self.progress_at.saturating_add(self.ack_wait()) {
+            self.forget_waiting().await;
+            self.worker.jobs().for_each(|job| job.is_late = true);
         }
     }
 
@@ -348,7 +351,7 @@ impl Queue {
             return None;
         }
         let (deaths, context) = (self.deaths.clone(), self.context.clone());
-        let subject = self.deaths_subject(&first.message);
+        let subject = self.deaths_subject(first);
         Some(Box::pin(async move {
             let count = async {
                 let counted = match deaths.get_last_raw_message_by_subject(&subject).await {
@@ -356,13 +359,20 @@ impl Queue {
                     Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => None,
                     Err(error) => return Err(error.to_string()),
                 };
-                let counted: u32 = counted.unwrap_or(0);
+                // The first process has not given it back.
+                let counted: u32 = counted.unwrap_or(1);
                 let next = counted.saturating_add(1).to_string();
                 let stored = async { context.publish(subject, next.into()).await?.await };
                 stored.await.map_err(|error| error.to_string())?;
                 Ok(counted)
             };
-            timeout(ANSWER, count).await.unwrap_or_else(|error| Err(error.to_string()))
+            let counted = timeout(ANSWER, count).await;
+            let counted = counted.unwrap_or_else(|error| Err(error.to_string()));
+            if counted.is_err() {
+                // Somebody has deleted the stream, perhaps.
+                let _ = timeout(ANSWER, open_places(&context)).await;
+            }
+            counted
         }))
     }
 
@@ -370,31 +380,33 @@ impl Queue {
     async fn note_deaths(&mut self, counted: Result<u32, String>) {
         let Some(mut job) = self.waiting.pop_front() else { return };
         let deaths = match counted {
-            Ok(deaths) => deaths,
+            Ok(deaths) => {
+                self.has_warned_of[DEATHS] = false;
+                deaths
+            }
             Err(problem) => {
-                self.warn(&format!("cannot count the deaths of readers: {problem}"));
+                self.warn_of(DEATHS, &format!("cannot count the deaths of its readers: {problem}"));
                 let _ = job.message.ack_with(AckKind::Nak(Some(RETRY))).await;
                 return;
             }
         };
         job.deaths = Some(deaths);
         let most = self.worker.topic().work_queue().and_then(|queue| queue.most_deaths);
-        // Perhaps the first process had died of it, too.
-        if most.is_none_or(|most| deaths.saturating_add(1) < most) {
+        if most.is_none_or(|most| deaths < most) {
             return self.waiting.push_front(job);
         }
         let node = self.connection.ends.node();
         let letter = self.worker.dead_letter(&job.message.payload, node);
-        let reason = format!("{} processes have died of it", deaths + 1);
+        let reason = format!("{deaths} processes have died of it");
         self.bury(job, reason, letter);
     }
 
     /// Returns the subject of the number of processes that have died of a message.
-    fn deaths_subject(&self, message: &Message) -> String {
+    fn deaths_subject(&self, job: &Job) -> String {
         // No key part begins so.
         let queue = key_part(self.worker.topic().name());
-        let position = message.info().map_or(0, |info| info.stream_sequence);
-        format!("{PLACES}.%queue.{queue}.{}.{position}", self.created)
+        let position = job.message.info().map_or(0, |info| info.stream_sequence);
+        format!("{PLACES}.%queue.{queue}.{}.{position}", job.created)
     }
 
     /// Returns what has happened next.
@@ -438,22 +450,27 @@ impl Queue {
         }
     }
 
-    /// Tells the server that a message is finished, and is gone.
+    /// Acknowledges a finished message, or moves it to the dead letters.
     async fn finish(&mut self, Finished { of: job, is_dead }: Finished<Job>) {
-        if job.state == JobState::Gone {
-            return;
-        }
         if is_dead {
             return self.bury(job, "its reader has failed at it twice".to_owned(), None);
         }
-        let _ = job.message.ack().await;
-        self.forget_deaths(&job).await;
+        self.acknowledge(&job, AckKind::Ack).await;
+        self.forget_deaths(&job);
     }
 
-    async fn forget_deaths(&self, job: &Job) {
-        if job.deaths.is_some() {
-            let purge = self.deaths.purge().filter(self.deaths_subject(&job.message));
-            let _ = timeout(ANSWER, purge).await;
+    /// Tells the server what becomes of a message, if its stream is still there: another one has other
+    /// messages at its positions.
+    async fn acknowledge(&self, job: &Job, kind: AckKind) {
+        if job.created == self.created {
+            let _ = job.message.ack_with(kind).await;
+        }
+    }
+
+    fn forget_deaths(&self, job: &Job) {
+        if job.delivered > 1 {
+            let (deaths, subject) = (self.deaths.clone(), self.deaths_subject(job));
+            spawn_local(async move { _ = timeout(ANSWER, deaths.purge().filter(subject)).await });
         }
     }
 
@@ -494,54 +511,73 @@ impl Queue {
     async fn note_buried(&mut self, Buried { job, reason, letter, stored }: Buried) {
         match stored {
             Ok(position) => {
-                let _ = job.message.ack_with(AckKind::Term).await;
-                self.forget_deaths(&job).await;
+                self.has_warned_of[LETTERS] = false;
+                self.acknowledge(&job, AckKind::Term).await;
+                self.forget_deaths(&job);
                 letter.iter().for_each(|letter| self.connection.ends.dead_letter(letter));
-                let process = job.message.subject.rsplit('.').next().unwrap_or_default();
-                let problem = format!("a message is at {position} of `{DEAD}`: {reason}");
-                self.warn_of(process, &problem);
+                self.log_letter(position, &reason);
             }
             Err(problem) => {
                 let delay = RETRY * 2_u32.pow(job.delivered.clamp(0, 8) as u32);
-                let _ = job.message.ack_with(AckKind::Nak(Some(delay))).await;
-                self.warn(&format!("cannot store a dead letter in `{DEAD}`: {problem}"));
+                self.acknowledge(&job, AckKind::Nak(Some(delay))).await;
+                self.warn_of(LETTERS, &format!("cannot store a message in `{DEAD}`: {problem}"));
             }
         }
     }
 
-    fn warn(&mut self, problem: &str) {
-        self.warn_of("", problem);
+    /// Logs a dead letter, at most one a second: others may cause any number of them.
+    fn log_letter(&mut self, position: u64, reason: &str) {
+        let now = self.connection.ends.executor().now();
+        let (at, others) = self.logged;
+        if at > Duration::ZERO && now < at.saturating_add(Duration::from_secs(1)) {
+            self.logged.1 += 1;
+            return;
+        }
+        self.logged = (now, 0);
+        let more = if others > 0 { format!(" ({others} more before)") } else { String::new() };
+        self.warn(&format!("message moved to position {position} of `{DEAD}`: {reason}{more}"));
     }
 
-    /// Warns of messages of a process.
-    fn warn_of(&mut self, process: &str, problem: &str) {
-        let warning = self.warnings.of(self.worker.topic(), process, problem);
-        warning.iter().for_each(|warning| self.connection.ends.warn(warning));
+    /// Warns of what the server refuses, until it does not refuse it any more.
+    fn warn_of(&mut self, what: usize, problem: &str) {
+        if !std::mem::replace(&mut self.has_warned_of[what], true) {
+            self.warn(problem);
+        }
     }
 
-    /// Tells the server that messages are not forgotten.
-    async fn keep(&mut self) {
-        self.drop_late();
+    fn warn(&self, problem: &str) {
+        let name = self.worker.topic().name();
+        self.connection.ends.warn(&format!("topic `{name}`: {problem}"));
+    }
+
+    /// Tells the server that messages are in progress.
+    async fn send_progress(&mut self) {
+        self.drop_late().await;
         if !self.is_connected() {
             return;
         }
         for job in self.worker.jobs().map(|job| &*job).chain(&self.waiting) {
-            if job.state == JobState::Own {
+            if job.created == self.created && !job.is_late {
                 let _ = job.message.ack_with(AckKind::Progress).await;
             }
         }
-        self.beat_at = self.connection.ends.executor().now();
+        self.progress_at = self.connection.ends.executor().now();
     }
 
     /// Returns what waits for the readers, which do not get it.
-    fn forget_waiting(&mut self) -> VecDeque<Job> {
-        self.counting = None;
+    async fn forget_waiting(&mut self) -> VecDeque<Job> {
+        if let Some(counting) = self.counting.take()
+            && let Ok(deaths) = counting.await
+            && let Some(first) = self.waiting.front_mut()
+        {
+            first.deaths = Some(deaths);
+        }
         std::mem::take(&mut self.waiting)
     }
 
     /// Gives what waits for the readers to other nodes.
     async fn give_back_waiting(&mut self) {
-        for job in self.forget_waiting() {
+        for job in self.forget_waiting().await {
             self.give_back(job).await;
         }
     }
@@ -558,15 +594,17 @@ impl Queue {
         self.give_back_waiting().await;
     }
 
+    /// Gives a message to another node, at once. This process does not die of it.
     async fn give_back(&mut self, job: Job) {
-        if job.state == JobState::Own {
-            if let Some(deaths) = job.deaths {
-                // This process does not die of it.
-                let subject = self.deaths_subject(&job.message);
-                let _ = self.context.publish(subject, deaths.to_string().into()).await;
-            }
-            let _ = job.message.ack_with(AckKind::Nak(None)).await;
+        if job.is_late {
+            return;
         }
+        let is_new = job.delivered <= 1;
+        if let Some(deaths) = job.deaths.or(is_new.then_some(0)) {
+            let subject = self.deaths_subject(&job);
+            let _ = self.context.publish(subject, deaths.to_string().into()).await;
+        }
+        self.acknowledge(&job, AckKind::Nak(None)).await;
     }
 
     fn is_connected(&self) -> bool {

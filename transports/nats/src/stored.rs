@@ -108,7 +108,7 @@ impl Transport for JetStream {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::STORED
+        Capabilities { has_work_queues: true, ..Capabilities::STORED }
     }
 
     fn carry(self: Box<Self>, ends: Ends) -> Result<SendFuture<()>, String> {

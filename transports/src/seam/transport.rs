@@ -84,7 +84,7 @@ impl Capabilities {
     pub const STORED: Capabilities = Capabilities {
         holds_up: false,
         stores: true,
-        has_work_queues: true,
+        has_work_queues: false,
         audience: Audience::Group,
         ..Capabilities::ALL
     };
@@ -195,8 +195,8 @@ impl Ends {
         }
     }
 
-    /// Reports a message that no reader gets any more, because those that got it died or ended
-    /// before they had finished it: the node publishes it as a dead letter.
+    /// Reports a message that no reader gets any more, because too many processes have died with it: the
+    /// node publishes it as a dead letter.
     pub fn dead_letter(&self, undelivered: &Undelivered) {
         if let Some(write) = &self.on_dead_letter {
             write(undelivered);

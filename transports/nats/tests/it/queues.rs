@@ -271,11 +271,39 @@ async fn nodes_that_end_in_order_make_no_dead_letters() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         end(node).await;
     }
+    // Without the counts of deaths all goes on.
+    let context = jetstream::new(async_nats::connect(&url).await.unwrap());
+    context.delete_stream("mycelium-places").await.unwrap();
     let node = Work { time: Duration::ZERO, ..work }.start("anna");
     done.all(20).await;
     end(node).await;
     done.once();
     assert_eq!(stored(&url, "mycelium-dead-letters").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_come_after_an_outage_are_done_once() {
+    let Some(mut server) = Server::start().await else { return };
+    let (url, done) = (server.url(), Done::default());
+    // Creates the queue, of which a node is given up after a second.
+    end(work(&url, &done).start("anna")).await;
+    let context = jetstream::new(async_nats::connect(&url).await.unwrap());
+    let stream = context.get_stream("mycelium-stored-jobs").await.unwrap();
+    let workers = format!("workers-{}", Schema::of::<Job>().digest);
+    let mut config = stream.consumer_info(&workers).await.unwrap().config;
+    config.ack_wait = Duration::from_secs(1);
+    stream.create_consumer(config).await.unwrap();
+    let work = Work { time: Duration::from_secs(3), ..work(&url, &done) };
+    let nodes = ["anna", "bert"].map(|name| work.start(name));
+    server.kill();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    server.start_again().await;
+    emit(&url, 2).await;
+    done.all(2).await;
+    for node in nodes {
+        end(node).await;
+    }
+    done.once();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
