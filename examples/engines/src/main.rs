@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
     let done = match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => launcher::run().await,
         ["member", node, directory] => member(node, Path::new(directory)).await,
-        _ => Err(Error::msg("expected no arguments")),
+        _ => Err(Error::msg("usage: bandit-engines, without arguments; see README.md")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,12 +85,26 @@ async fn member(node: &str, directory: &Path) -> Result<()> {
         .named_service("BoardOfExchange", board("board-exchange"))
         .named_service("BoardOfArchive", board("board-archive"))
         .named_service("LateWriter", move || late.clone());
-    builder.engine::<JetStream>().engine::<Zenoh>().build()?.run(executor).await?;
+    let node = builder.engine::<JetStream>().engine::<Zenoh>().build()?;
+    tokio::select! {
+        ran = node.run(executor) => drop(ran?),
+        () = launcher_ends() => return Err(Error::msg("the launcher has ended")),
+    }
     if let Some(feed) = feed {
         feed.shutdown();
         feed.join().await?;
     }
     Ok(())
+}
+
+/// Waits until the launcher has ended: it holds the other end of the standard input.
+async fn launcher_ends() {
+    let (ends, ended) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(ends);
+    });
+    let _ = ended.await;
 }
 
 /// Returns the text of a file; an empty one if there is none yet.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bandit::messages::{EnrichedSwap, Key, Signal};
+use mycelium::subscribe::Received;
 use mycelium::{Context, Delivery, Error, Result, message, service};
 
 /// How long a simulated fill takes.
@@ -44,6 +45,14 @@ pub struct Fill {
     by: String,
 }
 
+/// Returns the message of a delivery. These topics lose none, so a gap is an error.
+fn whole<M>(delivery: Delivery<M>) -> Result<Received<M>> {
+    match delivery {
+        Delivery::Msg(message) => Ok(message),
+        Delivery::Gap(gap) => Err(Error::msg(format!("lost messages: {gap}")).permanent()),
+    }
+}
+
 /// Emits the price after each swap.
 pub struct Ticker {
     /// Has the number of prices.
@@ -58,11 +67,11 @@ impl Ticker {
         loop {
             tokio::select! {
                 delivery = swaps.recv() => match delivery {
-                    Some(Delivery::Msg(swap)) => {
+                    Some(delivery) => {
+                        let swap = whole(delivery)?;
                         ctx.emit(Price::new(number, swap.pool, swap.price)).await?;
                         number += 1;
                     }
-                    Some(Delivery::Gap(gap)) => return Err(Error::msg(format!("lost swaps: {gap}"))),
                     None => return Ok(()),
                 },
                 tick = tick.tick(), if !ends => {
@@ -124,7 +133,7 @@ impl Trader {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut signals = ctx.subscribe::<Signal>()?;
         while let Some(delivery) = signals.recv().await {
-            let Delivery::Msg(signal) = delivery else { continue };
+            let signal = whole(delivery)?;
             ctx.emit(Order { key: signal.key, prices: signal.prices }).await?;
         }
         Ok(())
@@ -142,7 +151,7 @@ impl Simulator {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut orders = ctx.subscribe::<Order>()?;
         while let Some(delivery) = orders.recv().await {
-            let Delivery::Msg(order) = delivery else { continue };
+            let order = whole(delivery)?;
             ctx.sleep(FILL).await?;
             let [one, other] = order.prices;
             let earned = SIZE * (one - other).abs();
@@ -166,8 +175,11 @@ impl Ledger {
         let mut fills = ctx.subscribe::<Fill>()?;
         let (mut file, mut known) = (fs::File::create(&self.path)?, BTreeSet::new());
         while let Some(delivery) = fills.recv().await {
-            let Delivery::Msg(fill) = delivery else { continue };
-            let Fill { key, earned, by } = fill.into_inner();
+            if matches!(&delivery, Delivery::Gap(gap) if !gap.exact()) {
+                // A simulator was killed. Another one gets the orders whose fills it has not stored.
+                continue;
+            }
+            let Fill { key, earned, by } = whole(delivery)?.into_inner();
             if known.insert(key) {
                 writeln!(file, "{} {} {earned:.3} {by}", key.block, key.log_index)?;
             }

@@ -95,19 +95,20 @@
 //!
 //! - A node asks for the next message when it has finished one; for up to 32 at once while its reader
 //!   is quick. When the reader gets slow, all but two go to other nodes.
-//! - What a node has not finished goes to another one: at once if the node ends in order, and 10 seconds
-//!   after the server has heard from it last if it was killed or frozen, or its connection was cut. Then
-//!   it is marked as `redelivered`, and a message may be finished twice.
-//! - A message that was delivered before is with the readers alone. One of which `dead_letter_after`
-//!   processes (3) have died, one at which a service has failed twice, and what is no message, are
-//!   moved to the stream `mycelium-dead-letters`, with a reason (`Mycelium-Reason`), and logged, at
-//!   most once a minute for each publisher. The first two are also a `DeadLetter` in the node that had
-//!   them last.
+//! - A message goes to another node at once if its node ends in order or gives it back unread, and 10
+//!   seconds after the last sign of a node that was killed, frozen or cut off. It is then marked as
+//!   `redelivered`, also if no reader has seen it, and readers get it alone. It may be finished twice.
+//! - After `dead_letter_after` processes (3) that were killed, frozen or cut off while they had it, a
+//!   message is a dead letter; so is one at which a service has failed twice, and what is no message.
+//!   It is moved to the stream `mycelium-dead-letters`, with a reason (`Mycelium-Reason`), and at most
+//!   one a second is logged. The first two are also a `DeadLetter` in the node that had them last. The
+//!   stream grows until it is purged; `nats stream view mycelium-dead-letters` shows it. A message
+//!   that would be longer than `max_payload` there is cut.
 //! - Readers see one publisher, `jetstream`, whose messages are those that came to their node, in no
 //!   order. A publisher whose connection was cut for longer than the stream's `duplicate_window` (two
 //!   minutes) may store its last messages twice.
-//! - A node has one `block` or `reject` subscription of the topic, and does not emit it. `start` has no
-//!   effect: the oldest message that nobody has comes first.
+//! - A node has one `block` or `reject` subscription of the topic, and does not emit it. The
+//!   oldest message that nobody has comes first; another `start` in a topology is an error.
 //! - Nodes with another layout of the messages do not get them, so they wait for one with this layout.
 //!
 //! # Subjects and streams
@@ -120,9 +121,9 @@
 //! the limits, replicas and placement that it has; it needs the retention `limits`, or `workqueue` for
 //! a work queue, and the subject `mycelium-stored.<topic>.>`. The nodes that take messages of a work
 //! queue share its consumer `workers-<digest>`; if it exists, its `ack_wait` takes the place of the 10
-//! seconds. How many processes have died of a message is in the stream `mycelium-places`. With `discard: new` a full stream makes publishers wait, with
-//! `discard: old` it loses messages that nobody has read yet. Places are in the stream
-//! `mycelium-places`.
+//! seconds. With `discard: new` a full stream makes publishers wait, with `discard: old` it loses
+//! messages that nobody has read yet. Places, and how many processes have died of a message, are in the
+//! stream `mycelium-places`.
 //!
 //! # Configuration
 //!
