@@ -206,7 +206,10 @@ impl Queue {
                     match opened {
                         Ok((consumer, created)) => {
                             self.begin(consumer, created).await;
-                            progress = interval(self.ack_wait() / 3);
+                            let period = self.ack_wait() / 3;
+                            if period != progress.period() {
+                                progress = interval(period);
+                            }
                         }
                         Err(error) => problem = Some(error),
                     }
@@ -594,9 +597,10 @@ impl Queue {
         self.give_back_waiting().await;
     }
 
-    /// Gives a message to another node, at once. This process does not die of it.
+    /// Gives a message to another node, at once. This process does not die of it. Without a connection
+    /// the server notices by itself.
     async fn give_back(&mut self, job: Job) {
-        if job.is_late {
+        if job.is_late || !self.is_connected() {
             return;
         }
         let is_new = job.delivered <= 1;
