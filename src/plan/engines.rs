@@ -135,8 +135,7 @@ fn check_reader(
 
 /// Checks that an engine carries the work queues of a service, and that it finishes what it gets.
 fn check_queues(topology: &Topology, service: &str, ports: &BoundPorts) -> Result<(), BuildError> {
-    let is_queue = |port: &&BoundPort| topology.work_queue(&port.topic).is_some();
-    for port in ports.reads.iter().chain(&ports.emits).filter(is_queue) {
+    for port in ports.reads.iter().chain(&ports.emits).filter(|port| is_queue(topology, port)) {
         let engine = topology.engine(&port.topic);
         if !engine.is_some_and(|engine| engine.capabilities().has_work_queues) {
             let problem = "only a stream gives each message to one reader: write `transport = \
@@ -149,7 +148,7 @@ fn check_queues(topology: &Topology, service: &str, ports: &BoundPorts) -> Resul
             return Err(wrong_queue(topology, &port.topic, problem));
         }
     }
-    for port in ports.reads.iter().filter(is_queue) {
+    for port in ports.reads.iter().filter(|port| is_queue(topology, port)) {
         let subscription = format!("{service}.{}", port.key);
         let problem = if !port.options.policy.is_gating() {
             "which loses messages that nobody else gets: expected the policy `block`"
@@ -169,12 +168,11 @@ fn check_queues(topology: &Topology, service: &str, ports: &BoundPorts) -> Resul
 fn check_queues_of_node<'k>(
     topology: &Topology,
     node: &str,
-    services: impl Iterator<Item = &'k (String, BoundPorts)> + Clone,
+    services: impl Iterator<Item = &'k (String, BoundPorts)>,
 ) -> Result<(), BuildError> {
-    let is_queue = |port: &&BoundPort| topology.work_queue(&port.topic).is_some();
-    let mut readers = BTreeMap::new();
-    for (service, ports) in services.clone() {
-        for port in ports.reads.iter().filter(is_queue) {
+    let (mut readers, mut emitters) = (BTreeMap::new(), BTreeMap::new());
+    for (service, ports) in services {
+        for port in ports.reads.iter().filter(|port| is_queue(topology, port)) {
             if let Some(other) = readers.insert(&*port.topic, service) {
                 let problem = format!(
                     "both `{other}` and `{service}` read it in node `{node}`, and would get the same \
@@ -183,19 +181,23 @@ fn check_queues_of_node<'k>(
                 return Err(wrong_queue(topology, &port.topic, &problem));
             }
         }
+        let emits = ports.emits.iter().filter(|port| is_queue(topology, port));
+        emitters.extend(emits.map(|port| (&*port.topic, service)));
     }
-    for (service, ports) in services {
-        for port in ports.emits.iter().filter(is_queue) {
-            if let Some(reader) = readers.get(&*port.topic) {
-                let problem = format!(
-                    "node `{node}` has both `{service}`, which emits it, and `{reader}`, which reads \
-                     it and would get all of these messages: place them in different nodes"
-                );
-                return Err(wrong_queue(topology, &port.topic, &problem));
-            }
+    for (topic, emitter) in emitters {
+        if let Some(reader) = readers.get(topic) {
+            let problem = format!(
+                "node `{node}` has both `{emitter}`, which emits it, and `{reader}`, which reads it and \
+                 would get all of these messages: place them in different nodes"
+            );
+            return Err(wrong_queue(topology, topic, &problem));
         }
     }
     Ok(())
+}
+
+fn is_queue(topology: &Topology, port: &BoundPort) -> bool {
+    topology.work_queue(&port.topic).is_some()
 }
 
 fn wrong_queue(topology: &Topology, topic: &str, problem: &str) -> BuildError {
