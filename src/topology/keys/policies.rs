@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
+#[cfg(feature = "topology")]
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mycelium_transports::local::{OnStall, Policy, Start, WhenFull};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
+#[cfg(feature = "topology")]
 use toml::value::{Datetime, Offset};
 
 use crate::topology::keys::values::{FromText, Span, Text, Written, choice};
@@ -44,6 +46,7 @@ impl FromText for Start {
         if let Some(position) = position {
             return Ok(Start::Position(position));
         }
+        #[cfg(feature = "topology")]
         if let Some(time) = text.parse().ok().and_then(utc) {
             return Ok(Start::Since(time));
         }
@@ -57,6 +60,7 @@ impl FromText for Start {
 }
 
 /// Returns a time of TOML with an offset from UTC.
+#[cfg(feature = "topology")]
 fn utc(time: Datetime) -> Option<SystemTime> {
     let (date, clock, Some(offset)) = (time.date?, time.time?, time.offset) else { return None };
     let minutes = match offset {

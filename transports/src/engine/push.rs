@@ -3,7 +3,6 @@
 use mycelium_core::frame::FrameView;
 use mycelium_core::link::RunShape;
 
-use super::PacketError;
 use crate::local::{FeedError, GapReason, Metadata};
 use crate::seam::Feed;
 
@@ -14,20 +13,6 @@ pub(super) struct Full;
 pub(super) fn skip_to(feed: &mut Feed, next: u64) {
     if let Some(missed @ 1..) = next.checked_sub(feed.next()) {
         feed.skip(missed, GapReason::Disconnected);
-    }
-}
-
-/// Passes a message as the next one of the feed, whatever its sequence is.
-pub(super) fn push_next(
-    feed: &mut Feed,
-    frame: &FrameView<'_>,
-    redelivered: bool,
-) -> Result<Result<(), Full>, PacketError> {
-    let metadata = Metadata { trace: frame.trace(), sent_at: frame.sent_at() };
-    match feed.push_with(frame.payload(), redelivered, metadata) {
-        Ok(()) => Ok(Ok(())),
-        Err(FeedError::Full) => Ok(Err(Full)),
-        Err(error) => Err(PacketError::Message(error)),
     }
 }
 

@@ -10,8 +10,7 @@ use mycelium_core::frame::{FrameView, Limits};
 use mycelium_core::link::packet::{Item, Packet, Start};
 
 use super::PacketError;
-use super::push::{Full, push_next};
-use crate::local::{Topic, TopicError, Undelivered};
+use crate::local::{FeedError, Metadata, Topic, TopicError, Undelivered};
 use crate::seam::Feed;
 use crate::sync::lock;
 
@@ -125,15 +124,19 @@ impl<J> Worker<J> {
         waker: &Waker,
     ) -> Poll<Result<(), PacketError>> {
         let (_, frame) = self.message(packet)?;
-        let mut pushed = push_next(&mut self.feed, &frame, redelivered)?;
-        if pushed.is_err() {
+        let metadata = Metadata { trace: frame.trace(), sent_at: frame.sent_at() };
+        let push = |feed: &mut Feed| feed.push_with(frame.payload(), redelivered, metadata);
+        let mut pushed = push(&mut self.feed);
+        if let Err(FeedError::Full) = pushed {
             self.feed.park(waker);
             // There may have been room before it was parked.
-            pushed = push_next(&mut self.feed, &frame, redelivered)?;
+            pushed = push(&mut self.feed);
         }
         self.feed.flush();
-        if let Err(Full) = pushed {
-            return Poll::Pending;
+        match pushed {
+            Ok(()) => {}
+            Err(FeedError::Full) => return Poll::Pending,
+            Err(error) => return Poll::Ready(Err(PacketError::Message(error))),
         }
         self.jobs.push_back(Job { of: job(), arrived_at: now });
         Poll::Ready(Ok(()))
