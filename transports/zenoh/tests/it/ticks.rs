@@ -52,6 +52,7 @@ impl Ticking {
     }
 
     /// Emits ticks as fast as it can.
+    #[allow(dead_code, reason = "not for each engine")]
     pub(crate) fn flood(transport: impl Transport) -> Ticking {
         Ticking::with(transport, Duration::ZERO)
     }
