@@ -9,7 +9,7 @@ use mycelium_core::Code;
 use mycelium_transports::seam::{Engine, Transport};
 
 use crate::error::BuildError;
-use crate::plan::{BoundPort, BoundPorts, EngineTopics, Plan};
+use crate::plan::{BoundPorts, EngineTopics, Plan};
 use crate::support::names::expected_instead_of;
 use crate::topology::{EngineName, Setting};
 
@@ -63,36 +63,34 @@ impl Engines {
         plan.engines.iter().map(attach).collect()
     }
 
-    /// Checks that subscriptions whose start only a stream has are to topics of a transport.
+    /// Checks that a transport stores the topics of subscriptions that start at a time, or at a
+    /// position of a stream.
     pub(crate) fn check_starts(
         &self,
         attached: &[Attached],
         services: &[(String, BoundPorts)],
     ) -> Result<(), BuildError> {
         if self.0.is_none() {
+            // A program that is only described.
             return Ok(());
         }
+        let is_stored = |topic: &str| {
+            let mut stores = attached.iter().filter(|it| it.transport.capabilities().stores);
+            stores.any(|it| it.receives.iter().any(|received| received == topic))
+        };
         for (service, ports) in services {
-            for port in ports.reads.iter().filter(|port| port.options.start.is_of_stream()) {
-                let is_received =
-                    |it: &Attached| it.receives.iter().any(|topic| **topic == *port.topic);
-                if !attached.iter().any(is_received) {
-                    let problem = format!(
-                        "topic `{}` is not stored, and {}: let a stream store it (`transport = \
-                         \"jetstream\"`)",
-                        port.topic,
-                        of_stream(service, port)
-                    );
-                    return Err(BuildError::new(Code::TRANSPORT, problem));
-                }
+            let mut reads = ports.reads.iter().filter(|port| port.options.start.is_of_stream());
+            if let Some(port) = reads.find(|port| !is_stored(&port.topic)) {
+                let problem = format!(
+                    "topic `{}` is not stored, and `{service}.{}` starts at a place of a stream: let \
+                     a stream store it (`transport = \"jetstream\"`)",
+                    port.topic, port.key
+                );
+                return Err(BuildError::new(Code::TRANSPORT, problem));
             }
         }
         Ok(())
     }
-}
-
-fn of_stream(service: &str, port: &BoundPort) -> String {
-    format!("`{service}.{}` starts at a place of a stream", port.key)
 }
 
 /// A transport with its topics.
@@ -118,12 +116,6 @@ impl Attached {
                 ports.reads.iter().filter(|port| self.receives.iter().any(|it| **it == *port.topic))
             {
                 let policy = port.options.policy;
-                let start = port.options.start;
-                if start.is_of_stream() && !capabilities.stores {
-                    let problem =
-                        format!("it stores no messages, and {}", of_stream(service, port));
-                    return Err(self.refused(&port.topic, &problem));
-                }
                 let Some(what) = capabilities.lacks(policy) else { continue };
                 let key = format!("{service}.{}", port.key);
                 return Err(self.refused(

@@ -381,7 +381,7 @@ fn share_memory(setup: &LinkSetup<'_>) -> Result<Arc<ControlThread>, String> {
     Ok(control)
 }
 
-/// Starts a transport, unless a topic needs what it cannot.
+/// Starts a transport. A work queue over one that has none is an error.
 fn carry(transport: Box<dyn Transport>, ends: Ends) -> Result<SendFuture<()>, String> {
     let mut topics = ends.sends().iter().chain(ends.receives());
     match topics.find(|topic| topic.work_queue().is_some()) {

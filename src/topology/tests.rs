@@ -221,20 +221,14 @@ fn the_nodes_of_a_machine_are_those_of_its_host() {
 }
 
 #[test]
-fn a_start_may_be_a_time_with_any_offset() {
+fn a_start_may_be_a_time_or_a_position() {
     let start = |text: &str| {
         let file = format!("[subscription.\"A.b\"]\nstart = \"{text}\"\n");
         let topology = Topology::parse("t.toml", &file).unwrap();
         let schema = Schema::of::<Tick>();
         topology.subscription("A", "b", &schema, SubscribeOptions::default()).unwrap().start
     };
-    let at = |seconds, millis| {
-        let since = Duration::from_secs(seconds) + Duration::from_millis(millis);
-        Start::Since(UNIX_EPOCH + since)
-    };
-    assert_eq!(start("1970-01-01T00:00:00Z"), at(0, 0));
-    assert_eq!(start("2000-02-29T23:59:59Z"), at(951_868_799, 0));
-    assert_eq!(start("2026-11-29T10:00:00.250+01:30"), at(1_795_941_000, 250));
-    assert_eq!(start("2100-03-01T00:00:00-00:30"), at(4_107_544_200, 0));
+    let time = UNIX_EPOCH + Duration::from_millis(1_795_946_400_250);
+    assert_eq!(start("2026-11-29T10:00:00.250Z"), Start::Since(time));
     assert_eq!(start("position 4711"), Start::Position(4711));
 }

@@ -4,15 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
-#[cfg(feature = "topology")]
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mycelium_transports::local::{OnStall, Policy, Start, WhenFull};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
-#[cfg(feature = "topology")]
-use toml::value::{Datetime, Offset};
 
 use crate::topology::keys::values::{FromText, Span, Text, Written, choice};
 
@@ -46,39 +42,16 @@ impl FromText for Start {
         if let Some(position) = position {
             return Ok(Start::Position(position));
         }
-        #[cfg(feature = "topology")]
-        if let Some(time) = text.parse().ok().and_then(utc) {
+        if let Ok(time) = humantime::parse_rfc3339(text) {
             return Ok(Start::Since(time));
         }
         let names = [("next", Start::Next), ("oldest", Start::Oldest)];
         choice("start", text, &names).map_err(|problem| {
-            let of_stream = "` (of a stream also a time such as `2026-01-31T08:00:00Z`, or `position \
-                             4711`): ";
+            let of_stream =
+                "` (of a stream also a time such as `2026-01-31T08:00:00Z`, or `position 4711`): ";
             problem.replacen("`: ", of_stream, 1)
         })
     }
-}
-
-/// Returns a time of TOML with an offset from UTC.
-#[cfg(feature = "topology")]
-fn utc(time: Datetime) -> Option<SystemTime> {
-    let (date, clock, Some(offset)) = (time.date?, time.time?, time.offset) else { return None };
-    let minutes = match offset {
-        Offset::Z => 0,
-        Offset::Custom { minutes } => i64::from(minutes),
-    };
-    // The days since 1970, of years that begin in March.
-    let (year, month) = (i64::from(date.year), i64::from(date.month));
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year / 4 - year / 100
-        + year / 400
-        + (153 * month + 2) / 5
-        + i64::from(date.day)
-        - 719_469;
-    let seconds = i64::from(clock.hour) * 3600 + i64::from(clock.minute) * 60 - minutes * 60
-        + i64::from(clock.second.unwrap_or(0));
-    let since = u64::try_from(days * 86_400 + seconds).ok()?;
-    Some(UNIX_EPOCH + Duration::new(since, clock.nanosecond.unwrap_or(0)))
 }
 
 /// A number of keys, at least 1.

@@ -99,7 +99,7 @@
 //!   seconds after the last sign of a node that was killed, frozen or cut off. It is then marked as
 //!   `redelivered`, also if no reader has seen it, and readers get it alone. It may be finished twice.
 //! - After `dead_letter_after` processes (3) that were killed, frozen or cut off while they had it, a
-//!   message is a dead letter; so is one at which a service has failed twice, and what is no message.
+//!   message is a dead letter; so is one at which a service has failed twice, and a packet that is not valid.
 //!   It is moved to the stream `mycelium-dead-letters`, with a reason (`Mycelium-Reason`), and at most
 //!   one a second is logged. The first two are also a `DeadLetter` in the node that had them last. The
 //!   stream grows until it is purged; `nats stream view mycelium-dead-letters` shows it. A message

@@ -36,15 +36,15 @@ use crate::stored::{
 };
 
 /// The stream with dead letters, and the first part of their subjects.
-const DEAD: &str = "mycelium-dead-letters";
+const DEAD_LETTERS: &str = "mycelium-dead-letters";
 /// The time without progress after which the server gives a message to another node.
 const SILENT: Duration = Duration::from_secs(10);
 /// How long a request for messages waits at the server.
 const WAIT: Duration = Duration::from_millis(500);
 /// How often a node looks whether its readers are slow.
-const LOOK: Duration = Duration::from_millis(50);
+const SLOW_CHECK: Duration = Duration::from_millis(50);
 /// The most dead letters on their way to their stream.
-const BURYING: usize = 64;
+const MOST_LETTERS: usize = 64;
 
 /// The readers of a work queue in this node.
 pub(crate) struct Queue {
@@ -67,7 +67,7 @@ pub(crate) struct Queue {
     is_alone: bool,
     /// Has how many processes have died of each message.
     deaths: Stream,
-    burying: FuturesUnordered<Burying>,
+    letters: FuturesUnordered<Storing>,
     /// When the server was told last that messages are in progress.
     progress_at: Duration,
     /// The server does not count deaths, or store dead letters, and this was logged.
@@ -83,6 +83,10 @@ const LETTERS: usize = 1;
 /// A message that was delivered.
 struct Job {
     message: Message,
+    /// Its place in the stream, and when it was stored.
+    position: u64,
+    stored_at: i128,
+    /// How often it was delivered.
     delivered: i64,
     /// How many processes have died of it, if this was asked.
     deaths: Option<u32>,
@@ -93,9 +97,9 @@ struct Job {
 }
 
 /// A dead letter on its way to its stream.
-type Burying = Pin<Box<dyn Future<Output = Buried>>>;
+type Storing = Pin<Box<dyn Future<Output = Letter>>>;
 
-struct Buried {
+struct Letter {
     job: Job,
     reason: String,
     /// The dead letter for readers in this node, if they have not had it.
@@ -147,7 +151,7 @@ impl Queue {
             counting: None,
             is_alone: false,
             deaths: open_places(context).await?,
-            burying: FuturesUnordered::new(),
+            letters: FuturesUnordered::new(),
             progress_at: ends.executor().now(),
             has_warned_of: [false; 2],
             logged: (Duration::ZERO, 0),
@@ -164,8 +168,9 @@ impl Queue {
         acknowledged.map_err(|error| error.to_string())?;
         // No stream has this name, so nothing is stored.
         let letter = PublishMessage::build().expected_stream("-");
-        let stored =
-            async { self.context.send_publish(format!("{DEAD}.check"), letter).await?.await };
+        let stored = async {
+            self.context.send_publish(format!("{DEAD_LETTERS}.check"), letter).await?.await
+        };
         let _ = timeout(ANSWER, stored).await;
         self.ask(1).await
     }
@@ -178,8 +183,8 @@ impl Queue {
         let mut draining = pin!(ends.draining());
         let mut reconnected = connection.opened.subscribe();
         let mut progress = interval(self.ack_wait() / 3);
-        let mut look = interval(LOOK);
-        for tick in [&mut progress, &mut look] {
+        let mut slow_check = interval(SLOW_CHECK);
+        for tick in [&mut progress, &mut slow_check] {
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         let mut opening = None::<Opening>;
@@ -217,9 +222,9 @@ impl Queue {
                 () = until(&connection, asked_until) => self.asked = None,
                 step = poll_fn(|task| self.step(task)) => match step {
                     Step::Taken(Ok(())) => {}
-                    Step::Taken(Err((job, error))) => self.bury(job, error.to_string(), None),
+                    Step::Taken(Err((job, error))) => self.reject(job, error.to_string(), None),
                     Step::Finished(finished) => self.finish(finished).await,
-                    Step::Buried(buried) => self.note_buried(buried).await,
+                    Step::Stored(letter) => self.note_stored(letter).await,
                     Step::Counted(counted) => self.note_deaths(counted).await,
                     Step::Arrived(message) => {
                         problem = self.accept(message).err();
@@ -233,13 +238,13 @@ impl Queue {
                         opening = Some(self.open_at(Duration::ZERO));
                     }
                 }
-                _ = look.tick(), if is_waiting => {
+                _ = slow_check.tick(), if is_waiting => {
                     if self.worker.is_slow(ends.executor().now()) {
                         self.give_back_waiting().await;
                     }
                 }
             }
-            if !self.worker.is_read() && !ends.is_leaving() {
+            if !self.worker.topic().is_read() && !ends.is_leaving() {
                 self.give_back_all().await;
             }
             if let Some(problem) = problem {
@@ -267,8 +272,8 @@ impl Queue {
             }
         }
         self.give_back_all().await;
-        while let Ok(Some(buried)) = timeout(ANSWER, self.burying.next()).await {
-            self.note_buried(buried).await;
+        while let Ok(Some(letter)) = timeout(ANSWER, self.letters.next()).await {
+            self.note_stored(letter).await;
         }
         // If the server does not answer, it gives what was finished last to others.
         let _ = self.connection.round_trip().await;
@@ -276,7 +281,7 @@ impl Queue {
 
     /// Asks for more messages, if the readers want some.
     async fn ask_for_more(&mut self) -> Result<(), String> {
-        let has_place = self.burying.len() < BURYING && self.is_connected();
+        let has_place = self.letters.len() < MOST_LETTERS && self.is_connected();
         if self.asked.is_some() || !has_place {
             return Ok(());
         }
@@ -309,10 +314,14 @@ impl Queue {
             }
         }
         let message = Message { message, context: self.context.clone() };
+        // What is not from a stream was sent by somebody else.
+        let Ok(info) = message.info() else { return Ok(()) };
+        let (position, delivered, stored_at) =
+            (info.stream_sequence, info.delivered, info.published.unix_timestamp_nanos());
         self.asked = self.asked.map(|(left, until)| (left - 1, until)).filter(|it| it.0 > 0);
-        let delivered = message.info().map_or(1, |info| info.delivered);
         let (created, deaths, is_late) = (self.created, None, false);
-        self.waiting.push_back(Job { message, delivered, deaths, created, is_late });
+        let job = Job { message, position, stored_at, delivered, deaths, created, is_late };
+        self.waiting.push_back(job);
         Ok(())
     }
 
@@ -401,15 +410,14 @@ impl Queue {
         let node = self.connection.ends.node();
         let letter = self.worker.dead_letter(&job.message.payload, node);
         let reason = format!("{deaths} processes have died of it");
-        self.bury(job, reason, letter);
+        self.reject(job, reason, letter);
     }
 
     /// Returns the subject of the number of processes that have died of a message.
     fn deaths_subject(&self, job: &Job) -> String {
         // No key part begins so.
         let queue = key_part(self.worker.topic().name());
-        let position = job.message.info().map_or(0, |info| info.stream_sequence);
-        format!("{PLACES}.%queue.{queue}.{}.{position}", job.created)
+        format!("{PLACES}.%queue.{queue}.{}.{}", job.created, job.position)
     }
 
     /// Returns what has happened next.
@@ -438,8 +446,8 @@ impl Queue {
         if let Poll::Ready(finished) = self.worker.finished(now, task.waker()) {
             return Poll::Ready(Step::Finished(finished));
         }
-        if let Poll::Ready(Some(buried)) = self.burying.poll_next_unpin(task) {
-            return Poll::Ready(Step::Buried(buried));
+        if let Poll::Ready(Some(letter)) = self.letters.poll_next_unpin(task) {
+            return Poll::Ready(Step::Stored(letter));
         }
         if let Some(counting) = &mut self.counting
             && let Poll::Ready(counted) = counting.poll_unpin(task)
@@ -456,7 +464,7 @@ impl Queue {
     /// Acknowledges a finished message, or moves it to the dead letters.
     async fn finish(&mut self, Finished { of: job, is_dead }: Finished<Job>) {
         if is_dead {
-            return self.bury(job, "its reader has failed at it twice".to_owned(), None);
+            return self.reject(job, "its reader has failed at it twice".to_owned(), None);
         }
         self.acknowledge(&job, AckKind::Ack).await;
         self.forget_deaths(&job);
@@ -478,23 +486,18 @@ impl Queue {
     }
 
     /// Begins to move a message to the stream of dead letters.
-    fn bury(&mut self, job: Job, reason: String, letter: Option<Undelivered>) {
+    fn reject(&mut self, job: Job, reason: String, letter: Option<Undelivered>) {
         let (context, most) = (self.context.clone(), self.connection.most_bytes());
-        self.burying.push(Box::pin(async move {
+        self.letters.push(Box::pin(async move {
             let message = &job.message;
             let subject = message.subject.strip_prefix(STORED).unwrap_or_default();
-            let id = message.info().map_or_else(
-                |_| String::new(),
-                |info| {
-                    format!("{}-{}", info.stream_sequence, info.published.unix_timestamp_nanos())
-                },
-            );
             let copy = PublishMessage::build()
                 .payload(message.payload.slice(..message.payload.len().min(most)))
-                .message_id(format!("{subject}-{id}"))
+                .message_id(format!("{subject}-{}-{}", job.position, job.stored_at))
                 .header("Mycelium-Reason", &*reason);
-            let stored =
-                async { context.send_publish(format!("{DEAD}{subject}"), copy).await?.await };
+            let stored = async {
+                context.send_publish(format!("{DEAD_LETTERS}{subject}"), copy).await?.await
+            };
             let stored = match timeout(ANSWER, stored).await {
                 Ok(Ok(stored)) => Ok(stored.sequence),
                 Ok(Err(error)) => {
@@ -505,13 +508,13 @@ impl Queue {
                 }
                 Err(_) => Err(format!("no answer within {ANSWER:?}")),
             };
-            Buried { job, reason, letter, stored }
+            Letter { job, reason, letter, stored }
         }));
     }
 
     /// Notes whether a message is in the stream of dead letters. If not, it is delivered again, later
     /// each time.
-    async fn note_buried(&mut self, Buried { job, reason, letter, stored }: Buried) {
+    async fn note_stored(&mut self, Letter { job, reason, letter, stored }: Letter) {
         match stored {
             Ok(position) => {
                 self.has_warned_of[LETTERS] = false;
@@ -523,7 +526,10 @@ impl Queue {
             Err(problem) => {
                 let delay = RETRY * 2_u32.pow(job.delivered.clamp(0, 8) as u32);
                 self.acknowledge(&job, AckKind::Nak(Some(delay))).await;
-                self.warn_of(LETTERS, &format!("cannot store a message in `{DEAD}`: {problem}"));
+                self.warn_of(
+                    LETTERS,
+                    &format!("cannot store a message in `{DEAD_LETTERS}`: {problem}"),
+                );
             }
         }
     }
@@ -538,7 +544,9 @@ impl Queue {
         }
         self.logged = (now, 0);
         let more = if others > 0 { format!(" ({others} more before)") } else { String::new() };
-        self.warn(&format!("message moved to position {position} of `{DEAD}`: {reason}{more}"));
+        self.warn(&format!(
+            "message moved to position {position} of `{DEAD_LETTERS}`: {reason}{more}"
+        ));
     }
 
     /// Warns of what the server refuses, until it does not refuse it any more.
@@ -625,7 +633,7 @@ enum Step {
     /// The readers have taken a message, or it is not valid.
     Taken(Result<(), (Job, PacketError)>),
     Finished(Finished<Job>),
-    Buried(Buried),
+    Stored(Letter),
     Counted(Result<u32, String>),
     Arrived(async_nats::Message),
 }
@@ -684,9 +692,9 @@ async fn open_consumer(
 
 async fn open_dead_letters(context: &jetstream::Context) -> Result<(), String> {
     let config = Config {
-        name: DEAD.to_owned(),
+        name: DEAD_LETTERS.to_owned(),
         description: Some("messages of work queues that no reader could finish".to_owned()),
-        subjects: vec![format!("{DEAD}.>")],
+        subjects: vec![format!("{DEAD_LETTERS}.>")],
         ..Config::default()
     };
     open_own_stream(context, config).await.map(drop)

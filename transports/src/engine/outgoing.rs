@@ -278,7 +278,7 @@ impl OutgoingTopic {
             }
             let is_last = matches!(filled, Fill::Ended);
             if is_last && self.is_queue {
-                // Nobody needs to know.
+                // Readers of a queue are not told of the end of a publisher.
                 let last = stream.state.unconfirmed.back_mut();
                 return last.map(|last| last.is_last = true).is_some();
             }

@@ -76,20 +76,15 @@ impl<J> Worker<J> {
         &self.topic
     }
 
-    /// Returns how many messages to ask for, if this number waits for the readers: one, if they take
-    /// long, and more if they are quick. 0 if they have enough, or there are none.
+    /// Returns how many messages to request, given the number of those that are not yet in the ring:
+    /// one if readers take long, and more if they are quick. 0 without readers, or with more than half
+    /// of these in hand.
     #[must_use]
     pub fn wants(&self, waiting: usize) -> usize {
         // Asks again when half of them are finished.
         let has = self.jobs.len() + waiting;
         let is_enough = has > self.ahead / 2;
-        if is_enough || !self.is_read() { 0 } else { self.ahead - has }
-    }
-
-    /// Whether there is a reader.
-    #[must_use]
-    pub fn is_read(&self) -> bool {
-        !self.topic.subscriptions().is_empty()
+        if is_enough || !self.topic.is_read() { 0 } else { self.ahead - has }
     }
 
     /// Whether to [take](Worker::take) the next message now.

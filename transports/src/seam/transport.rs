@@ -8,6 +8,7 @@ use mycelium_executor::{Executor, SendFuture};
 
 use super::control::{BusyGuard, Control, Phase};
 use super::tap::Tap;
+use crate::local::values::OnDeadLetter;
 use crate::local::{KeepOpen, Policy, SubscribeOptions, Topic, TopicError, Undelivered};
 
 /// Carries messages between the topics of this process and others. See the [module](super).
@@ -129,7 +130,6 @@ impl Capabilities {
 }
 
 type Warn = dyn Fn(&str) + Send + Sync;
-type OnDeadLetter = dyn Fn(&Undelivered) + Send + Sync;
 
 /// The topics that a node gives to a [`Transport`]. Dropping it and its taps tells the node that
 /// the transport has ended: then neither subscriptions nor the node wait for it.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,9 +35,9 @@ impl Desk {
     }
 }
 
-/// What was done: each job, by the nodes that have done it, in order.
+/// What was done: each job, by the nodes that have done it, in order; and how often one was begun.
 #[derive(Clone, Debug, Default)]
-struct Done(Arc<Mutex<BTreeMap<u64, Vec<String>>>>);
+struct Done(Arc<Mutex<BTreeMap<u64, Vec<String>>>>, Arc<AtomicU64>);
 
 impl Done {
     /// Waits until this number of jobs was done.
@@ -79,6 +80,7 @@ impl Smith {
             let Delivery::Msg(job) = delivery else {
                 panic!("a gap in a work queue: {delivery:?}")
             };
+            self.done.1.fetch_add(1, Ordering::Relaxed);
             if self.fails_at == Some(job.number) {
                 return Err(std::io::Error::other("this job cannot be done").into());
             }
@@ -267,8 +269,11 @@ async fn nodes_that_end_in_order_make_no_dead_letters() {
     // They get messages, and end in the middle of one.
     let work = Work { time: Duration::from_secs(3600), ..work(&url, &done) };
     for _ in 0..5 {
+        let before = done.1.load(Ordering::Relaxed);
         let node = work.start("anna");
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        while done.1.load(Ordering::Relaxed) == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         end(node).await;
     }
     // Without the counts of deaths all goes on.

@@ -27,7 +27,7 @@ use super::state::stall::OnStall;
 use super::state::{Edge, Origin, PublisherState, RingStatus, SubscriberState};
 use super::state::{Joiners, Kept};
 use super::values::{
-    LatestByKey, Policy, Schema, SubscribeOptions, TopicError, Undelivered, WorkQueue,
+    LatestByKey, OnDeadLetter, Policy, Schema, SubscribeOptions, TopicError, Undelivered, WorkQueue,
 };
 use crate::counters::Region;
 use crate::sync::{AtomicUsize, Ordering, lock};
@@ -84,8 +84,6 @@ pub struct Topic {
     pub(crate) keys: Versioned<Vec<LatestByKey>>,
     handler_watch: Arc<OnceLock<Arc<dyn HandlerWatch>>>,
 }
-
-type OnDeadLetter = dyn Fn(&Undelivered) + Send + Sync;
 
 #[derive(Default)]
 struct Members {
@@ -307,6 +305,12 @@ impl Topic {
         let members = lock(&self.members);
         let readers = members.subscribers.iter().filter(|reader| !reader.is_tap);
         readers.map(|reader| SubscribeOptions::new(reader.policy, reader.start)).collect()
+    }
+
+    /// Whether there is a subscription.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        lock(&self.members).subscribers.iter().any(|reader| !reader.is_tap)
     }
 
     /// Adds a publisher, with an edge to each present subscription. `spare`: the bytes that its

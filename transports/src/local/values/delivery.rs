@@ -200,6 +200,9 @@ impl<M> TryRecv<M> {
     }
 }
 
+/// A function that gets dead letters.
+pub(crate) type OnDeadLetter = dyn Fn(&Undelivered) + Send + Sync;
+
 /// A dead letter: a message whose handling failed at each delivery, or whose readers' processes
 /// died of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
