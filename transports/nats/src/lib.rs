@@ -97,7 +97,8 @@
 //!   is quick. When the reader gets slow, all but two go to other nodes.
 //! - A message goes to another node at once if its node ends in order or gives it back unread, and 10
 //!   seconds after the last sign of a node that was killed, frozen or cut off. It is then marked as
-//!   `redelivered`, also if no reader has seen it, and readers get it alone. It may be finished twice.
+//!   `redelivered`, also if no reader has seen it, and a node has one of these at a time. It may be
+//!   finished twice.
 //! - After `dead_letter_after` processes (3) that were killed, frozen or cut off while they had it, a
 //!   message is a dead letter; so is one at which a service has failed twice, and a packet that is not valid.
 //!   It is moved to the stream `mycelium-dead-letters`, with a reason (`Mycelium-Reason`), and at most

@@ -1,8 +1,9 @@
 //! Topics that are work queues: the server gives each message to one of the nodes that read it.
 //!
 //! At most two messages of a node are in the ring of its readers; the rest can still go to another node.
-//! A redelivered message is passed alone, and the number of processes that have died with it is
-//! stored, so a message that kills its readers takes no other with it.
+//! A redelivered message is passed only into an empty ring, and the number of processes that have died
+//! with it is stored. So two of them are never in a ring, and only a message that was not delivered
+//! before can die with one that kills its readers.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -63,8 +64,6 @@ pub(crate) struct Queue {
     waiting: VecDeque<Job>,
     /// How many processes have died of the first of them, while the server is asked.
     counting: Option<Counting>,
-    /// A redelivered message is in the ring. Nothing else is passed until it is finished.
-    is_alone: bool,
     /// Has how many processes have died of each message.
     deaths: Stream,
     letters: FuturesUnordered<Storing>,
@@ -149,7 +148,6 @@ impl Queue {
             worker: worker.map_err(|error| error.to_string())?,
             waiting: VecDeque::new(),
             counting: None,
-            is_alone: false,
             deaths: open_places(context).await?,
             letters: FuturesUnordered::new(),
             progress_at: ends.executor().now(),
@@ -423,10 +421,10 @@ impl Queue {
     /// Returns what has happened next.
     fn step(&mut self, task: &mut Context<'_>) -> Poll<Step> {
         let now = self.connection.ends.executor().now();
-        self.is_alone &= self.worker.has_jobs();
-        let has_room = self.worker.has_room() && !self.is_alone;
         let is_next = |job: &mut Job| job.delivered <= 1 || job.deaths.is_some();
-        if has_room && let Some(job) = self.waiting.pop_front_if(is_next) {
+        if self.worker.has_room()
+            && let Some(job) = self.waiting.pop_front_if(is_next)
+        {
             let is_redelivered = job.delivered > 1;
             let packet = job.message.payload.clone();
             let mut job = Some(job);
@@ -438,7 +436,6 @@ impl Queue {
                 }
                 (_, Some(job)) => self.waiting.push_front(job),
                 (_, None) => {
-                    self.is_alone = is_redelivered;
                     return Poll::Ready(Step::Taken(Ok(())));
                 }
             }

@@ -278,6 +278,11 @@ async fn nodes_that_end_in_order_make_no_dead_letters() {
     }
     // Without the counts of deaths all goes on.
     let context = jetstream::new(async_nats::connect(&url).await.unwrap());
+    let created = context.get_stream("mycelium-stored-jobs").await.unwrap().cached_info().created;
+    let deaths = format!("mycelium-places.%queue.jobs.{}.1", created.unix_timestamp_nanos());
+    let places = context.get_stream("mycelium-places").await.unwrap();
+    let counted = places.get_last_raw_message_by_subject(&deaths).await.unwrap();
+    assert_eq!(counted.payload, "0");
     context.delete_stream("mycelium-places").await.unwrap();
     let node = Work { time: Duration::ZERO, ..work }.start("anna");
     done.all(20).await;
@@ -288,7 +293,7 @@ async fn nodes_that_end_in_order_make_no_dead_letters() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_that_come_after_an_outage_are_done_once() {
-    let Some(mut server) = Server::start().await else { return };
+    let Some(server) = Server::start().await else { return };
     let (url, done) = (server.url(), Done::default());
     // Creates the queue, of which a node is given up after a second.
     end(work(&url, &done).start("anna")).await;
@@ -298,12 +303,15 @@ async fn jobs_that_come_after_an_outage_are_done_once() {
     let mut config = stream.consumer_info(&workers).await.unwrap().config;
     config.ack_wait = Duration::from_secs(1);
     stream.create_consumer(config).await.unwrap();
-    let work = Work { time: Duration::from_secs(3), ..work(&url, &done) };
+    let cable = Cable::to(server.at);
+    let over = format!("nats://{}", cable.at);
+    let work = Work { time: Duration::from_secs(3), ..work(&over, &done) };
     let nodes = ["anna", "bert"].map(|name| work.start(name));
-    server.kill();
+    cable.cut();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    server.start_again().await;
+    // They take these as soon as they are connected again.
     emit(&url, 2).await;
+    cable.mend();
     done.all(2).await;
     for node in nodes {
         end(node).await;
