@@ -313,6 +313,7 @@ async fn a_job_that_comes_after_an_outage_is_done_once() {
     emit(&url, 1).await;
     cable.mend();
     done.all(1).await;
+    assert_eq!(done.1.load(Ordering::Relaxed), 1, "the other one has not begun it, too");
     for node in nodes {
         end(node).await;
     }
