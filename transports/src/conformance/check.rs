@@ -29,6 +29,9 @@ pub struct Law {
     /// Whether the law's topic is traced and measured: half of its messages have a trace, and half
     /// a send time, so that each slot has a trace area.
     pub is_traced: bool,
+    /// The promise that the law needs and the transport does not give, such as "hold up
+    /// publishers": such a law cannot be checked.
+    pub lacks: Option<&'static str>,
 }
 
 /// An executor that runs laws, chosen at run time.
@@ -62,14 +65,17 @@ impl fmt::Debug for TestExecutor {
 ///
 /// # Errors
 /// If the law is broken: its panic message. If an executor makes no progress, or does not end after
-/// the law.
+/// the law. If the transport lacks what the law needs.
 pub fn check(
     law: &Law,
     publishers: &TestExecutor,
     readers: &TestExecutor,
     time_limit: Duration,
 ) -> Result<(), String> {
-    let Law { run, name, is_traced } = *law;
+    let Law { run, name, is_traced, lacks } = *law;
+    if let Some(what) = lacks {
+        return Err(format!("{name}: the transport cannot {what}"));
+    }
     let (reports, reported) = mpsc::channel();
     let (finish, finished) = oneshot::channel::<()>();
     let mut threads = 1;

@@ -15,7 +15,8 @@ use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use futures_util::StreamExt;
 use mycelium_executor::{Accept, Address, Backoff, Executor, Listener, Peer, SendFuture, Stream};
 
-use super::{Pair, Probe, Sample, TestTransport, key_of, local};
+use super::local::{self, TOPIC};
+use super::{Pair, Probe, Sample, TestTransport, key_of};
 use crate::counters::{Latency, Region};
 use crate::endpoint::unix::Access;
 use crate::endpoint::{Anyone, Gate};
@@ -88,7 +89,7 @@ impl<S: StreamPair, const IN_MEMORY: bool, M: Sample> TestTransport for Link<S, 
     type Publisher = Publisher<M>;
     type Subscription = Subscription<M>;
 
-    fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self {
+    async fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self {
         let (link, incoming) = Link::new(pair, capacity);
         link.serve(pair, incoming, Some(strictest));
         link.read(pair, strictest.into());
@@ -147,8 +148,8 @@ impl<S: StreamPair, const IN_MEMORY: bool, M: Sample> Link<S, IN_MEMORY, M> {
         };
         let (connections, incoming) = mpsc::unbounded();
         let link = Link {
-            there: local::topic::<M>(pair, &pair.publishers, capacity, there),
-            here: local::topic::<M>(pair, &pair.readers, capacity, RingMemory::Heap),
+            there: local::topic::<M>(pair, TOPIC, &pair.publishers, capacity, there),
+            here: local::topic::<M>(pair, TOPIC, &pair.readers, capacity, RingMemory::Heap),
             controls: Default::default(),
             memory: IN_MEMORY.then(Memory::new),
             cuts: Cuts::default(),

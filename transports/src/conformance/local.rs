@@ -34,12 +34,12 @@ impl<M: Sample> TestTransport for Local<M> {
     type Publisher = Publisher<M>;
     type Subscription = Subscription<M>;
 
-    fn open(pair: &Pair, capacity: usize, _: Policy) -> Self {
-        Local(topic::<M>(pair, &pair.publishers, capacity, RingMemory::Heap), PhantomData)
+    async fn open(pair: &Pair, capacity: usize, _: Policy) -> Self {
+        Local::open_alone(pair, capacity)
     }
 
     fn open_alone(pair: &Pair, capacity: usize) -> Self {
-        Local::open(pair, capacity, Policy::default())
+        Local(topic::<M>(pair, TOPIC, &pair.publishers, capacity, RingMemory::Heap), PhantomData)
     }
 
     // The readers are in the publishers' process, so no node has to join.
@@ -70,17 +70,20 @@ impl<M: Sample> TestTransport for Local<M> {
     }
 }
 
+/// The name of the topic of a law.
+pub(super) const TOPIC: &str = "conformance";
+
 /// Creates a topic that uses this executor, unless the law has a clock of its own.
 pub(super) fn topic<M: Message>(
     pair: &Pair,
+    name: &str,
     executor: &Arc<dyn Executor>,
     capacity: usize,
     memory: RingMemory,
 ) -> Arc<Topic> {
     let (schema, counters) = (Schema::of::<M>(), Region::new(64));
     let recorded = Recorded { tracer: pair.tracer.clone(), latency_sample: pair.latency_sample };
-    let topic =
-        Topic::with_recorded("conformance", schema, capacity, 64, memory, recorded, counters);
+    let topic = Topic::with_recorded(name, schema, capacity, 64, memory, recorded, counters);
     let topic = topic.expect("the capacity is valid");
     topic.set_executor(pair.clock.as_ref().unwrap_or(executor).clone());
     topic

@@ -6,8 +6,10 @@
 //!
 //! To test a transport, implement [`TestTransport`] and write `conformance!(MyTransport);` in a
 //! test file: it makes one test per law, on plain [`Threads`]. [`laws()`] and [`check()`] run them
-//! on any executor, and on any two. The laws are the same for all transports; the constant
-//! [`TestTransport::RINGS`] says how a transport differs. Links need a [`StreamPair`].
+//! on any executor, and on any two. The laws are the same for all transports; the constants of
+//! [`TestTransport`] say how a transport differs. Links need a [`StreamPair`], engines a
+//! [`TestEngine`]. A law that needs more than the [`Capabilities`] of a transport is not checked:
+//! [`Law::lacks`] says why.
 //!
 //! ```
 //! use mycelium_transports::conformance::{self, Local, Threads};
@@ -16,6 +18,7 @@
 //! ```
 
 mod check;
+mod engine;
 mod laws;
 mod link;
 mod local;
@@ -36,12 +39,15 @@ use crate::local::{
     BatchError, Delivery, EmitError, Gap, LatestByKey, OnStall, Policy, Retain, SubscribeOptions,
     TryRecv, Undelivered,
 };
+use crate::seam::{Audience, Capabilities};
 
 pub use check::{Law, TIME_LIMIT, TestExecutor, check};
+pub use engine::{Carried, TestEngine};
 pub use laws::*;
 pub use link::{Link, StreamPair};
 pub use local::Local;
 pub use no_tasks::NoTasks;
+use pair::{POLL_EVERY, timeout};
 pub use pair::{Pair, Task, cut};
 pub use spans::Spans;
 pub use threads::Threads;
@@ -108,25 +114,31 @@ pub trait TestTransport: Sized + 'static {
     /// The number of rings between a publisher and an observing reader. A publisher is ahead of a
     /// gating reader by at most one ring on every transport.
     const RINGS: u64;
+    /// What the transport promises.
+    const CAPABILITIES: Capabilities = Capabilities::ALL;
+    /// Whether publishers wait for the transport while their ring is full, whoever reads.
+    const PACES: bool = false;
     /// The publishing end.
     type Publisher: Publish;
     /// The reading end.
     type Subscription: Subscribe;
 
     /// Opens a topic between the two executors, with rings of `capacity` messages. `strictest` is
-    /// the strictest policy of all later readers.
-    fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self;
+    /// the strictest policy of all later readers. Readers are sent all messages from then on.
+    fn open(pair: &Pair, capacity: usize, strictest: Policy) -> impl Future<Output = Self>;
 
     /// Opens a topic as [`open`](TestTransport::open) does, with a reader and a publisher.
     fn joined(
         pair: &Pair,
         capacity: usize,
         policy: Policy,
-    ) -> (Self, Self::Subscription, Self::Publisher) {
-        let transport = Self::open(pair, capacity, policy);
-        let reader = transport.subscribe("reader", policy);
-        let publisher = transport.publisher("publisher");
-        (transport, reader, publisher)
+    ) -> impl Future<Output = (Self, Self::Subscription, Self::Publisher)> {
+        async move {
+            let transport = Self::open(pair, capacity, policy).await;
+            let reader = transport.subscribe("reader", policy);
+            let publisher = transport.publisher("publisher");
+            (transport, reader, publisher)
+        }
     }
 
     /// Opens a topic as [`open`](TestTransport::open) does, but the publishers do not know the
@@ -231,6 +243,34 @@ fn key_of<M: Sample>(keys: NonZeroU32) -> LatestByKey {
     LatestByKey::of::<M>("publisher", keys).expect("a field of the message")
 }
 
+/// What a law needs beside a carrier that loses nothing while nothing fails.
+#[derive(Clone, Copy, Debug)]
+#[doc(hidden)]
+pub enum Need {
+    Nothing,
+    /// Readers may gate: what they fail to handle comes again.
+    Gate,
+    /// A slow reader blocks its publishers.
+    HoldUp,
+    /// The carrier knows all publishers and all readers: so a topic ends with its last publisher,
+    /// and a late reader gets what publishers still have.
+    KnowAll,
+}
+
+impl Need {
+    /// Returns the promise that the transport does not give, if there is one.
+    #[must_use]
+    pub fn lacks<T: TestTransport>(self) -> Option<&'static str> {
+        let Capabilities { holds_up, audience, .. } = T::CAPABILITIES;
+        match self {
+            Need::Gate => T::CAPABILITIES.lacks(Policy::Block),
+            Need::HoldUp if !holds_up => Some("hold up publishers for slow readers"),
+            Need::KnowAll if audience == Audience::Group => Some("know all publishers and readers"),
+            _ => None,
+        }
+    }
+}
+
 /// Returns all laws, for one transport.
 #[must_use]
 pub fn laws<T: TestTransport>() -> Vec<Law> {
@@ -249,6 +289,25 @@ pub fn assert_holds<T: TestTransport, S: Subject>(name: &str) {
     }
 }
 
+/// Checks the laws of a transport that cannot keep all of them, one after the other. Returns the
+/// others, each with the promise that the transport does not give.
+///
+/// # Panics
+/// If a law is broken: with all that are.
+#[must_use]
+pub fn assert_kept<T: TestTransport, S: Subject>() -> Vec<(&'static str, &'static str)> {
+    let executor = TestExecutor::of::<S>();
+    let (mut broken, mut not_kept) = (Vec::new(), Vec::new());
+    for law in laws::<T>() {
+        match law.lacks {
+            Some(what) => not_kept.push((law.name, what)),
+            None => broken.extend(check(&law, &executor, &executor, TIME_LIMIT).err()),
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    not_kept
+}
+
 /// Creates one test per law, on plain threads: `conformance!(MyTransport);`. On another executor:
 /// `conformance!(MyTransport, MySubject);`.
 #[macro_export]
@@ -264,52 +323,54 @@ macro_rules! conformance {
             @$what $($types)*:
             messages_of_a_publisher_arrive_once_and_in_order,
             a_disturbance_loses_and_repeats_nothing,
-            a_full_block_subscription_blocks_the_publisher,
-            try_emit_returns_the_message_of_a_full_ring,
-            a_full_reject_subscription_returns_the_message,
+            a_full_block_subscription_blocks_the_publisher: HoldUp,
+            try_emit_returns_the_message_of_a_full_ring: HoldUp,
+            a_full_reject_subscription_returns_the_message: HoldUp,
             an_observer_never_blocks_the_publisher_and_gets_exact_gaps,
             a_latest_reader_gets_the_newest_message_and_the_skipped_number,
             an_observer_that_is_always_slower_still_gets_messages,
-            a_reader_that_stalls_is_evicted_until_it_reads,
-            a_publisher_waits_until_its_reader_is_below_the_threshold,
+            a_reader_that_stalls_is_evicted_until_it_reads: HoldUp,
+            a_publisher_waits_until_its_reader_is_below_the_threshold: HoldUp,
             batches_arrive_once_and_in_order,
             an_observer_gets_the_exact_gaps_of_batches,
             a_cancelled_batch_has_sent_a_prefix,
-            a_failed_batch_is_redelivered_one_by_one,
+            a_failed_batch_is_redelivered_one_by_one: Gate,
             a_sampling_reader_gets_every_nth_message,
             a_reader_by_key_gets_the_newest_message_of_each_key,
             a_drop_newest_reader_keeps_the_oldest_messages,
-            a_late_reader_may_start_at_the_oldest_message,
-            the_first_reader_of_a_late_node_may_start_at_the_oldest_message,
-            a_late_node_gets_no_message_twice,
-            late_readers_get_what_is_retained,
-            readers_join_while_retained_messages_are_replaced,
-            the_end_follows_the_last_message_of_all_publishers,
+            a_late_reader_may_start_at_the_oldest_message: KnowAll,
+            the_first_reader_of_a_late_node_may_start_at_the_oldest_message: KnowAll,
+            a_late_node_gets_no_message_twice: KnowAll,
+            late_readers_get_what_is_retained: KnowAll,
+            readers_join_while_retained_messages_are_replaced: KnowAll,
+            the_end_follows_the_last_message_of_all_publishers: KnowAll,
             a_late_reader_starts_with_the_next_message,
             a_late_publisher_is_read_from_its_first_message,
             a_restarted_publisher_is_read_from_its_first_message,
             a_restarted_reader_starts_with_new_messages,
-            a_reader_that_leaves_unblocks_the_publisher,
-            a_cancelled_emit_sends_nothing,
+            a_reader_that_leaves_unblocks_the_publisher: HoldUp,
+            a_cancelled_emit_sends_nothing: HoldUp,
             a_cancelled_receive_takes_nothing,
             a_task_that_panics_affects_no_other_task,
-            a_message_whose_handler_failed_is_redelivered_once,
+            a_message_whose_handler_failed_is_redelivered_once: Gate,
             every_message_is_counted_after_a_shutdown,
             a_sleeping_reader_is_woken,
-            a_sleeping_publisher_is_woken,
+            a_sleeping_publisher_is_woken: HoldUp,
             a_receive_with_a_timeout_loses_nothing,
             messages_keep_their_traces,
             a_measured_message_shows_how_long_it_took,
         }
     };
-    (@list $transport:ty: $($law:ident),* $(,)?) => {
+    (@list $transport:ty: $($law:ident $(: $need:ident)?),* $(,)?) => {
         vec![$($crate::conformance::Law {
             name: stringify!($law),
             run: |pair| Box::pin($crate::conformance::$law::<$transport>(pair)),
             is_traced: false,
+            lacks: [$($crate::conformance::Need::$need,)? $crate::conformance::Need::Nothing][0]
+                .lacks::<$transport>(),
         }),*]
     };
-    (@tests $transport:ty, $subject:ty: $($law:ident),* $(,)?) => {
+    (@tests $transport:ty, $subject:ty: $($law:ident $(: $need:ident)?),* $(,)?) => {
         $(
             #[test]
             fn $law() {
@@ -360,6 +421,42 @@ async fn expect_all(
         let delivery = pair.within(&format!("{what}, number {next}"), reader.recv()).await;
         assert_eq!(number(delivery), next, "{what}");
     }
+}
+
+/// Whether a topic ends with its last publisher.
+const fn ends<T: TestTransport>() -> bool {
+    matches!(T::CAPABILITIES.audience, Audience::One)
+}
+
+/// Expects the end of a topic whose publishers have ended. If it does not end, expects that the
+/// reader has taken all.
+async fn expect_end<T: TestTransport>(pair: &Pair, reader: &mut T::Subscription) {
+    if ends::<T>() {
+        assert_eq!(pair.within("the end", reader.recv()).await, None);
+    } else {
+        assert_eq!(reader.try_recv(), TryRecv::Empty, "nothing is left");
+    }
+}
+
+/// Returns the next delivery, or `None` at the end of the topic. If the topic does not end, it
+/// returns `None` as soon as `is_all` says that the reader has taken all.
+async fn rest<T: TestTransport>(
+    pair: &Pair,
+    reader: &mut T::Subscription,
+    is_all: impl Fn() -> bool,
+) -> Option<Delivery<Probe>> {
+    let next = async {
+        if ends::<T>() {
+            return reader.recv().await;
+        }
+        while !is_all() {
+            if let Some(found) = timeout(&pair.readers, POLL_EVERY, reader.recv()).await {
+                return found;
+            }
+        }
+        None
+    };
+    pair.within("the rest, or the end", next).await
 }
 
 /// The numbers of messages that a reader took and missed.

@@ -2,6 +2,7 @@
 //! these tests pass without a check, and say so.
 
 mod faults;
+mod laws;
 mod nodes;
 mod processes;
 mod queues;

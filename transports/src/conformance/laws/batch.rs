@@ -4,15 +4,15 @@ use futures_channel::oneshot;
 
 use crate::conformance::pair::{cut, watched};
 use crate::conformance::{
-    Account, Pair, Probe, Publish, Subscribe, TestTransport, expect_all, number, number_and_mark,
-    probe, rounds,
+    Account, Pair, Probe, Publish, Subscribe, TestTransport, expect_all, expect_end, number,
+    number_and_mark, probe, rounds,
 };
 use crate::local::{Policy, Threshold, TryRecv};
 
 /// Batches of any size arrive like single messages, whether the reader takes one message at a time
 /// or many.
 pub async fn batches_arrive_once_and_in_order<T: TestTransport>(pair: Pair) {
-    let (_transport, mut reader, mut publisher) = T::joined(&pair, 8, Policy::Block);
+    let (_transport, mut reader, mut publisher) = T::joined(&pair, 8, Policy::Block).await;
     let sizes = [3, 8, 0, 1, 30, 200];
     let count: u64 = sizes.iter().sum();
     let publishes = pair.publish(async move {
@@ -38,14 +38,13 @@ pub async fn batches_arrive_once_and_in_order<T: TestTransport>(pair: Pair) {
         }
     }
     pair.join("the publisher ends", publishes).await;
-    let end = pair.within("the end", reader.recv_many(&mut deliveries, 64)).await;
-    assert_eq!((end, deliveries), (0, Vec::new()));
+    expect_end::<T>(&pair, &mut reader).await;
 }
 
 /// A batch does not wait for an observer. The observer gets gaps with the exact number of messages
 /// that were overwritten.
 pub async fn an_observer_gets_the_exact_gaps_of_batches<T: TestTransport>(pair: Pair) {
-    let (_transport, mut observer, mut publisher) = T::joined(&pair, 8, Policy::DropOldest);
+    let (_transport, mut observer, mut publisher) = T::joined(&pair, 8, Policy::DropOldest).await;
     let (mut sent, mut account, mut deliveries) = (0, Account::default(), Vec::new());
     for size in [5, 8, 40, 1, 200] {
         let publishes = pair.publish(async move {
@@ -70,7 +69,7 @@ pub async fn an_observer_gets_the_exact_gaps_of_batches<T: TestTransport>(pair: 
 pub async fn a_cancelled_batch_has_sent_a_prefix<T: TestTransport>(pair: Pair) {
     let count = rounds(40);
     for polls in 0..4 {
-        let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block);
+        let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block).await;
         let emits = pair.publish(async move {
             let messages: Vec<Probe> = (0..count).map(|number| probe(0, number)).collect();
             let mut next = 0;
@@ -95,14 +94,14 @@ pub async fn a_cancelled_batch_has_sent_a_prefix<T: TestTransport>(pair: Pair) {
         let what = format!("batches dropped at poll {polls}");
         expect_all(&pair, &mut reader, &what, 0..count).await;
         pair.join("the publisher ends", emits).await;
-        assert_eq!(pair.within("the end", reader.recv()).await, None);
+        expect_end::<T>(&pair, &mut reader).await;
     }
 }
 
 /// If the handling of a batch fails, each of its messages is redelivered once, marked, and alone.
 /// Only a message that fails again becomes a dead letter.
 pub async fn a_failed_batch_is_redelivered_one_by_one<T: TestTransport>(pair: Pair) {
-    let (_transport, mut reader, mut publisher) = T::joined(&pair, 8, Policy::Block);
+    let (_transport, mut reader, mut publisher) = T::joined(&pair, 8, Policy::Block).await;
     let publishes = pair.publish(async move {
         let messages = [0, 1, 2, 3, 4].map(|number| probe(0, number));
         publisher.emit_batch(&messages, &mut 0).await.expect("no reader rejects");
@@ -126,7 +125,7 @@ pub async fn a_failed_batch_is_redelivered_one_by_one<T: TestTransport>(pair: Pa
         }
     }
     drop(publisher);
-    assert_eq!(pair.within("the end", reader.recv()).await, None);
+    expect_end::<T>(&pair, &mut reader).await;
 }
 
 /// The threshold is exceeded once the ring is 80 % full, and until a reader has brought the depth
@@ -136,7 +135,7 @@ pub async fn a_publisher_waits_until_its_reader_is_below_the_threshold<T: TestTr
     pair: Pair,
 ) {
     let (upper, lower) = Threshold::default().marks(16);
-    let (transport, mut reader, mut publisher) = T::joined(&pair, 16, Policy::Block);
+    let (transport, mut reader, mut publisher) = T::joined(&pair, 16, Policy::Block).await;
     let _observer = transport.subscribe("observer", Policy::DropOldest);
     let mut next = 0;
     for _ in 0..rounds(20) {

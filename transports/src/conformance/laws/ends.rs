@@ -4,14 +4,14 @@ use futures_util::FutureExt;
 
 use super::pressure::Progress;
 use crate::conformance::{
-    Pair, Subscribe, TestTransport, cut, emit_all, emitted, emitted_to_the_end, expect_all, number,
-    rounds,
+    Pair, Subscribe, TestTransport, cut, emit_all, emitted, emitted_to_the_end, expect_all,
+    expect_end, number, rest, rounds,
 };
 use crate::local::{Policy, TryRecv};
 
 /// `recv` ends when all publishers have ended, after their last message.
 pub async fn the_end_follows_the_last_message_of_all_publishers<T: TestTransport>(pair: Pair) {
-    let transport = T::open(&pair, 8, Policy::Block);
+    let transport = T::open(&pair, 8, Policy::Block).await;
     let mut reader = transport.subscribe("reader", Policy::Block);
     assert_eq!(reader.try_recv(), TryRecv::Empty, "a topic without publishers has not ended");
     let (first, second) = (transport.publisher("first"), transport.publisher("second"));
@@ -26,7 +26,7 @@ pub async fn the_end_follows_the_last_message_of_all_publishers<T: TestTransport
 
 /// A late reader gets all messages that are sent after it joined, on every transport.
 pub async fn a_late_reader_starts_with_the_next_message<T: TestTransport>(pair: Pair) {
-    let (transport, mut early, mut publisher) = T::joined(&pair, 4, Policy::Block);
+    let (transport, mut early, mut publisher) = T::joined(&pair, 4, Policy::Block).await;
     for next in 0..13 {
         let mut late =
             [Policy::Block, Policy::DropOldest].map(|policy| transport.subscribe("late", policy));
@@ -41,7 +41,7 @@ pub async fn a_late_reader_starts_with_the_next_message<T: TestTransport>(pair: 
 /// A reader that subscribed first gets all messages of a later publisher.
 pub async fn a_late_publisher_is_read_from_its_first_message<T: TestTransport>(pair: Pair) {
     // While the first publisher exists, the topic does not end.
-    let (transport, mut reader, stays) = T::joined(&pair, 8, Policy::Block);
+    let (transport, mut reader, stays) = T::joined(&pair, 8, Policy::Block).await;
     for publisher in 1..6 {
         let late = transport.publisher("late");
         drop(pair.publish(emit_all(late, publisher, 0..3).map(drop)));
@@ -54,13 +54,13 @@ pub async fn a_late_publisher_is_read_from_its_first_message<T: TestTransport>(p
     assert_eq!(received, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
     assert_eq!(cut(1, reader.recv()).await, None, "one publisher exists");
     drop(stays);
-    assert_eq!(pair.within("the end", reader.recv()).await, None);
+    expect_end::<T>(&pair, &mut reader).await;
 }
 
 /// A restarted publisher is a new publisher with the same name. The messages of both arrive, and
 /// both count from 0.
 pub async fn a_restarted_publisher_is_read_from_its_first_message<T: TestTransport>(pair: Pair) {
-    let transport = T::open(&pair, 4, Policy::Block);
+    let transport = T::open(&pair, 4, Policy::Block).await;
     let mut reader = transport.subscribe("reader", Policy::Block);
     let stays = transport.publisher("stays");
     for life in 1..5 {
@@ -71,7 +71,7 @@ pub async fn a_restarted_publisher_is_read_from_its_first_message<T: TestTranspo
         pair.join("the publisher ends", emits).await;
     }
     drop(stays);
-    assert_eq!(pair.within("the end", reader.recv()).await, None);
+    expect_end::<T>(&pair, &mut reader).await;
 }
 
 /// A restarted reader is a new reader, and blocks no publisher while it is away. It then gets all
@@ -79,7 +79,7 @@ pub async fn a_restarted_publisher_is_read_from_its_first_message<T: TestTranspo
 /// before.
 pub async fn a_restarted_reader_starts_with_new_messages<T: TestTransport>(pair: Pair) {
     let count = rounds(300);
-    let transport = T::open(&pair, 4, Policy::Block);
+    let transport = T::open(&pair, 4, Policy::Block).await;
     let mut reader = transport.subscribe("reader", Policy::Block);
     // A subscription ends when all of its publishers have ended, so one publisher stays.
     let stays = transport.publisher("stays");
@@ -92,7 +92,8 @@ pub async fn a_restarted_reader_starts_with_new_messages<T: TestTransport>(pair:
     let before = sent.accepted();
     drop(stays);
     let mut next = None;
-    while let Some(delivery) = pair.within("the rest, or the end", reader.recv()).await {
+    let is_all = |next: Option<u64>| sent.accepted() == count && next.is_none_or(|it| it == count);
+    while let Some(delivery) = rest::<T>(&pair, &mut reader, || is_all(next)).await {
         let number = number(Some(delivery));
         match next {
             None => assert!(number > had && number <= before + 1, "{number}, after {before}"),
@@ -107,7 +108,7 @@ pub async fn a_restarted_reader_starts_with_new_messages<T: TestTransport>(pair:
 /// Unsubscribing makes room at once, and wakes a waiting publisher.
 pub async fn a_reader_that_leaves_unblocks_the_publisher<T: TestTransport>(pair: Pair) {
     let ahead = 2;
-    let (transport, mut reader, publisher) = T::joined(&pair, 2, Policy::Block);
+    let (transport, mut reader, publisher) = T::joined(&pair, 2, Policy::Block).await;
     let leaves = transport.subscribe("leaves", Policy::Block);
     let sent = Progress::start(&pair, publisher, ahead + 10);
     sent.held_at(&pair, ahead).await;
@@ -116,5 +117,5 @@ pub async fn a_reader_that_leaves_unblocks_the_publisher<T: TestTransport>(pair:
     drop(leaves);
     expect_all(&pair, &mut reader, "the next messages", 2..ahead + 10).await;
     sent.complete(&pair).await;
-    assert_eq!(pair.within("the end", reader.recv()).await, None);
+    expect_end::<T>(&pair, &mut reader).await;
 }

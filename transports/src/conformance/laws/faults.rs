@@ -2,7 +2,7 @@
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
@@ -11,8 +11,8 @@ use futures_util::{FutureExt, StreamExt};
 use super::pressure::Progress;
 use crate::conformance::pair::watched;
 use crate::conformance::{
-    Pair, Publish, Subscribe, TestTransport, cut, emit_all, expect_all, number, number_and_mark,
-    probe, rounds,
+    Pair, Publish, Subscribe, TestTransport, cut, emit_all, expect_all, expect_end, number,
+    number_and_mark, probe, rest, rounds,
 };
 use crate::local::{Delivery, Policy};
 
@@ -24,7 +24,7 @@ const POLLS: std::ops::Range<usize> = 0..4;
 pub async fn a_cancelled_emit_sends_nothing<T: TestTransport>(pair: Pair) {
     let count = rounds(40);
     for polls in POLLS {
-        let (_transport, mut reader, mut publisher) = T::joined(&pair, 2, Policy::Block);
+        let (_transport, mut reader, mut publisher) = T::joined(&pair, 2, Policy::Block).await;
         let (full, filled) = oneshot::channel::<()>();
         let emits = pair.publish(async move {
             let mut full = Some(full);
@@ -44,7 +44,7 @@ pub async fn a_cancelled_emit_sends_nothing<T: TestTransport>(pair: Pair) {
         let what = format!("emits dropped at poll {polls}");
         expect_all(&pair, &mut reader, &what, 0..count).await;
         pair.join("the publisher ends", emits).await;
-        assert_eq!(pair.within("the end", reader.recv()).await, None);
+        expect_end::<T>(&pair, &mut reader).await;
     }
 }
 
@@ -53,7 +53,7 @@ pub async fn a_cancelled_emit_sends_nothing<T: TestTransport>(pair: Pair) {
 pub async fn a_cancelled_receive_takes_nothing<T: TestTransport>(pair: Pair) {
     let count = rounds(50);
     for polls in POLLS {
-        let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block);
+        let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block).await;
         let (tell, mut asleep) = mpsc::unbounded();
         let receives = pair.read(async move {
             for next in 0..count {
@@ -82,7 +82,7 @@ pub async fn a_cancelled_receive_takes_nothing<T: TestTransport>(pair: Pair) {
 /// continue on the same executors, and miss no message.
 pub async fn a_task_that_panics_affects_no_other_task<T: TestTransport>(pair: Pair) {
     let count = rounds(200);
-    let (transport, mut reader, publisher) = T::joined(&pair, 4, Policy::Block);
+    let (transport, mut reader, publisher) = T::joined(&pair, 4, Policy::Block).await;
     let mut doomed_reader = transport.subscribe("doomed", Policy::Block);
     let doomed_publisher = transport.publisher("doomed");
     let doomed = Box::pin(async move {
@@ -99,7 +99,7 @@ pub async fn a_task_that_panics_affects_no_other_task<T: TestTransport>(pair: Pa
     pair.publishers.spawn(doomed).expect("the executor runs");
     let emits = pair.publish(emit_all(publisher, 0, 0..count).map(drop));
     let mut next = [0, 0];
-    while let Some(delivery) = pair.within("the rest, or the end", reader.recv()).await {
+    while let Some(delivery) = rest::<T>(&pair, &mut reader, || next == [count, 7]).await {
         let Delivery::Msg(probe) = delivery else { panic!("a gap at a gating reader") };
         let next = &mut next[probe.publisher as usize];
         assert_eq!(probe.number, *next);
@@ -117,7 +117,7 @@ fn panics() {
 /// A message whose handling fails is redelivered once, and marked. If its handling fails again, it
 /// becomes a dead letter, and the next message follows. Nothing else is lost or repeated.
 pub async fn a_message_whose_handler_failed_is_redelivered_once<T: TestTransport>(pair: Pair) {
-    let (_transport, mut reader, publisher) = T::joined(&pair, 4, Policy::Block);
+    let (_transport, mut reader, publisher) = T::joined(&pair, 4, Policy::Block).await;
     let sent = Progress::start(&pair, publisher, 20);
     let mut expected = Vec::new();
     let mut received = Vec::new();
@@ -137,7 +137,7 @@ pub async fn a_message_whose_handler_failed_is_redelivered_once<T: TestTransport
         }
     }
     assert_eq!(received, expected);
-    assert_eq!(pair.within("the end", reader.recv()).await, None);
+    expect_end::<T>(&pair, &mut reader).await;
     sent.complete(&pair).await;
 }
 
@@ -147,11 +147,13 @@ const PAUSE: Duration = Duration::from_micros(100);
 /// counted as dropped.
 pub async fn every_message_is_counted_after_a_shutdown<T: TestTransport>(pair: Pair) {
     for policy in [Policy::Block, Policy::Reject, Policy::DropOldest, Policy::Latest] {
-        let transport = T::open(&pair, 4, policy);
+        let transport = T::open(&pair, 4, policy).await;
         let mut reader = transport.subscribe("reader", policy);
         let stop = Arc::new(AtomicBool::new(false));
+        let (running, all_sent) = (Arc::new(()), Arc::new(AtomicU64::new(0)));
         let emits = [0, 1].map(|index| {
             let (mut publisher, stopped) = (transport.publisher("publisher"), stop.clone());
+            let (running, all_sent) = (running.clone(), all_sent.clone());
             let clock = pair.publishers.clone();
             pair.publish(async move {
                 let (mut sent, mut tries) = (0, 0_u64);
@@ -163,24 +165,28 @@ pub async fn every_message_is_counted_after_a_shutdown<T: TestTransport>(pair: P
                         clock.sleep_until(clock.now() + PAUSE).await;
                     }
                 }
-                sent
+                all_sent.fetch_add(sent, Ordering::SeqCst);
+                drop((publisher, running));
             })
         });
-        let mut delivered = [0, 0];
-        let mut dropped = 0;
-        while let Some(delivery) = pair.within("the rest, or the end", reader.recv()).await {
+        let (mut delivered, mut dropped) = (0, 0);
+        let is_all = |counted| {
+            Arc::strong_count(&running) == 1 && all_sent.load(Ordering::SeqCst) == counted
+        };
+        let mut counted = 0;
+        while let Some(delivery) = rest::<T>(&pair, &mut reader, || is_all(counted)).await {
             match delivery {
-                Delivery::Msg(probe) => delivered[probe.publisher as usize] += 1,
+                Delivery::Msg(_) => delivered += 1,
                 Delivery::Gap(gap) => dropped += gap.count,
             }
-            if delivered[0] + delivered[1] == rounds(60) {
+            counted = delivered + dropped;
+            if delivered == rounds(60) {
                 stop.store(true, Ordering::SeqCst);
             }
         }
-        let mut sent = 0;
         for emits in emits {
-            sent += pair.join("a publisher stops", emits).await;
+            pair.join("a publisher stops", emits).await;
         }
-        assert_eq!(sent, delivered[0] + delivered[1] + dropped, "with {policy:?}");
+        assert_eq!(all_sent.load(Ordering::SeqCst), counted, "with {policy:?}");
     }
 }

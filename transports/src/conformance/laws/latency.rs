@@ -18,7 +18,7 @@ pub async fn a_measured_message_shows_how_long_it_took<T: TestTransport>(pair: P
     let time = PausedTime::starting_at(NoTasks, start);
     let clock: Arc<dyn Executor> = Arc::new(time.clone());
     let pair = Pair { latency_sample: Some(1.0), clock: Some(clock), ..pair };
-    let (transport, mut subscription, mut handle) = T::joined(&pair, 64, Policy::Block);
+    let (transport, mut subscription, mut handle) = T::joined(&pair, 64, Policy::Block).await;
     let publisher = pair.publish(async move {
         for number in 0..count {
             handle.emit(probe(0, number)).await.expect("no reader rejects");

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::conformance::pair::{Task, watched};
 use crate::conformance::{
-    Account, Pair, Publish, Subscribe, TestTransport, emitted_to_the_end, expect_all, number,
-    probe, rounds,
+    Account, Pair, Publish, Subscribe, TestTransport, emitted_to_the_end, expect_all, expect_end,
+    number, probe, rest, rounds,
 };
 use crate::local::{Delivery, Policy, Refusal};
 
@@ -16,7 +16,7 @@ use crate::local::{Delivery, Policy, Refusal};
 pub async fn a_full_block_subscription_blocks_the_publisher<T: TestTransport>(pair: Pair) {
     let ahead = 4;
     let count = ahead + rounds(50);
-    let (_transport, mut slow, publisher) = T::joined(&pair, 4, Policy::Block);
+    let (_transport, mut slow, publisher) = T::joined(&pair, 4, Policy::Block).await;
     let sent = Progress::start(&pair, publisher, count);
     sent.held_at(&pair, ahead).await;
     pair.until("all accepted messages arrive", || slow.depth() == 4).await;
@@ -27,18 +27,24 @@ pub async fn a_full_block_subscription_blocks_the_publisher<T: TestTransport>(pa
         assert!(accepted <= ahead + next, "{accepted} accepted when message {next} came");
     }
     sent.complete(&pair).await;
-    assert_eq!(pair.within("the end", slow.recv()).await, None);
+    expect_end::<T>(&pair, &mut slow).await;
 }
 
-/// Sends these messages. Panics if the publisher has to wait for any of them.
-pub(crate) async fn send_at_once<P: Publish>(
+/// Sends these messages. Panics if the publisher has to wait for any of them, unless it waits for
+/// the transport itself.
+pub(crate) async fn send_at_once<T: TestTransport>(
     pair: &Pair,
-    mut publisher: P,
+    mut publisher: T::Publisher,
     numbers: Range<u64>,
-) -> P {
+) -> T::Publisher {
+    let paces = T::PACES;
     let publishes = pair.publish(async move {
         for number in numbers {
-            publisher.try_emit(probe(0, number)).expect("an observer never blocks");
+            if paces {
+                publisher.emit(probe(0, number)).await.expect("no reader rejects");
+            } else {
+                publisher.try_emit(probe(0, number)).expect("an observer never blocks");
+            }
         }
         publisher
     });
@@ -94,7 +100,7 @@ impl Progress {
 /// While the ring is full, `try_emit` returns the message and names the blocking reader. Accepted
 /// messages arrive; refused messages do not.
 pub async fn try_emit_returns_the_message_of_a_full_ring<T: TestTransport>(pair: Pair) {
-    let (_transport, mut slow, mut publisher) = T::joined(&pair, 4, Policy::Block);
+    let (_transport, mut slow, mut publisher) = T::joined(&pair, 4, Policy::Block).await;
     let publishes = pair.publish(async move {
         let mut accepted = 0;
         loop {
@@ -115,13 +121,13 @@ pub async fn try_emit_returns_the_message_of_a_full_ring<T: TestTransport>(pair:
     assert!(accepted >= 4, "a ring takes its capacity, not {accepted}");
     drop(publisher);
     expect_all(&pair, &mut slow, "the messages", 0..accepted).await;
-    assert_eq!(pair.within("the end", slow.recv()).await, None);
+    expect_end::<T>(&pair, &mut slow).await;
 }
 
 /// `emit` does not wait for a `reject` reader: it returns the message. Accepted messages arrive;
 /// refused messages do not.
 pub async fn a_full_reject_subscription_returns_the_message<T: TestTransport>(pair: Pair) {
-    let (_transport, mut slow, mut publisher) = T::joined(&pair, 2, Policy::Reject);
+    let (_transport, mut slow, mut publisher) = T::joined(&pair, 2, Policy::Reject).await;
     let publishes = pair.publish(async move {
         let (mut accepted, mut rejected) = (Vec::new(), 0);
         // Nobody reads, so nearly all of these messages are rejected.
@@ -142,7 +148,7 @@ pub async fn a_full_reject_subscription_returns_the_message<T: TestTransport>(pa
         pair.join("emit does not wait for a `reject` reader", publishes).await;
     assert!(rejected >= 8, "{rejected} rejected, {} accepted", accepted.len());
     expect_all(&pair, &mut slow, "the messages", accepted).await;
-    assert_eq!(pair.within("the end", slow.recv()).await, None);
+    expect_end::<T>(&pair, &mut slow).await;
 }
 
 /// Bursts that are much larger than the ring never wait for a `drop-oldest` reader. The number of
@@ -150,13 +156,13 @@ pub async fn a_full_reject_subscription_returns_the_message<T: TestTransport>(pa
 pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: TestTransport>(
     pair: Pair,
 ) {
-    let (_transport, mut observer, mut publisher) = T::joined(&pair, 8, Policy::DropOldest);
+    let (_transport, mut observer, mut publisher) = T::joined(&pair, 8, Policy::DropOldest).await;
     let (mut sent, mut account, mut bursts) = (0, Account::default(), 0);
     // Continues until a message was missed. The number of missed messages depends on timing.
     while bursts < 8 || account.missed == 0 {
         let burst = [3, 8, 9, 40, 1, 200, 0, 16][bursts % 8];
         bursts += 1;
-        publisher = send_at_once(&pair, publisher, sent..sent + burst).await;
+        publisher = send_at_once::<T>(&pair, publisher, sent..sent + burst).await;
         sent += burst;
         while account.sum() < sent {
             if let Some(gap) = account.receive(&pair, &mut observer, sent).await {
@@ -171,8 +177,8 @@ pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: TestT
 pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: TestTransport>(
     pair: Pair,
 ) {
-    let (_transport, mut latest, publisher) = T::joined(&pair, 8, Policy::Latest);
-    let publisher = send_at_once(&pair, publisher, 0..5).await;
+    let (_transport, mut latest, publisher) = T::joined(&pair, 8, Policy::Latest).await;
+    let publisher = send_at_once::<T>(&pair, publisher, 0..5).await;
     pair.until("five messages are in the ring", || latest.depth() == 5).await;
     match pair.within("a gap", latest.recv()).await {
         Some(Delivery::Gap(gap)) => assert_eq!((gap.count, gap.exact()), (4, true)),
@@ -188,17 +194,20 @@ pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: T
 pub async fn an_observer_that_is_always_slower_still_gets_messages<T: TestTransport>(pair: Pair) {
     let rounds = rounds(50);
     for policy in [Policy::DropOldest, Policy::Latest] {
-        let (_transport, mut slow, mut publisher) = T::joined(&pair, 4, policy);
+        let (_transport, mut slow, mut publisher) = T::joined(&pair, 4, policy).await;
         let (mut account, mut gaps) = (Account::default(), 0);
-        let mut count = |delivery| gaps += u64::from(account.count(delivery).is_some());
+        let mut count = |account: &mut Account, delivery| {
+            gaps += u64::from(account.count(delivery).is_some());
+        };
         for sent in 0..rounds {
-            publisher = send_at_once(&pair, publisher, 2 * sent..2 * sent + 2).await;
+            publisher = send_at_once::<T>(&pair, publisher, 2 * sent..2 * sent + 2).await;
             let delivery = pair.within("a message or a gap", slow.recv()).await;
-            count(delivery.expect("the publisher exists"));
+            count(&mut account, delivery.expect("the publisher exists"));
         }
         drop(publisher);
-        while let Some(delivery) = pair.within("the rest, or the end", slow.recv()).await {
-            count(delivery);
+        while let Some(delivery) = rest::<T>(&pair, &mut slow, || account.sum() == 2 * rounds).await
+        {
+            count(&mut account, delivery);
         }
         let enough = T::RINGS * (account.taken + 1) >= gaps;
         assert!(enough, "{} messages and {gaps} gaps with {policy:?}", account.taken);

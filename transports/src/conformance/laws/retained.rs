@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conformance::pair::POLL_EVERY;
-use crate::conformance::{Pair, Publish, Subscribe, TestTransport, expect_all, probe, rounds};
+use crate::conformance::{
+    Pair, Publish, Subscribe, TestTransport, expect_all, expect_end, probe, rounds,
+};
 use crate::local::{Delivery, Policy, Retain, TryRecv, WhenFull};
 
 const MOST: NonZeroU32 = NonZeroU32::new(3).unwrap();
@@ -58,7 +60,7 @@ pub async fn late_readers_get_what_is_retained<T: TestTransport>(pair: Pair) {
         // Before its end, the publisher would wait until these have handled their last message.
         drop(readers);
         drop(publisher);
-        assert_eq!(pair.within("the end", last.recv()).await, None);
+        expect_end::<T>(&pair, &mut last).await;
     }
 }
 
@@ -66,7 +68,7 @@ pub async fn late_readers_get_what_is_retained<T: TestTransport>(pair: Pair) {
 /// messages and the live ones none is missing, and none comes twice.
 pub async fn readers_join_while_retained_messages_are_replaced<T: TestTransport>(pair: Pair) {
     for policy in [Policy::DropOldest, Policy::Block] {
-        let transport = T::open(&pair, 64, policy);
+        let transport = T::open(&pair, 64, policy).await;
         transport.retain(Retain::Last(MOST));
         let mut first = transport.subscribe("first", policy);
         let mut publisher = transport.publisher("publisher");

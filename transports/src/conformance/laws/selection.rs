@@ -9,21 +9,21 @@ use super::pressure::send_at_once;
 use crate::conformance::pair::POLL_EVERY;
 use crate::conformance::{
     Account, Pair, Publish, Subscribe, TestTransport, emitted, emitted_to_the_end, expect_all,
-    probe, rounds,
+    expect_end, probe, rest, rounds,
 };
 use crate::local::{Delivery, GapReason, Policy, Start, SubscribeOptions};
 
 /// A sampling reader gets the messages whose sequence is a multiple of its number, and no gaps.
 pub async fn a_sampling_reader_gets_every_nth_message<T: TestTransport>(pair: Pair) {
     let policy = Policy::Sample(NonZeroU32::new(3).expect("not zero"));
-    let (_transport, mut sample, mut publisher) = T::joined(&pair, 32, policy);
+    let (_transport, mut sample, mut publisher) = T::joined(&pair, 32, policy).await;
     for from in [0, 10, 20] {
         publisher = emitted(&pair, publisher, 0, from..from + 10).await;
         let sampled = (from..from + 10).filter(|number| number % 3 == 0);
         expect_all(&pair, &mut sample, "the messages", sampled).await;
     }
     drop(publisher);
-    assert_eq!(pair.within("the end", sample.recv()).await, None);
+    expect_end::<T>(&pair, &mut sample).await;
 }
 
 /// A reader by key gets the newest message of each key, in the order in which the keys began to
@@ -32,7 +32,7 @@ pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: TestTranspor
     let keys = NonZeroU32::new(4).expect("not zero");
     let by_key = T::by_publisher(keys);
     let policy = Policy::LatestByKey(by_key);
-    let (_transport, mut newest, mut publisher) = T::joined(&pair, 16, policy);
+    let (_transport, mut newest, mut publisher) = T::joined(&pair, 16, policy).await;
     let publishes = pair.publish(async move {
         for (number, key) in [7, 8, 7, 9, 7].into_iter().enumerate() {
             let message = probe(key, number as u64);
@@ -50,18 +50,18 @@ pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: TestTranspor
     }
     expect_all(&pair, &mut newest, "the newest of a key", [4, 1, 3]).await;
     drop(publisher);
-    assert_eq!(pair.within("the end", newest.recv()).await, None);
+    expect_end::<T>(&pair, &mut newest).await;
 }
 
 /// A `drop-newest` reader that does not read never blocks the publisher. When it reads, it gets at
 /// least a full ring of the oldest messages, and the exact number of dropped ones.
 pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: TestTransport>(pair: Pair) {
-    let (_transport, mut kept, publisher) = T::joined(&pair, 8, Policy::DropNewest);
-    let publisher = send_at_once(&pair, publisher, 0..8).await;
+    let (_transport, mut kept, publisher) = T::joined(&pair, 8, Policy::DropNewest).await;
+    let publisher = send_at_once::<T>(&pair, publisher, 0..8).await;
     pair.until("the first messages wait", || kept.depth() >= 8).await;
     let (sent, mut account) = (8 + rounds(1000), Account::default());
     emitted_to_the_end(&pair, publisher, 0, 8..sent).await;
-    while let Some(delivery) = pair.within("a message, a gap, or the end", kept.recv()).await {
+    while let Some(delivery) = rest::<T>(&pair, &mut kept, || account.sum() == sent).await {
         if let Some(gap) = account.count(delivery) {
             let Account { taken, .. } = account;
             assert!(gap.exact() && taken >= 8, "the oldest messages stay: {gap} after {taken}");
@@ -73,7 +73,7 @@ pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: TestTransport>(pa
 
 /// A late reader may start with the messages that are still in the ring.
 pub async fn a_late_reader_may_start_at_the_oldest_message<T: TestTransport>(pair: Pair) {
-    let (transport, mut first, publisher) = T::joined(&pair, 8, Policy::DropOldest);
+    let (transport, mut first, publisher) = T::joined(&pair, 8, Policy::DropOldest).await;
     let publisher = emitted(&pair, publisher, 0, 0..5).await;
     expect_all(&pair, &mut first, "the first reader", 0..5).await;
     let oldest = SubscribeOptions::new(Policy::DropOldest, Start::Oldest);
@@ -83,7 +83,7 @@ pub async fn a_late_reader_may_start_at_the_oldest_message<T: TestTransport>(pai
     // its last message.
     drop(first);
     drop(publisher);
-    assert_eq!(pair.within("the end", late.recv()).await, None);
+    expect_end::<T>(&pair, &mut late).await;
 }
 
 /// The first reader of a node may start with the messages that the publisher's ring still has, even
@@ -94,7 +94,7 @@ pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_message<T: 
 ) {
     for policy in [Policy::DropOldest, Policy::Block, Policy::Reject] {
         let transport = T::open_alone(&pair, 8);
-        let publisher = send_at_once(&pair, transport.publisher("publisher"), 0..12).await;
+        let publisher = send_at_once::<T>(&pair, transport.publisher("publisher"), 0..12).await;
         let oldest = SubscribeOptions::new(policy, Start::Oldest);
         transport.meet(&pair, oldest);
         let mut late = transport.subscribe("late", oldest);
@@ -111,7 +111,7 @@ pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_message<T: 
         });
         expect_all(&pair, &mut late, "a newer message", 12..16).await;
         pair.join("the publisher emits", publishes).await;
-        assert_eq!(pair.within("the end", late.recv()).await, None);
+        expect_end::<T>(&pair, &mut late).await;
     }
 }
 
@@ -120,7 +120,7 @@ pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_message<T: 
 /// reported as a gap.
 pub async fn a_late_node_gets_no_message_twice<T: TestTransport>(pair: Pair) {
     let transport = T::open_alone(&pair, 8);
-    let publisher = send_at_once(&pair, transport.publisher("publisher"), 0..12).await;
+    let publisher = send_at_once::<T>(&pair, transport.publisher("publisher"), 0..12).await;
     let (alive, executor) = (Arc::new(()), pair.publishers.clone());
     let is_read = Arc::downgrade(&alive);
     let publishes = pair.publish(async move {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::conformance::{Account, Pair, Probe, Publish, Subscribe, TestTransport, probe};
+use crate::conformance::{
+    Account, Pair, Probe, Publish, Subscribe, TestTransport, expect_end, probe,
+};
 use crate::local::{GapReason, OnStall, Policy, TryRecv};
 
 /// The stall limit. It is short because the law waits for it; the law also holds for a reader that
@@ -21,7 +23,7 @@ enum Way {
 /// the exact number of missed messages, with the reason, and the publisher waits for it again.
 pub async fn a_reader_that_stalls_is_evicted_until_it_reads<T: TestTransport>(pair: Pair) {
     for way in [Way::Emit, Way::TryEmit, Way::Batch] {
-        let transport = T::open(&pair, 4, Policy::Block);
+        let transport = T::open(&pair, 4, Policy::Block).await;
         transport.set_on_stall(&pair, OnStall::EvictAfter(LIMIT));
         let (mut reader, mut account) =
             (transport.subscribe("stalled", Policy::Block), Account::default());
@@ -70,7 +72,7 @@ pub async fn a_reader_that_stalls_is_evicted_until_it_reads<T: TestTransport>(pa
         };
         let (publisher, sent) = pair.within("the publisher waits again", again).await;
         drop(publisher);
-        assert_eq!(pair.within("the end", reader.recv()).await, None);
+        expect_end::<T>(&pair, &mut reader).await;
         assert_eq!(sent, account.sum(), "sent = taken + missed");
     }
 }

@@ -12,7 +12,7 @@ pub async fn messages_keep_their_traces<T: TestTransport>(pair: Pair) {
     let (tracer, begun) = Spans::half();
     tracer.set_executor(pair.publishers.clone());
     let pair = Pair { tracer: Some(tracer), ..pair };
-    let (transport, mut subscription, handle) = T::joined(&pair, 64, Policy::Block);
+    let (transport, mut subscription, handle) = T::joined(&pair, 64, Policy::Block).await;
     let publisher = pair.publish(emit_all(handle, 0, 0..count).map(drop));
     let mut received = Vec::new();
     for expected in 0..count {

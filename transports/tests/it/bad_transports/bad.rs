@@ -111,8 +111,8 @@ impl TestTransport for Bad {
     type Publisher = End<Publisher<Probe>>;
     type Subscription = End<Subscription<Probe>>;
 
-    fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Bad {
-        Bad(Local::open(pair, capacity, strictest), *FAULT.lock().unwrap())
+    async fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Bad {
+        Bad(Local::open(pair, capacity, strictest).await, *FAULT.lock().unwrap())
     }
 
     fn open_alone(pair: &Pair, capacity: usize) -> Bad {
