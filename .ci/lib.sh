@@ -91,6 +91,20 @@ report_nats_servers() {
     echo "servers of NATS that tests have started: $(wc -l <"$NATS_STARTS")"
 }
 
+# Format, lints, documents, tests, licences and sources of a workspace of its own, built in this
+# directory.
+check_workspace() {
+    need_cargo_tool cargo-deny 0.20.2
+    (
+        cd "$1"
+        cargo fmt --check
+        cargo clippy --locked --all-targets --target-dir "$2" -- -D warnings
+        RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --target-dir "$2"
+        cargo test --locked --target-dir "$2"
+        cargo deny check licenses sources
+    )
+}
+
 need_nightly() {
     command -v rustup >/dev/null || skip_job "no rustup, so no $NIGHTLY toolchain for $1"
     cargo "+$NIGHTLY" --version || rustup toolchain install "$NIGHTLY" --profile minimal ||

@@ -1,0 +1,194 @@
+//! Each service with real sockets and files.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use async_libraries::client::Follower;
+use async_libraries::database::Ledger;
+use async_libraries::web::Web;
+use async_libraries::{Order, Price};
+use mycelium::{Context, Node, Policy, Result, Running, Topology, service};
+use mycelium_smol::Smol;
+use mycelium_tokio::Tokio;
+use reqwest::{Client, Response, StatusCode};
+use serde_json::json;
+
+/// Fails a test that waits for longer.
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let found = tokio::time::timeout(Duration::from_secs(60), future).await;
+    found.unwrap_or_else(|_| panic!("timeout: {what}"))
+}
+
+/// Emits and reads nothing, for topics whose other side is the test.
+struct Quiet;
+
+#[service(reads(Order), emits(Price, Order))]
+impl Quiet {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+/// Starts a node with a web server, and returns its address.
+fn web() -> (Running, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let topology = "subscription.\"Quiet.orders\".policy = \"drop-oldest\"\n\
+                    subscription.\"Web.prices\" = { policy = \"latest\", key = \"pair\" }";
+    let node = Node::builder("main").topology(Topology::parse("t.toml", topology).unwrap());
+    let node = node.service(|| Quiet).service(move || Web::new(&listener).unwrap());
+    (node.build().unwrap().start(Tokio::current().unwrap()).unwrap(), url)
+}
+
+fn price(pair: &str, cents: u64) -> Price {
+    Price { pair: pair.to_owned(), cents }
+}
+
+/// Reads events until one is this text.
+async fn event(events: &mut Response, expected: &str) {
+    let mut text = String::new();
+    within(expected, async {
+        while !text.contains(expected) {
+            let bytes = events.chunk().await.unwrap().expect("the stream goes on");
+            text += std::str::from_utf8(&bytes).unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_web_server_serves_the_latest_prices() {
+    let (node, url) = web();
+    let mut prices = node.publisher::<Price>("test").unwrap();
+    let mut events = reqwest::get(format!("{url}/events")).await.unwrap();
+    assert_eq!(events.headers()["content-type"], "text/event-stream");
+    event(&mut events, "data: {}\n\n").await;
+    prices.emit(price("ETH/USD", 7)).await.unwrap();
+    event(&mut events, "data: {\"ETH/USD\":7}\n\n").await;
+    prices.emit(price("BTC/USD", 8)).await.unwrap();
+    prices.emit(price("ETH/USD", 9)).await.unwrap();
+    event(&mut events, "data: {\"BTC/USD\":8,\"ETH/USD\":9}\n\n").await;
+    let list = reqwest::get(format!("{url}/prices")).await.unwrap();
+    let list: serde_json::Value = list.json().await.unwrap();
+    assert_eq!(list, json!({ "BTC/USD": 8, "ETH/USD": 9 }));
+    // The end of the node ends the stream.
+    node.shutdown();
+    drop(prices);
+    within("the end of the events", async { while let Ok(Some(_)) = events.chunk().await {} })
+        .await;
+    within("the end of the node", node.join()).await.unwrap();
+    assert!(reqwest::get(format!("{url}/prices")).await.is_err(), "nobody listens");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_of_a_client_is_a_message() {
+    let (node, url) = web();
+    let mut orders = node.subscribe::<Order>("test", Policy::Block).unwrap();
+    let post = |body: String| {
+        let request = Client::new().post(format!("{url}/orders")).body(body);
+        request.header("content-type", "application/json").send()
+    };
+    let order = Order { id: 1, pair: "ETH/USD".to_owned(), limit: 7 };
+    let answer = post(serde_json::to_string(&order).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    let received = within("the order", orders.recv()).await.unwrap();
+    assert_eq!(received.message(), Some(order));
+    for (body, status) in [
+        ("", StatusCode::BAD_REQUEST),
+        ("{\"id\": 1}", StatusCode::UNPROCESSABLE_ENTITY),
+        ("{\"id\": 1, \"pair\": 2, \"limit\": 3}", StatusCode::UNPROCESSABLE_ENTITY),
+        (&" ".repeat(2000), StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        assert_eq!(post(body.to_owned()).await.unwrap().status(), status, "{body}");
+    }
+    drop(orders);
+    node.shutdown();
+    within("the end of the node", node.join()).await.unwrap();
+}
+
+/// The database cannot be created at first. The orders of that time are stored later, each once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_stores_each_order_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("later");
+    let file = folder.join("orders.db");
+    let topology = "service.Ledger = { backoff = \"10ms\", max_restarts = 100 }\n\
+                    subscription.\"Quiet.orders\".policy = \"drop-oldest\"";
+    let node = Node::builder("main").topology(Topology::parse("t.toml", topology).unwrap());
+    let ledger = file.clone();
+    let node = node.service(|| Quiet).service(move || Ledger::new(ledger.clone()));
+    let node = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let mut orders = node.publisher::<Order>("test").unwrap();
+    for id in 0..500 {
+        // The last hundred are numbers that came before.
+        let order = Order { id: id % 400, pair: "ETH/USD".to_owned(), limit: 7 };
+        orders.emit(order).await.unwrap();
+        if id == 100 {
+            std::fs::create_dir(&folder).unwrap();
+        }
+    }
+    within("all are stored", orders.confirmed()).await;
+    drop(orders);
+    node.shutdown();
+    within("the end of the node", node.join()).await.unwrap();
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    let stored = sqlx::query_as::<_, (i64, i64)>("SELECT count(*), sum(id) FROM orders");
+    assert_eq!(stored.fetch_one(&pool).await.unwrap(), (400, 400 * 399 / 2));
+}
+
+/// A node on smol follows a web server that starts after it, and comes back.
+#[test]
+fn a_client_of_tokio_works_on_smol() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/prices", listener.local_addr().unwrap());
+    let tokio = runtime.handle().clone();
+    let follower = mycelium_smol::run(1, async move |smol: Smol| {
+        let topology = "service.Follower = { backoff = \"10ms\", max_restarts = 10 }\n\
+                        subscription.\"Sink.prices\".policy = \"drop-oldest\"";
+        let node = Node::builder("main").topology(Topology::parse("t.toml", topology).unwrap());
+        let spawner = tokio.clone();
+        let node = node.service(move || Follower::new(spawner.clone(), &url)).service(|| Sink);
+        let node = node.build().unwrap().start(smol).unwrap();
+        let mut prices = node.subscribe::<Price>("test", Policy::Block).unwrap();
+        for (pair, cents) in [("ETH/USD", 7), ("BTC/USD", 8)] {
+            // A server that answers once, first with an error.
+            let listener = listener.try_clone().unwrap();
+            let body = json!({ pair: cents }).to_string();
+            let served = tokio.spawn(async move { serve(listener, body).await });
+            let received = prices.recv().await.unwrap();
+            assert_eq!(received.message(), Some(price(pair, cents)));
+            served.await.unwrap();
+        }
+        drop(prices);
+        node.shutdown();
+        node.join().await.unwrap();
+    });
+    follower.unwrap();
+}
+
+/// Answers with nonsense, with an error, and with this body.
+async fn serve(listener: TcpListener, body: String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    let answers = ["nonsense\r\n\r\n", "HTTP/1.1 500 Broken\r\ncontent-length: 0\r\n\r\n"];
+    let length = body.len();
+    let last = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+    for answer in answers.into_iter().chain([&*last]) {
+        let (mut stream, _) = within("a request", listener.accept()).await.unwrap();
+        within("the request", stream.read(&mut [0; 4096])).await.unwrap();
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
+}
+
+struct Sink;
+
+#[service(reads(Price))]
+impl Sink {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
