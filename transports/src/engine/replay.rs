@@ -10,7 +10,7 @@ use mycelium_core::link::packet::{Item, Packet, Start};
 
 use super::incoming::{PacketError, most_streams};
 use super::push::{Full, push_message, push_run, skip_to};
-use crate::local::Topic;
+use crate::local::{Topic, TopicError};
 use crate::seam::Feed;
 
 /// How long a process has stored nothing, while another one of its node has, before its streams are
@@ -130,7 +130,8 @@ impl Replay {
     }
 
     /// Passes a packet to the readers. If they have no room, it passes what there is room for: call
-    /// it again with the same packet when the waker was woken.
+    /// it again with the same packet when the waker was woken, and every second: a reader that comes
+    /// to the end of a publisher does not wake it.
     ///
     /// # Errors
     /// If the packet is not valid. The items before the error count.
@@ -356,12 +357,20 @@ impl Replay {
             ready!(self.make_room(epoch, waker));
             // A stream that is not known began before the first packet that is read here, or begins
             // now: then it has no packet that is known to be stored.
-            let first = match self.begun.remove(&epoch) {
-                Some(finished) => finished,
+            let first = match self.begun.get(&epoch) {
+                Some(finished) => *finished,
                 None if stored_before(start) == 0 => 0,
                 None => start.next,
             };
-            let feed = self.topic.feed(publisher, epoch, first)?;
+            let feed = match self.topic.feed(publisher, epoch, first) {
+                Err(TopicError::Unread { .. }) => {
+                    // Readers come to the end of others first.
+                    self.ended.values().for_each(|feed| feed.park(waker));
+                    return Poll::Pending;
+                }
+                made => made?,
+            };
+            self.begun.remove(&epoch);
             let (process, stored_at) = (stored.process.into(), stored.stored_at);
             self.streams.insert(epoch, Stream { feed, process, stored_at, has_missed: false });
         }

@@ -291,6 +291,22 @@ fn more_publishers_than_there_is_room_for_take_turns() {
     assert_eq!(reading.take_all(&sender.log), (90, 0, 0));
 }
 
+/// A topic refuses publishers while too many have ended that nobody has read to the end.
+#[test]
+fn publishers_that_have_ended_unread_wait_for_their_readers() {
+    const TOOLS: usize = 3000;
+    let mut sender = Sender::new(0);
+    for epoch in 0..TOOLS {
+        sender.publishers.push(sender.topic.topic.publisher("Tool", epoch as u64).ok());
+        sender.emitted.push(0);
+        sender.emit(epoch, 1);
+        sender.publishers[epoch] = None;
+        sender.store_all();
+    }
+    let mut reading = Reading::with(1024, Place::default(), 0);
+    assert_eq!(reading.take_all(&sender.log), (TOOLS as u64, 0, 0));
+}
+
 #[test]
 fn a_log_that_is_created_anew_is_stored_and_read_from_its_beginning() {
     let mut sender = Sender::new(1);
