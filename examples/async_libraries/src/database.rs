@@ -1,6 +1,7 @@
 //! A service that stores messages in a database, many in one transaction.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mycelium::{Context, Delivery, Result, service};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -10,9 +11,11 @@ use crate::Order;
 /// How many orders one transaction stores, at most.
 const BATCH: usize = 256;
 const TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, pair TEXT, cents INTEGER)";
-/// An order that comes again after a failure is stored once.
-const INSERT: &str = "INSERT OR IGNORE INTO orders VALUES (?, ?, ?)";
+    "CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, pair TEXT, limit_cents INTEGER)";
+/// An order that comes again is stored once.
+const INSERT: &str = "INSERT INTO orders VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING";
+/// The pause before a batch is stored again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Stores orders in a database of SQLite.
 pub struct Ledger {
@@ -30,22 +33,31 @@ impl Ledger {
 #[service(reads(Order))]
 impl Ledger {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        // An error of the database ends this run. The service is restarted, and gets the orders
-        // that it has not stored again.
+        // Without a connection this run ends, and the service is restarted after its `backoff`.
         let file = SqliteConnectOptions::new().filename(&self.file).create_if_missing(true);
         let pool = SqlitePool::connect_with(file).await?;
         sqlx::query(TABLE).execute(&pool).await?;
         let mut orders = ctx.subscribe::<Order>()?;
         let mut batch = Vec::with_capacity(BATCH);
         while orders.recv_many(&mut batch, BATCH).await > 0 {
-            let mut transaction = pool.begin().await?;
-            for delivery in batch.drain(..) {
-                let Delivery::Msg(order) = delivery else { continue };
-                let insert = sqlx::query(INSERT).bind(order.id).bind(&order.pair).bind(order.limit);
-                insert.execute(&mut *transaction).await?;
+            // A run that ended here twice would make dead letters of its orders.
+            while let Err(error) = store(&pool, &batch).await {
+                ctx.warn("cannot store orders, and tries again", error);
+                ctx.sleep(PAUSE).await?;
             }
-            transaction.commit().await?;
+            batch.clear();
         }
         Ok(())
     }
+}
+
+/// Stores a batch, or nothing of it.
+async fn store(pool: &SqlitePool, batch: &[Delivery<Order>]) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    for delivery in batch {
+        let Delivery::Msg(order) = delivery else { continue };
+        let insert = sqlx::query(INSERT).bind(order.id).bind(&order.pair).bind(order.limit);
+        insert.execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
 }

@@ -22,7 +22,7 @@ pub struct Price {
 #[message(topic = "orders")]
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Order {
-    /// The number that its sender gave it. An order that comes again has the same one.
+    /// Its number, unique among all orders. An order that comes again has the same one.
     pub id: i64,
     /// The pair.
     pub pair: String,

@@ -1,10 +1,10 @@
 //! `cargo run`: prices at http://127.0.0.1:8480/prices, as events at `/events`; orders by POST to
 //! `/orders`, which a database stores. `cargo run -- follow` prints the prices of the first
 //! program, in a node that runs on smol.
-#![allow(clippy::print_stdout, reason = "this is a command-line program")]
 
 use std::io::{Write, stdout};
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use async_libraries::client::Follower;
 use async_libraries::database::Ledger;
@@ -15,7 +15,7 @@ use mycelium_smol::Smol;
 use mycelium_tokio::Tokio;
 
 const ADDRESS: &str = "127.0.0.1:8480";
-/// The page shows the newest price of each pair. A slow page holds up nobody.
+/// `Web` serves the newest price of each pair. It holds up nobody.
 const TOPOLOGY: &str = "subscription.\"Web.prices\" = { policy = \"latest\", key = \"pair\" }";
 
 type Ended = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -39,7 +39,8 @@ async fn serve() -> Ended {
     println!("prices: http://{ADDRESS}/prices, events: http://{ADDRESS}/events");
     let node = Node::builder("main").topology(Topology::parse("the topology", TOPOLOGY)?);
     let node = node.service(|| Market).service(|| Ledger::new("orders.db".into()));
-    let node = node.service(move || Web::new(&listener).expect("a listening socket is cloned"));
+    let listener = Arc::new(listener);
+    let node = node.service(move || Web::new(&listener));
     node.build()?.run(Tokio::current()?).await?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
@@ -27,18 +28,15 @@ const LAST: Duration = Duration::from_secs(1);
 
 /// Serves prices, and takes orders.
 pub struct Web {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
 }
 
 impl Web {
     /// Creates the service for a bound socket. If the service is restarted, clients that connect
     /// meanwhile wait.
-    ///
-    /// # Errors
-    /// Errors of the system.
-    pub fn new(listener: &TcpListener) -> std::io::Result<Web> {
-        listener.set_nonblocking(true)?;
-        Ok(Web { listener: listener.try_clone()? })
+    #[must_use]
+    pub fn new(listener: &Arc<TcpListener>) -> Web {
+        Web { listener: listener.clone() }
     }
 }
 
@@ -53,6 +51,7 @@ impl Web {
             .route("/events", get(follow))
             .route("/orders", post(order).layer(DefaultBodyLimit::max(LONGEST)))
             .with_state(Shared { latest: latest.subscribe(), orders });
+        self.listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(self.listener.try_clone()?)?;
         let (stop, stopped) = oneshot::channel::<()>();
         let serve =
@@ -65,7 +64,8 @@ impl Web {
                         let Price { pair, cents } = price.into_inner();
                         latest.send_modify(|latest| _ = latest.insert(pair, cents));
                     }
-                    Some(Delivery::Gap(gap)) => ctx.info("newer prices have replaced", gap.count),
+                    // Newer prices have replaced older ones.
+                    Some(Delivery::Gap(_)) => {}
                     None => break,
                 },
                 Some((order, accepted)) = taken.recv() => {
@@ -75,7 +75,8 @@ impl Web {
                 }
             }
         }
-        // Without their sender the streams of events end, and with them their connections.
+        // Idle connections end, and those of events with their stream. A client that does not read
+        // what it gets is not waited for any longer.
         drop((latest, taken, stop));
         let _ended = tokio::time::timeout(LAST, served).await;
         Ok(())
@@ -100,7 +101,8 @@ async fn list(State(shared): State<Shared>) -> std::result::Result<Json<Prices>,
     }
 }
 
-/// Sends the latest prices at each change. A client that reads slowly gets fewer of them.
+/// Sends the latest prices at once, and after each change. A client that reads slowly gets fewer of
+/// them.
 async fn follow(
     State(shared): State<Shared>,
 ) -> Sse<impl Stream<Item = std::result::Result<Event, Infallible>>> {

@@ -1,6 +1,7 @@
 //! Each service with real sockets and files.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_libraries::client::Follower;
@@ -12,11 +13,17 @@ use mycelium_smol::Smol;
 use mycelium_tokio::Tokio;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::json;
+use sqlx::SqlitePool;
 
 /// Fails a test that waits for longer.
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let found = tokio::time::timeout(Duration::from_secs(60), future).await;
     found.unwrap_or_else(|_| panic!("timeout: {what}"))
+}
+
+/// Sends a request.
+async fn get(url: String) -> Response {
+    within("an answer", reqwest::get(url)).await.unwrap()
 }
 
 /// Emits and reads nothing, for topics whose other side is the test.
@@ -32,12 +39,12 @@ impl Quiet {
 
 /// Starts a node with a web server, and returns its address.
 fn web() -> (Running, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
     let url = format!("http://{}", listener.local_addr().unwrap());
     let topology = "subscription.\"Quiet.orders\".policy = \"drop-oldest\"\n\
                     subscription.\"Web.prices\" = { policy = \"latest\", key = \"pair\" }";
     let node = Node::builder("main").topology(Topology::parse("t.toml", topology).unwrap());
-    let node = node.service(|| Quiet).service(move || Web::new(&listener).unwrap());
+    let node = node.service(|| Quiet).service(move || Web::new(&listener));
     (node.build().unwrap().start(Tokio::current().unwrap()).unwrap(), url)
 }
 
@@ -61,7 +68,7 @@ async fn event(events: &mut Response, expected: &str) {
 async fn a_web_server_serves_the_latest_prices() {
     let (node, url) = web();
     let mut prices = node.publisher::<Price>("test").unwrap();
-    let mut events = reqwest::get(format!("{url}/events")).await.unwrap();
+    let mut events = get(format!("{url}/events")).await;
     assert_eq!(events.headers()["content-type"], "text/event-stream");
     event(&mut events, "data: {}\n\n").await;
     prices.emit(price("ETH/USD", 7)).await.unwrap();
@@ -69,7 +76,7 @@ async fn a_web_server_serves_the_latest_prices() {
     prices.emit(price("BTC/USD", 8)).await.unwrap();
     prices.emit(price("ETH/USD", 9)).await.unwrap();
     event(&mut events, "data: {\"BTC/USD\":8,\"ETH/USD\":9}\n\n").await;
-    let list = reqwest::get(format!("{url}/prices")).await.unwrap();
+    let list = get(format!("{url}/prices")).await;
     let list: serde_json::Value = list.json().await.unwrap();
     assert_eq!(list, json!({ "BTC/USD": 8, "ETH/USD": 9 }));
     // The end of the node ends the stream.
@@ -87,10 +94,11 @@ async fn an_order_of_a_client_is_a_message() {
     let mut orders = node.subscribe::<Order>("test", Policy::Block).unwrap();
     let post = |body: String| {
         let request = Client::new().post(format!("{url}/orders")).body(body);
-        request.header("content-type", "application/json").send()
+        let answer = request.header("content-type", "application/json").send();
+        async { within("an answer", answer).await.unwrap() }
     };
     let order = Order { id: 1, pair: "ETH/USD".to_owned(), limit: 7 };
-    let answer = post(serde_json::to_string(&order).unwrap()).await.unwrap();
+    let answer = post(serde_json::to_string(&order).unwrap()).await;
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     let received = within("the order", orders.recv()).await.unwrap();
     assert_eq!(received.message(), Some(order));
@@ -100,19 +108,20 @@ async fn an_order_of_a_client_is_a_message() {
         ("{\"id\": 1, \"pair\": 2, \"limit\": 3}", StatusCode::UNPROCESSABLE_ENTITY),
         (&" ".repeat(2000), StatusCode::PAYLOAD_TOO_LARGE),
     ] {
-        assert_eq!(post(body.to_owned()).await.unwrap().status(), status, "{body}");
+        assert_eq!(post(body.to_owned()).await.status(), status, "{body}");
     }
     drop(orders);
     node.shutdown();
     within("the end of the node", node.join()).await.unwrap();
 }
 
-/// The database cannot be created at first. The orders of that time are stored later, each once.
+/// The database cannot be created at first, and refuses orders later. All are stored, each once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_stores_each_order_once() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().join("later");
     let file = folder.join("orders.db");
+    let url = format!("sqlite:{}", file.display());
     let topology = "service.Ledger = { backoff = \"10ms\", max_restarts = 100 }\n\
                     subscription.\"Quiet.orders\".policy = \"drop-oldest\"";
     let node = Node::builder("main").topology(Topology::parse("t.toml", topology).unwrap());
@@ -123,16 +132,24 @@ async fn a_database_stores_each_order_once() {
     for id in 0..500 {
         // The last hundred are numbers that came before.
         let order = Order { id: id % 400, pair: "ETH/USD".to_owned(), limit: 7 };
-        orders.emit(order).await.unwrap();
+        within("room for an order", orders.emit(order)).await.unwrap();
         if id == 100 {
             std::fs::create_dir(&folder).unwrap();
+            within("some are stored", orders.confirmed()).await;
+            let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON orders
+                BEGIN SELECT RAISE(FAIL, 'no more'); END";
+            sqlx::query(refuse).execute(&SqlitePool::connect(&url).await.unwrap()).await.unwrap();
+        }
+        if id == 300 {
+            let pool = SqlitePool::connect(&url).await.unwrap();
+            sqlx::query("DROP TRIGGER refuse").execute(&pool).await.unwrap();
         }
     }
     within("all are stored", orders.confirmed()).await;
     drop(orders);
     node.shutdown();
     within("the end of the node", node.join()).await.unwrap();
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    let pool = SqlitePool::connect(&url).await.unwrap();
     let stored = sqlx::query_as::<_, (i64, i64)>("SELECT count(*), sum(id) FROM orders");
     assert_eq!(stored.fetch_one(&pool).await.unwrap(), (400, 400 * 399 / 2));
 }
