@@ -16,8 +16,8 @@ use mycelium_executor::{Address, Executor};
 
 use crate::{
     durable::Durable,
+    ethereum::endpoint::Endpoint,
     ethereum::feed::{Feed, Settings},
-    ethereum::socket::address_of,
     faults::Faults,
     metadata::Db,
     services::{ArbitrageDetector, FeedServer, MetadataService, PolygonAdapter, SignalWriter},
@@ -35,9 +35,13 @@ pub const OBSERVED: [(&str, &str); 2] =
 /// The options of a run. Without a database it is in memory.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Options {
-    /// Follow this node (ws://host:port/path) instead of the recorded day.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["speed", "drop_every"])]
+    /// Follow this node (wss://host[:port]/path, or ws://) instead of the recorded day.
+    #[arg(long, value_name = "URL", env = "BANDIT_URL", hide_env_values = true)]
+    #[arg(conflicts_with_all = ["speed", "drop_every"])]
     pub url: Option<String>,
+    /// Trust the authorities in this PEM file, too, for the certificate of a node at wss://.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub ca: Option<PathBuf>,
     /// How the recorded day is replayed.
     #[command(flatten)]
     pub feed: Settings,
@@ -148,7 +152,7 @@ fn topology(options: &Options) -> Result<Topology> {
 /// # Errors
 /// If the topology is invalid or does not fit the services.
 pub fn bundle(options: &Options, hosts: &[String]) -> Result<Vec<(String, Vec<String>)>> {
-    let mut options = Options { member: Some(Member::default()), ..options.clone() };
+    let mut options = Options { member: Some(Member::default()), ca: None, ..options.clone() };
     let topology = topology(&options)?;
     let nodes: Vec<String> = topology.nodes_of(hosts)?.into_iter().map(str::to_owned).collect();
     let mut bundle = Vec::new();
@@ -169,7 +173,7 @@ pub fn bundle(options: &Options, hosts: &[String]) -> Result<Vec<(String, Vec<St
 /// None, unless the program is wrong.
 pub fn describe(options: &Options) -> Result<Description> {
     let member = options.member.clone().map(|member| Member { state: None, ..member });
-    let options = Options { member, database: None, ..options.clone() };
+    let options = Options { member, ca: None, database: None, ..options.clone() };
     Ok(builder(&options, "ws://localhost".to_owned())?.describe())
 }
 
@@ -178,7 +182,7 @@ pub fn describe(options: &Options) -> Result<Description> {
 /// # Errors
 /// If an option is invalid, or a saved state cannot be used.
 pub fn builder(options: &Options, url: String) -> Result<Builder> {
-    let address = address_of(&url)?;
+    let node = Endpoint::new(&url, options.ca.as_deref())?;
     let pools: Vec<_> =
         Db::open(options.database.clone())?.pools()?.into_iter().map(|it| it.address).collect();
     let member = options.member.as_ref();
@@ -191,7 +195,7 @@ pub fn builder(options: &Options, url: String) -> Result<Builder> {
         None => Faults::default(),
     };
     let cursor = Durable::load(state, "PolygonAdapter")?;
-    let adapter = PolygonAdapter::new(url, address, pools, cursor, faults(0, 12_000));
+    let adapter = PolygonAdapter::new(node, pools, cursor, faults(0, 12_000));
     let metadata = MetadataService {
         database: options.database.clone(),
         confirms: state.is_some(),

@@ -5,33 +5,15 @@ use std::{future::poll_fn, ops::ControlFlow};
 
 use async_tungstenite::{
     WebSocketStream, client_async_with_config,
-    tungstenite::{self, Message, http::Uri, protocol::WebSocketConfig},
+    tungstenite::{self, Message, protocol::WebSocketConfig},
 };
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use mycelium::Error;
 
 use super::session::{Ended, Event, Session, SessionError};
 
 /// The limit of a message. The backfill of a whole day has six megabytes.
 const LARGEST_MESSAGE: usize = 64 << 20;
-
-/// The address to connect to, `host:port`, of `ws://host[:port][/path]`.
-///
-/// # Errors
-/// If the URL is invalid. Encrypted connections (`wss`) are not supported.
-pub fn address_of(url: &str) -> mycelium::Result<String> {
-    let uri: Option<Uri> = url.parse().ok();
-    let authority = uri.as_ref().filter(|uri| uri.scheme_str() == Some("ws"));
-    let authority = authority.and_then(Uri::authority).filter(|it| !it.host().is_empty());
-    match authority {
-        Some(authority) if authority.port().is_some() => Ok(authority.to_string()),
-        Some(authority) if authority.host() == authority.as_str() => Ok(format!("{authority}:80")),
-        _ => Err(Error::msg(format!(
-            "invalid URL of the node `{url}`: expected `ws://<host>:<port>`"
-        ))),
-    }
-}
 
 /// A step of a connection: an event of the session, or the end.
 pub type Step = ControlFlow<Ended, Event>;
@@ -43,7 +25,7 @@ pub struct Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Does the handshake over `stream`, a connection to the host of `url` (`ws://host:port/path`).
+    /// Does the handshake over `stream`, a connection to the host of `url`.
     ///
     /// It has no timeout: put a deadline around it.
     ///
@@ -119,27 +101,5 @@ pub enum SocketError {
 impl From<tungstenite::Error> for SocketError {
     fn from(source: tungstenite::Error) -> Self {
         Self::Broken(source.into())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_are_read_or_refused() {
-        for (url, address) in [
-            ("ws://127.0.0.1:8545", "127.0.0.1:8545"),
-            ("ws://node.example/v3/key?x=1", "node.example:80"),
-            ("ws://[::1]:8546/", "[::1]:8546"),
-            ("ws://[::1]/", "[::1]:80"),
-        ] {
-            assert_eq!(address_of(url).unwrap(), address);
-        }
-        for url in
-            ["", "ws://", "127.0.0.1:8545", "http://x/", "wss://x/", "ws://x:99999/", "ws://:80/"]
-        {
-            assert!(address_of(url).is_err(), "{url}");
-        }
     }
 }

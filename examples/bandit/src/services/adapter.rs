@@ -11,12 +11,14 @@ use crate::messages::Swap;
 use crate::{
     durable::Durable,
     ethereum::chain::{self, RawLog},
+    ethereum::endpoint::Endpoint,
     ethereum::session::{Cursor, Ended, Event, Session},
-    ethereum::socket::{Connection, Step},
+    ethereum::socket::Step,
     faults::Faults,
 };
 
-/// The timeout of the handshake.
+/// The timeout of a connection: of resolving its name, and of the handshakes of TCP, TLS and the
+/// WebSocket together.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// The pauses before connecting again.
 const BACKOFF: Backoff =
@@ -33,8 +35,7 @@ const UNSAVED: u32 = 256;
 /// the connection breaks, and continues at its cursor.
 #[derive(Clone)]
 pub struct PolygonAdapter {
-    url: String,
-    address: String,
+    node: Endpoint,
     pools: Vec<Address>,
     /// The position: kept after each log, saved when the swaps up to it are confirmed.
     cursor: Durable<Cursor>,
@@ -46,21 +47,20 @@ pub struct PolygonAdapter {
 }
 
 impl PolygonAdapter {
-    /// An adapter to the node at `url`, which listens at `address`.
+    /// An adapter that follows these pools at this node.
     pub fn new(
-        url: String,
-        address: String,
+        node: Endpoint,
         pools: Vec<Address>,
         cursor: Durable<Cursor>,
         faults: Faults,
     ) -> Self {
-        Self { url, address, pools, cursor, unsaved: 0, attempts: [0, ATTEMPTS], faults }
+        Self { node, pools, cursor, unsaved: 0, attempts: [0, ATTEMPTS], faults }
     }
 
     /// One connection, from its handshake to its end.
     async fn follow(&mut self, ctx: &mut Context<Self>, session: &mut Session) -> Result<Ended> {
-        let (stream, deadline) = (ctx.connect(&self.address), ctx.sleep(HANDSHAKE_WITHIN));
-        let connect = async { Ok::<_, Error>(Connection::open(stream.await?, &self.url).await?) };
+        let (stream, deadline) = (ctx.connect(self.node.address()), ctx.sleep(HANDSHAKE_WITHIN));
+        let connect = async { Ok::<_, Error>(self.node.open(stream.await?).await?) };
         let mut connection = match select(pin!(connect), pin!(deadline)).await {
             Either::Left((connection, _)) => connection?,
             Either::Right((Ok(()), _)) => {
@@ -160,10 +160,10 @@ impl PolygonAdapter {
         loop {
             match self.follow(ctx, &mut session).await {
                 Ok(Ended::Finished) => return Ok(()),
-                Ok(Ended::Reconnect) => ctx.info("the connection has ended", &self.url),
+                Ok(Ended::Reconnect) => ctx.info("the connection has ended", self.node.to_string()),
                 Err(error) if error.is_permanent() => return Err(error),
                 Err(error) if self.attempts[0] + 1 >= self.attempts[1] => {
-                    let error = format!("no connection to {}: {error}", self.url);
+                    let error = format!("no connection to {}: {error}", self.node);
                     return Err(Error::msg(error).permanent());
                 }
                 Err(error) => ctx.warn("the service connects again", error.to_string()),

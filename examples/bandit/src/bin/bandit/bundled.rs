@@ -78,10 +78,12 @@ pub(crate) async fn launch(
         event => say(&event.to_string()),
     });
     for (node, sources) in &nodes {
-        let mut arguments = args.of_member(node, &url);
+        let mut arguments = args.of_member(node);
         arguments.extend(["--directory".into(), directories.sockets.clone().into()]);
         arguments.extend(["--state".into(), directories.state.clone().into()]);
-        let environment = observed.as_ref().map_or_else(Vec::new, Observed::environment);
+        let mut environment = observed.as_ref().map_or_else(Vec::new, Observed::environment);
+        // Not an argument, which every user of the machine can read: a URL may have a key.
+        environment.push(("BANDIT_URL", url.clone()));
         let program = program.clone();
         let member = Member::new(node, move || {
             let mut command = Command::new(&program);
@@ -241,13 +243,12 @@ pub(crate) async fn member(
 
 impl RunArgs {
     /// The arguments of one node of the bundle.
-    fn of_member(&self, node: &str, url: &str) -> Vec<std::ffi::OsString> {
+    fn of_member(&self, node: &str) -> Vec<std::ffi::OsString> {
         let executor = self.executor.to_possible_value().expect("it can be given");
         let mut arguments: Vec<_> =
-            ["member", node, "--url", url, "--executor", executor.get_name()]
-                .map(Into::into)
-                .into();
+            ["member", node, "--executor", executor.get_name()].map(Into::into).into();
         let files = [
+            ("--ca", &self.options.ca),
             ("--signals", &self.options.signals),
             ("--database", &self.options.database),
             ("--topology", &self.options.topology),
