@@ -1,7 +1,7 @@
 //! Puts the services into nodes and runs them: the application as a function of its options, for
 //! `main` and for tests.
 
-use std::{fmt::Write, path::PathBuf, sync::Arc};
+use std::{fmt::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use futures_channel::oneshot;
@@ -19,8 +19,8 @@ use crate::{
     ethereum::endpoint::Endpoint,
     ethereum::feed::{Feed, Settings},
     faults::Faults,
-    metadata::Db,
     services::{ArbitrageDetector, FeedServer, MetadataService, PolygonAdapter, SignalWriter},
+    stores::{Client, Pools},
 };
 
 /// The built-in topology.
@@ -32,7 +32,10 @@ const BUNDLED: &str = include_str!("../bundled.toml");
 pub const OBSERVED: [(&str, &str); 2] =
     [("observed.toml", include_str!("../observed.toml")), ("bundled.toml", BUNDLED)];
 
-/// The options of a run. Without a database it is in memory.
+/// Known pools are looked up again after this time, unless an option says otherwise.
+const REFRESH: Duration = Duration::from_secs(60);
+
+/// The options of a run.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Options {
     /// Follow this node (wss://host[:port]/path, or ws://) instead of the recorded day.
@@ -48,10 +51,13 @@ pub struct Options {
     /// Write the signals to this file, one JSON object per line.
     #[arg(long, value_name = "FILE")]
     pub signals: Option<PathBuf>,
-    /// Read token and pool metadata from this SQLite database, which is created if it does not
-    /// exist.
-    #[arg(long, value_name = "FILE")]
-    pub database: Option<PathBuf>,
+    /// Read the metadata of pools from this store, which is filled if it is new: sqlite:FILE,
+    /// postgres://user@host/database or redis://host. By default it is in memory.
+    #[arg(long, value_name = "URL", env = "BANDIT_STORE", hide_env_values = true)]
+    pub store: Option<String>,
+    /// Look up known pools again after this time, such as 10s; a minute by default.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub refresh: Option<Duration>,
     /// Use this topology instead of the built-in one.
     #[arg(long, value_name = "FILE")]
     pub topology: Option<PathBuf>,
@@ -173,7 +179,7 @@ pub fn bundle(options: &Options, hosts: &[String]) -> Result<Vec<(String, Vec<St
 /// None, unless the program is wrong.
 pub fn describe(options: &Options) -> Result<Description> {
     let member = options.member.clone().map(|member| Member { state: None, ..member });
-    let options = Options { member, ca: None, database: None, ..options.clone() };
+    let options = Options { member, ca: None, store: None, ..options.clone() };
     Ok(builder(&options, "ws://localhost".to_owned())?.describe())
 }
 
@@ -183,8 +189,8 @@ pub fn describe(options: &Options) -> Result<Description> {
 /// If an option is invalid, or a saved state cannot be used.
 pub fn builder(options: &Options, url: String) -> Result<Builder> {
     let node = Endpoint::new(&url, options.ca.as_deref())?;
-    let pools: Vec<_> =
-        Db::open(options.database.clone())?.pools()?.into_iter().map(|it| it.address).collect();
+    let store = Client::new(options.store.as_deref())?;
+    let pools = Pools::new(store, options.refresh.unwrap_or(REFRESH));
     let member = options.member.as_ref();
     let state = member.and_then(|member| Some(member.state.as_ref()?.join(&member.node)));
     let state = state.as_deref();
@@ -195,12 +201,8 @@ pub fn builder(options: &Options, url: String) -> Result<Builder> {
         None => Faults::default(),
     };
     let cursor = Durable::load(state, "PolygonAdapter")?;
-    let adapter = PolygonAdapter::new(node, pools, cursor, faults(0, 12_000));
-    let metadata = MetadataService {
-        database: options.database.clone(),
-        confirms: state.is_some(),
-        faults: faults(1, 12_000),
-    };
+    let adapter = PolygonAdapter::new(node, pools.clone(), cursor, faults(0, 12_000));
+    let metadata = MetadataService { pools, confirms: state.is_some(), faults: faults(1, 12_000) };
     let detector = ArbitrageDetector {
         detector: Durable::load(state, "ArbitrageDetector")?,
         faults: faults(2, 12_000),

@@ -3,14 +3,14 @@
 //!
 //! - [`ethereum`] gets logs from a node, or from a recorded day that is served like one, and
 //!   decodes them.
-//! - [`metadata`] looks up the pool of a log, [`arbitrage`] finds the signals and [`signals`]
-//!   writes them to a file.
+//! - [`metadata`] of the pool of a log comes from one of the [`stores`], [`arbitrage`] finds the
+//!   signals and [`signals`] writes them to a file.
 //! - [`messages`] are the messages between the [`services`]; [`app`] puts the services into a node,
 //!   [`faults`] makes them panic on purpose, and [`durable`] saves their states across processes.
 //! - [`traces`] prints a trace, and [`files`] has the error of files.
 //!
 //! Only `main` knows the executor: streams are those of `futures-io`, and time comes from arguments
-//! or from the context.
+//! or from the context. The drivers of stores have an executor of their own.
 
 #![forbid(unsafe_code)]
 
@@ -24,4 +24,5 @@ pub mod messages;
 pub mod metadata;
 pub mod services;
 pub mod signals;
+pub mod stores;
 pub mod traces;

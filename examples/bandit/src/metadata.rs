@@ -1,41 +1,117 @@
-//! The metadata of pools, in an SQLite database that the example creates and fills. Once created it
-//! belongs to the user: rows can be added or changed with any SQLite tool, and opening it again
-//! changes nothing. Every call blocks.
-
-use std::{path::PathBuf, time::Duration};
+//! The metadata of pools, and the rows of stores that they come from. A row is untrusted: it is a
+//! valid pool, or an error that names the row and its field.
 
 use alloy_primitives::Address;
-use rusqlite::{Connection, OptionalExtension, Row, types::Type};
 
-use crate::{
-    files::FileError,
-    messages::{EnrichedSwap, Swap},
-};
+use crate::messages::{EnrichedSwap, Swap};
 
-/// What could not be done, in the texts of errors.
-const USE: &str = "use the metadata database";
+/// The version of the form of stores.
+pub const VERSION: i64 = 1;
+/// The fields of a row.
+pub const COLUMNS: [&str; 8] = [
+    "address",
+    "token0",
+    "symbol0",
+    "decimals0",
+    "token1",
+    "symbol1",
+    "decimals1",
+    "fee_millionths",
+];
+/// The rows of a new store.
+#[rustfmt::skip]
+pub const FIRST_ROWS: [[&str; 8]; 2] = [
+    [
+        "0x88e6a0c2ddd26feeb64f039a2c41296fcb3f5640",
+        "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48", "USDC", "6",
+        "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2", "WETH", "18", "500",
+    ],
+    [
+        "0x8ad599c3a0ff1de082011efddc58f1908eb6e6d8",
+        "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48", "USDC", "6",
+        "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2", "WETH", "18", "3000",
+    ],
+];
+/// The most bytes of a field.
+pub const LONGEST_FIELD: usize = 64;
+/// The most characters of a field in the text of an error.
+const LONGEST_SHOWN: usize = 50;
 
-/// How long to wait for another process that locks the database.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS pools (
-        address        TEXT    PRIMARY KEY NOT NULL,
-        token0         TEXT    NOT NULL,
-        symbol0        TEXT    NOT NULL,
-        decimals0      INTEGER NOT NULL,
-        token1         TEXT    NOT NULL,
-        symbol1        TEXT    NOT NULL,
-        decimals1      INTEGER NOT NULL,
-        fee_millionths INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    INSERT OR IGNORE INTO pools VALUES
-        ('0x88e6a0c2ddd26feeb64f039a2c41296fcb3f5640',
-         '0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48', 'USDC', 6,
-         '0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2', 'WETH', 18, 500),
-        ('0x8ad599c3a0ff1de082011efddc58f1908eb6e6d8',
-         '0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48', 'USDC', 6,
-         '0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2', 'WETH', 18, 3000);
-";
+/// A row of a store: the text of each of [`COLUMNS`], or `None` if it is missing. A store cuts
+/// texts that are longer than [`LONGEST_FIELD`].
+#[derive(Clone, Debug, Default)]
+pub struct Row(pub [Option<String>; COLUMNS.len()]);
+
+impl Row {
+    /// The pool of this row, even if the rest of it is invalid.
+    pub fn address(&self) -> Option<Address> {
+        let is_canonical = |text: &&str, address: &Address| **text == format!("{address:#x}");
+        let text = self.0[0].as_deref()?;
+        text.parse().ok().filter(|address| is_canonical(&text, address))
+    }
+
+    /// The pool.
+    ///
+    /// # Errors
+    /// If a field is missing or invalid.
+    pub fn pool(&self) -> Result<Pool, RowError> {
+        let is_text = |text: &str| {
+            (1..=LONGEST_FIELD).contains(&text.len())
+                && !text.contains(|letter: char| letter.is_control() || letter == '\u{fffd}')
+        };
+        let symbol = |column| {
+            let symbol = |text: &str| is_text(text).then(|| text.to_owned());
+            self.field(column, "a symbol of 1 to 64 bytes in UTF-8", symbol)
+        };
+        let token = |column| {
+            self.field(column, "an address of a token", |text| text.parse::<Address>().ok())
+        };
+        let decimals =
+            |column| self.field(column, "a number from 0 to 255", |text| text.parse::<u8>().ok());
+        let fee = |text: &str| text.parse().ok().filter(|fee| *fee < 1_000_000);
+        let pool = Pool {
+            address: self.field(0, "0x and 40 lower-case digits", |_| self.address())?,
+            tokens: [token(1)?, token(4)?],
+            symbols: [symbol(2)?, symbol(5)?],
+            decimals: [decimals(3)?, decimals(6)?],
+            fee_millionths: self.field(7, "a number from 0 to 999999", fee)?,
+        };
+        let [first, second] = pool.tokens;
+        self.field(4, "an address above that of `token0`", |_| (first < second).then_some(pool))
+    }
+
+    fn field<T>(
+        &self,
+        column: usize,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, RowError> {
+        let text = self.0[column].as_deref();
+        text.and_then(parse).ok_or_else(|| RowError {
+            row: shown(self.0[0].as_deref()),
+            field: COLUMNS[column],
+            found: shown(text),
+            expected,
+        })
+    }
+}
+
+/// A field, shortened and escaped.
+fn shown(text: Option<&str>) -> String {
+    let Some(text) = text else { return "missing".to_owned() };
+    let shown: String = text.chars().take(LONGEST_SHOWN).collect();
+    format!("`{}{}`", shown.escape_debug(), if shown.len() < text.len() { ".." } else { "" })
+}
+
+/// A row of a store is not a pool.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("row {row}: `{field}` is {found}, expected {expected}")]
+pub struct RowError {
+    row: String,
+    field: &'static str,
+    found: String,
+    expected: &'static str,
+}
 
 /// A pool of two tokens, of which the first one has the lower address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,88 +164,49 @@ fn price(sqrt_price_x96: &[u8; 32], [decimals0, decimals1]: [u8; 2]) -> f64 {
     }
 }
 
-/// An open database.
-#[derive(Debug)]
-pub struct Db {
-    connection: Connection,
-    path: PathBuf,
-}
-
-impl Db {
-    /// Opens a database, or one in memory, and creates and fills it if it does not exist.
-    ///
-    /// # Errors
-    /// If it cannot be opened, or is not such a database.
-    pub fn open(path: Option<PathBuf>) -> Result<Self, FileError> {
-        let path = path.unwrap_or_else(|| ":memory:".into());
-        let open = || {
-            let connection = Connection::open(&path)?;
-            connection.busy_timeout(LOCK_TIMEOUT)?;
-            connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} COMMIT"))?;
-            Ok(connection)
-        };
-        let connection = open().map_err(FileError::of::<rusqlite::Error>(USE, &path))?;
-        Ok(Self { connection, path })
-    }
-
-    /// The pool of this address, if known.
-    ///
-    /// # Errors
-    /// If the database cannot be read or the row is invalid.
-    pub fn pool(&self, address: &[u8; 20]) -> Result<Option<Pool>, FileError> {
-        let query = "SELECT * FROM pools WHERE address = ?";
-        let address = format!("{:#x}", Address::from(address));
-        let pool = self.connection.query_row(query, [address], read_pool).optional();
-        pool.map_err(FileError::of(USE, &self.path))
-    }
-
-    /// Every known pool, by address.
-    ///
-    /// # Errors
-    /// As [`Db::pool`].
-    pub fn pools(&self) -> Result<Vec<Pool>, FileError> {
-        let read = || -> rusqlite::Result<Vec<Pool>> {
-            let mut pools = self.connection.prepare("SELECT * FROM pools ORDER BY address")?;
-            pools.query_map([], read_pool)?.collect()
-        };
-        read().map_err(FileError::of(USE, &self.path))
-    }
-}
-
-fn read_pool(row: &Row<'_>) -> rusqlite::Result<Pool> {
-    let address = |column: usize| {
-        row.get::<_, String>(column)?.parse().map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
-        })
-    };
-    Ok(Pool {
-        address: address(0)?,
-        tokens: [address(1)?, address(4)?],
-        symbols: [row.get(2)?, row.get(5)?],
-        decimals: [row.get(3)?, row.get(6)?],
-        fee_millionths: row.get(7)?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn opening_again_keeps_what_the_user_changed() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("metadata.db");
-        let pools = Db::open(Some(path.clone())).unwrap().pools().unwrap();
-        let symbols: Vec<_> =
-            pools.iter().map(|pool| pool.symbols.each_ref().map(|it| &**it)).collect();
-        assert_eq!(symbols, [["USDC", "WETH"]; 2]);
-        let user = Connection::open(&path).unwrap();
-        user.execute("UPDATE pools SET symbol0 = 'a symbol of 23 letters.'", []).unwrap();
-        let pool = Db::open(Some(path.clone())).unwrap().pools().unwrap().remove(0);
-        assert_eq!(pool.symbols[0].len(), 23);
-        user.execute("UPDATE pools SET decimals1 = 256", []).unwrap();
-        let error = Db::open(Some(path.clone())).unwrap().pools().unwrap_err().to_string();
-        assert!(error.contains(path.to_str().unwrap()), "{error}");
+    fn a_row_is_a_pool_or_an_error_that_names_the_field() {
+        let row = || Row(FIRST_ROWS[1].map(|text| Some(text.to_owned())));
+        let pool = row().pool().unwrap();
+        assert_eq!(
+            (pool.symbols[1].as_str(), pool.decimals, pool.fee_millionths),
+            ("WETH", [6, 18], 3000)
+        );
+        let long = "S".repeat(65);
+        for (column, text, expected) in [
+            (0, None, "row missing: `address` is missing, expected 0x and 40 lower-case digits"),
+            (
+                0,
+                Some("0x8AD599c3a0ff1de082011efddc58f1908eb6e6d8"),
+                "expected 0x and 40 lower-case",
+            ),
+            (1, Some("0x88"), "`token0` is `0x88`, expected an address of a token"),
+            (4, Some(FIRST_ROWS[1][1]), "expected an address above that of `token0`"),
+            (2, Some(""), "`symbol0` is ``, expected a symbol of 1 to 64 bytes in UTF-8"),
+            (5, Some(long.as_str()), "SSS..`, expected a symbol of 1 to 64 bytes in UTF-8"),
+            (5, Some("\u{fffd}"), "expected a symbol of 1 to 64 bytes in UTF-8"),
+            (2, Some("\u{1b}[2J"), "`symbol0` is `\\u{1b}[2J`, expected a symbol"),
+            (3, Some("256"), "`decimals0` is `256`, expected a number from 0 to 255"),
+            (6, Some("-1"), "`decimals1` is `-1`, expected a number from 0 to 255"),
+            (6, None, "`decimals1` is missing, expected a number from 0 to 255"),
+            (
+                7,
+                Some("1000000"),
+                "`fee_millionths` is `1000000`, expected a number from 0 to 999999",
+            ),
+        ] {
+            let mut row = row();
+            row.0[column] = text.map(str::to_owned);
+            let error = row.pool().unwrap_err().to_string();
+            assert!(error.contains(expected), "expected `{expected}`: {error}");
+            let names = column == 0 || error.starts_with(&format!("row `{}`: ", FIRST_ROWS[1][0]));
+            assert!(names && error.len() < 200, "{error}");
+            assert_eq!(row.address().is_some(), column != 0);
+        }
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::{future::pending, pin::pin, time::Duration};
 
-use alloy_primitives::Address;
 use futures_util::future::{Either, select};
 use mycelium::{Context, Error, Result, service};
 use mycelium_executor::Backoff;
@@ -15,6 +14,7 @@ use crate::{
     ethereum::session::{Cursor, Ended, Event, Session},
     ethereum::socket::Step,
     faults::Faults,
+    stores::Pools,
 };
 
 /// The timeout of a connection: of resolving its name, and of the handshakes of TCP, TLS and the
@@ -36,7 +36,7 @@ const UNSAVED: u32 = 256;
 #[derive(Clone)]
 pub struct PolygonAdapter {
     node: Endpoint,
-    pools: Vec<Address>,
+    pools: Pools,
     /// The position: kept after each log, saved when the swaps up to it are confirmed.
     cursor: Durable<Cursor>,
     /// Logs handled since the cursor was saved.
@@ -48,12 +48,7 @@ pub struct PolygonAdapter {
 
 impl PolygonAdapter {
     /// An adapter that follows these pools at this node.
-    pub fn new(
-        node: Endpoint,
-        pools: Vec<Address>,
-        cursor: Durable<Cursor>,
-        faults: Faults,
-    ) -> Self {
+    pub fn new(node: Endpoint, pools: Pools, cursor: Durable<Cursor>, faults: Faults) -> Self {
         Self { node, pools, cursor, unsaved: 0, attempts: [0, ATTEMPTS], faults }
     }
 
@@ -156,7 +151,8 @@ impl PolygonAdapter {
 #[service(emits(Swap))]
 impl PolygonAdapter {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut session = Session::new(self.pools.clone(), self.cursor.read(|cursor| *cursor));
+        let pools = self.pools.open(ctx).await?.addresses();
+        let mut session = Session::new(pools, self.cursor.read(|cursor| *cursor));
         loop {
             match self.follow(ctx, &mut session).await {
                 Ok(Ended::Finished) => return Ok(()),

@@ -1,24 +1,18 @@
 //! Receives swaps and emits them with symbols, decimals and fees.
 
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-use mycelium::{Context, Delivery, Error, Result, service};
+use mycelium::{Context, Delivery, Result, service};
 
 use crate::{
     faults::Faults,
     messages::{EnrichedSwap, Swap},
-    metadata::Db,
+    stores::Pools,
 };
 
-/// Adds the metadata of its pool to each swap. Each pool is looked up once.
+/// Adds the metadata of its pool to each swap. Swaps of unknown pools are counted and left out.
 #[derive(Clone)]
 pub struct MetadataService {
-    /// The database, or `None` for one in memory.
-    pub database: Option<PathBuf>,
+    /// The pools.
+    pub pools: Pools,
     /// Keeps each swap in flight until the enriched swap is confirmed, so that none is lost with
     /// this process.
     pub confirms: bool,
@@ -29,27 +23,16 @@ pub struct MetadataService {
 #[service(reads(Swap), emits(EnrichedSwap))]
 impl MetadataService {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let path = self.database.clone();
-        let db = ctx.blocking(move || Db::open(path)).await?;
-        let db = Arc::new(Mutex::new(db.map_err(|error| Error::from(error).permanent())?));
-        let mut pools = HashMap::new();
         let mut swaps = ctx.subscribe::<Swap>()?;
+        let mut unknown = ctx.metrics().counter("unknown_swaps")?;
+        // Until the store is there, swaps wait in their rings, and then the adapter waits.
+        let mut pools = self.pools.open(ctx).await?;
         while let Some(delivery) = swaps.recv().await {
             let Delivery::Msg(swap) = delivery else { continue };
             self.faults.point("before the metadata's emit", swap.redelivered());
-            let pool = match pools.get(&swap.pool) {
-                Some(pool) => pool,
-                None => {
-                    let (db, address) = (db.clone(), swap.pool);
-                    let look_up =
-                        move || db.lock().unwrap_or_else(PoisonError::into_inner).pool(&address);
-                    let pool = ctx.blocking(look_up).await??;
-                    pools.entry(swap.pool).or_insert(pool)
-                }
-            };
-            match pool {
+            match pools.get(ctx, swap.pool).await {
                 Some(pool) => ctx.emit(pool.enrich(&swap)).await?,
-                None => ctx.info("the pool of a swap is unknown", swap.key),
+                None => unknown.increment(),
             }
             self.faults.point("after the metadata's emit", swap.redelivered());
             if self.confirms {

@@ -18,7 +18,7 @@ fn each_command_describes_the_services() {
         (&["--describe"][..], "main"),
         (&["bundled", "--describe"], "main"),
         (&["member", "writer", "--directory", path, "--state", path, "--describe"], "writer"),
-        (&["--database", path, "--topology", path, "--describe"], "main"),
+        (&["--store", &format!("sqlite:{path}"), "--topology", path, "--describe"], "main"),
     ] {
         let output = command(arguments).output().unwrap();
         assert!(output.status.success(), "{output:?}");

@@ -6,16 +6,19 @@ use std::{
     num::NonZeroUsize,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
+use alloy_primitives::Address;
 use bandit::{
     app::{self, Member, Options, Run},
     durable::Durable,
     ethereum::feed::Settings,
     faults::Faults,
     messages::{EnrichedSwap, Key, Swap},
-    metadata::Db,
+    metadata::FIRST_ROWS,
     services::{ArbitrageDetector, MetadataService},
+    stores::{Client, Pools},
 };
 use mycelium::fields::{I128, U256};
 use mycelium::{Node, Policy, Topology};
@@ -89,20 +92,24 @@ async fn broken_connections_and_panics_change_nothing() {
 }
 
 #[tokio::test]
-async fn one_thread_and_a_database_file_give_the_same_signals() {
+async fn one_thread_and_a_file_of_pools_give_the_same_signals() {
     let directory = tempfile::tempdir().unwrap();
     let expected = reference(directory.path()).await;
     for _ in 0..2 {
         let path = directory.path().join("again.jsonl");
-        let database = Some(directory.path().join("new.sqlite"));
-        let (_, signals) = run(&path, Options { database, ..Options::default() }).await;
+        let store = Some(format!("sqlite:{}", directory.path().join("new.sqlite").display()));
+        let (_, signals) = run(&path, Options { store, ..Options::default() }).await;
         assert_eq!(signals, expected);
     }
 }
 
+fn in_memory() -> Pools {
+    Pools::new(Client::new(None).unwrap(), Duration::MAX)
+}
+
 mod yesterday {
     use bandit::messages::{self, EnrichedSwap, Key};
-    use bandit::metadata::Db;
+    use bandit::stores::Pools;
     use mycelium::fields::{I128, U256};
     use mycelium::{Context, Delivery, Result, message, service};
 
@@ -116,18 +123,19 @@ mod yesterday {
         pool: [u8; 20],
     }
 
-    pub(crate) struct MetadataService(pub(crate) Db);
+    pub(crate) struct MetadataService(pub(crate) Pools);
 
     #[service(reads(Swap), emits(EnrichedSwap))]
     impl MetadataService {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
             let mut swaps = ctx.subscribe::<Swap>()?;
+            let mut pools = self.0.open(ctx).await?;
             while let Some(delivery) = swaps.recv().await {
                 let Delivery::Msg(swap) = delivery else { panic!("a gap") };
                 let Swap { key, amount0, amount1, sqrt_price_x96, pool, .. } = *swap;
                 let swap = messages::Swap { key, amount0, amount1, sqrt_price_x96, pool, tick: 0 };
-                let metadata = self.0.pool(&pool)?.expect("the adapter follows known pools");
-                ctx.emit(metadata.enrich(&swap)).await?;
+                let pool = pools.get(ctx, pool).await.expect("the adapter follows known pools");
+                ctx.emit(pool.enrich(&swap)).await?;
             }
             Ok(())
         }
@@ -179,7 +187,7 @@ async fn a_collector_of_today_and_a_detector_of_yesterday_give_the_same_signals(
             })
         });
         let detector = Node::builder("detector")
-            .service(|| yesterday::MetadataService(Db::open(None).unwrap()))
+            .service(|| yesterday::MetadataService(in_memory()))
             .service(|| ArbitrageDetector {
                 detector: Durable::load(None, "ArbitrageDetector").unwrap(),
                 faults: Faults::default(),
@@ -224,10 +232,13 @@ fn invalid_options_are_one_clear_error() {
         let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         format!("ws://{}", gone.local_addr().unwrap())
     };
-    let cases: [(&[&str], &str); 8] = [
+    let text = format!("sqlite:{}", file("text.sqlite", &"not a database".repeat(100)));
+    let cases: [(&[&str], &str); 10] = [
         (&["--signals", "/dev/full"], "/dev/full: No space left on device"),
-        (&["--database", &file("text.sqlite", &"not a database".repeat(100))], "text.sqlite"),
-        (&["--database", "/dev/null/bandit.sqlite"], "/dev/null/bandit.sqlite"),
+        (&["--store", &text], "text.sqlite: it cannot be used: file is not a database"),
+        (&["--store", "sqlite:/dev/null/bandit.sqlite"], "/dev/null/bandit.sqlite: it cannot"),
+        (&["--store", "mysql://user:secret@host"], "invalid `--store`: expected `sqlite:FILE`"),
+        (&["--store", "sqlite:"], "invalid `--store`: expected `sqlite:FILE`"),
         (&["--signals", "/no/such/folder/signals"], "/no/such/folder/signals"),
         (&["--topology", "/no/such/topology"], "/no/such/topology: cannot read the topology: "),
         (
@@ -243,20 +254,24 @@ fn invalid_options_are_one_clear_error() {
         let errors: Vec<_> = text.lines().filter(|line| line.starts_with("error: ")).collect();
         assert_eq!(errors.len(), 1, "{arguments:?}:\n{text}");
         assert!(errors[0].contains(expected), "{arguments:?}: {}", errors[0]);
-        assert!(!text.contains("panicked"), "{text}");
+        assert!(!text.contains("panicked") && !text.contains("secret"), "{text}");
     }
 }
 
 #[tokio::test]
 async fn a_swap_of_an_unknown_pool_is_skipped() {
     let node = Node::builder("main")
-        .service(|| MetadataService { database: None, confirms: false, faults: Faults::default() })
+        .service(|| MetadataService {
+            pools: in_memory(),
+            confirms: false,
+            faults: Faults::default(),
+        })
         .build()
         .unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
     let mut enriched = running.subscribe::<EnrichedSwap>("test", Policy::Block).unwrap();
     let mut swaps = running.publisher::<Swap>("test").unwrap();
-    let known = Db::open(None).unwrap().pools().unwrap()[0].address.into_array();
+    let known = FIRST_ROWS[0][0].parse::<Address>().unwrap().into_array();
     for (block, pool) in [(1, [7; 20]), (2, known)] {
         let key = Key { block, log_index: 0 };
         let (amount, sqrt_price_x96) = (I128::from(1), U256::from_be_bytes([1; 32]));

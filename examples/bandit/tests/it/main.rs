@@ -6,4 +6,5 @@ mod end_to_end;
 mod kills;
 mod observed;
 mod program;
+mod stores;
 mod wss;

@@ -82,8 +82,9 @@ pub(crate) async fn launch(
         arguments.extend(["--directory".into(), directories.sockets.clone().into()]);
         arguments.extend(["--state".into(), directories.state.clone().into()]);
         let mut environment = observed.as_ref().map_or_else(Vec::new, Observed::environment);
-        // Not an argument, which every user of the machine can read: a URL may have a key.
+        // Not arguments, which every user of the machine can read: a URL may have a key.
         environment.push(("BANDIT_URL", url.clone()));
+        environment.extend(args.options.store.clone().map(|store| ("BANDIT_STORE", store)));
         let program = program.clone();
         let member = Member::new(node, move || {
             let mut command = Command::new(&program);
@@ -250,13 +251,16 @@ impl RunArgs {
         let files = [
             ("--ca", &self.options.ca),
             ("--signals", &self.options.signals),
-            ("--database", &self.options.database),
             ("--topology", &self.options.topology),
         ];
         for (name, path) in files {
             if let Some(path) = path {
                 arguments.extend([name.into(), path.into()]);
             }
+        }
+        if let Some(refresh) = self.options.refresh {
+            let refresh = humantime::format_duration(refresh).to_string();
+            arguments.extend(["--refresh".into(), refresh.into()]);
         }
         if let Some(seed) = self.options.faults {
             arguments.extend(["--faults".into(), seed.to_string().into()]);
