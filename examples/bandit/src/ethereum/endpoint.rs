@@ -25,6 +25,9 @@ use crate::{
 
 /// The most bytes of a file of authorities.
 const LARGEST_FILE: u64 = 1 << 20;
+/// What the system says of a connection that the other side has closed.
+const CLOSED: [io::ErrorKind; 3] =
+    [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
 /// The most characters of a text that a node chooses.
 const LONGEST_TEXT: usize = 200;
 
@@ -204,7 +207,7 @@ impl HandshakeError {
                 _ => Self::Certificate(text(certificate)),
             },
             Some(rustls::Error::InvalidMessage(_)) => Self::NotTls,
-            None if error.kind() == io::ErrorKind::UnexpectedEof => Self::Closed,
+            None if CLOSED.contains(&error.kind()) => Self::Closed,
             _ => Self::Tls(error),
         }
     }
