@@ -38,7 +38,7 @@ const REFRESH: Duration = Duration::from_secs(60);
 /// The options of a run.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Options {
-    /// Follow this node (wss://host[:port]/path, or ws://) instead of the recorded day.
+    /// Follow this node (wss://host:port/path, or ws://) instead of the recorded day.
     #[arg(long, value_name = "URL", env = "BANDIT_URL", hide_env_values = true)]
     #[arg(conflicts_with_all = ["speed", "drop_every"])]
     pub url: Option<String>,

@@ -154,7 +154,7 @@ impl OpenPools {
             Some(entry) if is_since(entry.answered, self.pools.refresh) => entry,
             other => {
                 let answer = self.pools.client.rows(Some(address)).await;
-                let (found, is_answer) = self.take(ctx, answer);
+                let (found, is_answer) = self.take(ctx, address, answer);
                 let told = other.and_then(|entry| entry.told);
                 Entry { found, answered: is_answer.then(|| ctx.now()), told }
             }
@@ -177,7 +177,7 @@ impl OpenPools {
         let Some(answer) = answer.now_or_never() else { return };
         let address = *address;
         self.refreshing = None;
-        let (found, is_answer) = self.take(ctx, answer);
+        let (found, is_answer) = self.take(ctx, address, answer);
         self.pools.cache.commit(|cache| {
             // It may have been evicted meanwhile.
             if let Some(entry) = cache.pools.get_mut(&address) {
@@ -194,6 +194,7 @@ impl OpenPools {
     fn take<S: Service>(
         &mut self,
         ctx: &Context<S>,
+        address: Address,
         answer: Result<Vec<Row>, StoreError>,
     ) -> (Result<Arc<Pool>, Arc<str>>, bool) {
         let is_away = answer.is_err();
@@ -204,7 +205,8 @@ impl OpenPools {
                 if was_away {
                     ctx.warn("the store answers again", name);
                 }
-                let row = rows.first().ok_or_else(|| "the store does not have it".into());
+                let row = rows.iter().find(|row| row.address() == Some(address));
+                let row = row.ok_or_else(|| "the store does not have it".into());
                 let pool = |row: &Row| row.pool().map_err(|error| error.to_string().into());
                 (row.and_then(pool).map(Arc::new), true)
             }
