@@ -40,7 +40,7 @@ const REFRESH: Duration = Duration::from_secs(60);
 pub struct Options {
     /// Follow this node (wss://host:port/path, or ws://) instead of the recorded day.
     #[arg(long, value_name = "URL", env = "BANDIT_URL", hide_env_values = true)]
-    #[arg(conflicts_with_all = ["speed", "drop_every"])]
+    #[arg(conflicts_with_all = ["speed", "drop_every", "fork_every"])]
     pub url: Option<String>,
     /// Trust the authorities in this PEM file, too, for the certificate of a node at wss://.
     #[arg(long, value_name = "FILE", requires = "url")]

@@ -2,12 +2,15 @@
 //! Pure and idempotent: [`Detector::evaluate`] computes the outcome and [`Detector::commit`] stores
 //! the swap. The caller emits the signal between the two. If it fails there, the same swap
 //! evaluated again has the same outcome; once committed, it and all swaps before it are duplicates.
+//! A retraction brings back the prices before its position, for as many blocks as the chain may
+//! replace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 
+use crate::ethereum::session::DEPTH;
 use crate::messages::{EnrichedSwap, Key, Signal};
 
 /// The outcome of a swap.
@@ -19,6 +22,8 @@ pub enum Outcome {
     Quiet,
     /// A signal.
     Signal(Signal),
+    /// Takes back signals, if there were any.
+    Retraction(Signal),
     /// The swap is invalid.
     Rejected,
 }
@@ -36,6 +41,17 @@ pub struct Detector {
     /// Ordered, so that the outcome does not depend on a hash.
     quotes: BTreeMap<Address, Quote>,
     last: Option<Key>,
+    /// What the swaps of the last blocks have changed, in their order.
+    changes: VecDeque<Change>,
+}
+
+/// The change of a swap.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Change {
+    key: Key,
+    pool: Address,
+    /// The price before it, unless it was the first one of the pool.
+    before: Option<f64>,
 }
 
 impl Detector {
@@ -44,8 +60,11 @@ impl Detector {
     /// Of several other pools of the pair, the one that exceeds the fees most counts; if equal, the
     /// one with the lowest address.
     pub fn evaluate(&self, swap: &EnrichedSwap) -> Outcome {
-        if self.last.is_some_and(|last| swap.key <= last) {
-            return Outcome::Duplicate;
+        let is_known = self.last.is_some_and(|last| swap.key <= last);
+        match (swap.retracts, is_known) {
+            (true, true) => return Outcome::Retraction(Signal::retraction(swap.key)),
+            (true, false) | (false, true) => return Outcome::Duplicate,
+            (false, false) => {}
         }
         let Some(quote) = self.quote(swap) else { return Outcome::Rejected };
         let mut widest: Option<(f64, Signal)> = None;
@@ -63,21 +82,39 @@ impl Detector {
             let fees = f64::from(quote.fee_millionths + other.fee_millionths) / 1e6;
             let beyond = gap - fees;
             if gap > fees && widest.as_ref().is_none_or(|(widest, _)| beyond > *widest) {
-                widest = Some((beyond, Signal { key: swap.key, prices, gap, pools }));
+                widest = Some((beyond, Signal::new(swap.key, prices, gap, pools, false)));
             }
         }
         widest.map_or(Outcome::Quiet, |(_, signal)| Outcome::Signal(signal))
     }
 
-    /// Stores the swap.
+    /// Stores the swap, or takes back those that it retracts.
     pub fn commit(&mut self, swap: &EnrichedSwap) {
-        if self.last.is_some_and(|last| swap.key <= last) {
-            return;
+        match (swap.retracts, self.last.is_some_and(|last| swap.key <= last)) {
+            (true, true) => return self.retract(swap.key),
+            (true, false) | (false, true) => return,
+            (false, false) => {}
         }
         if let Some(quote) = self.quote(swap) {
-            self.quotes.insert(swap.pool.into(), quote);
+            let pool = swap.pool.into();
+            let before = self.quotes.insert(pool, quote).map(|quote| quote.price);
+            self.changes.push_back(Change { key: swap.key, pool, before });
         }
         self.last = Some(swap.key);
+        let is_final = |change: &mut Change| change.key.block + DEPTH < swap.key.block;
+        while self.changes.pop_front_if(is_final).is_some() {}
+    }
+
+    fn retract(&mut self, key: Key) {
+        while let Some(change) = self.changes.pop_back_if(|change| change.key >= key) {
+            match change.before {
+                Some(price) => {
+                    let _ = self.quotes.get_mut(&change.pool).map(|quote| quote.price = price);
+                }
+                None => drop(self.quotes.remove(&change.pool)),
+            }
+        }
+        self.last = Some(key.before());
     }
 
     /// Returns the quote of a swap, if the swap is valid: it has a normal positive price, a fee
@@ -108,6 +145,7 @@ pub(crate) mod tests {
             fee_millionths: if pool == 1 { 500 } else { 3000 },
             symbol0: Default::default(),
             symbol1: Default::default(),
+            retracts: false,
         }
     }
 
@@ -133,6 +171,30 @@ pub(crate) mod tests {
         assert_eq!(apply(detector, &swap(1, 3, 100.3)), Outcome::Quiet);
         assert!(matches!(apply(detector, &swap(1, 4, 101.0)), Outcome::Signal(_)));
         assert_eq!(apply(detector, &swap(1, 3, 1.0)), Outcome::Duplicate);
+    }
+
+    #[test]
+    fn a_retraction_brings_back_the_prices_before_it() {
+        let detector = &mut Detector::default();
+        detector.commit(&swap(1, 0, 100.0));
+        let before = detector.clone();
+        for (index, price) in [(5, 110.0), (6, 120.0)] {
+            detector.commit(&swap(1, index, price));
+            detector.commit(&swap(2, index + 10, price));
+        }
+        let retraction = EnrichedSwap::retraction(swap(1, 5, 0.0).key);
+        let outcome = detector.evaluate(&retraction);
+        assert_eq!(outcome, Outcome::Retraction(Signal::retraction(retraction.key)));
+        detector.commit(&retraction);
+        assert_eq!((&detector.quotes, &detector.changes), (&before.quotes, &before.changes));
+        assert_eq!(detector.evaluate(&retraction), Outcome::Duplicate);
+        // The other swap at the same position counts.
+        assert_eq!(apply(detector, &swap(2, 5, 100.0)), Outcome::Quiet);
+        // What the chain no longer replaces is forgotten.
+        let mut late = swap(1, 0, 100.0);
+        late.key.block += DEPTH + 1;
+        detector.commit(&late);
+        assert_eq!(detector.changes.len(), 1);
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! The messages between the services.
+//!
+//! A chain may be reorganised: it replaces its last blocks. Then a message with `retracts` passes
+//! the services in place of a swap, and takes back everything from its position on.
 
 use mycelium::fields::{I128, U256};
 use mycelium::message;
@@ -14,8 +17,18 @@ pub struct Key {
     pub log_index: u64,
 }
 
+impl Key {
+    /// The last position before this one.
+    pub fn before(self) -> Self {
+        match self.log_index.checked_sub(1) {
+            Some(log_index) => Self { log_index, ..self },
+            None => Self { block: self.block.saturating_sub(1), log_index: u64::MAX },
+        }
+    }
+}
+
 /// A swap of a pool.
-#[message(topic = "swaps", id = 1)]
+#[message(topic = "swaps", id = 1, pad)]
 #[derive(Debug, PartialEq)]
 pub struct Swap {
     /// The swap's position in the chain.
@@ -31,6 +44,17 @@ pub struct Swap {
     /// The tick after the swap; 0 in the swaps of a program that does not know it.
     #[message(default = 0)]
     pub tick: i32,
+    /// Takes back the swaps from `key` on. The other fields have no meaning.
+    #[message(default = false)]
+    pub retracts: bool,
+}
+
+impl Swap {
+    /// Takes back the swaps from this position on.
+    pub fn retraction(key: Key) -> Self {
+        let (amount, price) = (I128::from(0), U256::from_be_bytes([0; 32]));
+        Self::new(key, amount, amount, price, [0; 20], 0, true)
+    }
 }
 
 /// A swap with the metadata of its pool.
@@ -53,10 +77,30 @@ pub struct EnrichedSwap {
     pub symbol0: String,
     /// The symbol of token 1.
     pub symbol1: String,
+    /// Takes back the swaps from `key` on. The other fields have no meaning.
+    #[message(default = false)]
+    pub retracts: bool,
+}
+
+impl EnrichedSwap {
+    /// Takes back the swaps from this position on.
+    pub fn retraction(key: Key) -> Self {
+        Self {
+            key,
+            price: 0.0,
+            pool: [0; 20],
+            token0: [0; 20],
+            token1: [0; 20],
+            fee_millionths: 0,
+            symbol0: String::new(),
+            symbol1: String::new(),
+            retracts: true,
+        }
+    }
 }
 
 /// The prices of two pools differ by more than their fees.
-#[message(topic = "signals", id = 3)]
+#[message(topic = "signals", id = 3, pad)]
 #[derive(Debug, PartialEq)]
 pub struct Signal {
     /// The swap that caused it.
@@ -67,4 +111,14 @@ pub struct Signal {
     pub gap: f64,
     /// The pools, the lower address first.
     pub pools: [[u8; 20]; 2],
+    /// Takes back the signals from `key` on. The other fields have no meaning.
+    #[message(default = false)]
+    pub retracts: bool,
+}
+
+impl Signal {
+    /// Takes back the signals from this position on.
+    pub fn retraction(key: Key) -> Self {
+        Self::new(key, [0.0; 2], 0.0, [[0; 20]; 2], true)
+    }
 }

@@ -142,6 +142,7 @@ impl Pool {
             fee_millionths: self.fee_millionths,
             symbol0,
             symbol1,
+            retracts: false,
         }
     }
 }

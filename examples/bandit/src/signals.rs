@@ -46,6 +46,14 @@ struct Line {
     gap: f64,
 }
 
+/// Takes back the signals from a position on.
+#[derive(Serialize)]
+struct Retraction {
+    #[serde(flatten)]
+    key: Key,
+    retracts: bool,
+}
+
 impl SignalFile {
     /// Checks that the file can be written, and creates it if it is not there. No other run can
     /// write it while the returned file is open.
@@ -93,18 +101,24 @@ impl SignalFile {
         Ok(Self { file, path: path.into(), committed: committed.unwrap_or_default() })
     }
 
-    /// Writes a signal, if its swap is later than the last one. Returns the committed part.
+    /// Writes a signal, if its swap is later than the last one, or a retraction, if there are
+    /// signals from its position on. Returns the committed part.
     ///
     /// # Errors
     /// If the line cannot be written completely; then it is not committed.
     pub fn append(&mut self, signal: &Signal) -> Result<Committed, FileError> {
-        let &Signal { key, prices, gap, pools } = signal;
-        if self.committed.last.is_some_and(|last| key <= last) {
+        let &Signal { key, prices, gap, pools, retracts, .. } = signal;
+        if self.committed.last.is_some_and(|last| key <= last) != retracts {
             return Ok(self.committed);
         }
-        let line = Line { key, pools: pools.map(Address::from), prices, gap };
         let write = |file: &mut File| -> io::Result<u64> {
-            let line = serde_json::to_string(&line)? + "\n";
+            let line = match retracts {
+                true => serde_json::to_string(&Retraction { key, retracts })?,
+                false => {
+                    let pools = pools.map(Address::from);
+                    serde_json::to_string(&Line { key, pools, prices, gap })?
+                }
+            } + "\n";
             file.write_all(line.as_bytes())?;
             Ok(line.len() as u64)
         };
@@ -114,7 +128,8 @@ impl SignalFile {
             let _ = self.file.seek(SeekFrom::Start(self.committed.bytes));
             FileError::of(WRITE, &self.path)(error)
         })?;
-        self.committed = Committed { bytes: self.committed.bytes + bytes, last: Some(key) };
+        let last = Some(if retracts { key.before() } else { key });
+        self.committed = Committed { bytes: self.committed.bytes + bytes, last };
         Ok(self.committed)
     }
 
@@ -129,12 +144,9 @@ mod tests {
     use super::*;
 
     fn signal(log_index: u64) -> Signal {
-        Signal {
-            key: Key { block: 18_937_382, log_index },
-            prices: [0.1 + 0.2, 1.0 / 3.0],
-            gap: 0.003_500_000_000_000_001,
-            pools: [[0x88; 20], [0x8a; 20]],
-        }
+        let key = Key { block: 18_937_382, log_index };
+        let (prices, gap) = ([0.1 + 0.2, 1.0 / 3.0], 0.003_500_000_000_000_001);
+        Signal::new(key, prices, gap, [[0x88; 20], [0x8a; 20]], false)
     }
 
     #[test]
@@ -149,6 +161,31 @@ mod tests {
              \"prices\":[0.30000000000000004,0.3333333333333333],\"gap\":0.003500000000000001}}\n"
         );
         assert_eq!(fs::read_to_string(path).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_retraction_is_a_line_if_there_are_signals_to_take_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("signals.jsonl");
+        let mut file = SignalFile::open(&path, None).unwrap();
+        let retraction = |index| Signal::retraction(signal(index).key);
+        for (line, lines) in [
+            (retraction(0), 0),
+            (signal(3), 1),
+            (retraction(4), 1),
+            (retraction(2), 2),
+            (retraction(2), 2),
+            (signal(2), 3),
+            (signal(2), 3),
+            (signal(3), 4),
+        ] {
+            let committed = file.append(&line).unwrap();
+            let text = fs::read_to_string(&path).unwrap();
+            assert_eq!((text.len() as u64, text.lines().count()), (committed.bytes, lines));
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let line = text.lines().nth(1).unwrap();
+        assert_eq!(line, r#"{"block":18937382,"log_index":2,"retracts":true}"#);
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub struct RawLog {
     pub block_timestamp: U64,
     /// The log's index in its block.
     pub log_index: U64,
+    /// The hash of the block, if the node sends it.
+    #[serde(default)]
+    pub block_hash: Option<B256>,
     /// Whether the chain removed the log.
     #[serde(default)]
     pub removed: bool,
@@ -101,14 +104,15 @@ pub fn swap(log: &RawLog) -> Result<Option<Swap>, Skip> {
     }
     let mut sqrt_price = [0; 32];
     sqrt_price[12..].copy_from_slice(&event.sqrtPriceX96.to_be_bytes::<20>());
-    Ok(Some(Swap {
-        key: log.key(),
-        amount0: amount(event.amount0)?,
-        amount1: amount(event.amount1)?,
-        sqrt_price_x96: U256::from_be_bytes(sqrt_price),
-        pool: log.address.into_array(),
-        tick: event.tick.as_i32(),
-    }))
+    Ok(Some(Swap::new(
+        log.key(),
+        amount(event.amount0)?,
+        amount(event.amount1)?,
+        U256::from_be_bytes(sqrt_price),
+        log.address.into_array(),
+        event.tick.as_i32(),
+        false,
+    )))
 }
 
 #[cfg(test)]

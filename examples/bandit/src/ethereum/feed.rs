@@ -49,6 +49,8 @@ use crate::{
 static DAY: &[u8] = include_bytes!("../../data/usdc-weth-2024-01-05.jsonl.gz");
 /// The number of logs before the end of a dropped connection that are never sent to it.
 const LOST_AT_DROP: usize = 3;
+/// The logs of a fork.
+const FORK: usize = 8;
 /// The limit of a request.
 const LARGEST_REQUEST: usize = 64 << 10;
 
@@ -59,6 +61,26 @@ pub struct Line {
     pub json: String,
     /// The log, parsed from `json`.
     pub log: RawLog,
+}
+
+impl Line {
+    /// Another log at the same position, with another price, of a block that the chain replaces.
+    fn of_fork(&self, removed: bool) -> String {
+        let mut log: serde_json::Value = serde_json::from_str(&self.json).unwrap_or_default();
+        let mut data = log["data"].as_str().unwrap_or_default().to_owned();
+        // The second digit of the third word, which is not zero: 1 % or more.
+        let word = 2 + 2 * 64;
+        let zeros =
+            data.get(word..).map_or(0, |word| word.bytes().take_while(|it| *it == b'0').count());
+        if let Some(digit) = data.get(word + zeros + 1..word + zeros + 2) {
+            let other = if digit == "1" { "2" } else { "1" };
+            data.replace_range(word + zeros + 1..word + zeros + 2, other);
+        }
+        log["data"] = data.into();
+        log["blockHash"] = format!("0x{}", "f".repeat(64)).into();
+        log["removed"] = removed.into();
+        log.to_string()
+    }
 }
 
 /// The recorded day.
@@ -83,6 +105,9 @@ pub struct Settings {
     /// Drop the connection each time after this number of logs.
     #[arg(long, value_name = "LOGS")]
     pub drop_every: Option<NonZeroUsize>,
+    /// Reorganise the chain each time after this number of logs: first it has some other logs.
+    #[arg(long, value_name = "LOGS")]
+    pub fork_every: Option<NonZeroUsize>,
 }
 
 fn factor(text: &str) -> std::result::Result<f64, String> {
@@ -97,6 +122,11 @@ impl Settings {
         self.drop_every.is_some_and(|every| position.is_multiple_of(every.get()))
     }
 
+    /// Whether the chain first has other logs than those from this position on.
+    fn forks_at(&self, position: usize) -> bool {
+        position > 0 && self.fork_every.is_some_and(|every| position.is_multiple_of(every.get()))
+    }
+
     /// Whether the log at this position is lost by a drop soon after.
     fn loses(&self, position: usize) -> bool {
         (position..position + LOST_AT_DROP).any(|position| self.drops_at(position))
@@ -109,6 +139,8 @@ pub struct Feed {
     day: Vec<Line>,
     settings: Settings,
     position: AtomicUsize,
+    /// The position of the last reorganisation.
+    forked: AtomicUsize,
     /// When the first log was due.
     begin: OnceLock<Duration>,
 }
@@ -116,7 +148,8 @@ pub struct Feed {
 impl Feed {
     /// A feed at the start of its day.
     pub fn new(settings: Settings) -> Self {
-        Self { day: day(), settings, position: AtomicUsize::new(0), begin: OnceLock::new() }
+        let (position, forked) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { day: day(), settings, position, forked, begin: OnceLock::new() }
     }
 
     /// The logs that the chain has so far.
@@ -196,8 +229,22 @@ impl Connection<'_> {
     /// Sends the next log, and moves the position if no other connection has. Returns whether the
     /// connection is to be dropped.
     async fn send_next(&mut self) -> Result<bool> {
-        let Feed { day, settings, position, .. } = self.feed;
+        let Feed { day, settings, position, forked, .. } = self.feed;
         let Some((filter, next)) = &mut self.subscription else { return Ok(false) };
+        if settings.forks_at(*next) && forked.fetch_max(*next, Ordering::AcqRel) < *next {
+            for removed in [false, true] {
+                let lines = day[*next..].iter().take(FORK);
+                for line in lines.filter(|line| filter.address.contains(&line.log.address)) {
+                    let log = line.of_fork(removed);
+                    self.socket.feed(Message::text(notification("0x1", &log))).await?;
+                }
+                self.socket.flush().await?;
+                // The node may also reorganise while the client is away.
+                if settings.drop_every.is_some() {
+                    return Ok(true);
+                }
+            }
+        }
         let line = &day[*next];
         *next += 1;
         // A log must be in the chain before it is sent.
@@ -264,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_day_takes_a_minute_at_1440() {
-        let feed = Feed::new(Settings { speed: Some(1440.0), drop_every: None });
+        let feed = Feed::new(Settings { speed: Some(1440.0), ..Settings::default() });
         let begin = Duration::from_secs(7);
         assert_eq!(feed.due(0, begin), Some(begin));
         let end = feed.due(feed.day.len() - 1, Duration::ZERO).unwrap() - begin;

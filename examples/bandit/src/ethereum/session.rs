@@ -4,13 +4,17 @@
 //! logs are queued meanwhile, and a cursor drops duplicates. So each log is delivered once and in
 //! chain order, by either way and after any number of broken connections.
 //!
+//! A log that the chain removes takes back all logs from its position on, and the cursor with them.
+//! A reorganisation while there is no connection shows in the backfill, which lacks the block of
+//! the last log: then the logs of the last [`DEPTH`] blocks are taken back, and requested again.
+//!
 //! [`Session::connected`] and [`Session::handle_text`] are input; after each, drain
 //! [`Session::poll_transmit`] and [`Session::poll_event`] until both are empty. No text panics, and
 //! a malformed log affects no other one.
 
 use std::collections::VecDeque;
 
-use alloy_primitives::{Address, U64};
+use alloy_primitives::{Address, B256, U64};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -22,6 +26,8 @@ use crate::{
 
 /// The most live logs queued during a backfill.
 const MOST_WAITING: usize = 16_384;
+/// The most blocks that a reorganisation replaces. Ethereum never replaces more.
+pub const DEPTH: u64 = 64;
 /// The close reason of a feed after its last log.
 pub const END_OF_RECORDING: &str = "end of recording";
 
@@ -32,6 +38,8 @@ pub const END_OF_RECORDING: &str = "end of recording";
 pub struct Cursor {
     start: Option<u64>,
     last: Option<Key>,
+    /// The hash of the block of the last log, unless it is unknown.
+    hash: Option<B256>,
 }
 
 impl Cursor {
@@ -48,7 +56,9 @@ pub enum Event {
     Started(Cursor),
     /// A new log; keep the cursor once the log is handled.
     Log(RawLog, Cursor),
-    /// The chain removed a log. The cursor ignores it.
+    /// The chain removed the logs from this position on; keep the cursor once they are taken back.
+    Retracted(Key, Cursor),
+    /// The chain removed a log that was taken back before, has not arrived, or is too old.
     Removed,
     /// A text or log was malformed or unexpected, and is skipped.
     Skipped,
@@ -136,21 +146,28 @@ impl Session {
         match self.state {
             State::Head => {
                 let head: U64 = serde_json::from_str(result)?;
-                self.cursor = Cursor { start: Some(head.to()), last: None };
+                self.cursor = Cursor { start: Some(head.to()), last: None, hash: None };
                 self.events.push_back(Event::Started(self.cursor));
                 self.subscribe();
             }
             State::Subscription => {
                 self.subscription = serde_json::from_str(result)?;
-                // The start block is known.
-                let from_block = U64::from(self.cursor.resume_from().unwrap_or_default());
-                let filter = Filter { address: self.addresses.clone() };
-                self.request(State::Backfill, Call::Logs([Range { from_block, filter }]));
+                self.backfill();
             }
             State::Backfill => {
                 let logs: Vec<&RawValue> = serde_json::from_str(result)?;
+                let logs: Vec<_> = logs.into_iter().map(parse).collect();
+                if let Some(last) = self.cursor.last
+                    && !self.has_last(&logs)
+                {
+                    let block =
+                        last.block.saturating_sub(DEPTH).max(self.cursor.start.unwrap_or(0));
+                    self.retract(Key { block, log_index: 0 });
+                    self.backfill();
+                    return Ok(());
+                }
                 let live = std::mem::take(&mut self.waiting);
-                logs.into_iter().map(parse).chain(live).for_each(|log| self.take(log));
+                logs.into_iter().chain(live).for_each(|log| self.take(log));
                 self.state = State::Live;
                 self.events.push_back(Event::Live);
             }
@@ -190,6 +207,26 @@ impl Session {
         self.request(State::Subscription, Call::Subscribe("logs".to_owned(), filter));
     }
 
+    fn backfill(&mut self) {
+        // The start block is known.
+        let from_block = U64::from(self.cursor.resume_from().unwrap_or_default());
+        let filter = Filter { address: self.addresses.clone() };
+        self.request(State::Backfill, Call::Logs([Range { from_block, filter }]));
+    }
+
+    /// Whether the block of the last log is one of these, as far as its hash is known.
+    fn has_last(&self, logs: &[Option<RawLog>]) -> bool {
+        let Cursor { last, hash, .. } = self.cursor;
+        let is_last = |log: &RawLog| Some(log.key()) == last && log.block_hash == hash;
+        hash.is_none() || logs.iter().flatten().any(is_last)
+    }
+
+    /// Takes back the logs from this position on.
+    fn retract(&mut self, key: Key) {
+        self.cursor = Cursor { last: Some(key.before()), hash: None, ..self.cursor };
+        self.events.push_back(Event::Retracted(key, self.cursor));
+    }
+
     fn notified(&mut self, subscription: &str, log: Option<RawLog>) -> Result<(), SessionError> {
         match self.state {
             // A node may send the first logs before it answers the subscription.
@@ -204,12 +241,21 @@ impl Session {
     }
 
     fn take(&mut self, log: Option<RawLog>) {
+        let last = self.cursor.last;
+        let is_known = |log: &RawLog| last.is_some_and(|last| log.key() <= last);
+        let is_final = |log: &RawLog| {
+            last.is_some_and(|last| log.key().block.saturating_add(DEPTH) < last.block)
+        };
         self.events.push_back(match log {
             None => Event::Skipped,
+            Some(log) if log.removed && is_known(&log) && !is_final(&log) => {
+                return self.retract(log.key());
+            }
             Some(log) if log.removed => Event::Removed,
-            Some(log) if self.cursor.last.is_some_and(|last| log.key() <= last) => Event::Duplicate,
+            Some(log) if is_known(&log) => Event::Duplicate,
             Some(log) => {
                 self.cursor.last = Some(log.key());
+                self.cursor.hash = log.block_hash;
                 Event::Log(log, self.cursor)
             }
         });

@@ -112,6 +112,11 @@ impl PolygonAdapter {
                 ctx.metrics().counter("logs")?.increment();
                 counter
             }
+            Event::Retracted(key, cursor) => {
+                ctx.emit(Swap::retraction(key)).await?;
+                self.passed(cursor, 1);
+                "reorganisations"
+            }
             Event::Removed => "removed",
             Event::Skipped => "skipped",
             Event::Duplicate => "duplicates",

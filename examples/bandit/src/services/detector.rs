@@ -30,7 +30,7 @@ impl ArbitrageDetector {
             let Delivery::Msg(swap) = delivery else { continue };
             self.faults.point("before the detector's emit", swap.redelivered());
             let outcome = self.detector.read(|detector| detector.evaluate(&swap));
-            if let Outcome::Signal(signal) = &outcome {
+            if let Outcome::Signal(signal) | Outcome::Retraction(signal) = &outcome {
                 ctx.emit::<Signal>(*signal).await?;
             }
             self.faults.point("after the detector's emit", swap.redelivered());
@@ -40,7 +40,7 @@ impl ArbitrageDetector {
                 Outcome::Signal(_) => signals.increment(),
                 Outcome::Rejected => rejected.increment(),
                 Outcome::Quiet => {}
-                Outcome::Duplicate => continue,
+                Outcome::Duplicate | Outcome::Retraction(_) => continue,
             }
             let pool = format!("{:#x}", Address::from(swap.pool));
             ctx.metrics().counter_with("swaps", &[("pool", &pool)])?.increment();

@@ -30,9 +30,13 @@ impl MetadataService {
         while let Some(delivery) = swaps.recv().await {
             let Delivery::Msg(swap) = delivery else { continue };
             self.faults.point("before the metadata's emit", swap.redelivered());
-            match pools.get(ctx, swap.pool).await {
-                Some(pool) => ctx.emit(pool.enrich(&swap)).await?,
-                None => unknown.increment(),
+            if swap.retracts {
+                ctx.emit(EnrichedSwap::retraction(swap.key)).await?;
+            } else {
+                match pools.get(ctx, swap.pool).await {
+                    Some(pool) => ctx.emit(pool.enrich(&swap)).await?,
+                    None => unknown.increment(),
+                }
             }
             self.faults.point("after the metadata's emit", swap.redelivered());
             if self.confirms {

@@ -81,13 +81,46 @@ async fn broken_connections_and_panics_change_nothing() {
     for (seed, drop_every, connections) in [(1, None, 1), (2, Some(97), 68)] {
         let path = directory.path().join(format!("{seed}.jsonl"));
         let drop_every = drop_every.and_then(NonZeroUsize::new);
-        let feed = Settings { drop_every, speed: None };
+        let feed = Settings { drop_every, ..Settings::default() };
         let options = Options { feed, faults: Some(seed), ..Options::default() };
         let (summary, signals) = run(&path, options).await;
         assert_eq!(summary.matches("20 panics of ").count(), 4, "{summary}");
         // A panic of the adapter is a reconnect, too.
         assert!(count(&summary, "connections") >= connections, "{summary}");
         assert_eq!(signals, expected);
+    }
+}
+
+/// The chain replaces blocks, also while the connection is broken. The signals that are left after
+/// the retractions are those of the chain as it is in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reorganisations_take_signals_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let expected = reference(directory.path()).await;
+    for drop_every in [None, NonZeroUsize::new(97)] {
+        let path = directory.path().join("forks.jsonl");
+        let feed = Settings { drop_every, fork_every: NonZeroUsize::new(500), speed: None };
+        let options = Options { signals: Some(path.clone()), feed, ..Options::default() };
+        let executor = Tokio::current().unwrap();
+        let run = Run::prepare(&options, &executor).await.unwrap();
+        let summary = app::summary(&run.finish(executor).await.unwrap());
+        assert_eq!([count(&summary, "drops"), count(&summary, "rejected")], [0, 0], "{summary}");
+        assert!(count(&summary, "reorganisations") >= 12, "{summary}");
+        let mut left: Vec<(Key, String)> = Vec::new();
+        let mut retractions = 0;
+        for line in fs::read_to_string(path).unwrap().lines() {
+            let json: serde_json::Value = serde_json::from_str(line).unwrap();
+            let at = |name: &str| json[name].as_u64().unwrap();
+            let key = Key { block: at("block"), log_index: at("log_index") };
+            if json["retracts"] == true {
+                retractions += 1;
+                left.retain(|(other, _)| *other < key);
+            } else {
+                left.push((key, format!("{line}\n")));
+            }
+        }
+        assert!(retractions > 5, "{summary}");
+        assert_eq!(left.into_iter().map(|(_, line)| line).collect::<String>(), expected);
     }
 }
 
@@ -133,7 +166,8 @@ mod yesterday {
             while let Some(delivery) = swaps.recv().await {
                 let Delivery::Msg(swap) = delivery else { panic!("a gap") };
                 let Swap { key, amount0, amount1, sqrt_price_x96, pool, .. } = *swap;
-                let swap = messages::Swap { key, amount0, amount1, sqrt_price_x96, pool, tick: 0 };
+                let swap =
+                    messages::Swap::new(key, amount0, amount1, sqrt_price_x96, pool, 0, false);
                 let pool = pools.get(ctx, pool).await.expect("the adapter follows known pools");
                 ctx.emit(pool.enrich(&swap)).await?;
             }
@@ -275,7 +309,7 @@ async fn a_swap_of_an_unknown_pool_is_skipped() {
     for (block, pool) in [(1, [7; 20]), (2, known)] {
         let key = Key { block, log_index: 0 };
         let (amount, sqrt_price_x96) = (I128::from(1), U256::from_be_bytes([1; 32]));
-        let swap = Swap { key, pool, amount0: amount, amount1: amount, sqrt_price_x96, tick: 0 };
+        let swap = Swap::new(key, amount, amount, sqrt_price_x96, pool, 0, false);
         swaps.emit(swap).await.unwrap();
     }
     let swap = enriched.recv().await.unwrap().message().unwrap();

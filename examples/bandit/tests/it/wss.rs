@@ -1,6 +1,6 @@
 //! A node behind TLS, with certificates of a private authority.
 
-use std::{fs, path::Path, pin::pin, sync::Arc};
+use std::{fs, num::NonZeroUsize, path::Path, pin::pin, sync::Arc};
 
 use bandit::ethereum::feed::{Feed, Settings};
 use futures_channel::oneshot;
@@ -134,7 +134,7 @@ async fn the_signals_are_the_same_over_tls() {
     let acceptor = authority.acceptor(3000);
     let path = directory.path().to_owned();
     let expected = tokio::task::spawn_blocking(move || undisturbed(&path)).await.unwrap();
-    let drops = Settings { drop_every: std::num::NonZeroUsize::new(97), speed: None };
+    let drops = Settings { drop_every: NonZeroUsize::new(97), ..Settings::default() };
     let mut runs = vec![
         ("tokio", Manner::Serves, Settings::default()),
         ("tokio", Manner::ServesTheSecond, Settings::default()),

@@ -6,7 +6,7 @@ fn key(block: u64, log_index: u64) -> Key {
 }
 
 fn starting_at(block: u64) -> Session {
-    Session::new(vec![Address::repeat_byte(7)], Cursor { start: Some(block), last: None })
+    Session::new(vec![Address::repeat_byte(7)], Cursor { start: Some(block), ..Cursor::default() })
 }
 
 fn log(key: Key) -> String {
@@ -66,7 +66,7 @@ fn the_first_connection_requests_the_newest_block() {
     let mut session = Session { cursor: Cursor::default(), ..starting_at(0) };
     session.connected();
     assert_eq!(answered(&mut session, "\"0x9\""), Call::BlockNumber([]));
-    let started = Cursor { start: Some(9), last: None };
+    let started = Cursor { start: Some(9), ..Cursor::default() };
     assert_eq!(session.poll_event(), Some(Event::Started(started)));
     subscribed(&mut session);
     // Before the first log a new connection keeps the start block.
@@ -104,6 +104,62 @@ fn too_many_queued_logs_are_an_error() {
     connected(&mut session);
     backfilled(&mut session, 0, &[key(1, 0)]);
     assert_eq!(drained(&mut session).0.len(), 1);
+}
+
+/// A log of a block with this hash.
+fn of_block(key: Key, hash: u8, removed: bool) -> String {
+    let hash = format!("{hash:02x}").repeat(32);
+    log(key).replace('{', &format!(r#"{{"blockHash":"0x{hash}","removed":{removed},"#))
+}
+
+#[test]
+fn a_removed_log_takes_back_those_after_it() {
+    let mut session = starting_at(1);
+    connected(&mut session);
+    backfilled(&mut session, 1, &[key(100, 0), key(101, 5), key(101, 6), key(102, 0)]);
+    drained(&mut session);
+    let mut removed = |key| {
+        let text = notification("0xa", &of_block(key, 1, true));
+        session.handle_text(&text).unwrap();
+        session.poll_event()
+    };
+    let Some(Event::Retracted(from, cursor)) = removed(key(101, 6)) else { panic!() };
+    assert_eq!((from, cursor.last), (key(101, 6), Some(key(101, 5))));
+    // The node may say so of each log, in any order.
+    assert_eq!(removed(key(102, 0)), Some(Event::Removed));
+    let Some(Event::Retracted(from, cursor)) = removed(key(101, 0)) else { panic!() };
+    assert_eq!((from, cursor.last), (key(101, 0), Some(key(100, u64::MAX))));
+    // No chain replaces so many blocks.
+    assert_eq!(removed(key(100 - DEPTH - 1, 0)), Some(Event::Removed));
+    live(&mut session, key(101, 6));
+    assert_eq!(drained(&mut session).0, [key(101, 6)]);
+}
+
+#[test]
+fn a_backfill_without_the_last_block_takes_back_and_requests_again() {
+    let mut session = starting_at(50);
+    connected(&mut session);
+    let first = of_block(key(100, 0), 1, false);
+    answered(&mut session, &format!("[{first}]"));
+    let other = of_block(key(200, 0), 2, false);
+    session.handle_text(&notification("0xa", &other)).unwrap();
+    drained(&mut session);
+    // The same block.
+    connected(&mut session);
+    answered(&mut session, &format!("[{other}]"));
+    assert_eq!(drained(&mut session), (vec![], 1));
+    // Another block at its place.
+    connected(&mut session);
+    answered(&mut session, &format!("[{}]", of_block(key(200, 0), 3, false)));
+    let Some(Event::Retracted(from, _)) = session.poll_event() else { panic!() };
+    assert_eq!(from, key(200 - DEPTH, 0));
+    let Call::Logs([Range { from_block, .. }]) =
+        answered(&mut session, &format!("[{}]", of_block(key(200, 0), 3, false)))
+    else {
+        panic!()
+    };
+    assert_eq!(from_block.to::<u64>(), 200 - DEPTH - 1);
+    assert_eq!(drained(&mut session).0, [key(200, 0)]);
 }
 
 #[test]

@@ -89,8 +89,7 @@ async fn a_bad_network_changes_nothing() {
 fn swap(block: u64, pool: Address) -> Swap {
     let (amount, sqrt_price_x96) = (I128::from(1), U256::from_be_bytes([1; 32]));
     let key = Key { block, log_index: 0 };
-    let pool = pool.into_array();
-    Swap { key, pool, amount0: amount, amount1: amount, sqrt_price_x96, tick: 0 }
+    Swap::new(key, amount, amount, sqrt_price_x96, pool.into_array(), 0, false)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
