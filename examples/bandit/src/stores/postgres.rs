@@ -64,7 +64,7 @@ impl Postgres {
             }
             Ok(texts)
         };
-        found.map_err(failed)?.iter().map(read).collect::<Result<_, _>>().map_err(failed)
+        found.map_err(failed)?.iter().map(read).collect::<Result<_, _>>().map_err(another_type)
     }
 }
 
@@ -107,7 +107,7 @@ async fn migrate(client: &mut Client) -> Result<(), StoreError> {
     let found = transaction.query_typed("SELECT version FROM bandit_version LIMIT 1", &[]);
     let found = found.await.map_err(failed)?;
     let mut version: i64 = match found.first() {
-        Some(row) => row.try_get(0).map_err(failed)?,
+        Some(row) => row.try_get(0).map_err(another_type)?,
         None => 0,
     };
     if !(0..=VERSION).contains(&version) {
@@ -125,14 +125,17 @@ async fn migrate(client: &mut Client) -> Result<(), StoreError> {
     transaction.commit().await.map_err(failed)
 }
 
+/// The error of a column.
+fn another_type(error: Error) -> StoreError {
+    StoreError::unusable(with_causes(&error))
+}
+
 fn failed(error: Error) -> StoreError {
     let text = with_causes(&error);
     // The first two characters are the class: no such user or database, or another form. Others
     // pass, such as a server that starts or has no connection left.
     match error.code().and_then(|code| code.code().get(..2)) {
         Some("22" | "28" | "3D" | "3F" | "42") => StoreError::unusable(text),
-        // A column of another type.
-        _ if error.code().is_none() && text.contains("deserializing") => StoreError::unusable(text),
         _ => StoreError::away(text),
     }
 }

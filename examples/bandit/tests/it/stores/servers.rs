@@ -44,7 +44,7 @@ fn an_outage_in_the_middle_changes_nothing() {
         for faults in [&[][..], &["--faults", "7"]] {
             store.start();
             let signals = directory.path().join("signals");
-            let arguments = [&["--speed", "8640", "--refresh", "1ms"], faults].concat();
+            let arguments = [&["--speed", "5760", "--refresh", "1ms"], faults].concat();
             let mut program = start(&store.url(), &signals, &arguments);
             has_begun(&mut program, &signals);
             store.kill();
@@ -69,7 +69,7 @@ async fn a_bad_network_changes_nothing() {
         let (proxy, expected) = (Proxy::start(store.port()).await, expected.clone());
         let (url, signals) = (store.url_at(proxy.port), directory.path().join("signals"));
         let ended = tokio::task::spawn_blocking(move || {
-            let mut program = start(&url, &signals, &["--speed", "4320", "--refresh", "1ms"]);
+            let mut program = start(&url, &signals, &["--speed", "2880", "--refresh", "1ms"]);
             has_begun(&mut program, &signals);
             for (times, manner) in
                 (1..).zip([Manner::IsSilent, Manner::TalksNonsense, Manner::Cuts])
