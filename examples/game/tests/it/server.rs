@@ -1,0 +1,137 @@
+//! The server in this process, with real sockets.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::SinkExt;
+use game::messages::{Input, SIZE};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::interval;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::{Frame, coding::Data, coding::OpCode};
+
+use crate::client::{Client, Server, place};
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// Steers to the middle of the world until it is there. Returns its id.
+async fn go_to_the_middle(client: &mut Client) -> u16 {
+    let middle = (SIZE / 2.0) as i32;
+    loop {
+        let view = client.until("it plays", |view| view.id.is_some()).await;
+        let [x, y] = place(&view, view.id).unwrap().map(|place| i32::from(place) - middle);
+        let length = f32::hypot(x as f32, y as f32);
+        if length < 50.0 {
+            client.steer([0.0; 2]).await;
+            return view.id.unwrap();
+        }
+        client.steer([-x as f32 / length, -y as f32 / length]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn players_join_move_and_are_seen_by_others() {
+    let server = Server::start(ANY);
+    let (mut one, mut other) =
+        (Client::join(server.address, 1).await, Client::join(server.address, 2).await);
+    let (first, second) = tokio::join!(go_to_the_middle(&mut one), go_to_the_middle(&mut other));
+    assert_ne!(first, second);
+    let before = other.until("sees the other", |view| place(view, Some(first)).is_some()).await;
+    let before = place(&before, Some(first)).unwrap();
+    one.steer([1.0, 0.0]).await;
+    other
+        .until("the other moves", |view| {
+            place(view, Some(first)).is_some_and(|[x, _]| x > before[0] + 40)
+        })
+        .await;
+
+    // One that closes its connection is gone.
+    one.socket.close(None).await.unwrap();
+    other.until("the other is gone", |view| place(view, Some(first)).is_none()).await;
+    server.until("closed: the client has left", 1).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_misbehave_are_let_go_and_the_others_play_on() {
+    let server = Server::start(ANY);
+    let address = server.address;
+    let mut good = Client::join(address, 1).await;
+    good.until("it plays", |view| view.id.is_some()).await;
+
+    // It never reads, and answers pings that it has not seen.
+    let mut stalled = Client::join(address, 2).await;
+    let stall = tokio::spawn(async move {
+        let mut pause = interval(Duration::from_millis(200));
+        while stalled.socket.send(Message::Pong("1".into())).await.is_ok() {
+            pause.tick().await;
+        }
+    });
+
+    let mut flood = Client::join(address, 3).await;
+    for _ in 0..1000 {
+        flood.steer([1.0, 0.0]).await;
+    }
+    let end = loop {
+        if let Err(end) = flood.view().await {
+            break end;
+        }
+    };
+    assert_eq!(end, "closed: too many commands");
+    assert!(server.figures.get("commands refused: too many") > 600);
+
+    let text = OpCode::Data(Data::Text);
+    let cheat = "closed: an impossible command";
+    let broken = "closed: not a message of this protocol";
+    for (message, reason) in [
+        (Message::text(serde_json::to_string(&Input::Steer(1, [2.0, 0.0])).unwrap()), cheat),
+        (Message::text(r#"{"Steer":[1,[1e999,0.0]]}"#), cheat),
+        (Message::text(r#"{"Hello":4}"#), cheat),
+        (Message::text("nonsense"), cheat),
+        (Message::binary(&b"\x02\x00"[..]), cheat),
+        (Message::text("9".repeat(1 << 20)), broken),
+        (Message::Frame(Frame::message(&b"\xff\xfe"[..], text, true)), broken),
+    ] {
+        let before = server.figures.get(reason);
+        let mut client = Client::join(address, 4).await;
+        let _ = client.socket.send(message).await;
+        while client.view().await.is_ok() {}
+        server.until(reason, before + 1).await;
+    }
+
+    // One that says nothing, and one that does not even finish its request.
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    silent.write_all(b"GET /ws HTTP/1.1\r\nHost: ").await.unwrap();
+    let url = format!("ws://{address}/ws");
+    let _mute = tokio_tungstenite::connect_async(&url).await.unwrap();
+    assert_eq!(silent.read(&mut [0; 64]).await.unwrap(), 0);
+    server.until("connections closed: no request in time", 1).await;
+    server.until("closed: no hello in time", 1).await;
+
+    server.until("closed: the client does not read", 1).await;
+    stall.await.unwrap();
+    assert!(server.figures.get("frames skipped") > 0);
+    let before = good.until("it plays on", |view| view.id.is_some()).await;
+    good.until("frames go on", |view| view.frame > before.frame + 10).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_come_back_after_a_restart_at_the_same_port() {
+    let server = Server::start(ANY);
+    let address = server.address;
+    let mut client = Client::join(address, 1).await;
+    client.until("it plays", |view| view.id.is_some()).await;
+    server.stop().await;
+    let end = loop {
+        if let Err(end) = client.view().await {
+            break end;
+        }
+    };
+    assert_eq!(end, "closed: the server ends");
+    let server = Server::start(address);
+    let mut client = Client::join(address, 1).await;
+    client.until("it plays again", |view| view.id.is_some()).await;
+    server.stop().await;
+}
