@@ -113,6 +113,14 @@ check_workspace() {
     )
 }
 
+# Adds up the lines of `examples/browser` in a log: tests pass without a browser.
+report_browsers() {
+    local count
+    count=$(sed -n 's/^tests with a real browser: //p' "$1" | awk '{ sum += $1 } END { print sum + 0 }')
+    [ "$count" -gt 0 ] || fail "no test has used a browser"
+    echo "tests with a real browser: $count"
+}
+
 need_nightly() {
     command -v rustup >/dev/null || skip_job "no rustup, so no $NIGHTLY toolchain for $1"
     cargo "+$NIGHTLY" --version || rustup toolchain install "$NIGHTLY" --profile minimal ||

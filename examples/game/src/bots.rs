@@ -1,5 +1,6 @@
 //! Clients that play by themselves: most of them collect coins, some misbehave.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{Frame, coding::Data, codin
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-use crate::messages::{Input, PLAYERS, View};
+use crate::messages::{PLAYERS, Steer, View};
 use crate::network::{HANDSHAKE, lock};
 use crate::physics::way;
 
@@ -35,20 +36,19 @@ pub struct Seen {
 
 /// Starts bots, the last `bad` of which misbehave. They connect again when they are disconnected,
 /// until the set is dropped.
-pub fn start(url: &str, bots: usize, bad: usize, seen: &Arc<Mutex<Seen>>) -> JoinSet<()> {
+pub fn start(address: SocketAddr, bots: usize, bad: usize, seen: &Arc<Mutex<Seen>>) -> JoinSet<()> {
     let manners = |number| (number + bad >= bots).then_some(number % 3);
-    (0..bots).map(|number| run(url.to_owned(), manners(number), seen.clone())).collect()
+    (0..bots).map(|number| run(address, manners(number), seen.clone())).collect()
 }
 
-async fn run(url: String, bad: Option<usize>, seen: Arc<Mutex<Seen>>) {
-    let session = fastrand::u64(1..1 << 53);
+async fn run(address: SocketAddr, bad: Option<usize>, seen: Arc<Mutex<Seen>>) {
+    let url = format!("ws://{address}/play/{}", fastrand::u64(1..));
     let config = WebSocketConfig::default().read_buffer_size(4096);
     // It goes on counting its commands when it connects again.
     let mut number = 0;
     loop {
         let connecting = connect_async_with_config(&url, Some(config), true);
         if let Ok(Ok((mut socket, _))) = timeout(HANDSHAKE, connecting).await {
-            let _ = socket.send(json(&Input::Hello(session))).await;
             let _ = match bad {
                 None => play(&mut socket, &mut number, &seen).await,
                 Some(0) => flood(&mut socket).await,
@@ -62,7 +62,7 @@ async fn run(url: String, bad: Option<usize>, seen: Arc<Mutex<Seen>>) {
 
 async fn play(socket: &mut Socket, number: &mut u32, seen: &Mutex<Seen>) -> Result<(), Error> {
     let mut steer = interval(Duration::from_millis(100));
-    let (mut wanted, mut last) = ([0.0; 2], None);
+    let (mut wanted, mut last) = ([1.0, 0.0], None);
     // A command that it has not seen to be obeyed, and when it was sent.
     let mut asked: Option<(u32, Instant)> = None;
     loop {
@@ -84,36 +84,29 @@ async fn play(socket: &mut Socket, number: &mut u32, seen: &Mutex<Seen>) -> Resu
                 if let Some((_, sent)) = asked.take_if(|(number, _)| view.steered >= *number) {
                     seen.trips.push(sent.elapsed().as_micros() as u32);
                 }
-                wanted = choose(&view, wanted);
+                wanted = choose(&view).unwrap_or(wanted);
             }
             _ = steer.tick() => {
                 *number += 1;
                 asked.get_or_insert((*number, Instant::now()));
-                socket.send(json(&Input::Steer(*number, wanted))).await?;
+                socket.send(steering(*number, wanted)).await?;
             }
         }
     }
 }
 
-/// Returns the way to the next coin; if there is none in sight, another way every few seconds.
-fn choose(view: &View, wanted: [f32; 2]) -> [f32; 2] {
+/// Returns the way to the next coin; `None` if there is none in sight.
+fn choose(view: &View) -> Option<[f32; 2]> {
     let place = |entity: &(u16, u16, u16, u16)| [entity.1.into(), entity.2.into()];
-    let me = view.entities.iter().find(|entity| Some(entity.0) == view.id);
-    let Some(me) = me.map(place) else { return wanted };
+    let me = place(view.entities.iter().find(|entity| Some(entity.0) == view.id)?);
     let coins = view.entities.iter().filter(|entity| entity.0 >= PLAYERS);
     let ways = coins.map(|coin| way(&me, &place(coin)));
-    match ways.min_by(|(_, one), (_, other)| one.total_cmp(other)) {
-        Some((way, _)) => way,
-        None if fastrand::u8(..) < 4 => {
-            let (y, x) = (fastrand::f32() * std::f32::consts::TAU).sin_cos();
-            [x, y]
-        }
-        None => wanted,
-    }
+    Some(ways.min_by(|(_, one), (_, other)| one.total_cmp(other))?.0)
 }
 
-fn json(input: &Input) -> Message {
-    Message::Text(serde_json::to_string(input).unwrap_or_default().into())
+fn steering(number: u32, way: [f32; 2]) -> Message {
+    let steer: Steer = (number, way);
+    Message::Text(serde_json::to_string(&steer).unwrap_or_default().into())
 }
 
 /// Sends 10,000 commands a second.
@@ -122,7 +115,7 @@ async fn flood(socket: &mut Socket) -> Result<(), Error> {
     loop {
         pause.tick().await;
         for number in 0..100 {
-            socket.feed(json(&Input::Steer(number, [1.0, 0.0]))).await?;
+            socket.feed(steering(number, [1.0, 0.0])).await?;
         }
         socket.flush().await?;
     }
@@ -133,7 +126,7 @@ async fn stall(socket: &mut Socket) -> Result<(), Error> {
     let mut pause = interval(Duration::from_secs(1));
     loop {
         pause.tick().await;
-        socket.send(json(&Input::Steer(0, [0.0, 1.0]))).await?;
+        socket.send(steering(0, [0.0, 1.0])).await?;
     }
 }
 
@@ -141,8 +134,8 @@ async fn stall(socket: &mut Socket) -> Result<(), Error> {
 async fn cheat(socket: &mut Socket) -> Result<(), Error> {
     let text = OpCode::Data(Data::Text);
     let message = match fastrand::u8(..5) {
-        0 => json(&Input::Steer(1, [1e9, 0.0])),
-        1 => Message::Text(r#"{"Steer":[1,[1e999,{}]]}"#.into()),
+        0 => steering(1, [1e9, 0.0]),
+        1 => Message::Text("[1,[1e999,0]]".into()),
         2 => Message::Binary((0..40).map(|_| fastrand::u8(..)).collect()),
         3 => Message::Text("9".repeat(1 << 20).into()),
         _ => Message::Frame(Frame::message(&b"\xff\xfe"[..], text, true)),

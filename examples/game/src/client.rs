@@ -10,8 +10,8 @@ use serde::Serialize;
 use tokio::time::{Instant, interval, timeout};
 use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
 
-use crate::messages::{Action, Command, Entity, Input, SIZE, View};
-use crate::network::{Frame, HANDSHAKE, Server};
+use crate::messages::{Action, Command, Entity, SIZE, Steer, View};
+use crate::network::{Frame, Server};
 
 /// The most commands in a second, and how many more are refused before the client is let go.
 const RATE: u32 = 60;
@@ -30,8 +30,8 @@ const STALLED: &str = "closed: the client does not read";
 const LOST: &str = "closed: the connection was lost";
 
 /// Serves a client until its end, and tells it why.
-pub async fn serve(mut socket: WebSocket, server: Arc<Server>) {
-    let Err(end) = play(&mut socket, &server).await;
+pub async fn serve(mut socket: WebSocket, server: Arc<Server>, session: u64) {
+    let Err(end) = play(&mut socket, &server, session).await;
     server.figures.add(end, 1);
     let close = CloseFrame { code: close_code::POLICY, reason: end.into() };
     // The client may read it before the connection is cut.
@@ -42,11 +42,11 @@ pub async fn serve(mut socket: WebSocket, server: Arc<Server>) {
     .await;
 }
 
-async fn play(socket: &mut WebSocket, server: &Server) -> Result<Infallible, &'static str> {
-    let hello = timeout(HANDSHAKE, socket.recv()).await;
-    let hello = received(hello.map_err(|_| "closed: no hello in time")?)?;
-    let Message::Text(hello) = hello else { return Err(CHEAT) };
-    let Ok(Input::Hello(session @ 1..)) = serde_json::from_str(&hello) else { return Err(CHEAT) };
+async fn play(
+    socket: &mut WebSocket,
+    server: &Server,
+    session: u64,
+) -> Result<Infallible, &'static str> {
     let command = |action| server.command(Command { session, action });
     let mut frames = server.frames.clone();
     let (mut number, mut skipped) = (frames.borrow_and_update().number, 0);
@@ -76,8 +76,8 @@ async fn play(socket: &mut WebSocket, server: &Server) -> Result<Infallible, &'s
                         return Err("closed: too many commands");
                     }
                 }
-                Message::Text(text) => match serde_json::from_str(&text) {
-                    Ok(Input::Steer(number, way @ [x, y])) if x.hypot(y) <= 1.001 => {
+                Message::Text(text) => match serde_json::from_str::<Steer>(&text) {
+                    Ok((number, way @ [x, y])) if x.hypot(y) <= 1.001 => {
                         allowance -= 1;
                         command(Action::Steer { number, way });
                     }

@@ -2,15 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{self, ExitCode};
+use std::process;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use game::bots::{self, Seen};
 use game::network::lock;
-use game::{free, load, node, topology};
-use mycelium::Result;
+use game::{free, load, topology};
+use mycelium::{Result, Topology};
 use mycelium_bundle::{Bundle, Member};
 use mycelium_tokio::Tokio;
 use tempfile::TempDir;
@@ -48,31 +48,28 @@ struct Options {
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn main() -> Result<()> {
     let Cli { command, options } = Cli::parse();
-    let done = match command {
-        None => play(&options).await,
+    match command {
+        None => {
+            let address = free(options.listen)?;
+            tokio::select! {
+                done = run("main", topology("game.toml")?, address) => done,
+                () = show(address, options.bots) => Ok(()),
+            }
+        }
         Some(Command::Bundled(options)) => bundled(&options).await,
         Some(Command::Load(options)) => load::run(&options).await,
         Some(Command::Member { node, directory, address }) => {
-            member(&node, directory, address).await
+            run(&node, topology("bundled.toml")?.in_directory(directory), address).await
         }
-    };
-    if let Err(error) = done {
-        eprintln!("error: {error}");
-        return ExitCode::FAILURE;
     }
-    ExitCode::SUCCESS
 }
 
-/// Runs all services in this process, until Ctrl-C.
-async fn play(options: &Options) -> Result<()> {
-    let address = free(options.listen)?;
-    let node = node("main", topology("game.toml")?, address, &Arc::default()).build()?;
-    tokio::select! {
-        done = node.run(Tokio::current()?) => drop(done?),
-        () = show(address, options.bots) => {}
-    }
+/// Runs a node, until Ctrl-C.
+async fn run(node: &str, topology: Topology, address: SocketAddr) -> Result<()> {
+    let node = game::node(node, topology, address, &Arc::default()).build()?;
+    node.run(Tokio::current()?).await?;
     Ok(())
 }
 
@@ -91,24 +88,16 @@ async fn bundled(options: &Options) -> Result<()> {
         }));
     }
     tokio::select! {
-        done = tokio::task::spawn_blocking(|| bundle.run()) => drop(done??),
-        () = show(address, options.bots) => {}
+        done = tokio::task::spawn_blocking(|| bundle.run()) => done?.map(drop).map_err(Into::into),
+        () = show(address, options.bots) => Ok(()),
     }
-    Ok(())
-}
-
-/// Runs one node of bundled.toml.
-async fn member(name: &str, directory: PathBuf, address: SocketAddr) -> Result<()> {
-    let topology = topology("bundled.toml")?.in_directory(directory);
-    node(name, topology, address, &Arc::default()).build()?.run(Tokio::current()?).await?;
-    Ok(())
 }
 
 /// Runs bots, and prints each second what they see, for ever.
 async fn show(address: SocketAddr, bots: usize) {
     println!("the page: http://{address}");
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let _bots = bots::start(&format!("ws://{address}/ws"), bots, 0, &seen);
+    let _bots = bots::start(address, bots, 0, &seen);
     let mut second = interval(Duration::from_secs(1));
     loop {
         second.tick().await;

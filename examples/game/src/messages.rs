@@ -65,14 +65,8 @@ pub struct Tick {
     pub published: u32,
 }
 
-/// What a client sends, as JSON: first `Hello`, then `Steer`.
-#[derive(Deserialize, Serialize)]
-pub enum Input {
-    /// The session, from 1 to 2^53 - 1.
-    Hello(u64),
-    /// See [`Action::Steer`].
-    Steer(u32, [f32; 2]),
-}
+/// What a client sends, as JSON: [`Action::Steer`].
+pub type Steer = (u32, [f32; 2]);
 
 /// What a client gets, as JSON: the part of a frame that it sees.
 #[derive(Debug, Default, Deserialize, Serialize)]

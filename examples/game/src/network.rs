@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{State, WebSocketUpgrade};
+use axum::extract::{Path, State, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::http::header::CONNECTION;
 use axum::response::{Html, IntoResponse, Response};
@@ -32,28 +33,19 @@ const STALE: u32 = 20;
 /// The most clients.
 const CLIENTS: usize = 600;
 /// The most connections that are not a WebSocket, or not yet.
-const REQUESTS: usize = 128;
-/// How long a request may take, and then the first message of a client.
+const REQUESTS: usize = 512;
+/// How long a request may take.
 pub const HANDSHAKE: Duration = Duration::from_secs(5);
 /// The longest message of a client, in bytes.
 const LONGEST: usize = 256;
 
-/// What has happened, by its name, and how often. Clients get it each second, as JSON.
+/// What has happened, by its name, and how often. Clients get it each second.
 #[derive(Default)]
 pub struct Figures(Mutex<BTreeMap<&'static str, u64>>);
 
 impl Figures {
     pub fn add(&self, name: &'static str, count: u64) {
         *lock(&self.0).entry(name).or_default() += count;
-    }
-
-    pub fn set(&self, name: &'static str, value: u64) {
-        lock(&self.0).insert(name, value);
-    }
-
-    /// Returns a figure; 0 if there is none with this name.
-    pub fn get(&self, name: &str) -> u64 {
-        lock(&self.0).get(name).copied().unwrap_or(0)
     }
 
     pub fn all(&self) -> BTreeMap<&'static str, u64> {
@@ -111,17 +103,15 @@ impl Network {
         let mut end = pin!(ctx.shutdown_requested());
         let mut second = ctx.interval(Duration::from_secs(1))?;
         // The newest state of each entity, with the frame in which it was new.
-        let (mut states, mut number) = (BTreeMap::new(), 0);
-        let (mut newest, mut seen) = (0, 0);
+        let (mut states, mut number, mut seen) = (BTreeMap::new(), 0, 0);
         loop {
             tokio::select! {
                 () = &mut end => break,
                 () = &mut serving => break,
                 Some(delivery) = ticks.recv() => {
                     let Delivery::Msg(tick) = delivery else { continue };
-                    let is_due = tick.number / TICKS_OF_A_FRAME != newest / TICKS_OF_A_FRAME;
-                    (newest, seen) = (tick.number, seen + 1);
-                    if !is_due {
+                    seen += 1;
+                    if !tick.number.is_multiple_of(TICKS_OF_A_FRAME) {
                         continue;
                     }
                     number += 1;
@@ -140,8 +130,9 @@ impl Network {
                     sender.send_replace(Arc::new(Frame { number, entities }));
                 }
                 Ok(()) = second.tick() => {
-                    figures.set("players", states.range(..PLAYERS).count() as u64);
-                    figures.set("ticks per second", std::mem::take(&mut seen));
+                    let mut figures = lock(&figures.0);
+                    figures.insert("players", states.range(..PLAYERS).count() as u64);
+                    figures.insert("ticks per second", std::mem::take(&mut seen));
                 }
             }
         }
@@ -155,7 +146,7 @@ impl Network {
 /// Serves connections, for ever.
 async fn serve(listener: TcpListener, server: &Arc<Server>) {
     let page = get(async || ([(CONNECTION, "close")], Html(include_str!("page.html"))));
-    let router = Router::new().route("/", page).route("/ws", get(upgrade));
+    let router = Router::new().route("/", page).route("/play/{session}", get(upgrade));
     let router = TowerToHyperService::new(router.with_state(server.clone()));
     let mut requests = JoinSet::new();
     loop {
@@ -179,14 +170,18 @@ async fn serve(listener: TcpListener, server: &Arc<Server>) {
     }
 }
 
-async fn upgrade(upgrade: WebSocketUpgrade, State(server): State<Arc<Server>>) -> Response {
+async fn upgrade(
+    upgrade: WebSocketUpgrade,
+    Path(session): Path<NonZeroU64>,
+    State(server): State<Arc<Server>>,
+) -> Response {
     let Ok(seat) = server.seats.clone().try_acquire_owned() else {
         server.figures.add("connections refused: too many clients", 1);
         return (StatusCode::SERVICE_UNAVAILABLE, "the server is full\n").into_response();
     };
     let upgrade = upgrade.read_buffer_size(4096).max_frame_size(LONGEST).max_message_size(LONGEST);
     upgrade.on_upgrade(async move |socket| {
-        client::serve(socket, server).await;
+        client::serve(socket, server, session.get()).await;
         drop(seat);
     })
 }

@@ -14,7 +14,7 @@ async fn the_page_shows_the_world_and_connects_again() -> Result<(), Error> {
     let Some(browser) = browser_test::start().await else { return Ok(()) };
     let server = Server::start("127.0.0.1:0".parse()?);
     let (address, seen) = (server.address, Default::default());
-    let bots = game::bots::start(&format!("ws://{address}/ws"), 100, 0, &seen);
+    let bots = game::bots::start(address, 100, 0, &seen);
     browser.client().set_window_size(1000, 820).await?;
     browser.client().goto(&format!("http://{address}/")).await?;
     browser.until("document.getElementById('view').width == 600", "there is a view").await?;
@@ -28,11 +28,11 @@ async fn the_page_shows_the_world_and_connects_again() -> Result<(), Error> {
 
     // It steers by the keys.
     let place = "now.entities.get(now.id)[0]";
-    browser.client().execute(&format!("window.before = {place}"), Vec::new()).await?;
+    browser.client().execute(&format!("window.started = {place}"), Vec::new()).await?;
     let x = "now.entities.get(now.id)[0] < 1200 ? 'ArrowRight' : 'ArrowLeft'";
     let press = format!("dispatchEvent(new KeyboardEvent('keydown', {{ key: {x} }}))");
     browser.client().execute(&press, Vec::new()).await?;
-    browser.until(&format!("Math.abs({place} - before) > 60"), "its player moves").await?;
+    browser.until(&format!("Math.abs({place} - started) > 60"), "its player moves").await?;
 
     server.stop().await;
     let status = "document.getElementById('status').textContent";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use game::messages::{Input, View};
+use game::messages::{Steer, View};
 use game::network::Figures;
 use mycelium::Running;
 use mycelium_tokio::Tokio;
@@ -39,10 +39,15 @@ impl Server {
         self.running.join().await.unwrap();
     }
 
+    /// Returns a figure; 0 if there is none with this name.
+    pub fn figure(&self, name: &str) -> u64 {
+        self.figures.all().get(name).copied().unwrap_or(0)
+    }
+
     /// Waits until a figure is at least this number.
     pub async fn until(&self, figure: &str, least: u64) {
         let counted = async {
-            while self.figures.get(figure) < least {
+            while self.figure(figure) < least {
                 sleep(Duration::from_millis(20)).await;
             }
         };
@@ -57,29 +62,26 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects, as often as it takes, and says hello.
+    /// Connects, as often as it takes.
     pub async fn join(address: SocketAddr, session: u64) -> Client {
         let connected = timeout(DEADLINE, async {
             loop {
-                if let Ok((socket, _)) = connect_async(format!("ws://{address}/ws")).await {
+                if let Ok((socket, _)) =
+                    connect_async(format!("ws://{address}/play/{session}")).await
+                {
                     return socket;
                 }
                 sleep(Duration::from_millis(20)).await;
             }
         });
-        let mut client = Client { socket: connected.await.unwrap(), number: 0 };
-        client.send(&Input::Hello(session)).await;
-        client
-    }
-
-    pub async fn send(&mut self, input: &Input) {
-        // The server may have closed the connection.
-        let _ = self.socket.send(Message::text(serde_json::to_string(input).unwrap())).await;
+        Client { socket: connected.await.unwrap(), number: 0 }
     }
 
     pub async fn steer(&mut self, way: [f32; 2]) {
         self.number += 1;
-        self.send(&Input::Steer(self.number, way)).await;
+        let steer: Steer = (self.number, way);
+        // The server may have closed the connection.
+        let _ = self.socket.send(Message::text(serde_json::to_string(&steer).unwrap())).await;
     }
 
     /// Returns the next frame, or why the connection has ended.

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::SinkExt;
-use game::messages::{Input, SIZE};
+use game::messages::SIZE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::interval;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, coding::Data, coding::OpCode};
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::client::{Client, Server, place};
 
@@ -79,39 +79,38 @@ async fn clients_that_misbehave_are_let_go_and_the_others_play_on() {
         }
     };
     assert_eq!(end, "closed: too many commands");
-    assert!(server.figures.get("commands refused: too many") > 600);
+    assert!(server.figure("commands refused: too many") > 600);
 
     let text = OpCode::Data(Data::Text);
     let cheat = "closed: an impossible command";
     let broken = "closed: not a message of this protocol";
     for (message, reason) in [
-        (Message::text(serde_json::to_string(&Input::Steer(1, [2.0, 0.0])).unwrap()), cheat),
-        (Message::text(r#"{"Steer":[1,[1e999,0.0]]}"#), cheat),
-        (Message::text(r#"{"Hello":4}"#), cheat),
+        (Message::text("[1,[2.0,0.0]]"), cheat),
+        (Message::text("[1,[1e999,0.0]]"), cheat),
+        (Message::text("[1,[null,0.0]]"), cheat),
         (Message::text("nonsense"), cheat),
         (Message::binary(&b"\x02\x00"[..]), cheat),
         (Message::text("9".repeat(1 << 20)), broken),
         (Message::Frame(Frame::message(&b"\xff\xfe"[..], text, true)), broken),
     ] {
-        let before = server.figures.get(reason);
+        let before = server.figure(reason);
         let mut client = Client::join(address, 4).await;
         let _ = client.socket.send(message).await;
         while client.view().await.is_ok() {}
         server.until(reason, before + 1).await;
     }
 
-    // One that says nothing, and one that does not even finish its request.
+    // One that does not finish its request, and one without a session.
     let mut silent = TcpStream::connect(address).await.unwrap();
-    silent.write_all(b"GET /ws HTTP/1.1\r\nHost: ").await.unwrap();
-    let url = format!("ws://{address}/ws");
-    let _mute = tokio_tungstenite::connect_async(&url).await.unwrap();
+    silent.write_all(b"GET /play/5 HTTP/1.1\r\nHost: ").await.unwrap();
     assert_eq!(silent.read(&mut [0; 64]).await.unwrap(), 0);
     server.until("connections closed: no request in time", 1).await;
-    server.until("closed: no hello in time", 1).await;
+    let refused = tokio_tungstenite::connect_async(format!("ws://{address}/play/0")).await;
+    assert!(matches!(refused, Err(Error::Http(response)) if response.status() == 400));
 
     server.until("closed: the client does not read", 1).await;
     stall.await.unwrap();
-    assert!(server.figures.get("frames skipped") > 0);
+    assert!(server.figure("frames skipped") > 0);
     let before = good.until("it plays on", |view| view.id.is_some()).await;
     good.until("frames go on", |view| view.frame > before.frame + 10).await;
     server.stop().await;
