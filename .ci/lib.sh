@@ -116,7 +116,7 @@ check_workspace() {
 # Adds up the lines of `examples/browser` in a log: tests pass without a browser.
 report_browsers() {
     local count
-    count=$(sed -n 's/^tests with a real browser: //p' "$1" | awk '{ sum += $1 } END { print sum + 0 }')
+    count=$(awk -F ': ' '/^tests with a real browser: / { sum += $2 } END { print sum + 0 }' "$1")
     [ "$count" -gt 0 ] || fail "no test has used a browser"
     echo "tests with a real browser: $count"
 }

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
 use crate::messages::{Action, Command, Entity, SIZE, Steer, View};
 use crate::network::{Frame, Server};
 
-/// The most commands in a second, and how many more are refused before the client is let go.
+/// The most messages in a second, and how many more are refused before the client is let go.
 const RATE: u32 = 60;
 const PATIENCE: u32 = 600;
 /// A client that has not answered a ping for this long gets no frames, so that no old ones wait for
@@ -29,7 +29,7 @@ const CHEAT: &str = "closed: an impossible command";
 const STALLED: &str = "closed: the client does not read";
 const LOST: &str = "closed: the connection was lost";
 
-/// Serves a client until its end, and tells it why.
+/// Serves a client until its connection ends, and tells it why.
 pub async fn serve(mut socket: WebSocket, server: Arc<Server>, session: u64) {
     let Err(end) = play(&mut socket, &server, session).await;
     server.figures.add(end, 1);
@@ -68,29 +68,33 @@ async fn play(
                     send(socket, text(&view(&frame, session, skipped))).await?;
                 }
             }
-            message = socket.recv() => match received(message)? {
-                Message::Text(_) if allowance == 0 => {
-                    server.figures.add("commands refused: too many", 1);
+            message = socket.recv() => {
+                let message = received(message)?;
+                if allowance == 0 {
+                    server.figures.add("messages refused: too many", 1);
                     refused += 1;
                     if refused > PATIENCE {
-                        return Err("closed: too many commands");
+                        return Err("closed: too many messages");
+                    }
+                    continue;
+                }
+                allowance -= 1;
+                match message {
+                    Message::Text(text) => match serde_json::from_str::<Steer>(&text) {
+                        Ok((number, way @ [x, y])) if x.hypot(y) <= 1.001 => {
+                            command(Action::Steer { number, way });
+                        }
+                        _ => return Err(CHEAT),
+                    },
+                    Message::Binary(_) => return Err(CHEAT),
+                    Message::Pong(pong) => drop(ping.take_if(|(ping, _)| *ping == pong)),
+                    Message::Ping(_) => {}
+                    Message::Close(_) => {
+                        command(Action::Leave);
+                        return Err("closed: the client has left");
                     }
                 }
-                Message::Text(text) => match serde_json::from_str::<Steer>(&text) {
-                    Ok((number, way @ [x, y])) if x.hypot(y) <= 1.001 => {
-                        allowance -= 1;
-                        command(Action::Steer { number, way });
-                    }
-                    _ => return Err(CHEAT),
-                },
-                Message::Binary(_) => return Err(CHEAT),
-                Message::Pong(pong) => drop(ping.take_if(|(ping, _)| *ping == pong)),
-                Message::Ping(_) => {}
-                Message::Close(_) => {
-                    command(Action::Leave);
-                    return Err("closed: the client has left");
-                }
-            },
+            }
             _ = second.tick() => {
                 command(Action::Join);
                 allowance = RATE;

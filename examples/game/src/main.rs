@@ -13,6 +13,7 @@ use game::{free, load, topology};
 use mycelium::{Result, Topology};
 use mycelium_bundle::{Bundle, Member};
 use mycelium_tokio::Tokio;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::interval;
 
@@ -98,11 +99,15 @@ async fn show(address: SocketAddr, bots: usize) {
     println!("the page: http://{address}");
     let seen = Arc::new(Mutex::new(Seen::default()));
     let _bots = bots::start(address, bots, 0, &seen);
-    let mut second = interval(Duration::from_secs(1));
+    let (mut second, mut figures) = (interval(Duration::from_secs(1)), Value::Null);
     loop {
         second.tick().await;
-        let Seen { frames, skipped, figures, .. } = std::mem::take(&mut *lock(&seen));
+        let seen = std::mem::take(&mut *lock(&seen));
+        if !seen.figures.is_null() {
+            figures = seen.figures;
+        }
         let [players, ticks] = ["players", "ticks per second"].map(|name| &figures[name]);
+        let (frames, skipped) = (seen.frames, seen.skipped);
         println!("{players} players, {ticks} ticks/s; bots: {frames} frames/s, {skipped} skipped");
     }
 }

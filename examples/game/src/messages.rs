@@ -36,8 +36,8 @@ pub struct Order {
     pub action: Action,
 }
 
-/// The state of a player or a coin after a tick. From `Physics` to `Network` and `World`, which read
-/// the newest one of each id.
+/// The state of a player or a coin after a tick. From `Physics` to `Network` and `World`, which
+/// read the newest one of each id.
 #[message(topic = "entities")]
 #[derive(Debug, PartialEq)]
 pub struct Entity {

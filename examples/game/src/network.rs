@@ -103,7 +103,8 @@ impl Network {
         let mut end = pin!(ctx.shutdown_requested());
         let mut second = ctx.interval(Duration::from_secs(1))?;
         // The newest state of each entity, with the frame in which it was new.
-        let (mut states, mut number, mut seen) = (BTreeMap::new(), 0, 0);
+        let (mut states, mut number) = (BTreeMap::new(), 0);
+        let (mut newest, mut seen) = (0, 0);
         loop {
             tokio::select! {
                 () = &mut end => break,
@@ -111,9 +112,10 @@ impl Network {
                 Some(delivery) = ticks.recv() => {
                     let Delivery::Msg(tick) = delivery else { continue };
                     seen += 1;
-                    if !tick.number.is_multiple_of(TICKS_OF_A_FRAME) {
+                    if tick.number / TICKS_OF_A_FRAME == newest / TICKS_OF_A_FRAME {
                         continue;
                     }
+                    newest = tick.number;
                     number += 1;
                     // A tick comes after its entities, so all of them are there.
                     while let Some(delivery) = entities.try_recv().delivery() {
@@ -122,7 +124,7 @@ impl Network {
                             Delivery::Gap(gap) if gap.reason == GapReason::Skipped => {
                                 figures.add("states replaced by newer ones", gap.count);
                             }
-                            Delivery::Gap(gap) => figures.add("states lost", gap.count),
+                            Delivery::Gap(gap) => figures.add("states overwritten or lost", gap.count),
                         }
                     }
                     states.retain(|_, (_, since)| number - *since < STALE);
@@ -139,6 +141,7 @@ impl Network {
         // `World` gets no more commands. The end of the frames ends the clients.
         lock(&server.commands).take();
         entities.unsubscribe();
+        ticks.unsubscribe();
         Ok(())
     }
 }

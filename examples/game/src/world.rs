@@ -1,7 +1,7 @@
 //! `World` knows who plays.
 //!
 //! Its state is soft: a client is there as long as its `Join` is repeated, and each of them goes on
-//! to `Physics`. So each of the three services may lose its state, and gets it back within a second.
+//! to `Physics`. So each service may lose its state, and gets it back within a second.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub struct World {
-    /// The players by session, as they were at most a second ago, and when their clients were there.
+    /// By session: the player, as it was at most a second ago, and when its client was there.
     players: HashMap<u64, (Entity, Duration)>,
 }
 

@@ -15,7 +15,7 @@ async fn the_page_shows_the_world_and_connects_again() -> Result<(), Error> {
     let server = Server::start("127.0.0.1:0".parse()?);
     let (address, seen) = (server.address, Default::default());
     let bots = game::bots::start(address, 100, 0, &seen);
-    browser.client().set_window_size(1000, 820).await?;
+    browser.client().set_window_size(1000, 900).await?;
     browser.client().goto(&format!("http://{address}/")).await?;
     browser.until("document.getElementById('view').width == 600", "there is a view").await?;
     browser.until(&format!("{} > 100", number("players")), "it sees the bots and itself").await?;

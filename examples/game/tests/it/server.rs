@@ -78,8 +78,8 @@ async fn clients_that_misbehave_are_let_go_and_the_others_play_on() {
             break end;
         }
     };
-    assert_eq!(end, "closed: too many commands");
-    assert!(server.figure("commands refused: too many") > 600);
+    assert_eq!(end, "closed: too many messages");
+    assert!(server.figure("messages refused: too many") > 600);
 
     let text = OpCode::Data(Data::Text);
     let cheat = "closed: an impossible command";
