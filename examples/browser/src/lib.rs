@@ -132,7 +132,7 @@ async fn start_programs(driver: &Path, chromium: &Path) -> Result<Browser, Error
 struct Driver {
     process: Child,
     /// Open, so that the driver can go on writing to it.
-    _output: Lines<BufReader<ChildStdout>>,
+    output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Driver {
@@ -142,8 +142,8 @@ impl Driver {
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.process_group(0).kill_on_drop(true).spawn()?;
         let output = process.stdout.take().ok_or("no standard output")?;
-        let mut driver = Driver { process, _output: BufReader::new(output).lines() };
-        while let Some(line) = driver._output.next_line().await? {
+        let mut driver = Driver { process, output: BufReader::new(output).lines() };
+        while let Some(line) = driver.output.next_line().await? {
             // ChromeDriver was started successfully on port 38745.
             if let Some((_, port)) = line.split_once("successfully on port ") {
                 let port = port.trim_end_matches('.').parse()?;

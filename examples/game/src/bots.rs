@@ -9,9 +9,8 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, coding::Data, coding::OpCode};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, protocol::WebSocketConfig};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use crate::messages::{PLAYERS, Steer, View};
@@ -34,8 +33,8 @@ pub struct Seen {
     pub figures: Value,
 }
 
-/// Starts bots, the last `bad` of which misbehave. They connect again when they are disconnected,
-/// until the set is dropped.
+/// Starts bots, the last `bad` of which misbehave: they flood the server, never read, or cheat. They
+/// connect again when they are disconnected, until the set is dropped.
 pub fn start(address: SocketAddr, bots: usize, bad: usize, seen: &Arc<Mutex<Seen>>) -> JoinSet<()> {
     let manners = |number| (number + bad >= bots).then_some(number % 3);
     (0..bots).map(|number| run(address, manners(number), seen.clone())).collect()
@@ -51,8 +50,9 @@ async fn run(address: SocketAddr, bad: Option<usize>, seen: Arc<Mutex<Seen>>) {
         if let Ok(Ok((mut socket, _))) = timeout(HANDSHAKE, connecting).await {
             let _ = match bad {
                 None => play(&mut socket, &mut number, &seen).await,
-                Some(0) => flood(&mut socket).await,
-                Some(1) => stall(&mut socket).await,
+                // 10,000 commands a second, or one.
+                Some(0) => talk(&mut socket, 100, Duration::from_millis(10)).await,
+                Some(1) => talk(&mut socket, 1, Duration::from_secs(1)).await,
                 Some(_) => cheat(&mut socket).await,
             };
         }
@@ -109,24 +109,15 @@ fn steering(number: u32, way: [f32; 2]) -> Message {
     Message::Text(serde_json::to_string(&steer).unwrap_or_default().into())
 }
 
-/// Sends 10,000 commands a second.
-async fn flood(socket: &mut Socket) -> Result<(), Error> {
-    let mut pause = interval(Duration::from_millis(10));
+/// Sends this many commands with each tick, and never reads.
+async fn talk(socket: &mut Socket, commands: u32, tick: Duration) -> Result<(), Error> {
+    let mut tick = interval(tick);
     loop {
-        pause.tick().await;
-        for number in 0..100 {
+        tick.tick().await;
+        for number in 0..commands {
             socket.feed(steering(number, [1.0, 0.0])).await?;
         }
         socket.flush().await?;
-    }
-}
-
-/// Never reads.
-async fn stall(socket: &mut Socket) -> Result<(), Error> {
-    let mut pause = interval(Duration::from_secs(1));
-    loop {
-        pause.tick().await;
-        socket.send(steering(0, [0.0, 1.0])).await?;
     }
 }
 

@@ -76,7 +76,7 @@ pub async fn run(options: &Options) -> Result<()> {
             }
         }
     }
-    let mut seen = std::mem::take(&mut *lock(&seen));
+    let seen = std::mem::take(&mut *lock(&seen));
     bar.finish_and_clear();
     drop(clients);
     running.shutdown();
@@ -87,17 +87,15 @@ pub async fn run(options: &Options) -> Result<()> {
     let first = measured.first().ok_or(Error::msg("no ticks"))?;
     let left_out = measured.last().map_or(0, |last| last.skipped - first.skipped);
     println!("ticks: {}, left out: {left_out}", measured.len());
-    let mut work: Vec<_> = measured.iter().map(|tick| tick.work).collect();
-    println!("  own work: {}", quantiles(&mut work).0);
-    let mut published: Vec<_> = measured.iter().map(|tick| tick.published).collect();
-    let (text, p99) = quantiles(&mut published);
+    println!("  own work: {}", quantiles(measured.iter().map(|tick| tick.work)).0);
+    let (text, p99) = quantiles(measured.iter().map(|tick| tick.published));
     println!("  from due until published: {text}");
     let reached = if p99 <= GOAL { "reached" } else { "MISSED" };
     println!("  goal: p99 of at most {GOAL} ms: {reached}");
     let each = seen.frames as f64 / good as f64 / *seconds as f64;
     println!("frames at the bots: {}, {each:.1} a second for each", seen.frames);
     println!("  skipped, and the bot was told: {}, lost: {}", seen.skipped, seen.lost);
-    println!("  from a command until a frame shows it: {}", quantiles(&mut seen.trips).0);
+    println!("  from a command until a frame shows it: {}", quantiles(seen.trips.into_iter()).0);
     println!("messages between services, from the start");
     for edge in report.counters.iter().filter(|line| line.kind == Kind::Edge) {
         let fates = FATES.map(|fate| format!("{} {fate}", edge.value(fate)));
@@ -111,7 +109,8 @@ pub async fn run(options: &Options) -> Result<()> {
 }
 
 /// Returns quantiles of times in microseconds as text, and p99 in milliseconds.
-fn quantiles(times: &mut [u32]) -> (String, f64) {
+fn quantiles(times: impl Iterator<Item = u32>) -> (String, f64) {
+    let mut times: Vec<_> = times.collect();
     times.sort_unstable();
     let at = |percent: usize| {
         let index = (times.len() * percent / 100).min(times.len().saturating_sub(1));
