@@ -22,6 +22,7 @@ async fn the_page_shows_the_world_and_connects_again() -> Result<(), Error> {
     browser.until(&format!("{} > 40", number("ticks")), "the ticks are shown").await?;
     browser.until(&format!("{} > 5", number("updates")), "frames are shown").await?;
     browser.until("document.getElementById('figures').rows.length > 3", "the figures").await?;
+    // For the picture in README.md.
     if let Some(path) = std::env::var_os("SCREENSHOT") {
         browser.screenshot(path).await?;
     }
