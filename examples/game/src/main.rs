@@ -103,6 +103,10 @@ async fn show(address: SocketAddr, bots: usize) {
     loop {
         second.tick().await;
         let seen = std::mem::take(&mut *lock(&seen));
+        if seen.frames == 0 {
+            println!("the bots connect");
+            continue;
+        }
         if !seen.figures.is_null() {
             figures = seen.figures;
         }
