@@ -99,8 +99,18 @@ need_nats_server() {
     server_program "$NATS_SERVER" "$directory/bin/nats-server"
 }
 
-# Format, lints, documents, tests, licences and sources of a workspace of its own, built in this
-# directory.
+# Known faults of the dependencies of the workspace in this directory. Their database is fetched first:
+# the check fails in the same way for a fault and for a missing database.
+check_advisories() {
+    if timeout 300 cargo deny fetch db; then
+        cargo deny "$@" check --disable-fetch advisories
+    else
+        skip_part "known faults of dependencies: their database, a git repository, cannot be fetched here"
+    fi
+}
+
+# check_workspace WORKSPACE TARGET: format, lints, documents, tests, licences, sources and known faults
+# of a workspace of its own, built in TARGET.
 check_workspace() {
     need_cargo_tool cargo-deny 0.20.2
     (
@@ -108,8 +118,9 @@ check_workspace() {
         cargo fmt --check
         cargo clippy --locked --all-targets --target-dir "$2" -- -D warnings
         RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --target-dir "$2"
-        cargo test --locked --target-dir "$2"
+        cargo test --locked --target-dir "$2" 2>&1
         cargo deny check licenses sources
+        check_advisories
     )
 }
 
@@ -119,6 +130,24 @@ report_browsers() {
     count=$(awk -F ': ' '/^tests with a real browser: / { sum += $2 } END { print sum + 0 }' "$1")
     [ "$count" -gt 0 ] || fail "no test has used a browser"
     echo "tests with a real browser: $count"
+}
+
+# check_application NAME ARGUMENT ..: the tests of an example in a workspace of its own. By `--all` all of
+# its checks, with a browser, and its program with these arguments.
+check_application() {
+    local name=$1 directory=$TARGET/apps
+    shift
+    if [ -z "$EVERYTHING" ]; then
+        (cd "examples/$name" && CARGO_PROFILE_DEV_DEBUG=0 cargo test --locked --target-dir "$directory")
+        return
+    fi
+    need_program chromium chromium
+    need_program chromedriver chromium-driver
+    cargo fmt --check --manifest-path examples/browser/Cargo.toml
+    check_workspace "examples/$name" "$directory" | tee "$LOGS/$name.tests"
+    report_browsers "$LOGS/$name.tests"
+    (cd "examples/$name" && cargo build --locked --release --target-dir "$directory")
+    "$directory/release/$name" "$@" --plot "$LOGS/$name.svg"
 }
 
 need_nightly() {

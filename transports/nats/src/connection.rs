@@ -1,6 +1,7 @@
 //! The thread of a transport, and its connection to the server.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
@@ -27,21 +28,21 @@ pub(crate) const PREFIX: &str = "mycelium";
 
 /// How long the start of a node waits for the server.
 const START: Duration = Duration::from_secs(10);
-/// How long apart the attempts to reach it are meanwhile.
+/// The pause between the attempts to reach it meanwhile.
 const RETRY: Duration = Duration::from_millis(100);
 /// How long a node waits for one answer of the server.
 pub(crate) const ANSWER: Duration = Duration::from_secs(3);
-/// The most bytes that a packet has beside its messages.
+/// The bytes of a packet that are kept free for all but its messages.
 const AROUND: usize = 1024;
-/// How many events of the connection wait to be logged. Further ones are not.
+/// How many events of the connection may wait. Further ones are dropped.
 const EVENTS: usize = 64;
 
 /// What a transport has of its node and its server.
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) server: Server,
-    /// How often the connection was opened.
-    pub(crate) opened: watch::Sender<u64>,
+    /// How often the connection was lost and opened again.
+    pub(crate) reconnections: watch::Sender<u64>,
     pub(crate) ends: Ends,
     /// The name of this process in subjects.
     pub(crate) process: String,
@@ -118,7 +119,10 @@ impl Connection {
         let client = loop {
             let event = event.clone();
             let options = ConnectOptions::new().name(&process).event_callback(move |it| {
-                let _ = event.try_send(it);
+                // Others can cause any number of the first ones, which readers see as gaps.
+                if !matches!(it, Event::SlowConsumer(_) | Event::ClientError(_)) {
+                    let _ = event.try_send(it);
+                }
                 async {}
             });
             match server.connect(options).await {
@@ -132,15 +136,16 @@ impl Connection {
                 }
             }
         };
-        let (opened, refused) = (watch::Sender::new(0), RefCell::default());
-        Ok((Connection { client, server, opened, ends, process, refused }, events))
+        let (reconnections, refused) = (watch::Sender::new(0), RefCell::default());
+        Ok((Connection { client, server, reconnections, ends, process, refused }, events))
     }
 
-    /// Logs what happens to the connection from now on.
+    /// Follows the connection from now on: counts how often it is opened again, and logs what happens,
+    /// each refusal of the server once in a connection.
     fn log(self: &Rc<Connection>, mut events: Receiver<Event>) {
         let connection = self.clone();
         spawn_local(async move {
-            let mut was_lost = false;
+            let (mut was_lost, mut refusals) = (false, BTreeSet::new());
             while let Some(event) = events.recv().await {
                 match event {
                     Event::Disconnected => {
@@ -149,12 +154,16 @@ impl Connection {
                     }
                     Event::Connected if was_lost => {
                         connection.ends.warn("the server is connected again");
-                        connection.opened.send_modify(|opened| *opened += 1);
+                        connection.reconnections.send_modify(|count| *count += 1);
                         was_lost = false;
+                        refusals.clear();
                     }
                     Event::ServerError(_) => {
-                        connection.ends.warn(&event.to_string());
-                        *connection.refused.borrow_mut() = Some(event.to_string());
+                        let refusal = event.to_string();
+                        *connection.refused.borrow_mut() = Some(refusal.clone());
+                        if refusals.len() < EVENTS && refusals.insert(refusal) {
+                            connection.ends.warn(&event.to_string());
+                        }
                     }
                     Event::LameDuckMode => connection.ends.warn(&event.to_string()),
                     // Each failed attempt to connect; packets for which there is no room.

@@ -165,7 +165,7 @@ async fn send(connection: &Connection, mut outgoing: Outgoing) {
     let subject = |topic: &Arc<Topic>| connection.subject(PREFIX, topic);
     let subjects: Vec<Subject> = ends.sends().iter().map(subject).collect();
     let mut draining = pin!(ends.draining());
-    let (mut drains, mut is_stalled) = (false, false);
+    let (mut drains, mut is_stalled, mut has_warned) = (false, false, false);
     let mut packets = Vec::new();
     loop {
         let mut timer = pin!(None);
@@ -193,7 +193,15 @@ async fn send(connection: &Connection, mut outgoing: Outgoing) {
             if client.connection_state() == State::Connected {
                 let sent = client.publish(subjects[topic].clone(), bytes.into());
                 let patience = if is_stalled { Duration::ZERO } else { STALLED };
-                is_stalled = timeout(patience, sent).await.is_err();
+                let sent = timeout(patience, sent).await;
+                is_stalled = sent.is_err();
+                if let Ok(Err(error)) = sent
+                    && !has_warned
+                {
+                    let name = ends.sends()[topic].name();
+                    ends.warn(&format!("topic `{name}`: the client refuses a packet: {error}"));
+                    has_warned = true;
+                }
             }
         }
         if is_over {

@@ -17,7 +17,6 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::pull::{self, BatchConfig};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer};
-use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::{AckKind, PublishMessage};
 use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, Message};
@@ -33,7 +32,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::connection::{ANSWER, Connection};
 use crate::stored::{
-    JetStream, PLACES, RETRY, STORED, open_own_stream, open_places, open_stream, or_pending,
+    JetStream, MISSING, PLACES, RETRY, STORED, open_own_stream, open_places, open_stream,
+    or_pending, publish,
 };
 
 /// The stream with dead letters, and the first part of their subjects.
@@ -62,9 +62,9 @@ pub(crate) struct Queue {
     worker: Worker<Job>,
     /// What waits for the readers, in order.
     waiting: VecDeque<Job>,
-    /// How many processes have died of the first of them, while the server is asked.
+    /// The request for the number of processes that have died of the first of them.
     counting: Option<Counting>,
-    /// Has how many processes have died of each message.
+    /// The stream with the numbers of processes that have died of messages.
     deaths: Stream,
     letters: FuturesUnordered<Storing>,
     /// When the server was told last that messages are in progress.
@@ -109,7 +109,7 @@ struct Letter {
 
 /// A queue that is opened again, and when its stream was created.
 type Opening = Pin<Box<dyn Future<Output = Result<(PullConsumer, i128), String>>>>;
-/// How many processes have died of a message. It is stored that one more may.
+/// Reads how many processes have died of a message, and stores one more, because this one may.
 type Counting = Pin<Box<dyn Future<Output = Result<u32, String>>>>;
 
 impl Queue {
@@ -179,7 +179,7 @@ impl Queue {
         let ends = &connection.ends;
         let mut leaving = pin!(ends.shutting_down());
         let mut draining = pin!(ends.draining());
-        let mut reconnected = connection.opened.subscribe();
+        let mut reconnected = connection.reconnections.subscribe();
         let mut progress = interval(self.ack_wait() / 3);
         let mut slow_check = interval(SLOW_CHECK);
         for tick in [&mut progress, &mut slow_check] {
@@ -339,7 +339,7 @@ impl Queue {
         if created != self.created {
             // Others have the positions of these messages there.
             self.created = created;
-            self.forget_waiting().await;
+            self.take_waiting().await;
         }
     }
 
@@ -347,7 +347,7 @@ impl Queue {
     async fn drop_late(&mut self) {
         let now = self.connection.ends.executor().now();
         if now > self.progress_at.saturating_add(self.ack_wait()) {
-            self.forget_waiting().await;
+            self.take_waiting().await;
             self.worker.jobs().for_each(|job| job.is_late = true);
         }
     }
@@ -369,7 +369,8 @@ impl Queue {
                     Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => None,
                     Err(error) => return Err(error.to_string()),
                 };
-                // The first process has not given it back.
+                // No number is stored: it was delivered once before, and not given back, which is a
+                // death.
                 let counted: u32 = counted.unwrap_or(1);
                 let next = counted.saturating_add(1).to_string();
                 let stored = async { context.publish(subject, next.into()).await?.await };
@@ -413,7 +414,7 @@ impl Queue {
 
     /// Returns the subject of the number of processes that have died of a message.
     fn deaths_subject(&self, job: &Job) -> String {
-        // No key part begins so.
+        // No node has this name: in a key part, `%` is followed by two digits.
         let queue = key_part(self.worker.topic().name());
         format!("{PLACES}.%queue.{queue}.{}.{}", job.created, job.position)
     }
@@ -492,19 +493,9 @@ impl Queue {
                 .payload(message.payload.slice(..message.payload.len().min(most)))
                 .message_id(format!("{subject}-{}-{}", job.position, job.stored_at))
                 .header("Mycelium-Reason", &*reason);
-            let stored = async {
-                context.send_publish(format!("{DEAD_LETTERS}{subject}"), copy).await?.await
-            };
-            let stored = match timeout(ANSWER, stored).await {
-                Ok(Ok(stored)) => Ok(stored.sequence),
-                Ok(Err(error)) => {
-                    if error.kind() == PublishErrorKind::StreamNotFound {
-                        let _ = timeout(ANSWER, open_dead_letters(&context)).await;
-                    }
-                    Err(error.to_string())
-                }
-                Err(_) => Err(format!("no answer within {ANSWER:?}")),
-            };
+            let subject = format!("{DEAD_LETTERS}{subject}");
+            let stored = publish(&context, subject, copy, open_dead_letters(&context)).await;
+            let stored = stored.map_err(|problem| problem.unwrap_or_else(|| MISSING.to_owned()));
             Letter { job, reason, letter, stored }
         }));
     }
@@ -572,8 +563,8 @@ impl Queue {
         self.progress_at = self.connection.ends.executor().now();
     }
 
-    /// Returns what waits for the readers, which do not get it.
-    async fn forget_waiting(&mut self) -> VecDeque<Job> {
+    /// Takes what waits for the readers: they do not get it.
+    async fn take_waiting(&mut self) -> VecDeque<Job> {
         if let Some(counting) = self.counting.take()
             && let Ok(deaths) = counting.await
             && let Some(first) = self.waiting.front_mut()
@@ -585,7 +576,7 @@ impl Queue {
 
     /// Gives what waits for the readers to other nodes.
     async fn give_back_waiting(&mut self) {
-        for job in self.forget_waiting().await {
+        for job in self.take_waiting().await {
             self.give_back(job).await;
         }
     }
@@ -602,8 +593,8 @@ impl Queue {
         self.give_back_waiting().await;
     }
 
-    /// Gives a message to another node, at once. This process does not die of it. Without a connection
-    /// the server notices by itself.
+    /// Gives a message to another node at once, and stores that this process has not died of it.
+    /// Without a connection the server notices by itself.
     async fn give_back(&mut self, job: Job) {
         if job.is_late || !self.is_connected() {
             return;

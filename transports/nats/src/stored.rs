@@ -18,6 +18,7 @@ use async_nats::jetstream::stream::{
     Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
 use async_nats::jetstream::{self, Message};
+use async_nats::subject::ToSubject;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -40,17 +41,19 @@ pub(crate) const STORED: &str = "mycelium-stored";
 pub(crate) const PLACES: &str = "mycelium-places";
 /// How often the place of readers is stored.
 const SAVE: Duration = Duration::from_millis(100);
-/// How long apart the attempts are to store a packet that the server refuses, or to read again.
+/// The pause before a packet that was refused is stored again, or a stream is opened again.
 pub(crate) const RETRY: Duration = Duration::from_millis(500);
 /// How many bytes of packets are read ahead, and how many packets.
 const AHEAD: usize = 4 << 20;
 const PACKETS_AHEAD: usize = 256;
 /// How many packets before its first one a reader looks at: more than publishers have on their way.
 const BEFORE: u64 = 64;
-/// How often the server says that there are no packets. The second time that it does not, they are
+/// How often the server says that there are no packets. After two that are missing, the packets are
 /// asked for again.
 const BEAT: Duration = Duration::from_secs(5);
-/// How long the server keeps what a reader has asked for that is gone.
+/// Why something was not stored at first.
+pub(crate) const MISSING: &str = "its stream was missing, and was created again";
+/// How long the server keeps the consumer of a reader that is gone.
 const INACTIVE: Duration = Duration::from_secs(60);
 
 /// A transport over JetStream of NATS, which stores messages for readers. See the [crate](crate).
@@ -206,7 +209,7 @@ async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut out
     let subject = |topic: &Arc<Topic>| connection.subject(STORED, topic);
     let subjects: Vec<Subject> = ends.sends().iter().map(subject).collect();
     let mut draining = pin!(ends.draining());
-    let (mut drains, mut has_warned) = (false, false);
+    let (mut drains, mut has_warned) = (false, vec![false; ends.sends().len()]);
     let mut storing = FuturesUnordered::new();
     poll_fn(|task| {
         drains = drains || draining.as_mut().poll(task).is_ready();
@@ -214,6 +217,8 @@ async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut out
             let mut packets = Vec::new();
             let now = ends.executor().now();
             let progress = outgoing.poll(task.waker(), now, drains, |packet| packets.push(packet));
+            // It need not be called again at a time: if there is more, packets are being stored, and
+            // each answer comes here again.
             if progress.is_over {
                 return Poll::Ready(());
             }
@@ -233,19 +238,20 @@ async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut out
             };
             match stored {
                 Ok(position) => {
-                    if std::mem::take(&mut has_warned) {
-                        ends.warn("the server stores messages again");
+                    if std::mem::take(&mut has_warned[topic]) {
+                        let name = ends.sends()[topic].name();
+                        ends.warn(&format!("topic `{name}`: the server stores its messages again"));
                     }
                     outgoing.confirm(topic, epoch, number, position);
                 }
                 Err(problem) => {
-                    if let Some(problem) = problem.filter(|_| !has_warned) {
+                    if let Some(problem) = problem.filter(|_| !has_warned[topic]) {
                         let name = ends.sends()[topic].name();
                         ends.warn(&format!(
                             "topic `{name}`: the server does not store its messages, and publishers \
                              wait when their rings are full: {problem}"
                         ));
-                        has_warned = true;
+                        has_warned[topic] = true;
                     }
                     outgoing.repeat(topic, epoch, number);
                 }
@@ -264,21 +270,12 @@ async fn store(
     subject: Subject,
     packet: PublishMessage,
 ) -> Result<u64, Option<String>> {
-    let mut opened = connection.opened.subscribe();
-    let stored = async { context.send_publish(subject, packet).await?.await };
+    let mut opened = connection.reconnections.subscribe();
     let problem = tokio::select! {
-        stored = timeout(ANSWER, stored) => match stored {
-            Ok(Ok(ack)) => return Ok(ack.sequence),
-            Ok(Err(error)) if error.kind() == PublishErrorKind::StreamNotFound => {
-                // Somebody has deleted it.
-                match timeout(ANSWER, open_stream(context, topic)).await {
-                    Ok(Ok(_)) => return Err(None),
-                    Ok(Err(problem)) => problem,
-                    Err(_) => error.to_string(),
-                }
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("it did not answer within {ANSWER:?}"),
+        stored = publish(context, subject, packet, open_stream(context, topic)) => match stored {
+            Ok(position) => return Ok(position),
+            Err(None) => return Err(None),
+            Err(Some(problem)) => problem,
         },
         // What was on its way over the last connection may be lost.
         _ = opened.changed() => return Err(None),
@@ -288,6 +285,29 @@ async fn store(
         _ = opened.changed() => {}
     }
     Err(Some(problem))
+}
+
+/// Sends a message to a stream, and returns its position there. If somebody has deleted the stream,
+/// `open` creates it again, and there is no problem: the next attempt may succeed.
+pub(crate) async fn publish<T>(
+    context: &jetstream::Context,
+    subject: impl ToSubject,
+    message: PublishMessage,
+    open: impl Future<Output = Result<T, String>>,
+) -> Result<u64, Option<String>> {
+    let stored = async { context.send_publish(subject, message).await?.await };
+    match timeout(ANSWER, stored).await {
+        Ok(Ok(stored)) => Ok(stored.sequence),
+        Ok(Err(error)) if error.kind() == PublishErrorKind::StreamNotFound => {
+            match timeout(ANSWER, open).await {
+                Ok(Ok(_)) => Err(None),
+                Ok(Err(problem)) => Err(Some(problem)),
+                Err(_) => Err(Some(error.to_string())),
+            }
+        }
+        Ok(Err(error)) => Err(Some(error.to_string())),
+        Err(_) => Err(Some(format!("no answer within {ANSWER:?}"))),
+    }
 }
 
 /// The readers of a topic in this node.
@@ -422,7 +442,7 @@ impl Reader {
     async fn run(mut self) {
         let connection = self.connection.clone();
         let mut draining = pin!(connection.ends.draining());
-        let mut opened = connection.opened.subscribe();
+        let mut opened = connection.reconnections.subscribe();
         let mut tick = interval(SAVE);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut messages, mut packet) = (None::<Opened>, None::<Packet>);
@@ -451,11 +471,20 @@ impl Reader {
                     }
                 }
                 message = next(&mut messages), if packet.is_none() => match message {
-                    Some(message) => {
+                    Ok(message) => {
                         packet = self.check(message);
                         has_warned = false;
                     }
-                    None => (messages, opening) = (None, Some(self.open_at(RETRY))),
+                    Err(problem) => {
+                        if let Some(problem) = problem.filter(|_| !has_warned) {
+                            let name = self.replay.topic().name();
+                            connection.ends.warn(&format!(
+                                "cannot read the stream of topic `{name}`, and tries again: {problem}"
+                            ));
+                            has_warned = true;
+                        }
+                        (messages, opening) = (None, Some(self.open_at(RETRY)));
+                    }
                 },
                 taken = poll_fn(|task| take(&mut self.replay, packet.as_ref(), task)) => {
                     if let (Err(error), Some(Packet { process, .. })) = (taken, packet.take()) {
@@ -603,18 +632,9 @@ impl Reader {
         self.saved = place;
         let context = self.context.clone();
         Some(Box::pin(async move {
-            let stored = async { context.publish(subject, text.into()).await?.await };
-            match timeout(ANSWER, stored).await {
-                Ok(Ok(_)) => Ok(()),
-                Ok(Err(error)) => {
-                    if error.kind() == PublishErrorKind::StreamNotFound {
-                        // Somebody has deleted it. The next attempt finds another one.
-                        let _ = timeout(ANSWER, open_places(&context)).await;
-                    }
-                    Err(error.to_string())
-                }
-                Err(_) => Err(format!("no answer within {ANSWER:?}")),
-            }
+            let message = PublishMessage::build().payload(text.into());
+            let stored = publish(&context, subject, message, open_places(&context)).await;
+            stored.map(drop).map_err(|problem| problem.unwrap_or_else(|| MISSING.to_owned()))
         }))
     }
 }
@@ -648,14 +668,18 @@ pub(crate) async fn or_pending<F: Future + Unpin>(future: &mut Option<F>) -> F::
     }
 }
 
-/// Waits for the next message. Returns `None` if they have to be opened again.
-async fn next(opened: &mut Option<Opened>) -> Option<Message> {
+/// Waits for the next message.
+///
+/// # Errors
+/// If the packets have to be opened again: with the problem, unless the client had no room.
+async fn next(opened: &mut Option<Opened>) -> Result<Message, Option<String>> {
     let Some(Opened { packets, delivered, .. }) = opened else { return pending().await };
-    let message = packets.next().await?.ok()?;
+    let message = packets.next().await.ok_or(None)?;
+    let message = message.map_err(|error| Some(error.to_string()))?;
     *delivered += 1;
     // The client drops messages for which it has no room.
     let is_next = message.info().is_ok_and(|info| info.consumer_sequence == *delivered);
-    is_next.then_some(message)
+    if is_next { Ok(message) } else { Err(None) }
 }
 
 /// A place as it is stored.

@@ -11,9 +11,9 @@
 //! key with the topic, the digest of its layout and a name of this process, passes received packets
 //! to [`Incoming::take`], and calls [`Incoming::lose_absent`] regularly.
 //!
-//! A transport over an engine that stores packets in a log sends those of [`Outgoing::confirmed`], and
-//! passes stored ones to [`Replay`], which waits for readers and knows what they have finished. Those
-//! of a work queue, which it gives to one process each, it passes to a [`Worker`].
+//! If the engine has a log, the transport sends the packets of [`Outgoing::confirmed`], and passes
+//! stored ones to a [`Replay`], which waits for readers and knows what they have finished. Those of a
+//! work queue, of which a process gets some, it passes to a [`Worker`].
 
 mod incoming;
 mod outgoing;

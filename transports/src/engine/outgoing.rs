@@ -51,6 +51,8 @@ pub struct Outgoing {
     /// A packet has at most this number of bytes, or one message. The end of a stream comes in
     /// addition.
     most: usize,
+    /// A list has at most this number of bytes.
+    most_of_list: usize,
 }
 
 /// A packet that is to be sent.
@@ -139,13 +141,15 @@ impl Outgoing {
         };
         let topics = ends.sends().iter().map(tap).collect::<Result<_, _>>()?;
         let most = if confirms { CONFIRMED_PACKET } else { PACKET };
-        Ok(Outgoing { topics, list_at: Duration::ZERO, farewells: 0, confirms, most })
+        let (list_at, most_of_list) = (Duration::ZERO, usize::MAX);
+        Ok(Outgoing { topics, list_at, farewells: 0, confirms, most, most_of_list })
     }
 
     /// Sets how many bytes a packet has at most, unless one message needs more. The last packet of a
     /// stream may have 256 bytes more.
     pub fn limit(&mut self, bytes: usize) {
         self.most = self.most.min(bytes);
+        self.most_of_list = bytes;
     }
 
     /// Passes the next packets to `send`. The waker is woken when there are more. `now` is the time
@@ -181,7 +185,7 @@ impl Outgoing {
             self.list_at = now.saturating_add(if ends { FAREWELL } else { HEARTBEAT });
             for (index, topic) in self.topics.iter_mut().enumerate() {
                 topic.ended.retain(|(_, until)| *until > now);
-                let bytes = topic.list();
+                let bytes = topic.list(self.most_of_list);
                 send(OutgoingPacket { topic: index, epoch: 0, number: 0, first: 0, bytes });
             }
         }
@@ -312,18 +316,23 @@ impl OutgoingTopic {
         has_more
     }
 
-    fn list(&mut self) -> Vec<u8> {
-        let (starts, mut list) = (self.starts, Vec::new());
+    /// Returns a list of the streams: as many as fit, first the open ones, then those that have ended
+    /// last.
+    fn list(&mut self, most: usize) -> Vec<u8> {
+        let (starts, mut list, mut open) = (self.starts, Vec::new(), Vec::new());
         append(&mut list, START_LEN, |buf| write_list(buf, starts));
-        for (ended, _) in &self.ended {
-            add_ended(&mut list, &Start { starts, ..*ended });
-        }
         for stream in self.tap.streams() {
             // The others begin with the next packet.
-            if stream.state.ordinal.is_some() {
-                append(&mut list, START_LEN, |buf| write_start(buf, &start_of(stream, starts)));
+            if stream.state.ordinal.is_some() && list.len() + open.len() + START_LEN <= most {
+                append(&mut open, START_LEN, |buf| write_start(buf, &start_of(stream, starts)));
             }
         }
+        for (ended, _) in &self.ended {
+            if list.len() + open.len() + START_LEN + END_LEN <= most {
+                add_ended(&mut list, &Start { starts, ..*ended });
+            }
+        }
+        list.append(&mut open);
         list
     }
 }

@@ -14,9 +14,9 @@ use crate::local::{FeedError, Metadata, Topic, TopicError, Undelivered};
 use crate::seam::Feed;
 use crate::sync::lock;
 
-/// The most messages that a process has.
+/// The most messages that a process has and has not finished.
 const AHEAD: usize = 32;
-/// The most of them in the ring, which cannot be given to another process any more.
+/// The most of them in the ring of its readers. These cannot go to another process any more.
 const IN_RING: usize = 2;
 /// Readers that finish a message within this time get twice as many.
 const QUICK: Duration = Duration::from_millis(5);
@@ -141,7 +141,7 @@ impl<J> Worker<J> {
     /// be one.
     pub fn finished(&mut self, now: Duration, waker: &Waker) -> Poll<Finished<J>> {
         let first = self.feed.next() - self.jobs.len() as u64;
-        // What readers have left counts until `give_up`.
+        // What readers have left unread is not finished, until `give_up` is called.
         let is_finished = |feed: &Feed| feed.done(|| true).is_some_and(|done| done > first);
         if !is_finished(&self.feed) {
             self.feed.park(waker);

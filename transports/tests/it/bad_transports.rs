@@ -38,6 +38,7 @@ const NOTICED: &[(Fault, &str, &str)] = &[
     (StartsLate, "a_late_publisher_is_read_from_its_first_message", "timeout: all sent messages"),
     (Stays, "a_reader_that_leaves_unblocks_the_publisher", "timeout: the next messages"),
     (Stays, "a_restarted_reader_starts_with_new_messages", "timeout: the publisher continues"),
+    (StartsLate, "a_restarted_reader_starts_with_new_messages", "151, after 1 and 150"),
     (
         ForgetsTheStart,
         "a_late_reader_may_start_at_the_oldest_message",

@@ -27,7 +27,7 @@ pub async fn messages_of_a_publisher_arrive_once_and_in_order<T: TestTransport>(
                     break;
                 }
             }
-            next
+            (next, subscription)
         })
     });
     let handles: Vec<_> = (0..PUBLISHERS)
@@ -37,8 +37,9 @@ pub async fn messages_of_a_publisher_arrive_once_and_in_order<T: TestTransport>(
         drop(pair.publish(emit_all(handle, publisher, 0..count).map(drop)));
     }
     for reader in readers {
-        let received = pair.join("a reader ends", reader).await;
+        let (received, mut reader) = pair.join("a reader ends", reader).await;
         assert_eq!(received, [count; PUBLISHERS as usize], "messages of each publisher");
+        expect_end::<T>(&pair, &mut reader).await;
     }
 }
 
