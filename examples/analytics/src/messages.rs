@@ -1,0 +1,123 @@
+//! What the stages exchange. Times are in nanoseconds since 1970.
+
+use mycelium::message;
+use serde::{Deserialize, Serialize};
+
+/// Nanoseconds in a second.
+pub const SECOND: u64 = 1_000_000_000;
+
+/// A log of a pool, as recorded: its data are not decoded.
+#[message(topic = "events", id = 1, pad)]
+pub struct Event {
+    /// The number of the event in the whole run, from 0. If it is sent again, it has the same one.
+    pub number: u64,
+    pub at: u64,
+    pub data: [u8; 160],
+    pub pool: [u8; 20],
+}
+
+/// What the trader did with ether.
+#[message]
+#[derive(Debug, PartialEq)]
+#[repr(u8)]
+pub enum Side {
+    Buy,
+    Sell,
+}
+
+/// A decoded event, with its number and time.
+#[message(topic = "trades", id = 2, pad)]
+pub struct Trade {
+    pub number: u64,
+    pub at: u64,
+    /// The price of an ether in dollars, after the trade.
+    pub price: f64,
+    /// The dollars that changed hands, in millionths.
+    pub volume: u64,
+    pub pool: [u8; 20],
+    pub side: Side,
+}
+
+/// The trades of a pool in one second of event time.
+#[message(topic = "windows", id = 3, pad)]
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Window {
+    /// The second, since 1970.
+    pub start: u64,
+    pub count: u64,
+    pub buys: u64,
+    pub volume: u64,
+    pub open: f64,
+    pub high: f64,
+    pub low: f64,
+    pub close: f64,
+    /// The numbers of the trades that have the prices `open` and `close`.
+    pub first: u64,
+    pub last: u64,
+    pub pool: [u8; 20],
+}
+
+impl Window {
+    /// Returns the window of a trade alone.
+    #[rustfmt::skip]
+    pub fn of(trade: &Trade) -> Window {
+        let Trade { number, at, price, volume, pool, ref side, .. } = *trade;
+        let buys = u64::from(*side == Side::Buy);
+        Window::new(at / SECOND, 1, buys, volume, price, price, price, price, number, number, pool)
+    }
+
+    /// Adds the window of other trades of the same pool and second.
+    pub fn add(&mut self, other: &Window) {
+        self.count += other.count;
+        self.buys += other.buys;
+        self.volume += other.volume;
+        self.high = self.high.max(other.high);
+        self.low = self.low.min(other.low);
+        if other.first < self.first {
+            (self.first, self.open) = (other.first, other.open);
+        }
+        if other.last > self.last {
+            (self.last, self.close) = (other.last, other.close);
+        }
+    }
+}
+
+/// What a stage has counted since its first process.
+#[message]
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// The number after the greatest one that it has seen.
+    pub next: u64,
+    /// Events, each counted once.
+    pub taken: u64,
+    /// Events that have not come, and will not.
+    pub missed: u64,
+    /// Events that came again, by their numbers. They changed nothing.
+    pub repeated: u64,
+    /// Events that the runtime has marked as possibly delivered before.
+    pub redelivered: u64,
+    /// Gaps that the runtime has reported.
+    pub gaps: u64,
+    /// Messages that it has sent; for `Outliers`, trades of unusual size.
+    pub emitted: u64,
+    /// Events that do not decode.
+    pub refused: u64,
+    /// Runs of the stage.
+    pub runs: u64,
+}
+
+/// The state of a stage, once a second.
+#[message(topic = "reports", id = 4)]
+#[derive(Clone, Default, Serialize)]
+pub struct Report {
+    pub stage: String,
+    pub pid: u32,
+    /// The time of the report, in milliseconds.
+    pub at: u64,
+    pub counts: Counts,
+    /// Messages that wait for it; for `Ingest`, those that its slowest reader needs.
+    pub depth: u64,
+    /// Of `Windows`: the times from an event to its window in microseconds, as the median, that of
+    /// 99 in 100, and the greatest, first of the last second and then of all of its process.
+    pub latency: [[u64; 3]; 2],
+}
