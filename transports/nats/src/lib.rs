@@ -75,12 +75,16 @@
 //! that were stored before its start are marked as `redelivered`. If no subscription of the topic
 //! in the node has a place, they begin at their `start` each time: at the next message, the oldest
 //! stored one, the first one since a time, or at a position of the stream, in the middle of the
-//! streams of publishers that have begun before. A node gets its own messages
-//! in its process alone, not from the stream.
+//! streams of publishers that have begun before. A time or a position that has not come is an error
+//! of the start. A node gets its own messages in its process alone, not from the stream, so
+//! processes that have the name of the same node do not get each other's.
 //!
 //! A process that is killed has perhaps not stored its last messages: readers get an inexact gap
 //! when another process of its node has stored messages for 10 seconds. What the server removes
-//! before it is read is an inexact gap, and an exact one for publishers that go on.
+//! before it is read is an inexact gap, and an exact one for publishers that go on. If the server
+//! comes back with an older store, nodes that are running are warned, their readers get an inexact
+//! gap, and then what was stored since; a message of a work queue that was finished later comes
+//! again.
 //!
 //! # Work queues
 //!

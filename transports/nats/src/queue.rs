@@ -17,7 +17,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::pull::{self, BatchConfig};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer};
-use async_nats::jetstream::message::{AckKind, PublishMessage};
+use async_nats::jetstream::message::{AckKind, PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, Message};
 use async_nats::{StatusCode, Subject, Subscriber};
@@ -32,8 +32,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::connection::{ANSWER, Connection};
 use crate::stored::{
-    JetStream, MISSING, PLACES, RETRY, STORED, open_own_stream, open_places, open_stream,
-    or_pending, publish,
+    JetStream, MISSING, PLACES, RETRY, STORED, check_right, open_own_stream, open_places,
+    open_stream, or_pending, publish,
 };
 
 /// The stream with dead letters, and the first part of their subjects.
@@ -44,6 +44,10 @@ const SILENT: Duration = Duration::from_secs(10);
 const WAIT: Duration = Duration::from_millis(500);
 /// How often a node looks whether its readers are slow.
 const SLOW_CHECK: Duration = Duration::from_millis(50);
+/// A message that is finished within this time is acknowledged at once. Another one is looked up
+/// before: an acknowledgement names a position, and an operator who deletes a stream, or brings an
+/// older one back, puts other messages there.
+const SURE: Duration = Duration::from_secs(1);
 /// The most dead letters on their way to their stream.
 const MOST_LETTERS: usize = 64;
 
@@ -52,6 +56,7 @@ pub(crate) struct Queue {
     connection: Rc<Connection>,
     context: jetstream::Context,
     consumer: PullConsumer,
+    stream: Stream,
     /// When the stream was created.
     created: i128,
     /// Where messages come to.
@@ -67,6 +72,8 @@ pub(crate) struct Queue {
     /// The stream with the numbers of processes that have died of messages.
     deaths: Stream,
     letters: FuturesUnordered<Storing>,
+    /// What was finished without a connection, and what the server is to be told of it.
+    untold: Vec<(Job, AckKind)>,
     /// When the server was told last that messages are in progress.
     progress_at: Duration,
     /// The server does not count deaths, or store dead letters, and this was logged.
@@ -80,6 +87,7 @@ const DEATHS: usize = 0;
 const LETTERS: usize = 1;
 
 /// A message that was delivered.
+#[derive(Clone)]
 struct Job {
     message: Message,
     /// Its place in the stream, and when it was stored.
@@ -91,6 +99,9 @@ struct Job {
     deaths: Option<u32>,
     /// When its stream was created.
     created: i128,
+    /// When it came, and the number of reconnections then.
+    arrived_at: Duration,
+    reconnections: u64,
     /// The server may have given it to another node.
     is_late: bool,
 }
@@ -107,8 +118,8 @@ struct Letter {
     stored: Result<u64, String>,
 }
 
-/// A queue that is opened again, and when its stream was created.
-type Opening = Pin<Box<dyn Future<Output = Result<(PullConsumer, i128), String>>>>;
+/// A queue that is opened again.
+type Opening = Pin<Box<dyn Future<Output = Result<(PullConsumer, Stream), String>>>>;
 /// Reads how many processes have died of a message, and stores one more, because this one may.
 type Counting = Pin<Box<dyn Future<Output = Result<u32, String>>>>;
 
@@ -132,7 +143,8 @@ impl Queue {
         if !problem.is_empty() {
             return Err(format!("topic `{name}` is a work queue, and {problem}"));
         }
-        let (consumer, created) = open_consumer(context, topic).await?;
+        let (consumer, stream) = open_consumer(context, topic).await?;
+        let created = stream.cached_info().created.unix_timestamp_nanos();
         open_dead_letters(context).await?;
         let inbox: Subject = connection.client.new_inbox().into();
         let messages = connection.client.subscribe(inbox.clone()).await;
@@ -141,6 +153,7 @@ impl Queue {
             connection: connection.clone(),
             context: context.clone(),
             consumer,
+            stream,
             created,
             inbox,
             messages: messages.map_err(|error| error.to_string())?,
@@ -150,6 +163,7 @@ impl Queue {
             counting: None,
             deaths: open_places(context).await?,
             letters: FuturesUnordered::new(),
+            untold: Vec::new(),
             progress_at: ends.executor().now(),
             has_warned_of: [false; 2],
             logged: (Duration::ZERO, 0),
@@ -164,12 +178,9 @@ impl Queue {
         let ack = format!("$JS.ACK.{}.{}.check", info.stream_name, info.name);
         let acknowledged = self.connection.client.publish(ack, Bytes::new()).await;
         acknowledged.map_err(|error| error.to_string())?;
-        // No stream has this name, so nothing is stored.
-        let letter = PublishMessage::build().expected_stream("-");
-        let stored = async {
-            self.context.send_publish(format!("{DEAD_LETTERS}.check"), letter).await?.await
-        };
-        let _ = timeout(ANSWER, stored).await;
+        for subject in [format!("{DEAD_LETTERS}.check"), format!("{PLACES}.%queue.check")] {
+            check_right(&self.context, subject).await;
+        }
         self.ask(1).await
     }
 
@@ -207,8 +218,8 @@ impl Queue {
                 opened = or_pending(&mut opening) => {
                     opening = None;
                     match opened {
-                        Ok((consumer, created)) => {
-                            self.begin(consumer, created).await;
+                        Ok((consumer, stream)) => {
+                            self.begin(consumer, stream).await;
                             let period = self.ack_wait() / 3;
                             if period != progress.period() {
                                 progress = interval(period);
@@ -273,6 +284,7 @@ impl Queue {
         while let Ok(Some(letter)) = timeout(ANSWER, self.letters.next()).await {
             self.note_stored(letter).await;
         }
+        self.tell().await;
         // If the server does not answer, it gives what was finished last to others.
         let _ = self.connection.round_trip().await;
     }
@@ -317,9 +329,17 @@ impl Queue {
         let (position, delivered, stored_at) =
             (info.stream_sequence, info.delivered, info.published.unix_timestamp_nanos());
         self.asked = self.asked.map(|(left, until)| (left - 1, until)).filter(|it| it.0 > 0);
-        let (created, deaths, is_late) = (self.created, None, false);
-        let job = Job { message, position, stored_at, delivered, deaths, created, is_late };
-        self.waiting.push_back(job);
+        self.waiting.push_back(Job {
+            message,
+            position,
+            stored_at,
+            delivered,
+            deaths: None,
+            created: self.created,
+            arrived_at: self.connection.ends.executor().now(),
+            reconnections: *self.connection.reconnections.borrow(),
+            is_late: false,
+        });
         Ok(())
     }
 
@@ -332,15 +352,21 @@ impl Queue {
         })
     }
 
-    async fn begin(&mut self, consumer: PullConsumer, created: i128) {
-        self.consumer = consumer;
+    async fn begin(&mut self, consumer: PullConsumer, stream: Stream) {
+        let created = stream.cached_info().created.unix_timestamp_nanos();
+        (self.consumer, self.stream) = (consumer, stream);
         self.drop_late().await;
         self.progress_at = self.connection.ends.executor().now();
         if created != self.created {
             // Others have the positions of these messages there.
             self.created = created;
             self.take_waiting().await;
+            self.warn(
+                "its stream was deleted, and there is a new one: the messages that nobody had \
+                 finished are gone",
+            );
         }
+        self.tell().await;
     }
 
     /// Forgets what waits, if the server has heard nothing for so long that it has given it to others.
@@ -468,12 +494,34 @@ impl Queue {
         self.forget_deaths(&job);
     }
 
-    /// Tells the server what becomes of a message, if its stream is still there: another one has other
-    /// messages at its positions.
-    async fn acknowledge(&self, job: &Job, kind: AckKind) {
-        if job.created == self.created {
+    /// Tells the server what becomes of a message; later, if there is no connection.
+    async fn acknowledge(&mut self, job: &Job, kind: AckKind) {
+        if !self.is_connected() {
+            self.untold.push((job.clone(), kind));
+        } else if self.is_there(job).await {
             let _ = job.message.ack_with(kind).await;
         }
+    }
+
+    /// Tells the server what it could not be told without a connection.
+    async fn tell(&mut self) {
+        for (job, kind) in std::mem::take(&mut self.untold) {
+            self.acknowledge(&job, kind).await;
+        }
+    }
+
+    /// Returns whether the stream has a message at its position. If the server does not say so, it
+    /// will deliver the message again.
+    async fn is_there(&self, job: &Job) -> bool {
+        let now = self.connection.ends.executor().now();
+        let is_sure = now < job.arrived_at.saturating_add(SURE)
+            && job.reconnections == *self.connection.reconnections.borrow();
+        if job.created != self.created || is_sure {
+            return job.created == self.created;
+        }
+        let found = timeout(ANSWER, self.stream.get_raw_message(job.position)).await;
+        let is_it = |found: StreamMessage| found.time.unix_timestamp_nanos() == job.stored_at;
+        found.is_ok_and(|found| found.is_ok_and(is_it))
     }
 
     fn forget_deaths(&self, job: &Job) {
@@ -635,11 +683,11 @@ async fn until(connection: &Connection, time: Option<Duration>) {
 }
 
 /// Opens what the nodes that read a topic with this layout have in common, and creates it if it is
-/// missing. Returns it, and when its stream was created.
+/// missing. Returns it, and its stream.
 async fn open_consumer(
     context: &jetstream::Context,
     topic: &Topic,
-) -> Result<(PullConsumer, i128), String> {
+) -> Result<(PullConsumer, Stream), String> {
     let (name, digest) = (topic.name(), topic.schema().digest);
     let stream = open_stream(context, topic).await?;
     let workers = format!("workers-{digest}");
@@ -675,7 +723,7 @@ async fn open_consumer(
             "its `{key}` is not that of a work queue: expected {expected}"
         )));
     }
-    Ok((consumer, stream.cached_info().created.unix_timestamp_nanos()))
+    Ok((consumer, stream))
 }
 
 async fn open_dead_letters(context: &jetstream::Context) -> Result<(), String> {

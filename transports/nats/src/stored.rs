@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::Subject;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
@@ -41,6 +41,8 @@ pub(crate) const STORED: &str = "mycelium-stored";
 pub(crate) const PLACES: &str = "mycelium-places";
 /// How often the place of readers is stored.
 const SAVE: Duration = Duration::from_millis(100);
+/// How often it is stored although it is the same.
+const SAVE_AGAIN: Duration = Duration::from_secs(10);
 /// The pause before a packet that was refused is stored again, or a stream is opened again.
 pub(crate) const RETRY: Duration = Duration::from_millis(500);
 /// How many bytes of packets are read ahead, and how many packets.
@@ -136,6 +138,7 @@ async fn prepare(connection: &Rc<Connection>) -> Result<Prepared, String> {
     let context = connection.server.jetstream(connection.client.clone());
     for topic in connection.ends.sends() {
         open_stream(&context, topic).await?;
+        check_right(&context, connection.subject(STORED, topic)).await;
     }
     let mut prepared = Prepared::default();
     for topic in connection.ends.receives() {
@@ -179,6 +182,9 @@ pub(crate) async fn open_stream(
     let stream =
         stream.map_err(|error| format!("cannot open the stream of topic `{name}`: {error}"))?;
     let found = &stream.cached_info().config;
+    if found.no_ack {
+        return Err(format!("stream `{}` has `no_ack`, so it confirms nothing", found.name));
+    }
     if found.retention != retention || !found.subjects.contains(&subjects) {
         let (stream, other, subjects_found) = (&found.name, found.retention, &found.subjects);
         return Err(format!(
@@ -187,6 +193,15 @@ pub(crate) async fn open_stream(
         ));
     }
     Ok(stream)
+}
+
+/// Asks the server whether the node may store messages with this subject. The connection notes its
+/// refusal.
+pub(crate) async fn check_right(context: &jetstream::Context, subject: impl ToSubject) {
+    // No stream has this name, so nothing is stored.
+    let message = PublishMessage::build().expected_stream("-");
+    let stored = async { context.send_publish(subject, message).await?.await };
+    let _ = timeout(ANSWER, stored).await;
 }
 
 async fn carry(connection: Rc<Connection>, prepared: Prepared, mut outgoing: Outgoing) {
@@ -328,6 +343,10 @@ struct Reader {
     /// The subject of the place; `None` if no reader needs it.
     place: Option<Subject>,
     saved: Place,
+    /// When it was stored.
+    saved_at: Duration,
+    /// The position of the last packet that has arrived, and when it was stored.
+    last: Option<(u64, i128)>,
     /// The node knows that the place is not stored.
     has_warned: bool,
     warnings: Warnings,
@@ -354,7 +373,19 @@ impl Reader {
         let oldest = state.first_sequence.max(1);
         let mut begins_at = match start {
             Start::Oldest => oldest,
-            Start::Position(position) => position.clamp(oldest, state.last_sequence + 1),
+            Start::Position(position) if position > state.last_sequence + 1 => {
+                return Err(format!(
+                    "topic `{name}` is to be read from position {position}, and its stream ends at {}",
+                    state.last_sequence
+                ));
+            }
+            Start::Position(position) => position.max(oldest),
+            Start::Since(time) if time > connection.ends.executor().wall_clock() => {
+                return Err(format!(
+                    "topic `{name}` is to be read from a time that has not come: expected an earlier \
+                     one, or \"next\""
+                ));
+            }
             Start::Since(time) => position_at(&stream, time).await?,
             _ => state.last_sequence + 1,
         };
@@ -391,6 +422,8 @@ impl Reader {
             replay: Replay::new(topic.clone(), begun.clone(), JetStream::NAME),
             place,
             saved: Place { position: u64::MAX, ..begun },
+            saved_at: Duration::ZERO,
+            last: None,
             has_warned: false,
             warnings: Warnings::default(),
         };
@@ -421,6 +454,21 @@ async fn position_at(stream: &Stream, time: SystemTime) -> Result<u64, String> {
     match timeout(ANSWER, found).await.map_err(|error| failed(&error))?? {
         Some(first) => Ok(first.info().map_err(|error| failed(&error))?.stream_sequence),
         None => Ok(stream.cached_info().state.last_sequence + 1),
+    }
+}
+
+/// Returns whether a stream has the packet with this position and time, or none there because it was
+/// removed.
+async fn is_there(stream: &Stream, (position, stored_at): (u64, i128)) -> Result<bool, String> {
+    let state = &stream.cached_info().state;
+    if !(state.first_sequence..=state.last_sequence).contains(&position) {
+        return Ok(position < state.first_sequence);
+    }
+    match timeout(ANSWER, stream.get_raw_message(position)).await {
+        Ok(Ok(found)) => Ok(found.time.unix_timestamp_nanos() == stored_at),
+        Ok(Err(error)) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(true),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -520,6 +568,7 @@ impl Reader {
     fn open_at(&self, after: Duration) -> Pin<Box<dyn Future<Output = Result<Opened, String>>>> {
         let (context, topic) = (self.context.clone(), self.replay.topic().clone());
         let (next, created, client) = (self.next, self.created, self.connection.client.clone());
+        let last = self.last;
         Box::pin(async move {
             sleep(after).await;
             let name = topic.name();
@@ -529,8 +578,16 @@ impl Reader {
             let stream = open_stream(&context, &topic).await?;
             let info = stream.cached_info();
             let found = info.created.unix_timestamp_nanos();
-            // The server may have lost its last packets, and a new stream has others.
-            let from = if found == created { next.min(info.state.last_sequence + 1) } else { 1 };
+            // A new stream has other packets, and the server may have lost its last ones, and have
+            // stored others since.
+            let from = match last {
+                _ if found != created => 1,
+                Some(last) if !is_there(&stream, last).await? => {
+                    let nanos = u64::try_from(last.1 + 1).unwrap_or_default();
+                    position_at(&stream, UNIX_EPOCH + Duration::from_nanos(nanos)).await?
+                }
+                _ => next.min(info.state.last_sequence + 1),
+            };
             let consumer = stream.create_consumer(pull::Config {
                 deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
                 ack_policy: AckPolicy::None,
@@ -558,7 +615,7 @@ impl Reader {
                  {from}"
             ));
             self.replay.restart(from - 1);
-            (self.next, self.created) = (from, created);
+            (self.next, self.created, self.last) = (from, created, None);
             (self.begins_at, self.redelivered_before) = (0, 0);
         }
     }
@@ -574,6 +631,7 @@ impl Reader {
             self.replay.miss();
         }
         self.next = position + 1;
+        self.last = Some((position, stored_at.unix_timestamp_nanos()));
         let topic = self.replay.topic();
         let mut parts = message.subject.rsplit('.');
         let (process, found) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -623,7 +681,11 @@ impl Reader {
     /// Stores the place of the readers, if there is another one. `is_last`: they get no more packets.
     fn save(&mut self, is_last: bool) -> Option<Saving> {
         let place = self.replay.place(self.connection.ends.is_leaving());
-        let subject = self.place.clone().filter(|_| place != self.saved)?;
+        let now = self.connection.ends.executor().now();
+        // Again from time to time: somebody may have deleted it.
+        let is_old = now >= self.saved_at.saturating_add(SAVE_AGAIN);
+        let subject = self.place.clone().filter(|_| is_old || place != self.saved)?;
+        self.saved_at = now;
         let read = if is_last { self.replay.read() } else { u64::MAX };
         let mut text = format!("{} {} {read}\n", self.created, place.position);
         for (epoch, next) in &place.streams {

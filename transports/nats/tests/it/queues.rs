@@ -438,3 +438,41 @@ async fn what_cannot_be_a_work_queue_is_an_error_of_the_start() {
         "it has the retention Limits and the subjects [\"mycelium-stored.jobs.>\"], expected WorkQueue",
     );
 }
+
+/// The server comes back with an older store, where another job gets the position of the one that a
+/// node is at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_acknowledgement_is_not_that_of_another_job() {
+    let Some(mut server) = Server::start().await else { return };
+    let (url, done) = (server.url(), Done::default());
+    let begun = |count| {
+        let done = done.clone();
+        async move {
+            while done.1.load(Ordering::Relaxed) < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    emit(&url, 0).await;
+    server.kill();
+    server.save_store("older");
+    server.start_again().await;
+    let anna = Work { time: Duration::from_secs(5), ..work(&url, &done) }.start("anna");
+    emit(&url, 1).await;
+    begun(1).await;
+    server.kill();
+    server.restore_store("older");
+    server.start_again().await;
+    emit(&url, 1).await;
+    let bert = Work { time: Duration::from_secs(600), ..work(&url, &done) }.start("bert");
+    begun(2).await;
+    done.all(1).await;
+    end(anna).await;
+    assert_eq!(stored(&url, "mycelium-stored-jobs").await, 1, "the job that bert is at");
+    let carl = work(&url, &done).start("carl");
+    end(bert).await;
+    begun(3).await;
+    end(carl).await;
+    let nodes = done.0.lock().unwrap()[&0].clone();
+    assert_eq!(nodes, ["anna", "carl"]);
+}

@@ -76,12 +76,31 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Keeps a copy of the store, after the server was killed.
+    pub(crate) fn save_store(&self, name: &str) {
+        copy(&self.store(), &self.directory.join(name));
+    }
+
+    /// Brings back a copy of the store, after the server was killed.
+    pub(crate) fn restore_store(&self, name: &str) {
+        fs::remove_dir_all(self.store()).unwrap();
+        copy(&self.directory.join(name), &self.store());
+    }
+
+    fn store(&self) -> PathBuf {
+        self.directory.join("jetstream")
+    }
+
     /// Starts the server again, after it was killed.
     pub(crate) async fn start_again(&mut self) {
         let program = std::env::var_os("NATS_SERVER").unwrap();
         self.child = Server::spawn(&program, &self.directory);
         self.answers().await;
     }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
 }
 
 impl Drop for Server {

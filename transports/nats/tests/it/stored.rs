@@ -93,13 +93,15 @@ async fn readers_may_begin_at_a_time_or_a_position() {
     let first = found.first.load(Ordering::Relaxed);
     assert!(first >= 4 && first < before, "{first}");
     end(there).await;
-    // A time that is yet to come.
-    let found = Found::default();
     let late = SystemTime::now() + Duration::from_secs(3600);
-    let options = SubscribeOptions::new(Policy::DropOldest, Start::Since(late));
-    let there = try_reading(&found, &server.url(), options).unwrap();
-    found.more(10).await;
-    end(there).await;
+    for (start, problem) in [
+        (Start::Since(late), "from a time that has not come"),
+        (Start::Position(1 << 40), "from position 1099511627776, and its stream ends at"),
+    ] {
+        let options = SubscribeOptions::new(Policy::DropOldest, start);
+        let error = try_reading(&found, &server.url(), options).err().unwrap();
+        assert!(error.to_string().contains(problem), "{error}");
+    }
     clock.end().await;
 }
 
@@ -388,5 +390,53 @@ async fn what_is_confirmed_survives_a_kill_of_the_server_and_of_the_publisher() 
     let found = Found::default();
     let there = reading(&found, &server.url());
     assert_all(&found, 5000).await;
+    end(there).await;
+}
+
+/// The server comes back with an older store, to which others have added more than a reader has read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_store_is_an_inexact_gap_although_it_has_grown() {
+    let Some(mut server) = Server::start().await else { return };
+    let found = Found::default();
+    end(reading(&found, &server.url())).await;
+    server.kill();
+    server.save_store("older");
+    server.start_again().await;
+    let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    for lie in 0..1000 {
+        let subject = format!("mycelium-stored.ticks.other.liar-{lie}");
+        context.publish(subject, "".into()).await.unwrap().await.unwrap();
+    }
+    server.kill();
+    server.save_store("grown");
+    server.restore_store("older");
+    server.start_again().await;
+    let there = reading(&found, &server.url());
+    let clock = ticking(&server);
+    found.more(200).await;
+    assert_eq!(found.inexact.load(Ordering::Relaxed), 0);
+    server.kill();
+    server.restore_store("grown");
+    server.start_again().await;
+    found.until(|found| found.inexact.load(Ordering::Relaxed) > 0).await;
+    found.more(200).await;
+    clock.end().await;
+    end(there).await;
+}
+
+/// Somebody deletes the places while nothing is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn places_that_are_deleted_are_stored_again() {
+    let Some(server) = Server::start().await else { return };
+    let found = Found::default();
+    let there = reading(&found, &server.url());
+    let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    context.delete_stream("mycelium-places").await.unwrap();
+    let waits = async {
+        while context.get_stream("mycelium-places").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waits).await.unwrap();
     end(there).await;
 }
