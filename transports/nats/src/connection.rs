@@ -119,7 +119,7 @@ impl Connection {
         let client = loop {
             let event = event.clone();
             let options = ConnectOptions::new().name(&process).event_callback(move |it| {
-                // Others can cause any number of the first ones, which readers see as gaps.
+                // Others can cause any number of these two, and readers see gaps for them anyway.
                 if !matches!(it, Event::SlowConsumer(_) | Event::ClientError(_)) {
                     let _ = event.try_send(it);
                 }

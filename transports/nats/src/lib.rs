@@ -149,6 +149,7 @@ mod connection;
 mod live;
 mod queue;
 mod stored;
+mod streams;
 
 pub use live::Nats;
 pub use stored::JetStream;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::pull::{self, BatchConfig};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer};
-use async_nats::jetstream::message::{AckKind, PublishMessage, StreamMessage};
+use async_nats::jetstream::message::{AckKind, PublishMessage};
 use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, Message};
 use async_nats::{StatusCode, Subject, Subscriber};
@@ -31,9 +31,9 @@ use tokio::task::spawn_local;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::connection::{ANSWER, Connection};
-use crate::stored::{
-    JetStream, MISSING, PLACES, RETRY, STORED, check_right, open_own_stream, open_places,
-    open_stream, or_pending, publish,
+use crate::stored::{JetStream, PLACES, RETRY, open_places, or_pending};
+use crate::streams::{
+    self, MISSING, STORED, check_right, open_own_stream, open_stream, publish, time_at,
 };
 
 /// The stream with dead letters, and the first part of their subjects.
@@ -56,9 +56,8 @@ pub(crate) struct Queue {
     connection: Rc<Connection>,
     context: jetstream::Context,
     consumer: PullConsumer,
+    /// The stream of the topic.
     stream: Stream,
-    /// When the stream was created.
-    created: i128,
     /// Where messages come to.
     inbox: Subject,
     messages: Subscriber,
@@ -144,7 +143,6 @@ impl Queue {
             return Err(format!("topic `{name}` is a work queue, and {problem}"));
         }
         let (consumer, stream) = open_consumer(context, topic).await?;
-        let created = stream.cached_info().created.unix_timestamp_nanos();
         open_dead_letters(context).await?;
         let inbox: Subject = connection.client.new_inbox().into();
         let messages = connection.client.subscribe(inbox.clone()).await;
@@ -154,7 +152,6 @@ impl Queue {
             context: context.clone(),
             consumer,
             stream,
-            created,
             inbox,
             messages: messages.map_err(|error| error.to_string())?,
             asked: None,
@@ -335,7 +332,7 @@ impl Queue {
             stored_at,
             delivered,
             deaths: None,
-            created: self.created,
+            created: streams::created(&self.stream),
             arrived_at: self.connection.ends.executor().now(),
             reconnections: *self.connection.reconnections.borrow(),
             is_late: false,
@@ -353,13 +350,12 @@ impl Queue {
     }
 
     async fn begin(&mut self, consumer: PullConsumer, stream: Stream) {
-        let created = stream.cached_info().created.unix_timestamp_nanos();
+        let is_other = streams::created(&stream) != streams::created(&self.stream);
         (self.consumer, self.stream) = (consumer, stream);
         self.drop_late().await;
         self.progress_at = self.connection.ends.executor().now();
-        if created != self.created {
+        if is_other {
             // Others have the positions of these messages there.
-            self.created = created;
             self.take_waiting().await;
             self.warn(
                 "its stream was deleted, and there is a new one: the messages that nobody had \
@@ -494,7 +490,8 @@ impl Queue {
         self.forget_deaths(&job);
     }
 
-    /// Tells the server what becomes of a message; later, if there is no connection.
+    /// Tells the server what becomes of a message. If the connection is lost, it does so when there is
+    /// another one.
     async fn acknowledge(&mut self, job: &Job, kind: AckKind) {
         if !self.is_connected() {
             self.untold.push((job.clone(), kind));
@@ -510,18 +507,17 @@ impl Queue {
         }
     }
 
-    /// Returns whether the stream has a message at its position. If the server does not say so, it
-    /// will deliver the message again.
+    /// Whether the stream has a message at its position. If the server does not say so, this returns
+    /// false, and the server delivers the message again.
     async fn is_there(&self, job: &Job) -> bool {
-        let now = self.connection.ends.executor().now();
-        let is_sure = now < job.arrived_at.saturating_add(SURE)
-            && job.reconnections == *self.connection.reconnections.borrow();
-        if job.created != self.created || is_sure {
-            return job.created == self.created;
+        let age = self.connection.ends.executor().now().saturating_sub(job.arrived_at);
+        if job.created != streams::created(&self.stream) {
+            return false;
         }
-        let found = timeout(ANSWER, self.stream.get_raw_message(job.position)).await;
-        let is_it = |found: StreamMessage| found.time.unix_timestamp_nanos() == job.stored_at;
-        found.is_ok_and(|found| found.is_ok_and(is_it))
+        if age < SURE && job.reconnections == *self.connection.reconnections.borrow() {
+            return true;
+        }
+        time_at(&self.stream, job.position).await == Ok(Some(job.stored_at))
     }
 
     fn forget_deaths(&self, job: &Job) {
@@ -603,8 +599,9 @@ impl Queue {
         if !self.is_connected() {
             return;
         }
+        let created = streams::created(&self.stream);
         for job in self.worker.jobs().map(|job| &*job).chain(&self.waiting) {
-            if job.created == self.created && !job.is_late {
+            if job.created == created && !job.is_late {
                 let _ = job.message.ack_with(AckKind::Progress).await;
             }
         }

@@ -8,17 +8,13 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use async_nats::Subject;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{
-    Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
-};
+use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, StorageType, Stream};
 use async_nats::jetstream::{self, Message};
-use async_nats::subject::ToSubject;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -34,9 +30,11 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use crate::config::Server;
 use crate::connection::{self, ANSWER, Connection, finish};
 use crate::queue::Queue;
+use crate::streams::{
+    self, INACTIVE, MISSING, STORED, check_right, open_own_stream, open_stream, position_at,
+    publish, time_at,
+};
 
-/// The first part of the subjects of stored packets.
-pub(crate) const STORED: &str = "mycelium-stored";
 /// The stream with the places of readers, and the first part of its subjects.
 pub(crate) const PLACES: &str = "mycelium-places";
 /// How often the place of readers is stored.
@@ -53,10 +51,6 @@ const BEFORE: u64 = 64;
 /// How often the server says that there are no packets. After two that are missing, the packets are
 /// asked for again.
 const BEAT: Duration = Duration::from_secs(5);
-/// Why something was not stored at first.
-pub(crate) const MISSING: &str = "its stream was missing, and was created again";
-/// How long the server keeps the consumer of a reader that is gone.
-const INACTIVE: Duration = Duration::from_secs(60);
 
 /// A transport over JetStream of NATS, which stores messages for readers. See the [crate](crate).
 #[derive(Debug)]
@@ -158,52 +152,6 @@ struct Prepared {
     queues: Vec<Queue>,
 }
 
-/// Opens the stream of a topic, and creates it if it is missing.
-pub(crate) async fn open_stream(
-    context: &jetstream::Context,
-    topic: &Topic,
-) -> Result<Stream, String> {
-    let (name, part) = (topic.name(), key_part(topic.name()));
-    let subjects = format!("{STORED}.{part}.>");
-    let retention = match topic.work_queue() {
-        Some(_) => RetentionPolicy::WorkQueue,
-        None => RetentionPolicy::Limits,
-    };
-    let config = Config {
-        name: format!("{STORED}-{part}"),
-        description: Some(format!("messages of topic {name}")),
-        subjects: vec![subjects.clone()],
-        retention,
-        discard: DiscardPolicy::New,
-        storage: StorageType::File,
-        ..Config::default()
-    };
-    let stream = context.get_or_create_stream(config).await;
-    let stream =
-        stream.map_err(|error| format!("cannot open the stream of topic `{name}`: {error}"))?;
-    let found = &stream.cached_info().config;
-    if found.no_ack {
-        return Err(format!("stream `{}` has `no_ack`, so it confirms nothing", found.name));
-    }
-    if found.retention != retention || !found.subjects.contains(&subjects) {
-        let (stream, other, subjects_found) = (&found.name, found.retention, &found.subjects);
-        return Err(format!(
-            "stream `{stream}` cannot have topic `{name}`: it has the retention {other:?} and \
-             the subjects {subjects_found:?}, expected {retention:?} and `{subjects}`"
-        ));
-    }
-    Ok(stream)
-}
-
-/// Asks the server whether the node may store messages with this subject. The connection notes its
-/// refusal.
-pub(crate) async fn check_right(context: &jetstream::Context, subject: impl ToSubject) {
-    // No stream has this name, so nothing is stored.
-    let message = PublishMessage::build().expected_stream("-");
-    let stored = async { context.send_publish(subject, message).await?.await };
-    let _ = timeout(ANSWER, stored).await;
-}
-
 async fn carry(connection: Rc<Connection>, prepared: Prepared, mut outgoing: Outgoing) {
     let context = connection.server.jetstream(connection.client.clone());
     outgoing.limit(connection.most_bytes());
@@ -302,29 +250,6 @@ async fn store(
     Err(Some(problem))
 }
 
-/// Sends a message to a stream, and returns its position there. If somebody has deleted the stream,
-/// `open` creates it again, and there is no problem: the next attempt may succeed.
-pub(crate) async fn publish<T>(
-    context: &jetstream::Context,
-    subject: impl ToSubject,
-    message: PublishMessage,
-    open: impl Future<Output = Result<T, String>>,
-) -> Result<u64, Option<String>> {
-    let stored = async { context.send_publish(subject, message).await?.await };
-    match timeout(ANSWER, stored).await {
-        Ok(Ok(stored)) => Ok(stored.sequence),
-        Ok(Err(error)) if error.kind() == PublishErrorKind::StreamNotFound => {
-            match timeout(ANSWER, open).await {
-                Ok(Ok(_)) => Err(None),
-                Ok(Err(problem)) => Err(Some(problem)),
-                Err(_) => Err(Some(error.to_string())),
-            }
-        }
-        Ok(Err(error)) => Err(Some(error.to_string())),
-        Err(_) => Err(Some(format!("no answer within {ANSWER:?}"))),
-    }
-}
-
 /// The readers of a topic in this node.
 struct Reader {
     connection: Rc<Connection>,
@@ -360,8 +285,7 @@ impl Reader {
     ) -> Result<Reader, String> {
         let name = topic.name();
         let stream = open_stream(context, topic).await?;
-        let info = stream.cached_info();
-        let (state, created) = (&info.state, info.created.unix_timestamp_nanos());
+        let (state, created) = (&stream.cached_info().state, streams::created(&stream));
         let subscriptions = topic.subscriptions();
         let start = subscriptions.first().map_or(Start::Next, |it| it.start);
         if subscriptions.iter().any(|it| it.start != start) {
@@ -370,47 +294,33 @@ impl Reader {
                  because the node reads the stream once"
             ));
         }
-        let oldest = state.first_sequence.max(1);
-        let mut begins_at = match start {
-            Start::Oldest => oldest,
-            Start::Position(position) if position > state.last_sequence + 1 => {
-                return Err(format!(
-                    "topic `{name}` is to be read from position {position}, and its stream ends at {}",
-                    state.last_sequence
-                ));
-            }
-            Start::Position(position) => position.max(oldest),
-            Start::Since(time) if time > connection.ends.executor().wall_clock() => {
-                return Err(format!(
-                    "topic `{name}` is to be read from a time that has not come: expected an earlier \
-                     one, or \"next\""
-                ));
-            }
-            Start::Since(time) => position_at(&stream, time).await?,
-            _ => state.last_sequence + 1,
-        };
-        let gates = subscriptions.iter().any(|it| it.policy.is_gating());
-        // Some packets from before, of streams that are in the middle of something.
-        let mut next = begins_at.saturating_sub(BEFORE).max(state.first_sequence).max(1);
-        let mut begun = Place { position: begins_at - 1, streams: BTreeMap::new() };
-        let (mut place, mut redelivered_before) = (None, 0);
-        if gates {
+        let (mut place, mut saved) = (None, None);
+        if subscriptions.iter().any(|it| it.policy.is_gating()) {
             let subject =
                 format!("{PLACES}.{}.{}", key_part(connection.ends.node()), key_part(name));
-            match load(context, &subject).await? {
-                Some(Saved { created: of, read, place }) if of == created => {
-                    redelivered_before = read.min(state.last_sequence) + 1;
-                    (next, begins_at) = (place.position + 1, 0);
-                    begun = place;
-                }
-                Some(_) => connection.ends.warn(&format!(
-                    "topic `{name}`: its stream is another one than that which this node has read: it \
-                     is read from `start` on"
-                )),
-                None => {}
-            }
+            saved = load(context, &subject).await?;
             place = Some(subject.into());
         }
+        if saved.as_ref().is_some_and(|saved| saved.created != created) {
+            connection.ends.warn(&format!(
+                "topic `{name}`: its stream is another one than that which this node has read: it is \
+                 read from `start` on"
+            ));
+            saved = None;
+        }
+        let (next, begins_at, redelivered_before, last, begun) = match saved {
+            Some(Saved { read, last, place, .. }) => {
+                let before = read.min(state.last_sequence) + 1;
+                (place.position + 1, 0, before, last, place)
+            }
+            None => {
+                let begins_at = first_of(connection, &stream, name, start).await?;
+                // Some packets from before, of streams that are in the middle of something.
+                let next = begins_at.saturating_sub(BEFORE).max(state.first_sequence).max(1);
+                let begun = Place { position: begins_at - 1, streams: BTreeMap::new() };
+                (next, begins_at, 0, None, begun)
+            }
+        };
         let mut reader = Reader {
             connection: connection.clone(),
             context: context.clone(),
@@ -423,7 +333,7 @@ impl Reader {
             place,
             saved: Place { position: u64::MAX, ..begun },
             saved_at: Duration::ZERO,
-            last: None,
+            last,
             has_warned: false,
             warnings: Warnings::default(),
         };
@@ -434,41 +344,28 @@ impl Reader {
     }
 }
 
-/// Returns the position of the first packet that was stored at this time or later.
-async fn position_at(stream: &Stream, time: SystemTime) -> Result<u64, String> {
-    let failed = |error: &dyn fmt::Display| format!("cannot find the start of a stream: {error}");
-    let consumer = stream.create_consumer(pull::Config {
-        deliver_policy: DeliverPolicy::ByStartTime { start_time: time.into() },
-        ack_policy: AckPolicy::None,
-        inactive_threshold: INACTIVE,
-        memory_storage: true,
-        num_replicas: 1,
-        ..pull::Config::default()
-    });
-    let found = async {
-        let consumer = consumer.await.map_err(|error| failed(&error))?;
-        let first = consumer.fetch().max_messages(1).messages().await;
-        let first = first.map_err(|error| failed(&error))?.next().await;
-        first.transpose().map_err(|error| failed(&error))
-    };
-    match timeout(ANSWER, found).await.map_err(|error| failed(&error))?? {
-        Some(first) => Ok(first.info().map_err(|error| failed(&error))?.stream_sequence),
-        None => Ok(stream.cached_info().state.last_sequence + 1),
-    }
-}
-
-/// Returns whether a stream has the packet with this position and time, or none there because it was
-/// removed.
-async fn is_there(stream: &Stream, (position, stored_at): (u64, i128)) -> Result<bool, String> {
+/// Returns the position at which readers start that have no place.
+async fn first_of(
+    connection: &Connection,
+    stream: &Stream,
+    topic: &str,
+    start: Start,
+) -> Result<u64, String> {
     let state = &stream.cached_info().state;
-    if !(state.first_sequence..=state.last_sequence).contains(&position) {
-        return Ok(position < state.first_sequence);
-    }
-    match timeout(ANSWER, stream.get_raw_message(position)).await {
-        Ok(Ok(found)) => Ok(found.time.unix_timestamp_nanos() == stored_at),
-        Ok(Err(error)) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(true),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(error) => Err(error.to_string()),
+    let (oldest, end) = (state.first_sequence.max(1), state.last_sequence + 1);
+    match start {
+        Start::Oldest => Ok(oldest),
+        Start::Position(position) if position > end => Err(format!(
+            "topic `{topic}` is to be read from position {position}, and its stream ends at {}",
+            state.last_sequence
+        )),
+        Start::Position(position) => Ok(position.max(oldest)),
+        Start::Since(time) if time > connection.ends.executor().wall_clock() => Err(format!(
+            "topic `{topic}` is to be read from a time that has not come: expected an earlier one, or \
+             \"next\""
+        )),
+        Start::Since(time) => position_at(stream, time).await,
+        _ => Ok(end),
     }
 }
 
@@ -483,6 +380,8 @@ struct Opened {
     from: u64,
     /// When the stream was created.
     created: i128,
+    /// The stream has not all packets any more that were read.
+    has_lost: bool,
 }
 
 impl Reader {
@@ -576,18 +475,22 @@ impl Reader {
                 format!("cannot read the stream of topic `{name}`: {error}")
             };
             let stream = open_stream(&context, &topic).await?;
-            let info = stream.cached_info();
-            let found = info.created.unix_timestamp_nanos();
+            let found = streams::created(&stream);
             // A new stream has other packets, and the server may have lost its last ones, and have
             // stored others since.
-            let from = match last {
-                _ if found != created => 1,
-                Some(last) if !is_there(&stream, last).await? => {
-                    let nanos = u64::try_from(last.1 + 1).unwrap_or_default();
-                    position_at(&stream, UNIX_EPOCH + Duration::from_nanos(nanos)).await?
+            let end = stream.cached_info().state.last_sequence + 1;
+            let (mut from, mut has_lost) = (next.min(end), next > end);
+            if found != created {
+                (from, has_lost) = (1, true);
+            } else if let Some((position, stored_at)) = last {
+                let there = time_at(&stream, position).await.map_err(|error| failed(&error))?;
+                let is_removed = there.is_none() && position < end;
+                if !is_removed && there != Some(stored_at) {
+                    let nanos = u64::try_from(stored_at + 1).unwrap_or_default();
+                    let after = UNIX_EPOCH + Duration::from_nanos(nanos);
+                    (from, has_lost) = (position_at(&stream, after).await?.min(next), true);
                 }
-                _ => next.min(info.state.last_sequence + 1),
-            };
+            }
             let consumer = stream.create_consumer(pull::Config {
                 deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
                 ack_policy: AckPolicy::None,
@@ -602,13 +505,13 @@ impl Reader {
             let batches = batches.max_bytes_per_batch(AHEAD.max(2 * client.max_payload()));
             let batches = batches.heartbeat(BEAT).expires(BEAT * 4);
             let packets = batches.messages().await.map_err(|error| failed(&error))?;
-            Ok(Opened { packets, delivered: 0, from, created: found })
+            Ok(Opened { packets, delivered: 0, from, created: found, has_lost })
         })
     }
 
     fn begin(&mut self, opened: &Opened) {
-        let Opened { from, created, .. } = *opened;
-        if from < self.next || created != self.created {
+        let Opened { from, created, has_lost, .. } = *opened;
+        if has_lost {
             let name = self.replay.topic().name();
             self.connection.ends.warn(&format!(
                 "topic `{name}`: the server has lost the end of its stream, and goes on at position \
@@ -687,7 +590,11 @@ impl Reader {
         let subject = self.place.clone().filter(|_| is_old || place != self.saved)?;
         self.saved_at = now;
         let read = if is_last { self.replay.read() } else { u64::MAX };
-        let mut text = format!("{} {} {read}\n", self.created, place.position);
+        let mut text = format!("{} {} {read}", self.created, place.position);
+        if let Some((position, stored_at)) = self.last {
+            text += &format!(" {position} {stored_at}");
+        }
+        text.push('\n');
         for (epoch, next) in &place.streams {
             text += &format!("{epoch} {next}\n");
         }
@@ -750,6 +657,8 @@ struct Saved {
     created: i128,
     /// The readers had perhaps packets up to this position.
     read: u64,
+    /// The position of the last packet that had arrived, and when it was stored, if one had.
+    last: Option<(u64, i128)>,
     place: Place,
 }
 
@@ -764,21 +673,6 @@ pub(crate) async fn open_places(context: &jetstream::Context) -> Result<Stream, 
         ..Config::default()
     };
     open_own_stream(context, config).await
-}
-
-/// Opens a stream that is for no topic, and creates it if it is missing.
-pub(crate) async fn open_own_stream(
-    context: &jetstream::Context,
-    config: Config,
-) -> Result<Stream, String> {
-    let (name, subjects) = (config.name.clone(), config.subjects.clone());
-    let stream = context.get_or_create_stream(config).await;
-    let stream = stream.map_err(|error| format!("cannot open the stream `{name}`: {error}"))?;
-    let found = &stream.cached_info().config.subjects;
-    if subjects.iter().any(|subject| !found.contains(subject)) {
-        return Err(format!("stream `{name}` has the subjects {found:?}, expected {subjects:?}"));
-    }
-    Ok(stream)
 }
 
 /// Loads the place of the readers of a topic in a node.
@@ -801,10 +695,12 @@ fn parse(place: &[u8]) -> Option<Saved> {
     let created = first.next()?.parse().ok()?;
     let position = first.next()?.parse().ok().filter(|position| *position < u64::MAX)?;
     let read = first.next()?.parse().ok()?;
+    let last = first.next().zip(first.next());
+    let last = last.and_then(|(at, time)| Some((at.parse().ok()?, time.parse().ok()?)));
     let stream = |line: &str| {
         let (epoch, next) = line.split_once(' ')?;
         Some((epoch.parse().ok()?, next.parse().ok()?))
     };
     let streams = lines.map(stream).collect::<Option<_>>()?;
-    Some(Saved { created, read, place: Place { position, streams } })
+    Some(Saved { created, read, last, place: Place { position, streams } })
 }

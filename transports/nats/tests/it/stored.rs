@@ -393,9 +393,9 @@ async fn what_is_confirmed_survives_a_kill_of_the_server_and_of_the_publisher() 
     end(there).await;
 }
 
-/// The server comes back with an older store, to which others have added more than a reader has read.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_store_is_an_inexact_gap_although_it_has_grown() {
+/// The server comes back with an older store, to which others have added more than a reader has
+/// read, while the reader's node runs, or before its next process.
+async fn an_older_store_that_has_grown(ends: bool) {
     let Some(mut server) = Server::start().await else { return };
     let found = Found::default();
     end(reading(&found, &server.url())).await;
@@ -411,17 +411,41 @@ async fn an_older_store_is_an_inexact_gap_although_it_has_grown() {
     server.save_store("grown");
     server.restore_store("older");
     server.start_again().await;
-    let there = reading(&found, &server.url());
+    let mut there = Some(reading(&found, &server.url()));
     let clock = ticking(&server);
     found.more(200).await;
     assert_eq!(found.inexact.load(Ordering::Relaxed), 0);
+    let mut place = Vec::new();
+    if let Some(node) = there.take_if(|_| ends) {
+        end(node).await;
+        let places = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let places = places.get_stream("mycelium-places").await.unwrap();
+        let last = places.get_last_raw_message_by_subject("mycelium-places.there.ticks");
+        place = last.await.unwrap().payload.to_vec();
+    }
     server.kill();
     server.restore_store("grown");
     server.start_again().await;
+    if ends {
+        let places = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let stored = places.publish("mycelium-places.there.ticks", place.into()).await.unwrap();
+        stored.await.unwrap();
+    }
+    let there = there.unwrap_or_else(|| reading(&found, &server.url()));
     found.until(|found| found.inexact.load(Ordering::Relaxed) > 0).await;
     found.more(200).await;
     clock.end().await;
     end(there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_store_that_has_grown_is_an_inexact_gap_of_a_running_node() {
+    an_older_store_that_has_grown(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_store_that_has_grown_is_an_inexact_gap_of_the_next_process() {
+    an_older_store_that_has_grown(true).await;
 }
 
 /// Somebody deletes the places while nothing is read.
