@@ -99,8 +99,8 @@ need_nats_server() {
     server_program "$NATS_SERVER" "$directory/bin/nats-server"
 }
 
-# Known faults of the dependencies of the workspace in this directory. Their database is fetched first:
-# the check fails in the same way for a fault and for a missing database.
+# Known faults of the dependencies of the workspace in this directory. Their database is fetched
+# first: the check fails in the same way for a fault and for a missing database.
 check_advisories() {
     if timeout 300 cargo deny fetch db; then
         cargo deny "$@" check --disable-fetch advisories
@@ -109,8 +109,8 @@ check_advisories() {
     fi
 }
 
-# check_workspace WORKSPACE TARGET: format, lints, documents, tests, licences, sources and known faults
-# of a workspace of its own, built in TARGET.
+# check_workspace WORKSPACE TARGET: format, lints, documents, tests, licences, sources and known
+# faults of a workspace of its own, built in TARGET.
 check_workspace() {
     need_cargo_tool cargo-deny 0.20.2
     (
@@ -132,8 +132,8 @@ report_browsers() {
     echo "tests with a real browser: $count"
 }
 
-# check_application NAME ARGUMENT ..: the tests of an example in a workspace of its own. By `--all` all of
-# its checks, with a browser, and its program with these arguments.
+# check_application NAME ARGUMENT ..: the tests of an example in a workspace of its own. By `--all`
+# all of its checks, with a browser, and its program with these arguments.
 check_application() {
     local name=$1 directory=$TARGET/apps
     shift

@@ -33,8 +33,8 @@ pub struct Seen {
     pub figures: Value,
 }
 
-/// Starts bots, the last `bad` of which misbehave: they flood the server, never read, or cheat. They
-/// connect again when they are disconnected, until the set is dropped.
+/// Starts bots, the last `bad` of which misbehave: they flood the server, never read, or cheat.
+/// They connect again when they are disconnected, until the set is dropped.
 pub fn start(address: SocketAddr, bots: usize, bad: usize, seen: &Arc<Mutex<Seen>>) -> JoinSet<()> {
     let manners = |number| (number + bad >= bots).then_some(number % 3);
     (0..bots).map(|number| run(address, manners(number), seen.clone())).collect()

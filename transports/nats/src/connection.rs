@@ -50,8 +50,8 @@ pub(crate) struct Connection {
     refused: RefCell<Option<String>>,
 }
 
-/// Starts the thread of a transport, and waits until `prepare` is done, before any service runs. Then
-/// `carry` runs until it ends or the node does not wait any more; its tasks end with it.
+/// Starts the thread of a transport, and waits until `prepare` is done, before any service runs.
+/// Then `carry` runs until it ends or the node does not wait any more; its tasks end with it.
 pub(crate) fn start<P: 'static>(
     name: &'static str,
     server: Server,
@@ -140,8 +140,8 @@ impl Connection {
         Ok((Connection { client, server, reconnections, ends, process, refused }, events))
     }
 
-    /// Follows the connection from now on: counts how often it is opened again, and logs what happens,
-    /// each refusal of the server once in a connection.
+    /// Follows the connection from now on: counts how often it is opened again, and logs what
+    /// happens, each refusal of the server once in a connection.
     fn log(self: &Rc<Connection>, mut events: Receiver<Event>) {
         let connection = self.clone();
         spawn_local(async move {

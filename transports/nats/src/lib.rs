@@ -88,8 +88,8 @@
 //!
 //! # Work queues
 //!
-//! With `work_queue = true` of its topic, or [`JetStream::work_queue`], each message goes to one of the
-//! nodes that read the topic, and is gone when that one has finished it:
+//! With `work_queue = true` of its topic, or [`JetStream::work_queue`], each message goes to one of
+//! the nodes that read the topic, and is gone when that one has finished it:
 //!
 //! ```toml
 //! [topic.jobs]
@@ -97,38 +97,40 @@
 //! work_queue = true
 //! ```
 //!
-//! - A node asks for the next message when it has finished one; for up to 32 at once while its reader
-//!   is quick. When the reader gets slow, all but two go to other nodes.
-//! - A message goes to another node at once if its node ends in order or gives it back unread, and 10
-//!   seconds after the last sign of a node that was killed, frozen or cut off. It is then marked as
-//!   `redelivered`, also if no reader has seen it, and a node has one of these at a time. It may be
-//!   finished twice.
-//! - After `dead_letter_after` processes (3) that were killed, frozen or cut off while they had it, a
-//!   message is a dead letter; so is one at which a service has failed twice, and a packet that is not valid.
-//!   It is moved to the stream `mycelium-dead-letters`, with a reason (`Mycelium-Reason`), and at most
-//!   one a second is logged. The first two are also a `DeadLetter` in the node that had them last. The
-//!   stream grows until it is purged; `nats stream view mycelium-dead-letters` shows it. A message
-//!   that would be longer than `max_payload` there is cut.
-//! - Readers see one publisher, `jetstream`, whose messages are those that came to their node, in no
-//!   order. A publisher whose connection was cut for longer than the stream's `duplicate_window` (two
-//!   minutes) may store its last messages twice.
+//! - A node asks for the next message when it has finished one; for up to 32 at once while its
+//!   reader is quick. When the reader gets slow, all but two go to other nodes.
+//! - A message goes to another node at once if its node ends in order or gives it back unread, and
+//!   10 seconds after the last sign of a node that was killed, frozen or cut off. It is then marked
+//!   as `redelivered`, also if no reader has seen it, and a node has one of these at a time. It may
+//!   be finished twice.
+//! - After `dead_letter_after` processes (3) that were killed, frozen or cut off while they had it,
+//!   a message is a dead letter; so is one at which a service has failed twice, and a packet that
+//!   is not valid. It is moved to the stream `mycelium-dead-letters`, with a reason
+//!   (`Mycelium-Reason`), and at most one a second is logged. The first two are also a `DeadLetter`
+//!   in the node that had them last. The stream grows until it is purged; `nats stream view
+//!   mycelium-dead-letters` shows it. A message that would be longer than `max_payload` there is
+//!   cut.
+//! - Readers see one publisher, `jetstream`, whose messages are those that came to their node, in
+//!   no order. A publisher whose connection was cut for longer than the stream's `duplicate_window`
+//!   (two minutes) may store its last messages twice.
 //! - A node has one `block` or `reject` subscription of the topic, and does not emit it. The
 //!   oldest message that nobody has comes first; another `start` in a topology is an error.
-//! - Nodes with another layout of the messages do not get them, so they wait for one with this layout.
+//! - Nodes with another layout of the messages do not get them, so they wait for one with this
+//!   layout.
 //!
 //! # Subjects and streams
 //!
-//! [Packets](mycelium_transports::engine) of a topic have the subject
-//! `mycelium.<topic>.<digest of the layout>.<node>-<number of the process>`, and
-//! `mycelium-stored.…` in the stream `mycelium-stored-<topic>`. Names have [other
-//! characters](mycelium_transports::engine::key_part) escaped. A stream that is missing is created:
-//! in files, without limits, so it grows until it is purged. One that exists is used as it is, with
-//! the limits, replicas and placement that it has; it needs the retention `limits`, or `workqueue` for
-//! a work queue, and the subject `mycelium-stored.<topic>.>`. The nodes that take messages of a work
-//! queue share its consumer `workers-<digest>`; if it exists, its `ack_wait` takes the place of the 10
-//! seconds. With `discard: new` a full stream makes publishers wait, with `discard: old` it loses
-//! messages that nobody has read yet. Places, and how many processes have died of a message, are in the
-//! stream `mycelium-places`.
+//! [Packets](mycelium_transports::engine) of a topic have the subject `mycelium.<topic>.<digest of
+//! the layout>.<node>-<number of the process>`, and `mycelium-stored.…` in the stream
+//! `mycelium-stored-<topic>`. Names have [other characters](mycelium_transports::engine::key_part)
+//! escaped. A stream that is missing is created: in files, without limits, so it grows until it is
+//! purged. One that exists is used as it is, with the limits, replicas and placement that it has;
+//! it needs the retention `limits`, or `workqueue` for a work queue, and the subject
+//! `mycelium-stored.<topic>.>`. The nodes that take messages of a work queue share its consumer
+//! `workers-<digest>`; if it exists, its `ack_wait` takes the place of the 10 seconds. With
+//! `discard: new` a full stream makes publishers wait, with `discard: old` it loses messages that
+//! nobody has read yet. Places, and how many processes have died of a message, are in the stream
+//! `mycelium-places`.
 //!
 //! # Configuration
 //!

@@ -117,8 +117,8 @@ async fn carry(connection: Rc<Connection>, received: Vec<Received>, mut outgoing
     };
     tokio::select! {
         () = send(&connection, outgoing) => {
-            // The server has the last packets before the connection ends. If it does not answer, its
-            // readers hear nothing of this process any more, and lose it.
+            // The server has the last packets before the connection ends. If it does not answer,
+            // its readers hear nothing of this process any more, and lose it.
             let _ = connection.round_trip().await;
         }
         () = reading => {}

@@ -1,9 +1,9 @@
 //! Topics that are work queues: the server gives each message to one of the nodes that read it.
 //!
-//! At most two messages of a node are in the ring of its readers; the rest can still go to another node.
-//! A redelivered message is passed only into an empty ring, and the number of processes that have died
-//! with it is stored. So two of them are never in a ring, and only a message that was not delivered
-//! before can die with one that kills its readers.
+//! At most two messages of a node are in the ring of its readers; the rest can still go to another
+//! node. A redelivered message is passed only into an empty ring, and the number of processes that
+//! have died with it is stored. So two of them are never in a ring, and only a message that was not
+//! delivered before can die with one that kills its readers.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -365,7 +365,8 @@ impl Queue {
         self.tell().await;
     }
 
-    /// Forgets what waits, if the server has heard nothing for so long that it has given it to others.
+    /// Forgets what waits, if the server has heard nothing for so long that it has given it to
+    /// others.
     async fn drop_late(&mut self) {
         let now = self.connection.ends.executor().now();
         if now > self.progress_at.saturating_add(self.ack_wait()) {
@@ -374,8 +375,8 @@ impl Queue {
         }
     }
 
-    /// Begins to count the processes that have died of the first waiting message, if it was delivered
-    /// before and the readers have nothing else.
+    /// Begins to count the processes that have died of the first waiting message, if it was
+    /// delivered before and the readers have nothing else.
     fn count_deaths(&mut self) -> Option<Counting> {
         let first = self.waiting.front()?;
         let is_new = first.delivered <= 1 || first.deaths.is_some();
@@ -490,8 +491,8 @@ impl Queue {
         self.forget_deaths(&job);
     }
 
-    /// Tells the server what becomes of a message. If the connection is lost, it does so when there is
-    /// another one.
+    /// Tells the server what becomes of a message. If the connection is lost, it does so when there
+    /// is another one.
     async fn acknowledge(&mut self, job: &Job, kind: AckKind) {
         if !self.is_connected() {
             self.untold.push((job.clone(), kind));
@@ -507,8 +508,8 @@ impl Queue {
         }
     }
 
-    /// Whether the stream has a message at its position. If the server does not say so, this returns
-    /// false, and the server delivers the message again.
+    /// Whether the stream has a message at its position. If the server does not say so, this
+    /// returns false, and the server delivers the message again.
     async fn is_there(&self, job: &Job) -> bool {
         let age = self.connection.ends.executor().now().saturating_sub(job.arrived_at);
         if job.created != streams::created(&self.stream) {
@@ -544,8 +545,8 @@ impl Queue {
         }));
     }
 
-    /// Notes whether a message is in the stream of dead letters. If not, it is delivered again, later
-    /// each time.
+    /// Notes whether a message is in the stream of dead letters. If not, it is delivered again,
+    /// later each time.
     async fn note_stored(&mut self, Letter { job, reason, letter, stored }: Letter) {
         match stored {
             Ok(position) => {

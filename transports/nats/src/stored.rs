@@ -74,8 +74,8 @@ impl JetStream {
         JetStream { server: Server::from_file(path.as_ref()), queues: Vec::new() }
     }
 
-    /// Makes a topic a [work queue](crate#work-queues), as `work_queue = true` of a topology does. A
-    /// topic that the transport does not carry is an error of the node's start.
+    /// Makes a topic a [work queue](crate#work-queues), as `work_queue = true` of a topology does.
+    /// A topic that the transport does not carry is an error of the node's start.
     #[must_use]
     pub fn work_queue(mut self, topic: &str) -> JetStream {
         self.queues.push(topic.to_owned());
@@ -180,8 +180,8 @@ async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut out
             let mut packets = Vec::new();
             let now = ends.executor().now();
             let progress = outgoing.poll(task.waker(), now, drains, |packet| packets.push(packet));
-            // It need not be called again at a time: if there is more, packets are being stored, and
-            // each answer comes here again.
+            // It need not be called again at a time: if there is more, packets are being stored,
+            // and each answer comes here again.
             if progress.is_over {
                 return Poll::Ready(());
             }
@@ -224,8 +224,8 @@ async fn send(connection: &Rc<Connection>, context: &jetstream::Context, mut out
     .await;
 }
 
-/// Stores a packet, and returns its position. If the server did not confirm it, this returns when it
-/// is time to send it again: with a problem, or without one if there is a new connection.
+/// Stores a packet, and returns its position. If the server did not confirm it, this returns when
+/// it is time to send it again: with a problem, or without one if there is a new connection.
 async fn store(
     connection: &Connection,
     context: &jetstream::Context,
@@ -581,7 +581,8 @@ impl Reader {
         }
     }
 
-    /// Stores the place of the readers, if there is another one. `is_last`: they get no more packets.
+    /// Stores the place of the readers, if there is another one. `is_last`: they get no more
+    /// packets.
     fn save(&mut self, is_last: bool) -> Option<Saving> {
         let place = self.replay.place(self.connection.ends.is_leaving());
         let now = self.connection.ends.executor().now();

@@ -77,7 +77,8 @@ impl<E: TestEngine> TestTransport for Carried<E> {
         let hello_there = topic(&untraced, "hello", &pair.publishers, capacity);
         let hello_here = topic(&untraced, "hello", &pair.readers, capacity);
         let (controls, running): ([Arc<Control>; 2], [Arc<()>; 2]) = Default::default();
-        // The last topic: when its messages arrive, the engine has subscribed to the other one, too.
+        // The last topic: when its messages arrive, the engine has subscribed to the other one,
+        // too.
         let receives = vec![here.clone(), hello_here.clone()];
         let ends = Ends::new("here", Vec::new(), receives, pair.readers.clone(), &controls[1]);
         drop(pair.read(carry(engine.receiving(), E::CAPABILITIES, ends, &running[1])));

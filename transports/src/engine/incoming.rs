@@ -23,8 +23,8 @@ const FEW: usize = 4;
 const SENDERS: usize = 1024;
 /// The longest name of a sender in bytes.
 pub(super) const LONGEST_NAME: usize = 256;
-/// How long a sender may be silent. If it comes back within this time, what it has sent meanwhile is
-/// an exact gap.
+/// How long a sender may be silent. If it comes back within this time, what it has sent meanwhile
+/// is an exact gap.
 const ABSENT: Duration = Duration::from_secs(10);
 
 /// Returns how many streams of other processes a topic may have at once.

@@ -12,8 +12,8 @@
 //! to [`Incoming::take`], and calls [`Incoming::lose_absent`] regularly.
 //!
 //! If the engine has a log, the transport sends the packets of [`Outgoing::confirmed`], and passes
-//! stored ones to a [`Replay`], which waits for readers and knows what they have finished. Those of a
-//! work queue, of which a process gets some, it passes to a [`Worker`].
+//! stored ones to a [`Replay`], which waits for readers and knows what they have finished. Those of
+//! a work queue, of which a process gets some, it passes to a [`Worker`].
 
 mod incoming;
 mod outgoing;

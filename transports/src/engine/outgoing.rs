@@ -125,7 +125,8 @@ impl Outgoing {
 
     /// Creates packets that the engine [confirms](Outgoing::confirm). Until then their messages
     /// stay in the ring of their publisher, which waits if it is full. There are no lists: no
-    /// packet is lost. Each message of a [work queue](crate::local::WorkQueue) has a packet of its own.
+    /// packet is lost. Each message of a [work queue](crate::local::WorkQueue) has a packet of its
+    /// own.
     ///
     /// # Errors
     /// The same as for [`Ends::tap`].
@@ -145,8 +146,8 @@ impl Outgoing {
         Ok(Outgoing { topics, list_at, farewells: 0, confirms, most, most_of_list })
     }
 
-    /// Sets how many bytes a packet has at most, unless one message needs more. The last packet of a
-    /// stream may have 256 bytes more.
+    /// Sets how many bytes a packet has at most, unless one message needs more. The last packet of
+    /// a stream may have 256 bytes more.
     pub fn limit(&mut self, bytes: usize) {
         self.most = self.most.min(bytes);
         self.most_of_list = bytes;
@@ -197,8 +198,8 @@ impl Outgoing {
     }
 
     /// Notes that the engine has stored a packet at a position of its log. Its publisher has room
-    /// again, once the earlier ones are confirmed, too. A packet that has overtaken an earlier one is
-    /// [repeated](Outgoing::repeat), unless the topic is a work queue.
+    /// again, once the earlier ones are confirmed, too. A packet that has overtaken an earlier one
+    /// is [repeated](Outgoing::repeat), unless the topic is a work queue.
     pub fn confirm(&mut self, topic: usize, epoch: u64, number: u64, position: u64) {
         let Some(OutgoingTopic { tap, is_queue, .. }) = self.topics.get_mut(topic) else { return };
         let (streams, is_queue) = (tap.streams(), *is_queue);
@@ -316,8 +317,8 @@ impl OutgoingTopic {
         has_more
     }
 
-    /// Returns a list of the streams: as many as fit, first the open ones, then those that have ended
-    /// last.
+    /// Returns a list of the streams: as many as fit, first the open ones, then those that have
+    /// ended last.
     fn list(&mut self, most: usize) -> Vec<u8> {
         let (starts, mut list, mut open) = (self.starts, Vec::new(), Vec::new());
         append(&mut list, START_LEN, |buf| write_list(buf, starts));

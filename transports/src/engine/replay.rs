@@ -62,8 +62,8 @@ pub struct Replay {
 pub struct Place {
     /// They have finished all packets up to this position.
     pub position: u64,
-    /// What they have finished of each stream that is open, also of later packets: its epoch and the
-    /// sequence of the next message. It is `u64::MAX` for streams that have ended.
+    /// What they have finished of each stream that is open, also of later packets: its epoch and
+    /// the sequence of the next message. It is `u64::MAX` for streams that have ended.
     pub streams: BTreeMap<u64, u64>,
 }
 
@@ -99,8 +99,8 @@ pub struct Stored<'a> {
 }
 
 impl Replay {
-    /// Creates the readers of a topic. Their next packet is the one after the place. Gaps of removed
-    /// packets have `log` as the name of their publisher.
+    /// Creates the readers of a topic. Their next packet is the one after the place. Gaps of
+    /// removed packets have `log` as the name of their publisher.
     #[must_use]
     pub fn new(topic: Arc<Topic>, begun: Place, log: &'static str) -> Replay {
         let gone = begun.streams.iter().filter(|(_, next)| **next == u64::MAX);
@@ -130,8 +130,8 @@ impl Replay {
     }
 
     /// Passes a packet to the readers. If they have no room, it passes what there is room for: call
-    /// it again with the same packet when the waker was woken, and every second: a reader that comes
-    /// to the end of a publisher does not wake it.
+    /// it again with the same packet when the waker was woken, and at least once a second, because
+    /// nothing wakes it when a reader passes the end of a publisher.
     ///
     /// # Errors
     /// If the packet is not valid. The items before the error count.
@@ -364,7 +364,7 @@ impl Replay {
             };
             let feed = match self.topic.feed(publisher, epoch, first) {
                 Err(TopicError::Unread { .. }) => {
-                    // Readers come to the end of others first.
+                    // Too many publishers have ended that are not read to the end.
                     self.ended.values().for_each(|feed| feed.park(waker));
                     return Poll::Pending;
                 }

@@ -23,9 +23,9 @@ const QUICK: Duration = Duration::from_millis(5);
 /// Readers that need longer get one at a time.
 const SLOW: Duration = Duration::from_millis(50);
 
-/// The readers of a work queue in this process. They see one publisher, with the name of the engine;
-/// its messages are those that the engine has given to this process, in the order of their arrival.
-/// `J` is what the engine needs to confirm a message.
+/// The readers of a work queue in this process. They see one publisher, with the name of the
+/// engine; its messages are those that the engine has given to this process, in the order of their
+/// arrival. `J` is what the engine needs to confirm a message.
 pub struct Worker<J> {
     topic: Arc<Topic>,
     limits: Limits,
@@ -76,9 +76,9 @@ impl<J> Worker<J> {
         &self.topic
     }
 
-    /// Returns how many messages to request, given the number of those that are not yet in the ring:
-    /// one if readers take long, and more if they are quick. 0 without readers, or with more than half
-    /// of these in hand.
+    /// Returns how many messages to request, given the number of those that are not yet in the
+    /// ring: one if readers take long, and more if they are quick. 0 without readers, or with more
+    /// than half of these in hand.
     #[must_use]
     pub fn wants(&self, waiting: usize) -> usize {
         // Asks again when half of them are finished.
@@ -104,9 +104,9 @@ impl<J> Worker<J> {
         is_slow
     }
 
-    /// Passes a packet with one message to the readers, and with it `job`, which is returned when they
-    /// have finished it. If they have no room, call it again with the same packet when the waker was
-    /// woken. `redelivered` says that a reader may have had it.
+    /// Passes a packet with one message to the readers, and with it `job`, which is returned when
+    /// they have finished it. If they have no room, call it again with the same packet when the
+    /// waker was woken. `redelivered` says that a reader may have had it.
     ///
     /// # Errors
     /// If the packet does not have one valid message of the topic.
@@ -137,8 +137,8 @@ impl<J> Worker<J> {
         Poll::Ready(Ok(()))
     }
 
-    /// Returns the next message that is finished. If there is none, the waker is woken when there may
-    /// be one.
+    /// Returns the next message that is finished. If there is none, the waker is woken when there
+    /// may be one.
     pub fn finished(&mut self, now: Duration, waker: &Waker) -> Poll<Finished<J>> {
         let first = self.feed.next() - self.jobs.len() as u64;
         // What readers have left unread is not finished, until `give_up` is called.

@@ -54,7 +54,8 @@ pub struct Capabilities {
     pub holds_up: bool,
     /// Messages are stored for readers that are slow, or come later.
     pub stores: bool,
-    /// Each message of a [work queue](crate::local::WorkQueue) goes to one of the reading processes.
+    /// Each message of a [work queue](crate::local::WorkQueue) goes to one of the reading
+    /// processes.
     pub has_work_queues: bool,
     /// The readers at the other side of a tap.
     pub audience: Audience,
@@ -195,8 +196,8 @@ impl Ends {
         }
     }
 
-    /// Reports a message that no reader gets any more, because too many processes have died with it: the
-    /// node publishes it as a dead letter.
+    /// Reports a message that no reader gets any more, because too many processes have died with
+    /// it: the node publishes it as a dead letter.
     pub fn dead_letter(&self, undelivered: &Undelivered) {
         if let Some(write) = &self.on_dead_letter {
             write(undelivered);

@@ -72,8 +72,9 @@ async fn a_server_that_is_away_for_long_ends_what_was_open() {
     assert!(inexact.iter().flatten().all(|inexact| *inexact == 1), "{inexact:?}");
 }
 
-/// Kills the server at random moments while a node publishes as fast as it can, and checks that each
-/// message is received or missed. Returns how many were missed. `NATS_KILLS` has the number of kills.
+/// Kills the server at random moments while a node publishes as fast as it can, and checks that
+/// each message is received or missed. Returns how many were missed. `NATS_KILLS` has the number of
+/// kills.
 async fn a_server_that_is_killed(
     read: impl Fn(&Found, &str) -> Running,
     publish: impl Fn(&str) -> Ticking,

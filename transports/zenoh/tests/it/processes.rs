@@ -145,8 +145,8 @@ async fn a_killed_reader_does_not_disturb_the_others() {
     end(other).await;
 }
 
-/// Kills the router between two nodes, starts another one after this time, and returns the number of
-/// inexact gaps.
+/// Kills the router between two nodes, starts another one after this time, and returns the number
+/// of inexact gaps.
 async fn a_router_that_is_away_for(time: Duration) -> u64 {
     let (at, found) = (free(), Found::default());
     let start = || {

@@ -63,7 +63,7 @@ fn each_store_gives_the_same_signals_to_programs_that_start_at_once() {
     }
 }
 
-/// A pool that is no row of a new store.
+/// A pool that a new store does not have.
 const OTHER: &str = "0x0707070707070707070707070707070707070707";
 
 /// Adds the row of [`OTHER`], with this symbol and these decimals.

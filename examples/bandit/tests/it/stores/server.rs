@@ -166,6 +166,8 @@ fn command(kind: Kind, directory: &TempDir, port: u16) -> Child {
             let data = format!("{path}/data");
             command.args(["-D", &data, "-p", &port, "-c", "listen_addresses=127.0.0.1"]);
             command.args(["-c", "unix_socket_directories=", "-c", "fsync=off"]);
+            // In files below its directory: one that is killed would leave its segments in /dev/shm.
+            command.args(["-c", "dynamic_shared_memory_type=mmap"]);
         }
         Kind::Redis => {
             command.args(["--bind", "127.0.0.1", "--port", &port, "--dir", path]);
