@@ -304,6 +304,32 @@ fn a_hundred_publishers_may_end_at_once() {
     assert_eq!(found(&mut pair), (0, 0, 0));
 }
 
+/// Those that have ended longest ago are left out of a list that would be too long, and an open one
+/// is not.
+#[test]
+fn a_list_has_the_length_that_the_engine_takes() {
+    const MOST: usize = 30 * START_LEN;
+    let mut pair = Pair::new();
+    pair.outgoing.limit(MOST);
+    pair.emit(0..1);
+    pair.pass();
+    for epoch in 100..200 {
+        emit(&mut pair.publisher(epoch), 0..1);
+        pair.pass();
+    }
+    for _ in 0..12 {
+        pair.now += HEARTBEAT;
+        let packets = pair.packets();
+        let longest = packets.iter().map(Vec::len).max().unwrap();
+        assert!((MOST / 2..=MOST).contains(&longest), "{longest} of {MOST}");
+        for packet in packets {
+            pair.incoming.take("there", &packet, pair.now).unwrap();
+        }
+        pair.incoming.lose_absent(pair.now);
+    }
+    assert_eq!(found(&mut pair), (101, 0, 0));
+}
+
 #[test]
 fn a_new_reader_hears_nothing_of_publishers_that_have_ended() {
     let mut pair = Pair::new();
