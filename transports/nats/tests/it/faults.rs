@@ -177,7 +177,9 @@ async fn a_server_that_cannot_be_reached_is_an_error_of_the_start() {
 async fn a_user_that_the_server_does_not_know_is_an_error_of_the_start() {
     let users = "authorization { users: [\
          { user: feed, password: right },\
-         { user: mute, password: right, permissions: { publish: \"x\", subscribe: \"y\" } } ] }";
+         { user: mute, password: right, permissions: { publish: \"x\", subscribe: \"y\" } },\
+         { user: reader, password: right,\
+           permissions: { publish: { deny: \"mycelium-stored.>\" } } } ] }";
     let Some(server) = Server::with(users).await else { return };
     let begun = Instant::now();
     let error = start_of(Nats::server(&format!("nats://feed:wrong@{}", server.at)));
@@ -185,6 +187,11 @@ async fn a_user_that_the_server_does_not_know_is_an_error_of_the_start() {
     assert!(begun.elapsed() < Duration::from_secs(5));
     let error = start_of(Nats::server(&format!("nats://mute:right@{}", server.at)));
     assert!(error.contains("Permissions Violation"), "{error}");
+    let reader = JetStream::server(&format!("nats://reader:right@{}", server.at));
+    let node = Node::builder("here").service(|| crate::nodes::Flood);
+    let node = node.transport(reader, &["ticks"], &[]).build().unwrap();
+    let error = node.start(Tokio::current().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("Permissions Violation for Publish"), "{error}");
 }
 
 #[tokio::test]

@@ -290,13 +290,19 @@ async fn a_stream_that_cannot_have_the_topic_is_an_error_of_the_start() {
     let config = Config {
         name: "mycelium-stored-ticks".to_owned(),
         subjects: vec!["mycelium-stored.ticks.>".to_owned()],
-        retention: RetentionPolicy::WorkQueue,
         ..Config::default()
     };
-    context.create_stream(config).await.unwrap();
-    let error = refusal(&server).await;
-    assert!(error.contains("it has the retention WorkQueue"), "{error}");
-    context.delete_stream("mycelium-stored-ticks").await.unwrap();
+    let queue = Config { retention: RetentionPolicy::WorkQueue, ..config.clone() };
+    let silent = Config { no_ack: true, ..config };
+    for (config, problem) in [
+        (queue, "it has the retention WorkQueue"),
+        (silent, "has `no_ack`, so it confirms nothing"),
+    ] {
+        context.create_stream(config).await.unwrap();
+        let error = refusal(&server).await;
+        assert!(error.contains(problem), "{error}");
+        context.delete_stream("mycelium-stored-ticks").await.unwrap();
+    }
     context
         .get_or_create_stream(Config {
             name: "mycelium-places".to_owned(),
