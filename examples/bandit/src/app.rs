@@ -19,7 +19,10 @@ use crate::{
     ethereum::endpoint::Endpoint,
     ethereum::feed::{Feed, Settings},
     faults::Faults,
-    services::{ArbitrageDetector, FeedServer, MetadataService, PolygonAdapter, SignalWriter},
+    metadata::first_rows,
+    services::{
+        ArbitrageDetector, FeedServer, FillSimulator, MetadataService, PolygonAdapter, SignalWriter,
+    },
     stores::{Client, Pools},
 };
 
@@ -34,6 +37,8 @@ pub const OBSERVED: [(&str, &str); 2] =
 
 /// Known pools are looked up again after this time, unless an option says otherwise.
 const REFRESH: Duration = Duration::from_secs(60);
+/// The price of gas in gwei, unless an option says otherwise: about that of the recorded day.
+const GAS_PRICE: u32 = 20;
 
 /// The options of a run.
 #[derive(Args, Clone, Debug, Default)]
@@ -45,6 +50,10 @@ pub struct Options {
     /// Trust the authorities in this PEM file, too, for the certificate of a node at wss://.
     #[arg(long, value_name = "FILE", requires = "url")]
     pub ca: Option<PathBuf>,
+    /// Follow three pairs of Uniswap V2, too. The recorded day does not have them: their logs are
+    /// made from it.
+    #[arg(long)]
+    pub pairs: bool,
     /// How the recorded day is replayed.
     #[command(flatten)]
     pub feed: Settings,
@@ -55,6 +64,9 @@ pub struct Options {
     /// postgres://user@host/database or redis://host. By default it is in memory.
     #[arg(long, value_name = "URL", env = "BANDIT_STORE", hide_env_values = true)]
     pub store: Option<String>,
+    /// Simulate fills at this price of gas, in gwei; 20 by default.
+    #[arg(long, value_name = "GWEI")]
+    pub gas_price: Option<u32>,
     /// Look up known pools again after this time, such as 10s; a minute by default.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub refresh: Option<Duration>,
@@ -129,7 +141,8 @@ pub async fn source<E: Executor + Clone>(
         return Ok((url.clone(), None));
     }
     let (sender, address) = oneshot::channel::<Address>();
-    let (feed, mut sender) = (Arc::new(Feed::new(options.feed.clone())), Some(sender));
+    let (feed, mut sender) =
+        (Arc::new(Feed::new(options.feed.clone(), options.pairs)), Some(sender));
     let node = Node::builder("feed")
         .service(move || FeedServer { feed: feed.clone(), listening: sender.take() });
     let running = node.build()?.start(executor.clone())?;
@@ -189,15 +202,15 @@ pub fn describe(options: &Options) -> Result<Description> {
 /// If an option is invalid, or a saved state cannot be used.
 pub fn builder(options: &Options, url: String) -> Result<Builder> {
     let node = Endpoint::new(&url, options.ca.as_deref())?;
-    let store = Client::new(options.store.as_deref())?;
+    let store = Client::new(options.store.as_deref(), first_rows(options.pairs))?;
     let pools = Pools::new(store, options.refresh.unwrap_or(REFRESH));
     let member = options.member.as_ref();
     let state = member.and_then(|member| Some(member.state.as_ref()?.join(&member.node)));
     let state = state.as_deref();
     // Each message passes two points; the first three services handle some thousand swaps, the last
-    // one some fifty signals.
+    // two some fifty signals.
     let faults = |number, calls| match options.faults {
-        Some(seed) => Faults::seeded(seed.wrapping_mul(4).wrapping_add(number), calls),
+        Some(seed) => Faults::seeded(seed.wrapping_mul(5).wrapping_add(number), calls),
         None => Faults::default(),
     };
     let cursor = Durable::load(state, "PolygonAdapter")?;
@@ -212,10 +225,15 @@ pub fn builder(options: &Options, url: String) -> Result<Builder> {
         committed: Durable::load(state, "SignalWriter")?,
         faults: faults(3, 80),
     };
+    let simulator = FillSimulator {
+        ledger: Durable::load(state, "FillSimulator")?,
+        gas_price: options.gas_price.unwrap_or(GAS_PRICE),
+        faults: faults(4, 80),
+    };
     let name = member.map_or("main", |member| &member.node);
     let builder = Node::builder(name).service(move || adapter.clone());
     let builder = builder.service(move || metadata.clone()).service(move || detector.clone());
-    Ok(builder.service(move || writer.clone()))
+    Ok(builder.service(move || writer.clone()).service(move || simulator.clone()))
 }
 
 /// Returns what the services of a node have counted, one count in each line, with the dropped
@@ -225,7 +243,12 @@ pub fn summary(report: &Report) -> String {
     // Writing into a text cannot fail.
     let mut line = |count: u64, name: &str| _ = writeln!(text, "{count:>8} {name}");
     for Metric { name, labels, value, .. } in Metric::of(&report.counters) {
-        if let MetricValue::Counter(count @ 1..) = value {
+        let count = match value {
+            MetricValue::Counter(count) => count,
+            MetricValue::Gauge(value) => value.unsigned_abs(),
+            _ => 0,
+        };
+        if count > 0 {
             let labels: String = labels.iter().map(|(_, value)| format!(" of {value}")).collect();
             line(count, &(name + &labels));
         }

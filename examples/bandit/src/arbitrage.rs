@@ -1,4 +1,5 @@
-//! Finds the swaps after which the prices of two pools of a pair differ by more than their fees.
+//! Finds the swaps after which the prices of two pools of a pair, or of three pools that lead around
+//! three tokens, differ by more than their fees together.
 //! Pure and idempotent: [`Detector::evaluate`] computes the outcome and [`Detector::commit`] stores
 //! the swap. The caller emits the signal between the two. If it fails there, the same swap
 //! evaluated again has the same outcome; once committed, it and all swaps before it are duplicates.
@@ -8,10 +9,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use alloy_primitives::Address;
+use mycelium::fields::FixedVec;
 use serde::{Deserialize, Serialize};
 
 use crate::ethereum::session::DEPTH;
-use crate::messages::{EnrichedSwap, Key, Signal};
+use crate::messages::{EnrichedSwap, Key, Leg, Signal};
 
 /// The outcome of a swap.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,18 +30,11 @@ pub enum Outcome {
     Rejected,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Quote {
-    tokens: [[u8; 20]; 2],
-    fee_millionths: u32,
-    price: f64,
-}
-
 /// The latest price of every pool, and the position in the chain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Detector {
     /// Ordered, so that the outcome does not depend on a hash.
-    quotes: BTreeMap<Address, Quote>,
+    quotes: BTreeMap<Address, Leg>,
     last: Option<Key>,
     /// What the swaps of the last blocks have changed, in their order.
     changes: VecDeque<Change>,
@@ -50,15 +45,15 @@ pub struct Detector {
 struct Change {
     key: Key,
     pool: Address,
-    /// The price before it, unless it was the first one of the pool.
-    before: Option<f64>,
+    /// The price and the liquidity before it, unless it was the first one of the pool.
+    before: Option<(f64, f64)>,
 }
 
 impl Detector {
     /// The outcome of the swap; changes nothing.
     ///
-    /// Of several other pools of the pair, the one that exceeds the fees most counts; if equal, the
-    /// one with the lowest address.
+    /// Of several other pools of the pair, and of the triangles that its pool closes with two other
+    /// pools, the one that exceeds the fees most counts; if equal, the first one by addresses.
     pub fn evaluate(&self, swap: &EnrichedSwap) -> Outcome {
         let is_known = self.last.is_some_and(|last| swap.key <= last);
         match (swap.retracts, is_known) {
@@ -66,23 +61,31 @@ impl Detector {
             (true, false) | (false, true) => return Outcome::Duplicate,
             (false, false) => {}
         }
-        let Some(quote) = self.quote(swap) else { return Outcome::Rejected };
+        let Some(own) = self.quote(swap) else { return Outcome::Rejected };
         let mut widest: Option<(f64, Signal)> = None;
-        for (&Address(pool), other) in &self.quotes {
-            if pool == swap.pool || other.tokens != quote.tokens {
-                continue;
-            }
-            let (mut pools, mut prices) = ([pool.0, swap.pool], [other.price, quote.price]);
-            if swap.pool < pool.0 {
-                pools.reverse();
-                prices.reverse();
-            }
-            let gap = (prices[0] / prices[1]).ln().abs();
-            // Summed as integers, because 0.0005 + 0.003 is not exactly 0.0035.
-            let fees = f64::from(quote.fee_millionths + other.fee_millionths) / 1e6;
+        let mut weigh = |legs: &mut [Leg]| {
+            legs.sort_by_key(|leg| leg.pool);
+            let (gap, fees) = (gap(legs), fees(legs));
             let beyond = gap - fees;
-            if gap > fees && widest.as_ref().is_none_or(|(widest, _)| beyond > *widest) {
-                widest = Some((beyond, Signal::new(swap.key, prices, gap, pools, false)));
+            if gap.is_finite()
+                && beyond > widest.as_ref().map_or(0.0, |(widest, _)| *widest)
+                && let Ok(legs) = FixedVec::from_slice(legs)
+            {
+                widest = Some((beyond, Signal::new(swap.key, gap, legs, false)));
+            }
+        };
+        let others = || self.quotes.values().filter(|leg| leg.pool != own.pool);
+        for other in others() {
+            let (tokens, [token0, token1]) = (other.tokens(), own.tokens());
+            match tokens.iter().find(|token| **token != token1) {
+                _ if tokens == own.tokens() => weigh(&mut [own, *other]),
+                Some(&third) if tokens.contains(&token1) => {
+                    let tokens = [third.min(token0), third.max(token0)];
+                    for last in others().filter(|last| last.tokens() == tokens) {
+                        weigh(&mut [own, *other, *last]);
+                    }
+                }
+                _ => {}
             }
         }
         widest.map_or(Outcome::Quiet, |(_, signal)| Outcome::Signal(signal))
@@ -97,7 +100,8 @@ impl Detector {
         }
         if let Some(quote) = self.quote(swap) {
             let pool = swap.pool.into();
-            let before = self.quotes.insert(pool, quote).map(|quote| quote.price);
+            let before = self.quotes.insert(pool, quote);
+            let before = before.map(|quote| (quote.price, quote.liquidity));
             self.changes.push_back(Change { key: swap.key, pool, before });
         }
         self.last = Some(swap.key);
@@ -107,11 +111,9 @@ impl Detector {
 
     fn retract(&mut self, key: Key) {
         while let Some(change) = self.changes.pop_back_if(|change| change.key >= key) {
-            match change.before {
-                Some(price) => {
-                    let _ = self.quotes.get_mut(&change.pool).map(|quote| quote.price = price);
-                }
-                None => drop(self.quotes.remove(&change.pool)),
+            match (change.before, self.quotes.get_mut(&change.pool)) {
+                (Some(before), Some(quote)) => (quote.price, quote.liquidity) = before,
+                _ => drop(self.quotes.remove(&change.pool)),
             }
         }
         self.last = Some(key.before());
@@ -119,16 +121,32 @@ impl Detector {
 
     /// Returns the quote of a swap, if the swap is valid: it has a normal positive price, a fee
     /// below 1, and tokens in their order; and the pool, if known, has the same tokens and fee.
-    fn quote(&self, swap: &EnrichedSwap) -> Option<Quote> {
-        let &EnrichedSwap { token0, token1, fee_millionths, price, .. } = swap;
-        let quote = Quote { tokens: [token0, token1], fee_millionths, price };
+    fn quote(&self, swap: &EnrichedSwap) -> Option<Leg> {
+        let &EnrichedSwap { token0, token1, fee_millionths, price, liquidity, pool, .. } = swap;
+        let quote = Leg { price, liquidity, fee_millionths, pool, token0, token1 };
         let is_valid =
             price.is_normal() && price > 0.0 && fee_millionths < 1_000_000 && token0 < token1;
         let is_of =
-            |old: &Quote| (old.tokens, old.fee_millionths) == (quote.tokens, quote.fee_millionths);
-        let is_same = self.quotes.get(&Address::from(swap.pool)).is_none_or(is_of);
+            |old: &Leg| (old.tokens(), old.fee_millionths) == (quote.tokens(), fee_millionths);
+        let is_same = self.quotes.get(&Address::from(pool)).is_none_or(is_of);
         (is_valid && is_same).then_some(quote)
     }
+}
+
+/// The absolute value of the logarithm of what one unit becomes on the way around, without fees.
+/// The way begins with the first pool, from token 0 to token 1.
+fn gap(legs: &[Leg]) -> f64 {
+    let [mut along, mut against] = [1.0; 2];
+    for (place, leg) in legs.iter().enumerate() {
+        let is_along = place == 0 || leg.token0 == legs[0].token1 || leg.token1 == legs[0].token0;
+        *(if is_along { &mut along } else { &mut against }) *= leg.price;
+    }
+    (along / against).ln().abs()
+}
+
+/// The fees together. Summed as integers, because 0.0005 + 0.003 is not exactly 0.0035.
+fn fees(legs: &[Leg]) -> f64 {
+    f64::from(legs.iter().map(|leg| leg.fee_millionths).sum::<u32>()) / 1e6
 }
 
 #[cfg(test)]
@@ -146,6 +164,7 @@ pub(crate) mod tests {
             symbol0: Default::default(),
             symbol1: Default::default(),
             retracts: false,
+            liquidity: 1.0,
         }
     }
 
@@ -158,6 +177,11 @@ pub(crate) mod tests {
         outcome
     }
 
+    /// The pools of a signal, with their prices.
+    fn legs(signal: &Signal) -> Vec<(u8, f64)> {
+        signal.legs.iter().map(|leg| (leg.pool[0], leg.price)).collect()
+    }
+
     #[test]
     fn the_gap_must_exceed_the_fees() {
         let detector = &mut Detector::default();
@@ -165,7 +189,7 @@ pub(crate) mod tests {
         assert_eq!(apply(detector, &swap(2, 1, 100.0 * 0.003_49_f64.exp())), Outcome::Quiet);
         let outcome = apply(detector, &swap(2, 2, 100.0 * 0.003_51_f64.exp()));
         let Outcome::Signal(signal) = outcome else { panic!("{outcome:?}") };
-        assert_eq!((signal.pools, signal.prices[0]), ([[1; 20], [2; 20]], 100.0));
+        assert_eq!(legs(&signal)[0], (1, 100.0));
         assert!((signal.gap - 0.003_51).abs() < 1e-12);
         // Either pool may move, either way.
         assert_eq!(apply(detector, &swap(1, 3, 100.3)), Outcome::Quiet);
@@ -229,6 +253,33 @@ pub(crate) mod tests {
         assert_eq!(apply(detector, &swap(3, 1, 100.0)), Outcome::Quiet);
         assert!(matches!(apply(detector, &swap(4, 2, 110.0)), Outcome::Signal(_)));
         let Outcome::Signal(signal) = apply(detector, &swap(2, 3, 120.0)) else { panic!("quiet") };
-        assert_eq!((signal.pools, signal.prices), ([[2; 20], [3; 20]], [120.0, 100.0]));
+        assert_eq!(legs(&signal), [(2, 120.0), (3, 100.0)]);
+    }
+
+    #[test]
+    fn three_pools_around_three_tokens_make_a_signal() {
+        // 1 for 2 at 100, 2 for 3 at 5, and so 1 for 3 at 500, in any order of arrival.
+        let ways = [(1, [1, 2], 100.0), (7, [2, 3], 5.0), (8, [1, 3], 500.0)];
+        let fees: f64 = 0.000_5 + 2.0 * 0.003;
+        for (first, moves) in [(0, 1.0_f64), (1, 1.0), (2, 1.0), (0, -1.0), (1, -1.0), (2, -1.0)] {
+            for (beyond, expected) in [(-1e-5, 0), (1e-5, 3)] {
+                let detector = &mut Detector::default();
+                let mut last = Outcome::Quiet;
+                for place in 0..3 {
+                    let (pool, [token0, token1], price) = ways[(first + place) % 3];
+                    let factor = if place == 2 { (moves * (fees + beyond)).exp() } else { 1.0 };
+                    let swap = swap(pool, place as u64, price * factor);
+                    let tokens = [[token0; 20], [token1; 20]];
+                    let [token0, token1] = tokens;
+                    last = apply(detector, &EnrichedSwap { token0, token1, ..swap });
+                }
+                let Outcome::Signal(signal) = last else {
+                    assert_eq!((last, expected), (Outcome::Quiet, 0));
+                    continue;
+                };
+                let pools: Vec<_> = legs(&signal).into_iter().map(|(pool, _)| pool).collect();
+                assert_eq!((pools.len(), pools), (expected, vec![1, 7, 8]));
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! A chain may be reorganised: it replaces its last blocks. Then a message with `retracts` passes
 //! the services in place of a swap, and takes back everything from its position on.
 
-use mycelium::fields::{I128, U256};
+use mycelium::fields::{FixedVec, I128, U128, U256};
 use mycelium::message;
 use serde::{Deserialize, Serialize};
 
@@ -27,15 +27,16 @@ impl Key {
     }
 }
 
-/// A swap of a pool.
+/// A swap of a pool of Uniswap V3, or new reserves of a pair of Uniswap V2.
 #[message(topic = "swaps", id = 1, pad)]
 #[derive(Debug, PartialEq)]
 pub struct Swap {
     /// The swap's position in the chain.
     pub key: Key,
-    /// The amount of token 0 that the pool received, in its smallest unit; negative if it paid.
+    /// The amount of token 0 that the pool received, in its smallest unit; negative if it paid. 0
+    /// of a pair, which says only what it has then.
     pub amount0: I128,
-    /// The amount of token 1 that the pool received, in its smallest unit; negative if it paid.
+    /// The amount of token 1, likewise.
     pub amount1: I128,
     /// The square root of the price after the swap, times 2^96; never 0.
     pub sqrt_price_x96: U256,
@@ -47,13 +48,16 @@ pub struct Swap {
     /// Takes back the swaps from `key` on. The other fields have no meaning.
     #[message(default = false)]
     pub retracts: bool,
+    /// The liquidity at this price: the square root of the product of the reserves that a pair with
+    /// this depth has, in smallest units. 0 in the swaps of a program that does not know it.
+    #[message(default = U128::ZERO)]
+    pub liquidity: U128,
 }
 
 impl Swap {
     /// Takes back the swaps from this position on.
     pub fn retraction(key: Key) -> Self {
-        let (amount, price) = (I128::from(0), U256::from_be_bytes([0; 32]));
-        Self::new(key, amount, amount, price, [0; 20], 0, true)
+        Self::new(key, I128::ZERO, I128::ZERO, U256::ZERO, [0; 20], 0, true, U128::ZERO)
     }
 }
 
@@ -80,6 +84,9 @@ pub struct EnrichedSwap {
     /// Takes back the swaps from `key` on. The other fields have no meaning.
     #[message(default = false)]
     pub retracts: bool,
+    /// The liquidity in whole tokens, as in [`Swap`]; 0 if it is unknown.
+    #[message(default = 0.0)]
+    pub liquidity: f64,
 }
 
 impl EnrichedSwap {
@@ -95,22 +102,47 @@ impl EnrichedSwap {
             symbol0: String::new(),
             symbol1: String::new(),
             retracts: true,
+            liquidity: 0.0,
         }
     }
 }
 
-/// The prices of two pools differ by more than their fees.
+/// A pool that a signal leads through.
+#[message]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct Leg {
+    /// The price of token 0 in token 1.
+    pub price: f64,
+    /// The liquidity in whole tokens, as in [`Swap`]; 0 if it is unknown.
+    pub liquidity: f64,
+    /// The fee of a swap, in millionths.
+    pub fee_millionths: u32,
+    /// The pool.
+    pub pool: [u8; 20],
+    /// The token with the lower address.
+    pub token0: [u8; 20],
+    /// The token with the higher address.
+    pub token1: [u8; 20],
+}
+
+impl Leg {
+    /// The two tokens.
+    pub fn tokens(&self) -> [[u8; 20]; 2] {
+        [self.token0, self.token1]
+    }
+}
+
+/// The prices of two pools of a pair, or of three pools that lead around three tokens, differ by
+/// more than the fees of these pools together.
 #[message(topic = "signals", id = 3, pad)]
 #[derive(Debug, PartialEq)]
 pub struct Signal {
     /// The swap that caused it.
     pub key: Key,
-    /// The prices of token 0 in token 1 of the two pools.
-    pub prices: [f64; 2],
-    /// The absolute value of the logarithm of the ratio of the prices.
+    /// The absolute value of the logarithm of what one unit becomes on the way around, before fees.
     pub gap: f64,
-    /// The pools, the lower address first.
-    pub pools: [[u8; 20]; 2],
+    /// The pools, the lowest address first.
+    pub legs: FixedVec<Leg, 3>,
     /// Takes back the signals from `key` on. The other fields have no meaning.
     #[message(default = false)]
     pub retracts: bool,
@@ -119,6 +151,6 @@ pub struct Signal {
 impl Signal {
     /// Takes back the signals from this position on.
     pub fn retraction(key: Key) -> Self {
-        Self::new(key, [0.0; 2], 0.0, [[0; 20]; 2], true)
+        Self::new(key, 0.0, FixedVec::new(), true)
     }
 }

@@ -18,20 +18,38 @@ pub const COLUMNS: [&str; 8] = [
     "decimals1",
     "fee_millionths",
 ];
-/// The rows of a new store.
-#[rustfmt::skip]
-pub const FIRST_ROWS: [[&str; 8]; 2] = [
-    [
-        "0x88e6a0c2ddd26feeb64f039a2c41296fcb3f5640",
-        "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48", "USDC", "6",
-        "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2", "WETH", "18", "500",
-    ],
-    [
-        "0x8ad599c3a0ff1de082011efddc58f1908eb6e6d8",
-        "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48", "USDC", "6",
-        "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2", "WETH", "18", "3000",
-    ],
+/// A token of the rows of a new store: its address, symbol and decimals.
+type Token = [&'static str; 3];
+const USDC: Token = ["0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48", "USDC", "6"];
+const WETH: Token = ["0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2", "WETH", "18"];
+const DAI: Token = ["0x6b175474e89094c44da98b954eedeac495271d0f", "DAI", "18"];
+/// The rows of a new store: two pools of Uniswap V3, and three pairs of Uniswap V2.
+const ROWS: [[&str; 8]; 5] = [
+    row("0x88e6a0c2ddd26feeb64f039a2c41296fcb3f5640", USDC, WETH, "500"),
+    row("0x8ad599c3a0ff1de082011efddc58f1908eb6e6d8", USDC, WETH, "3000"),
+    row("0xb4e16d0168e52d35cacd2c6185b44281ec28c9dc", USDC, WETH, "3000"),
+    row("0xa478c2975ab1ea89e8196811f51a7b7ade33eb11", DAI, WETH, "3000"),
+    row("0xae461ca67b15dc8dc81ce7615e0320da1a9ab8d5", DAI, USDC, "3000"),
 ];
+
+const fn row(
+    pool: &'static str,
+    first: Token,
+    second: Token,
+    fee: &'static str,
+) -> [&'static str; 8] {
+    let ([token0, symbol0, decimals0], [token1, symbol1, decimals1]) = (first, second);
+    [pool, token0, symbol0, decimals0, token1, symbol1, decimals1, fee]
+}
+
+/// The rows of a new store: the text of each of [`COLUMNS`].
+pub type FirstRows = &'static [[&'static str; COLUMNS.len()]];
+
+/// Returns the rows of a new store, with or without the pairs of Uniswap V2.
+pub fn first_rows(pairs: bool) -> FirstRows {
+    if pairs { &ROWS } else { &ROWS[..2] }
+}
+
 /// The most bytes of a field.
 pub const LONGEST_FIELD: usize = 64;
 /// The most characters of a field in the text of an error.
@@ -143,6 +161,7 @@ impl Pool {
             symbol0,
             symbol1,
             retracts: false,
+            liquidity: liquidity(swap.liquidity.get(), self.decimals),
         }
     }
 }
@@ -150,19 +169,28 @@ impl Pool {
 /// Returns the price of token 0 in token 1, in whole tokens. `sqrt_price_x96` is the square root of
 /// the price in smallest units, times 2^96, big-endian. Extreme decimals may exceed the range of
 /// `f64`.
-fn price(sqrt_price_x96: &[u8; 32], [decimals0, decimals1]: [u8; 2]) -> f64 {
+pub(crate) fn price(sqrt_price_x96: &[u8; 32], [decimals0, decimals1]: [u8; 2]) -> f64 {
     let (high, low) = sqrt_price_x96.split_at(16);
     let word = |bytes: &[u8]| bytes.iter().fold(0_u128, |word, byte| word << 8 | u128::from(*byte));
     // Each half is rounded once; scaling by powers of two is exact.
     const TWO_64: f64 = (1_u128 << 64) as f64;
     const TWO_96: f64 = (1_u128 << 96) as f64;
     let sqrt = (word(high) as f64 * TWO_64 * TWO_64 + word(low) as f64) / TWO_96;
-    let shift = |digits: u8| (0..digits).fold(1.0_f64, |power, _| power * 10.0);
     let raw = sqrt * sqrt;
     match decimals0.checked_sub(decimals1) {
-        Some(digits) => raw * shift(digits),
-        None => raw / shift(decimals1 - decimals0),
+        Some(digits) => raw * power_of_ten(digits),
+        None => raw / power_of_ten(decimals1 - decimals0),
     }
+}
+
+/// Returns a liquidity in whole tokens. With extreme decimals it may be 0.
+fn liquidity(liquidity: u128, decimals: [u8; 2]) -> f64 {
+    let [unit0, unit1] = decimals.map(power_of_ten);
+    liquidity as f64 / unit0.sqrt() / unit1.sqrt()
+}
+
+fn power_of_ten(digits: u8) -> f64 {
+    (0..digits).fold(1.0_f64, |power, _| power * 10.0)
 }
 
 #[cfg(test)]
@@ -171,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_row_is_a_pool_or_an_error_that_names_the_field() {
-        let row = || Row(FIRST_ROWS[1].map(|text| Some(text.to_owned())));
+        let row = || Row(ROWS[1].map(|text| Some(text.to_owned())));
         let pool = row().pool().unwrap();
         assert_eq!(
             (pool.symbols[1].as_str(), pool.decimals, pool.fee_millionths),
@@ -186,7 +214,7 @@ mod tests {
                 "expected 0x and 40 lower-case",
             ),
             (1, Some("0x88"), "`token0` is `0x88`, expected an address of a token"),
-            (4, Some(FIRST_ROWS[1][1]), "expected an address above that of `token0`"),
+            (4, Some(ROWS[1][1]), "expected an address above that of `token0`"),
             (2, Some(""), "`symbol0` is ``, expected a symbol of 1 to 64 bytes in UTF-8"),
             (5, Some(long.as_str()), "SSS..`, expected a symbol of 1 to 64 bytes in UTF-8"),
             (5, Some("\u{fffd}"), "expected a symbol of 1 to 64 bytes in UTF-8"),
@@ -204,7 +232,7 @@ mod tests {
             row.0[column] = text.map(str::to_owned);
             let error = row.pool().unwrap_err().to_string();
             assert!(error.contains(expected), "expected `{expected}`: {error}");
-            let names = column == 0 || error.starts_with(&format!("row `{}`: ", FIRST_ROWS[1][0]));
+            let names = column == 0 || error.starts_with(&format!("row `{}`: ", ROWS[1][0]));
             assert!(names && error.len() < 200, "{error}");
             assert_eq!(row.address().is_some(), column != 0);
         }
@@ -223,8 +251,9 @@ mod tests {
         assert_eq!(price(&root(1 << 96, 0), [6, 18]), 1e-12);
         assert_eq!(price(&root(1 << 96, 4), [0, 0]), 2.0_f64.powi(64));
         // Of the first swap of the day: 2,270 USDC for a WETH.
-        let first =
-            crate::ethereum::chain::swap(&crate::ethereum::feed::day()[0].log).unwrap().unwrap();
+        let first = crate::ethereum::chain::swap(&crate::ethereum::feed::day(false)[0].log)
+            .unwrap()
+            .unwrap();
         let price = price(&first.sqrt_price_x96.to_be_bytes(), [6, 18]);
         assert!((1.0 / price - 2_269.745_824).abs() < 1e-6, "{}", 1.0 / price);
     }

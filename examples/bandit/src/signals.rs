@@ -41,8 +41,8 @@ pub struct SignalFile {
 struct Line {
     #[serde(flatten)]
     key: Key,
-    pools: [Address; 2],
-    prices: [f64; 2],
+    pools: Vec<Address>,
+    prices: Vec<f64>,
     gap: f64,
 }
 
@@ -107,7 +107,7 @@ impl SignalFile {
     /// # Errors
     /// If the line cannot be written completely; then it is not committed.
     pub fn append(&mut self, signal: &Signal) -> Result<Committed, FileError> {
-        let &Signal { key, prices, gap, pools, retracts, .. } = signal;
+        let &Signal { key, gap, legs, retracts, .. } = signal;
         if self.committed.last.is_some_and(|last| key <= last) != retracts {
             return Ok(self.committed);
         }
@@ -115,7 +115,8 @@ impl SignalFile {
             let line = match retracts {
                 true => serde_json::to_string(&Retraction { key, retracts })?,
                 false => {
-                    let pools = pools.map(Address::from);
+                    let pools = legs.iter().map(|leg| leg.pool.into()).collect();
+                    let prices = legs.iter().map(|leg| leg.price).collect();
                     serde_json::to_string(&Line { key, pools, prices, gap })?
                 }
             } + "\n";
@@ -141,12 +142,24 @@ impl SignalFile {
 
 #[cfg(test)]
 mod tests {
+    use mycelium::fields::FixedVec;
+
     use super::*;
+    use crate::messages::Leg;
 
     fn signal(log_index: u64) -> Signal {
         let key = Key { block: 18_937_382, log_index };
-        let (prices, gap) = ([0.1 + 0.2, 1.0 / 3.0], 0.003_500_000_000_000_001);
-        Signal::new(key, prices, gap, [[0x88; 20], [0x8a; 20]], false)
+        let leg = |(pool, price)| Leg {
+            price,
+            liquidity: 1.0,
+            fee_millionths: 500,
+            pool: [pool; 20],
+            token0: [1; 20],
+            token1: [2; 20],
+        };
+        let legs = [(0x88, 0.1 + 0.2), (0x8a, 1.0 / 3.0)].map(leg);
+        let legs = FixedVec::from_slice(&legs).unwrap();
+        Signal::new(key, 0.003_500_000_000_000_001, legs, false)
     }
 
     #[test]

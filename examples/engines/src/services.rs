@@ -134,7 +134,9 @@ impl Trader {
         let mut signals = ctx.subscribe::<Signal>()?;
         while let Some(delivery) = signals.recv().await {
             let signal = whole(delivery)?;
-            ctx.emit(Order { key: signal.key, prices: signal.prices }).await?;
+            // This example has two pools.
+            let price = |place| signal.legs.get(place).map_or(0.0, |leg| leg.price);
+            ctx.emit(Order { key: signal.key, prices: [price(0), price(1)] }).await?;
         }
         Ok(())
     }

@@ -41,6 +41,7 @@ use mycelium_executor::Stream;
 
 use crate::{
     ethereum::chain::RawLog,
+    ethereum::pairs,
     ethereum::rpc::{Call, Filter, Range, Request, answer, notification},
     ethereum::session::END_OF_RECORDING,
 };
@@ -64,6 +65,14 @@ pub struct Line {
 }
 
 impl Line {
+    /// A log of the day.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub(super) fn of(json: String) -> Self {
+        Self { log: serde_json::from_str(&json).expect("a log"), json }
+    }
+
     /// Another log at the same position, with another price, of a block that the chain replaces.
     fn of_fork(&self, removed: bool) -> String {
         let mut log: serde_json::Value = serde_json::from_str(&self.json).unwrap_or_default();
@@ -83,15 +92,15 @@ impl Line {
     }
 }
 
-/// The recorded day.
+/// The recorded day, with or without the logs of [`pairs`].
 ///
 /// # Panics
 /// If its file in this program is damaged.
-pub fn day() -> Vec<Line> {
+pub fn day(with_pairs: bool) -> Vec<Line> {
     let mut text = String::new();
     GzDecoder::new(DAY).read_to_string(&mut text).expect("a compressed text");
-    let parse = |line: &str| serde_json::from_str(line).expect("a log");
-    text.lines().map(|line| Line { json: line.to_owned(), log: parse(line) }).collect()
+    let day = text.lines().map(|line| Line::of(line.to_owned())).collect();
+    if with_pairs { pairs::made_from(day) } else { day }
 }
 
 /// The settings of a feed. Without a speed it is as fast as possible. It drops the connection
@@ -146,10 +155,10 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed at the start of its day.
-    pub fn new(settings: Settings) -> Self {
+    /// A feed at the start of its day, with or without the logs of pairs.
+    pub fn new(settings: Settings, with_pairs: bool) -> Self {
         let (position, forked) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { day: day(), settings, position, forked, begin: OnceLock::new() }
+        Self { day: day(with_pairs), settings, position, forked, begin: OnceLock::new() }
     }
 
     /// The logs that the chain has so far.
@@ -311,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_day_takes_a_minute_at_1440() {
-        let feed = Feed::new(Settings { speed: Some(1440.0), ..Settings::default() });
+        let feed = Feed::new(Settings { speed: Some(1440.0), ..Settings::default() }, false);
         let begin = Duration::from_secs(7);
         assert_eq!(feed.due(0, begin), Some(begin));
         let end = feed.due(feed.day.len() - 1, Duration::ZERO).unwrap() - begin;

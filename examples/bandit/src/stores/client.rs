@@ -14,7 +14,7 @@ use super::postgres::Postgres;
 #[cfg(feature = "redis")]
 use super::redis::Redis;
 use super::sqlite::Sqlite;
-use crate::metadata::Row;
+use crate::metadata::{FirstRows, Row};
 
 /// The store of a run that names none.
 const IN_MEMORY: &str = "sqlite::memory:";
@@ -42,25 +42,27 @@ struct Ask {
 
 impl Client {
     /// Creates a client of the store at this URL, or of one in memory. It connects with the first
-    /// question.
+    /// question, and a new store gets the rows `first`.
     ///
     /// # Errors
     /// If the URL is invalid, or its store is not in this program.
-    pub fn new(url: Option<&str>) -> Result<Self, StoreUrlError> {
+    pub fn new(url: Option<&str>, first: FirstRows) -> Result<Self, StoreUrlError> {
         let url = url.unwrap_or(IN_MEMORY);
         let (scheme, rest) = url.split_once(':').unwrap_or_default();
         match scheme {
-            "sqlite" if !rest.is_empty() => Self::start(url.to_owned(), Sqlite::new(rest.into())),
+            "sqlite" if !rest.is_empty() => {
+                Self::start(url.to_owned(), Sqlite::new(rest.into(), first))
+            }
             #[cfg(feature = "postgres")]
             "postgres" | "postgresql" => {
-                let (name, postgres) = Postgres::new(url).map_err(StoreUrlError::Invalid)?;
+                let (name, postgres) = Postgres::new(url, first).map_err(StoreUrlError::Invalid)?;
                 Self::start(name, postgres)
             }
             #[cfg(not(feature = "postgres"))]
             "postgres" | "postgresql" => Err(StoreUrlError::NotBuilt("postgres")),
             #[cfg(feature = "redis")]
             "redis" => {
-                let (name, redis) = Redis::new(url).map_err(StoreUrlError::Invalid)?;
+                let (name, redis) = Redis::new(url, first).map_err(StoreUrlError::Invalid)?;
                 Self::start(name, redis)
             }
             #[cfg(not(feature = "redis"))]

@@ -15,7 +15,7 @@ use super::backend::{
     with_causes,
 };
 use super::sql::{migration, select};
-use crate::metadata::{Row, VERSION};
+use crate::metadata::{FirstRows, Row, VERSION};
 
 /// The lock of the processes that migrate; the number is arbitrary.
 const LOCK: i64 = 0x6261_6e64_6974;
@@ -23,13 +23,14 @@ const LOCK: i64 = 0x6261_6e64_6974;
 /// Connections to a server.
 pub(super) struct Postgres {
     pool: Pool,
+    first: FirstRows,
     /// Whether the database has the newest version.
     is_migrated: OnceCell<()>,
 }
 
 impl Postgres {
     /// A store at this URL, and its name without user and password.
-    pub(super) fn new(url: &str) -> Result<(String, Self), String> {
+    pub(super) fn new(url: &str, first: FirstRows) -> Result<(String, Self), String> {
         let config: Config = url.parse().map_err(|error: Error| with_causes(&error))?;
         if config.get_ssl_mode() == SslMode::Require {
             return Err("this program cannot encrypt connections to Postgres".to_owned());
@@ -47,7 +48,7 @@ impl Postgres {
             .create_timeout(Some(CONNECT_WITHIN))
             .wait_timeout(Some(WAIT_WITHIN));
         let pool = pool.build().map_err(|error| error.to_string())?;
-        Ok((name, Self { pool, is_migrated: OnceCell::new() }))
+        Ok((name, Self { pool, first, is_migrated: OnceCell::new() }))
     }
 
     async fn query(client: &Client, address: Option<&str>) -> Result<Vec<Row>, StoreError> {
@@ -75,7 +76,7 @@ impl Backend for Postgres {
             error => StoreError::away(error),
         })?;
         let answer = timeout(ANSWER_WITHIN, async {
-            self.is_migrated.get_or_try_init(|| migrate(&mut client)).await?;
+            self.is_migrated.get_or_try_init(|| migrate(&mut client, self.first)).await?;
             Self::query(&client, address).await
         });
         match answer.await {
@@ -95,7 +96,7 @@ impl Backend for Postgres {
 
 /// Brings the database to the newest version, in one transaction. A lock makes other processes
 /// wait; none holds it for longer than its transaction.
-async fn migrate(client: &mut Client) -> Result<(), StoreError> {
+async fn migrate(client: &mut Client, first: FirstRows) -> Result<(), StoreError> {
     let transaction = client.transaction().await.map_err(failed)?;
     let longest = ANSWER_WITHIN.as_millis();
     let begin = format!(
@@ -113,7 +114,7 @@ async fn migrate(client: &mut Client) -> Result<(), StoreError> {
     if !(0..=VERSION).contains(&version) {
         return Err(StoreError::newer(version));
     }
-    while let Some(statements) = migration(version) {
+    while let Some(statements) = migration(version, first) {
         version += 1;
         let statements = format!(
             "{statements};

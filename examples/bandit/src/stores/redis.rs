@@ -12,17 +12,20 @@ use super::backend::{
     ANSWER_WITHIN, Backend, CONNECT_WITHIN, CONNECTIONS, MOST_POOLS, StoreError, WAIT_WITHIN,
     with_causes,
 };
-use crate::metadata::{FIRST_ROWS, LONGEST_FIELD, Row, VERSION};
+use crate::metadata::{FirstRows, LONGEST_FIELD, Row, VERSION};
 
 /// What the server runs for each query.
 const SCRIPT: &str = include_str!("redis.lua");
 
 /// Connections to a server.
-pub(super) struct Redis(Pool);
+pub(super) struct Redis {
+    pool: Pool,
+    first: FirstRows,
+}
 
 impl Redis {
     /// A store at this URL, and its name without user and password.
-    pub(super) fn new(url: &str) -> Result<(String, Self), String> {
+    pub(super) fn new(url: &str, first: FirstRows) -> Result<(String, Self), String> {
         let info = url.into_connection_info().map_err(|error| with_causes(&error))?;
         let name = format!("redis://{}", info.addr());
         let settings = AsyncConnectionConfig::new()
@@ -35,19 +38,20 @@ impl Redis {
             .create_timeout(Some(CONNECT_WITHIN))
             .wait_timeout(Some(WAIT_WITHIN))
             .recycle_timeout(Some(ANSWER_WITHIN));
-        Ok((name, Self(pool.build().map_err(|error| error.to_string())?)))
+        let pool = pool.build().map_err(|error| error.to_string())?;
+        Ok((name, Self { pool, first }))
     }
 }
 
 impl Backend for Redis {
     async fn rows(&self, address: Option<&str>) -> Result<Vec<Row>, StoreError> {
-        let mut connection = self.0.get().await.map_err(|error| match error {
+        let mut connection = self.pool.get().await.map_err(|error| match error {
             PoolError::Backend(error) => failed(&error),
             error => StoreError::away(error),
         })?;
         let mut command = redis::cmd("EVAL");
         command.arg(SCRIPT).arg(0).arg(VERSION).arg(LONGEST_FIELD + 1).arg(MOST_POOLS + 1);
-        command.arg(address.unwrap_or_default()).arg(FIRST_ROWS.as_flattened());
+        command.arg(address.unwrap_or_default()).arg(self.first.as_flattened());
         match command.query_async::<Vec<[Option<Vec<u8>>; 8]>>(&mut connection).await {
             Ok(rows) => {
                 let text = |text: Option<Vec<u8>>| {

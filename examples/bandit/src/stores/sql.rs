@@ -1,14 +1,14 @@
 //! The SQL that SQLite and Postgres share.
 
-use crate::metadata::{COLUMNS, FIRST_ROWS, LONGEST_FIELD};
+use crate::metadata::{COLUMNS, FirstRows, LONGEST_FIELD};
 
 /// Returns the statements that bring a store of this version to the next one, or `None` for the
 /// newest. Version 0 may have the table: earlier programs wrote no version.
-pub(super) fn migration(version: i64) -> Option<String> {
+pub(super) fn migration(version: i64, first: FirstRows) -> Option<String> {
     if version != 0 {
         return None;
     }
-    let rows = FIRST_ROWS.map(|row| format!("('{}')", row.join("', '")));
+    let rows: Vec<_> = first.iter().map(|row| format!("('{}')", row.join("', '"))).collect();
     Some(format!(
         "CREATE TABLE IF NOT EXISTS pools (
             address        TEXT    PRIMARY KEY NOT NULL,

@@ -6,17 +6,18 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior, params_from_iter, typ
 
 use super::backend::{ANSWER_WITHIN, Backend, MOST_POOLS, StoreError};
 use super::sql::{migration, select};
-use crate::metadata::{Row, VERSION};
+use crate::metadata::{FirstRows, Row, VERSION};
 
 /// A file, opened with the first query.
 pub(super) struct Sqlite {
     path: PathBuf,
+    first: FirstRows,
     connection: RefCell<Option<Connection>>,
 }
 
 impl Sqlite {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, connection: RefCell::default() }
+    pub(super) fn new(path: PathBuf, first: FirstRows) -> Self {
+        Self { path, first, connection: RefCell::default() }
     }
 
     /// Creates the file if it does not exist, and brings it to the newest version. Of two processes
@@ -32,7 +33,7 @@ impl Sqlite {
         if !(0..=VERSION).contains(&version) {
             return Err(StoreError::newer(version));
         }
-        while let Some(statements) = migration(version) {
+        while let Some(statements) = migration(version, self.first) {
             version += 1;
             let statements = format!("{statements}; PRAGMA user_version = {version}");
             transaction.execute_batch(&statements).map_err(failed)?;

@@ -9,7 +9,8 @@ use crate::program::command;
 fn each_command_describes_the_services() {
     let expected = app::describe(&Options::default()).unwrap();
     let services: Vec<&str> = expected.services().collect();
-    let all = ["PolygonAdapter", "MetadataService", "ArbitrageDetector", "SignalWriter"];
+    let all =
+        ["PolygonAdapter", "MetadataService", "ArbitrageDetector", "SignalWriter", "FillSimulator"];
     assert_eq!(services, all);
     let directory = tempfile::tempdir().unwrap();
     let none = directory.path().join("none");

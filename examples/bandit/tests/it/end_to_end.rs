@@ -13,14 +13,14 @@ use alloy_primitives::Address;
 use bandit::{
     app::{self, Member, Options, Run},
     durable::Durable,
-    ethereum::feed::Settings,
+    ethereum::feed::{self, Settings},
     faults::Faults,
     messages::{EnrichedSwap, Key, Swap},
-    metadata::FIRST_ROWS,
+    metadata::first_rows,
     services::{ArbitrageDetector, MetadataService},
     stores::{Client, Pools},
 };
-use mycelium::fields::{I128, U256};
+use mycelium::fields::{I128, U128, U256};
 use mycelium::{Node, Policy, Topology};
 use mycelium_tokio::Tokio;
 
@@ -50,28 +50,66 @@ fn count(summary: &str, name: &str) -> u64 {
 }
 
 /// Returns the file of signals of an undisturbed run. An independent script must find the same
-/// positions.
+/// signals.
 async fn reference(directory: &Path) -> String {
     let (summary, text) = run(&directory.join("reference.jsonl"), Options::default()).await;
     assert_eq!(count(&summary, "connections"), 1);
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let day = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/usdc-weth-2024-01-05.jsonl.gz");
+    assert_eq!(places(&text), oracle(&day));
+    text
+}
+
+/// What the script finds in a day: the block, the log index and the pools of each signal.
+fn oracle(day: &Path) -> String {
     let oracle = Command::new("python3")
-        .arg(here.join("oracle.py"))
-        .arg(here.join("data/usdc-weth-2024-01-05.jsonl.gz"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle.py"))
+        .arg(day)
         .output()
         .expect("this test needs python3 (3.8 or later) in the path, to run oracle.py");
     assert!(oracle.status.success(), "{}", String::from_utf8_lossy(&oracle.stderr));
-    let places: String = text
-        .lines()
-        .map(|line| {
-            let line: serde_json::Value = serde_json::from_str(line).unwrap();
-            // No signal depends on the last digits.
-            assert!(line["gap"].as_f64().unwrap() - 0.0035 > 1e-9, "{line}");
-            format!("{} {}\n", line["block"], line["log_index"])
-        })
-        .collect();
-    assert_eq!(places, String::from_utf8(oracle.stdout).unwrap());
-    text
+    String::from_utf8(oracle.stdout).unwrap()
+}
+
+/// The same of a file of signals.
+fn places(signals: &str) -> String {
+    let place = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let pools = line["pools"].as_array().unwrap().iter().map(|pool| pool.as_str().unwrap());
+        let pools: Vec<_> = pools.collect();
+        format!("{} {} {}\n", line["block"], line["log_index"], pools.join(" "))
+    };
+    signals.lines().map(place).collect()
+}
+
+/// Three pairs of Uniswap V2 more, and so triangles: the signals are those of the script, and what
+/// they would have earned does not depend on panics and broken connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pairs_and_triangles_make_signals_that_are_filled_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let day = directory.path().join("day.jsonl");
+    let lines: String = feed::day(true).into_iter().map(|line| line.json + "\n").collect();
+    fs::write(&day, lines).unwrap();
+    let expected = oracle(&day);
+    let [pairs, triangles] =
+        [4, 5].map(|words| expected.lines().filter(|it| it.split(' ').count() == words).count());
+    assert!(pairs > 51 && triangles > 10, "{pairs} of pairs, {triangles} of triangles");
+    let mut totals = Vec::new();
+    for (faults, drop_every) in [(None, None), (Some(3), NonZeroUsize::new(97))] {
+        let signals = Some(directory.path().join("signals.jsonl"));
+        let feed = Settings { drop_every, ..Settings::default() };
+        let options = Options { pairs: true, signals, feed, faults, ..Options::default() };
+        let executor = Tokio::current().unwrap();
+        let run = Run::prepare(&options, &executor).await.unwrap();
+        let summary = app::summary(&run.finish(executor).await.unwrap());
+        assert_eq!([count(&summary, "drops"), count(&summary, "rejected")], [0, 0], "{summary}");
+        assert_eq!(places(&fs::read_to_string(options.signals.unwrap()).unwrap()), expected);
+        let names = ["fills", "fills_too_small", "fills_taken", "gas_gwei", "gwei_after_gas"];
+        totals.push(names.map(|name| count(&summary, name)));
+        let [fills, too_small, taken, gas, after_gas] = totals[0];
+        assert_eq!(fills + too_small + taken, (pairs + triangles) as u64, "{summary}");
+        assert!(fills > 10 && gas > fills * 4_000_000 && after_gas > 0, "{summary}");
+    }
+    assert_eq!(totals[0], totals[1]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,7 +122,7 @@ async fn broken_connections_and_panics_change_nothing() {
         let feed = Settings { drop_every, ..Settings::default() };
         let options = Options { feed, faults: Some(seed), ..Options::default() };
         let (summary, signals) = run(&path, options).await;
-        assert_eq!(summary.matches("20 panics of ").count(), 4, "{summary}");
+        assert_eq!(summary.matches("20 panics of ").count(), 5, "{summary}");
         // A panic of the adapter is a reconnect, too.
         assert!(count(&summary, "connections") >= connections, "{summary}");
         assert_eq!(signals, expected);
@@ -137,13 +175,13 @@ async fn one_thread_and_a_file_of_pools_give_the_same_signals() {
 }
 
 fn in_memory() -> Pools {
-    Pools::new(Client::new(None).unwrap(), Duration::MAX)
+    Pools::new(Client::new(None, first_rows(false)).unwrap(), Duration::MAX)
 }
 
 mod yesterday {
     use bandit::messages::{self, EnrichedSwap, Key};
     use bandit::stores::Pools;
-    use mycelium::fields::{I128, U256};
+    use mycelium::fields::{I128, U128, U256};
     use mycelium::{Context, Delivery, Result, message, service};
 
     /// A swap before it had a tick.
@@ -166,8 +204,8 @@ mod yesterday {
             while let Some(delivery) = swaps.recv().await {
                 let Delivery::Msg(swap) = delivery else { panic!("a gap") };
                 let Swap { key, amount0, amount1, sqrt_price_x96, pool, .. } = *swap;
-                let swap =
-                    messages::Swap::new(key, amount0, amount1, sqrt_price_x96, pool, 0, false);
+                let (price, zero) = (sqrt_price_x96, U128::ZERO);
+                let swap = messages::Swap::new(key, amount0, amount1, price, pool, 0, false, zero);
                 let pool = pools.get(ctx, pool).await.expect("the adapter follows known pools");
                 ctx.emit(pool.enrich(&swap)).await?;
             }
@@ -305,11 +343,11 @@ async fn a_swap_of_an_unknown_pool_is_skipped() {
     let running = node.start(Tokio::current().unwrap()).unwrap();
     let mut enriched = running.subscribe::<EnrichedSwap>("test", Policy::Block).unwrap();
     let mut swaps = running.publisher::<Swap>("test").unwrap();
-    let known = FIRST_ROWS[0][0].parse::<Address>().unwrap().into_array();
+    let known = first_rows(false)[0][0].parse::<Address>().unwrap().into_array();
     for (block, pool) in [(1, [7; 20]), (2, known)] {
         let key = Key { block, log_index: 0 };
         let (amount, sqrt_price_x96) = (I128::from(1), U256::from_be_bytes([1; 32]));
-        let swap = Swap::new(key, amount, amount, sqrt_price_x96, pool, 0, false);
+        let swap = Swap::new(key, amount, amount, sqrt_price_x96, pool, 0, false, U128::ZERO);
         swaps.emit(swap).await.unwrap();
     }
     let swap = enriched.recv().await.unwrap().message().unwrap();

@@ -1,5 +1,5 @@
 //! `bandit bundled` while its members are killed and stopped at random. The file of signals has to
-//! be that of an undisturbed run, byte for byte, and the bundle has to succeed.
+//! be that of an undisturbed run, byte for byte, with the same fills, and the bundle has to succeed.
 //!
 //! `SEEDS=100` runs 100 seeds instead of two, `SEED=7` only that one.
 
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::program::{Program, command, undisturbed};
+use crate::program::{Program, command, ran, undisturbed};
 use fastrand::Rng;
 
 const MEMBERS: [&str; 3] = ["collector", "detector", "writer"];
@@ -132,7 +132,12 @@ impl Bundled {
 }
 
 /// Runs a seed to its end and returns the kills and stops, or an error.
-fn run(seed: u64, directory: &Path, expected: &[u8]) -> Result<Disturbances, String> {
+fn run(
+    seed: u64,
+    directory: &Path,
+    expected: &[u8],
+    fills: &[String],
+) -> Result<Disturbances, String> {
     let random = &mut Rng::with_seed(seed);
     let signals = directory.join(format!("{seed}.jsonl"));
     // The file of another run, with a signal later than all others: it has to be ignored.
@@ -149,9 +154,17 @@ fn run(seed: u64, directory: &Path, expected: &[u8]) -> Result<Disturbances, Str
         None if found != expected => {
             format!("another list of signals:\n{}", String::from_utf8_lossy(&found))
         }
+        None if totals(&output) != fills => format!("other fills than {fills:?}"),
         None => return Ok(done),
     };
     Err(format!("seed {seed}, {done:?}: {wrong}\n{output}"))
+}
+
+/// What the simulator says at the end: how many fills, their gas, and what is left.
+fn totals(output: &str) -> Vec<String> {
+    let counts = || output.split([',', ':', '\n']).map(str::trim);
+    let last = |name| counts().rfind(|count| count.ends_with(name)).unwrap_or_default().to_owned();
+    [" fills", " gas_gwei", " gwei_after_gas"].map(last).into()
 }
 
 #[test]
@@ -159,6 +172,9 @@ fn run(seed: u64, directory: &Path, expected: &[u8]) -> Result<Disturbances, Str
 fn no_kill_changes_the_signals() {
     let directory = tempfile::tempdir().unwrap();
     let expected = undisturbed(directory.path());
+    let (_, output) = ran(command(&[]));
+    let fills = totals(&output);
+    assert!(fills.iter().all(|total| !total.is_empty()), "{output}");
     let number = |name| env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
     let seeds = match (number("SEED"), number("SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
@@ -168,7 +184,7 @@ fn no_kill_changes_the_signals() {
     let mut all = Disturbances::default();
     let mut wrong = Vec::new();
     for seed in seeds {
-        match run(seed, directory.path(), &expected) {
+        match run(seed, directory.path(), &expected, &fills) {
             Ok(done) => {
                 all.kills += done.kills;
                 all.pairs += done.pairs;

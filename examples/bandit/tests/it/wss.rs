@@ -108,7 +108,7 @@ impl Authority {
 /// Starts a node. Returns its port, too.
 async fn start(manner: Manner, acceptor: &TlsAcceptor, settings: Settings) -> (Running, u16) {
     let (sender, listening) = oneshot::channel();
-    let (mut sender, feed) = (Some(sender), Arc::new(Feed::new(settings)));
+    let (mut sender, feed) = (Some(sender), Arc::new(Feed::new(settings, false)));
     let acceptor = acceptor.clone();
     let node = Node::builder("node").service(move || {
         let (feed, acceptor) = (feed.clone(), acceptor.clone());

@@ -262,8 +262,17 @@ impl RunArgs {
             let refresh = humantime::format_duration(refresh).to_string();
             arguments.extend(["--refresh".into(), refresh.into()]);
         }
-        if let Some(seed) = self.options.faults {
-            arguments.extend(["--faults".into(), seed.to_string().into()]);
+        let numbers = [
+            ("--gas-price", self.options.gas_price.map(u64::from)),
+            ("--faults", self.options.faults),
+        ];
+        for (name, number) in numbers {
+            if let Some(number) = number {
+                arguments.extend([name.into(), number.to_string().into()]);
+            }
+        }
+        if self.options.pairs {
+            arguments.push("--pairs".into());
         }
         arguments
     }

@@ -3,7 +3,7 @@ use crate::ethereum::feed::day;
 
 /// The first log of the day, a swap.
 fn log() -> RawLog {
-    day()[0].log.clone()
+    day(false)[0].log.clone()
 }
 
 #[test]
@@ -57,5 +57,35 @@ fn a_log_needs_only_its_address_and_position() {
         bare.replace("{", r#"{"topics":["0x1"],"#),
     ] {
         assert!(serde_json::from_str::<RawLog>(&bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn the_reserves_of_a_pair_are_a_price() {
+    let log = |reserves: [u128; 2]| {
+        let mut data = [[0; 32]; 2];
+        for (word, reserve) in data.iter_mut().zip(reserves) {
+            word[16..].copy_from_slice(&reserve.to_be_bytes());
+        }
+        let topics = vec![pair::Sync::SIGNATURE_HASH];
+        RawLog { topics, data: data.as_flattened().to_vec().into(), ..log() }
+    };
+    let most = (1 << 112) - 1;
+    for (reserves, root, liquidity) in [
+        ([1, 1], 1_u128 << 96, 1),
+        ([4, 1], 1 << 95, 2),
+        ([1, 9], 3 << 96, 3),
+        ([most, most], 1 << 96, most),
+        ([most, 1], 1 << 40, (1 << 56) - 1),
+    ] {
+        let swap = swap(&log(reserves)).unwrap().unwrap();
+        assert_eq!(swap.sqrt_price_x96, U256::from(root), "{reserves:?}");
+        assert_eq!((swap.liquidity.get(), swap.key), (liquidity, self::log().key()));
+    }
+    assert_eq!(swap(&log([0, 1])), Err(Skip::Malformed));
+    assert_eq!(swap(&log([1, 0])), Err(Skip::Malformed));
+    assert_eq!(swap(&log([1, most + 1])), Err(Skip::Malformed));
+    for other in [pair::Swap::SIGNATURE_HASH, pair::Burn::SIGNATURE_HASH] {
+        assert_eq!(swap(&RawLog { topics: vec![other], ..log([1, 1]) }), Ok(None));
     }
 }

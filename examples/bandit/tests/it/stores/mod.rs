@@ -7,7 +7,7 @@ mod servers;
 
 use std::{fs, path::Path, time::Duration};
 
-use bandit::{metadata::FIRST_ROWS, stores::Client};
+use bandit::{metadata::first_rows, stores::Client};
 
 use self::server::{Kind, Store};
 use crate::program::{Program, command, ran, undisturbed};
@@ -68,7 +68,7 @@ const OTHER: &str = "0x0707070707070707070707070707070707070707";
 
 /// Adds the row of [`OTHER`], with this symbol and these decimals.
 fn add(store: &Store, symbol: &str, decimals: &str) {
-    let [_, token0, _, _, token1, ..] = FIRST_ROWS[0];
+    let [_, token0, _, _, token1, ..] = first_rows(false)[0];
     let sql = format!(
         "DELETE FROM pools WHERE address = '{OTHER}'; INSERT INTO pools VALUES ('{OTHER}', \
          '{token0}', '{symbol}', {decimals}, '{token1}', 'WETH', 18, 500);"
@@ -83,7 +83,7 @@ fn add(store: &Store, symbol: &str, decimals: &str) {
 
 /// Waits until a server that was started again takes queries.
 async fn until_answers(store: &Store) {
-    let client = Client::new(Some(&store.url())).unwrap();
+    let client = Client::new(Some(&store.url()), first_rows(false)).unwrap();
     for _ in 0..100 {
         if client.rows(None).await.is_ok() {
             return;
@@ -98,7 +98,7 @@ async fn rows_that_are_no_pools_name_their_field() {
     let other = OTHER.parse().unwrap();
     for store in Store::all() {
         until_answers(&store).await;
-        let client = Client::new(Some(&store.url())).unwrap();
+        let client = Client::new(Some(&store.url()), first_rows(false)).unwrap();
         for (symbol, decimals, expected) in [
             ("OTHER", "256", "`decimals0` is `256`, expected a number from 0 to 255"),
             ("OTHER", "-1", "`decimals0` is `-1`, expected a number from 0 to 255"),
@@ -167,7 +167,7 @@ async fn a_file_without_a_version_keeps_what_the_user_changed() {
     until_answers(&store).await;
     store.execute("UPDATE pools SET symbol0 = 'MINE'; PRAGMA user_version = 0", "");
     for _ in 0..2 {
-        let client = Client::new(Some(&store.url())).unwrap();
+        let client = Client::new(Some(&store.url()), first_rows(false)).unwrap();
         let rows = client.rows(None).await.unwrap();
         let symbols: Vec<_> = rows.iter().map(|row| row.pool().unwrap().symbols).collect();
         assert_eq!(symbols, [["MINE", "WETH"]; 2]);

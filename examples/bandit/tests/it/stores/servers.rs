@@ -6,12 +6,12 @@ use alloy_primitives::Address;
 use bandit::{
     faults::Faults,
     messages::{EnrichedSwap, Key, Swap},
-    metadata::FIRST_ROWS,
+    metadata::first_rows,
     services::MetadataService,
     stores::{Client, Pools},
 };
 use mycelium::counters::{Metric, MetricValue};
-use mycelium::fields::{I128, U256};
+use mycelium::fields::{I128, U128, U256};
 use mycelium::{Node, Policy};
 use mycelium_tokio::Tokio;
 
@@ -89,15 +89,16 @@ async fn a_bad_network_changes_nothing() {
 fn swap(block: u64, pool: Address) -> Swap {
     let (amount, sqrt_price_x96) = (I128::from(1), U256::from_be_bytes([1; 32]));
     let key = Key { block, log_index: 0 };
-    Swap::new(key, amount, amount, sqrt_price_x96, pool.into_array(), 0, false)
+    Swap::new(key, amount, amount, sqrt_price_x96, pool.into_array(), 0, false, U128::ZERO)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn swaps_of_pools_that_cannot_be_looked_up_are_counted_and_left_out() {
-    let (known, other) = (FIRST_ROWS[0][0].parse().unwrap(), OTHER.parse().unwrap());
+    let (known, other) = (first_rows(false)[0][0].parse().unwrap(), OTHER.parse().unwrap());
     for mut store in Store::servers() {
         store.start();
-        let pools = Pools::new(Client::new(Some(&store.url())).unwrap(), Duration::MAX);
+        let pools =
+            Pools::new(Client::new(Some(&store.url()), first_rows(false)).unwrap(), Duration::MAX);
         let node = Node::builder("main").service(move || {
             let (pools, faults) = (pools.clone(), Faults::default());
             MetadataService { pools, confirms: false, faults }
