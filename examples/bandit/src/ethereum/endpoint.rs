@@ -19,6 +19,7 @@ use futures_rustls::{
 use mycelium_executor::Stream;
 
 use crate::{
+    ethereum::rpc::LONGEST_TEXT,
     ethereum::socket::{Connection, SocketError},
     files::FileError,
 };
@@ -28,8 +29,6 @@ const LARGEST_FILE: u64 = 1 << 20;
 /// What the system says of a connection that the other side has closed.
 const CLOSED: [io::ErrorKind; 3] =
     [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
-/// The most characters of a text that a node chooses.
-const LONGEST_TEXT: usize = 200;
 
 /// A node to follow. Its text is without the path of the URL, which may have a key.
 #[derive(Clone)]

@@ -23,6 +23,7 @@ use std::{
     time::Duration,
 };
 
+use alloy_primitives::U64;
 use async_tungstenite::{
     WebSocketStream, accept_async_with_config,
     tungstenite::{
@@ -73,7 +74,7 @@ impl Line {
         Self { log: serde_json::from_str(&json).expect("a log"), json }
     }
 
-    /// Another log at the same position, with another price, of a block that the chain replaces.
+    /// A log one position later, with another price, of a block that the chain replaces.
     fn of_fork(&self, removed: bool) -> String {
         let mut log: serde_json::Value = serde_json::from_str(&self.json).unwrap_or_default();
         let mut data = log["data"].as_str().unwrap_or_default().to_owned();
@@ -86,6 +87,7 @@ impl Line {
             data.replace_range(word + zeros + 1..word + zeros + 2, other);
         }
         log["data"] = data.into();
+        log["logIndex"] = format!("{:#x}", self.log.log_index + U64::from(1)).into();
         log["blockHash"] = format!("0x{}", "f".repeat(64)).into();
         log["removed"] = removed.into();
         log.to_string()

@@ -4,6 +4,9 @@ use alloy_primitives::{Address, U64};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+/// The most characters of a text that a node chooses.
+pub(super) const LONGEST_TEXT: usize = 200;
+
 /// A request.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -84,12 +87,17 @@ pub struct Notification<'a> {
     pub result: &'a RawValue,
 }
 
-/// The reason of a node that refuses a request.
+/// The reason of a node that refuses a request. Its text is cut and escaped.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, thiserror::Error)]
-#[error("{message} ({code})")]
+#[error("{} ({code})", shown(message))]
 pub struct Fault {
     code: i64,
     message: String,
+}
+
+/// A text that the node chooses, for a terminal.
+fn shown(text: &str) -> String {
+    text.chars().take(LONGEST_TEXT).flat_map(char::escape_debug).collect()
 }
 
 /// The text of an answer; `result` is JSON.

@@ -4,9 +4,11 @@
 //! logs are queued meanwhile, and a cursor drops duplicates. So each log is delivered once and in
 //! chain order, by either way and after any number of broken connections.
 //!
-//! A log that the chain removes takes back all logs from its position on, and the cursor with them.
-//! A reorganisation while there is no connection shows in the backfill, which lacks the block of
-//! the last log: then the logs of the last [`DEPTH`] blocks are taken back, and requested again.
+//! A log that the chain removes takes back all logs after the last one before it, because the new
+//! blocks may have logs at earlier positions than the old ones; and the cursor with them. If that
+//! last one is not known, as after a start, or a reorganisation while there is no connection shows
+//! in the backfill, which lacks the block of the last log: then the logs of the last [`DEPTH`]
+//! blocks are taken back, and requested again.
 //!
 //! [`Session::connected`] and [`Session::handle_text`] are input; after each, drain
 //! [`Session::poll_transmit`] and [`Session::poll_event`] until both are empty. No text panics, and
@@ -26,6 +28,8 @@ use crate::{
 
 /// The most live logs queued during a backfill.
 const MOST_WAITING: usize = 16_384;
+/// The most logs that are remembered, in case the chain removes them.
+const MOST_ACCEPTED: usize = 16_384;
 /// The most blocks that a reorganisation replaces. Ethereum never replaces more.
 pub const DEPTH: u64 = 64;
 /// The close reason of a feed after its last log.
@@ -97,6 +101,9 @@ pub struct Session {
     subscription: String,
     /// The number of the last request.
     id: u64,
+    /// The last accepted logs, each with the hash of its block unless it is unknown. No log between
+    /// them is missing.
+    accepted: VecDeque<(Key, Option<B256>)>,
     waiting: VecDeque<Option<RawLog>>,
     requests: VecDeque<String>,
     events: VecDeque<Event>,
@@ -160,15 +167,17 @@ impl Session {
                 if let Some(last) = self.cursor.last
                     && !self.has_last(&logs)
                 {
-                    let block =
-                        last.block.saturating_sub(DEPTH).max(self.cursor.start.unwrap_or(0));
-                    self.retract(Key { block, log_index: 0 });
-                    self.backfill();
+                    self.begin_again(last);
                     return Ok(());
                 }
-                let live = std::mem::take(&mut self.waiting);
-                logs.into_iter().chain(live).for_each(|log| self.take(log));
                 self.state = State::Live;
+                for log in logs.into_iter().chain(std::mem::take(&mut self.waiting)) {
+                    self.take(log);
+                    if self.state != State::Live {
+                        // The next backfill has the others.
+                        return Ok(());
+                    }
+                }
                 self.events.push_back(Event::Live);
             }
             State::Disconnected | State::Live => self.events.push_back(Event::Skipped),
@@ -221,10 +230,36 @@ impl Session {
         hash.is_none() || logs.iter().flatten().any(is_last)
     }
 
-    /// Takes back the logs from this position on.
-    fn retract(&mut self, key: Key) {
+    /// Takes back the logs of the last blocks, and requests them again.
+    fn begin_again(&mut self, last: Key) {
+        let block = last.block.saturating_sub(DEPTH).max(self.cursor.start.unwrap_or(0));
+        let key = Key { block, log_index: 0 };
+        self.accepted.clear();
         self.cursor = Cursor { last: Some(key.before()), hash: None, ..self.cursor };
         self.events.push_back(Event::Retracted(key, self.cursor));
+        self.backfill();
+    }
+
+    /// The chain removed a log that is not after the last one.
+    fn removed(&mut self, log: &RawLog, last: Key) {
+        let (key, hash) = (log.key(), log.block_hash);
+        let place = self.accepted.partition_point(|(accepted, _)| *accepted < key);
+        let is_it = |&(accepted, its): &(Key, Option<B256>)| {
+            accepted == key && (its == hash || its.is_none() || hash.is_none())
+        };
+        let is_accepted = self.accepted.get(place).is_some_and(is_it);
+        match place.checked_sub(1).and_then(|before| self.accepted.get(before).copied()) {
+            _ if !is_accepted && !self.accepted.is_empty() && self.accepted[0].0 <= key => {
+                self.events.push_back(Event::Removed);
+            }
+            Some((before, hash)) => {
+                self.accepted.truncate(place);
+                self.cursor = Cursor { last: Some(before), hash, ..self.cursor };
+                let from = Key { log_index: before.log_index.saturating_add(1), ..before };
+                self.events.push_back(Event::Retracted(from, self.cursor));
+            }
+            None => self.begin_again(last),
+        }
     }
 
     fn notified(&mut self, subscription: &str, log: Option<RawLog>) -> Result<(), SessionError> {
@@ -241,21 +276,26 @@ impl Session {
     }
 
     fn take(&mut self, log: Option<RawLog>) {
-        let last = self.cursor.last;
-        let is_known = |log: &RawLog| last.is_some_and(|last| log.key() <= last);
-        let is_final = |log: &RawLog| {
-            last.is_some_and(|last| log.key().block.saturating_add(DEPTH) < last.block)
-        };
-        self.events.push_back(match log {
-            None => Event::Skipped,
-            Some(log) if log.removed && is_known(&log) && !is_final(&log) => {
-                return self.retract(log.key());
+        let Some(log) = log else { return self.events.push_back(Event::Skipped) };
+        let key = log.key();
+        self.events.push_back(match self.cursor.last {
+            Some(last) if key <= last && log.removed => {
+                if key.block.saturating_add(DEPTH) >= last.block {
+                    return self.removed(&log, last);
+                }
+                Event::Removed
             }
-            Some(log) if log.removed => Event::Removed,
-            Some(log) if is_known(&log) => Event::Duplicate,
-            Some(log) => {
-                self.cursor.last = Some(log.key());
-                self.cursor.hash = log.block_hash;
+            _ if log.removed => Event::Removed,
+            Some(last) if key <= last => Event::Duplicate,
+            _ => {
+                self.accepted.push_back((key, log.block_hash));
+                let is_final =
+                    |(accepted, _): &mut (Key, _)| accepted.block.saturating_add(DEPTH) < key.block;
+                while self.accepted.pop_front_if(is_final).is_some() {}
+                if self.accepted.len() > MOST_ACCEPTED {
+                    self.accepted.pop_front();
+                }
+                self.cursor = Cursor { last: Some(key), hash: log.block_hash, ..self.cursor };
                 Event::Log(log, self.cursor)
             }
         });

@@ -112,27 +112,61 @@ fn of_block(key: Key, hash: u8, removed: bool) -> String {
     log(key).replace('{', &format!(r#"{{"blockHash":"0x{hash}","removed":{removed},"#))
 }
 
+fn removed(session: &mut Session, key: Key, hash: u8) -> Option<Event> {
+    let text = notification("0xa", &of_block(key, hash, true));
+    session.handle_text(&text).unwrap();
+    session.poll_event()
+}
+
 #[test]
-fn a_removed_log_takes_back_those_after_it() {
+fn a_removed_log_takes_back_those_after_the_one_before_it() {
     let mut session = starting_at(1);
     connected(&mut session);
-    backfilled(&mut session, 1, &[key(100, 0), key(101, 5), key(101, 6), key(102, 0)]);
+    let keys = [key(100, 0), key(101, 5), key(101, 6), key(102, 0)];
+    let logs = keys.map(|key| of_block(key, key.block as u8, false)).join(",");
+    answered(&mut session, &format!("[{logs}]"));
     drained(&mut session);
-    let mut removed = |key| {
-        let text = notification("0xa", &of_block(key, 1, true));
-        session.handle_text(&text).unwrap();
-        session.poll_event()
+    let Some(Event::Retracted(from, cursor)) = removed(&mut session, keys[2], 101) else {
+        panic!()
     };
-    let Some(Event::Retracted(from, cursor)) = removed(key(101, 6)) else { panic!() };
     assert_eq!((from, cursor.last), (key(101, 6), Some(key(101, 5))));
     // The node may say so of each log, in any order.
-    assert_eq!(removed(key(102, 0)), Some(Event::Removed));
-    let Some(Event::Retracted(from, cursor)) = removed(key(101, 0)) else { panic!() };
-    assert_eq!((from, cursor.last), (key(101, 0), Some(key(100, u64::MAX))));
+    assert_eq!(removed(&mut session, keys[3], 102), Some(Event::Removed));
+    let Some(Event::Retracted(from, cursor)) = removed(&mut session, keys[1], 101) else {
+        panic!()
+    };
+    assert_eq!((from, cursor.last), (key(100, 1), Some(key(100, 0))));
     // No chain replaces so many blocks.
-    assert_eq!(removed(key(100 - DEPTH - 1, 0)), Some(Event::Removed));
-    live(&mut session, key(101, 6));
-    assert_eq!(drained(&mut session).0, [key(101, 6)]);
+    assert_eq!(removed(&mut session, key(100 - DEPTH - 1, 0), 1), Some(Event::Removed));
+    // The new blocks have logs before those of the old ones.
+    let new = [key(100, 7), key(101, 1), key(101, 6)];
+    for key in new {
+        session.handle_text(&notification("0xa", &of_block(key, 7, false))).unwrap();
+    }
+    assert_eq!(drained(&mut session), (new.to_vec(), 0));
+    // A log of the old block at the place of a new one.
+    assert_eq!(removed(&mut session, keys[2], 101), Some(Event::Removed));
+}
+
+#[test]
+fn the_logs_before_a_removed_one_are_requested_if_they_are_not_known() {
+    let mut session = Session::new(
+        vec![Address::repeat_byte(7)],
+        Cursor { start: Some(1), last: Some(key(100, 5)), hash: Some(B256::repeat_byte(100)) },
+    );
+    connected(&mut session);
+    answered(&mut session, &format!("[{}]", of_block(key(100, 5), 100, false)));
+    drained(&mut session);
+    let Some(Event::Retracted(from, _)) = removed(&mut session, key(100, 5), 100) else { panic!() };
+    assert_eq!(from, key(100 - DEPTH, 0));
+    // What the node says meanwhile is in its answer, too.
+    assert_eq!(removed(&mut session, key(99, 8), 99), None);
+    live(&mut session, key(100, 2));
+    let new = [of_block(key(99, 1), 7, false), of_block(key(100, 2), 8, false)];
+    answered(&mut session, &format!("[{}]", new.join(",")));
+    assert_eq!(drained(&mut session), (vec![key(99, 1), key(100, 2)], 1));
+    live(&mut session, key(101, 0));
+    assert_eq!(drained(&mut session).0, [key(101, 0)]);
 }
 
 #[test]
@@ -188,7 +222,12 @@ fn refused_and_invalid_answers_are_errors() {
     let error = session.handle_text(refusal).unwrap_err().to_string();
     assert_eq!(error, "the node refused a request: no such method (-32601)");
     session.connected();
-    let invalid = session.handle_text(&answer(2, "[]"));
+    let text = format!("\\u001b[2J{}", "x".repeat(10_000));
+    let refusal = format!(r#"{{"id":2,"error":{{"code":1,"message":"{text}"}}}}"#);
+    let error = session.handle_text(&refusal).unwrap_err().to_string();
+    assert!(error.contains(r"\u{1b}[2Jxxx") && error.len() < 300, "{error}");
+    session.connected();
+    let invalid = session.handle_text(&answer(3, "[]"));
     assert!(matches!(invalid, Err(SessionError::Unexpected(_))));
 }
 
