@@ -1,5 +1,5 @@
-//! The services, in the order in which a swap passes them: adapter, metadata, detector, and then writer and
-//! simulator. They share only messages. `feed` serves the recorded day.
+//! The services, in the order in which a swap passes them: adapter, metadata, detector, and then
+//! writer and simulator. They share only messages. `feed` serves the recorded day.
 
 mod adapter;
 mod detector;
