@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mycelium::{Context, Result, service};
-use reqwest::Client;
+use mycelium::{Context, Error, Result, service};
+use reqwest::{Client, Response};
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -13,6 +13,10 @@ use crate::Price;
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How many bytes one answer has, at most.
+const LONGEST: usize = 1 << 20;
+
+type Prices = BTreeMap<String, u64>;
 
 /// Asks a [web server](crate::web) for its prices, ten times a second, and emits those that have
 /// changed.
@@ -34,22 +38,35 @@ impl Follower {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let client = Client::builder().timeout(PATIENCE).build()?;
         let mut ticks = ctx.interval(Duration::from_millis(100))?;
-        let mut known = BTreeMap::new();
+        let mut known = Prices::new();
         loop {
             ticks.tick().await?;
             let asked = client.get(&self.url);
             // The handle of a task of tokio can be awaited on any executor. If this run ends
             // meanwhile, the task does, too. All that needs tokio is in the task: `send` does, even
             // before it is polled.
-            let answer = AbortOnDropHandle::new(self.tokio.spawn(async {
-                let answer = asked.send().await?.error_for_status()?;
-                answer.json::<BTreeMap<String, u64>>().await
-            }));
-            for (pair, cents) in answer.await?? {
-                if known.insert(pair.clone(), cents) != Some(cents) {
-                    ctx.emit(Price { pair, cents }).await?;
+            let answer = AbortOnDropHandle::new(
+                self.tokio.spawn(async { prices(asked.send().await?).await }),
+            );
+            let prices = answer.await??;
+            for (pair, &cents) in &prices {
+                if known.get(pair) != Some(&cents) {
+                    ctx.emit(Price { pair: pair.clone(), cents }).await?;
                 }
             }
+            known = prices;
         }
     }
+}
+
+/// Reads the prices of an answer.
+async fn prices(answer: Response) -> Result<Prices> {
+    let (mut answer, mut body) = (answer.error_for_status()?, Vec::new());
+    while let Some(chunk) = answer.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > LONGEST {
+            return Err(Error::msg(format!("the answer has more than {LONGEST} bytes")));
+        }
+    }
+    Ok(serde_json::from_slice(&body)?)
 }

@@ -1,9 +1,9 @@
 //! A service that stores messages in a database, many in one transaction.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mycelium::{Context, Delivery, Result, service};
+use mycelium::{Context, Delivery, Error, Result, service};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 use crate::Order;
@@ -34,9 +34,8 @@ impl Ledger {
 impl Ledger {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         // Without a connection this run ends, and the service is restarted after its `backoff`.
-        let file = SqliteConnectOptions::new().filename(&self.file).create_if_missing(true);
-        let pool = SqlitePool::connect_with(file).await?;
-        sqlx::query(TABLE).execute(&pool).await?;
+        let failed = |error| Error::msg(format!("{}: {error}", self.file.display()));
+        let pool = open(&self.file).await.map_err(failed)?;
         let mut orders = ctx.subscribe::<Order>()?;
         let mut batch = Vec::with_capacity(BATCH);
         while orders.recv_many(&mut batch, BATCH).await > 0 {
@@ -49,6 +48,15 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// Opens a file that has, or gets, a table with these columns.
+async fn open(file: &Path) -> sqlx::Result<SqlitePool> {
+    let file = SqliteConnectOptions::new().filename(file).create_if_missing(true);
+    let pool = SqlitePool::connect_with(file).await?;
+    sqlx::query(TABLE).execute(&pool).await?;
+    sqlx::query("SELECT id, pair, limit_cents FROM orders LIMIT 0").execute(&pool).await?;
+    Ok(pool)
 }
 
 /// Stores a batch, or nothing of it.

@@ -69,9 +69,11 @@ impl Web {
                     None => break,
                 },
                 Some((order, accepted)) = taken.recv() => {
-                    ctx.emit(order).await?;
-                    // The client may be gone; its order counts.
-                    let _: Result<(), ()> = accepted.send(());
+                    // Does not wait for room: clients of prices would wait, too.
+                    if ctx.try_emit(order).is_ok() {
+                        // The client may be gone; its order counts.
+                        let _: Result<(), ()> = accepted.send(());
+                    }
                 }
             }
         }
@@ -113,7 +115,7 @@ async fn follow(
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 
-/// Emits an order, and answers when it is emitted; with the status 503 if it was not.
+/// Emits an order, and answers when it is emitted; with the status 503 if there was no room.
 async fn order(State(shared): State<Shared>, Json(order): Json<Order>) -> StatusCode {
     let (accepted, is_accepted) = oneshot::channel();
     if shared.orders.try_send((order, accepted)).is_err() {

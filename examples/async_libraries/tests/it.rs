@@ -14,6 +14,7 @@ use mycelium_tokio::Tokio;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::json;
 use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnectOptions;
 
 /// Fails a test that waits for longer.
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -115,6 +116,36 @@ async fn an_order_of_a_client_is_a_message() {
     within("the end of the node", node.join()).await.unwrap();
 }
 
+/// Whoever reads orders is away: clients are told so, and the prices go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_without_room_are_refused() {
+    let (node, url) = web();
+    let mut orders = node.subscribe::<Order>("test", Policy::Block).unwrap();
+    let (client, mut accepted) = (Client::new(), 0);
+    within("a refusal", async {
+        loop {
+            let order = Order { id: accepted, pair: "ETH/USD".to_owned(), limit: 7 };
+            let answer = client.post(format!("{url}/orders")).json(&order).send().await.unwrap();
+            match answer.status() {
+                StatusCode::ACCEPTED => accepted += 1,
+                refused => return assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE),
+            }
+        }
+    })
+    .await;
+    let mut prices = node.publisher::<Price>("test").unwrap();
+    prices.emit(price("ETH/USD", 7)).await.unwrap();
+    let mut events = get(format!("{url}/events")).await;
+    event(&mut events, "data: {\"ETH/USD\":7}\n\n").await;
+    for id in 0..accepted {
+        let order = within("an accepted order", orders.recv()).await.unwrap().message().unwrap();
+        assert_eq!(order.id, id);
+    }
+    drop((orders, prices, events));
+    node.shutdown();
+    within("the end of the node", node.join()).await.unwrap();
+}
+
 /// The database cannot be created at first, and refuses orders later. All are stored, each once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_stores_each_order_once() {
@@ -208,4 +239,22 @@ impl Sink {
         ctx.shutdown_requested().await;
         Ok(())
     }
+}
+
+/// The file is of another program.
+#[tokio::test]
+async fn a_table_with_other_columns_is_an_error_that_names_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("orders.db");
+    let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("CREATE TABLE orders (id INTEGER, what TEXT)").execute(&pool).await.unwrap();
+    let topology = "service.Ledger.max_restarts = 0";
+    let node = Node::builder("main").topology(Topology::parse("t.toml", topology).unwrap());
+    let ledger = file.clone();
+    let node = node.service(|| Quiet).service(move || Ledger::new(ledger.clone()));
+    let ended = within("the end", node.build().unwrap().run(Tokio::current().unwrap())).await;
+    let error = ended.unwrap_err().to_string();
+    let names = error.contains(file.to_str().unwrap()) && error.contains("no such column: pair");
+    assert!(names, "{error}");
 }
