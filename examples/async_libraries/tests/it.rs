@@ -249,7 +249,8 @@ async fn a_table_with_other_columns_is_an_error_that_names_the_file() {
     let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
     let pool = SqlitePool::connect_with(options).await.unwrap();
     sqlx::query("CREATE TABLE orders (id INTEGER, what TEXT)").execute(&pool).await.unwrap();
-    let topology = "service.Ledger.max_restarts = 0";
+    let topology = "service.Ledger.max_restarts = 0\n\
+                    subscription.\"Quiet.orders\".policy = \"drop-oldest\"";
     let node = Node::builder("main").topology(Topology::parse("t.toml", topology).unwrap());
     let ledger = file.clone();
     let node = node.service(|| Quiet).service(move || Ledger::new(ledger.clone()));
