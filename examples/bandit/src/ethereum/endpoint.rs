@@ -52,7 +52,7 @@ impl Endpoint {
     /// # Errors
     /// If the URL is invalid, or there are no authorities.
     pub fn new(url: &str, ca: Option<&Path>) -> Result<Self, EndpointError> {
-        let invalid = || EndpointError::Url(url.to_owned());
+        let invalid = || EndpointError::Url(without_secrets(url));
         let uri: Uri = url.parse().map_err(|_| invalid())?;
         let (is_tls, default) = match uri.scheme_str() {
             Some("ws") => (false, 80),
@@ -104,6 +104,16 @@ impl Endpoint {
     }
 }
 
+/// A URL, valid or not, without a user, and without its path, which may be a key.
+fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let dots = |is_cut| if is_cut { ".." } else { "" };
+    let user = dots(host.len() < authority.len());
+    format!("{scheme}://{user}{host}{}", dots(!path.is_empty()))
+}
+
 /// Trusts the authorities of the system, and those of a file.
 fn connector(ca: Option<&Path>) -> Result<TlsConnector, EndpointError> {
     let system = rustls_native_certs::load_native_certs();
@@ -133,7 +143,7 @@ fn connector(ca: Option<&Path>) -> Result<TlsConnector, EndpointError> {
 /// The options do not name a node.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
-    /// The URL has another form.
+    /// The URL, here without its secrets, has another form.
     #[error(
         "invalid URL of the node `{0}`: expected `ws://<host>[:<port>]` or \
          `wss://<host>[:<port>]`, and a path"
@@ -188,8 +198,13 @@ pub enum HandshakeError {
 impl HandshakeError {
     fn of_tls(error: io::Error) -> Self {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        let text =
-            |error: &CertificateError| error.to_string().chars().take(LONGEST_TEXT).collect();
+        let text = |error: &CertificateError| {
+            let text = match error {
+                CertificateError::Other(other) => other.to_string(),
+                error => error.to_string(),
+            };
+            text.chars().take(LONGEST_TEXT).collect()
+        };
         match inner {
             Some(rustls::Error::InvalidCertificate(certificate)) => match certificate {
                 CertificateError::NotValidForName
@@ -241,8 +256,10 @@ mod tests {
             "ws://:80/",
             "ws://user:password@x/",
             "wss://a..b/",
+            "https://user:password@x/v3/key?key",
         ] {
-            assert!(Endpoint::new(url, None).is_err(), "{url}");
+            let error = Endpoint::new(url, None).err().unwrap().to_string();
+            assert!(!error.contains("key") && !error.contains("password"), "{error}");
         }
         let error = Endpoint::new("ws://x/", Some(Path::new("ca.pem"))).err().unwrap();
         assert!(matches!(error, EndpointError::NotEncrypted));

@@ -1,11 +1,17 @@
 //! The JSON-RPC 2.0 messages between a node and its client, as far as they are needed here.
 
+use std::fmt;
+
 use alloy_primitives::{Address, U64};
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// The most characters of a text that a node chooses.
 pub(super) const LONGEST_TEXT: usize = 200;
+
+/// The most logs of an answer. Public nodes send some ten thousand at most.
+const MOST_LOGS: usize = 1 << 17;
 
 /// A request.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +81,36 @@ pub struct Incoming<'a> {
     /// The notification.
     #[serde(borrow)]
     pub params: Option<Notification<'a>>,
+}
+
+/// The logs of an answer, each still JSON. More than [`MOST_LOGS`] are an error.
+pub struct Logs<'a>(pub Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Logs<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Array;
+
+        impl<'de> Visitor<'de> for Array {
+            type Value = Vec<&'de RawValue>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "an array of at most {MOST_LOGS} logs")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+                let mut logs = Vec::new();
+                while let Some(log) = array.next_element()? {
+                    if logs.len() == MOST_LOGS {
+                        return Err(A::Error::invalid_length(MOST_LOGS + 1, &self));
+                    }
+                    logs.push(log);
+                }
+                Ok(logs)
+            }
+        }
+
+        from.deserialize_seq(Array).map(Logs)
+    }
 }
 
 /// A log of a subscription.

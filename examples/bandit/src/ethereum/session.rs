@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     ethereum::chain::RawLog,
-    ethereum::rpc::{Call, Fault, Filter, Incoming, Range, Request},
+    ethereum::rpc::{Call, Fault, Filter, Incoming, Logs, Range, Request},
     messages::Key,
 };
 
@@ -162,7 +162,7 @@ impl Session {
                 self.backfill();
             }
             State::Backfill => {
-                let logs: Vec<&RawValue> = serde_json::from_str(result)?;
+                let Logs(logs) = serde_json::from_str(result)?;
                 let logs: Vec<_> = logs.into_iter().map(parse).collect();
                 if let Some(last) = self.cursor.last
                     && !self.has_last(&logs)

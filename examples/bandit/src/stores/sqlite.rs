@@ -27,11 +27,14 @@ impl Sqlite {
         connection.busy_timeout(ANSWER_WITHIN).map_err(failed)?;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let version = |row: &rusqlite::Row<'_>| row.get(0);
-        let mut version: i64 =
-            transaction.query_row("PRAGMA user_version", [], version).map_err(failed)?;
+        let number = |query| transaction.query_row(query, [], |row| row.get(0)).map_err(failed);
+        let mut version: i64 = number("PRAGMA user_version")?;
         if !(0..=VERSION).contains(&version) {
             return Err(StoreError::newer(version));
+        }
+        let others = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name <> 'pools'";
+        if version == 0 && number(others)? > 0 {
+            return Err(StoreError::unusable("it is a file of another program"));
         }
         while let Some(statements) = migration(version, self.first) {
             version += 1;

@@ -307,9 +307,13 @@ fn invalid_options_are_one_clear_error() {
         format!("ws://{}", gone.local_addr().unwrap())
     };
     let text = format!("sqlite:{}", file("text.sqlite", &"not a database".repeat(100)));
-    let cases: [(&[&str], &str); 10] = [
+    let foreign = directory.path().join("foreign.sqlite");
+    rusqlite::Connection::open(&foreign).unwrap().execute("CREATE TABLE t (x)", []).unwrap();
+    let foreign = format!("sqlite:{}", foreign.display());
+    let cases: [(&[&str], &str); 11] = [
         (&["--signals", "/dev/full"], "/dev/full: No space left on device"),
         (&["--store", &text], "text.sqlite: it cannot be used: file is not a database"),
+        (&["--store", &foreign], "foreign.sqlite: it cannot be used: it is a file of another"),
         (&["--store", "sqlite:/dev/null/bandit.sqlite"], "/dev/null/bandit.sqlite: it cannot"),
         (&["--store", "mysql://user:secret@host"], "invalid `--store`: expected `sqlite:FILE`"),
         (&["--store", "sqlite:"], "invalid `--store`: expected `sqlite:FILE`"),
@@ -319,7 +323,7 @@ fn invalid_options_are_one_clear_error() {
             &["--topology", &file("service.toml", "[node.main]\nservices = [\"Nobody\"]\n")],
             "service.toml:2:13: unknown service `Nobody`",
         ),
-        (&["--url", "http://example/"], "http://example/"),
+        (&["--url", "http://example/"], "invalid URL of the node `http://example..`"),
         (&["--url", &nobody], "no connection to ws://"),
     ];
     for (arguments, expected) in cases {

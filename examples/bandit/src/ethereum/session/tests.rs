@@ -232,6 +232,16 @@ fn refused_and_invalid_answers_are_errors() {
 }
 
 #[test]
+fn an_answer_with_too_many_logs_is_an_error() {
+    let mut session = starting_at(1);
+    connected(&mut session);
+    let many = format!("[{}1]", "1,".repeat(1 << 17));
+    let error = session.handle_text(&answer(2, &many)).unwrap_err().to_string();
+    assert!(error.contains("expected an array of at most 131072 logs"), "{error}");
+    assert_eq!(session.poll_event(), None);
+}
+
+#[test]
 fn invalid_texts_are_skipped() {
     let mut session = starting_at(1);
     connected(&mut session);
