@@ -2,13 +2,11 @@
 //!
 //! - [`world`]: the service that knows who plays.
 //! - [`physics`]: the service that moves the entities.
-//! - [`network`]: the service that serves the page and the clients. [`client`] is one connection.
+//! - [`network`]: the service that serves the page and the clients.
 //! - [`messages`]: what they send each other.
-//! - [`bots`]: clients that play by themselves. [`load`] measures with them.
+//! - [`bots`]: clients that play by themselves, and a measurement with them.
 
 pub mod bots;
-pub mod client;
-pub mod load;
 pub mod messages;
 pub mod network;
 pub mod physics;
@@ -20,19 +18,15 @@ use std::sync::Arc;
 
 use mycelium::{Builder, Error, Node, Result, Topology};
 
+use crate::{network::Figures, network::Network, physics::Physics, world::World};
+
 /// Returns a node with all services. The topology says which of them run in it.
-pub fn node(
-    name: &str,
-    topology: Topology,
-    address: SocketAddr,
-    figures: &Arc<network::Figures>,
-) -> Builder {
-    let figures = figures.clone();
+pub fn node(name: &str, topology: Topology, address: SocketAddr, figures: Arc<Figures>) -> Builder {
     Node::builder(name)
         .topology(topology)
-        .service(world::World::default)
-        .service(physics::Physics::default)
-        .service(move || network::Network { address, figures: figures.clone() })
+        .service(World::default)
+        .service(Physics::default)
+        .service(move || Network { address, figures: figures.clone() })
 }
 
 /// Reads a topology file of this package.

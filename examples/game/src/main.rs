@@ -3,115 +3,106 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use game::bots::{self, Seen};
-use game::network::lock;
-use game::{free, load, topology};
+use game::{free, topology};
 use mycelium::{Result, Topology};
 use mycelium_bundle::{Bundle, Member};
 use mycelium_tokio::Tokio;
-use serde_json::Value;
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::time::interval;
 
 /// A game server: players collect coins. Without a command it runs in this process, with some bots.
 #[derive(Parser)]
-#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    #[command(flatten)]
-    options: Options,
+    /// The address of the page. Port 0 is a free one.
+    #[arg(long, global = true, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// The number of bots.
+    #[arg(long, global = true, default_value_t = 40)]
+    bots: usize,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Run the services as three processes, and start those again that die.
-    Bundled(Options),
+    Bundled,
     /// Run the server with many bots, and measure it.
-    Load(load::Options),
+    Load {
+        /// How many of the bots misbehave: they flood, stall and cheat.
+        #[arg(long, default_value_t = 0)]
+        bad: usize,
+        /// How long to measure.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// Write a plot of the ticks to this file.
+        #[arg(long, default_value = "ticks.svg")]
+        plot: PathBuf,
+    },
     /// Run one process of a bundle.
     #[command(hide = true)]
-    Member { node: String, directory: PathBuf, address: SocketAddr },
-}
-
-#[derive(Args)]
-struct Options {
-    /// The address of the page. Port 0 is a free one.
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
-    /// The number of bots.
-    #[arg(long, default_value_t = 40)]
-    bots: usize,
+    Member { node: String, directory: PathBuf },
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Cli { command, options } = Cli::parse();
+    let Cli { command, listen, bots } = Cli::parse();
     match command {
-        None => {
-            let address = free(options.listen)?;
-            tokio::select! {
-                done = run("main", topology("game.toml")?, address) => done,
-                () = show(address, options.bots) => Ok(()),
-            }
+        None => run("main", topology("game.toml")?, start(listen, bots)?).await,
+        Some(Command::Bundled) => bundled(start(listen, bots)?).await,
+        Some(Command::Load { bad, seconds, plot }) => {
+            bots::load(free(listen)?, bots, bad, seconds, &plot).await
         }
-        Some(Command::Bundled(options)) => bundled(&options).await,
-        Some(Command::Load(options)) => load::run(&options).await,
-        Some(Command::Member { node, directory, address }) => {
-            run(&node, topology("bundled.toml")?.in_directory(directory), address).await
+        Some(Command::Member { node, directory }) => {
+            run(&node, topology("bundled.toml")?.in_directory(directory), listen).await
         }
     }
 }
 
+/// Starts the bots, which print what they see. Returns the address of the server.
+fn start(listen: SocketAddr, bots: usize) -> Result<SocketAddr> {
+    let address = free(listen)?;
+    println!("the page: http://{address}");
+    tokio::spawn(async move {
+        let seen = Arc::<Mutex<Seen>>::default();
+        let _bots = bots::start(address, bots, 0, &seen);
+        let mut second = interval(Duration::from_secs(1));
+        loop {
+            second.tick().await;
+            let Seen { frames, skipped, .. } = std::mem::take(&mut *seen.lock());
+            println!("{bots} bots: {frames} frames/s, {skipped} skipped");
+        }
+    });
+    Ok(address)
+}
+
 /// Runs a node, until Ctrl-C.
 async fn run(node: &str, topology: Topology, address: SocketAddr) -> Result<()> {
-    let node = game::node(node, topology, address, &Arc::default()).build()?;
+    let node = game::node(node, topology, address, Arc::default()).build()?;
     node.run(Tokio::current()?).await?;
     Ok(())
 }
 
 /// Runs each node of bundled.toml as a process, until Ctrl-C.
-async fn bundled(options: &Options) -> Result<()> {
-    let address = free(options.listen)?;
+async fn bundled(address: SocketAddr) -> Result<()> {
     let (directory, program) = (TempDir::with_prefix("game-")?, std::env::current_exe()?);
     let mut bundle = Bundle::new().observe(|event| println!("{event}"));
-    for node in topology("bundled.toml")?.nodes_of(&[""; 0])? {
+    for node in topology("bundled.toml")?.nodes() {
         let (program, sockets) = (program.clone(), directory.path().join("sockets"));
-        let arguments = ["member".into(), node.into(), sockets, address.to_string().into()];
+        let listen = format!("--listen={address}");
+        let arguments = ["member".into(), node.into(), sockets, listen.into()];
         bundle = bundle.member(Member::new(node, move || {
             let mut command = process::Command::new(&program);
             command.args(&arguments);
             command
         }));
     }
-    tokio::select! {
-        done = tokio::task::spawn_blocking(|| bundle.run()) => done?.map(drop).map_err(Into::into),
-        () = show(address, options.bots) => Ok(()),
-    }
-}
-
-/// Runs bots, and prints each second what they see, for ever.
-async fn show(address: SocketAddr, bots: usize) {
-    println!("the page: http://{address}");
-    let seen = Arc::new(Mutex::new(Seen::default()));
-    let _bots = bots::start(address, bots, 0, &seen);
-    let (mut second, mut figures) = (interval(Duration::from_secs(1)), Value::Null);
-    loop {
-        second.tick().await;
-        let seen = std::mem::take(&mut *lock(&seen));
-        if seen.frames == 0 {
-            println!("the bots connect");
-            continue;
-        }
-        if !seen.figures.is_null() {
-            figures = seen.figures;
-        }
-        let [players, ticks] = ["players", "ticks per second"].map(|name| &figures[name]);
-        let (frames, skipped) = (seen.frames, seen.skipped);
-        println!("{players} players, {ticks} ticks/s; bots: {frames} frames/s, {skipped} skipped");
-    }
+    tokio::task::spawn_blocking(|| bundle.run()).await??;
+    Ok(())
 }

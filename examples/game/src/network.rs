@@ -1,26 +1,31 @@
 //! `Network` makes frames of the states of entities, and serves the page and the clients.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use axum::extract::{Path, State, WebSocketUpgrade};
 use axum::http::{StatusCode, header::CONNECTION};
 use axum::response::{Html, IntoResponse, Response};
 use axum::{Router, routing::get};
+use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use mycelium::{Context, Delivery, Publisher, Result, service, subscribe::GapReason};
+use mycelium::{Context, Delivery, Publisher, Result, service};
+use parking_lot::Mutex;
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
+use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
 
-use crate::client;
-use crate::messages::{Command, Entity, PLAYERS, Tick};
+use crate::messages::{Action, Command, Entity, PLAYERS, SIZE, Steer, Tick, View};
 
 /// Clients get a frame after each third tick: 20 times a second.
 const TICKS_OF_A_FRAME: u64 = 3;
@@ -34,6 +39,22 @@ const REQUESTS: usize = 512;
 pub const HANDSHAKE: Duration = Duration::from_secs(5);
 /// The longest message of a client, in bytes.
 const LONGEST: usize = 256;
+/// The most messages in a second, and how many more are refused before the client is let go.
+const RATE: u32 = 60;
+const PATIENCE: u32 = 600;
+/// A client that has not answered a ping for this long gets no frames, so that no old ones wait for
+/// it in buffers of the system.
+const LAG: Duration = Duration::from_secs(1);
+/// A client that has not answered for this long is let go.
+const STALL: Duration = Duration::from_secs(10);
+/// How far a client sees, to each side.
+const SIGHT: f32 = 300.0;
+
+// Why a connection has ended: as it is counted, and as the client is told.
+const CHEAT: &str = "closed: an impossible command";
+const STALLED: &str = "closed: the client does not read";
+const BROKEN: &str = "closed: not a message of this protocol";
+const LOST: &str = "closed: the connection was lost";
 
 /// What has happened, by its name, and how often. Clients get it each second.
 #[derive(Default)]
@@ -41,44 +62,30 @@ pub struct Figures(Mutex<BTreeMap<&'static str, u64>>);
 
 impl Figures {
     pub fn add(&self, name: &'static str, count: u64) {
-        *lock(&self.0).entry(name).or_default() += count;
+        *self.0.lock().entry(name).or_default() += count;
     }
 
     pub fn all(&self) -> BTreeMap<&'static str, u64> {
-        lock(&self.0).clone()
+        self.0.lock().clone()
     }
-}
-
-/// Locks, also after a panic: all values here are valid at any time.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The newest states of all entities.
 #[derive(Default)]
-pub struct Frame {
+struct Frame {
     /// Begins with 1.
-    pub number: u32,
-    pub entities: Vec<Entity>,
+    number: u32,
+    entities: Vec<Entity>,
 }
 
 /// What the connections share.
-pub struct Server {
-    pub figures: Arc<Figures>,
+struct Server {
+    figures: Arc<Figures>,
     /// The newest frame, which is all that waits for a client. Closed when the service ends.
-    pub frames: watch::Receiver<Arc<Frame>>,
+    frames: watch::Receiver<Arc<Frame>>,
     /// `None` when the service has ended.
     commands: Mutex<Option<Publisher<Command>>>,
     seats: Arc<Semaphore>,
-}
-
-impl Server {
-    /// Sends a command to `World`. If the ring is full, because `World` is away or too slow, the
-    /// command is dropped and counted. No client waits for another one.
-    pub fn command(&self, command: Command) {
-        let sent = lock(&self.commands).as_mut().is_some_and(|to| to.try_emit(command).is_ok());
-        self.figures.add(if sent { "commands" } else { "commands refused: busy" }, 1);
-    }
 }
 
 pub struct Network {
@@ -117,10 +124,7 @@ impl Network {
                     while let Some(delivery) = entities.try_recv().delivery() {
                         match delivery {
                             Delivery::Msg(it) => _ = states.insert(it.id, (*it, number)),
-                            Delivery::Gap(gap) if gap.reason == GapReason::Skipped => {
-                                figures.add("states replaced by newer ones", gap.count);
-                            }
-                            Delivery::Gap(gap) => figures.add("states overwritten or lost", gap.count),
+                            Delivery::Gap(gap) => figures.add("states replaced or lost", gap.count),
                         }
                     }
                     states.retain(|_, (_, since)| number - *since < STALE);
@@ -128,14 +132,14 @@ impl Network {
                     sender.send_replace(Arc::new(Frame { number, entities }));
                 }
                 Ok(()) = second.tick() => {
-                    let mut figures = lock(&figures.0);
+                    let mut figures = figures.0.lock();
                     figures.insert("players", states.range(..PLAYERS).count() as u64);
                     figures.insert("ticks per second", std::mem::take(&mut seen));
                 }
             }
         }
         // `World` gets no more commands. The end of the frames ends the clients.
-        lock(&server.commands).take();
+        server.commands.lock().take();
         entities.unsubscribe();
         ticks.unsubscribe();
         Ok(())
@@ -179,8 +183,124 @@ async fn upgrade(
         return (StatusCode::SERVICE_UNAVAILABLE, "the server is full\n").into_response();
     };
     let upgrade = upgrade.read_buffer_size(4096).max_frame_size(LONGEST).max_message_size(LONGEST);
-    upgrade.on_upgrade(async move |socket| {
-        client::serve(socket, server, session.get()).await;
+    upgrade.on_upgrade(async move |mut socket| {
+        let Err(end) = play(&mut socket, &server, session.get()).await;
+        server.figures.add(end, 1);
+        let close = CloseFrame { code: close_code::POLICY, reason: end.into() };
+        // The client may read the reason before the connection is cut.
+        let told = timeout(LAG, async {
+            let _ = socket.send(Message::Close(Some(close))).await;
+            while let Some(Ok(_)) = socket.recv().await {}
+        });
+        let _ = told.await;
         drop(seat);
+    })
+}
+
+/// Serves a client until its connection ends. Returns why.
+async fn play(
+    socket: &mut WebSocket,
+    server: &Server,
+    session: u64,
+) -> Result<Infallible, &'static str> {
+    // If the ring is full, because `World` is away or too slow, the command is dropped and counted.
+    // No client waits for another one.
+    let command = |action| {
+        let command = Command { session, action };
+        let sent = server.commands.lock().as_mut().is_some_and(|to| to.try_emit(command).is_ok());
+        server.figures.add(if sent { "commands" } else { "commands refused: busy" }, 1);
+    };
+    let mut frames = server.frames.clone();
+    let (mut number, mut skipped) = (frames.borrow_and_update().number, 0);
+    let (mut allowance, mut refused) = (RATE, 0);
+    // The ping that the client has not answered, and when it was sent.
+    let mut ping: Option<(Bytes, Instant)> = None;
+    let mut second = interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            changed = frames.changed() => {
+                changed.map_err(|_| "closed: the server ends")?;
+                let frame = frames.borrow_and_update().clone();
+                let lags = ping.as_ref().is_some_and(|(_, sent)| sent.elapsed() > LAG);
+                let missed = frame.number - number - u32::from(!lags);
+                (number, skipped) = (frame.number, skipped + missed);
+                server.figures.add("frames skipped", missed.into());
+                if !lags {
+                    server.figures.add("frames sent", 1);
+                    send(socket, text(&view(&frame, session, skipped))).await?;
+                }
+            }
+            message = socket.recv() => {
+                let message = received(message)?;
+                if allowance == 0 {
+                    server.figures.add("messages refused: too many", 1);
+                    refused += 1;
+                    if refused > PATIENCE {
+                        return Err("closed: too many messages");
+                    }
+                    continue;
+                }
+                allowance -= 1;
+                match message {
+                    Message::Text(text) => match serde_json::from_str::<Steer>(&text) {
+                        Ok((number, way @ [x, y])) if x.hypot(y) <= 1.001 => {
+                            command(Action::Steer { number, way });
+                        }
+                        _ => return Err(CHEAT),
+                    },
+                    Message::Binary(_) => return Err(CHEAT),
+                    Message::Pong(pong) => drop(ping.take_if(|(ping, _)| *ping == pong)),
+                    Message::Ping(_) => {}
+                    Message::Close(_) => {
+                        command(Action::Leave);
+                        return Err("closed: the client has left");
+                    }
+                }
+            }
+            _ = second.tick() => {
+                command(Action::Join);
+                allowance = RATE;
+                if ping.as_ref().is_some_and(|(_, sent)| sent.elapsed() > STALL) {
+                    return Err(STALLED);
+                } else if ping.is_none() {
+                    let (payload, _) = ping.insert((number.to_string().into(), Instant::now()));
+                    send(socket, Message::Ping(payload.clone())).await?;
+                    send(socket, text(&server.figures.all())).await?;
+                }
+            }
+        }
+    }
+}
+
+/// Returns the part of a frame that a client sees: what is around its player, or around the middle.
+fn view(frame: &Frame, session: u64, skipped: u32) -> View {
+    let me = frame.entities.iter().find(|entity| entity.session == session);
+    let middle = me.map_or([SIZE / 2.0; 2], |me| me.place);
+    let is_near = |axis: usize, place: [f32; 2]| (place[axis] - middle[axis]).abs() < SIGHT;
+    let is_seen = |entity: &&Entity| is_near(0, entity.place) && is_near(1, entity.place);
+    let seen = |entity: &Entity| {
+        let [x, y] = entity.place.map(|place| place as u16);
+        (entity.id, x, y, entity.score)
+    };
+    let entities = frame.entities.iter().filter(is_seen).map(seen).collect();
+    let (steered, id) = (me.map_or(0, |me| me.steered), me.map(|me| me.id));
+    View { frame: frame.number, skipped, steered, id, entities }
+}
+
+fn text(value: &impl Serialize) -> Message {
+    Message::Text(serde_json::to_string(value).unwrap_or_default().into())
+}
+
+async fn send(socket: &mut WebSocket, message: Message) -> Result<(), &'static str> {
+    timeout(STALL, socket.send(message)).await.map_err(|_| STALLED)?.map_err(|_| LOST)
+}
+
+/// Returns the message, or why there is none.
+fn received(message: Option<Result<Message, axum::Error>>) -> Result<Message, &'static str> {
+    let message = message.ok_or(LOST)?.map_err(axum::Error::into_inner);
+    message.map_err(|error| match error.downcast_ref() {
+        Some(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => LOST,
+        Some(Error::Capacity(_) | Error::Utf8(_) | Error::Protocol(_)) => BROKEN,
+        _ => LOST,
     })
 }

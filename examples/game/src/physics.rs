@@ -76,8 +76,8 @@ impl Physics {
             (Action::Join, None) => {
                 self.players.push(Player { state, speed: [0.0; 2], wanted: [0.0; 2] });
             }
-            // It is there already, or no longer.
-            (Action::Join, Some(_)) | (Action::Steer { .. } | Action::Leave, None) => {}
+            // A player that joins is there already, or another one is no longer.
+            _ => {}
         }
     }
 

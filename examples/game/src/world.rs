@@ -53,8 +53,7 @@ impl World {
                         }
                     }
                     let last = ctx.now().saturating_sub(GRACE);
-                    let gone: Vec<_> = self.players.extract_if(|_, (_, at)| *at < last).collect();
-                    for (_, (player, _)) in gone {
+                    for (_, (player, _)) in self.players.extract_if(|_, (_, at)| *at < last) {
                         ctx.emit(Order { player, action: Action::Leave }).await?;
                     }
                 }

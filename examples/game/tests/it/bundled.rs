@@ -47,7 +47,7 @@ async fn players_survive_the_death_of_each_process() {
     }
     let address = address.unwrap().parse().unwrap();
     let mut client = Client::join(address, 1).await;
-    let id = client.until("it plays", |view| view.id.is_some()).await.id;
+    let id = client.plays().await.id;
 
     // `World` finds its players at `Physics`, and `Physics` gets them from `World`: the client does
     // not notice, but for a pause.
@@ -64,10 +64,9 @@ async fn players_survive_the_death_of_each_process() {
 
     // A new `Network` has no connections. The client comes back, as the same player.
     kill("-9", &processes["network"]);
-    while client.view().await.is_ok() {}
+    client.end().await;
     let mut client = Client::join(address, 1).await;
-    let back = client.until("it plays again", |view| view.id.is_some()).await;
-    assert_eq!(back.id, id);
+    assert_eq!(client.plays().await.id, id);
 
     kill("-TERM", &bundle.launcher.id().unwrap().to_string());
     let ended = timeout(DEADLINE, bundle.launcher.wait()).await.expect("the bundle ends");

@@ -13,7 +13,7 @@ use mycelium_tokio::Tokio;
 use serde_json::from_str;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// How long a condition may take.
@@ -30,7 +30,7 @@ impl Server {
     pub fn start(address: SocketAddr) -> Server {
         let (address, figures) = (game::free(address).unwrap(), Arc::default());
         let topology = game::topology("game.toml").unwrap();
-        let node = game::node("main", topology, address, &figures).build().unwrap();
+        let node = game::node("main", topology, address, Arc::clone(&figures)).build().unwrap();
         Server { address, figures, running: node.start(Tokio::current().unwrap()).unwrap() }
     }
 
@@ -66,9 +66,8 @@ impl Client {
     pub async fn join(address: SocketAddr, session: u64) -> Client {
         let connected = timeout(DEADLINE, async {
             loop {
-                if let Ok((socket, _)) =
-                    connect_async(format!("ws://{address}/play/{session}")).await
-                {
+                let url = format!("ws://{address}/play/{session}");
+                if let Ok((socket, _)) = connect_async(url).await {
                     return socket;
                 }
                 sleep(Duration::from_millis(20)).await;
@@ -94,9 +93,22 @@ impl Client {
                 },
                 Some(Ok(Message::Close(Some(close)))) => return Err(close.reason.to_string()),
                 Some(Ok(_)) => {}
-                Some(Err(Error::Io(error))) => return Err(error.to_string()),
                 Some(Err(error)) => return Err(error.to_string()),
                 None => return Err("the end".to_owned()),
+            }
+        }
+    }
+
+    /// Waits until it has a player.
+    pub async fn plays(&mut self) -> View {
+        self.until("it plays", |view| view.id.is_some()).await
+    }
+
+    /// Waits until the connection has ended. Returns why.
+    pub async fn end(&mut self) -> String {
+        loop {
+            if let Err(end) = self.view().await {
+                return end;
             }
         }
     }

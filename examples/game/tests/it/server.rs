@@ -19,7 +19,7 @@ const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr:
 async fn go_to_the_middle(client: &mut Client) -> u16 {
     let middle = (SIZE / 2.0) as i32;
     loop {
-        let view = client.until("it plays", |view| view.id.is_some()).await;
+        let view = client.plays().await;
         let [x, y] = place(&view, view.id).unwrap().map(|place| i32::from(place) - middle);
         let length = f32::hypot(x as f32, y as f32);
         if length < 50.0 {
@@ -58,7 +58,7 @@ async fn clients_that_misbehave_are_let_go_and_the_others_play_on() {
     let server = Server::start(ANY);
     let address = server.address;
     let mut good = Client::join(address, 1).await;
-    good.until("it plays", |view| view.id.is_some()).await;
+    good.plays().await;
 
     // It never reads, and answers pings that it has not seen.
     let mut stalled = Client::join(address, 2).await;
@@ -73,12 +73,7 @@ async fn clients_that_misbehave_are_let_go_and_the_others_play_on() {
     for _ in 0..1000 {
         flood.steer([1.0, 0.0]).await;
     }
-    let end = loop {
-        if let Err(end) = flood.view().await {
-            break end;
-        }
-    };
-    assert_eq!(end, "closed: too many messages");
+    assert_eq!(flood.end().await, "closed: too many messages");
     assert!(server.figure("messages refused: too many") > 600);
 
     let text = OpCode::Data(Data::Text);
@@ -96,7 +91,7 @@ async fn clients_that_misbehave_are_let_go_and_the_others_play_on() {
         let before = server.figure(reason);
         let mut client = Client::join(address, 4).await;
         let _ = client.socket.send(message).await;
-        while client.view().await.is_ok() {}
+        client.end().await;
         server.until(reason, before + 1).await;
     }
 
@@ -111,7 +106,7 @@ async fn clients_that_misbehave_are_let_go_and_the_others_play_on() {
     server.until("closed: the client does not read", 1).await;
     stall.await.unwrap();
     assert!(server.figure("frames skipped") > 0);
-    let before = good.until("it plays on", |view| view.id.is_some()).await;
+    let before = good.plays().await;
     good.until("frames go on", |view| view.frame > before.frame + 10).await;
     server.stop().await;
 }
@@ -121,16 +116,11 @@ async fn clients_come_back_after_a_restart_at_the_same_port() {
     let server = Server::start(ANY);
     let address = server.address;
     let mut client = Client::join(address, 1).await;
-    client.until("it plays", |view| view.id.is_some()).await;
+    client.plays().await;
     server.stop().await;
-    let end = loop {
-        if let Err(end) = client.view().await {
-            break end;
-        }
-    };
-    assert_eq!(end, "closed: the server ends");
+    assert_eq!(client.end().await, "closed: the server ends");
     let server = Server::start(address);
     let mut client = Client::join(address, 1).await;
-    client.until("it plays again", |view| view.id.is_some()).await;
+    client.plays().await;
     server.stop().await;
 }
