@@ -1,14 +1,14 @@
 //! Puts the stages into one node, or into a process for each node of a topology.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, sync::Arc};
 
 use clap::{Args, value_parser};
-use mycelium::error::StartError;
 use mycelium::supervision::Restart;
-use mycelium::{Builder, Node, Result, Topology};
+use mycelium::{Builder, Error, Node, Result, Topology};
 use mycelium_bundle::{Bundle, Member};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
@@ -33,17 +33,15 @@ const NODES: [&str; 5] = ["ingest", "transform", "windows", "outliers", "dashboa
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Options {
     /// Events a second.
-    #[arg(long, default_value_t = 100_000, value_parser = value_parser!(u64).range(1..=FASTEST))]
+    #[arg(long, global = true, default_value_t = 100_000,
+          value_parser = value_parser!(u64).range(1..=FASTEST))]
     pub rate: u64,
     /// The port of the page.
-    #[arg(long, default_value_t = 8190, value_parser = value_parser!(u16).range(1..))]
+    #[arg(long, global = true, default_value_t = 8190, value_parser = value_parser!(u16).range(1..))]
     pub port: u16,
     /// The recording: logs of pools as JSON lines, compressed by gzip.
-    #[arg(long, value_name = "FILE", default_value_os_t = file(DAY))]
+    #[arg(long, global = true, value_name = "FILE", default_value_os_t = file(DAY))]
     pub data: PathBuf,
-    /// Use this topology instead of the own one.
-    #[arg(long, value_name = "FILE")]
-    pub topology: Option<PathBuf>,
     /// The time of the first event, in nanoseconds since 1970.
     #[arg(skip)]
     pub origin: u64,
@@ -61,7 +59,6 @@ fn file(name: &str) -> PathBuf {
 }
 
 /// Returns a time in nanoseconds since 1970; 0 if it is earlier.
-#[must_use]
 pub fn nanoseconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
 }
@@ -71,12 +68,16 @@ impl Options {
     /// now. Returns a new directory for the run, which is removed when this is dropped.
     ///
     /// # Errors
-    /// If the recording cannot be used, or the directory cannot be made.
+    /// If the recording or the port cannot be used, or the directory cannot be made.
     pub fn begin(&mut self) -> Result<TempDir> {
         let Recording { swaps, others, bad, named } = Recording::load(&self.data)?;
         eprintln!("recording  {} swaps, {others} other logs, {bad} bad lines", swaps.len());
         named.iter().for_each(|line| eprintln!("           {line}"));
-        println!("page       http://127.0.0.1:{}", self.port);
+        let port = self.port;
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
+            Error::msg(format!("cannot listen at port {port}: {error}; `--port` sets another one"))
+        })?;
+        println!("page       http://127.0.0.1:{port}");
         self.origin = nanoseconds(Tokio::current()?.wall_clock());
         let directory = TempDir::with_prefix("analytics-")?;
         self.directory = directory.path().to_owned();
@@ -84,19 +85,17 @@ impl Options {
     }
 
     /// Returns the number of events that are due.
-    #[must_use]
     pub fn due(&self, now: SystemTime) -> u64 {
         let passed = u128::from(nanoseconds(now).saturating_sub(self.origin));
         self.end.min((passed * u128::from(self.rate) / u128::from(SECOND)) as u64)
     }
 
-    /// Returns a node with the stages that a topology places in it.
+    /// Returns a node with the stages that the file of a topology places in it.
     ///
     /// # Errors
     /// If the topology is invalid.
     pub fn node(&self, name: &str, topology: &str) -> Result<Builder> {
-        let path = self.topology.clone().unwrap_or_else(|| file(topology));
-        let topology = Topology::load(path)?.in_directory(self.directory.join("sockets"));
+        let topology = Topology::load(file(topology))?.in_directory(self.directory.join("sockets"));
         let (port, options) = (self.port, Arc::new(self.clone()));
         let [ingest, transform, windows, outliers] = [(); 4].map(|()| options.clone());
         Ok(Node::builder(name)
@@ -134,20 +133,12 @@ pub async fn bundled(mut options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Runs a node of the bundle. The exit code tells the launcher whether to start it again.
+/// Runs a node of the bundle.
 ///
 /// # Errors
-/// If the options or the topology are invalid.
-pub async fn member(node: &str, options: &str) -> Result<ExitCode> {
+/// If the options or the topology are invalid, or a stage fails.
+pub async fn member(node: &str, options: &str) -> Result<()> {
     let options: Options = serde_json::from_str(options)?;
-    let own = options.node(node, "bundled.toml")?.build()?;
-    let Err(error) = own.run(Tokio::current()?).await else {
-        return Ok(ExitCode::SUCCESS);
-    };
-    eprintln!("error: {node}: {error}");
-    Ok(match error {
-        StartError::Undelivered { .. } => Bundle::UNDELIVERED.into(),
-        StartError::ServiceFailed { restarts: 0, .. } => Bundle::NO_RESTART.into(),
-        _ => ExitCode::FAILURE,
-    })
+    options.node(node, "bundled.toml")?.build()?.run(Tokio::current()?).await?;
+    Ok(())
 }

@@ -1,12 +1,11 @@
 //! Runs the pipeline in one process with a live line, and measures rates, latencies, processor
 //! time, and whether each event is accounted for.
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, path::Path};
 
-use clap::Args;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use mycelium::counters::{Kind, Reading};
-use mycelium::{Policy, Result, Subscription};
+use mycelium::{Error, Policy, Result, Subscription};
 use mycelium_tokio::Tokio;
 use plotters::prelude::*;
 use procfs::process::Process;
@@ -15,19 +14,6 @@ use tempfile::TempDir;
 use crate::app::Options;
 use crate::messages::Report;
 use crate::state::State;
-
-/// The options of a load test.
-#[derive(Args, Clone, Debug)]
-pub struct Load {
-    /// How long events are sent.
-    #[arg(long, default_value_t = 10.0)]
-    minutes: f64,
-    /// The plot of rates and latencies.
-    #[arg(long, value_name = "FILE", default_value = "load.svg")]
-    plot: PathBuf,
-    #[command(flatten)]
-    options: Options,
-}
 
 /// What was seen of a run.
 #[derive(Default)]
@@ -51,47 +37,37 @@ pub struct Ran {
 ///
 /// # Errors
 /// If the recording or the port of the page cannot be used, or a stage failed.
-pub async fn run(mut options: Options) -> Result<Ran> {
+pub async fn run(mut options: Options, topology: &str) -> Result<Ran> {
     let directory = options.begin()?;
-    let node = options.node("main", "analytics.toml")?.build()?;
+    let node = options.node("main", topology)?.build()?;
     let reports = node.subscribe::<Report>("Terminal", Policy::DropOldest)?;
     let following = tokio::spawn(follow(reports, options.end));
     let counters = node.run(Tokio::current()?).await?.counters;
-    Ok(Ran { seen: following.await?, counters, directory })
+    Ok(Ran { seen: following.await??, counters, directory })
 }
 
 /// Shows the reports of a run as a live line, until its end.
-async fn follow(mut reports: Subscription<Report>, end: u64) -> Seen {
-    let bar = ProgressBar::new(end);
+async fn follow(mut reports: Subscription<Report>, end: u64) -> Result<Seen> {
     let template = if end == u64::MAX { "{spinner} {msg}" } else { "{bar:20} {eta} left  {msg}" };
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    let (mut seen, mut last) = (Seen::default(), None::<Report>);
+    let bar = ProgressBar::new(end).with_style(ProgressStyle::with_template(template)?);
+    let (mut seen, mut last) = (Seen::default(), None);
     while let Some(delivery) = reports.recv().await {
         let windows = delivery.message().filter(|report| report.stage == "Windows");
-        let Some(report) = windows else { continue };
-        if let Some(before) = last {
-            let taken = report.counts.taken.saturating_sub(before.counts.taken);
-            let rate = taken * 1000 / report.at.saturating_sub(before.at).max(1);
-            let [latency, all] = report.latency;
-            seen.seconds.push((rate, latency));
-            seen.latency = all;
-            seen.processor = threads().unwrap_or(seen.processor);
-            let [rate, taken, missed] =
-                [rate, report.counts.taken, report.counts.missed].map(HumanCount);
-            let p99 = latency[1] as f64 / 1000.0;
-            let line = format!("{rate} trades/s, {taken} in all, {missed} missed, p99 {p99:.1} ms");
-            if bar.is_hidden() && seen.seconds.len() % 10 == 1 {
-                eprintln!("{line}");
-            }
-            bar.set_position(report.counts.next);
-            bar.set_message(line);
-        }
-        last = Some(report);
+        let Some(Report { at, counts, latency: [latency, all], .. }) = windows else { continue };
+        let Some((before, taken)) = last.replace((at, counts.taken)) else { continue };
+        let rate = counts.taken.saturating_sub(taken) * 1000 / at.saturating_sub(before).max(1);
+        seen.seconds.push((rate, latency));
+        seen.latency = all;
+        seen.processor = threads()?;
+        let [rate, taken, missed] = [rate, counts.taken, counts.missed].map(HumanCount);
+        let p99 = latency[1] as f64 / 1000.0;
+        bar.set_position(counts.next);
+        bar.set_message(format!(
+            "{rate} trades/s, {taken} in all, {missed} missed, p99 {p99:.1} ms"
+        ));
     }
     bar.finish();
-    seen
+    Ok(seen)
 }
 
 /// Returns the processor time of the threads of this process, in seconds.
@@ -105,14 +81,13 @@ fn threads() -> procfs::ProcResult<BTreeMap<String, f64>> {
     Ok(threads)
 }
 
-/// Runs for some minutes, prints what was measured, and plots it. The exit code is 1 if an event is
-/// neither taken nor reported as missed.
+/// Runs for some minutes, prints what was measured, and plots it.
 ///
 /// # Errors
-/// As [`run`]; or if the plot cannot be written.
-pub async fn measure(mut load: Load) -> Result<ExitCode> {
-    load.options.end = (load.options.rate as f64 * load.minutes * 60.0) as u64;
-    let ran = run(load.options).await?;
+/// As [`run`]; if the plot cannot be written, or an event is neither taken nor reported as missed.
+pub async fn measure(mut options: Options, minutes: f64, file: &Path) -> Result<()> {
+    options.end = (options.rate as f64 * minutes * 60.0) as u64;
+    let ran = run(options, "analytics.toml").await?;
     let Seen { seconds, latency, processor } = &ran.seen;
     let mut rates: Vec<u64> = seconds.iter().map(|second| second.0).collect();
     rates.sort_unstable();
@@ -123,9 +98,9 @@ pub async fn measure(mut load: Load) -> Result<ExitCode> {
     let all: f64 = processor.values().sum();
     let share = all / seconds.len().max(1) as f64;
     println!("processor  {all:.1} s, {share:.2} cores: {processor:.1?}");
-    plot(&load.plot, seconds)?;
-    println!("plot       {}", load.plot.display());
-    Ok(if ran.account()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    plot(file, seconds)?;
+    println!("plot       {}", file.display());
+    ran.account()
 }
 
 impl Ran {
@@ -134,25 +109,22 @@ impl Ran {
     /// # Errors
     /// If its file cannot be used.
     pub fn state(&self, stage: &str) -> Result<State> {
-        Ok(State::open(self.directory.path(), stage)?.2)
+        Ok(State::open(self.directory.path(), stage)?.1)
     }
 
-    /// Prints what each stage has done with what was sent to it. Returns whether each event was
-    /// taken, left out by the sample, or missed and reported as missed by the runtime.
+    /// Prints what each stage has done with what was sent to it.
     ///
     /// # Errors
-    /// If a state cannot be read.
-    pub fn account(&self) -> Result<bool> {
+    /// If a state cannot be read, or an event was not taken, not left out by the sample, and not
+    /// missed and reported as missed by the runtime.
+    pub fn account(&self) -> Result<()> {
         let mut is_conserved = true;
-        for (stage, topic, before) in [
-            ("Transform", "events", "Ingest"),
-            ("Windows", "trades", "Transform"),
-            ("Outliers", "trades", "Transform"),
-        ] {
+        for (stage, before) in
+            [("Transform", "Ingest"), ("Windows", "Transform"), ("Outliers", "Transform")]
+        {
             let (sent, counts) = (self.state(before)?.counts.emitted, self.state(stage)?.counts);
-            let edges = self.counters.iter().filter(|it| {
-                it.kind == Kind::Edge && (it.label("topic"), it.label("reader")) == (topic, stage)
-            });
+            let edges = self.counters.iter().filter(|it| it.kind == Kind::Edge);
+            let edges = edges.filter(|it| it.label("reader") == stage);
             let sum = |name| edges.clone().map(|edge| edge.value(name)).sum::<u64>();
             let (sampled, overwritten) = (sum("sampled"), sum("overwritten"));
             let is_sum = sent == counts.taken + counts.missed + sampled;
@@ -165,12 +137,12 @@ impl Ran {
                  {sampled}; emitted {emitted}"
             );
         }
-        Ok(is_conserved)
+        if is_conserved { Ok(()) } else { Err(Error::msg("not each event is accounted for")) }
     }
 }
 
 /// Draws rates and latencies over time.
-fn plot(path: &PathBuf, seconds: &[(u64, [u64; 3])]) -> Result<()> {
+fn plot(path: &Path, seconds: &[(u64, [u64; 3])]) -> Result<()> {
     let root = SVGBackend::new(path, (900, 360)).into_drawing_area();
     root.fill(&WHITE)?;
     let (end, most) = (seconds.len(), seconds.iter().map(|second| second.0).max().unwrap_or(1));

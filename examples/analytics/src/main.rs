@@ -1,15 +1,15 @@
 //! The command line.
 
-use std::process::ExitCode;
+use std::path::PathBuf;
 
 use analytics::app::{self, Options};
-use analytics::load::{self, Load};
+use analytics::load;
 use clap::{Parser, Subcommand};
 use mycelium::Result;
 
 /// Replays real swaps through a pipeline, and shows windows, rates and losses on a live page.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -20,26 +20,27 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run each stage as a process. They share memory, and those that are killed are restarted.
-    Bundled(Options),
+    Bundled,
     /// Run for some minutes, and check that each event is accounted for.
-    Load(Load),
+    Load {
+        /// How long events are sent.
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
+        /// The plot of rates and latencies.
+        #[arg(long, value_name = "FILE", default_value = "load.svg")]
+        plot: PathBuf,
+    },
     #[command(hide = true)]
     Member { node: String, options: String },
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    run(Cli::parse()).await.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
-        ExitCode::FAILURE
-    })
-}
-
-async fn run(cli: Cli) -> Result<ExitCode> {
-    match cli.command {
-        None => load::run(cli.options).await.map(|_| ExitCode::SUCCESS),
-        Some(Command::Bundled(options)) => app::bundled(options).await.map(|()| ExitCode::SUCCESS),
-        Some(Command::Load(load)) => load::measure(load).await,
+async fn main() -> Result<()> {
+    let Cli { command, options } = Cli::parse();
+    match command {
+        None => load::run(options, "analytics.toml").await.map(drop),
+        Some(Command::Bundled) => app::bundled(options).await,
+        Some(Command::Load { minutes, plot }) => load::measure(options, minutes, &plot).await,
         Some(Command::Member { node, options }) => app::member(&node, &options).await,
     }
 }

@@ -16,15 +16,6 @@ pub struct Event {
     pub pool: [u8; 20],
 }
 
-/// What the trader did with ether.
-#[message]
-#[derive(Debug, PartialEq)]
-#[repr(u8)]
-pub enum Side {
-    Buy,
-    Sell,
-}
-
 /// A decoded event, with its number and time.
 #[message(topic = "trades", id = 2, pad)]
 pub struct Trade {
@@ -35,7 +26,6 @@ pub struct Trade {
     /// The dollars that changed hands, in millionths.
     pub volume: u64,
     pub pool: [u8; 20],
-    pub side: Side,
 }
 
 /// The trades of a pool in one second of event time.
@@ -45,7 +35,6 @@ pub struct Window {
     /// The second, since 1970.
     pub start: u64,
     pub count: u64,
-    pub buys: u64,
     pub volume: u64,
     pub open: f64,
     pub high: f64,
@@ -58,26 +47,17 @@ pub struct Window {
 }
 
 impl Window {
-    /// Returns the window of a trade alone.
-    #[rustfmt::skip]
-    pub fn of(trade: &Trade) -> Window {
-        let Trade { number, at, price, volume, pool, ref side, .. } = *trade;
-        let buys = u64::from(*side == Side::Buy);
-        Window::new(at / SECOND, 1, buys, volume, price, price, price, price, number, number, pool)
-    }
-
-    /// Adds the window of other trades of the same pool and second.
-    pub fn add(&mut self, other: &Window) {
-        self.count += other.count;
-        self.buys += other.buys;
-        self.volume += other.volume;
-        self.high = self.high.max(other.high);
-        self.low = self.low.min(other.low);
-        if other.first < self.first {
-            (self.first, self.open) = (other.first, other.open);
+    /// Adds a trade of the same pool and second.
+    pub fn add(&mut self, trade: &Trade) {
+        self.count += 1;
+        self.volume += trade.volume;
+        self.high = self.high.max(trade.price);
+        self.low = self.low.min(trade.price);
+        if trade.number < self.first {
+            (self.first, self.open) = (trade.number, trade.price);
         }
-        if other.last > self.last {
-            (self.last, self.close) = (other.last, other.close);
+        if trade.number > self.last {
+            (self.last, self.close) = (trade.number, trade.price);
         }
     }
 }

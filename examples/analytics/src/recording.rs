@@ -11,7 +11,7 @@ use mycelium::{Error, Result};
 use serde::Deserialize;
 
 use crate::app::{LAP, Options};
-use crate::messages::{Event, SECOND, Side, Trade};
+use crate::messages::{Event, SECOND, Trade};
 
 /// A line of this number of bytes ends the reading with an error.
 const LONGEST: usize = 1 << 16;
@@ -110,13 +110,11 @@ impl Recording {
 
 /// Returns the trade of an event; `None` if its data do not decode. The pools are those of USDC (6
 /// decimals) and ether (18 decimals).
-#[must_use]
 pub fn trade(event: &Event) -> Option<Trade> {
     let Event { number, at, ref data, pool, .. } = *event;
     let (dollars, _, root, ..) = Swap::abi_decode_data_validate(data).ok()?;
-    let side = if dollars.is_negative() { Side::Sell } else { Side::Buy };
     let volume = u64::try_from(dollars.unsigned_abs()).ok()?;
     let root = f64::from(root) / 2_f64.powi(96);
     let price = 1e12 / (root * root);
-    price.is_finite().then(|| Trade::new(number, at, price, volume, pool, side))
+    price.is_finite().then(|| Trade::new(number, at, price, volume, pool))
 }

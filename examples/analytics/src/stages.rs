@@ -91,13 +91,19 @@ impl Windows {
         let mut all = Histogram::<u64>::new_with_bounds(1, 3_600_000_000, 2)?;
         let (mut latest, mut second) = (all.clone(), 0);
         let parts = |it: &Histogram<u64>| [0.5, 0.99, 1.0].map(|part| it.value_at_quantile(part));
-        while kept.receive(&mut trades, &mut batch).await {
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = kept.receive(&mut trades, &mut batch).await;
             let now = nanoseconds(ctx.wall_clock());
             for trade in batch.drain(..).filter_map(Delivery::message) {
                 if kept.state.take(trade.number) {
                     kept.state.add(&trade, &mut closed);
                 }
                 latest.saturating_record(now.saturating_sub(trade.at) / 1000);
+            }
+            if !goes_on {
+                // The end of all trades: nothing can be added to the last windows.
+                closed.append(&mut kept.state.windows);
             }
             ctx.emit_batch(&closed).await?;
             kept.state.counts.emitted += closed.len() as u64;
@@ -111,11 +117,7 @@ impl Windows {
                 latest.reset();
             }
         }
-        // The end of all trades: nothing can be added to the last windows.
-        closed.append(&mut kept.state.windows);
-        ctx.emit_batch(&closed).await?;
-        kept.state.counts.emitted += closed.len() as u64;
-        kept.save(0)
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::app::{Options, nanoseconds};
-use crate::messages::{Counts, Report, Trade, Window};
+use crate::messages::{Counts, Report, SECOND, Trade, Window};
 
 /// An event is missed when there are events of this number of seconds after it.
 const PATIENCE: u64 = 5;
@@ -27,6 +27,8 @@ const LONGEST: usize = 1 << 16;
 /// The state of a stage.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
+    /// How often it was saved.
+    saves: u64,
     pub counts: Counts,
     /// The numbers below `counts.next` that have not come, and still may.
     holes: Vec<Range<u64>>,
@@ -66,11 +68,13 @@ impl State {
     /// Adds a new trade to its window. If no event below the newest one may still come, moves all
     /// windows but those of the last second to `closed`.
     pub fn add(&mut self, trade: &Trade, closed: &mut Vec<Window>) {
-        let new = Window::of(trade);
-        let same = |window: &&mut Window| (window.start, window.pool) == (new.start, new.pool);
-        match self.windows.iter_mut().find(same) {
-            Some(window) => window.add(&new),
-            None => self.windows.push(new),
+        let Trade { number, at, price, volume, pool, .. } = *trade;
+        let start = at / SECOND;
+        match self.windows.iter_mut().find(|it| (it.start, it.pool) == (start, pool)) {
+            Some(window) => window.add(trade),
+            None => self.windows.push(Window::new(
+                start, 1, volume, price, price, price, price, number, number, pool,
+            )),
         }
         if self.holes.is_empty() {
             let last = self.windows.iter().map(|window| window.start).max().unwrap_or(0);
@@ -78,26 +82,27 @@ impl State {
         }
     }
 
-    /// Opens the file of a stage. Returns it with the number of saves, and the state that was saved
-    /// last, or the default. The file has two places, which are written in turn: a process that is
-    /// killed while it writes one of them leaves the other one whole.
+    /// Opens the file of a stage. Returns it with the state that was saved last, or the default.
+    /// The file has two places, which are written in turn: a process that is killed while it writes
+    /// one of them leaves the other one whole.
     ///
     /// # Errors
     /// If the file cannot be used.
-    pub fn open(directory: &Path, stage: &str) -> Result<(File, u64, State)> {
+    pub fn open(directory: &Path, stage: &str) -> Result<(File, State)> {
         let path = directory.join(stage).with_extension("state");
         let file =
             File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-        let (mut bytes, mut last) = (vec![0; LONGEST], (0, State::default()));
+        let (mut bytes, mut last) = (vec![0; LONGEST], State::default());
         for place in 0..2 {
             let length = file.read_at(&mut bytes, place * LONGEST as u64)?;
             let text = bytes[..length].split(|byte| *byte == b'\n').next().unwrap_or_default();
-            match serde_json::from_slice::<(u64, State)>(text) {
-                Ok(saved) if saved.0 > last.0 => last = saved,
-                _ => {}
+            if let Ok(state) = serde_json::from_slice::<State>(text)
+                && state.saves > last.saves
+            {
+                last = state;
             }
         }
-        Ok((file, last.0, last.1))
+        Ok((file, last))
     }
 }
 
@@ -105,7 +110,6 @@ impl State {
 pub struct Kept {
     pub state: State,
     file: File,
-    saves: u64,
     /// The next report.
     pub report: watch::Sender<Report>,
 }
@@ -120,14 +124,14 @@ impl Kept {
     where
         Report: EmittedBy<S>,
     {
-        let (file, saves, mut state) = State::open(&options.directory, ctx.name())?;
+        let (file, mut state) = State::open(&options.directory, ctx.name())?;
         state.counts.runs += 1;
         state.overtaken = PATIENCE * options.rate;
         let (stage, pid, counts) = (ctx.name().to_owned(), process::id(), state.counts);
         let (report, newest) = watch::channel(Report { stage, pid, counts, ..Report::default() });
         let (mut publisher, clock) = (ctx.publisher()?, ctx.clock());
-        let (begin, began) = (nanoseconds(ctx.wall_clock()) / 1_000_000, clock.now());
-        let now = move |clock: &Clock| begin + (clock.now() - began).as_millis() as u64;
+        let begin = ctx.wall_clock() - ctx.now();
+        let now = move |clock: &Clock| nanoseconds(begin + clock.now()) / 1_000_000;
         ctx.spawn(async move {
             // All stages report at the same moments, so that their numbers can be compared.
             let until_second = |now| Duration::from_millis(1000 - now % 1000);
@@ -137,7 +141,7 @@ impl Kept {
                 let _ = publisher.emit(report).await;
             }
         });
-        Ok(Kept { state, file, saves, report })
+        Ok(Kept { state, file, report })
     }
 
     /// Waits for messages and gaps, of which it counts the gaps, and replaces `deliveries` by them.
@@ -164,13 +168,13 @@ impl Kept {
     /// # Errors
     /// If it cannot be written, or has more than 64 KiB.
     pub fn save(&mut self, depth: usize) -> Result<()> {
-        self.saves += 1;
-        let mut text = serde_json::to_vec(&(self.saves, &self.state))?;
+        self.state.saves += 1;
+        let mut text = serde_json::to_vec(&self.state)?;
         text.push(b'\n');
         if text.len() > LONGEST {
             return Err(Error::msg(format!("a state of {} bytes is too long", text.len())));
         }
-        self.file.write_all_at(&text, self.saves % 2 * LONGEST as u64)?;
+        self.file.write_all_at(&text, self.state.saves % 2 * LONGEST as u64)?;
         let counts = self.state.counts;
         self.report.send_modify(|report| (report.counts, report.depth) = (counts, depth as u64));
         Ok(())

