@@ -1,11 +1,12 @@
-//! Clients that play by themselves: most of them collect coins, some misbehave. And a measurement of
-//! the server with many of them, in one process with it.
+//! Clients that play by themselves: most of them collect coins, some misbehave. And a measurement
+//! of the server with many of them, in one process with it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use futures_util::{SinkExt, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 use mycelium::counters::Kind;
@@ -114,10 +115,11 @@ fn steering(number: u32, way: [f32; 2]) -> Message {
 /// Sends messages and never reads: 10,000 commands a second, one command a second, or each second
 /// an impossible speed, nonsense, or a message that is too long.
 async fn misbehave(socket: &mut Socket, manner: usize) -> Result<()> {
+    let count = if manner == 0 { 10_000 } else { 1 };
     let mut second = interval(Duration::from_secs(1));
     loop {
         second.tick().await;
-        for _ in 0..if manner == 0 { 10_000 } else { 1 } {
+        for _ in 0..count {
             let message = match (manner, fastrand::u8(..3)) {
                 (0 | 1, _) => steering(1, [1.0, 0.0]),
                 (_, 0) => steering(1, [1e9, 0.0]),
@@ -130,17 +132,26 @@ async fn misbehave(socket: &mut Socket, manner: usize) -> Result<()> {
     }
 }
 
+/// The options of a measurement.
+#[derive(Args)]
+pub struct Load {
+    /// How many of the bots misbehave: they flood, stall and cheat.
+    #[arg(long, default_value_t = 0)]
+    bad: usize,
+    /// How long to measure, in seconds.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// Write a plot of the ticks to this file.
+    #[arg(long, default_value = "ticks.svg")]
+    plot: PathBuf,
+}
+
 /// Runs the server and the bots, and prints what was measured.
 ///
 /// # Errors
 /// If the server fails, or not all bots play within 30 seconds.
-pub async fn load(
-    address: SocketAddr,
-    bots: usize,
-    bad: usize,
-    seconds: u64,
-    plot: &Path,
-) -> Result<()> {
+pub async fn load(address: SocketAddr, bots: usize, options: Load) -> Result<()> {
+    let Load { bad, seconds, plot } = options;
     let figures = Arc::<Figures>::default();
     let node =
         crate::node("main", crate::topology("game.toml")?, address, figures.clone()).build()?;
@@ -203,7 +214,7 @@ pub async fn load(
     }
     println!("figures of the server, from the start");
     figures.all().iter().for_each(|(name, value)| println!("  {name}: {value}"));
-    draw(plot, &work, &published)?;
+    draw(&plot, &work, &published)?;
     println!("plot: {}", plot.display());
     Ok(())
 }

@@ -34,17 +34,7 @@ enum Command {
     /// Run the services as three processes, and start those again that die.
     Bundled,
     /// Run the server with many bots, and measure it.
-    Load {
-        /// How many of the bots misbehave: they flood, stall and cheat.
-        #[arg(long, default_value_t = 0)]
-        bad: usize,
-        /// How long to measure.
-        #[arg(long, default_value_t = 30)]
-        seconds: u64,
-        /// Write a plot of the ticks to this file.
-        #[arg(long, default_value = "ticks.svg")]
-        plot: PathBuf,
-    },
+    Load(bots::Load),
     /// Run one process of a bundle.
     #[command(hide = true)]
     Member { node: String, directory: PathBuf },
@@ -56,9 +46,7 @@ async fn main() -> Result<()> {
     match command {
         None => run("main", topology("game.toml")?, start(listen, bots)?).await,
         Some(Command::Bundled) => bundled(start(listen, bots)?).await,
-        Some(Command::Load { bad, seconds, plot }) => {
-            bots::load(free(listen)?, bots, bad, seconds, &plot).await
-        }
+        Some(Command::Load(load)) => bots::load(free(listen)?, bots, load).await,
         Some(Command::Member { node, directory }) => {
             run(&node, topology("bundled.toml")?.in_directory(directory), listen).await
         }

@@ -30,9 +30,8 @@ struct Player {
 impl Physics {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut orders = ctx.subscribe::<Order>()?;
-        let coins = PLAYERS + self.coins.len() as u16..ENTITIES;
         let coin = |id| Entity { session: 0, place: place(ctx), steered: 0, id, score: 0 };
-        self.coins.extend(coins.map(coin));
+        self.coins = (PLAYERS..ENTITIES).map(coin).collect();
         let (mut clock, begin) = (ctx.interval(Duration::from_nanos(TICK))?, ctx.now());
         let (mut number, mut states) = (0, Vec::new());
         loop {
