@@ -37,7 +37,8 @@ pub struct Options {
           value_parser = value_parser!(u64).range(1..=FASTEST))]
     pub rate: u64,
     /// The port of the page.
-    #[arg(long, global = true, default_value_t = 8190, value_parser = value_parser!(u16).range(1..))]
+    #[arg(long, global = true, default_value_t = 8190,
+          value_parser = value_parser!(u16).range(1..))]
     pub port: u16,
     /// The recording: logs of pools as JSON lines, compressed by gzip.
     #[arg(long, global = true, value_name = "FILE", default_value_os_t = file(DAY))]

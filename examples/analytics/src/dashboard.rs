@@ -122,6 +122,7 @@ async fn serve(listener: TcpListener, page: Arc<Mutex<Page>>, end: oneshot::Rece
 /// Answers a browser with what has happened, and then with what happens.
 async fn events(State(page): State<Arc<Mutex<Page>>>) -> Response {
     let mut page = page.lock();
+    page.browsers.retain(|browser| !browser.is_closed());
     if page.browsers.len() >= BROWSERS {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many browsers").into_response();
     }

@@ -9,7 +9,6 @@ use mycelium::Result;
 
 /// Replays real swaps through a pipeline, and shows windows, rates and losses on a live page.
 #[derive(Parser)]
-#[command(version)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
