@@ -27,8 +27,12 @@ impl World {
         let mut second = ctx.interval(Duration::from_secs(1))?;
         let mut ignored = ctx.metrics().counter("commands_ignored")?;
         // After a restart the players are those that `Physics` has. Their states are retained, so
-        // all of them come at once, with those of the coins.
+        // all of them come at once, with those of the coins. Before them may be a gap: what the
+        // last process has missed.
         let mut state = entities.recv().await;
+        while let Some(Delivery::Gap(_)) = state {
+            state = entities.recv().await;
+        }
         while let Some(delivery) = state {
             if let Some(entity) = delivery.message().filter(|entity| entity.id < PLAYERS) {
                 self.players.insert(entity.session, (entity, ctx.now()));
