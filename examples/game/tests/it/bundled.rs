@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
+use game::messages::SIZE;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
@@ -54,12 +55,17 @@ async fn players_survive_the_death_of_each_process() {
     for node in ["world", "physics"] {
         kill("-9", &processes[node]);
         while !bundle.line().await.starts_with(&format!("{node}: started as process ")) {}
-        let before = client.until("frames go on", |view| place(view, view.id).is_some()).await;
+        let before = client.plays().await;
         assert_eq!(before.id, id, "{node} was killed");
-        client.steer([1.0, 0.0]).await;
-        client.steer([-1.0, 0.0]).await;
-        let moves = client.until("it moves", |view| place(view, id) != place(&before, id));
-        moves.await;
+        let [x, _] = place(&before, id).unwrap();
+        // Away from the nearer wall, and again while `Physics` does not have the player yet.
+        let way = if f32::from(x) < SIZE / 2.0 { 1.0 } else { -1.0 };
+        let moves = async {
+            while place(&client.plays().await, id) == place(&before, id) {
+                client.steer([way, 0.0]).await;
+            }
+        };
+        timeout(DEADLINE, moves).await.expect("it moves");
     }
 
     // A new `Network` has no connections. The client comes back, as the same player.
