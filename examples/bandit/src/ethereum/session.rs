@@ -205,6 +205,11 @@ impl Session {
         self.events.pop_front()
     }
 
+    /// The number of the request that the node has not answered.
+    pub fn unanswered(&self) -> Option<u64> {
+        (!matches!(self.state, State::Disconnected | State::Live)).then_some(self.id)
+    }
+
     fn request(&mut self, state: State, call: Call) {
         self.id += 1;
         self.state = state;

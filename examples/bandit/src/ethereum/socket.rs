@@ -18,10 +18,25 @@ const LARGEST_MESSAGE: usize = 64 << 20;
 /// A step of a connection: an event of the session, or the end.
 pub type Step = ControlFlow<Ended, Event>;
 
+/// The calls of [`Connection::watch`] in which a request has to be answered.
+const ANSWER_WITHIN: u32 = 6;
+
 /// The WebSocket of a client.
 #[derive(Debug)]
 pub struct Connection<S> {
     socket: WebSocketStream<S>,
+    watch: Watch,
+}
+
+/// What was seen since the last call of [`Connection::watch`].
+#[derive(Debug, Default)]
+struct Watch {
+    /// Whether anything arrived, or was there already.
+    is_heard: bool,
+    /// Whether a ping was sent, and nothing arrived before.
+    is_asked: bool,
+    /// The request that is not answered, and the calls since.
+    unanswered: Option<(u64, u32)>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -36,7 +51,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .max_message_size(Some(LARGEST_MESSAGE))
             .max_frame_size(Some(LARGEST_MESSAGE));
         let (socket, _) = client_async_with_config(url, stream, Some(config)).await?;
-        Ok(Self { socket })
+        Ok(Self { socket, watch: Watch::default() })
     }
 
     /// The next step; call [`Session::connected`] before the first.
@@ -53,11 +68,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         step
     }
 
+    /// Notices a node that is gone without a word. Call it in equal times: it sends a ping if
+    /// nothing has arrived since the last call. Does not wait.
+    ///
+    /// # Errors
+    /// If nothing has arrived after a ping, or a request is not answered in six calls.
+    pub fn watch(&mut self, session: &Session) -> Result<(), SocketError> {
+        let Watch { is_heard, is_asked, unanswered } = std::mem::take(&mut self.watch);
+        if is_asked && !is_heard {
+            return Err(SocketError::Silent);
+        }
+        let waits = |request| match unanswered {
+            Some((last, calls)) if last == request => (request, calls + 1),
+            _ => (request, 1),
+        };
+        self.watch.unanswered = session.unanswered().map(waits);
+        if self.watch.unanswered.is_some_and(|(_, calls)| calls > ANSWER_WITHIN) {
+            return Err(SocketError::NoAnswer);
+        }
+        if !is_heard {
+            self.watch.is_asked = true;
+            // Without room for it the node does not read, which the next call notices.
+            let _ = self.socket.feed(Message::Ping(Default::default())).now_or_never();
+        }
+        Ok(())
+    }
+
     async fn step(&mut self, session: &mut Session) -> Result<Step, SocketError> {
         loop {
             // Events before requests: the caller can save the start block before the subscription
             // lets the chain advance.
             if let Some(event) = session.poll_event() {
+                self.watch.is_heard = true;
                 return Ok(Step::Continue(event));
             }
             loop {
@@ -68,7 +110,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             // This also sends the answer to a ping.
             self.socket.flush().await?;
-            let ended = match self.socket.next().await.transpose()? {
+            let message = self.socket.next().await.transpose()?;
+            self.watch.is_heard = true;
+            let ended = match message {
                 Some(Message::Text(text)) => {
                     session.handle_text(&text)?;
                     continue;
@@ -93,6 +137,12 @@ pub enum SocketError {
     /// The stream failed, or the other side is not a WebSocket server.
     #[error("the connection failed: {0}")]
     Broken(Box<tungstenite::Error>),
+    /// Nothing has arrived, not even the answer to a ping.
+    #[error("the node is silent")]
+    Silent,
+    /// The node has not answered a request.
+    #[error("the node does not answer a request")]
+    NoAnswer,
     /// The session cannot continue.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -101,5 +151,83 @@ pub enum SocketError {
 impl From<tungstenite::Error> for SocketError {
     fn from(source: tungstenite::Error) -> Self {
         Self::Broken(source.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use async_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+
+    /// A node that answers no request, and pings or not even these.
+    struct Node {
+        answers_pings: bool,
+        is_asked: bool,
+    }
+
+    impl AsyncRead for Node {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            into: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            if !(std::mem::take(&mut self.is_asked) && self.answers_pings) {
+                return Poll::Pending;
+            }
+            // A frame: an empty pong.
+            into[..2].copy_from_slice(&[0x8a, 0]);
+            Poll::Ready(Ok(2))
+        }
+    }
+
+    impl AsyncWrite for Node {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            from: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.is_asked = true;
+            Poll::Ready(Ok(from.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Watches a node until there is an error, and returns it with the number of calls.
+    fn watched(answers_pings: bool, mut session: Session) -> (SocketError, u32) {
+        let node = Node { answers_pings, is_asked: false };
+        let socket = WebSocketStream::from_raw_socket(node, Role::Client, None);
+        let mut connection =
+            Connection { socket: socket.now_or_never().unwrap(), watch: Watch::default() };
+        for call in 1..100 {
+            assert!(connection.next(&mut session).now_or_never().is_none());
+            if let Err(error) = connection.watch(&session) {
+                return (error, call);
+            }
+        }
+        panic!("no error")
+    }
+
+    #[test]
+    fn a_node_that_is_gone_or_answers_nothing_is_noticed() {
+        let (error, calls) = watched(false, Session::default());
+        assert!(matches!(error, SocketError::Silent) && calls == 2, "{error} {calls}");
+        let mut asking = Session::default();
+        asking.connected();
+        let (error, calls) = watched(true, asking);
+        assert!(matches!(error, SocketError::NoAnswer) && calls == 7, "{error} {calls}");
     }
 }

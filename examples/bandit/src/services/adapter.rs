@@ -31,6 +31,19 @@ const ATTEMPTS_AGAIN: u32 = 30;
 /// cursor is saved.
 const UNSAVED: u32 = 256;
 
+/// How often to look whether the node is still there. A request has to be answered in a minute.
+const WATCH_EVERY: Duration = Duration::from_secs(10);
+
+/// What comes next on a connection.
+enum Next {
+    /// A step of the connection.
+    Step(Step),
+    /// All messages are confirmed, so the cursor can be saved.
+    Save,
+    /// It is time to watch the connection.
+    Watch,
+}
+
 /// Follows the logs of the pools at a node over a WebSocket and emits their swaps. Reconnects when
 /// the connection breaks, and continues at its cursor.
 #[derive(Clone)]
@@ -65,9 +78,9 @@ impl PolygonAdapter {
         };
         ctx.metrics().counter("connections")?.increment();
         session.connected();
+        let mut watch = ctx.interval(WATCH_EVERY)?;
         loop {
             let step = {
-                let shutdown = pin!(ctx.shutdown_requested());
                 let unsaved = self.unsaved;
                 let next = async {
                     if unsaved >= UNSAVED {
@@ -79,19 +92,26 @@ impl PolygonAdapter {
                 // Ready when the cursor can be saved. Never ready if there is nothing to save.
                 let confirmed =
                     async { if unsaved == 0 { pending().await } else { ctx.confirmed().await } };
-                match select(select(pin!(next), shutdown), pin!(confirmed)).await {
-                    Either::Left((Either::Left((step, _)), _)) => Some(step?),
-                    Either::Left((Either::Right(_), _)) => return Ok(Ended::Finished),
-                    Either::Right(_) => None,
+                let (next, tick) = (pin!(next), pin!(watch.tick()));
+                match select(select(next, tick), pin!(confirmed)).await {
+                    Either::Left((Either::Left((step, _)), _)) => Next::Step(step?),
+                    Either::Left((Either::Right((Ok(()), _)), _)) => Next::Watch,
+                    Either::Left((Either::Right((Err(_shutting_down), _)), _)) => {
+                        return Ok(Ended::Finished);
+                    }
+                    Either::Right(_) => Next::Save,
                 }
             };
             match step {
-                None => {
+                // The node is not read, because readers have not confirmed its last logs.
+                Next::Watch if self.unsaved >= UNSAVED => {}
+                Next::Watch => connection.watch(session)?,
+                Next::Save => {
                     self.cursor.save(ctx).await?;
                     self.unsaved = 0;
                 }
-                Some(Step::Break(ended)) => return Ok(ended),
-                Some(Step::Continue(event)) => self.handle(ctx, event).await?,
+                Next::Step(Step::Break(ended)) => return Ok(ended),
+                Next::Step(Step::Continue(event)) => self.handle(ctx, event).await?,
             }
         }
     }
