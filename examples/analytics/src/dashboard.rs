@@ -25,8 +25,9 @@ use crate::messages::{Report, Window};
 const HISTORY: usize = 4_000;
 /// The most browsers.
 const BROWSERS: usize = 32;
-/// The items that wait for a browser. One that leaves more is dropped, and connects again.
-const WAITING: usize = 64;
+/// The items that wait for a browser: a second may have a thousand windows. One that leaves more is
+/// dropped, and connects again.
+const WAITING: usize = 4_000;
 /// A browser that reads nothing for this long loses its connection. It was dropped long before.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the end waits for browsers to read the last items.

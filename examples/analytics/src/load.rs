@@ -1,7 +1,7 @@
 //! Runs the pipeline in one process with a live line, and measures rates, latencies, processor
 //! time, and whether each event is accounted for.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fs::File, path::Path};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use mycelium::counters::{Kind, Reading};
@@ -81,12 +81,14 @@ fn threads() -> procfs::ProcResult<BTreeMap<String, f64>> {
     Ok(threads)
 }
 
-/// Runs for some minutes, prints what was measured, and plots it.
+/// Runs for some seconds, prints what was measured, and plots it.
 ///
 /// # Errors
 /// As [`run`]; if the plot cannot be written, or an event is neither taken nor reported as missed.
-pub async fn measure(mut options: Options, minutes: f64, file: &Path) -> Result<()> {
-    options.end = (options.rate as f64 * minutes * 60.0) as u64;
+pub async fn measure(mut options: Options, seconds: u64, file: &Path) -> Result<()> {
+    // An error now, and not at the end.
+    File::create(file).map_err(|error| Error::msg(format!("{}: {error}", file.display())))?;
+    options.end = options.rate.saturating_mul(seconds);
     let ran = run(options, "analytics.toml").await?;
     let Seen { seconds, latency, processor } = &ran.seen;
     let mut rates: Vec<u64> = seconds.iter().map(|second| second.0).collect();

@@ -20,11 +20,11 @@ struct Cli {
 enum Command {
     /// Run each stage as a process. They share memory, and those that are killed are restarted.
     Bundled,
-    /// Run for some minutes, and check that each event is accounted for.
+    /// Run for some time, and check that each event is accounted for.
     Load {
-        /// How long events are sent.
-        #[arg(long, default_value_t = 10.0)]
-        minutes: f64,
+        /// How long events are sent, in seconds.
+        #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
         /// The plot of rates and latencies.
         #[arg(long, value_name = "FILE", default_value = "load.svg")]
         plot: PathBuf,
@@ -39,7 +39,7 @@ async fn main() -> Result<()> {
     match command {
         None => load::run(options, "analytics.toml").await.map(drop),
         Some(Command::Bundled) => app::bundled(options).await,
-        Some(Command::Load { minutes, plot }) => load::measure(options, minutes, &plot).await,
+        Some(Command::Load { seconds, plot }) => load::measure(options, seconds, &plot).await,
         Some(Command::Member { node, options }) => app::member(&node, &options).await,
     }
 }

@@ -50,7 +50,7 @@ impl Window {
     /// Adds a trade of the same pool and second.
     pub fn add(&mut self, trade: &Trade) {
         self.count += 1;
-        self.volume += trade.volume;
+        self.volume = self.volume.saturating_add(trade.volume);
         self.high = self.high.max(trade.price);
         self.low = self.low.min(trade.price);
         if trade.number < self.first {

@@ -1,12 +1,13 @@
 //! The recorded day.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::{SolEvent, sol};
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use mycelium::{Error, Result};
 use serde::Deserialize;
 
@@ -17,6 +18,8 @@ use crate::messages::{Event, SECOND, Trade};
 const LONGEST: usize = 1 << 16;
 /// The most swaps of a recording.
 const SWAPS: usize = 1_000_000;
+/// The most pools of a recording: each second has a window of each.
+pub const POOLS: usize = 1000;
 /// The number of bad lines that are named.
 const NAMED: usize = 3;
 
@@ -52,12 +55,12 @@ impl Recording {
     /// Reads a file of JSON lines that is compressed by gzip. Bad lines are counted.
     ///
     /// # Errors
-    /// If the file cannot be read, has a line of 64 KiB or more, more than a million swaps,
-    /// or no swap at all.
+    /// If the file cannot be read, has a line of 64 KiB or more, more than a million swaps or a
+    /// thousand pools, or no swap at all.
     pub fn load(path: &Path) -> Result<Recording> {
         let failed = |problem: String| Error::msg(format!("{}: {problem}", path.display()));
         let file = File::open(path).map_err(|error| failed(error.to_string()))?;
-        let mut reader = BufReader::new(GzDecoder::new(file));
+        let mut reader = BufReader::new(MultiGzDecoder::new(file));
         let (mut recording, mut line) = (Recording::default(), Vec::new());
         for number in 1.. {
             line.clear();
@@ -72,6 +75,10 @@ impl Recording {
             if recording.swaps.len() > SWAPS {
                 return Err(failed(format!("more than {SWAPS} swaps")));
             }
+        }
+        let pools: HashSet<_> = recording.swaps.iter().map(|(pool, _)| pool).collect();
+        if pools.len() > POOLS {
+            return Err(failed(format!("more than {POOLS} pools")));
         }
         match recording.swaps.len() {
             0 => Err(failed(format!("no swap, {} bad lines", recording.bad))),

@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use axum::extract::{Path, State, WebSocketUpgrade};
 use axum::http::{StatusCode, header::CONNECTION};
 use axum::response::{Html, IntoResponse, Response};
-use axum::{Router, routing::get};
+use axum::{Extension, Router, routing::get};
 use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
@@ -22,8 +23,9 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
+use tokio_util::io::InspectReader;
 
 use crate::messages::{Action, Command, Entity, PLAYERS, SIZE, Steer, Tick, View};
 
@@ -42,15 +44,16 @@ const LONGEST: usize = 256;
 /// The most messages in a second, and how many more are refused before the client is let go.
 const RATE: u32 = 60;
 const PATIENCE: u32 = 600;
-/// A client that has not answered a ping for this long gets no frames, so that no old ones wait for
-/// it in buffers of the system.
-const LAG: Duration = Duration::from_secs(1);
-/// A client that has not answered for this long is let go.
-const STALL: Duration = Duration::from_secs(10);
+/// The most bytes of a connection in a second, however few messages they are.
+const BYTES: usize = 1 << 16;
+/// The seconds after which a client that has not answered a ping is let go. After one of them it
+/// gets no frames, so that no old ones wait for it in buffers of the system.
+const STALL: u32 = 10;
 /// How far a client sees, to each side.
 const SIGHT: f32 = 300.0;
 
 // Why a connection has ended: as it is counted, and as the client is told.
+const FLOOD: &str = "closed: too many messages";
 const CHEAT: &str = "closed: an impossible command";
 const STALLED: &str = "closed: the client does not read";
 const BROKEN: &str = "closed: not a message of this protocol";
@@ -77,6 +80,9 @@ struct Frame {
     number: u32,
     entities: Vec<Entity>,
 }
+
+/// The bytes that a client has sent since they were counted last.
+type Sent = Arc<AtomicUsize>;
 
 /// What the connections share.
 struct Server {
@@ -150,7 +156,7 @@ impl Network {
 async fn serve(listener: TcpListener, server: &Arc<Server>) {
     let page = get(async || ([(CONNECTION, "close")], Html(include_str!("page.html"))));
     let router = Router::new().route("/", page).route("/play/{session}", get(upgrade));
-    let router = TowerToHyperService::new(router.with_state(server.clone()));
+    let router = router.with_state(server.clone());
     let mut requests = JoinSet::new();
     loop {
         tokio::select! {
@@ -159,7 +165,12 @@ async fn serve(listener: TcpListener, server: &Arc<Server>) {
                     // Otherwise a frame waits until the one before it has arrived.
                     let _ = socket.set_nodelay(true);
                     let http = http1::Builder::new();
-                    let request = http.serve_connection(TokioIo::new(socket), router.clone());
+                    let (sent, router) = (Sent::default(), router.clone());
+                    let router = TowerToHyperService::new(router.layer(Extension(sent.clone())));
+                    let socket = InspectReader::new(socket, move |bytes: &[u8]| {
+                        sent.fetch_add(bytes.len(), Ordering::Relaxed);
+                    });
+                    let request = http.serve_connection(TokioIo::new(socket), router);
                     requests.spawn(timeout(HANDSHAKE, request.with_upgrades()));
                 }
                 Ok(_) => server.figures.add("connections refused: too many requests", 1),
@@ -177,6 +188,7 @@ async fn upgrade(
     upgrade: WebSocketUpgrade,
     Path(session): Path<NonZeroU64>,
     State(server): State<Arc<Server>>,
+    Extension(sent): Extension<Sent>,
 ) -> Response {
     let Ok(seat) = server.seats.clone().try_acquire_owned() else {
         server.figures.add("connections refused: too many clients", 1);
@@ -184,11 +196,11 @@ async fn upgrade(
     };
     let upgrade = upgrade.read_buffer_size(4096).max_frame_size(LONGEST).max_message_size(LONGEST);
     upgrade.on_upgrade(async move |mut socket| {
-        let Err(end) = play(&mut socket, &server, session.get()).await;
+        let Err(end) = play(&mut socket, &server, session.get(), &sent).await;
         server.figures.add(end, 1);
         let close = CloseFrame { code: close_code::POLICY, reason: end.into() };
         // The client may read the reason before the connection is cut.
-        let told = timeout(LAG, async {
+        let told = timeout(Duration::from_secs(1), async {
             let _ = socket.send(Message::Close(Some(close))).await;
             while let Some(Ok(_)) = socket.recv().await {}
         });
@@ -202,6 +214,7 @@ async fn play(
     socket: &mut WebSocket,
     server: &Server,
     session: u64,
+    sent: &Sent,
 ) -> Result<Infallible, &'static str> {
     // If the ring is full, because `World` is away or too slow, the command is dropped and counted.
     // No client waits for another one.
@@ -213,15 +226,17 @@ async fn play(
     let mut frames = server.frames.clone();
     let (mut number, mut skipped) = (frames.borrow_and_update().number, 0);
     let (mut allowance, mut refused) = (RATE, 0);
-    // The ping that the client has not answered, and when it was sent.
-    let mut ping: Option<(Bytes, Instant)> = None;
+    // The ping that the client has not answered, and for how many seconds. Those in which this
+    // process was stopped do not count.
+    let mut ping: Option<(Bytes, u32)> = None;
     let mut second = interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             changed = frames.changed() => {
                 changed.map_err(|_| "closed: the server ends")?;
                 let frame = frames.borrow_and_update().clone();
-                let lags = ping.as_ref().is_some_and(|(_, sent)| sent.elapsed() > LAG);
+                let lags = ping.as_ref().is_some_and(|(_, seconds)| *seconds > 0);
                 let missed = frame.number - number - u32::from(!lags);
                 (number, skipped) = (frame.number, skipped + missed);
                 server.figures.add("frames skipped", missed.into());
@@ -232,11 +247,14 @@ async fn play(
             }
             message = socket.recv() => {
                 let message = received(message)?;
+                if let Message::Pong(pong) = &message {
+                    ping.take_if(|(ping, _)| ping == pong);
+                }
                 if allowance == 0 {
                     server.figures.add("messages refused: too many", 1);
                     refused += 1;
                     if refused > PATIENCE {
-                        return Err("closed: too many messages");
+                        return Err(FLOOD);
                     }
                     continue;
                 }
@@ -249,8 +267,7 @@ async fn play(
                         _ => return Err(CHEAT),
                     },
                     Message::Binary(_) => return Err(CHEAT),
-                    Message::Pong(pong) => drop(ping.take_if(|(ping, _)| *ping == pong)),
-                    Message::Ping(_) => {}
+                    Message::Ping(_) | Message::Pong(_) => {}
                     Message::Close(_) => {
                         command(Action::Leave);
                         return Err("closed: the client has left");
@@ -258,14 +275,19 @@ async fn play(
                 }
             }
             _ = second.tick() => {
+                if sent.swap(0, Ordering::Relaxed) > BYTES {
+                    return Err(FLOOD);
+                }
                 command(Action::Join);
                 allowance = RATE;
-                if ping.as_ref().is_some_and(|(_, sent)| sent.elapsed() > STALL) {
-                    return Err(STALLED);
-                } else if ping.is_none() {
-                    let (payload, _) = ping.insert((number.to_string().into(), Instant::now()));
-                    send(socket, Message::Ping(payload.clone())).await?;
-                    send(socket, text(&server.figures.all())).await?;
+                match &mut ping {
+                    Some((_, STALL)) => return Err(STALLED),
+                    Some((_, seconds)) => *seconds += 1,
+                    None => {
+                        let (payload, _) = ping.insert((number.to_string().into(), 0));
+                        send(socket, Message::Ping(payload.clone())).await?;
+                        send(socket, text(&server.figures.all())).await?;
+                    }
                 }
             }
         }
@@ -292,7 +314,10 @@ fn text(value: &impl Serialize) -> Message {
 }
 
 async fn send(socket: &mut WebSocket, message: Message) -> Result<(), &'static str> {
-    timeout(STALL, socket.send(message)).await.map_err(|_| STALLED)?.map_err(|_| LOST)
+    timeout(Duration::from_secs(STALL.into()), socket.send(message))
+        .await
+        .map_err(|_| STALLED)?
+        .map_err(|_| LOST)
 }
 
 /// Returns the message, or why there is none.

@@ -8,12 +8,18 @@ use flate2::{Compression, write::GzEncoder};
 
 use crate::day;
 
+fn compressed(lines: &str) -> Vec<u8> {
+    let mut bytes = GzEncoder::new(Vec::new(), Compression::fast());
+    bytes.write_all(lines.as_bytes()).unwrap();
+    bytes.finish().unwrap()
+}
+
 fn load(lines: &str) -> Result<Recording, String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("lines.gz");
-    let mut file = GzEncoder::new(File::create(&path).unwrap(), Compression::fast());
-    file.write_all(lines.as_bytes()).unwrap();
-    file.finish().unwrap();
+    // Two members, as `cat` makes of two files.
+    let (first, second) = lines.split_at(lines.find('\n').map_or(0, |end| end + 1));
+    fs::write(&path, [compressed(first), compressed(second)].concat()).unwrap();
     Recording::load(&path).map_err(|error| error.to_string())
 }
 
@@ -40,6 +46,12 @@ fn lines_that_are_no_logs_are_counted_and_named() {
 #[test]
 fn files_that_cannot_be_used_are_errors() {
     assert!(load("").unwrap_err().contains("no swap"));
+    let pools = |count: u32| -> String {
+        let pool = |pool| swap().replace("\"0x88e6a0c2", &format!("\"0x{pool:08x}")) + "\n";
+        (0..count).map(pool).collect()
+    };
+    assert_eq!(load(&pools(1000)).unwrap().swaps.len(), 1000);
+    assert!(load(&pools(1001)).unwrap_err().contains("more than 1000 pools"));
     assert!(load(&"x".repeat(1 << 20)).unwrap_err().contains("line 1 has 65536 bytes or more"));
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("no.gz");

@@ -74,6 +74,14 @@ async fn clients_that_misbehave_are_let_go_and_the_others_play_on() {
     assert_eq!(flood.end().await, "closed: too many messages");
     assert!(server.figure("messages refused: too many") > 600);
 
+    // A message in parts without an end, each empty.
+    let mut parts = Client::join(address, 6).await;
+    let before = server.figure("closed: too many messages");
+    let part = |kind| Message::Frame(Frame::message(&b""[..], OpCode::Data(kind), false));
+    let _ = parts.socket.send(part(Data::Text)).await;
+    while parts.socket.send(part(Data::Continue)).await.is_ok() {}
+    server.until("closed: too many messages", before + 1).await;
+
     let text = OpCode::Data(Data::Text);
     let cheat = "closed: an impossible command";
     let broken = "closed: not a message of this protocol";
