@@ -5,10 +5,10 @@
 # of the link, which is safe code on one thread, are left out. As many tests run at once as there
 # are cores.
 sanitized() {
-    local packages=(-p mycelium-core)
+    local packages=(-p mycelium-bus-core)
     export PROPTEST_CASES=${PROPTEST_CASES:-32}
-    [ -z "$EVERYTHING" ] || packages+=(-p mycelium-transports)
+    [ -z "$EVERYTHING" ] || packages+=(-p mycelium-bus-transports)
     cargo "+$NIGHTLY" test "$@" --target "$HOST" "${packages[@]}" \
-        --features mycelium-core/alloc,mycelium-core/futures --lib --tests -- \
+        --features mycelium-bus-core/alloc,mycelium-bus-core/futures --lib --tests -- \
         --skip makes_no_system_call --skip link::damage --skip link::model --test-threads "$(nproc)"
 }

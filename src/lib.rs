@@ -172,7 +172,7 @@
 //!
 //! An unknown name or an invalid value is a [`TopologyError`](topology::TopologyError) with file,
 //! line and [`Code`](error::Code). [`Running::ready`] waits until the nodes have connected. Nodes
-//! whose messages have different layouts do not exchange them. Crate `mycelium-bundle` starts all
+//! whose messages have different layouts do not exchange them. Crate `mycelium-bus-bundle` starts all
 //! nodes with one command; [`end_with_launcher`](execution::end_with_launcher) ends a process with
 //! its launcher, and [`private_directory`](untyped::private_directory) is the directory of the
 //! sockets. `docs/topology.md` has all keys.

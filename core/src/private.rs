@@ -31,7 +31,7 @@ macro_rules! __with_serde {
 macro_rules! __with_serde {
     ($($impls:tt)*) => {
         ::core::compile_error!(
-            "`codec = \"postcard\"` needs the feature `serde` of `mycelium` or `mycelium-core`"
+            "`codec = \"postcard\"` needs the feature `serde` of `mycelium` or `mycelium-bus-core`"
         );
     };
 }

@@ -193,7 +193,7 @@ pub trait Executor: Send + Sync + 'static {
         #[cfg(not(all(unix, feature = "signals")))]
         let interrupted = std::future::ready(Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            "signals are not handled: mycelium-executor was built without its feature `signals`, \
+            "signals are not handled: mycelium-bus-executor was built without its feature `signals`, \
              or this system is not Unix",
         )));
         Box::pin(interrupted)

@@ -6,7 +6,7 @@
 //! ordering or fence weakened (`mycelium_core::sync::weaken`) and must fail. This proves that the
 //! shim works, that the model reaches the ordering, and that the ordering is needed.
 //!
-//! This package depends on `mycelium-core` alone, because `--cfg loom` applies to every dependency.
+//! This package depends on `mycelium-bus-core` alone, because `--cfg loom` applies to every dependency.
 //! Without that flag it is empty.
 #![cfg(loom)]
 

@@ -9,7 +9,7 @@
 //! All run on threads of the caller until the caller stops them.
 //!
 //! Nothing is counted here: topics, links and services count in `counters` of
-//! `mycelium-transports`, and [`metrics`] gives these counts their names. `src/node/telemetry/` of
+//! `mycelium-bus-transports`, and [`metrics`] gives these counts their names. `src/node/telemetry/` of
 //! `mycelium` has the threads, settings and snapshots of a node.
 #![forbid(unsafe_code)]
 

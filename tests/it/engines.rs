@@ -101,7 +101,7 @@ fn a_program_without_the_engine_is_told_what_to_add() {
     error.says(
         "t.toml:6:13: topic `ticks` has `transport = \"zenoh\"`, but the program of node `a` has \
          no Zenoh: add `.engine::<mycelium_zenoh::Zenoh>()` to its builder (package \
-         `mycelium-zenoh`) [M0118]",
+         `mycelium-bus-zenoh`) [M0118]",
     );
 }
 
@@ -144,7 +144,7 @@ fn a_stream_may_have_readers_that_take_each_message_from_the_oldest_on() {
     error.says(
         "t.toml:6:13: topic `ticks` has `transport = \"jetstream\"`, but the program of node `a` \
          has no JetStream: add `.engine::<mycelium_nats::JetStream>()` to its builder (package \
-         `mycelium-nats`) [M0118]",
+         `mycelium-bus-nats`) [M0118]",
     );
 }
 

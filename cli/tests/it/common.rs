@@ -73,7 +73,7 @@ pub(crate) fn ticks() -> PathBuf {
     let built = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
     assert!(
         built(&program) >= built(Path::new(source)),
-        "the example is not built: run `cargo build -p mycelium-cli --examples`"
+        "the example is not built: run `cargo build -p mycelium-bus-cli --examples`"
     );
     program
 }

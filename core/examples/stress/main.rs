@@ -2,7 +2,7 @@
 //! call.
 //!
 //! ```text
-//! cargo run --release -p mycelium-core --features alloc --example stress -- --seconds 60
+//! cargo run --release -p mycelium-bus-core --features alloc --example stress -- --seconds 60
 //!     --ring spsc        only rings whose name begins so, instead of all in turn
 //!     --seed 7           the same choices as another run with this seed
 //!     --seconds 60       how long

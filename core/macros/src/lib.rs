@@ -1,6 +1,6 @@
 //! The macros of Mycelium.
 //!
-//! `#[message]` has one entry for users of `mycelium` and one for users of `mycelium-core` alone.
+//! `#[message]` has one entry for users of `mycelium` and one for users of `mycelium-bus-core` alone.
 //! Both expand to the same code, with a different path to the traits. Do not depend on this crate
 //! directly: both crates export their entry under the macro's name.
 
@@ -61,7 +61,7 @@ mod service;
 /// | enums without data (with an integer, as in `#[repr(u8)]`) | the value |
 /// | `FixedStr<N>`, `FixedVec<T, N>` | a reference |
 /// | `String`, `Box<str>`, `Arc<str>` | `&str` |
-/// | `bytes::Bytes` (feature `bytes` of `mycelium-core`, on in `mycelium`) | `&[u8]` |
+/// | `bytes::Bytes` (feature `bytes` of `mycelium-bus-core`, on in `mycelium`) | `&[u8]` |
 /// | `Vec<T>`, `[T; N]` | a slice (an array) of fixed items, otherwise an iterator of views |
 /// | `BTreeMap<K, V>` | an iterator of keys and values, which also finds the value of a key |
 /// | `Option<T>`, tuples of up to six | an `Option` and a tuple of views |
@@ -150,7 +150,7 @@ pub fn message(attr: TokenStream, item: TokenStream) -> TokenStream {
     expand_message(parse_quote!(::mycelium::__private::core), attr, item)
 }
 
-/// [`macro@message`] for crates that depend on `mycelium-core` alone, which exports it as
+/// [`macro@message`] for crates that depend on `mycelium-bus-core` alone, which exports it as
 /// `message`.
 #[proc_macro_attribute]
 pub fn core_message(attr: TokenStream, item: TokenStream) -> TokenStream {

@@ -1,4 +1,4 @@
-//! A program without std, without an allocator and without libc, which shows that mycelium-core
+//! A program without std, without an allocator and without libc, which shows that mycelium-bus-core
 //! needs none of them.
 //!
 //! It runs the tests of `core/tests/it/portable`, sends an item through a channel, connects two

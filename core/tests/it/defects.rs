@@ -112,7 +112,7 @@ fn e1_the_digest_covers_the_layout_and_nothing_else() {
 }
 
 /// Sizes were guessed (text counted as 32 bytes), and output differed from build to build. That the
-/// expansion does not is tested in `mycelium-macros`.
+/// expansion does not is tested in `mycelium-bus-macros`.
 #[test]
 fn e4_sizes_are_those_of_the_types() {
     #[message(topic = "texts", id = 1)]

@@ -4,7 +4,7 @@
 //! Read `snapshot` (the state of a node at one moment), `names` (the name of each value), `family`
 //! (the result), `collector` (makes families from snapshots) with `shown`, `user` (the metrics of
 //! services), `text` (the formats of Prometheus). This module depends on the counters of
-//! `mycelium-transports`, which consist of *lines* (each with a kind, a label and up to sixteen
+//! `mycelium-bus-transports`, which consist of *lines* (each with a kind, a label and up to sixteen
 //! values), and on no sink.
 
 mod collector;

@@ -1,5 +1,5 @@
 //! The dashboard and the document use only names of metrics that exist. The table of the document
-//! is written by `UPDATE_METRICS=1 cargo test -p mycelium-telemetry --test it documents`.
+//! is written by `UPDATE_METRICS=1 cargo test -p mycelium-bus-telemetry --test it documents`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ fn the_table_of_the_document_is_that_of_the_program() {
     assert!(
         text == old,
         "docs/observability.md has another table: write it by \
-         `UPDATE_METRICS=1 cargo test -p mycelium-telemetry --test it documents`"
+         `UPDATE_METRICS=1 cargo test -p mycelium-bus-telemetry --test it documents`"
     );
     let mut used = used(&text);
     // The begin of all names.

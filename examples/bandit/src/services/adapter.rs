@@ -34,10 +34,8 @@ const UNSAVED: u32 = 256;
 /// How often to look whether the node is still there. A request has to be answered in a minute.
 const WATCH_EVERY: Duration = Duration::from_secs(10);
 
-/// What comes next on a connection.
-enum Next {
-    /// A step of the connection.
-    Step(Step),
+/// What is due between two steps of a connection.
+enum Due {
     /// All messages are confirmed, so the cursor can be saved.
     Save,
     /// It is time to watch the connection.
@@ -94,24 +92,24 @@ impl PolygonAdapter {
                     async { if unsaved == 0 { pending().await } else { ctx.confirmed().await } };
                 let (next, tick) = (pin!(next), pin!(watch.tick()));
                 match select(select(next, tick), pin!(confirmed)).await {
-                    Either::Left((Either::Left((step, _)), _)) => Next::Step(step?),
-                    Either::Left((Either::Right((Ok(()), _)), _)) => Next::Watch,
+                    Either::Left((Either::Left((step, _)), _)) => Either::Left(step?),
+                    Either::Left((Either::Right((Ok(()), _)), _)) => Either::Right(Due::Watch),
                     Either::Left((Either::Right((Err(_shutting_down), _)), _)) => {
                         return Ok(Ended::Finished);
                     }
-                    Either::Right(_) => Next::Save,
+                    Either::Right(_) => Either::Right(Due::Save),
                 }
             };
             match step {
                 // The node is not read, because readers have not confirmed its last logs.
-                Next::Watch if self.unsaved >= UNSAVED => {}
-                Next::Watch => connection.watch(session)?,
-                Next::Save => {
+                Either::Right(Due::Watch) if self.unsaved >= UNSAVED => {}
+                Either::Right(Due::Watch) => connection.watch(session)?,
+                Either::Right(Due::Save) => {
                     self.cursor.save(ctx).await?;
                     self.unsaved = 0;
                 }
-                Next::Step(Step::Break(ended)) => return Ok(ended),
-                Next::Step(Step::Continue(event)) => self.handle(ctx, event).await?,
+                Either::Left(Step::Break(ended)) => return Ok(ended),
+                Either::Left(Step::Continue(event)) => self.handle(ctx, event).await?,
             }
         }
     }
