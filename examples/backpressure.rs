@@ -5,7 +5,6 @@
 
 use mycelium::observe::Event;
 use mycelium::{Context, Node, Result, message, service};
-use mycelium_tokio::Tokio;
 
 /// The number of readings.
 const READINGS: u64 = 100_000;
@@ -64,13 +63,11 @@ impl Store {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<()> {
     let node = Node::builder("main").service(|| Sensor).service(|| Store).observe(|event| {
         if let Event::BackpressureStarted { service, topic, depth, capacity } = event {
             println!("{service} samples: {depth} of {capacity} slots of `{topic}` are taken");
         }
     });
-    node.build()?.run(Tokio::current()?).await?;
-    Ok(())
+    mycelium::run(node)
 }

@@ -8,7 +8,6 @@
 use mycelium::emit::EmitError;
 use mycelium::route::{Handler, Out, OutError};
 use mycelium::{Context, Delivery, Error, Node, Result, message, routes, service};
-use mycelium_tokio::Tokio;
 
 #[message(topic = "ticks", id = 1)]
 struct Tick {
@@ -152,16 +151,14 @@ impl Journal {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<()> {
     let node = Node::builder("main").service(|| Journal).fast_handler("limit", limit);
     let node = match std::env::args().nth(1).as_deref() {
         None => node.service(|| Trader),
         Some("services") => node.service(|| Feed).service(|| Strategy).service(Risk::default),
         Some(other) => {
-            return Err(format!("unknown argument `{other}`: expected `services`").into());
+            return Err(Error::msg(format!("unknown argument `{other}`: expected `services`")));
         }
     };
-    node.build()?.run(Tokio::current()?).await?;
-    Ok(())
+    mycelium::run(node)
 }

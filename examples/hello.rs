@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use mycelium::{Context, Node, Result, Topology, message, service};
-use mycelium_tokio::Tokio;
+use mycelium::{Context, Error, Node, Result, Topology, message, service};
 
 #[message(topic = "greetings")]
 struct Greeting {
@@ -43,14 +42,11 @@ node.greeter.services = ["Greeter"]
 node.listener.services = ["Listener"]
 "#;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let node = std::env::args().nth(1).ok_or("expected a name: greeter or listener")?;
+fn main() -> Result<()> {
+    let node = std::env::args().nth(1).ok_or(Error::msg("expected a name: greeter or listener"))?;
     let node = Node::builder(&node).service(|| Greeter).service(|| Listener);
     // `mycelium check` runs the program with `--describe`, perhaps in another directory.
     let node = node.describe_on_request();
     // Usually a file: `Topology::load("hello.toml")`.
-    let node = node.topology(Topology::parse("hello.toml", TOPOLOGY)?).build()?;
-    node.run(Tokio::current()?).await?;
-    Ok(())
+    mycelium::run(node.topology(Topology::parse("hello.toml", TOPOLOGY)?))
 }

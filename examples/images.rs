@@ -5,7 +5,6 @@
 use std::process::Command;
 
 use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
-use mycelium_tokio::Tokio;
 
 /// The width and the height of an image in pixels, which are bytes.
 const SIZE: usize = 1024;
@@ -78,8 +77,7 @@ node.camera.services = ["Camera"]
 node.viewer.services = ["Viewer"]
 "#;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<()> {
     let name = std::env::args().nth(1);
     // Without a name this is the viewer, and starts the camera.
     let mut camera = None;
@@ -88,8 +86,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let node = Node::builder(name.as_deref().unwrap_or("viewer"));
     let node = node.service(|| Camera).service(|| Viewer).describe_on_request();
-    let node = node.topology(Topology::parse("images.toml", TOPOLOGY)?).build()?;
-    node.run(Tokio::current()?).await?;
+    mycelium::run(node.topology(Topology::parse("images.toml", TOPOLOGY)?))?;
     camera.iter_mut().try_for_each(|camera| camera.wait().map(drop))?;
     Ok(())
 }

@@ -2,7 +2,6 @@
 //! of them with `RUST_LOG=warn`, or `RUST_LOG=mycelium=debug`.
 
 use mycelium::{Context, Node, Result, message, service};
-use mycelium_tokio::Tokio;
 
 #[message(topic = "samples", id = 1)]
 struct Sample {
@@ -44,11 +43,8 @@ impl Store {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<()> {
     // Without this line, only warnings and errors are printed.
     mycelium::init();
-    let node = Node::builder("main").service(|| Sensor { value: 0 }).service(|| Store).build()?;
-    node.run(Tokio::current()?).await?;
-    Ok(())
+    mycelium::run(Node::builder("main").service(|| Sensor { value: 0 }).service(|| Store))
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use mycelium::requests::{RequestError, Taken};
 use mycelium::{Context, Node, Result, Topology, message, service};
-use mycelium_tokio::Tokio;
 
 #[message(topic = "price-requests", id = 1, reply = Price)]
 struct PriceRequest {
@@ -57,8 +56,7 @@ impl Desk {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<()> {
     let node = Node::builder(&std::env::args().nth(1).unwrap_or_else(|| "all".to_owned()));
     let node = match std::env::args().len() {
         1 => node,
@@ -67,6 +65,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "[node.oracle]\nservices = [\"Oracle\"]\n[node.desk]\nservices = [\"Desk\"]\n",
         )?),
     };
-    node.service(|| Oracle).service(|| Desk).build()?.run(Tokio::current()?).await?;
-    Ok(())
+    mycelium::run(node.service(|| Oracle).service(|| Desk))
 }

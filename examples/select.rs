@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use mycelium::{Context, Node, Result, message, service};
-use mycelium_tokio::Tokio;
 
 #[message(topic = "bids", id = 1)]
 struct Bid {
@@ -59,9 +58,6 @@ impl Book {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let node = Node::builder("main").service(|| Market).service(|| Book).build()?;
-    node.run(Tokio::current()?).await?;
-    Ok(())
+fn main() -> Result<()> {
+    mycelium::run(Node::builder("main").service(|| Market).service(|| Book))
 }

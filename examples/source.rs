@@ -3,7 +3,6 @@
 #![allow(clippy::print_stdout, reason = "this is a command-line program")]
 
 use mycelium::{Context, Node, Result, message, service};
-use mycelium_tokio::Tokio;
 
 #[message(topic = "ticks", id = 1)]
 struct Tick {
@@ -44,9 +43,6 @@ impl Count {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let node = Node::builder("main").service(|| Clock { number: 0 }).service(|| Count).build()?;
-    node.run(Tokio::current()?).await?;
-    Ok(())
+fn main() -> Result<()> {
+    mycelium::run(Node::builder("main").service(|| Clock { number: 0 }).service(|| Count))
 }

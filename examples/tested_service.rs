@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use mycelium::{Context, Delivery, Error, Node, Result, message, service};
-use mycelium_tokio::Tokio;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -103,12 +102,9 @@ impl Printer {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let node =
-        Node::builder("main").service(|| Feed).service(|| Detector::new(5)).service(|| Printer);
-    node.build()?.run(Tokio::current()?).await?;
-    Ok(())
+fn main() -> Result<()> {
+    let node = Node::builder("main").service(|| Feed).service(|| Detector::new(5));
+    mycelium::run(node.service(|| Printer))
 }
 
 #[cfg(test)]

@@ -460,12 +460,14 @@ pub use mycelium_macros::actor;
 pub use mycelium_macros::routes;
 pub use mycelium_macros::{message, service};
 pub use mycelium_transports::counters;
-pub use mycelium_transports::local::{Delivery, Gap, OnStall, Policy, Publisher, Start};
+pub use mycelium_transports::local::{Delivery, Gap, Policy, Publisher, Start};
 
 #[doc(inline)]
 pub use error::{Error, Result};
 pub use inbox::Subscription;
 pub use node::builder::Builder;
+#[cfg(all(feature = "signals", feature = "tokio"))]
+pub use node::run;
 pub use node::{Node, Running};
 pub use plan::dead_letter::DeadLetter;
 pub use service::{Context, Service};
@@ -507,6 +509,15 @@ pub mod emit {
 pub mod execution {
     pub use mycelium_core::wait::WaitStrategy;
     pub use mycelium_executor::{Class, Executor, Listener, PlacementFallback, Stream};
+    #[cfg(all(feature = "glommio", target_os = "linux"))]
+    #[doc(no_inline)]
+    pub use mycelium_glommio as glommio;
+    #[cfg(feature = "smol")]
+    #[doc(no_inline)]
+    pub use mycelium_smol as smol;
+    #[cfg(feature = "tokio")]
+    #[doc(no_inline)]
+    pub use mycelium_tokio as tokio;
 
     pub use crate::node::{Placement, StartReport};
     pub use crate::service::clock::{Clock, Interval, JoinHandle};
@@ -571,7 +582,7 @@ pub mod route {
 /// How subscriptions read, and what they deliver.
 pub mod subscribe {
     pub use mycelium_transports::local::{
-        GapReason, KeyError, KeyValue, LatestByKey, Received, SubscribeOptions, TryRecv,
+        GapReason, KeyError, KeyValue, LatestByKey, OnStall, Received, SubscribeOptions, TryRecv,
     };
 }
 

@@ -14,11 +14,9 @@ use mycelium::execution::{Execution, WaitStrategy};
 use mycelium::legacy::LegacyCodec;
 use mycelium::observe::Carrier;
 use mycelium::overview::{Description, NodeProgram};
-use mycelium::subscribe::{LatestByKey, SubscribeOptions};
+use mycelium::subscribe::{LatestByKey, OnStall, SubscribeOptions};
 use mycelium::supervision::{Lifetime, Restart, Supervisor};
-use mycelium::{
-    Context, Delivery, Node, OnStall, Policy, Result, Start, Topology, message, service,
-};
+use mycelium::{Context, Delivery, Node, Policy, Result, Start, Topology, message, service};
 use mycelium_transports::conformance::Spans;
 use proptest::prelude::{any, prop, prop_oneof, proptest};
 use proptest::strategy::{Just, Strategy as _};

@@ -1,7 +1,7 @@
 //! Mycelium in a tokio runtime, or on dedicated threads with one runtime each.
 //!
-//! [`Tokio::current`] uses the runtime of the caller, multi-thread or current-thread, for services
-//! that are `Send`. [`local`] also runs services that are not `Send`, all on the thread that awaits
+//! [`run`] creates a runtime. [`Tokio::current`] uses the runtime of the caller, multi-thread or
+//! current-thread, for services that are `Send`. [`local`] also runs services that are not `Send`, all on the thread that awaits
 //! it. A [dedicated](Executor::dedicate) thread has its own current-thread runtime and runs both
 //! kinds.
 //!
@@ -105,6 +105,22 @@ impl Tokio {
     fn current_with_local() -> Result<Tokio, NoRuntime> {
         Ok(Tokio { local_thread: Some(thread::current().id()), ..Tokio::current()? })
     }
+}
+
+/// Runs `body` in a new runtime, with a thread for each processor that this process may use. Tasks
+/// that are left when `body` has ended are dropped; blocking work that has begun is waited for.
+///
+/// # Errors
+/// If the system refuses a thread or a socket of the runtime.
+///
+/// # Panics
+/// If the caller is in a runtime.
+pub fn run<F: Future>(body: impl FnOnce(Tokio) -> F) -> io::Result<F::Output> {
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let executor = Tokio::current().map_err(io::Error::other)?;
+        Ok(body(executor).await)
+    })
 }
 
 /// Runs `body` in the current runtime with an executor that also takes local tasks, on the calling

@@ -353,7 +353,8 @@ impl Builder {
     /// use std::time::Duration;
     ///
     /// use mycelium::error::{BuildError, Code};
-    /// use mycelium::{Context, Node, OnStall, Result, message, service};
+    /// use mycelium::subscribe::OnStall;
+    /// use mycelium::{Context, Node, Result, message, service};
     ///
     /// #[message(topic = "readings", id = 1)]
     /// struct Reading {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium::observe::{Event, Health, HealthCause, HealthState};
-use mycelium::{Context, Node, OnStall, Result, Running, Topology, service};
+use mycelium::subscribe::OnStall;
+use mycelium::{Context, Node, Result, Running, Topology, service};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use tokio::runtime::Runtime;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium::{Builder, Node, OnStall, Policy, Topology};
+use mycelium::subscribe::OnStall;
+use mycelium::{Builder, Node, Policy, Topology};
 
 use crate::node::asks::Answerer;
 use crate::node::services::{ENDLESS, Number, Square};

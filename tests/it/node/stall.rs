@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mycelium::counters::Kind;
 use mycelium::observe::Event;
-use mycelium::subscribe::GapReason;
-use mycelium::{Context, Delivery, OnStall, Result, service};
+use mycelium::subscribe::{GapReason, OnStall};
+use mycelium::{Context, Delivery, Result, service};
 
 use super::services::{Number, conserved, numbers, run};
 use crate::running::main_with;
