@@ -11,9 +11,9 @@ use crate::shared::output::{json, print};
 use crate::shared::terminal::{styled, wrapped};
 
 /// The document with an entry for each code.
-const ERRORS: &str = include_str!("../../docs/errors.md");
+const ERRORS: &str = include_str!("../pages/errors.md");
 /// The document with likely mistakes, and the messages that they cause.
-const MISTAKES: &str = include_str!("../../docs/mistakes.md");
+const MISTAKES: &str = include_str!("../pages/mistakes.md");
 /// The smallest similarity, from 0 to 1, of a text that is listed as similar.
 const ALIKE: f64 = 0.7;
 /// The largest number of listed results.
