@@ -18,6 +18,7 @@ pub mod hz;
 pub mod launcher;
 pub mod live;
 pub mod ls;
+pub mod new;
 pub mod shared;
 pub mod status;
 pub mod tap;
@@ -40,6 +41,8 @@ pub struct Cli {
 /// What the tool can do.
 #[derive(Debug, Subcommand)]
 pub enum ToolCommand {
+    /// Make a project that builds, runs, and has a test and a topology.
+    New(new::NewArgs),
     /// Check a topology with its programs before it runs.
     Check(check::CheckArgs),
     /// Print the messages of a topic, without making its publishers wait.
@@ -75,6 +78,7 @@ pub enum ToolCommand {
 /// The errors of the command.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
+        ToolCommand::New(args) => new::run(&args),
         ToolCommand::Check(args) => check::run(&args),
         ToolCommand::Tap(args) => tap::run(&args),
         ToolCommand::Up(args) => up::run(&args),

@@ -12,6 +12,7 @@ mod live;
 #[path = "../../../tests/loopback/mod.rs"]
 mod loopback;
 mod mistakes;
+mod new;
 mod roles;
 mod tap;
 mod top;
