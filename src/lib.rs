@@ -467,7 +467,7 @@ pub use error::{Error, Result};
 pub use inbox::Subscription;
 pub use node::builder::Builder;
 #[cfg(all(feature = "signals", feature = "tokio"))]
-pub use node::run;
+pub use node::builder::run;
 pub use node::{Node, Running};
 pub use plan::dead_letter::DeadLetter;
 pub use service::{Context, Service};

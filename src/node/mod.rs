@@ -435,46 +435,6 @@ impl Node {
     }
 }
 
-/// Builds a node and runs it in a new runtime of tokio, with a thread for each processor, until its
-/// services have ended: [`Node::run`] on [`tokio::run`](crate::execution::tokio::run). Needs the features
-/// `tokio` and `signals`.
-///
-/// ```
-/// use mycelium::{Context, Node, Result, message, service};
-///
-/// #[message(topic = "greetings")]
-/// struct Greeting {
-///     text: String,
-/// }
-///
-/// struct Hello;
-///
-/// #[service(emits(Greeting))]
-/// impl Hello {
-///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-///         ctx.emit(Greeting { text: "hello".to_owned() }).await?;
-///         Ok(())
-///     }
-/// }
-///
-/// fn main() -> Result<()> {
-///     mycelium::run(Node::builder("main").service(|| Hello))
-/// }
-/// ```
-///
-/// # Errors
-/// If the services do not fit together, the runtime or the node does not start, a service failed
-/// permanently, or services were abandoned at the shutdown's deadline.
-///
-/// # Panics
-/// If the caller is in a runtime of tokio.
-#[cfg(all(feature = "signals", feature = "tokio"))]
-pub fn run(node: builder::Builder) -> crate::Result<()> {
-    let node = node.build()?;
-    mycelium_tokio::run(|executor| node.run(executor))??;
-    Ok(())
-}
-
 /// Returns the executor of a service: one that was added by name, or the node's own.
 fn choose(
     plan: &Plan,

@@ -48,6 +48,9 @@ use crate::topology::Topology;
 #[cfg(feature = "topology")]
 use legacy_services::LegacyCodecs;
 use request_links::RequestLinks;
+
+#[cfg(all(feature = "signals", feature = "tokio"))]
+pub use build::run;
 pub use supervisor::Supervisor;
 
 /// Collects the services and settings of a [`Node`].

@@ -13,7 +13,6 @@
 
 use std::{
     future::pending,
-    io::Read,
     num::NonZeroUsize,
     pin::pin,
     sync::{
@@ -23,7 +22,6 @@ use std::{
     time::Duration,
 };
 
-use alloy_primitives::U64;
 use async_tungstenite::{
     WebSocketStream, accept_async_with_config,
     tungstenite::{
@@ -32,7 +30,6 @@ use async_tungstenite::{
     },
 };
 use clap::Args;
-use flate2::read::GzDecoder;
 use futures_util::{
     SinkExt, StreamExt,
     future::{Either, select},
@@ -41,14 +38,12 @@ use mycelium::execution::Clock;
 use mycelium_executor::Stream;
 
 use crate::{
-    ethereum::chain::RawLog,
+    ethereum::day::{Line, recorded},
     ethereum::pairs,
     ethereum::rpc::{Call, Filter, Range, Request, answer, notification},
     ethereum::session::END_OF_RECORDING,
 };
 
-/// The recorded day, compressed: a log in each line, in chain order.
-static DAY: &[u8] = include_bytes!("../../data/usdc-weth-2024-01-05.jsonl.gz");
 /// The number of logs before the end of a dropped connection that are never sent to it.
 const LOST_AT_DROP: usize = 3;
 /// The logs of a fork.
@@ -56,52 +51,9 @@ const FORK: usize = 8;
 /// The limit of a request.
 const LARGEST_REQUEST: usize = 64 << 10;
 
-/// One log of the day.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// The log as JSON, exactly as recorded.
-    pub json: String,
-    /// The log, parsed from `json`.
-    pub log: RawLog,
-}
-
-impl Line {
-    /// A log of the day.
-    ///
-    /// # Panics
-    /// If it is none.
-    pub(super) fn of(json: String) -> Self {
-        Self { log: serde_json::from_str(&json).expect("a log"), json }
-    }
-
-    /// A log one position later, with another price, of a block that the chain replaces.
-    fn of_fork(&self, removed: bool) -> String {
-        let mut log: serde_json::Value = serde_json::from_str(&self.json).unwrap_or_default();
-        let mut data = log["data"].as_str().unwrap_or_default().to_owned();
-        // The second digit of the third word, which is not zero: 1 % or more.
-        let word = 2 + 2 * 64;
-        let zeros =
-            data.get(word..).map_or(0, |word| word.bytes().take_while(|it| *it == b'0').count());
-        if let Some(digit) = data.get(word + zeros + 1..word + zeros + 2) {
-            let other = if digit == "1" { "2" } else { "1" };
-            data.replace_range(word + zeros + 1..word + zeros + 2, other);
-        }
-        log["data"] = data.into();
-        log["logIndex"] = format!("{:#x}", self.log.log_index + U64::from(1)).into();
-        log["blockHash"] = format!("0x{}", "f".repeat(64)).into();
-        log["removed"] = removed.into();
-        log.to_string()
-    }
-}
-
-/// The recorded day, with or without the logs of [`pairs`].
-///
-/// # Panics
-/// If its file in this program is damaged.
+/// Returns the recorded day, with or without the logs of [`pairs`].
 pub fn day(with_pairs: bool) -> Vec<Line> {
-    let mut text = String::new();
-    GzDecoder::new(DAY).read_to_string(&mut text).expect("a compressed text");
-    let day = text.lines().map(|line| Line::of(line.to_owned())).collect();
+    let day = recorded();
     if with_pairs { pairs::made_from(day) } else { day }
 }
 

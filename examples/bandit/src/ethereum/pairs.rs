@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::ethereum::{
     chain::{self, pair::Sync},
-    feed::Line,
+    day::Line,
 };
 use crate::metadata::price;
 
