@@ -9,6 +9,9 @@ pub struct ActorsGuide;
 #[doc = include_str!("../docs/choosing.md")]
 pub struct Choosing;
 
+#[doc = include_str!("../docs/concepts.md")]
+pub struct Concepts;
+
 #[cfg(feature = "serde")]
 #[doc = include_str!("../docs/coming-from.md")]
 pub struct ComingFrom;
