@@ -1,5 +1,5 @@
-"""Prints the block, the log index and the pools of every signal of a day, by exact arithmetic, to
-check Bandit: each swap after which the prices around two or three pools stand further apart than
+"""Prints the block, the log index and the pools of every signal of a day, with 80 digits, to check
+Bandit: each swap after which the prices around two or three pools stand further apart than
 the sum of their fees. Reads logs as JSON lines, compressed or not."""
 
 import gzip
@@ -42,7 +42,8 @@ with (gzip.open if sys.argv[1].endswith(".gz") else open)(sys.argv[1], "rt") as 
         pool, event = log["address"], log["topics"][0]
         if log["removed"] or pool not in POOLS or event not in (SWAP, SYNC):
             continue
-        words = [int(log["data"][start : start + 64], 16) for start in range(2, len(log["data"]), 64)]
+        data = log["data"][2:]
+        words = [int(data[start : start + 64], 16) for start in range(0, len(data), 64)]
         price = Decimal(words[2]) ** 2 / 2**192 if event == SWAP else Decimal(words[1]) / words[0]
         logarithms[pool] = price.ln()
         others = [other for other in logarithms if other != pool]

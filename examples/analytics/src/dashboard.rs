@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::messages::{Report, Window};
 
-/// The items that a new browser gets: those of about ten minutes.
+/// The items that a new browser gets: with two pools, those of about ten minutes.
 const HISTORY: usize = 4_000;
 /// The most browsers.
 const BROWSERS: usize = 32;

@@ -148,13 +148,14 @@ fn plot(path: &Path, seconds: &[(u64, [u64; 3])]) -> Result<()> {
     let root = SVGBackend::new(path, (900, 360)).into_drawing_area();
     root.fill(&WHITE)?;
     let (end, most) = (seconds.len(), seconds.iter().map(|second| second.0).max().unwrap_or(1));
+    let slowest = seconds.iter().map(|second| second.1[2]).max().unwrap_or(0).max(1_000_000);
     let mut chart = ChartBuilder::on(&root)
         .margin(10)
         .x_label_area_size(40)
         .y_label_area_size(70)
         .right_y_label_area_size(70)
         .build_cartesian_2d(0..end, 0..most * 5 / 4)?
-        .set_secondary_coord(0..end, (100..1_000_000_u64).log_scale());
+        .set_secondary_coord(0..end, (100..slowest).log_scale());
     let mut mesh = chart.configure_mesh();
     mesh.light_line_style(TRANSPARENT).x_desc("seconds").y_desc("trades a second: blue").draw()?;
     let latency = "microseconds to window, p99: magenta, most: red";

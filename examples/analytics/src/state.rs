@@ -21,8 +21,8 @@ const PATIENCE: u64 = 5;
 const HOLES: usize = 64;
 /// The most messages that are received or sent at once.
 pub const BATCH: usize = 256;
-/// The most bytes of a state: windows of a thousand pools in two seconds take less.
-const LONGEST: usize = 1 << 20;
+/// The most bytes of a state. Windows of a thousand pools take less, also if an event is missing.
+const LONGEST: usize = 4 << 20;
 
 /// The state of a stage.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -166,7 +166,7 @@ impl Kept {
     /// process, and not of the machine: nothing waits for the disk.
     ///
     /// # Errors
-    /// If it cannot be written, or has more than 1 MiB.
+    /// If it cannot be written, or has more than 4 MiB.
     pub fn save(&mut self, depth: usize) -> Result<()> {
         self.state.saves += 1;
         let mut text = serde_json::to_vec(&self.state)?;
@@ -202,7 +202,9 @@ mod tests {
         let Counts { next, taken, missed, .. } = state.counts;
         assert_eq!((state.holes.len(), taken + missed), (0, next));
     }
-    /// As many windows as a recording may have pools, each of two seconds, with long numbers.
+
+    /// As many windows as a recording may have pools, of all seconds that wait for an event that is
+    /// missing, with long numbers.
     #[test]
     fn the_windows_of_all_pools_fit_in_the_file() {
         let window = |_| {
@@ -210,7 +212,7 @@ mod tests {
             Window::new(most, most, most, price, price, price, price, most, most, [0xff; 20])
         };
         let hole = |_| u64::MAX - 1..u64::MAX;
-        let windows = (0..2 * POOLS).map(window).collect();
+        let windows = (0..(PATIENCE as usize + 2) * POOLS).map(window).collect();
         let holes = (0..HOLES).map(hole).collect();
         let state = State { windows, holes, ..State::default() };
         let length = serde_json::to_vec(&state).unwrap().len();

@@ -13,7 +13,8 @@ const BATCH: usize = 256;
 const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, pair TEXT, limit_cents INTEGER)";
 /// An order that comes again is stored once.
-const INSERT: &str = "INSERT INTO orders VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING";
+const INSERT: &str =
+    "INSERT INTO orders (id, pair, limit_cents) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING";
 /// The pause before a batch is stored again.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -50,12 +51,13 @@ impl Ledger {
     }
 }
 
-/// Opens a file that has, or gets, a table with these columns.
+/// Opens a file that has, or gets, a table for orders.
 async fn open(file: &Path) -> sqlx::Result<SqlitePool> {
     let file = SqliteConnectOptions::new().filename(file).create_if_missing(true);
     let pool = SqlitePool::connect_with(file).await?;
     sqlx::query(TABLE).execute(&pool).await?;
-    sqlx::query("SELECT id, pair, limit_cents FROM orders LIMIT 0").execute(&pool).await?;
+    // Compiles the statement, which fails if the table has other columns or no such key.
+    sqlx::query(&format!("EXPLAIN {INSERT}")).execute(&pool).await?;
     Ok(pool)
 }
 

@@ -1,6 +1,7 @@
 //! Each service with real sockets and files.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -243,19 +244,31 @@ impl Sink {
 
 /// The file is of another program.
 #[tokio::test]
-async fn a_table_with_other_columns_is_an_error_that_names_the_file() {
+async fn a_foreign_table_is_an_error_that_names_the_file() {
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("orders.db");
-    let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    for (number, (columns, problem)) in [
+        ("id INTEGER PRIMARY KEY, what TEXT", "has no column named pair"),
+        ("id INTEGER, pair TEXT, limit_cents INTEGER", "ON CONFLICT clause does not match"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let file = directory.path().join(format!("{number}.db"));
+        refused(&file, columns, problem).await;
+    }
+}
+
+async fn refused(file: &Path, columns: &str, problem: &str) {
+    let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
     let pool = SqlitePool::connect_with(options).await.unwrap();
-    sqlx::query("CREATE TABLE orders (id INTEGER, what TEXT)").execute(&pool).await.unwrap();
+    let table = format!("CREATE TABLE orders ({columns})");
+    sqlx::query(sqlx::AssertSqlSafe(table)).execute(&pool).await.unwrap();
     let topology = "service.Ledger.max_restarts = 0\n\
                     subscription.\"Quiet.orders\".policy = \"drop-oldest\"";
     let node = Node::builder("main").topology(Topology::parse("t.toml", topology).unwrap());
-    let ledger = file.clone();
+    let ledger = file.to_owned();
     let node = node.service(|| Quiet).service(move || Ledger::new(ledger.clone()));
     let ended = within("the end", node.build().unwrap().run(Tokio::current().unwrap())).await;
     let error = ended.unwrap_err().to_string();
-    let names = error.contains(file.to_str().unwrap()) && error.contains("no such column: pair");
-    assert!(names, "{error}");
+    assert!(error.contains(file.to_str().unwrap()) && error.contains(problem), "{error}");
 }

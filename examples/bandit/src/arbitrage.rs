@@ -1,5 +1,5 @@
-//! Finds the swaps after which the prices of two pools of a pair, or of three pools that lead around
-//! three tokens, differ by more than their fees together.
+//! Finds the swaps after which the prices of two pools of a pair, or of three pools that lead
+//! around three tokens, differ by more than their fees together.
 //! Pure and idempotent: [`Detector::evaluate`] computes the outcome and [`Detector::commit`] stores
 //! the swap. The caller emits the signal between the two. If it fails there, the same swap
 //! evaluated again has the same outcome; once committed, it and all swaps before it are duplicates.
@@ -105,7 +105,8 @@ impl Detector {
             self.changes.push_back(Change { key: swap.key, pool, before });
         }
         self.last = Some(swap.key);
-        let is_final = |change: &mut Change| change.key.block + DEPTH < swap.key.block;
+        let is_final =
+            |change: &mut Change| change.key.block.saturating_add(DEPTH) < swap.key.block;
         while self.changes.pop_front_if(is_final).is_some() {}
     }
 
@@ -119,13 +120,15 @@ impl Detector {
         self.last = Some(key.before());
     }
 
-    /// Returns the quote of a swap, if the swap is valid: it has a normal positive price, a fee
-    /// below 1, and tokens in their order; and the pool, if known, has the same tokens and fee.
+    /// Returns the quote of a swap, if the swap is valid: it has a normal positive price, a finite
+    /// liquidity, a fee below 1, and tokens in their order; and the pool, if known, has the same
+    /// tokens and fee.
     fn quote(&self, swap: &EnrichedSwap) -> Option<Leg> {
         let &EnrichedSwap { token0, token1, fee_millionths, price, liquidity, pool, .. } = swap;
         let quote = Leg { price, liquidity, fee_millionths, pool, token0, token1 };
-        let is_valid =
-            price.is_normal() && price > 0.0 && fee_millionths < 1_000_000 && token0 < token1;
+        let has_depth = liquidity.is_finite() && liquidity >= 0.0;
+        let has_price = price.is_normal() && price > 0.0;
+        let is_valid = has_price && has_depth && fee_millionths < 1_000_000 && token0 < token1;
         let is_of =
             |old: &Leg| (old.tokens(), old.fee_millionths) == (quote.tokens(), fee_millionths);
         let is_same = self.quotes.get(&Address::from(pool)).is_none_or(is_of);
@@ -214,6 +217,13 @@ pub(crate) mod tests {
         assert_eq!(detector.evaluate(&retraction), Outcome::Duplicate);
         // The other swap at the same position counts.
         assert_eq!(apply(detector, &swap(2, 5, 100.0)), Outcome::Quiet);
+        // The last block that there may be.
+        let mut last = swap(1, 0, 100.0);
+        last.key.block = u64::MAX;
+        let mut end = detector.clone();
+        end.commit(&last);
+        assert_eq!(end.changes.len(), 1);
+        end.commit(&EnrichedSwap { key: last.key.after(), ..last });
         // What the chain no longer replaces is forgotten.
         let mut late = swap(1, 0, 100.0);
         late.key.block += DEPTH + 1;
@@ -225,7 +235,9 @@ pub(crate) mod tests {
     fn nonsense_is_rejected_and_leaves_no_price() {
         let detector = &mut Detector::default();
         detector.commit(&swap(1, 0, 100.0));
-        let changes: [fn(&mut EnrichedSwap); 9] = [
+        let changes: [fn(&mut EnrichedSwap); 11] = [
+            |swap| swap.liquidity = f64::NAN,
+            |swap| swap.liquidity = -1.0,
             |swap| swap.price = 0.0,
             |swap| swap.price = -1.0,
             |swap| swap.price = f64::NAN,

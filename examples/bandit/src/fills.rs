@@ -5,7 +5,7 @@
 //! transaction. It is an estimate, and a high one: nobody else is faster, and a pool of Uniswap V3
 //! has the liquidity of its last swap at all prices that the fill passes. The recorded chain does
 //! not know the fill. So the difference that it takes stays there: later signals of the same pools
-//! are of the same difference until [`SAME_WITHIN`] blocks have passed.
+//! are of the same difference for five minutes.
 
 use std::collections::VecDeque;
 
@@ -27,22 +27,17 @@ const GWEI: f64 = 1e9;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Weighed {
     /// This signal, or a later one, was committed before.
-    Known,
+    Seen,
     /// It is filled.
     Fill(Fill),
-    /// The gas would cost as much as it earns, or more: both in gwei.
-    TooSmall {
-        /// What it earns.
-        earns: u64,
-        /// What the gas costs.
-        gas: u64,
-    },
-    /// It is of a difference that an earlier fill has taken.
-    Taken,
+    /// The gas would cost as much as it earns, or more.
+    TooSmall,
+    /// An earlier fill of the same pools has taken the difference.
+    AlreadyFilled,
     /// No pool has ether, or the liquidity of one is unknown.
     Unknown,
-    /// Takes back the fills from this position on.
-    Retraction(Key),
+    /// Takes back the fills from its position on.
+    Retraction,
 }
 
 /// A simulated fill.
@@ -77,8 +72,8 @@ impl Ledger {
     pub fn weigh(&self, signal: &Signal, gas_price: u32) -> Weighed {
         let &Signal { key, legs, retracts, .. } = signal;
         match (retracts, self.last.is_some_and(|last| key <= last)) {
-            (true, true) => return Weighed::Retraction(key),
-            (true, false) | (false, true) => return Weighed::Known,
+            (true, true) => return Weighed::Retraction,
+            (true, false) | (false, true) => return Weighed::Seen,
             (false, false) => {}
         }
         let legs: Vec<Leg> = legs.iter().collect();
@@ -87,14 +82,14 @@ impl Ledger {
             fill.pools == pools && fill.key.block.saturating_add(SAME_WITHIN) >= key.block
         };
         if self.recent.iter().any(is_same) {
-            return Weighed::Taken;
+            return Weighed::AlreadyFilled;
         }
         let Some(earns) = most(&legs) else { return Weighed::Unknown };
         let [transaction, swap] = GAS;
         let gas = (transaction + swap * legs.len() as u64) * u64::from(gas_price);
         match ((earns * GWEI) as u64).checked_sub(gas) {
             Some(left @ 1..) => Weighed::Fill(Fill { key, pools, left, gas }),
-            _ => Weighed::TooSmall { earns: (earns * GWEI) as u64, gas },
+            _ => Weighed::TooSmall,
         }
     }
 
@@ -103,9 +98,9 @@ impl Ledger {
         let is_final = |fill: &mut Fill| fill.key.block.saturating_add(DEPTH) < key.block;
         while self.recent.pop_front_if(is_final).is_some() {}
         self.last = match weighed {
-            Weighed::Known => return,
-            Weighed::Retraction(key) => {
-                while let Some(fill) = self.recent.pop_back_if(|fill| fill.key >= *key) {
+            Weighed::Seen => return,
+            Weighed::Retraction => {
+                while let Some(fill) = self.recent.pop_back_if(|fill| fill.key >= key) {
                     self.fills -= 1;
                     self.left -= fill.left;
                     self.gas -= fill.gas;
@@ -233,13 +228,9 @@ mod tests {
         ];
         for legs in [pools().to_vec(), triangle.to_vec()] {
             let expected = most(&legs).unwrap();
+            // The pools of ether are at the ends.
             let mut ways = [legs.clone(), legs.clone()];
             ways[1].reverse();
-            // Of a triangle the two ways from ether: the pools of ether are at the ends.
-            if let [_, middle, last] = &legs[..] {
-                ways[0] = vec![legs[0], *middle, *last];
-                ways[1] = vec![*last, *middle, legs[0]];
-            }
             let amounts = || (1..100_000).map(|step| f64::from(step) / 1000.0);
             let found = ways
                 .iter()
@@ -262,20 +253,20 @@ mod tests {
         let earns = (most(&pools()).unwrap() * GWEI) as u64;
         let gas = earns.div_ceil(221_000);
         let (weighed, totals) = commit(&signal(1, &pools()), gas as u32);
-        assert_eq!(weighed, Weighed::TooSmall { earns, gas: gas * 221_000 });
+        assert_eq!(weighed, Weighed::TooSmall);
         assert_eq!(totals, [0; 3]);
         let (weighed, totals) = commit(&signal(2, &pools()), 20);
         assert!(matches!(weighed, Weighed::Fill(_)));
         assert_eq!(totals, [1, earns - 4_420_000, 4_420_000]);
-        assert_eq!(commit(&signal(2, &pools()), 20), (Weighed::Known, totals));
-        assert_eq!(commit(&signal(27, &pools()), 20), (Weighed::Taken, totals));
+        assert_eq!(commit(&signal(2, &pools()), 20), (Weighed::Seen, totals));
+        assert_eq!(commit(&signal(27, &pools()), 20), (Weighed::AlreadyFilled, totals));
         let (_, twice) = commit(&signal(28, &pools()), 20);
         assert_eq!(twice, totals.map(|total| 2 * total));
         // The chain takes back the second fill, and both again.
         for (block, expected) in [(28, totals), (1, [0; 3])] {
             let retraction = Signal::retraction(Key { block, log_index: 0 });
-            assert_eq!(commit(&retraction, 20), (Weighed::Retraction(retraction.key), expected));
-            assert_eq!(commit(&retraction, 20), (Weighed::Known, expected));
+            assert_eq!(commit(&retraction, 20), (Weighed::Retraction, expected));
+            assert_eq!(commit(&retraction, 20), (Weighed::Seen, expected));
         }
     }
 
@@ -296,6 +287,6 @@ mod tests {
         // Nothing is left after the fees.
         let weighed =
             Ledger::default().weigh(&signal(1, &[first, Leg { pool: [2; 20], ..first }]), 1);
-        assert_eq!(weighed, Weighed::TooSmall { earns: 0, gas: 221_000 });
+        assert_eq!(weighed, Weighed::TooSmall);
     }
 }

@@ -18,11 +18,20 @@ pub struct Key {
 }
 
 impl Key {
-    /// The last position before this one.
+    /// The next position.
+    pub fn after(self) -> Self {
+        match self.log_index.checked_add(1) {
+            Some(log_index) => Self { log_index, ..self },
+            None => Self { block: self.block.saturating_add(1), log_index: 0 },
+        }
+    }
+
+    /// The last position before this one; the first position of all is its own.
     pub fn before(self) -> Self {
         match self.log_index.checked_sub(1) {
             Some(log_index) => Self { log_index, ..self },
-            None => Self { block: self.block.saturating_sub(1), log_index: u64::MAX },
+            None if self.block == 0 => self,
+            None => Self { block: self.block - 1, log_index: u64::MAX },
         }
     }
 }
@@ -34,7 +43,7 @@ pub struct Swap {
     /// The swap's position in the chain.
     pub key: Key,
     /// The amount of token 0 that the pool received, in its smallest unit; negative if it paid. 0
-    /// of a pair, which says only what it has then.
+    /// for a pair: its event has only the new reserves.
     pub amount0: I128,
     /// The amount of token 1, likewise.
     pub amount1: I128,
@@ -48,8 +57,8 @@ pub struct Swap {
     /// Takes back the swaps from `key` on. The other fields have no meaning.
     #[message(default = false)]
     pub retracts: bool,
-    /// The liquidity at this price: the square root of the product of the reserves that a pair with
-    /// this depth has, in smallest units. 0 in the swaps of a program that does not know it.
+    /// The square root of the product of the (virtual) reserves at this price, in smallest units; 0
+    /// in the swaps of a program that does not know it.
     #[message(default = U128::ZERO)]
     pub liquidity: U128,
 }

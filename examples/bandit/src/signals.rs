@@ -25,7 +25,7 @@ const WRITE: &str = "write the file of signals";
 pub struct Committed {
     /// The length of the complete lines, in bytes.
     bytes: u64,
-    /// The swap of the last signal in these lines.
+    /// The swap of the last signal in these lines, or the position before that of a retraction.
     last: Option<Key>,
 }
 
@@ -101,8 +101,8 @@ impl SignalFile {
         Ok(Self { file, path: path.into(), committed: committed.unwrap_or_default() })
     }
 
-    /// Writes a signal, if its swap is later than the last one, or a retraction, if there are
-    /// signals from its position on. Returns the committed part.
+    /// Writes a signal, if its swap is later than the last one, or a retraction, unless it is later
+    /// than all lines. Returns the committed part.
     ///
     /// # Errors
     /// If the line cannot be written completely; then it is not committed.

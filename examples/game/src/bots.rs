@@ -149,9 +149,12 @@ pub struct Load {
 /// Runs the server and the bots, and prints what was measured.
 ///
 /// # Errors
-/// If the server fails, or not all bots play within 30 seconds.
+/// If no bot plays, the server fails, or not all of them play within 30 seconds.
 pub async fn load(address: SocketAddr, bots: usize, options: Load) -> Result<()> {
     let Load { bad, seconds, plot } = options;
+    if bad >= bots {
+        return Err(Error::msg(format!("{bad} of {bots} bots are bad: expected some that play")));
+    }
     let figures = Arc::<Figures>::default();
     let node =
         crate::node("main", crate::topology("game.toml")?, address, figures.clone()).build()?;
@@ -163,7 +166,7 @@ pub async fn load(address: SocketAddr, bots: usize, options: Load) -> Result<()>
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} s, {msg}")?;
     let bar = ProgressBar::new(seconds).with_style(style);
     let mut second = interval(Duration::from_secs(1));
-    let good = bots.saturating_sub(bad) as u64;
+    let good = (bots - bad) as u64;
     let players = || figures.all().get("players").copied().unwrap_or(0);
     let deadline = Instant::now() + Duration::from_secs(30);
     while players() < good {

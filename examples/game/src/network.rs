@@ -53,7 +53,6 @@ const STALL: u32 = 10;
 const SIGHT: f32 = 300.0;
 
 // Why a connection has ended: as it is counted, and as the client is told.
-const FLOOD: &str = "closed: too many messages";
 const CHEAT: &str = "closed: an impossible command";
 const STALLED: &str = "closed: the client does not read";
 const BROKEN: &str = "closed: not a message of this protocol";
@@ -247,14 +246,19 @@ async fn play(
             }
             message = socket.recv() => {
                 let message = received(message)?;
-                if let Message::Pong(pong) = &message {
-                    ping.take_if(|(ping, _)| ping == pong);
+                match &message {
+                    Message::Pong(pong) => drop(ping.take_if(|(ping, _)| ping == pong)),
+                    Message::Close(_) => {
+                        command(Action::Leave);
+                        return Err("closed: the client has left");
+                    }
+                    _ => {}
                 }
                 if allowance == 0 {
                     server.figures.add("messages refused: too many", 1);
                     refused += 1;
                     if refused > PATIENCE {
-                        return Err(FLOOD);
+                        return Err("closed: too many messages");
                     }
                     continue;
                 }
@@ -267,16 +271,12 @@ async fn play(
                         _ => return Err(CHEAT),
                     },
                     Message::Binary(_) => return Err(CHEAT),
-                    Message::Ping(_) | Message::Pong(_) => {}
-                    Message::Close(_) => {
-                        command(Action::Leave);
-                        return Err("closed: the client has left");
-                    }
+                    _ => {}
                 }
             }
             _ = second.tick() => {
                 if sent.swap(0, Ordering::Relaxed) > BYTES {
-                    return Err(FLOOD);
+                    return Err("closed: too many bytes");
                 }
                 command(Action::Join);
                 allowance = RATE;

@@ -42,8 +42,9 @@ impl Line {
     pub(super) fn of_fork(&self, removed: bool) -> String {
         let mut log: serde_json::Value = serde_json::from_str(&self.json).unwrap_or_default();
         let mut data = log["data"].as_str().unwrap_or_default().to_owned();
-        // The second digit of the third word, which is not zero: 1 % or more.
-        let word = 2 + 2 * 64;
+        // The second digit that is not zero, of the price of a swap or of the second reserve of a
+        // pair: 1 % or more.
+        let word = 2 + 64 * if data.len() > 2 + 2 * 64 { 2 } else { 1 };
         let zeros =
             data.get(word..).map_or(0, |word| word.bytes().take_while(|it| *it == b'0').count());
         if let Some(digit) = data.get(word + zeros + 1..word + zeros + 2) {

@@ -106,12 +106,13 @@ impl Endpoint {
 
 /// A URL, valid or not, without a user, and without its path, which may be a key.
 fn without_secrets(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let scheme = &url[..url.len() - rest.len()];
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let host = authority.rsplit('@').next().unwrap_or_default();
     let dots = |is_cut| if is_cut { ".." } else { "" };
     let user = dots(host.len() < authority.len());
-    format!("{scheme}://{user}{host}{}", dots(!path.is_empty()))
+    format!("{scheme}{user}{host}{}", dots(!path.is_empty()))
 }
 
 /// Trusts the authorities of the system, and those of a file.

@@ -1,7 +1,7 @@
 //! The Ethereum node: [`session`] decides what to request of it and which log is new, with the
-//! JSON-RPC messages of [`rpc`], [`socket`] connects a session to the byte stream that [`endpoint`]
-//! encrypts, and [`chain`] decodes a log. [`feed`] is such a node: it replays a recorded [`day`], to which [`pairs`] adds
-//! logs.
+//! JSON-RPC messages of [`rpc`], [`socket`] connects a session to the byte stream that
+//! [`endpoint`] encrypts, and [`chain`] decodes a log. [`feed`] is such a node: it replays a
+//! recorded [`day`], to which [`pairs`] adds logs.
 
 pub mod chain;
 pub mod day;

@@ -1,6 +1,6 @@
 //! Adds logs of three pairs of Uniswap V2 to the recorded day, which does not have them. They are
-//! made, not recorded: at the end of each block the traders of a pair bring its price to that of the
-//! market, if the difference is worth it. The market of ether is the busier one of the recorded
+//! made, not recorded: at the end of each block the traders of a pair bring its price to that of
+//! the market, if the difference is worth it. The market of ether is the busier one of the recorded
 //! pools; that of DAI goes up and down, within half a percent of a dollar.
 
 use alloy_primitives::{Address, Bytes, U64, address, aliases::U112};
@@ -20,7 +20,7 @@ const FIRST_INDEX: u64 = 100_000;
 /// The blocks in which the price of DAI goes up and down once, and how far from a dollar.
 const WAVE: u64 = 2000;
 const HEIGHT: f64 = 0.005;
-/// The smallest units of ether or DAI that are as much as one of USDC.
+/// 10^(18 − 6): ether and DAI have 18 decimals, USDC has 6.
 const FINER: f64 = 1e12;
 
 /// A pair; amounts are in smallest units.

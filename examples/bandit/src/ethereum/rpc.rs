@@ -83,7 +83,7 @@ pub struct Incoming<'a> {
     pub params: Option<Notification<'a>>,
 }
 
-/// The logs of an answer, each still JSON. More than [`MOST_LOGS`] are an error.
+/// The logs of an answer, each still JSON. More than 131,072 are an error.
 pub struct Logs<'a>(pub Vec<&'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Logs<'a> {

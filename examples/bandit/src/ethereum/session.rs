@@ -4,11 +4,11 @@
 //! logs are queued meanwhile, and a cursor drops duplicates. So each log is delivered once and in
 //! chain order, by either way and after any number of broken connections.
 //!
-//! A log that the chain removes takes back all logs after the last one before it, because the new
-//! blocks may have logs at earlier positions than the old ones; and the cursor with them. If that
-//! last one is not known, as after a start, or a reorganisation while there is no connection shows
-//! in the backfill, which lacks the block of the last log: then the logs of the last [`DEPTH`]
-//! blocks are taken back, and requested again.
+//! A log that the chain removes takes back all logs after the last one before it, and the cursor
+//! with them. They are requested again, because the node may have sent new ones before it said what
+//! is removed. If the log before it is not known, as after a start, the logs of the last [`DEPTH`]
+//! blocks are taken back, and requested again; so they are when a log comes at a position that was
+//! passed, or when the backfill of a new connection lacks the last log.
 //!
 //! [`Session::connected`] and [`Session::handle_text`] are input; after each, drain
 //! [`Session::poll_transmit`] and [`Session::poll_event`] until both are empty. No text panics, and
@@ -28,6 +28,8 @@ use crate::{
 
 /// The most live logs queued during a backfill.
 const MOST_WAITING: usize = 16_384;
+/// The most bytes of a log as JSON; those of pools have less than a thousand.
+const LARGEST_LOG: usize = 64 << 10;
 /// The most logs that are remembered, in case the chain removes them.
 const MOST_ACCEPTED: usize = 16_384;
 /// The most blocks that a reorganisation replaces. Ethereum never replaces more.
@@ -104,6 +106,9 @@ pub struct Session {
     /// The last accepted logs, each with the hash of its block unless it is unknown. No log between
     /// them is missing.
     accepted: VecDeque<(Key, Option<B256>)>,
+    /// The block of the highest log so far. Readers know what they have changed from [`DEPTH`]
+    /// blocks before it on.
+    highest: u64,
     waiting: VecDeque<Option<RawLog>>,
     requests: VecDeque<String>,
     events: VecDeque<Event>,
@@ -237,7 +242,8 @@ impl Session {
 
     /// Takes back the logs of the last blocks, and requests them again.
     fn begin_again(&mut self, last: Key) {
-        let block = last.block.saturating_sub(DEPTH).max(self.cursor.start.unwrap_or(0));
+        let first = self.highest.max(last.block).saturating_sub(DEPTH);
+        let block = first.max(self.cursor.start.unwrap_or(0)).min(last.block);
         let key = Key { block, log_index: 0 };
         self.accepted.clear();
         self.cursor = Cursor { last: Some(key.before()), hash: None, ..self.cursor };
@@ -247,24 +253,29 @@ impl Session {
 
     /// The chain removed a log that is not after the last one.
     fn removed(&mut self, log: &RawLog, last: Key) {
-        let (key, hash) = (log.key(), log.block_hash);
-        let place = self.accepted.partition_point(|(accepted, _)| *accepted < key);
-        let is_it = |&(accepted, its): &(Key, Option<B256>)| {
-            accepted == key && (its == hash || its.is_none() || hash.is_none())
-        };
-        let is_accepted = self.accepted.get(place).is_some_and(is_it);
+        let place = self.accepted.partition_point(|(accepted, _)| *accepted < log.key());
         match place.checked_sub(1).and_then(|before| self.accepted.get(before).copied()) {
-            _ if !is_accepted && !self.accepted.is_empty() && self.accepted[0].0 <= key => {
-                self.events.push_back(Event::Removed);
-            }
+            _ if self.is_new(log) => self.events.push_back(Event::Removed),
             Some((before, hash)) => {
                 self.accepted.truncate(place);
                 self.cursor = Cursor { last: Some(before), hash, ..self.cursor };
-                let from = Key { log_index: before.log_index.saturating_add(1), ..before };
-                self.events.push_back(Event::Retracted(from, self.cursor));
+                self.events.push_back(Event::Retracted(before.after(), self.cursor));
+                self.backfill();
             }
             None => self.begin_again(last),
         }
+    }
+
+    /// Whether a log, at a position that was passed, is none of those that were accepted there.
+    fn is_new(&self, log: &RawLog) -> bool {
+        let (key, hash) = (log.key(), log.block_hash);
+        let is_it = |&(accepted, its): &(Key, Option<B256>)| {
+            accepted == key && (its == hash || its.is_none() || hash.is_none())
+        };
+        // Those before the first accepted one are not known.
+        let is_known = self.accepted.front().is_some_and(|(first, _)| *first <= key);
+        let place = self.accepted.partition_point(|(accepted, _)| *accepted < key);
+        is_known && !self.accepted.get(place).is_some_and(is_it)
     }
 
     fn notified(&mut self, subscription: &str, log: Option<RawLog>) -> Result<(), SessionError> {
@@ -283,6 +294,9 @@ impl Session {
     fn take(&mut self, log: Option<RawLog>) {
         let Some(log) = log else { return self.events.push_back(Event::Skipped) };
         let key = log.key();
+        if self.cursor.start.is_some_and(|start| key.block < start) {
+            return self.events.push_back(Event::Skipped);
+        }
         self.events.push_back(match self.cursor.last {
             Some(last) if key <= last && log.removed => {
                 if key.block.saturating_add(DEPTH) >= last.block {
@@ -291,9 +305,15 @@ impl Session {
                 Event::Removed
             }
             _ if log.removed => Event::Removed,
-            Some(last) if key <= last => Event::Duplicate,
+            Some(last) if key <= last => {
+                if self.is_new(&log) {
+                    return self.begin_again(last);
+                }
+                Event::Duplicate
+            }
             _ => {
                 self.accepted.push_back((key, log.block_hash));
+                self.highest = self.highest.max(key.block);
                 let is_final =
                     |(accepted, _): &mut (Key, _)| accepted.block.saturating_add(DEPTH) < key.block;
                 while self.accepted.pop_front_if(is_final).is_some() {}
@@ -307,10 +327,12 @@ impl Session {
     }
 }
 
-/// A log, unless it is malformed.
+/// A log, unless it is malformed or too large.
 fn parse(json: &RawValue) -> Option<RawLog> {
+    let json = json.get();
     // serde would accept an array for a struct.
-    serde_json::from_str(json.get()).ok().filter(|_| json.get().starts_with('{'))
+    let is_log = json.starts_with('{') && json.len() <= LARGEST_LOG;
+    is_log.then(|| serde_json::from_str(json).ok()).flatten()
 }
 
 /// A connection is useless and has to be replaced.

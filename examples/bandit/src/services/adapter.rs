@@ -31,7 +31,7 @@ const ATTEMPTS_AGAIN: u32 = 30;
 /// cursor is saved.
 const UNSAVED: u32 = 256;
 
-/// How often to look whether the node is still there. A request has to be answered in a minute.
+/// How often to look whether the node is still there. A request has to be answered in five minutes.
 const WATCH_EVERY: Duration = Duration::from_secs(10);
 
 /// What is due between two steps of a connection.
@@ -175,6 +175,8 @@ impl PolygonAdapter {
 impl PolygonAdapter {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let pools = self.pools.open(ctx).await?.addresses();
+        // Of an earlier run, which may have panicked.
+        self.unsaved = if self.cursor.is_durable() { UNSAVED } else { 0 };
         let mut session = Session::new(pools, self.cursor.read(|cursor| *cursor));
         loop {
             match self.follow(ctx, &mut session).await {

@@ -10,7 +10,7 @@ use crate::{
     messages::{EnrichedSwap, Signal},
 };
 
-/// Emits a signal whenever the prices of two pools of a pair differ by more than their fees.
+/// Emits a signal whenever the prices of two or three pools differ by more than their fees.
 #[derive(Clone)]
 pub struct ArbitrageDetector {
     /// The prices and the position: kept after the signal of a swap was emitted, saved before the

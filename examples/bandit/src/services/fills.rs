@@ -27,9 +27,9 @@ impl FillSimulator {
         let mut fills = ctx.metrics().gauge("fills")?;
         let mut gas = ctx.metrics().gauge("gas_gwei")?;
         let mut left = ctx.metrics().gauge("gwei_after_gas")?;
-        let mut too_small = ctx.metrics().counter("fills_too_small")?;
-        let mut taken = ctx.metrics().counter("fills_taken")?;
-        let mut unknown = ctx.metrics().counter("fills_unknown")?;
+        let mut too_small = ctx.metrics().counter("too_small_to_fill")?;
+        let mut already = ctx.metrics().counter("already_filled")?;
+        let mut unknown = ctx.metrics().counter("unknown_to_fill")?;
         loop {
             let totals = self.ledger.read(|ledger| [ledger.fills, ledger.gas, ledger.left]);
             for (gauge, total) in [&mut fills, &mut gas, &mut left].into_iter().zip(totals) {
@@ -44,10 +44,10 @@ impl FillSimulator {
                     let text = format!("block {}: {left} gwei after {gas} of gas", key.block);
                     ctx.info("a signal is filled", text);
                 }
-                Weighed::TooSmall { .. } => too_small.increment(),
-                Weighed::Taken => taken.increment(),
+                Weighed::TooSmall => too_small.increment(),
+                Weighed::AlreadyFilled => already.increment(),
                 Weighed::Unknown => unknown.increment(),
-                Weighed::Known | Weighed::Retraction(_) => {}
+                Weighed::Seen | Weighed::Retraction => {}
             }
             self.ledger.keep(|ledger| ledger.commit(signal.key, &weighed));
             self.faults.point("after the simulator has weighed", signal.redelivered());

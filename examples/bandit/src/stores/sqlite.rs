@@ -32,7 +32,8 @@ impl Sqlite {
         if !(0..=VERSION).contains(&version) {
             return Err(StoreError::newer(version));
         }
-        let others = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name <> 'pools'";
+        let others = "SELECT count(*) FROM sqlite_schema
+            WHERE type = 'table' AND name <> 'pools' AND name NOT LIKE 'sqlite_%'";
         if version == 0 && number(others)? > 0 {
             return Err(StoreError::unusable("it is a file of another program"));
         }

@@ -1,5 +1,5 @@
 //! `bandit bundled` while its members are killed and stopped at random. The file of signals has to
-//! be that of an undisturbed run, byte for byte, with the same fills, and the bundle has to succeed.
+//! be that of an undisturbed run, byte for byte, the fills the same, and the bundle has to succeed.
 //!
 //! `SEEDS=100` runs 100 seeds instead of two, `SEED=7` only that one.
 

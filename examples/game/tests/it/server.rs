@@ -7,11 +7,11 @@ use futures_util::SinkExt;
 use game::messages::{SIZE, View};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, coding::Data, coding::OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::client::{Client, Server, place};
+use crate::client::{Client, DEADLINE, Server, place};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -76,11 +76,12 @@ async fn clients_that_misbehave_are_let_go_and_the_others_play_on() {
 
     // A message in parts without an end, each empty.
     let mut parts = Client::join(address, 6).await;
-    let before = server.figure("closed: too many messages");
+    let before = server.figure("closed: too many bytes");
     let part = |kind| Message::Frame(Frame::message(&b""[..], OpCode::Data(kind), false));
     let _ = parts.socket.send(part(Data::Text)).await;
-    while parts.socket.send(part(Data::Continue)).await.is_ok() {}
-    server.until("closed: too many messages", before + 1).await;
+    let flooding = async { while parts.socket.send(part(Data::Continue)).await.is_ok() {} };
+    timeout(DEADLINE, flooding).await.expect("it is cut off");
+    server.until("closed: too many bytes", before + 1).await;
 
     let text = OpCode::Data(Data::Text);
     let cheat = "closed: an impossible command";
@@ -110,7 +111,7 @@ async fn clients_that_misbehave_are_let_go_and_the_others_play_on() {
     assert!(matches!(refused, Err(Error::Http(response)) if response.status() == 400));
 
     server.until("closed: the client does not read", 1).await;
-    stall.await.unwrap();
+    timeout(DEADLINE, stall).await.expect("it is cut off").unwrap();
     assert!(server.figure("frames skipped") > 0);
     let before = good.plays().await;
     good.until("frames go on", |view| view.frame > before.frame + 10).await;

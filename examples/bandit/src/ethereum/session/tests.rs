@@ -118,34 +118,68 @@ fn removed(session: &mut Session, key: Key, hash: u8) -> Option<Event> {
     session.poll_event()
 }
 
+/// Answers the request for the logs from this block on, all of the new chain.
+fn requested_again(session: &mut Session, from: u64, keys: &[Key], hash: u8) {
+    let logs: Vec<_> = keys.iter().map(|key| of_block(*key, hash, false)).collect();
+    let call = answered(session, &format!("[{}]", logs.join(",")));
+    let Call::Logs([Range { from_block, .. }]) = call else { panic!("{call:?}") };
+    assert_eq!(from_block.to::<u64>(), from);
+}
+
 #[test]
 fn a_removed_log_takes_back_those_after_the_one_before_it() {
     let mut session = starting_at(1);
     connected(&mut session);
     let keys = [key(100, 0), key(101, 5), key(101, 6), key(102, 0)];
-    let logs = keys.map(|key| of_block(key, key.block as u8, false)).join(",");
-    answered(&mut session, &format!("[{logs}]"));
+    requested_again(&mut session, 1, &keys, 1);
     drained(&mut session);
-    let Some(Event::Retracted(from, cursor)) = removed(&mut session, keys[2], 101) else {
-        panic!()
-    };
-    assert_eq!((from, cursor.last), (key(101, 6), Some(key(101, 5))));
-    // The node may say so of each log, in any order.
-    assert_eq!(removed(&mut session, keys[3], 102), Some(Event::Removed));
-    let Some(Event::Retracted(from, cursor)) = removed(&mut session, keys[1], 101) else {
-        panic!()
-    };
+    let Some(Event::Retracted(from, cursor)) = removed(&mut session, keys[1], 1) else { panic!() };
     assert_eq!((from, cursor.last), (key(100, 1), Some(key(100, 0))));
-    // No chain replaces so many blocks.
-    assert_eq!(removed(&mut session, key(100 - DEPTH - 1, 0), 1), Some(Event::Removed));
-    // The new blocks have logs before those of the old ones.
+    // The node may say so of each log, in any order, and send the new ones meanwhile.
+    assert_eq!(removed(&mut session, keys[3], 1), None);
+    session.handle_text(&notification("0xa", &of_block(key(101, 6), 2, false))).unwrap();
     let new = [key(100, 7), key(101, 1), key(101, 6)];
-    for key in new {
-        session.handle_text(&notification("0xa", &of_block(key, 7, false))).unwrap();
+    let chain = [&keys[..1], &new].concat();
+    let logs: Vec<_> =
+        chain.iter().zip([1, 2, 2, 2]).map(|(k, h)| of_block(*k, h, false)).collect();
+    answered(&mut session, &format!("[{}]", logs.join(",")));
+    assert_eq!(drained(&mut session), (new.to_vec(), 2));
+    // A log of an old block at the place of a new one; and no chain replaces so many blocks.
+    assert_eq!(removed(&mut session, keys[2], 1), Some(Event::Removed));
+    assert_eq!(removed(&mut session, key(101 - DEPTH - 1, 0), 1), Some(Event::Removed));
+}
+
+/// The node sends the new logs first, or says of none that it was removed.
+#[test]
+fn new_logs_before_the_last_one_are_a_reorganisation() {
+    let old = [key(100, 0), key(101, 5), key(102, 0)];
+    let new = [key(100, 0), key(101, 3), key(103, 0)];
+    for says_removed in [true, false] {
+        let mut session = starting_at(1);
+        connected(&mut session);
+        requested_again(&mut session, 1, &old, 1);
+        drained(&mut session);
+        session.handle_text(&notification("0xa", &of_block(new[1], 2, false))).unwrap();
+        let Some(Event::Retracted(from, _)) = session.poll_event() else { panic!() };
+        assert_eq!(from, key(102 - DEPTH, 0));
+        session.handle_text(&notification("0xa", &of_block(new[2], 2, false))).unwrap();
+        if says_removed {
+            assert_eq!(removed(&mut session, old[1], 1), None);
+        }
+        requested_again(&mut session, 102 - DEPTH - 1, &new, 2);
+        assert_eq!(drained(&mut session), (new.to_vec(), 1));
+        assert_eq!(session.poll_transmit(), None);
     }
-    assert_eq!(drained(&mut session), (new.to_vec(), 0));
-    // A log of the old block at the place of a new one.
-    assert_eq!(removed(&mut session, keys[2], 101), Some(Event::Removed));
+}
+
+#[test]
+fn logs_before_the_start_are_skipped() {
+    let mut session = starting_at(100);
+    connected(&mut session);
+    backfilled(&mut session, 100, &[]);
+    live(&mut session, key(99, 0));
+    live(&mut session, key(100, 0));
+    assert_eq!(drained(&mut session).0, [key(100, 0)]);
 }
 
 #[test]
