@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mycelium::{Context, Delivery, Error, Result, service};
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 use crate::Order;
@@ -57,7 +58,8 @@ async fn open(file: &Path) -> sqlx::Result<SqlitePool> {
     let pool = SqlitePool::connect_with(file).await?;
     sqlx::query(TABLE).execute(&pool).await?;
     // Compiles the statement, which fails if the table has other columns or no such key.
-    sqlx::query(&format!("EXPLAIN {INSERT}")).execute(&pool).await?;
+    let compile = format!("EXPLAIN {INSERT}");
+    sqlx::query(AssertSqlSafe(compile)).execute(&pool).await?;
     Ok(pool)
 }
 
