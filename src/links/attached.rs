@@ -50,7 +50,7 @@ impl Engines {
                 let problem = format!(
                     "topic `{topic}` has `transport = \"{key}\"`, but the program of node `{node}` \
                      has no {engine}: add `.engine::<mycelium_{package}::{name}>()` to its builder \
-                     (package `mycelium-{package}`)"
+                     (package `mycelium-bus-{package}`)"
                 );
                 let place = plan.places.of(Setting::Transport(topic));
                 return Err(BuildError::at(place, Code::TOPIC_TRANSPORT, problem));
