@@ -202,7 +202,7 @@ fn a_client_of_tokio_works_on_smol() {
         let node = node.build().unwrap().start(smol).unwrap();
         let mut prices = node.subscribe::<Price>("test", Policy::Block).unwrap();
         for (pair, cents) in [("ETH/USD", 7), ("BTC/USD", 8)] {
-            // A server that answers once, first with an error.
+            // A server that answers once, after errors, and an answer that is too long.
             let listener = listener.try_clone().unwrap();
             let body = json!({ pair: cents }).to_string();
             let served = tokio.spawn(async move { serve(listener, body).await });
@@ -222,13 +222,19 @@ async fn serve(listener: TcpListener, body: String) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     listener.set_nonblocking(true).unwrap();
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    let answers = ["nonsense\r\n\r\n", "HTTP/1.1 500 Broken\r\ncontent-length: 0\r\n\r\n"];
-    let length = body.len();
-    let last = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
-    for answer in answers.into_iter().chain([&*last]) {
+    let answer =
+        |body: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let long = " ".repeat(2 << 20) + &json!({ "LONG/USD": 1 }).to_string();
+    for answer in [
+        "nonsense\r\n\r\n",
+        "HTTP/1.1 500 Broken\r\ncontent-length: 0\r\n\r\n",
+        &answer(&long),
+        &answer(&body),
+    ] {
         let (mut stream, _) = within("a request", listener.accept()).await.unwrap();
         within("the request", stream.read(&mut [0; 4096])).await.unwrap();
-        stream.write_all(answer.as_bytes()).await.unwrap();
+        // The client closes the connection of an answer that is too long.
+        let _ = stream.write_all(answer.as_bytes()).await;
     }
 }
 
