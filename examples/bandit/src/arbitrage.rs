@@ -206,7 +206,7 @@ pub(crate) mod tests {
         detector.commit(&swap(1, 0, 100.0));
         let before = detector.clone();
         for (index, price) in [(5, 110.0), (6, 120.0)] {
-            detector.commit(&swap(1, index, price));
+            detector.commit(&EnrichedSwap { liquidity: price, ..swap(1, index, price) });
             detector.commit(&swap(2, index + 10, price));
         }
         let retraction = EnrichedSwap::retraction(swap(1, 5, 0.0).key);
@@ -215,6 +215,10 @@ pub(crate) mod tests {
         detector.commit(&retraction);
         assert_eq!((&detector.quotes, &detector.changes), (&before.quotes, &before.changes));
         assert_eq!(detector.evaluate(&retraction), Outcome::Duplicate);
+        // The prices differ by more than numbers can say.
+        let mut end = detector.clone();
+        end.commit(&swap(1, 7, 1e300));
+        assert_eq!(end.evaluate(&swap(2, 8, 1e-300)), Outcome::Quiet);
         // The other swap at the same position counts.
         assert_eq!(apply(detector, &swap(2, 5, 100.0)), Outcome::Quiet);
         // The last block that there may be.
@@ -271,9 +275,17 @@ pub(crate) mod tests {
     #[test]
     fn three_pools_around_three_tokens_make_a_signal() {
         // 1 for 2 at 100, 2 for 3 at 5, and so 1 for 3 at 500, in any order of arrival.
-        let ways = [(1, [1, 2], 100.0), (7, [2, 3], 5.0), (8, [1, 3], 500.0)];
+        let ways = |[one, two, three]: [u8; 3]| {
+            [(one, [1, 2], 100.0), (two, [2, 3], 5.0), (three, [1, 3], 500.0)]
+        };
         let fees: f64 = 0.000_5 + 2.0 * 0.003;
-        for (first, moves) in [(0, 1.0_f64), (1, 1.0), (2, 1.0), (0, -1.0), (1, -1.0), (2, -1.0)] {
+        let moves = [(0, 1.0_f64), (1, 1.0), (2, 1.0), (0, -1.0), (1, -1.0), (2, -1.0)];
+        // Any of them may have the lowest address.
+        let pools = [[1, 7, 8], [7, 8, 1], [8, 1, 7]];
+        for ((first, moves), pools) in
+            moves.into_iter().flat_map(|it| pools.map(|pools| (it, pools)))
+        {
+            let ways = ways(pools);
             for (beyond, expected) in [(-1e-5, 0), (1e-5, 3)] {
                 let detector = &mut Detector::default();
                 let mut last = Outcome::Quiet;

@@ -221,12 +221,15 @@ mod tests {
 
     #[test]
     fn no_amount_earns_more() {
-        let triangle = [
-            leg(1, [DOLLAR, ether()], [2_000_000.0, 1000.0]),
-            leg(2, [OTHER, DOLLAR], [500_000.0, 510_000.0]),
-            leg(3, [OTHER, ether()], [1_900_000.0, 1000.0]),
-        ];
-        for legs in [pools().to_vec(), triangle.to_vec()] {
+        // The better way around is the one, or the other.
+        let triangle = |reserve| {
+            vec![
+                leg(1, [DOLLAR, ether()], [2_000_000.0, 1000.0]),
+                leg(2, [OTHER, DOLLAR], [500_000.0, 510_000.0]),
+                leg(3, [OTHER, ether()], [reserve, 1000.0]),
+            ]
+        };
+        for legs in [pools().to_vec(), triangle(1_900_000.0), triangle(2_030_000.0)] {
             let expected = most(&legs).unwrap();
             // The pools of ether are at the ends.
             let mut ways = [legs.clone(), legs.clone()];

@@ -246,6 +246,10 @@ mod tests {
             word
         };
         assert_eq!(price(&root(1 << 96, 0), [18, 18]), 1.0);
+        assert_eq!(
+            [[6, 6], [6, 18], [18, 18]].map(|it| liquidity(10_u128.pow(12), it)),
+            [1e6, 1.0, 1e-6]
+        );
         assert_eq!(price(&root(3 << 96, 0), [6, 6]), 9.0);
         assert_eq!(price(&root(1 << 96, 0), [18, 6]), 1e12);
         assert_eq!(price(&root(1 << 96, 0), [6, 18]), 1e-12);

@@ -230,6 +230,16 @@ mod tests {
         let mut asking = Session::default();
         asking.connected();
         // Whether it answers pings or not: the pong would be behind the answer.
+        let mut again = Session::default();
+        let node = Node { answers_pings: true, is_asked: false };
+        let socket = WebSocketStream::from_raw_socket(node, Role::Client, None);
+        let mut connection =
+            Connection { socket: socket.now_or_never().unwrap(), watch: Watch::default() };
+        for _ in 0..2 * ANSWER_WITHIN {
+            // A request after the other, each answered in time.
+            again.connected();
+            connection.watch(&again).unwrap();
+        }
         let (error, calls) = watched(false, asking);
         assert!(matches!(error, SocketError::NoAnswer) && calls == 30, "{error} {calls}");
     }

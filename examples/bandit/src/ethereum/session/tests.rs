@@ -172,6 +172,30 @@ fn new_logs_before_the_last_one_are_a_reorganisation() {
     }
 }
 
+/// Readers know what they have changed from 64 blocks before the highest one on, and no more.
+#[test]
+fn no_more_is_taken_back_than_readers_know() {
+    let mut session = starting_at(1);
+    connected(&mut session);
+    let keys = [key(140, 0), key(150, 0), key(200, 0)];
+    requested_again(&mut session, 1, &keys, 1);
+    drained(&mut session);
+    let Some(Event::Retracted(from, _)) = removed(&mut session, keys[2], 1) else { panic!() };
+    assert_eq!(from, key(150, 1));
+    requested_again(&mut session, 150, &keys[1..2], 1);
+    drained(&mut session);
+    session.handle_text(&notification("0xa", &of_block(key(145, 7), 2, false))).unwrap();
+    let Some(Event::Retracted(from, _)) = session.poll_event() else { panic!() };
+    assert_eq!(from, key(200 - DEPTH, 0));
+}
+
+#[test]
+fn positions_have_neighbours() {
+    assert_eq!(key(7, 0).before(), key(6, u64::MAX));
+    assert_eq!(key(6, u64::MAX).after(), key(7, 0));
+    assert_eq!(key(0, 0).before(), key(0, 0));
+}
+
 #[test]
 fn logs_before_the_start_are_skipped() {
     let mut session = starting_at(100);
@@ -279,11 +303,12 @@ fn an_answer_with_too_many_logs_is_an_error() {
 fn invalid_texts_are_skipped() {
     let mut session = starting_at(1);
     connected(&mut session);
-    let backfill = format!("[[],{{}},7,{}]", log(key(2, 0)));
+    let large = log(key(1, 0)).replace('{', &format!(r#"{{"x":"{}","#, "x".repeat(64 << 10)));
+    let backfill = format!("[[],{{}},7,{large},{}]", log(key(2, 0)));
     answered(&mut session, &backfill);
     let events: Vec<_> = std::iter::from_fn(|| session.poll_event()).collect();
-    assert_eq!(events[..3], [Event::Skipped, Event::Skipped, Event::Skipped]);
-    assert!(matches!(events[3..], [Event::Log(..), Event::Live]));
+    assert_eq!(events[..4], [(); 4].map(|()| Event::Skipped));
+    assert!(matches!(events[4..], [Event::Log(..), Event::Live]));
     let deep = "[".repeat(100_000);
     for text in [
         "",
