@@ -1,5 +1,6 @@
 //! Finds the swaps after which the prices of two pools of a pair, or of three pools that lead
 //! around three tokens, differ by more than their fees together.
+//!
 //! Pure and idempotent: [`Detector::evaluate`] computes the outcome and [`Detector::commit`] stores
 //! the swap. The caller emits the signal between the two. If it fails there, the same swap
 //! evaluated again has the same outcome; once committed, it and all swaps before it are duplicates.

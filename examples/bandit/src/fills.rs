@@ -102,8 +102,9 @@ impl Ledger {
             Weighed::Retraction => {
                 while let Some(fill) = self.recent.pop_back_if(|fill| fill.key >= key) {
                     self.fills -= 1;
-                    self.left -= fill.left;
-                    self.gas -= fill.gas;
+                    // Sums that had reached the greatest number are no longer exact.
+                    self.left = self.left.saturating_sub(fill.left);
+                    self.gas = self.gas.saturating_sub(fill.gas);
                 }
                 Some(key.before())
             }
@@ -271,6 +272,23 @@ mod tests {
             assert_eq!(commit(&retraction, 20), (Weighed::Retraction, expected));
             assert_eq!(commit(&retraction, 20), (Weighed::Seen, expected));
         }
+    }
+
+    #[test]
+    fn more_than_there_is_can_be_taken_back() {
+        let ledger = &mut Ledger::default();
+        let huge = |block: u64| {
+            let legs = pools().map(|leg| Leg { liquidity: leg.liquidity * 1e30, ..leg });
+            signal(block, &legs)
+        };
+        for block in [1, 30] {
+            let signal = huge(block);
+            let weighed = ledger.weigh(&signal, 1);
+            ledger.commit(signal.key, &weighed);
+        }
+        assert_eq!((ledger.fills, ledger.left), (2, u64::MAX));
+        ledger.commit(Key { block: 0, log_index: 0 }, &Weighed::Retraction);
+        assert_eq!((ledger.fills, ledger.left), (0, 0));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Physics {
             (Action::Join, None) => {
                 self.players.push(Player { state, speed: [0.0; 2], wanted: [0.0; 2] });
             }
-            // A player that joins is there already, or another one is no longer.
+            // A player that joins is there already, or one that steers or leaves has gone.
             _ => {}
         }
     }

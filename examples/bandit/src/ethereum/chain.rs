@@ -1,6 +1,5 @@
 //! Decodes logs of pools of Uniswap V3 and of pairs of Uniswap V2. A log is untrusted: [`swap`]
-//! never panics, and refuses what is no event of a pool, is too short, or has a number that exceeds
-//! its type.
+//! never panics, and refuses other events, too short data, and numbers that exceed their types.
 
 use alloy_primitives::{Address, B256, Bytes, I256, U64, U512};
 use alloy_sol_types::{SolEvent, TopicList, sol};

@@ -144,7 +144,7 @@ fn a_removed_log_takes_back_those_after_the_one_before_it() {
         chain.iter().zip([1, 2, 2, 2]).map(|(k, h)| of_block(*k, h, false)).collect();
     answered(&mut session, &format!("[{}]", logs.join(",")));
     assert_eq!(drained(&mut session), (new.to_vec(), 2));
-    // A log of an old block at the place of a new one; and no chain replaces so many blocks.
+    // A log of an old block at the position of a new one, and one that is too old.
     assert_eq!(removed(&mut session, keys[2], 1), Some(Event::Removed));
     assert_eq!(removed(&mut session, key(101 - DEPTH - 1, 0), 1), Some(Event::Removed));
 }
