@@ -84,10 +84,10 @@ impl Template {
             ],
             Template::Bundle => &[
                 ("README.md", file!("bundle/README.md")),
-                ("processes.toml", file!("bundle/processes.toml")),
+                ("processes.toml", file!("pipeline/processes.toml")),
                 ("src/lib.rs", file!("pipeline/lib.rs")),
                 ("src/main.rs", file!("bundle/main.rs")),
-                ("tests/it.rs", file!("bundle/test.rs")),
+                ("tests/it.rs", file!("pipeline/test.rs")),
             ],
         }
     }
@@ -179,7 +179,7 @@ fn checkout(path: &Path) -> Result<PathBuf, Failure> {
     if !manifest.contains("name = \"mycelium-bus\"") {
         let path = path.display();
         return Err(Failure::Usage(format!(
-            "{path} is no checkout of Mycelium: expected its root"
+            "{path} is not a checkout of Mycelium: expected its root directory"
         )));
     }
     absolute(path).map_err(Failure::usage)

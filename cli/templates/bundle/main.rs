@@ -1,5 +1,5 @@
 //! Starts a process for each node of processes.toml, and again when one dies, until Ctrl-C.
-//! `__PROGRAM__ NODE` is one of these processes.
+//! `__PROGRAM__ NODE` is one of these processes; `mycelium up` starts them, too.
 __USE__use mycelium::execution::end_with_launcher;
 use mycelium_bundle::{Bundle, Member};
 

@@ -66,7 +66,7 @@ fn what_is_refused_leaves_nothing() {
         (&["match"], "the name `match` is taken"),
         (&["mycelium"], "the name `mycelium` is taken"),
         (&["proc-macro"], "the name `proc-macro` is taken"),
-        (&["mine", "--path", "empty"], "empty is no checkout of Mycelium"),
+        (&["mine", "--path", "empty"], "empty is not a checkout of Mycelium"),
         (&["mine", "--executor", "rayon"], "possible values: tokio, smol, glommio"),
         (&["mine", "--template", "web"], "possible values: pipeline, actors, bundle"),
     ] {
