@@ -66,7 +66,7 @@
 //!     .service(|| Feed)
 //!     .service(move || Sum(result.clone()))
 //!     .build()?;
-//! node.run(mycelium_tokio::Tokio::current()?).await?;
+//! node.run(mycelium::execution::tokio::Tokio::current()?).await?;
 //! assert_eq!(sum.recv()?, 5050);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
@@ -208,7 +208,7 @@
 //! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-//! let actors = Actors::on(mycelium_tokio::Tokio::current()?);
+//! let actors = Actors::on(mycelium::execution::tokio::Tokio::current()?);
 //! let mut adder = actors.spawn(Adder::default)?;
 //! assert_eq!(adder.add(7).await?, 7);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

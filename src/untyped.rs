@@ -22,7 +22,7 @@
 //!     endpoints: vec![Endpoint::unix("/run/app/feed.sock", Access::default())],
 //!     identity: Identity::new("recorder", 4711)?,
 //!     config: LinkConfig::default(),
-//!     executor: Arc::new(mycelium_tokio::Tokio::current()?),
+//!     executor: Arc::new(mycelium::execution::tokio::Tokio::current()?),
 //! };
 //! let mut swaps = feed.read("swaps", Start::Next)?;
 //! while let Some(delivery) = swaps.recv().await? {

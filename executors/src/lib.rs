@@ -8,8 +8,8 @@
 //! A thread without an executor waits for the same futures with [`block_on`]. [`PausedTime`] wraps
 //! an executor with a clock that only a test moves.
 //!
-//! An adapter (`mycelium-bus-tokio`, `mycelium-bus-smol`, `mycelium-bus-glommio`) is a small crate with one
-//! type that implements the trait. It wraps its streams in [`Stream`] and its listeners in
+//! An adapter (`mycelium-bus-tokio`, `mycelium-bus-smol`, `mycelium-bus-glommio`) is a small crate
+//! with one type that implements the trait. It wraps its streams in [`Stream`] and its listeners in
 //! [`Listener`]. Adapters share the rest of this crate: [threads](Thread) with a name, cores and a
 //! scheduling class, a [clock](Clock), tasks that [contain](contain()) their panics, TCP sockets
 //! ([`bind_tcp`], [`prepare_tcp`]), host names ([`connect_first`]), and

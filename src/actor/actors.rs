@@ -59,7 +59,7 @@ impl Actors {
     /// }
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// let actors = Actors::on(mycelium_tokio::Tokio::current()?);
+    /// let actors = Actors::on(mycelium::execution::tokio::Tokio::current()?);
     /// let mut sum = actors.spawn(Sum::default)?;
     /// sum.tell(3).await?;
     /// sum.tell(4).await?;
@@ -124,7 +124,7 @@ impl Actors {
     /// # impl Log { #[tell] fn line(&mut self, line: String) -> Result<()> { Ok(()) } }
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// let actors = Actors::on(mycelium_tokio::Tokio::current()?);
+    /// let actors = Actors::on(mycelium::execution::tokio::Tokio::current()?);
     /// let mut log = actors
     ///     .actor(|| Log)
     ///     .name("log")

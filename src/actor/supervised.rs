@@ -43,7 +43,7 @@ use crate::support::log;
 /// # impl Book { #[tell] fn fill(&mut self, fill: u64) -> Result<()> { Ok(()) } }
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-/// let actors = Actors::on(mycelium_tokio::Tokio::current()?);
+/// let actors = Actors::on(mycelium::execution::tokio::Tokio::current()?);
 /// let pricing = actors.supervisor("pricing", Strategy::RestForOne, Restart::default());
 /// let feed = pricing.actor(Feed::default).spawn()?;
 /// let mut book = pricing.actor(Book::default).spawn()?;

@@ -160,7 +160,7 @@ impl Node {
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// let node = Node::builder("main").service(|| Greeter).build()?;
     /// let mut greetings = node.subscribe::<Greeting>("audience", Policy::Block)?;
-    /// let running = node.start(mycelium_tokio::Tokio::current()?)?;
+    /// let running = node.start(mycelium::execution::tokio::Tokio::current()?)?;
     /// let first = greetings.recv().await.and_then(Delivery::message);
     /// assert_eq!(first, Some(Greeting { number: 1 }));
     /// assert_eq!(greetings.recv().await, None);
@@ -326,7 +326,7 @@ impl Node {
                     "service `{name}` is not Send and cannot run on `{}`, which moves tasks between \
                      threads: give it a thread of its own (`run = \"dedicated\"` in \
                      `[service.{name}]`, or `Execution::dedicated()`), run it where local tasks run \
-                     (`mycelium_tokio::local`), or make it Send",
+                     (`execution::tokio::local`), or make it Send",
                     executor.name()
                 );
                 return Err(StartError::at(place, Code::SERVICE_NOT_SEND, problem));

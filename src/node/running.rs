@@ -137,7 +137,7 @@ impl Running {
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// let node = Node::builder("main").service(|| Idle).build()?;
-    /// let running = node.start(mycelium_tokio::Tokio::current()?)?;
+    /// let running = node.start(mycelium::execution::tokio::Tokio::current()?)?;
     /// assert_eq!(running.health().node(), HealthState::Starting);
     /// while !running.health().is_ready() {
     ///     tokio::task::yield_now().await;

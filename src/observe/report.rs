@@ -161,7 +161,7 @@ impl fmt::Display for Carrier {
 /// "#)?;
 /// # let topology = topology.in_directory(std::env::temp_dir().join(format!("report-{}", std::process::id())));
 /// let node = Node::builder("feed").topology(topology).service(|| Feed).service(|| Keeper);
-/// let running = node.build()?.start(mycelium_tokio::Tokio::current()?)?;
+/// let running = node.build()?.start(mycelium::execution::tokio::Tokio::current()?)?;
 /// let link = &running.start_report().links[0];
 /// assert_eq!((&*link.peer, link.used), ("keeper", Carrier::UnixSocket));
 /// assert_eq!(

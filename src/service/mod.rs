@@ -406,7 +406,7 @@ impl<S: Service> Context<S> {
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// let node = Node::builder("main").service(|| Oracle).service(|| Trader).build()?;
     /// // The trader ends, and then the oracle: nobody requests any more.
-    /// node.run(mycelium_tokio::Tokio::current()?).await?;
+    /// node.run(mycelium::execution::tokio::Tokio::current()?).await?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())

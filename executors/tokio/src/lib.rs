@@ -1,9 +1,9 @@
 //! Mycelium in a tokio runtime, or on dedicated threads with one runtime each.
 //!
 //! [`run`] creates a runtime. [`Tokio::current`] uses the runtime of the caller, multi-thread or
-//! current-thread, for services that are `Send`. [`local`] also runs services that are not `Send`, all on the thread that awaits
-//! it. A [dedicated](Executor::dedicate) thread has its own current-thread runtime and runs both
-//! kinds.
+//! current-thread, for services that are `Send`. [`local`] also runs services that are not `Send`,
+//! all on the thread that awaits it. A [dedicated](Executor::dedicate) thread has its own
+//! current-thread runtime and runs both kinds.
 //!
 //! ```
 //! use mycelium_executor::Executor;

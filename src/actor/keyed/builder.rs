@@ -62,7 +62,7 @@ impl Actors {
     /// }
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// let actors = Actors::on(mycelium_tokio::Tokio::current()?);
+    /// let actors = Actors::on(mycelium::execution::tokio::Tokio::current()?);
     /// let store = Kept::<HashMap<String, u64>>::default();
     /// let saved = store.clone();
     /// // The factory loads the saved state.
@@ -154,7 +154,7 @@ where
     /// # impl Player { #[tell] fn walk(&mut self, steps: u64) {} }
     /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     /// # let _entered = runtime.enter();
-    /// let actors = Actors::on(mycelium_tokio::Tokio::current().unwrap());
+    /// let actors = Actors::on(mycelium::execution::tokio::Tokio::current().unwrap());
     /// let players = actors.keyed(|_: &u64| Player).queue::<Spsc>();
     /// ```
     pub fn queue<R: Queue>(self) -> KeyedBuilder<K, A, R> {

@@ -55,7 +55,7 @@ use crate::inbox::request::{Failure, Origin, PendingReply, Progress, Queued, Sen
 /// }
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-/// let actors = Actors::on(mycelium_tokio::Tokio::current()?);
+/// let actors = Actors::on(mycelium::execution::tokio::Tokio::current()?);
 /// let players = actors.keyed(|id: &u64| Player { id: *id, steps: 0 }).build()?;
 /// players.tell(&7, 3).await?;
 /// players.tell(&8, 1).await?;

@@ -426,7 +426,7 @@ impl Builder {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let spans = Spans::default();
     /// let node = Node::builder("main").service(|| Sensor).traces(1.0, spans.clone()).build()?;
-    /// node.start(mycelium_tokio::Tokio::current()?)?.join().await?;
+    /// node.start(mycelium::execution::tokio::Tokio::current()?)?.join().await?;
     /// assert_eq!(&*spans.0.lock().unwrap()[0].service, "Sensor");
     /// # Ok(())
     /// # }

@@ -25,7 +25,7 @@ impl Builder {
     /// use mycelium::counters::Latency;
     /// use mycelium::error::{BuildError, Code};
     /// use mycelium::{Context, Node, Result, message, service};
-    /// use mycelium_tokio::Tokio;
+    /// use mycelium::execution::tokio::Tokio;
     ///
     /// #[message(topic = "readings", id = 1)]
     /// struct Reading {
@@ -103,7 +103,7 @@ impl Builder {
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// let node = Node::builder("main").service(|| Idle).listen_metrics("127.0.0.1:0".parse()?);
-    /// let running = node.build()?.start(mycelium_tokio::Tokio::current()?)?;
+    /// let running = node.build()?.start(mycelium::execution::tokio::Tokio::current()?)?;
     /// let address = running.start_report().metrics_address.expect("an address");
     ///
     /// let mut stream = TcpStream::connect(address)?;

@@ -161,7 +161,7 @@ async fn executors_and_their_task_queues() {
     error_of("[node.a]\nservices = [\"Feed\", \"Sum\"]\nexecutor = \"smol\"")
         .says("t.toml:3:12: the topology requests executor `smol` for node `a`, but the node was started on `tokio, 2 workers`: start it on `smol`, or change the key");
     error_of("[node.a]\nservices = [\"Local\"]\n[service.Local]\nrun = \"shared\"")
-        .says("t.toml:4:7: service `Local` is not Send and cannot run on `tokio, 2 workers`, which moves tasks between threads: give it a thread of its own (`run = \"dedicated\"` in `[service.Local]`, or `Execution::dedicated()`), run it where local tasks run (`mycelium_tokio::local`), or make it Send");
+        .says("t.toml:4:7: service `Local` is not Send and cannot run on `tokio, 2 workers`, which moves tasks between threads: give it a thread of its own (`run = \"dedicated\"` in `[service.Local]`, or `Execution::dedicated()`), run it where local tasks run (`execution::tokio::local`), or make it Send");
     error_of("[node.a]\nservices = [\"Feed\", \"Sum\"]\n[service.Sum]\nlatency = \"1ms\"\nshares = 100")
         .says("t.toml:5:10: service `Sum` cannot have its task queue: tokio, 2 workers cannot give a task queue with shares = 100, latency = \"1ms\"; only glommio has task queues: run it there, or remove `shares` and `latency`");
     error_of("[node.a]\nservices = [\"Feed\", \"Sum\"]\nlatency = \"1ms\"")
