@@ -76,17 +76,22 @@ impl Detector {
             }
         };
         let others = || self.quotes.values().filter(|leg| leg.pool != own.pool);
+        // The pools that close a triangle, by their third token.
+        let mut closing = BTreeMap::<_, Vec<&Leg>>::new();
+        for leg in others() {
+            if let Some(third) = leg.beside(own.token0) {
+                closing.entry(third).or_default().push(leg);
+            }
+        }
         for other in others() {
-            let (tokens, [token0, token1]) = (other.tokens(), own.tokens());
-            match tokens.iter().find(|token| **token != token1) {
-                _ if tokens == own.tokens() => weigh(&mut [own, *other]),
-                Some(&third) if tokens.contains(&token1) => {
-                    let tokens = [third.min(token0), third.max(token0)];
-                    for last in others().filter(|last| last.tokens() == tokens) {
-                        weigh(&mut [own, *other, *last]);
+            match other.beside(own.token1) {
+                None => {}
+                Some(token) if token == own.token0 => weigh(&mut [own, *other]),
+                Some(third) => {
+                    for last in closing.get(&third).into_iter().flatten() {
+                        weigh(&mut [own, *other, **last]);
                     }
                 }
-                _ => {}
             }
         }
         widest.map_or(Outcome::Quiet, |(_, signal)| Outcome::Signal(signal))

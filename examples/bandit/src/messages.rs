@@ -139,6 +139,15 @@ impl Leg {
     pub fn tokens(&self) -> [[u8; 20]; 2] {
         [self.token0, self.token1]
     }
+
+    /// The token that the pool gives for this one, if it has it.
+    pub fn beside(&self, token: [u8; 20]) -> Option<[u8; 20]> {
+        match self.tokens() {
+            [first, second] if first == token => Some(second),
+            [first, second] if second == token => Some(first),
+            _ => None,
+        }
+    }
 }
 
 /// The prices of two pools of a pair, or of three pools that lead around three tokens, differ by
