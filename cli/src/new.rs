@@ -1,10 +1,11 @@
 //! `new`: makes a project that builds, runs, and has a test and a topology. The files are those of
 //! `templates`; `__PROGRAM__` and similar words in them are replaced.
 
-use std::fs;
-use std::io;
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf, absolute};
-use std::process;
+use std::process::{self, Command};
 
 use clap::{Args, ValueEnum};
 
@@ -141,6 +142,7 @@ pub fn run(args: &NewArgs) -> Result<(), Failure> {
     let mut files = vec![("Cargo.toml", manifest), (".gitignore", "/target\n".to_owned())];
     files.extend(template.files().iter().map(|(file, text)| (*file, filled(text))));
     write(Path::new(name), &files)?;
+    separate(Path::new(name))?;
     let next = match template {
         Template::Pipeline => "cargo build && mycelium up processes.toml    # three processes",
         Template::Actors => "mycelium check main.toml -- target/debug/__PROGRAM__",
@@ -182,7 +184,11 @@ fn checkout(path: &Path) -> Result<PathBuf, Failure> {
             "{path} is not a checkout of Mycelium: expected its root directory"
         )));
     }
-    absolute(path).map_err(Failure::usage)
+    let path = absolute(path).map_err(Failure::usage)?;
+    if path.to_str().is_none() {
+        return Err(Failure::Usage(format!("{} is not UTF-8", path.display())));
+    }
+    Ok(path)
 }
 
 /// Returns the `Cargo.toml` of the project.
@@ -193,7 +199,8 @@ fn manifest(args: &NewArgs, checkout: Option<PathBuf>) -> Result<String, Failure
         None => format!("version = \"{version}\""),
         Some(root) => {
             let path: PathBuf = root.join(directory).components().collect();
-            format!("path = {:?}", path.display().to_string())
+            // A text of JSON is one of TOML, too.
+            format!("path = {}", serde_json::Value::from(path.to_string_lossy()))
         }
     };
     let features = match executor {
@@ -209,32 +216,44 @@ fn manifest(args: &NewArgs, checkout: Option<PathBuf>) -> Result<String, Failure
         _ => String::new(),
     };
     let own = source("");
-    let workspace = if in_workspace()? { "\n[workspace]\n" } else { "" };
     Ok(format!(
         "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n\
          mycelium-bus = {{ {own}{features} }}\n{bundle}\n[dev-dependencies]\n\
-         mycelium-bus = {{ {own}, default-features = false, features = [\"testing\"] }}\n{workspace}"
+         mycelium-bus = {{ {own}, default-features = false, features = [\"testing\"] }}\n"
     ))
 }
 
-/// Whether the project would be in the workspace of a directory above it, which does not know it.
-fn in_workspace() -> Result<bool, Failure> {
-    let here = std::env::current_dir().map_err(Failure::usage)?;
-    Ok(here.ancestors().any(|directory| {
-        let manifest = fs::read_to_string(directory.join("Cargo.toml"));
-        manifest.is_ok_and(|text| text.contains("[workspace]"))
-    }))
+/// Makes the project a workspace of its own, if cargo says that a directory above it has a workspace
+/// without it.
+fn separate(directory: &Path) -> Result<(), Failure> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut locate = Command::new(cargo);
+    locate.args(["locate-project", "--workspace"]).current_dir(directory);
+    // Without cargo nobody can say.
+    let Ok(output) = locate.output() else { return Ok(()) };
+    if String::from_utf8_lossy(&output.stderr).contains("believes it's in a workspace") {
+        let manifest = OpenOptions::new().append(true).open(directory.join("Cargo.toml"));
+        manifest
+            .and_then(|mut manifest| manifest.write_all(b"\n[workspace]\n"))
+            .map_err(Failure::usage)?;
+    }
+    Ok(())
 }
 
 /// Writes files to a new directory; all of them, or none.
 fn write(directory: &Path, files: &[(&str, String)]) -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::Usage(format!("{}: {error}", directory.display()));
+    let failed = |path: &Path, error: io::Error| {
+        let exists = [io::ErrorKind::AlreadyExists, io::ErrorKind::DirectoryNotEmpty];
+        let is_there = exists.contains(&error.kind());
+        let problem = if is_there { "it exists already".to_owned() } else { error.to_string() };
+        Failure::Usage(format!("{}: {problem}", path.display()))
+    };
     if directory.symlink_metadata().is_ok() {
-        return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "it exists already")));
+        return Err(failed(directory, io::ErrorKind::AlreadyExists.into()));
     }
     let hidden = PathBuf::from(format!(".{}.{}", directory.display(), process::id()));
+    fs::create_dir(&hidden).map_err(|error| failed(&hidden, error))?;
     let write = || {
-        fs::create_dir(&hidden)?;
         for (file, text) in files {
             let path = hidden.join(file);
             fs::create_dir_all(path.parent().unwrap_or(&hidden))?;
@@ -245,6 +264,6 @@ fn write(directory: &Path, files: &[(&str, String)]) -> Result<(), Failure> {
     };
     write().map_err(|error| {
         let _ = fs::remove_dir_all(&hidden);
-        failed(error)
+        failed(directory, error)
     })
 }

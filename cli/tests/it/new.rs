@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use crate::common::{Ended, tool};
 
@@ -36,15 +37,50 @@ fn each_project_has_its_name_and_executor() {
 }
 
 #[test]
-fn a_project_may_use_a_checkout_and_may_be_in_a_workspace() {
+fn a_project_may_use_a_checkout() {
     let directory = tempfile::tempdir().unwrap();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    fs::write(directory.path().join("Cargo.toml"), "[workspace]\n").unwrap();
+    // A name that TOML escapes.
+    let root = directory.path().join("a \"checkout\"\u{1b}");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("Cargo.toml"), "[package]\nname = \"mycelium-bus\"\n").unwrap();
     let arguments = ["mine", "--template", "bundle", "--path", root.to_str().unwrap()];
     new(directory.path(), &arguments).expect_success();
     let manifest = fs::read_to_string(directory.path().join("mine/Cargo.toml")).unwrap();
-    let path = format!("mycelium-bus-bundle = {{ path = \"{}/bundle\" }}", root.display());
-    assert!(manifest.contains(&path) && manifest.ends_with("[workspace]\n"), "{manifest}");
+    let path = r#"/a \"checkout\"\u001b/bundle" }"#;
+    assert!(manifest.contains(path), "{manifest}");
+}
+
+/// A project below a workspace is a workspace of its own, unless it is a member.
+#[test]
+fn cargo_accepts_a_project_below_a_workspace() {
+    for (members, is_member) in [("", false), ("members = [\"*\"]\n", true)] {
+        for text in ["[workspace]\n", "[workspace.package]\nedition = \"2024\"\n[workspace]\n"] {
+            let directory = tempfile::tempdir().unwrap();
+            let manifest = directory.path().join("Cargo.toml");
+            fs::write(&manifest, format!("{text}{members}")).unwrap();
+            new(directory.path(), &["mine"]).expect_success();
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["locate-project", "--workspace", "--message-format", "plain"]);
+            let output = cargo.current_dir(directory.path().join("mine")).output().unwrap();
+            let root = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(root.trim() == manifest.to_str().unwrap(), is_member, "{root}");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+/// A directory with the name that the unfinished project would have is not touched.
+#[test]
+fn other_directories_are_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    // A shell with the number of the process that it becomes.
+    let script = r#"mkdir ".mine.$$" && touch ".mine.$$/data" && exec "$0" new mine"#;
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_mycelium")]).current_dir(directory.path());
+    let error = Ended::of(&shell.output().unwrap()).expect_failure(2);
+    assert!(error.contains(": .mine.") && error.contains(": it exists already"), "{error}");
+    let left = fs::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
+    assert!(left.join("data").exists(), "{left:?}");
 }
 
 #[test]
