@@ -63,7 +63,7 @@ pub struct Ledger {
     /// What their gas costs, in gwei.
     pub gas: u64,
     last: Option<Key>,
-    /// The fills of the last blocks, which the chain may take back.
+    /// The fills that the chain may take back, and those that later signals may repeat after that.
     recent: VecDeque<Fill>,
 }
 
@@ -95,7 +95,8 @@ impl Ledger {
 
     /// Stores what became of a signal.
     pub fn commit(&mut self, key: Key, weighed: &Weighed) {
-        let is_final = |fill: &mut Fill| fill.key.block.saturating_add(DEPTH) < key.block;
+        let is_final =
+            |fill: &mut Fill| fill.key.block.saturating_add(DEPTH + SAME_WITHIN) < key.block;
         while self.recent.pop_front_if(is_final).is_some() {}
         self.last = match weighed {
             Weighed::Seen => return,
@@ -272,6 +273,23 @@ mod tests {
             assert_eq!(commit(&retraction, 20), (Weighed::Retraction, expected));
             assert_eq!(commit(&retraction, 20), (Weighed::Seen, expected));
         }
+    }
+
+    #[test]
+    fn a_fill_before_what_is_taken_back_still_counts() {
+        let ledger = &mut Ledger::default();
+        let mut commit = |signal: Signal| {
+            let weighed = ledger.weigh(&signal, 20);
+            ledger.commit(signal.key, &weighed);
+            weighed
+        };
+        let [first, second] = pools();
+        let others = [first, Leg { pool: [3; 20], ..second }];
+        assert!(matches!(commit(signal(100, &pools())), Weighed::Fill(_)));
+        assert!(matches!(commit(signal(125 + DEPTH, &others)), Weighed::Fill(_)));
+        commit(Signal::retraction(Key { block: 125, log_index: 0 }));
+        assert_eq!(commit(signal(125, &pools())), Weighed::AlreadyFilled);
+        assert!(matches!(commit(signal(126, &pools())), Weighed::Fill(_)));
     }
 
     #[test]

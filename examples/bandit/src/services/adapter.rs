@@ -52,7 +52,7 @@ pub struct PolygonAdapter {
     cursor: Durable<Cursor>,
     /// Logs handled since the cursor was saved.
     unsaved: u32,
-    /// Failed connections since the last successful one, and the maximum of them.
+    /// Connections since the last one that brought a log or stayed, and the most that may fail.
     attempts: [u32; 2],
     faults: Faults,
 }
@@ -103,7 +103,12 @@ impl PolygonAdapter {
             match step {
                 // The node is not read, because readers have not confirmed its last logs.
                 Either::Right(Due::Watch) if self.unsaved >= UNSAVED => {}
-                Either::Right(Due::Watch) => connection.watch(session)?,
+                Either::Right(Due::Watch) => {
+                    connection.watch(session)?;
+                    if session.unanswered().is_none() {
+                        self.attempts[0] = 0;
+                    }
+                }
                 Either::Right(Due::Save) => {
                     self.cursor.save(ctx).await?;
                     self.unsaved = 0;
@@ -121,11 +126,12 @@ impl PolygonAdapter {
                 return Ok(());
             }
             Event::Live => {
-                self.attempts = [0, ATTEMPTS_AGAIN];
+                self.attempts[1] = ATTEMPTS_AGAIN;
                 return Ok(());
             }
             Event::Log(log, cursor) => {
                 let counter = self.take(ctx, &log).await?;
+                self.attempts[0] = 0;
                 self.passed(cursor, 1);
                 ctx.metrics().counter("logs")?.increment();
                 counter

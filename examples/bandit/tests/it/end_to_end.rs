@@ -110,6 +110,16 @@ async fn pairs_and_triangles_make_signals_that_are_filled_once() {
         assert!(fills > 10 && gas > fills * 4_000_000 && after_gas > 0, "{summary}");
     }
     assert_eq!(totals[0], totals[1]);
+    // What reorganisations take back is weighed again, with the same outcome.
+    let [fork_every, drop_every] = [8, 64].map(NonZeroUsize::new);
+    let feed = Settings { fork_every, drop_every, speed: None };
+    let options = Options { pairs: true, feed, ..Options::default() };
+    let executor = Tokio::current().unwrap();
+    let run = Run::prepare(&options, &executor).await.unwrap();
+    let summary = app::summary(&run.finish(executor).await.unwrap());
+    let names = ["fills", "gas_gwei", "gwei_after_gas"];
+    let [fills, .., gas, after_gas] = totals[0];
+    assert_eq!(names.map(|name| count(&summary, name)), [fills, gas, after_gas], "{summary}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
