@@ -15,7 +15,7 @@ use crate::shared::output::print;
 /// The most characters of a name.
 const LONGEST: usize = 64;
 /// Names that cargo and the project use, and the keywords of Rust.
-const TAKEN: &str = "alloc build core deps examples incremental mycelium proc_macro std test \
+const TAKEN: &str = "alloc build core deps env examples glommio incremental proc_macro smol std test \
     abstract as async await become box break const continue crate do dyn else enum extern false \
     final fn for gen if impl in let loop macro match mod move mut override priv pub ref return \
     self static struct super trait true try type typeof unsafe unsized use virtual where while yield";
@@ -169,7 +169,8 @@ fn check(name: &str) -> Result<(), Failure> {
         )));
     }
     let as_crate = name.replace('-', "_");
-    if TAKEN.split_whitespace().any(|taken| taken == as_crate) {
+    let is_taken = TAKEN.split_whitespace().any(|taken| taken == as_crate);
+    if is_taken || as_crate.starts_with("mycelium") {
         return Err(Failure::Usage(format!("the name `{name}` is taken: choose another one")));
     }
     Ok(())

@@ -102,6 +102,8 @@ fn what_is_refused_leaves_nothing() {
         (&["match"], "the name `match` is taken"),
         (&["mycelium"], "the name `mycelium` is taken"),
         (&["proc-macro"], "the name `proc-macro` is taken"),
+        (&["env"], "the name `env` is taken"),
+        (&["mycelium-bundle"], "the name `mycelium-bundle` is taken"),
         (&["mine", "--path", "empty"], "empty is not a checkout of Mycelium"),
         (&["mine", "--executor", "rayon"], "possible values: tokio, smol, glommio"),
         (&["mine", "--template", "web"], "possible values: pipeline, actors, bundle"),
