@@ -15,10 +15,11 @@ use crate::shared::output::print;
 /// The most characters of a name.
 const LONGEST: usize = 64;
 /// Names that cargo and the project use, and the keywords of Rust.
-const TAKEN: &str = "alloc build core deps env examples glommio incremental proc_macro smol std test \
-    abstract as async await become box break const continue crate do dyn else enum extern false \
-    final fn for gen if impl in let loop macro match mod move mut override priv pub ref return \
-    self static struct super trait true try type typeof unsafe unsized use virtual where while yield";
+const TAKEN: &str = "\
+    alloc build core deps env examples glommio incremental proc_macro smol std test abstract as \
+    async await become box break const continue crate do dyn else enum extern false final fn for \
+    gen if impl in let loop macro match mod move mut override priv pub ref return self static \
+    struct super trait true try type typeof unsafe unsized use virtual where while yield";
 
 /// The arguments of `new`.
 #[derive(Debug, Args)]
@@ -109,8 +110,8 @@ impl Executor {
             Executor::Tokio => ["\nuse mycelium::{Result, Topology};\n", "    mycelium::run(node)"],
             Executor::Smol => [
                 "\nuse mycelium::execution::smol;\nuse mycelium::{Result, Topology};\n",
-                "    let node = node.build()?;\n    smol::run(2, |executor| node.run(executor))??;\n    \
-                 Ok(())",
+                "    let node = node.build()?;\n    \
+                 smol::run(2, |executor| node.run(executor))??;\n    Ok(())",
             ],
             Executor::Glommio => [
                 "\nuse mycelium::execution::glommio::{self, Settings};\n\
@@ -163,8 +164,8 @@ fn check(name: &str) -> Result<(), Failure> {
         && name.chars().all(|it| is_letter(it) || it.is_ascii_digit() || "-_".contains(it));
     if !is_valid {
         return Err(Failure::Usage(format!(
-            "invalid name `{}`: expected a lower-case letter, and then lower-case letters, digits, `-` \
-             and `_`, at most {LONGEST}",
+            "invalid name `{}`: expected a lower-case letter, and then lower-case letters, digits, \
+             `-` and `_`, at most {LONGEST}",
             name.chars().take(LONGEST).collect::<String>().escape_debug()
         )));
     }
@@ -224,8 +225,8 @@ fn manifest(args: &NewArgs, checkout: Option<PathBuf>) -> Result<String, Failure
     ))
 }
 
-/// Makes the project a workspace of its own, if cargo says that a directory above it has a workspace
-/// without it.
+/// Makes the project a workspace of its own, if cargo says that a directory above it has a
+/// workspace without it.
 fn separate(directory: &Path) -> Result<(), Failure> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut locate = Command::new(cargo);

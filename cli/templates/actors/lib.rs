@@ -66,7 +66,8 @@ impl Printer {
         while let Some(delivery) = transfers.recv().await {
             let Delivery::Msg(transfer) = delivery else { continue };
             let Transfer { cents, from, to } = *transfer;
-            let line = format!("moved {cents:>4}: {from:>5} and {to:>5} left, {} in all", from + to);
+            let all = from + to;
+            let line = format!("moved {cents:>4}: {from:>5} and {to:>5} left, {all} in all");
             if writeln!(stdout(), "{line}").is_err() {
                 // Nobody reads the output any more.
                 ctx.shutdown();

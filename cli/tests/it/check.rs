@@ -1,6 +1,6 @@
 //! `mycelium check` as a process. Its programs are scripts that print the description of bandit, or
-//! something else. `UPDATE_CHECK=1 cargo test -p mycelium-bus-cli --test it check` writes the golden
-//! files of bandit's topologies, and the picture in the documents.
+//! something else. `UPDATE_CHECK=1 cargo test -p mycelium-bus-cli --test it check` writes the
+//! golden files of bandit's topologies, and the picture in the documents.
 
 mod golden;
 mod mistakes;

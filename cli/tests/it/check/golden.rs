@@ -36,7 +36,8 @@ fn compare(path: &Path, found: &str) {
     let expected = fs::read_to_string(path).unwrap_or_default();
     assert!(
         found == expected,
-        "{} differs; `UPDATE_CHECK=1 cargo test -p mycelium-bus-cli --test it check` writes it\n{found}",
+        "{} differs; `UPDATE_CHECK=1 cargo test -p mycelium-bus-cli --test it check` writes \
+         it\n{found}",
         path.display()
     );
 }
