@@ -17,6 +17,7 @@ pub mod explain;
 pub mod hz;
 pub mod launcher;
 pub mod live;
+pub mod load;
 pub mod ls;
 pub mod new;
 pub mod shared;
@@ -64,6 +65,11 @@ pub enum ToolCommand {
     Hz(hz::HzArgs),
     /// Print all counters of nodes.
     Counters(counters::CountersArgs),
+    /// Measure how many messages a system takes, how late they are, and what that costs.
+    Load(Box<load::LoadArgs>),
+    /// The system that `load` measures.
+    #[command(hide = true)]
+    LoadPair(load::pair::PairArgs),
     /// Check whether this machine has what nodes need, and say how to mend what is missing.
     Doctor(doctor::DoctorArgs),
     /// Explain an error: by its code, or by a part of its text.
@@ -89,6 +95,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         ToolCommand::Top(args) => top::run(&args),
         ToolCommand::Hz(args) => hz::run(&args),
         ToolCommand::Counters(args) => counters::run(&args),
+        ToolCommand::Load(args) => load::run(&args),
+        ToolCommand::LoadPair(args) => load::pair::run(&args),
         ToolCommand::Doctor(args) => doctor::run(&args),
         ToolCommand::Explain(args) => explain::run(&args),
         ToolCommand::Completions(args) => completions::run(&args, Cli::command()),

@@ -9,6 +9,7 @@ mod explain;
 #[path = "../../../tests/frames/mod.rs"]
 mod frames;
 mod live;
+mod load;
 #[path = "../../../tests/loopback/mod.rs"]
 mod loopback;
 mod mistakes;

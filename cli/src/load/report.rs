@@ -1,0 +1,107 @@
+//! What a program reports of one run, and what several runs say together.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// What a program prints as the last line of its output: about the messages that were due after
+/// the warm-up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Report {
+    /// Messages that were due.
+    pub due: u64,
+    /// Messages that were sent. Fewer than were due if the system took fewer until the end.
+    pub sent: u64,
+    /// Messages that the last reader got.
+    pub received: u64,
+    /// Messages that were reported to the last reader as missed.
+    pub missed: u64,
+    /// Seconds from the first message that was due to the last one that was received.
+    pub seconds: f64,
+    /// From the time at which a message was due to its receipt.
+    pub latency: Latency,
+    /// Seconds of processor time of what offers the messages, which do not count.
+    #[serde(default)]
+    pub generator_seconds: f64,
+}
+
+/// Percentiles of latencies in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Latency {
+    /// The median.
+    pub p50: u64,
+    /// 90 of 100 are at most this.
+    pub p90: u64,
+    /// 99 of 100.
+    pub p99: u64,
+    /// 999 of 1,000.
+    pub p999: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+impl Latency {
+    pub(super) fn of(times: &Histogram<u64>) -> Latency {
+        let [p50, p90, p99, p999] = [0.5, 0.9, 0.99, 0.999].map(|at| times.value_at_quantile(at));
+        Latency { p50, p90, p99, p999, max: times.max() }
+    }
+}
+
+/// One run: what the program reported, and what it used as seen from outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Run {
+    #[serde(flatten)]
+    pub(super) report: Report,
+    /// Processor time of all its processes without the generator, by the time that it ran.
+    pub(super) cores: f64,
+    /// The most resident bytes of all its processes, with pages that are shared counted in each.
+    pub(super) memory: u64,
+}
+
+/// What the runs of one system at one rate say together.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Summary {
+    /// Messages received in a second: the median of the runs.
+    pub(super) throughput: f64,
+    /// Of each percentile the median of the runs; of the longest the longest.
+    pub(super) latency: Latency,
+    /// The median of the runs.
+    pub(super) cores: f64,
+    /// The most of the runs.
+    pub(super) memory: u64,
+    /// Of all runs.
+    pub(super) missed: u64,
+    /// Of all runs: the messages that were due and not sent.
+    pub(super) unsent: u64,
+    /// Whether in each run each message that was sent was received or reported as missed, once.
+    pub(super) adds_up: bool,
+}
+
+impl Summary {
+    /// Summarizes at least one run.
+    pub(super) fn of(runs: &[Run]) -> Summary {
+        let reports = || runs.iter().map(|run| &run.report);
+        let middle = |of: fn(&Latency) -> u64| median(reports().map(|it| of(&it.latency)));
+        Summary {
+            throughput: median(reports().map(|it| it.received as f64 / it.seconds.max(1e-9))),
+            latency: Latency {
+                p50: middle(|it| it.p50),
+                p90: middle(|it| it.p90),
+                p99: middle(|it| it.p99),
+                p999: middle(|it| it.p999),
+                max: reports().map(|it| it.latency.max).max().unwrap_or(0),
+            },
+            cores: median(runs.iter().map(|run| run.cores)),
+            memory: runs.iter().map(|run| run.memory).max().unwrap_or(0),
+            missed: reports().fold(0, |sum, it| sum.saturating_add(it.missed)),
+            unsent: reports().fold(0, |sum, it| sum.saturating_add(it.due.saturating_sub(it.sent))),
+            adds_up: reports().all(|it| it.received.checked_add(it.missed) == Some(it.sent)),
+        }
+    }
+}
+
+/// Returns the value in the middle; of an even number, the greater one of the two.
+fn median<T: PartialOrd + Copy + Default>(values: impl Iterator<Item = T>) -> T {
+    let mut values: Vec<T> = values.collect();
+    values.sort_by(|one, other| one.partial_cmp(other).unwrap_or(std::cmp::Ordering::Equal));
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}

@@ -1,0 +1,243 @@
+//! `mycelium load`: the built-in system on each carrier, programs of users, and systems that stop,
+//! end or lose messages.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread::yield_now;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::common::{Ended, Process, kill, tool};
+
+const SHORT: [&str; 6] = ["--seconds", "200ms", "--warm-up", "50ms", "--runs", "1"];
+const REPORT: &str = r#"{"due": 10, "sent": 10, "received": 9, "missed": 1, "seconds": 0.5,
+    "latency": {"p50": 1000, "p90": 2000, "p99": 3000, "p999": 4000, "max": 5000}}"#;
+
+/// Returns `load` with these arguments, in this directory, which also has its temporary files.
+fn load(directory: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = tool(&["load"]);
+    command.args(arguments).current_dir(directory.path());
+    fs::create_dir_all(directory.path().join("tmp")).unwrap();
+    command.env("TMPDIR", directory.path().join("tmp"));
+    command
+}
+
+fn run(directory: &TempDir, arguments: &[&str]) -> Ended {
+    let ended = Ended::of(&load(directory, arguments).output().unwrap());
+    let left: Vec<_> = fs::read_dir(directory.path().join("tmp")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    ended
+}
+
+/// Runs `load` with a script of the shell as the program.
+fn script(directory: &TempDir, text: &str, more: &[&str]) -> Ended {
+    let program = ["--", "sh", "-c", text, "script"];
+    run(directory, &[&SHORT[..], &["--rate", "1k"], more, &program].concat())
+}
+
+fn directory() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn the_built_in_system_delivers_each_message_on_each_carrier() {
+    let directory = directory();
+    let files = ["--json", "all.jsonl", "--svg", "load.svg", "--page", "page.md", "-o", "json"];
+    let out = run(&directory, &[&SHORT[..], &["--rate", "500,max"], &files].concat());
+    let rows: Vec<Value> = serde_json::from_str(&out.expect_success()).unwrap();
+    assert_eq!(rows.len(), 10);
+    for row in &rows {
+        let system = row["system"].as_str().unwrap();
+        assert_eq!(row["missed"], 0, "{row}");
+        assert!(row["per_second"].as_u64() > Some(0) && row["mib"].as_u64() > Some(1), "{row}");
+        assert!(row["p50_us"].as_f64() > Some(0.0), "{row}");
+        assert!(row["max_us"].as_f64() >= row["p99_us"].as_f64(), "{row}");
+        let carriers = ["local", "shm", "unix", "tcp", "tls"];
+        assert!(carriers.iter().any(|carrier| system.starts_with(carrier)), "{row}");
+    }
+    let text = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+    roxmltree::Document::parse(&text("load.svg")).unwrap();
+    let line: Value = serde_json::from_str(&text("all.jsonl")).unwrap();
+    let report = &line["results"][0]["runs"][0];
+    assert_eq!(report["due"], 100);
+    assert_eq!(report["sent"], report["received"]);
+    assert!(text("page.md").contains("\n| shm, tokio, park | "), "{}", text("page.md"));
+
+    // A later measurement takes the place of an earlier one.
+    script(
+        &directory,
+        &format!("echo '{}'", REPORT.replace('\n', "")),
+        &["--json", "all.jsonl", "--name", "mine"],
+    );
+    let shown = run(&directory, &["--from", "all.jsonl", "--page", "page.md"]).expect_success();
+    assert_eq!(shown.lines().count(), 12, "{shown}");
+    assert!(text("page.md").contains("\n| mine | 1.0 / 3.0, 0.0"), "{}", text("page.md"));
+}
+
+#[test]
+fn executors_and_waits_are_cases_and_presets_are_those_of_sockets() {
+    let directory = directory();
+    let cases = ["--executor", "smol,glommio", "--wait", "spin,spin-then-park(10)"];
+    let more =
+        ["--carrier", "local,unix", "--preset", "low-latency,high-throughput", "--rate", "200"];
+    let out = run(&directory, &[&SHORT[..], &cases, &more].concat()).expect_success();
+    assert_eq!(out.lines().count(), 1 + 2 * 2 * (1 + 2), "{out}");
+    assert!(
+        out.contains("local, glommio, spin-then-park(10)  ")
+            && out.contains("unix, smol, spin, high-throughput"),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_program_is_called_with_the_offer_and_reports() {
+    let directory = directory();
+    let report = REPORT.replace('\n', "");
+    let text =
+        format!("echo \"$@\" > offer; echo nonsense >&2; echo a line; echo '{report}'; echo");
+    let out = script(&directory, &text, &["--name", "mine", "-o", "csv"]).expect_success();
+    let last = out.lines().next_back().unwrap();
+    assert!(last.starts_with("mine,1k,18,1.0,3.0,4.0,5.0,"), "{out}");
+    assert!(last.ends_with(",1,0"), "{out}");
+    let offer = fs::read_to_string(directory.path().join("offer")).unwrap();
+    assert_eq!(offer, "--rate 1000 --seconds 200ms --warm-up 50ms\n");
+}
+
+#[test]
+fn a_program_that_loses_fails_or_says_nothing_is_named() {
+    let directory = directory();
+    let lost = REPORT.replace('\n', "").replace("\"missed\": 1", "\"missed\": 0");
+    let ended = script(&directory, &format!("echo '{lost}'"), &["--name", "mine"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.err.starts_with("error: mine at 1k: received and missed messages do not add up"),
+        "{}",
+        ended.err
+    );
+    for (text, expected) in [
+        ("echo 'no room' >&2; exit 7", "it failed (exit status: 7)\n  no room\n"),
+        ("kill -9 $$", "it failed (signal: 9 (SIGKILL))\n"),
+        ("true", "its last line is no report: EOF while parsing a value at line 1 column 0: ``\n"),
+        (
+            "echo '{\"due\": -1}'",
+            "its last line is no report: invalid value: integer `-1`, expected u64 at line",
+        ),
+        ("yes '' | head -c 300000 >&2; echo '{}'; exit 1", "it failed (exit status: 1)\n"),
+        ("head -c 300000 /dev/zero; exit 1", "it failed (exit status: 1)\n"),
+    ] {
+        let error =
+            script(&directory, text, &["--name", "mine", "--json", "none.jsonl"]).expect_failure(3);
+        assert!(
+            error.starts_with("error: mine at 1k: ") && error.contains(expected),
+            "{text}: {error}"
+        );
+    }
+    let none = ["--rate", "1k", "--", "./no-such-program"];
+    let error = run(&directory, &none).expect_failure(3);
+    assert!(
+        error.starts_with("error: no-such-program at 1k: it cannot be started: No such file"),
+        "{error}"
+    );
+    let slow = script(&directory, "echo $$ > pid; exec sleep 1000", &["--patience", "100ms"]);
+    let error = slow.expect_failure(3);
+    assert!(error.contains("it did not end within 350ms, and was killed: a part"), "{error}");
+    let pid = fs::read_to_string(directory.path().join("pid")).unwrap();
+    until_gone([pid.trim().parse().unwrap()]);
+    assert!(!directory.path().join("none.jsonl").exists());
+}
+
+#[test]
+fn results_of_another_version_and_bad_arguments_leave_the_page_as_it_is() {
+    let directory = directory();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("page.md", "before");
+    for (text, expected) in [
+        ("{\"mycelium_load\": 2}", "line 1 has version 2, and this tool reads version 1\n"),
+        ("\n{\"mycelium_load\": 1", "line 2 is no measurement of `mycelium load`: EOF"),
+        ("[]\n", "line 1 is no measurement of `mycelium load`: "),
+        ("{\"mycelium_load\": 1, \"date\": 5}\n", "line 1 is no measurement"),
+        ("\u{0}\u{0}", "line 1 is no measurement"),
+    ] {
+        write("all.jsonl", text);
+        for way in ["--from", "--json"] {
+            let error = run(&directory, &[way, "all.jsonl", "--page", "page.md"]).expect_failure(2);
+            assert!(error.starts_with("error: all.jsonl: ") && error.contains(expected), "{error}");
+        }
+        assert_eq!(fs::read_to_string(directory.path().join("all.jsonl")).unwrap(), text);
+    }
+    assert_eq!(fs::read_to_string(directory.path().join("page.md")).unwrap(), "before");
+    for arguments in [
+        &["--rate", "0"][..],
+        &["--rate", "1G"],
+        &["--rate", "200M"],
+        &["--wait", "sleep"],
+        &["--seconds", "0s"],
+        &["--runs", "0"],
+        &["--carrier", "pigeon"],
+        &["--from", "no.jsonl"],
+        &["--name", "mine"],
+        &["--json", "x", "--from", "x"],
+    ] {
+        run(&directory, arguments).expect_failure(2);
+    }
+}
+
+/// Waits until none of these processes runs.
+fn until_gone<const N: usize>(processes: [u32; N]) {
+    for process in processes {
+        let status = format!("/proc/{process}/status");
+        while fs::read_to_string(&status).is_ok_and(|status| !status.contains("State:\tZ")) {
+            yield_now();
+        }
+    }
+}
+
+/// Starts `load` over shared memory, and returns it with the processes of the source and the sink.
+fn long(directory: &TempDir) -> (Process, [u32; 2]) {
+    let arguments = ["--carrier", "shm", "--rate", "1k", "--seconds", "100s", "--runs", "1"];
+    let mut command = load(directory, &[&arguments[..], &["--patience", "1s"]].concat());
+    let load = Process::run(command.stderr(Stdio::piped()));
+    let child = |of: u32| loop {
+        let children = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap();
+        if let Some(child) = children.split(' ').next().and_then(|child| child.parse().ok()) {
+            return child;
+        }
+        yield_now();
+    };
+    let source = child(load.pid());
+    let sink = child(source);
+    // The nodes run once the sink has its argument and the sockets exist.
+    let sockets = || fs::read_dir(directory.path().join("tmp")).unwrap().next();
+    while sockets().is_none_or(|of| !of.unwrap().path().join("sockets").exists()) {
+        yield_now();
+    }
+    (load, [source, sink])
+}
+
+#[test]
+fn a_part_that_dies_or_stops_ends_the_measurement_and_nothing_stays() {
+    for signal in [Signal::KILL, Signal::TERM] {
+        let directory = directory();
+        let (load, parts) = long(&directory);
+        kill(parts[1], signal);
+        let error = load.ended().expect_failure(3);
+        let expected = "error: shm, tokio, park at 1k: it failed (exit status: 3)";
+        assert!(error.starts_with(expected), "{error}");
+        assert!(error.contains("  the receiving process failed: "), "{error}");
+        until_gone(parts);
+        assert_eq!(fs::read_dir(directory.path().join("tmp")).unwrap().count(), 0);
+    }
+    let directory = directory();
+    let (mut load, parts) = long(&directory);
+    load.kill();
+    until_gone(parts);
+    assert_eq!(fs::read_dir(directory.path().join("tmp")).unwrap().count(), 0);
+    let directory = self::directory();
+    let (load, parts) = long(&directory);
+    kill(load.pid(), Signal::INT);
+    let error = load.ended().expect_failure(3);
+    assert!(error.contains("a signal ended the measurement"), "{error}");
+    until_gone(parts);
+}
