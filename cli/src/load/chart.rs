@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use plotters::style::Palette99;
 
 use super::report::Summary;
-use super::results::Measured;
+use super::results::{Measured, short};
 use crate::shared::exit::Failure;
 use crate::shared::output::printable;
 
@@ -43,33 +43,27 @@ fn chart(
         let most = points().map(|point| at(point)[1]).fold(0.0, f64::max);
         (least / 1.5..most * 1.5).log_scale()
     };
-    let root = SVGBackend::with_string(picture, (960, 540)).into_drawing_area();
+    let root = SVGBackend::with_string(picture, (1100, 540)).into_drawing_area();
     root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
+    let (left, right) = root.split_horizontally(780);
+    let mut chart = ChartBuilder::on(&left)
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d(range(|it| [it[0], it[0]]), range(|it| [it[1], it[2]]))?;
     let mut mesh = chart.configure_mesh();
+    mesh.x_label_formatter(&|rate| short(*rate)).y_label_formatter(&|time| short(*time));
     mesh.light_line_style(TRANSPARENT).x_desc("messages a second");
     mesh.y_desc("microseconds: median (thin), 99th percentile (thick)").draw()?;
     for (number, (name, points)) in systems.iter().enumerate() {
         let colour = Palette99::pick(number);
         let line = |at: usize| points.iter().map(move |point| (point[0], point[at]));
         chart.draw_series(LineSeries::new(line(1), colour.stroke_width(1)))?;
-        let thick = LineSeries::new(line(2), colour.stroke_width(3)).point_size(3);
-        let legend = colour.stroke_width(3);
-        chart
-            .draw_series(thick)?
-            .label(printable(name))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], legend));
+        chart.draw_series(LineSeries::new(line(2), colour.stroke_width(3)).point_size(3))?;
+        let height = 24 + 18 * number as i32;
+        right.draw(&PathElement::new([(0, height), (20, height)], colour.stroke_width(3)))?;
+        right.draw(&Text::new(printable(name), (28, height - 6), ("sans-serif", 13)))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .border_style(BLACK.mix(0.3))
-        .background_style(WHITE.mix(0.8))
-        .draw()?;
     root.present()?;
     Ok(())
 }

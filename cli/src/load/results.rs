@@ -249,7 +249,7 @@ fn table(rates: &BTreeSet<Rate>, systems: &[&str], results: &[Measured]) -> Stri
 }
 
 /// Returns a number with two or three digits that count, and `k` or `M`.
-fn short(number: f64) -> String {
+pub(super) fn short(number: f64) -> String {
     match number {
         10_000_000.0.. => format!("{:.0}M", number / 1e6),
         1_000_000.0.. => format!("{:.1}M", number / 1e6),
