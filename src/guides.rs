@@ -3,6 +3,7 @@
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
+#[cfg(feature = "topology")]
 #[doc = include_str!("../docs/actors.md")]
 pub struct ActorsGuide;
 
@@ -25,10 +26,6 @@ pub struct Legacy;
 
 #[doc = include_str!("../docs/observability.md")]
 pub struct Observability;
-
-#[cfg(feature = "topology")]
-#[doc = include_str!("../docs/supervision.md")]
-pub struct SupervisionRules;
 
 #[cfg(feature = "testing")]
 #[doc = include_str!("../docs/testing-your-services.md")]

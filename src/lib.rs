@@ -294,7 +294,7 @@
 //! A [`Supervisor`](supervision::Supervisor) restarts services together, by its
 //! [`Strategy`](supervision::Strategy) and within its own limit; [`Builder::lifetime`] says whether
 //! a service is restarted at all, [`Builder::start_deadline`] how long a run may take until it has
-//! started. `docs/supervision.md` has the rules.
+//! started. `docs/actors.md` has the rules.
 //!
 //! A message that was in flight when its service failed is delivered once more, and
 //! [`Received::redelivered`](subscribe::Received::redelivered) says so. If the service fails again,

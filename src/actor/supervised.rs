@@ -1,5 +1,5 @@
 //! Supervisors of actors: actors that are restarted together, by the rules of
-//! `docs/supervision.md`.
+//! `docs/actors.md`.
 
 use std::fmt;
 use std::future::poll_fn;

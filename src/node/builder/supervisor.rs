@@ -7,7 +7,7 @@ use crate::supervise::{Strategy, SupervisorSetting};
 
 /// A supervisor of services and of other supervisors: it starts them in order, restarts them when
 /// one fails, and gives up after too many restarts.
-/// [`Builder::supervisor`](crate::Builder::supervisor) adds it to a node. `docs/supervision.md` has
+/// [`Builder::supervisor`](crate::Builder::supervisor) adds it to a node. `docs/actors.md` has
 /// the rules.
 ///
 /// A service without a supervisor is restarted alone. If it fails more often than its own limit

@@ -8,7 +8,7 @@
 //! commands between the tree and tasks.
 //!
 //! The root is a special supervisor: its children start immediately and in no order, and a child
-//! that fails too often ends alone. All other supervisors behave as in OTP; `docs/supervision.md`
+//! that fails too often ends alone. All other supervisors behave as in OTP; `docs/actors.md`
 //! lists the laws. `halt` stops children and gives up, `kinds` has the states, `health` computes
 //! the health of a supervisor.
 //!

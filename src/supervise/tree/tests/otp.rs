@@ -1,7 +1,7 @@
 //! The reference model for the tree: OTP's `supervisor`, written from `supervisor.erl`,
 //! independently of the tree. Like OTP, it handles each exit completely before the next one.
 //!
-//! Where Mycelium differs on purpose (`docs/supervision.md`), the model differs, too: a transient
+//! Where Mycelium differs on purpose (`docs/actors.md`), the model differs, too: a transient
 //! child that returned without an error is deleted, not kept for a later restart of its siblings.
 
 use std::time::Duration;
