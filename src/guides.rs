@@ -33,3 +33,6 @@ pub struct TestingYourServices;
 
 #[doc = include_str!("../docs/topology.md")]
 pub struct TopologyFile;
+
+#[doc = include_str!("../docs/tuning.md")]
+pub struct Tuning;
