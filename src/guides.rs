@@ -17,6 +17,9 @@ pub struct Concepts;
 #[doc = include_str!("../docs/coming-from.md")]
 pub struct ComingFrom;
 
+#[doc = include_str!("../docs/costs.md")]
+pub struct Costs;
+
 #[doc = include_str!("../docs/embedding.md")]
 pub struct Embedding;
 
