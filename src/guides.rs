@@ -13,7 +13,6 @@ pub struct Choosing;
 #[doc = include_str!("../docs/concepts.md")]
 pub struct Concepts;
 
-#[cfg(feature = "serde")]
 #[doc = include_str!("../docs/coming-from.md")]
 pub struct ComingFrom;
 

@@ -237,8 +237,8 @@
 //! - [`Keyed`](actors::Keyed) has an actor for each key: created on first use, passivated when
 //!   idle, placed by the key.
 //!
-//! `docs/actors.md` is the guide; `docs/coming-from.md` is for users of kameo, ractor, actix or
-//! Erlang/OTP.
+//! `docs/actors.md` is the guide; `docs/coming-from.md` is for users of other libraries of channels,
+//! actors and messages.
 //!
 //! # Test a service
 //!
