@@ -38,6 +38,14 @@ impl Line {
         Self { log: serde_json::from_str(&json).expect("a log"), json }
     }
 
+    /// The same log in a block that is this number of blocks later.
+    pub(super) fn later(&self, blocks: u64) -> Self {
+        let number = self.log.block_number + U64::from(blocks);
+        let field = |number: U64| format!("\"blockNumber\":\"{number:#x}\"");
+        let json = self.json.replacen(&field(self.log.block_number), &field(number), 1);
+        Self { json, log: RawLog { block_number: number, ..self.log.clone() } }
+    }
+
     /// A log one position later, with another price, of a block that the chain replaces.
     pub(super) fn of_fork(&self, removed: bool) -> String {
         let mut log: serde_json::Value = serde_json::from_str(&self.json).unwrap_or_default();

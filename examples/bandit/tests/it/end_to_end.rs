@@ -112,7 +112,7 @@ async fn pairs_and_triangles_make_signals_that_are_filled_once() {
     assert_eq!(totals[0], totals[1]);
     // What reorganisations take back is weighed again, with the same outcome.
     let [fork_every, drop_every] = [8, 64].map(NonZeroUsize::new);
-    let feed = Settings { fork_every, drop_every, speed: None };
+    let feed = Settings { fork_every, drop_every, ..Settings::default() };
     let options = Options { pairs: true, feed, ..Options::default() };
     let executor = Tokio::current().unwrap();
     let run = Run::prepare(&options, &executor).await.unwrap();
@@ -152,7 +152,7 @@ async fn reorganisations_take_signals_back() {
     // As fast as possible the client would see several reorganisations as one.
     for (drop_every, speed) in [(None, Some(20_000.0)), (NonZeroUsize::new(97), None)] {
         let path = directory.path().join("forks.jsonl");
-        let feed = Settings { drop_every, fork_every: NonZeroUsize::new(500), speed };
+        let feed = Settings { drop_every, fork_every: NonZeroUsize::new(500), speed, offer: None };
         let options = Options { signals: Some(path.clone()), feed, ..Options::default() };
         let executor = Tokio::current().unwrap();
         let run = Run::prepare(&options, &executor).await.unwrap();
@@ -264,7 +264,11 @@ async fn a_collector_of_today_and_a_detector_of_yesterday_give_the_same_signals(
             url: Some(url.clone()),
             signals: Some(signals.clone()),
             topology: Some(topology.clone()),
-            member: Some(Member { node: node.into(), directory: sockets.clone(), state: None }),
+            member: Some(Member {
+                node: node.into(),
+                directory: sockets.clone(),
+                ..Member::default()
+            }),
             ..Options::default()
         };
         let [collector, writer] = ["collector", "writer"].map(|node| {
