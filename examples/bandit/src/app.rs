@@ -19,6 +19,7 @@ use crate::{
     ethereum::endpoint::Endpoint,
     ethereum::feed::{Feed, Settings},
     faults::Faults,
+    load::Meter,
     metadata::first_rows,
     services::{
         ArbitrageDetector, FeedServer, FillSimulator, MetadataService, PolygonAdapter, SignalWriter,
@@ -92,8 +93,11 @@ pub struct Member {
     #[arg(long, value_name = "DIRECTORY")]
     pub directory: PathBuf,
     /// The directory of the saved states.
-    #[arg(long, value_name = "DIRECTORY", required = true)]
+    #[arg(long, value_name = "DIRECTORY")]
     pub state: Option<PathBuf>,
+    /// Write to this file when each enriched swap arrives.
+    #[arg(long, value_name = "FILE")]
+    pub receipts: Option<PathBuf>,
 }
 
 /// A run that has started.
@@ -140,14 +144,26 @@ pub async fn source<E: Executor + Clone>(
     if let Some(url) = &options.url {
         return Ok((url.clone(), None));
     }
+    let feed = Arc::new(Feed::new(options.feed.clone(), options.pairs));
+    let (url, feed) = serve(feed, executor).await?;
+    Ok((url, Some(feed)))
+}
+
+/// Starts a node that serves a feed, and returns its URL, too.
+///
+/// # Errors
+/// If it cannot listen.
+pub async fn serve<E: Executor + Clone>(
+    feed: Arc<Feed>,
+    executor: &E,
+) -> Result<(String, Running)> {
     let (sender, address) = oneshot::channel::<Address>();
-    let (feed, mut sender) =
-        (Arc::new(Feed::new(options.feed.clone(), options.pairs)), Some(sender));
+    let mut sender = Some(sender);
     let node = Node::builder("feed")
         .service(move || FeedServer { feed: feed.clone(), listening: sender.take() });
     let running = node.build()?.start(executor.clone())?;
     match address.await {
-        Ok(address) => Ok((format!("ws://{address}"), Some(running))),
+        Ok(address) => Ok((format!("ws://{address}"), running)),
         // The service has ended and dropped the sender; the node has the error.
         Err(ended) => Err(running.join().await.map_or_else(Into::into, |_| ended.into())),
     }
@@ -171,12 +187,13 @@ fn topology(options: &Options) -> Result<Topology> {
 /// # Errors
 /// If the topology is invalid or does not fit the services.
 pub fn bundle(options: &Options, hosts: &[String]) -> Result<Vec<(String, Vec<String>)>> {
-    let mut options = Options { member: Some(Member::default()), ca: None, ..options.clone() };
+    let member = Member { state: None, ..options.member.clone().unwrap_or_default() };
+    let mut options = Options { member: Some(member.clone()), ca: None, ..options.clone() };
     let topology = topology(&options)?;
     let nodes: Vec<String> = topology.nodes_of(hosts)?.into_iter().map(str::to_owned).collect();
     let mut bundle = Vec::new();
     for node in &nodes {
-        options.member = Some(Member { node: node.clone(), ..Member::default() });
+        options.member = Some(Member { node: node.clone(), ..member.clone() });
         let url = "ws://localhost".to_owned();
         let wired = builder(&options, url)?.topology(topology.clone()).build()?;
         // This launcher does not start nodes of other hosts.
@@ -232,6 +249,10 @@ pub fn builder(options: &Options, url: String) -> Result<Builder> {
     };
     let name = member.map_or("main", |member| &member.node);
     let builder = Node::builder(name).service(move || adapter.clone());
+    let builder = match member.and_then(|member| member.receipts.clone()) {
+        Some(receipts) => builder.service(move || Meter { receipts: receipts.clone() }),
+        None => builder,
+    };
     let builder = builder.service(move || metadata.clone()).service(move || detector.clone());
     Ok(builder.service(move || writer.clone()).service(move || simulator.clone()))
 }

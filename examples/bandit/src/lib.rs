@@ -7,7 +7,8 @@
 //!   signals, [`signals`] writes them to a file, and [`fills`] says what they would have earned.
 //! - [`messages`] are the messages between the [`services`]; [`app`] puts the services into a node,
 //!   [`faults`] makes them panic on purpose, and [`durable`] saves their states across processes.
-//! - [`traces`] prints a trace, and [`files`] has the error of files.
+//! - [`traces`] prints a trace, [`load`] measures the latencies under load, and [`files`] has the
+//!   error of files.
 //!
 //! Only `main` knows the executor: streams are those of `futures-io`, and time comes from arguments
 //! or from the context. The drivers of stores have an executor of their own.
@@ -21,6 +22,7 @@ pub mod ethereum;
 pub mod faults;
 pub mod files;
 pub mod fills;
+pub mod load;
 pub mod messages;
 pub mod metadata;
 pub mod services;

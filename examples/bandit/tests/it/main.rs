@@ -4,6 +4,7 @@ mod bundled;
 mod describe;
 mod end_to_end;
 mod kills;
+mod load;
 mod observed;
 mod program;
 mod stores;

@@ -7,7 +7,7 @@ use std::{
     io::{self, Write},
     os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
     path::{Path, PathBuf},
-    process::{self, Command, ExitCode, ExitStatus},
+    process::{self, Command, ExitCode, ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -23,7 +23,7 @@ use mycelium::execution::end_with_launcher;
 use mycelium::supervision::Restart;
 use mycelium::untyped::private_directories;
 use mycelium::{Error, Result};
-use mycelium_bundle::{Bundle, BundleEvent, Member, MemberPhase, MemberStatus};
+use mycelium_bundle::{Bundle, BundleEvent, BundleReport, Member, MemberPhase, MemberStatus};
 use mycelium_executor::Executor;
 
 use crate::executors::ExecutorKind;
@@ -63,42 +63,21 @@ pub(crate) async fn launch(
     // Reserves no file if only some hosts are started: another host may have the writer.
     let signals = args.options.signals.as_deref().filter(|_| host.is_empty());
     let _reserved = signals.map(SignalFile::reserve).transpose()?;
-    let program = env::current_exe()?;
     let directories = Directories::new()?;
     let observed = match observe {
         true => Some(Observed::start(&directories.state, &mut args.options)?),
         false => None,
     };
+    let (sockets, state) = (directories.sockets.clone(), Some(directories.state.clone()));
+    args.options.member = Some(app::Member { directory: sockets, state, ..Default::default() });
     let nodes = app::bundle(&args.options, host)?;
     let (url, feed) = app::source(&args.options, &executor).await?;
     let begin = executor.now();
-    // Restarts are logged.
-    let mut bundle = Bundle::new().observe(|event| match event {
-        BundleEvent::Restarting { .. } => {}
-        event => say(&event.to_string()),
-    });
-    for (node, sources) in &nodes {
-        let mut arguments = args.of_member(node);
-        arguments.extend(["--directory".into(), directories.sockets.clone().into()]);
-        arguments.extend(["--state".into(), directories.state.clone().into()]);
-        let mut environment = observed.as_ref().map_or_else(Vec::new, Observed::environment);
-        // Not arguments, which every user of the machine can read: a URL may have a key.
-        environment.push(("BANDIT_URL", url.clone()));
-        environment.extend(args.options.store.clone().map(|store| ("BANDIT_STORE", store)));
-        let program = program.clone();
-        let member = Member::new(node, move || {
-            let mut command = Command::new(&program);
-            command.args(&arguments).envs(environment.iter().cloned());
-            command
-        });
-        let member = member.restart(RESTART);
-        bundle =
-            bundle.member(sources.iter().fold(member, |member, source| member.ends_after(source)));
-    }
-    // `run` blocks until the processes of the bundle have ended.
-    let (done, report) = oneshot::channel();
-    executor.blocking(Box::new(|| drop(done.send(bundle.run()))))?;
-    let report = report.await?;
+    let mut environment = observed.as_ref().map_or_else(Vec::new, Observed::environment);
+    // Not arguments, which every user of the machine can read: a URL may have a key.
+    environment.push(("BANDIT_URL", url));
+    environment.extend(args.options.store.clone().map(|store| ("BANDIT_STORE", store)));
+    let report = run(&args, nodes, &environment, say, Stdio::inherit, &executor).await;
     drop(directories);
     let took = executor.now() - begin;
     if let Some(feed) = feed {
@@ -130,6 +109,40 @@ pub(crate) async fn launch(
     }
 }
 
+/// Runs nodes, each with the nodes that it reads from, as processes of this program with this
+/// standard output, and says what happens to them. Returns when all have ended.
+pub(crate) async fn run(
+    args: &RunArgs,
+    nodes: Vec<(String, Vec<String>)>,
+    environment: &[(&'static str, String)],
+    say: fn(&str),
+    stdout: fn() -> Stdio,
+    executor: &Arc<dyn Executor>,
+) -> Result<BundleReport> {
+    let program = env::current_exe()?;
+    // Restarts are logged.
+    let mut bundle = Bundle::new().observe(move |event| match event {
+        BundleEvent::Restarting { .. } => {}
+        event => say(&event.to_string()),
+    });
+    for (node, sources) in &nodes {
+        let (arguments, environment) = (args.of_member(node), environment.to_vec());
+        let program = program.clone();
+        let member = Member::new(node, move || {
+            let mut command = Command::new(&program);
+            command.args(&arguments).envs(environment.clone()).stdout(stdout());
+            command
+        });
+        let member = member.restart(RESTART);
+        bundle =
+            bundle.member(sources.iter().fold(member, |member, source| member.ends_after(source)));
+    }
+    // `run` blocks until the processes of the bundle have ended.
+    let (done, report) = oneshot::channel();
+    executor.blocking(Box::new(|| drop(done.send(bundle.run()))))?;
+    Ok(report.await??)
+}
+
 /// Whether a member failed. One that was never started did not, and neither did one that got the
 /// signal to end before it could handle it.
 fn has_failed(member: &MemberStatus) -> bool {
@@ -139,17 +152,17 @@ fn has_failed(member: &MemberStatus) -> bool {
 
 /// Removes, when dropped, the directories of a bundle, which no other bundle uses. The next
 /// launcher removes the directories of a launcher that was killed.
-struct Directories {
+pub(crate) struct Directories {
     /// The directory of the sockets, which the processes create.
-    sockets: PathBuf,
+    pub(crate) sockets: PathBuf,
     /// The directory of the saved states.
-    state: PathBuf,
+    pub(crate) state: PathBuf,
     /// Locks `state` while the launcher lives.
     _lock: File,
 }
 
 impl Directories {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         // Removes the directories of launchers that were killed: nobody has locked them.
         for (name, state) in private_directories()? {
             if name.starts_with("bandit-")
@@ -248,7 +261,11 @@ impl RunArgs {
         let executor = self.executor.to_possible_value().expect("it can be given");
         let mut arguments: Vec<_> =
             ["member", node, "--executor", executor.get_name()].map(Into::into).into();
+        let member = self.options.member.clone().unwrap_or_default();
         let files = [
+            ("--directory", &Some(member.directory)),
+            ("--state", &member.state),
+            ("--receipts", &member.receipts),
             ("--ca", &self.options.ca),
             ("--signals", &self.options.signals),
             ("--topology", &self.options.topology),

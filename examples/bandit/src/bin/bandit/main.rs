@@ -6,6 +6,7 @@
 mod bundled;
 mod certificates;
 mod executors;
+mod load;
 mod observe;
 mod output;
 
@@ -22,6 +23,8 @@ use bandit::{
 };
 use bundled::RunArgs;
 use clap::{Parser, Subcommand};
+use executors::ExecutorKind;
+use load::LoadArgs;
 use mycelium::{Error, Result};
 use mycelium_executor::Executor;
 use output::{say, user_error};
@@ -57,6 +60,9 @@ enum Command {
         #[command(flatten)]
         run: RunArgs,
     },
+    /// Send the recorded swaps at a fixed rate, and print a line of JSON: how many have reached a
+    /// service beside the detector, and how late.
+    Load(LoadArgs),
     /// Write certificates for a topology with TLS, to try it out: an authority, and one for each
     /// node.
     Certificates {
@@ -84,6 +90,8 @@ fn main() -> ExitCode {
     logs.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).init();
     let executor = match &cli.command {
         Some(Command::Bundled { run, .. } | Command::Member { run, .. }) => run.executor,
+        // The timers of tokio have a resolution of a millisecond.
+        Some(Command::Load(_)) => ExecutorKind::Smol,
         _ => cli.run.executor,
     };
     // With a handler, a file that cannot grow (`ulimit -f`) is an error. Without it the process
@@ -117,6 +125,7 @@ async fn start(cli: Cli, executor: Arc<dyn Executor>) -> Result<ExitCode> {
         Some(Command::Member { member, run }) => {
             return bundled::member(member, run.options, executor).await;
         }
+        Some(Command::Load(args)) => load::measure(args, executor).await?,
         Some(Command::Certificates { directory, nodes }) => {
             certificates::write(&directory, &nodes)?;
             let (nodes, directory) = (nodes.join(", "), directory.display());

@@ -9,6 +9,11 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
+/// Prints a line to standard error.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// The error without details that are useless to the user.
 pub(crate) fn user_error(error: StartError) -> mycelium::Error {
     match error {
