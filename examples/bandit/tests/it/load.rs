@@ -18,6 +18,7 @@ fn counts(line: &str) -> [u64; 4] {
     let latency = ["p50", "p90", "p99", "p999", "max"].map(|name| line["latency"][name].as_u64());
     assert!(latency.is_sorted() && latency[0] > Some(0), "{line}");
     assert!(line["seconds"].as_f64() > Some(0.0), "{line}");
+    assert!(line["generator_seconds"].as_f64() > Some(0.0), "{line}");
     ["due", "sent", "received", "missed"].map(|name| line[name].as_u64().unwrap())
 }
 

@@ -19,6 +19,7 @@ use bandit::{
 use clap::{Args, ValueEnum};
 use mycelium::{Error, Result};
 use mycelium_executor::Executor;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::bundled::{self, Directories, RunArgs};
 use crate::certificates;
@@ -88,7 +89,11 @@ pub(crate) async fn measure(args: LoadArgs, executor: Arc<dyn Executor>) -> Resu
     if report.stopped {
         return Err(Error::msg("the measurement was ended early"));
     }
-    say(&load::measured(&feed, &offer, &receipts, origin)?.to_string());
+    let mut line = load::measured(&feed, &offer, &receipts, origin)?;
+    // This process has no service: it only sends the swaps.
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    line["generator_seconds"] = (used.tv_sec as f64 + used.tv_nsec as f64 / 1e9).into();
+    say(&line.to_string());
     Ok(())
 }
 
