@@ -230,6 +230,8 @@ fn process_cores() -> Option<&'static [usize]> {
 // Miri does not support these system calls.
 #[cfg(all(target_os = "linux", not(miri)))]
 mod system {
+    use std::fs;
+
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
     use thread_priority::unix::{
         NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadSchedulePolicy,
@@ -250,13 +252,31 @@ mod system {
         if self::allowed().is_some_and(|now| now == cores) {
             return Ok(());
         }
-        if let Some(core) = cores.iter().find(|core| !allowed.contains(core)) {
-            return Err(ThreadError::Core { core: *core, allowed: allowed.to_vec() });
+        // Isolated cores are in no set until a thread asks for them.
+        let may_ask = |core: &usize| allowed.contains(core) || isolated().contains(core);
+        if let Some(core) = cores.iter().find(|core| !may_ask(core)) {
+            let allowed = [allowed, &isolated()].concat();
+            return Err(ThreadError::Core { core: *core, allowed });
         }
         let mut set = CpuSet::new();
         cores.iter().for_each(|core| set.set(*core));
         sched_setaffinity(None, &set)
             .map_err(|error| ThreadError::Pin { cores: cores.to_vec(), error: error.to_string() })
+    }
+
+    /// Returns the cores of the kernel's parameter `isolcpus`.
+    fn isolated() -> Vec<usize> {
+        let list = fs::read_to_string("/sys/devices/system/cpu/isolated").unwrap_or_default();
+        cores_of(&list)
+    }
+
+    /// Reads a list of cores such as `2-4,7`. Leaves out what is none.
+    pub(super) fn cores_of(list: &str) -> Vec<usize> {
+        let ranges = list.trim().split(',').filter_map(|part| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            Some(first.parse::<usize>().ok()?..=last.parse().ok()?)
+        });
+        ranges.flatten().take(CpuSet::MAX_CPU).filter(|core| *core < CpuSet::MAX_CPU).collect()
     }
 
     pub(super) fn leave_fifo() -> Result<(), String> {
@@ -304,5 +324,18 @@ mod system {
 
     pub(super) fn enter_fifo(_: u8) -> Result<(), String> {
         Err("it is supported on Linux only".to_owned())
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod tests {
+    use super::system::cores_of;
+
+    #[test]
+    fn a_list_of_the_kernel_has_cores_and_ranges() {
+        assert_eq!(cores_of("2-4,7\n"), [2, 3, 4, 7]);
+        assert_eq!(cores_of("\n"), []);
+        assert_eq!(cores_of("4-2,x,99999999999999999999,1-,3"), [3]);
+        assert_eq!(cores_of("0-18446744073709551615").len(), 1024);
     }
 }

@@ -259,9 +259,11 @@ fn pinned(machine: &Machine, needs: Option<&Needs>) -> Finding {
     let Some(needs) = needs else {
         return Finding::ok("none: no topology is given");
     };
-    let Some(allowed) = machine.allowed_cores() else {
+    let Some(mut allowed) = machine.allowed_cores() else {
         return Finding::unknown("/proc/self/status");
     };
+    // In no process's set until a thread asks for them.
+    allowed.extend(machine.cores(ISOLATED).into_iter().flatten());
     let mut wrong = needs.pinned.iter().filter(|(_, cores)| !cores.is_subset(&allowed));
     if let Some((service, cores)) = wrong.next() {
         let missing: BTreeSet<_> = cores.difference(&allowed).copied().collect();
@@ -278,17 +280,19 @@ fn pinned(machine: &Machine, needs: Option<&Needs>) -> Finding {
     Finding::ok(needs.pinned.len().to_string())
 }
 
+/// The cores of the kernel's parameter `isolcpus`.
+const ISOLATED: &str = "/sys/devices/system/cpu/isolated";
+
 fn isolated(machine: &Machine) -> Finding {
-    let file = "/sys/devices/system/cpu/isolated";
-    if let Some(cores) = machine.cores(file) {
+    if let Some(cores) = machine.cores(ISOLATED) {
         return Finding::ok(list(&cores))
             .means("the scheduler puts no other work there: pin services to them");
     }
-    if machine.is_empty(file) {
+    if machine.is_empty(ISOLATED) {
         return Finding::ok("none")
             .means("for the steadiest latency boot with `isolcpus=` and pin services there");
     }
-    Finding::unknown(file)
+    Finding::unknown(ISOLATED)
 }
 
 fn siblings(machine: &Machine) -> Finding {

@@ -153,6 +153,8 @@ fn a_topology_is_compared_with_the_machine() {
     let pinned = fake.finding("pinned services", &[file]);
     assert_eq!(pinned["found"], "`Sum` on cores 2,9");
     assert!(pinned["meaning"].as_str().unwrap().contains("may not use 9"), "{pinned}");
+    fake.write("sys/devices/system/cpu/isolated", "8-9\n");
+    assert_eq!(fake.finding("pinned services", &[file])["level"], "ok", "they are isolated");
     let status = "Uid:\t1\t1\nCapEff:\t0000000000800000\nCpus_allowed_list:\t0-9\n";
     fake.write("proc/self/status", status);
     assert_eq!(fake.finding("real-time class", &[file])["level"], "ok");
