@@ -61,11 +61,12 @@ some_tests() {
 
 ### Tools, installed if they are missing.
 
-# A cargo subcommand; if there is none, this version of it.
+# A program; if there is none, this version of it, by cargo, with these options.
 need_cargo_tool() {
     local tool=$1 version=$2
+    shift 2
     # Without optimization: the build takes a third of the time, and the tool runs only once.
-    command -v "$tool" >/dev/null || cargo install --locked --debug "$tool@$version" --target-dir "$TARGET/install"
+    command -v "$tool" >/dev/null || cargo install --locked --debug "$tool@$version" --target-dir "$TARGET/install" "$@"
 }
 
 # A program, by its Debian package; fails if it cannot be installed.
