@@ -508,7 +508,7 @@ pub mod emit {
 /// Where and how services run: executors, threads, waits, and the time and tasks of a service.
 pub mod execution {
     pub use mycelium_core::wait::WaitStrategy;
-    pub use mycelium_executor::{Class, Executor, Listener, PlacementFallback, Stream};
+    pub use mycelium_executor::{Class, Executor, Listener, PlacementFallback, Stream, block_on};
     #[cfg(all(feature = "glommio", target_os = "linux"))]
     #[doc(no_inline)]
     pub use mycelium_glommio as glommio;

@@ -68,10 +68,10 @@ fn a_run_with_another_limit_is_shown_and_does_not_count() {
 fn the_page_matches_the_results_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let results = std::fs::read_to_string(root.join("results.jsonl")).unwrap();
-    let page = std::fs::read_to_string(root.join("../docs/results.md")).unwrap();
+    let page = std::fs::read_to_string(root.join("../docs/comparisons.md")).unwrap();
     assert!(
         page == render(&parse(&results).unwrap()),
-        "docs/results.md does not match benches/results.jsonl; update it with:\n\
-         cargo run -p mycelium-benches -- --page docs/results.md --from benches/results.jsonl"
+        "docs/comparisons.md does not match benches/results.jsonl; update it with:\n\
+         cargo run -p mycelium-benches -- --page docs/comparisons.md --from benches/results.jsonl"
     );
 }

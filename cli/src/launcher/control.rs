@@ -135,18 +135,21 @@ impl Control {
                     let (code, message) = (failure.code(), failure.to_string());
                     Some(Answer::Failed { code, message })
                 }
-                Ok(lines) => {
+                Ok((lines, unchecked)) => {
                     channel.write(&Answer::Changes { lines }, PATIENCE).ok()?;
                     let wait = request.wait.map(Duration::from_millis);
                     let problem = wait.and_then(|limit| self.wait_until_up(limit));
+                    let reason = unchecked.map(|it| format!("\nthe file was not checked: {it}"));
+                    let problem = problem.map(|it| it + reason.as_deref().unwrap_or_default());
                     Some(Answer::Nodes { nodes: self.board.nodes(), problem })
                 }
             },
         }
     }
 
-    /// Runs the nodes of a request. Returns a line about each.
-    pub fn up(&self, request: &UpRequest) -> Result<Vec<String>, Failure> {
+    /// Runs the nodes of a request. Returns a line about each, and why the file was not checked with
+    /// their programs.
+    pub fn up(&self, request: &UpRequest) -> Result<(Vec<String>, Option<String>), Failure> {
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = || {
             let title = self.board.place.title();
@@ -155,7 +158,7 @@ impl Control {
         if self.board.is_stopping() || self.board.handle.is_ending() {
             return Err(ended());
         }
-        let (plan, files) = match self.plan(request) {
+        let (plan, files, unchecked) = match self.plan(request) {
             Ok(planned) => planned,
             Err(failure) => {
                 if first.take().is_some() {
@@ -190,11 +193,12 @@ impl Control {
                 self.board.set_plan(plan.clone(), request.clone());
             }
         }
-        Ok(steps.iter().map(|(node, step)| step.line(node)).collect())
+        Ok((steps.iter().map(|(node, step)| step.line(node)).collect(), unchecked))
     }
 
-    /// Reads the file of a request. Returns the plan, and the copy of the texts.
-    fn plan(&self, request: &UpRequest) -> Result<(Plan, Arc<FilesCopy>), Failure> {
+    /// Reads the file of a request. Returns the plan, the copy of the texts, and why the file
+    /// was not checked with the programs.
+    fn plan(&self, request: &UpRequest) -> Result<(Plan, Arc<FilesCopy>, Option<String>), Failure> {
         let topology = topology(request)?;
         let number = self.requests.fetch_add(1, Relaxed);
         let files =
@@ -202,11 +206,13 @@ impl Control {
                 let directory = shown(self.board.place.directory());
                 Failure::Unavailable(format!("a copy of the topology in `{directory}`: {error}"))
             })?;
+        let mut unchecked = None;
         let plan = Plan::new(request, &topology, |source| {
             let found = flows(request, files.path())?;
+            let found = found.map_err(|reason| unchecked = Some(reason)).ok();
             Ok(self.described.update(source, found))
         })?;
-        Ok((plan, Arc::new(files)))
+        Ok((plan, Arc::new(files), unchecked))
     }
 
     /// Waits until all nodes are up. If a node is not, returns the reason, with the end of the log

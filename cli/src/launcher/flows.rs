@@ -122,22 +122,24 @@ impl Described {
 }
 
 /// Returns the topics of a request's nodes, as their programs describe them with this copy of the
-/// topology's files, or `None` if a program does not describe itself in time.
+/// topology's files, or the reason why they are unknown: a program does not describe itself in time,
+/// or cannot run here.
 ///
 /// # Errors
 /// If the nodes contradict each other.
-pub fn flows(request: &UpRequest, files: &Path) -> Result<Option<Flows>, Failure> {
-    let Ok(Output { status, stdout, stderr }) = check(request, files) else { return Ok(None) };
+pub fn flows(request: &UpRequest, files: &Path) -> Result<Result<Flows, String>, Failure> {
+    let Output { status, stdout, stderr } = match check(request, files) {
+        Ok(output) => output,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let errors = String::from_utf8_lossy(&stderr);
+    let errors = errors.trim_end();
+    let text = errors.strip_prefix("error: ").unwrap_or(errors).to_owned();
     match status.code() {
-        Some(0) => Ok(parse(&stdout)),
+        Some(0) => Ok(parse(&stdout).ok_or(text)),
         // This exit code means that the topology has mistakes.
-        Some(1) => {
-            let errors = String::from_utf8_lossy(&stderr);
-            let text = errors.trim_end().strip_prefix("error: ").unwrap_or(&errors);
-            Err(Failure::Found(text.to_owned()))
-        }
-        // The topics are unknown: a program does not describe itself, or cannot run here.
-        _ => Ok(None),
+        Some(1) => Err(Failure::Found(text)),
+        _ => Ok(Err(text)),
     }
 }
 

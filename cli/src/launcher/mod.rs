@@ -143,7 +143,7 @@ fn launch(launcher: Launcher, first: Option<UpRequest>) -> Result<(), Failure> {
             finish(&board, None);
             return changed.map(|_| ());
         }
-        changed?.iter().for_each(|it| board.printer.line(it));
+        changed?.0.iter().for_each(|it| board.printer.line(it));
     }
     let members = loop {
         match members.recv_timeout(FIRST) {
@@ -221,7 +221,7 @@ fn reload_at_hangup(control: Arc<Control>) -> io::Result<()> {
         for _ in signals.forever() {
             let (_, last) = control.board.plan();
             match control.up(&last) {
-                Ok(changes) => changes.iter().for_each(|it| printer.line(it)),
+                Ok((changes, _)) => changes.iter().for_each(|it| printer.line(it)),
                 Err(failure) => printer.line(&format!("the file is not read again: {failure}")),
             }
         }

@@ -97,7 +97,8 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     let shown = match args.from {
         Some(_) => results::latest(&records).into_values().flatten().collect(),
         None => {
-            let record = Record::new(measure(args)?);
+            let mut record = Record::new();
+            record.results = measure(args)?;
             let shown = record.results.clone();
             if let Some(file) = &args.json {
                 results::append(file, &record)?;

@@ -19,6 +19,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::case::{Carrier, Case, Offer, Runtime};
 use super::report::{Latency, Report};
+use crate::shared::clock::pause;
 use crate::shared::exit::Failure;
 use crate::shared::output::{json, print, print_error};
 
@@ -27,6 +28,8 @@ const NODES: [&str; 2] = ["source", "sink"];
 const FILE: &str = "load.toml";
 /// The generator sleeps until this long before a message is due, and then spins.
 const EARLY: u64 = 200_000;
+/// A pause ends after this, so that the source notices the end of its node.
+const LONGEST_PAUSE: u64 = 100_000_000;
 /// A message that cannot be sent until this long after the end is not sent.
 const LATE: u64 = 10_000_000;
 /// Longer latencies are noted as this: an hour.
@@ -93,7 +96,7 @@ impl Source {
                 break;
             }
             if is_timed {
-                time = until(ctx, at).await?;
+                time = until(ctx, at).await;
             }
             if time >= end.saturating_add(LATE) {
                 break;
@@ -126,16 +129,21 @@ fn count(time: u64, rate: u64) -> u64 {
     (u128::from(time) * u128::from(rate)).div_ceil(1_000_000_000) as u64
 }
 
-/// Waits until this time of the host's clock, and returns the time.
-async fn until(ctx: &Context<Source>, due: u64) -> Result<u64> {
-    loop {
-        let time = now();
-        match due.saturating_sub(time) {
-            0 => return Ok(time),
-            left if left > EARLY => ctx.sleep(Duration::from_nanos(left - EARLY)).await?,
-            _ => ctx.yield_now().await,
+/// Waits until this time of the host's clock, or the end of the node, and returns the time. It
+/// blocks the thread, because timers of executors have a resolution of up to a millisecond.
+async fn until(ctx: &Context<Source>, due: u64) -> u64 {
+    let mut time = now();
+    while time < due && !ctx.is_shutting_down() {
+        // What was emitted leaves here.
+        ctx.yield_now().await;
+        match due.saturating_sub(time).saturating_sub(EARLY) {
+            // If there are fewer cores than threads, others run while this one spins.
+            0 => thread::yield_now(),
+            left => pause(Duration::from_nanos(left.min(LONGEST_PAUSE))),
         }
+        time = now();
     }
+    time
 }
 
 /// Takes the messages, and notes how late they are.

@@ -31,8 +31,8 @@ pub(super) struct Record {
     family: String,
     processor: String,
     cores: usize,
-    /// The load of the machine before, in processes that can run.
-    busy: f64,
+    /// The load average of the minute before, if it is known.
+    busy: Option<f64>,
     pub(super) results: Vec<Measured>,
 }
 
@@ -46,8 +46,8 @@ pub(super) struct Measured {
 }
 
 impl Record {
-    /// Describes this machine, and has these results.
-    pub(super) fn new(results: Vec<Measured>) -> Record {
+    /// Describes this machine as it is before a measurement.
+    pub(super) fn new() -> Record {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let info = read("/proc/cpuinfo");
         let field = |names: [&str; 2]| {
@@ -66,12 +66,8 @@ impl Record {
             family: format!("{vendor}, family {}", field(["cpu family", "CPU architecture"])),
             processor: field(["model name", "Model"]),
             cores: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
-            busy: read("/proc/loadavg")
-                .split(' ')
-                .next()
-                .and_then(|it| it.parse().ok())
-                .unwrap_or(0.0),
-            results,
+            busy: read("/proc/loadavg").split(' ').next().and_then(|it| it.parse().ok()),
+            results: Vec::new(),
         }
     }
 }
@@ -193,7 +189,7 @@ pub(super) fn page(records: &[Record]) -> String {
             set(|it| format!("{}, {} cores", it.processor, it.cores)),
             set(|it| format!("{} by version {}", it.date, it.version)),
         );
-        let busy = of_family().filter(|record| record.busy > 0.5).count();
+        let busy = of_family().filter(|record| record.busy.is_some_and(|load| load > 0.5)).count();
         page += &cell(&format!("\n## {family}\n\n{machines}. Measured on {dates}."));
         if busy > 0 {
             page += &format!(" Measurements on a machine that was busy before: {busy}.");

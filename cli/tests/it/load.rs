@@ -184,6 +184,19 @@ fn results_of_another_version_and_bad_arguments_leave_the_page_as_it_is() {
     }
 }
 
+#[test]
+fn the_page_of_results_is_that_of_the_file() {
+    let directory = directory();
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let file = format!("{root}/benches/load.jsonl");
+    run(&directory, &["--from", &file, "--page", "page.md"]).expect_success();
+    assert_eq!(
+        fs::read_to_string(directory.path().join("page.md")).unwrap(),
+        fs::read_to_string(format!("{root}/docs/results.md")).unwrap(),
+        "`mycelium load --from benches/load.jsonl --page docs/results.md` writes it"
+    );
+}
+
 /// Waits until none of these processes runs.
 fn until_gone<const N: usize>(processes: [u32; N]) {
     for process in processes {

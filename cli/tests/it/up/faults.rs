@@ -42,6 +42,9 @@ fn nodes_that_fail_are_named() {
         assert!(ended.err.starts_with(&format!("error: {expected}")), "{role}: {}", ended.err);
         if role == "crash" {
             assert!(ended.err.contains("    the disk is full\n"), "{}", ended.err);
+            // The reason may be a mistake that `check` would have named.
+            let reason = ended.err.split("\nthe file was not checked: ").nth(1);
+            assert!(reason.is_some_and(|it| it.contains("node `feed` runs `")), "{}", ended.err);
             // The result of `down` depends on whether the node has failed again by then.
             world.run(&["down", "app.toml"]);
         }
