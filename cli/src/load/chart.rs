@@ -52,7 +52,8 @@ fn chart(
         .y_label_area_size(64)
         .build_cartesian_2d(range(|it| [it[0], it[0]]), range(|it| [it[1], it[2]]))?;
     let mut mesh = chart.configure_mesh();
-    mesh.x_label_formatter(&|rate| short(*rate)).y_label_formatter(&|time| short(*time));
+    let label = |number: &f64| short(*number).replace(".0", "");
+    mesh.x_label_formatter(&label).y_label_formatter(&label);
     mesh.light_line_style(TRANSPARENT).x_desc("messages a second");
     mesh.y_desc("microseconds: median (thin), 99th percentile (thick)").draw()?;
     for (number, (name, points)) in systems.iter().enumerate() {
