@@ -112,6 +112,7 @@ fn line(runs: &[&Goal]) -> String {
     )
     // Texts such as `Vec<u8>` are no HTML.
     .replace('<', "&lt;")
+    .replace("&lt;=", "<=")
 }
 
 /// Describes the state over the runs that had the same limit as the last one.
