@@ -8,6 +8,9 @@ use super::results::{Measured, short};
 use crate::shared::exit::Failure;
 use crate::shared::output::printable;
 
+/// Why there is no picture.
+pub(super) const NO_RATE: &str = "a picture needs a `--rate` beside `max`";
+
 /// Draws for each system the median as a thin line, and the 99th percentile as a thick one. Both
 /// axes are logarithmic. `max` is not in the picture: there the latency is that of a full ring.
 ///
@@ -25,7 +28,7 @@ pub(super) fn draw(results: &[Measured]) -> Result<String, Failure> {
         }
     }
     if systems.is_empty() {
-        return Err(Failure::Usage("a picture needs a `--rate` beside `max`".to_owned()));
+        return Err(Failure::Usage(NO_RATE.to_owned()));
     }
     let mut picture = String::new();
     chart(&mut picture, &systems)

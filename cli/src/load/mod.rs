@@ -90,7 +90,10 @@ pub struct LoadArgs {
 /// If a system fails, does not end or loses messages, or a file cannot be used. A file of results,
 /// a picture and a page are then as before.
 pub fn run(args: &LoadArgs) -> Result<(), Failure> {
-    // An error now, and not after the measurement.
+    // Errors now, and not after the measurement.
+    if args.svg.is_some() && args.from.is_none() && args.rate.iter().all(|rate| rate.0.is_none()) {
+        return Err(Failure::Usage(chart::NO_RATE.to_owned()));
+    }
     let known = args.json.as_deref().or(args.from.as_deref());
     let known = known.filter(|file| args.from.is_some() || file.exists()).map(results::read);
     let mut records = known.transpose()?.unwrap_or_default();

@@ -127,12 +127,17 @@ pub(super) fn append(path: &Path, record: &Record) -> Result<(), Failure> {
     append().map_err(|error| Failure::Unavailable(format!("{}: {error}", shown(path))))
 }
 
-/// Writes a file as a whole, or leaves the one that there is.
+/// Writes a file as a whole, or leaves the one that there is. A pipe or a device gets the text.
 ///
 /// # Errors
 /// If it cannot be written.
 pub(super) fn replace(path: &Path, text: &str) -> Result<(), Failure> {
     let failed = |error| Failure::Unavailable(format!("{}: {error}", shown(path)));
+    // Through links, so that the file which they name is replaced.
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if path.metadata().is_ok_and(|file| !file.is_file()) {
+        return fs::write(path, text).map_err(failed);
+    }
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
     let mut builder = tempfile::Builder::new();
     let all = PermissionsExt::from_mode(0o644);
@@ -190,7 +195,8 @@ pub(super) fn page(records: &[Record]) -> String {
             set(|it| format!("{} by version {}", it.date, it.version)),
         );
         let busy = of_family().filter(|record| record.busy.is_some_and(|load| load > 0.5)).count();
-        page += &cell(&format!("\n## {family}\n\n{machines}. Measured on {dates}."));
+        page += &format!("\n## {}\n\n{}. ", cell(family), cell(&machines));
+        page += &format!("Measured on {}.", cell(&dates));
         if busy > 0 {
             page += &format!(" Measurements on a machine that was busy before: {busy}.");
         }
@@ -258,6 +264,5 @@ pub(super) fn short(number: f64) -> String {
 
 /// Returns a name for Markdown, in which it stays text in one cell.
 fn cell(text: &str) -> String {
-    let text: String = text.lines().map(printable).collect::<Vec<_>>().join("\n");
-    text.replace('|', "\\|").replace('<', "&lt;")
+    printable(text).replace('|', "\\|").replace('<', "&lt;")
 }

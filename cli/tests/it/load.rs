@@ -2,6 +2,7 @@
 //! end or lose messages.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::thread::yield_now;
 
@@ -195,6 +196,26 @@ fn the_page_of_results_is_that_of_the_file() {
         fs::read_to_string(format!("{root}/docs/results.md")).unwrap(),
         "`mycelium load --from benches/load.jsonl --page docs/results.md` writes it"
     );
+}
+
+#[test]
+fn names_are_text_and_files_that_are_none_are_not_replaced() {
+    let directory = directory();
+    let report = format!("echo '{}'", REPORT.replace('\n', ""));
+    let name = ["--name", "a|b\n| <b>c", "--json", "all.jsonl", "--page", "page.md"];
+    script(&directory, &report, &name).expect_success();
+    let page = fs::read_to_string(directory.path().join("page.md")).unwrap();
+    assert!(page.contains("\n| a\\|b\\n\\| &lt;b>c | 1.0 / 3.0, "), "{page}");
+
+    symlink("page.md", directory.path().join("link")).unwrap();
+    fs::write(directory.path().join("page.md"), "before").unwrap();
+    run(&directory, &["--from", "all.jsonl", "--page", "link"]).expect_success();
+    assert_eq!(fs::read_link(directory.path().join("link")).unwrap().to_str(), Some("page.md"));
+    assert_eq!(fs::read_to_string(directory.path().join("page.md")).unwrap(), page);
+    let out = run(&directory, &["--from", "all.jsonl", "--page", "/dev/stdout"]).expect_success();
+    assert!(out.starts_with(&page), "{out}");
+    let error = run(&directory, &["--rate", "max", "--svg", "max.svg"]).expect_failure(2);
+    assert_eq!(error, "error: a picture needs a `--rate` beside `max`\n");
 }
 
 /// Waits until none of these processes runs.
