@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mycelium_core::{Code, debug_as_display};
 
-use crate::network::{Listener, Stream, WakeStream};
+use crate::network::{Listener, Stream};
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
 /// A boxed future that may move between threads.
@@ -168,8 +168,8 @@ pub trait Executor: Send + Sync + 'static {
     /// # Errors
     /// If the executor cannot watch the socket, or has no network.
     #[cfg(unix)]
-    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
-        self.unix_stream(socket).map(WakeStream::reading)
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<crate::network::WakeStream> {
+        self.unix_stream(socket).map(crate::network::WakeStream::reading)
     }
 
     /// Adopts a listening Unix socket.
@@ -312,7 +312,7 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
     }
 
     #[cfg(unix)]
-    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<crate::network::WakeStream> {
         (**self).wake_stream(socket)
     }
 

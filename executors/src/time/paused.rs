@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use crate::executor::{Executor, MakeDedicated, MakeLocal, SendFuture, SpawnError};
-use crate::network::{Listener, Stream, WakeStream};
+use crate::network::{Listener, Stream};
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
 /// An executor with paused time. It uses the tasks, threads and streams of another executor, but
@@ -245,7 +245,7 @@ impl<E: Executor> Executor for PausedTime<E> {
     }
 
     #[cfg(unix)]
-    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<crate::network::WakeStream> {
         self.executor.wake_stream(socket)
     }
 

@@ -64,7 +64,7 @@ use std::time::Duration;
 
 use mycelium_executor::{
     Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
-    Thread, ThreadError, WakeStream, contain,
+    Thread, ThreadError, contain,
 };
 use tokio::runtime::{Builder, Handle, LocalOptions, RuntimeFlavor};
 use tokio::task::{JoinHandle, LocalSet};
@@ -249,7 +249,7 @@ impl Executor for Tokio {
     }
 
     #[cfg(target_os = "linux")]
-    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<mycelium_executor::WakeStream> {
         let _entered = self.handle.enter();
         net::unix::wake_stream(socket)
     }

@@ -88,13 +88,11 @@ impl Accept for Tcp {
 
 #[cfg(unix)]
 pub(crate) mod unix {
-    use std::io::{self, ErrorKind};
-    use std::mem;
+    use std::io;
     use std::os::unix::net;
     use std::task::{Context, Poll, ready};
 
-    use mycelium_executor::{Accept, Address, Credentials, Listener, Peer, Stream, WakeStream};
-    use tokio::io::Interest;
+    use mycelium_executor::{Accept, Address, Credentials, Listener, Peer, Stream};
     use tokio::net::{UnixListener, UnixStream};
 
     use super::Socket;
@@ -114,7 +112,14 @@ pub(crate) mod unix {
     /// tokio's epoll is edge-triggered: while bytes are unread, it reports each one that arrives. So
     /// a wake needs no read, except that the socket must not become full.
     #[cfg(target_os = "linux")]
-    pub(crate) fn wake_stream(socket: net::UnixStream) -> io::Result<WakeStream> {
+    pub(crate) fn wake_stream(
+        socket: net::UnixStream,
+    ) -> io::Result<mycelium_executor::WakeStream> {
+        use std::mem;
+
+        use mycelium_executor::WakeStream;
+        use tokio::io::Interest;
+
         socket.set_nonblocking(true)?;
         let (socket, mut unread, mut has_waited) = (UnixStream::from_std(socket)?, 0, true);
         Ok(WakeStream::new(move |context| {
@@ -134,7 +139,8 @@ pub(crate) mod unix {
                 }
             }
             // Makes the next poll wait for a later byte.
-            _ = socket.try_io(Interest::READABLE, || Err::<(), _>(ErrorKind::WouldBlock.into()));
+            _ = socket
+                .try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
             Poll::Ready(true)
         }))
     }

@@ -4,7 +4,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::task::Context;
 
 use mycelium_core::doorbell::WakePath;
 use mycelium_core::ring::broadcast::{Layout, Word};
