@@ -108,7 +108,10 @@ impl Source {
             sent += phase;
         }
         let due = match rate.0 {
-            Some(rate) => count(end - begin, rate) - count(measured - begin, rate),
+            Some(rate) => {
+                until(ctx, end).await;
+                count(end - begin, rate) - count(measured - begin, rate)
+            }
             None => sent,
         };
         ctx.emit(Load { due: measured, phase: OVER, rest: [0; 5] }).await?;

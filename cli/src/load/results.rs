@@ -82,6 +82,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<Record>, Failure> {
         mycelium_load: u32,
     }
     let at = |error: String| Failure::Usage(format!("{}: {error}", shown(path)));
+    // A pipe would be waited for.
+    if path.metadata().is_ok_and(|file| !file.is_file()) {
+        return Err(at("expected a file".to_owned()));
+    }
     let mut input = BufReader::new(File::open(path).map_err(|error| at(error.to_string()))?);
     let (mut records, mut line) = (Vec::new(), String::new());
     for number in 1.. {

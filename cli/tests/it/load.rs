@@ -214,6 +214,11 @@ fn names_are_text_and_files_that_are_none_are_not_replaced() {
     assert_eq!(fs::read_to_string(directory.path().join("page.md")).unwrap(), page);
     let out = run(&directory, &["--from", "all.jsonl", "--page", "/dev/stdout"]).expect_success();
     assert!(out.starts_with(&page), "{out}");
+    let error = run(&directory, &["--json", "/dev/null"]).expect_failure(2);
+    assert_eq!(error, "error: /dev/null: expected a file\n");
+    // No message is due after the warm-up.
+    let none = ["--rate", "1", "--carrier", "local"];
+    run(&directory, &[&SHORT[..], &none].concat()).expect_success();
     let error = run(&directory, &["--rate", "max", "--svg", "max.svg"]).expect_failure(2);
     assert_eq!(error, "error: a picture needs a `--rate` beside `max`\n");
 }
