@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::shared::clock::duration;
 
@@ -117,7 +118,8 @@ pub(super) fn wait(text: &str) -> Result<String, String> {
 }
 
 /// Messages a second; without a number, as many as the system takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(super) struct Rate(pub Option<u64>);
 
 /// The greatest rate that can be offered.
@@ -160,11 +162,19 @@ pub(super) struct Offer {
     #[arg(long)]
     pub rate: Rate,
     /// How long messages are sent before they count.
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_parser = warm_up)]
     pub warm_up: Duration,
     /// How long messages are sent that count.
     #[arg(long, value_parser = duration)]
     pub seconds: Duration,
+}
+
+/// Reads a time that may be zero.
+pub(super) fn warm_up(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Ok(Duration::ZERO),
+        _ => duration(text),
+    }
 }
 
 impl Offer {

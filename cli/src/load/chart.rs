@@ -18,7 +18,7 @@ pub(super) const NO_RATE: &str = "a picture needs a `--rate` beside `max`";
 /// If no result has a rate.
 pub(super) fn draw(results: &[Measured]) -> Result<String, Failure> {
     let mut systems: Vec<(&str, Vec<[f64; 3]>)> = Vec::new();
-    for Measured { system, runs, .. } in results.iter().filter(|it| it.rate.is_some()) {
+    for Measured { system, runs, .. } in results.iter().filter(|it| it.rate.0.is_some()) {
         let Summary { throughput, latency, .. } = Summary::of(runs);
         let microseconds = |time: u64| (time as f64 / 1000.0).max(0.01);
         let point = [throughput.max(1.0), microseconds(latency.p50), microseconds(latency.p99)];

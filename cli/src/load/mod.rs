@@ -18,11 +18,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::shared::clock::{Waits, duration};
+use crate::shared::clock::duration;
 use crate::shared::exit::Failure;
-use crate::shared::output::{Format, Printer, Table};
+use crate::shared::output::{Format, Printer, Table, shown};
+use crate::shared::program::Programs;
 use case::{Carrier, Case, Offer, Preset, Rate, Runtime, wait};
 use report::Summary;
 use results::{Measured, Record};
@@ -51,7 +53,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
     seconds: Duration,
     /// How long messages are sent before.
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "500ms")]
+    #[arg(long, value_name = "TIME", value_parser = case::warm_up, default_value = "500ms")]
     warm_up: Duration,
     /// The runs of each system at each rate.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -60,13 +62,14 @@ pub struct LoadArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     patience: Duration,
     /// The name of the program's system in the results. Without it, its command.
-    #[arg(long, requires = "command")]
+    #[arg(long, requires = "command", value_parser = NonEmptyStringValueParser::new())]
     name: Option<String>,
     /// Add the results to this file, as a line of JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Show the results of this file, and measure nothing.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "command", "rate", "carrier",
+          "executor", "wait", "preset", "seconds", "warm_up", "runs", "patience"])]
     from: Option<PathBuf>,
     /// Draw the latencies against the rates.
     #[arg(long, value_name = "FILE")]
@@ -94,10 +97,20 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     if args.svg.is_some() && args.from.is_none() && args.rate.iter().all(|rate| rate.0.is_none()) {
         return Err(Failure::Usage(chart::NO_RATE.to_owned()));
     }
+    let files = [&args.json, &args.svg, &args.page].map(Option::as_deref);
+    for (number, file) in files.iter().enumerate().filter(|(_, file)| file.is_some()) {
+        if files[..number].contains(file) {
+            let file = file.map(shown).unwrap_or_default();
+            return Err(Failure::Usage(format!("{file}: named twice, and one would be lost")));
+        }
+    }
     let known = args.json.as_deref().or(args.from.as_deref());
     let known = known.filter(|file| args.from.is_some() || file.exists()).map(results::read);
     let mut records = known.transpose()?.unwrap_or_default();
     let shown = match args.from {
+        Some(ref file) if records.is_empty() => {
+            return Err(Failure::Usage(format!("{}: no measurement", shown(file))));
+        }
         Some(_) => results::latest(&records).into_values().flatten().collect(),
         None => {
             let mut record = Record::new();
@@ -121,8 +134,7 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     lost.map_or(Ok(()), |it| {
         Err(Failure::Found(format!(
             "{} at {}: received and missed messages do not add up to those that were sent",
-            it.system,
-            Rate(it.rate)
+            it.system, it.rate
         )))
     })
 }
@@ -162,31 +174,27 @@ fn systems(args: &LoadArgs) -> Result<Vec<System>, Failure> {
 /// Measures each system at each rate.
 fn measure(args: &LoadArgs) -> Result<Vec<Measured>, Failure> {
     let systems = systems(args)?;
-    let waits = Waits::new()?;
+    let mut programs = Programs::new()?;
     let runs = (systems.len() * args.rate.len()) as u64 * u64::from(args.runs);
     let bar = progress(runs);
-    let (mut all, mut number) = (Vec::new(), 0);
+    let mut all = Vec::new();
     for (system, words) in systems {
         for &rate in &args.rate {
             bar.set_message(format!("{system} at {rate}"));
             let offer = Offer { rate, warm_up: args.warm_up, seconds: args.seconds };
             let mut runs = Vec::new();
             for _ in 0..args.runs {
-                number += 1;
                 let mut command = Command::new(&words[0]);
                 command.args(&words[1..]);
                 let directory = args.command.is_empty().then(|| own_directory(&mut command));
                 let directory = directory.transpose()?;
-                let failed = |failure: Failure| {
-                    Failure::Unavailable(format!("{system} at {rate}: {failure}"))
-                };
-                runs.push(
-                    run::run(&waits, number, command, &offer, args.patience).map_err(failed)?,
-                );
+                let run = run::run(&mut programs, command, &offer, args.patience);
+                let failed = |error| Failure::Unavailable(format!("{system} at {rate}: {error}"));
+                runs.push(run.map_err(failed)?);
                 drop(directory);
                 bar.inc(1);
             }
-            all.push(Measured { system: system.clone(), rate: rate.0, runs });
+            all.push(Measured { system: system.clone(), rate, runs });
         }
     }
     bar.finish_and_clear();
@@ -223,7 +231,7 @@ fn table(results: &[Measured]) -> Table {
         let microseconds = |time: u64| (time as f64 / 1000.0).into();
         table.row([
             system.as_str().into(),
-            Rate(*rate).to_string().into(),
+            rate.to_string().into(),
             (throughput.round() as u64).into(),
             microseconds(latency.p50),
             microseconds(latency.p99),

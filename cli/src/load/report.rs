@@ -1,5 +1,7 @@
 //! What a program reports of one run, and what several runs say together.
 
+use std::ops::RangeInclusive;
+
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
@@ -15,13 +17,39 @@ pub(super) struct Report {
     pub received: u64,
     /// Messages that were reported to the last reader as missed.
     pub missed: u64,
-    /// Seconds from the first message that was due to the last one that was received.
+    /// Seconds from the time at which the first message was due until all were received.
     pub seconds: f64,
     /// From the time at which a message was due to its receipt.
     pub latency: Latency,
     /// Seconds of processor time of what offers the messages, which do not count.
     #[serde(default)]
     pub generator_seconds: f64,
+}
+
+/// Seconds that a run can have: thirty years.
+const SECONDS: RangeInclusive<f64> = 0.0..=1e9;
+
+impl Report {
+    /// Checks that the numbers can be true.
+    ///
+    /// # Errors
+    /// With the number that cannot, and what was expected.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Report { received, seconds, generator_seconds, latency, .. } = self;
+        let Latency { p50, p90, p99, p999, max } = latency;
+        if ![p50, p90, p99, p999, max].is_sorted() {
+            return Err(format!("`latency` is {latency:?}: expected percentiles that rise"));
+        }
+        for (name, found) in [("seconds", seconds), ("generator_seconds", generator_seconds)] {
+            if !SECONDS.contains(found) {
+                return Err(format!("`{name}` is {found}: expected 0 to {}", SECONDS.end()));
+            }
+        }
+        if *received > 0 && *seconds < 1e-6 {
+            return Err(format!("`seconds` is {seconds} for {received} messages"));
+        }
+        Ok(())
+    }
 }
 
 /// Percentiles of latencies in nanoseconds.
@@ -57,6 +85,20 @@ pub(super) struct Run {
     pub(super) memory: u64,
 }
 
+impl Run {
+    /// Checks that the numbers can be true.
+    ///
+    /// # Errors
+    /// As [`Report::check`].
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.report.check()?;
+        match (0.0..=1e6).contains(&self.cores) {
+            true => Ok(()),
+            false => Err(format!("`cores` is {}: expected 0 to 1000000", self.cores)),
+        }
+    }
+}
+
 /// What the runs of one system at one rate say together.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Summary {
@@ -82,7 +124,7 @@ impl Summary {
         let reports = || runs.iter().map(|run| &run.report);
         let middle = |of: fn(&Latency) -> u64| median(reports().map(|it| of(&it.latency)));
         Summary {
-            throughput: median(reports().map(|it| it.received as f64 / it.seconds.max(1e-9))),
+            throughput: median(reports().map(|it| it.received as f64 / it.seconds.max(1e-6))),
             latency: Latency {
                 p50: middle(|it| it.p50),
                 p90: middle(|it| it.p90),

@@ -40,8 +40,7 @@ pub(super) struct Record {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Measured {
     pub(super) system: String,
-    /// Messages a second; `None` for as many as it takes.
-    pub(super) rate: Option<u64>,
+    pub(super) rate: Rate,
     pub(super) runs: Vec<Run>,
 }
 
@@ -75,7 +74,7 @@ impl Record {
 /// Reads a file of results.
 ///
 /// # Errors
-/// If it cannot be read, or a line is no result of this version.
+/// If it cannot be read, or a line is not a measurement of this version.
 pub(super) fn read(path: &Path) -> Result<Vec<Record>, Failure> {
     #[derive(Deserialize)]
     struct Version {
@@ -96,18 +95,22 @@ pub(super) fn read(path: &Path) -> Result<Vec<Record>, Failure> {
             _ if line.trim().is_empty() => continue,
             _ => {}
         }
-        let invalid = |error: serde_json::Error| {
-            at(format!("line {number} is no measurement of `mycelium load`: {error}"))
+        let invalid = |error: String| {
+            at(format!("line {number} is not a measurement of `mycelium load`: {error}"))
         };
-        let Version { mycelium_load: version } = serde_json::from_str(&line).map_err(invalid)?;
+        let parsed = |error: serde_json::Error| invalid(error.to_string());
+        let Version { mycelium_load: version } = serde_json::from_str(&line).map_err(parsed)?;
         if version != VERSION {
             return Err(at(format!(
                 "line {number} has version {version}, and this tool reads version {VERSION}"
             )));
         }
-        let record: Record = serde_json::from_str(&line).map_err(invalid)?;
-        if record.results.iter().any(|it| it.runs.is_empty()) {
-            return Err(at(format!("line {number} has a result without a run")));
+        let record: Record = serde_json::from_str(&line).map_err(parsed)?;
+        for Measured { system, runs, .. } in &record.results {
+            if runs.is_empty() {
+                return Err(invalid(format!("`{}` has no run", printable(system))));
+            }
+            runs.iter().try_for_each(|run| run.check()).map_err(invalid)?;
         }
         records.push(record);
     }
@@ -211,7 +214,7 @@ pub(super) fn page(records: &[Record]) -> String {
         for Measured { system, .. } in &results {
             if seen.insert(system) {
                 let rates = results.iter().filter(|it| it.system == *system);
-                let rates = rates.map(|it| Rate(it.rate)).collect();
+                let rates = rates.map(|it| it.rate).collect();
                 tables.entry(rates).or_default().push(system);
             }
         }
@@ -236,7 +239,7 @@ fn table(rates: &BTreeSet<Rate>, systems: &[&str], results: &[Measured]) -> Stri
     for system in systems {
         let of_system = results.iter().filter(|it| it.system == *system);
         let summaries: BTreeMap<Rate, Summary> =
-            of_system.map(|it| (Rate(it.rate), Summary::of(&it.runs))).collect();
+            of_system.map(|it| (it.rate, Summary::of(&it.runs))).collect();
         text += &format!("| {} |", cell(system));
         for (rate, Summary { throughput, latency, cores, unsent, .. }) in &summaries {
             let microseconds = |time: u64| short(time as f64 / 1000.0);

@@ -1,8 +1,9 @@
 //! Parts shared by the commands: the end of a run (`exit`), tables and other output (`output`), the
-//! abilities of the terminal (`terminal`), and time, waits and signals (`clock`). It uses no other
-//! module of this crate.
+//! abilities of the terminal (`terminal`), time, waits and signals (`clock`), and programs that run to
+//! their ends (`program`). It uses no other module of this crate.
 
 pub mod clock;
 pub mod exit;
 pub mod output;
+pub mod program;
 pub mod terminal;

@@ -109,6 +109,22 @@ fn a_program_is_called_with_the_offer_and_reports() {
 #[test]
 fn a_program_that_loses_fails_or_says_nothing_is_named() {
     let directory = directory();
+    for (number, wrong, expected) in [
+        (
+            "3000",
+            "1",
+            "`latency` is Latency { p50: 1000, p90: 2000, p99: 1, p999: 4000, max: 5000 }",
+        ),
+        ("0.5", "0", "`seconds` is 0 for 9 messages: `{"),
+        ("0.5", "1e308", "`seconds` is 1"),
+    ] {
+        let untrue = REPORT.replace('\n', "").replace(number, wrong);
+        let error = script(&directory, &format!("echo '{untrue}'"), &[]).expect_failure(3);
+        assert!(
+            error.contains("its last line is not a report: ") && error.contains(expected),
+            "{error}"
+        );
+    }
     let lost = REPORT.replace('\n', "").replace("\"missed\": 1", "\"missed\": 0");
     let ended = script(&directory, &format!("echo '{lost}'"), &["--name", "mine"]);
     assert_eq!(ended.code, Some(1));
@@ -120,10 +136,13 @@ fn a_program_that_loses_fails_or_says_nothing_is_named() {
     for (text, expected) in [
         ("echo 'no room' >&2; exit 7", "it failed (exit status: 7)\n  no room\n"),
         ("kill -9 $$", "it failed (signal: 9 (SIGKILL))\n"),
-        ("true", "its last line is no report: EOF while parsing a value at line 1 column 0: ``\n"),
+        (
+            "true",
+            "its last line is not a report: EOF while parsing a value at line 1 column 0: ``\n",
+        ),
         (
             "echo '{\"due\": -1}'",
-            "its last line is no report: invalid value: integer `-1`, expected u64 at line",
+            "its last line is not a report: invalid value: integer `-1`, expected u64 at line",
         ),
         ("yes '' | head -c 300000 >&2; echo '{}'; exit 1", "it failed (exit status: 1)\n"),
         ("head -c 300000 /dev/zero; exit 1", "it failed (exit status: 1)\n"),
@@ -154,12 +173,24 @@ fn results_of_another_version_and_bad_arguments_leave_the_page_as_it_is() {
     let directory = directory();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
     write("page.md", "before");
+    write("empty.jsonl", "\n");
+    let untrue = REPORT.replace('\n', "").replace("0.5", "-1");
+    let untrue = untrue.strip_suffix('}').unwrap().to_owned() + ", \"cores\": 1, \"memory\": 1}";
+    let line = |runs: &str| {
+        let results = format!("[{{\"system\": \"mine\", \"rate\": 5, \"runs\": [{runs}]}}]");
+        format!(
+            "{{\"mycelium_load\": 1, \"date\": \"\", \"version\": \"\", \"family\": \"\", \
+             \"processor\": \"\", \"cores\": 1, \"busy\": null, \"results\": {results}}}"
+        )
+    };
     for (text, expected) in [
         ("{\"mycelium_load\": 2}", "line 1 has version 2, and this tool reads version 1\n"),
-        ("\n{\"mycelium_load\": 1", "line 2 is no measurement of `mycelium load`: EOF"),
-        ("[]\n", "line 1 is no measurement of `mycelium load`: "),
-        ("{\"mycelium_load\": 1, \"date\": 5}\n", "line 1 is no measurement"),
-        ("\u{0}\u{0}", "line 1 is no measurement"),
+        ("\n{\"mycelium_load\": 1", "line 2 is not a measurement of `mycelium load`: EOF"),
+        ("[]\n", "line 1 is not a measurement of `mycelium load`: "),
+        ("{\"mycelium_load\": 1, \"date\": 5}\n", "line 1 is not a measurement"),
+        (&line(""), "line 1 is not a measurement of `mycelium load`: `mine` has no run\n"),
+        (&line(&untrue), "`seconds` is -1: expected 0 to 1000000000\n"),
+        ("\u{0}\u{0}", "line 1 is not a measurement"),
     ] {
         write("all.jsonl", text);
         for way in ["--from", "--json"] {
@@ -180,6 +211,11 @@ fn results_of_another_version_and_bad_arguments_leave_the_page_as_it_is() {
         &["--from", "no.jsonl"],
         &["--name", "mine"],
         &["--json", "x", "--from", "x"],
+        &["--from", "x", "--rate", "1k"],
+        &["--json", "x", "--page", "x"],
+        &["--from", "empty.jsonl"],
+        &["--warm-up", "1000y"],
+        &["--name", "", "--", "true"],
     ] {
         run(&directory, arguments).expect_failure(2);
     }
@@ -199,7 +235,7 @@ fn the_page_of_results_is_that_of_the_file() {
 }
 
 #[test]
-fn names_are_text_and_files_that_are_none_are_not_replaced() {
+fn names_are_text_and_only_files_are_replaced() {
     let directory = directory();
     let report = format!("echo '{}'", REPORT.replace('\n', ""));
     let name = ["--name", "a|b\n| <b>c", "--json", "all.jsonl", "--page", "page.md"];

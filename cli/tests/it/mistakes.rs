@@ -5,7 +5,7 @@ use crate::common::run;
 #[test]
 fn each_mistake_has_a_message() {
     let needed = "error: the following required arguments were not provided:\n  ";
-    let time = "expected a number and a unit, such as `250ms` or `5s`";
+    let time = "expected more than 0 and less than 30 years, such as `250ms` or `5s`";
     let name = "expected 1 to 32 letters, digits, `-` and `_`";
     let foreground = "'--foreground' cannot be used with";
     let size = "expected a width and a height from 1 to 500, as in `100x30`";
