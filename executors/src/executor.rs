@@ -13,6 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mycelium_core::{Code, debug_as_display};
 
+#[cfg(unix)]
+use crate::network::WakeStream;
 use crate::network::{Listener, Stream};
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
@@ -168,8 +170,8 @@ pub trait Executor: Send + Sync + 'static {
     /// # Errors
     /// If the executor cannot watch the socket, or has no network.
     #[cfg(unix)]
-    fn wake_stream(&self, socket: UnixStream) -> io::Result<crate::network::WakeStream> {
-        self.unix_stream(socket).map(crate::network::WakeStream::reading)
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
+        self.unix_stream(socket).map(WakeStream::reading)
     }
 
     /// Adopts a listening Unix socket.
@@ -312,7 +314,7 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
     }
 
     #[cfg(unix)]
-    fn wake_stream(&self, socket: UnixStream) -> io::Result<crate::network::WakeStream> {
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
         (**self).wake_stream(socket)
     }
 

@@ -252,11 +252,12 @@ mod system {
         if self::allowed().is_some_and(|now| now == cores) {
             return Ok(());
         }
-        // Isolated cores are in no set until a thread asks for them.
-        let may_ask = |core: &usize| allowed.contains(core) || isolated().contains(core);
-        if let Some(core) = cores.iter().find(|core| !may_ask(core)) {
+        if !cores.iter().all(|core| allowed.contains(core)) {
+            // A process does not inherit the isolated cores, but its threads may be pinned to them.
             let allowed = [allowed, &isolated()].concat();
-            return Err(ThreadError::Core { core: *core, allowed });
+            if let Some(&core) = cores.iter().find(|core| !allowed.contains(core)) {
+                return Err(ThreadError::Core { core, allowed });
+            }
         }
         let mut set = CpuSet::new();
         cores.iter().for_each(|core| set.set(*core));
@@ -270,7 +271,7 @@ mod system {
         cores_of(&list)
     }
 
-    /// Reads a list of cores such as `2-4,7`. Leaves out what is none.
+    /// Reads a list of cores such as `2-4,7`. Skips parts that are not numbers.
     pub(super) fn cores_of(list: &str) -> Vec<usize> {
         let ranges = list.trim().split(',').filter_map(|part| {
             let (first, last) = part.split_once('-').unwrap_or((part, part));

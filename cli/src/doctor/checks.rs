@@ -262,7 +262,7 @@ fn pinned(machine: &Machine, needs: Option<&Needs>) -> Finding {
     let Some(mut allowed) = machine.allowed_cores() else {
         return Finding::unknown("/proc/self/status");
     };
-    // In no process's set until a thread asks for them.
+    // A process does not inherit them, but its threads may be pinned to them.
     allowed.extend(machine.cores(ISOLATED).into_iter().flatten());
     let mut wrong = needs.pinned.iter().filter(|(_, cores)| !cores.is_subset(&allowed));
     if let Some((service, cores)) = wrong.next() {

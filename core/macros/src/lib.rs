@@ -1,8 +1,8 @@
 //! The macros of Mycelium.
 //!
 //! `#[message]` has one entry for users of `mycelium` and one for users of `mycelium-bus-core`
-//! alone. Both expand to the same code, with a different path to the traits. Do not depend on this crate
-//! directly: both crates export their entry under the macro's name.
+//! alone. Both expand to the same code, with a different path to the traits. Do not depend on this
+//! crate directly: both crates export their entry under the macro's name.
 
 use proc_macro::TokenStream;
 use syn::{Path, parse_quote};

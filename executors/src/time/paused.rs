@@ -12,6 +12,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use crate::executor::{Executor, MakeDedicated, MakeLocal, SendFuture, SpawnError};
+#[cfg(unix)]
+use crate::network::WakeStream;
 use crate::network::{Listener, Stream};
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
@@ -245,7 +247,7 @@ impl<E: Executor> Executor for PausedTime<E> {
     }
 
     #[cfg(unix)]
-    fn wake_stream(&self, socket: UnixStream) -> io::Result<crate::network::WakeStream> {
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
         self.executor.wake_stream(socket)
     }
 

@@ -62,6 +62,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use mycelium_executor::WakeStream;
 use mycelium_executor::{
     Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
     Thread, ThreadError, contain,
@@ -249,7 +251,7 @@ impl Executor for Tokio {
     }
 
     #[cfg(target_os = "linux")]
-    fn wake_stream(&self, socket: UnixStream) -> io::Result<mycelium_executor::WakeStream> {
+    fn wake_stream(&self, socket: UnixStream) -> io::Result<WakeStream> {
         let _entered = self.handle.enter();
         net::unix::wake_stream(socket)
     }

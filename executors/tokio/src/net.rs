@@ -89,10 +89,16 @@ impl Accept for Tcp {
 #[cfg(unix)]
 pub(crate) mod unix {
     use std::io;
+    #[cfg(target_os = "linux")]
+    use std::mem;
     use std::os::unix::net;
     use std::task::{Context, Poll, ready};
 
+    #[cfg(target_os = "linux")]
+    use mycelium_executor::WakeStream;
     use mycelium_executor::{Accept, Address, Credentials, Listener, Peer, Stream};
+    #[cfg(target_os = "linux")]
+    use tokio::io::Interest;
     use tokio::net::{UnixListener, UnixStream};
 
     use super::Socket;
@@ -112,14 +118,7 @@ pub(crate) mod unix {
     /// tokio's epoll is edge-triggered: while bytes are unread, it reports each one that arrives. So
     /// a wake needs no read, except that the socket must not become full.
     #[cfg(target_os = "linux")]
-    pub(crate) fn wake_stream(
-        socket: net::UnixStream,
-    ) -> io::Result<mycelium_executor::WakeStream> {
-        use std::mem;
-
-        use mycelium_executor::WakeStream;
-        use tokio::io::Interest;
-
+    pub(crate) fn wake_stream(socket: net::UnixStream) -> io::Result<WakeStream> {
         socket.set_nonblocking(true)?;
         let (socket, mut unread, mut has_waited) = (UnixStream::from_std(socket)?, 0, true);
         Ok(WakeStream::new(move |context| {
