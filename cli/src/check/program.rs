@@ -71,7 +71,7 @@ impl Runs {
                 Err(Unfinished::TooMuch) => {
                     return Err(format!("it printed more than {MOST} bytes: {EXPECTED}"));
                 }
-                Err(Unfinished::Late) => {
+                Err(Unfinished::Late(_)) => {
                     let limit = humantime::format_duration(self.timeout);
                     return Err(format!(
                         "it did not end within {limit}: {EXPECTED}, as \

@@ -10,16 +10,20 @@ use crate::shared::output::printable;
 
 /// Why there is no picture.
 pub(super) const NO_RATE: &str = "a picture needs a `--rate` beside `max`";
+/// Why there is no picture, either.
+const NOTHING: &str = "a picture needs a system that received messages";
 
 /// Draws for each system the median as a thin line, and the 99th percentile as a thick one. Both
 /// axes are logarithmic. `max` is not in the picture: there the latency is that of a full ring.
 ///
 /// # Errors
-/// If no result has a rate.
+/// If no result has a rate and a message that was received.
 pub(super) fn draw(results: &[Measured]) -> Result<String, Failure> {
     let mut systems: Vec<(&str, Vec<[f64; 3]>)> = Vec::new();
     for Measured { system, runs, .. } in results.iter().filter(|it| it.rate.0.is_some()) {
-        let Summary { throughput, latency, .. } = Summary::of(runs);
+        let Summary { throughput, latency: Some(latency), .. } = Summary::of(runs) else {
+            continue;
+        };
         let microseconds = |time: u64| (time as f64 / 1000.0).max(0.01);
         let point = [throughput.max(1.0), microseconds(latency.p50), microseconds(latency.p99)];
         match systems.iter_mut().find(|(name, _)| name == system) {
@@ -28,7 +32,8 @@ pub(super) fn draw(results: &[Measured]) -> Result<String, Failure> {
         }
     }
     if systems.is_empty() {
-        return Err(Failure::Usage(NO_RATE.to_owned()));
+        let has_rate = results.iter().any(|it| it.rate.0.is_some());
+        return Err(Failure::Usage(if has_rate { NOTHING } else { NO_RATE }.to_owned()));
     }
     let mut picture = String::new();
     chart(&mut picture, &systems)

@@ -26,7 +26,7 @@ use crate::shared::exit::Failure;
 use crate::shared::output::{Format, Printer, Table, shown};
 use crate::shared::program::Programs;
 use case::{Carrier, Case, Offer, Preset, Rate, Runtime, wait};
-use report::Summary;
+use report::{Latency, Summary};
 use results::{Measured, Record};
 
 /// The arguments of `load`.
@@ -91,34 +91,27 @@ pub struct LoadArgs {
 ///
 /// # Errors
 /// If a system fails, does not end or loses messages, or a file cannot be used. A file of results,
-/// a picture and a page are then as before.
+/// a picture and a page are then as before; what was measured until then is shown.
 pub fn run(args: &LoadArgs) -> Result<(), Failure> {
-    // Errors now, and not after the measurement.
-    if args.svg.is_some() && args.from.is_none() && args.rate.iter().all(|rate| rate.0.is_none()) {
-        return Err(Failure::Usage(chart::NO_RATE.to_owned()));
-    }
-    let files = [&args.json, &args.svg, &args.page].map(Option::as_deref);
-    for (number, file) in files.iter().enumerate().filter(|(_, file)| file.is_some()) {
-        if files[..number].contains(file) {
-            let file = file.map(shown).unwrap_or_default();
-            return Err(Failure::Usage(format!("{file}: named twice, and one would be lost")));
-        }
-    }
-    let known = args.json.as_deref().or(args.from.as_deref());
-    let known = known.filter(|file| args.from.is_some() || file.exists()).map(results::read);
-    let mut records = known.transpose()?.unwrap_or_default();
+    let mut records = before(args)?;
+    let show = |shown: &[Measured]| Printer::new(args.output).print(&table(shown));
     let shown = match args.from {
-        Some(ref file) if records.is_empty() => {
-            return Err(Failure::Usage(format!("{}: no measurement", shown(file))));
+        Some(_) => {
+            let shown: Vec<_> = results::latest(&records).into_values().flatten().collect();
+            show(&shown)?;
+            shown
         }
-        Some(_) => results::latest(&records).into_values().flatten().collect(),
         None => {
             let mut record = Record::new();
-            record.results = measure(args)?;
-            let shown = record.results.clone();
+            let measured = measure(args, &mut record.results);
+            if measured.is_ok() || !record.results.is_empty() {
+                show(&record.results)?;
+            }
+            measured?;
             if let Some(file) = &args.json {
                 results::append(file, &record)?;
             }
+            let shown = record.results.clone();
             records.push(record);
             shown
         }
@@ -129,7 +122,6 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     if let Some(file) = &args.page {
         results::replace(file, &results::page(&records))?;
     }
-    Printer::new(args.output).print(&table(&shown))?;
     let lost = shown.iter().find(|it| !Summary::of(&it.runs).adds_up);
     lost.map_or(Ok(()), |it| {
         Err(Failure::Found(format!(
@@ -137,6 +129,31 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
             it.system, it.rate
         )))
     })
+}
+
+/// Checks what can be checked before a measurement, and returns the results of its file.
+fn before(args: &LoadArgs) -> Result<Vec<Record>, Failure> {
+    if args.svg.is_some() && args.from.is_none() && args.rate.iter().all(|rate| rate.0.is_none()) {
+        return Err(Failure::Usage(chart::NO_RATE.to_owned()));
+    }
+    let files = [&args.json, &args.svg, &args.page].map(Option::as_deref);
+    for (number, file) in files.iter().enumerate() {
+        let Some(path) = file else { continue };
+        if files[..number].contains(file) {
+            let path = shown(path);
+            return Err(Failure::Usage(format!("{path}: named twice, and one would be lost")));
+        }
+        results::check_writable(path)?;
+    }
+    if let Some(file) = &args.from {
+        let records = results::read(file)?;
+        return match records.is_empty() {
+            true => Err(Failure::Usage(format!("{}: no measurement", shown(file)))),
+            false => Ok(records),
+        };
+    }
+    let known = args.json.as_deref().filter(|file| file.exists());
+    Ok(known.map(results::read).transpose()?.unwrap_or_default())
 }
 
 /// A system: its name, and the program with its arguments.
@@ -171,13 +188,12 @@ fn systems(args: &LoadArgs) -> Result<Vec<System>, Failure> {
     Ok(systems)
 }
 
-/// Measures each system at each rate.
-fn measure(args: &LoadArgs) -> Result<Vec<Measured>, Failure> {
+/// Measures each system at each rate, and adds what was found.
+fn measure(args: &LoadArgs, all: &mut Vec<Measured>) -> Result<(), Failure> {
     let systems = systems(args)?;
     let mut programs = Programs::new()?;
     let runs = (systems.len() * args.rate.len()) as u64 * u64::from(args.runs);
     let bar = progress(runs);
-    let mut all = Vec::new();
     for (system, words) in systems {
         for &rate in &args.rate {
             bar.set_message(format!("{system} at {rate}"));
@@ -198,7 +214,7 @@ fn measure(args: &LoadArgs) -> Result<Vec<Measured>, Failure> {
         }
     }
     bar.finish_and_clear();
-    Ok(all)
+    Ok(())
 }
 
 /// Gives the built-in system a new directory.
@@ -228,15 +244,16 @@ fn table(results: &[Measured]) -> Table {
     );
     for Measured { system, rate, runs } in results {
         let Summary { throughput, latency, cores, memory, missed, unsent, .. } = Summary::of(runs);
-        let microseconds = |time: u64| (time as f64 / 1000.0).into();
+        let microseconds =
+            |of: fn(&Latency) -> u64| latency.as_ref().map(|it| of(it) as f64 / 1000.0).into();
         table.row([
             system.as_str().into(),
             rate.to_string().into(),
             (throughput.round() as u64).into(),
-            microseconds(latency.p50),
-            microseconds(latency.p99),
-            microseconds(latency.p999),
-            microseconds(latency.max),
+            microseconds(|it| it.p50),
+            microseconds(|it| it.p99),
+            microseconds(|it| it.p999),
+            microseconds(|it| it.max),
             (cores * 100.0).into(),
             (memory >> 20).into(),
             missed.into(),

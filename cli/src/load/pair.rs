@@ -84,8 +84,8 @@ impl Source {
         let measured = begin + nanoseconds(*warm_up);
         let end = measured + nanoseconds(*seconds);
         let used = clock(ClockId::ThreadCPUTime);
-        let (mut sent, mut time) = (0, begin);
-        for number in 0.. {
+        let (mut number, mut sent, mut time) = (0, 0, begin);
+        loop {
             let at = match rate.0 {
                 // Late messages are due when they were: the time that they waited counts.
                 Some(rate) => begin + after(number, rate),
@@ -101,11 +101,20 @@ impl Source {
             if time >= end.saturating_add(LATE) {
                 break;
             }
+            if let Some(rate) = rate.0
+                && at < measured
+                && time >= measured
+            {
+                // What the warm-up has left would take the measured time.
+                number = count(measured - begin, rate);
+                continue;
+            }
             let at = if rate.0.is_some() { at } else { time };
             let phase = if at < measured { WARM_UP } else { MEASURED };
             let due = if is_timed { at } else { 0 };
             ctx.emit(Load { due, phase, rest: [0; 5] }).await?;
             sent += phase;
+            number += 1;
         }
         let due = match rate.0 {
             Some(rate) => {
@@ -238,14 +247,16 @@ fn measure(args: &PairArgs) -> Result<Report> {
         Runtime::Smol => drop(smol::run(2, |executor| node.run(executor))??),
         Runtime::Glommio => glommio(node)?,
     }
+    let ended = || Error::msg("it was ended before its last message");
     if let Some(there) = there {
+        // The sink waits for a source that was ended too soon.
+        if !found.lock().unwrap_or_else(PoisonError::into_inner).is_offered() {
+            return Err(ended());
+        }
         there.wait()?;
     }
     let found = found.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    match found.seconds > 0.0 {
-        true => Ok(found),
-        false => Err(Error::msg("it was ended before its last message")),
-    }
+    if found.seconds > 0.0 { Ok(found) } else { Err(ended()) }
 }
 
 /// Runs the node in the executor of io_uring.

@@ -30,12 +30,20 @@ pub(super) struct Report {
 const SECONDS: RangeInclusive<f64> = 0.0..=1e9;
 
 impl Report {
+    /// Returns whether the generator has offered all its messages.
+    pub(super) fn is_offered(&self) -> bool {
+        self.generator_seconds > 0.0
+    }
+
     /// Checks that the numbers can be true.
     ///
     /// # Errors
     /// With the number that cannot, and what was expected.
     pub(super) fn check(&self) -> Result<(), String> {
-        let Report { received, seconds, generator_seconds, latency, .. } = self;
+        let Report { due, sent, received, seconds, generator_seconds, latency, .. } = self;
+        if sent > due {
+            return Err(format!("`sent` is {sent}: expected at most {due}, which were due"));
+        }
         let Latency { p50, p90, p99, p999, max } = latency;
         if ![p50, p90, p99, p999, max].is_sorted() {
             return Err(format!("`latency` is {latency:?}: expected percentiles that rise"));
@@ -104,8 +112,9 @@ impl Run {
 pub(super) struct Summary {
     /// Messages received in a second: the median of the runs.
     pub(super) throughput: f64,
-    /// Of each percentile the median of the runs; of the longest the longest.
-    pub(super) latency: Latency,
+    /// Of each percentile the median of the runs; of the longest the longest. `None` if no message
+    /// was received.
+    pub(super) latency: Option<Latency>,
     /// The median of the runs.
     pub(super) cores: f64,
     /// The most of the runs.
@@ -122,16 +131,17 @@ impl Summary {
     /// Summarizes at least one run.
     pub(super) fn of(runs: &[Run]) -> Summary {
         let reports = || runs.iter().map(|run| &run.report);
-        let middle = |of: fn(&Latency) -> u64| median(reports().map(|it| of(&it.latency)));
+        let known = || reports().filter(|it| it.received > 0).map(|it| &it.latency);
+        let middle = |of: fn(&Latency) -> u64| median(known().map(of));
         Summary {
             throughput: median(reports().map(|it| it.received as f64 / it.seconds.max(1e-6))),
-            latency: Latency {
+            latency: known().map(|it| it.max).max().map(|max| Latency {
                 p50: middle(|it| it.p50),
                 p90: middle(|it| it.p90),
                 p99: middle(|it| it.p99),
                 p999: middle(|it| it.p999),
-                max: reports().map(|it| it.latency.max).max().unwrap_or(0),
-            },
+                max,
+            }),
             cores: median(runs.iter().map(|run| run.cores)),
             memory: runs.iter().map(|run| run.memory).max().unwrap_or(0),
             missed: reports().fold(0, |sum, it| sum.saturating_add(it.missed)),
@@ -146,4 +156,17 @@ fn median<T: PartialOrd + Copy + Default>(values: impl Iterator<Item = T>) -> T 
     let mut values: Vec<T> = values.collect();
     values.sort_by(|one, other| one.partial_cmp(other).unwrap_or(std::cmp::Ordering::Equal));
     values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_those_of_the_times() {
+        let mut times = Histogram::new(3).unwrap();
+        (1..=1000).for_each(|time| times.record(time).unwrap());
+        let expected = Latency { p50: 500, p90: 900, p99: 990, p999: 999, max: 1000 };
+        assert_eq!(Latency::of(&times), expected);
+    }
 }

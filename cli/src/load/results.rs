@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::case::Rate;
-use super::report::{Run, Summary};
+use super::report::{Latency, Run, Summary};
 use crate::shared::exit::Failure;
 use crate::shared::output::{json, printable, shown};
 
@@ -122,16 +122,42 @@ pub(super) fn read(path: &Path) -> Result<Vec<Record>, Failure> {
 /// # Errors
 /// If the file cannot be written.
 pub(super) fn append(path: &Path, record: &Record) -> Result<(), Failure> {
-    let line = json(record)?;
-    let append = || {
-        let mut file = File::options().create(true).append(true).open(path)?;
+    let mut line = json(record)?;
+    let mut append = || {
+        let mut file = File::options().create(true).read(true).append(true).open(path)?;
         let length = file.metadata()?.len();
+        let mut last = *b"\n";
+        if length > 0 {
+            file.read_exact_at(&mut last, length - 1)?;
+        }
+        if last != *b"\n" {
+            line.insert(0, '\n');
+        }
         file.write_all(line.as_bytes()).inspect_err(|_| {
             // Without a part of the line; the first error counts.
             let _ = file.set_len(length);
         })
     };
     append().map_err(|error| Failure::Unavailable(format!("{}: {error}", shown(path))))
+}
+
+/// Checks that a file can be written, and leaves it as it is.
+///
+/// # Errors
+/// If it cannot.
+pub(super) fn check_writable(path: &Path) -> Result<(), Failure> {
+    let check = || match path.metadata() {
+        // A pipe would be waited for.
+        Ok(file) if !file.is_file() => Ok(()),
+        Ok(_) => File::options().append(true).open(path).map(drop),
+        Err(_) => tempfile::tempfile_in(directory(path)).map(drop),
+    };
+    check().map_err(|error| Failure::Usage(format!("{}: {error}", shown(path))))
+}
+
+/// Returns the directory of a file.
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// Writes a file as a whole, or leaves the one that there is. A pipe or a device gets the text.
@@ -145,13 +171,9 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), Failure> {
     if path.metadata().is_ok_and(|file| !file.is_file()) {
         return fs::write(path, text).map_err(failed);
     }
-    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
     let mut builder = tempfile::Builder::new();
     let all = PermissionsExt::from_mode(0o644);
-    let mut file = builder
-        .permissions(all)
-        .tempfile_in(directory.unwrap_or_else(|| Path::new(".")))
-        .map_err(failed)?;
+    let mut file = builder.permissions(all).tempfile_in(directory(path)).map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
@@ -242,12 +264,16 @@ fn table(rates: &BTreeSet<Rate>, systems: &[&str], results: &[Measured]) -> Stri
             of_system.map(|it| (it.rate, Summary::of(&it.runs))).collect();
         text += &format!("| {} |", cell(system));
         for (rate, Summary { throughput, latency, cores, unsent, .. }) in &summaries {
-            let microseconds = |time: u64| short(time as f64 / 1000.0);
-            let [p50, p99] = [latency.p50, latency.p99].map(microseconds);
             text += &match rate.0 {
                 None => format!(" {} |", short(*throughput)),
                 Some(_) if *unsent > 0 => format!(" late, {} a second |", short(*throughput)),
-                Some(_) => format!(" {p50} / {p99}, {cores:.2} |"),
+                Some(_) => match latency {
+                    Some(Latency { p50, p99, .. }) => {
+                        let [p50, p99] = [*p50, *p99].map(|time| short(time as f64 / 1000.0));
+                        format!(" {p50} / {p99}, {cores:.2} |")
+                    }
+                    None => " - |".to_owned(),
+                },
             };
         }
         let memory = summaries.values().map(|it| it.memory).max().unwrap_or(0) >> 20;

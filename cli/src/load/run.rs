@@ -41,15 +41,15 @@ pub(super) fn run(
         .run(command, limit, [last_line, last_lines], look)
         .map_err(|error| match error {
             Unfinished::Refused(error) => format!("it cannot be started: {error}"),
-            Unfinished::Late => format!(
-                "it did not end within {}, and was killed: a part of it does not answer",
-                humantime::format_duration(limit)
+            Unfinished::Late(errors) => format!(
+                "it did not end within {}, and was killed: a part of it does not answer{}",
+                humantime::format_duration(limit),
+                said(&errors)
             ),
             Unfinished::TooMuch => "it printed too much".to_owned(),
             Unfinished::Interrupted => "a signal ended the measurement".to_owned(),
         })?;
-    let errors = String::from_utf8_lossy(&errors);
-    let said: String = errors.lines().map(|line| format!("\n  {}", printable(line))).collect();
+    let said = said(&errors);
     if !status.success() {
         return Err(format!("it failed ({status}){said}"));
     }
@@ -59,6 +59,12 @@ pub(super) fn run(
     })?;
     let cores = (seconds - report.generator_seconds).max(0.0) / took.as_secs_f64().max(1e-9);
     Ok(Run { report, cores, memory })
+}
+
+/// Returns the last lines of a program's errors for a message.
+fn said(errors: &[u8]) -> String {
+    let errors = String::from_utf8_lossy(errors);
+    errors.lines().map(|line| format!("\n  {}", printable(line))).collect()
 }
 
 /// Reads a report.

@@ -15,6 +15,9 @@ use crate::shared::exit::Failure;
 /// How often a process that runs is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How long the streams of a killed process are waited for.
+const LAST: Duration = Duration::from_secs(1);
+
 /// Reads a stream of a program, and returns what is kept of it; `None` if there is too much.
 pub type Keep = fn(&mut dyn Read) -> Option<Vec<u8>>;
 
@@ -36,8 +39,8 @@ pub struct Ended {
 pub enum Unfinished {
     /// The system has refused something.
     Refused(io::Error),
-    /// It took longer than the limit.
-    Late,
+    /// It took longer than the limit. Has what was kept of standard error.
+    Late(Vec<u8>),
     /// It has printed too much.
     TooMuch,
     /// The tool was interrupted by a signal.
@@ -94,7 +97,10 @@ impl Programs {
         while output.is_none() || errors.is_none() || took.is_none() {
             let now = self.waits.clock.now();
             match self.waits.until(until.min(now.saturating_add(LOOK))) {
-                Wake::Due if self.waits.clock.now() >= until => return Err(Unfinished::Late),
+                Wake::Due if self.waits.clock.now() >= until => {
+                    process.kill();
+                    return Err(Unfinished::Late(errors.unwrap_or_else(|| self.last_errors())));
+                }
                 Wake::Due if took.is_some() => {}
                 Wake::Due => look(id, false),
                 Wake::Interrupted => return Err(Unfinished::Interrupted),
@@ -115,6 +121,21 @@ impl Programs {
         let status = process.reap().map_err(Unfinished::Refused)?;
         let (output, errors) = (output.unwrap_or_default(), errors.unwrap_or_default());
         Ok(Ended { output, errors, status, took: took.unwrap_or_default() })
+    }
+
+    /// Returns what was kept of standard error of a process that was killed. Another process may
+    /// still have the stream: it is not waited for.
+    fn last_errors(&self) -> Vec<u8> {
+        let until = self.waits.clock.now().saturating_add(LAST);
+        loop {
+            match self.waits.until(until) {
+                Wake::Sent((number, Event::Errors(kept))) if number == self.number => {
+                    return kept.unwrap_or_default();
+                }
+                Wake::Sent(_) => {}
+                Wake::Due | Wake::Interrupted => return Vec::new(),
+            }
+        }
     }
 
     /// Starts a process, and threads that report its output and its exit.

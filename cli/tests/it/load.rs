@@ -11,8 +11,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::common::{Ended, Process, kill, tool};
+use crate::world::now;
 
 const SHORT: [&str; 6] = ["--seconds", "200ms", "--warm-up", "50ms", "--runs", "1"];
+const SHM: [&str; 2] = ["--carrier", "shm"];
 const REPORT: &str = r#"{"due": 10, "sent": 10, "received": 9, "missed": 1, "seconds": 0.5,
     "latency": {"p50": 1000, "p90": 2000, "p99": 3000, "p999": 4000, "max": 5000}}"#;
 
@@ -106,6 +108,156 @@ fn a_program_is_called_with_the_offer_and_reports() {
     assert_eq!(offer, "--rate 1000 --seconds 200ms --warm-up 50ms\n");
 }
 
+/// Runs a script three times, and has these words of its reports replaced in each.
+fn three(directory: &TempDir, words: [&[(&str, &str)]; 3], more: &[&str]) -> Ended {
+    let lines = words.map(|words| {
+        let report = REPORT.replace('\n', "");
+        words.iter().fold(report, |report, (old, new)| report.replace(old, new))
+    });
+    fs::write(directory.path().join("reports"), lines.join("\n") + "\n").unwrap();
+    let text = "head -1 reports; sed -i 1d reports";
+    let program = ["--runs", "3", "--rate", "1k", "--", "sh", "-c", text, "script"];
+    run(directory, &[&SHORT[..4], more, &program].concat())
+}
+
+#[test]
+fn several_runs_make_a_line_and_the_last_measurement_counts() {
+    let directory = directory();
+    let runs: [&[_]; 3] = [
+        &[("10,", "20,"), ("received\": 9", "received\": 19"), ("5000", "90000")],
+        &[("due\": 10", "due\": 14"), ("9,", "10,"), ("ssed\": 1", "ssed\": 0"), ("000,", "200,")],
+        &[("0.5", "0.25"), ("000,", "900,")],
+    ];
+    let names = ["--name", "mine", "--json", "all.jsonl", "--page", "page.md"];
+    let out = three(&directory, runs, &[&names[..], &["-o", "csv"]].concat()).expect_success();
+    let last = out.lines().next_back().unwrap();
+    assert!(last.starts_with("mine,1k,36,1.2,3.2,4.2,90.0,"), "{out}");
+    assert!(last.ends_with(",2,4"), "{out}");
+    let page = || fs::read_to_string(directory.path().join("page.md")).unwrap();
+    assert!(page().contains("\n| mine | late, 36 a second | "), "{}", page());
+
+    let lost = [runs[0], &[("ssed\": 1", "ssed\": 0")], runs[2]];
+    let ended = three(&directory, lost, &names).expect(1);
+    assert!(ended.err.contains("mine at 1k: received and missed messages do not add"), "{ended:?}");
+    assert!(page().contains("\n| mine | 1.0 / 3.0, "), "{}", page());
+    assert_eq!(page().matches("\n| mine | ").count(), 1, "{}", page());
+}
+
+#[test]
+fn above_its_capacity_a_system_is_late_and_its_own_rate_is_measured() {
+    let directory = directory();
+    let times = ["--warm-up", "300ms", "--seconds", "200ms", "--runs", "1", "--rate", "100M"];
+    let carriers = ["--carrier", "local,shm", "--json", "all.jsonl", "-o", "json"];
+    let out = run(&directory, &[&times[..], &carriers].concat()).expect_success();
+    let rows: Vec<Value> = serde_json::from_str(&out).unwrap();
+    for row in &rows {
+        assert!(
+            row["per_second"].as_u64() > Some(0) && row["p50_us"].as_f64() > Some(0.0),
+            "{row}"
+        );
+        assert!(row["unsent"].as_u64() > Some(0), "{row}");
+    }
+    let line = fs::read_to_string(directory.path().join("all.jsonl")).unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    for result in line["results"].as_array().unwrap() {
+        let run = &result["runs"][0];
+        assert_eq!((&run["due"], &run["sent"]), (&20_000_000.into(), &run["received"]), "{run}");
+    }
+}
+
+#[test]
+fn a_pause_of_the_source_is_in_the_latencies() {
+    let directory = directory();
+    let (load, [source, _]) = long(&directory, "5s", &SHM);
+    // The source has used 100 ms, as it spins before each message.
+    let used = || {
+        let stat = fs::read_to_string(format!("/proc/{source}/stat")).unwrap();
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
+        fields.map(|field| field.parse::<u64>().unwrap()).sum::<u64>()
+    };
+    while used() < 10 {
+        yield_now();
+    }
+    kill(source, Signal::STOP);
+    assert!(Command::new("sleep").arg("0.6").status().unwrap().success());
+    kill(source, Signal::CONT);
+    let rows: Vec<Value> = serde_json::from_str(&load.ended().expect_success()).unwrap();
+    assert!(rows[0]["max_us"].as_f64() > Some(500e3), "{rows:?}");
+    assert!(rows[0]["p99_us"].as_f64() > Some(300e3), "{rows:?}");
+}
+
+#[test]
+fn a_case_is_what_its_name_says() {
+    for (carrier, executor, wait, preset, has) in [
+        ("shm", "tokio", "spin", "balanced", "tokio-rt-worker\n"),
+        ("tls", "smol", "park", "low-latency", "smol-1\n"),
+        ("unix", "glommio", "spin-then-park(5)", "high-throughput", "anon_inode:[io_uring]"),
+    ] {
+        let directory = directory();
+        let case = ["--carrier", carrier, "--executor", executor, "--wait", wait];
+        let (load, parts) = long(&directory, "100s", &[&case[..], &["--preset", preset]].concat());
+        let file = fs::read_dir(directory.path().join("tmp")).unwrap().next().unwrap().unwrap();
+        let text = fs::read_to_string(file.path().join("load.toml")).unwrap();
+        for (key, value) in [("transport", carrier), ("wait", wait), ("preset", preset)] {
+            assert!(text.contains(&format!("{key} = \"{value}\"")), "{text}");
+        }
+        for part in parts {
+            let files = fs::read_dir(format!("/proc/{part}/fd")).unwrap().flatten();
+            let files = files.flat_map(|file| fs::read_link(file.path()));
+            let files = files.map(|file| file.to_string_lossy().into_owned());
+            let names: Vec<_> = threads(part).into_iter().chain(files).collect();
+            assert!(names.iter().any(|name| name == has), "{names:?}");
+        }
+        kill(load.pid(), Signal::INT);
+        load.ended().expect_failure(3);
+    }
+}
+
+#[test]
+fn processor_time_and_memory_are_those_of_all_processes() {
+    let directory = directory();
+    let report = REPORT.replace('\n', "");
+    let burn = "sh -c 'i=0; while [ $i -lt 500000 ]; do i=$((i+1)); done'; times > times;
+        head -c 60000000 /dev/zero | tail -c 60000000 | (sleep 0.5; cat > /dev/null)";
+    let begin = now();
+    let out = script(&directory, &format!("{burn}; echo '{report}'"), &["-o", "json"]);
+    let (rows, elapsed) = (out.expect_success(), begin.elapsed().as_secs_f64());
+    let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
+    let times = fs::read_to_string(directory.path().join("times")).unwrap();
+    // The second line is that of children: `0m0.520s 0m0.010s`.
+    let burned = times.lines().nth(1).unwrap().split(['m', 's']).nth(1).unwrap();
+    let least = 80.0 * burned.parse::<f64>().unwrap() / elapsed;
+    let most = 200.0;
+    let found = rows[0]["cpu_%"].as_f64().unwrap();
+    assert!((least..most).contains(&found), "{found}, {times}, {elapsed}");
+    assert!(rows[0]["mib"].as_u64() > Some(57), "{rows:?}");
+
+    let report = report.replace("}}", "}, \"generator_seconds\": 1000}");
+    let out = script(&directory, &format!("{burn}; echo '{report}'"), &["-o", "json"]);
+    let rows: Vec<Value> = serde_json::from_str(&out.expect_success()).unwrap();
+    assert_eq!(rows[0]["cpu_%"], 0.0);
+}
+
+#[test]
+fn what_was_measured_is_shown_though_the_next_system_fails_or_a_file_is_full() {
+    let directory = directory();
+    let text = format!("[ $2 = 1000 ] && echo '{}'", REPORT.replace('\n', ""));
+    let more = ["--rate", "1k,2k", "--name", "mine", "--json", "all.jsonl"];
+    let ended = script(&directory, &text, &more).expect(3);
+    assert!(ended.out.contains("\nmine    1k"), "{}", ended.out);
+    assert!(ended.err.starts_with("error: mine at 2k: it failed"), "{}", ended.err);
+    assert!(!directory.path().join("all.jsonl").exists());
+    let ended = script(&directory, &text, &["--page", "/dev/full"]).expect(3);
+    assert!(ended.out.contains("  1k"), "{}", ended.out);
+    // A file whose last line has no end.
+    fs::write(directory.path().join("all.jsonl"), "").unwrap();
+    script(&directory, &text, &["--json", "all.jsonl"]).expect_success();
+    let all = || fs::read_to_string(directory.path().join("all.jsonl")).unwrap();
+    fs::write(directory.path().join("all.jsonl"), all().trim_end()).unwrap();
+    script(&directory, &text, &["--json", "all.jsonl"]).expect_success();
+    assert_eq!(all().lines().count(), 2, "{}", all());
+}
+
 #[test]
 fn a_program_that_loses_fails_or_says_nothing_is_named() {
     let directory = directory();
@@ -115,6 +267,7 @@ fn a_program_that_loses_fails_or_says_nothing_is_named() {
             "1",
             "`latency` is Latency { p50: 1000, p90: 2000, p99: 1, p999: 4000, max: 5000 }",
         ),
+        ("\"sent\": 10", "\"sent\": 11", "`sent` is 11: expected at most 10, which were due"),
         ("0.5", "0", "`seconds` is 0 for 9 messages: `{"),
         ("0.5", "1e308", "`seconds` is 1"),
     ] {
@@ -160,9 +313,10 @@ fn a_program_that_loses_fails_or_says_nothing_is_named() {
         error.starts_with("error: no-such-program at 1k: it cannot be started: No such file"),
         "{error}"
     );
-    let slow = script(&directory, "echo $$ > pid; exec sleep 1000", &["--patience", "100ms"]);
-    let error = slow.expect_failure(3);
+    let text = "echo $$ > pid; echo stuck >&2; exec sleep 1000";
+    let error = script(&directory, text, &["--patience", "100ms"]).expect_failure(3);
     assert!(error.contains("it did not end within 350ms, and was killed: a part"), "{error}");
+    assert!(error.ends_with("\n  stuck\n"), "{error}");
     let pid = fs::read_to_string(directory.path().join("pid")).unwrap();
     until_gone([pid.trim().parse().unwrap()]);
     assert!(!directory.path().join("none.jsonl").exists());
@@ -216,6 +370,8 @@ fn results_of_another_version_and_bad_arguments_leave_the_page_as_it_is() {
         &["--from", "empty.jsonl"],
         &["--warm-up", "1000y"],
         &["--name", "", "--", "true"],
+        &["--json", "no/such.jsonl"],
+        &["--svg", "no/such.svg"],
     ] {
         run(&directory, arguments).expect_failure(2);
     }
@@ -249,12 +405,13 @@ fn names_are_text_and_only_files_are_replaced() {
     assert_eq!(fs::read_link(directory.path().join("link")).unwrap().to_str(), Some("page.md"));
     assert_eq!(fs::read_to_string(directory.path().join("page.md")).unwrap(), page);
     let out = run(&directory, &["--from", "all.jsonl", "--page", "/dev/stdout"]).expect_success();
-    assert!(out.starts_with(&page), "{out}");
+    assert!(out.ends_with(&page), "{out}");
     let error = run(&directory, &["--json", "/dev/null"]).expect_failure(2);
     assert_eq!(error, "error: /dev/null: expected a file\n");
     // No message is due after the warm-up.
-    let none = ["--rate", "1", "--carrier", "local"];
-    run(&directory, &[&SHORT[..], &none].concat()).expect_success();
+    let none = ["--rate", "1", "--carrier", "local", "-o", "csv"];
+    let out = run(&directory, &[&SHORT[..], &none].concat()).expect_success();
+    assert!(out.contains("1,0,,,,,"), "{out}");
     let error = run(&directory, &["--rate", "max", "--svg", "max.svg"]).expect_failure(2);
     assert_eq!(error, "error: a picture needs a `--rate` beside `max`\n");
 }
@@ -269,48 +426,60 @@ fn until_gone<const N: usize>(processes: [u32; N]) {
     }
 }
 
-/// Starts `load` over shared memory, and returns it with the processes of the source and the sink.
-fn long(directory: &TempDir) -> (Process, [u32; 2]) {
-    let arguments = ["--carrier", "shm", "--rate", "1k", "--seconds", "100s", "--runs", "1"];
-    let mut command = load(directory, &[&arguments[..], &["--patience", "1s"]].concat());
-    let load = Process::run(command.stderr(Stdio::piped()));
-    let child = |of: u32| loop {
+/// Starts `load` for this time, and returns it with the processes of the source and the sink.
+fn long(directory: &TempDir, seconds: &str, case: &[&str]) -> (Process, [u32; 2]) {
+    let arguments = ["--rate", "1k", "--seconds", seconds, "--runs", "1", "--patience", "1s"];
+    let mut command = load(directory, &[&arguments[..], &["-o", "json"], case].concat());
+    let mut load = Process::run(command.stderr(Stdio::piped()));
+    let pid = load.pid();
+    let mut wait = || {
+        assert_eq!(load.child.try_wait().unwrap(), None, "it has ended");
+        yield_now();
+    };
+    let mut child = |of: u32| loop {
         let children = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap();
         if let Some(child) = children.split(' ').next().and_then(|child| child.parse().ok()) {
             return child;
         }
-        yield_now();
+        wait();
     };
-    let source = child(load.pid());
+    let source = child(pid);
     let sink = child(source);
-    // The nodes run once the sink has its argument and the sockets exist.
-    let sockets = || fs::read_dir(directory.path().join("tmp")).unwrap().next();
-    while sockets().is_none_or(|of| !of.unwrap().path().join("sockets").exists()) {
-        yield_now();
+    while !threads(sink).iter().any(|name| name == "watch-sink\n") {
+        wait();
     }
     (load, [source, sink])
 }
 
+/// Returns the names of the threads of a process.
+fn threads(process: u32) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
+    threads.flat_map(|it| fs::read_to_string(it.path().join("comm"))).collect()
+}
+
 #[test]
 fn a_part_that_dies_or_stops_ends_the_measurement_and_nothing_stays() {
-    for signal in [Signal::KILL, Signal::TERM] {
+    for (signal, part, expected) in [
+        (Signal::KILL, 1, "the receiving process failed: "),
+        (Signal::TERM, 1, "the receiving process failed: "),
+        (Signal::TERM, 0, "it was ended before its last message"),
+    ] {
         let directory = directory();
-        let (load, parts) = long(&directory);
-        kill(parts[1], signal);
+        let (load, parts) = long(&directory, "100s", &SHM);
+        kill(parts[part], signal);
         let error = load.ended().expect_failure(3);
-        let expected = "error: shm, tokio, park at 1k: it failed (exit status: 3)";
-        assert!(error.starts_with(expected), "{error}");
-        assert!(error.contains("  the receiving process failed: "), "{error}");
+        assert!(error.starts_with("error: shm, tokio, park at 1k: it failed ("), "{error}");
+        assert!(error.contains(expected), "{error}");
         until_gone(parts);
         assert_eq!(fs::read_dir(directory.path().join("tmp")).unwrap().count(), 0);
     }
     let directory = directory();
-    let (mut load, parts) = long(&directory);
+    let (mut load, parts) = long(&directory, "100s", &SHM);
     load.kill();
     until_gone(parts);
     assert_eq!(fs::read_dir(directory.path().join("tmp")).unwrap().count(), 0);
     let directory = self::directory();
-    let (load, parts) = long(&directory);
+    let (load, parts) = long(&directory, "100s", &SHM);
     kill(load.pid(), Signal::INT);
     let error = load.ended().expect_failure(3);
     assert!(error.contains("a signal ended the measurement"), "{error}");

@@ -60,19 +60,26 @@ impl Meter {
 }
 
 /// Returns what has become of the swaps that were due after the warm-up: their numbers, the time
-/// from the first due one to the last receipt, and the latencies from due to receipt. `origin` is
-/// the calendar time at the origin of the node that served the feed.
+/// from the first due one to the last receipt, and the latencies from due to receipt. `sent` is
+/// what the feed has [sent](Feed::sent), and `origin` the calendar time at the origin of the node
+/// that served it.
 ///
 /// # Errors
 /// If the receipts cannot be read.
-pub fn measured(feed: &Feed, offer: &Offer, receipts: &Path, origin: SystemTime) -> Result<Value> {
+pub fn measured(
+    feed: &Feed,
+    sent: &[Duration],
+    offer: &Offer,
+    receipts: &Path,
+    origin: SystemTime,
+) -> Result<Value> {
     let origin = since_1970(origin);
-    let sent = feed.sent();
     let warm = sent.first().copied().unwrap_or_default().saturating_add(offer.warm_up);
     let first = sent.partition_point(|due| *due < warm);
-    let first = offer.due_within(offer.warm_up).unwrap_or(first);
     let begin = sent.get(first).copied().unwrap_or(warm);
-    let end = offer.due_within(offer.warm_up.saturating_add(offer.measured)).unwrap_or(sent.len());
+    let due = |time| offer.due_within(time);
+    let all = due(offer.warm_up.saturating_add(offer.measured)).zip(due(offer.warm_up));
+    let due = all.map_or(sent.len() - first, |(all, warm)| all - warm);
     let (mut received, mut missed, mut next, mut last) = (0, 0, 0, origin + begin);
     let mut latencies = Histogram::<u64>::new(3)?;
     let file = fs::read(receipts).map_err(FileError::of("read the receipts", receipts))?;
@@ -89,7 +96,7 @@ pub fn measured(feed: &Feed, offer: &Offer, receipts: &Path, origin: SystemTime)
             continue;
         };
         next = index + 1;
-        if (first..end).contains(&index) {
+        if index >= first {
             received += 1;
             last = Duration::from_nanos(at);
             latencies.record(last.saturating_sub(origin + sent[index]).as_nanos() as u64)?;
@@ -97,8 +104,8 @@ pub fn measured(feed: &Feed, offer: &Offer, receipts: &Path, origin: SystemTime)
     }
     let at = |part| latencies.value_at_quantile(part);
     Ok(json!({
-        "due": end - first,
-        "sent": sent.len().clamp(first, end) - first,
+        "due": due,
+        "sent": sent.len() - first,
         "received": received,
         "missed": missed,
         "seconds": last.saturating_sub(origin + begin).as_secs_f64(),
@@ -111,4 +118,49 @@ pub fn measured(feed: &Feed, offer: &Offer, receipts: &Path, origin: SystemTime)
 
 fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+    use crate::ethereum::feed::Settings;
+
+    #[test]
+    fn the_warm_up_does_not_count_and_what_is_received_again_counts_once() {
+        let (rate, second) = (NonZeroU64::new(10), Duration::from_secs(1));
+        let offer = Offer { rate, warm_up: second, measured: 2 * second };
+        let feed = Feed::new(Settings { offer: Some(offer), ..Settings::default() }, false);
+        let keys: Vec<Key> = (0..25).map(|index| feed.line(index).log.key()).collect();
+        // Ten of the warm-up, and fifteen of the twenty others.
+        let sent: Vec<_> = (0..25).map(|index| 5 * second + index * second / 10).collect();
+        let latency = |index: usize| Duration::from_millis(index as u64 - 9);
+        let mut receipts = vec![[GAP, 3, 0]];
+        let mut receive = |indexes: std::ops::Range<usize>| {
+            for index in indexes {
+                let at = sent[index] + if index < 10 { 9 * second } else { latency(index) };
+                receipts.push([keys[index].block, keys[index].log_index, at.as_nanos() as u64]);
+            }
+        };
+        receive(3..20);
+        // The next process gets some again, and misses two.
+        receive(15..20);
+        receive(22..25);
+        receipts.push([GAP, 2, 0]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut bytes: Vec<u8> =
+            receipts.iter().flatten().flat_map(|number| number.to_le_bytes()).collect();
+        bytes.extend([1; RECEIPT as usize - 1]);
+        fs::write(&file, bytes).unwrap();
+        let line = measured(&feed, &sent, &offer, file.path(), SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(
+            [&line["due"], &line["sent"], &line["received"], &line["missed"]],
+            [20, 15, 13, 2]
+        );
+        assert_eq!(line["seconds"], 1.415);
+        let percentiles = ["p50", "p90", "p99", "p999", "max"];
+        let micros = percentiles.map(|name| line["latency"][name].as_u64().unwrap() / 100_000);
+        assert_eq!(micros, [70, 140, 150, 150, 150], "{line}");
+    }
 }

@@ -121,6 +121,8 @@ pub struct Feed {
     begin: OnceLock<Duration>,
     /// When each log that was sent of an offer was due.
     sent: Mutex<Vec<Duration>>,
+    /// The logs of an offer that were due in the warm-up, and that were not sent when it ended.
+    skipped: OnceLock<usize>,
 }
 
 impl Feed {
@@ -131,8 +133,8 @@ impl Feed {
             day.retain(|line| matches!(chain::swap(&line.log), Ok(Some(_))));
         }
         let (position, forked) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let (begin, sent) = (OnceLock::new(), Mutex::default());
-        Self { day, settings, position, forked, begin, sent }
+        let (begin, sent, skipped) = (OnceLock::new(), Mutex::default(), OnceLock::new());
+        Self { day, settings, position, forked, begin, sent, skipped }
     }
 
     /// Returns when each log of an offer that was sent so far was due, in the time of the node.
@@ -146,7 +148,7 @@ impl Feed {
     }
 
     /// A log of the chain, which may not have it yet.
-    fn line(&self, index: usize) -> Cow<'_, Line> {
+    pub(crate) fn line(&self, index: usize) -> Cow<'_, Line> {
         let line = &self.day[index % self.day.len()];
         match (index / self.day.len()) as u64 {
             0 => Cow::Borrowed(line),
@@ -181,7 +183,9 @@ impl Feed {
     fn due(&self, index: usize, now: Duration) -> Option<Duration> {
         let begin = *self.begin.get_or_init(|| now);
         if let Some(offer) = &self.settings.offer {
-            return Some(begin + offer.due(index)?);
+            return Some(
+                begin + offer.due(index + self.skipped(offer, now.saturating_sub(begin)))?,
+            );
         }
         let time = |index: usize| self.day[index].log.block_timestamp.to::<u64>();
         let recorded = Duration::from_secs(time(index) - time(0));
@@ -192,8 +196,21 @@ impl Feed {
     fn ends_at(&self, index: usize, now: Duration) -> bool {
         match &self.settings.offer {
             None => index == self.day.len(),
-            Some(offer) => offer.ends_at(index, now - *self.begin.get_or_init(|| now)),
+            Some(offer) => {
+                let time = now - *self.begin.get_or_init(|| now);
+                offer.ends_at(index + self.skipped(offer, time), time)
+            }
         }
+    }
+
+    /// The logs of an offer that are not sent, at this time after its begin: what the warm-up has
+    /// left would take the measured time.
+    fn skipped(&self, offer: &Offer, time: Duration) -> usize {
+        if time < offer.warm_up {
+            return 0;
+        }
+        let left = || offer.due_within(offer.warm_up).unwrap_or(0).saturating_sub(self.position());
+        *self.skipped.get_or_init(left)
     }
 
     /// Serves one connection to its end.

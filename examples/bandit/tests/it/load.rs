@@ -40,11 +40,17 @@ fn each_swap_is_accounted_for() {
 
 #[test]
 fn what_the_services_refuse_is_not_sent() {
-    let output = load("process", "100000000", ["0s", "100ms"]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let [due, sent, received, missed] = counts(&String::from_utf8(output.stdout).unwrap());
-    assert_eq!([due, received, missed], [10_000_000, sent, 0]);
-    assert!(sent < due);
+    for warm_up in ["0s", "300ms"] {
+        let output = load("process", "100000000", [warm_up, "100ms"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let line = String::from_utf8(output.stdout).unwrap();
+        let [due, sent, received, missed] = counts(&line);
+        assert_eq!([due, received, missed], [10_000_000, sent, 0]);
+        assert!(sent < due);
+        // The last ones were sent a second after the end of the offer.
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert!(line["latency"]["max"].as_u64() > Some(900_000_000), "{line}");
+    }
 }
 
 #[test]

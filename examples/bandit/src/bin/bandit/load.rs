@@ -89,7 +89,7 @@ pub(crate) async fn measure(args: LoadArgs, executor: Arc<dyn Executor>) -> Resu
     if report.stopped {
         return Err(Error::msg("the measurement was ended early"));
     }
-    let mut line = load::measured(&feed, &offer, &receipts, origin)?;
+    let mut line = load::measured(&feed, &feed.sent(), &offer, &receipts, origin)?;
     // This process has no service: it only sends the swaps.
     let used = clock_gettime(ClockId::ProcessCPUTime);
     line["generator_seconds"] = (used.tv_sec as f64 + used.tv_nsec as f64 / 1e9).into();
