@@ -19,6 +19,31 @@ pub(crate) use postcard::Schema;
 /// The most variants of an enum with data, whose number is one byte.
 const VARIANTS: u64 = 256;
 
+/// The type of a topic's messages as programs compare it: its number and its canonical form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageType {
+    /// The number of the type: `Message::TYPE_ID`.
+    pub id: u16,
+    /// The canonical form of the layout, which may be foreign.
+    pub form: Vec<u8>,
+}
+
+impl MessageType {
+    /// Returns the schema digest of the layout.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of_canonical(&self.form)
+    }
+
+    /// Decodes the layout.
+    ///
+    /// # Errors
+    /// If the bytes are not a canonical form, or no message can have the layout.
+    pub fn layout(&self) -> Result<Layout, LayoutError> {
+        Layout::parse(&self.form)
+    }
+}
+
 /// The layout of a message, or of a struct in a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {

@@ -35,7 +35,7 @@ use crate::stream::DriveError;
 pub use super::link::{CatalogueEntry, CatalogueError, Identity, LinkConfig};
 pub use crate::endpoint::{Access, Endpoint};
 pub use crate::layout::{
-    ChoiceLayout, DEEPEST, EnumLayout, Field, FieldKind, Layout, LayoutError, Postcard,
+    ChoiceLayout, DEEPEST, EnumLayout, Field, FieldKind, Layout, LayoutError, MessageType, Postcard,
 };
 pub use postcard::PostcardValue;
 pub use queue::Source;

@@ -13,7 +13,7 @@ use mycelium_core::frame::Fragment;
 use mycelium_core::link::{IncomingId, Unit};
 
 use super::UntypedError;
-use crate::layout::Layout;
+use crate::layout::{Layout, MessageType};
 use crate::local::GapReason;
 use crate::stream::NodeLink;
 use crate::sync::lock;
@@ -40,6 +40,7 @@ pub(super) enum Item {
     Subscribed {
         node: Arc<str>,
         layout: Arc<Layout>,
+        message: Arc<MessageType>,
     },
     Disconnected {
         reason: String,

@@ -15,7 +15,7 @@ use super::queue::{Batch, Item, Queue, Source};
 use super::session::{Goal, Session};
 use super::value::{StructView, ViewError};
 use crate::endpoint::Endpoint;
-use crate::layout::Layout;
+use crate::layout::{Layout, MessageType};
 use crate::link::{CatalogueEntry, Identity, LinkConfig};
 use crate::local::{GapReason, Start};
 use crate::stream::{DriveError, Driver, NodeLink};
@@ -247,6 +247,8 @@ pub enum UntypedDelivery<'a> {
         node: &'a str,
         /// The layout of the topic's messages.
         layout: &'a Arc<Layout>,
+        /// The type of the topic's messages.
+        message: &'a Arc<MessageType>,
     },
     /// The connection was lost. The link connects again, and reports the end of further connections
     /// once the node sends the topic again.
@@ -388,7 +390,9 @@ impl UntypedReader {
             self.layout = Some(layout.clone());
         }
         Some(match self.batch.items.get(index)? {
-            Item::Subscribed { node, layout } => UntypedDelivery::Subscribed { node, layout },
+            Item::Subscribed { node, layout, message } => {
+                UntypedDelivery::Subscribed { node, layout, message }
+            }
             Item::Disconnected { reason } => UntypedDelivery::Disconnected { reason },
             Item::Began { source, first } => UntypedDelivery::Began { source, first: *first },
             Item::Message { source, sequence, from, length, sent_at, retained } => {

@@ -22,7 +22,7 @@ use super::UntypedError;
 use super::query::Query;
 use super::queue::{IncomingStreams, Item, Queue, Source};
 use super::value::{LONGEST, ViewError};
-use crate::layout::{Layout, check_digest};
+use crate::layout::{Layout, MessageType, check_digest};
 use crate::link::{CatalogueEntry, LONGEST_CATALOGUE, LONGEST_FORM, gap_reason};
 use crate::local::Start;
 use crate::stream::{NodeLink, STREAMS, TOPICS, Traffic};
@@ -60,6 +60,7 @@ pub(super) struct Session {
     /// The catalogue, once it has arrived.
     catalogue: Vec<CatalogueEntry>,
     layout: Option<Arc<Layout>>,
+    message: Option<Arc<MessageType>>,
     interest: Option<InterestId>,
     streams: IncomingStreams,
     /// The time since which the reader takes none of the waiting items.
@@ -115,6 +116,7 @@ impl Session {
             step: Step::Connecting,
             catalogue: Vec::new(),
             layout: None,
+            message: None,
             interest: None,
             streams: IncomingStreams::default(),
             idle_since: None,
@@ -267,6 +269,7 @@ impl Session {
         };
         self.streams.unit = layout.has_bodies().then(|| Unit::of_bytes(UNIT));
         self.layout = Some(Arc::new(layout));
+        self.message = Some(Arc::new(MessageType { id: type_id, form: form.to_vec() }));
         self.step = Step::Subscribed;
         self.subscribe(link, type_id, digest, window)
     }
@@ -313,8 +316,9 @@ impl Session {
     fn accepted(&mut self) {
         self.step = Step::Reading;
         self.continues();
-        if let Some(layout) = self.layout.clone() {
-            self.streams.batch.items.push(Item::Subscribed { node: self.node.clone(), layout });
+        if let (Some(layout), Some(message)) = (self.layout.clone(), self.message.clone()) {
+            let node = self.node.clone();
+            self.streams.batch.items.push(Item::Subscribed { node, layout, message });
         }
     }
 
