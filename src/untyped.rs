@@ -39,5 +39,7 @@
 pub use mycelium_transports::untyped::*;
 pub use mycelium_transports::{private_directories, private_directory};
 
+#[cfg(feature = "describe")]
+pub use crate::service::stand_in::{Emits, StandIn};
 #[cfg(feature = "topology")]
 pub use crate::topology::ReachError;

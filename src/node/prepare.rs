@@ -19,6 +19,8 @@ use crate::plan::{BoundPorts, Ports};
 use crate::service::course::Course;
 use crate::service::emit::Waits;
 use crate::service::exit::ExitGuard;
+#[cfg(feature = "describe")]
+use crate::service::stand_in::{StandIn, StandInService};
 use crate::service::wiring::{Wired, Wiring};
 use crate::service::{Context, Life, Service};
 use crate::shared::ServiceNode;
@@ -72,6 +74,13 @@ impl Registered {
                 Err(BuildError::new(Code::SERVICE_ONLY_DESCRIBED, problem))
             }),
         }
+    }
+
+    /// Registers what runs in place of a service with these ports.
+    #[cfg(feature = "describe")]
+    pub(super) fn stand_in(name: &str, ports: Ports, stand_in: Box<dyn StandIn>) -> Registered {
+        let mut stand_in = Some(stand_in);
+        Registered::new(name, ports, move || StandInService(stand_in.take()))
     }
 
     /// Registers a service that carries requests between nodes.

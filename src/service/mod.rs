@@ -18,6 +18,8 @@ pub(crate) mod kept;
 pub(crate) mod port;
 mod run;
 mod runs;
+#[cfg(feature = "describe")]
+pub(crate) mod stand_in;
 pub(crate) mod wiring;
 
 use std::cell::Cell;

@@ -10,6 +10,8 @@ use std::task::{self, Poll};
 
 use mycelium_core::{Message, Request};
 use mycelium_transports::local::{EmitError, Publisher};
+#[cfg(feature = "describe")]
+use mycelium_transports::untyped::UntypedPublisher;
 
 use crate::error::BuildError;
 use crate::inbox::Inbox;
@@ -77,6 +79,21 @@ impl<M: Message> AnyPublisher for Publisher<M> {
 
     fn poll_until_below(&mut self, context: &task::Context<'_>) -> Poll<()> {
         Publisher::poll_until_below(self, context)
+    }
+}
+
+#[cfg(feature = "describe")]
+impl AnyPublisher for UntypedPublisher {
+    fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()> {
+        UntypedPublisher::poll_confirmed(self, context)
+    }
+
+    fn unconfirmed(&self) -> (Arc<str>, usize) {
+        (self.topic().clone(), self.depth())
+    }
+
+    fn poll_until_below(&mut self, context: &task::Context<'_>) -> Poll<()> {
+        UntypedPublisher::poll_until_below(self, context)
     }
 }
 

@@ -5,12 +5,18 @@ use std::sync::Arc;
 
 use mycelium_core::wait::WaitStrategy;
 use mycelium_core::{Message, Request};
+#[cfg(feature = "describe")]
+use mycelium_transports::local::Drain;
 use mycelium_transports::local::{DeferredWakes, Policy, Publisher, TaskBudget, TaskTrace};
+#[cfg(feature = "describe")]
+use mycelium_transports::untyped::UntypedPublisher;
 
 use crate::error::BuildError;
 use crate::inbox::ending::Ending;
 use crate::inbox::request::{Answering, Requester, Role};
 use crate::inbox::{AnyInbox, Inbox};
+#[cfg(feature = "describe")]
+use crate::plan::BoundPort;
 use crate::plan::BoundPorts;
 use crate::shared::ServiceNode;
 use crate::supervise::execution::Execution;
@@ -104,6 +110,42 @@ impl<'a> Wiring<'a> {
         self.node.observe_publisher(self.service, &publisher);
         self.wired.deferred_wakes.push(publisher.attach(&self.wired.budget));
         Ok(publisher)
+    }
+
+    /// Creates a publisher of bytes for each port of `Ports::emits`.
+    ///
+    /// # Errors
+    /// [`BuildError`] if a topic refuses the publisher.
+    #[cfg(feature = "describe")]
+    pub(crate) fn untyped_outputs(&mut self) -> Result<Vec<UntypedPublisher>, BuildError> {
+        let (ports, topics) = (self.ports, &self.node.topics);
+        let output = |port: &BoundPort| {
+            let name = port.member_name(self.service);
+            let mut publisher = topics.untyped_publisher(&port.topic, &name)?;
+            publisher.set_wait_strategy(self.wait);
+            publisher.retain_after_end();
+            self.wired.deferred_wakes.push(publisher.attach(&self.wired.budget));
+            Ok(publisher)
+        };
+        ports.emits.iter().map(output).collect()
+    }
+
+    /// Creates a subscription that discards its messages for each port of `Ports::reads`.
+    ///
+    /// # Errors
+    /// [`BuildError`] if a topic refuses the subscription.
+    #[cfg(feature = "describe")]
+    pub(crate) fn drains(&mut self) -> Result<Vec<Drain>, BuildError> {
+        let (ports, topics) = (self.ports, &self.node.topics);
+        let input = |port: &BoundPort| {
+            let name = port.member_name(self.service);
+            let mut drain = Drain::new(&topics.planned(&port.topic)?, &name, port.options)?;
+            self.wired.deferred_wakes.push(drain.attach(&self.wired.budget));
+            let ending = Ending::Subscription(drain.finisher());
+            self.wired.endings.push((port.topic.clone(), ending));
+            Ok(drain)
+        };
+        ports.reads.iter().map(input).collect()
     }
 
     /// Creates a requester that the service declares.

@@ -10,6 +10,8 @@ use mycelium_transports::local::{
     HandlerWatch, KeepOpen, Publisher, Readers, RingMemory, Schema, SubscribeOptions, Topic,
     Undelivered,
 };
+#[cfg(feature = "describe")]
+use mycelium_transports::untyped::{UntypedPublishError, UntypedPublisher};
 
 use super::outside::OutsideSubscriptions;
 use crate::error::{BuildError, SubscribeError};
@@ -183,6 +185,29 @@ impl Topics {
     ) -> Result<Publisher<M>, BuildError> {
         let epoch = self.executor.get().map_or_else(system_entropy, |executor| executor.entropy());
         Ok(self.of::<M>(topic)?.publisher(name, epoch)?)
+    }
+
+    /// Creates a publisher of bytes.
+    #[cfg(feature = "describe")]
+    pub(crate) fn untyped_publisher(
+        &self,
+        topic: &str,
+        name: &str,
+    ) -> Result<UntypedPublisher, BuildError> {
+        let epoch = self.executor.get().map_or_else(system_entropy, |executor| executor.entropy());
+        UntypedPublisher::new(&self.planned(topic)?, name, epoch).map_err(|error| match error {
+            UntypedPublishError::Topic(error) => error.into(),
+            error => BuildError::new(Code::SERVICE_ONLY_DESCRIBED, error.to_string()),
+        })
+    }
+
+    /// Returns a topic of a service of the plan.
+    #[cfg(feature = "describe")]
+    pub(crate) fn planned(&self, name: &str) -> Result<Arc<Topic>, BuildError> {
+        lock(&self.registry).topics.get(name).cloned().ok_or_else(|| {
+            let problem = format!("topic `{name}`: no service of this node has it");
+            BuildError::new(Code::SERVICE_ONLY_DESCRIBED, problem)
+        })
     }
 
     /// Creates a publisher whose end the node cannot wait for: at a shutdown, subscriptions to its

@@ -68,6 +68,7 @@ mod routes;
 mod seam;
 mod shapes;
 mod sockets;
+mod stand_in;
 mod supervision;
 mod telemetry;
 mod testing;

@@ -2,7 +2,7 @@
 //! everything that decides whether a node can be built, but no code: its node is planned and never
 //! started.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::{mem, process};
@@ -15,6 +15,7 @@ use super::{Builder, Supervisor};
 use crate::error::BuildError;
 use crate::links::Engines;
 use crate::node::Node;
+use crate::node::overview::types::NodeProgram;
 use crate::node::placing::kind;
 use crate::node::prepare::Registered;
 use crate::plan::Port;
@@ -25,7 +26,10 @@ use crate::plan::description::form::{
 use crate::plan::description::message::{MessageForm, kept};
 use crate::plan::description::values::{ExecutionForm, OptionsForm, StallForm};
 use crate::plan::description::{Description, Descriptions};
-use crate::topology::{Problem, Setting, Topology, TopologyError, own_features};
+use crate::service::stand_in::StandIn;
+use crate::supervise::execution::Execution;
+use crate::support::problem::Problem;
+use crate::topology::{self, Setting, Topology, TopologyError, own_features};
 
 /// The argument that requests a description.
 const ARGUMENT: &str = "--describe";
@@ -186,6 +190,61 @@ impl Builder {
         Ok(builder)
     }
 
+    /// Creates the builder of a node in which stand-ins run in place of services: `make` creates
+    /// one for each service that the topology places on the node. `programs` are those of all
+    /// nodes. A stand-in emits the messages of its service as bytes; what the service would read is
+    /// discarded, and what it would request is not. Needs the feature `describe`.
+    ///
+    /// # Errors
+    /// [`Problem`]: no program of the node is known, a description is damaged, or a service answers
+    /// requests, which a stand-in cannot.
+    pub fn stand_in(
+        node: &str,
+        topology: Topology,
+        programs: &[NodeProgram<'_>],
+        mut make: impl FnMut(&str) -> Box<dyn StandIn>,
+    ) -> Result<Builder, Problem> {
+        let damaged = |program: &str, problem: &str| {
+            let text = format!("the description of `{program}` is damaged: {problem}");
+            Problem::new(Code::DESCRIPTION_DAMAGED, text)
+        };
+        let Some(own) = programs.iter().find(|of| of.node == node) else {
+            let text = format!("no program is known for node `{node}`");
+            return Err(Problem::new(Code::NODE_WITHOUT_PROGRAM, text));
+        };
+        let placements: BTreeMap<String, Vec<String>> = topology
+            .placements()
+            .map(|(of, names)| (of.to_owned(), names.into_iter().map(str::to_owned).collect()))
+            .collect();
+        let builder = Builder::described(own.description, node, topology, Descriptions::default());
+        let mut builder = builder.map_err(|problem| damaged(own.program, &problem))?;
+        for of in programs.iter().filter(|of| of.node != node) {
+            let known: BTreeSet<_> = builder.services.iter().map(|it| it.name.clone()).collect();
+            let placed = placements.get(of.node);
+            let is_wanted = |name: &str| {
+                !known.contains(name)
+                    && placed.is_some_and(|names| names.iter().any(|it| it == name))
+            };
+            let added = builder.add_described_services(of.description, is_wanted);
+            added.map_err(|problem| damaged(of.program, &problem))?;
+        }
+        let placed = placements.get(node);
+        let is_placed = |name: &String| placed.is_none_or(|names| names.contains(name));
+        for service in builder.services.iter_mut().filter(|service| is_placed(&service.name)) {
+            if !service.ports.answers.is_empty() {
+                let text = format!(
+                    "service `{}` answers requests: a recording has no answers",
+                    service.name
+                );
+                return Err(Problem::new(Code::SERVICE_ONLY_DESCRIBED, text));
+            }
+            *service =
+                Registered::stand_in(&service.name, service.ports.clone(), make(&service.name));
+            builder.executions.insert(service.name.clone(), Execution::dedicated());
+        }
+        Ok(builder)
+    }
+
     /// Adds the services that run in other nodes, from the programs that the topology describes.
     /// They are planned, and never run here. A service that this program also has is not replaced.
     /// Descriptions that are not needed are not read.
@@ -276,7 +335,7 @@ impl Topology {
     /// Returns the error of a node whose description cannot be used.
     fn undescribed(&self, node: &str, reason: &str) -> TopologyError {
         let path = self.description_path(node).unwrap_or_default();
-        self.error_at(Setting::Description(node), Problem::include(&path, reason))
+        self.error_at(Setting::Description(node), topology::Problem::include(&path, reason))
     }
 }
 

@@ -48,6 +48,7 @@ pub(crate) mod values;
 pub(crate) mod writer;
 
 pub use metadata::{Metadata, Recorded};
+pub use reader::drain::Drain;
 pub use reader::subscription::{Finisher, Subscription};
 pub use reader::view::Next;
 pub use retained::{KeyValue, Retain, WhenFull};

@@ -11,9 +11,10 @@
 //!
 //! Files: `value` does not depend on links; `query`, `queue` and `session` are for one connection
 //! at a time;
-//! `reader` is for all connections.
+//! `reader` is for all connections; `publisher` puts bytes into a topic of this process.
 
 mod postcard;
+mod publisher;
 mod query;
 mod queue;
 mod reader;
@@ -38,6 +39,7 @@ pub use crate::layout::{
     ChoiceLayout, DEEPEST, EnumLayout, Field, FieldKind, Layout, LayoutError, MessageType, Postcard,
 };
 pub use postcard::PostcardValue;
+pub use publisher::{UntypedPublishError, UntypedPublisher};
 pub use queue::Source;
 pub use reader::{UntypedDelivery, UntypedMessage, UntypedPeer, UntypedReader};
 pub use value::{InvalidValue, Items, StructView, Value, ValueProblem, ViewError};

@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use mycelium_core::Fixed;
 use mycelium_core::{FixedStr, FixedVec, Message, encode, encoded_len, message};
-use mycelium_transports::untyped::{DEEPEST, FieldKind, Layout, LayoutError, ViewError};
+use mycelium_transports::counters::Region;
+use mycelium_transports::local::{Delivery, Policy, Schema, Topic};
+use mycelium_transports::untyped::{
+    DEEPEST, FieldKind, Layout, LayoutError, UntypedPublisher, ViewError,
+};
 
 #[message]
 #[repr(u8)]
@@ -208,4 +212,70 @@ fn depth_and_counts_are_bounded() {
     let place = Layout::parse(&one_field(2, &[0x01])).unwrap_err().to_string();
     let expected = "field `a` has 2 bytes at 0: expected 1 bytes at 0, after the field before it";
     assert_eq!(place, expected);
+}
+
+#[message(topic = "flags", id = 2)]
+struct Flag {
+    side: Side,
+    open: bool,
+}
+
+#[message(topic = "texts", id = 3)]
+struct Text {
+    text: String,
+}
+
+/// A publisher of bytes in the process of the reader: the reader checks what it gets.
+#[test]
+fn invalid_values_from_an_untyped_publisher_are_gaps() {
+    fn deliveries<M: Message>(messages: &[Vec<u8>]) -> String {
+        let topic = Topic::new(M::TOPIC, Schema::of::<M>(), 8, Region::new(16)).unwrap();
+        let mut copies = topic.subscribe::<M>("copies", Policy::Block).unwrap();
+        let mut views = topic.subscribe::<M>("views", Policy::Block).unwrap();
+        let mut observes = topic.subscribe::<M>("observes", Policy::DropOldest).unwrap();
+        let mut publisher = UntypedPublisher::new(&topic, "writer", 1).unwrap();
+        for message in messages {
+            pollster::block_on(publisher.emit(message)).unwrap();
+        }
+        drop(publisher);
+        let mut found = [const { String::new() }; 3];
+        let kind = |is_gap| if is_gap { '-' } else { '+' };
+        pollster::block_on(async {
+            while let Some(delivery) = copies.recv().await {
+                found[0].push(kind(matches!(delivery, Delivery::Gap(_))));
+            }
+            while let Some(delivery) = views.recv_view().await {
+                found[1].push(kind(matches!(delivery, Delivery::Gap(_))));
+            }
+            while let Some(delivery) = observes.recv().await {
+                found[2].push(kind(matches!(delivery, Delivery::Gap(_))));
+            }
+        });
+        assert!(found.iter().all(|it| *it == found[0]), "{found:?}");
+        found[0].clone()
+    }
+
+    let flags = [vec![1, 1], vec![1, 2], vec![2, 0], vec![7, 0], vec![1, 0]];
+    assert_eq!(deliveries::<Flag>(&flags), "+-+-+");
+    let note = |text: &[u8]| {
+        let mut bytes = [8, 0, 0, 0].to_vec();
+        bytes.extend((text.len() as u32).to_le_bytes());
+        bytes.extend(text);
+        bytes
+    };
+    let long = [b'a'; 5000];
+    let notes = [note(b"good"), note(&[0xff]), note(&long), note(&[0xc3; 5000]), vec![0; 8]];
+    assert_eq!(deliveries::<Text>(&notes), "+-+-+");
+
+    let topic = Topic::new("texts", Schema::of::<Text>(), 8, Region::new(16)).unwrap();
+    let mut publisher = UntypedPublisher::new(&topic, "writer", 1).unwrap();
+    let mut emit = |message: &[u8]| pollster::block_on(publisher.emit(message)).unwrap_err();
+    for (message, expected) in [
+        (vec![0; 7], "topic `texts`: a message of 7 bytes, and its layout has 8"),
+        (note(&[0; 1 << 17]), "topic `texts`: message `Text` has"),
+        (vec![200; 64], "topic `texts`: a message of 64 bytes with a wrong place or length"),
+    ] {
+        let error = emit(&message).to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
 }

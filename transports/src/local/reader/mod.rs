@@ -19,8 +19,10 @@
 //! | `key_table` | the newest message of each key |
 //! | `crowd` | readers with many publishers |
 //! | `view` | the bytes of a message in place, and receiving without a copy |
+//! | `drain` | a subscription that discards what it takes |
 
 mod crowd;
+pub(crate) mod drain;
 mod finding;
 mod key_table;
 pub(crate) mod subscription;

@@ -461,7 +461,7 @@ impl<M: Message> fmt::Debug for Subscription<M> {
 
 /// A handle that ends a subscription from another task.
 #[derive(Clone, Debug)]
-pub struct Finisher(Arc<SubscriberState>);
+pub struct Finisher(pub(super) Arc<SubscriberState>);
 
 impl Finisher {
     /// Returns the policy of the subscription.

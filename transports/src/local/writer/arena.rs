@@ -11,7 +11,7 @@ use crate::counters::PublisherValue;
 use crate::local::metadata::Metadata;
 use crate::local::ring::shared::Ring;
 use crate::local::trace::Area;
-use crate::local::values::{FeedError, Refusal};
+use crate::local::values::{FeedError, LatestByKey, Refusal, Schema};
 
 const WORD: usize = size_of::<usize>();
 
@@ -169,7 +169,7 @@ impl Writer {
 
     /// Refuses a message that is longer than the topic allows: its type in this program may have a
     /// larger `max` than that of the topic.
-    pub(super) fn check_length(&self, found: usize) -> Result<(), EncodeError> {
+    pub(crate) fn check_length(&self, found: usize) -> Result<(), EncodeError> {
         let schema = self.topic.schema();
         if found <= schema.longest {
             return Ok(());
@@ -195,14 +195,18 @@ impl Writer {
         }
         let bytes = &mut room.as_mut_bytes()[..length];
         encode_exact(message, bytes)?;
-        let too_long = self.keys.iter().find_map(|key| Some((key, key.too_long(bytes)?)));
-        match too_long {
+        match too_long(&self.keys, self.topic.schema(), bytes) {
             None => Ok(length),
-            Some((key, found)) => {
-                let field = key.field(self.topic.schema()).unwrap_or_default();
-                Err(Refusal::KeyTooLong { field, found })
-            }
+            Some(refusal) => Err(refusal),
         }
+    }
+
+    /// Refuses a valid encoded message whose key is too long.
+    pub(crate) fn check_keys(&mut self, message: &[u8]) -> Result<(), Refusal> {
+        if self.keys_version != self.topic.keys.version() {
+            self.update_keys();
+        }
+        too_long(&self.keys, self.topic.schema(), message).map_or(Ok(()), Err)
     }
 
     #[cold]
@@ -251,6 +255,11 @@ impl Writer {
             }
         }
     }
+}
+
+fn too_long(keys: &[LatestByKey], schema: &Schema, message: &[u8]) -> Option<Refusal> {
+    let (key, found) = keys.iter().find_map(|key| Some((key, key.too_long(message)?)))?;
+    Some(Refusal::KeyTooLong { field: key.field(schema).unwrap_or_default(), found })
 }
 
 /// Returns the word that begins with these bytes; the others are zero.

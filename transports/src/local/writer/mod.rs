@@ -1,8 +1,9 @@
 //! The writing end of a topic without a message type: one publisher's ring, doorbells and counters.
 //!
 //! Messages wait in this ring, and only here, while a gating reader is slow. Messages are words.
-//! [`Publisher`](super::Publisher) is the front for a message type, [`Feed`](crate::seam::Feed) for
-//! bytes from a link. There are three ways to push: the inlined [`push_fast`](Writer::push_fast),
+//! [`Publisher`](super::Publisher) is the front for a message type,
+//! [`UntypedPublisher`](crate::untyped::UntypedPublisher) for bytes, and [`Feed`](crate::seam::Feed)
+//! for bytes from a link. There are three ways to push: the inlined [`push_fast`](Writer::push_fast),
 //! [`try_push`](Writer::try_push), and [`poll_push`](Writer::poll_push), which waits for room.
 //! `push_fast` does nothing for a topic whose messages may have traces or send times, where
 //! `push_fast_traced` and `push_fast_chosen` do the same, nor for one with fast handlers, whose
@@ -89,7 +90,7 @@ impl Writer {
         let arena = producer.as_ref().and_then(ArenaWriter::new).map(Box::new);
         // Fast handlers run only in the publisher's process, where messages from other processes
         // have passed them already.
-        let is_local = matches!(state.origin, Origin::Local);
+        let is_local = matches!(state.origin, Origin::Local | Origin::Untyped);
         let handled = if is_local { topic.handled(&state, &mut producer) } else { None };
         let line = line.unwrap_or_else(|| Arc::new(topic.counters.line(&state.label())));
         line.set(PublisherValue::Capacity, state.ring.capacity() as u64);
@@ -193,7 +194,7 @@ impl Writer {
     }
 
     /// Keeps what the publisher retains after its end.
-    pub(super) fn retain_after_end(&self) {
+    pub(crate) fn retain_after_end(&self) {
         if let Some(Kept::Here(slots)) = self.state.kept.get() {
             slots.outlive.store(true, crate::sync::Ordering::Relaxed);
         }
@@ -439,6 +440,24 @@ impl Writer {
         }
         self.state.room.unpark();
         Poll::Ready(Ok(()))
+    }
+
+    /// Returns the number of messages that the slowest gating reader still needs.
+    pub(crate) fn depth(&self) -> usize {
+        self.state.import();
+        self.state.depth()
+    }
+
+    /// Waits until every gating reader has finished all sent messages or has left.
+    pub(crate) fn poll_confirmed(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.depth() > 0 {
+            self.state.park(context.waker());
+            if self.depth() > 0 {
+                return Poll::Pending;
+            }
+            self.state.room.unpark();
+        }
+        Poll::Ready(())
     }
 
     /// Waits while the threshold of backpressure is exceeded.

@@ -187,8 +187,7 @@ impl<M: Message> Publisher<M> {
     /// messages that travel over a link.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.writer.state.import();
-        self.writer.state.depth()
+        self.writer.depth()
     }
 
     /// Returns the number of slots of the publisher's ring.
@@ -274,14 +273,7 @@ impl<M: Message> Publisher<M> {
 
     /// Waits as [`confirmed`](Publisher::confirmed) does, for hand-written futures.
     pub fn poll_confirmed(&mut self, context: &Context<'_>) -> Poll<()> {
-        if self.depth() > 0 {
-            self.writer.state.park(context.waker());
-            if self.depth() > 0 {
-                return Poll::Pending;
-            }
-            self.writer.state.room.unpark();
-        }
-        Poll::Ready(())
+        self.writer.poll_confirmed(context)
     }
 
     /// Returns the epoch, which distinguishes this start of the publisher from others.

@@ -1,0 +1,153 @@
+//! A service that takes the place of another one, whose code this program does not have: it emits
+//! bytes on the topics of that service, and discards what that service would read.
+
+use std::fmt::{self, Debug};
+use std::future::poll_fn;
+use std::mem;
+use std::pin::pin;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, Either, join_all, select};
+use mycelium_transports::local::{Drain, ShuttingDown};
+use mycelium_transports::untyped::{MessageType, UntypedPublisher};
+
+use crate::error::{BuildError, Error, Result};
+use crate::plan::Ports;
+use crate::service::port::{AnyPublisher, HasPorts, RequestVisitor};
+use crate::service::wiring::Wiring;
+use crate::service::{Context, Life, Service, supervise};
+use crate::support::lock::lock;
+use crate::task::launch::Launch;
+
+/// What a stand-in does in place of a service: see
+/// [`Builder::stand_in`](crate::node::Builder::stand_in).
+pub trait StandIn: Send + 'static {
+    /// Runs as the service would, until it has ended.
+    fn run<'a>(&'a mut self, emits: Emits<'a>) -> BoxFuture<'a, Result<()>>;
+}
+
+/// The publishers and the node of a [`StandIn`].
+pub struct Emits<'a> {
+    context: &'a mut Context<StandInService>,
+}
+
+impl Emits<'_> {
+    /// Returns the name of the service.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        self.context.name()
+    }
+
+    /// Returns the publishers' topics. Their places are those for [`emit`](Emits::emit).
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        self.context.outputs.iter().map(|publisher| &**publisher.topic())
+    }
+
+    /// Returns the type of the messages of the publisher at this place.
+    #[must_use]
+    pub fn message(&self, place: usize) -> Option<MessageType> {
+        self.context.outputs.get(place).map(UntypedPublisher::message)
+    }
+
+    /// Publishes the bytes of a message through the publisher at this place. Waits while a `block`
+    /// subscription is full.
+    ///
+    /// If the future is dropped before it completes, the message was not sent.
+    ///
+    /// # Errors
+    /// If there is no such publisher, the bytes are no message of the topic, they are refused, or
+    /// the node shuts down.
+    pub async fn emit(&mut self, place: usize, message: &[u8]) -> Result<()> {
+        if self.context.is_shutting_down() {
+            return Err(ShuttingDown.into());
+        }
+        let shutdown = self.context.shutdown_requested();
+        let Some(publisher) = self.context.outputs.get_mut(place) else {
+            return Err(Error::msg(format!("no publisher {place}")).permanent());
+        };
+        match select(pin!(publisher.emit(message)), pin!(shutdown)).await {
+            Either::Left((emitted, _)) => emitted.map_err(|error| Error::from(error).permanent()),
+            Either::Right(_) => Err(ShuttingDown.into()),
+        }
+    }
+
+    /// Waits until this time of the node's clock.
+    ///
+    /// # Errors
+    /// If the node shuts down.
+    pub async fn sleep_until(&self, time: Duration) -> Result<()> {
+        let now = self.context.now();
+        if time > now {
+            self.context.sleep(time - now).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the time of the node's clock.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.context.now()
+    }
+
+    /// Logs an event of level WARN, as [`Context::warn`] does.
+    pub fn warn(&self, message: &str, details: impl Debug) {
+        self.context.warn(message, details);
+    }
+}
+
+impl Debug for Emits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emits").field("service", &self.service()).finish_non_exhaustive()
+    }
+}
+
+/// The service of a stand-in.
+///
+/// It has none if it was created again after a panic: then it fails.
+pub(crate) struct StandInService(pub(crate) Option<Box<dyn StandIn>>);
+
+impl HasPorts for StandInService {
+    const NAME: &'static str = "StandIn";
+    const IS_SOURCE: bool = true;
+    type Inputs = Mutex<Vec<Drain>>;
+    type Outputs = Vec<UntypedPublisher>;
+
+    fn ports() -> Ports {
+        Ports::default()
+    }
+
+    fn wire(wiring: &mut Wiring<'_>) -> Result<(Self::Inputs, Self::Outputs), BuildError> {
+        Ok((Mutex::new(wiring.drains()?), wiring.untyped_outputs()?))
+    }
+
+    fn each_output(outputs: &mut Self::Outputs, visit: &mut dyn FnMut(&mut dyn AnyPublisher)) {
+        outputs.iter_mut().for_each(|publisher| visit(publisher));
+    }
+
+    fn each_request(_: &mut impl RequestVisitor) {}
+}
+
+impl Service for StandInService {
+    async fn run(&mut self, context: &mut Context<Self>) -> Result<()> {
+        let mut drains = mem::take(&mut *lock(&context.inputs));
+        let drained =
+            join_all(drains.iter_mut().map(|drain| poll_fn(|context| drain.poll_drain(context))));
+        let Some(stand_in) = &mut self.0 else {
+            return Err(Error::msg("the stand-in has panicked").permanent());
+        };
+        let run = stand_in.run(Emits { context });
+        let drained = match select(run, drained).await {
+            Either::Left((ended, drained)) => ended.map(|()| drained)?,
+            Either::Right((_, run)) => return run.await,
+        };
+        // Its streams end here, and then perhaps what it reads.
+        context.outputs.clear();
+        drained.await;
+        Ok(())
+    }
+
+    fn launch() -> Launch<Box<Life<Self>>> {
+        Launch::send(supervise::<Self>)
+    }
+}

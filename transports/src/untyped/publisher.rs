@@ -1,0 +1,177 @@
+//! The publisher of a topic whose message type is not known: puts bytes into a [`Writer`].
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use mycelium_core::wait::WaitStrategy;
+use thiserror::Error;
+use zerocopy::IntoBytes;
+
+use super::value::ViewError;
+use crate::layout::{Layout, LayoutError, MessageType, canonical};
+use crate::local::state::Origin;
+use crate::local::values::{Refusal, TopicError};
+use crate::local::writer::Writer;
+use crate::local::{DeferredWakes, TaskBudget, Topic};
+
+/// Emits messages to one topic as bytes, for a program that does not have their type. Readers check
+/// each message. Dropping it ends its stream; sent messages are still delivered.
+pub struct UntypedPublisher {
+    writer: Writer,
+    layout: Layout,
+    /// The message that is pushed, as words.
+    words: Vec<usize>,
+}
+
+/// Why a topic has no untyped publisher, or bytes were not sent.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum UntypedPublishError {
+    /// The topic has a publisher with this epoch, or too many gating subscriptions.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// The layout of the topic's messages is nested too deeply.
+    #[error("topic `{topic}`: {error}")]
+    Layout {
+        /// The topic.
+        topic: Arc<str>,
+        /// The reason.
+        error: LayoutError,
+    },
+    /// The bytes are no message of the topic.
+    #[error("topic `{topic}`: {error}")]
+    Message {
+        /// The topic.
+        topic: Arc<str>,
+        /// The reason.
+        error: ViewError,
+    },
+    /// A subscription or a fast handler refuses the message.
+    #[error("topic `{topic}`: {}", refused(refusal))]
+    Refused {
+        /// The topic.
+        topic: Arc<str>,
+        /// Who refuses it.
+        refusal: Refusal,
+    },
+}
+
+/// Returns a refusal in words.
+fn refused(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::TooLong(error) | Refusal::Serialize(error) => error.to_string(),
+        other => format!("the message was refused: {other:?}"),
+    }
+}
+
+impl UntypedPublisher {
+    /// Creates a publisher of bytes with its own ring, as [`Topic::publisher`] does for a type.
+    ///
+    /// # Errors
+    /// If the topic has a publisher with this epoch, or too many gating subscriptions, or its
+    /// messages are nested too deeply.
+    pub fn new(
+        topic: &Arc<Topic>,
+        name: &str,
+        epoch: u64,
+    ) -> Result<UntypedPublisher, UntypedPublishError> {
+        let layout = Layout::of(topic.schema().descriptor)
+            .map_err(|error| UntypedPublishError::Layout { topic: topic.name().into(), error })?;
+        let writer = Writer::join(topic, name, epoch, Origin::Untyped, 0, None, None)?;
+        Ok(UntypedPublisher { writer, layout, words: Vec::new() })
+    }
+
+    /// Sets how `emit` waits for room. The default is [`WaitStrategy::Park`].
+    pub fn set_wait_strategy(&mut self, wait: WaitStrategy) {
+        self.writer.set_wait_strategy(wait);
+    }
+
+    /// Attaches this publisher to a task's budget. The code that polls the task passes the returned
+    /// value to [`poll_with`](crate::local::poll_with).
+    pub fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
+        self.writer.attach(budget)
+    }
+
+    /// Emits the bytes of a message. Waits while a [`Policy::Block`](crate::local::Policy::Block)
+    /// subscription needs the whole ring.
+    ///
+    /// If the future is dropped before it completes, the message was not sent.
+    ///
+    /// # Errors
+    /// If the bytes are no message of the topic, or a subscription or fast handler refuses it.
+    pub async fn emit(&mut self, message: &[u8]) -> Result<(), UntypedPublishError> {
+        let (topic, found) = (self.topic().clone(), message.len());
+        let (expected, is_fixed) = (self.layout.size(), self.writer.topic.schema().is_fixed);
+        let checked = match self.layout.view(message) {
+            Ok(_) if is_fixed && found > expected => Err(ViewError::Size { expected, found }),
+            checked => checked.map(drop),
+        };
+        if let Err(error) = checked {
+            return Err(UntypedPublishError::Message { topic, error });
+        }
+        if !is_fixed && let Err(refusal) = self.check(message) {
+            return Err(UntypedPublishError::Refused { topic, refusal });
+        }
+        self.words.clear();
+        self.words.resize(found.div_ceil(size_of::<usize>()), 0);
+        self.words.as_mut_bytes()[..found].copy_from_slice(message);
+        let emitted = poll_fn(|context| {
+            if self.writer.is_exhausted(context) {
+                return Poll::Pending;
+            }
+            self.writer.poll_push(context, &self.words, found)
+        });
+        emitted.await.map_err(|refusal| UntypedPublishError::Refused { topic, refusal })
+    }
+
+    /// Checks what a typed publisher checks of a message that is not fixed.
+    fn check(&mut self, message: &[u8]) -> Result<(), Refusal> {
+        self.writer.check_length(message.len())?;
+        self.writer.check_keys(message)
+    }
+
+    /// Returns the type of the topic's messages.
+    #[must_use]
+    pub fn message(&self) -> MessageType {
+        let schema = self.writer.topic.schema();
+        MessageType { id: schema.id, form: canonical(schema.descriptor) }
+    }
+
+    /// Returns the name of the publisher's topic.
+    #[must_use]
+    pub fn topic(&self) -> &Arc<str> {
+        &self.writer.state.topic
+    }
+
+    /// Returns the number of messages that the slowest gating reader still needs.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.writer.depth()
+    }
+
+    /// Waits until every gating subscription has finished all sent messages or has left, for
+    /// hand-written futures.
+    pub fn poll_confirmed(&mut self, context: &Context<'_>) -> Poll<()> {
+        self.writer.poll_confirmed(context)
+    }
+
+    /// Waits while the threshold of backpressure is exceeded, for hand-written futures.
+    pub fn poll_until_below(&mut self, context: &Context<'_>) -> Poll<()> {
+        self.writer.poll_until_below(context)
+    }
+
+    /// Keeps what this publisher [retains](crate::local::Retain) after its end, until one of the
+    /// same name joins.
+    pub fn retain_after_end(&self) {
+        self.writer.retain_after_end();
+    }
+}
+
+impl fmt::Debug for UntypedPublisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topic = self.topic();
+        f.debug_struct("UntypedPublisher").field("topic", topic).finish_non_exhaustive()
+    }
+}
