@@ -178,6 +178,7 @@ impl Links {
         for (other, user) in &plan.settings.owners {
             exports.bind_user(other, *user);
         }
+        plan.settings.recorder.iter().for_each(|recorder| exports.set_recorder(recorder));
         for (reader, topics) in &setup.plan.peer_topics.readers {
             let link = exports.link(reader, setup.plan.links[reader].config);
             link.map_err(|error| setup.refused(reader, &error.into()))?;

@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-#[cfg(feature = "describe")]
 use mycelium_core::Code;
 use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Executor, SendFuture};
@@ -59,7 +58,6 @@ impl Registered {
     }
 
     /// Registers a service of another process, which is planned and never prepared.
-    #[cfg(feature = "describe")]
     pub(super) fn described(name: &str, ports: Ports, is_local: bool) -> Registered {
         Registered {
             name: name.to_owned(),

@@ -61,9 +61,8 @@ impl Ports {
     }
 }
 
-#[cfg(feature = "describe")]
 impl Port {
-    /// Creates a port that another process describes.
+    /// Creates a port of a service whose code this program does not have.
     pub(crate) fn described(
         key: &'static str,
         has_own_topic: bool,
@@ -72,7 +71,10 @@ impl Port {
     ) -> Port {
         Port { key, has_own_topic, is_request, schema }
     }
+}
 
+#[cfg(feature = "describe")]
+impl Port {
     /// Returns the key of the port, and whether this key is the topic of its message type:
     /// otherwise it is the name of a named port.
     pub(crate) fn key(&self) -> (&'static str, bool) {

@@ -57,6 +57,8 @@ pub(crate) struct NodeSettings {
     pub(crate) asks: BTreeSet<String>,
     /// The users that own names of nodes.
     pub(crate) owners: BTreeMap<String, u32>,
+    /// The node that records topics.
+    pub(crate) recorder: Option<String>,
     /// The configuration of links with nodes that the file does not have.
     pub(crate) default_link: LinkConfig,
 }
@@ -87,6 +89,7 @@ impl NodeSettings {
             nodes: topology.nodes().map(str::to_owned).collect(),
             asks: asks.map(|(asked, _)| asked.to_owned()).collect(),
             owners: owners.collect(),
+            recorder: topology.recorder().map(|(node, _)| node.to_owned()),
             default_link: topology.default_link(),
         }
     }

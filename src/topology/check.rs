@@ -11,6 +11,9 @@ use super::error::{Problem, TopologyError};
 use crate::support::names::expected_instead_of;
 use crate::topology::keys::sections::NodeSection;
 
+/// The service that the section `recorder` adds.
+pub(crate) const RECORDER: &str = "Recorder";
+
 impl Topology {
     /// Checks the names of nodes. They are part of socket paths and of the names of links and
     /// counters; frames and launchers have a limit for their length.
@@ -45,6 +48,30 @@ impl Topology {
             }
         }
         Ok(())
+    }
+
+    /// Checks that a node has the service of the section `recorder`.
+    pub(super) fn check_recorder(&self) -> Result<(), TopologyError> {
+        let Some(section) = &self.sections.recorder else { return Ok(()) };
+        let is_placed = self.placements().any(|(_, services)| services.contains(&RECORDER));
+        let text = match (is_placed, section.as_ref().topics.is_empty()) {
+            (true, false) => return Ok(()),
+            (true, true) => "expected topics that are recorded: `topics = [\"ticks\"]`",
+            (false, _) => {
+                "no node has the service `Recorder`: expected a node of its own, such as \
+                 `[node.recorder]` with `services = [\"Recorder\"]`"
+            }
+        };
+        Err(self.file.contradiction(section.span(), text.to_owned()))
+    }
+
+    /// Returns the topics that the service `Recorder` of this topology reads, and the node that has
+    /// it. `mycelium record` runs that node.
+    #[must_use]
+    pub fn recorder(&self) -> Option<(&str, Vec<&str>)> {
+        let section = self.sections.recorder.as_ref()?.as_ref();
+        let node = self.placements().find(|(_, services)| services.contains(&RECORDER))?.0;
+        Some((node, section.topics.iter().map(|topic| topic.as_ref().0.as_str()).collect()))
     }
 
     /// Returns the services of `node` in order, if the topology places services. Checks that all

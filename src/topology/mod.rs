@@ -37,6 +37,7 @@ use mycelium_transports::local::{OnStall, Threshold, WorkQueue};
 
 use serde_spanned::Spanned;
 
+pub(crate) use check::RECORDER;
 use keys::defaults::{CAPACITY, MEMORY, SHUTDOWN};
 pub(crate) use keys::engine::EngineName;
 pub(crate) use keys::policies::Retention;

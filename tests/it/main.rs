@@ -62,6 +62,7 @@ mod network;
 mod node;
 mod nodes;
 mod ports;
+mod recorder;
 mod requests;
 mod retained;
 mod routes;

@@ -16,9 +16,10 @@ use crate::error::BuildError;
 use crate::node::prepare::Registered;
 use crate::node::{Node, wrong_execution};
 use crate::observe::report::StartWarning;
-use crate::plan::{Bindings, BoundPorts, Plan, SupervisionPlan};
+use crate::plan::{Bindings, BoundPorts, Plan, Port, Ports, SupervisionPlan};
 use crate::shared::Topics;
 use crate::support::names::expected_instead_of;
+use crate::topology::RECORDER;
 
 /// The default limit of the watchdog.
 const WATCHDOG: Duration = Duration::from_millis(250);
@@ -33,6 +34,9 @@ impl Builder {
     pub fn build(mut self) -> Result<Node, BuildError> {
         #[cfg(feature = "describe")]
         self.add_services_of_others()?;
+        if self.topology.recorder().is_some() {
+            self.services.push(Registered::described(RECORDER, Ports::default(), false));
+        }
         self.check_services()?;
         let all = self.add_generated_services()?;
         let mut warnings = self.warnings();
@@ -89,12 +93,29 @@ impl Builder {
     /// Adds the services that carry requests or serve clients of the original system, and returns
     /// the ports of all services.
     fn add_generated_services(&mut self) -> Result<Vec<(String, BoundPorts)>, BuildError> {
-        let bound = self.bind_ports()?;
+        let bound = self.bind_recorder()?;
         let added = self.request_links.services(&mut self.topology, &bound)?;
         let all = if added.is_empty() { bound } else { self.add_services(added)? };
         #[cfg(feature = "topology")]
         let all = self.add_listeners(all)?;
         Ok(all)
+    }
+
+    /// Returns the ports of all services. The recorder reads its topics if a service of this program
+    /// has them.
+    fn bind_recorder(&mut self) -> Result<Vec<(String, BoundPorts)>, BuildError> {
+        let bound = self.bind_ports()?;
+        let Some((_, topics)) = self.topology.recorder() else { return Ok(bound) };
+        let ports = || bound.iter().flat_map(|(_, ports)| ports.all());
+        let reads = topics.into_iter().filter_map(|topic| {
+            let port = ports().find(|port| *port.topic == *topic)?;
+            let key = if port.has_own_topic { port.key } else { topic.to_owned().leak() };
+            Some(Port::described(key, true, false, port.schema))
+        });
+        let ports = Ports { reads: reads.collect(), ..Ports::default() };
+        let recorder = self.services.iter_mut().find(|service| service.name == RECORDER);
+        recorder.into_iter().for_each(|recorder| recorder.ports = ports.clone());
+        self.bind_ports()
     }
 
     fn warnings(&self) -> Vec<StartWarning> {

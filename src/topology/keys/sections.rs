@@ -39,6 +39,7 @@ pub(crate) struct Sections {
     pub(crate) subscription: BTreeMap<Spanned<String>, SubscriptionSection>,
     pub(crate) link: BTreeMap<Spanned<String>, LinkSection>,
     pub(crate) engine: EngineSections,
+    pub(crate) recorder: Option<Spanned<RecorderSection>>,
     #[cfg(feature = "topology")]
     pub(crate) legacy: BTreeMap<Spanned<String>, LegacySection>,
 }
@@ -58,6 +59,13 @@ pub(crate) struct TlsSection {
     pub(crate) certificate: Spanned<PathBuf>,
     pub(crate) key: Spanned<PathBuf>,
     pub(crate) authorities: Spanned<PathBuf>,
+}
+
+/// What the service `Recorder` reads.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecorderSection {
+    pub(crate) topics: Vec<Spanned<TopicName>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -2,12 +2,13 @@
 
 use mycelium_core::debug_as_display;
 use mycelium_transports::endpoint::Endpoint;
+use serde_spanned::Spanned;
 use thiserror::Error;
 
 #[cfg(feature = "tls")]
 use crate::observe::report::Carrier;
 use crate::support::names::nearest;
-use crate::topology::Topology;
+use crate::topology::{RECORDER, Topology};
 
 /// Why a program cannot reach a node of a topology.
 #[derive(Clone, PartialEq, Eq, Error)]
@@ -62,7 +63,8 @@ impl Topology {
         if let Some(own) = own {
             let section = self.sections.node.get(own);
             let services = section.and_then(|section| section.services.as_ref());
-            if services.is_none_or(|services| !services.is_empty()) {
+            let is_recorder = |service: &Spanned<String>| service.as_ref() == RECORDER;
+            if services.is_none_or(|services| !services.iter().all(is_recorder)) {
                 return Err(ReachError(format!(
                     "node `{own}` may run services, and their publishers would wait for a program \
                      with its name: use the name of a node with `services = []`, such as \

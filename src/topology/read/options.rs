@@ -40,6 +40,7 @@ impl Topology {
         topology.check_tls()?;
         topology.check_telemetry()?;
         topology.check_legacy()?;
+        topology.check_recorder()?;
         topology.check_sockets()?;
         topology.check_executions()?;
         topology.check_commands()?;

@@ -79,7 +79,7 @@ fn an_error_names_the_file_that_holds_the_mistake() {
     );
     error_of(&files, "key.toml").says(
         "sub/key.toml:1:1: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, \
-         telemetry, bundle, node, service, supervisor, topic, subscription, link, engine, legacy)",
+         telemetry, bundle, node, service, supervisor, topic, subscription, link, engine, recorder, legacy)",
     );
     error_of(&files, "toml.toml").begins("sub/toml.toml:2:");
     error_of(&files, "variable.toml").begins("sub/variable.toml:2:8: the environment has");

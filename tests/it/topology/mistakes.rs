@@ -16,14 +16,14 @@ fn what_is_not_toml() {
 #[test]
 fn unknown_sections_and_keys() {
     error_in_editors("[nodes.main]")
-        .says("1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, bundle, node, service, supervisor, topic, subscription, link, engine, legacy)");
+        .says("1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, bundle, node, service, supervisor, topic, subscription, link, engine, recorder, legacy)");
     error_in_editors("[node.main]\nservices = []\ncolour = \"red\"")
-        .says("3:1: unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 10 more");
+        .says("3:1: unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group, mode and 9 more");
     error_in_editors("[host.one]").says("1:1: this section needs the key `address`");
     error_in_editors("[subscription.A.b]\npolicy = \"block\"")
         .says(r#"1:17: unknown key `b`: expected one of: policy, key, keys, start; for a subscription write `[subscription."A.b"]`"#);
     error_in_editors("[link.default]\nbatch = 1")
-        .says("2:1: unknown key `batch`: expected one of: transport, trust, preset, batch_bytes, batch_messages, batch_delay, keep_alive, silence, handshake, retry, max_retry, buffer and 2 more");
+        .says("2:1: unknown key `batch`: expected one of: transport, trust, preset, batch_bytes, batch_messages, batch_delay, keep_alive, silence, handshake, retry, max_retry, buffer, window and 1 more");
     error_in_editors("[topic.a]\nlatency_sample = 1.5")
         .says("2:18: invalid share 1.5: expected a number from 0 to 1");
     error_in_editors("[topic.a]\non_stall = { after = \"5s\" }")

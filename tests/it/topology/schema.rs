@@ -128,6 +128,10 @@ fn with_key(section: &str, key: &str, value: &Value) -> Value {
         "engine" => "zenoh",
         _ => "a",
     };
+    if section == "recorder" {
+        let node = serde_json::json!({ "services": ["Recorder"] });
+        return serde_json::json!({ section: { key: value }, "node": { name: node } });
+    }
     if section == "tls" {
         let files = ["certificate", "key", "authorities"].map(|key| (key.to_owned(), "a".into()));
         let mut files: Map<String, Value> = files.into_iter().collect();

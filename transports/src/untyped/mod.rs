@@ -13,6 +13,7 @@
 //! at a time;
 //! `reader` is for all connections; `publisher` puts bytes into a topic of this process.
 
+mod parts;
 mod postcard;
 mod publisher;
 mod query;

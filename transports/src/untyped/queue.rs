@@ -7,6 +7,7 @@
 
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
+use std::time::Duration;
 
 use event_listener::{Event, EventListener};
 use mycelium_core::frame::Fragment;
@@ -81,6 +82,9 @@ pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
     /// The credit of the messages in the batch, by stream.
     counts: Vec<(IncomingId, u32)>,
+    /// The sequence after the last message or gap in the batch, by stream; only if publishers wait
+    /// for the reader.
+    pub(super) ends: Ends,
     /// The bytes of retained messages, which use no credit.
     retained: usize,
 }
@@ -121,6 +125,7 @@ impl Batch {
         self.items.clear();
         self.bytes.clear();
         self.counts.clear();
+        self.ends.0.clear();
     }
 
     /// Appends the content of another batch, and empties it.
@@ -140,6 +145,7 @@ impl Batch {
         }));
         self.retained += std::mem::take(&mut other.retained);
         self.add_counts(&mut other.counts);
+        self.ends.append(&mut other.ends);
     }
 
     fn add_counts(&mut self, other: &mut Vec<(IncomingId, u32)>) {
@@ -149,6 +155,24 @@ impl Batch {
                 None => self.counts.push((stream, more)),
             }
         }
+    }
+}
+
+/// The sequences after the last messages or gaps of streams.
+#[derive(Debug, Default)]
+pub(super) struct Ends(Vec<(IncomingId, u64)>);
+
+impl Ends {
+    fn note(&mut self, stream: IncomingId, next: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == stream) {
+            Some((_, known)) => *known = next,
+            None => self.0.push((stream, next)),
+        }
+    }
+
+    /// Takes the content of later ones.
+    pub(super) fn append(&mut self, later: &mut Ends) {
+        later.0.drain(..).for_each(|(stream, next)| self.note(stream, next));
     }
 }
 
@@ -167,6 +191,8 @@ struct State {
     batch: Batch,
     /// The messages that the reader has taken.
     taken: Batch,
+    /// The ends of the messages that it is done with.
+    done: Ends,
     /// How reading has ended.
     end: Option<Result<(), UntypedError>>,
     has_left: bool,
@@ -217,6 +243,23 @@ impl Queue {
         drop(state);
         waker.into_iter().for_each(Waker::wake);
         None
+    }
+
+    /// Notes that the reader is done with messages.
+    pub(super) fn done(&self, ends: &mut Ends) {
+        if ends.0.is_empty() {
+            return;
+        }
+        let mut state = lock(&self.state);
+        state.done.append(ends);
+        let waker = state.waker.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Returns the next sequence of a stream that the reader is done with.
+    pub(super) fn next_done(&self) -> Option<(IncomingId, u64)> {
+        lock(&self.state).done.0.pop()
     }
 
     /// Calls `each` with the credit of the messages that the reader has taken since the last call,
@@ -282,6 +325,8 @@ pub(super) struct IncomingStreams {
     pub(super) discards: bool,
     /// What a message uses of the credit; `None` if that is one.
     pub(super) unit: Option<Unit>,
+    /// Whether publishers wait until the reader is done with messages.
+    pub(super) gates: bool,
 }
 
 struct IncomingStream {
@@ -296,9 +341,16 @@ struct IncomingStream {
     /// The arrived fragments of a message, and its send time.
     fragments: Vec<u8>,
     sent_at: Option<u64>,
+    /// The reader's demand was signaled to the peer on this connection.
+    has_signaled: bool,
 }
 
 impl IncomingStreams {
+    /// Creates no streams. `gates`: publishers wait until the reader is done with messages.
+    pub(super) fn new(gates: bool) -> IncomingStreams {
+        IncomingStreams { gates, ..IncomingStreams::default() }
+    }
+
     /// Starts or resumes a stream.
     pub(super) fn begin(
         &mut self,
@@ -329,6 +381,7 @@ impl IncomingStreams {
                     ungranted: 0,
                     fragments: Vec::new(),
                     sent_at: None,
+                    has_signaled: false,
                 });
             }
         }
@@ -339,6 +392,16 @@ impl IncomingStreams {
         let (discards, unit) = (self.discards, self.unit);
         if let Some((stream, batch)) = self.get(id) {
             stream.push(batch, bytes, sent_at, (discards, unit));
+        }
+        self.note_end(id);
+    }
+
+    /// Notes where a stream is, if publishers wait for the reader.
+    fn note_end(&mut self, id: IncomingId) {
+        if self.gates
+            && let Some((stream, batch)) = self.get(id)
+        {
+            batch.ends.note(id, stream.next);
         }
     }
 
@@ -361,6 +424,7 @@ impl IncomingStreams {
             let (bytes, sent_at) = (std::mem::take(&mut stream.fragments), stream.sent_at);
             check(&bytes)?;
             stream.push(batch, &bytes, sent_at, how);
+            self.note_end(id);
         }
         Ok(())
     }
@@ -395,6 +459,7 @@ impl IncomingStreams {
         if let Some((stream, batch)) = self.get(id) {
             stream.skip(batch, missed, reason);
         }
+        self.note_end(id);
     }
 
     /// Ends a stream, whose publisher has ended after the message before `next`.
@@ -421,6 +486,7 @@ impl IncomingStreams {
     /// Handles the end of the connection. The link forgets a stream at the last sequence.
     pub(super) fn disconnected(&mut self) {
         for place in &mut self.places {
+            place.iter_mut().for_each(|stream| stream.has_signaled = false);
             if let Some(stream) = place.take_if(|stream| stream.next == u64::MAX) {
                 stream.lose(&mut self.batch);
             }
@@ -440,6 +506,14 @@ impl IncomingStreams {
                 stream.report_discarded(&mut self.batch);
             }
             _ = link.grant(stream.id, std::mem::take(&mut stream.ungranted));
+        }
+    }
+
+    /// Tells the peer, once on each connection, that the reader waits for messages: it holds those
+    /// back with which earlier processes of the reader have died.
+    pub(super) fn signal_demand(&mut self, now: Duration, link: &mut NodeLink<'_>) {
+        for stream in self.places.iter_mut().flatten().filter(|stream| !stream.has_signaled) {
+            stream.has_signaled = link.signal_demand(now, stream.id).is_ok();
         }
     }
 

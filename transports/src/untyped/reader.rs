@@ -11,7 +11,8 @@ use mycelium_core::link::{CloseReason, Config, Confirms, LinkError, Name};
 use mycelium_executor::{Executor, Stream};
 
 use super::UntypedError;
-use super::queue::{Batch, Item, Queue, Source};
+use super::parts::Parts;
+use super::queue::{Batch, Ends, Item, Queue, Source};
 use super::session::{Goal, Session};
 use super::value::{StructView, ViewError};
 use crate::endpoint::Endpoint;
@@ -75,10 +76,12 @@ impl UntypedPeer {
     /// # Errors
     /// If the node cannot be reached, does not admit this side, or does not send its catalogue.
     pub async fn catalogue(&self) -> Result<(Arc<str>, Vec<CatalogueEntry>), UntypedError> {
-        let queue = Arc::new(Queue::default());
-        let (found, mut session) = self.clone().run(Goal::List, &queue).await;
+        let queue = Arc::default();
+        let mut parts = Parts::new(vec![self.session(Goal::List, &queue)]);
+        let found = self.connections(&mut parts, &[queue]).await;
+        let mut catalogue = || parts.sessions.iter_mut().find_map(Session::take_catalogue);
         match found {
-            Ok(()) => session.take_catalogue().ok_or_else(|| UntypedError::NoCatalogue {
+            Ok(()) => catalogue().ok_or_else(|| UntypedError::NoCatalogue {
                 node: self.node.clone().unwrap_or_default(),
             }),
             Err(error) => Err(error),
@@ -98,62 +101,93 @@ impl UntypedPeer {
     /// # Errors
     /// If no topic has this name, no link can have these settings, or the executor has ended.
     pub fn read(&self, topic: &str, start: Start) -> Result<UntypedReader, UntypedError> {
-        if topic.is_empty() || Name::try_from(topic).is_err() {
-            return Err(UntypedError::Name { topic: topic.to_owned() });
+        let mut readers = self.readers(&[topic], start, false)?;
+        // There is one for each topic.
+        readers.pop().ok_or_else(|| UntypedError::Name { topic: topic.to_owned() })
+    }
+
+    /// Reads topics as [`read`](UntypedPeer::read) does, over one link, but their publishers wait
+    /// for the readers: each message stays in the ring of its publisher until its reader is
+    /// [done](UntypedReader::done) with it, and if this process ends before, the next one of this
+    /// name gets it. A node that does not listen yet is waited for. Publishers wait for the name
+    /// from their start on if the topology says so (`[recorder]`).
+    ///
+    /// # Errors
+    /// The same as for [`read`](UntypedPeer::read).
+    pub fn read_all(&self, topics: &[&str]) -> Result<Vec<UntypedReader>, UntypedError> {
+        self.readers(topics, Start::Next, true)
+    }
+
+    fn readers(
+        &self,
+        topics: &[&str],
+        start: Start,
+        gates: bool,
+    ) -> Result<Vec<UntypedReader>, UntypedError> {
+        let is_name = |topic: &&str| !topic.is_empty() && Name::try_from(*topic).is_ok();
+        if let Some(topic) = topics.iter().find(|topic| !is_name(topic)) {
+            return Err(UntypedError::Name { topic: (*topic).to_owned() });
         }
-        let queue = Arc::new(Queue::default());
-        let reader = UntypedReader {
-            queue: queue.clone(),
-            batch: Batch::default(),
-            next: 0,
-            layout: None,
-            end: None,
-            is_over: false,
-        };
-        let (peer, goal) = (self.clone(), Goal::Read { topic: topic.to_owned(), start });
+        let (mut readers, mut queues, mut sessions) = (Vec::new(), Vec::new(), Vec::new());
+        for topic in topics {
+            let queue = Arc::new(Queue::default());
+            let goal = Goal::Read { topic: (*topic).to_owned(), start, gates };
+            sessions.push(self.session(goal, &queue));
+            queues.push(queue.clone());
+            readers.push(UntypedReader {
+                queue,
+                batch: Batch::default(),
+                next: 0,
+                taken: Ends::default(),
+                layout: None,
+                end: None,
+                is_over: false,
+            });
+        }
+        let peer = self.clone();
         let task = async move {
-            let (ended, _) = peer.run(goal, &queue).await;
-            queue.end(ended);
+            let ended = peer.connections(&mut Parts::new(sessions), &queues).await;
+            queues.iter().for_each(|queue| queue.end(ended.clone()));
         };
         let spawned = self.executor.spawn(Box::pin(task));
         spawned.map_err(|error| UntypedError::Spawn(Arc::new(error)))?;
-        Ok(reader)
+        Ok(readers)
     }
 
-    /// Runs a session to its end: over one connection or, once it reads, over successive
-    /// connections.
-    async fn run(self, goal: Goal, queue: &Arc<Queue>) -> (Result<(), UntypedError>, Session) {
+    fn session(&self, goal: Goal, queue: &Arc<Queue>) -> Session {
         let (expected, own) = (self.node.clone(), self.identity.node.as_str().to_owned());
-        let (executor, queue) = (self.executor.clone(), queue.clone());
-        let mut session = Session::new(goal, expected, own, executor, queue.clone());
-        let ended = self.connections(&mut session, &queue).await;
-        (ended, session)
+        Session::new(goal, expected, own, self.executor.clone(), queue.clone())
     }
 
-    async fn connections(&self, session: &mut Session, queue: &Queue) -> Result<(), UntypedError> {
+    /// Runs sessions to their end: over one connection or, once they read, over successive
+    /// connections.
+    async fn connections(
+        &self,
+        parts: &mut Parts,
+        queues: &[Arc<Queue>],
+    ) -> Result<(), UntypedError> {
         let mut buffer = vec![0; self.config.buffer.max(NodeLink::MIN_BUFFER)];
-        let mut link = NodeLink::new(self.link_config(), &mut buffer)?;
+        let mut link = NodeLink::new(self.link_config(parts.gates()), &mut buffer)?;
         let mut random = fastrand::Rng::with_seed(self.executor.entropy());
         let mut failures = 0;
         let patient = self.executor.now().saturating_add(NAME_WITHIN);
         loop {
-            if queue.has_left() {
+            if parts.is_over() {
                 return Ok(());
             }
-            let connected = match select(pin!(self.connect()), pin!(queue.left())).await {
+            let connected = match select(pin!(self.connect()), pin!(left(queues))).await {
                 Either::Left((connected, _)) => connected,
                 Either::Right(_) => return Ok(()),
             };
             match connected {
                 Ok(stream) => {
                     let mut driver = Driver::new(&mut link, stream, self.executor.clone());
-                    let error = driver.run(session).await;
+                    let error = driver.run(parts).await;
                     // Delivers the messages that have arrived before an error.
-                    session.pass();
-                    if let Some(error) = session.error.take() {
+                    if let Some(error) = parts.pass() {
                         return Err(error);
                     }
-                    if session.is_done() || queue.has_left() {
+                    if parts.is_over() {
                         return Ok(());
                     }
                     let is_taken = matches!(
@@ -164,15 +198,16 @@ impl UntypedPeer {
                     let is_refusal =
                         matches!(&error, DriveError::Link(error) if error.is_refusal());
                     let lost = lost(error, link.close_words());
-                    if is_refusal || !session.has_read && !is_early {
+                    let is_waited_for = parts.has_read() || parts.gates() && !is_taken;
+                    if is_refusal || !is_waited_for && !is_early {
                         return Err(lost);
                     }
-                    if std::mem::take(&mut session.has_received) {
+                    if parts.take_received() {
                         failures = 0;
                     }
-                    session.disconnected(&mut link, lost.to_string());
+                    parts.disconnected(&mut link, &lost.to_string());
                 }
-                Err(error) if !session.has_read => {
+                Err(error) if !parts.has_read() && !parts.gates() => {
                     return Err(UntypedError::Connect(Arc::new(error)));
                 }
                 Err(_) => {}
@@ -180,7 +215,7 @@ impl UntypedPeer {
             let pause = self.config.retry.pause(failures, random.u64(..));
             failures = failures.saturating_add(1);
             let wake = self.executor.sleep_until(self.executor.now().saturating_add(pause));
-            select(wake, pin!(queue.left())).await;
+            select(wake, pin!(left(queues))).await;
         }
     }
 
@@ -197,10 +232,17 @@ impl UntypedPeer {
         Err(first.unwrap_or_else(|| io::Error::other("the node has no address")))
     }
 
-    fn link_config(&self) -> Config {
-        // Received messages are never requested again, so their arrival confirms them.
-        let confirms = Confirms::OnArrival;
+    fn link_config(&self, gates: bool) -> Config {
+        // Messages that no publisher waits with are never requested again.
+        let confirms = if gates { Confirms::ByCaller } else { Confirms::OnArrival };
         Config { memory: false, confirms, ..self.config.link(&self.identity) }
+    }
+}
+
+/// Waits until all readers have left.
+async fn left(queues: &[Arc<Queue>]) {
+    for queue in queues {
+        queue.left().await;
     }
 }
 
@@ -230,6 +272,8 @@ pub struct UntypedReader {
     batch: Batch,
     /// The index of the next item of the batch.
     next: usize,
+    /// What was taken and is not done, before the batch.
+    taken: Ends,
     layout: Option<Arc<Layout>>,
     /// How the reading has ended, until `recv` has returned it.
     end: Option<Result<(), UntypedError>>,
@@ -361,6 +405,16 @@ impl UntypedReader {
         }
     }
 
+    /// Lets publishers that [wait](UntypedPeer::read_all) for this reader drop the messages that it
+    /// has taken. Those that had arrived at one time stay until all of them are taken: call this
+    /// when what was taken is safe, and nothing more has arrived.
+    pub fn done(&mut self) {
+        if self.next >= self.batch.items.len() {
+            self.taken.append(&mut self.batch.ends);
+        }
+        self.queue.done(&mut self.taken);
+    }
+
     /// Ends the link in order, and waits for its end, for at most about a second. Dropping the
     /// reader ends the link, too, as long as the executor runs.
     pub async fn close(self) {
@@ -378,6 +432,7 @@ impl UntypedReader {
     fn refill(&mut self) -> bool {
         if self.next >= self.batch.items.len() && !self.is_over {
             self.next = 0;
+            self.taken.append(&mut self.batch.ends);
             if let Some(end) = self.queue.take(&mut self.batch) {
                 (self.is_over, self.end) = (true, Some(end));
             }

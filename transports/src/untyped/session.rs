@@ -1,9 +1,8 @@
 //! A session with a peer whose topic is read, over one connection after the other. It requests the
-//! peer's catalogue and the topic's layout, subscribes as an observing reader, and passes on the
-//! messages that arrive.
+//! peer's catalogue and the topic's layout, subscribes, and passes on the messages that arrive.
 //!
-//! [`Session`] is the traffic of the link. Everything that it receives is foreign: an error ends
-//! the link and the reading.
+//! Over a link several topics may be read, each by a [`Session`]: [`Parts`](super::parts::Parts) is
+//! its traffic. Everything that is received is foreign: an error ends the link and the reading.
 
 use std::sync::Arc;
 use std::task::Context;
@@ -25,7 +24,7 @@ use super::value::{LONGEST, ViewError};
 use crate::layout::{Layout, MessageType, check_digest};
 use crate::link::{CatalogueEntry, LONGEST_CATALOGUE, LONGEST_FORM, gap_reason};
 use crate::local::Start;
-use crate::stream::{NodeLink, STREAMS, TOPICS, Traffic};
+use crate::stream::NodeLink;
 
 /// The limit on the bytes of a stream that are in transit or wait for the reader, if all messages
 /// have the same size. Otherwise it is that of the longest message.
@@ -42,8 +41,8 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(super) enum Goal {
     /// To read the catalogue.
     List,
-    /// To read a topic, from this start on.
-    Read { topic: String, start: Start },
+    /// To read a topic, from this start on. With `gates`, publishers wait for the reader.
+    Read { topic: String, start: Start, gates: bool },
 }
 
 pub(super) struct Session {
@@ -56,6 +55,8 @@ pub(super) struct Session {
     queue: Arc<Queue>,
     /// The name that the peer has.
     node: Arc<str>,
+    /// The peer's name has arrived on this connection.
+    is_up: bool,
     step: Step,
     /// The catalogue, once it has arrived.
     catalogue: Vec<CatalogueEntry>,
@@ -106,6 +107,7 @@ impl Session {
         executor: Arc<dyn Executor>,
         queue: Arc<Queue>,
     ) -> Session {
+        let gates = matches!(goal, Goal::Read { gates: true, .. });
         Session {
             goal,
             expected,
@@ -113,12 +115,13 @@ impl Session {
             executor,
             queue,
             node: Arc::from(""),
+            is_up: false,
             step: Step::Connecting,
             catalogue: Vec::new(),
             layout: None,
             message: None,
             interest: None,
-            streams: IncomingStreams::default(),
+            streams: IncomingStreams::new(gates),
             idle_since: None,
             has_granted: false,
             timer: None,
@@ -130,8 +133,23 @@ impl Session {
         }
     }
 
+    /// Whether publishers wait for the reader.
+    pub(super) fn gates(&self) -> bool {
+        self.streams.gates
+    }
+
     fn is_reading(&self) -> bool {
         matches!(self.step, Step::Reading)
+    }
+
+    /// Whether this is the subscription.
+    pub(super) fn has_interest(&self, interest: InterestId) -> bool {
+        self.interest == Some(interest)
+    }
+
+    /// Whether the reader has left.
+    pub(super) fn has_left(&self) -> bool {
+        self.queue.has_left()
     }
 
     /// Whether everything that was needed has arrived.
@@ -147,7 +165,7 @@ impl Session {
 
     /// Handles the end of the connection.
     pub(super) fn disconnected(&mut self, link: &mut NodeLink<'_>, reason: String) {
-        self.timer = None;
+        (self.timer, self.is_up) = (None, false);
         if !self.is_reading() {
             // The next connection requests the catalogue again.
             let interest = self.interest.take();
@@ -179,21 +197,32 @@ impl Session {
     }
 
     /// Handles the name that the peer has sent.
-    fn up(&mut self, now: Duration, link: &mut NodeLink<'_>, node: &str) {
+    pub(super) fn up(&mut self, now: Duration, link: &mut NodeLink<'_>, node: &str) {
         if let Some(expected) = self.expected.clone().filter(|expected| expected != node) {
             let found = node.to_owned();
             return self.fail(now, link, UntypedError::Node { expected, found });
         }
-        self.node = Arc::from(node);
-        // On a later connection the link subscribes again.
-        if !self.is_reading() {
-            self.request_catalogue(now);
-        }
+        (self.node, self.is_up) = (Arc::from(node), true);
     }
 
-    fn request_catalogue(&mut self, now: Duration) {
-        let query = Query::new("its catalogue", Name::default(), LONGEST_CATALOGUE, now);
-        self.step = Step::Catalogue(query);
+    /// Whether this has a request for the peer, or is about to have one.
+    pub(super) fn wants_to_ask(&self) -> bool {
+        let is_next = self.is_up && matches!(self.step, Step::Connecting);
+        (self.is_asking() || is_next) && !self.has_left()
+    }
+
+    /// Whether this waits for the answer to a request.
+    pub(super) fn is_asking(&self) -> bool {
+        matches!(self.step, Step::Catalogue(_) | Step::Layout(..))
+    }
+
+    /// Requests the catalogue, unless the peer was asked already. On a later connection the link
+    /// subscribes again.
+    pub(super) fn ask(&mut self, now: Duration) {
+        if self.is_up && matches!(self.step, Step::Connecting) {
+            let query = Query::new("its catalogue", Name::default(), LONGEST_CATALOGUE, now);
+            self.step = Step::Catalogue(query);
+        }
     }
 
     /// Handles a piece of the peer's catalogue or of a layout.
@@ -289,7 +318,7 @@ impl Session {
             topic: self.name(),
             type_id,
             digest,
-            mode: ReaderMode::Observing,
+            mode: if self.streams.gates { ReaderMode::Gating } else { ReaderMode::Observing },
             start,
             window: u32::try_from(window).unwrap_or(u32::MAX),
             unit: self.streams.unit.unwrap_or(Unit::MESSAGE),
@@ -347,7 +376,7 @@ impl Session {
                 let interest = self.interest.take();
                 _ = interest.map(|interest| link.unsubscribe(interest));
                 self.streams.lose_all();
-                return self.request_catalogue(now);
+                return self.step = Step::Connecting;
             }
             RejectReason::Unknown => {
                 UntypedError::NoTopic { node, topic, known: std::mem::take(&mut self.catalogue) }
@@ -471,35 +500,36 @@ fn check_bodies(layout: Option<&Layout>, bytes: &[u8]) -> Result<(), ViewError> 
     }
 }
 
-impl Traffic<TOPICS, STREAMS> for Session {
-    fn message(&mut self, id: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
-        self.whole(id, &frame).map_err(|error| {
+impl Session {
+    /// Handles a message of a stream of this topic.
+    pub(super) fn message(
+        &mut self,
+        id: IncomingId,
+        frame: &FrameView<'_>,
+    ) -> Result<(), CloseReason> {
+        self.whole(id, frame).map_err(|error| {
             self.error.get_or_insert(error);
             CloseReason::Protocol
         })
     }
 
-    fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
+    /// Handles an event of this topic, or the answer to its request.
+    pub(super) fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
         match event {
-            Event::Up { node, .. } => self.up(now, link, node),
             Event::Described { offset, total, bytes } => {
                 if let Err(error) = self.described(now, link, (offset, total, bytes)) {
                     self.fail(now, link, error);
                 }
             }
-            Event::Accepted { interest } if self.interest == Some(interest) => match self.step {
+            Event::Accepted { .. } => match self.step {
                 Step::Probe => {
                     let problem = "a list without the topic that it has";
                     self.fail(now, link, self.answer("its catalogue", problem));
                 }
                 _ => self.accepted(),
             },
-            Event::Rejected { interest, reason, .. } if self.interest == Some(interest) => {
-                self.rejected(now, link, reason);
-            }
-            Event::Stream { stream, interest, publisher, epoch, first, resumed, .. }
-                if self.interest == Some(interest) =>
-            {
+            Event::Rejected { reason, .. } => self.rejected(now, link, reason),
+            Event::Stream { stream, publisher, epoch, first, resumed, .. } => {
                 let source = Source { publisher: Arc::from(publisher), epoch };
                 match self.step {
                     Step::Subscribed => self.accepted(),
@@ -533,24 +563,37 @@ impl Traffic<TOPICS, STREAMS> for Session {
             }
             Event::End { stream, next } => self.streams.end(stream, next),
             Event::Gone { stream } => self.streams.lose(stream),
-            // This side has no topics whose layout it could send.
-            Event::Describe { offset, .. } => _ = link.answer(now, None, offset),
-            Event::Subscribe { export, .. } => {
-                _ = link.reject(export, RejectReason::Unknown, Digest([0; 16]));
-            }
             _ => {}
         }
     }
 
-    fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
+    /// Sends credit, confirmations and requests.
+    pub(super) fn send(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        context: &mut Context<'_>,
+    ) {
         let taken = self.queue.taken(context.waker(), |stream, count| {
             // A stream that has ended needs no credit.
             _ = link.grant(stream, count);
         });
-        if taken.has_left {
-            return link.close(now, CloseReason::Shutdown);
+        while let Some((stream, next)) = self.queue.next_done() {
+            // A stream that is gone waits for nobody.
+            _ = link.confirm(now, stream, next);
         }
-        let idle_since = taken.is_idle.then(|| *self.idle_since.get_or_insert(now));
+        if taken.has_left {
+            // The link stays for other topics.
+            self.timer = None;
+            self.streams.forget_all();
+            _ = self.interest.take().map(|interest| link.unsubscribe(interest));
+            return;
+        }
+        if self.streams.gates {
+            self.streams.signal_demand(now, link);
+        }
+        let is_idle = taken.is_idle && !self.streams.gates;
+        let idle_since = is_idle.then(|| *self.idle_since.get_or_insert(now));
         self.idle_since = idle_since;
         self.streams.discards = idle_since.is_some_and(|since| now >= since.saturating_add(IDLE));
         self.streams.grant_discarded(link);

@@ -50,6 +50,8 @@ pub struct Exports {
     links: BTreeMap<String, LinkConfig>,
     /// What happens to messages in flight when a reader's process dies, by topic.
     redelivery: BTreeMap<String, Redelivery>,
+    /// The reader that may get a message more than once, and of which no death is counted.
+    recorder: Option<String>,
     /// Topics whose messages are not needed once this process shuts down.
     transient: BTreeSet<String>,
     /// Topics whose streams never move to shared memory.
@@ -122,6 +124,7 @@ impl Exports {
             exported: BTreeMap::new(),
             links: BTreeMap::new(),
             redelivery: BTreeMap::new(),
+            recorder: None,
             transient: BTreeSet::new(),
             on_socket: BTreeSet::new(),
             believed: BTreeMap::new(),
@@ -165,6 +168,12 @@ impl Exports {
     /// dies.
     pub fn redeliver(&mut self, topic: &str, redelivery: Redelivery) {
         self.redelivery.insert(topic.to_owned(), redelivery);
+    }
+
+    /// Sets the reader that records: a message in flight when its process dies is sent to its next
+    /// one, whatever the topic says, and is not to blame.
+    pub fn set_recorder(&mut self, reader: &str) {
+        self.recorder = Some(reader.to_owned());
     }
 
     /// Marks a topic as transient: at a shutdown, links do not wait until readers have confirmed
@@ -377,7 +386,10 @@ impl Exports {
 
     /// Returns what happens to the messages of a topic that are in flight when a reader's process
     /// dies.
-    fn redelivery(&self, topic: &str) -> Redelivery {
+    fn redelivery(&self, reader: &str, topic: &str) -> Redelivery {
+        if self.recorder.as_deref() == Some(reader) {
+            return Redelivery::AtLeastOnce { deaths: 0 };
+        }
         self.redelivery.get(topic).copied().unwrap_or_default()
     }
 
@@ -425,7 +437,7 @@ impl Exports {
         reader.is_later |= reader.boot.map_or_else(is_later, |before| before != boot);
         if reader.boot.replace(boot).is_some_and(|before| before != boot) {
             for tap in &mut parked {
-                let redelivery = self.redelivery(tap.topic());
+                let redelivery = self.redelivery(node, tap.topic());
                 dead_letters.append(&mut tap.reader_died(redelivery));
             }
         }

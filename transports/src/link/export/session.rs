@@ -113,7 +113,7 @@ impl ExportSession {
                 let parked = peer.parked.iter_mut().map(|tap| (tap, false));
                 let served = self.topics.iter_mut().map(|served| (&mut served.tap, true));
                 for (tap, is_asked) in parked.chain(served) {
-                    let redelivery = self.exports.redelivery(tap.topic());
+                    let redelivery = self.exports.redelivery(&peer.node, tap.topic());
                     tap.reader_left(redelivery, is_asked);
                 }
             }
@@ -208,7 +208,7 @@ impl ExportSession {
         }
         // Whether an earlier process of the reader may have read from this process.
         let is_later = self.exports.reader(&peer.node, |reader| reader.is_later) == Some(true);
-        let redelivery = self.exports.redelivery(topic);
+        let redelivery = self.exports.redelivery(&peer.node, topic);
         let start = match start {
             ReaderStart::Oldest if !(is_later && redelivery == Redelivery::AtMostOnce) => {
                 Start::Oldest
@@ -303,7 +303,7 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
                         // Fails only if the peer has unsubscribed; then nothing is left to do.
                         _ = link.accept(export);
                         let on_socket = self.exports.on_socket.contains(topic);
-                        let redelivery = self.exports.redelivery(topic);
+                        let redelivery = self.exports.redelivery(self.node(), topic);
                         let served = ServedTopic::new(export, tap, resumes, on_socket, redelivery);
                         self.topics.push(served);
                     }

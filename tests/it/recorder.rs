@@ -1,0 +1,198 @@
+//! The service `Recorder` of a topology: publishers wait for what reads as its node.
+#![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "topology"))]
+
+use std::sync::Arc;
+
+use mycelium::error::Code;
+use mycelium::untyped::{Identity, LinkConfig, UntypedDelivery, UntypedPeer, UntypedReader};
+use mycelium::{Context, Node, Result, Running, Topology, message, service};
+use mycelium_tokio::Tokio;
+
+use crate::running::{start, within};
+use crate::support::Directory;
+
+#[message(topic = "ticks", id = 1)]
+pub(crate) struct Tick {
+    number: u64,
+}
+
+struct Feed(u64);
+
+#[message(topic = "tocks", id = 2)]
+pub(crate) struct Tock {
+    number: u64,
+}
+
+#[service(emits(Tick))]
+impl Feed {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..self.0 {
+            ctx.emit(Tick { number }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Emits on another topic.
+struct Other(u64);
+
+#[service(emits(Tock))]
+impl Other {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..self.0 {
+            ctx.emit(Tock { number }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// More than all rings on the way have room for.
+const COUNT: u64 = 20_000;
+
+const TOPOLOGY: &str = r#"
+[node.feed]
+services = ["Feed", "Other"]
+[node.recorder]
+services = ["Recorder"]
+[topic.ticks]
+capacity = 8
+[recorder]
+topics = ["ticks", "tocks", "others"]
+"#;
+
+fn topology(directory: &Directory) -> Topology {
+    Topology::parse("t.toml", TOPOLOGY).unwrap().in_directory(&directory.0)
+}
+
+fn feed(topology: &Topology, count: u64) -> Running {
+    let builder = Node::builder("feed").topology(topology.clone());
+    start(builder.service(move || Feed(count)).service(|| Other(0)))
+}
+
+/// Reads as the node of the recorder, in another process of the recorder for each `entropy`.
+fn recorder(topology: &Topology, entropy: u64, topics: &[&str]) -> Vec<UntypedReader> {
+    let (node, all) = topology.recorder().unwrap();
+    assert_eq!((node, all), ("recorder", vec!["ticks", "tocks", "others"]));
+    let peer = UntypedPeer {
+        node: Some("feed".to_owned()),
+        endpoints: topology.reach("feed", Some(node)).unwrap(),
+        identity: Identity::new(node, entropy).unwrap(),
+        config: LinkConfig::default(),
+        executor: Arc::new(Tokio::current().unwrap()),
+    };
+    peer.read_all(topics).unwrap()
+}
+
+/// Takes the next message, and returns its number.
+async fn next(reader: &mut UntypedReader) -> Option<u64> {
+    loop {
+        match within(reader.recv()).await.unwrap()? {
+            UntypedDelivery::Message(message) => {
+                let number = u64::from_le_bytes(message.bytes.try_into().unwrap());
+                assert_eq!(message.sequence, number);
+                return Some(number);
+            }
+            UntypedDelivery::Gap { missed, .. } => panic!("{missed} missed"),
+            UntypedDelivery::Ended { next, .. } => {
+                assert_eq!(next, COUNT);
+                return None;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Runs a process of the recorder that takes messages up to about `until`, is done with some of
+/// them, and dies. Returns its first message and the one after its last.
+fn killed(topology: &Topology, process: u64, until: u64) -> (u64, u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let [mut reader] = recorder(topology, process, &["ticks"]).try_into().unwrap();
+        let first = next(&mut reader).await.unwrap();
+        let mut expected = first + 1;
+        while expected < until
+            && let Some(number) = next(&mut reader).await
+        {
+            assert_eq!(number, expected);
+            expected += 1;
+            if process % 3 > 0 {
+                reader.done();
+            }
+        }
+        // Its end is not sent, because the runtime ends first.
+        std::mem::forget(reader);
+        (first, expected)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishers_wait_until_the_recorder_is_done_and_its_next_process_gets_the_rest() {
+    let directory = Directory::new("recorder");
+    let topology = topology(&directory);
+    // The recorder comes later, and misses nothing.
+    let feed = feed(&topology, COUNT);
+    let (mut done, mut seen) = (0, 0);
+    for process in 1..12 {
+        let of_process = topology.clone();
+        let run =
+            move || killed(&of_process, process, if process % 3 > 0 { seen + 300 } else { 0 });
+        let (first, after) = tokio::task::spawn_blocking(run).await.unwrap();
+        // What the last one was not done with comes again.
+        assert!((done..=seen).contains(&first), "{process}: {done} {first} {seen}");
+        done = first;
+        seen = seen.max(after);
+    }
+    let [mut last] = recorder(&topology, 12, &["ticks"]).try_into().unwrap();
+    let mut expected = next(&mut last).await.unwrap();
+    assert!((done..=seen).contains(&expected) && expected > 0 && seen < COUNT);
+    while let Some(number) = next(&mut last).await {
+        expected += 1;
+        assert_eq!(number, expected);
+        last.done();
+    }
+    assert_eq!(expected, COUNT - 1);
+    last.done();
+    within(feed.join()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_link_has_all_topics_and_waits_for_the_node() {
+    let directory = Directory::new("recorder-topics");
+    let topology = topology(&directory);
+    let readers = recorder(&topology, 1, &["ticks", "tocks"]);
+    let builder = Node::builder("feed").topology(topology);
+    let feed = start(builder.service(|| Feed(COUNT)).service(|| Other(COUNT)));
+    let counts = readers.into_iter().map(async |mut reader| {
+        let mut count = 0;
+        while let Some(number) = next(&mut reader).await {
+            assert_eq!(number, count);
+            count += 1;
+            reader.done();
+        }
+        reader.done();
+        assert_eq!(count, COUNT);
+        reader
+    });
+    let readers = futures_util::future::join_all(counts).await;
+    within(feed.join()).await.unwrap();
+    drop(readers);
+}
+
+#[test]
+fn a_recorder_needs_a_node_and_topics_and_is_run_by_the_tool() {
+    let parse = |text: &str| Topology::parse("t.toml", text);
+    let error = parse("[recorder]\ntopics = [\"ticks\"]\n").unwrap_err().to_string();
+    assert!(error.starts_with("t.toml:1:"), "{error}");
+    assert!(error.contains("no node has the service `Recorder`"), "{error}");
+    let none = TOPOLOGY.replace("[\"ticks\", \"tocks\", \"others\"]", "[]");
+    let error = parse(&none).unwrap_err().to_string();
+    assert!(error.contains("expected topics that are recorded"), "{error}");
+
+    let directory = Directory::new("recorder-node");
+    let builder = Node::builder("recorder").topology(topology(&directory));
+    let node = builder.service(|| Feed(0)).service(|| Other(0)).build().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let error = runtime.block_on(async { node.start(Tokio::current().unwrap()).unwrap_err() });
+    assert_eq!(error.code(), Code::SERVICE_ONLY_DESCRIBED, "{error}");
+}
