@@ -148,6 +148,35 @@ pub enum GapReason {
 }
 
 impl GapReason {
+    /// Returns the reason in a word or two, as tools print it and recordings store it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            GapReason::Overwritten => "overwritten",
+            GapReason::Skipped => "skipped",
+            GapReason::Dropped => "dropped",
+            GapReason::Undecodable => "too long",
+            GapReason::Disconnected => "disconnected",
+            GapReason::Evicted => "evicted",
+            GapReason::DeadLettered => "dead letters",
+        }
+    }
+
+    /// Returns the reason of a [word](GapReason::word).
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<GapReason> {
+        let all = [
+            GapReason::Overwritten,
+            GapReason::Skipped,
+            GapReason::Dropped,
+            GapReason::Undecodable,
+            GapReason::Disconnected,
+            GapReason::Evicted,
+            GapReason::DeadLettered,
+        ];
+        all.into_iter().find(|reason| reason.word() == word)
+    }
+
     /// Returns the counter of messages that are missing for this reason.
     pub(crate) fn value(self) -> EdgeValue {
         match self {
