@@ -13,6 +13,7 @@ mod legacy;
 mod link;
 mod packet;
 mod postcard;
+mod recording;
 mod region;
 #[allow(dead_code, reason = "only the core's tests need JSON")]
 mod shapes;
@@ -26,6 +27,7 @@ pub use counters::counters;
 pub use legacy::legacy;
 pub use link::link;
 pub use packet::packet;
+pub use recording::recording;
 pub use region::region;
 pub use untyped::untyped;
 pub use variable::variable;

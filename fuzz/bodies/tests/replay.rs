@@ -29,4 +29,4 @@ macro_rules! replays {
     )*};
 }
 
-replays!(arena counters frame extensions message link legacy packet postcard region untyped variable);
+replays!(arena counters frame extensions message link legacy packet postcard recording region untyped variable);

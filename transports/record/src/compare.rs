@@ -1,9 +1,9 @@
 //! Compares two recordings.
 //!
 //! Streams are matched by topic and publisher, in the order of their begins; nodes count only where
-//! a publisher of one name is on several. Messages are compared in order by their bytes, and gaps by
-//! their number of messages. Epochs, sequences and times differ between runs and do not count, and
-//! neither do ends, nor streams without messages and gaps.
+//! a publisher of one name is on several. Messages are compared in order by their bytes, and gaps
+//! by their number of messages. Epochs, sequences and times differ between runs and do not count,
+//! and neither do ends, nor streams without messages and gaps.
 //!
 //! The first pass computes a hash with a random key for each stream. If one differs, the second
 //! pass reads this stream of both files side by side. So memory is limited by the number of

@@ -1,8 +1,8 @@
 //! What a recording has in its MCAP file, beside what MCAP defines.
 //!
 //! The profile of the header is [`PROFILE`]. Each stream has a channel of its own with the encoding
-//! [`ENCODING`], and its names and its message type as metadata. The data of a message are a byte of
-//! flags, 8 bytes of its sequence, 25 bytes of its trace if it has one, and the message itself.
+//! [`ENCODING`], and its names and its message type as metadata. The data of a message are a byte
+//! of flags, 8 bytes of its sequence, 25 bytes of its trace if it has one, and the message itself.
 //! Everything else is an [`Event`], as JSON in the channel [`EVENTS`]. All messages are in chunks
 //! without compression, which end with counts.
 

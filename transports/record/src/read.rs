@@ -1,10 +1,10 @@
 //! The reader: decodes and checks the bytes of a recording.
 //!
-//! The bytes are foreign. Each chunk is read as a whole, piece by piece as its bytes arrive, and its
-//! checksum is checked before its first entry is returned. Sequences and counts are computed again.
-//! Nothing here panics, or allocates memory by sizes that the file merely claims. (The reader of the
-//! crate `mcap` does not check chunks whose checksum is 0, and lengths within a chunk can
-//! overflow.)
+//! The bytes are foreign. Each chunk is read as a whole, piece by piece as its bytes arrive, and
+//! its checksum is checked before its first entry is returned. Sequences and counts are computed
+//! again. Nothing here panics, or allocates memory by sizes that the file merely claims. (The
+//! reader of the crate `mcap` does not check chunks whose checksum is 0, and lengths within a chunk
+//! can overflow.)
 
 use std::collections::HashMap;
 use std::fmt::Display;

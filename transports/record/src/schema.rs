@@ -43,7 +43,8 @@ fn kind(found: &FieldKind) -> Value {
         FieldKind::Map { entry } => match &**entry {
             FieldKind::Struct(layout) => {
                 let value = layout.fields().get(1).map(|field| kind(field.kind()));
-                json!({"type": "object", "additionalProperties": value.unwrap_or(Value::Bool(true))})
+                let value = value.unwrap_or(Value::Bool(true));
+                json!({"type": "object", "additionalProperties": value})
             }
             _ => json!({"type": "object"}),
         },
