@@ -4,7 +4,7 @@
 //! writes its result to standard output, and everything else to standard error; [`Failure`]
 //! determines the exit code. Other modules are shared by several commands: [`bundle`] (`up`,
 //! `down`, `status`, `launcher`), [`live`] (`ls`, `top`, `hz`, `counters`, `check --live`,
-//! `launcher`) and [`shared`].
+//! `launcher`), `peers` (`tap`, `record`) and [`shared`].
 #![forbid(unsafe_code)]
 
 pub mod bundle;
@@ -20,6 +20,7 @@ pub mod live;
 pub mod load;
 pub mod ls;
 pub mod new;
+mod peers;
 pub mod shared;
 pub mod status;
 pub mod tap;

@@ -4,7 +4,7 @@
 use mycelium::fields::U256;
 use mycelium::untyped::{FieldKind, Layout, StructView, Value, ValueProblem};
 
-use super::names;
+use crate::peers::names;
 use crate::shared::exit::Failure;
 
 /// A condition of the command line.

@@ -1,39 +1,32 @@
 //! `tap`: prints the messages of a topic, as an observing reader over a link.
 //!
-//! Read `args` (the command line), this file (the steps of a run), `find` (the nodes), `fields`
-//! (the printed fields and their possible values), `print` (the printer), `sink` (the streams that
-//! it writes to), `interrupt` (signals), `form` (the trait of the forms of output), and the forms:
-//! `text`, `json` and `csv`. This module uses only `shared`.
+//! Read `args` (the command line), this file (the steps of a run), `fields` (the printed fields and
+//! their possible values), `print` (the printer), `form` (the trait of the forms of output), and
+//! the forms: `text`, `json` and `csv`. This module uses only `peers` (the nodes) and `shared`.
 
 mod args;
 mod csv;
 mod fields;
-mod find;
 mod form;
-mod interrupt;
 mod json;
-mod names;
 mod print;
-mod sink;
 mod text;
 
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select, select_all};
-use mycelium::Start;
 use mycelium::untyped::{UntypedDelivery, UntypedReader};
 use mycelium_executor::Executor;
 use mycelium_smol::Smol;
 
+use crate::peers::find::{Found, found, publishing, unavailable};
+use crate::peers::interrupt::Interrupt;
+use crate::peers::sink::Sink;
 use crate::shared::exit::Failure;
 use crate::shared::output::report;
-use args::From;
 pub use args::TapArgs;
-use find::{Tapped, unavailable};
-use interrupt::Interrupt;
 use print::Printer;
-use sink::Sink;
 
 /// The most deliveries of one node that are printed before another node has its turn.
 const BURST: usize = 1024;
@@ -87,17 +80,16 @@ async fn read(
     printer: &mut Printer,
     readers: &mut Vec<Reading>,
 ) -> Result<(), Failure> {
-    let found = find::nodes(args, smol).await?;
-    let start = match args.from {
-        From::Next => Start::Next,
-        From::Oldest => Start::Oldest,
-    };
-    for Tapped { name, peer, .. } in found {
-        let reader = peer.read(&args.topic, start);
+    // Adds the process id, so that two processes of the tool have different names.
+    let own = format!("tap-{}", std::process::id());
+    let mut nodes = found(&args.peers, &own, smol).await?;
+    publishing(&args.peers, &args.topic, &mut nodes).await?;
+    for Found { name, peer, .. } in nodes {
+        let reader = peer.read(&args.topic, args.span.start());
         let reader = reader.map_err(|error| unavailable(&name, &error))?;
         readers.push(Reading { node: name, reader, publishers: 0, has_ended: false });
     }
-    let until = args.time.map_or(Duration::MAX, |time| smol.now().saturating_add(time));
+    let until = args.span.time.map_or(Duration::MAX, |time| smol.now().saturating_add(time));
     let printing = pin!(print_all(args, smol, printer, readers));
     match select(smol.sleep_until(until), printing).await {
         Either::Left(_) => Ok(()),
@@ -116,7 +108,7 @@ async fn print_all(
         let ((), index, _) = filled.await;
         let is_enough = print(args, smol, printer, &mut readers[index]).await?;
         printer.out.flush(smol).await?;
-        if is_enough || args.until_end && readers.iter().all(|reading| reading.has_ended) {
+        if is_enough || args.span.until_end && readers.iter().all(|reading| reading.has_ended) {
             return Ok(());
         }
         // The other nodes get the next turn.

@@ -10,8 +10,8 @@ use super::csv::Csv;
 use super::fields::{self, Condition};
 use super::form::{Line, Output};
 use super::json::Json;
-use super::sink::Sink;
 use super::text::Text;
+use crate::peers::sink::Sink;
 use crate::shared::exit::Failure;
 use crate::shared::terminal;
 

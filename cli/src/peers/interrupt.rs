@@ -16,12 +16,12 @@ use signal_hook::flag;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The first signal. A second one ends the process at once.
-pub(super) struct Interrupt(Fuse<SendFuture<io::Result<()>>>);
+pub(crate) struct Interrupt(Fuse<SendFuture<io::Result<()>>>);
 
 impl Interrupt {
     /// Creates the wait for a signal. From now on, the first SIGINT or SIGTERM does not end the
     /// process.
-    pub(super) fn new(executor: &impl Executor) -> io::Result<Interrupt> {
+    pub(crate) fn new(executor: &impl Executor) -> io::Result<Interrupt> {
         let mut first = executor.interrupted().fuse();
         // The first poll begins to listen.
         if let Some(failed) = (&mut first).now_or_never() {
@@ -38,7 +38,7 @@ impl Interrupt {
     }
 
     /// Waits for `work`. Returns its result, or `None` after a signal.
-    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         match select(&mut self.0, pin!(work)).await {
             Either::Left(_) => None,
             Either::Right((done, _)) => Some(done),
@@ -47,7 +47,7 @@ impl Interrupt {
 
     /// Waits for a write to a stream. Returns its result, or `None` if a signal has come and nobody
     /// has taken the bytes within a second.
-    pub(super) async fn while_taken<T>(
+    pub(crate) async fn while_taken<T>(
         &mut self,
         executor: &impl Executor,
         writing: impl Future<Output = T>,

@@ -12,35 +12,35 @@ use crate::shared::exit::Failure;
 const FULL: usize = 64 << 10;
 
 /// A stream of this process.
-pub(super) struct Sink {
+pub(crate) struct Sink {
     /// The name of the stream.
     name: &'static str,
     stream: fn() -> Box<dyn Write>,
     /// The result of a write that was begun.
     writing: Option<Receiver<io::Result<()>>>,
     /// Text that is not written yet.
-    pub(super) text: Vec<u8>,
+    pub(crate) text: Vec<u8>,
 }
 
 impl Sink {
-    pub(super) fn output() -> Sink {
+    pub(crate) fn output() -> Sink {
         let stream: fn() -> Box<dyn Write> = || Box::new(io::stdout());
         Sink { name: "standard output", stream, writing: None, text: Vec::new() }
     }
 
-    pub(super) fn errors() -> Sink {
+    pub(crate) fn errors() -> Sink {
         let stream: fn() -> Box<dyn Write> = || Box::new(io::stderr());
         Sink { name: "standard error", stream, writing: None, text: Vec::new() }
     }
 
     /// Returns whether the text must be flushed before more is added.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.text.len() >= FULL
     }
 
     /// Writes the text, and waits until it is written. If the future is cancelled, the next call
     /// waits for that write.
-    pub(super) async fn flush(&mut self, executor: &impl Executor) -> Result<(), Failure> {
+    pub(crate) async fn flush(&mut self, executor: &impl Executor) -> Result<(), Failure> {
         loop {
             if let Some(writing) = &mut self.writing {
                 let written = writing.await;

@@ -4,7 +4,7 @@
 const LISTED: usize = 10;
 
 /// Returns the known name that was probably meant.
-pub(super) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     let limit = name.chars().count().max(3) / 3;
     let distances = known.iter().map(|known| (strsim::osa_distance(name, known), known));
     let nearest = distances.filter(|(distance, _)| *distance <= limit);
@@ -13,7 +13,7 @@ pub(super) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
 
 /// Returns the known names, escaped. If there are many: the nearest ones, and the number of the
 /// others.
-pub(super) fn listed(name: &str, known: &[String]) -> String {
+pub(crate) fn listed(name: &str, known: &[String]) -> String {
     let mut known: Vec<&String> = known.iter().collect();
     let more = known.len().saturating_sub(LISTED);
     if more > 0 {
@@ -26,7 +26,7 @@ pub(super) fn listed(name: &str, known: &[String]) -> String {
 }
 
 /// Says that one of `known` was expected in place of `name`.
-pub(super) fn expected(name: &str, known: &[String]) -> String {
+pub(crate) fn expected(name: &str, known: &[String]) -> String {
     match nearest(name, known) {
         Some(nearest) => format!("did you mean `{}`?", nearest.escape_debug()),
         None => format!("expected one of: {}", listed(name, known)),

@@ -1,4 +1,4 @@
-//! Finds the nodes that publish a topic, and how to reach them.
+//! Finds nodes and the topics that they publish, and how to reach them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -16,60 +16,76 @@ use mycelium::{Start, Topology};
 use mycelium_executor::Executor;
 use mycelium_smol::Smol;
 
-use super::args::TapArgs;
+use super::args::PeerArgs;
 use super::names::{listed, nearest};
 use crate::shared::exit::Failure;
 
 /// A node that has answered.
-pub(super) struct Tapped {
+pub(crate) struct Found {
     /// The name of the node, from its socket or the file.
-    pub(super) name: String,
-    pub(super) peer: UntypedPeer,
+    pub(crate) name: String,
+    pub(crate) peer: UntypedPeer,
     /// The topics that may be read from the node.
-    topics: Vec<CatalogueEntry>,
+    pub(crate) topics: Vec<CatalogueEntry>,
 }
 
-/// Returns the nodes that publish the topic.
-pub(super) async fn nodes(args: &TapArgs, smol: &Smol) -> Result<Vec<Tapped>, Failure> {
+impl Found {
+    /// Returns whether the node has a topic with at least so many publishers.
+    fn publishes(&self, topic: &str, least: u32) -> bool {
+        let mut topics = self.topics.iter();
+        topics.any(|entry| entry.topic == topic && entry.publishers >= least)
+    }
+}
+
+/// Returns the nodes that answer. The tool comes as the node of the command line, or as `own`.
+pub(crate) async fn found(args: &PeerArgs, own: &str, smol: &Smol) -> Result<Vec<Found>, Failure> {
     let candidates = match &args.topology {
         Some(file) => of_topology(args, file)?,
         None => of_sockets(args)?,
     };
-    // Adds the process id, so that two processes of the tool have different names.
-    let own = args.own.clone().unwrap_or_else(|| format!("tap-{}", std::process::id()));
+    let own = args.own.as_deref().unwrap_or(own);
     let (mut answered, mut silent) = (Vec::new(), Vec::new());
     for (name, endpoints) in candidates {
-        let identity = Identity::new(&own, smol.entropy());
+        let identity = Identity::new(own, smol.entropy());
         let identity =
             identity.map_err(|error| Failure::Usage(format!("node `{own}`: {error}")))?;
         let (node, config) = (Some(name.clone()), LinkConfig::default());
         let executor = Arc::new(smol.clone());
         let peer = UntypedPeer { node, endpoints, identity, config, executor };
         match peer.catalogue().await {
-            Ok((_, topics)) => answered.push(Tapped { name, peer, topics }),
+            Ok((_, topics)) => answered.push(Found { name, peer, topics }),
             Err(error) if args.node.is_some() => return Err(unreachable(&name, &error)),
             Err(error) => silent.push(unreachable(&name, &error)),
         }
     }
-    if answered.is_empty() {
-        return Err(nobody(args, silent));
+    if answered.is_empty() { Err(nobody(args, silent)) } else { Ok(answered) }
+}
+
+/// Keeps the nodes that publish the topic.
+///
+/// # Errors
+/// If no node has the topic.
+pub(crate) async fn publishing(
+    args: &PeerArgs,
+    topic: &str,
+    nodes: &mut Vec<Found>,
+) -> Result<(), Failure> {
+    let least = least(topic, nodes);
+    if nodes.iter().any(|of| of.publishes(topic, least)) {
+        nodes.retain(|of| of.publishes(topic, least));
+        return Ok(());
     }
-    let publishes = |of: &Tapped, least| {
-        let mut topics = of.topics.iter();
-        topics.any(|entry| entry.topic == args.topic && entry.publishers >= least)
-    };
-    // Nodes without a publisher count only if no node has one, because they only read the topic, or
-    // their publishers have not started.
-    let least = u32::from(answered.iter().any(|of| publishes(of, 1)));
-    if answered.iter().any(|of| publishes(of, least)) {
-        answered.retain(|of| publishes(of, least));
-        return Ok(answered);
-    }
-    Err(no_topic(args, answered).await)
+    Err(no_topic(args, topic, nodes).await)
+}
+
+/// Returns the least number of publishers of a topic that a node must have. Nodes without one count
+/// only if no node has one, because they only read the topic, or their publishers have not started.
+fn least(topic: &str, nodes: &[Found]) -> u32 {
+    u32::from(nodes.iter().any(|of| of.publishes(topic, 1)))
 }
 
 /// Returns the nodes of a topology file.
-fn of_topology(args: &TapArgs, file: &Path) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
+fn of_topology(args: &PeerArgs, file: &Path) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
     let mut topology = Topology::load(file).map_err(Failure::usage)?;
     if let Some(directory) = &args.directory {
         topology = topology.in_directory(directory);
@@ -91,7 +107,7 @@ fn of_topology(args: &TapArgs, file: &Path) -> Result<Vec<(String, Vec<Endpoint>
 
 /// Returns the nodes whose sockets are in the directory, or in the private directories of this
 /// user.
-fn of_sockets(args: &TapArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
+fn of_sockets(args: &PeerArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
     let failed = |error| Failure::Unavailable(format!("{}: {error}", places(args)));
     let directories: Vec<PathBuf> = match &args.directory {
         Some(directory) => vec![directory.clone()],
@@ -142,7 +158,7 @@ fn of_sockets(args: &TapArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
 const OBSERVERS: &str = "a node listens if another node reads from it, or if its section of the \
                          topology has `observers = true`";
 
-fn places(args: &TapArgs) -> String {
+fn places(args: &PeerArgs) -> String {
     match &args.directory {
         Some(directory) => directory.display().to_string(),
         None => private_directory("*").display().to_string(),
@@ -150,7 +166,7 @@ fn places(args: &TapArgs) -> String {
 }
 
 /// Returns the failure that no node has answered.
-fn nobody(args: &TapArgs, mut failures: Vec<Failure>) -> Failure {
+fn nobody(args: &PeerArgs, mut failures: Vec<Failure>) -> Failure {
     match failures.len() {
         0 => Failure::Unavailable(format!("no node listens in {}: {OBSERVERS}", places(args))),
         1 => failures.remove(0),
@@ -183,9 +199,9 @@ fn with_hint(error: &str, hint: &str) -> String {
 
 /// Returns the failure that no node lists the topic. The topic may be one that this side may not
 /// read.
-async fn no_topic(args: &TapArgs, answered: Vec<Tapped>) -> Failure {
-    for tapped in &answered {
-        let reader = tapped.peer.read(&args.topic, Start::Next);
+async fn no_topic(args: &PeerArgs, topic: &str, answered: &[Found]) -> Failure {
+    for tapped in answered {
+        let reader = tapped.peer.read(topic, Start::Next);
         let Ok(mut reader) = reader else { continue };
         if let Err(error @ UntypedError::Forbidden { .. }) = reader.recv().await {
             let hint = match &args.own {
@@ -199,19 +215,19 @@ async fn no_topic(args: &TapArgs, answered: Vec<Tapped>) -> Failure {
             return Failure::Unavailable(with_hint(&error.to_string(), &hint));
         }
     }
-    let mut text = format!("no topic `{}`", args.topic.escape_debug());
-    let published = |of: &Tapped| -> Vec<String> {
+    let mut text = format!("no topic `{}`", topic.escape_debug());
+    let published = |of: &Found| -> Vec<String> {
         let topics = of.topics.iter().filter(|entry| entry.publishers > 0);
         topics.map(|entry| entry.topic.clone()).collect()
     };
     let all: Vec<String> = answered.iter().flat_map(published).collect();
-    if let Some(nearest) = nearest(&args.topic, &all) {
+    if let Some(nearest) = nearest(topic, &all) {
         text.push_str(&format!(": did you mean `{}`?", nearest.escape_debug()));
     }
-    for of in &answered {
+    for of in answered {
         let topics = match &published(of)[..] {
             [] => "nothing that may be read".to_owned(),
-            topics => listed(&args.topic, topics),
+            topics => listed(topic, topics),
         };
         text += &format!("\n  node `{}` publishes {topics}", of.name.escape_debug());
     }
@@ -219,7 +235,7 @@ async fn no_topic(args: &TapArgs, answered: Vec<Tapped>) -> Failure {
 }
 
 /// Returns the failure of reading from a node.
-pub(super) fn unavailable(node: &str, error: &UntypedError) -> Failure {
+pub(crate) fn unavailable(node: &str, error: &UntypedError) -> Failure {
     match error {
         UntypedError::Name { .. } => Failure::usage(error),
         // The text of these errors has the name of the node already.
