@@ -21,6 +21,7 @@ pub mod load;
 pub mod ls;
 pub mod new;
 mod peers;
+pub mod record;
 pub mod shared;
 pub mod status;
 pub mod tap;
@@ -49,6 +50,12 @@ pub enum ToolCommand {
     Check(check::CheckArgs),
     /// Print the messages of a topic, without making its publishers wait.
     Tap(Box<tap::TapArgs>),
+    /// Write topics to a file, without making their publishers wait.
+    Record(Box<record::RecordArgs>),
+    /// Show what a recording contains, and whether it is whole.
+    Info(record::info::InfoArgs),
+    /// Compare two recordings, and name the first difference.
+    Verify(record::verify::VerifyArgs),
     /// Run the nodes of a topology file on this host, or bring those that run up to date with it.
     Up(up::UpArgs),
     /// End the nodes that `up` has started, in order.
@@ -88,6 +95,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         ToolCommand::New(args) => new::run(&args),
         ToolCommand::Check(args) => check::run(&args),
         ToolCommand::Tap(args) => tap::run(&args),
+        ToolCommand::Record(args) => record::run(&args),
+        ToolCommand::Info(args) => record::info::run(&args),
+        ToolCommand::Verify(args) => record::verify::run(&args),
         ToolCommand::Up(args) => up::run(&args),
         ToolCommand::Down(args) => down::run(&args),
         ToolCommand::Status(args) => status::run(&args),

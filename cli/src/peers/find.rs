@@ -61,27 +61,19 @@ pub(crate) async fn found(args: &PeerArgs, own: &str, smol: &Smol) -> Result<Vec
     if answered.is_empty() { Err(nobody(args, silent)) } else { Ok(answered) }
 }
 
-/// Keeps the nodes that publish the topic.
+/// Returns the nodes that publish the topic. Nodes without a publisher count only if no node has one,
+/// because they only read the topic, or their publishers have not started.
 ///
 /// # Errors
 /// If no node has the topic.
-pub(crate) async fn publishing(
+pub(crate) async fn publishing<'n>(
     args: &PeerArgs,
     topic: &str,
-    nodes: &mut Vec<Found>,
-) -> Result<(), Failure> {
-    let least = least(topic, nodes);
-    if nodes.iter().any(|of| of.publishes(topic, least)) {
-        nodes.retain(|of| of.publishes(topic, least));
-        return Ok(());
-    }
-    Err(no_topic(args, topic, nodes).await)
-}
-
-/// Returns the least number of publishers of a topic that a node must have. Nodes without one count
-/// only if no node has one, because they only read the topic, or their publishers have not started.
-fn least(topic: &str, nodes: &[Found]) -> u32 {
-    u32::from(nodes.iter().any(|of| of.publishes(topic, 1)))
+    nodes: &'n [Found],
+) -> Result<Vec<&'n Found>, Failure> {
+    let least = u32::from(nodes.iter().any(|of| of.publishes(topic, 1)));
+    let publishing: Vec<_> = nodes.iter().filter(|of| of.publishes(topic, least)).collect();
+    if publishing.is_empty() { Err(no_topic(args, topic, nodes).await) } else { Ok(publishing) }
 }
 
 /// Returns the nodes of a topology file.

@@ -1,9 +1,12 @@
-//! Writes to standard output or standard error on a separate thread, so that the thread that keeps
-//! the links alive and waits for signals never waits for a reader of the output.
+//! Writes to standard output, standard error or a file on a separate thread, so that the thread that
+//! keeps the links alive and waits for signals never waits for a reader of the output, or for a disk.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::mem;
+use std::sync::Arc;
 
-use futures_channel::oneshot::{self, Receiver};
+use futures_channel::oneshot::{self, Canceled, Receiver};
 use mycelium_executor::Executor;
 
 use crate::shared::exit::Failure;
@@ -11,11 +14,12 @@ use crate::shared::exit::Failure;
 /// The number of waiting bytes from which they are written before more are added.
 const FULL: usize = 64 << 10;
 
-/// A stream of this process.
+/// A stream of this process, or a file.
 pub(crate) struct Sink {
     /// The name of the stream.
-    name: &'static str,
-    stream: fn() -> Box<dyn Write>,
+    name: String,
+    stream: Arc<dyn Fn() -> Box<dyn Write> + Send + Sync>,
+    failed: fn(&str, io::Error) -> Failure,
     /// The result of a write that was begun.
     writing: Option<Receiver<io::Result<()>>>,
     /// Text that is not written yet.
@@ -24,13 +28,26 @@ pub(crate) struct Sink {
 
 impl Sink {
     pub(crate) fn output() -> Sink {
-        let stream: fn() -> Box<dyn Write> = || Box::new(io::stdout());
-        Sink { name: "standard output", stream, writing: None, text: Vec::new() }
+        Sink::new("standard output", || Box::new(io::stdout()), |_, error| Failure::output(error))
     }
 
     pub(crate) fn errors() -> Sink {
-        let stream: fn() -> Box<dyn Write> = || Box::new(io::stderr());
-        Sink { name: "standard error", stream, writing: None, text: Vec::new() }
+        Sink::new("standard error", || Box::new(io::stderr()), |_, error| Failure::output(error))
+    }
+
+    /// Creates a sink that appends to a file.
+    pub(crate) fn file(name: &str, file: Arc<File>) -> Sink {
+        let failed = |name: &str, error| Failure::Unavailable(format!("{name}: {error}"));
+        Sink::new(name, move || Box::new(file.clone()), failed)
+    }
+
+    fn new(
+        name: &str,
+        stream: impl Fn() -> Box<dyn Write> + Send + Sync + 'static,
+        failed: fn(&str, io::Error) -> Failure,
+    ) -> Sink {
+        let (name, stream) = (name.to_owned(), Arc::new(stream));
+        Sink { name, stream, failed, writing: None, text: Vec::new() }
     }
 
     /// Returns whether the text must be flushed before more is added.
@@ -44,25 +61,47 @@ impl Sink {
         loop {
             if let Some(writing) = &mut self.writing {
                 let written = writing.await;
-                self.writing = None;
-                let failed = |_| Failure::Unavailable(format!("{}: no thread", self.name));
-                written.map_err(failed)?.map_err(Failure::output)?;
+                self.written(written)?;
             }
             if self.text.is_empty() {
                 return Ok(());
             }
-            let (stream, text) = (self.stream, std::mem::take(&mut self.text));
-            let (done, writing) = oneshot::channel();
-            let work = move || {
-                let mut stream = stream();
-                let written = stream.write_all(&text).and_then(|()| stream.flush());
-                // Ignores an error, because the tool may have ended without waiting.
-                let _ = done.send(written);
-            };
-            let begun = executor.blocking(Box::new(work));
-            let failed = |error| Failure::Unavailable(format!("{}: {error}", self.name));
-            begun.map_err(failed)?;
-            self.writing = Some(writing);
+            self.start(executor)?;
         }
+    }
+
+    /// Begins to write the text, unless an earlier write is not done yet.
+    pub(crate) fn begin(&mut self, executor: &impl Executor) -> Result<(), Failure> {
+        if let Some(writing) = &mut self.writing {
+            match writing.try_recv() {
+                Ok(None) => return Ok(()),
+                Ok(Some(written)) => self.written(Ok(written))?,
+                Err(canceled) => self.written(Err(canceled))?,
+            }
+        }
+        if self.text.is_empty() { Ok(()) } else { self.start(executor) }
+    }
+
+    /// Handles the end of a write.
+    fn written(&mut self, written: Result<io::Result<()>, Canceled>) -> Result<(), Failure> {
+        self.writing = None;
+        let no_thread = |_| Failure::Unavailable(format!("{}: no thread", self.name));
+        written.map_err(no_thread)?.map_err(|error| (self.failed)(&self.name, error))
+    }
+
+    /// Begins to write the text.
+    fn start(&mut self, executor: &impl Executor) -> Result<(), Failure> {
+        let (stream, text) = (self.stream.clone(), mem::take(&mut self.text));
+        let (done, writing) = oneshot::channel();
+        let work = move || {
+            let mut stream = stream();
+            let written = stream.write_all(&text).and_then(|()| stream.flush());
+            // Ignores an error, because the tool may have ended without waiting.
+            let _ = done.send(written);
+        };
+        let begun = executor.blocking(Box::new(work));
+        begun.map_err(|error| Failure::Unavailable(format!("{}: {error}", self.name)))?;
+        self.writing = Some(writing);
+        Ok(())
     }
 }

@@ -82,12 +82,11 @@ async fn read(
 ) -> Result<(), Failure> {
     // Adds the process id, so that two processes of the tool have different names.
     let own = format!("tap-{}", std::process::id());
-    let mut nodes = found(&args.peers, &own, smol).await?;
-    publishing(&args.peers, &args.topic, &mut nodes).await?;
-    for Found { name, peer, .. } in nodes {
+    let nodes = found(&args.peers, &own, smol).await?;
+    for Found { name, peer, .. } in publishing(&args.peers, &args.topic, &nodes).await? {
         let reader = peer.read(&args.topic, args.span.start());
-        let reader = reader.map_err(|error| unavailable(&name, &error))?;
-        readers.push(Reading { node: name, reader, publishers: 0, has_ended: false });
+        let reader = reader.map_err(|error| unavailable(name, &error))?;
+        readers.push(Reading { node: name.clone(), reader, publishers: 0, has_ended: false });
     }
     let until = args.span.time.map_or(Duration::MAX, |time| smol.now().saturating_add(time));
     let printing = pin!(print_all(args, smol, printer, readers));

@@ -1,0 +1,163 @@
+//! `record`: writes topics to a file, as an observing reader over links. `info` and `verify` read
+//! such files.
+//!
+//! Read `args` (the command line), this file (the steps of a run), `streams` (from deliveries to
+//! entries), and `output` (the files). This module uses only `peers` (the nodes) and `shared`.
+
+mod args;
+pub mod info;
+mod output;
+mod streams;
+pub mod verify;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::future::{Either, join_all, select, select_all};
+use mycelium::untyped::Identity;
+use mycelium_executor::Executor;
+use mycelium_smol::Smol;
+
+use crate::peers::find::{found, publishing, unavailable};
+use crate::peers::interrupt::Interrupt;
+use crate::peers::sink::Sink;
+use crate::shared::exit::Failure;
+use crate::shared::output::report;
+pub use args::RecordArgs;
+use output::Output;
+use streams::Reading;
+
+/// How often an open chunk is closed, and the progress shown.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Records until the end that the command line requests, or a signal.
+///
+/// # Errors
+/// If a topic cannot be read, or the file cannot be written.
+pub fn run(args: &RecordArgs) -> Result<(), Failure> {
+    output::check(args)?;
+    // Uses two threads: one keeps the links alive while the other prepares the output.
+    let ran = mycelium_smol::run(2, async |smol: Smol| record(args, &smol).await);
+    ran.map_err(|error| Failure::Unavailable(format!("threads: {error}")))?
+}
+
+async fn record(args: &RecordArgs, smol: &Smol) -> Result<(), Failure> {
+    let failed = |error| Failure::Unavailable(format!("signals: {error}"));
+    let mut interrupt = Interrupt::new(smol).map_err(failed)?;
+    let (mut readings, mut output) = (Vec::new(), None);
+    let begin = Box::pin(begin(args, smol, &mut output, &mut readings));
+    let mut ended = interrupt.during(begin).await.unwrap_or(Ok(()));
+    if let (Ok(()), Some(output)) = (&ended, &mut output) {
+        ended = record_all(args, smol, &mut interrupt, output, &mut readings).await;
+    }
+    join_all(readings.into_iter().map(|reading| reading.reader.close())).await;
+    let mut errors = Sink::errors();
+    if let Some(output) = output {
+        let (summary, finished) = output.finish(smol).await;
+        errors.text = summary.into_bytes();
+        // The first failure is the reason of the end.
+        ended = ended.and(finished);
+    }
+    let ended = ended.map_err(|failure| {
+        errors.text.extend(report(&failure).unwrap_or_default().into_bytes());
+        Failure::Reported(Box::new(failure))
+    });
+    // Ignores an error: without standard error there is only the exit code.
+    _ = interrupt.while_taken(smol, errors.flush(smol)).await;
+    ended
+}
+
+/// Begins to read, and creates the file.
+async fn begin<'a>(
+    args: &'a RecordArgs,
+    smol: &Smol,
+    output: &mut Option<Output<'a>>,
+    readings: &mut Vec<Reading>,
+) -> Result<(), Failure> {
+    subscribe(args, smol, readings).await?;
+    *output = Some(Output::create(args, smol).await?);
+    Ok(())
+}
+
+/// Begins to read the topics of the command line, or all topics of the nodes.
+async fn subscribe(
+    args: &RecordArgs,
+    smol: &Smol,
+    readings: &mut Vec<Reading>,
+) -> Result<(), Failure> {
+    // Adds the process id, so that two processes of the tool have different names.
+    let own = format!("record-{}", std::process::id());
+    let nodes = found(&args.peers, &own, smol).await?;
+    let topics: BTreeSet<&str> = match args.topics.is_empty() {
+        true => nodes.iter().flat_map(|of| &of.topics).map(|entry| &*entry.topic).collect(),
+        false => args.topics.iter().map(|topic| &**topic).collect(),
+    };
+    let mut links: BTreeMap<&str, usize> = BTreeMap::new();
+    for topic in &topics {
+        for of in publishing(&args.peers, topic, &nodes).await? {
+            let count = links.entry(&of.name).or_default();
+            let mut peer = of.peer.clone();
+            match &args.peers.own {
+                // A node has one link for each name.
+                Some(own) if *count > 0 => {
+                    return Err(Failure::Usage(format!(
+                        "as node `{own}` only one topic of node `{}` can be recorded: name it, and \
+                         record others by other nodes of the file",
+                        of.name.escape_debug()
+                    )));
+                }
+                Some(_) => {}
+                None => {
+                    let name = format!("{own}-{count}");
+                    let identity = Identity::new(&name, smol.entropy());
+                    peer.identity = identity
+                        .map_err(|error| Failure::Usage(format!("node `{name}`: {error}")))?;
+                }
+            }
+            *count += 1;
+            let reader = peer.read(topic, args.span.start());
+            let reader = reader.map_err(|error| unavailable(&of.name, &error))?;
+            readings.push(Reading::new(&of.name, topic, reader));
+        }
+    }
+    match readings.is_empty() {
+        true => Err(Failure::Unavailable("the nodes have no topics that may be read".to_owned())),
+        false => Ok(()),
+    }
+}
+
+/// Records until a signal, or the end that the command line requests. They end the wait for
+/// deliveries, but no write to the file, which would be left in the middle.
+async fn record_all(
+    args: &RecordArgs,
+    smol: &Smol,
+    interrupt: &mut Interrupt,
+    output: &mut Output<'_>,
+    readings: &mut [Reading],
+) -> Result<(), Failure> {
+    let until = args.span.time.map_or(Duration::MAX, |time| smol.now().saturating_add(time));
+    let mut tick = smol.now().saturating_add(TICK);
+    while smol.now() < until {
+        let filled = select_all(readings.iter_mut().map(|it| Box::pin(it.reader.ready())));
+        let filled = select(filled, smol.sleep_until(tick.min(until)));
+        let filled = match interrupt.during(filled).await {
+            None => return Ok(()),
+            Some(Either::Left((((), index, _), _))) => Some(index),
+            Some(Either::Right(_)) => None,
+        };
+        if let Some(index) = filled {
+            readings[index].take(smol, output).await?;
+            output.write(smol).await?;
+            if args.span.until_end && readings.iter().all(|reading| reading.has_ended()) {
+                return Ok(());
+            }
+            // The others get the next turn.
+            readings.rotate_left(index + 1);
+        }
+        if smol.now() >= tick {
+            tick = smol.now().saturating_add(TICK);
+            output.tick(smol).await?;
+        }
+    }
+    Ok(())
+}
