@@ -14,6 +14,7 @@ mod load;
 mod loopback;
 mod mistakes;
 mod new;
+mod record;
 mod roles;
 mod tap;
 mod top;

@@ -4,6 +4,6 @@ mod forms;
 mod liar;
 mod liars;
 mod mistakes;
-mod process;
+pub(crate) mod process;
 mod slow;
 mod ways;
