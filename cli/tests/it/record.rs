@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use rustix::process::Signal;
+use portable_pty::CommandBuilder;
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
 use crate::common::{Ended, Process, kill, ticks};
 use crate::tap::process::feed;
+use crate::top::terminal::Terminal;
 use crate::world::{PATIENCE, World, now};
 
 /// A node that others may read, whose display misses some.
@@ -144,6 +146,24 @@ fn a_signal_ends_the_file_in_order() {
         assert_eq!(ended(record), format!("{expected}{file}\n"));
         assert_eq!(world.whole(file).rows[0]["end"], "open");
     }
+}
+
+#[test]
+fn a_terminal_shows_the_progress() {
+    let (world, mut node) = feed(ALONE);
+    let tool = world.tool(&["record", "swaps", "-o", "day.mcap"]);
+    let mut command = CommandBuilder::new(tool.get_program());
+    command.args(tool.get_args());
+    command.cwd(world.path("."));
+    command.env("XDG_RUNTIME_DIR", world.runtime());
+    let mut terminal = Terminal::run(command, (24, 100));
+    terminal.until(|text| text.starts_with("0 messages of 1 topic, 0 gaps, 0 missed, "));
+    node.emit(7);
+    terminal.until(|text| text.trim_end() == "7 messages of 1 topic, 0 gaps, 0 missed, 0.0 MiB");
+    kill_process(terminal.pid(), Signal::INT).unwrap();
+    let expected = "7 messages of 1 topic, 0 gaps, 0 missed, 0.0 MiB in day.mcap";
+    assert!(terminal.wait().success());
+    terminal.until(|text| text.trim_end() == expected);
 }
 
 #[test]

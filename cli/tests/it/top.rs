@@ -1,7 +1,7 @@
 //! `mycelium top` in a pseudo-terminal.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
-mod terminal;
+pub(crate) mod terminal;
 
 use std::thread;
 use std::time::Duration;
