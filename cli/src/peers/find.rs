@@ -61,8 +61,8 @@ pub(crate) async fn found(args: &PeerArgs, own: &str, smol: &Smol) -> Result<Vec
     if answered.is_empty() { Err(nobody(args, silent)) } else { Ok(answered) }
 }
 
-/// Returns the nodes that publish the topic. Nodes without a publisher count only if no node has one,
-/// because they only read the topic, or their publishers have not started.
+/// Returns the nodes that publish the topic. Nodes without a publisher count only if no node has
+/// one, because they only read the topic, or their publishers have not started.
 ///
 /// # Errors
 /// If no node has the topic.

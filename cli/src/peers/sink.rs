@@ -1,5 +1,6 @@
-//! Writes to standard output, standard error or a file on a separate thread, so that the thread that
-//! keeps the links alive and waits for signals never waits for a reader of the output, or for a disk.
+//! Writes to standard output, standard error or a file on a separate thread, so that the thread
+//! that keeps the links alive and waits for signals never waits for a reader of the output, or for
+//! a disk.
 
 use std::fs::File;
 use std::io::{self, Write};

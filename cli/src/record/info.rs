@@ -42,8 +42,8 @@ pub fn run(args: &InfoArgs) -> Result<(), Failure> {
     };
     let totals = reader.totals();
     let mut table = Table::new(
-        "node, topic, publisher, epoch, first, recorded, retained, gaps, missed, next, end, first at, \
-         last at, bytes",
+        "node, topic, publisher, epoch, first, recorded, retained, gaps, missed, next, end, \
+         first at, last at, bytes",
     );
     totals.streams.iter().for_each(|stream| table.row(row(stream)));
     Printer::new(args.output).print(&table)?;

@@ -11,12 +11,15 @@ mod streams;
 pub mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select, select_all};
 use mycelium::untyped::Identity;
 use mycelium_executor::Executor;
 use mycelium_smol::Smol;
+use signal_hook::consts::SIGXFSZ;
+use signal_hook::flag;
 
 use crate::peers::find::{found, publishing, unavailable};
 use crate::peers::interrupt::Interrupt;
@@ -44,6 +47,8 @@ pub fn run(args: &RecordArgs) -> Result<(), Failure> {
 async fn record(args: &RecordArgs, smol: &Smol) -> Result<(), Failure> {
     let failed = |error| Failure::Unavailable(format!("signals: {error}"));
     let mut interrupt = Interrupt::new(smol).map_err(failed)?;
+    // A limit on the size of files is then an error of the write, and no end of the process.
+    flag::register(SIGXFSZ, Arc::default()).map_err(failed)?;
     let (mut readings, mut output) = (Vec::new(), None);
     let begin = Box::pin(begin(args, smol, &mut output, &mut readings));
     let mut ended = interrupt.during(begin).await.unwrap_or(Ok(()));

@@ -278,8 +278,8 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Writes the end of the present file, and waits until the disk has it. The recording is that of
-    /// the next file.
+    /// Writes the end of the present file, and waits until the disk has it. The recording is then
+    /// that of the next file.
     async fn finish_file(&mut self, smol: &Smol) -> Result<(), Failure> {
         self.earlier += self.recording.written();
         let next = recording(self.args);

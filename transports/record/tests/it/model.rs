@@ -1,11 +1,11 @@
 //! Any sequence of entries is read as it was written, and sums agree with a plain model.
 
-use mycelium_record::{End, Reader, RecordError, Recorded, Recording, StreamId};
+use mycelium_record::{End, Reader, RecordError, Recorded, Recording, Stream, StreamId};
 use mycelium_transports::local::GapReason;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::common::{Order, Tick, order, read, stream_of, tick, trace};
+use crate::common::{Order, Tick, order, read, received, stream_of, tick, trace, type_of};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -270,7 +270,7 @@ fn chunks_are_closed_at_a_mebibyte() {
     let id = recording.begin(stream_of::<Tick>("Feed", 1), 0, 0).unwrap();
     let mut file = Vec::new();
     for number in 0..100_000 {
-        recording.message(id, &crate::common::received(number, &tick(number))).unwrap();
+        recording.message(id, &received(number, &tick(number))).unwrap();
         let taken = recording.take();
         assert!(taken.len() < 2 << 20);
         file.extend(taken);
@@ -283,4 +283,28 @@ fn chunks_are_closed_at_a_mebibyte() {
     let whole = read(&file);
     assert!(whole.is_whole);
     assert_eq!(whole.entries.len(), 100_001);
+}
+
+/// A node that is started again may have another version of the message.
+#[test]
+fn a_topic_may_change_its_type() {
+    let mut recording = Recording::new();
+    let mut file = Vec::new();
+    for epoch in 0..4 {
+        let message = if epoch % 2 == 0 { type_of::<Tick>() } else { type_of::<Order>() };
+        let stream = Stream { message, ..stream_of::<Tick>("Feed", epoch) };
+        let id = recording.begin(stream, 0, epoch).unwrap();
+        let bytes = if epoch % 2 == 0 { tick(epoch) } else { order(epoch) };
+        recording.message(id, &received(0, &bytes)).unwrap();
+        recording.end(id, End::Lost, 1, epoch).unwrap();
+        recording.close_chunk();
+        file.extend(recording.take());
+    }
+    let (rest, totals) = recording.finish();
+    file.extend(rest);
+    let contents = read(&file);
+    assert!(contents.is_whole && contents.error.is_none(), "{contents:?}");
+    assert_eq!((contents.entries.len(), totals.topics(), totals.lost()), (12, 1, 4));
+    let schemas = mcap::Summary::read(&file).unwrap().unwrap().schemas;
+    assert_eq!(schemas.len(), 2, "a schema for each type");
 }
