@@ -58,10 +58,9 @@ async fn record(args: &RecordArgs, smol: &Smol) -> Result<(), Failure> {
     join_all(readings.into_iter().map(|reading| reading.reader.close())).await;
     let mut errors = Sink::errors();
     if let Some(output) = output {
-        let (summary, finished) = output.finish(smol).await;
-        errors.text = summary.into_bytes();
+        let (sums, finished) = output.finish(smol).await;
         // The first failure is the reason of the end.
-        ended = ended.and(finished);
+        (errors, ended) = (sums, ended.and(finished));
     }
     let ended = ended.map_err(|failure| {
         errors.text.extend(report(&failure).unwrap_or_default().into_bytes());

@@ -25,6 +25,9 @@ use crate::shared::output::shown;
 /// The number of waiting bytes from which no more deliveries are taken.
 const FULL: usize = 8 << 20;
 
+/// Clears a line of a terminal.
+const CLEAR: &str = "\r\x1b[K";
+
 /// What follows the error of a file that could not be written to its end.
 const READABLE: &str = "the file is readable up to its last whole chunk: `mycelium info` shows it";
 
@@ -37,6 +40,8 @@ pub(super) struct Output<'a> {
     /// The number of earlier files, and their bytes.
     parts: usize,
     earlier: u64,
+    /// The bytes of the present file with which it continues streams.
+    begun: u64,
     /// The streams: their numbers in the present file, until they have ended.
     streams: Vec<Option<StreamId>>,
     topics: BTreeSet<String>,
@@ -100,6 +105,7 @@ impl<'a> Output<'a> {
             sink,
             parts: 0,
             earlier: 0,
+            begun: 0,
             streams: Vec::new(),
             topics: BTreeSet::new(),
             messages: 0,
@@ -195,7 +201,8 @@ impl<'a> Output<'a> {
             let flushed = self.sink.flush(smol).await;
             self.checked(flushed)?;
         }
-        match self.args.split.is_some_and(|size| self.recording.written() >= size) {
+        let written = self.recording.written().saturating_sub(self.begun);
+        match self.args.split.is_some_and(|size| written >= size) {
             true => self.next_file(smol, nanoseconds(smol.wall_clock())).await,
             false => Ok(()),
         }
@@ -204,7 +211,7 @@ impl<'a> Output<'a> {
     /// Closes the open chunk, begins to write it, and shows the progress.
     pub(super) async fn tick(&mut self, smol: &Smol) -> Result<(), Failure> {
         self.recording.close_chunk();
-        let text = format!("\r\x1b[K{}", self.sums());
+        let text = format!("{CLEAR}{}", self.sums());
         if let Some(progress) = &mut self.progress {
             // Ignores an error: without standard error there is no progress.
             progress.text = text.into_bytes();
@@ -213,19 +220,13 @@ impl<'a> Output<'a> {
         self.write(smol).await
     }
 
-    /// Ends the files in order. Returns the line with the sums.
-    pub(super) async fn finish(mut self, smol: &Smol) -> (String, Result<(), Failure>) {
+    /// Ends the files in order. Returns the sums, which are to be written to standard error.
+    pub(super) async fn finish(mut self, smol: &Smol) -> (Sink, Result<(), Failure>) {
         let finished = match self.has_failed {
             true => Ok(()),
             false => self.finish_file(smol).await,
         };
-        let begin = match &mut self.progress {
-            Some(progress) => {
-                _ = progress.flush(smol).await;
-                "\r\x1b[K"
-            }
-            None => "",
-        };
+        let begin = if self.progress.is_some() { CLEAR } else { "" };
         let mut text = format!("{begin}{} in {}", self.sums(), shown(&self.args.output));
         match self.parts {
             0 => {}
@@ -233,7 +234,9 @@ impl<'a> Output<'a> {
             more => text += &format!(" and {more} more files"),
         }
         text.push('\n');
-        (text, finished)
+        let mut errors = self.progress.take().unwrap_or_else(Sink::errors);
+        errors.text = text.into_bytes();
+        (errors, finished)
     }
 
     /// Returns the sums so far.
@@ -275,6 +278,7 @@ impl<'a> Output<'a> {
             let begun = self.recording.begin((*totals.stream).clone(), totals.next, at);
             *id = begun.map_err(|error| Failure::Unavailable(error.to_string()))?;
         }
+        self.begun = self.recording.written();
         Ok(())
     }
 

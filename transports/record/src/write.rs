@@ -221,7 +221,6 @@ impl Recording {
         let limit = usize::from(u16::MAX);
         let number = self.schema_count.checked_add(1).ok_or(RecordError::Full { limit })?;
         let json = schema::schema(&layout).to_string();
-        self.open += json.len();
         let added = self.writer.add_schema_with_id(number, topic, "jsonschema", json.as_bytes());
         added.expect(IN_MEMORY);
         (self.schema_count, self.open) = (number, self.open + json.len());
@@ -364,7 +363,7 @@ impl Recording {
         mem::take(bytes)
     }
 
-    /// Returns the number of bytes of the file so far, with those of the open chunk.
+    /// Returns the number of bytes of the file so far, with about those of the open chunk.
     #[must_use]
     pub fn written(&self) -> u64 {
         let (bytes, before) = &*self.bytes.lock();
