@@ -137,9 +137,11 @@ impl Topology {
         section.and_then(|section| section.memory.as_ref()).map_or(MEMORY, |key| key.as_ref().0)
     }
 
-    /// Returns whether a node listens on its Unix socket even if no other node reads from it.
+    /// Returns whether a node listens on its Unix socket even if no other node reads from it. The
+    /// recorder asks each node for its topics.
     pub(crate) fn admits_observers(&self, node: &str) -> bool {
-        self.sections.node.get(node).and_then(|section| section.observers).unwrap_or(false)
+        let observers = self.sections.node.get(node).and_then(|section| section.observers);
+        observers.unwrap_or(false) || self.sections.recorder.is_some()
     }
 
     /// Returns whether the rings of a node in shared memory have huge pages.

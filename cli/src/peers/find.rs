@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind::{NotFound, PermissionDenied};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mycelium::error::Code;
@@ -39,8 +39,8 @@ impl Found {
 
 /// Returns the nodes that answer. The tool comes as the node of the command line, or as `own`.
 pub(crate) async fn found(args: &PeerArgs, own: &str, smol: &Smol) -> Result<Vec<Found>, Failure> {
-    let candidates = match &args.topology {
-        Some(file) => of_topology(args, file)?,
+    let candidates = match load(args)? {
+        Some(topology) => of_topology(args, &topology)?,
         None => of_sockets(args)?,
     };
     let own = args.own.as_deref().unwrap_or(own);
@@ -61,6 +61,44 @@ pub(crate) async fn found(args: &PeerArgs, own: &str, smol: &Smol) -> Result<Vec
     if answered.is_empty() { Err(nobody(args, silent)) } else { Ok(answered) }
 }
 
+/// The recorder of a topology, and the other nodes as its node reaches them.
+pub(crate) struct Recorder {
+    pub(crate) topics: Vec<String>,
+    pub(crate) peers: Vec<(String, UntypedPeer)>,
+}
+
+/// Returns the recorder of the topology on the command line, if it has one, and the command line
+/// names no other node.
+pub(crate) fn recorder(args: &PeerArgs, smol: &Smol) -> Result<Option<Recorder>, Failure> {
+    let Some(topology) = load(args)? else { return Ok(None) };
+    let Some((own, topics)) = topology.recorder() else { return Ok(None) };
+    if args.node.is_some() || args.own.as_deref().is_some_and(|name| name != own) {
+        return Ok(None);
+    }
+    let entropy = smol.entropy();
+    let identity = Identity::new(own, entropy);
+    let identity = identity.map_err(|error| Failure::Usage(format!("node `{own}`: {error}")))?;
+    let others = topology.nodes().filter(|node| *node != own);
+    let peers = others.map(|node| {
+        let endpoints = topology.reach(node, Some(own)).map_err(Failure::usage)?;
+        let (config, executor) = (LinkConfig::default(), Arc::new(smol.clone()));
+        let (identity, name) = (identity, Some(node.to_owned()));
+        Ok((node.to_owned(), UntypedPeer { node: name, endpoints, identity, config, executor }))
+    });
+    let topics = topics.into_iter().map(str::to_owned).collect();
+    Ok(Some(Recorder { topics, peers: peers.collect::<Result<_, Failure>>()? }))
+}
+
+/// Loads the topology file of the command line.
+fn load(args: &PeerArgs) -> Result<Option<Topology>, Failure> {
+    let Some(file) = &args.topology else { return Ok(None) };
+    let topology = Topology::load(file).map_err(Failure::usage)?;
+    Ok(Some(match &args.directory {
+        Some(directory) => topology.in_directory(directory),
+        None => topology,
+    }))
+}
+
 /// Returns the nodes that publish the topic. Nodes without a publisher count only if no node has
 /// one, because they only read the topic, or their publishers have not started.
 ///
@@ -77,18 +115,18 @@ pub(crate) async fn publishing<'n>(
 }
 
 /// Returns the nodes of a topology file.
-fn of_topology(args: &PeerArgs, file: &Path) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
-    let mut topology = Topology::load(file).map_err(Failure::usage)?;
-    if let Some(directory) = &args.directory {
-        topology = topology.in_directory(directory);
-    }
+fn of_topology(
+    args: &PeerArgs,
+    topology: &Topology,
+) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
     let here: [&str; 0] = [];
     let names = match &args.node {
         Some(node) => vec![&**node],
         None => topology.nodes_of(&here).map_err(Failure::usage)?,
     };
     if names.is_empty() {
-        return Err(Failure::Usage(format!("{}: the file has no nodes", file.display())));
+        let file = args.topology.iter().map(|file| file.display().to_string());
+        return Err(Failure::Usage(format!("{}: the file has no nodes", file.collect::<String>())));
     }
     let reached = names.into_iter().map(|node| {
         let endpoints = topology.reach(node, args.own.as_deref());

@@ -1,5 +1,5 @@
-//! `record`: writes topics to a file, as an observing reader over links. `info` and `verify` read
-//! such files.
+//! `record`: writes topics to a file, over links: as an observing reader, or as the recorder of a
+//! topology, for which publishers wait. `info` and `verify` read such files.
 //!
 //! Read `args` (the command line), this file (the steps of a run), `streams` (from deliveries to
 //! entries), and `output` (the files). This module uses only `peers` (the nodes) and `shared`.
@@ -14,14 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select, select_all};
+use futures_util::FutureExt;
+use futures_util::future::{Either, SelectAll, join_all, select, select_all};
 use mycelium::untyped::Identity;
 use mycelium_executor::Executor;
 use mycelium_smol::Smol;
 use signal_hook::consts::SIGXFSZ;
 use signal_hook::flag;
 
-use crate::peers::find::{found, publishing, unavailable};
+use crate::peers::find::{Found, Recorder, found, publishing, recorder, unavailable};
 use crate::peers::interrupt::Interrupt;
 use crate::peers::sink::Sink;
 use crate::shared::exit::Failure;
@@ -38,7 +39,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// # Errors
 /// If a topic cannot be read, or the file cannot be written.
 pub fn run(args: &RecordArgs) -> Result<(), Failure> {
-    output::check(args)?;
     // Uses two threads: one keeps the links alive while the other prepares the output.
     let ran = mycelium_smol::run(2, async |smol: Smol| record(args, &smol).await);
     ran.map_err(|error| Failure::Unavailable(format!("threads: {error}")))?
@@ -78,8 +78,18 @@ async fn begin<'a>(
     output: &mut Option<Output<'a>>,
     readings: &mut Vec<Reading>,
 ) -> Result<(), Failure> {
-    subscribe(args, smol, readings).await?;
-    *output = Some(Output::create(args, smol).await?);
+    let recorder = match args.topics.is_empty() {
+        true => recorder(&args.peers, smol)?,
+        false => None,
+    };
+    if recorder.is_some() {
+        // Publishers wait, so there is a file before they go on.
+        *output = Some(Output::create(args, smol, true).await?);
+        return subscribe(args, smol, recorder.as_ref(), readings).await;
+    }
+    output::check(args)?;
+    subscribe(args, smol, None, readings).await?;
+    *output = Some(Output::create(args, smol, false).await?);
     Ok(())
 }
 
@@ -87,8 +97,18 @@ async fn begin<'a>(
 async fn subscribe(
     args: &RecordArgs,
     smol: &Smol,
-    readings: &mut Vec<Reading>,
+    recorder: Option<&Recorder>,
+    all: &mut Vec<Reading>,
 ) -> Result<(), Failure> {
+    if let Some(recorder) = recorder {
+        let topics: Vec<&str> = recorder.topics.iter().map(|topic| &**topic).collect();
+        for (node, peer) in &recorder.peers {
+            let readers = peer.read_all(&topics).map_err(|error| unavailable(node, &error))?;
+            let readings = topics.iter().zip(readers);
+            all.extend(readings.map(|(topic, reader)| Reading::new(node, topic, reader, true)));
+        }
+        return Ok(());
+    }
     // Adds the process id, so that two processes of the tool have different names.
     let own = format!("record-{}", std::process::id());
     let nodes = found(&args.peers, &own, smol).await?;
@@ -96,35 +116,28 @@ async fn subscribe(
         true => nodes.iter().flat_map(|of| &of.topics).map(|entry| &*entry.topic).collect(),
         false => args.topics.iter().map(|topic| &**topic).collect(),
     };
-    let mut links: BTreeMap<&str, usize> = BTreeMap::new();
+    // A node has one link for each name.
+    let mut of_nodes: BTreeMap<&str, (&Found, Vec<&str>)> = BTreeMap::new();
     for topic in &topics {
         for of in publishing(&args.peers, topic, &nodes).await? {
-            let count = links.entry(&of.name).or_default();
-            let mut peer = of.peer.clone();
-            match &args.peers.own {
-                // A node has one link for each name.
-                Some(own) if *count > 0 => {
-                    return Err(Failure::Usage(format!(
-                        "as node `{own}` only one topic of node `{}` can be recorded: name it, and \
-                         record others by other nodes of the file",
-                        of.name.escape_debug()
-                    )));
-                }
-                Some(_) => {}
-                None => {
-                    let name = format!("{own}-{count}");
-                    let identity = Identity::new(&name, smol.entropy());
-                    peer.identity = identity
-                        .map_err(|error| Failure::Usage(format!("node `{name}`: {error}")))?;
-                }
-            }
-            *count += 1;
-            let reader = peer.read(topic, args.span.start());
-            let reader = reader.map_err(|error| unavailable(&of.name, &error))?;
-            readings.push(Reading::new(&of.name, topic, reader));
+            of_nodes.entry(&of.name).or_insert((of, Vec::new())).1.push(topic);
         }
     }
-    match readings.is_empty() {
+    for (node, (of, topics)) in of_nodes {
+        let mut peer = of.peer.clone();
+        if args.peers.own.is_none() {
+            // The node may not have noticed the end of the link that asked for its topics.
+            let (name, entropy) = (format!("{own}-reads"), smol.entropy());
+            let identity = Identity::new(&name, entropy);
+            peer.identity =
+                identity.map_err(|error| Failure::Usage(format!("node `{name}`: {error}")))?;
+        }
+        let readers = peer.read_many(&topics, args.span.start());
+        let readers = readers.map_err(|error| unavailable(node, &error))?;
+        let readings = topics.iter().zip(readers);
+        all.extend(readings.map(|(topic, reader)| Reading::new(node, topic, reader, false)));
+    }
+    match all.is_empty() {
         true => Err(Failure::Unavailable("the nodes have no topics that may be read".to_owned())),
         false => Ok(()),
     }
@@ -142,8 +155,7 @@ async fn record_all(
     let until = args.span.time.map_or(Duration::MAX, |time| smol.now().saturating_add(time));
     let mut tick = smol.now().saturating_add(TICK);
     while smol.now() < until {
-        let filled = select_all(readings.iter_mut().map(|it| Box::pin(it.reader.ready())));
-        let filled = select(filled, smol.sleep_until(tick.min(until)));
+        let filled = select(any_ready(readings), smol.sleep_until(tick.min(until)));
         let filled = match interrupt.during(filled).await {
             None => return Ok(()),
             Some(Either::Left((((), index, _), _))) => Some(index),
@@ -152,6 +164,11 @@ async fn record_all(
         if let Some(index) = filled {
             readings[index].take(smol, output).await?;
             output.write(smol).await?;
+            if readings[index].gates() && arrived(readings).is_none() {
+                // Publishers may forget what is written.
+                output.commit(smol).await?;
+                readings.iter_mut().for_each(|reading| reading.reader.done());
+            }
             if args.span.until_end && readings.iter().all(|reading| reading.has_ended()) {
                 return Ok(());
             }
@@ -164,4 +181,14 @@ async fn record_all(
         }
     }
     Ok(())
+}
+
+/// Waits until deliveries of a topic have arrived.
+fn any_ready(readings: &mut [Reading]) -> SelectAll<impl Future<Output = ()> + Unpin + use<'_>> {
+    select_all(readings.iter_mut().map(|it| Box::pin(it.reader.ready())))
+}
+
+/// Returns a topic of which deliveries have arrived.
+fn arrived(readings: &mut [Reading]) -> Option<usize> {
+    any_ready(readings).now_or_never().map(|((), index, _)| index)
 }

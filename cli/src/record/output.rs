@@ -37,6 +37,8 @@ pub(super) struct Output<'a> {
     recording: Recording,
     file: Arc<File>,
     sink: Sink,
+    /// The number in the path of the first file.
+    first: usize,
     /// The number of earlier files, and their bytes.
     parts: usize,
     earlier: u64,
@@ -95,14 +97,21 @@ fn part_of(path: &Path, part: usize) -> PathBuf {
 }
 
 impl<'a> Output<'a> {
-    /// Creates the first file.
-    pub(super) async fn create(args: &'a RecordArgs, smol: &Smol) -> Result<Output<'a>, Failure> {
-        let (file, sink) = open(args, smol, 0).await?;
+    /// Creates the first file. With `continues`, it comes after the files that exist.
+    pub(super) async fn create(
+        args: &'a RecordArgs,
+        smol: &Smol,
+        continues: bool,
+    ) -> Result<Output<'a>, Failure> {
+        let is_free = |part: &usize| part_of(&args.output, *part).symlink_metadata().is_err();
+        let first = if continues { (0..).find(is_free).unwrap_or(0) } else { 0 };
+        let (file, sink) = open(args, smol, first).await?;
         Ok(Output {
             args,
             recording: recording(args),
             file,
             sink,
+            first,
             parts: 0,
             earlier: 0,
             begun: 0,
@@ -208,6 +217,14 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// Closes the open chunk, and waits until it is in the file.
+    pub(super) async fn commit(&mut self, smol: &Smol) -> Result<(), Failure> {
+        self.recording.close_chunk();
+        self.pass();
+        let flushed = self.sink.flush(smol).await;
+        self.checked(flushed)
+    }
+
     /// Closes the open chunk, begins to write it, and shows the progress.
     pub(super) async fn tick(&mut self, smol: &Smol) -> Result<(), Failure> {
         self.recording.close_chunk();
@@ -227,7 +244,8 @@ impl<'a> Output<'a> {
             false => self.finish_file(smol).await,
         };
         let begin = if self.progress.is_some() { CLEAR } else { "" };
-        let mut text = format!("{begin}{} in {}", self.sums(), shown(&self.args.output));
+        let first = part_of(&self.args.output, self.first);
+        let mut text = format!("{begin}{} in {}", self.sums(), shown(&first));
         match self.parts {
             0 => {}
             1 => text += " and 1 more file",
@@ -271,7 +289,7 @@ impl<'a> Output<'a> {
         let streams = self.recording.totals().streams.clone();
         self.finish_file(smol).await?;
         self.has_failed = true;
-        (self.file, self.sink) = open(self.args, smol, self.parts + 1).await?;
+        (self.file, self.sink) = open(self.args, smol, self.first + self.parts + 1).await?;
         (self.parts, self.has_failed) = (self.parts + 1, false);
         for id in self.streams.iter_mut().flatten() {
             let totals = &streams[id.index()];
@@ -295,7 +313,7 @@ impl<'a> Output<'a> {
         // Pipes and devices cannot be synchronized.
         let sync = move || if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) };
         let synced = blocking(smol, sync).await?;
-        let path = part_of(&self.args.output, self.parts);
+        let path = part_of(&self.args.output, self.first + self.parts);
         self.checked(synced.map_err(|error| unwritten(&path, &error)))
     }
 

@@ -36,10 +36,12 @@ struct Topic {
     /// The stream of the last message.
     last: Option<(Source, Slot)>,
     has_ended: bool,
+    /// Publishers wait for this reader.
+    gates: bool,
 }
 
 impl Reading {
-    pub(super) fn new(node: &str, topic: &str, reader: UntypedReader) -> Reading {
+    pub(super) fn new(node: &str, topic: &str, reader: UntypedReader, gates: bool) -> Reading {
         let topic = Topic {
             found: node.to_owned(),
             node: node.to_owned(),
@@ -48,11 +50,17 @@ impl Reading {
             streams: HashMap::new(),
             last: None,
             has_ended: false,
+            gates,
         };
         Reading { reader, topic }
     }
 
-    /// Returns whether all publishers of the topic have ended, or their node.
+    /// Returns whether publishers wait for this reader.
+    pub(super) fn gates(&self) -> bool {
+        self.topic.gates
+    }
+
+    /// Returns whether all publishers of the topic have ended, or their node, unless they wait.
     pub(super) fn has_ended(&self) -> bool {
         self.topic.has_ended
     }
@@ -142,7 +150,7 @@ impl Topic {
             }
             UntypedDelivery::Disconnected { reason } => {
                 output.disconnected(&self.node, &self.topic, reason, at);
-                self.has_ended = true;
+                self.has_ended |= !self.gates;
                 Ok(())
             }
             UntypedDelivery::TopicEnded => {

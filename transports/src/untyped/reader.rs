@@ -101,16 +101,29 @@ impl UntypedPeer {
     /// # Errors
     /// If no topic has this name, no link can have these settings, or the executor has ended.
     pub fn read(&self, topic: &str, start: Start) -> Result<UntypedReader, UntypedError> {
-        let mut readers = self.readers(&[topic], start, false)?;
+        let mut readers = self.read_many(&[topic], start)?;
         // There is one for each topic.
         readers.pop().ok_or_else(|| UntypedError::Name { topic: topic.to_owned() })
+    }
+
+    /// Reads topics as [`read`](UntypedPeer::read) does, over one link.
+    ///
+    /// # Errors
+    /// The same as for [`read`](UntypedPeer::read).
+    pub fn read_many(
+        &self,
+        topics: &[&str],
+        start: Start,
+    ) -> Result<Vec<UntypedReader>, UntypedError> {
+        self.readers(topics, start, false)
     }
 
     /// Reads topics as [`read`](UntypedPeer::read) does, over one link, but their publishers wait
     /// for the readers: each message stays in the ring of its publisher until its reader is
     /// [done](UntypedReader::done) with it, and if this process ends before, the next one of this
-    /// name gets it. A node that does not listen yet is waited for. Publishers wait for the name
-    /// from their start on if the topology says so (`[recorder]`).
+    /// name gets it. A node that does not listen yet is waited for; a topic that it does not have
+    /// has [ended](UntypedDelivery::TopicEnded) there. Publishers wait for the name from their start
+    /// on if the topology says so (`[recorder]`).
     ///
     /// # Errors
     /// The same as for [`read`](UntypedPeer::read).

@@ -95,6 +95,8 @@ enum Step {
     Subscribed,
     /// The topic is accepted, and messages arrive.
     Reading,
+    /// The peer does not have the topic on this connection.
+    Absent,
     /// The catalogue has arrived, and nothing else was needed.
     Done,
 }
@@ -244,9 +246,12 @@ impl Session {
                 self.on_layout(link, &form, type_id, digest)
             }
             // The bytes answer a request of an earlier connection, or no request.
-            Step::Connecting | Step::Probe | Step::Subscribed | Step::Reading | Step::Done => {
-                Ok(())
-            }
+            Step::Connecting
+            | Step::Probe
+            | Step::Subscribed
+            | Step::Reading
+            | Step::Absent
+            | Step::Done => Ok(()),
         }
     }
 
@@ -270,6 +275,11 @@ impl Session {
         };
         let found = self.catalogue.iter().find(|entry| entry.topic == *topic);
         let Some(found) = found else {
+            if self.streams.gates {
+                self.step = Step::Absent;
+                self.streams.batch.items.push(Item::TopicEnded);
+                return Ok(());
+            }
             // Either the topic is unknown, or this side may not read it. The probe finds out which.
             self.step = Step::Probe;
             return self.subscribe(link, 1, Digest([0; 16]), 1);
@@ -538,6 +548,7 @@ impl Session {
                     | Step::Catalogue(_)
                     | Step::Probe
                     | Step::Layout(..)
+                    | Step::Absent
                     | Step::Done => {}
                 }
                 self.streams.begin(stream, source, first, resumed);
