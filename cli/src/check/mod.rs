@@ -1,13 +1,11 @@
 //! `check`: the nodes, topics and links of a topology before it runs, or its mistakes.
 //!
-//! Read `program` (how programs describe themselves), `text`, then `picture`, whose boxes `layout`
-//! places and `svg` draws; `live` is `check --live`. This module uses the crate's `live` and
-//! `shared`.
+//! Read `text`, then `picture`, whose boxes `layout` places and `svg` draws; `live` is `check
+//! --live`. This module uses the crate's `live` and `shared`.
 
 mod layout;
 mod live;
 mod picture;
-mod program;
 mod svg;
 mod text;
 
@@ -17,15 +15,15 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use mycelium::Topology;
 use mycelium::error::Problem;
-use mycelium::overview::{Description, NodeProgram, Overview};
-use mycelium::topology::{NodeCommand, TopologyError, TopologyFiles};
+use mycelium::overview::{NodeProgram, Overview};
+use mycelium::topology::TopologyFiles;
 use serde::Serialize;
 
 use crate::shared::clock::duration;
+use crate::shared::describe::{self, Described};
 use crate::shared::exit::Failure;
 use crate::shared::output::{Format, count, json, print};
 use live::Limits;
-use program::Runs;
 
 /// The version of the JSON format.
 const VERSION: u32 = 1;
@@ -104,12 +102,11 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
         return Err(Failure::Usage(problem.to_owned()));
     }
     let file = args.file.iter().map(|file| file.display().to_string()).collect::<String>();
-    let described = described(&topology)?;
-    let commands = commands(&topology, &args.command, &described)?;
-    if commands.is_empty() && described.is_empty() {
+    let programs = describe::programs(&topology, &args.command, args.timeout, args.files.clone())?;
+    if programs.is_empty() {
         return without_programs(args, &topology, &file);
     }
-    let overview = overview(args, &topology, &commands, &described)?;
+    let overview = overview(&topology, &programs)?;
     let printed = match args.output {
         Form::Text => text::text(&file, &overview),
         Form::Json => json(&Json { mycelium_overview: VERSION, file, overview: &overview })?,
@@ -153,87 +150,14 @@ fn without_programs(args: &CheckArgs, topology: &Topology, file: &str) -> Result
     print(&text)
 }
 
-/// Returns the commands of the nodes that are not `described`, or none if neither the file nor the
-/// command line has a command.
-fn commands(
-    topology: &Topology,
-    given: &[String],
-    described: &[(&str, Description)],
-) -> Result<Vec<NodeCommand>, Failure> {
-    let from_line = |node: &str| {
-        let (program, arguments) = given.split_first()?;
-        Some(topology.command_from(node, program, arguments))
-    };
-    let nodes: Vec<&str> = topology.nodes().collect();
-    if nodes.is_empty() {
-        let command = from_line("main").transpose();
-        return Ok(command.map_err(Failure::usage)?.into_iter().collect());
-    }
-    let (mut commands, mut missing) = (Vec::new(), Vec::new());
-    let is_described = |node: &&str| described.iter().any(|(known, _)| known == node);
-    for node in nodes.into_iter().filter(|node| !is_described(node)) {
-        match topology.command(node).map(Ok).or_else(|| from_line(node)) {
-            Some(Ok(command)) => commands.push(command),
-            Some(Err(error)) => return Err(Failure::usage(error)),
-            None => missing.push(node),
-        }
-    }
-    match (commands.is_empty(), missing.is_empty()) {
-        (false, false) => Err(Failure::Usage(format!(
-            "node `{}` has no command, and other nodes have one: add `command` to its section, or \
-             to `[bundle]` for all nodes, or give it after `--`",
-            missing.join("`, `")
-        ))),
-        _ => Ok(commands),
-    }
-}
-
-/// Returns the nodes that have a description in the file instead of a command, with their
-/// descriptions.
-fn described(topology: &Topology) -> Result<Vec<(&str, Description)>, Failure> {
-    let nodes = topology.nodes().filter(|node| topology.command(node).is_none());
-    let described = nodes.map(|node| Ok(topology.description(node)?.map(|it| (node, it))));
-    let described: Result<_, TopologyError> = described.filter_map(Result::transpose).collect();
-    described.map_err(|error| Failure::Found(error.to_string()))
-}
-
 /// Makes the overview from the programs' descriptions.
-fn overview(
-    args: &CheckArgs,
-    topology: &Topology,
-    commands: &[NodeCommand],
-    described: &[(&str, Description)],
-) -> Result<Overview, Failure> {
-    let mut runs = Runs::new(args.timeout, args.files.clone())?;
-    let mut descriptions = Vec::<Description>::new();
-    for command in commands {
-        // Nodes with the same program and arguments share one description, so the program runs
-        // once.
-        let is_same = |other: &NodeCommand| {
-            (&other.program, &other.arguments) == (&command.program, &command.arguments)
-        };
-        let mut known = commands.iter().zip(&descriptions);
-        let description = match known.find(|(other, _)| is_same(other)) {
-            Some((_, description)) => description.clone(),
-            None => runs.describe(command)?,
-        };
-        descriptions.push(description);
-    }
-    let names: Vec<String> = commands.iter().map(program::name).collect();
-    let has_nodes = topology.nodes().next().is_some();
-    let programs = commands.iter().zip(&names).zip(&descriptions);
-    let programs = programs.map(|((command, program), description)| NodeProgram {
-        node: if has_nodes { &command.node } else { description.node() },
+fn overview(topology: &Topology, programs: &[Described]) -> Result<Overview, Failure> {
+    let programs = programs.iter().map(|Described { node, program, description }| NodeProgram {
+        node,
         program,
         description,
     });
-    let of_files = described.iter().map(|(node, description)| NodeProgram {
-        node,
-        program: "(described)",
-        description,
-    });
-    let overview = topology.overview(&programs.chain(of_files).collect::<Vec<_>>());
-    overview.map_err(mistakes)
+    topology.overview(&programs.collect::<Vec<_>>()).map_err(mistakes)
 }
 
 /// Joins all mistakes, one per line.

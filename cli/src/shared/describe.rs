@@ -1,4 +1,5 @@
-//! Runs programs that describe themselves: each command once, with `--describe`.
+//! The descriptions of the programs of a topology: from files that it names, or by running each
+//! command once, with `--describe`.
 
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, pipe};
@@ -8,8 +9,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use mycelium::Topology;
 use mycelium::overview::Description;
-use mycelium::topology::{NodeCommand, TopologyFiles};
+use mycelium::topology::{NodeCommand, TopologyError, TopologyFiles};
 use mycelium_bundle::protocol::{PIPE_VARIABLE, pipe_identity};
 
 use crate::shared::exit::Failure;
@@ -23,8 +25,108 @@ const MOST: usize = Description::MOST_BYTES;
 /// The most bytes of standard error that an error message contains.
 const MOST_OF_ERRORS: u64 = 2048;
 
+/// The program of a node.
+pub struct Described {
+    /// The node.
+    pub node: String,
+    /// The program, for people.
+    pub program: String,
+    /// How it describes itself.
+    pub description: Description,
+}
+
+/// Returns the programs of the nodes, or of the single one without a name. `given` is the command of
+/// the nodes that have neither a command nor a description in the file. Empty if no program is
+/// known.
+///
+/// # Errors
+/// If a program gives no description, or only some nodes have a program.
+pub fn programs(
+    topology: &Topology,
+    given: &[String],
+    timeout: Duration,
+    files: Option<PathBuf>,
+) -> Result<Vec<Described>, Failure> {
+    let mut all = described(topology)?;
+    let commands = commands(topology, given, &all)?;
+    if commands.is_empty() {
+        return Ok(all);
+    }
+    let mut runs = Runs::new(timeout, files)?;
+    let mut descriptions = Vec::<Description>::new();
+    for command in &commands {
+        // Nodes with the same program and arguments share one description, so the program runs
+        // once.
+        let is_same = |other: &NodeCommand| {
+            (&other.program, &other.arguments) == (&command.program, &command.arguments)
+        };
+        let mut known = commands.iter().zip(&descriptions);
+        let description = match known.find(|(other, _)| is_same(other)) {
+            Some((_, description)) => description.clone(),
+            None => runs.describe(command)?,
+        };
+        descriptions.push(description);
+    }
+    let has_nodes = topology.nodes().next().is_some();
+    let run = commands.iter().zip(descriptions).map(|(command, description)| Described {
+        node: if has_nodes { command.node.clone() } else { description.node().to_owned() },
+        program: name(command),
+        description,
+    });
+    all.splice(0..0, run);
+    Ok(all)
+}
+
+/// Returns the commands of the nodes that are not `described`, or none if neither the file nor the
+/// command line has a command.
+fn commands(
+    topology: &Topology,
+    given: &[String],
+    described: &[Described],
+) -> Result<Vec<NodeCommand>, Failure> {
+    let from_line = |node: &str| {
+        let (program, arguments) = given.split_first()?;
+        Some(topology.command_from(node, program, arguments))
+    };
+    let nodes: Vec<&str> = topology.nodes().collect();
+    if nodes.is_empty() {
+        let command = from_line("main").transpose();
+        return Ok(command.map_err(Failure::usage)?.into_iter().collect());
+    }
+    let (mut commands, mut missing) = (Vec::new(), Vec::new());
+    let is_described = |node: &&str| described.iter().any(|known| known.node == *node);
+    for node in nodes.into_iter().filter(|node| !is_described(node)) {
+        match topology.command(node).map(Ok).or_else(|| from_line(node)) {
+            Some(Ok(command)) => commands.push(command),
+            Some(Err(error)) => return Err(Failure::usage(error)),
+            None => missing.push(node),
+        }
+    }
+    match (commands.is_empty(), missing.is_empty()) {
+        (false, false) => Err(Failure::Usage(format!(
+            "node `{}` has no command, and other nodes have one: add `command` to its section, or \
+             to `[bundle]` for all nodes, or give it after `--`",
+            missing.join("`, `")
+        ))),
+        _ => Ok(commands),
+    }
+}
+
+/// Returns the nodes that have a description in the file instead of a command, with their
+/// descriptions.
+fn described(topology: &Topology) -> Result<Vec<Described>, Failure> {
+    let nodes = topology.nodes().filter(|node| topology.command(node).is_none());
+    let described = nodes.map(|node| {
+        let description = topology.description(node)?;
+        let (node, program) = (node.to_owned(), "(described)".to_owned());
+        Ok(description.map(|description| Described { node, program, description }))
+    });
+    let described: Result<_, TopologyError> = described.filter_map(Result::transpose).collect();
+    described.map_err(|error| Failure::Found(error.to_string()))
+}
+
 /// Runs programs, one after the other.
-pub(super) struct Runs {
+struct Runs {
     programs: Programs,
     timeout: Duration,
     /// The copy of the topology's files that the programs read instead of the files.
@@ -38,12 +140,12 @@ const CALL: &str = "call `Builder::describe_on_request` before the program does 
 
 impl Runs {
     /// Creates the runs. From now on, signals interrupt them.
-    pub(super) fn new(timeout: Duration, files: Option<PathBuf>) -> Result<Runs, Failure> {
+    fn new(timeout: Duration, files: Option<PathBuf>) -> Result<Runs, Failure> {
         Ok(Runs { programs: Programs::new()?, timeout, files })
     }
 
     /// Runs the program of a node, and returns its description.
-    pub(super) fn describe(&mut self, command: &NodeCommand) -> Result<Description, Failure> {
+    fn describe(&mut self, command: &NodeCommand) -> Result<Description, Failure> {
         let failed = |error: String| {
             let place = command.place.iter().map(|place| format!("{place}: "));
             let (place, node, line) = (place.collect::<String>(), &command.node, line(command));
@@ -134,7 +236,7 @@ fn read(output: &[u8]) -> Result<Description, String> {
 }
 
 /// Returns the program of a command for people, without the directory if it is the file's.
-pub(super) fn name(command: &NodeCommand) -> String {
+fn name(command: &NodeCommand) -> String {
     match command.program.strip_prefix(&command.directory) {
         Ok(inside) if inside.starts_with("..") => inside.display().to_string(),
         Ok(inside) => format!("./{}", inside.display()),
