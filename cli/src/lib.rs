@@ -56,6 +56,8 @@ pub enum ToolCommand {
     Info(record::info::InfoArgs),
     /// Compare two recordings, and name the first difference.
     Verify(record::verify::VerifyArgs),
+    /// Run a node that sends what a recording has of it.
+    Replay(Box<record::replay::ReplayArgs>),
     /// Run the nodes of a topology file on this host, or bring those that run up to date with it.
     Up(up::UpArgs),
     /// End the nodes that `up` has started, in order.
@@ -98,6 +100,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         ToolCommand::Record(args) => record::run(&args),
         ToolCommand::Info(args) => record::info::run(&args),
         ToolCommand::Verify(args) => record::verify::run(&args),
+        ToolCommand::Replay(args) => record::replay::run(&args),
         ToolCommand::Up(args) => up::run(&args),
         ToolCommand::Down(args) => down::run(&args),
         ToolCommand::Status(args) => status::run(&args),

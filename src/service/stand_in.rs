@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, join_all, select};
+use mycelium_transports::link::LayoutMismatch;
 use mycelium_transports::local::{Drain, ShuttingDown};
 use mycelium_transports::untyped::{MessageType, UntypedPublisher};
 
@@ -39,15 +40,17 @@ impl Emits<'_> {
         self.context.name()
     }
 
-    /// Returns the publishers' topics. Their places are those for [`emit`](Emits::emit).
-    pub fn topics(&self) -> impl Iterator<Item = &str> {
-        self.context.outputs.iter().map(|publisher| &**publisher.topic())
+    /// Returns the names and the topics of the publishers: `Service`, or `Service.port` for a named
+    /// port. Their places are those for [`emit`](Emits::emit).
+    pub fn publishers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.context.outputs.iter().map(|publisher| (&**publisher.name(), &**publisher.topic()))
     }
 
-    /// Returns the type of the messages of the publisher at this place.
+    /// Compares a type of messages with that of the publisher at this place. Returns the difference,
+    /// if there is one.
     #[must_use]
-    pub fn message(&self, place: usize) -> Option<MessageType> {
-        self.context.outputs.get(place).map(UntypedPublisher::message)
+    pub fn mismatch(&self, place: usize, message: &MessageType) -> Option<LayoutMismatch> {
+        self.context.outputs.get(place)?.mismatch(message)
     }
 
     /// Publishes the bytes of a message through the publisher at this place. Waits while a `block`
@@ -76,12 +79,18 @@ impl Emits<'_> {
     ///
     /// # Errors
     /// If the node shuts down.
-    pub async fn sleep_until(&self, time: Duration) -> Result<()> {
+    pub fn sleep_until(
+        &self,
+        time: Duration,
+    ) -> impl Future<Output = Result<()>> + Send + use<> + 'static {
         let now = self.context.now();
-        if time > now {
-            self.context.sleep(time - now).await?;
+        let sleep = (time > now).then(|| self.context.sleep(time - now));
+        async move {
+            match sleep {
+                Some(sleep) => Ok(sleep.await?),
+                None => Ok(()),
+            }
         }
-        Ok(())
     }
 
     /// Returns the time of the node's clock.

@@ -87,7 +87,8 @@ impl StandIn for Plays {
         Box::pin(async move {
             assert_eq!(emits.service(), "Feed");
             for (topic, bytes) in &self.0 {
-                let place = emits.topics().position(|known| known == *topic).unwrap();
+                let of_topic = |it: (&str, &str)| it == ("Feed", *topic);
+                let place = emits.publishers().position(of_topic).unwrap();
                 emits.emit(place, bytes).await?;
             }
             Ok(())

@@ -7,6 +7,7 @@
 mod args;
 pub mod info;
 mod output;
+pub mod replay;
 mod streams;
 pub mod verify;
 

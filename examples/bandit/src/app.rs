@@ -190,7 +190,10 @@ pub fn bundle(options: &Options, hosts: &[String]) -> Result<Vec<(String, Vec<St
     let member = Member { state: None, ..options.member.clone().unwrap_or_default() };
     let mut options = Options { member: Some(member.clone()), ca: None, ..options.clone() };
     let topology = topology(&options)?;
-    let nodes: Vec<String> = topology.nodes_of(hosts)?.into_iter().map(str::to_owned).collect();
+    // `mycelium record` runs the recorder, if the topology has one.
+    let recorder = topology.recorder().map(|(node, _)| node);
+    let nodes = topology.nodes_of(hosts)?.into_iter().filter(|node| Some(*node) != recorder);
+    let nodes: Vec<String> = nodes.map(str::to_owned).collect();
     let mut bundle = Vec::new();
     for node in &nodes {
         options.member = Some(Member { node: node.clone(), ..member.clone() });

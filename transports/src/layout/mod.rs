@@ -229,7 +229,7 @@ impl Layout {
 }
 
 /// Returns the whole canonical form of a layout.
-pub(crate) fn canonical(descriptor: &Descriptor) -> Vec<u8> {
+fn canonical(descriptor: &Descriptor) -> Vec<u8> {
     let (_, total) = descriptor.canonical(0, &mut []);
     let mut form = vec![0; total];
     _ = descriptor.canonical(0, &mut form);

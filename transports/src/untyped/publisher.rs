@@ -10,7 +10,8 @@ use thiserror::Error;
 use zerocopy::IntoBytes;
 
 use super::value::ViewError;
-use crate::layout::{Layout, LayoutError, MessageType, canonical};
+use crate::layout::{Layout, LayoutError, MessageType};
+use crate::link::LayoutMismatch;
 use crate::local::state::Origin;
 use crate::local::values::{Refusal, TopicError};
 use crate::local::writer::Writer;
@@ -132,11 +133,18 @@ impl UntypedPublisher {
         self.writer.check_keys(message)
     }
 
-    /// Returns the type of the topic's messages.
+    /// Compares a type of messages with that of the topic. Returns the difference, if there is one.
     #[must_use]
-    pub fn message(&self) -> MessageType {
-        let schema = self.writer.topic.schema();
-        MessageType { id: schema.id, form: canonical(schema.descriptor) }
+    pub fn mismatch(&self, message: &MessageType) -> Option<LayoutMismatch> {
+        let (schema, digest) = (self.writer.topic.schema(), message.digest());
+        let is_same = (schema.id, schema.digest) == (message.id, digest);
+        (!is_same).then(|| LayoutMismatch::new(schema, digest, Some(&message.form)))
+    }
+
+    /// Returns the name of the publisher.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.writer.state.name
     }
 
     /// Returns the name of the publisher's topic.

@@ -276,8 +276,7 @@ impl Session {
         let found = self.catalogue.iter().find(|entry| entry.topic == *topic);
         let Some(found) = found else {
             if self.streams.gates {
-                self.step = Step::Absent;
-                self.streams.batch.items.push(Item::TopicEnded);
+                self.absent();
                 return Ok(());
             }
             // Either the topic is unknown, or this side may not read it. The probe finds out which.
@@ -361,6 +360,12 @@ impl Session {
         }
     }
 
+    /// Notes that the peer does not publish the topic, for which a reader need not wait.
+    fn absent(&mut self) {
+        self.step = Step::Absent;
+        self.streams.batch.items.push(Item::TopicEnded);
+    }
+
     /// Notes that the peer sends the topic on this connection.
     fn continues(&mut self) {
         (self.has_read, self.is_known, self.has_completed) = (true, true, false);
@@ -388,6 +393,8 @@ impl Session {
                 self.streams.lose_all();
                 return self.step = Step::Connecting;
             }
+            // The node only reads the topic.
+            RejectReason::Forbidden if self.streams.gates => return self.absent(),
             RejectReason::Unknown => {
                 UntypedError::NoTopic { node, topic, known: std::mem::take(&mut self.catalogue) }
             }

@@ -1,0 +1,328 @@
+//! `replay`: a node whose services send what a recording has of them.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use clap::Args;
+use futures_util::future::BoxFuture;
+use mycelium::overview::NodeProgram;
+use mycelium::untyped::{Emits, StandIn};
+use mycelium::{Builder, Error, Result, Topology};
+use mycelium_record::{Entry, Reader, Recorded, Stream};
+
+use super::info::unread;
+use crate::shared::clock::duration;
+use crate::shared::describe::{self, Described};
+use crate::shared::exit::Failure;
+use crate::shared::output::{count, print_error, printable, shown};
+
+/// The arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The recording.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The topology in which a node is replaced.
+    #[arg(long, value_name = "TOPOLOGY")]
+    into: PathBuf,
+    /// The node. Without it: the only one that both the recording and the topology have.
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// How fast: as recorded, that times a number, or as fast as readers take the messages.
+    #[arg(long, value_name = "FACTOR|max", default_value = "1")]
+    speed: Speed,
+    /// Send only messages that were received this long after the first one, such as `90s`, or later.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    from: Option<Duration>,
+    /// Send only messages that were received before this time after the first one.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    until: Option<Duration>,
+    /// Send only the messages of these topics, with commas between them.
+    #[arg(long, value_name = "TOPICS", value_delimiter = ',')]
+    topics: Vec<String>,
+    /// The directory of the sockets. Without it: that of the topology.
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// How long a program may take for its description, such as `10s`.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s")]
+    timeout: Duration,
+    /// The program, and its arguments, of nodes that have neither a `command` nor a `description`
+    /// in the file: it is asked for its services (`--describe`), and not run.
+    #[arg(last = true, value_name = "PROGRAM")]
+    command: Vec<String>,
+}
+
+/// How fast messages are sent.
+#[derive(Clone, Copy, Debug)]
+enum Speed {
+    Times(f64),
+    Max,
+}
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Speed, String> {
+        if text == "max" {
+            return Ok(Speed::Max);
+        }
+        let factor = text.parse().ok().filter(|factor| (1e-3..=1e6).contains(factor));
+        factor.map(Speed::Times).ok_or_else(|| "expected 0.001 to 1000000, or `max`".to_owned())
+    }
+}
+
+/// Runs the node until all recorded messages are sent, or a signal.
+///
+/// # Errors
+/// If the file is no recording or is damaged, a program gives no description, the recording does
+/// not fit the topology, or the node fails.
+pub fn run(args: &ReplayArgs) -> std::result::Result<(), Failure> {
+    let mut topology = Topology::load(&args.into).map_err(Failure::of_topology)?;
+    if let Some(directory) = &args.directory {
+        topology = topology.in_directory(directory);
+    }
+    let found = Contents::read(args, &topology)?;
+    let programs = programs(args, &topology)?;
+    let of = programs.iter().map(|Described { node, program, description }| NodeProgram {
+        node,
+        program,
+        description,
+    });
+    let plan = Arc::new(Plan {
+        file: args.file.clone(),
+        node: found.node.clone(),
+        topics: args.topics.clone(),
+        speed: args.speed,
+        span: found.span,
+        begin: OnceLock::new(),
+        sums: Mutex::default(),
+    });
+    let make = |service: &str| -> Box<dyn StandIn> {
+        Box::new(Player { service: service.to_owned(), plan: plan.clone() })
+    };
+    let builder = Builder::stand_in(&found.node, topology, &of.collect::<Vec<_>>(), make)
+        .map_err(|problem| Failure::Found(problem.to_string()))?;
+    let node = builder.build().map_err(|error| Failure::Found(error.to_string()))?;
+    let ended = mycelium::execution::smol::run(2, |executor| node.run(executor));
+    let ended = ended.map_err(|error| Failure::Unavailable(format!("threads: {error}")))?;
+    let sums = plan.sums.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    print_error(format!("{} as node `{}`\n", sums.text(), printable(&found.node)));
+    ended.map(drop).map_err(|error| Failure::Unavailable(error.to_string()))
+}
+
+/// Returns the programs of all nodes of the topology.
+fn programs(
+    args: &ReplayArgs,
+    topology: &Topology,
+) -> std::result::Result<Vec<Described>, Failure> {
+    let programs = describe::programs(topology, &args.command, args.timeout, None)?;
+    match programs.is_empty() {
+        false => Ok(programs),
+        true => Err(Failure::Usage(format!(
+            "{}: no program is known, without which nobody knows who reads the messages: add \
+             `command = [\"./app\", \"{{node}}\"]` to `[bundle]`, or the program after `--`",
+            shown(&args.into)
+        ))),
+    }
+}
+
+/// What a recording has, as far as it decides about a replay.
+struct Contents {
+    node: String,
+    /// When the first and the last message to send were received.
+    span: [u64; 2],
+}
+
+impl Contents {
+    /// Reads all of the file, so that a damaged one is an error before anything is sent.
+    fn read(args: &ReplayArgs, topology: &Topology) -> std::result::Result<Contents, Failure> {
+        let name = shown(&args.file);
+        let mut reader = open(&args.file)
+            .map_err(|error| Failure::Usage(error.to_string()))?
+            .map_err(|error| unread(&name, &error))?;
+        let (mut nodes, mut first) = (Vec::new(), None);
+        while let Some(entry) = reader.next().map_err(|error| unread(&name, &error))? {
+            match entry {
+                Entry::Began { stream, .. } if !nodes.contains(&stream.node) => {
+                    nodes.push(stream.node.clone());
+                }
+                Entry::Message { message, .. } => {
+                    let at = message.received_at;
+                    first = Some(first.map_or(at, |first: u64| first.min(at)));
+                }
+                _ => {}
+            }
+        }
+        if !reader.is_whole() {
+            let read = reader.offset();
+            print_error(format!("{name}: cut off: its first {read} bytes are sent\n"));
+        }
+        let is_known = |node: &&String| topology.nodes().any(|known| known == node.as_str());
+        let candidates: Vec<&String> = nodes.iter().filter(is_known).collect();
+        let listed = |nodes: &[&String]| {
+            let nodes = nodes.iter().map(|node| format!("`{}`", printable(node)));
+            nodes.collect::<Vec<_>>().join(", ")
+        };
+        let node = match (&args.node, &candidates[..]) {
+            (Some(node), _) if nodes.contains(node) => node.clone(),
+            (Some(node), _) => {
+                let (node, all) = (printable(node), listed(&nodes.iter().collect::<Vec<_>>()));
+                let problem = format!("{name}: no message of node `{node}`: it has those of {all}");
+                return Err(Failure::Usage(problem));
+            }
+            (None, [node]) => (*node).clone(),
+            (None, []) => {
+                let (all, into) = (listed(&nodes.iter().collect::<Vec<_>>()), shown(&args.into));
+                return Err(Failure::Usage(format!(
+                    "{into} has no node of which {name} has messages: it has those of {all}"
+                )));
+            }
+            (None, several) => {
+                let several = listed(several);
+                let problem = format!("{name} has messages of {several}: choose one by `--node`");
+                return Err(Failure::Usage(problem));
+            }
+        };
+        let first = first.unwrap_or_default();
+        let after = |time: Option<Duration>| {
+            let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            time.map(|time| first.saturating_add(nanoseconds(time)))
+        };
+        let span = [after(args.from).unwrap_or(first), after(args.until).unwrap_or(u64::MAX)];
+        Ok(Contents { node, span })
+    }
+}
+
+type Opened = std::result::Result<Reader<BufReader<File>>, mycelium_record::ReadError>;
+
+fn open(path: &Path) -> Result<Opened> {
+    let failed = |error: std::io::Error| Error::msg(format!("{}: {error}", shown(path)));
+    Ok(Reader::new(BufReader::new(File::open(path).map_err(failed)?)))
+}
+
+/// What all services of the node share.
+struct Plan {
+    file: PathBuf,
+    node: String,
+    /// The topics that are sent; empty for all.
+    topics: Vec<String>,
+    speed: Speed,
+    /// When the messages that are sent were received.
+    span: [u64; 2],
+    /// When the first message is due, by the clock of the node.
+    begin: OnceLock<Duration>,
+    sums: Mutex<Sums>,
+}
+
+/// What was sent.
+#[derive(Clone, Debug, Default)]
+struct Sums {
+    messages: u64,
+    gaps: u64,
+    missed: u64,
+}
+
+impl Sums {
+    fn text(&self) -> String {
+        let Sums { messages, gaps, missed } = self;
+        let messages = count(usize::try_from(*messages).unwrap_or(usize::MAX), "message");
+        match gaps {
+            0 => format!("{messages} sent"),
+            _ => format!("{messages} sent, without {missed} in {gaps} gaps of the recording"),
+        }
+    }
+}
+
+/// Sends the messages of one service.
+struct Player {
+    service: String,
+    plan: Arc<Plan>,
+}
+
+impl StandIn for Player {
+    fn run<'a>(&'a mut self, emits: Emits<'a>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.play(emits))
+    }
+}
+
+impl Player {
+    async fn play(&mut self, mut emits: Emits<'_>) -> Result<()> {
+        let plan = &*self.plan;
+        let failed =
+            |error: &dyn Display| Error::msg(format!("{}: {error}", shown(&plan.file))).permanent();
+        let mut reader = open(&plan.file)?.map_err(|error| failed(&error))?;
+        // The publishers of the streams, by their numbers.
+        let mut places = Vec::new();
+        while let Some(entry) = reader.next().map_err(|error| failed(&error))? {
+            match entry {
+                Entry::Began { stream, .. } => places.push(self.place(&emits, stream)?),
+                Entry::Message { id, message, .. } => {
+                    let Some(place) = places.get(id.index()).copied().flatten() else { continue };
+                    if !(plan.span[0]..plan.span[1]).contains(&message.received_at) {
+                        continue;
+                    }
+                    if let Some(due) = self.due(&emits, &message) {
+                        emits.sleep_until(due).await?;
+                    }
+                    emits.emit(place, message.bytes).await?;
+                    plan.sums.lock().unwrap_or_else(PoisonError::into_inner).messages += 1;
+                }
+                Entry::Gap { id, missed, .. }
+                    if places.get(id.index()).is_some_and(Option::is_some) =>
+                {
+                    let mut sums = plan.sums.lock().unwrap_or_else(PoisonError::into_inner);
+                    (sums.gaps, sums.missed) = (sums.gaps + 1, sums.missed.saturating_add(missed));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the place of the publisher of a stream; `None` if the stream is not sent by this
+    /// service.
+    fn place(&self, emits: &Emits<'_>, stream: &Stream) -> Result<Option<usize>> {
+        let Plan { file, node, topics, .. } = &*self.plan;
+        let publisher = &*stream.publisher;
+        let of_port =
+            || publisher.strip_prefix(&*self.service).is_some_and(|it| it.starts_with('.'));
+        let is_chosen = topics.is_empty() || topics.contains(&stream.topic);
+        if stream.node != *node || !is_chosen || publisher != self.service && !of_port() {
+            return Ok(None);
+        }
+        let about = || {
+            let (topic, publisher) = (printable(&stream.topic), printable(publisher));
+            format!("{}: topic `{topic}` of `{publisher}`", shown(file))
+        };
+        let mut publishers = emits.publishers();
+        let place = publishers.position(|known| known == (publisher, &*stream.topic));
+        let Some(place) = place else {
+            let problem = format!("{}: the service does not emit it", about());
+            return Err(Error::msg(problem).permanent());
+        };
+        match emits.mismatch(place, &stream.message) {
+            None => Ok(Some(place)),
+            Some(mismatch) => {
+                let problem = format!(
+                    "{}: its messages (there) are not those of the program (here): {mismatch}",
+                    about()
+                );
+                Err(Error::msg(problem).permanent())
+            }
+        }
+    }
+
+    /// Returns when a message is due; `None` if it is at once.
+    fn due(&self, emits: &Emits<'_>, message: &Recorded<'_>) -> Option<Duration> {
+        let Plan { speed, span, begin, .. } = &*self.plan;
+        let Speed::Times(factor) = *speed else { return None };
+        let begin = *begin.get_or_init(|| emits.now());
+        let after = Duration::from_nanos(message.received_at.saturating_sub(span[0]));
+        Some(begin.saturating_add(after.div_f64(factor)))
+    }
+}
