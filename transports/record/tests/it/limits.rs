@@ -75,3 +75,10 @@ fn an_error_of_the_input_names_its_place() {
     assert!(error.starts_with("at byte ") && error.ends_with(": the disk is gone"), "{error}");
     assert!(reader.next().is_ok_and(|entry| entry.is_none()));
 }
+
+#[test]
+fn recordings_and_readers_may_move_to_other_threads() {
+    fn moves<T: Send + 'static>() {}
+    moves::<Recording>();
+    moves::<Reader<std::fs::File>>();
+}
