@@ -190,7 +190,7 @@ impl<R: Read> Reader<R> {
     /// Returns whether the end of a whole file was reached.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.section == Section::Whole && !self.has_failed
+        self.section == Section::Whole
     }
 
     /// Returns the place in the file up to which it was read: the end of the last whole record. It
@@ -282,7 +282,7 @@ impl<R: Read> Reader<R> {
         }
         if kind == 0 || length > format::LONGEST_RECORD {
             let expected = format_args!("a record of at most {} bytes", format::LONGEST_RECORD);
-            let found = format_args!("type {kind}, {length} bytes");
+            let found = format_args!("type {kind} with {length} bytes");
             return Err(self.damaged(0, None, expected, found));
         }
         if self.body.capacity() > 8 * format::CHUNK {

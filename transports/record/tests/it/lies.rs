@@ -173,6 +173,13 @@ fn lies_about_messages_are_refused() {
     liar.stream(&[]);
     liar.tick(0);
     liar.refused("topic `ticks`: expected the begin of the stream, found a message");
+
+    // A send time without its flag.
+    let mut liar = Liar::begun();
+    let header = MessageHeader { channel_id: STREAM, sequence: 0, log_time: 5, publish_time: 4 };
+    let data = [&[0; 9][..], &tick(0)].concat();
+    liar.writer.write_to_known_channel(&header, &data).unwrap();
+    liar.refused("expected known flags, one sequence and a send time");
 }
 
 #[test]
@@ -241,13 +248,17 @@ fn other_files_are_refused() {
 fn a_length_that_leaves_its_chunk_is_refused() {
     // A chunk by hand: one record that claims more bytes than the chunk has.
     let records = [&[5][..], &u64::MAX.to_le_bytes()].concat();
-    let size = records.len() as u64;
-    let mut chunk = [0; 16].to_vec();
-    chunk.extend(size.to_le_bytes());
-    chunk.extend(crc32fast::hash(&records).to_le_bytes());
-    chunk.extend(0_u32.to_le_bytes());
-    chunk.extend(size.to_le_bytes());
-    chunk.extend(&records);
+    let chunk_of = |size: u64, compression: &[u8]| {
+        let mut chunk = [0; 16].to_vec();
+        chunk.extend(size.to_le_bytes());
+        chunk.extend(crc32fast::hash(&records).to_le_bytes());
+        chunk.extend((compression.len() as u32).to_le_bytes());
+        chunk.extend(compression);
+        chunk.extend((records.len() as u64).to_le_bytes());
+        chunk.extend(&records);
+        chunk
+    };
+    let chunk = chunk_of(records.len() as u64, b"");
     let file = |length: u64, chunk: &[u8]| {
         let mut file = mcap::MAGIC.to_vec();
         file.push(1);
@@ -267,4 +278,25 @@ fn a_length_that_leaves_its_chunk_is_refused() {
     assert!(found.contains("expected a record of at most 134217728 bytes"), "{found}");
     let found = error(&file(20, &chunk));
     assert!(found.contains("expected a chunk, found other lengths in its header"), "{found}");
+    for (size, compression, expected) in [
+        (10, &b""[..], "expected a chunk without compression, 9 bytes, found ``, 10 bytes"),
+        (9, b"zstd", "expected a chunk without compression, 9 bytes, found `zstd`, 9 bytes"),
+    ] {
+        let chunk = chunk_of(size, compression);
+        let found = error(&file(chunk.len() as u64, &chunk));
+        assert!(found.contains(expected), "{found}");
+    }
+    let header = file(0, &[]).len() - 9;
+    let zeros = [&file(0, &[])[..header], &[0; 64]].concat();
+    let found = error(&zeros);
+    assert!(
+        found.contains("expected a record of at most 134217728 bytes, found type 0"),
+        "{found}"
+    );
+    // A chunk after the end of the data.
+    let end = [&[15][..], &4_u64.to_le_bytes(), &[0; 4]].concat();
+    let whole = file(chunk.len() as u64, &chunk);
+    let late = [&whole[..header], &end, &whole[header..]].concat();
+    let found = error(&late);
+    assert!(found.contains("expected the data before the summary, found record 6"), "{found}");
 }
