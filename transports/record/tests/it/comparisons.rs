@@ -1,9 +1,11 @@
 //! What `compare` finds.
 
 use std::io::Cursor;
+use std::sync::Arc;
 
-use mycelium_record::{Comparison, End, Recording, Stream, compare};
+use mycelium_record::{Comparison, End, Recorded, Recording, Stream, compare};
 use mycelium_transports::local::GapReason;
+use mycelium_transports::untyped::MessageType;
 
 use crate::common::{Order, Tick, order, received, stream_of, tick, ticks};
 
@@ -77,6 +79,11 @@ fn the_first_difference_is_named() {
         compared(&with(2, 9), &with(2, 10)),
         format!("{about} 8: nothing in the first, message #9 of 16 bytes in the second")
     );
+    // As many messages and gaps.
+    assert_eq!(
+        compared(&with(2, 9), &with(3, 10)),
+        format!("{about} 3: gap of 2 before #5 in the first, gap of 3 before #6 in the second")
+    );
     let alone = with(2, 9);
     assert_eq!(compared(&alone, &first), "topic `orders`, publisher `Desk`: only in the second");
     // After an equal beginning.
@@ -119,4 +126,29 @@ fn a_damaged_recording_is_an_error_that_names_its_side() {
     second[place] ^= 1;
     let error = compare(Cursor::new(first), Cursor::new(second)).unwrap_err().to_string();
     assert!(error.starts_with("second: damaged at byte "), "{error}");
+}
+
+#[test]
+fn types_and_retained_messages_count() {
+    let one = |retained: bool, id: u16| {
+        let mut stream = stream_of::<Tick>("Feed", 1);
+        stream.message = Arc::new(MessageType { id, form: stream.message.form.clone() });
+        let mut recording = Recording::new();
+        let feed = recording.begin(stream, 0, 0).unwrap();
+        let bytes = tick(0);
+        let message = Recorded { retained, ..received(0, &bytes) };
+        recording.message(feed, &message).unwrap();
+        recording.finish().0
+    };
+    let about = "topic `ticks`, publisher `Feed`";
+    assert_eq!(compared(&one(false, 1), &one(false, 1)), "equal 1");
+    let types = compared(&one(false, 1), &one(false, 2));
+    assert_eq!(types, format!("{about}: other message types"));
+    assert_eq!(
+        compared(&one(false, 1), &one(true, 1)),
+        format!(
+            "{about}, message 0: message #0 of 16 bytes in the first, retained message #0 of 16 \
+             bytes in the second"
+        )
+    );
 }
