@@ -79,10 +79,17 @@ fn the_first_difference_is_named() {
         compared(&with(2, 9), &with(2, 10)),
         format!("{about} 8: nothing in the first, message #9 of 16 bytes in the second")
     );
-    // As many messages and gaps.
+    // The same messages around gaps of other lengths.
+    let around = |missed: u64| {
+        let mut recording = Recording::new();
+        let feed = recording.begin(stream_of::<Tick>("Feed", 1), 0, 0).unwrap();
+        recording.gap(feed, missed, missed, GapReason::Overwritten, 0).unwrap();
+        recording.message(feed, &received(missed, &tick(0))).unwrap();
+        recording.finish().0
+    };
     assert_eq!(
-        compared(&with(2, 9), &with(3, 10)),
-        format!("{about} 3: gap of 2 before #5 in the first, gap of 3 before #6 in the second")
+        compared(&around(2), &around(3)),
+        format!("{about} 0: gap of 2 before #2 in the first, gap of 3 before #3 in the second")
     );
     let alone = with(2, 9);
     assert_eq!(compared(&alone, &first), "topic `orders`, publisher `Desk`: only in the second");
