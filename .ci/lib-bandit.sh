@@ -18,6 +18,44 @@ bandit_run() {
     done
 }
 
+# bandit_recorded EXECUTOR ARGUMENTS..: records the swaps of a bundle, and then replays them in place
+# of its collector, as fast as possible. Both write their signals to a file.
+bandit_recorded() {
+    local executor=$1 at="$LOGS/recorded.$1" tool="$TARGET/debug/mycelium" bundle directory node
+    shift
+    cargo build -p mycelium-bus-cli --bin mycelium
+    cargo build -p bandit
+    rm -rf "$at"
+    mkdir -m 700 -p "$at" "$at/nodes"
+    cat examples/bandit/bundled.toml - >"$at/bundle.toml" <<'END'
+
+[node.recorder]
+services = ["Recorder"]
+
+[recorder]
+topics = ["swaps"]
+END
+    XDG_RUNTIME_DIR="$at" bandit_run "recorded.$executor.bundled" "$@" bundled --executor "$executor" \
+        --topology "$at/bundle.toml" &
+    bundle=$!
+    until directory=$(compgen -G "$at/mycelium-bandit-*-0"); do
+        kill -0 "$bundle" || fail "the bundle has ended before it was recorded"
+        sleep 0.05
+    done
+    "$tool" record -o "$at/day.mcap" --topology "$at/bundle.toml" --directory "$directory" --until-end
+    wait "$bundle"
+    "$tool" info "$at/day.mcap" | tee "$at/info"
+    grep -F "all counts add up: 6313 messages of 1 topic, 0 gaps, 0 missed" "$at/info" ||
+        fail "the recording does not have all swaps"
+    for node in detector writer; do
+        $BANDIT "$@" member "$node" --directory "$at/nodes" --topology examples/bandit/bundled.toml \
+            --executor "$executor" --signals "$LOGS/signals.replayed.$executor" &
+    done
+    "$tool" replay "$at/day.mcap" --into examples/bandit/bundled.toml --directory "$at/nodes" \
+        --speed max -- "$TARGET/debug/bandit" member "{node}" --directory "$at/nodes"
+    wait
+}
+
 # same_signals NAME ..: these runs wrote the same signals.
 same_signals() {
     local first=$1 run

@@ -4,9 +4,10 @@
 #![cfg(all(feature = "describe", feature = "metrics", feature = "topology"))]
 
 use futures_util::future::BoxFuture;
-use mycelium::overview::{Description, NodeProgram};
-use mycelium::untyped::{Emits, StandIn};
+use mycelium::overview::Description;
+use mycelium::untyped::{Emits, MessageType, StandIn};
 use mycelium::{Builder, Context, Delivery, Message, Node, Result, Topology, message, service};
+use mycelium_core::Descriptor;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::running::{start, within};
@@ -112,8 +113,7 @@ fn description() -> Description {
 
 fn stand_in(topology: &Topology, messages: Vec<(&'static str, Vec<u8>)>) -> Builder {
     let description = description();
-    let of = |node| NodeProgram { node, program: "./app", description: &description };
-    let programs = [of("feed"), of("keeper")];
+    let programs = [("feed", &description), ("keeper", &description)];
     let mut messages = Some(messages);
     let make = |_: &str| -> Box<dyn StandIn> { Box::new(Plays(messages.take().unwrap())) };
     Builder::stand_in("feed", topology.clone(), &programs, make).unwrap()
@@ -168,6 +168,37 @@ async fn bytes_that_are_no_message_fail_the_service() {
     }
 }
 
+/// Ends with the difference of a recorded type.
+struct Compares;
+
+impl StandIn for Compares {
+    fn run<'a>(&'a mut self, emits: Emits<'a>) -> BoxFuture<'a, Result<()>> {
+        let form = |descriptor: &Descriptor| {
+            let mut form = vec![0; descriptor.canonical(0, &mut []).1];
+            let _ = descriptor.canonical(0, &mut form);
+            form
+        };
+        let same = MessageType { id: 1, form: form(Tick::DESCRIPTOR) };
+        assert_eq!(emits.mismatch(0, &same), None);
+        let other = MessageType { id: 1, form: form(Ack::DESCRIPTOR) };
+        let mismatch = emits.mismatch(0, &other).unwrap();
+        Box::pin(async move { Err(mycelium::Error::msg(mismatch.to_string()).permanent()) })
+    }
+}
+
+#[tokio::test]
+async fn another_type_of_a_recording_differs_in_a_field() {
+    let directory = Directory::new("stand-in-type");
+    let alone = Topology::parse("t.toml", "[node.feed]\nservices = [\"Feed\"]\n").unwrap();
+    let description = description();
+    let make = |_: &str| -> Box<dyn StandIn> { Box::new(Compares) };
+    let alone = alone.in_directory(&directory.0);
+    let feed = Builder::stand_in("feed", alone, &[("feed", &description)], make).unwrap();
+    let text = within(start(feed).join()).await.unwrap_err().to_string();
+    assert!(text.contains("16 bytes, digest"), "{text}");
+    assert!(text.contains("`is_last`") && text.contains("8 bytes, digest"), "{text}");
+}
+
 #[test]
 fn a_service_that_answers_has_no_stand_in() {
     struct Answerer;
@@ -181,7 +212,7 @@ fn a_service_that_answers_has_no_stand_in() {
     }
 
     let description = Node::builder("any").service(|| Answerer).describe();
-    let of = [NodeProgram { node: "any", program: "./app", description: &description }];
+    let of = [("any", &description)];
     let make = |_: &str| -> Box<dyn StandIn> { Box::new(Plays(Vec::new())) };
     let error = Builder::stand_in("any", Topology::default(), &of, make).unwrap_err();
     assert!(error.to_string().contains("service `Answerer` answers requests"), "{error}");

@@ -1,5 +1,6 @@
 //! `replay`: a node whose services send what a recording has of them.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::BufReader;
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::future::BoxFuture;
-use mycelium::overview::NodeProgram;
 use mycelium::untyped::{Emits, StandIn};
 use mycelium::{Builder, Error, Result, Topology};
 use mycelium_record::{Entry, Reader, Recorded, Stream};
@@ -88,11 +88,7 @@ pub fn run(args: &ReplayArgs) -> std::result::Result<(), Failure> {
     }
     let found = Contents::read(args, &topology)?;
     let programs = programs(args, &topology)?;
-    let of = programs.iter().map(|Described { node, program, description }| NodeProgram {
-        node,
-        program,
-        description,
-    });
+    let of = programs.iter().map(|of| (&*of.node, &of.description));
     let plan = Arc::new(Plan {
         file: args.file.clone(),
         node: found.node.clone(),
@@ -102,11 +98,23 @@ pub fn run(args: &ReplayArgs) -> std::result::Result<(), Failure> {
         begin: OnceLock::new(),
         sums: Mutex::default(),
     });
+    let mut services = BTreeSet::new();
     let make = |service: &str| -> Box<dyn StandIn> {
+        services.insert(service.to_owned());
         Box::new(Player { service: service.to_owned(), plan: plan.clone() })
     };
     let builder = Builder::stand_in(&found.node, topology, &of.collect::<Vec<_>>(), make)
         .map_err(|problem| Failure::Found(problem.to_string()))?;
+    let of_none = |(of, _): &&(String, String)| !services.contains(of);
+    if let Some((service, topic)) = found.senders.iter().find(of_none) {
+        let [node, service, topic] = [&found.node, service, topic].map(|name| printable(name));
+        return Err(Failure::Found(format!(
+            "{}: no service of node `{node}` sends as `{service}`, of which {} has messages of \
+             topic `{topic}`",
+            shown(&args.into),
+            shown(&args.file)
+        )));
+    }
     let node = builder.build().map_err(|error| Failure::Found(error.to_string()))?;
     let ended = mycelium::execution::smol::run(2, |executor| node.run(executor));
     let ended = ended.map_err(|error| Failure::Unavailable(format!("threads: {error}")))?;
@@ -134,6 +142,8 @@ fn programs(
 /// What a recording has, as far as it decides about a replay.
 struct Contents {
     node: String,
+    /// The services of the node that have sent messages of the chosen topics, each with its topic.
+    senders: BTreeSet<(String, String)>,
     /// When the first and the last message to send were received.
     span: [u64; 2],
 }
@@ -145,11 +155,14 @@ impl Contents {
         let mut reader = open(&args.file)
             .map_err(|error| Failure::Usage(error.to_string()))?
             .map_err(|error| unread(&name, &error))?;
-        let (mut nodes, mut first) = (Vec::new(), None);
+        let (mut nodes, mut streams, mut first) = (Vec::new(), Vec::new(), None);
         while let Some(entry) = reader.next().map_err(|error| unread(&name, &error))? {
             match entry {
-                Entry::Began { stream, .. } if !nodes.contains(&stream.node) => {
-                    nodes.push(stream.node.clone());
+                Entry::Began { stream, .. } => {
+                    if !nodes.contains(&stream.node) {
+                        nodes.push(stream.node.clone());
+                    }
+                    streams.push(stream.clone());
                 }
                 Entry::Message { message, .. } => {
                     let at = message.received_at;
@@ -194,7 +207,13 @@ impl Contents {
             time.map(|time| first.saturating_add(nanoseconds(time)))
         };
         let span = [after(args.from).unwrap_or(first), after(args.until).unwrap_or(u64::MAX)];
-        Ok(Contents { node, span })
+        let is_chosen = |topic| args.topics.is_empty() || args.topics.contains(topic);
+        let of_node = streams.iter().filter(|it| it.node == node && is_chosen(&it.topic));
+        let senders = of_node.map(|stream| {
+            let service = stream.publisher.split('.').next().unwrap_or_default();
+            (service.to_owned(), stream.topic.clone())
+        });
+        Ok(Contents { senders: senders.collect(), node, span })
     }
 }
 

@@ -15,6 +15,7 @@ mod loopback;
 mod mistakes;
 mod new;
 mod record;
+mod replay;
 mod roles;
 mod tap;
 mod top;

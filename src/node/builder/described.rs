@@ -15,7 +15,6 @@ use super::{Builder, Supervisor};
 use crate::error::BuildError;
 use crate::links::Engines;
 use crate::node::Node;
-use crate::node::overview::types::NodeProgram;
 use crate::node::placing::kind;
 use crate::node::prepare::Registered;
 use crate::plan::Port;
@@ -191,8 +190,8 @@ impl Builder {
     }
 
     /// Creates the builder of a node in which stand-ins run in place of services: `make` creates
-    /// one for each service that the topology places on the node. `programs` are those of all
-    /// nodes. A stand-in emits the messages of its service as bytes; what the service would read is
+    /// one for each service that the topology places on the node. `programs` are those of all nodes,
+    /// by node. A stand-in emits the messages of its service as bytes; what the service would read is
     /// discarded, and what it would request is not. Needs the feature `describe`.
     ///
     /// # Errors
@@ -201,14 +200,15 @@ impl Builder {
     pub fn stand_in(
         node: &str,
         topology: Topology,
-        programs: &[NodeProgram<'_>],
+        programs: &[(&str, &Description)],
         mut make: impl FnMut(&str) -> Box<dyn StandIn>,
     ) -> Result<Builder, Problem> {
-        let damaged = |program: &str, problem: &str| {
-            let text = format!("the description of `{program}` is damaged: {problem}");
+        let damaged = |node: &str, problem: &str| {
+            let text =
+                format!("the description of the program of node `{node}` is damaged: {problem}");
             Problem::new(Code::DESCRIPTION_DAMAGED, text)
         };
-        let Some(own) = programs.iter().find(|of| of.node == node) else {
+        let Some((_, own)) = programs.iter().find(|(of, _)| *of == node) else {
             let text = format!("no program is known for node `{node}`");
             return Err(Problem::new(Code::NODE_WITHOUT_PROGRAM, text));
         };
@@ -216,17 +216,17 @@ impl Builder {
             .placements()
             .map(|(of, names)| (of.to_owned(), names.into_iter().map(str::to_owned).collect()))
             .collect();
-        let builder = Builder::described(own.description, node, topology, Descriptions::default());
-        let mut builder = builder.map_err(|problem| damaged(own.program, &problem))?;
-        for of in programs.iter().filter(|of| of.node != node) {
+        let builder = Builder::described(own, node, topology, Descriptions::default());
+        let mut builder = builder.map_err(|problem| damaged(node, &problem))?;
+        for (other, description) in programs.iter().filter(|(other, _)| *other != node) {
             let known: BTreeSet<_> = builder.services.iter().map(|it| it.name.clone()).collect();
-            let placed = placements.get(of.node);
+            let placed = placements.get(*other);
             let is_wanted = |name: &str| {
                 !known.contains(name)
                     && placed.is_some_and(|names| names.iter().any(|it| it == name))
             };
-            let added = builder.add_described_services(of.description, is_wanted);
-            added.map_err(|problem| damaged(of.program, &problem))?;
+            let added = builder.add_described_services(description, is_wanted);
+            added.map_err(|problem| damaged(other, &problem))?;
         }
         let placed = placements.get(node);
         let is_placed = |name: &String| placed.is_none_or(|names| names.contains(name));
