@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::BufReader;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -82,6 +84,13 @@ impl FromStr for Speed {
 /// If the file is no recording or is damaged, a program gives no description, the recording does
 /// not fit the topology, or the node fails.
 pub fn run(args: &ReplayArgs) -> std::result::Result<(), Failure> {
+    if let Some((program, arguments)) = args.command.split_first()
+        && arguments.last().is_some_and(|last| last == describe::ARGUMENT)
+    {
+        // A launcher asks for the services of this node: those of the program.
+        let error = Command::new(program).args(arguments).exec();
+        return Err(Failure::Unavailable(format!("{}: {error}", printable(program))));
+    }
     let mut topology = Topology::load(&args.into).map_err(Failure::of_topology)?;
     if let Some(directory) = &args.directory {
         topology = topology.in_directory(directory);

@@ -19,7 +19,7 @@ use crate::shared::output::printable;
 use crate::shared::program::{Ended, Programs, Unfinished};
 
 /// The argument that requests a description.
-const ARGUMENT: &str = "--describe";
+pub const ARGUMENT: &str = "--describe";
 /// The most bytes of standard output that are accepted.
 const MOST: usize = Description::MOST_BYTES;
 /// The most bytes of standard error that an error message contains.
@@ -53,26 +53,32 @@ pub fn programs(
         return Ok(all);
     }
     let mut runs = Runs::new(timeout, files)?;
-    let mut descriptions = Vec::<Description>::new();
-    for command in &commands {
+    let recorder = topology.recorder().map(|(node, _)| node);
+    let has_nodes = topology.nodes().next().is_some();
+    let (recorders, commands): (Vec<_>, Vec<_>) =
+        commands.iter().partition(|command| Some(&*command.node) == recorder);
+    let mut run = Vec::<Described>::new();
+    for (place, command) in commands.iter().enumerate() {
         // Nodes with the same program and arguments share one description, so the program runs
         // once.
-        let is_same = |other: &NodeCommand| {
+        let is_same = |other: &&NodeCommand| {
             (&other.program, &other.arguments) == (&command.program, &command.arguments)
         };
-        let mut known = commands.iter().zip(&descriptions);
-        let description = match known.find(|(other, _)| is_same(other)) {
-            Some((_, description)) => description.clone(),
+        let description = match commands[..place].iter().position(is_same) {
+            Some(known) => run[known].description.clone(),
             None => runs.describe(command)?,
         };
-        descriptions.push(description);
+        let of = if has_nodes { &*command.node } else { description.node() };
+        run.push(Described { node: of.to_owned(), program: name(command), description });
     }
-    let has_nodes = topology.nodes().next().is_some();
-    let run = commands.iter().zip(descriptions).map(|(command, description)| Described {
-        node: if has_nodes { command.node.clone() } else { description.node().to_owned() },
-        program: name(command),
-        description,
-    });
+    for command in recorders {
+        // The recorder reads what the other programs publish.
+        let description = match run.iter().chain(&all).next() {
+            Some(other) => other.description.clone(),
+            None => runs.describe(command)?,
+        };
+        run.push(Described { node: command.node.clone(), program: name(command), description });
+    }
     all.splice(0..0, run);
     Ok(all)
 }
