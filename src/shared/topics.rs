@@ -10,7 +10,7 @@ use mycelium_transports::local::{
     HandlerWatch, KeepOpen, Publisher, Readers, RingMemory, Schema, SubscribeOptions, Topic,
     Undelivered,
 };
-#[cfg(feature = "describe")]
+#[cfg(any(feature = "describe", feature = "record"))]
 use mycelium_transports::untyped::{UntypedPublishError, UntypedPublisher};
 
 use super::outside::OutsideSubscriptions;
@@ -188,7 +188,7 @@ impl Topics {
     }
 
     /// Creates a publisher of bytes.
-    #[cfg(feature = "describe")]
+    #[cfg(any(feature = "describe", feature = "record"))]
     pub(crate) fn untyped_publisher(
         &self,
         topic: &str,
@@ -202,7 +202,7 @@ impl Topics {
     }
 
     /// Returns a topic of a service of the plan.
-    #[cfg(feature = "describe")]
+    #[cfg(any(feature = "describe", feature = "record"))]
     pub(crate) fn planned(&self, name: &str) -> Result<Arc<Topic>, BuildError> {
         lock(&self.registry).topics.get(name).cloned().ok_or_else(|| {
             let problem = format!("topic `{name}`: no service of this node has it");

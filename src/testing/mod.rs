@@ -5,6 +5,7 @@
 //! `shared/probe` gives a test access to its node, `testing/panics.rs` has the texts of panics,
 //! `testing/requests.rs` has requests and replies, and this file has the methods for users. The
 //! node is a real one, with the usual rings, policies, supervision and shutdown.
+//! `testing/replay.rs` has recordings as input,
 //! `testing/actors.rs` has a set of actors, on the same executor, `testing/actor.rs` a single
 //! actor, and `testing/mock_actor.rs` a stand-in that only keeps the messages it gets.
 //!
@@ -22,6 +23,8 @@ mod actors;
 #[cfg(feature = "actors")]
 mod mock_actor;
 mod panics;
+#[cfg(feature = "record")]
+mod replay;
 mod requests;
 mod tasks;
 
@@ -135,6 +138,9 @@ pub struct ServiceTest {
     /// The publishers of the test, by topic, with the number of messages that each has sent.
     publishers: BTreeMap<String, (Box<dyn Any>, usize)>,
     ended_topics: BTreeSet<String>,
+    /// The publishers of recorded streams.
+    #[cfg(feature = "record")]
+    replayed: Vec<mycelium_transports::untyped::UntypedPublisher>,
     steps: usize,
     is_supervised: bool,
 }
@@ -187,6 +193,8 @@ impl ServiceTest {
             tasks,
             publishers,
             ended_topics,
+            #[cfg(feature = "record")]
+            replayed: Vec::new(),
             steps,
             is_supervised,
         }
@@ -394,6 +402,8 @@ impl ServiceTest {
     pub fn end_topic_of<M: Message>(&mut self, topic: &str) {
         self.publisher::<M>(topic);
         self.publishers.remove(topic);
+        #[cfg(feature = "record")]
+        self.replayed.retain(|publisher| **publisher.topic() != *topic);
         self.ended_topics.insert(topic.to_owned());
         self.run();
     }
@@ -406,6 +416,8 @@ impl ServiceTest {
     #[track_caller]
     pub fn shutdown(&mut self) {
         self.publishers.clear();
+        #[cfg(feature = "record")]
+        self.replayed.clear();
         self.running.shutdown();
         self.run();
     }
@@ -423,6 +435,8 @@ impl ServiceTest {
     #[track_caller]
     pub fn finish(mut self) -> Result<Report, StartError> {
         self.publishers.clear();
+        #[cfg(feature = "record")]
+        self.replayed.clear();
         self.running.shutdown();
         self.settle();
         while !self.node.lifecycle.finished.is_set() {

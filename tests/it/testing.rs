@@ -6,6 +6,7 @@ mod actor;
 mod before_start;
 mod large;
 mod mistakes;
+mod replay;
 mod reserved;
 mod service_test;
 mod time;
