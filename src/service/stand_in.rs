@@ -22,7 +22,7 @@ use crate::support::lock::lock;
 use crate::task::launch::Launch;
 
 /// What a stand-in does in place of a service: see
-/// [`Builder::stand_in`](crate::node::Builder::stand_in).
+/// [`Builder::stand_in`](crate::Builder::stand_in).
 pub trait StandIn: Send + 'static {
     /// Runs as the service would, until it has ended.
     fn run<'a>(&'a mut self, emits: Emits<'a>) -> BoxFuture<'a, Result<()>>;
