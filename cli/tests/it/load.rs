@@ -445,8 +445,11 @@ fn long(directory: &TempDir, seconds: &str, case: &[&str]) -> (Process, [u32; 2]
     };
     let source = child(pid);
     let sink = child(source);
-    while !threads(sink).iter().any(|name| name == "watch-sink\n") {
-        wait();
+    // The last thread of a node: from then on a signal ends it in order.
+    for part in [source, sink] {
+        while !threads(part).iter().any(|name| name == "signals\n") {
+            wait();
+        }
     }
     (load, [source, sink])
 }
