@@ -129,7 +129,7 @@ impl Edge {
     }
 
     /// Whether the bytes of messages in the ring are as this process has encoded them, and aligned:
-    /// its publisher is here, and no other process can write to the ring.
+    /// its publisher is here and has their type, and no other process can write to the ring.
     #[inline]
     pub(crate) fn is_own(&self) -> bool {
         let is_private = || self.publisher.ring.storage().imports().is_none();
