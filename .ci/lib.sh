@@ -90,6 +90,17 @@ report_servers() {
     echo "servers of $1 that tests have started: $(wc -l <"$2.starts")"
 }
 
+# A Python that reads recordings with the package `mcap`, as the variable MCAP_PYTHON. Without the
+# package the tests leave out what needs it.
+need_mcap() {
+    python3 -m venv "$TARGET/mcap"
+    if "$TARGET/mcap/bin/pip" install --quiet --disable-pip-version-check mcap==1.6.0; then
+        export MCAP_PYTHON=$TARGET/mcap/bin/python
+    else
+        skip_part "recordings as others read them: cannot install the package mcap"
+    fi
+}
+
 # A server of NATS, as the variable NATS_SERVER, below the directory.
 need_nats_server() {
     local directory=$1/nats
