@@ -97,14 +97,16 @@ fn part_of(path: &Path, part: usize) -> PathBuf {
 }
 
 impl<'a> Output<'a> {
-    /// Creates the first file. With `continues`, it comes after the files that exist.
+    /// Creates the first file. With `continues`, it comes after the files that exist, unless they are
+    /// to be replaced.
     pub(super) async fn create(
         args: &'a RecordArgs,
         smol: &Smol,
         continues: bool,
     ) -> Result<Output<'a>, Failure> {
         let is_free = |part: &usize| part_of(&args.output, *part).symlink_metadata().is_err();
-        let first = if continues { (0..).find(is_free).unwrap_or(0) } else { 0 };
+        let is_next = continues && !args.force;
+        let first = if is_next { (0..).find(is_free).unwrap_or(0) } else { 0 };
         let (file, sink) = open(args, smol, first).await?;
         Ok(Output {
             args,
