@@ -80,7 +80,8 @@ impl UntypedPublisher {
     ) -> Result<UntypedPublisher, UntypedPublishError> {
         let layout = Layout::of(topic.schema().descriptor)
             .map_err(|error| UntypedPublishError::Layout { topic: topic.name().into(), error })?;
-        let writer = Writer::join(topic, name, epoch, Origin::Untyped, 0, None, None)?;
+        let origin = Origin::Local { is_typed: false };
+        let writer = Writer::join(topic, name, epoch, origin, 0, None, None)?;
         Ok(UntypedPublisher { writer, layout, words: Vec::new() })
     }
 
@@ -103,32 +104,45 @@ impl UntypedPublisher {
     /// # Errors
     /// If the bytes are no message of the topic, or a subscription or fast handler refuses it.
     pub async fn emit(&mut self, message: &[u8]) -> Result<(), UntypedPublishError> {
-        let (topic, found) = (self.topic().clone(), message.len());
-        let (expected, is_fixed) = (self.layout.size(), self.writer.topic.schema().is_fixed);
-        let checked = match self.layout.view(message) {
-            Ok(_) if is_fixed && found > expected => Err(ViewError::Size { expected, found }),
-            checked => checked.map(drop),
-        };
-        if let Err(error) = checked {
-            return Err(UntypedPublishError::Message { topic, error });
+        if let Err(error) = self.view(message) {
+            return Err(UntypedPublishError::Message { topic: self.topic().clone(), error });
         }
-        if !is_fixed && let Err(refusal) = self.check(message) {
-            return Err(UntypedPublishError::Refused { topic, refusal });
+        if let Err(refusal) = self.check(message) {
+            return Err(self.refused(refusal));
         }
+        let length = message.len();
         self.words.clear();
-        self.words.resize(found.div_ceil(size_of::<usize>()), 0);
-        self.words.as_mut_bytes()[..found].copy_from_slice(message);
+        self.words.resize(length.div_ceil(size_of::<usize>()), 0);
+        self.words.as_mut_bytes()[..length].copy_from_slice(message);
         let emitted = poll_fn(|context| {
             if self.writer.is_exhausted(context) {
                 return Poll::Pending;
             }
-            self.writer.poll_push(context, &self.words, found)
+            self.writer.poll_push(context, &self.words, length)
         });
-        emitted.await.map_err(|refusal| UntypedPublishError::Refused { topic, refusal })
+        let emitted = emitted.await;
+        emitted.map_err(|refusal| self.refused(refusal))
+    }
+
+    /// Returns why the bytes are no message of the topic.
+    fn view(&self, message: &[u8]) -> Result<(), ViewError> {
+        let (expected, found) = (self.layout.size(), message.len());
+        self.layout.view(message)?;
+        match self.writer.topic.schema().is_fixed && found > expected {
+            true => Err(ViewError::Size { expected, found }),
+            false => Ok(()),
+        }
+    }
+
+    fn refused(&self, refusal: Refusal) -> UntypedPublishError {
+        UntypedPublishError::Refused { topic: self.topic().clone(), refusal }
     }
 
     /// Checks what a typed publisher checks of a message that is not fixed.
     fn check(&mut self, message: &[u8]) -> Result<(), Refusal> {
+        if self.writer.topic.schema().is_fixed {
+            return Ok(());
+        }
         self.writer.check_length(message.len())?;
         self.writer.check_keys(message)
     }

@@ -5,10 +5,8 @@
 //! in [`read`](Reader::read) and then calls [`take`](Reader::take) or
 //! [`reject`](Reader::reject). [`Subscription`](super::Subscription) is the front for a message
 //! type. It copies most messages by [`peek_fast`](Reader::peek_fast), which is inlined; everything
-//! else goes through [`find`](Reader::find) and [`find_or_park`](Reader::find_or_park).
-//!
-//! A gating reader reads messages in the slots of the ring. An observer first copies each message
-//! into [`Reader::words`], because the publisher may overwrite the slot at any time.
+//! else goes through [`find`](Reader::find) and [`find_or_park`](Reader::find_or_park). An observer
+//! copies messages into [`Reader::words`], because the publisher may overwrite a slot at any time.
 //!
 //! This file has the treatment of each message (copy, confirmation, failure, trace) and the list of
 //! edges. The other files, which see the private fields, have the rest:

@@ -70,8 +70,7 @@ impl Edge {
             }
             (Origin::Mapped(mapped), _) => mapped.is_gone(),
             (Origin::Retained(_), _) => true,
-            (Origin::Local | Origin::Untyped, _)
-            | (Origin::Remote(_) | Origin::Pumped(_), None) => false,
+            (Origin::Local { .. }, _) | (Origin::Remote(_) | Origin::Pumped(_), None) => false,
         }
     }
 
@@ -95,8 +94,9 @@ impl Edge {
             (Origin::Pumped(pump), _) => self.consumer.depth() as u64 + pump.leave_unmoved(),
             // Retained messages are counted apart.
             (Origin::Retained(_), _) => 0,
-            (Origin::Local | Origin::Untyped | Origin::Mapped(_), _)
-            | (Origin::Remote(_), None) => self.waiting() as u64,
+            (Origin::Local { .. } | Origin::Mapped(_), _) | (Origin::Remote(_), None) => {
+                self.waiting() as u64
+            }
         };
         unread + self.passed as u64
     }
@@ -133,7 +133,8 @@ impl Edge {
     #[inline]
     pub(crate) fn is_own(&self) -> bool {
         let is_private = || self.publisher.ring.storage().imports().is_none();
-        ALIGNS && matches!(self.publisher.origin, Origin::Local) && self.lends() && is_private()
+        let is_typed = matches!(self.publisher.origin, Origin::Local { is_typed: true });
+        ALIGNS && is_typed && self.lends() && is_private()
     }
 
     /// Whether the subscription must always check this edge, because its publisher does not
@@ -271,7 +272,7 @@ impl Edge {
     pub(crate) fn has_ended_quietly(&self) -> bool {
         let is_read = || self.consumer.depth() == 0 && self.passed == 0;
         // Publishers of all other origins may have gaps to report.
-        let reports_nothing = matches!(self.publisher.origin, Origin::Local | Origin::Untyped);
+        let reports_nothing = matches!(self.publisher.origin, Origin::Local { .. });
         reports_nothing && self.publisher.ring.is_closed() && is_read()
     }
 
@@ -341,11 +342,9 @@ impl PublisherState {
         };
         let sleeper = match &publisher.origin {
             Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
-            Origin::Local
-            | Origin::Untyped
-            | Origin::Remote(_)
-            | Origin::Pumped(_)
-            | Origin::Retained(_) => None,
+            Origin::Local { .. } | Origin::Remote(_) | Origin::Pumped(_) | Origin::Retained(_) => {
+                None
+            }
         };
         let can_be_evicted = publisher.evictions.are_possible();
         let consumer = match from {

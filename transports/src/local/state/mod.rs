@@ -146,11 +146,9 @@ pub struct RingStatus {
 /// The source of the messages in a publisher's ring.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    /// From a publisher of this process. The sequence of a message is its position in the ring.
-    Local,
-    /// From a publisher of this process that does not know the type, and may send any bytes. The
-    /// sequence of a message is its position in the ring.
-    Untyped,
+    /// From a publisher of this process. The sequence of a message is its position in the ring. An
+    /// untyped publisher may send any bytes.
+    Local { is_typed: bool },
     /// From a publisher in another process, over a link. The messages keep their sequences.
     Remote(Numbering),
     /// From a publisher in another process, whose ring this process has mapped. The sequence of a
@@ -165,7 +163,7 @@ pub(crate) enum Origin {
 impl Origin {
     pub(crate) fn is_local(&self) -> bool {
         match self {
-            Origin::Local | Origin::Untyped | Origin::Pumped(_) | Origin::Retained(_) => true,
+            Origin::Local { .. } | Origin::Pumped(_) | Origin::Retained(_) => true,
             Origin::Remote(_) | Origin::Mapped(_) => false,
         }
     }
@@ -173,7 +171,7 @@ impl Origin {
     #[inline]
     pub(crate) fn numbering(&self) -> Option<&Numbering> {
         match self {
-            Origin::Local | Origin::Untyped | Origin::Mapped(_) | Origin::Retained(_) => None,
+            Origin::Local { .. } | Origin::Mapped(_) | Origin::Retained(_) => None,
             Origin::Remote(numbering) => Some(numbering),
             Origin::Pumped(pump) => Some(&pump.numbering),
         }
@@ -183,11 +181,9 @@ impl Origin {
     pub(crate) fn mapped(&self) -> Option<&MappedOrigin> {
         match self {
             Origin::Mapped(mapped) => Some(mapped),
-            Origin::Local
-            | Origin::Untyped
-            | Origin::Remote(_)
-            | Origin::Pumped(_)
-            | Origin::Retained(_) => None,
+            Origin::Local { .. } | Origin::Remote(_) | Origin::Pumped(_) | Origin::Retained(_) => {
+                None
+            }
         }
     }
 
@@ -195,7 +191,7 @@ impl Origin {
     /// process, or the subscription itself fills the ring.
     pub(crate) fn is_silent(&self) -> bool {
         match self {
-            Origin::Local | Origin::Untyped | Origin::Remote(_) => false,
+            Origin::Local { .. } | Origin::Remote(_) => false,
             Origin::Mapped(_) | Origin::Pumped(_) | Origin::Retained(_) => true,
         }
     }
@@ -214,11 +210,9 @@ impl Origin {
     fn pump(&self) -> Option<&Pump> {
         match self {
             Origin::Pumped(pump) => Some(pump),
-            Origin::Local
-            | Origin::Untyped
-            | Origin::Remote(_)
-            | Origin::Mapped(_)
-            | Origin::Retained(_) => None,
+            Origin::Local { .. } | Origin::Remote(_) | Origin::Mapped(_) | Origin::Retained(_) => {
+                None
+            }
         }
     }
 }
@@ -615,7 +609,7 @@ impl PublisherState {
     pub(crate) fn ring_room(&self) {
         match &self.origin {
             Origin::Mapped(mapped) => mapped.ring(&self.ring),
-            Origin::Local | Origin::Untyped | Origin::Remote(_) => {
+            Origin::Local { .. } | Origin::Remote(_) => {
                 self.room.ring();
                 self.relieve();
             }

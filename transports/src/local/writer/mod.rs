@@ -90,7 +90,7 @@ impl Writer {
         let arena = producer.as_ref().and_then(ArenaWriter::new).map(Box::new);
         // Fast handlers run only in the publisher's process, where messages from other processes
         // have passed them already.
-        let is_local = matches!(state.origin, Origin::Local | Origin::Untyped);
+        let is_local = matches!(state.origin, Origin::Local { .. });
         let handled = if is_local { topic.handled(&state, &mut producer) } else { None };
         let line = line.unwrap_or_else(|| Arc::new(topic.counters.line(&state.label())));
         line.set(PublisherValue::Capacity, state.ring.capacity() as u64);

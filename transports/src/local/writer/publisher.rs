@@ -42,7 +42,8 @@ impl Topic {
         epoch: u64,
     ) -> Result<Publisher<M>, TopicError> {
         self.check_schema(Schema::of::<M>())?;
-        let writer = Writer::join(self, name, epoch, Origin::Local, 0, None, None)?;
+        let writer =
+            Writer::join(self, name, epoch, Origin::Local { is_typed: true }, 0, None, None)?;
         Ok(Publisher { writer, message: PhantomData })
     }
 }
