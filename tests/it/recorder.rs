@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium::error::Code;
-use mycelium::untyped::{Identity, LinkConfig, UntypedDelivery, UntypedPeer, UntypedReader};
-use mycelium::{Context, Node, Result, Running, Topology, message, service};
+use mycelium::untyped::{
+    Identity, LinkConfig, UntypedDelivery, UntypedError, UntypedPeer, UntypedReader,
+};
+use mycelium::{Context, Node, Result, Running, Start, Topology, message, service};
 use mycelium_executor::Backoff;
 use mycelium_tokio::Tokio;
+use mycelium_transports::stream::TOPICS;
 
 use crate::running::{start, within};
 use crate::support::Directory;
@@ -49,8 +52,21 @@ impl Other {
     }
 }
 
+/// Has a topic, and emits nothing.
+struct Quiet;
+
+#[service(emits(Tick as out))]
+impl Quiet {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
 /// More than all rings on the way have room for.
-const COUNT: u64 = 20_000;
+const COUNT: u64 = 60_000;
+/// More than arrive at one time: a process that takes as many is done with some of them.
+const BATCH: u64 = 4_000;
 
 const TOPOLOGY: &str = r#"
 [node.feed]
@@ -76,17 +92,21 @@ fn feed(topology: &Topology, count: u64) -> Running {
 fn recorder(topology: &Topology, entropy: u64, topics: &[&str]) -> Vec<UntypedReader> {
     let (node, all) = topology.recorder().unwrap();
     assert_eq!((node, all), ("recorder", vec!["ticks", "tocks", "others"]));
-    let peer = UntypedPeer {
+    peer(topology, node, entropy).read_all(topics).unwrap()
+}
+
+/// Returns the node `feed` as `own` sees it.
+fn peer(topology: &Topology, own: &str, entropy: u64) -> UntypedPeer {
+    UntypedPeer {
         node: Some("feed".to_owned()),
-        endpoints: topology.reach("feed", Some(node)).unwrap(),
-        identity: Identity::new(node, entropy).unwrap(),
+        endpoints: topology.reach("feed", None).unwrap(),
+        identity: Identity::new(own, entropy).unwrap(),
         config: LinkConfig {
             retry: Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(20) },
             ..LinkConfig::default()
         },
         executor: Arc::new(Tokio::current().unwrap()),
-    };
-    peer.read_all(topics).unwrap()
+    }
 }
 
 /// Takes the next message, and returns its number.
@@ -142,7 +162,7 @@ async fn publishers_wait_until_the_recorder_is_done_and_its_next_process_gets_th
     for process in 1..12 {
         let of_process = topology.clone();
         let run = move || {
-            killed(&of_process, process, if !process.is_multiple_of(3) { seen + 300 } else { 0 })
+            killed(&of_process, process, if !process.is_multiple_of(3) { seen + BATCH } else { 0 })
         };
         let (first, after) = tokio::task::spawn_blocking(run).await.unwrap();
         // What the last one was not done with comes again.
@@ -152,7 +172,8 @@ async fn publishers_wait_until_the_recorder_is_done_and_its_next_process_gets_th
     }
     let [mut last, _others] = recorder(&topology, 12, &["ticks", "tocks"]).try_into().unwrap();
     let mut expected = next(&mut last).await.unwrap();
-    assert!((done..=seen).contains(&expected) && expected > 0 && seen < COUNT);
+    assert!((done..=seen).contains(&expected), "{done} {expected} {seen}");
+    assert!(expected > 0 && seen < COUNT, "{expected} {seen}");
     while let Some(number) = next(&mut last).await {
         expected += 1;
         assert_eq!(number, expected);
@@ -184,6 +205,35 @@ async fn one_link_has_all_topics_and_waits_for_the_node() {
     let readers = futures_util::future::join_all(counts).await;
     within(feed.join()).await.unwrap();
     drop(readers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_topics_than_a_link_has_room_for_are_an_error() {
+    let directory = Directory::new("recorder-crowd");
+    let names: Vec<String> = (0..=TOPICS).map(|number| format!("Feed-{number}")).collect();
+    let text = format!("[node.feed]\nobservers = true\nservices = {names:?}\n");
+    let topology = Topology::parse("t.toml", &text).unwrap().in_directory(&directory.0);
+    let mut builder = Node::builder("feed").topology(topology.clone());
+    let topics: Vec<String> = (0..=TOPICS).map(|number| format!("ticks-{number}")).collect();
+    for (name, topic) in names.iter().zip(&topics) {
+        builder = builder.named_service(name, || Quiet).bind(name, "out", topic);
+    }
+    let feed = start(builder);
+    let peer = peer(&topology, "reader", 1);
+    let topics: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
+    for (count, is_error) in [(TOPICS, false), (TOPICS + 1, true)] {
+        let mut readers = peer.read_many(&topics[..count], Start::Next).unwrap();
+        let last = readers.last_mut().unwrap();
+        let first = within(last.recv()).await;
+        let found =
+            first.map(|delivery| matches!(delivery, Some(UntypedDelivery::Subscribed { .. })));
+        match is_error {
+            false => assert_eq!(found.map_err(|error| error.to_string()), Ok(true)),
+            true => assert!(matches!(found, Err(UntypedError::TooManyTopics { limit: 64, .. }))),
+        }
+    }
+    feed.shutdown();
+    within(feed.join()).await.unwrap();
 }
 
 #[test]

@@ -270,6 +270,7 @@ pub(crate) fn unavailable(node: &str, error: &UntypedError) -> Failure {
         UntypedError::Name { .. } => Failure::usage(error),
         // The text of these errors has the name of the node already.
         UntypedError::NoCatalogue { .. }
+        | UntypedError::TooManyTopics { .. }
         | UntypedError::Silent { .. }
         | UntypedError::Answer { .. }
         | UntypedError::Catalogue { .. }

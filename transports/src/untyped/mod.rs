@@ -87,6 +87,14 @@ pub enum UntypedError {
         /// The topic.
         topic: String,
     },
+    /// A link has no room for as many topics.
+    #[error("node `{node}` has more topics to read than a link carries, which are {limit} [{code}]", code = self.code())]
+    TooManyTopics {
+        /// The peer.
+        node: String,
+        /// The greatest number of topics.
+        limit: usize,
+    },
     /// The peer does not support requests for its catalogue.
     #[error("node `{node}` does not say which topics it has: its version has no catalogue [{code}]", code = self.code())]
     NoCatalogue {
@@ -194,6 +202,7 @@ impl UntypedError {
             UntypedError::Lost(error) | UntypedError::Closed { error, .. } => error.code(),
             UntypedError::Node { .. } => Code::OTHER_NODE,
             UntypedError::Name { .. } => Code::TOPIC_NAME,
+            UntypedError::TooManyTopics { .. } => Code::LINK_LIMIT,
             UntypedError::NoCatalogue { .. } => Code::NO_CATALOGUE,
             UntypedError::Silent { .. } => Code::LINK_HANDSHAKE,
             UntypedError::Answer { .. }

@@ -65,6 +65,14 @@ impl Parts {
         self.sessions.iter_mut().find(|session| session.has_interest(interest))
     }
 
+    /// Passes the catalogue of the peer, once it has arrived, to the sessions that lack it.
+    fn share_catalogue(&mut self) {
+        let known = self.sessions.iter().find_map(Session::catalogue);
+        if let Some(catalogue) = known.map(|(_, catalogue)| catalogue.clone()) {
+            self.sessions.iter_mut().for_each(|session| session.set_catalogue(&catalogue));
+        }
+    }
+
     /// Notes whose stream this is.
     fn own(&mut self, stream: IncomingId, interest: InterestId) {
         let owner = self.sessions.iter().position(|session| session.has_interest(interest));
@@ -110,8 +118,12 @@ impl Traffic<TOPICS, STREAMS> for Parts {
             }
             _ => return,
         };
+        let is_answer = matches!(event, Event::Described { .. });
         if let Some(session) = session {
             session.on_event(now, link, event);
+        }
+        if is_answer {
+            self.share_catalogue();
         }
     }
 
@@ -124,7 +136,7 @@ impl Traffic<TOPICS, STREAMS> for Parts {
         for session in &mut self.sessions {
             let wants = session.wants_to_ask();
             if wants && may_ask {
-                session.ask(now);
+                session.ask(now, link);
             }
             may_ask &= !wants;
             session.send(now, link, context);

@@ -79,13 +79,11 @@ impl UntypedPeer {
         let queue = Arc::default();
         let mut parts = Parts::new(vec![self.session(Goal::List, &queue)]);
         let found = self.connections(&mut parts, &[queue]).await;
-        let mut catalogue = || parts.sessions.iter_mut().find_map(Session::take_catalogue);
-        match found {
-            Ok(()) => catalogue().ok_or_else(|| UntypedError::NoCatalogue {
-                node: self.node.clone().unwrap_or_default(),
-            }),
-            Err(error) => Err(error),
-        }
+        found?;
+        let catalogue = parts.sessions.iter().find_map(Session::catalogue);
+        catalogue.map(|(node, catalogue)| (node.clone(), catalogue.to_vec())).ok_or_else(|| {
+            UntypedError::NoCatalogue { node: self.node.clone().unwrap_or_default() }
+        })
     }
 
     /// Reads a topic as an observing reader: its publishers never wait for this reader. Streams of

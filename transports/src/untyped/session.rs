@@ -13,7 +13,7 @@ use mycelium_core::descriptor::Digest;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, ReaderStart,
-    RejectReason, Unit,
+    RejectReason, SendError, Unit,
 };
 use mycelium_executor::{Executor, SendFuture};
 
@@ -58,8 +58,8 @@ pub(super) struct Session {
     /// The peer's name has arrived on this connection.
     is_up: bool,
     step: Step,
-    /// The catalogue, once it has arrived.
-    catalogue: Vec<CatalogueEntry>,
+    /// The catalogue, once it has arrived on this connection.
+    catalogue: Option<Arc<[CatalogueEntry]>>,
     layout: Option<Arc<Layout>>,
     message: Option<Arc<MessageType>>,
     interest: Option<InterestId>,
@@ -119,7 +119,7 @@ impl Session {
             node: Arc::from(""),
             is_up: false,
             step: Step::Connecting,
-            catalogue: Vec::new(),
+            catalogue: None,
             layout: None,
             message: None,
             interest: None,
@@ -159,15 +159,19 @@ impl Session {
         matches!(self.step, Step::Done)
     }
 
-    /// Returns the catalogue, if nothing else was needed and it has arrived.
-    pub(super) fn take_catalogue(&mut self) -> Option<(Arc<str>, Vec<CatalogueEntry>)> {
-        let is_done = matches!(self.step, Step::Done);
-        is_done.then(|| (self.node.clone(), std::mem::take(&mut self.catalogue)))
+    /// Returns the name and the catalogue of the peer, if they have arrived.
+    pub(super) fn catalogue(&self) -> Option<(&Arc<str>, &Arc<[CatalogueEntry]>)> {
+        Some((&self.node, self.catalogue.as_ref()?))
+    }
+
+    /// Sets the catalogue that the peer has sent for another topic.
+    pub(super) fn set_catalogue(&mut self, catalogue: &Arc<[CatalogueEntry]>) {
+        self.catalogue.get_or_insert_with(|| catalogue.clone());
     }
 
     /// Handles the end of the connection.
     pub(super) fn disconnected(&mut self, link: &mut NodeLink<'_>, reason: String) {
-        (self.timer, self.is_up) = (None, false);
+        (self.timer, self.is_up, self.catalogue) = (None, false, None);
         if !self.is_reading() {
             // The next connection requests the catalogue again.
             let interest = self.interest.take();
@@ -218,13 +222,20 @@ impl Session {
         matches!(self.step, Step::Catalogue(_) | Step::Layout(..))
     }
 
-    /// Requests the catalogue, unless the peer was asked already. On a later connection the link
-    /// subscribes again.
-    pub(super) fn ask(&mut self, now: Duration) {
-        if self.is_up && matches!(self.step, Step::Connecting) {
-            let query = Query::new("its catalogue", Name::default(), LONGEST_CATALOGUE, now);
-            self.step = Step::Catalogue(query);
+    /// Requests the catalogue, or the layout if it has the catalogue already. On a later connection
+    /// the link subscribes again.
+    pub(super) fn ask(&mut self, now: Duration, link: &mut NodeLink<'_>) {
+        if !self.is_up || !matches!(self.step, Step::Connecting) {
+            return;
         }
+        if let Some(catalogue) = self.catalogue.clone() {
+            if let Err(error) = self.find(now, link, &catalogue) {
+                self.fail(now, link, error);
+            }
+            return;
+        }
+        let query = Query::new("its catalogue", Name::default(), LONGEST_CATALOGUE, now);
+        self.step = Step::Catalogue(query);
     }
 
     /// Handles a piece of the peer's catalogue or of a layout.
@@ -265,16 +276,26 @@ impl Session {
         if bytes.is_empty() {
             return Err(UntypedError::NoCatalogue { node: node() });
         }
-        let catalogue = CatalogueEntry::parse(bytes);
-        self.catalogue =
-            catalogue.map_err(|error| UntypedError::Catalogue { node: node(), error })?;
+        let parsed = CatalogueEntry::parse(bytes);
+        let parsed = parsed.map_err(|error| UntypedError::Catalogue { node: node(), error })?;
+        let catalogue: Arc<[CatalogueEntry]> = parsed.into();
+        self.catalogue = Some(catalogue.clone());
+        self.find(now, link, &catalogue)
+    }
+
+    /// Searches the topic in the peer's catalogue, and requests its layout.
+    fn find(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        catalogue: &[CatalogueEntry],
+    ) -> Result<(), UntypedError> {
         let Goal::Read { topic, .. } = &self.goal else {
             self.step = Step::Done;
             link.close(now, CloseReason::Shutdown);
             return Ok(());
         };
-        let found = self.catalogue.iter().find(|entry| entry.topic == *topic);
-        let Some(found) = found else {
+        let Some(found) = catalogue.iter().find(|entry| entry.topic == *topic) else {
             if self.streams.gates {
                 self.absent();
                 return Ok(());
@@ -332,12 +353,14 @@ impl Session {
             window: u32::try_from(window).unwrap_or(u32::MAX),
             unit: self.streams.unit.unwrap_or(Unit::MESSAGE),
         };
-        // Fails only if the type is 0, which no message has: this link has no other interests, so
-        // there is room for this one.
-        self.interest = Some(
-            link.subscribe(interest)
-                .map_err(|_| self.answer("its catalogue", "a topic of type 0"))?,
-        );
+        let subscribed = link.subscribe(interest);
+        self.interest = Some(subscribed.map_err(|error| match error {
+            SendError::Topics { limit } => {
+                UntypedError::TooManyTopics { node: self.node.to_string(), limit }
+            }
+            // The only other reason: numbers last longer than any link.
+            _ => self.answer("its catalogue", "a topic of type 0"),
+        })?);
         Ok(())
     }
 
@@ -396,7 +419,8 @@ impl Session {
             // The node only reads the topic.
             RejectReason::Forbidden if self.streams.gates => return self.absent(),
             RejectReason::Unknown => {
-                UntypedError::NoTopic { node, topic, known: std::mem::take(&mut self.catalogue) }
+                let known = self.catalogue.as_deref().unwrap_or_default().to_vec();
+                UntypedError::NoTopic { node, topic, known }
             }
             // The topic is not in the catalogue, but exists: its digest differs from the invented
             // one, or it has ended.
