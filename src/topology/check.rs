@@ -53,16 +53,33 @@ impl Topology {
     /// Checks that a node has the service of the section `recorder`.
     pub(super) fn check_recorder(&self) -> Result<(), TopologyError> {
         let Some(section) = &self.sections.recorder else { return Ok(()) };
-        let is_placed = self.placements().any(|(_, services)| services.contains(&RECORDER));
-        let text = match (is_placed, section.as_ref().topics.is_empty()) {
-            (true, false) => return Ok(()),
-            (true, true) => "expected topics that are recorded: `topics = [\"ticks\"]`",
-            (false, _) => {
-                "no node has the service `Recorder`: expected a node of its own, such as \
-                 `[node.recorder]` with `services = [\"Recorder\"]`"
-            }
+        let topics = &section.as_ref().topics;
+        let lists = self.sections.node.values().filter_map(|node| node.services.as_ref());
+        let is_recorder = |service: &Spanned<String>| service.as_ref() == RECORDER;
+        let list = lists.into_iter().find(|services| services.iter().any(is_recorder));
+        let other = list.and_then(|services| services.iter().find(|it| !is_recorder(it)));
+        let names: Vec<&str> = topics.iter().map(|topic| &*topic.as_ref().0).collect();
+        let is_again = |(place, name): (usize, &&str)| names[..place].contains(name);
+        let double = names.iter().enumerate().position(is_again).map(|place| &topics[place]);
+        let (place, text) = if list.is_none() {
+            let text = "no node has the service `Recorder`: expected a node of its own, such as \
+                        `[node.recorder]` with `services = [\"Recorder\"]`";
+            (section.span(), text.to_owned())
+        } else if let Some(other) = other {
+            let name = other.as_ref();
+            let text = format!(
+                "`{name}` is in the node of `Recorder`, which the tool runs: expected another node"
+            );
+            (other.span(), text)
+        } else if topics.is_empty() {
+            let text = "expected topics that are recorded: `topics = [\"ticks\"]`";
+            (section.span(), text.to_owned())
+        } else if let Some(topic) = double {
+            (topic.span(), format!("topic `{}` is in the list twice", topic.as_ref().0))
+        } else {
+            return Ok(());
         };
-        Err(self.file.contradiction(section.span(), text.to_owned()))
+        Err(self.file.contradiction(place, text))
     }
 
     /// Returns the topics that the service `Recorder` of this topology reads, and the node that has
@@ -163,7 +180,12 @@ impl Topology {
         let names: BTreeSet<&str> = known.iter().copied().collect();
         let mut unknown =
             self.sections.topic.keys().filter(|topic| !names.contains(topic.as_ref().as_str()));
-        unknown.try_for_each(|topic| self.check_name("topic", topic, known))
+        unknown.try_for_each(|topic| self.check_name("topic", topic, known))?;
+        let recorded = self.sections.recorder.iter().flat_map(|section| &section.as_ref().topics);
+        recorded.into_iter().try_for_each(|topic| {
+            let name = Spanned::new(topic.span(), topic.as_ref().0.clone());
+            self.check_name("topic", &name, known)
+        })
     }
 
     /// Checks that the section of a service binds only the ports that the service declares,

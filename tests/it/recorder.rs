@@ -52,6 +52,18 @@ impl Other {
     }
 }
 
+/// Reads, and publishes nothing.
+struct Reads;
+
+#[service(reads(Tick))]
+impl Reads {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut ticks = ctx.subscribe::<Tick>()?;
+        while ticks.recv().await.is_some() {}
+        Ok(())
+    }
+}
+
 /// Has a topic, and emits nothing.
 struct Quiet;
 
@@ -76,7 +88,7 @@ services = ["Recorder"]
 [topic.ticks]
 capacity = 8
 [recorder]
-topics = ["ticks", "tocks", "others"]
+topics = ["ticks", "tocks"]
 "#;
 
 fn topology(directory: &Directory) -> Topology {
@@ -91,8 +103,8 @@ fn feed(topology: &Topology, count: u64) -> Running {
 /// Reads as the node of the recorder, in another process of the recorder for each `entropy`.
 fn recorder(topology: &Topology, entropy: u64, topics: &[&str]) -> Vec<UntypedReader> {
     let (node, all) = topology.recorder().unwrap();
-    assert_eq!((node, all), ("recorder", vec!["ticks", "tocks", "others"]));
-    peer(topology, node, entropy).read_all(topics).unwrap()
+    assert_eq!((node, all), ("recorder", vec!["ticks", "tocks"]));
+    peer(topology, node, entropy).read_gating(topics).unwrap()
 }
 
 /// Returns the node `feed` as `own` sees it.
@@ -207,6 +219,103 @@ async fn one_link_has_all_topics_and_waits_for_the_node() {
     drop(readers);
 }
 
+/// Takes the deliveries up to the end of the topic in the node, and is done with them.
+async fn topic_ended(reader: &mut UntypedReader) {
+    loop {
+        let delivery = within(reader.recv()).await.unwrap();
+        let has_ended = matches!(delivery, Some(UntypedDelivery::TopicEnded));
+        reader.done();
+        if has_ended {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_leaves_first_holds_up_no_other() {
+    let directory = Directory::new("recorder-leaves");
+    let topology = topology(&directory);
+    for process in 1..=100 {
+        let builder = Node::builder("feed").topology(topology.clone());
+        let feed = start(builder.service(|| Feed(10)).service(|| Other(0)));
+        let readers = recorder(&topology, process, &["tocks", "ticks"]);
+        let [first, mut second] = readers.try_into().unwrap();
+        // At any step of the link, which asks for one topic after the other.
+        tokio::time::sleep(Duration::from_micros(process * 50)).await;
+        // The last reader of a link waits for its end.
+        within(first.close()).await;
+        for number in 0..10 {
+            assert_eq!(next(&mut second).await, Some(number));
+        }
+        topic_ended(&mut second).await;
+        within(second.close()).await;
+        within(feed.join()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorder_that_leaves_is_waited_for_and_one_that_closes_is_not() {
+    let directory = Directory::new("recorder-away");
+    let topology = topology(&directory);
+    let feed = feed(&topology, COUNT);
+    for process in 0..5 {
+        let [mut reader, other] =
+            recorder(&topology, process, &["ticks", "tocks"]).try_into().unwrap();
+        // A batch that is not taken whole is never done.
+        assert_eq!(next(&mut reader).await, Some(0));
+        reader.done();
+        match process {
+            0 => drop((reader, other)),
+            1..4 => {
+                within(reader.leave()).await;
+                within(other.close()).await;
+            }
+            _ => {
+                within(reader.close()).await;
+                within(other.close()).await;
+            }
+        }
+    }
+    within(feed.join()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_a_node_does_not_publish_has_ended_there() {
+    let directory = Directory::new("recorder-reads");
+    // The list would allow the recorder to read `ticks` from every node.
+    let text = TOPOLOGY.replace("capacity = 8", "capacity = 8\nreaders = [\"rest\", \"recorder\"]");
+    let text = text.replace("[node.feed]", "[node.rest]\nservices = [\"Reads\"]\n[node.feed]");
+    let topology = Topology::parse("t.toml", &text).unwrap().in_directory(&directory.0);
+    let build = |node: &str| {
+        let builder = Node::builder(node).topology(topology.clone());
+        builder.service(|| Feed(COUNT)).service(|| Other(0)).service(|| Reads)
+    };
+    let (rest, feed) = (start(build("rest")), start(build("feed")));
+    let rest_peer = UntypedPeer {
+        node: Some("rest".to_owned()),
+        endpoints: topology.reach("rest", None).unwrap(),
+        ..peer(&topology, "recorder", 1)
+    };
+    let [mut ticks, mut unknown] =
+        rest_peer.read_gating(&["ticks", "others"]).unwrap().try_into().unwrap();
+    topic_ended(&mut ticks).await;
+    topic_ended(&mut unknown).await;
+    // A node whose topology does not name the recorder refuses it.
+    let mut other = peer(&topology, "stranger", 1).read_gating(&["tocks"]).unwrap().swap_remove(0);
+    let refused = loop {
+        match within(other.recv()).await {
+            Ok(delivery) => assert!(delivery.is_some()),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, UntypedError::Forbidden { .. }), "{refused}");
+    let [mut ticks_of_feed, _tocks] =
+        recorder(&topology, 1, &["ticks", "tocks"]).try_into().unwrap();
+    topic_ended(&mut ticks_of_feed).await;
+    within(feed.join()).await.unwrap();
+    within(rest.join()).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn more_topics_than_a_link_has_room_for_are_an_error() {
     let directory = Directory::new("recorder-crowd");
@@ -242,9 +351,20 @@ fn a_recorder_needs_a_node_and_topics_and_is_run_by_the_tool() {
     let error = parse("[recorder]\ntopics = [\"ticks\"]\n").unwrap_err().to_string();
     assert!(error.starts_with("t.toml:1:"), "{error}");
     assert!(error.contains("no node has the service `Recorder`"), "{error}");
-    let none = TOPOLOGY.replace("[\"ticks\", \"tocks\", \"others\"]", "[]");
+    let none = TOPOLOGY.replace("[\"ticks\", \"tocks\"]", "[]");
     let error = parse(&none).unwrap_err().to_string();
     assert!(error.contains("expected topics that are recorded"), "{error}");
+    let twice = TOPOLOGY.replace("\"tocks\"]", "\"ticks\"]");
+    let error = parse(&twice).unwrap_err().to_string();
+    assert!(error.starts_with("t.toml:9:20: topic `ticks` is in the list twice"), "{error}");
+    let shared = TOPOLOGY.replace("[\"Recorder\"]", "[\"Recorder\", \"Other\"]");
+    let shared = shared.replace(", \"Other\"]\n[node.r", "]\n[node.r");
+    let error = parse(&shared).unwrap_err().to_string();
+    assert!(error.starts_with("t.toml:5:25: `Other` is in the node of `Recorder`"), "{error}");
+    let typo = parse(&TOPOLOGY.replace("\"tocks\"]", "\"tokcs\"]")).unwrap();
+    let builder = Node::builder("feed").topology(typo).service(|| Feed(0)).service(|| Other(0));
+    let error = builder.build().unwrap_err().to_string();
+    assert!(error.starts_with("t.toml:9:20: unknown topic `tokcs`"), "{error}");
 
     let directory = Directory::new("recorder-node");
     let builder = Node::builder("recorder").topology(topology(&directory));

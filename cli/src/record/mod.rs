@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, SelectAll, join_all, select, select_all};
-use mycelium::untyped::Identity;
+use mycelium::untyped::{Identity, UntypedReader};
 use mycelium_executor::Executor;
 use mycelium_smol::Smol;
 use signal_hook::consts::SIGXFSZ;
@@ -34,6 +34,17 @@ use streams::Reading;
 
 /// How often an open chunk is closed, and the progress shown.
 const TICK: Duration = Duration::from_secs(1);
+
+/// What the recorder of a topology says if it may be started again.
+const KEPT: &str = "publishers keep what is not in the file, and wait for the next `record`\n";
+
+/// Why a recording ends.
+enum End {
+    /// The command line requests it.
+    Requested,
+    /// A signal. The recorder of the topology may be started again.
+    Interrupted,
+}
 
 /// Records until the end that the command line requests, or a signal.
 ///
@@ -52,18 +63,33 @@ async fn record(args: &RecordArgs, smol: &Smol) -> Result<(), Failure> {
     flag::register(SIGXFSZ, Arc::default()).map_err(failed)?;
     let (mut readings, mut output) = (Vec::new(), None);
     let begin = Box::pin(begin(args, smol, &mut output, &mut readings));
-    let mut ended = interrupt.during(begin).await.unwrap_or(Ok(()));
-    if let (Ok(()), Some(output)) = (&ended, &mut output) {
-        ended = record_all(args, smol, &mut interrupt, output, &mut readings).await;
-    }
-    join_all(readings.into_iter().map(|reading| reading.reader.close())).await;
+    let begun = interrupt.during(begin).await.transpose();
+    let mut ended = match (begun, &mut output) {
+        (Ok(Some(())), Some(output)) => {
+            record_all(args, smol, &mut interrupt, output, &mut readings).await
+        }
+        (Ok(_), _) => Ok(End::Interrupted),
+        (Err(failure), _) => Err(failure),
+    };
     let mut errors = Sink::errors();
     if let Some(output) = output {
         let (sums, finished) = output.finish(smol).await;
         // The first failure is the reason of the end.
-        (errors, ended) = (sums, ended.and(finished));
+        errors = sums;
+        ended = ended.and_then(|end| finished.map(|()| end));
     }
-    let ended = ended.map_err(|failure| {
+    if ended.is_ok() {
+        readings.iter_mut().for_each(|reading| reading.reader.done());
+    }
+    let gates = readings.iter().any(Reading::gates);
+    let readers = readings.into_iter().map(|reading| reading.reader);
+    if let Ok(End::Requested) = ended {
+        join_all(readers.map(UntypedReader::close)).await;
+    } else {
+        join_all(readers.map(UntypedReader::leave)).await;
+        errors.text.extend_from_slice(if gates { KEPT.as_bytes() } else { b"" });
+    }
+    let ended = ended.map(drop).map_err(|failure| {
         errors.text.extend(report(&failure).unwrap_or_default().into_bytes());
         Failure::Reported(Box::new(failure))
     });
@@ -86,11 +112,12 @@ async fn begin<'a>(
     if recorder.is_some() {
         // Publishers wait, so there is a file before they go on.
         *output = Some(Output::create(args, smol, true).await?);
-        return subscribe(args, smol, recorder.as_ref(), readings).await;
+        subscribe(args, smol, recorder.as_ref(), readings).await?;
+    } else {
+        output::check(args)?;
+        subscribe(args, smol, None, readings).await?;
+        *output = Some(Output::create(args, smol, false).await?);
     }
-    output::check(args)?;
-    subscribe(args, smol, None, readings).await?;
-    *output = Some(Output::create(args, smol, false).await?);
     Ok(())
 }
 
@@ -104,7 +131,7 @@ async fn subscribe(
     if let Some(recorder) = recorder {
         let topics: Vec<&str> = recorder.topics.iter().map(|topic| &**topic).collect();
         for (node, peer) in &recorder.peers {
-            let readers = peer.read_all(&topics).map_err(|error| unavailable(node, &error))?;
+            let readers = peer.read_gating(&topics).map_err(|error| unavailable(node, &error))?;
             let readings = topics.iter().zip(readers);
             all.extend(readings.map(|(topic, reader)| Reading::new(node, topic, reader, true)));
         }
@@ -152,13 +179,13 @@ async fn record_all(
     interrupt: &mut Interrupt,
     output: &mut Output<'_>,
     readings: &mut [Reading],
-) -> Result<(), Failure> {
+) -> Result<End, Failure> {
     let until = args.span.time.map_or(Duration::MAX, |time| smol.now().saturating_add(time));
     let mut tick = smol.now().saturating_add(TICK);
     while smol.now() < until {
         let filled = select(any_ready(readings), smol.sleep_until(tick.min(until)));
         let filled = match interrupt.during(filled).await {
-            None => return Ok(()),
+            None => return Ok(End::Interrupted),
             Some(Either::Left((((), index, _), _))) => Some(index),
             Some(Either::Right(_)) => None,
         };
@@ -171,7 +198,7 @@ async fn record_all(
                 readings.iter_mut().for_each(|reading| reading.reader.done());
             }
             if args.span.until_end && readings.iter().all(|reading| reading.has_ended()) {
-                return Ok(());
+                break;
             }
             // The others get the next turn.
             readings.rotate_left(index + 1);
@@ -181,7 +208,7 @@ async fn record_all(
             output.tick(smol).await?;
         }
     }
-    Ok(())
+    Ok(End::Requested)
 }
 
 /// Waits until deliveries of a topic have arrived.

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::mem;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -247,7 +248,8 @@ impl<'a> Output<'a> {
         };
         let begin = if self.progress.is_some() { CLEAR } else { "" };
         let first = part_of(&self.args.output, self.first);
-        let mut text = format!("{begin}{} in {}", self.sums(), shown(&first));
+        let place = if self.has_failed { "had arrived for" } else { "in" };
+        let mut text = format!("{begin}{} {place} {}", self.sums(), shown(&first));
         match self.parts {
             0 => {}
             1 => text += " and 1 more file",
@@ -313,10 +315,17 @@ impl<'a> Output<'a> {
         self.checked(flushed)?;
         let file = self.file.clone();
         // Pipes and devices cannot be synchronized.
-        let sync = move || if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) };
+        let sync = move || match file.metadata()? {
+            metadata if !metadata.is_file() => Ok(()),
+            metadata if metadata.nlink() == 0 => {
+                Err(io::Error::other("the file was removed while it was written"))
+            }
+            _ => file.sync_all(),
+        };
         let synced = blocking(smol, sync).await?;
         let path = part_of(&self.args.output, self.first + self.parts);
-        self.checked(synced.map_err(|error| unwritten(&path, &error)))
+        self.has_failed = synced.is_err();
+        synced.map_err(|error| unwritten(&path, &error))
     }
 
     /// Adds to the error of a write what is left.

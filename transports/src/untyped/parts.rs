@@ -40,7 +40,8 @@ impl Parts {
 
     /// Whether messages have arrived since the last call.
     pub(super) fn take_received(&mut self) -> bool {
-        self.sessions.iter_mut().any(|session| std::mem::take(&mut session.has_received))
+        let received = self.sessions.iter_mut().map(|it| std::mem::take(&mut it.has_received));
+        received.fold(false, |any, has_received| any | has_received)
     }
 
     /// Passes the arrived items to the readers, and returns why reading has ended, if it has.
@@ -129,7 +130,11 @@ impl Traffic<TOPICS, STREAMS> for Parts {
 
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         if self.sessions.iter().all(Session::has_left) {
-            return link.close(now, CloseReason::Shutdown);
+            let may_return = self.sessions.iter().any(Session::may_return);
+            self.sessions.iter().for_each(|session| session.confirm(now, link));
+            // The messages that stay at publishers may have been taken.
+            let reason = if may_return { CloseReason::Aborted } else { CloseReason::Shutdown };
+            return link.close(now, reason);
         }
         // One after the other asks the peer, which answers one request at a time.
         let mut may_ask = true;

@@ -196,6 +196,8 @@ struct State {
     /// How reading has ended.
     end: Option<Result<(), UntypedError>>,
     has_left: bool,
+    /// The next process of the reader is to get what this one is not done with.
+    may_return: bool,
     /// The reader has taken items since this was checked.
     progress: bool,
     /// The waker of the session's task.
@@ -283,10 +285,14 @@ impl Queue {
         lock(&self.state).end.is_some()
     }
 
-    /// Notes that the reader leaves.
-    pub(super) fn leave(&self) {
+    /// Notes that the reader leaves. `may_return`: publishers that wait for it keep what it is not
+    /// done with for its next process.
+    pub(super) fn leave(&self, may_return: bool) {
         let mut state = lock(&self.state);
-        state.has_left = true;
+        if state.has_left {
+            return;
+        }
+        (state.has_left, state.may_return) = (true, may_return);
         let waker = state.waker.take();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
@@ -300,6 +306,10 @@ impl Queue {
 
     pub(super) fn has_left(&self) -> bool {
         lock(&self.state).has_left
+    }
+
+    pub(super) fn may_return(&self) -> bool {
+        lock(&self.state).may_return
     }
 
     /// Waits until the reader has left.

@@ -91,23 +91,23 @@ impl UntypedPeer {
     ///
     /// A task of the executor runs the link; received messages wait for
     /// [`recv`](UntypedReader::recv), up to a quarter MiB for each publisher, or up to the longest
-    /// message, 64 MiB, if they differ in length. Messages that a
-    /// publisher overwrites meanwhile are a gap with the exact number. After a lost connection the
-    /// link connects again, perhaps to a new process of the node. If a peer breaks the protocol, or
-    /// refuses this side, the reading ends.
+    /// message, 64 MiB, if they differ in length. Messages that a publisher overwrites meanwhile are
+    /// a gap with the exact number. After a lost connection the link connects again, perhaps to a
+    /// new process of the node. If a peer breaks the protocol, or refuses this side, the reading
+    /// ends.
     ///
     /// # Errors
     /// If no topic has this name, no link can have these settings, or the executor has ended.
     pub fn read(&self, topic: &str, start: Start) -> Result<UntypedReader, UntypedError> {
-        let mut readers = self.read_many(&[topic], start)?;
         // There is one for each topic.
-        readers.pop().ok_or_else(|| UntypedError::Name { topic: topic.to_owned() })
+        Ok(self.read_many(&[topic], start)?.swap_remove(0))
     }
 
     /// Reads topics as [`read`](UntypedPeer::read) does, over one link.
     ///
     /// # Errors
-    /// The same as for [`read`](UntypedPeer::read).
+    /// The same as for [`read`](UntypedPeer::read). With more topics than a link has room for, the
+    /// readers get [`UntypedError::TooManyTopics`].
     pub fn read_many(
         &self,
         topics: &[&str],
@@ -116,16 +116,16 @@ impl UntypedPeer {
         self.readers(topics, start, false)
     }
 
-    /// Reads topics as [`read`](UntypedPeer::read) does, over one link, but their publishers wait
-    /// for the readers: each message stays in the ring of its publisher until its reader is
-    /// [done](UntypedReader::done) with it, and if this process ends before, the next one of this
-    /// name gets it. A node that does not listen yet is waited for; a topic that it does not have
-    /// has [ended](UntypedDelivery::TopicEnded) there. Publishers wait for the name from their start
-    /// on if the topology says so (`[recorder]`).
+    /// Reads topics over one link as a gating reader: each message stays in the ring of its
+    /// publisher until its reader is [done](UntypedReader::done) with it. If this process ends
+    /// before that, its next process, which has the same name, gets the message. Waits for a node
+    /// that does not listen yet. If the node does not publish a topic, its reader gets
+    /// [`TopicEnded`](UntypedDelivery::TopicEnded). Publishers wait for the name from their start on
+    /// if it is that of the recorder of the topology.
     ///
     /// # Errors
-    /// The same as for [`read`](UntypedPeer::read).
-    pub fn read_all(&self, topics: &[&str]) -> Result<Vec<UntypedReader>, UntypedError> {
+    /// The same as for [`read_many`](UntypedPeer::read_many).
+    pub fn read_gating(&self, topics: &[&str]) -> Result<Vec<UntypedReader>, UntypedError> {
         self.readers(topics, Start::Next, true)
     }
 
@@ -140,6 +140,7 @@ impl UntypedPeer {
             return Err(UntypedError::Name { topic: (*topic).to_owned() });
         }
         let (mut readers, mut queues, mut sessions) = (Vec::new(), Vec::new(), Vec::new());
+        let link = Arc::new(());
         for topic in topics {
             let queue = Arc::new(Queue::default());
             let goal = Goal::Read { topic: (*topic).to_owned(), start, gates };
@@ -153,6 +154,7 @@ impl UntypedPeer {
                 layout: None,
                 end: None,
                 is_over: false,
+                link: Some(link.clone()),
             });
         }
         let peer = self.clone();
@@ -276,7 +278,10 @@ impl fmt::Debug for UntypedPeer {
     }
 }
 
-/// Reads a topic without its type: see [`UntypedPeer::read`]. Dropping it ends its link.
+/// Reads a topic without its type: see [`UntypedPeer::read`].
+///
+/// Dropping it ends the reading as [`leave`](UntypedReader::leave) does, without a wait. The link
+/// ends with its last reader.
 #[derive(Debug)]
 pub struct UntypedReader {
     queue: Arc<Queue>,
@@ -289,6 +294,8 @@ pub struct UntypedReader {
     /// How the reading has ended, until `recv` has returned it.
     end: Option<Result<(), UntypedError>>,
     is_over: bool,
+    /// Shared by the readers of a link.
+    link: Option<Arc<()>>,
 }
 
 /// A delivery of an [`UntypedReader`].
@@ -416,9 +423,10 @@ impl UntypedReader {
         }
     }
 
-    /// Lets publishers that [wait](UntypedPeer::read_all) for this reader drop the messages that it
-    /// has taken. Those that had arrived at one time stay until all of them are taken: call this
-    /// when what was taken is safe, and nothing more has arrived.
+    /// Lets publishers that [wait](UntypedPeer::read_gating) for this reader drop the messages that
+    /// it has taken. Messages arrive in batches: a batch is dropped only once all of it is taken.
+    /// Call this when what was taken is safe and [`try_recv`](UntypedReader::try_recv) returns
+    /// nothing more.
     pub fn done(&mut self) {
         if self.next >= self.batch.items.len() {
             self.taken.append(&mut self.batch.ends);
@@ -426,10 +434,24 @@ impl UntypedReader {
         self.queue.done(&mut self.taken);
     }
 
-    /// Ends the link in order, and waits for its end, for at most about a second. Dropping the
-    /// reader ends the link, too, as long as the executor runs.
+    /// Ends the reading. Publishers that wait for this reader go on without it. The last reader of
+    /// a link waits for the link's end, for at most about a second.
     pub async fn close(self) {
-        self.queue.leave();
+        self.finish(false).await;
+    }
+
+    /// Ends the reading as the end of this process would: publishers that wait for this reader keep
+    /// the messages that it is not [done](UntypedReader::done) with, and wait for its next process.
+    /// The last reader of a link waits for the link's end, for at most about a second.
+    pub async fn leave(self) {
+        self.finish(true).await;
+    }
+
+    async fn finish(mut self, may_return: bool) {
+        self.queue.leave(may_return);
+        if self.link.take().and_then(Arc::into_inner).is_none() {
+            return;
+        }
         loop {
             let ended = self.queue.listen();
             if self.queue.has_ended() {
@@ -484,6 +506,6 @@ impl UntypedReader {
 
 impl Drop for UntypedReader {
     fn drop(&mut self) {
-        self.queue.leave();
+        self.queue.leave(true);
     }
 }

@@ -154,6 +154,11 @@ impl Session {
         self.queue.has_left()
     }
 
+    /// Whether publishers keep what the reader, which has left, is not done with.
+    pub(super) fn may_return(&self) -> bool {
+        self.gates() && self.queue.may_return()
+    }
+
     /// Whether everything that was needed has arrived.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.step, Step::Done)
@@ -214,10 +219,11 @@ impl Session {
     /// Whether this has a request for the peer, or is about to have one.
     pub(super) fn wants_to_ask(&self) -> bool {
         let is_next = self.is_up && matches!(self.step, Step::Connecting);
-        (self.is_asking() || is_next) && !self.has_left()
+        self.is_asking() || is_next && !self.has_left()
     }
 
-    /// Whether this waits for the answer to a request.
+    /// Whether this waits for the answer to a request. Waits for it even if the reader has left,
+    /// because the answers to several requests look the same.
     pub(super) fn is_asking(&self) -> bool {
         matches!(self.step, Step::Catalogue(_) | Step::Layout(..))
     }
@@ -295,11 +301,11 @@ impl Session {
             link.close(now, CloseReason::Shutdown);
             return Ok(());
         };
+        if self.has_left() {
+            self.step = Step::Absent;
+            return Ok(());
+        }
         let Some(found) = catalogue.iter().find(|entry| entry.topic == *topic) else {
-            if self.streams.gates {
-                self.absent();
-                return Ok(());
-            }
             // Either the topic is unknown, or this side may not read it. The probe finds out which.
             self.step = Step::Probe;
             return self.subscribe(link, 1, Digest([0; 16]), 1);
@@ -317,6 +323,10 @@ impl Session {
         type_id: u16,
         digest: Digest,
     ) -> Result<(), UntypedError> {
+        if self.has_left() {
+            self.step = Step::Absent;
+            return Ok(());
+        }
         let parsed = check_digest(form, digest).and_then(|()| Layout::parse(form));
         let layout = parsed.map_err(|error| {
             let (node, topic) = (self.node.to_string(), self.topic().to_owned());
@@ -383,12 +393,6 @@ impl Session {
         }
     }
 
-    /// Notes that the peer does not publish the topic, for which a reader need not wait.
-    fn absent(&mut self) {
-        self.step = Step::Absent;
-        self.streams.batch.items.push(Item::TopicEnded);
-    }
-
     /// Notes that the peer sends the topic on this connection.
     fn continues(&mut self) {
         (self.has_read, self.is_known, self.has_completed) = (true, true, false);
@@ -416,8 +420,12 @@ impl Session {
                 self.streams.lose_all();
                 return self.step = Step::Connecting;
             }
-            // The node only reads the topic.
-            RejectReason::Forbidden if self.streams.gates => return self.absent(),
+            // The node may be started again with the topic.
+            RejectReason::Unknown if self.streams.gates => {
+                self.streams.lose_all();
+                self.streams.batch.items.push(Item::TopicEnded);
+                return self.step = Step::Absent;
+            }
             RejectReason::Unknown => {
                 let known = self.catalogue.as_deref().unwrap_or_default().to_vec();
                 UntypedError::NoTopic { node, topic, known }
@@ -609,6 +617,14 @@ impl Session {
         }
     }
 
+    /// Confirms the messages that the reader is done with.
+    pub(super) fn confirm(&self, now: Duration, link: &mut NodeLink<'_>) {
+        while let Some((stream, next)) = self.queue.next_done() {
+            // A stream that is gone waits for nobody.
+            _ = link.confirm(now, stream, next);
+        }
+    }
+
     /// Sends credit, confirmations and requests.
     pub(super) fn send(
         &mut self,
@@ -620,15 +636,14 @@ impl Session {
             // A stream that has ended needs no credit.
             _ = link.grant(stream, count);
         });
-        while let Some((stream, next)) = self.queue.next_done() {
-            // A stream that is gone waits for nobody.
-            _ = link.confirm(now, stream, next);
-        }
-        if taken.has_left {
+        self.confirm(now, link);
+        if taken.has_left && !self.is_asking() {
             // The link stays for other topics.
             self.timer = None;
-            self.streams.forget_all();
-            _ = self.interest.take().map(|interest| link.unsubscribe(interest));
+            if !self.may_return() {
+                self.streams.forget_all();
+                _ = self.interest.take().map(|interest| link.unsubscribe(interest));
+            }
             return;
         }
         if self.streams.gates {

@@ -387,10 +387,14 @@ impl Exports {
     /// Returns what happens to the messages of a topic that are in flight when a reader's process
     /// dies.
     fn redelivery(&self, reader: &str, topic: &str) -> Redelivery {
-        if self.recorder.as_deref() == Some(reader) {
+        if self.is_recorder(reader) {
             return Redelivery::AtLeastOnce { deaths: 0 };
         }
         self.redelivery.get(topic).copied().unwrap_or_default()
+    }
+
+    fn is_recorder(&self, reader: &str) -> bool {
+        self.recorder.as_deref() == Some(reader)
     }
 
     /// Checks that a peer may have a name.

@@ -195,6 +195,10 @@ impl ExportSession {
                 return rejected(RejectReason::Forbidden);
             }
             Some(policy) => policy,
+            // The recorder is announced for all topics that this node publishes.
+            None if policy.is_gating() && self.exports.is_recorder(&peer.node) => {
+                return rejected(RejectReason::Ended);
+            }
             None if policy.is_gating() && !grants(exported) => {
                 return rejected(RejectReason::Forbidden);
             }
