@@ -190,6 +190,9 @@ fn a_recorder_that_is_killed_leaves_a_file_up_to_its_last_chunk() {
     }
 }
 
+/// What a recorder says that is waited for.
+const KEPT: &str = "publishers keep what is not in the file, and wait for the next `record`\n";
+
 /// Returns the files of a recorder and its next processes.
 fn parts(world: &World) -> Vec<String> {
     let name = |part| if part == 0 { "day.mcap".to_owned() } else { format!("day.{part}.mcap") };
@@ -197,7 +200,7 @@ fn parts(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn the_recorder_of_a_topology_misses_nothing_though_it_is_killed() {
+fn the_recorder_of_a_topology_misses_nothing_though_it_is_killed_or_its_disk_is_full() {
     let world = World::new();
     world.write(
         "[node.one]\nservices = [\"Feed\"]\n[node.recorder]\nservices = [\"Recorder\"]\n\
@@ -213,8 +216,21 @@ fn the_recorder_of_a_topology_misses_nothing_though_it_is_killed() {
         let last = parts(&world).pop().unwrap_or_else(|| "day.mcap".to_owned());
         let size = || fs::metadata(world.path(&last)).map_or(0, |file| file.len());
         until("it has written", || size() > 1_000 + round % 10 * 33_333);
-        record.kill();
-        record = world.record(&args);
+        match round % 4 {
+            0 | 2 => record.kill(),
+            1 => {
+                kill(record.pid(), Signal::TERM);
+                assert!(ended(record).ends_with(KEPT));
+            }
+            _ => assert!(record.ended().expect(3).err.contains(KEPT)),
+        }
+        record = match round % 4 {
+            2 => {
+                let mut limited = world.limited("-f 1024", &[&["record"], &args[..]].concat());
+                Process::run(limited.stderr(Stdio::piped()))
+            }
+            _ => world.record(&args),
+        };
         until("its next process has a file", || {
             !parts(&world).contains(&last) || parts(&world).last() != Some(&last)
         });
